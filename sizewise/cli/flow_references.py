@@ -27,7 +27,7 @@ NODE_FIELD_LABELS: Mapping[str, tuple[str, str]] = {
     "knowledge": ("knowledge base", "Create it: sizewise knowledge add {}"),
     "tools": ("tool", "Declare the MCP server that has it: [mcp.NAME] in sizewise.toml"),
 }
-"""For each value of a parameter's `x-plugin_names`: its description, and how to add a missing one."""
+"""For each value of a parameter's `x-names`: its description, and how to add a missing one."""
 
 
 class ReferenceChecker:

@@ -20,18 +20,18 @@ class CodeNode(Node, frozen=True, kw_only=True):
         PlainText,
         Meta(
             max_length=100_000,
-            description="The code. It gives its `output`, or else its last value; {{ }} means nothing in it.",
+            description="Code. Its result is `output`, or else its last value; {{ }} is not evaluated in it.",
             extra_json_schema={"x-form": "code"},
         ),
     ]
-    inputs: Annotated[dict[str, Json], Meta(description="Names in the code, and their values.")] = {}
+    inputs: Annotated[dict[str, Json], Meta(description="Variables of the code, and their values.")] = {}
     schema: Annotated[
         dict[str, Json] | None,
-        Meta(description="The JSON Schema of what it gives, so that its fields are known."),
+        Meta(description="JSON Schema of the result, so that its fields are known."),
     ] = None
     time_s: Annotated[
         Annotated[float, Meta(gt=0, le=300)] | None,
-        Meta(description="Seconds, where the server's limit is longer."),
+        Meta(description="Timeout in seconds, at most the server's."),
     ] = None
 
     @classmethod
@@ -42,6 +42,6 @@ class CodeNode(Node, frozen=True, kw_only=True):
     async def run(self, context: NodeContext) -> Json:
         sandbox = context.dependencies.sandbox
         if sandbox is None:
-            raise missing_dependency(f"sandbox for {self.language}", "turn it on: [sandbox] in sizewise.toml")
+            raise missing_dependency(f"sandbox for {self.language}", "enable it: [sandbox] in sizewise.toml")
         principal = context.request.principal
         return (await sandbox.run(self.language, self.code, self.inputs, principal.tenant, time_s=self.time_s)).data

@@ -32,25 +32,25 @@ class ModelNode(Node, frozen=True, kw_only=True):
     model: Annotated[
         str,
         Meta(
-            description="Which: auto, auto:POLICY, small, large or PROVIDER/MODEL.",
+            description="Model: auto, auto:POLICY, small, large or PROVIDER/MODEL.",
             extra_json_schema={"x-names": "models"},
         ),
     ] = "auto"
-    policy: Annotated[str | None, Meta(description="The policy, where the model is `auto`.")] = None
-    system: Annotated[str | None, Meta(description="What the model should know about its task.")] = None
-    max_tokens: Annotated[Count | None, Meta(description="The longest answer, in tokens.")] = None
-    temperature: Annotated[Temperature | None, Meta(description="0: the same each time, as far as it can.")] = None
-    max_cost_usd: Annotated[UsdAmount | None, Meta(description="The most that one question may cost, in dollars.")] = (
-        None
-    )
-    max_ms: Annotated[Count | None, Meta(description="Milliseconds to the last word.")] = None
-    min_quality: Annotated[Ratio | None, Meta(description="0 to 1 of the reference model.")] = None
+    policy: Annotated[str | None, Meta(description="Policy to use if the model is `auto`.")] = None
+    system: Annotated[str | None, Meta(description="System prompt.")] = None
+    max_tokens: Annotated[Count | None, Meta(description="Maximum output tokens.")] = None
+    temperature: Annotated[
+        Temperature | None, Meta(description="Temperature; 0 is as deterministic as the model can be.")
+    ] = None
+    max_cost_usd: Annotated[UsdAmount | None, Meta(description="Maximum cost of one call in dollars.")] = None
+    max_ms: Annotated[Count | None, Meta(description="Timeout of the whole answer in milliseconds.")] = None
+    min_quality: Annotated[Ratio | None, Meta(description="Minimum quality, 0 to 1 of the reference model.")] = None
     min_window: Annotated[
         Count | None,
-        Meta(description="Tokens of the window that the model must have, whatever this question takes of it."),
+        Meta(description="Minimum context window in tokens, whatever this call needs."),
     ] = None
-    data_class: Annotated[DataClass | None, Meta(description="Only tightens what the run says.")] = None
-    online: Annotated[Literal["deny"] | None, Meta(description="`deny`: nothing leaves this machine for it.")] = None
+    data_class: Annotated[DataClass | None, Meta(description="Data class; can only be stricter than the run's.")] = None
+    online: Annotated[Literal["deny"] | None, Meta(description="`deny`: the call stays on this machine.")] = None
 
     def request_options(self) -> RequestOptions:
         cost = None if self.max_cost_usd is None else parse_micro_dollars(self.max_cost_usd) * 1_000_000
@@ -71,11 +71,11 @@ class ModelNode(Node, frozen=True, kw_only=True):
         stream: bool = False,
         json_schema: Mapping[str, Json] | None = None,
     ) -> ChatRequest:
-        """The question. `json_schema` is the JSON Schema that its answer has to keep. Raises BadRequest."""
+        """The chat request. `json_schema` is the JSON Schema of its answer. Raises BadRequest."""
         said: list[Json] = [{"role": "system", "content": self.system}] if self.system else []
         body: dict[str, Json] = {"model": self.model, "messages": [*said, *messages], "stream": stream}
         if not body["messages"]:
-            raise BadRequest("there is nothing to ask", "give a `prompt` or `messages`")
+            raise BadRequest("there is no prompt", "set `prompt` or `messages`")
         if self.max_tokens is not None:
             body["max_tokens"] = self.max_tokens
         if self.temperature is not None:
@@ -87,5 +87,5 @@ class ModelNode(Node, frozen=True, kw_only=True):
 
 
 def build_messages(prompt: str | None, messages: Sequence[Json]) -> list[Json]:
-    """What was said before, and the prompt as the last thing that was."""
+    """The conversation so far, followed by the prompt."""
     return [*messages, *([{"role": "user", "content": prompt}] if prompt is not None else [])]

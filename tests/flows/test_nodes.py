@@ -199,9 +199,9 @@ def test_busy_apis_are_asked_again_under_the_same_key(api: Api) -> None:
     [
         ("{kind: search, knowledge: k, query: q}", "no knowledge"),
         ("{kind: ingest, knowledge: k, documents: []}", "no knowledge"),
-        ("{kind: file, file: {data: aGk=}}", "no reader of files"),
+        ("{kind: file, file: {data: aGk=}}", "no file reader"),
         ("{kind: tool, tool: x}", "no tools"),
-        ("{kind: http, host: x}", "no way out"),
+        ("{kind: http, host: x}", "no HTTP client for flows"),
         ("{kind: python, code: '1'}", "no sandbox for python"),
         ("{kind: javascript, code: '1'}", "no sandbox for javascript"),
         ("{kind: agent, task: x}", "no agents"),
@@ -252,7 +252,7 @@ def test_an_answer_that_is_no_json_after_all_fails_the_node() -> None:
         return Reply((Choice(0, "no json", "length"),), Usage())
 
     text = 'name: x\nnodes: {a: {kind: json, prompt: hi, schema: {type: object}}}\noutputs: {a: "{{ a }}"}'
-    with pytest.raises(InvalidOutput, match=r"a: the answer is no JSON") as failed:
+    with pytest.raises(InvalidOutput, match=r"a: the answer is not valid JSON") as failed:
         ran(text, dependencies=lambda means: replace(means, handler=answer))
     assert failed.value.hint == "Raise its max_tokens."
 

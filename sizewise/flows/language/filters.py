@@ -14,7 +14,7 @@ from sizewise.flows.language.types import BOOLEAN, INTEGER, JSON, NUMBER, TEXT, 
 from sizewise.guardrails.untrusted_content import ContentMarkers
 
 MAX_TEXT = 16 * 1024 * 1024
-"""Characters that a filter may make."""
+"""Maximum characters that a filter may produce."""
 MAX_ITEMS = 1_000_000
 ANY = JSON
 LIST = Type("list", JSON)
@@ -22,12 +22,13 @@ OBJECT = Type("object")
 
 
 class FilterError(ValueError):
-    """A filter was given what it cannot take."""
+    """A filter received a value that it does not accept."""
 
 
 class Filter(Struct, frozen=True):
-    """`of`: what it takes before the |. `argument_types`: its arguments; None is anything. `output_type` the type
-    that comes out."""
+    """`input_types`: types before the |. `argument_types`: its arguments; None accepts any. `output_type`: the type of
+    the result.
+    """
 
     description: str
     apply: Callable[..., Any]
@@ -48,7 +49,7 @@ class Filter(Struct, frozen=True):
 
 
 def to_text(value: Json) -> str:
-    """A value as it stands in a text: nothing is empty, lists and objects are JSON."""
+    """A value as text: null is empty, lists and objects are JSON."""
     if isinstance(value, str):
         return value
     if value is None:
@@ -88,7 +89,7 @@ def _text(found: Any) -> str:
     if found is None:
         return ""
     if not isinstance(found, str):
-        raise FilterError("this is no text; put `| text` before it")
+        raise FilterError("this is not text; put `| text` before it")
     return found
 
 
@@ -96,7 +97,7 @@ def _list(found: Any) -> list[Any]:
     if found is None:
         return []
     if not isinstance(found, list):
-        raise FilterError("this is no list")
+        raise FilterError("this is not a list")
     return found
 
 
@@ -123,7 +124,7 @@ def _join(found: Any, between: str = ", ") -> str:
 def _replace(found: Any, old: str, new: str) -> str:
     text = _text(found)
     if not old:
-        raise FilterError("nothing cannot be replaced")
+        raise FilterError("an empty text cannot be replaced")
     _bounded(len(text) + text.count(old) * (len(new) - len(old)))
     return text.replace(old, new)
 
@@ -135,7 +136,7 @@ def _bounded(length: int) -> None:
 
 def _split(found: Any, at: str = "\n") -> list[str]:
     if not at:
-        raise FilterError("it cannot be split at nothing")
+        raise FilterError("it cannot be split at an empty text")
     text = _text(found)
     if text.count(at) > MAX_ITEMS:
         raise FilterError(f"it has more than {MAX_ITEMS} parts")
@@ -187,13 +188,13 @@ def _number(found: Any) -> int | float | None:
 
 def _round(found: Any, digits: int = 0) -> int | float:
     if isinstance(found, bool) or not isinstance(found, (int, float)):
-        raise FilterError("this is no number; put `| number` before it")
+        raise FilterError("this is not a number; put `| number` before it")
     made = round(found, max(-15, min(digits, 15)))
     return made if digits > 0 else int(made)
 
 
 def _parsed(found: Any) -> Any:
-    """JSON out of a text, also where a model put a fence around it; nothing where there is none."""
+    """Parses JSON from a text, also inside a code fence; null if there is none."""
     text = _text(found).strip()
     if text.startswith("```") and text.endswith("```"):
         text = text[3:-3].removeprefix("json")
@@ -204,8 +205,8 @@ def _parsed(found: Any) -> Any:
 
 
 def _passages(found: Any) -> str:
-    """Numbered, as a model cites them, between marks that no document can close: the marks are made of all of them
-    together, which whoever wrote one cannot know.
+    """Numbered for citations, between marks that no document can close: they are derived from all documents, which the
+    author of one cannot know.
     """
     listed = _list(found)
     if not listed:
@@ -221,34 +222,36 @@ def _passages(found: Any) -> str:
 
 
 FILTERS: Mapping[str, Filter] = {
-    "text": Filter("as a text; lists and objects as JSON", to_text, _always(TEXT)),
-    "json": Filter("as JSON", _json, _always(TEXT)),
-    "parsed": Filter("JSON out of a text, nothing where it holds none", _parsed, _always(JSON), (TEXT,)),
-    "number": Filter("the number in a text, nothing where it is none", _number, _always(NUMBER), (TEXT, NUMBER)),
-    "round": Filter("a number with so many digits", _round, _always(NUMBER), (NUMBER,), (INTEGER,)),
-    "boolean": Filter("whether it is anything: not nothing, false, 0 or empty", bool, _always(BOOLEAN)),
-    "length": Filter("characters of a text, items of a list", _length, _always(INTEGER), (TEXT, LIST, OBJECT)),
+    "text": Filter("convert to text; lists and objects as JSON", to_text, _always(TEXT)),
+    "json": Filter("serialize as JSON", _json, _always(TEXT)),
+    "parsed": Filter("parse JSON from a text; null if there is none", _parsed, _always(JSON), (TEXT,)),
+    "number": Filter("parse a number; null if it is not one", _number, _always(NUMBER), (TEXT, NUMBER)),
+    "round": Filter("round to this many digits", _round, _always(NUMBER), (NUMBER,), (INTEGER,)),
+    "boolean": Filter("false for null, false, 0 and empty values; else true", bool, _always(BOOLEAN)),
+    "length": Filter("characters of a text, or items of a list", _length, _always(INTEGER), (TEXT, LIST, OBJECT)),
     "default": Filter(
-        "another value where there is nothing",
+        "replace null by a default",
         lambda found, other: other if found is None else found,
         _or,
         (ANY,),
         (None,),
         1,
     ),
-    "trim": Filter("without white space at both ends", lambda found: _text(found).strip(), _always(TEXT), (TEXT,)),
-    "upper": Filter("in capital letters", lambda found: _text(found).upper(), _always(TEXT), (TEXT,)),
-    "lower": Filter("in small letters", lambda found: _text(found).lower(), _always(TEXT), (TEXT,)),
-    "replace": Filter("one text in the place of another", _replace, _always(TEXT), (TEXT,), (TEXT, TEXT), 2),
-    "split": Filter("parts between a text; without one, lines", _split, _always(types.list_of(TEXT)), (TEXT,), (TEXT,)),
-    "join": Filter("a list as one text", _join, _always(TEXT), (LIST,), (TEXT,)),
-    "slice": Filter("from the first number on, up to the second", _slice, _same, (TEXT, LIST), (INTEGER, INTEGER), 1),
-    "first": Filter("the first item", _first, _item, (LIST, TEXT)),
-    "last": Filter("the last item", _last, _item, (LIST, TEXT)),
-    "unique": Filter("each item once", _unique, _same, (LIST,)),
-    "flat": Filter("the items of its lists", _flat, _always(LIST), (LIST,)),
+    "trim": Filter("remove white space at both ends", lambda found: _text(found).strip(), _always(TEXT), (TEXT,)),
+    "upper": Filter("convert to upper case", lambda found: _text(found).upper(), _always(TEXT), (TEXT,)),
+    "lower": Filter("convert to lower case", lambda found: _text(found).lower(), _always(TEXT), (TEXT,)),
+    "replace": Filter("replace one text by another", _replace, _always(TEXT), (TEXT,), (TEXT, TEXT), 2),
+    "split": Filter(
+        "split at a separator; without one, into lines", _split, _always(types.list_of(TEXT)), (TEXT,), (TEXT,)
+    ),
+    "join": Filter("join a list into one text", _join, _always(TEXT), (LIST,), (TEXT,)),
+    "slice": Filter("from the first index up to the second", _slice, _same, (TEXT, LIST), (INTEGER, INTEGER), 1),
+    "first": Filter("first item", _first, _item, (LIST, TEXT)),
+    "last": Filter("last item", _last, _item, (LIST, TEXT)),
+    "unique": Filter("remove duplicates", _unique, _same, (LIST,)),
+    "flat": Filter("flatten one level of lists", _flat, _always(LIST), (LIST,)),
     "pluck": Filter("one field of each object", _pluck, _plucked, (LIST,), (TEXT,), 1),
-    "where": Filter("objects whose field has a value", _where, _same, (LIST,), (TEXT, None), 2),
-    "keys": Filter("the names in an object", lambda found: list(found or ()), _always(types.list_of(TEXT)), (OBJECT,)),
-    "passages": Filter("passages numbered for a model that cites them", _passages, _always(TEXT), (LIST,)),
+    "where": Filter("objects whose field has this value", _where, _same, (LIST,), (TEXT, None), 2),
+    "keys": Filter("names of the fields", lambda found: list(found or ()), _always(types.list_of(TEXT)), (OBJECT,)),
+    "passages": Filter("passages numbered for citation by a model", _passages, _always(TEXT), (LIST,)),
 }

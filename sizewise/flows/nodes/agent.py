@@ -20,17 +20,19 @@ class AgentNode(Node, frozen=True, kw_only=True):
     is_step = False  # each of its questions and calls is a step
     sets_data_class = True
 
-    task: Annotated[str, Meta(description="What it has to do.")]
-    agent: Annotated[str, Meta(description="Its name.", extra_json_schema={"x-names": "agents"})] = ""
+    task: Annotated[str, Meta(description="Task of the agent.")]
+    agent: Annotated[
+        str, Meta(description="Name of an agent in the settings.", extra_json_schema={"x-names": "agents"})
+    ] = ""
     model: Annotated[
         str,
-        Meta(description="The model of an agent without a name.", extra_json_schema={"x-names": "models"}),
+        Meta(description="Model of an agent without a name.", extra_json_schema={"x-names": "models"}),
     ] = "auto"
-    system: Annotated[str, Meta(description="What such an agent should know.")] = ""
-    tools: Annotated[list[str], Meta(description="The tools it has, by name or as beginnings with a *.")] = []
+    system: Annotated[str, Meta(description="System prompt of an agent without a name.")] = ""
+    tools: Annotated[list[str], Meta(description="Tools, by name or as a prefix with a *.")] = []
     max_steps: Annotated[
         Annotated[int, Meta(ge=1, le=1_000)] | None,
-        Meta(description="The most questions to models; of an agent with a name no more than it has anyway."),
+        Meta(description="Maximum model calls; for a named agent at most its own limit."),
     ] = None
 
     @classmethod
@@ -44,11 +46,15 @@ class AgentNode(Node, frozen=True, kw_only=True):
     @classmethod
     def validate(cls, context: ValidationContext) -> Iterator[ParameterError]:
         if "agent" in context.types and context.types.keys() & {"system", "tools", "model"}:
-            yield ParameterError("agent", "it says an agent's name and an agent", "Give its name, or all of it.")
+            yield ParameterError(
+                "agent",
+                "it has both an agent's name and an agent's settings",
+                "Set `agent`, or the settings of an agent without a name.",
+            )
 
     async def run(self, context: NodeContext) -> Json:
         if context.dependencies.agents is None:
-            raise missing_dependency("agents", "update Sizewise, or take an ask node")
+            raise missing_dependency("agents", "update Sizewise, or use an ask node")
         spec: dict[str, Json] = {"name": self.agent} if self.agent else {
             "model": self.model, "system": self.system, "tools": self.tools,
         }  # fmt: skip

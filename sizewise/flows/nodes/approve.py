@@ -16,7 +16,7 @@ YES, NO, LATE = "approved", "refused", "late"
 
 
 class ApprovalDecision(Struct):
-    """What somebody decided, as it comes in."""
+    """A person's decision, as received."""
 
     approved: bool
     note: str = ""
@@ -25,16 +25,16 @@ class ApprovalDecision(Struct):
 
 
 class ApproveNode(Node, frozen=True, kw_only=True):
-    """Waits until a person says yes or no; its cases are approved, refused and late."""
+    """Waits for a person's approval; the cases are approved, refused and late."""
 
     is_step = False
     has_side_effects = True
 
-    question: Annotated[str, Meta(description="What the person is asked.")]
-    show: Annotated[Json, Meta(description="What the person is shown with it.")] = None
+    question: Annotated[str, Meta(description="Question for the person.")]
+    show: Annotated[Json, Meta(description="Data to show with it.")] = None
     wait_s: Annotated[
         Annotated[float, Meta(gt=0, le=31_536_000)] | None,
-        Meta(description="Seconds until it is too late; without it there is no end."),
+        Meta(description="Seconds until it is late; unset: no limit."),
     ] = None
 
     @classmethod
@@ -54,6 +54,6 @@ class ApproveNode(Node, frozen=True, kw_only=True):
         try:
             said = msgspec.json.decode(told, type=ApprovalDecision)
         except msgspec.DecodeError as error:
-            raise BadRequest("the decision cannot be read", 'It is JSON, as {"approved": true}.') from error
+            raise BadRequest("the decision cannot be read", 'Send JSON, such as {"approved": true}.') from error
         case = YES if said.approved else NO
         return {"case": case, "approved": said.approved, "note": said.note, "by": said.by, "value": said.value}

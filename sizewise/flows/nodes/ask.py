@@ -15,12 +15,12 @@ from sizewise.handler import Event, ModelSelected
 
 
 class AskNode(ModelNode, frozen=True, kw_only=True):
-    """Asks a model, and gives its words."""
+    """Asks a model, and outputs its answer."""
 
-    prompt: Annotated[str | None, Meta(description="The question.")] = None
+    prompt: Annotated[str | None, Meta(description="Prompt.")] = None
     messages: Annotated[
         list[Json],
-        Meta(description="A conversation so far, as a chat API has it; the prompt comes behind."),
+        Meta(description="Conversation so far, in chat format; the prompt is appended."),
     ] = []
 
     @classmethod
@@ -34,7 +34,7 @@ class AskNode(ModelNode, frozen=True, kw_only=True):
     @classmethod
     def validate(cls, context: ValidationContext) -> Iterator[ParameterError]:
         if "prompt" not in context.types and "messages" not in context.types:
-            yield ParameterError("", "it asks nothing", "Give a `prompt` or `messages`.")
+            yield ParameterError("", "it has no prompt", "Set `prompt` or `messages`.")
 
     async def run(self, context: NodeContext) -> Json:
         answered = ""

@@ -14,18 +14,20 @@ from sizewise.flows.language.types import Json, Type
 from sizewise.flows.node import Node, NodeContext, ParameterError, ValidationContext
 
 DEFAULT_CASE = "else"
-"""The case of everything that no other case is for; it is always there."""
+"""The case if no other case matches; always present."""
 
 
 class BranchNode(Node, frozen=True, kw_only=True):
-    """Chooses one case; what comes after the others is skipped."""
+    """Selects one case; nodes after the other cases are skipped."""
 
     cases: Annotated[
         list[str] | dict[str, Json],
-        Meta(description="Names with a condition each, of which the first that holds is chosen; or, with `value`, "
-                         "the values that are cases."),
+        Meta(description=
+            "Names with a condition each, the first true one is selected; or, with `value`, the list of possible "
+            "values."
+        ),
     ]  # fmt: skip
-    value: Annotated[Json, Meta(description="What is compared with the names of the cases.")] = None
+    value: Annotated[Json, Meta(description="Value to compare with the names of the cases.")] = None
 
     @classmethod
     def output_type(cls, context: ValidationContext) -> Type:
@@ -42,7 +44,9 @@ class BranchNode(Node, frozen=True, kw_only=True):
     def validate(cls, context: ValidationContext) -> Iterator[ParameterError]:
         said = context.values.get("cases")
         if isinstance(said, list) and "value" not in context.types:
-            yield ParameterError("cases", "these cases have no conditions", 'Add what is compared: value: "{{ ... }}"')
+            yield ParameterError(
+                "cases", "these cases have no conditions", 'Add the value to compare: value: "{{ ... }}"'
+            )
         if isinstance(said, list) and "value" in context.types:
             can = context.types["value"].enum
             for each in said if can else ():

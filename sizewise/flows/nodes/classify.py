@@ -16,13 +16,13 @@ from sizewise.flows.node import NodeContext, ParameterError, ValidationContext
 
 
 class ClassifyNode(ModelNode, frozen=True, kw_only=True):
-    """Puts a text under one of several labels."""
+    """Assigns one of several labels to a text."""
 
-    text: Annotated[str, Meta(description="What is looked at.")]
-    labels: Annotated[list[str] | dict[str, str], Meta(description="The labels, or each with what belongs under it.")]
+    text: Annotated[str, Meta(description="Text to classify.")]
+    labels: Annotated[list[str] | dict[str, str], Meta(description="Labels, or each label with a description.")]
     model: Annotated[
         str,
-        Meta(description="Which: small, auto, large or PROVIDER/MODEL.", extra_json_schema={"x-names": "models"}),
+        Meta(description="Model: small, auto, large or PROVIDER/MODEL.", extra_json_schema={"x-names": "models"}),
     ] = "small"
 
     @classmethod
@@ -33,7 +33,7 @@ class ClassifyNode(ModelNode, frozen=True, kw_only=True):
     def validate(cls, context: ValidationContext) -> Iterator[ParameterError]:
         labels = context.values.get("labels")
         if labels is not None and len(set(labels)) < 2:
-            yield ParameterError("labels", "there is nothing to choose from", "Give two labels or more.")
+            yield ParameterError("labels", "there are fewer than two labels", "Add labels.")
 
     async def run(self, context: NodeContext) -> Json:
         names = list(self.labels)
@@ -53,7 +53,7 @@ class ClassifyNode(ModelNode, frozen=True, kw_only=True):
         try:
             chosen = msgspec.json.decode(reply.text, type=dict[str, str]).get("label", "")
         except msgspec.DecodeError as error:
-            raise InvalidOutput("the answer is no label", "Ask a model that can write JSON.") from error
+            raise InvalidOutput("the answer is not a label", "Use a model that can write JSON.") from error
         if chosen not in names:
-            raise InvalidOutput("the answer is none of the labels", "Ask a model that can keep a schema.")
+            raise InvalidOutput("the answer is not one of the labels", "Use a model that can follow a schema.")
         return {"label": chosen}

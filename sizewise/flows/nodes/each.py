@@ -24,11 +24,11 @@ class EachNode(Node, frozen=True, kw_only=True):
     has_body = True
 
     items: Annotated[list[Json], Meta(description=f"The list: up to {MAX_ITEMS} items.")]
-    name: Annotated[StaticText, Meta(pattern=ITEM_NAME, description="What its nodes call the item.")] = "item"
-    at_once: Annotated[int, Meta(ge=1, le=256, description="Items that are worked on side by side.")] = 8
+    name: Annotated[StaticText, Meta(pattern=ITEM_NAME, description="Name of the item in its nodes.")] = "item"
+    at_once: Annotated[int, Meta(ge=1, le=256, description="Maximum concurrent items.")] = 8
     on_error: Annotated[
         Literal["fail", "skip"],
-        Meta(description="`skip`: an item that fails gives nothing, and is told of in `errors`."),
+        Meta(description="`skip`: an item that fails has no result, and is listed in `errors`."),
     ] = "fail"
 
     @classmethod
@@ -44,7 +44,7 @@ class EachNode(Node, frozen=True, kw_only=True):
 
     async def run(self, context: NodeContext) -> Json:
         if len(self.items) > MAX_ITEMS:
-            raise BadRequest(f"there are {len(self.items)} items, and {MAX_ITEMS} at most", "Work on them in parts.")
+            raise BadRequest(f"there are {len(self.items)} items, and {MAX_ITEMS} at most", "Process them in batches.")
         results: list[Json] = [None] * len(self.items)
         errors: list[Json] = []
         waiting = iter(enumerate(self.items))

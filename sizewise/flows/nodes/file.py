@@ -15,7 +15,7 @@ from sizewise.flows.node import Node, NodeContext, ValidationContext, missing_de
 
 
 class Attachment(Struct, frozen=True):
-    """A file as a flow has it: `data` is its bytes as base64, or a data: URL."""
+    """A file as flows pass it: `data` is its bytes as base64, or a data: URL."""
 
     data: str
     name: str = "file"
@@ -23,9 +23,9 @@ class Attachment(Struct, frozen=True):
 
 
 class FileNode(Node, frozen=True, kw_only=True):
-    """Reads the words of a file."""
+    """Extracts the text of a file."""
 
-    file: Annotated[Attachment, Meta(description="The file: its name, and its data as base64.")]
+    file: Annotated[Attachment, Meta(description="File: its name, and its data as base64.")]
 
     @classmethod
     def output_type(cls, context: ValidationContext) -> Type:
@@ -36,7 +36,7 @@ class FileNode(Node, frozen=True, kw_only=True):
 
     async def run(self, context: NodeContext) -> Json:
         if context.dependencies.read_file is None:
-            raise missing_dependency("reader of files", "install the extra: pip install 'sizewise[knowledge]'")
+            raise missing_dependency("file reader", "install the extra: pip install 'sizewise[knowledge]'")
         read = await context.dependencies.read_file(_bytes(self.file), self.file.name)
         pages: dict[int, list[str]] = {}
         for block in read.blocks:

@@ -16,28 +16,30 @@ from sizewise.flows.language.types import Json, Type
 from sizewise.flows.node import Node, NodeContext, ParameterError, ValidationContext, missing_dependency
 
 MAX_RESPONSE_BYTES = 8_388_608
-"""Bytes of an answer."""
+"""Maximum bytes of a response."""
 
 
 class HttpNode(Node, frozen=True, kw_only=True):
-    """Asks an HTTP API that the administrator allows."""
+    """Calls an HTTP API that the settings allow."""
 
     has_side_effects = True
 
     host: Annotated[
         str,
-        Meta(description="The API, by its name in [hosts.NAME].", extra_json_schema={"x-names": "hosts"}),
+        Meta(description="Name of the API in [hosts.NAME].", extra_json_schema={"x-names": "hosts"}),
     ] = ""
-    url: Annotated[str, Meta(description="In its place: a whole URL, which must lie within an allowed one.")] = ""
-    path: Annotated[str, Meta(description="Behind the host's own URL.")] = ""
-    method: Annotated[Literal["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"], Meta(description="What to do.")] = "GET"
-    query: Annotated[dict[str, Json], Meta(description="What stands behind the ? of the URL.")] = {}
-    headers: Annotated[dict[str, str], Meta(description="More headers; keys belong into the settings.")] = {}
-    json: Annotated[Json, Meta(description="What is sent, as JSON.")] = None
-    body: Annotated[str | None, Meta(description="In its place: a text.")] = None
+    url: Annotated[str, Meta(description="Instead of `host`: a whole URL, which must be below an allowed one.")] = ""
+    path: Annotated[str, Meta(description="Path below the API's URL.")] = ""
+    method: Annotated[Literal["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"], Meta(description="HTTP method.")] = (
+        "GET"
+    )
+    query: Annotated[dict[str, Json], Meta(description="Query parameters.")] = {}
+    headers: Annotated[dict[str, str], Meta(description="Additional headers; keys belong in the settings.")] = {}
+    json: Annotated[Json, Meta(description="JSON body.")] = None
+    body: Annotated[str | None, Meta(description="Text body instead of `json`.")] = None
     on_error: Annotated[
         Literal["fail", "give"],
-        Meta(description="`give`: an answer of 400 and above is a result as others are."),
+        Meta(description="`give`: a response with status 400 or above is a result too."),
     ] = "fail"
 
     @classmethod
@@ -52,12 +54,12 @@ class HttpNode(Node, frozen=True, kw_only=True):
     @classmethod
     def validate(cls, context: ValidationContext) -> Iterator[ParameterError]:
         if ("host" in context.types) is ("url" in context.types):
-            yield ParameterError("", "it says no host, or two", "Give a `host` of the settings, or a whole `url`.")
+            yield ParameterError("", "it has no host, or two", "Set a `host` of the settings, or a whole `url`.")
 
     async def run(self, context: NodeContext) -> Json:
         http = context.dependencies.http
         if http is None:
-            raise missing_dependency("way out for flows", "allow a host: [hosts.NAME] in sizewise.toml")
+            raise missing_dependency("HTTP client for flows", "allow a host: [hosts.NAME] in sizewise.toml")
         host, target = (self.host, _path(self.path)) if self.host else http.match_url(self.url)
         query = [(name, to_text(each)) for name, each in self.query.items() if each is not None]
         if query:

@@ -18,7 +18,7 @@ from sizewise.knowledge.vector_store import Tag
 
 
 class IngestDocument(Struct, frozen=True, forbid_unknown_fields=True):
-    """A document: `source` names it, and the same one again takes its place; its `text`, or its bytes as base64."""
+    """A document: `source` identifies it, and replaces an earlier one; `text`, or its bytes as base64."""
 
     source: str
     text: str = ""
@@ -30,14 +30,14 @@ class IngestDocument(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class IngestNode(Node, frozen=True, kw_only=True):
-    """Takes documents into a knowledge base."""
+    """Adds documents to a knowledge base."""
 
     has_side_effects = True
 
-    knowledge: Annotated[str, Meta(description="The base.", extra_json_schema={"x-names": "knowledge"})]
+    knowledge: Annotated[str, Meta(description="Knowledge base.", extra_json_schema={"x-names": "knowledge"})]
     documents: Annotated[
         list[IngestDocument],
-        Meta(description="Each with the `source` that names it, and its `text`, or its `data` as base64."),
+        Meta(description="Each with an identifying `source`, and its `text`, or its `data` as base64."),
     ]
 
     @classmethod

@@ -9,6 +9,6 @@ from sizewise.tools.sandbox.protocol import Language
 
 
 class JavaScriptNode(CodeNode, frozen=True, kw_only=True):
-    """Runs JavaScriptNode in a sandbox."""
+    """Runs JavaScript in a sandbox."""
 
     language: ClassVar[Language] = "javascript"

@@ -16,13 +16,13 @@ from sizewise.flows.node import NodeContext, ParameterError, ValidationContext
 
 
 class JsonNode(ModelNode, frozen=True, kw_only=True):
-    """Asks a model for JSON that keeps a schema, and gives what it says."""
+    """Asks a model for JSON that matches a schema, and outputs it."""
 
-    schema: Annotated[dict[str, Json], Meta(description="The JSON Schema that the answer keeps.")]
-    prompt: Annotated[str | None, Meta(description="The question.")] = None
+    schema: Annotated[dict[str, Json], Meta(description="JSON Schema of the answer.")]
+    prompt: Annotated[str | None, Meta(description="Prompt.")] = None
     messages: Annotated[
         list[Json],
-        Meta(description="A conversation so far, as a chat API has it; the prompt comes behind."),
+        Meta(description="Conversation so far, in chat format; the prompt is appended."),
     ] = []
 
     @classmethod
@@ -32,10 +32,10 @@ class JsonNode(ModelNode, frozen=True, kw_only=True):
     @classmethod
     def validate(cls, context: ValidationContext) -> Iterator[ParameterError]:
         if "prompt" not in context.types and "messages" not in context.types:
-            yield ParameterError("", "it asks nothing", "Give a `prompt` or `messages`.")
+            yield ParameterError("", "it has no prompt", "Set `prompt` or `messages`.")
         schema = context.values.get("schema")
         if isinstance(schema, dict) and "type" not in schema:
-            yield ParameterError("schema", "the schema has no type", "Begin it with: type: object")
+            yield ParameterError("schema", "the schema has no type", "Start it with: type: object")
 
     async def run(self, context: NodeContext) -> Json:
         reply = await context.ask_model(
@@ -46,5 +46,5 @@ class JsonNode(ModelNode, frozen=True, kw_only=True):
             return msgspec.json.decode(reply.text)
         except msgspec.DecodeError as error:
             finish = reply.choices[0].finish_reason if reply.choices else ""
-            hint = "Raise its max_tokens." if finish == "length" else "Ask a model that can write JSON."
-            raise InvalidOutput("the answer is no JSON", hint) from error
+            hint = "Raise its max_tokens." if finish == "length" else "Use a model that can write JSON."
+            raise InvalidOutput("the answer is not valid JSON", hint) from error

@@ -16,15 +16,15 @@ MAX_ROUNDS = 1_000
 
 
 class LoopNode(Node, frozen=True, kw_only=True):
-    """Runs its nodes again and again; a round has what the last one gave as `loop`."""
+    """Repeats its nodes; each round sees the outputs of the one before as `loop`."""
 
     is_step = False
     has_body = True
     late_parameters = frozenset({"until"})
 
-    times: Annotated[int, Meta(ge=1, le=MAX_ROUNDS, description="The most rounds.")]
-    until: Annotated[Json, Meta(description="Looked at after each round: where it holds, that was the last.")] = None
-    start: Annotated[dict[str, Json], Meta(description="What `loop` holds in the first round.")] = {}
+    times: Annotated[int, Meta(ge=1, le=MAX_ROUNDS, description="Maximum number of rounds.")]
+    until: Annotated[Json, Meta(description="Condition checked after each round; if it is true, the loop ends.")] = None
+    start: Annotated[dict[str, Json], Meta(description="Value of `loop` in the first round.")] = {}
 
     @classmethod
     def output_type(cls, context: ValidationContext) -> Type:

@@ -15,15 +15,15 @@ from sizewise.flows.node import Node, NodeContext, ParameterError, ValidationCon
 
 
 class MemoryNode(Node, frozen=True, kw_only=True):
-    """Remembers, recalls and forgets what concerns somebody."""
+    """Remembers, recalls and forgets facts about a user or session."""
 
     has_side_effects = True
     sets_data_class = True
 
-    do: Annotated[Literal["recall", "remember", "forget"], Meta(description="What to do.")]
-    whose: Annotated[str, Meta(max_length=200, description="Whom it concerns, by an id of your own.")]
-    text: Annotated[str, Meta(description="What is remembered; or what fitting things are like.")] = ""
-    limit: Annotated[int, Meta(ge=1, le=100, description="The most that is recalled.")] = 5
+    do: Annotated[Literal["recall", "remember", "forget"], Meta(description="Operation.")]
+    whose: Annotated[str, Meta(max_length=200, description="Your own id of the user or session.")]
+    text: Annotated[str, Meta(description="Fact to remember, or query for facts to recall.")] = ""
+    limit: Annotated[int, Meta(ge=1, le=100, description="Maximum number of recalled facts.")] = 5
 
     @classmethod
     def output_type(cls, context: ValidationContext) -> Type:
@@ -33,7 +33,7 @@ class MemoryNode(Node, frozen=True, kw_only=True):
     @classmethod
     def validate(cls, context: ValidationContext) -> Iterator[ParameterError]:
         if context.values.get("do") == "remember" and "text" not in context.types:
-            yield ParameterError("do", "there is nothing to remember", 'Give it: text: "{{ ... }}"')
+            yield ParameterError("do", "there is no text to remember", 'Set it: text: "{{ ... }}"')
 
     async def run(self, context: NodeContext) -> Json:
         memory = context.dependencies.memory

@@ -9,6 +9,6 @@ from sizewise.tools.sandbox.protocol import Language
 
 
 class PythonNode(CodeNode, frozen=True, kw_only=True):
-    """Runs PythonNode in a sandbox."""
+    """Runs Python in a sandbox."""
 
     language: ClassVar[Language] = "python"

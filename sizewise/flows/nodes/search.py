@@ -25,15 +25,17 @@ PASSAGE_TYPE = Type(
 
 
 class SearchNode(Node, frozen=True, kw_only=True):
-    """Finds passages in a knowledge base."""
+    """Searches a knowledge base for passages."""
 
     sets_data_class = True
 
-    knowledge: Annotated[str, Meta(description="The base.", extra_json_schema={"x-names": "knowledge"})]
-    query: Annotated[str, Meta(description="What is looked for.")]
-    limit: Annotated[int, Meta(ge=1, le=200, description="The most passages.")] = 5
-    where: Annotated[dict[str, Tag], Meta(description="Only passages whose tags are so.")] = {}
-    mode: Annotated[SearchMode, Meta(description="By meaning (vector), by words, or by both (hybrid).")] = "hybrid"
+    knowledge: Annotated[str, Meta(description="Knowledge base.", extra_json_schema={"x-names": "knowledge"})]
+    query: Annotated[str, Meta(description="Search query.")]
+    limit: Annotated[int, Meta(ge=1, le=200, description="Maximum number of passages.")] = 5
+    where: Annotated[dict[str, Tag], Meta(description="Only passages with these tags.")] = {}
+    mode: Annotated[
+        SearchMode, Meta(description="Search mode: semantic (vector), keywords (words), or both (hybrid).")
+    ] = "hybrid"
 
     @classmethod
     def output_type(cls, context: ValidationContext) -> Type:

@@ -14,13 +14,15 @@ from sizewise.flows.node import Node, NodeContext, ParameterError, StaticText, V
 
 
 class SubflowNode(Node, frozen=True, kw_only=True):
-    """Runs another flow, and gives what that gives."""
+    """Runs another flow, and outputs its outputs."""
 
     is_step = False
     has_side_effects = True  # it may hold nodes that act
 
-    flow: Annotated[StaticText, Meta(description="Its name, or NAME@VERSION.", extra_json_schema={"x-names": "flows"})]
-    inputs: Annotated[dict[str, Json], Meta(description="What it takes.")] = {}
+    flow: Annotated[
+        StaticText, Meta(description="Name of the flow, or NAME@VERSION.", extra_json_schema={"x-names": "flows"})
+    ]
+    inputs: Annotated[dict[str, Json], Meta(description="Its inputs.")] = {}
 
     @classmethod
     def output_type(cls, context: ValidationContext) -> Type:
@@ -37,7 +39,7 @@ class SubflowNode(Node, frozen=True, kw_only=True):
         name = str(context.values.get("flow", ""))
         other = context.signature_of(name)
         if other is None:
-            yield ParameterError("flow", f"there is no flow {name[:60]!r}", "See: sizewise flow list")
+            yield ParameterError("flow", f"there is no flow {name[:60]!r}", "Run: sizewise flow list")
             return
         inputs = context.types.get("inputs", Type("object")).fields
         for each in inputs:
@@ -59,7 +61,7 @@ class SubflowNode(Node, frozen=True, kw_only=True):
     async def run(self, context: NodeContext) -> Json:
         library = context.dependencies.flows
         if library is None:
-            raise missing_dependency("other flows", "Put them into the folder flows/ beside sizewise.toml.")
+            raise missing_dependency("other flows", "Put them in the folder flows/ next to sizewise.toml.")
 
         async def pinned() -> bytes:
             return (await library.resolve_version(context.request, self.flow)).encode()

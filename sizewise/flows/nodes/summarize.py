@@ -1,7 +1,7 @@
 """Node that summarizes a text of any length, whole or in pieces, whichever is cheaper.
 
-Both ways are put to the router as it stands, with the node's model, policy and limits, so each question keeps the
-policy's promise; of the two the cheaper is taken. What was left out is told with the answer.
+Both ways are routed as usual, with the node's model, policy and limits, so every call keeps the policy's target; the
+cheaper way is used. The output says what was left out.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from sizewise.money import format_dollars
 
 CHARS_PER_TOKEN = 4  # characters, as the router counts
 WINDOW_FRACTION = 0.7
-"""Of a window that a piece takes, beside the answer: tokens are estimated."""
+"""Share of the context window for a piece; the rest is for the answer, since tokens are estimated."""
 MIN_PIECE_TOKENS = 200  # tokens of a piece
 DEFAULT_WINDOW = 8_192  # tokens of a window that nobody knows
 CONCURRENCY = 4
@@ -47,12 +47,14 @@ class PiecewisePlan(Struct, frozen=True):
 
 
 class SummarizeNode(ModelNode, frozen=True, kw_only=True):
-    """Summarizes a text of any length, in one piece or in many, whichever is cheaper."""
+    """Summarizes a text of any length, whole or in pieces, whichever is cheaper."""
 
-    text: Annotated[str, Meta(description="The text, such as a file node's.")]
-    prompt: Annotated[str, Meta(description="What is wanted of it.")] = DEFAULT_PROMPT
-    max_tokens: Annotated[Count | None, Meta(description="The longest answer, and the longest note on a piece.")] = 400
-    most_pieces: Annotated[int, Meta(ge=1, le=2_000, description="What lies behind so many pieces is left out.")] = 200
+    text: Annotated[str, Meta(description="Text, such as the output of a file node.")]
+    prompt: Annotated[str, Meta(description="Instruction for the summary.")] = DEFAULT_PROMPT
+    max_tokens: Annotated[
+        Count | None, Meta(description="Maximum tokens of the answer, and of the notes on each piece.")
+    ] = 400
+    most_pieces: Annotated[int, Meta(ge=1, le=2_000, description="Maximum pieces; text beyond them is left out.")] = 200
 
     @classmethod
     def output_type(cls, context: ValidationContext) -> Type:
@@ -67,7 +69,7 @@ class SummarizeNode(ModelNode, frozen=True, kw_only=True):
     async def run(self, context: NodeContext) -> Json:
         quote = context.dependencies.estimate_cost
         if quote is None:
-            raise missing_dependency("router that quotes prices", "This is a fault of the server's own: tell us.")
+            raise missing_dependency("router with prices", "This is a bug in the server; please report it.")
         # The same after a break, or what was asked before would be another question.
         marks = ContentMarkers(blake2b(context.idempotency_key.encode(), digest_size=8).hexdigest())
         whole = self._build_chat(marks, self.prompt, self.text)
@@ -101,8 +103,9 @@ class SummarizeNode(ModelNode, frozen=True, kw_only=True):
         return {"text": reply.text, "pieces": len(pieces), "why": why, "left_out": left_out, "model": reply.model}
 
     def _split(self, most: int) -> tuple[list[str], str]:
-        """Pieces along headings and sentences, and in words what is in none of them. Raises ContextLengthExceeded for
-        no words."""
+        """Pieces along headings and sentences, and a description of what was left out. Raises ContextLengthExceeded if
+        there is no text.
+        """
         document: Document = read("markdown", self.text.encode("utf-8", "replace"), "text")
         cuts, text, spans = chunk_document(document, _tokens, most, 0), document.text, list[tuple[int, int]]()
         for each in cuts:
@@ -112,7 +115,7 @@ class SummarizeNode(ModelNode, frozen=True, kw_only=True):
                 start = each.start if spans else 0  # the heading above the first one too
                 spans.append((max(start, spans[-1][1]) if spans else start, each.end))
         if not spans:
-            raise ContextLengthExceeded("there are no words in the text", "give one with words")
+            raise ContextLengthExceeded("the text is empty", "set a text with words")
         kept = spans[: self.most_pieces]
         left = "" if len(kept) == len(spans) else (
             f"{len(text) - kept[-1][1]:,} of {len(text):,} characters, from character {kept[-1][1]:,} on: "
@@ -123,7 +126,7 @@ class SummarizeNode(ModelNode, frozen=True, kw_only=True):
     def _piecewise_plan(
         self, context: NodeContext, marks: ContentMarkers, pieces: Sequence[str], most: int
     ) -> PiecewisePlan:
-        """What all the questions of this way are expected to cost."""
+        """Expected cost of all calls of this way."""
         quote = context.dependencies.estimate_cost
         assert quote is not None
         total: int | None = 0
@@ -155,11 +158,11 @@ class SummarizeNode(ModelNode, frozen=True, kw_only=True):
             await asyncio.gather(*tasks, return_exceptions=True)
 
     def _step_options(self, mark: str, context: NodeContext) -> RequestOptions:
-        """What was paid for is not paid again where the node is taken up after a break."""
+        """A completed call is not repeated when the node resumes after an interruption."""
         return msgspec.structs.replace(self.request_options(), idempotency_key=f"{context.idempotency_key}:{mark}")
 
     def _build_chat(self, marks: ContentMarkers, prompt: str, text: str) -> ChatRequest:
-        """The text is data that others wrote."""
+        """The text is untrusted data."""
         system = f"{self.system}\n\n{marks.instruction}" if self.system else marks.instruction
         said = msgspec.structs.replace(self, system=system)
         return said.build_chat([{"role": "user", "content": f"{prompt}\n\n{marks.wrap(text)}"}])
@@ -170,7 +173,7 @@ def _tokens(text: str) -> int:
 
 
 def _pack(notes: Sequence[str], most: int) -> list[str]:
-    """Notes together, as many as fit."""
+    """As many notes as fit."""
     found = [notes[0]]
     for each in notes[1:]:
         if (len(found[-1]) + len(each)) // CHARS_PER_TOKEN <= most:
@@ -181,7 +184,7 @@ def _pack(notes: Sequence[str], most: int) -> list[str]:
 
 
 def _is_cheaper(many: PiecewisePlan, one: CostEstimate) -> bool:
-    """What nobody knows the price of is dearer than what somebody does."""
+    """An unknown price counts as more expensive than a known one."""
     if many.cost is None:
         return False
     return one.cost is None or many.cost < one.cost

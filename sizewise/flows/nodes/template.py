@@ -12,10 +12,10 @@ from sizewise.flows.node import Node, NodeContext, ValidationContext
 
 
 class TemplateNode(Node, frozen=True, kw_only=True):
-    """Puts values into a text, or several into one value."""
+    """Renders a text with values, or combines several values into one."""
 
-    text: Annotated[str | None, Meta(description="The text, with {{ }} where values go.")] = None
-    value: Annotated[Json, Meta(description="In its place: any value, also an object or a list of several.")] = None
+    text: Annotated[str | None, Meta(description="Text with {{ }} for values.")] = None
+    value: Annotated[Json, Meta(description="Instead of `text`: any value, including an object or a list.")] = None
 
     @classmethod
     def output_type(cls, context: ValidationContext) -> Type:

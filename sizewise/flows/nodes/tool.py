@@ -20,11 +20,11 @@ class ToolNode(Node, frozen=True, kw_only=True):
     has_side_effects = True
     sets_data_class = True
 
-    tool: Annotated[str, Meta(description="Its name.", extra_json_schema={"x-names": "tools"})]
-    arguments: Annotated[dict[str, Json], Meta(description="What it is called with.")] = {}
+    tool: Annotated[str, Meta(description="Name of the tool.", extra_json_schema={"x-names": "tools"})]
+    arguments: Annotated[dict[str, Json], Meta(description="Arguments.")] = {}
     on_error: Annotated[
         Literal["fail", "give"],
-        Meta(description="`give`: the tool's own no is a result too, with `failed`."),
+        Meta(description="`give`: an error of the tool is a result too, with `failed`."),
     ] = "fail"
 
     @classmethod
@@ -49,7 +49,7 @@ class ToolNode(Node, frozen=True, kw_only=True):
         if result.failed and self.on_error == "fail":
             raise ExternalFailure(
                 f"the tool {self.tool!r} says no: {result.text[:200]}",
-                "Look at its arguments.",
+                "Check its arguments.",
                 status=502,
             )
         data = msgspec.json.decode(result.data) if result.data is not None else None

@@ -12,12 +12,12 @@ from sizewise.flows.node import Node, NodeContext, ValidationContext
 
 
 class WaitNode(Node, frozen=True, kw_only=True):
-    """Waits a while before what comes after it."""
+    """Waits before the nodes after it."""
 
     is_step = False
     has_side_effects = True
 
-    seconds: Annotated[float, Meta(ge=0, le=31_536_000, description="How long, in seconds: up to a year.")]
+    seconds: Annotated[float, Meta(ge=0, le=31_536_000, description="Seconds to wait, up to a year.")]
 
     @classmethod
     def output_type(cls, context: ValidationContext) -> Type:
