@@ -14,7 +14,7 @@ from sizewise.catalog.model_info import ModelInfo
 from sizewise.model_card import ModelCard
 
 CARD_FACTS = ("parameters", "context", "max_output", "sees", "tools", "licence")
-"""Fields of a card that are facts of known.py too."""
+"""Fields of a card that are facts of model_info.py too."""
 
 
 def enrich_cards(cards: Iterable[ModelCard]) -> tuple[ModelCard, ...]:

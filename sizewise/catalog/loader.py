@@ -26,7 +26,7 @@ LOCAL_SERVER_PORTS = (
     ("lmstudio", 1234),
     ("vllm", 8000),
 )
-"""Providers that probe.py may find by itself, and the ports of this machine where they usually listen."""
+"""Providers that discovery.py may find by itself, and the ports of this machine where they usually listen."""
 
 
 @dataclass(frozen=True, slots=True)

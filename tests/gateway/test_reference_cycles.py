@@ -30,7 +30,7 @@ def uncollected(faulty: FaultyUpstream, tmp_path_factory: pytest.TempPathFactory
     row = '[providers.up{n}]\nbase_url = "{url}"\nplace = "machine"\nmodels = {models}'
     rows = [row.format(n=n, url=faulty.url, models=json.dumps(FAULTS)) for n in range(2 * EACH)]
     config = "[server]\nembedded = false\ndiscover = false\n" + "\n".join(rows)
-    program = str(Path(__file__).with_name("uncollected.py"))
+    program = str(Path(__file__).with_name("gc_disabled_server.py"))
     with serving(tmp_path_factory.mktemp("cycles"), config, program=program) as served:
         yield served
 

@@ -289,7 +289,7 @@ def test_what_cannot_be_served_is_said_in_words(
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [('cert = "a.pem"', "key: is missing"), ('client_ca = "ca.pem"', "means nothing without")],
+    [('cert = "a.pem"', "key: is missing"), ('client_ca = "ca.pem"', "needs `cert` and `key`")],
 )
 def test_half_a_pair_is_a_mistake_in_the_settings(tmp_path: Path, text: str, words: str) -> None:
     file = tmp_path / "sizewise.toml"

@@ -111,7 +111,7 @@ def state(file: Source) -> Iterator[str]:
         if isinstance(node, ast.Global):
             yield file.at(
                 node,
-                f"`global {', '.join(node.names)}`: hand the value in, or keep it in an object of house.py",
+                f"`global {', '.join(node.names)}`: hand the value in, or keep it in an object of application.py",
             )
         elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             for each in node.decorator_list:

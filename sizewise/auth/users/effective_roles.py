@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from sizewise.auth.users.tables import User, UserSnapshot
 
 RoleActions = Mapping[str, frozenset[str]]
-"""Role -> actions: those of actions.py and those of the settings."""
+"""Role -> actions: those of permissions.py and those of the settings."""
 NO_ACTIONS: frozenset[str] = frozenset()
 
 

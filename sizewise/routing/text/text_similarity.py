@@ -34,7 +34,7 @@ _FILLS = (
     "a an on or if so by do we us me my our your up out off than then them these those there their its also very much "
     "more most can will would could should may might must has had been being does did about into over when while"
 )
-"""English words without content beside the frequent ones of features.py, which are few."""
+"""English words without content beside the frequent ones of prompt_features.py, which are few."""
 _DENIES = (
     "not no never none neither nor cannot without nothing nobody nicht kein keine keinen keiner nie niemals ohne weder "
     "ne pas jamais sans aucun aucune nunca sin ningun ninguna non senza nessun nessuno nao sem niet geen nooit zonder "
