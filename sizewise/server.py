@@ -57,13 +57,16 @@ class ReloadableApplication:
 
     def __init__(
         self,
+        *,
         settings: Settings,
         resources: Resources,
         discovered: tuple[ModelCard, ...],
-        certificates: Certificates | None = None,
+        certificates: Certificates | None,
+        on_reload: Callable[[], None],
     ) -> None:
+        """`discovered`: models of other servers on this machine. `on_reload` is called after each reload."""
         self.certificates = certificates
-        self.on_reload: Callable[[], None] = lambda: None  # called when a new house has taken the old one's place
+        self._on_reload = on_reload
         self._resources = resources
         self._discovered = discovered  # other servers on this machine, looked for once
         self.app = self._build(settings)
@@ -90,8 +93,31 @@ class ReloadableApplication:
             renewed()
         self.app = app
         old.client.drain()  # requests in flight finish in it
-        self.on_reload()
+        self._on_reload()
         return self.app
+
+
+class ServerFile:
+    """`server.json` in the home: how commands find this server. Holds no secret."""
+
+    def __init__(self, settings: Settings, certificates: Certificates | None) -> None:
+        self.url = f"http{'s' if certificates else ''}://{_url_host(settings.server.host)}:{settings.server.port}"
+        self._path = settings.home / "server.json"
+        self._certificates = certificates
+
+    def write(self) -> None:
+        found = {"url": self.url, "pid": os.getpid(), **_certificate_fields(self._certificates)}
+        self._path.write_text(json.dumps(found))
+
+    def rewrite(self) -> None:
+        """After a reload. Reports an error on stderr: the new settings are in force already."""
+        try:
+            self.write()
+        except OSError as error:
+            print(f"{self._path} cannot be written: {error.strerror}", file=sys.stderr)  # noqa: T201 - no log is set up
+
+    def remove(self) -> None:
+        self._path.unlink(missing_ok=True)
 
 
 class UvicornServer(uvicorn.Server):
@@ -125,46 +151,56 @@ async def _run_server(settings: Settings, as_json: bool) -> None:
     port = listening.getsockname()[1]
     settings = replace(settings, server=replace(settings.server, port=port))
     tls = settings.server.tls
-    services = open_services(settings.home, settings, url=resolve_secret(settings.database.url))
+    webhooks = WebhookDispatcher()
+    services = open_services(
+        settings.home,
+        settings,
+        url=resolve_secret(settings.database.url),
+        publish_event=webhooks.publish,
+    )
     locals = LocalModels()
     try:
-        metrics = Metrics(services.records.queue_counts)
-        hooks = WebhookDispatcher()
-        metrics.budget_usage, services.limiter.notify = services.limiter.spent_ratios, hooks.publish
-        services.api_keys.notify = services.runs.completion.publish_event = hooks.publish
-        shadows, sandbox = (
-            ShadowComparisons(services.quality_monitor, metrics, notify=hooks.publish),
-            Sandbox(settings.sandbox),
-        )
-        mine = services.api_keys.authenticator.authenticate(services.admin_token)
-        folder = FlowFolderWatcher(
-            default_flows_folder(settings.config_file, settings.home),
-            services.flow_versions,
-            mine,
-        )
-        servers = McpServers(services.tool_pins)
+        metrics = Metrics(services.records.queue_counts, services.limiter.spent_ratios)
         resources = Resources(
-            services,
-            metrics,
-            locals,
-            shadows,
-            hooks,
-            sandbox=sandbox,
-            mcp_servers=servers,
-            flow_files=folder,
+            services=services,
+            metrics=metrics,
+            local_models=locals,
+            shadow_tasks=ShadowComparisons(services.quality_monitor, metrics, notify=webhooks.publish),
+            webhooks=webhooks,
+            sandbox=Sandbox(settings.sandbox),
+            mcp_servers=McpServers(services.tool_pins),
+            flow_files=FlowFolderWatcher(
+                default_flows_folder(settings.config_file, settings.home),
+                services.flow_versions,
+                services.api_keys.authenticator.authenticate(services.admin_token),
+            ),
         )
         found = await discovery.discover_models(skip=port) if settings.server.discover else ()
         certificates = Certificates(tls, settings.home) if tls.cert else None
-        live = ReloadableApplication(settings, resources, found, certificates)
+        server_file = ServerFile(settings, certificates)
+        live = ReloadableApplication(
+            settings=settings,
+            resources=resources,
+            discovered=found,
+            certificates=certificates,
+            on_reload=server_file.rewrite,
+        )
         shown = services.api_keys.ensure_first_key(settings.api_key)
-        await _serve(live, listening, shown, as_json)
+        await _serve(live, listening, server_file, shown, as_json=as_json)
     finally:
         await locals.stop(0)
         services.close()
         listening.close()
 
 
-async def _serve(live: ReloadableApplication, listening: socket.socket, key: str, as_json: bool) -> None:
+async def _serve(
+    live: ReloadableApplication,
+    listening: socket.socket,
+    server_file: ServerFile,
+    key: str,
+    *,
+    as_json: bool,
+) -> None:
     settings = live.app.settings
     config = uvicorn.Config(
         build_asgi_app(live, GraphQLApp(live, live.reload)),
@@ -182,8 +218,7 @@ async def _serve(live: ReloadableApplication, listening: socket.socket, key: str
         timeout_graceful_shutdown=max(1, round(settings.server.drain_timeout_s)),
     )
     server = UvicornServer(config)
-    note, secured = settings.home / "server.json", live.certificates
-    url = f"http{'s' if secured else ''}://{_url_host(settings.server.host)}:{settings.server.port}"
+    secured = live.certificates
     if secured is not None:
         config.load()
         config.ssl = secured.context  # which can be renewed; uvicorn's own is read once
@@ -193,17 +228,7 @@ async def _serve(live: ReloadableApplication, listening: socket.socket, key: str
     while not server.started and not serving.done():  # noqa: ASYNC110 - uvicorn has no event for it
         await asyncio.sleep(0.005)
 
-    def write() -> None:
-        note.write_text(json.dumps({"url": url, "pid": os.getpid(), **_certificate_fields(secured)}))
-
-    def rewrite() -> None:
-        try:
-            write()
-        except OSError as error:  # the settings are taken already: this is no reason to call them refused
-            print(f"{note} cannot be written: {error.strerror}", file=sys.stderr)  # noqa: T201 - the terminal is its door
-
-    write()
-    live.on_reload = rewrite
+    server_file.write()
     loop = asyncio.get_running_loop()
     if not sys.stdin.isatty():  # with a terminal, SIGHUP says that it was closed: then we end with it
         loop.add_signal_handler(signal.SIGHUP, lambda: loop.create_task(_reloaded(live)))
@@ -216,7 +241,7 @@ async def _serve(live: ReloadableApplication, listening: socket.socket, key: str
     with contextlib.suppress(SizewiseError):  # it is looked at again
         await folder.sync()
     tending = [loop.create_task(each.run_periodically()) for each in tended]
-    print(_json(url, key) if as_json else _welcome(live.app, url, key), flush=True)  # noqa: T201 - the terminal is its door
+    print(_json(server_file.url, key) if as_json else _welcome(live.app, server_file.url, key), flush=True)  # noqa: T201 - the terminal is its door
     services.key_rotation.resume()
     await asyncio.to_thread(import_module, WEBSOCKET_MODULE)
     gc.collect()
@@ -232,7 +257,7 @@ async def _serve(live: ReloadableApplication, listening: socket.socket, key: str
         warming.cancel()
         for each in tending:
             each.cancel()
-        note.unlink(missing_ok=True)
+        server_file.remove()
         if secured is not None:
             secured.close()
         await runs.recovery.close()

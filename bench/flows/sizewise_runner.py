@@ -133,7 +133,12 @@ async def walker(home: Path) -> AsyncIterator[Walker]:
     settings = load_settings(home / "sizewise.toml", home)
     with open_services(home, settings) as services:
         metrics = Metrics(services.records.queue_counts)
-        resources = Resources(services, metrics, LocalModels(), ShadowComparisons(services.quality_monitor, metrics))
+        resources = Resources(
+            services=services,
+            metrics=metrics,
+            local_models=LocalModels(),
+            shadow_tasks=ShadowComparisons(services.quality_monitor, metrics),
+        )
         app = build_application(settings, resources, load_cards(settings))
         app.apply()
         made = Walker(services, app)

@@ -73,10 +73,10 @@ class Case:
         self.services = open_services(home, settings)
         metrics = Metrics(self.services.records.queue_counts)
         resources = Resources(
-            self.services,
-            metrics,
-            LocalModels(),
-            ShadowComparisons(self.services.quality_monitor, metrics),
+            services=self.services,
+            metrics=metrics,
+            local_models=LocalModels(),
+            shadow_tasks=ShadowComparisons(self.services.quality_monitor, metrics),
         )
         self.app: Application = build_application(settings, resources, load_cards(settings))
         self.app.apply()

@@ -129,10 +129,10 @@ async def main() -> None:
         with open_services(home) as services:
             metrics = Metrics(services.records.queue_counts)
             resources = Resources(
-                services,
-                metrics,
-                LocalModels(),
-                ShadowComparisons(services.quality_monitor, metrics),
+                services=services,
+                metrics=metrics,
+                local_models=LocalModels(),
+                shadow_tasks=ShadowComparisons(services.quality_monitor, metrics),
             )
             app = build_application(settings, resources, load_cards(settings))
             app.apply()

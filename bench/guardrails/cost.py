@@ -76,10 +76,10 @@ async def main() -> None:
                 (home / "sizewise.toml").write_text(CONFIG + more)
                 settings = load_settings(home / "sizewise.toml", home)
                 resources = Resources(
-                    services,
-                    metrics,
-                    LocalModels(),
-                    ShadowComparisons(services.quality_monitor, metrics),
+                    services=services,
+                    metrics=metrics,
+                    local_models=LocalModels(),
+                    shadow_tasks=ShadowComparisons(services.quality_monitor, metrics),
                 )
                 app = build_application(settings, resources, load_cards(settings))
                 app.apply()

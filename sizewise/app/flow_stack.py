@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 from sizewise.app.resources import Resources
@@ -27,58 +28,88 @@ from sizewise.settings.load import Settings
 from sizewise.tools.tool import Toolset
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Features:
+    """What is built on the model handler. `handler` answers for models and flows."""
+
+    handler: Handler
+    knowledge_base: KnowledgeService
+    exported_toolset: Toolset  # tools for other programs
+    changes: Sequence[Callable[[], None]]  # to the resources, in this order; none of them raises
+
+
 def build_features(
+    *,
     settings: Settings,
     resources: Resources,
     cards: tuple[ModelCard, ...],
     client: HttpClient,
-    names: ModelAliases,
-    health: HealthCheck,
+    aliases: ModelAliases,
+    health_check: HealthCheck,
     handler: Handler,
     plugins: PluginRegistry,
-) -> tuple[Handler, KnowledgeService, Toolset, Sequence[Callable[[], None]]]:
-    """`handler`, which answers for flows too now; the knowledge; the tools that are lent to other programs; and the
-    changes to what outlives the house. Raises ConfigError, and has changed nothing.
-    """
-    services, limits = resources.services, build_data_policy(settings)
-    shelved = build_knowledge_service(
+) -> Features:
+    """`handler` answers for models, with all its layers. Raises ConfigError. Changes no resource."""
+    services, data_policy = resources.services, build_data_policy(settings)
+    knowledge = build_knowledge_service(
         settings,
-        services.documents,
-        resources.vector_stores,
-        handler,
-        cards,
-        reach_by_data_class(settings),
-        limits.decide,
+        document_store=services.documents,
+        open_stores=resources.vector_stores,
+        handler=handler,
+        cards=cards,
+        reach=reach_by_data_class(settings),
+        data_bounds=data_policy.decide,
     )
-    its = services.flow_versions, services.compiled_flows, services.runs.starter, shelved
-    lends = exported_toolset(settings, *its)
+    parts = services.flow_versions, services.compiled_flows, services.runs.starter, knowledge
     tools = internal_toolset(
         settings,
-        exported_toolset(settings, *its, internal=True),
+        exported_toolset(settings, *parts, internal=True),
         resources.mcp_servers,
         resources.sandbox,
         plugins,
     )
-    quotes = CostEstimator(partial(explain, aliases=names, health_check=health, data_policy=limits), cards)
     nodes = build_node_dependencies(
         settings,
         handler=handler,
         client=client,
-        data_bounds=limits.decide,
-        knowledge=shelved,
+        data_bounds=data_policy.decide,
+        knowledge=knowledge,
         sandbox=resources.sandbox,
         tools=tools,
         memory=services.memories,
-        estimate_cost=quotes,
+        estimate_cost=CostEstimator(
+            partial(explain, aliases=aliases, health_check=health_check, data_policy=data_policy),
+            cards,
+        ),
     )
-    changes = (
-        resources.vector_stores.prepare(settings, reach_by_data_class(settings)),
-        resources.mcp_servers.prepare(settings.mcp, client),
-        partial(services.runs.worker.configure, FlowExecutor(services.compiled_flows, nodes)),
+
+    # The layers around a flow, innermost first. Guardrails, cache and records are not among them: each model call of a
+    # flow passes the layers of application.py, and a run has its own record.
+    layers: list[Callable[[Handler], Handler]] = [
+        # Next to the flow: a revoked key stops the flow itself.
+        partial(RevocationMiddleware, authenticator=services.api_keys.authenticator),
+        # Per principal: what a flow answers depends on who asks.
+        partial(
+            IdempotencyMiddleware,
+            store=services.idempotency,
+            calls=resources.calls_in_flight,
+            per_principal=True,
+        ),
+        # Outermost: a request over its limit starts nothing.
+        partial(RateLimitMiddleware, limiter=services.limiter),
+    ]
+    flow_handler: Handler = FlowModel(services.compiled_flows, nodes)
+    for layer in layers:
+        flow_handler = layer(flow_handler)
+
+    return Features(
+        handler=FlowDispatcher(handler, flow_handler),
+        knowledge_base=knowledge,
+        exported_toolset=exported_toolset(settings, *parts),
+        changes=(
+            resources.vector_stores.prepare(settings, reach_by_data_class(settings)),
+            resources.mcp_servers.prepare(settings.mcp, client),
+            # Runs outlive the application; the flows that start from now on use its nodes.
+            partial(services.runs.worker.configure, FlowExecutor(services.compiled_flows, nodes)),
+        ),
     )
-    flows = RevocationMiddleware(FlowModel(services.compiled_flows, nodes), services.api_keys.authenticator)
-    whole = RateLimitMiddleware(
-        IdempotencyMiddleware(flows, services.idempotency, resources.calls_in_flight, per_principal=True),
-        services.limiter,
-    )
-    return FlowDispatcher(handler, whole), shelved, lends, changes

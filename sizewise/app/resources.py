@@ -18,7 +18,7 @@ from sizewise.tools.mcp.pinning import MemoryPinStore
 from sizewise.tools.sandbox.process_pool import Sandbox
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Resources:
     services: Services
     metrics: Metrics

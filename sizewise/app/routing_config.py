@@ -1,16 +1,26 @@
-"""Builds policies, model aliases, the data policy and the egress policy from the settings."""
+"""Builds the parts of routing from the settings: policies, aliases, judges, data and egress policy, connections."""
 
 from __future__ import annotations
 
 from sizewise.data_class import DataClass, Place
 from sizewise.evals.policy_loader import load_policy
+from sizewise.http.client import HttpClient
 from sizewise.http.egress import EgressPolicy
 from sizewise.model_card import ModelCard
 from sizewise.plugins import PluginRegistry
+from sizewise.providers.connections import ModelConnections
+from sizewise.providers.local.models import LocalModels
+from sizewise.providers.local.runtime import LocalRuntime
 from sizewise.routing.data_policy import DataPolicy, DataRule
+from sizewise.routing.judges.chain import JudgeChain
 from sizewise.routing.model_aliases import ModelAliases
 from sizewise.routing.policy import Policy
+from sizewise.routing.session_affinity import SessionAffinity
+from sizewise.routing.session_store import SessionStore
 from sizewise.settings.load import Settings
+
+RULE_JUDGES = ("rules", "calls", "code", "language")
+SIGNAL_JUDGES = ("consistency", "confidence")
 
 
 def build_policies(
@@ -21,7 +31,46 @@ def build_policies(
     """The policies, and what every name means. Raises ConfigError."""
     policies = {name: load_policy(name, wanted, plugins) for name, wanted in settings.policies.items()}
     router = settings.router
-    return policies, ModelAliases(cards, policies, router.policy, router.small, router.large)
+    return policies, ModelAliases(
+        cards,
+        policies,
+        default_policy=router.policy,
+        small=router.small,
+        large=router.large,
+    )
+
+
+def build_judge(plugins: PluginRegistry) -> JudgeChain:
+    return JudgeChain(tuple(plugins("judges", name) for name in (*RULE_JUDGES, *SIGNAL_JUDGES)))
+
+
+def build_rule_judge(plugins: PluginRegistry) -> JudgeChain:
+    """Judges that need nothing but the reply: certificates are made by them."""
+    return JudgeChain(tuple(plugins("judges", name) for name in RULE_JUDGES))
+
+
+def build_session_affinity(settings: Settings, sessions: SessionStore) -> SessionAffinity:
+    return SessionAffinity(sessions, settings.router.session_ttl_s, settings.router.switch_cost)
+
+
+def build_connections(
+    settings: Settings,
+    cards: tuple[ModelCard, ...],
+    client: HttpClient,
+    local_models: LocalModels,
+    *,
+    plugins: PluginRegistry,
+) -> ModelConnections:
+    local = settings.local
+    return ModelConnections(
+        cards=cards,
+        providers=settings.providers,
+        client=client,
+        local_models=local_models,
+        runtime=LocalRuntime(context=local.context, slots=local.slots, threads=local.threads),
+        cache=settings.cache_dir,
+        plugins=plugins,
+    )
 
 
 def reach_by_data_class(settings: Settings) -> dict[DataClass, Place]:
@@ -34,6 +83,11 @@ def build_data_policy(settings: Settings) -> DataPolicy:
     policies = {name: DataRule(None, each.online == "allow", each.egress) for name, each in settings.policies.items()}
     said = {name: rule for name, rule in policies.items() if rule != DataRule()}
     return DataPolicy(reach_by_data_class(settings), settings.router.data_class, projects, said)
+
+
+def build_client(settings: Settings, cards: tuple[ModelCard, ...]) -> HttpClient:
+    """Raises ConfigError."""
+    return HttpClient(build_egress_policy(settings, cards), proxies=settings.proxies, ca_file=settings.ca_file)
 
 
 def build_egress_policy(settings: Settings, cards: tuple[ModelCard, ...]) -> EgressPolicy:

@@ -41,6 +41,7 @@ from sizewise.flows.engines.dbos import DbosEngine, is_installed
 from sizewise.flows.engines.inline import InlineEngine
 from sizewise.flows.engines.worker_registry import WorkerRegistry
 from sizewise.flows.executor import CompiledFlows
+from sizewise.flows.run_completion import PublishEvent, ignore_event
 from sizewise.flows.run_service import RunService
 from sizewise.flows.scheduler import Scheduler, WebhookTriggers
 from sizewise.flows.step_store import StepStore
@@ -144,11 +145,18 @@ class Storage:
     executor: Executor
 
 
-def open_services(home: Path, settings: FileSettings | None = None, *, url: str = "") -> Services:
+def open_services(
+    home: Path,
+    settings: FileSettings | None = None,
+    *,
+    url: str = "",
+    publish_event: PublishEvent = ignore_event,
+) -> Services:
     """Locks the home, migrates the database and opens everything; or leaves nothing open.
 
-    `url`: of another database than the file in `home`, shared with other servers. Raises ExternalFailure (home in use
-    or not writable), StorageError (database damaged or of a newer release), ConfigError (URL, token file).
+    `url`: of another database than the file in `home`, shared with other servers. `publish_event` receives budget
+    alerts, revoked keys and flow runs that ended. Raises ExternalFailure (home in use or not writable), StorageError
+    (database damaged or of a newer release), ConfigError (URL, token file).
     """
     settings = settings or FileSettings()
     with ExitStack() as opened:
@@ -175,7 +183,7 @@ def open_services(home: Path, settings: FileSettings | None = None, *, url: str 
             delete_feedback=lambda tenant, key: partial(evals.erase_feedback, tenant=tenant, key=key),
         )
         limits = read(budgets.read_snapshot)
-        limiter = Limiter(limits, storage.database.read_in_thread, write, shared=bool(url))
+        limiter = Limiter(limits, storage.database.read_in_thread, write, shared=bool(url), notify=publish_event)
         steps = StepStore(encryption, read, write_sync, executor)
         versions = FlowVersions(steps)
         compiled_flows = CompiledFlows(versions)
@@ -188,10 +196,11 @@ def open_services(home: Path, settings: FileSettings | None = None, *, url: str 
             max_running=settings.flows.max_concurrent_runs,
             max_running_per_organization=settings.flows.max_concurrent_runs_per_organization,
             store_is_shared=bool(url),
+            publish_event=publish_event,
         )
         return Services(
             admin_token=admin_token,
-            api_keys=ApiKeys(read, write, write_sync, authenticator, bool(url)),
+            api_keys=ApiKeys(read, write, write_sync, authenticator, shared=bool(url), notify=publish_event),
             users=UserAccounts(read, write, authenticator),
             sessions=Sessions(write, authenticator),
             denied_requests=denied_requests,

@@ -54,8 +54,7 @@ class RunAsync(Protocol):
 
 
 class ApiKeys:
-    """`authenticator` shows every change made here at once. `notify` is told of keys that are revoked (Hooks'
-    `notify`)."""
+    """`authenticator` shows every change made here at once."""
 
     def __init__(
         self,
@@ -63,10 +62,14 @@ class ApiKeys:
         write: RunAsync,
         write_sync: RunSync,
         authenticator: Authenticator,
+        *,
         shared: bool = False,
+        notify: Callable[[str, Mapping[str, object], str], None] = _discard_notification,
     ) -> None:
-        """`write_sync` is `write` for whoever has no event loop yet. `shared`: other servers write there too."""
-        self.notify: Callable[[str, Mapping[str, object], str], None] = _discard_notification
+        """`write_sync` is `write` before there is an event loop. `shared`: other servers write to the same store.
+        `notify` receives an event for each key that is revoked.
+        """
+        self._notify = notify
         self._shared = shared
         self._read = read
         self._write = write
@@ -187,7 +190,7 @@ class ApiKeys:
         key = await self.get(id, tenant)
         await self.authenticator.apply(await self._write(_revocation(key, actor)))
         shown = {"key": key.id, "name": key.name, "project": key.project, "by": actor.user_id or actor.key_id}
-        self.notify("key.revoked", shown, tenant)
+        self._notify("key.revoked", shown, tenant)
 
     def _load(self, snapshot: CredentialSnapshot) -> None:
         self.authenticator.load(snapshot.version, snapshot.keys, snapshot.users)

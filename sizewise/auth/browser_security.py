@@ -21,6 +21,12 @@ Headers = Iterable[tuple[bytes, bytes]]
 SESSION_COOKIE = "sizewise"
 CSRF_HEADER = b"x-sizewise-csrf"
 ALLOWED_FETCH_SITES = ("same-origin",)
+LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+
+
+def allowed_hosts(bind_host: str, more: Iterable[str]) -> frozenset[str]:
+    """Host names that a server answers to, which listens at `bind_host`; empty: all."""
+    return frozenset((*LOOPBACK, *more)) if bind_host in LOOPBACK else frozenset()
 
 
 def check_host(host: str, allowed_hosts: Collection[str]) -> None:

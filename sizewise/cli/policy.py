@@ -113,7 +113,14 @@ def _opened(found: Settings) -> Callable[[PolicyTestSettings, str, int], PolicyT
     """Runs a test case of a policy, with its guardrails."""
     load = PluginRegistry()
     _, names = build_policies(found, load_cards(found), load)
-    held, post = build_data_policy(found), GuardrailPipeline(found.guardrails, found.policies, names, load, _no_model)
+    held = build_data_policy(found)
+    post = GuardrailPipeline(
+        settings=found.guardrails,
+        policies=found.policies,
+        plan=names,
+        plugins=load,
+        connect=_no_model,
+    )
     return lambda case, policy, number: run_policy_test(case, policy, names, held, post.check, number)
 
 

@@ -64,18 +64,18 @@ class ShadowComparisons:
 
 
 class ShadowTraffic:
-    """One House's. `handler` is its onion, set as soon as there is one; `observer` is None where nothing is drawn."""
-
-    handler: Handler
+    """Of one application. `observer` is None if nothing is sampled."""
 
     def __init__(
         self,
+        *,
         settings: ShadowSettings,
         policies: Mapping[str, MonitoredPolicy],
         judge: ModelCard | None,
         compare: CompareAnswers,
         comparisons: ShadowComparisons,
         draw: Callable[[], float],
+        handler: Handler,
     ) -> None:
         """`judge` is None only where there is no chat model. `draw` draws from 0..1."""
         draws = settings.sample_rate and judge is not None
@@ -87,6 +87,7 @@ class ShadowTraffic:
         self._comparisons = comparisons
         self._counts = comparisons.metrics.shadow_results
         self._draw = draw
+        self._handler = handler
         comparisons.budget.remaining(
             settings.daily_budget,
         )  # looks up what this day has cost before anybody waits for it
@@ -200,7 +201,7 @@ class ShadowTraffic:
     async def _send_request(self, request: Request, send: Send) -> Reply:
         self._comparisons.open_requests += 1
         try:
-            return await self.handler(request, send)
+            return await self._handler(request, send)
         finally:
             self._comparisons.open_requests -= 1
 

@@ -17,16 +17,27 @@ POLL_INTERVAL_S = 1.0
 RUN_ENDED_EVENT = "flow.ended"
 
 
-def _ignore_event(event: str, data: Mapping[str, object], tenant: str) -> None:
+PublishEvent = Callable[[str, Mapping[str, object], str], None]
+"""An event, its data and its organization."""
+
+
+def ignore_event(event: str, data: Mapping[str, object], tenant: str) -> None:
     pass
 
 
 class RunCompletion:
     """Wakes waiters in this process at once; a waiter polls for runs that end in another one."""
 
-    def __init__(self, queries: RunQueries, active: ActiveRuns, *, store_is_shared: bool) -> None:
-        self.publish_event: Callable[[str, Mapping[str, object], str], None] = _ignore_event
-        """Called with each run that ends. Set late: the server builds its webhooks after its services."""
+    def __init__(
+        self,
+        queries: RunQueries,
+        active: ActiveRuns,
+        *,
+        store_is_shared: bool,
+        publish_event: PublishEvent = ignore_event,
+    ) -> None:
+        """`publish_event` is called with each run that ends."""
+        self._publish_event = publish_event
         self._queries = queries
         self._active = active
         self._store_is_shared = store_is_shared
@@ -59,4 +70,4 @@ class RunCompletion:
             if not future.done():
                 future.set_result(None)
         data = {"run": run.id, "flow": run.flow, "version": run.version, "project": run.project, "state": run.state}
-        self.publish_event(RUN_ENDED_EVENT, data | ({"error": run.error} if run.error else {}), run.tenant)
+        self._publish_event(RUN_ENDED_EVENT, data | ({"error": run.error} if run.error else {}), run.tenant)

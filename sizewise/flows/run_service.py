@@ -14,7 +14,7 @@ from sizewise.flows.engines.on_demand import OnDemandEngine
 from sizewise.flows.run_access import RunPrincipals
 from sizewise.flows.run_admission import CountRequest, RunAdmission
 from sizewise.flows.run_approval import RunApproval
-from sizewise.flows.run_completion import RunCompletion
+from sizewise.flows.run_completion import PublishEvent, RunCompletion, ignore_event
 from sizewise.flows.run_control import RunControl
 from sizewise.flows.run_queries import RunQueries
 from sizewise.flows.run_recovery import RunRecovery
@@ -38,15 +38,21 @@ class RunService:
         max_running: int,
         max_running_per_organization: int | None = None,
         store_is_shared: bool,
+        publish_event: PublishEvent = ignore_event,
     ) -> None:
         """`max_running`, `max_running_per_organization`: see RunAdmission. `store_is_shared`: other servers use the
-        same store.
+        same store. `publish_event` is called with each run that ends.
         """
         principals = RunPrincipals(authenticator)
         self.active = ActiveRuns()
         self.queries = RunQueries(store, self.active)
         self.approval = RunApproval(store, self.active, self.queries)
-        self.completion = RunCompletion(self.queries, self.active, store_is_shared=store_is_shared)
+        self.completion = RunCompletion(
+            self.queries,
+            self.active,
+            store_is_shared=store_is_shared,
+            publish_event=publish_event,
+        )
         self.worker = RunWorker(
             store=store,
             active=self.active,

@@ -85,6 +85,7 @@ class FastRequestCycle:
         protocol: FastPathProtocol,
         route: FastRoute,
         head: RequestHead,
+        *,
         keep_alive: bool,
         chunked: bool,
     ) -> None:
@@ -291,7 +292,7 @@ class FastPathProtocol(UpgradeProtocol):
         assert self._cached_request is not None
         way, seen = self._cached_request
         self._misses_left = MAX_CACHE_MISSES
-        cycle: Any = FastRequestCycle(self, way, seen, True, True)
+        cycle: Any = FastRequestCycle(self, way, seen, keep_alive=True, chunked=True)
         self.active_cycle = self.cycle = cycle
         cycle.body, cycle.more_body = body, False
         cycle.answer(eagerly=True)
@@ -415,7 +416,7 @@ class FastPathProtocol(UpgradeProtocol):
         self._is_cacheable = stays and not parser.should_upgrade()
         seen = parse_headers(headers)
         seen.peer_address, seen.secure = self.client[0] if self.client else "", self.scheme == "https"
-        cycle = FastRequestCycle(self, way, seen, stays, modern)
+        cycle = FastRequestCycle(self, way, seen, keep_alive=stays, chunked=modern)
         self.cycle = cast("Any", cycle)  # stands in for RequestResponseCycle
         if before is None or before.response_complete:
             self.active_cycle = cycle

@@ -7,7 +7,9 @@ from importlib import import_module
 
 import msgspec
 
-from sizewise.app.application import LOOPBACK, Application
+from sizewise.app.application import Application
+from sizewise.app.readiness import check_readiness
+from sizewise.auth.browser_security import LOOPBACK
 from sizewise.errors import Forbidden, InvalidApiKey
 from sizewise.gateway.request_context import JSON, RequestHead, ResponseWriter
 
@@ -21,7 +23,7 @@ async def readyz(app: Application, head: RequestHead, body: bytes, writer: Respo
 
     To whom comes by a name of the outside, only with a key that may see metrics: names of models are nobody's business.
     """
-    ready, impaired = app.readiness()
+    ready, impaired = check_readiness(app)
     if impaired and not _is_loopback(head.host) and not _may_read_metrics(app, head):
         impaired = ["ask with a key that may `read_metrics`"]
     shown = {"status": "ready" if ready else "not ready", "impaired": impaired}

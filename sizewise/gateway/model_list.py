@@ -16,7 +16,7 @@ async def list_models(app: Application, head: RequestHead, body: bytes, writer: 
     principal = head.authorize(app, "models", "")
     scope = principal.scope
     cards = [card for card in app.cards if scope is None or matches_any(card.name, scope.models)]
-    listed = [_entry(name, "sizewise") for name in (*app.role_names(), *_flow_names(app, principal))]
+    listed = [_entry(name, "sizewise") for name in (*app.aliases.role_names, *_flow_names(app, principal))]
     listed += [_model_entry(card) for card in cards]
     await writer.send_response(200, [JSON], msgspec.json.encode({"object": "list", "data": listed}))
 
@@ -26,10 +26,10 @@ async def get_model(app: Application, head: RequestHead, body: bytes, writer: Re
     principal = head.authorize(app, "models", "")
     scope = principal.scope
     name = body.decode("utf-8", "replace")
-    if name in app.role_names() or name in _flow_names(app, principal):
+    if name in app.aliases.role_names or name in _flow_names(app, principal):
         shown = _entry(name, "sizewise")
     else:
-        card = app.find_card(name)
+        card = app.aliases.find_card(name)
         if scope is not None and not matches_any(card.name, scope.models):
             raise ModelNotFound(f"there is no model named {name[:200]!r} for this key", param="model")
         shown = _model_entry(card)

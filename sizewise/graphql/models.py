@@ -20,13 +20,12 @@ async def models(context: RequestContext) -> list[FieldValues]:
 
 async def model(context: RequestContext, name: str) -> FieldValues:
     """Raises UnknownModel, with the nearest name."""
-    card = context.app.find_card(name)
+    card = context.app.aliases.find_card(name)
     return model_values(card, context.app.connections.unavailable_reason(card))
 
 
 async def model_aliases(context: RequestContext) -> list[str]:
-    models = {card.name for card in context.app.cards}
-    return [name for name in context.app.aliases.chat_names if name not in models]
+    return context.app.aliases.role_names
 
 
 async def catalog_model(context: RequestContext, name: str) -> FieldValues | None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from sizewise import __version__
+from sizewise.app.readiness import check_readiness
 from sizewise.graphql.context import RequestContext
 
 
 async def health(context: RequestContext) -> Mapping[str, object]:
-    ready, impaired = context.app.readiness()
+    ready, impaired = check_readiness(context.app)
     return {"ready": ready, "impaired": impaired, "version": __version__}
 
 

@@ -47,6 +47,7 @@ class GuardrailPipeline:
 
     def __init__(
         self,
+        *,
         settings: GuardrailsSettings,
         policies: Mapping[str, PolicySettings],
         plan: PlanRequest,

@@ -356,6 +356,7 @@ class DataBounds(Protocol):
 
 def build_knowledge_service(
     settings: Settings,
+    *,
     document_store: DocumentStore,
     open_stores: OpenStores,
     handler: Handler,

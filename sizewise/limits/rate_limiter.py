@@ -85,10 +85,13 @@ class Limiter:
         write: RunWork,
         *,
         shared: bool = False,
+        notify: AlertNotifier | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`known`: the limits in the store. `shared`: others may set some there. `clock`: unix seconds."""
-        self.notify: AlertNotifier | None = None
+        """`snapshot`: the limits in the store. `shared`: other servers may set some there. `notify` receives budget
+        alerts. `clock`: unix seconds.
+        """
+        self._notify = notify
         self.has_limits = False
         self._read = read
         self._write = write
@@ -241,10 +244,10 @@ class Limiter:
         tenant, scope, unit = window.key
         spent, limit = format_amount(unit, window.spent), format_amount(unit, window.limit)
         log.warning("%d %% of %s of %s in %s are spent: %s of %s", percent, unit, scope, tenant, spent, limit)
-        if self.notify is not None:
+        if self._notify is not None:
             sums = {"percent": percent, "spent_usd": spent, "limit_usd": limit}
             told = {"scope": scope, "window": unit.partition("/")[2], **sums, "renews": format_time(window.ends_at)}
-            self.notify("budget.alert", told, tenant)
+            self._notify("budget.alert", told, tenant)
 
     # Beside the requests
 

@@ -79,6 +79,7 @@ class ModelConnections:
 
     def __init__(
         self,
+        *,
         cards: tuple[ModelCard, ...],
         providers: Mapping[str, ProviderSettings],
         client: HttpClient,

@@ -70,6 +70,7 @@ class AttemptRunner:
 
     def __init__(
         self,
+        *,
         connect: Callable[[ModelCard], Handler],
         request: Request,
         client_reply: ClientReply,

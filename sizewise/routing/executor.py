@@ -67,6 +67,7 @@ class PolicyExecution:
 
     def __init__(
         self,
+        *,
         judge: Judge,
         plan: RoutePlan,
         requirements: Requirements,

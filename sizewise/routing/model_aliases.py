@@ -49,6 +49,7 @@ class ModelAliases:
         self,
         cards: tuple[ModelCard, ...],
         policies: Mapping[str, Policy],
+        *,
         default_policy: str = "default",
         small: str = "",
         large: str = "",
@@ -69,6 +70,22 @@ class ModelAliases:
     def chat_names(self) -> tuple[str, ...]:
         """Every name that answers a chat: roles, policies, models."""
         return tuple(name for name, plan in self._plans["chat"].items() if isinstance(plan, RoutePlan))
+
+    @property
+    def role_names(self) -> list[str]:
+        """The values of `model` that name no model: auto, auto:<policy>, small, large."""
+        return [name for name in self.chat_names if name not in self._cards]
+
+    def find_card(self, name: str) -> ModelCard:
+        """The card of `<provider>/<model>`, or of a model name without its provider. Raises ModelNotFound."""
+        for card in self._cards.values():
+            if name in (card.name, card.model):
+                return card
+        raise ModelNotFound(
+            f"there is no model named {name[:200]!r}",
+            did_you_mean(name, list(self._cards)),
+            param="model",
+        )
 
     @property
     def policy_plans(self) -> dict[str, RoutePlan]:
@@ -131,7 +148,7 @@ class ModelAliases:
         policy: Policy,
         chats: tuple[ModelCard, ...],
     ) -> RoutePlan | SizewiseError:
-        cards = tuple(self._find_card(f"policies.{name}.models", model) for model in policy.models) or chats
+        cards = tuple(self._configured_card(f"policies.{name}.models", model) for model in policy.models) or chats
         if not cards:
             return ModelNotFound("no chat model is configured", "add one: sizewise models pull NAME", param="model")
         if len(cards) > 1:
@@ -145,14 +162,14 @@ class ModelAliases:
         if not chats:
             none = ModelNotFound("no chat model is configured", "add one: sizewise models pull NAME", param="model")
             return {"small": none, "large": none}
-        weakest = self._find_card("router.small", small) if small else min(chats, key=strength)
-        strongest = self._find_card("router.large", large) if large else max(chats, key=strength)
+        weakest = self._configured_card("router.small", small) if small else min(chats, key=strength)
+        strongest = self._configured_card("router.large", large) if large else max(chats, key=strength)
         return {
             "small": _role_plan("small", weakest, "as configured" if small else "the smallest that is configured"),
             "large": _role_plan("large", strongest, "as configured" if large else "the best that is configured"),
         }
 
-    def _find_card(self, setting: str, name: str) -> ModelCard:
+    def _configured_card(self, setting: str, name: str) -> ModelCard:
         card = self._cards.get(name)
         if card is None:
             hint = did_you_mean(name, list(self._cards)) or f"known: {', '.join(self._cards) or 'none'}"

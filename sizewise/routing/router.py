@@ -65,6 +65,7 @@ class Router:
 
     def __init__(
         self,
+        *,
         plan: Callable[[ChatRequest | EmbeddingRequest, str | None], RoutePlan],
         connect: Callable[[ModelCard], Handler],
         judge: Judge,
@@ -130,9 +131,16 @@ class Router:
             return reply
         needed = requirements_of(request, self._data_policy, plan.policy_name)
         candidates = (Candidate(card, expected_cost(card, needed.features), card.quality),)
-        return await PolicyExecution(self._judge, plan, needed, candidates, request, given, asking, self._limits).run(
-            one,
-        )
+        return await PolicyExecution(
+            judge=self._judge,
+            plan=plan,
+            requirements=needed,
+            candidates=candidates,
+            request=request,
+            client_reply=given,
+            runner=asking,
+            limits=self._limits,
+        ).run(one)
 
     async def _by_policy(self, request: Request, send: Send, plan: RoutePlan) -> Reply:
         needed = requirements_of(request, self._data_policy, plan.policy_name)
@@ -155,7 +163,16 @@ class Router:
         judge = self._judge if mind is None else mind.judge
         given = ClientReply(send, plan.policy_name, needed.features.prompt_tokens, needed.data_decision)
         asking = self._attempt_runner(request, given, needed.output_schema)
-        reply = await PolicyExecution(judge, plan, needed, candidates, request, given, asking, self._limits).run()
+        reply = await PolicyExecution(
+            judge=judge,
+            plan=plan,
+            requirements=needed,
+            candidates=candidates,
+            request=request,
+            client_reply=given,
+            runner=asking,
+            limits=self._limits,
+        ).run()
         why = network_replacement_reason(plan, needed, candidates, against, given.attempts, given.delivered)
         if why and not reply.degraded:
             reply = mark_degraded(reply, why)
@@ -174,13 +191,13 @@ class Router:
         wished, total_s = request.options.max_latency_ms, self._limits.timeout_s
         until = request.started_at + (total_s if wished is None else min(total_s, wished / 1000))
         return AttemptRunner(
-            self._connect,
-            request,
-            client_reply,
-            output_schema,
-            self._total_timeout,
-            until,
-            self._limits.spend_limiter,
+            connect=self._connect,
+            request=request,
+            client_reply=client_reply,
+            output_schema=output_schema,
+            total_timeout=self._total_timeout,
+            deadline=until,
+            spend_limiter=self._limits.spend_limiter,
         )
 
 

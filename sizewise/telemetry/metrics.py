@@ -84,8 +84,14 @@ def no_budget_usage() -> Iterable[tuple[str, str, str, float]]:
 class Metrics:
     """One per process, outlives Houses. For one thread: the event loop."""
 
-    def __init__(self, record_queue: Callable[[], tuple[int, int]] = no_pending_records) -> None:
-        """`record_queue`: how many wait to be written, and how many were dropped."""
+    def __init__(
+        self,
+        record_queue: Callable[[], tuple[int, int]] = no_pending_records,
+        budget_usage: Callable[[], Iterable[tuple[str, str, str, float]]] = no_budget_usage,
+    ) -> None:
+        """`record_queue`: records that wait to be written, and dropped ones. `budget_usage`: organization, scope, `day`
+        or `month`, and the share that is spent, of each budget.
+        """
         self.in_flight = 0
         self.escalations = 0
         self._counters: dict[tuple[str, str, int], RequestCounter] = {}
@@ -95,9 +101,7 @@ class Metrics:
         self.drift_alarms: Counter[str] = Counter()  # by policy
         self.guardrail_findings: Counter[tuple[str, str, str]] = Counter()  # by guard, kind and what was done
         self.record_queue = record_queue
-        self.budget_usage: Callable[[], Iterable[tuple[str, str, str, float]]] = (
-            no_budget_usage  # (organisation, scope, day or month, share that is spent) of each
-        )
+        self.budget_usage = budget_usage
 
     @property
     def requests(self) -> dict[tuple[str, str, int], int]:

@@ -58,6 +58,7 @@ class RecordingMiddleware:
     def __init__(
         self,
         handler: Handler,
+        *,
         write: Callable[[RowGroup], None],
         metrics: Metrics,
         record_ids: Iterator[int],

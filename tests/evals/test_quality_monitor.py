@@ -179,7 +179,10 @@ async def answered(services: Services, trace: str, model: str, key: str, door: s
         endpoint=door,
     )
     await RecordingMiddleware(
-        answer, services.records.enqueue, Metrics(services.records.queue_counts), services.records.ids
+        answer,
+        write=services.records.enqueue,
+        metrics=Metrics(services.records.queue_counts),
+        record_ids=services.records.ids,
     )(
         asked,
         quiet,

@@ -69,19 +69,28 @@ class Onion:
         self.echoes = {card.name: EchoModel(card, gate) for card in cards}
         names = ModelAliases(cards, {"default": CascadePolicy(models=("echo/small", "echo/large"))})
         self.watched = {"default": MonitoredPolicy("v1", "echo/large", QualityGuarantee(0.9))}
-        shade = ShadowTraffic(wanted, self.watched, JUDGE, compare, self.shadows, lambda: draw)
+        shade = ShadowTraffic(
+            settings=wanted,
+            policies=self.watched,
+            judge=JUDGE,
+            compare=compare,
+            comparisons=self.shadows,
+            draw=lambda: draw,
+            handler=lambda request, send: self.answer(request, send),
+        )
         routed = Router(
-            names,
-            lambda card: self.echoes[card.name],
-            JUDGES,
-            always_healthy,
-            DataPolicy(),
+            plan=names,
+            connect=lambda card: self.echoes[card.name],
+            judge=JUDGES,
+            health_check=always_healthy,
+            data_policy=DataPolicy(),
             affinity=SessionAffinity(SessionStore(), 3_600, 0),
             observer=shade.observer,
             distrust_check=services.quality_monitor.distrust_check(self.watched),
         )
-        self.answer: Handler = RecordingMiddleware(routed, services.records.enqueue, self.metrics, services.records.ids)
-        shade.handler = self.answer
+        self.answer: Handler = RecordingMiddleware(
+            routed, write=services.records.enqueue, metrics=self.metrics, record_ids=services.records.ids
+        )
 
     async def ask(
         self,

@@ -34,7 +34,7 @@ class RecordedRequest:
         self.asks: list[Request] = []
         echoes = {card.name: EchoModel(card) for card in (SMALL, LARGE)}
         names = ModelAliases((SMALL, LARGE), {"default": FixedPolicy()})
-        self._routed = Router(names, lambda card: echoes[card.name], JUDGES)
+        self._routed = Router(plan=names, connect=lambda card: echoes[card.name], judge=JUDGES)
 
     async def __call__(self, request: Request, send: Send) -> Reply:
         self.asks.append(request)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -45,6 +46,7 @@ class Shop:
         self.clock = Clock()
         self.fails: Exception | None = None
         self.writes = 0
+        self.alerts: list[tuple[str, Mapping[str, object], str]] = []
 
     def read(self, work: UnitOfWork[T]) -> T:
         with self.database.read() as connection:
@@ -65,7 +67,14 @@ class Shop:
         return done
 
     def worker(self, shared: bool = False) -> Limiter:
-        return Limiter(self.read(tables.read_snapshot), self.look, self.write, shared=shared, clock=self.clock)
+        return Limiter(
+            self.read(tables.read_snapshot),
+            self.look,
+            self.write,
+            shared=shared,
+            notify=lambda *alert: self.alerts.append(alert),
+            clock=self.clock,
+        )
 
     def window(self, key: LimitKey, since: int) -> tuple[int, int]:
         """(taken, spent) as the store has it."""

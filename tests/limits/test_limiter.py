@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -306,24 +306,20 @@ def test_no_class_of_tokens_costs_more_than_the_bound(price: Price, most: int | 
 
 
 def test_each_threshold_is_told_once_over_all_workers(shop: Shop) -> None:
-    told: list[tuple[str, Mapping[str, object], str]] = []
-
     async def story() -> None:
         what = chat()
         limit = 10 * worst(what)
         budgets, other = await limited(shop, usd_day=limit), shop.worker()
-        for each in (budgets, other):
-            each.notify = lambda *message: told.append(message)
         for number in range(10):
             each = (budgets, other)[number % 2]
             (await held(each, what)).settle(worst(what), 10)
             await asyncio.gather(budgets.flush(), other.flush())
 
     asyncio.run(story())
-    assert [(event, data["percent"], tenant) for event, data, tenant in told] == [
+    assert [(event, data["percent"], tenant) for event, data, tenant in shop.alerts] == [
         ("budget.alert", percent, "local") for percent in (50, 80, 100)
     ]
-    assert told[0][1] == {
+    assert shop.alerts[0][1] == {
         "scope": "project:shop",
         "window": "day",
         "percent": 50,
@@ -334,12 +330,9 @@ def test_each_threshold_is_told_once_over_all_workers(shop: Shop) -> None:
 
 
 def test_a_budget_in_which_nothing_finds_room_any_more_is_used_up(shop: Shop) -> None:
-    told: list[object] = []
-
     async def story() -> None:
         what = chat()
         budgets = await limited(shop, usd_day=10 * worst(what))
-        budgets.notify = lambda event, data, tenant: told.append(data["percent"])
         (await held(budgets, chat("Hello", 100))).settle(9 * worst(what) + 1, 10)
         await budgets.flush()
         for _ in range(3):
@@ -349,7 +342,7 @@ def test_a_budget_in_which_nothing_finds_room_any_more_is_used_up(shop: Shop) ->
             await budgets.flush()
 
     asyncio.run(story())
-    assert told == [50, 80, 100]
+    assert [data["percent"] for _, data, _ in shop.alerts] == [50, 80, 100]
 
 
 def test_a_month_and_a_day_renew_at_their_own_time(shop: Shop) -> None:

@@ -125,7 +125,13 @@ class Routing:
         self.echoes = {card.name: EchoModel(card, gate) for card in self.cards}
         self.names = ModelAliases(self.cards, {"default": policy or CascadePolicy()})
         models: dict[str, Handler] = {**self.echoes, **(others or {})}
-        self.routed = Router(self.names, lambda card: models[card.name], judge, health, DataPolicy(reach))
+        self.routed = Router(
+            plan=self.names,
+            connect=lambda card: models[card.name],
+            judge=judge,
+            health_check=health,
+            data_policy=DataPolicy(reach),
+        )
         self.client = Client()
 
     async def ask(

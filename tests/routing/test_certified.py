@@ -76,10 +76,10 @@ class PolicyHarness:
         self.minds = {"default": certificate_models(policy, self.cards, rules)}
         models = {card.name: EchoModel(card, None) for card in self.cards}
         self.routed = Router(
-            self.names,
-            lambda card: models[card.name],
-            JUDGES,
-            always_healthy,
+            plan=self.names,
+            connect=lambda card: models[card.name],
+            judge=JUDGES,
+            health_check=always_healthy,
             certificate_models=self.minds,
         )
         self.client = Client()

@@ -104,7 +104,7 @@ async def sent_events(
     leaves: bool,
 ) -> list[str]:
     echo, client = EchoModel(SMALL, asyncio.Event() if leaves else None), Client()
-    routed = Router(plans, lambda card: echo, JUDGES)
+    routed = Router(plan=plans, connect=lambda card: echo, judge=JUDGES)
     task = asyncio.ensure_future(routed(asking(chat(text, model="echo/small", stream=stream)), client.send))
     await asyncio.sleep(0)
     if leaves:

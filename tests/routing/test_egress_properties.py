@@ -160,18 +160,25 @@ def _script(
             ShadowComparisons(services.quality_monitor, Metrics(services.records.queue_counts)),
             monitored_policies(names.policy_plans),
         )
-        shadow = ShadowTraffic(ShadowSettings(sample_rate=1.0), watch, JUDGE, compare_answers, shadows, lambda: 0.0)
+        shadow = ShadowTraffic(
+            settings=ShadowSettings(sample_rate=1.0),
+            policies=watch,
+            judge=JUDGE,
+            compare=compare_answers,
+            comparisons=shadows,
+            draw=lambda: 0.0,
+            handler=lambda request, send: answer(request, send),
+        )
         answer: Handler = Router(
-            names,
-            lambda card: outposts[card.name],
-            JUDGES,
-            always_healthy,
-            terms,
-            SessionAffinity(SessionStore(), 3_600, 0),
+            plan=names,
+            connect=lambda card: outposts[card.name],
+            judge=JUDGES,
+            health_check=always_healthy,
+            data_policy=terms,
+            affinity=SessionAffinity(SessionStore(), 3_600, 0),
             observer=shadow.observer,
         )
         answer = with_response_cache(answer, names, ExactCacheSettings(ttl_s=60))
-        shadow.handler = answer
         for _ in range(2):  # the second may come from the cache, and from a session
             try:
                 await answer(asking(what, options, Principal(key_id="k", data_class=key)), Client().send)

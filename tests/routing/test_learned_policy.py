@@ -45,7 +45,17 @@ def routed(
     cards = (SMALL, LARGE, *others)
     names, foresight = ModelAliases(cards, {"default": policy}), QualityPrediction(predictor, cards)
     models = {card.name: EchoModel(card, None) for card in cards}
-    return Router(names, lambda c: models[c.name], JUDGES, always_healthy, prediction=foresight), foresight, names
+    return (
+        Router(
+            plan=names,
+            connect=lambda c: models[c.name],
+            judge=JUDGES,
+            health_check=always_healthy,
+            prediction=foresight,
+        ),
+        foresight,
+        names,
+    )
 
 
 @pytest.mark.parametrize(

@@ -24,9 +24,9 @@ def names(*cards: ModelCard, small: str = "", large: str = "", **policies: Polic
     return ModelAliases(
         cards or (LARGE, SMALL),
         policies or {"default": CascadePolicy()},
-        next(iter(policies), "default"),
-        small,
-        large,
+        default_policy=next(iter(policies), "default"),
+        small=small,
+        large=large,
     )
 
 
@@ -131,7 +131,7 @@ def test_roles_and_policies_that_name_no_model_are_refused_when_the_house_is_bui
     with pytest.raises(ConfigError, match=r"policies\.mine\.models"):
         names(mine=FixedPolicy(models=("echo/smal",)))
     with pytest.raises(ConfigError, match=r"router\.policy"):
-        ModelAliases((SMALL,), {"default": CascadePolicy()}, "defualt")
+        ModelAliases((SMALL,), {"default": CascadePolicy()}, default_policy="defualt")
 
 
 def test_all_that_can_be_asked_is_listed() -> None:

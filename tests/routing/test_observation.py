@@ -31,11 +31,11 @@ class Watched(Routing):
         self.asked: list[tuple[str, str]] = []
         names = ModelAliases(self.cards, {"default": CascadePolicy()})
         self.routed = Router(
-            names,
-            lambda card: self.echoes[card.name],
-            JUDGES,
-            always_healthy,
-            DataPolicy(),
+            plan=names,
+            connect=lambda card: self.echoes[card.name],
+            judge=JUDGES,
+            health_check=always_healthy,
+            data_policy=DataPolicy(),
             observer=self.seen.append,
             affinity=SessionAffinity(SessionStore(), 3_600, 0),
             distrust_check=self._said,

@@ -27,7 +27,7 @@ def run(
 ) -> Client:  # frozen
     names = ModelAliases((SMALL, LARGE), {"default": policy})
     client, models = Client(), {card.name: EchoModel(card) for card in (SMALL, LARGE)}
-    routed = Router(names, lambda card: models[card.name], JUDGES, limits=attempt_limits)
+    routed = Router(plan=names, connect=lambda card: models[card.name], judge=JUDGES, limits=attempt_limits)
     asyncio.run(routed(asking(chat(what), options), client.send))
     return client
 

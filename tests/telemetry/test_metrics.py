@@ -48,7 +48,7 @@ def asked(metrics: Metrics, *models: str) -> dict[tuple[str, ...], float]:
     kept: list[RowGroup] = []
 
     async def scene() -> None:
-        recorded = RecordingMiddleware(answer, kept.append, metrics, record_ids())
+        recorded = RecordingMiddleware(answer, write=kept.append, metrics=metrics, record_ids=record_ids())
         for model in models:
             chat = ChatRequest(model, [Message("user", "x")], {"messages": Raw(b"[]")})
             try:

@@ -95,9 +95,9 @@ def booked(
             try:
                 await RecordingMiddleware(
                     answer,
-                    services.records.enqueue,
-                    Metrics(services.records.queue_counts),
-                    services.records.ids,
+                    write=services.records.enqueue,
+                    metrics=Metrics(services.records.queue_counts),
+                    record_ids=services.records.ids,
                 )(asked or ask(), send)
             except (Exception, asyncio.CancelledError):
                 pass
@@ -207,9 +207,9 @@ def test_a_client_that_leaves_in_mid_stream_is_booked_before_its_task_ends(tmp_p
         with open_services(tmp_path) as services:
             recorded = RecordingMiddleware(
                 answer,
-                services.records.enqueue,
-                Metrics(services.records.queue_counts),
-                services.records.ids,
+                write=services.records.enqueue,
+                metrics=Metrics(services.records.queue_counts),
+                record_ids=services.records.ids,
             )
             task = asyncio.create_task(recorded(ask(), discard_events))
             await spoke.wait()
@@ -277,7 +277,9 @@ def test_the_last_records_can_be_narrowed_by_model_status_time_and_trace(tmp_pat
 
             async def one(trace: str, answer: Handler, tenant: str = "local") -> None:
                 try:
-                    await RecordingMiddleware(answer, services.records.enqueue, metrics, services.records.ids)(
+                    await RecordingMiddleware(
+                        answer, write=services.records.enqueue, metrics=metrics, record_ids=services.records.ids
+                    )(
                         Request(CHAT, Principal(tenant), trace, time.perf_counter()),
                         discard_events,
                     )
@@ -315,9 +317,9 @@ def test_requests_that_share_a_clients_trace_are_all_kept(tmp_path: Path) -> Non
         with open_services(tmp_path) as services:
             recorded = RecordingMiddleware(
                 saying(LARGE),
-                services.records.enqueue,
-                Metrics(services.records.queue_counts),
-                services.records.ids,
+                write=services.records.enqueue,
+                metrics=Metrics(services.records.queue_counts),
+                record_ids=services.records.ids,
             )
             await asyncio.gather(*(recorded(ask(), discard_events) for _ in range(50)))
             return await services.records.find_by_trace(TRACE[:8])

@@ -116,9 +116,9 @@ async def test_a_trace_is_found_in_whatever_chunk_it_lies(tmp_path: Path, monkey
         for _ in range(2):  # settings that change make a new one
             recorded = RecordingMiddleware(
                 saying(CHOSEN, LARGE),
-                services.records.enqueue,
-                Metrics(),
-                services.records.ids,
+                write=services.records.enqueue,
+                metrics=Metrics(),
+                record_ids=services.records.ids,
             )
             for number in range(10):
                 asked = msgspec.structs.replace(ask(), trace_id=f"{number % 5:x}" * 32)

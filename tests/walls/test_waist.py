@@ -13,7 +13,7 @@ from sizewise.routing.policy import Move
 from tests.walls.source import ROOT, Source
 
 MOST_EVENTS = 10
-MOST_LINES = 230
+MOST_LINES = 200
 
 
 def application_lines() -> Source:
