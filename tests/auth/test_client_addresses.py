@@ -93,5 +93,5 @@ def test_a_proxy_that_is_no_network_is_refused_at_start(bare: Served) -> None:
     file = bare.home / "wrong.toml"
     file.write_text('[server]\ntrusted_proxies = ["10.0.0.1/8"]\n')
     done = sizewise("up", "--port", "0", "--config", str(file), home=bare.home)
-    assert done.code == 2 and "server.trusted_proxies[0]: '10.0.0.1/8' is no network" in done.err
+    assert done.code == 2 and "server.trusted_proxies[0]: '10.0.0.1/8' is not a network" in done.err
     assert admin(bare) not in done.err

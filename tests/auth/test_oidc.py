@@ -382,7 +382,7 @@ def test_an_issuer_that_says_it_is_another_is_not_believed(tmp_path: Path) -> No
         ('issuer = "https://x"', "oidc.id.client_id: is missing"),
         ('client_id = "x"', "oidc.id.issuer: is missing"),
         ('issuer = "https://x"\nclient_id = "x"\nclient_secret = "plain"', "by reference"),
-        ('issuer = "https://x"\nclient_id = "x"\nscopes = ["email"]', "'openid' must be among them"),
+        ('issuer = "https://x"\nclient_id = "x"\nscopes = ["email"]', "must include 'openid'"),
         ('issuer = "https://x"\nclient_id = "x"\nroles = {a = "admn"}', "Did you mean 'admin'?"),
     ],
 )

@@ -16,6 +16,7 @@ READ_ONLY = frozenset(
 
 STILL: Mapping[str, str] = {
     "re.compile": "a pattern never changes",
+    "build_served_schema": "the schema as it is served, built once and never changed",
     "frozenset": "cannot change",
     "tuple": "cannot change",
     "float": "cannot change",
