@@ -257,7 +257,7 @@ class Life(RuleBasedStateMachine):
         self.pulse = CircuitBreaker(self.clock)
         self.under_way: list[bool] = []  # whether it tries it out
 
-    @precondition(lambda self: self.pulse.left() == 0)
+    @precondition(lambda self: self.pulse.retry_after_s() == 0)
     @rule()
     def comes(self) -> None:
         state = self.pulse.state

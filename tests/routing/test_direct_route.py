@@ -45,8 +45,8 @@ bodies = st.fixed_dictionaries(
 wished = st.builds(
     RequestOptions,
     max_cost=st.sampled_from([None, None, 0, 10**9]),
-    max_ms=st.sampled_from([None, None, 500]),
-    min_window=st.sampled_from([None, None, 10_000]),
+    max_latency_ms=st.sampled_from([None, None, 500]),
+    min_context_tokens=st.sampled_from([None, None, 10_000]),
     data_class=st.sampled_from([None, "public", "confidential"]),
     online=st.sampled_from([None, "deny"]),
     session=st.sampled_from([None, None, "", "s"]),

@@ -111,7 +111,7 @@ def test_who_fails_is_followed_by_the_strongest_that_is_left() -> None:
     assert asked == ["echo/small", "echo/large", "echo/middle"]
 
 
-@pytest.mark.parametrize("worth", [-0.1, 1.1])
-def test_its_options_have_bounds(worth: float) -> None:
-    with pytest.raises(ConfigError, match="worth"):
-        LearnedPolicy(min_gain=worth)
+@pytest.mark.parametrize("min_gain", [-0.1, 1.1])
+def test_its_options_have_bounds(min_gain: float) -> None:
+    with pytest.raises(ConfigError, match="min_gain"):
+        LearnedPolicy(min_gain=min_gain)

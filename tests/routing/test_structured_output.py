@@ -73,7 +73,7 @@ def test_the_model_is_shown_its_answer_and_what_is_wrong_with_it() -> None:
 
     class Overhears:
         async def __call__(self, request: Any, send: Any) -> Reply:
-            heard.append(request.what)
+            heard.append(request.payload)
             text = '{"name": "x", "age": 1}' if len(heard) > 1 else '{"name": "x", "age": -1}'
             return Reply((Choice(text=text, finish_reason="stop"),), Usage(1, 1))
 
@@ -188,7 +188,7 @@ def test_a_refusal_is_passed_on_as_one() -> None:
 def test_every_choice_must_keep_it() -> None:
     class Wavers:
         async def __call__(self, request: Any, send: Any) -> Reply:
-            texts = ("{}", "[]") if len(request.what.messages) == 1 else ("{}", '{"b": 1}')
+            texts = ("{}", "[]") if len(request.payload.messages) == 1 else ("{}", '{"b": 1}')
             return Reply(tuple(Choice(i, text, "stop") for i, text in enumerate(texts)), Usage(1, 1))
 
     routing = Routing(small(), others={"echo/small": Wavers()})

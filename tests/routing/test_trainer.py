@@ -114,7 +114,7 @@ def test_what_is_no_router_is_refused(cut: bytes) -> None:
         decode_predictor(cut)
 
 
-@pytest.mark.parametrize("part", ["rarity", "vocabulary", "words", "surface", "mean", "spread", "format"])
+@pytest.mark.parametrize("part", ["idf", "vocabulary", "word_weights", "surface_weights", "mean", "scale", "format"])
 def test_a_router_that_was_cut_is_refused_before_it_is_asked(trained: Predictor, part: str) -> None:
     told = json.loads(encode_predictor(trained))
     if part == "vocabulary":
@@ -122,7 +122,7 @@ def test_a_router_that_was_cut_is_refused_before_it_is_asked(trained: Predictor,
     elif part == "format":
         told[part] = 99
     else:
-        of = {"rarity": told, "mean": told["scale"], "spread": told["scale"]}.get(part, told["heads"]["l"])
+        of = {"idf": told, "mean": told["scale"], "scale": told["scale"]}.get(part, told["heads"]["l"])
         of[part].pop()
     with pytest.raises(BadRequest, match="was cut"):
         decode_predictor(json.dumps(told).encode())
