@@ -22,7 +22,7 @@ from sizewise.handler import Event, Handler, ModelSelected, Request, Send
 from sizewise.messages import ChatRequest, EmbeddingRequest, Reply
 from sizewise.reply_events import ContentEvent, coalesce
 from sizewise.routing.model_aliases import RoutePlan
-from sizewise.settings.storage import ExactCacheSettings
+from sizewise.settings.storage import ResponseCacheSettings
 
 COMPLETE_FINISH_REASONS = frozenset({"stop", "tool_calls", "function_call"})
 """How a good answer ends: not cut by a limit, not held back by a filter."""
@@ -33,7 +33,7 @@ MAX_EVENTS = 100_000
 PlanLookup = Callable[[ChatRequest | EmbeddingRequest, str | None], RoutePlan]
 
 
-def with_response_cache(handler: Handler, plan: PlanLookup, settings: ExactCacheSettings) -> Handler:
+def with_response_cache(handler: Handler, plan: PlanLookup, settings: ResponseCacheSettings) -> Handler:
     """`answer` with a cache before it; `answer` itself where none is wanted."""
     return ResponseCache(handler, plan, settings) if settings.ttl_s else handler
 
@@ -87,7 +87,7 @@ class CacheStore:
 class ResponseCache:
     """An Handler around an Handler; lives as long as its House, so new settings begin with nothing."""
 
-    def __init__(self, handler: Handler, plan: PlanLookup, settings: ExactCacheSettings) -> None:
+    def __init__(self, handler: Handler, plan: PlanLookup, settings: ResponseCacheSettings) -> None:
         self._handler = handler
         self._plan = plan
         self._ttl_s = settings.ttl_s

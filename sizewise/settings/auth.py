@@ -19,7 +19,7 @@ class RoleSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class SessionsSettings:
+class LoginSessionsSettings:
     """Lifetime of browser sessions."""
 
     idle_timeout_s: float = setting(

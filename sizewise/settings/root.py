@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from sizewise.data_class import Place
 from sizewise.settings.agents import AgentSettings, MemorySettings
-from sizewise.settings.auth import OidcSettings, RoleSettings, SessionsSettings
+from sizewise.settings.auth import LoginSessionsSettings, OidcSettings, RoleSettings
 from sizewise.settings.graphql import GraphQLSettings
 from sizewise.settings.guardrails import GuardrailsSettings
 from sizewise.settings.http_allowlist import HttpHostSettings
@@ -16,22 +16,22 @@ from sizewise.settings.knowledge import KnowledgeSettings
 from sizewise.settings.limits import BudgetsSettings, LimitsSettings, scope
 from sizewise.settings.models import LocalSettings, ModelSettings, ProviderSettings
 from sizewise.settings.routing import (
+    EgressSettings,
     PolicySettings,
     ProjectSettings,
-    ReachSettings,
     RouterSettings,
     ShadowSettings,
     SizesSettings,
 )
 from sizewise.settings.server import NetworkSettings, ServerSettings, TriggerSettings, WebhookSettings
 from sizewise.settings.storage import (
-    ConversationsSettings,
-    ExactCacheSettings,
+    EncryptionSettings,
     FlowsSettings,
     IdempotencySettings,
     RecordsSettings,
+    ResponseCacheSettings,
+    StoredResponsesSettings,
     StoreSettings,
-    VaultSettings,
 )
 from sizewise.settings.toml_reader import setting
 from sizewise.settings.tools import McpServerSettings, SandboxSettings
@@ -44,7 +44,7 @@ class FileSettings:
 
     server: ServerSettings = setting(ServerSettings(), "")
     router: RouterSettings = setting(RouterSettings(), "")
-    egress: ReachSettings = setting(ReachSettings(), "")
+    egress: EgressSettings = setting(EgressSettings(), "")
     policies: Mapping[str, PolicySettings] = setting(
         MappingProxyType({"default": PolicySettings()}),
         "",
@@ -56,16 +56,16 @@ class FileSettings:
     sizes: SizesSettings = setting(SizesSettings(), "")
     local: LocalSettings = setting(LocalSettings(), "")
     records: RecordsSettings = setting(RecordsSettings(), "")
-    stored_responses: ConversationsSettings = setting(ConversationsSettings(), "")
+    stored_responses: StoredResponsesSettings = setting(StoredResponsesSettings(), "")
     flows: FlowsSettings = setting(FlowsSettings(), "")
     idempotency: IdempotencySettings = setting(IdempotencySettings(), "")
-    response_cache: ExactCacheSettings = setting(ExactCacheSettings(), "")
+    response_cache: ResponseCacheSettings = setting(ResponseCacheSettings(), "")
     shadow: ShadowSettings = setting(ShadowSettings(), "")
     guardrails: GuardrailsSettings = setting(GuardrailsSettings(), "")
     roles: Mapping[str, RoleSettings] = setting(MappingProxyType({}), "", key_validator=name)
-    login_sessions: SessionsSettings = setting(SessionsSettings(), "")
+    login_sessions: LoginSessionsSettings = setting(LoginSessionsSettings(), "")
     oidc: Mapping[str, OidcSettings] = setting(MappingProxyType({}), "", key_validator=name)
-    encryption: VaultSettings = setting(VaultSettings(), "")
+    encryption: EncryptionSettings = setting(EncryptionSettings(), "")
     limits: Mapping[str, LimitsSettings] = setting(MappingProxyType({}), "", key_validator=scope)
     budgets: BudgetsSettings = setting(BudgetsSettings(), "")
     database: StoreSettings = setting(StoreSettings(), "")

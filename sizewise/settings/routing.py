@@ -49,7 +49,7 @@ class RouterSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class ReachSettings:
+class EgressSettings:
     """The farthest place that data of each class may be sent to."""
 
     public: Place = setting("anyone", "Farthest place for public data.")

@@ -52,7 +52,7 @@ class RecordsSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class ConversationsSettings:
+class StoredResponsesSettings:
     """Stored responses (`store: true`), encrypted."""
 
     retention_days: int = setting(30, "Days until a response is deleted.", minimum=1, maximum=36_500)
@@ -102,7 +102,7 @@ class IdempotencySettings:
 
 
 @dataclass(frozen=True, slots=True)
-class ExactCacheSettings:
+class ResponseCacheSettings:
     """Response cache: returns the stored response to an identical request, from memory. Unrelated to the cache of model
     weights.
     """
@@ -117,7 +117,7 @@ class ExactCacheSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class VaultSettings:
+class EncryptionSettings:
     """The key encryption key. It wraps the data keys that encrypt stored prompts and replies."""
 
     key: str = setting(

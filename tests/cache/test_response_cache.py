@@ -33,7 +33,7 @@ from sizewise.routing.model_aliases import ModelAliases
 from sizewise.routing.policies.cascade import CascadePolicy
 from sizewise.routing.policies.cheapest import CheapestPolicy
 from sizewise.routing.policy import Policy
-from sizewise.settings.storage import ExactCacheSettings
+from sizewise.settings.storage import ResponseCacheSettings
 from tests.cache.slow_upstream import SlowUpstream, settings
 from tests.gateway.server_harness import CHAT, booked, frames, words
 from tests.running_server import Answer, Served, serving, until
@@ -71,7 +71,7 @@ def question(principal: Principal | None = None, options: RequestOptions | None 
 def times(*requests: Request, reply: Reply | None = None) -> int:
     """How often the model is asked for these questions, one after the other."""
     model = Counting(reply)
-    cached = ResponseCache(model, names(), ExactCacheSettings(ttl_s=60))
+    cached = ResponseCache(model, names(), ResponseCacheSettings(ttl_s=60))
 
     async def everything() -> None:
         for request in requests:
@@ -172,7 +172,7 @@ def test_who_wants_none_of_it_asks_anew() -> None:
 
 
 def test_a_hit_says_so_and_tells_the_same_words() -> None:
-    cached, heard = ResponseCache(Counting(), names(), ExactCacheSettings(ttl_s=60)), list[Event]()
+    cached, heard = ResponseCache(Counting(), names(), ResponseCacheSettings(ttl_s=60)), list[Event]()
 
     async def twice() -> Reply:
         async def hear(event: Event) -> None:

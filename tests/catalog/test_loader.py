@@ -259,5 +259,7 @@ def test_the_bounds_of_the_classes_can_be_set(tmp_path: Path) -> None:
 
 
 def test_a_class_that_would_be_empty_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="sizes: slm begins at 30,000,000,000 parameters, and llm not above it"):
+    with pytest.raises(
+        ConfigError, match=r"sizes\.llm: must be greater than `slm`; llm is 20,000,000,000, slm is 30,000,000,000"
+    ):
         settings(tmp_path, "[sizes]\nslm = 30_000_000_000")

@@ -93,8 +93,8 @@ def test_what_cannot_be_read_whole_is_refused_with_its_line(tmp_path: Path) -> N
             read_passages([file])
         return why.value.message
 
-    assert "line 2: no JSON" in refused("a.jsonl", b'{"text": "x"}\n{"text": \n')
-    assert "line 1: no JSON" in refused("b.jsonl", b"[" * 100_000)
+    assert "line 2: not valid JSON" in refused("a.jsonl", b'{"text": "x"}\n{"text": \n')
+    assert "line 1: not valid JSON" in refused("b.jsonl", b"[" * 100_000)
     assert "line 2: not UTF-8" in refused("c.txt", b"fine\n\xff\xfe\n")
     assert "cannot be scanned" in refused("d.parquet", b"PAR1")
     (tmp_path / "empty").mkdir()

@@ -36,7 +36,9 @@ async def handler(request, send):
 
 services = open_services(Path(sys.argv[1]))
 records = services.records
-recorded = RecordingMiddleware(handler, records.enqueue, Metrics(records.queue_counts), records.ids)
+recorded = RecordingMiddleware(
+    handler, write=records.enqueue, metrics=Metrics(records.queue_counts), record_ids=records.ids
+)
 chat = ChatRequest("auto", [Message("user", "x")], {"messages": Raw(b"[]")})
 
 async def request(number):
