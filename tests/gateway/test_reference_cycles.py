@@ -20,7 +20,7 @@ pytestmark = pytest.mark.long
 FAULTS = ("well", "refuses", "broken", "busy", "reset-word", "half-frame", "hang", "hang-word")
 LEFT = ("hang", "hang-word")
 EACH = 30
-EXPECTED_ALIVE = ("Tally", "Line")  # one a model, and one a model, policy and status
+EXPECTED_ALIVE = ("ModelMetrics", "RequestCounter")  # one a model, and one a model, policy and status
 MARGIN = 12  # of a kind: an idle connection for each provider comes in the first round
 
 
