@@ -24,7 +24,8 @@ from sizewise.gateway.request_context import Headers, ResponseMetadata, handle_h
 from sizewise.handler import Request, discard_events
 from sizewise.providers.local.models import LocalModels
 from sizewise.providers.wires.openai.request_response import read_reply, read_request, write_reply, write_request
-from sizewise.routing.constraints import eligible_models, requirements_of
+from sizewise.routing.constraints import eligible_models
+from sizewise.routing.requirements import requirements_of
 from sizewise.settings.load import load_settings
 from sizewise.telemetry.metrics import Metrics
 

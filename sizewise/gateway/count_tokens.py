@@ -10,8 +10,9 @@ from sizewise.errors import BadRequest
 from sizewise.handler import Request
 from sizewise.messages import ChatRequest
 from sizewise.routing.admission import check_key_policies
-from sizewise.routing.constraints import find_rejection, requirements_of
+from sizewise.routing.constraints import find_rejection
 from sizewise.routing.policy import RequestFeatures
+from sizewise.routing.requirements import requirements_of
 
 
 async def count_prompt_tokens(app: Application, request: Request) -> int:

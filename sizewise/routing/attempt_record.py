@@ -25,8 +25,8 @@ from sizewise.handler import (
 from sizewise.messages import Choice, Reply, Usage
 from sizewise.model_card import ModelCard
 from sizewise.money import Price
-from sizewise.routing.constraints import BYTES_PER_TOKEN, expected_cost
 from sizewise.routing.policy import AttemptOutcome, RequestFeatures
+from sizewise.routing.requirements import BYTES_PER_TOKEN, expected_cost
 from sizewise.routing.structured_output import SchemaViolation
 
 ModelEvent = TextDelta | ToolDelta | ReasoningDelta | RawDelta | ChoiceFinished

@@ -7,9 +7,10 @@ from sizewise.handler import Request
 from sizewise.messages import ChatRequest
 from sizewise.model_card import ModelCard
 from sizewise.principal import matches_any
-from sizewise.routing.constraints import BYTES_PER_TOKEN, MAX_BYTES_PER_TOKEN, TOKENS_PER_MESSAGE, HealthCheck
+from sizewise.routing.constraints import HealthCheck
 from sizewise.routing.data_policy import DataPolicyDecision
 from sizewise.routing.model_aliases import RoutePlan
+from sizewise.routing.requirements import BYTES_PER_TOKEN, MAX_BYTES_PER_TOKEN, TOKENS_PER_MESSAGE
 from sizewise.routing.session_store import SESSION_FIELDS
 
 

@@ -23,7 +23,7 @@ from sizewise.routing.attempt_limits import AttemptLimits
 from sizewise.routing.attempt_record import AttemptRecord, total_cost
 from sizewise.routing.attempt_runner import AttemptRunner, HedgeGroup, run_all, wait_for_progress
 from sizewise.routing.client_reply import ClientReply
-from sizewise.routing.constraints import BYTES_PER_TOKEN, Requirements, expected_cost, fits_context
+from sizewise.routing.constraints import fits_context
 from sizewise.routing.llm_verifier import lower_verdict
 from sizewise.routing.model_aliases import RoutePlan
 from sizewise.routing.policy import (
@@ -41,6 +41,7 @@ from sizewise.routing.policy import (
     Verdict,
 )
 from sizewise.routing.request_rewrite import resume_request
+from sizewise.routing.requirements import BYTES_PER_TOKEN, Requirements, expected_cost
 from sizewise.routing.structured_output import repair_request
 
 MAX_PAUSE_S = 60.0  # before an attempt

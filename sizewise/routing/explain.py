@@ -17,7 +17,7 @@ from sizewise.messages import Choice, Reply, Usage
 from sizewise.model_card import SizeClass
 from sizewise.money import format_dollars
 from sizewise.routing.admission import check_key_policies, no_model_error
-from sizewise.routing.constraints import HealthCheck, Requirements, eligible_models, requirements_of
+from sizewise.routing.constraints import HealthCheck, eligible_models
 from sizewise.routing.data_policy import DataPolicy
 from sizewise.routing.learned_judge import CertificateModels
 from sizewise.routing.model_aliases import ModelAliases, RoutePlan
@@ -33,6 +33,7 @@ from sizewise.routing.policy import (
     Verdict,
 )
 from sizewise.routing.quality_prediction import QualityPrediction
+from sizewise.routing.requirements import Requirements, requirements_of
 from sizewise.routing.session_affinity import SessionAffinity
 from sizewise.routing.strongest_fallback import DistrustCheck, with_strongest_fallback
 

@@ -13,12 +13,12 @@ from msgspec import Struct
 
 from sizewise.messages import ChatRequest, EmbeddingRequest, Reply
 from sizewise.routing.answer_agreement import replies_agree
-from sizewise.routing.constraints import BYTES_PER_TOKEN, Requirements
 from sizewise.routing.guarantees.certificate import Certificate
 from sizewise.routing.judges.confidence import token_logprobs
 from sizewise.routing.policy import Judge, RequestFeatures, Verdict
 from sizewise.routing.quality.answer_signals import AnswerSignals, CascadeSignals, lacks_logprobs, log_odds
 from sizewise.routing.quality_prediction import QualityPrediction
+from sizewise.routing.requirements import BYTES_PER_TOKEN, Requirements
 
 
 class CertificateModels(Struct, frozen=True):

@@ -9,8 +9,8 @@ import msgspec
 from sizewise.errors import ConfigError
 from sizewise.messages import ChatRequest, EmbeddingRequest
 from sizewise.model_card import ModelCard
-from sizewise.routing.constraints import Requirements
 from sizewise.routing.quality.predictor import Predictor
+from sizewise.routing.requirements import Requirements
 from sizewise.routing.text.prompt_features import user_text
 
 

@@ -16,7 +16,7 @@ from sizewise.routing.admission import check_key_policies, no_model_error
 from sizewise.routing.attempt_limits import NO_ATTEMPT_LIMITS, AttemptLimits
 from sizewise.routing.attempt_runner import AttemptRunner
 from sizewise.routing.client_reply import ClientReply
-from sizewise.routing.constraints import HealthCheck, eligible_models, expected_cost, requirements_of
+from sizewise.routing.constraints import HealthCheck, eligible_models
 from sizewise.routing.data_policy import DataPolicy, DataPolicyDecision
 from sizewise.routing.degraded import network_replacement_reason
 from sizewise.routing.direct_route import direct_prompt_tokens
@@ -27,6 +27,7 @@ from sizewise.routing.observation import Observation, observe
 from sizewise.routing.policy import Attempt, Candidate, Judge
 from sizewise.routing.quality_prediction import QualityPrediction
 from sizewise.routing.request_rewrite import mark_degraded
+from sizewise.routing.requirements import expected_cost, requirements_of
 from sizewise.routing.session_affinity import SessionAffinity
 from sizewise.routing.strongest_fallback import DistrustCheck, with_strongest_fallback
 from sizewise.routing.structured_output import OutputSchema, OutputSchemaCache

@@ -24,10 +24,11 @@ from sizewise.money import UNKNOWN_PRICE, Price
 from sizewise.principal import Principal
 from sizewise.providers.echo import echo_card
 from sizewise.routing.admission import no_model_error
-from sizewise.routing.constraints import eligible_models, requirements_of
+from sizewise.routing.constraints import eligible_models
 from sizewise.routing.data_policy import DataPolicy
 from sizewise.routing.model_aliases import ModelAliases, RoutePlan
 from sizewise.routing.policies.cascade import CascadePolicy
+from sizewise.routing.requirements import requirements_of
 from sizewise.routing.router import always_healthy
 from tests.routing.router_harness import LARGE, asking, chat, embed
 

@@ -18,12 +18,13 @@ from sizewise.model_card import ModelCard
 from sizewise.principal import KeyScope, Principal
 from sizewise.providers.echo import EchoModel
 from sizewise.routing.admission import check_key_policies
-from sizewise.routing.constraints import eligible_models, requirements_of
+from sizewise.routing.constraints import eligible_models
 from sizewise.routing.data_policy import DEFAULT_REACH, DataPolicy
 from sizewise.routing.direct_route import direct_prompt_tokens
 from sizewise.routing.model_aliases import ModelAliases, RoutePlan
 from sizewise.routing.policies.cascade import CascadePolicy
 from sizewise.routing.policies.fixed import FixedPolicy
+from sizewise.routing.requirements import requirements_of
 from sizewise.routing.router import Router, always_healthy
 from sizewise.routing.session_store import session_key
 from tests.routing.router_harness import JUDGES, LARGE, SMALL, Client, asking, chat

@@ -37,7 +37,6 @@ from sizewise.handler import (
 from sizewise.messages import Choice, Reply, Usage
 from sizewise.money import UNKNOWN_PRICE
 from sizewise.providers.echo import echo_card
-from sizewise.routing.constraints import expected_cost, requirements_of
 from sizewise.routing.data_policy import DataPolicy
 from sizewise.routing.policies.cascade import CascadePolicy
 from sizewise.routing.policies.cheapest import CheapestPolicy
@@ -52,6 +51,7 @@ from sizewise.routing.policy import (
     hedge,
     judge,
 )
+from sizewise.routing.requirements import expected_cost, requirements_of
 from tests.routing.router_harness import (
     LARGE,
     SMALL,

@@ -15,7 +15,6 @@ from sizewise.model_card import ModelCard
 from sizewise.money import UNKNOWN_PRICE, Price
 from sizewise.principal import Principal
 from sizewise.providers.echo import echo_card
-from sizewise.routing.constraints import expected_cost
 from sizewise.routing.policies.cascade import CascadePolicy
 from sizewise.routing.policies.cheapest import CheapestPolicy
 from sizewise.routing.policies.fixed import FixedPolicy
@@ -32,6 +31,7 @@ from sizewise.routing.policy import (
     RequestFeatures,
     Verdict,
 )
+from sizewise.routing.requirements import expected_cost
 from sizewise.routing.session_store import JudgmentCount, SessionMemory, SessionStore, session_key
 from sizewise.routing.sticky_sessions import StickySessionPolicy, policy_order, switch_tradeoff
 from tests.routing.router_harness import Plays, agreeing, asking, chat, embed, racing
