@@ -50,16 +50,26 @@ SETTINGS_ONLY_FIELDS = ("auto_approve",)
 
 
 def spec_from_settings(settings: AgentSettings, name: str) -> AgentSpec:
-    """Of the settings. Raises ConfigError."""
-    said = {field: getattr(settings, field) for field in AgentSpec.__struct_fields__ if hasattr(settings, field)}
-    said |= {
-        "name": name,
-        "max_cost": round(settings.max_cost_usd * PICO_PER_DOLLAR) or None,
-        "policy": settings.policy or None,
-    }
-    said["max_tokens"] = settings.max_tokens or None
+    """One agent of the settings, field by field, so that mypy finds a rename on either side. Raises ConfigError."""
+    spec = AgentSpec(
+        name=name,
+        description=settings.description,
+        system=settings.system,
+        model=settings.model,
+        policy=settings.policy or None,
+        tools=settings.tools,
+        subagents=settings.subagents,
+        handoffs=settings.handoffs,
+        memory=settings.memory,
+        auto_approve=settings.auto_approve,
+        max_steps=settings.max_steps,
+        max_cost=round(settings.max_cost_usd * PICO_PER_DOLLAR) or None,
+        timeout_s=settings.timeout_s,
+        max_tokens=settings.max_tokens or None,
+        approval_timeout_s=settings.approval_timeout_s,
+    )
     try:
-        return msgspec.convert(said, AgentSpec)
+        return msgspec.convert(msgspec.structs.asdict(spec), AgentSpec)  # a constructor checks no limits
     except msgspec.ValidationError as error:
         raise ConfigError(f"agents.{name}: {error}", "fix it in sizewise.toml") from error
 
