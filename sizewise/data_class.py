@@ -1,4 +1,4 @@
-"""Data classes and places: how closely data must be kept, and where a model or server runs, in their order."""
+"""Data classes and places: how confidential data is, and where a model or server runs, each as an ordered scale."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ Place = Literal["process", "machine", "network", "region", "anyone"]
 """Where something runs, from the nearest to the widest."""
 
 DataClass = Literal["public", "internal", "confidential"]
-"""How closely data must be kept, from the loosest to the strictest."""
+"""How confidential data is, from the loosest to the strictest."""
 
 PLACES: tuple[Place, ...] = get_args(Place)
 DATA_CLASSES: tuple[DataClass, ...] = get_args(DataClass)
@@ -16,10 +16,10 @@ _WITHIN = frozenset((limit, place) for at, limit in enumerate(PLACES) for place 
 
 
 def is_within(limit: Place, place: Place) -> bool:
-    """Whether `place` is no wider than `max_place`."""
+    """Whether `place` is no wider than `limit`."""
     return (limit, place) in _WITHIN
 
 
 def strictest(*classes: DataClass) -> DataClass:
-    """The strictest of `classes`; of none at all, the strictest there is."""
+    """The strictest of `classes`; without any, `confidential`."""
     return max(classes, key=DATA_CLASSES.index, default=DATA_CLASSES[-1])

@@ -1,8 +1,8 @@
 """One shared timer that cancels many tasks at the same deadline; cheaper than asyncio.timeout per task.
 
-All are given the same time, so they come due in the order in which they began and only the oldest is ever looked at;
-one that begins out of order is cancelled late by at most as much as it lagged.
-asyncio.timeout costs 4 us a task, which is much for something that hardly ever happens.
+Every task gets the same time, so tasks expire in the order in which they began, and only the oldest is checked. A task
+that begins out of order is cancelled late, by at most its lag.
+asyncio.timeout costs 4 us a task, too much for an event this rare.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ AnyTask = asyncio.Task[object]
 
 
 class Deadline:
-    """Cancels a task `seconds` after the beginning it named. For one event loop; begin and end in the task itself."""
+    """Cancels tasks `seconds` after they began. For one event loop; call `begin` and `end` in the task itself."""
 
     __slots__ = ("_due", "_expired", "_timer", "seconds")
 
@@ -25,7 +25,7 @@ class Deadline:
         self._timer: asyncio.TimerHandle | None = None
 
     def begin(self, since: float) -> None:
-        """`since` is time.perf_counter() when the time began to count."""
+        """`since`: time.perf_counter() at which the time starts to count."""
         task = asyncio.current_task()
         assert task is not None
         self._due[task] = since + self.seconds
@@ -33,12 +33,12 @@ class Deadline:
             self._set_timer()
 
     def expired(self) -> bool:
-        """Whether the CancelledError just caught is ours and nobody else's: then it may be forgotten."""
+        """Whether the CancelledError just caught came from this deadline alone; the caller may then swallow it."""
         task = asyncio.current_task()
         return task is not None and task in self._expired and not task.uncancel()
 
     def end(self) -> None:
-        """In the same task. No task is handed out: a frame that keeps its own is a cycle once it was cancelled."""
+        """`begin` returns no handle to pass here: a cancelled frame that holds its own task is a reference cycle."""
         task = asyncio.current_task()
         assert task is not None
         self._due.pop(task, None)

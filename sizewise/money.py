@@ -13,8 +13,8 @@ DAY_S = 86_400
 class Price:
     """Micro-dollars per million tokens (= pico-dollars per token), by token class; None is *unknown*, 0 is free.
 
-    A class without a price falls back as vendors bill it: cached and cache_write to input, reasoning to output. What
-    is kept for an hour is dearer than what is kept for minutes, so cache_write_1h falls back to nothing: unknown.
+    A class without a price falls back as vendors bill it: cached and cache_write to input, reasoning to output.
+    cache_write_1h has no fallback, because caching for an hour costs more than for minutes.
     """
 
     input: int | None = None
@@ -26,11 +26,11 @@ class Price:
     source: str = ""
     date: str = ""
     tiers: tuple[tuple[int, Price], ...] = ()
-    """Prices of *all* tokens where the prompt has more than so many; rising."""
+    """(tokens, price), rising: in a prompt of more tokens, this is the price of *all* tokens."""
     schedule: tuple[PriceWindow, ...] = ()
-    """Prices of certain times; of several that hold the last counts."""
+    """Time-dependent prices; if several apply, the last wins."""
     unpriced_modalities: frozenset[str] = frozenset()
-    """Modalities whose tokens cost something else, which is not told here."""
+    """Modalities with another token price, which is not recorded here."""
 
     def cost(
         self,
@@ -41,10 +41,10 @@ class Price:
         reasoning: int = 0,
         cache_write_1h: int = 0,
     ) -> int | None:
-        """Whole pico-dollars for one attempt; None when any token class that occurs has no known price.
+        """Whole pico-dollars for one attempt; None if any token class that occurs has no known price.
 
         `input` counts all prompt tokens, cached and cache_write included; cache_write includes cache_write_1h; `output`
-        counts reasoning too. Times are not looked at: see `at`.
+        includes reasoning. Ignores `schedule`: see `at`.
         """
         for tokens, dearer in reversed(self.tiers):
             if input > tokens:
@@ -72,15 +72,15 @@ class Price:
         )
 
     def at(self, start: float, end: float) -> Price:
-        """The price of an attempt between two moments, in unix seconds; UNKNOWN where it changed in between.
+        """The price of an attempt from `start` to `end`, in unix seconds; UNKNOWN_PRICE if it changed in between.
 
-        Vendors differ in whether the beginning or the end counts, so only what holds at both is known.
+        Vendors differ in whether the start or the end counts.
         """
         first, last = self._at_moment(start), self._at_moment(end)
         return first if first is last else UNKNOWN_PRICE
 
     def max_cost(self, input: int, output: int) -> int | None:
-        """Whole pico-dollars at the dearest time, for a bound; None when any of its prices is unknown."""
+        """Whole pico-dollars at the dearest time, as a bound; None if any of the prices is unknown."""
         if not self.schedule:
             return self.cost(input, output)
         costs = [price.cost(input, output) for price in (self, *(window.price for window in self.schedule))]
@@ -88,8 +88,8 @@ class Price:
         return max(known) if len(known) == len(costs) else None
 
     def upper_bound(self, input: int, output: int) -> int | None:
-        """Whole pico-dollars that no attempt passes which reads and says at most so many tokens, of whatever classes
-        and at whatever time; None when a price of them is unknown.
+        """Whole pico-dollars that an attempt of at most so many tokens cannot exceed, whatever the token classes and
+        the time; None if one of the prices is unknown.
         """
         if (self.input is None and input) or (self.output is None and output):
             return None
@@ -104,8 +104,7 @@ class Price:
         return most
 
     def flat_rates(self) -> tuple[int, int] | None:
-        """Pico-dollars at most of a token read and of one said, where `upper_bound` is made of nothing else; else
-        None."""
+        """The highest pico-dollars per input and per output token; None if `upper_bound` depends on more."""
         plain = self.input is not None and self.output is not None and not self.tiers and not self.schedule
         return self._highest_rates() if plain else None
 
@@ -119,9 +118,9 @@ class Price:
 
 @dataclass(frozen=True, slots=True)
 class PriceWindow:
-    """A price from `since` on (unix seconds), and of these days only between two seconds of the day, in UTC.
+    """A price from `since` on (unix seconds), within a daily window in UTC seconds.
 
-    `end_second` may be smaller than `start_second`: then the window goes over midnight. Equal: all day.
+    `end_second` may be smaller than `start_second`: the window then spans midnight. Equal: all day.
     """
 
     price: Price

@@ -1,8 +1,8 @@
 """Plugin registry over entry points: lists and loads plugins by kind and name.
 
-A kind is an entry-point group in pyproject.toml; our own members are declared there the same way. Nothing is imported
-until named. A look-up reads what is installed, which costs milliseconds: a house does it `PluginRegistry`, never a
-request.
+A kind is an entry-point group in pyproject.toml; built-in plugins are declared there too. A plugin is imported when it
+is first requested. Reading the installed entry points takes milliseconds: an application does it once with
+`PluginRegistry`, a request never.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ SINGULAR: Mapping[str, str] = {
 
 
 class PluginRegistry:
-    """What was installed when this was made; each member is loaded once, for hundreds of models share a few wires."""
+    """The plugins installed at construction. Each is loaded once, because hundreds of models share a few wires."""
 
     def __init__(self) -> None:
         self._declared: dict[str, dict[str, EntryPoint]] = {}
         seen: set[str] = set()
         for each in distributions():
             entries = [entry for entry in each.entry_points if entry.group.startswith("sizewise.")]
-            if entries and each.name not in seen:  # of two installations of one package, the first alone
+            if entries and each.name not in seen:  # a package installed twice: the first wins
                 seen.add(each.name)
                 for entry in entries:
                     self._declared.setdefault(entry.group, {}).setdefault(entry.name, entry)
@@ -42,7 +42,7 @@ class PluginRegistry:
         return sorted(self._declared.get(f"sizewise.{kind}", ()))
 
     def __call__(self, kind: PluginKind, name: str) -> Any:
-        """The object declared as `name`; ConfigError names the nearest known one."""
+        """The object declared as `name`. Raises ConfigError with the closest known name."""
         if (kind, name) not in self._loaded:
             entry = self._declared.get(f"sizewise.{kind}", {}).get(name)
             if entry is None:

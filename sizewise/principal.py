@@ -8,28 +8,28 @@ from sizewise.data_class import DataClass
 
 
 class KeyScope(Struct, frozen=True):
-    """What a key is confined to; an empty list confines nothing. Models and policies are names or `<provider>/*`."""
+    """The limits of a key; an empty tuple is no limit. Models and policies are names or `<provider>/*`."""
 
     doors: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
     policies: tuple[str, ...] = ()
     flows: tuple[str, ...] = ()
-    networks: tuple[str, ...] = ()  # addresses it may come from, in CIDR
+    networks: tuple[str, ...] = ()  # CIDR ranges of client addresses
 
 
 def name_matches(pattern: str, name: str) -> bool:
-    """Whether `pattern`, a name or `<provider>/*`, means `name`."""
+    """Whether `pattern`, a name or `<provider>/*`, matches `name`."""
     return pattern == name or (pattern.endswith("/*") and name.startswith(pattern[:-1]))
 
 
 def matches_any(name: str, patterns: tuple[str, ...]) -> bool:
-    """Whether one of `patterns` means `name`, or there are none."""
+    """Whether one of `patterns` matches `name`, or there are none."""
     return not patterns or any(name_matches(each, name) for each in patterns)
 
 
 class Principal(Struct, frozen=True):
-    """Who asks. `key_id` is the id of the key (never the key), `permissions` the actions of accounts/actions.py it is
-    allowed."""
+    """The authenticated caller. `key_id` is the key's id, never the key; `permissions` are actions of
+    auth/permissions.py."""
 
     tenant: str = "local"
     project: str = "default"
@@ -37,6 +37,6 @@ class Principal(Struct, frozen=True):
     name: str = ""
     permissions: frozenset[str] = frozenset({"ask"})
     data_class: DataClass | None = None
-    user_id: str = ""  # whose key or session it is; empty: a service's
-    all_projects: bool = False  # sees every project of its organisation
+    user_id: str = ""  # owner of the key or session; empty: a service key
+    all_projects: bool = False  # sees every project of the organization
     scope: KeyScope | None = None

@@ -1,6 +1,6 @@
 """Starts and supervises child processes; knows nothing of what they do.
 
-A child ends when its parent does (the line closes), is always waited for, and never writes on the user's terminal.
+A child ends when its parent does, is always waited for, and never writes to the user's terminal.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from pathlib import Path
 from sizewise.errors import ExternalFailure
 
 TAIL_LINES = 40  # lines of a child's output that are kept
-MAX_LINE_CHARS = 500  # characters of each
+MAX_LINE_CHARS = 500  # characters kept of each line
 
 
 class ChildProcess:
-    """A running child: `reader` and `writer` are the line to it, `tail` the last lines it wrote."""
+    """A running child. `reader` and `writer` are its socket, `tail` its last lines of output."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class ChildProcess:
 
     @property
     def resident_bytes(self) -> int | None:
-        """Resident bytes; None where the system does not tell (it does on Linux) or the child is gone."""
+        """None if the platform does not report it (Linux does) or the child is gone."""
         try:
             pages = int(Path(f"/proc/{self.pid}/statm").read_text("ascii").split()[1])
         except (OSError, IndexError, ValueError):
@@ -52,7 +52,7 @@ class ChildProcess:
         return pages * os.sysconf("SC_PAGE_SIZE")
 
     async def wait(self) -> str:
-        """Waits until it is gone, in words why: "ended with code 1", "was killed by SIGKILL"."""
+        """Waits for the exit and returns its cause: "ended with code 1", "was killed by SIGKILL"."""
         code = await self._process.wait()
         await self._reader_task
         self.writer.close()
@@ -63,15 +63,15 @@ class ChildProcess:
         return f"ended with code {code}"
 
     def kill(self) -> None:
-        """Ends it at once, with all it started, and hangs up; nothing happens when it is gone already."""
+        """Kills the child and its descendants and closes the socket; does nothing if the child is gone."""
         self.writer.transport.abort()
         if self._process.returncode is None:
-            with suppress(ProcessLookupError):  # not by the library's own kill(): it may reap and lose the exit code
-                os.killpg(self.pid, signal.SIGKILL)  # it leads its own session
+            with suppress(ProcessLookupError):  # asyncio's kill() may reap the child and lose its exit code
+                os.killpg(self.pid, signal.SIGKILL)  # the child leads its own session
 
     async def _listen(self) -> None:
         output = self._process.stdout
-        assert output is not None  # asked for in `start_module`
+        assert output is not None  # set in `start_module`
         rest = ""
         while block := await output.read(8192):
             *lines, rest = (rest + block.decode("utf-8", "replace")).split("\n")
@@ -82,9 +82,9 @@ class ChildProcess:
 
 
 async def start_module(module: str, *args: str, clean_env: bool = False) -> ChildProcess:
-    """Starts `python -m module FD MORE...`, where FD is the child's end of the line. `clean_env`: with no environment.
+    """Starts `python -m module FD ARGS...`; FD is the child's end of a socket pair. `clean_env`: no environment.
 
-    The child leads its own session, so that Ctrl-C at the terminal reaches the parent alone.
+    The child leads its own session, so that Ctrl-C at the terminal reaches only the parent.
     """
     ours, theirs = socket.socketpair()
     with theirs:
@@ -92,7 +92,7 @@ async def start_module(module: str, *args: str, clean_env: bool = False) -> Chil
         try:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
-                "-P",  # modules from the installation, never from the folder one happens to stand in
+                "-P",  # modules from the installation, never from the current directory
                 "-m",
                 module,
                 str(theirs.fileno()),
@@ -111,24 +111,25 @@ async def start_module(module: str, *args: str, clean_env: bool = False) -> Chil
 
 
 class StdioProcess:
-    """A running program of somebody else's: `writer` is its input, `reader` its output; what it logs is dropped."""
+    """A running third-party program: `writer` is its stdin, `reader` its stdout; stderr is dropped."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
-        assert process.stdin is not None and process.stdout is not None  # asked for in `start_program`
+        assert process.stdin is not None and process.stdout is not None  # set in `start_program`
         self.pid = process.pid
         self.writer = process.stdin
         self.reader = process.stdout
         self._process = process
 
     async def terminate(self) -> None:
-        """With all it started."""
+        """Kills its descendants too."""
         self.writer.close()
         await _kill_and_drain(self._process)
 
 
 async def start_program(argv: Sequence[str], env: Mapping[str, str], max_line_bytes: int) -> StdioProcess:
-    """Starts a program that is talked with line by line, in an environment of `env` alone. A line of more than
-    `max_line_bytes` bytes is a ValueError to whoever reads. Raises ExternalFailure when it cannot be started.
+    """Starts a program that is read and written line by line, with `env` as its whole environment.
+
+    Reading a line of more than `max_line_bytes` raises ValueError. Raises ExternalFailure if the program cannot start.
     """
     pipe = asyncio.subprocess.PIPE
     try:
@@ -151,7 +152,7 @@ async def start_program(argv: Sequence[str], env: Mapping[str, str], max_line_by
 
 @dataclass(frozen=True, slots=True)
 class CompletedProcess:
-    """A command that has ended by itself. `exit_code` is its exit status, below 0 when a signal ended it."""
+    """A command that has ended. `exit_code` is below 0 if a signal ended it."""
 
     exit_code: int
     stdout: str
@@ -159,10 +160,9 @@ class CompletedProcess:
 
 
 async def run(argv: Sequence[str], timeout_s: float) -> CompletedProcess:
-    """Runs a command that needs no input and gives its output. It inherits the environment.
+    """Runs a command without input and returns its output. It inherits the environment.
 
-    Raises ExternalFailure when it cannot be started or takes longer than `timeout_s` seconds; it never outlives the
-    call.
+    Raises ExternalFailure if it cannot start or takes longer than `timeout_s` seconds; it never outlives the call.
     """
     pipe = asyncio.subprocess.PIPE
     try:
@@ -189,8 +189,10 @@ async def run(argv: Sequence[str], timeout_s: float) -> CompletedProcess:
 
 
 async def _kill_and_drain(process: asyncio.subprocess.Process) -> None:
-    """Kills what still runs. asyncio's `wait` waits for the pipes too, and one that is full is read by nobody: so the
-    rest is read, but for no longer than a second, for a grandchild may hold it open.
+    """Kills the process if it still runs, and drains its pipes.
+
+    asyncio's `wait` waits for the pipes too, and nothing else reads a full one. Draining stops after a second, because
+    a grandchild may hold a pipe open.
     """
     if process.returncode is not None:
         return
@@ -210,11 +212,11 @@ async def run_with_input(
     timeout_s: float,
     max_output_bytes: int,
 ) -> CompletedProcess:
-    """Hands a program `stdin_data` on its stdin and gives what it answers, at most `max_output_bytes` bytes. It
+    """Runs a program with `stdin_data` on its stdin and returns its stdout, at most `max_output_bytes` bytes. It
     inherits the environment.
 
-    Raises ExternalFailure when it cannot be started, answers more, or takes longer than `timeout_s` seconds: it never
-    outlives the call. Nothing that was said is in any error.
+    Raises ExternalFailure if it cannot start, writes more, or takes longer than `timeout_s` seconds; it never outlives
+    the call. No error contains its input or output.
     """
     pipe = asyncio.subprocess.PIPE
     try:
@@ -234,7 +236,7 @@ async def run_with_input(
     out = bytearray()
     try:
         async with asyncio.timeout(timeout_s):
-            with suppress(BrokenPipeError, ConnectionResetError):  # it need not read what it is told
+            with suppress(BrokenPipeError, ConnectionResetError):  # the program need not read its input
                 process.stdin.write(stdin_data)
                 await process.stdin.drain()
             process.stdin.close()
@@ -254,7 +256,7 @@ async def run_with_input(
 
 
 def physical_cores() -> int:
-    """Physical cores that this process may use, at least 1: its affinity and the group's CPU quota are heeded."""
+    """Physical cores that this process may use, at least 1; respects CPU affinity and the cgroup's CPU quota."""
     if sys.platform != "linux":
         return max(1, (os.cpu_count() or 2) // 2) if sys.platform != "darwin" else os.cpu_count() or 1
     may = os.sched_getaffinity(0)

@@ -13,16 +13,16 @@ from sizewise.handler import ChoiceFinished, Event, RawDelta, ReasoningDelta, Te
 from sizewise.messages import Choice, JsonFields, Reply
 
 ContentEvent = TextDelta | ToolDelta | ReasoningDelta | RawDelta | ChoiceFinished
-"""What a model says; the other events speak of the attempt."""
+"""Content from the model; the other events are about attempts and guardrails."""
 
 TYPED_MESSAGE_FIELDS = frozenset({"role", "content", "tool_calls", "reasoning_content"})
-"""Of a message: what a Choice says in typed values."""
+"""Message fields that a Choice holds as typed values."""
 
 _encode = msgspec.json.Encoder().encode
 
 
 def events_of(reply: Reply) -> Iterator[ContentEvent]:
-    """A whole reply as a stream would have told it, choice by choice; frames are left to whoever writes them."""
+    """A whole reply as the events of a stream, choice by choice, without frames."""
     for choice in reply.choices:
         message = {} if choice.message is None else msgspec.json.decode(choice.message, type=JsonFields)
         yield from _reasoning_deltas(choice, message)
@@ -38,7 +38,7 @@ def events_of(reply: Reply) -> Iterator[ContentEvent]:
 
 
 def _reasoning_deltas(choice: Choice, message: JsonFields) -> Iterator[ContentEvent]:
-    """Signed ones each with its signature: it must travel back with just these words."""
+    """Signed blocks stay separate, because a signature belongs to exactly one text."""
     blocks = msgspec.json.decode(message["thinking_blocks"]) if "thinking_blocks" in message else ()
     signed: list[Mapping[str, Any]] = [block for block in blocks if block.get("type") == "thinking"]
     for block in signed:
@@ -51,13 +51,13 @@ def _tool_call_deltas(choice: Choice, message: JsonFields) -> Iterator[ContentEv
     for number, call in enumerate(choice.tool_calls):
         if call.function is not None:
             yield ToolDelta(choice.index, number, call.id, call.function.name, call.function.arguments)
-        elif "tool_calls" in message:  # of a kind that we do not read: as it came
+        elif "tool_calls" in message:  # of a type that is not parsed: passed on unchanged
             raw = msgspec.json.decode(message["tool_calls"])[number]
             yield RawDelta(choice.index, {"tool_calls": Raw(_encode([{"index": number, **raw}]))})
 
 
 def coalesce(events: Iterable[Event]) -> list[ContentEvent]:
-    """What was said in a stream in as few events as say the same, in its order and without its frames."""
+    """The content events in the fewest events with the same content, in order and without frames."""
     words: list[ContentEvent] = []
     for event in events:
         if not isinstance(event, ContentEvent):
@@ -71,7 +71,7 @@ def coalesce(events: Iterable[Event]) -> list[ContentEvent]:
 
 
 def _merge(before: ContentEvent, event: ContentEvent) -> ContentEvent | None:
-    """Both in one, where that says the same."""
+    """Both as one event; None if they cannot be merged."""
     if before.choice != event.choice:
         return None
     match before, event:

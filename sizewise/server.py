@@ -39,21 +39,18 @@ from sizewise.telemetry.webhooks import WebhookDispatcher
 from sizewise.tools.mcp.client import McpServers
 from sizewise.tools.sandbox.process_pool import Sandbox
 
-GC_THRESHOLDS = (
-    20_000,
-    20,
-    20,
-)  # requests free by counting; the default looks for cycles 30 times as often, 5 % of the CPU
-# libuv accepts one connection a turn of its loop (libuv/libuv#3696), and under load a turn is 10 ms: a thousand clients
-# that came at once waited 6 s in bench/soak. Each copy of the listening socket accepts one a turn.
+# Requests are freed by reference counting; the default collects cycles 30 times as often and takes 5 % of the CPU.
+GC_THRESHOLDS = (20_000, 20, 20)
+# libuv accepts one connection per loop iteration (libuv/libuv#3696), which takes 10 ms under load: 1,000 clients that
+# connected at once waited 6 s in bench/soak. Each copy of the listening socket accepts one per iteration.
 LISTENER_COPIES = 8
-KEEP_ALIVE_S = 75  # an idle connection is kept this long
+KEEP_ALIVE_S = 75  # an idle connection is kept this long, seconds
 WEBSOCKET_MODULE = "uvicorn.protocols.websockets.websockets_sansio_impl"
-"""Loaded as soon as requests are answered: none of them is held up by it, nor the first subscription."""
+"""Imported once the server is up, so that it delays neither the first requests nor the first subscription."""
 
 
 class ReloadableApplication:
-    """The house of the moment, and how the next one takes its place."""
+    """The current application, and its replacement on reload."""
 
     def __init__(
         self,
@@ -68,7 +65,7 @@ class ReloadableApplication:
         self.certificates = certificates
         self._on_reload = on_reload
         self._resources = resources
-        self._discovered = discovered  # other servers on this machine, looked for once
+        self._discovered = discovered  # searched for once
         self.app = self._build(settings)
         self.app.apply()
 
@@ -79,11 +76,11 @@ class ReloadableApplication:
         return build_application(settings, self._resources, load_cards(settings, self._discovered))
 
     async def reload(self) -> Application:
-        """Reads the settings again. Raises ConfigError when something is wrong in them: then nothing has changed."""
+        """Reloads the settings. Raises ConfigError if they are invalid; then nothing has changed."""
         old = self.app
         settings = load_settings(old.settings.config_file, old.settings.home)
         server = replace(settings.server, host=old.settings.server.host, port=old.settings.server.port)
-        # All that can fail comes before the first change.
+        # Everything that can fail comes before the first change.
         app = self._build(replace(settings, server=server))
         if bool(server.tls.cert) is not (self.certificates is not None):
             raise ConfigError("TLS (server.tls) is turned on and off at start only", "restart Sizewise for that")
@@ -92,13 +89,13 @@ class ReloadableApplication:
         if renewed is not None:
             renewed()
         self.app = app
-        old.client.drain()  # requests in flight finish in it
+        old.client.drain()  # requests in flight finish on it
         self._on_reload()
         return self.app
 
 
 class ServerFile:
-    """`server.json` in the home: how commands find this server. Holds no secret."""
+    """`server.json` in the home directory: how commands find this server. Holds no secret."""
 
     def __init__(self, settings: Settings, certificates: Certificates | None) -> None:
         self.url = f"http{'s' if certificates else ''}://{_url_host(settings.server.host)}:{settings.server.port}"
@@ -110,7 +107,7 @@ class ServerFile:
         self._path.write_text(json.dumps(found))
 
     def rewrite(self) -> None:
-        """After a reload. Reports an error on stderr: the new settings are in force already."""
+        """Called after a reload. Reports an error on stderr only, because the new settings are already in force."""
         try:
             self.write()
         except OSError as error:
@@ -121,7 +118,7 @@ class ServerFile:
 
 
 class UvicornServer(uvicorn.Server):
-    """uvicorn's server; a signal drains it and leaves the rest of our shutdown to us."""
+    """uvicorn's server, drained by a signal; the rest of the shutdown is ours."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -137,7 +134,7 @@ class UvicornServer(uvicorn.Server):
 
 
 def run_server(settings: Settings, as_json: bool) -> None:
-    """Serves until SIGINT or SIGTERM. Raises SizewiseError for what keeps it from starting."""
+    """Serves until SIGINT or SIGTERM. Raises SizewiseError if the server cannot start."""
     try:
         import uvloop
     except ImportError:  # Windows
@@ -207,7 +204,7 @@ async def _serve(
         http=fast_path_protocol(live),
         ws=cast("Any", _websocket_protocol),
         ws_max_size=settings.server.max_body_bytes,
-        ws_per_message_deflate=False,  # what grows to a thousand times its size is no friend of ours
+        ws_per_message_deflate=False,  # a small message may decompress to a thousand times its size
         lifespan="off",
         log_config=None,
         access_log=False,
@@ -221,7 +218,7 @@ async def _serve(
     secured = live.certificates
     if secured is not None:
         config.load()
-        config.ssl = secured.context  # which can be renewed; uvicorn's own is read once
+        config.ssl = secured.context  # can be renewed; uvicorn reads its own only once
     serving = asyncio.create_task(
         server.serve(sockets=[listening, *(listening.dup() for _ in range(1, LISTENER_COPIES))]),
     )
@@ -230,7 +227,7 @@ async def _serve(
 
     server_file.write()
     loop = asyncio.get_running_loop()
-    if not sys.stdin.isatty():  # with a terminal, SIGHUP says that it was closed: then we end with it
+    if not sys.stdin.isatty():  # with a terminal, SIGHUP means that it was closed: uvicorn shuts down
         loop.add_signal_handler(signal.SIGHUP, lambda: loop.create_task(_reloaded(live)))
     warming = loop.create_task(_warm(live))
     budgets = live.app.resources.services.limiter
@@ -238,20 +235,20 @@ async def _serve(
     folder = live.app.resources.flow_files
     assert folder is not None
     runs, tended = services.runs, (budgets, services.api_keys, services.runs.recovery, services.scheduler, folder)
-    with contextlib.suppress(SizewiseError):  # it is looked at again
+    with contextlib.suppress(SizewiseError):  # the folder is synced again later
         await folder.sync()
     tending = [loop.create_task(each.run_periodically()) for each in tended]
-    print(_json(server_file.url, key) if as_json else _welcome(live.app, server_file.url, key), flush=True)  # noqa: T201 - the terminal is its door
+    print(_json(server_file.url, key) if as_json else _welcome(live.app, server_file.url, key), flush=True)  # noqa: T201 - for the terminal
     services.key_rotation.resume()
     await asyncio.to_thread(import_module, WEBSOCKET_MODULE)
     gc.collect()
-    gc.freeze()  # what is loaded now stays: no need to look at it again at every collection
+    gc.freeze()  # what is loaded by now stays; collections need not scan it
     gc.set_threshold(*GC_THRESHOLDS)
     try:
         await serving
-        if server.server_state.tasks:  # cancelled, for their time was over: they are booked before the books are closed
+        if server.server_state.tasks:  # cancelled at the drain timeout: they are recorded before the stores close
             for call in live.app.resources.calls_in_flight.values():
-                call.task.cancel()  # it goes on when its client leaves, but no longer than this
+                call.task.cancel()  # continues when its client leaves, but not past this point
             await asyncio.wait(server.server_state.tasks, timeout=1)
     finally:
         warming.cancel()
@@ -276,7 +273,7 @@ def _websocket_protocol(**options: object) -> asyncio.Protocol:
 
 
 async def _warm(live: ReloadableApplication) -> None:
-    """Loads the models behind `small` and `large`, smallest first; others wait until somebody asks."""
+    """Loads the local models behind `small` and `large`, smallest first; others load on first use."""
     app = live.app
     roles = [plan.cards[0].name for plan in (app.aliases.role_plan("small"), app.aliases.role_plan("large")) if plan]
     await app.resources.local_models.preload(
@@ -288,11 +285,11 @@ async def _reloaded(live: ReloadableApplication) -> None:
     try:
         await live.reload()
     except SizewiseError as error:
-        print(f"the settings were not taken: {error.message}", file=sys.stderr)  # noqa: T201 - the terminal is its door
+        print(f"the settings were not taken: {error.message}", file=sys.stderr)  # noqa: T201 - for the terminal
 
 
 def bind_socket(host: str, port: int) -> socket.socket:
-    """A bound socket. Raises ExternalFailure when the port is taken or not ours to take."""
+    """A bound socket. Raises ExternalFailure if the port is taken or not permitted."""
     try:
         (family, *_, address), *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         listening = socket.socket(family, socket.SOCK_STREAM)
@@ -315,7 +312,7 @@ def bind_socket(host: str, port: int) -> socket.socket:
 
 
 def _certificate_fields(certificates: Certificates | None) -> dict[str, object]:
-    """By which the verbs of this home know the server, and it them."""
+    """The certificates by which the server and the commands of this home authenticate each other."""
     return (
         {}
         if certificates is None
@@ -332,7 +329,7 @@ def _json(url: str, key: str) -> str:
 
 
 def _welcome(app: Application, url: str, key: str) -> str:
-    """What a newcomer needs: where, with which key, and a line to paste."""
+    """The start message: URL, key and a command to paste."""
     settings = app.settings
     models = ", ".join(card.name for card in app.cards) or "none yet; `sizewise models` shows what can be pulled"
     token, cert = settings.home / "admin.token", settings.server.tls.cert
