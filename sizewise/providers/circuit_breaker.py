@@ -1,10 +1,10 @@
 """Circuit breaker and retry budget per endpoint, key and model; records nothing and chooses nothing.
 
-    closed      all is well; FAILURES in a row open it
-    open        nobody asks until the cooldown is over; it doubles from opening to opening
-    half_open   one request at a time tries it out: its first word closes, its failure opens again
+    closed      healthy; FAILURE_THRESHOLD consecutive failures open it
+    open        requests are refused until the cooldown ends; the cooldown doubles each time it opens
+    half_open   one probe at a time; its first event closes the breaker, its failure opens it again
 
-A named Retry-After is kept to the second by everybody and is no illness: after it, all may ask again.
+A Retry-After pauses all requests, for at most MAX_COOLDOWN_S. If the circuit is closed, all pass again after it.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from sizewise.errors import ModelUnavailable, UpstreamError, UpstreamRejected
 from sizewise.handler import Event, Handler, Request, Send
 from sizewise.messages import Reply
 
-FAILURE_THRESHOLD = 3  # in a row, before it is left alone
-COOLDOWN_S = 5.0  # then this long, doubling to
-MAX_COOLDOWN_S = 60.0  # a Retry-After is believed up to here too
-PROBE_RETRY_S = 1.0  # when to come back while somebody else is trying it out
+FAILURE_THRESHOLD = 3  # consecutive failures that open the circuit
+COOLDOWN_S = 5.0  # the first cooldown; doubles up to MAX_COOLDOWN_S
+MAX_COOLDOWN_S = 60.0  # also the longest Retry-After that is honored
+PROBE_RETRY_S = 1.0  # `retry_after_s` while another request probes
 
-RETRY_RATIO = 0.2  # retries for each answer
-RETRY_BURST = 10.0  # retries that may come at once
+RETRY_RATIO = 0.2  # retries earned per reply
+RETRY_BURST = 10.0  # retries that may be made at once
 
 CircuitState = Literal["closed", "half_open", "open"]
 
 
 class CircuitBreaker:
-    """One good answer heals. Failures of requests that were under way when it opened change nothing any more."""
+    """One success closes the circuit. While it is open, failures of earlier requests are not counted."""
 
     __slots__ = (
         "_clock",
@@ -45,11 +45,11 @@ class CircuitBreaker:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self.failures = 0  # in a row
-        self.is_clear = True  # nothing is held against it, so nobody need look further: kept, because everybody asks
+        self.failures = 0  # consecutive
+        self.is_clear = True  # no failure and no pause recorded: the fast path, cached because every request reads it
         self._openings = 0
         self._open_until = 0.0  # end of the cooldown
-        self._retry_after_until = 0.0  # end of the pause it asked for
+        self._retry_after_until = 0.0  # end of the pause set by Retry-After or `open_for`
         self._probing = False
         self._last_error = ""
 
@@ -60,16 +60,16 @@ class CircuitBreaker:
         return "open" if max(self._open_until, self._retry_after_until) > self._clock() else "half_open"
 
     def retry_after_s(self) -> float:
-        """Seconds until it may be asked; 0: now."""
+        """Seconds until a request may pass; 0 means now."""
         left = max(self._open_until, self._retry_after_until) - self._clock()
         if left > 0:
             return left
         return PROBE_RETRY_S if self._probing else 0.0
 
     def begin_probe(self) -> bool:
-        """Somebody asks, and `left` was 0. Whether it is this one who tries it out, and so must tell how that ended."""
+        """Starts a request once `retry_after_s` is 0. True if it is the probe, which must then report its result."""
         if self.failures < FAILURE_THRESHOLD:
-            self._retry_after_until = 0.0  # it is over
+            self._retry_after_until = 0.0  # the pause is over
             self.is_clear = not self.failures
             return False
         self._probing = True
@@ -96,16 +96,16 @@ class CircuitBreaker:
             self._openings += 1
 
     def open_for(self, seconds: float) -> None:
-        """Nobody asks for this long, whoever says so."""
+        """Refuses requests for `seconds`, at most MAX_COOLDOWN_S. Never shortens a longer pause."""
         self._retry_after_until = max(self._retry_after_until, self._clock() + min(seconds, MAX_COOLDOWN_S))
         self.is_clear = False
 
     def cancel_probe(self) -> None:
-        """Who tried it out has left, or failed by its own fault: the next one may."""
+        """Frees the probe without a result: it was cancelled, or at fault itself."""
         self._probing = False
 
     def unavailable_reason(self) -> str:
-        """Why nobody should ask now, in words; empty when one may."""
+        """Why requests are refused now; empty when they pass."""
         left = self.retry_after_s()
         if left <= 0:
             return ""
@@ -116,7 +116,7 @@ class CircuitBreaker:
 
 
 class RetryBudget:
-    """Retries that an endpoint has left: a fifth of what it answers, and ten at once, so that they never storm."""
+    """Retries left for a provider: RETRY_RATIO per reply, at most RETRY_BURST, so that retries cannot storm."""
 
     __slots__ = ("remaining",)
 
@@ -135,7 +135,7 @@ class RetryBudget:
 
 @dataclass(frozen=True, slots=True)
 class BreakerSet:
-    """Whom a failure is counted for. An endpoint and its budget are shared by its models, a key by all it opens."""
+    """The breakers of one replica. A provider's models share the endpoint's breaker, the key's and the retry budget."""
 
     endpoint: CircuitBreaker
     key: CircuitBreaker
@@ -159,7 +159,7 @@ class BreakerSet:
 
 
 class CircuitBreakerHandler:
-    """An Handler that feels the pulses of the one inside, and refuses while one of them says no."""
+    """Handler that reports each result to the breakers and refuses requests while one of them is open."""
 
     __slots__ = ("_handler", "_name", "breakers")
 
@@ -178,14 +178,14 @@ class CircuitBreakerHandler:
         except UpstreamError as error:
             self._record_failure(error)
             raise
-        if not (model.is_clear and endpoint.is_clear and key.is_clear):  # something befell others meanwhile
+        if not (model.is_clear and endpoint.is_clear and key.is_clear):  # other requests failed meanwhile
             self._record_success()
         if budget.remaining < RETRY_BURST:
             budget.deposit()
         return reply
 
     async def _probe(self, request: Request, send: Send) -> Reply:
-        """As above, where something is held against one of them."""
+        """Like `__call__`, when at least one breaker is not clear."""
         pulses = self.breakers
         if words := pulses.unavailable_reason():
             hint = "try again later, or name another model"
@@ -216,7 +216,7 @@ class CircuitBreakerHandler:
             pulse.record_success()
 
     def _record_failure(self, error: UpstreamError) -> None:
-        """An answer of whatever kind shows that the endpoint is there."""
+        """Counts a failure for its scope. Any response proves that the endpoint is reachable."""
         pulses = self.breakers
         if error.failure_scope != "endpoint" and pulses.endpoint.failures:
             pulses.endpoint.record_success()
@@ -226,5 +226,5 @@ class CircuitBreakerHandler:
             pulses.key.record_failure(error.code)
         elif error.failure_scope == "model":
             pulses.model.record_failure(error.code, error.retry_after)
-        elif isinstance(error, UpstreamRejected):  # it can still think
+        elif isinstance(error, UpstreamRejected):  # the model works; the request was at fault
             pulses.model.record_success()

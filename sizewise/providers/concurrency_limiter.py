@@ -1,7 +1,7 @@
 """Concurrency limiter: bounded slots per model with a queue fair across keys; knows no model and no policy.
 
-Fair among keys: each key in the line has its turn, and within a key who came first goes first. The line is bounded in
-length and in time: who would wait too long is told so at once, with the time after which it is worth coming back.
+The queue takes turns among keys, and is first come, first served within a key. It is bounded in length and in time: a
+request that would wait too long is rejected at once, with the predicted wait in `retry_after`.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from sizewise.errors import Busy
 from sizewise.handler import Handler, Request, Send
 from sizewise.messages import Reply
 
-SMOOTHING = 0.2  # of the newest service time in the average
+SMOOTHING = 0.2  # weight of the newest service time in the average
 
 Waiter = asyncio.Future[None]
 
 
 class FairQueue:
-    """`queue` (at least 1) at a time; `max_waiting` more may wait, each for at most `max_wait_s` seconds.
+    """`slots` (at least 1) requests run at a time; `max_waiting` more wait, each for at most `max_wait_s` seconds.
 
-    Never more than `queue` hold one, and none is free while somebody waits. When the line is full, a key with fewer
-    in it takes the last place of the key with most, so that nobody can fill the line alone.
+    Never more than `slots` are in use, and none is free while a request waits. When the queue is full, a request whose
+    key has fewer waiting replaces the newest of the key with the most, so that no key fills the queue alone.
     """
 
     def __init__(
@@ -41,11 +41,11 @@ class FairQueue:
         self._max_waiting = max_waiting
         self._max_wait_s = max_wait_s
         self._clock = clock
-        self._waiters_by_key: OrderedDict[str, deque[Waiter]] = OrderedDict()  # by key, whose turn is next first
-        self._average_service_s = 0.0  # exponentially weighted; 0: none has ended yet
+        self._waiters_by_key: OrderedDict[str, deque[Waiter]] = OrderedDict()  # in the order of turns
+        self._average_service_s = 0.0  # exponentially weighted; 0 until the first request ends
         self.available = slots
         self.waiting = 0
-        self.total_wait_s = 0.0  # of all who have waited
+        self.total_wait_s = 0.0  # of all requests that waited
         self.rejected_count = 0
 
     @property
@@ -53,7 +53,7 @@ class FairQueue:
         return self._slots - self.available
 
     async def acquire(self, key: str) -> None:
-        """Returns with a slot, to be given back by `release`. Raises Busy, with the predicted time in `retry_after`."""
+        """Returns with a slot, which `release` frees. Raises Busy, with the predicted wait in `retry_after`."""
         if self.available and not self.waiting:
             self.available -= 1
             return
@@ -75,7 +75,7 @@ class FairQueue:
             self.total_wait_s += self._clock() - since
 
     def release(self, service_s: float | None = None) -> None:
-        """Gives a slot back, to whoever's turn it is. `service_s`: how long an answer took that came to its end."""
+        """Passes the slot to the next waiter. `service_s`: seconds the request took; None if it did not complete."""
         if service_s is not None:
             self._average_service_s += (service_s - self._average_service_s) * (
                 SMOOTHING if self._average_service_s else 1.0
@@ -94,7 +94,7 @@ class FairQueue:
         self.available += 1
 
     def predicted_wait_s(self, key: str) -> float:
-        """Seconds that `key_id` would wait if it came now: the turns before its own, at the pace of late."""
+        """Seconds that a new request of `key` would wait: the turns before it times the average service time."""
         if self.available and not self.waiting:
             return 0.0
         mine = len(self._waiters_by_key.get(key, ()))
@@ -117,7 +117,7 @@ class FairQueue:
             last.set_exception(self._busy_error(longest, words))
 
     def _remove_waiter(self, key: str, waiter: Waiter) -> None:
-        """Takes `waiter` out of its line; a slot that it was given in this very moment goes on to the next."""
+        """Takes `waiter` out of its queue. If it was given a slot at this moment, the slot passes to the next."""
         line = self._waiters_by_key.get(key)
         if line is not None and waiter in line:
             line.remove(waiter)
@@ -134,7 +134,7 @@ class FairQueue:
 
 
 class ConcurrencyLimitHandler:
-    """An Handler behind slots. A client that leaves the line frees its place at once, and its slot with the answer."""
+    """Handler behind a FairQueue. A cancelled request frees its place or slot at once."""
 
     __slots__ = ("_clock", "_handler", "queue")
 

@@ -28,16 +28,16 @@ from sizewise.settings.models import ProviderSettings, ReplicaSettings, Timeouts
 from sizewise.settings.validators import is_reference
 
 UnavailableReason = Callable[[], str]
-"""Why a model should not be asked now, in words; empty when it is well."""
+"""Why a model is unavailable now; empty when it is available."""
 PromptTokenCounter = Callable[[ChatRequest, DataClass], Awaitable[int]]
-"""Tells how many tokens a prompt has for one model, exactly."""
+"""Counts the tokens of a prompt exactly, for one model."""
 
 
 ModelGauges = Mapping[tuple[str, str], Mapping[str, float]]
-"""What can be seen of models from outside: (name, meaning) -> model -> value."""
+"""Gauges for the metrics: (metric name, help text) -> model -> value."""
 
-MIN_SECRET_LENGTH = 8  # characters; a shorter word ("none", "ollama") protects nothing, and occurs in what servers say
-DISCOVERED_POOL_SIZE = 64  # connections to a server that nobody has configured
+MIN_SECRET_LENGTH = 8  # characters; shorter values ("none", "ollama") protect nothing and occur in ordinary error texts
+DISCOVERED_POOL_SIZE = 64  # connections to a discovered server, which has no settings
 STATE_VALUES: Mapping[str, int] = {"closed": 0, "half_open": 1, "open": 2}
 
 
@@ -51,8 +51,7 @@ def no_wait() -> float:
 
 @dataclass(frozen=True, slots=True)
 class ModelConnection:
-    """One model as it stands open. `retry_after_s` is in seconds: when it may be asked again; `breakers` are none for
-    ours."""
+    """An opened model. `retry_after_s`: seconds until it may be called; `breakers` is empty for models run here."""
 
     handler: Handler
     unavailable_reason: UnavailableReason = always_available
@@ -62,7 +61,7 @@ class ModelConnection:
 
 
 class UnavailableModel:
-    """Stands where a model cannot be opened: says why, to whoever asks and to the router."""
+    """Placeholder for a model that cannot be opened: reports why to callers and to the router."""
 
     def __init__(self, error: SizewiseError) -> None:
         self._error = error
@@ -75,7 +74,7 @@ class UnavailableModel:
 
 
 class ModelConnections:
-    """Every card's Handler. A provider whose key is missing takes only its own models out, with the reason."""
+    """The handler of every model card. A provider whose key is missing disables only its own models."""
 
     def __init__(
         self,
@@ -125,18 +124,18 @@ class ModelConnections:
         return self._connections[card.name].unavailable_reason()
 
     def retry_after_s(self, card: ModelCard) -> float:
-        """Seconds until an ill model may be asked; 0 where nobody knows."""
+        """Seconds until an unavailable model may be called; 0 if unknown."""
         return self._connections[card.name].retry_after_s()
 
     def allow_retry(self, card: ModelCard) -> bool:
-        """Whether `card` may be asked once more by a request that it has failed: it is well, and so is the budget."""
+        """Whether a failed request may retry `card`: the model is available, and the budget has a retry left."""
         if self.unavailable_reason(card):
             return False
         budget = self._retry_budgets.get(card.endpoint.provider)
         return budget is None or budget.try_withdraw()
 
     def gauges(self) -> ModelGauges:
-        """States of what is remote, and the lines before what has slots."""
+        """Circuit states of remote models, and slot and queue figures of models with slots."""
         states, busy, waiting, waited, away = ({} for _ in range(5))
         for name, opened in self._connections.items():
             if opened.breakers:
@@ -153,7 +152,7 @@ class ModelConnections:
         }
 
     def token_counter(self, card: ModelCard) -> PromptTokenCounter | None:
-        """None where nobody can count as this model does."""
+        """None if no exact count is available for this model."""
         return self._token_counters.get(card.name)
 
     def _open_remote(self, card: ModelCard) -> ModelConnection:
@@ -189,7 +188,7 @@ class ModelConnections:
     def _endpoint(
         self, card: ModelCard, provider: ProviderSettings, wire: Wire, number: int, row: ReplicaSettings
     ) -> HttpEndpoint:
-        """One for each replica of a provider. Raises ConfigError for a key that cannot be resolved."""
+        """The endpoint of one replica, created once. Raises ConfigError for a key that cannot be resolved."""
         name = card.endpoint.provider, number
         if name not in self._endpoints:
             headers = _headers(card, wire, row)
@@ -205,19 +204,19 @@ def _with_queue(card: ModelCard, slot_count: int, connection: ModelConnection) -
 
 
 def _has_own_address(card: ModelCard, row: ReplicaSettings) -> bool:
-    """Whether the replica has an address of its own, where the provider's secrets have no business."""
+    """Whether the replica has another address than the provider, which must not get the provider's secrets."""
     return row.base_url not in ("", card.endpoint.base_url)
 
 
 def _key(card: ModelCard, row: ReplicaSettings) -> str:
-    """The reference of the key that goes to this replica."""
+    """The reference of the API key to send to this replica."""
     return row.key or ("" if _has_own_address(card, row) else card.endpoint.key)
 
 
 def _headers(card: ModelCard, wire: Wire, row: ReplicaSettings) -> list[tuple[str, str]]:
-    """What goes with every request. At an address of its own a replica sends no secret but its own. Raises ConfigError.
+    """Headers of every request. A replica at its own address gets no secret but its own. Raises ConfigError.
 
-    A header of the provider's table stands for the wire's, unless the replica brings a key for it.
+    Headers in the provider's table replace the wire's, unless the replica has its own key for that header.
     """
     away = _has_own_address(card, row)
     given = [(name, value) for name, value in card.endpoint.headers if not (away and is_reference(value))]
@@ -231,7 +230,7 @@ def _headers(card: ModelCard, wire: Wire, row: ReplicaSettings) -> list[tuple[st
 
 
 def _secrets(card: ModelCard, row: ReplicaSettings) -> Iterator[str]:
-    """Whatever may stand in those headers and is given by reference. Raises ConfigError."""
+    """The resolved secrets in those headers, for redaction. Raises ConfigError."""
     given = [] if _has_own_address(card, row) else [value for _, value in card.endpoint.headers]
     for each in (_key(card, row), *given):
         if is_reference(each) and len(word := resolve_secret(each)) >= MIN_SECRET_LENGTH:
@@ -239,7 +238,7 @@ def _secrets(card: ModelCard, row: ReplicaSettings) -> Iterator[str]:
 
 
 def _auth_headers(key: str, auth: str, wire: Wire) -> list[tuple[str, str]]:
-    """Who we are, as the wire says it, or as the endpoint's row wants it. Raises ConfigError."""
+    """Authentication headers, in the wire's form or as the endpoint's `auth` sets it. Raises ConfigError."""
     word = resolve_secret(key)
     if word and auth:
         return [*(bearer_header(word) if auth == "bearer" else [(auth, word)]), *wire.headers("")]

@@ -1,29 +1,29 @@
 """Echo model for tests and first steps: repeats the prompt and, on cue, behaves like real models do.
 
-It says the last user message again, word by word. Cues in double brackets anywhere in that message are obeyed and not
-repeated; `[[echo/small: fail]]` is heard by that model alone. A row with `wire = "echo"` has its standing cues in a
+It repeats the last user message word by word. Cues in double brackets anywhere in that message are obeyed and not
+repeated; `[[echo/small: fail]]` applies to that model alone. A provider with `wire = "echo"` sets default cues in a
 header: `headers = {cues = "[[logprob -3]]"}`.
 
-    [[say some words]]            says these instead
-    [[repeat 50]]                 says it that many times over
-    [[think some words]]          shows this as reasoning first
-    [[tool name {"a": 1}]]        calls a tool, where the request has any; said twice, two of them side by side
-    [[call]]                      calls one of the request's tools, the arguments read from the person's words
-    [[logprob -0.5]]              log-probability of each token, where they are asked for (else -0.1)
-    [[finish length]]             ends for this reason
-    [[uncounted]]                 gives no usage
-    [[slow 0.2]]                  seconds before the first word      [[pace 0.01]]  and before each further one
-    [[hang]]                      says nothing more until it is stopped   [[hang after=3]]  after three words
+    [[say some words]]            replies with these words instead
+    [[repeat 50]]                 repeats the reply that many times
+    [[think some words]]          emits this as reasoning first
+    [[tool name {"a": 1}]]        calls a tool, if the request offers any; given twice, makes two parallel calls
+    [[call]]                      calls one of the offered tools, with arguments read from the user message
+    [[logprob -0.5]]              log-probability of each token, if requested (default -0.1)
+    [[finish length]]             the finish reason
+    [[uncounted]]                 reports no usage
+    [[slow 0.2]]                  seconds before the first word      [[pace 0.01]]  and before each further word
+    [[hang]]                      hangs until cancelled              [[hang after=3]]  after three words
     [[wait]]                      waits for `gate` before the first word
-    [[fail]]                      cannot be reached                  [[fail after=3]]  breaks off after three words
+    [[fail]]                      is unreachable                     [[fail after=3]]  fails after three words
     [[fail refused]]              also: garbled, slow, upstream, unavailable, toolong
-    [[busy retry_after=2]]        has no time
-    times=1 with fail or busy:    only at the first asking of a request, so that trying again helps
+    [[busy retry_after=2]]        is overloaded
+    times=1 with fail or busy:    only on the first attempt of a request, so that a retry succeeds
 
-A token is a word. With an assistant message at the end it goes on from there; with a tool's result there, it says that.
-A call that `tool_choice` asks for is made without a cue. Where JSON is asked for, it makes a value of the schema's
-shape out of the words; [[say some words]] breaks the schema, though not again when it is told so. Vectors are made from
-a hash of the text.
+A token is a word. A final assistant message is continued; a final tool result is repeated. A call that `tool_choice`
+requires is made without a cue. If JSON is requested, the reply is a value of the schema's shape made from the words;
+[[say some words]] breaks the schema, but not again when the model is asked to correct its reply. Embeddings are made
+from a hash of the text.
 """
 
 from __future__ import annotations
@@ -60,10 +60,10 @@ from sizewise.providers.echo_tool_calls import calls_forbidden, choose_call
 from sizewise.providers.wires.original_body import translated_fields
 
 DIMENSIONS = 8
-MAX_DIMENSIONS = 32  # bytes of a hash
+MAX_DIMENSIONS = 32  # bytes of a SHA-256 hash
 MAX_REPEAT = 10_000
 PRICE = Price(input=1_000, output=2_000, cached=100, source="made up, so that sums can be checked", date="2026-11-25")
-"""A thousand pico-dollars for a token read, two thousand for one said."""
+"""1,000 pico-dollars per input token, 2,000 per output token."""
 
 CUE = re.compile(r"\[\[(?:(?P<to>[\w./-]+):\s*)?(?P<verb>\w+)\s*(?P<rest>(?:[^\]]|\](?!\]))*)\]\]")
 FAILURES: tuple[tuple[str, type[SizewiseError], str], ...] = (
@@ -92,7 +92,7 @@ def echo_card(
     logprobs: bool | None = True,
     place: Place = "process",
 ) -> ModelCard:
-    """A card for an echo in this process."""
+    """Model card of an echo model in this process."""
     return ModelCard(
         name,
         ModelEndpoint("echo", wire="echo", place=place, headers=(("cues", cues),)),
@@ -107,7 +107,7 @@ def echo_card(
 
 
 class Cue(Struct, frozen=True):
-    """One cue. `after` counts words, `times` askings of the same request; 0 is "always"."""
+    """One cue. `after` counts words, `times` attempts of the same request; 0 means always."""
 
     verb: str
     rest: str = ""
@@ -123,11 +123,11 @@ class Cue(Struct, frozen=True):
 
 
 class Script(Struct):
-    """What the cues of one asking come to."""
+    """The combined cues of one attempt."""
 
     text: str = ""
     reasoning: str = ""
-    literal: bool = False  # the words are the cue's own
+    literal: bool = False  # `text` comes from a [[say]] cue
     calls: list[str] = []
     calls_tools: bool = False
     logprob: float = -0.1
@@ -141,12 +141,12 @@ class Script(Struct):
 
 
 class EchoModel:
-    """An Answerer. `request_count` counts askings, `cancel_count` those that were cancelled: tests look at both."""
+    """Handler. Tests read `request_count` (attempts) and `cancel_count` (cancelled attempts)."""
 
     def __init__(self, card: ModelCard, gate: asyncio.Event | None = None) -> None:
         self._card = card
         self._gate = gate
-        self._last = ("", 0)  # trace and number of its askings
+        self._last = ("", 0)  # trace id, and attempts seen for it
         self.request_count = 0
         self.cancel_count = 0
 
@@ -163,7 +163,7 @@ class EchoModel:
             raise
 
     async def _chat(self, chat: ChatRequest, send: Send) -> Reply:
-        translated_fields(chat.fields)  # what was lost in translation is refused here as everywhere
+        translated_fields(chat.fields)  # refuse untranslatable fields as every model does
         script = _script(chat, self._card, self._last[1])
         if self._gate is not None and script.waits_for_gate:
             await self._gate.wait()
@@ -176,7 +176,7 @@ class EchoModel:
         return Reply(tuple(choices), _usage(chat, choices, script), self._card.model, "echo")
 
     def _vectors(self, embed: EmbeddingRequest) -> Reply:
-        """Of tokens it makes a text first: their numbers."""
+        """Token inputs are embedded as the text of their numbers."""
         texts = [each if isinstance(each, str) else " ".join(map(str, each)) for each in embed.inputs]
         size = embed.dimensions or DIMENSIONS
         if size > MAX_DIMENSIONS:
@@ -186,7 +186,7 @@ class EchoModel:
 
 
 async def _choice(chat: ChatRequest, script: Script, index: int, send: Send) -> Choice:
-    """One of n answers, said while it goes if the request is a stream."""
+    """One of `n` choices; sends events if the request streams."""
     tell = send if chat.stream else _discard_event
     if script.reasoning:
         await tell(ReasoningDelta(index, script.reasoning))
@@ -204,7 +204,7 @@ async def _choice(chat: ChatRequest, script: Script, index: int, send: Send) -> 
 
 
 async def _words(chat: ChatRequest, script: Script) -> AsyncIterator[str]:
-    """Its words with the spaces before them, less those that an assistant message at the end has said already."""
+    """The reply's words with their leading spaces, less those that a final assistant message already has."""
     words = re.findall(r"\s*\S+", script.text) * script.repeat
     begun = chat.messages[-1].text if chat.messages[-1].role == "assistant" else ""
     while begun and words and begun.startswith(words[0]):
@@ -220,7 +220,7 @@ async def _words(chat: ChatRequest, script: Script) -> AsyncIterator[str]:
 
 
 async def _calls(script: Script, index: int, send: Send) -> Choice:
-    """The calls side by side: first the one half of each one's arguments, then the other."""
+    """Parallel calls: the first half of each call's arguments, then the second halves."""
     calls = [(f"call_echo{number or ''}", *_named(call)) for number, call in enumerate(script.calls)]
     for number, (id, name, arguments) in enumerate(calls):
         await send(ToolDelta(index, number, id, name, arguments[: len(arguments) // 2]))
@@ -234,17 +234,17 @@ async def _calls(script: Script, index: int, send: Send) -> Choice:
 
 
 def _named(call: str) -> tuple[str, str]:
-    """The name of what is called, and its arguments."""
+    """The tool's name and its arguments."""
     name, _, arguments = call.partition(" ")
     return name, arguments
 
 
 async def _discard_event(event: object) -> None:
-    """Where words go that nobody waits for."""
+    """The `send` of a request that does not stream."""
 
 
 async def _fail_on_cue(script: Script, word_count: int) -> None:
-    """Fails or hangs if this is the word for it."""
+    """Fails or hangs if a cue is set for this word count."""
     cue = script.failure
     if cue is None or cue.after != word_count:
         return
@@ -258,7 +258,7 @@ async def _fail_on_cue(script: Script, word_count: int) -> None:
 
 
 def _script(chat: ChatRequest, card: ModelCard, number: int) -> Script:
-    """The standing cues of the card, then those of the request for this model; a later one wins."""
+    """The card's default cues, then the request's cues for this model; later cues win."""
     asked = chat.last_user_text()
     script = Script(text=CUE.sub("", asked).strip())
     for source in (dict(card.endpoint.headers).get("cues", ""), asked):
@@ -272,7 +272,7 @@ def _script(chat: ChatRequest, card: ModelCard, number: int) -> Script:
 
 
 def _tools(chat: ChatRequest, script: Script) -> None:
-    """Settles whether a tool is called. Of one that was, the result is said: a call on cue is made once a question."""
+    """Decides whether a tool is called. After a tool result the reply repeats it: a cue calls once per question."""
     results = [message.text for message in itertools.takewhile(_result, reversed(chat.messages))]
     words = script.text
     if results:
@@ -339,7 +339,7 @@ def _logprobs(words: list[str], script: Script) -> Raw:
 
 
 def _usage(chat: ChatRequest, choices: list[Choice], script: Script) -> Usage:
-    """Words read and words said; the arguments of a call count as one, reasoning as its words."""
+    """Words count as tokens; a tool call counts as one, reasoning by its words."""
     if not script.reports_usage:
         return Usage(estimated=True)
     read = sum(len(message.text.split()) for message in chat.messages)
@@ -349,7 +349,7 @@ def _usage(chat: ChatRequest, choices: list[Choice], script: Script) -> Usage:
 
 
 def _vector(text: str, size: int) -> tuple[float, ...]:
-    """Length 1, the same for the same text."""
+    """A unit vector, the same for the same text."""
     raw = [byte - 127.5 for byte in hashlib.sha256(text.encode()).digest()[:size]]
     length = math.sqrt(sum(x * x for x in raw))
     return tuple(x / length for x in raw)

@@ -21,8 +21,8 @@ class ResponseFormat(Struct, frozen=True):
 
 
 def json_answer(chat: ChatRequest, words: str) -> str:
-    """JSON text that satisfies the request's schema, as far as the blanks can; spaces stand between its parts, so
-    that a stream has more than one word.
+    """JSON text that satisfies the request's schema, as far as `fill_schema` can. It has spaces, so that a stream has
+    several words.
     """
     asked = msgspec.json.decode(chat.fields["response_format"], type=ResponseFormat)
     schema = asked.json_schema.schema if asked.json_schema is not None else None
@@ -30,5 +30,5 @@ def json_answer(chat: ChatRequest, words: str) -> str:
 
 
 def _schema_from_words(words: str) -> Mapping[str, object]:
-    """A schema read from the words alone: the quoted ones are the keys."""
+    """A schema whose keys are the quoted phrases."""
     return {"type": "object", "properties": {key: {"type": "string"} for key in quoted_phrases(words) or ["answer"]}}

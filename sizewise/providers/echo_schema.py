@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-MAX_DEPTH = 12  # levels; a schema that holds itself would have no end
-MAX_VALUES = 10_000  # values, references followed, and characters of one text: a small schema may describe a huge value
+MAX_DEPTH = 12  # levels; a recursive schema would never end
+MAX_VALUES = 10_000  # values, references followed, and characters per text: a small schema can describe a huge value
 
 SAMPLES: Mapping[str, str] = {
     "date": "2026-11-25",
@@ -27,22 +27,22 @@ Schema = Mapping[str, object]
 
 
 def fill_schema(schema: object, words: str) -> object:
-    """The same for the same schema and words.
+    """Deterministic: the same schema and words give the same value.
 
-    Numbers and quoted phrases are taken in the order in which they stand in `words`; a text without a phrase of its
-    own gets all the words, one of a set the member that the words name, one of a known format a sample. What is not
-    required stays out. `pattern`, `uniqueItems` and the like are not heeded.
+    Numbers and quoted phrases are used in their order in `words`. A text without a phrase left gets all the words, an
+    enum the member that `words` names, a known format its sample. Optional properties are omitted. `pattern`,
+    `uniqueItems` and the like are ignored.
     """
     return _SchemaFiller(schema if isinstance(schema, dict) else {}, words).value(schema, 0)
 
 
 def quoted_phrases(words: str) -> list[str]:
-    """What stands in quotation marks."""
+    """The phrases in quotation marks."""
     return [match[2] for match in _QUOTED.finditer(words)]
 
 
 class _SchemaFiller:
-    """One filling. A number or phrase that has been used is gone."""
+    """One filling. Each number and phrase is used once."""
 
     def __init__(self, root: Schema, words: str) -> None:
         self._root = root
@@ -98,7 +98,7 @@ class _SchemaFiller:
         return min(max(said, low), max(high, low))
 
     def _resolved(self, schema: object, depth: int = 0) -> Schema:
-        """Without references and choices: of several, the first that is not null. An endless reference is nothing."""
+        """The schema without references and alternatives: the first that is not null. A cyclic reference gives {}."""
         for _ in range(MAX_DEPTH):
             self._left -= 1
             if not isinstance(schema, dict) or depth > MAX_DEPTH or self._left <= 0:
@@ -114,7 +114,7 @@ class _SchemaFiller:
         return {}
 
     def _at(self, reference: str) -> object:
-        """What "#/$defs/City" points to in the whole schema."""
+        """The part of the root schema that a reference such as "#/$defs/City" points to."""
         place: object = self._root
         for step in reference.removeprefix("#").split("/"):
             place = place.get(step) if step and isinstance(place, dict) else place

@@ -17,7 +17,7 @@ class FunctionDefinition(Struct, frozen=True):
 
 
 class ToolDefinition(Struct, frozen=True):
-    """An offered tool. Only functions have names here; others are not called."""
+    """An offered tool. Only function tools are called."""
 
     function: FunctionDefinition = FunctionDefinition()
 
@@ -27,21 +27,20 @@ class FunctionName(Struct, frozen=True):
 
 
 class NamedToolChoice(Struct, frozen=True):
-    """A `tool_choice` that is more than a word."""
+    """A `tool_choice` that names a function."""
 
     function: FunctionName = FunctionName()
 
 
 def calls_forbidden(chat: ChatRequest) -> bool:
-    """Whether this reply may not hold a call: nothing is offered, or the request says so."""
+    """Whether the reply may not call a tool: none is offered, or `tool_choice` is "none"."""
     return not chat.tools or _choice(chat) == "none"
 
 
 def choose_call(chat: ChatRequest, words: str, calls_tools: bool) -> str:
-    """The call as "name {arguments}", or nothing.
+    """The call as "name {arguments}"; "" for no call.
 
-    A call that `tool_choice` asks for is made; where the choice is the model's, only if it is `calls_tools`, once a
-    question.
+    A call that `tool_choice` requires is made. Otherwise a tool is called only with `calls_tools`, once per question.
     """
     choice = _choice(chat)
     tools = _offered_functions(chat)
@@ -67,13 +66,13 @@ def _choice(chat: ChatRequest) -> str | NamedToolChoice:
 def _offered_functions(chat: ChatRequest) -> list[FunctionDefinition]:
     try:
         tools = msgspec.json.decode(chat.fields.get("tools", b"[]"), type=list[ToolDefinition])
-    except msgspec.ValidationError:  # the door lets any shape pass
+    except msgspec.ValidationError:  # the API accepts any shape
         return []
     return [tool.function for tool in tools if tool.function.name]
 
 
 def _called_names(chat: ChatRequest) -> set[str]:
-    """Names of the tools called since the person spoke."""
+    """Names of the tools called since the last user message."""
     found: set[str] = set()
     for message in reversed(chat.messages):
         if message.role == "user":
@@ -83,6 +82,6 @@ def _called_names(chat: ChatRequest) -> set[str]:
 
 
 def _best(tools: list[FunctionDefinition], words: str) -> FunctionDefinition:
-    """The tool whose name the words say most of; the first of equals."""
+    """The tool whose name shares the most words with `words`; the first on a tie."""
     said = set(re.findall(r"[^\W_]+", words.casefold()))
     return max(tools, key=lambda tool: len(said & set(re.findall(r"[^\W_]+", tool.name.casefold()))))

@@ -19,12 +19,12 @@ from sizewise.model_card import ModelCard
 from sizewise.providers.wires.sse import SseDecoder
 from sizewise.providers.wires.wire import Wire, no_headers
 
-MAX_REPLY = 32 * 1024 * 1024  # bytes of a whole reply
-MAX_ERROR = 64 * 1024  # bytes of an error's body that are read
+MAX_REPLY = 32 * 1024 * 1024  # bytes of a response body
+MAX_ERROR = 64 * 1024  # bytes of an error body
 
 
 class HttpModel:
-    """An Answerer: this card, at this endpoint, in this wire."""
+    """Handler for one model card at one endpoint."""
 
     def __init__(
         self,
@@ -34,14 +34,14 @@ class HttpModel:
         timeouts: HttpTimeouts,
         secrets: tuple[str, ...] = (),
     ) -> None:
-        """`secrets`: what it sends in its headers and nobody else may read."""
+        """`secrets`: the credentials in the headers, redacted from error messages."""
         self._card = card
         self._endpoint = endpoint
         self._wire = wire
         self._timeouts = timeouts
         self._secrets = secrets
         self._fixed_header_names = frozenset(name.lower() for name, _ in card.endpoint.headers)
-        self._has_no_chat_headers = wire.chat_headers is no_headers  # nearly every wire
+        self._has_no_chat_headers = wire.chat_headers is no_headers  # true of nearly every wire
 
     async def __call__(self, request: Request, send: Send) -> Reply:
         what, wire = request.payload, self._wire
@@ -56,7 +56,7 @@ class HttpModel:
             body,
             heads,
             purpose="ask",
-            data_class=request.options.data_class or "confidential",  # unsaid is the strictest
+            data_class=request.options.data_class or "confidential",  # the strictest class if none is set
             max_place=request.reach or "anyone",
             timeouts=self._timeouts,
         )
@@ -80,28 +80,28 @@ class HttpModel:
                 check_utf8(body)
             return read(body)
         except UpstreamProtocolError:
-            if is_error_object(body):  # some fail with status 200
+            if is_error_object(body):  # some providers report errors with status 200
                 raise self._wire.read_error(502, None, body) from None
             raise
 
     def _redact_secrets(self, error: SizewiseError) -> None:
-        """Whoever refuses may repeat what it was sent: our secrets are struck out of its words."""
+        """Removes our secrets from the message: an upstream may echo what it was sent."""
         for secret in self._secrets:
             if secret in error.message:
                 error.message = error.message.replace(secret, "***")
                 error.args = (error.message,)
 
     def _chat_headers(self, chat: ChatRequest) -> HttpHeaders:
-        """This request's own headers; one that the provider's table names stays as it is there."""
+        """Headers of this request; those that the provider's table sets are left out."""
         return [(name, value) for name, value in self._wire.chat_headers(chat) if name not in self._fixed_header_names]
 
     @property
     def can_count_tokens(self) -> bool:
-        """Whether its upstream tells how many tokens a prompt has."""
+        """Whether the upstream can count the tokens of a prompt."""
         return bool(self._wire.count_path)
 
     async def count_tokens(self, chat: ChatRequest, data_class: DataClass) -> int:
-        """Tokens of the prompt, as the upstream counts them; asked for by the same way out, and not booked."""
+        """Tokens of the prompt, counted by the upstream. Subject to the egress policy; not recorded."""
         body = self._wire.write_request(chat, self._card.model)
         response = await self._endpoint.request(
             "POST",
@@ -125,7 +125,7 @@ class HttpModel:
     async def _read_error(self, response: ClientResponse) -> SizewiseError:
         try:
             body = await response.read(MAX_ERROR)
-        except UpstreamProtocolError:  # too long or cut: its status still tells
+        except UpstreamProtocolError:  # too long or cut off: use the status alone
             body = b""
         body = body.decode(errors="replace").encode()
         wait = retry_after_seconds(response.header("retry-after"), response.header("date"))
@@ -152,7 +152,7 @@ class HttpModel:
 
 
 def check_utf8(body: bytes) -> None:
-    """Decoders skip what they do not look at, and a client would be the first to stumble over it."""
+    """Raises UpstreamProtocolError. Decoders skip fields they do not read, and the client would get the bad bytes."""
     if body.isascii():
         return
     try:
@@ -169,7 +169,7 @@ class ErrorObject(Struct):
 
 
 def is_error_object(body: bytes) -> bool:
-    """Whether this is an error object, whatever its status said."""
+    """Whether the body is an error object, whatever the status."""
     try:
         msgspec.json.decode(body, type=ErrorObject)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -178,7 +178,7 @@ def is_error_object(body: bytes) -> bool:
 
 
 def retry_after_seconds(retry_after: str | None, date: str | None) -> str | None:
-    """Retry-After as whole seconds, where it is a date too: by the clock of who said it (its `Date`), else by ours."""
+    """Retry-After in whole seconds. A date is compared with the server's `Date`, or with our clock without one."""
     if retry_after is None or retry_after.strip().isdigit():
         return retry_after
     until, now = _timestamp(retry_after), _timestamp(date or "")
@@ -188,7 +188,7 @@ def retry_after_seconds(retry_after: str | None, date: str | None) -> str | None
 
 
 def _timestamp(text: str) -> float | None:
-    """Unix seconds of an HTTP date; None where it is none."""
+    """Unix seconds of an HTTP date; None if it does not parse."""
     try:
         return parsedate_to_datetime(text).timestamp()
     except (ValueError, OverflowError):

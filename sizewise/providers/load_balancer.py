@@ -1,7 +1,7 @@
 """Load balancer: smooth weighted round-robin over the healthy replicas of a model; knows no keys and no addresses.
 
-A request that failed at one goes to another when it is asked again, and so does a second asking that races the first.
-A key that is refused, or that is told to wait, is left alone alone.
+A retry of a request goes to a replica that it has not tried, and so does a hedged attempt. A rejected or rate-limited
+key takes only its own replica out of rotation.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from sizewise.handler import Request, Send
 from sizewise.messages import Reply
 from sizewise.providers.circuit_breaker import MAX_COOLDOWN_S, CircuitBreakerHandler
 
-MAX_TRACKED_REQUESTS = 1_000  # requests whose failed replicas are known, so that the retry goes elsewhere
+MAX_TRACKED_REQUESTS = 1_000  # requests whose tried replicas are remembered for a retry
 
 
 @dataclass(slots=True)
 class Replica:
-    """One way to the model. `credit` is what smooth weighted round-robin has given it so far."""
+    """One replica. `credit` is its balance in smooth weighted round-robin."""
 
     handler: CircuitBreakerHandler
     weight: int
@@ -27,7 +27,7 @@ class Replica:
 
 
 class LoadBalancer:
-    """An Answerer over replicas. Smooth weighted round-robin: of weights 3 and 1, every fourth turn is the second's."""
+    """Handler over replicas. With weights 3 and 1, every fourth request goes to the second."""
 
     def __init__(self, name: str, replicas: Sequence[Replica]) -> None:
         self._name = name
@@ -56,19 +56,19 @@ class LoadBalancer:
                 del self._tried[next(iter(self._tried))]
 
     def unavailable_reason(self) -> str:
-        """Why nobody should ask now: what stands against the one that is soonest well again; empty when one may."""
+        """The reason of the replica that is available soonest; empty when one is available."""
         soonest = min(self.replicas, key=lambda each: each.handler.breakers.retry_after_s())
         return soonest.handler.breakers.unavailable_reason()
 
     def retry_after_s(self) -> float:
-        """Seconds until one of them may be asked."""
+        """Seconds until a replica may be called."""
         return min(each.handler.breakers.retry_after_s() for each in self.replicas)
 
     def _available(self, tried: Sequence[Replica]) -> list[Replica]:
         return [each for each in self.replicas if each not in tried and each.handler.breakers.retry_after_s() <= 0]
 
     def _next(self, tried: Sequence[Replica]) -> Replica:
-        """Who has not failed this request goes before who has."""
+        """Prefers replicas that this request has not tried."""
         well = self._available(tried) or self._available(())
         if not well:
             hint = "try again later, or name another model"

@@ -1,6 +1,6 @@
 """Local embedding model as a handler: texts in, vectors out, from a worker process.
 
-The worker is started when somebody first asks, and again when it died. Requests go through it one after the other.
+The worker starts on first use, and again after it died. It handles one request at a time.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from sizewise.process import ChildProcess, physical_cores, start_module
 from sizewise.providers.local.worker_protocol import FRAME_HEADER, FrameKind, encode_frame
 
 WORKER_MODULE = "sizewise.providers.local.embedding_worker"
-INSTALL_HINT = "pip install onnxruntime"  # what mends `missing_dependency`
+INSTALL_HINT = "pip install onnxruntime"  # fixes `missing_dependency`
 LOAD_S = 60.0
-MAX_TEXTS = 2_048  # of one request, as OpenAI has it
-MAX_RESPONSE_BYTES = 8 << 20  # of an answer: 2,048 vectors of 1,024 dimensions
-DEFAULT_MAX_TOKENS = 256  # tokens read of a text whose model does not say
+MAX_TEXTS = 2_048  # per request, as in the OpenAI API
+MAX_RESPONSE_BYTES = 8 << 20  # of a response: 2,048 vectors of 1,024 dimensions
+DEFAULT_MAX_TOKENS = 256  # if the model card sets no context window
 VECTORS_HEADER = struct.Struct("<III")
 
 
 def missing_dependency() -> str:
-    """What this installation lacks to run such a model; "" when nothing. It is looked for, not imported."""
+    """What is not installed, or "". Looks for the packages without importing them."""
     return "" if find_spec("onnxruntime") and find_spec("numpy") else "onnxruntime is not installed"
 
 
 class LocalEmbeddingModel:
-    """One model. Cancelling who asks leaves the worker to finish what it has begun: a batch, at most."""
+    """One model. A cancelled request does not stop the worker, which finishes its batch."""
 
     def __init__(self, card: ModelCard, file: Path, threads: int = 0) -> None:
         self._card = card
@@ -70,7 +70,7 @@ class LocalEmbeddingModel:
             await child.wait()
 
     async def _embed_shielded(self, inputs: list[str] | list[list[int]]) -> tuple[tuple[tuple[float, ...], ...], int]:
-        """Shielded: an answer that nobody took would be the next one's."""
+        """Shielded, because an unread response would be taken for the next request's."""
         return await asyncio.shield(asyncio.ensure_future(self._embed(inputs)))
 
     async def _embed(self, inputs: list[str] | list[list[int]]) -> tuple[tuple[tuple[float, ...], ...], int]:

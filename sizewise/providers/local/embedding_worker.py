@@ -1,8 +1,7 @@
-"""Worker process of a local embedding model (ONNX): texts in, vectors of length one out.
+"""Worker process of a local embedding model (ONNX): texts in, unit vectors out.
 
 `python -m sizewise.providers.local.embedding_worker FD` talks over the inherited socket FD and ends when that closes.
-One request after the other: a batch is as large as the machine is fast, and whoever wants to be quick asks for few
-texts.
+It handles one request at a time; send few texts per request for low latency.
 """
 
 from __future__ import annotations
@@ -17,12 +16,12 @@ from sizewise.providers.local.wordpiece_tokenizer import BEGIN, END, WordPieceTo
 from sizewise.providers.local.worker_protocol import FRAME_HEADER, FrameKind, encode_frame
 
 BATCH_SIZE = 16
-"""Texts of one run, of about the same length: what is shorter is filled up to the longest."""
+"""Texts per run, of similar length: shorter texts are padded to the longest."""
 VECTORS_HEADER = struct.Struct("<III")
 
 
 class OnnxEmbeddingModel:
-    """An ONNX file of the BERT family: token vectors out, whose mean is a text's. Raises RuntimeError, ImportError."""
+    """An ONNX model of the BERT family, with mean pooling of token vectors. Raises RuntimeError, ImportError."""
 
     def __init__(self, file: str, threads: int, max_tokens: int) -> None:
         import numpy
@@ -32,8 +31,8 @@ class OnnxEmbeddingModel:
         wanted = onnxruntime.SessionOptions()
         wanted.intra_op_num_threads = threads
         wanted.inter_op_num_threads = 1
-        wanted.enable_cpu_mem_arena = False  # 290 in the place of 924 MB after long texts, as fast
-        wanted.add_session_config_entry("session.intra_op.allow_spinning", "0")  # other models want the cores too
+        wanted.enable_cpu_mem_arena = False  # after long texts 290 MB instead of 924 MB, at the same speed
+        wanted.add_session_config_entry("session.intra_op.allow_spinning", "0")  # leaves the cores to other models
         try:
             self._session = onnxruntime.InferenceSession(file, wanted, providers=["CPUExecutionProvider"])
         except (
@@ -50,9 +49,7 @@ class OnnxEmbeddingModel:
         self._inputs = {each.name for each in self._session.get_inputs()}
 
     def embed(self, texts: list[str] | list[list[int]]) -> bytes:
-        """As a VECTORS frame has them. Raises OverflowError, with its place and how many tokens it has, for a text that
-        is longer than the model reads.
-        """
+        """The payload of a VECTORS frame. Raises OverflowError(index of the text, its tokens) if a text is too long."""
         numpy = self._numpy
         rows = [self._token_row(each) for each in texts]
         for place, row in enumerate(rows):
@@ -86,7 +83,7 @@ class OnnxEmbeddingModel:
 
 
 class EmbeddingWorker:
-    """Reads the parent's frames one by one, and ends with the line."""
+    """Handles the parent's frames one by one, until the socket closes."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._socket = connection
@@ -113,7 +110,7 @@ class EmbeddingWorker:
             else:
                 self._send_frame(FrameKind.READY)
         elif kind is FrameKind.EMBED:
-            assert self._model is not None  # the parent asks after READY
+            assert self._model is not None  # the parent waits for READY
             try:
                 found = self._model.embed(said)
             except OverflowError as error:
@@ -125,7 +122,7 @@ class EmbeddingWorker:
         self._socket.sendall(encode_frame(kind, number, payload))
 
     def _receive(self, length: int) -> bytes:
-        """`length` bytes; fewer only when the line has closed."""
+        """`length` bytes; empty if the socket closed first."""
         taken = bytearray()
         while len(taken) < length and (more := self._socket.recv(length - len(taken))):
             taken += more

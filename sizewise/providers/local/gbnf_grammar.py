@@ -1,6 +1,7 @@
 """JSON schema rewritten so that llama.cpp can compile it to a GBNF grammar; never changes its meaning.
 
-It follows references into a schema's definitions, and refuses one to the whole ("#"): that becomes a definition too.
+llama.cpp follows references to definitions but refuses a reference to the whole schema ("#"), so the whole becomes a
+definition too.
 """
 
 from __future__ import annotations
@@ -12,14 +13,14 @@ from msgspec import Raw
 
 from sizewise.messages import ChatRequest
 
-ROOT_DEFINITION = "whole_schema"  # the name of the definition
+ROOT_DEFINITION = "whole_schema"
 ROOT_REFERENCE = b'"$ref":"#"'
 
 _encode = msgspec.json.Encoder().encode
 
 
 def rewrite_root_references(chat: ChatRequest) -> ChatRequest:
-    """The request, its schema without references to the whole."""
+    """The request, with references to the whole schema replaced."""
     asked = msgspec.json.decode(chat.fields["response_format"])
     holder = asked.get("json_schema") or asked
     schema = holder.get("schema") if isinstance(holder, dict) else None
@@ -32,7 +33,7 @@ def rewrite_root_references(chat: ChatRequest) -> ChatRequest:
 
 
 def _rewrite(value: Any) -> Any:
-    """The same, with every reference leading to where its target lies then."""
+    """The value with every reference pointing to the new place of its target."""
     if isinstance(value, list):
         return [_rewrite(each) for each in value]
     if not isinstance(value, dict):

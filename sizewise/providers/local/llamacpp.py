@@ -1,7 +1,7 @@
 """GGUF model run by llama.cpp in a supervised worker process: request bodies in, chunks out; knows no wire format.
 
-The worker is started again when it dies, and so is every request refused while it cannot be. At most `slots`
-requests run at a time, `max_waiting` more stand in line, the next one is refused.
+A worker that dies is restarted; requests are refused while it cannot be. At most `slots` requests run at a time and
+`max_waiting` more wait; the next is refused.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ from sizewise.providers.local.runtime import (
 from sizewise.providers.local.worker_protocol import FRAME_HEADER, FrameKind, encode_frame
 
 WORKER_MODULE = "sizewise.providers.local.llamacpp_worker"
-LOAD_S = 300.0  # seconds until loading is given up
-STABLE_S = 30.0  # a worker that lived this long is well: the next restart is at once
-BACKOFF_S = 0.5  # seconds before the second restart in a row, doubling to
+LOAD_S = 300.0  # seconds
+STABLE_S = 30.0  # a worker that ran this long is stable: its next restart is immediate
+BACKOFF_S = 0.5  # seconds before the second consecutive restart, doubling up to MAX_BACKOFF_S
 MAX_BACKOFF_S = 30.0
-MAX_BUFFERED_BYTES = 32 * 1024 * 1024  # bytes of chunks that wait for a client who reads slowly
-MAX_ERROR_CHARACTERS = 300  # characters of llama.cpp's own message
+MAX_BUFFERED_BYTES = 32 * 1024 * 1024  # bytes of chunks buffered for a slow client
+MAX_ERROR_CHARACTERS = 300  # of llama.cpp's own message
 
 LocalModelState = Literal["new", "starting", "ready", "restarting", "failed", "stopped"]
 OnFrame = Callable[[bytes], Awaitable[None]]
@@ -51,31 +51,31 @@ OnFrame = Callable[[bytes], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class LocalModelHealth:
-    """How the model is doing now. `memory` is what its worker holds, in bytes, None where the system does not tell."""
+    """Current health. `memory` is the worker's resident size in bytes, None if the system does not report it."""
 
     state: LocalModelState
     reason: str  # why it is not ready; empty when it is
     memory: int | None
     memory_estimate: int  # bytes, as estimated before loading
-    busy: int  # slots
+    busy: int  # slots in use
     waiting: int
     restarts: int
-    output: tuple[str, ...]  # the worker's last lines
+    output: tuple[str, ...]  # the worker's last output lines
     pid: int | None = None  # of the worker
 
 
 class LlamaCppModel:
-    """One local model, kept open between `start_module` and `stop`."""
+    """One local model, running between `start` and `stop`."""
 
     def __init__(self, name: str, file: Path, runtime: LocalRuntime = AUTO_RUNTIME) -> None:
         self.name = name
         self.file = file
-        self.runtime = runtime  # as asked for; whole after `start_module`
+        self.runtime = runtime  # as requested; `start` replaces every 0
         self._header: gguf_header.GgufHeader | None = None
         self._memory_estimate = MemoryEstimate(0, 0, 0)
         self._state: LocalModelState = "new"
         self._reason: SizewiseError | None = None
-        self._state_known = asyncio.Event()  # set while it is clear whether one can ask
+        self._state_known = asyncio.Event()  # set when requests can be accepted or refused
         self._slots = asyncio.Semaphore(0)
         self._waiting = 0
         self._number = 0
@@ -83,7 +83,7 @@ class LlamaCppModel:
         self._child: ChildProcess | None = None
         self._supervisor: asyncio.Task[None] | None = None
         self._restarts = 0
-        self._folder = ""  # of the worker's socket file; only this user can enter it
+        self._folder = ""  # for the worker's socket file; only this user can enter it
 
     async def start(self) -> None:
         """Loads the model. Raises ModelUnavailable: file unusable, too little memory, not loadable."""
@@ -103,17 +103,17 @@ class LlamaCppModel:
         self._set_state("ready")
 
     async def chat(self, body: bytes, on_frame: OnFrame) -> None:
-        """Asks; every `chat.completion.chunk` is awaited in order, the last has no choices but usage and timings.
+        """Runs a chat. Awaits `on_frame` for each `chat.completion.chunk`; the last has only usage and timings.
 
-        `body` is a chat completion's JSON; whether it asks for a stream does not matter. Cancelling the task stops
-        the model between two batches. Raises ContextLengthExceeded, UpstreamRejected (the model's "no" to this body),
-        Busy (line too long), ModelUnavailable (not loaded, or its worker died) and what `on_frame` raises.
+        `body` is a chat completion's JSON; its `stream` is ignored. Cancelling the task stops the model between two
+        batches. Raises ContextLengthExceeded, UpstreamRejected (the model refused the body), Busy (queue full),
+        ModelUnavailable (not loaded, or the worker died), StreamInterrupted (read too slowly), or an `on_frame` error.
         """
         await self._wait_for_slot()
         await self._read_chunks(self._send_request(FrameKind.CHAT, body, slot=True), on_frame)
 
     async def count_tokens(self, body: bytes) -> int:
-        """Tokens of the prompt that `body` makes, by the model's own template and tokenizer."""
+        """Tokens of the prompt in `body`, by the model's own template and tokenizer."""
         answers: list[bytes] = []
 
         async def keep(answer: bytes) -> None:
@@ -125,7 +125,7 @@ class LlamaCppModel:
         return count
 
     async def stop(self, drain_s: float = 0.0) -> None:
-        """Takes no more requests, lets those that run finish for at most `drain_s` seconds, ends the worker."""
+        """Refuses new requests, lets running ones finish for at most `drain_s` seconds, then ends the worker."""
         self._set_state("stopped", ModelUnavailable(f"{self.name!r} has been stopped", "Start Sizewise again."))
         if self._child is not None:
             self._write(encode_frame(FrameKind.STOP))
@@ -150,10 +150,10 @@ class LlamaCppModel:
             pid=child.pid if child else None,
         )
 
-    # Asking
+    # ---- requests
 
     async def _wait_for_slot(self) -> None:
-        """Stands in line for a slot of a model that is ready."""
+        """Waits until the model is ready and takes a slot. Raises Busy if the queue is full."""
         if self._waiting >= self.runtime.max_waiting and self._slots.locked():
             raise Busy(
                 f"{self._waiting} requests already wait for {self.name!r}",
@@ -191,7 +191,7 @@ class LlamaCppModel:
             while (chunk := await request.next()) is not None:
                 await on_frame(chunk)
         except BaseException:
-            if request.number in self._requests:  # the slot is free when the worker says END
+            if request.number in self._requests:  # the slot stays taken until the worker sends END
                 request.abandon()
                 self._write(encode_frame(FrameKind.CANCEL, request.number))
             raise
@@ -202,10 +202,10 @@ class LlamaCppModel:
         if self._child is not None and not self._child.writer.is_closing():
             self._child.writer.write(words)
 
-    # The worker
+    # ---- the worker
 
     async def _start_worker(self) -> ChildProcess:
-        """A new worker with the model loaded."""
+        """Starts a worker and loads the model in it."""
         try:
             self._folder = self._folder or tempfile.mkdtemp(prefix="sizewise-")
             self._child = child = await start_module(WORKER_MODULE)
@@ -253,7 +253,7 @@ class LlamaCppModel:
         ).encode()
 
     async def _supervise(self, child: ChildProcess) -> None:
-        """Hears the worker until it is gone, starts another, for ever; waits longer from failure to failure."""
+        """Reads the worker's frames until it dies and restarts it, forever; backs off after consecutive failures."""
         failures = 0
         while True:
             since = time.monotonic()
@@ -288,7 +288,7 @@ class LlamaCppModel:
                 reason = error.message
 
     async def _dispatch_frames(self, child: ChildProcess) -> None:
-        """Deals out the worker's frames until the line closes."""
+        """Hands the worker's frames to their requests until the socket closes."""
         try:
             while True:
                 kind, number, payload = await _read_frame(child.reader)
@@ -301,7 +301,7 @@ class LlamaCppModel:
                     request.error = worker_error(self.name, payload)
                 elif not request.push(payload):
                     self._write(encode_frame(FrameKind.CANCEL, number))
-        except (asyncio.IncompleteReadError, OSError, ValueError):  # the last: it no longer speaks our language
+        except (asyncio.IncompleteReadError, OSError, ValueError):  # ValueError: an unknown frame kind
             return
 
     def _end_request(self, number: int, error: SizewiseError | None = None) -> None:
@@ -326,7 +326,7 @@ class LlamaCppModel:
 
 
 class _PendingRequest:
-    """What has come for one request and was not yet taken."""
+    """The received, unread chunks of one request."""
 
     def __init__(self, number: int, slot: bool) -> None:
         self.number = number
@@ -343,7 +343,7 @@ class _PendingRequest:
         return chunk
 
     def push(self, chunk: bytes) -> bool:
-        """Keeps `chunk` for whoever asked; False when too much is kept already: the request is to be cancelled."""
+        """Buffers `chunk`; False when too much is buffered and the request must be cancelled."""
         if self._abandoned:
             return True
         self._buffered_bytes += len(chunk)
@@ -368,7 +368,7 @@ async def _read_frame(reader: asyncio.StreamReader) -> tuple[FrameKind, int, byt
 
 
 def worker_error(name: str, payload: bytes) -> SizewiseError:
-    """llama.cpp's error object as one of ours."""
+    """llama.cpp's error object as a SizewiseError."""
     said = json.loads(payload)
     error = said.get("error") if isinstance(said, dict) else None
     if not isinstance(error, dict):

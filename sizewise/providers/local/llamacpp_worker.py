@@ -1,4 +1,4 @@
-"""Worker process of one llama.cpp model: frames in, frames out; knows neither routing nor principals.
+"""Worker process of one llama.cpp model: frames in, frames out; does no routing and knows no principals.
 
 `python -m sizewise.providers.local.llamacpp_worker FD` talks over the inherited socket FD and ends when that closes.
 A crash of llama.cpp ends this process and nothing else. It opens no port: llama.cpp's own server, needed to count
@@ -20,34 +20,34 @@ from typing import Protocol
 
 from sizewise.providers.local.worker_protocol import FRAME_HEADER, FrameKind, encode_frame
 
-PROGRESS_MARKER = b',"prompt_progress":'  # cannot occur inside a JSON text: its quotes would be escaped
+PROGRESS_MARKER = b',"prompt_progress":'  # cannot occur inside a JSON string, whose quotes would be escaped
 PR_SET_PDEATHSIG = 1
-COUNT_TIMEOUT_S = 30.0  # seconds until counting is given up
+COUNT_TIMEOUT_S = 30.0  # seconds
 
 ENVIRONMENT: Mapping[str, str] = {
-    # Read by libgomp when it loads. Spinning at barriers collapses when another process wants the core; sleeping
-    # at once costs more than the work between two barriers. A short spin had both: 11 ms a token (135M) on idle
-    # cores, against 33 asleep and 13 spinning; 29 ms beside a busy process, against 23 asleep and 48 spinning.
+    # Read by libgomp when it loads. Spinning at barriers collapses when another process wants the core; sleeping at
+    # once costs more than the work between two barriers. A short spin is best of both, in ms per token (135M): 11 on
+    # idle cores (33 sleeping, 13 spinning), 29 next to a busy process (23 sleeping, 48 spinning).
     "OMP_WAIT_POLICY": "passive",
     "GOMP_SPINCOUNT": "1000",
-    "GGML_NO_BACKTRACE": "1",  # it would start a debugger on a failed assertion
+    "GGML_NO_BACKTRACE": "1",  # would start a debugger on a failed assertion
 }
 
 
 class LlamaCppServer(Protocol):
-    """What is used of xllamacpp.Server. `on_chunk` gets each JSON text; True from it stops the request."""
+    """The part of xllamacpp.Server that is used. `seen` gets each JSON text; returning True stops the request."""
 
     def handle_chat_completions(self, body: bytes, seen: object, /) -> None: ...
 
 
 class LoadOptions:
-    """What to open, as the parent said in its LOAD frame."""
+    """The options in the parent's LOAD frame."""
 
     def __init__(self, payload: bytes) -> None:
         said = json.loads(payload)
         self.model: str = said["model"]
         self.name: str = said["name"]
-        self.context: int = said["context"]  # tokens a slot
+        self.context: int = said["context"]  # tokens per slot
         self.slots: int = said["slots"]
         self.threads: int = said["threads"]
         self.batch: int = said["batch"]  # tokens
@@ -59,25 +59,25 @@ class LoadOptions:
 
 
 def load_server(options: LoadOptions) -> LlamaCppServer:
-    """llama.cpp with the model loaded. Raises RuntimeError or ValueError when that fails."""
+    """Loads the model in llama.cpp. Raises RuntimeError or ValueError if that fails."""
     os.environ.update(ENVIRONMENT)
     import xllamacpp  # after the environment is set, and only in this process
 
     said = xllamacpp.CommonParams()
     said.model.path = options.model
-    said.model_alias = {options.name}  # what its chunks call it: not the path
+    said.model_alias = {options.name}  # the model's name in chunks; not its path
     said.n_ctx = options.context * options.slots  # llama.cpp divides it among the slots
     said.n_parallel = options.slots
-    said.kv_unified = False  # a greedy answer must not depend on its neighbours
+    said.kv_unified = False  # a greedy answer must not depend on concurrent requests
     said.n_batch = said.n_ubatch = options.batch
     said.cpuparams.n_threads = said.cpuparams_batch.n_threads = options.threads
-    # Without the fused kernel a long context costs a third less, but sums depend on who shares the batch: with it
-    # greedy answers and their log-probabilities were the same to the last bit, alone and beside others.
+    # Without the fused kernel a long context costs a third less, but sums depend on the other requests in the batch.
+    # With it, greedy answers and their log-probabilities were bit-identical, alone and in a batch.
     said.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_ENABLED
-    # Into memory of its own: mapped, weights that llama.cpp rearranges would lie there twice (1.5B: 1.9, not 1.2 GB).
+    # Loaded, not mapped: llama.cpp rearranges weights, which would then be in memory twice (1.5B: 1.9 GB, not 1.2 GB).
     said.load_mode = xllamacpp.llama_load_mode.LLAMA_LOAD_MODE_NONE
-    said.cache_ram_mib = 0  # no second, growing cache of prompts
-    said.fit_params = False  # the parent has judged what fits
+    said.cache_ram_mib = 0  # no second, growing prompt cache
+    said.fit_params = False  # the parent has checked that it fits
     said.warmup = False
     said.verbosity = 2  # warnings
     said.ui = False
@@ -88,7 +88,7 @@ def load_server(options: LoadOptions) -> LlamaCppServer:
 
 
 class WorkerRequest:
-    """One chat: what becomes of each JSON text that llama.cpp hands over (bytes, as the body was)."""
+    """One chat. Forwards each JSON text from llama.cpp to the parent."""
 
     def __init__(self, number: int, worker: LlamaCppWorker) -> None:
         self.cancelled = False
@@ -96,20 +96,20 @@ class WorkerRequest:
         self._worker = worker
 
     def on_chunk(self, text: bytes) -> bool:
-        """True stops the request. Raises nothing: llama.cpp's side would swallow it and go on."""
+        """True stops the request. Must not raise: llama.cpp would swallow the exception and continue."""
         if self.cancelled:
             return True
         if text.startswith(b'{"error":'):
             return self._worker.send_frame(FrameKind.ERROR, self._number, text)
         if PROGRESS_MARKER in text:
-            # Asked for so that a cancel is seen between two batches of the prompt, and of no use to anybody else:
-            # the chunk that names the role comes again with the first token.
+            # Requested only to notice a cancel between two batches of the prompt. Dropping it loses nothing: the
+            # chunk that names the role is repeated with the first token.
             return False
         return self._worker.send_frame(FrameKind.CHUNK, self._number, text)
 
 
 class LlamaCppWorker:
-    """Reads the parent's frames, starts a thread a request, and ends with the line."""
+    """Reads the parent's frames and runs each request in a thread, until the socket closes."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._socket = connection
@@ -120,7 +120,7 @@ class LlamaCppWorker:
         self._options: LoadOptions | None = None
 
     def send_frame(self, kind: FrameKind, request: int = 0, payload: bytes = b"") -> bool:
-        """Sends a frame; True when nobody listens any more."""
+        """Sends a frame; True if the parent is gone."""
         try:
             with self._send_lock:
                 self._socket.sendall(encode_frame(kind, request, payload))
@@ -129,7 +129,7 @@ class LlamaCppWorker:
         return False
 
     def run(self) -> None:
-        """Until the parent's end of the line closes, whatever is running then."""
+        """Runs until the parent closes the socket, then exits without waiting for running requests."""
         try:
             while head := self._receive(FRAME_HEADER.size):
                 length, number, kind = FRAME_HEADER.unpack(head)
@@ -155,8 +155,8 @@ class LlamaCppWorker:
             self._exit_when_idle()
 
     def _load(self, options: LoadOptions) -> None:
-        # Not in the main thread: that one goes on hearing the parent, and builds of llama.cpp are known that
-        # install signal handlers when opened there.
+        # Not in the main thread, which keeps reading the parent's frames; some builds of llama.cpp install signal
+        # handlers when loaded there.
         try:
             self._server = load_server(options)
         except (ImportError, RuntimeError, ValueError) as error:
@@ -166,7 +166,7 @@ class LlamaCppWorker:
 
     def _chat(self, request: WorkerRequest, number: int, payload: bytes) -> None:
         try:
-            assert self._server is not None  # the parent asks after READY
+            assert self._server is not None  # the parent waits for READY
             self._server.handle_chat_completions(streaming_body(payload), request.on_chunk)
         except (RuntimeError, ValueError, TypeError) as error:
             self.send_frame(FrameKind.ERROR, number, error_payload(error))
@@ -176,7 +176,7 @@ class LlamaCppWorker:
             self._exit_when_idle()
 
     def _count(self, number: int, payload: bytes) -> None:
-        assert self._options is not None  # the parent asks after READY
+        assert self._options is not None  # the parent waits for READY
         try:
             status, answer = post_over_socket(self._options.address, "/v1/chat/completions/input_tokens", payload)
             self.send_frame(FrameKind.COUNTED if status == 200 else FrameKind.ERROR, number, answer)
@@ -186,7 +186,7 @@ class LlamaCppWorker:
             self.send_frame(FrameKind.END, number)
 
     def _receive(self, length: int) -> bytes:
-        """`length` bytes; fewer only when the line has closed."""
+        """`length` bytes; empty if the socket closed first."""
         taken = bytearray()
         while len(taken) < length and (more := self._socket.recv(length - len(taken))):
             taken += more
@@ -197,18 +197,18 @@ class LlamaCppWorker:
             self._exit()
 
     def _exit(self) -> None:
-        """At once: llama.cpp's own way out waits for what is running."""
+        """Exits at once: llama.cpp's own shutdown waits for running requests."""
         if self._options is not None:
             shutil.rmtree(self._options.folder, ignore_errors=True)
         os._exit(0)
 
 
 def streaming_body(payload: bytes) -> bytes:
-    """The body as llama.cpp shall read it: always a stream, with usage, and with reports of progress."""
+    """The body for llama.cpp: always a stream, with usage and progress reports."""
     body = json.loads(payload)
     if not isinstance(body, dict):
         raise ValueError("the request's body is not a JSON object")
-    body.pop("id_slot", None)  # slots are ours to give
+    body.pop("id_slot", None)  # clients must not choose slots
     body |= {"stream": True, "return_progress": True, "stream_options": {"include_usage": True}}
     return json.dumps(body).encode()
 
@@ -219,7 +219,7 @@ def error_payload(error: Exception) -> bytes:
 
 
 def post_over_socket(address: str, path: str, body: bytes) -> tuple[int, bytes]:
-    """Status and body of a POST to llama.cpp's own server on the socket file `address`."""
+    """Status and body of a POST to llama.cpp's server on the socket file `address`."""
     connection = http.client.HTTPConnection("localhost", timeout=COUNT_TIMEOUT_S)
     connection.sock = socket.socket(socket.AF_UNIX)
     try:
@@ -237,7 +237,7 @@ def _in_thread(work: object, *given: object) -> None:
 
 
 def die_with_parent() -> None:
-    """The kernel kills us should the parent's thread that started us die (Linux; elsewhere the closed line does)."""
+    """Asks the kernel to kill this process when its parent dies (Linux; elsewhere the closed socket ends it)."""
     if sys.platform == "linux":
         import ctypes
 
@@ -245,7 +245,7 @@ def die_with_parent() -> None:
 
 
 def main() -> None:
-    for ignored in (signal.SIGINT, signal.SIGTERM):  # the parent decides when answers may be cut
+    for ignored in (signal.SIGINT, signal.SIGTERM):  # the parent decides when to stop
         signal.signal(ignored, signal.SIG_IGN)
     die_with_parent()
     LlamaCppWorker(socket.socket(fileno=int(sys.argv[1]))).run()

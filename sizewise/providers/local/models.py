@@ -19,7 +19,7 @@ from sizewise.providers.wires.openai.stream_in import OpenAiStreamReader
 
 
 class LocalModel:
-    """One embedded model. `load` loads it once, however many ask; a failed load is tried again by the next who asks."""
+    """One embedded model. `load` loads it once for all callers; after a failure the next caller tries again."""
 
     def __init__(self, card: ModelCard, file: Path, runtime: LocalRuntime) -> None:
         self._card = card
@@ -63,7 +63,7 @@ class LocalModel:
         return write_request(rewrite_root_references(chat) if chat.schema else chat, self._card.model)
 
     def unavailable_reason(self) -> str:
-        """Why it cannot be asked now; a model that is not loaded yet can: the first who asks waits for it."""
+        """Why it is unavailable. A model that is not loaded yet is available: the first request waits for it."""
         if self._missing:
             return f"cannot run: {self._missing}: {INSTALL_HINT}"
         health = self._llama.health()
@@ -80,7 +80,7 @@ class LocalModel:
 
 
 class LocalModels:
-    """All embedded models of this process, by file and runtime; outlives Houses."""
+    """All embedded models of this process, by file and runtime; outlives a reload of the application."""
 
     def __init__(self) -> None:
         self._chat_models: dict[tuple[Path, LocalRuntime], LocalModel] = {}
@@ -99,7 +99,7 @@ class LocalModels:
         return local
 
     def draft(self) -> LocalModels:
-        """The same models, for a house that may still be refused: what is opened in it is kept by `take` alone."""
+        """A copy for an application that may still be refused; `take` adopts the models opened in it."""
         made = LocalModels()
         made._chat_models, made._embedding_models = dict(self._chat_models), dict(self._embedding_models)
         return made
@@ -111,12 +111,12 @@ class LocalModels:
         return [(file, local.health()) for (file, _), local in self._chat_models.items()]
 
     async def preload(self, models: list[LocalModel]) -> None:
-        """Loads these, one after the other, smallest first as given; what cannot be loaded says so when it is asked."""
+        """Loads the models one after the other, in order. Failures are kept and reported on the next request."""
         for local in models:
             try:
                 await local.load()
             except SizewiseError:
-                continue  # kept as its objection
+                continue  # kept as its unavailable reason
 
     async def stop(self, drain_s: float) -> None:
         every: list[LocalModel | LocalEmbeddingModel] = [*self._chat_models.values(), *self._embedding_models.values()]

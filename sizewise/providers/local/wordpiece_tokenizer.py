@@ -1,7 +1,7 @@
 """WordPiece tokenizer with BERT's uncased vocabulary, for local embedding models; runs no model.
 
-The words are in wordpiece.txt (google-research/bert, Apache-2.0). Held against the `tokenizers` library on 9.6 million
-characters of many languages: the same numbers. A word that was met before costs one look-up.
+The vocabulary is wordpiece.txt (google-research/bert, Apache-2.0). Compared with the `tokenizers` library on 9.6
+million characters of many languages: the same token ids. Words are cached.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ import unicodedata
 from importlib.resources import files
 
 UNKNOWN, BEGIN, END = 100, 101, 102
-MAX_WORD_CHARACTERS = 100  # characters of a word; a longer one is unknown, as in BERT
+MAX_WORD_CHARACTERS = 100  # longer words are unknown, as in BERT
 MAX_CACHED_WORDS = 50_000  # words
 
 
 class WordPieceTokenizer:
-    """Linear in the text; safe for one thread at a time."""
+    """Linear in the length of the text. Not thread-safe."""
 
     def __init__(self) -> None:
         words = files("sizewise.providers.local").joinpath("wordpiece.txt").read_text("utf-8").split("\n")
@@ -23,7 +23,7 @@ class WordPieceTokenizer:
         self._cache: dict[str, tuple[int, ...]] = {}
 
     def encode(self, text: str) -> list[int]:
-        """Without the two that stand around a text."""
+        """Token ids without BEGIN and END."""
         known, found = self._cache, list[int]()
         for word in text.split():
             pieces = known.get(word)
@@ -34,7 +34,7 @@ class WordPieceTokenizer:
         return len(self.encode(text))
 
     def _encode_word(self, word: str) -> tuple[int, ...]:
-        """What stands between two white spaces: perhaps several words for BERT, which parts at signs and ideographs."""
+        """Encodes text between two spaces, which BERT may split further at punctuation and ideographs."""
         found = tuple(number for part in _split(word) for number in self._pieces(part))
         if len(word) <= MAX_WORD_CHARACTERS:
             if len(self._cache) >= MAX_CACHED_WORDS:
@@ -59,7 +59,7 @@ class WordPieceTokenizer:
 
 
 def _split(word: str) -> list[str]:
-    """Small letters without accents, parted at every sign and ideograph."""
+    """Lowercases, strips accents, and splits at every symbol and ideograph."""
     plain = unicodedata.normalize("NFD", _without_controls(word).lower())
     parts, current = list[str](), list[str]()
     for each in plain:
@@ -78,7 +78,7 @@ def _split(word: str) -> list[str]:
 
 
 def _without_controls(word: str) -> str:
-    """Without what is no sign at all."""
+    """Removes control and other invisible characters."""
     if word.isascii() and word.isprintable():
         return word
     return "".join(each for each in word if each not in "\x00\ufffd" and unicodedata.category(each) not in _UNSEEN)

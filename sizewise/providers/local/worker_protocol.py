@@ -1,6 +1,6 @@
-"""IPC protocol between a local model and its worker process: one frame each way; opens nothing, parses no payload.
+"""IPC protocol between a local model and its worker process, in frames; opens nothing, parses no payload.
 
-A frame is its length in bytes, the number of the request and the kind, then the payload: JSON, or nothing.
+A frame is a header (payload length in bytes, request number, kind) and a payload: JSON, text, floats or nothing.
 """
 
 from __future__ import annotations
@@ -8,27 +8,25 @@ from __future__ import annotations
 from enum import IntEnum
 from struct import Struct
 
-FRAME_HEADER = Struct(">IIB")  # payload bytes, request (0: none), kind
+FRAME_HEADER = Struct(">IIB")  # payload bytes, request number (0: none), kind
 
 
 class FrameKind(IntEnum):
     # parent to worker
-    LOAD = 1  # once, first: what to open and how
-    CHAT = 2  # a chat completion's body; answered by CHUNK..., then END or ERROR
-    COUNT = 3  # the same body; answered by COUNTED or ERROR
-    CANCEL = 4  # whoever asked has left; the request still ends, with END or ERROR
-    STOP = 5  # finish what runs, then exit
-    EMBED = (
-        6  # a list of texts, or of lists of tokens; answered by VECTORS, or by ERROR: [number of a text, its tokens]
-    )
+    LOAD = 1  # once, first: the model and its options
+    CHAT = 2  # a chat completion body; answered by CHUNK..., ERROR on failure, then END
+    COUNT = 3  # the same body; answered by COUNTED or ERROR, then END
+    CANCEL = 4  # the client has left; the request still ends with END
+    STOP = 5  # finish running requests, then exit
+    EMBED = 6  # a list of texts, or of token lists; answered by VECTORS, or by ERROR: [index of the text, its tokens]
     # worker to parent
     READY = 10
-    FAILED = 11  # not loaded; the payload is the reason as text
+    FAILED = 11  # not loaded; the payload is the reason
     CHUNK = 12  # one `chat.completion.chunk`
     END = 13
     ERROR = 14  # {"error": {"code", "message", "type", ...}}
     COUNTED = 15  # {"input_tokens": n}
-    VECTORS = 16  # three 32-bit numbers: how many, of how many dimensions, of how many tokens; then 32-bit floats
+    VECTORS = 16  # three 32-bit integers: vectors, dimensions, tokens; then 32-bit floats
 
 
 def encode_frame(kind: FrameKind, request: int = 0, payload: bytes = b"") -> bytes:
