@@ -1,8 +1,8 @@
 """Original request or response body carried along with its translation; knows no wire format by name.
 
-A translation loses what our vocabulary has no words for: marks for a prompt cache, signed reasoning, documents. So the
-original travels along in one private field. A wire of the same name sends it on instead, but only where translating it
-again gives just what is there: whoever changes the translation makes the original unused, without having to know of it.
+A translation loses what the internal format cannot express: prompt cache marks, signed reasoning, documents. So the
+original body is carried along in one private field, and a wire of the same name sends it instead. It does so only if
+translating it again gives the current request, so code that changes the request need not know about the original.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ ORIGINAL_FIELD = "sizewise_origin"
 
 
 class OriginalBody(Struct, frozen=True):
-    """`untranslated` names what of `body` (paths as `messages[0].content[1]`) the translation does not say.
+    """`untranslated`: paths in `body` that the translation does not express, such as `messages[0].content[1]`.
 
-    `approximate` says that some of it is said, but not exactly. `headers` are those of the client's that an upstream
-    of the same wire gets, and no other. `max_tokens_field` is what its wire calls the most tokens of an answer.
+    `approximate`: some fields are translated inexactly. `headers`: the client's headers to forward to an upstream of
+    the same wire. `max_tokens_field`: the wire's name for the limit of output tokens.
     """
 
     wire: str
@@ -32,7 +32,7 @@ class OriginalBody(Struct, frozen=True):
 
     @property
     def is_lossless(self) -> bool:
-        """Whether two requests with the same translation ask the same."""
+        """Whether requests with the same translation are equivalent."""
         return not (self.untranslated or self.approximate or self.headers)
 
     def to_field(self) -> Raw:
@@ -40,7 +40,7 @@ class OriginalBody(Struct, frozen=True):
 
 
 def original_body(fields: JsonFields, wire: str) -> OriginalBody | None:
-    """The original, where there is one in this wire."""
+    """The original body, if there is one in this wire."""
     if ORIGINAL_FIELD not in fields:
         return None
     found = msgspec.json.decode(fields[ORIGINAL_FIELD], type=OriginalBody)
@@ -48,7 +48,7 @@ def original_body(fields: JsonFields, wire: str) -> OriginalBody | None:
 
 
 def with_max_tokens(field: Raw, tokens: Raw) -> Raw:
-    """The same original with an answer of so many tokens at most."""
+    """The same original body with another limit of output tokens."""
     found = msgspec.json.decode(field, type=OriginalBody)
     body = msgspec.json.decode(found.body, type=JsonFields) | {found.max_tokens_field: tokens}
     return msgspec.structs.replace(found, body=Raw(msgspec.json.encode(body))).to_field()
@@ -59,7 +59,7 @@ def without_original(fields: JsonFields) -> JsonFields:
 
 
 def translated_fields(fields: JsonFields) -> JsonFields:
-    """The request in our words alone. Raises NotTranslatable where these do not say all that was asked."""
+    """The fields without the original body. Raises NotTranslatable if they do not express the whole request."""
     if ORIGINAL_FIELD not in fields:
         return fields
     found = msgspec.json.decode(fields[ORIGINAL_FIELD], type=OriginalBody)
@@ -69,7 +69,7 @@ def translated_fields(fields: JsonFields) -> JsonFields:
 
 
 def not_translatable(path: str) -> NotTranslatable:
-    """`path` is the path of a field, never its value."""
+    """`path`: the path of a field, never its value."""
     return NotTranslatable(
         f"the wire of the chosen model cannot say {path!r}",
         "leave it out, or name a model whose wire has it",

@@ -1,4 +1,4 @@
-"""Per-endpoint overrides of a wire format: fields renamed or dropped as the settings say; names no endpoint."""
+"""Per-endpoint overrides of a wire format: fields renamed or dropped by the settings; names no endpoint."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _encode = msgspec.json.Encoder().encode
 
 
 def apply_overrides(wire: Wire, rename: Mapping[str, str], drop: Collection[str]) -> Wire:
-    """`wire`, whose requests call the fields in `rename` as the endpoint does and lack those in `drop`.
+    """`wire` with request fields renamed by `rename` (our name -> the endpoint's) and those in `drop` removed.
 
-    Where a request has both names, the endpoint's own stays and ours goes. Replies are read as ever.
+    If a request has both names, the endpoint's own field wins. Replies are unchanged.
     """
     if not rename and not drop:
         return wire

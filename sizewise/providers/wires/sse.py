@@ -1,30 +1,30 @@
-"""Server-sent events decoder and encoder; knows frames of bytes and nothing of their content.
+"""Server-sent events decoder and encoder; splits bytes into frames and does not read their content.
 
-Read as upstreams really send them: LF or CRLF, with or without a space after the colon, comments, several data lines,
-cut at any byte, many frames at once. Source: WHATWG HTML, section 9.2.6.
+Accepts what upstreams really send: LF or CRLF, a missing space after the colon, comments, several data lines, chunks
+cut at any byte. Source: WHATWG HTML, section 9.2.6.
 """
 
 from __future__ import annotations
 
 from sizewise.errors import UpstreamProtocolError
 
-MAX_FRAME_BYTES = 8 * 1024 * 1024  # bytes; a longer line is an attack or a fault, never a word
+MAX_FRAME_BYTES = 8 * 1024 * 1024  # a longer frame is an attack or an error
 
 KEEP_ALIVE_COMMENT = b": keep-alive\n\n"
 DONE_FRAME = b"data: [DONE]\n\n"
 
 
 class SseDecoder:
-    """Bytes in, data payloads out. `feed` may be given any cut of the stream."""
+    """Bytes in, data payloads out. The stream may be cut anywhere between two calls of `feed`."""
 
     __slots__ = ("_rest", "_return")
 
     def __init__(self) -> None:
-        self._rest = bytearray()  # what no frame has closed
-        self._return = False  # the last byte was a CR: a line's end, and a LF behind it belongs to it
+        self._rest = bytearray()  # the unfinished frame
+        self._return = False  # the last byte was CR, so a leading LF belongs to it
 
     def feed(self, chunk: bytes) -> list[bytes]:
-        """Payloads of all frames that are complete now, `[DONE_FRAME]` included, comments and empty frames left out.
+        """Payloads of the frames that are complete now, including `[DONE]`, without comments and empty frames.
 
         Raises UpstreamProtocolError for a frame that is too long.
         """
@@ -34,7 +34,7 @@ class SseDecoder:
             self._return = chunk.endswith(b"\r")
             chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         rest = self._rest
-        if rest:  # only the seam and what is new can close it: a long frame is looked at once, not with every chunk
+        if rest:  # search only the seam and the new bytes, so that a long frame is scanned once
             seam = len(rest) - 1
             rest += chunk
             if rest.find(b"\n\n", seam) < 0:
@@ -63,7 +63,7 @@ class SseDecoder:
 
 
 def _data(frame: bytes) -> bytes:
-    """The payload, in one line: ours are JSON, which may have a line break wherever it may have a space."""
+    """The payload on one line: payloads are JSON, where a line break may become a space."""
     lines = []
     for line in frame.split(b"\n"):
         if line.startswith(b"data:"):

@@ -12,19 +12,19 @@ from sizewise.messages import ChatRequest, EmbeddingRequest, Reply
 
 
 class StreamReader(Protocol):
-    """Reads one stream, payload by payload. `done` once the upstream said that it has ended."""
+    """Reads one stream, payload by payload. `done` is set once the upstream has ended it."""
 
     done: bool
 
     def read_frame(self, payload: bytes) -> list[Event]: ...
 
     def reply(self) -> Reply:
-        """The whole. Raises UpstreamGarbled when the stream ended too early."""
+        """The whole reply. Raises UpstreamProtocolError if the stream ended too early."""
         ...
 
 
 def no_headers(chat: ChatRequest) -> list[tuple[str, str]]:
-    """Of a wire whose requests have no headers of their own."""
+    """For a wire without headers per request."""
     return []
 
 
@@ -34,19 +34,17 @@ def bearer_header(key: str) -> list[tuple[str, str]]:
 
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """Paths are appended to an endpoint's base URL. Readers raise UpstreamGarbled for what breaks the protocol."""
+    """Paths are appended to the endpoint's base URL. Readers raise UpstreamProtocolError for an invalid response."""
 
     chat_path: str
     embed_path: str
-    write_request: Callable[[ChatRequest, str], bytes]  # the request and the upstream's name of the model
+    write_request: Callable[[ChatRequest, str], bytes]  # the request and the upstream's model name
     write_embed: Callable[[EmbeddingRequest, str], bytes]
     read_reply: Callable[[bytes], Reply]
     read_vectors: Callable[[bytes], Reply]
-    read_stream: Callable[[bool], StreamReader]  # whether the usage in it was asked for by us only
+    read_stream: Callable[[bool], StreamReader]  # True: strip usage, which the client did not request
     read_error: Callable[[int, str | None, bytes], SizewiseError]  # status, Retry-After, body
-    headers: Callable[[str], list[tuple[str, str]]] = (
-        bearer_header  # of every request; the key, empty where there is none
-    )
-    chat_headers: Callable[[ChatRequest], list[tuple[str, str]]] = no_headers  # of this one chat, beside those
-    count_path: str = ""  # where it is told how many tokens a prompt has; empty: nowhere
+    headers: Callable[[str], list[tuple[str, str]]] = bearer_header  # of every request, from the key ("" if none)
+    chat_headers: Callable[[ChatRequest], list[tuple[str, str]]] = no_headers  # more headers, of this request
+    count_path: str = ""  # counts the tokens of a prompt; empty if not offered
     read_count: Callable[[bytes], int] = int
