@@ -31,7 +31,7 @@ class KnowledgeSearch(Protocol):
 
 
 class KnowledgeTool:
-    """Each base of the caller's project as `search_<base>`: an Offering."""
+    """A ToolProvider: each knowledge base of the caller's project as the tool `search_<base>`."""
 
     def __init__(self, knowledge: KnowledgeSearch, endpoint: str = "knowledge") -> None:
         self._knowledge = knowledge
@@ -71,7 +71,7 @@ class KnowledgeTool:
 
 
 def tool_name(base: str) -> str:
-    """A base's name may hold dots, and a tool's may not."""
+    """The tool name, at most 64 characters; dots, allowed in a base's name only, become underscores."""
     return f"{TOOL_PREFIX}{base.replace('.', '_')}"[:64]
 
 

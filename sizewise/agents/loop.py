@@ -1,7 +1,7 @@
 """Agent loop: ask the model, call tools concurrently, repeat until done or a limit is reached; stores nothing.
 
-Every question is the house's, under the caller's key, budgets and data class; every question and every call is a step,
-so that a run that died goes on at the step it died in. What a tool says is data: a failed call goes back to the model.
+Model calls go through the application, under the caller's key, budgets and data class. Each model call and each tool
+call is a step, so an interrupted run resumes at the step it stopped in. A failed tool call is reported to the model.
 """
 
 from __future__ import annotations
@@ -38,22 +38,21 @@ from sizewise.providers.wires.openai.request_response import read_request
 from sizewise.tools.tool import Tool, ToolInvocation, ToolOutput, error_text, parse_arguments
 
 StopReason = Literal["done", "steps", "money", "time", "repeats"]
-"""Why it stopped: by itself, or at which limit; `repeats`: it did the same again and again."""
+"""Why an agent stopped: `done`, or the limit it reached; `repeats`: it kept making the same call."""
 
 MAX_SAME_CALLS = 3
-"""Times that one call is made with the same arguments; beyond, the model is told, and at twice as many it ends."""
+"""Times a call with equal arguments is made. Further repeats are refused; at twice as many the agent stops."""
 CONCURRENCY = 8
 MAX_CALLS_PER_STEP = 64
-"""Calls of one step."""
 MAX_CONTEXT_CHARS = 400_000
-"""Characters of a conversation; beyond, what tools brought first is left out, and that is said."""
+"""Characters of a conversation; beyond that, the oldest tool results are replaced by a notice."""
 AGENT_SOURCE = "agent"
-"""The source of a tool that is another agent."""
+"""`Tool.source` of a tool that runs another agent."""
 OUTPUT_EVENTS = (TextDelta, ReasoningDelta, RawDelta, ChoiceFinished, ToolDelta, ModelSelected)
 
 
 class DataBounds(Protocol):
-    """The class of data, and how far it may go; None is nowhere."""
+    """The data class of a request, and the furthest place its data may reach; None: none."""
 
     @property
     def data_class(self) -> DataClass: ...
@@ -62,21 +61,19 @@ class DataBounds(Protocol):
 
 
 DataBoundsOf = Callable[[Request], DataBounds]
-"""What holds for a request."""
 
 _encode = msgspec.json.Encoder().encode
 
 
 class AgentSteps(Protocol):
-    """What the loop needs of a run that can die and go on."""
+    """The part of a durable run that the loop uses."""
 
     async def step(self, key: str, work: Callable[[], Awaitable[bytes]]) -> bytes: ...
     async def wait(self, key: str, question: bytes = b"", timeout_s: float | None = None) -> bytes | None: ...
 
 
 class ModelTurn(Struct, frozen=True):
-    """One answer of a model, as a step keeps it. `cost`: pico-dollars; `duration_s`: seconds. `stop_reason`: there is
-    none."""
+    """One answer of a model, as a step stores it. `cost`: pico-dollars. `stop_reason`: why there is no answer."""
 
     text: str
     calls: tuple[ToolCall, ...]
@@ -87,7 +84,7 @@ class ModelTurn(Struct, frozen=True):
 
 
 class ToolCallRecord(Struct, frozen=True):
-    """One call, as it is told: nothing of what it said."""
+    """One tool call, without arguments and result."""
 
     agent: str
     tool: str
@@ -95,7 +92,7 @@ class ToolCallRecord(Struct, frozen=True):
 
 
 class AgentResult(Struct, frozen=True):
-    """`text`: what it said last, empty where it stopped before. `cost`: pico-dollars. `agent`: who was on it last."""
+    """`text`: the final answer, empty unless `ended` is `done`. `cost`: pico-dollars. `agent`: the last one active."""
 
     text: str
     ended: StopReason
@@ -103,18 +100,18 @@ class AgentResult(Struct, frozen=True):
     cost: int
     agent: str
     calls: tuple[ToolCallRecord, ...] = ()
-    data_class: DataClass | None = None  # how closely it must be kept, where a tool said so
+    data_class: DataClass | None = None  # the strictest that a tool result had
 
 
 class AgentRegistry(Protocol):
-    """Who gives an agent its tools."""
+    """Looks up agents and their tools; implemented by AgentRunner."""
 
     async def list_tools(self, spec: AgentSpec, loop: AgentLoop, usage: AgentUsage) -> Sequence[Tool]: ...
     def get_spec(self, name: str) -> AgentSpec: ...
 
 
 class AgentUsage:
-    """What one task has taken so far, of all agents on it; a worker's is also its supervisor's (`parent`)."""
+    """Steps, cost and seconds used by a task. A worker's steps and cost also count for its supervisor (`parent`)."""
 
     def __init__(self, spec: AgentSpec, parent: AgentUsage | None = None) -> None:
         self.steps, self.cost, self.duration_s = 0, 0, 0.0
@@ -160,8 +157,7 @@ class AgentUsage:
 
 
 class AgentLoop:
-    """One task. `path` begins the keys of its steps, unique in the run; `idempotency_key` what others can tell
-    repetitions by."""
+    """Runs one task. `path`: prefix of its step keys, unique in the run. `key`: prefix of its idempotency keys."""
 
     def __init__(
         self,
@@ -183,11 +179,11 @@ class AgentLoop:
         self._path = path
         self._key = key
         self._steps = steps
-        self._waited_s = 0.0  # seconds for people, which count for nobody
+        self._waited_s = 0.0  # for approvals; not counted against the time limit
         self._data_class: DataClass | None = None
 
     def for_worker(self, call: ToolInvocation) -> AgentLoop:
-        """For another agent, within one call of this one; what it says is not heard."""
+        """The loop of a worker, inside one tool call of this loop; its output is not sent to the client."""
 
         async def booked(event: Event) -> None:
             if not isinstance(event, OUTPUT_EVENTS):
@@ -211,7 +207,7 @@ class AgentLoop:
         messages: Sequence[Mapping[str, object]],
         usage: AgentUsage | None = None,
     ) -> AgentResult:
-        """Raises SizewiseError where no model can be asked, BudgetExceeded where the caller's money is at its end."""
+        """Raises SizewiseError if no model can be called, BudgetExceeded if the caller's budget is spent."""
         usage = usage or AgentUsage(spec)
         talk: list[dict[str, object]] = [dict(each) for each in messages]
         tools = await self._tools(spec, usage)
@@ -240,7 +236,7 @@ class AgentLoop:
                 tools = await self._tools(spec, usage)
 
     def _tighten(self, results: Sequence[ToolOutput]) -> None:
-        """What was found is kept as closely from now on as whoever keeps it says."""
+        """Raises the request's data class to the strictest of `results`."""
         options = self.request.options
         classes = [each.data_class for each in results if each.data_class is not None]
         own = [options.data_class] if options.data_class is not None else []
@@ -263,7 +259,7 @@ class AgentLoop:
     async def _step(self, key: str, work: Callable[[], Awaitable[bytes]]) -> bytes:
         return await (work() if self._steps is None else self._steps.step(f"{self._path}.{key}", work))
 
-    # ---- asking -----------------------------------------------------------------------------------------------------
+    # ---- model calls ------------------------------------------------------------------------------------------------
 
     async def _ask_model_step(
         self,
@@ -294,8 +290,9 @@ class AgentLoop:
         usage: AgentUsage,
         chosen: list[Event],
     ) -> ModelTurn:
-        """The model's words are held until it is known that they are its last: what it says beside a call is no
-        answer. What is booked is told at once.
+        """Holds the model's output, since text that accompanies a tool call is no answer.
+
+        Appends ModelSelected events to `chosen`; sends the other events at once.
         """
         request, began, cost = self._build_request(spec, messages, tools, usage), perf_counter(), 0
         ended: Literal["", "money", "time"] = ""
@@ -346,7 +343,7 @@ class AgentLoop:
             options = replace(options, max_cost=min(usage.remaining_cost, options.max_cost or usage.remaining_cost))
         return replace(self.request, payload=chat, started_at=perf_counter(), options=options, scan=None)
 
-    # ---- calling ----------------------------------------------------------------------------------------------------
+    # ---- tool calls -------------------------------------------------------------------------------------------------
 
     async def _call_tools(
         self,
@@ -356,8 +353,9 @@ class AgentLoop:
         usage: AgentUsage,
         number: int,
     ) -> tuple[list[ToolOutput], bool]:
-        """The results in the order of the calls. Those of tools that stand `exclusive` are made one after the other,
-        after all others. Whether it repeats itself without end.
+        """The results in the order of the calls, and whether the agent repeats itself and must stop.
+
+        Calls of `exclusive` tools are made one at a time, after all others.
         """
         room, repeated = asyncio.Semaphore(CONCURRENCY), False
         plans: list[Callable[[], Awaitable[ToolOutput]]] = []
@@ -399,7 +397,7 @@ class AgentLoop:
         usage: AgentUsage,
         step: str,
     ) -> tuple[Callable[[], Awaitable[ToolOutput]], int]:
-        assert call.function is not None  # others were left out
+        assert call.function is not None  # _ask_model drops calls without one
         name = call.function.name
         tool = tools.get(name)
         if tool is None:
@@ -448,7 +446,7 @@ class AgentLoop:
             except SizewiseError as error:
                 return ToolOutput(error_text(error), failed=True)
 
-        if tool.source == AGENT_SOURCE:  # its own steps are kept
+        if tool.source == AGENT_SOURCE:  # its steps are stored one by one
             return await work()
 
         async def kept() -> bytes:
@@ -457,7 +455,7 @@ class AgentLoop:
         return msgspec.json.decode(await self._step(step, kept), type=ToolOutput)
 
     async def _request_approval(self, spec: AgentSpec, tool: Tool, arguments: Mapping[str, object], step: str) -> str:
-        """Why the call may not be made; empty where a person said yes."""
+        """Why the call may not be made; empty if a person approved it."""
         if self._steps is None:
             return "a person has to say yes to this tool, and nobody can be asked here"
         asked = {"question": f"May the agent {spec.name!r} call {tool.name!r}?", "show": arguments}
@@ -474,14 +472,14 @@ class AgentLoop:
 
 
 class ApprovalDecision(Struct, frozen=True):
-    """What a person decided; what cannot be read is a no."""
+    """A person's decision; an unreadable one counts as a refusal."""
 
     approved: bool = False
     note: str = ""
 
 
 HANDOFF_PREFIX = "hand_to_"
-"""How the tool is called that makes another agent go on."""
+"""Prefix of the tools that hand the conversation to another agent."""
 
 
 def _first(several: BaseExceptionGroup[BaseException]) -> BaseException:
@@ -498,7 +496,7 @@ def _handoff_target(spec: AgentSpec, calls: Sequence[ToolCall]) -> str | None:
 
 
 def _with_call_id(call: ToolCall, number: int) -> ToolCall:
-    """A call has an id, by which its result is told apart; some models give none."""
+    """Adds the id that the result refers to; some models give none."""
     return call if call.id else replace(call, id=f"call_{number}")
 
 
@@ -519,7 +517,7 @@ def _tool_message(call: ToolCall, result: ToolOutput) -> dict[str, object]:
 
 
 def truncate_messages(messages: Sequence[Mapping[str, object]]) -> list[Mapping[str, object]]:
-    """The conversation within CONTEXT: what tools brought first is left out first, and that is said in its place."""
+    """The conversation within MAX_CONTEXT_CHARS: the oldest tool results are replaced by a notice first."""
     sizes = [len(str(each.get("content") or "")) for each in messages]
     over = sum(sizes) - MAX_CONTEXT_CHARS
     found = list(messages)

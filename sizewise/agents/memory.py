@@ -1,7 +1,7 @@
 """Agent memory of a user or session: encrypted facts, recalled by keyword and not by meaning.
 
-What is recalled was said by somebody once, so it is data and no instruction. By words and not by meaning: a memory is
-found by the rare words it shares with the question, the newer of equals first.
+Recalled text is untrusted data, never an instruction. Memories rank by the words they share with the query, rare words
+counting more; of equals the newest is first.
 """
 
 from __future__ import annotations
@@ -35,13 +35,12 @@ T = TypeVar("T")
 
 TABLE = "memories"
 MAX_TEXT_CHARS = 8_192
-"""Characters of one memory."""
 MAX_SUBJECT_CHARS = 200
 WORDS = re.compile(r"[^\W_]+")
 
 
 class StoredMemory(Struct, frozen=True, array_like=True):
-    """What is sealed."""
+    """The encrypted part of a memory."""
 
     subject: str
     text: str
@@ -49,7 +48,7 @@ class StoredMemory(Struct, frozen=True, array_like=True):
 
 
 class MemoryEntry(Struct, frozen=True):
-    """`created`: unix ms. `data_class`: how closely it must be kept, where whoever remembered it knew."""
+    """`created`: unix ms. `data_class`: of the request that stored it, if it had one."""
 
     id: str
     text: str
@@ -62,7 +61,7 @@ class TransactionWriter(Protocol):
 
 
 class AgentMemory:
-    """Of one keeper. Whoever asks sees those of their own project alone. `subject` is an id of the application's."""
+    """The memories of all projects; a caller sees only those of their own. `subject` is the id of a user or session."""
 
     def __init__(
         self,
@@ -73,7 +72,7 @@ class AgentMemory:
         executor: Executor,
         max_memories: int = 1_000,
     ) -> None:
-        """`executor` runs what may take long. `max_memories`: memories of one user or session."""
+        """`executor` runs encryption and reads. `max_memories`: per subject; the oldest are deleted beyond it."""
         self._encryption = encryption
         self._read = read
         self._write = write
@@ -81,8 +80,9 @@ class AgentMemory:
         self._max_memories = max_memories
 
     async def remember(self, request: Request, subject: str, text: str, *, key: str = "") -> list[dict[str, object]]:
-        """What is remembered now; a second time by the same `key` nothing changes. Raises BadRequest, VaultLocked,
-        StoreFailed.
+        """Stores `text` and returns it; storing again with the same `key` changes nothing.
+
+        Raises BadRequest, EncryptionKeyUnavailable, StorageError.
         """
         text = text.strip()
         if not text or len(text) > MAX_TEXT_CHARS:
@@ -100,11 +100,17 @@ class AgentMemory:
         return [_memory_fields(MemoryEntry(id, text, now, data_class))]
 
     async def recall(self, request: Request, subject: str, query: str, limit: int = 5) -> list[dict[str, object]]:
-        """Those that share words with `query`, the best first; without a query the newest. Raises VaultLocked."""
+        """Memories that share words with `query`, best first; without a query the newest first.
+
+        Raises EncryptionKeyUnavailable, StorageError.
+        """
         return [_memory_fields(each) for each in (await self.search(request.principal, subject, query))[:limit]]
 
     async def forget(self, request: Request, subject: str, query: str) -> list[dict[str, object]]:
-        """What was forgotten: the memory of that id, or all that hold each word of `query`; never all for no word."""
+        """Deletes the memory with the id `query`, or all that contain every word of it, and returns them.
+
+        Raises BadRequest if `query` has no word: an empty query never deletes everything.
+        """
         wanted = set(_words(query))
         if not wanted:
             raise BadRequest("what to forget is said in words, or by an id", "recall shows ids")
@@ -116,11 +122,11 @@ class AgentMemory:
         return [_memory_fields(each) for each in gone]
 
     async def search(self, principal: Principal, subject: str, query: str) -> list[MemoryEntry]:
-        """The same, all of them."""
+        """Like `recall`, without a limit."""
         return rank_memories(await self.list_memories(principal, subject), query)
 
     async def list_memories(self, principal: Principal, subject: str) -> list[MemoryEntry]:
-        """The newest first. Raises VaultLocked, StoreFailed."""
+        """All memories of `subject`, newest first. Raises EncryptionKeyUnavailable, StorageError."""
         hashed = _subject_hash(principal, subject)
         return await self._run_in_thread(lambda: self._load_memories(principal, hashed, subject))
 
@@ -131,7 +137,7 @@ class AgentMemory:
         ids: Sequence[str],
         audit_event: AuditEvent | None = None,
     ) -> int:
-        """How many there were. `audit_event`: the line of the trail, in the same transaction."""
+        """Deletes memories and returns their number. `audit_event` is appended in the same transaction."""
         hashed = _subject_hash(principal, subject)
         if not ids:
             return 0
@@ -155,7 +161,7 @@ class AgentMemory:
 
 
 def rank_memories(memories: Sequence[MemoryEntry], query: str) -> list[MemoryEntry]:
-    """The newest first where nothing is asked. Else by the words they share, a rare one counting more; none, none."""
+    """Memories that share words with `query`, rare words counting more; all, in their order, for an empty query."""
     wanted = set(_words(query))
     if not wanted:
         return list(memories)
@@ -181,6 +187,5 @@ def _subject_hash(principal: Principal, subject: str) -> str:
 
 
 def _memory_fields(memory: MemoryEntry) -> dict[str, object]:
-    """Whatever uses it must be kept as its `data_class` says."""
     shown: dict[str, object] = {"id": memory.id, "text": memory.text, "created": memory.created}
     return shown | ({} if memory.data_class is None else {"data_class": memory.data_class})

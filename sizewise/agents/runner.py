@@ -28,10 +28,9 @@ from sizewise.tools.function_tool import function_tool
 from sizewise.tools.tool import Tool, ToolInvocation, ToolOutput
 
 MAX_TASK_CHARS = 262_144
-"""Characters of a task."""
 RECALL_LIMIT = 5
 WORKER_PREFIX = "ask_"
-"""How the tool is called that gives a worker a task."""
+"""Prefix of the tools that give a task to a worker."""
 
 ShortText = Annotated[str, Meta(min_length=1, max_length=8_192)]
 
@@ -53,7 +52,7 @@ class MemoryAccess(Protocol):
 
 
 class AgentRunner:
-    """The agents of one house. Raises ConfigError for rows that contradict each other."""
+    """The agents of one application. Raises ConfigError for settings that contradict each other."""
 
     def __init__(
         self,
@@ -82,11 +81,11 @@ class AgentRunner:
         steps: AgentSteps | None = None,
         path: str = "agent",
     ) -> dict[str, object]:
-        """What came of it: `text`, `steps`, `cost` (pico-dollars), why it `ended`, who was `agent` last, and `calls`.
+        """Runs the agent on `task` and returns the fields of AgentResult.
 
-        `agent`: its name, or all of it. What `request` may cost and take holds for the whole task. `key`: what others
-        can tell repetitions by; `path`: begins the keys of `steps`, unique in the run. Raises BadRequest for an agent
-        that is none, and what asking a model raises.
+        `agent`: its name, or a whole spec. The cost and latency limits of `request` hold for the whole task. `key`:
+        prefix of the idempotency keys; `path`: prefix of the keys of `steps`, unique in the run. Raises BadRequest for
+        an unknown or invalid agent, and whatever a model call raises.
         """
         if not task.strip() or len(task) > MAX_TASK_CHARS:
             raise BadRequest(f"a task has 1 to {MAX_TASK_CHARS} characters", "say what it has to do")
@@ -153,7 +152,7 @@ class AgentRunner:
 
 
 WORKER_TIMEOUT_S = 40_000_000.0
-"""Of a worker, which has limits of its own, and may wait for a person."""
+"""Effectively none: a worker has limits of its own, and may wait for a person."""
 
 
 def _worker_result(outcome: AgentResult) -> ToolOutput:
@@ -172,7 +171,7 @@ def _handoff_tool(spec: AgentSpec) -> Tool:
 
 
 def _memory_tools(memory: MemoryAccess, request: Request) -> list[Tool]:
-    """Of the session where the request has one, else of whoever asks."""
+    """Tools for the memory of the request's session, or else of its user or key."""
     session = request.options.session
     whose = (
         f"session:{session}"
@@ -198,7 +197,7 @@ def _memory_tools(memory: MemoryAccess, request: Request) -> list[Tool]:
 
 
 def _memories_result(found: Sequence[Mapping[str, object]]) -> ToolOutput:
-    """Memories for a model to read, and to be kept as closely as the closest of them."""
+    """Memories for a model to read, with the strictest of their data classes."""
     data = msgspec.json.encode(found)
     classes = [msgspec.convert(each["data_class"], DataClass) for each in found if "data_class" in each]
     return ToolOutput(data.decode(), data=Raw(data), data_class=strictest(*classes) if classes else None)

@@ -16,14 +16,15 @@ SpecText = Annotated[str, Meta(max_length=32_768)]
 NameList = Annotated[tuple[Annotated[str, Meta(min_length=1, max_length=100)], ...], Meta(max_length=100)]
 
 MAX_DEPTH = 4
-"""Agents that ask agents."""
+"""Levels of subagents below an agent."""
 
 
 class AgentSpec(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One agent. `model`, as everywhere: a policy, a role or a model, so a planner may be large and its workers small.
+    """One agent. `model` is a policy, a role or a model, so a planner can be large and its workers small.
 
-    `subagents`: agents that it can give a task and hear back from. `handoffs`: agents that can go on in its place, with
-    the whole conversation. Limits hold for it and all that it asks; a worker has its own within them.
+    `subagents`: agents that get a task from it and report back. `handoffs`: agents that can continue in its place, with
+    the whole conversation. The step and cost limits include its subagents, which have their own limits within them;
+    the time of a subagent is counted when it returns.
     """
 
     name: str = "agent"
@@ -36,21 +37,21 @@ class AgentSpec(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     handoffs: NameList = ()
     memory: bool = False
     auto_approve: NameList = ()
-    """Dangerous tools for which nobody is asked."""
+    """Tools called without the approval that they need otherwise."""
     max_steps: Annotated[int, Meta(ge=1, le=1_000)] = 10
     max_cost: Annotated[int, Meta(ge=1)] | None = None  # pico-dollars
     timeout_s: Annotated[float, Meta(gt=0, le=86_400)] = 600.0
-    max_tokens: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None  # of each answer
+    max_tokens: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None  # of each model answer
     approval_timeout_s: Annotated[float, Meta(gt=0, le=31_536_000)] = 86_400.0
-    """How long a person may take to say yes to a dangerous tool."""
+    """How long to wait for a person to approve a tool call."""
 
 
 SETTINGS_ONLY_FIELDS = ("auto_approve",)
-"""What only the settings say: no flow may excuse a tool from asking."""
+"""Fields that a flow may not set: it cannot skip the approval of a tool."""
 
 
 def spec_from_settings(settings: AgentSettings, name: str) -> AgentSpec:
-    """One agent of the settings, field by field, so that mypy finds a rename on either side. Raises ConfigError."""
+    """Copies the settings field by field, so that mypy finds a rename on either side. Raises ConfigError."""
     spec = AgentSpec(
         name=name,
         description=settings.description,
@@ -75,7 +76,10 @@ def spec_from_settings(settings: AgentSettings, name: str) -> AgentSpec:
 
 
 def resolve_agent(agent: Mapping[str, object], agents: Mapping[str, AgentSpec]) -> AgentSpec:
-    """Of a flow: all of an agent, or the name of one and what is narrower than there. Raises BadRequest."""
+    """The agent that a flow gives: a whole spec, or the name of a configured agent with a lower `max_steps`.
+
+    Raises BadRequest.
+    """
     name = agent.get("name")
     if isinstance(name, str) and name in agents:
         own = agents[name]
@@ -102,7 +106,7 @@ def resolve_agent(agent: Mapping[str, object], agents: Mapping[str, AgentSpec]) 
 
 
 def validate_agents(agents: Mapping[str, AgentSpec]) -> None:
-    """Raises ConfigError where one names an agent that is not there, or workers go round in a circle."""
+    """Raises ConfigError if an agent names an unknown agent, or if subagents form a cycle or nest too deep."""
     for name, spec in agents.items():
         for other in (*spec.subagents, *spec.handoffs):
             if other not in agents:

@@ -21,7 +21,7 @@ MEMORIES = Table(
     Column("number", BIG_INTEGER, primary_key=True),
     Column("tenant", Text, nullable=False),
     Column("project", Text, nullable=False),
-    Column("whose", Text, nullable=False),  # a hash: an id may be somebody's address
+    Column("whose", Text, nullable=False),  # a hash, since an id may be an email address
     Column("id", Text, nullable=False),
     Column("created", BIG_INTEGER, nullable=False),  # unix ms
     Column("bytes", BIG_INTEGER, nullable=False),
@@ -48,7 +48,7 @@ class MemoryRow(Struct, frozen=True):
 
 
 def insert_memory(connection: Connection, memory: MemoryRow, max_memories: int) -> bool:
-    """Whether it is new: the same id is remembered once. The oldest of `subject` go beyond `max_memories`."""
+    """Inserts `memory` unless its id exists, and deletes the subject's oldest beyond `max_memories`; True if new."""
     its = MEMORIES.c
     mine = (its.tenant == memory.tenant) & (its.project == memory.project)
     if connection.scalar(select(its.number).where(mine & (its.id == memory.id))) is not None:
@@ -64,7 +64,7 @@ def insert_memory(connection: Connection, memory: MemoryRow, max_memories: int) 
 
 
 def list_memories(connection: Connection, tenant: str, project: str, subject: str, limit: int) -> list[MemoryRow]:
-    """The newest first."""
+    """Newest first."""
     its = MEMORIES.c
     mine = (its.tenant == tenant) & (its.project == project) & (its.whose == subject)
     columns = [its[name] for name in MemoryRow.__struct_fields__]
@@ -73,7 +73,7 @@ def list_memories(connection: Connection, tenant: str, project: str, subject: st
 
 
 def newest_sealed(connection: Connection) -> bytes | None:
-    """What was sealed last, of anybody's."""
+    """The most recently encrypted row, of any tenant."""
     return connection.scalar(select(MEMORIES.c.sealed).order_by(MEMORIES.c.number.desc()).limit(1))
 
 
@@ -85,7 +85,7 @@ def delete_memories(
     ids: Sequence[str],
     audit_event: AuditEvent | None = None,
 ) -> int:
-    """How many there were; `audit_event` is the trail's line, where there were any."""
+    """Deletes memories and returns their number; `audit_event` is appended if there were any."""
     its = MEMORIES.c
     mine = (its.tenant == tenant) & (its.project == project) & (its.whose == subject) & its.id.in_(ids)
     count = connection.execute(delete(MEMORIES).where(mine)).rowcount

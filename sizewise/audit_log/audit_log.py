@@ -1,4 +1,4 @@
-"""Audit log: appends and lists audit entries; entries of changes to tables are appended in the same transaction."""
+"""Audit log service: appends and lists entries; table changes append theirs in their own transaction."""
 
 from __future__ import annotations
 
@@ -26,5 +26,5 @@ class AuditLog:
         return await asyncio.to_thread(self._read, lambda c: tables.newest_entries(c, tenant, limit))
 
     async def append(self, event: AuditEvent) -> None:
-        """For an action, or a refused one, that changed no table of ours. Raises StorageError."""
+        """Appends an entry for an action, done or refused, that changed no table. Raises StorageError."""
         await self._writer.run_transaction(lambda c: tables.append_event(c, event))

@@ -1,8 +1,8 @@
 """Audit entries and their hash chain, with verification; reads no table.
 
-The hash of a line covers the line and the hash before it, so a line that is changed, moved, left out or put in between
-breaks every hash behind it. Who can write to the database could chain everything anew: an export kept elsewhere, or
-the newest hash written down, shows that (`verify_export`).
+An entry's hash covers the entry and the previous hash, so changing, moving, removing or inserting an entry breaks the
+chain from there on. Write access to the database is enough to rebuild the whole chain; an export or a hash kept
+elsewhere detects that (`verify_export`, `verify_hash`).
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import msgspec
 from msgspec import Struct
 
 GENESIS = "0" * 64
-"""Stands where the first line names the one before."""
+"""The previous hash of the first entry."""
 Snapshot = dict[str, object]
-"""Plain JSON: a thing as it was or is; holds no secret."""
+"""An object before or after a change, as plain JSON without secrets."""
 
 
 class AuditEvent(Struct, frozen=True):
-    """Something that somebody changed, or tried to. `who` is a user's or key's id, `action` one of the roles' page."""
+    """A change, made or refused. `who` is the id of a user or key, `action` one of the permissions."""
 
     tenant: str
     who: str
@@ -28,12 +28,12 @@ class AuditEvent(Struct, frozen=True):
     thing: str  # kind:id, such as key:sw-7k2mqpxd
     before: Snapshot | None = None
     after: Snapshot | None = None
-    refused: str = ""  # the code of the error; empty when it was done
-    by: str = ""  # the id of the key or session by which a user did it; lines from before have none
+    refused: str = ""  # the error code; empty if the action succeeded
+    by: str = ""  # the id of the key or session that the user acted with; empty in older entries
 
 
 class AuditEntry(Struct, frozen=True):
-    """A deed in its place. `seq` from 1, `at` unix ms; `hash` and `previous` are SHA-256 in hex."""
+    """An event in the chain. `seq` counts from 1, `at` is unix ms; `hash` and `previous` are SHA-256 in hex."""
 
     seq: int
     at: int
@@ -43,7 +43,7 @@ class AuditEntry(Struct, frozen=True):
 
 
 class ChainBreak(Struct, frozen=True):
-    """Where a trail does not hold, and why in words."""
+    """The first entry that fails verification, and why; `seq` is 0 if the chain as a whole fails."""
 
     seq: int
     reason: str
@@ -52,13 +52,13 @@ class ChainBreak(Struct, frozen=True):
 def chain_entry(event: AuditEvent, seq: int, at: int, previous: str) -> AuditEntry:
     said = msgspec.to_builtins(event)
     if not event.by:
-        del said["by"]  # so that what was written before there was such a field still holds
+        del said["by"]  # entries written before this field existed keep their hash
     body = msgspec.json.encode([event.tenant, seq, at, said, previous], order="deterministic")
     return AuditEntry(seq, at, event, previous, sha256(body).hexdigest())
 
 
 def verify_chain(lines: Iterable[AuditEntry], previous: str = GENESIS, seq: int = 0) -> ChainBreak | None:
-    """The first place where the lines do not follow each other, beginning behind line `seq` with hash `previous`."""
+    """The first break in `lines`, which follow entry `seq` with hash `previous`; None if the chain is intact."""
     for line in lines:
         if line.seq != seq + 1:
             return ChainBreak(line.seq, f"line {seq + 1} is missing: {line.seq} follows {seq}")
@@ -71,14 +71,14 @@ def verify_chain(lines: Iterable[AuditEntry], previous: str = GENESIS, seq: int 
 
 
 def verify_hash(lines: Iterable[AuditEntry], hash: str) -> ChainBreak | None:
-    """Whether one of `lines` has this hash, which was the newest once."""
+    """A break if no entry has `hash`, which was once the newest."""
     if any(line.hash == hash for line in lines):
         return None
     return ChainBreak(0, f"no line has the hash {hash[:64]!r}: the trail was cut, or written anew")
 
 
 def verify_export(lines: Iterable[AuditEntry], export: Iterable[AuditEntry]) -> ChainBreak | None:
-    """Whether `lines` still begin with `export`, an export from before; the first line that differs."""
+    """The first entry in which `lines` differ from `export`, an older export of the same log; None if they match."""
     now = iter(lines)
     for line in export:
         same = next(now, None)

@@ -30,8 +30,8 @@ SCHEMA = Migrations("audit", ((CreateTable(AUDIT_LOG),),))
 
 
 def append_event(connection: Connection, event: AuditEvent) -> AuditEntry:
-    """The next line of its tenant's chain; who writes at the same time waits for the end of the transaction."""
-    if connection.dialect.name == "postgresql":  # where several servers write at once
+    """Appends to the tenant's chain; concurrent writers wait for the end of the transaction."""
+    if connection.dialect.name == "postgresql":  # several servers may write at once
         connection.execute(select(func.pg_advisory_xact_lock(func.hashtext(f"audit {event.tenant}"))))
     newest = select(AUDIT_LOG.c.seq, AUDIT_LOG.c.hash).where(AUDIT_LOG.c.tenant == event.tenant)
     seq, previous = connection.execute(newest.order_by(AUDIT_LOG.c.seq.desc()).limit(1)).first() or (0, GENESIS)
@@ -42,13 +42,13 @@ def append_event(connection: Connection, event: AuditEvent) -> AuditEntry:
 
 
 def entries_after(connection: Connection, tenant: str, after: int = 0, limit: int = 1_000) -> list[AuditEntry]:
-    """The lines behind number `after`, oldest first."""
+    """Entries with a number above `after`, oldest first."""
     mine = (AUDIT_LOG.c.tenant == tenant) & (AUDIT_LOG.c.seq > after)
     return _read(connection, select(AUDIT_LOG).where(mine).order_by(AUDIT_LOG.c.seq).limit(limit))
 
 
 def newest_entries(connection: Connection, tenant: str, limit: int) -> list[AuditEntry]:
-    """The newest lines, newest first."""
+    """The newest entries, newest first."""
     return _read(
         connection,
         select(AUDIT_LOG).where(AUDIT_LOG.c.tenant == tenant).order_by(AUDIT_LOG.c.seq.desc()).limit(limit),
