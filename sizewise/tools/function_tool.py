@@ -1,7 +1,7 @@
 """Typed Python functions as tools: the schema comes from the signature, the description from the docstring.
 
-Functions are code that an administrator has installed (entry points `sizewise.tools`); no flow, request or model ever
-brings one. A parameter annotated `ToolInvocation` is given the call and is no argument.
+Functions are code that an administrator has installed (entry points `sizewise.tools`); no flow, request or model can
+add one. A parameter annotated `ToolInvocation` receives the invocation and is not part of the schema.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ def function_tool(
     untrusted: bool = False,
     timeout_s: float = 60.0,
 ) -> Tool:
-    """`handler` as a tool: awaited where it is `async`, else run on a thread (which nobody can stop: it bounds itself).
+    """`handler` as a tool. A function that is not `async` runs on a thread, which a timeout cannot stop.
 
-    What it returns is told as it is where it is a text or a ToolOutput, else as JSON. Raises ConfigError where the
-    signature cannot be said as a schema.
+    A returned string or ToolOutput is passed on as it is; any other value is encoded as JSON. Raises ConfigError if the
+    signature has no JSON Schema.
     """
     called = name or str(getattr(handler, "__name__", ""))
     if not NAME_PATTERN.match(called):
@@ -58,10 +58,10 @@ def function_tool(
 
 
 class FunctionTools:
-    """The functions of this installation as an Offering, each loaded once. Everybody may use them."""
+    """A ToolProvider of the installed functions, each loaded once. Every caller may use them."""
 
     def __init__(self, extra_tools: Sequence[Tool] = (), load: PluginRegistry | None = None) -> None:
-        """Raises ConfigError for an entry point that is neither a Tool nor a function which can be one."""
+        """Raises ConfigError for an entry point that is neither a Tool nor a function that can become one."""
         load = load or PluginRegistry()
         found = [load("tools", each) for each in load.names("tools")]
         made = [each if isinstance(each, Tool) else function_tool(each) for each in found]
@@ -93,7 +93,7 @@ class _FunctionRunner:
         except (SizewiseError, TimeoutError):
             raise
         except Exception as fault:
-            # Others wrote it, so it may raise anything; the fault may hold what it was called with, and is not told.
+            # Third-party code may raise anything. The message is not logged or returned: it may contain the arguments.
             log.warning("a tool's function failed: %s in %s", type(fault).__name__, self._arguments_type.__name__)
             return ToolOutput(f"the tool failed ({type(fault).__name__})", failed=True)
         return _to_output(value)
@@ -112,7 +112,7 @@ def _to_output(value: object) -> ToolOutput:
 
 
 def _signature(of: Callable[..., object], name: str) -> tuple[type[Struct], str]:
-    """The arguments as a struct, and the parameter that wants the call."""
+    """The arguments as a struct, and the name of the ToolInvocation parameter, if any."""
     hint = "annotate each parameter with a type that JSON has, and use no *args or **kwargs"
     fields: list[tuple[str, object] | tuple[str, object, object]] = []
     wants = ""
@@ -140,7 +140,7 @@ def _bare(kind: object) -> object:
 
 
 def _schema(arguments_type: type[Struct]) -> Mapping[str, object]:
-    """The struct's own schema on top, what it refers to below."""
+    """The struct's schema at the top level, with the definitions it refers to in `$defs`."""
     whole = msgspec.json.schema(arguments_type)
     parts: dict[str, dict[str, object]] = dict(whole.get("$defs", {}))
     top = parts.pop(arguments_type.__name__)

@@ -1,4 +1,4 @@
-"""The table of pinned MCP tools: server, name and fingerprint, without their descriptions."""
+"""The table of pinned MCP tools: server, name and fingerprint; it does not hold their descriptions."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ SCHEMA = Migrations("tools", ((CreateTable(MCP_TOOLS),),))
 
 
 def pinned(connection: Connection, tenant: str, server: str) -> dict[str, str]:
-    """Name -> mark."""
+    """Name -> fingerprint."""
     its = MCP_TOOLS.c
     mine = (its.tenant == tenant) & (its.server == server)
     return {row.name: row.mark for row in connection.execute(select(its.name, its.mark).where(mine))}
 
 
 def add(connection: Connection, tenant: str, server: str, fingerprints: Mapping[str, str], now: int) -> None:
-    """What is there already stays as it is."""
+    """Inserts the names that have no fingerprint yet; existing ones are unchanged."""
     there = pinned(connection, tenant, server)
     rows = [
         {"tenant": tenant, "server": server, "name": name, "mark": mark, "created": now}

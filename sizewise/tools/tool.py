@@ -1,7 +1,7 @@
 """The tool interface: a name, a description, a JSON Schema and a handler, bounded in time and size.
 
-Where a tool comes from (a function, an MCP server, a flow, a knowledge base) is the business of whoever makes it. What
-comes back is text for a model and never an instruction to us; `untrusted` says that others wrote it.
+Functions, MCP servers, flows and knowledge bases all provide tools of this shape. A result is text for a model, never
+an instruction to Sizewise; `untrusted` marks text from third parties.
 """
 
 from __future__ import annotations
@@ -22,19 +22,18 @@ from sizewise.messages import ToolCall
 from sizewise.principal import Principal
 
 NAME_PATTERN = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
-"""What models and every wire take for a tool's name."""
+"""Tool names that every wire accepts."""
 MAX_DESCRIPTION_CHARS = 4_096
-"""Characters of a description that a model is shown."""
 MAX_ARGUMENT_BYTES = 262_144
-"""Bytes of a call's arguments."""
 
 _encode = msgspec.json.Encoder().encode
 
 
 class ToolInvocation(Struct, frozen=True):
-    """One call, on somebody's behalf. `idempotency_key` is the same when the same call is made again (run, node and
-    step): a tool that changes something does so once a key. Data of `data_class` goes no further than `limit`;
-    unsaid: no further than this machine.
+    """One call on behalf of `principal`.
+
+    `idempotency_key` is the same when a call is repeated (same run, node and step): a tool that changes something does
+    it once per key. Data of `data_class` may reach no further than `limit`.
     """
 
     arguments: Mapping[str, object]
@@ -47,10 +46,10 @@ class ToolInvocation(Struct, frozen=True):
 
 
 class ToolOutput(Struct, frozen=True):
-    """What came of a call. `text` is what a model reads; `data` the same as JSON, where it is more than a text.
+    """The result of a call. `text` is what a model reads; `data` is the same as JSON, if it is structured.
 
-    `failed`: it is the tool's own "no", for the model to mend. `truncated_chars`: characters that were left out of
-    `text`. `data_class`: how closely whatever uses it must be kept; None where it is no stricter than the call.
+    `failed`: the tool reports an error, which the model may correct. `truncated_chars`: characters cut from `text`.
+    `data_class`: of the result; None if it is no stricter than that of the call.
     """
 
     text: str
@@ -65,22 +64,23 @@ ToolHandler = Callable[[ToolInvocation], Awaitable[ToolOutput]]
 
 
 class Tool(Struct, frozen=True):
-    """Something that can be called. `parameters` is a JSON Schema of an object."""
+    """A tool. `parameters` is a JSON Schema of an object."""
 
     name: str
     description: str
     parameters: Mapping[str, object]
     handler: ToolHandler
     source: str = "function"  # function | mcp:<server> | flow | knowledge
-    untrusted: bool = False  # its results are words of others
-    needs_approval: bool = False  # a person is asked before each call
-    exclusive: bool = False  # never beside another call
+    untrusted: bool = False  # its results are text of third parties
+    needs_approval: bool = False  # a person approves each call
+    exclusive: bool = False  # never runs concurrently with another call
     timeout_s: float = 60.0
     max_result_chars: int = 65_536
 
     async def call(self, invocation: ToolInvocation) -> ToolOutput:
-        """Within its time and size. A refusal of ours (egress, rights, budgets) is raised; what only says that this
-        call was wrong, or took too long, is a failed ToolOutput, for whoever asked for it to mend.
+        """Calls the handler within the time and size limits. Refusals (egress, permissions, budgets) are raised.
+
+        Bad arguments and timeouts are returned as a failed ToolOutput, which the caller can correct.
         """
         if len(_encode(invocation.arguments)) > MAX_ARGUMENT_BYTES:
             return ToolOutput(f"the arguments are longer than {MAX_ARGUMENT_BYTES} bytes", failed=True)
@@ -94,7 +94,7 @@ class Tool(Struct, frozen=True):
         return self._truncate(result)
 
     def to_openai(self) -> dict[str, object]:
-        """As a chat request offers it."""
+        """The entry for `tools` of a chat request."""
         function = {"name": self.name, "description": self.description, "parameters": self.parameters}
         return {"type": "function", "function": function}
 
@@ -112,17 +112,17 @@ def error_text(error: SizewiseError) -> str:
 
 
 class ToolProvider(Protocol):
-    """Whoever has tools: a flow store, a knowledge room, an MCP server, the functions of this installation."""
+    """A source of tools: flows, knowledge bases, MCP servers, installed functions."""
 
     async def tools(self, principal: Principal) -> Sequence[Tool]:
-        """Those that this caller may use, as they are now; never another tenant's or project's."""
+        """The tools that this caller may use now; never another tenant's or project's."""
 
 
 class Toolset:
-    """All that is offered, in one list. Of two tools with one name the first offering's counts. Immutable."""
+    """The tools of all providers. If two have the same name, the first provider's is used. Immutable."""
 
     def __init__(self, providers: Sequence[ToolProvider] = (), allowed: Sequence[str] | None = None) -> None:
-        """`allowed`: names, or beginnings with a * behind them (`guardrails.allowed_tools`); None: all."""
+        """`allowed`: names, or prefixes that end in `*` (`guardrails.allowed_tools`); None: all."""
         self._providers = tuple(providers)
         self._allowed = None if allowed is None else tuple(allowed)
 
@@ -135,8 +135,9 @@ class Toolset:
         return tuple(found.values())
 
     async def select(self, names: Sequence[str], principal: Principal) -> tuple[Tool, ...]:
-        """The tools called `names`, or beginning as one that ends with a *, in that order. Raises BadRequest for a name
-        that means nothing here.
+        """The tools that match `names` (names, or prefixes that end in `*`), in that order.
+
+        Raises BadRequest for a name without a tool; a prefix may match none.
         """
         there = await self.tools(principal)
         found: dict[str, Tool] = {}
@@ -150,7 +151,7 @@ class Toolset:
 
 
 def parse_arguments(call: ToolCall) -> dict[str, object]:
-    """What a model wants a tool called with. Raises BadRequest for what is no JSON object, in words for the model."""
+    """The arguments of a model's tool call. Raises BadRequest, worded for the model, unless they are a JSON object."""
     text = call.function.arguments if call.function is not None else ""
     if len(text) > MAX_ARGUMENT_BYTES:
         raise BadRequest(f"the arguments are longer than {MAX_ARGUMENT_BYTES} bytes", "send less")

@@ -1,7 +1,7 @@
 """MCP client: offers the tools of configured MCP servers, pinned at first use and limited in reach.
 
-What a server says of a tool is a stranger's text that a model reads, so it is taken once: a tool that says something
-else later is not called until an administrator approves its new mark. Sessions are an organisation's and project's own.
+A model reads tool descriptions, so each tool is pinned by the hash of its description: if that changes, the tool is not
+offered until an administrator approves the new fingerprint. Sessions are separate per organization and project.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from sizewise.tools.tool import Tool, ToolInvocation, ToolOutput
 log = logging.getLogger("sizewise.tools")
 
 TOOL_LIST_TTL_S = 60.0
-"""How long a list of tools is believed."""
+"""How long a tool list is cached."""
 RETRY_AFTER_S = 10.0
-"""How long a server that failed is left alone."""
+"""How long a server is not asked for its tools after a failure."""
 MAX_SESSIONS = 32
-"""Sessions with one server; the one longest unused ends first."""
+"""Sessions with one server; beyond that the least recently used is closed."""
 
 
 class McpSession(Protocol):
@@ -57,8 +57,7 @@ class PinStore(Protocol):
 
 
 class ChangedTool(Struct, frozen=True):
-    """A tool that is not what it was: it is offered to nobody until `fingerprint` is among the server's
-    `approved_hashes`."""
+    """A tool whose description changed: not offered until `fingerprint` is in the server's `approved_hashes`."""
 
     server: str
     name: str
@@ -72,7 +71,7 @@ class _ToolList(Struct, frozen=True):
 
 
 class McpServerClient:
-    """One MCP server of the settings."""
+    """One configured MCP server."""
 
     def __init__(
         self,
@@ -100,7 +99,7 @@ class McpServerClient:
         return principal.tenant in row.organizations and (not row.projects or principal.project in row.projects)
 
     async def tools(self, principal: Principal) -> Sequence[Tool]:
-        """None where it cannot be reached: then it limps, and others go on."""
+        """The server's tools; none if it cannot be reached, which sets `last_error` instead of raising."""
         if not self.allows(principal):
             return ()
         try:
@@ -171,7 +170,7 @@ class McpServerClient:
         return self._tool_list
 
     async def _check_pins(self, found: Sequence[McpTool], now: float) -> _ToolList:
-        """Against what was first seen, which is now where nothing was."""
+        """Compares the allowed tools with their pins; a tool seen for the first time is pinned."""
         row, known = self._settings, dict(await self._pins.pinned(self._name))
         mine = [
             each
@@ -203,7 +202,7 @@ class McpServerClient:
         data_class: DataClass = "public",
         limit: Place = "anyone",
     ) -> bytes:
-        """A session that was lost before anything was done is opened anew, once."""
+        """Reopens the session and retries once if it was lost before the request reached the server."""
         session = await self._session_for(principal)
         try:
             return await session.request(method, params, data_class, limit)
@@ -252,7 +251,7 @@ class _McpToolRunner:
 
 
 class McpServers:
-    """All MCP servers of the settings, as one Offering. Lives as long as the process."""
+    """All configured MCP servers as one ToolProvider. Lives as long as the process."""
 
     def __init__(self, pins: PinStore) -> None:
         self._pins = pins
@@ -260,7 +259,7 @@ class McpServers:
         self._ending: set[asyncio.Task[None]] = set()
 
     def prepare(self, wanted: Mapping[str, McpServerSettings], client: HttpClient) -> Callable[[], None]:
-        """The change to these servers, by this client. Raises ConfigError."""
+        """Returns the function that switches to the servers `wanted`, reached with `client`. Raises ConfigError."""
         servers = {
             name: (row, McpServerClient(name, row, _opening(name, row, client), self._pins))
             for name, row in wanted.items()
@@ -278,7 +277,7 @@ class McpServers:
         return [each for _, server in self._servers.values() for each in server.changed_tools]
 
     def impaired(self) -> list[str]:
-        """What cannot be reached, and what has changed, in words."""
+        """Messages for `/readyz`: servers that cannot be reached, and tools that have changed."""
         said = [server.last_error for _, server in self._servers.values() if server.last_error]
         return said + [
             f"the tool {each.name!r} of the MCP server {each.server!r} has changed: read it, and add"
@@ -300,13 +299,13 @@ class McpServers:
         try:
             task = asyncio.get_running_loop().create_task(server.close())
         except RuntimeError:
-            return  # a house that is built without a loop has opened none
+            return  # no event loop, so no session was opened
         self._ending.add(task)
         task.add_done_callback(self._ending.discard)
 
 
 def _opening(name: str, row: McpServerSettings, client: HttpClient) -> Callable[[], McpSession]:
-    """Raises ConfigError where it says neither or both of URL and program, or a key that is not there."""
+    """Raises ConfigError unless exactly one of `url` and `command` is set, or if a secret is missing."""
     if bool(row.url) is bool(row.command):
         raise ConfigError(f"mcp.{name}: it has a `url` or a `command`, and not both", "say where it answers")
     if row.command:

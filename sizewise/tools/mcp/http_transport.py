@@ -1,7 +1,7 @@
 """An MCP session over streamable HTTP, on Sizewise's own HTTP client; knows no tool.
 
-One POST for each message; the answer comes as JSON or as a stream of events, which is read up to our answer. No
-redirect is followed, and no stream of the server's own is opened.
+Each message is one POST; the response is JSON, or an event stream that is read up to the answer. Redirects are not
+followed, and the stream for the server's own messages (GET) is not opened.
 """
 
 from __future__ import annotations
@@ -19,11 +19,10 @@ JSON = ("content-type", "application/json")
 ACCEPT = ("accept", "application/json, text/event-stream")
 SESSION = "mcp-session-id"
 MAX_SESSION_ID_CHARS = 1_024
-"""Characters of a session's id."""
 
 
 class HttpMcpSession:
-    """`request` in any order and side by side, once it was opened."""
+    """After `open`, `request` may be called concurrently."""
 
     def __init__(self, endpoint: HttpEndpoint, path: str, timeout_s: float) -> None:
         self._endpoint = endpoint
@@ -45,7 +44,7 @@ class HttpMcpSession:
         data_class: DataClass = "public",
         limit: Place = "anyone",
     ) -> bytes:
-        """The result. Raises EgressDenied, SessionLost (open it anew), UpstreamError."""
+        """The result, as JSON. Raises EgressDenied, SessionLost (open a new session), UpstreamError."""
         self._last_id += 1
         number = self._last_id
         response = await self._post(protocol.encode_request(number, method, params), data_class, limit)
@@ -73,7 +72,7 @@ class HttpMcpSession:
                 )
                 response.close()
             except UpstreamError:
-                pass  # it will forget us by itself
+                pass  # the server will expire the session
 
     async def _streamed(self, response: ClientResponse, number: int) -> bytes:
         frames, size = SseDecoder(), 0
@@ -112,7 +111,7 @@ class HttpMcpSession:
 
 
 class SessionLost(UpstreamError):
-    """There is no such session any more. `in_flight`: what was asked may have been done."""
+    """The session no longer exists. `in_flight`: the request may have been executed."""
 
     in_flight = False
 
@@ -122,7 +121,7 @@ class SessionLostInFlight(SessionLost):
 
 
 def result_of(said: JsonRpcMessage) -> bytes:
-    """Raises UpstreamRejected with the server's own words, bounded."""
+    """Raises UpstreamRejected with up to 300 characters of the server's error message."""
     if said.error is not None:
         words = "".join(each for each in said.error.message[:300] if each.isprintable())
         raise UpstreamRejected(f"the MCP server refuses ({said.error.code}): {words}", "see what the tool takes")

@@ -1,4 +1,4 @@
-"""The stored fingerprints of MCP tools as first seen, so that a change is noticed after a restart too."""
+"""Stores the fingerprints of MCP tools as first seen, so that a change is also noticed after a restart."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class WriteTransaction(Protocol):
 
 
 class MemoryPinStore:
-    """In memory, for a house without a keeper's pins."""
+    """Pins in memory, for an application without a database."""
 
     def __init__(self) -> None:
         self._fingerprints: dict[str, dict[str, str]] = {}
@@ -36,16 +36,16 @@ class MemoryPinStore:
 
 
 class DatabasePinStore:
-    """Of this server's settings, and so of its first organisation."""
+    """Pins in the database. They belong to the settings, so they are stored under the default organization."""
 
     def __init__(self, read: ReadTransaction, write: WriteTransaction) -> None:
         self._read = read
         self._write = write
 
     async def pinned(self, server: str) -> Mapping[str, str]:
-        """Name -> mark. Raises StoreFailed."""
+        """Name -> fingerprint. Raises StorageError."""
         return await asyncio.to_thread(self._read, lambda c: tables.pinned(c, DEFAULT_TENANT, server))
 
     async def pin(self, server: str, fingerprints: Mapping[str, str]) -> None:
-        """Those that are not there yet. Raises StoreFailed."""
+        """Stores the names that are not pinned yet. Raises StorageError."""
         await self._write(lambda c: tables.add(c, DEFAULT_TENANT, server, fingerprints, time.time_ns() // 1_000_000))

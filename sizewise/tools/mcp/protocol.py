@@ -1,7 +1,7 @@
 """The client side of the Model Context Protocol: JSON-RPC messages, tool lists, fingerprints; does no I/O.
 
-The handshake of 2024-11-05 to 2025-11-25, which servers of 2026-07-28 still take. We offer a server nothing: it may not
-ask our models, see our files or ask our people. Source: modelcontextprotocol.io, specification 2025-11-25.
+Uses the handshake of versions 2024-11-05 to 2025-11-25, which servers of 2026-07-28 still accept. The client declares
+no capabilities: no sampling, no roots, no elicitation. Source: modelcontextprotocol.io, specification 2025-11-25.
 """
 
 from __future__ import annotations
@@ -24,12 +24,11 @@ PROTOCOL_VERSION = "2025-11-25"
 PROTOCOL_VERSIONS = ("2024-11-05", "2025-03-26", "2025-06-18", PROTOCOL_VERSION)
 
 MAX_TOOLS = 500
-"""Tools of one server, and pages of their list, at most."""
+"""Tools of one server."""
 MAX_PAGES = 20
+"""Pages of one server's tool list."""
 MAX_SCHEMA_BYTES = 32_768
-"""Bytes of one tool's schema."""
 MAX_MESSAGE_BYTES = 8_388_608
-"""Of one message."""
 NO_METHOD = -32601
 
 NONE = Raw(b"")
@@ -46,7 +45,7 @@ class JsonRpcError(Struct, frozen=True):
 
 
 class JsonRpcMessage(Struct, frozen=True):
-    """Whatever a server says: an answer has an id and a result or error, a request a method and an id."""
+    """A message from a server: a response has an id and a result or error, a request an id and a method."""
 
     id: int | str | None = None
     method: str = ""
@@ -57,16 +56,16 @@ class JsonRpcMessage(Struct, frozen=True):
 class ToolDescription(Struct, frozen=True):
     name: str
     description: str = ""
-    inputSchema: dict[str, object] = {}  # as the wire calls it
+    inputSchema: dict[str, object] = {}  # the protocol's spelling
 
 
 class ToolPage(Struct, frozen=True):
     tools: list[Raw] = []
-    nextCursor: str | None = None  # as the wire calls it
+    nextCursor: str | None = None  # the protocol's spelling
 
 
 class McpTool(Struct, frozen=True):
-    """One tool as a server describes it. `fingerprint` is the hash of all it says of it."""
+    """One tool as a server describes it. `fingerprint` is `sha256:` and the hash of the whole description."""
 
     name: str
     description: str
@@ -78,15 +77,15 @@ class ContentBlock(Struct, frozen=True):
     type: str = ""
     text: str = ""
     data: str = ""
-    mimeType: str = ""  # as the wire calls it
+    mimeType: str = ""  # the protocol's spelling
     uri: str = ""
     resource: Raw = NONE
 
 
 class CallToolResult(Struct, frozen=True):
     content: list[ContentBlock] = []
-    structuredContent: Raw = NONE  # as the wire calls it
-    isError: bool = False  # as the wire calls it
+    structuredContent: Raw = NONE  # the protocol's spelling
+    isError: bool = False  # the protocol's spelling
 
 
 def encode_request(id: int, method: str, params: Mapping[str, object] | None = None) -> bytes:
@@ -98,7 +97,7 @@ def encode_notification(method: str, params: Mapping[str, object] | None = None)
 
 
 def encode_reply(request: JsonRpcMessage) -> bytes:
-    """What we say to a server's own request: that we are there, and to all else that we do not do it."""
+    """The response to a server's request: a result for `ping`, else the error "method not found"."""
     said: dict[str, object] = {"jsonrpc": "2.0", "id": request.id}
     if request.method == "ping":
         return _encode(said | {"result": {}})
@@ -111,11 +110,11 @@ def initialize_params() -> dict[str, object]:
 
 
 class InitializeResult(Struct, frozen=True):
-    protocolVersion: str = ""  # as the wire calls it
+    protocolVersion: str = ""  # the protocol's spelling
 
 
 def negotiated_version(result: bytes) -> str:
-    """The version that the server wants to speak. Raises UpstreamProtocolError."""
+    """The version that the server chose. Raises UpstreamProtocolError if it is not supported."""
     version = decode_as(result, InitializeResult).protocolVersion
     if version not in PROTOCOL_VERSIONS:
         raise UpstreamProtocolError(
@@ -137,7 +136,7 @@ def decode_as(data: bytes | Raw, kind: type[T]) -> T:
 
 
 def decode_messages(data: bytes) -> list[JsonRpcMessage]:
-    """One message, or several in a list, as servers of 2025-03-26 may send them. Raises UpstreamProtocolError."""
+    """One message, or a batch, as version 2025-03-26 allows. Raises UpstreamProtocolError."""
     if len(data) > MAX_MESSAGE_BYTES:
         raise UpstreamProtocolError(
             f"the MCP server sent more than {MAX_MESSAGE_BYTES} bytes at once",
@@ -149,7 +148,7 @@ def decode_messages(data: bytes) -> list[JsonRpcMessage]:
 
 
 def usable_tools(page: ToolPage) -> list[McpTool]:
-    """The tools of a page; one that cannot be used is left out."""
+    """The tools of a page, without those that are malformed or have too large a schema."""
     return [tool for raw in page.tools if (tool := _usable_tool(raw)) is not None]
 
 
@@ -168,12 +167,12 @@ def _usable_tool(raw: Raw) -> McpTool | None:
 
 
 def model_tool_name(server: str, tool: str) -> str:
-    """How models call it: letters, digits, _ and -, at most 64."""
+    """The name offered to models: `<server>__<tool>` of letters, digits, `_` and `-`, at most 64 characters."""
     return _UNFIT.sub("_", f"{server}__{tool}")[:64]
 
 
 def tool_output(result: bytes) -> ToolOutput:
-    """What a model reads of what came. Raises UpstreamProtocolError."""
+    """The result of `tools/call` as text for a model. Raises UpstreamProtocolError."""
     called = decode_as(result, CallToolResult)
     words = [_words(each) for each in called.content]
     structured = bytes(called.structuredContent)
@@ -194,5 +193,5 @@ def _words(content: ContentBlock) -> str:
 
 
 def unique_tools(tools: Sequence[McpTool]) -> tuple[McpTool, ...]:
-    """Each name once, so many at most."""
+    """The first tool of each name, at most MAX_TOOLS."""
     return tuple({each.name: each for each in reversed(tools)}.values())[::-1][:MAX_TOOLS]

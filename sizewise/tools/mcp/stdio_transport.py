@@ -1,6 +1,6 @@
 """An MCP session with a local program over its stdin and stdout; knows no tool.
 
-Which programs those are stands in the settings and nowhere else: no request, flow or model ever names one.
+Only the settings name programs; no request, flow or model can.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ HINT = "see why it ends: run its `command` by hand"
 
 
 class StdioMcpSession:
-    """`request` in any order and side by side, once it was opened. The program lives as long as the session."""
+    """After `open`, `request` may be called concurrently. The program lives as long as the session."""
 
     def __init__(self, argv: Sequence[str], env: Mapping[str, str], timeout_s: float) -> None:
         self._argv = tuple(argv)
@@ -31,7 +31,7 @@ class StdioMcpSession:
         self._listening: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
-        """Raises Outside where it cannot be started."""
+        """Raises ExternalFailure if the program cannot be started."""
         self._program = await start_program(self._argv, self._env, MAX_MESSAGE_BYTES)
         self._listening = asyncio.create_task(self._listen(self._program))
         protocol.negotiated_version(await self.request("initialize", protocol.initialize_params()))
@@ -44,7 +44,7 @@ class StdioMcpSession:
         data_class: DataClass = "public",
         limit: Place = "anyone",
     ) -> bytes:
-        """The result. Raises SessionLost, Upstream, TimeoutError. How far its data may go was looked at before."""
+        """The result. Raises SessionLost, UpstreamError, TimeoutError. McpServerClient checks `limit` before."""
         self._last_id += 1
         number = self._last_id
         self._waiting[number] = answer = asyncio.get_running_loop().create_future()
@@ -79,7 +79,7 @@ class StdioMcpSession:
             raise SessionLost("the MCP server's program has ended", HINT) from error
 
     async def _listen(self, running: StdioProcess) -> None:
-        """Until it says something that is no message, or ends: then nobody waits for it any more."""
+        """Reads messages until the program ends or writes an invalid one; then pending requests fail."""
         trouble: Exception = SessionLostInFlight("the MCP server's program ended meanwhile", HINT)
         try:
             while line := await running.reader.readline():
@@ -88,7 +88,7 @@ class StdioMcpSession:
                         running.writer.write(protocol.encode_reply(said) + b"\n")
                     elif isinstance(said.id, int) and (waiting := self._waiting.get(said.id)) and not waiting.done():
                         waiting.set_result(said)
-        except (ValueError, UpstreamProtocolError):  # a line longer than BYTES, or no message
+        except (ValueError, UpstreamProtocolError):  # a line longer than MAX_MESSAGE_BYTES, or no message
             trouble = UpstreamProtocolError(
                 "the MCP server's program writes what is no message",
                 "it may log to stderr only",

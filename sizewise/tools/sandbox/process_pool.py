@@ -1,7 +1,7 @@
 """A pool of confined processes that run untrusted Python or JavaScript; knows no flow and no model.
 
-A process serves one organisation and keeps nothing between two runs. Code that loops for ever, eats memory or brings
-its interpreter down is killed with its process, and that is said. How little such a process may do: confine.py.
+A process serves one organization and keeps nothing between runs. Code that loops forever, uses too much memory or
+crashes its interpreter ends with its process, and the run fails. seccomp.py confines the processes.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ from sizewise.tools.sandbox.protocol import (
 )
 
 KILL_GRACE_S = 1.0
-"""An interpreter's own clock goes before ours."""
+"""Extra time before a process is killed, so that the interpreter's own timeout comes first."""
 START_TIMEOUT_S = 20.0
 IDLE_TIMEOUT_S = 30.0
 MAX_RUNS_PER_PROCESS = 500
-"""Runs after which a process ends."""
+"""Runs after which a process is replaced."""
 MAX_QUEUED = 1_000
 
 _encode = msgspec.json.Encoder().encode
 
 
 class CodeResult(Struct, frozen=True):
-    """What code gave, as JSON, and what it printed."""
+    """The value of the code, as JSON, and what it printed."""
 
     value: Raw
     stdout: str = ""
@@ -54,7 +54,7 @@ class CodeResult(Struct, frozen=True):
 
 
 class _SandboxProcess:
-    """One process, and the organisation and language that it is for."""
+    """One process, for one organization and language (`owner`)."""
 
     def __init__(self, child: ChildProcess, whose: tuple[str, Language]) -> None:
         self.child = child
@@ -63,7 +63,7 @@ class _SandboxProcess:
         self.since = 0.0
 
     async def receive(self) -> bytes:
-        """Raises ExternalFailure where it says too much, IncompleteReadError where it has ended."""
+        """The next message. Raises ExternalFailure if it is too long, IncompleteReadError if the process has ended."""
         (length,) = FRAME_HEADER.unpack(await self.child.reader.readexactly(FRAME_HEADER.size))
         if length > MAX_FRAME_BYTES:
             raise ExternalFailure("a sandbox said more than it may")
@@ -75,10 +75,10 @@ class _SandboxProcess:
 
 
 class Sandbox:
-    """Outlives Houses. Bounded: so many processes, so many runs that wait."""
+    """The process pool; outlives reloads of the settings. Limits the number of processes and of waiting runs."""
 
     def __init__(self, settings: SandboxSettings | None = None, queue_timeout_s: float = 30.0) -> None:
-        """`queue_timeout_s`: how long a run waits for its turn."""
+        """`queue_timeout_s`: how long a run waits for a free process."""
         self._settings = settings or SandboxSettings()
         self._wait_s = queue_timeout_s
         self._idle: list[_SandboxProcess] = []
@@ -97,10 +97,10 @@ class Sandbox:
         *,
         time_s: float | None = None,
     ) -> CodeResult:
-        """What `code` makes of `inputs`, which it sees by their names: its `output`, or else its last value. `time_s`
-        can only shorten.
+        """Runs `code`, with `inputs` as its variables, and returns its `output`, or else its last value.
 
-        Raises CodeFailed (with the code's own words), Forbidden (no sandbox here), Busy (too many at once).
+        `time_s` can only shorten the configured timeout. Raises CodeFailed (with the code's own error), Forbidden (no
+        sandbox here), Busy (too many runs).
         """
         wanted = self._settings
         if not wanted.enabled:
@@ -125,7 +125,7 @@ class Sandbox:
             self._room.release()
 
     def idle_processes(self) -> list[tuple[str, int]]:
-        """Those that wait for work: for which organisation, and their ids."""
+        """Idle processes as (organization, process id)."""
         return [(worker.owner[0], worker.child.pid) for worker in self._idle]
 
     async def _run(self, whose: tuple[str, Language], order: bytes, limit: float) -> CodeOutcome:
@@ -155,7 +155,7 @@ class Sandbox:
             if worker.owner == whose:
                 self._idle.remove(worker)
                 return worker
-        while self._idle and len(self._idle) + self._busy > self._settings.max_concurrent:  # room for one of our own
+        while self._idle and len(self._idle) + self._busy > self._settings.max_concurrent:  # room for a new process
             await self._idle.pop(0).terminate()
         child = await start_module("sizewise.tools.sandbox.worker", clean_env=True)
         worker = _SandboxProcess(child, whose)
@@ -196,7 +196,7 @@ class Sandbox:
             self._idle_task = asyncio.ensure_future(self._end_idle())
 
     async def _end_idle(self) -> None:
-        """Ends what nobody has used for a while, and then itself."""
+        """Ends processes idle for IDLE_TIMEOUT_S; returns when none is left."""
         while self._idle:
             await asyncio.sleep(IDLE_TIMEOUT_S / 3)
             now = asyncio.get_running_loop().time()

@@ -10,22 +10,20 @@ from msgspec import Raw, Struct
 
 Language = Literal["python", "javascript"]
 ExitReason = Literal["done", "failed", "time", "memory", "large"]
-"""How the code ended: by itself, by an error of its own, or because it took too long, too much, or gave too much."""
+"""How the code ended; `failed`: with an error of its own; `large`: its result was too large."""
 
 FRAME_HEADER = struct.Struct("=I")
 MAX_CODE_BYTES = 131_072
 MAX_INPUT_BYTES = 8_388_608
 MAX_OUTPUT_BYTES = 4_194_304
 MAX_STDOUT_CHARS = 65_536
-"""Bytes, and characters, at most: of the code, what it is given, what it gives, what it prints."""
 MAX_FRAME_BYTES = MAX_OUTPUT_BYTES + 4 * MAX_STDOUT_CHARS + 65_536
-"""Bytes of an outcome."""
+"""Of an encoded CodeOutcome."""
 MAX_ERROR_CHARS = 2_000
-"""Characters of an error."""
 
 
 class CodeLimits(Struct, frozen=True):
-    """Of each run. `require_confinement`: a process that cannot give up files and network does not run anything."""
+    """Limits of each run; `memory` is in bytes. `require_confinement`: do not run code if confinement fails."""
 
     time_s: float = 5.0
     memory: int = 128_000_000
@@ -33,27 +31,27 @@ class CodeLimits(Struct, frozen=True):
 
 
 class SandboxConfig(Struct, frozen=True):
-    """What a process is told first."""
+    """The first message to a worker process."""
 
     language: Language
     limits: CodeLimits
 
 
 class SandboxReady(Struct, frozen=True):
-    """The first word of a process: whether it can run code, else why not."""
+    """The first message from a worker process; `error`: why it cannot run code, else empty."""
 
     error: str = ""
 
 
 class CodeRequest(Struct, frozen=True):
-    """`inputs` are JSON, by the names under which the code sees them."""
+    """`inputs`: variable name -> JSON."""
 
     code: str
     inputs: dict[str, Raw]
 
 
 class CodeOutcome(Struct, frozen=True):
-    """`value` is JSON. `error` say what went wrong, in the code's own language."""
+    """`value` is JSON. `error` is the interpreter's error message."""
 
     reason: ExitReason
     value: Raw = Raw(b"null")

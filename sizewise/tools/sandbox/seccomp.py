@@ -1,8 +1,8 @@
 """Confines the current process with rlimits, seccomp and Landlock: no files, network or children; Linux only.
 
-A second wall behind an interpreter that is a sandbox already: whoever breaks out of it finds nothing to open. Landlock
-(kernel 5.13) takes the files, seccomp the system calls, limits the memory and the size of what is written. Both kernel
-interfaces are stable and few numbers; a library for them would be larger than this file.
+A second layer of defense: the interpreter is a sandbox already, and code that escapes it finds nothing to open.
+Landlock (kernel 5.13) removes file access, seccomp system calls; rlimits bound memory and written files. Both kernel
+interfaces are stable and small; a library for them would be larger than this file.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP = 1, 38, 22
 SECCOMP_MODE_FILTER = 2
 ALLOW, EPERM = 0x7FFF0000, 0x00050001
 LOAD, EQUAL, ABOVE, ANY_OF, RETURN = 0x20, 0x15, 0x35, 0x45, 0x06  # BPF: ld abs; jeq, jge, jset by k; ret k
-NUMBER, ARCHITECTURE, THIRD = 0, 4, 32  # where they stand in struct seccomp_data
+NUMBER, ARCHITECTURE, THIRD = 0, 4, 32  # offsets in struct seccomp_data
 PROT_EXEC = 4
 X32 = 0x40000000
 
 ARCHITECTURES: Mapping[str, tuple[int, int]] = {"x86_64": (0xC000003E, 0), "aarch64": (0xC00000B7, 1)}
-"""Machine -> the kernel's number of it, and the column of the tables below."""
+"""Machine -> its AUDIT_ARCH number, and the column of the tables below."""
 
 MAPS: Mapping[str, tuple[int, int]] = {"mmap": (9, 222), "mprotect": (10, 226)}
-"""Allowed where nothing becomes executable by it."""
+"""Allowed without PROT_EXEC."""
 COMPUTE_SYSCALLS: Mapping[str, tuple[int, int]] = {
     "read": (0, 63),
     "write": (1, 64),
     "readv": (19, 65),
     "writev": (20, 66),
-    "sendto": (44, 206),  # on the line it has; a socket cannot be made
+    "sendto": (44, 206),  # on the inherited socket; no socket can be created
     "recvfrom": (45, 207),
     "munmap": (11, 215),
     "brk": (12, 214),
@@ -55,7 +55,7 @@ COMPUTE_SYSCALLS: Mapping[str, tuple[int, int]] = {
     "exit": (60, 93),
     "exit_group": (231, 94),
 }
-"""All that is left to a process that only computes and talks over the line it has. Name -> number on each machine."""
+"""The system calls left to a process that computes and uses its inherited socket. Name -> number per machine."""
 OUTWARD_SYSCALLS: Mapping[str, tuple[int, int]] = {
     "socket": (41, 198),
     "connect": (42, 203),
@@ -102,18 +102,18 @@ OUTWARD_SYSCALLS: Mapping[str, tuple[int, int]] = {
     "setsid": (112, 157),
     "setpgid": (109, 154),
 }
-"""What nobody needs who starts one more program and talks to it."""
+"""System calls denied to a process that starts one program and talks to it."""
 
 CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446
 PATH_BENEATH = 1
 FILES = ((1, 13), (2, 14), (3, 15), (5, 16))
-"""Landlock's version -> how many rights over files it knows; all that it knows are taken."""
+"""Landlock ABI version -> number of file access rights that it handles; all of them are denied."""
 EXECUTE, READ_FILE, READ_DIR = 1, 4, 8
 O_PATH, O_CLOEXEC = 0o10000000, 0o2000000
 
 
 def limit_resources(memory: int) -> None:
-    """At most `memory` bytes of address space, no file written, no core left; also for what is started from here."""
+    """At most `memory` bytes of address space, no written files, no core dumps; child processes inherit the limits."""
     for which, most in ((resource.RLIMIT_AS, memory), (resource.RLIMIT_FSIZE, 0), (resource.RLIMIT_CORE, 0)):
         _, hard = resource.getrlimit(which)
         most = most if hard == resource.RLIM_INFINITY else min(most, hard)
@@ -121,13 +121,14 @@ def limit_resources(memory: int) -> None:
 
 
 def confine_to_compute() -> bool:
-    """No file and no system call but those of COMPUTING from now on. Whether the kernel does both."""
+    """Denies all files, and all system calls but COMPUTE_SYSCALLS and MAPS; False if the kernel cannot do both."""
     return _no_files(()) and _filtered(_only_computing)
 
 
 def confine_to_programs(programs: Sequence[str]) -> bool:
-    """No network, no other process, and no file but `programs` and the system's libraries, to read and to run; also for
-    what is started from here. Whether the kernel does both.
+    """Denies OUTWARD_SYSCALLS, and all files but `programs` and LIBRARIES, which can be read and executed.
+
+    Child processes inherit this. False if the kernel cannot do both.
     """
     return _no_files(programs) and _filtered(_nothing_outward)
 
@@ -138,13 +139,13 @@ def _prctl(*words: object) -> bool:
 
 
 def die_with_parent() -> None:
-    """The kernel kills this process when the thread that started it is gone."""
+    """The kernel kills this process when the thread that started it ends."""
     if sys.platform == "linux":
         _prctl(PR_SET_PDEATHSIG, 9, 0, 0, 0)
 
 
 def _step(code: int, k: int, yes: int = 0, no: int = 0) -> bytes:
-    """One instruction of BPF: where it goes on, counted from the next one, when a test holds or does not."""
+    """One BPF instruction; `yes` and `no`: instructions to skip if its test is true or false."""
     return struct.pack("=HBBI", code, yes, no, k)
 
 
@@ -187,7 +188,7 @@ def _filtered(made: Callable[[int, int], bytes]) -> bool:
 
 
 def _no_files(programs: Sequence[str]) -> bool:
-    """Whether Landlock is there and has taken them."""
+    """Whether Landlock is available and denies all files but `programs` and their libraries."""
     if sys.platform != "linux" or platform.machine() not in ARCHITECTURES:
         return False
     call = ctypes.CDLL(None).syscall
@@ -220,4 +221,4 @@ def _no_files(programs: Sequence[str]) -> bool:
 
 
 LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache", "/dev/null")
-"""What a program needs to begin."""
+"""What a program needs to start."""

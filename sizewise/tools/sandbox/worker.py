@@ -1,7 +1,7 @@
 """The sandbox worker: gives up files and network, then runs the code that it receives.
 
-`python_runner -m sizewise.tools.sandbox.worker FD` talks over the inherited socket FD and ends with it. Every run has
-an interpreter of its own; the process serves one organisation and ends after the first run that broke a bound.
+`python -m sizewise.tools.sandbox.worker FD` talks over the inherited socket FD and ends when it closes. Each run has
+its own interpreter; the process serves one organization and ends after the first run that exceeds a limit.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from sizewise.tools.sandbox.protocol import (
 RunCode = Callable[[CodeRequest], CodeOutcome]
 
 BASE_MEMORY = 192_000_000
-"""Bytes of address space for the interpreter's own needs, beside what the code may have."""
+"""Bytes of address space for the interpreter, in addition to the memory of the code."""
 MAX_STACK = 1_048_576
 
 
@@ -46,7 +46,7 @@ class FramedSocket:
         self._socket.sendall(encode_frame(message))
 
     def receive(self) -> bytes:
-        """The next message; empty when the line has closed."""
+        """The next message; empty when the socket has closed."""
         head = self._take(FRAME_HEADER.size)
         return self._take(FRAME_HEADER.unpack(head)[0]) if head else b""
 
@@ -58,7 +58,7 @@ class FramedSocket:
 
 
 def _used() -> int:
-    """Bytes of address space as it is."""
+    """Bytes of address space in use; 0 if unknown."""
     try:
         with open("/proc/self/statm", "rb") as file:
             return int(file.read().split()[0]) * resource.getpagesize()
@@ -67,7 +67,7 @@ def _used() -> int:
 
 
 def javascript_runner(limits: CodeLimits) -> RunCode:
-    import _quickjs  # not `quickjs` around it, which starts a thread
+    import _quickjs  # its wrapper `quickjs` starts a thread
 
     seccomp.limit_resources(_used() + limits.memory + BASE_MEMORY)
     if not seccomp.confine_to_compute() and limits.require_confinement:
@@ -87,7 +87,7 @@ def javascript_runner(limits: CodeLimits) -> RunCode:
             except _quickjs.JSException as error:
                 if not str(error).startswith("SyntaxError"):
                     raise
-                value = part("within")(order.code)  # it says `return`, or `await`
+                value = part("within")(order.code)  # it uses top-level `return` or `await`
             part("finish")(value)
             while context.execute_pending_job():
                 pass
@@ -115,7 +115,7 @@ def _scripted(words: str, printed: str = "") -> CodeOutcome:
     first = words[:MAX_ERROR_CHARS].strip()
     if "interrupted" in first and "InternalError" in first:
         return CodeOutcome("time", stdout=printed)
-    if "out of memory" in first or "string too long" in first or first == "null":  # none left for the error itself
+    if "out of memory" in first or "string too long" in first or first == "null":  # "null": no memory for the error
         return CodeOutcome("memory", stdout=printed)
     return CodeOutcome("failed", stdout=printed, error=first)
 
@@ -158,8 +158,8 @@ PRELUDE = """
   return (name) => parts[name];
 })()
 """.replace("MOST", str(MAX_STDOUT_CHARS)).strip()
-"""What the code finds beside the language itself: its inputs, and a console. It may break what it likes of its own, for
-what takes its outcome was put aside before."""
+"""Gives the code its inputs and a console. The functions that read its outcome are saved first, so the code may
+overwrite any global."""
 
 
 def python_runner(bounds: CodeLimits) -> RunCode:
