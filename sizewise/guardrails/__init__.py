@@ -1,4 +1,5 @@
-"""Guardrails: what may stand in a prompt or a reply. Each guard finds; pipeline and middleware decide.
+"""Guardrails: scan prompts and replies. Guards report findings; pipeline and middleware decide what to do.
 
-Read guard.py first, then inspected.py (the whole request, before routing) and masked.py (each attempt, by its place).
+Read base.py first, then middleware.py (the whole request, before routing) and masking.py (each attempt, by the model's
+place).
 """

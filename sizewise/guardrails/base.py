@@ -9,7 +9,7 @@ from msgspec import Struct
 
 
 class Finding(Struct, frozen=True):
-    """Characters `start` to `end` of a text are of `kind` (capitals: EMAIL, CARD, KEY), by `guard`; score 0..1."""
+    """`guard` found `kind` (in capitals: EMAIL, CARD, KEY) in characters `start` to `end` of a text. Score 0..1."""
 
     guard: str
     kind: str
@@ -19,46 +19,46 @@ class Finding(Struct, frozen=True):
 
 
 class Guard(Protocol):
-    """In time linear in the text, whatever stands in it; never raises. Findings come in the order of the text, each
-    within it, and do not overlap.
+    """Runs in time linear in the text and never raises. Findings are in text order, within the text and do not
+    overlap.
     """
 
     def __call__(self, text: str) -> list[Finding]: ...
 
 
 TextOrigin = Literal["person", "others", "embedded", "owner"]
-"""Who wrote a text of a request: the person who asks; somebody whom a tool has read; who set the conversation up, and
-the model itself."""
+"""Author of a text in a request. person: the user. others: the source of a tool result. embedded: an input of an
+embedding request. owner: the system prompt, and the model's own turns."""
 
 
 @runtime_checkable
 class OriginAwareGuard(Protocol):
-    """A guard for which it matters who wrote a text."""
+    """A guard that scans texts differently depending on their author."""
 
     def for_origin(self, origin: TextOrigin) -> Guard | None:
-        """The guard of such texts; None where they are not looked at."""
+        """The guard for texts of this origin; None if they are not scanned."""
 
 
 class Topic(Struct, frozen=True):
-    """A text with one of `deny` in it is about the topic, unless one of `allow` is there too. Words or phrases."""
+    """Words or phrases. A text is about the topic if it contains one from `deny` and none from `allow`."""
 
     deny: tuple[str, ...]
     allow: tuple[str, ...] = ()
 
 
 class GuardConfig(Struct, frozen=True):
-    """What the settings give to guards: topics by name, and canaries, which no reply may repeat."""
+    """Settings passed to every guard factory: topics by name, and canaries, which no reply may repeat."""
 
     topics: Mapping[str, Topic] = {}
     canaries: tuple[str, ...] = ()
 
 
 GuardFactory = Callable[[GuardConfig], Guard]
-"""A member of the kind `guards`: makes the guard once, when a house is built."""
+"""A plugin of the kind `guardrails`. Called once, when an application is built."""
 
 
 def merge_overlaps(findings: list[Finding]) -> list[Finding]:
-    """In the order of the text and without overlaps: two that do become one, of the kind of the longer of them."""
+    """Sorts by position and merges overlapping findings; the merged one has the kind of the longer."""
     if len(findings) < 2:
         return findings
     kept: list[Finding] = []

@@ -1,8 +1,8 @@
 """Checksums of national IDs, payment cards and account numbers, by country.
 
-Each takes the digits (or letters and digits) alone, without separators, and says whether they can be such a number.
-Sources: ISO/IEC 7812 (cards), ISO 13616 and the IBAN registry, and for each national number its issuer's own rule as it
-stands in its Wikipedia article.
+Each function takes digits (or letters and digits) without separators and returns whether the number is valid.
+Sources: ISO/IEC 7812 (cards), ISO 13616 and the IBAN registry; for national IDs, the issuer's rule as given in
+Wikipedia.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ IBAN: Mapping[str, int] = {
     )
     for each in line.split()
 }
-"""Country -> characters of its IBAN."""
+"""Country -> length of its IBAN in characters."""
 
 
 def luhn(digits: str) -> bool:
@@ -35,7 +35,7 @@ def luhn(digits: str) -> bool:
 
 
 def payment_card(digits: str) -> bool:
-    """A payment card of a network that issues them, by its first digits and its length."""
+    """Checks the issuer's prefix, the length and the Luhn digit."""
     size, first = len(digits), int(digits[:4])
     fits = (
         (digits[0] == "4" and size in (13, 16, 19))
@@ -51,7 +51,7 @@ def payment_card(digits: str) -> bool:
 
 
 def iban(text: str) -> bool:
-    """`text` is in capitals and as long as its country has it."""
+    """`text` in capitals."""
     if IBAN.get(text[:2]) != len(text) or not text[2:4].isdigit():
         return False
     return int("".join(str(int(c, 36)) for c in text[4:] + text[:4])) % 97 == 1
@@ -67,7 +67,7 @@ def is_day_of_month(day: int, month: int) -> bool:
 
 def us_ssn(digits: str) -> bool:
     area, group, serial = digits[:3], digits[3:5], digits[5:]
-    if area[0] == "9":  # an ITIN, for those who have none
+    if area[0] == "9":  # an ITIN
         return serial != "0000" and group[0] in "56789"
     return area not in ("000", "666") and group != "00" and serial != "0000"
 
@@ -106,7 +106,7 @@ def de_tax(digits: str) -> bool:
 DIGITS = (1, 0, 5, 7, 9, 13, 15, 17, 19, 21)
 LETTERS = (*DIGITS, 2, 4, 18, 20, 11, 3, 6, 8, 12, 14, 16, 10, 22, 25, 24, 23)
 ODD: Mapping[str, int] = dict(zip("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ", DIGITS + LETTERS, strict=True))
-"""What characters in odd places of a codice fiscale count for."""
+"""Values of characters in odd positions of an Italian codice fiscale."""
 
 
 def it_fiscal(text: str) -> bool:
@@ -135,13 +135,13 @@ def se_person(digits: str) -> bool:
 
 
 def fi_hetu(text: str) -> bool:
-    """DDMMYY, a sign for the century, three digits, a check character."""
+    """`text` is DDMMYY, the century sign, three digits and a check character."""
     number = int(text[:6] + text[7:10])
     return is_day_of_month(int(text[:2]), int(text[2:4])) and "0123456789ABCDEFHJKLMNPRSTUVWXY"[number % 31] == text[10]
 
 
 def dk_cpr(digits: str) -> bool:
-    """No checksum since 2007: a day of birth and a dash must do."""
+    """Checks the date of birth only: there is no checksum since 2007."""
     return is_day_of_month(int(digits[:2]), int(digits[2:4]))
 
 
@@ -176,7 +176,7 @@ def verhoeff(digits: str) -> bool:
 
 
 def _dihedral(a: int, b: int) -> int:
-    """The product in the symmetries of a pentagon."""
+    """The product in the dihedral group of the pentagon."""
     if a < 5:
         return (a + b) % 5 if b < 5 else (a + b - 5) % 5 + 5
     return (a - b) % 5 + 5 if b < 5 else (a - b) % 5
@@ -229,7 +229,7 @@ BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 
 
 def base58(text: str) -> bool:
-    """A Bitcoin address of the older kinds: its last four bytes are a hash of the others."""
+    """A legacy Bitcoin address: the last four bytes are a hash of the others."""
     number = 0
     for c in text:
         number = number * 58 + BASE58.index(c)
@@ -244,7 +244,7 @@ BECH32 = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
 
 
 def bech32(text: str) -> bool:
-    """A Bitcoin address of the newer kinds (BIP 173 and 350), in small letters."""
+    """A SegWit Bitcoin address (BIP 173 and 350), in lower case."""
     head, _, data = text.rpartition("1")
     if not head or any(c not in BECH32 for c in data):
         return False

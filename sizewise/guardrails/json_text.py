@@ -1,7 +1,7 @@
 """Iterates and rewrites every text inside a JSON value. Knows no wire format, only which fields hold no text.
 
-A text that is JSON itself (the arguments of a call, the result of a tool) is gone through in turn, so that escapes hide
-nothing and what is changed stays JSON.
+A text that is JSON itself (arguments of a call, the result of a tool) is traversed too, so that escapes hide nothing
+and a changed text stays valid JSON.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from msgspec import Raw
 from sizewise.errors import BadBody
 
 TextChange = Callable[[str, str], str]
-"""(a text, the name of the field that holds it) -> the text in its place."""
+"""(text, name of its field) -> replacement."""
 
 NON_TEXT_FIELDS = frozenset(
     {
@@ -23,23 +23,23 @@ NON_TEXT_FIELDS = frozenset(
         *("signature", "encrypted_content", "wire", "untranslated", "headers", "service_tier", "reasoning_effort"),
     },
 )
-"""Fields whose values are names that both sides go by, or bytes that must come back as they were."""
+"""Fields whose values are identifiers, or bytes that must be returned unchanged."""
 
 MIN_BASE64_CHARS = 256
-"""Characters without a space from which on a value of `data` and its like is taken for base64."""
+"""Shortest value without a space of a BASE64_FIELDS field that is taken for base64."""
 BASE64_FIELDS = frozenset({"data", "file_data", "url", "image_url", "b64_json"})
 JSON_OPENINGS = frozenset("{[ \n\r\t")
 MIN_TEXT_CHARS = 4
-"""Characters of a text in which something could be."""
+"""Shorter texts are skipped."""
 MAX_NESTED_JSON = 4
-"""How often JSON may stand in a text of JSON; what lies deeper is read as plain text."""
+"""Levels of JSON in a text of JSON that are decoded; deeper ones are read as plain text."""
 
 _any = msgspec.json.Decoder()
 _encode = msgspec.json.Encoder().encode
 
 
 def decode_json(raw: Raw, field: str) -> object:
-    """Raises BadBody where it cannot be gone through: what nobody looked into must not pass as looked into."""
+    """Raises BadBody for a field that cannot be decoded: an unscanned field must not pass as scanned."""
     try:
         found: object = _any.decode(raw)
     except (msgspec.DecodeError, RecursionError) as error:
@@ -48,7 +48,7 @@ def decode_json(raw: Raw, field: str) -> object:
 
 
 def json_texts(value: object, name: str = "") -> Iterator[str]:
-    """In the order in which they stand, however deep."""
+    """In document order, at any depth. Includes large integers and keys that are not identifiers."""
     waiting: list[tuple[object, str, int]] = [(value, name, 0)]
     while waiting:
         value, name, depth = waiting.pop()
@@ -76,9 +76,9 @@ def json_texts(value: object, name: str = "") -> Iterator[str]:
 
 
 def map_texts(value: object, change: TextChange, name: str = "", depth: int = 0) -> object:
-    """`value` with each of its texts as `change` would have it. A number that is no longer one becomes a text.
+    """`value` with `change` applied to each text. A large integer that is changed becomes a string.
 
-    Raises RecursionError for what is nested more deeply than Python can go.
+    Raises RecursionError if `value` is nested too deeply.
     """
     if isinstance(value, str):
         if len(value) < MIN_TEXT_CHARS or name in NON_TEXT_FIELDS or (name in BASE64_FIELDS and is_base64_file(value)):
@@ -108,7 +108,7 @@ def map_texts(value: object, change: TextChange, name: str = "", depth: int = 0)
 
 
 def embedded_json(text: str) -> object:
-    """The object or list that a text is, where it is one; else None."""
+    """The object or list that the text encodes; None if it is neither."""
     text = text.strip()
     if (text[:1], text[-1:]) not in (("{", "}"), ("[", "]")):
         return None
@@ -120,7 +120,7 @@ def embedded_json(text: str) -> object:
 
 
 def is_base64_file(text: str) -> bool:
-    """Whether this is a file in base64, which nobody here looks into."""
+    """Whether this is a base64 file, which is not scanned."""
     if text.startswith("data:"):
         return ";base64," in text[:200]
     return len(text) >= MIN_BASE64_CHARS and " " not in text and "\n" not in text[:MIN_BASE64_CHARS]

@@ -6,8 +6,8 @@ _SIGNS: bytes = bytes(32 if each < 128 and chr(each).isspace() else 119 for each
 
 
 def long_words(text: str, min_bytes: int) -> str:
-    """Runs of at least `min_bytes` bytes of UTF-8 without a space, a space between them; a space that is not of ASCII
-    parts none. What is not of ASCII in them is garbled.
+    """Words of at least `min_bytes` bytes of UTF-8, joined by spaces. Only ASCII whitespace separates words. Non-ASCII
+    characters in the result are garbled.
     """
     said = text.encode("utf-8", "replace")
     drawn, run, found = said.translate(_SIGNS), b"w" * min_bytes, list[bytes]()

@@ -1,7 +1,7 @@
 """Guardrail middleware: scans the request before routing and the reply before it leaves, and takes the actions.
 
-Knows neither models nor places: masking, which depends on them, is each attempt's (masked.py). What is found is told as
-counts, in an event of its own; never a word of it.
+Knows neither models nor places. Masking depends on both, so it is applied per attempt (masking.py). Findings are
+reported as counts in a GuardrailTriggered event, never as text.
 """
 
 from __future__ import annotations
@@ -41,20 +41,19 @@ ACTIONS: Mapping[str, GuardrailAction] = {
     "mask": "flagged",
     "local": "local",
     "block": "blocked",
-    "remove": "removed",  # the toolbox's, which nobody sets
+    "remove": "removed",  # the tool allowlist's action; not a setting
 }
 ORIGINS: Mapping[str, TextOrigin] = {"people": "person", "tools": "others", "embedded": "embedded"}
-"""Who wrote them, by whose words the settings call them; the owner's own are none of them."""
+"""`injection_sources` in the settings -> the origin it scans. The owner's own texts cannot be chosen."""
 
 
 class GuardrailRules(Struct, frozen=True):
-    """What holds under one policy. `active` guards look at requests; `masking_guards` ones of them mask. Where the
-    `prefilter` finds no trace, only `unfiltered` of them are asked.
+    """Guardrail rules of one policy. `active` guards scan the request, `masking_guards` name those that mask. If the
+    `prefilter` finds no sign, only the `unfiltered` guards run.
 
-    `origin_aware` ones look at messages, and at each by whom it is from, where these are `suspect_origins`. `actions`
-    is by guard; `leakage_action` what is done about replies; `detected_classes` the class of data that a guard's
-    finding makes of a request. `allowlist` says which tools there are, `spotlighting` what each attempt adds, without
-    the `adds_canary` that is drawn for each request.
+    `origin_aware` guards scan messages from `suspect_origins`. `actions` is by guard; `leakage_action` is for replies;
+    `detected_classes` is the data class that a guard's finding gives the request. `spotlighting` is what each attempt
+    adds, without a canary: with `adds_canary`, every request gets a new one.
     """
 
     active: tuple[tuple[str, Guard], ...]
@@ -72,14 +71,14 @@ class GuardrailRules(Struct, frozen=True):
 
 
 def split_prefiltered(active: tuple[tuple[str, Guard], ...]) -> tuple[Prefilter | None, tuple[tuple[str, Guard], ...]]:
-    """The first look for those that leave traces, and the others."""
+    """The prefilter of all guards that have signs, and the guards that have none."""
     traces = [guard.signs for _, guard in active if isinstance(guard, PrefilteredGuard)]
     others = tuple((name, guard) for name, guard in active if not isinstance(guard, PrefilteredGuard))
     return Prefilter(traces) if traces else None, others
 
 
 def request_texts(payload: ChatRequest | EmbeddingRequest) -> list[str]:
-    """Every text of a request, each once. Raises BadBody for what cannot be gone through."""
+    """All texts of a request. Raises BadBody for a field that cannot be decoded."""
     fields = payload.fields
     again = ORIGINAL_FIELD in fields
     found: list[str] = []
@@ -96,8 +95,6 @@ def request_texts(payload: ChatRequest | EmbeddingRequest) -> list[str]:
 
 
 class PlainMessage(Struct, forbid_unknown_fields=True):
-    """A message that is no more than this."""
-
     role: str
     content: str
 
@@ -107,8 +104,8 @@ MESSAGE_OVERHEAD: int = len('{"role":"","content":""},')
 
 
 def plain_texts(chat: ChatRequest, raw: Raw) -> list[str] | None:
-    """What its messages say, where they are a role and a text each, and nothing else: then these need not be gone
-    through again. Else None.
+    """Texts of the messages if each is a role and a plain text and nothing else, so that `raw` need not be decoded
+    again; otherwise None.
     """
     found: list[str] = []
     least = 1
@@ -119,7 +116,7 @@ def plain_texts(chat: ChatRequest, raw: Raw) -> list[str] | None:
         found.append(said)
         least += MESSAGE_OVERHEAD + len(message.role) + len(said)
     if memoryview(raw).nbytes == least:
-        return found  # no shorter JSON says so much, so it says no more
+        return found  # as short as JSON with these texts can be, so there are no other fields
     try:
         _bare.decode(raw)
     except msgspec.ValidationError:
@@ -128,7 +125,7 @@ def plain_texts(chat: ChatRequest, raw: Raw) -> list[str] | None:
 
 
 def scan_request(request: Request, rules: GuardrailRules) -> tuple[Request, FindingCounts]:
-    """The request with what guards make of it, and what they found. Raises BadBody; decides nothing about refusing."""
+    """The request with scan result and tightened options, and what was found. Raises BadBody; does not block."""
     told: list[tuple[str, str]] = []
     seen: dict[str, list[Finding]] = {}
     active = rules.active
@@ -164,7 +161,7 @@ def scan_request(request: Request, rules: GuardrailRules) -> tuple[Request, Find
 
 
 def _tighten_options(options: RequestOptions, guards: set[str], rules: GuardrailRules) -> RequestOptions:
-    """What guards found can only keep a request nearer than it wished itself."""
+    """Findings only ever make the options stricter."""
     classes = [rules.detected_classes[name] for name in guards if name in rules.detected_classes]
     by = f"the guard {' and '.join(sorted(guards))}"
     if classes:
@@ -180,7 +177,7 @@ ScanRequest = Callable[[Request], tuple[Request, FindingCounts, GuardrailRules]]
 
 
 class GuardrailMiddleware:
-    """An Handler around an Handler. Words pass untouched unless what leaks shall be masked or blocked."""
+    """Streams pass unchanged unless leaks are masked or blocked."""
 
     def __init__(self, handler: Handler, scan: ScanRequest, leakage: DataLeakageGuard) -> None:
         self._handler = handler
@@ -211,7 +208,7 @@ class GuardrailMiddleware:
         guard = self._leakage.for_request(_system(chat), lambda: request_texts(chat), own)
         if rules.leakage_action != "flag" and chat.stream:
             return await self._filter_stream(request, send, guard, rules)
-        reply = await self._handler(request, send)  # a stream has left by then
+        reply = await self._handler(request, send)  # a stream has been sent by now
         counts = find_leaks(reply, guard)
         return await self._handle_leak(reply, counts, guard, send, rules) if counts else reply
 
@@ -229,7 +226,7 @@ class GuardrailMiddleware:
         return redact_reply(reply, guard)[0] if rules.leakage_action == "mask" else reply
 
     async def _filter_stream(self, request: Request, send: Send, guard: Guard, rules: GuardrailRules) -> Reply:
-        """A stream that is cleared before it is seen. What blocks it stops the model."""
+        """Filters a stream before the client sees it. A blocking finding stops the model."""
         outgoing = OutputFilter(send, guard, rules.leakage_action == "block")
         task = asyncio.get_running_loop().create_task(_run(self._handler(request, outgoing)))
         outgoing.stop = task.cancel
@@ -241,7 +238,7 @@ class GuardrailMiddleware:
                 task.cancel()
                 await asyncio.wait({task})
                 raise
-            reply = Reply((), Usage())  # never seen: it is refused below
+            reply = Reply((), Usage())  # never returned: raise_if_blocked raises below
         for event in _events(outgoing.counts, rules, masked=rules.leakage_action == "mask"):
             await send(event)
         raise_if_blocked(outgoing.counts, rules, "the reply")
@@ -253,7 +250,7 @@ async def _run(answering: Coroutine[object, object, Reply]) -> Reply:
 
 
 def raise_if_blocked(counts: FindingCounts, rules: GuardrailRules, location: str) -> None:
-    """Raises GuardrailBlocked where one of the guards that found something blocks."""
+    """Raises GuardrailBlocked if a guard with a finding has the action `block`."""
     for guard, kind in counts:
         action = rules.leakage_action if guard == "leakage" else rules.actions.get(guard)
         if action == "block":
@@ -265,7 +262,7 @@ def raise_if_blocked(counts: FindingCounts, rules: GuardrailRules, location: str
 
 
 def _events(counts: FindingCounts, rules: GuardrailRules, masked: bool = False) -> Iterator[GuardrailTriggered]:
-    """One event for each thing that is done. What a mask hides is only flagged until somebody is asked through it."""
+    """One event per action. `mask` is reported as flagged here: masking happens per attempt, with its own event."""
     by: dict[GuardrailAction, list[tuple[str, str, int]]] = {}
     for (guard, kind), count in counts.items():
         action = rules.leakage_action if guard == "leakage" else rules.actions.get(guard, "flag")

@@ -1,8 +1,8 @@
 """Named-entity guard: finds names of people, places and organizations by spaCy. Needs the extra `pii`.
 
-Kinds: PERSON, PLACE, ORGANISATION. It errs: see bench/guardrails/README.md. It costs about 4 ms a sentence and 0.1 ms a
-word of a long text, on the server's own thread, so it is for policies that need it. Nothing is fetched: the model is
-a package of its own.
+Kinds: PERSON, PLACE, ORGANISATION. Error rates: bench/guardrails/README.md. Takes about 4 ms per sentence and 0.1 ms
+per word of a long text, on the server's thread, so enable it only for policies that need it. The model is a package;
+nothing is downloaded at run time.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ ENTITY_KINDS: Mapping[str, str] = {
     "ORG": "ORGANISATION",
 }
 PIECE_CHARS = 20_000
-"""Characters that are read at a time: a text is cut between words, and its memory does not grow with it."""
+"""Characters processed at a time, which bounds memory. Texts are cut between words."""
 
 
 def named_entity_guard(config: GuardConfig) -> Guard:
-    """Raises ConfigError where the extra is not installed."""
+    """Raises ConfigError if the extra is not installed."""
     try:
         import spacy
     except ImportError as error:
@@ -50,7 +50,7 @@ def _pieces(text: str) -> Iterator[tuple[int, str]]:
         if end < len(text):
             blank = text.rfind(" ", start + PIECE_CHARS // 2, end)
             end = blank if blank > 0 else end
-        yield start, text[start:end].encode("utf-8", "replace").decode()  # half a surrogate is no character
+        yield start, text[start:end].encode("utf-8", "replace").decode()  # replaces lone surrogates
         start = end
 
 

@@ -1,16 +1,16 @@
 """PII guard: finds personal data by format and checksum, such as numbers, addresses and dates. Finds no names.
 
-Kinds: EMAIL, PHONE, CARD, IBAN, IP, MAC, CRYPTO (Bitcoin, Ethereum), NATIONAL_ID, and, only where a word says what they
-are, PASSPORT, LICENCE, ACCOUNT and BIRTH.
+Kinds: EMAIL, PHONE, CARD, IBAN, IP, MAC, CRYPTO (Bitcoin, Ethereum), NATIONAL_ID, and, only after a keyword, PASSPORT,
+LICENCE, ACCOUNT and BIRTH.
 
 National numbers, with their checksums: Australia (TFN, Medicare), Belgium, Brazil (CPF), Canada (SIN), China, Denmark,
 Finland, France (NIR), Germany (Steuer-ID), India (Aadhaar, PAN), Israel, Italy, the Netherlands (BSN), Norway, Poland
 (PESEL), Portugal (NIF), Singapore, South Korea, Spain (DNI, NIE), Sweden, Switzerland (AHV), Turkey, the United Kingdom
-(NHS, NINO), the United States (SSN, ITIN). Those without a form of their own are found only beside a word that says
-what they are. Telephone numbers: every country's with + or 00, North America's, and what begins with 0; others beside a
-word. Words are known in English, German, French, Spanish, Italian, Portuguese and Dutch.
+(NHS, NINO), the United States (SSN, ITIN). Numbers without a distinctive format are found only after a keyword.
+Phone numbers: with + or 00 in every country, North American ones, and those that begin with 0; others after a keyword.
+Keywords are English, German, French, Spanish, Italian, Portuguese and Dutch.
 
-Names and places need the extra `pii_guard`: see names.py.
+Names and places need the extra `pii`: see named_entities.py.
 """
 
 from __future__ import annotations
@@ -27,30 +27,30 @@ from sizewise.guardrails.prefilter import PrefilteredGuard, PrefilterSigns
 
 NAME = "pii"
 MIN_CHARS = 6
-"""Characters of the shortest that there is."""
+"""Characters of the shortest finding."""
 CONTEXT_CHARS = 120
-"""Characters on both sides of a promising place that are looked at closely: more than any number and its word take."""
+"""Characters scanned on both sides of a candidate: more than any number and its keyword take."""
 
 CANDIDATE = re.compile(
     r"[0-9](?:(?:[ \-./()\u00a0]{0,2}[0-9]){4}|\.[0-9]{1,3}\.[0-9]|[0-9]{3}[A-Za-z]\b|[A-Za-z][0-9]{3}[A-Za-z]"
     r"|[0-9A-Fa-f]?[:-][0-9A-Fa-f]{2}[:-]|[0-9A-Fa-f]{0,3}:[0-9A-Fa-f]{0,4}:|x[0-9A-Fa-f]{40}|[A-Za-z0-9]{25})",
 )
-"""Where anything but an e-mail address could be: five digits near each other, or a form of its own. One look at each
-character, so that a prompt with nothing of the kind costs microseconds."""
+"""Matches wherever anything but an email address could be: five digits close together, or a distinctive format. Visits
+each character once, so that a prompt without personal data costs microseconds."""
 
 
 class PiiPattern(Struct, frozen=True):
-    """How a kind is written. Group 1 of `pattern`, where there is one, is the finding. `is_valid` gets it without
-    separators, in capitals.
+    """Format of one kind. Group 1 of `pattern`, if it has one, is the finding. `is_valid` gets it in capitals and
+    without separators, except for UNTOUCHED kinds.
     """
 
     kind: str
     pattern: re.Pattern[str]
     is_valid: Callable[[str], bool]
-    shapes: tuple[str, ...]  # one of these stands in its drawing
-    keywords: tuple[str, ...] = ()  # it begins with one of these, in small letters
-    marker: str = ""  # stands in it
-    marker_count: int = 1  # so often
+    shapes: tuple[str, ...]  # `text_shape` of every match contains one of these
+    keywords: tuple[str, ...] = ()  # every match begins with one of these, in lower case
+    marker: str = ""  # every match contains it
+    marker_count: int = 1  # at least this often
 
 
 _DIGITS, _LETTERS, _APART = b"0123456789", b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ", b"-/\xa0"
@@ -60,8 +60,9 @@ WORD_TABLE: bytes = bytes.maketrans(b"0a", b"ww")
 
 
 def text_shape(text: str) -> str:
-    """`text` with all digits as 0, letters as a, and separators but the point as a space; once more without separators,
-    in 9 and b; and once with both as w. To look for a form's drawings takes a fortieth of looking for the form.
+    """Three lines: `text` with digits as 0, letters as a, and - / and no-break spaces as spaces; without separators,
+    with digits as 9 and letters as b; with both as w. Searching for a pattern's shapes takes a fortieth of the time of
+    the pattern.
     """
     drawn = text.encode("latin-1", "replace").translate(SHAPE_TABLE)
     return b"\n".join((drawn, drawn.translate(LOOSE_TABLE, b" .()+"), drawn.translate(WORD_TABLE))).decode("latin-1")
@@ -72,7 +73,7 @@ def _shapes(shapes: str) -> tuple[str, ...]:
 
 
 ALTERNATIVE = re.compile(r"\|(?![^(]*\))")
-"""Between the words of a form, not within their brackets."""
+"""A | between keywords, not one within parentheses."""
 
 
 def _always(text: str) -> bool:
@@ -87,7 +88,7 @@ def _pattern(
     marker: str = "",
     marker_count: int = 1,
 ) -> PiiPattern:
-    letters = re.sub(r"\\.|\(\?[^)]{0,3}", "", pattern)  # of digits alone, it is found faster without
+    letters = re.sub(r"\\.|\(\?[^)]{0,3}", "", pattern)  # a pattern without letters is faster without IGNORECASE
     flags = re.IGNORECASE if re.search("[A-Za-z]", letters) else 0
     return PiiPattern(kind, re.compile(pattern, flags), is_valid, _shapes(shapes), (), marker, marker_count)
 
@@ -99,7 +100,7 @@ def _keyword_pattern(
     pattern: str,
     is_valid: Callable[[str], bool] = _always,
 ) -> PiiPattern:
-    """A form that counts only a few characters behind one of `words`."""
+    """A pattern that counts only within 30 characters after one of `keywords`."""
     beside = {re.sub(r"[^a-zà-ÿ ].*", "", word.lower()) for word in ALTERNATIVE.split(keywords)}
     beside = {word for word in beside if not any(word.startswith(other) for other in beside - {word})}
     pattern = rf"\b(?:{keywords})\b[^0-9\n]{{0,30}}?(?<!\w)({pattern})\b"
@@ -114,7 +115,7 @@ def _digits(least: int, most: int) -> Callable[[str], bool]:
 
 
 def _phone(text: str) -> bool:
-    """Not the same digit over and over."""
+    """8 to 15 digits, at least three different ones."""
     digits = [c for c in text if c.isdigit()]
     return 8 <= len(digits) <= 15 and len(set(digits)) > 2
 
@@ -135,10 +136,10 @@ def _ip6(text: str) -> bool:
     return text.count(":") > 2 and not address.is_loopback
 
 
-# A pattern that begins with a set is found several times faster than one that begins with a look back, so some look
-# back from behind their first character.
+# A pattern that begins with a character set is several times faster than one that begins with a lookbehind, so some
+# have their lookbehind after the first character.
 S = r"[ .\-\u00a0]?"
-"""What may stand between groups of digits."""
+"""Separator between groups of digits."""
 TEL = (
     "phone|telephone|tel|mobile|cell|cellphone|fax|call|dial|text|sms|whatsapp|contact|reach|ring|phone number"
     "|my number|your number|his number|her number|telefon|handy|mobil|rufnummer|téléphone|portable|teléfono|móvil"
@@ -161,7 +162,7 @@ PII_PATTERNS: tuple[PiiPattern, ...] = (
         r"|[0-9]{3}[ .\-][0-9]{6}[ .\-][0-9]{4,5})(?![0-9])",
         numbers.payment_card,
     ),
-    # ---- national numbers that show what they are
+    # ---- national IDs with a distinctive format
     _pattern("NATIONAL_ID", "000-00-0000", r"(?<![0-9\-])[0-9]{3}-[0-9]{2}-[0-9]{4}(?![0-9\-])", numbers.us_ssn, "-"),
     _pattern(
         "NATIONAL_ID",
@@ -204,7 +205,7 @@ PII_PATTERNS: tuple[PiiPattern, ...] = (
         "NATIONAL_ID",
         "000000-000|000000+000|000000a000",
         r"\b[0-9]{6}[-+A-FU-Y][0-9]{3}[0-9A-FHJ-NPR-Y]\b",
-    ),  # checked below: the sign counts
+    ),  # checked in `_holds`: the sign for the century is part of the ID
     _pattern("NATIONAL_ID", "000000-0000", r"(?<![0-9\-])[0-9]{6}-[0-9]{4}(?![0-9\-])", numbers.dk_cpr, "-"),
     _pattern("NATIONAL_ID", "00000000000|000000 00000", r"(?<![0-9])[0-9]{6} ?[0-9]{5}(?![0-9])", numbers.no_birth),
     _pattern("NATIONAL_ID", "000.000.000-00", r"\b[0-9]{3}\.[0-9]{3}\.[0-9]{3}-[0-9]{2}\b", numbers.br_cpf, "-"),
@@ -226,7 +227,7 @@ PII_PATTERNS: tuple[PiiPattern, ...] = (
     _pattern("NATIONAL_ID", "a0000000a", r"\b[STFGM][0-9]{7}[A-Z]\b", numbers.sg_nric),
     _pattern("NATIONAL_ID", "00000000000", r"(?<![0-9])[1-9][0-9]{10}(?![0-9])", numbers.tr_person),
     _pattern("NATIONAL_ID", "000.0000.0000.00", r"\b756\.[0-9]{4}\.[0-9]{4}\.[0-9]{2}\b", numbers.ch_ahv, "756."),
-    # ---- national numbers that need a word
+    # ---- national IDs that need a keyword
     _keyword_pattern(
         "NATIONAL_ID",
         "999999999",
@@ -250,7 +251,7 @@ PII_PATTERNS: tuple[PiiPattern, ...] = (
     _keyword_pattern("NATIONAL_ID", "9999999999", "medicare", r"[0-9]{4} ?[0-9]{5} ?[0-9]", numbers.au_medicare),
     _keyword_pattern("NATIONAL_ID", "000000000", "nif|contribuinte", r"[0-9]{9}", numbers.pt_nif),
     _keyword_pattern("NATIONAL_ID", "000000000", "teudat zehut|israeli id", r"[0-9]{9}", numbers.il_person),
-    # ---- papers and accounts, by the word alone
+    # ---- documents and accounts, by keyword alone
     _keyword_pattern(
         "PASSPORT",
         "000000",
@@ -271,7 +272,7 @@ PII_PATTERNS: tuple[PiiPattern, ...] = (
         r"[0-9]{6,17}",
     ),
     _keyword_pattern("BIRTH", "00", BORN, DATE),
-    # ---- the net
+    # ---- network addresses and wallets
     _pattern("IP", "0.0.0|0.00.0|0.000.0", r"(?<![0-9.])(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?!\.?[0-9])", _ip4, ".", 3),
     _pattern("IP", ":", r"(?<![\w:.])(?:[0-9A-F]{0,4}:){3,7}[0-9A-F]{0,4}(?![\w:])", _ip6, ":", 3),
     _pattern("MAC", ":", r"(?<![\w:\-])[0-9A-F]{2}(?::[0-9A-F]{2}){5}(?![\w:\-])", marker=":", marker_count=5),
@@ -279,7 +280,7 @@ PII_PATTERNS: tuple[PiiPattern, ...] = (
     _pattern("CRYPTO", 42 * "w", r"\b0x[0-9A-F]{40}\b", marker="0x"),
     _pattern("CRYPTO", 26 * "w", r"\b(?-i:[13][1-9A-HJ-NP-Za-km-z]{25,34})\b"),
     _pattern("CRYPTO", 11 * "w", r"\bbc1[a-z0-9]{8,87}\b", marker="bc1"),
-    # ---- telephones: last, for what is longer and surer stands
+    # ---- phone numbers: the least certain, so last
     _pattern(
         "PHONE",
         "+0|000",
@@ -313,7 +314,7 @@ PATTERN_SHAPES = frozenset(each for form in PII_PATTERNS for each in form.shapes
 
 SEPARATORS: Mapping[int, int | None] = str.maketrans("", "", " .-/()\u00a0+")
 UNTOUCHED = frozenset({"IP", "MAC", "CRYPTO", "PASSPORT", "LICENCE", "BIRTH", "ACCOUNT"})
-"""Kinds whose separators are part of them, or that are checked by their form alone."""
+"""Kinds that are validated with their separators, or by pattern alone."""
 
 HETU = re.compile(r"[0-9]{6}[-+A-FU-Y][0-9]{3}[0-9A-Z]\Z")
 
@@ -322,14 +323,14 @@ IBAN_START = re.compile(r"\b[A-Z]{2}[0-9]{2}[ \-]?[A-Z0-9]", re.IGNORECASE)
 DOMAIN = re.compile(r"(?:[^\W_](?:[\w\-]{0,61}[^\W_])?\.){1,8}(?:[^\W\d_]{2,24}|xn--[a-z0-9\-]{1,59})\b")
 LOCAL = frozenset("!#$%&'*+/=?^_`{|}~-.")
 FILES = frozenset({"png", "jpg", "jpeg", "gif", "svg", "webp", "py", "js", "ts", "css", "html", "json", "md"})
-"""Ends of file names that have an @ in them (`logo@2x.png`)."""
+"""Extensions of file names that may contain an @ (`logo@2x.png`)."""
 
 
 PREFILTER_SIGNS = PrefilterSigns("1@023456789")
 
 
 def pii_guard(config: GuardConfig) -> Guard:
-    """The same whatever the settings say."""
+    """Ignores the settings."""
     return PrefilteredGuard(find_pii, PREFILTER_SIGNS)
 
 
@@ -346,7 +347,7 @@ def find_pii(text: str) -> list[Finding]:
 
 
 def _emails(text: str) -> Iterator[Finding]:
-    """Around each @; a second one in the same address ends it, so no character is looked at twice."""
+    """Searches around each @. An address cannot begin within the one before, so no character is visited twice."""
     at, free = text.find("@"), 0
     while at >= 0:
         start = at
@@ -364,7 +365,7 @@ def _emails(text: str) -> Iterator[Finding]:
 
 
 def _places(text: str) -> Iterator[tuple[int, int]]:
-    """Stretches of the text worth a close look, apart from each other."""
+    """Candidates with their context, merged where they overlap."""
     start = end = -1
     for place in CANDIDATE.finditer(text):
         if start < 0 or place.start() - CONTEXT_CHARS > end:
@@ -397,8 +398,8 @@ def _within(text: str, start: int, end: int) -> Iterator[Finding]:
 
 
 def keyword_matches(pattern: PiiPattern, low: str, text: str, start: int, end: int) -> Iterator[re.Match[str]]:
-    """Matches that begin with one of the form's words; `low` is what stands between `start` and `end`."""
-    if not low.isascii():  # what is small may be longer
+    """Matches that begin with one of the pattern's keywords. `low` is `text[start:end]` in lower case."""
+    if not low.isascii():  # positions may differ: lowercasing can make a text longer
         if any(word in low for word in pattern.keywords):
             yield from pattern.pattern.finditer(text, start, end)
         return
@@ -428,11 +429,11 @@ def _holds(pattern: PiiPattern, said: str) -> bool:
     said = said.translate(SEPARATORS)
     return said.isascii() and pattern.is_valid(
         said.upper(),
-    )  # to a pattern that knows no case, the sign of kelvin is a K
+    )  # with IGNORECASE, a K also matches the Kelvin sign
 
 
 def _iban(text: str, start: int) -> int:
-    """Where the IBAN that begins at `start` ends; 0 where there is none."""
+    """End of the IBAN that begins at `start`; 0 if there is none."""
     wanted = numbers.IBAN.get(text[start : start + 2].upper(), 0)
     said: list[str] = []
     place = start

@@ -39,11 +39,11 @@ class NamedPlan(Protocol):
 
 
 PlanRequest = Callable[[ChatRequest | EmbeddingRequest, str | None], NamedPlan]
-"""The policy that a request will be routed by. Raises UnknownModel."""
+"""The policy that will route a request. Raises UnknownModel."""
 
 
 class GuardrailPipeline:
-    """Raises ConfigError for a guard that nobody has."""
+    """Raises ConfigError for an unknown guard and for settings that contradict each other."""
 
     def __init__(
         self,
@@ -151,7 +151,7 @@ class GuardrailPipeline:
         return asked, counts, rules
 
     def _with_canary(self, request: Request, spotlighting: Spotlighting, has_canary: bool) -> Spotlighting:
-        """A request that comes again by its key has the canary that it had, for it may get the answer that it got."""
+        """With an idempotency key the canary is derived from it: a repeat may get the stored reply of the first."""
         if not has_canary:
             return spotlighting
         key, principal = request.options.idempotency_key, request.principal
@@ -159,11 +159,11 @@ class GuardrailPipeline:
         return replace(spotlighting, canary=drawn)
 
     def view_for(self, card: ModelCard, request: Request) -> ChatRequest | EmbeddingRequest:
-        """The request as `card` gets it."""
+        """The request as it is sent to `card`, masked and spotlighted."""
         return apply_spotlighting(self.masking_connector.view_for(card, request), request.spotlighting)[0]
 
     def check(self, request: Request) -> Request:
-        """The request as it would be routed. Raises Blocked for one that would not."""
+        """The request as it would be routed. Raises GuardrailBlocked if it would be blocked."""
         asked, counts, rules = self.scan(request)
         raise_if_blocked(counts, rules, "the request")
         return asked
@@ -180,7 +180,7 @@ def _actions(settings: GuardrailsSettings) -> dict[str, str]:
 
 
 def _spotlighting(settings: GuardrailsSettings, policy: PolicySettings | None) -> tuple[Spotlighting | None, bool]:
-    """What attempts add, and whether each request has a canary."""
+    """What each attempt adds, and whether each request gets a canary."""
     own = policy or PolicySettings()
     mark = settings.spotlighting if own.spotlighting is None else own.spotlighting
     throughout = settings.datamarking if own.datamarking is None else own.datamarking

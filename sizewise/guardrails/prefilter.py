@@ -1,6 +1,6 @@
-"""Prefilter: one cheap scan that tells whether any guard could find something in a text.
+"""Prefilter: one cheap scan that reports whether any guard could find something in a text.
 
-Most requests and replies have none. A guard that says which traces whatever it finds leaves is asked where one is.
+Most texts have no findings. A guard that declares the signs of its findings runs only on texts with such a sign.
 """
 
 from __future__ import annotations
@@ -12,26 +12,26 @@ from msgspec import Struct
 from sizewise.guardrails.base import Finding, Guard
 
 SPACE_BYTE, WORD_BYTE, SIGN_BYTE = tuple(b" w!")
-"""What a byte is drawn as: it parts words, it is of one, it is a trace."""
+"""Classes of a byte: whitespace, part of a word, sign."""
 
 
 class PrefilterSigns(Struct, frozen=True):
-    """Every text in which a guard finds something has one of these."""
+    """Every text with a finding has at least one of these."""
 
     characters: str
-    """Characters of ASCII, the two likeliest first: they are looked for before all others."""
+    """ASCII characters, the two most frequent first: they are searched before all others."""
     non_ascii: bool = False
-    """Any character beyond ASCII."""
+    """Any non-ASCII character is a sign."""
     substrings: tuple[str, ...] = ()
-    """Texts of ASCII."""
+    """ASCII only."""
     long_word_bytes: int = 0
-    """A word of so many bytes of UTF-8 in which there is a capital, or one of `long_word_substrings`."""
+    """A word of at least this many UTF-8 bytes with a capital or one of `long_word_substrings` is a sign. 0: none."""
     long_word_substrings: tuple[str, ...] = ()
-    """Texts of ASCII."""
+    """ASCII only."""
 
 
 class PrefilteredGuard(Struct, frozen=True):
-    """A guard that leaves traces."""
+    """A guard whose findings have signs."""
 
     find: Guard
     signs: PrefilterSigns
@@ -41,9 +41,9 @@ class PrefilteredGuard(Struct, frozen=True):
 
 
 class Prefilter:
-    """False of a text in which guards with these traces find nothing; True says no more than that they are to be asked.
+    """Returns False for a text in which guards with these signs find nothing, and True if they must run.
 
-    Of several texts, each on lines of its own, it says the same as of them one by one.
+    Texts can be joined by newlines and checked at once.
     """
 
     __slots__ = ("_drawing", "_foreign", "_likely", "_pieces", "_run", "_within")
@@ -89,7 +89,7 @@ class Prefilter:
             if not word.islower():
                 return True
             for within in self._within:
-                if word.find(within) >= 0:  # faster than `in`, which asks first whether it is a number
+                if word.find(within) >= 0:  # faster than `in`, which first checks for an integer
                     return True
             start = drawn.find(run, end)
         return False

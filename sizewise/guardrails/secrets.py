@@ -1,12 +1,11 @@
 """Secrets guard: finds keys, tokens and passwords by issuer format, keyword and entropy.
 
-Kinds: KEY (of a service, ours included), TOKEN (JWT, session tokens of services), PRIVATE_KEY (PEM), PASSWORD (in a
-URL, or behind a word that says so). A form without a word is reported only where its issuer's prefix and length are
-there, and a digit or a capital; a word without a form only where what follows looks random and is no name of a variable
-and no example.
+Kinds: KEY (of a service, Sizewise included), TOKEN (JWT, session tokens of services), PRIVATE_KEY (PEM), PASSWORD (in a
+URL, or after a keyword). Without a keyword, a secret needs its issuer's prefix and length, and a digit or a capital.
+After a keyword, it must look random and be neither the name of a variable nor an example.
 
-Sources: each issuer's documentation of its own tokens, and the published rules of gitleaks and detect-secrets for which
-issuers there are. None of their test values was looked at while these were written.
+Sources: each issuer's documentation of its own tokens; the published rules of gitleaks and detect-secrets for the list
+of issuers. Their test values were not used.
 """
 
 from __future__ import annotations
@@ -26,14 +25,14 @@ NAME = "secrets"
 
 
 MIN_SECRET_CHARS = 14
-"""Characters without a space that each form has at least: most prompts have few such words."""
+"""Every issuer's secret has at least this many characters without a space; most prompts have few such words."""
 MIN_TEXT_CHARS = 10
-"""Characters of a text that can hold a word and its secret."""
+"""Shortest text that can hold a keyword and its secret."""
 
 
 class SecretPattern(Struct, frozen=True):
-    """How an issuer writes its secrets. `markers`: one of these stands in each, letter for letter, so that a text
-    without any of them is done with in the time of looking for a word.
+    """Format of an issuer's secrets. Each contains one of `markers` literally, so that a text without any of them needs
+    no regular expression.
     """
 
     kind: str
@@ -46,10 +45,10 @@ def _pattern(kind: str, markers: str, pattern: str) -> SecretPattern:
 
 
 B, E = r"(?<![A-Za-z0-9_])", r"(?![A-Za-z0-9_])"
-"""Where a token begins and ends."""
+"""Begin and end of a token."""
 
 SECRET_PATTERNS: tuple[SecretPattern, ...] = (
-    # ---- keys of model vendors, and ours
+    # ---- model vendors, and Sizewise
     _pattern("KEY", "sk-", rf"{B}sk-(?:[a-z]+(?:[0-9]*-))*[A-Za-z0-9_\-]{{20,250}}"),
     _pattern("KEY", "sw-", rf"{B}sw-[A-Za-z0-9_\-]{{20,200}}"),
     _pattern("KEY", "AIza", rf"{B}AIza[A-Za-z0-9_\-]{{35}}(?![A-Za-z0-9_\-])"),
@@ -83,7 +82,7 @@ SECRET_PATTERNS: tuple[SecretPattern, ...] = (
     _pattern("KEY", "dckr_pat_", rf"{B}dckr_pat_[A-Za-z0-9_\-]{{20,60}}"),
     _pattern("KEY", "AKCp AP", rf"(?<![A-Za-z0-9+/])(?:AKC[A-Za-z0-9]{{10,200}}|AP[\dABCDEF][A-Za-z0-9]{{8,200}}){E}"),
     _pattern("KEY", "lin_api_ ATATT3 ATCTT3 ATBB", rf"{B}(?:lin_api_|ATATT3|ATCTT3|ATBB)[A-Za-z0-9_\-=]{{24,250}}"),
-    # ---- talk, mail, money
+    # ---- chat, mail, payments
     _pattern("TOKEN", "xox", r"xox[aboeprs]-(?:[A-Za-z0-9]{1,60}-){0,6}[A-Za-z0-9]{1,80}"),
     _pattern("TOKEN", "xapp-", r"xapp-[0-9]-[A-Z0-9]{5,20}-[0-9]{5,20}-[a-f0-9]{30,80}"),
     _pattern("KEY", "hooks.slack.com", r"hooks\.slack\.com/(?:services|workflows)/[A-Za-z0-9_/]{20,100}"),
@@ -111,7 +110,7 @@ SECRET_PATTERNS: tuple[SecretPattern, ...] = (
     _pattern("KEY", "secret_ ntn_", rf"{B}(?:secret|ntn)_[A-Za-z0-9]{{40,60}}{E}"),
     _pattern("KEY", "EAACEdEose0cBA EAA", rf"{B}EAA[A-Za-z0-9]{{80,250}}{E}"),
     _pattern("KEY", "AGE-SECRET-KEY-", r"AGE-SECRET-KEY-1[A-Z0-9]{58}"),
-    # ---- others that begin with their own letters
+    # ---- others with a prefix
     _pattern("KEY", "ops_eyJ", r"ops_eyJ[A-Za-z0-9+/=]{200,4000}"),
     _pattern(
         "KEY",
@@ -173,7 +172,7 @@ SECRET_PATTERNS: tuple[SecretPattern, ...] = (
         "access-",
         rf"{B}access-(?:sandbox|development|production)-[0-9a-f]{{8}}(?:-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}}{E}",
     ),
-    # ---- not of one issuer
+    # ---- of no particular issuer
     _pattern(
         "TOKEN",
         "eyJ",
@@ -189,7 +188,7 @@ SECRET_PATTERNS: tuple[SecretPattern, ...] = (
 
 MARKERS = tuple((mark, form) for form in SECRET_PATTERNS for mark in form.markers)
 KEYWORDS = re.compile("[0-9A-Z]|://")
-"""Stands in every form's secret: nobody issues small letters alone, and a password in a URL is behind its scheme."""
+"""Every issuer's secret contains this: none is lower-case letters alone, and a password in a URL follows a scheme."""
 
 PEM = re.compile(r"-----BEGIN (?:[A-Z0-9]{1,20} ){0,3}PRIVATE KEY(?: BLOCK)?-----")
 BEGUN, PEM_END = "-----", "-----END "
@@ -199,7 +198,7 @@ KEYWORD_SECRET = re.compile(
     r"(?:\"|'|`|[bru]['\"])?(?:(?:bearer|basic|token) )?([^\s\"'`,;<>(){}\[\]]{6,500})",
     re.IGNORECASE,
 )
-"""What stands between such a word and the secret, right behind its beginning."""
+"""The rest of a keyword, an assignment, and the secret as group 1. Matched right after a word of KEYWORD."""
 
 BEARER = re.compile(r" {1,3}([A-Za-z0-9_\-.+/=]{20,500})")
 
@@ -207,13 +206,13 @@ KEYWORD: Sequence[tuple[str, re.Pattern[str], str]] = (
     *((word, KEYWORD_SECRET, "PASSWORD") for word in ("pass", "pwd", "secret", "token", "key", "credential", "auth")),
     ("bearer", BEARER, "TOKEN"),
 )
-"""Words, or their beginnings, that say that a secret follows. Python finds five letters in a long text three times as
-fast as six, so that many are looked for first."""
+"""Keyword or its prefix, the pattern right after it, and the kind. The first five letters are searched first: Python
+finds five letters in a long text three times as fast as six."""
 
 ODD = "?!#$%&*+=@\\^|~"
-"""Signs of ASCII that stand in passwords and in no words."""
+"""ASCII characters that occur in passwords and not in words."""
 SECRETIVE = f"1{ODD}023456789"
-"""Without one of these, or a sign beyond ASCII, nothing behind a word is a secret."""
+"""A secret after a keyword contains one of these or a non-ASCII character."""
 
 EXAMPLE = re.compile(
     r"example|placeholder|your[_\-]?|xxx|\*\*\*|\.\.\.|changeme|change_me|dummy|redacted|todo|none\b|null\b|true\b"
@@ -221,7 +220,7 @@ EXAMPLE = re.compile(
     r"|process\.|os\.|env\.|self\.|this\.|config\.|settings\.|args\.|get_|\bstring\b|password|passwd|secret|token|api_?key",
     re.IGNORECASE,
 )
-"""What is written where a secret would stand, and is none."""
+"""Examples, placeholders and code that are not secrets."""
 
 
 PREFILTER_SIGNS = PrefilterSigns(
@@ -231,11 +230,11 @@ PREFILTER_SIGNS = PrefilterSigns(
     long_word_bytes=MIN_SECRET_CHARS,
     long_word_substrings=("://",),
 )
-"""Digits, without which a word is telling by a capital or its scheme, are among the signs."""
+"""Digits are in SECRETIVE; without one, a long word counts if it has a capital or a `://`."""
 
 
 def secrets_guard(config: GuardConfig) -> Guard:
-    """The same whatever the settings say."""
+    """Ignores the settings."""
     return PrefilteredGuard(find_secrets, PREFILTER_SIGNS)
 
 
@@ -256,7 +255,7 @@ def find_secrets(text: str) -> list[Finding]:
         else:
             return merge_overlaps(found) if found else found
     low = text.lower()
-    if len(low) != len(text):  # a few letters become two
+    if len(low) != len(text):  # a few characters become two in lower case
         low = "".join(c.lower() if c.isascii() else c for c in text)
     for word, behind, kind in KEYWORD:
         if word[:5] in low:
@@ -273,7 +272,7 @@ def _matches(pattern: SecretPattern, text: str) -> Iterator[Finding]:
 
 
 def _keys(text: str) -> Iterator[Finding]:
-    """Private keys, to their end or that of the text."""
+    """PEM private keys, to their end line or the end of the text."""
     place = 0
     while (begin := PEM.search(text, place)) is not None:
         stop = text.find(PEM_END, begin.end())
@@ -294,12 +293,12 @@ def _said(text: str, low: str, word: str, behind: re.Pattern[str], kind: str) ->
 
 
 def _random(said: str) -> bool:
-    """Not the same few letters over and over, as in examples."""
+    """False for a few characters repeated over and over, as in examples."""
     return len(set(said)) >= min(6, max(3, len(said) // 3)) or "://" in said
 
 
 def _secretive(said: str) -> bool:
-    """Whether this is a password or a key rather than a word, a name or an example of one."""
+    """Whether this is a password or key rather than a word, a name or an example."""
     if EXAMPLE.search(said) or "://" in said:
         return False
     letters, digits = any(c.isalpha() for c in said), any(c.isdigit() for c in said)
@@ -317,6 +316,6 @@ def _long(said: str, digits: bool) -> bool:
 
 
 def entropy(text: str) -> float:
-    """Bits for each character, by how often each stands in the text itself."""
+    """Shannon entropy in bits per character."""
     size = len(text)
     return -sum(count / size * log2(count / size) for count in Counter(text).values())

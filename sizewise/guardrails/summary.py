@@ -11,7 +11,7 @@ ACTIONS: tuple[GuardrailAction, ...] = get_args(GuardrailAction)
 
 
 def guardrail_summary(events: Iterable[GuardrailTriggered]) -> str:
-    """`pii:EMAIL=2 masked, injection:PROMPT=1 flagged`: of each kind the most that was found, and the most done."""
+    """`pii:EMAIL=2 masked, injection:DIRECT=1 flagged`: the highest count and the strongest action of each kind."""
     told: dict[tuple[str, str], tuple[int, int]] = {}
     for event in events:
         done = ACTIONS.index(event.action)

@@ -1,7 +1,7 @@
 """Topic guard: finds the configured denied words and phrases as whole words, however they are spelled.
 
-Case, accents and what stands between the words of a phrase do not matter. No patterns: words are all that there is, so
-no list can make a text slow to read. The kind is the topic's name in capitals.
+Ignores case, accents and punctuation between the words of a phrase. Has no regular expressions, so that no
+configuration can make scanning slow. The kind is the topic's name in capitals.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from sizewise.guardrails.base import Finding, Guard, GuardConfig, merge_overlaps
 NAME = "topics"
 WORD = re.compile(r"[^\W_]+")
 MAX_WORD_LETTERS = 60
-"""Letters of a word that are read; a longer one is in no list."""
+"""Further letters of a word are ignored."""
 
 SpelledWord = tuple[str, int, int]
-"""A word as it is compared, and where it stands."""
+"""Normalized word, start and end in the text."""
 Phrases = dict[str, list[tuple[str, ...]]]
-"""By their first word."""
+"""First word -> phrases that begin with it."""
 
 
 def topic_guard(config: GuardConfig) -> Guard:
