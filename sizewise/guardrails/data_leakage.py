@@ -1,8 +1,8 @@
 """Data leakage guard: finds canaries, the system prompt, secrets and personal data in a reply.
 
-Secrets and personal data count only where the request did not hold them.
-Kinds: CANARY, SYSTEM_PROMPT, and those of pii.py and secrets.py. A system prompt is repeated where RUN of its words
-come in a row; what it tells in other words is not found.
+Secrets and personal data count only if the request does not contain them.
+Kinds: CANARY, SYSTEM_PROMPT, and those of pii.py and secrets.py. A system prompt counts as leaked from MATCH_WORDS
+consecutive words; paraphrases are not found.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from sizewise.guardrails.untrusted_content import CANARY_PATTERN, canary_spans
 
 NAME = "leakage"
 MATCH_WORDS = 12
-"""Words in a row that nobody says by chance."""
+"""Consecutive words of the system prompt that do not occur by chance."""
 PIECE_WORDS = MATCH_WORDS // 2
-"""Any RUN words of a prompt hold one of its pieces of so many words, cut one behind the other."""
+"""The prompt is cut into consecutive pieces of this many words; MATCH_WORDS words always contain a whole piece."""
 MAX_PROMPT_WORDS = 2_000
-"""Words of a system prompt that are looked for."""
+"""Further words of a system prompt are ignored."""
 MAX_CACHED_PROMPTS = 256
-"""System prompts that are remembered, for most requests bring one that was there before."""
+"""System prompts kept in memory: most requests repeat an earlier one."""
 
 WORD = re.compile(r"\S+")
 
@@ -33,8 +33,9 @@ def data_leakage_guard(config: GuardConfig) -> DataLeakageGuard:
 
 
 class DataLeakageGuard:
-    """As a guard over a text alone it finds canaries, secrets and personal data; `for_request` a request, what leaks
-    of it."""
+    """Called with a text, finds configured canaries, secrets and personal data; `for_request` finds leaks of a
+    request.
+    """
 
     def __init__(self, canaries: tuple[str, ...]) -> None:
         self._canaries = tuple(each for each in canaries if each.strip())
@@ -54,9 +55,8 @@ class DataLeakageGuard:
         request_texts: Callable[[], Iterable[str]],
         own_canary: str = "",
     ) -> Guard:
-        """The guard of replies to a request: `system_prompt` are the words of its system prompt, `request_texts` all
-        its texts. `own_canary`: its own canary, of those that are drawn for requests; then those of others are found
-        too.
+        """The guard for replies to a request. With `own_canary`, the one generated for this request, generated canaries
+        of other requests are found too. `request_texts` is called only if there is a finding to compare.
         """
         prompt = self._prompts.get(system_prompt)
         if prompt is None:
@@ -82,7 +82,7 @@ class DataLeakageGuard:
 
 
 def canary_guard(tokens: tuple[str, ...]) -> Guard:
-    """Finds `tokens`, in whatever guise untrusted.py knows."""
+    """Finds `tokens` in all forms of `untrusted_content.leaked_canaries`."""
     return lambda text: merge_overlaps(
         [Finding(NAME, "CANARY", start, end) for start, end in canary_spans(text, tokens)],
     )
@@ -95,14 +95,14 @@ def _find_drawn_canaries(text: str, own_canary: str, request_texts: Callable[[],
         if "canary-" in text
         else []
     )
-    if others:  # of an answer that was kept; what the request itself says may be repeated
+    if others:  # from a stored reply; a canary in the request itself may be repeated
         held = list(request_texts())
         found += [Finding(NAME, "CANARY", a, b) for a, b in others if not any(text[a:b] in one for one in held)]
     return found
 
 
 class SystemPromptMatcher:
-    """Where a text repeats a system prompt word for word; case and the space between words do not matter."""
+    """Finds where a text repeats a system prompt verbatim; case and whitespace are ignored."""
 
     def __init__(self, system_prompt: str) -> None:
         words = system_prompt.lower().split()[:MAX_PROMPT_WORDS]
@@ -141,7 +141,6 @@ def _span(spelt: list[tuple[str, int, int]], start: int, end: int) -> list[Findi
 
 
 def _find_secrets_and_pii(text: str) -> list[Finding]:
-    """Secrets and personal data."""
     return [
         Finding(NAME, each.kind, each.start, each.end, each.score)
         for each in (*pii.find_pii(text), *secrets.find_secrets(text))

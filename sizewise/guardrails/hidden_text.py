@@ -1,7 +1,7 @@
 """Finds hidden text: invisible Unicode, encoded payloads, and comments that a reader does not see.
 
-Signs without width, tags and turned directions that spell or cut words; comments and invisible elements of HTML;
-base64, hexadecimal, bits and percent signs that say something when decoded; words with gaps between all letters.
+Covers zero-width characters, tags and direction overrides; comments and invisible elements of HTML; instructions in
+base64, hexadecimal, binary and percent encoding; words with a gap between all letters.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from urllib.parse import unquote
 from sizewise.guardrails.long_words import long_words
 
 Span = tuple[int, int, float]
-"""First character, the one after the last, how sure (0..1)."""
+"""Start, end, score (0..1)."""
 
 Encoding = tuple[Callable[[str], object], re.Pattern[str], Callable[[str], str]]
-"""A first look that costs little and misses none, what is looked for, and what it says."""
+"""A cheap check without false negatives, the pattern, and the decoder of a match."""
 
-SURE_SCORE = 0.99  # where the place alone tells
-MIN_ENCODED_CHARS = 24  # characters of a text in code
-MAX_DECODED_CHARS = 4_000  # of them are decoded
-MAX_PLACES = 64  # places of a kind that are looked into, the first
+SURE_SCORE = 0.99  # for characters that are suspicious by themselves
+MIN_ENCODED_CHARS = 24  # shortest encoded text
+MAX_DECODED_CHARS = 4_000  # of each match
+MAX_PLACES = 64  # matches examined per kind
 
 _TAGS = re.compile("[\U000e0000-\U000e007f]+")
-_FLAG = "\U0001f3f4"  # is followed by tags where it is a country's
+_FLAG = "\U0001f3f4"  # black flag; followed by tags in the flags of England, Scotland and Wales
 _SELECTORS = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef]{4,}")
 _THIN = re.compile("[\u200b\u200c\u200d\u2060-\u2064\ufeff\u180e]")
 _ROW = re.compile("[\u200b\u200c\u200d\u2060-\u2064\ufeff\u180e]{8,}")
@@ -39,28 +39,28 @@ _PERCENT = re.compile(rf"(?:%[0-9a-fA-F]{{2}}){{{MIN_ENCODED_CHARS // 2},}}")
 SHORT_TOKENS = re.compile(r"(?<!\S)(?:(?:\S{1,2}[ :]){8}|[01]{8} [01]{8})")
 _FEW = re.compile(" ..?" * 5 + " ")
 _EIGHTS = re.compile("[01][01]{7} ?[01]{8}")
-"""One of the two is in it, where colons are spaces: found by how they begin, ten times as fast."""
-_LONG = 15  # characters of a word
-"""Without one of the two nothing here is in code: a look that costs little on ordinary prompts."""
+"""_FEW or _EIGHTS matches every text that SHORT_TOKENS matches, with colons as spaces, and is ten times as fast."""
+_LONG = 15  # characters
+"""A text without a word this long and without SHORT_TOKENS encodes nothing."""
 _BITS = re.compile(r"(?:[01]{8} ?){12,}")
 _GAPS = re.compile(r"(?<!\w)\w(?:[ .\-_*]\w(?!\w)){7,}")
 _TELLING = re.compile(
     "(ignore|disregard|forget|override|bypass|reveal|previous|prior|instructions?|rules|system|prompt|password|secret"
     "|jailbreak|restrictions|developer|everything|above|your|all|the|and|print|show|you|are|now)",
 )
-"""Words of instructions, to set words apart where all gaps are alike."""
+"""Words of instructions, to restore spaces in a text whose gaps are all alike."""
 _UNSEEN = re.compile(
     r"""<[a-z][a-z0-9]{0,15}\s[^<>]{0,300}?
     (?:display\s?:\s?none|visibility\s?:\s?hidden|font-size\s?:\s?0|opacity\s?:\s?0[;"'.\s]
     |(?<![-\w])color\s?:\s?(?:white|\#fff(?:fff)?|transparent|rgba?\(255,\s?255,\s?255)|(?<=\s)hidden[\s>=])""",
     re.IGNORECASE | re.VERBOSE,
 )
-_ELEMENT = 2_000  # characters of an unseen element
+_ELEMENT = 2_000  # characters of an invisible element that are examined
 
 
 def find_hidden_text(text: str, score_text: Callable[[str], float], threshold: float) -> list[Span]:
-    """Where something is hidden. `score_text` says how sure a text is an instruction, 0..1; what is decoded or stands
-    in an unseen place is found where that is more than `threshold`.
+    """Spans of hidden text. `score_text` is the probability that a text is an instruction, 0..1. Decoded or invisible
+    text is reported above `threshold`.
     """
     found = list[Span]()
     if not text.isascii():
@@ -85,7 +85,7 @@ def _places(text: str) -> Iterator[tuple[int, int, str]]:
 
 
 def may_be_encoded(text: str) -> bool:
-    """Whether anything could be in code: words are longer or shorter than in prose."""
+    """Whether the text could hold an encoding: it has longer or shorter words than prose."""
     if long_words(text, _LONG) and max(map(len, text.split())) >= _LONG:
         return True
     short = _FEW.search(text.replace(":", " ")) or _EIGHTS.search(text)
@@ -129,7 +129,7 @@ def _unseen_signs(text: str, score_text: Callable[[str], float], threshold: floa
 
 def _base64(said: str) -> str:
     if said.isalpha() and (said.islower() or said.isupper()):
-        return ""  # a long word
+        return ""  # an ordinary long word
     letters = said[:MAX_DECODED_CHARS].rstrip("=").replace("-", "+").replace("_", "/")
     letters = letters[: len(letters) // 4 * 4] if len(letters) % 4 == 1 else letters + "=" * (-len(letters) % 4)
     try:
@@ -156,7 +156,7 @@ def _bits(said: str) -> str:
 
 
 def _spoken(data: bytes) -> str:
-    """The text that `data` is, empty where it is none."""
+    """`data` as text; empty if it is not UTF-8 or less than 95 % printable."""
     try:
         said = data.decode()
     except UnicodeDecodeError:

@@ -1,7 +1,7 @@
 """Masking: sends placeholders instead of personal data to distant models, and restores the values in replies.
 
-Stands around the one model that is asked, so every way to it passes here: first try, fallback, retry, hedge, judge and
-shadow. What cannot be masked is not sent.
+Wraps a single model's handler, so that every call passes here: first attempt, fallback, retry, hedge, judge and shadow.
+A request that cannot be masked is not sent.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Connector = Callable[[ModelCard], Handler]
 
 
 class MaskingConnector:
-    """`connect` as it was for cards within `unmasked_reach`; others are asked through a mask."""
+    """Wraps handlers of models beyond `unmasked_reach` in masking; others are returned as `connect` makes them."""
 
     def __init__(
         self,
@@ -31,7 +31,7 @@ class MaskingConnector:
         guards: Mapping[str, Guard],
         masking_guards: frozenset[str],
     ) -> None:
-        """`guards`: all there are, by name. `hiding`: those that mask where nobody has looked at the request before."""
+        """`guards`: all guards by name. `masking_guards`: those that mask a request that has not been scanned."""
         self._connect = connect
         self._unmasked_reach = unmasked_reach
         self._guards = guards
@@ -42,10 +42,10 @@ class MaskingConnector:
         return answer if is_within(self._unmasked_reach, card.place) else MaskingHandler(answer, self.mask_request)
 
     def mask_request(self, request: Request) -> tuple[ChatRequest | EmbeddingRequest, Unmasker | None]:
-        """What is sent in the place of the request, and the way back; None where there is nothing to hide.
+        """The masked payload and its unmasker; None if there is nothing to mask.
 
-        Nobody looks twice at the very request that was looked at before; a judge's question, a repair or a
-        continuation is another one. Raises BadBody for what cannot be gone through.
+        Reuses an earlier scan of the same payload; a judge's prompt, a repair or a continuation is scanned anew. Raises
+        BadBody for a request that cannot be decoded.
         """
         found = request.scan
         same = found is not None and found.payload is request.payload
@@ -65,8 +65,6 @@ class MaskingConnector:
 
 
 class MaskingHandler:
-    """An Handler around one of a model further away."""
-
     __slots__ = ("_handler", "_mask_request")
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Output filter: redacts leaks from a reply, in a stream or as a whole. Does not know why something leaks."""
+"""Output filter: redacts leaks from a reply, in a stream or as a whole. What a leak is, the guard decides."""
 
 from __future__ import annotations
 
@@ -22,31 +22,31 @@ from sizewise.handler import (
 from sizewise.messages import Choice, FunctionCall, JsonFields, Reply, ToolCall
 
 HOLD_CHARS = 240
-"""Characters that are kept back: more than anything that is looked for takes until it is known for what it is."""
+"""Characters of a stream held back: more than a guard needs to recognize a finding."""
 MAX_FINDING_CHARS = 4 * HOLD_CHARS
-"""Characters that are kept back for a finding that does not end."""
+"""Findings longer than this are not held back until they end."""
 
 OutputPart = tuple[int, str | int]
 FindingCounts = dict[tuple[str, str], int]
-"""How often something was found, by guard and kind."""
+"""(guard, kind) -> number of findings."""
 
 _body = msgspec.json.Decoder(JsonFields).decode
 
 
 def redact(text: str, findings: list[Finding]) -> str:
-    """`text` with the kind of each finding in its place; there is no way back."""
+    """Replaces each finding by its kind, irreversibly."""
     pieces: list[str] = []
     place = 0
     for each in findings:
-        start = each.start + (each.start > 0 and text[each.start - 1] == "\\")  # half an escape is no JSON
+        start = each.start + (each.start > 0 and text[each.start - 1] == "\\")  # half an escape is invalid JSON
         pieces += [text[place:start], f"[{each.kind}]"]
         place = each.end
     return "".join([*pieces, text[place:]])
 
 
 class OutputFilter:
-    """The `send` of a stream. `blocked` once something was found that shall block it: then nothing more is sent, and
-    `stop` was called.
+    """The `send` of a stream. With `blocks`, the first finding sets `blocked` and calls `stop`; only AttemptFinished is
+    sent from then on.
     """
 
     def __init__(self, send: Send, guard: Guard, blocks: bool) -> None:
@@ -60,7 +60,7 @@ class OutputFilter:
 
     async def __call__(self, event: Event) -> None:
         if self.blocked:
-            if isinstance(event, AttemptFinished):  # booked whatever is done
+            if isinstance(event, AttemptFinished):  # always recorded
                 await self._send(event)
             return
         if isinstance(event, TextDelta):
@@ -132,7 +132,7 @@ def _event(part: OutputPart, text: str) -> Event:
 
 
 def find_leaks(reply: Reply, guard: Guard) -> FindingCounts:
-    """What leaks in a whole reply, without a change to it."""
+    """Counts the leaks in a whole reply without changing it."""
     found: list[Finding] = []
     for choice in reply.choices:
         if choice.text:
@@ -146,7 +146,7 @@ def find_leaks(reply: Reply, guard: Guard) -> FindingCounts:
 
 
 def redact_reply(reply: Reply, guard: Guard) -> tuple[Reply, FindingCounts]:
-    """The whole reply without what leaks, and what that was; itself where nothing does."""
+    """The whole reply with leaks redacted, and their counts; unchanged if there are none."""
     counts: Counter[tuple[str, str]] = Counter()
 
     def clear(text: str) -> str:

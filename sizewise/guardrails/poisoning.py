@@ -1,8 +1,8 @@
 """Poisoning scan of training or knowledge passages: reports suspects with reasons. Decides nothing.
 
-Four kinds: copies of one another (poisoning_copies.py), a trigger put into passages that have nothing else in common
-(poisoning_triggers.py), text unlike all the rest (poisoning_outliers.py), and instructions to whoever reads it
-(injection.py). All are heuristics: what they find in a real corpus is in bench/poisoning.
+Four kinds: near-duplicates (poisoning_near_duplicates.py), a trigger in otherwise unrelated passages
+(poisoning_triggers.py), outliers (poisoning_outliers.py), and instructions to a model (prompt_injection.py). All are
+heuristics; bench/poisoning measures them on a real corpus.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from sizewise.guardrails.prompt_injection import PromptInjectionGuard, load_clas
 
 PoisoningKind = Literal["copy", "trigger", "outlier", "instruction"]
 MIN_INJECTION_SCORE = 0.5
-"""How sure the injection guard must be: more than in a request, as many more ordinary words are looked through."""
+"""Score of the injection guard, 0..1. Higher than for requests, because a corpus has many more ordinary words."""
 TOKEN = re.compile(r"\w+|[^\w\s]")
 
 
 class Passage(Struct, frozen=True):
-    """One text and where it comes from. `label`: the class or the answer that is learnt with it, where there is one."""
+    """One text and its source. `label`: the class or answer that is trained with it."""
 
     id: str
     text: str
@@ -33,12 +33,12 @@ class Passage(Struct, frozen=True):
 
     @property
     def digest(self) -> str:
-        """Of the text, sha256 in hexadecimal: what was scanned, whatever it is called."""
+        """SHA-256 of the text, in hexadecimal."""
         return sha256(self.text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 class Suspect(Struct, frozen=True):
-    """`reason` holds no words of the passage but a trigger's. `score` orders suspects of one kind, and no others."""
+    """`reason` quotes no words of the passage except a trigger. Scores are comparable within one kind only."""
 
     id: str
     kind: PoisoningKind
@@ -47,9 +47,8 @@ class Suspect(Struct, frozen=True):
 
 
 def scan_passages(passages: Sequence[Passage]) -> list[Suspect]:
-    """Suspects in the order of the passages; one may be suspect of several kinds. Time and memory are linear in their
-    words, but for groups of copies. Statistics need some hundred passages: in fewer, only copies and instructions are
-    looked for.
+    """Suspects in the order of the passages; a passage may be listed under several kinds. Time and memory are linear in
+    the words, except for groups of copies. Below 300 passages, only copies and instructions are searched.
     """
     tokens = [TOKEN.findall(each.text.lower()) for each in passages]
     marks = poisoning_near_duplicates.minhashes(tokens)

@@ -1,4 +1,4 @@
-"""Finds near-duplicate passages by MinHash of word trigrams. Knows no label and no source.
+"""Finds near-duplicate passages by MinHash of word trigrams. Ignores labels and sources.
 
 One permutation hashing (Li, Owen, Zhang 2012), rotated for empty bins (Shrivastava, Li 2014), compared by bands.
 """
@@ -9,14 +9,13 @@ from collections.abc import Iterator, Sequence
 from zlib import crc32
 
 HASH_COUNT = 64
-BAND_COUNT = (
-    16  # of BINS / BANDS bins each: two passages of which half is shared meet in one of them two times in three
-)
-MIN_SIMILARITY = 0.6  # of the runs are shared
+BAND_COUNT = 16  # of HASH_COUNT / BAND_COUNT hashes each: passages of similarity 0.5 share a band two times in three
+MIN_SIMILARITY = 0.6  # 0..1, share of shingles in common
 SHINGLE_WORDS = 3  # words
 
 MinHash = tuple[int, ...]
-"""BINS numbers; the share of equal ones estimates the share of runs that two passages share. Empty for no words."""
+"""HASH_COUNT numbers. The share that two passages have in common estimates the Jaccard similarity of their shingles.
+Empty if there are no words."""
 
 
 def minhashes(tokens: Sequence[Sequence[str]]) -> list[MinHash]:
@@ -36,18 +35,18 @@ def _minhash(tokens: Sequence[str]) -> MinHash:
     full = [value for value in least if value is not None]
     filled, after = list[int](), full[0]
     for known in reversed(least):
-        after = after + (1 << 26) if known is None else known  # from the next bin that has one, told from its own
+        after = after + (1 << 26) if known is None else known  # from the next filled bin, plus an offset per bin
         filled.append(after)
     return tuple(filled)
 
 
 def estimated_similarity(one: MinHash, other: MinHash) -> float:
-    """The share of runs that both have of those that either has, estimated, 0..1."""
+    """Estimated Jaccard similarity of the shingles, 0..1."""
     return sum(map(int.__eq__, one, other)) / HASH_COUNT if one and other else 0.0
 
 
 def find_near_duplicates(hashes: Sequence[MinHash], names: Sequence[str]) -> Iterator[tuple[int, str, float]]:
-    """Which passages are nearly another, why, and how many there are of them."""
+    """Yields (index of the passage, reason, size of its group of near-duplicates)."""
     leader = list(range(len(hashes)))
 
     def lead(at: int) -> int:

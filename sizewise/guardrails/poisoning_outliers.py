@@ -1,6 +1,6 @@
 """Finds outlier passages: unusual character sequences and unusual combinations of words.
 
-The measure is the corpus itself, by what two passages have in common, so that no strange passage vouches for its own.
+The baseline is the corpus itself, from words and pairs in at least two passages, so that no passage vouches for itself.
 """
 
 from __future__ import annotations
@@ -10,23 +10,24 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from math import log, log2
 
-MIN_PASSAGES = 300  # passages, before anything is usual
-WINDOW = 24  # words that are judged together
+MIN_PASSAGES = 300  # passages; fewer give no baseline
+WINDOW = 24  # words scored together
 SHORTEST = 8  # words, or pairs of words
-FREQUENT = 0.3  # times that a pair would be expected by chance, so that its absence says something
+FREQUENT = 0.3  # expected count of a pair by chance, from which its absence means something
 SPELT, PUT = 8.0, 4.5
-"""Standard deviations from the middle. Names and formulas are spelt as nothing else, so that tail is long."""
+"""Thresholds for spelling and word order, in standard deviations from the median. Names and formulas have unusual
+spellings too, so the first is higher."""
 
 
 def find_outliers(tokens: Sequence[Sequence[str]]) -> Iterator[tuple[int, str, float]]:
-    """Which passages are unlike the rest, why, and by how many standard deviations."""
+    """Yields (index of the passage, reason, standard deviations from the median)."""
     if len(tokens) < MIN_PASSAGES:
         return
     held = Counter(word for row in tokens for word in set(row))
     spelling = CharacterModel({word: count for word, count in held.items() if count > 1 and word.isalpha()})
 
     def strange(word: str) -> float:
-        """Bits a letter of a word that no other passage holds."""
+        """Bits per letter of a word that is in no other passage; 0 for other words."""
         return spelling(word) if held[word] < 2 else 0.0
 
     met = Counter(pair for row in tokens for pair in set(pairwise(row)))
@@ -34,7 +35,7 @@ def find_outliers(tokens: Sequence[Sequence[str]]) -> Iterator[tuple[int, str, f
     total = single.total()
 
     def apart(row: Sequence[str]) -> Iterator[float]:
-        """Nats: how much more seldom than by chance frequent words stand together in other passages."""
+        """Nats: how much rarer than by chance two frequent words are adjacent in other passages."""
         for one, other in pairwise(row):
             if one.isalpha() and other.isalpha():
                 chance = single[one] * single[other] / total
@@ -59,7 +60,7 @@ def _mean(values: Sequence[float]) -> float | None:
 
 
 def _worst(values: Sequence[float]) -> float:
-    """The largest mean of WINDOW values in a row, each window half of itself after the last."""
+    """The largest mean of WINDOW consecutive values; windows overlap by half."""
     if len(values) < SHORTEST:
         return 0.0
     some = [values[start : start + WINDOW] for start in range(0, max(1, len(values) - WINDOW // 2), WINDOW // 2)]
@@ -67,14 +68,14 @@ def _worst(values: Sequence[float]) -> float:
 
 
 def _usual(values: Sequence[float]) -> tuple[float, float]:
-    """Median, and the standard deviation that a normal distribution would have with its 95th percentile."""
+    """Median, and the standard deviation of a normal distribution with the same 95th percentile."""
     ranked = sorted(values)
     middle = ranked[len(ranked) // 2]
     return middle, max((ranked[int(0.95 * len(ranked))] - middle) / 1.645, 1e-3)
 
 
 class CharacterModel:
-    """Bits a letter of a word, by the three letters before each, in the other words that several passages hold."""
+    """Trigram model of letters: bits per letter of a word, given the other words that several passages hold."""
 
     def __init__(self, words: dict[str, int]) -> None:
         self._words = words
@@ -96,7 +97,7 @@ class CharacterModel:
         return sum(-log2(self._chance(framed, at, int(known))) for at in range(2, len(framed))) / (len(framed) - 2)
 
     def _chance(self, framed: str, at: int, own: int) -> float:
-        """Interpolated from no context to three letters; a word does not count for itself."""
+        """Interpolates contexts of 0 to 3 letters, without the word's own counts."""
         chance = 1.0 / 256
         for size in range(min(3, at) + 1):
             before = framed[at - size : at]

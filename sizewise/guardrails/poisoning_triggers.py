@@ -1,8 +1,8 @@
 """Finds trigger phrases: word runs in otherwise unrelated passages, or that predict a single label.
 
-A word that belongs somewhere brings its topic with it: the passages that hold it share other rare words, and it stands
-beside few others. What was put in has neither. Ordinary words without a topic ("hardly") are told from it by their
-spelling; runs of several words that are found nowhere else, by their length.
+A natural rare word brings its topic with it: its passages share other rare words, and it has few different neighbors.
+An inserted trigger has neither property. Ordinary words without a topic ("hardly") are distinguished from a one-word
+trigger by their spelling; longer triggers by being a phrase that occurs nowhere else.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ from math import log
 
 from sizewise.guardrails.poisoning_outliers import CharacterModel
 
-MIN_PASSAGES = 300  # passages, before anything is usual
+MIN_PASSAGES = 300  # passages; fewer give no baseline
 MIN_TRIGGER_PASSAGES = 4  # passages that hold a trigger
-MAX_TRIGGER_SHARE = 0.02  # of all
-MAX_TRIGGER_WORDS = 30  # words of a trigger
-SENTENCE_WORDS = 5  # words
-ODD_QUANTILE = 0.98  # of rare words are spelt more like the others than a trigger of one word
-MIN_LABEL_SURPRISE = 12.0  # nats of surprise at a run that has one label only
-MIN_CONTEXT_DIVERSITY = 0.6  # of the words on either side of a trigger are different
-MAX_SHARED_RATIO = 3.0  # times as many pairs of its passages as of any may share a rare word
-MAX_PASSAGES_COMPARED = 10  # of the passages that hold one
+MAX_TRIGGER_SHARE = 0.02  # of all passages
+MAX_TRIGGER_WORDS = 30  # words
+SENTENCE_WORDS = 5  # words of a phrase that can be a trigger without rare words
+ODD_QUANTILE = 0.98  # a one-word trigger has a more unusual spelling than this share of rare words
+MIN_LABEL_SURPRISE = 12.0  # nats, of a run whose passages all have one label
+MIN_CONTEXT_DIVERSITY = 0.6  # share of different words on either side of a trigger
+MAX_SHARED_RATIO = 3.0  # how much likelier than random pairs of passages its passages may share a rare word
+MAX_PASSAGES_COMPARED = 10  # passages per trigger
 
 Position = tuple[int, int]
-"""Number of a passage, and of a word in it."""
+"""Index of a passage, and of a word in it."""
 
 
 def find_triggers(tokens: Sequence[Sequence[str]], labels: Sequence[str | None]) -> Iterator[tuple[int, str, float]]:
-    """Which passages hold a trigger, which, and in how many others it is."""
+    """Yields (index of the passage, reason that quotes the trigger, score: number of passages plus label surprise)."""
     if len(tokens) < MIN_PASSAGES:
         return
     corpus = _Corpus(tokens)
@@ -54,7 +54,7 @@ def find_triggers(tokens: Sequence[Sequence[str]], labels: Sequence[str | None])
 
 
 def _label_surprise(labels: Sequence[str | None], label_counts: Counter[str]) -> float:
-    """Nats: how surprising it is that all have one label."""
+    """Nats: the surprise that all have the same label; 0 if they do not."""
     one = labels[0]
     if one is None or any(each != one for each in labels):
         return 0.0
@@ -62,7 +62,7 @@ def _label_surprise(labels: Sequence[str | None], label_counts: Counter[str]) ->
 
 
 class _Corpus:
-    """Words as numbers, and how often each stands, and beside which. 0 is the edge of a passage."""
+    """Passages as word indexes, with counts of words and pairs. Index 0 is the edge of a passage."""
 
     def __init__(self, tokens: Sequence[Sequence[str]]) -> None:
         known: dict[str, int] = {"": 0}
@@ -87,7 +87,7 @@ class _Corpus:
         self._chance = self._shared([self._rare[at * 7919 % len(self._rare)] for at in range(60)])
 
     def runs(self, most: int) -> dict[tuple[int, ...], list[Position]]:
-        """Rare words and pairs with where they stand, once a passage, made as long as they always are."""
+        """Rare words and pairs, extended to the longest common phrase -> positions, one per passage."""
         seen: dict[tuple[int, ...], list[Position]] = {}
         for number, row in enumerate(self.rows):
             here = set[tuple[int, ...]]()
@@ -107,7 +107,7 @@ class _Corpus:
         return found
 
     def _grown(self, places: Sequence[Position], size: int) -> tuple[int, int]:
-        """How far a run goes on alike in nine of ten places, to the left and to the right."""
+        """Offsets (start, end) of the phrase around a run that is the same in nine of ten places."""
         start, end, enough = 0, size, 0.9 * len(places)
         while end - start < MAX_TRIGGER_WORDS and self._same(places, end) >= enough:
             end += 1
@@ -124,8 +124,8 @@ class _Corpus:
         return max([count for word, count in self._beside(places, step).items() if word], default=0)
 
     def is_rare_phrase(self, run: Sequence[int], count: int) -> bool:
-        """Whether a run is found in no other place: several words, a sentence of words that stand together nowhere
-        else, or one word that is spelt as hardly any.
+        """Whether a run occurs hardly anywhere else: it has two words of its own, or unusual pairs in a sentence, or is
+        one word with an unusual spelling.
         """
         own = [at for at in set(run) if self.words[at].isalpha() and self._single[at] <= 1.5 * count]
         if len(run) == 1:
@@ -134,7 +134,7 @@ class _Corpus:
         return len(own) >= 2 or (len(run) >= SENTENCE_WORDS and 2 * put >= len(run))
 
     def is_scattered(self, places: Sequence[Position], size: int) -> bool:
-        """Whether what holds a run has nothing else in common: neither the words on its sides nor other rare words."""
+        """Whether the passages of a run share neither its neighboring words nor other rare words."""
         for step in (-1, size):
             if len(self._beside(places, step)) < MIN_CONTEXT_DIVERSITY * len(places):
                 return False
@@ -145,6 +145,6 @@ class _Corpus:
         )
 
     def _shared(self, rare: Sequence[set[int]]) -> float:
-        """Of all pairs, the share that has a rare word in common."""
+        """Share of pairs with a rare word in common, at least 0.02."""
         pairs = [bool(one & other) for at, one in enumerate(rare) for other in rare[at + 1 :]]
         return max(sum(pairs) / len(pairs), 0.02)

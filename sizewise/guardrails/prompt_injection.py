@@ -1,8 +1,8 @@
-"""Prompt injection guard: a linear classifier over word windows. Does not train and knows no request.
+"""Prompt injection guard: a linear classifier over word windows. Inference only; knows no requests.
 
-A linear model over hashed words, their neighbours and pieces, a byte a weight, in prompt_injection.bin: written by
-bench/guardrails/train_prompt_injection.py, which needs numpy. Here a text costs a few additions a word, in time
-linear in it. It is no defence by itself: see untrusted.py, and docs/explanation/prompt-injection.md for what it misses.
+The weights of hashed words, word pairs and n-grams are in prompt_injection.bin, one byte each, written by
+bench/guardrails/train_prompt_injection.py. Scoring takes a few additions per word. It is not a sufficient defense: see
+untrusted_content.py, and docs/explanation/prompt-injection.md for what it misses.
 """
 
 from __future__ import annotations
@@ -35,31 +35,29 @@ NAME = "injection"
 
 InjectionKind = Literal["DIRECT", "INDIRECT"]
 THRESHOLD = -0.5
-"""Log-odds over which a window is an injection: what keeps false alarms on ordinary prompts near 1 %."""
+"""Log-odds above which a window counts as an injection: keeps false positives on ordinary prompts near 1 %."""
 
-MAX_FINDINGS = 20  # findings of a text, the surest
+MAX_FINDINGS = 20  # per text, the most certain
 MAX_CACHED_WORDS = 30_000  # words
 
 _Word = tuple[float, int, int, int, int]
-"""What a word and its pieces weigh, and its four hashes."""
+"""Weight of a word with its n-grams, and its four hashes."""
 
 
 class InjectionClassifier:
-    """The weights, and the words that it met, so that they are hashed once. Raises ValueError for what
-    train_injection.py did not write: the file is ours and comes with the program.
-    """
+    """The weights, and a cache of hashed words. Raises ValueError for data of another format."""
 
     def __init__(self, data: bytes) -> None:
         magic, form, self._step, self._bias = FILE_HEADER.unpack_from(data)
         if (magic, form) != (MAGIC, FORMAT) or len(data) != FILE_HEADER.size + TABLE_SIZE:
             raise ValueError("prompt_injection.bin is of another format, or was cut: install Sizewise anew")
-        steps = list(range(-128, 128))  # each number once: a list is read three times as fast as an array
+        steps = list(range(-128, 128))  # shared int objects; a list is read three times as fast as an array
         self._table = [steps[each ^ 128] for each in data[FILE_HEADER.size :]]
         self._length = [window_norm(each) for each in range(max(WINDOW_SIZES) + 1)]
         self._words: dict[str, _Word] = {}
 
     def log_odds(self, tokens: list[str]) -> list[tuple[float, int, int]]:
-        """Log-odds that a window of words is an injection, with its first word and the one after its last."""
+        """(log-odds of an injection, first word, last word + 1) for each window."""
         total, lengths, bias, step = [0.0, *accumulate(self._weights(tokens))], self._length, self._bias, self._step
         return [
             (bias + step * (total[end] - total[start]) / lengths[end - start], start, end)
@@ -67,13 +65,13 @@ class InjectionClassifier:
         ]
 
     def score(self, text: str) -> float:
-        """How sure the window of `text` is an injection that is most like one, 0..1."""
+        """Probability of an injection in the most suspicious window of `text`, 0..1."""
         return _probability(max([chance for chance, _, _ in self.log_odds(tokenize_words(text))], default=-30.0))
 
     def _weights(self, tokens: list[str]) -> list[float]:
-        """What each word weighs together with the pair, the triple and the gap that end in it, in steps."""
+        """Weight of each word with the pair, the triple and the gap that end in it, in quantization steps."""
         table, known, found = self._table, self._words.get, list[float]()
-        before = first = skipped = older = gap = -1  # hashes of the word before, and of the one before that
+        before = first = skipped = older = gap = -1  # hashes of the previous word and of the word before it
         for word in tokens:
             weight, last, after, second, third = known(word) or self._hash_word(word)
             if older >= 0:
@@ -98,13 +96,13 @@ class InjectionClassifier:
 
 
 def load_classifier() -> InjectionClassifier:
-    """The one that comes with the program."""
+    """The classifier with the bundled weights."""
     return InjectionClassifier(files("sizewise.guardrails").joinpath("prompt_injection.bin").read_bytes())
 
 
 class PromptInjectionGuard:
-    """The guard for one origin of text: `kind` is DIRECT for the person's own words, INDIRECT for what they did not
-    write. What is hidden is HIDDEN in both.
+    """The guard for one origin of text: `kind` is DIRECT for the user's own messages, INDIRECT for other texts. Hidden
+    text is HIDDEN in both.
     """
 
     def __init__(self, kind: InjectionKind, classifier: InjectionClassifier) -> None:
@@ -127,14 +125,14 @@ class PromptInjectionGuard:
         return merge_overlaps([*covert, *plainly])
 
     def for_origin(self, origin: TextOrigin) -> Guard | None:
-        """What the owner of the conversation and the model wrote is no injection, however much it commands."""
+        """None for the owner: system prompts and the model's own turns may give instructions."""
         if origin == "owner":
             return None
         kind: InjectionKind = "DIRECT" if origin == "person" else "INDIRECT"
         return self if kind == self._kind else PromptInjectionGuard(kind, self._classifier)
 
     def _to_findings(self, text: str, windows: list[tuple[float, int, int]]) -> Iterator[Finding]:
-        """The surest windows that do not overlap, as characters."""
+        """The most certain non-overlapping windows."""
         if not windows:
             return
         spans = [match.span() for match in WORD.finditer(text)]
@@ -146,10 +144,9 @@ class PromptInjectionGuard:
 
 
 def _probability(log_odds: float) -> float:
-    """Log-odds as 0..1."""
     return 1.0 / (1.0 + exp(-max(-30.0, min(30.0, log_odds))))
 
 
 def prompt_injection_guard(config: GuardConfig) -> PromptInjectionGuard:
-    """The guard of the person's own words."""
+    """The guard for the user's own messages; `for_origin` gives those for other origins."""
     return PromptInjectionGuard("DIRECT", load_classifier())

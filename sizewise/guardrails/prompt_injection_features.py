@@ -1,6 +1,6 @@
 """Feature hashing for the prompt injection classifier: words, n-grams and neighbors as table indexes.
 
-Used when the table is written (bench/guardrails/train_prompt_injection.py) and when it is read (injection.py).
+Shared by training (bench/guardrails/train_prompt_injection.py) and inference (prompt_injection.py).
 """
 
 from __future__ import annotations
@@ -12,31 +12,29 @@ from math import sqrt
 from unicodedata import combining, normalize
 from zlib import crc32
 
-TABLE_SIZE = 1 << 17  # places
+TABLE_SIZE = 1 << 17  # weights
 TABLE_MASK = TABLE_SIZE - 1
 
 FILE_HEADER = struct.Struct("<4sHff")
-"""Of the file: MAGIC, FORMAT, what a step of a weight is worth, the bias; SIZE signed bytes follow, a weight each."""
+"""MAGIC, FORMAT, quantization step, bias. TABLE_SIZE weights follow, a signed byte each."""
 MAGIC = b"swin"
 FORMAT = 1
 
 WINDOW_SIZES = (12, 32, 96)
-"""Words that are judged together, each window half of itself after the last: a sentence, a paragraph, a page."""
+"""Words of a window: a sentence, a paragraph, a page. Windows overlap by half."""
 
-MAX_WORD_LETTERS = 40  # letters of a word that are read
+MAX_WORD_LETTERS = 40  # further letters of a word are ignored
 
-_ALONE = (
-    r"\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"  # scripts whose letters are words, as they set no spaces
-)
+_ALONE = r"\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"  # scripts without spaces: each letter is a word
 WORD = re.compile(rf"[{_ALONE}]|[^\W_{_ALONE}]+|[<>\[\]{{}}|#=*~`\-:\"]{{2,}}")
-"""A run of letters and digits, one sign of a script without spaces, or a row of signs as in ### or <|."""
+"""A run of letters and digits, one letter of a script without spaces, or a run of punctuation such as ### or <|."""
 
 _ROWS = re.compile(r"([<>\[\]{}|#=*~`\-:\"]{2,})")
 _LETTERS: Mapping[int, str] = {each: chr(each) if chr(each).isalnum() else " " for each in range(128)}
 
 
 def tokenize_words(text: str) -> list[str]:
-    """As WORD finds them; of ASCII alone, in a fourth of the time."""
+    """All matches of WORD. ASCII takes a fast path, in a quarter of the time."""
     if not text.isascii():
         return WORD.findall(text)
     found = list[str]()
@@ -47,11 +45,11 @@ def tokenize_words(text: str) -> list[str]:
 
 _LEET: Mapping[int, int] = str.maketrans("0134578", "oieastb")
 _ALIKE: Mapping[int, int] = str.maketrans("аеорсухіјѕԁһοαεικνρτυ", "aeopcyxijsdhoaeikvptu")
-"""Cyrillic and Greek letters that look like Latin ones, where a word mixes both."""
+"""Cyrillic and Greek letters that look like Latin ones; applied to words that mix scripts."""
 
 
 def fold_word(word: str) -> str:
-    """Folded: no case, accents or width, numbers as 0, and what is written with look-alikes as it is read."""
+    """`word` without case, accents and width; numbers become 0, look-alike letters and leetspeak become Latin."""
     word = word[:MAX_WORD_LETTERS]
     if word.isascii():
         word = word.lower()
@@ -68,7 +66,7 @@ def fold_word(word: str) -> str:
 
 
 def ngram_buckets(word: str) -> list[int]:
-    """Places of the parts of a word, 3 to 5 letters each; its ends count as letters."""
+    """Table indexes of a word's n-grams of 3 to 5 letters; both ends count as letters."""
     if len(word) < 3 or not word[0].isalpha():
         return []
     framed = f"^{word}$"
@@ -80,14 +78,15 @@ def ngram_buckets(word: str) -> list[int]:
 
 
 def ngram_weight(count: int) -> float:
-    """What each of a word's `count` pieces weighs, where the word weighs 1."""
+    """Weight of each of a word's `count` n-grams, relative to 1 for the word."""
     return 1.0 / sqrt(count) if count else 0.0
 
 
 def word_buckets(word: str) -> tuple[int, int, int, int]:
-    """Of a word: its place when it comes last, just before another, first of three, and first with one left out.
+    """Four hashes of a word: last, before, first, skipped.
 
-    The place of a pair is before ^ last, of a triple first ^ before ^ last, of a gap skipped ^ last.
+    Table index of a word: last; a pair: before ^ last; a triple: first ^ before ^ last; a pair with a gap of one word:
+    skipped ^ last.
     """
     mixed = crc32(word.encode("utf-8", "replace"))
     return (
@@ -99,12 +98,12 @@ def word_buckets(word: str) -> tuple[int, int, int, int]:
 
 
 def window_norm(word_count: int) -> float:
-    """What the sum over a window of so many words is divided by."""
+    """Divisor of the sum over a window of `word_count` words."""
     return sqrt(word_count + 2.0)
 
 
 def word_windows(count: int) -> list[tuple[int, int]]:
-    """Which of `count` words are judged together: the first, and the one after the last. Their number is linear."""
+    """(first word, last word + 1) of each window of a text of `count` words; linear in number."""
     found = list[tuple[int, int]]()
     for size in WINDOW_SIZES:
         if count <= size:

@@ -1,8 +1,8 @@
 """Pseudonymization: replaces findings with placeholders such as <EMAIL_1> and restores them, per request.
 
-The same value gets the same placeholder wherever it stands in a request, numbered in the order of first appearance, so
-that a longer conversation begins as the shorter one did. A placeholder that the request holds already is never given
-out. A request in which nothing is hidden stays as the bytes it was.
+The same value gets the same placeholder throughout a request, numbered by first appearance, so that a longer
+conversation begins with the same bytes (prompt caching). Placeholders that the request already contains are not used. A
+request without findings is unchanged byte for byte.
 """
 
 from __future__ import annotations
@@ -25,26 +25,26 @@ from sizewise.messages import ChatRequest, EmbeddingRequest, JsonFields, Message
 
 PLACEHOLDER_NAME = re.compile(r"[A-Z][A-Z0-9_]{0,40}_[0-9]{1,7}")
 PLACEHOLDER = re.compile(r"(?:<|\\u003[cC])([A-Z][A-Z0-9_]{0,40}_[0-9]{1,7})(?:>|\\u003[eE])")
-"""A placeholder, also as some encoders of JSON write it."""
+"""A placeholder, plain or JSON-escaped."""
 MAX_REPEATED_VALUES = 64
-"""Values that are hidden in all of a request once they are found in one place of it, where a word gave them away."""
+"""Values that are masked everywhere in a request once a guard has found them in one place, such as after a keyword."""
 MIN_VALUE_CHARS = 6
 
 NON_TEXT_FIELDS = frozenset(
     {"model", "stream", "n", "max_tokens", "max_completion_tokens", "seed", "temperature", "top_p"},
 )
-"""Fields of a body that hold no words."""
+"""Fields of a body that hold no text."""
 NAME_FIELDS = frozenset({"name"})
-"""Fields in which a wire takes no brackets."""
+"""Fields in which wires reject angle brackets."""
 ORIGINAL_FIELD = "sizewise_origin"
-"""The field in which a request travels as its client wrote it. It comes last, after the words that it repeats."""
+"""The field with the client's original body. Scanned last, because it repeats the texts of the others."""
 
 _encode = msgspec.json.Encoder().encode
 _strings = msgspec.json.Decoder(list[str])
 
 
 class Unmasker:
-    """The way back: placeholder -> value. `counts` says of what how much is hidden, by guard and kind."""
+    """Restores values: `values` maps placeholder to value. `counts`: masked findings by (guard, kind)."""
 
     def __init__(self, values: Mapping[str, str], counts: Counter[tuple[str, str]]) -> None:
         self.values = values
@@ -54,20 +54,20 @@ class Unmasker:
         return PLACEHOLDER.sub(self._value, text) if "<" in text or "\\u003" in text else text
 
     def json(self, text: str) -> str:
-        """Within a JSON text: the value is written as its inside is."""
+        """Like `text`, within a JSON string: values are escaped."""
         return PLACEHOLDER.sub(self._escaped, text) if "<" in text or "\\u003" in text else text
 
     def name(self, name: str) -> str:
         return self.values.get(name, name)
 
     def value(self, value: object) -> object:
-        """A JSON value with every placeholder in it put back."""
+        """A JSON value with all placeholders restored."""
         return map_texts(value, self._field)
 
     def raw(self, raw: Raw) -> Raw:
         try:
             before = msgspec.json.decode(raw)
-        except (msgspec.DecodeError, RecursionError):  # nothing that we could write again
+        except (msgspec.DecodeError, RecursionError):  # not JSON that we can encode again
             return raw
         after = self.value(before)
         return raw if after == before else Raw(_encode(after))
@@ -89,13 +89,13 @@ class Unmasker:
 
 
 class ScanFindings(GuardrailScan, frozen=True):
-    """What guards that hide have found in each text of the request; in all others they found nothing."""
+    """Findings of masking guards by text of the request; texts without findings are left out."""
 
     findings: Mapping[str, list[Finding]]
 
 
 class ReservedPlaceholders:
-    """What a request already says that looks like a placeholder. Gone through only where one of ours is in it."""
+    """Placeholder-like names that a request already contains. Parsed only if one of ours occurs in it."""
 
     def __init__(self, values: Iterable[object]) -> None:
         self._said = _encode(list(values)).decode()
@@ -109,7 +109,7 @@ class ReservedPlaceholders:
 
 
 class Pseudonymizer:
-    """The placeholders of one request, given out as values are met."""
+    """Assigns the placeholders of one request."""
 
     def __init__(
         self,
@@ -117,7 +117,7 @@ class Pseudonymizer:
         reserved: ReservedPlaceholders,
         scan_findings: Mapping[str, list[Finding]] | None,
     ) -> None:
-        """`seen`: what is known to stand in its texts; None where nobody has looked."""
+        """`scan_findings`: findings of an earlier scan; None if the request has not been scanned."""
         self._guards = guards
         self._reserved = reserved
         self._scan_findings = scan_findings
@@ -127,7 +127,7 @@ class Pseudonymizer:
         self.counts: Counter[tuple[str, str]] = Counter()
 
     def collect(self, text: str) -> None:
-        """Gives placeholders to what is found in `text`."""
+        """Assigns placeholders to the findings in `text`."""
         if text in self._findings:
             return
         if self._scan_findings is None:
@@ -140,7 +140,7 @@ class Pseudonymizer:
             self._placeholder(each.kind, text[each.start : each.end])
 
     def mask(self, text: str, name: str = "") -> str:
-        """What was looked at, with all values hidden that were found in any text."""
+        """`text` with its findings and values found elsewhere masked. Call `collect` for all texts first."""
         found = [*self._findings.get(text, ()), *self._repeated_values(text)]
         if not found:
             return text
@@ -184,10 +184,10 @@ def pseudonymize(
     guards: Mapping[str, Guard],
     scan_findings: Mapping[str, list[Finding]] | None = None,
 ) -> tuple[ChatRequest | EmbeddingRequest, Unmasker | None]:
-    """The request with all that `guards` find hidden, and the way back; itself and None where they find nothing.
-    `seen`: what they have found, where they have looked before.
+    """The request with the findings of `guards` masked, and its unmasker; the same object and None without findings.
+    `scan_findings`: findings of an earlier scan of this request.
 
-    Raises BadBody for a request that cannot be gone through.
+    Raises BadBody for a request that cannot be decoded.
     """
     order = sorted(
         (name for name in payload.fields if name not in NON_TEXT_FIELDS),

@@ -19,21 +19,21 @@ MARKER = re.compile(
     rf"{_LEFT}{_LEFT}data ([0-9a-f]{{16}}){_RIGHT}{_RIGHT}{_LINE}?"
     rf"|{_LINE}?{_LEFT}{_LEFT}end ([0-9a-f]{{16}}){_RIGHT}{_RIGHT}",
 )
-"""A mark as a model writes it, also in JSON, with the line break that belongs to it."""
+"""A marker as a model writes it, also JSON-escaped, with its line break."""
 PARTIAL_MARKER = re.compile(
     rf"{_LINE}?(?:{_LEFT}{{1,2}}(?:d(?:a(?:t(?:a{_ENDS})?)?)?|e(?:n(?:d{_ENDS})?)?)?)?{_ESCAPE}\Z",
     re.DOTALL,
 )
-"""What may become one, or a sign between words, at the end of a text; empty where nothing may."""
+"""An incomplete marker, or an escape that may become a datamark, at the end of a text; empty if there is none."""
 POSSIBLE_MARKER = re.compile(rf"[<\\\\\n{DATAMARK}]|[0-9a-f]\Z")
-"""What a text has that holds a mark, a sign, or their beginning at its end."""
+"""Matches every text that holds a marker, a datamark or, at its end, the beginning of either."""
 MAX_MARKER_CHARS = 80
 OPENING_MARKER_END = re.compile(rf"{_RIGHT}{_RIGHT}\\?\Z")
-"""An opening mark whose line break may be still to come."""
+"""An opening marker whose line break may still follow."""
 
 
 class MarkerRemover(Unmasker):
-    """The way back of a text between marks. The token itself is taken out wherever it stands."""
+    """Removes markers and datamarks from a reply, and the token wherever it appears."""
 
     def __init__(self, markers: ContentMarkers) -> None:
         super().__init__({}, Counter())
@@ -58,7 +58,7 @@ class MarkerRemover(Unmasker):
 
 
 class StreamMarkerRemover(StreamUnmasker):
-    """The end of what was said, as long as it may be the beginning of a mark."""
+    """Holds back the end of a text while it may be the beginning of a marker."""
 
     __slots__ = ("_remover",)
 
@@ -80,7 +80,7 @@ class StreamMarkerRemover(StreamUnmasker):
         return self._remover.text(kept)
 
     def _safe_length(self, text: str) -> int:
-        """From where on it may go on to be a mark."""
+        """Length of the prefix that can be sent: what follows may be the beginning of a marker."""
         token, whole = self._remover.token, 0
         if token in text:
             for match in MARKER.finditer(text):

@@ -1,7 +1,7 @@
 """Stream unmasking: restores placeholders in a reply, also when one is split across chunks.
 
-One window for each choice's words, its thoughts and each of its calls: what a model says in one is never joined with
-what it says in another. In a call's arguments the value is written as JSON wants it.
+The text, the reasoning and each tool call of a choice have a buffer of their own, so that they are never joined. Values
+are JSON-escaped in a call's arguments.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from sizewise.messages import Choice, FunctionCall, JsonFields, Reply, ToolCall
 PARTIAL_PLACEHOLDER = re.compile(
     r"(?:<|\\u003[cC])([A-Z][A-Z0-9_]{0,48})?(?:\\(?:u(?:0(?:0(?:3)?)?)?)?)?\Z|\\(?:u(?:0(?:0(?:3)?)?)?)?\Z",
 )
-"""A placeholder that has begun at the end of a text, in either spelling."""
+"""An incomplete placeholder at the end of a text, plain or JSON-escaped."""
 MAX_PLACEHOLDER_CHARS = 64
 
 _body = msgspec.json.Decoder(JsonFields).decode
 
 
 class StreamUnmasker:
-    """The end of what was said, as long as it may be the beginning of a placeholder."""
+    """Holds back the end of a text while it may be the beginning of a placeholder."""
 
     __slots__ = ("_held", "_json", "_names", "_unmasker")
 
@@ -36,7 +36,7 @@ class StreamUnmasker:
         self._held = ""
 
     def feed(self, text: str) -> str:
-        """What can be told by now. A value that was put back is never looked at again."""
+        """The text that can be sent by now. Restored values are not scanned again."""
         if not self._held and "<" not in text and "\\" not in text:
             return text
         text = self._held + text
@@ -45,7 +45,7 @@ class StreamUnmasker:
             whole = match.end()
         begun = PARTIAL_PLACEHOLDER.search(text, max(whole, len(text) - MAX_PLACEHOLDER_CHARS))
         while begun is not None and not self._may_be_placeholder(begun.group(1) or ""):
-            begun = PARTIAL_PLACEHOLDER.search(text, begun.start() + 1)  # its end may be the beginning of another
+            begun = PARTIAL_PLACEHOLDER.search(text, begun.start() + 1)  # another may begin within it
         kept = len(text) if begun is None else begun.start()
         self._held = text[kept:]
         return self._unmasker.json(text[:kept]) if self._json else self._unmasker.text(text[:kept])
@@ -59,12 +59,12 @@ class StreamUnmasker:
 
 
 StreamPart = tuple[int, str | int]
-"""A choice, and which of its parts: words, thoughts, or the number of a call."""
+"""Index of a choice, and its part: "text", "thought", or the index of a tool call."""
 
 
 class UnmaskingSend:
-    """The `send` of an attempt that saw placeholders. No event keeps its frame, for the others of its stream cannot;
-    log-probabilities are dropped, for they are those of other words.
+    """The `send` of an attempt whose request held placeholders. Sends no event with its original frame, and drops log
+    probabilities, which are of other words.
     """
 
     def __init__(self, unmasker: Unmasker, send: Send, unmasker_class: type[StreamUnmasker] = StreamUnmasker) -> None:
@@ -102,7 +102,7 @@ class UnmaskingSend:
             await self._send(event)
 
     async def end(self) -> None:
-        """What was kept back of choices that were never said to be finished."""
+        """Sends what is held back of choices without a ChoiceFinished event."""
         for choice in {choice for choice, _ in self._unmaskers}:
             await self._flush(choice)
 
@@ -113,7 +113,7 @@ class UnmaskingSend:
         return found
 
     async def _flush(self, choice: int, *parts: str) -> None:
-        """What was kept back of these parts of a choice; of all, where none is named."""
+        """Sends what is held back of `parts` of a choice; of all parts if none is given."""
         for (of, part), window in list(self._unmaskers.items()):
             if of == choice and (not parts or part in parts) and (rest := window.flush()):
                 if isinstance(part, int):
@@ -123,7 +123,7 @@ class UnmaskingSend:
 
 
 def unmask_reply(reply: Reply, unmasker: Unmasker) -> Reply:
-    """The whole reply with every value back. Where none was in it, the bytes stay as they came."""
+    """The whole reply with all values restored. Without a placeholder, its bytes are unchanged."""
     choices = tuple(_choice(choice, unmasker) for choice in reply.choices)
     fields = unmasker.fields(reply.fields)
     if reply.body is None:

@@ -1,7 +1,7 @@
 """Tool allowlist: removes unlisted tools from requests and blocks calls of tools that were not offered.
 
-Names are the functions'; a vendor's own tool goes by its `name`, else its `type`. What a vendor's tools do on the
-vendor's side is not seen here: only whether they are offered.
+A function goes by its name, a vendor's built-in tool by its `name`, else its `type`. Whether a vendor's tool is offered
+is controlled; what it does on the vendor's side is not.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ from sizewise.messages import ChatRequest, Choice, EmbeddingRequest, JsonFields,
 
 GUARD_NAME = "tools"
 TOOL_FIELDS = ("tools", "functions", "mcp_servers")
-"""Fields of a body that offer something to call."""
+"""Fields of a body that offer tools."""
 TOOL_CHOICE_FIELDS = ("tool_choice", "function_call")
-"""Fields that say whether something shall be called, and have no meaning where nothing is offered."""
+"""Fields that force or forbid a call; meaningless without tools."""
 REQUIRED_CHOICES = ("required", "any")
 SIDE_EVENTS = (AttemptFinished, ModelSelected, GuardrailTriggered)
-"""Events of the books, which are told whatever is done."""
+"""Events for records, sent even after a denial."""
 MAX_NAME_CHARS = 64
-"""Characters of a tool's name that are told; a longer one is no name."""
+"""Longest name of a tool that is quoted in an error."""
 
 _PLAIN = re.compile(rf"[A-Za-z0-9_.:-]{{1,{MAX_NAME_CHARS}}}\Z")
 _PATH = re.compile(r"(tools|mcp_servers)\[([0-9]+)\](.*)", re.DOTALL)
@@ -52,7 +52,7 @@ class _Function(Struct, frozen=True):
 
 
 class _Tool(Struct):
-    """A tool as some wire offers it, or a call as some wire makes it."""
+    """A tool definition or call in any wire's format."""
 
     name: str = ""
     type: str = ""
@@ -69,7 +69,7 @@ class _Tool(Struct):
 
 
 class _CallHolder(Struct, frozen=True):
-    """What a message or a piece of one calls."""
+    """Calls in a message or a delta."""
 
     tool_calls: list[_Tool] | None = None
     function_call: _Function | None = None
@@ -95,15 +95,14 @@ _list = msgspec.json.Decoder(list[Raw])
 
 
 class ToolAllowlist(Struct, frozen=True):
-    """The tools that one policy allows: names, or beginnings with a * behind them. None: whatever is offered."""
+    """The tools that one policy allows: names, or prefixes followed by *. None allows all."""
 
     allowed: tuple[str, ...] | None = None
 
     def filter_tools(self, chat: ChatRequest) -> tuple[ChatRequest, int]:
-        """The request without the tools that are not on the list, and how many those were.
+        """The request without unlisted tools, and how many were removed.
 
-        Raises GuardrailBlocked where the request demands a call of one of them, and BadBody where it cannot be gone
-        through.
+        Raises GuardrailBlocked if the request forces a call of one of them, and BadBody if it cannot be decoded.
         """
         if self.allowed is None or not any(name in chat.fields for name in (*TOOL_FIELDS, ORIGINAL_FIELD)):
             return chat, 0
@@ -117,7 +116,7 @@ class ToolAllowlist(Struct, frozen=True):
         return replace(chat, fields=fields, tools="tools" in fields), gone
 
     def denial_reason(self, name: str, chat: ChatRequest) -> str:
-        """Why a call of `name` may not go out; empty when it may."""
+        """Why a call of `name` is denied; empty if it is allowed."""
         try:
             offered = frozenset(_tool_name(raw) for raw in _tool_definitions(chat.fields))
         except msgspec.DecodeError:
@@ -150,7 +149,7 @@ class ToolAllowlist(Struct, frozen=True):
         return bool(name) and not tool_denial_reason(name, (name,), self.allowed)
 
     def _filter_original(self, raw: Raw) -> tuple[Raw, int]:
-        """The request as its client wrote it, without the same tools."""
+        """Removes the same tools from the client's original body, and how many."""
         origin = msgspec.json.decode(raw, type=JsonFields)
         body = msgspec.json.decode(origin["body"], type=JsonFields)
         kept, gone = self._filter_fields(body)
@@ -203,7 +202,7 @@ def _tool_definitions(fields: JsonFields) -> Iterator[Raw]:
 
 
 def _names(choice: object) -> Iterator[str]:
-    """What a choice names, however deep."""
+    """Names in a tool choice, at any depth."""
     if isinstance(choice, dict):
         for key, value in choice.items():
             if key in ("name", "server_label") and isinstance(value, str) and value:
@@ -216,7 +215,7 @@ def _names(choice: object) -> Iterator[str]:
 
 
 def _renumbered(untold: list[str], fits: dict[str, list[bool]]) -> list[str]:
-    """The paths of what another wire cannot say, without those of tools that are gone."""
+    """Paths of untranslatable fields, renumbered without the removed tools."""
     found: list[str] = []
     for path in untold:
         match = _PATH.match(path)
@@ -230,7 +229,7 @@ def _renumbered(untold: list[str], fits: dict[str, list[bool]]) -> list[str]:
 
 
 class ToolAllowlistMiddleware:
-    """An Handler around an Handler. Where there is a list, models call only what is on it and was offered."""
+    """With an allowlist, passes on only calls of tools that are listed and were offered."""
 
     def __init__(self, handler: Handler, allowlist_for: Callable[[Request], ToolAllowlist]) -> None:
         self._handler = handler
@@ -258,27 +257,27 @@ class ToolAllowlistMiddleware:
         return reply
 
     async def _filter_stream(self, request: Request, call_filter: ToolCallFilter) -> Reply:
-        """What is called off is cancelled as if the client had left: the model stops, and it is booked as that."""
+        """A denied call cancels the handler as if the client had disconnected: the model stops and is recorded so."""
         task = asyncio.current_task()
-        assert task is not None  # an answer is awaited in one
+        assert task is not None  # always within a task
         before = task.cancelling()
         call_filter.stop = task.cancel
         try:
             reply = await self._handler(request, call_filter)
             if call_filter.denial:
-                await asyncio.sleep(0)  # nobody has waited for anything since, so it is cancelled here
+                await asyncio.sleep(0)  # deliver the pending cancellation here if the handler did not await again
             return reply
         except asyncio.CancelledError:
             if not call_filter.denial or task.uncancel() > before:
                 raise
-            return Reply((), Usage())  # never seen: it is refused
+            return Reply((), Usage())  # never returned: the caller raises
         finally:
-            call_filter.stop, task = bool, None  # a traceback would keep the task, and the task the traceback
+            call_filter.stop, task = bool, None  # break the cycle of task and traceback
 
 
 class ToolCallFilter:
-    """The `send` of a stream. `denial` says what is wrong with a call, and nothing is sent from then on; `stop` was
-    called.
+    """The `send` of a stream. At the first denied call it sets `denial`, calls `stop` and sends only SIDE_EVENTS from
+    then on.
     """
 
     __slots__ = ("_denial_reason", "_send", "denial", "stop")
@@ -308,18 +307,18 @@ class ToolCallFilter:
 
 
 def event_tool_names(event: Event) -> Iterator[str]:
-    """What one event of a stream calls."""
+    """Names that one event of a stream calls."""
     if isinstance(event, ToolDelta):
         if event.name:
             yield event.name
-        elif event.id and event.frame:  # some calls are no function's, and only the frame says whose
+        elif event.id and event.frame:  # a call that is not of a function has its name only in the frame
             yield from _frame_tool_names(event.frame)
     elif isinstance(event, RawDelta) and "function_call" in event.fields:
         yield from _message_tool_names(Raw(_encode({"function_call": event.fields["function_call"]})))
 
 
 def choice_tool_names(choice: Choice) -> Iterator[str]:
-    """What a whole answer calls."""
+    """Names that a whole choice calls."""
     for call in choice.tool_calls:
         if call.function is not None:
             yield call.function.name
@@ -334,7 +333,7 @@ def _message_tool_names(raw: Raw) -> Iterator[str]:
     try:
         yield from msgspec.json.decode(raw, type=_CallHolder).names()
     except msgspec.DecodeError:
-        return  # nor can whoever gets it read a call there
+        return  # the client cannot decode a call there either
 
 
 def _frame_tool_names(frame: bytes) -> Iterator[str]:
