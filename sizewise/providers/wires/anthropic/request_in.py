@@ -1,8 +1,8 @@
-"""Client request of the Messages API -> our Chat, with the original body attached; pure, knows no model.
+"""Client request of the Messages API -> `ChatRequest`, with the original body attached; pure, knows no model.
 
-Source: the Anthropic API reference, Messages. Dropped in our words, because no other model could use it: marks for the
-prompt cache, and reasoning of earlier turns, which is signed for its own vendor. All else that our words cannot say is
-named in `OriginalBody.untranslated`, and only a model of this wire gets it.
+Source: the Anthropic API reference, Messages. Prompt cache marks and reasoning of earlier turns are dropped, since no
+other model could use them (reasoning is signed for its own vendor). Everything else without an equivalent is listed in
+`OriginalBody.untranslated`; such a request only fits models of this wire.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class MessageParam(Struct):
 
 
 class MessagesBody(Struct):
-    """The fields of a Messages body whose type we check, with the API's own bounds."""
+    """The type-checked fields of a Messages body, with the API's own bounds."""
 
     model: str
     messages: Annotated[list[MessageParam], Meta(min_length=1, max_length=100_000)]
@@ -95,7 +95,7 @@ class AnthropicToolChoice(Struct):
 TRANSLATED_FIELDS = frozenset(
     ("model", "messages", "system", "stream", "max_tokens", "temperature", "top_p", "top_k", "cache_control"),
 )
-"""Top-level fields that are translated, or need not be, whatever they hold."""
+"""Top-level fields that are translated, or can be dropped, whatever their value."""
 
 TRANSLATED_KEYS: Mapping[str, frozenset[str]] = {
     "text": frozenset(("text", "citations")),
@@ -105,9 +105,9 @@ TRANSLATED_KEYS: Mapping[str, frozenset[str]] = {
     "tool_result": frozenset(("tool_use_id", "content", "is_error")),
     "custom": frozenset(("name", "input_schema", "description", "strict", "eager_input_streaming")),
 }
-"""Of a block of each type, and of a tool: what is translated, or only says how an answer should travel.
+"""Translated keys of each block type and of a tool, and keys that only affect how the reply is delivered.
 
-Where a block says more, that is left untold.
+Any other key is listed as untranslated.
 """
 
 _body = msgspec.json.Decoder(MessagesBody)
@@ -123,7 +123,8 @@ def read_request(
 ) -> tuple[ChatRequest, Raw | None]:
     """A Messages body and its `sizewise` object. Raises BadBody.
 
-    `headers` travel with the original to upstreams of this wire. `counting`: it asks for the tokens only.
+    `headers` are forwarded with the original to upstreams of this wire. `counting`: a token count, which needs no
+    `max_tokens`.
     """
     seen, sent = decode_body(body, _body)
     if seen.max_tokens is None and not counting:
@@ -132,7 +133,7 @@ def read_request(
     try:
         reading, fields = translate(seen, sent)
         messages = msgspec.json.decode(fields["messages"], type=list[Message])
-    except RecursionError as error:  # translated, it lies a few levels deeper
+    except RecursionError as error:  # the translation is nested a few levels deeper
         raise BadBody("the body is nested too deeply", "flatten it") from error
     fields[ORIGINAL_FIELD] = OriginalBody(
         WIRE_NAME,
@@ -160,7 +161,7 @@ def read_request(
 
 
 def unchanged_original(chat: ChatRequest) -> JsonFields | None:
-    """The client's own body, where it spoke this wire and nobody has changed the request since."""
+    """The client's own body, if it used this wire and the request was not changed since."""
     found = original_body(chat.fields, WIRE_NAME)
     if found is None:
         return None
@@ -171,12 +172,12 @@ def unchanged_original(chat: ChatRequest) -> JsonFields | None:
 
 
 def translate(body: MessagesBody, raw_fields: JsonFields) -> tuple[AnthropicRequestTranslator, JsonFields]:
-    """How a body was read, with the paths of what our words do not say, and our words for it."""
+    """The translator of a body, with its untranslated paths, and the translated fields."""
     reading = AnthropicRequestTranslator()
     fields: dict[str, object] = {"model": body.model, "messages": reading.messages(body)}
     for name in ("max_tokens", "temperature", "top_p", "top_k", "stream"):
         if name in raw_fields and getattr(body, name) is not None:
-            fields[name] = raw_fields[name]  # as it is spelt
+            fields[name] = raw_fields[name]  # exactly as spelled
     if body.stop_sequences:
         fields["stop"] = body.stop_sequences
     fields |= reading.tools(body)
@@ -187,7 +188,7 @@ def translate(body: MessagesBody, raw_fields: JsonFields) -> tuple[AnthropicRequ
 
 
 class AnthropicRequestTranslator:
-    """One body on its way into our words. `approximate`: some of it is said, but not exactly."""
+    """Translates one body. `approximate`: a field was translated inexactly."""
 
     def __init__(self) -> None:
         self.untranslated: list[str] = []
@@ -210,7 +211,7 @@ class AnthropicRequestTranslator:
         return found
 
     def _user(self, blocks: list[Block], at: str) -> list[Block]:
-        """The results of tools are messages of their own in our words, and come first."""
+        """Tool results become separate messages, placed first."""
         results = [self._result(b, f"{at}[{i}]") for i, b in enumerate(blocks) if b.get("type") == "tool_result"]
         parts = [self._part(b, f"{at}[{i}]") for i, b in enumerate(blocks) if b.get("type") != "tool_result"]
         if not parts and results:
@@ -225,7 +226,7 @@ class AnthropicRequestTranslator:
             parts = [self._part(each, f"{at}.content[{i}]") for i, each in enumerate(seen.content)]
             self.untranslated += [f"{at}.content[{i}]" for i, part in enumerate(parts) if part["type"] == "image_url"]
         if seen.is_error:
-            parts.insert(0, {"type": "text", "text": "Error:"})  # in words, for our words have no mark for it
+            parts.insert(0, {"type": "text", "text": "Error:"})  # the internal format has no error flag
         return {"role": "tool", "tool_call_id": seen.tool_use_id, "content": _collapse_text(parts)}
 
     def _assistant(self, content: str | list[Block], at: str) -> Block:
@@ -261,7 +262,7 @@ class AnthropicRequestTranslator:
             found = _translate_source(kind, _convert(block, SourceBlock, at))
         if found is None:
             self.untranslated.append(at)
-            return {"type": kind, "block": block}  # so that whoever looks at the parts sees that there is one more
+            return {"type": kind, "block": block}  # kept, so that code inspecting the parts sees it
         self._collect_unknown_keys(block, kind, at)
         return found
 
@@ -312,7 +313,7 @@ class AnthropicRequestTranslator:
         return {}
 
     def _thinking(self, thinking: Block, output: Block) -> dict[str, object]:
-        """An effort that is named stands before one that is read out of a budget."""
+        """An explicit effort takes precedence over one derived from a budget."""
         said = unsupported_thinking(thinking)
         self.untranslated += said
         if "thinking" in said or (found := effort_of_thinking(thinking)) is None:
@@ -334,14 +335,14 @@ class AnthropicRequestTranslator:
 
 
 def _collapse_text(parts: list[Block]) -> str | list[Block]:
-    """One text is said as a string, which every server understands."""
+    """A single text part becomes a string, which every server accepts."""
     if not parts:
         return ""
     return parts[0]["text"] if len(parts) == 1 and parts[0]["type"] == "text" else parts
 
 
 def _translate_source(kind: str, block: SourceBlock) -> Block | None:
-    """An image, a PDF or a text; None for what our words cannot point to (files of the vendor's own store)."""
+    """An image, a PDF or a text; None for sources without an equivalent, such as files in the vendor's store."""
     source = block.source
     if kind == "image" and source.type in ("base64", "url"):
         return {"type": "image_url", "image_url": {"url": _url(source)}}
@@ -358,7 +359,7 @@ def _url(source: ContentSource) -> str:
 
 def _convert(block: Block, kind: type[T], at: str) -> T:
     try:
-        return msgspec.json.decode(_encode(block), type=kind)  # not `convert`: Raw is of bytes
+        return msgspec.json.decode(_encode(block), type=kind)  # not `convert`: Raw fields need bytes
     except msgspec.ValidationError as error:
         reason = str(error).partition(" - at `$")[0]
         raise BadBody(f"`{at}`: {reason[:1].lower()}{reason[1:]}", "see the API reference", param=at) from error

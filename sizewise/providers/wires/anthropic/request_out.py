@@ -1,7 +1,7 @@
-"""Our Chat -> upstream request of the Messages API; pure, rejects by name what the API cannot express.
+"""`ChatRequest` -> upstream request of the Messages API; pure, rejects by name what the API cannot express.
 
-Source: the Anthropic API reference, Messages. A body that a client of the same wire sent, and nobody changed, is sent
-on in the client's own bytes.
+Source: the Anthropic API reference, Messages. The unchanged body of a client that used the same wire is forwarded as
+the client sent it.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from sizewise.providers.wires.anthropic.thinking import EFFORTS
 from sizewise.providers.wires.original_body import not_translatable, translated_fields
 
 DEFAULT_MAX_TOKENS = 4096
-"""The wire wants a limit. This one every model of it allows; an answer that reaches it says so by its finish."""
+"""The API requires a limit; every model of this wire allows this value. A truncated reply has finish `length`."""
 
 PASSTHROUGH_FIELDS = ("top_k", "thinking", "output_config", "cache_control", "container", "inference_geo")
-"""Fields of this wire that our clients may send as they are."""
+"""Fields of this API that clients of other APIs may send; passed through unchanged."""
 
 NEUTRAL_VALUES: Mapping[str, tuple[object, ...]] = {
     "n": (1,),
@@ -35,7 +35,7 @@ NEUTRAL_VALUES: Mapping[str, tuple[object, ...]] = {
     "service_tier": ("auto", "default"),
     "response_format": ({"type": "text"},),
 }
-"""Values that say no more than leaving the field out."""
+"""Values that mean the same as leaving the field out."""
 
 TRANSLATED_FIELDS = frozenset(
     {
@@ -49,14 +49,14 @@ _encode = msgspec.json.Encoder().encode
 
 
 def write_request(chat: ChatRequest, model: str) -> bytes:
-    """Raises NotTranslatable, which names the field, and BadBody for what our own words cannot mean."""
+    """Raises NotTranslatable, which names the field, and BadBody for a field of the wrong shape."""
     named = {"model": Raw(_encode(model))}
     sent = unchanged_original(chat)
     if sent is not None:
         return _encode(sent | named)
     try:
         return _encode(named | _write_fields(chat, translated_fields(chat.fields)))
-    except (KeyError, TypeError, AttributeError) as error:  # the door does not look into every field
+    except (KeyError, TypeError, AttributeError) as error:  # our API does not validate every field
         hint = "see the API reference for messages, tools and response_format"
         raise BadBody(f"the body has not the shape that the API wants ({type(error).__name__})", hint) from error
 
@@ -78,7 +78,7 @@ def _write_fields(chat: ChatRequest, fields: JsonFields) -> Json:
         body["stream"] = True
     body |= _sampling(asked) | _tools(asked) | _output(asked, effort)
     native = {name: fields[name] for name in PASSTHROUGH_FIELDS if name in fields and bytes(fields[name]) != b"null"}
-    if "output_config" in body and "output_config" in native:  # each may say a part of it
+    if "output_config" in body and "output_config" in native:  # each may set a part of it
         native["output_config"] = Raw(_encode(body["output_config"] | msgspec.json.decode(native["output_config"])))
     return body | native
 
@@ -92,7 +92,7 @@ def _sampling(asked: Json) -> Json:
     if "stop" in asked:
         body["stop_sequences"] = [asked["stop"]] if isinstance(asked["stop"], str) else asked["stop"]
     if "temperature" in asked:
-        if asked["temperature"] > 1:  # their scale ends at 1
+        if asked["temperature"] > 1:  # this API's maximum
             raise not_translatable("temperature")
         body["temperature"] = asked["temperature"]
     if "top_p" in asked:
@@ -103,7 +103,7 @@ def _sampling(asked: Json) -> Json:
 
 
 def _output(asked: Json, effort: object) -> Json:
-    """The shape of the answer and the effort, which they keep in one object."""
+    """The response format and the effort, which share one object in this API."""
     config: Json = {}
     shape = asked.get("response_format")
     if shape is not None:
@@ -150,7 +150,7 @@ def _tool(tool: Json, at: str) -> Json:
 
 
 def _turns(messages: list[Json]) -> tuple[list[Json], list[Json]]:
-    """System blocks and turns. Results of tools, and what the user says next, are one turn of theirs."""
+    """System blocks and turns. Consecutive tool results and user messages form one user turn."""
     system: list[Json] = []
     turns: list[Json] = []
     for number, message in enumerate(messages):
@@ -170,7 +170,7 @@ def _turns(messages: list[Json]) -> tuple[list[Json], list[Json]]:
 
 MESSAGE_KEYS = frozenset(("role", "content", "tool_calls", "tool_call_id", "thinking_blocks"))
 REPLY_ONLY_KEYS = frozenset(("reasoning_content", "reasoning", "annotations"))
-"""What a client sends back because it stood in a reply. Reasoning counts only with its signature: `thinking_blocks`."""
+"""Keys that a client copies from a reply. Reasoning is sent only with its signature, as `thinking_blocks`."""
 
 
 def _check_keys(message: Json, at: str) -> None:
@@ -179,7 +179,7 @@ def _check_keys(message: Json, at: str) -> None:
         REPLY_ONLY_KEYS - {"refusal", "audio", "function_call"} if message["role"] == "assistant" else frozenset[str]()
     )
     if message["role"] == "tool":
-        said.discard("name")  # the call that is answered has it
+        said.discard("name")  # the call has the name already
     strange = sorted(said - MESSAGE_KEYS - unspoken)
     if strange:
         raise not_translatable(f"{at}.{strange[0]}")
@@ -212,7 +212,7 @@ def _tool_use_block(call: Json, at: str) -> Json:
 
 
 def _blocks(content: str | list[Json] | None, at: str) -> list[Json]:
-    """Empty texts are left out: the wire refuses them."""
+    """Empty texts are left out: the API rejects them."""
     if isinstance(content, str) or content is None:
         return [{"type": "text", "text": content}] if content else []
     return [_block(part, f"{at}[{i}]") for i, part in enumerate(content) if part.get("text") != ""]
@@ -237,7 +237,7 @@ def _translate_block(part: Json, at: str) -> Json:
 
 
 def _data_source(url: str) -> Json | None:
-    """A base64 source out of a data URL; None for any other."""
+    """The base64 source in a data URL; None for any other URL."""
     head, comma, data = url.partition(",")
     if not comma or not head.startswith("data:") or not head.endswith(";base64"):
         return None

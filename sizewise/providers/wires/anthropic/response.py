@@ -55,7 +55,7 @@ class ServerToolUse(Struct):
 
 
 class AnthropicUsage(Struct):
-    """As both message_start and message_delta have it: cumulative, and None where nothing is said."""
+    """Cumulative usage from message_start and message_delta; None if not reported."""
 
     input_tokens: int | None = None
     output_tokens: int | None = None
@@ -70,7 +70,7 @@ class AnthropicUsage(Struct):
 
 
 def read_usage(body: AnthropicUsage | None) -> Usage:
-    """Their input leaves out what came from the cache and what was written to it; ours counts all that was read."""
+    """The API's `input_tokens` excludes cache reads and writes; `Usage.input` includes them."""
     if body is None or body.input_tokens is None or not 0 <= body.input_tokens <= usage_and_errors.MAX_TOKEN_COUNT:
         return Usage(estimated=True)
     details, kept = body.output_tokens_details, body.cache_creation
@@ -88,7 +88,7 @@ def read_usage(body: AnthropicUsage | None) -> Usage:
 
 
 STANDARD_GEOS = frozenset((None, "", "global", "not_available"))
-"""Where a request was answered at the usual price; in one country alone it costs more."""
+"""Values of `inference_geo` at the standard price; inference in a single country costs more."""
 
 
 def _unpriced(body: AnthropicUsage) -> str:
@@ -103,7 +103,7 @@ def _unpriced(body: AnthropicUsage) -> str:
 
 
 def write_usage(usage: Usage) -> Json:
-    """Strict clients want `cache_creation`; where it is not known for how long it was written, five minutes is said."""
+    """Strict clients require `cache_creation`; cache writes of unknown lifetime are reported as five minutes."""
     details = {"output_tokens_details": {"thinking_tokens": usage.reasoning}} if usage.reasoning else {}
     return {
         "input_tokens": usage.input - usage.cached - usage.cache_write,
@@ -133,7 +133,7 @@ _message = msgspec.json.Decoder(AnthropicMessage)
 
 
 def read_reply(body: bytes) -> Reply:
-    """A whole message. Its original travels in the reply's fields. Raises UpstreamGarbled."""
+    """A whole message. The original is kept in the reply's fields. Raises UpstreamProtocolError."""
     try:
         seen = _message.decode(body)
         choice = _choice(seen)
@@ -144,7 +144,7 @@ def read_reply(body: bytes) -> Reply:
 
 
 def _choice(upstream: AnthropicMessage) -> Choice:
-    """Signed reasoning is put into the message as `thinking_blocks`, so that any client can send it back."""
+    """Signed reasoning is added to the message as `thinking_blocks`, so that any client can send it back."""
     by_type = {kind: [b for b in upstream.content if b["type"] == kind] for kind in ("text", "thinking", "tool_use")}
     text = "".join(block["text"] for block in by_type["text"])
     thought = "".join(block["thinking"] for block in by_type["thinking"])
@@ -171,7 +171,7 @@ class TokenCount(Struct):
 
 
 def read_count(body: bytes) -> int:
-    """The tokens of a prompt, as an upstream counted them. Raises UpstreamGarbled."""
+    """The tokens of a prompt, counted by the upstream. Raises UpstreamProtocolError."""
     try:
         return msgspec.json.decode(body, type=TokenCount).input_tokens
     except msgspec.DecodeError as error:
@@ -179,7 +179,7 @@ def read_count(body: bytes) -> int:
 
 
 def write_reply(reply: Reply, id: str) -> bytes:
-    """A message for a client: the upstream's own where it spoke this wire and nobody changed it, else written anew."""
+    """A message for a client: the upstream's own body if it used this wire and is unchanged, else a new one."""
     original = original_body(reply.fields, WIRE_NAME)
     if original is not None and not reply.degraded and read_reply(bytes(original.body)).choices == reply.choices:
         return bytes(original.body)
@@ -187,7 +187,7 @@ def write_reply(reply: Reply, id: str) -> bytes:
 
 
 class RefusalMessage(Struct):
-    """Of a message in our words: what it said instead of an answer."""
+    """The refusal in a message of the internal format."""
 
     refusal: str | None = None
 
@@ -229,12 +229,12 @@ def text_block(text: str) -> Json:
 
 
 def tool_use_block(id: str, name: str, number: int) -> Json:
-    """`caller` says that the model itself wants the call; strict clients ask for it."""
+    """`caller`: the model itself made the call; strict clients require the field."""
     return {"type": "tool_use", "id": id or f"toolu_{number}", "name": name, "input": {}, "caller": {"type": "direct"}}
 
 
 def _input(function: FunctionCall) -> object:
-    """Arguments as an object. Raises UpstreamGarbled: the wire has no place for what is no JSON."""
+    """Arguments as an object. Raises UpstreamProtocolError if they are not a JSON object, which this API requires."""
     try:
         read = msgspec.json.decode(function.arguments or "{}")
     except msgspec.DecodeError as error:
@@ -262,7 +262,7 @@ STATUS_BY_ERROR_TYPE: Mapping[str, int] = {kind: status for status, kind in ERRO
 
 
 def write_error(error: SizewiseError, trace: str = "") -> bytes:
-    """Their error object with our code, hint and docs page."""
+    """The API's error object with our code, hint and docs page."""
     kind = ERROR_TYPES.get(error.status) or ("invalid_request_error" if error.status < 500 else "api_error")
     shown: dict[str, object] = {"type": kind, "message": error.message, "code": error.code, "param": error.param}
     shown |= {"hint": error.hint, "docs": f"docs/errors/{error.code}.md"}
@@ -272,7 +272,7 @@ def write_error(error: SizewiseError, trace: str = "") -> bytes:
 
 
 THREAD_UNSUPPORTED: Mapping[str, object] = {"error_code": "thread_unsupported_request", "unsupported": ["model"]}
-"""What their SDKs read: a runner of tools that hears this sends the whole conversation, now and from then on."""
+"""Read by Anthropic's SDKs: on this error a tool runner resends the whole conversation, and keeps doing so."""
 
 
 class ErrorReason(Struct, frozen=True):
@@ -290,7 +290,7 @@ class AnthropicErrorBody(Struct):
 
 
 def read_error(status: int, retry_after: str | None, body: bytes) -> SizewiseError:
-    """An upstream's refusal as ours; see upstream.read_error for what becomes of refusals that concern our key."""
+    """An upstream error as ours; for errors about our key see `usage_and_errors.read_error`."""
     seen = _detail(body)
     words = seen.message
     if seen.details is not None and seen.details.error_code.startswith("thread_"):
@@ -301,7 +301,7 @@ def read_error(status: int, retry_after: str | None, body: bytes) -> SizewiseErr
 
 
 def read_stream_error(payload: bytes) -> SizewiseError:
-    """An error in the middle of a stream, where the kind stands for the status that it has no more."""
+    """An error in mid-stream, where the error type replaces the missing status."""
     return read_error(STATUS_BY_ERROR_TYPE.get(_detail(payload).type, 502), None, payload)
 
 

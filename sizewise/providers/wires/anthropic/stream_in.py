@@ -15,7 +15,7 @@ from sizewise.providers.wires.openai.usage_and_errors import protocol_error
 
 Json = dict[str, Any]
 RAW_EVENT_FIELD = "messages_event"
-"""The field of an `RawDelta` that holds an event of this wire as it came."""
+"""The field of a `RawDelta` that holds an original event of this wire."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -33,17 +33,17 @@ _chunk = msgspec.json.Decoder(AnthropicEvent)
 
 
 class AnthropicStreamReader:
-    """Reads one stream; `strip_usage` means nothing here, for no frame is passed on."""
+    """Reads one stream. `strip_usage` is ignored: no frame is passed on."""
 
     def __init__(self, strip_usage: bool) -> None:
         self.done = False
         self._message: Json = {}
         self._blocks: dict[int, Json] = {}
-        self._arguments: dict[int, list[str]] = {}  # of a call, as fragments of JSON, by the block's index
+        self._arguments: dict[int, list[str]] = {}  # block index -> JSON fragments of a call's arguments
         self._stopped = False
 
     def read_frame(self, payload: bytes) -> list[Event]:
-        """Raises UpstreamGarbled for what is no event of this wire, and the upstream's own error when it sends one."""
+        """Raises UpstreamProtocolError for an event of another format, and the upstream's own error if it sends one."""
         if self.done:
             return []
         try:
@@ -69,7 +69,7 @@ class AnthropicStreamReader:
                 self.done = True
             case "error":
                 raise read_stream_error(payload)
-        return []  # pings, ends of other blocks, and kinds to come
+        return []  # pings, ends of other blocks, unknown kinds
 
     def _block_start(self, index: int, block: Json, payload: bytes) -> list[Event]:
         self._blocks[index] = block
@@ -109,7 +109,7 @@ class AnthropicStreamReader:
         return [ToolDelta(0, self._number(index), json=json)]
 
     def _empty_tool_input(self, index: int) -> list[Event]:
-        """A call of whose arguments nothing came: they stood where it began, or there are none, which is an object."""
+        """A call without argument deltas: its arguments came with its start, or are an empty object."""
         return self._tool_input(index, _encode(self._blocks[index].get("input") or {}).decode())
 
     def _number(self, index: int) -> int:
@@ -126,7 +126,7 @@ class AnthropicStreamReader:
         return [ChoiceFinished(0, FINISH_BY_STOP_REASON.get(reason, "stop"))]
 
     def reply(self) -> Reply:
-        """The whole reply. Raises UpstreamGarbled when the stream ended before the message was."""
+        """The whole reply. Raises UpstreamProtocolError if the stream ended before the message did."""
         if not self._message or not self._stopped:
             raise protocol_error(
                 "the stream ended in mid-sentence" if self._blocks else "the stream ended without a word",
@@ -135,14 +135,14 @@ class AnthropicStreamReader:
         for index, fragments in self._arguments.items():
             try:
                 self._blocks[index]["input"] = msgspec.json.decode("".join(fragments) or "{}", type=Json)
-            except msgspec.DecodeError:  # cut by the limit of tokens, or written badly
+            except msgspec.DecodeError:  # cut off by the token limit, or malformed
                 broken = True
         content = [block for _, block in sorted(self._blocks.items())]
         reply = read_reply(_encode({**self._message, "content": content}))
         return self._with_written_arguments(reply) if broken else reply
 
     def _with_written_arguments(self, reply: Reply) -> Reply:
-        """With the arguments of calls as the model wrote them, which is no JSON and so has no original."""
+        """The reply with the arguments as the model wrote them; they are not JSON, so no original body is kept."""
         written = [(self._blocks[index], "".join(each)) for index, each in self._arguments.items()]
         calls = tuple(ToolCall(FunctionCall(block["name"], text), block["id"]) for block, text in written)
         choice: Choice = msgspec.structs.replace(reply.choices[0], tool_calls=calls, message=None)

@@ -1,7 +1,7 @@
 """Our events -> Messages API stream for a client, one content block open at a time; pure, writes bytes only.
 
-Other wires tell parallel calls in turns. Here a block that is closed cannot be opened again, so while the arguments of
-a call are no whole object yet, what belongs to other blocks waits, in its order, at the latest until the end.
+Other wires interleave parallel calls. Here a closed block cannot be reopened, so events of other blocks wait, in order,
+until the open call's arguments are a complete object, or until the end.
 """
 
 from __future__ import annotations
@@ -35,21 +35,21 @@ _encode = msgspec.json.Encoder().encode
 
 
 class MessageEnd(Struct, frozen=True):
-    """How a message ended, in this wire's own words."""
+    """How the message ended, in this API's terms."""
 
     stop_reason: str | None = None
     stop_sequence: str | None = None
 
 
 class AnthropicStreamWriter:
-    """One stream as far as it is written. The numbers of tokens come at the end: before, nobody knows them."""
+    """Writes one stream. Token counts come at the end, when they are known."""
 
     def __init__(self, id: str) -> None:
         self._id = id
         self._index = -1
-        self._open: tuple[str, int] | None = None  # kind of the open block, and which call or foreign block it is
+        self._open: tuple[str, int] | None = None  # kind of the open block, and the index of its call or upstream block
         self._calls: set[int] = set()
-        self._growing_call: list[str] | None = None  # the arguments of the open call, until they are whole
+        self._growing_call: list[str] | None = None  # the open call's arguments, until they are complete
         self._waiting: list[Event] = []
 
     def start(self, model: str) -> bytes:
@@ -57,9 +57,9 @@ class AnthropicStreamWriter:
         return _event({"type": "message_start", "message": {**shown, "content": [], "stop_reason": None}})
 
     def write(self, event: Event) -> bytes:
-        """The bytes for an event; none for what the wire has no place for (audio, log-probabilities) or what waits.
+        """The bytes for an event; none if the wire cannot express it (audio, log-probabilities) or it has to wait.
 
-        Raises UpstreamGarbled for a call that goes on after its arguments were whole.
+        Raises UpstreamProtocolError for a call that continues after its arguments were complete.
         """
         mine = isinstance(event, ToolDelta) and self._open == ("tool_use", event.index)
         if self._growing_call is None or mine:
@@ -72,7 +72,7 @@ class AnthropicStreamWriter:
         return b""
 
     def _is_call_complete(self) -> bool:
-        """Whether nothing can be missing of the open call: an object that is closed takes no more."""
+        """Whether the open call's arguments are a complete JSON object."""
         if not self._growing_call or not self._growing_call[-1].rstrip().endswith("}"):
             return False
         try:
@@ -82,7 +82,7 @@ class AnthropicStreamWriter:
         return True
 
     def _write_waiting(self) -> bytes:
-        """What waited for the open call, as far as it can be written now."""
+        """Writes the waiting events, as far as possible."""
         self._growing_call = None
         waiting, self._waiting = self._waiting, []
         return b"".join([self.write(event) for event in waiting])
@@ -107,7 +107,7 @@ class AnthropicStreamWriter:
         written = self._block(("thinking", 0), {"type": "thinking", "thinking": "", "signature": ""})
         if event.text:
             written += self._delta({"type": "thinking_delta", "thinking": event.text})
-        if event.signature:  # closes what was thought: the next thought has its own
+        if event.signature:  # ends this thinking block: the next has its own signature
             written += self._delta({"type": "signature_delta", "signature": event.signature}) + self._close()
         return written
 
@@ -137,7 +137,7 @@ class AnthropicStreamWriter:
         return self._delta(piece["delta"])
 
     def _block(self, kind: tuple[str, int], block: Json) -> bytes:
-        """Makes sure that a block of this kind is open."""
+        """Opens a block of this kind unless it is open already."""
         if self._open == kind:
             return b""
         written = self._close()
@@ -155,7 +155,7 @@ class AnthropicStreamWriter:
         return _event({"type": "content_block_stop", "index": self._index})
 
     def finish(self, reply: Reply, sizewise: dict[str, object]) -> bytes:
-        """The end: what waited still, why, how many tokens, and our account of it."""
+        """The end: waiting events, stop reason, usage and the `sizewise` object."""
         late = b""
         while self._waiting:
             late += self._write_waiting()

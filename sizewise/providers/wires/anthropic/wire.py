@@ -12,9 +12,9 @@ from sizewise.providers.wires.wire import Wire
 
 VERSION_HEADER = "anthropic-version"
 FORWARDED_HEADERS = (VERSION_HEADER, "anthropic-beta")
-"""Headers of a client that an upstream of this wire gets too."""
+"""Client headers that are forwarded to upstreams of this wire."""
 DEFAULT_VERSION = "2023-06-01"
-"""The version that we translate into, and that holds where the client names none."""
+"""The version that requests are translated into, and the default if the client sends none."""
 
 
 def headers(key: str) -> list[tuple[str, str]]:

@@ -1,7 +1,6 @@
 """Requests and responses of OpenAI's chat and embeddings APIs, both directions (streams: stream_in.py); pure.
 
-Source: the OpenAI API reference, ChatRequest Completions. Bodies are decoded for what we read; the rest passes as
-bytes.
+Source: the OpenAI API reference, Chat Completions. Only the fields we use are decoded; the rest passes as bytes.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ Messages = Annotated[list[Message], Meta(min_length=1, max_length=100_000)]
 
 
 class ChatCompletionBody(Struct):
-    """The fields of a chat body whose type we check, with the API's own bounds; all others pass unread."""
+    """The type-checked fields of a chat body, with the API's own bounds; all others pass unread."""
 
     model: str
     messages: Messages
@@ -64,7 +63,7 @@ class ChatCompletionBody(Struct):
     response_format: ResponseFormatType | None = None
 
 
-MAX_INPUTS = 2048  # as the API has it
+MAX_INPUTS = 2048  # the API's limit
 
 Token = Annotated[int, Meta(ge=0)]
 
@@ -77,8 +76,8 @@ class EmbeddingBody(Struct):
     user: str | None = None
 
 
-LONG_BODY_BYTES = 8 * 1024  # bytes of a body that is worth a second look to be read but once
-_NEAR = 1024  # bytes before and behind the messages of such a body, at most
+LONG_BODY_BYTES = 8 * 1024  # longer bodies try the path that reads each byte once
+_NEAR = 1024  # most bytes before and after the messages of such a body
 _PLACEHOLDER = b'[{"role":"user","content":"here the messages stood"}]'
 
 _fields = msgspec.json.Decoder(JsonFields)
@@ -93,10 +92,10 @@ def read_request(body: bytes) -> tuple[ChatRequest, Raw | None]:
     """A chat body and its `sizewise` object, which is ours and never forwarded. Raises BadBody."""
     seen, fields = (_decode_long_body(body) if len(body) > LONG_BODY_BYTES else None) or decode_body(body, _body)
     wishes = fields.pop("sizewise", None)
-    fields.pop(ORIGINAL_FIELD, None)  # other doors' to fill
+    fields.pop(ORIGINAL_FIELD, None)  # set only by our other APIs
     options = seen.stream_options
     one, other = seen.max_completion_tokens, seen.max_tokens
-    limit = other if one is None else one if other is None else max(one, other)  # a server obeys either
+    limit = other if one is None else one if other is None else max(one, other)  # servers obey either
     shape = seen.response_format
     return (
         ChatRequest(
@@ -128,7 +127,7 @@ def read_embed(body: bytes) -> tuple[EmbeddingRequest, Raw | None]:
 
 
 def _inputs(raw: str | list[str | int | list[int]]) -> list[str] | list[list[int]]:
-    """One text, several, the tokens of one, or those of several. Raises BadBody: mixed, too many, or one is empty."""
+    """One text, several, one token list, or several. Raises BadBody if they are mixed, too many, or empty."""
     given = [raw] if isinstance(raw, str) else raw
     texts = [each for each in given if isinstance(each, str)]
     lists = [each for each in given if isinstance(each, list)]
@@ -146,7 +145,7 @@ def _inputs(raw: str | list[str | int | list[int]]) -> list[str] | list[list[int
 
 
 def decode_body(body: bytes, decoder: msgspec.json.Decoder[T]) -> tuple[T, JsonFields]:
-    """A client's body, typed and as bytes. Raises BadBody, which names the field."""
+    """A client's body, typed and as raw fields. Raises BadBody, which names the field."""
     try:
         _check_text(body)
         return decoder.decode(body), _fields.decode(body)
@@ -168,17 +167,16 @@ def decode_body(body: bytes, decoder: msgspec.json.Decoder[T]) -> tuple[T, JsonF
 
 
 def _check_text(body: bytes) -> None:
-    """Raises UnicodeDecodeError. msgspec skips what it does not read, so ask here."""
+    """Raises UnicodeDecodeError. msgspec does not check the parts that it skips."""
     if not body.isascii():
         body.decode()
 
 
 def _decode_long_body(body: bytes) -> tuple[ChatCompletionBody, JsonFields] | None:
-    """As `decode_body`, for a long body whose messages end in a string and have little around them: each byte is read
-    once.
+    """Like `decode_body`, reading each byte once: for long bodies with little around messages that end in a string.
 
-    JSON stays JSON when one value takes another's place. So what is around the messages is read with others in their
-    place, and they are read alone. None for every other body, and for whatever is wrong: `decode_body` says what it is.
+    JSON stays valid when a value is replaced. So the body is read with placeholder messages, and the messages alone.
+    Returns None for any other body and for any error, which `decode_body` then reports.
     """
     start = body.find(b"[", body.find(b'"messages":', 0, _NEAR) + 1, _NEAR)
     end = body.rfind(b'"}]', len(body) - _NEAR) + 3
@@ -188,7 +186,7 @@ def _decode_long_body(body: bytes) -> tuple[ChatCompletionBody, JsonFields] | No
     try:
         fields = _fields.decode(around)
         if fields["messages"] != Raw(_PLACEHOLDER) or around.count(b'"messages"') > 1 or b"\\" in around:
-            return None  # they stand deeper, or are named twice
+            return None  # the messages are nested deeper, or occur twice
         _check_text(body)
         seen = _body.decode(around)
         raw = Raw(memoryview(body)[start:end])
@@ -199,9 +197,9 @@ def _decode_long_body(body: bytes) -> tuple[ChatCompletionBody, JsonFields] | No
 
 
 def write_request(chat: ChatRequest, model: str) -> bytes:
-    """The body for an upstream: ours with its model name. A stream is always asked for its usage.
+    """The body for an upstream, with its model name. Streams always request usage.
 
-    Raises NotTranslatable where another door's client asked for what this wire has no words for.
+    Raises NotTranslatable if a client of another API set a field that this wire cannot express.
     """
     fields = {**translated_fields(chat.fields), "model": Raw(_encode(model))}
     if chat.stream and not chat.include_usage:
@@ -249,7 +247,7 @@ _message = msgspec.json.Decoder(CompletionMessage)
 
 
 def read_reply(body: bytes) -> Reply:
-    """A whole chat completion. Raises UpstreamGarbled."""
+    """A whole chat completion. Raises UpstreamProtocolError."""
     try:
         seen = _reply.decode(body)
         choices = tuple([_choice(choice) for choice in seen.choices])
@@ -287,7 +285,7 @@ def read_vectors(body: bytes) -> Reply:
 
 def write_usage(usage: Usage) -> Mapping[str, object]:
     into = {"cached_tokens": usage.cached}
-    if usage.cache_write:  # few vendors have it, and older clients do not know it
+    if usage.cache_write:  # few vendors report it, and older clients do not know the field
         into["cache_write_tokens"] = usage.cache_write
     return {
         "prompt_tokens": usage.input,
@@ -299,7 +297,7 @@ def write_usage(usage: Usage) -> Mapping[str, object]:
 
 
 def write_reply(reply: Reply, id: str, created: int) -> bytes:
-    """The body for a client: the upstream's own bytes when nobody changed them, else written anew."""
+    """The body for a client: the upstream's own bytes if unchanged, else a new one."""
     if reply.body is not None:
         return reply.body
     return _encode(
@@ -333,7 +331,7 @@ def _write_choice(choice: Choice) -> dict[str, Any]:
 
 
 def write_vectors(reply: Reply, base64: bool = False) -> bytes:
-    """The body for a client; `base64`: with vectors as base64 of 32-bit floats, which is what OpenAI's SDK asks for."""
+    """The body for a client. `base64`: vectors as base64 of 32-bit floats, the default of OpenAI's SDK."""
     if reply.body is not None:
         return reply.body
     return _encode(

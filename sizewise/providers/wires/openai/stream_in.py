@@ -67,7 +67,7 @@ _chunk = msgspec.json.Decoder(ChatCompletionChunk)
 
 
 def _is_text_only(choice: ChunkChoice) -> bool:
-    """Nearly every chunk of nearly every stream: one choice, some words, nothing else."""
+    """The fast path for most chunks: one choice with text only."""
     delta = choice.delta
     return (
         delta is not None
@@ -80,7 +80,7 @@ def _is_text_only(choice: ChunkChoice) -> bool:
 
 
 class _PartialChoice:
-    """One choice of a stream, as far as it has come."""
+    """One choice of a stream, as received so far."""
 
     __slots__ = ("calls", "finish", "logprobs", "reasoning", "text")
 
@@ -93,9 +93,9 @@ class _PartialChoice:
 
 
 class OpenAiStreamReader:
-    """Reads one stream: `read_frame` turns each payload into events, `reply` gives the whole at the end.
+    """Reads one stream: `read_frame` turns each payload into events, `reply` returns the whole at the end.
 
-    A frame that says nothing itself (the role, a filter's report) travels in front of the next one that does.
+    A frame without an event (the role, a content filter's report) is passed on with the next one that has an event.
     """
 
     def __init__(self, strip_usage: bool) -> None:
@@ -107,7 +107,7 @@ class OpenAiStreamReader:
         self._pending = b""
 
     def read_frame(self, payload: bytes) -> list[Event]:
-        """Raises UpstreamGarbled for what is not a chunk, and the upstream's own error when it sends one."""
+        """Raises UpstreamProtocolError for an invalid chunk, and the upstream's own error if it sends one."""
         if payload == b"[DONE]":
             self.done = True
             return []
@@ -132,7 +132,7 @@ class OpenAiStreamReader:
 
     def _text_delta(self, choice: ChunkChoice, payload: bytes) -> TextDelta:
         text = choice.delta.content if choice.delta else None
-        assert text is not None  # _only_words
+        assert text is not None  # _is_text_only
         grown = self._partial_choice(choice.index)
         grown.text.append(text)
         logprobs = value_or_none(choice.logprobs)
@@ -150,7 +150,7 @@ class OpenAiStreamReader:
             self._pending = self._with_pending(payload)
             return []
         if chunk.usage is not None and self._strip:
-            return events  # the client did not ask for usage: the door writes these itself
+            return events  # the client did not request usage, so the writer encodes these events anew
         whole = self._with_pending(payload)
         *early, last = events
         return [msgspec.structs.replace(event, frame=b"") for event in early] + [
@@ -201,7 +201,7 @@ class OpenAiStreamReader:
         ]
 
     def reply(self) -> Reply:
-        """The whole reply. Raises UpstreamGarbled when the stream ended before every choice was finished."""
+        """The whole reply. Raises UpstreamProtocolError if the stream ended before every choice finished."""
         if not self._choices:
             raise protocol_error("the stream ended without a word")
         if any(grown.finish is None for grown in self._choices.values()):

@@ -34,16 +34,16 @@ class OutputDetails(Struct, frozen=True):
 
 
 class OpenAiUsage(Struct):
-    """OpenAI's, and what others of its wire say in their own words."""
+    """OpenAI's usage, with the variants of other vendors of this wire."""
 
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     total_tokens: int | None = None
     prompt_tokens_details: InputDetails | None = None
     completion_tokens_details: OutputDetails | None = None
-    prompt_cache_hit_tokens: int | None = None  # DeepSeek's word for cached_tokens
+    prompt_cache_hit_tokens: int | None = None  # DeepSeek's name for cached_tokens
     cached_tokens: int | None = None  # Moonshot's
-    num_sources_used: int | None = None  # xAI's live search, with a price of its own
+    num_sources_used: int | None = None  # xAI's live search, priced separately
     cost: Raw = ABSENT  # OpenRouter's charge, in dollars
 
 
@@ -60,13 +60,13 @@ class OpenAiErrorBody(Struct):
 
 
 MAX_TOKEN_COUNT = 1_000_000_000
-"""Tokens that one answer can have; what counts more, or less than nothing, does not count at all."""
+"""The most tokens a reply can have. Usage with a larger or negative count is discarded."""
 STANDARD_TIERS = frozenset((None, "", "auto", "default", "standard", "on_demand"))
-"""Service tiers in which the listed price holds, in the words of OpenAI and Groq."""
+"""Service tiers at the list price, in the names of OpenAI and Groq."""
 
 
 def read_usage(body: OpenAiUsage | None, tier: str | None = None) -> Usage | None:
-    """`tier`: the service tier in which the upstream says it answered. None where it counted nothing."""
+    """`tier`: the service tier that the upstream reports. None if it reports no valid usage."""
     if body is None or body.prompt_tokens is None:
         return None
     prompt, said = body.prompt_tokens, body.completion_tokens or 0
@@ -84,13 +84,13 @@ def read_usage(body: OpenAiUsage | None, tier: str | None = None) -> Usage | Non
         and written >= 0
     ):
         return None
-    # OpenAI counts reasoning within completion_tokens, xAI beside it: the total tells. What the total has beyond both
-    # and nobody explains was generated too, as far as we know, and is marked as a guess.
+    # OpenAI counts reasoning within completion_tokens, xAI in addition to them: the total shows which. Tokens in the
+    # total that neither explains count as output and are marked as estimated.
     beyond, guessed = (body.total_tokens or 0) - prompt - said, False
     if beyond > 0:
         said, guessed = min(said + beyond, MAX_TOKEN_COUNT), beyond != reasoning
         reasoning = reasoning or beyond
-    if cached + written > prompt or reasoning > said:  # parts larger than their whole
+    if cached + written > prompt or reasoning > said:  # parts larger than the whole
         cached, written, reasoning, guessed = min(cached, prompt), 0, min(reasoning, said), True
     return Usage(
         prompt,
@@ -107,7 +107,7 @@ def read_usage(body: OpenAiUsage | None, tier: str | None = None) -> Usage | Non
 
 
 def pico_dollars(dollars: bytes) -> int | None:
-    """A JSON number of dollars in whole pico-dollars, rounded once, half to even; None for what is no such number."""
+    """A JSON number of dollars in whole pico-dollars, rounded half to even; None if invalid or out of range."""
     try:
         amount = msgspec.json.decode(dollars, type=Decimal)
         whole = int((amount * PICO_PER_DOLLAR).to_integral_value(ROUND_HALF_EVEN))
@@ -124,12 +124,12 @@ def protocol_error(reason: str) -> UpstreamProtocolError:
 
 
 def value_or_none(raw: Raw) -> Raw | None:
-    """`raw` where the field was there and not null."""
+    """`raw`; None if the field is missing or null."""
     return None if raw is ABSENT or bytes(raw) in (b"", b"null") else raw
 
 
 def read_error(status: int, retry_after: str | None, body: bytes) -> SizewiseError:
-    """An upstream's refusal as ours. Its 401 and 403 are about *our* key and become a 502 for the client."""
+    """An upstream error as ours. Its 401, 402, 403 and 407 concern *our* key and become a 502 for the client."""
     try:
         seen = msgspec.json.decode(body, type=OpenAiErrorBody)
     except (msgspec.DecodeError, RecursionError):
