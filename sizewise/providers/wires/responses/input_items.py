@@ -64,7 +64,7 @@ class ResponsesToolChoice(Struct):
 
 
 REPLY_ONLY_KEYS = frozenset(("type", "id", "status"))
-"""What an item says of itself, because it once stood in a reply."""
+"""Keys that an item has because it was in a reply."""
 
 TRANSLATED_KEYS: Mapping[str, frozenset[str]] = {
     "message": REPLY_ONLY_KEYS | {"role", "content", "phase"},
@@ -77,7 +77,7 @@ TRANSLATED_KEYS: Mapping[str, frozenset[str]] = {
     "input_audio": frozenset(("type", "input_audio")),
     "function": frozenset(("type", "name", "parameters", "description", "strict")),
 }
-"""Of each kind of item, part and tool: what is translated. Where one says more, that is left untold."""
+"""Translated keys of each kind of item, part and tool. Any other key is listed as untranslated."""
 
 TEXT_PART_TYPES = ("input_text", "output_text", "text")
 
@@ -86,9 +86,9 @@ T = TypeVar("T")
 
 
 class ResponsesInputTranslator:
-    """One request on its way into our words. `untranslated` are the paths of what they do not say.
+    """Translates one request. `untranslated`: paths without an equivalent in the internal format.
 
-    `approximate`: something is left out that no other wire needs, but a model of this wire heeds.
+    `approximate`: something was dropped that only models of this wire use.
     """
 
     def __init__(self) -> None:
@@ -113,13 +113,13 @@ class ResponsesInputTranslator:
             case "function_call_output":
                 found.append(self._result(item, at))
             case "reasoning":
-                self.approximate = True  # of an earlier turn
+                self.approximate = True  # dropped: from an earlier turn
             case str():
                 self.untranslated.append(at)
                 last = _assistant(found)
                 parts = last["content"] or []
                 parts = [{"type": "text", "text": parts}] if isinstance(parts, str) else parts
-                last["content"] = [*parts, {"type": kind, "item": item}]  # so that whoever looks sees one more
+                last["content"] = [*parts, {"type": kind, "item": item}]  # kept for code that inspects parts
             case _:
                 raise BadBody(f"`{at}`: an item needs a `type`", "see the API reference for this field", param=at)
 
@@ -128,7 +128,7 @@ class ResponsesInputTranslator:
         self._collect_unknown_keys(item, "message", at)
         content = self._content(seen.content, f"{at}.content")
         if seen.role == "assistant" and found and found[-1]["role"] == "assistant" and found[-1]["content"] is None:
-            found[-1]["content"] = content  # said after its calls, but before their results
+            found[-1]["content"] = content  # text sent after its calls, but before their results
         else:
             found.append({"role": seen.role, "content": content})
 
@@ -198,21 +198,21 @@ class ResponsesInputTranslator:
 
 
 def _assistant(found: list[Json]) -> Json:
-    """The turn of the assistant's that is under way: its words and its calls are one message in our words."""
+    """The current assistant message; text and calls of one turn share it in the internal format."""
     if not found or found[-1]["role"] != "assistant":
         found.append({"role": "assistant", "content": None})
     return found[-1]
 
 
 def _collapse_text(parts: list[Json]) -> str | list[Json]:
-    """One text is said as a string, which every server understands."""
+    """A single text part becomes a string, which every server accepts."""
     if not parts:
         return ""
     return parts[0]["text"] if len(parts) == 1 and parts[0]["type"] == "text" else parts
 
 
 def _translate_part(kind: str, part: Json, at: str) -> Json | None:
-    """None for what our words cannot point to: files of the vendor's own store, kinds to come."""
+    """None for parts without an equivalent: files in the vendor's store, unknown kinds."""
     if kind in TEXT_PART_TYPES:
         return {"type": "text", "text": _convert(part, TextPart, at).text}
     match kind:
@@ -233,7 +233,7 @@ def _translate_part(kind: str, part: Json, at: str) -> Json | None:
 
 def _convert(value: Json, kind: type[T], at: str) -> T:
     try:
-        return msgspec.json.decode(_encode(value), type=kind)  # not `convert`: Raw is of bytes
+        return msgspec.json.decode(_encode(value), type=kind)  # not `convert`: Raw fields need bytes
     except msgspec.ValidationError as error:
         reason = str(error).partition(" - at `$")[0]
         raise BadBody(f"`{at}`: {reason[:1].lower()}{reason[1:]}", "see the API reference", param=at) from error

@@ -1,9 +1,9 @@
-"""Client request of the Responses API -> our Chat, with the original body attached; knows no model and no store.
+"""Client request of the Responses API -> `ChatRequest`, with the original body attached; knows no model and no store.
 
-Source: the OpenAI API reference, Responses, and its Python library 3.57.0. Dropped in our words, because no other model
-could use it: marks for the prompt cache, and reasoning of earlier turns, which is sealed for its own vendor. What the
-door does itself needs no word: `store`, `previous_response_id`, `metadata`. All else that our words cannot say is named
-in `OriginalBody.untranslated`, and only a model of this wire gets it.
+Source: the OpenAI API reference, Responses, and its Python library 3.57.0. Prompt cache marks and reasoning of earlier
+turns are dropped, since no other model could use them (reasoning is encrypted for its own vendor). `store`,
+`previous_response_id` and `metadata` are handled by our API. Everything else without an equivalent is listed in
+`OriginalBody.untranslated`; such a request only fits models of this wire.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ Json = dict[str, Any]
 
 
 class ResponseTextConfig(Struct):
-    """How the answer shall be written."""
+    """Format and verbosity of the reply."""
 
     format: Json | None = None
     verbosity: str | None = None
 
 
 class ResponsesBody(Struct):
-    """The fields of a Responses body whose type we check, with the API's own bounds."""
+    """The type-checked fields of a Responses body, with the API's own bounds."""
 
     model: str
     input: str | Annotated[list[Json], Meta(max_length=100_000)]
@@ -61,7 +61,7 @@ class ResponsesBody(Struct):
 
 
 COPIED_FIELDS = ("stream", "temperature", "top_p", "parallel_tool_calls")
-"""Called the same in our words."""
+"""Fields with the same name in the internal format."""
 
 TRANSLATED_FIELDS = frozenset(
     {
@@ -69,7 +69,7 @@ TRANSLATED_FIELDS = frozenset(
         *("stream_options", "prompt_cache_key", "prompt_cache_retention", "prompt_cache_options"),
     },
 )
-"""Translated, or in need of no translation. Where it depends on the value, `_FieldTranslator` looks."""
+"""Translated, or droppable. `_FieldTranslator` checks fields where that depends on the value."""
 
 ALLOWED_INCLUDES = frozenset(
     {
@@ -78,7 +78,7 @@ ALLOWED_INCLUDES = frozenset(
         *("code_interpreter_call.outputs", "computer_call_output.output.image_url"),
     },
 )
-"""What may be asked to be shown. Beside log-probabilities it concerns tools of the vendor's own, which are refused."""
+"""Accepted values of `include`. Most concern hosted tools, which other wires cannot express anyway."""
 
 _body = msgspec.json.Decoder(ResponsesBody)
 _encode = msgspec.json.Encoder().encode
@@ -86,7 +86,7 @@ T = TypeVar("T")
 
 
 class ResponsesRequest(Struct):
-    """A request as it was sent. `raw_fields` is its body without our object and what it builds on."""
+    """A parsed request. `raw_fields`: its body without `sizewise` and `previous_response_id`."""
 
     body: ResponsesBody
     raw_fields: JsonFields
@@ -94,18 +94,18 @@ class ResponsesRequest(Struct):
 
     @property
     def should_store(self) -> bool:
-        """Whether the answer shall be remembered, as it is unless the client says no."""
+        """Whether to store the response; true unless the client disables it."""
         return self.body.store is not False
 
     def input_items(self) -> list[Raw]:
-        """What was said, item by item."""
+        """The input as a list of items."""
         if isinstance(self.body.input, str):
             part = {"type": "input_text", "text": self.body.input}
             return [Raw(_encode({"type": "message", "role": "user", "content": [part]}))]
         return msgspec.json.decode(self.raw_fields["input"], type=list[Raw])
 
     def to_chat(self, context: list[Raw]) -> ChatRequest:
-        """The request in our words, behind the items that it builds on. Raises BadBody."""
+        """The request in the internal format, after the items of `context`. Raises BadBody."""
         seen, sent = self.body, self.raw_fields
         if context:
             whole = {**sent, "input": Raw(_encode([*context, *self.input_items()]))}
@@ -113,7 +113,7 @@ class ResponsesRequest(Struct):
         try:
             fields, reading = translate(seen, sent)
             messages = msgspec.json.decode(fields["messages"], type=list[Message])
-        except RecursionError as error:  # translated, it lies a few levels deeper
+        except RecursionError as error:  # the translation is nested a few levels deeper
             raise BadBody("the body is nested too deeply", "flatten it") from error
         if not messages:
             raise BadBody("`input` says nothing that a model could answer", "send a text or a message", param="input")
@@ -139,7 +139,7 @@ def read_request(body: bytes) -> ResponsesRequest:
 
 
 def unchanged_original(chat: ChatRequest) -> JsonFields | None:
-    """The client's own body, where it spoke this wire and nobody has changed the request since."""
+    """The client's own body, if it used this wire and the request was not changed since."""
     found = original_body(chat.fields, WIRE_NAME)
     if found is None:
         return None
@@ -150,12 +150,12 @@ def unchanged_original(chat: ChatRequest) -> JsonFields | None:
 
 
 def translate(body: ResponsesBody, raw_fields: JsonFields) -> tuple[JsonFields, ResponsesInputTranslator]:
-    """Our words for a body, and what they do not say of it."""
+    """The translated fields of a body, and the translator with its untranslated paths."""
     reading = ResponsesInputTranslator()
     fields: Json = {"model": body.model, "messages": reading.messages(body.instructions, body.input)}
     fields |= {
         name: raw_fields[name] for name in COPIED_FIELDS if name in raw_fields and getattr(body, name) is not None
-    }  # as it is spelt
+    }  # exactly as spelled
     if body.max_output_tokens is not None:
         fields["max_tokens"] = raw_fields["max_output_tokens"]
     fields |= reading.tools(body.tools or [], body.tool_choice)
@@ -173,7 +173,7 @@ def translate(body: ResponsesBody, raw_fields: JsonFields) -> tuple[JsonFields, 
 
 
 class _FieldTranslator:
-    """All of a body but its items and tools."""
+    """Translates the fields other than items and tools."""
 
     def __init__(self, untranslated: list[str]) -> None:
         self._untranslated = untranslated
@@ -195,7 +195,7 @@ class _FieldTranslator:
         return found
 
     def reasoning_effort(self, reasoning: Json) -> Json:
-        """`summary` says how much of the reasoning is told: of any other model's, all that it shows is told."""
+        """`summary` controls how much reasoning is shown; other models show all they have, so it is ignored."""
         unsaid = {name for name, value in reasoning.items() if value is not None}
         self._untranslated += [
             f"reasoning.{name}" for name in sorted(unsaid - {"effort", "summary", "generate_summary"})

@@ -1,8 +1,8 @@
-"""Our Chat -> upstream request of the Responses API; pure, rejects by name what the API cannot express.
+"""`ChatRequest` -> upstream request of the Responses API; pure, rejects by name what the API cannot express.
 
-Source: the OpenAI API reference, Responses. Nothing is kept upstream unless the client asks for it: a request brings
-all that it builds on. A body that a client of the same wire sent, and nobody changed, is sent on in its own bytes, less
-what only we or nobody could read: items that we named ourselves, reasoning that is not in the item.
+Source: the OpenAI API reference, Responses. Nothing is stored upstream unless the client asks for it: a request holds
+its whole context. The unchanged body of a client that used the same wire is forwarded, without item ids created here
+and without reasoning items that the upstream cannot read.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from sizewise.providers.wires.responses.request_in import (
 Json = dict[str, Any]
 
 OWN_ID_PREFIXES = ("msg_sw", "fc_sw", "rs_sw")
-"""How the ids of items begin that were named here: no upstream knows them."""
+"""Prefixes of item ids created here, which no upstream knows."""
 
 UPSTREAM_STATE_FIELDS = ("background", "conversation")
-"""State on the vendor's side, under our key: one client could read another's, and nobody here could fetch it."""
+"""State stored by the vendor under our key: other clients could read it, and our API could not fetch it."""
 
 PASSTHROUGH_FIELDS = ("reasoning", "truncation", "prompt_cache_options")
-"""Fields of this wire that clients of other doors may send as they are."""
+"""Fields of this API that clients of other APIs may send; passed through unchanged."""
 
 COPIED_FIELDS = frozenset(
     {
@@ -39,7 +39,7 @@ COPIED_FIELDS = frozenset(
         *("service_tier", "prompt_cache_key", "prompt_cache_retention"),
     },
 )
-"""Called the same in both."""
+"""Fields with the same name in both."""
 
 TRANSLATED_FIELDS: frozenset[str] = COPIED_FIELDS | {
     *("model", "messages", "stream", "stream_options", "max_tokens", "max_completion_tokens", "logprobs"),
@@ -56,20 +56,20 @@ NEUTRAL_VALUES: Mapping[str, tuple[object, ...]] = {
     "metadata": ({},),
     "response_format": ({"type": "text"},),
 }
-"""Values that say no more than leaving the field out."""
+"""Values that mean the same as leaving the field out."""
 
 _encode = msgspec.json.Encoder().encode
 
 
 def write_request(chat: ChatRequest, model: str) -> bytes:
-    """Raises NotTranslatable, which names the field, and BadBody for what our own words cannot mean."""
+    """Raises NotTranslatable, which names the field, and BadBody for a field of the wrong shape."""
     named = {"model": Raw(_encode(model))}
     sent = unchanged_original(chat)
     if sent is not None:
         return _encode(_without_upstream_state(sent) | named)
     try:
         return _encode(named | _write_fields(chat, translated_fields(chat.fields)))
-    except (KeyError, TypeError, AttributeError) as error:  # the door does not look into every field
+    except (KeyError, TypeError, AttributeError) as error:  # our API does not validate every field
         hint = "see the API reference for messages, tools and response_format"
         raise BadBody(f"the body has not the shape that the API wants ({type(error).__name__})", hint) from error
 
@@ -78,11 +78,11 @@ def write_embed(embed: EmbeddingRequest, model: str) -> bytes:
     raise NotTranslatable("the wire of the chosen model has no embeddings", "name an embedding model", param="model")
 
 
-# ---- as it came -----------------------------------------------------------------------------------------------------
+# ---- unchanged bodies -----------------------------------------------------------------------------------------------
 
 
 class InputItem(Struct):
-    """What tells whether an item can be read upstream."""
+    """The fields that decide whether the upstream can read an item."""
 
     type: str | None = None
     id: str | None = None
@@ -91,7 +91,7 @@ class InputItem(Struct):
     content: Raw = Raw(b"null")
 
     def is_readable(self, stored: bool) -> bool:
-        """Whether the upstream can make something of it. Raises NotTranslatable for a pointer into its own store."""
+        """Whether the upstream can use the item. `stored`: the request stores its response upstream."""
         if self.type != "reasoning":
             return True
         if self.encrypted_content:
@@ -106,7 +106,7 @@ _fields = msgspec.json.Decoder(JsonFields)
 
 
 def _without_upstream_state(raw_fields: JsonFields) -> JsonFields:
-    """The body such that it needs nothing that the upstream would have to remember."""
+    """The body changed so that it depends on no upstream state. Raises NotTranslatable for UPSTREAM_STATE_FIELDS."""
     for name in UPSTREAM_STATE_FIELDS:
         if name in raw_fields and bytes(raw_fields[name]) not in (b"null", b"false"):
             raise not_translatable(name)
@@ -122,7 +122,7 @@ def _without_upstream_state(raw_fields: JsonFields) -> JsonFields:
 
 
 def _readable_items(asked: Raw, stored: bool) -> Raw:
-    """The items, in their own bytes where nothing has to change."""
+    """The readable items, byte for byte where unchanged. Raises NotTranslatable for a reference to a stored item."""
     items = msgspec.json.decode(asked, type=list[Raw])
     kept: list[Raw] = []
     for number, raw in enumerate(items):
@@ -140,12 +140,12 @@ def _readable_items(asked: Raw, stored: bool) -> Raw:
 def _decode_item(raw: Raw, at: str) -> InputItem:
     try:
         return _item.decode(raw)
-    except msgspec.ValidationError as error:  # of a kind that the door did not have to look into
+    except msgspec.ValidationError as error:  # our API did not validate this kind of item
         raise BadBody(f"`{at}`: {str(error)[:1].lower()}{str(error)[1:]}", "see the API reference", param=at) from error
 
 
 def _with_encrypted_reasoning(include: Raw | None) -> Raw:
-    """Asks for reasoning that can be sent back, for without it the next turn would find nothing."""
+    """Requests encrypted reasoning, which the next turn has to send back."""
     asked: list[str] = (msgspec.json.decode(include) if include is not None else None) or []
     if INCLUDE_ENCRYPTED_REASONING in asked and include is not None:
         return include
@@ -168,7 +168,7 @@ def _write_fields(chat: ChatRequest, fields: JsonFields) -> Json:
         body["stream"] = True
     if chat.max_tokens is not None:
         body["max_output_tokens"] = chat.max_tokens
-    body |= {name: fields[name] for name in asked if name in COPIED_FIELDS}  # as they are spelt
+    body |= {name: fields[name] for name in asked if name in COPIED_FIELDS}  # exactly as spelled
     body |= _text(asked) | _tools(asked)
     included = [INCLUDE_LOGPROBS] if asked.get("logprobs") else []
     if effort := asked.get("reasoning_effort"):
@@ -181,7 +181,7 @@ def _write_fields(chat: ChatRequest, fields: JsonFields) -> Json:
 
 
 def _text(asked: Json) -> Json:
-    """The shape of the answer and its length, which they keep in one object."""
+    """The response format and the verbosity, which share one object in this API."""
     text: Json = {}
     shape = asked.get("response_format")
     if shape is not None:
@@ -210,7 +210,7 @@ def _tools(asked: Json) -> Json:
 
 
 def _tool(tool: Json, at: str) -> Json:
-    """Unsaid, `strict` is true there and false here."""
+    """`strict` defaults to true in this API, and to false in ours."""
     if tool.get("type") != "function":
         raise not_translatable(at)
     function = tool["function"]
@@ -222,11 +222,11 @@ def _tool(tool: Json, at: str) -> Json:
 
 MESSAGE_KEYS = frozenset(("role", "content", "tool_calls", "tool_call_id", "reasoning_items", "refusal"))
 REPLY_ONLY_KEYS = frozenset(("reasoning_content", "reasoning", "annotations", "thinking_blocks"))
-"""What a client sends back because it stood in a reply. Reasoning counts only as it was sealed: `reasoning_items`."""
+"""Keys that a client copies from a reply. Reasoning is sent only encrypted, as `reasoning_items`."""
 
 
 def _items(messages: list[Json]) -> Json:
-    """`input`, and `instructions` where a system message stands first."""
+    """`input`, and `instructions` if the first message is a system message."""
     first, *rest = messages
     if first["role"] == "system" and isinstance(first.get("content"), str) and rest and "name" not in first:
         return {"instructions": first["content"], "input": _message_items(rest, 1)}
@@ -242,7 +242,7 @@ def _message(message: Json, at: str) -> list[Json]:
     said = {name for name, value in message.items() if value is not None and value != [] and value != ""}
     unspoken = REPLY_ONLY_KEYS if role == "assistant" else frozenset[str]()
     if role == "tool":
-        said.discard("name")  # the call that is answered has it
+        said.discard("name")  # the call has the name already
     strange = sorted(said - MESSAGE_KEYS - unspoken)
     if strange or role == "function":
         raise not_translatable(f"{at}.{strange[0] if strange else 'role'}")
@@ -268,7 +268,7 @@ def _call(call: Json, at: str) -> Json:
 
 
 def _content(content: str | list[Json], at: str) -> str | list[Json]:
-    """One text is said as a string."""
+    """A single text part becomes a string."""
     if isinstance(content, str):
         return content
     parts = [_part(part, f"{at}.content[{i}]") for i, part in enumerate(content)]
@@ -276,7 +276,7 @@ def _content(content: str | list[Json], at: str) -> str | list[Json]:
 
 
 def _assistant_parts(content: str | list[Json] | None, refusal: str | None, at: str) -> list[Json]:
-    """What the assistant said."""
+    """Texts and refusals of an assistant message."""
     parts = [{"type": "text", "text": content}] if isinstance(content, str) else content or []
     said: list[Json] = [{"type": "refusal", "refusal": refusal}] if refusal else []
     for number, part in reversed(list(enumerate(parts))):

@@ -22,13 +22,13 @@ Json = dict[str, Any]
 _encode = msgspec.json.Encoder().encode
 
 PARAGRAPH_BREAK = "\n\n"
-"""Between two parts of reasoning, where they become one text."""
+"""Separates parts of reasoning that are joined into one text."""
 
 FINISH_BY_INCOMPLETE_REASON: Mapping[str | None, str] = {"content_filter": "content_filter"}
-"""Why a response is incomplete -> our finish; for every other reason it is the length."""
+"""Why a response is incomplete -> finish reason; "length" for every other reason."""
 
 HOSTED_TOOL_ITEMS = frozenset(("web_search_call", "file_search_call", "code_interpreter_call", "image_generation_call"))
-"""Items that say that a tool of the vendor's own ran, which has a fee beside the tokens."""
+"""Items of the vendor's hosted tools, which cost a fee in addition to tokens."""
 
 # ---- tokens ---------------------------------------------------------------------------------------------------------
 
@@ -43,7 +43,7 @@ class ResponsesUsage(Struct):
 
 
 def read_usage(body: ResponsesUsage | None, tier: str | None = None) -> Usage:
-    """The counts of the chat wire by other names, and the same rules."""
+    """Same counts and rules as in the chat API, under other names."""
     if body is None:
         return Usage(estimated=True)
     same = usage_and_errors.OpenAiUsage(
@@ -84,7 +84,7 @@ _response = msgspec.json.Decoder(UpstreamResponse)
 
 
 def read_reply(body: bytes) -> Reply:
-    """A whole response. Its original travels in the reply's fields. Raises UpstreamGarbled, and what it failed of."""
+    """A whole response. The reply's fields keep the original. Raises UpstreamProtocolError or the upstream's error."""
     try:
         seen = _response.decode(body)
         if seen.status == "failed":
@@ -103,7 +103,7 @@ def read_reply(body: bytes) -> Reply:
 
 
 def _choice(response: UpstreamResponse) -> Choice:
-    """What clients of other doors must send back, or would like to see, is put into the message: sealed reasoning as
+    """Adds to the message what clients of other APIs must send back or may show: encrypted reasoning as
     `reasoning_items`, citations as `annotations`.
     """
     parts = [part for item in response.output if item["type"] == "message" for part in item["content"]]
@@ -138,7 +138,7 @@ def _choice(response: UpstreamResponse) -> Choice:
 
 
 def _reasoning_text(item: Json) -> str:
-    """A summary where there is one, else the reasoning itself."""
+    """The summary if there is one, else the reasoning itself."""
     return PARAGRAPH_BREAK.join([part["text"] for part in item.get("summary") or item.get("content") or ()])
 
 
@@ -146,7 +146,7 @@ def read_vectors(body: bytes) -> Reply:
     raise protocol_error("this wire has no embeddings")
 
 
-# ---- refusals -------------------------------------------------------------------------------------------------------
+# ---- errors ---------------------------------------------------------------------------------------------------------
 
 
 class ResponseErrorDetail(Struct):
@@ -155,7 +155,7 @@ class ResponseErrorDetail(Struct):
 
 
 class ResponseErrorBody(Struct):
-    """A response that failed, and an `error` event: either has the words inside, the event has them also flat."""
+    """A failed response or an `error` event; the event may also have the fields at the top level."""
 
     error: ResponseErrorDetail | None = None
     code: str | None = None
@@ -170,11 +170,11 @@ STATUS_BY_ERROR_CODE: Mapping[str | None, int] = {
     "invalid_prompt": 400,
     "image_content_policy_violation": 400,
 }
-"""What a failure in mid-stream would have had as its status; for every other code it is theirs to mend."""
+"""The status an error in mid-stream would have had; 502 for every other code."""
 
 
 def read_stream_error(payload: bytes) -> SizewiseError:
-    """A failure that came after the status: a response that failed, or an error event."""
+    """An error sent after the status line: a failed response or an error event."""
     try:
         seen = msgspec.json.decode(payload, type=ResponseErrorBody)
     except (msgspec.DecodeError, RecursionError):

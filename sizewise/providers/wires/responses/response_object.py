@@ -35,17 +35,17 @@ REQUEST_DEFAULTS: Mapping[str, object] = {
     "truncation": "disabled",
     "user": None,
 }
-"""What a response repeats of its request, and what holds where that says nothing. Null: the model's own default."""
+"""Request fields that a response repeats, with their defaults. None: the model's own default."""
 
 INCOMPLETE_REASONS: Mapping[str | None, str] = {"length": "max_output_tokens", "content_filter": "content_filter"}
-"""Our finish -> why a response is incomplete; every other finish completes it."""
+"""Finish reason -> why a response is incomplete; every other finish means completed."""
 
 
 class ResponseEnvelope(Struct, frozen=True):
-    """A response without what is in it. `id`: resp_ and 48 hex digits; `created_at`: unix seconds; `raw_fields`: the
-    request.
+    """A response without its output. `id`: resp_ and 48 hex digits; `created_at`: Unix seconds.
 
-    `previous_response_id`: the id of the response that it builds on. `store`: whether it is kept for the next one.
+    `raw_fields`: the request. `previous_response_id`: the response that this one continues. `store`: whether it is
+    stored for later requests.
     """
 
     id: str
@@ -55,11 +55,11 @@ class ResponseEnvelope(Struct, frozen=True):
     store: bool = True
 
     def item_id(self, kind: str, number: int) -> str:
-        """The id of an item that is named here."""
+        """The id of an item created here."""
         return f"{kind}_sw{self.id[-24:]}{number:02d}"
 
     def in_progress(self, model: str) -> Json:
-        """As it stands before the first word."""
+        """The response object before the first token."""
         echoed = {name: self._request_value(name, unsaid) for name, unsaid in REQUEST_DEFAULTS.items()}
         return {
             "id": self.id,
@@ -82,7 +82,7 @@ class ResponseEnvelope(Struct, frozen=True):
         return default if raw is None or bytes(raw) == b"null" else raw
 
     def completed(self, reply: Reply, completed_at: int, output: list[Json] | None = None) -> Json:
-        """The whole response, done `completed_at` (unix seconds). `output`: the items as a stream has shown them."""
+        """The whole response. `completed_at`: Unix seconds. `output`: the items already streamed, if any."""
         theirs = original_response(reply)
         begun = self.in_progress(reply.model)
         ours = {name: begun[name] for name in ("id", "object", "created_at", "model", "previous_response_id", "store")}
@@ -102,7 +102,7 @@ class ResponseEnvelope(Struct, frozen=True):
 
 
 def original_response(reply: Reply) -> Json:
-    """The upstream's own response, where it spoke this wire and nobody changed the reply since; else empty."""
+    """The upstream's own response, if it used this wire and the reply is unchanged; else empty."""
     found = original_body(reply.fields, WIRE_NAME)
     if found is None or reply.degraded or read_reply(bytes(found.body)).choices != reply.choices:
         return {}
@@ -111,7 +111,7 @@ def original_response(reply: Reply) -> Json:
 
 
 def write_usage(usage: Usage, upstream: Json) -> Json:
-    """Today's schema wants both details, also of models that have neither. What an upstream counts beside, stays."""
+    """Writes both details objects, which the schema requires, and keeps the upstream's additional counts."""
     ours: Json = {
         "input_tokens": usage.input,
         "input_tokens_details": {"cached_tokens": usage.cached, "cache_write_tokens": usage.cache_write},
@@ -128,7 +128,7 @@ def write_usage(usage: Usage, upstream: Json) -> Json:
 
 
 class MessageExtras(Struct):
-    """Of a message in our words: what it said instead of an answer, and reasoning that a model of this wire sealed."""
+    """The refusal and the encrypted reasoning in a message of the internal format."""
 
     refusal: str | None = None
     reasoning_items: list[Json] = []
@@ -139,7 +139,7 @@ class LogprobTokens(Struct):
 
 
 def output_items(envelope: ResponseEnvelope, choice: Choice) -> list[Json]:
-    """The output of a model of another wire: what it thought, said, and wants called."""
+    """Output items for a reply of another wire: reasoning, message, tool calls."""
     beside = msgspec.json.decode(choice.message, type=MessageExtras) if choice.message is not None else MessageExtras()
     output, refusal = beside.reasoning_items, beside.refusal
     if choice.reasoning and not output:
@@ -161,7 +161,7 @@ def output_items(envelope: ResponseEnvelope, choice: Choice) -> list[Json]:
 
 
 def logprob_tokens(logprobs: Raw | None) -> list[Json]:
-    """Log-probabilities, token by token; those of our words are spelt the same."""
+    """Log-probabilities by token; both formats spell them the same."""
     return (msgspec.json.decode(logprobs, type=LogprobTokens).content or []) if logprobs is not None else []
 
 
@@ -174,14 +174,14 @@ def message_item(id: str) -> Json:
 
 
 def function_call_item(envelope: ResponseEnvelope, place: int, number: int, id: str, name: str) -> Json:
-    """A call before its arguments. `number`: of the calls; some servers name none, and a result must find its call."""
+    """A call without its arguments. `number`, the index among calls, makes an id if the server sent none."""
     call_id = id or f"call_{envelope.id[-24:]}{number:02d}"
     shown = {"id": envelope.item_id("fc", place), "type": "function_call", "status": "in_progress"}
     return {**shown, "call_id": call_id, "name": name, "arguments": ""}
 
 
 def empty_part(part: str) -> Json:
-    """A part before its first word."""
+    """A part before its first token."""
     match part:
         case "output_text":
             return {"type": part, "text": "", "annotations": [], "logprobs": []}

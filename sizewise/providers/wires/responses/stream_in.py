@@ -1,6 +1,6 @@
 """Upstream stream of the Responses API -> our events and the whole reply; opens no socket.
 
-Words are told as they come. What a server leaves out of its deltas is told when it stands in a finished part or item.
+Deltas are emitted as they arrive. Text that a server leaves out of its deltas is taken from the finished part or item.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from sizewise.providers.wires.responses.response import (
 
 Json = dict[str, Any]
 RAW_EVENT_FIELD = "responses_event"
-"""The field of an `RawDelta` that holds an event of this wire as it came."""
+"""The field of a `RawDelta` that holds an original event of this wire."""
 
 _encode = msgspec.json.Encoder().encode
 
 
 class ResponsesEventHeader(Struct):
-    """What every event has. `error` without a type is what some servers send in its place."""
+    """Fields common to all events. Some servers send `error` without a type instead of an error event."""
 
     type: str = ""
     output_index: int | None = None
@@ -54,17 +54,17 @@ _chunk = msgspec.json.Decoder(ResponsesEvent)
 
 
 class ResponsesStreamReader:
-    """Reads one stream; `strip_usage` means nothing here, for no frame is passed on."""
+    """Reads one stream. `strip_usage` is ignored: no frame is passed on."""
 
     def __init__(self, strip_usage: bool) -> None:
         self.done = False
-        self._items: dict[int, Json] = {}  # by their place in the output
-        self._calls: list[int] = []  # places of the calls, in the order in which they came
-        self._emitted: dict[tuple[int, str, int], int] = {}  # place, kind and number of a part -> characters told of it
+        self._items: dict[int, Json] = {}  # by output index
+        self._calls: list[int] = []  # output indexes of the calls, in order of arrival
+        self._emitted: dict[tuple[int, str, int], int] = {}  # (output index, kind, part index) -> characters emitted
         self._reply: Reply | None = None
 
     def read_frame(self, payload: bytes) -> list[Event]:
-        """Raises UpstreamGarbled for what is no event of this wire, and the upstream's own error when it sends one."""
+        """Raises UpstreamProtocolError for an event of another format, and the upstream's own error if it sends one."""
         if self.done or payload == b"[DONE]":
             return []
         try:
@@ -102,10 +102,10 @@ class ResponsesStreamReader:
                 return [_raw_event(payload)]
         if kind.output_index is not None and self._is_untranslated_item(kind.output_index):
             return [_raw_event(payload)]
-        return []  # what repeats the deltas, and kinds to come
+        return []  # events that repeat the deltas, and unknown kinds
 
     def _is_untranslated_item(self, place: int) -> bool:
-        """Whether the item there is of a kind that our events have no words for."""
+        """Whether the item is of a kind without an event of ours."""
         return self._items.get(place, {"type": "message"})["type"] not in ("message", "function_call", "reasoning")
 
     # ---- items
@@ -117,7 +117,7 @@ class ResponsesStreamReader:
         if item["type"] == "function_call":
             return self._call_started(place, item)
         if item["type"] == "message" and not again and item.get("phase") is None:
-            return []  # a text says as much
+            return []  # its text says as much
         return [_raw_event(payload)]
 
     def _call_started(self, place: int, item: Json) -> list[Event]:
@@ -138,7 +138,7 @@ class ResponsesStreamReader:
         return [*events, *signed, _raw_event(payload)]
 
     def _missing_deltas(self, place: int, item: Json) -> list[Event]:
-        """What a finished item says that no delta has said."""
+        """Content of a finished item that no delta had."""
         if item["type"] == "function_call":
             begun = [] if place in self._calls else self._call_started(place, {**item, "arguments": ""})
             return begun + self._rest(
@@ -190,7 +190,7 @@ class ResponsesStreamReader:
         response.setdefault("status", kind.partition(".")[2])
         output: list[Json] = response.get("output") or [item for _, item in sorted(self._items.items())]
         response["output"] = output
-        silent = not self._items and not self._emitted  # a server that says all at once
+        silent = not self._items and not self._emitted  # a server that sends everything at once
         events = [
             event for place, item in enumerate(output if silent else []) for event in self._missing_deltas(place, item)
         ]
@@ -199,7 +199,7 @@ class ResponsesStreamReader:
         return [*events, ChoiceFinished(0, self._reply.choices[0].finish_reason or "stop")]
 
     def reply(self) -> Reply:
-        """The whole reply. Raises UpstreamGarbled when the stream ended before the response was."""
+        """The whole reply. Raises UpstreamProtocolError if the stream ended before the response did."""
         if self._reply is None:
             raise protocol_error(
                 "the stream ended in mid-sentence" if self._items else "the stream ended without a word",
@@ -208,5 +208,5 @@ class ResponsesStreamReader:
 
 
 def _raw_event(payload: bytes) -> RawDelta:
-    """An event as it came, on one line."""
+    """The original event, on one line."""
     return RawDelta(0, {RAW_EVENT_FIELD: Raw(msgspec.json.format(payload, indent=-1))})

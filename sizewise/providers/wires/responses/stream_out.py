@@ -1,6 +1,6 @@
 """Our events -> Responses API stream for a client, item by item and part by part; pure, writes bytes only.
 
-Calls stay open until the end: other wires tell the arguments of parallel calls in turns, and here each names its item.
+Calls stay open until the end, because other wires interleave the arguments of parallel calls; a delta names its item.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class PartFormat(Struct, frozen=True):
-    """How the parts of one kind are told: in which items and list they stand, and what their events are called."""
+    """How parts of one kind are written: their item, list and index field, and the names of their events."""
 
     item: str
     list: str
@@ -58,28 +58,28 @@ PARTS: Mapping[str, PartFormat] = {
 
 
 class ResponsesStreamWriter:
-    """One stream as far as it is written. `items` are those of the output, as they were shown."""
+    """Writes one stream. `items`: the output items as streamed."""
 
     def __init__(self, envelope: ResponseEnvelope) -> None:
         self._envelope = envelope
         self._sequence = 0
         self.items: list[Json] = []
-        self._open = ""  # type of the item that is open; it is the last one that is no call
-        self._place = 0  # where in the output it is
-        self._part = ""  # kind of the part that is open in it
-        self._words: list[str] = []  # of that part
-        self._calls: dict[int, tuple[int, list[str]]] = {}  # number -> place and fragments of arguments
+        self._open = ""  # type of the open item, which is the last that is not a call
+        self._place = 0  # its output index
+        self._part = ""  # kind of its open part
+        self._words: list[str] = []  # text of that part
+        self._calls: dict[int, tuple[int, list[str]]] = {}  # call index -> output index and argument fragments
         self._upstream_items: dict[
             int,
             int,
-        ] = {}  # of items of an upstream of this wire: its place there -> its place here
+        ] = {}  # output index in an upstream of this wire -> output index here
 
     def start(self, model: str) -> bytes:
         begun = self._envelope.in_progress(model)
         return self._event("response.created", response=begun) + self._event("response.in_progress", response=begun)
 
     def write(self, event: Event) -> bytes:
-        """The bytes for an event; none for what the wire has no place for (audio)."""
+        """The bytes for an event; none if the wire cannot express it (audio)."""
         if isinstance(event, TextDelta):
             return self._text(event.text, event.logprobs)
         if isinstance(event, ReasoningDelta):
@@ -103,7 +103,7 @@ class ResponsesStreamWriter:
     def _reasoning(self, text: str) -> bytes:
         if self._open == "reasoning" and self._part == "summary_text":
             if text == PARAGRAPH_BREAK and not self._words:
-                return b""  # tells those who know no parts that another one begins
+                return b""  # for readers without parts, it marks the next part
             return self._part_delta("summary_text", text)
         return self._part_delta("reasoning_text", text)
 
@@ -122,7 +122,7 @@ class ResponsesStreamWriter:
         where = {"item_id": self.items[place]["id"], "output_index": place}
         return written + self._event("response.function_call_arguments.delta", **where, delta=event.json)
 
-    # ---- what an upstream of this wire tells beside words
+    # ---- raw events of an upstream of this wire
 
     def _raw(self, piece: Json) -> bytes:
         match piece["type"]:
@@ -152,7 +152,7 @@ class ResponsesStreamWriter:
         return written + self._item_added(item)
 
     def _raw_item_done(self, piece: Json) -> bytes:
-        """Their own item stands for what was told of it."""
+        """Replaces the item streamed so far with the upstream's final item."""
         place = self._upstream_items[piece["output_index"]]
         written = b""
         if self._open and place == self._place:
@@ -171,7 +171,6 @@ class ResponsesStreamWriter:
 
     @property
     def _open_part(self) -> Json:
-        """The open part."""
         part: Json = self.items[self._place][PARTS[self._part].list][-1]
         return part
 
@@ -192,7 +191,7 @@ class ResponsesStreamWriter:
         )
 
     def _ensure_part(self, part: str, afresh: bool = False) -> bytes:
-        """Makes sure that a part of this kind is open, in an item that has such parts."""
+        """Opens a part of this kind, in an item that can hold it, unless it is open already."""
         if self._part == part and not afresh:
             return b""
         how = PARTS[part]
@@ -212,7 +211,6 @@ class ResponsesStreamWriter:
         return self._event("response.output_item.added", output_index=len(self.items) - 1, item=item)
 
     def _close_part(self) -> bytes:
-        """Ends the open part."""
         if not self._part:
             return b""
         how, now, where, words = PARTS[self._part], self._open_part, self._position(), "".join(self._words)
@@ -223,7 +221,7 @@ class ResponsesStreamWriter:
         return told + self._event(f"response.{how.part_event}.done", **where, part=now)
 
     def _close_item(self, status: str = "completed") -> bytes:
-        """Ends the open item; one that an upstream began, it ends itself."""
+        """Ends the open item; the upstream ends the items that it started."""
         written = self._close_part()
         mine = self._open and self._place not in self._upstream_items.values()
         self._open = ""
@@ -238,7 +236,7 @@ class ResponsesStreamWriter:
     # ---- the end
 
     def close_items(self, reply: Reply) -> bytes:
-        """Ends all that is open. Where nothing was said, an empty message says so."""
+        """Ends all open items. A reply without output gets an empty message."""
         choice = reply.choices[0] if reply.choices else Choice()
         written = b"" if self.items else self._ensure_part("output_text")
         written += self._close_item("incomplete" if choice.finish_reason in INCOMPLETE_REASONS else "completed")
@@ -250,7 +248,7 @@ class ResponsesStreamWriter:
         return written
 
     def finish(self, response: Json) -> bytes:
-        """The last event, with the whole response: completed or incomplete, as its status says."""
+        """The last event, with the whole response: completed or incomplete, by its status."""
         return self._event(f"response.{response['status']}", response=response)
 
     def fail(self, error: SizewiseError) -> bytes:
@@ -262,7 +260,7 @@ class ResponsesStreamWriter:
 
 
 def error_event(error: SizewiseError, number: int = 0) -> bytes:
-    """One error event, flat as the API has it, and with the object inside that its libraries look for."""
+    """An error event: flat, as in the API, and with the nested object that its libraries read."""
     inside: Json = msgspec.json.decode(write_error(error))["error"]
     flat = {name: inside[name] for name in ("code", "message", "param")}
     return _encode_event({"type": "error", "sequence_number": number, **flat, "error": inside})
