@@ -12,12 +12,12 @@ from sizewise.handler import Request
 from sizewise.providers.wires.original_body import ORIGINAL_FIELD, OriginalBody
 
 DELIVERY_FIELDS = frozenset({"stream", "stream_options"})
-"""Of a body: how the answer is sent."""
+"""Body fields that only affect how the answer is sent."""
 NULL = b"null"
 
 
 def request_digest(request: Request, *extra: object) -> bytes:
-    """SHA-256 of what is asked and wished for, whatever the door, and of `extra`."""
+    """SHA-256 of the payload and options, whatever the API, and of `extra`."""
     options = replace(request.options, idempotency_key=None, cache=None)
     said = {name: _normalized(name, raw) for name, raw in request.payload.fields.items() if name not in DELIVERY_FIELDS}
     if said.get(ORIGINAL_FIELD) == NULL:
@@ -27,7 +27,7 @@ def request_digest(request: Request, *extra: object) -> bytes:
 
 
 def _normalized(name: str, raw: Raw) -> bytes:
-    """A field's value, however it was written; one that we cannot read (1e999, a deep nest) as it came."""
+    """A field's value in canonical JSON; unchanged if it cannot be decoded (1e999, deep nesting)."""
     try:
         value = _original_request(raw) if name == ORIGINAL_FIELD else msgspec.json.decode(raw)
         return msgspec.json.encode(value, order="sorted")
@@ -36,7 +36,7 @@ def _normalized(name: str, raw: Raw) -> bytes:
 
 
 def _original_request(raw: Raw) -> object:
-    """The original of a request whose translation does not say exactly that, but for how its answer is sent."""
+    """The original body if its translation lost something, without delivery fields; None if it is lossless."""
     origin = msgspec.json.decode(raw, type=OriginalBody)
     if origin.is_lossless:
         return None

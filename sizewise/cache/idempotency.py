@@ -1,8 +1,8 @@
 """Idempotency-key middleware: a repeated request gets the first outcome and is never paid twice.
 
-Before a call is made its lease is durable. While it goes, whoever comes with the key follows it from its start. When it
-has ended its answer lies sealed and is given again, also after a restart. A crash in between leaves a lease without an
-answer, and then nobody can know whether it was paid for: that is said, and never tried again by itself.
+A lease is durable before the call is made. During the call, repeated requests follow it from its start. Afterwards the
+answer is stored encrypted and replayed, also after a restart. A crash in between leaves a lease without an outcome: the
+call may have been paid for, so OutcomeUnknown is raised and nothing is retried.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ log = logging.getLogger("sizewise.cache")
 
 REPLAY_REASON = "given again for the same idempotency key, at no cost"
 MAX_SHOWN_CHARS = 100
-"""Characters of a key in a message."""
+"""Characters of a key shown in a message."""
 
 CallKey = tuple[str, str, str]
 CallsInFlight = dict[CallKey, SingleFlight]
-"""Calls under way by tenant, project and key; outlives Houses."""
+"""Calls in flight by tenant, project and key; outlives an Application."""
 
 
 class IdempotencyMiddleware:
-    """An Handler around an Handler. Without a key it is not there: it hands back the inner awaitable."""
+    """Wraps a handler. Without a key it returns the inner awaitable."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class IdempotencyMiddleware:
         *,
         per_principal: bool = False,
     ) -> None:
-        """`per_principal`: what is answered depends on who asks, so that nobody is given what another was."""
+        """`per_principal`: answers depend on the principal, so keys of different principals never match."""
         self._handler = handler
         self._per_principal = per_principal
         self._store = store
@@ -59,7 +59,7 @@ class IdempotencyMiddleware:
         return self._run_once(request, send)
 
     async def _run_once(self, request: Request, send: Send) -> Reply:
-        """Between looking for a call and noting ours nothing is awaited: of two at once one is the second."""
+        """Nothing is awaited between the lookup and the entry of a call, so two simultaneous requests make one call."""
         lease, streams = lease_for(request, self._per_principal), _is_streaming(request)
         where = (lease.tenant, lease.project, lease.key)
         call = self._calls.get(where)
@@ -93,7 +93,7 @@ class IdempotencyMiddleware:
         return reply
 
     async def _log_failure(self, writing: Awaitable[None]) -> None:
-        """Who asked gets the answer all the same; who asks again is told that its outcome is unknown."""
+        """On failure the first client still gets the answer; a repeated request then raises OutcomeUnknown."""
         try:
             await writing
         except (StorageError, EncryptionKeyUnavailable) as error:
@@ -125,7 +125,7 @@ class IdempotencyMiddleware:
 
 
 def lease_for(request: Request, per_principal: bool = False) -> IdempotencyLease:
-    """Raises BadRequest for a key of nothing. Callers that are confined otherwise ask another question."""
+    """Raises BadRequest for an empty key. A different key scope or data class makes a different request."""
     key, principal = request.options.idempotency_key or "", request.principal
     if not key.strip():
         raise BadRequest(

@@ -16,7 +16,7 @@ TABLE = "idempotency"
 
 
 class RecordedError(Struct, frozen=True):
-    """One of errors.py, so that it can be raised again."""
+    """A SizewiseError that can be raised again."""
 
     code: str
     status: int
@@ -35,7 +35,7 @@ def recorded_error(error: SizewiseError) -> RecordedError:
 
 
 class IdempotencyRecord(Struct, frozen=True):
-    """`digest` of the request; neither answer (packed) nor failure: begun, and nobody knows more."""
+    """`digest` of the request; with neither reply nor error the call was started, and its outcome is unknown."""
 
     digest: bytes
     encoded_reply: bytes | None = None
@@ -43,12 +43,12 @@ class IdempotencyRecord(Struct, frozen=True):
 
 
 def encrypt_record(encryption: EnvelopeEncryption, lease: IdempotencyLease, record: IdempotencyRecord) -> bytes:
-    """Raises VaultLocked."""
+    """Raises EncryptionKeyUnavailable."""
     return encryption.encrypt(msgspec.msgpack.encode(record), lease.tenant, TABLE, f"{lease.project}/{lease.key}")
 
 
 def decrypt_record(encryption: EnvelopeEncryption, lease: IdempotencyLease, ciphertext: bytes) -> IdempotencyRecord:
-    """Raises VaultLocked, StoreFailed."""
+    """Raises EncryptionKeyUnavailable, StorageError."""
     return msgspec.msgpack.decode(
         encryption.decrypt(ciphertext, lease.tenant, TABLE, f"{lease.project}/{lease.key}"),
         type=IdempotencyRecord,

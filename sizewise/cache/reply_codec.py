@@ -16,19 +16,19 @@ from sizewise.reply_events import ContentEvent, events_of
 
 
 class StoredReply(Struct, frozen=True):
-    """Who gave it and why, and what it was. `content_events`: of a stream; empty where the reply came as one."""
+    """A reply and the model selection behind it. `content_events` is empty if the reply was not streamed."""
 
     model_selected: ModelSelected
     reply: Reply
     content_events: tuple[ContentEvent, ...] = ()
 
     def events(self) -> tuple[ContentEvent, ...]:
-        """It as a stream tells it."""
+        """The reply as stream events."""
         return self.content_events or tuple(events_of(self.reply))
 
 
 class _EncodedReply(Struct, frozen=True, array_like=True):
-    """JSON where parts of a body lie as they came, so that they stay so; `body` beside it, for it need not be text."""
+    """JSON with raw parts of the body unchanged; `body` is separate because it need not be text."""
 
     model_selected: ModelSelected
     reply: bytes
@@ -37,7 +37,7 @@ class _EncodedReply(Struct, frozen=True, array_like=True):
 
 
 class _Choice(Choice, frozen=True):
-    """As it is read: msgspec reads bytes of JSON where there are some, or nothing at all."""
+    """For decoding: msgspec reads optional raw JSON only with a default of type Raw."""
 
     logprobs: Raw = ABSENT
     message: Raw = ABSENT

@@ -1,7 +1,7 @@
 """Exact-match response cache in memory; off by default.
 
-Two questions are the same when tenant, project, roles, class of data, every field, every wish and the policy with its
-models are; see `response_cache_key.py`. Only whole good answers are kept.
+A request matches if tenant, project, permissions, data class, key scope, every field, every option, and the policy
+with its models are equal; see `response_cache_key`. Only complete, trusted answers are stored.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from sizewise.routing.model_aliases import RoutePlan
 from sizewise.settings.storage import ResponseCacheSettings
 
 COMPLETE_FINISH_REASONS = frozenset({"stop", "tool_calls", "function_call"})
-"""How a good answer ends: not cut by a limit, not held back by a filter."""
+"""Finish reasons of a complete answer: neither cut by a limit nor blocked by a filter."""
 ENTRY_OVERHEAD_BYTES = 200
-"""Bytes that an entry takes beside its answer."""
+"""Bytes of an entry in addition to its answer."""
 MAX_EVENTS = 100_000
 
 PlanLookup = Callable[[ChatRequest | EmbeddingRequest, str | None], RoutePlan]
 
 
 def with_response_cache(handler: Handler, plan: PlanLookup, settings: ResponseCacheSettings) -> Handler:
-    """`answer` with a cache before it; `answer` itself where none is wanted."""
+    """`handler` behind a cache; `handler` itself if the cache is off."""
     return ResponseCache(handler, plan, settings) if settings.ttl_s else handler
 
 
 class CacheEntry(Struct, frozen=True):
-    """An answer, packed; `stored_at` and `expires_at` are monotonic() seconds."""
+    """An encoded answer; `stored_at` and `expires_at` are monotonic() seconds."""
 
     stored_at: float
     expires_at: float
@@ -47,7 +47,7 @@ class CacheEntry(Struct, frozen=True):
 
 
 class CacheStore:
-    """Answers by key, within bounds: the ones longest unused go first."""
+    """Answers by key, bounded in number and bytes; evicts the least recently used."""
 
     def __init__(self, max_entries: int, max_bytes: int) -> None:
         self._max_entries = max_entries
@@ -85,7 +85,7 @@ class CacheStore:
 
 
 class ResponseCache:
-    """An Handler around an Handler; lives as long as its House, so new settings begin with nothing."""
+    """Wraps a handler. Belongs to one Application, so new settings start with an empty cache."""
 
     def __init__(self, handler: Handler, plan: PlanLookup, settings: ResponseCacheSettings) -> None:
         self._handler = handler
@@ -117,20 +117,20 @@ class ResponseCache:
         return reply
 
     def _policy_version(self, request: Request) -> str:
-        """Raises UnknownModel."""
+        """Raises ModelNotFound."""
         asked = (isinstance(request.payload, ChatRequest), request.payload.model, request.options.policy)
         found = self._versions.get(asked)
         if found is None:
             plan = self._plan(
                 request.payload,
                 request.options.policy,
-            )  # raises for a name that nobody has, so these stay few
+            )  # raises for an unknown name, so there are few versions
             found = self._versions[asked] = plan_fingerprint(plan)
         return found
 
 
 class ReplyCollector:
-    """Passes events on and keeps what an answer needs to be given again."""
+    """Passes events on and collects what a replay needs."""
 
     __slots__ = ("_send", "content_events", "model_selected")
 
@@ -149,7 +149,7 @@ class ReplyCollector:
 
 
 def response_cache_key(request: Request, policy_version: str) -> bytes:
-    """The key of a question put to a policy of this version."""
+    """The cache key of a request under this version of its policy."""
     principal = request.principal
     return request_digest(
         request,
@@ -163,14 +163,14 @@ def response_cache_key(request: Request, policy_version: str) -> bytes:
 
 
 def plan_fingerprint(plan: RoutePlan) -> str:
-    """Of the policy and the models it may ask: whatever in them changes, changes it."""
+    """Hash of the policy and its models; changes with any of them."""
     kind = type(plan.policy)
     said = (plan.policy_name, kind.__module__, kind.__qualname__, plan.policy, plan.is_exact, plan.cards)
     return hashlib.sha256(repr(said).encode()).hexdigest()
 
 
 def is_cacheable(reply: Reply) -> bool:
-    """Worth being given again: whole, and nobody distrusted it."""
+    """Whether the reply is complete and not degraded."""
     if reply.degraded:
         return False
     return all(choice.finish_reason in COMPLETE_FINISH_REASONS for choice in reply.choices) and bool(
@@ -179,7 +179,7 @@ def is_cacheable(reply: Reply) -> bool:
 
 
 def leaks_canary(request: Request, reply: Reply) -> bool:
-    """Whether it repeats the canary of this very request, which no other request has to hear of."""
+    """Whether the reply repeats the canary of this request, which other requests must not see."""
     return (
         request.spotlighting is not None
         and bool(request.spotlighting.canary)

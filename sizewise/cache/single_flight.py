@@ -13,11 +13,11 @@ from sizewise.messages import Reply
 from sizewise.reply_events import ContentEvent, coalesce, events_of
 
 MAX_BUFFER_BYTES = 16 * 1024 * 1024
-"""Characters and bytes of frames that are kept of one call while it goes."""
+"""Characters and frame bytes buffered per call."""
 
 
 class SingleFlight:
-    """What was said so far, kept for whoever comes late. Its task runs on when a client leaves."""
+    """The events of a call so far, buffered for clients that follow it. Its task continues when a client leaves."""
 
     def __init__(
         self,
@@ -25,7 +25,7 @@ class SingleFlight:
         streaming: bool,
         work: Callable[[SingleFlight], Coroutine[object, None, Reply]],
     ) -> None:
-        """`digest` of the request; `streaming`: whether the words come as events; `work` makes the call, once."""
+        """`digest` of the request; `streaming`: whether content is sent as events; `work` makes the call."""
         self.digest = digest
         self.streaming = streaming
         self.events: list[Event] = []
@@ -37,7 +37,7 @@ class SingleFlight:
     def _on_done(self, task: asyncio.Task[Reply]) -> None:
         self._changed.set()
         if not task.cancelled():
-            task.exception()  # whoever followed has seen it; where nobody did, there is nobody to tell
+            task.exception()  # raised to the followers, if there are any
 
     async def publish(self, event: Event) -> None:
         """The call's own `send`. Raises UpstreamProtocolError for a reply too large to replay."""
@@ -61,20 +61,21 @@ class SingleFlight:
 
     @property
     def cost_free(self) -> bool:
-        """Whether it has cost nothing for sure: an unknown price of some tokens is not nothing."""
+        """Whether the call certainly cost nothing; an unknown cost is not nothing."""
         return all(event.cost == 0 for event in self.events if isinstance(event, AttemptFinished))
 
     async def wait_next(self, seen: int) -> bool:
-        """Waits for more than `seen` events; False when there will be no more."""
+        """Waits for more than `seen` events; False if the call has ended without more."""
         while len(self.events) <= seen and not self.task.done():
             await self._changed.wait()
         return len(self.events) > seen
 
 
 class Leader:
-    """The client for whom the call is made: it gets everything, and its record the books, even when it has left.
+    """The client that started the call. It gets every event, and its record gets every attempt, even if it has left.
 
-    Cancelled once, its client has left, and the call goes on. Cancelled twice, the server stops, and so does the call.
+    The first cancellation means that the client left, and the call continues. The second means that the server stops,
+    and cancels the call.
     """
 
     def __init__(self, call: SingleFlight, send: Send) -> None:
@@ -107,7 +108,7 @@ class Leader:
 
 
 class SingleFlightFollower:
-    """A client that came while the call was under way: it gets what was said, and none of the books."""
+    """A client that joined a call in flight: it gets the content but no attempts."""
 
     def __init__(self, call: SingleFlight, send: Send, streaming: bool, reason: str) -> None:
         self._call = call

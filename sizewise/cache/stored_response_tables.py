@@ -36,13 +36,13 @@ def insert_response(
     created: int,
     ciphertext: bytes,
 ) -> None:
-    """Raises Conflict (at the transaction's edge) where the tenant has a response of this id."""
+    """Raises Conflict (when the transaction commits) if the tenant has a response with this id."""
     row = {"tenant": tenant, "project": project, "id": id, "created": created}
     connection.execute(insert(RESPONSES).values(**row, bytes=len(ciphertext), sealed=ciphertext))
 
 
 def find_response(connection: Connection, tenant: str, project: str, id: str, since: int) -> tuple[int, bytes] | None:
-    """When it was made and what is sealed; None where the project has none that was made after `since`."""
+    """Creation time and ciphertext; None if the project has no such response created after `since`."""
     its = RESPONSES.c
     mine = (its.tenant == tenant) & (its.project == project) & (its.id == id) & (its.created > since)
     found = connection.execute(select(its.created, its.sealed).where(mine)).one_or_none()
@@ -50,12 +50,12 @@ def find_response(connection: Connection, tenant: str, project: str, id: str, si
 
 
 def delete_response(connection: Connection, tenant: str, project: str, id: str) -> bool:
-    """Whether there was one."""
+    """Whether it existed."""
     its = RESPONSES.c
     mine = (its.tenant == tenant) & (its.project == project) & (its.id == id)
     return connection.execute(delete(RESPONSES).where(mine)).rowcount > 0
 
 
 def newest_sealed(connection: Connection) -> bytes | None:
-    """What was sealed last, of anybody's."""
+    """The most recent ciphertext of any tenant."""
     return connection.scalar(select(RESPONSES.c.sealed).order_by(RESPONSES.c.number.desc()).limit(1))

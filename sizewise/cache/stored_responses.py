@@ -19,9 +19,9 @@ TABLE = "responses"
 
 
 class StoredResponse(Struct, frozen=True):
-    """One response. `body` is what the client got, `context` what the next request builds on, `input` what was asked;
-    all three are the door's to read. `created`: unix ms. What builds on it may go no further than `data_class` and
-    `online` say, by which it was decided.
+    """One response. `body` is what the client got, `context` what the next request builds on, `input` what was sent;
+    only the API interprets them. `created`: unix ms. `data_class` and `online` are the constraints that applied;
+    requests that build on the response inherit them.
     """
 
     id: str
@@ -36,7 +36,7 @@ class StoredResponse(Struct, frozen=True):
 
 
 class StoredPayload(Struct, frozen=True, array_like=True):
-    """What of it is sealed. What was kept before its class was known counts as confidential."""
+    """The encrypted part. Responses stored without a data class count as confidential."""
 
     body: bytes
     context: bytes
@@ -46,7 +46,7 @@ class StoredPayload(Struct, frozen=True, array_like=True):
 
 
 class StoredResponses:
-    """Stored responses of all projects; older ones than the retention period are not found."""
+    """Stored responses of all projects; those past the retention period are not found."""
 
     def __init__(
         self,
@@ -77,7 +77,7 @@ class StoredResponses:
         return await asyncio.get_running_loop().run_in_executor(self._executor, self._find, id, tenant, project)
 
     async def delete(self, id: str, tenant: str, project: str) -> bool:
-        """Whether there was one. Raises StorageError."""
+        """Whether it existed. Raises StorageError."""
         return await self._writer.run_transaction(lambda c: tables.delete_response(c, tenant, project, id))
 
     def _find(self, id: str, tenant: str, project: str) -> StoredResponse | None:

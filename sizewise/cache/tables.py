@@ -31,7 +31,7 @@ SEALED = EncryptedTable(IDEMPOTENCY, ("project", "key"))
 
 
 class IdempotencyLease(Struct, frozen=True):
-    """The right to make a call once. `key`: SHA-256 of what the client gave, in hex; `digest` that of its request."""
+    """The right to make a call once. `key`: SHA-256 of the client's key, in hex; `digest`: of its request."""
 
     tenant: str
     project: str
@@ -46,8 +46,7 @@ def acquire_lease(
     now: int,
     since: int,
 ) -> bytes | None:
-    """Leaves `ciphertext` there and gives None; or gives what is there already, if it was left after `since` (unix
-    ms)."""
+    """Stores `ciphertext` and returns None; or returns the existing ciphertext if created after `since` (unix ms)."""
     found = connection.execute(
         select(IDEMPOTENCY.c.created, IDEMPOTENCY.c.sealed).where(_of_lease(lease)),
     ).one_or_none()
@@ -69,7 +68,7 @@ def release_lease(connection: Connection, lease: IdempotencyLease) -> None:
 
 
 def newest_sealed(connection: Connection) -> bytes | None:
-    """What was sealed last, of anybody's."""
+    """The most recent ciphertext of any tenant."""
     return connection.scalar(select(IDEMPOTENCY.c.sealed).order_by(IDEMPOTENCY.c.number.desc()).limit(1))
 
 

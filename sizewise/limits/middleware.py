@@ -9,12 +9,12 @@ from sizewise.limits.rate_limiter import Limiter
 from sizewise.messages import Reply
 
 INTERNAL_ENDPOINTS = frozenset({"shadow", "judge", "flow"})
-"""Doors of questions that we ask ourselves, and of the nodes of flows, which are asked for once: they cost tokens and
-money as all do, but nobody's requests."""
+"""Internal requests, and the nodes of flows, which were counted with their flow: they use tokens and budget but do not
+count as requests."""
 
 
 class RateLimitMiddleware:
-    """An Handler around an Handler. Where nothing limits the caller it hands back the inner awaitable."""
+    """Wraps a handler. If nothing limits the principal, it returns the inner awaitable."""
 
     def __init__(self, handler: Handler, limiter: Limiter) -> None:
         self._handler = handler

@@ -1,8 +1,8 @@
 """Quota leased from the shared store before it is spent, and returned; knows neither principals nor models.
 
-Kept whatever happens: nothing is spent that was not taken before, and nothing that was taken gets lost while this
-worker lives. One that dies takes along until the window ends: of each limit a 64th (of a rate a 16th), what its
-attempts under way could have cost, and what those of its last second had reserved too much. An idle one takes nothing.
+Invariant: nothing is spent that was not leased, and no lease is lost while this worker lives. A worker that dies
+holds back until the window ends: a 64th of each limit (a 16th of each rate), the most that its running attempts could
+cost, and what attempts of its last second reserved and did not use. An idle worker leases nothing.
 """
 
 from __future__ import annotations
@@ -23,53 +23,51 @@ from sizewise.storage.database import UnitOfWork
 T = TypeVar("T")
 
 REFRESH_S = 0.5
-"""For how long a worker believes what the store said was left, before it asks again in vain."""
+"""Seconds for which a worker trusts the remaining quota read from the store, before it asks again."""
 MAX_ROUNDS = 100
 
 
 class RunWork(Protocol):
-    """Has something done with a connection, and waits for nobody else meanwhile."""
+    """Runs `work` with a database connection, without waiting for other work."""
 
     def __call__(self, work: UnitOfWork[T], /) -> Awaitable[T]: ...
 
 
 MissingQuota = tuple[LimitCounter, int]
-"""What is missing of a limit."""
+"""A counter and the amount that it lacks."""
 
 
 class QuotaShortfall(Struct, frozen=True):
-    """The limit that had too little, and what is left of it."""
+    """The limit that was too low, and its remainder."""
 
     counter: LimitCounter
     remaining: int
 
 
 class QuotaRequest(Protocol):
-    """A request or an attempt that wants to be held."""
+    """A request or attempt that needs quota."""
 
     @property
     def counters(self) -> tuple[LimitCounter, ...]: ...
 
     def acquire_locally(self, now: float, /) -> bool:
-        """Whether it is held now, without asking the store."""
+        """Whether the quota is held now, without a call to the store."""
 
     def required(self, counter: LimitCounter, /) -> int: ...
 
     def reduce(self, shortfall: QuotaShortfall, /) -> None:
-        """Wants less. Raises SizewiseError where it cannot."""
+        """Needs less. Raises SizewiseError if it cannot."""
 
 
 class QuotaLeases:
-    """All limits of one worker. `alert` is told of thresholds that were reached. For one thread: the event loop."""
+    """All limits of one worker. `alert` receives crossed thresholds. For one thread: the event loop."""
 
     def __init__(self, write: RunWork, clock: Callable[[], float], alert: Callable[[LimitWindow, int], None]) -> None:
         self.clock = clock
         self.counters: dict[LimitKey, LimitCounter] = {}
         self._write = write
         self._alert = alert
-        self._closed_windows: set[LimitWindow] = (
-            set()
-        )  # of windows or limits that are over, until they are told and nothing is held
+        self._closed_windows: set[LimitWindow] = set()  # of past windows or removed limits, until reported and unused
         self._dirty: list[LimitWindows] = []
         self._lock = asyncio.Lock()
         self._tasks: set[asyncio.Task[object]] = set()
@@ -81,28 +79,31 @@ class QuotaLeases:
         return found
 
     def reset(self) -> None:
-        """Limits have changed: what is held of the old ones goes back as soon as it can."""
+        """Limits have changed: leases of the old limits are returned as soon as possible."""
         self._closed_windows.update(each.window for each in self.counters.values())
         self.counters.clear()
 
     def group(self, counters: Sequence[LimitCounter]) -> LimitCounters:
-        """Those that hold for the same attempts or requests."""
+        """Counters that apply to the same attempts or requests."""
         return LimitCounters(counters, self._dirty)
 
     def renew_windows(self, counters: LimitCounters, now: float) -> None:
-        """Opens the windows of `now` where others are over."""
+        """Opens the windows of `now` where the current ones have ended."""
         for each in counters.all:
             self.current_window(each, now)
         counters.renew()
 
     def distribute(self) -> None:
-        """Every pot knows what was spent of it."""
+        """Adds summed spending to each window."""
         for each in self._dirty:
             each.distribute()
         self._dirty.clear()
 
     async def acquire(self, request: QuotaRequest) -> None:
-        """One asks the store at a time, and whoever comes after it finds what is left of its slice."""
+        """Calls the store one request at a time; the next request finds what is left of the lease.
+
+        Raises Busy after MAX_ROUNDS, or the error of `request.reduce`.
+        """
         async with self._lock:
             for _ in range(MAX_ROUNDS):
                 if request.acquire_locally(self.clock()):
@@ -120,7 +121,7 @@ class QuotaLeases:
         return counter.window
 
     async def _lease_missing(self, request: QuotaRequest) -> QuotaShortfall | None:
-        """Takes from the store what is missing; or says of which limit there is too little."""
+        """Leases what is missing, or returns the limit that has too little."""
         self.distribute()
         now, missing = self.clock(), list[MissingQuota]()
         for each in request.counters:
@@ -152,7 +153,7 @@ class QuotaLeases:
         for (each, _), pot, stood in zip(missing, pots, stands, strict=True):
             pot.add_lease(stood.leased)
             self._update_window(pot, stood, now)
-            if self.counters.get(pot.key) is not each or each.window is not pot:  # it is over meanwhile
+            if self.counters.get(pot.key) is not each or each.window is not pot:  # it has ended meanwhile
                 self._closed_windows.add(pot)
         if enough:
             return None
@@ -162,9 +163,7 @@ class QuotaLeases:
             if wants[number].limit - stood.allocated < wants[number].required
         )
         each, pot = missing[full][0], pots[full]
-        return (
-            QuotaShortfall(each, pot.remaining) if each.window is pot else None
-        )  # its window is over meanwhile: that is another try
+        return QuotaShortfall(each, pot.remaining) if each.window is pot else None  # its window has ended: try again
 
     def _update_window(self, window: LimitWindow, state: WindowState, now: float) -> None:
         window.allocated, window.spent, window.refreshed_at = state.allocated, state.spent, now
@@ -172,9 +171,9 @@ class QuotaLeases:
             self._alert(window, percent)
 
     async def flush(self, all: bool = False) -> None:
-        """Tells the store what was spent, and gives back what is not needed; `all`: whatever no attempt holds.
+        """Reports spending to the store and returns unused quota; `all`: everything that no attempt holds.
 
-        A slice is kept while it is used and there is plenty for others. Raises StoreFailed.
+        A lease in use is kept while plenty is left for others. Raises StorageError.
         """
         async with self._lock:
             self.distribute()
@@ -183,7 +182,7 @@ class QuotaLeases:
             for pot, back in tuple(self._windows_to_flush(now, all)):
                 pots.append(pot)
                 backs.append(LeaseReturn(pot.key, pot.starts_at, pot.limit, back, pot.unreported, pot.exhausted))
-                pot.add_lease(-back)  # before anything is awaited: it is not spent while it goes back
+                pot.add_lease(-back)  # before anything is awaited, so that it is not spent while it is returned
                 pot.mark_reported(pot.unreported)
                 pot.exhausted = False
             if pots:
@@ -205,14 +204,14 @@ class QuotaLeases:
                 yield pot, pot.available
 
     async def _flush_windows(self, windows: Sequence[LimitWindow], returns: Sequence[LeaseReturn], now: float) -> None:
-        """Where it fails what was to go back is lost until the window ends: nobody knows whether it arrived."""
+        """If it fails, returned quota is lost until the window ends: the write may have succeeded."""
         try:
             stands = await self._write(lambda c: tables.return_quota(c, returns))
         except SizewiseError:
             current = {each.window for each in self.counters.values()}
             for pot, told in zip(windows, returns, strict=True):
                 pot.mark_reported(-told.spent)
-                pot.add_lease(min(0, told.amount))  # a debt stays one
+                pot.add_lease(min(0, told.amount))  # a debt remains
                 if pot not in current:
                     self._closed_windows.add(pot)
             raise
@@ -220,7 +219,7 @@ class QuotaLeases:
             self._update_window(pot, stood, now)
 
     async def _shield(self, work: Coroutine[object, None, T]) -> T:
-        """Its end is noted also where whoever waits for it leaves: nothing taken gets lost."""
+        """Lets `work` finish even if its caller is cancelled, so that no lease is lost."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._on_task_done)
@@ -229,9 +228,9 @@ class QuotaLeases:
     def _on_task_done(self, task: asyncio.Task[object]) -> None:
         self._tasks.discard(task)
         if not task.cancelled():
-            task.exception()  # whoever waited was told, or has left
+            task.exception()  # already raised to the caller, or the caller was cancelled
 
 
 def lease_size(counter: LimitCounter) -> int:
-    """What is taken beyond what is needed now, where there is plenty."""
+    """The amount leased beyond the current need, if plenty is left."""
     return counter.limit // (64 if counter.is_money else 16)

@@ -1,6 +1,6 @@
 """Limiter: rate limits and budgets per principal, reservations, alerts and status; see quota_leases.py.
 
-Where nothing limits a caller, nothing is done. What limits one is held before and settled after: see leases.py.
+Without limits on a principal, nothing is done. Otherwise quota is reserved before each attempt and settled after it.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ from sizewise.settings.limits import BudgetsSettings, LimitsSettings
 log = logging.getLogger("sizewise.limits")
 
 AlertNotifier = Callable[[str, Mapping[str, object], str], None]
-"""An event, what is to be known of it, and whose it is; never waits."""
+"""An event, its data and its tenant; never waits."""
 
 FLUSH_S = 1.0
 MAX_CACHED_PRINCIPALS = 10_000
-"""Callers whose limits are remembered."""
+"""Principals whose limits are cached."""
 
 
 class LimitStatus(Struct, frozen=True):
-    """How one limit of an organisation stands. `allocated` is spent or reserved; `source`: server, file or both."""
+    """State of one limit of an organization. `allocated` is spent or reserved; `source`: server, file or both."""
 
     key: LimitKey
     limit: int
@@ -57,7 +57,7 @@ class LimitStatus(Struct, frozen=True):
 
 
 class RemainingQuota(Struct, frozen=True):
-    """What the tightest limit of a unit leaves to a caller, and until when, in unix s."""
+    """What the tightest limit of a unit leaves to a principal, until `resets_at`, in unix s."""
 
     unit: Unit
     limit: int
@@ -66,17 +66,17 @@ class RemainingQuota(Struct, frozen=True):
 
 
 class PrincipalLimits(Struct, frozen=True):
-    """What limits a caller: what counts requests, what attempts are limited by, and what is told in headers."""
+    """The limits of a principal: on requests, on attempts, and those reported in headers."""
 
     request_counters: LimitCounters
     attempt_counters: list[LimitCounter]
     reported_counters: LimitCounters
     costs_by_model: dict[str, WorstCaseCost]
-    """By model."""
+    """By model name."""
 
 
 class Limiter:
-    """One for a process, outlives Houses. For one thread: the event loop."""
+    """One per process; outlives an Application. For one thread: the event loop."""
 
     def __init__(
         self,
@@ -88,7 +88,7 @@ class Limiter:
         notify: AlertNotifier | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`snapshot`: the limits in the store. `shared`: other servers may set some there. `notify` receives budget
+        """`snapshot`: the limits in the store. `shared`: other servers may change them there. `notify` receives budget
         alerts. `clock`: unix seconds.
         """
         self._notify = notify
@@ -102,18 +102,16 @@ class Limiter:
         self._configured: Mapping[str, Limit] = {}
         self._limit_rules = LimitRules()
         self._limits_by_ids: dict[tuple[str, str, str, str], PrincipalLimits] = {}
-        self._limits_by_identity: dict[
-            int,
-            tuple[Principal, PrincipalLimits],
-        ] = {}  # by id(): a key's Principal is the same while it is kept
+        # By id(): a key's Principal stays the same object while it is cached.
+        self._limits_by_identity: dict[int, tuple[Principal, PrincipalLimits]] = {}
         self._cost_count = 0
         self._leases = QuotaLeases(write, clock, self._alert)
         self._rebuild()
 
-    # Which limits there are
+    # Rules
 
     def prepare(self, said: Mapping[str, LimitsSettings], rules: BudgetsSettings) -> Callable[[], None]:
-        """The change to the limits of new settings, beside those in the database."""
+        """Returns the change to new settings; limits in the database stay."""
         limits = {scope: limit_from_settings(each) for scope, each in said.items()}
 
         def apply() -> None:
@@ -130,7 +128,7 @@ class Limiter:
         self._leases.reset()
 
     async def set_limit(self, limit: ScopedLimit, actor: Principal) -> None:
-        """In the place of what was set for its scope. Raises BadRequest, StorageError."""
+        """Replaces the stored limit of its scope. Raises BadRequest, StorageError."""
         validate_limit(limit.limit)
         before, after = _audit_fields(self.get_limit(limit.tenant, limit.scope)), _audit_fields(limit.limit)
         who, key = actor.user_id or actor.key_id, actor.key_id if actor.user_id else ""
@@ -139,7 +137,7 @@ class Limiter:
         await self.flush()
 
     def get_limit(self, tenant: str, scope: str) -> Limit:
-        """As it was set in the database."""
+        """The limit stored in the database."""
         return self._limit_rules.stored.get((tenant, scope), Limit())
 
     def _apply(self, snapshot: LimitSnapshot) -> None:
@@ -186,10 +184,10 @@ class Limiter:
         self._cost_count += 1
         return found
 
-    # At the door
+    # Requests
 
     def count_request(self, principal: Principal) -> Coroutine[object, None, None] | None:
-        """Counts a request. None: it may come in; else what must be awaited first. Raises Busy."""
+        """Counts a request. None: counted; otherwise the result must be awaited first. Raises Busy."""
         if not self.has_limits:
             return None
         its = self._limits_of(principal).request_counters
@@ -201,7 +199,7 @@ class Limiter:
         return None if its.windows.try_count() else self._leases.acquire(RequestReservation(self._leases, its))
 
     def remaining_quotas(self, principal: Principal) -> list[RemainingQuota]:
-        """What is left to the caller of requests and of tokens a minute, where somebody limits them."""
+        """What is left to the principal in requests and tokens a minute, if limited."""
         if not self.has_limits:
             return []
         its = self._limits_of(principal).reported_counters
@@ -223,7 +221,7 @@ class Limiter:
                 )
         return found
 
-    # Before and after an attempt
+    # Attempts
 
     def reserve(
         self,
@@ -231,7 +229,7 @@ class Limiter:
         card: ModelCard,
         payload: ChatRequest | EmbeddingRequest,
     ) -> Reservation | None:
-        """None where nothing limits the attempt; else what must be held before it and settled after it."""
+        """None if nothing limits the attempt; otherwise a reservation to acquire before it and settle after it."""
         if not self.has_limits:
             return None
         door = self._limits_of(principal)
@@ -249,10 +247,10 @@ class Limiter:
             told = {"scope": scope, "window": unit.partition("/")[2], **sums, "renews": format_time(window.ends_at)}
             self._notify("budget.alert", told, tenant)
 
-    # Beside the requests
+    # Background work
 
     async def run_periodically(self) -> None:
-        """Tidies up every second, until it is cancelled."""
+        """Flushes every second until cancelled."""
         ill = False
         while True:
             await asyncio.sleep(FLUSH_S)
@@ -265,25 +263,25 @@ class Limiter:
                 ill = True
 
     async def flush(self, all: bool = False) -> None:
-        """Tells the store what was spent, and gives back what is not needed; `all`: whatever no attempt holds.
+        """Reports spending to the store and returns unused quota; `all`: everything that no attempt holds.
 
-        Takes up limits that others have set. Raises StorageError.
+        Also loads limits that other servers have set. Raises StorageError.
         """
         if self._shared and await self._read(tables.read_version) != self._snapshot.version:
             self._apply(await self._read(tables.read_snapshot))
         await self._leases.flush(all)
 
     async def close(self) -> None:
-        """Gives back all that is not held. What attempts still hold counts as spent."""
+        """Returns all quota that is not held. What attempts still hold counts as spent."""
         try:
             await self.flush(all=True)
         except SizewiseError as error:
             log.warning("budgets could not be given back: %s", error.message)
 
-    # How things stand
+    # Status
 
     async def list_statuses(self, tenant: str) -> list[LimitStatus]:
-        """Every limit of an organisation, as it stands now. Raises StorageError."""
+        """Every limit of an organization with its current state. Raises StorageError."""
         await self.flush(all=True)
         now = self._clock()
         found = [
@@ -299,7 +297,7 @@ class Limiter:
         return listed
 
     def spent_ratios(self) -> Iterator[tuple[str, str, str, float]]:
-        """(organisation, scope, day or month, share that is spent) of each money budget that was used."""
+        """(organization, scope, day or month, spent share) of each money budget that was used."""
         self._leases.distribute()
         now = self._clock()
         for each in tuple(self._leases.counters.values()):

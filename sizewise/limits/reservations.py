@@ -1,4 +1,4 @@
-"""Reservations of requests, tokens and money before an attempt, settled once; the errors of a reached limit."""
+"""Reservations of requests, tokens and money before an attempt, settled once; the errors of an exceeded limit."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from sizewise.model_card import ModelCard
 from sizewise.settings.limits import BudgetsSettings
 
 MIN_ANSWER_TOKENS = 16
-"""Tokens; an answer that could not even have so many is not asked for."""
+"""A budget that cannot pay for this many tokens of answer rejects the attempt."""
 DEFAULT_ANSWER_TOKENS = 1_000
-"""Tokens of an answer whose length nobody said, where only tokens a minute are counted."""
+"""Tokens assumed for an answer without a maximum, where only tokens a minute are limited."""
 
 
 class RequestReservation:
-    """One request at the door. It is spent as soon as it is held."""
+    """One incoming request. It is spent as soon as it is held."""
 
     __slots__ = ("_counters", "_leases")
 
@@ -45,7 +45,7 @@ class RequestReservation:
 
 
 class WorstCaseCost:
-    """What attempts of a caller at a model are limited by, and what they cost: worked out once."""
+    """The counters and bounds of a principal's attempts at one model, computed once."""
 
     __slots__ = ("allows_unpriced", "card", "counters", "flat_price", "has_budget", "max_answer_tokens", "token_rate")
 
@@ -55,7 +55,7 @@ class WorstCaseCost:
         self.token_rate = min(
             (each.limit for each in counters.all if each.is_token_rate),
             default=MAX_COUNT,
-        )  # the lowest, tokens
+        )  # the lowest, tokens a minute
         self.card = card
         self.flat_price = card.price.flat_rates()
         self.max_answer_tokens = (
@@ -66,7 +66,7 @@ class WorstCaseCost:
         self.allows_unpriced = settings.unpriced == "allow"
 
     def upper_bound(self, prompt_tokens: int, output_tokens: int) -> int | None:
-        """Pico-dollars at most; None: nobody knows."""
+        """Pico-dollars at most; None if unknown."""
         if self.flat_price is None:
             return self.card.price.upper_bound(prompt_tokens, output_tokens)
         read, said = self.flat_price
@@ -74,11 +74,11 @@ class WorstCaseCost:
 
 
 class Reservation:
-    """The right to make one attempt. `try_acquire()`, or else `await acquire()`, before it; `settle` when it has
+    """The right to make one attempt. Call `try_acquire()`, else `await acquire()`, before it, and `settle` when it has
     ended, however it ended.
 
-    `tokens` are what it may need, `money` what it may cost at most in pico-dollars; None: nobody knows. `max_tokens`:
-    tokens that the answer may have, where the client did not say; None: as many as it likes.
+    `tokens`: the tokens it may use. `max_cost`: the most it can cost in pico-dollars, None if unknown. `max_tokens`:
+    tokens of the answer, set if the client gave no maximum; None: no bound.
     """
 
     __slots__ = (
@@ -96,7 +96,7 @@ class Reservation:
     def __init__(self, leases: QuotaLeases, worst_case: WorstCaseCost, payload: ChatRequest | EmbeddingRequest) -> None:
         self._leases = leases
         self._cost = worst_case
-        self._windows: LimitWindows | None = None  # what it is held of
+        self._windows: LimitWindows | None = None  # the windows that hold it
         prompt, estimate = measure_prompt(payload)
         context = worst_case.card.context
         if context is not None and context < prompt:
@@ -123,7 +123,7 @@ class Reservation:
         return self._cost.counters.all
 
     def try_acquire(self) -> bool:
-        """Whether it is held now. Where it is not, `acquire` says why or asks the store."""
+        """Whether it is held now. If not, `acquire` asks the store or raises the reason."""
         fare = self._cost
         if self._estimated_tokens > fare.token_rate or (self.max_cost is None and not fare.allows_unpriced):
             return False
@@ -138,7 +138,7 @@ class Reservation:
         return True
 
     async def acquire(self) -> None:
-        """Raises BudgetExceeded, Busy, or StoreFailed where nobody can tell."""
+        """Raises BudgetExceeded, Busy, or StorageError."""
         if self.try_acquire():
             return
         if self.max_cost is None and not self._cost.allows_unpriced:
@@ -165,12 +165,12 @@ class Reservation:
         return self.try_acquire()
 
     def reduce(self, shortfall: QuotaShortfall) -> None:
-        """Asks for a shorter answer where that can be paid. Raises BudgetExceeded or Busy where it cannot."""
+        """Shortens the answer to fit the budget. Raises BudgetExceeded or Busy if it cannot."""
         if not shortfall.counter.is_money or not self._reduce_to(shortfall.remaining):
             raise limit_error(shortfall, self._leases.clock(), self)
 
     def _reduce_to(self, budget: int) -> bool:
-        """Makes the answer so short that it costs no more than `budget`; False where it then had fewer than LEAST."""
+        """Shortens the answer to cost no more than `budget`; False if it would have fewer than MIN_ANSWER_TOKENS."""
         if (
             self.max_tokens is None
             or self.max_tokens <= MIN_ANSWER_TOKENS
@@ -186,18 +186,18 @@ class Reservation:
         return True
 
     def settle(self, cost: int | None, tokens: int) -> None:
-        """What it came to: pico-dollars, None where nobody knows, and tokens read and said. At once, and once."""
+        """`cost`: pico-dollars, None if unknown; `tokens`: input and output. Only the first call counts."""
         pots = self._windows
         if pots is not None:
             self._windows = None
             pots.settle(self.max_cost or 0, self.tokens, cost, tokens)
 
     def upper_bound(self, output_tokens: int) -> int | None:
-        """Pico-dollars at most, where each answer has at most so many tokens; None: nobody knows."""
+        """Pico-dollars at most, if each answer has at most so many tokens; None if unknown."""
         return self._cost.upper_bound(self._prompt_tokens, output_tokens * self._choices)
 
     def exceeded_token_rate(self) -> LimitCounter | None:
-        """The limit of tokens a minute that the prompt alone passes, where there is one."""
+        """The limit of tokens a minute that the prompt alone exceeds, if any."""
         return next(
             (each for each in self.counters if each.is_token_rate and self._estimated_tokens > each.limit),
             None,
@@ -209,7 +209,7 @@ class Reservation:
 
 
 def limit_error(shortfall: QuotaShortfall, now: float, reservation: Reservation | None = None) -> SizewiseError:
-    """Why a request, or an attempt at a model, is not made: whose limit, what is left, when it renews."""
+    """The error of an exceeded limit: scope, remainder and time of renewal."""
     its, pot = shortfall.counter, shortfall.counter.window
     tenant, scope, unit = its.key
     whose = _describe_scope(tenant, scope)

@@ -19,13 +19,13 @@ UNITS: tuple[Unit, ...] = ("requests/minute", "tokens/minute", "usd/day", "usd/m
 MONEY_UNITS = frozenset({"usd/day", "usd/month"})
 
 ALL_TENANTS = "*"
-"""Whose a limit is that the settings give a model: all organisations share it."""
+"""Tenant of the model limits in the settings: all organizations share them."""
 MAX_PICO_DOLLARS = 1_000_000 * PICO_PER_DOLLAR
 MAX_COUNT = 10**12
 
 
 class Limit(Struct, frozen=True):
-    """At most so much of each; None: no limit. Money is in pico-dollars."""
+    """Upper limits; None: no limit. Money is in pico-dollars."""
 
     requests_minute: int | None = None
     tokens_minute: int | None = None
@@ -33,13 +33,13 @@ class Limit(Struct, frozen=True):
     usd_month: int | None = None
 
     def amounts(self) -> Iterator[tuple[Unit, int]]:
-        """Those that are set."""
+        """The limits that are set."""
         amounts = (self.requests_minute, self.tokens_minute, self.usd_day, self.usd_month)
         return ((unit, most) for unit, most in zip(UNITS, amounts, strict=True) if most is not None)
 
 
 class ScopedLimit(Struct, frozen=True):
-    """The limit of one scope of one organisation, as it was set in the database."""
+    """The limit of one scope of one organization, as stored in the database."""
 
     tenant: str
     scope: str
@@ -47,21 +47,21 @@ class ScopedLimit(Struct, frozen=True):
 
 
 LimitKey = tuple[str, str, Unit]
-"""Whose, of which scope, of what."""
+"""(tenant, scope, unit)"""
 
 
 class LimitRules(Struct, frozen=True):
-    """All limits there are: of the database by (organisation, scope), and of the settings by scope."""
+    """All limits: of the database by (tenant, scope), and of the settings by scope."""
 
     stored: Mapping[tuple[str, str], Limit] = {}
     configured: Mapping[str, Limit] = {}
 
     def for_principal(self, principal: Principal) -> list[tuple[LimitKey, int]]:
-        """What a request of `principal` is counted against, whatever it asks."""
+        """The limits on every request of `principal`."""
         return [each for scope in _scopes(principal) for each in self.for_scope(principal.tenant, scope)]
 
     def for_model(self, tenant: str, name: str) -> list[tuple[LimitKey, int]]:
-        """What an attempt at the model is counted against beside that."""
+        """The additional limits on an attempt at the model."""
         scope, own, said = (
             f"model:{name}",
             self.stored.get((tenant, f"model:{name}")),
@@ -86,7 +86,7 @@ class LimitRules(Struct, frozen=True):
             yield from _keyed_amounts(tenant, scope, self.configured.get(f"organization:{tenant}"))
 
     def for_tenant(self, tenant: str) -> list[tuple[LimitKey, int, str]]:
-        """Every limit that can hold for somebody of `tenant`, and where it is from: server, file or both."""
+        """Every limit that can apply within `tenant`, and its source: server, file or both."""
         scopes = {scope for whose, scope in self.stored if whose == tenant}
         scopes |= {scope for scope in self.configured if not scope.startswith(("organization:", "model:"))}
         if f"organization:{tenant}" in self.configured:
@@ -127,7 +127,7 @@ def _strictest(limits: list[tuple[LimitKey, int]]) -> Iterator[tuple[LimitKey, i
 
 
 def parse_scope(text: str) -> str:
-    """A scope of the caller's own organisation. Raises BadRequest."""
+    """A scope of the principal's own organization. Raises BadRequest."""
     try:
         return spelt(text, within_organization=True)
     except ValueError as error:
@@ -135,12 +135,11 @@ def parse_scope(text: str) -> str:
 
 
 def limit_from_settings(settings: LimitsSettings) -> Limit:
-    """As the settings have it."""
     return Limit(settings.requests_per_minute, settings.tokens_per_minute, settings.daily_limit, settings.monthly_limit)
 
 
 def validate_limit(limit: Limit) -> Limit:
-    """Raises BadRequest for what no database could count."""
+    """Raises BadRequest for an amount out of range."""
     for unit, most in limit.amounts():
         if not 0 <= most <= (MAX_PICO_DOLLARS if unit in MONEY_UNITS else MAX_COUNT):
             raise BadRequest(
@@ -151,7 +150,7 @@ def validate_limit(limit: Limit) -> Limit:
 
 
 def window_bounds(unit: Unit, now: float) -> tuple[int, int]:
-    """From when until when the window around `now` lasts, in unix seconds: a minute, day or month of UTC."""
+    """Start and end of the window around `now`, in unix seconds: a minute, day or month in UTC."""
     if unit == "usd/month":
         day = datetime.fromtimestamp(now, UTC)
         first = datetime(day.year, day.month, 1, tzinfo=UTC)
@@ -163,6 +162,6 @@ def window_bounds(unit: Unit, now: float) -> tuple[int, int]:
 
 
 def format_amount(unit: Unit, number: int) -> str:
-    """A number of this unit, in dollars where it is money."""
+    """An amount of this unit as text; money in dollars."""
     sign, size = ("-" if number < 0 else ""), abs(number)
     return sign + (format_dollars(size) if unit in MONEY_UNITS else str(size))

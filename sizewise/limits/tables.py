@@ -1,8 +1,8 @@
 """Tables of limits and of the quota allocated from each window; every worker leases here before it spends.
 
-Invariant: of one limit and window, `allocated` never rises above the limit by `lease_quota`; what a worker spends it
-has taken before. `allocated` may pass it only by `return_quota` of a debt: an attempt that cost more than its worst
-case foresaw.
+Invariant: `lease_quota` never raises `allocated` of a window above the limit, and a worker spends only what it has
+leased. `allocated` exceeds the limit only if `return_quota` returns a debt: an attempt that cost more than its worst
+case.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ LIMITS = Table(
     Column("usd_month", BIG_INTEGER),
 )
 VERSIONS = Table(
-    "budget_versions",  # one row: whoever keeps limits in memory compares this number
+    "budget_versions",  # one row: a worker with cached limits compares this number
     META,
     Column("tenant", Text, primary_key=True),
     Column("version", Integer, nullable=False),
@@ -44,10 +44,10 @@ WINDOWS = Table(
     Column("tenant", Text, primary_key=True),
     Column("scope", Text, primary_key=True),
     Column("unit", Text, primary_key=True),
-    Column("since", BIG_INTEGER, primary_key=True),  # unix s at which its window began
-    Column("taken", BIG_INTEGER, nullable=False),  # by workers, to be spent or given back
-    Column("spent", BIG_INTEGER, nullable=False),  # as far as workers have told
-    Column("alerted", Integer, nullable=False),  # the highest threshold that somebody was told of, in percent
+    Column("since", BIG_INTEGER, primary_key=True),  # unix s at which the window began
+    Column("taken", BIG_INTEGER, nullable=False),  # leased by workers, to be spent or returned
+    Column("spent", BIG_INTEGER, nullable=False),  # as far as reported by workers
+    Column("alerted", Integer, nullable=False),  # the highest threshold that raised an alert, in percent
 )
 VERSION_TENANT = "*"
 
@@ -67,16 +67,16 @@ INSERT_WINDOW = (
     " VALUES (:tenant, :scope, :unit, :since, 0, 0, 0) ON CONFLICT DO NOTHING"
 )
 THRESHOLDS = (50, 80, 100)
-"""Percent of a money budget at which somebody is told."""
+"""Percent of a money budget at which an alert is sent."""
 EXHAUSTED_PERCENT = 80
-"""Percent from which a budget in which a request finds no room counts as used up."""
+"""Percent from which a budget that rejects a request counts as exhausted."""
 RATE_RETENTION_S = 600
 MONEY_RETENTION_S = 400 * 86_400
-"""For how long pots are kept after their window began."""
+"""Seconds for which windows are kept after their start."""
 
 
 class LeaseRequest(Struct, frozen=True):
-    """What a worker leases of one window: at least `required`, and `extra` if available; `spent` since its last
+    """A worker's lease from one window: at least `required`, plus `extra` if plenty is left; `spent` since its last
     report."""
 
     key: LimitKey
@@ -88,8 +88,8 @@ class LeaseRequest(Struct, frozen=True):
 
 
 class LeaseReturn(Struct, frozen=True):
-    """What a worker gives back of one pot; below 0: it owes. It has `spent` so much since it last told;
-    `exhausted`: something found no room.
+    """Quota of one window that a worker returns; below 0: a debt. `spent`: since its last report; `exhausted`: a
+    request was rejected.
     """
 
     key: LimitKey
@@ -101,7 +101,7 @@ class LeaseReturn(Struct, frozen=True):
 
 
 class WindowState(Struct, frozen=True):
-    """How a pot stands: what is taken and spent; what the worker got; thresholds that were reached just now."""
+    """State of a window: what this worker got, what is allocated and spent, and the thresholds just crossed."""
 
     leased: int
     allocated: int
@@ -110,14 +110,14 @@ class WindowState(Struct, frozen=True):
 
 
 class LimitSnapshot(Struct, frozen=True):
-    """Every limit there is, of all organisations, as of `read_version`."""
+    """Every limit of all organizations, as of `read_version`."""
 
     version: int
     limits: list[ScopedLimit]
 
 
 def lease_quota(connection: Connection, requests: Sequence[LeaseRequest]) -> tuple[bool, list[WindowState]]:
-    """All of the wants or none, and how the pots stand, in their order. Locked in one order, never in a circle."""
+    """Grants all requests or none; window states in the order of `requests`. Sorted locking prevents deadlocks."""
     stood = {
         want.key: _open_window(connection, want.key, want.starts_at)
         for want in sorted(requests, key=lambda each: each.key)
@@ -134,7 +134,7 @@ def lease_quota(connection: Connection, requests: Sequence[LeaseRequest]) -> tup
 
 
 def return_quota(connection: Connection, returns: Sequence[LeaseReturn]) -> list[WindowState]:
-    """What was spent and what is given back."""
+    """Window states in the order of `returns`."""
     stands = {}
     for each in sorted(returns, key=lambda each: (each.key, each.starts_at)):
         pot = _open_window(connection, each.key, each.starts_at)
@@ -158,7 +158,7 @@ class _WindowRow(Struct, frozen=True):
 
 
 def _open_window(connection: Connection, key: LimitKey, starts_at: int) -> _WindowRow:
-    """The pot, ours until the transaction ends: SQLite has one writer at a time, others lock the row."""
+    """The window, locked until the transaction ends: SQLite has one writer at a time, other databases lock the row."""
     tenant, scope, unit = key
     its = (
         select(WINDOWS.c.taken, WINDOWS.c.spent, WINDOWS.c.alerted)
@@ -205,7 +205,7 @@ def read_windows(
     connection: Connection,
     keys: Iterable[tuple[LimitKey, int]],
 ) -> dict[tuple[LimitKey, int], tuple[int, int]]:
-    """(taken, spent) by key and beginning of its window; a pot that nobody has used is not among them."""
+    """(allocated, spent) by key and start of the window; unused windows are missing."""
     found = {}
     for key, since in keys:
         row = connection.execute(
@@ -235,7 +235,7 @@ def read_snapshot(connection: Connection) -> LimitSnapshot:
 
 
 def set_limit(connection: Connection, limit: ScopedLimit, event: AuditEvent) -> LimitSnapshot:
-    """In the place of what was set for its scope; nothing at all where it limits nothing."""
+    """Replaces the stored limit of its scope; an empty limit is deleted."""
     audit.append_event(connection, event)
     mine = (LIMITS.c.tenant == limit.tenant) & (LIMITS.c.scope == limit.scope)
     connection.execute(delete(LIMITS).where(mine))
@@ -248,7 +248,7 @@ def set_limit(connection: Connection, limit: ScopedLimit, event: AuditEvent) -> 
 
 
 def delete_expired_windows(connection: Connection, now: float) -> bool:
-    """A chore: pots of windows that are long over go."""
+    """Deletes windows past their retention; returns False: nothing is left to delete."""
     money = WINDOWS.c.unit.in_(sorted(MONEY_UNITS))
     connection.execute(delete(WINDOWS).where(~money, WINDOWS.c.since < int(now) - RATE_RETENTION_S))
     connection.execute(delete(WINDOWS).where(money, WINDOWS.c.since < int(now) - MONEY_RETENTION_S))

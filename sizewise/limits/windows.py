@@ -1,7 +1,7 @@
 """Fixed windows and counters of limits as one worker holds them; plain arithmetic, knows no store.
 
-Invariant of a pot: what the worker has taken of the store and not given back is `available` + `in_use` + what it has
-spent. Only `available` is spent from, and it is taken before: so all workers together never pass a limit.
+Invariant of a window: what the worker has leased and not returned is `available` + `in_use` + what it has spent. Only
+`available` is spent, and it is leased first: so all workers together never exceed a limit.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from sizewise.limits.rules import MAX_COUNT, MONEY_UNITS, LimitKey, Unit, window
 from sizewise.messages import ChatRequest, EmbeddingRequest
 
 BYTES_PER_TOKEN = 4
-"""Bytes of text in a token, on average. In the worst case every byte is one: no tokenizer makes more."""
+"""Bytes of text per token, on average. The worst case is one byte per token: no tokenizer makes more."""
 TOKENS_PER_MESSAGE = 4
 TOKENS_PER_MEDIA, MAX_TOKENS_PER_MEDIA = 800, 3_200
-"""Tokens of a picture or sound: on average, and of nearly all at most."""
+"""Tokens of an image or audio part: on average, and an upper bound for nearly all."""
 
 
 class LimitWindow:
-    """One window of one limit, as this worker holds it. `allocated` and `spent` are the store's, as it was last
+    """One window of one limit, as this worker holds it. `allocated` and `spent` are the store's values at
     `refreshed_at`."""
 
     __slots__ = (
@@ -46,39 +46,39 @@ class LimitWindow:
         self.limit = limit
         self.starts_at = starts_at  # unix s
         self.ends_at = ends_at
-        self.leased = 0  # all that was taken, less what went back
-        self.available = 0  # of that, what is neither held nor spent; below 0: owed
-        self.unreported = 0  # spent since the store was last told
-        self.reported = 0  # spent before
+        self.leased = 0  # all that was leased, less what was returned
+        self.available = 0  # the part that is neither held nor spent; below 0: a debt
+        self.unreported = 0  # spent since the last report to the store
+        self.reported = 0  # spent before it
         self.allocated = 0
         self.spent = 0
         self.refreshed_at = 0.0
-        self.exhausted = False  # something found no room since the store was last told
-        self.recently_used = False  # was used since it was last looked at
+        self.exhausted = False  # an attempt was rejected since the last report
+        self.recently_used = False  # used since the last flush
 
     @property
     def in_use(self) -> int:
-        """By attempts under way."""
+        """Held by running attempts."""
         return self.leased - self.available - self.reported - self.unreported
 
     def add_lease(self, amount: int) -> None:
-        """From the store; below 0: gives back."""
+        """`amount` below 0: returned to the store."""
         self.leased += amount
         self.available += amount
 
     def mark_reported(self, spent: int) -> None:
-        """To the store; below 0: it has not arrived."""
+        """`spent` below 0: the report failed."""
         self.reported += spent
         self.unreported -= spent
 
     @property
     def remaining(self) -> int:
-        """What is left of the limit for new attempts of this worker, as far as it knows."""
+        """What is left for new attempts of this worker, as far as it knows."""
         return max(0, self.limit - self.allocated + self.available)
 
 
 class LimitCounter:
-    """One limit; `window` is its window of the moment."""
+    """One limit; `window` is its current window."""
 
     __slots__ = ("is_money", "is_request_count", "is_token_rate", "key", "limit", "window")
 
@@ -96,9 +96,9 @@ class LimitCounter:
 
 
 class LimitWindows:
-    """The windows of all limits that hold for the same attempts or requests, by kind.
+    """The windows of all limits that apply to the same attempts or requests, by kind.
 
-    What is spent is summed here, and told to each pot by `distribute`; until then its own sum of it counts as held.
+    Spending is summed here and added to each window by `distribute`; until then a window counts it as held.
     """
 
     __slots__ = (
@@ -114,7 +114,7 @@ class LimitWindows:
     )
 
     def __init__(self, counters: Sequence[LimitCounter], dirty: list[LimitWindows]) -> None:
-        """`dirty`: whoever has something to share adds itself there."""
+        """`dirty`: receives this object when it has spending to distribute."""
         self.money = tuple(each.window for each in counters if each.is_money)
         self.tokens = tuple(each.window for each in counters if each.is_token_rate)
         self.requests = tuple(each.window for each in counters if each.is_request_count)
@@ -124,9 +124,9 @@ class LimitWindows:
         self._cost = self._tokens = self._request_count = 0
 
     def try_take(self, money: int, tokens: int) -> bool:
-        """Holds so much of each; False, and nothing is held, where one has too little.
+        """Holds the amounts in all windows; False, and nothing is held, if a window has too little.
 
-        Tokens that are more than a whole minute wait for a whole one.
+        A request for more tokens than a minute's limit takes a whole minute.
         """
         for pot in self.money:
             if pot.available < money:
@@ -153,7 +153,7 @@ class LimitWindows:
         return True
 
     def settle(self, money: int, tokens: int, cost: int | None, used_tokens: int) -> None:
-        """What an attempt has come to that held so much money and so many tokens. An unknown cost is what was held."""
+        """Settles an attempt that held `money` and `tokens`. An unknown cost counts as what was held."""
         if cost is None:
             cost = money
         back = money - cost
@@ -174,7 +174,7 @@ class LimitWindows:
             self._dirty.append(self)
 
     def try_count(self) -> bool:
-        """Spends one of each at once; False, and nothing is spent, where one has none. For those that only count."""
+        """Counts one request in all windows; False, and nothing is counted, if a window is empty."""
         for pot in self.requests:
             if pot.available < 1:
                 return False
@@ -187,7 +187,7 @@ class LimitWindows:
         return True
 
     def distribute(self) -> None:
-        """Tells each what was spent of it, and that it was used."""
+        """Adds the summed spending to each window and marks it as used."""
         for pots, spent in (
             (self.money, self._cost),
             (self.tokens, self._tokens),
@@ -201,7 +201,7 @@ class LimitWindows:
 
 
 class LimitCounters:
-    """All that limit the same attempts or requests. Their `windows` last `ends_at`, in unix seconds."""
+    """Counters that apply to the same attempts or requests. Their `windows` last until `ends_at`, in unix seconds."""
 
     __slots__ = ("_dirty", "all", "ends_at", "windows")
 
@@ -211,13 +211,13 @@ class LimitCounters:
         self.renew()
 
     def renew(self) -> None:
-        """Takes the windows of the moment."""
+        """Takes the current windows."""
         self.windows = LimitWindows(self.all, self._dirty)
         self.ends_at = min((float(each.window.ends_at) for each in self.all), default=inf)
 
 
 def measure_prompt(payload: ChatRequest | EmbeddingRequest) -> tuple[int, int]:
-    """Tokens of the prompt: at most, and estimated. What pictures and files come to, nobody knows exactly."""
+    """Tokens of the prompt: an upper bound and an estimate. Media parts have no exact count."""
     if isinstance(payload, EmbeddingRequest):
         most = sum(len(each.encode()) if isinstance(each, str) else len(each) for each in payload.inputs)
         estimate = sum(
