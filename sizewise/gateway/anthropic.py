@@ -78,7 +78,7 @@ def _read_request(app: Application, head: RequestHead, body: bytes, *, counting:
 
 
 def _forwarded_headers(headers: Headers) -> dict[str, str]:
-    """What a model of the same wire gets of a client's headers; one that is said twice is a list."""
+    """Client headers that are passed on to a model of the same wire; a repeated header becomes a list."""
     said: dict[str, str] = {}
     for name, value in headers:
         known, text = name.decode("latin-1"), value.decode("latin-1")
@@ -88,5 +88,5 @@ def _forwarded_headers(headers: Headers) -> dict[str, str]:
 
 
 def _request_id_header(trace: str) -> Headers:
-    """What their SDKs show as the request's id."""
+    """Shown by Anthropic's SDKs as the request id."""
     return [(b"request-id", trace.encode())]

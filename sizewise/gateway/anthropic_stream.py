@@ -12,7 +12,7 @@ from sizewise.providers.wires.anthropic.stream_out import PING, AnthropicStreamW
 
 
 class AnthropicStream(ResponseMetadata):
-    """One stream to one client of the Messages wire. Every event is composed: frames are of another wire."""
+    """One Anthropic stream to a client. Every event is composed, because upstream frames are of another wire."""
 
     __slots__ = ("_encoder", "_keep_alive", "_model", "_trace", "_writer")
 
@@ -45,7 +45,7 @@ class AnthropicStream(ResponseMetadata):
         self._keep_alive.start()
 
     async def finish(self, reply: Reply) -> None:
-        """Ends the open block and the message, with its tokens and what it cost."""
+        """Ends the open block and the message, with usage and cost."""
         if not self._writer.has_started:
             await self._begin()
         await self._writer.write(
@@ -54,7 +54,7 @@ class AnthropicStream(ResponseMetadata):
         await self._close()
 
     async def fail(self, error: SizewiseError) -> None:
-        """After the first word a failure cannot be unsaid: one error event, and no message_stop."""
+        """Writes one error event, then ends without message_stop, because the status has already been sent."""
         await self._writer.write(error_event(error, self._trace))
         await self._close()
 

@@ -16,10 +16,10 @@ from sizewise.routing.requirements import requirements_of
 
 
 async def count_prompt_tokens(app: Application, request: Request) -> int:
-    """An estimate would be taken for the truth, so there is none. Raises what asking that model would raise.
+    """Exact, or an error: an estimate would be mistaken for a count. Raises the errors of a request to that model.
 
-    Limits count it as a request. The prompt goes nowhere that the question itself might not go; how long or dear it is
-    does not matter here.
+    Counts as a request in the limits. Data class and egress hold as for the request itself; its size and cost are not
+    checked.
     """
     waits = app.resources.services.limiter.count_request(request.principal)
     if waits is not None:

@@ -1,8 +1,8 @@
 """Fast path: chat routes served inside uvicorn's protocol class without ASGI messages, by the same route handlers.
 
-Questions to models are taken here (ROUTES); every other request goes uvicorn's ordinary way, and so do these with
-`fast_lane = false` in [server]. Measured against the same door through ASGI in bench/gateway. The bounds of a
-connection stand here too: how long a head may be, how long it may take, and what is said to those who speak no HTTP.
+Model requests (ROUTES) are served here; every other request goes uvicorn's ordinary way, and so do these with
+`fast_path = false` in [server]. bench/gateway compares it with ASGI. The limits of a connection are here too: size and
+time of a request head, and the answer to clients that do not speak HTTP.
 """
 
 from __future__ import annotations
@@ -37,24 +37,24 @@ from sizewise.http.write_coalescing import WriteCoalescer
 from sizewise.providers.wires.openai.request_response import write_error
 
 FastRoute = tuple[RouteHandler, ErrorFormat]
-"""A door, and how it says no."""
+"""A route handler and its error format."""
 ROUTES: Mapping[bytes, FastRoute] = {
     b"/v1/chat/completions": (openai.chat_completions, OPENAI_ERRORS),
     b"/v1/messages": (anthropic.messages, anthropic.ERROR_FORMAT),
     b"/v1/responses": (responses.create, responses.ERROR_FORMAT),
 }
 MAX_HEAD_BYTES = 64 * 1024
-H2C_SEARCH_BYTES = 4096  # bytes in which an offer of HTTP/2 is looked for
+H2C_SEARCH_BYTES = 4096  # bytes searched for an offer of HTTP/2
 MAX_PIPELINE = 16  # requests that may wait on one connection before reading stops
-MAX_CACHE_MISSES = 4  # heads that are kept in vain, before a connection is believed to bring ever new ones
+MAX_CACHE_MISSES = 4  # heads cached in vain before caching stops for the connection
 _CHUNKED = b"transfer-encoding: chunked\r\n"
 _CLOSE = b"connection: close\r\n"
-_NOSNIFF = b"x-content-type-options: nosniff\r\n"  # no browser shall take an answer for a page
+_NOSNIFF = b"x-content-type-options: nosniff\r\n"  # keeps browsers from rendering an answer as a page
 _STATUS_LINES: Mapping[int, bytes] = {status: line + _NOSNIFF for status, line in STATUS_LINE.items()}
 
 
 class TrailerSink:
-    """Takes what comes behind a body as if it were a header, and forgets it: nobody says twice who asks."""
+    """Accepts and discards trailers: a header after the body must not change who is authenticated."""
 
     __slots__ = ()
 
@@ -63,7 +63,7 @@ class TrailerSink:
 
 
 class FastRequestCycle:
-    """One request on one connection: stands where uvicorn's RequestResponseCycle stands, and is the door's `Out`.
+    """One request on one connection. Replaces uvicorn's RequestResponseCycle, and is the handler's ResponseWriter.
 
     It is its own `message_event`: uvicorn's protocol calls `set()` when body bytes arrive, end, or the client leaves.
     """
@@ -73,11 +73,11 @@ class FastRequestCycle:
     disconnected = False
     response_complete = False
     has_started = False
-    body_timed_out = False  # its body has not come in time
-    is_pipelined = False  # in the pipeline behind another request of this connection
+    body_timed_out = False  # the body did not arrive in time
+    is_pipelined = False  # waits behind another request of this connection
     started = False
-    task: asyncio.Task[None] | None = None  # while it is answered
-    _head_bytes = b""  # a head that has not left yet, or a whole answer
+    task: asyncio.Task[None] | None = None  # while it runs
+    _head_bytes = b""  # a head that is not sent yet, or a whole response
     _end_bytes = b""
 
     def __init__(
@@ -89,24 +89,24 @@ class FastRequestCycle:
         keep_alive: bool,
         chunked: bool,
     ) -> None:
-        """`head`: what the head said. `chunked`: whether the client knows chunked bodies, as all but HTTP/1.0 do."""
+        """`chunked`: whether the client supports chunked bodies; all do but HTTP/1.0."""
         self.protocol = protocol
         self.route = route
         self.head = head
         self.keep_alive = keep_alive
         self.chunked = chunked
-        self._pending: list[bytes] = []  # words, and behind them the end
+        self._pending: list[bytes] = []  # chunks of the stream that are not sent yet
 
     @property
     def message_event(self) -> FastRequestCycle:
-        return self  # kept nowhere: a cycle of references would hold every body until the collector comes
+        return self  # not an attribute: a reference cycle would keep every body until the collector runs
 
     @property
     def peer_address(self) -> str:
         return self.head.peer_address
 
     def feed(self, piece: bytes) -> None:
-        """One piece of the body; the first is nearly always all of it, and is not copied."""
+        """Adds body bytes; the first piece is nearly always the whole body and is not copied."""
         if not self.body:
             self.body = piece
         else:
@@ -124,16 +124,18 @@ class FastRequestCycle:
             self.answer()
 
     def on_body_timeout(self) -> None:
-        """What comes of the body from now on is nobody's: it is said why, and the connection ends."""
+        """Ignores the rest of the body, sends an error and closes the connection."""
         self.body_timed_out, self.keep_alive = True, False
         if not self.is_pipelined:
             self.answer()
 
     def answer(self, eagerly: bool = False) -> None:
-        """Answers, once the body is whole or too large and no earlier request of this connection is being answered.
+        """Starts the response, once the body is complete or too large and no earlier request of this connection is
+        running.
 
-        The rest of a body too large is read and forgotten, so that its client comes to see the answer. `eagerly`:
-        without a turn of the event loop, as far as it comes; not within the parser, nor within another's answer.
+        The rest of a body too large is read and dropped, so that the client gets to read the error. `eagerly`: run at
+        once up to the first wait, without an event loop iteration; not allowed in the parser or within another
+        response.
         """
         self.is_pipelined = False
         if self.started:
@@ -155,12 +157,12 @@ class FastRequestCycle:
                 return
         else:
             task = self.protocol.loop.create_task(work)
-            task.add_done_callback(self._on_done)  # one that is cancelled before its first step never comes to its end
+            task.add_done_callback(self._on_done)  # a task cancelled before its first step runs no `finally`
         self.task = task
         self.protocol.tasks.add(task)
 
     async def _run_eagerly(self, work: Coroutine[object, None, None]) -> None:
-        """Its own end: a callback would cost a turn of the event loop."""
+        """Calls `_on_done` itself: a callback would cost an event loop iteration."""
         try:
             await work
         finally:
@@ -169,11 +171,11 @@ class FastRequestCycle:
     def _on_done(self, _: object = None) -> None:
         if self.task is not None:
             self.protocol.tasks.discard(self.task)
-            self.task = None  # one that was cancelled knows us by its traceback
+            self.task = None  # the traceback of a cancelled task refers to this object
         if not self.response_complete and not self.protocol.transport.is_closing():
-            self.protocol.transport.close()  # cancelled or broken in the middle: the client must see an end
+            self.protocol.transport.close()  # cancelled or failed midway: the client must see an end
 
-    # ---- Out
+    # ---- ResponseWriter
 
     async def send_response(self, status: int, headers: Headers, body: bytes, header_lines: bytes = b"") -> None:
         if self.disconnected:
@@ -188,13 +190,13 @@ class FastRequestCycle:
         self._complete()
 
     async def start_stream(self, headers: Headers) -> None:
-        """The head leaves with the first words: one system call, and the client wakes once."""
+        """The head is sent with the first chunk: one system call, and the client wakes once."""
         self.has_started = True
         close, chunked = b"" if self.keep_alive else _CLOSE, _CHUNKED if self.chunked else b""
         self._head_bytes = b"%b%b%b%b\r\n" % (_STATUS_LINES[200], encode_headers(headers), close, chunked)
 
     async def write(self, data: bytes) -> None:
-        """The words of one turn of the event loop leave together."""
+        """Chunks of one event loop iteration are sent together."""
         if not self._pending:
             self.protocol.coalescer(self)
         self._pending.append(data)
@@ -231,7 +233,7 @@ class FastRequestCycle:
 
 
 class FastPathProtocol(UpgradeProtocol):
-    """uvicorn's protocol with a few routes taken out and bounds set; all else about connections stays uvicorn's."""
+    """uvicorn's protocol with a few routes served here and limits on connections; the rest stays uvicorn's."""
 
     def __init__(
         self,
@@ -241,26 +243,24 @@ class FastPathProtocol(UpgradeProtocol):
         *args: Any,
         **kwargs: Any,
     ) -> None:
-        """`routes`: the paths that are answered here, where they are POSTed to."""
+        """`routes`: paths whose POST requests are served here."""
         super().__init__(*args, **kwargs)
         self.get_app = get_app
         self.coalescer = coalescer
-        self.active_cycle: Any = None  # the cycle being answered; `self.cycle` may be one that waits behind it
+        self.active_cycle: Any = None  # the running cycle; `self.cycle` may be a later, waiting one
         self._routes = routes
         self._in_head = False
-        self._is_cacheable = (
-            False  # whether the message that is read has a door here, and nothing in its head moves its end
-        )
-        self._after_cacheable = False  # whether the last one was plain, and the parser waits for the next
-        self._cached_head: CachedHead | None = None  # of such a one
-        self._cached_request: tuple[FastRoute, RequestHead] | None = None  # and what it says
+        self._is_cacheable = False  # whether this message has a route here and nothing in its head affects its end
+        self._after_cacheable = False  # whether the last message was cacheable and is complete
+        self._cached_head: CachedHead | None = None  # its head
+        self._cached_request: tuple[FastRoute, RequestHead] | None = None  # its route and parsed head
         self._misses_left = MAX_CACHE_MISSES
-        self._head_count = 0  # begun so far
+        self._head_count = 0  # heads started so far
         self._head_bytes = 0
         self._idle_at = 0.0
         self._idle_timer: asyncio.TimerHandle | None = None
-        self._body_timer: asyncio.TimerHandle | None = None  # set while a body has not come to its end
-        self._write_timer: asyncio.TimerHandle | None = None  # set while a client takes nothing of its answer
+        self._body_timer: asyncio.TimerHandle | None = None  # set while a body is incomplete
+        self._write_timer: asyncio.TimerHandle | None = None  # set while the client reads nothing
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
@@ -277,7 +277,7 @@ class FastPathProtocol(UpgradeProtocol):
         before, between = self._head_count, self._after_cacheable
         already = before if self._in_head else 0
         super().data_received(data)
-        if self._in_head and self._head_count == already:  # a head that came in pieces
+        if self._in_head and self._head_count == already:  # a head in several pieces
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES:
                 self._reject(BadRequest(f"the head is longer than {MAX_HEAD_BYTES} bytes", "send less", status=431))
@@ -288,7 +288,7 @@ class FastPathProtocol(UpgradeProtocol):
             self._cache_head(data)
 
     def _repeat_head(self, body: bytes) -> None:
-        """The same head with another body, which is whole."""
+        """Serves the cached head with another, complete body."""
         assert self._cached_request is not None
         way, seen = self._cached_request
         self._misses_left = MAX_CACHE_MISSES
@@ -298,7 +298,7 @@ class FastPathProtocol(UpgradeProtocol):
         cycle.answer(eagerly=True)
 
     def _cache_head(self, data: bytes) -> None:
-        """Keeps the head of `data`, which is one whole message, for the next."""
+        """Caches the head of `data`, which is one complete message."""
         cycle = cast("FastRequestCycle", self.cycle)
         if self._cached_head is None or self._cached_head.match_body(data) is None:
             self._misses_left -= 1
@@ -309,7 +309,7 @@ class FastPathProtocol(UpgradeProtocol):
             self._cached_request = cycle.route, said
 
     def _update_body_timer(self, cycle: Any) -> None:
-        """One timer for a body that did not come at once. Those of ASGI are minded by their app."""
+        """One timer for a body that did not arrive at once. ASGI routes time out in their own app."""
         if self._body_timer is not None:
             self._body_timer.cancel()
             self._body_timer = None
@@ -332,14 +332,14 @@ class FastPathProtocol(UpgradeProtocol):
         if self.parser.get_method() != b"GET":
             return self._reject(BadRequest("only GET opens a WebSocket", "leave `upgrade` out of other requests"))
         if self._idle_timer is not None:
-            self._idle_timer.cancel()  # the connection is another protocol's from now on, which has timers of its own
+            self._idle_timer.cancel()  # the WebSocket protocol takes over, with timers of its own
         super().handle_websocket_upgrade()
 
     def send_400_response(self, msg: str) -> None:
         self._reject(BadRequest("what came is no HTTP/1.1 request", "check what speaks to this port, and how"))
 
     def _reject(self, error: BadRequest) -> None:
-        """Says why, unless that would be read as the answer to an earlier request or land in the middle of one."""
+        """Sends the error, unless it would answer an earlier request or land in the middle of a response."""
         self.coalescer.flush()
         cycle = self.cycle
         if not self.pipeline and (cycle is None or cycle.response_complete or cycle.more_body):
@@ -361,11 +361,11 @@ class FastPathProtocol(UpgradeProtocol):
             if timer is not None:
                 timer.cancel()
         super().connection_lost(exc)
-        self.cycle = self.active_cycle = cast("Any", None)  # each knows the other: none should wait for the collector
+        self.cycle = self.active_cycle = cast("Any", None)  # they refer to each other: free them without the collector
         self.pipeline.clear()
 
     def on_response_complete(self) -> None:
-        """As uvicorn's, but with one lazy timer a connection instead of one set and cancelled for every request."""
+        """As uvicorn's, but with one lazy timer per connection instead of one per request."""
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
@@ -417,7 +417,7 @@ class FastPathProtocol(UpgradeProtocol):
         seen = parse_headers(headers)
         seen.peer_address, seen.secure = self.client[0] if self.client else "", self.scheme == "https"
         cycle = FastRequestCycle(self, way, seen, keep_alive=stays, chunked=modern)
-        self.cycle = cast("Any", cycle)  # stands in for RequestResponseCycle
+        self.cycle = cast("Any", cycle)  # replaces uvicorn's RequestResponseCycle
         if before is None or before.response_complete:
             self.active_cycle = cycle
         else:
@@ -435,7 +435,7 @@ class FastPathProtocol(UpgradeProtocol):
             self._limit_pipeline()
 
     def _limit_pipeline(self) -> None:
-        """Reads on while few wait: a client that leaves is only noticed while somebody reads."""
+        """Reads on while few requests wait: only a reading connection notices that its client left."""
         if len(self.pipeline) < MAX_PIPELINE:
             self.flow.resume_reading()
         else:
@@ -452,9 +452,9 @@ class FastPathProtocol(UpgradeProtocol):
 
 
 def _without_chunking(app: ASGIApp, cycle: Any) -> ASGIApp:
-    """`app` for a client of HTTP/1.0, which knows no chunks: what has no length goes as it is, until the close.
+    """`app` for HTTP/1.0, which has no chunks: a response without a length is sent as it is, until the close.
 
-    `cycle` is uvicorn's, which frames what is sent by these two of its fields.
+    `cycle` is uvicorn's; these two of its fields control the framing.
     """
 
     async def plainly(scope: Scope, receive: Receive, send: Send) -> None:
@@ -475,7 +475,7 @@ def _without_chunking(app: ASGIApp, cycle: Any) -> ASGIApp:
 
 
 def fast_path_protocol(get_app: Callable[[], Application]) -> type[FastPathProtocol]:
-    """The protocol class for uvicorn's `http=`; `house` gives the house of the moment."""
+    """The protocol class for uvicorn's `http=`; `get_app` returns the current application."""
     routes, cork = ROUTES if get_app().settings.server.fast_path else {}, WriteCoalescer()
 
     class Lane(FastPathProtocol):

@@ -1,23 +1,23 @@
 """Cache of a connection's last request head, matched byte for byte except Content-Length; parses nothing.
 
-The parser reads every head anew, with a call for each of its lines, and clients send the same one again and again. So
-of a request that the parser has read whole its head is kept, if it was of the plainest kind; the next bytes either are
-that head with another length, and then mean what they meant before, or are the parser's as all others.
+Clients send the same head again and again, and parsing costs a call per line. So after the parser has read a whole
+request of the simplest kind, its head is cached. If the next bytes are that head with another length, the parsed result
+is reused; otherwise they go to the parser.
 """
 
 from __future__ import annotations
 
 import re
 
-MAX_HEAD_BYTES = 4096  # bytes of a head that is kept
-MAX_LENGTH_DIGITS = 9  # of a length
+MAX_HEAD_BYTES = 4096  # of a cached head
+MAX_LENGTH_DIGITS = 9  # of Content-Length
 _LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\x21-\x7e](?:[\x20-\x7e\t]*[\x21-\x7e])?)[ \t]*")
 _FRAMING = frozenset({b"transfer-encoding", b"upgrade", b"expect", b"proxy-connection", b"trailer", b"te"})
-"""Headers by which a parser decides where a message ends or what the next one is: such a head is never kept."""
+"""Headers that affect where a message ends or what follows it: a head with one of them is never cached."""
 
 
 class CachedHead:
-    """What stands before the digits of the length, and what behind them up to the body."""
+    """The bytes before the digits of Content-Length, and those between them and the body."""
 
     __slots__ = ("_after", "_before", "_begin")
 
@@ -27,7 +27,7 @@ class CachedHead:
         self._after = after
 
     def match_body(self, data: bytes) -> bytes | None:
-        """The body in `data`, where that is this very head and a whole body, and not one byte more or less."""
+        """The body, if `data` is this head with one complete body and nothing more."""
         begin = self._begin
         if not data.startswith(self._before):
             return None
@@ -42,9 +42,9 @@ class CachedHead:
 
 
 def cacheable_head(data: bytes, path: bytes, headers: list[tuple[bytes, bytes]]) -> CachedHead | None:
-    """The head of `data`, one POST to `path` that the parser has read from its first byte to its last, as `headers`.
+    """The head of `data`, which is one POST to `path` that the parser has read completely, as `headers`.
 
-    None where not every byte of it is as we would have read it too, or a word in it could move the end of the message.
+    None if our reading of a byte differs from the parser's, or if a header affects where the message ends.
     """
     end = data.find(b"\r\n\r\n", 0, MAX_HEAD_BYTES)
     first, *lines = data[: max(end, 0)].split(b"\r\n")

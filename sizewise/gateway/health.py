@@ -19,9 +19,9 @@ async def healthz(app: Application, head: RequestHead, body: bytes, writer: Resp
 
 
 async def readyz(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
-    """200 when some model can answer; `impaired` lists components and why, one sentence each.
+    """200 if a model can answer; `impaired` lists components, each with a reason.
 
-    To whom comes by a name of the outside, only with a key that may see metrics: names of models are nobody's business.
+    If the Host header is not loopback, `impaired` requires a key that may read metrics, because it names models.
     """
     ready, impaired = check_readiness(app)
     if impaired and not _is_loopback(head.host) and not _may_read_metrics(app, head):
@@ -43,8 +43,8 @@ def _may_read_metrics(app: Application, head: RequestHead) -> bool:
 
 
 async def metrics(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
-    """Needs a key that may read: model names and volumes are nobody else's business."""
+    """Requires a key with `read_metrics`, because it shows model names and volumes."""
     head.authorize(app, "metrics", "read_metrics")
-    scraped = await asyncio.to_thread(import_module, "sizewise.telemetry.prometheus")  # who is not scraped never pays
+    scraped = await asyncio.to_thread(import_module, "sizewise.telemetry.prometheus")  # imported at the first scrape
     text: bytes = scraped.render_metrics(app.resources.metrics, app.connections.gauges())
     await writer.send_response(200, [(b"content-type", b"text/plain; version=0.0.4; charset=utf-8")], text)

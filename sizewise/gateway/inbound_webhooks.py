@@ -16,13 +16,13 @@ ENDPOINT = "hooks"
 
 
 def webhook_handler(name: str) -> RouteHandler:
-    """The door of the trigger, or the flow, of this name."""
+    """The route handler of the trigger or flow of this name."""
     return partial(_handle_webhook, name)
 
 
 async def _handle_webhook(name: str, app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
-    """202 and the run. A key starts the flow NAME of its project; a signed message that of [triggers.NAME]. Who says
-    the same twice (webhook-id, Idempotency-Key) gets the same run.
+    """Answers 202 with the run. A key starts the flow `name` of its project; a signature starts that of
+    [triggers.NAME]. Repeating a request (webhook-id, Idempotency-Key) returns the same run.
     """
     headers = {key.decode("latin-1"): value.decode("latin-1") for key, value in head.headers}
     run = await (_start_by_signature if "webhook-signature" in headers else _start_by_key)(
@@ -61,7 +61,7 @@ async def _start_by_signature(
     body: bytes,
 ) -> FlowRun:
     trigger = app.settings.triggers.get(name)
-    if trigger is None:  # as for a wrong signature: which there are is nobody's business
+    if trigger is None:  # same error as a wrong signature, so as not to reveal which triggers exist
         raise Forbidden("the webhook is not signed", "send webhook-id, webhook-timestamp and webhook-signature")
     secrets = resolve_secret(trigger.secret).split()
     if not secrets:

@@ -1,7 +1,7 @@
 """MCP server at /mcp: published flows and knowledge bases as tools over stateless HTTP.
 
-Each POST is whole in itself: there is no session to steal or to lose. Who may use a tool is asked at every message, by
-the same keys as everywhere. Clients of the protocol's newer, stateless form fall back to this handshake by themselves.
+Every POST is independent; there are no sessions. Each message is authorized by API key as in every API. Clients of the
+newer, stateless protocol version fall back to this handshake.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class McpMessage(Struct, frozen=True):
 
 
 class McpError(Exception):
-    """A message that is understood and not done, in the protocol's own words."""
+    """A JSON-RPC error response."""
 
     def __init__(self, code: int, message: str) -> None:
         super().__init__(message)
@@ -100,7 +100,7 @@ def _read(body: bytes) -> McpMessage:
 
 
 def _text(params: Mapping[str, Raw], name: str) -> str:
-    """Of a parameter; empty where it is not there. Raises McpError."""
+    """A text parameter; empty if missing. Raises McpError."""
     try:
         return msgspec.json.decode(params[name], type=str | None) or "" if name in params else ""
     except msgspec.DecodeError as error:
@@ -117,7 +117,7 @@ def _initialize_result(message: McpMessage) -> dict[str, object]:
 
 
 def _tools_page(tools: Sequence[Tool], message: McpMessage) -> dict[str, object]:
-    """By name, so that a page goes on where the last one ended whatever came or went meanwhile."""
+    """Sorted by name, so that the next page continues correctly if tools are added or removed meanwhile."""
     after = _text(message.params, "cursor")
     left = sorted((each for each in tools if each.name > after), key=lambda each: each.name)
     page = [
@@ -129,7 +129,7 @@ def _tools_page(tools: Sequence[Tool], message: McpMessage) -> dict[str, object]
 
 async def _call(app: Application, head: RequestHead, message: McpMessage) -> dict[str, object]:
     principal = head.principal
-    assert principal is not None  # it came in
+    assert principal is not None  # set by `authorize`
     name = _text(message.params, "name")
     tool = next((each for each in await app.mcp_toolset.tools(principal) if each.name == name), None)
     if tool is None:
@@ -161,6 +161,6 @@ async def _call(app: Application, head: RequestHead, message: McpMessage) -> dic
 
 def _tool_result(result: ToolOutput) -> dict[str, object]:
     shown: dict[str, object] = {"content": [{"type": "text", "text": result.text}], "isError": result.failed}
-    if result.data is not None and bytes(result.data).startswith(b"{"):  # the protocol has objects only
+    if result.data is not None and bytes(result.data).startswith(b"{"):  # the protocol allows only objects
         shown["structuredContent"] = result.data
     return shown

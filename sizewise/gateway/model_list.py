@@ -12,7 +12,7 @@ from sizewise.principal import Principal, matches_any
 
 
 async def list_models(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
-    """GET /v1/models: what this key may name."""
+    """GET /v1/models: the models that this key may use."""
     principal = head.authorize(app, "models", "")
     scope = principal.scope
     cards = [card for card in app.cards if scope is None or matches_any(card.name, scope.models)]
@@ -22,7 +22,7 @@ async def list_models(app: Application, head: RequestHead, body: bytes, writer: 
 
 
 async def get_model(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
-    """GET /v1/models/{id}: the id comes in as the body, taken from the path. Raises ModelNotFound."""
+    """GET /v1/models/{id}: `body` is the id from the path. Raises ModelNotFound."""
     principal = head.authorize(app, "models", "")
     scope = principal.scope
     name = body.decode("utf-8", "replace")

@@ -39,7 +39,7 @@ async def chat_completions(app: Application, head: RequestHead, body: bytes, wri
     if reply.degraded:
         lines += b"x-sizewise-degraded: 1\r\n"
     if heard.selection is not None and reply.body is None:
-        reply = msgspec.structs.replace(reply, model=heard.selection.model)  # as its streams say it
+        reply = msgspec.structs.replace(reply, model=heard.selection.model)  # as in streams
     await writer.send_response(200, [], write_reply(reply, f"chatcmpl-{head.trace}", int(time.time())), lines)
 
 

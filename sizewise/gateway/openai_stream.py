@@ -20,10 +20,10 @@ _encode = msgspec.json.Encoder().encode
 
 
 class OpenAiStream(ResponseMetadata):
-    """One stream to one client of the chat wire.
+    """One OpenAI chat stream to a client.
 
-    An event that still has the upstream's frame is written as that frame, byte for byte; others are composed here.
-    The finish is held back until the reply is whole: it carries what the stream cost.
+    An event with the upstream's frame is written as that frame, byte for byte; others are composed here. The finish is
+    held until the reply is complete, because it carries the cost.
     """
 
     __slots__ = ("_chat", "_choices_started", "_finished", "_id", "_keep_alive", "_model", "_trace", "_writer")
@@ -36,13 +36,13 @@ class OpenAiStream(ResponseMetadata):
         self._id = f"chatcmpl-{trace}"
         self._model = chat.model
         self._finished: list[ChoiceFinished] = []
-        self._choices_started: set[int] = set()  # choices whose role the client has been told
+        self._choices_started: set[int] = set()  # choices whose role was sent
         self._keep_alive = KeepAlive(writer, KEEP_ALIVE_COMMENT)
 
     async def __call__(self, event: Event) -> None:
         kind = type(event)
         if kind is TextDelta or kind is ToolDelta or kind is ReasoningDelta or kind is RawDelta:
-            frame = event.frame  # type: ignore[union-attr]  # the four kinds just named have one
+            frame = event.frame  # type: ignore[union-attr]  # these four kinds have one
             if frame is None:
                 frame = self._compose_chunk(event)
             if not frame:
@@ -65,7 +65,7 @@ class OpenAiStream(ResponseMetadata):
         self._keep_alive.start()
 
     def _compose_chunk(self, event: Event) -> bytes:
-        """A chunk for `event`; empty for a bare signature, which says nothing in this wire."""
+        """A chunk for `event`; empty for a signature without text, which this wire cannot express."""
         delta: dict[str, object]
         choice, logprobs = 0, None
         if isinstance(event, TextDelta):
@@ -98,11 +98,11 @@ class OpenAiStream(ResponseMetadata):
         }
 
     async def finish(self, reply: Reply) -> None:
-        """Writes the held finish frames, usage when asked for, and the end mark."""
+        """Writes the held finish frames, usage if requested, and the end mark."""
         if not self._writer.has_started:
             await self._begin()
         ours = self.sizewise_object(self._model, self._trace, reply.degraded)
-        if own := reply.fields.get("sizewise"):  # what a flow tells of itself
+        if own := reply.fields.get("sizewise"):  # fields that a flow adds
             ours = {**msgspec.json.decode(own, type=dict[str, msgspec.Raw]), **ours}
         pieces: list[bytes] = []
         last = len(self._finished) - 1
@@ -118,7 +118,7 @@ class OpenAiStream(ResponseMetadata):
             pieces.append(b"data: " + frame + b"\n\n")
         if self._chat.include_usage:
             tail = self._chunk([])
-            if not self._choices_started:  # the chunks before it are the upstream's own
+            if not self._choices_started:  # the chunks before it are the upstream's
                 tail |= {"id": reply.id or self._id, "model": reply.model or self._model}
             tail |= {"usage": write_usage(reply.usage), "sizewise": ours}
             pieces.append(b"data: " + _encode(tail) + b"\n\n")
@@ -127,7 +127,7 @@ class OpenAiStream(ResponseMetadata):
         await self.close()
 
     async def fail(self, error: SizewiseError) -> None:
-        """After the first word a failure cannot be unsaid: one explicit error event, then the end, without [DONE]."""
+        """Writes one error event, then ends without [DONE], because the status has already been sent."""
         await self._writer.write(b"data: " + write_error(error) + b"\n\n")
         await self.close()
 

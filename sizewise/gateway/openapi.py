@@ -1,6 +1,6 @@
 """OpenAPI document at /openapi.json: every operation except the HTML pages, generated from the request types.
 
-A test holds it against the routes of app.py, and one against what a running server answers to bodies made from it.
+Tests compare it with the routes of routes.py, and with what a running server answers to bodies generated from it.
 """
 
 from __future__ import annotations
@@ -28,35 +28,35 @@ Json = Mapping[str, Any]
 SESSION_SECURITY: Sequence[Json] = ({"session": []},)
 SCHEMA_PREFIX = "#/components/schemas/"
 ASK_TAG = "inference"
-"""The tag of the operations that ask a model: only they take wishes, and book what they cost."""
+"""Tag of the operations that call a model: only they take routing options and report a cost."""
 
 
 class ChatRequest(request_response.ChatCompletionBody):
-    """OpenAI's chat body; fields that are not named here go to the model unread."""
+    """OpenAI's chat body; other fields are passed to the model unread."""
 
     sizewise: SizewiseOptions | None = None
 
 
 class EmbeddingRequest(request_response.EmbeddingBody):
-    """OpenAI's body for embeddings."""
+    """OpenAI's embedding body."""
 
     sizewise: SizewiseOptions | None = None
 
 
 class ResponseRequest(responses_request.ResponsesBody):
-    """OpenAI's body for responses."""
+    """OpenAI's response body."""
 
     sizewise: SizewiseOptions | None = None
 
 
 class MessageRequest(anthropic_request.MessagesBody):
-    """Anthropic's body for messages."""
+    """Anthropic's message body."""
 
     sizewise: SizewiseOptions | None = None
 
 
 class GraphQLRequest(Struct, rename="camel"):
-    """A question in GraphQL; sizewise/graphql/schema.graphql is the schema, and introspection tells it."""
+    """A GraphQL request; the schema is in sizewise/graphql/schema.graphql and available by introspection."""
 
     query: str | None = None
     variables: dict[str, object] | None = None
@@ -71,7 +71,6 @@ BODY_TYPES: tuple[type[Struct], ...] = (
 
 
 def build_document() -> Json:
-    """The whole of it, anew."""
     _, schemas = msgspec.json.schema_components(
         BODY_TYPES,
         schema_hook=_open_schema,
@@ -112,19 +111,19 @@ def build_document() -> Json:
 
 
 def _open_schema(kind: type) -> dict[str, Any]:
-    """The schema of what passes unread."""
+    """The schema of values that are passed on unread."""
     if kind is object:
-        return {"description": "any JSON"}  # empty, it would count as no schema
+        return {"description": "any JSON"}  # an empty one would not count as a schema
     raise NotImplementedError
 
 
 def _with_snake_case(options: Json) -> Json:
-    """In a body, words are joined as everywhere in it; the hyphens of the headers are understood there too."""
+    """Option names with underscores, as in the rest of the body; header names with hyphens are accepted too."""
     return {**options, "properties": {name.replace("-", "_"): schema for name, schema in options["properties"].items()}}
 
 
 def _messages(body: Json) -> Json:
-    """An answer needs a bound on its tokens; to count those of a question needs none."""
+    """A message needs `max_tokens`; counting its tokens does not."""
     bounded = {**body["properties"], "max_tokens": _without_null(body["properties"]["max_tokens"])}
     return {
         "MessageRequest": {**body, "properties": bounded, "required": [*body["required"], "max_tokens"]},
@@ -136,7 +135,7 @@ def _messages(body: Json) -> Json:
 
 
 def _option_parameters(options: Json) -> Json:
-    """A parameter for each wish, from the type that reads it; null is no header."""
+    """A header parameter per option, from its schema without null."""
     return {f"option-{name}": _header(f"x-sizewise-{name}", _without_null(schema)) for name, schema in options.items()}
 
 
@@ -194,7 +193,7 @@ def _operation(
     secured: Sequence[Json] = (),
     done: str = "200",
 ) -> Json:
-    """`answer`, `body`, `error`: names of schemas; an empty `answer` is text of this `kind`."""
+    """`answer`, `body`, `error`: schema names; an empty `answer` is text of type `kind`."""
     content: dict[str, Any] = {kind: {"schema": _ref(answer) if answer else _WORD}}
     if streams:
         content["text/event-stream"] = {"schema": _ref("Event")}
@@ -322,7 +321,7 @@ def _paths() -> Json:
 
 
 def _object(required: str = "", **properties: Json) -> dict[str, Any]:
-    """An object that may have more than is named: what an upstream adds of its own passes."""
+    """An object that may have other fields too, such as an upstream's own."""
     return {"type": "object", "properties": properties, "required": required.split() or list(properties)}
 
 
@@ -411,7 +410,7 @@ def _errors(kind: type[SizewiseError]) -> list[type[SizewiseError]]:
 
 
 class OpenApiEndpoint:
-    """The door: the document is made at the first request, and is the same bytes from then on."""
+    """Route handler of the document, which is built at the first request."""
 
     def __init__(self) -> None:
         self._bytes = b""

@@ -10,7 +10,7 @@ _UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
 
 
 class UpgradeProtocol(HttpToolsProtocol):
-    """uvicorn's protocol, whose own look for an offer reads `headers`: there the fast lane lets trailers go."""
+    """uvicorn's protocol, but it looks for an upgrade in the scope: after the head, `headers` discards trailers."""
 
     def _get_upgrade(self) -> bytes | None:
         said = {name: value.lower() for name, value in self.scope["headers"]}
@@ -19,9 +19,9 @@ class UpgradeProtocol(HttpToolsProtocol):
 
 
 def strip_h2c_upgrade(data: bytes) -> bytes:
-    """A head without its offer to go on in HTTP/2, which Java's client makes with every first request.
+    """A head without its offer of HTTP/2, which Java's client sends with every first request.
 
-    We may pass it over (RFC 9110, 7.8); the parser instead takes what follows for another protocol and drops the body.
+    A server may ignore the offer (RFC 9110, 7.8), but the parser would switch protocols and drop the body.
     """
     head, end, rest = data.partition(b"\r\n\r\n")
     return _UPGRADE.sub(b"\r\npassed-over:", head) + end + rest

@@ -1,7 +1,6 @@
 """Request context: HTTP headers -> credentials, trace and options; runs a route handler and writes its errors.
 
-Knows nothing of the server underneath: the fast lane and ASGI both hand in headers and a body and take an
-`ResponseWriter`.
+Knows nothing of the server underneath: the fast path and ASGI both pass headers, a body and a `ResponseWriter`.
 """
 
 from __future__ import annotations
@@ -38,10 +37,10 @@ JSON = (b"content-type", b"application/json")
 
 
 class ResponseWriter(Protocol):
-    """Where a door writes. Either `send_response` once, or `start_stream`, `write`..., `end_stream`. Waits while the
-    client reads slowly.
+    """Where a route handler writes. Either `send_response` once, or `start_stream`, `write`..., `end_stream`. Waits
+    while the client reads slowly.
 
-    `header_lines`: more headers, written already, each with its end of line.
+    `header_lines`: further headers, encoded, each with its line end.
     """
 
     async def send_response(self, status: int, headers: Headers, body: bytes, header_lines: bytes = b"") -> None: ...
@@ -55,10 +54,9 @@ class ResponseWriter(Protocol):
 
 
 class RequestHead(Struct):
-    """What the headers say: the key, the trace, the wishes; `started` is time.perf_counter() at the door.
+    """The parsed headers: key, trace and options; `started` is time.perf_counter() at arrival.
 
-    `has_cookie`: whether one came, of whomever. `safe`: by a method that changes nothing. `secure`: through TLS of
-    ours.
+    `has_cookie`: any cookie, of any site. `safe`: the method changes nothing. `secure`: our own TLS.
     """
 
     started: float
@@ -66,19 +64,19 @@ class RequestHead(Struct):
     trace: str = ""
     host: str = ""
     options: dict[str, str] = {}
-    headers: Headers = []  # all of them, for a door that has some of its own
+    headers: Headers = []  # all of them, for route handlers that read others
 
-    peer_address: str = ""  # where the client is, as far as the connection tells
+    peer_address: str = ""  # the client's address on this connection
     has_cookie: bool = False
     safe: bool = False
     secure: bool = False
     query_string: bytes = b""
-    principal: Principal | None = None  # as soon as one has been let in
+    principal: Principal | None = None  # set by `authorize`
     key_digest: bytes = b""  # of the key
-    hostname: str = ""  # that `host` means, without its port
+    hostname: str = ""  # `host` without its port
 
     def restarted_at(self, started: float) -> RequestHead:
-        """The same said anew."""
+        """A copy with another start and, if it had none, a new trace."""
         seen: RequestHead = self.__copy__()  # type: ignore[attr-defined]  # every Struct has it
         seen.started = started
         if not seen.trace:
@@ -86,8 +84,8 @@ class RequestHead(Struct):
         return seen
 
     def authorize(self, app: Application, endpoint: str, action: str = "ask") -> Principal:
-        """Who comes in by `door` to do `action`: by a key, and only where none came by a session. Raises BadKey, or
-        Forbidden.
+        """Authenticates the caller of `endpoint` for `action`, by key, or by session cookie if there is no key. Raises
+        InvalidApiKey or Forbidden.
         """
         if self.hostname not in app.allowed_hosts:
             check_host(self.host, app.allowed_hosts)
@@ -108,7 +106,7 @@ class RequestHead(Struct):
         return principal
 
     def session_principal(self, app: Application) -> Principal | None:
-        """None where no cookie of ours came. Raises BadKey, or Forbidden."""
+        """None without a session cookie of ours. Raises InvalidApiKey or Forbidden."""
         check_host(self.host, app.allowed_hosts)
         proxies, keys = app.settings.server.trusted_proxies, app.resources.services.api_keys.authenticator
         return authenticate_browser(
@@ -127,11 +125,11 @@ _READ_HEADERS = frozenset(
     {b"authorization", b"host", b"x-api-key", b"traceparent", b"idempotency-key", b"cache-control", b"cookie"},
 )
 _TRACE = re.compile(r"[0-9a-f]{32}")
-_CACHE = re.compile(r"no-store|no-cache(?!.*no-store)")  # the stricter of the two; others say nothing to us
+_CACHE = re.compile(r"no-store|no-cache(?!.*no-store)")  # the stricter of the two; other directives are ignored
 
 
 def read_head(headers: Headers, started: float) -> RequestHead:
-    """What they say, come at time.perf_counter() `started`."""
+    """The parsed headers of a request that arrived at time.perf_counter() `started`."""
     seen = parse_headers(headers)
     seen.started = started
     if not seen.trace:
@@ -140,7 +138,7 @@ def read_head(headers: Headers, started: float) -> RequestHead:
 
 
 def parse_headers(headers: Headers) -> RequestHead:
-    """One pass over the headers; without a trace where they name none. Names are lower-case bytes."""
+    """One pass over the headers; adds no trace if they have none. Names are lower-case bytes."""
     seen = RequestHead(0.0, headers=headers)
     for name, value in headers:
         if name not in _READ_HEADERS and name[:11] != b"x-sizewise-":
@@ -174,7 +172,7 @@ def parse_headers(headers: Headers) -> RequestHead:
 
 
 def _add_option(options: dict[str, str], name: str, value: str) -> None:
-    """A header said twice is a list, as HTTP has it, and a wish is none: so no second one can loosen the first."""
+    """A repeated header becomes a list, as in HTTP, which no option accepts: a second one cannot loosen the first."""
     options[name] = f"{options[name]}, {value}" if name in options else value
 
 
@@ -183,9 +181,9 @@ def trace_headers(trace: str) -> Headers:
 
 
 def new_trace_id() -> str:
-    """A W3C trace id. The time in front keeps the records' index in order of time, which the disk likes.
+    """A W3C trace id. It starts with the time, so that the index of the records grows in order.
 
-    It names, it does not protect; os.urandom lets go of the interpreter lock, which cost 10 us a request under load.
+    Not a secret: random bits, not os.urandom, which releases the GIL and cost 10 us a request under load.
     """
     return (int(time.time()) << 96 | getrandbits(96)).to_bytes(16, "big").hex()
 
@@ -194,7 +192,7 @@ DecimalText = Annotated[str, Meta(pattern=r"^\d{1,9}(\.\d{1,12})?$")]
 
 
 class SizewiseOptions(Struct, forbid_unknown_fields=True, rename="kebab"):
-    """The `sizewise` object of a body and the `x-sizewise-*` headers: the same words in both."""
+    """Routing options: the `sizewise` object of a body, or `x-sizewise-*` headers of the same names."""
 
     policy: str | None = None
     max_cost_usd: DecimalText | Annotated[float, Meta(ge=0, le=1e9)] | None = None
@@ -212,7 +210,7 @@ _HEADER_NAME: Mapping[str, str] = {name.replace("-", "_"): name for name in Size
 
 
 def parse_options(headers: dict[str, str], body: Raw | None) -> RequestOptions:
-    """Headers win over the body, but data class and going online they can only tighten. Raises BadBody."""
+    """Headers win over the body, but can only tighten its data class and `online`. Raises BadBody."""
     if not headers and body is None:
         return NO_OPTIONS
     try:
@@ -250,12 +248,12 @@ def _stricter(a: object, b: object) -> object:
     known = [x for x in (a, b) if x in order]
     strange = [x for x in (a, b) if x is not None and x not in order]
     if strange:
-        return strange[0]  # refused by the schema, in words
+        return strange[0]  # rejected by the schema, with a message
     return max(known, key=order.index) if known else None
 
 
 class ResponseMetadata:
-    """A `send` that keeps what the response headers need and shows nothing."""
+    """A `send` that collects what the response headers need and writes nothing."""
 
     __slots__ = ("attempts", "cost", "guardrails", "selection")
 
@@ -281,7 +279,7 @@ class ResponseMetadata:
             self.guardrails.append(event)
 
     def headers(self, trace: str) -> Headers:
-        """x-sizewise-*: which model, why, and how many were asked, as far as it is known by now."""
+        """x-sizewise-*: model, reason, and attempts if more than one, as far as known."""
         named = trace_headers(trace)
         if self.selection is not None:
             named.append((b"x-sizewise-model", header_value(self.selection.model)))
@@ -294,11 +292,11 @@ class ResponseMetadata:
         return named
 
     def final_headers(self, trace: str) -> Headers:
-        """The same when all is over: with what it cost, also where it came to nothing."""
+        """`headers` after the last attempt: with the cost, also of a failed request."""
         return [*self.headers(trace), (b"x-sizewise-cost-usd", self.cost_text())]
 
     def header_lines(self, trace: str) -> bytes:
-        """The same, with what kind of answer it is, as lines of a head."""
+        """`final_headers` and the content type, encoded as header lines."""
         chosen = self.selection
         if chosen is None or chosen.attempts > 1 or self.guardrails:
             return encode_headers([JSON, *self.final_headers(trace)])
@@ -306,7 +304,7 @@ class ResponseMetadata:
         return _HEADER_LINES % (id, id, header_value(chosen.model), header_value(chosen.reason), price)
 
     def sizewise_object(self, model: str, trace: str, degraded: str) -> dict[str, object]:
-        """The same for a stream, whose headers had left before: the `sizewise` object of its last event."""
+        """The same for a stream, whose headers are sent before: the `sizewise` object of its last event."""
         why = self.selection.reason if self.selection else ""
         ours = {
             "model": model,
@@ -333,12 +331,12 @@ def encode_headers(headers: Headers) -> bytes:
 
 
 def decode_headers(lines: bytes) -> Headers:
-    """`encode_headers`, undone."""
+    """Inverse of `encode_headers`."""
     return [(name, value) for name, _, value in (line.partition(b": ") for line in lines.split(b"\r\n")[:-1])]
 
 
 def header_value(text: str) -> bytes:
-    """Safe in a header: no control characters, nothing beyond Latin-1."""
+    """`text` without control characters and characters beyond Latin-1."""
     if text.isascii() and text.isprintable():
         return text.encode()
     return "".join(c if c.isprintable() else " " for c in text).encode("latin-1", "replace")
@@ -346,11 +344,11 @@ def header_value(text: str) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class ErrorFormat:
-    """How one wire says no: as a whole body, or as the event of a stream that has begun; both are told the trace."""
+    """How a wire writes errors: as a whole body, or as an event of a started stream; both receive the trace."""
 
     body: Callable[[SizewiseError, str], bytes]
     event: Callable[[SizewiseError, str], bytes]
-    trace_header: bytes = b""  # one more header for the trace, where its clients look for the request's id
+    trace_header: bytes = b""  # additional header for the trace, where clients of this wire look for the request id
 
 
 OPENAI_ERRORS = ErrorFormat(
@@ -380,7 +378,7 @@ RouteHandler = Callable[[Application, RequestHead, bytes, ResponseWriter], Await
 
 
 async def body_too_large(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
-    """The door for a body that was not read to its end."""
+    """The route handler for a body over the size limit."""
     raise BodyTooLarge(
         f"the body is larger than {app.settings.server.max_body_bytes} bytes",
         "send less, or raise `max_body_bytes` in [server] of sizewise.toml",
@@ -388,7 +386,7 @@ async def body_too_large(app: Application, head: RequestHead, body: bytes, write
 
 
 async def body_timeout(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
-    """The door for a body that has not come to its end in time."""
+    """The route handler for a body that timed out."""
     raise BodyTooSlow(
         f"the body had not come after {app.settings.server.body_timeout_s:g} seconds",
         "send it faster, or raise `body_timeout_s` in [server] of sizewise.toml",
@@ -396,7 +394,7 @@ async def body_timeout(app: Application, head: RequestHead, body: bytes, writer:
 
 
 class RateLimitHeaders:
-    """An `ResponseWriter` around an `ResponseWriter`, whose headers tell what limits leave to the caller."""
+    """Wraps a ResponseWriter and adds the rate-limit headers."""
 
     def __init__(self, writer: ResponseWriter, header_lines: Callable[[], bytes]) -> None:
         self._writer = writer
@@ -417,7 +415,7 @@ class RateLimitHeaders:
 
 
 def _rate_limit_headers(app: Application, head: RequestHead) -> bytes:
-    """x-ratelimit-*, as clients of OpenAI's know them: of the tightest limit of requests and of tokens a minute."""
+    """x-ratelimit-*, as in OpenAI's API: the tightest limits of requests and of tokens a minute."""
     lines = b""
     for room in app.resources.services.limiter.remaining_quotas(head.principal) if head.principal is not None else ():
         what = b"requests" if room.unit == "requests/minute" else b"tokens"
@@ -442,7 +440,7 @@ def handle_headers(
     secure: bool = False,
     query_string: bytes = b"",
 ) -> Coroutine[object, None, None]:
-    """`handle`, for who has the headers alone."""
+    """`handle`, with headers not yet parsed."""
     seen = read_head(headers, started)
     seen.peer_address, seen.safe, seen.secure, seen.query_string = writer.peer_address, safe, secure, query_string
     return handle(route_handler, app, seen, body, writer, error_format)
@@ -456,9 +454,9 @@ async def handle(
     writer: ResponseWriter,
     error_format: ErrorFormat = OPENAI_ERRORS,
 ) -> None:
-    """Runs a door to a well-formed end. The one catch-all: an unforeseen fault is a 500, never a traceback.
+    """Runs a route handler and always ends the response. The one catch-all: an unexpected exception is a 500.
 
-    Only the fault's type and place are logged: its message could hold a prompt.
+    Only its type and place are logged: the message could contain a prompt.
     """
     if app.resources.services.limiter.has_limits:
         writer = RateLimitHeaders(writer, partial(_rate_limit_headers, app, head))
@@ -476,6 +474,6 @@ async def handle(
         ours = SizewiseError("something went wrong inside Sizewise", f"report it with the trace {head.trace}")
         if not writer.has_started:
             await send_error(writer, ours, trace_headers(head.trace), error_format, head.trace)
-        else:  # only streams begin before they are whole: one error event, and no end mark
+        else:  # only streams start before they are complete: one error event, and no end mark
             await writer.write(error_format.event(ours, head.trace))
             await writer.end_stream()

@@ -93,13 +93,13 @@ async def _stream(
 
 
 async def retrieve(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
-    """GET /v1/responses/{id}: the id comes in as the body, taken from the path. Raises UnknownPath."""
+    """GET /v1/responses/{id}: `body` is the id from the path. Raises PathNotFound."""
     stored = await _responses_of(app, head).get(body.decode("utf-8", "replace"))
     await writer.send_response(200, [JSON, *trace_headers(head.trace)], stored.body)
 
 
 async def delete(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
-    """DELETE /v1/responses/{id}. Raises UnknownPath."""
+    """DELETE /v1/responses/{id}. Raises PathNotFound."""
     id = body.decode("utf-8", "replace")
     await _responses_of(app, head).delete(id)
     gone = {"id": id, "object": "response", "deleted": True}
@@ -107,7 +107,7 @@ async def delete(app: Application, head: RequestHead, body: bytes, writer: Respo
 
 
 async def input_items(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
-    """GET /v1/responses/{id}/input_items: all that was said before the response, the last first, on one page."""
+    """GET /v1/responses/{id}/input_items: all items before the response, newest first, on one page."""
     stored = await _responses_of(app, head).get(body.decode("utf-8", "replace"))
     items = input_item_list(stored)
     ends = {"first_id": items[0]["id"], "last_id": items[-1]["id"]} if items else {"first_id": "", "last_id": ""}
@@ -116,12 +116,12 @@ async def input_items(app: Application, head: RequestHead, body: bytes, writer: 
 
 
 def _responses_of(app: Application, head: RequestHead) -> PrincipalResponses:
-    """What is kept of this caller's. Raises Forbidden: who may not ask has nothing here."""
+    """The stored responses of this caller. Raises InvalidApiKey or Forbidden."""
     return PrincipalResponses(app.resources.services.stored_responses, head.authorize(app, "responses"))
 
 
 def _with_chain_session(options: RequestOptions, envelope: ResponseEnvelope) -> RequestOptions:
-    """A chain of responses is a session, where the client names no other."""
+    """A chain of responses is a session, unless the client names one."""
     if options.session is not None or not (envelope.store or envelope.previous_response_id):
         return options
     return replace(options, session=RESPONSE_ID_PREFIX + chain_id(envelope.id))

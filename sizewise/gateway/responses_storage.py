@@ -1,6 +1,6 @@
 """Stored responses of a principal: previous_response_id chains, retrieval, deletion and input items.
 
-What a response builds on is kept with it, whole, as items: no chain is ever walked, and deleting one breaks no other.
+Each response stores its whole context as items: no chain is walked, and deleting a response breaks no other.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from sizewise.providers.wires.responses.response_object import ResponseEnvelope
 Json = dict[str, Any]
 RESPONSE_ID_PREFIX = "resp_"
 ITEM_ID_PREFIXES: Mapping[str, str] = {"function_call": "fc", "function_call_output": "fc", "reasoning": "rs"}
-"""Kind of an item -> how its id begins."""
-ID_HALF_DIGITS = 24  # hex digits: those of the chain's root, then its own
+"""Item type -> prefix of its id."""
+ID_HALF_DIGITS = 24  # hex digits: first those of the chain's root, then its own
 
 _encode = msgspec.json.Encoder().encode
 
 
 class PrincipalResponses:
-    """What this caller has kept here."""
+    """The stored responses that this principal can access: those of its project."""
 
     def __init__(self, store: StoredResponses, principal: Principal) -> None:
         self._store = store
         self._principal = principal
 
     async def previous(self, response_id: str | None) -> StoredResponse | None:
-        """The response that a request builds on. Raises ResponseNotFound, in the same words for somebody else's."""
+        """The response that a request builds on. Raises ResponseNotFound, also for a response of another project."""
         if response_id is None:
             return None
         stored = await self._find(response_id)
@@ -73,7 +73,9 @@ class PrincipalResponses:
         request: ResponsesRequest,
         prior_items: list[Raw],
     ) -> Json:
-        """The response as it shall be shown: kept, or saying that it was not. The answer is paid for either way."""
+        """Stores the response and returns it for the client, with `store` false if storing failed: it is paid for
+        anyway.
+        """
         if not response["store"]:
             return response
         id, principal, said = str(response["id"]), self._principal, [*prior_items, *request.input_items()]
@@ -102,12 +104,12 @@ def _not_found(id: str) -> PathNotFound:
 
 
 def context_items(stored: StoredResponse | None) -> list[Raw]:
-    """What a request says that builds on it, before its own."""
+    """The items that precede those of the next request."""
     return [] if stored is None else msgspec.json.decode(stored.context, type=list[Raw])
 
 
 def tighten_options(options: RequestOptions, stored: StoredResponse | None) -> RequestOptions:
-    """What was kept of a conversation goes no further than it went, whatever the next request says of itself."""
+    """A conversation keeps its data class and `online`, whatever the options of the next request are."""
     if stored is None:
         return options
     if options.data_class is None or strictest(options.data_class, stored.data_class) != options.data_class:
@@ -120,7 +122,7 @@ def tighten_options(options: RequestOptions, stored: StoredResponse | None) -> R
 
 
 def input_item_list(stored: StoredResponse) -> list[Json]:
-    """What was said before a response, as the API lists it: the last first, each with an id, content in parts."""
+    """The items before a response as the API lists them: newest first, each with an id and content parts."""
     items = msgspec.json.decode(stored.input, type=list[Json])
     return [_input_item(item, f"{stored.id[-ID_HALF_DIGITS:]}in{place:02d}") for place, item in enumerate(items)][::-1]
 
@@ -135,7 +137,7 @@ def _input_item(item: Json, name: str) -> Json:
 
 
 def new_envelope(request: ResponsesRequest) -> ResponseEnvelope:
-    """A new response. Its id begins with that of the chain's root, so that the chain needs no table."""
+    """A new response. Its id starts with the root's half, so that a chain needs no table."""
     previous = request.body.previous_response_id
     own = secrets.token_hex(ID_HALF_DIGITS // 2)
     chain = chain_id(previous) if previous else secrets.token_hex(ID_HALF_DIGITS // 2)
@@ -149,5 +151,5 @@ def new_envelope(request: ResponsesRequest) -> ResponseEnvelope:
 
 
 def chain_id(id: str) -> str:
-    """The part of a response's id that it has in common with all of its chain."""
+    """The part of a response id that is the same in its whole chain."""
     return id.removeprefix(RESPONSE_ID_PREFIX)[:ID_HALF_DIGITS]

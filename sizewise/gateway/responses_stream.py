@@ -19,11 +19,11 @@ from sizewise.providers.wires.responses.stream_out import ResponsesStreamWriter
 from sizewise.providers.wires.sse import KEEP_ALIVE_COMMENT
 
 SaveResponse = Callable[[dict[str, Any], ModelSelected | None], Awaitable[dict[str, Any]]]
-"""Keeps a response that is whole; what comes back is shown."""
+"""Stores a complete response and returns it as shown to the client."""
 
 
 class ResponsesStream(ResponseMetadata):
-    """One stream to one client of the Responses wire. Every event is composed: frames are of another wire."""
+    """One OpenAI Responses stream to a client. Every event is composed, because upstream frames are of another wire."""
 
     __slots__ = ("_encoder", "_envelope", "_keep_alive", "_model", "_trace", "_writer")
 
@@ -55,7 +55,7 @@ class ResponsesStream(ResponseMetadata):
         self._keep_alive.start()
 
     async def finish(self, reply: Reply, save: SaveResponse) -> None:
-        """Ends what is open and the response, which is kept before its client can ask for it; with what it cost."""
+        """Ends open items and the response, with its cost; the response is stored before the client can refer to it."""
         if not self._writer.has_started:
             await self._begin()
         await self._writer.write(self._encoder.close_items(reply))
@@ -66,7 +66,7 @@ class ResponsesStream(ResponseMetadata):
         await self._close()
 
     async def fail(self, error: SizewiseError) -> None:
-        """After the first word a failure cannot be unsaid: one error event, and no response.completed."""
+        """Writes one error event, then ends without response.completed, because the status has already been sent."""
         await self._writer.write(self._encoder.fail(error))
         await self._close()
 

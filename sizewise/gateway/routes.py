@@ -43,7 +43,7 @@ from sizewise.gateway.request_context import (
 )
 
 ApplicationProvider = Callable[[], Application]
-"""The house of the moment: settings may change between two requests, never within one."""
+"""Returns the current application: settings may change between two requests, never within one."""
 
 
 ASK_ACTION = ("ask",)
@@ -76,8 +76,8 @@ ROUTE_ACTIONS: Mapping[str, tuple[str, ...] | None] = {
     "/openapi.json": None,
     "/": None,
 }
-"""Path -> the actions of which one opens it; none: any key or session; None: nobody needs one. The doors themselves
-ask; tests/auth/test_authorization_matrix.py holds each of them against this table."""
+"""Path -> actions, any of which gives access; empty: any key or session; None: no authentication. The route handlers
+check this themselves; tests/auth/test_authorization_matrix.py compares each of them with this table."""
 
 
 def build_asgi_app(get_app: ApplicationProvider, graphql: ASGIApp) -> Starlette:
@@ -147,7 +147,7 @@ def method_not_allowed_handler(method: str, error_format: ErrorFormat) -> RouteH
 
 
 class RouteEndpoint:
-    """A door as an ASGI app: reads the whole body within bounds, cancels the door when the client leaves."""
+    """A route handler as an ASGI app: reads the body within limits, and cancels the handler when the client leaves."""
 
     def __init__(
         self,
@@ -156,7 +156,7 @@ class RouteEndpoint:
         method: str = "",
         error_format: ErrorFormat = OPENAI_ERRORS,
     ) -> None:
-        """`method`: the only one it takes (GET: HEAD too); empty: any. `error_format`: how it says no."""
+        """`method`: the only one allowed (GET also allows HEAD); empty: any. `error_format`: of its errors."""
         self._get_app = get_app
         self._route_handler = route_handler
         self._method = method
@@ -206,7 +206,7 @@ class RouteEndpoint:
 
 
 class MethodRouter:
-    """One path with a door for each method; whoever comes with another is told of GET."""
+    """One path with a route handler per method; another method gets the 405 of GET."""
 
     def __init__(self, get_app: ApplicationProvider, **route_handlers: RouteHandler) -> None:
         self._endpoints = {method: RouteEndpoint(get_app, door, method) for method, door in route_handlers.items()}
@@ -216,7 +216,7 @@ class MethodRouter:
 
 
 class PathParamEndpoint(RouteEndpoint):
-    """A door that takes what stands in the path beside the body."""
+    """A POST route whose handler is made from the `{body}` of the path."""
 
     def __init__(self, get_app: ApplicationProvider, handler_of: Callable[[str], RouteHandler]) -> None:
         super().__init__(get_app, handler_of(""), "POST")
@@ -227,12 +227,12 @@ class PathParamEndpoint(RouteEndpoint):
 
 
 def _content_length(headers: Headers) -> int:
-    """Bytes of the body, as far as the head tells; a client that expects "100 Continue" hears of it before it sends."""
+    """Content-Length in bytes, else 0. Checked before the body, so that `Expect: 100-continue` can be refused."""
     return next((int(value) for name, value in headers if name == b"content-length"), 0)
 
 
 async def _read_body(receive: Receive, limit: int) -> bytes | None:
-    """All of it, or the first bytes beyond `limit`; None when the client leaves before the end."""
+    """The whole body, or the first bytes beyond `limit`; None if the client leaves before the end."""
     pieces: list[bytes] = []
     total = 0
     while True:
@@ -246,7 +246,7 @@ async def _read_body(receive: Receive, limit: int) -> bytes | None:
 
 
 async def _run_until_disconnect(work: Awaitable[None], receive: Receive) -> None:
-    """Runs `work`; when the client leaves first, the work is cancelled and with it the model."""
+    """Runs `work`; cancels it, and with it the model call, if the client leaves first."""
     task = asyncio.ensure_future(work)
     leaving = asyncio.ensure_future(_wait_for_disconnect(receive))
     try:
@@ -255,7 +255,7 @@ async def _run_until_disconnect(work: Awaitable[None], receive: Receive) -> None
             task.cancel()
         await asyncio.gather(task, return_exceptions=True)
     except asyncio.CancelledError:
-        pass  # the server ends and could not wait; uvicorn would log this as a fault of ours, traceback and all
+        pass  # shutdown did not wait for us; uvicorn would log the cancellation as an error with a traceback
     finally:
         leaving.cancel()
         task.cancel()
@@ -268,19 +268,17 @@ async def _wait_for_disconnect(receive: Receive) -> None:
 
 
 NOSNIFF = (b"x-content-type-options", b"nosniff")
-"""No browser shall take an answer for a page."""
+"""Keeps browsers from rendering an answer as a page."""
 
 
 class AsgiResponseWriter:
-    """A door's `ResponseWriter` on ASGI's `send`."""
+    """A ResponseWriter on ASGI's `send`."""
 
     def __init__(self, send: Send, peer_address: str) -> None:
         self._send = send
         self.peer_address = peer_address
         self.has_started = False
-        self.close_connection = (
-            False  # the connection, because what comes next on it may be the body that was refused, or not
-        )
+        self.close_connection = False  # set if the next bytes on the connection may be a rejected body
 
     async def _start(self, status: int, headers: Headers) -> None:
         self.has_started = True

@@ -1,7 +1,7 @@
 """/auth/...: sign-in, sign-out, invitations, sessions and passwords; JSON bodies and a session cookie.
 
-The cookie holds 256 random bits and nothing else; it is out of reach of scripts, of other hosts and of other sites'
-pages. What it opens, and what it needs beside itself, is exchange.py's.
+The cookie holds 256 random bits and nothing else; scripts, other hosts and pages of other sites cannot read or send it.
+Its checks are in auth/browser_security.py.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class SignIn(Struct, forbid_unknown_fields=True):
 
 
 class AcceptInvitation(Struct, forbid_unknown_fields=True):
-    """An invitation, and who comes in by it. Without a name an earlier one stays."""
+    """An invitation and the user's new password. An empty name keeps the current one."""
 
     token: Annotated[str, Meta(min_length=20, max_length=200)]
     password: Password
@@ -48,14 +48,14 @@ class ProjectSwitch(Struct, forbid_unknown_fields=True):
 
 
 class PasswordChange(Struct, forbid_unknown_fields=True):
-    """A new password in the place of the current one."""
+    """Replaces the current password."""
 
     current: Password
     password: Password
 
 
 class SignInSession(Struct):
-    """Times are unix ms. `csrf_token` goes as x-sizewise-csrf with whatever is not a GET."""
+    """Times are unix ms. Send `csrf` as x-sizewise-csrf with every method but GET."""
 
     session: str
     user: str
@@ -72,7 +72,7 @@ class SignInSession(Struct):
 
 
 async def sign_in(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
-    """Raises SignInFailed, in the same words and after the same time whatever is wrong; Busy after too many tries."""
+    """Raises SignInFailed, with the same message and timing whatever is wrong; Busy after too many attempts."""
     wanted = _read(body, SignIn)
     _check_same_site(app, head)
     resources, address = app.resources, _client_address(app, head)
@@ -90,7 +90,7 @@ async def sign_in(app: Application, head: RequestHead, body: bytes, writer: Resp
 
 
 async def accept_invitation(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
-    """Comes in by an invitation. Raises Forbidden, BadRequest (password), Conflict, Busy."""
+    """Signs in by invitation. Raises Forbidden, BadRequest (password), Conflict, Busy."""
     wanted = _read(body, AcceptInvitation)
     _check_same_site(app, head)
     users, address = app.resources.services.users, _client_address(app, head)
@@ -102,7 +102,7 @@ async def accept_invitation(app: Application, head: RequestHead, body: bytes, wr
 
 
 async def sign_out(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
-    """Nobody is signed in afterwards, with this cookie, here or elsewhere. Raises Forbidden."""
+    """Ends the session of this cookie and deletes the cookie; succeeds without a session. Raises Forbidden."""
     try:
         principal, session, _ = current_session(app, head)
     except InvalidApiKey:
@@ -114,13 +114,13 @@ async def sign_out(app: Application, head: RequestHead, body: bytes, writer: Res
 
 
 async def get_session(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
-    """Who is signed in. Raises InvalidApiKey."""
+    """The current session. Raises InvalidApiKey."""
     principal, its, token = current_session(app, head)
     await _send_session(app, head, writer, principal, its, token)
 
 
 async def switch_project(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
-    """The same session in another project. Raises UnknownPath, InvalidApiKey, Forbidden."""
+    """Moves the session to another project. Raises PathNotFound, InvalidApiKey, Forbidden."""
     principal, its, token = current_session(app, head)
     moved = await app.resources.services.sessions.switch_project(its, _read(body, ProjectSwitch).project, principal)
     principal, _ = app.resources.services.api_keys.authenticator.authenticate_session(token)
@@ -128,8 +128,8 @@ async def switch_project(app: Application, head: RequestHead, body: bytes, write
 
 
 async def change_password(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
-    """A new password for whoever is signed in and knows the old one; every session of theirs ends but a new one here.
-    Raises InvalidApiKey, Forbidden, SignInFailed, BadRequest, Busy.
+    """Changes the user's password, ends all their sessions and starts a new one. Raises InvalidApiKey, Forbidden,
+    SignInFailed (wrong current password), BadRequest, Busy.
     """
     _, its, _ = current_session(app, head)
     wanted = _read(body, PasswordChange)
@@ -145,7 +145,7 @@ async def change_password(app: Application, head: RequestHead, body: bytes, writ
 
 
 def current_session(app: Application, head: RequestHead) -> tuple[Principal, Session, str]:
-    """Who is signed in, and the token by which. Raises InvalidApiKey, Forbidden."""
+    """The signed-in user, the session and its token. Raises InvalidApiKey, Forbidden."""
     check_host(head.host, app.allowed_hosts)
     token = read_cookie(head.headers, request_is_https(app, head))
     principal, its = app.resources.services.api_keys.authenticator.authenticate_session(token)
@@ -160,7 +160,7 @@ async def send_new_session(
     writer: ResponseWriter,
     new_session: NewSession,
 ) -> None:
-    """Tells who came in, and gives the cookie."""
+    """Sends the new session and its cookie."""
     principal, _ = app.resources.services.api_keys.authenticator.authenticate_session(new_session.token)
     given = set_cookie(app, head, new_session.token, app.settings.login_sessions.max_age_s)
     await _send_session(app, head, writer, principal, new_session.session, new_session.token, [given])
@@ -206,7 +206,7 @@ def set_cookie(
     name: str = SESSION_COOKIE,
     site: str = "Strict",
 ) -> tuple[bytes, bytes]:
-    """Strict: no page of another site, nor a link in a letter, has it sent along. `lifetime_s` 0 takes it back."""
+    """`site` Strict: not sent from other sites' pages or links in e-mails. `lifetime_s` 0 deletes the cookie."""
     tls = request_is_https(app, head)
     named, only = (f"__Host-{name}", "; Secure") if tls else (name, "")
     said = f"{named}={value}; Path=/; Max-Age={int(lifetime_s)}; HttpOnly; SameSite={site}{only}"

@@ -1,4 +1,4 @@
-"""/auth/oidc/NAME and its callback: sign-in with an OpenID Connect provider for users who are known or invited."""
+"""/auth/oidc/NAME and its callback: sign-in with an OpenID Connect provider, for existing or invited users."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from sizewise.settings.auth import OidcSettings
 log = logging.getLogger("sizewise.gateway")
 
 PENDING_COOKIE = "sizewise-oidc"
-"""The cookie between going and coming back; Lax, for one comes back from another site."""
+"""The cookie during sign-in; SameSite=Lax, because the callback comes from another site."""
 PENDING_COOKIE_S = 600
 
 
 async def start_sign_in(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
-    """GET /auth/oidc/NAME: the name comes in as the body, taken from the path."""
+    """GET /auth/oidc/NAME: `body` is the name from the path."""
     check_host(head.host, app.allowed_hosts)
     name, users = body.decode("utf-8", "replace"), app.resources.services.users
     try:
@@ -43,8 +43,8 @@ async def start_sign_in(app: Application, head: RequestHead, body: bytes, writer
 
 
 async def complete_sign_in(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
-    """GET /auth/oidc/NAME/callback. The answer is a page that leads on, not a redirect: what a page of ours leads to
-    is sent our cookie, what another site's redirect leads to is not.
+    """GET /auth/oidc/NAME/callback. Answers with a page that redirects: a browser sends our SameSite=Strict cookie
+    after our own page, but not after a redirect from another site.
     """
     check_host(head.host, app.allowed_hosts)
     name, services = body.decode("utf-8", "replace"), app.resources.services
@@ -84,7 +84,7 @@ async def complete_sign_in(app: Application, head: RequestHead, body: bytes, wri
 
 
 async def _find_or_link_user(app: Application, name: str, settings: OidcSettings, identity: OidcIdentity) -> User:
-    """Raises SignInFailed for whoever is neither here nor invited."""
+    """Raises SignInFailed if the user neither exists nor is invited."""
     users, tenant = app.resources.services.users, settings.organization
     user = users.find_by_subject(tenant, identity.issuer, identity.subject)
     if user is None and identity.email:
@@ -96,7 +96,7 @@ async def _find_or_link_user(app: Application, name: str, settings: OidcSettings
 
 
 async def _sync_role(app: Application, name: str, settings: OidcSettings, identity: OidcIdentity, user: User) -> User:
-    """Where the settings say so, the provider knows who is what."""
+    """Takes the user's role from the provider's groups, if the settings map them."""
     users = app.resources.services.users
     role = next((role for value, role in settings.roles.items() if value in identity.groups), "")
     if not settings.roles or role == user.role:

@@ -1,6 +1,6 @@
 """HTML pages /sign-in and /invitation, with inline scripts allowed by their hash in the Content-Security-Policy.
 
-The token of an invitation stands behind the # of its link, so it is in no log and no Referer.
+An invitation's token is in the fragment of its link, so it appears in no log and no Referer.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ MESSAGE_TEMPLATE = """<!doctype html>
 
 
 def message_page(title: str, lead: str, link: str, head: str = "") -> bytes:
-    """A page that says something; `head` is markup of ours."""
+    """A page with one message; `head` is trusted markup."""
     shown = {"title": escape(title), "lead": escape(lead), "link": escape(link), "head": head, "style": STYLE}
     return MESSAGE_TEMPLATE.format(**shown).encode()
 

@@ -10,9 +10,11 @@ KEEP_ALIVE_S = 15.0
 
 
 class KeepAlive:
-    """Writes `frame`, a whole frame, where nothing was written for a while, so that no proxy in between gives up.
+    """Writes `frame`, a complete frame, when nothing was written for KEEP_ALIVE_S seconds, so that proxies keep
+    waiting.
 
-    Whoever writes sets `has_written`. Nothing is written before `start` and after `stop`, which may be called twice.
+    The stream sets `has_written` on each write. Nothing is written before `start` and after `stop`, which may be called
+    twice.
     """
 
     __slots__ = ("_frame", "_timer", "_writer", "_writing", "has_written")
@@ -21,7 +23,7 @@ class KeepAlive:
         self._writer = writer
         self._frame = frame
         self._timer: asyncio.TimerHandle | None = None
-        self._writing: asyncio.Task[None] | None = None  # kept, for the event loop holds its tasks weakly
+        self._writing: asyncio.Task[None] | None = None  # a reference, because the event loop holds tasks weakly
         self.has_written = False
 
     def start(self) -> None:

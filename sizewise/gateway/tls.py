@@ -1,7 +1,7 @@
 """TLS certificates of the listening port: loaded, checked and reloaded without dropping connections.
 
-Modern ciphers only, each with forward secrecy. With `client_ca` a client shows a certificate of that authority, or is
-turned away in the handshake; the verbs of the same home show one that is made at each start for its owner alone.
+Only modern ciphers with forward secrecy. With `client_ca`, the handshake requires a client certificate of that
+authority; for the commands of this home, one is generated at each start, readable only by its owner.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from sizewise.errors import ConfigError
 from sizewise.settings.server import TlsSettings
 
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
-"""Of TLS 1.2; those of 1.3 are all modern."""
+"""For TLS 1.2; all ciphers of 1.3 are modern."""
 VERSIONS = (("1.2", ssl.TLSVersion.TLSv1_2), ("1.3", ssl.TLSVersion.TLSv1_3))
 CLIENT_CERTIFICATE_YEARS = 10
 END_OF_CERTIFICATE = "-----END CERTIFICATE-----"
 
 
 class Certificates:
-    """One per process. `context` is what listens; each handshake is led by what was read last."""
+    """One per process. `context` listens; each handshake uses the files read last."""
 
     def __init__(self, settings: TlsSettings, home: Path) -> None:
         """Raises ConfigError."""
@@ -36,11 +36,11 @@ class Certificates:
 
     @property
     def client_certificate(self) -> str:
-        """The file with the certificate that the verbs of this home show; empty where none is asked for."""
+        """The file with the certificate for the commands of this home; empty if none is required."""
         return str(self._client_path) if self._client_certificate else ""
 
     def prepare(self, wanted: TlsSettings) -> Callable[[], None]:
-        """The change to these, for every handshake after it. Raises ConfigError."""
+        """The change to other files, for later handshakes. Raises ConfigError."""
         if bool(wanted.client_ca) is not bool(self._client_certificate):
             hint = "restart Sizewise for that"
             raise ConfigError("whether clients show a certificate (server.tls.client_ca) is decided at start", hint)
@@ -75,7 +75,7 @@ class Certificates:
         _load_pair(context, settings)
         if settings.client_ca:
             context.verify_mode = ssl.CERT_REQUIRED
-            context.options |= ssl.OP_NO_TICKET  # else a client that is trusted no more could go on with a ticket
+            context.options |= ssl.OP_NO_TICKET  # a ticket would let a revoked client continue
             context.num_tickets = 0
             try:
                 context.load_verify_locations(settings.client_ca, cadata=self._client_certificate)
@@ -103,8 +103,8 @@ def _load_pair(context: ssl.SSLContext, settings: TlsSettings) -> None:
 
 
 def _read_certificate(path: Path) -> str:
-    """The first certificate of the file. Raises ConfigError for one that is none, or is not good today."""
-    from cryptography.x509 import load_pem_x509_certificate  # 40 ms, and only who serves TLS needs it
+    """The first certificate of the file. Raises ConfigError if there is none, or it is not valid today."""
+    from cryptography.x509 import load_pem_x509_certificate  # takes 40 ms and only TLS needs it
 
     try:
         text = path.read_text("ascii", "replace")
@@ -125,7 +125,7 @@ def _read_certificate(path: Path) -> str:
 
 
 def _check_key_permissions(path: Path) -> None:
-    """Raises ConfigError where the key is anybody's to read. A group may read one that somebody else gave to us."""
+    """Raises ConfigError if others can read the key. Its group may, if another user owns the file."""
     try:
         found = path.stat()
     except OSError as error:
@@ -141,7 +141,7 @@ def _unreadable(name: str, path: str, error: OSError) -> ConfigError:
 
 
 def _make_client_certificate(path: Path) -> str:
-    """A certificate for the verbs of this home, in a file for its owner alone with its key; given without the key."""
+    """Writes a client certificate with its key, readable only by its owner; returns the certificate as PEM."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.asymmetric import ec
