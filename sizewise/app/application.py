@@ -56,25 +56,25 @@ class Application:
     guardrails: GuardrailPipeline
     handler: Handler
     quality_prediction: QualityPrediction | None
-    learned_judges: Mapping[str, CertificateModels]  # by policy
-    monitored_policies: Mapping[str, MonitoredPolicy]  # the same
+    learned_judges: Mapping[str, CertificateModels]  # by policy name
+    monitored_policies: Mapping[str, MonitoredPolicy]  # by policy name
     knowledge_base: KnowledgeService
     mcp_toolset: Toolset  # tools for other programs
     allowed_hosts: frozenset[str]  # Host names this server answers to; empty: all
     changes: tuple[Callable[[], None], ...]  # to the resources, in this order; none of them raises
 
     def apply(self) -> None:
-        """Makes the resources follow these settings. Call it once, before the first request."""
+        """Applies these settings to the resources. Call it once, before the first request."""
         for change in self.changes:
             change()
 
     def authenticate(self, key: str, host: str) -> Principal:
-        """The principal of `key`. `host`: of the request, with its port. Raises InvalidApiKey, Forbidden."""
+        """The principal of `key`. `host`: the Host header of the request. Raises InvalidApiKey, Forbidden."""
         check_host(host, self.allowed_hosts)
         return self.resources.services.api_keys.authenticator.authenticate(key)
 
     def explain(self, request: Request) -> RoutingDecision:
-        """The decision for `request` without the call."""
+        """The routing decision for `request`, without calling a model."""
         resources = self.resources
         return explain(
             self.guardrails.check(request),
@@ -111,8 +111,8 @@ def build_application(settings: Settings, resources: Resources, cards: tuple[Mod
         compare=compare_answers,
         comparisons=resources.shadow_tasks,
         draw=random,
-        # A real cycle: the router inside the layers reports what to compare, and a comparison asks through all layers,
-        # so that it is recorded. The name is bound below, before the first request.
+        # A real cycle: the router inside the layers reports what to compare, and a comparison calls models through all
+        # layers, so that it is recorded. The name is bound below, before the first request.
         handler=lambda request, send: answer(request, send),
     )
     router = Router(
@@ -142,13 +142,13 @@ def build_application(settings: Settings, resources: Resources, cards: tuple[Mod
         partial(with_response_cache, plan=names, settings=settings.response_cache),
         # Above the cache: a replay under an idempotency key is the first outcome, whatever the cache holds by now.
         partial(IdempotencyMiddleware, store=services.idempotency, calls=resources.calls_in_flight),
-        # Above idempotency: a revoked key stops waiting, while a call that others follow continues.
+        # Above idempotency: a revoked key stops waiting, but a call that other requests wait for continues.
         partial(RevocationMiddleware, authenticator=services.api_keys.authenticator),
         # Above everything that stores replies: cached and replayed ones pass today's guardrails too.
         guardrails.wrap,
         # Above the guardrails: a request over its limit costs no scan.
         partial(RateLimitMiddleware, limiter=services.limiter),
-        # Outermost: what any layer refuses is recorded as well.
+        # Outermost: requests that any layer refuses are recorded as well.
         partial(
             RecordingMiddleware,
             write=services.records.enqueue,

@@ -30,7 +30,7 @@ from sizewise.tools.tool import Toolset
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Features:
-    """What is built on the model handler. `handler` answers for models and flows."""
+    """The features built on the model handler. `handler` answers requests to models and flows."""
 
     handler: Handler
     knowledge_base: KnowledgeService
@@ -49,7 +49,7 @@ def build_features(
     handler: Handler,
     plugins: PluginRegistry,
 ) -> Features:
-    """`handler` answers for models, with all its layers. Raises ConfigError. Changes no resource."""
+    """`handler` answers requests to models, with all its layers. Raises ConfigError. Changes no resource."""
     services, data_policy = resources.services, build_data_policy(settings)
     knowledge = build_knowledge_service(
         settings,
@@ -88,7 +88,7 @@ def build_features(
     layers: list[Callable[[Handler], Handler]] = [
         # Next to the flow: a revoked key stops the flow itself.
         partial(RevocationMiddleware, authenticator=services.api_keys.authenticator),
-        # Per principal: what a flow answers depends on who asks.
+        # Per principal: a flow's answer depends on the caller.
         partial(
             IdempotencyMiddleware,
             store=services.idempotency,
@@ -109,7 +109,7 @@ def build_features(
         changes=(
             resources.vector_stores.prepare(settings, reach_by_data_class(settings)),
             resources.mcp_servers.prepare(settings.mcp, client),
-            # Runs outlive the application; the flows that start from now on use its nodes.
+            # Runs outlive the application; runs that start from now on use its nodes.
             partial(services.runs.worker.configure, FlowExecutor(services.compiled_flows, nodes)),
         ),
     )

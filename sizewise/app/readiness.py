@@ -6,7 +6,7 @@ from sizewise.app.application import Application
 
 
 def check_readiness(app: Application) -> tuple[bool, list[str]]:
-    """Whether some model can answer, and each impaired component with its reason."""
+    """Whether any model can answer, and each impaired component with its reason."""
     resources = app.resources
     reasons = [(card.name, app.connections.unavailable_reason(card)) for card in app.cards]
     impaired = [

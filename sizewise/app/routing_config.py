@@ -28,7 +28,7 @@ def build_policies(
     cards: tuple[ModelCard, ...],
     plugins: PluginRegistry,
 ) -> tuple[dict[str, Policy], ModelAliases]:
-    """The policies, and what every name means. Raises ConfigError."""
+    """The policies by name, and the aliases that resolve model names to plans. Raises ConfigError."""
     policies = {name: load_policy(name, wanted, plugins) for name, wanted in settings.policies.items()}
     router = settings.router
     return policies, ModelAliases(
@@ -45,7 +45,7 @@ def build_judge(plugins: PluginRegistry) -> JudgeChain:
 
 
 def build_rule_judge(plugins: PluginRegistry) -> JudgeChain:
-    """Judges that need nothing but the reply: certificates are made by them."""
+    """The judges that need only the reply. A certified policy uses them as a veto."""
     return JudgeChain(tuple(plugins("judges", name) for name in RULE_JUDGES))
 
 
@@ -91,7 +91,7 @@ def build_client(settings: Settings, cards: tuple[ModelCard, ...]) -> HttpClient
 
 
 def build_egress_policy(settings: Settings, cards: tuple[ModelCard, ...]) -> EgressPolicy:
-    """Every origin that the settings name, and where it was declared to run. Raises ConfigError."""
+    """Allows every origin in the settings, each at its declared place. Raises ConfigError."""
     egress = EgressPolicy({}, reach_by_data_class(settings))
     for url, place in {(card.endpoint.base_url, card.place) for card in cards if card.endpoint.base_url}:
         egress = egress.with_origin(url, place)

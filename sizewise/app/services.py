@@ -1,6 +1,6 @@
-"""Services of one server process over its home directory, as a record; each does its own work.
+"""The record of one server process's services, opened over its home directory; contains no logic of theirs.
 
-Outlives applications: a reload of the settings opens nothing here again.
+It outlives applications: a settings reload reopens nothing.
 """
 
 from __future__ import annotations
@@ -72,12 +72,12 @@ from sizewise.tools.mcp.pinning import DatabasePinStore
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 ENCRYPTION_THREADS = 4
-"""A slow key service delays only what it encrypts."""
+"""A slow key management service delays only encryption and decryption."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """One per home; `open_services` opens them, `close` closes them in the reverse order."""
+    """One per home. `open_services` opens the services, `close` closes them in reverse order."""
 
     admin_token: str
     api_keys: ApiKeys
@@ -105,12 +105,12 @@ class Services:
 
     @property
     def problem(self) -> str:
-        """What is impaired, in words: `cannot write records: ...`; empty when all is well."""
+        """What is impaired, such as `cannot write records: ...`; empty if nothing is."""
         found = (self.records.problem, self.key_rotation.problem, self.payload_log.problem)
         return "; ".join(filter(None, found))
 
     def prepare(self, settings: FileSettings, client: HttpClient) -> Sequence[Callable[[], None]]:
-        """The changes to sign-in, roles and limits that these settings ask for. Raises ConfigError."""
+        """The changes to sign-in, roles and limits for these settings, which cannot fail. Raises ConfigError."""
         roles = merge_roles({name: role.permissions for name, role in settings.roles.items()})
         return (
             self.users.relying_party.prepare(settings.oidc, client, roles),
@@ -119,7 +119,7 @@ class Services:
         )
 
     def close(self) -> None:
-        """Writes what is queued, then releases the home."""
+        """Writes queued rows, then unlocks the home."""
         self.closing.close()
 
     def __enter__(self) -> Services:
@@ -136,7 +136,7 @@ class Services:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Storage:
-    """What the services store with. `executor`: for encryption."""
+    """The database and encryption that the services share. `executor`: for encryption."""
 
     database: Database
     writer: BatchWriter
@@ -154,9 +154,9 @@ def open_services(
 ) -> Services:
     """Locks the home, migrates the database and opens everything; or leaves nothing open.
 
-    `url`: of another database than the file in `home`, shared with other servers. `publish_event` receives budget
-    alerts, revoked keys and flow runs that ended. Raises ExternalFailure (home in use or not writable), StorageError
-    (database damaged or of a newer release), ConfigError (URL, token file).
+    `url`: a database shared with other servers; empty: the file in `home`. `publish_event` receives budget alerts,
+    revoked keys and flow runs that ended. Raises ExternalFailure (home in use or not writable), StorageError (database
+    damaged or of a newer release), ConfigError (URL, token file).
     """
     settings = settings or FileSettings()
     with ExitStack() as opened:
@@ -306,7 +306,7 @@ def _retention_jobs(settings: FileSettings) -> list[MaintenanceTask]:
 
 
 def _build_engine(runner: Runner, *, home: Path, url: str, workers: WorkerRegistry) -> Engine:
-    """Not open yet: a server that runs no flow never waits for it."""
+    """Builds the engine without opening it: a server that runs no flow never waits for it."""
     if not is_installed():
         return InlineEngine(runner)
     return DbosEngine(runner, url, workers) if url else DbosEngine(runner, sqlite_url(str(home / "flows.db")))
@@ -316,7 +316,7 @@ def _open_database(home: Path, url: str) -> Database:
     path = home / "sizewise.db"
     if not url:
         try:
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # the driver would let everyone read it
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # the driver would make it world-readable
         except OSError as error:
             hint = "make it writable, or choose another home with --home DIR"
             raise StorageError(f"cannot open {str(path)!r}: {error.strerror}", hint) from error
@@ -325,7 +325,7 @@ def _open_database(home: Path, url: str) -> Database:
 
 @contextmanager
 def _locked_home(home: Path) -> Iterator[None]:
-    """Holds the home until the process ends, however it ends. Raises ExternalFailure."""
+    """Locks the home until the process ends, even if it crashes. Raises ExternalFailure."""
     path = home / "keeper.lock"
     try:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
