@@ -1,9 +1,9 @@
 """Calibration: which guarantees recorded outcomes certify, by which policy, and what they save. Needs numpy.
 
-Half of the prompts teach, the other half proves: neither sees the other's scores. Two policies are tried: *prompt*
-chooses before anybody is asked; *cascade* may ask small models first, and stops where going on costs more than it is
-worth. The chance of error is shared out between them, most of it to the one that saves more on the prompts that teach.
-What certifies and saves most is chosen; nothing saves less than asking the large model always.
+Half of the prompts train, the other half certifies; neither uses the other's scores. Two policies are tried: *prompt*
+chooses a model before any call; *cascade* may call small models first, and stops when continuing costs more than it
+gains. The allowed error is split between them, most of it to the one that saves more on the training prompts. The
+result is the certified policy that saves most, if any saves compared with always calling the large model.
 """
 
 from __future__ import annotations
@@ -37,21 +37,21 @@ from sizewise.routing.training.trainer import Floats, Ints, train_predictor
 
 Z_95 = 1.96  # standard errors of an interval of 95 %
 Curves = Mapping[str, tuple[tuple[float, float], ...]]
-"""(cost, quality) by rising cost, both of the large model's."""
+"""(cost, quality) by rising cost, both relative to the large model."""
 ORACLE_POINTS = 50  # of the oracle's curve
-FAVORED_ERROR_SHARE = 0.8  # of the chance of error, for the policy that saved more where it was learnt
-UNFAMILIAR_GAIN = 10.0  # worth of the large model where the prompt is unlike all that taught
+FAVORED_ERROR_SHARE = 0.8  # of the allowed error, for the policy that saves more on the training prompts
+UNFAMILIAR_GAIN = 10.0  # for a prompt on which the predictor abstains: above every threshold, so it escalates
 
 
 class PolicyCalibration(Struct, frozen=True):
-    """One policy: what it certified, and of it what saves most. Shares 0..1; `samples_needed` pairs where nothing
-    passed."""
+    """One policy: its certification, and the figures of its best certified level. Shares are 0..1. `samples_needed`:
+    estimated pairs until the level that failed would pass; None if unknown."""
 
     policy: str
     certification: CertificationResult
     small_share: float
-    quality: float | None  # as measured; None: nothing was certified
-    savings: float  # of the cost of asking the large model always
+    quality: float | None  # measured; None if nothing was certified
+    savings: float  # share of the cost of always calling the large model
     savings_margin: float  # half the width of its 95 % interval
     samples_needed: int | None
     low: float | None = None  # 95 % interval of `quality`
@@ -59,24 +59,24 @@ class PolicyCalibration(Struct, frozen=True):
 
 
 class Calibration(Struct, frozen=True):
-    """`best` is None where no policy both keeps the promise and saves. `certificate` holds whatever can be promised."""
+    """`best` is None if no policy meets the target and saves. `certificate` holds every target that was certified."""
 
     small_models: tuple[str, ...]
     large_model: str
     guarantee: QualityGuarantee
-    training_prompts: int  # prompts that taught
-    certification_prompts: int  # prompts that proved
-    small_score: float  # mean scores of the latter, of the first small model
+    training_prompts: int
+    certification_prompts: int
+    small_score: float  # mean score of the first small model on the certification prompts
     large_score: float
     policies: tuple[PolicyCalibration, ...]
     best: PolicyCalibration | None
     certificate: Certificate | None
-    curves: Curves  # of all that was tried, with the oracle and chance beside them
+    curves: Curves  # of every level tried, plus the oracle and random routing
 
 
 @dataclass(frozen=True)
 class StageEstimates:
-    """What is known of some prompts stage by stage: the worth of the large model, and who is best so far."""
+    """Estimates for some prompts, by stage: the gain from escalating, and the index of the best answer so far."""
 
     escalation_gain: list[Floats]
     best_index: list[Ints]
@@ -84,7 +84,8 @@ class StageEstimates:
 
 @dataclass(frozen=True)
 class LadderReplay:
-    """A level on the prompts that proved: what was given, 0..1, and what that cost, a large answer costing 1."""
+    """A level (one threshold ladder) replayed on some prompts: the scores of the answers given, 0..1, and their costs,
+    where a large answer costs 1."""
 
     ladder: ThresholdLadder
     score: Floats
@@ -102,8 +103,10 @@ class LadderReplay:
 
 @dataclass(frozen=True)
 class CalibrationData:
-    """Both policies, safe levels first, on the prompts that prove and on those that taught. `scores`: scores of the
-    former, (n, models); `large`: the large model's of the latter. `small_costs`: what each small answer costs.
+    """All levels of both policies, safest first, replayed on the certification prompts and on the training prompts.
+
+    `scores`: (n, models), of the certification prompts. `small_costs`: of one answer of each small model, where a large
+    answer costs 1.
     """
 
     predictor: Predictor
@@ -115,7 +118,7 @@ class CalibrationData:
     small_costs: tuple[float, ...]
 
     def error_shares(self, quality: float) -> dict[str, float]:
-        """Of the chance of error, by policy; they sum to 1, and nothing that proves has a say in it."""
+        """Each policy's share of the allowed error. The shares sum to 1 and depend on training prompts alone."""
         saved = {
             name: max(
                 [each.savings for each in its if (quality * self.large_training_scores - each.score).mean() <= 0.0],
@@ -143,7 +146,7 @@ def calibrate(
     scorer: str = "the scores of the outcomes",
     scorer_error: float | None = None,
 ) -> Calibration:
-    """`costs`: of one answer of each small model and of the large one, in any unit. Raises BadRequest."""
+    """`costs`: of one answer of each small model, then of the large one, in any unit. Raises BadRequest."""
     asked = labeled_prompts(dataset, small_models, large_model, deduplicate=True)
     ready = prepare_data(asked, (*small_models, large_model), costs, seed, date, dataset.digest, version)
     played, proved = ready.replays, ready.scores
@@ -205,7 +208,8 @@ def prepare_data(
     dataset_digest: str = "",
     version: str = "",
 ) -> CalibrationData:
-    """What one half teaches, played on the other. Raises BadRequest where there is nothing to learn."""
+    """Trains on half of the prompts and replays all levels on both halves. Raises BadRequest if there is nothing to
+    train on."""
     mixed = np.random.default_rng(seed).permutation(len(labeled.prompts))
     taught, proved = np.sort(mixed[: len(mixed) // 2]), mixed[len(mixed) // 2 :]
     predictor, after, before = _train(labeled, names, taught, seed, date, dataset_digest, version)
@@ -235,7 +239,7 @@ def _train(
     data: str,
     version: str,
 ) -> tuple[Predictor, tuple[SignalCombiner, ...], StageEstimates]:
-    """The predictor by the prompt, what answers tell beside it, and what both say of the prompts that taught."""
+    """The predictor from the prompt alone, a combiner per number of small answers, and the training estimates."""
     scores = {name: labeled.scores[training_rows, place].tolist() for place, name in enumerate(names)}
     predictor = train_predictor(
         [labeled.prompts[each] for each in training_rows],
@@ -253,12 +257,12 @@ def _train(
     for count in range(1, len(names)):
         signals = [labeled.answer_signals(int(each), its, count) for each, its in zip(training_rows, odds, strict=True)]
         after.append(train_combiner(signals, labeled.scores[training_rows][:, [*range(count), -1]]))
-    # What it is worth is certified here, so it need not be surely better than chance by itself.
+    # Certification decides what it is worth, so the predictor need not beat chance by itself.
     return replace(predictor, abstention=""), tuple(after), _estimate_stages(labeled, training_rows, odds, tuple(after))
 
 
 def _predict_log_odds(predictor: Predictor, labeled: LabeledPrompts, names: tuple[str, ...], rows: Ints) -> Floats:
-    """Log-odds as they will be foreseen of new prompts, (n, models); nan where nothing is."""
+    """Predicted log-odds of prompts outside the training set, (n, models); nan where the predictor abstains."""
     found = [predictor.predict(labeled.prompts[each]) for each in rows]
     return np.asarray([[log_odds(its[name]) if its else np.nan for name in names] for its in found])
 
@@ -289,7 +293,7 @@ def _replay_ladder(
     scores: Floats,
     small_costs: Sequence[float],
 ) -> LadderReplay:
-    """Everybody's way through the stages at once."""
+    """Passes all prompts through the stages at once."""
     count = len(scores)
     got, cost, small = scores[:, -1].copy(), np.ones(count), np.zeros(count, bool)
     waiting, paid = np.ones(count, bool), 0.0
@@ -310,14 +314,14 @@ def _replay_ladder(
 
 
 def _curves(scores: Floats, small_costs: Sequence[float], replays: Mapping[str, Sequence[LadderReplay]]) -> Curves:
-    """Of each policy as the levels come; of chance, from all small to all large; of an oracle that takes the best small
-    answer at the least cost, and asks the large model where that one is better.
+    """Curves of each policy over its levels; of random routing, from all small to all large; and of an oracle, which
+    uses the cheapest of the best small answers, and calls the large model only where that is better.
     """
     reference = float(scores[:, -1].sum()) or 1.0
     small = (small_costs[0], float(scores[:, 0].sum()) / reference)
     best = scores[:, :-1].max(axis=1)
     cost = np.where(scores[:, :-1] == best[:, None], small_costs, np.inf).min(axis=1)
-    order = np.argsort(best - scores[:, -1], kind="stable")  # what gains most first
+    order = np.argsort(best - scores[:, -1], kind="stable")  # largest gain first
     gained = np.concatenate([[0.0], np.cumsum((scores[:, -1] - best)[order])])
     paid = np.concatenate([[0.0], np.cumsum((1.0 - cost)[order])])
     asked = np.unique(np.linspace(0, int((scores[:, -1] > best).sum()), ORACLE_POINTS).astype(int))
@@ -384,7 +388,7 @@ def _certified_ladder(
     calibrations: Sequence[PolicyCalibration],
     replays: dict[str, list[LadderReplay]],
 ) -> CertifiedLadder | None:
-    """The policy that saves most at this quality; None where none saves."""
+    """The level of the policy that saves most at this quality; None if none saves."""
     its = max(calibrations, key=lambda each: each.savings)
     best = its.certification.best_step
     if best is None or its.savings <= 0 or its.quality is None:

@@ -1,7 +1,6 @@
 """Cost-quality plot as SVG: the curve of each policy, reference points and measured points.
 
-Both axes are shares of the large model's: a point at (0.3, 0.97) costs three tenths of asking it always, and is 0.97 as
-good.
+Both axes are relative to the large model: (0.3, 0.97) costs 30 % of always calling it, at 97 % of its quality.
 """
 
 from __future__ import annotations
@@ -23,8 +22,8 @@ Curve = Sequence[tuple[float, float]]
 
 
 class PlotPoint(Struct, frozen=True):
-    """A point with its 95 % interval in quality and in cost; None where it has none. `is_unmeasured`: its quality was
-    not measured.
+    """A point with its 95 % intervals in quality and cost; None without one. `is_unmeasured`: drawn hollow, since its
+    quality was not measured.
     """
 
     name: str
@@ -42,7 +41,7 @@ def draw_plot(
     points: Sequence[PlotPoint],
     guaranteed_quality: float | None = None,
 ) -> str:
-    """An SVG document. `guaranteed_quality`: a quality that a line is drawn at."""
+    """An SVG document, with a line at `guaranteed_quality`."""
     plane = _Plot(curves, points, guaranteed_quality)
     body = [
         f'<text x="{LEFT}" y="28" class="title">{escape(title)}</text>',
@@ -66,7 +65,7 @@ def draw_plot(
 
 
 class _Plot:
-    """Where a cost and a quality lie on the paper."""
+    """Maps cost and quality to SVG coordinates, and draws each part."""
 
     def __init__(
         self,
@@ -142,9 +141,9 @@ class _Plot:
         fill = "#ffffff" if dot.is_unmeasured else TEXT_COLOR
         parts.append(f'<circle cx="{x}" cy="{y}" r="5" fill="{fill}" stroke="{TEXT_COLOR}" stroke-width="2"/>')
         words = f"{dot.name} (quality not measured)" if dot.is_unmeasured else dot.name
-        if x > WIDTH - RIGHT - 60:  # room beside the plane
+        if x > WIDTH - RIGHT - 60:  # in the right margin
             where = f'x="{x + 10}" y="{y + 4}"'
-        elif x > WIDTH / 2:  # not over the promise's own words
+        elif x > WIDTH / 2:  # clear of the label of the guarantee line
             where = f'x="{x - 12}" y="{y - 8}" text-anchor="end"'
         else:
             where = f'x="{x + 10}" y="{y + 20}"'
@@ -164,7 +163,7 @@ class _Plot:
 
 
 def _ticks(low: float, high: float) -> list[float]:
-    """Round numbers in between, five to ten of them."""
+    """Round numbers between `low` and `high`, about five to ten."""
     span = high - low
     step = next(
         each for each in (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 1e9) if span / each <= 10

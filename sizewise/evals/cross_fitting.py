@@ -17,8 +17,8 @@ from sizewise.routing.training.trainer import MIN_LABELS, FeatureMatrix, Floats,
 
 @dataclass(frozen=True)
 class LabeledPrompts:
-    """Prompts that every model answered. `scores`: how well, 0..1, (n, models), the small ones in the order of asking
-    and the large one last. `columns` are the small ones', `rows` the prompts' places in them.
+    """Prompts that every model answered. `scores`: 0..1, (n, models), the small models in the order of their calls,
+    then the large one. `columns`: of the small models. `rows`: the prompts' rows in them.
     """
 
     prompts: Sequence[str]
@@ -42,7 +42,7 @@ class LabeledPrompts:
         return last
 
     def answer_signals(self, index: int, log_odds: Floats, answer_count: int) -> CascadeSignals:
-        """Of one of them after `asked` small models, given the log-odds of all models by the prompt."""
+        """Signals of a prompt after `answer_count` small answers. `log_odds`: of all models, from the prompt alone."""
         row, asking = self.rows[index], self.columns[:answer_count]
         said = tuple(
             replace(recorded_signals(its, row), prior_log_odds=float(log_odds[place]))
@@ -61,9 +61,9 @@ def labeled_prompts(
     *,
     deduplicate: bool = False,
 ) -> LabeledPrompts:
-    """`deduplicate`: a prompt that comes again is left out; the same question twice is one piece of evidence, not two.
+    """`deduplicate`: drops repeated prompts, since the same question twice is one piece of evidence, not two.
 
-    Raises BadRequest for a model that nobody asked or that is named twice, or where all answered too few prompts.
+    Raises BadRequest if a model is unknown or named twice, or if too few prompts have a score of every model.
     """
     names = [*small_models, large_model]
     if len(set(names)) < len(names):
@@ -81,7 +81,7 @@ def labeled_prompts(
 
 
 def fit_log_odds(vectorizer: TfidfVectorizer, matrix: FeatureMatrix, scores: Floats) -> Floats:
-    """Log-odds of a good answer of every model, (n, models), by what was learnt from `vectorizer` and its scores."""
+    """Log-odds of a good answer by each model, (n, models), for `matrix`. Trains on the vectorizer's texts."""
     return np.stack(
         [matrix.log_odds(fit_head(vectorizer.matrix, scores[:, model])) for model in range(scores.shape[1])],
         axis=1,
@@ -94,7 +94,7 @@ def transfer_log_odds(labeled: LabeledPrompts, texts: Sequence[str], training_ro
 
 
 def cross_fitted_log_odds(labeled: LabeledPrompts, texts: Sequence[str], rows: Ints, seed: int) -> Floats:
-    """Log-odds of `rows`: half of them judged by what the other half taught, and the other way round."""
+    """Log-odds of `rows`, each half predicted by a model trained on the other half."""
     half = np.random.default_rng(seed).permutation(len(rows)) % 2 == 0
     found = np.zeros((len(rows), labeled.scores.shape[1]))
     for mine in (half, ~half):
@@ -103,7 +103,7 @@ def cross_fitted_log_odds(labeled: LabeledPrompts, texts: Sequence[str], rows: I
 
 
 def quality_gain(log_odds: Floats) -> Floats:
-    """P(large good) - P(first small one good) from odds, -1..1."""
+    """P(large good) - P(first small good), -1..1."""
     chances = 1.0 / (1.0 + np.exp(-log_odds))
     gain: Floats = chances[:, -1] - chances[:, 0]
     return gain

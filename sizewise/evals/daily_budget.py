@@ -1,4 +1,4 @@
-"""Daily budget (UTC): what may still be spent today; survives a restart. Knows no model."""
+"""Daily budget (UTC): the amount left to spend today; survives a restart. Knows no model."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ DAY_S = 86_400
 
 
 class DailyBudget:
-    """Pico-dollars. One for a process, outlives Houses."""
+    """Amounts are pico-dollars. One per process; it outlives applications."""
 
     def __init__(self, load_spent: Callable[[int], int], clock: Callable[[], float]) -> None:
-        """`load_spent`: what was spent since unix ms, as far as it was written down. `clock`: unix seconds."""
+        """`load_spent`: the recorded spending since a time in unix ms. `clock`: unix seconds."""
         self._load_spent = load_spent
         self._clock = clock
         self._day = -1
@@ -19,7 +19,7 @@ class DailyBudget:
         self._exhausted = False
 
     def remaining(self, limit: int) -> int:
-        """Of a day's `limit`."""
+        """What is left today of a daily `limit`."""
         day = int(self._clock() // DAY_S)
         if day != self._day:
             first = self._day < 0
@@ -31,7 +31,7 @@ class DailyBudget:
         self._spent += cost
 
     def exhaust(self) -> None:
-        """Until tomorrow. The first question that the money is too little for ends the day: were only shorter ones
-        asked from then on, what is learnt would be about short ones.
+        """Leaves nothing until tomorrow. Called when the rest cannot pay for a request: continuing with cheaper ones
+        would bias the sample towards short requests.
         """
         self._exhausted = True

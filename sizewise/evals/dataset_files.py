@@ -1,6 +1,6 @@
 """Reads a dataset folder: `prompts` and `outcomes` as .jsonl or .parquet files. Does not interpret them.
 
-.parquet needs the package pyarrow, which Sizewise itself does without.
+.parquet needs pyarrow, which is not a dependency of Sizewise.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from sizewise.evals.outcomes import OutcomeDataset, RecordedOutcome, RecordedPro
 
 T = TypeVar("T")
 BOM = b"\xef\xbb\xbf"
-"""What some editors put before the first line."""
+"""The UTF-8 byte order mark, which some editors write."""
 
 
 def read_dataset(folder: Path) -> OutcomeDataset:
-    """Raises BadRequest, naming the file and its line, for whatever is missing or not as it should be."""
+    """Raises BadRequest, with file and line, for anything missing or invalid."""
     prompts, outcomes = _file(folder, "prompts"), _file(folder, "outcomes")
     digest = sha256(prompts.read_bytes() + outcomes.read_bytes()).hexdigest()
     return build_dataset(_rows(prompts, RecordedPrompt), _rows(outcomes, RecordedOutcome), digest)

@@ -1,7 +1,7 @@
 """Implicit feedback: repeated requests within a short time count as negative feedback. Stores a hash, no text.
 
-The hash is keyed by a secret of this process and never leaves it. It is feedback of the kind `asked-again`, so it
-changes no estimate and no promise: an application may have other reasons to ask twice.
+The hash is keyed with a secret of this process and never leaves it. The feedback has the kind `asked-again` and affects
+no estimate and no guarantee: an application may have other reasons to ask twice.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from sizewise.routing.observation import Observation
 
 FEEDBACK_KIND = "asked-again"
 MAX_ANSWERS = 10_000
-"""Questions that are remembered, the latest."""
+"""The latest answers that are remembered."""
 
 
 class RecentAnswer(Struct, frozen=True):
-    """An answer that somebody was given."""
+    """An answer delivered to a client."""
 
     trace: str
     policy: str
@@ -35,14 +35,14 @@ class RecentAnswer(Struct, frozen=True):
 
 
 def _words(chat: ChatRequest) -> str:
-    """All that was said in a conversation that ends with a person's words; empty for one that a tool's result ends."""
+    """The text of a conversation whose last message is the user's; empty for others, such as after a tool result."""
     if not chat.messages or chat.messages[-1].role != "user":
         return ""
     return "\0".join(f"{message.role}\0{message.text}" for message in chat.messages)
 
 
 class ImplicitFeedback:
-    """One per process, outlives Houses. For one thread: the event loop."""
+    """One per process; it outlives applications. Not thread-safe: use it on the event loop."""
 
     def __init__(self, monitor: QualityMonitor, clock: Callable[[], float] = time.time) -> None:
         self._monitor = monitor
@@ -52,7 +52,7 @@ class ImplicitFeedback:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def observe(self, observation: Observation, within_s: float) -> None:
-        """Notes an answer, and a verdict on the one before where the same key asks the same within so many seconds."""
+        """Remembers an answer, and rates the previous one 0 if the same key repeats the request within `within_s`."""
         what = observation.request.payload
         words = _words(what) if isinstance(what, ChatRequest) else ""
         given = next((each for each in observation.replies if each.was_delivered), None)

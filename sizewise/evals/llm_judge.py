@@ -1,9 +1,8 @@
 """LLM-as-a-judge: pairwise comparison of two answers in both orders, and the error rates of a judge.
 
-A judge that prefers whatever comes first contradicts itself when the order is turned, and that is no preference. How
-often it is wrong is a measurement of its own (`judge_error_rates`), and belongs beside whatever is concluded from its
-verdicts. The answers are fenced and declared to be data. Whether a model heeds that is the model's affair: a fence is
-a request.
+A judge that prefers the first answer contradicts itself when the order is swapped; that is bias, not a preference.
+Measure its own error with `judge_error_rates`, and report it with any conclusion from its verdicts. The answers are
+delimited and declared to be data, but a model may ignore that.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from sizewise.routing.answer_agreement import answers_agree
 from sizewise.routing.text.transcript import MAX_ANSWER_CHARS, MAX_QUESTION_CHARS, delimited_parts, shorten_middle
 
 AskModel = Callable[[str], Awaitable[str]]
-"""Puts one prompt to the judging model and returns all it says; best greedy, some ten tokens long."""
+"""Sends one prompt to the judge and returns its reply; best with greedy decoding and about ten output tokens."""
 
 
 _VERDICT = re.compile(r"(?i:(?:my |the )?(?:final )?(?:verdict|answer|better answer)(?: is)?[:\s]*)?(A|B|[Tt]ie|TIE)")
@@ -35,9 +34,8 @@ Say that one word and nothing else."""
 
 
 class Preference(Struct, frozen=True):
-    """`worse`: how surely `one` is worse than `other`, as the share of orders that say so: 1 both, 0.5 one of them,
-    0 none; None where a verdict could not be read. `swapped`: the orders contradicted each other, which is no
-    preference but a bias, and a tie of 0.5.
+    """`worse`: the share of orders in which `one` was found worse than `other`: 1, 0.5 or 0; None if a verdict could
+    not be read. `is_contradictory`: the orders contradicted each other, which counts as a tie of 0.5.
     """
 
     worse: float | None
@@ -46,7 +44,8 @@ class Preference(Struct, frozen=True):
 
 
 async def compare_answers(ask_model: AskModel, question: str, one: str, other: str) -> Preference:
-    """Asks twice; nobody where the answers agree, or one says nothing. Raises what `ask_model` raises."""
+    """Asks the judge in both orders, or not at all if the answers agree or one is empty. Raises what `ask_model`
+    raises."""
     told = _trivial_preference(one, other)
     if told is not None:
         return told
@@ -56,7 +55,7 @@ async def compare_answers(ask_model: AskModel, question: str, one: str, other: s
 
 
 def combine_verdicts(first: str | None, swapped: str | None) -> Preference:
-    """Of the verdicts where `one` was A, and where it was B."""
+    """`first`: the verdict with `one` as A. `swapped`: the verdict with `one` as B."""
     if first is None or swapped is None:
         return Preference(None, "a verdict of the judge could not be read")
     against = (first == "B") + (swapped == "A")
@@ -72,10 +71,10 @@ def combine_verdicts(first: str | None, swapped: str | None) -> Preference:
 
 
 def judge_prompt(question: str, a: str, b: str) -> str:
-    """What is asked of the judge comes last, after all that could ask something else of it.
+    """The instruction comes last, after any instruction that the answers may contain.
 
-    The mark is made of all that it encloses, so no answer can have it in itself and end its fence. It is the same in
-    both orders, so that a model need not read the question twice.
+    The mark is a hash of the enclosed texts, so no answer can contain it and close its own block. It is the same in
+    both orders, so that a prompt cache can serve the question.
     """
     parts = (
         ("QUESTION", shorten_middle(question, MAX_QUESTION_CHARS)),
@@ -87,7 +86,7 @@ def judge_prompt(question: str, a: str, b: str) -> str:
 
 
 def parse_verdict(text: str) -> str | None:
-    """A, B or tie; None for anything else, an explained verdict too: it may be one that an answer talked it into."""
+    """A, B or tie; None for anything else, including an explained verdict, which an answer may have induced."""
     found = _VERDICT.fullmatch(text.strip(_AROUND))
     return None if found is None else found[1] if found[1] in ("A", "B") else "tie"
 
@@ -100,11 +99,11 @@ def _trivial_preference(one: str, other: str) -> Preference | None:
     return None if other.strip() else Preference(0.0, "the other says nothing")
 
 
-# ---- the judge's own error
+# ---- error rates of a judge
 
 
 class Proportion(Struct, frozen=True):
-    """A share of `total` with its 95 % interval (E. B. Wilson 1927); 0..1 where there is nothing to share."""
+    """`count` out of `total`, with a confidence interval (E. B. Wilson 1927), which is 0..1 if `total` is 0."""
 
     count: int
     total: int
@@ -117,10 +116,10 @@ class Proportion(Struct, frozen=True):
 
 
 class JudgeErrorRates(Struct, frozen=True):
-    """How wrong a judge was on pairs whose truth is known. It says "worse" where `worse` is above 0.5.
+    """Error rates of a judge on pairs with known truth. Its verdict is "worse" if `worse` is above 0.5.
 
-    `error_rate` of all that could be read; `miss_rate` of those that are worse, `false_alarm_rate` of those that are
-    not: the two differ, and a mean loss must be corrected by both. `unreadable_rate` and `swapped` of all.
+    `error_rate` is of all readable verdicts, `miss_rate` of those on worse answers, `false_alarm_rate` of the others:
+    correct a mean loss by both. `unreadable_rate` and `contradiction_rate` are of all pairs.
     """
 
     error_rate: Proportion
@@ -131,7 +130,7 @@ class JudgeErrorRates(Struct, frozen=True):
 
 
 def judge_error_rates(preferences: Sequence[Preference], truth: Sequence[bool]) -> JudgeErrorRates:
-    """`truth`: whether `one` is worse than `other`; a tie is no. ValueError where they are not equally many."""
+    """`truth`: whether `one` is worse than `other`; a tie is not. Raises ValueError if the lengths differ."""
     pairs = list(zip(preferences, truth, strict=True))
     read = [(each.worse > 0.5, worse) for each, worse in pairs if each.worse is not None]
     return JudgeErrorRates(

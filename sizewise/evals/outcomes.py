@@ -1,6 +1,6 @@
-"""Outcome dataset: the recorded results of models on the same prompts, in columns. Knows no file and no policy.
+"""Outcome dataset: recorded results of models on the same prompts, in columns. Knows no file and no policy.
 
-A folder of them is read by folder.py.
+dataset_files.py reads one from a folder.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from sizewise.errors import BadRequest, did_you_mean
 from sizewise.routing.quality.answer_signals import AnswerSignals
 
 MAX_VALUE = 1e9
-"""Tokens or seconds of one answer, and how far below 0 a log-probability may lie."""
+"""Maximum tokens or seconds of an answer, and absolute value of a log-probability."""
 
 
 class RecordedPrompt(Struct, frozen=True):
-    """One line of `prompts`. `category` is what its maker calls its kind; only for reports, no router sees it."""
+    """A row of `prompts`. `category` is for reports only; no router sees it."""
 
     prompt_id: str | int
     prompt: str
@@ -26,10 +26,10 @@ class RecordedPrompt(Struct, frozen=True):
 
 
 class RecordedOutcome(Struct, frozen=True):
-    """One line of `outcomes`: how `model` did on a prompt. What was not measured is None, as JSON has no nan.
+    """A row of `outcomes`: the result of `model` on a prompt. None means not measured.
 
-    `score` is 0..1, 1 right; None: not asked. `confidence` is the mean, `least` the smallest log-probability of the
-    answer's tokens.
+    `score` is 0..1, where 1 is correct; None means that the model was not called. `confidence` is the mean, `least` the
+    smallest log-probability of the answer's tokens.
     """
 
     prompt_id: str | int
@@ -45,7 +45,7 @@ class RecordedOutcome(Struct, frozen=True):
 
 
 class ModelOutcomes(Struct, frozen=True):
-    """One model on every prompt, in the order of the prompts. Not asked: nan, None, 0 tokens; not measured the same."""
+    """One model's results, in the order of the prompts. Not called or not measured: nan, None, or 0 tokens."""
 
     score: list[float]  # 0..1
     answer: list[str | None]
@@ -58,7 +58,7 @@ class ModelOutcomes(Struct, frozen=True):
 
 
 class OutcomeDataset(Struct, frozen=True):
-    """Prompts in the order of their file, and a column for each model. `digest` names the bytes they were read from."""
+    """Prompts in the order of their file, and a column for each model. `digest`: SHA-256 of the files."""
 
     ids: tuple[str, ...]
     prompts: tuple[str, ...]
@@ -67,7 +67,7 @@ class OutcomeDataset(Struct, frozen=True):
     digest: str = ""
 
     def column(self, model: str) -> ModelOutcomes:
-        """Raises BadRequest for a model that nobody asked."""
+        """Raises BadRequest for a model without outcomes."""
         try:
             return self.columns[model]
         except KeyError:
@@ -76,13 +76,13 @@ class OutcomeDataset(Struct, frozen=True):
             raise BadRequest(f"the outcomes have no model {model!r}", hint) from None
 
     def scored_rows(self, *models: str) -> list[int]:
-        """Rows on which every one of `columns` has a score. Raises BadRequest as `column`."""
+        """Rows in which each of `models` has a score. Raises BadRequest as `column` does."""
         scores = [self.column(model).score for model in models]
         return [row for row in range(len(self.ids)) if not any(isnan(score[row]) for score in scores)]
 
 
 def recorded_signals(outcomes: ModelOutcomes, row: int) -> AnswerSignals:
-    """What is known of an answer that tells how good it is; its odds by the prompt are not."""
+    """The recorded quality signals of an answer. `prior_log_odds` is 0: the caller predicts it from the prompt."""
     answer = outcomes.answer[row]
     return AnswerSignals(
         0.0,
@@ -99,7 +99,7 @@ def build_dataset(
     outcomes: Iterable[RecordedOutcome],
     digest: str = "",
 ) -> OutcomeDataset:
-    """Raises BadRequest for a prompt that comes twice, an outcome without its prompt or twice, a score not in 0..1."""
+    """Raises BadRequest for a repeated prompt or outcome, an outcome without its prompt, or a value out of range."""
     known = tuple(prompts)
     rows = {str(each.prompt_id): row for row, each in enumerate(known)}
     if len(rows) < len(known):

@@ -1,4 +1,4 @@
-"""Paired comparison: obtains two models' answers to one request and asks a judge which is worse."""
+"""Paired comparison: gets two models' answers to one request and asks a judge which is worse."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from sizewise.routing.text.transcript import answer_text, question_text
 
 
 class ComparisonResult(Protocol):
-    """What a judge found: how much worse the first answer is than the second, 0..1; None where it cannot tell, and
-    nothing where it contradicts itself when their order is turned.
+    """A judge's result. `worse`: how much worse the first answer is than the second, 0..1; None if undecided.
+
+    Ignore `worse` if `is_contradictory`: the judge contradicted itself when the order was swapped.
     """
 
     @property
@@ -28,15 +29,15 @@ class ComparisonResult(Protocol):
 
 
 SendToModel = Callable[[Request, Send, ModelCard], Awaitable[Reply]]
-"""Puts a request to the one model that it names."""
+"""Sends a request to the model that it names."""
 AskJudge = Callable[[str], Awaitable[str]]
 CompareAnswers = Callable[[AskJudge, str, str, str], Awaitable[ComparisonResult]]
-"""(how to ask a judge, the question, one answer, the other) -> what the judge found."""
+"""(judge call, question, one answer, the other answer) -> result."""
 
 
 class PairedComparison:
-    """One comparison. `cost` is what it has taken so far, in pico-dollars, unknown prices as nothing; `used_judge`: a
-    judge was asked.
+    """One comparison. `cost`: pico-dollars spent so far, where an unknown price counts as 0. `used_judge`: whether the
+    judge was called.
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class PairedComparison:
         budget: DailyBudget,
         max_cost: Callable[[], int],
     ) -> None:
-        """`max_cost`: what one question may cost now, in pico-dollars, where its price is known."""
+        """`max_cost` returns the current limit of one call in pico-dollars; it applies if the model has a price."""
         self._send_to_model = send_to_model
         self._request = request
         self._judge = judge
@@ -64,7 +65,7 @@ class PairedComparison:
         small: ModelCard,
         large: ModelCard,
     ) -> tuple[float | None, str]:
-        """How much worse the small answer is, 0..1; or None and the code of why nobody can tell."""
+        """How much worse the small answer is, 0..1; or None and a code for the reason."""
         assert isinstance(self._request.payload, ChatRequest)
         try:
             one = await self._answer_text(replies, small)

@@ -25,14 +25,14 @@ T = TypeVar("T")
 
 
 def load_prediction(path: Path | None, cards: tuple[ModelCard, ...]) -> QualityPrediction | None:
-    """Raises ConfigError for a file that cannot be read, was not written by `route train`, or knows other models."""
+    """Raises ConfigError for a file that cannot be read, was not written by `route train`, or has other models."""
     return (
         None if path is None else QualityPrediction(_read("router.predictor", path, predictor.decode_predictor), cards)
     )
 
 
 def load_policy(name: str, wanted: PolicySettings, plugins: PluginRegistry) -> Policy:
-    """The policy of a [policies.<name>] table; its kind checks its own options."""
+    """The policy of a [policies.<name>] table; the class of its kind validates the options. Raises ConfigError."""
     kind = plugins("policies", wanted.kind)
     known = [option.name for option in fields(kind)]
     strange = next((option for option in wanted.options if option not in known), None)
@@ -49,7 +49,7 @@ def load_policy(name: str, wanted: PolicySettings, plugins: PluginRegistry) -> P
 
 
 def load_options(name: str, configured: Mapping[str, object]) -> dict[str, object]:
-    """A policy's options with the certificate that one of them may name as a file. Raises ConfigError."""
+    """A policy's options, with a `certificate` path replaced by the certificate itself. Raises ConfigError."""
     path = configured.get("certificate")
     if not isinstance(path, str):
         return dict(configured)
@@ -64,7 +64,7 @@ def load_certificate_models(
     cards: tuple[ModelCard, ...],
     veto_judge: Judge,
 ) -> dict[str, CertificateModels]:
-    """By policy what its proof knows. Raises ConfigError where its models are not configured."""
+    """Predictor and judge of each certified policy, by name. Raises ConfigError if its models are not configured."""
     return {
         name: certificate_models(its, cards, veto_judge)
         for name, its in policies.items()

@@ -17,11 +17,11 @@ from sizewise.routing.model_aliases import ModelAliases
 from sizewise.settings.routing import PolicyTestSettings
 
 NO_TRACE = "0" * 32
-"""The trace of a question that is not asked."""
+"""The trace id of a request that is not sent."""
 
 
 class PolicyTestResult(Struct, frozen=True):
-    """One case and where it failed, a sentence each; none: it holds. `models`: all that may be asked on any path."""
+    """`failures`: a sentence each; empty if the case passed. `models`: all models that may be called on any path."""
 
     policy: str
     name: str
@@ -47,9 +47,9 @@ def run_policy_test(
     apply_guardrails: Callable[[Request], Request],
     number: int = 0,
 ) -> PolicyTestResult:
-    """All models are taken to be well: what is tested is who may be asked, not who is there today.
+    """Assumes that all models are available: the test is about which may be called, not about their current health.
 
-    `apply_guardrails`: the request as the guards leave it. Raises what they refuse it with.
+    `apply_guardrails` returns the request after the guardrails, or raises their error.
     """
     title = case.name or f"case {number}"
     try:

@@ -30,16 +30,16 @@ log = logging.getLogger("sizewise.evals")
 
 T = TypeVar("T")
 FEEDBACK_KIND = re.compile(r"[a-z][a-z0-9_-]{0,31}\Z")
-"""No free text: what somebody thought in words is not kept."""
+"""One word: free text is not stored."""
 TRUST_OPTIONS = ("kind", "votes", "verifier")
-"""Options of a policy that change what its trust in an answer means."""
+"""Policy options that change the meaning of its trust scores."""
 INTERNAL_ENDPOINTS = frozenset({"shadow", "judge"})
-"""Doors of requests that nobody but Sizewise itself made."""
+"""Endpoint names of requests that Sizewise itself makes."""
 
 
 class MonitoredPolicy(Struct, frozen=True):
-    """A policy as it is now. `version` changes with whatever it does differently, `trust_version` with what trust
-    means in it; `large` is the model whose answers are the standard, `guarantee` None where it promises nothing.
+    """The current state of a policy. `version` changes with its behavior, `trust_version` with the meaning of its trust
+    scores. `reference_model` is the large model; `guarantee` is None without a quality target.
     """
 
     version: str
@@ -49,7 +49,8 @@ class MonitoredPolicy(Struct, frozen=True):
 
 
 def monitored_policies(plans: Mapping[str, RoutePlan]) -> dict[str, MonitoredPolicy]:
-    """Policies that leave a choice. A new calibration, other options or other models are a new version of one."""
+    """By policy name. `plans`: of policies that choose among models. A new calibration, other options or other models
+    make a new version."""
     found: dict[str, MonitoredPolicy] = {}
     for name, plan in plans.items():
         policy, models = plan.policy, [card.name for card in plan.cards]
@@ -66,10 +67,10 @@ def _short_hash(said: str) -> str:
 
 
 class PolicyQuality(Struct, frozen=True):
-    """What is known of one policy's answers, beside those of its large model.
+    """The measured quality of one policy's answers against its large model's.
 
-    `estimate_loss` is of the quality lost, over the sampled requests since unix ms `since`. `guaranteed_quality`
-    (0..1) is None where nothing was, `alarm_at` unix ms when it was found broken.
+    `estimate` is the loss over the requests sampled since `since` (unix ms). `guaranteed_quality` (0..1) is None
+    without a quality target; `alarm_at` is when the target was found violated (unix ms).
     """
 
     policy: str
@@ -89,7 +90,7 @@ class WriteTransaction(Protocol):
 
 
 class QualityMonitor:
-    """One per keeper, outlives Houses. All but `distrust_reason` and `impaired` may raise StoreFailed."""
+    """One per server process; it outlives applications. Methods that use the database raise StorageError."""
 
     def __init__(
         self,
@@ -106,7 +107,7 @@ class QualityMonitor:
         }
 
     def distrust_reason(self, tenant: str, policy: str, version: str) -> str:
-        """Why the policy is not trusted, in words; empty when all is well. Hot: it looks at memory only."""
+        """Why the policy is not trusted; empty if it is. Called for every request, so it reads memory only."""
         its = self._alarms.get((tenant, policy, version)) if self._alarms else None
         return (
             ""
@@ -115,14 +116,14 @@ class QualityMonitor:
         )
 
     def distrust_check(self, policies: Mapping[str, MonitoredPolicy]) -> DistrustCheck | None:
-        """`distrust_reason` of policies as they are `policies`; None where none promises anything."""
+        """`distrust_reason` for the current version of each policy; None if no policy has a guarantee."""
         versions = {name: its.version for name, its in policies.items() if its.guarantee is not None}
         if not versions:
             return None
         return lambda tenant, policy: self.distrust_reason(tenant, policy, versions.get(policy, ""))
 
     def impaired(self, policies: Mapping[str, MonitoredPolicy]) -> list[str]:
-        """What `distrust_reason` says of policies as they are `policies`, to any tenant."""
+        """The distrust reasons of the current version of each policy, for all tenants."""
         current = (place for place in self._alarms if place[1] in policies and policies[place[1]].version == place[2])
         return sorted({f"{self.distrust_reason(*place)}: its large model answers alone" for place in current})
 
@@ -132,8 +133,8 @@ class QualityMonitor:
         guarantee: QualityGuarantee | None,
         confidence_level: float,
     ) -> bool:
-        """Notes a sample. True when it made the alarm ring, as happens with chance 1 - `confidence_level` at most,
-        ever, while the promise is kept.
+        """Stores a sample; returns whether it raised the alarm. While the guarantee holds, the probability that an
+        alarm is ever raised is at most 1 - `confidence_level`.
         """
         now = await self._write(
             lambda c: tables.insert_sample(
@@ -149,17 +150,17 @@ class QualityMonitor:
         return rang
 
     async def restore_policy(self, tenant: str, policy: str, version: str) -> bool:
-        """Begins anew. Whether it had fallen."""
+        """Clears the alarm and restarts the measurement. Returns whether there was an alarm."""
         place = (tenant, policy, version)
         await self._write(lambda c: tables.save_status(c, GuaranteeStatus(*place, _now(), INITIAL_DRIFT)))
         return self._alarms.pop(place, None) is not None
 
     def comparison_cost(self, since: int) -> int:
-        """Pico-dollars of all comparisons since unix ms."""
+        """Pico-dollars of all comparisons since `since` (unix ms)."""
         return self._read(lambda c: tables.comparison_cost(c, since))
 
     async def comparison_cost_by_policy(self, tenant: str, since: int) -> dict[str, int]:
-        """The same of one tenant, by policy."""
+        """The same for one tenant, by policy."""
         return await asyncio.to_thread(self._read, lambda c: tables.comparison_cost_by_policy(c, tenant, since))
 
     async def policy_quality(
@@ -168,7 +169,7 @@ class QualityMonitor:
         policies: Mapping[str, MonitoredPolicy],
         confidence_level: float,
     ) -> list[PolicyQuality]:
-        """Of every policy as it is `policies`, measured or not. `confidence_level` is of the intervals."""
+        """The quality of the current version of each policy, measured or not. `confidence_level`: of the intervals."""
         return await asyncio.to_thread(self._read_quality, tenant, policies, confidence_level)
 
     def _read_quality(
@@ -193,21 +194,21 @@ class QualityMonitor:
         ]
 
     async def recent_samples(self, tenant: str, policy: str, trust_version: str, limit: int) -> list[ShadowSample]:
-        """The newest of a policy that came to their trust as it does now, in the order of time."""
+        """The newest samples of a policy whose trust scores mean the same as `trust_version`'s, oldest first."""
         return await asyncio.to_thread(
             self._read,
             lambda c: tables.recent_samples(c, tenant, policy, trust_version, limit),
         )
 
     async def record_implicit(self, verdict: Feedback) -> None:
-        """What a client said of an answer without saying it."""
+        """Stores feedback inferred from a client's behavior."""
         await self._write(lambda c: tables.replace_feedback(c, [verdict]))
 
     async def record_feedback(self, principal: Principal, trace: str, score: float, kind: str) -> list[Feedback]:
-        """Notes what the caller thinks of the answers of a trace id, or of its beginning. Of other keys' answers only
-        who may manage.
+        """Stores the caller's feedback on the answers of a trace id or prefix. Answers to other keys need
+        manage_policies.
 
-        Raises BadRequest (no score, no kind, several traces), PathNotFound (no answer of theirs).
+        Raises BadRequest (score, kind, ambiguous prefix), PathNotFound (no answer that the caller may rate).
         """
         if not math.isfinite(score) or not 0.0 <= score <= 1.0:
             raise BadRequest(f"{score!r} is no score", "give a number from 0 (bad) to 1 (good)", param="score")
@@ -234,7 +235,7 @@ def _updated_status(
     guarantee: QualityGuarantee | None,
     confidence_level: float,
 ) -> GuaranteeStatus:
-    """An alarm that rang stays. What was asked before one began anew, or after the alarm, tells nothing."""
+    """An alarm stays. Samples of requests from before a restart, or after the alarm, are ignored."""
     if guarantee is None or status.alarm_at is not None or sample.at < status.since:
         return status
     drift = update_drift(status.drift, sample.loss or 0.0, 1.0 - guarantee.quality)
@@ -270,7 +271,7 @@ def _feedback_rows(
     score: float,
     kind: str,
 ) -> list[Feedback]:
-    """One for each model that answered under the trace."""
+    """One row for each policy and model that answered in the trace."""
     own = "manage_policies" not in principal.permissions
     seen = [its for its in found if principal.all_projects or its.project == principal.project]
     mine = [

@@ -1,8 +1,8 @@
 """Replay: runs any policy over recorded outcomes and reports quality and cost without calling a model.
 
-The same policy file that runs live is played: moves are answered from the record. Time stands still, so a
-race is won by whoever begins. A held reply is judged by its recorded confidence, or by what was learnt of recorded
-answers; a recorded silence is a failure.
+Runs the same policy code as the server; its moves are answered from the record. Time stands still, so the first attempt
+of a hedge wins. A held reply is judged by its recorded confidence, or by a learned judge. A recorded empty answer is a
+failure.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ Z_95 = 1.96  # standard errors of an interval of 95 %
 
 
 class ReplayCase(Struct, frozen=True):
-    """One prompt as a policy sees it: worked out once, played as often as wanted."""
+    """One prompt as a policy sees it: prepared once, replayed any number of times."""
 
     row: int
     features: RequestFeatures
@@ -48,21 +48,20 @@ class ReplayCase(Struct, frozen=True):
     learned_verdicts: tuple[
         Verdict,
         ...,
-    ] = ()  # what was learnt of the first small answer, of the first two; empty: nothing was
+    ] = ()  # of the first small answer, of the first two, ...; empty without a learned judge
 
 
 class ReplayedPrompt(Struct, frozen=True):
-    """What a policy did with one prompt. `expected_cost` in pico-dollars of all it asked; None where a price is
-    unknown."""
+    """The result of a policy on one prompt. `cost`: pico-dollars of all its calls; None if a price is unknown."""
 
     score: float
     cost: int | None
     called_models: tuple[str, ...]
-    answered_by: str  # the model whose answer it gave; empty: it refused
+    answered_by: str  # the model whose answer was returned; empty: refused
 
 
 class ReplaySummary(Struct, frozen=True):
-    """Means over all prompts. `quality` 0..1 with half the width of its 95 % interval; `expected_cost` as in
+    """Means over all prompts. `quality` is 0..1, `quality_margin` half the width of its 95 % interval; `cost` is as in
     ReplayedPrompt."""
 
     prompts: int
@@ -71,7 +70,7 @@ class ReplaySummary(Struct, frozen=True):
     cost: int | None
     answer_shares: dict[str, float]  # model -> share of the prompts, 0..1
     refusal_share: float
-    calls_per_prompt: float  # models asked for each prompt
+    calls_per_prompt: float
 
 
 def replay_cases(
@@ -80,8 +79,8 @@ def replay_cases(
     prediction: QualityPrediction | None = None,
     learned_judge: LearnedJudge | None = None,
 ) -> list[ReplayCase]:
-    """The prompts that all of `cards` answered. `learned_judge` judges, where a policy has learnt to. Raises
-    BadRequest where there are none.
+    """The prompts that all of `cards` answered. `learned_judge`: the judge of a certified policy. Raises BadRequest if
+    there are no such prompts.
     """
     columns = _columns(dataset, cards)
     rows = [row for row in range(len(dataset.ids)) if not any(isnan(its.score[row]) for its in columns.values())]
@@ -97,7 +96,7 @@ def replay(
     dataset: OutcomeDataset,
     cards: Sequence[ModelCard],
 ) -> ReplaySummary:
-    """Raises BadRequest for a policy that yields what a record cannot answer."""
+    """Raises BadRequest for a policy with a move that a record cannot answer."""
     columns = _columns(dataset, cards)
     replies = {name: Reply((Choice(text=name, finish_reason="stop"),), Usage(0, 0)) for name in columns}
     names = {id(reply): name for name, reply in replies.items()}
@@ -143,7 +142,7 @@ def _replay_case(
     route = policy.route(case.features, case.candidates)
     for _ in range(MAX_MOVES):
         try:
-            move = route.send(told)  # type: ignore[arg-type]  # a generator is begun with None
+            move = route.send(told)  # type: ignore[arg-type]  # starts the generator with None
         except StopIteration as stop:
             end: AttemptOutcome = stop.value
             gave = "" if end.reply is None else names[id(end.reply)]
@@ -169,7 +168,7 @@ def _replay_case(
 
 
 def _attempts(move: Attempt | Hedge | Parallel | Resume) -> tuple[Attempt, ...]:
-    """Who is asked, and so paid: of a race whoever begins."""
+    """The attempts that are made, and paid for: of a hedge the first alone."""
     if isinstance(move, Attempt):
         return (move,)
     if isinstance(move, Resume):
@@ -205,7 +204,7 @@ def _learned_verdicts(
     columns: Mapping[str, ModelOutcomes],
     row: int,
 ) -> tuple[Verdict, ...]:
-    """As the live judge sees the answers, one more each time."""
+    """The live judge's verdicts after one answer, after two, and so on."""
     asked = [columns[name] for name in learned_judge.models[:-1]]
     agrees = recorded_agreement(tuple([its.answer[row] for its in asked]))
     said = [recorded_signals(its, row) for its in asked]

@@ -12,16 +12,16 @@ from sizewise.providers.wires.original_body import ORIGINAL_FIELD
 _encode = msgspec.json.Encoder().encode
 
 DELIVERY_FIELDS = frozenset({"stream", "stream_options", "logprobs", "top_logprobs", "store", "metadata"})
-"""Fields that are about how an answer comes, and where it is kept."""
+"""Fields about the delivery and storage of an answer."""
 MAX_VERDICT_TOKENS = 1_000
-"""Tokens of a judge's answer at most: a word, and what a reasoning model thinks before. No temperature is said, for
-some models refuse any."""
+"""Maximum output tokens of a judge: one word, plus a reasoning model's thinking. No temperature is set, since some
+models refuse any."""
 
 
 def shadow_request(request: Request, model: str, started: float, max_cost: int | None) -> Request:
-    """The same request to `model`: of the same caller, class of data and reach, but of no session and kept nowhere.
+    """The same request to `model`, with the same caller, data class and reach, but without a session and not stored.
 
-    What came in another wire stays as it came, or it could not be sent on as it is.
+    A request with an original body of another wire keeps all its fields, since that body is sent unchanged.
     """
     chat = request.payload
     assert isinstance(chat, ChatRequest)
@@ -42,7 +42,7 @@ def shadow_request(request: Request, model: str, started: float, max_cost: int |
 
 
 def judge_request(request: Request, model: str, prompt: str, started: float, max_cost: int | None) -> Request:
-    """A judge's question about an answer to `request`: as closely kept as that was."""
+    """A request to a judge about answers to `request`, with the same caller, data class and reach."""
     body = {
         "model": model,
         "messages": [{"role": "user", "content": prompt}],
@@ -54,7 +54,7 @@ def judge_request(request: Request, model: str, prompt: str, started: float, max
 
 
 def _shadow_options(request: Request, max_cost: int | None) -> RequestOptions:
-    """An empty session is none, whatever else in the request would name one."""
+    """The empty `session` overrides one derived from other fields of the request."""
     asked = request.options
     return RequestOptions(
         max_cost=max_cost,
@@ -66,9 +66,9 @@ def _shadow_options(request: Request, max_cost: int | None) -> RequestOptions:
 
 
 def is_comparable(request: Request) -> bool:
-    """Whether words alone say which of two answers is better: one choice, and nothing to look at or to listen to.
+    """Whether a judge can compare answers as text: a chat request for one choice, without images, audio or files.
 
-    One that wishes for another quality than was promised tells nothing of the promise.
+    A request with its own `min_quality` is not comparable: it says nothing about the policy's guarantee.
     """
     chat = request.payload
     return (

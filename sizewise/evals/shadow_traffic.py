@@ -1,8 +1,8 @@
 """Shadow traffic: samples routed requests, has a second model answer and a judge compare, off the request path.
 
-A request is drawn when it is over, before anything in it is looked at, and all else is a task of its own that ends with
-the server. Every question goes through the whole onion as a request of its own, so the class of data, the books and the
-records hold for it as for any other. What it comes to are scores; words are dropped.
+A request is drawn when it has ended, independently of its content; the comparison is a task that ends with the server.
+Each of its calls passes all layers as a request of its own, so data classes, budgets and records apply to it. Only
+scores are stored, no text.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from sizewise.telemetry.metrics import Metrics
 log = logging.getLogger("sizewise.evals")
 
 Notify = Callable[[str, Mapping[str, object], str], None]
-"""An event, what is to be known of it, and whose it is."""
+"""(event, payload, tenant)."""
 IDLE_TIMEOUT_S = 60.0
-"""How long a question to a model of our own waits for a moment in which no client is being answered."""
+"""How long a call to an embedded model waits until no client request is in progress."""
 IDLE_POLL_S = 0.02
 MAX_LOCAL_ATTEMPTS = 5
-"""How often such a question is begun, where clients keep coming while it is answered."""
+"""How often such a call is started if client requests interrupt it."""
 
 
 class ShadowComparisons:
-    """Comparisons under way and their purse; outlives Houses. For one thread: the event loop."""
+    """Comparisons in progress and their budget; outlives applications. Not thread-safe: use it on the event loop."""
 
     def __init__(
         self,
@@ -47,13 +47,13 @@ class ShadowComparisons:
         clock: Callable[[], float] = time.time,
         notify: Notify | None = None,
     ) -> None:
-        """`notify` is told of a broken promise and never waits (Hooks.tell)."""
+        """`notify` is called when a quality target is missed, and must not block."""
         self.notify = notify
         self.monitor = monitor
         self.metrics = metrics
         self.budget = DailyBudget(monitor.comparison_cost, clock)
         self.tasks: set[asyncio.Task[None]] = set()
-        self.open_requests = 0  # questions of ours that are being answered
+        self.open_requests = 0  # of comparisons, in progress
         self.implicit_feedback = ImplicitFeedback(monitor, clock)
 
     async def stop(self) -> None:
@@ -64,7 +64,7 @@ class ShadowComparisons:
 
 
 class ShadowTraffic:
-    """Of one application. `observer` is None if nothing is sampled."""
+    """Belongs to one application. `observer` is None if neither samples nor repeated requests are wanted."""
 
     def __init__(
         self,
@@ -77,7 +77,7 @@ class ShadowTraffic:
         draw: Callable[[], float],
         handler: Handler,
     ) -> None:
-        """`judge` is None only where there is no chat model. `draw` draws from 0..1."""
+        """`judge` is None only if there is no chat model. `draw` returns a random number from 0 to 1."""
         draws = settings.sample_rate and judge is not None
         self.observer = self._observe if draws or settings.repeat_window_s else None
         self._settings = settings
@@ -90,10 +90,10 @@ class ShadowTraffic:
         self._handler = handler
         comparisons.budget.remaining(
             settings.daily_budget,
-        )  # looks up what this day has cost before anybody waits for it
+        )  # loads today's spending now, so that no request waits for it
 
     def _observe(self, observation: Observation) -> None:
-        """Draws, and begins to compare. What came of each draw is counted."""
+        """Draws, and starts a comparison. Counts the result of each draw."""
         if self._settings.repeat_window_s:
             self._comparisons.implicit_feedback.observe(observation, self._settings.repeat_window_s)
         if self._judge is None or self._draw() >= self._settings.sample_rate:
@@ -107,14 +107,14 @@ class ShadowTraffic:
         task.add_done_callback(self._on_done)
 
     def _skip_reason(self, observation: Observation) -> str:
-        """Why what was drawn is not looked at, in a word: its kind, or how things are just now. Empty: it is."""
+        """Why a drawn request is not compared, as a label of the metric; empty if it is."""
         its, shadows = self._policies.get(observation.policy), self._comparisons
         if (
             its is None
             or not is_comparable(observation.request)
             or its.reference_model not in [each.card.name for each in observation.candidates]
         ):
-            return "unfit"  # where the large model may not answer, nothing was promised
+            return "unfit"  # without the large model among the candidates, the guarantee does not apply
         if shadows.monitor.distrust_reason(observation.request.principal.tenant, observation.policy, its.version):
             return "fallen"
         if len(shadows.tasks) >= self._settings.max_concurrent:
@@ -181,12 +181,12 @@ class ShadowTraffic:
                 )
 
     def _max_cost(self) -> int:
-        """A part of what is left, so that several at once do not pass it together."""
+        """A share of the remaining budget, so that concurrent comparisons do not exceed it together."""
         return self._comparisons.budget.remaining(self._settings.daily_budget) // self._settings.max_concurrent
 
     async def _send_to_model(self, request: Request, send: Send, card: ModelCard) -> Reply:
-        """A model of our own shares its cores with those that answer clients, so it is asked while nobody else is: it
-        stops for a client and begins again. Raises Busy where it never comes to its end.
+        """A call to an embedded model, which competes with clients for the CPU, runs only while there are none: a
+        client request stops it, and it starts again. Raises Busy if it never completes.
         """
         if card.place != "process":
             return await self._send_request(request, send)
@@ -206,7 +206,7 @@ class ShadowTraffic:
             self._comparisons.open_requests -= 1
 
     async def _run_while_idle(self, coroutine: Coroutine[None, None, Reply]) -> Reply | None:
-        """None where a client came before the end."""
+        """None if a client request interrupted it."""
         task = asyncio.get_running_loop().create_task(coroutine)
         try:
             while not (await asyncio.wait({task}, timeout=IDLE_POLL_S))[0]:
@@ -218,7 +218,7 @@ class ShadowTraffic:
         return task.result()
 
     async def _wait_until_idle(self) -> bool:
-        """Waits until no client is being answered."""
+        """Waits until no client request is in progress; False after IDLE_TIMEOUT_S."""
         until = time.monotonic() + IDLE_TIMEOUT_S
         while self._has_clients():
             if time.monotonic() > until:
@@ -231,7 +231,8 @@ class ShadowTraffic:
 
 
 def _smaller_card(observation: Observation, large: ModelCard, delivered: ObservedReply) -> ModelCard | None:
-    """The other side of the pair: who was given, or else who answered before, or else the cheapest; None: nobody."""
+    """The model to compare with `large`: the one that answered the client, else the last other one that replied, else
+    the cheapest other candidate; None if there is none."""
     if delivered.card is not large:
         return delivered.card
     answered = [each.card for each in reversed(observation.replies) if each.card is not large]
@@ -239,7 +240,7 @@ def _smaller_card(observation: Observation, large: ModelCard, delivered: Observe
 
 
 def judge_card(name: str, cards: tuple[ModelCard, ...], large: ModelCard | None) -> ModelCard | None:
-    """The judge that the settings name; else `reference_model`. Raises ConfigError for one that nobody has."""
+    """The judge named in the settings, else `large`. Raises ConfigError if there is no such chat model."""
     chats = {card.name: card for card in cards if card.task == "chat"}
     if name and name not in chats:
         hint = did_you_mean(name, list(chats)) or f"known: {', '.join(chats) or 'none'}"

@@ -101,19 +101,19 @@ SCHEMA = Migrations(
 
 
 class ShadowSample(Struct, frozen=True):
-    """One request drawn by chance. `small` and `large_count` are whose answers were compared, `given` who answered the
-    client; `small` is empty where none could have answered.
+    """One randomly sampled request. `small` and `large` are the models compared, `given` is the one that answered the
+    client; `small` is empty if no other model could have answered.
 
-    `worse` (0..1) is how much worse the small answer was, None where nobody could tell: then `error` says why, by its
-    code. `trust` (0..1) is that of the small answer, where it was judged before it was given. `share` is the chance
-    with which it was drawn, `cost` what the comparison took, in pico-dollars.
+    `worse` (0..1) is how much worse the small answer was; None if undecided, with the reason's code in `error`. `trust`
+    (0..1) is the score of the small answer; None if it was not judged. `share` is the sample rate, `cost` the
+    pico-dollars of the comparison.
     """
 
     tenant: str
     project: str
     policy: str
     version: str
-    meaning: str  # of trust: the same for versions that come to it in the same way
+    meaning: str  # trust version: equal if trust scores have the same meaning
     trace: str
     at: int  # unix ms
     given: str
@@ -128,12 +128,12 @@ class ShadowSample(Struct, frozen=True):
 
     @property
     def loss(self) -> float | None:
-        """What the client's answer lost against the large model's; None: nobody can tell."""
+        """The loss of the client's answer against the large model's, 0..1; None: undecided."""
         return self.worse if self.given == self.small else 0.0
 
 
 class GuaranteeStatus(Struct, frozen=True):
-    """How a version of a policy stands since unix ms `since`. `alarm_at`: when its promise was found broken."""
+    """The state of a policy version since `since` (unix ms). `alarm_at`: when its guarantee was found violated."""
 
     tenant: str
     policy: str
@@ -145,7 +145,7 @@ class GuaranteeStatus(Struct, frozen=True):
 
 
 class Feedback(Struct, frozen=True):
-    """What somebody thought of an answer: `score` 0..1. `kind` is a word of theirs, as `user`."""
+    """A rating of an answer. `score`: 0..1. `kind`: a word chosen by the client, such as `user`."""
 
     tenant: str
     project: str
@@ -159,7 +159,7 @@ class Feedback(Struct, frozen=True):
 
 
 class FeedbackSummary(Struct, frozen=True):
-    """The verdicts of one kind on one model's answers by one policy."""
+    """Feedback of one kind on one model's answers under one policy."""
 
     policy: str
     model: str
@@ -169,8 +169,8 @@ class FeedbackSummary(Struct, frozen=True):
 
 
 class SampleSummary(Struct, frozen=True):
-    """A standing with the samples of its time: how many the large model answered, how often each loss was seen of the
-    small answers, and how many of these nobody could judge.
+    """A status with its samples: how many the large model answered, the count of each loss of small answers, and how
+    many of those were undecided.
     """
 
     status: GuaranteeStatus
@@ -184,7 +184,7 @@ def insert_sample(
     sample: ShadowSample,
     update_status: Callable[[GuaranteeStatus], GuaranteeStatus],
 ) -> GuaranteeStatus:
-    """Adds a sample, and lets its policy stand as `update_status` says; the first one begins its time."""
+    """Adds a sample and updates the status of its policy version; the first sample creates it."""
     connection.execute(
         insert(SHADOW_SAMPLES).values({name: getattr(sample, name) for name in sample.__struct_fields__}),
     )
@@ -195,7 +195,7 @@ def insert_sample(
 
 
 def summarize_samples(connection: Connection, tenant: str, policy: str, version: str) -> SampleSummary | None:
-    """None where nothing was sampled yet."""
+    """None if nothing was sampled yet."""
     its, found = SHADOW_SAMPLES.c, guarantee_status(connection, tenant, policy, version)
     if found is None:
         return None
@@ -214,7 +214,7 @@ def summarize_samples(connection: Connection, tenant: str, policy: str, version:
 
 
 def recent_samples(connection: Connection, tenant: str, policy: str, meaning: str, limit: int) -> list[ShadowSample]:
-    """The newest of a policy where two answers were to be compared and trust means `meaning`; in the order of time."""
+    """The newest samples of a policy with two models to compare and this trust version, oldest first."""
     its = SHADOW_SAMPLES.c
     columns = [its[name] for name in ShadowSample.__struct_fields__]
     mine = (its.tenant == tenant) & (its.policy == policy) & (its.meaning == meaning) & (its.small != "")
@@ -223,12 +223,12 @@ def recent_samples(connection: Connection, tenant: str, policy: str, meaning: st
 
 
 def comparison_cost(connection: Connection, since: int) -> int:
-    """Pico-dollars that all comparisons since unix ms have cost."""
+    """Pico-dollars of all comparisons since `since` (unix ms)."""
     return int(connection.scalar(select(func.sum(SHADOW_SAMPLES.c.cost)).where(SHADOW_SAMPLES.c.at >= since)) or 0)
 
 
 def comparison_cost_by_policy(connection: Connection, tenant: str, since: int) -> dict[str, int]:
-    """The same of one tenant, by policy."""
+    """The same for one tenant, by policy."""
     its = SHADOW_SAMPLES.c
     mine = (its.tenant == tenant) & (its.at >= since)
     query = select(its.policy, func.sum(its.cost)).where(mine).group_by(its.policy)
@@ -261,7 +261,7 @@ def _status_from_row(
 
 
 def save_status(connection: Connection, status: GuaranteeStatus) -> None:
-    """In place of what stood there."""
+    """Replaces the stored status of this policy version."""
     its = GUARANTEE_STATUS.c
     mine = (its.tenant == status.tenant) & (its.policy == status.policy) & (its.version == status.version)
     connection.execute(delete(GUARANTEE_STATUS).where(mine))
@@ -280,7 +280,7 @@ def save_status(connection: Connection, status: GuaranteeStatus) -> None:
 
 
 def replace_feedback(connection: Connection, feedback: Iterable[Feedback]) -> None:
-    """Each in place of what the same key said of the same trace under the same kind; all of one trace."""
+    """Replaces feedback of the same key, trace and kind. All of `feedback` has the same three."""
     its, given = FEEDBACK.c, list(feedback)
     for one in given[:1]:
         mine = (its.tenant == one.tenant) & (its.trace == one.trace) & (its.key == one.key) & (its.kind == one.kind)
@@ -297,22 +297,22 @@ def summarize_feedback(connection: Connection, tenant: str) -> list[FeedbackSumm
 
 
 def erase_feedback(connection: Connection, tenant: str, key: str) -> int:
-    """How much feedback of `key` (its id) there was."""
+    """Deletes the feedback of a key, by id, and returns the number of rows."""
     mine = (FEEDBACK.c.tenant == tenant) & (FEEDBACK.c.key == key)
     return connection.execute(delete(FEEDBACK).where(mine)).rowcount
 
 
 class EvalsRetention:
-    """A chore of the writer: pairs and feedback go as records do, by age and by number; standings are few and stay."""
+    """Maintenance task: deletes samples and feedback by age and number, like records. Statuses are few and stay."""
 
     def __init__(self, keep_days: float, max_rows: int, batch_size: int = 1_000) -> None:
-        """`batch_size`: rows of a table in one transaction."""
+        """`batch_size`: rows per table and transaction."""
         self._keep_ms = round(keep_days * DAY_MS)
         self._max_rows = max_rows
         self._batch_size = batch_size
 
     def __call__(self, connection: Connection) -> bool:
-        """One step; True when more is left to forget."""
+        """Deletes one batch; True if there is more to delete."""
         left = [self._delete_batch(connection, table) for table in (SHADOW_SAMPLES, FEEDBACK)]
         return any(left)
 

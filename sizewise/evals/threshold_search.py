@@ -1,8 +1,8 @@
 """Threshold search: the optimal stopping thresholds for a range of quality prices. Needs numpy.
 
-For a price t (how much foreseen quality one call to the large model is worth), the stages are solved backwards as an
-optimal stopping problem on prompts that taught: of all pairs of thresholds that which minimises what is foreseen to be
-lost, plus t times what is spent, where the large answer costs 1.
+For a price t (the predicted quality that one large answer must gain), the stages are solved backwards as an optimal
+stopping problem on the training prompts: the pair of thresholds that minimizes predicted loss plus t times cost, where
+a large answer costs 1.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import numpy as np
 from sizewise.routing.guarantees.thresholds import ALWAYS, NEVER, StageThresholds, ThresholdLadder
 from sizewise.routing.training.trainer import Floats
 
-LADDER_COUNT = 40  # levels
+LADDER_COUNT = 40
 
 
 def search_ladders(escalation_gain: Sequence[Floats], small_costs: Sequence[float]) -> list[ThresholdLadder]:
-    """The safest first. `escalation_gain`: of every stage, of the same prompts; `small_costs`: what asking the next
-    small model costs from each stage but the last.
+    """Ladders, safest first. `escalation_gain`: by stage, of the same prompts. `small_costs`: of calling the next small
+    model, at each stage but the last.
     """
     prices = np.unique(np.quantile(escalation_gain[-1], np.linspace(0.0, 1.0, LADDER_COUNT)))
     found = [_ladder(escalation_gain, small_costs, float(price)) for price in prices]
@@ -28,7 +28,7 @@ def search_ladders(escalation_gain: Sequence[Floats], small_costs: Sequence[floa
 
 def _ladder(escalation_gain: Sequence[Floats], small_costs: Sequence[float], price: float) -> ThresholdLadder:
     stages = [StageThresholds(price, price)]
-    paid = max(price, 0.0)  # of a call to the large model, in quality
+    paid = max(price, 0.0)  # for a large answer, in quality
     value = np.minimum(escalation_gain[-1], paid)
     for now, cost in zip(reversed(escalation_gain[:-1]), reversed(small_costs), strict=True):
         stage = _stage(now, value + paid * cost, price, paid)
@@ -38,12 +38,12 @@ def _ladder(escalation_gain: Sequence[Floats], small_costs: Sequence[float], pri
 
 
 def _stage(now: Floats, ahead: Floats, price: float, paid: float) -> StageThresholds:
-    """The two cuts through prompts ordered by their worth: given below the first, up beyond the second."""
+    """Two thresholds on prompts ranked by gain: give the answer up to the first, escalate above the second."""
     order = np.argsort(now, kind="stable")
     ranked = now[order]
-    given = np.concatenate([[0.0], np.cumsum(ranked - ahead[order])])  # beside asking everybody on
+    given = np.concatenate([[0.0], np.cumsum(ranked - ahead[order])])  # relative to calling the next model for all
     upward = np.concatenate([np.cumsum((paid - ahead[order])[::-1])[::-1], [0.0]])
-    given[1:][ranked > price] = np.inf  # what is worth more than its price is never given unseen
+    given[1:][ranked > price] = np.inf  # never give an answer if escalating gains more than the price
     lowest = np.minimum.accumulate(given)
     last = int(np.argmin(lowest + upward))
     first = int(np.argmin(given[: last + 1]))
