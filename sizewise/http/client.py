@@ -1,9 +1,9 @@
 """The HTTP/1.1 client for all outbound requests; checks the egress policy, never follows redirects.
 
-A request is sent again, once, only when its server cannot have read it: the kept connection was dead before we wrote,
-or the method is GET or HEAD. A POST that went out on a connection which then closed without a word may have been
-worked on (and paid for), so it raises UpstreamUnreachable, and routing/route.py decides. RFC 9112 section 9.3.1; Go's
-net/http has the same rule.
+A request is resent once, and only if the server cannot have read it: the idle connection was dead before the write, or
+the method is GET or HEAD. If a connection closes without a response to a POST, the request may have been processed (and
+billed), so it raises UpstreamUnreachable and routing decides about a retry. RFC 9112 section 9.3.1; Go's net/http has
+the same rule.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from sizewise.http.write_coalescing import WriteCoalescer
 HttpHeaders = Sequence[tuple[str, str]]
 
 IDLE_TIMEOUT_S = 15.0
-MAX_CACHED_HEADS = 256  # heads kept ready for each endpoint; more paths than this are not a hot path
+MAX_CACHED_HEADS = 256  # request heads cached per endpoint; hot paths need fewer
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 _TARGET = re.compile(r"/[!-~]*\Z")
@@ -42,21 +42,21 @@ _IDEMPOTENT_METHODS = frozenset({"GET", "HEAD"})
 
 @dataclass(frozen=True, slots=True)
 class HttpTimeouts:
-    """Deadlines of one request, in seconds; math.inf for none."""
+    """Deadlines of one request in seconds; math.inf for none."""
 
-    connect: float = 5.0  # until there is a connection: waiting for a free one, name, TLS
-    first_byte: float = 120.0  # from the request sent to the head of the response
-    between_bytes: float = 60.0  # of silence within the body, while somebody wants more of it
-    total: float = 600.0  # all of it
+    connect: float = 5.0  # waiting for a free connection, DNS, TCP and TLS
+    first_byte: float = 120.0  # from sending the request to the response head
+    between_bytes: float = 60.0  # without data in the body, while a reader waits
+    total: float = 600.0  # the whole exchange
 
 
 DEFAULT_TIMEOUTS = HttpTimeouts()
 
 
 class ClientResponse:
-    """What came back. Read it to the end, or close it: `async with await endpoint.request(...) as response:`.
+    """A response. Read it to the end or close it: `async with await endpoint.request(...) as response:`.
 
-    One reader at a time. A reader that is cancelled closes the socket, so that the upstream stops.
+    One reader at a time. Cancelling a reader closes the socket, so that the upstream stops.
     """
 
     __slots__ = ("_closed", "_connection", "_head", "status")
@@ -69,11 +69,11 @@ class ClientResponse:
 
     @property
     def headers(self) -> list[tuple[str, str]]:
-        """In their order, with names in small letters."""
+        """In order, with lower-case names."""
         return [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in parse_headers(self._head)]
 
     def header(self, name: str) -> str | None:
-        """The value of the first header called `name`, in any case."""
+        """The value of the first header named `name`, ignoring case."""
         wanted = name.lower().encode("latin-1")
         for field, value in parse_headers(self._head):
             if len(field) == len(wanted) and field.lower() == wanted:
@@ -81,9 +81,9 @@ class ClientResponse:
         return None
 
     async def read_chunk(self) -> bytes:
-        """All that came since the last call, at least one byte; b"" at the end and after.
+        """The bytes received since the last call, at least one; b"" at the end and after.
 
-        UpstreamGarbled when the body is cut short: that is never an end. UpstreamSlow when a deadline passed.
+        Raises UpstreamProtocolError if the body is cut short, UpstreamTimeout if a deadline passed.
         """
         connection = self._connection
         if connection is None:
@@ -103,9 +103,9 @@ class ClientResponse:
         return data
 
     async def read(self, max_bytes: int) -> bytes:
-        """All of the rest; UpstreamProtocolError when it is more than `limit` bytes."""
+        """The rest of the body. Raises UpstreamProtocolError if it is longer than `max_bytes`."""
         connection = self._connection
-        if connection is not None and connection.complete:  # nearly always: all of it came at once
+        if connection is not None and connection.complete:  # the usual case: all of it came at once
             data, self._connection = connection.read_available(), None
             connection.release()
         else:
@@ -124,14 +124,14 @@ class ClientResponse:
         return b"".join(parts)
 
     def release(self) -> None:
-        """Nothing more is wanted and the end is near, as after a stream's `[DONE]`.
+        """Stops reading near the end, as after a stream's `[DONE]`.
 
-        The connection is used again if the end comes soon, without anybody waiting; else it is closed.
+        The connection is reused if the body ends soon, without a reader; else it is closed.
         """
         self._detach(abrupt=False)
 
     def close(self) -> None:
-        """Idempotent. Where the body has not come to its end, it closes the socket at once."""
+        """Idempotent. Closes the socket at once unless the body was read to its end."""
         if self._connection is not None:
             self._detach(abrupt=True)
 
@@ -155,7 +155,7 @@ class ClientResponse:
 
 
 class HttpEndpoint:
-    """A base URL with its headers, parsed once. Made by `HttpClient.endpoint`."""
+    """A base URL with its headers, parsed once. Created by `HttpClient.endpoint`."""
 
     def __init__(self, url: str, headers: HttpHeaders, egress: EgressPolicy, pool: ConnectionPool) -> None:
         self.origin = origin(url)
@@ -164,7 +164,7 @@ class HttpEndpoint:
         parts = urlsplit(url)
         if parts.query or parts.fragment:
             raise ConfigError(f"the base URL of {self.origin!r} goes on after its path", "End it before '?' and '#'.")
-        # A proxy for plain http is told the whole URL and does the rest; through a tunnel it sees none of this.
+        # A proxy for plain http gets the absolute URL; through a tunnel it sees nothing of the request.
         plainly = pool.target.proxy if pool.target.tls is None else None
         self._base = (self.origin if plainly else "") + parts.path.rstrip("/")
         usual = {"accept": "*/*", "accept-encoding": "identity", "user-agent": f"sizewise/{__version__}"}
@@ -190,10 +190,10 @@ class HttpEndpoint:
         max_place: Place = "anyone",
         timeouts: HttpTimeouts = DEFAULT_TIMEOUTS,
     ) -> ClientResponse:
-        """Sends it and returns when the head of the response is there, whatever its status; 3xx is not followed.
+        """Sends a request and returns once the response head is received, whatever its status; never follows redirects.
 
-        `path` is appended to the base URL's own, so "/" and what follows. EgressDenied, UpstreamUnreachable,
-        UpstreamSlow, UpstreamGarbled; none of their messages holds the path, a header or the body.
+        `path` starts with "/" and is appended to the base URL's path. Raises EgressDenied, UpstreamUnreachable,
+        UpstreamTimeout, UpstreamProtocolError, none with the path, a header or the body in its message.
         """
         self._egress.check(self.origin, purpose=purpose, data_class=data_class, max_place=max_place)
         since = now = asyncio.get_running_loop().time()
@@ -227,7 +227,7 @@ class HttpEndpoint:
             unread = connection.unread_by_peer or method in _IDEMPOTENT_METHODS
             if not isinstance(failure, UpstreamUnreachable) or again or not connection.used or not unread:
                 raise failure
-            self._pool.close_idle()  # where one kept connection was dead, the others hardly live
+            self._pool.close_idle()  # if one idle connection was dead, the others probably are
             connection, again = None, True
 
     def _head(self, method: str, path: str) -> bytes:
@@ -241,9 +241,9 @@ class HttpEndpoint:
 
 
 class HttpClient:
-    """All connections to the outside, by one egress. Use: `async with HttpClient(egress) as client:`.
+    """All outbound connections under one egress policy. Use: `async with HttpClient(egress) as client:`.
 
-    `ca_file` is a file of authorities instead of the system's. One client lives in one event loop.
+    `ca_file`: CA certificates instead of the system's. A client belongs to one event loop.
     """
 
     def __init__(
@@ -255,7 +255,7 @@ class HttpClient:
         idle_timeout_s: float = IDLE_TIMEOUT_S,
         tls_config: TlsConfig | None = None,
     ) -> None:
-        """`tls_config` goes before `ca_file`."""
+        """`tls_config` takes precedence over `ca_file`."""
         self._egress = egress
         self._proxies = proxies or ProxyConfig()
         self._tls_config = tls_config or TlsConfig(ca_file)
@@ -264,10 +264,10 @@ class HttpClient:
         self._pools: dict[str, ConnectionPool] = {}
 
     def endpoint(self, base_url: str, headers: HttpHeaders = (), *, max_connections: int = 512) -> HttpEndpoint:
-        """`headers` go with every request. `max_connections` bounds the connections; endpoints of one origin share
-        the larger.
+        """An endpoint that sends `headers` with every request. Endpoints of one origin share a pool, with the largest
+        `max_connections`.
 
-        ConfigError for a URL or header that cannot be sent, without showing a header's value.
+        Raises ConfigError for an invalid URL or header, without the header's value.
         """
         where = origin(base_url)
         if where not in self._pools:
@@ -282,12 +282,12 @@ class HttpClient:
         return HttpEndpoint(base_url, headers, self._egress, shared)
 
     def drain(self) -> None:
-        """Closes what is idle; what is in use is closed when its exchange is over. For a house that is replaced."""
+        """Closes idle connections, and the others when their exchange ends. For an application that is replaced."""
         for pool in self._pools.values():
             pool.drain()
 
     async def close(self) -> None:
-        """Closes everything at once, and returns when it is closed."""
+        """Closes all connections at once and waits until they are closed."""
         for pool in self._pools.values():
             await pool.close()
 
@@ -299,7 +299,7 @@ class HttpClient:
 
     def _dial_target(self, origin_url: str) -> DialTarget:
         parts = urlsplit(origin_url)
-        # What was declared to run here is never sent by way of a proxy, which may stand anywhere.
+        # Traffic declared to stay on this machine never uses a proxy, which may be anywhere.
         here = self._egress.place(origin_url) in ("process", "machine")
         by = (
             ""
@@ -313,7 +313,7 @@ ErrorT = TypeVar("ErrorT", bound=SizewiseError)
 
 
 def _header_lines(headers: HttpHeaders, error_type: type[ErrorT]) -> bytes:
-    """Header lines; what would break out of its line, or frame the message anew, is refused."""
+    """Header lines. Raises for a name or value that would break out of its line or change the framing."""
     for name, value in headers:
         if not _TOKEN.match(name) or name.lower() in _RESERVED_HEADERS:
             raise error_type(f"a header cannot be called {name[:100]!r}", "Leave it out, or mend its name.")

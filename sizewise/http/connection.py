@@ -1,7 +1,7 @@
 """One HTTP/1.1 client connection: parsing, backpressure and deadlines; no DNS, no pooling, no TLS.
 
-Works on asyncio and uvloop. A deadline costs a comparison: each connection has one timer that is set anew only when it
-rings too early, or when a nearer deadline appears.
+Works on asyncio and uvloop. Each connection has one timer, which is reset only when it fires too early or a nearer
+deadline appears, so that a deadline costs one comparison.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 from sizewise.errors import SizewiseError, UpstreamProtocolError, UpstreamTimeout, UpstreamUnreachable
 from sizewise.http.write_coalescing import WriteCoalescer
 
-MAX_HEAD_BYTES = 64 * 1024  # of a response's head, its 1xx forerunners included; also of framing without any body
-MAX_UNREAD_BYTES = 256 * 1024  # received and not yet taken; beyond, reading pauses
-MAX_JOINED_BODY_BYTES = 8 * 1024  # of a request's body; a larger one is not copied to join it to its head
-DRAIN_TIMEOUT_S = 1.0  # how long an end that nobody waits for may take
+MAX_HEAD_BYTES = 64 * 1024  # of a response head with its 1xx responses; also of framing without a body
+MAX_UNREAD_BYTES = 256 * 1024  # received and not yet read; beyond this, reading pauses
+MAX_JOINED_BODY_BYTES = 8 * 1024  # a larger request body is not copied to join it to its head
+DRAIN_TIMEOUT_S = 1.0  # seconds for the rest of a body after `drain`
 MAX_DRAIN_BYTES = 64 * 1024
 
 _KEEP_ALIVE = re.compile(rb"timeout=(\d{1,6})")
 
 
 class HttpConnection(asyncio.Protocol):
-    """`send_request` and `failure`, then `wait_for_data` and `read_available` until `complete`, then `free`; `abort`
+    """`send_request` and `failure`, then `wait_for_data` and `read_available` until `complete`, then `release`; `abort`
     at any time.
 
-    `name` (host:port) stands in every error. `idle_timeout_s` is how long it is kept without work.
-    `unread_by_peer` is True after a failure that proves that the peer did not read the request.
+    `name` (host:port) is part of every error. `idle_timeout_s`: seconds to keep it idle. `unread_by_peer` is True after
+    a failure that proves that the peer did not read the request.
     """
 
     __slots__ = (
@@ -86,7 +86,7 @@ class HttpConnection(asyncio.Protocol):
     def __init__(self, name: str, idle_timeout_s: float, coalescer: WriteCoalescer) -> None:
         self._name = name
         self._coalescer = coalescer
-        self._unsent = b""  # the request's head, until the end of this turn
+        self._unsent = b""  # the request head, until the end of this loop iteration
         self._body = b""  # of the request
         self._idle_timeout_s = idle_timeout_s
         self._loop = asyncio.get_running_loop()
@@ -108,8 +108,8 @@ class HttpConnection(asyncio.Protocol):
         self.chunks: list[bytes] = []
         self.head_complete = self.complete = self.used = self.unread_by_peer = False
         self.error: SizewiseError | None = None
-        # What the parser calls in the hot path is no line of ours: `pop` takes the one mark of the response that was
-        # asked for, when it begins and when its head is complete. Bytes behind it find no mark, and that is an error.
+        # For speed, the parser's callbacks are list methods: `pop` removes the marker of the expected response when it
+        # begins and when its head is complete. Extra bytes find no marker and raise an error.
         self._expected_begins: list[None] = []
         self._expected_heads: list[None] = []
         self.on_message_begin, self.on_headers_complete = self._expected_begins.pop, self._expected_heads.pop
@@ -121,7 +121,7 @@ class HttpConnection(asyncio.Protocol):
         on_release: Callable[[HttpConnection], None],
         on_lost: Callable[[HttpConnection], None],
     ) -> None:
-        """`free` is called when it can be used again, `on_lost` once when it is lost."""
+        """`on_release` is called when the connection can be reused, `on_lost` once when it is lost."""
         self._on_release, self._on_lost = on_release, on_lost
 
     @property
@@ -129,7 +129,7 @@ class HttpConnection(asyncio.Protocol):
         return self._transport is None
 
     def is_usable(self) -> bool:
-        """Whether an idle connection still stands and says nothing, as the kernel sees it this very moment."""
+        """Whether an idle connection is still open with no data to read, according to the kernel."""
         if not self._reusable or self._transport is None or self._transport.is_closing():
             return False
         return self._poll is None or not self._poll.poll(0)
@@ -145,8 +145,7 @@ class HttpConnection(asyncio.Protocol):
         now: float,
         since: float,
     ) -> asyncio.Future[None]:
-        """Sends one whole request. To be awaited, like `wait_for_data`; then its head is there, or `failure` tells
-        why not.
+        """Sends a whole request. Await the future; then the response head is there, or `failure` returns why not.
 
         `total_s` counts from `since`, the others from `now`.
         """
@@ -169,7 +168,7 @@ class HttpConnection(asyncio.Protocol):
         return waiter
 
     def failure(self) -> SizewiseError | None:
-        """Why there is no head, after `send_request`."""
+        """The error if there is no response head after `send_request`."""
         return None if self.head_complete or self.error is None else self._failure()
 
     def push(self) -> None:
@@ -182,12 +181,12 @@ class HttpConnection(asyncio.Protocol):
             self._transport.writelines((head, body))
 
     def wait_for_data(self) -> asyncio.Future[None]:
-        """Done when there is something to take, the end, or an error. Who is cancelled in awaiting it must `abort`."""
+        """Done when there is data, the end, or an error. If cancelled while awaiting it, call `abort`."""
         self._waiter = waiter = self._loop.create_future()
         return waiter
 
     def read_available(self) -> bytes:
-        """All that came since the last time, b"" when that is nothing. What came before an error comes before it."""
+        """The bytes received since the last call, maybe b"". Returns data received before an error, then raises."""
         parts = self.chunks
         if not parts:
             if self.error and not self.complete:
@@ -201,7 +200,7 @@ class HttpConnection(asyncio.Protocol):
         return taken
 
     def release(self) -> None:
-        """The exchange is over, all of it received: back to where it came from, or closed if it cannot be kept."""
+        """Ends a complete exchange: returns the connection to its pool, or closes it if it is not reusable."""
         if self.chunks:
             self.chunks.clear()
         self.head = b""
@@ -217,7 +216,7 @@ class HttpConnection(asyncio.Protocol):
             self.abort()
 
     def drain(self) -> None:
-        """Nobody reads on: `free` when the end comes within LINGER_S and LINGER_BYTES, else closed."""
+        """Discards the rest: `release` if it ends within DRAIN_TIMEOUT_S and MAX_DRAIN_BYTES, else closed."""
         self._draining = True
         self._unread = 0
         self.chunks.clear()
@@ -227,12 +226,12 @@ class HttpConnection(asyncio.Protocol):
         self._set_timer(self._total_at)
 
     def abort(self) -> None:
-        """Closes the socket at once, so that the peer sees it; nothing is flushed."""
+        """Closes the socket at once; nothing is flushed."""
         self._reusable = False
         if self._transport is not None:
             self._transport.abort()
 
-    # What the event loop calls
+    # ---- callbacks of the event loop
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
@@ -268,7 +267,7 @@ class HttpConnection(asyncio.Protocol):
 
     def eof_received(self) -> None:
         self._eof = True
-        self.abort()  # left alone, the transport would first try to send the rest of the request
+        self.abort()  # otherwise the transport first tries to send the rest of the request
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._reusable = False
@@ -277,25 +276,25 @@ class HttpConnection(asyncio.Protocol):
         if not self.complete or not self._busy:
             self._handle_disconnect(exc)
         self._transport = None
-        del self._parser  # it knows us too: neither should wait for the collector
+        del self._parser  # a reference cycle would have to wait for the garbage collector
         self._wake()
         if self._on_lost is not None:
             self._on_lost(self)
 
-    # What the parser calls
+    # ---- callbacks of the parser
 
     def on_message_complete(self) -> None:
-        if self._parser.get_status_code() < 200:  # a forerunner: the response is still to come
+        if self._parser.get_status_code() < 200:  # a 1xx response: the final one follows
             self._expected_begins.append(None)
             self._expected_heads.append(None)
-        elif not self.complete:  # ended already: HEAD
+        elif not self.complete:  # a HEAD response is complete already
             self.complete = True
             self._reusable = self._reusable and self._parser.should_keep_alive()
 
-    # Inside
+    # ---- internals
 
     def _apply_head(self) -> None:
-        """Notes once what the head says, if it is complete."""
+        """Applies the head once it is complete."""
         status = self._parser.get_status_code()
         if self._expected_heads or self.head_complete or status < 200:
             return
@@ -315,7 +314,7 @@ class HttpConnection(asyncio.Protocol):
             waiter.set_result(None)
 
     def _failure(self) -> SizewiseError:
-        """The error anew: its traceback will know us, and as our own both would wait for the collector."""
+        """A copy of the error: raising the original would create a reference cycle through its traceback."""
         assert self.error is not None
         return type(self.error)(self.error.message, self.error.hint)
 
@@ -325,7 +324,7 @@ class HttpConnection(asyncio.Protocol):
         self._wake()
 
     def _count(self, size: int, body: bool) -> None:
-        """Keeps the bounds: an endless head, trailer or chunk extension, and more body than is taken."""
+        """Enforces the limits on heads, trailers and chunk extensions, and pauses reading if the body is not read."""
         if body:
             self._head_bytes = 0
             self._unread += size
@@ -351,7 +350,7 @@ class HttpConnection(asyncio.Protocol):
 
     def _resume(self) -> None:
         self._paused = False
-        self._last_read_at = self._time()  # its silence was our doing
+        self._last_read_at = self._time()  # the silence was ours
         self._set_timer(self._last_read_at + self._between_bytes_s)
         if self._transport is not None and not self._transport.is_closing():
             self._transport.resume_reading()
@@ -364,7 +363,7 @@ class HttpConnection(asyncio.Protocol):
             self.abort()
 
     def _handle_disconnect(self, exc: Exception | None) -> None:
-        """The connection is lost: was that the end of the body, or is something missing?"""
+        """Decides whether a lost connection was the end of the body or cut it short."""
         how = "reset the connection" if exc else "closed the connection"
         if self._busy and self.head_complete and self._eof and exc is None and self._until_eof():
             self.complete = True
@@ -374,7 +373,7 @@ class HttpConnection(asyncio.Protocol):
                 "Ask again.",
             )
         else:
-            # EPIPE comes from a write alone: the socket was dead before, so no byte of the request went out.
+            # Only a write raises EPIPE: the socket was dead before, so no byte of the request was sent.
             self.unread_by_peer = not self._busy or bool(self._unsent) or isinstance(exc, BrokenPipeError)
             self.error = self.error or UpstreamUnreachable(
                 f"{self._name} {how} without an answer",
@@ -382,9 +381,9 @@ class HttpConnection(asyncio.Protocol):
             )
 
     def _until_eof(self) -> bool:
-        """Whether the head said neither a length nor chunks, so that only the close ends the body.
+        """Whether the head has neither a length nor chunked encoding, so that closing ends the body.
 
-        Over TLS, uvloop calls a close without the TLS goodbye a cut; asyncio itself does not tell the two apart.
+        Over TLS, uvloop reports a close without close_notify as an error; asyncio does not distinguish the two.
         """
         for name, value in parse_headers(self.head):
             field = name.lower()
@@ -393,7 +392,7 @@ class HttpConnection(asyncio.Protocol):
         return True
 
     def _apply_keep_alive(self) -> None:
-        """Servers that say how long they keep a connection are left well before, not in the moment they close it."""
+        """Halves the idle time that a server announces, to close the connection before the server does."""
         for name, value in parse_headers(self.head):
             if name.lower() == b"keep-alive" and (said := _KEEP_ALIVE.search(value)):
                 self._idle_timeout_s = min(self._idle_timeout_s, int(said[1]) / 2)
@@ -420,7 +419,7 @@ class HttpConnection(asyncio.Protocol):
             self._transport.close()
 
     def _next_deadline(self) -> tuple[float, str]:
-        """The nearest deadline (loop time), and what passing it means."""
+        """The nearest deadline (loop time), and the words for missing it."""
         if not self._busy:
             return self._released_at + self._idle_timeout_s, ""
         if self.complete:
@@ -439,19 +438,19 @@ class HttpConnection(asyncio.Protocol):
 
 
 def parse_headers(head: bytes) -> list[tuple[bytes, bytes]]:
-    """The header fields of a response, in their order: read when somebody asks, for of most nobody wants to know.
+    """The header fields of a response, in order; parsed on demand, since most are never read.
 
-    `head` are the bytes from the first, forerunners (1xx) included, and of the body as many as came along.
+    `head`: the first bytes received, including 1xx responses and possibly some of the body.
     """
     seen = _HeadParser()
     with suppress(HttpParserError, HttpParserUpgrade):
         seen.parser.feed_data(head)
-    del seen.parser  # it knows `seen` too: neither should wait for the collector
+    del seen.parser  # breaks the reference cycle
     return seen.fields
 
 
 class _HeadParser:
-    """Hears a parser until a head is complete."""
+    """Collects the fields of one response head."""
 
     def __init__(self) -> None:
         self.fields: list[tuple[bytes, bytes]] = []

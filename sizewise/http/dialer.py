@@ -22,13 +22,13 @@ from sizewise.http.egress import DEFAULT_PORTS
 class Proxy:
     host: str
     port: int
-    tls: ssl.SSLContext | None  # None when it is spoken to in plain http
-    authorization: str = field(default="", repr=False)  # the value of Proxy-Authorization, '' for none
+    tls: ssl.SSLContext | None  # None: plain http to the proxy
+    authorization: str = field(default="", repr=False)  # value of Proxy-Authorization; '' for none
 
 
 @dataclass(frozen=True, slots=True)
 class DialTarget:
-    """How one origin is reached. `tls` is None for plain http."""
+    """How to reach one origin. `tls` is None for plain http."""
 
     host: str
     port: int
@@ -37,17 +37,16 @@ class DialTarget:
 
     @property
     def name(self) -> str:
-        """host:port, as errors show it."""
+        """host:port, as shown in errors."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 class TlsConfig:
-    """Whom TLS believes: the authorities in the file `ca_file`, or the system's. Loaded once, when first needed (10
-    ms)."""
+    """Trusted authorities: those in `ca_file`, or the system's. Loaded once, on first use (10 ms)."""
 
     def __init__(self, ca_file: Path | None, pinned_certificate: str = "", client_certificate: str = "") -> None:
-        """`pinned_certificate`: a certificate in PEM; the server that has this one is believed, whatever its name,
-        and nobody else. `client_certificate`: a file with the certificate that we show, and its key.
+        """`pinned_certificate`: PEM; only a server with exactly this certificate is trusted, whatever its name.
+        `client_certificate`: file with our own certificate and its key.
         """
         self._ca_file = ca_file
         self._pinned_certificate = pinned_certificate
@@ -55,19 +54,19 @@ class TlsConfig:
 
     @cached_property
     def context(self) -> ssl.SSLContext:
-        """Verifies names and certificates; ConfigError when the file cannot be read."""
+        """Verifies names and certificates. Raises ConfigError if a file cannot be read."""
         try:
             if self._pinned_certificate:
                 context = ssl.create_default_context(cadata=self._pinned_certificate)
                 context.check_hostname = False
-                # It need not be its own authority, nor be made by today's rules: it is this very one.
+                # The pinned certificate may be a leaf, and need not follow today's rules.
                 context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
                 context.verify_flags &= ~ssl.VERIFY_X509_STRICT
             else:
                 context = ssl.create_default_context(cafile=None if self._ca_file is None else str(self._ca_file))
             if self._client_certificate:
                 context.load_cert_chain(self._client_certificate)
-        except OSError as why:  # which ssl.SSLError is too
+        except OSError as why:  # includes ssl.SSLError
             raise ConfigError(
                 f"{str(self._ca_file)!r} holds no certificates that can be read",
                 "Name a PEM file.",
@@ -77,7 +76,7 @@ class TlsConfig:
 
 
 def dial_target(origin: str, proxy_url: str, tls_config: TlsConfig) -> DialTarget:
-    """The way to `origin` by the proxy at `proxy_url`, '' for none; its name and password become a header."""
+    """The target for `origin` via `proxy_url` ('' for none), whose user and password become a header."""
     parts = urlsplit(origin)
     tls = tls_config.context if parts.scheme == "https" else None
     proxy = _proxy(proxy_url, tls_config) if proxy_url else None
@@ -95,7 +94,7 @@ def _proxy(url: str, tls_config: TlsConfig) -> Proxy:
 
 
 async def dial(target: DialTarget, factory: Callable[[], HttpConnection]) -> HttpConnection:
-    """A connected one of those that `factory` makes. UpstreamDown says what failed: the name, the port, or TLS."""
+    """Connects. UpstreamUnreachable names what failed: the host name, the port, or TLS."""
     to = f"{target.name} (by the proxy {target.proxy.host}:{target.proxy.port})" if target.proxy else target.name
     try:
         connection, transport = await _connect(target, factory)
@@ -114,7 +113,7 @@ async def dial(target: DialTarget, factory: Callable[[], HttpConnection]) -> Htt
             "Is it running, and is the port right?",
         ) from why
     bare = transport.get_extra_info("socket")
-    if bare is not None:  # so that a long thought behind a forgetful router is not taken for death
+    if bare is not None:  # so that a NAT does not drop the connection during a long computation
         bare.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     return connection
 
@@ -150,7 +149,7 @@ async def _connect(
 
 
 class ConnectTunnel(asyncio.Protocol):
-    """Asks a proxy for a way through; `opened` is done when TLS can begin."""
+    """Opens a CONNECT tunnel through a proxy; `opened` is done when TLS can start."""
 
     def __init__(self, target: DialTarget) -> None:
         self._target = target

@@ -1,7 +1,7 @@
 """Egress policy: which data class may be sent to which origin; fails closed.
 
-Where an endpoint runs is declared by its configuration. An address says nothing: what listens on loopback may forward
-to a cloud. An origin nobody declared is reached by nobody.
+Configuration declares where an endpoint runs. The address proves nothing: a server on loopback may forward to a cloud.
+An undeclared origin is unreachable.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ DEFAULT_PORTS: Mapping[str, int] = {"http": 80, "https": 443}
 
 
 def origin(url: str) -> str:
-    """`url` cut down to scheme, host and port, in the one spelling that is compared: small letters, no default port.
+    """The scheme, host and port of `url` in normalized form: lower case, without a default port.
 
-    ConfigError when it is no http(s) URL or holds a name or password; the message then does not repeat it.
+    Raises ConfigError for a URL that is not http(s) or contains a user or password, which the message does not show.
     """
     try:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port
-    except ValueError as why:  # a port that is none, or a broken IPv6 host
+    except ValueError as why:  # an invalid port or IPv6 host
         raise ConfigError(f"a URL cannot be read: {why}", "Write it as 'https://host:port/path'.") from why
     if "@" in parts.netloc:
         raise ConfigError(f"the URL of {host!r} holds a name or password", 'Give it as a key: key = "env:NAME".')
@@ -45,10 +45,10 @@ def origin(url: str) -> str:
 
 
 class EgressPolicy:
-    """Which origins may be reached, and by which data. Immutable.
+    """Which data may be sent to which origins. Immutable.
 
-    `allowed` is URL -> where it runs; two URLs of one origin count as the wider of their places. `reach` is data class
-    -> the furthest place for it; a class that is left out goes nowhere.
+    `allowed`: URL -> where it runs; for two URLs of one origin the wider place counts. `reach`: data class -> its
+    farthest place; a missing class may be sent nowhere.
     """
 
     __slots__ = ("_allowed", "_allowed_pairs", "_reach")
@@ -70,10 +70,10 @@ class EgressPolicy:
         )
 
     def check(self, origin: str, *, purpose: str, data_class: DataClass, max_place: Place = "anyone") -> None:
-        """EgressDenied unless data of `data_class` may go to `origin` (spelled as by `origin`). Under 1 us when it may.
+        """Raises EgressDenied unless `data_class` may be sent to `origin` (as returned by `origin`). Takes under 1 us.
 
-        `purpose` is a few words for the person who is refused: "ask", "download". `max_place` is the furthest place
-        for this very request, which can only be nearer than that of its class.
+        `purpose`: a few words for the message, such as "ask" or "download". `max_place`: the farthest place for this
+        request; it can only restrict that of its class.
         """
         if (origin, data_class) not in self._allowed_pairs:
             raise self._denied(origin, purpose, data_class)
@@ -85,11 +85,11 @@ class EgressPolicy:
             )
 
     def place(self, origin: str) -> Place | None:
-        """Where `origin` was declared to run; None when nobody declared it."""
+        """Where `origin` is declared to run; None if undeclared."""
         return self._allowed.get(origin)
 
     def with_origin(self, url: str, place: Place) -> EgressPolicy:
-        """This, and one more origin: for what the user asked for by name, such as a download."""
+        """This policy plus one origin, for a target that the user named, such as a download."""
         where = origin(url)
         wider = max(place, self._allowed.get(where, place), key=PLACES.index)
         return EgressPolicy({**self._allowed, where: wider}, self._reach)

@@ -1,6 +1,6 @@
 """Connection pool for one origin: bounded, with first-come, first-served waiting; sends no requests.
 
-A connection comes back only when its whole response was received. Who waits for one is served in order.
+A connection returns to the pool only after its whole response was received.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from sizewise.http.write_coalescing import WriteCoalescer
 
 
 class ConnectionPool:
-    """At most `max_connections` connections, those being opened included; one that is idle for `idle_timeout_s`
-    seconds is closed."""
+    """At most `max_connections` connections, including those being opened; an idle one is closed after
+    `idle_timeout_s` seconds.
+    """
 
     def __init__(
         self,
@@ -30,15 +31,15 @@ class ConnectionPool:
         self._coalescer = coalescer
         self.max_connections = max_connections
         self._idle_timeout_s = idle_timeout_s
-        self._idle: list[HttpConnection] = []  # the freshest last: the rest may grow old and go
+        self._idle: list[HttpConnection] = []  # newest last, so that the others can expire
         self._all: set[HttpConnection] = set()
-        self._slots = 0  # taken: connections, and those being dialled
+        self._slots = 0  # in use: connections, and dials in progress
         self._queue: deque[asyncio.Future[HttpConnection | None]] = deque()
         self._draining = False
         self._all_closed: asyncio.Future[None] | None = None
 
     def take_idle(self) -> HttpConnection | None:
-        """An idle connection that stands; None when there is none."""
+        """A usable idle connection, or None."""
         while self._idle:
             connection = self._idle.pop()
             if connection.is_usable():
@@ -47,9 +48,9 @@ class ConnectionPool:
         return None
 
     async def acquire(self, timeout_s: float) -> HttpConnection:
-        """A connection, new or set free by another. UpstreamSlow after `timeout_s` seconds; UpstreamUnreachable.
+        """A connection, new or released. Raises UpstreamTimeout after `timeout_s` seconds, and UpstreamUnreachable.
 
-        Nothing was asked yet, so either may be tried again; it is the endpoint's trouble, unless we are the crowd.
+        No request was sent yet, so both can be retried. They count against the endpoint, unless our own pool is full.
         """
         try:
             async with asyncio.timeout(timeout_s if timeout_s < inf else None):
@@ -69,17 +70,16 @@ class ConnectionPool:
             raise slow from why
 
     def close_idle(self) -> None:
-        """Closes what is idle."""
         while self._idle:
             self._idle.pop().abort()
 
     def drain(self) -> None:
-        """Closes what is idle, and every other connection when its exchange is over."""
+        """Closes idle connections now, and the others when their exchange ends."""
         self._draining = True
         self.close_idle()
 
     async def close(self) -> None:
-        """Closes all, also in the middle of a response, and returns when the sockets are closed."""
+        """Closes all connections at once and waits until their sockets are closed."""
         self.drain()
         for connection in tuple(self._all):
             connection.abort()
@@ -88,13 +88,13 @@ class ConnectionPool:
             await self._all_closed
 
     async def _wait_turn(self) -> HttpConnection | None:
-        """In order: a connection set free, or None for the right to open one."""
+        """Waits in order for a released connection, or None: the right to open one."""
         mine: asyncio.Future[HttpConnection | None] = asyncio.get_running_loop().create_future()
         self._queue.append(mine)
         try:
             return await mine
         except asyncio.CancelledError:
-            if not mine.cancelled():  # it was given in the moment we left: to the next one
+            if not mine.cancelled():  # assigned at the moment of cancelling: pass it on
                 given = mine.result()
                 if given is None:
                     self._free_slot()
@@ -103,7 +103,7 @@ class ConnectionPool:
             raise
 
     async def _dial(self) -> HttpConnection:
-        """Opens one; its slot is taken already."""
+        """Opens a connection; the caller has taken its slot."""
         connection = None
         try:
             connection = await dial(

@@ -1,7 +1,4 @@
-"""Proxy selection by HTTPS_PROXY, HTTP_PROXY and NO_PROXY; opens no sockets.
-
-The environment itself is read in config.py.
-"""
+"""Proxy selection from the values of HTTPS_PROXY, HTTP_PROXY and NO_PROXY; opens no sockets, reads no environment."""
 
 from __future__ import annotations
 
@@ -11,18 +8,18 @@ from ipaddress import ip_address, ip_network
 
 @dataclass(frozen=True, slots=True)
 class ProxyConfig:
-    """URLs of proxies, '' for none, and the hosts reached without one.
+    """Proxy URLs, '' for none, and the hosts reached without a proxy.
 
-    A member of `no_proxy` is a host, a domain ('.example.com', its subdomains too), an address, a network
-    ('10.0.0.0/8'), any of them with ':port' behind, or '*' for all.
+    An entry of `no_proxy` is a host, a domain ('.example.com', with its subdomains), an address, a network
+    ('10.0.0.0/8'), each optionally with ':port', or '*' for all.
     """
 
-    http: str = field(default="", repr=False)  # may hold a password
+    http: str = field(default="", repr=False)  # may contain a password
     https: str = field(default="", repr=False)
     no_proxy: tuple[str, ...] = ()
 
     def proxy_for(self, scheme: str, host: str, port: int) -> str:
-        """The proxy's URL, '' when there is none. This machine is always reached without: a proxy means another."""
+        """The proxy's URL, '' for none. Loopback addresses never use a proxy."""
         if is_loopback(host) or any(_covers(each.strip().lower(), host, port) for each in self.no_proxy):
             return ""
         return self.https if scheme == "https" else self.http
@@ -41,7 +38,7 @@ def _covers(rule: str, host: str, port: int) -> bool:
     try:
         return ip_address(host) in ip_network(rule.strip("[]"), strict=False)
     except ValueError:
-        pass  # not both of them are addresses
+        pass  # at least one of them is not an address
     name, _, only = rule.rpartition(":")
     if name and only.isdigit():
         return int(only) == port and _covers(name.strip("[]"), host, port)

@@ -1,7 +1,7 @@
 """Coalesces the socket writes of one event loop iteration; knows no protocol.
 
-A peer that sleeps is woken by the first write and finds the rest when it comes. Written one by one, between the work,
-each woke it again: a third of all that a request cost a saturated server (bench/gateway).
+The first write wakes a sleeping peer, which then finds the rest. Written one by one, each write woke it again: a third
+of the cost of a request on a saturated server (bench/gateway).
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from typing import Protocol
 
 
 class BufferedWriter(Protocol):
-    """Whoever holds bytes back. `push` writes them; it is called once for each time that the cork was given them."""
+    """Holds bytes back until `push` writes them; `push` is called once for each call of the coalescer."""
 
     def push(self) -> None: ...
 
 
 class WriteCoalescer:
-    """One for those who write in one event loop; each pushes in the order in which it came."""
+    """Shared by the writers of one event loop; pushes in the order of the calls."""
 
     __slots__ = ("_pending",)
 
@@ -30,7 +30,7 @@ class WriteCoalescer:
         self._pending.append(writer)
 
     def flush(self) -> None:
-        """At once, for who must write or close right now and not before the others."""
+        """Pushes now, for a writer that must write or close at once and keep the order."""
         held, self._pending = self._pending, []
         for holder in held:
             holder.push()

@@ -50,7 +50,7 @@ ENVIRONMENT_VARIABLES = (
 )
 """Every environment variable that is read, in addition to those named by `env:` references."""
 
-SECRET_BYTES = 65_536  # a key file larger than this is no key file
+SECRET_BYTES = 65_536  # a larger key file is not a key file
 SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "x-api-key", "api-key", "cookie"})
 
 
@@ -58,13 +58,13 @@ SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "x-api-key",
 class Settings(FileSettings):
     """The tables of the file, plus the command line and the environment."""
 
-    home: Path = Path()  # what must be kept
-    cache_dir: Path = Path()  # what can be fetched again
-    config_file: Path | None = None  # the file, where there is one
+    home: Path = Path()  # folder of durable data
+    cache_dir: Path = Path()  # folder of data that can be downloaded again
+    config_file: Path | None = None  # None: no settings file
     api_key: str = field(default="", repr=False)  # SIZEWISE_KEY
     server_url: str = ""  # SIZEWISE_URL; empty: the server of this home
-    ca_file: Path | None = None  # certificate authorities; None: the system's
-    trained_router: Path | None = None  # what a router has learnt
+    ca_file: Path | None = None  # CA certificates; None: the system's
+    trained_router: Path | None = None  # the predictor file of the learned policy
     proxies: ProxyConfig = field(default=ProxyConfig())
     color: bool = True
 
@@ -144,7 +144,7 @@ def _absolute(path: Path | str) -> Path:
 
 def _find(config: Path | None, home: Path, env: Mapping[str, str]) -> Path | None:
     if config or env.get("SIZEWISE_CONFIG"):
-        return _absolute(config or env["SIZEWISE_CONFIG"])  # named, so it must be there: reading says if not
+        return _absolute(config or env["SIZEWISE_CONFIG"])  # explicitly named: reading reports it if it is missing
     known = (Path("sizewise.toml").absolute(), home / "sizewise.toml")
     return next((each for each in known if each.is_file()), None)
 
@@ -319,12 +319,12 @@ def _listed(text: str) -> tuple[str, ...]:
 
 
 def _proxy(variable: str, setting: str, env: Mapping[str, str]) -> str:
-    """The URL of a proxy. It may hold a password: never in a message."""
+    """The URL of a proxy. It may contain a password, so errors never show it."""
     said, text = ("network.proxy", setting) if setting else (variable, _proxy_variable(variable, env))
     if not text:
         return ""
     if "://" not in text:
-        text = f"http://{text}"  # 'proxy.example:3128' is common and means this
+        text = f"http://{text}"  # 'proxy.example:3128' is common
     try:
         parts = urlsplit(text)
         fits = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0

@@ -44,8 +44,8 @@ class RouterSettings:
 
     @property
     def switch_cost(self) -> int:
-        """The same in pico-dollars."""
-        return parse_micro_dollars(self.switch_cost_usd) * 1_000_000  # it reads dollars as micro-dollars, exactly
+        """In pico-dollars."""
+        return parse_micro_dollars(self.switch_cost_usd) * 1_000_000  # `parse_micro_dollars` is exact
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,5 +156,5 @@ class ShadowSettings:
 
     @property
     def daily_budget(self) -> int:
-        """Per day, in pico-dollars."""
-        return parse_micro_dollars(self.budget_usd_per_day) * 1_000_000  # it reads dollars as micro-dollars, exactly
+        """In pico-dollars."""
+        return parse_micro_dollars(self.budget_usd_per_day) * 1_000_000  # `parse_micro_dollars` is exact

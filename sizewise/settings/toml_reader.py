@@ -147,7 +147,7 @@ def _convert(
     origin, inner = get_origin(kind), get_args(kind)
     if kind is object:
         return value
-    if origin in (Union, UnionType):  # TOML has no null: an optional setting is simply left out
+    if origin in (Union, UnionType):  # TOML has no null: an unset setting is omitted
         return _convert(next(each for each in inner if each is not type(None)), value, path, errors, rules, types)
     if origin is Literal:
         return _one_of(inner, value, path, errors)

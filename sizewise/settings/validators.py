@@ -68,7 +68,7 @@ def url(text: str) -> str:
     try:
         parts = urlsplit(text)
         fits = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # a port that is none, or a broken IPv6 host
+    except ValueError:  # an invalid port or IPv6 host
         fits = False
     if not fits or re.search(r"[\s\x00-\x1f]", text):
         raise ValueError("is not a URL like 'https://host/v1'")
