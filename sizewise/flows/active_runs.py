@@ -14,7 +14,7 @@ class ActiveRun:
 
     def __init__(self, run: FlowRun, steps: DurableSteps, task: asyncio.Task[None]) -> None:
         self.run = run
-        self.steps = steps  # frozen
+        self.steps = steps
         self.task = task
         self.revoked = False
 
@@ -25,18 +25,18 @@ class ActiveRuns:
     def __init__(self) -> None:
         self.executing: dict[str, ActiveRun] = {}
         self.admitted: dict[str, str] = {}
-        """Runs with a place that do not execute yet, each with its organization."""
+        """Runs with a reserved place that do not execute yet -> their organization."""
         self.sends: dict[str, Send] = {}
         self.depths: dict[str, int] = {}
-        """How deep runs are nested that other runs call as tools."""
+        """Nesting depth of runs that other runs call as tools."""
 
     @property
     def runs(self) -> list[FlowRun]:
-        """Executing in this process."""
+        """The runs that execute in this process."""
         return [each.run for each in self.executing.values()]
 
     def forget(self, id: str) -> None:
-        """Frees all but the execution itself, which ends with its task."""
+        """Removes the run from all maps but `executing`, which its task leaves when it ends."""
         self.sends.pop(id, None)
         self.depths.pop(id, None)
         self.admitted.pop(id, None)

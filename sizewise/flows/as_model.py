@@ -1,7 +1,7 @@
 """Handler that serves flows as models (`flow:NAME[@VERSION]`): the conversation in, the flow's text out.
 
-It runs here and now and is not kept: a client that leaves stops it. A run that must outlive its client is started as
-such (runs.py). What its nodes ask is recorded and paid for one by one, under the same trace.
+The flow runs in memory, and a client that disconnects stops it; run_start.py starts durable runs. Each model call of a
+node is recorded and billed on its own, under the same trace.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from sizewise.money import format_dollars
 MODEL_PREFIX = "flow:"
 JSON_NULL = Raw(b"null")
 MAX_STEPS = 500
-"""Nodes, with those within others, that a reply tells of."""
+"""Node executions that a reply lists, nested ones included."""
 UNSUPPORTED_FIELDS = ("tools", "functions", "response_format", "audio", "modalities")
-"""Of a chat's body: what only a model can be asked for."""
+"""Fields of a chat request that a flow does not support."""
 
 
 class FlowDispatcher:
-    """An Handler around two: flows are answered by `flow`, all else by `handler`, whose awaitable it hands back."""
+    """Handler that passes `flow:` models to `flow_handler` and all others to `handler`; returns their coroutine."""
 
     def __init__(self, handler: Handler, flow_handler: Handler) -> None:
         self._handler = handler
@@ -49,7 +49,7 @@ class FlowDispatcher:
 
 
 class FlowModel:
-    """The Handler of all flows of a house."""
+    """The Handler of all flows of an application."""
 
     def __init__(self, flows: CompiledFlows, dependencies: NodeDependencies) -> None:
         self._flows = flows
@@ -65,7 +65,7 @@ class FlowModel:
         if chat.n > 1:
             raise BadRequest("a flow gives one answer", "leave `n` out", param="n")
         flow = await self._resolve(request, chat.model.removeprefix(MODEL_PREFIX))
-        options = replace(request.options, idempotency_key=None, policy=None)  # whose memory it is, a session says
+        options = replace(request.options, idempotency_key=None, policy=None)  # keeps `session`, which selects a memory
         traces: list[NodeTrace] = []
         outcome = await run_flow(
             flow,
@@ -93,7 +93,7 @@ class FlowModel:
 
 
 def _step_fields(trace: NodeTrace) -> dict[str, object]:
-    """As a run that is kept is told of at /graphql (FlowRunStep), and its tokens; times in unix ms."""
+    """The fields of FlowRunStep in the GraphQL API, and `tokens`; times in unix ms."""
     told: dict[str, object] = {
         "key": trace.path,
         "state": trace.state,
@@ -108,9 +108,7 @@ def _step_fields(trace: NodeTrace) -> dict[str, object]:
 
 
 def _run_id(request: Request, flow: CompiledFlow) -> str:
-    """The same for the same idempotency key of the same caller, so that what the run does outside is told again by the
-    same keys.
-    """
+    """The same for the same caller and idempotency key, so that a repeated run sends other systems the same keys."""
     key = request.options.idempotency_key
     if key is None:
         return secrets.token_hex(16)
@@ -120,7 +118,7 @@ def _run_id(request: Request, flow: CompiledFlow) -> str:
 
 
 def chat_inputs(flow: CompiledFlow, chat: ChatRequest) -> dict[str, Json]:
-    """A flow's inputs out of a chat: its messages, the last question, attached files, and by name its `metadata`."""
+    """A flow's inputs from a chat: its messages, the last user text, attached files, and `metadata` by name."""
     inputs: dict[str, Json] = {}
     takes = flow.chat_inputs
     if "messages" in takes:
@@ -142,7 +140,7 @@ def chat_inputs(flow: CompiledFlow, chat: ChatRequest) -> dict[str, Json]:
 
 
 def _parse_metadata(value: Json, kind: str) -> Json:
-    """A value of `metadata`, where all are texts, as the input wants it."""
+    """A value of `metadata`, parsed as JSON unless the input is a text: clients send strings only."""
     if kind in ("text", "json") or not isinstance(value, str):
         return value
     try:
@@ -152,7 +150,7 @@ def _parse_metadata(value: Json, kind: str) -> Json:
 
 
 def _attached_files(chat: ChatRequest) -> list[Json]:
-    """The files of the last user message, as an OpenAI client attaches them."""
+    """The files of the last user message, in OpenAI's `file` content parts."""
     messages: list[Mapping[str, Json]] = msgspec.json.decode(chat.fields["messages"])
     last = next((each for each in reversed(messages) if each.get("role") == "user"), {})
     parts = last.get("content")

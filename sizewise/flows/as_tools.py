@@ -50,7 +50,7 @@ class RunStarter(Protocol):
 
 
 class FlowTools:
-    """Each flow that is published in the caller's project, and that their key may use: an Offering."""
+    """A ToolProvider of the flows that are published in the caller's project and that the key may use."""
 
     def __init__(self, published: PublishedFlows, flows: FlowLoader, runs: RunStarter, endpoint: str = "tool") -> None:
         self._published = published
@@ -69,7 +69,7 @@ class FlowTools:
             try:
                 flow = await self._flows.load(principal.tenant, principal.project, each.name, each.version)
             except SizewiseError:
-                continue  # it cannot run by now; whoever asks for it by name is told why
+                continue  # it no longer compiles; calling it by name returns the error
             found.append(self._tool(flow))
         return found
 
@@ -99,7 +99,7 @@ class FlowTools:
 
 
 def _run_id(call: ToolInvocation, flow: str) -> str:
-    """The same run for the same call; a call without a key is a new one each time."""
+    """The same run id for the same call; empty, for a new run, if the call has no idempotency key."""
     if not call.idempotency_key:
         return ""
     said = msgspec.msgpack.encode(
@@ -115,7 +115,7 @@ def _run_id(call: ToolInvocation, flow: str) -> str:
 
 
 def inputs_json_schema(inputs: Mapping[str, InputSpec]) -> dict[str, object]:
-    """The JSON Schema of an object with these."""
+    """The JSON Schema of an object with `inputs` as its properties."""
     properties = {name: _input_json_schema(each) for name, each in inputs.items()}
     required = [name for name, each in inputs.items() if each.required]
     return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
@@ -129,7 +129,6 @@ def _input_json_schema(spec: InputSpec) -> dict[str, object]:
 
 
 def type_json_schema(value_type: Type) -> dict[str, object]:
-    """JSON Schema of a type."""
     if value_type.name in JSON_TYPES:
         return {"type": JSON_TYPES[value_type.name]} | ({"enum": list(value_type.enum)} if value_type.enum else {})
     if value_type.name == "file":

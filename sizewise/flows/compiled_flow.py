@@ -13,15 +13,15 @@ from sizewise.flows.node import FlowSignature, Node
 
 
 class CompiledNode(Struct, frozen=True, kw_only=True):
-    """A node that can run. `node`: the kind with its parameters, where none of them depends on the run.
+    """A node that can run. `node`: the instance, if no parameter depends on the run.
 
-    `required`: nodes of its level that it cannot do without: it is skipped when one of them was. `optional`: those
-    that it can; it is skipped when all of both were. `cases`: branches and their cases; of these one must have been
-    chosen. `outer_names`: names that what it holds takes from outside.
+    `required`: nodes of the same graph; if one of them is skipped, so is this one. `optional`: this node is skipped if
+    all of them are, and it has no other dependency. `cases`: (branch, case) pairs; one must have been chosen.
+    `outer_names`: names outside its body that the body uses.
     """
 
     id: str
-    kind_name: str  # of its kind
+    kind_name: str
     node_class: type[Node]
     values: CompiledValue
     node: Node | None
@@ -33,11 +33,11 @@ class CompiledNode(Struct, frozen=True, kw_only=True):
     timeout_s: float | None
     body: Graph | None = None
     outer_names: frozenset[str] = frozenset()
-    streaming_field: str = ""  # the field of its output whose words come while it runs
+    streaming_field: str = ""  # the field of its output that streams while it runs
 
 
 class Graph(Struct, frozen=True):
-    """One level of nodes, ordered so that each comes behind what it leans on; `successors` turns its edges around."""
+    """One level of nodes in topological order. `successors`: node id -> positions of the nodes that depend on it."""
 
     nodes: tuple[CompiledNode, ...]
     outputs: CompiledValue
@@ -45,17 +45,14 @@ class Graph(Struct, frozen=True):
 
 
 class StreamSource(Struct, frozen=True):
-    """The output that is read as the flow's words, and the nodes whose words it is while they come: of several the
-    first that says anything.
-    """
+    """The output that is the flow's text, and the nodes that stream it: the first of them that returns any text."""
 
     output: str
     nodes: tuple[str, ...] = ()
 
 
 class CompiledFlow(Struct, frozen=True):
-    """`output_types`: what each output is. `chat_inputs`: what a chat's last question, and all of its messages, are
-    put into."""
+    """A flow that can run. `chat_inputs`: `question` and `messages` of a chat -> the input that takes them."""
 
     spec: FlowSpec
     graph: Graph

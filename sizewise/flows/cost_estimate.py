@@ -11,14 +11,14 @@ from sizewise.routing.explain import RoutingDecision
 
 
 class CostEstimator:
-    """For one house."""
+    """Estimates for one application."""
 
     def __init__(self, explain: Callable[[Request], RoutingDecision], cards: Iterable[ModelCard]) -> None:
         self._explain = explain
         self._context_windows = {card.name: card.context for card in cards}
 
     def __call__(self, request: Request) -> CostEstimate:
-        """Raises UnknownModel for a name that means nothing."""
+        """Raises ModelNotFound."""
         decision = self._explain(request)
         if decision.error or not decision.steps:
             return CostEstimate(reason=decision.why)

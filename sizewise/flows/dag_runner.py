@@ -1,7 +1,7 @@
 """DAG runner: runs ready nodes concurrently, each as one durable step; knows no tables and no engine.
 
 After a crash a run executes again from the beginning, and finished steps return their stored results. So every decision
-here depends on the inputs and on step results alone. Pass `on_trace` to follow a run.
+here depends on the inputs and step results only.
 """
 
 from __future__ import annotations
@@ -43,21 +43,20 @@ from sizewise.messages import Usage
 from sizewise.principal import Principal
 
 MAX_DEPTH = 16
-"""Flows within flows."""
+"""Nesting of subflows."""
 MAX_OUTPUT_BYTES = 16 * 1024 * 1024
-"""Bytes of what one node gives."""
+"""Of one node."""
 MAX_RETRY_DELAY_S = 300.0
 
 
 class RunResult(Struct, frozen=True):
-    """What a run came to. `usage`, `cost` and `model_calls` are of this process: what came back from steps is not in
-    them."""
+    """The result of a run. `usage`, `cost` and `model_calls` do not include steps that were restored from the store."""
 
     outputs: Mapping[str, Json]
     usage: Usage = Usage()
     cost: int | None = 0
     model_calls: int = 0
-    data_class: DataClass | None = None  # how closely it must be kept, by what was wished and found
+    data_class: DataClass | None = None  # the strictest of the request and of what nodes found
 
 
 async def run_flow(
@@ -72,11 +71,11 @@ async def run_flow(
     on_trace: TraceListener = ignore_trace,
     current_principal: Callable[[], Principal] | None = None,
 ) -> RunResult:
-    """All of a run. `request` is whose it is, with what it wishes; its `what` is not read.
+    """Executes a run. `request` gives its principal and options; its `payload` is not read.
 
-    `send` gets the words of the output that the flow speaks by, while they come, and what was spent.
-    `current_principal` tells what whoever asked may by now, for runs that last; it raises where that is nothing.
-    Raises BadRequest for inputs that do not fit; whatever a node raises, with the node's place in front.
+    `send` receives the text of the stream source as deltas, and the attempts of model calls. `current_principal`
+    returns the principal's current permissions, for long runs, or raises if access was revoked. Raises BadRequest for
+    invalid inputs, and what a node raises, with the path of the node as prefix.
     """
     whole = RunContext(
         id=id,
@@ -104,7 +103,7 @@ def flow_model_name(flow: CompiledFlow) -> str:
 
 
 def validate_inputs(flow: CompiledFlow, inputs: Mapping[str, Json]) -> dict[str, Json]:
-    """The inputs with what was left out. Raises BadRequest, with all that is wrong."""
+    """The inputs with their defaults. Raises BadRequest with up to ten errors."""
     spec = flow.spec
     wrong = [f"there is no input {name[:60]!r}" for name in inputs if name not in spec.inputs]
     made: dict[str, Json] = {}
@@ -125,7 +124,7 @@ def validate_inputs(flow: CompiledFlow, inputs: Mapping[str, Json]) -> dict[str,
 
 
 class _GraphRun:
-    """The nodes of one graph, once. `variables`: what is around them; what each of them gives is added."""
+    """One execution of a graph. `variables`: the names in scope; each node's output is added."""
 
     def __init__(
         self,
@@ -146,11 +145,11 @@ class _GraphRun:
         self._output = output
         self.depth = depth
         self._skipped: set[str] = set()
-        self._chosen_cases: dict[str, str] = {}  # of branches
+        self._chosen_cases: dict[str, str] = {}  # branch -> case
         self._pending = [len({*n.required, *n.optional, *(b for b, _ in n.cases)}) for n in graph.nodes]
 
     async def __call__(self) -> Json:
-        """What its outputs come to. Raises what the first node that failed raised; the others are stopped."""
+        """Returns the outputs. If a node fails, cancels the others and raises its error."""
         nodes = self._graph.nodes
         ready = [node for node, waits in zip(nodes, self._pending, strict=True) if not waits]
         if len(ready) == 1 and all(len(each) <= 1 for each in self._graph.successors.values()):
@@ -162,7 +161,7 @@ class _GraphRun:
         return self._outputs()
 
     async def _chain(self, node: CompiledNode, group: asyncio.TaskGroup | None) -> None:
-        """A node, then one that it made ready, and so on; the others that it made ready go beside."""
+        """Runs a node, then the first node it made ready, and so on; other ready nodes start as tasks."""
         following: CompiledNode | None = node
         while following is not None:
             node, following = following, None
@@ -215,7 +214,7 @@ class _GraphRun:
 
 
 class _NodeRun:
-    """One node, once: its parameters, its step with its tries, its trace."""
+    """One execution of a node: its parameters, its step with retries, its trace."""
 
     def __init__(
         self,
@@ -280,7 +279,7 @@ class _NodeRun:
             raise BadRequest(f"a parameter does not fit: {said[:1].lower()}{said[1:]}") from wrong
 
     async def _run_step(self) -> Json:
-        """Its result goes through JSON, also where nothing is kept: so it is the same after a crash."""
+        """Encodes the result as JSON even if nothing is stored, so that it is the same after a crash."""
         made = await self._run.steps.step(self._path, self._execute)
         self._run.count_output(len(made))
         return msgspec.json.decode(made)
@@ -312,7 +311,6 @@ class _NodeRun:
         raise AssertionError("a node has at least one try")
 
     async def _run_once(self, kind: Node) -> Json:
-        """Once, within its time."""
         whole, limit = self._run, self._node.timeout_s
         key = f"{whole.id}:{self._path}"
         job = NodeContext(
@@ -334,10 +332,10 @@ class _NodeRun:
         except TimeoutError:
             raise UpstreamTimeout(f"it took longer than {limit:g} s", "Raise its timeout_s, or give it less.") from None
 
-    # ---- what it holds ----------------------------------------------------------------------------------------------
+    # ---- the body ---------------------------------------------------------------------------------------------------
 
     def outer_variables(self) -> dict[str, Json]:
-        """What the nodes within it take from outside."""
+        """The variables that the body uses from outside."""
         names = self._level.variables
         return {name: names[name] for name in self._node.outer_names if name in names}
 
@@ -385,7 +383,7 @@ class _NodeRun:
 
 
 class _NodeBody:
-    """What a node may do with the nodes that it holds, and with other flows."""
+    """The NodeBody of a node: runs its inner nodes, and other flows."""
 
     def __init__(self, node: _NodeRun) -> None:
         self._node = node
@@ -401,12 +399,12 @@ class _NodeBody:
 
 
 def is_retryable(error: SizewiseError) -> bool:
-    """Whether another try may do better: what is wrong lies outside, and the words of the flow are not at fault."""
+    """Whether a retry may succeed: the cause is outside the flow."""
     return isinstance(error, Busy) or (error.status >= 500 and not isinstance(error, ConfigError))
 
 
 def with_node_path(error: SizewiseError, path: str) -> SizewiseError:
-    """The same error, with the innermost node in front."""
+    """Prefixes the error's message with `path`, unless an inner node has done so."""
     if not error.flow_node:
         error.flow_node = path
         error.message = f"{path}: {error.message}"

@@ -26,15 +26,13 @@ from sizewise.messages import ChatRequest
 ENDPOINT = "flow"
 EMPTY_CHAT = ChatRequest("", [], {})
 CACHE_SIZE = 500
-"""Checked flows in memory; the ones longest unused go first."""
+"""Compiled flows in memory; the least recently used is evicted first."""
 MAX_DEPTH = 16
-"""Flows that run flows."""
+"""Nesting of subflows."""
 
 
 class CompiledFlows:
-    """Versions of flows, checked: by name for whoever runs one within another (nodes' Library). Safe from any thread;
-    outlives Houses.
-    """
+    """Loads flow versions and compiles them; the FlowAccess of nodes. Thread-safe; outlives the application."""
 
     def __init__(self, versions: FlowVersions) -> None:
         self._versions = versions
@@ -53,11 +51,11 @@ class CompiledFlows:
         return await self.load(request.principal.tenant, request.principal.project, name, version)
 
     async def load(self, tenant: str, project: str, name: str, version: str) -> CompiledFlow:
-        """Raises UnknownPath, BadRequest where it has mistakes by now (a flow it runs, or a kind, is gone)."""
+        """Raises PathNotFound, BadRequest if it no longer compiles (a subflow or node type is gone)."""
         return await self._versions.run_in_thread(partial(self._load, tenant, project, name, version, 0))
 
     async def validate(self, tenant: str, project: str, text: str) -> ValidationResult:
-        """A text that may become a version: the flow, or all that is wrong with it."""
+        """Validates the YAML `text` of a flow of this project."""
         return await self._versions.run_in_thread(partial(self._validate, tenant, project, text, 0))
 
     def _validate(self, tenant: str, project: str, text: str, depth: int) -> ValidationResult:
@@ -93,7 +91,7 @@ class CompiledFlows:
 
 
 class FlowExecutor:
-    """Runs' `carry`, with the means of one house."""
+    """The ExecuteFlow of RunWorker, with the node dependencies of one application."""
 
     def __init__(self, flows: CompiledFlows, dependencies: NodeDependencies) -> None:
         self._flows = flows
@@ -127,6 +125,6 @@ class FlowExecutor:
         async def encode_outputs() -> bytes:
             return closely
 
-        if outcome.data_class is not None:  # for whoever called it as a tool, and goes on with what it gave
+        if outcome.data_class is not None:  # read by a caller that runs the flow as a tool
             await steps.step(CLASS, encode_outputs)
         return msgspec.json.encode(outcome.outputs)

@@ -1,8 +1,7 @@
 """File source for flows: loads, validates and publishes the YAML files of a watched folder.
 
-A server publishes what changed there, within a second, for the first organisation's default project and as the
-administrator of this machine; a file with mistakes changes nothing until it is mended. What was published by other
-means under another name stays as it is.
+A server publishes changed files within about a second, to the project of the watcher's principal. A file with errors
+changes nothing until it is fixed. Flows that were published by other means under other names are not changed.
 """
 
 from __future__ import annotations
@@ -31,11 +30,10 @@ log = logging.getLogger("sizewise.flows")
 SUFFIXES = (".yaml", ".yml")
 POLL_INTERVAL_S = 1.0
 MAX_FILES = 1_000
-"""Files that are read."""
 
 
 class FlowFile(Struct, frozen=True):
-    """`name` is the file's, without its ending; a flow's own name must be the same."""
+    """`name` is that of the file without suffix; the flow must have the same name."""
 
     name: str
     path: Path
@@ -48,7 +46,7 @@ class FlowFile(Struct, frozen=True):
 
 
 def list_flow_files(folder: Path) -> dict[str, Path]:
-    """By name, in their order; what begins with a point is no flow."""
+    """Name -> path, sorted; files that begin with a dot are ignored."""
     if not folder.is_dir():
         return {}
     found = sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES and not path.name.startswith("."))
@@ -56,7 +54,7 @@ def list_flow_files(folder: Path) -> dict[str, Path]:
 
 
 def load_flow_files(folder: Path, registry: NodeRegistry) -> dict[str, FlowFile]:
-    """All flows of the folder, each checked beside the others that it runs."""
+    """All flows of the folder, validated together with the flows they call."""
     paths = list_flow_files(folder)
     made: dict[str, FlowFile] = {}
     going: set[str] = set()
@@ -71,7 +69,7 @@ def load_flow_files(folder: Path, registry: NodeRegistry) -> dict[str, FlowFile]
 
     def other(name: str) -> FlowSignature | None:
         bare = name.partition("@")[0]
-        if bare in going:  # a flow that runs itself: what it gives is not known yet
+        if bare in going:  # it calls itself: its output types are not known yet
             spec = validate_flow(_read_text(paths[bare]), registry, lambda name: None).spec
             return None if spec is None else signature_of_spec(spec)
         file = one(bare)
@@ -90,7 +88,7 @@ def _read_text(path: Path) -> str:
     try:
         with path.open("rb") as file:
             return file.read(MAX_BYTES + 1).decode("utf-8", "replace")
-    except OSError:  # it was removed just now, or is not ours to read
+    except OSError:  # just removed, or not readable
         return ""
 
 
@@ -108,7 +106,7 @@ def _check_name(file: FlowFile) -> FlowFile:
 
 
 class FlowPublisher(Protocol):
-    """Where versions are kept, and which of them is live."""
+    """The store of flow versions."""
 
     def get_published(self, tenant: str, project: str, name: str) -> PublishedFlow: ...
     async def save(self, principal: Principal, project: str, name: str, version: str, text: bytes) -> bool: ...
@@ -117,7 +115,7 @@ class FlowPublisher(Protocol):
 
 
 class FlowFolderWatcher:
-    """Looked at while the server serves. `impaired`: files with mistakes, in words."""
+    """Polls the folder while the server runs. `impaired`: a message for each file with errors."""
 
     def __init__(self, path: Path, versions: FlowPublisher, principal: Principal) -> None:
         self._path = path
@@ -135,7 +133,7 @@ class FlowFolderWatcher:
             await asyncio.sleep(POLL_INTERVAL_S)
 
     async def sync(self) -> None:
-        """Publishes what changed since the last look. Raises StoreFailed, VaultLocked."""
+        """Publishes what changed since the last call. Raises StorageError, EncryptionKeyUnavailable."""
         seen = await asyncio.to_thread(_file_stats, self._path)
         if seen == self._file_stats:
             return
@@ -183,5 +181,5 @@ def _file_stats(folder: Path) -> dict[Path, tuple[int, int]]:
 
 
 def default_flows_folder(settings_file: Path | None, home: Path) -> Path:
-    """The folder, for the settings file and the home folder as they are."""
+    """`flows` next to the settings file, else in the home folder."""
     return (settings_file.parent if settings_file is not None else home) / "flows"

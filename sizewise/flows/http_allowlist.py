@@ -16,18 +16,18 @@ from sizewise.settings.http_allowlist import HttpHostSettings
 from sizewise.settings.load import resolve_secret
 
 RESERVED_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie"})
-"""What a flow may not say in a header: keys belong into the settings."""
+"""Headers that a flow may not set: keys belong in the settings."""
 
 
 class HttpAllowlist:
-    """Immutable; of one house."""
+    """The HttpAccess of nodes. Immutable; belongs to one application."""
 
     def __init__(self, hosts: Mapping[str, HttpHostSettings], client: HttpClient) -> None:
         self._hosts = hosts
         self._client = client
 
     def match_url(self, url: str) -> tuple[str, str]:
-        """The name of the host whose URL `url` lies below, and the rest. Raises EgressDenied."""
+        """The name of the host with a base URL that contains `url`, and the rest of the URL. Raises EgressDenied."""
         asked = urlsplit(url)
         for name, host in self._hosts.items():
             base = urlsplit(host.url)
@@ -98,6 +98,6 @@ _SEPARATOR = re.compile(r"[/\\]")
 
 
 def escapes_base_path(target: str) -> bool:
-    """Whether it leaves what it lies below, in one of the ways in which a server may read it."""
+    """Whether `target` has a `..` segment, also if percent-encoded (once or twice), after `\\`, or before `;`."""
     parts = _SEPARATOR.split(unquote(unquote(target.partition("?")[0])))
     return any(part.partition(";")[0] == ".." for part in parts)

@@ -16,7 +16,7 @@ _NAMED = r"^[A-Za-z][A-Za-z0-9_-]{0,62}$"
 
 
 def flow_json_schema(registry: NodeRegistry) -> dict[str, Json]:
-    """Everything that may stand in a file; what check.py finds beyond that, types and references, no schema can say."""
+    """The schema of a flow file. It cannot express types of expressions and references: validator.py checks those."""
     known = [each for name in registry.names if (each := registry(name)) is not None]
     _, defs = msgspec.json.schema_components([each.node_class for each in known], ref_template=REF)
     own = {each.node_class.__name__ for each in known}
@@ -48,7 +48,7 @@ def _ref(name: str) -> dict[str, Json]:
 
 
 def _shared_definitions(known: list[NodeType]) -> dict[str, Json]:
-    """What is no kind."""
+    """The definitions that are not node types."""
     choices = [
         {"if": {"properties": {"kind": {"const": each.name}}, "required": ["kind"]}, "then": _ref(f"node_{each.name}")}
         for each in known
@@ -94,7 +94,7 @@ def _shared_definitions(known: list[NodeType]) -> dict[str, Json]:
 
 
 def _node(known: NodeType, shape: Mapping[str, Json]) -> dict[str, Json]:
-    """A node of a kind: its parameters, each a value or an expression, and what every node may say."""
+    """A node type: its parameters, each a value or an expression, and the keys that every node has."""
     said = shape.get("properties", {})
     parameters = {
         name: each if known.parameters[name].is_plain or known.parameters[name].is_static else _or_expression(each)
@@ -131,7 +131,7 @@ def _node(known: NodeType, shape: Mapping[str, Json]) -> dict[str, Json]:
 
 
 def _or_expression(shape: Mapping[str, Json]) -> dict[str, Json]:
-    """The same, or a text with {{ }} in it."""
+    """`shape`, or a string that contains {{ }}."""
     told = {name: shape[name] for name in ("description", "default", "x-names", "x-form") if name in shape}
     inner = {name: each for name, each in shape.items() if name not in told}
     if not inner or inner == {"type": "string"}:

@@ -71,7 +71,7 @@ class ModelNode(Node, frozen=True, kw_only=True):
         stream: bool = False,
         json_schema: Mapping[str, Json] | None = None,
     ) -> ChatRequest:
-        """The chat request. `json_schema` is the JSON Schema of its answer. Raises BadRequest."""
+        """The chat request. `json_schema` constrains the answer. Raises BadRequest."""
         said: list[Json] = [{"role": "system", "content": self.system}] if self.system else []
         body: dict[str, Json] = {"model": self.model, "messages": [*said, *messages], "stream": stream}
         if not body["messages"]:

@@ -1,8 +1,8 @@
 """Base class of nodes, and what a node may access while it runs; knows no node type, table or engine.
 
-A kind is one file in nodes/ and one entry point in `sizewise.nodes`: a frozen struct whose fields are its parameters
-(their docs make the published schema and the studio's form) and a `run`. What a node needs of other rooms it is given
-as means, by Protocol; where a means is not there, the node says which setting or extra would bring it.
+A node type is one file in nodes/ and one entry point in `sizewise.nodes`: a frozen struct with a `run`. Its fields are
+its parameters; their descriptions appear in the published JSON Schema and the docs. Nodes reach other packages through
+the Protocols of `NodeDependencies`; if a dependency is missing, the error names the setting that enables it.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ from sizewise.tools.sandbox.protocol import Language
 from sizewise.tools.tool import Tool
 
 PlainText = Annotated[str, Meta(extra={"plain": True})]
-"""A text in which {{ means nothing: code, which never has values written into it."""
+"""Text in which {{ }} is not evaluated: code, so that values are never written into it."""
 
 
 StaticText = Annotated[str, Meta(extra={"settled": True})]
-"""A text that must be known before anything runs: a flow's name, a variable's."""
+"""Text without expressions, known before the flow runs: the name of a flow or variable."""
 
 
 class ParameterError(Struct, frozen=True):
-    """What a kind finds wrong with its own parameters; `name` is the parameter's."""
+    """An error that a node type finds in its own parameters; `name` is the parameter."""
 
     name: str
     message: str
@@ -48,10 +48,10 @@ class ParameterError(Struct, frozen=True):
 
 
 class ValidationContext(Struct, frozen=True):
-    """A node before it runs: `values` are the parameters that are known already, `types` what each will be.
+    """A node before it runs: `values` are the constant parameters, `types` the types of all.
 
-    `body_type` is what an each or loop gives a round; `flow` tells what another flow takes and gives, None where
-    there is none of that name.
+    `body_type` is the type of one round of an each or loop. `signature_of` returns the signature of another flow by
+    name, None if there is none.
     """
 
     values: Mapping[str, Json]
@@ -61,59 +61,59 @@ class ValidationContext(Struct, frozen=True):
 
 
 class FlowSignature(Struct, frozen=True):
-    """What a flow takes, and which of it must be given; what it gives."""
+    """Input and output types of a flow; `required`: inputs without a default."""
 
     inputs: Mapping[str, Type]
     required: frozenset[str]
     outputs: Mapping[str, Type]
-    text_output: str = ""  # the output that is its words
+    text_output: str = ""  # the output that is its text as a model
 
 
 class Node(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The base of all kinds. The docstring of a kind, its first line, is what people are told of it."""
+    """Base of all node types. The first line of a subclass's docstring is its description in the docs and schema."""
 
     has_side_effects: ClassVar[bool] = False
-    """It does something outside, so that it is worth running where nobody uses what it gives."""
+    """It acts on other systems, so the validator does not warn if its output is unused."""
     is_step: ClassVar[bool] = True
-    """It is one step, done once. Not so each, loop, subflow (their nodes are) and what waits."""
+    """It is stored as one step. False for each, loop and subflow, whose inner nodes are steps, and nodes that wait."""
     has_body: ClassVar[bool] = False
-    """It has nodes and outputs of its own."""
+    """It has `nodes` and `outputs` of its own."""
     sets_data_class: ClassVar[bool] = False
-    """Its output says a `data_class`, and all that the run does from then on is kept so closely."""
+    """Its output has a `data_class`, which tightens that of the rest of the run."""
     late_parameters: ClassVar[frozenset[str]] = frozenset()
-    """Parameters whose {{ }} are worked out after each round, among the names within, and not before the node runs."""
+    """Parameters evaluated after each round, with the names of the body, instead of before the node runs."""
 
     @classmethod
     def output_type(cls, context: ValidationContext) -> Type:
-        """What its output is."""
+        """The type of its output."""
         return JSON
 
     @classmethod
     def streaming_field(cls, context: ValidationContext) -> str:
-        """The field of its output whose words come while it runs; empty where none does."""
+        """The field of its output that streams while it runs; empty if none does."""
         return ""
 
     @classmethod
     def case_names(cls, context: ValidationContext) -> tuple[str, ...]:
-        """The edges that leave it one at a time; empty but for a branch."""
+        """The cases of a branch, exactly one taken per run; empty for other nodes."""
         return ()
 
     @classmethod
     def body_scope(cls, context: ValidationContext) -> Mapping[str, Type]:
-        """What its own nodes can name beside each other."""
+        """Names that the nodes of its body can use, in addition to each other."""
         return {}
 
     @classmethod
     def validate(cls, context: ValidationContext) -> Iterator[ParameterError]:
-        """What is wrong with it beyond its types."""
+        """Errors in the parameters beyond their types."""
         return iter(())
 
     async def run(self, context: NodeContext) -> Json:
-        """Raises SizewiseError. What it gives must be as `output_type` says."""
+        """Returns a value of `output_type`. Raises SizewiseError."""
         raise NotImplementedError
 
 
-# ---- what a node has in hand ----------------------------------------------------------------------------------------
+# ---- what a node can access -----------------------------------------------------------------------------------------
 
 
 class KnowledgeAccess(Protocol):
@@ -127,23 +127,23 @@ class KnowledgeAccess(Protocol):
         mode: SearchMode = "hybrid",
         where: TagFilter | None = None,
     ) -> list[SearchResult]:
-        """Passages that `request.principal` may see, the best first."""
+        """Passages that `request.principal` may see, best first."""
         ...
 
     async def ingest(self, request: Request, name: str, documents: Sequence[DocumentUpload]) -> list[IngestionResult]:
-        """Documents are in the base, and can be found, when this returns."""
+        """When this returns, the documents are stored and searchable."""
         ...
 
 
 class FileReader(Protocol):
-    async def __call__(self, data: bytes, name: str) -> Document:  # frozen
-        """A file as it was read. Raises BadRequest where it cannot be."""
+    async def __call__(self, data: bytes, name: str) -> Document:
+        """Parses a file. Raises BadRequest if it cannot be read."""
         ...
 
 
 class ToolAccess(Protocol):
     async def select(self, names: Sequence[str], principal: Principal) -> tuple[Tool, ...]:
-        """Those that this caller may use. Raises BadRequest for a name that means nothing."""
+        """The named tools that this caller may use. Raises BadRequest for an unknown name."""
         ...
 
 
@@ -157,7 +157,7 @@ class SandboxAccess(Protocol):
         *,
         time_s: float | None = None,
     ) -> CodeResult:
-        """What the code gave. Its inputs are names in it, as values and never as code; it reaches nothing outside."""
+        """Runs code without access to files or network. `inputs` become variables, never part of the code."""
         ...
 
 
@@ -173,8 +173,8 @@ class AgentAccess(Protocol):
         steps: Steps | None = None,
         path: str = "agent",
     ) -> Json:
-        """`text`, `steps`, and why it `ended`. `agent` is its name, or all of it; what `request` may cost, all of it
-        may. Its own steps begin with `path`.
+        """Returns the fields of AgentResult. `agent`: its name, or a whole spec; `path`: prefix of its step keys. The
+        cost limit of `request` holds for the whole task.
         """
         ...
 
@@ -186,8 +186,6 @@ class MemoryAccess(Protocol):
 
 
 class HttpResponse(Struct, frozen=True):
-    """An answer of HTTP."""
-
     status: int
     headers: Mapping[str, str]
     body: bytes
@@ -207,15 +205,14 @@ class HttpAccess(Protocol):
         limit: Place,
         max_bytes: int,
     ) -> HttpResponse:
-        """Asks a host of the settings, by its name there. `target` is appended to its URL; `max_bytes`: bytes of the
-        answer.
+        """Sends a request to a configured host. `target` is appended to its URL; `max_bytes` limits the response body.
 
-        Raises BadRequest for a host that nobody allowed, EgressDenied, Upstream.
+        Raises BadRequest for an unknown host, Forbidden, EgressDenied, UpstreamError.
         """
         ...
 
     def match_url(self, url: str) -> tuple[str, str]:
-        """The name of the allowed host that a whole URL means, and the target there. Raises EgressDenied."""
+        """The name of the allowed host that serves `url`, and the target there. Raises EgressDenied."""
         ...
 
 
@@ -223,21 +220,21 @@ class FlowAccess(Protocol):
     """Other flows."""
 
     async def resolve_version(self, request: Request, name: str) -> str:
-        """The version that `NAME` or `NAME@VERSION` means now. Raises UnknownModel, Forbidden."""
+        """The version that `NAME` or `NAME@VERSION` refers to now. Raises PathNotFound, Forbidden, BadRequest."""
         ...
 
     async def load_flow(self, request: Request, name: str, version: str) -> RunnableFlow: ...
 
 
 class RunnableFlow(Protocol):
-    """A flow that was checked, for whoever runs it within another."""
+    """A compiled flow, opaque to nodes; pass it to `NodeBody.run_flow`."""
 
     @property
     def name(self) -> str: ...
 
 
 class DataBounds(Protocol):
-    """The class of data, and how far it may go; None is nowhere."""
+    """The data class of a request, and the furthest place its data may reach; None: none."""
 
     @property
     def data_class(self) -> DataClass: ...
@@ -251,13 +248,13 @@ class StrictestBounds(Struct, frozen=True):
 
 
 def strictest_bounds(request: Request) -> DataBounds:
-    """The strictest there is, for want of better knowledge."""
+    """The default without a router: confidential, on this machine."""
     return StrictestBounds()
 
 
 class CostEstimate(Struct, frozen=True):
-    """What a question would cost, and who would be asked first, as the router would have it. `cost` in pico-dollars,
-    None where a price is unknown; `context_window` in tokens; `reason` says why nobody fits.
+    """The first model that the router would call, and its cost. `cost` in pico-dollars, None if a price is unknown;
+    `context_window` in tokens; `reason`: why no model fits.
     """
 
     model: str = ""
@@ -268,9 +265,9 @@ class CostEstimate(Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class NodeDependencies:
-    """What nodes reach beyond themselves. `answer` is the house's whole onion; None: there is no such thing here.
+    """Services that nodes use; None: not available here. `handler` is the application with all its middleware.
 
-    `data_bounds` says of a request the class of its data, and how far that may go: the router's own word.
+    `data_bounds` returns the data class and the place limit that the router applies to a request.
     """
 
     handler: Handler
@@ -288,34 +285,33 @@ class NodeDependencies:
 
 
 class NodeBody(Protocol):
-    """The nodes that an each or loop holds, or another flow's."""
+    """Runs the body of an each or loop, or another flow."""
 
     async def __call__(self, suffix: str, names: Mapping[str, Json]) -> Json:
-        """One round of them: what their outputs come to. `suffix` tells rounds apart in the keys of steps: [3]."""
+        """Runs one round and returns its outputs. `suffix`, such as `[3]`, makes the step keys of the round unique."""
         ...
 
     def evaluate_parameter(self, name: str, names: Mapping[str, Json]) -> Json:
-        """A `late` parameter, worked out among these names."""
+        """Evaluates one of `late_parameters` with these names in scope."""
         ...
 
     async def run_flow(self, flow: RunnableFlow, inputs: Mapping[str, Json], send: Send) -> Json:
-        """Another flow, whole, a floor deeper. Raises BadRequest where that is too deep."""
+        """Runs another flow one level deeper. Raises BadRequest if that is too deep."""
         ...
 
 
 def no_limit() -> int | None:
-    """Pico-dollars left, where nobody set a limit."""
+    """`remaining_cost` of a run without a cost limit."""
     return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeContext:
-    """One node under way. `path` is where in the run (each[3].answer), `idempotency_key` that with the run's id: what
-    stands behind the key happens once, so it is sent where others can tell repetitions by it.
+    """A node that runs. `path`: its place in the run (`each[3].answer`). `idempotency_key`: run id and path; send it to
+    other systems so that they can detect repetitions.
 
-    `request` is whose run it is, and how its data must be kept; its `what` is nobody's. `send` takes events of
-    models: the words go to the client where this node feeds what the client reads (`speaks`), else nowhere; what was
-    spent is booked. `remaining_cost`: pico-dollars that the run may still spend.
+    `request`: principal and options of the run; its `payload` is empty. `send` takes model events: text reaches the
+    client only if `streams`, and costs are always counted. `remaining_cost`: pico-dollars that the run may still spend.
     """
 
     path: str
@@ -329,7 +325,7 @@ class NodeContext:
     remaining_cost: Callable[[], int | None] = no_limit
 
     def build_request(self, payload: ChatRequest, options: RequestOptions = RequestOptions()) -> Request:  # frozen
-        """A question of this node. What it wishes can only tighten what the run's caller wished."""
+        """A model request of this node. `options` can only tighten those of the run."""
         now, outer = perf_counter(), self.request.options
         if outer.max_latency_ms is not None:
             outer = msgspec.structs.replace(
@@ -346,12 +342,12 @@ class NodeContext:
 
     @property
     def data_class(self) -> DataClass:
-        """How closely what the node has in hand must be kept."""
+        """The data class of the node's data."""
         return self.dependencies.data_bounds(self.request).data_class
 
     @property
     def limit(self) -> Place:
-        """How far that may go, at most."""
+        """The furthest place that the node's data may reach."""
         return self.dependencies.data_bounds(self.request).limit or "process"
 
     async def ask_model(self, payload: ChatRequest, options: RequestOptions = RequestOptions()) -> Reply:  # frozen
@@ -359,7 +355,7 @@ class NodeContext:
 
 
 def tighten_options(outer: RequestOptions, inner: RequestOptions) -> RequestOptions:
-    """Of limits the smaller, of classes the stricter. The outer session, key and policy are the run's, not a node's."""
+    """The stricter of each limit and data class. Policy, session and idempotency key are those of `inner` only."""
     classes: list[DataClass] = [each for each in (outer.data_class, inner.data_class) if each is not None]
     return RequestOptions(
         inner.policy,
@@ -381,5 +377,5 @@ def _least(one: int | None, other: int | None) -> int | None:
 
 
 def missing_dependency(name: str, hint: str) -> ConfigError:
-    """There is no such means here."""
+    """The error for a dependency that is None."""
     return ConfigError(f"this server has no {name}", hint)

@@ -33,7 +33,7 @@ def build_node_dependencies(
     memory: MemoryAccess | None = None,
     estimate_cost: Callable[[Request], CostEstimate] | None = None,
 ) -> NodeDependencies:
-    """Other flows are added by whoever keeps them."""
+    """`flows` is not set here: FlowModel and FlowExecutor add it."""
     http = HttpAllowlist(settings.hosts, client)
     agents = None
     if tools is not None:
