@@ -217,7 +217,7 @@ class HttpAccess(Protocol):
 
 
 class FlowAccess(Protocol):
-    """Other flows."""
+    """Loads other flows."""
 
     async def resolve_version(self, request: Request, name: str) -> str:
         """The version that `NAME` or `NAME@VERSION` refers to now. Raises PathNotFound, Forbidden, BadRequest."""

@@ -23,8 +23,9 @@ _NAMES: Mapping[type, Type] = {
 
 
 class Parameter(Struct, frozen=True):
-    """`is_plain`: {{ means nothing in it. `msgspec_type` is what msgspec converts to; `is_static`: no {{ }} may stand
-    in it. `plugin_names`: it is the name of one of these, which an installation has (models, knowledge, hosts, ...).
+    """A parameter of a node type. `is_plain`: {{ }} is not evaluated in it. `is_static`: it may not contain {{ }}.
+
+    `names`: the kind of name it holds (`models`, `knowledge`, `hosts`, ...), empty if none.
     """
 
     name: str
@@ -37,8 +38,6 @@ class Parameter(Struct, frozen=True):
 
 
 class NodeType(Struct, frozen=True):
-    """A kind and its parameters."""
-
     name: str
     node_class: type[Node]
     parameters: Mapping[str, Parameter]
@@ -49,14 +48,14 @@ class NodeType(Struct, frozen=True):
 
 
 class NodeRegistry:
-    """Looks each up once; outlives the flows that are checked by it."""
+    """Loads node types on first use; outlives the flows that are validated with it."""
 
     def __init__(self) -> None:
         self.names = plugins.plugin_names("nodes")
         self._node_types: dict[str, NodeType] = {}
 
     def __call__(self, name: str) -> NodeType | None:
-        """None where there is no such kind."""
+        """None if there is no such node type."""
         if name not in self.names:
             return None
         if name not in self._node_types:
@@ -65,7 +64,7 @@ class NodeRegistry:
 
 
 def describe_node(name: str, node_class: type[Node]) -> NodeType:
-    """Raises ConfigError where it is none."""
+    """Raises ConfigError unless `node_class` is a subclass of Node."""
     if not (isinstance(node_class, type) and issubclass(node_class, Node)):
         raise ConfigError(f"the node kind {name!r} is no Kind", "Derive it from sizewise.flows.node.Node.")
     shape = inspect.type_info(node_class)
@@ -84,7 +83,7 @@ def _parameter(field: inspect.Field, shape: Any) -> Parameter:
 
 
 def parameter_type(msgspec_type: inspect.Type) -> Type:
-    """What may stand where a field of this shape is."""
+    """The flow type of a field of this type."""
     if isinstance(msgspec_type, inspect.Metadata):
         return parameter_type(msgspec_type.type)
     if isinstance(msgspec_type, inspect.UnionType):

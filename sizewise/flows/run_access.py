@@ -1,4 +1,4 @@
-"""Access to runs: who may see and control one, and whose permissions it has. Reads no stored run."""
+"""Access to runs: which principals may see and control a run, and its own permissions. Reads no stored run."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class RunPrincipals:
         return self._find(run.key, run.user, run.tenant, run.project)
 
     def require_current(self, run: FlowRun) -> Principal:
-        """The same. Raises InvalidApiKey instead of returning None."""
+        """Like `current`, but raises InvalidApiKey instead of returning None."""
         found = self.current(run)
         if found is None:
             raise revoked(run)

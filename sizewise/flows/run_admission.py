@@ -25,8 +25,8 @@ class RunAdmission:
         max_running: int,
         max_running_per_organization: int | None,
     ) -> None:
-        """`max_running`: places for runs. `max_running_per_organization`: places of one organization; None: all, or
-        half where there are several organizations.
+        """`max_running`: runs at a time. `max_running_per_organization`: of one organization; None: all places, or half
+        if there are several organizations.
         """
         self._active = active
         self._authenticator = authenticator

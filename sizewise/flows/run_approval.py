@@ -54,7 +54,7 @@ class RunApproval:
         value: bytes = b"null",
     ) -> None:
         """Stores the decision on the step `key`, with the caller's identity, and wakes the run. `value`: JSON that the
-        step returns with it. Raises PathNotFound, Forbidden, BadRequest, Conflict where the step does not wait.
+        step returns with it. Raises PathNotFound, Forbidden, BadRequest, Conflict if the step does not wait.
         """
         run = await self._queries.get(principal, id)
         if "ask" not in principal.permissions:

@@ -13,12 +13,12 @@ from sizewise.flows.tables import ACTIVE_STATES, FlowRun
 from sizewise.principal import Principal
 
 POLL_INTERVAL_S = 1.0
-"""Between two checks whether another server ended the run."""
+"""Between checks whether another server ended the run."""
 RUN_ENDED_EVENT = "flow.ended"
 
 
 PublishEvent = Callable[[str, Mapping[str, object], str], None]
-"""An event, its data and its organization."""
+"""Called with the event name, its data and its organization."""
 
 
 def ignore_event(event: str, data: Mapping[str, object], tenant: str) -> None:
@@ -64,7 +64,7 @@ class RunCompletion:
                 self._waiters.pop(id, None)
 
     def notify(self, run: FlowRun) -> None:
-        """`run` has ended, here."""
+        """Wakes the waiters of `run`, which has ended in this process, and publishes the event."""
         self._active.forget(run.id)
         for future in self._waiters.get(run.id, ()):
             if not future.done():

@@ -29,13 +29,13 @@ from sizewise.messages import Usage
 from sizewise.principal import Principal
 
 MAX_RUN_BYTES = 512 * 1024 * 1024
-"""Bytes that all nodes and inner graphs of a run return together: memory holds them, and the store."""
+"""Bytes that all nodes and inner graphs of a run return together; all are held in memory and stored."""
 MAX_NODES = 1_000_000
-"""Nodes of a run, each as often as it runs."""
+"""Node executions of a run."""
 DATA_CLASS_SOURCE = "what was found"
 
 NodeState = Literal["running", "done", "kept", "failed", "skipped"]
-"""kept: done in an earlier execution of the run, whose result is used."""
+"""`kept`: finished in an earlier execution of the run; its stored result is used."""
 
 
 class NodeTrace(Struct, frozen=True):
@@ -86,13 +86,13 @@ class RunContext:
         self._output_bytes = self._node_count = 0
 
     def count_node(self) -> None:
-        """Raises BadRequest where a run has too many nodes."""
+        """Raises BadRequest if a run executes too many nodes."""
         self._node_count += 1
         if self._node_count > MAX_NODES:
             raise BadRequest(f"the run has more than {MAX_NODES} nodes", "Work on parts, each in a run of its own.")
 
     def count_output(self, size: int) -> None:
-        """Raises BadRequest where a run gives too much."""
+        """Raises BadRequest if the outputs of a run are too large."""
         self._output_bytes += size
         if self._output_bytes > MAX_RUN_BYTES:
             raise BadRequest(
@@ -128,7 +128,7 @@ class RunContext:
 
 
 def add_costs(one: int | None, other: int | None) -> int | None:
-    """The sum; None where one of them is unknown."""
+    """The sum; None if one of them is unknown."""
     return None if one is None or other is None else one + other
 
 

@@ -37,7 +37,7 @@ class RunControl:
         self._engine = engine
 
     async def cancel(self, principal: Principal, id: str) -> FlowRun:
-        """Cancels a run on any server. Raises PathNotFound, Forbidden, Conflict where it has ended already."""
+        """Cancels a run on any server. Raises PathNotFound, Forbidden, Conflict if it has ended already."""
         run = await self._queries.get(principal, id)
         require_owner(principal, run)
         if not await self.stop(run, audit_event(principal, run.tenant, "flow.cancel", f"run:{run.id}")):
@@ -45,7 +45,7 @@ class RunControl:
         return await self._queries.get(principal, id)
 
     async def stop(self, run: FlowRun, audit_event: AuditEvent | None = None) -> bool:
-        """Cancels without a check of permissions: for a caller that started the run. False where it has ended."""
+        """Cancels without a permission check, for a caller that started the run. False if it has ended."""
         if not await self._store.write_in_thread(lambda c: tables.cancel_run(c, run.id, now_ms(), audit_event)):
             return False
         await self._engine.open()
@@ -55,7 +55,7 @@ class RunControl:
 
     async def resume(self, principal: Principal, id: str) -> FlowRun:
         """Continues a run at the step that failed, with its starter's permissions. Raises PathNotFound, Forbidden,
-        Conflict where it did not fail, Busy.
+        Conflict if it neither failed nor was cancelled, Busy.
         """
         run = await self._queries.get(principal, id)
         require_owner(principal, run)

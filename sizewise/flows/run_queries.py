@@ -21,7 +21,7 @@ MAX_PAGE_SIZE = 1_000
 
 
 class StoredRunRequest(Struct, frozen=True):
-    """The request that started a run, as it is encrypted. `inputs`: JSON of an object."""
+    """The request that started a run, stored encrypted. `inputs`: JSON of an object."""
 
     inputs: msgspec.Raw
     options: RequestOptions = RequestOptions()
@@ -29,14 +29,14 @@ class StoredRunRequest(Struct, frozen=True):
 
 
 class RunQueries:
-    """Changes nothing."""
+    """Read-only queries."""
 
     def __init__(self, store: StepStore, active: ActiveRuns) -> None:
         self._store = store
         self._active = active
 
     async def get(self, principal: Principal, id: str) -> FlowRun:
-        """Raises PathNotFound where there is none that the caller may see."""
+        """Raises PathNotFound if there is no such run, or the caller may not see it."""
         found = await self._store.read_in_thread(lambda c: tables.find_run(c, id))
         if found is None or not can_see(principal, found):
             raise PathNotFound(f"there is no run {id[:64]!r}", "see: sizewise flow runs")
@@ -51,7 +51,7 @@ class RunQueries:
         before: int = 0,
         limit: int = 20,
     ) -> list[tuple[int, FlowRun]]:
-        """The newest first, each with the cursor (`before`) of the page that follows it."""
+        """Newest first, each with the cursor (`before`) of the page that follows it."""
         if not 1 <= limit <= MAX_PAGE_SIZE:
             raise BadRequest(f"a list of {limit!r} runs cannot be had", f"ask for 1 to {MAX_PAGE_SIZE}", param="limit")
         project = "" if principal.all_projects else principal.project
@@ -69,8 +69,8 @@ class RunQueries:
         return ended if active is None else [*ended, *active.steps.active.values()]
 
     async def get_value(self, principal: Principal, id: str, key: str = OUTPUTS) -> bytes | None:
-        """The result of a step, or of the whole run, as JSON; None where there is none yet. Raises PathNotFound, and
-        Forbidden where the run is another's and the caller may not read contents.
+        """The result of a step, or of the whole run, as JSON; None if there is none yet. Raises PathNotFound, and
+        Forbidden if the caller neither owns the run nor may `read_contents`.
         """
         run = await self.get(principal, id)
         if not is_owner(principal, run) and "read_contents" not in principal.permissions:
@@ -84,7 +84,7 @@ class RunQueries:
         return found
 
     async def get_error(self, principal: Principal, id: str) -> StoredError | None:
-        """Why the run failed; None where it did not."""
+        """Why the run failed; None if it did not."""
         found = await self.get_value(principal, id, FAILURE)
         return None if found is None else msgspec.json.decode(found, type=StoredError)
 

@@ -15,13 +15,13 @@ from sizewise.flows.step_store import StepStore, now_ms
 from sizewise.flows.versions.store import FlowVersions
 
 POLL_INTERVAL_S = 1.0
-"""Between two checks of what other servers did to our runs."""
+"""Between checks whether other servers changed the runs of this process."""
 ORPHAN_AFTER_MS = 20_000
-"""A run that was stored so long ago and has not begun has lost its server."""
+"""A run still queued after this time has lost its server."""
 
 
 class RunRecovery:
-    """One loop for each server. Knows no permissions but the current ones of each run's starter."""
+    """One polling loop per server."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class RunRecovery:
         authenticator.listeners.add(self)
 
     async def run_periodically(self) -> None:
-        """Opens the engine once a run waits for it, even on a server that starts none itself; then checks for ever."""
+        """Polls forever; opens the engine once there are unfinished runs, even if this server started none."""
         while True:
             with suppress(StorageError):
                 await self._check_once()
@@ -72,7 +72,7 @@ class RunRecovery:
                 await active.steps.check_decisions()
 
     def on_change(self) -> None:
-        """Stops the runs whose starter has lost the permission to run them (the authenticator's `listeners`)."""
+        """Called by the authenticator: stops the runs whose starter has lost the permission to run them."""
         for active in tuple(self._active.executing.values()):
             if self._principals.current(active.run) is None:
                 active.revoked = True

@@ -1,4 +1,4 @@
-"""Start of runs: stores a run before it begins, so that it survives a crash, and can wait for its outputs."""
+"""Start of runs: stores a run before it begins, so that it survives a crash, and optionally waits for its outputs."""
 
 from __future__ import annotations
 
@@ -26,11 +26,10 @@ from sizewise.handler import RequestOptions, Send, discard_events
 from sizewise.principal import Principal
 
 MAX_INPUT_BYTES = 16_000_000
-"""Bytes of a run's inputs."""
 MAX_DEPTH = 16
-"""Runs that call runs as tools."""
+"""Nesting of runs that call runs as tools."""
 UNCOUNTED_ENDPOINTS = frozenset({"tool", "cron"})
-"""Starts without a request: a run calls another as a tool, or a schedule is due."""
+"""Starts that do not count against the request rate: calls as a tool, and schedules."""
 
 
 class RunStarter:
@@ -60,7 +59,7 @@ class RunStarter:
         self._engine = engine
 
     def publisher(self, published: PublishedFlow) -> Principal:
-        """The principal for `start` where a trigger starts the flow. Raises InvalidApiKey."""
+        """The principal to pass to `start` if a trigger starts the flow. Raises InvalidApiKey."""
         return self._principals.publisher(published)
 
     async def start(
@@ -77,10 +76,11 @@ class RunStarter:
         id: str = "",
         parent_run: str = "",
     ) -> FlowRun:
-        """Durable when this returns. `inputs`: JSON of an object. `id`: of a run that must start at most once; a second
-        call returns the run that exists. `parent_run`: the run that calls this one as a tool. Raises Forbidden,
-        PathNotFound, BadRequest, Busy, Conflict where the run `id` is of another flow, EncryptionKeyUnavailable,
-        StorageError.
+        """Durable when this returns. `inputs`: JSON of an object. `id`: set it if the run must start at most once; a
+        second call returns the existing run. `parent_run`: the run that calls this one as a tool.
+
+        Raises Forbidden, PathNotFound, BadRequest, Busy, EncryptionKeyUnavailable, StorageError, and Conflict if `id`
+        is a run of another flow.
         """
         if "ask" not in principal.permissions:
             raise Forbidden("this key may not ask", "ask for one that may")
@@ -160,7 +160,7 @@ class RunStarter:
         id: str = "",
         parent_run: str = "",
     ) -> tuple[bytes, DataClass | None]:
-        """The same, with the data class of the outputs; None where the run has none."""
+        """Like `run_to_completion`, and returns the data class of the outputs too; None if the run has none."""
         run = await self.start(
             principal,
             flow,
@@ -199,7 +199,7 @@ class RunStarter:
         return run
 
     async def _insert_if_new(self, run: FlowRun, request: bytes) -> bool:
-        """False where a run with this id exists; another server may have inserted it at the same time."""
+        """False if a run with this id exists; another server may have inserted it at the same time."""
         try:
             return await self._store.run_in_thread(partial(self._insert, run, request))
         except Conflict:
@@ -212,7 +212,7 @@ class RunStarter:
 
 
 def _restore_error(why: StoredError) -> SizewiseError:
-    """The error of the same code, about the same node."""
+    """Rebuilds the error from its code, with the same node."""
     waiting: list[type[SizewiseError]] = [SizewiseError]
     kind = SizewiseError
     while waiting:

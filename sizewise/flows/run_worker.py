@@ -1,7 +1,7 @@
 """Run worker: claims a run for the engine, executes its flow with stored steps, and stores how it ended.
 
-A run can execute more than once: after a crash, or when it is resumed. Each execution has an epoch of its own, and the
-store refuses what an older epoch writes.
+A run can execute more than once: after a crash, or when it is resumed. Each execution has its own epoch, and the store
+refuses writes of an older epoch.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ log = logging.getLogger("sizewise.flows")
 
 
 class RunExecution(Struct, frozen=True, kw_only=True):
-    """What an executor executes. `principal`: with the permissions at the start; `current_principal`: with those of
-    the moment. `send` takes the events, for a client that still listens.
+    """Arguments of an executor. `principal` has the permissions at the start of this execution; `current_principal`
+    returns the current ones. `send` takes the events, for a client that still listens.
     """
 
     run: FlowRun
@@ -66,14 +66,14 @@ class RunWorker:
         self._execute: ExecuteFlow | None = None
 
     def configure(self, execute: ExecuteFlow) -> None:
-        """Sets the executor of runs that begin from now on; runs under way keep theirs.
+        """Sets the executor for runs that begin from now on.
 
-        Late on purpose: the executor belongs to the application, which a reload of the settings replaces.
+        Not a constructor argument, since the executor belongs to the application, which a settings reload replaces.
         """
         self._execute = execute
 
     async def run(self, id: str) -> None:
-        """A whole run. Stores how it ended, and raises nothing but CancelledError."""
+        """Executes a run and stores how it ended; raises nothing but CancelledError."""
         try:
             await self._run_claimed(id)
         finally:
@@ -86,7 +86,7 @@ class RunWorker:
             lambda: self._store.write_in_thread(lambda c: tables.claim_run(c, id, now_ms())),
         )
         if run is None:
-            return  # it was cancelled meanwhile
+            return  # it was cancelled in the meantime
         executing = self._active.executing
         try:
             known = await retry_until_stored(lambda: self._store.run_in_thread(partial(self._store.load_steps, run)))
@@ -145,7 +145,7 @@ class RunWorker:
 
 
 def _source_location(fault: BaseException) -> str:
-    """File and line; the message of the exception could hold a prompt."""
+    """File and line. The exception's message is not logged: it could contain a prompt."""
     place = fault.__traceback__
     while place is not None and place.tb_next is not None:
         place = place.tb_next

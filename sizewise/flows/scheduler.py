@@ -1,7 +1,7 @@
 """Cron scheduler and signed webhook triggers of published flows; both run as the flow's publisher.
 
-What starts a run is named in its id: a webhook that is sent again, and a minute that several servers see, are one run.
-A minute that passes while no server is up is not made up for.
+A run's id is derived from its cause, so a repeated webhook, or a minute seen by several servers, starts one run. Times
+that pass while no server is up are not caught up.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ from sizewise.telemetry.webhooks import ReplayGuard, verify_webhook
 log = logging.getLogger("sizewise.flows")
 
 POLL_INTERVAL_S = 1.0
-"""Between two looks at what is published: so late a new timetable may come into force."""
+"""Between checks of the published flows: the longest delay before a new schedule takes effect."""
 MAX_LOOKAHEAD_S = 366 * 86_400
 MAX_HEADERS = 100
 MAX_HEADER_CHARS = 8_192
 
 
 class ScheduledRun(Struct, frozen=True, order=True):
-    """`at`: unix s."""
+    """An entry of the queue. `at`: unix s."""
 
     at: int
     flow_key: tuple[str, str, str, str]
@@ -50,7 +50,7 @@ class ScheduledRun(Struct, frozen=True, order=True):
 
 
 def schedule_error(schedule: str, zone: str) -> str:
-    """Why there is no such timetable, in words; empty where there is."""
+    """Why the schedule is invalid; empty if it is valid."""
     try:
         ZoneInfo(zone)
     except (KeyError, ValueError, OSError):
@@ -59,7 +59,7 @@ def schedule_error(schedule: str, zone: str) -> str:
 
 
 def _next_time(schedule: str, zone: str, after: float) -> int:
-    """The first second of a minute that comes, in unix s; 0: none within a year."""
+    """The next matching time in unix s; 0 if the schedule is invalid or matches nothing within two years."""
     try:
         from croniter import CroniterBadDateError, CroniterError, croniter
     except ImportError as error:
@@ -73,7 +73,7 @@ def _next_time(schedule: str, zone: str, after: float) -> int:
 
 
 def trigger_inputs(trigger: TriggerSpec, variables: Mapping[str, Json]) -> bytes:
-    """The inputs that a trigger makes of `variables`, as JSON. Raises BadRequest."""
+    """The trigger's `inputs`, evaluated with `variables`, as JSON. Raises BadRequest."""
     try:
         inputs = render_value(compile_value(trigger.inputs), variables)
     except ExpressionError as wrong:
@@ -82,14 +82,14 @@ def trigger_inputs(trigger: TriggerSpec, variables: Mapping[str, Json]) -> bytes
 
 
 def _run_id(*parts: object) -> str:
-    """The id of the run that this, and nothing else, starts. Nobody can take it before by saying it to startRun, whose
-    ids have letters and digits only: it can be worked out.
+    """The id of the run that `parts` identify. It is predictable, but callers of startRun cannot claim it first: ids
+    given there have only letters and digits.
     """
     return f"{parts[0]}-{sha256(chr(0).join(map(str, parts)).encode()).hexdigest()[:32]}"
 
 
 class WebhookTriggers:
-    """Webhooks that start flows."""
+    """Starts flows that have a webhook trigger."""
 
     def __init__(self, versions: FlowVersions, flows: CompiledFlows, starter: RunStarter) -> None:
         self._versions = versions
@@ -104,8 +104,10 @@ class WebhookTriggers:
         headers: Mapping[str, str],
         body: bytes,
     ) -> FlowRun:
-        """The run that this message starts, or has started. Raises Forbidden where it is not signed by one of
-        `secrets`, PathNotFound where no such flow takes webhooks, BadRequest, and what `RunStarter.start` raises.
+        """The run that this message starts, or has already started.
+
+        Raises Forbidden if none of `secrets` signed it, PathNotFound if no such flow takes webhooks, BadRequest, and
+        what `RunStarter.start` raises.
         """
         id = verify_webhook(headers, body, secrets, time.time(), ReplayGuard())
         published = self._versions.get_published("local", project, flow)
@@ -122,7 +124,7 @@ class WebhookTriggers:
         body: bytes,
         idempotency_key: str = "",
     ) -> FlowRun:
-        """The same, for whoever has a key; `idempotency_key` (an idempotency key) names the message."""
+        """Like `start_signed`, for a caller with a key, as whom the flow runs."""
         published = self._versions.get_published(principal.tenant, principal.project, flow)
         inputs = await self.build_inputs(published, headers, body)
         run = (
@@ -140,7 +142,7 @@ class WebhookTriggers:
         return await self._starter.start(principal, flow, inputs, version=published.version, endpoint="webhook", id=run)
 
     async def build_inputs(self, published: PublishedFlow, headers: Mapping[str, str], body: bytes) -> bytes:
-        """What a message is to the flow: as its trigger says, or the message itself where that is an object."""
+        """The flow's inputs: those of its trigger, evaluated with `body` and `headers`, or else the body itself."""
         where = (published.tenant, published.project, published.name, published.version)
         triggers = (await self._flows.load(*where)).spec.triggers
         trigger = next((each for each in triggers if each.kind == "webhook"), None)
@@ -163,7 +165,7 @@ class WebhookTriggers:
 
 
 SECRET_HEADERS = frozenset({"authorization", "cookie", "x-api-key", "webhook-signature", "proxy-authorization"})
-"""Headers that no flow sees."""
+"""Headers that are not passed to flows."""
 
 
 def _decode_body(body: bytes) -> Any:
@@ -174,7 +176,7 @@ def _decode_body(body: bytes) -> Any:
 
 
 class Scheduler:
-    """Starts the live flows that have one, each minute once, however many servers there are."""
+    """Starts published flows with a cron trigger, once per due time, however many servers there are."""
 
     def __init__(self, versions: FlowVersions, flows: CompiledFlows, starter: RunStarter) -> None:
         self._versions = versions
@@ -185,7 +187,6 @@ class Scheduler:
         self._queue: list[ScheduledRun] = []
 
     async def run_periodically(self) -> None:
-        """For ever."""
         while True:
             await self._sync()
             now = time.time()
@@ -195,7 +196,7 @@ class Scheduler:
             await asyncio.sleep(min(POLL_INTERVAL_S, max(0.01, left)))
 
     async def _sync(self) -> None:
-        """Takes up what was published or withdrawn since."""
+        """Updates the queue with what was published or unpublished since the last call."""
         live = self._versions.list_published()
         if live == self._published:
             return

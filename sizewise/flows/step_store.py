@@ -1,7 +1,6 @@
 """Store of step results, encrypted and fenced by the epoch of a run; retries while the database is down.
 
-What an ill store cannot take waits, as long as that takes: a database that is started anew in the middle of a run
-delays it and fails nothing.
+Writes wait as long as the store is unavailable: restarting the database during a run delays the run and fails nothing.
 """
 
 from __future__ import annotations
@@ -31,14 +30,14 @@ T = TypeVar("T")
 
 STEPS, BLOBS = "flow_steps", "flow_blobs"
 MAX_INLINE_BYTES = 65_536
-"""Bytes of a value that lies beside its step: what several steps pass on lies there once."""
+"""Larger values are stored as blobs, once per run, even if several steps return the same value."""
 INLINE_MARK, BLOB_MARK = b"\0", b"\1"
 RETRY_DELAYS_S = (0.05, 0.2, 0.5, 1.0, 2.0)
-"""Between tries on an ill store; the last one again and again."""
+"""Between attempts while the store is unavailable; the last delay repeats."""
 
 
 class StoredError(Struct, frozen=True):
-    """How a step or run ended that failed, as it is sealed: messages may hold names that people gave."""
+    """Error of a failed step or run. It is encrypted, since messages may contain names that users chose."""
 
     code: str
     message: str
@@ -47,19 +46,18 @@ class StoredError(Struct, frozen=True):
 
 
 class StepStore:
-    """Seals what is written of runs and opens it again. Its methods are for threads: the vault may take seconds."""
+    """Encrypts and decrypts the stored values of runs. Call methods that are not `async` on a thread: they block."""
 
     def __init__(
         self, encryption: EnvelopeEncryption, read: TransactionRunner, write: TransactionRunner, executor: Executor
     ) -> None:
-        """`executor` runs what may take seconds."""
+        """`executor`: the threads of the `async` methods; encryption and the database may take seconds."""
         self.encryption = encryption
         self.read = read
         self.write = write
         self._executor = executor
 
     async def run_in_thread(self, work: Callable[[], T]) -> T:
-        """`work` beside the event loop."""
         return await asyncio.get_running_loop().run_in_executor(self._executor, work)
 
     async def read_in_thread(self, work: UnitOfWork[T]) -> T:
@@ -69,7 +67,7 @@ class StepStore:
         return await self.run_in_thread(partial(self.write, work))
 
     def seal_step(self, tenant: str, run: str, step: RunStep, value: bytes, may_exist: bool = True) -> SealedStep:
-        """`may_exist`: the step may be there already. Raises EncryptionKeyUnavailable, StorageError."""
+        """`may_exist`: the step may be stored already. Raises EncryptionKeyUnavailable, StorageError."""
         place = f"{run}/{step.key}"
         if len(value) <= MAX_INLINE_BYTES:
             return SealedStep(
@@ -98,18 +96,18 @@ class StepStore:
         return self.encryption.decrypt(beside, tenant, BLOBS, f"{run}/{hash}")
 
     def save_step(self, run: FlowRun, step: RunStep, value: bytes, may_exist: bool) -> bool:
-        """Whether the run was still this epoch's. Raises EncryptionKeyUnavailable, StorageError."""
+        """False if the run has a newer epoch: nothing is written. Raises EncryptionKeyUnavailable, StorageError."""
         written = self.seal_step(run.tenant, run.id, step, value, may_exist)
         return self.write(lambda c: tables.save_step(c, run, written))
 
     def load_steps(self, run: FlowRun) -> dict[str, tuple[RunStep, bytes]]:
-        """Every step that was written, with its value. Raises EncryptionKeyUnavailable, StorageError."""
+        """Every stored step with its value, by key. Raises EncryptionKeyUnavailable, StorageError."""
         found = self.read(lambda c: tables.list_steps(c, run.id))
         return {step.key: (step, self.open_value(run.tenant, run.id, step.key, sealed)) for step, sealed in found}
 
 
 async def retry_until_stored(work: Callable[[], Awaitable[T]]) -> T:
-    """What `work` gives, however long the store is ill or the vault locked."""
+    """Repeats `work` until the database and the encryption keys are available."""
     for pause in _retry_delays():
         try:
             return await work()
@@ -126,7 +124,7 @@ def _retry_delays() -> Iterable[float]:
 
 
 class DurableSteps:
-    """The Steps of one run, as one epoch sees them. `on_fenced` is called when the epoch is over."""
+    """The Steps of one execution (epoch) of a run."""
 
     def __init__(
         self,
@@ -137,10 +135,12 @@ class DurableSteps:
         check_access: Callable[[], object],
         on_fenced: Callable[[], object],
     ) -> None:
-        """`check_access` raises where whoever started the run may ask no more."""
+        """`known`: the stored steps. `check_access` raises if the run's starter lost the permission to run it.
+        `on_fenced` is called when a write is refused because the run has a newer epoch.
+        """
         self.run = run
         self.active: dict[str, RunStep] = {}
-        """Steps that are under way here."""
+        """Steps that run in this process."""
         self._store = store
         self._known = known
         self._check_access = check_access
@@ -151,7 +151,7 @@ class DurableSteps:
 
     @property
     def is_waiting(self) -> bool:
-        """Somebody must say something before it goes on."""
+        """Whether the run cannot continue without a decision."""
         return bool(self._waits) and not self.active
 
     async def step(self, key: str, work: Callable[[], Awaitable[bytes]]) -> bytes:
@@ -201,12 +201,12 @@ class DurableSteps:
         except TimeoutError:
             if await retry_until_stored(lambda: self._store.run_in_thread(partial(self._expire, key))):
                 return None
-            return await self._await_decision(key)  # it came at the last moment
+            return await self._await_decision(key)  # the decision came just before the timeout
         finally:
             del self._waits[key]
 
     async def check_decisions(self) -> None:
-        """Wakes the steps that wait and were told something meanwhile."""
+        """Wakes the waiting steps for which a decision was stored."""
         for key in tuple(self._waits):
             value = await self._await_decision(key)
             waits = self._waits.get(key)
@@ -217,7 +217,7 @@ class DurableSteps:
         return await retry_until_stored(lambda: self._store.run_in_thread(partial(self._read_decision, key)))
 
     async def _save_with_retry(self, save: Callable[[bool], bool], may_exist: bool) -> bool:
-        """After a try on an ill store the step may be there: a commit whose answer was lost."""
+        """After a failed attempt the step may exist: the commit succeeded and its answer was lost."""
         try:
             return await self._store.run_in_thread(partial(save, may_exist))
         except (StorageError, EncryptionKeyUnavailable):
@@ -250,5 +250,5 @@ def encode_error(error: SizewiseError) -> bytes:
 
 
 def now_ms() -> int:
-    """Unix ms."""
+    """The current time in unix ms."""
     return time.time_ns() // 1_000_000

@@ -12,17 +12,17 @@ from sizewise.handler import ModelSelected, ReasoningDelta, Send, TextDelta, dis
 
 
 class StreamingOutput:
-    """The words of a flow on their way to whoever listens: each once, in order, whoever says them."""
+    """Sends the text of the flow's stream source to the client."""
 
     def __init__(self, send: Send, source: StreamSource | None, model_selected: ModelSelected) -> None:
         self.send = send
         self.source = source
         self._model_selected: ModelSelected | None = model_selected
-        self._ended: dict[str, bool] = {}  # of those who may speak: whether it said anything
+        self._ended: dict[str, bool] = {}  # finished nodes of the stream source -> whether they returned text
         self.sent: list[str] = []
 
     def can_stream(self, id: str) -> bool:
-        """Whether this node's words are the flow's: nobody before it has spoken, or will."""
+        """Whether this node streams: all nodes before it in the source have ended without text."""
         if self.source is None or id not in self.source.nodes:
             return False
         before = self.source.nodes[: self.source.nodes.index(id)]
@@ -48,7 +48,7 @@ class StreamingOutput:
             await self.send(ReasoningDelta(0, event.text))
 
     async def finish(self, outputs: Mapping[str, Json]) -> None:
-        """What was not yet said of it. Raises StreamInterrupted where another thing was said."""
+        """Sends the rest of the output text. Raises StreamInterrupted if the sent text is not its beginning."""
         await self.start()
         if self.source is None:
             return
@@ -60,5 +60,5 @@ class StreamingOutput:
 
 
 def discarded_output() -> StreamingOutput:
-    """Of nodes whose words are nobody's."""
+    """For nodes whose text is not streamed."""
     return StreamingOutput(discard_events, None, ModelSelected("", "", 0))

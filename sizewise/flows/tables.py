@@ -1,7 +1,7 @@
 """Tables of flow runs, steps and large step values; all content is encrypted.
 
-A step is written only where the run's epoch is still the writer's own, in the same transaction: whoever was paused
-while another took the run over, or it was cancelled, can write nothing any more.
+A step is written only if the run still has the writer's epoch, checked in the same transaction. A worker that was
+paused while another took over the run, or while it was cancelled, can no longer write.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ RUNS = Table(
     Column("state", Text, nullable=False),
     Column("attempt", Integer, nullable=False),
     Column("epoch", BIG_INTEGER, nullable=False),
-    Column("created", BIG_INTEGER, nullable=False),  # unix ms, as the next two
+    Column("created", BIG_INTEGER, nullable=False),  # unix ms, like `began` and `ended`
     Column("began", BIG_INTEGER),
     Column("ended", BIG_INTEGER),
     Column("error", Text, nullable=False),
@@ -77,9 +77,9 @@ STEPS = Table(
     Column("key", Text, nullable=False),
     Column("state", Text, nullable=False),
     Column("attempt", Integer, nullable=False),
-    Column("began", BIG_INTEGER, nullable=False),  # unix ms, as the next
+    Column("began", BIG_INTEGER, nullable=False),  # unix ms, like `ended`
     Column("ended", BIG_INTEGER),
-    Column("by", Text, nullable=False),  # who told it, where it waited
+    Column("by", Text, nullable=False),  # the user or key that decided a waiting step
     Column("model", Text, nullable=False),
     Column("cost", BIG_INTEGER, nullable=False),  # pico-dollars
     Column("error", Text, nullable=False),
@@ -116,10 +116,9 @@ SEALED = (
 
 RunState = Literal["queued", "running", "waiting", "done", "failed", "cancelled"]
 INPUTS, OUTPUTS, FAILURE, CLASS = ":inputs", ":outputs", ":failure", ":class"
-"""Keys of what is a run's and no step's."""
+"""Step keys of values that belong to the run."""
 ACTIVE_STATES: tuple[RunState, ...] = ("queued", "running", "waiting")
 RESUMABLE_STATES: tuple[RunState, ...] = ("failed", "cancelled")
-"""What can be resumed."""
 StepState = Literal["running", "waiting", "done", "failed"]
 
 
@@ -127,7 +126,7 @@ StepState = Literal["running", "waiting", "done", "failed"]
 
 
 class FlowRun(Struct, frozen=True):
-    """One run, without its words. Times in unix ms; `error` is a code of errors.py."""
+    """One run, without its content. Times in unix ms; `error` is a code of errors.py."""
 
     id: str
     tenant: str
@@ -147,7 +146,7 @@ class FlowRun(Struct, frozen=True):
 
 
 class RunStep(Struct, frozen=True):
-    """One step of a run, without its words. Times in unix ms, `cost` in pico-dollars."""
+    """One step of a run, without its content. Times in unix ms, `cost` in pico-dollars."""
 
     key: str
     state: StepState
@@ -162,8 +161,8 @@ class RunStep(Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class SealedStep:
-    """A step as it is written. `find_blob`: hash and sealed value, where it is too large for the step itself.
-    `may_exist`: the step may be there already.
+    """A step with its encrypted value. `blob`: hash and encrypted value, if it is too large for the step's row.
+    `may_exist`: the step may be stored already.
     """
 
     step: RunStep
@@ -173,7 +172,7 @@ class SealedStep:
 
 
 def insert_run(connection: Connection, run: FlowRun, sealed_step: SealedStep) -> bool:
-    """Whether there was none of this id yet."""
+    """False if a run with this id exists."""
     if connection.scalar(select(exists().where(RUNS.c.id == run.id))):
         return False
     row = {name: getattr(run, name) for name in FlowRun.__struct_fields__}
@@ -197,8 +196,8 @@ def list_runs(
     limit: int,
     flows: Sequence[str] = (),
 ) -> list[tuple[int, FlowRun]]:
-    """The newest first, each with its number; `before`: those with a smaller one; `flows`: of these flows. Empty words
-    leave nothing out.
+    """Newest first, each with its number. `before`: only smaller numbers; `flows`: only these flows. Empty arguments do
+    not filter.
     """
     its = RUNS.c
     query = select(its.number, *(its[name] for name in FlowRun.__struct_fields__)).where(its.tenant == tenant)
@@ -214,7 +213,7 @@ def list_runs(
 
 
 def claim_run(connection: Connection, id: str, now: int) -> FlowRun | None:
-    """The run with an epoch of its own, which ends whatever others do for it; None where it is over."""
+    """Gives the run a new epoch, which fences off older executions; None if it has ended."""
     its = RUNS.c
     mine = (its.id == id) & its.state.in_(ACTIVE_STATES)
     state = case((_has_waiting_step(id), "waiting"), else_="running")
@@ -225,7 +224,7 @@ def claim_run(connection: Connection, id: str, now: int) -> FlowRun | None:
 
 
 def holds_epoch(connection: Connection, id: str, epoch: int) -> bool:
-    """Whether the run is still this epoch's; held so until the transaction ends."""
+    """Whether the run still has this epoch; locks the row until the transaction ends."""
     held = select(RUNS.c.epoch).where(RUNS.c.id == id).with_for_update(read=True)
     return connection.scalar(held) == epoch
 
@@ -238,7 +237,7 @@ def end_run(
     sealed_step: SealedStep,
     error: str = "",
 ) -> bool:
-    """Whether the run was still this epoch's; else nothing is written. `sealed_step`: what came of it."""
+    """False, and nothing is written, if the run has a newer epoch. `sealed_step`: its outputs or error."""
     if not save_step(connection, run, sealed_step):
         return False
     values = {"state": state, "error": error, "ended": now, "bytes": _run_bytes(run.id)}
@@ -247,7 +246,7 @@ def end_run(
 
 
 def cancel_run(connection: Connection, id: str, now: int, audit_event: AuditEvent | None) -> bool:
-    """Whether it was under way. Who works at it can write nothing any more."""
+    """False if the run has ended. The new epoch stops its worker from writing."""
     mine = (RUNS.c.id == id) & RUNS.c.state.in_(ACTIVE_STATES)
     over = {"state": "cancelled", "ended": now, "epoch": RUNS.c.epoch + 1, "bytes": _run_bytes(id)}
     if not connection.execute(update(RUNS).where(mine).values(over)).rowcount:
@@ -264,7 +263,7 @@ def _run_bytes(id: str) -> ColumnElement[int]:
 
 
 def requeue_run(connection: Connection, id: str, audit_event: AuditEvent) -> bool:
-    """Queued anew, where it failed or was cancelled; what failed in it is forgotten."""
+    """Queues a failed or cancelled run again, without its failed steps; False in any other state."""
     mine = (RUNS.c.id == id) & RUNS.c.state.in_(RESUMABLE_STATES)
     anew = {"state": "queued", "ended": None, "error": "", "epoch": RUNS.c.epoch + 1, "attempt": RUNS.c.attempt + 1}
     if not connection.execute(update(RUNS).where(mine).values(anew)).rowcount:
@@ -280,7 +279,7 @@ def find_epochs(connection: Connection, ids: Sequence[str]) -> dict[str, int]:
 
 
 def list_orphaned_runs(connection: Connection, before: int) -> list[FlowRun]:
-    """Queued before unix ms `before` and never begun: whoever queued them died at once."""
+    """Runs queued before unix ms `before` that never began: their server died first."""
     query = _select_runs().where((RUNS.c.state == "queued") & (RUNS.c.created < before))
     return [FlowRun(*row) for row in connection.execute(query.order_by(RUNS.c.number).limit(1_000))]
 
@@ -297,7 +296,7 @@ def _select_runs() -> Select[Any]:
 
 
 def save_step(connection: Connection, run: FlowRun, sealed_step: SealedStep) -> bool:
-    """Whether the run was still this epoch's; else nothing is written."""
+    """False, and nothing is written, if the run has a newer epoch."""
     if not sealed_step.may_exist and sealed_step.blob is None and sealed_step.step.state != "waiting":
         return _insert_step(connection, run, sealed_step)
     if not holds_epoch(connection, run.id, run.epoch):
@@ -309,7 +308,7 @@ def save_step(connection: Connection, run: FlowRun, sealed_step: SealedStep) -> 
 
 
 def _insert_if_owned() -> Insert:
-    """The row of a step, from values of its own, where the run is still the epoch's. Built once: it costs 180 us."""
+    """Inserts a step if the run still has the epoch. Built once: it takes 180 us."""
     row = (*RunStep.__struct_fields__, "tenant", "run", "sealed", "bytes")
     values = [bindparam(f"its_{name}", type_=STEPS.c[name].type).label(name) for name in row]
     mine = (RUNS.c.id == bindparam("its_run")) & (RUNS.c.epoch == bindparam("its_epoch"))
@@ -321,7 +320,7 @@ INSERT_IF_OWNED = _insert_if_owned()
 
 
 def _insert_step(connection: Connection, run: FlowRun, sealed_step: SealedStep) -> bool:
-    """The question and the row in one statement: of a step on Postgres most are spent on the way there and back."""
+    """Checks the epoch and inserts in one statement: on Postgres most of a step's time is round trips."""
     values = {f"its_{name}": getattr(sealed_step.step, name) for name in RunStep.__struct_fields__}
     values |= {"its_tenant": run.tenant, "its_run": run.id, "its_epoch": run.epoch}
     values |= {"its_sealed": sealed_step.sealed, "its_bytes": len(sealed_step.sealed)}
@@ -353,7 +352,7 @@ def complete_waiting_step(
     now: int,
     audit_event: AuditEvent,
 ) -> bool:
-    """Whether the step waited; then it is done, with what is written."""
+    """Stores the decision on a waiting step; False if it does not wait."""
     values = {"state": "done", "by": audit_event.who, "sealed": sealed_step.sealed, "bytes": len(sealed_step.sealed)}
     if not _wake_step(connection, run.id, sealed_step.step.key, values, now):
         return False
@@ -363,7 +362,7 @@ def complete_waiting_step(
 
 
 def expire_waiting_step(connection: Connection, run: FlowRun, key: str, now: int) -> bool:
-    """Whether nobody had told the step anything until now, and nobody can any more."""
+    """Marks a waiting step as failed; False if it was decided before, or the run has a newer epoch."""
     return holds_epoch(connection, run.id, run.epoch) and _wake_step(
         connection,
         run.id,
@@ -388,7 +387,7 @@ def _has_waiting_step(run: str) -> ColumnElement[bool]:
 
 
 def list_steps(connection: Connection, run: str) -> list[tuple[RunStep, bytes]]:
-    """All of a run in the order in which they were written, each with what is sealed of it."""
+    """All steps of a run in the order in which they were written, each with its encrypted value."""
     its = STEPS.c
     query = select(*(its[name] for name in RunStep.__struct_fields__), its.sealed).where(its.run == run)
     return [(RunStep(*row[:-1]), row[-1]) for row in connection.execute(query.order_by(its.number))]
@@ -407,7 +406,7 @@ def list_waiting_steps(
     project: str,
     limit: int,
 ) -> list[tuple[FlowRun, str, bytes]]:
-    """Runs that wait for somebody, oldest first, each with the step's key and what is sealed of it."""
+    """Runs that wait for a decision, oldest first, each with the step's key and its encrypted question."""
     its = RUNS.c
     query = select(*(its[name] for name in FlowRun.__struct_fields__), STEPS.c.key, STEPS.c.sealed)
     query = query.join(STEPS, STEPS.c.run == its.id).where(its.tenant == tenant, its.state.in_(ACTIVE_STATES))
@@ -423,17 +422,17 @@ def find_blob(connection: Connection, run: str, hash: str) -> bytes | None:
 
 
 class RunRetention:
-    """A chore of the writer: runs that ended go with all of theirs, the oldest first, by age, number and bytes."""
+    """Retention job of the batch writer: deletes ended runs, oldest first, by age, number and bytes."""
 
     def __init__(self, retention_ms: int, max_rows: int, max_bytes: int, batch_size: int = 50) -> None:
-        """`step`: runs in one transaction."""
+        """`batch_size`: runs deleted in one transaction."""
         self._retention_ms = retention_ms
         self._max_rows = max_rows
         self._max_bytes = max_bytes
         self._batch_size = batch_size
 
     def __call__(self, connection: Connection) -> bool:
-        """One step; True when more is left to forget."""
+        """Deletes one batch; True if there may be more."""
         its = RUNS.c
         over = its.ended.is_not(None)
         rows, size = connection.execute(select(func.count(), func.coalesce(func.sum(its.bytes), 0)).where(over)).one()
@@ -453,5 +452,5 @@ class RunRetention:
 
 
 def newest_sealed(connection: Connection) -> bytes | None:
-    """What was sealed last, of anybody's."""
+    """The most recently encrypted step, of any tenant."""
     return connection.scalar(select(STEPS.c.sealed).order_by(STEPS.c.number.desc()).limit(1))

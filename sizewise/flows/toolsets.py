@@ -20,8 +20,9 @@ def exported_toolset(
     *,
     internal: bool = False,
 ) -> Toolset:
-    """What this server is to other programs: flows and knowledge, and nothing that it got from others. `internal`: to
-    its own flows, whose calls are nobody's requests.
+    """The flows and knowledge bases as tools for MCP clients, without tools of other servers.
+
+    `internal`: for this server's own flows and agents, whose calls are recorded as `tool` and `flow`.
     """
     as_tool, looked = ("tool", "flow") if internal else ("mcp", "knowledge")
     return Toolset(
@@ -37,8 +38,8 @@ def internal_toolset(
     sandbox: CodeRunner,
     load: PluginRegistry,
 ) -> Toolset:
-    """What its own flows and agents may call: functions of the installation, code in the sandbox where that is on,
-    other servers' tools, and all that is lent.
+    """The tools for this server's flows and agents: installed functions, sandboxed code if it is enabled, tools of MCP
+    servers, and `exported`.
     """
     functions = FunctionTools(code_tools(sandbox) if settings.sandbox.enabled else (), load)
     return Toolset((functions, servers, exported), settings.guardrails.allowed_tools or None)
