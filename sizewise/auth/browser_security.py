@@ -1,7 +1,7 @@
-"""Browser request checks: Host allow-list, session cookie, CSRF and client address behind proxies; pure functions.
+"""Browser request checks: Host allowlist, session cookie, CSRF and client address behind proxies; pure functions.
 
-A key in a header is put there by whoever wants something. A cookie goes along by itself, so what came with one and
-changes something needs a word that only our own pages can know, and must not come from a page of somebody else's.
+A client sends a key in a header deliberately, but a browser sends a cookie by itself. So a request with a cookie that
+changes something must also have the same origin and a CSRF token, which only pages of this server know.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from sizewise.errors import Forbidden
 from sizewise.principal import Principal
 
 Headers = Iterable[tuple[bytes, bytes]]
-"""Names in small letters."""
+"""Names in lower case."""
 
 SESSION_COOKIE = "sizewise"
 CSRF_HEADER = b"x-sizewise-csrf"
@@ -25,24 +25,23 @@ LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 
 def allowed_hosts(bind_host: str, more: Iterable[str]) -> frozenset[str]:
-    """Host names that a server answers to, which listens at `bind_host`; empty: all."""
+    """Host names that a server bound to `bind_host` accepts; empty: all."""
     return frozenset((*LOOPBACK, *more)) if bind_host in LOOPBACK else frozenset()
 
 
 def check_host(host: str, allowed_hosts: Collection[str]) -> None:
-    """Raises Forbidden for a Host that we do not answer to: a web page that had its name rebound to our address."""
-    if allowed_hosts and host and strip_port(host) not in allowed_hosts:  # browsers always name one
+    """Raises Forbidden for a Host that is not allowed. Prevents DNS rebinding."""
+    if allowed_hosts and host and strip_port(host) not in allowed_hosts:  # browsers always send a Host
         hint = "add it to `allowed_hosts` in [server] of sizewise.toml"
         raise Forbidden(f"this server does not answer to the host name {strip_port(host)[:100]!r}", hint)
 
 
 def strip_port(host: str) -> str:
-    """A Host without its port."""
     return host.lower() if host.endswith("]") else host.lower().rpartition(":")[0] or host.lower()
 
 
 def read_cookie(headers: Headers, secure: bool, name: str = SESSION_COOKIE) -> str:
-    """The value of our cookie; empty where there is none, or more than one: then somebody else set one of them."""
+    """The value of the cookie; empty if there is none, or several: then another site may have set one of them."""
     wanted = f"__Host-{name}" if secure else name
     said = "; ".join(value.decode("latin-1") for field, value in headers if field == b"cookie")
     found = [
@@ -52,10 +51,10 @@ def read_cookie(headers: Headers, secure: bool, name: str = SESSION_COOKIE) -> s
 
 
 def check_csrf(headers: Headers, host: str, token: str = "") -> None:
-    """Raises Forbidden unless a page of ours sent this and, where there is a session, knows its word (see `csrf`)."""
+    """Raises Forbidden unless the request has the same origin and, if there is a session, its CSRF token."""
     said = {name: value.decode("latin-1") for name, value in headers}
     site, origin = said.get(b"sec-fetch-site"), said.get(b"origin")
-    ours = not token  # no browser leaves out both; and whoever has no session yet has nothing to be abused
+    ours = not token  # browsers send at least one of the two; without a session, there is nothing to abuse
     if site is not None:
         ours = site in ALLOWED_FETCH_SITES
     elif origin is not None:
@@ -78,8 +77,8 @@ def authenticate_browser(
     secure: bool,
     safe: bool,
 ) -> Principal | None:
-    """Whose session came along; None where none did. Raises BadKey, and Forbidden where it may not be used for this:
-    only what is `safe` needs no proof that a page of ours sent it.
+    """The principal of the session cookie; None if there is none. Raises InvalidApiKey, and Forbidden if the request is
+    not `safe` and fails the CSRF check.
     """
     token = read_cookie(headers, is_https(secure, peer, headers, proxies))
     if not token:
@@ -98,19 +97,19 @@ def _host(origin: str) -> str:
 
 
 def client_address(peer: str, headers: Headers, proxies: tuple[str, ...]) -> str:
-    """The client's address: `peer`, or where that is one of `proxies` the last in X-Forwarded-For that is none."""
+    """`peer`, or if that is one of `proxies`, the last address in X-Forwarded-For that is not."""
     if not proxies or not _in_networks(peer, proxies):
         return peer
     said = ",".join(value.decode("latin-1") for name, value in headers if name == b"x-forwarded-for")
     for each in reversed([each.strip() for each in said.split(",") if each.strip()]):
         peer = each
         if not _in_networks(each, proxies):
-            return each  # what stands before it is hearsay
+            return each  # addresses before it can be forged
     return peer
 
 
 def is_https(secure: bool, peer: str, headers: Headers, proxies: tuple[str, ...]) -> bool:
-    """Whether the client's connection is: by TLS here (`secure`), or at a proxy that says so."""
+    """Whether the client uses HTTPS: TLS ends here (`secure`), or at a trusted proxy that reports it."""
     if secure or not proxies or not _in_networks(peer, proxies):
         return secure
     said = [value.strip().lower() for name, value in headers if name == b"x-forwarded-proto"]

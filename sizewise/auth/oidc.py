@@ -1,8 +1,8 @@
 """OpenID Connect relying party: authorization code flow with PKCE; trusts only a verified ID token.
 
-Authorization code with PKCE, state and nonce. A sign-in that has begun is bound to one browser by a cookie, to one
-provider, and to ten minutes; it is used up by whatever comes back. All that is fetched goes by the one way out: to
-origins that were declared, without redirects, and bounded.
+Uses state, nonce and PKCE. A pending sign-in is bound to one browser by a cookie and to one provider, expires after ten
+minutes, and is used up by the first callback. Requests to a provider go through the egress client: declared origins
+only, no redirects, bounded responses.
 """
 
 from __future__ import annotations
@@ -34,19 +34,18 @@ log = logging.getLogger("sizewise.auth")
 T = TypeVar("T")
 
 MAX_RESPONSE_BYTES = 262_144
-"""Of one answer of a provider."""
 MAX_PENDING_SIGN_INS = 10_000
 PENDING_SIGN_IN_S = 600.0
 METADATA_TTL_S = 3_600.0
 MAX_KEY_REFRESHES = 5
 KEY_REFRESH_WINDOW_S = 300.0
-"""Looks for keys that were not there, in so many seconds: a token of nobody's must not make us ask without end."""
+"""At most MAX_KEY_REFRESHES in this many seconds: forged tokens with unknown keys must not cause endless requests."""
 TIMEOUTS = HttpTimeouts(connect=5, first_byte=10, between_bytes=10, total=15)
 _RETRY_HINT = "sign in anew"
 
 
 class ProviderMetadata(Struct):
-    """/.well-known/openid-configuration, as far as it is used."""
+    """The fields used from /.well-known/openid-configuration."""
 
     issuer: str
     authorization_endpoint: str
@@ -67,7 +66,7 @@ class TokenResponse(Struct):
 
 
 class PendingSignIn(Struct, frozen=True):
-    """A sign-in under way. `expires_at` is unix seconds."""
+    """A sign-in that waits for its callback. `expires_at` is unix seconds."""
 
     provider: str
     state: str
@@ -77,7 +76,9 @@ class PendingSignIn(Struct, frozen=True):
 
 
 class OidcIdentity(Struct, frozen=True):
-    """Who came back. `email` is empty unless the provider says that it was verified; `roles` as its claim has them."""
+    """The identity that a provider confirmed. `email` is empty unless the provider has verified it; `groups` are the
+    values of `roles_claim`.
+    """
 
     issuer: str
     subject: str
@@ -87,7 +88,7 @@ class OidcIdentity(Struct, frozen=True):
 
 
 class OidcProvider:
-    """One provider, and what is known of it for an hour."""
+    """One provider. Its metadata and signing keys are cached for METADATA_TTL_S."""
 
     def __init__(self, settings: OidcSettings, client: HttpClient) -> None:
         self.settings = settings
@@ -109,7 +110,7 @@ class OidcProvider:
         return self._metadata
 
     async def signing_keys(self, refresh: bool = False) -> list[Jwk]:
-        """`refresh`: fetched again, unless that was done too often of late."""
+        """`refresh`: fetch again, unless MAX_KEY_REFRESHES is reached."""
         now = time.monotonic()
         refresh = refresh and (
             len(self._key_refreshes) < MAX_KEY_REFRESHES or now - self._key_refreshes[0] > KEY_REFRESH_WINDOW_S
@@ -142,7 +143,7 @@ class OidcProvider:
 
     async def verified_claims(self, id_token: str, nonce: str) -> IdTokenClaims:
         row = self.settings
-        for fresh in (False, True):  # a provider may have changed its keys since we looked
+        for fresh in (False, True):  # the provider may have rotated its keys
             keys = await self.signing_keys(fresh)
             try:
                 return verify_id_token(id_token, keys, row.issuer, row.client_id, nonce, time.time())
@@ -151,7 +152,7 @@ class OidcProvider:
         raise SignInFailed("the identity provider's token is signed by no key of its own", _RETRY_HINT)
 
     async def userinfo(self, access_token: str) -> dict[str, object]:
-        """What the provider tells of the person beside the token."""
+        """Further claims from the userinfo endpoint; empty if the provider has none."""
         about = await self.metadata()
         if about.userinfo_endpoint is None:
             return {}
@@ -162,7 +163,7 @@ class OidcProvider:
         return await self._request_json("GET", url, b"", [], kind)
 
     async def _request_json(self, method: str, url: str, body: bytes, headers: HttpHeaders, kind: type[T]) -> T:
-        """Raises SignInFailed; EgressDenied for an origin that nobody declared."""
+        """Raises SignInFailed, and EgressDenied for an undeclared origin."""
         parts = urlsplit(url)
         where = origin(url)
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
@@ -186,7 +187,7 @@ class OidcProvider:
 
 
 class RelyingParty:
-    """Those who rely on others to say who somebody is: all providers, and the sign-ins under way. Outlives Houses."""
+    """All identity providers and the pending sign-ins. Survives a reload of the application."""
 
     def __init__(self) -> None:
         self._providers: dict[str, OidcProvider] = {}
@@ -198,7 +199,7 @@ class RelyingParty:
         client: HttpClient,
         roles: Mapping[str, object],
     ) -> Callable[[], None]:
-        """The change to these providers. Raises ConfigError for a role that is none."""
+        """Returns a function that switches to these providers. Raises ConfigError for an unknown role."""
         for name, row in rows.items():
             for role in row.roles.values():
                 if role not in roles:
@@ -219,7 +220,7 @@ class RelyingParty:
         return found
 
     async def start_sign_in(self, name: str, redirect_uri: str) -> tuple[str, str]:
-        """Where to send the browser, and what its cookie holds until it comes back."""
+        """URL to redirect the browser to, and the value of the sign-in cookie."""
         provider = self.provider(name)
         about = await provider.metadata()
         started, cookie = self._add_pending(name)
@@ -254,7 +255,9 @@ class RelyingParty:
         return made, cookie
 
     async def complete_sign_in(self, name: str, cookie: str, query: str, redirect_uri: str) -> OidcIdentity:
-        """Who came back by this browser. Raises SignInFailed; once only, whatever comes of it."""
+        """The identity of the callback. Each pending sign-in can be completed once, even if it fails. Raises
+        SignInFailed.
+        """
         said = dict(parse_qsl(query[:16_384]))
         begun = self._pending.pop(digest(cookie), None) if cookie else None
         if begun is None or begun.provider != name or time.time() > begun.expires_at:
@@ -277,7 +280,7 @@ class RelyingParty:
         known, row = claims.all, provider.settings
         if tokens.access_token and ("email" not in known or (row.roles and row.roles_claim not in known)):
             more = await provider.userinfo(tokens.access_token)
-            if more.get("sub") == claims.sub:  # OpenID Connect Core 5.3.2: else it is of somebody else
+            if more.get("sub") == claims.sub:  # OpenID Connect Core 5.3.2: otherwise of another user
                 known = {**more, **known}
         email, name = known.get("email"), known.get("name")
         sure = known.get("email_verified") is True and isinstance(email, str)

@@ -1,7 +1,7 @@
-"""ID token verification: token -> claims or SignInRefused; the only module that imports the JWT library.
+"""ID token verification: token -> claims or SignInFailed; the only module that imports the JWT library.
 
-Algorithms come from a list of ours and must fit the key: neither `none` nor a MAC made with a public key can pass
-(CVE-2015-9235 and its kin). OpenID Connect Core 1.0, 3.1.3.7.
+The algorithm must be in ALGORITHMS and fit the key: neither `none` nor a MAC made with a public key passes
+(CVE-2015-9235 and similar). OpenID Connect Core 1.0, 3.1.3.7.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Jwk = dict[str, str | list[str]]
 
 
 class UnknownSigningKey(Exception):
-    """No key of this name is among them: the provider may have a new one."""
+    """No known key fits the token: the provider may have rotated its keys."""
 
 
 class JwtHeader(Struct):
@@ -36,7 +36,7 @@ class JwtHeader(Struct):
 
 
 class IdTokenClaims(Struct):
-    """What is read of a token; whatever else stands in it is kept in `all`."""
+    """Claims that are checked; `all` holds every claim of the token."""
 
     iss: str
     sub: str
@@ -56,7 +56,7 @@ def verify_id_token(
     nonce: str,
     now: float,
 ) -> IdTokenClaims:
-    """`now`: unix seconds. Raises SignInFailed, or UnknownSigningKey before anything is believed."""
+    """`now`: unix seconds. Raises SignInFailed, or UnknownSigningKey before any claim is read."""
     from joserfc import jwt
     from joserfc.errors import JoseError
     from joserfc.jwk import import_key
@@ -105,7 +105,7 @@ def _read_header(token: str) -> JwtHeader:
 
 
 def _signing_key(header: JwtHeader, keys: Sequence[Jwk]) -> Jwk:
-    """The one key that it says, or the only one that there is for its algorithm."""
+    """The key with the header's `kid`, or the only key for its algorithm."""
     kind = KEY_TYPES.get(header.alg[0], "") if header.alg not in ("EdDSA", "Ed25519") else "OKP"
     fit = [key for key in keys if key.get("kty") == kind and key.get("use", "sig") == "sig" and _is_long_enough(key)]
     named = [key for key in fit if header.kid is None or key.get("kid") == header.kid]

@@ -29,14 +29,14 @@ log = logging.getLogger("sizewise.auth")
 
 
 class NewSession(Struct, frozen=True):
-    """A session and its token, 256 random bits, of which only a digest is kept."""
+    """A session and its token, 256 random bits; only the digest is stored."""
 
     session: Session
     token: str
 
 
 class Sessions:
-    """`authenticator` shows every change made here at once."""
+    """Changes take effect in `authenticator` immediately."""
 
     def __init__(self, write: RunAsync, authenticator: Authenticator) -> None:
         self._write = write
@@ -44,8 +44,8 @@ class Sessions:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self, user: User, lifetime_s: float, project: str = "", method: str = "password") -> NewSession:
-        """Good from now on, for `lifetime_s` seconds at most; the oldest of too many ends. Raises Forbidden where the
-        user is not in `has_project`.
+        """Valid for at most `lifetime_s` seconds. Ends the oldest sessions beyond MAX_SESSIONS_PER_USER. Raises
+        Forbidden if the user is not in `project`.
         """
         home = self._initial_project(user, project)
         if home is None:
@@ -73,19 +73,19 @@ class Sessions:
         return NewSession(made, token)
 
     async def end(self, session: Session, actor: Principal) -> None:
-        """Refused from now on, answers under way too."""
+        """Invalid from now on; stops requests in flight."""
         over = replace(session, revoked=time.time_ns() // 1_000_000)
         told = audit_event(actor, session.tenant, "session.end", f"session:{session.id}")
         await self._commit(lambda c: people.upsert_session(c, over), told)
 
     async def end_all(self, user: User, actor: Principal) -> None:
-        """Those of one user, and answers under way by them."""
+        """Ends all sessions of a user and stops their requests in flight."""
         told = audit_event(actor, user.tenant, "session.end", f"user:{user.id}")
         now = time.time_ns() // 1_000_000
         await self._commit(lambda c: people.revoke_sessions(c, user.tenant, user.id, now), told)
 
     async def switch_project(self, session: Session, project: str, actor: Principal) -> Session:
-        """The same session in another project. Raises PathNotFound where its user is not in it."""
+        """Moves the session to another project. Raises PathNotFound if the user is not in it."""
         user = self._authenticator.effective_roles.users[session.user]
         if not project or self._initial_project(user, project) is None:
             raise PathNotFound(f"there is no project {project[:100]!r} of yours", _ASK_ADMIN_HINT)
@@ -96,7 +96,7 @@ class Sessions:
         return moved
 
     def _initial_project(self, user: User, preferred: str) -> str | None:
-        """None where `preferred` is not open to the user, or not there: who makes no keys begins no project either."""
+        """None if the user may not use `preferred`, or it does not exist and the user may not create it."""
         standing = self._authenticator.effective_roles
         if (
             preferred
@@ -107,8 +107,8 @@ class Sessions:
         return standing.initial_project(user, preferred)
 
     def record_failed_sign_in(self, user: User, code: str) -> None:
-        """A try to sign in as somebody, for the trail; nobody waits for it, or it would tell by its time that there is
-        such a user.
+        """Records a failed sign-in in the audit log, in the background: waiting would reveal by timing that the user
+        exists.
         """
         told = AuditEvent(user.tenant, user.id, "session.begin", f"user:{user.id}", refused=code)
         task = asyncio.create_task(self._write_audit_event(told))
@@ -122,7 +122,7 @@ class Sessions:
             log.warning("a refused try to sign in is not in the audit trail: %s", error.message)
 
     def list_active(self, tenant: str) -> list[Session]:
-        """Those that are good now; without their digests."""
+        """Valid sessions, without digests."""
         return [replace(each, digest="") for each in self._authenticator.active_sessions(tenant)]
 
     async def _commit(self, change: UnitOfWork[None], event: AuditEvent) -> None:
@@ -137,17 +137,19 @@ _ASK_ADMIN_HINT = "ask whoever manages users here"
 
 
 def csrf_token(token: str) -> str:
-    """What shows that a request comes from a page of ours: bound to the session, and worth nothing without it."""
+    """Proves that a request comes from a page of this server. Derived from the session token."""
     return hmac.new(token.encode("utf-8", "surrogatepass"), b"sizewise csrf", sha256).hexdigest()
 
 
 def verify_csrf_token(presented: str, token: str) -> bool:
-    """Whether `presented` is this session's; takes as long for a wrong one."""
+    """Whether `presented` is the CSRF token of this session; in constant time."""
     return hmac.compare_digest(presented.encode("utf-8", "surrogatepass"), csrf_token(token).encode())
 
 
 class SessionCleanupJob:
-    """A chore of the writer: writes down when sessions were last used, and forgets sessions and keys long over."""
+    """A maintenance task of the batch writer: stores last-used times, and deletes sessions, invitations and keys after
+    their retention time.
+    """
 
     def __init__(self, authenticator: Authenticator) -> None:
         self._authenticator = authenticator
@@ -168,4 +170,3 @@ class SessionCleanupJob:
 
 SESSION_RETENTION_DAYS, KEY_RETENTION_DAYS = 30, 90
 MAX_SESSIONS_PER_USER = 20
-"""Sessions of one user."""

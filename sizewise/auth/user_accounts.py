@@ -1,8 +1,8 @@
 """User account management: invitations, sign-up, roles, disabling, linked identities; checks no permissions.
 
-Each change is one transaction with its line in the audit trail, where people stand by their ids: names and addresses
-can be erased, a trail cannot. What must hold whoever changes something at the same time (an organisation keeps an
-owner) is looked at inside the transaction.
+Each change is one transaction together with its audit event, which refers to users by id: names and addresses can be
+erased, the audit log cannot. Invariants (an organization keeps an owner) are checked inside the transaction, so that
+they hold under concurrent changes.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from sizewise.storage.database import UnitOfWork
 
 OWNER_ROLE = "owner"
 DAY_MS = 86_400_000
-_ID_ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"  # 32 letters that nobody confuses
+_ID_ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"  # 32 characters that are hard to confuse
 _INVALID_INVITATION = "this invitation is not good: it was used, ran out, or never was one"
 _ASK_INVITER_HINT = "ask whoever invited you for a new one"
 _LAST_OWNER = "an organisation keeps an owner, and this is its last"
@@ -45,14 +45,14 @@ UserChange = Callable[[User], User]
 
 
 class NewInvitation(Struct, frozen=True):
-    """An invitation and its token, which is shown once and kept nowhere."""
+    """An invitation and its token, which is shown once and not stored."""
 
     invitation: Invitation
     token: str
 
 
 class UserAccounts:
-    """`authenticator` shows every change made here at once."""
+    """Changes take effect in `authenticator` immediately."""
 
     def __init__(self, read: RunSync, write: RunAsync, authenticator: Authenticator) -> None:
         self._read = read
@@ -63,20 +63,20 @@ class UserAccounts:
         self.relying_party = RelyingParty()
 
     def list_users(self, tenant: str) -> list[User]:
-        """Disabled ones too, oldest first; without their passwords."""
+        """Includes disabled users, oldest first; without password hashes."""
         return [
             replace(u, password="") for u in self._authenticator.effective_roles.users.values() if u.tenant == tenant
         ]
 
     def get(self, id: str, tenant: str) -> User:
-        """Raises PathNotFound where the tenant has no such user."""
+        """Raises PathNotFound if the tenant has no such user."""
         found = self._authenticator.effective_roles.users.get(id)
         if found is None or found.tenant != tenant:
             raise not_found("user", id)
         return found
 
     def find_by_email(self, email: str, tenant: str = "") -> User | None:
-        """`tenant` empty: of any."""
+        """`tenant` empty: in any tenant."""
         wanted = email.strip().lower()
         known = self._authenticator.effective_roles.users.values()
         return next((u for u in known if u.email == wanted and tenant in ("", u.tenant)), None)
@@ -85,12 +85,12 @@ class UserAccounts:
         return await asyncio.to_thread(self._read, people.list_organizations)
 
     async def list_invitations(self, tenant: str) -> list[Invitation]:
-        """The newest first, used ones too; without their digests."""
+        """Includes used and expired ones, newest first; without digests."""
         found = await asyncio.to_thread(self._read, lambda c: people.list_invitations(c, tenant))
         return [replace(each, digest="") for each in found]
 
     async def create_organization(self, tenant: str, name: str, actor: Principal) -> None:
-        """Raises Conflict where there is one of this id."""
+        """Raises Conflict if the id is taken."""
         made = Organization(tenant, name, _now())
         told = audit_event(actor, tenant, "organisation.found", f"organisation:{tenant}", None, {"name": name})
 
@@ -111,7 +111,9 @@ class UserAccounts:
         days: float,
         actor: Principal,
     ) -> NewInvitation:
-        """For whoever has no account here, or, without a role, for a new password. Older ones of the address end."""
+        """Invites a new user or, without a role, lets an existing user set a new password. Closes earlier invitations
+        for the address. Raises PathNotFound, BadRequest.
+        """
         now, token = _now(), secrets.token_urlsafe(32)
         ends = now + round(days * DAY_MS)
         made = Invitation(
@@ -146,14 +148,14 @@ class UserAccounts:
         await self._commit(tables.with_audit_event(lambda c: people.withdraw_invitation(c, tenant, id, _now()), told))
 
     async def accept_invitation(self, token: str, name: str, password: str) -> User:
-        """Who comes in by this token, from now on with this password. Raises Forbidden, BadRequest, Conflict, Busy."""
+        """Creates the invited user, or sets a user's password. Raises Forbidden, BadRequest, Conflict, Busy."""
         invitation = await self._valid_invitation(token)
         validate_password(password, name, invitation.email.partition("@")[0])
         phc = await self.password_hasher.hash(password)
         return await self._redeem(invitation, lambda user: replace(user, name=name or user.name, password=phc))
 
     async def change_password(self, user: User, password: str) -> None:
-        """By the user, who knows the old one; sessions end, keys stay. Raises BadRequest, Busy."""
+        """For a user who has given the old password. Sessions end, keys stay valid. Raises BadRequest, Busy."""
         validate_password(password, user.name, user.email.partition("@")[0])
         phc, now = await self.password_hasher.hash(password), _now()
 
@@ -165,11 +167,11 @@ class UserAccounts:
         await self._commit(tables.with_audit_event(work, told))
 
     async def link_identity(self, tenant: str, email: str, name: str, issuer: str, subject: str) -> User | None:
-        """Whoever has this address, verified by `issuer`, comes in as `subject`: a user without one, or somebody
-        invited. None: a stranger, or somebody who is known there as another.
+        """Links the user or invitation with this address, verified by `issuer`, to `subject`. None if there is neither,
+        or if the user is linked to another subject.
 
-        Whoever comes has shown that the mailbox is theirs; whoever chose the password before had not. So the password,
-        the sessions and the user's own keys end with it.
+        The provider has verified the address, whereas the account's password may have been set by another person. So
+        the password is removed, and the user's sessions and keys are revoked.
         """
         user = self.find_by_email(email, tenant)
         if user is not None:
@@ -204,21 +206,21 @@ class UserAccounts:
         return inside[0] if inside else None
 
     def find_by_subject(self, tenant: str, issuer: str, subject: str) -> User | None:
-        """Disabled ones are nobody."""
+        """None for a disabled user."""
         for user in self._authenticator.effective_roles.users.values():
             if (user.tenant, user.issuer, user.subject, user.disabled) == (tenant, issuer, subject, None):
                 return user
         return None
 
     async def _valid_invitation(self, token: str) -> Invitation:
-        """Raises Forbidden, in the same words whatever is wrong with it."""
+        """Raises Forbidden, with the same message for every reason."""
         found = await asyncio.to_thread(self._read, lambda c: people.get_invitation(c, digest(token).hex()))
         if not token or found is None or found.used is not None or found.expires <= _now():
             raise Forbidden(_INVALID_INVITATION, _ASK_INVITER_HINT)
         return found
 
     async def _redeem(self, invitation: Invitation, change: UserChange) -> User:
-        """The user that this invitation makes, or the one whose password it renews."""
+        """The created user, or the user whose password or identity was changed."""
         now, tenant = _now(), invitation.tenant
         inside: list[User] = []
 
@@ -231,7 +233,7 @@ class UserAccounts:
                 raise Forbidden(
                     _INVALID_INVITATION,
                     _ASK_INVITER_HINT,
-                )  # whether another organisation has this address is not told
+                )  # do not reveal that another organization has this address
             if old is not None and invitation.role:
                 raise Conflict("this address has an account already", "sign in with it, or be invited by another")
             if (old is None and not invitation.role) or not _inviter_may_grant(
@@ -258,9 +260,10 @@ class UserAccounts:
         return inside[0]
 
     async def set_role(self, id: str, tenant: str, role: str, project: str, actor: Principal) -> None:
-        """A role in the organisation, or with `project` in that one; an empty role takes it away. What somebody
-        invited others to with the old one ends, and so does a link to a new password for them: whoever had it made
-        might not have got one to who they are now. Raises PathNotFound, Conflict.
+        """Sets a role in the organization, or in `project`; an empty role removes it. Raises PathNotFound, Conflict.
+
+        Withdraws the user's invitations to others, and password resets for the user: their authors may lack permissions
+        that the new role has.
         """
         user, now = self.get(id, tenant), _now()
 
@@ -283,9 +286,7 @@ class UserAccounts:
         await self._commit(work)
 
     async def disable(self, id: str, tenant: str, actor: Principal) -> None:
-        """The sessions and keys of this user are refused from now on, answers under way too. Raises
-        UnknownPath, Conflict.
-        """
+        """Invalidates the user's sessions and keys and stops requests in flight. Raises PathNotFound, Conflict."""
         user, now = self.get(id, tenant), _now()
 
         def work(c: Transaction) -> CredentialSnapshot:
@@ -299,8 +300,8 @@ class UserAccounts:
         await self._commit(work)
 
     async def release_email(self, email: str, actor: Principal) -> User:
-        """Whoever has this address, in whatever organisation, has it no more and is disabled: it was not theirs. Raises
-        UnknownPath, Conflict.
+        """Disables the user with this address, in any organization, and frees the address for its rightful owner.
+        Raises PathNotFound, Conflict, BadRequest.
         """
         wanted, now = normalize_email(email), _now()
         inside: list[User] = []
@@ -323,7 +324,7 @@ class UserAccounts:
         return inside[0]
 
     async def enable(self, id: str, tenant: str, actor: Principal) -> None:
-        """Keys are good again, sessions are not. Raises PathNotFound."""
+        """Keys become valid again, sessions do not. Raises PathNotFound."""
         user, now = self.get(id, tenant), _now()
 
         def work(c: Transaction) -> CredentialSnapshot:
@@ -338,7 +339,7 @@ class UserAccounts:
 
 
 def normalize_email(email: str) -> str:
-    """In small letters. Raises BadRequest for what is no address."""
+    """In lower case. Raises BadRequest for an invalid address."""
     tidy = email.strip().lower()
     name, at, host = tidy.partition("@")
     fits = name and at and "." in host.strip(".") + ("." if host == "localhost" else "") and "@" not in host
@@ -348,13 +349,15 @@ def normalize_email(email: str) -> str:
 
 
 def _check_last_owner(c: Transaction, user: User, role: str) -> None:
-    """Raises Conflict where `user` is the last owner, and will be `get_role` now."""
+    """Raises Conflict if `user` is the last owner and `role`, the new one, is not owner."""
     if role != OWNER_ROLE and people.list_owner_ids(c, user.tenant) == [user.id]:
         raise Conflict(_LAST_OWNER, "make somebody else an owner first")
 
 
 def _inviter_may_grant(c: Transaction, invitation: Invitation, old: User | None, now: EffectiveRoles) -> bool:
-    """Whether whoever invited may give what comes of it now: a role, or the way in of `old` as `old` is now."""
+    """Whether the inviter may still manage users and has all permissions that the invitation gives: those of its role,
+    or those of `old`, whose password it sets.
+    """
     tenant, project, by = invitation.tenant, invitation.project, invitation.by
     if by == ADMIN_KEY_ID:
         return True

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from sizewise.auth.users.tables import User, UserSnapshot
 
 RoleActions = Mapping[str, frozenset[str]]
-"""Role -> actions: those of permissions.py and those of the settings."""
+"""Role -> actions, for the built-in roles (permissions.py) and those of the settings."""
 NO_ACTIONS: frozenset[str] = frozenset()
 
 
 class EffectiveRoles:
-    """Of everybody, as of one moment."""
+    """Roles of all users in one snapshot."""
 
     def __init__(self, users: UserSnapshot, roles: RoleActions) -> None:
         self.roles = roles
@@ -23,38 +23,38 @@ class EffectiveRoles:
                 self._project_roles.setdefault(each.user, {})[each.project] = each.role
 
     def active_user(self, id: str, tenant: str) -> User | None:
-        """None where there is no such user in `tenant`, or no longer."""
+        """None if `tenant` has no such user, or the user is disabled."""
         found = self.users.get(id)
         return found if found is not None and found.tenant == tenant and found.disabled is None else None
 
     def project_roles(self, id: str) -> Mapping[str, str]:
-        """Project -> role, of the projects where a user has one of its own."""
+        """Project -> role, for the projects in which the user is a member."""
         return self._project_roles.get(id, {})
 
     def organization_actions(self, user: User) -> frozenset[str]:
-        """What a user may in the whole organisation."""
+        """Actions allowed in the whole organization."""
         return self.roles.get(user.role, NO_ACTIONS)
 
     def project_actions(self, user: User, project: str) -> frozenset[str]:
-        """What a user may in `project`."""
+        """Actions allowed in `project`, including those of the organization."""
         return self.organization_actions(user) | self.roles.get(
             self.project_roles(user.id).get(project, ""),
             NO_ACTIONS,
         )
 
     def covers_all_projects(self, user: User, project: str) -> bool:
-        """Whether all that a user may in `project` holds in every other too."""
+        """Whether the user has the permissions of `project` in all other projects too."""
         return bool(user.role) and self.project_actions(user, project) <= self.organization_actions(user)
 
     def initial_project(self, user: User, preferred: str = "") -> str | None:
-        """The project in which a session of this user begins; None where there is none, or `preferred` is not open."""
+        """The project of a new session; None if the user has none, or may not use `preferred`."""
         own = sorted(self.project_roles(user.id))
         if preferred:
             return preferred if user.role or preferred in own else None
         return "default" if user.role else next(iter(own), None)
 
     def all_actions(self, user: User) -> frozenset[str]:
-        """All that a user may anywhere."""
+        """Actions allowed in any project."""
         return self.organization_actions(user).union(
             *(self.roles.get(r, NO_ACTIONS) for r in self.project_roles(user.id).values()),
         )

@@ -1,6 +1,6 @@
 """Login throttling per account and address, counted before the attempt in a table of fixed size.
 
-Two that fall into one slot are counted together, which only makes it stricter; where a slot lies is drawn at start.
+A hash collision counts two accounts together, which only makes the limit stricter. The hash key is random per process.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from sizewise.errors import Busy
 SLOT_COUNT = 1 << 16
 WINDOW_S = 900.0
 MAX_PER_ACCOUNT_AND_ADDRESS, MAX_PER_ACCOUNT, MAX_PER_ADDRESS = 10, 50, 300
-"""Tries in a window: at one account from one address; at one account; from one address at whatever accounts."""
+"""Attempts per window: per account and address, per account, per address."""
 
 
 class LoginThrottle:
-    """Bounded: 65,536 slots of two numbers."""
+    """Bounded memory: SLOT_COUNT slots of two numbers."""
 
     def __init__(self, window_s: float = WINDOW_S) -> None:
         self._window = window_s
@@ -28,7 +28,7 @@ class LoginThrottle:
         self._since = [0.0] * SLOT_COUNT
 
     def record_attempt(self, account: str, address: str) -> None:
-        """One try. Raises Busy where there were too many, and then counts it not."""
+        """Counts an attempt. Raises Busy if a limit is reached, without counting."""
         now, named = time.monotonic(), self._slots_of(account, address)
         for slot, most in named:
             if now - self._since[slot] >= self._window:
@@ -40,7 +40,9 @@ class LoginThrottle:
             self._attempts[slot] += 1
 
     def record_success(self, account: str, address: str) -> None:
-        """The last try was a good one; and whoever may sign in as `account` from here may have mistyped before."""
+        """Uncounts the last attempt, and resets the count of this account from this address: earlier failures were
+        typing errors.
+        """
         for slot, most in self._slots_of(account, address):
             self._attempts[slot] = 0 if most == MAX_PER_ACCOUNT_AND_ADDRESS else max(0, self._attempts[slot] - 1)
 
@@ -59,7 +61,7 @@ class LoginThrottle:
 
 
 def _network_of(address: str) -> str:
-    """An IPv6 address by its network: whoever has one has 2^64."""
+    """The /64 network of an IPv6 address, because a client controls all of it; an IPv4 address unchanged."""
     try:
         came = ip_address(address)
     except ValueError:

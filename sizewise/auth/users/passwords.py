@@ -1,7 +1,7 @@
 """Password policy and argon2id hashing with bounded concurrency; the only module that imports argon2.
 
-OWASP's parameters (19 MiB, 2 passes, 1 lane): 65 ms of one core. At most AT_ONCE are worked out at the same time and
-few may wait, so that people who sign in, or somebody who tries, cannot take the machine from those who ask models.
+OWASP's parameters (19 MiB, 2 passes, 1 lane): 65 ms of one core. Concurrency and queue are bounded, so that sign-ins
+and password guessing cannot starve model requests.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from sizewise.errors import BadRequest, Busy
 T = TypeVar("T")
 
 MIN_LENGTH, MAX_LENGTH = 12, 256
-"""Characters of a password."""
+"""Length of a password in characters."""
 MAX_CONCURRENT_HASHES = 2
 MAX_WAITING = 64
 MEMORY_KIB, PASSES, LANES = 19_456, 2, 1
@@ -31,12 +31,12 @@ COMMON_PASSWORDS = """
     q1w2e3r4t5 q1w2e3r4t5y6 test testing sizewise correcthorsebatterystaple passwordpassword adminadmin
     qwertyqwerty letmeinplease iloveyousomuch mypassword thisisapassword
 """
-"""The commonest, alone or with digits and signs around them, or said twice."""
+"""Rejected alone, with digits and punctuation around them, or repeated twice."""
 _HINT = f"take {MIN_LENGTH} characters or more that nobody guesses: a few words, or what a password manager makes"
 
 
 def password_problem(password: str, *about: str) -> str:
-    """Why this is no good password for somebody with these names and addresses; empty when it is one."""
+    """Why the password is too weak; empty if it is acceptable. `about`: names and addresses of the user."""
     if len(password) < MIN_LENGTH:
         return f"a password has at least {MIN_LENGTH} characters"
     if len(password) > MAX_LENGTH:
@@ -62,19 +62,19 @@ def validate_password(password: str, *about: str) -> None:
 
 
 class PasswordHasher:
-    """Hashes and checks, in threads, bounded."""
+    """Hashes and verifies passwords in a bounded number of threads."""
 
     def __init__(self) -> None:
         self._semaphore = asyncio.Semaphore(MAX_CONCURRENT_HASHES)
         self._waiting = 0
-        self._dummy_hash = ""  # a hash that no password has, so that an unknown address takes as long as a known one
+        self._dummy_hash = ""  # of a random password, so that an unknown address takes as long as a known one
 
     async def hash(self, password: str) -> str:
-        """As a PHC string. Raises Busy."""
+        """A PHC string. Raises Busy."""
         return await self._run_bounded(lambda: _hash(_normalize(password)))
 
     async def verify(self, password: str, phc_hash: str) -> bool:
-        """Always works out one hash, whatever `phc_hash` is; False for an empty one. Raises Busy."""
+        """Always computes one hash, so that timing reveals nothing. False for an empty `phc_hash`. Raises Busy."""
         self._dummy_hash = self._dummy_hash or await self.hash(os.urandom(16).hex())
         fits = await self._run_bounded(
             lambda: _verify(_normalize(password[: MAX_LENGTH + 1]), phc_hash or self._dummy_hash),
@@ -93,7 +93,7 @@ class PasswordHasher:
 
 
 def _normalize(password: str) -> bytes:
-    """One spelling for what looks the same, whichever keyboard it came from (NIST SP 800-63B, 3.1.1.2)."""
+    """Unicode NFKC, so that keyboards and platforms do not matter (NIST SP 800-63B, 3.1.1.2)."""
     return unicodedata.normalize("NFKC", password).encode("utf-8", "surrogatepass")
 
 

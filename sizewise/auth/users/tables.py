@@ -13,7 +13,7 @@ from sizewise.storage.migrations import BIG_INTEGER
 
 META = MetaData()
 Transaction = Connection
-"""What a change is made in; whoever has one need not know SQL."""
+"""Name of a connection for callers that write no SQL."""
 
 
 def _text(name: str, **more: Any) -> Column[Any]:
@@ -34,7 +34,7 @@ USERS = Table(
     _text("name"),
     _text("role"),
     _text("password"),  # PHC; empty: none
-    Column("issuer", Text),  # with `subject`: who it is elsewhere
+    Column("issuer", Text),  # with `subject`: the linked OpenID Connect identity
     Column("subject", Text),
     _time("created"),
     _time("disabled", known=False),
@@ -55,7 +55,7 @@ INVITATIONS = Table(
     _text("digest"),
     _text("email"),
     _text("role"),
-    _text("project"),  # empty: the role is one of the organisation
+    _text("project"),  # empty: the role is in the organization
     _text("by"),
     _time("created"),
     _time("expires"),
@@ -90,11 +90,11 @@ MIGRATION: tuple[ExecutableDDLElement, ...] = (
 class Organization(Struct, frozen=True):
     tenant: str
     name: str
-    created: int  # unix ms, as all times here
+    created: int  # unix ms, like all times here
 
 
 class User(Struct, frozen=True):
-    """`get_role` is one of the organisation; empty: none but in projects. `email` in small letters, one user's only."""
+    """`role` is in the organization; empty: only in projects. `email` is in lower case and unique."""
 
     id: str
     tenant: str
@@ -116,7 +116,7 @@ class Membership(Struct, frozen=True):
 
 
 class Invitation(Struct, frozen=True):
-    """`digest`: SHA-256 of its token in hex. `inviter`: the id of who invites."""
+    """`digest`: SHA-256 of its token in hex. `by`: id of the inviting user or key. Empty `role`: a password reset."""
 
     id: str
     tenant: str
@@ -131,7 +131,7 @@ class Invitation(Struct, frozen=True):
 
 
 class Session(Struct, frozen=True):
-    """`digest`: SHA-256 of its token in hex. `project`: the one it works in. `last_used` is kept to the minute."""
+    """`digest`: SHA-256 of its token in hex. `seen`: last use, stored periodically."""
 
     id: str
     tenant: str
@@ -145,7 +145,7 @@ class Session(Struct, frozen=True):
 
 
 class UserSnapshot(Struct, frozen=True):
-    """Everybody, of all tenants, and the sessions that may still be good."""
+    """All users and memberships of all tenants, and the sessions that are neither revoked nor expired."""
 
     users: tuple[User, ...] = ()
     memberships: tuple[Membership, ...] = ()
@@ -162,7 +162,7 @@ def read_user_snapshot(connection: Connection, now: int) -> UserSnapshot:
 
 
 def read_users(connection: Connection, ids: list[str]) -> UserSnapshot:
-    """Those of these ids, with what they are in projects."""
+    """Users with these ids and their memberships; no sessions."""
     users = connection.execute(select(USERS).where(USERS.c.id.in_(ids)))
     members = connection.execute(select(MEMBERSHIPS).where(MEMBERSHIPS.c.user.in_(ids)))
     return UserSnapshot(tuple(User(*row) for row in users), tuple(Membership(*row) for row in members))
@@ -173,13 +173,12 @@ def list_organizations(connection: Connection) -> list[Organization]:
 
 
 def list_invitations(connection: Connection, tenant: str) -> list[Invitation]:
-    """Used and expired ones too, newest first."""
+    """Includes used and expired ones, newest first, at most MAX_INVITATIONS."""
     mine = select(INVITATIONS).where(INVITATIONS.c.tenant == tenant).order_by(INVITATIONS.c.created.desc())
     return [Invitation(*row) for row in connection.execute(mine.limit(MAX_INVITATIONS))]
 
 
 MAX_INVITATIONS = 1_000
-"""Invitations in one list."""
 
 
 def get_invitation(connection: Connection, digest: str) -> Invitation | None:
@@ -201,7 +200,7 @@ def get_user_by_email(connection: Connection, email: str) -> User | None:
 
 
 def get_role(connection: Connection, user: str, tenant: str, project: str = "") -> str:
-    """What somebody is in the organisation, or in one of its projects; empty: nothing."""
+    """Role of a user in the organization, or in `project`; empty if there is none."""
     mine = (USERS.c.id == user) & (USERS.c.tenant == tenant)
     query = select(USERS.c.role).where(mine)
     if project:
@@ -211,7 +210,7 @@ def get_role(connection: Connection, user: str, tenant: str, project: str = "") 
 
 
 def add_organization(connection: Connection, organization: Organization) -> None:
-    """Raises Conflict (at the transaction's edge) where the tenant is known."""
+    """Raises Conflict (from the transaction) if the tenant exists."""
     connection.execute(insert(ORGANIZATIONS).values(_row(organization)))
 
 
@@ -220,7 +219,7 @@ def add_invitation(connection: Connection, invitation: Invitation) -> None:
 
 
 def close_invitations(connection: Connection, tenant: str, email: str, now: int) -> None:
-    """No invitation of this address is open any more."""
+    """Marks all open invitations for this address as used."""
     its = INVITATIONS.c
     open = (its.tenant == tenant) & (its.email == email) & its.used.is_(None)
     connection.execute(update(INVITATIONS).where(open).values(used=now))
@@ -232,13 +231,13 @@ def withdraw_invitation(connection: Connection, tenant: str, id: str, now: int) 
 
 
 def withdraw_invitations_by(connection: Connection, tenant: str, inviter: str, now: int) -> None:
-    """Nobody comes in any more by an invitation of somebody who has another role now."""
+    """Marks all open invitations from this inviter as used."""
     mine = (INVITATIONS.c.tenant == tenant) & (INVITATIONS.c.by == inviter) & INVITATIONS.c.used.is_(None)
     connection.execute(update(INVITATIONS).where(mine).values(used=now))
 
 
 def list_owner_ids(connection: Connection, tenant: str) -> list[str]:
-    """Ids of those who are owners now."""
+    """Ids of owners that are not disabled."""
     mine = (USERS.c.tenant == tenant) & (USERS.c.role == "owner") & USERS.c.disabled.is_(None)
     return list(connection.scalars(select(USERS.c.id).where(mine)))
 
@@ -252,19 +251,19 @@ def set_password_hash(connection: Connection, id: str, phc_hash: str) -> None:
 
 
 def set_disabled(connection: Connection, id: str, disabled_at: int | None) -> None:
-    """`disabled_at`: since when (unix ms); None: not any more."""
+    """`disabled_at`: unix ms; None enables."""
     connection.execute(update(USERS).where(USERS.c.id == id).values(disabled=disabled_at))
 
 
 def upsert_user(connection: Connection, user: User) -> None:
-    """New, or in the place of what stood there. Raises Conflict (at the edge) where somebody else has the address."""
+    """Raises Conflict (from the transaction) if another user has the address."""
     row = _row(user)
     if not connection.execute(update(USERS).where(USERS.c.id == user.id).values(row)).rowcount:
         connection.execute(insert(USERS).values(row))
 
 
 def upsert_membership(connection: Connection, membership: Membership) -> None:
-    """An empty role ends it."""
+    """An empty role deletes the membership."""
     its = MEMBERSHIPS.c
     mine = (its.tenant == membership.tenant) & (its.user == membership.user) & (its.project == membership.project)
     connection.execute(delete(MEMBERSHIPS).where(mine))
@@ -279,7 +278,7 @@ def upsert_session(connection: Connection, session: Session) -> None:
 
 
 def update_last_used(connection: Connection, last_used: dict[str, int]) -> None:
-    """When each of these sessions was last used (unix ms)."""
+    """`last_used`: session id -> unix ms."""
     for id, at in last_used.items():
         connection.execute(update(SESSIONS).where(SESSIONS.c.id == id).values(seen=at))
 
@@ -290,7 +289,7 @@ def revoke_sessions(connection: Connection, tenant: str, user: str, now: int) ->
 
 
 def revoke_oldest_sessions(connection: Connection, tenant: str, user: str, now: int, keep: int) -> None:
-    """All sessions of a user but the newest."""
+    """Revokes all valid sessions of a user except the `keep` newest."""
     its = SESSIONS.c
     mine = (its.tenant == tenant) & (its.user == user) & its.revoked.is_(None) & (its.expires > now)
     ids = list(connection.scalars(select(its.id).where(mine).order_by(its.created.desc(), its.id)))[keep:]
@@ -298,7 +297,7 @@ def revoke_oldest_sessions(connection: Connection, tenant: str, user: str, now: 
 
 
 def delete_expired(connection: Connection, before: int) -> None:
-    """Sessions that ended, and invitations that ran out, before unix ms."""
+    """Deletes sessions and invitations that ended before `before` (unix ms)."""
     connection.execute(delete(SESSIONS).where((SESSIONS.c.expires < before) | (SESSIONS.c.revoked < before)))
     connection.execute(delete(INVITATIONS).where(INVITATIONS.c.expires < before))
 
