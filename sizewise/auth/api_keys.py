@@ -1,6 +1,6 @@
 """API key management: create, rotate and revoke, each with its audit event in one transaction; knows no HTTP.
 
-Everything goes in and comes out as plain values. What a caller may is asked before, at the doors.
+Permissions are checked before, by the APIs.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ log = logging.getLogger("sizewise.auth")
 
 T = TypeVar("T")
 
-POLL_S = 0.5  # seconds between two looks at what other servers have changed
+POLL_S = 0.5  # seconds between checks for changes by other servers
 PROVIDED_KEY_NAME = "SIZEWISE_KEY"
 SERVER_PRINCIPAL = Principal(key_id="sizewise", name="sizewise", all_projects=True)
-"""Who stands in the trail where the server itself did it, at its start."""
+"""The actor in the audit log for changes by the server itself."""
 
 
 def _discard_notification(event: str, data: Mapping[str, object], tenant: str) -> None:
@@ -39,7 +39,7 @@ def _discard_notification(event: str, data: Mapping[str, object], tenant: str) -
 
 
 class NewKey(Struct, frozen=True):
-    """A key and its text, which is shown once and kept nowhere."""
+    """A key and its text, which is shown once and not stored."""
 
     key: ApiKey
     text: str
@@ -54,7 +54,7 @@ class RunAsync(Protocol):
 
 
 class ApiKeys:
-    """`authenticator` shows every change made here at once."""
+    """Changes take effect in `authenticator` immediately."""
 
     def __init__(
         self,
@@ -66,8 +66,8 @@ class ApiKeys:
         shared: bool = False,
         notify: Callable[[str, Mapping[str, object], str], None] = _discard_notification,
     ) -> None:
-        """`write_sync` is `write` before there is an event loop. `shared`: other servers write to the same store.
-        `notify` receives an event for each key that is revoked.
+        """`write_sync`: like `write`, for use before there is an event loop. `shared`: other servers write to the same
+        database. `notify` receives an event for each revoked key.
         """
         self._notify = notify
         self._shared = shared
@@ -78,10 +78,9 @@ class ApiKeys:
         self._load(read(tables.read_snapshot))
 
     def ensure_first_key(self, provided_text: str = "") -> str:
-        """At start: makes sure somebody can ask. The text of the key that was made, to be shown once; else empty.
+        """Called at startup, so that there is a key. Returns the text of a generated key, to be shown once; else empty.
 
-        `provided_text` (SIZEWISE_KEY) takes the place of the one brought earlier. Raises ConfigError when it was
-        revoked.
+        `provided_text` (SIZEWISE_KEY) replaces a key provided earlier. Raises ConfigError if it was revoked.
         """
         known = self._read(tables.list_keys)
         if not provided_text:
@@ -103,16 +102,15 @@ class ApiKeys:
 
     @property
     def version(self) -> int:
-        """Rises with every change of any key."""
         return self.authenticator.version
 
     async def refresh(self) -> None:
-        """Takes up what another process has changed."""
+        """Loads changes by other processes."""
         if await asyncio.to_thread(self._read, tables.read_version) != self.version:
             await self.authenticator.apply(await asyncio.to_thread(self._read, tables.read_snapshot))
 
     async def run_periodically(self) -> None:
-        """Where several servers share a store, takes up twice a second what the others change, until cancelled."""
+        """If several servers share a database, loads their changes every POLL_S, until cancelled."""
         while self._shared:
             await asyncio.sleep(POLL_S)
             try:
@@ -121,12 +119,12 @@ class ApiKeys:
                 log.warning("what other servers change cannot be seen: %s", error.message)
 
     async def list(self, tenant: str = "local") -> list[ApiKey]:
-        """All keys, revoked and expired ones too, oldest first; without their digests."""
+        """Includes revoked and expired keys, oldest first; without digests."""
         keys = await asyncio.to_thread(self._read, lambda c: tables.list_keys(c, tenant))
         return [replace(key, digest="") for key in keys]
 
     async def get(self, id: str, tenant: str) -> ApiKey:
-        """Raises UnknownPath where the tenant has no such key."""
+        """Raises PathNotFound if the tenant has no such key."""
         found = next((key for key in await self.list(tenant) if key.id == id), None)
         if found is None:
             raise not_found("key", id)
@@ -146,8 +144,8 @@ class ApiKeys:
         scope: KeyScope | None = None,
         actor: Principal = SERVER_PRINCIPAL,
     ) -> NewKey:
-        """Good from now on until `expires` (unix ms). Raises BadRequest (unknown action, time gone by), Conflict
-        (too many of one user), StorageError.
+        """`expires`: unix ms. Raises BadRequest (unknown action, time in the past), Conflict (too many keys of a user),
+        StorageError.
         """
         key, text = generate_key(
             project,
@@ -165,8 +163,8 @@ class ApiKeys:
         return NewKey(replace(key, digest=""), text)
 
     async def rotate(self, id: str, tenant: str, overlap_ms: int, actor: Principal = SERVER_PRINCIPAL) -> NewKey:
-        """A new key with all that the old one had; the old one is refused after `overlap_ms`. Raises UnknownPath, and
-        Conflict where it is revoked.
+        """Creates a key with the properties of the old one, which expires after `overlap_ms`. Raises PathNotFound, and
+        Conflict if the old key is revoked.
         """
         old = await self.get(id, tenant)
         now = _now()
@@ -186,7 +184,7 @@ class ApiKeys:
         return NewKey(replace(key, digest=""), text)
 
     async def revoke(self, id: str, tenant: str = "local", actor: Principal = SERVER_PRINCIPAL) -> None:
-        """Refused from now on, everywhere, answers under way too. Raises UnknownPath, StorageError."""
+        """Invalidates the key and stops its requests in flight. Raises PathNotFound, StorageError."""
         key = await self.get(id, tenant)
         await self.authenticator.apply(await self._write(_revocation(key, actor)))
         shown = {"key": key.id, "name": key.name, "project": key.project, "by": actor.user_id or actor.key_id}
@@ -204,7 +202,7 @@ def audit_event(
     before: Snapshot | None = None,
     after: Snapshot | None = None,
 ) -> AuditEvent:
-    """In the trail of `tenant`, whose thing it is."""
+    """An event in the audit log of `tenant`, the owner of the resource."""
     return AuditEvent(
         tenant,
         actor.user_id or actor.key_id,
@@ -241,7 +239,7 @@ def _rotation(old: ApiKey, key: ApiKey, until: int, actor: Principal) -> UnitOfW
 
 
 def _audit_fields(key: ApiKey) -> Snapshot:
-    """A key as it stands in the trail: all but its digest."""
+    """A key as recorded in the audit log: without digest and empty fields."""
     shown: Snapshot = to_builtins(replace(key, digest=""))
     return {**{name: value for name, value in shown.items() if value}, "may": sorted(key.may)}
 

@@ -1,8 +1,8 @@
 """Authenticator: API key or session token -> principal, from an in-memory index of digests; never stores a secret.
 
-Plain SHA-256 is right here: a key is 256 random bits, so there is nothing to guess and no need for a slow hash; slow
-hashes protect what people make up. The look-up is by the hash of the *whole* key (a cache keyed by a prefix was
-CVE-2026-35030) and constant in time: nobody can choose how far a digest agrees with another.
+Plain SHA-256 is sufficient: a key is 256 random bits and cannot be guessed; slow hashes are for passwords. The lookup
+is by the hash of the *whole* key (a cache keyed by a prefix was CVE-2026-35030) and leaks no timing: a client cannot
+choose how many leading bytes of a digest match.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from sizewise.principal import KeyScope, Principal
 
 ADMIN_KEY_ID = "admin"
 
-_ID_ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"  # 32 letters that nobody confuses
+_ID_ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"  # 32 characters that are hard to confuse
 _HINT = "send `Authorization: Bearer sw-...`: `sizewise up` prints one, `sizewise keys create` makes more"
 
 
@@ -48,9 +48,9 @@ def generate_key(
     scope: KeyScope | None = None,
     created_by: str = "",
 ) -> tuple[ApiKey, str]:
-    """A new key and its text, which exists only now. `expires`: unix ms. `key_text`: a key that the user brings.
+    """A new key and its text, which is stored nowhere. `expires`: unix ms. `key_text`: a key that the user provides.
 
-    The id may be shown everywhere: it is the beginning of a text of ours, and unrelated to one that was brought.
+    The id is not secret: it is the prefix of a generated text, and unrelated to a provided one. Raises BadRequest.
     """
     may = frozenset(may)
     if not expand_actions(may):
@@ -85,13 +85,13 @@ def digest(text: str) -> bytes:
 
 
 class RevocationListener(Protocol):
-    """Whoever must know when somebody may no longer what they might (attached.py)."""
+    """Notified when keys, users or roles change (RevocableStream)."""
 
     def on_change(self) -> None: ...
 
 
 class InFlightRequest(Struct, eq=False):
-    """An answer under way by the key or session `id`, and how it is stopped."""
+    """A request in flight for the key or session `id`."""
 
     id: str
     task: asyncio.Task[object]
@@ -104,11 +104,11 @@ class InFlightRequest(Struct, eq=False):
 
 
 FixedPrincipals = Mapping[bytes, tuple[Principal, float]]
-"""Callers by the digest of their key, and until when in unix seconds."""
+"""Digest of a key -> principal, and its expiry in unix seconds."""
 
 
 class CredentialIndex:
-    """Who may what, worked out of keys, people and roles; never changes. `ids_that_may_ask` are ids that may ask."""
+    """Immutable index of principals, computed from keys, users and roles."""
 
     def __init__(
         self,
@@ -144,15 +144,15 @@ class CredentialIndex:
 
 
 class Authenticator:
-    """All valid keys and sessions in memory. `load` swaps the whole look-up at once, so a revoked one is gone from
-    then on, and what is a user's never has more than that user has now.
+    """All valid keys and sessions in memory. Every change replaces the whole index at once, so a revocation takes
+    effect immediately. A user's key or session never has more permissions than the user has now.
 
-    `version` counts the swaps. `in_flight` are the answers under way; `load` stops those whose key or session is gone
-    or may no longer ask. `last_used`: unix seconds when a session was last used.
+    `version` is that of the loaded snapshot. A change stops those of the `in_flight` requests whose key or session is
+    gone or lost the permission `ask`. `last_used`: session id -> unix seconds.
     """
 
     def __init__(self, admin_token: str = "") -> None:
-        """`admin_token`: the text of the key that may everything and is kept in no database."""
+        """`admin_token`: the text of the key with all permissions, which is not in the database."""
         everything = Principal(
             key_id=ADMIN_KEY_ID,
             name=ADMIN_KEY_ID,
@@ -170,11 +170,11 @@ class Authenticator:
         )
         self.last_used: dict[str, float] = {}
         self.in_flight: set[InFlightRequest] = set()
-        self.listeners: set[RevocationListener] = set()  # told of every change
+        self.listeners: set[RevocationListener] = set()  # notified of every change
         self.version = -1
 
     def load(self, version: int, keys: Iterable[ApiKey], users: UserSnapshot | None = None) -> None:
-        """The keys and people as the keeper knows them at `version`; an older state than the one held is ignored."""
+        """Replaces keys and users by those stored at `version`. Ignores versions that are not newer."""
         if version > self.version:
             self._swap(
                 version,
@@ -182,7 +182,7 @@ class Authenticator:
             )
 
     async def apply(self, snapshot: CredentialSnapshot) -> None:
-        """`load`, worked out beside the event loop: 25 ms with 10,000 sessions."""
+        """Like `load`, but builds the index in a thread: it takes 25 ms with 10,000 sessions."""
         roles = self.effective_roles.roles
         view = await asyncio.to_thread(CredentialIndex, self._fixed, tuple(snapshot.keys), snapshot.users, roles)
         if snapshot.version > self.version:
@@ -192,13 +192,13 @@ class Authenticator:
             )
 
     def prepare(self, roles: RoleActions, idle_s: float, projects: Iterable[str] = ()) -> Callable[[], None]:
-        """The change to these roles and projects; a session unused for `idle_s` seconds ends."""
+        """Returns a function that applies these settings. A session unused for `idle_s` seconds ends."""
         before, named = self._index, frozenset(projects)
         view = before.with_roles(roles)
 
         def apply() -> None:
             self._idle_s, self._projects = idle_s, named
-            # keys that were made or revoked since are never undone
+            # do not undo keys created or revoked since `prepare`
             self._swap(self.version, view if self._index is before else self._index.with_roles(roles))
 
         return apply
@@ -222,15 +222,15 @@ class Authenticator:
 
     @property
     def organization_count(self) -> int:
-        """How many there are with somebody who can come in."""
+        """Number of organizations with at least one valid key or session."""
         return len(self._index.tenants)
 
     def authenticate(self, token: str) -> Principal:
-        """Who presents this text. Raises InvalidApiKey, which never says how near it was."""
+        """The principal of this key. Raises InvalidApiKey."""
         return self.authenticate_digest(digest(token), token)
 
     def authenticate_digest(self, digest: bytes, token: str) -> Principal:
-        """The same for whoever has the digest of `token` already."""
+        """Like `authenticate`, with the digest of `token` precomputed."""
         found = self._principals_by_digest.get(digest)
         if found is None:
             raise InvalidApiKey("no valid API key was sent" if token else "no API key was sent", _HINT)
@@ -240,14 +240,16 @@ class Authenticator:
         return principal
 
     def principal_by_key_id(self, id: str) -> Principal:
-        """Who has the key of this id, for whoever may act by it. Raises InvalidApiKey."""
+        """The principal of the key or session with this id; for callers authenticated otherwise. Raises
+        InvalidApiKey.
+        """
         found = self._index.principals_by_id.get(id)
         if found is None or time.time() >= self._expiry_by_id.get(id, 0.0):
             raise InvalidApiKey(f"the key {id[:20]!r} was revoked, has expired, or was never there", _HINT)
         return found
 
     def authenticate_session(self, token: str) -> tuple[Principal, Session]:
-        """Whose session this token is of. Raises InvalidApiKey."""
+        """Principal and session of this token; updates `last_used`. Raises InvalidApiKey."""
         found = self._sessions_by_digest.get(digest(token))
         now = time.time()
         if found is None:
@@ -258,20 +260,20 @@ class Authenticator:
         return found
 
     def has_project(self, name: str) -> bool:
-        """Whether there is such a project: in the settings, or because somebody or a key is in it."""
+        """Whether the project exists: it is in the settings, or has a key or a member."""
         return name in self._index.projects or name in self._projects
 
     def expires_at(self, id: str) -> float:
-        """Unix seconds when the key of this id ends; of one that is not known, NEVER: it came by no key of ours."""
+        """Expiry of a key or session, in unix seconds. NEVER for an unknown id: the caller came without a key."""
         return self._expiry_by_id.get(id, NEVER)
 
     def is_valid(self, principal: Principal) -> bool:
-        """Whether the key that this caller came with is still good."""
+        """Whether the key or session of this principal is still valid."""
         return time.time() < self._expiry_by_id.get(principal.key_id, 0.0)
 
     def is_unchanged(self, principal: Principal) -> bool:
-        """Whether the key or session that this caller came with is good, and would let in the very same caller; who
-        sees every project may work in another one than the key's.
+        """Whether the key or session is valid and still gives this very principal. With access to all projects, the
+        project may differ from the key's.
         """
         found = self._index.principals_by_id.get(principal.key_id)
         if found is not None and found.all_projects:
@@ -279,8 +281,8 @@ class Authenticator:
         return found == principal and time.time() < self._expiry_by_id.get(principal.key_id, 0.0)
 
     def reauthenticate(self, key_id: str, user_id: str, tenant: str, project: str) -> Principal | None:
-        """Who came with this key or session, with what they may by now; None where they may nothing any more. What a
-        user began by a session outlives it.
+        """The principal of a durable run's key or session, with current permissions; None if access was lost. A run
+        outlives the session that started it, as long as its user is active.
         """
         found = self._index.principals_by_id.get(key_id)
         if found is not None and found.tenant == tenant:
@@ -293,7 +295,7 @@ class Authenticator:
         )
 
     def active_sessions(self, tenant: str) -> list[Session]:
-        """Those of a tenant that are good now, with when they were last used."""
+        """Valid sessions of a tenant, with `seen` up to date."""
         now = time.time()
         return [
             replace(each, seen=round(self.last_used[each.id] * 1000))
@@ -310,7 +312,7 @@ def _expires_at(key: ApiKey) -> float:
 
 
 def principal_of_key(key: ApiKey, effective_roles: EffectiveRoles) -> Principal | None:
-    """None where it is a user's who is not there any more, or disabled."""
+    """None if its user is missing or disabled."""
     may, wide = expand_actions(key.may), key.wide
     if key.user:
         user = effective_roles.active_user(key.user, key.tenant)
@@ -325,7 +327,7 @@ def principal_of_key(key: ApiKey, effective_roles: EffectiveRoles) -> Principal 
 
 
 def principal_of_session(session: Session, effective_roles: EffectiveRoles) -> Principal | None:
-    """None where its user is not there any more, or disabled, or has left the project."""
+    """None if its user is missing or disabled, or has left the project."""
     user = effective_roles.active_user(session.user, session.tenant)
     if user is None or effective_roles.initial_project(user, session.project) is None:
         return None
@@ -339,8 +341,9 @@ _ADMIN_TOKEN_HINT = "delete it: a new one is made at the next start"
 
 
 def load_or_create_admin_token(home: Path) -> str:
-    """The text in `<initial_project>/admin_token.token`, made at the first call. Raises ConfigError where others
-    could read it."""
+    """The text in `<home>/admin.token`, created at the first call. Raises ConfigError if other users have access to the
+    file, ExternalFailure if it cannot be read or written.
+    """
     path = home / "admin.token"
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

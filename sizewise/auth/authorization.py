@@ -15,23 +15,23 @@ OWN_RESOURCE_ACTIONS: Mapping[str, str] = {
     "read_keys": "own_keys",
     "read_budgets": "read_budgets",
 }
-"""What does for a thing of one's own, in whatever project, in the place of an action."""
+"""Action -> permission that is enough for it on the principal's own resources, in any project."""
 
 
 class Resource(Struct, frozen=True):
-    """What something is done to. `project` empty: the organisation itself; `user_id` empty: nobody's own."""
+    """The object of an action. Empty `project`: the organization itself; empty `user`: not a personal resource."""
 
     tenant: str
     project: str = ""
     user: str = ""
-    name: str = ""  # how it is called when it is not found: kind and id
+    name: str = ""  # kind:id, for the error when it is not found
 
 
 def is_allowed(principal: Principal, action: str, resource: Resource | None = None) -> bool:
-    """Whether `principal` may. Without a thing: whether there is anything at all to which it may.
+    """Whether `principal` may do `action` to `resource`; without a resource, whether to any at all.
 
-    What belongs to another organisation is never reached, nor, for a caller of one project, what belongs to another:
-    that a thing there is one's own opens it by way of OWN alone.
+    Resources of another organization are out of reach. So are those of another project, unless the principal has access
+    to all projects, or owns the resource and has the permission in OWN_RESOURCE_ACTIONS.
     """
     if action not in ACTIONS:
         return False
@@ -44,7 +44,7 @@ def is_allowed(principal: Principal, action: str, resource: Resource | None = No
 
 
 def can_see(principal: Principal, resource: Resource) -> bool:
-    """Whether `resource` exists as far as `principal` is concerned."""
+    """Whether `principal` may know that `resource` exists."""
     if resource.tenant != principal.tenant:
         return False
     return _reaches(principal, resource) or _owns(principal, resource)
@@ -59,7 +59,7 @@ def _owns(principal: Principal, resource: Resource) -> bool:
 
 
 def require_permission(principal: Principal, action: str, resource: Resource | None = None) -> None:
-    """Raises PathNotFound for what the caller cannot even see, so that no id can be probed; Forbidden for the rest."""
+    """Raises PathNotFound if the principal cannot see the resource, so that ids cannot be probed; else Forbidden."""
     if is_allowed(principal, action, resource):
         return
     if resource is not None and resource.name and not can_see(principal, resource):
@@ -81,6 +81,6 @@ LIST_COMMANDS: Mapping[str, str] = {
 
 
 def not_found(kind: str, id: str) -> PathNotFound:
-    """In the same words for what is not there and for what a caller cannot see."""
+    """The same error for a missing resource and for one that the caller cannot see."""
     hint = f"`sizewise {LIST_COMMANDS[kind]}` lists them" if kind in LIST_COMMANDS else ""
     return PathNotFound(f"there is no {kind} {id[:100]!r}", hint)

@@ -13,11 +13,11 @@ from sizewise.auth.users.tables import Transaction
 
 MAX_ENTRIES = 10
 MAX_PRINCIPALS = 10_000
-"""Who is remembered; whoever was refused longest ago is forgotten first."""
+"""Principals tracked at once; the one denied longest ago is dropped first."""
 
 
 class DeniedRequestCounter:
-    """Of one caller, since `window_start`: lines written, and refusals left out."""
+    """Denied requests of one principal since `window_start`: written to the audit log, and suppressed."""
 
     __slots__ = ("suppressed", "window_start", "written")
 
@@ -26,15 +26,15 @@ class DeniedRequestCounter:
 
 
 class DeniedRequestLog:
-    """A chore of the writer too: it writes how many were left out of whoever does not come again."""
+    """Also a maintenance task of the batch writer: writes the suppressed counts of windows that have ended."""
 
     def __init__(self, window_s: float = 60.0, clock: Callable[[], float] = time.monotonic) -> None:
         self._window, self._clock = window_s, clock
         self._counters: OrderedDict[tuple[str, str], DeniedRequestCounter] = OrderedDict()
-        self._lock = threading.Lock()  # the writer has a thread of its own
+        self._lock = threading.Lock()  # maintenance runs in the writer's thread
 
     def record(self, tenant: str, principal_id: str) -> int | None:
-        """Whether one more may be written, and how many were left out before it; None: this one is left out."""
+        """None if this denial is suppressed; else the number of denials suppressed in the previous window."""
         now, left = self._clock(), 0
         with self._lock:
             its = self._counters.get((tenant, principal_id))
@@ -51,7 +51,7 @@ class DeniedRequestLog:
             return left
 
     def take_expired(self) -> list[AuditEvent]:
-        """A line for everybody of whom some were left out, and whose minute is over."""
+        """Removes counters whose window has ended; returns an event for each with suppressed denials."""
         now, found = self._clock(), []
         with self._lock:
             for (tenant, who), its in list(self._counters.items()):

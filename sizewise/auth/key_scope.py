@@ -10,7 +10,7 @@ from sizewise.principal import KeyScope, Principal, name_matches
 
 ENDPOINTS = ("chat", "messages", "responses", "embeddings", "models", "metrics", "graphql", "mcp", "hooks")
 MAX_ENTRIES = 100
-"""Names in one list."""
+"""Entries in one list."""
 
 
 def build_scope(
@@ -20,7 +20,7 @@ def build_scope(
     flows: tuple[str, ...] = (),
     networks: tuple[str, ...] = (),
 ) -> KeyScope | None:
-    """None where nothing is confined. Raises BadRequest for a door or network that is none."""
+    """None if all lists are empty. Raises BadRequest for an unknown endpoint, an invalid name or network."""
     for door in endpoints:
         if door not in ENDPOINTS:
             hint = did_you_mean(door, ENDPOINTS) or f"known: {', '.join(ENDPOINTS)}"
@@ -40,7 +40,7 @@ def build_scope(
 
 
 def narrow_scope(requested: KeyScope | None, limits: KeyScope | None) -> KeyScope | None:
-    """`requested` within `limits`: what was not said is as in `limits`. Raises Forbidden for what goes beyond it."""
+    """`requested`, with `limits` for lists that are empty. Raises Forbidden for an entry beyond `limits`."""
     if limits is None or requested is None:
         return limits or requested
     return KeyScope(
@@ -65,7 +65,7 @@ def _within(
 
 
 def check_scope(principal: Principal, endpoint: str, address: str) -> None:
-    """Raises Forbidden where the key is not good for this door, or from this address (empty: unknown)."""
+    """Raises Forbidden if the key is not valid for this endpoint, or from this address (empty: unknown)."""
     confined = principal.scope
     if confined is None:
         return

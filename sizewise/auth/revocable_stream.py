@@ -12,10 +12,8 @@ from sizewise.principal import Principal
 
 
 class RevocableStream:
-    """`revoked` is set at once when the caller's key or session is revoked, runs out, or may something else than
-    before.
-
-    For one event loop; holds between `with` and its end.
+    """A context manager. `revoked` is set as soon as the caller's key or session is revoked, expires or changes its
+    permissions. For one event loop.
     """
 
     def __init__(self, authenticator: Authenticator, principal: Principal) -> None:
@@ -48,7 +46,7 @@ class RevocableStream:
 
     @property
     def error(self) -> InvalidApiKey:
-        """What is said to whoever is cut off."""
+        """The error for the client of a revoked stream."""
         return InvalidApiKey(
             f"the key {self._principal.key_id!r} was revoked, has expired or may something else now",
             "come in again",

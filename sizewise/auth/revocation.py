@@ -12,9 +12,9 @@ from sizewise.messages import Reply
 
 
 class RevocationMiddleware:
-    """An Handler around an Handler, in the task of the one who asks: the model stops, and what it did is booked.
+    """Cancels the client's task: the model stops, and the attempt so far is recorded.
 
-    A call under an idempotency key goes on, as for any client that leaves: others may be listening to it.
+    A call with an idempotency key continues, as when a client disconnects: other clients may be waiting for it.
     """
 
     def __init__(self, handler: Handler, authenticator: Authenticator) -> None:
@@ -44,4 +44,4 @@ class RevocationMiddleware:
             if alarm is not None:
                 alarm.cancel()
             keys.in_flight.discard(mine)
-            del task, mine  # a traceback keeps this frame, and the task its traceback
+            del task, mine  # break the cycle of task and traceback

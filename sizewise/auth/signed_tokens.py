@@ -1,6 +1,6 @@
 """Verification of signed tokens (HS256 JWT only) with the standard library; pure.
 
-Its algorithm is demanded before anything is believed, so that neither `none` nor a key of another kind is ever tried.
+The algorithm is checked before the signature, so that neither `none` nor another kind of key is ever tried.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 MAX_TOKEN_BYTES = 4_096
 MIN_SECRET_LENGTH = 16
-"""Characters of a secret."""
+"""Characters."""
 _HINT = "sign {project_id} anew with HS256, and give it an `exp` in unix seconds"
 
 
@@ -29,14 +29,14 @@ class _SignedTokenHeader(Struct):
 
 
 class SignedTokenClaims(Struct):
-    """`exp`: unix seconds; without one it is good as long as its secret."""
+    """`exp`: unix seconds; without it, the token is valid as long as its secret."""
 
     project_id: str = ""
     exp: float | None = None
 
 
 def verify_signed_token(token: str, secrets: list[str], now: float) -> tuple[int, SignedTokenClaims]:
-    """Which of the secrets signed it, and what it says. Raises Forbidden."""
+    """Index of the secret that signed the token, and its claims. `now`: unix seconds. Raises Forbidden."""
     head, _, rest = token.partition(".")
     body, _, signature = rest.partition(".")
     if len(token) > MAX_TOKEN_BYTES or _decode(head, _SignedTokenHeader).alg != "HS256":

@@ -1,4 +1,4 @@
-"""Tables and queries for API keys, and the version that rises with every change of keys, users or sessions."""
+"""Tables and queries for API keys, and the version that increases with every change of keys, users or sessions."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _first() -> list[Column[Any]]:
         Column("project", Text, nullable=False),
         Column("name", Text, nullable=False),
         Column("digest", Text, nullable=False),
-        Column("may", Text, nullable=False),  # actions with blanks between
+        Column("may", Text, nullable=False),  # space-separated actions
         Column("data_class", Text),
         Column("created", BIG_INTEGER, nullable=False),
         Column("expires", BIG_INTEGER),
@@ -52,13 +52,13 @@ KEYS = Table(
 BY_DIGEST = Index("keys_digest", KEYS.c.digest, unique=True)
 
 VERSIONS = Table(
-    "key_versions",  # one row: whoever keeps keys in memory compares this number
+    "key_versions",  # one row; servers that cache keys compare this number
     META,
     Column("tenant", Text, primary_key=True),
     Column("version", Integer, nullable=False),
 )
 VERSION_TENANT = "*"
-"""Keys are looked up before a tenant is known, so one version covers all of them."""
+"""One version for all tenants, because keys are looked up before the tenant is known."""
 
 SCHEMA = Migrations(
     "accounts",
@@ -68,7 +68,7 @@ SCHEMA = Migrations(
             migration_statement("ALTER TABLE keys ADD COLUMN \"user\" TEXT NOT NULL DEFAULT ''"),
             migration_statement("ALTER TABLE keys ADD COLUMN wide INTEGER NOT NULL DEFAULT 0"),
             migration_statement("ALTER TABLE keys ADD COLUMN scope TEXT"),
-            migration_statement("UPDATE keys SET wide = 1"),  # until then every key saw its whole organisation
+            migration_statement("UPDATE keys SET wide = 1"),  # before, every key had access to its whole organization
         ),
         people.MIGRATION,
         (migration_statement("ALTER TABLE keys ADD COLUMN \"by\" TEXT NOT NULL DEFAULT ''"),),
@@ -79,8 +79,8 @@ SCHEMA = Migrations(
 class ApiKey(Struct, frozen=True):
     """A key without its text. Times are unix ms; `expires` and `revoked` None: never. `digest`: SHA-256 in hex.
 
-    `may` are words of accounts/actions.py, bundles among them. `user`: whose it is; empty: a service's. `by`: the id of
-    the user or key that made it; empty: made before that was kept.
+    `may`: actions and action groups of permissions.py. `wide`: valid in all projects of the organization. `user`: id of
+    the owner; empty: a service key. `by`: id of the user or key that created it; empty for old keys.
     """
 
     id: str
@@ -100,7 +100,7 @@ class ApiKey(Struct, frozen=True):
 
 
 class CredentialSnapshot(Struct, frozen=True):
-    """Every key and everybody there is, of all tenants, as of `read_version`."""
+    """All keys and users of all tenants, at one version."""
 
     version: int
     keys: list[ApiKey]
@@ -108,7 +108,7 @@ class CredentialSnapshot(Struct, frozen=True):
 
 
 def add_key(connection: Connection, key: ApiKey, event: AuditEvent) -> CredentialSnapshot:
-    """Raises Conflict (at the transaction's edge) where the id or the digest is already known."""
+    """Raises Conflict (from the transaction) if the id or the digest exists."""
     audit.append_event(connection, event)
     row = {column.name: getattr(key, column.name) for column in KEYS.columns}
     scope = None if key.scope is None else msgspec.json.encode(key.scope).decode()
@@ -117,11 +117,11 @@ def add_key(connection: Connection, key: ApiKey, event: AuditEvent) -> Credentia
 
 
 MAX_KEYS_PER_USER = 100
-"""Good keys of one user."""
+"""Valid keys of one user."""
 
 
 def add_user_key(connection: Connection, key: ApiKey, event: AuditEvent) -> CredentialSnapshot:
-    """Raises Conflict where its user has OWN that are good."""
+    """Raises Conflict if the user already has MAX_KEYS_PER_USER valid keys."""
     mine = (KEYS.c.tenant == key.tenant) & (KEYS.c.user == key.user) & KEYS.c.revoked.is_(None)
     good = mine & (KEYS.c.expires.is_(None) | (KEYS.c.expires > key.created))
     if (connection.scalar(select(func.count()).select_from(KEYS).where(good)) or 0) >= MAX_KEYS_PER_USER:
@@ -130,17 +130,17 @@ def add_user_key(connection: Connection, key: ApiKey, event: AuditEvent) -> Cred
 
 
 PERMANENT_KEY_NAMES = ("first", "SIZEWISE_KEY")
-"""Names of keys that are made at a start where there are none, or this one is not: what is over must stay known."""
+"""Names of keys created at startup. They are never deleted: a revoked one must not be created again."""
 
 
 def delete_expired_keys(connection: Connection, before: int) -> None:
-    """Keys that were revoked, or ran out, before unix ms."""
+    """Deletes keys that were revoked or expired before `before` (unix ms)."""
     over = (KEYS.c.revoked < before) | (KEYS.c.expires < before)
     connection.execute(delete(KEYS).where(over, KEYS.c.name.not_in(PERMANENT_KEY_NAMES)))
 
 
 def revoke_key(connection: Connection, key: ApiKey, at: int, event: AuditEvent) -> CredentialSnapshot:
-    """A key that is already revoked keeps its first date (`at`: unix ms)."""
+    """`at`: unix ms; a key that is already revoked keeps its first time."""
     mine = (KEYS.c.tenant == key.tenant) & (KEYS.c.id == key.id)
     if not connection.execute(update(KEYS).where(mine, KEYS.c.revoked.is_(None)).values(revoked=at)).rowcount:
         return read_snapshot(connection)
@@ -149,7 +149,7 @@ def revoke_key(connection: Connection, key: ApiKey, at: int, event: AuditEvent) 
 
 
 def revoke_user_keys(connection: Connection, tenant: str, user: str, at: int) -> list[str]:
-    """All keys of one user. The ids of those that were good until then; the line in the trail is for whoever asks."""
+    """Revokes all keys of a user and returns their ids. The caller writes the audit event."""
     mine = (KEYS.c.tenant == tenant) & (KEYS.c.user == user) & KEYS.c.revoked.is_(None)
     ids = list(connection.scalars(select(KEYS.c.id).where(mine).order_by(KEYS.c.created, KEYS.c.id)))
     connection.execute(update(KEYS).where(mine).values(revoked=at))
@@ -168,8 +168,8 @@ def rotate_key(
     expires_at: int,
     event: AuditEvent,
 ) -> CredentialSnapshot:
-    """`key` in the place of `old`, which expires at `expires_at` (unix ms) unless it does so earlier. Raises Conflict
-    where it is revoked by now.
+    """Replaces `old` by `key`. `old` expires at `expires_at` (unix ms) or earlier. Raises Conflict if `old` is
+    revoked.
     """
     now = get_key(connection, old.tenant, old.id)
     if now is None or now.revoked is not None:
@@ -181,7 +181,7 @@ def rotate_key(
 
 
 def list_keys(connection: Connection, tenant: str | None = None) -> list[ApiKey]:
-    """All keys of a tenant (None: of everyone), the revoked and expired too, oldest first."""
+    """All keys of a tenant (None: of all), including revoked and expired ones, oldest first."""
     query = select(KEYS).order_by(KEYS.c.created, KEYS.c.id)
     if tenant is not None:
         query = query.where(KEYS.c.tenant == tenant)
@@ -189,7 +189,7 @@ def list_keys(connection: Connection, tenant: str | None = None) -> list[ApiKey]
 
 
 def read_version(connection: Connection) -> int:
-    """Rises with every change of a key, a user or a session."""
+    """Increases with every change of a key, a user or a session."""
     return connection.scalar(select(VERSIONS.c.version)) or 0
 
 
@@ -208,7 +208,7 @@ def _key(row: Mapping[Any, Any]) -> ApiKey:
 
 
 def with_audit_event(change: UnitOfWork[object], event: AuditEvent) -> UnitOfWork[CredentialSnapshot]:
-    """A change of people with its line in the trail, in one transaction."""
+    """A change and its audit event in one transaction."""
 
     def work(connection: Connection) -> CredentialSnapshot:
         change(connection)
@@ -219,7 +219,7 @@ def with_audit_event(change: UnitOfWork[object], event: AuditEvent) -> UnitOfWor
 
 
 def bump_version(connection: Connection) -> CredentialSnapshot:
-    """Whoever keeps keys and people in memory learns of a change of either."""
+    """Increments the version, so that servers that cache keys and users reload them."""
     if not connection.execute(update(VERSIONS).values(version=VERSIONS.c.version + 1)).rowcount:
         connection.execute(insert(VERSIONS).values(tenant=VERSION_TENANT, version=1))
     return read_snapshot(connection)
