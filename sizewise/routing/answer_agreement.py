@@ -1,7 +1,7 @@
 """Answer agreement: whether two answers say the same after normalization. Knows no model and no correct answer.
 
-Short answers are compared as values, calls as JSON, prose by its words (prose.py). None where nobody can tell: two good
-paragraphs are rarely equal.
+Short answers are compared as values, tool calls as JSON, prose by its words (text_similarity.py). None if undecidable:
+two good paragraphs are rarely equal.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ _BLANK = re.compile(r"\s+")
 _AROUND = " \t\n.,;:!\"'`*$"
 _NUMBER = re.compile(r"[-+]?\d[\d,]*(\.\d+)?%?\Z")
 MAX_NORMALIZED = 2_000
-"""Characters of a short answer that is looked at; longer ones are the same only where they are equal."""
-BARE_ANSWER_WORDS = 4  # words of an answer that is nothing but the answer
+"""Characters up to which an answer is normalized; longer answers must be equal."""
+BARE_ANSWER_WORDS = 4  # words of a bare answer, without a sentence around it
 TRUNCATED_FINISHES = frozenset({"length", "content_filter"})
 _WORD = re.compile(r"[^\W_]+")
 _OPTION = re.compile(r"\(?([A-Ja-j])[).:](?:\s|\Z)")
@@ -31,7 +31,7 @@ _SAYING = re.compile(
     r"[=:]|\b(?:is|are|was|it|that|the|makes|ist|sind|das|es|der|die|est|sont|c|son|que)\b",
     re.IGNORECASE,
 )
-"""What stands before a bare answer in a very short text: `It is Paris` says Paris, and `New York` does not say York."""
+"""What precedes a bare answer in a very short text: `It is Paris` states Paris, but `New York` does not state York."""
 _NEGATED = re.compile(
     r"\b(?:not?|never|nicht|keine?|pas|niet|geen|inte)\b|n['’]t\b|[不没非]|ない|ません",
     re.IGNORECASE,
@@ -39,10 +39,10 @@ _NEGATED = re.compile(
 
 
 def replies_agree(one: Reply, other: Reply) -> bool | None:
-    """Whether two replies to one question come to the same, by their first choices. Symmetric.
+    """Whether the first choices of two replies to one request agree. Symmetric.
 
-    Calls agree where their names and arguments do, as JSON and in any order; a reply that calls and one that speaks do
-    not. None where a reply is empty or was cut before its answer, and where words do not tell.
+    Tool calls agree if names and arguments are equal as JSON, in any order; a tool call and a text do not. None if a
+    reply is empty or was cut before its answer, or if the text is undecidable.
     """
     if not one.choices or not other.choices:
         return None
@@ -57,16 +57,16 @@ def replies_agree(one: Reply, other: Reply) -> bool | None:
 
 
 def self_consistency(replies: Sequence[Reply]) -> float | None:
-    """Self-consistency: of all choices that say anything, the share that agrees with the most common answer, itself
-    included; above 0, up to 1. What cannot be told counts as no agreement. None for fewer than two, and where no two
-    can be told to agree or to differ (Wang et al. 2022, arXiv:2203.11171).
+    """Self-consistency: the share of all non-empty choices that agree with the most common answer, itself included;
+    above 0, up to 1. Undecidable pairs count as no agreement. None for fewer than two choices, or if every pair is
+    undecidable (Wang et al. 2022, arXiv:2203.11171).
     """
     found = majority_answer(replies)
     return None if found is None else found[0]
 
 
 def majority_answer(replies: Sequence[Reply]) -> tuple[float, int] | None:
-    """`self_consistency`, and the place of the first reply that says the most common answer."""
+    """`self_consistency`, and the index of the first reply with the most common answer."""
     said = [
         (place, Reply((choice,), reply.usage))
         for place, reply in enumerate(replies)
@@ -81,7 +81,7 @@ def majority_answer(replies: Sequence[Reply]) -> tuple[float, int] | None:
 
 
 def answers_agree(one: str, other: str) -> bool | None:
-    """Whether two answers in words come to the same; None where words do not tell, or one says nothing. Symmetric."""
+    """Whether two textual answers agree; None if undecidable or if one is empty. Symmetric."""
     first, second = sorted((final_answer(one), final_answer(other)), key=lambda each: (_length(each), len(each), each))
     known = same_answer(first, second)
     if known is not False:
@@ -97,7 +97,7 @@ def answers_agree(one: str, other: str) -> bool | None:
 
 
 def _stated(answer: str, text: str) -> bool | None:
-    """Whether a short text comes to this bare answer: it ends with it, and denies nothing."""
+    """Whether a short text states this bare answer: it ends with the answer and contains no negation."""
     said, tail = str(normalize_answer(text)).rstrip("。．"), str(normalize_answer(answer)).rstrip("。．")
     if UNSPACED.search(answer):
         before, ends = said.removesuffix(tail), said.endswith(tail)
@@ -112,7 +112,7 @@ def _stated(answer: str, text: str) -> bool | None:
 
 
 def _length(text: str) -> int:
-    """Words; in scripts without blanks two characters are one."""
+    """Words; in scripts without spaces, two characters count as one."""
     return len(text.split()) + len(UNSPACED.findall(text)) // 2
 
 
@@ -143,7 +143,7 @@ def _cut_short(choice: Choice) -> bool:
 
 
 def same_answer(one: str | None, other: str | None) -> bool | None:
-    """None where one of them says nothing at all: that is no agreement and no difference of opinion."""
+    """None if one of them is empty: that is neither agreement nor disagreement."""
     if not one or not other or not one.strip() or not other.strip():
         return None
     return one == other or (
@@ -152,7 +152,7 @@ def same_answer(one: str | None, other: str | None) -> bool | None:
 
 
 def normalize_answer(answer: str) -> object:
-    """A number as a number, JSON and Python's literals as their value, words without case and blanks."""
+    """Numbers as floats, JSON and Python literals as values, other text lower-case without whitespace."""
     bare = answer.strip(_AROUND)
     if _NUMBER.match(bare):
         return float(bare.rstrip("%").replace(",", ""))
@@ -167,7 +167,7 @@ def normalize_answer(answer: str) -> object:
 
 
 def _plain(value: object) -> object:
-    """Lists and tuples alike; a number like its text."""
+    """Lists and tuples become equal; numbers become floats."""
     if isinstance(value, dict):
         return {str(name): _plain(each) for name, each in value.items()}
     if isinstance(value, (list, tuple)):

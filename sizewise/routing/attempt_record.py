@@ -30,38 +30,38 @@ from sizewise.routing.requirements import BYTES_PER_TOKEN, expected_cost
 from sizewise.routing.structured_output import SchemaViolation
 
 ModelEvent = TextDelta | ToolDelta | ReasoningDelta | RawDelta | ChoiceFinished
-"""The events that come from the model itself."""
+"""Content events from the model."""
 
 RESUMABLE_ERRORS = (UpstreamError, ModelUnavailable, Busy)
-"""What can happen to an answer under way. Anything else (a guard's no, a budget's end) is about the request."""
+"""Errors that can interrupt an answer. Others (a guardrail block, an exhausted budget) concern the request."""
 
 BILLED_ERRORS = (UpstreamTimeout, UpstreamProtocolError)
-"""Failures before the first word in which the model will have read the prompt, and billed it. Others are refusals."""
+"""Failures before the first content in which the model has probably read and billed the prompt."""
 
 NO_USAGE = Usage()
 
 
 class AttemptRecord:
-    """What is known of one attempt. Times are seconds since the request reached the door."""
+    """The state of one attempt. Times are seconds since the request arrived."""
 
-    # Set where they are known; as class values, because most attempts never need them and each is made in the hot path.
+    # Class-level defaults, because most attempts never set them and construction is in the hot path.
     was_sent = False
     first_token_at: float | None = None
     result: AttemptResult = "cancelled"
     reply: Reply | None = None
     error: SizewiseError | None = None
-    error_code = ""  # of the error, once it is booked
-    other_characters = 0  # characters that are not plain text
-    is_plain_text = True  # nothing but plain text came
-    resumed_from = ""  # what the client had already read when this attempt began
-    violation: SchemaViolation | None = None  # of the promise of JSON, where the reply breaks it
-    extra_tokens = 0  # tokens that it had to read beside the question
-    added_logprobs = False  # asked for log-probabilities that the client did not ask for
-    is_verification = False  # it was asked for its opinion of another's answer
+    error_code = ""  # of `error`, once reported
+    other_characters = 0  # characters other than plain text
+    is_plain_text = True  # nothing but plain text arrived
+    resumed_from = ""  # the text that the client had when this attempt started
+    violation: SchemaViolation | None = None  # how the reply violates the requested JSON schema
+    extra_tokens = 0  # tokens of the prompt in addition to the request's
+    added_logprobs = False  # log-probabilities were requested although the client did not
+    is_verification = False  # asked to judge another model's answer
     score: float | None = None
     verdict_why = ""
-    modalities: frozenset[str] = frozenset()  # what the request holds beside text
-    price_time = 0.0  # unix seconds when it began, where the price depends on it
+    modalities: frozenset[str] = frozenset()  # of the request, besides text
+    price_time = 0.0  # unix seconds at the start, if the price depends on time
     _usage_and_cost: tuple[Usage, int | None] | None = None
 
     def __init__(self, number: int, card: ModelCard, why: str, started_at: float) -> None:
@@ -69,8 +69,8 @@ class AttemptRecord:
         self.card = card
         self.why = why
         self.started_at = self.ended_at = started_at
-        self.text_parts: list[str] = []  # words of plain text, as they came
-        self.held_events: list[ModelEvent] = []  # held back
+        self.text_parts: list[str] = []  # plain text, as it arrived
+        self.held_events: list[ModelEvent] = []
 
     @property
     def in_progress(self) -> bool:
@@ -78,7 +78,7 @@ class AttemptRecord:
 
     @property
     def resumable_text(self) -> str:
-        """All that the client has read, where it is plain text and the model broke off."""
+        """All text that the client has, if it is plain text and the model was interrupted."""
         return (
             self.resumed_from + "".join(self.text_parts)
             if self.is_plain_text and isinstance(self.error, RESUMABLE_ERRORS)
@@ -116,7 +116,7 @@ class AttemptRecord:
         )
 
     def usage_and_cost(self, prompt_tokens: int) -> tuple[Usage, int | None]:
-        """Tokens and pico-dollars, once it has ended. `prompt_tokens` is the estimate of what it had to read."""
+        """Tokens and pico-dollars, after the end. `prompt_tokens`: the estimate for the request."""
         booked = self._usage_and_cost
         if booked is None:
             usage = self._count_usage(prompt_tokens + self.extra_tokens)
@@ -124,7 +124,7 @@ class AttemptRecord:
         return booked
 
     def _count_usage(self, prompt_tokens: int) -> Usage:
-        """As the model counted; else estimated."""
+        """As reported by the model, else estimated."""
         reply = self.reply
         if reply is not None:
             return with_estimated_usage(reply, prompt_tokens)
@@ -134,9 +134,9 @@ class AttemptRecord:
         return Usage(prompt_tokens, -(-size // BYTES_PER_TOKEN), estimated=True)
 
     def _count_cost(self, usage: Usage) -> int | None:
-        """Whole pico-dollars, rounded nowhere; no tokens cost nothing, whatever the price.
+        """Whole pico-dollars, never rounded; no tokens cost nothing, whatever the price.
 
-        Where our own price is unknown or does not hold, the upstream's own word, if the card trusts it.
+        Where our price is unknown or does not apply: the cost reported by the upstream, if the card trusts it.
         """
         if not usage.input and not usage.output and not usage.reported_cost:
             return 0
@@ -156,7 +156,7 @@ class AttemptRecord:
         return usage.reported_cost if cost is None and card.endpoint.reports_cost else cost
 
     def _is_unpriced(self, price: Price, usage: Usage) -> bool:
-        """Whether tokens occur that the price is not for."""
+        """Whether there are tokens that the price does not cover."""
         return bool(price.unpriced_modalities & self.modalities) or usage.audio > 0
 
     def to_event(self, prompt_tokens: int) -> AttemptFinished:
@@ -181,7 +181,7 @@ class AttemptRecord:
 
 
 def total_cost(attempts: list[AttemptRecord], features: RequestFeatures) -> int:
-    """Pico-dollars of all attempts, those under way as expected; an unknown price counts as nothing."""
+    """Pico-dollars of all attempts, running ones at their expected cost; an unknown price counts as 0."""
     total = 0
     for one in attempts:
         cost = expected_cost(one.card, features) if one.in_progress else one.usage_and_cost(features.prompt_tokens)[1]
@@ -190,7 +190,7 @@ def total_cost(attempts: list[AttemptRecord], features: RequestFeatures) -> int:
 
 
 def stream_cut_error(attempt: AttemptRecord) -> SizewiseError | None:
-    """The error that ends an answer of which the client has seen a part; None when it was not cut at all."""
+    """The error that ends an answer of which the client has seen a part; None if it was not interrupted."""
     error = attempt.error
     if not isinstance(error, RESUMABLE_ERRORS) or isinstance(error, StreamInterrupted):
         return error
@@ -203,7 +203,7 @@ def stream_cut_error(attempt: AttemptRecord) -> SizewiseError | None:
 
 
 def with_estimated_usage(reply: Reply, prompt_tokens: int) -> Usage:
-    """The reply's usage, with estimates for what the model did not count."""
+    """The reply's usage, with estimates for what the model did not report."""
     usage = reply.usage
     if not usage.estimated:
         return usage
@@ -217,7 +217,7 @@ def _size(choice: Choice) -> int:
 
 
 def error_class(code: str) -> type[SizewiseError]:
-    """The class of errors.py with this code; the base for a code nobody knows."""
+    """The class in errors.py with this code; SizewiseError for an unknown code."""
     classes: list[type[SizewiseError]] = [SizewiseError]
     for kind in classes:
         if kind.code == code:

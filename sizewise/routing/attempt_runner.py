@@ -1,6 +1,6 @@
 """Attempt runner: one call to one model with its timeout, holding or relaying the stream. Does no accounting.
 
-The one file beside route.py, whose part it is, that may use the event loop.
+Besides executor.py the only file here that may use the event loop.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from sizewise.routing.request_rewrite import with_logprobs, with_token_limit
 from sizewise.routing.stream_relay import holding_send, passing_send, recording_send
 from sizewise.routing.structured_output import OutputSchema
 
-FAST_START_S = 1.0  # from the door to the first attempt; who needed longer has a clock of its own
+FAST_START_S = 1.0  # seconds from arrival to the first attempt; a slower one gets a timer of its own
 
 
 class HedgeGroup:
-    """Attempts that run against each other; the first with a word to show wins and stops the rest."""
+    """Attempts in a race; the first with content wins and cancels the others."""
 
     __slots__ = ("attempts", "winner")
 
@@ -51,10 +51,10 @@ class HedgeGroup:
 
 
 class AttemptRunner:
-    """`await asking(attempt, move)` makes the attempt `attempt`. `until` is time.perf_counter() at the end of the
-    request; `total_timeout` the clock that first attempts share. `output_schema`: of JSON, which every reply is
-    checked against. `spend_limiter` pays: what an attempt can cost at most is held before it, and settled by what is
-    booked, however it ended.
+    """`await runner(attempt, move)` makes one attempt. `deadline`: time.perf_counter() at the end of the request.
+    `total_timeout`: the timer shared by first attempts. `output_schema`: the JSON schema that every reply is checked
+    against. `spend_limiter`: reserves the worst-case cost before an attempt, and settles the actual cost however it
+    ended.
     """
 
     __slots__ = (
@@ -95,7 +95,7 @@ class AttemptRunner:
         hedge_group: HedgeGroup | None = None,
         chat: ChatRequest | None = None,
     ) -> Coroutine[object, object, None]:
-        """Asks once. Notes a failure and how it went; raises only what is no failure of the model."""
+        """Makes one attempt. Records the outcome in `attempt`; raises only what is not the model's failure."""
         lease = self._spend_limiter.reserve(self._request.principal, attempt.card, chat or self._request.payload)
         if lease is None:
             return self._run(attempt, move, hedge_group, chat)
@@ -113,7 +113,7 @@ class AttemptRunner:
             if not reservation.try_acquire():
                 await reservation.acquire()
         except SizewiseError as error:
-            attempt.error = error  # it is not made, so it is no attempt in the books
+            attempt.error = error  # never sent, so it is not reported
             return
         asked = chat or self._request.payload
         if reservation.max_tokens is not None and isinstance(asked, ChatRequest):
@@ -132,7 +132,7 @@ class AttemptRunner:
         chat: ChatRequest | None,
     ) -> None:
         request, held, clock = self._request, move.stream_mode == "hold", None
-        attempt.was_sent, attempt.result = True, "failed"  # until it is known better
+        attempt.was_sent, attempt.result = True, "failed"  # until it succeeds
         asked = chat or request.payload
         if held and attempt.card.logprobs and isinstance(asked, ChatRequest) and not asked.logprobs:
             chat, attempt.added_logprobs = with_logprobs(asked), True
@@ -160,7 +160,7 @@ class AttemptRunner:
             attempt.error = error
         except TimeoutError as error:
             if clock is None or not clock.expired():
-                raise  # not our clock: a fault of the answerer
+                raise  # not our timer: an exception of the handler
             attempt.error = self._timeout_error(attempt, move)
             attempt.error.__cause__ = error
         except asyncio.CancelledError as error:
@@ -181,8 +181,9 @@ class AttemptRunner:
         reply: Reply,
         begin_attempt: Callable[[], AttemptRecord | None],
     ) -> Verdict:
-        """What `verifier` thinks of `reply`, asked in both orders of the verdicts. `begin_attempt` makes an attempt
-        where it may."""
+        """The verdict of `verifier` on `reply`, asked twice, with the possible verdicts in both orders. `begin_attempt`
+        returns None if no further attempt is allowed.
+        """
         what, said = self._request.payload, list[Reply | None]()
         for turned in (False, True):
             one = begin_attempt() if isinstance(what, ChatRequest) else None
@@ -199,7 +200,7 @@ class AttemptRunner:
         return parse_verification(verifier.name, first, second)
 
     def _check_output(self, attempt: AttemptRecord, output_schema: OutputSchema) -> None:
-        """Raises InvalidOutput where the reply is not the JSON that was asked for."""
+        """Raises InvalidOutput if the reply violates the schema."""
         assert attempt.reply is not None
         attempt.violation = output_schema.find_violation(attempt.reply, attempt.held_events)
         if attempt.violation is not None:
@@ -207,8 +208,8 @@ class AttemptRunner:
             raise attempt.violation.error(attempt.card)
 
     def _limit(self, attempt: AttemptRecord, move: Attempt) -> float | None:
-        """Seconds until an attempt without an end has failed: of a hold or a first word the policy's, and the request's
-        own. None: nothing is asked but the usual total, which one clock keeps for all first attempts.
+        """Seconds until an unfinished attempt fails: the hold timeout of the move, within the request's deadline. None:
+        the shared timer of first attempts suffices.
         """
         if move.stream_mode != "stream":
             return min(self.remaining_s(), move.hold_timeout_s)
@@ -244,7 +245,7 @@ class AttemptRunner:
             and not attempt.is_verification
             and not promise.is_enforced_by(attempt.card, what)
         ):
-            is_held, hedge_group = True, None  # until it has been checked: who wins a race is known then
+            is_held, hedge_group = True, None  # until it is checked; only then is the winner of a race known
         begins, send = partial(self._on_first_event, attempt, hedge_group, timeout), self._client_reply.send
         if not self._streams:
             return recording_send(attempt, begins, send)
@@ -260,7 +261,7 @@ class AttemptRunner:
         hedge_group: HedgeGroup | None,
         timeout: asyncio.Timeout | None,
     ) -> None:
-        """Notes the time of the first word, and who is first in a race: a loser has nothing more to say."""
+        """Records the time of the first content event; in a race, cancels an attempt that has lost."""
         if attempt.first_token_at is None:
             attempt.first_token_at = perf_counter() - self._request.started_at
             if timeout is not None:
@@ -270,7 +271,7 @@ class AttemptRunner:
 
 
 async def wait_for_progress(hedge_group: HedgeGroup, seconds: float) -> None:
-    """Until somebody has won, somebody has failed, or it is time for the next."""
+    """Waits until an attempt has won or failed, or `seconds` are over."""
     running = [task for task in hedge_group.attempts if not task.done()]
     if running:
         first: set[asyncio.Future[AttemptRecord] | asyncio.Task[None]] = {hedge_group.winner, *running}
@@ -278,7 +279,7 @@ async def wait_for_progress(hedge_group: HedgeGroup, seconds: float) -> None:
 
 
 async def run_all(coroutines: list[Coroutine[object, object, None]]) -> None:
-    """All at once. When one is faulty or we are cancelled, the others are cancelled and awaited first."""
+    """Runs all concurrently. If one raises or we are cancelled, the others are cancelled and awaited first."""
     try:
         async with asyncio.TaskGroup() as group:
             for work in coroutines:

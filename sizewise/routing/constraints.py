@@ -1,7 +1,7 @@
 """Constraints: which models may answer a request, and for each other model the reason for its rejection.
 
-Only what is known counts against a model that can be nobody else (`is_exact`): what its card leaves open, the model
-itself shall say. A router choosing among several takes no such chances.
+With `is_exact` there is no other model to choose, so only known facts reject it; the model itself rejects the rest.
+With several models, an unknown fact rejects.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from sizewise.routing.policy import Candidate, Candidates, RequestFeatures, stre
 from sizewise.routing.requirements import MAX_BYTES_PER_TOKEN, Requirements, expected_cost
 
 HealthCheck = Callable[[ModelCard], str]
-"""Why a model cannot be asked just now, in words; empty when it is well."""
+"""Why a model is unavailable now, in words; empty if it is available."""
 
 CAPABILITY_HINT = "leave it out, or name a model that can"
 
 
 class Rejection(Struct, frozen=True):
-    """Why a model may not answer: one sentence without its subject, and the error when it was the only one."""
+    """Why a model may not answer: one sentence without its subject, and the error to raise if it is the only model."""
 
     card: ModelCard
     why: str
@@ -49,7 +49,7 @@ def eligible_models(
     requirements: Requirements,
     health_check: HealthCheck,
 ) -> tuple[Candidates, tuple[Rejection, ...]]:
-    """Candidates, cheapest first, and everyone else with the reason. Equals in cost go by strength."""
+    """Candidates, cheapest first (ties: weakest first), and a Rejection for every other model."""
     may: list[Candidate] = []
     against: list[Rejection] = []
     good = requirements.features.predicted_quality
@@ -75,7 +75,7 @@ def find_rejection(
     is_exact: bool,
     health_check: HealthCheck,
 ) -> Rejection | None:
-    """The first reason against `card`, the asker's limits before the model's state; None when it may answer."""
+    """The first reason against `card`, the principal's limits before the model's state; None if it may answer."""
     given, place = requirements.data_decision, card.endpoint.place
     if requirements.allowed_models and not matches_any(card.name, requirements.allowed_models):
         return Rejection(card, "is none of the models that this key may ask", Forbidden, hint="use a key that may")
@@ -102,7 +102,7 @@ def _check_reach(card: ModelCard, data_decision: DataPolicyDecision) -> Rejectio
 
 
 def _check_min_window(card: ModelCard, requirements: Requirements, is_exact: bool) -> Rejection | None:
-    """Whether its window is less than the request wishes, whatever this prompt takes of it."""
+    """Rejects a context window below the requested minimum, however short this prompt is."""
     if requirements.min_window is None or requirements.task != "chat" or (card.context is None and is_exact):
         return None
     if card.context is None:
@@ -118,11 +118,11 @@ def _check_min_window(card: ModelCard, requirements: Requirements, is_exact: boo
 def _check_context(card: ModelCard, requirements: Requirements, is_exact: bool) -> Rejection | None:
     context = card.context
     if context is None or (requirements.size <= context and not requirements.features.max_tokens):
-        return None  # no prompt has more tokens than characters
+        return None  # no prompt has more tokens than bytes
     if is_exact:
         least = requirements.size // MAX_BYTES_PER_TOKEN
         if least <= context:
-            return None  # counting exactly is the model's own job
+            return None  # exact counting is left to the model
         why = f"reads at most {context} tokens, and this prompt has about {requirements.features.prompt_tokens}"
     else:
         room = context - (requirements.features.max_tokens or 0)
@@ -142,7 +142,7 @@ def _check_context(card: ModelCard, requirements: Requirements, is_exact: bool) 
 
 
 def fits_context(card: ModelCard, features: RequestFeatures) -> bool:
-    """Whether its window, as far as it is known, has room for the question and the longest answer asked for."""
+    """Whether its context window, if known, holds the prompt and the longest answer requested."""
     return card.context is None or features.prompt_tokens + (features.max_tokens or 0) <= card.context
 
 

@@ -1,8 +1,8 @@
 """Policy executor: performs the moves of a policy for one request and reports every attempt once.
 
-Kept whatever happens: an attempt is booked exactly once; what is held is not sent unless the policy returns it; nobody
-begins again once the client has seen a word; a client that leaves stops every model. Only one attempt at a time has
-the client's `send`, and the books are sent after all have ended, so no lock is needed around it.
+Invariants: an attempt is reported exactly once; a held reply is not sent unless the policy returns it; nothing starts
+over once the client has seen content; if the client leaves, every attempt is cancelled. Only one attempt at a time
+uses the client's `send`, and attempts are reported after all have ended, so no lock is needed around it.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ from sizewise.routing.request_rewrite import resume_request
 from sizewise.routing.requirements import BYTES_PER_TOKEN, Requirements, expected_cost
 from sizewise.routing.structured_output import repair_request
 
-MAX_PAUSE_S = 60.0  # before an attempt
+MAX_PAUSE_S = 60.0  # before an attempt, seconds
 
 
 class PolicyExecution:
-    """One request under way."""
+    """The execution of a policy for one request."""
 
     __slots__ = (
         *(
@@ -87,11 +87,11 @@ class PolicyExecution:
         self._client_reply = client_reply
         self._runner = runner
         self._blocked_error: BudgetExceeded | UpstreamTimeout | None = None  # why an attempt was not made
-        self._repaired = False  # the one repair of a request has been made
-        self._client_left = False  # the client did not wait for the end
+        self._repaired = False  # a request is repaired only once
+        self._client_left = False  # before the end
 
     async def run(self, first_attempt: AttemptRecord | None = None) -> Reply:
-        """`first_attempt`: what the policy's first move has come to, where that was made already."""
+        """`first_attempt`: the finished attempt of the policy's first move, if already made."""
         route = self._plan.policy.route(self._requirements.features, self._candidates)
         told: MoveResult | None = None
         try:
@@ -100,7 +100,7 @@ class PolicyExecution:
                 told = self._outcome(first_attempt)
             while True:
                 try:
-                    move = route.send(told)  # type: ignore[arg-type]  # a generator is begun with None
+                    move = route.send(told)  # type: ignore[arg-type]  # a generator starts with None
                 except StopIteration as stop:
                     outcome: AttemptOutcome = stop.value
                     break
@@ -203,7 +203,7 @@ class PolicyExecution:
         return self._outcome(one)
 
     async def _judge_replies(self, move: JudgeReplies) -> Verdict:
-        """The verdict is noted at the attempts whose replies were shown to the judge."""
+        """Stores the verdict in the attempts whose replies were judged."""
         verdict = self._judge(self._requirements.features, move.replies)
         if (by := move.verifier) is not None and verdict.score != 0:
             best = move.replies[verdict.best_index]
@@ -220,9 +220,9 @@ class PolicyExecution:
         return None if self._is_blocked(card) else self._begin(card, "asked whether the answer is good")
 
     async def _repair_output(self, attempt: AttemptRecord, move: Attempt) -> AttemptRecord:
-        """Shows a model what in its answer breaks the promise, and asks once more: once a request, within its limits.
+        """Shows the model how its answer violates the schema, and asks once more: once per request, within its limits.
 
-        Returns the attempt that counts, which is the first where the second came to nothing either.
+        Returns the attempt that counts: the second, or the first if the second failed.
         """
         breach, what = attempt.violation, self._request.payload
         if (
@@ -255,7 +255,7 @@ class PolicyExecution:
             one.modalities = self._requirements.modalities
         return one
 
-    # ---- the books --------------------------------------------------------------------------------------------------
+    # ---- accounting -------------------------------------------------------------------------------------------------
 
     def _outcome(self, attempt: AttemptRecord) -> AttemptOutcome:
         return attempt.to_outcome(
@@ -264,14 +264,14 @@ class PolicyExecution:
         )
 
     def _failed_attempt(self, card: ModelCard) -> AttemptRecord | None:
-        """The last attempt at `card`, where it has failed."""
+        """The last attempt at `card`, if it failed."""
         last = next((one for one in reversed(self._client_reply.attempts) if one.card is card), None)
         return last if last is not None and last.error is not None else None
 
     def _is_blocked(self, card: ModelCard, features: RequestFeatures | None = None) -> bool:
-        """Whether asking `card` too would come too late, or could pass what the request may cost."""
+        """Whether an attempt at `card` would be too late, or could exceed the maximum cost of the request."""
         if not self._client_reply.attempts:
-            return False  # the constraints have seen to the first
+            return False  # the constraints have checked the first
         if self._runner.remaining_s() == 0:
             given = self._runner.deadline - self._request.started_at
             self._blocked_error = UpstreamTimeout(
@@ -304,7 +304,7 @@ class PolicyExecution:
 
 
 def begin_attempt(card: ModelCard, why: str, client_reply: ClientReply, request: Request) -> AttemptRecord:
-    """A new attempt, in the books from now on."""
+    """A new attempt, added to the attempts of the request."""
     one = AttemptRecord(len(client_reply.attempts) + 1, card, why, perf_counter() - request.started_at)
     if card.price.schedule:
         one.price_time = time()
@@ -313,21 +313,19 @@ def begin_attempt(card: ModelCard, why: str, client_reply: ClientReply, request:
 
 
 async def report_attempts(client_reply: ClientReply, client_left: bool) -> None:
-    """One Tried for every attempt, whatever happened; a listener takes it without waiting for anything. `left`: the
-    client did not wait for the end.
-    """
+    """Sends one AttemptFinished per attempt, whatever happened. `client_left`: the client did not wait for the end."""
     cancelled: asyncio.CancelledError | None = None
     for one in client_reply.attempts:
         if not one.was_sent:
-            continue  # the race was over before it was its turn
+            continue  # its hedge was won before it started
         if one.result == "answered" and one is not client_reply.delivered:
             one.result = client_reply.discarded_result(one, client_left)
         try:
             await client_reply.send(one.to_event(client_reply.prompt_tokens))
         except asyncio.CancelledError as error:
-            cancelled = error  # the rest is booked all the same
+            cancelled = error  # report the others anyway
     for one in client_reply.attempts:
         one.error_code = "" if one.error is None else one.error.code
-        one.error = None  # its traceback knows us: all would wait for the collector
+        one.error = None  # its traceback refers to this frame: a reference cycle
     if cancelled is not None:
         raise cancelled

@@ -1,6 +1,6 @@
-"""Explains a routing decision as data and sentences without calling a model. Never holds a word of the prompt.
+"""Explains a routing decision as data and sentences without calling a model. Contains nothing of the prompt.
 
-What a policy would do is found by playing it: everyone answers, and nothing that is held back is trusted.
+The policy is run with simulated outcomes: every model answers, and no held reply is trusted.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ from sizewise.routing.session_affinity import SessionAffinity
 from sizewise.routing.strongest_fallback import DistrustCheck, with_strongest_fallback
 
 MAX_MOVES = 100
-MAX_HEADER_CHARS = 200  # characters of a header
+MAX_HEADER_CHARS = 200  # of a header value
 
 
 class CandidateExplanation(Struct, frozen=True):
-    """One model that was looked at. `why` is the reason against it, or what it would be asked for; `expected_cost` is
-    expected, in pico-dollars, None when the price is unknown.
+    """One model of the plan. `why`: the reason for its rejection, or for asking it. `expected_cost` in pico-dollars,
+    None if the price is unknown.
     """
 
     model: str
@@ -55,7 +55,7 @@ class CandidateExplanation(Struct, frozen=True):
 
 
 class DecisionStep(Struct, frozen=True):
-    """One thing the policy would do, if what came before did not settle it."""
+    """One step of the policy, taken if the steps before it did not settle the request."""
 
     models: tuple[str, ...]
     how: Literal["held and judged", "streamed", "raced", "asked together"]
@@ -63,7 +63,7 @@ class DecisionStep(Struct, frozen=True):
 
 
 class RoutingDecision(Struct, frozen=True):
-    """What would happen with a request. `error` is the code and `sentences` end with its words where nobody fits."""
+    """What would happen to a request. If no model fits, `error` is the code and `sentences` end with the message."""
 
     requested_model: str
     policy: str
@@ -76,7 +76,7 @@ class RoutingDecision(Struct, frozen=True):
 
     @property
     def why(self) -> str:
-        """The decision in one sentence, as the x-sizewise-why header may carry it."""
+        """The decision in one sentence, as in the x-sizewise-why header."""
         return header_value(self.sentences[-1] if self.error or not self.steps else self.steps[0].why)
 
 
@@ -90,7 +90,7 @@ def explain(
     certificate_models: Mapping[str, CertificateModels] | None = None,
     distrust_check: DistrustCheck | None = None,
 ) -> RoutingDecision:
-    """Raises UnknownModel for a name that means nothing; nobody fitting is a RoutingDecision."""
+    """Raises ModelNotFound for an unknown name. If no model fits, the decision holds the error."""
     plan = aliases(request.payload, request.options.policy)
     check_key_policies(request, plan)
     needed = requirements_of(request, data_policy, plan.policy_name)
@@ -131,7 +131,7 @@ def explain(
 
 
 def header_value(sentence: str) -> str:
-    """One line of at most 200 Latin-1 characters, fit for an HTTP header."""
+    """One line of at most 200 Latin-1 characters, safe in an HTTP header."""
     line = " ".join("".join(c if c.isprintable() else " " for c in sentence).split())
     line = line.encode("latin-1", "replace").decode("latin-1")
     return line if len(line) <= MAX_HEADER_CHARS else line[: MAX_HEADER_CHARS - 3] + "..."
@@ -182,7 +182,7 @@ def plan_steps(plan: RoutePlan, requirements: Requirements, candidates: Candidat
     told: MoveResult | None = None
     try:
         for _ in range(MAX_MOVES):
-            move = route.send(told)  # type: ignore[arg-type]  # a generator is begun with None
+            move = route.send(told)  # type: ignore[arg-type]  # a generator starts with None
             if isinstance(move, JudgeReplies):
                 told = Verdict(0.0, "not trusted")
                 continue

@@ -1,9 +1,9 @@
 """Model aliases: what the `model` field of a request means: one model, a role, or a policy over several models.
 
-auto             the router, by the default policy
-auto:<policy>    the router, by that policy
-small, large     the configured role; without one the weakest and the strongest chat model
-<provider>/<model>   exactly that one; a bare <model> where only one provider has it
+auto                 routed by the default policy
+auto:<policy>        routed by that policy
+small, large         the configured role, else the weakest and the strongest chat model
+<provider>/<model>   exactly that model; a bare <model> if only one provider has it
 """
 
 from __future__ import annotations
@@ -22,20 +22,18 @@ ROLES = ("auto", "small", "large")
 
 @dataclass(frozen=True, slots=True)
 class RoutePlan:
-    """Who is considered and by which policy. `is_exact`: it can only be this one model, so unknown
-    facts are left to the model itself to refuse.
+    """The considered models and the policy. `is_exact`: only one model is possible, so it is asked even where its facts
+    are unknown.
     """
 
     requested_model: str
     policy: Policy
-    policy_name: str  # of the policy
+    policy_name: str
     cards: tuple[ModelCard, ...]
     is_exact: bool = False
-    why: str = ""  # one sentence, where the name settles the matter
-    direct_card: ModelCard | None = field(
-        init=False,
-        default=None,
-    )  # where nothing but a failure leaves anything to decide
+    why: str = ""  # one sentence, if the name alone decides
+    # set if there is nothing to decide unless the model fails
+    direct_card: ModelCard | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         if self.is_exact and len(self.cards) == 1 and self.policy == FixedPolicy(why=self.why):
@@ -43,7 +41,7 @@ class RoutePlan:
 
 
 class ModelAliases:
-    """All that can be said in `model`. Raises ConfigError for a role or policy that names no configured model."""
+    """All values of `model`. Raises ConfigError for a role or policy that names no configured model."""
 
     def __init__(
         self,
@@ -68,12 +66,12 @@ class ModelAliases:
 
     @property
     def chat_names(self) -> tuple[str, ...]:
-        """Every name that answers a chat: roles, policies, models."""
+        """Every name that answers chats: roles, policies, models."""
         return tuple(name for name, plan in self._plans["chat"].items() if isinstance(plan, RoutePlan))
 
     @property
     def role_names(self) -> list[str]:
-        """The values of `model` that name no model: auto, auto:<policy>, small, large."""
+        """The values of `model` that are not models: auto, auto:<policy>, small, large."""
         return [name for name in self.chat_names if name not in self._cards]
 
     def find_card(self, name: str) -> ModelCard:
@@ -89,17 +87,17 @@ class ModelAliases:
 
     @property
     def policy_plans(self) -> dict[str, RoutePlan]:
-        """By policy its plan, of those that leave a choice."""
+        """Plan by policy, of policies with a choice of models."""
         plans = {name: self._plans["chat"].get(f"auto:{name}") for name in self._policies}
         return {name: plan for name, plan in plans.items() if isinstance(plan, RoutePlan) and not plan.is_exact}
 
     def role_plan(self, role: str) -> RoutePlan | None:
-        """The plan of `auto`, `small` or `large`; None where no chat model is configured."""
+        """The plan of `auto`, `small` or `large`; None if no chat model is configured."""
         plan = self._plans["chat"].get(role)
         return plan if isinstance(plan, RoutePlan) else None
 
     def __call__(self, payload: ChatRequest | EmbeddingRequest, policy: str | None = None) -> RoutePlan:
-        """The plan for a request. `policy` (the asker's wish) stands for auto:<policy>. Raises ModelNotFound."""
+        """The plan for a request. With model `auto`, `policy` selects auto:<policy>. Raises ModelNotFound."""
         name = payload.model
         if policy is not None and name == "auto":
             name = f"auto:{policy}"
@@ -188,7 +186,7 @@ def _role_plan(role: str, card: ModelCard, how: str) -> RoutePlan:
 
 
 def _auto_embedding_plan(cards: tuple[ModelCard, ...]) -> dict[str, RoutePlan | SizewiseError]:
-    """Vectors of two models cannot be compared, so nobody chooses among several for the asker."""
+    """Vectors of two models cannot be compared, so `auto` works only with a single embedding model."""
     if len(cards) == 1:
         why = "one embedding model is configured: auto is that model"
         return {"auto": RoutePlan("auto", FixedPolicy(why=why), "fixed", cards, is_exact=True, why=why)}
@@ -197,7 +195,7 @@ def _auto_embedding_plan(cards: tuple[ModelCard, ...]) -> dict[str, RoutePlan | 
 
 
 def _short_names(cards: tuple[ModelCard, ...]) -> dict[str, tuple[ModelCard, ...]]:
-    """Names without their provider, and the upstream's own names -> who has them."""
+    """Names without their provider, and the upstream's names -> cards."""
     known: dict[str, tuple[ModelCard, ...]] = {}
     for card in cards:
         for name in {card.name.partition("/")[2], card.model} - {""}:

@@ -1,10 +1,10 @@
 """The policy protocol: a generator that yields moves and receives their results. No I/O and no clock.
 
-    def route(self, question, field):
-        got = yield from attempt(field[0].card, why="cheapest that fits")
-        return got
+    def route(self, features, candidates):
+        outcome = yield from attempt(candidates[0].card, why="cheapest that fits")
+        return outcome
 
-The same file runs live (route.py performs the moves) and in replay (moves are answered from recorded outcomes).
+The same code runs live (executor.py performs the moves) and in replay (recorded outcomes answer them).
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from sizewise.model_card import ModelCard
 from sizewise.routing.answer_format import AnswerFormat
 
 StreamMode = Literal["hold", "stream", "first_word"]
-"""hold: the client sees nothing until the policy returns this outcome. stream: words pass as they come.
-first_word: nothing is shown until the first word, then as stream; in a race the first to speak wins."""
+"""hold: the client sees nothing until the policy returns this outcome. stream: content passes as it arrives.
+first_word: nothing is shown until the first content, then as stream; in a race the first to produce content wins."""
 
 
 class Candidate(Struct, frozen=True):
-    """A model that may answer, its expected cost (pico-dollars) and how good it is (0..1); None unknown.
+    """A model that may answer, with its expected cost (pico-dollars) and quality (0..1); None: unknown.
 
-    `quality` is of this very request where `RequestFeatures.abstention` is empty, else of the model as such.
+    `quality` is for this request if `RequestFeatures.abstention` is empty, else the model's in general.
     """
 
     card: ModelCard
@@ -38,27 +38,27 @@ class Candidate(Struct, frozen=True):
 class RequestFeatures(Struct, frozen=True):
     """What a policy may know of the request: counts and kinds, never an address or a key.
 
-    `answer_format` answers what a judge asks of the answer's form, and tells nobody a word of the request.
+    `answer_format` lets a judge check the form of an answer without showing any text of the request.
     """
 
-    prompt_tokens: int  # prompt, estimated
-    max_tokens: int | None = None  # the longest answer asked for
+    prompt_tokens: int  # of the prompt, estimated
+    max_tokens: int | None = None  # requested maximum
     choice_count: int = 1
     tools: bool = False
     schema: bool = False
     logprobs: bool = False
-    is_plain_text: bool = True  # one choice of plain text: may be resumed on another model
-    abstention: str = "no router was learnt"  # why nobody knows how good the answers would be; empty: it is known
+    is_plain_text: bool = True  # one choice of plain text: can be resumed on another model
+    abstention: str = "no router was learnt"  # why quality is not predicted; empty: it is
     answer_format: AnswerFormat = AnswerFormat()
-    predicted_quality: Mapping[str, float] = {}  # by model: the foreseen chance of a good answer, 0..1
-    min_quality: float | None = None  # wished for, 0..1 of the reference model
+    predicted_quality: Mapping[str, float] = {}  # by model: predicted chance of a good answer, 0..1
+    min_quality: float | None = None  # requested, 0..1 of the reference model
 
 
 class Attempt(Struct, frozen=True):
-    """Ask `card`, after a pause of `delay_s` seconds and up to `jitter_s` more, by chance.
+    """Ask `card`, after a pause of `delay_s` seconds and a random 0 to `jitter_s` more.
 
-    `hold_timeout_s` bounds the time in which the client sees nothing of a hold or first_word, in seconds; then the
-    attempt has failed. `why` is one sentence the client may read.
+    `hold_timeout_s`: seconds that a hold or first_word may keep the client waiting before the attempt fails. `why` is
+    one sentence that the client may see.
     """
 
     card: ModelCard
@@ -70,8 +70,8 @@ class Attempt(Struct, frozen=True):
 
 
 class Hedge(Struct, frozen=True):
-    """Hedging: start the first, each next one `delay_s` seconds later or at once when one failed; the first word
-    wins, losers are cancelled and booked.
+    """Start the first attempt; start the next after `delay_s` seconds, or at once if one fails. The first content wins;
+    losers are cancelled and reported.
     """
 
     attempts: tuple[Attempt, ...]
@@ -79,21 +79,20 @@ class Hedge(Struct, frozen=True):
 
 
 class Parallel(Struct, frozen=True):
-    """Ask all at once, held; the outcomes come back in the order of the attempts (agreement, self-consistency)."""
+    """Ask all at once, held; outcomes are in the order of `attempts` (agreement, self-consistency)."""
 
     attempts: tuple[Attempt, ...]
 
 
 class JudgeReplies(Struct, frozen=True):
-    """How far `replies` can be trusted. `verifier`: a candidate that is asked for its opinion of the best of them
-    too."""
+    """Judge `replies`. `verifier`: a candidate that is also asked to judge the best of them."""
 
     replies: tuple[Reply, ...]
     verifier: ModelCard | None = None
 
 
 class Resume(Struct, frozen=True):
-    """Go on after `said` on another model; allowed for one choice of plain text on a card that can continue."""
+    """Continue after `prefix` on another model; requires one choice of plain text and a card that can resume."""
 
     card: ModelCard
     prefix: str
@@ -101,17 +100,17 @@ class Resume(Struct, frozen=True):
 
 
 class AttemptOutcome(Struct, frozen=True):
-    """What came of an attempt: a reply, or the error's code and words.
+    """The result of an attempt: a reply, or an error code and message.
 
-    `delivered`: the client has seen a part of it, so nobody can begin again. `said` is that part where it is plain text
-    and nothing else, which a Resume can go on from.
+    `delivered`: the client has seen a part of it, so no attempt can start over. `delivered_text` is that part, if it is
+    only plain text, for a Resume.
     """
 
     card: ModelCard
     reply: Reply | None = None
     error: str = ""
     message: str = ""
-    retry_after: float | None = None  # seconds, when the failed model named them
+    retry_after: float | None = None  # seconds, if the failed model sent it
     delivered: bool = False
     delivered_text: str = ""
     seconds: float = 0.0
@@ -119,20 +118,20 @@ class AttemptOutcome(Struct, frozen=True):
     cost: int | None = None
     why: str = ""
     attempt_number: int = 0  # position among the request's attempts, from 1
-    degraded: str = ""  # set by a policy that shows a distrusted reply: the reason
-    is_retryable: bool = False  # the same model may do better in a moment
+    degraded: str = ""  # reason, set by a policy that returns an untrusted reply
+    is_retryable: bool = False  # the same model may succeed in a moment
 
     @property
     def is_final(self) -> bool:
-        """Nobody else can answer any more: there is a reply, or a part of one was shown."""
+        """Whether no other model can answer any more: there is a reply, or a part of one was sent."""
         return self.reply is not None or self.delivered
 
 
 class Verdict(Struct, frozen=True):
-    """How far the replies can be trusted, 0..1, and why in words. None: nothing in them could be judged.
+    """How far the replies can be trusted, 0..1, and why. None: they could not be judged.
 
-    Where that was learnt: `escalation_gain` is what the large model is still worth, -1..1, `best_index` the place of
-    the best reply.
+    If learned: `escalation_gain` is the expected gain of asking the large model, -1..1; `best_index` the index of the
+    best reply.
     """
 
     score: float | None
@@ -149,21 +148,21 @@ Candidates = tuple[Candidate, ...]
 
 
 class Policy(Protocol):
-    """A frozen dataclass whose fields are its options; wrong ones raise ConfigError when it is made.
+    """A frozen dataclass whose fields are its options; construction with invalid ones raises ConfigError.
 
-    Survives the failure of every candidate: it then returns the last AttemptOutcome, error and all. Begins nobody new
-    once an outcome is `is_final`.
+    If every candidate fails, returns the last AttemptOutcome with its error. Starts no attempt after an outcome that
+    `is_final`.
     """
 
     @property
     def models(self) -> tuple[str, ...]:
-        """Names of the models it may ask, in the user's order; empty: all that are configured."""
+        """Names of the models it may ask, in configured order; empty: all configured models."""
 
     def route(self, features: RequestFeatures, candidates: Candidates) -> PolicyRun: ...
 
 
 class Judge(Protocol):
-    """A judge: pure, looks at replies and says how far they can be trusted."""
+    """A pure function from replies to a verdict."""
 
     def __call__(self, features: RequestFeatures, replies: tuple[Reply, ...]) -> Verdict: ...
 
@@ -196,11 +195,10 @@ def resume(card: ModelCard, prefix: str, why: str) -> Generator[Move, MoveResult
 
 
 def strength(card: ModelCard) -> float:
-    """How able a model is presumed to be, as the logarithm of a number of parameters; only for putting cards in order.
+    """Presumed ability of a model as the logarithm of a parameter count; used only to order cards.
 
-    Its parameters where they are known; else its declared quality prior, 0..1 on the range from 0.1 to 1,000 billion;
-    else its price, a dollar per million answer tokens counting as 30 billion; else 10 billion, and 1 billion for a
-    model on this machine.
+    Its parameters if known; else its declared quality prior, 0..1 mapped to 0.1 to 1,000 billion; else its price, a
+    dollar per million output tokens counting as 30 billion; else 10 billion, or 1 billion on this machine.
     """
     if card.parameters:
         return math.log10(card.parameters)

@@ -1,7 +1,7 @@
 """Request rewriting for an attempt (log-probabilities, resume, token caps), and its reversal in the reply.
 
-The router asks a held model for log-probabilities that the client may not have asked for, and lets a second model go
-on where a first one broke off.
+Held models are asked for log-probabilities that the client may not have requested, and a second model can continue
+where a first was interrupted.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from sizewise.messages import ChatRequest, Choice, JsonFields, Message, Reply
 from sizewise.providers.wires.original_body import ORIGINAL_FIELD, with_max_tokens
 
 CHUNK_SEPARATOR = b"\n\ndata: "
-"""Between the upstream's chunks where one event carries several."""
+"""Separator of upstream chunks if one event carries several."""
 
 _encode = msgspec.json.Encoder().encode
 _TRUE, _NULL = Raw(b"true"), Raw(b"null")
@@ -31,7 +31,7 @@ def with_logprobs(chat: ChatRequest) -> ChatRequest:
 
 
 def without_logprobs(event: Event) -> Event:
-    """The event as it would have come without them, its frame included."""
+    """The event as without log-probabilities, frame included."""
     if isinstance(event, TextDelta):
         event = msgspec.structs.replace(event, logprobs=None)
     if isinstance(event, TextDelta | ToolDelta | ReasoningDelta | RawDelta | ChoiceFinished) and event.frame:
@@ -60,7 +60,7 @@ def _without_logprobs(body: bytes) -> bytes:
 
 
 def without_frame(event: Event) -> Event:
-    """The event without the upstream's own chunk: another model's id and name must not appear in mid-stream."""
+    """The event without its upstream chunk, which would show another model's id and name in mid-stream."""
     if (
         isinstance(event, TextDelta | ToolDelta | ReasoningDelta | RawDelta | ChoiceFinished)
         and event.frame is not None
@@ -70,7 +70,7 @@ def without_frame(event: Event) -> Event:
 
 
 def resume_request(chat: ChatRequest, prefix: str, spent_tokens: int) -> ChatRequest:
-    """The request that asks another model to go on after `prefix`, about `tokens` of the answer's limit being spent."""
+    """The request for another model to continue after `prefix`; `spent_tokens` (estimated) of its maximum are used."""
     messages = msgspec.json.decode(chat.fields["messages"], type=list[Raw])
     messages.append(Raw(_encode({"role": "assistant", "content": prefix})))
     fields = {**chat.fields, "messages": Raw(_encode(messages))}
@@ -89,7 +89,7 @@ def resume_request(chat: ChatRequest, prefix: str, spent_tokens: int) -> ChatReq
 
 
 def with_token_limit(chat: ChatRequest, max_tokens: int) -> ChatRequest:
-    """The request with the longest answer that can be paid, where it said none itself; an original says it too."""
+    """The request with a maximum answer that the budget can pay; also set in the original body, if there is one."""
     limit = Raw(_encode(max_tokens))
     if ORIGINAL_FIELD not in chat.fields:
         return msgspec.structs.replace(
@@ -102,14 +102,14 @@ def with_token_limit(chat: ChatRequest, max_tokens: int) -> ChatRequest:
 
 
 def join_reply(prefix: str, reply: Reply) -> Reply:
-    """One reply of what was said before the break and what came after it."""
+    """One reply from the text before an interruption and the reply after it."""
     first, *_ = reply.choices or (Choice(),)
     whole = msgspec.structs.replace(first, text=prefix + first.text, message=None)
     return msgspec.structs.replace(reply, choices=(whole,), body=None)
 
 
 def mark_degraded(reply: Reply, reason: str) -> Reply:
-    """The reply with the reason why it is shown although it was distrusted; the body's other fields stay."""
+    """The reply with the reason why it is shown although untrusted; the body's other fields are kept."""
     fields = reply.fields
     if reply.body is not None:
         body = _body.decode(reply.body)

@@ -14,29 +14,29 @@ from sizewise.routing.policy import RequestFeatures
 from sizewise.routing.structured_output import OutputSchema
 
 BYTES_PER_TOKEN = 4  # bytes of UTF-8 text in one token, on average
-MAX_BYTES_PER_TOKEN = 8  # and at most, over the whole of any prompt that people really send
+MAX_BYTES_PER_TOKEN = 8  # and at most, over a whole prompt of real use
 TOKENS_PER_MESSAGE = 4  # tokens of the chat template around each message
-TOKENS_PER_MEDIA = 800  # tokens of one image, sound or file; only an order of magnitude
-DEFAULT_ANSWER_TOKENS = 1_000  # tokens of an answer whose length was not said
+TOKENS_PER_MEDIA = 800  # tokens of one image, audio or file part; only an order of magnitude
+DEFAULT_ANSWER_TOKENS = 1_000  # tokens of an answer without a maximum
 
 
 class Requirements(Struct, frozen=True):
-    """What one request needs of whoever answers it. Tokens are estimates; money is pico-dollars."""
+    """The requirements of one request. Tokens are estimates; money is pico-dollars."""
 
     task: ModelTask
-    size: int  # characters the model must read
+    size: int  # bytes or characters that the model must read
     features: RequestFeatures
     modalities: frozenset[str]
     data_class: DataClass
-    data_decision: DataPolicyDecision  # how far this data may go, and who says so
+    data_decision: DataPolicyDecision  # how far this data may go, and why
     max_cost: int | None
-    allowed_models: tuple[str, ...] = ()  # that the key may ask; none: all
-    output_schema: OutputSchema | None = None  # what every answer must be
-    min_window: int | None = None  # tokens of prompt and answer, as the request wishes them
+    allowed_models: tuple[str, ...] = ()  # that the key may use; empty: all
+    output_schema: OutputSchema | None = None  # that every answer must satisfy
+    min_window: int | None = None  # requested context window, in tokens
 
 
 def requirements_of(request: Request, data_policy: DataPolicy, policy: str = "") -> Requirements:
-    """What `request` needs, on these terms, where the policy of that name decides."""
+    """The requirements of `request` under `data_policy` and the policy of this name."""
     what, options, given, scope = (
         request.payload,
         request.options,
@@ -79,7 +79,7 @@ def requirements_of(request: Request, data_policy: DataPolicy, policy: str = "")
 
 
 def _measure(chat: ChatRequest) -> tuple[int, frozenset[str], int]:
-    """Characters of text, kinds of media and how many there are: a picture's bytes are not words."""
+    """Bytes or characters to read, modalities, and number of media parts, whose bytes do not count as text."""
     sees = chat.input_modalities()
     if not sees:
         return chat.prompt_chars(), sees, 0
@@ -93,6 +93,6 @@ def _measure(chat: ChatRequest) -> tuple[int, frozenset[str], int]:
 
 
 def expected_cost(card: ModelCard, features: RequestFeatures) -> int | None:
-    """Pico-dollars for this prompt and the longest answer asked for, or 1,000 tokens where none was said."""
+    """Pico-dollars for this prompt and the longest answer requested (default 1,000 tokens); None if unknown."""
     out = DEFAULT_ANSWER_TOKENS if features.max_tokens is None else features.max_tokens
     return card.price.max_cost(features.prompt_tokens, out * features.choice_count)

@@ -34,18 +34,18 @@ from sizewise.routing.structured_output import OutputSchema, OutputSchemaCache
 
 
 def always_healthy(card: ModelCard) -> str:
-    """The health of whoever nobody watches."""
+    """The default HealthCheck: every model is available."""
     return ""
 
 
 class Router:
-    """An Handler that asks others. `apply` says who is considered, `connect` makes an Handler of a card.
+    """A handler that routes to other handlers. `plan` resolves the requested model to a RoutePlan, `connect` returns
+    the handler of a card.
 
-    `data_policy` say how far data may go.
-    `affinity` minds sessions; without it there are none. `prediction` tells policies how good answers would be; one of
-    `certificate_models` does so, and judges, for the policy of its name.
-    `observer` sees each chat that a policy has answered, at once and without waiting. `distrust_check` policies are
-    not asked.
+    `data_policy`: how far data may go. `affinity`: sticky sessions; None: none. `prediction`: predicted quality per
+    model, for policies; `certificate_models` replaces it, and the judge, for the policy of its name. `observer`
+    receives every chat that a policy answered; it must not wait. `distrust_check` returns why a policy is not trusted:
+    the strongest model then answers.
     """
 
     __slots__ = (
@@ -94,7 +94,7 @@ class Router:
         self._schemas = OutputSchemaCache()
 
     def __call__(self, request: Request, send: Send) -> Coroutine[object, object, Reply]:
-        """Raises what `apply` and `check_key_policies` raise, before there is anything to await."""
+        """Raises the errors of `plan` and `check_key_policies` here, before there is anything to await."""
         plan = self._plan(request.payload, request.options.policy)
         if (card := plan.direct_card) is not None:
             allowed = self._data_policy.decide(request, plan.policy_name)
@@ -112,7 +112,7 @@ class Router:
         data_decision: DataPolicyDecision,
         prompt_tokens: int,
     ) -> Reply:
-        """The first move of every policy that has one model, without a policy; what fails goes on by it."""
+        """The first move of every policy with one model, without running the policy; a failure continues with it."""
         given = ClientReply(send, plan.policy_name, prompt_tokens, data_decision)
         asking = self._attempt_runner(request, given, None)
         one = begin_attempt(card, plan.why, given, request)
@@ -205,11 +205,11 @@ class Router:
 CLASS_ONLY_OPTIONS: Mapping[DataClass, RequestOptions] = {
     each: RequestOptions(data_class=each) for each in DATA_CLASSES
 }
-"""What is wished by whoever wished nothing, once the class of the data is known."""
+"""Options of a request that set none, once its data class is known."""
 
 
 def with_data_decision(request: Request, data_decision: DataPolicyDecision) -> Request:
-    """`request` as it goes to a model: with the class of its data, and the furthest place it may go to."""
+    """`request` as it is sent to a model: with its data class and the furthest place it may reach."""
     options, found = request.options, data_decision.data_class
     if options is NO_OPTIONS:
         options = CLASS_ONLY_OPTIONS[found]

@@ -1,7 +1,7 @@
 """Complexity limits of a JSON schema, measured before it is compiled. Validates no answer.
 
-A few hundred bytes can describe more work than a day has: references that lead back to themselves, and choices among
-choices that double at every level. Such a schema is refused, and so is one that would have to be fetched.
+A few hundred bytes can describe more work than fits in a day: references to themselves, and alternatives that double
+at every level. Such a schema is rejected, and so is one with external references.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from sizewise.errors import BadBody
 
 MAX_BYTES = 256 * 1024  # of JSON text
 MAX_DEPTH = 100  # levels of nesting
-MAX_BREADTH = 1_000  # schemas that are tried on one and the same value
-COUNT_CAP = 1_000_000_000  # where counting ends
-MAX_EXPANDED = 100_000  # schemas, with every reference written out; one that leads back to itself once
+MAX_BREADTH = 1_000  # schemas tried on the same value
+COUNT_CAP = 1_000_000_000  # counting stops here
+MAX_EXPANDED = 100_000  # schemas with every reference expanded; a recursive one counts once
 
 Schema = Mapping[str, object]
 
@@ -29,7 +29,7 @@ SAME_VALUE_KEYWORDS: Mapping[str, str] = MappingProxyType(
         **dict.fromkeys(("dependentSchemas", "dependencies"), "map"),
     },
 )
-"""Keywords whose schemas are tried on the same value, and what they hold."""
+"""Keywords whose schemas are tried on the same value, and the shape of their value."""
 
 CHILD_KEYWORDS: Mapping[str, str] = MappingProxyType(
     {
@@ -45,7 +45,7 @@ CHILD_KEYWORDS: Mapping[str, str] = MappingProxyType(
         **dict.fromkeys(("properties", "patternProperties"), "map"),
     },
 )
-"""Keywords whose schemas are tried on what the value holds."""
+"""Keywords whose schemas are tried on children of the value."""
 
 ANNOTATION_KEYWORDS = frozenset(
     {"title", "description", "default", "examples", "deprecated", "$comment", "$schema", "$id", "name"},
@@ -57,12 +57,11 @@ GRAMMAR_KEYWORDS = frozenset(
         *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"),
     },
 )
-"""What a grammar made of the schema keeps (llama.cpp's json-schema-to-grammar). It is silent about the rest."""
+"""Keywords that a grammar made from the schema enforces (llama.cpp's json-schema-to-grammar); it ignores others."""
 
 
 class SchemaShape(Struct, frozen=True):
-    """`breadth` and `expanded_count` as the limits above count them; `is_grammar_exact`: a grammar keeps all of the
-    schema."""
+    """`breadth` and `expanded_count` as in the limits above; `is_grammar_exact`: a grammar enforces all of it."""
 
     breadth: int
     expanded_count: int
@@ -70,7 +69,7 @@ class SchemaShape(Struct, frozen=True):
 
 
 def measure_schema(schema: Schema, path: str) -> SchemaShape:
-    """Raises BadBody, which names the place; `path` is the path of the whole schema."""
+    """Raises BadBody naming the location; `path` is the path of the whole schema."""
     _depth(schema, path)
     walk = _SchemaWalk(schema, path)
     walk.read()
@@ -100,7 +99,7 @@ def _inside(value: object) -> Iterator[object]:
 
 
 class _SchemaWalk:
-    """All schemas of one document, by their number; `same` and `below` are the numbers that each leads to."""
+    """All schemas of one document by number; `_same_value` and `_children` are the edges between them."""
 
     def __init__(self, root: Schema, at: str) -> None:
         self.is_grammar_exact = True
@@ -115,7 +114,7 @@ class _SchemaWalk:
     def read(self) -> None:
         self._number(self._root, self._at)
         done = 0
-        while done < len(self._found):  # grows as schemas are found in schemas
+        while done < len(self._found):  # grows as nested schemas are found
             schema, at = self._found[done]
             self._same_value[done] = [
                 self._number(each, where) for each, where in _schemas(schema, at, SAME_VALUE_KEYWORDS)
@@ -169,7 +168,7 @@ class _SchemaWalk:
         return place
 
     def breadth(self) -> int:
-        """The most schemas that are tried on one value. Raises BadBody where that has no end."""
+        """The most schemas tried on one value. Raises BadBody if that is unbounded."""
         sizes: dict[int, int] = {}
         for number in range(len(self._found)):
             if number not in sizes:
@@ -190,9 +189,10 @@ def _counted(
     sizes: dict[int, int],
     leads_back: Callable[[int], None] | None = None,
 ) -> int:
-    """How many schemas `start` leads to, itself included, each as often as it is led to; `sizes` keeps what is known.
+    """The number of schemas reachable from `start`, itself included, each counted once per path; `sizes` caches
+    results.
 
-    One that leads back to where it came from counts as one, unless `leads_back` objects.
+    An edge back to a schema on the current path counts as one, unless `leads_back` raises.
     """
     stack = [(start, iter(edges[start]))]
     under_way = {start}
@@ -214,7 +214,7 @@ def _counted(
 
 
 def _schemas(schema: Schema, at: str, keywords: Mapping[str, str]) -> Iterator[tuple[Schema, str]]:
-    """The schemas under these keywords, with their paths; true and false weigh nothing."""
+    """The schemas under these keywords, with their paths; true and false are not counted."""
     for keyword in schema.keys() & keywords.keys():
         held, shape, where = schema[keyword], keywords[keyword], f"{at}.{keyword}"
         found: list[tuple[object, str]] = [(held, where)]
@@ -235,7 +235,7 @@ def _anchors(value: object) -> Iterator[tuple[str, object]]:
 
 
 def _grammatical(schema: Schema) -> bool:
-    """A grammar loses what stands beside a reference or a choice, and of numbers it bounds whole ones only."""
+    """A grammar ignores keywords next to a reference or alternatives, and bounds only integers."""
     said = schema.keys() - ANNOTATION_KEYWORDS
     if said & {"$ref", "anyOf"}:
         return len(said - {"$defs", "definitions"}) == 1

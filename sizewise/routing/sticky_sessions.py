@@ -1,7 +1,7 @@
 """Sticky sessions: a policy wrapper that keeps a session on its model unless switching saves more than it costs.
 
-A policy that is unaware of sessions is given fewer candidates: those that it would ask before the session's model are
-taken out, so it begins with that model and treats it as ever, held and judged or not. docs/explanation/sessions.md.
+A policy that knows nothing of sessions gets fewer candidates: those it would ask before the session's model are
+removed, so it starts with that model and treats it as usual, held and judged or not. docs/explanation/sessions.md.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ NO_JUDGMENTS = JudgmentCount()
 
 
 class SwitchTradeoff(Struct, frozen=True):
-    """Both sides of leaving a model, in pico-dollars. `gain` may be negative; None when a price is unknown."""
+    """Both sides of leaving a model, in pico-dollars. `gain` may be negative; None if a price is unknown."""
 
     gain: int | None
     cost: int
@@ -55,13 +55,12 @@ def switch_tradeoff(
     features: RequestFeatures,
     handover_cost: int,
 ) -> SwitchTradeoff:
-    """Leaving `home`, the session's model, for `preferred`, whom the policy would ask.
+    """The tradeoff of leaving `session_model` for `preferred`, which the policy would ask.
 
-    gain   what home is expected to cost by its list price, less what first is. Where first is only `is_held` and
-    judged,
-           home may have to be asked all the same: less its cost times (distrusted + 1) / (judged + 2) of this session.
-    cost   what home's prompt cache would have made cheaper: the tokens of it that this prompt can use, at home's price
-           for input less that for cached input; and `bound` where the history holds reasoning or tool calls.
+    gain   expected cost of the session's model less that of `preferred`. If `preferred` is held and judged (`is_held`),
+    the session's model may be needed anyway: less its cost times (distrusted + 1) / (judged + 2) of this session. cost
+    what the session model's prompt cache would have saved: the cached tokens that this prompt can use, at its price
+    for input less that for cached input; plus `handover_cost` if the history holds reasoning or tool calls.
     """
     price = session_model.card.price
     usable = min(memory.cached_tokens, features.prompt_tokens)
@@ -79,7 +78,7 @@ def switch_tradeoff(
 
 @dataclass(frozen=True, slots=True)
 class StickySessionPolicy:
-    """A policy that minds a session, around one that does not. `rejections` are the models that may not answer."""
+    """Makes a policy sticky. `rejections`: the models that may not answer."""
 
     policy: Policy
     memory: SessionMemory
@@ -117,7 +116,7 @@ class StickySessionPolicy:
         return _stay_route(self.policy, features, candidates, left, home.card, _why_stays(home.card, seen))
 
     def _missing(self) -> str:
-        """Why the session's model is not among the candidates: the constraints win, and the record says so."""
+        """Why the session's model is no candidate; constraints take precedence."""
         found = next((each for each in self.rejections if each.card.name == self.memory.model), None)
         return f"it {found.why}" if found is not None else "it is not asked for here"
 
@@ -127,15 +126,13 @@ def policy_order(
     features: RequestFeatures,
     candidates: Candidates,
 ) -> tuple[Attempt | Hedge | Parallel, ...]:
-    """Whom the policy would ask, one after the other, if everyone failed. A race that gives its first a start is one
-    after the other too.
-    """
+    """The order in which the policy would ask models if all failed. A hedge with a delay counts as a sequence."""
     moves: list[Attempt | Hedge | Parallel] = []
     told: MoveResult | None = None
     with closing(policy.route(features, candidates)) as route:
         try:
             for _ in range(MAX_MOVES):
-                move = route.send(told)  # type: ignore[arg-type]  # a generator is begun with None
+                move = route.send(told)  # type: ignore[arg-type]  # a generator starts with None
                 told = _failure_of(move)
                 if isinstance(move, Hedge) and move.delay_s > 0:
                     moves += move.attempts
@@ -158,7 +155,7 @@ def _cards(move: Attempt | Hedge | Parallel) -> tuple[ModelCard, ...]:
     return (move.card,) if isinstance(move, Attempt) else tuple(each.card for each in move.attempts)
 
 
-# ---- what the policy yields, with the session's reason on it ---------------------------------------------------------
+# ---- the policy's moves, with the session's reason added -------------------------------------------------------------
 
 
 def _stay_route(
@@ -169,15 +166,15 @@ def _stay_route(
     session_card: ModelCard,
     why: str,
 ) -> PolicyRun:
-    """The policy over those who are `remaining`, which begins with `home`. Where that one fails, the policy's own
-    route over the whole field goes on; there the failure is told again, and home is not asked again.
+    """The policy over `remaining`, which starts with the session's model. If that fails, the policy's route over all
+    candidates continues; it receives the recorded failure instead of asking that model again.
     """
     failed: AttemptOutcome | None = None
     told: MoveResult | None = None
     with closing(_with_reason(policy.route(features, remaining), why, replace=True)) as route:
         while True:
             try:
-                move = route.send(told)  # type: ignore[arg-type]  # a generator is begun with None
+                move = route.send(told)  # type: ignore[arg-type]  # a generator starts with None
             except StopIteration as stop:
                 if failed is None:
                     ended: AttemptOutcome = stop.value
@@ -200,15 +197,15 @@ def _with_reason(
     replace: bool = False,
     failed: AttemptOutcome | None = None,
 ) -> PolicyRun:
-    """`route` with `why` before the reason of its first move, or `replace` of it, and before that of its outcome where
-    this is the first move's. Whoever has `failed` is not asked: the policy is told of the failure.
+    """`route` with `why` put before the reason of its first move (or `replace` it), and before that of its outcome if
+    that is the first move's. A model in `failed` is not asked again: the policy receives the failure.
     """
     told: MoveResult | None = None
     begun: MoveResult | None = None
     with closing(route):
         while True:
             try:
-                move = route.send(told)  # type: ignore[arg-type]  # a generator is begun with None
+                move = route.send(told)  # type: ignore[arg-type]  # a generator starts with None
             except StopIteration as stop:
                 got: AttemptOutcome = stop.value
                 firsts = (
@@ -231,7 +228,7 @@ def _move_with_reason(move: Move, why: str, replace: bool) -> Move:
         return _attempt_with_reason(move, why, replace)
     if isinstance(move, Parallel):
         return Parallel(tuple(_attempt_with_reason(each, why, replace) for each in move.attempts))
-    if isinstance(move, Hedge) and move.attempts:  # the others come in only if the first is late
+    if isinstance(move, Hedge) and move.attempts:  # later attempts start only if the first is slow
         return Hedge((_attempt_with_reason(move.attempts[0], why, replace), *move.attempts[1:]), move.delay_s)
     return move
 

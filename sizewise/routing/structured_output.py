@@ -1,8 +1,7 @@
 """Structured output: the JSON schema that a request demands, and how a reply violates it. Fetches nothing.
 
-Who may be shown at once is said here and nowhere else (`OutputSchema.is_enforced_by`): a model that writes by a
-grammar made of the schema cannot break it but by being cut, so its words pass as they come. Everyone else's are held
-until checked.
+`OutputSchema.is_enforced_by` alone decides whether a reply may be streamed before it is checked: only a model with
+grammar-constrained decoding can do nothing but satisfy the schema or be cut off. Other replies are held until checked.
 """
 
 from __future__ import annotations
@@ -21,19 +20,19 @@ from sizewise.messages import ChatRequest, Choice, Message, Reply
 from sizewise.model_card import ModelCard
 from sizewise.routing.schema_limits import MAX_BYTES, Schema, SchemaShape, measure_schema
 
-MAX_CACHED_SCHEMAS = 128  # schemas that stay compiled
-MAX_EXPLAIN_ATTEMPTS = 4_096  # attempts to match, as estimated, that finding the words for a failure may cost
+MAX_CACHED_SCHEMAS = 128  # compiled schemas kept
+MAX_EXPLAIN_ATTEMPTS = 4_096  # estimated matching attempts that describing a violation may take
 MAX_BACKTRACKS = 10_000  # of one pattern on one text: 0.1 ms
 MAX_PATTERN_BYTES = 1024 * 1024  # of one compiled pattern
-MAX_MESSAGE_CHARS = 300  # characters of what the checker says
+MAX_MESSAGE_CHARS = 300  # characters of a validator's message
 INCOMPLETE_FINISHES = frozenset({"length", "content_filter"})
-"""Ends after which nobody expects a whole answer."""
+"""Finish reasons of an incomplete answer, which is not checked."""
 
 _encode = msgspec.json.Encoder().encode
 
 
 class SchemaError(Protocol):
-    """Of jsonschema_rs.ValidationError what we look at. Its message was told not to quote the value."""
+    """The used part of jsonschema_rs.ValidationError. Its message is configured not to quote the value."""
 
     @property
     def message(self) -> str: ...
@@ -49,11 +48,11 @@ class SchemaValidator(Protocol):
 
 
 class SchemaViolation(Struct, frozen=True):
-    """How an answer breaks its promise. `keyword` is a keyword of JSON Schema, fit for the books; `description` say
-    where and what, for the asker and the model: they name places and rules and quote no value.
+    """How an answer violates the schema. `keyword`: a JSON Schema keyword, safe to record. `description`: where and
+    what, for the client and the model; names paths and rules, quotes no value.
     """
 
-    text: str  # of the answer
+    text: str  # the answer
     keyword: str
     description: str
 
@@ -74,7 +73,7 @@ REPAIR_PROMPT = "Your answer is not the JSON that was asked for: {}. Answer agai
 
 
 class OutputSchema:
-    """JSON that satisfies one schema. Every choice of a reply must keep it."""
+    """A compiled JSON schema. Every choice of a reply must satisfy it."""
 
     __slots__ = ("_shape", "_validator")
 
@@ -83,11 +82,11 @@ class OutputSchema:
         self._shape = shape
 
     def is_enforced_by(self, card: ModelCard, chat: ChatRequest) -> bool:
-        """Whether this model cannot but keep it, so that its words may be shown before they are checked."""
+        """Whether this model cannot violate it, so that its reply may be streamed before the check."""
         return card.weights is not None and self._shape.is_grammar_exact and not chat.tools
 
     def find_violation(self, reply: Reply, events: Iterable[Event]) -> SchemaViolation | None:
-        """The first of all choices. One that calls a tool, refuses or was cut promises nothing."""
+        """The first violation of any choice. Choices that call a tool, refuse or were cut are not checked."""
         refusing = {event.choice for event in events if isinstance(event, RawDelta) and "refusal" in event.fields}
         for choice in reply.choices:
             if (
@@ -103,7 +102,7 @@ class OutputSchema:
         return None
 
     def check_text(self, text: str) -> SchemaViolation | None:
-        """How one text breaks it."""
+        """How `text` violates the schema; None if it does not."""
         try:
             value = msgspec.json.decode(text)
             if self._validator.is_valid(value):
@@ -111,11 +110,11 @@ class OutputSchema:
             return self._describe(text, value)
         except (msgspec.DecodeError, RecursionError):
             return SchemaViolation(text, "json", "it is not JSON")
-        except ValueError:  # the checker's own limit
+        except ValueError:  # the validator's own limit
             return SchemaViolation(text, "depth", "it is nested too deeply")
 
     def _describe(self, text: str, value: object) -> SchemaViolation:
-        """Naming what is wrong tries all alternatives at all levels, so not where they are too many."""
+        """A description tries all alternatives at all levels, so it is omitted if there are too many."""
         levels = _levels(value)
         if self._shape.breadth ** min(levels, 64) > MAX_EXPLAIN_ATTEMPTS:
             return SchemaViolation(text, "schema", "it does not satisfy the schema")
@@ -134,7 +133,7 @@ class JsonSchema(Struct, frozen=True):
 
 
 class OutputFormat(Struct, frozen=True):
-    """OpenAI's `response_format`; `schema` beside `json_object` is what llama.cpp and others understand too."""
+    """OpenAI's `response_format`; llama.cpp and others also accept `schema` with `json_object`."""
 
     type: str = "text"
     json_schema: JsonSchema | None = None
@@ -142,14 +141,14 @@ class OutputFormat(Struct, frozen=True):
 
 
 class OutputSchemaCache:
-    """Promises by what was asked for, each schema compiled once while it is among the last `max_size` in use."""
+    """Output schemas by `response_format`; keeps the `max_size` most recently used compiled."""
 
     def __init__(self, max_size: int = MAX_CACHED_SCHEMAS) -> None:
         self._max_size = max_size
         self._schemas: OrderedDict[bytes, OutputSchema] = OrderedDict()
 
     def __call__(self, chat: ChatRequest) -> OutputSchema | None:
-        """The promise of a request; None where it asks for no JSON, or for what we do not know. Raises BadBody."""
+        """The output schema of a request; None if it requests no JSON, or an unknown format. Raises BadBody."""
         raw = bytes(chat.fields.get("response_format", b"null"))
         key = hashlib.sha256(raw).digest()
         promise = self._schemas.get(key)
@@ -165,9 +164,9 @@ class OutputSchemaCache:
 
 
 def repair_request(chat: ChatRequest, violation: SchemaViolation) -> ChatRequest:
-    """The request that shows a model its answer and what is wrong with it."""
+    """The request followed by the model's answer and a description of its violation."""
     added = [Message("user", REPAIR_PROMPT.format(violation.description))]
-    if violation.text:  # servers refuse a message without words
+    if violation.text:  # servers reject an empty message
         added.insert(0, Message("assistant", violation.text))
     messages = msgspec.json.decode(chat.fields["messages"], type=list[Raw])
     messages += [Raw(_encode({"role": each.role, "content": each.content})) for each in added]
@@ -183,7 +182,7 @@ def _output_schema(raw: bytes) -> OutputSchema | None:
 
 
 def compile_output_schema(schema: Schema, path: str) -> OutputSchema:
-    """JSON that satisfies `schema`, which stands in the request at `path`. Raises BadBody for one that is refused."""
+    """Compiles `schema`, which is at `path` of the request. Raises BadBody if it is invalid or too complex."""
     shape = measure_schema(schema, path)
     return OutputSchema(_compiled(schema, path), shape)
 
@@ -213,7 +212,7 @@ def _requested_schema(raw: bytes) -> tuple[Schema, str] | None:
 
 
 def _compiled(schema: Schema, path: str) -> SchemaValidator:
-    import jsonschema_rs  # 20 ms, needed only when a schema is used
+    import jsonschema_rs  # takes 20 ms, needed only when a schema is used
 
     patterns = jsonschema_rs.FancyRegexOptions(MAX_BACKTRACKS, MAX_PATTERN_BYTES, MAX_PATTERN_BYTES)
     try:
@@ -241,7 +240,7 @@ class RefusalField(Struct, frozen=True):
 
 
 def _deepest(error: SchemaError) -> SchemaError:
-    """Of alternatives that all failed the flaw that lies deepest: most likely the one that was meant."""
+    """Of alternatives that all failed, the error with the deepest path: most likely the intended alternative."""
     inside = [each for branch in getattr(error.kind, "context", ()) for each in branch]
     best = max(inside, key=lambda each: len(each.instance_path), default=error)
     return _deepest(best) if len(best.instance_path) > len(error.instance_path) else error
