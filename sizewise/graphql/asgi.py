@@ -1,6 +1,6 @@
 """The ASGI application of /graphql: reads a bounded body, writes a response or a stream; knows no GraphQL.
 
-The GraphQL library is loaded at the first request, in a thread: a server that only serves tokens never pays for it.
+The GraphQL library is loaded at the first request, in a thread: a server that only serves models never loads it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from sizewise.settings.server import ServerSettings
 
 
 class GraphQLApp:
-    """The ASGI app. `reload` reads the settings anew and swaps the house that `house` returns."""
+    """The ASGI app. `reload` reads the settings again and replaces the application that `get_app` returns."""
 
     def __init__(self, get_app: GetApplication, reload: Reload) -> None:
         self._get_app = get_app
@@ -49,7 +49,7 @@ class GraphQLApp:
             elif scope["type"] == "http":
                 await self._answer(scope, receive, send)
         except asyncio.CancelledError:
-            pass  # the server ends and could not wait; uvicorn would log this as a fault of ours, traceback and all
+            pass  # the server is shutting down; uvicorn would log this as an error, with a traceback
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         trace = new_trace_id()
@@ -93,7 +93,7 @@ def _load() -> ExecuteQuery:
 
 
 async def _unless_gone(work: asyncio.Future[OperationResponse], receive: Receive) -> bool:
-    """Waits for `work`; when the client leaves first it is cancelled, and with it the model."""
+    """Waits for `work`; False if the client disconnects first, which cancels it and its model call."""
     leaving = asyncio.ensure_future(wait_for_disconnect(receive))
     both: set[asyncio.Future[Any]] = {work, leaving}
     try:
@@ -106,7 +106,7 @@ async def _unless_gone(work: asyncio.Future[OperationResponse], receive: Receive
 
 
 def _require_json_post(method: str, headers: Mapping[bytes, str]) -> None:
-    """Only what no foreign web page can send unasked: a POST of JSON."""
+    """Accepts only a POST of JSON, which another site's page cannot send without a CORS preflight."""
     if method != "POST":
         raise BadRequest(f"/graphql does not take {method[:20]!r}", 'POST {"query": "..."} as JSON', status=405)
     kind = headers.get(b"content-type", "").partition(";")[0].strip().lower()
@@ -128,7 +128,7 @@ async def _body(receive: Receive, limit: int) -> bytes:
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise BadBody("the client left in mid-body", "send it whole")  # nobody will read this
+            raise BadBody("the client left in mid-body", "send it whole")  # no client is left to read this
         pieces.append(message.get("body", b""))
         total += len(pieces[-1])
         if total > limit:
@@ -142,13 +142,13 @@ async def _whole(send: Send, status: int, shown: OperationResult, trace: str) ->
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", b"%d" % len(body)),
-        (b"cache-control", b"no-store"),  # a new key is told here
+        (b"cache-control", b"no-store"),  # the response may hold a new key
         (b"x-content-type-options", b"nosniff"),
         (b"x-sizewise-trace", trace.encode()),
     ]
     if status == 401:
         headers.append((b"www-authenticate", b'Bearer realm="sizewise"'))
-    if status == 408:  # the rest of that body may come yet
+    if status == 408:  # the rest of the body may still arrive
         headers.append((b"connection", b"close"))
     if status == 405:
         headers.append((b"allow", b"POST"))
@@ -157,5 +157,5 @@ async def _whole(send: Send, status: int, shown: OperationResult, trace: str) ->
 
 
 def build_graphql_app(get_app: GetApplication, reload: Reload) -> ASGIApp:
-    """The app for `Route("/build_graphql_app", ...)`."""
+    """The app to mount at /graphql."""
     return GraphQLApp(get_app, reload)

@@ -34,7 +34,7 @@ async def ask(
     online: Literal["deny", "allow"] | None = None,
     session: str | None = None,
 ) -> AsyncGenerator[FieldValues, None]:
-    """`max_cost_usd` comes in as pico-dollars. Raises BadBody, BadRequest."""
+    """`max_cost_usd` is in pico-dollars: the scalar Dollars converts it. Raises BadBody, BadRequest."""
     what = build_chat(prompt, body, model, max_tokens)
     options = RequestOptions(policy, max_cost_usd, max_ms, min_quality, data_class, online, session)
     return _stream(context, Request(what, context.principal, context.trace, time.perf_counter(), options, "graphql"))
@@ -72,7 +72,7 @@ async def _ask(context: RequestContext, request: Request, send: Send) -> Reply:
 
 
 class _TotalCost:
-    """Of all attempts together; None as soon as one is unknown."""
+    """The cost of all attempts; None as soon as one is unknown."""
 
     def __init__(self) -> None:
         self.pico: int | None = 0

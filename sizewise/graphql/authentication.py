@@ -20,9 +20,9 @@ Headers = list[tuple[bytes, bytes]]
 
 
 def authenticate(app: Application, scope: Scope, extra_headers: Mapping[str, str] | None = None) -> Principal:
-    """`extra_headers`: what a WebSocket said in its first message, as headers that a browser cannot send with it.
+    """`extra_headers`: from a WebSocket's first message, since a browser cannot set headers when it opens one.
 
-    Raises Forbidden or BadKey.
+    Raises Forbidden, InvalidApiKey.
     """
     headers: Headers = [
         *scope["headers"],
@@ -35,8 +35,8 @@ def authenticate(app: Application, scope: Scope, extra_headers: Mapping[str, str
 
 
 def _in_selected_project(app: Application, principal: Principal, headers: Headers) -> Principal:
-    """In the project that `x-has_project-id` names, where the caller sees them all. A name that no project has means
-    nothing: clients of Lamatic's must send one. Raises Forbidden.
+    """Switches to the project in `x-project-id`, if the caller can access all projects. An unknown project is ignored,
+    since Lamatic's clients always send one. Raises Forbidden.
     """
     project = next((value.decode("latin-1").strip() for name, value in headers if name == b"x-project-id"), "")
     if (
@@ -72,7 +72,7 @@ def _principal(app: Application, headers: Headers, scope: Scope, peer: str) -> P
 
 
 def _principal_of_token(app: Application, token: str) -> Principal:
-    """Whoever the key is that the signer's tokens stand for. Raises Forbidden, BadKey."""
+    """The principal of the key that the signer's tokens act as. Raises Forbidden, InvalidApiKey, ConfigError."""
     signers = list(app.settings.graphql.signers.values())
     secrets = [resolve_secret(signer.secret) for signer in signers]
     if any(len(each) < MIN_SECRET_LENGTH for each in secrets):
@@ -87,11 +87,11 @@ def _principal_of_token(app: Application, token: str) -> Principal:
 SIGNATURE_HEADER = b"x-lamatic-signature"
 SECURE_SCHEMES = ("https", "wss")
 INIT_HEADERS = (b"authorization", b"x-api-key", CSRF_HEADER)
-"""What a first message may say, by the names of the headers in small letters."""
+"""Headers accepted in the first WebSocket message, in lower case."""
 
 
 def init_headers(payload: object) -> Mapping[str, str]:
-    """Out of the payload of `connection_init`: the headers that no browser sends with it; `headers` may hold them."""
+    """The INIT_HEADERS in the payload of `connection_init`, at its top level or in its `headers`."""
     if not isinstance(payload, dict):
         return {}
     inner = payload.get("headers")

@@ -18,7 +18,7 @@ PERIODS: Mapping[str, str] = {
     "usd_per_day": "usd_day",
     "usd_per_month": "usd_month",
 }
-"""The arguments of setBudget, and the field of Limit that each sets."""
+"""Argument of setBudget -> field of Limit."""
 
 
 async def budgets(context: RequestContext) -> list[FieldValues]:
@@ -31,10 +31,10 @@ async def budgets(context: RequestContext) -> list[FieldValues]:
 
 
 async def set_budget(context: RequestContext, scope: str, **amounts: int | None) -> list[FieldValues]:
-    """What is left out of `amounts` stays as it is. Raises UnknownPath, Forbidden, BadRequest."""
+    """Omitted amounts stay unchanged. Raises PathNotFound, Forbidden, BadRequest."""
     principal, its = context.principal, known(scope)
     thing = (await _resources(context, {its}))[its]
-    if its.startswith("key:"):  # raises for one that is not there, as for one of another project
+    if its.startswith("key:"):  # raises the same error for an unknown key as for one of another project
         await context.app.resources.services.api_keys.get(its.partition(":")[2], principal.tenant)
     if its.startswith("user:"):
         context.app.resources.services.users.get(its.partition(":")[2], principal.tenant)
@@ -52,14 +52,14 @@ async def set_budget(context: RequestContext, scope: str, **amounts: int | None)
 
 
 def _is_visible(principal: Principal, each: LimitStatus, thing: Resource) -> bool:
-    """What everyone's models have cost together is the business of whoever runs the server."""
+    """Limits across all organizations are visible with manage_settings only."""
     if each.key[0] == ALL_TENANTS and "manage_settings" not in principal.permissions:
         return False
     return is_allowed(principal, "read_budgets", thing)
 
 
 async def _resources(context: RequestContext, scopes: set[str]) -> dict[str, Resource]:
-    """What each scope stands for."""
+    """The resource of each scope."""
     tenant, keys = context.principal.tenant, {}
     if any(scope.startswith("key:") for scope in scopes):
         keys = {key.id: key for key in await context.app.resources.services.api_keys.list(tenant)}

@@ -15,9 +15,9 @@ from sizewise.money import UNKNOWN_PRICE, Price
 UNCONFIGURED_STATE = "not configured here"
 QUANTISATIONS = ("BF16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q2_K")
 THIS_FILE = "this file"
-"""Stands for the quantisation of the weights that are here, or that we know where to fetch."""
+"""Shown as the quantization of a local model's weights file."""
 CONTEXT_WINDOWS = (4_096, 32_768)
-"""Tokens for which the need of memory is told; a shorter window of the model's own stands in their place."""
+"""Tokens for which memory is estimated; a model's own window, if it is shorter, replaces them."""
 OPTIONAL_FACTS = frozenset(
     {
         "active",
@@ -32,9 +32,9 @@ OPTIONAL_FACTS = frozenset(
         "seller",
     },
 )
-"""Facts of models of a certain build or sale: left out, not unknown, where nobody says them."""
+"""Facts that only some models have: omitted if missing, instead of `unknown`."""
 NON_FACT_FIELDS = frozenset({"name", "title", "vendor", "task", "also", "sold"})
-"""Fields of a ModelInfo that are no facts."""
+"""Fields of ModelInfo that are not facts."""
 
 
 def find_catalog_model(
@@ -42,8 +42,8 @@ def find_catalog_model(
     sizes: SizeThresholds = DEFAULT_SIZE_THRESHOLDS,
     weights: int = 0,
 ) -> FieldValues | None:
-    """What is known of the first of `catalog_model_names` that means a model of the catalogue. `weights_bytes`: bytes
-    of the file at hand, if there is one.
+    """The catalog model of the first of `names` that the catalog has. `weights`: bytes of the weights file, 0 without
+    one.
     """
     found = model_files.find_models(names)
     first = next((found[name] for name in names if name in found), None)
@@ -57,7 +57,7 @@ def all_catalog_models(sizes: SizeThresholds = DEFAULT_SIZE_THRESHOLDS) -> list[
 
 
 def catalog_model_names() -> list[str]:
-    """All names that mean a model of the catalogue."""
+    """All names of catalog models, including aliases."""
     return [name for model in model_files.load_models().values() for name in (model.name, *sorted(model.other_names))]
 
 
@@ -67,7 +67,7 @@ def _catalog_values(
     sizes: SizeThresholds,
     weights: int = 0,
 ) -> FieldValues:
-    """A Known as schema.graphql's CatalogModel. `prices`: by `<endpoint>/<name>`."""
+    """A ModelInfo as schema.graphql's CatalogModel. `prices`: by `<endpoint>/<name>`."""
     return {
         "name": model.name,
         "title": model.title,
@@ -86,7 +86,7 @@ def _catalog_values(
 
 
 def unconfigured_model(name: str, sizes: SizeThresholds = DEFAULT_SIZE_THRESHOLDS) -> FieldValues | None:
-    """A model that is not configured here, in the shape of those that are: it has no place and no price yet."""
+    """A catalog model as schema.graphql's Model, without place or price; None if the catalog lacks it."""
     found = model_files.find_models([name]).get(name)
     if found is None:
         return None
@@ -132,7 +132,7 @@ def _text(name: str, value: object) -> str:
 
 
 def _memory(model: ModelInfo, weights: int) -> Iterator[FieldValues]:
-    """Of one request at a time; nothing where too little is known to compute it."""
+    """For one request at a time; empty if too little is known to compute it."""
     most = model.context.value if model.context else max(CONTEXT_WINDOWS)
     sizes = {THIS_FILE: weights} if weights else {}
     sizes.update({each: held for each in QUANTISATIONS if (held := model.weights_bytes(each)) is not None})
@@ -143,7 +143,7 @@ def _memory(model: ModelInfo, weights: int) -> Iterator[FieldValues]:
 
 
 def _offers(model: ModelInfo, prices: Mapping[str, Price]) -> Iterator[FieldValues]:
-    """Where, under which name, at what price: at known endpoints, or as one source says of another seller."""
+    """Offers at known endpoints, then the price of another seller if one source has it."""
     for endpoint, names in model.offers.items():
         for each in names:
             name = f"{endpoint}/{each}"

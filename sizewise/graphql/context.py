@@ -18,29 +18,29 @@ from sizewise.principal import Principal
 
 T = TypeVar("T")
 GetApplication = Callable[[], Application]
-"""The house of the moment; a reload swaps it."""
+"""Returns the current application; a reload replaces it."""
 Reload = Callable[[], Awaitable[object]]
 
 MAX_ROWS = 2_000
-"""Rows of the database that one request may bring out, however many fields ask for them."""
+"""Maximum database rows of one request, over all its fields."""
 YIELD_EVERY = 20
-"""Rows written between two turns of the event loop: about 3 ms, so that a long list delays nobody's tokens."""
+"""Rows written before yielding to the event loop, about 3 ms: a long list must not delay other clients' tokens."""
 
 
 @dataclass(slots=True)
 class RequestContext:
-    """Of one request; its fields may be answered side by side."""
+    """Belongs to one request, whose fields may be resolved concurrently."""
 
     get_app: GetApplication
     reload: Reload
     app: Application
     principal: Principal
     trace: str = ""
-    bypass_cache: bool = False  # nothing that a cache remembers
+    bypass_cache: bool = False  # by the header x-bypass-cache
     rows_left: int = MAX_ROWS
 
     def require(self, *actions: str) -> None:
-        """Raises Forbidden unless the caller may do one of `actions` to anything at all."""
+        """Raises Forbidden unless the caller has one of `actions` on any resource."""
         if actions and not any(is_allowed(self.principal, action) for action in actions):
             wanted = " or ".join(f"`{action}`" for action in actions)
             raise Forbidden(
@@ -49,12 +49,12 @@ class RequestContext:
             )
 
     def require_all_projects(self, action: str) -> None:
-        """Raises Forbidden where the caller sees one project alone: this is about all of them together."""
+        """Raises Forbidden unless the caller has `action` on all projects."""
         require_permission(self.principal, action, Resource(self.principal.tenant))
 
     async def audit_refusal(self, field: str, id: str, code: str) -> None:
-        """A line of the trail; of one user or key no more than ten a minute, so that nobody fills it, and then how many
-        more there were. Raises StoreFailed.
+        """Writes a denied change to the audit log: at most ten a minute per user or key, then the number suppressed.
+        Raises StorageError.
         """
         services, principal = self.app.resources.services, self.principal
         who = principal.user_id or principal.key_id
@@ -67,14 +67,14 @@ class RequestContext:
         await services.audit_log.append(replace(audit_event(principal, principal.tenant, field, shown), refused=code))
 
     def charge_rows(self, rows: int) -> None:
-        """Raises BadRequest when all fields together ask for more than ROWS."""
+        """Raises BadRequest if all fields together ask for more than MAX_ROWS."""
         self.rows_left -= max(rows, 0)
         if self.rows_left < 0:
             raise BadRequest(f"one request returns at most {MAX_ROWS:,} records", "ask for fewer at once")
 
 
 async def yielding_to_loop(items: Iterable[T]) -> AsyncIterator[T]:
-    """The same items, giving way to others now and then."""
+    """The same items, yielding to the event loop every YIELD_EVERY items."""
     for number, item in enumerate(items):
         if number % YIELD_EVERY == YIELD_EVERY - 1:
             await asyncio.sleep(0)

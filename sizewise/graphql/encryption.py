@@ -10,7 +10,7 @@ from sizewise.graphql.model_type import FieldValues
 
 
 async def encryption(context: RequestContext) -> FieldValues:
-    """Data keys of the caller's own organisation. Raises VaultLocked."""
+    """The data keys of the caller's organization. Raises EncryptionKeyUnavailable."""
     services, tenant = context.app.resources.services, context.principal.tenant
     by, found = await services.key_rotation.status()
     keys = [
@@ -28,8 +28,8 @@ async def encryption(context: RequestContext) -> FieldValues:
 
 
 async def rotate_encryption_keys(context: RequestContext, new_data_keys: bool) -> FieldValues:
-    """Those of all organisations. That it was begun stands in the trail before. Raises VaultLocked: then all can be
-    opened as before.
+    """Rotates the keys of all organizations, with an audit entry before and after. Raises EncryptionKeyUnavailable, and
+    then everything can still be decrypted.
     """
     services, principal = context.app.resources.services, context.principal
     begun = audit_event(principal, principal.tenant, "manage_vault", "vault:keys", None, {"data": new_data_keys})

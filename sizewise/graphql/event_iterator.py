@@ -13,11 +13,11 @@ E = TypeVar("E")
 T = TypeVar("T")
 
 QUEUE_SIZE = 16
-"""Events that wait to be read; then the work waits, and with it the model."""
+"""Buffered events; a full queue blocks the work, and with it the model."""
 
 
 class StreamResult(Struct, Generic[T], frozen=True):
-    """The last of all: what the work came to."""
+    """The last event: the result of the work."""
 
     result: T
 
@@ -25,7 +25,7 @@ class StreamResult(Struct, Generic[T], frozen=True):
 async def iterate_events(
     work: Callable[[Callable[[E], Awaitable[None]]], Awaitable[T]],
 ) -> AsyncGenerator[E | StreamResult[T], None]:
-    """`work` is called with whom to tell. Whatever it raises is raised here, behind what was told before."""
+    """`work` is called with the function that takes its events. Its exception is raised here, after those events."""
     told: deque[E] = deque()
     room, some = asyncio.Event(), asyncio.Event()
 
@@ -51,4 +51,4 @@ async def iterate_events(
     finally:
         task.cancel()
         await asyncio.wait({task})
-        del task  # its traceback keeps this frame
+        del task  # its exception's traceback would keep this frame alive

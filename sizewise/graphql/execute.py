@@ -1,6 +1,6 @@
 """Executes a GraphQL query or subscription, and decides which details of an error are shown.
 
-Loaded at the first request only: this file and what it imports is all that knows the GraphQL library.
+Loaded at the first request: only this module and its imports use the GraphQL library.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ from sizewise.graphql.schema import EXTENSIONS, SERVED, ServedSchema
 from sizewise.graphql.schema_visibility import SchemaCache
 
 MAX_MESSAGE_CHARS = 500
-"""Characters of the library's own messages: they may repeat what was sent."""
+"""Limit on messages of the GraphQL library, which may repeat the query."""
 HINT = "the schema is told by an introspection query, and lies in sizewise/graphql/schema.graphql"
 MAX_ERRORS = 10
-"""Mistakes of one question that are told."""
+"""Maximum errors reported for one query."""
 
 
 class QueryExecutor:
@@ -70,8 +70,10 @@ class QueryExecutor:
         document: DocumentNode,
         context: RequestContext,
     ) -> tuple[GraphQLSchema, Sequence[GraphQLError]]:
-        """By which schema it is answered: the caller's own. Where that one lacks what is asked and ours has it, ours:
-        its fields then say which right is missing, and it stands in the trail.
+        """The schema to execute with, and the validation errors.
+
+        The caller's own schema, unless only the full one has the requested fields: its resolvers then report the
+        missing permission and write denied changes to the audit log.
         """
         view = await self._schemas.schema_for(context)
         wrong = validate(view, document, max_errors=MAX_ERRORS)
@@ -88,7 +90,7 @@ async def _answered(
     streams: bool,
 ) -> OperationResponse:
     operation = get_operation_ast(document, question.operation_name)
-    if operation is not None:  # else the library says what is wrong
+    if operation is not None:  # otherwise execute() reports the error
         check_cost(schema, document, operation, question.variables or {}, context.app.settings.graphql.max_cost)
         if operation.operation is OperationType.SUBSCRIPTION:
             return await _subscribed(schema, document, question, context, streams)
@@ -142,7 +144,7 @@ def _result(result: ExecutionResult, trace: str) -> tuple[int, OperationResult]:
 
 
 def _status(errors: list[GraphQLError]) -> int:
-    """When nothing could be answered, the status is the first error's."""
+    """The status if no field was answered: the first error's."""
     first = errors[0]
     if isinstance(first.original_error, SizewiseError):
         return first.original_error.status
@@ -150,13 +152,13 @@ def _status(errors: list[GraphQLError]) -> int:
 
 
 def _shown(error: GraphQLError, trace: str) -> OperationResult:
-    if error.original_error is None or error.path is None:  # not a field that failed, but what was sent
+    if error.original_error is None or error.path is None:  # the request is wrong; no resolver failed
         return _bad(error)
     return {**format_exception(error.original_error, trace), "path": error.path}
 
 
 def _bad(error: GraphQLError) -> OperationResult:
-    """What is wrong with the question itself, as the library says it."""
+    """An error in the request itself, with the library's message."""
     if isinstance(error.original_error, SizewiseError):
         return format_error(error.original_error)
     places = [{"line": place.line, "column": place.column} for place in error.locations or ()]

@@ -14,7 +14,7 @@ from sizewise.money import format_dollars
 from sizewise.routing.explain import CandidateExplanation, RoutingDecision
 
 EXPLAIN_TRACE = "0" * 32
-"""The trace of a question that is not asked."""
+"""The trace id of a request that is not sent."""
 
 
 async def explain(
@@ -31,7 +31,7 @@ async def explain(
     online: Literal["deny", "allow"] | None = None,
     session: str | None = None,
 ) -> FieldValues:
-    """`max_cost_usd` comes in as pico-dollars. Raises BadBody, BadRequest, UnknownModel."""
+    """`max_cost_usd` is in pico-dollars: the scalar Dollars converts it. Raises BadBody, BadRequest, ModelNotFound."""
     what = build_chat(prompt, body, model, max_tokens)
     options = RequestOptions(policy, max_cost_usd, max_ms, min_quality, data_class, online, session)
     return _decision(context.app.explain(Request(what, context.principal, EXPLAIN_TRACE, time.perf_counter(), options)))

@@ -1,4 +1,4 @@
-"""GraphQL plug-ins: resolvers for fields of schema.graphql that another room answers, and document rewrites."""
+"""GraphQL plug-ins: resolvers for fields of schema.graphql that another package implements, and document rewrites."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Adds each published flow to the schema as a typed field; executes none of them.
 
-A flow that acts outside is a mutation, any other a query; and each is a subscription: its words, then its result.
+A flow with side effects is a mutation, any other a query. Each is also a subscription: its text, then its result.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from sizewise.graphql.query_cost import COST, MODEL_FIELD_COST
 FlowInputs = Mapping[str, Json]
 RunFlowField = Callable[[RequestContext, CompiledFlow, FlowInputs], Awaitable[Json]]
 StreamFlowField = Callable[[RequestContext, CompiledFlow, FlowInputs], AsyncGenerator[Json, None]]
-"""Each as {"text": ..., "result": ...}."""
+"""Yields {"text": ..., "result": ...}."""
 FlowFields = Mapping[str, Mapping[str, GraphQLField]]
-"""By root type and name."""
+"""By root type and field name."""
 
 
 def build_flow_fields(
@@ -43,8 +43,8 @@ def build_flow_fields(
     execute: RunFlowField,
     streamed: StreamFlowField,
 ) -> FlowFields:
-    """`existing`: the fields that are there already, by root type. Of two flows with one name the first has the
-    field."""
+    """`existing`: fields already in the schema, by root type. Of two flows with the same field name, the first gets
+    it."""
     made: dict[str, dict[str, GraphQLField]] = {"Query": {}, "Mutation": {}, "Subscription": {}}
     taken = {name for known in existing.values() for name in known}
     for flow in flows:
@@ -74,7 +74,7 @@ def build_flow_fields(
 
 
 def has_side_effects(graph: Graph) -> bool:
-    """Whether a node does something outside. Another flow counts as one that does."""
+    """Whether any node has side effects. A node that runs another flow counts as such."""
     return any(
         node.node_class.has_side_effects or (node.body is not None and has_side_effects(node.body))
         for node in graph.nodes
@@ -125,7 +125,7 @@ def _stream(name: str, result: Any) -> GraphQLObjectType:
 
 
 class _Types:
-    """The types of one flow. Names of types are paths, with __ between their parts."""
+    """The GraphQL types of one flow. Type names are paths, joined by __."""
 
     def __init__(self, name: str, scalars: Mapping[str, GraphQLNamedType]) -> None:
         self.name = name

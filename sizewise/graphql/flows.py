@@ -32,7 +32,7 @@ SEVERITIES: Mapping[str, str] = {"mistake": "error", "warning": "warning"}
 
 
 def may_use_flow(principal: Principal, published: PublishedFlow) -> bool:
-    """Whether a key that is confined to some flows may use this one."""
+    """Whether the key's scope allows this flow."""
     return principal.scope is None or not principal.scope.flows or published.name in principal.scope.flows
 
 
@@ -53,7 +53,7 @@ async def flow(context: RequestContext, name: str) -> FieldValues | None:
 
 
 def _flow(context: RequestContext, published: PublishedFlow) -> FieldValues:
-    """What it takes and gives is read only where it was asked for."""
+    """The flow's file is loaded only if a field needs it."""
 
     async def checked(info: object) -> CompiledFlow:
         library = context.app.resources.services.compiled_flows
@@ -134,7 +134,7 @@ def _finding(found: Diagnostic) -> FieldValues:
 
 
 async def publish_flow(context: RequestContext, text: str, project: str | None = None) -> FieldValues:
-    """Raises BadRequest with the first mistake, Conflict where another flow has its field."""
+    """Raises BadRequest with the first error, Conflict if another flow has the same field name."""
     principal, services = context.principal, context.app.resources.services
     where = principal.project if project is None else validate_project_name(project)
     require_permission(principal, "manage_flows", Resource(principal.tenant, where))
@@ -240,7 +240,7 @@ async def decide(
 
 
 def _run(context: RequestContext, run: FlowRun, number: int = 0) -> FieldValues:
-    """What was said in it is opened only where it was asked for."""
+    """Steps, inputs, outputs and failure are read and decrypted only if requested."""
     return {
         "id": run.id,
         "number": number or None,
@@ -299,7 +299,7 @@ async def _failure(context: RequestContext, run: FlowRun, info: object) -> Field
 
 
 async def execute_flow(context: RequestContext, flow: CompiledFlow, inputs: Mapping[str, Json]) -> Json:
-    """What came of it. Who leaves cancels it. Raises UpstreamTimeout where that takes too long."""
+    """Runs the flow and returns its outputs; a client that disconnects cancels it. Raises UpstreamTimeout."""
     limit = context.app.settings.graphql.timeout_s
     try:
         async with asyncio.timeout(limit):
@@ -345,11 +345,11 @@ async def _run_flow(
 
 
 async def _discard_event(event: Event) -> None:
-    """Nobody listens."""
+    """For a query or mutation, which streams nothing."""
 
 
 async def load_flow(context: RequestContext, published: PublishedFlow) -> CompiledFlow | None:
-    """The flow as it can run; None where it cannot any more."""
+    """The compiled flow; None if it can no longer run."""
     library = context.app.resources.services.compiled_flows
     try:
         return await library.load(published.tenant, published.project, published.name, published.version)

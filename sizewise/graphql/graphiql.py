@@ -21,7 +21,7 @@ ASSETS: Mapping[str, bytes] = {
     "page.js": JS,
     "page.css": CSS,
 }
-"""Those that others made lie compressed, by requirements/graphiql/vendor.py; LICENCES.txt says whose they are."""
+"""Third-party files are stored compressed, by requirements/graphiql/vendor.py; LICENCES.txt has their licenses."""
 
 POLICY = (
     b"default-src 'none'; script-src 'self'; style-src 'self'; font-src data:; img-src data:; connect-src 'self'; "
@@ -36,20 +36,20 @@ SAFE: Sequence[tuple[bytes, bytes]] = (
 
 
 def is_page_request(method: str, path: str, headers: Mapping[bytes, str]) -> bool:
-    """Whether a browser asks for the page, or for a file of it."""
+    """Whether a browser requests the page or one of its files."""
     if method not in ("GET", "HEAD"):
         return False
     return path != "/graphql" or "text/html" in headers.get(b"accept", "")
 
 
 class GraphiQLAssets:
-    """Remembers each file as it goes out."""
+    """Caches each file in compressed form."""
 
     def __init__(self) -> None:
         self._packed: dict[str, bytes] = {}
 
     async def serve(self, path: str, headers: Mapping[bytes, str], send: Send) -> bool:
-        """Whether there is such a file; else nothing was sent."""
+        """Whether there is such a file; if not, nothing was sent."""
         name = path.removeprefix("/graphql").removeprefix("/") or PAGE
         kind = HTML if path == "/graphql" else ASSETS.get(name)
         if kind is None:

@@ -54,7 +54,7 @@ async def create_key(
     personal: bool = False,
     **confined: list[str],
 ) -> FieldValues:
-    """Never more than the caller's own rights, scope and class: CVE-2026-47101 and its kin were that."""
+    """A key never exceeds the caller's own permissions, scope and data class; CVE-2026-47101 was such an escalation."""
     principal = context.principal
     where = principal.project if project is None else validate_project_name(project)
     service = not personal and ("manage_keys" in principal.permissions or not principal.user_id)
@@ -140,7 +140,7 @@ async def revoke_key(context: RequestContext, id: str) -> FieldValues:
 
 
 async def _reachable_key(context: RequestContext, id: str) -> ApiKey:
-    """Raises UnknownPath for a key that is not there as far as the caller is concerned."""
+    """Raises PathNotFound for a key that the caller cannot see, Forbidden for one that it may not manage."""
     principal = context.principal
     key = await context.app.resources.services.api_keys.get(id, principal.tenant)
     require_permission(principal, "manage_keys", key_resource(key))
@@ -150,7 +150,7 @@ async def _reachable_key(context: RequestContext, id: str) -> ApiKey:
 
 
 async def keys_created_by(context: RequestContext, user: str) -> list[ApiKey]:
-    """The good service keys that a user made, and those that these made: they stay when their maker goes."""
+    """Valid service keys that a user created, directly or with another of them. They outlive the user."""
     left = [key for key in await context.app.resources.services.api_keys.list(context.principal.tenant) if not key.user]
     makers, found = {user}, list[ApiKey]()
     while more := [key for key in left if key.by in makers]:
@@ -163,7 +163,7 @@ async def keys_created_by(context: RequestContext, user: str) -> list[ApiKey]:
 
 
 async def _creator_expiry(context: RequestContext) -> int | None:
-    """When the key that the caller came with expires, and with it whatever it makes; None: never."""
+    """When the caller's own key expires, which limits the keys that it creates; None: never."""
     found = await context.app.resources.services.api_keys.list(context.principal.tenant)
     return next((key.expires for key in found if key.id == context.principal.key_id), None)
 

@@ -1,11 +1,11 @@
-// Asks /graphql for GraphiQL: by the key that was entered, kept in this page's memory alone, or by the session and its proof.
+// Sends GraphiQL's queries to /graphql with the entered key, kept in memory only, or with the session and its CSRF token.
 'use strict';
 
 const said = document.getElementById('said');
 const who = document.getElementById('who');
 const proof = {};
 
-// What was typed is kept for as long as this tab, and goes nowhere.
+// What the user typed is stored as long as the tab is open, and sent nowhere.
 const storage = {
   getItem: (name) => sessionStorage.getItem(name),
   setItem: (name, value) => sessionStorage.setItem(name, value),
@@ -14,7 +14,7 @@ const storage = {
   get length() { return sessionStorage.length; },
 };
 
-// One object an event, as graphql-sse has them; whoever stops reading ends the connection, and with it the model.
+// Yields one object per event of graphql-sse. A reader that stops closes the connection, which stops the model.
 async function* events(response, stop) {
   let count = 0, kept = '', end = 'stopped';
   try {
@@ -38,7 +38,7 @@ async function* events(response, stop) {
   }
 }
 
-// The server streams subscriptions and answers all else in JSON.
+// The server streams subscriptions and answers everything else in JSON.
 async function fetcher(params, options) {
   said.textContent = '';
   const stop = new AbortController();
@@ -50,7 +50,7 @@ async function fetcher(params, options) {
   return streams ? events(response, stop) : response.json();
 }
 
-// Drawn anew for each who: the schema that is shown is theirs.
+// Drawn again for each key or session, since the schema depends on it.
 let root = null;
 function draw() {
   if (root) root.unmount();
