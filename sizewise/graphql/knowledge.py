@@ -27,7 +27,7 @@ PAGES = 100_000
 
 
 def _request(context: RequestContext) -> Request:
-    """In whose name models are asked."""
+    """Carries the principal and trace under which models are called."""
     return Request(
         EmbeddingRequest("", [], {}),
         context.principal,
@@ -168,7 +168,7 @@ async def add_document(
 
 
 def _parsed_document(document: object) -> Document | None:
-    """What somebody has read in a file: as our own reader gives it."""
+    """A document that the caller has parsed, in the format of `load_document`. Raises BadRequest."""
     if document is None:
         return None
     try:

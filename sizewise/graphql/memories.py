@@ -1,4 +1,4 @@
-"""Fields that list and delete what agents and flows remember of a person."""
+"""Fields that list and delete the memory entries of agents and flows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MOST = 1_000
 
 
 async def memories(context: RequestContext, namespace: str, query: str = "", limit: int = 100) -> list[FieldValues]:
-    """Of the caller's project. Who reads them leaves a line in the trail. Raises BadRequest."""
+    """Entries of the caller's project. Each read is written to the audit log. Raises BadRequest."""
     if not 1 <= limit <= MOST:
         raise BadRequest(f"cannot list {limit!r} memories", f"ask for 1 to {MOST}", param="limit")
     context.charge_rows(limit)
@@ -26,7 +26,7 @@ async def memories(context: RequestContext, namespace: str, query: str = "", lim
 
 
 async def forget_memories(context: RequestContext, namespace: str, ids: list[str]) -> int:
-    """How many there were. Raises BadRequest."""
+    """Returns the number of deleted entries. Raises BadRequest."""
     if not 1 <= len(ids) <= MOST:
         raise BadRequest(f"{len(ids)} memories cannot be forgotten at once", f"name 1 to {MOST}", param="ids")
     services, principal = context.app.resources.services, context.principal

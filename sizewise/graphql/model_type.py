@@ -9,14 +9,14 @@ from sizewise.money import PICO_PER_DOLLAR, Price, format_dollars
 
 READY = "ready"
 FieldValues = Mapping[str, object]
-"""Plain JSON values under the names of schema.graphql."""
+"""JSON values by the field names of schema.graphql."""
 
 FACTS = ("parameters", "context", "max_output", "sees", "tools", "logprobs", "resumes", "quality", "licence")
 RATES = ("input", "output", "cached", "cache_write", "cache_write_1h", "reasoning")
 
 
 def model_values(card: ModelCard, unavailable_reason: str = "") -> FieldValues:
-    """A card as schema.graphql's Model. `unavailable_reason`: why it should not be asked now, empty when it is well."""
+    """A card as schema.graphql's Model. `unavailable_reason`: empty if the model is available."""
     return {
         "name": card.name,
         "provider": card.endpoint.provider,
@@ -65,12 +65,12 @@ def _weights(card: ModelCard) -> FieldValues | None:
 
 
 def _facts(card: ModelCard) -> list[FieldValues]:
-    """What is known and what is not, under the names that it has in sizewise.toml."""
+    """Known and unknown facts, by their names in sizewise.toml."""
     return [{"name": name, "value": _text(getattr(card, name)), "source": card.facts.get(name, "")} for name in FACTS]
 
 
 def _rates(price: Price) -> list[FieldValues]:
-    """A rate that is left out is billed as another: that is no fact of its own."""
+    """Input and output always; other rates only if set, since an unset one is billed as another."""
     source = ", ".join(filter(None, (price.source, price.date)))
     told = [(name, getattr(price, name)) for name in RATES]
     rates: list[FieldValues] = [
@@ -82,7 +82,7 @@ def _rates(price: Price) -> list[FieldValues]:
 
 
 def price_conditions(price: Price) -> Iterator[str]:
-    """When the rates are other ones."""
+    """Conditions under which other rates apply."""
     if price.tiers:
         yield "other rates above " + ", ".join(f"{tokens:,}" for tokens, _ in price.tiers) + " tokens of prompt"
     if price.schedule:

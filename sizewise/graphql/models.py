@@ -10,7 +10,7 @@ from sizewise.graphql.context import RequestContext, yielding_to_loop
 from sizewise.graphql.model_type import FieldValues, model_values
 
 MAX_CATALOG_MODELS = 200
-"""Rows that the whole catalogue counts as."""
+"""Rows charged for the whole catalog."""
 
 
 async def models(context: RequestContext) -> list[FieldValues]:
@@ -19,7 +19,7 @@ async def models(context: RequestContext) -> list[FieldValues]:
 
 
 async def model(context: RequestContext, name: str) -> FieldValues:
-    """Raises UnknownModel, with the nearest name."""
+    """Raises ModelNotFound, with the nearest name."""
     card = context.app.aliases.find_card(name)
     return model_values(card, context.app.connections.unavailable_reason(card))
 
@@ -29,7 +29,7 @@ async def model_aliases(context: RequestContext) -> list[str]:
 
 
 async def catalog_model(context: RequestContext, name: str) -> FieldValues | None:
-    """By any of its names, or by that of a model configured here."""
+    """By any of its names, or by the name of a configured model."""
     app = context.app
     card = next((card for card in app.cards if name in (card.name, card.model)), None)
     names = [name, card.model] if card else [name]
@@ -38,6 +38,6 @@ async def catalog_model(context: RequestContext, name: str) -> FieldValues | Non
 
 
 async def catalog(context: RequestContext) -> AsyncIterator[FieldValues]:
-    """Raises BadRequest where one request asks for it too often."""
+    """Raises BadRequest if one request asks for it too often."""
     context.charge_rows(MAX_CATALOG_MODELS)
     return yielding_to_loop(await asyncio.to_thread(all_catalog_models, context.app.settings.sizes.thresholds))

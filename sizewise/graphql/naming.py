@@ -1,7 +1,7 @@
 """Maps names of flows and their values to valid GraphQL names; pure and deterministic.
 
-GraphQL knows letters, digits and _ alone. What else stands in a name becomes _, and of two that are then alike the
-later one has a number behind it. A flow called like a field of ours has `flow_` in front.
+GraphQL names consist of letters, digits and _. Other characters become _; if two names become equal, the later one gets
+a numeric suffix. A flow named like a built-in field gets the prefix `flow_`.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ INVALID_CHARACTERS = re.compile(r"[^0-9A-Za-z_]")
 def to_graphql_name(name: str) -> str:
     plain = INVALID_CHARACTERS.sub("_", name)
     if plain.startswith("__"):
-        plain = "_" + plain.lstrip("_")  # two of them in front are GraphQL's own
+        plain = "_" + plain.lstrip("_")  # GraphQL reserves names that start with __
     return plain if plain and not plain[0].isdigit() else f"_{plain}"
 
 
 def flow_field_name(flow: str, taken: Iterable[str]) -> str:
-    """The field of a flow beside those of ours (`taken`)."""
+    """The field name of a flow. `taken`: built-in fields."""
     plain = to_graphql_name(flow)
     return f"flow_{plain}" if plain in taken else plain
 
 
 def graphql_names(names: Iterable[str]) -> Mapping[str, str]:
-    """The name in GraphQL of each of these, which stand beside one another."""
+    """A distinct GraphQL name for each of `names`."""
     found: dict[str, str] = {}
     used: set[str] = set()
     for name in names:

@@ -1,6 +1,6 @@
 """Persisted queries by hash: stored by clients, or listed in the settings; parses none of them.
 
-The way to ask is that of Apollo's clients: the hash alone, and where it is not known once more with the query.
+Uses the protocol of Apollo's clients, which send the hash alone and, if it is unknown, repeat it with the query.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from sizewise.graphql.request import OperationRequest
 from sizewise.principal import Principal
 
 MAX_CACHED_BYTES = 4_000_000
-"""Of all kept queries together."""
+"""Limit on all cached queries together, counted in characters."""
 MAX_LIST_BYTES = 16_000_000
-"""Of one file."""
+"""Limit on one file of trusted documents."""
 
 
 class ManifestOperation(Struct):
@@ -30,13 +30,13 @@ class ManifestOperation(Struct):
 
 
 class QueryManifest(Struct):
-    """As generate-persisted-query-manifest writes it; names and types of operations are not needed."""
+    """The output of generate-persisted-query-manifest, without names and types of operations."""
 
     operations: list[ManifestOperation]
 
 
 class PersistedQueries:
-    """`kept` belong to an organisation: nobody fills another's, nor learns what another asks."""
+    """Cached queries belong to an organization: no other one can read or replace them."""
 
     def __init__(self) -> None:
         self._cache: OrderedDict[tuple[str, str], str] = OrderedDict()
@@ -45,8 +45,8 @@ class PersistedQueries:
         self._listed: dict[str, str] = {}
 
     def resolve(self, request: OperationRequest, app: Application, principal: Principal) -> str:
-        """The query that is meant. Raises PersistedQueryNotFound, BadRequest (hash and query differ), Forbidden (not
-        listed), ConfigError (a list that cannot be read).
+        """The query to execute. Raises PersistedQueryNotFound, BadRequest (hash and query differ), Forbidden (not
+        trusted), ConfigError (unreadable list).
         """
         persisted = request.extensions.persisted_query if request.extensions else None
         hash = persisted.sha256_hash.lower()[:200] if persisted else ""
@@ -92,7 +92,7 @@ def query_hash(query: str) -> str:
 
 
 def load_listed_queries(app: Application) -> dict[str, str]:
-    """All listed queries by their ids and by their hashes. Raises ConfigError."""
+    """All trusted documents, by id and by hash. Raises ConfigError."""
     folder = app.settings.config_file.parent if app.settings.config_file else Path()
     found: dict[str, str] = {}
     for said in app.settings.graphql.trusted_documents:

@@ -10,7 +10,7 @@ from sizewise.graphql.model_type import FieldValues
 
 
 async def quality(context: RequestContext, policy: str | None = None) -> list[FieldValues]:
-    """Raises BadRequest for a policy that nobody has."""
+    """Raises BadRequest for an unknown policy."""
     context.require_all_projects("read_records")
     app = context.app
     now = app.monitored_policies if policy is None else {policy: _monitored(context, policy)}
@@ -19,7 +19,7 @@ async def quality(context: RequestContext, policy: str | None = None) -> list[Fi
 
 
 async def feedback(context: RequestContext, trace: str, score: float, kind: str = "user") -> list[FieldValues]:
-    """Raises BadRequest, and UnknownPath where the key got no answer under this trace."""
+    """Raises BadRequest, and PathNotFound if the trace has no answer that the caller may rate."""
     return [
         _verdict(each)
         for each in await context.app.resources.services.quality_monitor.record_feedback(
@@ -32,7 +32,7 @@ async def feedback(context: RequestContext, trace: str, score: float, kind: str 
 
 
 async def restore_policy(context: RequestContext, policy: str) -> FieldValues:
-    """Raises BadRequest for a policy that nobody has."""
+    """Raises BadRequest for an unknown policy."""
     context.require_all_projects("manage_policies")
     version = _monitored(context, policy).version
     fell = await context.app.resources.services.quality_monitor.restore_policy(

@@ -1,6 +1,6 @@
 """Estimates the cost of a query from schema and variables before it is executed; reads no data.
 
-One for each value, times the length of each list above it: what its argument says, or what is usual here.
+Each value costs 1, times the length of each list above it: the one requested by an argument, or an assumed one.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ from graphql import (
 from sizewise.errors import BadRequest
 
 DEFAULT_LENGTH = 4
-"""Items of a list of which nobody says how long it is."""
+"""Assumed items of a list without a length argument or @listSize."""
 LENGTH_ARGUMENTS = ("last", "first", "limit")
-"""Arguments that say how many."""
+"""Arguments that set the length of a list."""
 COST = "sizewise.cost"
 """In a field's extensions: its own cost, by @cost of schema.graphql."""
 ASSUMED_SIZE = "sizewise.assumedSize"
 """In a field's extensions: items to assume for a list, by @listSize of schema.graphql."""
 MODEL_FIELD_COST = 5_000
-"""The cost of a field that runs a published flow, as @cost says for those that call a model."""
+"""The cost of a field that runs a published flow, equal to the @cost of fields that call a model."""
 
 ParentType = GraphQLObjectType | GraphQLInterfaceType
 
@@ -49,7 +49,7 @@ def check_cost(
     variables: Mapping[str, object],
     max_cost: int,
 ) -> None:
-    """Raises BadRequest where it is too much. The document is valid."""
+    """Raises BadRequest if the cost exceeds `max_cost`. The document must be valid."""
     root = schema.get_root_type(operation.operation)
     if root is not None:
         cost = _QueryCost(document, operation, variables).of(operation.selection_set, root)
@@ -61,7 +61,7 @@ def check_cost(
 
 
 class _QueryCost:
-    """Each set of fields is looked at once a type, however often a fragment brings it."""
+    """Computes each selection set once per parent type, however often its fragment is spread."""
 
     def __init__(
         self,
@@ -96,7 +96,7 @@ class _QueryCost:
 
     def _field(self, node: FieldNode, parent: ParentType) -> int:
         field = parent.fields.get(node.name.value)
-        if field is None:  # __typename, and introspection, whose depth is bounded
+        if field is None:  # __typename, and introspection, whose depth is limited
             return 1
         own = _extension(field, COST, 1)
         kind = get_named_type(field.type)

@@ -1,6 +1,6 @@
 """Limits on the size, depth and width of a query, checked before validation; knows neither schema nor data.
 
-A default GraphQL server was held for 20 s by 50,000 directives, and took 1,000 aliases.
+50,000 directives blocked a GraphQL server with default settings for 20 s; it also accepted 1,000 aliases.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from sizewise.errors import BadRequest
 from sizewise.settings.graphql import GraphQLSettings
 
 MAX_QUERY_CHARS = 32_768
-"""Of the query's text; values belong into variables, which have the body's limit."""
+"""Limit on the query's text; values belong in variables, which only the body's limit covers."""
 MAX_QUERY_TOKENS = 500
-"""Words of the query: fields, aliases, arguments, directives, brackets."""
+"""Tokens of the query: fields, aliases, arguments, directives, brackets."""
 MAX_ROOT_FIELDS = 20
-"""Fields at the top, where the work is."""
+"""Limit on root fields, which do most of the work."""
 
 
 def parse_query(query: str, limits: GraphQLSettings) -> DocumentNode:
-    """Raises GraphQLError for what is no GraphQL or has too many words, BadRequest for what goes too deep or wide, or
-    gives too many other names. `ofType` does not count, so that the usual introspection query passes.
+    """Raises GraphQLError for invalid syntax or too many tokens, BadRequest for a query that is too deep or wide, or
+    has too many aliases. `ofType` does not count as depth, so that the usual introspection query passes.
     """
     document = parse(query, max_tokens=MAX_QUERY_TOKENS, max_source_length=MAX_QUERY_CHARS)
     measure = _Measure(document)
@@ -48,7 +48,7 @@ def parse_query(query: str, limits: GraphQLSettings) -> DocumentNode:
 
 
 def _aliases(document: DocumentNode) -> int:
-    """As they are written: a fragment that is spread twice into one field is answered once there."""
+    """Aliases as written: those of a fragment count once, however often it is spread."""
     kinds = (OperationDefinitionNode, FragmentDefinitionNode)
     count, left = 0, [each.selection_set for each in document.definitions if isinstance(each, kinds)]
     while left:
@@ -60,7 +60,7 @@ def _aliases(document: DocumentNode) -> int:
 
 
 class _Measure:
-    """Looks at each fragment once, however often it is spread; a circle (refused later) counts as nothing."""
+    """Computes the depth of each fragment once. A fragment cycle, which validation refuses later, counts as 0."""
 
     def __init__(self, document: DocumentNode) -> None:
         self._fragments = {

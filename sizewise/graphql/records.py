@@ -24,7 +24,7 @@ async def records(
     since: int | None = None,
     trace: str | None = None,
 ) -> AsyncIterator[FieldValues]:
-    """Raises BadRequest when `last` is not from 1 to 1000."""
+    """Raises BadRequest if `last` is not from 1 to 1,000."""
     context.charge_rows(last)
     wanted = RecordFilter(context.principal.tenant, model or "", status, since, trace or "", _project(context))
     found = await context.app.resources.services.records.newest(wanted, last)
@@ -44,8 +44,8 @@ async def record(context: RequestContext, trace: str) -> list[FieldValues]:
 
 
 async def erase_records(context: RequestContext, key: str) -> FieldValues:
-    """By the id of a key that the caller reaches; one of a session, or of a key long forgotten, is for whoever sees the
-    whole organisation. That it was begun stands in the trail before anything is gone.
+    """`key`: the id of a key that the caller can see. The id of a session or of an unknown key needs access to all
+    projects. Writes to the audit log before it deletes anything, and after.
     """
     services, principal = context.app.resources.services, context.principal
     found = next((each for each in await services.api_keys.list(principal.tenant) if each.id == key), None)
@@ -65,18 +65,18 @@ async def erase_records(context: RequestContext, key: str) -> FieldValues:
 
 
 def _project(context: RequestContext) -> str:
-    """The one project whose records the caller may see; empty: all."""
+    """The only project whose records the caller may see; empty: all."""
     return "" if context.principal.all_projects else context.principal.project
 
 
 def _detail_values(context: RequestContext, whole: RecordWithAttempts) -> FieldValues:
-    """`payloads` are opened only where they were asked for."""
+    """`contents` are decrypted only if requested."""
     found: FieldValues = {**_record(whole.record), "attempts": [_attempt(each) for each in whole.attempts]}
     return {**found, "contents": partial(_contents, context, whole.record)}
 
 
 async def _contents(context: RequestContext, record: RequestRecord, info: object) -> FieldValues | None:
-    """Who reads them leaves a line in the trail."""
+    """Each read is written to the audit log. Raises Forbidden without read_contents."""
     context.require("read_contents")
     services, principal = context.app.resources.services, context.principal
     found = await services.records.payload(record.id, record.tenant)

@@ -20,7 +20,7 @@ OperationResult = Mapping[str, object]
 
 
 class PersistedQueryExtension(Struct, rename="camel"):
-    """The hash that stands for a query, as Apollo's clients send it."""
+    """The hash of a persisted query, as Apollo's clients send it."""
 
     sha256_hash: str
     version: int = 1
@@ -31,7 +31,7 @@ class RequestExtensions(Struct, rename="camel"):
 
 
 class OperationRequest(Struct, rename="camel"):
-    """The body of a request, as GraphQL over HTTP has it; other keys are no concern of ours."""
+    """The request body of GraphQL over HTTP; unknown keys are ignored."""
 
     query: str | None = None
     variables: dict[str, object] | None = None
@@ -40,17 +40,18 @@ class OperationRequest(Struct, rename="camel"):
 
 
 class ResponseStream(Struct):
-    """Answers to a subscription, one after the other; to be closed by whoever reads them, which stops the work."""
+    """The responses of a subscription. Its reader must close it, which stops the work."""
 
     events: AsyncGenerator[OperationResult, None]
 
 
 OperationResponse = tuple[int, OperationResult] | ResponseStream
-"""A status and what is told; 200 where the question itself was well formed."""
+"""An HTTP status and a body, or a stream. The status is an error's only if there is no data."""
 
 
 class ExecuteQuery(Protocol):
-    """execute.Execute: answers, never raises. `streams`: whether the client can take more than one answer."""
+    """Implemented by execute.QueryExecutor; reports errors in the response. `streams`: whether the client accepts a
+    stream."""
 
     async def __call__(
         self,
@@ -62,7 +63,7 @@ class ExecuteQuery(Protocol):
 
 
 def new_trace_id() -> str:
-    """A W3C trace id with the time in front, so that the records' index grows at its end."""
+    """A W3C trace id that starts with the time, so that the index of records grows at its end."""
     return f"{int(time.time()):08x}{getrandbits(96):024x}"
 
 
@@ -78,14 +79,14 @@ def parse_request(body: bytes | msgspec.Raw) -> OperationRequest:
 
 
 def format_error(error: SizewiseError) -> OperationResult:
-    """An error in GraphQL's shape; the CLI makes the same error of it again."""
+    """An error in GraphQL's format, which the CLI converts back to the same exception."""
     docs = f"docs/errors/{error.code}.md"
     extensions = {"code": error.code, "status": error.status, "hint": error.hint, "docs": docs}
     return {"message": error.message, "extensions": extensions}
 
 
 def format_exception(cause: BaseException, trace: str) -> OperationResult:
-    """The same for whatever went wrong: ours whole, a stranger's never. Of that one only kind and place are logged."""
+    """Like `format_error`, for any exception. Hides an unexpected one and logs only its type and location."""
     if isinstance(cause, SizewiseError):
         return format_error(cause)
     place = cause.__traceback__

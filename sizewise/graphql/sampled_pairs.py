@@ -11,7 +11,7 @@ MOST = 5_000
 
 
 async def samples(context: RequestContext, policy: str) -> FieldValues:
-    """Raises BadRequest for a policy that is not there, or does not choose between two models."""
+    """Raises BadRequest for an unknown policy, or one that does not choose between two models."""
     context.require_all_projects("read_records")
     app, plans = context.app, context.app.aliases.policy_plans
     plan = plans.get(policy)

@@ -18,7 +18,7 @@ MOST_DAYS = 3_650
 
 
 async def savings(context: RequestContext, days: float = 30.0) -> list[FieldValues]:
-    """Of every policy that answered something. Raises BadRequest for `days` that are none."""
+    """The savings of every policy that answered a request. Raises BadRequest if `days` is out of range."""
     context.require_all_projects("read_records")
     if not 0 < days <= MOST_DAYS:
         raise BadRequest(f"cannot report savings of {days!r} days", f"ask for up to {MOST_DAYS}", param="days")

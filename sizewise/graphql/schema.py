@@ -69,7 +69,7 @@ with the RequestContext and the field's arguments in snake_case, if the caller h
 field's @permission on any resource; the function itself checks the resource. A subscription returns a stream of
 {field: value}."""
 Resolvers = Mapping[str, Mapping[str, tuple[Resolver, tuple[str, ...]]]]
-"""Root type -> field -> resolver and the permissions, one of which the caller needs."""
+"""Root type -> field -> resolver, and permissions, any of which suffices."""
 
 EXTENSIONS: Sequence[GraphQLExtension] = load_extensions()
 
@@ -107,12 +107,12 @@ def build_served_schema(text: str, functions: Iterable[Resolver]) -> ServedSchem
             for argument, spec in field.args.items():
                 spec.out_name = _snake(argument)
     _set_values(schema)
-    schema.directives = specified_directives  # ours are for this file; no client sees or uses them
+    schema.directives = specified_directives  # our directives are for this module; clients neither see nor use them
     return ServedSchema(schema, resolvers)
 
 
 def module_functions(modules: Iterable[ModuleType]) -> list[Resolver]:
-    """The public functions that these modules define themselves."""
+    """The public functions defined in these modules, not imported by them."""
     return [
         each
         for module in modules
@@ -151,7 +151,7 @@ def _permissions(schema: GraphQLSchema, name: str, field: GraphQLField) -> tuple
 
 
 def _set_cost(schema: GraphQLSchema, field: GraphQLField) -> None:
-    """For query_cost.py, which reads no directives: flows make fields without any text."""
+    """For query_cost.py, which reads no directives: fields of flows are not parsed from text and have none."""
     cost, size = _directive(schema, field, "cost"), _directive(schema, field, "listSize")
     field.extensions = {
         **(field.extensions or {}),
@@ -168,7 +168,7 @@ def _directive(schema: GraphQLSchema, field: GraphQLField, name: str) -> dict[st
 
 
 def _set_values(schema: GraphQLSchema) -> None:
-    """How scalars are read, and names that Python spells otherwise."""
+    """Sets how scalars are parsed, and names that differ in Python."""
     for name, read in (
         ("Dollars", _pico),
         ("NonNegativeSafeInt", _whole),
@@ -193,7 +193,7 @@ def _resolved(field: str, resolver: Resolver, actions: tuple[str, ...]) -> Calla
 
 
 def _changing(field: str, resolver: Resolver, actions: tuple[str, ...]) -> Callable[..., object]:
-    """What somebody tried to change and may not, or cannot see, stands in the audit trail too."""
+    """Writes to the audit log if the change is denied or its resource is not visible to the caller."""
 
     async def resolve(_: object, info: GraphQLResolveInfo[RequestContext], **arguments: Any) -> object:
         try:
@@ -213,7 +213,7 @@ def _snake(name: str) -> str:
 
 
 def _pico(value: object) -> int:
-    """Dollars as whole pico-dollars, exactly."""
+    """Dollars to whole pico-dollars, exactly. Raises ValueError."""
     match = re.fullmatch(r"(\d{1,9})(?:\.(\d{1,12}))?", value) if isinstance(value, str) else None
     if match is None:
         raise ValueError('is not an amount of dollars like "0.25", with at most twelve decimals')

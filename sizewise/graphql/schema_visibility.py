@@ -1,6 +1,6 @@
 """Builds and caches the schema that a caller may see: permitted fields and the flows of its project.
 
-A schema never changes. What is published makes another one, for the questions that come from then on.
+A schema is immutable. Publishing a flow makes a new one for later requests.
 """
 
 from __future__ import annotations
@@ -21,12 +21,11 @@ from sizewise.graphql.schema import SERVED, Resolvers, ServedSchema
 from sizewise.principal import Principal
 
 CACHE_SIZE = 32
-"""Schemas in memory; those longest unused go first. Types of ours are shared: one with 300 flows takes 3.4 MB."""
+"""Schemas in memory, evicted least recently used. Built-in types are shared: a schema with 300 flows takes 3.4 MB."""
 
 
 class SchemaKey(Struct, frozen=True):
-    """What makes one schema differ from another. `builtin_fields`: root type and field; `flows`: each with its
-    version."""
+    """Identifies a schema. `builtin_fields`: root types and fields. `flows`: names and versions."""
 
     builtin_fields: frozenset[tuple[str, str]]
     tenant: str = ""
@@ -35,7 +34,8 @@ class SchemaKey(Struct, frozen=True):
 
 
 class SchemaCache:
-    """`full_schema` has every field of ours: it is what a field that somebody may not see is refused by, in words."""
+    """`full_schema` has every built-in field: it executes a query for fields that the caller cannot see, so that the
+    error names the missing permission."""
 
     def __init__(self, served: ServedSchema = SERVED) -> None:
         self.full_schema = served.schema
@@ -53,7 +53,7 @@ class SchemaCache:
             return await asyncio.shield(self._cache[seen])
         except BaseException:
             if (task := self._cache.get(seen)) is not None and task.done():
-                del self._cache[seen]  # it failed, and the next one may not
+                del self._cache[seen]  # it failed, but the next attempt may succeed
             raise
 
     async def _build(self, key: SchemaKey, context: RequestContext) -> GraphQLSchema:
@@ -62,7 +62,7 @@ class SchemaCache:
         return await asyncio.to_thread(self.build, key, [each for each in found if each is not None])
 
     def build(self, key: SchemaKey, published: list[CompiledFlow]) -> GraphQLSchema:
-        """Made of what is valid by its making, so it is not validated: that took as long again."""
+        """Skips validation, which would double the time: all parts are valid by construction."""
         taken = {name: [*known] for name, known in self._resolvers.items()}
         scalars: Mapping[str, GraphQLNamedType] = self.full_schema.type_map
         theirs = build_flow_fields(published, taken, scalars, flows.execute_flow, flows.stream_flow)
@@ -89,7 +89,7 @@ def _schema_key(context: RequestContext, resolvers: Resolvers) -> SchemaKey:
 
 
 def visible_fields(principal: Principal, resolvers: Resolvers) -> frozenset[tuple[str, str]]:
-    """The fields of ours of which the caller may do one of the actions to anything at all."""
+    """The built-in fields for which the caller has a permission on any resource."""
     return frozenset(
         (name, field)
         for name, known in resolvers.items()

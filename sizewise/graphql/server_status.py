@@ -15,6 +15,6 @@ async def health(context: RequestContext) -> Mapping[str, object]:
 
 
 async def reload(context: RequestContext) -> Mapping[str, object]:
-    """Raises ConfigError when the settings are wrong: the house that stands goes on."""
+    """Raises ConfigError if the settings are invalid; the current application stays in use."""
     await context.reload()
     return {"models": [card.name for card in context.get_app().cards]}

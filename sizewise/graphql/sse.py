@@ -16,7 +16,7 @@ from sizewise.auth.revocable_stream import RevocableStream
 from sizewise.graphql.request import OperationResult, ResponseStream, format_error, format_exception
 
 EVENT_STREAM = "text/event-stream"
-"""In `accept`, of whoever can take a stream."""
+"""In the `accept` header of a client that can read a stream."""
 KEEP_ALIVE_S = 15.0
 COMPLETE_EVENT = b"event: complete\ndata: \n\n"
 KEEP_ALIVE_COMMENT = b":\n\n"
@@ -29,11 +29,11 @@ async def send_event_stream(
     receive: Receive,
     send: Send,
 ) -> None:
-    """Writes as fast as the client reads. Its leaving stops the work, and so does the end of its key, which is told."""
+    """Writes as fast as the client reads. A disconnect stops the work; so does a revoked key, which is reported."""
     headers = [
         (b"content-type", b"text/event-stream; charset=utf-8"),
         (b"cache-control", b"no-store"),
-        (b"x-accel-buffering", b"no"),  # of proxies that would wait for more
+        (b"x-accel-buffering", b"no"),  # for proxies that would buffer
         (b"x-content-type-options", b"nosniff"),
         (b"x-sizewise-trace", trace.encode()),
     ]

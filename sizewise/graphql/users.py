@@ -48,7 +48,7 @@ async def invitations(context: RequestContext) -> list[FieldValues]:
 
 
 async def sign_in_sessions(context: RequestContext) -> list[FieldValues]:
-    """One's own; with read_users those of all whom one sees."""
+    """The caller's own sessions; with read_users, those of all users that the caller can see."""
     principal, standing = context.principal, _standing(context)
     found = [
         (each, standing.users[each.user])
@@ -76,7 +76,7 @@ async def organizations(context: RequestContext) -> list[FieldValues]:
 
 
 async def roles(context: RequestContext) -> list[FieldValues]:
-    """Every role that can be given, and what it allows."""
+    """Every role that can be granted, and its permissions."""
     return [{"name": name, "permissions": sorted(may)} for name, may in _standing(context).roles.items()]
 
 
@@ -87,7 +87,7 @@ async def invite_user(
     project: str | None = None,
     days: float = 7,
 ) -> FieldValues:
-    """For somebody new with a role; without one, for a new password of somebody who is here."""
+    """Invites a new user with a role; without one, invites an existing user to set a new password."""
     principal, standing = context.principal, _standing(context)
     there = context.app.resources.services.users.find_by_email(email, principal.tenant)
     if there is not None and can_see(principal, _user_resource(there, principal, standing)):
@@ -115,7 +115,7 @@ async def withdraw_invitation(context: RequestContext, id: str) -> FieldValues:
 
 
 async def set_role(context: RequestContext, id: str, role: str, project: str | None = None) -> FieldValues:
-    """In the organisation, or with `project` in that one; "" takes it away."""
+    """Sets the role in the organization, or in `project`; "" removes it."""
     principal, standing = context.principal, _standing(context)
     user, where = _reachable_user(context, id), _named(project)
     before = standing.project_roles(user.id).get(where, "") if where else user.role
@@ -128,7 +128,7 @@ async def set_role(context: RequestContext, id: str, role: str, project: str | N
 
 
 async def disable_user(context: RequestContext, id: str, revoke_keys: bool = False) -> FieldValues:
-    """`revoke_keys`: the service keys that this user made are revoked too."""
+    """`revoke_keys`: also revokes the service keys that this user created."""
     user, accounts = _reachable_user(context, id), context.app.resources.services.api_keys
     if user.id == context.principal.user_id:
         raise Forbidden("you cannot disable yourself", "ask another who manages users")
@@ -150,7 +150,7 @@ async def enable_user(context: RequestContext, id: str) -> FieldValues:
 
 
 async def sign_out(context: RequestContext, user: str | None = None) -> FieldValues:
-    """Ends all sessions of a user; without `user_id`, all of one's own."""
+    """Ends all sessions of `user`; without it, all of the caller's own."""
     principal = context.principal
     if user is None and not principal.user_id:
         raise BadRequest("a service key has no sessions", "name a user", param="user")
@@ -168,7 +168,7 @@ async def create_organization(
     name: str = "",
     days: float = 7,
 ) -> FieldValues:
-    """A new organisation, and the invitation of its first owner."""
+    """Creates an organization and invites its first owner."""
     if not NAME.match(id) or len(id) > 64:
         raise BadRequest(f"{id[:100]!r} is no id of an organisation", "letters, digits, '.', '_', '-'", param="id")
     if len(name) > 100 or not name.isprintable():
@@ -178,12 +178,12 @@ async def create_organization(
 
 
 async def invite_owner(context: RequestContext, organization: str, email: str, days: float = 7) -> FieldValues:
-    """Where an organisation has lost its own: whoever founds them may invite another."""
+    """Invites an owner to any organization, for one that has lost its owner."""
     return await _invited(context, organization, email, OWNER_ROLE, "", days)
 
 
 async def release_email(context: RequestContext, email: str) -> FieldValues:
-    """In whatever organisation: who took an address that is not theirs keeps nobody out by it."""
+    """Releases an address in any organization, so that registering another person's address does not lock them out."""
     freed = await context.app.resources.services.users.release_email(email, context.principal)
     return {"id": freed.id}
 
@@ -205,7 +205,7 @@ async def _invited(
 
 
 def _reachable_user(context: RequestContext, id: str) -> User:
-    """Raises PathNotFound for a user who is not there as far as the caller is concerned."""
+    """Raises PathNotFound for a user that the caller cannot see."""
     principal, standing = context.principal, _standing(context)
     found = standing.users.get(id)
     if found is None or not can_see(principal, _user_resource(found, principal, standing)):
@@ -214,13 +214,13 @@ def _reachable_user(context: RequestContext, id: str) -> User:
 
 
 def _user_resource(user: User, principal: Principal, standing: EffectiveRoles) -> Resource:
-    """A user is in the organisation, and in each project where it has a role."""
+    """A user belongs to the organization, and to each project in which it has a role."""
     inside = principal.project if principal.project in standing.project_roles(user.id) else ""
     return Resource(user.tenant, inside, user.id, f"user:{user.id}")
 
 
 def _require_may_grant(context: RequestContext, role: str, project: str) -> None:
-    """Raises BadRequest for what is no role, Forbidden for one beyond the caller's own, or elsewhere."""
+    """Raises BadRequest for an unknown role, Forbidden for one that exceeds the caller's, or outside its projects."""
     principal, roles = context.principal, _standing(context).roles
     if role and role not in roles:
         hint = did_you_mean(role, list(roles)) or f"known: {', '.join(roles)}"
@@ -231,14 +231,14 @@ def _require_may_grant(context: RequestContext, role: str, project: str) -> None
 
 
 def _require_rights_over(context: RequestContext, user: User) -> None:
-    """Raises Forbidden where `user_id` may something anywhere that the caller may not."""
+    """Raises Forbidden if the user has a permission anywhere that the caller lacks."""
     principal = context.principal
     require_permission(principal, "manage_users", Resource(user.tenant))
     _require_covers(principal, _standing(context).all_actions(user), "this user")
 
 
 def _require_covers(principal: Principal, may: frozenset[str], whom: str, project: str = "") -> None:
-    """Raises Forbidden where `permissions` is more, as far as it holds in the caller's organisation or one project."""
+    """Raises Forbidden if `may` exceeds the caller's permissions in its organization or in `project`."""
     if beyond := sorted(restrict_actions(may, principal.tenant, not project) - principal.permissions):
         raise Forbidden(
             f"{whom} may {' and '.join(beyond[:3])}, and {principal.key_id!r} may not",
@@ -255,7 +255,7 @@ def _named(project: str | None) -> str:
 
 
 def _user(user: User, context: RequestContext) -> FieldValues:
-    """Of the projects and keys only those that the caller sees."""
+    """Lists only projects and keys that the caller can see."""
     principal, standing = context.principal, _standing(context)
     inside = standing.project_roles(user.id).items()
     return {
@@ -278,5 +278,5 @@ def _user(user: User, context: RequestContext) -> FieldValues:
 
 
 async def _created_keys(context: RequestContext, user: User, info: object) -> list[FieldValues]:
-    context.charge_rows(20)  # each is a look through all keys
+    context.charge_rows(20)  # it scans all keys
     return [key_values(key) for key in await keys_created_by(context, user.id)]

@@ -1,6 +1,6 @@
 """GraphQL over WebSocket, as in the graphql-transport-ws protocol; executes nothing itself.
 
-https://github.com/enisdenjo/graphql-ws/blob/master/PROTOCOL.md; the codes of closing are those of its server.
+https://github.com/enisdenjo/graphql-ws/blob/master/PROTOCOL.md; close codes are those of the reference server.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from sizewise.graphql.request import (
 
 PROTOCOL = "graphql-transport-ws"
 INIT_TIMEOUT_S = 10.0
-"""Seconds that a client may take to say who it is."""
+"""Timeout for the client's connection_init."""
 
 
 class SocketMessage(Struct):
@@ -40,7 +40,7 @@ class SocketMessage(Struct):
 
 
 class ConnectionClosed(Exception):
-    """The connection ends, with a code and why; code 0: the client has left."""
+    """The connection ends, with a close code and a reason; code 0: the client has left."""
 
     def __init__(self, code: int, why: str = "") -> None:
         super().__init__(why)
@@ -51,7 +51,7 @@ CLIENT_LEFT = 0
 
 
 class WebSocketConnection:
-    """One connection. `load_executor` gives the room that answers, as soon as it is there."""
+    """One connection. `load_executor` returns the query executor, loading it if needed."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class WebSocketConnection:
     ) -> None:
         self._get_app, self._reload, self._load_executor = get_app, reload, load_executor
         self._scope, self._receive, self._send = scope, receive, send
-        self._init_headers: dict[str, str] = {}  # by the first message
+        self._init_headers: dict[str, str] = {}  # from the first message
         self._operations: dict[str, asyncio.Task[None]] = {}
 
     async def serve(self) -> None:
@@ -73,7 +73,7 @@ class WebSocketConnection:
             host = next((value.decode("latin-1") for name, value in self._scope["headers"] if name == b"host"), "")
             check_host(host, self._get_app().allowed_hosts)
         except SizewiseError:
-            return await self._send({"type": "websocket.close"})  # before it is accepted: a 403
+            return await self._send({"type": "websocket.close"})  # closing before accept answers 403
         known = PROTOCOL in self._scope["subprotocols"]
         await self._send({"type": "websocket.accept", "subprotocol": PROTOCOL if known else None})
         try:
@@ -82,7 +82,7 @@ class WebSocketConnection:
             await self._accept()
         except ConnectionClosed as end:
             if end.code != CLIENT_LEFT:
-                with suppress(OSError):  # it left by itself
+                with suppress(OSError):  # the client has left already
                     await self._send({"type": "websocket.close", "code": end.code, "reason": end.reason})
 
     async def _accept(self) -> None:
@@ -106,7 +106,7 @@ class WebSocketConnection:
             await self._receive_messages(attached)
 
     async def _receive_messages(self, attached: RevocableStream) -> None:
-        """Takes message after message until the client leaves, or its key ends."""
+        """Handles messages until the client leaves or its key is revoked or expires."""
         cut = asyncio.ensure_future(attached.revoked.wait())
         try:
             while True:
@@ -130,7 +130,7 @@ class WebSocketConnection:
         raise ConnectionClosed(4403, "Forbidden")
 
     async def _cancel_operations(self) -> list[str]:
-        """Stops what is under way, and waits until it has; the ids."""
+        """Cancels all operations, waits until they have ended, and returns their ids."""
         running = dict(self._operations)
         for task in running.values():
             task.cancel()
@@ -159,7 +159,7 @@ class WebSocketConnection:
             raise ConnectionClosed(4400, "Unknown message")
 
     async def _run_operation(self, message: SocketMessage) -> None:
-        """One question to its end, in a task of its own; nobody looks at what it raises, so that is told here."""
+        """Runs one operation to its end, as a task that is never awaited for its error; so it reports the error."""
         trace = new_trace_id()
         work = asyncio.ensure_future(self._execute(message, trace))
         try:
@@ -189,14 +189,14 @@ class WebSocketConnection:
             async with aclosing(answer.events) as events:
                 async for shown in events:
                     await self._send_message("next", message.id, shown)
-        elif answer[0] != 200 and "data" not in answer[1]:  # not well formed: nothing was answered
+        elif answer[0] != 200 and "data" not in answer[1]:  # invalid request: nothing was executed
             return await self._send_message("error", message.id, answer[1]["errors"])
         else:
             await self._send_message("next", message.id, answer[1])
         await self._send_message("complete", message.id)
 
     async def _next_message(self) -> SocketMessage:
-        """Raises ConnectionClosed for what is no message of this protocol, and where the client has left."""
+        """Raises ConnectionClosed for an invalid message, or if the client has left."""
         came = await self._receive()
         if came["type"] == "websocket.disconnect":
             raise ConnectionClosed(CLIENT_LEFT)
@@ -206,7 +206,7 @@ class WebSocketConnection:
             raise ConnectionClosed(4400, "Invalid message") from None
 
     async def _send_message(self, type: str, id: str = "", payload: object = None) -> None:
-        """Waits while the client reads slowly. Raises ConnectionClosed where it has left."""
+        """Waits while the client reads slowly. Raises ConnectionClosed if it has left."""
         message: dict[str, object] = {"type": type}
         if id:
             message["id"] = id
