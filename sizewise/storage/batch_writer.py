@@ -1,7 +1,7 @@
 """Write-behind batch writer: commits queued rows together within 50 ms; defines no tables.
 
-`enqueue` is an append, safe from the event loop. A thread commits everything that came in one transaction. When the
-store is ill, rows wait up to a bound and are retried; then the oldest go first, counted. The server lives on.
+`enqueue` is an append, safe in the event loop. A thread commits all queued rows in one transaction. While the database
+is unavailable, rows wait up to a limit and are retried; beyond it the oldest are dropped and counted.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ log = logging.getLogger("sizewise.storage.batch_writer")
 
 T = TypeVar("T")
 RowGroup = tuple[tuple[str, Sequence[RowValues]], ...]
-"""Rows by table name that are written together or not at all."""
+"""Rows by table name, written together or not at all."""
 MaintenanceTask = UnitOfWork[bool]
-"""A little housekeeping in one short transaction; True when there is more to do."""
+"""A short maintenance transaction; returns True if more is left to do."""
 
 MAX_BATCH = 2_000
-"""Entries in one transaction: at 20,000 requests/s that is 100 ms of traffic and some 20 ms of lock."""
+"""Entries per transaction: at 20,000 requests/s, 100 ms of traffic and about 20 ms of lock."""
 CHECKPOINT_INTERVAL = 2_000
-"""Entries between two checkpoints: some 8 MB of log."""
+"""Entries between two checkpoints: about 8 MB of write-ahead log."""
 
 
 class BatchWriter:
-    """Invariant: every entry is written, waiting in `pending`, or counted in `dropped`; written ones in order."""
+    """Invariant: every entry is written, in `pending`, or counted in `dropped`; entries are written in order."""
 
     def __init__(
         self,
@@ -44,28 +44,26 @@ class BatchWriter:
         maintenance: Sequence[MaintenanceTask] = (),
         maintenance_interval_s: float = 300.0,
     ) -> None:
-        """`statements`: an INSERT by table name (Database.insertion). `max_pending`: entries kept while the store is
-        ill.
-
-        `flush_interval_ms`: the longest an accepted entry stays unwritten. `maintenance_interval_s`: seconds between
-        two rounds of chores.
+        """`statements`: INSERT by table name (`Database.insert_statement`). `max_pending`: entries kept while the
+        database is unavailable. `flush_interval_ms`: the longest that an entry stays unwritten.
+        `maintenance_interval_s`: seconds between two rounds of maintenance.
         """
         self._database = database
         self._statements = statements
-        self._linger = flush_interval_ms * 0.5e-3  # seconds; the other half of flush_ms is for the commit itself
+        self._linger = flush_interval_ms * 0.5e-3  # seconds; the other half of the interval is for the commit
         self._max_pending = max_pending
         self._full = min(MAX_BATCH, max_pending)
         self._maintenance = maintenance
         self._maintenance_interval_s = maintenance_interval_s
         self._queue: deque[RowGroup] = deque(maxlen=max_pending)
         self._batch: list[RowGroup] = []  # taken from the queue, not yet durable
-        self._write_lock = threading.Lock()  # who holds it may write
+        self._write_lock = threading.Lock()  # held while writing
         self._wake = threading.Event()
         self._asleep = False
-        self._begun = 0.0  # when it was last looked what waits, time.monotonic()
+        self._begun = 0.0  # time.monotonic() of the last look at the queue
         self._closing = False
-        self._crowded_out = 0  # touched by the event loop only
-        self._rejected = 0  # touched by whoever holds the turn only
+        self._crowded_out = 0  # written by the event loop only
+        self._rejected = 0  # written by the holder of the write lock only
         self._problem = ""
         self._unchecked = 0  # entries written since the last checkpoint
         self._full_log = threading.Event()
@@ -75,7 +73,7 @@ class BatchWriter:
         self._thread.start()
 
     def enqueue(self, entry: RowGroup) -> None:
-        """Accepts rows; never waits, never fails. For one thread: the event loop."""
+        """Accepts rows; never waits, never fails. Call it from one thread, the event loop's."""
         if len(self._queue) >= self._full:
             self._handle_backlog()
         self._queue.append(entry)
@@ -85,7 +83,7 @@ class BatchWriter:
 
     def _handle_backlog(self) -> None:
         if len(self._queue) >= self._max_pending:
-            self._crowded_out += 1  # the append that follows pushes the oldest out
+            self._crowded_out += 1  # the following append removes the oldest
         if not self._problem and not self._wake.is_set():
             self._wake.set()
 
@@ -99,26 +97,26 @@ class BatchWriter:
 
     @property
     def problem(self) -> str:
-        """Why rows cannot be written, in words; empty when all is well."""
+        """Why rows cannot be written; empty when they can."""
         if not self._closing and not self._thread.is_alive():
             return "the writer has stopped after an error (see the log): restart Sizewise"
         return self._problem
 
     async def flush(self) -> None:
-        """Returns when everything accepted before is durable. Raises StorageError; the rows then stay pending."""
+        """Returns when every entry accepted so far is durable. Raises StorageError; the rows then stay pending."""
         await asyncio.to_thread(self._drain)
 
     async def run_transaction(self, work: UnitOfWork[T]) -> T:
-        """`run_transaction_sync`, off the event loop."""
+        """`run_transaction_sync` in a thread."""
         return await asyncio.to_thread(self.run_transaction_sync, work)
 
     def run_transaction_sync(self, work: UnitOfWork[T]) -> T:
-        """One transaction of someone else's making, when it is their turn. Raises StorageError or Conflict."""
+        """Runs `work` in a transaction of its own. Raises StorageError or Conflict."""
         with self._write_lock, self._database.write() as connection:
             return work(connection)
 
     def close(self) -> None:
-        """Writes what is left. Rows that cannot be written even now are counted and logged. Waits for the thread."""
+        """Writes the rest and waits for the thread. Rows that still cannot be written are counted and logged."""
         self._closing = True
         self._wake.set()
         self._thread.join()
@@ -138,14 +136,14 @@ class BatchWriter:
                 self._drop_oldest(0)
 
     def _wait_for_work(self, patience: float, next_chores: float) -> None:
-        """Until something is to be written: `patience` seconds after a failure, else the linger after the first put, or
-        after the last look where puts came during the commit.
+        """Waits until it is time to write: `patience` seconds after a failure, else `_linger` seconds after the first
+        entry, or after the last look at the queue if entries came during the commit.
         """
         self._wake.clear()
         since = self._begun
         if not patience:
             self._asleep = True
-            if not self._queue and not self._closing:  # looked at after `_asleep`: a put between the two wakes us
+            if not self._queue and not self._closing:  # checked after `_asleep` is set: an entry in between wakes it
                 self._wake.wait(max(0.01, next_chores - time.monotonic()))
                 since = time.monotonic()
             self._asleep = False
@@ -154,7 +152,7 @@ class BatchWriter:
             self._wake.wait(patience or max(0.0, since + self._linger - time.monotonic()))
 
     def _flush_batches(self, patience: float) -> float:
-        """Seconds to wait before the next try: 0 when all was written."""
+        """Seconds to wait before the next try; 0 if everything was written."""
         try:
             self._drain()
         except StorageError:
@@ -164,7 +162,7 @@ class BatchWriter:
     def _drain(self) -> None:
         with self._write_lock:
             self._begun = time.monotonic()
-            there = self.pending  # what comes meanwhile is not worth a commit of its own
+            there = self.pending  # later entries wait for the next commit
             try:
                 while there > 0 and self._take():
                     there -= len(self._batch)
@@ -185,7 +183,7 @@ class BatchWriter:
         return bool(self._batch)
 
     def _save(self, entries: list[RowGroup]) -> None:
-        """The first entries of the batch, in one transaction; halved until the ones that can never fit stand alone."""
+        """Writes entries in one transaction. On Conflict it halves them to isolate the rows that cannot be stored."""
         try:
             self._database.insert_rows(
                 (self._statements[table], rows) for table, rows in _group_by_table(entries).items()
@@ -210,11 +208,11 @@ class BatchWriter:
             self._full_log.clear()
             try:
                 self._database.checkpoint()
-            except StorageError as error:  # an ill disk: the writer meets it too, and tells
+            except StorageError as error:  # the disk fails: the writer meets the same error and reports it
                 log.debug("no checkpoint: %s", error.message)
 
     def _drop_oldest(self, max_pending: int) -> None:
-        """Forgets the oldest beyond `max_pending`. The queue bounds itself; what was taken from it is older still."""
+        """Drops the oldest entries beyond `max_pending`; those in `_batch` are older than the queue's."""
         excess = self.pending - max_pending
         if excess > 0:
             self._rejected += excess
@@ -224,7 +222,7 @@ class BatchWriter:
                 self._queue.popleft()
 
     def _run_maintenance(self) -> bool:
-        """Runs each chore once; True when one of them has more to do."""
+        """Runs each task once; True if one of them has more to do."""
         more = False
         for chore in self._maintenance:
             try:

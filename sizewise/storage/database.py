@@ -1,7 +1,7 @@
 """Database connections and transactions for SQLite and Postgres; defines no tables.
 
-SQLite by default (WAL, one writer), Postgres by URL; everything is SQLAlchemy Core that both understand. What a driver
-throws leaves this file as StorageError (the store is ill: try again later) or Conflict (the row is not acceptable).
+SQLite by default (WAL, one writer), Postgres by URL; all queries are SQLAlchemy Core that both support. Driver errors
+leave this file as StorageError (database unavailable: retry later) or Conflict (the row is not acceptable).
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ from sizewise.storage.migrations import Migrations, apply_migrations, pending_mi
 
 T = TypeVar("T")
 UnitOfWork = Callable[[Connection], T]
-"""What a room does with a connection that somebody else opened and will commit."""
+"""Work on a connection that the caller opens and commits."""
 DatabaseUrl = str | URL
 RowValues = tuple[str | int | float | None, ...]
 
 LOCK_TIMEOUT_MS = 5_000
-"""How long a statement waits for somebody else's lock before it is StorageError."""
+"""How long a statement waits for a lock before StorageError."""
 IDLE_TRANSACTION_TIMEOUT_MS = 5_000
 
 INSERT_BATCH_SIZES = (256, 128, 64, 32, 16, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2)
-"""Rows of one INSERT. sqlite3 lets go of the interpreter lock at every statement, and under load each time costs more
-than the row: one statement a block made a saturated server a third faster (bench/gateway). 225 rows are four."""
+"""Rows per INSERT. sqlite3 releases the interpreter lock at every statement, which under load costs more than the row:
+block inserts made a saturated server a third faster (bench/gateway). 225 rows take four statements."""
 
 
 ROW_DOES_NOT_FIT = "a row does not fit the table: {}"
@@ -54,14 +54,14 @@ ROW_DOES_NOT_FIT = "a row does not fit the table: {}"
 
 @dataclass(frozen=True, slots=True)
 class InsertStatement:
-    """An INSERT of one row, and of blocks of rows, largest first."""
+    """An INSERT of one row, and of batches of rows, largest first."""
 
     single: str
     batches: tuple[tuple[int, str], ...]
 
 
 class Database:
-    """A pool of connections. Any number may read at once; writers take turns."""
+    """A pool of connections. Reads run concurrently; writers take turns."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
@@ -72,29 +72,29 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """One consistent view. Raises StorageError."""
+        """A consistent snapshot. Raises StorageError."""
         with translate_errors(self.location), self.engine.connect() as connection:
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """One transaction: all of it or nothing. Raises StorageError or Conflict."""
+        """One atomic transaction. Raises StorageError or Conflict."""
         with translate_errors(self.location), self._immediate_engine.begin() as connection:
             yield connection
 
     def read_transaction(self, work: UnitOfWork[T]) -> T:
-        """`work` on one consistent view. Raises StorageError."""
+        """Runs `work` on a consistent snapshot. Raises StorageError."""
         with self.read() as connection:
             return work(connection)
 
     async def read_in_thread(self, work: UnitOfWork[T]) -> T:
-        """`read_transaction`, off the event loop."""
+        """`read_transaction` in a thread."""
         return await asyncio.to_thread(self.read_transaction, work)
 
     def insert_rows(self, rows: Iterable[tuple[InsertStatement, Sequence[RowValues]]]) -> None:
-        """One transaction of new rows, for one thread at a time. Raises StorageError or Conflict.
+        """Inserts rows in one transaction, from one thread at a time. Raises StorageError or Conflict.
 
-        In SQLite the driver does it on a connection that is kept: SQLAlchemy's way to BEGIN and back costs as much as
+        For SQLite it uses the driver on a kept connection: SQLAlchemy's BEGIN and connection handling cost as much as
         forty rows.
         """
         if self.engine.dialect.name != "sqlite":
@@ -112,25 +112,25 @@ class Database:
                     _sqlite_bulk_insert(driver, insertion, its)
                 driver.execute("COMMIT")
             except BaseException:
-                kept.invalidate()  # closed, and with it the transaction
+                kept.invalidate()  # closing it rolls the transaction back
                 raise
             self._write_connection = kept
 
     def checkpoint(self, truncate: bool = False) -> None:
-        """Moves SQLite's log into the file while others read and write; it waits for the disk, they do not.
+        """Moves SQLite's write-ahead log into the file, concurrently with readers and writers.
 
-        Within a commit the same work made 1 in 100 take 60 ms, on its own thread 8 ms. `truncate`: waits for readers
-        and leaves nothing in the log, for what must be gone. Raises StorageError.
+        Within commits it made 1 in 100 take 60 ms; on its own thread, 8 ms. `truncate`: waits for readers and empties
+        the log, so that deleted data is gone. Raises StorageError.
         """
         if self.engine.dialect.name == "sqlite":
             with translate_errors(self.location), self._autocommit_engine.connect() as connection:
                 connection.exec_driver_sql(f"PRAGMA wal_checkpoint({'TRUNCATE' if truncate else 'PASSIVE'})")
 
     def insert_statement(self, table: Table) -> InsertStatement:
-        """The INSERT of all columns of `table` in their order, in the driver's own words: rows are plain tuples.
+        """The INSERT of all columns of `table` in order, in the driver's SQL: rows are plain tuples.
 
-        OR FAIL: a transaction is given up whole where a row is refused, so no statement needs to be undone by itself.
-        For that SQLite copied every page it was about to change into a file, a fourth of what an INSERT cost.
+        OR FAIL: a refused row rolls the whole transaction back, so no statement needs to be undone alone. For that,
+        SQLite copied every page before changing it, a quarter of the cost of an INSERT.
         """
         words = insert(table).prefix_with("OR FAIL", dialect="sqlite")
         one = str(words.compile(dialect=self.engine.dialect, column_keys=[c.name for c in table.columns]))
@@ -146,13 +146,13 @@ class Database:
 
 
 def migration_statement(sql: str) -> ExecutableDDLElement:
-    """One step of a migration in SQL's own words, which both databases must understand; never made of data."""
-    made: ExecutableDDLElement = DDL(sql)  # type: ignore[no-untyped-call]  # SQLAlchemy left it out
+    """A migration step as SQL that both databases support; never built from data."""
+    made: ExecutableDDLElement = DDL(sql)  # untyped in SQLAlchemy
     return made
 
 
 def bulk_insert(connection: Connection, insert_statement: InsertStatement, rows: Sequence[RowValues]) -> None:
-    """Rows by the driver's own bulk insert; Conflict where a value does not fit its column."""
+    """Inserts rows with the driver's bulk insert. Raises Conflict if a value does not fit its column."""
     try:
         connection.exec_driver_sql(insert_statement.single, list(rows))
     except (OverflowError, ValueError, TypeError) as error:
@@ -177,7 +177,7 @@ def _sqlite_bulk_insert(
 
 
 def open_database(url: DatabaseUrl, migrations: Sequence[Migrations]) -> Database:
-    """An open database at the newest version. Raises StorageError (unreadable or newer), ConfigError (URL)."""
+    """Opens a database and migrates it. Raises StorageError (unreadable or newer) and ConfigError (URL)."""
     database = Database(_engine(url))
     try:
         _migrate(database, migrations)
@@ -188,12 +188,12 @@ def open_database(url: DatabaseUrl, migrations: Sequence[Migrations]) -> Databas
 
 
 def sqlite_url(path: str) -> URL:
-    """The URL of an SQLite file; any character may stand in `path`."""
+    """The URL of an SQLite file; `path` may contain any character."""
     return URL.create("sqlite", database=path)
 
 
 def third_party_engine(url: DatabaseUrl) -> Engine:
-    """An engine for a library with tables of its own, in SQLite as durable and as fast as ours. Raises ConfigError."""
+    """An engine for a library with its own tables, with the same SQLite pragmas. Raises ConfigError."""
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
         return create_engine(parsed, pool_pre_ping=True, hide_parameters=True, connect_args=_postgres_options(parsed))
@@ -206,7 +206,7 @@ def _engine(url: DatabaseUrl) -> Engine:
     try:
         parsed = make_url(url)
         if parsed.get_backend_name() == "sqlite":
-            quiet = {"isolation_level": None}  # the driver must not guess where transactions begin
+            quiet = {"isolation_level": None}  # the driver must not begin transactions itself
             engine = create_engine(parsed, connect_args=quiet, hide_parameters=True)
             event.listen(engine, "connect", _set_pragmas)
             event.listen(engine, "begin", _begin)
@@ -218,7 +218,7 @@ def _engine(url: DatabaseUrl) -> Engine:
             hide_parameters=True,
             connect_args=_postgres_options(parsed),
         )
-    except ArgumentError as error:  # the URL may hold a password: it is not repeated
+    except ArgumentError as error:  # the URL may contain a password, so it is not shown
         raise ConfigError(
             "the database URL cannot be read",
             "write it as postgresql+psycopg://user@host/name",
@@ -229,7 +229,7 @@ def _engine(url: DatabaseUrl) -> Engine:
 
 
 def _postgres_options(url: URL) -> dict[str, str]:
-    """A session that stands still within a transaction is ended by Postgres: a server that is paused holds no locks."""
+    """Postgres ends sessions that idle in a transaction, so that a paused server holds no locks."""
     return (
         {}
         if "options" in url.query
@@ -238,12 +238,12 @@ def _postgres_options(url: URL) -> dict[str, str]:
 
 
 def _set_pragmas(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:
-    """NORMAL: a commit survives `kill -9`; only a power cut may take the last ones, and never leaves half of one."""
+    """synchronous = NORMAL: a commit survives `kill -9`; a power cut may lose the last ones, but never part of one."""
     connection.execute(f"PRAGMA busy_timeout = {LOCK_TIMEOUT_MS}")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA foreign_keys = ON")
-    connection.execute("PRAGMA wal_autocheckpoint = 16000")  # 64 MB: a bound where nobody calls `checkpoint`
+    connection.execute("PRAGMA wal_autocheckpoint = 16000")  # 64 MB: the limit if `checkpoint` is not called
     connection.execute("PRAGMA journal_size_limit = 67108864")  # bytes: the log shrinks again after a burst
 
 
@@ -257,14 +257,14 @@ def _migrate(database: Database, schemas: Sequence[Migrations]) -> None:
     with database.read() as connection:
         behind = pending_migrations(connection, schemas)
     if behind:
-        with database.write() as connection:  # looked at again inside: another process may have been faster
+        with database.write() as connection:  # checked again inside: another process may have migrated it
             for schema, version in pending_migrations(connection, schemas):
                 apply_migrations(connection, schema, version)
 
 
 @contextmanager
 def translate_errors(location: str) -> Iterator[None]:
-    """What a driver throws, as one of our errors; no value of a row is ever repeated in it."""
+    """Translates driver errors into ours, without the values of a row."""
     try:
         yield
     except (IntegrityError, DataError) as error:

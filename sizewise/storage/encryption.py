@@ -1,8 +1,8 @@
 """Envelope encryption with one data key per tenant; knows no table and no plaintext format.
 
-Envelope encryption: each tenant has a data key of its own, which lies in the database wrapped by a key from outside,
-and bare in memory only. What is sealed names its data key, so that a new one can be put in front and nothing is lost;
-and it is bound to its tenant, table and row, so that nobody who can write to the database can move it to another.
+Each tenant has its own data key, which is stored in the database wrapped by an external key, and unwrapped in memory
+only. A ciphertext names its data key, so that keys can be rotated without losing data. It is bound to its tenant, table
+and row, so that write access to the database is not enough to move it.
 """
 
 from __future__ import annotations
@@ -25,26 +25,26 @@ from sizewise.storage.keys.local_kms import LocalKms
 from sizewise.storage.keys.tables import USES_PER_BLOCK, DataKey, DataKeyStore
 
 DIRECT_VERSION = b"\x01"
-"""Sealed by a key of the ring itself, as it was before there were data keys."""
+"""Encrypted by a key of the local KMS itself, as before data keys existed."""
 DATA_KEY_VERSION = b"\x02"
 ID_BYTES = 8
-HEADER_BYTES = 9  # bytes of version and id
+HEADER_BYTES = 9  # version and key id
 LOCAL_PREFIX = "key "
 KMS_PREFIX = "kms "
-MAX_CACHED_KEYS = 10_000  # data keys in memory
+MAX_CACHED_KEYS = 10_000  # data keys cached in memory
 KMS_RETRY_PAUSE_S = 2.0
-"""So long a key service that failed is not asked again: what waits for it fails at once instead of queueing up."""
+"""A failed key service is not called again for this long: calls fail at once instead of queueing."""
 
 
 class KeyWrapper(Protocol):
-    """Wraps 32 and some bytes for somebody who may unwrap them; raises EncryptionKeyUnavailable. May take seconds."""
+    """Wraps short secrets; raises EncryptionKeyUnavailable. May take seconds."""
 
     def wrap(self, plain: bytes) -> bytes: ...
     def unwrap(self, wrapped: bytes) -> bytes: ...
 
 
 class PlainDataKey(Struct, frozen=True, array_like=True):
-    """What is wrapped: a data key with its name, so that a wrapped one cannot be put in another's place."""
+    """The wrapped content: a data key with its tenant and id, so that it cannot replace another."""
 
     tenant: str
     id: str
@@ -52,7 +52,7 @@ class PlainDataKey(Struct, frozen=True, array_like=True):
 
 
 class ActiveDataKey:
-    """The data key that seals for one tenant, and how often it may do so before the count is renewed."""
+    """The data key that encrypts for one tenant, and its uses left before they are reserved anew."""
 
     __slots__ = ("cipher", "header", "remaining_uses")
 
@@ -63,29 +63,29 @@ class ActiveDataKey:
 
 
 class EnvelopeEncryption:
-    """Safe from any thread, but not for the event loop's: a key service may take seconds."""
+    """Thread-safe. Not for the event loop's thread: a key service may take seconds."""
 
     def __init__(self, home: Path, keys: DataKeyStore, reference: str = "", kms: str = "") -> None:
-        """`reference` is LocalKms's. `kms`: `KIND:REST`, a member of the kind `wrappers` and what it is called with."""
+        """`reference`: that of LocalKms. `kms`: `KIND:REST`, a plug-in of kind `kms` and its argument."""
         self._keys = keys
         self._local_kms = LocalKms(home, reference)
         self._kms_name, _, rest = kms.partition(":")
         self._kms: KeyWrapper | None = load_plugin("kms", self._kms_name)(rest) if kms else None
         self._active: dict[str, ActiveDataKey] = {}
         self._ciphers: dict[tuple[str, str], Cipher] = {}
-        self._lock = threading.Lock()  # for a moment: the two above
-        self._slow_lock = threading.Lock()  # who holds it may ask the key service and the database
+        self._lock = threading.Lock()  # short-lived: for the two dicts above
+        self._slow_lock = threading.Lock()  # its holder may call the key service and the database
         self._failed: tuple[float, EncryptionKeyUnavailable] | None = None
 
     def expect_keys_for(self, sealed: Iterable[bytes]) -> None:
-        """Some of what was sealed before. Its keys are missed at once, and not only when it is asked for."""
+        """Requires the keys of these ciphertexts, so that `problem` reports a missing one before its first use."""
         wrapped = (key.wrapped for key in self._keys.all_keys() if key.by.startswith(LOCAL_PREFIX))
         direct = (one[1:] for one in sealed if one[:1] == DIRECT_VERSION)
         self._local_kms.require_keys(one[:KEY_ID] for one in (*wrapped, *direct))
 
     @property
     def problem(self) -> str:
-        """Why what is kept cannot be opened, in words; empty when all is well. Asks no key service, makes no key."""
+        """Why encrypted data cannot be read; empty when it can. Calls no key service and creates no key."""
         failed = self._failed
         if failed is not None:
             return f"what is kept cannot be opened: {failed[1].message}; {failed[1].hint}"
@@ -93,11 +93,11 @@ class EnvelopeEncryption:
 
     @property
     def should_probe(self) -> bool:
-        """Whether the key service failed, and may be asked again by now."""
+        """Whether the key service failed and may be called again."""
         return self._failed is not None and time.monotonic() - self._failed[0] > KMS_RETRY_PAUSE_S
 
     def probe(self) -> None:
-        """Asks the key service whether it works, by the newest key that it has wrapped. `problem` tells what came."""
+        """Checks the key service with the newest key that it wrapped. `problem` reports the result."""
         if self._kms is None:
             return
         mine = [key for key in self._keys.all_keys() if key.by.startswith(KMS_PREFIX)]
@@ -107,16 +107,17 @@ class EnvelopeEncryption:
             else:
                 self._wrap(PlainDataKey("", "", generate_key()))
         except EncryptionKeyUnavailable:
-            pass  # it is noted
+            pass  # recorded in `_failed`
 
     def encrypt(self, plain: bytes, tenant: str, table: str, row: str) -> bytes:
-        """Raises EncryptionKeyUnavailable where there is no usable key, StorageError."""
+        """Raises EncryptionKeyUnavailable if no key is usable, and StorageError."""
         now = self._active_key(tenant)
         return now.header + now.cipher.encrypt(plain, tenant, table, row)
 
     def decrypt(self, ciphertext: bytes, tenant: str, table: str, row: str) -> bytes:
-        """Raises EncryptionKeyUnavailable where there is no key, StorageError where it was changed or moved, or its
-        key erased."""
+        """Raises EncryptionKeyUnavailable if the key is unavailable, StorageError if the data was changed or moved, or
+        its key deleted.
+        """
         version = ciphertext[:1]
         if version not in (DIRECT_VERSION, DATA_KEY_VERSION):
             raise StorageError("a row was sealed by a newer Sizewise", "install that version again")
@@ -131,12 +132,12 @@ class EnvelopeEncryption:
             told = f"a row of the table {table!r} does not open: it was changed or moved since it was sealed"
             raise StorageError(told, "restore a backup; nothing else can bring it back") from error
 
-    # Rotation
+    # ---- rotation
 
     def rewrap(self) -> int:
-        """Wraps every data key by the newest key of the ring, read anew, or by the key service. How many.
+        """Wraps every data key with the newest local key (read again) or the key service. Returns their number.
 
-        Raises EncryptionKeyUnavailable: then some are wrapped anew and some are as they were, and all can be opened.
+        Raises EncryptionKeyUnavailable: then only some are rewrapped, and all remain usable.
         """
         self._local_kms.reload()
         every = self._keys.all_keys()
@@ -146,13 +147,13 @@ class EnvelopeEncryption:
         return len(every)
 
     def rotate_data_keys(self) -> None:
-        """New data keys from now on; the old ones go on opening what they sealed."""
+        """Retires all data keys: new ones encrypt from now on, and the old ones still decrypt."""
         with self._slow_lock, self._lock:
             self._keys.retire_all(_now())
             self._active.clear()
 
     def delete_keys(self, tenant: str) -> int:
-        """Forgets all data keys of `tenant`: what they sealed can be opened by nobody, here or in a copy. How many."""
+        """Deletes the data keys of `tenant`, which makes its data unreadable, also in copies. Returns their number."""
         with self._slow_lock, self._lock:
             count = self._keys.delete_tenant_keys(tenant)
             self._active.pop(tenant, None)
@@ -161,14 +162,14 @@ class EnvelopeEncryption:
         return count
 
     def key_provider(self) -> str:
-        """Who wraps, in words. Raises EncryptionKeyUnavailable."""
+        """The wrapping key service or key. Raises EncryptionKeyUnavailable."""
         return (
             f"{KMS_PREFIX}{self._kms_name}"
             if self._kms is not None
             else f"{LOCAL_PREFIX}{self._local_kms.primary_key_id.hex()}"
         )
 
-    # Data keys
+    # ---- data keys
 
     def _active_key(self, tenant: str) -> ActiveDataKey:
         with self._lock:
@@ -220,7 +221,7 @@ class EnvelopeEncryption:
         return cipher
 
     def _wrap(self, data_key: PlainDataKey) -> tuple[str, bytes]:
-        """By whom, and the wrapped key."""
+        """The name of the wrapping key or service, and the wrapped key."""
         plain = msgspec.msgpack.encode(data_key)
         if self._kms is None:
             wrapped = self._local_kms.wrap(plain)
@@ -262,5 +263,5 @@ class EnvelopeEncryption:
 
 
 def _now() -> int:
-    """Unix ms."""
+    """Unix milliseconds."""
     return time.time_ns() // 1_000_000

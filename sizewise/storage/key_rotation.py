@@ -33,7 +33,7 @@ class KeyRotation:
 
     @property
     def problem(self) -> str:
-        """Why encrypted rows cannot be read, in words; empty when all is well. Retries a key service that failed."""
+        """Why encrypted rows cannot be read; empty when they can. Retries a key service that failed."""
         if self._encryption.should_probe:
             self.probe()
         return self._encryption.problem

@@ -1,4 +1,4 @@
-"""Schema migrations: numbered steps per package, which of them a database lacks, and how they are applied."""
+"""Schema migrations: numbered steps per package, which of them a database lacks, and applying them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sizewise.errors import StorageError
 
 MigrationStep = tuple[ExecutableDDLElement, ...]
 BIG_INTEGER = BigInteger().with_variant(Integer, "sqlite")
-"""64 bits on both databases: SQLite makes only a column declared INTEGER its row id."""
+"""64 bits on both databases; in SQLite only a column declared INTEGER can be the row id."""
 
 SCHEMA_VERSIONS = Table(
     "schema_version",  # about the database, not a tenant: the only table without `tenant`
@@ -26,14 +26,14 @@ SCHEMA_VERSIONS = Table(
 
 @dataclass(frozen=True, slots=True)
 class Migrations:
-    """The tables of one package as numbered steps: `steps[0]` makes version 1. A released step never changes."""
+    """The tables of one package as numbered steps: `steps[0]` creates version 1. A released step never changes."""
 
     component: str
     steps: tuple[MigrationStep, ...]
 
 
 def pending_migrations(connection: Connection, schemas: Sequence[Migrations]) -> list[tuple[Migrations, int]]:
-    """Schemas that are behind, with their version. Raises StorageError for one that a newer Sizewise wrote."""
+    """Schemas that are behind, with their version. Raises StorageError for one written by a newer Sizewise."""
     found: dict[str, int] = {}
     if inspect(connection).has_table(SCHEMA_VERSIONS.name):
         found = {row.room: row.version for row in connection.execute(select(SCHEMA_VERSIONS))}

@@ -1,7 +1,7 @@
 """Re-encryption job for key rotation: rewrites rows that a retired key encrypted, a few at a time.
 
-Nothing is lost on the way: a row holds the old or the new, and an old data key goes only when it has been retired for a
-while and nothing names it any more. It begins again where a stopped server left it.
+No data is lost on the way: each row holds the old or the new ciphertext, and an old data key is deleted only when it
+has been retired for a while and no row names it. The job resumes after a restart of the server.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from sizewise.storage.keys.tables import DataKeyStore, EncryptedRow, EncryptedTa
 log = logging.getLogger("sizewise.storage.encryption")
 
 BATCH_ROWS = 50
-"""Rows of one transaction."""
+"""Rows per transaction."""
 PAUSE_S = 0.005
 GRACE_S = 600.0
-"""A retired key outlives every sealing that was under way with it."""
+"""Seconds to keep a retired key, so that encryptions in progress can finish."""
 
 
 class DataKeyStatus(Struct, frozen=True):
-    """One data key, or one key that sealed directly (`id` is then `key 1a2b3c4d`), and how many rows it sealed."""
+    """A data key, or a local key that encrypted rows directly (`id` is then `key 1a2b3c4d`), and its number of rows."""
 
     tenant: str
     id: str
@@ -39,7 +39,7 @@ class DataKeyStatus(Struct, frozen=True):
 
 
 class ReencryptionJob:
-    """One per keeper, with a thread of its own while there is something to do."""
+    """One per process, with a thread while there is work."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class ReencryptionJob:
         grace_s: float = GRACE_S,
     ) -> None:
         self.in_progress = False
-        """Whether rows may wait to be sealed anew."""
+        """Whether rows may still need to be re-encrypted."""
         self._vault = encryption
         self._keys = keys
         self._tables = tables
@@ -63,14 +63,14 @@ class ReencryptionJob:
         self._thread: threading.Thread | None = None
 
     def resume(self) -> None:
-        """At start: goes on with what a server that stopped has left, as far as that shows without reading all."""
+        """At startup: resumes unfinished work, as far as it can be seen without reading all rows."""
         firsts = [self._read(partial(table.rows, after=0, limit=1)) for table in self._tables]
         direct = any(rows and rows[0].ciphertext[:1] == DIRECT_VERSION for rows in firsts)
         if direct or self._retired():
             self.start()
 
     def start(self) -> None:
-        """Once more, from the first row."""
+        """Starts over from the first row."""
         self.in_progress = True
         self._wake.set()
         if self._thread is None:
@@ -84,7 +84,7 @@ class ReencryptionJob:
             self._thread.join()
 
     def key_statuses(self) -> list[DataKeyStatus]:
-        """Every data key, oldest first, and what was sealed before there were any. Reads all that is sealed."""
+        """Every data key, oldest first, then local keys that encrypted rows directly. Reads all encrypted rows."""
         rows: dict[tuple[str, str], int] = {}
         for table in self._tables:
             for (tenant, head), count in self._read(partial(table.count_by_header, size=HEADER_BYTES)).items():
@@ -134,15 +134,15 @@ class ReencryptionJob:
         for row in rows:
             try:
                 plain = self._vault.decrypt(row.ciphertext, row.tenant, table.name, row.row_id)
-            except StorageError as error:  # one that was damaged long ago must not keep the others
+            except StorageError as error:  # a damaged row must not stop the others
                 log.warning("a row cannot be sealed anew: %s", error.message)
                 continue
             anew.append((row, self._vault.encrypt(plain, row.tenant, table.name, row.row_id)))
         self._write(partial(table.replace_rows, replacements=anew))
-        time.sleep(PAUSE_S)  # the server's turn
+        time.sleep(PAUSE_S)  # lets the server write
 
     def _delete_unused_keys(self) -> None:
-        """Data keys that nothing names, once every sealing that was under way when they were retired is over."""
+        """Deletes unused data keys, once they have been retired for the grace period."""
         before = time.time_ns() // 1_000_000 - round(self._grace_s * 1_000)
         old = [key for key in self._keys.all_keys() if key.retired is not None and key.retired <= before]
         if old:

@@ -8,10 +8,10 @@ from sqlalchemy import Connection, Table, delete, func, select
 
 
 class RetentionJob:
-    """Of a table with the columns `number` (its key), `created` (unix ms) and `bytes`, and an index on the last two."""
+    """For a table with columns `number` (its key), `created` (unix ms) and `bytes`, and an index on the last two."""
 
     def __init__(self, table: Table, retention_ms: int, max_rows: int, max_bytes: int, batch_rows: int = 100) -> None:
-        """`batch_rows`: rows in one transaction; few, for they can be large."""
+        """`batch_rows`: rows per transaction; keep it low, since rows can be large."""
         self._table = table
         self._retention_ms = retention_ms
         self._max_rows = max_rows
@@ -19,7 +19,7 @@ class RetentionJob:
         self._batch_rows = batch_rows
 
     def __call__(self, connection: Connection) -> bool:
-        """One step; True when more is left to forget."""
+        """Deletes one batch; True if more is left."""
         its = self._table.c
         rows, size = connection.execute(select(func.count(), func.coalesce(func.sum(its.bytes), 0))).one()
         oldest = select(its.number, its.created, its.bytes).order_by(its.created).limit(self._batch_rows)

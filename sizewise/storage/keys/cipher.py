@@ -11,23 +11,23 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 KEY_BYTES = 32
-NONCE_BYTES = 12  # by chance: one key may seal 2^32 times (NIST SP 800-38D, 8.3), which rows.py counts
+NONCE_BYTES = 12  # random: one key may encrypt 2^32 times (NIST SP 800-38D, 8.3); `DataKeyStore` counts the uses
 
 
 class DecryptionFailed(Exception):
-    """What was sealed is not whole, or stands in another place, or was sealed by another key."""
+    """The ciphertext is damaged, bound to other data, or from another key."""
 
 
 class Cipher:
-    """One key. Safe from any thread."""
+    """One key. Thread-safe."""
 
     def __init__(self, key: bytes) -> None:
-        from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # 20 ms, and many never need it
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # 20 ms, and many processes never need it
 
         self._gcm: AESGCM = AESGCM(key)
 
     def encrypt(self, plain: bytes, *associated_data: str) -> bytes:
-        """`associated_data`: what it is bound to, and opens by only."""
+        """`associated_data`: what the ciphertext is bound to; needed again to decrypt."""
         nonce = secrets.token_bytes(NONCE_BYTES)
         return nonce + self._gcm.encrypt(nonce, plain, msgspec.msgpack.encode(associated_data))
 

@@ -1,7 +1,7 @@
 """External KMS adapter: wraps data keys by running the administrator's program.
 
-It is started as `PROGRAM [ARGUMENTS] wrap` or `... unwrap`, gets one line of base64 and answers with one. Never by a
-shell; its answer and its time are bounded, and what it writes to stderr is shown to nobody, for it could be the key.
+Runs `PROGRAM [ARGUMENTS] wrap` or `... unwrap`, which reads one line of base64 and prints one. No shell is used. Output
+and time are limited. Its stderr is never shown, since it could contain the key.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ RUN_BY_HAND = "run it by hand with `wrap`, and see what it says"
 
 
 class ExternalKms:
-    """One such program. Not for the event loop's thread: each call waits for a process of its own."""
+    """One program. Not for the event loop's thread: each call waits for a new process."""
 
     def __init__(self, command_line: str) -> None:
-        """`command_line`: an absolute path and perhaps arguments, in a shell's quoting. Raises ConfigError."""
+        """`command_line`: an absolute path and optional arguments, with shell quoting. Raises ConfigError."""
         try:
             self._argv = shlex.split(command_line)
         except ValueError as error:

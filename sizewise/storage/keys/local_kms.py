@@ -16,16 +16,16 @@ from sizewise.errors import ConfigError, EncryptionKeyUnavailable, StorageError
 from sizewise.settings.load import resolve_secret
 from sizewise.storage.keys.cipher import KEY_BYTES, Cipher, DecryptionFailed, generate_key
 
-ID_BYTES = 4  # of a key's digest: enough to find it among a handful, too few to help anybody guess it
+ID_BYTES = 4  # of the key's digest: enough to find it among a few, too little to help guess it
 MAKE_KEY_HINT = "`openssl rand -base64 32` makes one"
 WRAP_CONTEXT = "a data key"
 
 
 class LocalKms:
-    """Several keys, the newest first: it wraps, all of them unwrap. Read when first needed. Safe from any thread.
+    """A key ring, newest first: the first key wraps, all unwrap. Read on first use. Thread-safe.
 
-    `reference` is `file:PATH` or `env:NAME`, keys in base64 with white space between. Empty: `<home>/vault.key`, made
-    when it is first needed, if nothing is known to be wrapped yet.
+    `reference`: `file:PATH` or `env:NAME` with keys in base64, separated by white space. Empty: `<home>/vault.key`,
+    created on first use unless something is known to be wrapped already.
     """
 
     def __init__(self, home: Path, reference: str = "") -> None:
@@ -36,17 +36,17 @@ class LocalKms:
         self._lock = threading.Lock()
 
     def require_keys(self, ids: Iterable[bytes]) -> None:
-        """Keys by which something is known to be wrapped or sealed: missed at once, and not only when asked for."""
+        """Ids of keys that stored data needs: `problem` reports a missing one before it is used."""
         self._required |= frozenset(ids)
 
     def reload(self) -> None:
-        """Reads the keys anew when they are needed next."""
+        """Reads the keys again on next use."""
         with self._lock:
             self._ciphers = {}
 
     @property
     def problem(self) -> str:
-        """Why what is kept cannot be opened, in words; empty when all is well. Makes no key."""
+        """Why encrypted data cannot be read; empty when it can. Creates no key."""
         try:
             if not self._ciphers and (self._reference or self._required or self._default_path.exists()):
                 self._check_required(_parse_keys(self._text(create=False), self._where))
@@ -56,16 +56,16 @@ class LocalKms:
 
     @property
     def primary_key_id(self) -> bytes:
-        """The id of the key that wraps. Raises EncryptionKeyUnavailable."""
+        """The id of the wrapping key. Raises EncryptionKeyUnavailable."""
         return next(iter(self._load()))
 
     def wrap(self, plain: bytes) -> bytes:
-        """Raises EncryptionKeyUnavailable where there is no usable key."""
+        """Raises EncryptionKeyUnavailable if no key is usable."""
         id, cipher = next(iter(self._load().items()))
         return id + cipher.encrypt(plain, WRAP_CONTEXT)
 
     def unwrap(self, wrapped: bytes) -> bytes:
-        """Raises EncryptionKeyUnavailable where its key is not in the ring, StorageError where it was changed."""
+        """Raises EncryptionKeyUnavailable if its key is not in the ring, StorageError if the data was changed."""
         try:
             return self.cipher(wrapped[:ID_BYTES]).decrypt(wrapped[ID_BYTES:], WRAP_CONTEXT)
         except DecryptionFailed as error:
@@ -73,7 +73,7 @@ class LocalKms:
             raise StorageError("a data key does not open: it was changed since it was wrapped", hint) from error
 
     def cipher(self, id: bytes) -> Cipher:
-        """Raises EncryptionKeyUnavailable where it is not in the ring."""
+        """Raises EncryptionKeyUnavailable if the key is not in the ring."""
         ring = self._load()
         if id not in ring:
             raise self._missing_keys([id])
@@ -119,7 +119,7 @@ class LocalKms:
 
 
 def _parse_keys(text: str, where: str) -> dict[bytes, bytes]:
-    """Keys by their ids, in the order of the text. Raises ConfigError, which repeats nothing of it."""
+    """Keys by id, in the order of the text. Raises ConfigError, which never shows the text."""
     keys: dict[bytes, bytes] = {}
     for word in re.split(r"[\s,]+", text.strip()):
         try:
@@ -144,11 +144,11 @@ def _read(path: Path) -> str:
 
 
 def _check_permissions(path: Path) -> None:
-    """Raises ConfigError where others than its owner can read the key."""
+    """Raises ConfigError if users other than its owner can read the key."""
     try:
         mode = path.stat().st_mode
     except OSError:
-        return  # reading it says why
+        return  # reading it reports the error
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise ConfigError(f"others than you can read {str(path)!r}", f"chmod 600 {path}")
 
@@ -159,7 +159,7 @@ def _create_key_file(path: Path) -> str:
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
             file.write(text + "\n")
             file.flush()
-            os.fsync(file.fileno())  # before anything is sealed by it
+            os.fsync(file.fileno())  # before it encrypts anything
     except OSError as error:
         hint = "make the home folder writable, or name another key in [encryption] of sizewise.toml"
         raise EncryptionKeyUnavailable(f"cannot write {str(path)!r}: {error.strerror}", hint) from error

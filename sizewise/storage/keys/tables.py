@@ -37,7 +37,7 @@ DATA_KEYS = Table(
     Column("tenant", Text, nullable=False),
     Column("id", Text, nullable=False),  # hex
     Column("created", BIG_INTEGER, nullable=False),  # unix ms
-    Column("retired", BIG_INTEGER),  # unix ms; it opens and seals no more
+    Column("retired", BIG_INTEGER),  # unix ms; it decrypts, but no longer encrypts
     Column("by", Text, nullable=False),
     Column("seals", BIG_INTEGER, nullable=False),
     Column("wrapped", LargeBinary, nullable=False),
@@ -47,13 +47,13 @@ BY_ID = Index("data_keys_id", DATA_KEYS.c.tenant, DATA_KEYS.c.id, unique=True)
 SCHEMA = Migrations("keyring", ((CreateTable(DATA_KEYS), CreateIndex(BY_ID)),))
 
 USES_PER_BLOCK = 1 << 20
-"""Sealings that a process takes at once, so that they are counted without a transaction each."""
+"""Uses that a process reserves at once, so that not each needs a transaction."""
 MAX_USES = 1 << 31
-"""Sealings by one key, half of what random nonces allow; then a new one is made."""
+"""Uses of one key, half of what random nonces allow; then a new key is created."""
 
 
 class DataKey(Struct, frozen=True):
-    """`by` says who wrapped it: `key 1a2b3c4d` of the ring, or `kms NAME`."""
+    """`by`: what wrapped it, `key 1a2b3c4d` of the local ring or `kms NAME`."""
 
     tenant: str
     id: str
@@ -65,20 +65,20 @@ class DataKey(Struct, frozen=True):
 
 
 class TransactionRunner(Protocol):
-    """Runs a piece of work in one transaction."""
+    """Runs work in one transaction."""
 
     def __call__(self, work: UnitOfWork[T]) -> T: ...
 
 
 class DataKeyStore:
-    """The table, for whoever may `read` and `write`. Each method is one transaction, and may raise StoreFailed."""
+    """Access to the table. Each method is one transaction and may raise StorageError."""
 
     def __init__(self, read: TransactionRunner, write: TransactionRunner) -> None:
         self._read = read
         self._write = write
 
     def active_key(self, tenant: str) -> DataKey | None:
-        """The key that seals for `tenant`, with BLOCK more sealings taken; None where a new one is due."""
+        """The key that encrypts for `tenant`, with USES_PER_BLOCK more uses reserved; None if a new key is due."""
 
         def work(connection: Connection) -> DataKey | None:
             its = DATA_KEYS.c
@@ -99,7 +99,7 @@ class DataKeyStore:
         return None if row is None else DataKey(*row)
 
     def all_keys(self) -> list[DataKey]:
-        """Of all tenants, oldest first."""
+        """Keys of all tenants, oldest first."""
         return self._read(lambda c: [DataKey(*row) for row in c.execute(_select_keys().order_by(DATA_KEYS.c.number))])
 
     def add(self, key: DataKey) -> None:
@@ -107,13 +107,13 @@ class DataKeyStore:
         self._write(lambda c: c.execute(insert(DATA_KEYS).values(**row)))
 
     def replace_wrapping(self, key: DataKey, by: str, wrapped: bytes) -> None:
-        """Wrapped by another from now on, unless somebody else did so meanwhile."""
+        """Stores a new wrapping, unless it was changed meanwhile."""
         its = DATA_KEYS.c
         same = (its.tenant == key.tenant) & (its.id == key.id) & (its.wrapped == key.wrapped)
         self._write(lambda c: c.execute(update(DATA_KEYS).where(same).values(by=by, wrapped=wrapped)))
 
     def retire_all(self, at: int) -> None:
-        """All that seal now; they open what they sealed."""
+        """Retires all active keys; they still decrypt."""
         unretired = update(DATA_KEYS).where(DATA_KEYS.c.retired.is_(None))
         self._write(lambda c: c.execute(unretired.values(retired=at)))
 
@@ -121,7 +121,7 @@ class DataKeyStore:
         self._write(lambda c: _secure_delete(c, (DATA_KEYS.c.tenant == key.tenant) & (DATA_KEYS.c.id == key.id)))
 
     def delete_tenant_keys(self, tenant: str) -> int:
-        """How many there were. What they sealed can be opened by nobody from now on."""
+        """Deletes the keys of a tenant, whose data becomes unreadable. Returns their number."""
         return self._write(lambda c: _secure_delete(c, DATA_KEYS.c.tenant == tenant))
 
 
@@ -131,7 +131,7 @@ def _select_keys() -> Select[Any]:
 
 
 def _secure_delete(connection: Connection, which: ColumnElement[bool]) -> int:
-    """Deleted, and its bytes overwritten in the file too; in SQLite's log they last until the next checkpoint."""
+    """Deletes rows and overwrites their bytes in the file; SQLite's log keeps them until the next checkpoint."""
     sqlite = connection.dialect.name == "sqlite"
     if sqlite:
         connection.exec_driver_sql("PRAGMA secure_delete = ON")
@@ -142,7 +142,7 @@ def _secure_delete(connection: Connection, which: ColumnElement[bool]) -> int:
 
 
 class EncryptedRow(Struct, frozen=True):
-    """A sealed row of some table: `row_id` is what it is bound to, behind its tenant and its table's name."""
+    """An encrypted row of any table. `row_id`: the part of its binding after tenant and table name."""
 
     number: int
     tenant: str
@@ -152,8 +152,8 @@ class EncryptedRow(Struct, frozen=True):
 
 @dataclass(frozen=True)
 class EncryptedTable:
-    """A table with the columns `number` (its key), `tenant`, `bytes` and `ciphertext`; `id_columns` names those that
-    its rows are bound to, joined by "/".
+    """A table with the columns `number` (its key), `tenant`, `bytes` and `sealed`. `id_columns`: the columns that its
+    rows are bound to, joined by "/".
     """
 
     table: Table
@@ -171,14 +171,14 @@ class EncryptedTable:
         return [EncryptedRow(number, tenant, "/".join(map(str, at)), sealed) for number, tenant, sealed, *at in found]
 
     def replace_rows(self, connection: Connection, replacements: list[tuple[EncryptedRow, bytes]]) -> None:
-        """Each in place of what its row held; nothing where that has changed or gone meanwhile."""
+        """Replaces each row, unless it was changed or deleted meanwhile."""
         its = self.table.c
         for row, sealed in replacements:
             same = (its.number == row.number) & (its.sealed == row.ciphertext)
             connection.execute(update(self.table).where(same).values(sealed=sealed, bytes=len(sealed)))
 
     def count_by_header(self, connection: Connection, size: int) -> dict[tuple[str, bytes], int]:
-        """How many rows of each tenant begin with the same `size` bytes. Reads the whole table."""
+        """Rows by tenant and their first `size` bytes. Reads the whole table."""
         its = self.table.c
         head = func.substr(its.sealed, 1, size)
         query = select(its.tenant, head, func.count()).group_by(its.tenant, head)
