@@ -1,8 +1,8 @@
 """In-process metrics with bounded label cardinality; model and policy names come from the settings only.
 
-Hot: plain integers and lists, two microseconds a request. They become prometheus_client's families in scraped.py, when
-somebody scrapes. Labels are bounded: a name that a client made up is never one, and beyond `MAX_SERIES` names all share
-`other`.
+The hot path uses plain integers and lists and costs two microseconds per request; prometheus.py converts them at each
+scrape. Labels are bounded: names made up by clients are never labels, and beyond MAX_SERIES further names are counted
+as `other`.
 """
 
 from __future__ import annotations
@@ -32,14 +32,13 @@ LATENCY_BUCKETS_S = (
     120.0,
     300.0,
 )
-"""Upper bounds of the buckets: from a cached word to a long thought."""
+"""Upper bounds of the buckets in seconds, from a cached reply to long reasoning."""
 MAX_SERIES = 500
 TOKEN_CLASSES = ("input", "output", "cached", "cache_write", "reasoning")
 
 
 class ModelMetrics:
-    """What one model did. `latency_counts` and `first_token_counts` count requests by bucket, the last one beyond all
-    bounds."""
+    """Counts of one model. `latency_counts`, `first_token_counts`: requests per bucket, the last beyond all bounds."""
 
     __slots__ = (
         "cost",
@@ -56,7 +55,7 @@ class ModelMetrics:
         self.results: dict[str, int] = {}
         self.tokens = [0] * len(TOKEN_CLASSES)
         self.cost = 0  # pico-dollars
-        self.unpriced_attempts = 0  # attempts of unknown cost
+        self.unpriced_attempts = 0
         self.latency_counts = [0] * (len(LATENCY_BUCKETS_S) + 1)
         self.latency_sum = 0.0
         self.first_token_counts = [0] * (len(LATENCY_BUCKETS_S) + 1)
@@ -64,7 +63,7 @@ class ModelMetrics:
 
 
 class RequestCounter:
-    """The requests of one model, policy and status, and where what the model did is told."""
+    """Requests of one model, policy and status, and the metrics of that model."""
 
     __slots__ = ("model_metrics", "requests")
 
@@ -82,38 +81,38 @@ def no_budget_usage() -> Iterable[tuple[str, str, str, float]]:
 
 
 class Metrics:
-    """One per process, outlives Houses. For one thread: the event loop."""
+    """One per process; outlives a reload of the application. Not thread-safe: for the event loop only."""
 
     def __init__(
         self,
         record_queue: Callable[[], tuple[int, int]] = no_pending_records,
         budget_usage: Callable[[], Iterable[tuple[str, str, str, float]]] = no_budget_usage,
     ) -> None:
-        """`record_queue`: records that wait to be written, and dropped ones. `budget_usage`: organization, scope, `day`
-        or `month`, and the share that is spent, of each budget.
+        """`record_queue`: records waiting to be written, and dropped. `budget_usage`: organization, scope, `day` or
+        `month`, and spent share of each budget.
         """
         self.in_flight = 0
         self.escalations = 0
         self._counters: dict[tuple[str, str, int], RequestCounter] = {}
         self.models: dict[str, ModelMetrics] = {}
         self.rejections: Counter[str] = Counter()
-        self.shadow_results: Counter[str] = Counter()  # by what came of a request that was drawn for comparison
+        self.shadow_results: Counter[str] = Counter()  # by result of the sampled request
         self.drift_alarms: Counter[str] = Counter()  # by policy
-        self.guardrail_findings: Counter[tuple[str, str, str]] = Counter()  # by guard, kind and what was done
+        self.guardrail_findings: Counter[tuple[str, str, str]] = Counter()  # guardrail, kind, action
         self.record_queue = record_queue
         self.budget_usage = budget_usage
 
     @property
     def requests(self) -> dict[tuple[str, str, int], int]:
-        """How many by model, policy and status."""
+        """Requests by model, policy and status."""
         return {key: line.requests for key, line in self._counters.items()}
 
     def count_rejection(self, code: str) -> None:
-        """Books a request that was turned away at the door, before it was a question: `code` is of errors.py."""
+        """Counts a request rejected before routing; `code`: a code of errors.py."""
         self.rejections[code] += 1
 
     def count_findings(self, event: GuardrailTriggered) -> None:
-        """Books what guards found. Kinds are theirs, and topics the configuration's: no client makes one up."""
+        """Counts guardrail findings. Kinds come from guardrails and settings, never from clients."""
         for guard, kind, count in event.findings:
             key = (guard, kind, event.action)
             if key not in self.guardrail_findings and len(self.guardrail_findings) >= MAX_SERIES:
@@ -129,7 +128,7 @@ class Metrics:
         first_token_s: float | None,
         attempts: Sequence[AttemptFinished],
     ) -> None:
-        """Books one request. `model` answered (empty: none did); both names must come from the configuration."""
+        """Counts a request. `model`: the one that answered, or ""; both names must come from the settings."""
         line = self._counters.get((model, policy, status))
         if line is None:
             answered = self._new_counter(model, policy, status)

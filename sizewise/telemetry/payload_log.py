@@ -1,8 +1,7 @@
 """Payload log: stores prompts and replies encrypted, written by a background thread.
 
-What the client sent is kept, before anything was masked in it; it is what the client may have forgotten and we must not
-leave readable. `enqueue` is an append. When the store is ill some wait, bounded; when the vault is locked nothing is
-kept.
+It stores what the client sent, before masking, which is why it is encrypted. `enqueue` is an append. While the database
+is unavailable a bounded number wait; without an encryption key nothing is stored.
 """
 
 from __future__ import annotations
@@ -35,12 +34,12 @@ LINGER_S = 0.05
 RETRY_PAUSE_S = 1.0
 FLUSH_TIMEOUT_S = 5.0
 INTERNAL_ENDPOINTS = frozenset({"shadow", "judge"})
-"""Doors of requests that nobody but Sizewise itself made: copies of what is kept already."""
+"""Endpoints of requests made by Sizewise itself, whose contents are copies of stored ones."""
 
 
 class LoggedPayload(Struct, frozen=True, array_like=True):
-    """JSON as texts: the body that was sent, and the choices that came (None: the request failed, or was cut).
-    `truncated`: one of them was too long, and is not JSON any more.
+    """JSON texts: the request body, and the choices of the reply (None: the request failed or was cancelled).
+    `truncated`: a text was too long and is no longer valid JSON.
     """
 
     request: str
@@ -49,10 +48,10 @@ class LoggedPayload(Struct, frozen=True, array_like=True):
 
 
 class PayloadLog:
-    """One per keeper. `enqueue` for one thread, the event loop's."""
+    """One per process. Call `enqueue` from one thread, the event loop's."""
 
     def __init__(self, encryption: EnvelopeEncryption, write: TransactionRunner, max_payload_bytes: int) -> None:
-        """`max_payload_bytes`: of what was asked, and of what was said."""
+        """`max_payload_bytes`: limit for the request, and for the reply."""
         self.dropped = 0
         self.problem = ""
         self._vault = encryption
@@ -64,11 +63,11 @@ class PayloadLog:
         self._wake = threading.Event()
         self._batch_full = threading.Event()
         self._closing = False
-        self._busy = False  # some were taken from the queue, and are not kept yet
+        self._busy = False  # a batch was taken from the queue and is not stored yet
         self._thread: threading.Thread | None = None
 
     def enqueue(self, record_id: int, request: Request, reply: Reply | None) -> None:
-        """Never waits, never fails; what finds no room is lost, and counted."""
+        """Never waits, never fails. If the queue is full, the payload is dropped and counted."""
         if request.endpoint in INTERNAL_ENDPOINTS:
             return
         size = _size(request, reply)
@@ -94,13 +93,13 @@ class PayloadLog:
         )
 
     def flush(self) -> None:
-        """Waits until what was put before is kept, or lost; some seconds at most, where the store is ill."""
+        """Waits until queued payloads are stored or dropped; at most FLUSH_TIMEOUT_S."""
         until = time.monotonic() + FLUSH_TIMEOUT_S
         while (self._queue or self._busy) and time.monotonic() < until:
             time.sleep(0.005)
 
     def close(self) -> None:
-        """Writes what waits, if it can be written now."""
+        """Stores the queued payloads if the database is available."""
         self._closing = True
         self._batch_full.set()
         self._wake.set()
@@ -112,7 +111,7 @@ class PayloadLog:
             self._wake.wait()
             self._batch_full.wait(
                 LINGER_S,
-            )  # many in one transaction: of its own, each took its request half a millisecond
+            )  # batches them: one transaction each cost its request half a millisecond
             self._wake.clear()
             self._batch_full.clear()
             while batch := self._take_batch():
@@ -180,7 +179,7 @@ def _text(data: bytes, max_bytes: int) -> tuple[str, bool]:
 
 
 def _size(request: Request, reply: Reply | None) -> int:
-    """Bytes in memory, roughly."""
+    """Approximate bytes in memory."""
     what = request.payload
     asked = (
         what.prompt_chars()

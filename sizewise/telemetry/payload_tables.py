@@ -19,7 +19,7 @@ CONTENTS = Table(
     Column("number", BIG_INTEGER, primary_key=True),
     Column("record", BIG_INTEGER, nullable=False),
     Column("tenant", Text, nullable=False),
-    Column("key", Text, nullable=False),  # the id of the key that asked
+    Column("key", Text, nullable=False),  # id of the API key of the request
     Column("created", BIG_INTEGER, nullable=False),  # unix ms
     Column("bytes", BIG_INTEGER, nullable=False),
     Column("sealed", LargeBinary, nullable=False),
@@ -47,12 +47,12 @@ def insert_payloads(connection: Connection, rows: Sequence[PayloadRow]) -> None:
 
 
 def delete_payloads(connection: Connection, tenant: str, key: str) -> int:
-    """How many there were of what `key` (its id) asked."""
+    """Deletes the payloads of an API key (by id) and returns their number."""
     mine = (CONTENTS.c.tenant == tenant) & (CONTENTS.c.key == key)
     return connection.execute(delete(CONTENTS).where(mine)).rowcount
 
 
 def find_payload(connection: Connection, tenant: str, record: int) -> bytes | None:
-    """What is sealed of a record; None where nothing was kept, or no longer."""
+    """The encrypted payload of a record; None if it was not stored or is deleted."""
     its = CONTENTS.c
     return connection.scalar(select(its.sealed).where((its.record == record) & (its.tenant == tenant)).limit(1))

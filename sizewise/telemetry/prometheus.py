@@ -14,12 +14,12 @@ from sizewise.money import PICO_PER_DOLLAR
 from sizewise.telemetry.metrics import LATENCY_BUCKETS_S, MAX_SERIES, TOKEN_CLASSES, Metrics
 
 GaugeValues = Mapping[tuple[str, str], Mapping[str, float]]
-"""(name, meaning) -> model -> value."""
+"""(metric name, help text) -> model -> value."""
 NO_GAUGES: Mapping[tuple[str, str], Mapping[str, float]] = {}
 
 
 def render_metrics(metrics: Metrics, gauges: GaugeValues = NO_GAUGES) -> bytes:
-    """Everything in Prometheus' text format 0.0.4, and `gauges`, which somebody else has read off just now."""
+    """All metrics and `gauges`, in Prometheus text format 0.0.4."""
     ours, beside = CollectorRegistry(), CollectorRegistry()
     ours.register(PrometheusCollector(metrics))
     ProcessCollector(registry=ours)
@@ -28,7 +28,7 @@ def render_metrics(metrics: Metrics, gauges: GaugeValues = NO_GAUGES) -> bytes:
 
 
 class GaugeCollector(Collector):
-    """Values of models that others keep, as gauges."""
+    """Gauges per model, from values read at the scrape."""
 
     def __init__(self, gauges: GaugeValues) -> None:
         self._gauges = gauges
@@ -42,7 +42,7 @@ class GaugeCollector(Collector):
 
 
 class PrometheusCollector(Collector):
-    """The plain numbers as families."""
+    """`Metrics` as Prometheus metric families."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
@@ -134,7 +134,7 @@ class PrometheusCollector(Collector):
 
 
 def cumulative_buckets(counts: Sequence[int]) -> list[tuple[str, float]]:
-    """Counts by bucket as Prometheus wants them: each with all below it, the last up to infinity."""
+    """Cumulative counts per bucket, as Prometheus expects them; the last bound is infinity."""
     bounds = [*(str(bound) for bound in LATENCY_BUCKETS_S), "+Inf"]
     below = 0
     buckets: list[tuple[str, float]] = []

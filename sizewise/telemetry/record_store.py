@@ -18,7 +18,7 @@ from sizewise.telemetry.payload_log import LoggedPayload, PayloadLog
 from sizewise.telemetry.tables import PolicyUsage, RecordFilter, RecordWithAttempts, RequestRecord, record_ids
 
 MAX_RECORDS = 1_000
-"""Records in one list."""
+"""Records per list."""
 
 
 class DeletedCounts(Struct, frozen=True):
@@ -51,7 +51,7 @@ class RecordStore:
 
     @property
     def problem(self) -> str:
-        """Why records cannot be written, in words; empty when all is well."""
+        """Why records cannot be written; empty when they can."""
         return self._writer.problem
 
     def enqueue(self, entry: RowGroup) -> None:

@@ -1,7 +1,7 @@
 """Recording middleware: writes one record and counts metrics per request; never stores prompt text.
 
-Stands in the hot path. Words pass through untouched: `on_event` hands back the awaitable of the `send` below instead of
-being a coroutine itself, so an event costs one comparison.
+Runs in the hot path. Text events pass through untouched: `on_event` is not a coroutine but returns the awaitable of the
+inner `send`, so that an event costs one comparison.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ from sizewise.telemetry.metrics import Metrics
 from sizewise.telemetry.tables import CHUNK, PROCESS_BITS
 
 POLICY_ERRORS = (Forbidden, NoModelFits, BudgetExceeded)
-"""Refusals of ours, whose words are the reason of a decision; an upstream's words may repeat the prompt."""
+"""Errors of our own whose message is recorded as the reason; an upstream's message may repeat the prompt."""
 CLIENT_CLOSED_REQUEST = 499
-"""The status of a request whose client left; nginx's number, for there is no official one."""
+"""Status of a request whose client disconnected; nginx's number, since there is no official one."""
 PayloadSink = Callable[[int, Request, Reply | None], None]
 MAX_NAME_CHARS = 200
 MAX_REASON_CHARS = 500
-"""Characters kept of what a client or a model may have made long: the name asked for, a reason."""
+"""Limits on texts that clients or models control: the requested model name, a reason."""
 
 
 def requested_policy(request: Request) -> str:
-    """The policy by the request's own words: its wish for `auto`, the part behind `auto:`, else the role or `fixed`."""
+    """The requested policy: the option for `auto`, the part after `auto:`, "fixed" for a model, else the alias."""
     model = request.payload.model
     if model == "auto" and request.options.policy is not None:
         return request.options.policy
@@ -53,7 +53,7 @@ def requested_policy(request: Request) -> str:
 
 
 class RecordingMiddleware:
-    """An Handler around an Handler. Books in a `finally` without awaiting, so cancelled requests are booked too."""
+    """Middleware. Records in a `finally` without awaiting, so that cancelled requests are recorded too."""
 
     def __init__(
         self,
@@ -64,9 +64,9 @@ class RecordingMiddleware:
         record_ids: Iterator[int],
         log_payload: PayloadSink | None = None,
     ) -> None:
-        """`write` accepts rows without waiting (Keeper.put). `record_ids`: ids() of this process; they outlive Houses.
+        """`write` accepts rows without waiting. `record_ids`: the ids of this process, shared across reloads.
 
-        `log_payload` takes the contents of a record, without waiting; None: nobody does.
+        `log_payload` accepts the contents of a record without waiting; None: contents are not stored.
         """
         self._handler = handler
         self._write = write
@@ -135,7 +135,7 @@ class RecordingMiddleware:
             used, cost = tried.usage, tried.cost
             if tried.result == "answered":
                 if first is None:
-                    first = tried.first_token_s  # of a reply that came in one piece
+                    first = tried.first_token_s  # of a reply that was not streamed
                 if tried.model == model and not tried.error_code:
                     place, began, ended, score = tried.place, tried.start_s * 1e3, tried.end_s * 1e3, tried.score
                     if tried.first_token_s is not None:
@@ -156,7 +156,7 @@ class RecordingMiddleware:
                     ),
                     None,
                 )
-        # two tuples: one of more than thirty values would be built as a list first
+        # two tuples: one tuple of more than thirty values would be built from a list
         came: RowValues = (
             number,
             principal.tenant,
@@ -208,7 +208,7 @@ class RecordingMiddleware:
 
 
 def _total_usage(attempts: list[AttemptFinished]) -> tuple[Usage, int | None]:
-    """Tokens and cost of all attempts; unknown when that of one is."""
+    """Tokens and cost of all attempts; the cost is None if one is unknown."""
     input = output = cached = cache_write = reasoning = 0
     estimated = False
     cost: int | None = 0
@@ -251,7 +251,7 @@ def _attempt_row(number: int, place: int, request: Request, attempt: AttemptFini
 
 
 class EventCollector(Struct):
-    """What one request's events told. `first` is time.perf_counter() at the first word the client was sent."""
+    """Collects the events of a request. `first_token_at`: time.perf_counter() at the first content event."""
 
     send: Send
     first_token_at: float | None = None
@@ -279,7 +279,7 @@ STRICTNESS: tuple[DataClass | None, ...] = (None, "public", "internal", "confide
 
 
 def _data_class(request: Request) -> DataClass | None:
-    """The stricter of what the request and the key say."""
+    """The stricter of the classes set by the request and by its key."""
     said, ruled = request.options.data_class, request.principal.data_class
     if said is None or ruled is None:
         return said or ruled

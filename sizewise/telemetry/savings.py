@@ -1,8 +1,7 @@
-"""Estimates what a policy saved against its large model, with a 95 % interval; knows nothing of quality.
+"""Estimates what a policy saved against its large model, with a 95 % interval; ignores quality.
 
-The large model is taken to read and write as many tokens as the model that answered, at its plain rates; where it did
-answer, its cost is its own. What was asked beside the answer (held and distrusted, raced, repaired) counts against the
-saving.
+It assumes that the large model would use as many tokens as the model that answered, at its plain rates; where the large
+model did answer, its actual cost counts. Attempts besides the answer (distrusted, hedged, repaired) reduce the saving.
 """
 
 from __future__ import annotations
@@ -15,19 +14,18 @@ from msgspec import Struct
 from sizewise.money import Price
 from sizewise.telemetry.tables import PolicyUsage
 
-Z_95 = 1.96  # standard errors of an interval of 95 %
+Z_95 = 1.96  # standard errors in a 95 % interval
 
 
 class PolicySavings(Struct, frozen=True):
-    """Of one policy. Money in pico-dollars; `baseline_cost`, `saved_cost` and `margin` (half the width of its 95 %
-    interval) are None where the large model's price is unknown. `unpriced_requests` requests count as having cost
-    nothing.
+    """Savings of one policy, in pico-dollars. `baseline_cost`, `saved_cost` and `margin` (half the width of the 95 %
+    interval) are None if the large model's price is unknown. `unpriced_requests` count as free.
     """
 
     policy: str
     large_model: str
     requests: int
-    small_requests: int  # answered by another than the large model
+    small_requests: int  # answered by a model other than the large one
     cost: int
     unpriced_requests: int
     baseline_cost: int | None
@@ -36,7 +34,7 @@ class PolicySavings(Struct, frozen=True):
 
 
 def policy_savings(policy: str, large_model: str, price: Price, usage: Sequence[PolicyUsage]) -> PolicySavings:
-    """`usage`: all of this policy, by model. `price`: the large model's, as it is now."""
+    """`usage`: all usage of this policy, by model. `price`: the current price of the large model."""
     requests, spent = sum(each.requests for each in usage), sum(each.cost for each in usage)
     small = sum(each.requests for each in usage if each.model != large_model)
     unpriced = sum(each.unpriced for each in usage)

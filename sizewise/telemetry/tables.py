@@ -1,9 +1,9 @@
 """The request record and attempt tables: counts and decisions, never prompt text.
 
-A record's `id` is its time (microseconds when it was booked) and its process, so the primary key is also the order of
-time: the last ones, everything since, and the oldest to delete are one walk of that key. A trace id comes from the
-client and may name several records. An only attempt that answered lies in its record's own row, any other in
-`attempts`; `tries` shows all of them alike.
+A record's `id` is its time (microseconds) and its process, so the primary key is in the order of time: the newest
+records, those since a time, and the oldest to delete are ranges of it. A trace id comes from the client and may name
+several records. A single successful attempt is stored in its record's row, others in `attempts`; the view `tries` shows
+all of them.
 """
 
 from __future__ import annotations
@@ -85,8 +85,8 @@ RECORDS = Table(
     META,
     *_first(),
     Column("guards", Text, nullable=False, server_default=""),
-    Column("only_place", Text),  # null: what was tried lies in `attempts`
-    Column("only_why", Text),  # null: the record's own
+    Column("only_place", Text),  # null: attempts are in `attempts`
+    Column("only_why", Text),  # null: the same as `why`
     Column("only_began_ms", Float),
     Column("only_first_ms", Float),
     Column("only_ended_ms", Float),
@@ -121,7 +121,7 @@ ATTEMPTS = Table(
     "attempts",
     META,
     *_try(),
-    sqlite_with_rowid=False,  # lies in the order of its key, beside the record's other attempts: one tree, no index
+    sqlite_with_rowid=False,  # stored in key order, next to the record's other attempts: one tree, no index
 )
 TRIES = Table("tries", META, *_try())
 VIEW = """CREATE VIEW tries AS
@@ -159,15 +159,15 @@ SCHEMA = Migrations(
 )
 
 CHUNK = 2_000
-"""Records of one process that lie together in the index of traces, which is (chunk, trace). Traces are random: over all
-records each would change a page of its own, half of what a record cost. A search looks into each chunk."""
+"""Records per chunk in the trace index, which is (chunk, trace). Trace ids are random: in one index over all records
+each would touch a page of its own, half the cost of a record. A search looks into each chunk."""
 
 PROCESS_BITS = 10
 """An id is microseconds << 10 | process: 63 bits last until the year 2255."""
 
 
 def record_ids(process: int = 0) -> Iterator[int]:
-    """Ids in the order of time: microseconds << 10 | process (0..1023). Rise also where the clock goes back."""
+    """Ids in the order of time: microseconds << 10 | process (0..1023). They rise even if the clock goes back."""
     latest = 0
     while True:
         now = time.time_ns() // 1000
@@ -176,12 +176,12 @@ def record_ids(process: int = 0) -> Iterator[int]:
 
 
 class RequestRecord(Struct, frozen=True):
-    """One request. Times: `at` unix ms when it came, `first_ms` and `total_ms` from the door to first and last word.
+    """One request. `at`: unix ms of its arrival; `first_ms`, `total_ms`: from arrival to the first and last token.
 
-    Tokens and `cost` (pico-dollars, None when any part is unknown) are summed over all attempts, discarded ones too.
-    `status` is HTTP's, 499 where the client left; `error` a code of errors.py. `asked` is the model as the client
-    named it, `model` the one that answered, empty when none did. `guards`: what they found and what was done about it,
-    as counts by guard and kind.
+    Tokens and `cost` (pico-dollars, None if any part is unknown) are summed over all attempts, including discarded
+    ones. `status`: the HTTP status, 499 if the client disconnected; `error`: a code of errors.py. `asked`: the
+    requested model name; `model`: the one that answered, or "". `guards`: findings and actions, as counts by guardrail
+    and kind.
     """
 
     id: int
@@ -214,7 +214,7 @@ class RequestRecord(Struct, frozen=True):
 
 
 class AttemptRow(Struct, frozen=True):
-    """One attempt of a record. Times in ms since the request reached the door; `score` the judge's trust, 0..1."""
+    """One attempt of a record. Times in ms since the request arrived; `score`: the judge's score, 0..1."""
 
     record: int
     number: int  # from 1
@@ -244,10 +244,10 @@ class RecordWithAttempts(Struct, frozen=True):
 
 
 class RecordFilter(Struct, frozen=True):
-    """Which records; None and empty mean all. `since`: unix ms of their end. `trace`: a whole id or its beginning."""
+    """Selects records; None and "" mean all. `since`: unix ms of their end. `trace`: an id or its prefix."""
 
     tenant: str = "local"
-    model: str = ""  # the one that answered
+    model: str = ""  # the model that answered
     status: int | None = None
     since: int | None = None
     trace: str = ""
@@ -265,7 +265,7 @@ def newest_records(connection: Connection, criteria: RecordFilter, limit: int = 
 
 
 def records_of_trace(connection: Connection, tenant: str, trace: str, project: str = "") -> list[RecordWithAttempts]:
-    """Every record of a trace (a whole id or its start) with its attempts, newest first; at most 100."""
+    """Records of a trace id or prefix, with their attempts, newest first; at most 100."""
     found: list[RecordWithAttempts] = []
     for record in newest_records(connection, RecordFilter(tenant, trace=trace, project=project), 100):
         query = select(TRIES).where(TRIES.c.record == record.id).order_by(TRIES.c.number)
@@ -275,7 +275,7 @@ def records_of_trace(connection: Connection, tenant: str, trace: str, project: s
 
 
 def delete_records(connection: Connection, tenant: str, key: str, batch_rows: int = 1_000) -> int:
-    """How many records of what `key` (its id) asked were deleted, at most `step`; their attempts go with them."""
+    """Deletes at most `batch_rows` records of an API key (by id) and their attempts. Returns their number."""
     mine = (RECORDS.c.tenant == tenant) & (RECORDS.c.key == key)
     gone = list(connection.scalars(select(RECORDS.c.id).where(mine).limit(batch_rows)))
     connection.execute(delete(ATTEMPTS).where(ATTEMPTS.c.record.in_(gone)))
@@ -284,8 +284,8 @@ def delete_records(connection: Connection, tenant: str, key: str, batch_rows: in
 
 
 class PolicyUsage(Struct, frozen=True):
-    """What one model's answers by one policy took. Tokens are those of the answers; `cost` of all that was asked and
-    `overhead`, what of it was not the answer, are pico-dollars. What follows are sums of products, for the spread.
+    """Usage of one model by one policy. Tokens are those of the answers; `cost` is that of all attempts and `overhead`
+    the part that was not the answer, in pico-dollars. The products are sums, for the variance.
     """
 
     policy: str
@@ -306,7 +306,7 @@ class PolicyUsage(Struct, frozen=True):
 
 
 def policy_usage(connection: Connection, tenant: str, since: int, policies: Sequence[str]) -> list[PolicyUsage]:
-    """Of the requests that `policies` have answered since unix ms, less those that nobody was asked for."""
+    """Usage of the requests that `policies` answered since unix ms, without those that no model answered."""
     its, answer = RECORDS.c, ATTEMPTS.c
     mine = (
         its.tenant == tenant,
@@ -353,7 +353,7 @@ def policy_usage(connection: Connection, tenant: str, since: int, policies: Sequ
 
 
 def _apply_filter(query: Select[Any], criteria: RecordFilter) -> Select[Any]:
-    if criteria.trace:  # written so that its index is not taken, which SQLite does else, however many its records are
+    if criteria.trace:  # `concat` prevents SQLite from choosing the tenant index, whatever its size
         query = query.where(RECORDS.c.tenant.concat("") == criteria.tenant, RECORDS.c.id.in_(_traced(criteria.trace)))
     else:
         query = query.where(RECORDS.c.tenant == criteria.tenant)
@@ -369,28 +369,28 @@ def _apply_filter(query: Select[Any], criteria: RecordFilter) -> Select[Any]:
 
 
 def _traced(trace: str) -> Select[tuple[int]]:
-    """Ids of the records of a trace or of its beginning, from each chunk by the index: one step from chunk to chunk."""
+    """Ids of the records of a trace id or prefix, by index within each chunk."""
     other = RECORDS.alias("other")
     chunks = select(func.max(RECORDS.c.chunk).label("chunk")).cte("chunks", recursive=True)
     older = select(func.max(other.c.chunk)).where(other.c.chunk < chunks.c.chunk).scalar_subquery()
     chunks = chunks.union_all(select(older).where(chunks.c.chunk.is_not(None)))
-    # not LIKE: a range uses the index in both worlds, and hex has nothing above "g"
+    # not LIKE: both databases use the index for a range; hex digits are below "g"
     its = (RECORDS.c.chunk == chunks.c.chunk) & (RECORDS.c.trace >= trace) & (RECORDS.c.trace < trace + "g")
     return select(RECORDS.c.id).join_from(chunks, RECORDS, its)
 
 
 class RecordRetention:
-    """A chore of the writer: forgets what is older than `keep_days`, and the oldest beyond `max_rows`; 0 keeps all."""
+    """Maintenance task: deletes records older than `keep_days`, and the oldest beyond `max_rows`; 0: no limit."""
 
     def __init__(self, keep_days: float = 90.0, max_rows: int = 1_000_000, batch_rows: int = 1_000) -> None:
-        """`step`: records in one transaction, some 10 ms of lock."""
+        """`batch_rows`: records per transaction, about 10 ms of lock."""
         self._keep_days = keep_days
         self._max_rows = max_rows
         self._batch_rows = batch_rows
-        self._goal = -1  # the newest id to forget
+        self._goal = -1  # the newest id to delete
 
     def __call__(self, connection: Connection) -> bool:
-        """One step; True when more is left to forget."""
+        """Deletes one batch; True if more is left."""
         if self._goal < 0:
             self._goal = max(self._too_old(), self._too_many(connection))
         oldest = select(RECORDS.c.id).where(RECORDS.c.id <= self._goal).order_by(RECORDS.c.id).limit(self._batch_rows)

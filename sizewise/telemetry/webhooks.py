@@ -1,8 +1,8 @@
 """Outbound webhooks: signing, delivery with retries, and verification (Standard Webhooks).
 
-The scheme is Standard Webhooks: HMAC-SHA256 over `id.timestamp.body`, several signatures while a secret is changed.
-Telling never waits and never fails: each receiver has a bounded queue and a task of its own, so a dead one delays
-nobody. Messages wait in memory; what a receiver has not taken when the server ends, or after TRIES, is lost and logged.
+Standard Webhooks: HMAC-SHA256 over `id.timestamp.body`, with several signatures during a secret rotation. Publishing
+never waits and never fails: each receiver has its own bounded queue and task, so that a dead one delays no other.
+Messages are queued in memory; undelivered ones are lost and logged at shutdown or after MAX_ATTEMPTS.
 """
 
 from __future__ import annotations
@@ -36,31 +36,31 @@ from sizewise.settings.server import WebhookSettings
 log = logging.getLogger("sizewise.telemetry.webhooks")
 
 TOLERANCE_S = 300.0
-"""How far a message's time may be from ours, either way."""
+"""Allowed clock difference in seconds, either way."""
 PREFIX = "whsec_"
 MAX_SIGNATURES = 16
 MAX_SIGNATURE_HEADER = 4_096
-MESSAGE_ID = re.compile(r"[!-\-/-~]{1,200}\Z")  # printable and without a dot, which would blur where the id ends
+MESSAGE_ID = re.compile(r"[!-\-/-~]{1,200}\Z")  # printable, without a dot, which separates the signed parts
 TIMESTAMP = re.compile(r"[0-9]{1,12}\Z")
 
 MAX_QUEUED = 1_000
-"""Messages that wait for one receiver; beyond, the oldest is lost."""
+"""Queued messages per receiver; beyond this, the oldest is dropped."""
 MAX_BODY_BYTES = 65_536
 MAX_ATTEMPTS = 8
 RETRY_DELAYS_S = (0.5, 5.0, 30.0, 120.0, 600.0, 1_800.0, 3_600.0)
-"""Before each further try, half of it by chance: some two hours in all."""
+"""Before each retry, half of it random: about two hours in all."""
 DATA_CLASS: DataClass = "internal"
-"""Of what is told: names, counts and sums; never a word of a prompt."""
+"""The data class of events: names, counts and sums, never prompt text."""
 DELIVERY_TIMEOUTS = HttpTimeouts(connect=5, first_byte=15, between_bytes=5, total=20)
 SHUTDOWN_TIMEOUT_S = 2.0
-"""What the server's end waits for messages that were not tried yet."""
+"""Seconds that a shutdown waits for messages not yet tried."""
 
 
-# What is signed, and whether it was
+# ---- signing and verification
 
 
 def sign_webhook(secrets: Sequence[str], id: str, timestamp: int, body: bytes) -> dict[str, str]:
-    """The three headers. `secrets` as `whsec_<base64>`, each signs; `timestamp`: unix s. Raises ConfigError."""
+    """The three headers. `secrets`: `whsec_<base64>`, each signs; `timestamp`: unix seconds. Raises ConfigError."""
     if not MESSAGE_ID.match(id):
         raise ConfigError("a webhook's id is printable, without a dot, and not longer than 200 characters")
     marks = (base64.b64encode(_signature(key, id, timestamp, body)).decode() for key in map(_decode_secret, secrets))
@@ -72,7 +72,7 @@ def sign_webhook(secrets: Sequence[str], id: str, timestamp: int, body: bytes) -
 
 
 class ReplayGuard:
-    """Ids of messages that were taken, for as long as they would still be in time. For one thread."""
+    """Remembers message ids as long as their timestamps are valid. Not thread-safe."""
 
     def __init__(self, max_ids: int = 100_000, tolerance_s: float = TOLERANCE_S) -> None:
         self._max_ids = max_ids
@@ -81,7 +81,7 @@ class ReplayGuard:
         self._order: deque[tuple[float, str]] = deque()
 
     def register(self, id: str, now: float) -> None:
-        """Raises Forbidden for an id that was noted before, Busy where no more can be remembered (fail-closed)."""
+        """Raises Forbidden for a known id, Busy if no more ids can be stored (fails closed)."""
         while self._order and self._order[0][0] < now - 2 * self._tolerance_s:
             self._ids.discard(self._order.popleft()[1])
         if id in self._ids:
@@ -99,7 +99,7 @@ def verify_webhook(
     now: float,
     replay_guard: ReplayGuard,
 ) -> str:
-    """The message's id. Raises Forbidden for what is not signed by one of `secrets`, too old, too new or a replay."""
+    """The message's id. Raises Forbidden if it is not signed by one of `secrets`, too old, too new or a replay."""
     said = {name.lower(): value for name, value in headers.items()}
     id, at, marks = (said.get(f"webhook-{name}", "") for name in ("id", "timestamp", "signature"))
     if not MESSAGE_ID.match(id) or not TIMESTAMP.match(at) or not marks or len(marks) > MAX_SIGNATURE_HEADER:
@@ -120,7 +120,7 @@ def verify_webhook(
 
 
 def _has_valid_signature(signatures: Sequence[str], expected: Sequence[bytes]) -> bool:
-    """Each is compared with each, all in the same time, so that nobody learns how near he came."""
+    """Compares every pair in constant time."""
     found = False
     for mark in signatures:
         version, _, text = mark.partition(",")
@@ -137,7 +137,7 @@ def _signature(key: bytes, id: str, at: int, body: bytes) -> bytes:
 
 
 def _decode_secret(text: str) -> bytes:
-    """Raises ConfigError, which repeats nothing of it."""
+    """Raises ConfigError, which never shows the secret."""
     try:
         key = base64.b64decode(text.removeprefix(PREFIX), validate=True)
     except (binascii.Error, ValueError):
@@ -148,11 +148,11 @@ def _decode_secret(text: str) -> bytes:
     return key
 
 
-# What is told
+# ---- delivery
 
 
 class WebhookMessage(Struct, frozen=True):
-    """`timestamp`: unix s when it happened. The same id and body at each try; signed anew each time."""
+    """An event. Id and body are the same in each attempt; the signature is made anew."""
 
     id: str
     event: str
@@ -161,7 +161,7 @@ class WebhookMessage(Struct, frozen=True):
 
 
 class WebhookDispatcher:
-    """Receivers and what waits for them; outlives Houses. `publish` from any thread, the rest from the event loop's."""
+    """Receivers and their queues; outlives a reload. Call `publish` from any thread, the rest from the event loop."""
 
     def __init__(self) -> None:
         self._queues: dict[str, WebhookQueue] = {}
@@ -169,14 +169,14 @@ class WebhookDispatcher:
         self.dropped = 0
 
     def prepare(self, wanted: Mapping[str, WebhookSettings], client: HttpClient) -> Callable[[], None]:
-        """The change to these receivers, by this client; what waits for one that is still wanted goes on. Raises
-        ConfigError.
+        """Checks new receivers and returns the function that applies them. Receivers that stay keep their queues.
+        Raises ConfigError.
         """
         for each in wanted.values():
-            client.endpoint(origin(each.url))  # raises for what cannot be spoken to
+            client.endpoint(origin(each.url))  # raises for an invalid URL
 
         def apply() -> None:
-            with suppress(RuntimeError):  # a house that is built without a loop tells nobody yet
+            with suppress(RuntimeError):  # an application built without an event loop publishes nothing yet
                 self._loop = asyncio.get_running_loop()
             lines = {name: self._queues.get(name) or WebhookQueue(name) for name in wanted}
             for name, line in lines.items():
@@ -196,7 +196,7 @@ class WebhookDispatcher:
         shown = {"type": event, "timestamp": time.strftime("%Y-%m-%dT%H:%M:%SZ", now), "tenant": tenant, "data": data}
         try:
             body = msgspec.json.encode(shown)
-        except (TypeError, ValueError, RecursionError):  # a colleague's slip, and no reason to fail a request
+        except (TypeError, ValueError, RecursionError):  # a programming error must not fail a request
             log.error("what %s tells is no JSON", event)
             self.dropped += 1
             return
@@ -211,7 +211,7 @@ class WebhookDispatcher:
         if here:
             self._enqueue(message)
         else:
-            with suppress(RuntimeError):  # the loop is closed: nobody is told any more
+            with suppress(RuntimeError):  # the loop is closed
                 self._loop.call_soon_threadsafe(self._enqueue, message)
 
     def _enqueue(self, message: WebhookMessage) -> None:
@@ -219,11 +219,11 @@ class WebhookDispatcher:
             line.enqueue(message)
 
     def impaired(self) -> list[str]:
-        """Which receivers do not answer, in words."""
+        """Receivers that do not respond, with the reason."""
         return [line.problem for line in self._queues.values() if line.problem]
 
     async def stop(self) -> None:
-        """What was not tried yet is tried, for FAREWELL_S together; the rest is lost, and said."""
+        """Tries new messages for at most SHUTDOWN_TIMEOUT_S together; the rest is lost and logged."""
         fresh = [line.task for line in self._queues.values() if line.task is not None and line.has_untried]
         if fresh:
             await asyncio.wait(fresh, timeout=SHUTDOWN_TIMEOUT_S)
@@ -232,13 +232,13 @@ class WebhookDispatcher:
 
 
 class WebhookQueue:
-    """One receiver's messages, the one that is due first in front."""
+    """The messages of one receiver, by due time."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.task: asyncio.Task[None] | None = None
         self.problem = ""
-        self._waiting: list[tuple[float, int, WebhookMessage]] = []  # due (loop time), order
+        self._waiting: list[tuple[float, int, WebhookMessage]] = []  # due (loop time), sequence number
         self._sequence = count()
         self._wake = asyncio.Event()
         self._webhook = WebhookSettings()
@@ -249,7 +249,7 @@ class WebhookQueue:
 
     @property
     def has_untried(self) -> bool:
-        """Whether something waits that was never tried."""
+        """Whether a message was never tried."""
         return any(not message.attempts for _, _, message in self._waiting)
 
     def enqueue(self, message: WebhookMessage) -> None:
@@ -295,7 +295,7 @@ class WebhookQueue:
         )
 
     async def _deliver(self, message: WebhookMessage) -> str:
-        """Why it was not taken, in words; empty when it was. Neither the path nor the secret is in them."""
+        """Why the delivery failed; empty if it succeeded. Contains neither the path nor the secret."""
         assert self._client is not None
         parts = urlsplit(self._webhook.url)
         try:
