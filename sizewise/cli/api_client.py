@@ -35,7 +35,7 @@ TIMEOUTS = HttpTimeouts(connect=5, first_byte=600, between_bytes=600, total=3_60
 
 @dataclass(frozen=True, slots=True)
 class ApiClient:
-    """`remote`: given by its URL, and not known to be this machine's."""
+    """`remote`: given by URL, and not the server of this home."""
 
     url: str
     key: str = field(repr=False)
@@ -145,8 +145,8 @@ class _ServerFile(Struct):
 
     url: str
     pid: int
-    cert: str = ""  # of a server that speaks TLS, in PEM
-    own: str = ""  # the file of the certificate to show it
+    cert: str = ""  # the server's certificate as PEM, if it uses TLS
+    own: str = ""  # path of the client certificate to present
 
 
 class _Readiness(Struct):
@@ -221,5 +221,5 @@ def _alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     except OSError:
-        return True  # somebody else's
+        return True  # a process of another user
     return True

@@ -59,7 +59,7 @@ async def run_checks(settings: Settings | None, settings_error: str = "", hint: 
         _home(settings),
         _disk(settings),
         _database(settings),
-        await asyncio.to_thread(_vault, settings),  # a key service is a process of its own
+        await asyncio.to_thread(_vault, settings),  # blocks: it may call a key management service
         *_weights(settings),
         *([] if server else _fits(settings)),  # a running server's models are in memory already
         await (_answers(server) if server else _port(settings)),
@@ -146,7 +146,7 @@ def _database(settings: Settings) -> CheckResult:
         with open_database(
             sqlite_url(str(path)),
             (),
-        ).read() as connection:  # without schemas: it is looked at, not migrated
+        ).read() as connection:  # without schemas, so it is not migrated
             rows = connection.exec_driver_sql("SELECT room, version FROM schema_version").tuples().all()
     except SizewiseError as error:
         return CheckResult("database", False, error.message, error.hint)
@@ -247,7 +247,7 @@ async def _port(settings: Settings) -> CheckResult:
     try:
         taken = await asyncio.wait_for(ApiClient(url, "", settings).is_listening(), 5)
     except TimeoutError:
-        taken = True  # somebody took the connection and says nothing
+        taken = True  # the connection was accepted, but nothing responds
     if not taken:
         return CheckResult("server", True, f"is not running; port {port} is free")
     return CheckResult("server", False, f"port {port} is taken by another program", f"sizewise up --port {port + 1}")

@@ -31,14 +31,14 @@ NODE_FIELD_LABELS: Mapping[str, tuple[str, str]] = {
 
 
 class ReferenceChecker:
-    """The names of one installation, from its settings. `flows`: those that are tools too."""
+    """The names of one installation, from its settings. `flows`: names of flows, which can be used as tools."""
 
     def __init__(self, settings: Settings, flows: Collection[str] = ()) -> None:
         """Raises ConfigError if the settings name models that do not exist."""
         self._kinds = NodeRegistry()
         self._here = settings.config_file is not None
         self._models = build_policies(settings, load_cards(settings), PluginRegistry())[1]
-        # Tools of other servers are known where these are reached.
+        # Tools of MCP servers are unknown without a connection to them.
         self._reached = {"tools"} if settings.mcp else set()
         codes = [each.name for each in code_tools(Sandbox(settings.sandbox))] if settings.sandbox.enabled else []
         self._names: Mapping[str, Collection[str]] = {

@@ -42,7 +42,7 @@ CLASS = click.option(
 
 
 class AddDocument(Protocol):
-    """operations.add_document for one base; of the content just one is passed."""
+    """operations.add_document for one base. Pass one of `data`, `url` and `sha256`."""
 
     def __call__(
         self, *, source: str, data: str = ..., url: str = ..., sha256: str = ..., document: object = ...

@@ -54,7 +54,7 @@ def remove(base: str, documents: tuple[str, ...], whole: bool) -> None:
     else:
         for id in [find_document_id(base, each) for each in documents]:
             asyncio.run(operations.remove_document(api_client(), base=base, id=id))
-        embed_with_progress(base)  # the store forgets them too
+        embed_with_progress(base)  # also deletes them from the vector store
     if wants_json():
         write_json({"removed": base if whole else list(documents)})
     else:

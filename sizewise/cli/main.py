@@ -81,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         code = _run(words)
         sys.stdout.flush()
     except BrokenPipeError:
-        # Python flushes once more at the end: let that go nowhere.
+        # Python flushes stdout once more at exit: discard that.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = UNREAD
     sys.exit(code)
@@ -103,7 +103,7 @@ def _run(words: list[str]) -> int:
     except SystemExit:
         if sys.stdout is paper:
             raise
-        return UNREAD  # click says 1, which means that the answer is no, and has put a wrapper around stdout
+        return UNREAD  # click exits with 1, which means "no" here, and has wrapped stdout
     return ended if isinstance(ended, int) else 0
 
 
@@ -115,7 +115,7 @@ def _unforeseen(kind: type[BaseException], fault: BaseException, trace: Tracebac
     click.echo(f"sizewise: internal error: {kind.__name__} at {where}", err=True)
     click.echo("hint: this is a bug in Sizewise; please report this line", err=True)
     sys.stdout.flush()
-    os._exit(SizewiseError.exit_code)  # the interpreter would end with 1, which means that the answer is no
+    os._exit(SizewiseError.exit_code)  # the interpreter would exit with 1, which means "no" here
 
 
 def _misused(wrong: click.ClickException) -> BadRequest:

@@ -1,6 +1,6 @@
 """Options shared by commands, each with one spelling and one help text.
 
-Their values are stored in click's context, where `load_settings`, `api_client` and `wants_json` read them.
+Their values are stored in click's context, where `command_settings`, `api_client` and `wants_json` read them.
 """
 
 from __future__ import annotations

@@ -110,7 +110,7 @@ def _show(each: PolicyTestResult) -> None:
 
 
 def _opened(found: Settings) -> Callable[[PolicyTestSettings, str, int], PolicyTestResult]:
-    """Runs a test case of a policy, with its guardrails."""
+    """A function that runs one test case of a policy, with its guardrails."""
     load = PluginRegistry()
     _, names = build_policies(found, load_cards(found), load)
     held = build_data_policy(found)

@@ -1,4 +1,4 @@
-"""Tells the running server of this home, if there is one, to reload after the catalog has changed."""
+"""Reloads the running server of this home, if there is one, after the catalog has changed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from sizewise.settings.load import Settings
 
 
 async def reload_running_server(settings: Settings) -> bool:
-    """False if no server is running. Raises ConfigError if it cannot apply the current settings."""
+    """False if no server is running. Raises ConfigError if the server cannot apply the current settings."""
     server = running_server(settings)
     if server is None:
         return False

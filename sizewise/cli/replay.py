@@ -76,7 +76,7 @@ def replay(policy: str, folder: Path, models: str | None, prices: tuple[str, ...
 
 
 def _silent(features: RequestFeatures, replies: tuple[Reply, ...]) -> Verdict:
-    """A rule cannot be applied to an answer of which only the end was recorded."""
+    """Replaces the rule judges, which need the whole reply: only the final answer was recorded."""
     return Verdict(None, "nothing to judge")
 
 
@@ -105,7 +105,7 @@ def _named(policy: Policy, outcomes: OutcomeDataset) -> dict[str, str]:
 def _cards(
     outcomes: OutcomeDataset, models: str | None, prices: dict[str, Price], named: Mapping[str, str]
 ) -> tuple[ModelCard, ...]:
-    """In the order of their strength, given by `quality`. `named`: other names of some of them."""
+    """Weakest first, with a `quality` by rank. `named`: name in the outcomes -> name in the settings."""
     if models is None:
         ranked = sorted(outcomes.columns, key=lambda name: _mean(outcomes, name))
     else:

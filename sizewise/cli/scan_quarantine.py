@@ -16,8 +16,8 @@ from sizewise.guardrails.poisoning import Passage
 
 EXTENSIONS = (".jsonl", ".txt", ".md", ".csv")
 MAX_LINE_BYTES = 10_000_000  # bytes of one row
-MAX_FILE_BYTES = 1_000_000_000  # bytes of all that is scanned at once
-MAX_PROSE_CHARS = 1_500  # characters of prose that make a passage, whole paragraphs
+MAX_FILE_BYTES = 1_000_000_000  # bytes of all files of one scan
+MAX_PROSE_CHARS = 1_500  # characters after which a passage of prose ends, with its paragraph
 TEXTS = ("text", "content", "passage", "document", "prompt", "question", "input", "instruction", "body")
 LABELS = ("label", "answer", "output", "completion", "response", "category", "target")
 LABEL = 200  # characters
@@ -59,7 +59,7 @@ class ScannedPassage(Struct, frozen=True):
 def read_passages(paths: Sequence[Path]) -> list[ScannedPassage]:
     """Raises BadRequest with file and line if a file cannot be read completely: no file is scanned in part."""
     files = [file for path in paths for file in _files(path)]
-    size = sum(_size(file) for file in files)  # which says so where a file is not there
+    size = sum(_size(file) for file in files)  # raises BadRequest for a missing file
     if size > MAX_FILE_BYTES:
         raise BadRequest(f"{size:,} bytes are too many to scan at once", f"scan {MAX_FILE_BYTES:,} at a time")
     return [each for file in files for each in _READERS[file.suffix.lower()](file)]
@@ -132,7 +132,7 @@ def _csv(file: Path) -> Iterator[ScannedPassage]:
 
 
 def _prose(file: Path) -> Iterator[ScannedPassage]:
-    """Whole paragraphs up to PAGE characters. Concatenated, their texts are the file."""
+    """Passages of whole paragraphs, slightly longer than MAX_PROSE_CHARS. Concatenated, their texts are the file."""
     begun, page, size = 1, list[str](), 0
     for number, line in _lines(file):
         if size > MAX_PROSE_CHARS and page[-1].strip() == "" and line.strip():

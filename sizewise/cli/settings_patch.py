@@ -102,7 +102,7 @@ def _write(texts: Mapping[Path, bytes]) -> None:
             if path.exists():
                 temporary.chmod(path.stat().st_mode & 0o777)
                 with path.open("ab"):
-                    pass  # raises where it may not be written
+                    pass  # raises if it is not writable
             temporary.write_bytes(text)
         for path, temporary in made.items():
             temporary.replace(path)

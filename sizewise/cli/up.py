@@ -34,7 +34,7 @@ def up(port: int | None, host: str | None) -> None:
     serve = cast(
         "Callable[[Settings, bool], None]",
         load_attribute("sizewise.server:run_server"),
-    )  # `up --help` need not wait for it
+    )  # loaded late, so that `up --help` is fast
     serve(found, wants_json())
 
 
@@ -55,7 +55,7 @@ def _fetch_default_model(settings: Settings) -> None:
     try:
         pull = load_attribute(
             "sizewise.cli.models_pull:fetch_with_progress",
-        )  # with a bar, which most starts do not show
+        )  # loaded late: most starts show no progress bar
         fetch = cast("Callable[..., Coroutine[object, object, str]]", pull)
         asyncio.run(fetch(default_local_card(settings), settings, "", silent=wants_json()))
     except SizewiseError as error:
