@@ -1,4 +1,4 @@
-"""The record of one server process's services, opened over its home directory; contains no logic of theirs.
+"""Services of one server process: opens them over a home directory, as one record; each does its own work.
 
 It outlives applications: a settings reload reopens nothing.
 """
@@ -110,7 +110,7 @@ class Services:
         return "; ".join(filter(None, found))
 
     def prepare(self, settings: FileSettings, client: HttpClient) -> Sequence[Callable[[], None]]:
-        """The changes to sign-in, roles and limits for these settings, which cannot fail. Raises ConfigError."""
+        """Checks settings of sign-in, roles and limits; returns the changes that apply them. Raises ConfigError."""
         roles = merge_roles({name: role.permissions for name, role in settings.roles.items()})
         return (
             self.users.relying_party.prepare(settings.oidc, client, roles),

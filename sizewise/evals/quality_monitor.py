@@ -107,7 +107,7 @@ class QualityMonitor:
         }
 
     def distrust_reason(self, tenant: str, policy: str, version: str) -> str:
-        """Why the policy is not trusted; empty if it is. Called for every request, so it reads memory only."""
+        """Why the policy is not trusted; empty if it is trusted. Called for every request, so it reads memory only."""
         its = self._alarms.get((tenant, policy, version)) if self._alarms else None
         return (
             ""
