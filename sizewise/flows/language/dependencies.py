@@ -12,7 +12,7 @@ from sizewise.flows.language.flow_spec import NodeSpec
 
 
 class Dependency(Struct, frozen=True):
-    """Something leans on `name`. `required`: it cannot do without. `case`: only where that branch chose so."""
+    """A dependency on `name`. `required`: skipped if `name` was. `case`: skipped unless the branch `name` chose it."""
 
     name: str
     case: str
@@ -23,14 +23,14 @@ class Dependency(Struct, frozen=True):
 
 
 def template_dependencies(template: Template, path: Path, node: str) -> Iterator[Dependency]:
-    """The paths in a template, by their first names."""
+    """The references in a template, by the first name of their path."""
     for expression in template.expressions():
         for ref, needed in iterate_references(expression):
             yield Dependency(str(ref.path[0]), "", path, ref.offset, needed, node)
 
 
 class DependencyGraph:
-    """The edges of one level. What leads nowhere is added to the findings at once."""
+    """The edges of one level. Unknown references are reported when the graph is built."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class DependencyGraph:
         diagnostics: DiagnosticCollector,
         on_unknown: Callable[[Dependency, frozenset[str]], None],
     ) -> None:
-        """`on_unknown` is told of a path whose first name is none, and of the names that are."""
+        """`on_unknown` is called with a dependency on an unknown name, and the known names."""
         self._diagnostics = diagnostics
         self._on_unknown = on_unknown
         self.ids = [node.id for node, _ in nodes]
@@ -53,7 +53,7 @@ class DependencyGraph:
             behind = self._cases.setdefault(node.id, [])
             for each in leaned:
                 if each.node != node.id and each.name not in known_names:
-                    continue  # of a node within it, where that is said
+                    continue  # of an inner node, reported at that node
                 if self.resolve(each, known_names) and each.name in self.nodes:
                     if each.case:
                         behind.append((each.name, each.case, each.path))
@@ -73,7 +73,7 @@ class DependencyGraph:
                 may.pop(name, None)
 
     def resolve(self, dependency: Dependency, names: frozenset[str]) -> bool:
-        """Whether there is such a name; a finding where not."""
+        """Whether the name is known; reports it if not."""
         if dependency.name in names:
             return True
         self._on_unknown(dependency, names)
@@ -84,14 +84,14 @@ class DependencyGraph:
         return tuple(self._required[id]), tuple(self._optional[id]), behind
 
     def predecessors(self, id: str) -> list[str]:
-        """What must have ended before it begins."""
+        """Nodes that must end before this one begins."""
         return list({**self._required[id], **self._optional[id], **{name: None for name, _, _ in self._cases[id]}})
 
     def referenced_nodes(self) -> set[str]:
         return {name for id in self.ids for name in self.predecessors(id)}
 
     def check_cases(self, cases_by_node: Mapping[str, tuple[str, ...]]) -> None:
-        """Finds edges behind cases that do not exist."""
+        """Reports edges from cases that do not exist."""
         for id in self.ids:
             for name, case, path in self._cases[id]:
                 cases = cases_by_node.get(name)
@@ -110,7 +110,7 @@ class DependencyGraph:
 
 
 def topological_order(graph: DependencyGraph, diagnostics: DiagnosticCollector) -> list[str]:
-    """Each node behind what it leans on, else as in the file. Cycles are findings, and their nodes come last."""
+    """Nodes after their predecessors, otherwise in file order. Cycles are reported, and their nodes come last."""
     before = {id: set(graph.predecessors(id)) for id in graph.ids}
     after: dict[str, list[str]] = {}
     for id, names in before.items():
@@ -139,7 +139,7 @@ def _report_cycles(
     graph: DependencyGraph,
     diagnostics: DiagnosticCollector,
 ) -> None:
-    """Goes backwards until it meets itself; each node is told of in one cycle at most."""
+    """Follows predecessors back to a node already seen; reports each node in at most one cycle."""
     seen: set[str] = set()
     for begin in left:
         trail: dict[str, None] = {}

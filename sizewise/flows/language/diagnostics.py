@@ -10,13 +10,12 @@ from msgspec import Struct
 from sizewise.errors import did_you_mean as nearest_name
 
 Path = tuple[str | int, ...]
-"""Where a value stands in the file: ("nodes", "answer", "prompt")."""
+"""Path of a value in the file: ("nodes", "answer", "prompt")."""
 MAX_DIAGNOSTICS = 100
-"""Findings that are told; nobody reads more."""
 
 
 class Diagnostic(Struct, frozen=True):
-    """`line` and `column` count from 1. A `warning` keeps no flow from running."""
+    """An error or warning. `line` and `column` count from 1. A flow with warnings can run."""
 
     node: str
     line: int
@@ -31,7 +30,7 @@ class Diagnostic(Struct, frozen=True):
 
 
 class DiagnosticCollector:
-    """Collects what is found, each once. `positions` is where each value of the file stands."""
+    """Collects diagnostics without duplicates; true if there is an error. `positions`: line and column of each path."""
 
     def __init__(self, positions: Mapping[Path, tuple[int, int]]) -> None:
         self._positions = positions
@@ -48,20 +47,19 @@ class DiagnosticCollector:
         at_key: bool = False,
         position: tuple[int, int] | None = None,
     ) -> None:
-        """`at_key`: it is about the name before the value, and not about the value. `position`: line and column, if
-        known."""
+        """`at_key`: position it at the key instead of the value. `position`: line and column, if known."""
         line, column = position or self.position_of((*path, KEY) if at_key else path)
         self._diagnostics[Diagnostic(node, line, column, message, hint, "warning" if warning else "mistake")] = None
 
     def position_of(self, path: Path) -> tuple[int, int]:
-        """Where that is; of what is not there, where it would stand in."""
+        """Line and column of `path`, or of its nearest parent in the file."""
         for end in range(len(path), -1, -1):
             if path[:end] in self._positions:
                 return self._positions[path[:end]]
         return 1, 1
 
     def sorted(self) -> tuple[Diagnostic, ...]:
-        """In the order of the file."""
+        """The first MAX_DIAGNOSTICS in file order."""
         return tuple(sorted(self._diagnostics, key=lambda each: (each.line, each.column)))[:MAX_DIAGNOSTICS]
 
     def __len__(self) -> int:
@@ -72,15 +70,15 @@ class DiagnosticCollector:
 
 
 KEY = "\0key"
-"""Ends the path of a name, beside the path of its value."""
+"""Last part of the path of a key, as opposed to that of its value."""
 
 
 MAX_CANDIDATES = 300
-"""Names of which the nearest is looked for: of 20,000 wrong names and as many right ones that took minutes."""
+"""Names that are compared: without a limit, 20,000 wrong names against as many known ones took minutes."""
 
 
 def did_you_mean(name: str, names: Iterable[str], label: str = "known") -> str:
-    """A hint: the nearest of the names, else some of them."""
+    """A hint: the nearest of the names, else the first of them."""
     listed = list(names)
     if near := nearest_name(name[:100], listed[:MAX_CANDIDATES]):
         return near

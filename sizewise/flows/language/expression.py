@@ -1,8 +1,7 @@
 """Expression tree of `{{ }}` templates and its evaluator: paths, literals, comparisons, and/or/not, filters.
 
-Read once (expression_read.py) when a flow is checked, and typed as far as one can know (expression_types.py); worked
-out here, in time that grows with what it reads. A value that is one {{ }} and nothing else keeps its type; else all
-become text.
+Templates are parsed (expression_parser.py) and typed (type_inference.py) when a flow is validated, and evaluated here,
+in time linear in what they read. A value that is a single {{ }} keeps its type; any other template becomes text.
 """
 
 from __future__ import annotations
@@ -17,13 +16,13 @@ from sizewise.flows.language.filters import FILTERS, FilterError, to_text
 from sizewise.flows.language.types import Json
 
 MAX_TEXT = 16 * 1024 * 1024
-"""Characters of one text that comes out."""
+"""Characters of one rendered text."""
 MAX_SIZE = 128 * 1024 * 1024
-"""Characters and values that all texts of one node may read and make together."""
+"""Characters and values that all templates of a node may read and produce together."""
 
 
 class ExpressionError(ValueError):
-    """Cannot be read, or not be worked out. `offset`: the character of the text where; `hint`: what would mend it."""
+    """An expression cannot be parsed or evaluated. `offset`: characters from the start of the text."""
 
     def __init__(self, message: str, hint: str = "", offset: int = 0) -> None:
         super().__init__(message)
@@ -35,7 +34,7 @@ class LiteralValue(Struct, frozen=True, tag="literal"):
 
 
 class Reference(Struct, frozen=True, tag="ref"):
-    """A path: a name, and what is within it. `offset` is where it stands in the whole text."""
+    """A path: a name, then keys and indexes. `offset`: its position in the template."""
 
     path: tuple[str | int, ...]
     offset: int = 0
@@ -52,7 +51,7 @@ class ComparisonOperation(Struct, frozen=True, tag="compared"):
 
 
 class BooleanOperation(Struct, frozen=True, tag="both"):
-    """`and`, and `or`: as everywhere, what they give is the value that settled them."""
+    """`and` and `or`; the result is the operand that decided, as in Python."""
 
     operator: Literal["and", "or"]
     operands: tuple[Expression, ...]
@@ -73,13 +72,13 @@ Expression = LiteralValue | Reference | ComparisonOperation | BooleanOperation |
 
 
 class Template(Struct, frozen=True):
-    """A text with {{ }} in it. `operands` are texts and expressions in turn; `single_expression`: one expression and
-    nothing else."""
+    """A text that contains {{ }}. `parts`: its literal texts and expressions, in order."""
 
     parts: tuple[str | Expression, ...]
 
     @property
     def single_expression(self) -> Expression | None:
+        """The expression, if the template is a single {{ }} and nothing else."""
         part = self.parts[0] if len(self.parts) == 1 else None
         return None if isinstance(part, str) else part
 
@@ -92,8 +91,8 @@ def format_path(path: tuple[str | int, ...]) -> str:
 
 
 def iterate_references(expression: Expression, required: bool = True) -> Iterator[tuple[Reference, bool]]:
-    """Every path in it, and whether it cannot do without: what stands in `or`, in a comparison or before `default`
-    may be missing.
+    """Every reference, and whether it is required: operands of `and`, `or`, `not` and comparisons, and inputs of
+    `default`, are optional.
     """
     match expression:
         case Reference():
@@ -113,11 +112,11 @@ def iterate_references(expression: Expression, required: bool = True) -> Iterato
 
 
 Variables = Mapping[str, Json]
-"""What the names at the beginnings of paths stand for. A node that was skipped stands for None."""
+"""Values of the first names of paths. A skipped node is None."""
 
 
 class SizeBudget:
-    """What may still be read and made: many small expressions can say as much as a long one."""
+    """Limits what the expressions of a node read and produce together."""
 
     def __init__(self, limit: int = MAX_SIZE) -> None:
         self._limit = self.remaining = limit
@@ -127,7 +126,7 @@ class SizeBudget:
         return self._limit - self.remaining
 
     def consume(self, value: Json) -> None:
-        """Raises ExpressionError where it is too much."""
+        """Raises ExpressionError if the budget is exceeded."""
         self.remaining -= json_size(value, self.remaining)
         if self.remaining < 0:
             raise ExpressionError(
@@ -137,7 +136,7 @@ class SizeBudget:
 
 
 def json_size(value: Json, limit: int) -> int:
-    """Characters and values in it, as JSON would say them; no longer counted where it is more than `limit`."""
+    """Characters and values in it, about its size as JSON; counting stops above `limit`."""
     if isinstance(value, str):
         return len(value) + 1
     if not isinstance(value, (list, dict)):
@@ -155,7 +154,7 @@ def json_size(value: Json, limit: int) -> int:
 
 
 def evaluate(expression: Expression, variables: Variables, budget: SizeBudget) -> Json:
-    """Raises ExpressionError: two that cannot be compared, or too long a text."""
+    """Raises ExpressionError for values that cannot be compared, a failing filter, or a result that is too large."""
     match expression:
         case Reference(path):
             return resolve_path(variables, path)
@@ -188,7 +187,7 @@ def evaluate(expression: Expression, variables: Variables, budget: SizeBudget) -
 
 
 def resolve_path(variables: Variables, path: tuple[str | int, ...]) -> Json:
-    """What lies at the path; None where it leads nowhere."""
+    """The value at the path; None if there is none."""
     found: Any = variables.get(str(path[0]))
     for each in path[1:]:
         if isinstance(found, dict):
@@ -201,7 +200,7 @@ def resolve_path(variables: Variables, path: tuple[str | int, ...]) -> Json:
 
 
 def is_truthy(value: Json) -> bool:
-    """Nothing, false, 0 and what is empty are not."""
+    """False for null, false, 0 and empty values."""
     return bool(value)
 
 
@@ -226,7 +225,7 @@ def _compare(left: Any, sign: str, right: Any, at: int) -> bool:
 
 
 def _equal(left: Any, right: Any) -> bool:
-    """As JSON has it: true is not 1."""
+    """Equality as in JSON: true is not 1."""
     if isinstance(left, bool) is not isinstance(right, bool):
         return False
     return bool(left == right)
@@ -251,11 +250,11 @@ def render_template(template: Template, variables: Variables, budget: SizeBudget
 
 
 CompiledValue = Json
-"""Plain data, with a Template in the place of each text that holds one."""
+"""JSON data in which each text that contains {{ }} is a Template."""
 
 
 def render_value(value: CompiledValue, variables: Variables, budget: SizeBudget | None = None) -> Json:
-    """What `compiled` made, with every template in its place worked out. Raises ExpressionError."""
+    """`value` with all templates rendered. Raises ExpressionError."""
     budget = budget or SizeBudget()
     if isinstance(value, Template):
         return render_template(value, variables, budget)
@@ -267,7 +266,7 @@ def render_value(value: CompiledValue, variables: Variables, budget: SizeBudget 
 
 
 def is_constant(value: CompiledValue) -> bool:
-    """Whether there is no template in it."""
+    """Whether it contains no template."""
     if isinstance(value, dict):
         return all(map(is_constant, value.values()))
     if isinstance(value, list):

@@ -25,7 +25,7 @@ from sizewise.flows.language.filters import FILTERS
 MAX_LENGTH = 4_000
 """Characters of one expression."""
 MAX_DEPTH = 20
-"""Parentheses within each other."""
+"""Nesting of parentheses."""
 
 _TOKEN = re.compile(
     r"""\s*(?:(?P<end>\}\})|(?P<number>-?[0-9]+(?:\.[0-9]+)?)|(?P<name>[A-Za-z_][A-Za-z0-9_-]*)"""
@@ -37,7 +37,7 @@ _WORDS = frozenset({"and", "or", "not", "in", "true", "false", "null"})
 
 
 def parse_template(text: str) -> Template | None:
-    """None of a text without {{. Raises ExpressionError."""
+    """None for a text without {{. Raises ExpressionError."""
     if "{{" not in text:
         return None
     parts: list[str | Expression] = []
@@ -54,7 +54,7 @@ def parse_template(text: str) -> Template | None:
 
 
 class _Parser:
-    """By recursive descent, one token ahead."""
+    """Recursive descent with one token of lookahead."""
 
     def __init__(self, text: str, at: int) -> None:
         self._text = text
@@ -92,7 +92,7 @@ class _Parser:
         self.position = match.end()
 
     def _take(self, *words: str) -> str:
-        """The word, if it is one of these; then goes on."""
+        """Consumes and returns the token if it is one of `words`; else empty."""
         if self._kind in ("sign", "name") and self._word in words:
             word = self._word
             self._next()
@@ -209,7 +209,7 @@ class _Parser:
 
 
 def compile_value(value: object) -> CompiledValue:
-    """`value` with its texts read. Raises ExpressionError."""
+    """`value` with its templates parsed. Raises ExpressionError."""
     if isinstance(value, str):
         return parse_template(value) or value
     if isinstance(value, dict):

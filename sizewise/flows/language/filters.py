@@ -183,7 +183,7 @@ def _number(found: Any) -> int | float | None:
             number = float(text)
         except ValueError:
             return None
-        return number if number - number == 0 else None  # neither nan nor endless
+        return number if number - number == 0 else None  # neither NaN nor infinite
 
 
 def _round(found: Any, digits: int = 0) -> int | float:
@@ -205,8 +205,8 @@ def _parsed(found: Any) -> Any:
 
 
 def _passages(found: Any) -> str:
-    """Numbered for citations, between marks that no document can close: they are derived from all documents, which the
-    author of one cannot know.
+    """Passages numbered for citation, between markers that no document can forge: they are derived from all passages,
+    which the author of one cannot know.
     """
     listed = _list(found)
     if not listed:

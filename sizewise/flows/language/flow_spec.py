@@ -14,15 +14,15 @@ from sizewise.flows.language.types import Type, UnknownType
 from sizewise.flows.language.yaml_source import YamlSource
 
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}\Z", re.IGNORECASE)
-"""Of flows, nodes, inputs and outputs: a letter, then letters, digits, _ and -."""
+"""Names of flows, nodes, inputs and outputs: a letter, then letters, digits, _ and -."""
 MAX_NODES = 2_000
-"""Nodes of one flow, those within others too."""
+"""Nodes of one flow, inner nodes included."""
 MAX_NESTING = 8
-"""How deep nodes may hold nodes."""
+"""Levels of nodes within nodes."""
 RESERVED_NAMES = ("inputs", "true", "false", "null", "and", "or", "not", "in")
 """Names that no node can have."""
 MAX_ATTEMPTS = 10
-"""The most tries of a node."""
+"""Limit of `retry.times`."""
 
 TriggerKind = Literal["api", "webhook", "cron", "chat"]
 
@@ -35,16 +35,16 @@ class InputSpec(Struct, frozen=True):
 
 
 class RetrySpec(Struct, frozen=True):
-    """`times`: tries in all. `wait_s`: seconds before the second one, then twice as long each time."""
+    """`times`: attempts, the first included. `wait_s`: seconds before the second one, doubled each time."""
 
     times: int = 1
     wait_s: float = 1.0
 
 
 class TriggerSpec(Struct, frozen=True):
-    """What starts the flow beside the API. `inputs` are templates over `body`, `headers` (webhook) and `time` (cron).
+    """A trigger of the flow besides the API. `inputs`: templates with `body`, `headers` (webhook) and `time` (cron).
 
-    `schedule`: five fields of cron, in the time of `zone`. How a webhook is signed is settled when it is published.
+    `schedule`: five cron fields, in the time zone `zone`. The secrets of webhooks are in [triggers.NAME].
     """
 
     kind: TriggerKind
@@ -56,9 +56,9 @@ class TriggerSpec(Struct, frozen=True):
 
 
 class NodeSpec(Struct, frozen=True):
-    """`values`: its parameters as written. `path`: where it stands in the file. `nodes`, `outputs`: of each and loop.
+    """A node. `values`: its parameters as written. `path`: in the file. `nodes`, `outputs`: the body of each and loop.
 
-    `after`: (node, case): an edge that no reference says; the case is empty but behind a branch.
+    `after`: (node, case) pairs, edges besides those of references; the case is empty unless the node is a branch.
     """
 
     id: str
@@ -74,7 +74,7 @@ class NodeSpec(Struct, frozen=True):
 
 
 class FlowSpec(Struct, frozen=True):
-    """A flow. `version` is the hash of what it says."""
+    """A flow. `version` is its content hash."""
 
     name: str
     inputs: Mapping[str, InputSpec]
@@ -85,7 +85,7 @@ class FlowSpec(Struct, frozen=True):
     triggers: tuple[TriggerSpec, ...] = ()
 
     def all_nodes(self) -> Iterator[NodeSpec]:
-        """All nodes, those within others too."""
+        """All nodes, inner nodes included."""
         waiting = list(reversed(self.nodes))
         while waiting:
             node = waiting.pop()
@@ -95,13 +95,13 @@ class FlowSpec(Struct, frozen=True):
 
 FLOW_FIELDS = ("name", "description", "inputs", "nodes", "outputs", "triggers")
 NODE_FIELDS = ("kind", "after", "retry", "timeout_s", "description")
-"""What every node may say beside its kind's parameters."""
+"""Keys of every node, in addition to the parameters of its type."""
 BODY_FIELDS = ("nodes", "outputs")
-"""What each and loop say besides."""
+"""Additional keys of each and loop."""
 
 
 def parse_flow(source: YamlSource, diagnostics: DiagnosticCollector) -> FlowSpec:
-    """What the file says, as far as it can be made out; each mistake is added to `diagnostics`."""
+    """The flow, with defaults for what is invalid; each error is added to `diagnostics`."""
     data = source.data
     if not isinstance(data, dict):
         diagnostics.add((), "", "the file holds no flow", "A flow has a name, nodes and outputs.")
@@ -297,7 +297,7 @@ class _Reader:
             self._found.add((*path, "schedule"), "", f"{texts['schedule'][:60]!r} is no schedule", hint)
         return TriggerSpec(said["kind"], zone=self._text(said, "zone", path) or "UTC", inputs=inputs, **texts)
 
-    # ---- what all have ----------------------------------------------------------------------------------------------
+    # ---- shared -----------------------------------------------------------------------------------------------------
 
     def _only(self, said: Mapping[str, Any], names: Sequence[str], path: Path, node: str) -> None:
         for each in said:

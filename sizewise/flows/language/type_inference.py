@@ -22,12 +22,11 @@ from sizewise.flows.language.filters import FILTERS
 from sizewise.flows.language.types import BOOLEAN, JSON, TEXT, Type
 
 ReferenceTypes = Callable[[Reference], Type]
-"""The type of a path. Raises ExpressionError where it leads nowhere."""
+"""The type of a reference. Raises ExpressionError if it does not exist."""
 
 
 def infer_type(expression: Expression, reference_types: ReferenceTypes) -> Type:
-    """Raises ExpressionError: a path that leads nowhere, a comparison or filter of what cannot be compared or
-    filtered."""
+    """Raises ExpressionError for an unknown path, or a comparison or filter that does not accept its operands."""
     match expression:
         case LiteralValue(value):
             return types.type_of_value(value)
@@ -92,7 +91,7 @@ def infer_template_type(template: Template, reference_types: ReferenceTypes) -> 
 
 
 def infer_value_type(value: CompiledValue, reference_types: ReferenceTypes) -> Type:
-    """The type of what `filled` will give. Raises ExpressionError."""
+    """The type of what `render_value` will return. Raises ExpressionError."""
     if isinstance(value, Template):
         return infer_template_type(value, reference_types)
     if isinstance(value, dict):

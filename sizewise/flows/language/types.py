@@ -8,19 +8,19 @@ from typing import Any, Literal
 from msgspec import Struct
 
 Json = Any
-"""What JSON can say: None, bool, int, float, str, list, dict."""
+"""A JSON value: None, bool, int, float, str, list, dict."""
 
 TypeName = Literal["text", "number", "integer", "boolean", "json", "file", "messages", "list", "object"]
 TYPE_NAMES: tuple[str, ...] = ("text", "number", "integer", "boolean", "json", "file", "messages")
-"""Those that are written as one word; the other two are written {list: T} and {object: {name: T}}."""
+"""Types written as one word; the other two are written {list: T} and {object: {name: T}}."""
 MAX_DEPTH = 8
-"""Lists and objects within each other, in a type that is written down."""
+"""Nesting of lists and objects in a declared type."""
 
 
 class Type(Struct, frozen=True):
-    """`json` is whatever JSON can say, and nothing is known of it; `of` is of a list, `fields` are an object's.
+    """The type of a value; `json` is any JSON value. `item_type`: of a list; `fields`: of an object.
 
-    An `open` object may hold more than is said. `enum`: all that a text can be, where that is known.
+    An `open` object may have more fields. `enum`: the possible values of a text, if they are known.
     """
 
     name: TypeName
@@ -50,7 +50,7 @@ MEMBER_TYPES: Mapping[str, Type] = {
     "file": Type("object", fields={"name": TEXT, "media_type": TEXT, "data": TEXT}),
     "messages": Type("list", Type("object", fields={"role": TEXT, "content": JSON}, open=True)),
 }
-"""What can be reached within: a file is its name, its media type, and its bytes as base64."""
+"""The structure of files and messages. `data` of a file is its bytes as base64."""
 
 
 def list_of(item_type: Type) -> Type:
@@ -62,11 +62,11 @@ def object_of(**fields: Type) -> Type:
 
 
 class UnknownType(ValueError):
-    """No type. Its text says what was written, and `near` what it may have meant."""
+    """A type declaration is invalid."""
 
 
 def parse_type(spec: object, depth: int = 0) -> Type:
-    """The type that `text`, `{list: text}` or `{object: {name: text}}` stands for. Raises UnknownType."""
+    """Parses `text`, `{list: text}` or `{object: {name: text}}`. Raises UnknownType."""
     if isinstance(spec, str) and spec in TYPES_BY_NAME:
         return TYPES_BY_NAME[spec]
     if depth >= MAX_DEPTH:
@@ -82,7 +82,7 @@ def parse_type(spec: object, depth: int = 0) -> Type:
 
 
 def format_type(value_type: Type) -> object:
-    """The same as one writes it."""
+    """The inverse of `parse_type`."""
     if value_type.item_type is not None:
         return {"list": format_type(value_type.item_type)}
     if value_type.name == "object":
@@ -95,7 +95,7 @@ def format_type(value_type: Type) -> object:
 
 
 def member_type(value_type: Type, name: str | int) -> Type | None:
-    """What `.name` or `[0]` of it is: None where there is no such thing, `json` where nobody can know."""
+    """The type of `.name` or `[0]`: None if there is no such member, `json` if it is unknown."""
     value_type = MEMBER_TYPES.get(value_type.name, value_type)
     if value_type.name == "json":
         return JSON
@@ -107,7 +107,7 @@ def member_type(value_type: Type, name: str | int) -> Type | None:
 
 
 def is_assignable(expected: Type, actual: Type) -> bool:
-    """Whether `actual` may stand where `expected` is asked for; what nobody can know beforehand may."""
+    """Whether a value of type `actual` is accepted as `expected`; unknown types are accepted."""
     if "json" in (expected.name, actual.name) or expected.name == actual.name != "list":
         return expected.name != "object" or _has_fields(expected, actual)
     if expected.name == "number":
@@ -127,7 +127,7 @@ def _has_fields(expected: Type, actual: Type) -> bool:
 
 
 def union_of(types: Sequence[Type]) -> Type:
-    """What a value is that is one of these."""
+    """The type of a value that has one of these types."""
     first = types[0] if types else JSON
     if all(each == first for each in types):
         return first
@@ -137,7 +137,6 @@ def union_of(types: Sequence[Type]) -> Type:
 
 
 def type_of_value(value: object) -> Type:
-    """What a value that is there is."""
     if isinstance(value, bool):
         return BOOLEAN
     if isinstance(value, int):
@@ -154,7 +153,7 @@ def type_of_value(value: object) -> Type:
 
 
 def type_errors(value_type: Type, value: object, label: str) -> Iterator[str]:
-    """What is wrong with a value that should be of a kind, as `<label> is ...`."""
+    """Errors of a value that should have `value_type`, as `<label> is ...`."""
     value_type = MEMBER_TYPES.get(value_type.name, value_type)
     right = {
         "text": isinstance(value, str),
@@ -189,7 +188,7 @@ def _value_type_name(value: object) -> str:
 
 
 def from_json_schema(schema: object, depth: int = 0) -> Type:
-    """What a JSON Schema lets through, as far as we can say it; `json` where we cannot."""
+    """The type of values that a JSON Schema accepts; `json` for what Type cannot express."""
     if not isinstance(schema, dict) or depth > MAX_DEPTH:
         return JSON
     kind = schema.get("type")

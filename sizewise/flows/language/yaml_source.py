@@ -1,7 +1,7 @@
 """YAML source of a flow: parsed data with the position of each value, and edits that keep formatting.
 
-YAML 1.2 without what data does not need: no anchors, no tags, no name twice. Read with libyaml (20 ms for 300 nodes;
-ruamel.yaml takes 350), edited with ruamel.yaml, which keeps comments, order and quotes.
+YAML 1.2 without anchors, tags and duplicate keys. Parsed with libyaml (20 ms for 300 nodes; ruamel.yaml takes 350),
+edited with ruamel.yaml, which keeps comments, order and quotes.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from sizewise.errors import BadRequest, ConfigError
 from sizewise.flows.language.diagnostics import KEY, Path
 
 MAX_BYTES = 1_048_576
-"""The longest text of a flow."""
+"""Size of a flow file."""
 MAX_DEPTH = 64
-"""Lists and mappings within each other."""
+"""Nesting of lists and mappings."""
 MAX_VALUES = 100_000
 
 _NULL = re.compile(r"null|Null|NULL|~|\Z")
@@ -36,7 +36,7 @@ _canonical = msgspec.json.Encoder(order="sorted").encode
 
 
 class YamlError(BadRequest):
-    """No YAML as we take it; `line` and `column` count from 1."""
+    """The text is not valid YAML, or uses an unsupported feature; `line` and `column` count from 1."""
 
     def __init__(self, message: str, hint: str, line: int, column: int) -> None:
         super().__init__(f"line {line}, column {column}: {message}", hint)
@@ -44,7 +44,7 @@ class YamlError(BadRequest):
 
 
 class YamlSource(Struct, frozen=True):
-    """`data` is what the text says; `positions` where, by path: a value under its path, its name under (*path, KEY)."""
+    """`positions`: line and column by path; a value has the path `path`, its key (*path, KEY)."""
 
     text: str
     data: Any
@@ -55,8 +55,7 @@ class YamlSource(Struct, frozen=True):
         return content_hash(self.data)
 
     def locate(self, path: Path, text: str, occurrence: int) -> tuple[int, int]:
-        """Where the `occurrence`th (from 0) `text` stand within the text value at `path`; where it begins, if
-        nowhere."""
+        """Line and column of the `occurrence`th (from 0) `text` within the value at `path`; else of the value."""
         line, column = self.positions.get(path, (1, 1))
         lines = self.text.split("\n")
         seen = -1
@@ -71,20 +70,19 @@ class YamlSource(Struct, frozen=True):
 
 
 def content_hash(data: object) -> str:
-    """The hash of what a flow says: neither comments nor order nor spelling change it."""
+    """SHA-256 of the data in hex: independent of comments, key order and YAML style."""
     return hashlib.sha256(_canonical(data)).hexdigest()
 
 
 def parse_yaml(text: str, *, allow_aliases: bool = False) -> YamlSource:
-    """Raises YamlError, which says where. `allow_aliases`: others' files, in which aliases stand for values said
-    before."""
+    """Raises YamlError with a position. `allow_aliases`: accept anchors and aliases, for third-party files."""
     if len(text.encode()) > MAX_BYTES:
         raise YamlError(f"the flow is larger than {MAX_BYTES} bytes", "Split it into flows that call each other.", 1, 1)
     return _Reader(text, allow_aliases).source()
 
 
 def _events(text: str) -> Iterator[Any]:
-    """What libyaml makes of it. Raises YamlError, and ConfigError where the library is missing."""
+    """The events of libyaml. Raises YamlError, and ConfigError if the library is missing."""
     try:
         import yaml
     except ImportError as error:
@@ -102,7 +100,7 @@ def _events(text: str) -> Iterator[Any]:
 
 
 def _brace_hint(text: str, line: int) -> str:
-    """The mistake that is made most: braces that YAML takes for its own."""
+    """A hint for the most common error: an unquoted {{, which YAML reads as a mapping."""
     shown = text.split("\n")[line - 1 : line]
     if shown and re.search(r":\s*\{\{", shown[0]):
         return 'Put quotes around what begins with {{, as in: text: "{{ name }}"'
@@ -110,20 +108,20 @@ def _brace_hint(text: str, line: int) -> str:
 
 
 class _Reader:
-    """Builds data from the events of the parser, without recursion: depth is bounded before anything is built."""
+    """Builds data from parser events, without recursion; depth is checked before a value is built."""
 
     def __init__(self, text: str, allow_aliases: bool = False) -> None:
         self._shared = allow_aliases
-        self._anchors: dict[str, tuple[Any, int]] = {}  # its value, and how many values that is
-        self.spans: dict[Path, tuple[int, int, str | None]] = {}  # of scalars: from, to, and how they are quoted
+        self._anchors: dict[str, tuple[Any, int]] = {}  # the value, and the number of values in it
+        self.spans: dict[Path, tuple[int, int, str | None]] = {}  # of scalars: start, end, quote style
         self._text = text
         self._places: dict[Path, tuple[int, int]] = {}
         self._count = 0
 
     def source(self) -> YamlSource:
         root: Any = None
-        stack: list[tuple[Any, Path]] = []  # containers that are open
-        opened: list[tuple[str, int]] = []  # for each, its anchor and how many values were before it
+        stack: list[tuple[Any, Path]] = []  # open containers
+        opened: list[tuple[str, int]] = []  # anchor of each, and the number of values before it
         key: str | None = None
         seen = 0
         for event in _events(self._text):
@@ -192,7 +190,7 @@ class _Reader:
             raise self._wrong(event, f"a tag ({event.tag[:40]})", "Leave it out: a flow is plain data.")
 
     def _meant(self, event: Any, deep: int) -> Any:
-        """What an alias stands for. It counts as often as it is said, so that few of them do not say very much."""
+        """The value of an alias. Its values count at each use, so that a few aliases cannot expand without bounds."""
         if event.anchor not in self._anchors:
             raise self._wrong(event, f"{event.anchor[:40]!r} is not said before", "Say the value first.")
         value, size = self._anchors[event.anchor]
@@ -218,7 +216,7 @@ class _Reader:
 
     def _scalar(self, event: Any) -> object:
         text: str = event.value
-        if not event.implicit[0]:  # in quotes, or a block
+        if not event.implicit[0]:  # quoted, or a block scalar
             return text
         if _NULL.fullmatch(text):
             return None
@@ -240,7 +238,7 @@ class _Reader:
 
 
 def _depth(value: Any) -> int:
-    """Lists and mappings within each other."""
+    """Nesting of lists and mappings."""
     level, deep = [value], 0
     while level := [each for each in level if isinstance(each, (dict, list)) and each]:
         deep += 1
@@ -249,14 +247,14 @@ def _depth(value: Any) -> int:
 
 
 def set_value(text: str, path: Sequence[str | int], value: object) -> str:
-    """The same text with `value` at `path`, made where it was not; all else, comments and order too, stays as it is.
+    """`text` with `value` at `path`, which is created if it is missing; keeps comments and order.
 
-    Raises YamlError for a text that is none, BadRequest for a path that leads nowhere.
+    Raises YamlError for invalid YAML, BadRequest for a path that cannot exist.
     """
     from ruamel.yaml import YAML
     from ruamel.yaml.scalarstring import LiteralScalarString
 
-    parse_yaml(text)  # what we do not take, we do not write either
+    parse_yaml(text)  # refuse to write what parse_yaml refuses to read
     if (made := _put(text, tuple(path), value)) is not None:
         return made
     kept = YAML(typ="rt")
@@ -289,7 +287,7 @@ def set_value(text: str, path: Sequence[str | int], value: object) -> str:
 
 
 def _put(text: str, path: Path, value: object) -> str | None:
-    """A plain value in the place of another: not one other character is touched. None where that cannot be."""
+    """Replaces one scalar by another without changing any other character; None if that is not possible."""
     reader = _Reader(text)
     source = reader.source()
     if path not in reader.spans or not isinstance(value, (str, int, float, bool, type(None))):
@@ -325,7 +323,7 @@ def _missing_path(path: Sequence[str | int]) -> BadRequest:
 
 
 def _indents(text: str) -> dict[str, int]:
-    """How the text indents, so that it stays so: mappings, and lists with their dash."""
+    """The indentation of mappings and lists in the text, for ruamel.yaml."""
     mapping, sequence, offset = 2, 2, 0
     lines = [line for line in text.split("\n") if line.strip() and not line.lstrip().startswith("#")]
     for before, line in pairwise(lines):
