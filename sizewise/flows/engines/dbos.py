@@ -1,11 +1,11 @@
 """Durable execution engine on DBOS: resumes runs after a crash, on any worker; stores run ids only.
 
-DBOS writes down that an attempt began and that it ended. At a start it calls again what began and did not end; beside
-it stands here what it leaves out: a worker that is dead on another machine (no beat for SILENT_S) loses its runs to the
-others. Two may then work at one for a moment; what the slower one writes is refused by the run's epoch (rows.py).
+DBOS stores the start and end of each attempt, and at startup calls again those of this worker that did not end. This
+module adds takeover: a worker on another machine without a heartbeat for WORKER_TIMEOUT_S loses its runs to the others.
+Two workers may then execute one run for a moment; the store refuses writes of the older epoch (tables.py).
 
-DBOS lives in a thread with an event loop of its own: its calls replace the default executor of the loop they are made
-on, and where the database is gone they block for as long.
+DBOS runs in a thread with its own event loop: its calls replace the default executor of the loop they are made on, and
+block while the database is down.
 """
 
 from __future__ import annotations
@@ -35,21 +35,21 @@ log = logging.getLogger("sizewise.flows")
 T = TypeVar("T")
 
 PROTOCOL_VERSION = "1"
-"""Of what a workflow is called with. It is no version of ours: what one release began the next one ends."""
+"""Version of the workflow's arguments. It is not Sizewise's version: a new release resumes the runs of an old one."""
 SCHEMA = "sizewise_dbos"
 HEARTBEAT_S = 2.0
 WORKER_TIMEOUT_S = 10.0
-"""With a beat, a look and DBOS's own second of polling a run is elsewhere within 15 s; promised are 30."""
+"""With heartbeat, check and DBOS's polling of 1 s, another worker takes over within 15 s; the target is 30 s."""
 RETENTION_MS = 86_400_000
-"""What ended is forgotten by DBOS after a day: our own tables tell what came of it."""
+"""DBOS's rows of ended attempts are deleted after a day; Sizewise's own tables keep the results."""
 CLEANUP_INTERVAL_S = 120.0
 
 
 class DbosEngine:
-    """One per process, as DBOS is."""
+    """Durable engine; DBOS allows one per process."""
 
     def __init__(self, runner: Runner, url: DatabaseUrl, workers: WorkerRegistry | None = None) -> None:
-        """`workers`: of a store that others share. None: this process alone has it, and takes up what it left."""
+        """`workers`: if several servers share the store. None: only this process uses it, and resumes its own runs."""
         self.worker_id = secrets.token_hex(8) if workers else "home"
         self._url = url
         self._workers = workers
@@ -83,18 +83,18 @@ class DbosEngine:
             "application_version": PROTOCOL_VERSION,
             "executor_id": self.worker_id,
             "serializer": plain,
-            "log_level": "CRITICAL",  # it logs what it was called with
+            "log_level": "CRITICAL",  # it logs arguments
             "enable_otlp": False,
             "use_listen_notify": False,
-            "notification_listener_polling_interval_sec": 1.0,  # we send nobody anything, but its end waits for it
-            "scheduler_polling_interval_sec": 3_600.0,  # and have schedules of our own
+            "notification_listener_polling_interval_sec": 1.0,  # unused, but shutdown waits for the poll
+            "scheduler_polling_interval_sec": 3_600.0,  # unused
             "max_executor_threads": 16,
         }
         dbos(config=config)
 
         @dbos.workflow(name="run", max_recovery_attempts=None)
         async def called(run: str, attempt: int) -> None:
-            """CancelledError leaves the attempt to whoever comes next."""
+            """CancelledError leaves the attempt unfinished, for the next worker."""
             assert self._app_loop is not None
             await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._run(run, attempt), self._app_loop))
 
@@ -153,7 +153,7 @@ class DbosEngine:
             self._dbos_loop = None
 
     async def _in_dbos_loop(self, work: Coroutine[Any, Any, T]) -> T:
-        """`work` where DBOS lives."""
+        """Runs `work` on DBOS's event loop."""
         assert self._dbos_loop is not None
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._dbos_loop))
 
@@ -182,7 +182,7 @@ class DbosEngine:
             log.warning("a worker is silent: %d of its runs go on elsewhere", count)
 
     async def _take_over(self, dead: set[str]) -> int:
-        """Every run of these workers is called again by one of the living."""
+        """Hands the runs of `dead` workers to the live ones; returns their number."""
         assert self._dbos is not None
         with _translated_errors():
             found = await self._dbos.list_workflows_async(
@@ -196,7 +196,7 @@ class DbosEngine:
         return len(found)
 
     async def _adopt_orphans(self, workers: WorkerRegistry) -> None:
-        """What was left by a worker that was buried, came back and died before it was seen."""
+        """Takes over runs of unregistered workers: removed as dead, come back, and dead again before a heartbeat."""
         assert self._dbos is not None
         with _translated_errors():
             under = await self._dbos.list_workflows_async(status="PENDING", load_input=False, load_output=False)
@@ -251,9 +251,9 @@ def _translated_errors() -> Iterator[None]:
 
 
 def _import_dbos() -> tuple[type[DBOS], Serializer]:
-    """DBOS, held off from whatever the environment says of its cloud, and a serializer that pickles nothing.
+    """DBOS, with its cloud mode off whatever the environment says, and a serializer without pickle.
 
-    Raises ConfigError where it is not installed.
+    Raises ConfigError if it is not installed.
     """
     try:
         import dbos
@@ -262,10 +262,10 @@ def _import_dbos() -> tuple[type[DBOS], Serializer]:
         hint = "install Sizewise with its extra `flows`"
         raise ConfigError("durable flows need a library that is not installed", hint) from error
     GlobalParams.dbos_cloud = False  # DBOS__CLOUD=true would send workflows to it
-    logging.getLogger("dbos").addHandler(logging.NullHandler())  # else it makes one of its own, to the terminal
+    logging.getLogger("dbos").addHandler(logging.NullHandler())  # else DBOS adds one that writes to the terminal
 
     class Plain(dbos.Serializer):
-        """Run ids and numbers as JSON; of an error its kind alone, for messages may hold what people said."""
+        """Run ids and numbers as JSON; of an error only its class name, since messages may hold content."""
 
         def serialize(self, data: Any) -> str:
             return json.dumps(data, default=lambda other: type(other).__name__)

@@ -39,10 +39,10 @@ class InlineEngine:
 
 
 class InMemorySteps:
-    """Steps of a run that nobody resumes: `sizewise flow run` without a server."""
+    """Steps of a run that is never resumed: a flow as a model, and `sizewise flow run` without a server."""
 
     def __init__(self, decide: Callable[[str, bytes], Awaitable[bytes]] | None = None) -> None:
-        """`decide` answers a step that waits, by its key and what it asks; None: there is nobody to ask."""
+        """`decide` answers a waiting step, by its key and question; None: waiting steps raise BadRequest."""
         self._decide = decide
         self.results: dict[str, bytes] = {}
         self.annotations: dict[str, tuple[str, int]] = {}

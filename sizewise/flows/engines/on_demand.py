@@ -1,4 +1,4 @@
-"""Engine that opens at the first run: a server that runs no flow never waits for it."""
+"""Engine that opens at the first run, so a server without flows starts no engine."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class OnDemandEngine:
         self.is_open = False
 
     async def open(self) -> None:
-        """Opens the engine; a second time does nothing. Raises StorageError, ConfigError."""
+        """Opens the engine; a second call does nothing. Raises StorageError, ConfigError."""
         async with self._opening:
             if not self.is_open:
                 await self._engine.open()

@@ -15,7 +15,7 @@ WORKERS = Table(
     "flow_workers",
     META,
     Column("id", Text, primary_key=True),
-    Column("tenant", Text, nullable=False),  # the server's own
+    Column("tenant", Text, nullable=False),  # always `local`
     Column("seen", BIG_INTEGER, nullable=False),  # unix ms, by the database's clock
 )
 
@@ -29,7 +29,7 @@ def upsert_heartbeat(connection: Connection, worker: str) -> None:
 
 
 def claim_expired_workers(connection: Connection, silent_ms: int) -> list[str]:
-    """Workers that were not seen for so long; they are the caller's for as long again."""
+    """Workers without a heartbeat for `silent_ms`; no other caller claims them for as long again."""
     now = database_time_ms(connection)
     found = connection.scalars(select(WORKERS.c.id).where(WORKERS.c.seen < now - silent_ms)).all()
     return [id for id in found if _claim_worker(connection, id, now, silent_ms)]
@@ -45,12 +45,12 @@ def delete_worker(connection: Connection, worker: str) -> None:
 
 
 def list_workers(connection: Connection) -> set[str]:
-    """Who was not buried."""
+    """Workers that were not removed."""
     return set(connection.scalars(select(WORKERS.c.id)))
 
 
 def database_time_ms(connection: Connection) -> int:
-    """Unix ms. Of the database's clock where several machines share it, for theirs differ."""
+    """Unix ms. On Postgres by the database's clock, since the clocks of servers differ."""
     if connection.dialect.name != "postgresql":
         return time.time_ns() // 1_000_000
     return int(connection.scalar(text("SELECT extract(epoch FROM clock_timestamp()) * 1000")) or 0)

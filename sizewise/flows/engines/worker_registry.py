@@ -7,7 +7,7 @@ from sizewise.storage.keys.tables import TransactionRunner
 
 
 class WorkerRegistry:
-    """For threads: each method is one transaction, may take a while and raises StorageError."""
+    """Call it on a thread: each method is one blocking transaction. All raise StorageError."""
 
     def __init__(self, read: TransactionRunner, write: TransactionRunner) -> None:
         self._read = read

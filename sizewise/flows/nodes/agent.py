@@ -17,7 +17,7 @@ class AgentNode(Node, frozen=True, kw_only=True):
     """Runs an agent on a task."""
 
     has_side_effects = True
-    is_step = False  # each of its questions and calls is a step
+    is_step = False  # each model call and tool call is a step
     sets_data_class = True
 
     task: Annotated[str, Meta(description="Task of the agent.")]

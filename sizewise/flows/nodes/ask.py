@@ -1,4 +1,4 @@
-"""Node that asks a model; its text streams where the flow's output is taken from it."""
+"""Node that asks a model; its text streams if it is the flow's output."""
 
 from __future__ import annotations
 

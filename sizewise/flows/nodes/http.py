@@ -16,7 +16,6 @@ from sizewise.flows.language.types import Json, Type
 from sizewise.flows.node import Node, NodeContext, ParameterError, ValidationContext, missing_dependency
 
 MAX_RESPONSE_BYTES = 8_388_608
-"""Maximum bytes of a response."""
 
 
 class HttpNode(Node, frozen=True, kw_only=True):
@@ -100,7 +99,7 @@ class HttpNode(Node, frozen=True, kw_only=True):
 
 
 def _path(path: str) -> str:
-    """As it is sent."""
+    """The path, percent-encoded, with a leading slash."""
     made = quote(path, safe="/?&=:@!$'()*+,;~%-._")
     return made if made.startswith(("/", "?")) or not made else f"/{made}"
 

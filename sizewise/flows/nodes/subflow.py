@@ -17,7 +17,7 @@ class SubflowNode(Node, frozen=True, kw_only=True):
     """Runs another flow, and outputs its outputs."""
 
     is_step = False
-    has_side_effects = True  # it may hold nodes that act
+    has_side_effects = True  # its nodes may have side effects
 
     flow: Annotated[
         StaticText, Meta(description="Name of the flow, or NAME@VERSION.", extra_json_schema={"x-names": "flows"})

@@ -27,11 +27,11 @@ from sizewise.knowledge.text_formats import read
 from sizewise.messages import ChatRequest
 from sizewise.money import format_dollars
 
-CHARS_PER_TOKEN = 4  # characters, as the router counts
+CHARS_PER_TOKEN = 4  # the router's estimate
 WINDOW_FRACTION = 0.7
 """Share of the context window for a piece; the rest is for the answer, since tokens are estimated."""
-MIN_PIECE_TOKENS = 200  # tokens of a piece
-DEFAULT_WINDOW = 8_192  # tokens of a window that nobody knows
+MIN_PIECE_TOKENS = 200
+DEFAULT_WINDOW = 8_192  # tokens, if the context window is unknown
 CONCURRENCY = 4
 MAX_DEPTH = 5  # summaries of summaries
 DEFAULT_PROMPT = "Summarize the text: what it says, with its figures and names, and nothing that it does not say."
@@ -70,7 +70,7 @@ class SummarizeNode(ModelNode, frozen=True, kw_only=True):
         quote = context.dependencies.estimate_cost
         if quote is None:
             raise missing_dependency("router with prices", "This is a bug in the server; please report it.")
-        # The same after a break, or what was asked before would be another question.
+        # Derived from the key, so that a resumed run sends the same prompts and reuses the completed calls.
         marks = ContentMarkers(blake2b(context.idempotency_key.encode(), digest_size=8).hexdigest())
         whole = self._build_chat(marks, self.prompt, self.text)
         one = quote(context.build_request(whole, self.request_options()))
@@ -112,7 +112,7 @@ class SummarizeNode(ModelNode, frozen=True, kw_only=True):
             if spans and (each.end - spans[-1][0]) // CHARS_PER_TOKEN <= most:
                 spans[-1] = spans[-1][0], each.end
             else:
-                start = each.start if spans else 0  # the heading above the first one too
+                start = each.start if spans else 0  # includes the heading above the first piece
                 spans.append((max(start, spans[-1][1]) if spans else start, each.end))
         if not spans:
             raise ContextLengthExceeded("the text is empty", "set a text with words")
@@ -126,7 +126,7 @@ class SummarizeNode(ModelNode, frozen=True, kw_only=True):
     def _piecewise_plan(
         self, context: NodeContext, marks: ContentMarkers, pieces: Sequence[str], most: int
     ) -> PiecewisePlan:
-        """Expected cost of all calls of this way."""
+        """Expected cost of all calls for `pieces`."""
         quote = context.dependencies.estimate_cost
         assert quote is not None
         total: int | None = 0
@@ -152,7 +152,7 @@ class SummarizeNode(ModelNode, frozen=True, kw_only=True):
         tasks = [asyncio.create_task(note(number, piece)) for number, piece in enumerate(pieces, 1)]
         try:
             return list(await asyncio.gather(*tasks))
-        finally:  # where one fails, nobody waits for the others
+        finally:  # if one fails, cancel the others
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -162,7 +162,6 @@ class SummarizeNode(ModelNode, frozen=True, kw_only=True):
         return msgspec.structs.replace(self.request_options(), idempotency_key=f"{context.idempotency_key}:{mark}")
 
     def _build_chat(self, marks: ContentMarkers, prompt: str, text: str) -> ChatRequest:
-        """The text is untrusted data."""
         system = f"{self.system}\n\n{marks.instruction}" if self.system else marks.instruction
         said = msgspec.structs.replace(self, system=system)
         return said.build_chat([{"role": "user", "content": f"{prompt}\n\n{marks.wrap(text)}"}])
@@ -173,7 +172,7 @@ def _tokens(text: str) -> int:
 
 
 def _pack(notes: Sequence[str], most: int) -> list[str]:
-    """As many notes as fit."""
+    """Joins consecutive notes into texts of at most `most` tokens."""
     found = [notes[0]]
     for each in notes[1:]:
         if (len(found[-1]) + len(each)) // CHARS_PER_TOKEN <= most:

@@ -1,7 +1,7 @@
 """Store of flow versions: saves, publishes and unpublishes them, each in one transaction with its audit event.
 
-A version is the hash of what a flow means, so it never changes: what is published again later is the same as before.
-What a flow says lies sealed, for prompts are in it.
+A version is the content hash of a flow, so publishing it again later publishes the same flow. Flow files are stored
+encrypted, since they contain prompts.
 """
 
 from __future__ import annotations
@@ -24,14 +24,13 @@ T = TypeVar("T")
 VERSIONS = "flow_versions"
 VERSION = re.compile(r"[0-9a-f]{64}\Z")
 MIN_PREFIX = 8
-"""Digits at least of a version that is not written out."""
+"""Minimum digits of an abbreviated version."""
 MAX_FLOW_BYTES = 2_000_000
-"""Bytes of one flow."""
 MAX_VERSIONS = 1_000
 
 
 class FlowVersions:
-    """Each of `listeners` is called after a change of what is live, here or by another server."""
+    """Calls `listeners` after a flow was published or unpublished, here or by another server (`refresh`)."""
 
     def __init__(self, store: StepStore) -> None:
         self.listeners: list[Callable[[], None]] = []
@@ -40,7 +39,7 @@ class FlowVersions:
         self._replace_published(store.read(tables.list_published))
 
     def list_published(self, tenant: str = "", project: str = "") -> list[PublishedFlow]:
-        """What is live, of all or of whom is named; in the order of their names."""
+        """Published flows, of one tenant and project or of all, sorted by name."""
         return [
             each
             for place, each in sorted(self._published.items())
@@ -58,15 +57,15 @@ class FlowVersions:
         return found
 
     async def read_source(self, tenant: str, project: str, name: str, version: str) -> bytes:
-        """What the flow says. Raises PathNotFound, VaultLocked, StoreFailed."""
+        """The YAML of a version. Raises PathNotFound, EncryptionKeyUnavailable, StorageError."""
         return await self.run_in_thread(partial(self.read_source_blocking, tenant, project, name, version))
 
     async def run_in_thread(self, work: Callable[[], T]) -> T:
-        """`work` beside the event loop, where the vault may take seconds."""
+        """Runs `work` on a thread: encryption and the database may take seconds."""
         return await self._store.run_in_thread(work)
 
     def read_source_blocking(self, tenant: str, project: str, name: str, version: str) -> bytes:
-        """`read_source`, for whoever is off the event loop."""
+        """`read_source`, for callers on a thread."""
         sealed = self._store.read(lambda c: tables.find_version(c, tenant, project, name, version))
         if sealed is None:
             hint = f"see: sizewise flow versions {name[:100]}"
@@ -81,10 +80,9 @@ class FlowVersions:
         )
 
     async def resolve_version(self, tenant: str, project: str, name: str, version: str) -> str:
-        """The whole version that `version`, at least its beginning, means; empty means the one that is live. Of a flow
-        that was withdrawn none is there any more, but for runs that have begun.
+        """The full version for `version` or a prefix of it; for an empty one, the published version.
 
-        Raises PathNotFound, BadRequest.
+        Raises PathNotFound if the flow is not published, BadRequest.
         """
         live = self.get_published(tenant, project, name).version
         if not version:
@@ -102,7 +100,7 @@ class FlowVersions:
         return fits[0]
 
     async def save(self, principal: Principal, project: str, name: str, version: str, text: bytes) -> bool:
-        """Whether it is new. Durable and sealed when this returns. Raises BadRequest, VaultLocked, StoreFailed."""
+        """Stores a version durably; False if it exists. Raises BadRequest, EncryptionKeyUnavailable, StorageError."""
         if len(text) > MAX_FLOW_BYTES:
             raise BadRequest(
                 f"the flow takes {len(text)} bytes",
@@ -119,7 +117,10 @@ class FlowVersions:
         return self._store.write(lambda c: tables.insert_version(c, principal.tenant, project, version, sealed, told))
 
     async def publish(self, principal: Principal, project: str, name: str, version: str) -> PublishedFlow:
-        """It is live when this returns, in the place of what was. Raises PathNotFound, StoreFailed."""
+        """Publishes a stored version instead of the current one.
+
+        Raises PathNotFound, EncryptionKeyUnavailable, StorageError.
+        """
         await self.read_source(principal.tenant, project, name, version)
         return await self._insert_published(
             principal,
@@ -128,7 +129,7 @@ class FlowVersions:
         )
 
     async def unpublish(self, principal: Principal, project: str, name: str) -> None:
-        """Raises PathNotFound, StoreFailed."""
+        """Raises PathNotFound, StorageError."""
         self.get_published(principal.tenant, project, name)
         await self._insert_published(
             principal,
@@ -155,7 +156,7 @@ class FlowVersions:
         return published
 
     async def refresh(self) -> None:
-        """What other servers published meanwhile. Raises StoreFailed."""
+        """Loads what other servers published. Raises StorageError."""
         self._replace_published(await self._store.run_in_thread(lambda: self._store.read(tables.list_published)))
 
     def _replace_published(self, found: list[PublishedFlow]) -> None:

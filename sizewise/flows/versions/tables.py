@@ -20,7 +20,7 @@ VERSIONS = Table(
     Column("tenant", Text, nullable=False),
     Column("project", Text, nullable=False),
     Column("name", Text, nullable=False),
-    Column("version", Text, nullable=False),  # SHA-256 of what the flow means, in hex
+    Column("version", Text, nullable=False),  # SHA-256 of the flow's content, in hex
     Column("created", BIG_INTEGER, nullable=False),  # unix ms
     Column("by", Text, nullable=False),
     Column("bytes", BIG_INTEGER, nullable=False),
@@ -42,7 +42,7 @@ PUBLISHED = Table(
     Column("tenant", Text, nullable=False),
     Column("project", Text, nullable=False),
     Column("name", Text, nullable=False),
-    Column("version", Text, nullable=False),  # empty: withdrawn
+    Column("version", Text, nullable=False),  # empty: unpublished
     Column("at", BIG_INTEGER, nullable=False),  # unix ms
     Column("key", Text, nullable=False),  # the id of the key or session that published it
     Column("user", Text, nullable=False),
@@ -57,7 +57,7 @@ SEALED = EncryptedTable(VERSIONS, ("project", "name", "version"))
 
 
 class FlowVersion(Struct, frozen=True):
-    """`created`: unix ms; `by`: the id of who brought it."""
+    """`created`: unix ms; `by`: the id of the user or key that saved it."""
 
     name: str
     version: str
@@ -66,7 +66,7 @@ class FlowVersion(Struct, frozen=True):
 
 
 class PublishedFlow(Struct, frozen=True):
-    """What is live of a project since `at` (unix ms). What its triggers start runs as who published it."""
+    """A flow published since `at` (unix ms). Runs that its triggers start have the publisher's permissions."""
 
     tenant: str
     project: str
@@ -85,7 +85,7 @@ def insert_version(
     sealed: bytes,
     audit_event: AuditEvent,
 ) -> bool:
-    """Whether it is new; what is there already stays as it is."""
+    """False, and nothing is written, if the version exists."""
     if find_version(connection, tenant, project, version.name, version.version) is not None:
         return False
     row = {name: getattr(version, name) for name in FlowVersion.__struct_fields__}
@@ -110,7 +110,7 @@ def list_versions(connection: Connection, tenant: str, project: str, name: str, 
 
 
 def insert_published(connection: Connection, published: PublishedFlow, audit_event: AuditEvent) -> list[PublishedFlow]:
-    """Is live from now on, in the place of what was; an empty version withdraws it. All that is live then."""
+    """Publishes a flow instead of its current version; an empty version unpublishes it. Returns all published flows."""
     row = {name: getattr(published, name) for name in PublishedFlow.__struct_fields__}
     connection.execute(insert(PUBLISHED).values(row))
     audit.append_event(connection, audit_event)
@@ -118,7 +118,7 @@ def insert_published(connection: Connection, published: PublishedFlow, audit_eve
 
 
 def list_published(connection: Connection, tenant: str = "", project: str = "", name: str = "") -> list[PublishedFlow]:
-    """What is live, of everybody or of those that are named."""
+    """Published flows; empty arguments do not filter."""
     its = PUBLISHED.c
     newest = select(func.max(its.number)).group_by(its.tenant, its.project, its.name)
     query = select(*(its[each] for each in PublishedFlow.__struct_fields__)).where(
