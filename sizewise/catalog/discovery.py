@@ -1,6 +1,6 @@
 """Discovers model servers on the usual local ports; silent when there are none.
 
-A server on loopback may forward to a cloud, so what is found counts as place "anyone" until the user declares it.
+A server on loopback may forward to a cloud, so a discovered model has place "anyone" until the user declares it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class _Details(Struct):
 
 
 class _Tag(Struct):
-    """A model as Ollama lists it."""
+    """A model in Ollama's list."""
 
     name: str
     details: _Details = msgspec.field(default_factory=_Details)
@@ -43,7 +43,7 @@ class _Meta(Struct):
 
 
 class _Model(Struct):
-    """A model as OpenAI lists it, with what llama.cpp (`meta`) and vLLM (`max_model_len`) add."""
+    """A model in OpenAI's list format, with additions of llama.cpp (`meta`) and vLLM (`max_model_len`)."""
 
     id: str
     max_model_len: int | None = None
@@ -59,13 +59,13 @@ class _Models(Struct):
 
 
 async def discover_models(*, skip: int, ports: Sequence[tuple[str, int]] = LOCAL_SERVER_PORTS) -> tuple[ModelCard, ...]:
-    """A card for each chat model that another server on this machine offers now; all are asked at once, for 0.3 s.
+    """A card for each chat model that other servers on this machine offer; all ports are probed at once, for 0.3 s.
 
-    `skip` is the port that we listen on ourselves.
+    `skip`: the port that this server listens on.
     """
     others = [(name, port) for name, port in ports if port != skip]
     egress = EgressPolicy({f"http://127.0.0.1:{port}": "anyone" for _, port in others}, {"public": "anyone"})
-    async with HttpClient(egress) as client:  # and by no proxy
+    async with HttpClient(egress) as client:  # without a proxy
         lists = await asyncio.gather(*(_models_at(client, name, port) for name, port in others))
     return tuple(card for each in lists for card in each)
 
@@ -79,12 +79,12 @@ async def _models_at(client: HttpClient, name: str, port: int) -> list[ModelCard
             return [_ollama(tag, endpoint) for tag in tags if not _embeds(tag)]
         models = msgspec.json.decode(await _body(client, origin, "/v1/models"), type=_Models).data
         return [_openai(model, endpoint) for model in models]
-    except (UpstreamError, msgspec.MsgspecError, TimeoutError):  # nobody there, or somebody who serves no models
+    except (UpstreamError, msgspec.MsgspecError, TimeoutError):  # no server there, or one without models
         return []
 
 
 async def _body(client: HttpClient, origin: str, path: str) -> bytes:
-    """The answer's body; UpstreamError when it is a refusal, or comes from another Sizewise, which would be a loop."""
+    """The response body. Raises UpstreamError for an error status, and for another Sizewise, which would be a loop."""
     timeouts = HttpTimeouts(connect=DEADLINE_S, first_byte=DEADLINE_S, between_bytes=DEADLINE_S, total=DEADLINE_S)
     async with asyncio.timeout(DEADLINE_S):
         asked = client.endpoint(origin).request("GET", path, purpose="discover", data_class="public", timeouts=timeouts)

@@ -1,6 +1,6 @@
 """Adds catalog facts to model cards; never overrides a fact that is already set.
 
-Who sells a model sets its price, so that comes from prices.py by the endpoint. All else here is the model's own.
+The price depends on who sells the model, so it comes from prices.py by endpoint. All other facts are the model's own.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from sizewise.catalog.model_info import ModelInfo
 from sizewise.model_card import ModelCard
 
 CARD_FACTS = ("parameters", "context", "max_output", "sees", "tools", "licence")
-"""Fields of a card that are facts of model_info.py too."""
+"""Fields of a card that are also facts in model_info.py."""
 
 
 def enrich_cards(cards: Iterable[ModelCard]) -> tuple[ModelCard, ...]:
-    """The same cards, those of known models with more on them. A model file is known by its own header alone."""
+    """The cards, with facts added to those of known models. For a local file only its own header counts."""
     given = tuple(cards)
     known = find_models({card.model for card in given if card.weights is None})
     return tuple(enrich_card(card, known[card.model]) if card.model in known else card for card in given)
@@ -35,5 +35,5 @@ def enrich_card(card: ModelCard, info: ModelInfo) -> ModelCard:
 
 
 def _is_unset(card: ModelCard, name: str) -> bool:
-    """Whether nobody has said it yet."""
+    """Whether the fact is not set yet."""
     return name not in card.facts and getattr(card, name) in (None, frozenset(), "unknown")

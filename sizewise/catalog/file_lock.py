@@ -10,14 +10,15 @@ from pathlib import Path
 
 from sizewise.errors import ExternalFailure
 
-RETRY_INTERVAL_S = 0.1  # seconds between two tries
+RETRY_INTERVAL_S = 0.1  # seconds
 
 
 @asynccontextmanager
 async def file_lock(path: Path, on_wait: Callable[[], None] = lambda: None) -> AsyncIterator[None]:
-    """Holds the lock at `path`, after its present holder; `on_wait` is called once when there is one.
+    """Waits for the lock at `path` and holds it; `on_wait` is called once if another process has it.
 
-    The file stays: deleting it would let two processes hold two files of one name. Outside when it cannot be made.
+    The file is never deleted: then two processes could lock two files of the same name. Raises ExternalFailure if it
+    cannot be created.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -30,7 +31,7 @@ async def file_lock(path: Path, on_wait: Callable[[], None] = lambda: None) -> A
     with file:
         if not _try_lock(file.fileno()):
             on_wait()
-            while not _try_lock(file.fileno()):  # noqa: ASYNC110  # another process holds it: no event of ours
+            while not _try_lock(file.fileno()):  # noqa: ASYNC110  # held by another process: there is no event to await
                 await asyncio.sleep(RETRY_INTERVAL_S)
         yield
 

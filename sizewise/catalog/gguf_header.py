@@ -16,18 +16,18 @@ from sizewise.errors import ModelUnavailable
 
 MAGIC = b"GGUF"
 VERSIONS = (2, 3)
-MAX_HEADER_BYTES = 128 * 1024 * 1024  # bytes; the largest vocabularies known take some 20 MB
+MAX_HEADER_BYTES = 128 * 1024 * 1024  # the largest known vocabularies take about 20 MB
 MAX_PAIRS = 10_000
 MAX_TENSORS = 200_000
-MAX_ITEMS = 4_000_000  # of one array: four times the largest vocabulary with its merges
-MAX_TEXT_BYTES = 4 * 1024 * 1024  # bytes of one text; chat templates take some 20 kB
-MAX_DEPTH = 4  # arrays in arrays
+MAX_ITEMS = 4_000_000  # of an array: four times the largest vocabulary with its merges
+MAX_TEXT_BYTES = 4 * 1024 * 1024  # of a string; chat templates take about 20 kB
+MAX_DEPTH = 4  # nested arrays
 
-# type of a value -> struct code
+# value type -> struct code
 SCALARS: Mapping[int, str] = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 TEXT, ARRAY = 8, 9
 
-# ggml type of a tensor -> elements a block, bytes a block
+# ggml tensor type -> elements per block, bytes per block
 BLOCKS: Mapping[int, tuple[int, int]] = {
     0: (1, 4),
     1: (1, 2),
@@ -63,7 +63,7 @@ BLOCKS: Mapping[int, tuple[int, int]] = {
     39: (32, 17),
 }
 
-# general.file_type -> the name people use
+# general.file_type -> common name
 QUANTIZATIONS: Mapping[int, str] = {
     0: "F32",
     1: "F16",
@@ -105,17 +105,17 @@ GgufValue = int | float | bool | str | list[int]
 
 @dataclass(frozen=True, slots=True)
 class GgufHeader:
-    """The facts of one GGUF file. 0 and "" mean that the file does not say."""
+    """The facts of one GGUF file; 0 and "" mean unknown."""
 
     architecture: str
     name: str
-    parameters: int  # counted over all tensors
-    weights_bytes: int  # bytes of the whole file
-    context: int  # tokens the model was trained for
+    parameters: int  # summed over all tensors
+    weights_bytes: int  # of the whole file
+    context: int  # tokens that the model was trained for
     layers: int
-    embedding_length: int  # of the embedding
+    embedding_length: int  # width
     heads: int
-    kv_heads: int  # the most of any layer
+    kv_heads: int  # maximum over the layers
     key_length: int  # of one head
     value_length: int
     vocabulary: int  # tokens
@@ -125,15 +125,14 @@ class GgufHeader:
 
     @property
     def kv_cache_bytes_per_token(self) -> int:
-        """Bytes of key-value cache that one token takes, at 16 bits a number."""
+        """Bytes of KV cache per token, at 16 bits per number."""
         return 2 * self.layers * self.kv_heads * (self.key_length + self.value_length)
 
 
 def read_header(path: Path) -> GgufHeader:
-    """The header of the GGUF file at `path`.
+    """The header of the GGUF file at `path`; reads at most MAX_HEADER_BYTES.
 
-    Raises ModelUnavailable when it cannot be read, is no GGUF, is cut short or contradicts itself. Reads at most
-    HEADER_MOST bytes.
+    Raises ModelUnavailable if it cannot be read, is not GGUF, is cut short or contradicts itself.
     """
     try:
         with path.open("rb") as file:
@@ -214,7 +213,7 @@ class _HeaderReader:
         return number
 
     def _array(self, depth: int) -> GgufValue:
-        """Small arrays of whole numbers (one a layer) as they are; of every other array only its length."""
+        """Short integer arrays (one value per layer) as lists; of every other array only its length."""
         kind, length = self._number("I"), self._count(MAX_ITEMS, "items of an array")
         if depth > MAX_DEPTH:
             raise self._invalid("arrays are nested too deep")
@@ -232,7 +231,7 @@ class _HeaderReader:
         return length
 
     def _tensors(self, count: int) -> tuple[int, int]:
-        """Parameters in all tensors, and where the last one ends, in bytes from the start of the data."""
+        """Total parameters, and the end of the last tensor in bytes from the start of the data."""
         parameters = end = 0
         for _ in range(count):
             self._read_bytes(self._count(MAX_TEXT_BYTES, "bytes of a name"))
@@ -277,7 +276,7 @@ class _HeaderReader:
 
 
 def _whole(metadata: dict[str, GgufValue], key: str) -> int:
-    """A whole number, 0 where there is none; the largest where there is one a layer."""
+    """An integer, 0 if missing; the largest if there is one per layer."""
     value = metadata.get(key, 0)
     if isinstance(value, list):
         return max(value, default=0)

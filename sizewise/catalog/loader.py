@@ -17,7 +17,7 @@ from sizewise.settings.models import ModelSettings, ProviderSettings
 from sizewise.settings.toml_reader import parse_toml, raise_if_invalid, read_table
 
 LOCAL_PROVIDER = "local"
-"""The provider of every model that runs in a worker process of ours."""
+"""The provider of the models that run in our worker processes."""
 
 LOCAL_SERVER_PORTS = (
     ("ollama", 11434),
@@ -26,12 +26,12 @@ LOCAL_SERVER_PORTS = (
     ("lmstudio", 1234),
     ("vllm", 8000),
 )
-"""Providers that discovery.py may find by itself, and the ports of this machine where they usually listen."""
+"""Providers that discovery.py looks for, and their usual ports on this machine."""
 
 
 @dataclass(frozen=True, slots=True)
 class LocalModelEntry:
-    """A local model as a file tells of it. `sources` say of each fact where and when it was read."""
+    """A local model as described in a file. `sources`: where and when each fact was read."""
 
     weights: ModelWeights
     facts: ModelSettings = field(default_factory=ModelSettings)
@@ -44,11 +44,11 @@ ON_CARD: Mapping[str, str] = {
     "prefill": "resumes",
     "queue_timeout_s": "wait_s",
 }
-"""What a card calls a fact, where it is another word; files of older versions say it that way too."""
+"""Settings name -> card field, where they differ; files of older versions use the card's names too."""
 
 
 def read_local_models(path: Path) -> Mapping[str, LocalModelEntry]:
-    """The local models that `path` tells of, by name; ConfigError lists every mistake in it."""
+    """The local models in the file `path`, by name. ConfigError lists every error in it."""
     wrong: list[str] = []
     found = {
         name: read_table(LocalModelEntry, _current(table), name, wrong) for name, table in parse_toml(path).items()
@@ -58,7 +58,7 @@ def read_local_models(path: Path) -> Mapping[str, LocalModelEntry]:
 
 
 def _current(table: object) -> object:
-    """A row of `models.toml` that an older version wrote, in today's words."""
+    """A table of `models.toml` with the names of older versions replaced."""
     if not isinstance(table, dict):
         return table
     today = {old: new for new, old in ON_CARD.items()}
@@ -71,18 +71,18 @@ def _current(table: object) -> object:
 
 
 def bundled_models() -> Mapping[str, LocalModelEntry]:
-    """The local models that we know where to fetch."""
+    """The local models with a known download source."""
     return read_local_models(Path(__file__).with_name("local.toml"))
 
 
 def user_models(home: Path) -> Mapping[str, LocalModelEntry]:
-    """The user's own files, as own.py wrote them down."""
+    """The user's own models, registered by user_models.py."""
     path = home / "models.toml"
     return read_local_models(path) if path.is_file() else {}
 
 
 def weights_path(weights: ModelWeights, cache: Path) -> Path:
-    """Where the file is, or will be once it is fetched."""
+    """Where the file is, or will be after the download."""
     return Path(weights.path) if weights.path else cache / "models" / f"{weights.sha256[:12]}-{weights.file}"
 
 
@@ -92,7 +92,7 @@ def is_downloaded(weights: ModelWeights, cache: Path) -> bool:
 
 
 def local_cards(settings: Settings) -> tuple[ModelCard, ...]:
-    """Every local model there could be, fetched or not, with all it is known to be able to."""
+    """All local models, downloaded or not, with their known facts."""
     both = {**bundled_models(), **user_models(settings.home)}
     bounds = settings.sizes.thresholds
     return tuple(
@@ -110,14 +110,14 @@ def ready_local_cards(settings: Settings) -> Iterator[ModelCard]:
 
 
 def default_local_card(settings: Settings) -> ModelCard:
-    """The model for a machine that has none: the smallest of those that answer and that we know where to fetch."""
+    """The model for a machine without one: the smallest chat model with a known download source."""
     ours = bundled_models()
     answering = (card for card in local_cards(settings) if card.model in ours and card.task == "chat")
     return min(answering, key=lambda card: card.parameters or 0)
 
 
 def local_card(name: str, settings: Settings) -> ModelCard:
-    """The local model called `name`, with or without its provider; ModelNotFound names the nearest."""
+    """The local model `name`, with or without its provider. ModelNotFound suggests the closest name."""
     wanted = name.removeprefix(f"{LOCAL_PROVIDER}/")
     cards = {card.model: card for card in local_cards(settings)}
     if wanted not in cards:
@@ -127,12 +127,11 @@ def local_card(name: str, settings: Settings) -> ModelCard:
 
 
 def load_cards(settings: Settings, discovered: Iterable[ModelCard] = ()) -> tuple[ModelCard, ...]:
-    """Every model that can be asked: local ones whose weights are here, configured ones, and those `discovered` by
-    probe.py.
+    """All usable models: local ones with their weights, configured ones, and those `discovered` by discovery.py.
 
-    A configured provider goes before one that was found at the same address; when it lists no models it has all that
-    were found there. What neither the settings nor the server say of a model, the catalogue tells. ConfigError lists
-    what the settings say of models and providers that do not exist.
+    A configured provider replaces a discovered one at the same address; if it lists no models, it gets the discovered
+    ones. The catalog adds what settings and server leave open. ConfigError lists settings for unknown models and
+    providers.
     """
     local = list(_runnable_cards(settings)) if settings.server.embedded else []
     remote = [
@@ -149,7 +148,7 @@ def load_cards(settings: Settings, discovered: Iterable[ModelCard] = ()) -> tupl
 
 
 def _runnable_cards(settings: Settings) -> Iterator[ModelCard]:
-    """Local models ready to start. A window is what local.context gives, unless the model's own row says more."""
+    """Local models ready to start. Their window is local.context, unless the model's own settings say otherwise."""
     for card in ready_local_cards(settings):
         assert card.weights is not None
         path = str(weights_path(card.weights, settings.cache_dir))
@@ -172,7 +171,7 @@ def _card_of_entry(name: str, entry: LocalModelEntry, settings: Settings) -> Mod
 
 
 def _provider_cards(name: str, provider: ProviderSettings, settings: Settings) -> Iterator[ModelCard]:
-    """The provider's models: those it lists, and those that only their facts are written of."""
+    """The provider's models: those it lists, and those with a table in [models]."""
     endpoint = _endpoint(name, provider)
     written = (each.partition("/")[2] for each in settings.models if each.partition("/")[0] == name)
     models = tuple(dict.fromkeys((*provider.models, *written)))
@@ -202,7 +201,7 @@ def _endpoint(name: str, provider: ProviderSettings) -> ModelEndpoint:
 
 
 def _under_declared_provider(card: ModelCard, settings: Settings, remote: list[ModelCard]) -> ModelCard | None:
-    """The found card, as a model of the provider that the user has declared at its address, if any."""
+    """The discovered card, as a model of the provider declared at its address, if any; None if that lists models."""
     for name, provider in settings.providers.items():
         if provider.base_url == card.endpoint.base_url:
             if any(each.endpoint.provider == name for each in remote):
@@ -214,7 +213,7 @@ def _under_declared_provider(card: ModelCard, settings: Settings, remote: list[M
 
 
 def _with_model_settings(card: ModelCard, settings: Settings) -> ModelCard:
-    """The card, with what the user knows better."""
+    """The card with the user's settings applied."""
     facts = settings.models.get(card.name)
     return _with_facts(card, facts, {}) if facts else card
 
@@ -229,7 +228,7 @@ def _with_facts(card: ModelCard, facts: ModelSettings, sources: Mapping[str, str
 
 
 def _check_unknown_names(settings: Settings) -> None:
-    """ConfigError for facts about nobody, and for a provider that would hide our own."""
+    """Raises ConfigError for settings of unknown models, and for a provider named like our own."""
     wrong = []
     if LOCAL_PROVIDER in settings.providers:
         wrong.append(

@@ -10,7 +10,7 @@ from sizewise.catalog.memory_estimate import MemoryEstimate, compute_bytes
 
 
 def estimate_memory(header: GgufHeader, *, context: int, slots: int, batch: int) -> MemoryEstimate:
-    """For `slots` requests side by side with `context` tokens each, read `batch` tokens at a time."""
+    """For `slots` concurrent requests with `context` tokens each, read in batches of `batch` tokens."""
     room = compute_bytes(heads=header.heads, vocabulary=header.vocabulary, context=context, slots=slots, batch=batch)
     return MemoryEstimate(
         weights=header.weights_bytes,
@@ -20,9 +20,9 @@ def estimate_memory(header: GgufHeader, *, context: int, slots: int, batch: int)
 
 
 def available_memory() -> int | None:
-    """Bytes that a new process can take without swapping: what the system and the process's group leave.
+    """Bytes that a new process can use without swapping, within the limits of the system and the control group.
 
-    None where the system does not tell.
+    None if unknown.
     """
     system = _meminfo("MemAvailable")
     if system is None:
@@ -41,7 +41,7 @@ def _meminfo(what: str) -> int | None:
 
 
 def _sysconf_memory() -> int | None:
-    """Systems without /proc: three quarters of all memory, for want of a better figure."""
+    """For systems without /proc: three quarters of the physical memory, a rough estimate."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * 3 // 4
     except (ValueError, OSError):
@@ -49,13 +49,13 @@ def _sysconf_memory() -> int | None:
 
 
 def _cgroup_memory() -> int | None:
-    """The least that the limits of the process's control group and its parents leave; page cache counts as free."""
+    """The least memory left by our control group and its parents; page cache counts as free."""
     left = [rest for folder in _cgroup_folders() if (rest := _cgroup_free(folder)) is not None]
     return min(left, default=None)
 
 
 def _cgroup_folders() -> list[str]:
-    """The folders of our control group (version 2, then 1), from the inmost to the root."""
+    """The folders of our control group (version 2, then 1), from the innermost to the root."""
     unified, split = "/sys/fs/cgroup", "/sys/fs/cgroup/memory"
     folders = [unified, split]
     for line in _text("/proc/self/cgroup").splitlines():
@@ -73,7 +73,7 @@ def _cgroup_free(folder: str) -> int | None:
         ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
     ):
         most, now = _text(f"{folder}/{limit}").strip(), _text(f"{folder}/{used}").strip()
-        if most.isdigit() and now.isdigit() and int(most) < 1 << 60:  # above: version 1's way to say "no limit"
+        if most.isdigit() and now.isdigit() and int(most) < 1 << 60:  # larger: "no limit" in version 1
             return max(0, int(most) - int(now) + _stat(f"{folder}/memory.stat", cache))
     return None
 

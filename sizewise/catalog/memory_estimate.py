@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-# Fitted to the resident memory of SmolLM2-135M and Qwen2.5-1.5B at three sizes of context each: off by 2 % at most.
-PROCESS_BYTES = 42_000_000  # bytes: Python, llama.cpp's code, buffers of fixed size
-BYTES_PER_VOCABULARY_TOKEN = 420  # bytes that llama.cpp keeps for each token of the vocabulary
+# Fitted to the resident memory of SmolLM2-135M and Qwen2.5-1.5B at three context sizes each: at most 2 % off.
+PROCESS_BYTES = 42_000_000  # Python, llama.cpp's code, buffers of fixed size
+BYTES_PER_VOCABULARY_TOKEN = 420  # bytes that llama.cpp keeps per token of the vocabulary
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryEstimate:
-    """Bytes that a loaded model takes, in three parts."""
+    """Bytes of memory of a loaded model, in three parts."""
 
     weights: int
-    kv_cache: int  # keys and values of every slot, taken when loading
+    kv_cache: int  # of every slot, allocated when loading
     compute: int
 
     @property
@@ -30,14 +30,14 @@ class MemoryEstimate:
 
 
 def compute_bytes(*, heads: int, vocabulary: int, context: int, slots: int, batch: int) -> int:
-    """For `slots` requests side by side with `context` tokens each, read `batch` tokens at a time."""
+    """For `slots` concurrent requests with `context` tokens each, read in batches of `batch` tokens."""
     scores = heads * context * batch * 4 * 2  # attention, before and after its softmax
     logits = vocabulary * max(batch, slots) * 4
     return PROCESS_BYTES + BYTES_PER_VOCABULARY_TOKEN * vocabulary + scores + logits
 
 
 def format_bytes(count: int) -> str:
-    """Bytes for people: 98 MB, 1.1 GB."""
+    """Human-readable size: 98 MB, 1.1 GB."""
     if count < 1_000_000_000:
         return f"{count / 1_000_000:.0f} MB"
     return f"{count / 1_000_000_000:.1f} GB"

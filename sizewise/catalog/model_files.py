@@ -1,8 +1,8 @@
 """Loads the model catalog from models/*.toml; rejects facts without source and date.
 
-A file has one table a model and, in `said`, what each source says of it; sources that several tables quote stand under
-[sources]. `load_models` reads all and is the lint; `find_models` reads only the tables it is asked for, so a start
-costs the same however long the catalogue is.
+A file has one table per model and, in `said`, what each source states about it; sources shared by several tables are in
+[sources]. `load_models` reads and validates everything; `find_models` reads only the requested tables, so that startup
+time does not depend on the size of the catalog.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ MODELS_DIR = Path(__file__).with_name("models")
 SHARED_SOURCES = "sources.toml"
 LOWERCASE_NAME = re.compile(r"[a-z0-9@][a-z0-9._:/+@-]*\Z")
 PARTIAL_DATE = re.compile(r"\d{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01]))?)?\Z")
-TABLE_START = '\n["'  # where a model's table begins
-MAX_TOKENS = 100_000_000  # no window is believed to be longer
-MAX_PARAMETERS = 2**44  # nor any model larger
+TABLE_START = '\n["'  # start of a model's table
+MAX_TOKENS = 100_000_000  # plausibility limit
+MAX_PARAMETERS = 2**44  # plausibility limit
 UPPER_BOUNDS: Mapping[str, str] = {
     "active": "parameters",
     "experts_used": "experts",
@@ -41,7 +41,7 @@ UPPER_BOUNDS: Mapping[str, str] = {
     "attention_layers": "layers",
     "sliding_layers": "layers",
 }
-"""A fact that is no larger than another."""
+"""Fact -> the fact that it cannot exceed."""
 
 
 def lowercase_name(text: str) -> str:
@@ -71,7 +71,7 @@ def nonempty_text(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class FactSource:
-    """Where something was read, and the source's own day or else that of reading."""
+    """Source of a fact, and the source's own date or else the date of reading."""
 
     source: str = setting("", "", validator=nonempty_text)
     date: str = setting("", "", validator=iso_date)
@@ -79,7 +79,7 @@ class FactSource:
 
 @dataclass(frozen=True, slots=True)
 class SourceStatement(FactSource):
-    """What one source says of a model: facts of known.py, each with the bounds in which it is believed."""
+    """What one source states about a model: facts of model_info.py, each with plausibility bounds."""
 
     by: str = setting("", "")  # a name under [sources], instead of `source` and `date`
     claimed: bool = setting(False, "")
@@ -119,7 +119,7 @@ class SourceStatement(FactSource):
 
 @dataclass(frozen=True, slots=True)
 class ModelEntry:
-    """A model's table. `other_names` are its other names, `sold` those that have a line in prices.toml."""
+    """A model's table. `also`: its other names. `sold`: per endpoint, its names with a line in prices.toml."""
 
     title: str
     vendor: str
@@ -130,7 +130,7 @@ class ModelEntry:
 
 
 def load_models(folder: Path = MODELS_DIR, today: date | None = None) -> Mapping[str, ModelInfo]:
-    """Every model that we know of, by its name. ConfigError lists every mistake of the first file that has any."""
+    """Every model by its name. ConfigError lists every error of the first invalid file."""
     found, owners, types, priced = dict[str, ModelInfo](), dict[str, str](), TypeHintCache(), parse_toml(PRICES)
     shared = _shared(folder)
     for path in _files(folder):
@@ -147,11 +147,11 @@ def load_models(folder: Path = MODELS_DIR, today: date | None = None) -> Mapping
 
 
 def find_models(names: Iterable[str], folder: Path = MODELS_DIR) -> Mapping[str, ModelInfo]:
-    """The models that `names` mean, by those names: each one of a model's names exactly, whatever the capitals, with
-    or without an organisation before it. What nobody knows is left out.
+    """The models that `names` refer to, by those names: a name matches one of the model's names exactly, ignoring case,
+    with or without an organization prefix. Unknown names are left out.
 
-    Reads only their tables. ConfigError for one that is wrong. What a clock can doubt is left to `load_models`: a
-    clock that is behind must not keep a server from starting.
+    Reads only their tables. Raises ConfigError for an invalid one. Checks against the current date are left to
+    `load_models`: a clock that is behind must not prevent a server from starting.
     """
     wanted = {
         name: [each for each in (name.lower(), name.lower().rpartition("/")[2]) if LOWERCASE_NAME.match(each)]
@@ -166,7 +166,7 @@ def find_models(names: Iterable[str], folder: Path = MODELS_DIR) -> Mapping[str,
 
 @dataclass(frozen=True, slots=True)
 class _CatalogFile:
-    """A file before it is understood; `small`: the same in small letters, to find a name in it."""
+    """An unparsed file. `small`: its text in lower case, for searching."""
 
     path: Path
     text: str
@@ -178,7 +178,7 @@ class _CatalogFile:
         return cls(path, text, text.lower())
 
     def tables(self, name: str) -> Iterator[Mapping[str, object]]:
-        """Each table in which `name` stands in quotes, whatever it means there, with the file's head."""
+        """Every table that contains `name` in quotes, wherever, together with the head of the file."""
         head, end = self.text.partition(TABLE_START)[0], 0
         while (at := self.small.find(f'"{name}"', end)) >= 0:
             begin, end = self.text.rfind(TABLE_START, 0, at + 1), self.text.find(TABLE_START, at)
@@ -205,7 +205,7 @@ def _find_model(
 
 
 def prices_by_offer(models: Iterable[ModelInfo]) -> Mapping[str, Price]:
-    """What the models cost where, by `<endpoint>/<name>`, as prices.toml has it."""
+    """Prices from prices.toml, by `<endpoint>/<name>`."""
     names = dict[str, list[str]]()
     for model in models:
         for endpoint, each in model.offers.items():
@@ -218,7 +218,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _shared(folder: Path) -> Mapping[str, object]:
-    """What the files of the folder may quote, all of them."""
+    """The sources that all files of the folder may refer to."""
     path = folder / SHARED_SOURCES
     return parse_toml(path) if path.is_file() else {}
 
@@ -229,7 +229,7 @@ def _models(
     errors: list[str],
     types: TypeHintCache,
 ) -> Iterator[ModelInfo]:
-    """The models of one file's tables, each mistake added to `errors`."""
+    """The models in the tables of one file; adds each error to `errors`."""
     if not tables.keys() - {"sources"}:
         return
     sources = _sources(shared, tables.get("sources", {}), errors, types)
@@ -246,7 +246,7 @@ def _sources(
     errors: list[str],
     types: TypeHintCache,
 ) -> Mapping[str, FactSource]:
-    """A file's own sources, and those of all files."""
+    """The sources of a file, and the shared ones."""
     quoted = {**shared, **(own if isinstance(own, dict) else {})}
     read_ = {name: read_table(FactSource, each, f"sources.{name}", errors, types) for name, each in quoted.items()}
     return {name: source for name, source in read_.items() if source is not None}
@@ -268,7 +268,7 @@ def _model(name: str, row: ModelEntry, sources: Mapping[str, FactSource], errors
 
 
 def _source_of(each: SourceStatement, sources: Mapping[str, FactSource], here: str, errors: list[str]) -> FactSource:
-    """Who says it and when; a statement of nobody, or of no day, is a mistake."""
+    """The source and date of a statement; a missing one is an error."""
     if each.by and each.by not in sources:
         near = did_you_mean(each.by, list(sources)) or f"Known here: {', '.join(sources)}."
         errors.append(f"{here}.by: there is no source {each.by!r}. {near}")
@@ -288,7 +288,7 @@ def _stated_facts(each: SourceStatement) -> Iterator[tuple[str, object]]:
 
 
 def _inconsistencies(model: ModelInfo, today: date, priced: Mapping[str, object]) -> Iterator[str]:
-    """What no single value shows."""
+    """Errors that no single value shows."""
     for name, fact in model.facts():
         if fact.date > today.isoformat():
             yield f"{model.name}.{name}: its source is of {fact.date}, a day to come"

@@ -32,16 +32,16 @@ QUANTIZATION_BITS: Mapping[str, float] = MappingProxyType(
         "Q2_K": 2.89,
     },
 )
-"""Bits that a weight takes, scales included, by the name of its quantisation."""
+"""Bits per weight, including scales, by quantization."""
 OUTPUT_HEAD_BITS = 6.5625
-"""Of the matrix that turns the last layer into tokens, where the others have fewer."""
+"""Bits per weight of the output head, if the other weights have fewer."""
 DEFAULT_BATCH_TOKENS = 32
-"""Tokens read at a time, where nobody says."""
+"""Tokens per batch, by default."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fact(Generic[T]):
-    """`date`: the day of the source, else that on which it was read. `claimed`: said, but not by who must know."""
+    """`date`: the source's own date, else the date of reading. `claimed`: the source is not authoritative."""
 
     value: T
     source: str
@@ -54,64 +54,64 @@ class Fact(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """A model as its vendor made it, whoever serves it. None is *unknown*."""
+    """A model as published by its vendor, independent of who serves it. None means unknown."""
 
     name: str
     title: str
     vendor: str
     task: ModelTask = "chat"
-    other_names: frozenset[str] = frozenset()  # other names that mean this very model, in small letters
+    other_names: frozenset[str] = frozenset()  # other names of the same model, in lower case
     offers: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
-    """Endpoint -> its names for the model; each has a line in prices.toml."""
+    """Endpoint -> its names for the model, each with a line in prices.toml."""
 
-    parameters: Fact[int] | None = None  # in total
-    active: Fact[int] | None = None  # of them, for one token; where it is a mixture of experts
+    parameters: Fact[int] | None = None  # total
+    active: Fact[int] | None = None  # per token, in a mixture of experts
     architecture: Fact[Architecture] | None = None
     layers: Fact[int] | None = None
     hidden: Fact[int] | None = None  # width of the embedding
     heads: Fact[int] | None = None
     kv_heads: Fact[int] | None = None
     head_dim: Fact[int] | None = None
-    latent: Fact[int] | None = None  # numbers kept a token and layer, where keys and values are kept compressed
-    attention_layers: Fact[int] | None = None  # those that keep keys and values, where not all do
-    sliding: Fact[int] | None = None  # tokens that sliding_layers look back
+    latent: Fact[int] | None = None  # numbers per token and layer, if the KV cache is compressed
+    attention_layers: Fact[int] | None = None  # layers with a KV cache, if not all have one
+    sliding: Fact[int] | None = None  # attention window of sliding_layers in tokens
     sliding_layers: Fact[int] | None = None
     vocabulary: Fact[int] | None = None  # tokens
     experts: Fact[int] | None = None
-    experts_used: Fact[int] | None = None  # for one token
-    dimensions: Fact[int] | None = None  # of the vector, where it embeds
+    experts_used: Fact[int] | None = None  # per token
+    dimensions: Fact[int] | None = None  # of an embedding
 
-    context: Fact[int] | None = None  # tokens, prompt and answer together
+    context: Fact[int] | None = None  # tokens, prompt and reply together
     max_output: Fact[int] | None = None  # tokens
-    sees: Fact[frozenset[str]] | None = None  # beside text
+    sees: Fact[frozenset[str]] | None = None  # inputs besides text
     tools: Fact[bool] | None = None
-    thinks: Fact[bool] | None = None  # reasons before it answers, always or when asked
-    structured: Fact[bool] | None = None  # keeps to a JSON Schema at its vendor's door
+    thinks: Fact[bool] | None = None  # reasons before it answers, always or on request
+    structured: Fact[bool] | None = None  # follows a JSON Schema in its vendor's API
 
-    languages: Fact[frozenset[str]] | None = None  # listed by the vendor: codes of ISO 639
-    measured: Fact[Mapping[str, float]] | None = None  # language -> share right, 0..1
-    scores: Fact[Mapping[str, float]] | None = None  # benchmark -> share right, 0..1
+    languages: Fact[frozenset[str]] | None = None  # listed by the vendor, as ISO 639 codes
+    measured: Fact[Mapping[str, float]] | None = None  # language -> share correct, 0..1
+    scores: Fact[Mapping[str, float]] | None = None  # benchmark -> share correct, 0..1
 
     licence: Fact[str] | None = None
-    cutoff: Fact[str] | None = None  # end of its knowledge: 2024, 2024-06 or 2024-06-30
+    cutoff: Fact[str] | None = None  # end of its training data: 2024, 2024-06 or 2024-06-30
     released: Fact[str] | None = None
-    retires: Fact[str] | None = None  # or retired
-    price: Fact[Price] | None = None  # of who sells it, where no known endpoint has a line
+    retires: Fact[str] | None = None  # date of retirement, past or planned
+    price: Fact[Price] | None = None  # the seller's, if no known endpoint has a line
     seller: Fact[str] | None = None
 
     def facts(self) -> Iterator[tuple[str, Fact[object]]]:
-        """What is known, in the order above."""
+        """The known facts, in the order above."""
         for each in fields(self):
             fact = getattr(self, each.name)
             if isinstance(fact, Fact):
                 yield each.name, fact
 
     def size_class(self, sizes: SizeThresholds = DEFAULT_SIZE_THRESHOLDS) -> SizeClass:
-        """By all its parameters, the active ones or not: they are what has to be held."""
+        """By total parameters, active or not: all of them occupy memory."""
         return sizes.classify(self.parameters.value if self.parameters else None)
 
     def weights_bytes(self, quantization: str) -> int | None:
-        """Bytes of its weights; None where parameters are unknown. KeyError for an unknown quantisation."""
+        """Bytes of the weights; None if the parameters are unknown. KeyError for an unknown quantization."""
         bits = QUANTIZATION_BITS[quantization.upper()]
         if self.parameters is None:
             return None
@@ -120,7 +120,7 @@ class ModelInfo:
         return round(((self.parameters.value - head) * bits + head * max(bits, OUTPUT_HEAD_BITS)) / 8)
 
     def kv_cache_bytes(self, context: int, bits: float = 16) -> int | None:
-        """Bytes of keys and values of one request with `context` tokens; None where its shape is unknown."""
+        """Bytes of the KV cache of one request with `context` tokens; None if the shape is unknown."""
         layers = self.attention_layers or self.layers
         if layers is None:
             return None
@@ -142,10 +142,10 @@ class ModelInfo:
         *,
         batch: int = DEFAULT_BATCH_TOKENS,
     ) -> MemoryEstimate | None:
-        """What it takes to run `slots` requests of `context` tokens at the same time; None where too little is known.
+        """Memory for `slots` concurrent requests of `context` tokens; None if too little is known.
 
-        Computed, never written down: weights by bits, keys and values at 16 bits, room for computing as llama.cpp
-        takes it. KeyError for an unknown quantisation.
+        Computed from bits per weight, a KV cache at 16 bits and llama.cpp's compute buffers. KeyError for an unknown
+        quantization.
         """
         weights = self.weights_bytes(quantization)
         return None if weights is None else self.estimate_memory_for_file(weights, context, slots, batch=batch)
@@ -158,7 +158,7 @@ class ModelInfo:
         *,
         batch: int = DEFAULT_BATCH_TOKENS,
     ) -> MemoryEstimate | None:
-        """The same, with a file at hand that has so many bytes of weights: some files hold a matrix twice."""
+        """The same for an actual file with `weights` bytes: some files hold a matrix twice."""
         cache = self.kv_cache_bytes(context)
         if cache is None or self.heads is None or self.vocabulary is None:
             return None

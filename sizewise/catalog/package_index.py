@@ -1,7 +1,7 @@
 """Finds wheels in the user's package indexes; downloads none.
 
-The index is read here, because pip would fetch a whole wheel to say where it lies, wherever an index publishes no
-metadata. What cannot be read so (a sign-in, an index that is a folder, a version spelt otherwise) is left to pip.
+It reads the index itself, because pip downloads a whole wheel to find its URL if the index publishes no metadata. What
+it cannot read (a sign-in, an index that is a folder, a version spelled differently) is left to pip.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from sizewise.errors import ConfigError, ExternalFailure, UpstreamError
 from sizewise.http.client import HttpTimeouts
 from sizewise.settings.load import Settings
 
-MAX_PAGE_BYTES = 16 << 20  # bytes; the longest pages of large projects have about a tenth
+MAX_PAGE_BYTES = 16 << 20  # about ten times the longest page of large projects
 TIMEOUTS = HttpTimeouts(connect=10.0, first_byte=30.0, between_bytes=30.0, total=60.0)
 
 
 async def find_wheels(requirements: Sequence[str], settings: Settings) -> tuple[Wheel, ...]:
-    """The wheel of each requirement (`name==version`), in their order. Outside tells what pip said, and what to do."""
+    """The wheel of each requirement (`name==version`), in order. ExternalFailure reports pip's error."""
     known = await read_pip_config()
     found: list[Wheel] = []
     for requirement in requirements:
         wheel = _in_folders(requirement, known.folders) or await _in_indexes(requirement, known.indexes, settings)
         if wheel is None:
-            break  # pip is asked once, for this and all after it
+            break  # pip is called once, for this and all following ones
         found.append(wheel)
     rest = requirements[len(found) :]
     return (*found, *(await resolve_wheels(rest) if rest else ()))
 
 
 def _in_folders(requirement: str, folders: Sequence[Path]) -> Wheel | None:
-    """The wheel in a folder of the user's, which pip too would take before any other."""
+    """A wheel in the user's find-links folders, which pip also prefers."""
     here: Iterator[Path] = (
         each for folder in folders for each in folder.glob("*.whl") if matches_requirement(each.name, requirement)
     )
@@ -43,7 +43,7 @@ def _in_folders(requirement: str, folders: Sequence[Path]) -> Wheel | None:
 
 
 async def _in_indexes(requirement: str, indexes: Sequence[str], settings: Settings) -> Wheel | None:
-    """The wheel by the first index that has it; None where none has, or none can be read."""
+    """The wheel from the first index that has it; None if none has it or can be read."""
     for index in indexes:
         try:
             if wheel := await _in_index(
@@ -53,7 +53,7 @@ async def _in_indexes(requirement: str, indexes: Sequence[str], settings: Settin
             ):
                 return wheel
         except (ExternalFailure, UpstreamError, ConfigError, ValueError):
-            continue  # not readable for us; pip may know how, and says what is wrong when it does not
+            continue  # pip may be able to read it, and reports the error if not
     return None
 
 

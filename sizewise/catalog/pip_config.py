@@ -1,6 +1,6 @@
 """Reads pip's index configuration and resolves wheels, by running pip as a child process.
 
-pip alone knows what the user has configured: index, mirror, find-links, proxies, sign-in.
+Only pip knows the user's configuration: index, mirror, find-links, proxies, sign-in.
 """
 
 from __future__ import annotations
@@ -18,10 +18,8 @@ from sizewise.errors import ExternalFailure
 from sizewise.process import CompletedProcess, run
 
 CONFIG_TIMEOUT_S = 30.0  # seconds; it only reads its own files
-RESOLVE_TIMEOUT_S = (
-    900.0  # seconds; an index that publishes no metadata of its own makes pip read every wheel to answer
-)
-PYTHON = (sys.executable, "-P")  # modules from the installation, never from the folder one happens to stand in
+RESOLVE_TIMEOUT_S = 900.0  # seconds; without index metadata pip downloads every wheel
+PYTHON = (sys.executable, "-P")  # imports from the installation, never from the current folder
 PIP = (*PYTHON, "-m", "pip", "--disable-pip-version-check", "--no-input")
 RESOLVE_ARGS = (
     "install",
@@ -35,20 +33,20 @@ RESOLVE_ARGS = (
     "-",
 )
 DEFAULT_INDEX_CODE = "from pip._internal.models.index import PyPI; print(PyPI.simple_url)"
-SECTIONS = ("global", "install", ":env:")  # the later goes before the earlier
+SECTIONS = ("global", "install", ":env:")  # later ones take precedence
 NO = ("", "0", "n", "no", "f", "false", "off")
 
 
 @dataclass(frozen=True, slots=True)
 class PipConfig:
-    """Where pip would look: URLs of indexes, in its order, and folders of wheels."""
+    """Where pip looks: index URLs, in order, and folders of wheels."""
 
     indexes: tuple[str, ...] = ()
     folders: tuple[Path, ...] = ()
 
 
 async def read_pip_config() -> PipConfig:
-    """What the user has told pip, or pip's own index; nothing at all where pip does not say."""
+    """The user's pip configuration, or pip's default index; empty if pip reports none."""
     done = await run([*PIP, "config", "list"], CONFIG_TIMEOUT_S)
     told = dict(_options(done.stdout)) if done.exit_code == 0 else {}
     links = (Path(each).expanduser() for each in told.get("find-links", "").split())
@@ -60,9 +58,9 @@ async def read_pip_config() -> PipConfig:
 
 
 async def resolve_wheels(requirements: Sequence[str]) -> tuple[Wheel, ...]:
-    """The wheel of each requirement (`name==version`), in their order. Outside tells what pip said, and what to do.
+    """The wheel of each requirement (`name==version`), in order. ExternalFailure reports pip's error and the next step.
 
-    Slow where the index publishes no metadata: pip then fetches every wheel, and throws it away.
+    Slow if the index publishes no metadata: pip then downloads every wheel and discards it.
     """
     done = await run([*PIP, *RESOLVE_ARGS, *requirements], RESOLVE_TIMEOUT_S)
     if done.exit_code != 0:
@@ -81,7 +79,7 @@ async def resolve_wheels(requirements: Sequence[str]) -> tuple[Wheel, ...]:
 
 
 def _options(listed: str) -> Iterator[tuple[str, str]]:
-    """Options and their values as `pip install` takes them, out of lines like `global.index-url='https://...'`."""
+    """Options of `pip install` and their values, from lines such as `global.index-url='https://...'`."""
     for wanted in SECTIONS:
         for line in listed.splitlines():
             key, _, value = line.partition("=")
@@ -90,11 +88,11 @@ def _options(listed: str) -> Iterator[tuple[str, str]]:
                 try:
                     yield option, str(ast.literal_eval(value))
                 except (ValueError, SyntaxError):
-                    continue  # no line of ours
+                    continue  # not an option
 
 
 async def _default_index() -> str:
-    """The index that pip asks when nobody configured one; "" where it does not say."""
+    """pip's default index; "" if pip does not report it."""
     done = await run([*PYTHON, "-c", DEFAULT_INDEX_CODE], CONFIG_TIMEOUT_S)
     return done.stdout.strip() if done.exit_code == 0 else ""
 

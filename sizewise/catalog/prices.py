@@ -1,7 +1,7 @@
 """Model prices per provider from prices.toml; exact, dated names only, no guesses.
 
-The file has one line a model, and only the lines that are asked for are read: a start costs the same however long the
-list is. Where a source dates a price, or ties it to the length of the prompt or the hour of the day, so does the line.
+The file has one line per model and only the requested lines are read, so that startup time does not depend on its
+length. A line can limit a price to dates, hours of the day or prompt lengths, as its source does.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from sizewise.settings.toml_reader import raise_if_invalid, read_table, setting
 
 PRICES_FILE = Path(__file__).with_name("prices.toml")
 DATED_NAME = re.compile(r"-20\d{2}-?(0[1-9]|1[0-2])-?(0[1-9]|[12]\d|3[01])\Z")
-"""The end of a name that says which day's edition of a model it is."""
+"""The suffix of a dated edition of a model."""
 
 
 @dataclass(frozen=True, slots=True)
 class PriceTier(PriceSettings):
-    """What every token costs where the prompt has more than `tokens`."""
+    """Price of all tokens if the prompt has more than `tokens`."""
 
     tokens: int = setting(0, "")
 
 
 @dataclass(frozen=True, slots=True)
 class PricePeriod(PriceSettings):
-    """What tokens cost from a day on (`since`, as 2026-01-31), or every day between two times (`hours`), in UTC."""
+    """Price from a date on (`since`, as 2026-01-31), or daily between two times (`hours`), in UTC."""
 
     since: str = setting("", "")
     hours: str = setting("", "")  # as 01:00-04:00
@@ -40,7 +40,7 @@ class PricePeriod(PriceSettings):
 
 @dataclass(frozen=True, slots=True)
 class PriceEntry(PriceSettings):
-    """One model. `dated`: the price is that of its dated editions too. `apart`: what costs something else."""
+    """One model. `dated`: the price also applies to its dated editions. `apart`: what is priced separately."""
 
     above: tuple[PriceTier, ...] = setting((), "")
     when: tuple[PricePeriod, ...] = setting((), "")
@@ -49,7 +49,7 @@ class PriceEntry(PriceSettings):
 
 
 def prices(endpoint: str, models: Iterable[str]) -> Mapping[str, Price]:
-    """The known prices among `models` of the known endpoint; empty where there is none. ConfigError for a bad line."""
+    """The known prices of `models` at an endpoint; empty if there are none. ConfigError for an invalid line."""
     wanted = tuple(models)
     section = _section(endpoint) if endpoint and wanted else ""
     if not section:
@@ -66,14 +66,14 @@ def prices(endpoint: str, models: Iterable[str]) -> Mapping[str, Price]:
 
 
 def _section(endpoint: str) -> str:
-    """The lines of one table, each with a line break before and behind it."""
+    """The lines of one table, with a line break before and after."""
     _, _, rest = PRICES_FILE.read_text("utf-8").partition(f"\n[{endpoint}]\n")
     return "\n" + rest.partition("\n[")[0] + "\n" if rest else ""
 
 
 def _entry(section: str, model: str) -> PriceEntry | None:
     if not model.isprintable() or '"' in model or "\\" in model:
-        return None  # no such key is in the file
+        return None  # the file has no such key
     _, found, rest = section.partition(f'\n"{model}" = ')
     if not found:
         return None

@@ -1,7 +1,4 @@
-"""Resumable download of one URL to one file; bounds the size, leaves checksums to the caller.
-
-What arrives is bounded, and whole only when the sender said so; whether it is right is for the caller's sha256 to tell.
-"""
+"""Resumable download of one URL to one file; limits the size and detects a cut, but verifies no checksum."""
 
 from __future__ import annotations
 
@@ -19,21 +16,20 @@ from sizewise.http.egress import EgressPolicy, origin
 from sizewise.settings.load import Settings
 
 MAX_REDIRECTS = 5
-MAX_ATTEMPTS = 4  # in a row that brought nothing
-RETRY_PAUSE_S = 0.5  # seconds before the second of them, then double
+MAX_ATTEMPTS = 4  # consecutive ones without progress
+RETRY_PAUSE_S = 0.5  # seconds before the second, then doubling
 TIMEOUTS = HttpTimeouts(connect=15.0, first_byte=60.0, between_bytes=60.0, total=math.inf)
 RESUME_HINT = "Run the same command again: it resumes."
 SOURCE_HINT = "Check where it comes from; nothing of it was kept."
 ADDRESS_HINT = "Check the address, or name another place: --from URL"
 DownloadProgress = Callable[[int], None]
-"""Is told how many bytes of the file are here."""
+"""Called with the number of bytes received so far."""
 
 
 async def download(url: str, path: Path, max_bytes: int, settings: Settings, progress: DownloadProgress) -> None:
-    """Completes `path`, which may hold the file's beginning. Connections that break are made anew a few times.
+    """Completes `path`, which may hold the beginning of the file; reconnects a few times if the connection breaks.
 
-    Raises ExternalFailure when the file is larger than `max_bytes` bytes, or cannot be had; what has come by then
-    stays.
+    Raises ExternalFailure if the file is larger than `max_bytes` or cannot be downloaded; received bytes are kept.
     """
     tries = 0
     while True:
@@ -51,7 +47,7 @@ async def download(url: str, path: Path, max_bytes: int, settings: Settings, pro
 
 
 async def _resume(url: str, path: Path, max_bytes: int, settings: Settings, progress: DownloadProgress) -> bool:
-    """One connection's worth of the file; says whether it is complete."""
+    """Downloads over one connection. True if the file is complete."""
     async with AsyncExitStack() as stack:
         have = _size(path)
         headers = [("range", f"bytes={have}-")] if have else []
@@ -74,7 +70,7 @@ async def _resume(url: str, path: Path, max_bytes: int, settings: Settings, prog
 
 
 def _is_complete(path: Path, total_bytes: int | None) -> bool:
-    """The server has nothing after what we have: it is all, or it was never this file's beginning."""
+    """The server has no more bytes: either the file is complete, or it has a wrong beginning and is deleted."""
     if _size(path) == total_bytes:
         return True
     path.unlink(missing_ok=True)
@@ -89,13 +85,13 @@ async def open_url(
     headers: HttpHeaders,
     timeouts: HttpTimeouts,
 ) -> tuple[str, ClientResponse]:
-    """The URL and the response at the end of all redirects, open until the stack ends.
+    """The final URL and its response after all redirects, open until the stack ends.
 
-    Each origin on the way is allowed, because the user asked for what lies there. Raises UpstreamError, ConfigError
-    for a URL that is none, and ExternalFailure for one that wants a sign-in, leads in circles or out of TLS.
+    Every origin on the way is allowed, since the user named the download. Raises UpstreamError, ConfigError for an
+    invalid URL, and ExternalFailure for a sign-in, too many redirects or one that leaves TLS.
     """
     for _ in range(MAX_REDIRECTS + 1):
-        if "@" in urlsplit(url).netloc:  # pip hides the password of an index in its report
+        if "@" in urlsplit(url).netloc:  # pip redacts the password of an index in its report
             raise _sign_in(urlsplit(url).hostname or "")
         egress = EgressPolicy({}, {"public": "anyone"}).with_origin(url, "anyone")
         client = await stack.enter_async_context(HttpClient(egress, proxies=settings.proxies, ca_file=settings.ca_file))
@@ -121,7 +117,7 @@ async def open_url(
 
 
 def _content_range(response: ClientResponse, have: int, host: str) -> tuple[int, int | None]:
-    """Where the body begins in the file (-1: not where we asked), and the file's size when the server says it."""
+    """Offset of the body in the file (-1: not the requested one), and the file's size if known."""
     told = response.header("content-length") or ""
     if response.status == 200:
         return 0, int(told) if told.isdigit() else None
@@ -149,7 +145,7 @@ def _sign_in(host: str) -> ExternalFailure:
 
 
 def redact_url(url: str) -> str:
-    """The URL without what may be a token: a query, or a name and password."""
+    """The URL without parts that may be secret: query, user and password."""
     bare = url.partition("?")[0]
     return bare if "@" not in urlsplit(url).netloc else f"the URL at {urlsplit(url).hostname}"
 

@@ -1,7 +1,7 @@
 """Detects which model server runs at a URL (Ollama, vLLM, LM Studio, ...) and which models it serves.
 
-All answers must be there within 3 s. A server is known by what only it says, from its own documents: Ollama's
-/api/version, llama.cpp's /props, LM Studio's /api/v0/models, TGI's /info, `owned_by` in the list of vLLM and SGLang,
+All answers must arrive within 3 s. A server is recognized by what only it returns, per its documentation: Ollama's
+/api/version, llama.cpp's /props, LM Studio's /api/v0/models, TGI's /info, `owned_by` in the lists of vLLM and SGLang,
 our own x-sizewise headers.
 """
 
@@ -25,17 +25,17 @@ from sizewise.settings.provider_presets import provider_presets
 
 DEADLINE_S = 3.0
 MAX_ANSWER_BYTES = 4 << 20
-"""Bytes of one answer."""
+"""Bytes of one response."""
 MAX_MODELS_PROBED = 64
-"""Models that are asked for their window one by one, at most."""
+"""The most models whose window is requested one by one."""
 PROBE_PATHS = ("/v1/models", "/api/version", "/props", "/api/v0/models", "/info", "/version")
 OTHER_KIND = "other"
-"""The kind of a server that lists models as OpenAI does and says nothing else of itself."""
+"""A server that only has OpenAI's list of models."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServedModel:
-    """A model as its server tells of it; `context` in tokens, prompt and answer together."""
+    """A model as its server reports it; `context` in tokens, prompt and reply together."""
 
     name: str
     context: int | None = None
@@ -43,7 +43,7 @@ class ServedModel:
 
 @dataclass(frozen=True, slots=True)
 class DetectedServer:
-    """`kind` is the name of an endpoint row, or "other"."""
+    """`kind`: the name of a provider preset, or "other"."""
 
     kind: str
     title: str
@@ -52,7 +52,7 @@ class DetectedServer:
     models: tuple[ServedModel, ...]
 
     def to_toml(self, key: str = "") -> str:
-        """The lines for sizewise.toml. The place is the widest until the user knows better."""
+        """The lines for sizewise.toml. The place is "anyone" until the user declares it."""
         name = "server" if self.kind == OTHER_KIND else self.kind
         known = {} if self.kind == OTHER_KIND else {"endpoint": self.kind}
         said = {**known, "base_url": self.base_url, **({"key": key} if key else {})}
@@ -63,7 +63,7 @@ class DetectedServer:
 
 
 def _quoted(value: object) -> str:
-    """As TOML has it: like JSON, but that DEL may not stand there bare."""
+    """A TOML value: like JSON, except that DEL must be escaped."""
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
@@ -89,14 +89,14 @@ class _Settings(Struct):
 
 
 class _Props(Struct):
-    """llama.cpp. `n_ctx` is the window of one slot."""
+    """llama.cpp. `n_ctx`: the context window of one slot."""
 
     default_generation_settings: _Settings
     build_info: str = ""
 
 
 class _Info(Struct):
-    """TGI. What only embeds has no total."""
+    """TGI. Embedding servers report no total."""
 
     model_id: str
     max_total_tokens: int
@@ -104,7 +104,7 @@ class _Info(Struct):
 
 
 class _Shown(Struct):
-    """Ollama's model_info holds `<architecture>.context_length`."""
+    """Ollama's model_info contains `<architecture>.context_length`."""
 
     model_info: dict[str, object] = {}
 
@@ -113,19 +113,19 @@ class _Shown(Struct):
 class _Answer:
     status: int
     body: bytes
-    ours: bool  # it carries a header of Sizewise's
+    ours: bool  # it has an x-sizewise header
 
 
 async def detect_server(url: str, *, key: str = "", ca: Path | None = None) -> DetectedServer:
-    """Who answers at `url`, a base URL with or without /v1. `key` goes with every question.
+    """The server at `url`, a base URL with or without /v1. `key` is sent with every request.
 
-    ConfigError for what is no URL; ExternalFailure when nobody answers in time, or nobody that we know; BadRequest
-    when a key is wanted or wrong.
+    Raises ConfigError for an invalid URL, ExternalFailure if no known server answers in time, BadRequest if it needs a
+    key or rejects it.
     """
     root = _root(url)
     egress = EgressPolicy({root: "anyone"}, {"public": "anyone"})
     headers = [("authorization", f"Bearer {key}")] if key else []
-    async with HttpClient(egress, ca_file=ca) as client:  # and by no proxy: it is a server near by
+    async with HttpClient(egress, ca_file=ca) as client:  # without a proxy: it is a server nearby
         endpoint = client.endpoint(root, headers)
         try:
             async with asyncio.timeout(DEADLINE_S):
@@ -141,7 +141,7 @@ async def detect_server(url: str, *, key: str = "", ca: Path | None = None) -> D
 
 
 def _root(url: str) -> str:
-    """Without a slash and /v1 at its end; http where nothing is said."""
+    """The URL without /v1 and trailing slashes; http by default."""
     whole = url if "://" in url else f"http://{url}"
     where = origin(whole)
     return where + urlsplit(whole).path.rstrip("/").removesuffix("/v1").rstrip("/")
@@ -167,7 +167,7 @@ async def _detect(root: str, endpoint: HttpEndpoint) -> DetectedServer:
 
 
 async def _get(endpoint: HttpEndpoint, path: str, body: bytes = b"") -> _Answer:
-    """The answer whatever its status; status 0 when what came was no answer. UpstreamDown when nobody is there."""
+    """The response, whatever its status; status 0 for an invalid one. UpstreamUnreachable for the first path only."""
     timeouts = HttpTimeouts(connect=DEADLINE_S, first_byte=DEADLINE_S, between_bytes=DEADLINE_S, total=DEADLINE_S)
     method = "POST" if body else "GET"
     try:
@@ -179,12 +179,12 @@ async def _get(endpoint: HttpEndpoint, path: str, body: bytes = b"") -> _Answer:
         if path == PROBE_PATHS[0]:
             raise
         return _Answer(0, b"", False)
-    except UpstreamError:  # too slow, too large, or no HTTP
+    except UpstreamError:  # too slow, too large, or not HTTP
         return _Answer(0, b"", False)
 
 
 def _kinds(answers: Mapping[str, _Answer], models: list[_Model]) -> Iterator[tuple[str, str]]:
-    """(kind, version), the surest sign first."""
+    """(kind, version), the most reliable sign first."""
     owners = {model.owned_by for model in models}
     if any(answer.ours for answer in answers.values()):
         yield "sizewise", ""
@@ -210,7 +210,7 @@ async def _context_windows(
     models: list[_Model],
     endpoint: HttpEndpoint,
 ) -> Mapping[str, int | None]:
-    """Model -> its tokens, as far as the server tells."""
+    """Model -> context window in tokens, None if not reported."""
     windows = {model.id: model.max_model_len for model in models}
     if kind == "ollama":
         names = list(windows)[:MAX_MODELS_PROBED]
@@ -227,7 +227,7 @@ async def _context_windows(
 
 
 async def _ollama_context_window(endpoint: HttpEndpoint, name: str) -> int | None:
-    """The window that Ollama's model was made for; its server may give it less."""
+    """The window that the model was trained for; the server may use less."""
     answer = await _get(endpoint, "/api/show", msgspec.json.encode({"model": name}))
     shown = _read(answer, _Shown)
     lengths = [value for field, value in shown.model_info.items() if field.endswith(".context_length")] if shown else []
@@ -238,7 +238,7 @@ ReplyT = TypeVar("ReplyT")
 
 
 def _read(answer: _Answer, model: type[ReplyT]) -> ReplyT | None:
-    """None when it was refused, or says something else."""
+    """None for an error status, or another format."""
     if answer.status != 200:
         return None
     try:

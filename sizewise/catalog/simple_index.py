@@ -1,7 +1,7 @@
 """Parses a package index page (PEP 503 and PEP 691) and picks a wheel; opens no connection.
 
-As JSON (PEP 691) or as HTML (PEP 503), whichever the index speaks. A page is believed only as far as its addresses go:
-what lies there is checked by whoever fetches it.
+It reads JSON (PEP 691) or HTML (PEP 503), by media type. A page is trusted for addresses only: the caller verifies the
+downloaded file.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ ACCEPT = f"{JSON}, {HTML[1]};q=0.2, {HTML[0]};q=0.1"
 
 @dataclass(frozen=True, slots=True)
 class Wheel:
-    """Where a wheel lies, https://, http:// or file://, and its sha256; "" where the index does not say."""
+    """URL of a wheel (https://, http:// or file://) and its sha256, "" if the index has none."""
 
     url: str
     sha256: str
 
 
 class SimpleIndexFile(msgspec.Struct, frozen=True):
-    """What is read of a file's entry in a JSON page."""
+    """The fields that are read of a file in a JSON page."""
 
     filename: str
     url: str
@@ -41,9 +41,9 @@ class SimpleIndexPage(msgspec.Struct, frozen=True):
 
 
 def find_wheel(page: bytes, media_type: str, url: str, requirement: str) -> Wheel | None:
-    """The wheel of `name==version`; None where the page has none. `media_type` is its media type, `url` where it lay.
+    """The wheel of `name==version`, or None. `media_type`: that of the page; `url`: its address.
 
-    Raises ValueError when it is no page of an index.
+    Raises ValueError if it is not an index page.
     """
     if media_type == JSON:
         files = _in_json(page, url)
@@ -56,9 +56,9 @@ def find_wheel(page: bytes, media_type: str, url: str, requirement: str) -> Whee
 
 
 def matches_requirement(filename: str, requirement: str) -> bool:
-    """Whether it is the wheel of `name==version`, for every machine. The version counts as it is spelt."""
+    """Whether it is a platform-independent wheel of `name==version`. Versions are compared as spelled."""
     name, _, version = requirement.partition("==")
-    parts = filename.removesuffix(".whl").split("-")  # name, version, perhaps a build number, python, abi, platform
+    parts = filename.removesuffix(".whl").split("-")  # name, version, optional build number, python, abi, platform
     if not filename.endswith(".whl") or len(parts) not in (5, 6):
         return False
     pure = "py3" in parts[-3].split(".") and parts[-2:] == ["none", "any"]
@@ -66,12 +66,12 @@ def matches_requirement(filename: str, requirement: str) -> bool:
 
 
 def normalize_name(name: str) -> str:
-    """A package's name as indexes compare it."""
+    """The normalized package name (PEP 503)."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _in_json(page: bytes, url: str) -> Iterator[tuple[str, Wheel]]:
-    for each in msgspec.json.decode(page, type=SimpleIndexPage).files:  # its errors are ValueErrors
+    for each in msgspec.json.decode(page, type=SimpleIndexPage).files:  # raises subclasses of ValueError
         yield each.filename, Wheel(urljoin(url, each.url), each.hashes.get("sha256", ""))
 
 
@@ -85,7 +85,7 @@ def _in_html(page: bytes, url: str) -> Iterator[tuple[str, Wheel]]:
 
 
 class _Links(HTMLParser):
-    """Every link of a page, as a whole URL."""
+    """Every link of a page, as an absolute URL."""
 
     def __init__(self, url: str) -> None:
         super().__init__()

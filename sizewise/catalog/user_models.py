@@ -26,10 +26,10 @@ MODEL_NAME = re.compile(r"[^a-z0-9._-]+")
 
 
 async def add_model(file: Path, home: Path, model_name: str = "") -> str:
-    """Notes the GGUF `file` down and says under which name it can be asked, `local/<name>`.
+    """Registers the GGUF `file` and returns its model name, `local/<name>`.
 
-    Adding it again reads its header anew. Raises ModelUnavailable when it is no usable GGUF, Conflict when the name is
-    another model's, BadRequest when it is no name.
+    Adding it again rereads its header. Raises ModelUnavailable for an unusable GGUF, Conflict if another model has the
+    name, BadRequest for an invalid name.
     """
     path = file.expanduser().absolute()
     if SPLIT_FILE.search(path.name):
@@ -46,7 +46,7 @@ async def add_model(file: Path, home: Path, model_name: str = "") -> str:
 
 
 async def remove_model(model_name: str, home: Path) -> None:
-    """Forgets the model; its file stays where it lies. UnknownModel names the nearest."""
+    """Removes the entry; the file stays. ModelNotFound suggests the closest name."""
     model = model_name.removeprefix(f"{LOCAL_PROVIDER}/")
     async with file_lock(home / "models.lock"):
         rows = user_models(home)
@@ -82,13 +82,13 @@ def _name(text: str) -> str:
 
 
 def _set_values(facts: object) -> Mapping[str, object]:
-    """A dataclass's values that were set to something."""
+    """The values of a dataclass that are set."""
     values = {each.name: getattr(facts, each.name) for each in fields(facts)}  # type: ignore[arg-type]  # a dataclass
     return {each: value for each, value in values.items() if value not in (None, "", ())}
 
 
 def _write(rows: Mapping[str, LocalModelEntry], home: Path) -> None:
-    """Replaces the whole file at once, so that a reader sees the old or the new."""
+    """Replaces the file atomically: a reader sees the old or the new one."""
     path, beside = home / "models.toml", home / "models.toml.new"
     try:
         beside.write_text(FILE_HEADER + "".join(_lines(name, row) for name, row in rows.items()), "utf-8")
@@ -113,5 +113,5 @@ def _lines(name: str, row: LocalModelEntry) -> str:
 
 
 def _quoted(value: object) -> str:
-    """JSON's texts, numbers and truths are TOML's, but for one control character."""
+    """A TOML value: like JSON, except that DEL must be escaped."""
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

