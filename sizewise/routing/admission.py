@@ -13,7 +13,7 @@ from sizewise.routing.model_aliases import RoutePlan
 
 
 def check_key_policies(request: Request, plan: RoutePlan) -> None:
-    """Raises Forbidden where the key is confined to other policies; then it can name no model either."""
+    """Raises Forbidden if the key is limited to other policies; it can then name no model either."""
     scope = request.principal.scope
     if scope is not None and scope.policies and plan.policy_name not in scope.policies:
         hint = f"ask for auto:{scope.policies[0]}"
@@ -29,9 +29,9 @@ def no_model_error(
     rejections: tuple[Rejection, ...],
     retry_after: Callable[[ModelCard], float] = unknown_retry_after,
 ) -> SizewiseError:
-    """The error when nobody is left: of a single model its own, of several all reasons.
+    """The error if no model is left: with one model its own error, otherwise all reasons.
 
-    `retry_after`: seconds until an ill model may be asked; where waiting helps, the error says for how long.
+    `retry_after`: seconds until an unavailable model can be asked; the error carries the shortest.
     """
     ill = [each.card for each in rejections if each.error is ModelUnavailable]
     wait = min((seconds for card in ill if (seconds := retry_after(card)) > 0), default=None)

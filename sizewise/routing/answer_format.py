@@ -1,6 +1,6 @@
 """Answer format: the languages and tool calls that a request allows in its answer. Reveals no word of the request.
 
-Worked out only when a judge asks: most requests are judged by nobody, and they shall not pay for it.
+Computed only when a judge needs it, because most requests are not judged.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from sizewise.routing.structured_output import compile_output_schema
 from sizewise.routing.text.language_detection import detect_language, mentions_language
 from sizewise.routing.text.prompt_features import user_text
 
-MAX_QUESTION_WORDS = 60  # of a plain question; a longer one may hold a text that somebody else wrote
-RECENT_MESSAGES = 6  # messages at the end of a conversation whose language counts
+MAX_QUESTION_WORDS = 60  # words of a simple question; a longer one may contain someone else's text
+RECENT_MESSAGES = 6  # messages at the end of a conversation that are checked for their language
 
 _QUOTES = re.compile(r"[\"“”„«»「『`\n]|\A[^:]*:\s*(?:\S+\s+){2}\S")
-"""A quotation, another line, something after a colon: words that may not be the person's own.
+"""A quotation, a further line, or text after a colon: possibly not the user's own words.
 
-Only the first colon is looked at, behind which all others are too: from each of a million it would take for ever.
+Only the first colon is tried: starting from each of a million colons would take quadratic time.
 """
 
 
@@ -41,15 +41,15 @@ _tools = msgspec.json.Decoder(list[_Tool]).decode
 
 
 class AnswerFormat(Struct, frozen=True):
-    """Of a chat request; without one nothing is known, and nothing is objected to."""
+    """Expectations of a chat request; without a request there are none."""
 
     _chat: ChatRequest | None = None
 
     def expected_languages(self) -> frozenset[str]:
-        """In which an answer is expected, by the names of languages.py; empty where that is not sure.
+        """Languages in which an answer is expected, by the names of language_detection.py; empty if uncertain.
 
-        Sure is a short question of one line that quotes nothing, in a conversation that nowhere speaks of languages.
-        What was answered before in another language, and the person went on, is expected too.
+        Certain only for a short question of one line without quotations, in a conversation that mentions no language.
+        Languages of recent messages are expected too.
         """
         chat = self._chat
         words = "" if chat is None else user_text(chat)
@@ -62,7 +62,7 @@ class AnswerFormat(Struct, frozen=True):
         return frozenset({mine, *(detect_language(turn.text) for turn in turns[-RECENT_MESSAGES:])}) - {""}
 
     def tool_call_error(self, call: FunctionCall) -> str:
-        """Why this call cannot be made, as a sentence that quotes nothing; empty where it can, or nobody can tell."""
+        """Why this call is invalid, as a sentence that quotes nothing; empty if it is valid or cannot be checked."""
         offered, all_known = self._offered_functions()
         if not offered:
             return ""
@@ -72,16 +72,16 @@ class AnswerFormat(Struct, frozen=True):
             schema = msgspec.json.decode(offered[call.name], type=dict[str, object] | None)
             promise = compile_output_schema(schema, "tools") if schema else None
         except (BadBody, msgspec.DecodeError, RecursionError):
-            return ""  # whoever offered it may know what it means
+            return ""  # a schema that we cannot read; the client may
         breach = None if promise is None else promise.check_text(call.arguments or "{}")
         return "" if breach is None else f"a tool call's arguments break the tool's schema ({breach.keyword})"
 
     def contains(self, text: str) -> bool:
-        """Whether the request itself holds this text: an answer that quotes it is not to blame for it."""
+        """Whether the request contains this text: an answer that quotes it is not at fault."""
         return self._chat is not None and any(text in message.text for message in self._chat.messages)
 
     def _offered_functions(self) -> tuple[Mapping[str, Raw], bool]:
-        """The functions by name, with the schemas of their arguments; and whether there is no tool of another kind."""
+        """Parameter schemas by function name; and whether all tools are functions."""
         raw = None if self._chat is None else self._chat.fields.get("tools")
         if raw is None:
             return {}, False

@@ -1,6 +1,6 @@
 """Attempt limits injected into the router: spend reservations, retry permission, randomness and the timeout.
 
-Given to the router by whoever puts the house together; the defaults are those of a router that nobody limits.
+Set by app/; the defaults limit nothing.
 """
 
 from __future__ import annotations
@@ -20,20 +20,22 @@ class SpendReservation(Protocol):
 
     @property
     def max_tokens(self) -> int | None:
-        """Tokens that its answer may have, known once it is held; None: as many as the client said."""
+        """Maximum tokens of the answer, known once acquired; None: the client's maximum."""
 
     def try_acquire(self) -> bool:
-        """Whether it is held at once; where it is, `acquire` need not be awaited."""
+        """Whether it is acquired at once; then `acquire` need not be awaited."""
 
     async def acquire(self) -> None:
-        """Before it. Raises SizewiseError where it may not be made."""
+        """Called before the attempt. Raises SizewiseError if it is not allowed."""
 
     def settle(self, cost: int | None, tokens: int) -> None:
-        """After it, however it ended: pico-dollars, None where nobody knows, and tokens read and said."""
+        """Called after the attempt, however it ended. `cost`: pico-dollars, None if unknown; `tokens`: input and
+        output.
+        """
 
 
 class SpendLimiter(Protocol):
-    """Who pays for attempts."""
+    """Reserves the cost of attempts."""
 
     def reserve(
         self,
@@ -42,11 +44,11 @@ class SpendLimiter(Protocol):
         payload: ChatRequest | EmbeddingRequest,
         /,
     ) -> SpendReservation | None:
-        """None where nothing limits it."""
+        """None if nothing limits the attempt."""
 
 
 class UnlimitedSpending:
-    """The purse of whoever nobody limits."""
+    """A SpendLimiter without limits."""
 
     def reserve(
         self,
@@ -71,15 +73,11 @@ def even_chance() -> float:
 
 
 class AttemptLimits(Struct, frozen=True):
-    """`timeout_s` bounds a request in seconds, all its attempts and pauses together."""
+    """`timeout_s`: seconds for a request with all its attempts and pauses."""
 
-    may_retry: Callable[[ModelCard], bool] = (
-        always_retry  # whether a card may be asked once more by a request that it failed
-    )
-    retry_after: Callable[[ModelCard], float] = (
-        unknown_retry_after  # seconds until an ill model may be asked; 0: nobody knows
-    )
-    draw: Callable[[], float] = even_chance  # 0..1, drawn anew each time
+    may_retry: Callable[[ModelCard], bool] = always_retry  # whether a request may retry a card that failed it
+    retry_after: Callable[[ModelCard], float] = unknown_retry_after  # seconds until a model is available; 0: unknown
+    draw: Callable[[], float] = even_chance  # a random number, 0..1
     timeout_s: float = 600.0
     spend_limiter: SpendLimiter = UnlimitedSpending()
 

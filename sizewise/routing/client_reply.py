@@ -1,6 +1,6 @@
-"""Client reply: which model the client was told of, what it has seen, and the reply or error it gets.
+"""Client reply: the model announced to the client, what the client has seen, and the reply or error it gets.
 
-Knows nothing of how an answer came about. Nothing leaves here that the policy has not returned or let pass.
+Does not know how an answer was made. Sends only what the policy has returned or streamed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sizewise.routing.request_rewrite import join_reply, mark_degraded, reply_wi
 
 
 class ClientReply:
-    """`prompt_tokens` is the estimate of the prompt's tokens, for replies that count nothing."""
+    """`prompt_tokens`: the estimate for the prompt, for replies without usage."""
 
     __slots__ = ("_data_decision", "_policy", "announced", "attempts", "delivered", "prompt_tokens", "send")
 
@@ -27,20 +27,18 @@ class ClientReply:
         self._data_decision = data_decision
         self.prompt_tokens = prompt_tokens
         self.attempts: list[AttemptRecord] = []
-        self.announced = False  # the client has been told who answers
-        self.delivered: AttemptRecord | None = (
-            None  # whose words the client has seen, or who answered without holding back
-        )
+        self.announced = False  # ModelSelected was sent
+        self.delivered: AttemptRecord | None = None  # the attempt that the client has seen, or that answered unheld
 
     async def begin_delivery(self, attempt: AttemptRecord) -> None:
-        """The client is about to see the first event of `attempt`."""
-        self.delivered = attempt  # before anything is sent: what follows cannot be unsaid
+        """Called before the client sees the first event of `attempt`."""
+        self.delivered = attempt  # before anything is sent, which cannot be withdrawn
         if not self.announced:
             await self._announce(attempt, attempt.why)
 
     async def finish(self, outcome: AttemptOutcome, blocked_attempt_error: SizewiseError | None) -> Reply:
-        """Gives what the policy returns: the reply, held words and all, or raises its error (maybe
-        `blocked_attempt_error`)."""
+        """Delivers the policy's outcome: returns the reply after its held events, or raises its error, which may be
+        `blocked_attempt_error`."""
         if not isinstance(outcome, AttemptOutcome) or not 0 <= outcome.attempt_number <= len(self.attempts):
             raise self.policy_fault("does not return one of its outcomes")
         one = self.attempts[outcome.attempt_number - 1] if outcome.attempt_number else None
@@ -51,7 +49,7 @@ class ClientReply:
         return await self.deliver(one, outcome.why, outcome.degraded)
 
     async def deliver(self, attempt: AttemptRecord, why: str, degraded: str = "") -> Reply:
-        """Gives the reply of an attempt, held words and all."""
+        """Sends the held events of an attempt and returns its reply."""
         if attempt.reply is None or attempt.result != "answered":
             raise self.policy_fault(f"returns an answer of {attempt.card.name}, which gave none")
         self.delivered = attempt
@@ -62,14 +60,14 @@ class ClientReply:
         return self._reply(attempt, attempt.reply, degraded)
 
     def already_answered_error(self) -> SizewiseError:
-        """Why nobody else can answer: the cut in what the client has seen, or that it has an answer."""
+        """Why no other model can answer: the client's stream was interrupted, or it has an answer."""
         assert self.delivered is not None
         return stream_cut_error(self.delivered) or self.policy_fault(
             f"goes on although {self.delivered.card.name} has answered",
         )
 
     def discarded_result(self, attempt: AttemptRecord, client_left: bool) -> AttemptResult:
-        """What became of a reply that the client was not given; `client_left` if it did not wait for one."""
+        """The result of an attempt whose reply was not delivered."""
         if attempt.verdict_why or not (self.announced or client_left):
             return "distrusted"
         return "lost_race" if self.announced else "cancelled"

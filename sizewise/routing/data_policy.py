@@ -14,11 +14,11 @@ DEFAULT_REACH: Mapping[DataClass, Place] = MappingProxyType(
     {"public": "anyone", "internal": "anyone", "confidential": "machine"},
 )
 OFFLINE_REACH: Place = "machine"
-"""How far a request goes that denies going online."""
+"""The furthest place for a request with `online: deny`."""
 
 
 class DataRule(Struct, frozen=True):
-    """What a project or a policy says of its requests; what is left out tightens nothing."""
+    """What a project or policy requires of its requests; omitted fields tighten nothing."""
 
     data_class: DataClass | None = None
     online: bool = True
@@ -34,8 +34,7 @@ def _reach_reason(data_class: DataClass, by: str) -> str:
 
 
 class DataPolicy:
-    """`reach` is the furthest place for each class of data, `default_class` the class that nobody has said.
-    Immutable."""
+    """`reach`: the furthest place per data class. `default_class`: the class of requests without one. Immutable."""
 
     __slots__ = ("_default_class", "_default_decision", "_policies", "_projects", "_reach")
 
@@ -59,7 +58,7 @@ class DataPolicy:
         )
 
     def decide(self, request: Request, policy: str = "") -> DataPolicyDecision:
-        """What holds for `request` under the policy of that name."""
+        """The decision for `request` under the policy of this name."""
         principal, options = request.principal, request.options
         rule, chosen = self._projects.get(principal.project, NO_RULE), self._policies.get(policy, NO_RULE)
         if (
@@ -67,7 +66,7 @@ class DataPolicy:
             and principal.data_class is options.data_class is None
             and options.online != "deny"
         ):
-            return self._default_decision  # nearly every request, and this stands in the hot path
+            return self._default_decision  # nearly every request, in the hot path
         return self._decide(request, principal.project, rule, policy, chosen)
 
     def _decide(
@@ -105,8 +104,8 @@ class DataPolicy:
 
 
 class DataPolicyDecision(Struct, frozen=True):
-    """The class of the data and who said so; the furthest place it may go to (None: nowhere) and whose word that is;
-    who denies going online, empty when nobody does.
+    """The data class and its source; the furthest allowed place (None: nowhere) and its source; the source of
+    `online: deny`, empty if online is allowed.
     """
 
     data_class: DataClass
@@ -117,7 +116,7 @@ class DataPolicyDecision(Struct, frozen=True):
 
     @property
     def limit(self) -> Place | None:
-        """The furthest place for this very request."""
+        """The furthest place for this request."""
         if self.reach is None or not self.offline_source:
             return self.reach
         return min(self.reach, OFFLINE_REACH, key=PLACES.index)

@@ -22,8 +22,8 @@ def network_replacement_reason(
     attempts: list[AttemptRecord],
     delivered: AttemptRecord | None,
 ) -> str:
-    """Why `delivered`, an answer of this machine, is not what the policy would have given with the network there; empty
-    where it is. A small answer that was judged and trusted would have been given all the same.
+    """Why the policy, with the network up, would not have delivered this local answer; empty if it would have. A judged
+    and trusted answer would have been delivered anyway.
     """
     if delivered is None or delivered.score is not None or not _is_local(delivered.card):
         return ""

@@ -21,10 +21,10 @@ def direct_prompt_tokens(
     data_decision: DataPolicyDecision,
     health_check: HealthCheck,
 ) -> int:
-    """Tokens of the prompt, estimated, where `constraints` have nothing to say against `card`, and there is no promise
-    to keep, no session to mind and no time or money wished for; else 0.
+    """Estimated prompt tokens if the constraints cannot reject `card` and the request has no output schema, session,
+    time limit or cost limit; else 0.
 
-    It never says yes where they say no: a request that could be refused goes the long way, which knows the words.
+    It errs on the side of 0: a request that might be rejected takes the full route, which produces the error.
     """
     what, options, scope = request.payload, request.options, request.principal.scope
     if (

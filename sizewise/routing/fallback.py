@@ -19,13 +19,14 @@ def with_fallbacks(
     can_resume: bool = False,
     hedge_delay_s: float = 0.0,
 ) -> PolicyRun:
-    """One after the other until somebody answers: the words pass as they come, so a failure counts before the first.
+    """One model after the other until one answers. Replies are streamed, so only a failure before the first content
+    leads to the next model.
 
-    What may pass (`AttemptOutcome.is_retryable`: not reached, reset, busy, 5xx; no timeout with the question in its
-    hands, no refusal) is asked `retries` times more, or until all its replicas have been, after a pause that grows
-    and is spread by chance; one that names a pause of at most `max_retry_after_s` seconds, after that. With
-    `hedge_delay_s` the second starts when the first has not spoken by then. With `can_resume` a plain answer that
-    broke off is finished by a card that can.
+    A transient failure (`AttemptOutcome.is_retryable`: unreachable, reset, overloaded, 5xx; neither a timeout after the
+    request was sent nor a rejection) is retried `retries` times, or once per further replica, after exponential backoff
+    with jitter. A Retry-After of at most `max_retry_after_s` seconds is respected. With `hedge_delay_s`, the second
+    model starts if the first has produced nothing by then. With `can_resume`, an interrupted plain-text answer is
+    finished by a card that can resume.
     """
     got, left, because = AttemptOutcome(cards[0]), cards, why
     if hedge_delay_s > 0 and (second := _hedge_card(cards)):
@@ -51,7 +52,7 @@ def with_fallbacks(
 
 
 def resume_if_cut(features: RequestFeatures, cards: tuple[ModelCard, ...], outcome: AttemptOutcome) -> PolicyRun:
-    """`outcome`, or for a plain answer that broke off, the outcome of resuming it on the cards that can."""
+    """`outcome`; if it is an interrupted plain-text answer, the outcome of resuming it on the cards that can."""
     if outcome.reply is None and outcome.delivered_text and features.is_plain_text:
         for card in cards:
             if card.resumes and outcome.reply is None and outcome.delivered_text:
@@ -64,7 +65,7 @@ def resume_if_cut(features: RequestFeatures, cards: tuple[ModelCard, ...], outco
 
 
 def _hedge_card(cards: tuple[ModelCard, ...]) -> ModelCard | None:
-    """Who is asked when the first is slow: the next, or the only one once more where it has another replica."""
+    """The model to start if the first is slow: the next; or the same again, if it has another replica."""
     if len(cards) > 1:
         return cards[1]
     return cards[0] if cards[0].endpoint.replica_count > 1 else None

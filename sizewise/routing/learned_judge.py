@@ -1,6 +1,6 @@
 """Learned judge: the probability that held answers are good compared with the large model, from a certificate.
 
-An answer that a rule objects to counts as no answer.
+An answer that the veto judge rejects counts as no answer.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from sizewise.routing.requirements import BYTES_PER_TOKEN, Requirements
 
 
 class CertificateModels(Struct, frozen=True):
-    """What one policy knows beside the others: of a prompt before anybody is asked, and of answers."""
+    """The models of one certificate: a prediction before any attempt, and a judge of answers."""
 
     prediction: QualityPrediction
     judge: LearnedJudge
 
     def __call__(self, requirements: Requirements, payload: ChatRequest | EmbeddingRequest) -> Requirements:
-        """As the foresight, but nothing of what no calibration holds: conversations of several turns, and media."""
+        """As `prediction`, but abstains on what was not calibrated: conversations of several turns, and media."""
         odd = _not_calibrated_reason(payload)
         if not odd:
             return self.prediction(requirements, payload)
@@ -40,14 +40,14 @@ class CertificateModels(Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class LearnedJudge:
-    """`models`: as the proof's, under their names here. `veto_judge`: a judge whose 0 is a veto."""
+    """`models`: the certificate's models, by their configured names. `veto_judge`: a score of 0 from it is a veto."""
 
     certificate: Certificate
     models: tuple[str, ...]
     veto_judge: Judge
 
     def __call__(self, features: RequestFeatures, replies: tuple[Reply, ...]) -> Verdict:
-        """`replies`: of the small models in the order of asking."""
+        """`replies`: of the small models, in the order of asking."""
         objections = [
             its.why if its.score == 0 else "" for its in (self.veto_judge(features, (each,)) for each in replies)
         ]
@@ -62,7 +62,7 @@ class LearnedJudge:
         answers_agree: bool | None,
         vetoes: Sequence[str] = (),
     ) -> Verdict:
-        """`answers` without their odds, which the question knows."""
+        """`answers` without prior log odds, which come from `features`."""
         if features.abstention:
             return Verdict(0.0, features.abstention)
         if answers and all(vetoes) and len(vetoes) == len(answers):
@@ -98,7 +98,7 @@ def _not_calibrated_reason(payload: ChatRequest | EmbeddingRequest) -> str:
 
 
 def answer_signals(reply: Reply) -> AnswerSignals:
-    """An answer's own signals; its odds are not its own."""
+    """The answer's own signals, without prior log odds."""
     choice = reply.choices[0] if reply.choices else None
     known = token_logprobs(choice.logprobs) if choice is not None else []
     mean = sum(known) / len(known) if known else None

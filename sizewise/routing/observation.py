@@ -12,7 +12,7 @@ from sizewise.routing.policy import Candidates
 
 
 class ObservedReply(Struct, frozen=True):
-    """An attempt that came to a reply. `score` is the judge's trust, 0..1, None where nobody judged it."""
+    """An attempt with a reply. `score`: the judge's trust, 0..1, None if not judged."""
 
     card: ModelCard
     reply: Reply
@@ -21,10 +21,9 @@ class ObservedReply(Struct, frozen=True):
 
 
 class Observation(Struct, frozen=True):
-    """One request by a policy, ended with a reply. `candidates` are the models that might have answered, cheapest
-    first.
+    """One request that a policy answered. `candidates`: the models that could have answered, cheapest first.
 
-    The data class in `request` is the strictest of what anybody said.
+    The data class in `request` is the one that the data policy decided.
     """
 
     request: Request
@@ -40,7 +39,7 @@ def observe(
     client_reply: ClientReply,
     reply: Reply,
 ) -> Observation:
-    """`reply` is what the client got, whole where two models said a part of it each."""
+    """`reply`: as the client got it, joined if a second model resumed it."""
     shown = client_reply.delivered
     answered = tuple(
         ObservedReply(one.card, reply if one is shown else one.reply, one.score, one is shown)

@@ -15,12 +15,12 @@ from sizewise.routing.text.prompt_features import user_text
 
 
 class QualityPrediction:
-    """Puts predictions where policies see them. The router's models are found by `<provider>/<model>` or bare name."""
+    """Adds predictions to requirements. The predictor's models are matched by `<provider>/<model>` or bare name."""
 
     __slots__ = ("_heads", "_predictor")
 
     def __init__(self, predictor: Predictor, cards: Sequence[ModelCard]) -> None:
-        """Raises ConfigError where fewer than two of the router's models are configured: then it tells nothing."""
+        """Raises ConfigError if fewer than two of the predictor's models are configured: it could not compare any."""
         self._predictor = predictor
         self._heads = {card.name: head for head in predictor.heads for card in cards if head in (card.name, card.model)}
         if len(set(self._heads.values())) < 2:
@@ -36,7 +36,7 @@ class QualityPrediction:
         return msgspec.structs.replace(requirements, features=question)
 
     def predict(self, prompt: str) -> tuple[dict[str, float], str]:
-        """By model the chance of a good answer, 0..1, to a person's words; or why nothing is foreseen, in words."""
+        """Chance of a good answer per model, 0..1, to a user's text; or the reason to abstain."""
         found = self._predictor(prompt)
         if found is None:
             return {}, self._predictor.abstention_reason(prompt)

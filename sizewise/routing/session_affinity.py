@@ -15,8 +15,8 @@ from sizewise.routing.sticky_sessions import NO_JUDGMENTS, StickySessionPolicy
 
 
 class SessionAffinity:
-    """What a router knows of sessions. `timeout_s` is how long a silent one is remembered (seconds), `switch_cost` what
-    it costs (pico-dollars) that another model cannot go on from reasoning and tool calls as well as their own.
+    """The router's view of sessions. `timeout_s`: seconds for which an idle session is remembered. `switch_cost`:
+    assumed cost in pico-dollars of a history with reasoning or tool calls that another model continues less well.
     """
 
     __slots__ = ("_sessions", "_switch_cost", "_timeout_s")
@@ -27,7 +27,7 @@ class SessionAffinity:
         self._switch_cost = switch_cost
 
     def for_request(self, request: Request) -> SessionTurn | None:
-        """None where the request names no session, or none is minded."""
+        """None if the request names no session, or sessions are off."""
         key = session_key(request) if self._timeout_s else None
         if key is None:
             return None
@@ -37,7 +37,7 @@ class SessionAffinity:
 
 @dataclass(frozen=True, slots=True)
 class SessionTurn:
-    """One request of a session: `before` is what was kept of it so far."""
+    """One request of a session. `memory`: the state recorded before it."""
 
     sessions: SessionStore
     session_key: bytes
@@ -46,13 +46,13 @@ class SessionTurn:
     switch_cost: int
 
     def apply(self, plan: RoutePlan, rejections: tuple[Rejection, ...]) -> RoutePlan:
-        """The same plan, by a policy that minds the session. One that leaves no choice stays as it is."""
+        """The plan with a sticky policy; unchanged if it leaves no choice or the session is new."""
         if self.memory is None or plan.is_exact:
             return plan
         return replace(plan, policy=StickySessionPolicy(plan.policy, self.memory, self.switch_cost, rejections))
 
     def record(self, client_reply: ClientReply, reply: Reply) -> None:
-        """Takes note of the answer: what came of the attempts, and what the client `reply`."""
+        """Records the answer, the attempts and their verdicts in the session."""
         what, shown = self.request.payload, client_reply.delivered
         assert isinstance(what, ChatRequest) and shown is not None
         self.sessions.save(
@@ -70,7 +70,7 @@ def _memory(
     reply: Reply,
 ) -> SessionMemory:
     usage, model = reply.usage, delivered.card.name
-    # Who counts what it writes to its cache has told all that is in it; others keep what they read, and what they said.
+    # A model that reports cache writes has reported the whole cache; others are assumed to cache all input and output.
     cached = usage.cached + usage.cache_write if usage.cache_write else usage.input + usage.output
     bound = (
         any(choice.tool_calls or choice.reasoning for choice in reply.choices)

@@ -1,6 +1,6 @@
 """Session store: which session a request belongs to, and the routing state kept in memory for each session.
 
-Kept in memory only: a restart forgets all sessions, and the next answer of each begins it anew.
+A restart forgets all sessions; the next answer of each starts it anew.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sizewise.handler import Request
 from sizewise.messages import ChatRequest
 
 MAX_SESSIONS = 20_000
-"""Sessions kept at most, about 650 bytes each; whoever was silent for longest is forgotten first."""
+"""Maximum number of sessions, about 650 bytes each; the longest idle are evicted first."""
 SESSION_FIELDS = frozenset({"prompt_cache_key", "user"})
 """Fields of a request that may name its session."""
 
@@ -30,9 +30,8 @@ class JudgmentCount(Struct, frozen=True):
 
 
 class SessionMemory(Struct, frozen=True):
-    """What is kept of a session after an answer. `cached_tokens` are the tokens that its model has read and may have
-    kept; `is_model_bound`: reasoning or tool calls stand in the history, which another model cannot go on from as
-    well.
+    """State of a session after an answer. `cached_tokens`: tokens that its model has processed and may have cached.
+    `is_model_bound`: the history holds reasoning or tool calls, which another model continues less well.
     """
 
     model: str
@@ -42,14 +41,14 @@ class SessionMemory(Struct, frozen=True):
 
 
 class SessionStore:
-    """The memories of all sessions. Times are seconds of any one clock that only goes forward."""
+    """The memories of all sessions. Times are seconds of any monotonic clock."""
 
     def __init__(self, max_sessions: int = MAX_SESSIONS) -> None:
         self._max_sessions = max_sessions
-        self._memories: OrderedDict[bytes, tuple[float, SessionMemory]] = OrderedDict()  # the longest silent first
+        self._memories: OrderedDict[bytes, tuple[float, SessionMemory]] = OrderedDict()  # longest idle first
 
     def find(self, session_key: bytes, now: float, within_s: float) -> SessionMemory | None:
-        """None where it was never seen, or not in the last `within_s` seconds."""
+        """None if it is unknown or was idle for more than `within_s` seconds."""
         seen, memory = self._memories.get(session_key, (now, None))
         return memory if now - seen <= within_s else None
 
@@ -61,9 +60,9 @@ class SessionStore:
 
 
 def session_key(request: Request) -> bytes | None:
-    """The session of a request, as a hash that no other tenant or project comes to; None when it names none.
+    """Hash that identifies the session within its tenant and project; None if the request names no session.
 
-    To wish for an empty one is to wish for none, whatever else the request holds.
+    An empty session option means none, whatever else the request contains.
     """
     what = request.payload
     if not isinstance(what, ChatRequest) or request.options.session == "":
@@ -78,7 +77,7 @@ def session_key(request: Request) -> bytes | None:
 
 
 def _named(chat: ChatRequest, field: str) -> str:
-    """A field's text; empty where it is left out or is something else."""
+    """A field's text; empty if missing or not a string."""
     raw = chat.fields.get(field)
     if raw is None:
         return ""
@@ -89,6 +88,6 @@ def _named(chat: ChatRequest, field: str) -> str:
 
 
 def _of_user(chat: ChatRequest) -> str:
-    """A user is no session: they may have many. But coding agents put one behind it: `<user>_session_<id>`."""
+    """A user is no session, but coding agents append one: `<user>_session_<id>`."""
     user = _named(chat, "user")
     return user if user.partition("_session_")[2] else ""

@@ -58,9 +58,10 @@ def switch_tradeoff(
     """The tradeoff of leaving `session_model` for `preferred`, which the policy would ask.
 
     gain   expected cost of the session's model less that of `preferred`. If `preferred` is held and judged (`is_held`),
-    the session's model may be needed anyway: less its cost times (distrusted + 1) / (judged + 2) of this session. cost
-    what the session model's prompt cache would have saved: the cached tokens that this prompt can use, at its price
-    for input less that for cached input; plus `handover_cost` if the history holds reasoning or tool calls.
+           the session's model may be needed anyway: less its cost times (distrusted + 1) / (judged + 2) of the session.
+    cost   what the session model's prompt cache would have saved: the cached tokens that this prompt can use, at its
+           price for input less that for cached input; plus `handover_cost` if the history holds reasoning or tool
+           calls.
     """
     price = session_model.card.price
     usable = min(memory.cached_tokens, features.prompt_tokens)

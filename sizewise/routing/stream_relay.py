@@ -1,10 +1,10 @@
 """Stream relay: the `send` of an attempt, which records events and passes, holds or drops them.
 
-    passing   the client reads along: straight through from the second word on
-    keeping   held: kept in the AttemptRecord until the policy has decided, within bounds
-    noting    the client waits for the whole: nothing is shown, so a failure in mid-answer can still fall back
+    passing     streamed: to the client as events arrive, from the second content event without checks
+    holding     held: in the AttemptRecord until the policy decides, within limits
+    recording   not streamed: nothing is sent, so a failure in mid-answer can still fall back
 
-`on_event` is called before each event that shows the model at work, and may stop it.
+`on_event` is called before each content event, and may cancel the attempt.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from sizewise.handler import (
 from sizewise.routing.attempt_record import AttemptRecord, ModelEvent
 from sizewise.routing.request_rewrite import without_frame
 
-MAX_HELD = 8 * 1024 * 1024  # bytes of words and frames kept back for one attempt
+MAX_HELD = 8 * 1024 * 1024  # bytes of text and frames held for one attempt
 MAX_HELD_EVENTS = 100_000
 
 SIDE_EVENTS = (AttemptFinished, ModelSelected, GuardrailTriggered)
-"""Events that are no part of what a model says."""
+"""Events that are not content."""
 
 OnModelEvent = Callable[[], None]
 
@@ -95,13 +95,13 @@ def recording_send(attempt: AttemptRecord, on_event: OnModelEvent, send: Send) -
 
 
 async def forward_side_event(event: AttemptFinished | ModelSelected | GuardrailTriggered, send: Send) -> None:
-    """Whoever answers may be a router itself: its books are ours too, its choice is not the client's business."""
+    """The handler may be a router itself: its attempts are reported with ours, its selection is hidden."""
     if not isinstance(event, ModelSelected):
         await send(event)
 
 
 def record_event(attempt: AttemptRecord, event: ModelEvent) -> int:
-    """Notes what was said, for the books and for who might have to go on; returns its length in characters."""
+    """Records the content, for accounting and for a resume; returns its length in characters."""
     if isinstance(event, TextDelta):
         attempt.text_parts.append(event.text)
         return len(event.text)
