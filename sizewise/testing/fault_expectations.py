@@ -1,6 +1,7 @@
 """The expected outcome of each upstream fault, as a client of the gateway sees it.
 
-tests/gateway/test_fault_matrix.py holds the gateway to it, and docs/reference/what-a-client-sees.md shows it.
+tests/gateway/test_fault_matrix.py checks the gateway against it; docs/reference/what-a-client-sees.md is generated from
+it.
 """
 
 from __future__ import annotations
@@ -11,10 +12,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class ExpectedOutcome:
-    """The one end of an answer: good (status 200 and no code), refused, or `interrupted`: after the first word, an
-    error event.
+    """How a request ends: success (status 200, no code), an error, or `interrupted`: an error event after the first
+    token.
 
-    `code` is that of the attempt, in the record; the client of a cut stream is told stream_interrupted.
+    `code`: the error code of the attempt in the record. The client of an interrupted stream gets stream_interrupted.
     """
 
     status: int = 200
@@ -37,13 +38,12 @@ def interrupted(outcome: ExpectedOutcome) -> ExpectedOutcome:
 
 @dataclass(frozen=True, slots=True)
 class FaultExpectation:
-    """`description`: what the upstream does. `non_streaming`, `streaming`: the end of each; None where there is no
-    such fault."""
+    """`description`: what the upstream does. `non_streaming`, `streaming`: how each ends; None if not possible."""
 
     description: str
     non_streaming: ExpectedOutcome | None
     streaming: ExpectedOutcome | None
-    retry_after: int | None = None  # seconds that a client is told, where the upstream names them
+    retry_after: int | None = None  # seconds; the client gets it if the upstream sends it
 
 
 def _both(says: str, end: ExpectedOutcome, retry_after: int | None = None) -> FaultExpectation:

@@ -1,7 +1,7 @@
 """A faulty upstream for every wire: the `model` of a request selects the fault.
 
-Run it: `python -m sizewise.testing.faults PORT`. Faults: see FAULTS; what clients of the gateway see: ends.py.
-Every other model answers well, in the wire of the path that it is asked at. For tests only.
+Run it with `python -m sizewise.testing.faults PORT`. See FAULTS for the faults and fault_expectations.py for what
+clients of the gateway see. Any other model name gets a normal response, in the wire format of the path. For tests only.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from dataclasses import dataclass
 from sizewise.testing.upstream import FakeOpenAI, FaultResponder
 from sizewise.testing.wire_samples import WireSample, sample_for
 
-INTERVAL_S = 0.005  # between two signs of life of what never ends, and two bytes of what drips
-DRIPPING = 120  # bytes that drip; the rest comes at once
-HUGE = 9 * 1024 * 1024  # bytes of a line: more than any word has
-ENDLESS = 64 * 1024 * 1024  # bytes that a body announces, and tries to send
+INTERVAL_S = 0.005  # seconds between two keep-alives of an endless response, and between two dripped bytes
+DRIPPING = 120  # bytes that drip; the rest is sent at once
+HUGE = 9 * 1024 * 1024  # bytes of a line, above any limit
+ENDLESS = 64 * 1024 * 1024  # bytes that a body announces and tries to send
 
 
 @dataclass(frozen=True, slots=True)
 class FaultExchange:
-    """One request and the way back. `repeats`: how often the very same was asked before. `key`: what it came with."""
+    """One request and its connection. `repeats`: earlier identical requests. `key`: its API key."""
 
     sample: WireSample
     stream: bool
@@ -45,7 +45,7 @@ class FaultExchange:
         length: int | None = None,
         version: str = "1.1",
     ) -> None:
-        """Chunked where no length is given, and without either in HTTP/1.0."""
+        """Chunked without a `length`; in HTTP/1.0 the body ends with the connection."""
         kind = kind or ("text/event-stream" if self.stream else "application/json")
         framing = f"content-length: {length}" if length is not None else "transfer-encoding: chunked"
         lines = [f"HTTP/{version} {status}", f"content-type: {kind}", *more]
@@ -57,7 +57,7 @@ class FaultExchange:
             await self.send(b"%x\r\n%b\r\n" % (len(piece), piece))
 
     async def wait_for_disconnect(self) -> bool:
-        """Waits in silence until the client leaves."""
+        """Sends nothing until the client disconnects."""
         await self.reader.readexactly(1)
         return False
 
@@ -67,7 +67,7 @@ class FaultExchange:
 
     @property
     def first_pieces(self) -> tuple[bytes, ...]:
-        """All until the first word; half of what is no stream."""
+        """Everything up to the first text; without streaming, half of the body."""
         if not self.stream:
             return (self.sample.response[: len(self.sample.response) // 2],)
         return (*self.sample.preamble, self.sample.text_frames[0])
@@ -80,7 +80,7 @@ class FaultExchange:
 
 
 FaultHandler = Callable[[FaultExchange], Awaitable[bool]]
-"""What befalls an exchange; False closes its connection."""
+"""Handles an exchange; returns False to close the connection."""
 
 
 async def answer_normally(x: FaultExchange) -> bool:
@@ -151,12 +151,12 @@ async def _reset_word(x: FaultExchange) -> bool:
 
 
 async def _swallowed() -> None:
-    """A reset takes back what its peer has not read yet: time for that."""
+    """A reset discards data that the peer has not read: leaves it time to read."""
     await asyncio.sleep(10 * INTERVAL_S)
 
 
 async def _short(x: FaultExchange) -> bool:
-    """Promises more than it sends."""
+    """Announces more bytes than it sends."""
     await x.send_head(length=sum(map(len, (*x.first_pieces, *x.remaining_pieces))))
     await x.send(*x.first_pieces)
     return False
@@ -166,19 +166,19 @@ async def _short(x: FaultExchange) -> bool:
 
 
 async def _utf8_cut(x: FaultExchange) -> bool:
-    """A character of two bytes, one in each chunk."""
+    """Splits a two-byte character between two chunks."""
     data = b"".join((*x.first_pieces, *x.remaining_pieces))
     place = data.find("ü".encode()) + 1
     return await _chunked(x, data[:place], data[place:])
 
 
 async def _utf8_broken(x: FaultExchange) -> bool:
-    """The first word comes well; the second ends in the middle of a character."""
+    """Valid text first, then text that ends in the middle of a character."""
     return await _chunked(x, *x.first_pieces, *(piece.replace("ß".encode(), b"\xc3") for piece in x.remaining_pieces))
 
 
 async def _utf8_aside(x: FaultExchange) -> bool:
-    """The same, in a field that nobody asked for."""
+    """The same, in an unknown field."""
     aside = b'{"aside":"\xc3",'
     if not x.stream:
         return await _chunked(x, x.sample.response.replace(b"{", aside, 1))
@@ -197,7 +197,7 @@ async def _drips(x: FaultExchange) -> bool:
 
 
 async def _huge(x: FaultExchange) -> bool:
-    """A line, or a body, beyond all bounds."""
+    """A line or body above any limit."""
     if x.stream:
         return await _chunked(x, b"data: ", *[b"x" * 65_536] * (HUGE // 65_536))
     await x.send_head(length=ENDLESS)
@@ -207,7 +207,7 @@ async def _huge(x: FaultExchange) -> bool:
 
 
 async def _endless(x: FaultExchange) -> bool:
-    """Words, or blanks, for ever."""
+    """Text or blanks, forever."""
     await x.send_head()
     await x.send_chunks(*x.first_pieces)
     while True:
@@ -216,7 +216,7 @@ async def _endless(x: FaultExchange) -> bool:
 
 
 async def _flood(x: FaultExchange) -> bool:
-    """Words for ever, as fast as they are taken."""
+    """Text forever, as fast as the client reads."""
     await x.send_head()
     await x.send_chunks(*x.first_pieces)
     while True:
@@ -224,7 +224,7 @@ async def _flood(x: FaultExchange) -> bool:
 
 
 async def _endless_comments(x: FaultExchange) -> bool:
-    """Signs of life for ever, and no word; where nobody streams, interim heads."""
+    """Keep-alives forever and no text; without streaming, 1xx responses."""
     if x.stream:
         await x.send_head()
     while True:
@@ -253,7 +253,7 @@ async def _bad_chunks(x: FaultExchange) -> bool:
 
 
 async def _http_1_0(x: FaultExchange) -> bool:
-    """Only the close says where it ends."""
+    """The body ends only with the connection."""
     await x.send_head(version="1.0")
     await x.send(*x.first_pieces, *x.remaining_pieces)
     return False
@@ -282,7 +282,7 @@ async def _gzip(x: FaultExchange) -> bool:
 
 
 async def _no_sse(x: FaultExchange) -> bool:
-    """JSON and no frames; where nobody streams, JSON of another shape."""
+    """JSON instead of frames; without streaming, JSON of another shape."""
     return await _chunked(x, *((x.sample.response, b"\n\n") if x.stream else (b"[1, 2]",)))
 
 
@@ -291,7 +291,7 @@ async def _no_json(x: FaultExchange) -> bool:
 
 
 async def _half_frame(x: FaultExchange) -> bool:
-    """A clean end in the middle of something."""
+    """A clean end in the middle of a frame."""
     return await _chunked(x, *x.first_pieces, x.remaining_pieces[0][: len(x.remaining_pieces[0]) // 2])
 
 
@@ -308,7 +308,7 @@ async def _after_done(x: FaultExchange) -> bool:
 
 
 async def _error_first(x: FaultExchange) -> bool:
-    """An error, and yet status 200."""
+    """An error with status 200."""
     return await _chunked(x, x.sample.failed if x.stream else x.sample.error)
 
 
@@ -316,11 +316,11 @@ async def _error_word(x: FaultExchange) -> bool:
     return await _chunked(x, *x.first_pieces, x.sample.failed)
 
 
-# ---- refusals -------------------------------------------------------------------------------------------------------
+# ---- errors ---------------------------------------------------------------------------------------------------------
 
 
 async def _refuses_garbled(x: FaultExchange) -> bool:
-    """Refuses in words that are no UTF-8."""
+    """An error that is not valid UTF-8."""
     body = x.sample.error.replace(b"out of luck", b"out of l\xc3ck")
     await x.send_head("500 Internal Server Error", "application/json", length=len(body))
     await x.send(body)
@@ -328,12 +328,12 @@ async def _refuses_garbled(x: FaultExchange) -> bool:
 
 
 async def _tells_key(x: FaultExchange) -> bool:
-    """Refuses, and repeats the key that it was sent, as some do."""
+    """Rejects the request and repeats its API key, as some providers do."""
     return await refuse_with("400 Bad Request", f"the key {x.key} may not do this")(x)
 
 
 async def _breaks_with_key(x: FaultExchange) -> bool:
-    """Fails after the first word, and repeats the key."""
+    """Fails after the first text and repeats the API key."""
     words = f"while serving {x.key}".encode()
     if not x.stream:
         return await refuse_with("500 Internal Server Error", words.decode())(x)
@@ -396,11 +396,11 @@ FAULTS: Mapping[str, FaultHandler] = {
 
 
 UNREQUESTED_FIELDS: Mapping[str, FaultHandler] = {"flood": _flood}
-"""Faults that are none until a client misbehaves too."""
+"""Faults that only matter if the client misbehaves too."""
 
 
 class FaultyUpstream(FakeOpenAI):
-    """`async with FaultyUpstream() as up:` as its base; one server for all wires."""
+    """`async with FaultyUpstream() as up:`, as FakeOpenAI; one server for all wires."""
 
     def fault(self, model: str) -> FaultResponder:
         seen = self.received

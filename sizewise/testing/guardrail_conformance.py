@@ -1,6 +1,6 @@
 """Conformance suite for guardrails: well-formed findings on any text, in linear time; does no I/O.
 
-Each check raises AssertionError with what went wrong. `check_findings` holds for every text, so give it many.
+Each check raises AssertionError that names the failure. `check_findings` must hold for every text: run it on many.
 """
 
 from __future__ import annotations
@@ -40,17 +40,17 @@ HOSTILE: Mapping[str, str] = {
     "born": "born 1 a 1 ",
     "call": "call 1 ",
 }
-"""What slow patterns are slow on, one piece each."""
+"""Pieces to repeat that make slow patterns slow."""
 
 SHORT, LONG = 20_000, 160_000  # characters
 MAX_SLOWDOWN = 4.0
-"""How much more than its share of the time the longer text may take: eight times for a text eight times as long, and
-some for a machine that does other things. What goes by the square takes 64 times."""
-AT_ONCE_S = 0.02  # below this the clock tells nothing
+"""Allowed factor beyond linear: a text eight times as long takes eight times as long, plus some for a busy machine.
+Quadratic time would take 64 times as long."""
+AT_ONCE_S = 0.02  # shorter times are not measurable
 
 
 def check_findings(guard: Guard, text: str) -> None:
-    """Findings within the text, in its order, apart from each other, the same each time, and no exception."""
+    """Findings are within the text, in order, disjoint and deterministic; no exception."""
     found = guard(text)
     assert found == guard(text), "a guard says the same of the same text"
     end = 0
@@ -63,7 +63,7 @@ def check_findings(guard: Guard, text: str) -> None:
 
 
 def check_linear_time(guard: Guard, piece: str) -> None:
-    """A text that is eight times as long takes about eight times as long, however it is made."""
+    """A text eight times as long takes about eight times as long, whatever its content."""
     short, long = _seconds(guard, piece, SHORT), _seconds(guard, piece, LONG)
     fair = max(short, AT_ONCE_S / 8) * LONG / SHORT * MAX_SLOWDOWN
     assert long <= fair, f"{LONG} characters of {piece!r} took {long:.2f} s, {SHORT} took {short:.3f} s"

@@ -1,6 +1,6 @@
 """Conformance suite for provider presets and the requests that they produce; knows no provider by name.
 
-Neither function raises: what is wrong comes back in words, one sentence each.
+The functions raise nothing: they return the errors, one sentence each.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from sizewise.settings.provider_presets import URL_VARIABLES, ProviderPreset, ur
 from sizewise.settings.validators import auth, name, reference, url
 
 VALUES: Mapping[str, str] = MappingProxyType({"account": "acc-1", "region": "eu-central-1", "resource": "res-1"})
-"""What stands in the braces of an address while it is looked at."""
+"""Values for the placeholders of a URL during a check."""
 OLDEST = "2026-01-01"
 
 
 def base_url(row: ProviderPreset) -> str:
-    """Its base URL with VALUES in the braces."""
+    """The preset's base URL with VALUES filled in."""
     return row.base_url.format_map({each: VALUES.get(each, "unknown") for each in url_variables(row.base_url)})
 
 
 def preset_errors(name: str, row: ProviderPreset, wires: Collection[str]) -> list[str]:
-    """What is wrong with a row. `wires` are those that there are."""
+    """The errors of a preset. `wires`: the known wires."""
     return [f"{name}: {each}" for each in (*_spelt(name, row), *_sourced(row), *_reached(row, wires))]
 
 
 def _spelt(called: str, row: ProviderPreset) -> Iterator[str]:
-    """A row must be accepted as a provider's own table would be."""
+    """A preset must pass the validators of a provider's table."""
     checks: list[tuple[str, Callable[[str], str], str]] = [("its name", name, called), ("base_url", url, base_url(row))]
     checks += [("auth", auth, row.auth)] if row.auth else []
     checks += [("key", reference, row.key)] if row.key else []
@@ -70,7 +70,7 @@ def _reached(row: ProviderPreset, wires: Collection[str]) -> Iterator[str]:
 
 
 def request_differences(row: ProviderPreset, key: str, path: str, request: bytes) -> list[str]:
-    """How a request of POST `path` differs from what the row says: target, host, key, fields of its body."""
+    """How a request to POST `path` differs from the preset: target, key, headers, body fields."""
     head, _, body = request.partition(b"\r\n\r\n")
     line, *lines = head.decode("latin-1").split("\r\n")
     headers = [(each.lower(), value) for each, _, value in (line.partition(": ") for line in lines)]

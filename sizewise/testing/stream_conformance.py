@@ -1,6 +1,6 @@
 """Conformance suite for how wires read streams: any chunking, spelling or ending; opens no socket.
 
-CHECKS holds these and those of wire_conformance.py, all that a wire passes without a request.
+CHECKS contains these checks and those of wire_conformance.py that need no request.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from sizewise.providers.wires.wire import Wire
 from sizewise.testing import wire_conformance
 from sizewise.testing.wire_conformance import WireCase, assert_reply, normalize_call
 
-JOINT = b"\n\ndata: "  # between the upstream's chunks where one event carries several
+JOINT = b"\n\ndata: "  # joins upstream chunks that one event carries
 
 
 def read_stream_events(wire: Wire, chunks: Iterable[bytes]) -> tuple[list[Event], Reply, bool]:
-    """A stream's events, its reply, and whether its end was said; read as providers/http.py reads it."""
+    """The events of a stream, its reply, and whether its end was seen; reads like HttpModel."""
     frames, reader, events = SseDecoder(), wire.read_stream(False), list[Event]()
     for chunk in chunks:
         for payload in frames.feed(chunk):
@@ -33,7 +33,7 @@ def read_stream_events(wire: Wire, chunks: Iterable[bytes]) -> tuple[list[Event]
 
 
 def reads_the_stream(spoken: WireCase) -> None:
-    """Its events say what its reply says, which is what the whole answer said; it is over when the vendor says so."""
+    """Events, reply and the whole response agree, and the reader is done at the vendor's end mark."""
     events, reply, done = read_stream_events(spoken.wire, [spoken.stream])
     assert_reply(reply, spoken.expected)
     assert done, "the end was not heard"
@@ -54,7 +54,7 @@ def reads_the_stream(spoken: WireCase) -> None:
 
 
 def tolerates_any_chunking(spoken: WireCase) -> None:
-    """Cut in two at every byte, and drip by drip, also where lines end as in HTTP."""
+    """Split at every byte, and sent byte by byte, with LF and CRLF."""
     for stream in (spoken.stream, spoken.stream.replace(b"\n", b"\r\n")):
         whole = read_stream_events(spoken.wire, [stream])
         for at in range(1, len(stream)):
@@ -87,7 +87,7 @@ def _spelt(stream: bytes) -> dict[str, bytes]:
 
 
 def detects_the_end(spoken: WireCase) -> None:
-    """With its end mark, without, with two, and whatever comes behind it."""
+    """With its end mark, without it, with two, and with data after it."""
     frames = [frame + b"\n\n" for frame in spoken.stream.split(b"\n\n") if frame]
     words, ends = frames[: len(frames) - spoken.end_frames], frames[len(frames) - spoken.end_frames :]
     events, reply, _ = read_stream_events(spoken.wire, frames)
@@ -100,7 +100,7 @@ def detects_the_end(spoken: WireCase) -> None:
 
 
 def detects_truncation(spoken: WireCase) -> None:
-    """Cut off anywhere, however cleanly: garbled, or all that was said. Never a shorter answer that looks complete."""
+    """Cut off anywhere, even cleanly: an error or the whole reply, never a shorter reply that looks complete."""
     for at in range(len(spoken.stream)):
         try:
             _, reply, _ = read_stream_events(spoken.wire, [spoken.stream[:at]])
@@ -111,7 +111,7 @@ def detects_truncation(spoken: WireCase) -> None:
 
 
 def counts_usage_once(spoken: WireCase) -> None:
-    """However often the usage is told, for vendors tell it as it grows."""
+    """Repeated usage counts once: some vendors send it cumulatively."""
     frames = [frame + b"\n\n" for frame in spoken.stream.split(b"\n\n") if frame]
     at = len(frames) - spoken.end_frames - 1
     again = [*frames[:at], *[frames[at]] * 3, *frames[at + 1 :]]
@@ -154,7 +154,7 @@ def _frame(event: Event) -> bytes:
 
 
 def _unframed(events: list[Event]) -> list[Event]:
-    """Without the bytes that they came in."""
+    """The events without their original bytes."""
     framed = (TextDelta, ToolDelta, ReasoningDelta, ChoiceFinished)
     plain = [msgspec.structs.replace(each, frame=None) if isinstance(each, framed) else each for each in events]
     return [

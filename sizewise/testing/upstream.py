@@ -1,6 +1,7 @@
 """A fake OpenAI server: the `model` of a request selects the fault.
 
-Run it: `python -m sizewise.testing.upstream PORT`. Faults: see FAULTS. Every other model name answers well.
+Run it with `python -m sizewise.testing.upstream PORT`. See FAULTS for the faults; any other model name gets a normal
+response.
 """
 
 from __future__ import annotations
@@ -22,15 +23,15 @@ COUNTED: Mapping[str, object] = {
     "prompt_tokens_details": {"cached_tokens": 600},
     "completion_tokens_details": {"reasoning_tokens": 20},
 }
-"""What a vendor with a prompt cache and a thinking model reports, for the model `counted`."""
+"""Usage of the model `counted`: a vendor with a prompt cache and reasoning."""
 
 
 @dataclass
 class ReceivedRequests:
-    """What reached the server: paths, bodies as decoded JSON, headers by lower-case name, and who left early.
+    """Received requests: paths, decoded JSON bodies, headers by lower-case name.
 
-    `disconnects` counts clients that hung up in the middle of an exchange, not those that closed an idle connection.
-    `open_connections` connections stand now, `active_requests` ones of them are in the middle of an exchange.
+    `disconnects` counts clients that disconnected during an exchange, not those that closed an idle connection.
+    `open_connections` are open now, `active_requests` are in an exchange.
     """
 
     paths: list[str] = field(default_factory=list)
@@ -42,8 +43,7 @@ class ReceivedRequests:
 
 
 class FakeOpenAI:
-    """`async with FakeOpenAI() as up:` listens on a free loopback port; `up.url` is its base URL, `up.received` what
-    came."""
+    """`async with FakeOpenAI() as up:` listens on a free loopback port. `up.url`: base URL; `up.received`: requests."""
 
     def __init__(self, port: int = 0, host: str = "127.0.0.1") -> None:
         self._port = port
@@ -57,7 +57,7 @@ class FakeOpenAI:
         return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/v1"
 
     def fault(self, model: str) -> FaultResponder:
-        """What befalls the request that came last."""
+        """The responder for the latest request."""
         if model in TURNS:
             asked = sum(body["model"] == model for body in self.received.bodies) - 1
             return TURNS[model][asked % len(TURNS[model])]
@@ -98,7 +98,7 @@ class FakeOpenAI:
 
 
 async def _next(reader: asyncio.StreamReader) -> bytes:
-    """The head of the next request; b"" when the client hangs up instead, which is its good right."""
+    """The head of the next request; b"" if the client disconnects instead."""
     try:
         return await reader.readuntil(b"\r\n\r\n")
     except asyncio.IncompleteReadError:
@@ -106,7 +106,7 @@ async def _next(reader: asyncio.StreamReader) -> bytes:
 
 
 FaultResponder = Callable[[dict[str, object], asyncio.StreamReader, asyncio.StreamWriter], Awaitable[bool]]
-"""Answers one request; False closes the connection."""
+"""Responds to one request; returns False to close the connection."""
 
 
 def _head(status: str, kind: str, *more: str, length: int | None = None) -> bytes:
@@ -131,7 +131,7 @@ def _whole(text: str, usage: Mapping[str, object]) -> bytes:
 
 
 async def answer_normally(body: dict[str, object], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-    """Answers as OpenAI would: five words, usage when asked for."""
+    """Responds like OpenAI: five words, and usage if requested."""
     usage = COUNTED if body["model"] == "counted" else USAGE
     if not body.get("stream"):
         whole = _whole("".join(WORDS), usage)
@@ -165,7 +165,7 @@ def _answers(status: str, body: bytes, *more: str, kind: str = "application/json
 
 
 def _stream(*pieces: bytes, cut: bool = False, hang: bool = False) -> FaultResponder:
-    """A stream of raw pieces; then a clean end, a reset (`cut`), or silence until the client leaves (`hang`)."""
+    """A stream of raw pieces; then a clean end, a reset (`cut`), or silence until the client disconnects (`hang`)."""
 
     async def fault(_: dict[str, object], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         writer.write(_head("200 OK", "text/event-stream"))
@@ -185,7 +185,7 @@ def _stream(*pieces: bytes, cut: bool = False, hang: bool = False) -> FaultRespo
 
 
 async def _hang(_: dict[str, object], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-    await reader.readexactly(1)  # ends only when the client leaves
+    await reader.readexactly(1)  # until the client disconnects
     return False
 
 
@@ -195,7 +195,7 @@ async def _reset(_: dict[str, object], reader: asyncio.StreamReader, writer: asy
 
 
 async def _parrot(body: dict[str, object], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-    """Refuses, and repeats what it was asked, as some do."""
+    """Rejects the request and repeats it, as some providers do."""
     return await _answers("400 Bad Request", _error(f"cannot read {body['messages']!r}"))(body, reader, writer)
 
 
@@ -231,7 +231,7 @@ FAULTS: Mapping[str, FaultResponder] = {
 
 
 async def _dated(body: dict[str, object], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-    """Asks for a second's pause, by a clock that is not ours."""
+    """Requests a pause of one second, by a clock that differs from ours."""
     clock = ("date: Wed, 21 Oct 2015 07:28:00 GMT", "retry-after: Wed, 21 Oct 2015 07:28:01 GMT")
     return await _answers("429 Too Many Requests", _error("slow down"), *clock)(body, reader, writer)
 
@@ -242,7 +242,7 @@ TURNS: Mapping[str, tuple[FaultResponder, ...]] = {
     "dated": (_dated, answer_normally),
     "stuck": (_hang, answer_normally),
 }
-"""Models that fail at first: what befalls one request after the other, over and over. `by-key` takes its key for it."""
+"""Models whose responders take turns, over and over. The model `by-key` uses the API key as the fault's name."""
 
 
 async def main(port: int) -> None:

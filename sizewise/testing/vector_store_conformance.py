@@ -1,7 +1,7 @@
-"""Conformance suite for vector stores; each check opens bases of its own and removes them.
+"""Conformance suite for vector stores; each check opens its own knowledge bases and removes them.
 
-Each raises AssertionError with what went wrong. `every` names them all; `outlives` is for stores that can be left and
-come back to.
+A check raises AssertionError that names the failure. `every` lists the general checks. `writes_before_restart` and
+`reads_after_restart` are for durable stores.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from sizewise.knowledge.vector_store import (
     inverse_document_frequency,
 )
 
-DIMENSION = 8  # numbers of a vector
+DIMENSION = 8  # of a vector
 ALL_CLASSES: tuple[DataClass, ...] = get_args(DataClass)
 NO_TAGS: Mapping[str, Tag] = MappingProxyType({})
 EVERYWHERE: SparseTerms = MappingProxyType({7: 1})
@@ -45,12 +45,12 @@ Check = Callable[[VectorStore], Coroutine[Any, Any, None]]
 
 
 def base(name: str = "handbook", tenant: str = "acme", project: str = "support") -> KnowledgeBaseId:
-    """One that no other check has."""
+    """A knowledge base that no other check uses."""
     return KnowledgeBaseId(tenant, project, f"{name}-{uuid4().hex[:8]}")
 
 
 def vector(number: int, size: int = DIMENSION) -> list[float]:
-    """Always the same for a number, and in no particular direction."""
+    """A pseudo-random vector, always the same for a number."""
     dice = random.Random(number)
     return [dice.gauss(0, 1) for _ in range(size)]
 
@@ -65,7 +65,7 @@ def passage(
     data_class: DataClass = "internal",
     tags: Mapping[str, Tag] = NO_TAGS,
 ) -> Passage:
-    """Without `terms` it has its own, 1000 and `number`, and one that all have: 7."""
+    """By default it has its own term, 1000 + `number`, and the term 7 of all passages."""
     its = {number + 1000: 1, 7: 1} if terms is None else terms
     text = f"sealed {number}".encode() if sealed is None else sealed
     return Passage(str(UUID(int=number + 1)), document, vector(number), its, text, readers, data_class, tags)
@@ -103,12 +103,12 @@ def match_all(
     documents: tuple[str, ...] = (),
     where: TagFilter | None = None,
 ) -> PassageQuery:
-    """A question that finds everything that it may see."""
+    """A query that finds everything it may see."""
     return PassageQuery(vector(0), terms, alpha, limit, readers, reach, documents, where)
 
 
 async def finds_the_nearest(store: VectorStore) -> None:
-    """At alpha 1 the order and the scores are the cosines', whatever the terms say; the sealed text comes back."""
+    """At alpha 1, order and scores are the cosine similarity, whatever the terms; the encrypted text is returned."""
     many = [passage(number) for number in range(40)]
     async with open_collection(store, *many) as its:
         asked = vector(99)
@@ -124,7 +124,7 @@ async def finds_the_nearest(store: VectorStore) -> None:
 
 
 async def finds_the_words(store: VectorStore) -> None:
-    """At alpha 0 only passages that hold a term, by BM25: rare terms weigh more, long passages less."""
+    """At alpha 0, only passages with a query term, by BM25: rare terms weigh more, long passages less."""
     rare, common, never = 11, 12, 13
     many = [
         passage(0, terms={rare: 1, common: 1}),
@@ -142,7 +142,7 @@ async def finds_the_words(store: VectorStore) -> None:
 
 
 async def scores_by_bm25(store: VectorStore) -> None:
-    """For stores that do BM25 by our weights: the very numbers."""
+    """For stores that use our BM25 weights: exact scores."""
     many = [passage(number, terms={5: 1 + number % 3, 6 + number % 2: 1}) for number in range(10)]
     async with open_collection(store, *many) as its:
         found: list[SearchHit] = await its.search(PassageQuery((), {5: 1, 6: 1}, 0.0, 10, None))
@@ -154,7 +154,7 @@ async def scores_by_bm25(store: VectorStore) -> None:
 
 
 async def weighs_common_terms(store: VectorStore) -> None:
-    """Where a term stands in thousands, it adds to what a rarer one chose: the very numbers."""
+    """A term in thousands of passages adds to the scores of those that a rarer term selects: exact scores."""
     many = [passage(number, terms={5: 1 + number % 3, 6: 1} if number < 20 else {5: 1}) for number in range(1_500)]
     async with open_collection(store, *many) as its:
         found: list[SearchHit] = await its.search(PassageQuery((), {5: 1, 6: 1}, 0.0, 20, None))
@@ -170,7 +170,7 @@ async def weighs_common_terms(store: VectorStore) -> None:
 
 
 async def fuses_vector_and_keyword_scores(store: VectorStore) -> None:
-    """Between the ends what is both near and worded comes before what is one of them, and alpha moves the rest."""
+    """In between, passages that match both come first, and alpha orders the rest."""
     asked = vector(50)
     both, near, worded, none = (
         passage(0, terms={11: 1}),
@@ -195,7 +195,7 @@ async def fuses_vector_and_keyword_scores(store: VectorStore) -> None:
 
 
 async def keeps_bases_apart(store: VectorStore) -> None:
-    """Organisation, project and name: what differs in any of them sees nothing of another, and is dropped alone."""
+    """Bases that differ in organization, project or name are isolated, and removed separately."""
     first = base()
     others = [
         KnowledgeBaseId("other", first.project, first.name),
@@ -212,7 +212,7 @@ async def keeps_bases_apart(store: VectorStore) -> None:
         assert await its.count() == 2
     assert await shelves[0].delete_document("shared") == 1
     await store.remove(first)
-    await store.remove(first)  # nothing to do
+    await store.remove(first)  # idempotent
     for number, its in enumerate(shelves[1:], 1):
         assert await matching_numbers(its, match_all()) == {number, 77}, "what somebody else forgets is there"
     again = await store.open(first, DIMENSION)
@@ -222,7 +222,7 @@ async def keeps_bases_apart(store: VectorStore) -> None:
 
 
 async def shows_only_what_may_be_seen(store: VectorStore) -> None:
-    """Readers and data classes are part of the search: `limit` come back where so many may be seen."""
+    """Readers and data classes are filtered within the search: `limit` visible passages are found."""
     asked = vector(0)
     hidden = [_at(passage(number, readers=("board",)), asked) for number in range(30)]
     secret = [_at(passage(number, data_class="confidential"), asked) for number in range(30, 60)]
@@ -296,7 +296,7 @@ async def filters_by_tags(store: VectorStore) -> None:
 
 
 async def finds_in_documents(store: VectorStore) -> None:
-    """Whatever a document is called."""
+    """Any document name works."""
     names = ["a", "A", "a ", "ä/б/文件.pdf", "'; DROP TABLE passages; --", '{"a": 1}', "100%_*", "x" * 256]
     async with open_collection(store, *(passage(number, name) for number, name in enumerate(names))) as its:
         for number, name in enumerate(names):
@@ -309,7 +309,7 @@ async def finds_in_documents(store: VectorStore) -> None:
 
 
 async def replaces(store: VectorStore) -> None:
-    """The same id again takes its place: vector, terms, tags, text and readers."""
+    """A passage with a known id replaces the old one: vector, terms, tags, text and readers."""
     before = passage(0, terms={11: 1}, tags={"topic": "old", "year": 1}, readers=("board",))
     async with open_collection(store, before, passage(1)) as its:
         after = Passage(before.id, "two", vector(9), {12: 1}, b"\x00\xff new", (), "public", {"topic": "new"})
@@ -340,7 +340,7 @@ async def deletes_documents(store: VectorStore) -> None:
 
 
 async def reports_each_invalid_passage(store: VectorStore) -> None:
-    """What cannot be kept is named with its reason, and everything else is kept."""
+    """An invalid passage is returned with the reason; all others are stored."""
     good = [passage(number) for number in range(4)]
     short = Passage(str(UUID(int=101)), "one", vector(0, DIMENSION - 1), {}, b"")
     nought = Passage(str(UUID(int=102)), "one", [0.0] * DIMENSION, {}, b"")
@@ -400,7 +400,7 @@ async def refuses_another_dimension(store: VectorStore) -> None:
 
 
 async def takes_unicode(store: VectorStore) -> None:
-    """In names of organisations and bases, documents, readers and tags; terms of all 32 bits; any bytes."""
+    """In organization, base, document, reader and tag names; also 32-bit terms and any bytes."""
     mine = KnowledgeBaseId("Äcme 株式会社", "проект/..", "💡 'base' " + uuid4().hex)
     its = await store.open(mine, DIMENSION)
     odd = passage(0, "文件", readers=("rôle:支援",), tags={"t": "ﬁ\u0301 \u202e"}, terms={0: 1, 2**32 - 1: 2})
@@ -413,7 +413,7 @@ async def takes_unicode(store: VectorStore) -> None:
 
 
 async def takes_many_at_once(store: VectorStore, many: int = 10_000) -> None:
-    """One call, many passages; all are found by the next search."""
+    """Many passages in one call are found by the next search."""
     async with open_collection(store) as its:
         passages = [passage(number, f"doc-{number // 10}") for number in range(many)]
         assert not await its.upsert(passages)
@@ -426,7 +426,7 @@ async def takes_many_at_once(store: VectorStore, many: int = 10_000) -> None:
 
 
 async def reads_while_it_writes(store: VectorStore) -> None:
-    """Readers in number beside a writer: each sees whole passages, and those that were there all along."""
+    """Concurrent readers and a writer: readers see whole passages, and all that were there before."""
     async with open_collection(store, *(passage(number, "old") for number in range(50))) as its:
 
         async def write() -> None:
@@ -447,7 +447,7 @@ async def reads_while_it_writes(store: VectorStore) -> None:
 
 
 async def optimizes(store: VectorStore) -> None:
-    """Putting in order changes nothing that is found, also while it is written to."""
+    """Optimizing, also during writes, does not change results."""
     async with open_collection(store, *(passage(number) for number in range(200))) as its:
         query = PassageQuery(vector(500), {7: 1}, 1.0, 20, None)
         before = [hit.id for hit in await its.search(query)]
@@ -458,7 +458,7 @@ async def optimizes(store: VectorStore) -> None:
 
 
 async def writes_before_restart(store: VectorStore, base: KnowledgeBaseId) -> None:
-    """The first half of `outlives`."""
+    """First half of the durability check."""
     its = await store.open(base, DIMENSION)
     assert not await its.upsert([passage(number, tags={"n": number}) for number in range(100)])
     assert await its.delete_document("nothing") == 0
@@ -466,7 +466,7 @@ async def writes_before_restart(store: VectorStore, base: KnowledgeBaseId) -> No
 
 
 async def reads_after_restart(store: VectorStore, base: KnowledgeBaseId) -> None:
-    """The second half, by a store opened anew on the same ground: all is as it was."""
+    """Second half, in a reopened store: the data is unchanged."""
     its = await store.open(base, DIMENSION)
     assert await its.count() == 100
     assert await matching_numbers(its, match_all(where=TagRange("n", gte=95))) == set(range(95, 100))
@@ -482,7 +482,7 @@ async def reads_after_restart(store: VectorStore, base: KnowledgeBaseId) -> None
 
 
 def _at(what: Passage, where: Sequence[float]) -> Passage:
-    """`what`, a little beside `where`."""
+    """`what`, with a vector close to `where`."""
     aside = [x + y / 1000 for x, y in zip(where, what.vector, strict=True)]
     return Passage(what.id, what.document, aside, what.terms, what.sealed, what.readers, what.data_class, what.tags)
 

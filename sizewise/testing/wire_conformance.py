@@ -1,7 +1,7 @@
 """Conformance suite for wires, run on what their vendor really sends; knows no vendor and opens no socket.
 
-A wire joins by telling what its vendor says: `WireCase`. Each check raises AssertionError with what went wrong. Those
-that take a body hold for every body, so give them many (our own are generated). Streams: stream_conformance.py.
+A wire provides a `WireCase`. Each check raises AssertionError that names the failure. Checks with a `body` must hold
+for every body: run them on many. Streams: stream_conformance.py.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ KEY = "sk-kit-never-shown"
 
 @dataclass(frozen=True, slots=True)
 class ExpectedReply:
-    """What a vendor's answer says, in our words. Arguments of calls are compared as JSON."""
+    """The content of a vendor's response in the internal format. Arguments of calls are compared as JSON."""
 
     text: str
     finish: str
@@ -35,10 +35,10 @@ class ExpectedReply:
 
 @dataclass(frozen=True, slots=True)
 class WireCase:
-    """A wire, and what its vendor sends in it: one answer whole and streamed, and its errors.
+    """A wire and what its vendor sends: one response, whole and streamed, and its errors.
 
-    `read_request` is that of the door in the same wire. `stream` has LF and an empty line behind each frame; its last
-    `end_frames` frames say no more than that it is over, and the one before them says the usage.
+    `read_request`: that of our API in the same wire. `stream` has LF and an empty line after each frame; its last
+    `end_frames` frames only mark the end, and the frame before them has the usage.
     """
 
     wire: Wire
@@ -47,16 +47,16 @@ class WireCase:
     stream: bytes
     expected: ExpectedReply
     end_frames: int
-    errors: Mapping[int, bytes]  # by status; that of 401 repeats KEY
-    added_fields: frozenset[str] = frozenset()  # fields of a body that are the wire's own doing
-    unsupported_fields: frozenset[str] = frozenset()  # fields of a chat body that it has no words for, and refuses
+    errors: Mapping[int, bytes]  # by status; the one of 401 repeats KEY
+    added_fields: frozenset[str] = frozenset()  # body fields that the wire adds or changes
+    unsupported_fields: frozenset[str] = frozenset()  # chat body fields that it cannot express and refuses
 
 
-# ---- requests, in the wire's own direction --------------------------------------------------------------------------
+# ---- requests within the wire ---------------------------------------------------------------------------------------
 
 
 def passes_requests_through(spoken: WireCase, body: bytes) -> None:
-    """A client of this wire in front of an upstream of this wire: every byte of every value, in its order."""
+    """From a client to an upstream of the same wire, every value is unchanged, in order."""
     asked, sent = _fields(body), _fields(spoken.wire.write_request(spoken.read_request(body), MODEL))
     expected = {**asked, "model": Raw(msgspec.json.encode(MODEL))}
     added = sent.keys() - asked.keys()
@@ -69,7 +69,7 @@ def passes_requests_through(spoken: WireCase, body: bytes) -> None:
 
 
 def refuses_untranslatable_requests(spoken: WireCase, body: bytes) -> None:
-    """Whatever a client sends is written for an upstream of any wire, or refused as the client's mistake."""
+    """Any body is either written for an upstream of any wire, or rejected as a client error."""
     for read in (spoken.read_request, _chat):
         try:
             chat = read(body)
@@ -83,11 +83,11 @@ def refuses_untranslatable_requests(spoken: WireCase, body: bytes) -> None:
                 assert error.status == 400 and error.hint, f"{error.code} {error.status}, hint {error.hint!r}"
 
 
-# ---- and across: the chat wire's words into this wire's, and back ---------------------------------------------------
+# ---- requests translated from the chat wire and back ----------------------------------------------------------------
 
 
 def round_trips_conversations(spoken: WireCase, body: bytes) -> None:
-    """Roles, words, tools, calls, their ids and arguments, and the order of it all, survive the way there and back."""
+    """Roles, texts, tools, calls with ids and arguments, and their order survive the translation there and back."""
     chat = _chat(_sayable(spoken, body))
     there = spoken.wire.write_request(chat, MODEL)
     back = spoken.read_request(there)
@@ -102,14 +102,14 @@ def round_trips_conversations(spoken: WireCase, body: bytes) -> None:
 
 
 def _round(spoken: WireCase, back: ChatRequest) -> Iterator[bytes]:
-    """What came back, as a chat body, and what becomes of that one on the same way."""
+    """The translated request as a chat body, and that body after another round trip."""
     body = ours.write_request(back, MODEL)
     yield body
     yield ours.write_request(spoken.read_request(spoken.wire.write_request(_chat(body), MODEL)), MODEL)
 
 
 def _sayable(spoken: WireCase, body: bytes) -> bytes:
-    """The body without what the wire refuses, once it is sure that it does."""
+    """The body without fields that the wire refuses, after checking that it does."""
     fields = _fields(body)
     if strange := fields.keys() & spoken.unsupported_fields:
         try:
@@ -122,9 +122,9 @@ def _sayable(spoken: WireCase, body: bytes) -> bytes:
 
 
 def _atoms(messages: Iterable[Message]) -> Iterator[tuple[object, ...]]:
-    """A conversation as its smallest pieces: turns may be joined and cut, but nothing lost, added or moved.
+    """A conversation in its smallest pieces: turns may be joined or split, but nothing lost, added or moved.
 
-    Who commands is one voice: some wires have no word for the developer beside the system.
+    `developer` counts as `system`, since some wires do not distinguish the two.
     """
     for message in messages:
         role = "system" if message.role == "developer" else message.role
@@ -164,13 +164,13 @@ def refuses_malformed_responses(spoken: WireCase) -> None:
         raise AssertionError(f"{body[:20]!r} was taken for a reply")
 
 
-# ---- refusals and keys ----------------------------------------------------------------------------------------------
+# ---- errors and keys ------------------------------------------------------------------------------------------------
 
 AUTH_ERRORS, BUSY_ERRORS, CLIENT_ERRORS = (401, 402, 403, 407), (429, 503, 529), (400, 404, 409, 413, 415, 422)
 
 
 def maps_error_statuses(spoken: WireCase) -> None:
-    """By its status, whatever the body: a vendor's own, none, or rubbish."""
+    """The status decides, whatever the body: the vendor's own, empty, or invalid."""
     for status in sorted(
         {*spoken.errors, *AUTH_ERRORS, *BUSY_ERRORS, *CLIENT_ERRORS, 302, 405, 408, 418, 500, 502, 504},
     ):
@@ -195,11 +195,11 @@ def never_leaks_the_key(spoken: WireCase) -> None:
     assert all(value for _, value in spoken.wire.headers("")), "without a key there is an empty header"
 
 
-# ---- how it is compared ---------------------------------------------------------------------------------------------
+# ---- comparison -----------------------------------------------------------------------------------------------------
 
 
 def assert_reply(reply: Reply, expected: ExpectedReply, *, check_usage: bool = True) -> None:
-    """That a reply says what was said; without the `check_usage`, whatever it cost."""
+    """Compares a reply with the expected one; with `check_usage`, also its usage."""
     assert len(reply.choices) == 1, f"{len(reply.choices)} answers were read"
     choice = reply.choices[0]
     found = (choice.text, choice.reasoning, choice.finish_reason)
@@ -212,7 +212,7 @@ def assert_reply(reply: Reply, expected: ExpectedReply, *, check_usage: bool = T
 
 
 def normalize_call(id: str, name: str, arguments: str) -> tuple[object, ...]:
-    """A call, however its arguments are spelt."""
+    """A call with its arguments parsed, whatever their spelling."""
     return id, name, msgspec.json.decode(arguments)
 
 

@@ -7,17 +7,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 PIECES = ("Grü", "ße.")
-"""Every good answer: two words, with a character of two bytes at the end of the first."""
+"""Text of every response: two pieces, with a two-byte character at the end of the first."""
 TEXT = "".join(PIECES)
 ECHOED: Mapping[str, object] = {"created": 1, "created_at": 1, "model": "up"}
 
 
 @dataclass(frozen=True, slots=True)
 class WireSample:
-    """One wire's good answer: `response`, or `preamble` the first word, `text_frames`, `end_frames`, and
-    `last_frame`, the very last frame.
+    """A normal response of one wire: `response` whole, or as frames: `preamble` before the first text, `text_frames`,
+    `end_frames`, and `last_frame`.
 
-    `error` is its error object, with an error of `PIECES` that a server may have; `failed` the same as a frame.
+    `error`: its error object for a server failure; `failed`: the same as a frame.
     """
 
     response: bytes
@@ -125,7 +125,7 @@ def _embeddings() -> WireSample:
 
 
 def sample_for(path: str) -> WireSample:
-    """The one that is spoken at this path."""
+    """The sample for the wire of this path."""
     if path.endswith("/messages"):
         return _anthropic()
     if path.endswith("/responses"):
