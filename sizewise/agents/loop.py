@@ -141,7 +141,7 @@ class AgentUsage:
 
     @property
     def remaining_cost(self) -> int | None:
-        """Pico-dollars; None where there is no limit."""
+        """Pico-dollars; None without a limit."""
         own = None if self._max_cost is None else max(0, self._max_cost - self.cost)
         outer = None if self._parent is None else self._parent.remaining_cost
         return min((each for each in (own, outer) if each is not None), default=None)

@@ -20,7 +20,7 @@ Snapshot = dict[str, object]
 
 
 class AuditEvent(Struct, frozen=True):
-    """A change, made or refused. `who` is the id of a user or key, `action` one of the permissions."""
+    """A change, made or refused. `who` is the id of a user or key, `action` a name such as `key.create`."""
 
     tenant: str
     who: str

@@ -39,7 +39,7 @@ NodeState = Literal["running", "done", "kept", "failed", "skipped"]
 
 
 class NodeTrace(Struct, frozen=True):
-    """The state of a node. `began`, `ended`: unix s; `cost`: pico-dollars, None where a price is unknown."""
+    """The state of a node. `began`, `ended`: unix s; `cost`: pico-dollars, None if a price is unknown."""
 
     path: str
     kind: str

@@ -157,7 +157,7 @@ class DbosEngine:
         assert self._dbos_loop is not None
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._dbos_loop))
 
-    # What DBOS leaves out
+    # Takeover and cleanup, which DBOS does not do
 
     async def _run_periodically(self) -> None:
         due = 0.0
