@@ -1,1 +1,1 @@
-"""The HTTP client side: connections, pool, proxies, egress allow-list and outbound webhooks."""
+"""The HTTP client side: connections, pool, proxies and the egress policy."""

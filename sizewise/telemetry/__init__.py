@@ -1,1 +1,1 @@
-"""Request records, metrics and the optional payload log."""
+"""Request records, metrics, outbound webhooks and the optional payload log."""
