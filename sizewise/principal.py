@@ -29,7 +29,8 @@ def matches_any(name: str, patterns: tuple[str, ...]) -> bool:
 
 class Principal(Struct, frozen=True):
     """The authenticated caller. `key_id` is the key's id, never the key; `permissions` are actions of
-    auth/permissions.py."""
+    auth/permissions.py.
+    """
 
     tenant: str = "local"
     project: str = "default"

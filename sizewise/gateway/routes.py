@@ -77,7 +77,8 @@ ROUTE_ACTIONS: Mapping[str, tuple[str, ...] | None] = {
     "/": None,
 }
 """Path -> actions, any of which gives access; empty: any key or session; None: no authentication. The route handlers
-check this themselves; tests/auth/test_authorization_matrix.py compares each of them with this table."""
+check this themselves; tests/auth/test_authorization_matrix.py compares each of them with this table.
+"""
 
 
 def build_asgi_app(get_app: ApplicationProvider, graphql: ASGIApp) -> Starlette:

@@ -10,7 +10,8 @@ from sizewise.messages import Reply
 
 INTERNAL_ENDPOINTS = frozenset({"shadow", "judge", "flow"})
 """Internal requests, and the nodes of flows, which were counted with their flow: they use tokens and budget but do not
-count as requests."""
+count as requests.
+"""
 
 
 class RateLimitMiddleware:

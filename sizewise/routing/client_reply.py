@@ -38,7 +38,8 @@ class ClientReply:
 
     async def finish(self, outcome: AttemptOutcome, blocked_attempt_error: SizewiseError | None) -> Reply:
         """Delivers the policy's outcome: returns the reply after its held events, or raises its error, which may be
-        `blocked_attempt_error`."""
+        `blocked_attempt_error`.
+        """
         if not isinstance(outcome, AttemptOutcome) or not 0 <= outcome.attempt_number <= len(self.attempts):
             raise self.policy_fault("does not return one of its outcomes")
         one = self.attempts[outcome.attempt_number - 1] if outcome.attempt_number else None

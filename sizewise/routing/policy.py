@@ -21,7 +21,8 @@ from sizewise.routing.answer_format import AnswerFormat
 
 StreamMode = Literal["hold", "stream", "first_word"]
 """hold: the client sees nothing until the policy returns this outcome. stream: content passes as it arrives.
-first_word: nothing is shown until the first content, then as stream; in a race the first to produce content wins."""
+first_word: nothing is shown until the first content, then as stream; in a race the first to produce content wins.
+"""
 
 
 class Candidate(Struct, frozen=True):

@@ -1,17 +1,17 @@
 """Quality guarantees and the finite-sample bounds that certify them from paired scores. Does no I/O.
 
-The loss of a prompt is (q_large - q_small) 1[small served] - eps q_large with eps = 1 - quality, so the promise is kept
-where its mean over all prompts is not above 0. Every method here is asked: is it, with error at most `error`?
+The loss of a prompt is (q_large - q_small) 1[small served] - eps q_large with eps = 1 - quality, so the guarantee holds
+if the mean loss over all prompts is at most 0. Every method here tests that, with error probability at most `error`.
 
-    betting     Waudby-Smith and Ramdas 2024 (arXiv:2010.09686), section 3.1: a wealth that bets on the loss being below
-                0, with bets set by what came before (their predictable plug-in). Where the promise is broken its
-                factors have a mean of at most 1, so it ever reaches 1 / error with that chance at most (Ville). Valid
-                for any sample size, in any order that was fixed before the scores were seen.
+    betting     Waudby-Smith and Ramdas 2024 (arXiv:2010.09686), section 3.1: the wealth of bets on a loss below 0,
+                sized by the scores before (their predictable plug-in). If the guarantee is broken, its factors have a
+                mean of at most 1, so it reaches 1 / error with at most that probability (Ville). Valid for any sample
+                size, in any order that was fixed before the scores were seen.
     bernstein   Maurer and Pontil 2009 (arXiv:0907.3740), theorem 4: empirical Bernstein. Valid.
-    conformal   conformal risk control (arXiv:2208.02814): keeps the promise on average over samples, not with a chance.
-    student     Student's t: right for large samples only.
+    conformal   conformal risk control (arXiv:2208.02814): holds on average over samples, not with a probability.
+    student     Student's t: valid for large samples only.
 
-Thresholds are tried in a fixed sequence from the safest on, and the first that fails ends it (Angelopoulos et al. 2021,
+Thresholds are tested in a fixed sequence from the safest on, and the first failure ends it (Angelopoulos et al. 2021,
 arXiv:2110.01052): then all that passed hold together with error at most `error`, whichever is chosen among them.
 """
 
@@ -26,13 +26,13 @@ from msgspec import Struct
 from sizewise.errors import BadRequest
 
 STANDARD_QUALITIES = (0.8, 0.85, 0.9, 0.95, 0.98)
-"""Certified beside the one that is asked for, each by itself, so that a request may wish for another."""
+"""Certified in addition to the target, each by itself, so that a request may choose another."""
 MAX_BET_SHARE = 0.75
-"""Of the largest bet that cannot lose more than everything."""
+"""Share of the largest bet that cannot lose more than the whole wealth."""
 
 
 class QualityGuarantee(Struct, frozen=True, forbid_unknown_fields=True):
-    """`quality` (0..1) of the reference's, with chance `confidence` (0..1) that what was certified is true."""
+    """`quality` (0..1) relative to the reference model, with `confidence` (0..1) in the certification."""
 
     quality: float
     confidence: float = 0.95
@@ -45,7 +45,7 @@ class QualityGuarantee(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PairScores(Struct, frozen=True):
-    """One prompt that both sides answered: how well (0..1), and how sure the policy is of the small side's answer."""
+    """One prompt answered by both sides: scores (0..1), and the policy's trust in the small side's answer."""
 
     trust: float
     small: float
@@ -54,14 +54,15 @@ class PairScores(Struct, frozen=True):
 
 Losses = Sequence[float]
 RiskTest = Callable[[Losses, float, float], bool]
-"""Losses between -1 (the small side wholly better) and `max_loss`, which is the quality; and the error. Whether their
-mean is not above 0, with at most this error."""
+"""Arguments: losses between -1 (the small side fully better) and `max_loss`; `max_loss`, which is the quality; and the
+error. Whether the mean loss is at most 0, with at most this error probability.
+"""
 
 
 def log_wealth(losses: Losses, max_loss: float, error: float) -> float:
-    """Log of the highest wealth that a gambler against the promise's being broken has had."""
+    """Log of the highest wealth reached by betting that the guarantee holds."""
     width = 1.0 + max_loss
-    fair, most = 1.0 / width, MAX_BET_SHARE * width / max_loss  # losses are put on 0..1; the fair mean is where 0 lies
+    fair, most = 1.0 / width, MAX_BET_SHARE * width / max_loss  # losses are scaled to 0..1; `fair` is where 0 lies
     spurred = 2.0 * -log(error) / max(1, len(losses))
     squares, mean, variance, wealth, best = 0.25, 0.5, 0.25, 0.0, 0.0
     for number, loss in enumerate(losses, 2):
@@ -96,7 +97,7 @@ def student_test(losses: Losses, max_loss: float, error: float) -> bool:
 
 
 def conformal_test(losses: Losses, max_loss: float, error: float) -> bool:
-    """Has no use for `error`: what it controls is the mean."""
+    """Ignores `error`: this method controls the mean."""
     return (sum(losses) + max_loss) / (len(losses) + 1) <= 0.0
 
 
@@ -124,26 +125,26 @@ def t_quantile(probability: float, degrees_of_freedom: int) -> float:
 
 
 class CertificationStep(Struct, frozen=True):
-    """One setting of a policy. `threshold` is its threshold, or its place among the levels from safe to cheap."""
+    """One setting of a policy. `threshold` is its threshold, or its index among levels from safe to cheap."""
 
     threshold: float
-    small_share: float  # share of the prompts that a small model answers, 0..1
-    quality: float  # of the reference's, as measured on the sample
-    savings: float  # share of the cost of asking the large model always; below 0 it costs more
+    small_share: float  # share of the prompts answered by a small model, 0..1
+    quality: float  # relative to the reference, measured on the sample
+    savings: float  # share of the cost of always asking the large model; below 0 it costs more
 
 
 class CertificationResult(Struct, frozen=True):
-    """What one policy may promise. `steps` are those that passed, the safest first; empty: nothing can be promised."""
+    """What one policy can guarantee. `steps`: those that passed, the safest first; empty: nothing can be guaranteed."""
 
     policy: str
     sample_size: int
     steps: tuple[CertificationStep, ...]
-    failed_step: CertificationStep | None = None  # the first that did not pass
-    log_wealth: float = 0.0  # for it: log of the highest betting wealth
+    failed_step: CertificationStep | None = None  # the first that failed
+    log_wealth: float = 0.0  # of it: log of the highest betting wealth
 
     @property
     def best_step(self) -> CertificationStep | None:
-        """The one that saves most."""
+        """The step that saves most."""
         return max(self.steps, key=lambda step: step.savings, default=None)
 
 
@@ -156,10 +157,10 @@ def certify(
     error: float | None = None,
     risk_test: RiskTest = betting_test,
 ) -> CertificationResult:
-    """Tries `thresholds`, which were fixed before the pairs were seen, from the highest (safest) on.
+    """Tests `thresholds`, which were fixed before the pairs were seen, from the highest (safest) on.
 
-    The order of `pairs` must not depend on their scores. `error` is this policy's part of 1 - confidence, where several
-    are tried. A small answer is taken to cost nothing.
+    The order of `pairs` must not depend on their scores. `error` is this policy's part of 1 - confidence, if several
+    policies are tested. A small answer is assumed to cost nothing.
     """
     tries = _thresholds(pairs, thresholds, guarantee)
     return fixed_sequence_test(policy, len(pairs), tries, guarantee, error=error, risk_test=risk_test)
@@ -174,8 +175,8 @@ def fixed_sequence_test(
     error: float | None = None,
     risk_test: RiskTest = betting_test,
 ) -> CertificationResult:
-    """The steps that pass before the first that does not, as `certify`; their order was fixed before the scores were
-    seen. A step that serves nobody proves nothing and is passed over.
+    """The steps that pass before the first that fails, as in `certify`; their order was fixed before the scores were
+    seen. A step in which no prompt is answered small proves nothing and is skipped.
     """
     error = 1.0 - guarantee.confidence if error is None else error
     steps = list[CertificationStep]()
@@ -218,9 +219,9 @@ def _thresholds(
 
 
 def samples_needed(result: CertificationResult, error: float) -> int | None:
-    """How many pairs it would about take until the step that failed passes; None where none can be told.
+    """Estimated number of pairs until the failed step passes; None if it cannot be estimated.
 
-    The log of the wealth grows in proportion to the sample, as long as the new prompts are like the old.
+    The log of the wealth grows in proportion to the sample, as long as new prompts resemble the old ones.
     """
     if result.failed_step is None or result.log_wealth <= 0.0:
         return None

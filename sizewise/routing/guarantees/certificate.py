@@ -1,7 +1,7 @@
 """Calibration certificate: the certified threshold ladders, predictor and provenance, as one JSON file.
 
-Written by `sizewise route calibrate --write`, read by the policy kind `certified`. It holds words of prompts,
-each that stood in two of them.
+Written by `sizewise route calibrate --write`, read by the policy kind `certified`. It contains words of prompts, but
+only words that occurred in at least two.
 """
 
 from __future__ import annotations
@@ -28,33 +28,34 @@ RECALIBRATE_HINT = "calibrate anew: sizewise route calibrate"
 
 
 class CertifiedLadder(Struct, frozen=True):
-    """One promise that holds by itself: `quality` of the large model's. Shares 0..1."""
+    """One guarantee, valid by itself: `quality` relative to the large model. Shares 0..1."""
 
     quality: float
     policy: str
     ladder: ThresholdLadder
-    measured_quality: float  # quality on the prompts that proved
-    small_share: float  # of them answered small
-    savings: float  # of the cost of asking the large model always
+    measured_quality: float  # on the prompts of the certification
+    small_share: float  # share of them answered by a small model
+    savings: float  # share of the cost of always asking the large model
     savings_margin: float  # half the width of its 95 % interval
 
 
 class CertificateProvenance(Struct, frozen=True):
-    """Where it comes from; with it and the outcomes, it can be made again."""
+    """The inputs from which, with the outcomes, the certificate can be reproduced."""
 
     dataset_digest: str  # sha256 of the outcomes
     seed: int
     date: str  # 2026-01-31
-    training_prompts: int  # prompts
+    training_prompts: int
     certification_prompts: int
-    scorer: str  # what scored the answers, by the user's word
-    scorer_error: float | None  # share of its scores that are wrong, 0..1; None: nobody measured it
+    scorer: str  # what scored the answers, as named by the user
+    scorer_error: float | None  # share of wrong scores, 0..1; None: not measured
     version: str = ""
 
 
 class Certificate(Struct, frozen=True, tag="outcomes"):
-    """`small_models`: in the order of asking. `combiners`: what their answers tell, one more of them each.
-    `guarantees`: rising."""
+    """`small_models`: in the order of asking. `combiners`: for one held answer, then for two. `guarantees`: by rising
+    quality.
+    """
 
     small_models: tuple[str, ...]
     large_model: str
@@ -63,11 +64,11 @@ class Certificate(Struct, frozen=True, tag="outcomes"):
     predictor: Predictor
     combiners: tuple[SignalCombiner, ...]
     provenance: CertificateProvenance
-    curves: Mapping[str, tuple[tuple[float, float], ...]] = {}  # (cost, quality) of the large model's, by policy
+    curves: Mapping[str, tuple[tuple[float, float], ...]] = {}  # by policy: (cost, quality) relative to the large model
     format: int = FORMAT
 
     def __repr__(self) -> str:
-        """What tells one proof from another: the rest is long, and follows from it."""
+        """What identifies a certificate; the rest is long and follows from it."""
         return f"Proof({self.models}, {self.provenance}, {self.guarantees})"
 
     @property
@@ -75,17 +76,17 @@ class Certificate(Struct, frozen=True, tag="outcomes"):
         return (*self.small_models, self.large_model)
 
     def guarantee_for(self, quality: float) -> CertifiedLadder | None:
-        """What keeps at least `quality`, as cheaply as is certified; None where nothing does."""
+        """The cheapest guarantee of at least `quality`; None if there is none."""
         return next((each for each in self.guarantees if each.quality >= quality - 1e-9), None)
 
 
 def encode_certificate(certificate: Certificate | SampledCertificate) -> bytes:
-    """The same proof is always the same bytes."""
+    """Deterministic: equal certificates give equal bytes."""
     return msgspec.json.encode(certificate, order="deterministic")
 
 
 def decode_certificate(data: bytes) -> Certificate | SampledCertificate:
-    """Raises BadRequest for what `encode_certificate` did not write."""
+    """Raises BadRequest for data not written by `encode_certificate`."""
     try:
         proof = msgspec.json.decode(data, type=Certificate | SampledCertificate)
     except msgspec.DecodeError as why:
@@ -97,7 +98,7 @@ def decode_certificate(data: bytes) -> Certificate | SampledCertificate:
 
 
 def _is_complete(certificate: Certificate) -> bool:
-    """Whether every list is as long as what reads it: a cut file must not fail a request."""
+    """Whether all lists have the lengths that their readers expect: a truncated file must not fail a request."""
     heads: Mapping[str, object] = certificate.predictor.heads
     return (
         1 <= len(certificate.small_models) <= 2

@@ -1,22 +1,22 @@
 """Drift detection: whether a quality guarantee still holds, from randomly sampled requests. Valid at any time.
 
-What is watched is the loss of a sampled request: how much worse (0..1) the answer given was than the large model's, and
-0 where the large model's was given; better counts as equal. The promise is kept while its mean is at most eps.
+Observed is the loss of a sampled request: how much worse (0..1) the given answer was than the large model's; 0 if the
+large model's was given, or if it was better. The guarantee holds while the mean loss is at most eps.
 
-after, wealth   a gambler bets that it is more. While the promise is kept, the chance that the wealth ever comes to
-                1 / (1 - sure) is at most 1 - sure (Ville's inequality; Waudby-Smith and Ramdas 2023, arXiv:2010.09686).
-                Wealth lost in a long good time would hide a later drift, so the stake is spread over all the times at
-                which one might have begun: request n gets 1 / (n * (n + 1)) of it, which sums to 1 and leaves the
-                above true (a mixture, after Shin, Ramdas and Rinaldo 2022, arXiv:2203.03532). What that is worth:
-                docs/decisions/0014-an-alarm-that-spreads-its-stake.md.
-                A request that nobody could judge counts as no loss: that can delay an alarm, never make it false.
-estimate        mean and confidence sequence: at all times together it holds the true mean with chance
-`confidence_level`.
+update_drift,   a bet that the mean is above eps. While the guarantee holds, the wealth ever reaches
+wealth          1 / (1 - confidence_level) with probability at most 1 - confidence_level (Ville's inequality;
+                Waudby-Smith and Ramdas 2023, arXiv:2010.09686). Wealth lost in a long good time would hide a later
+                drift, so the stake is spread over all times at which one might have begun: request n gets
+                1 / (n * (n + 1)) of it, which sums to 1 and keeps the bound (a mixture, after Shin, Ramdas and Rinaldo
+                2022, arXiv:2203.03532). What that gains: docs/decisions/0014-an-alarm-that-spreads-its-stake.md.
+                An undecided request counts as no loss: that can delay an alarm, never cause a false one.
+estimate_loss   mean and confidence sequence: with probability `confidence_level` it contains the true mean at all times
+                together.
 
-Both bet by a fixed few shares instead of by what was seen so far: as good here within a few requests, and it needs no
-order, so that the estimate comes from counts. Both hold for any share of requests that are sampled, and while it
-changes, as long as it does not depend on what a request says: nothing is weighted. Where it changes, the estimate is of
-the sampled times, the busier sampled ones counting more.
+Both use a few fixed bets instead of bets that adapt to the data: as good here within a few requests, and independent of
+order, so that the estimate needs only counts. Both are valid for any sampling rate, even a changing one, as long as it
+does not depend on what a request says: nothing is weighted. If the rate changes, the estimate is of the sampled times,
+those with more samples counting more.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from math import exp, inf, log
 from msgspec import Struct
 
 BET_SHARES: Sequence[float] = (0.01, 0.03, 0.1, 0.3, 0.6, 0.9)
-"""Shares of the largest bet that cannot lose more than everything."""
+"""Shares of the largest bet that cannot lose more than the whole wealth."""
 BISECTIONS = 40
-"""Halvings until a bound is found: finer than anybody shows it."""
+"""Bisection steps for a bound: finer than any display."""
 
 
 class DriftState(Struct, frozen=True):
-    """What is known after `sample_count` requests. `bet_wealths`: by bet, of what was staked so far."""
+    """State after `sample_count` requests. `bet_wealths`: by bet, the wealth of what was staked so far."""
 
     sample_count: int = 0
     bet_wealths: tuple[float, ...] = (0.0,) * len(BET_SHARES)
@@ -44,7 +44,7 @@ INITIAL_DRIFT = DriftState()
 
 
 def update_drift(drift: DriftState, loss: float, max_loss: float) -> DriftState:
-    """One request later. `loss` 0..1, `max_loss` the mean loss that was promised, above 0."""
+    """State after one more request. `loss`: 0..1; `max_loss`: the guaranteed mean loss, above 0."""
     number = drift.sample_count + 1
     stake, gain = 1.0 / (number * (number + 1)), loss / max_loss - 1.0
     return DriftState(
@@ -54,7 +54,7 @@ def update_drift(drift: DriftState, loss: float, max_loss: float) -> DriftState:
 
 
 def wealth(drift: DriftState) -> float:
-    """What the gambler has who began with 1; what was not staked yet is his too."""
+    """The wealth of a bettor who started with 1, including what is not staked yet."""
     return 1.0 / (drift.sample_count + 1) + sum(drift.bet_wealths) / len(BET_SHARES)
 
 
@@ -63,10 +63,10 @@ def is_alarm(drift: DriftState, confidence_level: float) -> bool:
 
 
 class LossEstimate(Struct, frozen=True):
-    """The mean loss, 0..1, between `low` and `high`; None where nothing was measured.
+    """The mean loss, 0..1, between `low` and `high`; None if nothing was measured.
 
-    `mean_loss` takes the `undecided` for what the others are. The interval takes nothing for granted: at `low` they
-    lost nothing, at `high` everything.
+    `mean_loss` assumes that undecided requests resemble the others. The interval assumes nothing: at `low` they lost
+    nothing, at `high` everything.
     """
 
     sample_count: int = 0
@@ -82,8 +82,9 @@ def estimate_loss(
     undecided: int,
     confidence_level: float,
 ) -> LossEstimate:
-    """Of requests that the `large_count` model answered, and `loss_counts` ones: by their loss, and those of unknown
-    loss."""
+    """`large_count`: requests answered by the large model. `loss_counts`: requests answered by a small model, by loss;
+    `undecided`: those of unknown loss.
+    """
     judged = sum(loss_counts.values())
     samples = large_count + judged + undecided
     if not samples or (not judged and undecided):
@@ -105,7 +106,7 @@ def estimate_loss(
 
 
 def _least(values: Mapping[float, int], error: float) -> float:
-    """The smallest mean that the values do not refute: below it a gambler would have 1 / error."""
+    """The smallest mean that the values do not refute: for lower ones the betting wealth reaches 1 / error."""
     below, above = 0.0, 1.0
     for _ in range(BISECTIONS):
         mean = (below + above) / 2
@@ -117,7 +118,7 @@ def _least(values: Mapping[float, int], error: float) -> float:
 
 
 def _bet(values: Mapping[float, int], mean: float) -> float:
-    """Log of the wealth of betting that the true mean is above `mean`, the stake spread evenly over the bets."""
+    """Log of the wealth of betting that the true mean is above `mean`, with the stake spread evenly over the bets."""
     each = [
         sum(times * log(1.0 - bet + bet * value / mean) for value, times in values.items()) - log(len(BET_SHARES))
         for bet in BET_SHARES

@@ -1,7 +1,7 @@
 """Certificate from sampled pairs: the trust threshold from which a cascade may return a small model's answer.
 
-Written by `sizewise route calibrate --policy NAME --write`, read by the policy kind `cascade`. No word of a prompt is
-in it.
+Written by `sizewise route calibrate --policy NAME --write`, read by the policy kind `cascade`. It contains no text of
+prompts.
 """
 
 from __future__ import annotations
@@ -12,21 +12,22 @@ from sizewise.errors import ConfigError
 from sizewise.routing.guarantees.bounds import STANDARD_QUALITIES, PairScores, QualityGuarantee, certify, samples_needed
 
 TRUST_THRESHOLDS = tuple(round(0.02 * step, 2) for step in range(1, 51))
-"""Thresholds of trust, fixed before anything was seen."""
+"""Trust thresholds, fixed before any data was seen."""
 
 
 class CertifiedThreshold(Struct, frozen=True):
-    """One promise that holds by itself. Shares 0..1."""
+    """One guarantee, valid by itself. Shares 0..1."""
 
     quality: float
     trust_threshold: float
-    measured_quality: float  # quality on the pairs
-    small_share: float  # share of requests answered small
+    measured_quality: float  # on the pairs
+    small_share: float  # share of requests answered by the small model
 
 
 class SampledCertificate(Struct, frozen=True, tag="sampled"):
-    """`guarantees`: rising. `judge_model`: who compared the pairs, each in both orders; what nobody could judge
-    counts as lost."""
+    """`guarantees`: by rising quality. `judge_model`: compared the pairs, each in both orders; undecided pairs count as
+    lost.
+    """
 
     small_model: str
     large_model: str
@@ -36,8 +37,8 @@ class SampledCertificate(Struct, frozen=True, tag="sampled"):
     pair_count: int
     undecided: int
     date: str  # 2026-01-31
-    votes: int = 1  # trust was of so many answers
-    verifier: str = ""  # and of this model's opinion
+    votes: int = 1  # answers of the small model that trust was computed from
+    verifier: str = ""  # model whose verdict trust includes
     version: str = ""
     format: int = 1
 
@@ -46,7 +47,7 @@ class SampledCertificate(Struct, frozen=True, tag="sampled"):
         return self.small_model, self.large_model
 
     def guarantee_for(self, quality: float) -> CertifiedThreshold | None:
-        """What keeps at least `quality`, as cheaply as is certified; None where nothing does."""
+        """The cheapest guarantee of at least `quality`; None if there is none."""
         return next((each for each in self.guarantees if each.quality >= quality - 1e-9), None)
 
 
@@ -57,7 +58,7 @@ def check_certificate(
     votes: int,
     verifier: str,
 ) -> None:
-    """Raises ConfigError where the proof does not hold the promise or is of other models, or one of them is missing."""
+    """Raises ConfigError if the certificate does not cover the target and models, or if one is missing."""
     if guarantee is None or certificate is None:
         hint = "sizewise route calibrate --policy NAME --write makes both"
         raise ConfigError("`target` and `certificate` go together: one of the two is missing", hint)
@@ -79,8 +80,8 @@ def check_certificate(
 
 
 class SampledPair(Struct, frozen=True):
-    """One sampled request: the trust in its small answer, 0..1, None where no judge had any (then it is given), and how
-    much worse it was than the large model's, 0..1, None where nobody could tell.
+    """One sampled request. `trust`: in its small answer, 0..1, None if no judge had a score (the answer is then given).
+    `worse`: how much worse it was than the large model's, 0..1, None if undecided.
     """
 
     trust: float | None
@@ -88,16 +89,14 @@ class SampledPair(Struct, frozen=True):
 
 
 class SampledCertification(Struct, frozen=True):
-    """`samples_needed`: pairs that the promise would about take, where it cannot be made yet; None where none can be
-    told."""
+    """`samples_needed`: estimated pairs until the target can be guaranteed, if it cannot yet; None if unknown."""
 
     guarantees: tuple[CertifiedThreshold, ...]
     samples_needed: int | None
 
 
 def certify_samples(sampled_pairs: list[SampledPair], guarantee: QualityGuarantee) -> SampledCertification:
-    """`sampled_pairs` in the order of time. The large model's answers are the standard, and better than that counts
-    as equal."""
+    """`sampled_pairs`: by time. The large model's answers are the reference; better ones count as equal."""
     pairs = [
         PairScores(1.0 if its.trust is None else its.trust, 1.0 - (1.0 if its.worse is None else its.worse), 1.0)
         for its in sampled_pairs

@@ -1,11 +1,11 @@
 """Stopping thresholds: at each stage, whether to return an answer, ask the next small model or escalate.
 
-At stage 0 nobody has answered and the worth is known by the prompt alone; at stage k, after the k-th small answer. The
-worth is P(large good) - P(best answer so far good), -1..1:
+Stage 0 is before any answer, and `worth` is predicted from the prompt; stage k is after the k-th small answer. `worth`
+is P(large good) - P(best answer so far good), -1..1:
 
-    worth <= give         the best small answer so far is given (at stage 0: the first small model's, unseen)
-    worth > up            the large model is asked
-    between the two       the next small model is asked
+    worth <= give_max         return the best small answer so far (at stage 0: the first small model's, not judged)
+    worth > escalate_min      ask the large model
+    between the two           ask the next small model
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ class StageThresholds(Struct, frozen=True):
 
 
 class ThresholdLadder(Struct, frozen=True):
-    """One setting of all stages. The last one has no next: its two thresholds are the same."""
+    """One setting of all stages. The last stage has no next model: its two thresholds are equal."""
 
     stages: tuple[StageThresholds, ...]
 
     @property
     def max_small_calls(self) -> int:
-        """Small models that may be asked and held before anything is shown."""
+        """Small models that may be asked and held before anything is returned."""
         return len(self.stages) - 1

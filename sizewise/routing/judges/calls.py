@@ -7,7 +7,7 @@ from sizewise.routing.policy import RequestFeatures, Verdict
 
 
 def calls(features: RequestFeatures, replies: tuple[Reply, ...]) -> Verdict:
-    """0 with the first call of any reply that cannot be made; no score where there is none."""
+    """0 for the first invalid call of any reply; no score if there is none."""
     for reply in replies:
         for choice in reply.choices:
             for call in choice.tool_calls:

@@ -12,10 +12,9 @@ from sizewise.routing.policy import Judge, RequestFeatures, Verdict
 
 @dataclass(frozen=True, slots=True)
 class JudgeChain:
-    """The lowest score of those that have one. A 0 is a veto: who comes after it is not asked.
+    """The lowest score of the judges. A 0 is a veto: later judges are not called.
 
-    No score when no judge has one: then nobody objects, and nobody vouches either. Which of several replies is the best
-    says the last that knows.
+    No score if no judge has one. The best reply is the choice of the last judge that has one.
     """
 
     judges: tuple[Judge, ...]

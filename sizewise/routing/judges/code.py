@@ -10,13 +10,13 @@ from sizewise.messages import Reply
 from sizewise.routing.policy import RequestFeatures, Verdict
 from sizewise.routing.text.code_blocks import CodeBlock, code_blocks
 
-MAX_CHARS = 10_000  # characters of all blocks together; parsing them takes 10 ms, and 0.1 s where they are made to
+MAX_CHARS = 10_000  # characters of all blocks together; parsing them takes 10 ms, or 0.1 s for adversarial input
 SHELL_PREFIXES = (">>>", "%", "!", "$", "In [")
-"""How lines begin that are typed into Python rather than written in it."""
+"""Prefixes of lines typed into an interactive shell or notebook, which are not Python."""
 
 
 def code(features: RequestFeatures, replies: tuple[Reply, ...]) -> Verdict:
-    """0 with the first block that is broken, unless the request itself holds it; no score where there is none."""
+    """0 for the first invalid block, unless the request itself contains it; no score if there is none."""
     left = MAX_CHARS
     for block in (each for reply in replies for choice in reply.choices for each in code_blocks(choice.text)):
         left -= len(block.text)
@@ -37,7 +37,7 @@ def _broken(block: CodeBlock) -> str:
 
 
 def _parses(text: str) -> bool:
-    """True too where Python gives up: what is too deep for it may be right. A prompt's lines are not checked."""
+    """True also if parsing exceeds a limit, as deep code may be valid. Shell sessions are not checked."""
     if any(line.lstrip().startswith(SHELL_PREFIXES) for line in text.splitlines()):
         return True
     try:

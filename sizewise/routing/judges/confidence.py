@@ -19,7 +19,7 @@ from msgspec import Raw, Struct
 from sizewise.messages import Reply
 from sizewise.routing.policy import RequestFeatures, Verdict
 
-WINDOW_TOKENS = 8  # tokens
+WINDOW_TOKENS = 8
 MIN_LOGPROB = -20.0  # upstreams write -9999 or less for "impossible"; e^-20 is two in a billion
 
 
@@ -35,7 +35,7 @@ _decode = msgspec.json.Decoder(Logprobs).decode
 
 
 def confidence(features: RequestFeatures, replies: tuple[Reply, ...]) -> Verdict:
-    """The least sure of all choices of all replies; no score when any of them came without log-probabilities."""
+    """The lowest score of all choices of all replies; no score if any lacks log-probabilities."""
     scores = [_score(choice.logprobs) for reply in replies for choice in reply.choices]
     known = [score for score in scores if score is not None]
     if not known or len(known) < len(scores):
@@ -45,7 +45,7 @@ def confidence(features: RequestFeatures, replies: tuple[Reply, ...]) -> Verdict
 
 
 def token_logprobs(logprobs: Raw | None) -> list[float]:
-    """Of a reply's tokens, bounded; none where they did not come or cannot be read."""
+    """Log-probabilities of a reply's tokens, bounded; empty if missing or unreadable."""
     if logprobs is None:
         return []
     try:
@@ -63,7 +63,7 @@ def _score(logprobs: Raw | None) -> float | None:
 
 
 def _weakest(values: list[float]) -> float:
-    """The lowest mean of WINDOW values in a row; of all of them where they are fewer."""
+    """The lowest mean of WINDOW_TOKENS values in a row; of all values if there are fewer."""
     if len(values) <= WINDOW_TOKENS:
         return sum(values) / len(values)
     total = least = sum(values[:WINDOW_TOKENS])

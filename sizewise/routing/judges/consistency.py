@@ -8,7 +8,7 @@ from sizewise.routing.policy import RequestFeatures, Verdict
 
 
 def consistency(features: RequestFeatures, replies: tuple[Reply, ...]) -> Verdict:
-    """The share that says the most common answer, 0..1, and which reply says it; no score for one reply alone."""
+    """The share of the most common answer, 0..1, and the reply that gives it; no score for a single reply."""
     found = majority_answer(replies) if len(replies) > 1 else None
     if found is None:
         return Verdict(None, "")

@@ -9,7 +9,7 @@ from sizewise.routing.text.language_detection import detect_language, languages_
 
 
 def language(features: RequestFeatures, replies: tuple[Reply, ...]) -> Verdict:
-    """0 with the first answer in none of the languages that are expected; no score where there is none."""
+    """0 for the first answer in none of the expected languages; no score if there is none."""
     said = [
         detect_language(text_outside_blocks(choice.text))
         for reply in replies

@@ -8,8 +8,8 @@ import re
 from sizewise.messages import Choice, Reply
 from sizewise.routing.policy import RequestFeatures, Verdict
 
-OPENING_CHARS = 200  # characters in which a refusal or a shrug shows itself
-MIN_LOOP_WORDS = 40  # fewer words do not make a loop
+OPENING_CHARS = 200  # characters at the start that are searched for a refusal or non-answer
+MIN_LOOP_WORDS = 40  # fewer words are not checked for loops
 MIN_UNIQUE_SHARE = 0.4  # share of distinct runs of four words; prose has above 0.9, lists and code above 0.6
 
 REFUSALS = re.compile(
@@ -29,7 +29,7 @@ TOOL_CALL_TEXT = re.compile(r"<tool_call>|<function=|\"(?:arguments|parameters)\
 
 
 def rules(features: RequestFeatures, replies: tuple[Reply, ...]) -> Verdict:
-    """0 with the first objection to any choice of any reply; no score where there is none."""
+    """0 for the first problem in any choice of any reply; no score if there is none."""
     for reply in replies:
         if not reply.choices:
             return Verdict(0.0, "the reply is empty")
@@ -41,7 +41,7 @@ def rules(features: RequestFeatures, replies: tuple[Reply, ...]) -> Verdict:
 
 
 def find_problem(features: RequestFeatures, choice: Choice) -> str:
-    """What is wrong with this answer, as a sentence; empty when nothing is."""
+    """What is wrong with this answer, as a sentence; empty if nothing is."""
     text = choice.text.strip()
     if choice.tool_calls:
         return _calls(choice)
@@ -68,7 +68,7 @@ def find_problem(features: RequestFeatures, choice: Choice) -> str:
 def _calls(choice: Choice) -> str:
     for call in choice.tool_calls:
         if call.type != "function":
-            continue  # another kind of tool, whose shape is not ours to judge
+            continue  # another type of tool, whose arguments are not checked
         if call.function is None or not call.function.name:
             return "a tool call names no function"
         if not _is_object(call.function.arguments or "{}"):

@@ -32,18 +32,21 @@ from sizewise.routing.policy import (
 
 @dataclass(frozen=True, slots=True)
 class CascadePolicy:
-    """Candidates that cost no more than the best, cheapest first, each held and judged; then the best, unjudged.
+    """Candidates that cost no more than the strongest, cheapest first, held and judged; then the strongest, unjudged.
 
-    `threshold` (0..1) is the score from which a held reply is shown. It is uncalibrated: 0.5 is a declared default,
-    not a guarantee. With a `certificate`, which `sizewise route calibrate --policy NAME --write` made of sampled
-    pairs, and the `target` that it holds, `threshold` is what was certified for it, or for the quality that a request
-    wishes; where nothing was, the best is asked. `hold_s` (seconds) bounds each hold, then the next model is asked.
-    The best is so by strength, not by price; dearer ones only step in where it fails. When everyone who is left has
-    failed, `refuse` gives that error and `show_marked` the best reply that was held, marked as degraded. `resume`
-    lets a model that can continue, a smaller one too, finish a plain-text answer that broke off. `votes` (1..9) asks
-    each small model so many times at once: the share that comes to the same is a score beside the others, and the
-    most common answer is shown. One of the models may be `verifier`: it is asked whether a held reply is good, in
-    both orders of the verdicts, and is paid.
+    `threshold` (0..1): the score from which a held reply is returned. Uncalibrated: 0.5 is a default, not a guarantee.
+    `certificate`, made by `sizewise route calibrate --policy NAME --write` from sampled pairs, and its `target` replace
+    it by the threshold certified for the target, or for the quality that a request sets; if none was certified, the
+    strongest model is asked.
+
+    `hold_s`: seconds that each reply may be held; then the next model is asked. The strongest model is chosen by
+    strength, not by price; dearer ones are only its fallbacks. `when_exhausted`: if all remaining models fail, `refuse`
+    raises that error and `show_marked` returns the best held reply, marked as degraded. `resume`: a model that can
+    continue, also a smaller one, finishes an interrupted plain-text answer.
+
+    `votes` (1..9): each small model is asked so many times at once; the share that agrees is one more score, and the
+    most common answer is returned. `verifier`: one of the models is also asked whether a held reply is good, with both
+    orders of the options; its attempts are billed.
     """
 
     models: tuple[str, ...] = ()
@@ -95,7 +98,7 @@ class CascadePolicy:
         why: str,
         verifier: ModelCard | None,
     ) -> Generator[Move, MoveResult, tuple[AttemptOutcome, Verdict | None]]:
-        """What `card` said, held, and what judges think of it; of several answers the most common. None: it failed."""
+        """The held outcome of `card` and its verdict; with several votes, the most common answer. None: it failed."""
         if self.votes == 1:
             got = yield from attempt(card, why, "hold", self.hold_s)
             return got, None if got.reply is None else (yield from judge(got.reply, verifier=verifier))
@@ -107,7 +110,7 @@ class CascadePolicy:
         return said[seen.best_index][0], seen
 
     def _trust_threshold(self, features: RequestFeatures) -> tuple[float | None, str]:
-        """The score from which a held reply is shown, None where none is; and what is known of it, in words."""
+        """The score from which a held reply is returned (None: none is), and its basis in words."""
         if self.target is None or self.certificate is None:
             return self.threshold, "uncalibrated" if features.min_quality is None else "best effort: uncalibrated"
         if features.choice_count > 1:
@@ -123,7 +126,7 @@ class CascadePolicy:
 
 
 def _split_candidates(candidates: Candidates) -> tuple[tuple[Candidate, ...], tuple[ModelCard, ...]]:
-    """Who is held and judged, and who answers unjudged: the best, then the dearer ones in case it fails."""
+    """Models that are held and judged; models that answer unjudged: the strongest, then dearer fallbacks."""
     best = max(range(len(candidates)), key=lambda i: strength(candidates[i].card))
     return candidates[:best], tuple(candidate.card for candidate in candidates[best:])
 

@@ -28,15 +28,16 @@ from sizewise.routing.policy import (
 
 @dataclass(frozen=True, slots=True)
 class CertifiedPolicy:
-    """Small unseen, small models held and judged, or large: whatever the certified level says at each stage.
+    """A small model unjudged, small models held and judged, or large: as the certified ladder decides at each stage.
 
-    `certificate` is the file that `sizewise route calibrate --write` wrote, `target` what it must hold: at least
-    `quality` (0..1) of the large model's, with chance `confidence`. `models` are the certificate's, each with its
-    provider, small ones in its order, the large one last; empty: as the certificate names them. A request may wish
-    for another quality: the cheapest certified level that keeps it serves. Where none does, a prompt is unlike all
-    that taught, or more than one answer in words is wanted (tools, a schema, several choices), the large model is
-    asked; where it fails no weaker one steps in. `hold_s` and `when_exhausted` as in Cascade, `retries` and
-    `max_retry_delay_s` as in Fixed.
+    `certificate`: the file written by `sizewise route calibrate --write`. `target`: what it must guarantee, at least
+    `quality` (0..1) relative to the large model with probability `confidence`.
+    `models`: the certificate's models, each with its provider, small ones in its order, the large one last; empty: as
+    named in the certificate.
+    A request may set another quality: the cheapest certified ladder that keeps it applies. If there is none, if the
+    prompt is unlike the training prompts, or if more than one text answer is requested (tools, a schema, several
+    choices), the large model is asked; no weaker model replaces it if it fails.
+    `hold_s` and `when_exhausted` as in CascadePolicy, `retries` and `max_retry_delay_s` as in FixedPolicy.
     """
 
     certificate: Certificate
@@ -130,7 +131,9 @@ class CertifiedPolicy:
         why: str,
         held: Sequence[tuple[AttemptOutcome, Verdict]] = (),
     ) -> PolicyRun:
-        """The large model. Where it fails nobody keeps the promise: what was held is shown only if that was wanted."""
+        """Asks the large model. If it fails, the target cannot be kept: a held reply is returned only with
+        `show_marked`.
+        """
         got = yield from with_fallbacks(features, (large,), why, self.retries, self.max_retry_delay_s)
         if got.is_final or not held or self.when_exhausted == "refuse":
             return got
@@ -153,12 +156,11 @@ class CertifiedPolicy:
 
 
 def _without_provider(name: str) -> str:
-    """Without its provider."""
     return name.partition("/")[2] or name
 
 
 def _not_calibrated_reason(features: RequestFeatures) -> str:
-    """Why nothing was proved of such a request, in words: the outcomes of a calibration are single answers in words."""
+    """Why a request is not covered, in words: the outcomes of a calibration are single text answers."""
     if features.choice_count > 1 or features.tools or features.schema:
         return "answers with tools, by a schema or of several choices were not calibrated"
     return ""

@@ -11,10 +11,10 @@ from sizewise.routing.policy import Candidates, PolicyRun, RequestFeatures
 
 @dataclass(frozen=True, slots=True)
 class CheapestPolicy:
-    """Candidates by expected cost, each next one only when the one before failed before its first word.
+    """Candidates by expected cost, each next one only if the one before failed before its first content.
 
-    Among equals the smaller model goes first. An unknown price counts as the highest. `retries`, `max_retry_delay_s`,
-    `hedge_delay_s` and `resume` as in Fixed.
+    At equal cost the smaller model comes first. An unknown price counts as the highest. `retries`, `max_retry_delay_s`,
+    `hedge_delay_s` and `resume` as in FixedPolicy.
     """
 
     models: tuple[str, ...] = ()

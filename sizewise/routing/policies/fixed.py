@@ -11,12 +11,12 @@ from sizewise.routing.policy import Candidates, PolicyRun, RequestFeatures
 
 @dataclass(frozen=True, slots=True)
 class FixedPolicy:
-    """Asks `models` in their order, each next one only when the one before failed before its first word.
+    """Asks `models` in order, each next one only if the one before failed before its first content.
 
-    Without `models`, the candidates as they come. A model whose failure may pass is asked `retries` (0..5) times more,
-    and so is one that asks for a pause of at most `max_retry_delay_s` seconds (0..60). `hedge_delay_s` (0..600 seconds,
-    0: never) asks the second too when the first has not spoken by then; the first word wins. `resume` lets a
-    model that can continue finish a plain-text answer that broke off.
+    Without `models`, the candidates in their order. `retries` (0..5): retries of a model after a transient failure, or
+    if it requests a pause of at most `max_retry_delay_s` seconds (0..60). `hedge_delay_s` (0..600 seconds, 0: never):
+    also start the second model if the first has produced nothing by then; the first content wins. `resume`: a model
+    that can continue finishes an interrupted plain-text answer.
     """
 
     models: tuple[str, ...] = ()

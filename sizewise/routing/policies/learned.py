@@ -12,12 +12,11 @@ from sizewise.routing.policy import Candidate, Candidates, PolicyRun, RequestFea
 
 @dataclass(frozen=True, slots=True)
 class LearnedPolicy:
-    """Routes on the gain: asks a dearer model where its chance of a good answer is more than `min_gain` (0..1) higher.
+    """Routes by gain: asks a dearer model if its chance of a good answer is more than `min_gain` (0..1) higher.
 
-    The chances come from the file named in [router] `predictor`. `min_gain` is uncalibrated: 0.1 is a declared default,
-    not a guarantee. Where the predictor abstains, `fallback` names the model to ask: `large`, which is safe, or
-    `small`, which is cheap. A model that fails is followed by the strongest that is left. `retries` and
-    `max_retry_delay_s` as in Fixed.
+    The chances come from the file named in [router] `predictor`. `min_gain` is uncalibrated: 0.1 is a default, not a
+    guarantee. If the predictor abstains, `fallback` chooses the model: `large` is safe, `small` is cheap. A model that
+    fails is followed by the strongest of the rest. `retries` and `max_retry_delay_s` as in FixedPolicy.
     """
 
     models: tuple[str, ...] = ()

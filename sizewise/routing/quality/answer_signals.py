@@ -1,8 +1,7 @@
 """Answer signals: features of small models' held answers, and the combiner that turns them into probabilities.
 
-What was not measured is None. Answers with and without log-probabilities are told apart by a number of their own, where
-both were learnt from; where they were not, `lacks_logprobs` says so.
-The combination was learnt by combine.py.
+None means not measured. If both answers with and without log-probabilities were trained on, a separate feature tells
+them apart; otherwise `lacks_logprobs` detects the difference. The combiner is trained by training/combiner.py.
 """
 
 from __future__ import annotations
@@ -13,25 +12,24 @@ from msgspec import Struct
 
 from sizewise.routing.answer_agreement import answers_agree
 
-MIN_LOGPROB = -20.0  # log-probability below which nothing more is meant
+MIN_LOGPROB = -20.0  # lower log-probabilities are clipped
 FEATURES_PER_ANSWER, CONFIDENCE_KNOWN_INDEX = 7, 3
-"""Of `feature_vector`: how many are of each answer, and which says whether its first one's confidence is known."""
+"""In `feature_vector`: features per answer, and the index of the first answer's "has log-probabilities"."""
 
 
 class AnswerSignals(Struct, frozen=True):
-    """One small model's answer. `odds`: log-odds of its being good, by the prompt alone."""
+    """One small model's answer. `prior_log_odds`: log odds that it is good, predicted from the prompt."""
 
     prior_log_odds: float = 0.0
     mean_logprob: float | None = None  # mean log-probability of its tokens
-    min_logprob: float | None = None  # the smallest one
+    min_logprob: float | None = None  # the lowest
     tokens: int = 0  # of the answer
-    is_empty: bool = False  # it holds no answer
-    is_truncated: bool = False  # it did not come to its end
+    is_empty: bool = False  # it contains no answer
+    is_truncated: bool = False  # it was cut off
 
 
 class CascadeSignals(Struct, frozen=True):
-    """`answers`: one or two answers in the order of asking. `large_log_odds`: log-odds of the large model's answer
-    being good."""
+    """`answers`: one or two, in the order of asking. `large_log_odds`: log odds of a good answer of the large model."""
 
     answers: tuple[AnswerSignals, ...]
     large_log_odds: float = 0.0
@@ -39,7 +37,7 @@ class CascadeSignals(Struct, frozen=True):
 
 
 def feature_vector(signals: CascadeSignals) -> list[float]:
-    """As many for signals of as many answers, always in the same order."""
+    """Always the same length and order for the same number of answers."""
     found = [signals.large_log_odds]
     for said in signals.answers:
         found += (
@@ -62,35 +60,35 @@ def feature_vector(signals: CascadeSignals) -> list[float]:
 
 
 def lacks_logprobs(combiner: SignalCombiner, signals: CascadeSignals) -> bool:
-    """Whether an answer came without log-probabilities and all that was learnt from had them: nothing is known then."""
+    """Whether an answer lacks log-probabilities although all training answers had them: no prediction is possible."""
     found = feature_vector(signals)
     places = range(CONFIDENCE_KNOWN_INDEX, 1 + FEATURES_PER_ANSWER * len(signals.answers), FEATURES_PER_ANSWER)
     return any(combiner.mean[at] == 1.0 and found[at] == 0.0 for at in places)
 
 
 def log_odds(probability: float) -> float:
-    """Log-odds of a chance, bounded."""
+    """Log odds of a probability, bounded."""
     held = min(max(probability, 1e-6), 1.0 - 1e-6)
     return log(held / (1.0 - held))
 
 
 def recorded_agreement(answers: tuple[str | None, ...]) -> bool | None:
-    """Whether the second says what the first does; None where there is no second, one is silent, or nobody can tell."""
+    """Whether the second answer agrees with the first; None if there is no second, one is empty, or undecidable."""
     if len(answers) < 2 or answers[0] is None or answers[1] is None:
         return None
     return answers_agree(answers[0], answers[1])
 
 
 class SignalCombiner(Struct, frozen=True):
-    """One logistic sum a model (those asked, then the large one), on numbers put on one scale."""
+    """A logistic regression per model (those asked, then the large one) on standardized features."""
 
     mean: tuple[float, ...]
     scale: tuple[float, ...]
     heads: tuple[tuple[float, ...], ...]  # bias, then as `feature_vector`
-    label_count: int  # it was learnt from
+    label_count: int  # labels in the training data
 
     def probabilities(self, signals: CascadeSignals) -> list[float]:
-        """The chance of a good answer, 0..1, of each model that answered, then of the large one."""
+        """Probability of a good answer, 0..1, for each model that answered, then for the large one."""
         at = [
             (value - mean) / spread
             for value, mean, spread in zip(feature_vector(signals), self.mean, self.scale, strict=True)
@@ -98,7 +96,7 @@ class SignalCombiner(Struct, frozen=True):
         return [_chance(head, at) for head in self.heads]
 
     def escalation_gain(self, signals: CascadeSignals) -> tuple[float, int]:
-        """What asking the large model is worth, -1..1, and which of the answers given is the best, from 0."""
+        """Gain of asking the large model, -1..1, and the index of the best answer."""
         *given, large = self.probabilities(signals)
         best = max(range(len(given)), key=lambda each: given[each])
         return large - given[best], best

@@ -1,7 +1,7 @@
 """Quality predictor: P(good | prompt, model) as a linear model over words, or an abstention with its reason.
 
-What is predicted was learnt by learn.py and travels as one JSON file. All that a head holds (text, length, base rate,
-calibration) was folded into one weight a feature, so a prediction is a sum a model.
+Trained by training/trainer.py and stored as one JSON file. All parts of a head (text, length, base rate, calibration)
+are folded into one weight per feature, so a prediction is one sum per model.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ FORMAT = 2
 
 
 class FeatureScale(Struct, frozen=True):
-    """How `surface` was put on one scale: (value - mean) / spread, in the order of SURFACE."""
+    """Standardization of the surface features: (value - mean) / scale, in the order of SURFACE_FEATURES."""
 
     mean: tuple[float, ...]
     scale: tuple[float, ...]
 
 
 class ModelHead(Struct, frozen=True):
-    """One model: the log-odds of a good answer are bias + surface and words, each times its weight."""
+    """One model: the log odds of a good answer are the bias plus weighted surface features and words."""
 
     bias: float
     surface_weights: tuple[float, ...]
@@ -42,7 +42,7 @@ class ModelHead(Struct, frozen=True):
 
 
 class ApgrScore(Struct, frozen=True):
-    """APGR, cross-validated on the router's own data, with its bootstrap interval; 0.5 is random."""
+    """APGR, cross-validated on the predictor's own data, with its bootstrap interval; 0.5 is random."""
 
     apgr: float
     low: float
@@ -51,26 +51,26 @@ class ApgrScore(Struct, frozen=True):
 
 
 class PredictorProvenance(Struct, frozen=True):
-    """Where a predictor comes from; with it, its bytes can be made again."""
+    """The inputs from which a predictor's bytes can be reproduced."""
 
-    dataset_digest: str  # sha256 of the outcomes it was learnt from
+    dataset_digest: str  # sha256 of the training outcomes
     seed: int
     date: str  # of the training, 2026-01-31
-    label_count: int  # prompts on which both models were scored
+    label_count: int  # prompts with scores of both models
     small_model: str
     large_model: str
     apgr: ApgrScore
-    length_baseline: ApgrScore  # of the prompt's length alone
+    length_baseline: ApgrScore  # using only the prompt's length
     version: str = ""
 
 
 class Predictor(Struct, frozen=True):
-    """`languages`: those that had enough prompts. `min_known_share`: the least share of a prompt's words that must
-    have been seen. `abstention`: why it predicts nothing at all; empty when it does.
+    """`languages`: those with enough training prompts. `min_known_share`: the smallest share of a prompt's words that
+    must be in the vocabulary. `abstention`: why it makes no predictions at all; empty if it does.
     """
 
-    vocabulary: dict[str, int]  # word or pair of words -> place in the heads' lists
-    idf: list[float]  # inverse document frequency of each
+    vocabulary: dict[str, int]  # word or word pair -> index in the heads' lists
+    idf: list[float]  # inverse document frequency by index
     scale: FeatureScale
     heads: dict[str, ModelHead]
     languages: frozenset[str]
@@ -80,11 +80,11 @@ class Predictor(Struct, frozen=True):
     format: int = FORMAT
 
     def __call__(self, prompt: str) -> Mapping[str, float] | None:
-        """The chance of a good answer of each model, 0..1; None when it abstains. `prompt`: the person's own words."""
+        """Probability of a good answer per model, 0..1; None if it abstains. `prompt`: the user's text."""
         return self.predict(prompt) or None
 
     def predict(self, prompt: str) -> dict[str, float]:
-        """As the call, whether or not the whole router abstains; empty for a prompt unlike all it has seen."""
+        """As `__call__`; empty if it abstains."""
         if self.abstention:
             return {}
         folded = fold_text(prompt)
@@ -105,7 +105,7 @@ class Predictor(Struct, frozen=True):
         return {name: _chance(head, shape, found) for name, head in self.heads.items()}
 
     def abstention_reason(self, prompt: str) -> str:
-        """Why nothing is predicted for `prompt`, in words; empty when something is."""
+        """Why nothing is predicted for `prompt`, in words; empty if something is."""
         folded = fold_text(prompt)
         seen = tokenize(folded)
         return self.abstention or self._unfamiliar_reason(folded, seen, collapse_doubled(seen))
@@ -116,13 +116,13 @@ class Predictor(Struct, frozen=True):
             return f"too few of the prompts it learnt from were in the language of this one ({tongue})"
         vocabulary = self.vocabulary
         known, usual = sum([word in vocabulary for word in single]), self.min_known_share * len(seen)
-        # The share of a few words says little: short of `usual` by one standard deviation is not yet strange.
+        # For few words the share is noisy: one standard deviation below `usual` is still accepted.
         if known < usual - sqrt(usual * (1.0 - self.min_known_share)) or not known:
             return f"it knows {known} of this prompt's {len(seen)} words: another domain"
         return ""
 
     def _tfidf(self, seen: list[str]) -> list[tuple[int, float]]:
-        """TF-IDF of the words and pairs that are known, as a vector of length 1."""
+        """TF-IDF of the known words and word pairs, as a vector of length 1."""
         place, rarity = self.vocabulary.get, self.idf
         times: dict[int, int] = {}
         for gram in ngrams(seen):
@@ -142,7 +142,7 @@ def _chance(head: ModelHead, shape: list[float], found: list[tuple[int, float]])
 
 
 def is_complete(predictor: Predictor) -> bool:
-    """Whether every list is as long as what reads it: a cut file must not fail a request."""
+    """Whether all lists have the lengths that their readers expect: a truncated file must not fail a request."""
     size, shape = len(predictor.vocabulary), len(SURFACE_FEATURES)
     return (
         sorted(predictor.vocabulary.values()) == list(range(size)) == list(range(len(predictor.idf)))
@@ -155,12 +155,12 @@ def is_complete(predictor: Predictor) -> bool:
 
 
 def encode_predictor(predictor: Predictor) -> bytes:
-    """The same predictor is always the same bytes."""
+    """Deterministic: equal predictors give equal bytes."""
     return msgspec.json.encode(predictor, order="deterministic")
 
 
 def decode_predictor(data: bytes) -> Predictor:
-    """Raises BadRequest for what `encode_predictor` did not write."""
+    """Raises BadRequest for data not written by `encode_predictor`."""
     try:
         predictor = msgspec.json.decode(data, type=Predictor)
     except msgspec.DecodeError as why:

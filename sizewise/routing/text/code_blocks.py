@@ -12,22 +12,21 @@ _FENCE = re.compile(r"[ \t>]*(`{3,}|~{3,})[ \t]*([\w+#.-]*)[^`\n]*\Z")
 
 
 class CodeBlock(Struct, frozen=True):
-    """A block that was closed. `language` is the word behind the fence in small letters, often a programming
-    language."""
+    """A closed block. `language` is the word after the opening fence in lower case, often a programming language."""
 
     language: str
     text: str
 
 
 def code_blocks(text: str) -> Iterator[CodeBlock]:
-    """In the time that reading the lines takes; a block that is never closed is none."""
+    """Closed blocks, in time linear in the text."""
     for block, _ in _parts(text):
         if block is not None:
             yield block
 
 
 def text_outside_blocks(text: str) -> str:
-    """All lines that are in no block, an unclosed one too."""
+    """All lines outside of blocks; an unclosed block is left out too."""
     return "\n".join(line for block, line in _parts(text) if block is None)
 
 

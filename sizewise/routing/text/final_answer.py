@@ -1,15 +1,14 @@
 """Final-answer extraction: the part that a reasoning reply marks as its answer. Does not judge correctness.
 
-Marked is, by the mark that stands last: \\boxed{X}, #### X, "the answer is X" and "Answer: X" (in six languages), and a
-short last paragraph that is a value or stands in bold. A fence around it all is no part of it. A reply without a mark
-is its own final answer.
+The last mark counts: \\boxed{X}, #### X, "the answer is X", "Answer: X" (in six languages), or a short last paragraph
+that is a value or in bold. An enclosing code fence is removed. A reply without a mark is its own final answer.
 """
 
 from __future__ import annotations
 
 import re
 
-MAX_TAIL_CHARS = 4_000  # characters at the end in which a mark is looked for
+MAX_TAIL_CHARS = 4_000  # characters at the end that are searched for a mark
 MAX_LONE_CHARS = 40  # characters of a short last paragraph
 MAX_LONE_WORDS = 4
 
@@ -32,7 +31,7 @@ _AROUND = " \t\n*_$"
 
 
 def final_answer(text: str) -> str:
-    """Without blanks around it. What is final stays as it is: final(final(x)) == final(x)."""
+    """Stripped, and idempotent: final_answer(final_answer(x)) == final_answer(x)."""
     text = text.strip()
     while (shorter := _marked(text[-MAX_TAIL_CHARS:]).strip()) and len(shorter) < len(text):
         text = shorter
@@ -40,7 +39,7 @@ def final_answer(text: str) -> str:
 
 
 def _marked(text: str) -> str:
-    """What the last mark marks; empty where there is none."""
+    """The text that the last mark marks; empty without a mark."""
     fenced = _FENCED.match(text)
     if fenced is not None and fenced[1] not in fenced[2]:
         return fenced[2].strip()
@@ -55,7 +54,7 @@ def _marked(text: str) -> str:
 
 
 def _closed(text: str) -> str:
-    """Up to the brace that closes; all of it where none does."""
+    """The text up to the closing brace; all of it if there is none."""
     depth = 1
     for place, character in enumerate(text):
         depth += (character == "{") - (character == "}")
@@ -69,5 +68,5 @@ def _lone(text: str) -> str:
     last = last.strip()
     if not blank or "```" in text or len(last) > MAX_LONE_CHARS or len(last.split()) > MAX_LONE_WORDS:
         return ""
-    signed = before.rstrip().endswith(",")  # as a letter is
+    signed = before.rstrip().endswith(",")  # as a letter is signed
     return last.strip(_AROUND).rstrip(".") if not signed and _VALUE.fullmatch(last.rstrip(".")) else ""

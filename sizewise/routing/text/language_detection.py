@@ -1,7 +1,7 @@
 """Language detection: the language of a text when it is certain, and whether a text mentions a language.
 
-features.py guesses for every prompt, as a number among many. Here a wrong word would cost somebody a good answer, so
-most texts are in no sure language: short ones, code, those in which two are mixed.
+prompt_features.py guesses a language for every prompt, as one feature among many. Here a wrong guess would reject a
+good answer, so most texts have no certain language: short ones, code, mixed ones.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from collections.abc import Mapping
 
 from sizewise.routing.text.prompt_features import STOP_WORDS, fold_text, guess_language, tokenize
 
-MIN_STOP_WORDS = 3  # frequent words of a language in a text, all different
+MIN_STOP_WORDS = 3  # different frequent words of a language in a text
 MIN_LEAD = 2  # times as many as of any other language
-MIN_SCRIPT_SHARE = 0.7  # of the letters are in its script
-MIN_LETTERS = 4  # of a text in a script of its own
+MIN_SCRIPT_SHARE = 0.7  # share of the letters that are in its script
+MIN_LETTERS = 4  # letters of a text in a script of its own
 
 SIMILAR_LANGUAGES: tuple[frozenset[str], ...] = (frozenset({"es", "pt", "it"}), frozenset({"ja", "zh"}))
-"""Languages that a short text is taken for one another in: Galician for Spanish, Japanese names for Chinese."""
+"""Languages that are confused in short texts: Galician with Spanish, Japanese names with Chinese."""
 
 _BEGINNINGS: Mapping[str, str] = {
     "english": "english german(?!y) french spanish castilian italian portugu brazilian dutch flemish polish turkish "
@@ -39,7 +39,7 @@ _BEGINNINGS: Mapping[str, str] = {
     "to translate": "translat ubersetz dolmetsch tradu traduz vertaal vertal tłumacz przetłumacz cevir oversatt "
     "перевед перевод",
 }
-"""How names of languages, and words for translating, begin, as `fold_text` writes them."""
+"""Beginnings of language names and of words for translating, in the form of `fold_text`."""
 
 _SPOKEN_OF = re.compile(
     rf"\b(?:{'|'.join(each for listed in _BEGINNINGS.values() for each in listed.split())})"
@@ -50,7 +50,7 @@ _BY_WORDS = frozenset(name for names in STOP_WORDS.values() for name in names)
 
 
 def detect_language(text: str) -> str:
-    """The language, or the script where that is its own, as features.py names it; empty where there is any doubt."""
+    """The language, or a script of its own, as named in prompt_features.py; empty if uncertain."""
     folded = fold_text(text)
     found = tokenize(folded)
     name = guess_language(folded, found)
@@ -64,7 +64,7 @@ def detect_language(text: str) -> str:
 
 
 def languages_differ(one: str, other: str) -> bool:
-    """Whether these are two languages; False where either is not sure."""
+    """Whether these are different languages; False if either is uncertain."""
     return bool(one and other and one != other) and not any(one in kin and other in kin for kin in SIMILAR_LANGUAGES)
 
 
@@ -74,7 +74,7 @@ def mentions_language(text: str) -> bool:
 
 
 def _evidence(found: list[str], name: str) -> tuple[int, int]:
-    """How many different frequent words are of this language, and of the next best."""
+    """Number of different frequent words of this language, and of the next best."""
     seen: dict[str, int] = {}
     for each in set(found):
         for one in STOP_WORDS.get(each, ()):

@@ -1,7 +1,7 @@
 """Prompt features: the user's own words as normalized tokens, n-grams and numbers. Knows no model and no outcome.
 
-Everything is insensitive to case, accents, width, white space, politeness, contractions and doubled letters, so that a
-careless copy of a question is the same question. What the words mean is quality.py's business.
+Insensitive to case, accents, width, white space, politeness, contractions and doubled letters, so that a careless copy
+of a question has the same features. Their meaning is learned in quality/predictor.py.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from unicodedata import combining, normalize
 from sizewise.messages import ChatRequest
 
 MAX_CHARS = 20_000
-"""Characters that are looked at: the beginning and the end of what is longer, half of each."""
+"""Characters that are read; of a longer text half from its start and half from its end."""
 
-# A tag whose name has a hyphen or an underscore is a harness's, never HTML's; the others are known by name.
+# A tag name with a hyphen or an underscore comes from a harness, never from HTML; the others are listed by name.
 _TAG = re.compile(
     r"<([a-z]+[-_][\w-]*|context|attachment|attachments|document|documents|memory|env|environment)\b[^<>]*>.*?</\1\s*>",
     re.IGNORECASE | re.DOTALL,
@@ -39,7 +39,7 @@ _POLITE = re.compile(
 )
 _COURTESY = ("please", "kindly", "thank", "can you", "ould you", "will you")
 _GREETING = ("hi", "hello", "hey")
-_IS = re.compile(r"\b(what|who|where|when|how|it|that|there|here|he|she)'s\b")  # elsewhere 's is somebody's
+_IS = re.compile(r"\b(what|who|where|when|how|it|that|there|here|he|she)'s\b")  # elsewhere 's is a genitive
 _CONTRACTED = (
     ("can't", "cannot"),
     ("won't", "will not"),
@@ -53,7 +53,7 @@ _CONTRACTED = (
 
 
 def user_text(chat: ChatRequest) -> str:
-    """The person's own words: of the last user message that holds any. Tool results and system text are none."""
+    """The user's own words, from the last user message with any. Tool results and harness text do not count."""
     for message in reversed(chat.messages):
         if message.role == "user" and (words := strip_harness_text(message.text)):
             return words
@@ -61,8 +61,8 @@ def user_text(chat: ChatRequest) -> str:
 
 
 def strip_harness_text(text: str) -> str:
-    """`text` without what a harness put around it: `<system-reminder>…</system-reminder>` and every other element
-    whose name has a hyphen or an underscore, `<context>` and its kin, `--- begin … --- end` blocks.
+    """`text` without text added by a harness: `<system-reminder>…</system-reminder>` and other elements whose name has
+    a hyphen or an underscore, `<context>` and similar, and `--- begin … --- end` blocks.
     """
     if "<" in text:
         text = _TAG.sub(" ", text)
@@ -72,7 +72,7 @@ def strip_harness_text(text: str) -> str:
 
 
 def fold_text(text: str) -> str:
-    """Folded: one width, no case, no accents over Latin letters, nothing contracted, and no politeness."""
+    """Normalized text: one width, lower case, no accents on Latin letters, no contractions, no polite phrases."""
     if len(text) > MAX_CHARS:
         text = f"{text[: MAX_CHARS // 2]}\n{text[-MAX_CHARS // 2 :]}"
     if text.isascii():
@@ -87,24 +87,24 @@ def _strip_courtesy(folded: str) -> str:
         for short, long in _CONTRACTED:
             folded = folded.replace(short, long)
     folded = folded.strip()
-    if folded.startswith(_GREETING) or any(word in folded for word in _COURTESY):  # the search in vain is slow
+    if folded.startswith(_GREETING) or any(word in folded for word in _COURTESY):  # a failing regex search is slow
         folded = _POLITE.sub("", folded).strip()
     return folded
 
 
 def tokenize(folded: str) -> list[str]:
-    """Runs of letters; every number is `0`, a Chinese or Japanese character is a word."""
+    """Runs of letters; every number is `0`; a Chinese or Japanese character is a word."""
     numbered = _NUMBER.sub("0", folded)
     return (_ASCII if numbered.isascii() else _WORD).findall(numbered)
 
 
 def ngrams(tokens: list[str]) -> list[str]:
-    """The words, and each with its successor."""
+    """The words, and each word with its successor."""
     return tokens + [f"{one} {two}" for one, two in pairwise(tokens)]
 
 
 def collapse_doubled(tokens: list[str]) -> list[str]:
-    """Each doubled letter once: it is the slip that is undone for nothing, as hardly two words differ by it alone."""
+    """Each doubled letter once: a common typo, and hardly any two words differ by it alone."""
     return _DOUBLED.sub(r"\1", "\n".join(tokens)).split("\n") if tokens else []
 
 
@@ -120,11 +120,11 @@ SURFACE_FEATURES = (
     "question mark",
     "formula",
 )
-"""What `surface_features` measures, in its order."""
+"""The values of `surface_features`, in order."""
 
 
 def surface_features(folded: str, tokens: list[str]) -> tuple[float, ...]:
-    """Shape of a prompt; log counts, shares from 0 to 1, characters a word, and three that are 0 or 1."""
+    """Shape of a prompt: log counts, shares from 0 to 1, characters per word, and three flags of 0 or 1."""
     size = len(folded) - folded.count("  ") or 1
     number = len(tokens) or 1
     different = set(tokens)
@@ -160,7 +160,7 @@ STOP_WORDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         for word in " ".join(_LISTED.values()).split()
     },
 )
-"""Frequent words, as `words` writes them, and the languages they are frequent in; enough for a guess."""
+"""Frequent words, as in `tokenize`, and the languages in which they are frequent; enough for a guess."""
 
 _SCRIPTS: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("ja", re.compile(r"[\u3040-\u30ff]")),
@@ -173,13 +173,13 @@ _SCRIPTS: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("indic", re.compile(r"[\u0900-\u0dff]")),
     ("thai", re.compile(r"[\u0e00-\u0e7f]")),
 )
-MIN_SCRIPT_SHARE = 0.2  # of the letters: a Greek letter in a formula makes no Greek
-MIN_STOP_WORD_LEAD = 2  # stop words that a language needs beyond English's, before a prompt is called it
+MIN_SCRIPT_SHARE = 0.2  # of the letters: a Greek letter in a formula does not make a text Greek
+MIN_STOP_WORD_LEAD = 2  # stop words that a language needs in addition to the number of English ones
 
 
 def guess_language(folded: str, tokens: list[str]) -> str:
-    """A guess: `en` and nine more by their stop words, other scripts by their letters; `none` where neither tells,
-    as in code, formulas, and a few words.
+    """A guess: `en` and nine more by their stop words, other scripts by their letters; `none` if neither decides, as in
+    code, formulas and very short texts.
     """
     if not folded.isascii():
         letters = sum(map(len, tokens)) or 1

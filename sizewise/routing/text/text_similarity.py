@@ -1,12 +1,13 @@
-"""Lexical text similarity: whether two texts say the same, differ, or cannot be told apart. Uses no embeddings.
+"""Lexical text similarity: whether two texts say the same, differ, or are undecidable. Uses no embeddings.
 
-Looked at are the content words (no frequent ones, plurals as singulars), the numbers, the names, and what is negated.
-Texts agree where the words overlap (F1 of both sets) and nothing stands against anything else:
+Compared are content words (no frequent words, plurals as singulars), numbers, names and negated words. Texts agree if
+their words overlap (F1 of both sets) and nothing contradicts:
 
-    long texts      F1 of SAME or more, equal numbers, no word negated on one side only, no names exchanged
-    short texts     the same, and no word or symbol at all exchanged: one says what the other says, perhaps more of it
+    long texts      F1 of MIN_SAME_F1 or more, equal numbers, no word negated on one side only, no names exchanged
+    short texts     the same, and no word or symbol exchanged: one text may only say more than the other
 
-Exchanged: each side has one that the other lacks, as two names of capitals. One wrong word in a long text is not seen.
+Exchanged: each side has an item that the other lacks, such as two capitals. One wrong word in a long text is not
+detected.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ from msgspec import Struct
 from sizewise.routing.text.prompt_features import STOP_WORDS, fold_text, tokenize
 
 MIN_SAME_F1 = 0.7
-MAX_DIFFERENT_F1 = 0.1  # F1 up to which long texts speak of different things
+MAX_DIFFERENT_F1 = 0.1  # F1 up to which long texts are about different things
 LONG_TEXT_WORDS = 60  # words of a long text
-CODE_SYMBOL_SHARE = 0.03  # share of symbols from which a text is code or formulas
-NEGATION_REACH = 3  # words after a negation in which the word that it negates is looked for
+CODE_SYMBOL_SHARE = 0.03  # share of symbols from which a text counts as code or formulas
+NEGATION_REACH = 3  # words after a negation that are searched for the negated word
 
 _NUMBER = re.compile(r"(?<![\w.])-?\d[\d,]*(?:\.\d+)?(?![\w])")
 _SYMBOL = re.compile(r"[=<>+/%&|^~{}\[\]\\]|(?<=\s)[-*](?=\s)")
@@ -34,7 +35,7 @@ _FILLS = (
     "a an on or if so by do we us me my our your up out off than then them these those there their its also very much "
     "more most can will would could should may might must has had been being does did about into over when while"
 )
-"""English words without content beside the frequent ones of prompt_features.py, which are few."""
+"""English words without content that are not among the few frequent ones of prompt_features.py."""
 _DENIES = (
     "not no never none neither nor cannot without nothing nobody nicht kein keine keinen keiner nie niemals ohne weder "
     "ne pas jamais sans aucun aucune nunca sin ningun ninguna non senza nessun nessuno nao sem niet geen nooit zonder "
@@ -47,7 +48,7 @@ _NO = frozenset({"no", "nein", "non", "nao", "nee", "nie", "hayir", "nej", "не
 
 
 class TextContent(Struct, frozen=True):
-    """What is compared of a text. `word_count` in words; `starts_with_yes` where it begins with a yes or a no."""
+    """The compared parts of a text. `starts_with_yes`: None if it starts with neither yes nor no."""
 
     word_count: int
     words: frozenset[str]
@@ -59,7 +60,7 @@ class TextContent(Struct, frozen=True):
 
 
 def texts_agree(one: str, other: str) -> bool | None:
-    """None where words do not tell, as of code, and in scripts that put no blanks between words. Symmetric."""
+    """None if undecidable, as for code and scripts without spaces between words. Symmetric."""
     first, second = _content(one), _content(other)
     if not first.words or not second.words or any(map(_is_undecidable, (one, other))):
         return None
@@ -79,7 +80,7 @@ def _is_undecidable(text: str) -> bool:
 
 
 def _opposed(first: TextContent, second: TextContent, long: bool) -> bool | None:
-    """The answer for texts of much the same words: what they say of them may be the opposite."""
+    """The result for texts of much the same words, which may still contradict each other."""
     names = _exchanged(first.names - second.words, second.names - first.words)
     if (
         first.starts_with_yes is not None

@@ -7,12 +7,12 @@ from hashlib import sha256
 
 from sizewise.messages import ChatRequest, Message, Reply
 
-MAX_QUESTION_CHARS = 4_000  # characters; of what is longer the middle is left out, and that is said
+MAX_QUESTION_CHARS = 4_000  # characters; the middle of a longer text is left out, with a note
 MAX_ANSWER_CHARS = 6_000
 
 
 def question_text(chat: ChatRequest) -> str:
-    """What was asked, for a judge: the words alone, or the whole conversation with who said what."""
+    """The request for a judge: a single message's text, or the whole conversation with roles."""
     if len(chat.messages) == 1:
         return chat.messages[0].text
     return "\n\n".join(f"{message.role}: {_said(message)}" for message in chat.messages)
@@ -24,7 +24,7 @@ def _said(message: Message) -> str:
 
 
 def answer_text(reply: Reply) -> str:
-    """An answer, for a judge: what it says and what it calls."""
+    """An answer for a judge: its text and tool calls."""
     if not reply.choices:
         return ""
     choice = reply.choices[0]
@@ -32,16 +32,16 @@ def answer_text(reply: Reply) -> str:
 
 
 def delimited_parts(parts: Sequence[tuple[str, str]], enclosed: Sequence[str]) -> tuple[str, str]:
-    """The mark, and the named parts between lines that begin with it.
+    """A mark, and the named parts between lines that start with it.
 
-    The mark is made of all that they hold, so nothing in them can have it in itself and end its fence.
+    The mark is a hash of their contents, so that no part can contain it and end its section.
     """
     mark = f"<{sha256(chr(0).join(enclosed).encode(errors='replace')).hexdigest()[:8]}>"
     return mark, "\n\n".join(f"{mark} {name}\n{text}\n{mark} END" for name, text in parts)
 
 
 def shorten_middle(text: str, max_chars: int) -> str:
-    """Beginning and end of a longer text, half of each, and between them how much is missing."""
+    """The start and end of a longer text, half each, with the number of omitted characters between them."""
     if len(text) <= max_chars:
         return text
     half = max_chars // 2

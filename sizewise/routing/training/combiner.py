@@ -11,13 +11,13 @@ from sizewise.errors import BadRequest
 from sizewise.routing.quality.answer_signals import CascadeSignals, SignalCombiner, feature_vector
 from sizewise.routing.training.trainer import MIN_LABELS, Floats, minimize_lbfgs
 
-REGULARIZATION = 0.3  # inverse of the penalty on weights, which are on one scale
+REGULARIZATION = 0.3  # inverse of the penalty on weights of standardized features
 
 
 def train_combiner(signals: Sequence[CascadeSignals], scores: Floats) -> SignalCombiner:
-    """`scores`: how good the answers were, 0..1, (n, models), those asked in their order and the large one last.
+    """`scores`: quality of the answers, 0..1, (n, models), small models in the order of asking, the large one last.
 
-    Raises BadRequest for too few of them.
+    Raises BadRequest for fewer than MIN_LABELS.
     """
     if len(signals) < MIN_LABELS:
         hint = f"label {MIN_LABELS - len(signals)} more: below that nothing can be told from chance"

@@ -1,8 +1,8 @@
 """Onboarding of a new model: derives its predictor head from a similar model and a few scored answers.
 
-It gets the other's head with another bias: as good on the same kinds of prompts, and better or worse by as much on all
-of them. The shift of the log-odds is the most probable one, given the scores and that it is about 0 (a normal prior of
-standard deviation 1), so that few scores move it a little and many as far as they say.
+The new head is the similar model's with another bias: it assumes the same strengths, and a constant difference on all
+prompts. The shift of the log odds is the maximum a posteriori given the scores, with a normal prior around 0 of
+standard deviation 1, so that few scores move it little.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ FURTHEST, HALVINGS = 10.0, 40
 
 
 class OnboardingResult(Struct, frozen=True):
-    """`shift` of the log-odds from those of `based_on`, known by `sample_count` prompts; `mean_log_likelihood` is
-    their mean log."""
+    """`shift`: of the log odds from those of `based_on`, estimated from `sample_count` prompts; `mean_log_likelihood`:
+    of their scores.
+    """
 
     predictor: Predictor
     based_on: str
@@ -38,11 +39,11 @@ def onboard_model(
     scores: Sequence[float],
     based_on: str = "",
 ) -> OnboardingResult:
-    """`scores`: how good its answers to `prompts` were, 0..1; may be none where `based_on` is given. Without
-    `based_on` it is the known model whose head, shifted, makes the scores most probable.
+    """`scores`: quality of the new model's answers to `prompts`, 0..1; may be empty with `based_on`. Without `based_on`
+    the known model is used whose shifted head makes the scores most likely.
 
-    Raises BadRequest for a name that is known, a `based_on` that is not, or neither `based_on` nor a prompt that is
-    foreseen.
+    Raises BadRequest for a `name` that is known, a `based_on` that is not, or if there is neither `based_on` nor a
+    prompt with a prediction.
     """
     if name in predictor.heads:
         raise BadRequest(f"the router knows {name!r} already", "train it anew to learn more of it")
@@ -68,9 +69,9 @@ def _candidates(predictor: Predictor, based_on: str) -> list[str]:
 
 
 def _shifted(known: str, scored: Sequence[tuple[float, float]]) -> tuple[str, float, float]:
-    """The most probable shift of these log-odds, and the mean log-likelihood with it."""
+    """The most likely shift of these log odds, and the mean log-likelihood with it, prior included."""
     low, high = -FURTHEST, FURTHEST
-    for _ in range(HALVINGS):  # the slope falls with the shift
+    for _ in range(HALVINGS):  # the slope decreases with the shift
         shift = (low + high) / 2
         slope = sum([score - 1.0 / (1.0 + exp(-(at + shift))) for at, score in scored]) - shift
         low, high = (shift, high) if slope > 0 else (low, shift)

@@ -1,8 +1,7 @@
 """Trains the quality predictor P(good | prompt, model) from recorded outcomes, on one core. Needs numpy.
 
-One logistic regression a model, on the prompt's words and pairs of words (TF-IDF) beside its shape. What it is worth is
-measured on its own data, each prompt judged by a predictor that has not seen it; where that is not surely better than
-chance, the predictor abstains and says so.
+One logistic regression per model, on the prompt's words and word pairs (TF-IDF) and its surface features. The predictor
+is evaluated by cross-validation on its own data; if it is not significantly better than random, it abstains.
 """
 
 from __future__ import annotations
@@ -36,14 +35,14 @@ from sizewise.routing.text.prompt_features import (
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-MIN_LABELS = 40  # labels, before anything is learnt
+MIN_LABELS = 40  # labels required for training
 FOLDS = 5
-MAX_VOCABULARY = 30_000  # words and pairs at most, the most frequent
-MIN_DOCUMENT_COUNT = 2  # prompts in which a word must stand
+MAX_VOCABULARY = 30_000  # maximum number of words and pairs, the most frequent
+MIN_DOCUMENT_COUNT = 2  # prompts in which a word must occur
 REGULARIZATION = 0.5  # inverse of the penalty on weights
-SURFACE_WEIGHT = 0.15  # weight of the shape beside the words
-MIN_LANGUAGE_PROMPTS = 20  # prompts in a language, before it is known
-UNUSUAL_QUANTILE = 0.02  # of the prompts may be stranger than `known` says
+SURFACE_WEIGHT = 0.15  # scale of the surface features relative to the words
+MIN_LANGUAGE_PROMPTS = 20  # prompts in a language for it to count as known
+UNUSUAL_QUANTILE = 0.02  # share of the prompts below the learned minimum of known words
 RESAMPLES = 400
 
 
@@ -59,11 +58,10 @@ def train_predictor(
     version: str = "",
     allow_no_gap: bool = False,
 ) -> Predictor:
-    """`scores`: model -> how good its answer to each prompt was, 0..1, `small_model` and `large_model` among them.
+    """`scores`: model -> quality of its answer to each prompt, 0..1, with `small_model` and `large_model` among them.
 
-    The same input gives the same predictor. `date` and `dataset_digest` go into its provenance as they are.
-    `allow_no_gap`: also where the large model is no better. Raises BadRequest where there are fewer than 40 labels,
-    and else for no gap.
+    Deterministic. `date` and `dataset_digest` are stored in the provenance. `allow_no_gap`: train even if the large
+    model is no better. Raises BadRequest for fewer than 40 labels, and without `allow_no_gap` if there is no gap.
     """
     texts = [fold_text(prompt) for prompt in prompts]
     good = {name: np.asarray(values, float) for name, values in scores.items()}
@@ -111,7 +109,7 @@ def _abstention(predictor: Predictor) -> str:
 
 
 class TfidfVectorizer:
-    """What a set of prompts looks like: its vocabulary, and itself as rows of numbers. `texts` are folded."""
+    """Vocabulary and feature scaling of a set of prompts, and its own feature matrix. `texts` are folded."""
 
     def __init__(self, texts: Sequence[str]) -> None:
         spelt = [tokenize(text) for text in texts]
@@ -139,7 +137,7 @@ class TfidfVectorizer:
         return self._transform(shape, [Counter(ngrams(collapse_doubled(each))) for each in spelt])
 
     def min_known_share(self) -> float:
-        """The share of known words that all but a few of the prompts have."""
+        """The share of known words that all but a few prompts have, with a margin."""
         return 0.9 * float(np.quantile(self._known_shares, UNUSUAL_QUANTILE)) if self._known_shares else 0.0
 
     def _transform(self, shape: Floats, lists: Sequence[Counter[str]]) -> FeatureMatrix:
@@ -159,7 +157,7 @@ class TfidfVectorizer:
 
 
 class FeatureMatrix:
-    """Prompts as numbers: `surface` is dense, words are sparse (row, place, value). Weights are bias, shape, words."""
+    """Prompts as numbers: `surface` is dense, words are sparse (row, place, value). Weights: bias, surface, words."""
 
     def __init__(self, surface: Floats, row: Ints, place: Ints, value: Floats, width: int) -> None:
         self.surface = surface * SURFACE_WEIGHT
@@ -170,11 +168,10 @@ class FeatureMatrix:
 
     @property
     def weight_count(self) -> int:
-        """Of the weights."""
         return 1 + len(SURFACE_FEATURES) + self._width
 
     def log_odds(self, weights: Floats, *, as_probability: bool = False) -> Floats:
-        """Log-odds of each row, or the chances themselves."""
+        """Log odds of each row, or probabilities."""
         own = self.surface @ weights[1 : 1 + len(SURFACE_FEATURES)]
         said = np.bincount(
             self._row,
@@ -185,24 +182,24 @@ class FeatureMatrix:
         return 1.0 / (1.0 + np.exp(-odds)) if as_probability else odds
 
     def sparse(self) -> list[tuple[Ints, Floats]]:
-        """The words alone: places and values of each row."""
+        """Only the words: indices and values by row."""
         cuts = np.searchsorted(self._row, np.arange(1, len(self)))
         return list(zip(np.split(self._place, cuts), np.split(self._value, cuts), strict=True))
 
     def dense(self) -> NDArray[np.float32]:
-        """The words alone, with all their noughts."""
+        """Only the words, as a dense matrix."""
         full = np.zeros((len(self), self._width), np.float32)
         full[self._row, self._place] = self._value
         return full
 
     def gradient(self, residual: Floats) -> Floats:
-        """The transpose, times a column."""
+        """The transposed matrix times `residual`."""
         said = np.bincount(self._place, self._value * residual[self._row], minlength=self._width)
         return np.concatenate([[residual.sum()], self.surface.T @ residual, said])
 
 
 def fit_head(rows: FeatureMatrix, scores: Floats) -> Floats:
-    """Weights of a logistic regression on shares 0..1, with a penalty on all but the bias."""
+    """Weights of a logistic regression on scores 0..1, with a penalty on all but the bias."""
 
     def loss(weights: Floats) -> tuple[float, Floats]:
         odds = rows.log_odds(weights)
@@ -225,7 +222,7 @@ def minimize_lbfgs(
     rounds: int = 100,
     memory: int = 8,
 ) -> Floats:
-    """Where `loss` (its value and slope) is smallest: L-BFGS with backtracking (Nocedal and Wright, algorithm 7.4)."""
+    """The minimum of `loss` (value and gradient): L-BFGS with backtracking (Nocedal and Wright, algorithm 7.4)."""
     at = start
     value, slope = loss(at)
     steps, turns = list[Floats](), list[Floats]()
@@ -244,7 +241,7 @@ def minimize_lbfgs(
             if new_value <= value + 1e-4 * size * downhill or size < 1e-10:
                 break
             size /= 2
-        if new_value > value:  # no way down that floats can see
+        if new_value > value:  # no descent within float precision
             break
         step, turn = size * way, new_slope - slope
         at, done = at + step, value - new_value < 1e-6 * max(1.0, abs(value))
@@ -265,12 +262,12 @@ def apgr_score(
 ) -> ApgrScore:
     """APGR of asking the large model in the order of `ranking`, highest first, with its bootstrap interval.
 
-    The area under the share of the gap recovered, against the share of calls to the large model; 0.5 is random.
+    The area under the recovered share of the gap, against the share of calls to the large model; 0.5 is random.
     """
     chance = np.random.default_rng(seed)
-    ranked = np.lexsort((chance.random(len(ranking)), -ranking))  # ties by lot
+    ranked = np.lexsort((chance.random(len(ranking)), -ranking))  # random order of ties
     gains = (large - small)[ranked]
-    # A bootstrap of ranked prompts keeps their order: how often each is drawn is all that changes.
+    # A bootstrap of ranked prompts keeps their order: only how often each is drawn changes.
     drawn = chance.multinomial(len(ranking), np.full(len(ranking), 1.0 / len(ranking)), RESAMPLES)
     found = np.sort([recovery_area(gains, times) for times in drawn])
     low, high = np.quantile(found, [(1 - confidence_level) / 2, (1 + confidence_level) / 2])
@@ -278,7 +275,7 @@ def apgr_score(
 
 
 def recovery_area(gains: Floats, times: NDArray[np.float64] | NDArray[np.int64]) -> float:
-    """The area for prompts in order, each `times` over; 0.5 where there is no gap to recover."""
+    """The area for prompts in order, each repeated `times`; 0.5 if there is no gap to recover."""
     recovered = np.cumsum(gains * times)
     if recovered[-1] <= 0:
         return 0.5
@@ -288,7 +285,7 @@ def recovery_area(gains: Floats, times: NDArray[np.float64] | NDArray[np.int64])
 
 
 def _folds(count: int, seed: int) -> Ints:
-    """A fold for each, as equal in size as may be."""
+    """A fold per prompt, of nearly equal size."""
     return np.random.default_rng(seed).permutation(count) % FOLDS
 
 
