@@ -1,4 +1,4 @@
-"""Degraded answers: whether a local answer replaced one that the network prevented, and the reason in words."""
+"""Degraded answers: whether a local answer was given only because the network failed, and the reason in words."""
 
 from __future__ import annotations
 

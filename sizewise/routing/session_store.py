@@ -1,6 +1,6 @@
 """Session store: which session a request belongs to, and the routing state kept in memory for each session.
 
-A restart forgets all sessions; the next answer of each starts it anew.
+A restart forgets all sessions; the next answer of each starts a new memory.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Answer signals: features of small models' held answers, and the combiner that turns them into probabilities.
 
-None means not measured. If both answers with and without log-probabilities were trained on, a separate feature tells
-them apart; otherwise `lacks_logprobs` detects the difference. The combiner is trained by training/combiner.py.
+None means not measured. If both answers with and without log-probabilities were trained on, a separate feature
+distinguishes them; otherwise `lacks_logprobs` detects the difference. The combiner is trained by training/combiner.py.
 """
 
 from __future__ import annotations
