@@ -50,7 +50,9 @@ def _reasoning_deltas(choice: Choice, message: JsonFields) -> Iterator[ContentEv
 def _tool_call_deltas(choice: Choice, message: JsonFields) -> Iterator[ContentEvent]:
     for number, call in enumerate(choice.tool_calls):
         if call.function is not None:
-            yield ToolDelta(choice.index, number, call.id, call.function.name, call.function.arguments)
+            yield ToolDelta(
+                choice=choice.index, index=number, id=call.id, name=call.function.name, json=call.function.arguments
+            )
         elif "tool_calls" in message:  # of a type that is not parsed: passed on unchanged
             raw = msgspec.json.decode(message["tool_calls"])[number]
             yield RawDelta(choice.index, {"tool_calls": Raw(_encode([{"index": number, **raw}]))})

@@ -36,7 +36,14 @@ def _assumption(
     maximum: str = "",
     minimum: str = "0",
 ) -> Assumption:
-    return Assumption(name, Fraction(value), unit, description, Fraction(maximum or 10**15), Fraction(minimum))
+    return Assumption(
+        name=name,
+        value=Fraction(value),
+        unit=unit,
+        description=description,
+        maximum=Fraction(maximum or 10**15),
+        minimum=Fraction(minimum),
+    )
 
 
 ASSUMPTIONS: tuple[Assumption, ...] = (
@@ -178,11 +185,11 @@ def _task_profile(
     description: str,
 ) -> TaskProfile:
     return TaskProfile(
-        benchmark,
-        Fraction(required_accuracy),
-        Fraction(chance_accuracy),
-        Fraction(tuning_gain),
-        description,
+        benchmark=benchmark,
+        required_accuracy=Fraction(required_accuracy),
+        chance_accuracy=Fraction(chance_accuracy),
+        tuning_gain=Fraction(tuning_gain),
+        description=description,
     )
 
 

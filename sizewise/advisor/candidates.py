@@ -230,7 +230,15 @@ def _local_placement(one: MemoryFit, found: QualityEstimate, workload: Workload,
     share = found.accuracy - (assumptions["quantised"] if one.quantization.startswith("Q4") else 0)
     watts = assumptions["watts-gpu" if one.pool.kind == "gpu" else "watts-cpu"]
     unit = watts * pace.busy_seconds / 3_600_000 * assumptions["electricity"] * PICO_PER_DOLLAR
-    return Placement(one.model, found, share, normalized_quality(share, task), pace, unit, fit=one)
+    return Placement(
+        model=one.model,
+        quality_estimate=found,
+        accuracy=share,
+        quality=normalized_quality(share, task),
+        latency=pace,
+        request_cost=unit,
+        fit=one,
+    )
 
 
 def _tuned_placement(
@@ -285,7 +293,16 @@ def _hosted_placement(
     cost, name, price = best
     rate = normalized_quality(found.accuracy, TASKS[workload.task])
     pace = hosted_latency(model, large, workload, assumptions)
-    return Placement(model, found, found.accuracy, rate, pace, Fraction(cost), offer=name, price=price)
+    return Placement(
+        model=model,
+        quality_estimate=found,
+        accuracy=found.accuracy,
+        quality=rate,
+        latency=pace,
+        request_cost=Fraction(cost),
+        offer=name,
+        price=price,
+    )
 
 
 def _single_candidate(
@@ -298,7 +315,15 @@ def _single_candidate(
     once, monthly = _labor_hours(placement, assumptions)
     hours, upkeep = once * times, monthly * times
     cost = _cost(placement, hours, upkeep, placement.request_cost, workload, assumptions)
-    return DeploymentCandidate(kind, (placement,), placement.quality, placement.latency.seconds, hours, upkeep, cost)
+    return DeploymentCandidate(
+        kind=kind,
+        placements=(placement,),
+        quality=placement.quality,
+        latency_s=placement.latency.seconds,
+        setup_hours=hours,
+        upkeep_hours=upkeep,
+        cost=cost,
+    )
 
 
 def _labor_hours(placement: Placement, assumptions: Assumptions) -> tuple[Fraction, Fraction]:
@@ -330,11 +355,11 @@ def _cost(
     room = placement.fit.pool
     rent = assumptions["rent-per-gpu-gb" if room.kind == "gpu" else "rent-per-gb"] * Fraction(room.total, GB)
     return Cost(
-        once,
-        monthly + assumptions["own-machine"] * PICO_PER_DOLLAR,
-        unit,
-        placement.latency.capacity,
-        rent * PICO_PER_DOLLAR,
+        one_off=once,
+        monthly=monthly + assumptions["own-machine"] * PICO_PER_DOLLAR,
+        per_request=unit,
+        capacity=placement.latency.capacity,
+        machine_monthly=rent * PICO_PER_DOLLAR,
     )
 
 
@@ -363,7 +388,16 @@ def _cascade_candidates(
             upkeep = (monthly + further + assumptions["upkeep-cascade"]) * times
             cost = _cost(first, hours, upkeep, first.request_cost + up * second.request_cost, workload, assumptions)
             expected = first.latency.seconds + up * second.latency.seconds
-            yield DeploymentCandidate(kind, (first, second), rate, expected, hours, upkeep, cost, up)
+            yield DeploymentCandidate(
+                kind=kind,
+                placements=(first, second),
+                quality=rate,
+                latency_s=expected,
+                setup_hours=hours,
+                upkeep_hours=upkeep,
+                cost=cost,
+                escalation_share=up,
+            )
 
 
 def _candidate_objection(

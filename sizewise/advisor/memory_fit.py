@@ -89,7 +89,7 @@ def fit_model(model: ModelInfo, quantization: str, context: int, pool: MemoryPoo
             slots, need, low = middle, tried, middle + 1
         else:
             high = middle - 1
-    return MemoryFit(model, quantization, context, pool, need, slots)
+    return MemoryFit(model=model, quantization=quantization, context=context, pool=pool, memory=need, slots=slots)
 
 
 def fit_quantizations(

@@ -85,7 +85,15 @@ def recommend(
     fits = tuple(
         fit for each in here.values() for fit in fit_quantizations(each.model, each.pool, workload.context, assumptions)
     )
-    return Recommendation(workload, assumptions, weights, ranked, found.exclusions, fits, _break_even(ranked, workload))
+    return Recommendation(
+        workload=workload,
+        assumptions=assumptions,
+        weights=weights,
+        ranked=ranked,
+        exclusions=found.exclusions,
+        fits=fits,
+        break_even=_break_even(ranked, workload),
+    )
 
 
 def _scored(

@@ -51,7 +51,14 @@ class KnowledgeTool:
                     f"it takes a `query`, and a `limit` from 1 to {MAX_LIMIT}",
                     "call it again with both right",
                 )
-            request = Request(EMPTY_CHAT, call.principal, call.trace, perf_counter(), call.options, self._endpoint)
+            request = Request(
+                payload=EMPTY_CHAT,
+                principal=call.principal,
+                trace_id=call.trace,
+                started_at=perf_counter(),
+                options=call.options,
+                endpoint=self._endpoint,
+            )
             found = await self._knowledge.search(request, base, query, limit=limit)
             shown = [{"text": each.text, "source": each.cited, "score": round(each.score, 4)} for each in found]
             return ToolOutput(

@@ -250,7 +250,15 @@ class AgentLoop:
 
     def _outcome(self, text: str, ended: StopReason, spec: AgentSpec, usage: AgentUsage) -> AgentResult:
         found = self._data_class
-        return AgentResult(text, ended, usage.steps, usage.cost, spec.name, tuple(usage.calls), found)
+        return AgentResult(
+            text=text,
+            ended=ended,
+            steps=usage.steps,
+            cost=usage.cost,
+            agent=spec.name,
+            calls=tuple(usage.calls),
+            data_class=found,
+        )
 
     async def _tools(self, spec: AgentSpec, usage: AgentUsage) -> dict[str, Tool]:
         found = await self._registry.list_tools(spec, self, usage)
@@ -322,7 +330,14 @@ class AgentLoop:
             for n, call in enumerate(choice.tool_calls[:MAX_CALLS_PER_STEP])
             if call.function is not None
         )
-        return ModelTurn(choice.text, calls, reply.model, cost, perf_counter() - began, ended)
+        return ModelTurn(
+            text=choice.text,
+            calls=calls,
+            model=reply.model,
+            cost=cost,
+            duration_s=perf_counter() - began,
+            stop_reason=ended,
+        )
 
     def _build_request(
         self,
@@ -429,13 +444,13 @@ class AgentLoop:
         request, its = self.request, self._data_bounds(self.request)
         key, limit = f"{self._key}.{step}", its.limit or "process"
         call = ToolInvocation(
-            arguments,
-            request.principal,
-            key,
-            request.trace_id,
-            request.options,
-            its.data_class,
-            limit,
+            arguments=arguments,
+            principal=request.principal,
+            idempotency_key=key,
+            trace=request.trace_id,
+            options=request.options,
+            data_class=its.data_class,
+            limit=limit,
         )
 
         async def work() -> ToolOutput:

@@ -95,7 +95,9 @@ class AgentMemory:
         sealed = await self._run_in_thread(
             lambda: self._encryption.encrypt(plain, principal.tenant, TABLE, f"{principal.project}/{id}"),
         )
-        row = MemoryRow(principal.tenant, principal.project, hashed, id, now, sealed)
+        row = MemoryRow(
+            tenant=principal.tenant, project=principal.project, whose=hashed, id=id, created=now, sealed=sealed
+        )
         await self._write(lambda c: tables.insert_memory(c, row, self._max_memories))
         return [_memory_fields(MemoryEntry(id, text, now, data_class))]
 

@@ -169,7 +169,9 @@ def open_services(
         encryption, writer = storage.encryption, storage.writer
         write, write_sync = writer.run_transaction, writer.run_transaction_sync
 
-        reencryption = ReencryptionJob(encryption, storage.keys, ENCRYPTED_TABLES, read, write_sync)
+        reencryption = ReencryptionJob(
+            encryption=encryption, keys=storage.keys, tables=ENCRYPTED_TABLES, read=read, write=write_sync
+        )
         opened.callback(reencryption.close)
         key_rotation = KeyRotation(encryption, reencryption, storage.database, executor)
         key_rotation.probe()
@@ -287,20 +289,30 @@ def _retention_jobs(settings: FileSettings) -> list[MaintenanceTask]:
         RecordRetention(records.retention_days, records.max_rows),
         lambda c: budgets.delete_expired_windows(c, time.time()),
         evals.EvalsRetention(records.retention_days, records.max_rows),
-        RetentionJob(responses.RESPONSES, stored.retention_days * DAY_MS, stored.max_rows, stored.max_bytes),
+        RetentionJob(
+            responses.RESPONSES,
+            retention_ms=stored.retention_days * DAY_MS,
+            max_rows=stored.max_rows,
+            max_bytes=stored.max_bytes,
+        ),
         RetentionJob(
             cache.IDEMPOTENCY,
-            idempotency.retention_hours * HOUR_MS,
-            idempotency.max_rows,
-            idempotency.max_bytes,
+            retention_ms=idempotency.retention_hours * HOUR_MS,
+            max_rows=idempotency.max_rows,
+            max_bytes=idempotency.max_bytes,
         ),
         flows.RunRetention(runs.retention_days * DAY_MS, runs.max_rows, runs.max_bytes),
-        RetentionJob(agents.MEMORIES, memory.retention_days * DAY_MS, memory.max_rows, memory.max_bytes),
+        RetentionJob(
+            agents.MEMORIES,
+            retention_ms=memory.retention_days * DAY_MS,
+            max_rows=memory.max_rows,
+            max_bytes=memory.max_bytes,
+        ),
         RetentionJob(
             payloads.CONTENTS,
-            records.contents_retention_days * DAY_MS,
-            records.contents_max_rows,
-            records.contents_max_bytes,
+            retention_ms=records.contents_retention_days * DAY_MS,
+            max_rows=records.contents_max_rows,
+            max_bytes=records.contents_max_bytes,
         ),
     ]
 

@@ -54,7 +54,7 @@ def chain_entry(event: AuditEvent, seq: int, at: int, previous: str) -> AuditEnt
     if not event.by:
         del said["by"]  # entries written before this field existed keep their hash
     body = msgspec.json.encode([event.tenant, seq, at, said, previous], order="deterministic")
-    return AuditEntry(seq, at, event, previous, sha256(body).hexdigest())
+    return AuditEntry(seq=seq, at=at, deed=event, previous=previous, hash=sha256(body).hexdigest())
 
 
 def verify_chain(lines: Iterable[AuditEntry], previous: str = GENESIS, seq: int = 0) -> ChainBreak | None:

@@ -57,6 +57,6 @@ def newest_entries(connection: Connection, tenant: str, limit: int) -> list[Audi
 
 def _read(connection: Connection, query: Select[Any]) -> list[AuditEntry]:
     return [
-        AuditEntry(seq, at, msgspec.json.decode(deed, type=AuditEvent), previous, hash)
+        AuditEntry(seq=seq, at=at, deed=msgspec.json.decode(deed, type=AuditEvent), previous=previous, hash=hash)
         for _, seq, at, deed, previous, hash in connection.execute(query)
     ]

@@ -204,12 +204,12 @@ def audit_event(
 ) -> AuditEvent:
     """An event in the audit log of `tenant`, the owner of the resource."""
     return AuditEvent(
-        tenant,
-        actor.user_id or actor.key_id,
-        action,
-        resource,
-        before,
-        after,
+        tenant=tenant,
+        who=actor.user_id or actor.key_id,
+        action=action,
+        thing=resource,
+        before=before,
+        after=after,
         by=actor.key_id if actor.user_id else "",
     )
 

@@ -63,15 +63,15 @@ def generate_key(
     id = "sw-" + "".join(secrets.choice(_ID_ALPHABET) for _ in range(8))
     key_text = key_text or id + secrets.token_urlsafe(32)
     key = ApiKey(
-        id,
-        tenant,
-        project,
-        name,
-        digest(key_text).hex(),
-        may,
-        data_class,
-        now,
-        expires,
+        id=id,
+        tenant=tenant,
+        project=project,
+        name=name,
+        digest=digest(key_text).hex(),
+        may=may,
+        data_class=data_class,
+        created=now,
+        expires=expires,
         user=user,
         wide=wide,
         scope=scope,
@@ -291,7 +291,12 @@ class Authenticator:
         return (
             None
             if known is None
-            else principal_of_session(Session(key_id, tenant, user_id, "", project, 0, 0, 0), self.effective_roles)
+            else principal_of_session(
+                Session(
+                    id=key_id, tenant=tenant, user=user_id, digest="", project=project, created=0, seen=0, expires=0
+                ),
+                self.effective_roles,
+            )
         )
 
     def active_sessions(self, tenant: str) -> list[Session]:
@@ -323,7 +328,17 @@ def principal_of_key(key: ApiKey, effective_roles: EffectiveRoles) -> Principal 
         )
         wide = wide and bool(user.role)
     may = restrict_actions(may, key.tenant, wide)
-    return Principal(key.tenant, key.project, key.id, key.name, may, key.data_class, key.user, wide, key.scope)
+    return Principal(
+        tenant=key.tenant,
+        project=key.project,
+        key_id=key.id,
+        name=key.name,
+        permissions=may,
+        data_class=key.data_class,
+        user_id=key.user,
+        all_projects=wide,
+        scope=key.scope,
+    )
 
 
 def principal_of_session(session: Session, effective_roles: EffectiveRoles) -> Principal | None:
@@ -334,7 +349,15 @@ def principal_of_session(session: Session, effective_roles: EffectiveRoles) -> P
     wide = effective_roles.covers_all_projects(user, session.project)
     may = restrict_actions(effective_roles.project_actions(user, session.project), session.tenant, wide)
     name = user.name or user.email
-    return Principal(session.tenant, session.project, session.id, name, may, user_id=user.id, all_projects=wide)
+    return Principal(
+        tenant=session.tenant,
+        project=session.project,
+        key_id=session.id,
+        name=name,
+        permissions=may,
+        user_id=user.id,
+        all_projects=wide,
+    )
 
 
 _ADMIN_TOKEN_HINT = "delete it: a new one is made at the next start"

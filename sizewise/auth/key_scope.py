@@ -35,7 +35,7 @@ def build_scope(
             f"a key cannot be confined to more than {MAX_ENTRIES} names",
             "use <provider>/* or wider networks",
         )
-    made = KeyScope(endpoints, models, policies, flows, networks)
+    made = KeyScope(doors=endpoints, models=models, policies=policies, flows=flows, networks=networks)
     return None if made == KeyScope() else made
 
 
@@ -44,11 +44,11 @@ def narrow_scope(requested: KeyScope | None, limits: KeyScope | None) -> KeyScop
     if limits is None or requested is None:
         return limits or requested
     return KeyScope(
-        _within(requested.doors, limits.doors, str.__eq__, "door"),
-        _within(requested.models, limits.models, name_matches, "model"),
-        _within(requested.policies, limits.policies, str.__eq__, "policy"),
-        _within(requested.flows, limits.flows, str.__eq__, "flow"),
-        _within(requested.networks, limits.networks, _is_subnet, "network"),
+        doors=_within(requested.doors, limits.doors, str.__eq__, "door"),
+        models=_within(requested.models, limits.models, name_matches, "model"),
+        policies=_within(requested.policies, limits.policies, str.__eq__, "policy"),
+        flows=_within(requested.flows, limits.flows, str.__eq__, "flow"),
+        networks=_within(requested.networks, limits.networks, _is_subnet, "network"),
     )
 
 

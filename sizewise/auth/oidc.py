@@ -243,11 +243,11 @@ class RelyingParty:
     def _add_pending(self, name: str) -> tuple[PendingSignIn, str]:
         cookie, until = secrets.token_urlsafe(32), time.time() + PENDING_SIGN_IN_S
         made = PendingSignIn(
-            name,
-            secrets.token_urlsafe(32),
-            secrets.token_urlsafe(32),
-            secrets.token_urlsafe(48),
-            until,
+            provider=name,
+            state=secrets.token_urlsafe(32),
+            nonce=secrets.token_urlsafe(32),
+            code_verifier=secrets.token_urlsafe(48),
+            expires_at=until,
         )
         self._pending[digest(cookie)] = made
         while len(self._pending) > MAX_PENDING_SIGN_INS:
@@ -287,9 +287,9 @@ class RelyingParty:
         groups = known.get(row.roles_claim)
         listed = [groups] if isinstance(groups, str) else groups if isinstance(groups, list) else []
         return OidcIdentity(
-            row.issuer,
-            claims.sub,
-            str(email).strip().lower()[:254] if sure else "",
-            "".join(c for c in name if c.isprintable())[:100] if isinstance(name, str) else "",
-            tuple(each for each in listed if isinstance(each, str)),
+            issuer=row.issuer,
+            subject=claims.sub,
+            email=str(email).strip().lower()[:254] if sure else "",
+            name="".join(c for c in name if c.isprintable())[:100] if isinstance(name, str) else "",
+            groups=tuple(each for each in listed if isinstance(each, str)),
         )

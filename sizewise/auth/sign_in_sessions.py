@@ -55,14 +55,23 @@ class Sessions:
             )
         token, now = secrets.token_urlsafe(32), time.time_ns() // 1_000_000
         ends = now + round(lifetime_s * 1_000)
-        made = Session(new_id("ss"), user.tenant, user.id, digest(token).hex(), home, now, now, ends)
+        made = Session(
+            id=new_id("ss"),
+            tenant=user.tenant,
+            user=user.id,
+            digest=digest(token).hex(),
+            project=home,
+            created=now,
+            seen=now,
+            expires=ends,
+        )
         told = AuditEvent(
-            user.tenant,
-            user.id,
-            "session.begin",
-            f"session:{made.id}",
-            None,
-            {"how": method, "project": home},
+            tenant=user.tenant,
+            who=user.id,
+            action="session.begin",
+            thing=f"session:{made.id}",
+            before=None,
+            after={"how": method, "project": home},
         )
 
         def work(c: Transaction) -> None:

@@ -117,15 +117,15 @@ class UserAccounts:
         now, token = _now(), secrets.token_urlsafe(32)
         ends = now + round(days * DAY_MS)
         made = Invitation(
-            new_id("in"),
-            tenant,
-            digest(token).hex(),
-            normalize_email(email),
-            role,
-            project,
-            actor.user_id or actor.key_id,
-            now,
-            ends,
+            id=new_id("in"),
+            tenant=tenant,
+            digest=digest(token).hex(),
+            email=normalize_email(email),
+            role=role,
+            project=project,
+            by=actor.user_id or actor.key_id,
+            created=now,
+            expires=ends,
         )
         shown = {"role": role, "project": project, "expires": ends}
         told = audit_event(actor, tenant, "user.invite", f"invitation:{made.id}", None, shown)
@@ -163,7 +163,14 @@ class UserAccounts:
             people.set_password_hash(c, user.id, phc)
             people.revoke_sessions(c, user.tenant, user.id, now)
 
-        told = AuditEvent(user.tenant, user.id, "user.password", f"user:{user.id}", None, {"by": "old password"})
+        told = AuditEvent(
+            tenant=user.tenant,
+            who=user.id,
+            action="user.password",
+            thing=f"user:{user.id}",
+            before=None,
+            after={"by": "old password"},
+        )
         await self._commit(tables.with_audit_event(work, told))
 
     async def link_identity(self, tenant: str, email: str, name: str, issuer: str, subject: str) -> User | None:
@@ -200,7 +207,17 @@ class UserAccounts:
             revoked = tables.revoke_user_keys(c, user.tenant, user.id, now)
             shown: Snapshot = {"issuer": issuer, "password": False, "revoked": revoked}
             before: Snapshot = {"password": bool(old.password)}
-            return _add_audit_event(c, AuditEvent(user.tenant, user.id, "user.link", f"user:{user.id}", before, shown))
+            return _add_audit_event(
+                c,
+                AuditEvent(
+                    tenant=user.tenant,
+                    who=user.id,
+                    action="user.link",
+                    thing=f"user:{user.id}",
+                    before=before,
+                    after=shown,
+                ),
+            )
 
         await self._commit(work)
         return inside[0] if inside else None
@@ -244,7 +261,17 @@ class UserAccounts:
             ):
                 raise Forbidden(_INVALID_INVITATION, _ASK_INVITER_HINT)
             role = "" if invitation.project else invitation.role
-            new = User(new_id("us"), tenant, invitation.email, "", role, "", None, None, now)
+            new = User(
+                id=new_id("us"),
+                tenant=tenant,
+                email=invitation.email,
+                name="",
+                role=role,
+                password="",
+                issuer=None,
+                subject=None,
+                created=now,
+            )
             user = change(old or new)
             people.upsert_user(c, user)
             if invitation.project and old is None:
@@ -254,7 +281,12 @@ class UserAccounts:
             inside.append(user)
             shown: Snapshot = {"invitation": invitation.id, "role": invitation.role, "project": invitation.project}
             action = "user.join" if old is None else "user.password"
-            return _add_audit_event(c, AuditEvent(tenant, user.id, action, f"user:{user.id}", None, shown))
+            return _add_audit_event(
+                c,
+                AuditEvent(
+                    tenant=tenant, who=user.id, action=action, thing=f"user:{user.id}", before=None, after=shown
+                ),
+            )
 
         await self._commit(work)
         return inside[0]

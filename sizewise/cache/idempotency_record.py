@@ -31,7 +31,14 @@ class RecordedError(Struct, frozen=True):
 
 
 def recorded_error(error: SizewiseError) -> RecordedError:
-    return RecordedError(error.code, error.status, error.message, error.hint, error.param, error.retry_after)
+    return RecordedError(
+        code=error.code,
+        status=error.status,
+        message=error.message,
+        hint=error.hint,
+        param=error.param,
+        retry_after=error.retry_after,
+    )
 
 
 class IdempotencyRecord(Struct, frozen=True):

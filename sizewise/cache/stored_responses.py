@@ -89,18 +89,24 @@ class StoredResponses:
         plain = self._encryption.decrypt(sealed, tenant, TABLE, f"{project}/{id}")
         payload = msgspec.msgpack.decode(plain, type=StoredPayload)
         return StoredResponse(
-            id,
-            tenant,
-            project,
-            created,
-            payload.body,
-            payload.context,
-            payload.input,
-            payload.data_class,
-            payload.online,
+            id=id,
+            tenant=tenant,
+            project=project,
+            created=created,
+            body=payload.body,
+            context=payload.context,
+            input=payload.input,
+            data_class=payload.data_class,
+            online=payload.online,
         )
 
     def _encrypt(self, stored: StoredResponse) -> bytes:
-        payload = StoredPayload(stored.body, stored.context, stored.input, stored.data_class, stored.online)
+        payload = StoredPayload(
+            body=stored.body,
+            context=stored.context,
+            input=stored.input,
+            data_class=stored.data_class,
+            online=stored.online,
+        )
         plain = msgspec.msgpack.encode(payload)
         return self._encryption.encrypt(plain, stored.tenant, TABLE, f"{stored.project}/{stored.id}")

@@ -264,7 +264,15 @@ def _model(name: str, row: ModelEntry, sources: Mapping[str, FactSource], errors
                 value = replace(value, source=source.source, date=source.date).price()
             facts[fact] = Fact(value, source.source, source.date, each.claimed)
     also = {*row.also, *(each.lower() for names in row.sold.values() for each in names)} - {name}
-    return ModelInfo(name, row.title, row.vendor, row.task, frozenset(also), row.sold, **facts)
+    return ModelInfo(
+        name=name,
+        title=row.title,
+        vendor=row.vendor,
+        task=row.task,
+        other_names=frozenset(also),
+        offers=row.sold,
+        **facts,
+    )
 
 
 def _source_of(each: SourceStatement, sources: Mapping[str, FactSource], here: str, errors: list[str]) -> FactSource:

@@ -113,15 +113,15 @@ def _price_with_tiers(
     base = rates.price()
     tiers = tuple((each.tokens, each.price()) for each in price_tiers)
     return Price(
-        base.input,
-        base.output,
-        base.cached,
-        base.cache_write,
-        base.cache_write_1h,
-        base.reasoning,
-        entry.source,
-        entry.date,
-        tiers,
-        schedule,
-        entry.apart,
+        input=base.input,
+        output=base.output,
+        cached=base.cached,
+        cache_write=base.cache_write,
+        cache_write_1h=base.cache_write_1h,
+        reasoning=base.reasoning,
+        source=entry.source,
+        date=entry.date,
+        tiers=tiers,
+        schedule=schedule,
+        unpriced_modalities=entry.apart,
     )

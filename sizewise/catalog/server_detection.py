@@ -163,7 +163,13 @@ async def _detect(root: str, endpoint: HttpEndpoint) -> DetectedServer:
         raise _unknown_server(root, first, kind)
     windows = await _context_windows(kind, told, models, endpoint)
     title = provider_presets()[kind].title if kind != OTHER_KIND else "a server with OpenAI's list of models"
-    return DetectedServer(kind, title, version, f"{root}/v1", tuple(ServedModel(*each) for each in windows.items()))
+    return DetectedServer(
+        kind=kind,
+        title=title,
+        version=version,
+        base_url=f"{root}/v1",
+        models=tuple(ServedModel(*each) for each in windows.items()),
+    )
 
 
 async def _get(endpoint: HttpEndpoint, path: str, body: bytes = b"") -> _Answer:

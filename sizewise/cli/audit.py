@@ -135,8 +135,17 @@ async def _fetch_trail() -> list[AuditEntry]:
 
 def _entry(tenant: str, of: operations.AuditEvent) -> AuditEntry:
     before, after = _json_object(of.before), _json_object(of.after)
-    event = AuditEvent(tenant, of.actor, of.action, of.resource, before, after, of.error, of.credential)
-    return AuditEntry(of.seq, of.at, event, of.previous, of.hash)
+    event = AuditEvent(
+        tenant=tenant,
+        who=of.actor,
+        action=of.action,
+        thing=of.resource,
+        before=before,
+        after=after,
+        refused=of.error,
+        by=of.credential,
+    )
+    return AuditEntry(seq=of.seq, at=of.at, deed=event, previous=of.previous, hash=of.hash)
 
 
 def _json_object(value: object) -> dict[str, object] | None:

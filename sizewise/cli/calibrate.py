@@ -151,7 +151,14 @@ def _draw(found: Calibration, file: Path) -> None:
     dots = [PlotPoint(f"{small} alone", *found.curves["random"][0]), PlotPoint(f"{large} alone", 1.0, 1.0)]
     if its is not None and its.quality is not None:
         dots.append(
-            PlotPoint(f"{its.policy}, certified", 1.0 - its.savings, its.quality, its.low, its.high, its.savings_margin)
+            PlotPoint(
+                name=f"{its.policy}, certified",
+                cost=1.0 - its.savings,
+                quality=its.quality,
+                low=its.low,
+                high=its.high,
+                cost_margin=its.savings_margin,
+            )
         )
     title = f"{small} before {large}, {format_count(found.certification_prompts)} prompts"
     write_file(file, draw_plot(title, found.curves, dots, found.guarantee.quality))

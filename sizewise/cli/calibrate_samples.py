@@ -41,17 +41,17 @@ def calibrate_from_samples(policy: str, target: QualityGuarantee, write: bool) -
     options = {} if wanted is None else wanted.options
     votes, verifier = options.get("votes", 1), options.get("verifier", "")
     proof = SampledCertificate(
-        told.small,
-        told.large,
-        target.confidence,
-        found.guarantees,
-        told.judge,
-        len(held),
-        unjudged,
-        day,
-        votes if isinstance(votes, int) else 1,
-        verifier if isinstance(verifier, str) else "",
-        __version__,
+        small_model=told.small,
+        large_model=told.large,
+        confidence_level=target.confidence,
+        guarantees=found.guarantees,
+        judge_model=told.judge,
+        pair_count=len(held),
+        undecided=unjudged,
+        date=day,
+        votes=votes if isinstance(votes, int) else 1,
+        verifier=verifier if isinstance(verifier, str) else "",
+        version=__version__,
     )
     holds = proof.guarantee_for(target.quality) is not None
     file, changed = None, list[str]()

@@ -63,10 +63,10 @@ def _row(name: str, file: FlowFile | None, live: operations.FlowSummary | None) 
     else:
         state = "live" if live.version == version else "changed"
     return Row(
-        name,
-        state,
-        version,
-        str(file.path) if file is not None else "",
-        live.published if live is not None else None,
-        mistakes,
+        name=name,
+        state=state,
+        version=version,
+        file=str(file.path) if file is not None else "",
+        published=live.published if live is not None else None,
+        mistakes=mistakes,
     )

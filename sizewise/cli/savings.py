@@ -102,7 +102,16 @@ def _draw(savings: list[operations.PolicySavings], known: Mapping[str, operation
     if quality is None or quality.loss is None or quality.loss_low is None or quality.loss_high is None:
         dots.append(PlotPoint(its.policy, cost, 1.0, cost_margin=within, is_unmeasured=True))
     else:
-        dots.append(PlotPoint(its.policy, cost, 1 - quality.loss, 1 - quality.loss_high, 1 - quality.loss_low, within))
+        dots.append(
+            PlotPoint(
+                name=its.policy,
+                cost=cost,
+                quality=1 - quality.loss,
+                low=1 - quality.loss_high,
+                high=1 - quality.loss_low,
+                cost_margin=within,
+            )
+        )
     title = f"{its.policy}: {format_count(its.requests)} requests"
     promised = None if quality is None else quality.certified
     curves = msgspec.convert(its.curves or {}, dict[str, list[tuple[float, float]]])

@@ -196,7 +196,9 @@ def split_rows(
     made: dict[str, list[QuarantinedRow]] = {CLEAN: [], HELD: []}
     for each in rows:
         suspect = list(found.get(each.passage.id, ()))
-        source = Provenance(each.passage.source, each.line, each.passage.digest, when, by, suspect)
+        source = Provenance(
+            source=each.passage.source, line=each.line, sha256=each.passage.digest, scanned=when, by=by, found=suspect
+        )
         made[HELD if suspect else CLEAN].append(QuarantinedRow(each.row, source))
     _make(folder)
     for name in (HELD, CLEAN):

@@ -158,14 +158,14 @@ def calibrate(
         for quality in sorted({*STANDARD_QUALITIES, guarantee.quality})
     }
     origin = CertificateProvenance(
-        dataset.digest,
-        seed,
-        date,
-        len(ready.large_training_scores),
-        len(proved),
-        scorer,
-        scorer_error,
-        version,
+        dataset_digest=dataset.digest,
+        seed=seed,
+        date=date,
+        training_prompts=len(ready.large_training_scores),
+        certification_prompts=len(proved),
+        scorer=scorer,
+        scorer_error=scorer_error,
+        version=version,
     )
     curves = _curves(proved, ready.small_costs, played)
     kept = tuple(
@@ -174,28 +174,28 @@ def calibrate(
     mine = tried[guarantee.quality]
     best = max(mine, key=lambda each: each.savings)
     return Calibration(
-        tuple(small_models),
-        large_model,
-        guarantee,
-        len(ready.large_training_scores),
-        len(proved),
-        float(proved[:, 0].mean()),
-        float(proved[:, -1].mean()),
-        tuple(mine),
-        best if best.savings > 0 else None,
-        Certificate(
-            tuple(small_models),
-            large_model,
-            guarantee.confidence,
-            kept,
-            ready.predictor,
-            ready.combiners,
-            origin,
-            curves,
+        small_models=tuple(small_models),
+        large_model=large_model,
+        guarantee=guarantee,
+        training_prompts=len(ready.large_training_scores),
+        certification_prompts=len(proved),
+        small_score=float(proved[:, 0].mean()),
+        large_score=float(proved[:, -1].mean()),
+        policies=tuple(mine),
+        best=best if best.savings > 0 else None,
+        certificate=Certificate(
+            small_models=tuple(small_models),
+            large_model=large_model,
+            confidence_level=guarantee.confidence,
+            guarantees=kept,
+            predictor=ready.predictor,
+            combiners=ready.combiners,
+            provenance=origin,
+            curves=curves,
         )
         if kept
         else None,
-        curves,
+        curves=curves,
     )
 
 
@@ -222,7 +222,15 @@ def prepare_data(
     good, old = labeled.scores[proved], labeled.scores[taught]
     played = {name: [_replay_ladder(each, new, good, paid) for each in its] for name, its in families.items()}
     rehearsed = {name: [_replay_ladder(each, before, old, paid) for each in its] for name, its in families.items()}
-    return CalibrationData(predictor, after, played, good, rehearsed, old[:, -1], paid)
+    return CalibrationData(
+        predictor=predictor,
+        combiners=after,
+        replays=played,
+        scores=good,
+        training_replays=rehearsed,
+        large_training_scores=old[:, -1],
+        small_costs=paid,
+    )
 
 
 def _prices(worth: Floats) -> list[float]:
@@ -361,7 +369,15 @@ def _calibrate_policy(
     )
     best, needs = certified.best_step, samples_needed(certified, error)
     if best is None:
-        return PolicyCalibration(name, certified, 0.0, None, 0.0, 0.0, needs)
+        return PolicyCalibration(
+            policy=name,
+            certification=certified,
+            small_share=0.0,
+            quality=None,
+            savings=0.0,
+            savings_margin=0.0,
+            samples_needed=needs,
+        )
     its = replays[round(best.threshold)]
     spread = (
         Z_95
@@ -371,15 +387,15 @@ def _calibrate_policy(
     )
     low, high = best.quality - spread, best.quality + spread
     return PolicyCalibration(
-        name,
-        certified,
-        best.small_share,
-        best.quality,
-        max(0.0, its.savings),
-        its.savings_margin,
-        needs,
-        low,
-        high,
+        policy=name,
+        certification=certified,
+        small_share=best.small_share,
+        quality=best.quality,
+        savings=max(0.0, its.savings),
+        savings_margin=its.savings_margin,
+        samples_needed=needs,
+        low=low,
+        high=high,
     )
 
 
@@ -394,4 +410,12 @@ def _certified_ladder(
     if best is None or its.savings <= 0 or its.quality is None:
         return None
     level = replays[its.policy][round(best.threshold)].ladder
-    return CertifiedLadder(quality, its.policy, level, its.quality, its.small_share, its.savings, its.savings_margin)
+    return CertifiedLadder(
+        quality=quality,
+        policy=its.policy,
+        ladder=level,
+        measured_quality=its.quality,
+        small_share=its.small_share,
+        savings=its.savings,
+        savings_margin=its.savings_margin,
+    )

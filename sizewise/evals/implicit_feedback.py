@@ -81,13 +81,13 @@ class ImplicitFeedback:
     def _feedback(self, observation: Observation, previous: RecentAnswer, now: float) -> Feedback:
         principal = observation.request.principal
         return Feedback(
-            principal.tenant,
-            principal.project,
-            previous.policy,
-            previous.model,
-            previous.trace,
-            round(now * 1_000),
-            principal.key_id,
-            FEEDBACK_KIND,
-            0.0,
+            tenant=principal.tenant,
+            project=principal.project,
+            policy=previous.policy,
+            model=previous.model,
+            trace=previous.trace,
+            at=round(now * 1_000),
+            key=principal.key_id,
+            kind=FEEDBACK_KIND,
+            score=0.0,
         )

@@ -134,11 +134,13 @@ def judge_error_rates(preferences: Sequence[Preference], truth: Sequence[bool]) 
     pairs = list(zip(preferences, truth, strict=True))
     read = [(each.worse > 0.5, worse) for each, worse in pairs if each.worse is not None]
     return JudgeErrorRates(
-        wilson_interval(sum(said != worse for said, worse in read), len(read)),
-        wilson_interval(sum(not said for said, worse in read if worse), sum(worse for _, worse in read)),
-        wilson_interval(sum(said for said, worse in read if not worse), sum(not worse for _, worse in read)),
-        wilson_interval(len(pairs) - len(read), len(pairs)),
-        wilson_interval(sum(each.is_contradictory for each, _ in pairs), len(pairs)),
+        error_rate=wilson_interval(sum(said != worse for said, worse in read), len(read)),
+        miss_rate=wilson_interval(sum(not said for said, worse in read if worse), sum(worse for _, worse in read)),
+        false_alarm_rate=wilson_interval(
+            sum(said for said, worse in read if not worse), sum(not worse for _, worse in read)
+        ),
+        unreadable_rate=wilson_interval(len(pairs) - len(read), len(pairs)),
+        contradiction_rate=wilson_interval(sum(each.is_contradictory for each, _ in pairs), len(pairs)),
     )
 
 

@@ -85,12 +85,12 @@ def recorded_signals(outcomes: ModelOutcomes, row: int) -> AnswerSignals:
     """The recorded quality signals of an answer. `prior_log_odds` is 0: the caller predicts it from the prompt."""
     answer = outcomes.answer[row]
     return AnswerSignals(
-        0.0,
-        None if isnan(outcomes.confidence[row]) else outcomes.confidence[row],
-        None if isnan(outcomes.least[row]) else outcomes.least[row],
-        outcomes.tokens_out[row],
-        answer is not None and not answer.strip(),
-        outcomes.finish[row] == "length",
+        prior_log_odds=0.0,
+        mean_logprob=None if isnan(outcomes.confidence[row]) else outcomes.confidence[row],
+        min_logprob=None if isnan(outcomes.least[row]) else outcomes.least[row],
+        tokens=outcomes.tokens_out[row],
+        is_empty=answer is not None and not answer.strip(),
+        is_truncated=outcomes.finish[row] == "length",
     )
 
 
@@ -112,7 +112,13 @@ def build_dataset(
             column = columns[each.model] = _empty(len(known))
         _put(column, rows.get(str(each.prompt_id)), each)
     texts = tuple(each.prompt for each in known)
-    return OutcomeDataset(tuple(rows), texts, tuple(str(each.category or "") for each in known), columns, digest)
+    return OutcomeDataset(
+        ids=tuple(rows),
+        prompts=texts,
+        categories=tuple(str(each.category or "") for each in known),
+        columns=columns,
+        digest=digest,
+    )
 
 
 def _empty(rows: int) -> ModelOutcomes:
@@ -120,14 +126,14 @@ def _empty(rows: int) -> ModelOutcomes:
         return [nan] * rows
 
     return ModelOutcomes(
-        unknown(),
-        [None] * rows,
-        [0] * rows,
-        [0] * rows,
-        unknown(),
-        unknown(),
-        unknown(),
-        [None] * rows,
+        score=unknown(),
+        answer=[None] * rows,
+        tokens_in=[0] * rows,
+        tokens_out=[0] * rows,
+        confidence=unknown(),
+        least=unknown(),
+        seconds=unknown(),
+        finish=[None] * rows,
     )
 
 

@@ -42,6 +42,7 @@ class PairedComparison:
 
     def __init__(
         self,
+        *,
         send_to_model: SendToModel,
         request: Request,
         judge: ModelCard,

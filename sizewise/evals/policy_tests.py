@@ -36,7 +36,13 @@ def test_request(case: PolicyTestSettings, policy: str) -> Request:
     fields = {"model": Raw(msgspec.json.encode(model)), "messages": Raw(msgspec.json.encode(messages))}
     principal = Principal(project=case.project, key_id="test", data_class=case.key_data_class)
     options = RequestOptions(data_class=case.data_class, online=case.online)
-    return Request(ChatRequest(model, messages, fields), principal, NO_TRACE, 0.0, options)
+    return Request(
+        payload=ChatRequest(model, messages, fields),
+        principal=principal,
+        trace_id=NO_TRACE,
+        started_at=0.0,
+        options=options,
+    )
 
 
 def run_policy_test(
@@ -56,11 +62,11 @@ def run_policy_test(
         decision = explain(apply_guardrails(test_request(case, policy)), aliases, lambda card: "", data_policy)
     except SizewiseError as error:
         return PolicyTestResult(
-            policy,
-            title,
-            tuple(_refusal_failures(case, error.code, error.message)),
-            (),
-            error.message,
+            policy=policy,
+            name=title,
+            failures=tuple(_refusal_failures(case, error.code, error.message)),
+            models=(),
+            why=error.message,
         )
     models = tuple(each.model for each in decision.candidates if each.eligible)
     failures = (
@@ -68,7 +74,7 @@ def run_policy_test(
         if decision.error
         else _decision_failures(case, decision, models)
     )
-    return PolicyTestResult(policy, title, tuple(failures), models, decision.why)
+    return PolicyTestResult(policy=policy, name=title, failures=tuple(failures), models=models, why=decision.why)
 
 
 def _refusal_failures(case: PolicyTestSettings, code: str, why: str) -> Iterator[str]:

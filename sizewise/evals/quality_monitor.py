@@ -261,7 +261,14 @@ def _to_policy_quality(
         estimate_loss(samples.large_count, samples.loss_counts, samples.undecided, confidence_level),
         samples.status,
     )
-    return PolicyQuality(name, measured, standing.since, promised, standing.alarm_at, feedback)
+    return PolicyQuality(
+        policy=name,
+        estimate=measured,
+        since=standing.since,
+        guaranteed_quality=promised,
+        alarm_at=standing.alarm_at,
+        feedback=feedback,
+    )
 
 
 def _feedback_rows(
@@ -286,7 +293,17 @@ def _feedback_rows(
         raise BadRequest(f"several traces begin with {trace[:100]!r}", "give more of it", param="trace")
     answered = {(its.policy, its.model): its for its in mine}
     return [
-        Feedback(its.tenant, its.project, its.policy, its.model, its.trace, _now(), principal.key_id, kind, score)
+        Feedback(
+            tenant=its.tenant,
+            project=its.project,
+            policy=its.policy,
+            model=its.model,
+            trace=its.trace,
+            at=_now(),
+            key=principal.key_id,
+            kind=kind,
+            score=score,
+        )
         for its in answered.values()
     ]
 

@@ -221,11 +221,11 @@ def _summarize(found: Sequence[ReplayedPrompt]) -> ReplaySummary:
         gave[each.answered_by] = gave.get(each.answered_by, 0) + 1
     refused = gave.pop("", 0)
     return ReplaySummary(
-        count,
-        mean,
-        Z_95 * sqrt(spread / count),
-        round(sum(costs) / count) if len(costs) == count else None,
-        {name: number / count for name, number in sorted(gave.items())},
-        refused / count,
-        sum([len(each.called_models) for each in found]) / count,
+        prompts=count,
+        quality=mean,
+        quality_margin=Z_95 * sqrt(spread / count),
+        cost=round(sum(costs) / count) if len(costs) == count else None,
+        answer_shares={name: number / count for name, number in sorted(gave.items())},
+        refusal_share=refused / count,
+        calls_per_prompt=sum([len(each.called_models) for each in found]) / count,
     )

@@ -38,7 +38,14 @@ def shadow_request(request: Request, model: str, started: float, max_cost: int |
             include_usage=False,
             logprobs=False,
         )
-    return Request(what, request.principal, request.trace_id, started, _shadow_options(request, max_cost), "shadow")
+    return Request(
+        payload=what,
+        principal=request.principal,
+        trace_id=request.trace_id,
+        started_at=started,
+        options=_shadow_options(request, max_cost),
+        endpoint="shadow",
+    )
 
 
 def judge_request(request: Request, model: str, prompt: str, started: float, max_cost: int | None) -> Request:
@@ -50,7 +57,14 @@ def judge_request(request: Request, model: str, prompt: str, started: float, max
     }
     fields = {name: Raw(_encode(value)) for name, value in body.items()}
     what = ChatRequest(model, [Message("user", prompt)], fields, max_tokens=MAX_VERDICT_TOKENS)
-    return Request(what, request.principal, request.trace_id, started, _shadow_options(request, max_cost), "judge")
+    return Request(
+        payload=what,
+        principal=request.principal,
+        trace_id=request.trace_id,
+        started_at=started,
+        options=_shadow_options(request, max_cost),
+        endpoint="judge",
+    )
 
 
 def _shadow_options(request: Request, max_cost: int | None) -> RequestOptions:

@@ -142,12 +142,12 @@ class ShadowTraffic:
         given = next(each for each in observation.replies if each.was_delivered)
         small = _smaller_card(observation, large, given)
         pair = PairedComparison(
-            self._send_to_model,
-            observation.request,
-            judge,
-            self._compare,
-            self._comparisons.budget,
-            self._max_cost,
+            send_to_model=self._send_to_model,
+            request=observation.request,
+            judge=judge,
+            compare=self._compare,
+            budget=self._comparisons.budget,
+            max_cost=self._max_cost,
         )
         worse, error = (0.0, "") if small is None else await pair.compare(observation.replies, small, large)
         sample = ShadowSample(

@@ -257,7 +257,15 @@ def _status_from_row(
     alarm_at: int | None,
 ) -> GuaranteeStatus:
     drift = DriftState(sample_count, json.decode(bet_wealths, type=tuple[float, ...]))
-    return GuaranteeStatus(tenant, policy, version, since, drift, guaranteed_quality, alarm_at)
+    return GuaranteeStatus(
+        tenant=tenant,
+        policy=policy,
+        version=version,
+        since=since,
+        drift=drift,
+        guaranteed_quality=guaranteed_quality,
+        alarm_at=alarm_at,
+    )
 
 
 def save_status(connection: Connection, status: GuaranteeStatus) -> None:

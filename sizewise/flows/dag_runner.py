@@ -95,7 +95,13 @@ async def run_flow(
     graph = _GraphRun(run=whole, graph=flow.graph, variables=names, path="", output=speech, depth=0, parent=None)
     outputs = cast("dict[str, Json]", await graph())
     await speech.finish(outputs)
-    return RunResult(outputs, whole.usage, whole.cost, whole.model_calls, whole.request.options.data_class)
+    return RunResult(
+        outputs=outputs,
+        usage=whole.usage,
+        cost=whole.cost,
+        model_calls=whole.model_calls,
+        data_class=whole.request.options.data_class,
+    )
 
 
 def flow_model_name(flow: CompiledFlow) -> str:

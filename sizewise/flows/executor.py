@@ -101,12 +101,12 @@ class FlowExecutor:
         its = started.run
         flow = await self._flows.load(its.tenant, its.project, its.flow, its.version)
         request = Request(
-            EMPTY_CHAT,
-            started.principal,
-            started.trace or its.id,
-            perf_counter(),
-            started.options,
-            ENDPOINT,
+            payload=EMPTY_CHAT,
+            principal=started.principal,
+            trace_id=started.trace or its.id,
+            started_at=perf_counter(),
+            options=started.options,
+            endpoint=ENDPOINT,
         )
         inputs = msgspec.json.decode(started.inputs, type=dict)
         resources, send, now = self._dependencies, started.send, started.current_principal

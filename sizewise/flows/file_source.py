@@ -96,7 +96,13 @@ def _check_name(file: FlowFile) -> FlowFile:
     spec = file.validation.spec
     if spec is None or spec.name in (file.name, ""):
         return file
-    wrong = Diagnostic("", 1, 1, f"its name is {spec.name!r} and its file's {file.name!r}", "Give both the same name.")
+    wrong = Diagnostic(
+        node="",
+        line=1,
+        column=1,
+        message=f"its name is {spec.name!r} and its file's {file.name!r}",
+        hint="Give both the same name.",
+    )
     return FlowFile(
         file.name,
         file.path,

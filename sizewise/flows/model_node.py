@@ -55,12 +55,12 @@ class ModelNode(Node, frozen=True, kw_only=True):
     def request_options(self) -> RequestOptions:
         cost = None if self.max_cost_usd is None else parse_micro_dollars(self.max_cost_usd) * 1_000_000
         return RequestOptions(
-            self.policy,
-            cost,
-            self.max_ms,
-            self.min_quality,
-            self.data_class,
-            self.online,
+            policy=self.policy,
+            max_cost=cost,
+            max_latency_ms=self.max_ms,
+            min_quality=self.min_quality,
+            data_class=self.data_class,
+            online=self.online,
             min_context_tokens=self.min_window,
         )
 

@@ -358,17 +358,17 @@ def tighten_options(outer: RequestOptions, inner: RequestOptions) -> RequestOpti
     """The stricter of each limit and data class. Policy, session and idempotency key are those of `inner` only."""
     classes: list[DataClass] = [each for each in (outer.data_class, inner.data_class) if each is not None]
     return RequestOptions(
-        inner.policy,
-        _least(outer.max_cost, inner.max_cost),
-        _least(outer.max_latency_ms, inner.max_latency_ms),
-        max(filter(None, (outer.min_quality, inner.min_quality)), default=None),
-        strictest(*classes) if classes else None,
-        "deny" if "deny" in (outer.online, inner.online) else inner.online or outer.online,
-        inner.session,
-        inner.idempotency_key,
-        inner.cache or outer.cache,
-        outer.constraint_source,
-        max(filter(None, (outer.min_context_tokens, inner.min_context_tokens)), default=None),
+        policy=inner.policy,
+        max_cost=_least(outer.max_cost, inner.max_cost),
+        max_latency_ms=_least(outer.max_latency_ms, inner.max_latency_ms),
+        min_quality=max(filter(None, (outer.min_quality, inner.min_quality)), default=None),
+        data_class=strictest(*classes) if classes else None,
+        online="deny" if "deny" in (outer.online, inner.online) else inner.online or outer.online,
+        session=inner.session,
+        idempotency_key=inner.idempotency_key,
+        cache=inner.cache or outer.cache,
+        constraint_source=outer.constraint_source,
+        min_context_tokens=max(filter(None, (outer.min_context_tokens, inner.min_context_tokens)), default=None),
     )
 
 

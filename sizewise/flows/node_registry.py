@@ -79,7 +79,15 @@ def _parameter(field: inspect.Field, shape: Any) -> Parameter:
     required = field.default is NODEFAULT and field.default_factory is NODEFAULT
     plain, settled = bool(extra.get("plain")), bool(extra.get("settled"))
     of = (field.type.extra_json_schema or {}).get("x-names", "") if isinstance(field.type, inspect.Metadata) else ""
-    return Parameter(field.encode_name, parameter_type(field.type), shape, required, plain, settled or plain, of)
+    return Parameter(
+        name=field.encode_name,
+        type=parameter_type(field.type),
+        msgspec_type=shape,
+        required=required,
+        is_plain=plain,
+        is_static=settled or plain,
+        names=of,
+    )
 
 
 def parameter_type(msgspec_type: inspect.Type) -> Type:

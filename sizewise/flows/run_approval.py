@@ -83,5 +83,7 @@ class RunApproval:
 
     def _complete_waiting_step(self, run: FlowRun, key: str, decision: bytes, event: AuditEvent) -> bool:
         now = now_ms()
-        written = self._store.seal_step(run.tenant, run.id, RunStep(key, "done", run.attempt, now, now), decision)
+        written = self._store.seal_step(
+            run.tenant, run.id, RunStep(key=key, state="done", attempt=run.attempt, began=now, ended=now), decision
+        )
         return self._store.write(lambda c: tables.complete_waiting_step(c, run, written, now, event))

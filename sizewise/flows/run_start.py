@@ -206,7 +206,7 @@ class RunStarter:
             return False
 
     def _insert(self, run: FlowRun, request: bytes) -> bool:
-        inputs = RunStep(INPUTS, "done", 1, run.created, run.created)
+        inputs = RunStep(key=INPUTS, state="done", attempt=1, began=run.created, ended=run.created)
         written = self._store.seal_step(run.tenant, run.id, inputs, request)
         return self._store.write(lambda c: tables.insert_run(c, run, written))
 

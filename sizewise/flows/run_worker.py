@@ -134,7 +134,7 @@ class RunWorker:
         return await self._execute(execution, active.steps)
 
     async def _end(self, run: FlowRun, state: RunState, key: str, value: bytes, error: str = "") -> None:
-        step = RunStep(key, "done", run.attempt, run.began or run.created, now_ms())
+        step = RunStep(key=key, state="done", attempt=run.attempt, began=run.began or run.created, ended=now_ms())
 
         def write() -> bool:
             written = self._store.seal_step(run.tenant, run.id, step, value)

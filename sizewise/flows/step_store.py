@@ -184,7 +184,7 @@ class DurableSteps:
         if known is None:
             await self._save(RunStep(key, "running", self.run.attempt, began), b"")
         await asyncio.sleep(max(0.0, began / 1_000 + seconds - time.time()))
-        await self._save(RunStep(key, "done", self.run.attempt, began, now_ms()), b"")
+        await self._save(RunStep(key=key, state="done", attempt=self.run.attempt, began=began, ended=now_ms()), b"")
 
     async def wait(self, key: str, question: bytes = b"", timeout_s: float | None = None) -> bytes | None:
         known = self._known.get(key)
@@ -234,7 +234,16 @@ class DurableSteps:
 
     def _finished_step(self, key: str, state: StepState, began: int, error: str = "") -> RunStep:
         model, cost = self._annotations.pop(key, ("", 0))
-        return RunStep(key, state, self.run.attempt, began, now_ms(), model=model, cost=cost, error=error)
+        return RunStep(
+            key=key,
+            state=state,
+            attempt=self.run.attempt,
+            began=began,
+            ended=now_ms(),
+            model=model,
+            cost=cost,
+            error=error,
+        )
 
     async def _save(self, step: RunStep, value: bytes) -> None:
         anew = step.key in self._known or step.key in self._saved

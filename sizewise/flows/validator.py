@@ -63,7 +63,9 @@ def validate_flow(text: str, registry: NodeRegistry, signatures: SignatureLookup
     try:
         source = parse_yaml(text)
     except YamlError as wrong:
-        return ValidationResult(None, (Diagnostic("", wrong.line, wrong.column, wrong.reason, wrong.hint),))
+        return ValidationResult(
+            None, (Diagnostic(node="", line=wrong.line, column=wrong.column, message=wrong.reason, hint=wrong.hint),)
+        )
     found = DiagnosticCollector(source.positions)
     written = parse_flow(source, found)
     flow = _Validator(source, found, registry, signatures).flow(written)
@@ -106,7 +108,13 @@ class _Validator:
         self._check_triggers(spec)
         graph, kinds = self._compile_graph(parts, outputs, leaned, scope, ("outputs",), "")
         given = {name: kinds.get(name, JSON) for name in spec.outputs}
-        return CompiledFlow(spec, graph, given, _stream_source(graph, given), _chat_inputs(spec))
+        return CompiledFlow(
+            spec=spec,
+            graph=graph,
+            output_types=given,
+            stream_source=_stream_source(graph, given),
+            chat_inputs=_chat_inputs(spec),
+        )
 
     # ---- parsing ----------------------------------------------------------------------------------------------------
 
@@ -117,14 +125,14 @@ class _Validator:
             hint = did_you_mean(node.kind, self._registry.names)
             self._diagnostics.add((*node.path, "kind"), node.id, f"there is no kind of node {node.kind[:60]!r}", hint)
         parts = NodeDraft(
-            node,
-            known_kind,
-            {},
-            {},
-            [],
-            [],
-            None,
-            ValidationContext({}, {}, signature_of=self._signatures),
+            node=node,
+            node_type=known_kind,
+            values={},
+            late_parameters={},
+            dependencies=[],
+            body=[],
+            outputs=None,
+            context=ValidationContext({}, {}, signature_of=self._signatures),
         )
         parameters = known_kind.parameters if known_kind else {}
         for name, said in node.values.items():
@@ -193,7 +201,9 @@ class _Validator:
         draft.dependencies = kept + [each for each in outside + late if each.name not in inside]
         for inner in draft.body:
             draft.dependencies += [
-                Dependency(name, case, (*inner.node.path, "after"), 0, True, inner.node.id)
+                Dependency(
+                    name=name, case=case, path=(*inner.node.path, "after"), offset=0, required=True, node=inner.node.id
+                )
                 for name, case in inner.node.after
                 if name not in inside
             ]

@@ -74,7 +74,14 @@ async def count_tokens(app: Application, head: RequestHead, body: bytes, writer:
 def _read_request(app: Application, head: RequestHead, body: bytes, *, counting: bool = False) -> Request:
     principal = head.authorize(app, "messages")
     what, extras = read_request(body, _forwarded_headers(head.headers), counting=counting)
-    return Request(what, principal, head.trace, head.started, parse_options(head.options, extras), "messages")
+    return Request(
+        payload=what,
+        principal=principal,
+        trace_id=head.trace,
+        started_at=head.started,
+        options=parse_options(head.options, extras),
+        endpoint="messages",
+    )
 
 
 def _forwarded_headers(headers: Headers) -> dict[str, str]:

@@ -140,17 +140,24 @@ async def _call(app: Application, head: RequestHead, message: McpMessage) -> dic
         raise McpError(INVALID_PARAMS, "`arguments` is an object") from error
     wished = parse_options(head.options, None)
     its = build_data_policy(app.settings).decide(
-        Request(EMPTY_CHAT, principal, head.trace, perf_counter(), wished, ENDPOINT),
+        Request(
+            payload=EMPTY_CHAT,
+            principal=principal,
+            trace_id=head.trace,
+            started_at=perf_counter(),
+            options=wished,
+            endpoint=ENDPOINT,
+        ),
     )
     key = wished.idempotency_key or ""
     call = ToolInvocation(
-        given,
-        principal,
-        key and f"mcp/{key}",
-        head.trace,
-        wished,
-        its.data_class,
-        its.limit or "process",
+        arguments=given,
+        principal=principal,
+        idempotency_key=key and f"mcp/{key}",
+        trace=head.trace,
+        options=wished,
+        data_class=its.data_class,
+        limit=its.limit or "process",
     )
     try:
         return _tool_result(await tool.call(call))

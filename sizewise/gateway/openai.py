@@ -17,7 +17,13 @@ from sizewise.providers.wires.openai.request_response import read_embed, read_re
 async def chat_completions(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
     principal = head.authorize(app, "chat")
     what, extras = read_request(body)
-    request = Request(what, principal, head.trace, head.started, parse_options(head.options, extras))
+    request = Request(
+        payload=what,
+        principal=principal,
+        trace_id=head.trace,
+        started_at=head.started,
+        options=parse_options(head.options, extras),
+    )
     if what.stream:
         sse = OpenAiStream(writer, what, head.trace)
         try:
@@ -49,7 +55,14 @@ async def embeddings(app: Application, head: RequestHead, body: bytes, writer: R
     heard = ResponseMetadata()
     try:
         reply = await app.handler(
-            Request(what, principal, head.trace, head.started, parse_options(head.options, extras), "embeddings"),
+            Request(
+                payload=what,
+                principal=principal,
+                trace_id=head.trace,
+                started_at=head.started,
+                options=parse_options(head.options, extras),
+                endpoint="embeddings",
+            ),
             heard,
         )
     except SizewiseError as error:

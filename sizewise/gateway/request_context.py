@@ -230,15 +230,15 @@ def parse_options(headers: dict[str, str], body: Raw | None) -> RequestOptions:
         )
         raise BadBody(f"`sizewise`: {reason}", f"known: {', '.join(sorted(_HEADER_NAME))}", param="sizewise") from error
     return RequestOptions(
-        seen.policy,
-        None if seen.max_cost_usd is None else round(float(seen.max_cost_usd) * PICO_PER_DOLLAR),
-        seen.max_ms,
-        seen.min_quality,
-        seen.data_class,
-        seen.online,
-        seen.session,
-        seen.idempotency_key,
-        seen.cache,
+        policy=seen.policy,
+        max_cost=None if seen.max_cost_usd is None else round(float(seen.max_cost_usd) * PICO_PER_DOLLAR),
+        max_latency_ms=seen.max_ms,
+        min_quality=seen.min_quality,
+        data_class=seen.data_class,
+        online=seen.online,
+        session=seen.session,
+        idempotency_key=seen.idempotency_key,
+        cache=seen.cache,
         min_context_tokens=seen.min_window,
     )
 

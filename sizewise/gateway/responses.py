@@ -47,12 +47,12 @@ async def create(app: Application, head: RequestHead, body: bytes, writer: Respo
     made = new_envelope(asked)
     said = tighten_options(_with_chain_session(parse_options(head.options, asked.sizewise), made), previous)
     request = Request(
-        asked.to_chat(before),
-        head.authorize(app, "responses"),
-        head.trace,
-        head.started,
-        said,
-        "responses",
+        payload=asked.to_chat(before),
+        principal=head.authorize(app, "responses"),
+        trace_id=head.trace,
+        started_at=head.started,
+        options=said,
+        endpoint="responses",
     )
     keep: SaveResponse = partial(kept.save, request=asked, prior_items=before)
     if asked.body.stream:

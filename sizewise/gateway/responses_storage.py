@@ -81,13 +81,13 @@ class PrincipalResponses:
         id, principal, said = str(response["id"]), self._principal, [*prior_items, *request.input_items()]
         context, now = [*said, *response["output"]], time.time_ns() // 1_000_000
         stored = StoredResponse(
-            id,
-            principal.tenant,
-            principal.project,
-            now,
-            _encode(response),
-            _encode(context),
-            _encode(said),
+            id=id,
+            tenant=principal.tenant,
+            project=principal.project,
+            created=now,
+            body=_encode(response),
+            context=_encode(context),
+            input=_encode(said),
         )
         if selection is not None and selection.data_class is not None:
             stored = replace(stored, data_class=selection.data_class, online=selection.online)
@@ -142,11 +142,11 @@ def new_envelope(request: ResponsesRequest) -> ResponseEnvelope:
     own = secrets.token_hex(ID_HALF_DIGITS // 2)
     chain = chain_id(previous) if previous else secrets.token_hex(ID_HALF_DIGITS // 2)
     return ResponseEnvelope(
-        f"{RESPONSE_ID_PREFIX}{chain}{own}",
-        int(time.time()),
-        request.raw_fields,
-        previous,
-        request.should_store,
+        id=f"{RESPONSE_ID_PREFIX}{chain}{own}",
+        created_at=int(time.time()),
+        raw_fields=request.raw_fields,
+        previous_response_id=previous,
+        store=request.should_store,
     )
 
 

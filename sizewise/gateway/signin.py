@@ -178,18 +178,18 @@ async def _send_session(
     standing = app.resources.services.api_keys.authenticator.effective_roles
     user: User = standing.users[session.user]
     shown = SignInSession(
-        session.id,
-        user.id,
-        user.email,
-        user.name,
-        user.tenant,
-        session.project,
-        sorted(standing.project_roles(user.id)),
-        user.role,
-        sorted(principal.permissions),
-        principal.all_projects,
-        csrf_token(token),
-        session.expires,
+        session=session.id,
+        user=user.id,
+        email=user.email,
+        name=user.name,
+        organization=user.tenant,
+        project=session.project,
+        projects=sorted(standing.project_roles(user.id)),
+        role=user.role,
+        permissions=sorted(principal.permissions),
+        all_projects=principal.all_projects,
+        csrf=csrf_token(token),
+        expires=session.expires,
     )
     await writer.send_response(
         200,

@@ -45,7 +45,14 @@ class GraphQLApp:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             if scope["type"] == "websocket":
-                await WebSocketConnection(self._get_app, self._reload, self.load_executor, scope, receive, send).serve()
+                await WebSocketConnection(
+                    get_app=self._get_app,
+                    reload=self._reload,
+                    load_executor=self.load_executor,
+                    scope=scope,
+                    receive=receive,
+                    send=send,
+                ).serve()
             elif scope["type"] == "http":
                 await self._answer(scope, receive, send)
         except asyncio.CancelledError:
@@ -66,7 +73,14 @@ class GraphQLApp:
             _require_json_post(scope["method"], headers)
             question = parse_request(await _read_body(receive, app.settings.server))
             fresh = headers.get(b"x-bypass-cache", "").lower() == "true"
-            context = RequestContext(self._get_app, self._reload, app, principal, trace, fresh)
+            context = RequestContext(
+                get_app=self._get_app,
+                reload=self._reload,
+                app=app,
+                principal=principal,
+                trace=trace,
+                bypass_cache=fresh,
+            )
             with RevocableStream(app.resources.services.api_keys.authenticator, principal) as attached:
                 streams = EVENT_STREAM in headers.get(b"accept", "")
                 answering = asyncio.ensure_future((await self.load_executor())(question, context, streams=streams))

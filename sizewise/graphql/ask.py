@@ -36,8 +36,26 @@ async def ask(
 ) -> AsyncGenerator[FieldValues, None]:
     """`max_cost_usd` is in pico-dollars: the scalar Dollars converts it. Raises BadBody, BadRequest."""
     what = build_chat(prompt, body, model, max_tokens)
-    options = RequestOptions(policy, max_cost_usd, max_ms, min_quality, data_class, online, session)
-    return _stream(context, Request(what, context.principal, context.trace, time.perf_counter(), options, "graphql"))
+    options = RequestOptions(
+        policy=policy,
+        max_cost=max_cost_usd,
+        max_latency_ms=max_ms,
+        min_quality=min_quality,
+        data_class=data_class,
+        online=online,
+        session=session,
+    )
+    return _stream(
+        context,
+        Request(
+            payload=what,
+            principal=context.principal,
+            trace_id=context.trace,
+            started_at=time.perf_counter(),
+            options=options,
+            endpoint="graphql",
+        ),
+    )
 
 
 def build_chat(prompt: str | None, body: object, model: str, max_tokens: int | None) -> ChatRequest:

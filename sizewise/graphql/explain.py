@@ -33,8 +33,26 @@ async def explain(
 ) -> FieldValues:
     """`max_cost_usd` is in pico-dollars: the scalar Dollars converts it. Raises BadBody, BadRequest, ModelNotFound."""
     what = build_chat(prompt, body, model, max_tokens)
-    options = RequestOptions(policy, max_cost_usd, max_ms, min_quality, data_class, online, session)
-    return _decision(context.app.explain(Request(what, context.principal, EXPLAIN_TRACE, time.perf_counter(), options)))
+    options = RequestOptions(
+        policy=policy,
+        max_cost=max_cost_usd,
+        max_latency_ms=max_ms,
+        min_quality=min_quality,
+        data_class=data_class,
+        online=online,
+        session=session,
+    )
+    return _decision(
+        context.app.explain(
+            Request(
+                payload=what,
+                principal=context.principal,
+                trace_id=EXPLAIN_TRACE,
+                started_at=time.perf_counter(),
+                options=options,
+            )
+        )
+    )
 
 
 def _decision(decision: RoutingDecision) -> FieldValues:

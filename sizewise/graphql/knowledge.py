@@ -154,13 +154,13 @@ async def add_document(
         hint = "give one of the four; `document` goes with its sha256"
         raise BadRequest("a document is its data, its text, a URL or a sha256", hint, param="data")
     brought = DocumentUpload(
-        source,
-        text.encode("utf-8", "replace") if text is not None else _bytes(data or ""),
-        _digest(sha256),
-        _parsed_document(document),
-        title or "",
-        tuple(readers or ()),
-        data_class,
+        source=source,
+        data=text.encode("utf-8", "replace") if text is not None else _bytes(data or ""),
+        sha256=_digest(sha256),
+        parsed=_parsed_document(document),
+        title=title or "",
+        readers=tuple(readers or ()),
+        data_class=data_class,
     )
     if url is not None:
         return _ingestion_values(await library.add_web_page(request, base, url, brought))

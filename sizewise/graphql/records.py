@@ -26,7 +26,14 @@ async def records(
 ) -> AsyncIterator[FieldValues]:
     """Raises BadRequest if `last` is not from 1 to 1,000."""
     context.charge_rows(last)
-    wanted = RecordFilter(context.principal.tenant, model or "", status, since, trace or "", _project(context))
+    wanted = RecordFilter(
+        tenant=context.principal.tenant,
+        model=model or "",
+        status=status,
+        since=since,
+        trace=trace or "",
+        project=_project(context),
+    )
     found = await context.app.resources.services.records.newest(wanted, last)
     return yielding_to_loop(_record(each) for each in found)
 

@@ -55,6 +55,7 @@ class WebSocketConnection:
 
     def __init__(
         self,
+        *,
         get_app: GetApplication,
         reload: Reload,
         load_executor: Callable[[], Awaitable[ExecuteQuery]],
@@ -182,7 +183,7 @@ class WebSocketConnection:
         execute = await self._load_executor()
         answer = await execute(
             question,
-            RequestContext(self._get_app, self._reload, app, principal, trace),
+            RequestContext(get_app=self._get_app, reload=self._reload, app=app, principal=principal, trace=trace),
             streams=True,
         )
         if isinstance(answer, ResponseStream):

@@ -68,5 +68,5 @@ def merge_overlaps(findings: list[Finding]) -> list[Finding]:
             kept.append(each)
         elif each.end > last.end:
             longer = each if each.end - each.start > last.end - last.start else last
-            kept[-1] = Finding(longer.guard, longer.kind, last.start, each.end, longer.score)
+            kept[-1] = Finding(guard=longer.guard, kind=longer.kind, start=last.start, end=each.end, score=longer.score)
     return kept

@@ -142,6 +142,6 @@ def _span(spelt: list[tuple[str, int, int]], start: int, end: int) -> list[Findi
 
 def _find_secrets_and_pii(text: str) -> list[Finding]:
     return [
-        Finding(NAME, each.kind, each.start, each.end, each.score)
+        Finding(guard=NAME, kind=each.kind, start=each.start, end=each.end, score=each.score)
         for each in (*pii.find_pii(text), *secrets.find_secrets(text))
     ]

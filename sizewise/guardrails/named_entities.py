@@ -58,4 +58,4 @@ def _to_findings(document: Any, start: int) -> Iterator[Finding]:
     for each in document.ents:
         kind = ENTITY_KINDS.get(each.label_)
         if kind is not None and each.end_char > each.start_char:
-            yield Finding(NAME, kind, start + each.start_char, start + each.end_char, 0.8)
+            yield Finding(guard=NAME, kind=kind, start=start + each.start_char, end=start + each.end_char, score=0.8)

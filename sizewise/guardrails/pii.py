@@ -90,7 +90,15 @@ def _pattern(
 ) -> PiiPattern:
     letters = re.sub(r"\\.|\(\?[^)]{0,3}", "", pattern)  # a pattern without letters is faster without IGNORECASE
     flags = re.IGNORECASE if re.search("[A-Za-z]", letters) else 0
-    return PiiPattern(kind, re.compile(pattern, flags), is_valid, _shapes(shapes), (), marker, marker_count)
+    return PiiPattern(
+        kind=kind,
+        pattern=re.compile(pattern, flags),
+        is_valid=is_valid,
+        shapes=_shapes(shapes),
+        keywords=(),
+        marker=marker,
+        marker_count=marker_count,
+    )
 
 
 def _keyword_pattern(
@@ -104,7 +112,13 @@ def _keyword_pattern(
     beside = {re.sub(r"[^a-zà-ÿ ].*", "", word.lower()) for word in ALTERNATIVE.split(keywords)}
     beside = {word for word in beside if not any(word.startswith(other) for other in beside - {word})}
     pattern = rf"\b(?:{keywords})\b[^0-9\n]{{0,30}}?(?<!\w)({pattern})\b"
-    return PiiPattern(kind, re.compile(pattern, re.IGNORECASE), is_valid, _shapes(shapes), tuple(sorted(beside)))
+    return PiiPattern(
+        kind=kind,
+        pattern=re.compile(pattern, re.IGNORECASE),
+        is_valid=is_valid,
+        shapes=_shapes(shapes),
+        keywords=tuple(sorted(beside)),
+    )
 
 
 def _digits(least: int, most: int) -> Callable[[str], bool]:

@@ -116,18 +116,18 @@ class GuardrailPipeline:
         known = {**actions, TOOLS: "remove"}
         first_look, always = split_prefiltered(active)
         return GuardrailRules(
-            active,
-            known,
-            hiding,
-            actions["leakage"],
-            detected,
-            sighted,
-            box,
-            fence,
-            has_canary,
-            suspects,
-            first_look,
-            always,
+            active=active,
+            actions=known,
+            masking_guards=hiding,
+            leakage_action=actions["leakage"],
+            detected_classes=detected,
+            origin_aware=sighted,
+            allowlist=box,
+            spotlighting=fence,
+            adds_canary=has_canary,
+            suspect_origins=suspects,
+            prefilter=first_look,
+            unfiltered=always,
         )
 
     def rules_for(self, request: Request) -> GuardrailRules:

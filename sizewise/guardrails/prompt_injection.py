@@ -140,7 +140,13 @@ class PromptInjectionGuard:
         for chance, start, end in sorted(windows, key=lambda each: (-each[0], each[1])):
             if len(taken) < MAX_FINDINGS and all(end <= a or start >= z for a, z in taken):
                 taken.append((start, end))
-                yield Finding(NAME, self._kind, spans[start][0], spans[end - 1][1], _probability(chance))
+                yield Finding(
+                    guard=NAME,
+                    kind=self._kind,
+                    start=spans[start][0],
+                    end=spans[end - 1][1],
+                    score=_probability(chance),
+                )
 
 
 def _probability(log_odds: float) -> float:

@@ -288,7 +288,7 @@ def _said(text: str, low: str, word: str, behind: re.Pattern[str], kind: str) ->
         if match is not None:
             said = match.group(1).rstrip(".")
             if _secretive(said):
-                yield Finding(NAME, kind, match.start(1), match.start(1) + len(said), 0.8)
+                yield Finding(guard=NAME, kind=kind, start=match.start(1), end=match.start(1) + len(said), score=0.8)
         place = low.find(word, place + len(word))
 
 

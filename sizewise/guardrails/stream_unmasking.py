@@ -91,7 +91,7 @@ class UnmaskingSend:
             said = self._unmasker_for(event.choice, event.index).feed(event.json)
             if said or event.id or event.name:
                 name = self._unmasker.name(event.name)
-                await self._send(ToolDelta(event.choice, event.index, event.id, name, said))
+                await self._send(ToolDelta(choice=event.choice, index=event.index, id=event.id, name=name, json=said))
         elif isinstance(event, RawDelta):
             await self._flush(event.choice, "text", "thought")
             await self._send(RawDelta(event.choice, self._unmasker.fields(event.fields)))

@@ -69,9 +69,18 @@ def chunk_document(
         for start, end in _packed(pieces, max_tokens, overlap):
             some = pieces[start:end]
             pages = [each.page for each in some]
-            place = some[0].start, some[-1].end
-            size = sum(each.tokens for each in some)
-            found.append(TextChunk(text[slice(*place)], *place, min(pages), max(pages), headings, size))
+            begins, ends = some[0].start, some[-1].end
+            found.append(
+                TextChunk(
+                    text=text[begins:ends],
+                    start=begins,
+                    end=ends,
+                    first_page=min(pages),
+                    last_page=max(pages),
+                    headings=headings,
+                    tokens=sum(each.tokens for each in some),
+                )
+            )
         if len(found) > MAX_CHUNKS:
             raise BadRequest(f"the document makes more than {MAX_CHUNKS:,} passages", "cut it into several files")
     return found
@@ -116,7 +125,7 @@ def _pieces(at: int, block: Block, text: str, count: CountTokens, most: int) -> 
             start = stop
     if found:
         last = found[-1]
-        found[-1] = TextSegment(last.start, end, last.page, last.tokens, True)
+        found[-1] = TextSegment(start=last.start, end=end, page=last.page, tokens=last.tokens, ends_block=True)
     return found
 
 
@@ -124,23 +133,23 @@ def _short(start: int, end: int, page: int, text: str, count: CountTokens, most:
     """The piece, or several where it is longer than a passage: cut between words, and within one only if it must be."""
     tokens = count(text[start:end])
     if tokens <= most:
-        yield TextSegment(start, end, page, tokens, False)
+        yield TextSegment(start=start, end=end, page=page, tokens=tokens, ends_block=False)
         return
     begun, size = start, 0
     for match in re.finditer(r"\S+\s*", text[start:end]):
         word_start, word_end = start + match.start(), start + match.end()
         tokens = count(match.group())
         if size and size + tokens > most:
-            yield TextSegment(begun, word_start, page, size, False)
+            yield TextSegment(start=begun, end=word_start, page=page, tokens=size, ends_block=False)
             begun, size = word_start, 0
         while tokens > most:  # something in code, or a language without gaps
             part = _fitting(text, begun, word_end, count, most)
-            yield TextSegment(begun, part, page, count(text[begun:part]), False)
+            yield TextSegment(start=begun, end=part, page=page, tokens=count(text[begun:part]), ends_block=False)
             begun = part
             tokens = count(text[begun:word_end])
         size += tokens
     if size:
-        yield TextSegment(begun, end, page, size, False)
+        yield TextSegment(start=begun, end=end, page=page, tokens=size, ends_block=False)
 
 
 def _fitting(text: str, start: int, end: int, count: CountTokens, most: int) -> int:

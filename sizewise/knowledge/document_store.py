@@ -159,7 +159,15 @@ class DocumentStore:
             if there is not None:
                 return there
             sealed = self._encryption.encrypt(secrets.token_bytes(KEY_BYTES), base.tenant, BASES, _place(base))
-            row = BaseRow(base.tenant, base.project, base.name, _now(), model, 0, sealed)
+            row = BaseRow(
+                tenant=base.tenant,
+                project=base.project,
+                name=base.name,
+                created=_now(),
+                model=model,
+                dimension=0,
+                sealed=sealed,
+            )
             self._write(
                 partial(
                     tables.add_base,
@@ -178,7 +186,7 @@ class DocumentStore:
         if row is None:
             return None
         key = self._encryption.decrypt(row.sealed, base.tenant, BASES, _place(base))
-        return BaseRecord(base, row.created, row.model, row.dimension, key)
+        return BaseRecord(base=base, created=row.created, model=row.model, dimension=row.dimension, key=key)
 
     async def set_embedding_model(self, base: KnowledgeBaseId, model: str, dimension: int) -> None:
         """From now on; where that is another model, all that was embedded waits to be embedded anew."""
@@ -246,30 +254,30 @@ class DocumentStore:
             place = f"{_place(base)}/{document.id}"
             sealed = self._encryption.encrypt(about, base.tenant, DOCUMENTS, place)
             row = DocumentRow(
-                base.tenant,
-                base.project,
-                base.name,
-                document.id,
-                "waiting",
-                document.digest,
-                document.kind,
-                document.data_class,
-                "\n".join(document.readers),
-                document.pages,
-                document.created,
-                document.updated,
-                sealed,
+                tenant=base.tenant,
+                project=base.project,
+                base=base.name,
+                id=document.id,
+                state="waiting",
+                digest=document.digest,
+                kind=document.kind,
+                data_class=document.data_class,
+                readers="\n".join(document.readers),
+                pages=document.pages,
+                created=document.created,
+                changed=document.updated,
+                sealed=sealed,
             )
             rows = [
                 PassageRow(
-                    base.tenant,
-                    base.project,
-                    base.name,
-                    document.id,
-                    each.id,
-                    each.position,
-                    each.state,
-                    sealed,
+                    tenant=base.tenant,
+                    project=base.project,
+                    base=base.name,
+                    document=document.id,
+                    id=each.id,
+                    place=each.position,
+                    state=each.state,
+                    sealed=sealed,
                 )
                 for each in passages
                 for sealed in (self._sealed(base, each),)
@@ -343,11 +351,11 @@ class DocumentStore:
         place = f"{row.project}/{row.base}/{row.id}"
         plain = self._encryption.decrypt(row.sealed, row.tenant, PASSAGES, place)
         return PassageRecord(
-            row.id,
-            row.document,
-            row.place,
-            row.state,
-            msgspec.msgpack.decode(plain, type=PassageContent),
+            id=row.id,
+            document=row.document,
+            position=row.place,
+            state=row.state,
+            content=msgspec.msgpack.decode(plain, type=PassageContent),
         )
 
     def _document_record(self, row: DocumentRow) -> DocumentRecord:
@@ -358,16 +366,16 @@ class DocumentStore:
         )
         readers = tuple(filter(None, row.readers.split("\n")))
         return DocumentRecord(
-            row.id,
-            row.state,
-            row.digest,
-            row.kind,
-            msgspec.convert(row.data_class, DataClass),
-            readers,
-            row.pages,
-            row.created,
-            row.changed,
-            about,
+            id=row.id,
+            state=row.state,
+            digest=row.digest,
+            kind=row.kind,
+            data_class=msgspec.convert(row.data_class, DataClass),
+            readers=readers,
+            pages=row.pages,
+            created=row.created,
+            updated=row.changed,
+            metadata=about,
         )
 
     async def _read_of(self, base: KnowledgeBaseId, work: Callable[..., T], **arguments: object) -> T:

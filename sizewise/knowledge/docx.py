@@ -41,7 +41,7 @@ def read(data: bytes, name: str) -> Document:
     if not blocks:
         raise BadRequest(f"{shown} has no words in it", "are they pictures? read them by OCR first")
     notes = [f"{main.unseen} hidden pieces of text were left out"] if main.unseen else []
-    return Document("docx", title, blocks, main.page if main.paged else 0, notes)
+    return Document(kind="docx", title=title, blocks=blocks, pages=main.page if main.paged else 0, notes=notes)
 
 
 def _member(archive: zipfile.ZipFile, name: str, shown: str) -> bytes:

@@ -112,37 +112,50 @@ class Ingestion:
         if before is not None and before.state == "leaving":
             before = None
         if before is not None and before.digest == digest:
-            return IngestionResult(upload.source, id, "same", before.size.passages, before.size.held_back)
+            return IngestionResult(
+                source=upload.source,
+                id=id,
+                outcome="same",
+                passages=before.size.passages,
+                held_back=before.size.held_back,
+            )
         if upload.sha256 and not upload.data and upload.parsed is None:
             return IngestionResult(upload.source, id, "wanted")
         document = upload.parsed or await load_document(upload.data, upload.source)
         pieces = await asyncio.to_thread(self._split, open, id, document, upload, settings, model)
         now = time.time_ns() // 1_000_000
         about = DocumentMetadata(
-            upload.source,
-            upload.title or document.title,
-            request.principal.user_id or request.principal.key_id,
-            document.notes,
-            dict(upload.tags),
+            source=upload.source,
+            title=upload.title or document.title,
+            added_by=request.principal.user_id or request.principal.key_id,
+            notes=document.notes,
+            tags=dict(upload.tags),
         )
         kept = DocumentRecord(
-            id,
-            "waiting",
-            digest,
-            document.kind,
-            data_class,
-            upload.readers,
-            document.pages,
-            before.created if before else now,
-            now,
-            about,
+            id=id,
+            state="waiting",
+            digest=digest,
+            kind=document.kind,
+            data_class=data_class,
+            readers=upload.readers,
+            pages=document.pages,
+            created=before.created if before else now,
+            updated=now,
+            metadata=about,
         )
         anew = before is None or before.digest[40:] != digest[40:]
         async with self.open_stores.write_lock(base):
             await self.document_store.save_document(base, kept, pieces, anew, request.principal)
         held = sum(each.state == "held" for each in pieces)
         outcome = "added" if before is None else "changed"
-        return IngestionResult(upload.source, id, outcome, len(pieces), held, tuple(document.notes))
+        return IngestionResult(
+            source=upload.source,
+            id=id,
+            outcome=outcome,
+            passages=len(pieces),
+            held_back=held,
+            notes=tuple(document.notes),
+        )
 
     def _split(
         self,
@@ -166,17 +179,21 @@ class Ingestion:
             key = f"{above}\n{each.text}"
             turns[key] += 1
             words = PassageContent(
-                each.text,
-                each.start,
-                each.end,
-                each.first_page,
-                each.last_page,
-                each.headings,
-                each.tokens,
-                why.get(place, NO_SUSPICION).reasons,
+                text=each.text,
+                start=each.start,
+                end=each.end,
+                first_page=each.first_page,
+                last_page=each.last_page,
+                headings=each.headings,
+                tokens=each.tokens,
+                suspicions=why.get(place, NO_SUSPICION).reasons,
             )
             state = "held" if why.get(place, NO_SUSPICION).certain and settings.on_injection == "hold" else "waiting"
-            found.append(PassageRecord(record.passage_id(id, key, turns[key]), id, place, state, words))
+            found.append(
+                PassageRecord(
+                    id=record.passage_id(id, key, turns[key]), document=id, position=place, state=state, content=words
+                )
+            )
         return found
 
     async def embed_pending(
@@ -264,14 +281,14 @@ def _passages(
     tags = {name: _tag(open, value) for name, value in document.metadata.tags.items()}
     return [
         Passage(
-            each.id,
-            document.id,
-            vector,
-            terms(text),
-            b"",
-            document.readers,
-            document.data_class,
-            tags,
+            id=each.id,
+            document=document.id,
+            vector=vector,
+            terms=terms(text),
+            sealed=b"",
+            readers=document.readers,
+            data_class=document.data_class,
+            tags=tags,
         )
         for each, vector, text in zip(pieces, vectors, texts, strict=True)
     ]
@@ -279,7 +296,15 @@ def _passages(
 
 def _cut(piece: PassageRecord) -> TextChunk:
     its = piece.content
-    return TextChunk(its.text, its.start, its.end, its.first_page, its.last_page, its.headings, its.tokens)
+    return TextChunk(
+        text=its.text,
+        start=its.start,
+        end=its.end,
+        first_page=its.first_page,
+        last_page=its.last_page,
+        headings=its.headings,
+        tokens=its.tokens,
+    )
 
 
 def _tag(open: BaseRecord, value: Tag) -> Tag:

@@ -126,16 +126,18 @@ class KnowledgeService:
             vector = (await self.embedder.embed(request, open.model, [cut], None))[0]
         terms, given = KeywordHasher(open.key), self.data_bounds(request)
         asked = PassageQuery(
-            vector,
-            terms(query) if weigh < 1 else {},
-            weigh,
-            min(MAX_RESULTS, limit if said.rerank == "none" else max(10, RERANK_FACTOR * limit)),
-            reader_ids(principal),
-            DATA_CLASSES if max_data_class is None else DATA_CLASSES[: DATA_CLASSES.index(max_data_class) + 1],
-            tuple(documents),
-            None if where is None else _hash_filter(where, terms),
-            given.data_class,
-            given.limit or "process",
+            vector=vector,
+            terms=terms(query) if weigh < 1 else {},
+            alpha=weigh,
+            limit=min(MAX_RESULTS, limit if said.rerank == "none" else max(10, RERANK_FACTOR * limit)),
+            readers=reader_ids(principal),
+            data_classes=DATA_CLASSES
+            if max_data_class is None
+            else DATA_CLASSES[: DATA_CLASSES.index(max_data_class) + 1],
+            documents=tuple(documents),
+            where=None if where is None else _hash_filter(where, terms),
+            data_class=given.data_class,
+            place=given.limit or "process",
         )
         hits = await (await self.open_stores.collection(base, open.dimension)).search(asked)
         found = await self._readable_results(base, principal, [(hit.id, hit.score) for hit in hits], asked.data_classes)
@@ -288,7 +290,10 @@ class KnowledgeService:
 
     async def bases(self, principal: Principal) -> list[BaseSummary]:
         found = await self.document_store.bases(principal.tenant, None if principal.all_projects else principal.project)
-        return [BaseSummary(base.name, base.project, created, model, size) for base, created, model, size in found]
+        return [
+            BaseSummary(name=base.name, project=base.project, created=created, model=model, counts=size)
+            for base, created, model, size in found
+        ]
 
     async def documents(
         self,
@@ -372,14 +377,14 @@ def build_knowledge_service(
         return RequestDataBounds(its.data_class, its.limit)
 
     return KnowledgeService(
-        document_store,
-        open_stores,
-        Embedder(handler, cards, fetchable),
-        handler,
-        WebPageFetcher(reach, settings.proxies, settings.ca_file),
-        settings.knowledge,
-        request_bounds,
-        settings.router.data_class,
+        document_store=document_store,
+        open_stores=open_stores,
+        embedder=Embedder(handler, cards, fetchable),
+        handler=handler,
+        web_pages=WebPageFetcher(reach, settings.proxies, settings.ca_file),
+        settings=settings.knowledge,
+        data_bounds=request_bounds,
+        default_data_class=settings.router.data_class,
     )
 
 
@@ -407,19 +412,19 @@ def _may_read(principal: Principal, document: DocumentRecord) -> bool:
 def _search_result(piece: PassageRecord, document: DocumentRecord, score: float) -> SearchResult:
     its = piece.content
     return SearchResult(
-        piece.id,
-        document.id,
-        document.metadata.source,
-        document.metadata.title,
-        its.text,
-        score,
-        its.first_page,
-        tuple(range(its.first_page, its.last_page + 1)) if its.first_page else (),
-        its.headings,
-        its.start,
-        its.end,
-        document.data_class,
-        its.suspicions,
+        id=piece.id,
+        document=document.id,
+        source=document.metadata.source,
+        title=document.metadata.title,
+        text=its.text,
+        score=score,
+        page=its.first_page,
+        pages=tuple(range(its.first_page, its.last_page + 1)) if its.first_page else (),
+        headings=its.headings,
+        start=its.start,
+        end=its.end,
+        data_class=document.data_class,
+        suspicions=its.suspicions,
     )
 
 

@@ -68,7 +68,7 @@ def read(data: bytes, name: str) -> Document:
         )
     notes = [f"{_pages(silent)} without words"] if silent else []
     notes += [f"{_pages(ill)} cannot be read"] if ill else []
-    return Document("pdf", _title(reader, broken), blocks, count, notes)
+    return Document(kind="pdf", title=_title(reader, broken), blocks=blocks, pages=count, notes=notes)
 
 
 def _parts(said: str, page: int) -> Iterator[Block]:

@@ -79,7 +79,13 @@ def _build_block(
     before = _without_joints(order, into, is_joint)
     order = [id for id in order if not is_joint(id)]
     inner = {start: _build_block(body, out, is_joint, loop_ends) for start, body in bodies.items()}
-    return NodeBlock(tuple(order), before, _guaranteed_cases(order, before), inner, tuple(circles))
+    return NodeBlock(
+        order=tuple(order),
+        predecessors=before,
+        guaranteed_cases=_guaranteed_cases(order, before),
+        loop_bodies=inner,
+        cycle_nodes=tuple(circles),
+    )
 
 
 def _loop_body(start: str, end: str, out: Mapping[str, list[CanvasEdge]], here: set[str]) -> set[str]:

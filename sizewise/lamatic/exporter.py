@@ -95,7 +95,9 @@ class _Exporter:
             outputs = self._value(self._flow.get("outputs") or {})
         except TranslationError as wrong:
             outputs = {}
-            self._translation_notes.append(TranslationNote("named", "outputs", "outputs", wrong.message, wrong.hint))
+            self._translation_notes.append(
+                TranslationNote(grade="named", node="outputs", type="outputs", message=wrong.message, hint=wrong.hint)
+            )
         values = {
             "headers": '{"content-type":"application/json"}', "retries": "0", "webhookUrl": "", "retry_delay": "0",
             "outputMapping": json.dumps(outputs, indent=2, ensure_ascii=False),
@@ -135,11 +137,11 @@ class _Exporter:
             self._canvas_nodes[TRIGGER] = CanvasNode(TRIGGER, "cronNode", "Cron", values, is_trigger=True)
         elif first["kind"] == "webhook":
             self._canvas_nodes[TRIGGER] = CanvasNode(
-                TRIGGER,
-                "webhookTriggerNode",
-                "Webhook",
-                {},
-                fields,
+                id=TRIGGER,
+                type="webhookTriggerNode",
+                label="Webhook",
+                values={},
+                schema=fields,
                 is_trigger=True,
             )
         else:
@@ -154,7 +156,7 @@ class _Exporter:
         return f"[{_TYPES[inner]}]" if isinstance(inner, str) and inner in _TYPES else "json"
 
     def _add_note(self, grade: TranslationGrade, id: str, type: str, message: str = "", hint: str = "") -> None:
-        self._translation_notes.append(TranslationNote(grade, id, type, message, hint))
+        self._translation_notes.append(TranslationNote(grade=grade, node=id, type=type, message=message, hint=hint))
 
     # ---- nodes ------------------------------------------------------------------------------------------------------
 

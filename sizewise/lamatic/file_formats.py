@@ -96,12 +96,12 @@ def _graph(said: Json, name: str, project: _ProjectFiles) -> Canvas:
     shown = meta.get("name")
     about = meta.get("description")
     return Canvas(
-        shown if isinstance(shown, str) and shown.strip() else _stem(name),
-        boxes,
-        tuple(lines),
-        about if isinstance(about, str) else "",
-        said["id"] if isinstance(said.get("id"), str) else "",
-        tuple(told),
+        name=shown if isinstance(shown, str) and shown.strip() else _stem(name),
+        nodes=boxes,
+        edges=tuple(lines),
+        description=about if isinstance(about, str) else "",
+        id=said["id"] if isinstance(said.get("id"), str) else "",
+        notes=tuple(told),
     )
 
 
@@ -118,14 +118,14 @@ def _canvas_node(said: Mapping[str, Json], project: _ProjectFiles) -> CanvasNode
     named = values.get("nodeName")
     schema = data.get("schema")
     return CanvasNode(
-        id,
-        type,
-        named if isinstance(named, str) else "",
-        values,
-        schema if isinstance(schema, Mapping) else {},
-        data.get("logic") or None,
-        data.get("trigger") is True or said.get("type") == "triggerNode",
-        data.get("disabled") is True,
+        id=id,
+        type=type,
+        label=named if isinstance(named, str) else "",
+        values=values,
+        schema=schema if isinstance(schema, Mapping) else {},
+        logic=data.get("logic") or None,
+        is_trigger=data.get("trigger") is True or said.get("type") == "triggerNode",
+        disabled=data.get("disabled") is True,
     )
 
 
@@ -200,25 +200,25 @@ def _low_code(said: Json, name: str, project: _ProjectFiles) -> Canvas:
         if not isinstance(id, str) or not isinstance(type, str):
             told.append(
                 TranslationNote(
-                    "named",
-                    str(id or number)[:60],
-                    str(type or "?")[:60],
-                    "it has no id or type",
-                    "Give both.",
+                    grade="named",
+                    node=str(id or number)[:60],
+                    type=str(type or "?")[:60],
+                    message="it has no id or type",
+                    hint="Give both.",
                 ),
             )
             continue
         values = each.get("values")
         schema = each.get("schema")
         boxes[id] = CanvasNode(
-            id,
-            type,
-            str(each.get("nodeName") or ""),
-            project.resolve_references(values if isinstance(values, Mapping) else {}),
-            schema if isinstance(schema, Mapping) else {},
-            each.get("logic") or None,
-            number == 0 and "triggerNode" in said,
-            each.get("disabled") is True,
+            id=id,
+            type=type,
+            label=str(each.get("nodeName") or ""),
+            values=project.resolve_references(values if isinstance(values, Mapping) else {}),
+            schema=schema if isinstance(schema, Mapping) else {},
+            logic=each.get("logic") or None,
+            is_trigger=number == 0 and "triggerNode" in said,
+            disabled=each.get("disabled") is True,
         )
         for case in (one for kind in ("branches", "classifier", "connections") for one in _list(each.get(kind))):
             if isinstance(case, Mapping) and isinstance(case.get("value"), str):
@@ -245,7 +245,14 @@ def _low_code(said: Json, name: str, project: _ProjectFiles) -> Canvas:
     shown = said.get("name")
     title = shown if isinstance(shown, str) and shown else _stem(name)
     about = said.get("description")
-    return Canvas(title, boxes, tuple(lines), about if isinstance(about, str) else "", "", tuple(told))
+    return Canvas(
+        name=title,
+        nodes=boxes,
+        edges=tuple(lines),
+        description=about if isinstance(about, str) else "",
+        id="",
+        notes=tuple(told),
+    )
 
 
 def _listed(said: Json, what: str, most: int, notes: list[TranslationNote]) -> Sequence[Mapping[str, Json]]:
@@ -258,7 +265,13 @@ def _listed(said: Json, what: str, most: int, notes: list[TranslationNote]) -> S
         if not isinstance(each, Mapping):
             where = f" (line {each.line}: {each.description})" if isinstance(each, NonLiteral) else ""
             notes.append(
-                TranslationNote("named", what, "?", f"one of its {what} is no literal{where}", "Write it out."),
+                TranslationNote(
+                    grade="named",
+                    node=what,
+                    type="?",
+                    message=f"one of its {what} is no literal{where}",
+                    hint="Write it out.",
+                ),
             )
     return [each for each in listed if isinstance(each, Mapping)]
 

@@ -142,7 +142,7 @@ class _Importer:
     # ---- what is said -----------------------------------------------------------------------------------------------
 
     def _add_note(self, grade: TranslationGrade, node: CanvasNode, message: str = "", hint: str = "") -> None:
-        self._notes.append(TranslationNote(grade, node.id, node.type, message, hint))
+        self._notes.append(TranslationNote(grade=grade, node=node.id, type=node.type, message=message, hint=hint))
 
     def _translate(self, node: CanvasNode, work: Callable[[CanvasNode], Json]) -> Json:
         """What `work` gives, and what is said of the node; None where it cannot be said."""

@@ -78,7 +78,9 @@ def find_placeholders(code: str) -> Iterator[Placeholder]:
             end = part.find("}}", begin + 2, begin + 2_002)
             if end >= 0 and _INNER.match(part, begin + 2, end):
                 quote = (part[0] if part[0] in "\"'" else "`") if where == "text" else ""
-                yield Placeholder(part[begin + 2 : end], where, at + begin, at + end + 2, quote)
+                yield Placeholder(
+                    expression=part[begin + 2 : end], context=where, start=at + begin, end=at + end + 2, quote=quote
+                )
                 begin = end + 2
             else:
                 begin += 2

@@ -141,7 +141,16 @@ class QuotaLeases:
         wants = []
         for each, need in missing:
             pot = each.window
-            wants.append(LeaseRequest(pot.key, pot.starts_at, pot.limit, need, lease_size(each), pot.unreported))
+            wants.append(
+                LeaseRequest(
+                    key=pot.key,
+                    starts_at=pot.starts_at,
+                    limit=pot.limit,
+                    required=need,
+                    extra=lease_size(each),
+                    spent=pot.unreported,
+                )
+            )
             pot.mark_reported(pot.unreported)
         pots = [each.window for each, _ in missing]
         try:
@@ -181,7 +190,16 @@ class QuotaLeases:
             pots, backs = [], []
             for pot, back in tuple(self._windows_to_flush(now, all)):
                 pots.append(pot)
-                backs.append(LeaseReturn(pot.key, pot.starts_at, pot.limit, back, pot.unreported, pot.exhausted))
+                backs.append(
+                    LeaseReturn(
+                        key=pot.key,
+                        starts_at=pot.starts_at,
+                        limit=pot.limit,
+                        amount=back,
+                        spent=pot.unreported,
+                        exhausted=pot.exhausted,
+                    )
+                )
                 pot.add_lease(-back)  # before anything is awaited, so that it is not spent while it is returned
                 pot.mark_reported(pot.unreported)
                 pot.exhausted = False

@@ -132,7 +132,15 @@ class Limiter:
         validate_limit(limit.limit)
         before, after = _audit_fields(self.get_limit(limit.tenant, limit.scope)), _audit_fields(limit.limit)
         who, key = actor.user_id or actor.key_id, actor.key_id if actor.user_id else ""
-        deed = AuditEvent(limit.tenant, who, "budget.set", f"budget:{limit.scope}", before, after, by=key)
+        deed = AuditEvent(
+            tenant=limit.tenant,
+            who=who,
+            action="budget.set",
+            thing=f"budget:{limit.scope}",
+            before=before,
+            after=after,
+            by=key,
+        )
         self._apply(await self._write(lambda c: tables.set_limit(c, limit, deed)))
         await self.flush()
 
@@ -293,7 +301,9 @@ class Limiter:
         listed = []
         for key, most, source, since, until in found:
             taken, spent = stood.get((key, since), (0, 0))
-            listed.append(LimitStatus(key, most, spent, taken, until, source))
+            listed.append(
+                LimitStatus(key=key, limit=most, spent=spent, allocated=taken, resets_at=until, source=source)
+            )
         return listed
 
     def spent_ratios(self) -> Iterator[tuple[str, str, str, float]]:

@@ -31,6 +31,7 @@ class FairQueue:
     def __init__(
         self,
         name: str,
+        *,
         slots: int,
         max_waiting: int,
         max_wait_s: float,

@@ -175,7 +175,13 @@ class ModelConnections:
         name, budget = card.endpoint.provider, self._retry_budgets.setdefault(card.endpoint.provider, RetryBudget())
         for number, row in enumerate(provider.replicas or (ReplicaSettings(),)):
             endpoint = self._endpoint(card, provider, wire, number, row)
-            model = HttpModel(card, endpoint, wire, _timeouts(provider.timeouts), tuple(_secrets(card, row)))
+            model = HttpModel(
+                card=card,
+                endpoint=endpoint,
+                wire=wire,
+                timeouts=_timeouts(provider.timeouts),
+                secrets=tuple(_secrets(card, row)),
+            )
             if model.can_count_tokens and card.name not in self._token_counters:
                 self._token_counters[card.name] = model.count_tokens
             where = self._breakers.setdefault((name, row.base_url or card.endpoint.base_url), CircuitBreaker())
@@ -199,7 +205,7 @@ class ModelConnections:
 
 
 def _with_queue(card: ModelCard, slot_count: int, connection: ModelConnection) -> ModelConnection:
-    slots = FairQueue(card.name, slot_count, card.queue, card.wait_s)
+    slots = FairQueue(card.name, slots=slot_count, max_waiting=card.queue, max_wait_s=card.wait_s)
     return replace(connection, handler=ConcurrencyLimitHandler(connection.handler, slots), queue=slots)
 
 

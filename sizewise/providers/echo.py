@@ -223,14 +223,14 @@ async def _calls(script: Script, index: int, send: Send) -> Choice:
     """Parallel calls: the first half of each call's arguments, then the second halves."""
     calls = [(f"call_echo{number or ''}", *_named(call)) for number, call in enumerate(script.calls)]
     for number, (id, name, arguments) in enumerate(calls):
-        await send(ToolDelta(index, number, id, name, arguments[: len(arguments) // 2]))
+        await send(ToolDelta(choice=index, index=number, id=id, name=name, json=arguments[: len(arguments) // 2]))
     await asyncio.sleep(0)
     await _fail_on_cue(script, 1)
     for number, (_, _, arguments) in enumerate(calls):
         await send(ToolDelta(index, number, json=arguments[len(arguments) // 2 :]))
     await send(ChoiceFinished(index, "tool_calls"))
     made = tuple(ToolCall(FunctionCall(name, arguments), id) for id, name, arguments in calls)
-    return Choice(index, "", "tool_calls", made, script.reasoning)
+    return Choice(index=index, text="", finish_reason="tool_calls", tool_calls=made, reasoning=script.reasoning)
 
 
 def _named(call: str) -> tuple[str, str]:

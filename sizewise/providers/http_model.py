@@ -28,6 +28,7 @@ class HttpModel:
 
     def __init__(
         self,
+        *,
         card: ModelCard,
         endpoint: HttpEndpoint,
         wire: Wire,

@@ -100,18 +100,18 @@ class AttemptRecord:
             )
         error = self.error or SizewiseError("the attempt was stopped from inside")
         return AttemptOutcome(
-            self.card,
-            None,
-            error.code,
-            error.message,
-            error.retry_after,
-            delivered,
-            self.resumable_text if delivered else "",
-            seconds,
-            usage,
-            cost,
-            self.why,
-            self.number,
+            card=self.card,
+            reply=None,
+            error=error.code,
+            message=error.message,
+            retry_after=error.retry_after,
+            delivered=delivered,
+            delivered_text=self.resumable_text if delivered else "",
+            seconds=seconds,
+            usage=usage,
+            cost=cost,
+            why=self.why,
+            attempt_number=self.number,
             is_retryable=error.retryable,
         )
 
@@ -166,17 +166,17 @@ class AttemptRecord:
         if not code and self.result == "failed":
             code = "internal_error"
         return AttemptFinished(
-            self.card.name,
-            self.card.place,
-            self.result,
-            why,
-            self.started_at,
-            self.first_token_at,
-            self.ended_at,
-            usage,
-            cost,
-            code,
-            self.score,
+            model=self.card.name,
+            place=self.card.place,
+            result=self.result,
+            reason=why,
+            start_s=self.started_at,
+            first_token_s=self.first_token_at,
+            end_s=self.ended_at,
+            usage=usage,
+            cost=cost,
+            error_code=code,
+            score=self.score,
         )
 
 

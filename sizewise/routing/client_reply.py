@@ -81,12 +81,12 @@ class ClientReply:
         terms = self._data_decision
         await self.send(
             ModelSelected(
-                attempt.card.name,
-                why,
-                len(self.attempts),
-                self._policy,
-                terms.data_class,
-                not terms.offline_source,
+                model=attempt.card.name,
+                reason=why,
+                attempts=len(self.attempts),
+                policy=self._policy,
+                data_class=terms.data_class,
+                online=not terms.offline_source,
             ),
         )
 

@@ -85,7 +85,13 @@ def find_rejection(
         return Rejection(card, f"is at place {place!r}, and {given.offline_source} denies going online", Forbidden)
     if card.task != requirements.task:
         what = "an embedding model" if card.task == "embed" else "a chat model"
-        return Rejection(card, f"is {what}", BadRequest, "model", "name another model, or ask this one at its own door")
+        return Rejection(
+            card=card,
+            why=f"is {what}",
+            error=BadRequest,
+            param="model",
+            hint="name another model, or ask this one at its own door",
+        )
     return (
         (_check_min_window(card, requirements, is_exact) if requirements.min_window is not None else None)
         or (_check_context(card, requirements, is_exact) if card.context is not None else None)
@@ -112,7 +118,7 @@ def _check_min_window(card: ModelCard, requirements: Requirements, is_exact: boo
     else:
         return None
     hint = "name a model with a larger window; one of this machine may have more than [local] context gives it"
-    return Rejection(card, why, NoModelFits, "min_window", hint)
+    return Rejection(card=card, why=why, error=NoModelFits, param="min_window", hint=hint)
 
 
 def _check_context(card: ModelCard, requirements: Requirements, is_exact: bool) -> Rejection | None:
@@ -133,11 +139,11 @@ def _check_context(card: ModelCard, requirements: Requirements, is_exact: bool) 
             f" {context - room + requirements.features.prompt_tokens}"
         )
     return Rejection(
-        card,
-        why,
-        ContextLengthExceeded,
-        "messages",
-        "shorten the prompt or name a model with a larger window",
+        card=card,
+        why=why,
+        error=ContextLengthExceeded,
+        param="messages",
+        hint="shorten the prompt or name a model with a larger window",
     )
 
 
@@ -154,20 +160,22 @@ def _check_capabilities(card: ModelCard, requirements: Requirements, is_exact: b
         and (not is_exact or card.weights or "sees" in card.facts)
     ):
         blind = ", ".join(sorted(requirements.modalities - card.sees))
-        return Rejection(card, f"cannot take {blind}", BadRequest, "messages", CAPABILITY_HINT)
+        return Rejection(
+            card=card, why=f"cannot take {blind}", error=BadRequest, param="messages", hint=CAPABILITY_HINT
+        )
     if asked.tools and not card.tools and (not is_exact or card.tools is False):
         why = "cannot call tools" if card.tools is False else "is not known to call tools"
-        return Rejection(card, why, BadRequest, "tools", CAPABILITY_HINT)
+        return Rejection(card=card, why=why, error=BadRequest, param="tools", hint=CAPABILITY_HINT)
     if asked.logprobs and not card.logprobs and (not is_exact or card.logprobs is False):
         why = "gives no log-probabilities" if card.logprobs is False else "is not known to give log-probabilities"
-        return Rejection(card, why, BadRequest, "logprobs", CAPABILITY_HINT)
+        return Rejection(card=card, why=why, error=BadRequest, param="logprobs", hint=CAPABILITY_HINT)
     if asked.choice_count > 1 and card.weights is not None:
         return Rejection(
-            card,
-            f"gives one choice at a time, and n is {asked.choice_count}",
-            BadRequest,
-            "n",
-            CAPABILITY_HINT,
+            card=card,
+            why=f"gives one choice at a time, and n is {asked.choice_count}",
+            error=BadRequest,
+            param="n",
+            hint=CAPABILITY_HINT,
         )
     if not is_exact and card.max_output is not None and (asked.max_tokens or 0) > card.max_output:
         why = f"writes at most {card.max_output} tokens, and {asked.max_tokens} are asked for"

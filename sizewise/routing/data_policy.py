@@ -50,11 +50,11 @@ class DataPolicy:
         self._projects = projects
         self._policies = policies
         self._default_decision = DataPolicyDecision(
-            default_class,
-            SETTINGS_SOURCE,
-            reach.get(default_class),
-            _reach_reason(default_class, SETTINGS_SOURCE),
-            "",
+            data_class=default_class,
+            class_source=SETTINGS_SOURCE,
+            reach=reach.get(default_class),
+            reach_reason=_reach_reason(default_class, SETTINGS_SOURCE),
+            offline_source="",
         )
 
     def decide(self, request: Request, policy: str = "") -> DataPolicyDecision:
@@ -100,7 +100,13 @@ class DataPolicy:
             "" if project_rule.online else f"the project {project!r}",
             "" if policy_rule.online else f"the policy {policy!r}",
         )
-        return DataPolicyDecision(data_class, by, place, why, next(filter(None, denies), ""))
+        return DataPolicyDecision(
+            data_class=data_class,
+            class_source=by,
+            reach=place,
+            reach_reason=why,
+            offline_source=next(filter(None, denies), ""),
+        )
 
 
 class DataPolicyDecision(Struct, frozen=True):

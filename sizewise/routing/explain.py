@@ -116,17 +116,22 @@ def explain(
         )
         for each in candidates
     ]
-    seen += [CandidateExplanation(each.card.name, each.card.size, each.card.place, False, each.why) for each in against]
+    seen += [
+        CandidateExplanation(
+            model=each.card.name, size=each.card.size, place=each.card.place, eligible=False, why=each.why
+        )
+        for each in against
+    ]
     failed = None if candidates else no_model_error(plan, against)
     return RoutingDecision(
-        plan.requested_model,
-        plan.policy_name,
-        needed.data_class,
-        needed.features.prompt_tokens,
-        tuple(seen),
-        steps,
-        tuple(_sentences(plan, needed, seen, steps, failed)),
-        failed.code if failed else "",
+        requested_model=plan.requested_model,
+        policy=plan.policy_name,
+        data_class=needed.data_class,
+        prompt_tokens=needed.features.prompt_tokens,
+        candidates=tuple(seen),
+        steps=steps,
+        sentences=tuple(_sentences(plan, needed, seen, steps, failed)),
+        error=failed.code if failed else "",
     )
 
 
@@ -138,7 +143,14 @@ def header_value(sentence: str) -> str:
 
 
 def _considered(model: str, size: SizeClass, place: Place, why: str, cost: int | None) -> CandidateExplanation:
-    return CandidateExplanation(model, size, place, True, why or "would only be asked if others fail", cost)
+    return CandidateExplanation(
+        model=model,
+        size=size,
+        place=place,
+        eligible=True,
+        why=why or "would only be asked if others fail",
+        expected_cost=cost,
+    )
 
 
 def _sentences(

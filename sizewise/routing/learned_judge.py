@@ -105,4 +105,11 @@ def answer_signals(reply: Reply) -> AnswerSignals:
     silent = choice is None or not (choice.text.strip() or choice.tool_calls)
     cut = choice is not None and choice.finish_reason == "length"
     size = 0 if choice is None else -(-len(choice.text) // BYTES_PER_TOKEN)
-    return AnswerSignals(0.0, mean, min(known) if known else None, reply.usage.output or size, silent, cut)
+    return AnswerSignals(
+        prior_log_odds=0.0,
+        mean_logprob=mean,
+        min_logprob=min(known) if known else None,
+        tokens=reply.usage.output or size,
+        is_empty=silent,
+        is_truncated=cut,
+    )

@@ -176,7 +176,15 @@ def attempt(
     delay_s: float = 0.0,
     jitter_s: float = 0.0,
 ) -> Generator[Move, MoveResult, AttemptOutcome]:
-    return cast("AttemptOutcome", (yield Attempt(card, why, stream_mode, hold_timeout_s, delay_s, jitter_s)))
+    move = Attempt(
+        card=card,
+        why=why,
+        stream_mode=stream_mode,
+        hold_timeout_s=hold_timeout_s,
+        delay_s=delay_s,
+        jitter_s=jitter_s,
+    )
+    return cast("AttemptOutcome", (yield move))
 
 
 def hedge(attempts: tuple[Attempt, ...], delay_s: float) -> Generator[Move, MoveResult, AttemptOutcome]:

@@ -49,13 +49,13 @@ def requirements_of(request: Request, data_policy: DataPolicy, policy: str = "")
         plain = what.n == 1 and not (what.tools or what.schema or what.logprobs)
         tokens = size // BYTES_PER_TOKEN + TOKENS_PER_MESSAGE * len(what.messages) + TOKENS_PER_MEDIA * media
         question = RequestFeatures(
-            tokens,
-            what.max_tokens,
-            what.n,
-            what.tools,
-            what.schema,
-            what.logprobs,
-            plain,
+            prompt_tokens=tokens,
+            max_tokens=what.max_tokens,
+            choice_count=what.n,
+            tools=what.tools,
+            schema=what.schema,
+            logprobs=what.logprobs,
+            is_plain_text=plain,
             answer_format=AnswerFormat(what),
             min_quality=options.min_quality,
         )
@@ -66,14 +66,14 @@ def requirements_of(request: Request, data_policy: DataPolicy, policy: str = "")
         question = RequestFeatures(sum(sizes) // BYTES_PER_TOKEN, 0, is_plain_text=False)
     models = () if scope is None else scope.models
     return Requirements(
-        task,
-        size,
-        question,
-        sees,
-        given.data_class,
-        given,
-        options.max_cost,
-        models,
+        task=task,
+        size=size,
+        features=question,
+        modalities=sees,
+        data_class=given.data_class,
+        data_decision=given,
+        max_cost=options.max_cost,
+        allowed_models=models,
         min_window=options.min_context_tokens,
     )
 

@@ -32,7 +32,9 @@ class SessionAffinity:
         if key is None:
             return None
         before = self._sessions.find(key, request.started_at, self._timeout_s)
-        return SessionTurn(self._sessions, key, before, request, self._switch_cost)
+        return SessionTurn(
+            sessions=self._sessions, session_key=key, memory=before, request=request, switch_cost=self._switch_cost
+        )
 
 
 @dataclass(frozen=True, slots=True)

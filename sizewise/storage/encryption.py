@@ -194,7 +194,7 @@ class EnvelopeEncryption:
             return ActiveDataKey(key.id, self._cipher_of(key))
         bare = PlainDataKey(tenant, secrets.token_hex(ID_BYTES), generate_key())
         by, wrapped = self._wrap(bare)
-        self._keys.add(DataKey(tenant, bare.id, _now(), by, wrapped))
+        self._keys.add(DataKey(tenant=tenant, id=bare.id, created=_now(), by=by, wrapped=wrapped))
         return ActiveDataKey(bare.id, self._cache_cipher(bare))
 
     def _cipher(self, tenant: str, id: str) -> Cipher:

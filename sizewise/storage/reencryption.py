@@ -43,6 +43,7 @@ class ReencryptionJob:
 
     def __init__(
         self,
+        *,
         encryption: EnvelopeEncryption,
         keys: DataKeyStore,
         tables: Sequence[EncryptedTable],
@@ -91,12 +92,22 @@ class ReencryptionJob:
                 id = f"{LOCAL_PREFIX}{head[1:5].hex()}" if head[:1] == DIRECT_VERSION else head[1:].hex()
                 rows[tenant, id] = rows.get((tenant, id), 0) + count
         found = [
-            DataKeyStatus(key.tenant, key.id, key.by, key.created, key.retired, rows.pop((key.tenant, key.id), 0))
+            DataKeyStatus(
+                tenant=key.tenant,
+                id=key.id,
+                wrapped_by=key.by,
+                created_at=key.created,
+                retired_at=key.retired,
+                row_count=rows.pop((key.tenant, key.id), 0),
+            )
             for key in self._keys.all_keys()
         ]
         return [
             *found,
-            *(DataKeyStatus(tenant, id, "", None, None, count) for (tenant, id), count in sorted(rows.items())),
+            *(
+                DataKeyStatus(tenant=tenant, id=id, wrapped_by="", created_at=None, retired_at=None, row_count=count)
+                for (tenant, id), count in sorted(rows.items())
+            ),
         ]
 
     def _run(self) -> None:

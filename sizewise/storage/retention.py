@@ -10,7 +10,9 @@ from sqlalchemy import Connection, Table, delete, func, select
 class RetentionJob:
     """For a table with columns `number` (its key), `created` (unix ms) and `bytes`, and an index on the last two."""
 
-    def __init__(self, table: Table, retention_ms: int, max_rows: int, max_bytes: int, batch_rows: int = 100) -> None:
+    def __init__(
+        self, table: Table, *, retention_ms: int, max_rows: int, max_bytes: int, batch_rows: int = 100
+    ) -> None:
         """`batch_rows`: rows per transaction; keep it low, since rows can be large."""
         self._table = table
         self._retention_ms = retention_ms

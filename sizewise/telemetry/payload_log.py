@@ -137,7 +137,15 @@ class PayloadLog:
             except (EncryptionKeyUnavailable, StorageError) as error:
                 self._drop(1, error.message)
                 continue
-            found.append(PayloadRow(record, principal.tenant, principal.key_id, time.time_ns() // 1_000_000, sealed))
+            found.append(
+                PayloadRow(
+                    record=record,
+                    tenant=principal.tenant,
+                    key=principal.key_id,
+                    created=time.time_ns() // 1_000_000,
+                    sealed=sealed,
+                )
+            )
         return found
 
     def _save(self, found: list[PayloadRow]) -> None:

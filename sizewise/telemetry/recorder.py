@@ -221,7 +221,9 @@ def _total_usage(attempts: list[AttemptFinished]) -> tuple[Usage, int | None]:
         reasoning += used.reasoning
         estimated = estimated or used.estimated
         cost = None if cost is None or tried.cost is None else cost + tried.cost
-    return Usage(input, output, cached, cache_write, reasoning, estimated=estimated), cost
+    return Usage(
+        input=input, output=output, cached=cached, cache_write=cache_write, reasoning=reasoning, estimated=estimated
+    ), cost
 
 
 def _attempt_row(number: int, place: int, request: Request, attempt: AttemptFinished) -> RowValues:

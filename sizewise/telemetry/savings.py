@@ -40,7 +40,17 @@ def policy_savings(policy: str, large_model: str, price: Price, usage: Sequence[
     unpriced = sum(each.unpriced for each in usage)
     into, out = price.input, price.output
     if into is None or out is None:
-        return PolicySavings(policy, large_model, requests, small, spent, unpriced, None, None, None)
+        return PolicySavings(
+            policy=policy,
+            large_model=large_model,
+            requests=requests,
+            small_requests=small,
+            cost=spent,
+            unpriced_requests=unpriced,
+            baseline_cost=None,
+            saved_cost=None,
+            margin=None,
+        )
     alone, squares = 0, 0.0
     for each in usage:
         if each.model == large_model:
@@ -52,7 +62,17 @@ def policy_savings(policy: str, large_model: str, price: Price, usage: Sequence[
     saved = alone - spent
     mean = saved / max(1, requests)
     spread = sqrt(max(0.0, squares / max(1, requests) - mean * mean) * requests)
-    return PolicySavings(policy, large_model, requests, small, spent, unpriced, alone, saved, round(Z_95 * spread))
+    return PolicySavings(
+        policy=policy,
+        large_model=large_model,
+        requests=requests,
+        small_requests=small,
+        cost=spent,
+        unpriced_requests=unpriced,
+        baseline_cost=alone,
+        saved_cost=saved,
+        margin=round(Z_95 * spread),
+    )
 
 
 def _squares(each: PolicyUsage, into: int, out: int) -> float:

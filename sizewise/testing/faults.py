@@ -410,7 +410,16 @@ class FaultyUpstream(FakeOpenAI):
         befalls = FAULTS.get(model) or UNREQUESTED_FIELDS.get(model, answer_normally)
 
         async def fault(_: dict[str, object], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-            return await befalls(FaultExchange(sample_for(path), bool(body.get("stream")), asked, key, reader, writer))
+            return await befalls(
+                FaultExchange(
+                    sample=sample_for(path),
+                    stream=bool(body.get("stream")),
+                    repeats=asked,
+                    key=key,
+                    reader=reader,
+                    writer=writer,
+                )
+            )
 
         return fault
 

@@ -68,7 +68,16 @@ def passage(
     """By default it has its own term, 1000 + `number`, and the term 7 of all passages."""
     its = {number + 1000: 1, 7: 1} if terms is None else terms
     text = f"sealed {number}".encode() if sealed is None else sealed
-    return Passage(str(UUID(int=number + 1)), document, vector(number), its, text, readers, data_class, tags)
+    return Passage(
+        id=str(UUID(int=number + 1)),
+        document=document,
+        vector=vector(number),
+        terms=its,
+        sealed=text,
+        readers=readers,
+        data_class=data_class,
+        tags=tags,
+    )
 
 
 def cosine(one: Sequence[float], other: Sequence[float]) -> float:
@@ -104,7 +113,16 @@ def match_all(
     where: TagFilter | None = None,
 ) -> PassageQuery:
     """A query that finds everything it may see."""
-    return PassageQuery(vector(0), terms, alpha, limit, readers, reach, documents, where)
+    return PassageQuery(
+        vector=vector(0),
+        terms=terms,
+        alpha=alpha,
+        limit=limit,
+        readers=readers,
+        data_classes=reach,
+        documents=documents,
+        where=where,
+    )
 
 
 async def finds_the_nearest(store: VectorStore) -> None:
@@ -112,15 +130,20 @@ async def finds_the_nearest(store: VectorStore) -> None:
     many = [passage(number) for number in range(40)]
     async with open_collection(store, *many) as its:
         asked = vector(99)
-        found: list[SearchHit] = await its.search(PassageQuery(asked, {7: 1}, 1.0, 10, None))
+        found: list[SearchHit] = await its.search(
+            PassageQuery(vector=asked, terms={7: 1}, alpha=1.0, limit=10, readers=None)
+        )
         best = sorted(many, key=lambda each: -cosine(asked, each.vector))[:10]
         assert [hit.id for hit in found] == [each.id for each in best], "the nearest come first"
         for hit, each in zip(found, best, strict=True):
             assert abs(hit.score - cosine(asked, each.vector)) < 1e-3, f"{hit.score} is not the cosine"
             assert (hit.document, hit.sealed) == (each.document, each.sealed)
-        assert [hit.id for hit in await its.search(PassageQuery([9 * x for x in asked], {}, 1.0, 10, None))] == [
-            each.id for each in best
-        ], "how long a vector is does not matter"
+        assert [
+            hit.id
+            for hit in await its.search(
+                PassageQuery(vector=[9 * x for x in asked], terms={}, alpha=1.0, limit=10, readers=None)
+            )
+        ] == [each.id for each in best], "how long a vector is does not matter"
 
 
 async def finds_the_words(store: VectorStore) -> None:
@@ -134,18 +157,24 @@ async def finds_the_words(store: VectorStore) -> None:
     ]
     async with open_collection(store, *many) as its:
         asked = {rare: 1, common: 1, never: 1}
-        found: list[SearchHit] = await its.search(PassageQuery((), asked, 0.0, 10, None))
+        found: list[SearchHit] = await its.search(
+            PassageQuery(vector=(), terms=asked, alpha=0.0, limit=10, readers=None)
+        )
         assert [UUID(hit.id).int - 1 for hit in found] == [0, 1, 2], "in the order of BM25, and no others"
         assert found[0].score > found[1].score > found[2].score > 0
-        assert await its.search(PassageQuery((), {never: 1}, 0.0, 10, None)) == []
-        assert await its.search(PassageQuery((), {}, 0.0, 10, None)) == [], "without terms there is nothing to find"
+        assert await its.search(PassageQuery(vector=(), terms={never: 1}, alpha=0.0, limit=10, readers=None)) == []
+        assert await its.search(PassageQuery(vector=(), terms={}, alpha=0.0, limit=10, readers=None)) == [], (
+            "without terms there is nothing to find"
+        )
 
 
 async def scores_by_bm25(store: VectorStore) -> None:
     """For stores that use our BM25 weights: exact scores."""
     many = [passage(number, terms={5: 1 + number % 3, 6 + number % 2: 1}) for number in range(10)]
     async with open_collection(store, *many) as its:
-        found: list[SearchHit] = await its.search(PassageQuery((), {5: 1, 6: 1}, 0.0, 10, None))
+        found: list[SearchHit] = await its.search(
+            PassageQuery(vector=(), terms={5: 1, 6: 1}, alpha=0.0, limit=10, readers=None)
+        )
         having = {term: sum(term in each.terms for each in many) for term in (5, 6)}
         for hit in found:
             terms = bm25_weights(many[UUID(hit.id).int - 1].terms)
@@ -157,7 +186,9 @@ async def weighs_common_terms(store: VectorStore) -> None:
     """A term in thousands of passages adds to the scores of those that a rarer term selects: exact scores."""
     many = [passage(number, terms={5: 1 + number % 3, 6: 1} if number < 20 else {5: 1}) for number in range(1_500)]
     async with open_collection(store, *many) as its:
-        found: list[SearchHit] = await its.search(PassageQuery((), {5: 1, 6: 1}, 0.0, 20, None))
+        found: list[SearchHit] = await its.search(
+            PassageQuery(vector=(), terms={5: 1, 6: 1}, alpha=0.0, limit=20, readers=None)
+        )
         assert {UUID(hit.id).int - 1 for hit in found} == set(range(20))
         for hit in found:
             terms = bm25_weights(many[UUID(hit.id).int - 1].terms)
@@ -166,7 +197,9 @@ async def weighs_common_terms(store: VectorStore) -> None:
                 20,
             )
             assert abs(hit.score - expected) < 1e-3, f"{hit.score} is not {expected}"
-        assert len(await its.search(PassageQuery((), {5: 1}, 0.0, 30, None))) == 30, "alone it chooses"
+        assert len(await its.search(PassageQuery(vector=(), terms={5: 1}, alpha=0.0, limit=30, readers=None))) == 30, (
+            "alone it chooses"
+        )
 
 
 async def fuses_vector_and_keyword_scores(store: VectorStore) -> None:
@@ -181,15 +214,24 @@ async def fuses_vector_and_keyword_scores(store: VectorStore) -> None:
     away = [-x for x in asked]
     many = [_at(both, asked), _at(near, asked), _at(worded, away), _at(none, away)]
     async with open_collection(store, *many) as its:
-        order = [hit.id for hit in await its.search(PassageQuery(asked, {11: 1}, 0.5, 4, None))]
+        order = [
+            hit.id
+            for hit in await its.search(PassageQuery(vector=asked, terms={11: 1}, alpha=0.5, limit=4, readers=None))
+        ]
         assert order[0] == both.id
-        order = [hit.id for hit in await its.search(PassageQuery(asked, {11: 1}, 0.9, 4, None))]
+        order = [
+            hit.id
+            for hit in await its.search(PassageQuery(vector=asked, terms={11: 1}, alpha=0.9, limit=4, readers=None))
+        ]
         assert order.index(near.id) < order.index(worded.id), "at 0.9 the vector counts for more"
-        order = [hit.id for hit in await its.search(PassageQuery(asked, {11: 1}, 0.1, 4, None))]
+        order = [
+            hit.id
+            for hit in await its.search(PassageQuery(vector=asked, terms={11: 1}, alpha=0.1, limit=4, readers=None))
+        ]
         assert order.index(worded.id) < order.index(near.id), "at 0.1 the terms do"
-        found = await its.search(PassageQuery(asked, {11: 1}, 0.5, 1, None))
+        found = await its.search(PassageQuery(vector=asked, terms={11: 1}, alpha=0.5, limit=1, readers=None))
         assert len(found) == 1 and 0 <= found[0].score <= 1 + 1e-6
-        assert len(await its.search(PassageQuery(asked, {}, 0.5, 4, None))) == 4, (
+        assert len(await its.search(PassageQuery(vector=asked, terms={}, alpha=0.5, limit=4, readers=None))) == 4, (
             "a question without terms is a near one"
         )
 
@@ -312,10 +354,21 @@ async def replaces(store: VectorStore) -> None:
     """A passage with a known id replaces the old one: vector, terms, tags, text and readers."""
     before = passage(0, terms={11: 1}, tags={"topic": "old", "year": 1}, readers=("board",))
     async with open_collection(store, before, passage(1)) as its:
-        after = Passage(before.id, "two", vector(9), {12: 1}, b"\x00\xff new", (), "public", {"topic": "new"})
+        after = Passage(
+            id=before.id,
+            document="two",
+            vector=vector(9),
+            terms={12: 1},
+            sealed=b"\x00\xff new",
+            readers=(),
+            data_class="public",
+            tags={"topic": "new"},
+        )
         assert not await its.upsert([after])
         assert await its.count() == 2
-        found: list[SearchHit] = await its.search(PassageQuery(vector(9), {}, 1.0, 1, ()))
+        found: list[SearchHit] = await its.search(
+            PassageQuery(vector=vector(9), terms={}, alpha=1.0, limit=1, readers=())
+        )
         assert (found[0].id, found[0].document, found[0].sealed) == (after.id, "two", b"\x00\xff new")
         assert await matching_numbers(its, match_all(alpha=0.0, terms={11: 1})) == set()
         assert await matching_numbers(its, match_all(alpha=0.0, terms={12: 1}, reach=("public",))) == {0}
@@ -324,7 +377,7 @@ async def replaces(store: VectorStore) -> None:
         assert await its.delete_document("one") == 1
         twice = [passage(5, sealed=b"first"), passage(5, sealed=b"last")]
         assert not await its.upsert(twice)
-        found = await its.search(PassageQuery(vector(5), {}, 1.0, 1, None))
+        found = await its.search(PassageQuery(vector=vector(5), terms={}, alpha=1.0, limit=1, readers=None))
         assert found[0].sealed == b"last", "the last of one id counts"
 
 
@@ -342,13 +395,15 @@ async def deletes_documents(store: VectorStore) -> None:
 async def reports_each_invalid_passage(store: VectorStore) -> None:
     """An invalid passage is returned with the reason; all others are stored."""
     good = [passage(number) for number in range(4)]
-    short = Passage(str(UUID(int=101)), "one", vector(0, DIMENSION - 1), {}, b"")
-    nought = Passage(str(UUID(int=102)), "one", [0.0] * DIMENSION, {}, b"")
-    broken = Passage(str(UUID(int=103)), "one", [math.nan] * DIMENSION, {}, b"")
-    unnamed = Passage("no uuid", "one", vector(0), {}, b"")
-    wide = Passage(str(UUID(int=104)), "one", vector(0), {2**32: 1}, b"")
-    tagged = Passage(str(UUID(int=105)), "one", vector(0), {}, b"", tags={"a.b": "x"})
-    infinite = Passage(str(UUID(int=106)), "one", vector(0), {}, b"", tags={"a": math.inf})
+    short = Passage(id=str(UUID(int=101)), document="one", vector=vector(0, DIMENSION - 1), terms={}, sealed=b"")
+    nought = Passage(id=str(UUID(int=102)), document="one", vector=[0.0] * DIMENSION, terms={}, sealed=b"")
+    broken = Passage(id=str(UUID(int=103)), document="one", vector=[math.nan] * DIMENSION, terms={}, sealed=b"")
+    unnamed = Passage(id="no uuid", document="one", vector=vector(0), terms={}, sealed=b"")
+    wide = Passage(id=str(UUID(int=104)), document="one", vector=vector(0), terms={2**32: 1}, sealed=b"")
+    tagged = Passage(id=str(UUID(int=105)), document="one", vector=vector(0), terms={}, sealed=b"", tags={"a.b": "x"})
+    infinite = Passage(
+        id=str(UUID(int=106)), document="one", vector=vector(0), terms={}, sealed=b"", tags={"a": math.inf}
+    )
     bad = [short, nought, broken, unnamed, wide, tagged, infinite]
     async with open_collection(store) as its:
         refused = await its.upsert([*good[:2], *bad, *good[2:]])
@@ -404,10 +459,27 @@ async def takes_unicode(store: VectorStore) -> None:
     mine = KnowledgeBaseId("Äcme 株式会社", "проект/..", "💡 'base' " + uuid4().hex)
     its = await store.open(mine, DIMENSION)
     odd = passage(0, "文件", readers=("rôle:支援",), tags={"t": "ﬁ\u0301 \u202e"}, terms={0: 1, 2**32 - 1: 2})
-    odd = Passage(odd.id, odd.document, odd.vector, odd.terms, bytes(range(256)), odd.readers, tags=odd.tags)
+    odd = Passage(
+        id=odd.id,
+        document=odd.document,
+        vector=odd.vector,
+        terms=odd.terms,
+        sealed=bytes(range(256)),
+        readers=odd.readers,
+        tags=odd.tags,
+    )
     assert not await its.upsert([odd])
     for terms in ({0: 1}, {2**32 - 1: 1}):
-        found = await its.search(PassageQuery((), terms, 0.0, 5, ("rôle:支援",), where=TagIn("t", ("ﬁ\u0301 \u202e",))))
+        found = await its.search(
+            PassageQuery(
+                vector=(),
+                terms=terms,
+                alpha=0.0,
+                limit=5,
+                readers=("rôle:支援",),
+                where=TagIn("t", ("ﬁ\u0301 \u202e",)),
+            )
+        )
         assert [hit.sealed for hit in found] == [bytes(range(256))]
     await store.remove(mine)
 
@@ -419,9 +491,11 @@ async def takes_many_at_once(store: VectorStore, many: int = 10_000) -> None:
         assert not await its.upsert(passages)
         assert await its.count() == many
         for number in (0, many // 2, many - 1):
-            found = await its.search(PassageQuery(vector(number), {}, 1.0, 1, None))
+            found = await its.search(PassageQuery(vector=vector(number), terms={}, alpha=1.0, limit=1, readers=None))
             assert UUID(found[0].id).int - 1 == number
-            found = await its.search(PassageQuery((), {number + 1000: 1}, 0.0, 1, None))
+            found = await its.search(
+                PassageQuery(vector=(), terms={number + 1000: 1}, alpha=0.0, limit=1, readers=None)
+            )
             assert UUID(found[0].id).int - 1 == number
 
 
@@ -437,7 +511,14 @@ async def reads_while_it_writes(store: VectorStore) -> None:
         async def read(number: int) -> None:
             for _ in range(10):
                 found = await its.search(
-                    PassageQuery(vector(number), {7: 1}, number % 3 / 2, 50, None, documents=("old",)),
+                    PassageQuery(
+                        vector=vector(number),
+                        terms={7: 1},
+                        alpha=number % 3 / 2,
+                        limit=50,
+                        readers=None,
+                        documents=("old",),
+                    ),
                 )
                 assert len(found) == 50
                 assert all(hit.sealed == f"sealed {UUID(hit.id).int - 1}".encode() for hit in found)
@@ -449,7 +530,7 @@ async def reads_while_it_writes(store: VectorStore) -> None:
 async def optimizes(store: VectorStore) -> None:
     """Optimizing, also during writes, does not change results."""
     async with open_collection(store, *(passage(number) for number in range(200))) as its:
-        query = PassageQuery(vector(500), {7: 1}, 1.0, 20, None)
+        query = PassageQuery(vector=vector(500), terms={7: 1}, alpha=1.0, limit=20, readers=None)
         before = [hit.id for hit in await its.search(query)]
         await asyncio.gather(store.optimize(), its.upsert([passage(number, "later") for number in range(200, 220)]))
         assert await its.count() == 220
@@ -484,7 +565,16 @@ async def reads_after_restart(store: VectorStore, base: KnowledgeBaseId) -> None
 def _at(what: Passage, where: Sequence[float]) -> Passage:
     """`what`, with a vector close to `where`."""
     aside = [x + y / 1000 for x, y in zip(where, what.vector, strict=True)]
-    return Passage(what.id, what.document, aside, what.terms, what.sealed, what.readers, what.data_class, what.tags)
+    return Passage(
+        id=what.id,
+        document=what.document,
+        vector=aside,
+        terms=what.terms,
+        sealed=what.sealed,
+        readers=what.readers,
+        data_class=what.data_class,
+        tags=what.tags,
+    )
 
 
 def every() -> Iterator[Check]:

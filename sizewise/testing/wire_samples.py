@@ -56,13 +56,13 @@ def _openai() -> WireSample:
     counted = {"id": "up-1", "object": "chat.completion.chunk", **ECHOED, "choices": [], "usage": usage}
     error = {"error": {"message": "out of luck", "type": "server_error", "code": None}}
     return WireSample(
-        _json({"id": "up-1", "object": "chat.completion", **ECHOED, "choices": [choice], "usage": usage}),
-        (chunk({"role": "assistant", "content": ""}),),
-        tuple(chunk({"content": word}) for word in PIECES),
-        (chunk({}, "stop"), _frame(counted)),
-        b"data: [DONE]\n\n",
-        _json(error),
-        _frame(error),
+        response=_json({"id": "up-1", "object": "chat.completion", **ECHOED, "choices": [choice], "usage": usage}),
+        preamble=(chunk({"role": "assistant", "content": ""}),),
+        text_frames=tuple(chunk({"content": word}) for word in PIECES),
+        end_frames=(chunk({}, "stop"), _frame(counted)),
+        last_frame=b"data: [DONE]\n\n",
+        error=_json(error),
+        failed=_frame(error),
     )
 
 
@@ -74,13 +74,15 @@ def _anthropic() -> WireSample:
     error = {"type": "error", "error": {"type": "api_error", "message": "out of luck"}}
     block = {"type": "text", "text": ""}
     return WireSample(
-        _json({**message, "content": [{"type": "text", "text": TEXT}], **ended, "usage": usage}),
-        (_event("message_start", message=begun), _event("content_block_start", index=0, content_block=block)),
-        tuple(_event("content_block_delta", index=0, delta={"type": "text_delta", "text": word}) for word in PIECES),
-        (_event("content_block_stop", index=0), _event("message_delta", delta=ended, usage=usage)),
-        _event("message_stop"),
-        _json(error),
-        b"event: error\n" + _frame(error),
+        response=_json({**message, "content": [{"type": "text", "text": TEXT}], **ended, "usage": usage}),
+        preamble=(_event("message_start", message=begun), _event("content_block_start", index=0, content_block=block)),
+        text_frames=tuple(
+            _event("content_block_delta", index=0, delta={"type": "text_delta", "text": word}) for word in PIECES
+        ),
+        end_frames=(_event("content_block_stop", index=0), _event("message_delta", delta=ended, usage=usage)),
+        last_frame=_event("message_stop"),
+        error=_json(error),
+        failed=b"event: error\n" + _frame(error),
     )
 
 
@@ -100,20 +102,20 @@ def _responses() -> WireSample:
     at = {"item_id": "msg_1", "output_index": 0, "content_index": 0}
     told = {"code": "server_error", "message": "out of luck", "param": None}
     return WireSample(
-        _json(response),
-        (
+        response=_json(response),
+        preamble=(
             _event("response.created", response=begun),
             _event("response.output_item.added", output_index=0, item={**item, "status": "in_progress", "content": []}),
             _event("response.content_part.added", **at, part={**part, "text": ""}),
         ),
-        tuple(_event("response.output_text.delta", **at, delta=word, logprobs=[]) for word in PIECES),
-        (
+        text_frames=tuple(_event("response.output_text.delta", **at, delta=word, logprobs=[]) for word in PIECES),
+        end_frames=(
             _event("response.output_text.done", **at, text=TEXT, logprobs=[]),
             _event("response.output_item.done", output_index=0, item=item),
         ),
-        _event("response.completed", response=response),
-        _json({"error": {**told, "type": "server_error"}}),
-        _event("error", **told),
+        last_frame=_event("response.completed", response=response),
+        error=_json({"error": {**told, "type": "server_error"}}),
+        failed=_event("error", **told),
     )
 
 

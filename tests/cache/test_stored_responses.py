@@ -124,7 +124,8 @@ def test_the_oldest_go_by_age_number_and_bytes(tmp_path: Path, bounds: tuple[int
                 now() - (40 if number < 30 else 20) * DAY_MS + number,
                 b"x" * 100,
             )
-    chore, more = RetentionJob(RESPONSES, *bounds, batch_rows=4), True
+    age, rows, size = bounds
+    chore, more = RetentionJob(RESPONSES, retention_ms=age, max_rows=rows, max_bytes=size, batch_rows=4), True
     while more:
         with database.write() as connection:
             more = chore(connection)

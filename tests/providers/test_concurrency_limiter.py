@@ -57,7 +57,7 @@ async def settle() -> None:
 
 def test_keys_have_their_turns_one_after_the_other_and_each_in_its_order() -> None:
     async def run() -> None:
-        line = Line(FairQueue("m", 1, 10, 60))
+        line = Line(FairQueue("m", slots=1, max_waiting=10, max_wait_s=60))
         tasks = [await line.come(name) for name in ("a0", "a1", "a2", "a3", "b1", "b2", "c1")]
         for _ in tasks[1:]:
             line.slots.release()
@@ -69,7 +69,7 @@ def test_keys_have_their_turns_one_after_the_other_and_each_in_its_order() -> No
 
 def test_when_the_line_is_full_the_next_is_told_when_to_come_back() -> None:
     async def run() -> None:
-        line = Line(FairQueue("m", 2, 2, 60))
+        line = Line(FairQueue("m", slots=2, max_waiting=2, max_wait_s=60))
         for name in ("a0", "a1"):
             await line.come(name)
         line.slots.release(4.0)
@@ -87,7 +87,7 @@ def test_when_the_line_is_full_the_next_is_told_when_to_come_back() -> None:
 
 def test_who_would_wait_too_long_is_told_so_at_once() -> None:
     async def run() -> None:
-        slots = FairQueue("m", 1, 10, 5)
+        slots = FairQueue("m", slots=1, max_waiting=10, max_wait_s=5)
         await slots.acquire("a")
         slots.release(3.0)
         await slots.acquire("a")
@@ -106,7 +106,7 @@ def test_who_would_wait_too_long_is_told_so_at_once() -> None:
 
 def test_nobody_waits_longer_than_allowed() -> None:
     async def run() -> None:
-        slots = FairQueue("m", 1, 10, 0.02)
+        slots = FairQueue("m", slots=1, max_waiting=10, max_wait_s=0.02)
         await slots.acquire("a")
         with pytest.raises(Busy, match=r"within 0\.02 s"):
             await slots.acquire("a")
@@ -117,7 +117,7 @@ def test_nobody_waits_longer_than_allowed() -> None:
 
 def test_nobody_can_fill_the_line_alone() -> None:
     async def run() -> None:
-        line = Line(FairQueue("m", 1, 3, 60))
+        line = Line(FairQueue("m", slots=1, max_waiting=3, max_wait_s=60))
         tasks = {name: await line.come(name) for name in ("a0", "a1", "a2", "a3", "b1")}
         await settle()
         with pytest.raises(Busy):
@@ -134,7 +134,7 @@ def test_nobody_can_fill_the_line_alone() -> None:
 
 def test_a_client_that_leaves_frees_its_place_at_once() -> None:
     async def run() -> None:
-        line = Line(FairQueue("m", 1, 2, 60))
+        line = Line(FairQueue("m", slots=1, max_waiting=2, max_wait_s=60))
         _, first, _ = [await line.come(name) for name in ("a0", "a1", "a2")]
         first.cancel()
         await settle()
@@ -149,7 +149,7 @@ def test_a_client_that_leaves_frees_its_place_at_once() -> None:
 
 def test_a_slot_given_to_who_leaves_in_that_moment_goes_on_to_the_next() -> None:
     async def run() -> None:
-        line = Line(FairQueue("m", 1, 2, 60))
+        line = Line(FairQueue("m", slots=1, max_waiting=2, max_wait_s=60))
         _, first, _ = [await line.come(name) for name in ("a0", "a1", "b1")]
         line.slots.release()
         first.cancel()
@@ -161,7 +161,7 @@ def test_a_slot_given_to_who_leaves_in_that_moment_goes_on_to_the_next() -> None
 
 def test_a_slot_comes_back_however_the_answer_ends() -> None:
     async def run() -> None:
-        clock, slots = Clock(), FairQueue("m", 1, 0, 60)
+        clock, slots = Clock(), FairQueue("m", slots=1, max_waiting=0, max_wait_s=60)
         gate = asyncio.Event()
 
         async def answers(request: Request, send: Send) -> Reply:
@@ -191,7 +191,7 @@ def test_a_slot_comes_back_however_the_answer_ends() -> None:
 @given(keys=st.lists(st.sampled_from("abcd"), max_size=25))
 def test_between_two_turns_of_a_key_everybody_else_who_waits_has_one(keys: list[str]) -> None:
     async def run() -> None:
-        line = Line(FairQueue("m", 1, 100, 60))
+        line = Line(FairQueue("m", slots=1, max_waiting=100, max_wait_s=60))
         names = [f"{key}{number}" for number, key in enumerate(keys)]
         for name in ("x", *names):
             await line.come(name)
@@ -230,7 +230,7 @@ def test_whoever_comes_and_goes_no_slot_is_lost_and_none_is_idle_while_somebody_
     ops: list[tuple[str, str]],
 ) -> None:
     async def run() -> None:
-        line = FairQueue("m", slots, queue, 60)
+        line = FairQueue("m", slots=slots, max_waiting=queue, max_wait_s=60)
         tasks: list[asyncio.Task[None]] = []
         given = 0
 

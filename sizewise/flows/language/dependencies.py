@@ -26,7 +26,7 @@ def template_dependencies(template: Template, path: Path, node: str) -> Iterator
     """The references in a template, by the first name of their path."""
     for expression in template.expressions():
         for ref, needed in iterate_references(expression):
-            yield Dependency(str(ref.path[0]), "", path, ref.offset, needed, node)
+            yield Dependency(name=str(ref.path[0]), case="", path=path, offset=ref.offset, required=needed, node=node)
 
 
 class DependencyGraph:

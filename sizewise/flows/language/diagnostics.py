@@ -49,7 +49,16 @@ class DiagnosticCollector:
     ) -> None:
         """`at_key`: position it at the key instead of the value. `position`: line and column, if known."""
         line, column = position or self.position_of((*path, KEY) if at_key else path)
-        self._diagnostics[Diagnostic(node, line, column, message, hint, "warning" if warning else "mistake")] = None
+        self._diagnostics[
+            Diagnostic(
+                node=node,
+                line=line,
+                column=column,
+                message=message,
+                hint=hint,
+                kind="warning" if warning else "mistake",
+            )
+        ] = None
 
     def position_of(self, path: Path) -> tuple[int, int]:
         """Line and column of `path`, or of its nearest parent in the file."""

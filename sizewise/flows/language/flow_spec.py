@@ -131,13 +131,13 @@ class _Reader:
         for each in outputs:
             self._named(each, ("outputs", each), "", "an output")
         return FlowSpec(
-            name,
-            self._inputs(data.get("inputs", {})),
-            nodes,
-            outputs,
-            version,
-            self._text(data, "description", ()),
-            self._triggers(data.get("triggers", [])),
+            name=name,
+            inputs=self._inputs(data.get("inputs", {})),
+            nodes=nodes,
+            outputs=outputs,
+            version=version,
+            description=self._text(data, "description", ()),
+            triggers=self._triggers(data.get("triggers", [])),
         )
 
     # ---- inputs -----------------------------------------------------------------------------------------------------
@@ -221,16 +221,16 @@ class _Reader:
             kind = ""
         holds = BODY_FIELDS if "nodes" in said else ()
         return NodeSpec(
-            id,
-            kind,
-            path,
-            {name: each for name, each in said.items() if name not in NODE_FIELDS and name not in holds},
-            self._after(said.get("after", []), (*path, "after"), id),
-            self._retry(said.get("retry"), (*path, "retry"), id),
-            self._seconds(said.get("timeout_s"), (*path, "timeout_s"), id),
-            self._nodes(said["nodes"], (*path, "nodes"), id) if holds else (),
-            said.get("outputs") if holds else None,
-            self._text(said, "description", path),
+            id=id,
+            kind=kind,
+            path=path,
+            values={name: each for name, each in said.items() if name not in NODE_FIELDS and name not in holds},
+            after=self._after(said.get("after", []), (*path, "after"), id),
+            retry=self._retry(said.get("retry"), (*path, "retry"), id),
+            timeout_s=self._seconds(said.get("timeout_s"), (*path, "timeout_s"), id),
+            nodes=self._nodes(said["nodes"], (*path, "nodes"), id) if holds else (),
+            outputs=said.get("outputs") if holds else None,
+            description=self._text(said, "description", path),
         )
 
     def _after(self, said: object, path: Path, id: str) -> tuple[tuple[str, str], ...]:

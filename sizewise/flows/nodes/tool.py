@@ -37,13 +37,13 @@ class ToolNode(Node, frozen=True, kw_only=True):
         (tool,) = await context.dependencies.tools.select([self.tool], context.request.principal)
         request = context.request
         call = ToolInvocation(
-            self.arguments,
-            request.principal,
-            context.idempotency_key,
-            request.trace_id,
-            request.options,
-            context.data_class,
-            context.limit,
+            arguments=self.arguments,
+            principal=request.principal,
+            idempotency_key=context.idempotency_key,
+            trace=request.trace_id,
+            options=request.options,
+            data_class=context.data_class,
+            limit=context.limit,
         )
         result = await tool.call(call)
         if result.failed and self.on_error == "fail":

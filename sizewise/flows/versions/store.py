@@ -124,7 +124,15 @@ class FlowVersions:
         await self.read_source(principal.tenant, project, name, version)
         return await self._insert_published(
             principal,
-            PublishedFlow(principal.tenant, project, name, version, _now(), principal.key_id, principal.user_id),
+            PublishedFlow(
+                tenant=principal.tenant,
+                project=project,
+                name=name,
+                version=version,
+                at=_now(),
+                key=principal.key_id,
+                user=principal.user_id,
+            ),
             "flow.publish",
         )
 
@@ -133,7 +141,15 @@ class FlowVersions:
         self.get_published(principal.tenant, project, name)
         await self._insert_published(
             principal,
-            PublishedFlow(principal.tenant, project, name, "", _now(), principal.key_id, principal.user_id),
+            PublishedFlow(
+                tenant=principal.tenant,
+                project=project,
+                name=name,
+                version="",
+                at=_now(),
+                key=principal.key_id,
+                user=principal.user_id,
+            ),
             "flow.withdraw",
         )
 

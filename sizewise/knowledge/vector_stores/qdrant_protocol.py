@@ -108,4 +108,13 @@ def encode_frame(message: ShardRequest | ShardResponse) -> bytes:
 def to_point(passage: Passage) -> Point:
     vector = array("f", passage.vector).tobytes()
     of = passage
-    return Point(of.id, of.document, vector, dict(of.terms), of.sealed, tuple(of.readers), of.data_class, dict(of.tags))
+    return Point(
+        id=of.id,
+        document=of.document,
+        vector=vector,
+        terms=dict(of.terms),
+        sealed=of.sealed,
+        readers=tuple(of.readers),
+        data_class=of.data_class,
+        tags=dict(of.tags),
+    )

@@ -185,11 +185,11 @@ def fixed_sequence_test(
             continue
         if not risk_test(losses, guarantee.quality, error):
             return CertificationResult(
-                policy,
-                sample_size,
-                tuple(steps),
-                step,
-                log_wealth(losses, guarantee.quality, error),
+                policy=policy,
+                sample_size=sample_size,
+                steps=tuple(steps),
+                failed_step=step,
+                log_wealth=log_wealth(losses, guarantee.quality, error),
             )
         steps.append(step)
     return CertificationResult(policy, sample_size, tuple(steps))

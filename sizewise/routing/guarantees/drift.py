@@ -97,11 +97,11 @@ def estimate_loss(
     )
     error = (1.0 - confidence_level) / 2
     return LossEstimate(
-        samples,
-        undecided,
-        lost,
-        min(lost, _least(least, error)),
-        max(lost, 1.0 - _least(gained, error)),
+        sample_count=samples,
+        undecided=undecided,
+        mean_loss=lost,
+        low=min(lost, _least(least, error)),
+        high=max(lost, 1.0 - _least(gained, error)),
     )
 
 

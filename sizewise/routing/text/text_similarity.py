@@ -121,13 +121,13 @@ def _content(text: str) -> TextContent:
     opening = _OPENING.match(folded)
     first = opening[1] if opening else ""
     return TextContent(
-        len(said),
-        frozenset(each for each, word in zip(kept, said, strict=True) if _tells(word)),
-        frozenset(float(each.rstrip(",").replace(",", "")) for each in _NUMBER.findall(folded)),
-        frozenset(_singular(fold_text(each)) for each in _NAME.findall(text)),
-        frozenset(negated),
-        tuple(sorted(_SYMBOL.findall(text))),
-        True if first in _YES else False if first in _NO else None,
+        word_count=len(said),
+        words=frozenset(each for each, word in zip(kept, said, strict=True) if _tells(word)),
+        numbers=frozenset(float(each.rstrip(",").replace(",", "")) for each in _NUMBER.findall(folded)),
+        names=frozenset(_singular(fold_text(each)) for each in _NAME.findall(text)),
+        negated_words=frozenset(negated),
+        symbols=tuple(sorted(_SYMBOL.findall(text))),
+        starts_with_yes=True if first in _YES else False if first in _NO else None,
     )
 
 

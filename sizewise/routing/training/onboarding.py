@@ -61,7 +61,13 @@ def onboard_model(
     best, shift, likelihood = max(found, key=lambda each: each[2])
     head = predictor.heads[best]
     heads = {**predictor.heads, name: replace(head, bias=head.bias + shift)}
-    return OnboardingResult(replace(predictor, heads=heads), best, shift, len(foreseen), likelihood)
+    return OnboardingResult(
+        predictor=replace(predictor, heads=heads),
+        based_on=best,
+        shift=shift,
+        sample_count=len(foreseen),
+        mean_log_likelihood=likelihood,
+    )
 
 
 def _candidates(predictor: Predictor, based_on: str) -> list[str]:

@@ -87,15 +87,25 @@ def train_predictor(
     ours = apgr_score(gain, good[small_model], good[large_model], seed)
     alone = apgr_score(length, good[small_model], good[large_model], seed)
     seen = TfidfVectorizer(texts)
-    learnt = PredictorProvenance(dataset_digest, seed, date, len(texts), small_model, large_model, ours, alone, version)
+    learnt = PredictorProvenance(
+        dataset_digest=dataset_digest,
+        seed=seed,
+        date=date,
+        label_count=len(texts),
+        small_model=small_model,
+        large_model=large_model,
+        apgr=ours,
+        length_baseline=alone,
+        version=version,
+    )
     made = Predictor(
-        {gram: place for place, gram in enumerate(seen.vocabulary)},
-        seen.idf.tolist(),
-        FeatureScale(tuple(seen.mean.tolist()), tuple(seen.scale.tolist())),
-        {name: _to_head(fit_head(seen.matrix, values), seen) for name, values in good.items()},
-        _tongues(texts),
-        seen.min_known_share(),
-        learnt,
+        vocabulary={gram: place for place, gram in enumerate(seen.vocabulary)},
+        idf=seen.idf.tolist(),
+        scale=FeatureScale(tuple(seen.mean.tolist()), tuple(seen.scale.tolist())),
+        heads={name: _to_head(fit_head(seen.matrix, values), seen) for name, values in good.items()},
+        languages=_tongues(texts),
+        min_known_share=seen.min_known_share(),
+        provenance=learnt,
     )
     return replace(made, abstention=_abstention(made))
 
@@ -153,13 +163,15 @@ class TfidfVectorizer:
         values = np.asarray(value, float) * self.idf[places] if at else np.zeros(0)
         length = np.sqrt(np.bincount(rows, values**2, minlength=len(lists)))
         values = values / np.where(length > 0, length, 1.0)[rows] if at else values
-        return FeatureMatrix((shape - self.mean) / self.scale, rows, places, values, len(self.vocabulary))
+        return FeatureMatrix(
+            surface=(shape - self.mean) / self.scale, row=rows, place=places, value=values, width=len(self.vocabulary)
+        )
 
 
 class FeatureMatrix:
     """Prompts as numbers: `surface` is dense, words are sparse (row, place, value). Weights: bias, surface, words."""
 
-    def __init__(self, surface: Floats, row: Ints, place: Ints, value: Floats, width: int) -> None:
+    def __init__(self, *, surface: Floats, row: Ints, place: Ints, value: Floats, width: int) -> None:
         self.surface = surface * SURFACE_WEIGHT
         self._row, self._place, self._value, self._width = row, place, value, width
 

@@ -136,25 +136,25 @@ def read_request(
     except RecursionError as error:  # the translation is nested a few levels deeper
         raise BadBody("the body is nested too deeply", "flatten it") from error
     fields[ORIGINAL_FIELD] = OriginalBody(
-        WIRE_NAME,
-        Raw(_encode(sent)),
-        reading.untranslated,
-        reading.approximate,
-        dict(headers or {}),
+        wire=WIRE_NAME,
+        body=Raw(_encode(sent)),
+        untranslated=reading.untranslated,
+        approximate=reading.approximate,
+        headers=dict(headers or {}),
     ).to_field()
     limit, schema = seen.max_tokens, "response_format" in fields
     return (
         ChatRequest(
-            seen.model,
-            messages,
-            fields,
-            seen.stream is True,
-            False,
-            limit,
-            1,
-            False,
-            bool(seen.tools),
-            schema,
+            model=seen.model,
+            messages=messages,
+            fields=fields,
+            stream=seen.stream is True,
+            include_usage=False,
+            max_tokens=limit,
+            n=1,
+            logprobs=False,
+            tools=bool(seen.tools),
+            schema=schema,
         ),
         ours,
     )

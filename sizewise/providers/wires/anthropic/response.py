@@ -77,11 +77,11 @@ def read_usage(body: AnthropicUsage | None) -> Usage:
     hour = (kept.ephemeral_1h_input_tokens or 0) if kept else 0
     cached, written = body.cache_read_input_tokens or 0, max(body.cache_creation_input_tokens or 0, hour)
     return Usage(
-        body.input_tokens + cached + written,
-        body.output_tokens or 0,
-        cached,
-        written,
-        details.thinking_tokens if details else 0,
+        input=body.input_tokens + cached + written,
+        output=body.output_tokens or 0,
+        cached=cached,
+        cache_write=written,
+        reasoning=details.thinking_tokens if details else 0,
         cache_write_1h=hour,
         unpriced_reason=_unpriced(body),
     )
@@ -155,11 +155,18 @@ def _choice(upstream: AnthropicMessage) -> Choice:
     finish = FINISH_BY_STOP_REASON.get(upstream.stop_reason or "", "stop")
     signed = [block for block in upstream.content if block["type"] in ("thinking", "redacted_thinking")]
     if not signed:
-        return Choice(0, text, finish, calls, thought)
+        return Choice(index=0, text=text, finish_reason=finish, tool_calls=calls, reasoning=thought)
     message: Json = {"role": "assistant", "content": text or None, "reasoning_content": thought}
     if calls:
         message["tool_calls"] = calls
-    return Choice(0, text, finish, calls, thought, message=Raw(_encode({**message, "thinking_blocks": signed})))
+    return Choice(
+        index=0,
+        text=text,
+        finish_reason=finish,
+        tool_calls=calls,
+        reasoning=thought,
+        message=Raw(_encode({**message, "thinking_blocks": signed})),
+    )
 
 
 def read_vectors(body: bytes) -> Reply:

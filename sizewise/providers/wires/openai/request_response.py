@@ -99,16 +99,16 @@ def read_request(body: bytes) -> tuple[ChatRequest, Raw | None]:
     shape = seen.response_format
     return (
         ChatRequest(
-            seen.model,
-            seen.messages,
-            fields,
-            seen.stream is True,
-            options is not None and options.include_usage,
-            limit,
-            seen.n or 1,
-            seen.logprobs is True,
-            bool(seen.tools),
-            shape is not None and shape.type != "text",
+            model=seen.model,
+            messages=seen.messages,
+            fields=fields,
+            stream=seen.stream is True,
+            include_usage=options is not None and options.include_usage,
+            max_tokens=limit,
+            n=seen.n or 1,
+            logprobs=seen.logprobs is True,
+            tools=bool(seen.tools),
+            schema=shape is not None and shape.type != "text",
         ),
         wishes,
     )
@@ -118,11 +118,11 @@ def read_embed(body: bytes) -> tuple[EmbeddingRequest, Raw | None]:
     seen, fields = decode_body(body, _embed)
     options = fields.pop("sizewise", None)
     return EmbeddingRequest(
-        seen.model,
-        _inputs(seen.input),
-        fields,
-        seen.dimensions,
-        seen.encoding_format == "base64",
+        model=seen.model,
+        inputs=_inputs(seen.input),
+        fields=fields,
+        dimensions=seen.dimensions,
+        base64=seen.encoding_format == "base64",
     ), options
 
 
@@ -256,7 +256,7 @@ def read_reply(body: bytes) -> Reply:
     if not choices:
         raise protocol_error("`choices` is empty")
     usage = read_usage(seen.usage, seen.service_tier) or Usage(estimated=True)
-    return Reply(choices, usage, seen.model, seen.id, {}, body)
+    return Reply(choices=choices, usage=usage, model=seen.model, id=seen.id, fields={}, body=body)
 
 
 def _choice(choice: CompletionChoice) -> Choice:
@@ -264,13 +264,13 @@ def _choice(choice: CompletionChoice) -> Choice:
     message = _message.decode(raw)
     calls = message.tool_calls
     return Choice(
-        choice.index,
-        message.content or "",
-        choice.finish_reason,
-        tuple(calls) if calls else (),
-        message.reasoning_content or "",
-        None if logprobs is ABSENT else value_or_none(logprobs),
-        raw,
+        index=choice.index,
+        text=message.content or "",
+        finish_reason=choice.finish_reason,
+        tool_calls=tuple(calls) if calls else (),
+        reasoning=message.reasoning_content or "",
+        logprobs=None if logprobs is ABSENT else value_or_none(logprobs),
+        message=raw,
     )
 
 

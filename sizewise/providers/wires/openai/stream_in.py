@@ -186,7 +186,7 @@ class OpenAiStreamReader:
             known = grown.calls.setdefault(call.index, ["", ""])
             known[0], known[1] = known[0] or call.id or "", known[1] or name
             known.append(arguments)
-            events.append(ToolDelta(choice.index, call.index, call.id or "", name, arguments))
+            events.append(ToolDelta(choice=choice.index, index=call.index, id=call.id or "", name=name, json=arguments))
         if choice.finish_reason:
             grown.finish = choice.finish_reason
             events.append(ChoiceFinished(choice.index, choice.finish_reason))
@@ -211,12 +211,14 @@ class OpenAiStreamReader:
     def partial_reply(self) -> Reply:
         choices = tuple(
             Choice(
-                index,
-                "".join(grown.text),
-                grown.finish,
-                tuple(ToolCall(FunctionCall(c[1], "".join(c[2:])), c[0]) for _, c in sorted(grown.calls.items())),
-                "".join(grown.reasoning),
-                _join_logprobs(grown.logprobs),
+                index=index,
+                text="".join(grown.text),
+                finish_reason=grown.finish,
+                tool_calls=tuple(
+                    ToolCall(FunctionCall(c[1], "".join(c[2:])), c[0]) for _, c in sorted(grown.calls.items())
+                ),
+                reasoning="".join(grown.reasoning),
+                logprobs=_join_logprobs(grown.logprobs),
             )
             for index, grown in sorted(self._choices.items())
         )

@@ -93,16 +93,20 @@ def read_usage(body: OpenAiUsage | None, tier: str | None = None) -> Usage | Non
     if cached + written > prompt or reasoning > said:  # parts larger than the whole
         cached, written, reasoning, guessed = min(cached, prompt), 0, min(reasoning, said), True
     return Usage(
-        prompt,
-        said,
-        cached,
-        written,
-        reasoning,
-        guessed,
-        0,
-        audio,
-        "sources searched" if body.num_sources_used else "" if tier in STANDARD_TIERS else f"service tier {tier!r}",
-        None if body.cost is ABSENT else pico_dollars(bytes(body.cost)),
+        input=prompt,
+        output=said,
+        cached=cached,
+        cache_write=written,
+        reasoning=reasoning,
+        estimated=guessed,
+        cache_write_1h=0,
+        audio=audio,
+        unpriced_reason="sources searched"
+        if body.num_sources_used
+        else ""
+        if tier in STANDARD_TIERS
+        else f"service tier {tier!r}",
+        reported_cost=None if body.cost is ABSENT else pico_dollars(bytes(body.cost)),
     )
 
 

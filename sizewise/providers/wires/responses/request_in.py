@@ -127,7 +127,18 @@ class ResponsesRequest(Struct):
         fields[ORIGINAL_FIELD] = original.to_field()
         schema, logprobs = "response_format" in fields, "logprobs" in fields
         limit, tools = seen.max_output_tokens, bool(seen.tools)
-        return ChatRequest(seen.model, messages, fields, seen.stream is True, False, limit, 1, logprobs, tools, schema)
+        return ChatRequest(
+            model=seen.model,
+            messages=messages,
+            fields=fields,
+            stream=seen.stream is True,
+            include_usage=False,
+            max_tokens=limit,
+            n=1,
+            logprobs=logprobs,
+            tools=tools,
+            schema=schema,
+        )
 
 
 def read_request(body: bytes) -> ResponsesRequest:

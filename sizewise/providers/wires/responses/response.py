@@ -47,11 +47,11 @@ def read_usage(body: ResponsesUsage | None, tier: str | None = None) -> Usage:
     if body is None:
         return Usage(estimated=True)
     same = usage_and_errors.OpenAiUsage(
-        body.input_tokens,
-        body.output_tokens,
-        body.total_tokens,
-        body.input_tokens_details,
-        body.output_tokens_details,
+        prompt_tokens=body.input_tokens,
+        completion_tokens=body.output_tokens,
+        total_tokens=body.total_tokens,
+        prompt_tokens_details=body.input_tokens_details,
+        completion_tokens_details=body.output_tokens_details,
         cost=body.cost,
     )
     return usage_and_errors.read_usage(same, tier) or Usage(estimated=True)
@@ -134,7 +134,9 @@ def _choice(response: UpstreamResponse) -> Choice:
     tokens = [token for part in texts for token in part.get("logprobs") or ()]
     logprobs = Raw(_encode({"content": tokens})) if tokens else None
     kept = Raw(_encode(whole | more)) if more else None
-    return Choice(0, text, finish, calls, thought, logprobs, kept)
+    return Choice(
+        index=0, text=text, finish_reason=finish, tool_calls=calls, reasoning=thought, logprobs=logprobs, message=kept
+    )
 
 
 def _reasoning_text(item: Json) -> str:

@@ -124,7 +124,7 @@ class ResponsesStreamReader:
         call = msgspec.convert(item, UpstreamFunctionCall)
         self._calls.append(place)
         self._emitted[place, "function_call_arguments", 0] = len(call.arguments)
-        return [ToolDelta(0, len(self._calls) - 1, call.call_id, call.name, call.arguments)]
+        return [ToolDelta(choice=0, index=len(self._calls) - 1, id=call.call_id, name=call.name, json=call.arguments)]
 
     def _item_done(self, event: ResponsesEvent, payload: bytes) -> list[Event]:
         place, item = event.output_index, event.item

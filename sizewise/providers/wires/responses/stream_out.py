@@ -43,16 +43,37 @@ class PartFormat(Struct, frozen=True):
 
 
 PARTS: Mapping[str, PartFormat] = {
-    "output_text": PartFormat("message", "content", "content_index", "content_part", "output_text", "text"),
-    "refusal": PartFormat("message", "content", "content_index", "content_part", "refusal", "refusal"),
-    "reasoning_text": PartFormat("reasoning", "content", "content_index", "content_part", "reasoning_text", "text"),
+    "output_text": PartFormat(
+        item="message",
+        list="content",
+        index="content_index",
+        part_event="content_part",
+        text_event="output_text",
+        field="text",
+    ),
+    "refusal": PartFormat(
+        item="message",
+        list="content",
+        index="content_index",
+        part_event="content_part",
+        text_event="refusal",
+        field="refusal",
+    ),
+    "reasoning_text": PartFormat(
+        item="reasoning",
+        list="content",
+        index="content_index",
+        part_event="content_part",
+        text_event="reasoning_text",
+        field="text",
+    ),
     "summary_text": PartFormat(
-        "reasoning",
-        "summary",
-        "summary_index",
-        "reasoning_summary_part",
-        "reasoning_summary_text",
-        "text",
+        item="reasoning",
+        list="summary",
+        index="summary_index",
+        part_event="reasoning_summary_part",
+        text_event="reasoning_summary_text",
+        field="text",
     ),
 }
 
