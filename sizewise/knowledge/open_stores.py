@@ -1,6 +1,6 @@
 """The open vector stores of the process and the collection of each base in them; reads no passage.
 
-Lives as long as the process: one that is embedded belongs to one process, and opening it takes a moment.
+They live as long as the process: an embedded store belongs to one process and takes time to open.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class OpenStores:
         self._write_locks: dict[KnowledgeBaseId, asyncio.Lock] = {}
 
     def prepare(self, settings: Settings, reach: Mapping[DataClass, Place]) -> Callable[[], None]:
-        """The change to what the settings say of bases. Raises ConfigError."""
+        """Returns a function that applies the settings. Raises ConfigError."""
         url = resolve_secret(settings.database.url)
         egress = EgressPolicy({}, reach)
         for its in (each.remote for each in settings.knowledge.values()):
@@ -51,11 +51,11 @@ class OpenStores:
         return apply
 
     def write_lock(self, base: KnowledgeBaseId) -> asyncio.Lock:
-        """Who holds it fills the base, or removes it."""
+        """Hold it to write to the base or to remove it."""
         return self._write_locks.setdefault(base, asyncio.Lock())
 
     async def collection(self, base: KnowledgeBaseId, dimension: int) -> PassageCollection:
-        """Raises StoreFailed, ConfigError, and Conflict where the store holds vectors of another dimension."""
+        """Raises StorageError, ConfigError, and Conflict if the base has another dimension."""
         store = self._store(base)
         there = self._collections.get(base)
         if there is not None and there[:2] == (store, dimension):
@@ -69,7 +69,7 @@ class OpenStores:
         await self._store(base).remove(base)
 
     async def optimize(self, base: KnowledgeBaseId) -> None:
-        """After much was put."""
+        """Call after large upserts."""
         await self._store(base).optimize()
 
     async def close(self) -> None:

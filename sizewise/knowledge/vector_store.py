@@ -1,14 +1,12 @@
 """The vector store protocol, tag filters, BM25 and score fusion; knows no service, no embedder and no text.
 
-Nothing readable is handed to a store. A passage's text comes sealed by whoever fills the base; its words come as
-*terms*, numbers made with a secret key (an HMAC of each word, cut to 32 bits) and counted, which is enough for BM25 and
-tells a thief of the disk only how often some unknown word stands where; texts in tags come as keyed tokens, which can
-be compared for being equal and for nothing else. What does lie bare: vectors (from which a determined thief may guess
-at the gist of a passage: Morris et al., 2023), ids, readers, data classes, and numbers in tags.
+A store receives no plain text. Passages are encrypted. Words are *terms*: keyed hashes (32 bits) with counts, which
+suffice for BM25 and reveal only how often an unknown word occurs. Texts in tags are keyed hashes, which can only be
+compared for equality. Stored in plain: vectors (from which an attacker may reconstruct the gist of a passage: Morris et
+al., 2023), ids, readers, data classes, and numbers in tags.
 
-Where a passage belongs (organisation, project, base) is no filter that somebody could forget: a PassageCollection is
-opened for it and holds nothing else. What a question may see (readers, data classes) is part of the query that the
-engine runs, so that `limit` passages come back where so many may be seen.
+A PassageCollection holds the passages of one base only, so that isolation depends on no filter. Access (readers, data
+classes) is part of the query that the engine runs, so that a search returns `limit` passages if so many are readable.
 """
 
 from __future__ import annotations
@@ -29,48 +27,46 @@ from sizewise.errors import BadRequest
 from sizewise.http.egress import EgressPolicy
 
 Vector = Sequence[float]
-"""Of Python's own numbers: a list, or an array; its length does not matter, all are compared by their cosine."""
+"""Python numbers in a list or an array. Need not be normalized: vectors are compared by cosine."""
 SparseTerms = Mapping[int, int]
-"""Keyed term (0..2^32-1) -> how often it stands in the passage, or in the question."""
+"""Term (0..2^32-1) -> count in the passage or query."""
 Tag = str | int | float | bool | tuple[str, ...]
-"""A text is compared for equality; several of them match when one does. Numbers also by range."""
+"""Texts are compared for equality; a tuple matches if one of its texts does. Numbers are also compared by range."""
 
 MAX_HITS = 1_000
 MAX_DIMENSIONS = 8_192
 MAX_TAGS = 64
 MAX_READERS = 1_000
 MAX_TEXT_CHARS = 1_024
-"""Characters of a text that is compared: the name of a reader, the value of a tag."""
+"""Longest reader or tag value."""
 MAX_TERMS = 4_096
-"""Different ones of one passage."""
+"""Different terms of one passage."""
 MAX_SEALED_BYTES = 1_000_000
 MAX_NUMBER = 1e300
 TAG_NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9_]{0,62}\Z")
 
 K1, B = 1.2, 0.75
 AVERAGE_WORDS = 120
-"""Words in a passage as BM25 takes it. Passages are cut to about one length, so that a fixed average changes the order
-of few and saves counting the whole base at every question."""
+"""Average passage length for BM25. It is fixed: passages have similar lengths, so ranking hardly changes, and queries
+need not count the whole base."""
 
 
 class KnowledgeBaseId(Struct, frozen=True):
-    """Whose passages, of which project, under which name."""
-
     tenant: str
     project: str
     name: str
 
     @property
     def hashed(self) -> str:
-        """32 hexadecimal digits for folders and remote names: nobody reads a customer's name off them."""
+        """32 hexadecimal digits, for names of folders and remote collections that reveal no customer."""
         parts = (self.tenant, self.project, self.name)
         return sha256(b"".join(b"%d:%b" % (len(part.encode()), part.encode()) for part in parts)).hexdigest()[:32]
 
 
 class Passage(Struct, frozen=True):
-    """One piece of a document. `id` is a UUID in its usual spelling; the same id again takes its place.
+    """`id` is a UUID in canonical form; upserting the same id replaces the passage.
 
-    `readers`: who may see it (what they are is the caller's to say: roles, groups, keys); empty: all of the project.
+    `readers`: opaque ids that may read it, such as users, groups or keys; empty: everyone in the project.
     """
 
     id: str
@@ -84,7 +80,7 @@ class Passage(Struct, frozen=True):
 
 
 class TagIn(Struct, frozen=True, tag=True):
-    """The tag is one of `values`, or, where it is several texts, holds one of them. Numbers equal as numbers."""
+    """The tag equals one of `values`; a tuple must contain one of them. 1 equals 1.0."""
 
     field: str
     values: tuple[str | int | float | bool, ...]
@@ -109,7 +105,7 @@ class FilterOr(Struct, frozen=True, tag=True):
 
 
 class FilterNot(Struct, frozen=True, tag=True):
-    """Also true of passages that have no such tag."""
+    """Also matches passages without the tag."""
 
     filter: TagFilter
 
@@ -121,11 +117,11 @@ MAX_FILTER_CONDITIONS = 256
 
 
 class PassageQuery(Struct, frozen=True):
-    """What is looked for, and what its asker may see.
+    """A search and the caller's access.
 
-    `alpha` weighs as in Weaviate: 1 by the vector alone, 0 by the terms alone, between them both, each scaled to 0..1
-    over what it found. `readers` None: may see all, whoever may read it. `data_classes`: the data classes that may be
-    seen. `data_class` and `place` are the question's own: how closely it must be kept, and how far it may travel.
+    `alpha` as in Weaviate: 1 ranks by vector only, 0 by terms only; between, both scores are scaled to 0..1 and
+    weighted. `readers`: ids of the caller; None reads all. `data_classes`: classes that may be returned. `data_class`
+    and `place`: confidentiality of the query itself, and how far it may go.
     """
 
     vector: Vector = ()
@@ -134,14 +130,14 @@ class PassageQuery(Struct, frozen=True):
     limit: int = 10
     readers: tuple[str, ...] | None = ()
     data_classes: tuple[DataClass, ...] = ("public", "internal", "confidential")
-    documents: tuple[str, ...] = ()  # none: of all
+    documents: tuple[str, ...] = ()  # empty: all
     where: TagFilter | None = None
     data_class: DataClass = "confidential"
     place: Place = "anyone"
 
 
 class SearchHit(Struct, frozen=True):
-    """`score` is a cosine at alpha 1, BM25 at alpha 0, else 0..1: to order by, not to compare between questions."""
+    """`score`: cosine at alpha 1, BM25 at alpha 0, else 0..1. Not comparable between queries."""
 
     id: str
     document: str
@@ -150,43 +146,45 @@ class SearchHit(Struct, frozen=True):
 
 
 class PassageCollection(Protocol):
-    """The passages of one base. Safe for any number of tasks at once, of one event loop.
+    """The passages of one base. Safe for concurrent tasks of one event loop.
 
-    Every call raises StoreFailed where the store is ill, EgressDenied where the data may not go to it. What was put is
-    kept when `upsert` returns, also through `kill -9`, and found by the next search.
+    Every call raises StorageError if the store fails, and EgressDenied if the data may not be sent to it. When `upsert`
+    returns, its passages are durable, also against `kill -9`, and visible to the next search.
     """
 
     async def upsert(self, passages: Sequence[Passage]) -> Mapping[str, str]:
-        """Adds or replaces; any number of them. id -> why, of those that were not taken; all others were."""
+        """Adds or replaces any number of passages. Returns id -> reason for those rejected."""
         ...
 
     async def delete_document(self, document: str, *, keep: Iterable[str] = ()) -> int:
-        """Forgets the passages of `document`, all `keep` these ids: put its new ones first and it is never missing.
+        """Deletes the passages of `document` except the ids in `keep`; returns how many.
 
-        How many.
+        To replace a document without a gap, upsert its new passages first.
         """
         ...
 
     async def search(self, query: PassageQuery) -> list[SearchHit]:
-        """The best first. Raises BadRequest for a query that cannot be asked (see `validate_query`)."""
+        """Best first. Raises BadRequest for an invalid query (see `validate_query`)."""
         ...
 
     async def count(self) -> int: ...
 
 
 class VectorStore(Protocol):
-    """Where bases live. A member of the kind `stores`; called with the StoreContext that it may stand on."""
+    """A plugin of the kind `vector_stores`, created with a StoreContext."""
 
     async def open(self, base: KnowledgeBaseId, dimension: int) -> PassageCollection:
-        """Made where there is none. Raises Conflict where one of another dimension is, StoreFailed, ConfigError."""
+        """Opens the collection of a base, or creates it. Raises Conflict if it has another dimension, StorageError,
+        ConfigError.
+        """
         ...
 
     async def remove(self, base: KnowledgeBaseId) -> None:
-        """Forgets all of it; nothing happens where there is none."""
+        """Deletes the base's collection, if there is one."""
         ...
 
     async def optimize(self) -> None:
-        """Puts in order what may wait (indexes, logs); after much was put, and now and then."""
+        """Deferred maintenance, such as building indexes; call after large upserts."""
         ...
 
     async def close(self) -> None: ...
@@ -194,7 +192,7 @@ class VectorStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RemoteStore:
-    """A server of somebody else's making. `grpc`: its second door, as `http(s)://host:port`; empty: guessed by none."""
+    """An external server. `grpc`: its gRPC address as `http(s)://host:port`; no default is derived from `url`."""
 
     url: str = ""
     grpc: str = ""
@@ -204,7 +202,7 @@ class RemoteStore:
 
 @dataclass(frozen=True, slots=True)
 class StoreContext:
-    """What a store may stand on. `url` is the Postgres of `[database]`, empty where there is none."""
+    """What a store may use. `url`: the Postgres of `[database]`; empty if there is none."""
 
     home: Path
     url: str = ""
@@ -213,7 +211,7 @@ class StoreContext:
 
 
 def passage_error(passage: Passage, dimension: int) -> str:
-    """Why `passage` cannot be kept; empty when it can."""
+    """Why `passage` is invalid; empty if it is valid."""
     if not _is_uuid(passage.id):
         return "its id is no UUID"
     if not passage.document or len(passage.document) > 256:
@@ -239,7 +237,7 @@ def passage_error(passage: Passage, dimension: int) -> str:
 
 
 def validate_passages(passages: Sequence[Passage], dimension: int) -> tuple[list[Passage], dict[str, str]]:
-    """Those that can be kept, the last of each id; and id -> why not, of the others."""
+    """Valid passages, the last of each id; and id -> reason for the invalid ones."""
     good, bad = dict[str, Passage](), dict[str, str]()
     for passage in passages:
         if why := passage_error(passage, dimension):
@@ -250,7 +248,7 @@ def validate_passages(passages: Sequence[Passage], dimension: int) -> tuple[list
 
 
 def validate_query(query: PassageQuery, dimension: int) -> PassageQuery:
-    """`query`, found to be askable; at either end of alpha without what does not count. Raises BadRequest."""
+    """Returns `query` unchanged. Raises BadRequest if it is invalid."""
     if not 0 <= query.alpha <= 1:
         raise BadRequest(f"alpha is from 0 (terms alone) to 1 (vector alone), not {query.alpha!r}", param="alpha")
     if not 1 <= query.limit <= MAX_HITS:
@@ -268,13 +266,13 @@ def validate_query(query: PassageQuery, dimension: int) -> PassageQuery:
 
 
 def filter_tokens(document: str, data_class: DataClass, readers: Sequence[str], tags: Mapping[str, Tag]) -> list[str]:
-    """All of a passage that a filter compares for equality, so that a store needs one index for it."""
+    """Tokens for all fields of a passage that filters compare for equality, so that a store needs one index."""
     seen = [f"r={reader}" for reader in readers] or ["r*"]
     return [f"d={document}", f"c={data_class}", *seen, *(f"t={each}" for each in tag_tokens(tags))]
 
 
 def required_tokens(query: PassageQuery) -> list[list[str]]:
-    """What of `filter_tokens` a passage must have for this query, beside `where`: of each list one at least."""
+    """A passage must have at least one token of each list; `where` is checked in addition."""
     found = list[list[str]]()
     if query.readers is not None:
         found.append(["r*", *(f"r={reader}" for reader in query.readers)])
@@ -286,19 +284,19 @@ def required_tokens(query: PassageQuery) -> list[list[str]]:
 
 
 def match_tokens(condition: TagIn) -> list[str]:
-    """What of `filter_tokens` a passage must have one of to pass `condition`."""
+    """A passage must have at least one of these tokens."""
     return [f"t={tag_token(condition.field, value)}" for value in condition.values]
 
 
 def tag_tokens(tags: Mapping[str, Tag]) -> list[str]:
-    """What `TagIn` looks for: one for every value of every tag."""
+    """A token for every value of every tag."""
     return [
         tag_token(field, value) for field, tag in tags.items() for value in (tag if isinstance(tag, tuple) else (tag,))
     ]
 
 
 def tag_token(field: str, value: str | float | bool) -> str:
-    """Equal where the values are: 2024 and 2024.0 are, `true` and 1 and "1" are not."""
+    """Equal for equal values: 2024 and 2024.0 are equal; `true`, 1 and "1" are not."""
     if isinstance(value, bool):
         return f"{field}?{value:d}"
     if isinstance(value, str):
@@ -307,26 +305,26 @@ def tag_token(field: str, value: str | float | bool) -> str:
 
 
 def numeric_tags(tags: Mapping[str, Tag]) -> dict[str, float]:
-    """What `TagRange` looks at."""
+    """The tags that `TagRange` compares."""
     return {
         field: float(tag) for field, tag in tags.items() if isinstance(tag, (int, float)) and not isinstance(tag, bool)
     }
 
 
 def bm25_weights(terms: SparseTerms) -> dict[int, float]:
-    """What each term adds to BM25's score where it is asked for, but for how rare it is."""
+    """Each term's BM25 score, without its inverse document frequency."""
     length = sum(terms.values())
     spread = K1 * (1 - B + B * length / AVERAGE_WORDS)
     return {term: count * (K1 + 1) / (count + spread) for term, count in terms.items()}
 
 
 def inverse_document_frequency(passages: int, having: int) -> float:
-    """BM25's inverse document frequency, never below zero."""
+    """BM25's inverse document frequency, at least 0. `having`: passages with the term."""
     return math.log(1 + (passages - having + 0.5) / (having + 0.5))
 
 
 def candidate_limit(limit: int) -> int:
-    """How many each half of a hybrid search brings, so that what both find well is among them."""
+    """Hits that each half of a hybrid search must return, so that passages good in both are included."""
     return min(MAX_HITS, max(60, 3 * limit))
 
 
@@ -336,9 +334,7 @@ def fuse_hits(
     alpha: float,
     limit: int,
 ) -> list[SearchHit]:
-    """Both halves in one order: each scaled to 0..1 over what it found, weighed by alpha. As Weaviate's
-    relativeScoreFusion does it.
-    """
+    """Scales the scores of each half to 0..1 and adds them weighted by alpha, as Weaviate's relativeScoreFusion."""
     summed, hits = dict[str, float](), dict[str, SearchHit]()
     for half, share in ((vector_hits, alpha), (keyword_hits, 1 - alpha)):
         if not half:
@@ -353,7 +349,7 @@ def fuse_hits(
 
 
 def _tests(where: TagFilter, deep: int, left: int) -> int:
-    """How many tests may still follow."""
+    """Returns how many conditions may still follow. Raises BadRequest."""
     if deep == 0 or left - (len(where.values) if isinstance(where, TagIn) else 0) <= 0:
         raise BadRequest(
             f"a filter is at most {MAX_FILTER_DEPTH} deep and {MAX_FILTER_CONDITIONS} tests long",
@@ -381,7 +377,7 @@ def _said(passage: Passage) -> Iterator[str]:
 
 
 def _odd(text: str) -> bool:
-    """Too long to compare, or with what neither Postgres nor JSON takes."""
+    """Whether the text is too long, or has characters that Postgres or JSON rejects."""
     return len(text) > MAX_TEXT_CHARS or "\x00" in text or any("\ud800" <= each <= "\udfff" for each in text)
 
 

@@ -1,8 +1,7 @@
-"""Vector store in the Postgres of `[store]` with the `vector` extension; can be shared by several servers.
+"""Vector store in the Postgres of `[database]` with the `vector` extension; can be shared by several servers.
 
-A base has tables of its own: its passages, which term stands in which with what weight, so that BM25 is a sum over an
-index, and in how many each stands. What a search may see is then a filter among one organisation's rows and no more,
-and an index over its vectors knows no others. Rows hold what `store.py` says lies bare, and nothing else.
+Each base has tables of its own: passages; term weights, so that BM25 is a sum over an index; and the number of passages
+per term. So filters and vector indexes never see rows of another base. What is stored in plain: vector_store.py.
 """
 
 from __future__ import annotations
@@ -53,15 +52,15 @@ BindValues = dict[str, object]
 THREADS = 8
 BATCH_SIZE = 1_000
 INDEXED = 2_000
-"""Numbers of a vector that the extension can index as they are; up to twice as many in half precision."""
+"""Largest dimension that the extension indexes in full precision; up to twice that in half precision."""
 COMMON = 1_000
-"""A term that stands in more passages, and in more than one of fifty, chooses none: it adds to the score of those that
-a rarer one chose. Else a question with a few usual words sums up half of the base (285 ms at 100,000 passages)."""
+"""A term in more passages than this, and in over 2 %, selects no passages: it only adds to the score of those selected
+by rarer terms. Otherwise a query with a few common words scores half the base (285 ms at 100,000 passages)."""
 BESIDE = 1_500
-"""Numbers of a vector that lies in its row: from elsewhere each costs a look-up when all are compared."""
-FRESH = 20_000  # passages without an index; so many are compared one by one in about 30 ms
-SCANNED = 200  # candidates that the index keeps at hand
-BUILDING = "256MB"
+"""Largest dimension stored in the row itself; larger vectors cost a lookup each in a full scan."""
+FRESH = 20_000  # passages searched without an index; a full scan takes about 30 ms
+SCANNED = 200  # minimum hnsw.ef_search
+BUILDING = "256MB"  # maintenance_work_mem for building an index
 
 PASSAGE_COLLECTIONS = Table(
     "passage_shelves",
@@ -71,14 +70,14 @@ PASSAGE_COLLECTIONS = Table(
     Column("project", Text, nullable=False),
     Column("name", Text, nullable=False),
     Column("dimension", Integer, nullable=False),
-    Column("passages", BIG_INTEGER, nullable=False),  # kept up by whoever writes, who thereby takes turns
+    Column("passages", BIG_INTEGER, nullable=False),  # updated with every write; its row lock serializes writers
 )
 SCHEMA = Migrations("passages", ((CreateTable(PASSAGE_COLLECTIONS),),))
 
 
 @dataclass(frozen=True, slots=True)
 class TableNames:
-    """What the tables of a base are called: made of its key, which is a hash, and of nothing that anybody writes."""
+    """Table names of a base. They contain only `key`, a hash, and no user input."""
 
     key: str
     dimension: int
@@ -93,7 +92,7 @@ class TableNames:
 
     @property
     def distance_operator(self) -> str:
-        """How vectors are compared: as the index has them."""
+        """The vector expression; the same as in the index, so that the index is used."""
         kind = "vector" if self.dimension <= INDEXED else "halfvec"
         return f"CAST(vector AS {kind}({self.dimension}))"
 
@@ -111,10 +110,10 @@ class TableNames:
 
 
 class PgvectorStore:
-    """One a server; any number of them on one database."""
+    """One per server; several servers may share a database."""
 
     def __init__(self, context: StoreContext) -> None:
-        """Raises ConfigError where there is no Postgres."""
+        """Raises ConfigError if `[database]` is not a Postgres."""
         if not context.url.startswith("postgresql"):
             hint = 'set url in [database] to a Postgres, or vector_store = "qdrant" in [knowledge]'
             raise ConfigError("the store 'pgvector' needs a Postgres", hint)
@@ -163,13 +162,13 @@ class PgvectorStore:
         return await self._done(done)
 
     def schedule_optimize(self, names: TableNames) -> None:
-        """Puts a base in order in the background, once."""
+        """Optimizes a base in the background, unless that is already running."""
         if names.key not in self._due:
             self._due[names.key] = task = asyncio.create_task(self._optimize_in_background(names))
             task.add_done_callback(lambda _: self._due.pop(names.key, None))
 
     async def _optimize_in_background(self, names: TableNames) -> None:
-        with suppress(StorageError, Conflict):  # it is slower than it could be, and tried again later
+        with suppress(StorageError, Conflict):  # searches stay slower until the next attempt
             await self._optimize(names)
 
     async def _optimize(self, names: TableNames) -> None:
@@ -220,7 +219,7 @@ class PgvectorCollection:
 
 
 def _connected(url: str) -> Database:
-    """Raises ConfigError where the extension is missing, StorageError."""
+    """Creates the extension if necessary. Raises ConfigError if it is not available, StorageError."""
     database = open_database(url, [SCHEMA])
     try:
         with database.write() as connection:
@@ -272,7 +271,7 @@ def _removed(names: TableNames, connection: Connection) -> None:
 
 
 def _put(names: TableNames, passages: Sequence[Passage], connection: Connection) -> tuple[int, int]:
-    """How many there were, and are."""
+    """Number of passages before and after."""
     before = _turn(names, connection)
     gone = _forgotten(names, "id = ANY(CAST(:ids AS uuid[]))", {"ids": [each.id for each in passages]}, connection)
     row = names.sql(
@@ -320,7 +319,7 @@ def _dropped(names: TableNames, document: str, but: list[str], connection: Conne
 
 
 def _turn(names: TableNames, connection: Connection) -> int:
-    """Waits until nobody else writes to the base. How many passages it has."""
+    """Locks the base against other writers. Returns its number of passages."""
     waited = select(PASSAGE_COLLECTIONS.c.passages).where(PASSAGE_COLLECTIONS.c.key == names.key).with_for_update()
     found = connection.scalar(waited)
     if found is None:
@@ -353,9 +352,10 @@ def _counted(names: TableNames, connection: Connection) -> int:
 
 
 def _settled(names: TableNames, database: Database) -> None:
-    """Indexes the vectors when there are many, beside all that goes on, and counts what is common; a server at a time.
+    """Builds the vector index if there are many passages, concurrently with other work, and updates statistics. One
+    server at a time.
 
-    An index whose building was cut short is there and good for nothing: it is made anew.
+    An index whose build was interrupted exists but is invalid; it is rebuilt.
     """
     autocommit = database.engine.execution_options(isolation_level="AUTOCOMMIT", begin="")
     with translate_errors(database.location), autocommit.connect() as connection:
@@ -383,7 +383,7 @@ def _indexed(names: TableNames, connection: Connection) -> bool:
 
 
 def _near(names: TableNames, query: PassageQuery, limit: int, connection: Connection) -> list[SearchHit]:
-    """Where an index brings fewer than asked for, for a filter hides most, all are compared."""
+    """Falls back to a full scan if the index returns fewer than `limit` hits, because a filter excludes most."""
     which, values = visibility_condition(query)
     words = (
         "SELECT CAST(id AS text) AS id, document, sealed, 1 - distance AS score FROM ("
@@ -425,7 +425,7 @@ def _hits(words: TextClause, values: BindValues, connection: Connection) -> list
 
 
 def visibility_condition(query: PassageQuery) -> tuple[str, BindValues]:
-    """A condition of what the asker may see and asked for, and what is bound in it."""
+    """SQL condition for access and filters of the query, and its bound values."""
     values: BindValues = {}
     parts = [_any(each, values) for each in required_tokens(query)]
     if query.where is not None:
@@ -434,7 +434,7 @@ def visibility_condition(query: PassageQuery) -> tuple[str, BindValues]:
 
 
 def filter_condition(where: TagFilter, values: BindValues) -> str:
-    """Never null. Every value is bound."""
+    """SQL that is never NULL. All values are bound parameters, added to `values`."""
     if isinstance(where, TagIn):
         return _any(match_tokens(where), values)
     if isinstance(where, TagRange):

@@ -1,7 +1,7 @@
 """Embedded vector store: Qdrant's engine in a child process; needs no server and opens no port.
 
-The other side is qdrant_worker.py. Should it die, calls under way fail, the next one starts another, and what was
-acknowledged is there.
+The child is qdrant_worker.py. If it dies, calls in progress fail and the next call starts a new one; acknowledged
+writes are not lost.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ from sizewise.process import ChildProcess, run, start_module
 
 WORKER = "sizewise.knowledge.vector_stores.qdrant_worker"
 BATCH_SIZE = 250
-"""Passages of one call: 10 ms of the worker's, in which searches wait."""
+"""Passages per call: 10 ms in the worker, which searches wait for."""
 MIN_INDEXED_PASSAGES = 10_000
 CALL_TIMEOUT_S = 120.0
 OPTIMIZE_TIMEOUT_S = 3_600.0
@@ -54,11 +54,12 @@ SHUTDOWN_TIMEOUT_S = 10.0
 
 
 class QdrantStore:
-    """One a home."""
+    """One per home folder."""
 
     def __init__(self, context: StoreContext, min_indexed: int = MIN_INDEXED_PASSAGES) -> None:
-        """`min_indexed`: passages of a base that are not worth an index. Raises ConfigError where the engine is
-        missing."""
+        """`min_indexed`: passages of a base from which `optimize` builds an index. Raises ConfigError if the engine is
+        not installed.
+        """
         self._few = min_indexed
         if find_spec("qdrant_edge") is None:
             raise ConfigError("the store 'qdrant' needs a library", "install it: pip install 'sizewise[knowledge]'")
@@ -96,7 +97,7 @@ class QdrantStore:
         child, self._child = self._child, None
         if child is not None:
             with suppress(OSError):
-                child.writer.write_eof()  # it finishes what it does, and flushes
+                child.writer.write_eof()  # the worker finishes its calls and flushes
             try:
                 async with asyncio.timeout(SHUTDOWN_TIMEOUT_S):
                     await child.wait()
@@ -105,7 +106,7 @@ class QdrantStore:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def schedule_optimize(self, key: str, dimension: int) -> None:
-        """Puts a base in order in the background, once."""
+        """Optimizes a base in the background, unless that is already running."""
         if key not in self._due:
             self._due[key] = task = asyncio.create_task(self._optimize_in_background(key, dimension))
             task.add_done_callback(lambda _: self._due.pop(key, None))
@@ -163,13 +164,13 @@ class QdrantStore:
                 waiting.set_exception(_lost(why))
 
     def _forget(self, child: ChildProcess) -> None:
-        """One that is gone, or as good as: whoever calls next starts another."""
+        """Drops a dead or unreachable worker; the next call starts a new one."""
         if self._child is child:
             self._child = None
             child.kill()
 
     async def _optimize_in_background(self, key: str, dimension: int) -> None:
-        with suppress(StorageError, ExternalFailure, Conflict):  # it is slower than it could be, and tried again later
+        with suppress(StorageError, ExternalFailure, Conflict):  # searches stay slower until the next attempt
             await self._optimize(key, dimension)
 
     async def _optimize(self, key: str, dimension: int) -> None:

@@ -11,11 +11,11 @@ from msgspec import Struct
 from sizewise.data_class import DataClass
 from sizewise.knowledge.vector_store import Passage, PassageQuery, SearchHit, Tag
 
-HEAD = struct.Struct(">I")  # bytes of the frame that follows
+HEAD = struct.Struct(">I")  # length of the frame that follows, in bytes
 
 
 class Point(Struct, frozen=True, array_like=True):
-    """A passage; its vector as 32-bit floats, a sixth of the time that a list takes."""
+    """A passage with its vector as 32-bit floats, which encodes six times as fast as a list."""
 
     id: str
     document: str
@@ -33,7 +33,7 @@ class OpenShard(Struct, frozen=True, tag=True):
 
 
 class UpsertPoints(Struct, frozen=True, tag=True):
-    """Answered by whether the base should be put in order."""
+    """Response: whether the base should be optimized."""
 
     key: str
     dimension: int
@@ -41,7 +41,7 @@ class UpsertPoints(Struct, frozen=True, tag=True):
 
 
 class DeletePoints(Struct, frozen=True, tag=True):
-    """Answered by how many."""
+    """Response: number of deleted points."""
 
     key: str
     dimension: int
@@ -50,7 +50,7 @@ class DeletePoints(Struct, frozen=True, tag=True):
 
 
 class SearchPoints(Struct, frozen=True, tag=True):
-    """Answered by Hits."""
+    """Response: list of SearchHit."""
 
     key: str
     dimension: int
@@ -67,9 +67,9 @@ class RemoveShard(Struct, frozen=True, tag=True):
 
 
 class CopyShard(Struct, frozen=True, tag=True):
-    """Answered by the folder of a copy, which another process may put in order; writes are remembered from then on.
+    """Response: folder of a copy, for another process to optimize; writes are recorded from then on.
 
-    None where fewer than `min_unindexed` passages came or went since the last time.
+    None if fewer than `min_unindexed` points were added or deleted since the last time.
     """
 
     key: str
@@ -78,7 +78,7 @@ class CopyShard(Struct, frozen=True, tag=True):
 
 
 class SwapShard(Struct, frozen=True, tag=True):
-    """Puts the copy in the original's place, with what was written since. Answered by whether that could be done."""
+    """Replays recorded writes on the copy and swaps it in. Response: whether there was a valid copy."""
 
     key: str
     dimension: int
@@ -93,7 +93,7 @@ class ShardRequest(Struct, frozen=True, array_like=True):
 
 
 class ShardResponse(Struct, frozen=True, array_like=True):
-    """`error` of the trouble: "" none, "conflict", "failed"; then `value` is its words."""
+    """`error`: "", "conflict" or "failed"; with an error, `value` is the message."""
 
     number: int
     error: str

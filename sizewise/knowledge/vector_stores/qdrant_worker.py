@@ -1,12 +1,12 @@
 """The worker process that owns the embedded shards, one per base; only importer of Qdrant's engine.
 
-`python -m sizewise.knowledge.vector_stores.qdrant_worker FD FOLDER` talks over the inherited socket FD and ends when it
-closes. It is a process of its own because the engine holds the interpreter's lock while it writes, opens a shard or
-builds an index (14 s for 15,000 vectors): what waits for that is a search at most, never the gateway.
+`python -m sizewise.knowledge.vector_stores.qdrant_worker FD FOLDER` serves the inherited socket FD and exits when it
+closes. It is a separate process because the engine holds the GIL while it writes, opens a shard or builds an index
+(14 s for 15,000 vectors): that delays other searches, never the gateway.
 
-Indexes are built in yet another process, on a copy: `... qdrant_worker FOLDER` puts the shard in FOLDER in order. What
-is written meanwhile goes to the original and is remembered, and put into the copy before it takes the original's place
-by one rename. Killed at any moment, the shard that `shelf.json` names holds all that was acknowledged.
+Indexes are built in another process, on a copy: `... qdrant_worker FOLDER` optimizes the shard in FOLDER. Writes in the
+meantime go to the original, are recorded, and are replayed on the copy before one rename swaps it in. After a kill at
+any moment, the shard that `shelf.json` names holds all acknowledged writes.
 """
 
 from __future__ import annotations
@@ -67,49 +67,49 @@ DOCUMENT, MARKS, NUMBERS, SEALED = "d", "m", "n", "s"  # its payload
 THREADS = 4
 MOST_OPEN = 64
 FRESH = 20_000
-"""Vectors without an index from which on one is worth its building: so many are searched one by one in 2 ms."""
+"""Unindexed vectors from which an index is worth building: a full scan of this many takes 2 ms."""
 SHARE = 0.25
-"""Of a base, likewise: else one that grows to a million would be indexed fifty times."""
+"""Unindexed share of a base, likewise: otherwise a base that grows to a million would be indexed fifty times."""
 LOOKED_AT = 256
-"""Candidates that a search in the index keeps at hand: more of them find more of the truly nearest, and take longer."""
-FLUSH_EVERY = 5_000  # points; what is not flushed yet lies in the engine's log and is read again after a crash
+"""Minimum hnsw_ef: more candidates improve recall and take longer."""
+FLUSH_EVERY = 5_000  # points; later ones are in the engine's log, which is replayed after a crash
 REMEMBERED = 100_000
-"""Points written while a copy is put in order, at most; past that the copy is given up."""
-LOCKED_S = 5.0  # a worker that was killed lets go of its shards within this
+"""Points recorded while a copy is optimized; beyond that the copy is abandoned."""
+LOCKED_S = 5.0  # how long to wait for the locks of a killed worker
 
-Condition: TypeAlias = "qdrant.ConditionType"  # known to its stubs alone
+Condition: TypeAlias = "qdrant.ConditionType"  # exists in the stubs only
 
 
 class DimensionMismatch(Exception):
-    """Another dimension than the base's; its words are for the caller."""
+    """The base has another dimension; the message is for the caller."""
 
 
 class ShardManifest(Struct, frozen=True):
-    """shelf.json: which of the folders beside it counts."""
+    """shelf.json: names the current one of the folders next to it."""
 
     dimension: int
     current: str
 
 
 class LoadedShard:
-    """A shard, and how many look at it now."""
+    """A shard and its number of current readers."""
 
     def __init__(self, path: Path, shard: qdrant.EdgeShard) -> None:
         self.path = path
         self.shard = shard
         self.readers = 0
-        self.discarded = False  # nobody new may come; the last to leave closes and deletes
+        self.discarded = False  # no new readers; the last one closes and deletes the shard
 
 
 class Shard:
-    """One base. Any number may read at once; writers take turns."""
+    """One base. Any number of readers; writers are serialized."""
 
     def __init__(self, folder: Path, dimension: int) -> None:
-        """Raises DimensionMismatch, OSError, and whatever the engine does."""
+        """Raises DimensionMismatch, OSError, and the engine's exceptions."""
         self.folder = folder
-        self.users = 0  # calls under way
+        self.users = 0  # calls in progress
         self.writing = threading.Lock()
-        self._write_lock = threading.Lock()  # for a moment: the fields of `LoadedShard`
+        self._write_lock = threading.Lock()  # guards `opened` and its fields; held briefly
         label = _label(folder)
         if label is not None and label.dimension != dimension:
             raise DimensionMismatch(f"the base holds vectors of {label.dimension} numbers, not of {dimension}")
@@ -121,7 +121,7 @@ class Shard:
             self._name("1")
             self.opened = LoadedShard(folder / "1", shard)
         else:
-            for stray in folder.iterdir():  # a copy that was never finished
+            for stray in folder.iterdir():  # unfinished copies
                 if stray.is_dir() and stray.name != label.current:
                     shutil.rmtree(stray, ignore_errors=True)
             self.opened = LoadedShard(folder / label.current, _loaded(folder / label.current))
@@ -131,9 +131,9 @@ class Shard:
         self._dropped = 0
 
     def needs_optimize(self, min_unindexed: int, share: float = 0.0) -> bool:
-        """Whether as many have come or gone without an index as `min_unindexed`, and as this `share` of all."""
+        """Whether unindexed or deleted points number at least `min_unindexed`, and this `share` of all."""
         info = self.opened.shard.info()
-        plain = 2 * info.points_count - info.indexed_vectors_count  # terms count as indexed from the first
+        plain = 2 * info.points_count - info.indexed_vectors_count  # sparse vectors always count as indexed
         return self._since is None and max(plain, self._dropped) >= max(min_unindexed, share * info.points_count)
 
     @contextmanager
@@ -206,7 +206,7 @@ class Shard:
 
     def close(self) -> None:
         with self.writing:
-            self.opened.shard.close()  # it flushes
+            self.opened.shard.close()  # flushes
 
     def _name(self, current: str) -> None:
         fresh = self.folder / "shelf.json.new"
@@ -244,13 +244,13 @@ def _loaded(path: Path) -> qdrant.EdgeShard:
     while True:
         try:
             return qdrant.EdgeShard.load(str(path))
-        except Exception as error:  # the engine has no kinds of exceptions
+        except Exception as error:  # the engine has no exception types
             if "WouldBlock" not in str(error) or time.monotonic() > until:
                 raise
             time.sleep(0.05)
 
 
-# What goes in, and what is looked for
+# Conversion of points and filters
 
 
 def to_qdrant_point(point: Point) -> qdrant.Point:
@@ -268,7 +268,7 @@ def to_qdrant_point(point: Point) -> qdrant.Point:
 
 
 def visibility_filter(query: PassageQuery) -> qdrant.Filter:
-    """What the asker may see and asked for."""
+    """Access and filters of the query."""
     must = [_any(*each) for each in required_tokens(query)]
     if query.where is not None:
         must.append(filter_condition(query.where))
@@ -319,7 +319,7 @@ def _half(
     limit: int,
     whole: bool,
 ) -> list[SearchHit]:
-    """`whole`: with what was kept of each, which is read from the disk."""
+    """One half of a hybrid search. `whole`: with payload, which is read from disk."""
     shown: qdrant.WithPayloadType = [DOCUMENT, SEALED] if whole else False
     params = qdrant.SearchParams(hnsw_ef=max(LOOKED_AT, limit))
     request = qdrant.QueryRequest(limit=limit, query=query, filter=which, with_payload=shown, params=params)
@@ -327,7 +327,7 @@ def _half(
 
 
 def _filled(shard: qdrant.EdgeShard, hits: list[SearchHit], which: qdrant.Filter) -> list[SearchHit]:
-    """With what was kept of each. Filtered again: somebody may have replaced one since it was found."""
+    """Adds the payload of each hit. Filters again, because a point may have been replaced since."""
     ids = qdrant.Filter(must=[which, qdrant.HasIdCondition({hit.id for hit in hits})])
     request = qdrant.ScrollRequest(limit=len(hits) or 1, filter=ids, with_payload=[DOCUMENT, SEALED], with_vector=False)
     kept = {str(each.id): each.payload or {} for each in shard.scroll(request)[0]}
@@ -339,14 +339,14 @@ def _hit(id: str, score: float, payload: qdrant.Payload) -> SearchHit:
 
 
 class ShardWorker:
-    """Reads calls, does each in a thread, ends with the line."""
+    """Reads calls from the socket, runs each in a thread, and exits when the socket closes."""
 
     def __init__(self, stream: BinaryIO, folder: Path) -> None:
         self._stream = stream
         self._folder = folder
         self._write_lock = threading.Lock()
         self._opening = threading.Lock()
-        self._shards: dict[str, Shard] = {}  # the one longest unused first
+        self._shards: dict[str, Shard] = {}  # least recently used first
         self._threads = ThreadPoolExecutor(THREADS)
 
     def run(self) -> None:
@@ -367,13 +367,13 @@ class ShardWorker:
             told = ShardResponse(request.number, "", self._execute(request.call))
         except DimensionMismatch as wrong:
             told = ShardResponse(request.number, "conflict", str(wrong))
-        except Exception as error:  # the engine has no kinds of exceptions, and its words name files, never contents
+        except Exception as error:  # the engine has no exception types; its messages name files, never contents
             told = ShardResponse(
                 request.number,
                 "failed",
                 str(error).splitlines()[0][:300] if str(error) else repr(error)[:300],
             )
-        except BaseException:  # the engine's panic: nothing here can be trusted any more, and the parent starts another
+        except BaseException:  # a panic of the engine: its state is unreliable, so let the parent start a new worker
             os._exit(70)
         said = encode_frame(told)
         with self._write_lock:
@@ -452,7 +452,7 @@ def optimize_shard(path: str) -> None:
 
 
 def main() -> None:
-    for ignored in (signal.SIGINT, signal.SIGTERM):  # the parent decides when
+    for ignored in (signal.SIGINT, signal.SIGTERM):  # the parent decides when to stop
         signal.signal(ignored, signal.SIG_IGN)
     die_with_parent()
     if len(sys.argv) == 2:

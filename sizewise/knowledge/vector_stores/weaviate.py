@@ -1,10 +1,9 @@
 """Vector store in an external Weaviate: egress checks and scheduling; the calls are in weaviate_client.py.
 
-One collection a dimension, with multi-tenancy, and in it one of WeaviateStore's tenants a base, so that it keeps
-bases as far apart as it can. Its BM25 runs over terms written as words of eight hexadecimal digits: it never sees
-another word.
+One multi-tenant collection per dimension, and one Weaviate tenant per base, for the strongest isolation that Weaviate
+offers. Its BM25 runs over terms written as eight hexadecimal digits; it never sees a word.
 
-The address and its place are configured, and each call is checked by the class of what it carries.
+Address and place are configured. Each call is checked against the data class of its content.
 """
 
 from __future__ import annotations
@@ -40,10 +39,10 @@ BATCH_SIZE = 200
 
 
 class WeaviateStore:
-    """One a server; any number of them on one WeaviateStore."""
+    """One per server; several servers may share a Weaviate."""
 
     def __init__(self, context: StoreContext) -> None:
-        """Raises ConfigError where no address is given, or the client is not installed."""
+        """Raises ConfigError if an address is missing, or the client is not installed."""
         if find_spec("weaviate") is None:
             raise ConfigError("the store 'weaviate' needs a library", "install it: pip install 'sizewise[weaviate]'")
         if not context.remote.url or not context.remote.grpc:
@@ -65,7 +64,7 @@ class WeaviateStore:
         await self.call(lambda server: server.remove(base.hashed))
 
     async def optimize(self) -> None:
-        """It sees to that itself."""
+        """Does nothing: Weaviate optimizes itself."""
 
     async def close(self) -> None:
         server, self._server = self._server, None
@@ -81,9 +80,9 @@ class WeaviateStore:
                 egress.check(where, purpose="keep passages", data_class=kind, max_place=place)
 
     async def call(self, work: Callable[[WeaviateConnection], T]) -> T:
-        """Raises EgressDenied where nobody declared the address, StoreFailed."""
+        """Runs `work` in a thread. Raises EgressDenied if an address is not declared, StorageError."""
         if any(self._context.egress().place(where) is None for where in self._origins):
-            self.check_egress(("public",))  # it says so
+            self.check_egress(("public",))  # raises
         loop = asyncio.get_running_loop()
         async with self._connecting:
             if self._server is None:
@@ -97,7 +96,7 @@ class WeaviateStore:
 
 
 class WeaviateCollection:
-    """A document has at most 10,000 passages where some of it shall be kept: so many WeaviateStore lists."""
+    """`delete_document` with `keep` supports documents of up to 10,000 passages, Weaviate's limit for a query."""
 
     def __init__(self, store: WeaviateStore, key: str, dimension: int) -> None:
         self._store = store

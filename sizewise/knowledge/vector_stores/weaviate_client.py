@@ -1,7 +1,7 @@
 """The Weaviate client adapter, the only importer of its library; blocking, so it runs in threads.
 
-The client is told not to look for news of itself (it asks PyPI otherwise), not to ask who signs people in, and to heed
-no proxy of the environment. A filter's `Without` is pushed down to single tests, for servers before 1.33 know no `Not`.
+The client is configured not to check PyPI for updates, not to discover OIDC, and to ignore proxies of the environment.
+FilterNot is pushed down to single conditions, because servers before 1.33 have no `Not`.
 """
 
 from __future__ import annotations
@@ -45,24 +45,24 @@ from sizewise.knowledge.vector_store import (
 )
 
 COLLECTION_PREFIX = "SizewisePassages"
-"""Before the dimension: what a collection is called."""
-PAGE_SIZE = 10_000  # Weaviate's own limit to one answer
-ID_BATCH = 200  # ids in one filter
+"""Followed by the dimension in the name of a collection."""
+PAGE_SIZE = 10_000  # Weaviate's own limit per query
+ID_BATCH = 200  # ids per filter
 MAX_NUMERIC_PROPERTIES = 200
-"""Different tags with numbers that the bases of one server may have: each is a property of the collection."""
-NO_MATCH = "-"  # no mark is that
+"""Different numeric tags per collection: each is a property, shared by all its bases."""
+NO_MATCH = "-"  # equal to no token
 
-TenantCollection = Passages[Any, None]  # properties as they come
+TenantCollection = Passages[Any, None]
 
 
 class WeaviateConnection:
-    """A connection. Safe from any thread."""
+    """Thread-safe."""
 
     def __init__(self, remote: RemoteStore) -> None:
         """Raises StorageError."""
         self._origin = origin(remote.url)
         self._fields: dict[str, set[str]] = {}
-        self._lock = threading.Lock()  # the above
+        self._lock = threading.Lock()  # guards _fields
         with _in_our_words(self._origin):
             self._client = _connected(remote)
 
@@ -102,7 +102,7 @@ class WeaviateConnection:
                         inverted_index_config=Configure.inverted_index(stopwords_preset=StopwordsPreset.NONE),
                     )
                 except UnexpectedStatusCodeError:
-                    if name not in self._ours():  # else another server of ours was faster
+                    if name not in self._ours():  # otherwise another Sizewise server created it first
                         raise
             tenants = self._client.collections.get(name).tenants
             if not tenants.exists(key):
@@ -193,7 +193,7 @@ class WeaviateConnection:
         ]
 
     def _known(self, its: TenantCollection, wanted: Collection[str], make: bool) -> set[str]:
-        """The properties for numbers that there are, and with `make` those that are `wanted`, as far as they fit."""
+        """Numeric properties of the collection. `make`: creates missing `wanted` ones up to MAX_NUMERIC_PROPERTIES."""
         with self._lock:
             known = self._fields.setdefault(its.name, set())
             if not known.issuperset(wanted):
@@ -213,7 +213,7 @@ class WeaviateConnection:
         return _all(parts) if parts else None
 
 
-# What goes in, and what is looked for
+# Conversion of passages and filters
 
 
 def _properties(passage: Passage) -> dict[str, object]:
@@ -231,7 +231,7 @@ def _properties(passage: Passage) -> dict[str, object]:
 
 
 def _ended(mark: str) -> str:
-    """Weaviate cuts off space at the ends, and "a" is not "a "."""
+    """Ends a token with a period, because Weaviate trims trailing space, and "a" must differ from "a "."""
     return f"{mark}."
 
 
@@ -244,7 +244,7 @@ def _hit(id: object, properties: Mapping[str, object], score: float) -> SearchHi
 
 
 def filter_condition(where: TagFilter, fields: Collection[str], negated: bool = False) -> FilterReturn:
-    """`fields`: the properties for numbers that there are; Weaviate fails a filter by one that it does not know."""
+    """`fields`: the numeric properties that exist; Weaviate rejects a filter on an unknown property."""
     if isinstance(where, TagIn):
         return _none(match_tokens(where)) if negated else _any(match_tokens(where))
     if isinstance(where, TagRange):
@@ -305,7 +305,7 @@ def _some(parts: Sequence[FilterReturn]) -> FilterReturn:
 
 
 def _compared(where: TagFilter) -> Iterator[str]:
-    """The tags that are looked at as numbers."""
+    """Tags that the filter compares as numbers."""
     if isinstance(where, TagRange):
         yield where.field
     elif isinstance(where, (FilterAnd, FilterOr)):
@@ -341,7 +341,7 @@ def _connected(remote: RemoteStore) -> weaviate.WeaviateClient:
 
 @contextmanager
 def _in_our_words(where: str) -> Iterator[None]:
-    """What the client throws, as StorageError. Its own words name collections and codes, never what a passage says."""
+    """Translates the client's exceptions to StorageError, without their messages."""
     try:
         yield
     except UnexpectedStatusCodeError as error:
@@ -350,5 +350,5 @@ def _in_our_words(where: str) -> Iterator[None]:
     except WeaviateBaseError as error:
         told = f"Weaviate at {where!r} failed: {type(error).__name__}"
         raise StorageError(told, "is it running, 1.27 or newer, and are both its addresses right?") from error
-    except (OSError, ValueError, KeyError) as error:  # what is no Weaviate, and answers something else
+    except (OSError, ValueError, KeyError) as error:  # the server is not Weaviate
         raise StorageError(f"{where!r} does not answer as Weaviate does", "are its addresses right?") from error
