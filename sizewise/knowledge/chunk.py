@@ -1,7 +1,7 @@
 """Splits a document into chunks along headings, blocks and sentences, with an overlap; knows no model.
 
-Tokens are counted as the embedder counts them. A passage is one stretch of the document's text and knows where it is:
-characters, pages, the headings above it. So a citation can be checked, and nothing is said twice but what overlaps.
+Tokens are counted as the embedder counts them. A chunk is a contiguous part of the document's text with its position:
+characters, pages and headings, so that a citation can be checked.
 """
 
 from __future__ import annotations
@@ -15,23 +15,22 @@ from sizewise.errors import BadRequest
 from sizewise.knowledge.document import Block, Document
 
 CountTokens = Callable[[str], int]
-"""Tokens of a text."""
 
 DEFAULT_TOKENS = 200
 DEFAULT_OVERLAP = 30
 MAX_CHUNKS = 100_000
-"""Passages of one document."""
+"""Of one document."""
 HEADING_TOKENS = 40
-"""Tokens of headings that are embedded with a passage."""
+"""Maximum tokens of headings that are embedded with a chunk."""
 FULL = 0.6
-"""So full a passage is closed where a block ends, if the next block has no room whole."""
+"""A chunk filled to this share is closed at the end of a block if the next block does not fit whole."""
 TURNED = 0.2
-"""So full it is closed where a page ends, so that a citation says one page."""
+"""A chunk filled to this share is closed at the end of a page, so that its citation has one page."""
 _END = re.compile(r"[.!?][\"'»”)\]]{0,3}\s+|[。！？]|\n+")
 
 
 class TextChunk(Struct, frozen=True):
-    """`text` is the document's from character `start` to `end`; pages from 1, 0 where there are none."""
+    """`text` is the document's from character `start` to `end`. Pages count from 1; 0 if there are none."""
 
     text: str
     start: int
@@ -42,13 +41,13 @@ class TextChunk(Struct, frozen=True):
     tokens: int
 
     def text_with_headings(self, title: str) -> str:
-        """What its vector is made of: the headings above it tell what it speaks of."""
+        """The text to embed: headings, or else the title, give it context."""
         above = " > ".join(self.headings) or title
         return f"{above}\n{self.text}" if above else self.text
 
 
 class TextSegment(Struct, frozen=True):
-    """A sentence, or a line: what is never cut unless it is too long alone."""
+    """A sentence or a line; split only if it is longer than a chunk."""
 
     start: int
     end: int
@@ -63,7 +62,7 @@ def chunk_document(
     max_tokens: int = DEFAULT_TOKENS,
     overlap: int = DEFAULT_OVERLAP,
 ) -> list[TextChunk]:
-    """In their order. Raises BadRequest where there would be more than MOST. Linear in the text."""
+    """In document order. Raises BadRequest for more than MAX_CHUNKS. Linear in the text."""
     text, found = document.text, list[TextChunk]()
     for headings, pieces in _sections(document, text, count_tokens, max_tokens):
         for start, end in _packed(pieces, max_tokens, overlap):
@@ -92,7 +91,7 @@ def _sections(
     count: CountTokens,
     most: int,
 ) -> Iterator[tuple[tuple[str, ...], list[TextSegment]]]:
-    """What stands under the same headings. A heading with nothing under it is a section of its own."""
+    """Segments under the same headings. A heading without content is a section of its own."""
     above: list[tuple[int, str]] = []
     bare: tuple[int, Block] | None = None
     pieces: list[TextSegment] = []
@@ -130,7 +129,7 @@ def _pieces(at: int, block: Block, text: str, count: CountTokens, most: int) -> 
 
 
 def _short(start: int, end: int, page: int, text: str, count: CountTokens, most: int) -> Iterator[TextSegment]:
-    """The piece, or several where it is longer than a passage: cut between words, and within one only if it must be."""
+    """The segment, split between words if it is longer than `most` tokens, and within a word only if necessary."""
     tokens = count(text[start:end])
     if tokens <= most:
         yield TextSegment(start=start, end=end, page=page, tokens=tokens, ends_block=False)
@@ -142,7 +141,7 @@ def _short(start: int, end: int, page: int, text: str, count: CountTokens, most:
         if size and size + tokens > most:
             yield TextSegment(start=begun, end=word_start, page=page, tokens=size, ends_block=False)
             begun, size = word_start, 0
-        while tokens > most:  # something in code, or a language without gaps
+        while tokens > most:  # encoded data, or a language without spaces
             part = _fitting(text, begun, word_end, count, most)
             yield TextSegment(start=begun, end=part, page=page, tokens=count(text[begun:part]), ends_block=False)
             begun = part
@@ -153,7 +152,7 @@ def _short(start: int, end: int, page: int, text: str, count: CountTokens, most:
 
 
 def _fitting(text: str, start: int, end: int, count: CountTokens, most: int) -> int:
-    """How far a piece of a word may go: a token has one character at least."""
+    """End of a part of a word that has at most `most` tokens, but at least one character."""
     size = min(end - start, most * 4)
     while size > 1 and count(text[start : start + size]) > most:
         size = max(1, size * 2 // 3)
@@ -161,7 +160,7 @@ def _fitting(text: str, start: int, end: int, count: CountTokens, most: int) -> 
 
 
 def _packed(pieces: Sequence[TextSegment], most: int, overlap: int) -> Iterator[tuple[int, int]]:
-    """First piece and the one behind the last, of each passage."""
+    """(first segment, last segment + 1) of each chunk."""
     start, size, rest = 0, 0, _to_the_end_of_blocks(pieces)
     for at, piece in enumerate(pieces):
         opens = at == 0 or pieces[at - 1].ends_block
@@ -176,7 +175,7 @@ def _packed(pieces: Sequence[TextSegment], most: int, overlap: int) -> Iterator[
 
 
 def _to_the_end_of_blocks(pieces: Sequence[TextSegment]) -> list[int]:
-    """Tokens from each piece to the end of its block."""
+    """Tokens from each segment to the end of its block."""
     found, total = [0] * len(pieces), 0
     for at in range(len(pieces) - 1, -1, -1):
         total = pieces[at].tokens + (0 if pieces[at].ends_block else total)
@@ -185,7 +184,7 @@ def _to_the_end_of_blocks(pieces: Sequence[TextSegment]) -> list[int]:
 
 
 def _shared(pieces: Sequence[TextSegment], start: int, at: int, overlap: int) -> tuple[int, int]:
-    """Where the next passage begins, so that it has up to `overlap` tokens of this one, and how many these are."""
+    """Start of the next chunk with up to `overlap` tokens of this one, and the tokens it shares."""
     size = 0
     while at - 1 > start and size + pieces[at - 1].tokens <= overlap:
         at -= 1

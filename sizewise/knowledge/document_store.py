@@ -1,6 +1,6 @@
 """The encrypted store of bases, documents and passages; knows no vector store, no model and no file format.
 
-Everything goes in and comes out as plain values, off the event loop. Every call names whose base it is about.
+All calls run off the event loop and take the base they apply to.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from sizewise.storage.keys.tables import TransactionRunner
 T = TypeVar("T")
 P = ParamSpec("P")
 
-KEY_BYTES = 32  # bytes
+KEY_BYTES = 32
 BASES, DOCUMENTS, PASSAGES = tuple(each.name for each in tables.SEALED)
 
 
 class BaseRecord(Struct, frozen=True):
-    """A base as it stands, with the key of its terms, ids and digests."""
+    """A base with its decrypted key, from which terms, ids and digests are derived."""
 
     base: KnowledgeBaseId
     created: int
@@ -46,15 +46,14 @@ class BaseRecord(Struct, frozen=True):
     key: bytes
 
     def document_id(self, source: str) -> str:
-        """Of the document from there."""
         return self._hmac(b"source", source.encode("utf-8", "replace"))[:24]
 
     def keyed_digest(self, *parts: bytes) -> str:
         return self._hmac(b"digest", *parts)[:40]
 
     def passage_id(self, document: str, text: str, occurrence: int) -> str:
-        """The same for the same words of the same document, so that what did not change is embedded once.
-        `occurrence`: the how manieth of the same words it is.
+        """Derived from document and text, so that unchanged passages are not embedded again. `occurrence`: 1 for the
+        first passage with this text, 2 for the second.
         """
         made = self._hmac(b"passage", document.encode(), text.encode("utf-8", "replace"), b"%d" % occurrence)
         return str(UUID(hex=made[:32]))
@@ -65,7 +64,7 @@ class BaseRecord(Struct, frozen=True):
 
 
 class DocumentMetadata(Struct, frozen=True, array_like=True):
-    """What of a document is sealed. `source`: path, URL or name; `by`: who brought it."""
+    """The encrypted fields of a document. `source`: path, URL or name; `added_by`: id of a user or key."""
 
     source: str
     title: str
@@ -75,7 +74,7 @@ class DocumentMetadata(Struct, frozen=True, array_like=True):
 
 
 class PassageContent(Struct, frozen=True, array_like=True):
-    """What of a passage is sealed. `suspicions`: why, where it is."""
+    """The encrypted fields of a passage. `suspicions`: reasons why it may be a prompt injection."""
 
     text: str
     start: int
@@ -88,7 +87,7 @@ class PassageContent(Struct, frozen=True, array_like=True):
 
 
 class DocumentRecord(Struct, frozen=True):
-    """A document. `state`: waiting (some of it is not embedded yet), ready, leaving."""
+    """`state`: waiting (not fully embedded), ready, or leaving (removed, to be deleted from the vector store)."""
 
     id: str
     state: str
@@ -104,7 +103,7 @@ class DocumentRecord(Struct, frozen=True):
 
 
 class PassageRecord(Struct, frozen=True):
-    """A passage in its document, opened."""
+    """A decrypted passage. `state`: waiting, ready, held (suspect), or old (of a previous version)."""
 
     id: str
     document: str
@@ -114,8 +113,6 @@ class PassageRecord(Struct, frozen=True):
 
 
 class DocumentStore:
-    """One per keeper."""
-
     def __init__(
         self,
         encryption: EnvelopeEncryption,
@@ -123,7 +120,7 @@ class DocumentStore:
         write: TransactionRunner,
         executor: Executor,
     ) -> None:
-        """`write`: in one transaction. `executor`: where sealing and the database may take their time."""
+        """`write` runs its argument in one transaction. `executor` runs encryption and database calls."""
         self._encryption = encryption
         self._read = read
         self._write = write
@@ -132,7 +129,7 @@ class DocumentStore:
     # Bases
 
     async def bases(self, tenant: str, project: str | None) -> list[tuple[KnowledgeBaseId, int, str, PassageCounts]]:
-        """With when they were made, whose vectors they have, and how large they are."""
+        """(id, creation in unix ms, embedding model, counts) of each base."""
 
         def work() -> list[tuple[KnowledgeBaseId, int, str, PassageCounts]]:
             found = self._read(lambda c: tables.bases(c, tenant, project))
@@ -152,8 +149,6 @@ class DocumentStore:
         return await self._in_executor(self._base, base)
 
     async def get_or_create_base(self, base: KnowledgeBaseId, model: str, principal: Principal) -> BaseRecord:
-        """The one of this name, made now where there is none."""
-
         def work() -> BaseRecord:
             there = self._base(base)
             if there is not None:
@@ -189,7 +184,7 @@ class DocumentStore:
         return BaseRecord(base=base, created=row.created, model=row.model, dimension=row.dimension, key=key)
 
     async def set_embedding_model(self, base: KnowledgeBaseId, model: str, dimension: int) -> None:
-        """From now on; where that is another model, all that was embedded waits to be embedded anew."""
+        """If the model changes, all passages wait to be embedded again."""
         await self._write_to(base, tables.set_embedding_model, model=model, dimension=dimension)
 
     async def remove_base(self, base: KnowledgeBaseId, principal: Principal) -> bool:
@@ -203,7 +198,7 @@ class DocumentStore:
     # Documents
 
     async def documents(self, base: KnowledgeBaseId, after: str = "", limit: int = 1_000) -> list[DocumentRecord]:
-        """By their ids, behind `after`. Those that are leaving are told too."""
+        """Ordered by id, after the id `after`; includes documents that are leaving."""
 
         def work() -> list[DocumentRecord]:
             found = self._read(lambda c: tables.documents(c, base.tenant, base.project, base.name, after, limit))
@@ -222,7 +217,7 @@ class DocumentStore:
         return await self._in_executor(work)
 
     async def documents_by_id(self, base: KnowledgeBaseId, ids: Sequence[str]) -> dict[str, DocumentRecord]:
-        """By their ids, without their sizes."""
+        """Without `size`."""
 
         def work() -> dict[str, DocumentRecord]:
             found = self._read(lambda c: tables.documents_by_id(c, base.tenant, base.project, base.name, ids))
@@ -231,7 +226,7 @@ class DocumentStore:
         return await self._in_executor(work)
 
     async def pending_documents(self, base: KnowledgeBaseId, limit: int = 100) -> list[DocumentRecord]:
-        """Documents that wait to be embedded, or to be forgotten by the store."""
+        """Documents to be embedded, or to be deleted from the vector store."""
 
         def work() -> list[DocumentRecord]:
             found = self._read(lambda c: tables.pending_documents(c, base.tenant, base.project, base.name, limit))
@@ -247,7 +242,7 @@ class DocumentStore:
         reembed: bool,
         principal: Principal,
     ) -> None:
-        """A document with its passages, in place of what there was of it. `reembed`: see rows.put_document."""
+        """Replaces a document and its passages. `reembed`: see tables.save_document."""
 
         def work() -> None:
             about = msgspec.msgpack.encode(document.metadata)
@@ -317,7 +312,7 @@ class DocumentStore:
         state: str = "",
         limit: int = 100_000,
     ) -> list[PassageRecord]:
-        """In their order."""
+        """In document order; an empty `state` selects all."""
 
         def work() -> list[PassageRecord]:
             where = base.tenant, base.project, base.name, document, state, limit
@@ -326,11 +321,10 @@ class DocumentStore:
         return await self._in_executor(work)
 
     async def embedded_passage_ids(self, base: KnowledgeBaseId, document: str) -> list[str]:
-        """Of its passages that are embedded."""
         return await self._read_of(base, tables.embedded_passage_ids, document=document)
 
     async def passages_by_id(self, base: KnowledgeBaseId, ids: Sequence[str]) -> dict[str, PassageRecord]:
-        """By their ids, as far as they may be found now."""
+        """Only passages that are searchable (ready or old)."""
 
         def work() -> dict[str, PassageRecord]:
             found = self._read(lambda c: tables.passages_by_id(c, base.tenant, base.project, base.name, ids))
@@ -341,7 +335,7 @@ class DocumentStore:
     async def set_passage_state(self, base: KnowledgeBaseId, ids: Iterable[str], state: str) -> None:
         await self._write_to(base, tables.set_passage_state, ids=list(ids), state=state)
 
-    # Sealing
+    # Encryption
 
     def _sealed(self, base: KnowledgeBaseId, piece: PassageRecord) -> bytes:
         place = f"{_place(base)}/{piece.id}"
@@ -393,7 +387,7 @@ def _bound(base: KnowledgeBaseId, work: Callable[..., T], arguments: dict[str, o
 
 
 def _place(base: KnowledgeBaseId) -> str:
-    """What rows of it are bound to, as rows.SEALED says."""
+    """Prefix of the associated data that binds encrypted rows to their place (tables.SEALED)."""
     return f"{base.project}/{base.name}"
 
 

@@ -1,7 +1,6 @@
 """Embeds texts with the configured embedding model; each request passes the same layers as any other.
 
-So the vectors of confidential passages are made where confidential data may go, are paid for and recorded, and a key
-that may not ask a model makes no vectors by it either.
+So data classes, budgets, records and key scopes apply to embeddings too.
 """
 
 from __future__ import annotations
@@ -30,20 +29,20 @@ from sizewise.model_card import ModelCard
 from sizewise.providers.local.wordpiece_tokenizer import WordPieceTokenizer
 
 BATCH_SIZE = 32
-"""Texts of one question: a second or two of a small machine, after which progress is told."""
-DEFAULT_CONTEXT_TOKENS = 512  # tokens, of a model that does not say
+"""Texts per request: one or two seconds on a small machine, so that progress can be reported."""
+DEFAULT_CONTEXT_TOKENS = 512  # for a model with an unknown window
 SPECIAL_TOKENS = 8
-"""Tokens that a model puts around a text, and by which its own count may differ from ours."""
+"""Margin for tokens that a model adds around a text, and for differences between its count and ours."""
 MAX_CHARS_PER_TOKEN = 7
-"""Characters of a token at most, as they are counted here: a key of a thousand letters is one word for BERT."""
+"""A token counts for at most this many characters: BERT takes a key of a thousand letters for one word."""
 EmbeddingVector = tuple[float, ...]
 
 
 class Embedder:
-    """For one house. Safe from any thread, but for `vectors`, which is for the event loop."""
+    """Thread-safe, except `embed`, which needs the event loop."""
 
     def __init__(self, handler: Handler, cards: Sequence[ModelCard], fetchable: Sequence[str]) -> None:
-        """`fetchable`: embedding models that could be fetched, for a hint."""
+        """`fetchable`: embedding models that can be downloaded, for a hint."""
         self._handler = handler
         self._cards = {card.name: card for card in cards if card.task == "embed"}
         self._fetchable = fetchable
@@ -51,7 +50,7 @@ class Embedder:
         self._lock = threading.Lock()
 
     def resolve_model(self, name: str) -> str:
-        """The name of the model, `said` or the only one there is. Raises ModelUnavailable, ConfigError."""
+        """`name`, or if empty the only embedding model, local ones first. Raises ModelUnavailable, ConfigError."""
         known = list(self._cards)
         if name:
             if name in self._cards:
@@ -68,7 +67,7 @@ class Embedder:
         raise ConfigError(f"there are several embedding models: {', '.join(here)}", hint)
 
     def max_passage_tokens(self, model: str) -> int:
-        """Tokens of a passage at most, beside the headings above it."""
+        """Maximum tokens of a passage, without the headings embedded with it."""
         card = self._cards.get(model)
         return max(
             20,
@@ -76,14 +75,14 @@ class Embedder:
         )
 
     def count_tokens(self, text: str) -> int:
-        """Tokens of BERT's vocabulary, which is the local model's own and near to others'."""
+        """Tokens by BERT's vocabulary: exact for the local model, close for others."""
         with self._lock:
             if self._tokenizer is None:
                 self._tokenizer = WordPieceTokenizer()
             return max(self._tokenizer.count_tokens(text), math.ceil(len(text) / MAX_CHARS_PER_TOKEN))
 
     def embedding_text(self, chunk: TextChunk, title: str) -> str:
-        """What a passage's vector is made of, within the window."""
+        """The text to embed for a passage: its headings, cut to HEADING_TOKENS, and its text."""
         whole = chunk.text_with_headings(title)
         above = whole[: len(whole) - len(chunk.text)]
         while above.strip() and self.count_tokens(above) > HEADING_TOKENS:
@@ -97,8 +96,9 @@ class Embedder:
         texts: Sequence[str],
         data_class: DataClass | None,
     ) -> list[EmbeddingVector]:
-        """One for each text. `request`: whose, and on what terms, never looser than `data_class`. Raises as the
-        house."""
+        """One vector per text. Caller and options come from `request`, but at least with `data_class`. Raises the
+        errors of the handler.
+        """
         found: list[EmbeddingVector] = []
         for start in range(0, len(texts), BATCH_SIZE):
             found += await self._embed_batch(request, model, texts[start : start + BATCH_SIZE], data_class)
@@ -111,7 +111,7 @@ class Embedder:
         texts: Sequence[str],
         data_class: DataClass | None,
     ) -> list[EmbeddingVector]:
-        """What a model finds too long after all is cut: its beginning is found all the same."""
+        """Halves the batch, then cuts the text, if the model rejects it as too long."""
         try:
             reply = await self._handler(_embedding_request(request, model, texts, data_class), discard_events)
         except ContextLengthExceeded:
@@ -154,7 +154,7 @@ def _embedding_request(request: Request, model: str, texts: Sequence[str], data_
 
 
 def check_dimension(vectors: Sequence[EmbeddingVector], dimension: int) -> int:
-    """How many numbers each has. Raises StorageError where a model changed under its name."""
+    """The dimension of `vectors`. Raises StorageError if they differ, or are not of `dimension` (0: any)."""
     lengths = {len(each) for each in vectors}
     if len(lengths) != 1 or (dimension and lengths != {dimension}):
         told = f"the model makes vectors of {sorted(lengths)} numbers, and the base holds such of {dimension}"

@@ -1,7 +1,7 @@
 """Ingestion: parses, chunks and scans documents, stores them, then embeds in steps; resumes after a crash.
 
-Writing down comes first and is one transaction: from then on nothing that was brought is lost. Embedding takes passages
-that wait, some at a time, whoever calls, so that a killed server goes on at the passage where it was.
+A document is stored in one transaction first, so that it cannot be lost. Any later call embeds waiting passages in
+batches, so that a restarted server continues where it stopped.
 """
 
 from __future__ import annotations
@@ -37,20 +37,20 @@ from sizewise.knowledge.open_stores import OpenStores
 from sizewise.knowledge.vector_store import MAX_TAGS, TAG_NAME, KnowledgeBaseId, Passage, Tag
 from sizewise.settings.knowledge import KnowledgeSettings
 
-MAX_SOURCE_CHARS = 1_000  # characters of a path, URL or name
+MAX_SOURCE_CHARS = 1_000
 MAX_READERS = 100
 NO_SUSPICION = InjectionSuspicion((), False)
 
 
 class DocumentUpload(Struct, frozen=True):
-    """A document as somebody brings it. `source` names it: the same one again takes its place. `sha256` (in hex) where
-    it is known already, so that bytes need not come for what has not changed.
+    """`source` identifies the document: uploading the same source replaces it. `sha256` (hex): without `data`, checks
+    whether the document has changed before its bytes are sent.
     """
 
     source: str
     data: bytes = b""
     sha256: str = ""
-    parsed: Document | None = None  # where whoever brings it has read it; `sha256` is its bytes' then
+    parsed: Document | None = None  # if the caller has parsed it; `sha256` is then that of its bytes
     title: str = ""
     readers: tuple[str, ...] = ()
     data_class: DataClass | None = None
@@ -58,7 +58,7 @@ class DocumentUpload(Struct, frozen=True):
 
 
 class IngestionResult(Struct, frozen=True):
-    """What became of it: `added`, `changed`, `same`, or `wanted`: it is not known, and its bytes did not come."""
+    """`outcome`: `added`, `changed`, `same`, or `wanted`: new or changed, but sent without data."""
 
     source: str
     id: str
@@ -69,7 +69,7 @@ class IngestionResult(Struct, frozen=True):
 
 
 class EmbeddingProgress(Struct, frozen=True):
-    """Passages embedded just now, and those that still wait."""
+    """Passages embedded by this call, and those that still wait."""
 
     embedded: int
     waiting: int
@@ -77,13 +77,11 @@ class EmbeddingProgress(Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Ingestion:
-    """Of one house."""
-
     document_store: DocumentStore
     open_stores: OpenStores
     embedder: Embedder
     default_data_class: DataClass
-    """The class of documents of which nobody says one."""
+    """For documents whose upload and settings name none."""
 
     async def add_document(
         self,
@@ -92,13 +90,13 @@ class Ingestion:
         upload: DocumentUpload,
         settings: KnowledgeSettings,
     ) -> IngestionResult:
-        """Reads it and writes it down; nothing is embedded yet. Raises BadRequest for what cannot be read."""
+        """Parses and stores a document, without embedding it. Raises BadRequest if it cannot be parsed."""
         _refuse(upload)
         model = self.embedder.resolve_model(settings.embedding_model)
         open = await self.document_store.get_or_create_base(base, model, request.principal)
         id = open.document_id(upload.source)
         data_class = upload.data_class or settings.data_class or self.default_data_class
-        if request.options.data_class is not None:  # what was found in one base is not kept less closely in another
+        if request.options.data_class is not None:  # search results keep their class in another base
             data_class = strictest(data_class, request.options.data_class)
         hashed = upload.sha256 or sha256(upload.data).hexdigest()
         tags = {name: _tag(open, value) for name, value in upload.tags.items()}
@@ -166,7 +164,7 @@ class Ingestion:
         settings: KnowledgeSettings,
         model: str,
     ) -> list[PassageRecord]:
-        """Not for the event loop's thread. Raises BadRequest where there is nothing in it."""
+        """Blocking. Raises BadRequest if the document has no text."""
         most = min(settings.chunk_tokens, self.embedder.max_passage_tokens(model))
         cuts = chunk_document(document, self.embedder.count_tokens, most, min(settings.chunk_overlap, most // 3))
         if not cuts:
@@ -203,8 +201,8 @@ class Ingestion:
         settings: KnowledgeSettings,
         time_limit_s: float,
     ) -> EmbeddingProgress:
-        """Embeds what waits in the base for some `time_limit_s`, and has the store forget what left. Raises as the
-        house, StoreFailed: then all goes on where it stood.
+        """Embeds waiting passages for about `time_limit_s`, and deletes removed documents from the vector store. Raises
+        the errors of the embedding model, StorageError; the next call continues.
         """
         until, done = time.monotonic() + time_limit_s, 0
         model = self.embedder.resolve_model(settings.embedding_model)
@@ -260,7 +258,7 @@ class Ingestion:
         return record
 
     async def _finish(self, record: BaseRecord, document: DocumentRecord) -> None:
-        """All of it is embedded: what was there before goes."""
+        """Called when all passages are embedded: deletes those of the previous version."""
         if record.dimension:
             shelf = await self.open_stores.collection(record.base, record.dimension)
             await shelf.delete_document(
@@ -308,7 +306,7 @@ def _cut(piece: PassageRecord) -> TextChunk:
 
 
 def _tag(open: BaseRecord, value: Tag) -> Tag:
-    """As the store sees it: a text as a token that is only equal to itself."""
+    """The tag as stored: texts become keyed hashes, which can only be compared for equality."""
     terms = KeywordHasher(open.key)
     if isinstance(value, str):
         return terms.hash_text(value)
@@ -316,7 +314,7 @@ def _tag(open: BaseRecord, value: Tag) -> Tag:
 
 
 def _refuse(brought: DocumentUpload) -> None:
-    """Raises BadRequest for what cannot be a document, whatever is in it."""
+    """Raises BadRequest for an invalid source, readers or tags."""
     if not brought.source.strip() or len(brought.source) > MAX_SOURCE_CHARS or not brought.source.isprintable():
         hint = f"a path, URL or name of up to {MAX_SOURCE_CHARS:,} printable characters"
         raise BadRequest(f"{brought.source[:100]!r} names no document", hint, param="source")

@@ -1,7 +1,7 @@
 """Scans the chunks of a document for indirect prompt injection and scores them; holds nothing back itself.
 
-Measured on 10,433 passages of other people's documentation and licences, and 14 orders each put between ordinary
-sentences: above the scan's own bound 2.7 % of the passages and 13 orders, above SURE 0.3 % and 12.
+Measured on 10,433 passages of third-party documentation and licenses, and 14 instructions placed between ordinary
+sentences: the scan's own threshold marks 2.7 % of the passages and 13 instructions, HOLD_THRESHOLD 0.3 % and 12.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from sizewise.guardrails.poisoning import Passage, scan_passages
 from sizewise.knowledge.chunk import TextChunk
 
 SUSPECT_KINDS = ("instruction", "trigger")
-"""Copies and outliers are ordinary within one document: tables, licences, code."""
+"""Copies and outliers are normal within one document: tables, licenses, code."""
 HOLD_THRESHOLD = 0.9
-"""Above it an instruction is held back; below it is marked."""
+"""An instruction with a higher score may be held back; others are only marked."""
 
 
 class InjectionSuspicion(Struct, frozen=True):
-    """Reasons, without a word of the passage but a trigger's; and whether they are enough to hold it back."""
+    """`reasons` quote no words of the passage except a trigger. `certain`: enough to hold the passage back."""
 
     reasons: tuple[str, ...]
     certain: bool
 
 
 def find_suspects(chunks: Sequence[TextChunk], source: str) -> dict[int, InjectionSuspicion]:
-    """By the number of a passage. Linear in the text."""
+    """Index of a chunk -> suspicion. Linear in the text."""
     found: dict[int, InjectionSuspicion] = {}
     passages = [Passage(str(at), each.text, source) for at, each in enumerate(chunks)]
     for each in scan_passages(passages):

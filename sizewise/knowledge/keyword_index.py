@@ -1,7 +1,6 @@
 """Turns the words of a text into keyed, counted numbers for keyword search; knows no vector store.
 
-Words are compared without case, accents and the ending of a plural, so that a question finds what it does not spell
-alike; scripts without gaps are taken in pairs of signs.
+Ignores case, accents and plural endings. Scripts without spaces are split into pairs of characters.
 """
 
 from __future__ import annotations
@@ -13,25 +12,25 @@ from collections.abc import Iterator, Mapping
 from hashlib import blake2b
 
 WORD_PATTERN = re.compile(r"\w+")
-MAX_WORD_CHARS = 40  # characters of a word; of a longer one its beginning counts
-MAX_DISTINCT_WORDS = 4_000  # words of one passage
+MAX_WORD_CHARS = 40  # longer words are truncated
+MAX_DISTINCT_WORDS = 4_000  # per passage
 CACHE_SIZE = 50_000
 _GAPLESS = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+")
 
 
 class KeywordHasher:
-    """By one key of 32 bytes. For one thread at a time."""
+    """`key`: 32 bytes. Not thread-safe."""
 
     def __init__(self, key: bytes) -> None:
         self._key = key
         self._cache: dict[str, int] = {}
 
     def __call__(self, text: str) -> Mapping[int, int]:
-        """Term (0..2^32-1) -> how often. The most common words first, where there are too many."""
+        """Term (0..2^32-1) -> count, of the MAX_DISTINCT_WORDS most frequent words."""
         return dict(Counter(map(self._hash_word, tokenize(text))).most_common(MAX_DISTINCT_WORDS))
 
     def hash_text(self, text: str) -> str:
-        """A text that is only compared for being equal, such as a tag."""
+        """Keyed hash of a text that is compared for equality only, such as a tag."""
         return blake2b(text.encode("utf-8", "replace"), key=self._key, digest_size=12, person=b"tag").hexdigest()
 
     def _hash_word(self, word: str) -> int:
@@ -45,7 +44,7 @@ class KeywordHasher:
 
 
 def tokenize(text: str) -> Iterator[str]:
-    """As they are compared."""
+    """Normalized words."""
     if not text.isascii():
         plain = unicodedata.normalize("NFKD", text)
         text = "".join(each for each in plain if not unicodedata.combining(each))
@@ -61,7 +60,7 @@ def tokenize(text: str) -> Iterator[str]:
 
 
 def _singular(word: str) -> str:
-    """Harman's S stemmer ("How effective is suffixing?", 1991): the weakest there is, and of little harm elsewhere."""
+    """Harman's S stemmer ("How effective is suffixing?", 1991), a weak one that hardly harms other languages."""
     if len(word) < 4 or word[-1] != "s":
         return word
     if word.endswith("ies") and word[-4] not in "ae":

@@ -1,7 +1,7 @@
 """The knowledge service: access control, ingestion and search over all bases; knows no API.
 
-A base belongs to a project, and nobody outside finds it. What of a document a caller may see is asked of the store,
-with the question, and held once more against what is written down: a store that forgot a change shows nothing.
+A base is visible in its project only. Read access to documents is enforced twice: by the vector store, as part of the
+query, and against the database, so that a store that missed a change reveals nothing.
 """
 
 from __future__ import annotations
@@ -48,16 +48,14 @@ from sizewise.settings.validators import NAME
 
 SearchMode = Literal["hybrid", "vector", "words"]
 MANAGE_ACTION = "manage_knowledge"
-MAX_QUERY_CHARS = 20_000  # characters of a question
+MAX_QUERY_CHARS = 20_000
 RERANK_FACTOR = 3
-"""So many times as many as are wanted are put in order."""
+"""Candidates for reranking, as a multiple of the requested limit."""
 MAX_RESULTS = 200
 EMBED_STEP_S = 5.0
 
 
 class BaseSummary(Struct, frozen=True):
-    """A base, as its project sees it."""
-
     name: str
     project: str
     created: int
@@ -66,7 +64,7 @@ class BaseSummary(Struct, frozen=True):
 
 
 class SyncResult(Struct, frozen=True):
-    """What became of the sources that the settings name: those that were read, those removed, and what went wrong."""
+    """Result of syncing the configured sources. `removed`: sources; `failed`: (source, message)."""
 
     results: tuple[IngestionResult, ...]
     removed: tuple[str, ...]
@@ -75,7 +73,7 @@ class SyncResult(Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class KnowledgeService:
-    """`data_bounds`: on which terms an Request stands."""
+    """`data_bounds`: the data class of a request and how far it may go."""
 
     document_store: DocumentStore
     open_stores: OpenStores
@@ -86,7 +84,7 @@ class KnowledgeService:
     data_bounds: Callable[[Request], RequestDataBounds]
     default_data_class: DataClass
 
-    # Looking
+    # Search
 
     async def search(
         self,
@@ -101,10 +99,11 @@ class KnowledgeService:
         documents: Sequence[str] = (),
         where: TagFilter | None = None,
     ) -> list[SearchResult]:
-        """Passages that `request.principal` may see, the best first. `max_data_class`: of no stricter class than this.
+        """Passages that `request.principal` may read, best first. `max_data_class`: excludes stricter classes. `alpha`:
+        0..1, overrides `mode`.
 
-        Raises PathNotFound, BadRequest, and as the house and the store do. Whatever uses what is found must be kept as
-        closely as `tightest` says.
+        Raises PathNotFound, BadRequest, and the errors of the embedding model and the vector store. The caller must
+        keep the results at `strictest_data_class`.
         """
         principal = request.principal
         require_permission(principal, "ask", self._resource(principal, name))
@@ -154,7 +153,7 @@ class KnowledgeService:
         hits: Sequence[tuple[str, float]],
         reach: Sequence[DataClass],
     ) -> list[SearchResult]:
-        """Hits with their words, as far as what is written down lets the caller see them."""
+        """Hits with their text, without those that the database does not let the caller read."""
         pieces = await self.document_store.passages_by_id(base, [id for id, _ in hits])
         documents = await self.document_store.documents_by_id(base, list({each.document for each in pieces.values()}))
         found = list[SearchResult]()
@@ -169,7 +168,7 @@ class KnowledgeService:
         return found
 
     def _shorten_query(self, query: str, model: str) -> str:
-        """What of a long question the model reads: the beginning and, where people ask, the end."""
+        """Shortens a long query to the model's window: keeps its beginning and its end, where the question often is."""
         most = self.embedder.max_passage_tokens(model)
         if self.embedder.count_tokens(query) <= most:
             return query
@@ -178,7 +177,7 @@ class KnowledgeService:
             half = half * 3 // 4
         return " ".join([*words[:half], *words[-half:]])[: most * 4]
 
-    # Filling
+    # Ingestion
 
     async def ingest(
         self,
@@ -187,7 +186,7 @@ class KnowledgeService:
         documents: Sequence[DocumentUpload],
         time_limit_s: float = 3_600,
     ) -> list[IngestionResult]:
-        """Written down and embedded when this returns, if that is done in `time_limit_s`."""
+        """Stores and embeds documents. Raises BadRequest if passages still wait after `time_limit_s`."""
         taken = [await self.add_document(request, name, each) for each in documents]
         left = await self.embed_pending(request, name, time_limit_s)
         if left.waiting:
@@ -198,7 +197,7 @@ class KnowledgeService:
         return taken
 
     async def add_document(self, request: Request, name: str, upload: DocumentUpload) -> IngestionResult:
-        """Written down; `embed_pending` does the rest. Raises BadRequest for what cannot be read."""
+        """Stores a document, for `embed_pending` to embed. Raises BadRequest if it cannot be parsed."""
         base = self._managed_base(request.principal, name)
         return await self._ingestion.add_document(request, base, upload, self._settings_of(name))
 
@@ -209,7 +208,7 @@ class KnowledgeService:
         url: str,
         upload: DocumentUpload | None = None,
     ) -> IngestionResult:
-        """A page of the web, of an origin that a source of the base has. Raises PathNotFound where it is gone."""
+        """Adds a web page from the origin of one of the base's sources. Raises PathNotFound if the page is gone."""
         self._managed_base(request.principal, name)
         data = await self.web_pages.fetch(url, self._settings_of(name), self.data_bounds(request))
         if data is None:
@@ -221,12 +220,12 @@ class KnowledgeService:
         )
 
     async def embed_pending(self, request: Request, name: str, time_limit_s: float = EMBED_STEP_S) -> EmbeddingProgress:
-        """Some of what waits."""
+        """Embeds waiting passages for about `time_limit_s`."""
         base = self._managed_base(request.principal, name)
         return await self._ingestion.embed_pending(request, base, self._settings_of(name), time_limit_s)
 
     async def sync(self, request: Request, name: str) -> SyncResult:
-        """Reads the sources that the settings name; what is there no more is removed."""
+        """Reads the configured sources, and removes documents that they no longer contain."""
         base, said, principal = self._managed_base(request.principal, name), self._settings_of(name), request.principal
         if not said.sources:
             hint = f'sources = ["docs"] in [knowledge.{name}] of sizewise.toml, or name a folder'
@@ -263,20 +262,20 @@ class KnowledgeService:
         return SyncResult(tuple(taken), tuple(removed), tuple(failed))
 
     async def remove_document(self, principal: Principal, name: str, document_id: str) -> None:
-        """A document, by its id. Raises PathNotFound."""
+        """Raises PathNotFound."""
         base = self._managed_base(principal, name)
         if not await self.document_store.mark_for_deletion(base, document_id, principal):
             raise _no_document(document_id)
 
     async def release_document(self, principal: Principal, name: str, document_id: str) -> int:
-        """Passages that were held back as suspect are found from now on, once they are embedded. How many."""
+        """Releases passages held back as suspect, to be embedded. Returns how many. Raises PathNotFound."""
         base = self._managed_base(principal, name)
         if await self.document_store.document(base, document_id) is None:
             raise _no_document(document_id)
         return await self.document_store.release_passages(base, document_id, principal)
 
     async def remove_base(self, principal: Principal, name: str) -> None:
-        """The base with all that is in it. Raises PathNotFound."""
+        """Removes the base with all its documents. Raises PathNotFound."""
         base = self._managed_base(principal, name)
         async with self.open_stores.write_lock(base):
             open = await self.document_store.base(base)
@@ -286,7 +285,7 @@ class KnowledgeService:
                 await self.open_stores.remove(base)
             await self.document_store.remove_base(base, principal)
 
-    # Telling
+    # Listings
 
     async def bases(self, principal: Principal) -> list[BaseSummary]:
         found = await self.document_store.bases(principal.tenant, None if principal.all_projects else principal.project)
@@ -302,7 +301,9 @@ class KnowledgeService:
         after: str = "",
         limit: int = 100_000,
     ) -> list[DocumentRecord]:
-        """Of those that the caller may read, or manage. Raises PathNotFound."""
+        """Documents that the caller may read, or all if the caller may manage them; ids after `after`. Raises
+        PathNotFound.
+        """
         base = KnowledgeBaseId(principal.tenant, principal.project, name)
         if await self.document_store.base(base) is None:
             raise await self._unknown_base(base)
@@ -316,7 +317,7 @@ class KnowledgeService:
         return found[:limit]
 
     async def document(self, principal: Principal, name: str, id: str) -> tuple[DocumentRecord, list[PassageRecord]]:
-        """With its passages where the caller may read it. Raises PathNotFound."""
+        """A document, with its passages if the caller may read it. Raises PathNotFound."""
         base = KnowledgeBaseId(principal.tenant, principal.project, name)
         found = await self.document_store.document(base, id)
         manages = MANAGE_ACTION in principal.permissions
@@ -325,7 +326,7 @@ class KnowledgeService:
         pieces = await self.document_store.passages(base, id) if _may_read(principal, found) else []
         return found, [each for each in pieces if each.state != "old"]
 
-    # Whose
+    # Access and settings
 
     @property
     def _ingestion(self) -> Ingestion:
@@ -335,7 +336,7 @@ class KnowledgeService:
         return self.settings.get(name, DEFAULT_SETTINGS)
 
     def _managed_base(self, principal: Principal, name: str) -> KnowledgeBaseId:
-        """Raises Forbidden, and BadRequest for what cannot be a name."""
+        """Raises Forbidden, and BadRequest for an invalid name."""
         if not NAME.match(name) or len(name) > 64:
             raise BadRequest(f"{name[:100]!r} is no name of a base", "letters, digits, '.', '_', '-'", param="base")
         require_permission(principal, MANAGE_ACTION, self._resource(principal, name))
@@ -351,7 +352,7 @@ class KnowledgeService:
 
 
 class DataBounds(Protocol):
-    """On which terms a request stands, as routing has it."""
+    """Data class of a request, and how far routing lets it go."""
 
     @property
     def data_class(self) -> DataClass: ...
@@ -369,7 +370,7 @@ def build_knowledge_service(
     reach: Mapping[DataClass, Place],
     data_bounds: Callable[[Request], DataBounds],
 ) -> KnowledgeService:
-    """For one house, whose whole onion `handler` is. Raises ConfigError."""
+    """`handler`: the application's whole middleware stack. Raises ConfigError."""
     fetchable = [card.model for card in local_cards(settings) if card.task == "embed"]
 
     def request_bounds(request: Request) -> RequestDataBounds:
@@ -393,7 +394,7 @@ def _no_document(id: str) -> PathNotFound:
 
 
 def reader_ids(principal: Principal) -> tuple[str, ...]:
-    """Whom a document can name so that this caller may see it."""
+    """Reader entries of a document that give this principal access."""
     return tuple(
         filter(
             None,
@@ -429,7 +430,7 @@ def _search_result(piece: PassageRecord, document: DocumentRecord, score: float)
 
 
 def _hash_filter(where: TagFilter, terms: KeywordHasher) -> TagFilter:
-    """The same filter, with texts as the store knows them."""
+    """The same filter, with texts hashed as in the store."""
     if isinstance(where, TagIn):
         values = tuple(terms.hash_text(each) if isinstance(each, str) else each for each in where.values)
         return TagIn(where.field, values)
@@ -441,6 +442,6 @@ def _hash_filter(where: TagFilter, terms: KeywordHasher) -> TagFilter:
 
 
 def equality_filter(tags: Mapping[str, Tag]) -> TagFilter | None:
-    """A filter in plain JSON: each tag equal to its value, or to one of several."""
+    """Each tag must equal its value, or one of its values. None if there are no tags."""
     tests = tuple(TagIn(name, value if isinstance(value, tuple) else (value,)) for name, value in tags.items())
     return None if not tests else tests[0] if len(tests) == 1 else FilterAnd(tests)

@@ -19,12 +19,12 @@ from sizewise.knowledge.results import SearchResult
 from sizewise.messages import ChatRequest, Message
 
 OVERLAP_WEIGHT = 0.1
-"""Of the score, what the words have to say; the rest is the store's. On 250 headings of our own docs as questions among
-450 passages without them, the first passage was right for 20 % by the store's order, 17 % by this, and 16 % with a half
-in its place: it is for who knows better of their own documents, and not what happens unasked."""
-MAX_PASSAGE_CHARS = 800  # characters of a passage that a model is shown
-MAX_PASSAGES = 30  # passages that a model is shown
-MAX_OUTPUT_TOKENS = 200  # tokens
+"""Weight of the keyword score, 0..1; the rest is the store's score. With 250 headings of our docs as queries for 450
+passages without headings, the first result was right for 20 % by the store's order, for 17 % with this weight, and for
+16 % with 0.5. So reranking by keywords is not the default; try it on your own documents."""
+MAX_PASSAGE_CHARS = 800  # of a passage shown to the model
+MAX_PASSAGES = 30  # shown to the model
+MAX_OUTPUT_TOKENS = 200
 SYSTEM_PROMPT = (
     "You put passages in the order in which they help to answer a question. Answer with the numbers of those that help,"
     " the best first, with commas between them, and nothing else. Answer 0 where none does."
@@ -32,8 +32,8 @@ SYSTEM_PROMPT = (
 
 
 def rerank_by_keywords(query: str, results: Sequence[SearchResult]) -> list[SearchResult]:
-    """How many of the question's words a passage has, the rare ones among those found counting more, and how close to
-    the top its headings have them. Of two that overlap, the better stays in front and the other goes to the end.
+    """Adds to each score the share of query words in the passage, its headings and title; words that are rare among the
+    results count more. Of two overlapping passages, the worse moves to the end.
     """
     if not results:
         return []
@@ -57,7 +57,7 @@ def rerank_by_keywords(query: str, results: Sequence[SearchResult]) -> list[Sear
 
 
 def _overlap(one: SearchResult, other: SearchResult) -> bool:
-    """Whether more than half of the shorter stands in the other."""
+    """Whether more than half of the shorter passage is in the other."""
     if one.document != other.document:
         return False
     shared = min(one.end, other.end) - max(one.start, other.start)
@@ -71,8 +71,8 @@ async def rerank_by_model(
     query: str,
     results: Sequence[SearchResult],
 ) -> list[SearchResult]:
-    """As `model`, a model or policy, puts them; what it does not name stays behind, in the order it had. Where it fails
-    or says something else, all stay as they were: a search is not lost by that.
+    """Order by `model`, a model or policy; passages that it does not name follow in their old order. If the call fails,
+    the order is unchanged.
     """
     some = list(results[:MAX_PASSAGES])
     marks = new_markers()

@@ -11,9 +11,9 @@ from sizewise.guardrails.untrusted_content import new_markers
 
 
 class SearchResult(Struct, frozen=True):
-    """`start` and `end` are characters of the document's text; `page` the first of `pages`, 0 where it has none.
+    """`start` and `end`: characters of the document's text. `page`: the first of `pages`; 0 if there are none.
 
-    `suspicions` says why it is one, for whoever shows it to a model: such a passage was let through on purpose.
+    `suspicions`: reasons why the passage may be a prompt injection, though it was not held back or was released.
     """
 
     id: str
@@ -32,7 +32,7 @@ class SearchResult(Struct, frozen=True):
 
     @property
     def cited(self) -> str:
-        """As a citation says where it stands."""
+        """Citation: title or source, pages, headings."""
         where = self.title if self.title and self.title in self.source else self.source
         if self.pages:
             first, last = self.pages[0], self.pages[-1]
@@ -41,12 +41,12 @@ class SearchResult(Struct, frozen=True):
 
 
 def strictest_data_class(results: Sequence[SearchResult]) -> DataClass | None:
-    """How closely whatever uses these passages must be kept; None where there are none."""
+    """The data class of anything made from these passages; None if there are none."""
     return strictest(*(each.data_class for each in results)) if results else None
 
 
 def format_for_prompt(results: Sequence[SearchResult]) -> str:
-    """For a prompt: each with its number and place, between marks that no document can know or close."""
+    """Passages with number and citation, between random markers that no document can know or close."""
     marks = new_markers()
     said = "\n\n".join(marks.wrap(each.text, f"[{number}] {each.cited}") for number, each in enumerate(results, 1))
     return f"{marks.instruction}\n\n{said}" if results else "(no passage was found)"

@@ -39,10 +39,10 @@ BASES = Table(
     Column("project", Text, nullable=False),
     Column("name", Text, nullable=False),
     Column("created", BIG_INTEGER, nullable=False),  # unix ms
-    Column("model", Text, nullable=False),  # that makes its vectors
-    Column("dimension", Integer, nullable=False),  # 0: nothing was embedded yet
+    Column("model", Text, nullable=False),  # embedding model
+    Column("dimension", Integer, nullable=False),  # 0: nothing embedded yet
     Column("bytes", BIG_INTEGER, nullable=False),
-    Column("sealed", LargeBinary, nullable=False),  # the key of its terms
+    Column("sealed", LargeBinary, nullable=False),  # the key for its terms, ids and digests
 )
 BY_NAME = Index("knowledge_bases_name", BASES.c.tenant, BASES.c.project, BASES.c.name, unique=True)
 
@@ -53,17 +53,17 @@ DOCUMENTS = Table(
     Column("tenant", Text, nullable=False),
     Column("project", Text, nullable=False),
     Column("base", Text, nullable=False),
-    Column("id", Text, nullable=False),  # keyed by its source
+    Column("id", Text, nullable=False),  # keyed hash of its source
     Column("state", Text, nullable=False),  # waiting, ready, leaving
-    Column("digest", Text, nullable=False),  # keyed: of its bytes, and of how they are to be taken
+    Column("digest", Text, nullable=False),  # keyed hashes of its bytes and chunking, and of its access and tags
     Column("kind", Text, nullable=False),
     Column("data_class", Text, nullable=False),
-    Column("readers", Text, nullable=False),  # with new lines between; empty: all of the project
+    Column("readers", Text, nullable=False),  # one per line; empty: everyone in the project
     Column("pages", Integer, nullable=False),
     Column("created", BIG_INTEGER, nullable=False),
     Column("changed", BIG_INTEGER, nullable=False),
     Column("bytes", BIG_INTEGER, nullable=False),
-    Column("sealed", LargeBinary, nullable=False),  # source, title, tags, notes, who
+    Column("sealed", LargeBinary, nullable=False),  # DocumentMetadata
 )
 BY_ID = Index(
     "knowledge_documents_id",
@@ -83,7 +83,7 @@ PASSAGES = Table(
     Column("base", Text, nullable=False),
     Column("document", Text, nullable=False),
     Column("id", Text, nullable=False),  # a UUID
-    Column("place", Integer, nullable=False),  # in its document
+    Column("place", Integer, nullable=False),  # index in its document
     Column("state", Text, nullable=False),  # waiting, ready, held, old
     Column("bytes", BIG_INTEGER, nullable=False),
     Column("sealed", LargeBinary, nullable=False),
@@ -125,7 +125,7 @@ SEALED = (
     EncryptedTable(PASSAGES, ("project", "base", "id")),
 )
 ID_BATCH = 500
-"""Ids in one statement."""
+"""Ids per statement."""
 
 
 class BaseRow(Struct, frozen=True):
@@ -166,7 +166,7 @@ class PassageRow(Struct, frozen=True):
 
 
 class PassageCounts(Struct, frozen=True):
-    """Of a document, or of a whole base. `waiting` and `held_back` are passages too."""
+    """Counts for a document or a whole base. `passages` includes `waiting` and `held_back`."""
 
     passages: int = 0
     waiting: int = 0
@@ -183,7 +183,7 @@ def _in(table: Table, tenant: str, project: str, base: str) -> ColumnElement[boo
 
 
 def bases(connection: Connection, tenant: str, project: str | None) -> list[BaseRow]:
-    """Of one project, or with None of all."""
+    """`project` None: of all projects."""
     its = BASES.c
     mine = its.tenant == tenant if project is None else and_(its.tenant == tenant, its.project == project)
     names = [its[name] for name in BaseRow.__struct_fields__]
@@ -198,7 +198,7 @@ def base(connection: Connection, tenant: str, project: str, name: str) -> BaseRo
 
 
 def add_base(connection: Connection, row: BaseRow, audit_event: AuditEvent) -> BaseRow:
-    """The one that is there, where somebody was faster."""
+    """Returns the existing base if another request created it first."""
     there = base(connection, row.tenant, row.project, row.name)
     if there is not None:
         return there
@@ -216,7 +216,7 @@ def set_embedding_model(
     model: str,
     dimension: int,
 ) -> None:
-    """From now on. Where that is another model than before, all passages wait to be embedded anew."""
+    """If the model changes, all passages wait to be embedded again."""
     where = _in(BASES, tenant, project, name)
     before = connection.scalar(select(BASES.c.model).where(where))
     connection.execute(update(BASES).where(where).values(model=model, dimension=dimension))
@@ -229,7 +229,7 @@ def set_embedding_model(
 
 
 def remove_base(connection: Connection, tenant: str, project: str, name: str, audit_event: AuditEvent) -> bool:
-    """With all that is in it. Whether there was one."""
+    """Deletes the base with all its documents. Returns whether it existed."""
     for table in (PASSAGES, DOCUMENTS):
         connection.execute(delete(table).where(_in(table, tenant, project, name)))
     there = connection.execute(delete(BASES).where(_in(BASES, tenant, project, name))).rowcount > 0
@@ -261,7 +261,7 @@ def documents(
     after: str = "",
     limit: int = 1_000,
 ) -> list[DocumentRow]:
-    """Behind the id `after`, by their ids; those that are leaving too."""
+    """Ordered by id, after the id `after`; includes documents that are leaving."""
     its = DOCUMENTS.c
     names = [its[each] for each in DocumentRow.__struct_fields__]
     query = select(*names).where(_in(DOCUMENTS, tenant, project, name), its.id > after).order_by(its.id).limit(limit)
@@ -297,8 +297,8 @@ def save_document(
     reembed: bool,
     audit_event: AuditEvent,
 ) -> None:
-    """In place of what there was of it. What is kept of its passages are those of the same ids; the others go on being
-    found until the document is ready (`mark_document_ready`). `reembed`: none is, and all are embedded again.
+    """Replaces a document. Embedded passages with the same id are kept; other embedded ones become old and stay
+    searchable until `mark_document_ready`. `reembed`: keeps none, so that all passages are embedded again.
     """
     mine, its = _in(DOCUMENTS, row.tenant, row.project, row.base), PASSAGES.c
     values = {name: getattr(row, name) for name in DocumentRow.__struct_fields__} | {"bytes": len(row.sealed)}
@@ -313,7 +313,7 @@ def save_document(
     before = set(connection.scalars(select(its.id).where(of_it, its.state.in_(("ready", "old")))))
     kept = before.intersection(each.id for each in passages)
     connection.execute(delete(PASSAGES).where(of_it, its.state.in_(("waiting", "held"))))
-    if reembed:  # what it was may have been for more eyes: it is found no more
+    if reembed:  # the old version may have had more readers, so it must not be found any more
         connection.execute(delete(PASSAGES).where(of_it))
         kept = set()
     connection.execute(update(PASSAGES).where(of_it).values(state="old"))
@@ -331,7 +331,7 @@ def save_document(
 
 
 def mark_document_ready(connection: Connection, tenant: str, project: str, name: str, id: str) -> None:
-    """All of it can be found, and nothing of what it was before."""
+    """Deletes the passages of the previous version."""
     of_it = and_(_in(PASSAGES, tenant, project, name), PASSAGES.c.document == id)
     connection.execute(delete(PASSAGES).where(of_it, PASSAGES.c.state == "old"))
     its = and_(_in(DOCUMENTS, tenant, project, name), DOCUMENTS.c.id == id, DOCUMENTS.c.state == "waiting")
@@ -346,7 +346,9 @@ def mark_for_deletion(
     id: str,
     audit_event: AuditEvent,
 ) -> bool:
-    """Found by nobody any more; its row goes when the store has forgotten it too. Whether it was there."""
+    """Hides a document; `delete_document` removes its row once the vector store has deleted it. Returns whether it
+    existed.
+    """
     its = and_(_in(DOCUMENTS, tenant, project, name), DOCUMENTS.c.id == id, DOCUMENTS.c.state != "leaving")
     there = connection.execute(update(DOCUMENTS).where(its).values(state="leaving")).rowcount > 0
     if there:
@@ -361,7 +363,7 @@ def delete_document(connection: Connection, tenant: str, project: str, name: str
 
 
 def pending_documents(connection: Connection, tenant: str, project: str, name: str, limit: int) -> list[DocumentRow]:
-    """Documents that wait to be embedded, or to be forgotten by the store."""
+    """Documents to be embedded, or to be deleted from the vector store."""
     its = DOCUMENTS.c
     names = [its[each] for each in DocumentRow.__struct_fields__]
     query = select(*names).where(_in(DOCUMENTS, tenant, project, name), its.state != "ready").limit(limit)
@@ -380,7 +382,7 @@ def passages(
     state: str = "",
     limit: int = 100_000,
 ) -> list[PassageRow]:
-    """Of a document, in their order."""
+    """In document order; an empty `state` selects all."""
     its = PASSAGES.c
     mine = and_(_in(PASSAGES, tenant, project, name), its.document == document)
     if state:
@@ -390,7 +392,6 @@ def passages(
 
 
 def embedded_passage_ids(connection: Connection, tenant: str, project: str, name: str, document: str) -> list[str]:
-    """Of a document's passages that are embedded."""
     its = PASSAGES.c
     mine = and_(_in(PASSAGES, tenant, project, name), its.document == document, its.state == "ready")
     return list(connection.scalars(select(its.id).where(mine)))
@@ -403,7 +404,7 @@ def passages_by_id(
     name: str,
     ids: Sequence[str],
 ) -> list[PassageRow]:
-    """By their ids, as far as they may be found; in no order."""
+    """Only passages that are searchable (ready or old); unordered."""
     its, found = PASSAGES.c, list[PassageRow]()
     names = [its[each] for each in PassageRow.__struct_fields__]
     for start in range(0, len(ids), ID_BATCH):
@@ -421,7 +422,7 @@ def set_passage_state(
     ids: Iterable[str],
     state: str,
 ) -> None:
-    """Where they stand from now on; what is gone meanwhile stays gone."""
+    """Ignores ids that have been deleted."""
     its, every = PASSAGES.c, list(ids)
     for start in range(0, len(every), ID_BATCH):
         mine = and_(_in(PASSAGES, tenant, project, name), its.id.in_(every[start : start + ID_BATCH]))
@@ -436,7 +437,7 @@ def release_passages(
     document: str,
     audit_event: AuditEvent,
 ) -> int:
-    """Passages of it that were held back are found from now on, once they are embedded. How many."""
+    """Lets held back passages of a document be embedded. Returns how many."""
     mine = and_(_in(PASSAGES, tenant, project, name), PASSAGES.c.document == document, PASSAGES.c.state == "held")
     count = connection.execute(update(PASSAGES).where(mine).values(state="waiting")).rowcount
     if count:
@@ -447,5 +448,5 @@ def release_passages(
 
 
 def newest_sealed(connection: Connection) -> bytes | None:
-    """What was sealed last, of anybody's."""
+    """The ciphertext of the newest base of any tenant."""
     return connection.scalar(select(BASES.c.sealed).order_by(BASES.c.number.desc()).limit(1))
