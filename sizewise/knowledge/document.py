@@ -11,11 +11,11 @@ FileType = Literal["pdf", "docx", "html", "csv", "json", "jsonl", "markdown", "t
 BlockType = Literal["heading", "paragraph", "list", "row", "code"]
 
 BLOCK_SEPARATOR = "\n\n"
-"""Stands between two blocks of a document's text."""
+"""Separates the blocks in a document's text."""
 
 
 class Block(Struct, frozen=True, array_like=True):
-    """`level` of a heading from 1; `page` from 1, 0 where there are no pages. A `row` of a table says its columns."""
+    """`level`: of a heading, from 1. `page`: from 1; 0 if the format has no pages. A `row` has its column names."""
 
     sort: BlockType
     text: str
@@ -24,7 +24,7 @@ class Block(Struct, frozen=True, array_like=True):
 
 
 class Document(Struct, frozen=True):
-    """`notes`: in words, what was left out or guessed on the way."""
+    """`notes`: messages about what was left out or guessed."""
 
     kind: FileType
     title: str
@@ -37,7 +37,7 @@ class Document(Struct, frozen=True):
         return BLOCK_SEPARATOR.join(block.text for block in self.blocks)
 
     def blocks_with_offsets(self) -> Iterator[tuple[int, Block]]:
-        """Each block with the character of `text` at which it begins."""
+        """(offset in `text`, block) in order."""
         at = 0
         for block in self.blocks:
             yield at, block

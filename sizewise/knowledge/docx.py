@@ -11,17 +11,17 @@ from xml.parsers import expat
 from sizewise.errors import BadRequest
 from sizewise.knowledge.document import Block, Document
 
-MEMBER = 200_000_000  # bytes of one member, unpacked
+MEMBER = 200_000_000  # bytes of one member, uncompressed
 MAIN, STYLES, NOTES, ABOUT = "word/document.xml", "word/styles.xml", "word/footnotes.xml", "docProps/core.xml"
 _NAMED = re.compile(r"heading ([1-9])\Z", re.IGNORECASE)
 
 
 class _Refused(Exception):
-    """A DTD: by it a few bytes become gigabytes, or a file of this machine."""
+    """The file has a DTD, which allows entity expansion to gigabytes and reading local files."""
 
 
 def read(data: bytes, name: str) -> Document:
-    """Raises BadRequest: damaged, locked, or unpacked too large."""
+    """Raises BadRequest: damaged, password-protected, without text, or too large when uncompressed."""
     shown = repr(name[:200])
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
@@ -45,7 +45,7 @@ def read(data: bytes, name: str) -> Document:
 
 
 def _member(archive: zipfile.ZipFile, name: str, shown: str) -> bytes:
-    """Empty where there is none."""
+    """Empty if the archive has no such member. Raises BadZipFile if MAIN is missing."""
     if name not in archive.namelist():
         if name == MAIN:
             raise zipfile.BadZipFile(name)
@@ -58,7 +58,7 @@ def _member(archive: zipfile.ZipFile, name: str, shown: str) -> bytes:
 
 
 class _Reader:
-    """expat, which never reads anything but these bytes, with names cut to what stands behind their namespace."""
+    """An expat parser that resolves no external entities and strips namespaces from names."""
 
     def parse(self, data: bytes) -> None:
         if not data:
@@ -84,7 +84,7 @@ def _bare(name: str) -> str:
 
 
 class _Styles(_Reader):
-    """Style -> level of a heading, by its name or its place in the outline."""
+    """`levels`: style -> heading level, by the style's name or outline level."""
 
     def __init__(self, data: bytes) -> None:
         self.levels: dict[str, int] = {}
@@ -121,7 +121,7 @@ class _Title(_Reader):
 
 
 class _Words(_Reader):
-    """Paragraphs, headings and rows of tables, as they stand; text that is marked as hidden or deleted is left out."""
+    """Paragraphs, headings and table rows in document order, without hidden or deleted text."""
 
     def __init__(self, levels: dict[str, int]) -> None:
         self.blocks: list[Block] = []
@@ -130,7 +130,7 @@ class _Words(_Reader):
         self._said: list[str] = []
         self._level = 0
         self._listed = self._text = self._hidden = False
-        self._rows = 0  # tables within tables
+        self._rows = 0  # nesting depth of tables
         self._cells: list[str] = []
         self._head: list[str] | None = None
 

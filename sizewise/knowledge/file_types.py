@@ -10,7 +10,7 @@ from sizewise.errors import BadRequest
 from sizewise.knowledge.document import FileType
 
 READABLE_TYPES = "PDF, DOCX, HTML, CSV, JSON, JSONL, Markdown and plain text"
-SNIFF_BYTES = 4_096  # bytes that are looked at
+SNIFF_BYTES = 4_096
 _HTML = re.compile(rb"<(?:!doctype\s+html|html|head|body)[\s>]", re.IGNORECASE)
 _OTHERS = (
     (b"\xd0\xcf\x11\xe0", "is a document of old Word, Excel or PowerPoint", "save it as .docx or PDF"),
@@ -36,7 +36,7 @@ _ENDINGS: tuple[tuple[str, FileType], ...] = (
 
 
 def detect_file_type(data: bytes, name: str) -> FileType:
-    """Raises BadRequest, in words, for what cannot be read."""
+    """Raises BadRequest for an empty file and for types that cannot be read."""
     head, low = data[:SNIFF_BYTES], name.lower().partition("?")[0]
     if not data.strip():
         raise BadRequest(f"{name[:200]!r} is empty", "add a file with something in it")
@@ -72,7 +72,7 @@ def _packed(data: bytes, name: str) -> FileType:
 
 
 def _json(data: bytes) -> FileType:
-    """Several values one a line, one value, or something that only begins like one."""
+    """JSONL, JSON, or text that only begins like JSON."""
     first = data.lstrip().partition(b"\n")[0].strip()
     if first[:1] == b"{" and first[-1:] == b"}" and len(first) < len(data.strip()) and _is_json(first):
         return "jsonl"

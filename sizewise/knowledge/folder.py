@@ -24,8 +24,8 @@ class SourceFile(Struct, frozen=True):
 
 
 def list_files(path: Path) -> list[SourceFile]:
-    """Sorted; hidden ones and links are left out, for they lead to what nobody meant. Raises BadRequest where there is
-    nothing.
+    """Sorted, without hidden files and symbolic links. Raises BadRequest if `path` does not exist or has more than
+    MAX_FILES.
     """
     if path.is_file():
         return [SourceFile(path, path.name)]

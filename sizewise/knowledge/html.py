@@ -23,7 +23,7 @@ EMPTY = frozenset(
     {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"},
 )
 OPEN = frozenset({"p", "li", "dd", "dt", "td", "th", "tr", "option", "tbody", "thead"})
-"""Elements that end without saying so."""
+"""Elements whose end tag is optional."""
 _CHARSET = re.compile(rb"<meta[^>]{0,200}charset\s*=\s*[\"']?\s*([A-Za-z0-9_-]{1,40})", re.IGNORECASE)
 _HIDDEN = re.compile(
     r"display\s*:\s*none|visibility\s*:\s*hidden|font-size\s*:\s*0(?![.\d])|opacity\s*:\s*0(?![.\d])",
@@ -33,7 +33,7 @@ _SPACE = re.compile(r"\s+")
 
 
 def read(data: bytes, name: str) -> Document:
-    """Raises BadRequest where nothing is to be read."""
+    """Raises BadRequest if there is no visible text."""
     said, notes = _text(data)
     page = _Page()
     page.feed(said)
@@ -67,10 +67,10 @@ class _Page(HTMLParser):
         self._said: list[str] = []
         self._sort: BlockType = "paragraph"
         self._level = 0
-        self._skipping: list[str] = []  # open elements, from the one that is not shown
+        self._skipping: list[str] = []  # open elements, from the outermost hidden one
         self._head: list[str] | None = None
         self._cells: list[str] | None = None
-        self._first = False  # whether the row is one of <th>
+        self._first = False  # whether all cells of the row so far are <th>
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if self._skipping and self._skipping[0] in OPEN and (tag in BLOCKS or tag == self._skipping[0]):
@@ -111,7 +111,7 @@ class _Page(HTMLParser):
 
     def handle_endtag(self, tag: str) -> None:
         if self._skipping and tag not in self._skipping and self._skipping[0] in OPEN:
-            self._skipping = []  # its parent ends, and so does it
+            self._skipping = []  # the end of its parent ends it too
         if self._skipping:
             if tag in self._skipping:
                 del self._skipping[len(self._skipping) - 1 - self._skipping[::-1].index(tag) :]
@@ -136,7 +136,7 @@ class _Page(HTMLParser):
             self.unseen += 1
 
     def flush(self) -> None:
-        """What was said so far is a block."""
+        """Ends the current block."""
         text = "".join(self._said)
         text = text.strip("\n").rstrip() if self._sort == "code" else _lines(text)
         if text.strip():
@@ -159,5 +159,5 @@ class _Page(HTMLParser):
 
 
 def _lines(text: str) -> str:
-    """White space as a browser shows it: each <br> a new line."""
+    """Collapses whitespace as a browser does; each <br> is a new line."""
     return "\n".join(filter(None, (_SPACE.sub(" ", line).strip() for line in text.split("\n"))))

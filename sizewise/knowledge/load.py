@@ -1,6 +1,6 @@
 """Loads the bytes of a file into blocks with pages and headings, in a child process; stores nothing.
 
-What parsers of strangers' files can do, hang, crash and eat memory, they do in a child process that is ended.
+Parsers of untrusted files can hang, crash or use up memory, so they run in a child process with limits.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from sizewise.knowledge.text_formats import read
 from sizewise.process import run_with_input
 
 WORKER = "sizewise.knowledge.load_worker"
-MAX_FILE_BYTES = 64 << 20  # bytes of a file
-MAX_OUTPUT_BYTES = 50_000_000  # bytes of what is read in it
+MAX_FILE_BYTES = 64 << 20
+MAX_OUTPUT_BYTES = 50_000_000  # of the parsed document as JSON
 TIMEOUT_S = 120
-AT_ONCE = 65_536  # bytes of plain text that are read right here: less work than a process
+AT_ONCE = 65_536  # bytes; smaller plain text is parsed in a thread, which is cheaper than a process
 
 
 async def load_document(data: bytes, name: str, timeout_s: int = TIMEOUT_S) -> Document:
-    """`name` is for the reader of an error, and for the kind of a file that looks like plain text.
+    """`name` is used in errors, and to detect the type of a file that looks like plain text.
 
-    Raises BadRequest, with the next step: nothing in it, locked, damaged, only pictures, of a kind that nobody reads,
-    or too much work.
+    Raises BodyTooLarge, and BadRequest: empty, password-protected, damaged, only pictures, of an unsupported type, or
+    over the limits.
     """
     if len(data) > MAX_FILE_BYTES:
         raise BodyTooLarge(f"{name[:200]!r} has more than {MAX_FILE_BYTES:,} bytes", "cut it into several files")
@@ -60,6 +60,6 @@ async def load_document(data: bytes, name: str, timeout_s: int = TIMEOUT_S) -> D
 
 
 async def extract_text(data: bytes, name: str) -> str:
-    """All words of a file, headings marked as in Markdown. Raises as `load_document`."""
+    """The text of a file, with Markdown headings. Raises as `load_document`."""
     document = await load_document(data, name)
     return "\n\n".join(f"{'#' * block.level} {block.text}" if block.level else block.text for block in document.blocks)

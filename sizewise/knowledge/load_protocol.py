@@ -7,12 +7,10 @@ from msgspec import Struct
 from sizewise.knowledge.document import FileType
 
 EXIT_REFUSED = 7
-"""The child's exit code where it says in words what is wrong with a file."""
+"""Exit code of the child when its output is a LoadRefusal."""
 
 
 class LoadRequest(Struct, frozen=True):
-    """`cpu_seconds` of CPU time."""
-
     file_type: FileType
     name: str
     cpu_seconds: int

@@ -1,7 +1,7 @@
 """The child process that parses one untrusted file, with limits on time, memory and files.
 
-`python -m sizewise.knowledge.load_worker` reads a line of JSON and then the file from stdin, writes the document as
-JSON, and ends. What goes wrong in a parser, in whatever way, ends this process and nothing else.
+`python -m sizewise.knowledge.load_worker` reads a LoadRequest as a line of JSON and then the file from stdin, and
+writes the document as JSON to stdout. A parser that hangs or crashes ends only this process.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from sizewise.errors import BadRequest
 from sizewise.knowledge import docx, html, pdf, text_formats
 from sizewise.knowledge.load_protocol import EXIT_REFUSED, LoadRefusal, LoadRequest
 
-MAX_ADDRESS_SPACE = 1_500_000_000  # bytes of address space
+MAX_ADDRESS_SPACE = 1_500_000_000  # bytes
 
 
 def main() -> None:

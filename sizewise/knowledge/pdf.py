@@ -18,14 +18,14 @@ BROKEN: Broken = (
     *(ValueError, KeyError, TypeError, IndexError, AttributeError, AssertionError),
     *(ArithmeticError, RecursionError, RuntimeError, NotImplementedError, EOFError, struct.error, zlib.error),
 )
-"""What its library lets out, beside its own, where a file is not as it should be."""
+"""Exceptions that pypdf raises for damaged files, besides its own."""
 MAX_HEADINGS = 5_000
 _SPLIT = re.compile(r"([^\W\d_])-\n([^\W\d_])")
-"""A word that was cut at the end of a line."""
+"""A word hyphenated at the end of a line."""
 
 
 def read(data: bytes, name: str) -> Document:
-    """Raises BadRequest: damaged, locked by a password, no words in it, too many pages."""
+    """Raises BadRequest: damaged, password-protected, without text, too many pages."""
     try:
         import pypdf
         from pypdf.errors import PyPdfError
@@ -78,7 +78,7 @@ def _parts(said: str, page: int) -> Iterator[Block]:
 
 
 def _headings(reader: Any, broken: Broken) -> dict[int, list[tuple[str, int]]]:
-    """Page -> what the file's own outline says begins there, with its level."""
+    """Page -> (title, level) of outline entries that begin there."""
     found: dict[int, list[tuple[str, int]]] = {}
     try:
         waiting: list[tuple[Any, int]] = [(each, 1) for each in reversed(reader.outline)]

@@ -12,8 +12,8 @@ import msgspec
 from sizewise.errors import BadRequest
 from sizewise.knowledge.document import Block, Document, FileType
 
-MAX_CSV_FIELD = 1_000_000  # characters of one field of CSV
-MAX_JSON_DEPTH = 32  # of JSON
+MAX_CSV_FIELD = 1_000_000  # characters
+MAX_JSON_DEPTH = 32
 _HEADING = re.compile(r" {0,3}(#{1,6})[ \t]+")
 _UNDER = re.compile(r" {0,3}(=+|-+)[ \t]*\Z")
 _FENCE = re.compile(r" {0,3}(```+|~~~+)")
@@ -21,7 +21,7 @@ _ITEM = re.compile(r" {0,3}(?:[-*+]|\d{1,9}[.)])[ \t]")
 
 
 def read(kind: FileType, data: bytes, name: str) -> Document:
-    """Raises BadRequest where it is not what it says it is."""
+    """Raises BadRequest if `data` is not valid as `kind`."""
     text, notes = decode_text(data)
     if kind == "csv":
         return Document(kind, "", list(_csv(text, name)), notes=notes)
@@ -33,7 +33,7 @@ def read(kind: FileType, data: bytes, name: str) -> Document:
 
 
 def decode_text(data: bytes) -> tuple[str, list[str]]:
-    """The text, and in words what was guessed."""
+    """The text, and notes on guesses."""
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return _tidy(data.decode("utf-16", "replace")), []
     try:
@@ -84,7 +84,7 @@ def _markdown(text: str) -> Iterator[Block]:
 
 
 def _after_front_matter(text: str) -> int:
-    """The line behind it: what stands between two lines of `---` at the top is about the file, and not of it."""
+    """Index of the first line after the front matter (between two lines of `---` at the top)."""
     if not text.startswith("---\n"):
         return 0
     end = text.find("\n---\n", 4)
@@ -92,7 +92,7 @@ def _after_front_matter(text: str) -> int:
 
 
 def _csv(text: str, name: str) -> Iterator[Block]:
-    """Each row says its columns, so that it can be understood alone."""
+    """Each row with its column names, so that it can be understood alone."""
     csv.field_size_limit(MAX_CSV_FIELD)
     first = text.partition("\n")[0]
     mark = max(",;\t|", key=first.count)
@@ -113,7 +113,7 @@ def _csv(text: str, name: str) -> Iterator[Block]:
 
 
 def _json(kind: FileType, text: str, name: str) -> Iterator[Block]:
-    """One block for each line, item of a list, or field of an object, with the way to each value before it."""
+    """One block per line, list item or object field; each value follows its path."""
     if kind == "jsonl":
         for number, line in enumerate(text.split("\n"), 1):
             if line.strip():

@@ -22,14 +22,14 @@ TIMEOUTS = HttpTimeouts(connect=10.0, first_byte=30.0, between_bytes=30.0, total
 
 
 class RequestDataBounds(Struct, frozen=True):
-    """How closely what is asked must be kept, and how far it may go; None: nowhere."""
+    """Data class of a request, and how far it may go; None: nowhere."""
 
     data_class: DataClass
     limit: Place | None
 
 
 class WebPageFetcher:
-    """For one house. Each page on a connection of its own: this is no hot path, and leaves nothing open."""
+    """Opens a connection per page and keeps none open."""
 
     def __init__(self, reach: Mapping[DataClass, Place], proxies: ProxyConfig, ca: Path | None) -> None:
         self._reach = reach
@@ -37,8 +37,8 @@ class WebPageFetcher:
         self._ca = ca
 
     async def fetch(self, url: str, settings: KnowledgeSettings, bounds: RequestDataBounds) -> bytes | None:
-        """What lies there; None where it is gone. Raises EgressDenied where no source of the base has its origin, and
-        Outside, UpstreamError.
+        """The page's bytes; None for status 404 and 410. Raises EgressDenied if no source of the base has this origin,
+        BadRequest, ExternalFailure, UpstreamError.
         """
         allowed = {origin(each): settings.place for each in settings.sources if is_url(each)}
         egress = EgressPolicy(allowed, self._reach)
