@@ -1,6 +1,6 @@
 """Translation of Lamatic's conditions to boolean expressions.
 
-What is compared there are texts as often as not ("true", "1"), so both sides become texts for ==, and numbers for <.
+Lamatic often compares texts ("true", "1"), so both sides are converted: to texts for ==, to numbers for <.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def _like(translator: Translator, left: object, pattern: object, fold: bool) -> 
 
 
 def _text(translator: Translator, said: object) -> str:
-    """Something that is compared, as a text."""
+    """An operand as an expression that yields a text."""
     alone = _single_expression(said)
     if alone is None:
         return string_literal(_plain(translator, said))
@@ -134,7 +134,7 @@ def _number(translator: Translator, said: object) -> str:
 
 
 def _single_expression(said: object) -> str | None:
-    """What stands in the one {{ }} that a value is."""
+    """The content of the {{ }} if the value is a single one; else None."""
     found = [each for each in split_template(said.strip()) if isinstance(each, tuple)] if isinstance(said, str) else []
     if found and isinstance(said, str) and len(list(split_template(said.strip()))) == 1:
         return found[0][0]

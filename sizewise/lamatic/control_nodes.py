@@ -16,7 +16,7 @@ from sizewise.lamatic.translator import NodeOutputs, NodeTranslation, Translated
 _HOST = re.compile(r"https?://([^/{?#:]{1,253})")
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD")
 MAX_RANGE = 200
-"""Numbers of a loop that are written out."""
+"""A longer range of numbers is computed by a javascript node instead of listed."""
 RANGE_CODE = """\
 output = [];
 const stride = Number(step) || 1;
@@ -79,7 +79,7 @@ def _typed(translator: Translator, said: Json, kind: str) -> Json:
     return translator.translate_value(said, "mapping")
 
 
-# ---- outside --------------------------------------------------------------------------------------------------------
+# ---- API calls, subflows and waits ----------------------------------------------------------------------------------
 
 
 def _json_outputs(translator: Translator, node: CanvasNode) -> NodeOutputs:
@@ -135,14 +135,14 @@ def _headers(translator: Translator, said: object) -> dict[str, str]:
 
 
 def _retry(values: Mapping[str, Json]) -> dict[str, Json]:
-    """`retries` after the first try; the delay has two spellings there."""
+    """`retries` excludes the first attempt; Lamatic spells the delay in two ways."""
     times = str(values.get("retries") or "0")
     delay = str(values.get("retry_deplay") or values.get("retry_delay") or "0")
     if not times.isdecimal() or int(times) == 0:
         return {}
     made: dict[str, Json] = {"times": min(10, int(times) + 1)}
     if delay.isdecimal() and 0 < int(delay) <= 86_400:
-        made["wait_s"] = int(delay) if int(delay) <= 60 else int(delay) / 1000  # some write milliseconds
+        made["wait_s"] = int(delay) if int(delay) <= 60 else int(delay) / 1000  # over 60: probably milliseconds
     return made
 
 
@@ -222,7 +222,7 @@ def _translate_condition_node(translator: Translator, node: CanvasNode) -> Trans
 
 
 def _independent_branches(translator: Translator, id: str, named: Mapping[str, str], other: str) -> TranslatedNode:
-    """Each condition is a branch of its own, since several may hold."""
+    """A branch per condition, because several may be true at once."""
     nodes: dict[str, dict[str, Json]] = {}
     ways: dict[str, tuple[str, str]] = {}
     for number, (label, each) in enumerate(named.items(), 1):
@@ -247,7 +247,7 @@ def _case(label: str) -> str:
 
 
 def loop_items(translator: Translator, node: CanvasNode) -> tuple[Json, dict[str, dict[str, Json]]]:
-    """The list that a loop goes over, and the node that makes it, where one must. Raises TranslationError."""
+    """The list that a loop iterates over, and the node that computes it, if necessary. Raises TranslationError."""
     values = node.values
     if str(values.get("iterateOver") or "list") == "list":
         made = translator.translate_value(values.get("iteratorValue"), "iteratorValue")

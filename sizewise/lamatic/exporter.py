@@ -1,6 +1,6 @@
 """Exporter from a validated flow to a Lamatic canvas, with a note for each node; writes no file.
 
-What has no words there becomes a code node that throws, so that nothing is left out in silence.
+A node without an equivalent becomes a code node that throws, so that nothing is dropped silently.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ _FIELDS: Mapping[str, Mapping[str, str]] = {
     "memory": {"memories": "memories"},
     "wait": {"waited": "success"},
 }
-"""What our fields are called there, by kind; of other kinds they are called the same."""
+"""Kind -> our field -> Lamatic's field."""
 _UNCHANGED_FIELDS: Mapping[str, str] = {"json": "", "javascript": "", "template": "value", "http": "json"}
-"""Kinds whose fields keep their names, below one of ours."""
+"""Kinds whose fields keep their names, below this field of ours (empty: the node itself)."""
 _COMMON_FIELDS = frozenset({"kind", "after", "retry", "description", "nodes", "outputs"})
 _EXPORTED_PARAMETERS: Mapping[str, frozenset[str]] = {
     "ask": frozenset({"model", "system", "prompt", "messages", "temperature", "max_tokens"}),
@@ -57,11 +57,11 @@ _EXPORTED_PARAMETERS: Mapping[str, frozenset[str]] = {
     "http": frozenset({"url", "method", "headers", "json"}),
     "subflow": frozenset({"flow", "inputs"}),
 }
-"""What of each kind can be said there; kinds that are not here cannot."""
+"""Parameters of each kind that Lamatic has too; other kinds cannot be exported."""
 
 
 def export_flow(flow: Mapping[str, Json]) -> tuple[Canvas, tuple[TranslationNote, ...]]:
-    """Of a flow that was checked, as plain data."""
+    """`flow`: a validated flow as plain data."""
     return _Exporter(flow).drawing()
 
 
@@ -69,7 +69,7 @@ class _Exporter:
     def __init__(self, flow: Mapping[str, Json]) -> None:
         self._flow = flow
         self._kinds: dict[str, Mapping[str, Json]] = {}
-        self._items: dict[str, str] = {}  # names of items, and the loops that give them
+        self._items: dict[str, str] = {}  # name of an item -> its loop
         self._ends: dict[str, str] = {}
         self._translation_notes: list[TranslationNote] = []
         self._canvas_nodes: dict[str, CanvasNode] = {}
@@ -109,11 +109,11 @@ class _Exporter:
         return Canvas(name, self._canvas_nodes, tuple(self._edges), about), tuple(self._translation_notes)
 
     def _last(self, nodes: Mapping[str, Json]) -> list[str]:
-        """Nodes that no other comes after; the trigger where there is none."""
+        """Nodes without a successor; the trigger if there are no nodes."""
         sources = {line.source for line in self._edges if not line.is_back_edge}
         return [end for id in nodes if (end := self._ends.get(id, id)) not in sources] or [TRIGGER]
 
-    # ---- beginnings -------------------------------------------------------------------------------------------------
+    # ---- triggers and inputs ----------------------------------------------------------------------------------------
 
     def _trigger(self) -> None:
         fields: dict[str, str] = {}
@@ -182,7 +182,7 @@ class _Exporter:
             self._connect(id, node, nodes, merged, start)
 
     def _classifier_branches(self, nodes: Mapping[str, Mapping[str, Json]]) -> dict[str, str]:
-        """Branches that go by a classifier's label, and the classifier, which branches itself there."""
+        """Branch on a classifier's label -> the classifier. They are merged: Lamatic's classifier branches itself."""
         made: dict[str, str] = {}
         for id, node in nodes.items():
             if node["kind"] == "branch" and isinstance(node.get("cases"), list):

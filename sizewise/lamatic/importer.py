@@ -1,7 +1,7 @@
 """Importer from a Lamatic canvas to a flow in YAML, with a note for each node; runs nothing.
 
-A node that cannot be said stays in the file under the kind that it had there, so that `flow check` points at it and
-nothing is left out in silence.
+A node that cannot be translated is kept in the YAML under its Lamatic type, so that `flow check` reports it and nothing
+is dropped silently.
 """
 
 from __future__ import annotations
@@ -55,7 +55,9 @@ _SLUG = re.compile(r"[^a-z0-9]+")
 
 
 class ImportedFlow(Struct, frozen=True):
-    """`text` is the flow's YAML. `notes`: every node, graded; `is_complete`: none is named."""
+    """`text` is the flow's YAML, `data` the same as data. `notes`: at least one per node. `is_complete`: no grade is
+    `named`.
+    """
 
     name: str
     text: str
@@ -68,13 +70,13 @@ class ImportedFlow(Struct, frozen=True):
 
 
 def slug(name: str, other: str = "flow") -> str:
-    """A name of a flow out of any name."""
+    """A valid flow name made from any text; `other` if nothing of it is usable."""
     made = _SLUG.sub("-", name.lower()).strip("-")[:60].strip("-")
     return (made if made[:1].isalpha() else f"{other}-{made}" if made else other)[:62]
 
 
 def import_flow(canvas: Canvas, flows: Mapping[str, str] = {}, name: str = "") -> ImportedFlow:
-    """`flows`: the others that come with it, by their ids and names there. Raises LamaticFileError."""
+    """`flows`: Lamatic id or name -> flow name, for flows imported together. Raises LamaticFileError."""
     return _Importer(canvas, flows, name or slug(canvas.name)).flow()
 
 
@@ -139,13 +141,13 @@ class _Importer:
                 return
         self._add_note("imported", node, "a joint, which needs no node")
 
-    # ---- what is said -----------------------------------------------------------------------------------------------
+    # ---- notes ------------------------------------------------------------------------------------------------------
 
     def _add_note(self, grade: TranslationGrade, node: CanvasNode, message: str = "", hint: str = "") -> None:
         self._notes.append(TranslationNote(grade=grade, node=node.id, type=node.type, message=message, hint=hint))
 
     def _translate(self, node: CanvasNode, work: Callable[[CanvasNode], Json]) -> Json:
-        """What `work` gives, and what is said of the node; None where it cannot be said."""
+        """The result of `work`, with notes for the node; None if the node cannot be translated."""
         bench = self._translator
         bench.notes, bench.errors = [], []
         try:
@@ -197,7 +199,7 @@ class _Importer:
             made.append(Comment(("nodes", self._translator.ids.get(id, "")), tuple(lines)))
         return made
 
-    # ---- beginnings -------------------------------------------------------------------------------------------------
+    # ---- triggers and outputs ---------------------------------------------------------------------------------------
 
     def _import_trigger(self, trigger: CanvasNode | None) -> list[dict[str, Json]]:
         bench = self._translator
@@ -324,7 +326,7 @@ class _Importer:
             )
 
     def _placeholder(self, node: CanvasNode) -> dict[str, Json]:
-        """A node that we have no words for, as it was."""
+        """An untranslatable node with its Lamatic type and values."""
         said = self._notes[-1]
         values = _readable({name: each for name, each in node.values.items() if name not in ("id", "nodeName")})
         return {
@@ -403,11 +405,11 @@ class _Importer:
         return model_nodes.translate_supervisor(bench, node, made, nodes)
 
     def _combined_nodes(self, around: tuple[str, ...]) -> dict[str, Json]:
-        """Nodes that hold all that another gives, for those within `enclosing`."""
+        """Extra nodes that combine all outputs of another node, for the loop `around`."""
         bench = self._translator
         places = {bench.ids[id]: bench.containers.get(id, ()) for id in bench.ids}
         made: dict[str, Json] = {}
-        for id in bench.combined_names:  # of those that hold all first: they may ask for results
+        for id in bench.combined_names:  # combined nodes first: they may request results nodes
             if "\0" not in id and bench.containers.get(id, ()) == around:
                 made[bench.combined_names[id]] = {}
         for id, name in list(bench.combined_names.items()):
@@ -428,7 +430,9 @@ def explicit_dependencies(
     nodes: Mapping[str, Mapping[str, Json]],
     cases: Mapping[tuple[str, str], tuple[str, str]],
 ) -> dict[str, list[str]]:
-    """What each node must say it comes after: what no expression says already. What is no case begins with a zero."""
+    """Node -> its `after` entries, without those that its expressions imply. An entry that names no case of its branch
+    begins with NUL.
+    """
     numbers = {id: 1 << at for at, id in enumerate(block.order)}
     name = translator.node_name
     owner = {ours: id for id in block.order for ours in (name(id), first_nodes[id])}
@@ -486,7 +490,7 @@ _ROOT = re.compile(r"(?<![\w.\]\"'-])([A-Za-z_][A-Za-z0-9_-]*)(?=[.\[ |)])")
 
 
 def _referenced_names(node: Mapping[str, Json]) -> set[str]:
-    """The first names of paths in a node's templates, and more words than these."""
+    """Roots of all paths in a node's templates; may include other words."""
     found: set[str] = set()
     for text in iterate_strings({name: each for name, each in node.items() if name not in ("code", "description")}):
         for part in text.split("{{")[1:]:
@@ -495,7 +499,7 @@ def _referenced_names(node: Mapping[str, Json]) -> set[str]:
 
 
 def _loop_ends(canvas: Canvas) -> dict[str, str]:
-    """The loops, each with its end."""
+    """Loop node -> its end node."""
     made: dict[str, str] = {}
     for id, box in canvas.nodes.items():
         end = canvas.nodes.get(str(box.values.get("connectedTo") or ""))
@@ -522,7 +526,7 @@ def _ordered(node: Mapping[str, Json]) -> dict[str, Json]:
 
 
 def _readable(said: Json) -> Json:
-    """Data without what was not read."""
+    """The data with values that were not read replaced by a remark."""
     if isinstance(said, Mapping):
         return {str(name): _readable(each) for name, each in said.items()}
     if isinstance(said, list):
@@ -533,7 +537,7 @@ def _readable(said: Json) -> Json:
 
 
 def import_flows(canvases: Mapping[str, Canvas]) -> dict[str, ImportedFlow | LamaticFileError]:
-    """Flows that come with each other, by the files that they stood in, and each with a name of its own."""
+    """Imports flows of one project, by file, each under a unique name."""
     names: dict[str, str] = {}
     for path, drawing in canvases.items():
         base = made = slug(drawing.name)

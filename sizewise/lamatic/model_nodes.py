@@ -13,13 +13,13 @@ from sizewise.lamatic.typescript_literals import NonLiteral
 
 USAGE_FIELDS: Mapping[str, str] = {"_meta": "Counts and costs of a question are in its run's record."}
 SIZEWISE_CREDENTIAL = "sizewise"
-"""The credential of a model that our export wrote: its name is ours already."""
+"""Credential name that our exporter writes; its models keep their names on import."""
 _PARAMETERS: Mapping[str, str] = {"temperature": "temperature", "max_tokens": "max_tokens", "maxTokens": "max_tokens",
                "max_completion_tokens": "max_tokens"}  # fmt: skip
 
 
 def model_parameters(translator: Translator, node: CanvasNode) -> dict[str, Json]:
-    """`model`, and how it is asked, of a node that names models; what it named is noted."""
+    """`model` and sampling parameters of a node; adds notes for what changes."""
     made: dict[str, Json] = {"model": "auto"}
     said = node.values.get("generativeModelName")
     configs = [each for each in (said if isinstance(said, list) else [said]) if isinstance(each, Mapping) and each]
@@ -59,7 +59,7 @@ def model_parameters(translator: Translator, node: CanvasNode) -> dict[str, Json
 
 
 def prompt_parameters(translator: Translator, node: CanvasNode) -> dict[str, Json]:
-    """`system`, `messages` and `prompt` of its prompts. Raises TranslationError where it asks nothing."""
+    """`system`, `messages` and `prompt` of a node. Raises TranslationError if it has no prompt."""
     values = node.values
     system: list[str] = []
     turns: list[dict[str, Json]] = []
@@ -98,7 +98,7 @@ def prompt_parameters(translator: Translator, node: CanvasNode) -> dict[str, Jso
     elif not made.get("messages"):
         if not made.get("system"):
             raise TranslationError("it has no prompt", "Write one.")
-        made["prompt"] = made.pop("system")  # a system prompt alone is what is asked
+        made["prompt"] = made.pop("system")  # a lone system prompt is the question
     return made
 
 
@@ -107,7 +107,7 @@ def _optional_text(translator: Translator, said: object, what: str) -> str:
 
 
 def _message_history(translator: Translator, said: object) -> Json:
-    """A template, or a list of turns."""
+    """A template, a list of turns, or None."""
     if said in (None, "", "[]", [], {}):
         return None
     if isinstance(said, str) and said.strip().startswith("{{") and said.strip().endswith("}}"):
@@ -192,7 +192,7 @@ def _tool_name(tool: Json) -> str:
 
 
 def _attach_images(translator: Translator, words: dict[str, Json], pictures: str) -> None:
-    """Puts pictures beside the prompt."""
+    """Turns the prompt into a message with an image part."""
     translator.add_note("its attachments are sent as pictures", "Each is the address of one, or a data: URL.")
     parts = [{"type": "text", "text": words.pop("prompt", "")}, {"type": "image_url", "image_url": {"url": pictures}}]
     earlier = words.get("messages", [])
@@ -202,7 +202,7 @@ def _attach_images(translator: Translator, words: dict[str, Json], pictures: str
 
 
 def output_schema(translator: Translator, node: CanvasNode) -> dict[str, Json]:
-    """The JSON Schema of what it gives. Raises TranslationError."""
+    """The JSON Schema of a node's answer. Raises TranslationError."""
     found = translator.parse_data(node.values.get("schema"), "schema")
     if not isinstance(found, dict) or not found:
         raise TranslationError("it has no schema", "Write the JSON Schema of its answer.")
@@ -213,7 +213,7 @@ def output_schema(translator: Translator, node: CanvasNode) -> dict[str, Json]:
 
 
 def normalize_schema(schema: Json) -> Json:
-    """The same as JSON Schema has it: `required: true` of a field goes to its object, `int` is an integer."""
+    """Standard JSON Schema: moves `required: true` from a field to its object, and renames types such as `int`."""
     if isinstance(schema, str):
         return {"type": _TYPES.get(schema, "string")}
     if not isinstance(schema, dict):
@@ -329,9 +329,9 @@ def translate_supervisor(
     paths: Mapping[str, str],
     inner: dict[str, dict[str, Json]],
 ) -> TranslatedNode:
-    """A supervisor with what its paths hold, as a loop that decides, goes one way, and remembers.
+    """A supervisor as a loop: a json node chooses an agent, a branch runs its path, a template collects the results.
 
-    `paths`: for each agent the node of ours that ends its path; `inner`: the nodes of all paths, by id.
+    `paths`: agent -> expression for the result of its path; `inner`: the nodes of all paths, by id.
     """
     names = list(paths)
     id, decides, way, heard = (translator.node_name(node.id), *(supervisor_node_names(translator, node)))
@@ -349,7 +349,7 @@ def translate_supervisor(
         },
         "required": ["next", "arguments", "answer"],
     }
-    schema["properties"]["arguments"] = {  # type: ignore[index]  # what every agent takes, in one
+    schema["properties"]["arguments"] = {  # type: ignore[index]  # the arguments of all agents in one object
         "type": "object",
         "properties": {
             name: each for _, fields in supervisor_agents(translator, node).values() for name, each in fields.items()
@@ -385,7 +385,7 @@ def translate_supervisor(
 
 
 def supervisor_node_names(translator: Translator, node: CanvasNode) -> tuple[str, str, str]:
-    """Of the nodes that decide, branch and remember, the same each time they are asked for."""
+    """Names of the nodes that decide, branch and collect; the same at each call."""
     found = translator.combined_names.get(f"{node.id}\0")
     if found is None:
         id = translator.node_name(node.id)
@@ -396,7 +396,7 @@ def supervisor_node_names(translator: Translator, node: CanvasNode) -> tuple[str
 
 
 def supervisor_agents(translator: Translator, node: CanvasNode) -> dict[str, tuple[str, dict[str, Json]]]:
-    """Its agents: what each is for, and the fields that it is given."""
+    """Agent -> (description, schemas of its arguments)."""
     made: dict[str, tuple[str, dict[str, Json]]] = {}
     for each in translator.parse_data(node.values.get("agents"), "agents") or []:
         if isinstance(each, Mapping) and each.get("name"):

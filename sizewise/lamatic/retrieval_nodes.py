@@ -1,7 +1,7 @@
 """Translations of Lamatic's retrieval nodes: search, RAG, indexing, vectors, chunks, files and memory.
 
-Here documents go into a knowledge base whole: it cuts and embeds them itself. So a node that made vectors hands on the
-texts in their place, and an index takes these.
+A Sizewise knowledge base takes whole documents and chunks and embeds them itself. So a node that makes vectors passes
+on the texts instead, and an index node ingests those.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ PASSAGE_FIELDS: Mapping[str, str] = {
     **dict.fromkeys(("source", "url", "file_name"), "source"),
     "title": "title", "page": "page", "id": "id",
 }  # fmt: skip
-"""What a result's fields are called there, and a passage's here."""
+"""Lamatic's field of a search result -> our field of a passage."""
 
 RESULTS_CODE = """\
 output = passages.map((each) => ({
@@ -34,7 +34,7 @@ output = passages.map((each) => ({
   _additional: { certainty: each.score, score: String(each.score), id: each.id },
 }));
 """
-"""Passages under the names that results had there too, for code that knows these."""
+"""Adds Lamatic's field names to passages, for imported code."""
 _BASE = re.compile(r"[^a-z0-9_-]+")
 
 
@@ -54,7 +54,7 @@ def _query(translator: Translator, node: CanvasNode) -> str:
 
 
 def _limit(translator: Translator, said: object, most: int = 200) -> int:
-    """0 is all, there."""
+    """At most `most`; 0 means all in Lamatic."""
     try:
         number = int(str(said if said not in (None, "") else 5))
     except ValueError:
@@ -66,7 +66,7 @@ def _limit(translator: Translator, said: object, most: int = 200) -> int:
 
 
 def translate_filters(translator: Translator, filters: object) -> dict[str, Json]:
-    """Filters that compare for being equal, and all of which hold, as tags. Raises TranslationError for others."""
+    """Tag -> value, for equality filters joined by And. Raises TranslationError for others."""
     found = translator.parse_data(filters, "filters")
     if not found:
         return {}
@@ -160,7 +160,7 @@ def _rag(translator: Translator, node: CanvasNode) -> TranslatedNode:
     return TranslatedNode({found: searched, id: {"kind": "ask", **model_parameters(translator, node), **words}})
 
 
-# ---- into a base ----------------------------------------------------------------------------------------------------
+# ---- ingestion ------------------------------------------------------------------------------------------------------
 
 VECTORS_CODE = "output = { vectors: Array.isArray(texts) ? texts : [texts] };\n"
 

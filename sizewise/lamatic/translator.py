@@ -1,7 +1,9 @@
 """Translator of one Lamatic canvas: node names, node outputs, templates and code in Sizewise's syntax.
 
-Every type of node is a NodeTranslation (asking.py, finding.py, steps.py): what its output is called there and here,
-and how it is made. What cannot be said raises TranslationError, and the node is named.
+Every Lamatic node type has a NodeTranslation (model_nodes.py, retrieval_nodes.py, control_nodes.py), which maps its
+outputs and translates the node. What cannot be translated raises TranslationError, and the node is graded `named`.
+
+In names and docstrings, "source" is Lamatic's side.
 """
 
 from __future__ import annotations
@@ -42,12 +44,12 @@ TEXT_FIELD = frozenset({"text"})
 
 
 class NodeOutputs(Struct, frozen=True):
-    """What a node gives. `whole`: all of it, in our words; empty where that is put together of `fields`.
+    """Outputs of a node. `expression`: our expression for all of it; empty if it is combined from `fields`.
 
-    `fields`: its names there, and what we say for each. `passthrough`: other names are the same in both, within
-    `whole`. `text_fields`: fields that are texts for certain; `unavailable`: names there that have nothing here, and
-    what to do. `passage_fields`: what the fields of passages in it are called; `compatibility_code`: code that gives
-    them these names, for other code.
+    `fields`: Lamatic's field -> our expression. `passthrough`: other fields have the same name, below `expression`.
+    `text_fields`: fields that are always texts. `unavailable`: Lamatic's field without an equivalent -> hint.
+    `passage_fields`: Lamatic's field of a search result -> our field of a passage. `compatibility_code`: JavaScript
+    that gives passages Lamatic's field names, for code that uses them.
     """
 
     expression: str
@@ -60,9 +62,9 @@ class NodeOutputs(Struct, frozen=True):
 
 
 class TranslatedNode(Struct):
-    """Nodes of ours, by id, in order: the first takes what comes before, the last is the node itself.
+    """Our nodes by id, in order: the first takes the predecessors, the last is the node itself.
 
-    `cases`: for a branch, where each case there leads from here.
+    `cases`: Lamatic's case -> (our branch node, its case).
     """
 
     nodes: dict[str, dict[str, Json]]
@@ -74,7 +76,7 @@ NodeTranslateFunction = Callable[["Translator", CanvasNode], TranslatedNode]
 
 
 class NodeTranslation(Struct, frozen=True):
-    """A type of node there. `description`: what it becomes, for the table of them."""
+    """Translation of one Lamatic node type. `description`: what it becomes, for the table in the docs."""
 
     description: str
     map_outputs: OutputMapper
@@ -82,10 +84,10 @@ class NodeTranslation(Struct, frozen=True):
 
 
 class Translator:
-    """One drawing under way. `block` and `current_id` are where it is at work."""
+    """State of one canvas being translated. `block` and `current_id`: the node being translated."""
 
     def __init__(self, canvas: Canvas, translations: Mapping[str, NodeTranslation], flows: Mapping[str, str]) -> None:
-        """`flows`: other flows that are imported with it, by their ids and names there."""
+        """`flows`: Lamatic id or name -> flow name, for flows imported together."""
         self.canvas = canvas
         self.translations = translations
         self.flows = flows
@@ -108,7 +110,7 @@ class Translator:
     # ---- names ------------------------------------------------------------------------------------------------------
 
     def node_name(self, id: str) -> str:
-        """Ours for a node: the same, but for what no name may hold."""
+        """Our name for a node: its id without invalid characters."""
         if id not in self.ids:
             made = _BAD.sub("_", id).strip("_-")[:50] or "node"
             self.ids[id] = self.unique_name(made if made[0].isalpha() else f"n_{made}")
@@ -122,7 +124,7 @@ class Translator:
         return name
 
     def declare_input(self, source_name: str, type: str | dict[str, Json], *, required: bool = False) -> str:
-        """The name of an input that is called so there; made where there is none."""
+        """Our name for a Lamatic input; declares the input if necessary."""
         if source_name not in self.input_names:
             made = _BAD.sub("_", source_name).strip("_-")[:60] or "value"
             name = made if made[0].isalpha() else f"n_{made}"
@@ -141,7 +143,7 @@ class Translator:
             self.notes.append((message, hint))
 
     def translate_mapping(self, values: Mapping[str, Json], label: str) -> dict[str, Json]:
-        """The values by their names, without those that cannot be said, which are told one by one."""
+        """Translates each value; those that fail are left out and added to `errors`."""
         made: dict[str, Json] = {}
         for name, each in values.items():
             try:
@@ -153,7 +155,7 @@ class Translator:
     # ---- values -----------------------------------------------------------------------------------------------------
 
     def translate_text(self, value: object, label: str) -> str:
-        """A text of theirs as a template of ours that comes to a text."""
+        """A Lamatic text as a template of ours that yields a text."""
         if value is None:
             return ""
         if isinstance(value, (dict, list)):
@@ -165,7 +167,7 @@ class Translator:
         return self._translate_template(_require_text(value, label), True)
 
     def translate_value(self, value: object, label: str) -> Json:
-        """Json value, with the texts in it said in our language; one that is one {{ }} keeps its type."""
+        """A JSON value with its texts translated. A text that is a single {{ }} keeps its type."""
         if isinstance(value, Mapping):
             return {str(name): self.translate_value(each, f"{label}.{name}") for name, each in value.items()}
         if isinstance(value, list):
@@ -177,7 +179,6 @@ class Translator:
         return value
 
     def _translate_template(self, text: str, as_text: bool) -> str:
-        """Ours of theirs."""
         found = [
             each if isinstance(each, str) or _PATH.match(each[0]) else f"{{{{{each[0]}}}}}"
             for each in split_template(text)
@@ -198,8 +199,9 @@ class Translator:
         return "".join(parts)
 
     def translate_expression(self, source: str) -> tuple[str, bool]:
-        """What stands between {{ }} there, as it does here, and whether it is a text for certain. Raises
-        TranslationError."""
+        """Translates the content of a {{ }}; returns our expression and whether it is always a text. Raises
+        TranslationError.
+        """
         found = parse_expression(source)
         match found:
             case TemplatePath():
@@ -222,7 +224,7 @@ class Translator:
         raise TranslationError("what stands in {{ }} cannot be read")
 
     def translate_path(self, path: TemplatePath) -> tuple[str, bool]:
-        """A path of theirs in our words. Raises TranslationError."""
+        """Our expression for a Lamatic path, and whether it is always a text. Raises TranslationError."""
         box = self.canvas.nodes.get(path.root)
         if box is None:
             raise _unknown_root(path)
@@ -294,7 +296,7 @@ class Translator:
         return "".join(parts)
 
     def _combined_name(self, node: CanvasNode, shape: NodeOutputs) -> str:
-        """All that a node gives, under the names it has there: a node of its own, made when somebody asks for it."""
+        """Expression for all outputs of a node under Lamatic's names; requests an extra node for it."""
         if not shape.fields:
             raise TranslationError(f"all that {node.id} gives", "Name a field of it.")
         if node.id not in self.combined_names:
@@ -304,7 +306,7 @@ class Translator:
         return f"{self.combined_names[node.id]}.value"
 
     def combined_node(self, node: CanvasNode) -> dict[str, Json]:
-        """The node that holds it."""
+        """The extra node of `_combined_name`."""
         shape = self.outputs[node.id]
         named = {
             name: self.passages_name(each) if shape.compatibility_code and each.endswith(".passages") else each
@@ -314,7 +316,7 @@ class Translator:
         return {"kind": "template", "value": fields}
 
     def passages_name(self, passages: str) -> str:
-        """Passages with the names that code of theirs knows: a node of its own, made when somebody asks for it."""
+        """Name of an extra node that gives passages Lamatic's field names, for imported code."""
         found = passages.removesuffix(".passages")
         key = f"{found}\0results"
         if key not in self.combined_names:
@@ -335,7 +337,7 @@ class Translator:
     # ---- code -------------------------------------------------------------------------------------------------------
 
     def translate_code(self, source: object, label: str) -> tuple[str, dict[str, str]]:
-        """Code of theirs as ours, and its inputs. Raises TranslationError."""
+        """Lamatic code as code for our sandbox, and its inputs. Raises TranslationError."""
         text = _require_text(source, label)
         inputs, text = self._leading_constants(text)
         words = {word for each in split_template(text) if isinstance(each, str) for word in _WORD.findall(each)}
@@ -361,7 +363,7 @@ class Translator:
         return javascript_templates.substitute(text, fill), inputs
 
     def _leading_constants(self, code: str) -> tuple[dict[str, str], str]:
-        """Lines at its head that do nothing but name a value (`const x = {{path}};`) as inputs, and the other code."""
+        """Turns leading lines that only name a value (`const x = {{path}};`) into inputs; returns them and the rest."""
         inputs: dict[str, str] = {}
         at = 0
         while (match := _LEADING_CONST.match(code, at)) is not None and match["name"] not in inputs:
@@ -373,10 +375,10 @@ class Translator:
             at = match.end()
         return inputs, code[at:]
 
-    # ---- data within texts ------------------------------------------------------------------------------------------
+    # ---- data in texts ----------------------------------------------------------------------------------------------
 
     def parse_data(self, value: object, label: str) -> Json:
-        """What a value says that is data, or a text that holds data as JSON. Raises TranslationError."""
+        """The value itself, or the data that a text holds as JSON or TypeScript. Raises TranslationError."""
         if not isinstance(value, str):
             if isinstance(value, NonLiteral):
                 _require_text(value, label)
@@ -394,7 +396,7 @@ class Translator:
 
 
 def _passage_steps(steps: list[Json], names: Mapping[str, str]) -> list[Json]:
-    """The same in the names that passages have here."""
+    """The same steps with our field names of passages."""
     made = [each for each in steps if each != "_additional"]
     for at, each in enumerate(made):
         if isinstance(each, str) and at:
@@ -413,7 +415,7 @@ def _placeholder_literal(placeholder: javascript_templates.Placeholder) -> str:
 
 
 def _require_text(said: object, what: str) -> str:
-    """A text, or TranslationError where it was not read."""
+    """`said` as text. Raises TranslationError for a NonLiteral."""
     if isinstance(said, NonLiteral):
         raise TranslationError(f"`{what}` is no literal (line {said.line}: {said.description})", "Write its value out.")
     return said if isinstance(said, str) else str(said)
@@ -432,7 +434,7 @@ def _unknown_root(path: TemplatePath) -> TranslationError:
 
 
 def _up_to_variable(inner: str) -> tuple[str, str]:
-    """A path up to an index that is a name, and the rest of it, which code goes on with."""
+    """Splits a path before an index that is a variable; the rest stays in the code."""
     try:
         found = parse_expression(inner)
     except TranslationError:
@@ -445,7 +447,7 @@ def _up_to_variable(inner: str) -> tuple[str, str]:
 
 
 def _identifier(path: str, taken: set[str], as_text: bool) -> str:
-    """A name for a value in code: of its path, and none that the code has."""
+    """A variable name made from a path, different from the `taken` ones."""
     words = [each for each in re.split(r"[^A-Za-z0-9]+", path) if each and each != "output"]
     base = "_".join(words)[:60] or "value"
     base = ("" if base[0].isalpha() else "v_") + base + ("_text" if as_text else "")
@@ -456,7 +458,7 @@ def _identifier(path: str, taken: set[str], as_text: bool) -> str:
 
 
 def escape_template(text: str) -> str:
-    """A text in which {{ means nothing there, as one in which it means nothing here."""
+    """Escapes a literal {{ for our templates."""
     return text.replace("{{", '{{ "{{" }}')
 
 
@@ -471,7 +473,7 @@ def _literal(value: Json) -> str:
 
 
 def string_literal(text: str) -> str:
-    """A text as a literal of an expression."""
+    """A text as a string literal of our expressions."""
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t") + '"'
 
 
@@ -483,7 +485,7 @@ parenthesize = _parenthesize
 
 
 def iterate_strings(value: object) -> Iterator[str]:
-    """Every text in a value."""
+    """All texts in a value, at any depth; unordered."""
     waiting = [value]
     while waiting:
         each = waiting.pop()

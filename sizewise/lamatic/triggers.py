@@ -48,12 +48,12 @@ _PART = re.compile(
 
 
 def base_type(type: str) -> str:
-    """A trigger's type, without what it is called where a node of the same name acts."""
+    """A trigger's type without the suffix that distinguishes it from an action node of the same name."""
     return type.removesuffix("_trigger")
 
 
 def translate_trigger(translator: Translator, node: CanvasNode) -> list[dict[str, Json]]:
-    """Makes the inputs, and gives the triggers. Raises TranslationError where nothing here starts a flow so."""
+    """Declares the inputs and returns the triggers. Raises TranslationError if there is no equivalent trigger."""
     type = base_type(node.type)
     triggers: list[dict[str, Json]] = []
     deep = _used_fields(translator, node.id)
@@ -137,7 +137,7 @@ def _type(said: Json) -> Json:
 
 
 def _used_fields(translator: Translator, trigger: str) -> dict[str, int]:
-    """The fields of the trigger that anything asks for, and how far it goes into them; empty where all of it is."""
+    """Trigger field -> deepest access below it. The name is empty for uses of the whole trigger output."""
     made: dict[str, int] = {}
     for box in translator.canvas.nodes.values():
         for text in iterate_strings(box.values):
@@ -156,7 +156,7 @@ def _used_fields(translator: Translator, trigger: str) -> dict[str, int]:
 
 
 def _field_type(translator: Translator, trigger: str, name: str, kind: Json, deep: int) -> Json:
-    """The type of a field; `json` where the flow reaches into what is called a text there, or into its items."""
+    """The declared type, or `json` if the flow accesses fields below it."""
     if kind in ("text", "number", "integer", "boolean") and deep > 0:
         return "json"
     if kind == {"list": "text"} and (deep > 1 or _items_reached(translator, trigger, name)):
@@ -165,7 +165,7 @@ def _field_type(translator: Translator, trigger: str, name: str, kind: Json, dee
 
 
 def _items_reached(translator: Translator, trigger: str, name: str) -> bool:
-    """Whether a loop goes over the field, and its nodes into each item."""
+    """Whether a loop iterates over the field and a node accesses fields of its items."""
     over = [
         id for id, box in translator.canvas.nodes.items()
         if f"{trigger}.output.{name}" in str(box.values.get("iteratorValue") or "")
@@ -213,7 +213,7 @@ def _cron(translator: Translator, node: CanvasNode) -> dict[str, Json]:
 
 
 def translate_response(translator: Translator, node: CanvasNode) -> dict[str, Json]:
-    """The outputs. Raises TranslationError."""
+    """The flow's outputs. Raises TranslationError."""
     values = node.values
     said = values.get("outputMapping")
     if said in (None, "") and node.type == "chatResponseNode":
