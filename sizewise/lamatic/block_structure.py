@@ -1,7 +1,7 @@
 """Block structure of a canvas: turns edges into nested blocks with loops, branches and an order of nodes.
 
-Of each node it is known which cases must have been chosen for it to run (`guaranteed_cases`), so that one can tell
-whether another may have been skipped by then.
+For each node, `guaranteed_cases` are the branch cases that must have been chosen for it to run. They show whether
+another node may have been skipped by then.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ from msgspec import Struct
 from sizewise.lamatic.canvas import Canvas, CanvasEdge
 
 BranchCase = tuple[str, str]
-"""A branch, and the name of one of its cases."""
+"""(branch node, name of a case)."""
 
 
 class NodeBlock(Struct, frozen=True):
-    """`order`: nodes, each behind those before it. `predecessors`: for each the (node, case) that it comes after.
+    """`order`: nodes in topological order. `predecessors`: node -> (node, case) that it follows.
 
-    `guaranteed_cases`: the cases that were chosen wherever it runs, the nearest last. `loop_bodies`: what a loop holds.
+    `guaranteed_cases`: node -> cases chosen whenever it runs, the nearest last. `loop_bodies`: loop -> its body.
+    `cycle_nodes`: nodes at which a cycle was broken.
     """
 
     order: tuple[str, ...]
@@ -29,7 +30,7 @@ class NodeBlock(Struct, frozen=True):
     cycle_nodes: tuple[str, ...] = ()
 
     def may_be_skipped(self, id: str, at: str) -> bool:
-        """Whether `id` may have been skipped where `at` runs."""
+        """Whether `id` may have been skipped when `at` runs."""
         return not set(self.guaranteed_cases.get(id, ())) <= set(self.guaranteed_cases.get(at, ()))
 
 
@@ -39,8 +40,7 @@ def build_block(
     is_joint: Callable[[str], bool],
     loop_ends: Mapping[str, str],
 ) -> NodeBlock:
-    """`is_joint`: nodes that vanish, whose lines go on through them. `loop_ends`: the loops among them, and where
-    each ends."""
+    """`is_joint`: whether a node is left out, with its edges connected through. `loop_ends`: loop node -> end node."""
     out: dict[str, list[CanvasEdge]] = {}
     for line in canvas.edges:
         if not line.is_back_edge:
@@ -59,7 +59,7 @@ def _build_block(
     inside: set[str] = set()
     for start in (id for id in ids if id in loop_ends and loop_ends[id] in here):
         if start in inside:
-            continue  # of a loop within
+            continue  # a nested loop
         body = _loop_body(start, loop_ends[start], out, here)
         bodies[start] = [id for id in ids if id in body]
         inside |= body | {loop_ends[start]}
@@ -70,7 +70,7 @@ def _build_block(
     for id in ids:
         source = start_of.get(id, id)
         if source not in kept or (id in bodies and id in loop_ends):
-            continue  # a loop's lines lead into it; what comes after it comes from its end
+            continue  # a loop's edges lead into its body; its successors follow its end
         for line in out.get(id, ()):
             if line.target in kept and line.target != source:
                 into[line.target].append((source, line.case))
@@ -89,7 +89,7 @@ def _build_block(
 
 
 def _loop_body(start: str, end: str, out: Mapping[str, list[CanvasEdge]], here: set[str]) -> set[str]:
-    """What lies between a loop's two ends."""
+    """Nodes between a loop's start and end."""
     found: set[str] = set()
     waiting = [start]
     while waiting:
@@ -101,7 +101,7 @@ def _loop_body(start: str, end: str, out: Mapping[str, list[CanvasEdge]], here: 
 
 
 def _topological_order(ids: Sequence[str], into: dict[str, list[tuple[str, str]]]) -> tuple[list[str], list[str]]:
-    """In an order in which they can run. Lines that close a circle are taken out of `into`, and their nodes told."""
+    """Topological order, and nodes at which a cycle was broken by removing edges from `into`."""
     after: dict[str, list[str]] = {}
     left = {id: len(into[id]) for id in ids}
     for id in ids:
@@ -135,7 +135,7 @@ def _without_joints(
     into: Mapping[str, Sequence[tuple[str, str]]],
     is_joint: Callable[[str], bool],
 ) -> dict[str, tuple[tuple[str, str], ...]]:
-    """The same without the joints: what comes after one comes after what that comes after."""
+    """Predecessors with each joint replaced by the joint's own predecessors."""
     found: dict[str, tuple[tuple[str, str], ...]] = {}
     for id in order:
         made: dict[tuple[str, str], None] = {}

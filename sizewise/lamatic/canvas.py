@@ -12,14 +12,14 @@ from sizewise.flows.language.types import Json
 
 
 class LamaticFileError(BadRequest):
-    """A file that is not read at all. `line` counts from 1; 0 where no line is to blame."""
+    """A file that cannot be read. `line` counts from 1; 0 if the error has no line."""
 
     def __init__(self, message: str, hint: str = "", line: int = 0) -> None:
         super().__init__(f"line {line}: {message}" if line else message, hint)
         self.reason, self.line = message, line
 
     def in_file(self, path: str) -> LamaticFileError:
-        """The same, of a file by its name."""
+        """The same error with the file's path."""
         where = f"{path}:{self.line}" if self.line else path
         refused = LamaticFileError(f"{where}: {self.reason}", self.hint or "")
         refused.reason = f"{where}: {self.reason}"
@@ -27,7 +27,7 @@ class LamaticFileError(BadRequest):
 
 
 class CanvasNode(Struct, frozen=True):
-    """A node as drawn. `label` is what people see on it; `disabled`: it is switched off."""
+    """`label`: the name shown on the canvas."""
 
     id: str
     type: str
@@ -40,9 +40,9 @@ class CanvasNode(Struct, frozen=True):
 
 
 class CanvasEdge(Struct, frozen=True):
-    """From one node to the next. `case`: only where a condition of the first, named so, holds.
+    """`case`: label of the source's condition that must hold; empty: none.
 
-    `is_back_edge`: it closes a loop, and orders nothing.
+    `is_back_edge`: it closes a loop, so it does not order nodes.
     """
 
     source: str
@@ -52,7 +52,7 @@ class CanvasEdge(Struct, frozen=True):
 
 
 class Canvas(Struct, frozen=True):
-    """`id` is the flow's there, by which others run it; empty where the file does not say."""
+    """`id`: the flow's id in Lamatic, by which other flows call it; empty if the file has none."""
 
     name: str
     nodes: Mapping[str, CanvasNode]
@@ -63,11 +63,11 @@ class Canvas(Struct, frozen=True):
 
 
 TranslationGrade = Literal["imported", "note", "named"]
-"""A node is imported; or so, and something of it is otherwise; or it is not, and it is named."""
+"""imported: fully. note: with a difference. named: not translated, only reported."""
 
 
 class TranslationNote(Struct, frozen=True):
-    """What is said of a node, or of the whole flow where `node` is empty. `hint`: what to do."""
+    """A message about a node, or about the whole flow if `node` is empty. `hint`: the next step."""
 
     grade: TranslationGrade
     node: str

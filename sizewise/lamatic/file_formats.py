@@ -1,7 +1,7 @@
 """Readers for Lamatic's file formats: low-code YAML, AgentKit, GitHub sync and API JSON; no disk access.
 
-What a file refers to (`@prompts/x.md`, imports of siblings) is asked of a `lookup` by its path in the project, and
-never by one that climbs out of it.
+Files that a flow refers to (`@prompts/x.md`, imports) are requested from a `lookup` by their path in the project; paths
+outside the project are rejected.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from sizewise.lamatic.typescript_literals import NonLiteral
 
 LamaticFormat = Literal["lamatic-yaml", "agentkit", "github-sync", "api"]
 FileLookup = Callable[[str], str | None]
-"""The text of a file of the project, by its path from the project's root; None where there is none."""
+"""Path from the project's root -> text of the file; None if it does not exist."""
 REFERENCE_FOLDERS = ("prompts", "scripts", "model-configs", "constitutions", "triggers", "memory", "tools")
 MAX_NODES = 1_000
 MAX_EDGES = 10_000
 MAX_FILES = 200
-"""Files that one flow refers to."""
+"""Maximum files that one flow may refer to."""
 _REFERENCE = re.compile(rf"@(?P<path>(?:{'|'.join(REFERENCE_FOLDERS)})/[\w./ ()+&,'-]{{1,200}})")
 _BACK_EDGES = frozenset({"loopEdge", "agentLoopEdge", "responseEdge"})
 _MODULE = re.compile(r"export\s+default\s*[`'\"]")
@@ -71,7 +71,7 @@ def _module(name: str, text: str, project: _ProjectFiles) -> tuple[LamaticFormat
 
 
 def _api(data: Json) -> Json:
-    """The flow in an answer of the management API, however it is wrapped."""
+    """Unwraps the flow from a response of the management API."""
     for name in ("data", "flow", "result"):
         if isinstance(data, dict) and "nodes" not in data and isinstance(data.get(name), dict):
             data = data[name]
@@ -79,7 +79,7 @@ def _api(data: Json) -> Json:
 
 
 def _graph(said: Json, name: str, project: _ProjectFiles) -> Canvas:
-    """Of `nodes` and `edges` as a canvas has them."""
+    """A canvas from `nodes` and `edges`."""
     if not isinstance(said, Mapping) or not isinstance(said.get("nodes"), list):
         raise LamaticFileError("it holds no nodes", "A flow file exports `nodes` and `edges`, or holds a `flowConfig`.")
     meta = said.get("meta")
@@ -142,7 +142,7 @@ def _canvas_edges(said: Mapping[str, Json], nodes: Mapping[str, CanvasNode]) -> 
 
 
 def _case(node: CanvasNode, edge: str, target: str, label: str) -> str:
-    """The case that a line stands for: by the edge that the case names, else by its label."""
+    """The case of an edge: by the edge id or target that the case names, else by label."""
     listed = _cases(node)
     if not listed:
         return ""
@@ -284,11 +284,11 @@ def _stem(name: str) -> str:
     return name.rpartition("/")[2].partition(".")[0]
 
 
-# ---- what a file refers to ------------------------------------------------------------------------------------------
+# ---- references to other files --------------------------------------------------------------------------------------
 
 
 class _ProjectFiles:
-    """Looks each file up once."""
+    """Caches the files of a project."""
 
     def __init__(self, lookup: FileLookup) -> None:
         self._find = lookup
@@ -297,7 +297,7 @@ class _ProjectFiles:
         self._loading: list[str] = []
 
     def text(self, path: str) -> str | None:
-        """None where there is no such file. Raises LamaticFileError for a path that leads out of the project."""
+        """None if the file does not exist. Raises LamaticFileError for a path outside the project."""
         parts = [part for part in path.split("/") if part not in ("", ".")]
         if ".." in parts or path.startswith("/") or "\\" in path or "\0" in path:
             raise LamaticFileError(f"{path[:100]!r} leads out of the project", "Refer to files of the project.")
@@ -315,7 +315,7 @@ class _ProjectFiles:
         return self._texts[name]
 
     def module(self, name: str, text: str) -> Mapping[str, Json]:
-        """What a TypeScript file exports. Raises LamaticFileError where files import each other in a circle."""
+        """Exports of a TypeScript file. Raises LamaticFileError for circular imports."""
         if name in self._modules:
             return self._modules[name]
         if name in self._loading:
@@ -347,7 +347,7 @@ class _ProjectFiles:
         return {}
 
     def resolve_references(self, values: Mapping[str, Json]) -> dict[str, Json]:
-        """The same with what each reference stands for in its place. Raises LamaticFileError."""
+        """The values with references replaced by the content of their files. Raises LamaticFileError."""
         return {str(name): self._resolved(each, str(name)) for name, each in values.items()}
 
     def _resolved(self, said: Json, key: str) -> Json:

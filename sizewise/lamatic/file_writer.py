@@ -92,12 +92,12 @@ def _name(node: CanvasNode) -> str:
 
 
 def _literal(value: Json) -> str:
-    """JSON, which is TypeScript too but for two signs."""
+    """JSON is valid TypeScript, except for two line separators."""
     return json.dumps(value, indent=2, ensure_ascii=False).replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
 
 def _node(node: CanvasNode, name: str, made: dict[str, str]) -> dict[str, Json]:
-    """Its prompts and code go into files of their own."""
+    """Moves prompts and code to files of their own, added to `made`."""
     values: dict[str, Json] = {**node.values, "id": node.id, "nodeName": _name(node)}
     base = f"{name}_{node.id.lower()}"
     if values.get("prompts"):

@@ -1,7 +1,7 @@
 """Resolvers of Lamatic's GraphQL contract (`executeWorkflow`, `checkStatus` and others), served by our flows.
 
-https://lamatic.ai/docs/api-integration: `executeWorkflow` is a query there, though its pages call it a mutation, and
-`checkStatus` is asked with a selection set here and there, though it is a scalar.
+https://lamatic.ai/docs/api-integration. `executeWorkflow` is a query, though Lamatic's docs call it a mutation.
+`checkStatus` is a scalar, but some clients send a selection set with it.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ from sizewise.graphql.quality import feedback
 from sizewise.handler import RequestOptions
 
 EMPTY_PAYLOAD: Mapping[str, str] = {"dummy": "empty"}
-"""What their MCP client sends where there is nothing to send."""
+"""Sent by Lamatic's MCP client for an empty payload."""
 MAX_RATING = 5
 POLL_INTERVAL_S = 0.5
-"""Between two looks whether a run has come to somebody who must decide."""
+"""Seconds between checks whether a run waits for an approval."""
 MAX_NODES = 200
-"""Steps of a run that are told with what they gave."""
+"""Steps of a run that `checkStatus` returns."""
 
 
 async def execute_workflow(context: RequestContext, workflow_id: str, payload: Json) -> FieldValues:
-    """Raises whatever made the flow fail, with its node in front."""
+    """Raises the error that made the flow fail, prefixed with its node."""
     if not isinstance(payload, dict):
         raise BadRequest("`payload` is not an object", "give what the flow takes, by name", param="payload")
     runs, principal = context.app.resources.services.runs, context.principal
@@ -61,7 +61,7 @@ async def execute_workflow(context: RequestContext, workflow_id: str, payload: J
     try:
         run = await _wait_for_run(context, run)
     except asyncio.CancelledError:
-        await asyncio.shield(runs.control.cancel(principal, run.id))  # who asked has left
+        await asyncio.shield(runs.control.cancel(principal, run.id))  # the client has disconnected
         raise
     if run.state in ACTIVE_STATES:
         return {"status": "success", "result": {"requestId": run.id}, "requestId": run.id}
@@ -72,7 +72,7 @@ async def execute_workflow(context: RequestContext, workflow_id: str, payload: J
 
 
 async def _wait_for_run(context: RequestContext, run: FlowRun) -> FlowRun:
-    """The run when it is over, waits for somebody, or has taken as long as anybody waits for it here."""
+    """The run once it has ended, waits for an approval, or exceeds `[graphql] timeout_s`."""
     runs, left = context.app.resources.services.runs, context.app.settings.graphql.timeout_s
     while left > 0:
         now = await runs.completion.wait_until_ended(context.principal, run.id, min(POLL_INTERVAL_S, left))
@@ -99,7 +99,7 @@ async def execute_agent(context: RequestContext, agent_id: str, payload: Json) -
 
 
 async def check_status(context: RequestContext, request_id: str) -> FieldValues:
-    """Raises PathNotFound, and Forbidden where what was said in it is another's."""
+    """Raises PathNotFound, and Forbidden if the caller may not read the run's contents."""
     runs, principal = context.app.resources.services.runs, context.principal
     run = await runs.queries.get(principal, request_id)
     if run.state in ACTIVE_STATES:
@@ -122,7 +122,7 @@ async def check_status(context: RequestContext, request_id: str) -> FieldValues:
 
 
 async def _node(context: RequestContext, run: FlowRun, step: RunStep, kinds: Mapping[str, str]) -> FieldValues:
-    """What it was given is not kept step by step: null."""
+    """`input` is null, because inputs of steps are not stored."""
     runs = context.app.resources.services.runs
     gave = await runs.queries.get_value(context.principal, run.id, step.key) if step.state == "done" else None
     id = step.key.rpartition(".")[2]
@@ -163,7 +163,7 @@ async def submit_feedback(
     comment: str | None = None,
     metadata: Json = None,
 ) -> FieldValues:
-    """On the answers of models in a run: its trace is its id."""
+    """Rates all model answers of a run: the run's id is their trace id."""
     if rating is None or not 0 <= rating <= MAX_RATING:
         raise BadRequest(f"{rating!r} is no rating", f"give 0 to {MAX_RATING}", param="rating")
     await context.app.resources.services.runs.queries.get(context.principal, request_id)
@@ -176,7 +176,7 @@ async def submit_feedback(
 
 
 def normalize_document(document: DocumentNode) -> DocumentNode:
-    """The document with `checkStatus` as a scalar, and its id as a text, however it was written."""
+    """The document with `checkStatus` as a scalar, and its id as a string even if it was written as an enum."""
     asked = [each for each in document.definitions if isinstance(each, OperationDefinitionNode)]
     roots = [each for one in asked if one.operation is OperationType.QUERY for each in one.selection_set.selections]
     if not any(isinstance(each, FieldNode) and each.name.value == "checkStatus" for each in roots):

@@ -1,7 +1,7 @@
 """JavaScript templates: finds `{{ }}` placeholders in Lamatic's code and replaces them; runs no code.
 
-`{{path}}` stands for a JSON literal: in code it becomes a name, within quotes a text that is put together there, in
-comments it stays. What the code reaches for outside itself is said, for a sandbox has none of it.
+`{{path}}` is a placeholder for a JSON literal. In code it becomes a variable, in a string literal a concatenation; in a
+comment it is unchanged. Also finds globals that the sandbox does not have.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ UNSUPPORTED_GLOBALS: Mapping[str, str] = {
 
 
 class Placeholder(Struct, frozen=True):
-    """A place where a value goes. `start`, `end`: the characters that make way for it."""
+    """`start`, `end`: characters to replace. `quote`: of the string literal around it, in the context `text`."""
 
     expression: str
     context: CodeContext
@@ -50,7 +50,7 @@ class Placeholder(Struct, frozen=True):
 
 
 Substitution = Callable[[Placeholder], str]
-"""The code that takes the place of a hole."""
+"""Returns the code that replaces a placeholder."""
 
 
 def substitute(code: str, substitution: Substitution) -> str:
@@ -65,7 +65,7 @@ def substitute(code: str, substitution: Substitution) -> str:
 
 
 def unsupported_globals(code: str) -> list[str]:
-    """What it reaches for that a sandbox does not have, by words beside its texts and comments."""
+    """Globals used outside string literals and comments that the sandbox does not have."""
     plain = "".join(part for part, where in _segments(code) if where == "code")
     return list(dict.fromkeys(match[1] for match in _REACHES.finditer(plain)))
 
@@ -88,11 +88,9 @@ def find_placeholders(code: str) -> Iterator[Placeholder]:
 
 
 def _segments(code: str) -> Iterator[tuple[str, CodeContext]]:
-    """The code in pieces: code, texts with their quotes, comments; one pass, and as far as one can tell without
-    parsing it.
-    """
+    """Splits into code, string literals with their quotes, and comments. One pass; a heuristic, not a full parser."""
     at = begin = 0
-    deep: list[int] = []  # braces open within each ${ of a template
+    deep: list[int] = []  # open braces in each ${ of a template literal
     last = ""
     while (match := _TOKEN.search(code, at)) is not None:
         kind = match.lastgroup
@@ -132,7 +130,7 @@ def _segments(code: str) -> Iterator[tuple[str, CodeContext]]:
                 at, last = found.end(), "x"
             else:
                 last = "/"
-        else:  # a text, or the rest of a template behind a ${ }
+        else:  # a string literal, or the rest of a template literal after ${ }
             if kind == "close":
                 deep.pop()
             yield code[begin : match.start()], "code"
@@ -153,7 +151,7 @@ _ENDS: Mapping[str, re.Pattern[str]] = {
 
 
 def _text(code: str, at: int, quote: str) -> tuple[int, bool]:
-    """Where a text ends, and whether it does so with ${."""
+    """End of a string literal, and whether it ends at a ${."""
     while (match := _ENDS[quote].search(code, at)) is not None:
         at = match.end()
         if match[0] == "${":

@@ -1,6 +1,6 @@
 """Parser for Lamatic's `{{ }}` templates: paths, defaults and conditionals; resolves no names.
 
-Paths go by points and brackets: `LLMNode_1.output.x[0].y`, `list[:].key`, `list[0:3]`, `list[i]` in code. One pass.
+Paths use dots and brackets: `LLMNode_1.output.x[0].y`, `list[:].key`, `list[0:3]`, and in code `list[i]`. One pass.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _SPACE = re.compile(r"\s*")
 
 
 class TranslationError(ValueError):
-    """It cannot be said here. Its text goes on behind a colon; `hint` says what to do."""
+    """Something has no equivalent in Sizewise. `message` is a lower-case phrase; `hint` is the next step."""
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -41,7 +41,7 @@ class SliceStep(Struct, frozen=True):
 
 
 class VariableIndex(Struct, frozen=True):
-    """An index that is a name, which only code has."""
+    """An index that is a variable; only in code."""
 
     name: str
 
@@ -50,7 +50,7 @@ PathStep = str | int | SliceStep | VariableIndex
 
 
 class TemplatePath(Struct, frozen=True):
-    """A path. `output` is left out of its steps where it comes first."""
+    """A node id and steps; a leading `output` is left out of the steps."""
 
     root: str
     steps: tuple[PathStep, ...]
@@ -77,7 +77,7 @@ TemplateExpression = TemplatePath | DefaultExpression | ConditionalExpression
 
 
 def split_template(text: str) -> Iterator[str | tuple[str, int]]:
-    """The texts around {{ }}, and what each holds with the place where it begins."""
+    """Yields texts, and for each {{ }} its (content, offset)."""
     at = 0
     for match in _OPEN.finditer(text):
         if match.start() < at:
@@ -110,7 +110,7 @@ def parse_expression(source: str) -> TemplateExpression:
 
 
 def parse_path(text: str) -> TemplatePath | None:
-    """`text` as a path and nothing else; None where it is none."""
+    """None if `text` is not a path."""
     try:
         found = parse_expression(text)
     except TranslationError:

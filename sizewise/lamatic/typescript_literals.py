@@ -1,8 +1,8 @@
-"""Reader for literals in TypeScript files; evaluates nothing and reports every value that is no literal.
+"""Reader for literals in TypeScript files; runs no code and reports every value that is not a literal.
 
-Objects, arrays, texts, templates, numbers, names of other constants, spreads, imports of siblings; and the three calls
-that flow files make of plain texts: `JSON.stringify`, `.join` and `.trim`. Whatever else stands where a value should
-becomes an NonLiteral in its place. One pass, bounded in size, depth and values.
+Supports objects, arrays, strings, template literals, numbers, names of other constants, spreads, imports of siblings,
+and three calls that flow files use: `JSON.stringify`, `.join` and `.trim`. Any other value becomes a NonLiteral. One
+pass, bounded in size, depth and number of values.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from sizewise.flows.language.types import Json
 from sizewise.lamatic.canvas import LamaticFileError
 
 MAX_BYTES = 2_097_152
-"""The longest file."""
+"""Of one file."""
 MAX_DEPTH = 64
 MAX_VALUES = 200_000
 MAX_TEXT = 8_388_608
-"""Characters of all texts that are put together out of others."""
+"""Total characters of concatenated texts."""
 
 _SPACE = re.compile(r"\s*")
 _WORD = re.compile(r"[A-Za-z_$][\w$]*")
@@ -40,14 +40,14 @@ _BEFORE_REGEX = ("", *"(,=:[!&|?{};+-*%<>~^")
 
 
 class NonLiteral(Struct, frozen=True):
-    """Something that is no literal."""
+    """A value that is not a literal. `description` is a noun phrase for messages."""
 
     description: str
     line: int
 
 
 ModuleLoader = Callable[[str], Mapping[str, Json]]
-"""The names that a sibling exports, by its path as the import says it. Raises LamaticFileError."""
+"""Path of an import as written -> exports of the module. Raises LamaticFileError."""
 
 
 def no_modules(path: str) -> Mapping[str, Json]:
@@ -55,17 +55,18 @@ def no_modules(path: str) -> Mapping[str, Json]:
 
 
 def parse_module(text: str, load_module: ModuleLoader = no_modules) -> Mapping[str, Json]:
-    """The constants of a file by their names, and `default`. Raises LamaticFileError for what is too large or too
-    deep."""
+    """The file's constants by name, and `default`. Raises LamaticFileError for a file that is malformed, too large or
+    too deeply nested.
+    """
     if len(text) > MAX_BYTES:
         raise LamaticFileError(f"the file is longer than {MAX_BYTES} characters", "Split it.")
     return _Parser(text, load_module).file()
 
 
 def parse_literal(text: str) -> Json:
-    """One literal and nothing else, as in JSON with what people add to it: comments, bare names, commas at the end.
+    """A single literal: JSON with comments, unquoted keys and trailing commas allowed.
 
-    Raises LamaticFileError where it is none.
+    Raises LamaticFileError for anything else.
     """
     if len(text) > MAX_BYTES:
         raise LamaticFileError(f"the text is longer than {MAX_BYTES} characters", "Split it.")
@@ -78,7 +79,7 @@ def parse_literal(text: str) -> Json:
 
 
 def literal_start(text: str) -> int:
-    """Where it begins behind white space and comments."""
+    """Position after leading whitespace and comments."""
     reader = _Parser(text, no_modules)
     reader.skip()
     return reader.position
@@ -93,7 +94,7 @@ class _Parser:
         self._made = 0
         self.position = 0
         self._names: dict[str, Json] = {}
-        self._sizes: dict[str, int] = {}  # values that a name stands for: named again, they count again
+        self._sizes: dict[str, int] = {}  # number of values in each constant; every reference counts them again
         self._exported: dict[str, Json] = {}
 
     # ---- statements -------------------------------------------------------------------------------------------------
@@ -105,7 +106,7 @@ class _Parser:
                 return {**self._names, **self._exported}
             before = self.position
             self._statement()
-            if self.position == before:  # nothing we know
+            if self.position == before:  # unknown syntax
                 self.position += 1
 
     def _statement(self) -> None:
@@ -185,7 +186,7 @@ class _Parser:
         self._end()
 
     def _past_body(self, word: str) -> None:
-        """Beyond a function, class or declaration."""
+        """Skips a function, class or declaration."""
         if word == "type":
             self._past_type(";")
             self._take(";")
@@ -204,7 +205,7 @@ class _Parser:
             self._pass(0)
 
     def _past_type(self, until: str) -> None:
-        """Beyond a type, up to `until`, at its own depth."""
+        """Skips a type up to `until` at the same nesting depth."""
         while self.position < len(self._text):
             self.skip()
             char = self._text[self.position : self.position + 1]
@@ -220,7 +221,7 @@ class _Parser:
                 self._pass(0)
 
     def _end(self) -> None:
-        """Beyond what is left of a statement: up to ; or to the next line that begins one."""
+        """Skips the rest of a statement: to a ; or to the next line that begins with a word."""
         while self.position < len(self._text):
             before = self.position
             self.skip()
@@ -237,7 +238,7 @@ class _Parser:
     # ---- expressions ------------------------------------------------------------------------------------------------
 
     def expression(self, depth: int) -> Json:
-        """A value; what is none is passed over, and an NonLiteral."""
+        """A value; skips anything else and returns a NonLiteral."""
         if depth > MAX_DEPTH:
             raise LamaticFileError(f"values lie deeper than {MAX_DEPTH} levels", "Flatten the file.", self._line())
         self._counted(1)
@@ -291,7 +292,7 @@ class _Parser:
                 return found
 
     def _type_word(self, depth: int) -> None:
-        """Beyond `const`, `Name<...>`, `Name["x"][]` or `{...}`."""
+        """Skips a type: `const`, `Name<...>`, `Name["x"][]` or `{...}`."""
         self.skip()
         if self._peek("{"):
             self._balanced(depth)
@@ -369,7 +370,7 @@ class _Parser:
         return NonLiteral(f"the name {word[:40]!r}" if word else "an expression", line)
 
     def _within(self, depth: int) -> Json:
-        """What stands in parentheses, or what is a function and passed over."""
+        """The value in parentheses; skips an arrow function and returns a NonLiteral."""
         line, begin = self._line(), self.position
         self.position += 1
         if not self._take(")"):
@@ -538,10 +539,10 @@ class _Parser:
             else:
                 raise LamaticFileError("a text is not closed", "End it with `.", line)
 
-    # ---- passing over -----------------------------------------------------------------------------------------------
+    # ---- skipping ---------------------------------------------------------------------------------------------------
 
     def skip(self) -> None:
-        """Beyond white space and comments."""
+        """Skips whitespace and comments."""
         while True:
             match = _SPACE.match(self._text, self.position)
             assert match is not None
@@ -557,7 +558,7 @@ class _Parser:
             self.position = end if end >= 0 else len(self._text)
 
     def _pass(self, depth: int) -> None:
-        """Beyond one token, or all that brackets hold."""
+        """Skips one token or a bracketed group."""
         self.skip()
         char = self._text[self.position : self.position + 1]
         if char in ("'", '"'):
@@ -578,7 +579,7 @@ class _Parser:
         return "" if before.endswith("return") else before[-1:]
 
     def _balanced(self, depth: int) -> None:
-        """Beyond a bracket and what it holds, by its own stack and not by recursion."""
+        """Skips a bracketed group, with a stack instead of recursion."""
         waiting: list[str] = []
         while self.position < len(self._text):
             self.skip()
@@ -593,12 +594,12 @@ class _Parser:
                     return
             else:
                 if char in ")]}" and char:
-                    self.position += 1  # of another kind: not ours to mend
+                    self.position += 1  # ignore a mismatched bracket
                     continue
                 self._pass(depth)
 
     def _past_rest(self, depth: int) -> None:
-        """Beyond what is left of an expression."""
+        """Skips the rest of an expression."""
         while self.position < len(self._text):
             before = self.position
             self.skip()
@@ -609,7 +610,7 @@ class _Parser:
                 return
             self._pass(depth)
 
-    # ---- small words ------------------------------------------------------------------------------------------------
+    # ---- tokens and limits ------------------------------------------------------------------------------------------
 
     def _word(self) -> str:
         self.skip()
@@ -636,7 +637,7 @@ class _Parser:
         return False
 
     def _fresh_line(self, char: str) -> bool:
-        """Whether a new statement may begin here, where no ; ended the last one."""
+        """Whether a new statement may begin here without a preceding semicolon."""
         begun = self._lines[self._line() - 2] if self._line() > 1 else 0
         return bool(_WORD.match(char)) and not self._text[begun : min(self.position, begun + 200)].strip()
 
@@ -668,7 +669,7 @@ def _member(found: Json, name: Json, line: int) -> Json:
 
 
 def _size(found: Json) -> int:
-    """Values in it; no more are counted than are allowed."""
+    """Number of values in `found`; stops counting above MAX_VALUES."""
     waiting, count = [found], 0
     while waiting and count <= MAX_VALUES:
         each = waiting.pop()

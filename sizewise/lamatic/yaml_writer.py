@@ -14,11 +14,11 @@ _BARE = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*(?: [A-Za-z0-9_(][A-Za-z0-9_./()-]
 _WORDS = frozenset({"true", "false", "null", "yes", "no", "on", "off", "y", "n"})
 _BLOCK = re.compile(r"[\t\n\x20-\x7e\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]*")
 MAX_INLINE = 60
-"""Characters of a list that stands in one line."""
+"""Maximum characters of a list on one line."""
 
 
 class Comment(Struct, frozen=True):
-    """Lines before the value at a path; before all where it is empty."""
+    """Comment lines before the value at `path`; at the top if it is empty."""
 
     path: tuple[str | int, ...]
     lines: tuple[str, ...]
@@ -92,7 +92,7 @@ def _item(value: Json, path: tuple[str | int, ...], indent: str, said: Mapping[J
 
 
 def _short(value: Sequence[Json]) -> str:
-    """A list in one line; empty where it is too long or holds more than words."""
+    """A list on one line; empty if it is too long or nested."""
     if any(isinstance(each, (Mapping, list)) for each in value):
         return ""
     shown = f"[{', '.join(map(_inline, value))}]"
@@ -104,7 +104,7 @@ def _inline(value: Json) -> str:
 
 
 def _fits_block(text: str) -> bool:
-    """Whether a text can stand as a block and keep every character."""
+    """Whether a text is worth a block scalar and can be one without loss."""
     if ("\n" not in text.rstrip("\n") and len(text) < 100) or not text.strip():
         return False
     body = text.removesuffix("\n")
