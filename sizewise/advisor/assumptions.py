@@ -13,7 +13,7 @@ from sizewise.errors import BadRequest, did_you_mean
 
 @dataclass(frozen=True, slots=True)
 class Assumption:
-    """`value` in `unit`; at most `maximum`. `user_set`: the asker said it."""
+    """`user_set`: the user has overridden the default."""
 
     name: str
     value: Fraction
@@ -164,10 +164,10 @@ ASSUMPTIONS: tuple[Assumption, ...] = (
 
 @dataclass(frozen=True, slots=True)
 class TaskProfile:
-    """What a task asks: `required_accuracy` is the share right in `benchmark` from which more is no use;
-    `chance_accuracy` scores 0.
+    """`required_accuracy`: accuracy in `benchmark` that gives quality 1; more does not help. `chance_accuracy` gives
+    quality 0.
 
-    `tuning_gain`: how much of the gap to perfection examples can close, as a share.
+    `tuning_gain`: share of the gap to perfect accuracy that fine-tuning can close, 0..1.
     """
 
     benchmark: str
@@ -210,14 +210,14 @@ TASKS: Mapping[str, TaskProfile] = MappingProxyType(
         "reason": _task_profile("gpqa", "0.8", "0.25", "0", "many steps to an answer, or an agent's"),
     },
 )
-"""Which benchmark stands for a task, and how much of it the task asks, is an assumption too."""
+"""The benchmark for a task and its required accuracy are assumptions too."""
 
 REASONING_TASKS = frozenset({"code", "reason"})
 
 
 @dataclass(frozen=True, slots=True)
 class Assumptions:
-    """All assumptions, with the asker's own in place of ours."""
+    """All assumptions, including the user's overrides."""
 
     all: Mapping[str, Assumption]
 
@@ -232,7 +232,7 @@ class Assumptions:
 
 
 def parse_assumptions(texts: Sequence[str] = ()) -> Assumptions:
-    """`texts` are texts as wage=80. Raises BadRequest for an unknown name or a value out of bounds."""
+    """`texts` are like wage=80. Raises BadRequest for an unknown name or a value out of bounds."""
     found = {each.name: each for each in ASSUMPTIONS}
     for name, value in parse_pairs(texts, "assumption", "--assume", list(found)):
         ours = found[name]
@@ -244,7 +244,7 @@ def parse_assumptions(texts: Sequence[str] = ()) -> Assumptions:
 
 
 def parse_pairs(texts: Sequence[str], what: str, option: str, known: list[str]) -> list[tuple[str, Fraction]]:
-    """Texts of the form name=number. Raises BadRequest with the nearest known name."""
+    """Parses texts of the form name=number. Raises BadRequest with a suggestion."""
     found = []
     for each in texts:
         name, equals, text = each.partition("=")
@@ -258,7 +258,7 @@ def parse_pairs(texts: Sequence[str], what: str, option: str, known: list[str]) 
 
 
 def parse_decimal(text: str, what: str) -> Fraction:
-    """A number of at least 0 as people write it: 0.5, 3000000, 3,000,000, 20k, 3M. Raises BadRequest."""
+    """A non-negative number such as 0.5, 3000000, 3,000,000, 20k or 3M. Raises BadRequest."""
     plainly = text.strip().lower().replace(",", "").replace("_", "")
     times = {"k": 1_000, "m": 1_000_000}.get(plainly[-1:], 1)
     digits = plainly[:-1] if times > 1 else plainly

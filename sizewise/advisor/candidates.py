@@ -38,19 +38,19 @@ CANDIDATE_KINDS: Mapping[CandidateKind, str] = MappingProxyType(
         "cascade-hosted": "cascade: small hosted, large by API",
     },
 )
-"""Large are also models whose size is their vendor's secret."""
+"""Models of undisclosed size count as large."""
 
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """One model at one place. `offer`: its name at an endpoint, with `price`; else `fit_model`: where it is here."""
+    """One model in one place: at an endpoint, with `offer` and `price`, or on this machine, with `fit`."""
 
     model: ModelInfo
     quality_estimate: QualityEstimate
-    accuracy: Fraction  # right in the task's benchmark, tuning and quantisation included
+    accuracy: Fraction  # 0..1 in the task's benchmark, including tuning and quantization
     quality: Fraction  # 0..1
     latency: LatencyEstimate
-    request_cost: Fraction  # pico-dollars a request
+    request_cost: Fraction  # pico-dollars per request
     fine_tuned: bool = False
     fit: MemoryFit | None = None
     offer: str = ""
@@ -70,15 +70,14 @@ class Placement:
 
 @dataclass(frozen=True, slots=True)
 class DeploymentCandidate:
-    """One way to do the work: a part, or a small one and a large one that gets `escalation_share` of the requests
-    too."""
+    """One model, or a cascade of a small and a large one, which also gets `escalation_share` of the requests."""
 
     kind: CandidateKind
     placements: tuple[Placement, ...]
     quality: Fraction
     latency_s: Fraction  # expected, of a whole answer
-    setup_hours: Fraction  # of people's work until it answers
-    upkeep_hours: Fraction  # hours of it a month from then on
+    setup_hours: Fraction  # hours of labor until it answers
+    upkeep_hours: Fraction  # hours of labor per month
     cost: Cost
     escalation_share: Fraction = Fraction(0)
 
@@ -89,7 +88,7 @@ class DeploymentCandidate:
 
 @dataclass(frozen=True, slots=True)
 class Exclusion:
-    """Why `count` candidates of a kind cannot do it; `example` is one of them, the nearest miss where there is one."""
+    """Why `count` candidates of a kind are unsuitable. `example`: one of them, the nearest miss if there is one."""
 
     kind: CandidateKind
     reason: str
@@ -104,7 +103,7 @@ class DeploymentCandidates:
 
 
 class _ExclusionCounter:
-    """Counts objections, and keeps for each reason the nearest miss (the least `by`)."""
+    """Counts exclusions and keeps the nearest miss (the least `by`) for each reason."""
 
     def __init__(self) -> None:
         self.found: dict[tuple[CandidateKind, str], tuple[int, Fraction, str]] = {}
@@ -121,7 +120,7 @@ class _ExclusionCounter:
 
 
 def find_candidates(workload: Workload, offers: ModelOffers, assumptions: Assumptions) -> DeploymentCandidates:
-    """Nothing here looks at the volume: whether a thing can be done does not hang on how often."""
+    """Independent of the volume, as the ranking requires (see recommendation.py)."""
     refused = _ExclusionCounter()
     parts: dict[CandidateKind, list[Placement]] = {kind: [] for kind in CANDIDATE_KINDS}
     for model in offers.models:
@@ -147,7 +146,9 @@ def _placements(
     assumptions: Assumptions,
     refused: _ExclusionCounter,
 ) -> Iterator[tuple[CandidateKind, Placement]]:
-    """The places in which a model could do its work, whatever the work demands beyond memory and price."""
+    """Placements of a model that satisfy its own limits, memory, privacy and price; quality and latency are checked
+    later.
+    """
     large = offers.is_large(model)
     found = estimate_quality(model, TASKS[workload.task], offers, assumptions)
     kind: CandidateKind = "local-large" if large else "local"
@@ -168,12 +169,12 @@ def _placements(
 
 
 def _open(model: ModelInfo) -> bool:
-    """Whether its weights may be had, as far as is known: of those that are a secret, others can only claim a size."""
+    """Whether the weights are available: for closed models, a size is unknown or only claimed by third parties."""
     return model.parameters is not None and not model.parameters.claimed
 
 
 def _model_objection(model: ModelInfo, workload: Workload) -> tuple[str, str, int] | None:
-    """What stands against the model itself, wherever it runs: reason, example, by how much."""
+    """Objection to the model wherever it runs: (reason, example, by how much)."""
     if model.retires is not None and model.retires.value < workload.horizon_end:
         gone = model.retires.value <= workload.today
         why = "has been retired" if gone else "is retired before the horizon ends"
@@ -247,7 +248,7 @@ def _tuned_placement(
     assumptions: Assumptions,
     refused: _ExclusionCounter,
 ) -> Placement | None:
-    """The same model after tuning, or why not."""
+    """The same model after tuning; None, with an exclusion recorded, if it cannot be tuned."""
     task, kind = TASKS[workload.task], "local-tuned"
     model, one = placement.model, placement.fit
     room = round((model.weights_bytes("BF16") or 0) * assumptions["tune-room"])
@@ -280,13 +281,13 @@ def _hosted_placement(
     workload: Workload,
     assumptions: Assumptions,
 ) -> Placement | None:
-    """At the endpoint where the work costs least; None where that is not known of any."""
+    """The model at its cheapest endpoint; None if no price is known."""
     said = output_tokens(model, workload, assumptions)
     best: tuple[int, str, Price] | None = None
     for name, price in sorted(offers.prices_by_model[model.name].items()):
         tokens = round(said)
         cost = price.max_cost(workload.tokens_in, tokens)
-        if cost and (best is None or cost < best[0]):  # what is free is so for few requests only
+        if cost and (best is None or cost < best[0]):  # ignore free offers: they have a low quota
             best = (cost, name, price)
     if best is None:
         return None
@@ -327,7 +328,7 @@ def _single_candidate(
 
 
 def _labor_hours(placement: Placement, assumptions: Assumptions) -> tuple[Fraction, Fraction]:
-    """Hours of people's work, once and each month."""
+    """Hours of labor: (one-off, per month)."""
     if not placement.is_local:
         return assumptions["hours-api"], assumptions["upkeep-api"]
     once, monthly = assumptions["hours-here"], assumptions["upkeep-here"]
@@ -371,7 +372,7 @@ def _cascade_candidates(
     assumptions: Assumptions,
     refused: _ExclusionCounter,
 ) -> Iterator[DeploymentCandidate]:
-    """Every small one before every large one that is better and dearer."""
+    """Pairs each small model with each large one that is better and more expensive."""
     if workload.privacy == "confidential":
         refused.add(kind, "confidential data must not leave this machine, and some would", "the large model's share")
         return
@@ -405,7 +406,7 @@ def _candidate_objection(
     workload: Workload,
     assumptions: Assumptions,
 ) -> tuple[str, str, Fraction] | None:
-    """What stands against the option as a whole: reason, example, by how much."""
+    """Objection to the candidate as a whole: (reason, example, by how much)."""
     slowest = sum((part.latency.seconds for part in candidate.placements), Fraction(0))
     if slowest > workload.latency_s:
         shown = f"{candidate.name}, {format_seconds(slowest)}"
@@ -424,7 +425,7 @@ def _candidate_objection(
 
 
 def _pareto_front(parts: list[Placement]) -> list[Placement]:
-    """Those than which no other is at least as good, as quick and as cheap, in all that a cascade looks at."""
+    """Placements that no other dominates in quality, cost, latency and capacity."""
 
     def beats(one: Placement, other: Placement) -> bool:
         ours, theirs = _merits(one), _merits(other)

@@ -8,8 +8,8 @@ from fractions import Fraction
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Pico-dollars: once, each month, each request. `capacity` requests a month are served by what stands there; beyond
-    them further machines are rented by the share that is used, `machine_monthly` a month each. None: no bound.
+    """All in pico-dollars. The existing machine serves `capacity` requests per month (None: unlimited). Beyond that,
+    fractions of further machines are rented at `machine_monthly` each.
     """
 
     one_off: Fraction
@@ -22,23 +22,23 @@ class Cost:
         return self.monthly + self.per_request * requests + self.machine_monthly * (self.machines(requests) - 1)
 
     def machines(self, requests: Fraction | int) -> Fraction:
-        """At least 1, which stands there whether anybody asks or not."""
+        """Machines used, at least 1."""
         return Fraction(1) if self.capacity is None else max(Fraction(1), requests / self.capacity)
 
     def total(self, requests: Fraction | int, months: int) -> Fraction:
         return self.one_off + months * self.monthly_total(requests)
 
     def marginal(self, requests: Fraction | int) -> Fraction:
-        """What one more request a month costs."""
+        """Cost of one more request per month."""
         full = self.capacity is not None and requests >= self.capacity
         return self.per_request + (self.machine_monthly / self.capacity if full and self.capacity else 0)
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """What lies between two, neither of them included, in requests a month or in months; `end` None: without end.
+    """An open interval of requests per month, or of months. `end` None: unbounded.
 
-    Where `includes_start` is set, `start` is nought and is included.
+    With `includes_start`, `start` is 0 and included.
     """
 
     start: Fraction
@@ -51,9 +51,9 @@ class Interval:
 
 
 def cheaper_volumes(a: Cost, b: Cost, months: int) -> tuple[Interval, ...]:
-    """The volumes at which `a` costs less than `b` over so many months: at most a few spans, apart and rising.
+    """Volumes at which `a` costs less than `b` over `months`: disjoint intervals in ascending order.
 
-    Both costs are straight lines between the volumes at which a machine is full, so every end is solved, not searched.
+    Costs are linear between the volumes at which a machine is full, so break-even points are solved exactly.
     """
     marks = _breakpoints(a, b, months)
     spans: list[Interval] = []
@@ -70,7 +70,7 @@ def cheaper_volumes(a: Cost, b: Cost, months: int) -> tuple[Interval, ...]:
 
 
 def _breakpoints(a: Cost, b: Cost, months: int) -> list[Fraction]:
-    """Nought, the volumes at which a machine is full, and those at which both cost the same."""
+    """Zero, the volumes at which a machine is full, and those at which both cost the same; ascending."""
     bends = sorted({Fraction(0), *(each.capacity for each in (a, b) if each.capacity is not None)})
     marks = set(bends)
     for begin, end in zip(bends, [*bends[1:], None], strict=True):
@@ -89,7 +89,7 @@ def _difference(a: Cost, b: Cost, months: int, requests: Fraction) -> Fraction:
 
 
 def cheaper_months(a: Cost, b: Cost, requests: int) -> Interval | None:
-    """The months for which `a` has cost less than `b` at this volume; None where it never has."""
+    """Months for which `a` has cost less than `b` at this volume; None if it never has."""
     once, each = a.one_off - b.one_off, a.monthly_total(requests) - b.monthly_total(requests)
     if once < 0:
         return Interval(Fraction(0), -once / each if each > 0 else None, includes_start=True)
@@ -97,6 +97,6 @@ def cheaper_months(a: Cost, b: Cost, requests: int) -> Interval | None:
 
 
 def first_volume(span: Interval) -> int:
-    """The least whole volume in the span (a span may hold none: then this lies behind its end)."""
+    """The smallest integer in the interval; beyond its end if it contains none."""
     below = span.start.numerator // span.start.denominator
     return below if span.includes_start else below + 1

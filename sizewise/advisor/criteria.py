@@ -18,14 +18,13 @@ from sizewise.errors import BadRequest
 from sizewise.money import PICO_PER_DOLLAR
 
 MGSM_LANGUAGES = frozenset({"bn", "de", "en", "es", "fr", "ja", "ru", "sw", "te", "th", "zh"})
-"""Languages of that benchmark (Shi and others, arXiv 2210.03057): a score in it tells of these."""
+"""Languages of the MGSM benchmark (Shi et al., arXiv:2210.03057)."""
 
 
 @dataclass(frozen=True, slots=True)
 class CriterionScore:
-    """`value` 0..1; `numbers` say where each number in `reason` comes from. `over_budget`: of cost, what is beyond
-    the budget as a share of it; it counts against the option as the score counts for it, so that dear and dearer
-    differ.
+    """`value` 0..1. `numbers`: sources of the numbers in `reason`. `over_budget`: for cost, the excess as a share of
+    the budget; it is subtracted from the score, so that candidates over budget still differ.
     """
 
     value: Fraction
@@ -96,7 +95,7 @@ def score_languages(candidate: DeploymentCandidate, workload: Workload, assumpti
 
 
 def score_capability(candidate: DeploymentCandidate, workload: Workload, assumptions: Assumptions) -> CriterionScore:
-    """Of a cascade: the wider one's, for what the small model has not goes to the large one at once."""
+    """For a cascade, the better model's score: requests beyond the small model go to the large one directly."""
     return max(
         (_capability(part, workload, assumptions) for part in candidate.placements),
         key=lambda score: score.value,
@@ -182,11 +181,11 @@ CRITERIA: Mapping[str, tuple[Criterion, str, Fraction]] = MappingProxyType(
         "security": (score_security, "security", Fraction(2)),
     },
 )
-"""By its short name each criterion: how it is judged, its whole name, its weight where nobody says another."""
+"""Short name -> (function, full name, default weight)."""
 
 
 def parse_weights(texts: Sequence[str] = ()) -> Mapping[str, Fraction]:
-    """By criterion; `texts` are texts as quality=5. Raises BadRequest."""
+    """Criterion -> weight; `texts` are like quality=5. Raises BadRequest."""
     found = {name: weight for name, (_, _, weight) in CRITERIA.items()}
     for name, value in parse_pairs(texts, "criterion", "--weight", list(found)):
         if value > 1000:
@@ -198,7 +197,7 @@ def parse_weights(texts: Sequence[str] = ()) -> Mapping[str, Fraction]:
 
 
 def _weighted_mean(candidate: DeploymentCandidate, found: Sequence[CriterionScore]) -> CriterionScore:
-    """Of a cascade: each model's by the share of the answers that it gives."""
+    """For a cascade, weighs each model's score by its share of the answers."""
     if len(found) == 1:
         return found[0]
     small, large = found
@@ -216,7 +215,9 @@ def _languages(placement: Placement, workload: Workload, assumptions: Assumption
 
 
 def _language(placement: Placement, code: str, assumptions: Assumptions) -> CriterionScore:
-    """In full for English and for what is listed; what was measured counts against English or, in sums, as it is."""
+    """1 for English and for languages that the vendor lists. A measured MMLU score counts relative to English, an MGSM
+    score as it is.
+    """
     model = placement.model
     if code == "en":
         return CriterionScore(Fraction(1), "English counts in full for every model")
@@ -225,7 +226,7 @@ def _language(placement: Placement, code: str, assumptions: Assumptions) -> Crit
         value = min(Fraction(1), there / english) if english else Fraction(0)
         why = f"{code} {format_number(there, 3)} where English is {format_number(english, 3)}"
         return CriterionScore(value, why, (_benchmark_number(model.name, f"mmlu in {code}", there, model.measured),))
-    if model.languages is not None:  # one that it does not list was refused before
+    if model.languages is not None:  # models that do not list it are already excluded
         listed = SourcedNumber(
             f"{model.name} languages",
             f"{code} among {len(model.languages.value)}",
@@ -241,7 +242,7 @@ def _language(placement: Placement, code: str, assumptions: Assumptions) -> Crit
 
 
 def _capability(placement: Placement, workload: Workload, assumptions: Assumptions) -> CriterionScore:
-    """Five skills: tools, a schema, pictures, thinking, four times the window that is asked."""
+    """Share of five skills: tools, JSON schema, images, reasoning, and four times the required context window."""
     model, unknown = placement.model, assumptions["unknown-skill"]
     window = model.context
     skills: dict[str, bool | None] = {
@@ -288,7 +289,7 @@ def _upkeep_assumptions(candidate: DeploymentCandidate) -> tuple[str, ...]:
 
 
 def _kinds(candidate: DeploymentCandidate, tuned: str) -> tuple[str, ...]:
-    """The assumptions about people's work that an option takes, by the ends of their names."""
+    """Suffixes of the labor assumptions that apply to a candidate."""
     found = ["here" if part.is_local else "api" for part in candidate.placements]
     found += [tuned] if candidate.placements[0].fine_tuned else []
     return tuple(dict.fromkeys([*found, "cascade"] if len(candidate.placements) > 1 else found))

@@ -16,9 +16,9 @@ MONTH_S = 30 * 86_400
 
 @dataclass(frozen=True, slots=True)
 class LatencyEstimate:
-    """`seconds` until one answer is whole, of which a machine is taken for `busy_seconds`, side by side with others.
+    """`seconds` until an answer is complete. `busy_seconds`: machine time per request, with concurrent requests.
 
-    `capacity`: requests a month that one machine serves; None where it is not ours to fill. `numbers` it came from.
+    `capacity`: requests per month that one machine serves; None for hosted models. `numbers`: inputs of the estimate.
     """
 
     seconds: Fraction
@@ -28,13 +28,15 @@ class LatencyEstimate:
 
 
 def output_tokens(model: ModelInfo, workload: Workload, assumptions: Assumptions) -> Fraction:
-    """Tokens of an answer, those of thought included, where the task wants thought and the model can."""
+    """Tokens of an answer, including reasoning tokens if the task and the model use them."""
     thinks = model.thinks is not None and model.thinks.value and workload.task in REASONING_TASKS
     return workload.tokens_out * (1 + (assumptions["thought"] if thinks else Fraction(0)))
 
 
 def local_latency(fit: MemoryFit, workload: Workload, assumptions: Assumptions) -> LatencyEstimate:
-    """On this machine: the prompt costs two sums a weight and token, each token of the answer reads all weights."""
+    """Roofline estimate: a prompt token takes two operations per active weight; an output token reads all active
+    weights and the KV cache.
+    """
     kind = "gpu" if fit.pool.kind == "gpu" else "cpu"
     times = Fraction(fit.pool.total, GB) if kind == "gpu" else Fraction(1)
     model, parameters = fit.model, fit.model.parameters
@@ -46,7 +48,7 @@ def local_latency(fit: MemoryFit, workload: Workload, assumptions: Assumptions) 
     cache = model.kv_cache_bytes(workload.tokens_in + workload.tokens_out) or 0
     bytes_ = active * fit.memory.weights + cache
     said = output_tokens(model, workload, assumptions) * bytes_ / (times * assumptions[f"bandwidth-{kind}"] * 10**9)
-    streams = fit.slots if kind == "gpu" else 1  # a processor has no sums to spare for a second
+    streams = fit.slots if kind == "gpu" else 1  # a CPU has no compute to spare for batching
     busy = read + said / streams
     names = (f"flops-{kind}", f"bandwidth-{kind}", "busy", "most-slots", *_reasoning_assumptions(model, workload))
     numbers = (*assumptions.numbers(*names), *workload.numbers("tokens-in", "tokens-out"), *fit.numbers())
@@ -54,7 +56,6 @@ def local_latency(fit: MemoryFit, workload: Workload, assumptions: Assumptions) 
 
 
 def hosted_latency(model: ModelInfo, large: bool, workload: Workload, assumptions: Assumptions) -> LatencyEstimate:
-    """At an endpoint on the Internet."""
     speed = "speed-large" if large else "speed-small"
     seconds = assumptions["first-word"] + output_tokens(model, workload, assumptions) / assumptions[speed]
     numbers = (

@@ -15,14 +15,13 @@ from sizewise.catalog.model_info import ModelInfo
 
 MemoryKind = Literal["memory", "gpu"]
 PROPOSED_QUANTIZATIONS: tuple[str, ...] = ("Q8_0", "Q6_K", "Q4_K_M")
-"""Those that are proposed: below four bits a model loses more than a smaller one at four bits does."""
+"""Not below four bits: a smaller model at four bits is better."""
 SHOWN_QUANTIZATIONS: tuple[str, ...] = ("F16", *PROPOSED_QUANTIZATIONS)
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryPool:
-    """Bytes for a model: `total` there are, less `reserved` for others. All of a model stands in one of the two
-    rooms."""
+    """Bytes of memory or GPU memory, with `reserved` for other programs. A model is placed in one pool entirely."""
 
     kind: MemoryKind
     total: int
@@ -45,7 +44,9 @@ def memory_pools(workload: Workload, assumptions: Assumptions) -> tuple[MemoryPo
 
 @dataclass(frozen=True, slots=True)
 class MemoryFit:
-    """`memory` of `slots` requests side by side with `context` tokens each; no slots where not even one fits."""
+    """`memory` for `slots` concurrent requests of `context` tokens each. `slots` is 0 if not even one fits; `memory` is
+    then that of one.
+    """
 
     model: ModelInfo
     quantization: str
@@ -56,13 +57,13 @@ class MemoryFit:
 
     @property
     def free_share(self) -> Fraction:
-        """Share of the room that one request leaves free."""
+        """Share of the pool that is free while serving one request, 0..1."""
         one = self.model.estimate_memory(self.quantization, self.context)
         taken = one.total if one is not None else self.memory.total
         return max(Fraction(0), 1 - Fraction(taken, self.pool.available)) if self.pool.available else Fraction(0)
 
     def numbers(self) -> tuple[SourcedNumber, ...]:
-        """What it was computed of."""
+        """The model facts behind the estimate."""
         parts = ("parameters", "layers", "kv_heads", "head_dim", "latent", "sliding", "heads", "vocabulary")
         facts = [(name, getattr(self.model, name)) for name in parts]
         return tuple(
@@ -76,7 +77,7 @@ class MemoryFit:
 
 
 def fit_model(model: ModelInfo, quantization: str, context: int, pool: MemoryPool, max_slots: int) -> MemoryFit | None:
-    """With as many slots as the room holds, at most `max_slots`; None where the model's shape is not known."""
+    """Uses as many slots as fit, at most `max_slots`. None if the model's architecture is unknown."""
     one = model.estimate_memory(quantization, context)
     if one is None:
         return None
@@ -98,7 +99,7 @@ def fit_quantizations(
     context: int,
     assumptions: Assumptions,
 ) -> Iterator[MemoryFit]:
-    """Every quantisation in a room."""
+    """One fit for each of SHOWN_QUANTIZATIONS."""
     for quantisation in SHOWN_QUANTIZATIONS:
         found = fit_model(model, quantisation, context, pool, int(assumptions["most-slots"]))
         if found is not None:

@@ -14,17 +14,17 @@ from sizewise.model_card import DEFAULT_SIZE_THRESHOLDS, SizeThresholds
 from sizewise.money import Price
 
 PricesByOffer = Mapping[str, Price]
-"""What a model costs where, by `<endpoint>/<its name there>`."""
+"""`<endpoint>/<model name there>` -> price."""
 
 
 @dataclass(frozen=True, slots=True)
 class QualityEstimate:
-    """`accuracy` right in the task's benchmark, 0..1, and why it is believed."""
+    """`accuracy`: in the task's benchmark, 0..1. `source`: why."""
 
     accuracy: Fraction
     kind: NumberKind
     source: str
-    unknown: bool = False  # nothing tells, so chance is all that is believed
+    unknown: bool = False  # no evidence, so counted as chance
 
     @property
     def measured(self) -> bool:
@@ -33,8 +33,9 @@ class QualityEstimate:
 
 @dataclass(frozen=True, slots=True)
 class ModelOffers:
-    """The models that can be had: what is known of each, and what it costs where. `measured_by_benchmark` is made by
-    `market`."""
+    """The available chat models with their prices; made by `build_model_offers`. `measured_by_benchmark`: benchmark ->
+    (model, accuracy).
+    """
 
     models: tuple[ModelInfo, ...]
     prices_by_model: Mapping[str, PricesByOffer]
@@ -42,11 +43,13 @@ class ModelOffers:
     sizes: SizeThresholds = DEFAULT_SIZE_THRESHOLDS
 
     def is_large(self, model: ModelInfo) -> bool:
-        """Those whose size is their vendor's secret, too."""
+        """Also true for models of undisclosed size."""
         return model.size_class(self.sizes) not in ("tiny", "slm")
 
     def lowest_price(self, model: ModelInfo) -> int:
-        """Micro-dollars for a million tokens in and a million out, where it costs least; 0 where nobody sells it."""
+        """Micro-dollars for a million input and a million output tokens at the cheapest endpoint; 0 if none has a
+        price.
+        """
         sums = [
             price.input + price.output
             for price in self.prices_by_model[model.name].values()
@@ -60,7 +63,7 @@ def build_model_offers(
     prices: PricesByOffer,
     sizes: SizeThresholds = DEFAULT_SIZE_THRESHOLDS,
 ) -> ModelOffers:
-    """Of chat models only: an embedding model answers nothing. `sold` as the catalogue's `sold` tells of all."""
+    """Keeps chat models only. `prices`: of all offers in the catalog."""
     chat = tuple(sorted((each for each in models if each.task == "chat"), key=lambda each: each.name))
     measured = {
         name: tuple(
@@ -85,7 +88,7 @@ def estimate_quality(
     offers: ModelOffers,
     assumptions: Assumptions,
 ) -> QualityEstimate:
-    """Of the model as its vendor made it."""
+    """Accuracy before tuning and quantization: measured, that of a comparable model, or an assumption."""
     name = task.benchmark
     if model.scores and name in model.scores.value:
         share = _exact(model.scores.value[name])
@@ -107,9 +110,11 @@ def estimate_quality(
 
 
 def _is_lower_bound(peer: ModelInfo, model: ModelInfo, offers: ModelOffers) -> bool:
-    """Whether a measured model is one that `model` should not be worse than."""
+    """Whether `model` should be no worse than `peer`: `peer` is neither larger nor newer, or if neither size is known,
+    of the same vendor, not newer and no more expensive.
+    """
     if peer.thinks is not None and peer.thinks.value and not (model.thinks is not None and model.thinks.value):
-        return False  # what thinking gains, the other does not have
+        return False  # `peer` gains from reasoning, which `model` lacks
     if model.parameters is not None:
         if peer.parameters is None or peer.released is None or model.released is None:
             return False
@@ -122,7 +127,7 @@ def _is_lower_bound(peer: ModelInfo, model: ModelInfo, offers: ModelOffers) -> b
 
 
 def normalized_quality(accuracy: Fraction, task: TaskProfile) -> Fraction:
-    """0 at chance, 1 from what the task asks."""
+    """0 at chance accuracy, 1 from the required accuracy."""
     return min(
         Fraction(1),
         max(Fraction(0), (accuracy - task.chance_accuracy) / (task.required_accuracy - task.chance_accuracy)),
@@ -130,7 +135,7 @@ def normalized_quality(accuracy: Fraction, task: TaskProfile) -> Fraction:
 
 
 def accuracy_after_tuning(accuracy: Fraction, task: TaskProfile, labels: int, assumptions: Assumptions) -> Fraction:
-    """The share right after tuning on so many examples; a model far below what the task asks takes more of them."""
+    """Accuracy after tuning on `labels` examples. A model far below the required accuracy needs more of them."""
     half = assumptions["half-labels"] * max(Fraction(1), task.required_accuracy / max(accuracy, Fraction(1, 10)))
     return accuracy + (1 - accuracy) * task.tuning_gain * labels / (labels + half)
 

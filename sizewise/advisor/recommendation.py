@@ -1,9 +1,8 @@
 """Ranks candidates by weighted criteria, the best of each kind first; deterministic.
 
-More volume never favours what charges more for the added requests: volume counts in the cost alone, what is paid lowers
-the points in a straight line, and nothing else (no scale, no weight, no choice of candidates) looks at the volume. If
-A is first at one volume and B at a larger one, then adding up both comparisons leaves: the added requests cost no more
-with B than with A.
+More volume never favors a candidate whose added requests cost more. Volume enters the cost only, points fall linearly
+with cost, and no scale, weight or choice of candidates depends on the volume. So if A is first at one volume and B at a
+larger one, the sum of both comparisons shows that the added requests cost no more with B than with A.
 """
 
 from __future__ import annotations
@@ -21,17 +20,17 @@ from sizewise.advisor.quality_estimates import ModelOffers
 from sizewise.advisor.workload import Workload
 
 MAX_ALTERNATIVES = 2
-"""Further models named for a kind."""
+"""Per kind."""
 
 
 @dataclass(frozen=True, slots=True)
 class RankedCandidate:
-    """An option with its scores by criterion. `points`: 100 where every score is 1; below 0 far beyond the budget."""
+    """`scores` by criterion. `points`: 100 if all scores are 1; below 0 if the cost is far over budget."""
 
     candidate: DeploymentCandidate
     scores: Mapping[str, CriterionScore]
     points: Fraction
-    alternatives: tuple[DeploymentCandidate, ...] = ()  # of other models of this kind, the next best first
+    alternatives: tuple[DeploymentCandidate, ...] = ()  # of the same kind with other models, best first
 
     @property
     def title(self) -> str:
@@ -40,8 +39,9 @@ class RankedCandidate:
 
 @dataclass(frozen=True, slots=True)
 class BreakEven:
-    """Volumes at which the first costs less than `alternative` over the horizon, and months for which it does at this
-    one."""
+    """Volumes at which the first candidate costs less than `alternative` over the horizon, and months for which it does
+    at the given volume.
+    """
 
     alternative: RankedCandidate
     volumes: tuple[Interval, ...]
@@ -50,8 +50,8 @@ class BreakEven:
 
 @dataclass(frozen=True, slots=True)
 class Recommendation:
-    """`ranked`: the best option of each kind that can do the work, best first; empty where none can. `exclusions`:
-    why others cannot. `fits`: the hardware, for the models that were proposed to run here.
+    """`ranked`: the best suitable candidate of each kind, best first; may be empty. `exclusions`: why others are
+    unsuitable. `fits`: memory use of the ranked local models, by quantization.
     """
 
     workload: Workload
@@ -108,13 +108,13 @@ def _scored(
 
 
 def _sort_key(each: RankedCandidate) -> tuple[Fraction, Fraction, int, str]:
-    """Best first: by points, then by what is known for sure, then by name."""
+    """Best first: by points, then fewest unmeasured models, then kind and name."""
     unsure = sum(not part.quality_estimate.measured for part in each.candidate.placements)
     return (-each.points, Fraction(unsure), list(CANDIDATE_KINDS).index(each.candidate.kind), each.candidate.name)
 
 
 def _best_of_kind(same: list[RankedCandidate]) -> RankedCandidate:
-    """The best of a kind, with the next best of other models."""
+    """`same`: candidates of one kind, best first."""
     best = same[0]
     others = dict[tuple[str, ...], DeploymentCandidate]()
     for each in same:

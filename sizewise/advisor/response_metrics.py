@@ -1,7 +1,7 @@
 """Response metrics: word count, reading grade and key-fact recall; calls no model.
 
-A fact is found by patterns, declared beside it. A pattern sees words and not their truth: "the speed of light is not
-constant" would pass for the fact. And whoever says it in words that nobody foresaw has the fact and is not given it.
+Each fact is declared with regular expressions. They match words, not truth: "the speed of light is not constant" counts
+as the fact. An unforeseen wording is missed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from sizewise.errors import BadRequest
 
 FORMULA = "Flesch-Kincaid grade, English only"
 LEAST_WORDS = 30
-"""A formula of averages says nothing of a sentence or two."""
+"""Minimum for the reading grade: its averages mean nothing for a sentence or two."""
 ENGLISH = 0.15
 """Share of ENGLISH_WORDS from which a text is taken for English; English prose has 0.25 to 0.4."""
 ENGLISH_WORDS = frozenset(
@@ -39,7 +39,7 @@ ENGLISH_WORDS = frozenset(
         "have",
     ),
 )
-"""Frequent in English, and not frequent in its neighbours (so without a, in, on, an, was, no)."""
+"""Frequent in English and not in related languages (so without a, in, on, an, was, no)."""
 
 FENCED = re.compile(r"^[ \t]*```.*?^[ \t]*```", re.MULTILINE | re.DOTALL)
 WORD = re.compile(r"\w+(?:['’-]\w+|[.,]\d+)*")
@@ -49,12 +49,12 @@ VOWELS = re.compile(r"[aeiouyà-öø-ÿ]+")
 SILENT = re.compile(r"(?<=[^laeiouy])(?:e|es|ed)$|(?<=[aeiouy]l)(?:e|es|ed)$")
 SOUNDED = re.compile(r"(?:[td]ed|[sxzc]es|[sc]hes|ges)$")
 DRAWN = re.compile(r"[*_`]|\\[()\[\]]|\$")
-"""Marks of Markdown and TeX that stand between letters and are not read."""
+"""Markup of Markdown and TeX, to be removed."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeyFact:
-    """`patterns`: regular expressions, case ignored; one that is found in the answer is enough."""
+    """`patterns`: case-insensitive regular expressions; one match is enough."""
 
     name: str
     patterns: tuple[str, ...]
@@ -62,8 +62,9 @@ class KeyFact:
 
 @dataclass(frozen=True, slots=True)
 class ResponseMetrics:
-    """`reading_grade`: US school years by FORMULA, None where it does not apply. `parse_facts`: names of those found,
-    in order."""
+    """`reading_grade`: US school grade by FORMULA; None for short or non-English texts. `facts`: names of the facts
+    found.
+    """
 
     words: int
     reading_grade: float | None
@@ -71,7 +72,7 @@ class ResponseMetrics:
 
 
 def measure_response(answer: str, facts: Sequence[KeyFact] = ()) -> ResponseMetrics:
-    """Raises BadRequest for a pattern that is no regular expression."""
+    """Raises BadRequest for an invalid regular expression."""
     return ResponseMetrics(
         len(WORD.findall(answer)),
         reading_grade(answer),
@@ -82,8 +83,8 @@ def measure_response(answer: str, facts: Sequence[KeyFact] = ()) -> ResponseMetr
 def reading_grade(text: str) -> float | None:
     """0.39 * words / sentences + 11.8 * syllables / words - 15.59 (Kincaid, Fishburne, Rogers, Chissom 1975).
 
-    Code between fences is left out; a line's end ends a sentence, as in lists and headings. Syllables are counted by
-    a rule of thumb (groups of vowels, without a silent e), as every program does that prints this number.
+    Ignores fenced code. A line break ends a sentence, as in lists and headings. Syllables are approximated by groups of
+    vowels without a silent e, as is usual.
     """
     prose = FENCED.sub("\n", text)
     words = LETTERS.findall(prose)
@@ -223,4 +224,4 @@ EXAMPLE_FACTS = (
         (r"\bgps\b", r"perihelion", r"\bmercury\b", r"\beclipse\b", r"gravitational waves?", r"\bmuons?\b"),
     ),
 )
-"""What a good answer to EXAMPLE says, as a teacher would list it. The patterns are older than any answer we saw."""
+"""Facts that a good answer to EXAMPLE_PROMPT contains. The patterns were written before any answer was seen."""

@@ -10,7 +10,7 @@ from sizewise.catalog.model_info import Fact
 from sizewise.money import PICO_PER_DOLLAR
 
 NumberKind = Literal["fact", "input", "default", "assumed", "estimate"]
-"""`default`: an input that was left out. `estimate`: made of facts by a rule that the source names."""
+"""`default`: an input that was not given. `estimate`: derived from facts by a rule that the source names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ def fact_number(name: str, fact: Fact[int], unit: str = "") -> SourcedNumber:
 
 
 def format_number(value: Fraction | int, digits: int = 2) -> str:
-    """A decimal without idle noughts: 0.5, 12, 1,234.57."""
+    """A decimal without trailing zeros: 0.5, 12, 1,234.57."""
     rounded = round(Fraction(value), digits)
     if rounded.denominator == 1:
         return f"{rounded.numerator:,}"
@@ -34,7 +34,7 @@ def format_number(value: Fraction | int, digits: int = 2) -> str:
 
 
 def format_usd(pico: Fraction | int) -> str:
-    """Pico-dollars for people: cents from a cent on, below it two figures that count."""
+    """Dollars from 100 dollars, cents from one cent, below that two significant digits."""
     amount = Fraction(pico) / PICO_PER_DOLLAR
     if amount == 0 or abs(amount) >= 100:
         return f"${round(amount):,}"

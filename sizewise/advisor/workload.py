@@ -28,7 +28,7 @@ LANGUAGE_CODES: Mapping[str, str] = MappingProxyType(
         "swedish": "sv", "telugu": "te", "thai": "th", "turkish": "tr", "ukrainian": "uk", "vietnamese": "vi",
     },
 )  # fmt: skip
-"""Names of languages and their codes in ISO 639, for a hint."""
+"""Language name -> ISO 639 code, for hints."""
 
 DEFAULTS: Mapping[str, str] = MappingProxyType(
     {
@@ -44,9 +44,9 @@ DEFAULTS: Mapping[str, str] = MappingProxyType(
         "labels": "0",
     },
 )
-"""What an option is where nobody says it. `context` follows from the tokens, `memory-gb` from the machine."""
+"""Defaults of the options. `context` follows from the tokens, `memory-gb` from the machine."""
 LATENCY_MS: Mapping[str, str] = MappingProxyType({"code": "120000", "reason": "120000"})
-"""By task; 30000 for others. Models that think write much before they answer."""
+"""Default by task; 30000 for others. Reasoning models write much before they answer."""
 
 MAXIMUM: Mapping[str, int] = MappingProxyType(
     {
@@ -68,15 +68,15 @@ MINIMUM: Mapping[str, int] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """`context`: tokens of the longest request with its answer. `said`: the inputs that were not left out.
+    """`context`: tokens of the longest request with its answer. `latency_s`: limit for the whole answer.
 
-    `memory` and `gpu` are bytes as the asker has them; `free`: `memory` is what is free, so nothing is set aside.
-    `latency_s` holds for the whole answer, in seconds. `today` as 2026-01-31.
+    `memory` and `gpu`: bytes. `memory_is_free`: `memory` was measured as free, so nothing is reserved from it. `today`:
+    YYYY-MM-DD. `explicit_inputs`: names of the inputs that were given.
     """
 
     task: str
     languages: tuple[str, ...]
-    requests: int  # a month
+    requests: int  # per month
     tokens_in: int
     tokens_out: int
     latency_s: Fraction
@@ -93,13 +93,13 @@ class Workload:
 
     @property
     def horizon_end(self) -> str:
-        """The first day after the horizon, as a date or a month sorts."""
+        """The first day after the horizon as YYYY-MM-DD; compares with dates and months as text."""
         year, month, day = (int(part) for part in self.today.split("-"))
         years, months = divmod(month - 1 + self.months, 12)
         return f"{year + years:04}-{months + 1:02}-{day:02}"
 
     def number(self, name: str) -> SourcedNumber:
-        """An input, by the name of its option."""
+        """An input with its source, by the name of its option."""
         if name in self.explicit_inputs:
             return SourcedNumber(name, self._shown(name), "input", f"--{name}")
         if name == "memory-gb":
@@ -139,9 +139,9 @@ _NAMES = (
 
 
 def parse_workload(inputs: Mapping[str, str | None], *, today: str, free_memory: int | None) -> Workload:
-    """Of texts by the names of the options; None is left out. `free`: bytes of memory free on this machine, if known.
+    """`inputs`: option name -> text, or None if not given. `free_memory`: bytes free on this machine, if known.
 
-    Raises BadRequest with the nearest word or the bounds.
+    Raises BadRequest with a suggestion or the bounds.
     """
     given = {name: text for name, text in inputs.items() if text is not None}
     for name in given:
