@@ -12,7 +12,7 @@ from sizewise.principal import Principal
 
 
 class RevocableStream:
-    """A context manager. `revoked` is set as soon as the caller's key or session is revoked, expires or changes its
+    """A context manager. `revoked` is set as soon as the caller's key or session is revoked, expires, or has other
     permissions. For one event loop.
     """
 

@@ -1,4 +1,4 @@
-"""Output filter: redacts leaks from a reply, in a stream or as a whole. What a leak is, the guard decides."""
+"""Output filter: redacts leaks from a reply, in a stream or as a whole. The guard decides what a leak is."""
 
 from __future__ import annotations
 

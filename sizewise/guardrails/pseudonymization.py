@@ -95,7 +95,7 @@ class ScanFindings(GuardrailScan, frozen=True):
 
 
 class ReservedPlaceholders:
-    """Placeholder-like names that a request already contains. Parsed only if one of ours occurs in it."""
+    """Placeholder-like names that a request already contains. Parsed only if a new name occurs in it."""
 
     def __init__(self, values: Iterable[object]) -> None:
         self._said = _encode(list(values)).decode()

@@ -1,6 +1,6 @@
 """Topic guard: finds the configured denied words and phrases as whole words, however they are spelled.
 
-Ignores case, accents and punctuation between the words of a phrase. Has no regular expressions, so that no
+Ignores case, accents and punctuation between the words of a phrase. Entries are not regular expressions, so that no
 configuration can make scanning slow. The kind is the topic's name in capitals.
 """
 

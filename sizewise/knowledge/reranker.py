@@ -32,8 +32,8 @@ SYSTEM_PROMPT = (
 
 
 def rerank_by_keywords(query: str, results: Sequence[SearchResult]) -> list[SearchResult]:
-    """Adds to each score the share of query words in the passage, its headings and title; words that are rare among the
-    results count more. Of two overlapping passages, the worse moves to the end.
+    """Combines each score with the share of query words in the passage, its headings and title; words that are rare
+    among the results count more. Of two overlapping passages, the worse moves to the end.
     """
     if not results:
         return []

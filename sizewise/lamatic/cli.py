@@ -159,7 +159,7 @@ def _read_text(path: Path) -> str:
 
 
 def _file_lookup(root: Path) -> FileLookup:
-    """Only files below the root, whatever the links."""
+    """Finds only files below the root, also through symbolic links."""
     top = root.resolve()
 
     def find(name: str) -> str | None:
