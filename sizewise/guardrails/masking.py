@@ -44,8 +44,8 @@ class MaskingConnector:
     def mask_request(self, request: Request) -> tuple[ChatRequest | EmbeddingRequest, Unmasker | None]:
         """The masked payload and its unmasker; None if there is nothing to mask.
 
-        Reuses an earlier scan of the same payload; a judge's prompt, a repair or a continuation is scanned again. Raises
-        BadBody for a request that cannot be decoded.
+        Reuses an earlier scan of the same payload; a judge's prompt, a repair or a continuation is scanned again.
+        Raises BadBody for a request that cannot be decoded.
         """
         found = request.scan
         same = found is not None and found.payload is request.payload
