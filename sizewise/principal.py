@@ -7,10 +7,13 @@ from msgspec import Struct
 from sizewise.data_class import DataClass
 
 
-class KeyScope(Struct, frozen=True):
-    """The limits of a key; an empty tuple is no limit. Models and policies are names or `<provider>/*`."""
+class KeyScope(Struct, frozen=True, rename={"endpoints": "doors"}):
+    """The limits of a key; an empty tuple is no limit. Models and policies are names or `<provider>/*`.
 
-    doors: tuple[str, ...] = ()
+    It is stored as JSON, with `endpoints` as `doors`.
+    """
+
+    endpoints: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
     policies: tuple[str, ...] = ()
     flows: tuple[str, ...] = ()

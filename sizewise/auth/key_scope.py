@@ -21,10 +21,10 @@ def build_scope(
     networks: tuple[str, ...] = (),
 ) -> KeyScope | None:
     """None if all lists are empty. Raises BadRequest for an unknown endpoint, an invalid name or network."""
-    for door in endpoints:
-        if door not in ENDPOINTS:
-            hint = did_you_mean(door, ENDPOINTS) or f"known: {', '.join(ENDPOINTS)}"
-            raise BadRequest(f"there is no door called {door[:100]!r}", hint, param="doors")
+    for endpoint in endpoints:
+        if endpoint not in ENDPOINTS:
+            hint = did_you_mean(endpoint, ENDPOINTS) or f"known: {', '.join(ENDPOINTS)}"
+            raise BadRequest(f"there is no endpoint named {endpoint[:100]!r}", hint, param="endpoints")
     for name in (*models, *policies, *flows):
         if not name.strip() or len(name) > 200 or not name.isprintable():
             raise BadRequest(f"{name[:100]!r} is no name of a model, policy or flow", "give 1 to 200 characters")
@@ -35,7 +35,7 @@ def build_scope(
             f"a key cannot be confined to more than {MAX_ENTRIES} names",
             "use <provider>/* or wider networks",
         )
-    made = KeyScope(doors=endpoints, models=models, policies=policies, flows=flows, networks=networks)
+    made = KeyScope(endpoints=endpoints, models=models, policies=policies, flows=flows, networks=networks)
     return None if made == KeyScope() else made
 
 
@@ -44,7 +44,7 @@ def narrow_scope(requested: KeyScope | None, limits: KeyScope | None) -> KeyScop
     if limits is None or requested is None:
         return limits or requested
     return KeyScope(
-        doors=_within(requested.doors, limits.doors, str.__eq__, "door"),
+        endpoints=_within(requested.endpoints, limits.endpoints, str.__eq__, "endpoint"),
         models=_within(requested.models, limits.models, name_matches, "model"),
         policies=_within(requested.policies, limits.policies, str.__eq__, "policy"),
         flows=_within(requested.flows, limits.flows, str.__eq__, "flow"),
@@ -69,8 +69,8 @@ def check_scope(principal: Principal, endpoint: str, address: str) -> None:
     confined = principal.scope
     if confined is None:
         return
-    if confined.doors and endpoint not in confined.doors:
-        raise Forbidden(f"the key {principal.key_id!r} is not good for the door {endpoint!r}", "use a key that is")
+    if confined.endpoints and endpoint not in confined.endpoints:
+        raise Forbidden(f"the key {principal.key_id!r} is not good for the endpoint {endpoint!r}", "use a key that is")
     if confined.networks and not _in_networks(address, confined.networks):
         raise Forbidden(f"the key {principal.key_id!r} is not good from this address", "use it where it belongs")
 

@@ -72,7 +72,7 @@ def runs(flow: str, state: operations.FlowRunState | None, before: int, last: in
     write_table(
         ("STARTED", "RUN", "FLOW", "STATE", "TOOK", "BY", "ERROR"),
         [
-            (format_time(r.created), r.id, _called(r), r.state, _took(r.started, r.ended), r.door, r.error)
+            (format_time(r.created), r.id, _called(r), r.state, _took(r.started, r.ended), r.endpoint, r.error)
             for r in found
         ],
         right="TOOK",
@@ -105,7 +105,7 @@ def status(run: str) -> None:
             ("run", found.id),
             ("flow", f"{_called(found)} in {found.project!r}"),
             ("state", f"{found.state} {found.error}".rstrip()),
-            ("started", f"{format_time(found.created)} by {found.door}, key {found.key}"),
+            ("started", f"{format_time(found.created)} by {found.endpoint}, key {found.key}"),
             ("took", _took(found.started, found.ended)),
             *([("attempt", str(found.attempt))] if found.attempt > 1 else []),
         ],

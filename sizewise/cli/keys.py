@@ -68,7 +68,7 @@ def keys(ctx: click.Context) -> None:
 @click.option("--project", help="Restrict it to this project. [as the key that creates it]")
 @click.option("--own", is_flag=True, help="A personal key, disabled together with its user.")
 @click.option("--data-class", type=click.Choice(DATA_CLASSES), help="Minimum data class of all its requests.")
-@click.option("--door", "doors", multiple=True, help="Restrict it to this API; repeatable, as are all options below.")
+@click.option("--endpoint", "endpoints", multiple=True, help="Restrict it to this endpoint; repeatable, as all below.")
 @click.option("--model", "models", multiple=True, help="Restrict it to this model, or <provider>/*.")
 @click.option("--policy", "policies", multiple=True, help="Restrict it to this policy.")
 @click.option("--flow", "flows", multiple=True, help="Restrict it to this flow.")
@@ -118,7 +118,7 @@ def rotate(id: str, overlap_hours: float) -> None:
 def _only(key: operations.Key) -> str:
     """The restrictions of a key, in a few words."""
     its = key.scope
-    return ", ".join((*its.doors, *its.models, *its.policies, *its.flows, *its.networks)) or "-"
+    return ", ".join((*its.endpoints, *its.models, *its.policies, *its.flows, *its.networks)) or "-"
 
 
 def _show(made: operations.NewKey) -> None:

@@ -135,7 +135,7 @@ class FlowRun(Struct, frozen=True, rename="camel"):
     flow: str
     version: str
     project: str
-    door: str
+    endpoint: str
     key: str
     user: str
     state: FlowRunState
@@ -179,7 +179,7 @@ class WaitingRun(Struct, frozen=True, rename="camel"):
 
 
 class Scope(Struct, frozen=True, rename="camel"):
-    doors: list[str]
+    endpoints: list[str]
     models: list[str]
     policies: list[str]
     flows: list[str]
@@ -459,7 +459,7 @@ class Tokens(Struct, frozen=True, rename="camel"):
 class Record(Struct, frozen=True, rename="camel"):
     trace: str
     at: Timestamp
-    door: str
+    endpoint: str
     key: str
     project: str
     requested_model: str
@@ -506,7 +506,7 @@ class RecordContents(Struct, frozen=True, rename="camel"):
 
 class RecordWithContents(Struct, frozen=True, rename="camel"):
     trace: str
-    door: str
+    endpoint: str
     contents: RecordContents | None
 
 
@@ -819,8 +819,8 @@ async def withdraw_flow(client: ApiClient, *, name: str, project: str | UnsetTyp
 
 LIST_FLOW_RUNS = """\
 query ListFlowRuns($flow: String!, $state: FlowRunState, $before: Int!, $last: Int!) { flowRuns(flow: $flow, state:
-$state, before: $before, last: $last) { ...FlowRun } } fragment FlowRun on FlowRun { id number flow version project door
-key user state attempt error created started ended }
+$state, before: $before, last: $last) { ...FlowRun } } fragment FlowRun on FlowRun { id number flow version project
+endpoint key user state attempt error created started ended }
 """
 
 
@@ -843,9 +843,9 @@ async def list_flow_runs(
 
 GET_FLOW_RUN = """\
 query GetFlowRun($id: String!) { flowRun(id: $id) { ...FlowRunDetails } } fragment FlowRunDetails on FlowRun {
-...FlowRun steps { ...FlowRunStep } } fragment FlowRun on FlowRun { id number flow version project door key user state
-attempt error created started ended } fragment FlowRunStep on FlowRunStep { key state started ended decidedBy model
-costUsd error }
+...FlowRun steps { ...FlowRunStep } } fragment FlowRun on FlowRun { id number flow version project endpoint key user
+state attempt error created started ended } fragment FlowRunStep on FlowRunStep { key state started ended decidedBy
+model costUsd error }
 """
 
 
@@ -877,8 +877,8 @@ async def get_flow_run_output(client: ApiClient, *, id: str) -> FlowRunOutput:
 
 LIST_WAITING_RUNS = """\
 query ListWaitingRuns($last: Int!) { waiting(last: $last) { ...WaitingRun } } fragment WaitingRun on Waiting { key
-request run { ...FlowRun } } fragment FlowRun on FlowRun { id number flow version project door key user state attempt
-error created started ended }
+request run { ...FlowRun } } fragment FlowRun on FlowRun { id number flow version project endpoint key user state
+attempt error created started ended }
 """
 
 
@@ -914,7 +914,7 @@ async def start_flow_run(client: ApiClient, *, flow: str, version: str, inputs: 
 
 CANCEL_FLOW_RUN = """\
 mutation CancelFlowRun($id: String!) { cancelFlowRun(id: $id) { ...FlowRun } } fragment FlowRun on FlowRun { id number
-flow version project door key user state attempt error created started ended }
+flow version project endpoint key user state attempt error created started ended }
 """
 
 
@@ -930,7 +930,7 @@ async def cancel_flow_run(client: ApiClient, *, id: str) -> FlowRun:
 
 RESUME_FLOW_RUN = """\
 mutation ResumeFlowRun($id: String!) { resumeFlowRun(id: $id) { ...FlowRun } } fragment FlowRun on FlowRun { id number
-flow version project door key user state attempt error created started ended }
+flow version project endpoint key user state attempt error created started ended }
 """
 
 
@@ -947,7 +947,7 @@ async def resume_flow_run(client: ApiClient, *, id: str) -> FlowRun:
 DECIDE = """\
 mutation Decide($id: String!, $key: String!, $approved: Boolean!, $note: String!, $value: JSON) { decide(id: $id, key:
 $key, approved: $approved, note: $note, value: $value) { ...FlowRun } } fragment FlowRun on FlowRun { id number flow
-version project door key user state attempt error created started ended }
+version project endpoint key user state attempt error created started ended }
 """
 
 
@@ -971,7 +971,7 @@ async def decide(
 
 LIST_KEYS = """\
 query ListKeys { keys { ...Key } } fragment Key on Key { id name project user allProjects permissions dataClass scope {
-...Scope } created expires revoked state } fragment Scope on Scope { doors models policies flows networks }
+...Scope } created expires revoked state } fragment Scope on Scope { endpoints models policies flows networks }
 """
 
 
@@ -986,12 +986,12 @@ async def list_keys(client: ApiClient) -> list[Key]:
 
 CREATE_KEY = """\
 mutation CreateKey($name: String!, $permissions: [Permission!], $expiresInDays: Float, $project: String, $dataClass:
-DataClass, $personal: Boolean!, $doors: [String!], $models: [String!], $policies: [String!], $flows: [String!],
+DataClass, $personal: Boolean!, $endpoints: [String!], $models: [String!], $policies: [String!], $flows: [String!],
 $networks: [String!]) { createKey( name: $name permissions: $permissions expiresInDays: $expiresInDays project: $project
-dataClass: $dataClass personal: $personal doors: $doors models: $models policies: $policies flows: $flows networks:
-$networks ) { ...NewKey } } fragment NewKey on NewKey { secret key { ...Key } } fragment Key on Key { id name project
-user allProjects permissions dataClass scope { ...Scope } created expires revoked state } fragment Scope on Scope {
-doors models policies flows networks }
+dataClass: $dataClass personal: $personal endpoints: $endpoints models: $models policies: $policies flows: $flows
+networks: $networks ) { ...NewKey } } fragment NewKey on NewKey { secret key { ...Key } } fragment Key on Key { id name
+project user allProjects permissions dataClass scope { ...Scope } created expires revoked state } fragment Scope on
+Scope { endpoints models policies flows networks }
 """
 
 
@@ -1008,7 +1008,7 @@ async def create_key(
     expires_in_days: float | UnsetType | None = UNSET,
     project: str | UnsetType | None = UNSET,
     data_class: DataClass | UnsetType | None = UNSET,
-    doors: Sequence[str] | UnsetType | None = UNSET,
+    endpoints: Sequence[str] | UnsetType | None = UNSET,
     models: Sequence[str] | UnsetType | None = UNSET,
     policies: Sequence[str] | UnsetType | None = UNSET,
     flows: Sequence[str] | UnsetType | None = UNSET,
@@ -1021,7 +1021,7 @@ async def create_key(
         "project": project,
         "dataClass": data_class,
         "personal": personal,
-        "doors": doors,
+        "endpoints": endpoints,
         "models": models,
         "policies": policies,
         "flows": flows,
@@ -1034,7 +1034,7 @@ async def create_key(
 ROTATE_KEY = """\
 mutation RotateKey($id: String!, $overlapHours: Float!) { rotateKey(id: $id, overlapHours: $overlapHours) { ...NewKey }
 } fragment NewKey on NewKey { secret key { ...Key } } fragment Key on Key { id name project user allProjects permissions
-dataClass scope { ...Scope } created expires revoked state } fragment Scope on Scope { doors models policies flows
+dataClass scope { ...Scope } created expires revoked state } fragment Scope on Scope { endpoints models policies flows
 networks }
 """
 
@@ -1543,9 +1543,9 @@ async def release_email(client: ApiClient, *, email: str) -> ReleaseEmailResult:
 
 LIST_RECORDS = """\
 query ListRecords($last: Int, $model: String, $status: Int) { records(last: $last, model: $model, status: $status) {
-...Record } } fragment Record on Record { trace at door key project requestedModel policy model why status error stream
-degraded guardrails dataClass tokens { ...Tokens } costUsd firstTokenMs totalMs attemptCount } fragment Tokens on Tokens
-{ input output cached cacheWrite reasoning estimated }
+...Record } } fragment Record on Record { trace at endpoint key project requestedModel policy model why status error
+stream degraded guardrails dataClass tokens { ...Tokens } costUsd firstTokenMs totalMs attemptCount } fragment Tokens on
+Tokens { input output cached cacheWrite reasoning estimated }
 """
 
 
@@ -1567,10 +1567,10 @@ async def list_records(
 
 GET_RECORD = """\
 query GetRecord($trace: String!) { record(trace: $trace) { ...RecordDetails } } fragment RecordDetails on Record {
-...Record attempts { ...Attempt } } fragment Record on Record { trace at door key project requestedModel policy model
-why status error stream degraded guardrails dataClass tokens { ...Tokens } costUsd firstTokenMs totalMs attemptCount }
-fragment Tokens on Tokens { input output cached cacheWrite reasoning estimated } fragment Attempt on Attempt { number
-model place result why score error tokens { ...Tokens } costUsd startedMs firstTokenMs endedMs }
+...Record attempts { ...Attempt } } fragment Record on Record { trace at endpoint key project requestedModel policy
+model why status error stream degraded guardrails dataClass tokens { ...Tokens } costUsd firstTokenMs totalMs
+attemptCount } fragment Tokens on Tokens { input output cached cacheWrite reasoning estimated } fragment Attempt on
+Attempt { number model place result why score error tokens { ...Tokens } costUsd startedMs firstTokenMs endedMs }
 """
 
 
@@ -1586,7 +1586,7 @@ async def get_record(client: ApiClient, *, trace: str) -> list[RecordDetails]:
 
 GET_RECORD_CONTENTS = """\
 query GetRecordContents($trace: String!) { record(trace: $trace) { ...RecordWithContents } } fragment RecordWithContents
-on Record { trace door contents { ...RecordContents } } fragment RecordContents on RecordContents { request response
+on Record { trace endpoint contents { ...RecordContents } } fragment RecordContents on RecordContents { request response
 truncated }
 """
 

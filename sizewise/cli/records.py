@@ -64,7 +64,7 @@ def records(
     found = api_client()
     if wanted:
         details = asyncio.run(operations.get_record(found, trace=wanted))
-        details.sort(key=lambda each: each.door in OURS)  # the client's own first
+        details.sort(key=lambda each: each.endpoint in OURS)  # the client's own first
         if not details:
             raise PathNotFound(f"there is no record with the trace {wanted!r}", "run: sizewise records")
         if wants_json():
@@ -136,7 +136,7 @@ def _row(record: operations.Record) -> tuple[str, ...]:
     return (
         format_time(record.at),
         record.trace[:SHORT],
-        f"{record.requested_model} ({record.door})" if record.door in OURS else record.requested_model,
+        f"{record.requested_model} ({record.endpoint})" if record.endpoint in OURS else record.requested_model,
         f"{answered} ({record.attempt_count})" if record.attempt_count > 1 else answered,
         str(record.status),
         _tokens(record.tokens),

@@ -247,7 +247,7 @@ def _run(context: RequestContext, run: FlowRun, number: int = 0) -> FieldValues:
         "flow": run.flow,
         "version": run.version,
         "project": run.project,
-        "door": run.door,
+        "endpoint": run.door,
         "key": run.key,
         "user": run.user,
         "state": run.state,

@@ -101,7 +101,7 @@ async def create_key(
         wide=principal.all_projects and project is None,
         scope=narrow_scope(
             build_scope(
-                *(tuple(confined.get(each, ())) for each in ("doors", "models", "policies", "flows", "networks"))
+                *(tuple(confined.get(each, ())) for each in ("endpoints", "models", "policies", "flows", "networks"))
             ),
             principal.scope,
         ),
@@ -207,7 +207,7 @@ def key_values(key: ApiKey) -> FieldValues:
         "user": key.user,
         "createdBy": key.by,
         "allProjects": key.wide,
-        "scope": msgspec.to_builtins(key.scope or KeyScope()),
+        "scope": msgspec.structs.asdict(key.scope or KeyScope()),
         "permissions": sorted(key.may),
         "dataClass": key.data_class,
         "created": key.created,

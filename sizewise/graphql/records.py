@@ -99,7 +99,7 @@ def _record(record: RequestRecord) -> FieldValues:
     return {
         "trace": record.trace,
         "at": record.at,
-        "door": record.door,
+        "endpoint": record.door,
         "key": record.key,
         "project": record.project,
         "requestedModel": record.asked,

@@ -81,9 +81,9 @@ def test_a_key_is_confined_by_options_and_rotated_with_what_it_had(server: Serve
     words = (
         "--project",
         "shop",
-        "--door",
+        "--endpoint",
         "chat",
-        "--door",
+        "--endpoint",
         "graphql",
         "--model",
         "echo/small",
@@ -96,7 +96,7 @@ def test_a_key_is_confined_by_options_and_rotated_with_what_it_had(server: Serve
     assert (key["project"], key["allProjects"], key["dataClass"]) == ("shop", False, "internal")
     assert key["permissions"] == ["ask", "read_models"]
     assert key["scope"] == {
-        "doors": ["chat", "graphql"],
+        "endpoints": ["chat", "graphql"],
         "models": ["echo/small"],
         "policies": [],
         "flows": [],
@@ -109,7 +109,7 @@ def test_a_key_is_confined_by_options_and_rotated_with_what_it_had(server: Serve
     assert graphql(server, "{ me { key } }", key=again["secret"]).data["me"]["key"] == again["key"]["id"]
 
 
-@pytest.mark.parametrize("words", [("--may", "reed"), ("--door", "chatt"), ("--network", "x"), ("--own",)])
+@pytest.mark.parametrize("words", [("--may", "reed"), ("--endpoint", "chatt"), ("--network", "x"), ("--own",)])
 def test_a_key_that_cannot_be_is_told(server: Served, words: tuple[str, ...]) -> None:
     assert sizewise("keys", "create", "a", *words, home=server.home).code == 2
 

@@ -141,7 +141,7 @@ def test_a_flow_runs_at_the_server_and_what_is_live_is_listed(tmp_path: Path) ->
         assert (wrong.code, "times is a text, and an integer is asked for" in wrong.err) == (2, True)
         strange = sizewise("flow", "run", "typed", "-i", "qestion=x", home=home)
         assert (strange.code, "Did you mean 'question'?" in strange.err) == (2, True)
-        confined = sizewise("keys", "create", "chats", "--door", "chat", home=home).out.strip()
+        confined = sizewise("keys", "create", "chats", "--endpoint", "chat", home=home).out.strip()
         alone = sizewise(*words, "--url", server.url, home=tmp_path, SIZEWISE_KEY=confined)
         assert alone.out == "hello 3 a+b\n"  # it may not see what the flow takes, and may ask it
         unknown = sizewise("flow", "run", "tiped", home=home)

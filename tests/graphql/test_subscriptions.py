@@ -35,8 +35,9 @@ def test_words_come_one_by_one_and_at_last_what_came_of_it(echo: Served) -> None
     assert [piece["text"] for piece in pieces] == ["one", " two", " three", ""]
     assert pieces[-1]["answer"]["model"] == "echo/small"
     assert pieces[-1]["answer"]["choices"] == [{"text": "one two three", "finishReason": "stop"}]
-    found = graphql(echo, "query($t: String!) { record(trace: $t) { door status } }", t=pieces[-1]["answer"]["trace"])
-    assert found.data["record"] == [{"door": "graphql", "status": 200}]
+    query = "query($t: String!) { record(trace: $t) { endpoint status } }"
+    found = graphql(echo, query, t=pieces[-1]["answer"]["trace"])
+    assert found.data["record"] == [{"endpoint": "graphql", "status": 200}]
 
 
 def test_a_stream_ends_with_its_complete_event(echo: Served) -> None:

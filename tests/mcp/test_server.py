@@ -90,8 +90,8 @@ def test_the_official_client_lists_and_calls_what_is_published(served: Served) -
     within(served, work)
 
 
-MAKE = """mutation($may: [Permission!], $project: String, $doors: [String!], $flows: [String!]) {
-  createKey(name: "t", permissions: $may, project: $project, doors: $doors, flows: $flows) { secret }
+MAKE = """mutation($may: [Permission!], $project: String, $endpoints: [String!], $flows: [String!]) {
+  createKey(name: "t", permissions: $may, project: $project, endpoints: $endpoints, flows: $flows) { secret }
 }"""
 
 
@@ -117,8 +117,8 @@ def test_nobody_comes_in_without_a_key_or_by_one_that_is_not_good_for_this_door(
     assert json.loads(refused.body)["error"]["data"]["code"] == "invalid_api_key"
     assert served.ask("/mcp", body, key="sk-wrong").status == 401
     assert served.ask("/mcp", body, key=fresh_key(served, "read_models")).status == 403
-    assert served.ask("/mcp", body, key=key(served, doors=["chat"])).status == 403
-    assert served.ask("/mcp", body, key=key(served, doors=["mcp"])).status == 200
+    assert served.ask("/mcp", body, key=key(served, endpoints=["chat"])).status == 403
+    assert served.ask("/mcp", body, key=key(served, endpoints=["mcp"])).status == 200
 
 
 def names(served: Served, key: str) -> list[str]:
