@@ -46,7 +46,7 @@ def _page() -> Iterator[str]:
         f"{_named(sorted(SERVER_ACTIONS))} apply to the whole server: only users of the first organization can have "
         "them."
     )
-    yield "Only the admin token, a file in the home folder, has `found_organisations`.\n"
+    yield "Only the admin token, a file in the home folder, has `create_organizations`.\n"
     yield (
         "## Where each is required\n\nAny one of the listed permissions gives access to a field of `/graphql`. If "
         "the field"

@@ -55,8 +55,9 @@ def generate_key(
     may = frozenset(may)
     if not expand_actions(may):
         raise BadRequest("a key that may do nothing is of no use", f"allow some of {', '.join(ACTIONS)}")
-    if "found_organisations" in expand_actions(may):
-        raise BadRequest("no key may `found_organisations`", "the admin token in the home folder may", param="may")
+    if "create_organizations" in expand_actions(may):
+        hint = "only the admin token in the home folder has it"
+        raise BadRequest("no key can have `create_organizations`", hint, param="permissions")
     now = time.time_ns() // 1_000_000
     if expires is not None and expires <= now:
         raise BadRequest(f"a key cannot expire in the past: {expires!r}", "give a time to come, in unix milliseconds")

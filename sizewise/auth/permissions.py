@@ -26,9 +26,9 @@ ACTIONS: Mapping[str, str] = MappingProxyType(
         "manage_policies": "Restore a policy after a missed target, and rate answers given to others.",
         "manage_knowledge": "Add and remove documents of knowledge bases, and see all of them.",
         "manage_settings": "Reload the settings.",
-        "manage_vault": "Rotate the encryption keys of all organizations.",
+        "manage_encryption": "Rotate the encryption keys of all organizations.",
         "erase_records": "Delete the stored data of a key or user.",
-        "found_organisations": "Create organizations; only the admin token in the home folder may.",
+        "create_organizations": "Create organizations; only the admin token in the home folder may.",
     },
 )
 """Each permission with what it allows, in one sentence."""
@@ -48,7 +48,7 @@ ACTION_GROUPS: Mapping[str, frozenset[str]] = MappingProxyType(
 
 ORGANIZATION_ACTIONS = frozenset({"read_audit"})
 """These apply beyond one project: a caller limited to a project never has them."""
-SERVER_ACTIONS = frozenset({"read_metrics", "manage_settings", "manage_vault", "found_organisations"})
+SERVER_ACTIONS = frozenset({"read_metrics", "manage_settings", "manage_encryption", "create_organizations"})
 """These apply to the whole server: also never in another organization than the first."""
 DEFAULT_TENANT = "local"
 
@@ -56,12 +56,12 @@ _DEVELOPER = frozenset({"ask", "read_models", "read_records", "read_budgets", "o
 _EDITOR: frozenset[str] = _DEVELOPER | {
     *("read_contents", "read_metrics", "read_keys", "manage_flows", "manage_policies", "manage_knowledge"),
 }
-_OWNER: frozenset[str] = frozenset(ACTIONS) - {"found_organisations"}
+_OWNER: frozenset[str] = frozenset(ACTIONS) - {"create_organizations"}
 
 BUILTIN_ROLES: Mapping[str, frozenset[str]] = MappingProxyType(
     {
         "owner": _OWNER,
-        "admin": _OWNER - {"read_contents", "manage_vault", "erase_records"},
+        "admin": _OWNER - {"read_contents", "manage_encryption", "erase_records"},
         "editor": _EDITOR,
         "developer": _DEVELOPER,
         "viewer": frozenset({"read_models", "read_records", "read_metrics", "read_budgets"}),
@@ -81,7 +81,7 @@ def expand_actions(names: Iterable[str]) -> frozenset[str]:
         else:
             known = [*ACTIONS, *ACTION_GROUPS]
             hint = did_you_mean(word, known) or f"known: {', '.join(known)}"
-            raise BadRequest(f"there is no permission named {word[:100]!r}", hint, param="may")
+            raise BadRequest(f"there is no permission named {word[:100]!r}", hint, param="permissions")
     return frozenset(found)
 
 
@@ -104,7 +104,7 @@ def merge_roles(custom: Mapping[str, Iterable[str]]) -> Mapping[str, frozenset[s
             raise ConfigError(f"roles.{name}.permissions: {error.message}", error.hint) from error
         if not made[name] <= _OWNER:
             raise ConfigError(
-                f"roles.{name}.permissions: no role can have `found_organisations`",
+                f"roles.{name}.permissions: no role can have `create_organizations`",
                 "only the admin token has it",
             )
     return made

@@ -72,6 +72,11 @@ SCHEMA = Migrations(
         ),
         people.MIGRATION,
         (migration_statement("ALTER TABLE keys ADD COLUMN \"by\" TEXT NOT NULL DEFAULT ''"),),
+        (  # permissions in the words of the settings; a key never had the renamed `found_organisations`
+            migration_statement(
+                "UPDATE keys SET may = trim(replace(' ' || may || ' ', ' manage_vault ', ' manage_encryption '))",
+            ),
+        ),
     ),
 )
 

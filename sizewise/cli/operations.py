@@ -41,9 +41,9 @@ Permission: TypeAlias = Literal[
     "manage_policies",
     "manage_knowledge",
     "manage_settings",
-    "manage_vault",
+    "manage_encryption",
     "erase_records",
-    "found_organisations",
+    "create_organizations",
     "read",
     "manage",
 ]

@@ -32,8 +32,9 @@ async def rotate_encryption_keys(context: RequestContext, new_data_keys: bool) -
     then everything can still be decrypted.
     """
     services, principal = context.app.resources.services, context.principal
-    begun = audit_event(principal, principal.tenant, "manage_vault", "vault:keys", None, {"data": new_data_keys})
+    after = {"data": new_data_keys}
+    begun = audit_event(principal, principal.tenant, "manage_encryption", "encryption:keys", None, after)
     await services.audit_log.append(begun)
     count = await services.key_rotation.rotate(new_data_keys)
-    await services.audit_log.append(replace(begun, after={"data": new_data_keys, "wrapped": count}))
+    await services.audit_log.append(replace(begun, after={**after, "wrapped": count}))
     return {"rewrapped": count}

@@ -99,6 +99,8 @@ RENAMED: Mapping[str, str] = {
     "records.contents_days": "records.contents_retention_days",
     "records.keep_days": "records.retention_days",
     "roles.NAME.may": "roles.NAME.permissions",
+    "roles.NAME.permissions=found_organisations": "roles.NAME.permissions=create_organizations",
+    "roles.NAME.permissions=manage_vault": "roles.NAME.permissions=manage_encryption",
     "router.learned": "router.predictor",
     "router.session_s": "router.session_ttl_s",
     "router.total_s": "router.timeout_s",
@@ -134,7 +136,7 @@ def move(tables: dict[str, object], wrong: list[str]) -> None:
     """Moves each renamed setting in `tables` to its new name, so that its value is checked too, and adds an error to
     `wrong`. Tables of a wrong shape are left unchanged.
     """
-    for old, new in sorted(RENAMED.items(), key=lambda pair: (pair[1].count("."), "=" not in pair[0])):
+    for old, new in sorted(RENAMED.items(), key=lambda pair: (pair[1].count("."), ".kind=" not in pair[0])):
         above, _, last = new.partition("=")[0].rpartition(".")
         for place, table in _tables(tables, above.split(".") if above else [], ""):
             if "=" in old:

@@ -35,3 +35,7 @@ def stored_key(home: Path, may: str, scope: str | None = None) -> Principal:
 def test_a_key_stays_confined_to_its_endpoints(tmp_path: Path) -> None:
     scope = stored_key(tmp_path, "ask", OLD_SCOPE).scope
     assert scope == KeyScope(("chat", "mcp"), ("a/*",), (), ("support",), ("10.0.0.0/8",))
+
+
+def test_a_key_keeps_a_permission_that_was_renamed(tmp_path: Path) -> None:
+    assert stored_key(tmp_path, "ask manage_vault").permissions == {"ask", "manage_encryption"}

@@ -150,7 +150,7 @@ def test_a_role_of_the_settings_can_be_given_and_says_what_it_may(server: Served
     [
         ('[roles.x]\npermissions = ["reed"]', "roles.x.permissions"),
         ('[roles.owner]\npermissions = ["ask"]', "is a built-in role"),
-        ('[roles.x]\npermissions = ["found_organisations"]', "found_organisations"),
+        ('[roles.x]\npermissions = ["create_organizations"]', "create_organizations"),
     ],
 )
 def test_a_role_that_cannot_be_is_refused_at_start(tmp_path: Path, role: str, words: str) -> None:
@@ -532,7 +532,7 @@ def test_who_erases_reaches_the_keys_to_erase(server: Served) -> None:
 
 def test_what_seals_every_organisation_is_rotated_by_the_first_alone(server: Served) -> None:
     other = founder(server, "sealers")
-    assert "manage_vault" not in other.said["permissions"]
+    assert "manage_encryption" not in other.said["permissions"]
     for query in ("mutation { rotateEncryptionKeys(newDataKeys: true) { rewrapped } }", "{ encryption { wrappedBy } }"):
         assert other.graphql(query).code == "forbidden"
 

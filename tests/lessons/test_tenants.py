@@ -19,7 +19,7 @@ CREATE = """mutation($may: [Permission!], $class: DataClass, $project: String, $
 
 def test_06_nobody_makes_a_key_with_more_than_their_own_rights(served: Served) -> None:
     clerk = fresh_key(served, "manage_keys", "own_keys", "ask")
-    for may in (["manage"], ["ask", "read_audit"], ["manage_users"], ["manage_vault"], ["found_organisations"]):
+    for may in (["manage"], ["ask", "read_audit"], ["manage_users"], ["manage_encryption"], ["create_organizations"]):
         assert graphql(served, CREATE, key=clerk, may=may).code == "forbidden", may
     assert graphql(served, CREATE, key=clerk, may=["ask"]).errors == []
     assert graphql(served, CREATE, key=fresh_key(served, "ask"), may=["ask"]).code == "forbidden"

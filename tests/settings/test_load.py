@@ -328,6 +328,8 @@ def test_a_renamed_setting_is_refused_with_its_new_name_and_all_of_them_at_once(
         promise = { quality = 0.95, sure = 0.9 }
         [[policies.mine.tests]]
         may = ["cloud/*"]
+        [roles.ops]
+        may = ["ask", "manage_vault"]
         [limits.organisation]
         usd_day = "5"
         [webhooks.ops]
@@ -347,12 +349,14 @@ def test_a_renamed_setting_is_refused_with_its_new_name_and_all_of_them_at_once(
         "policies.mine.promise: there is no such setting. It was renamed to 'target'.",
         "policies.mine.target.sure: there is no such setting. It was renamed to 'confidence'.",
         "policies.mine.tests[0].may: there is no such setting. It was renamed to 'allowed_models'.",
+        "roles.ops.may: there is no such setting. It was renamed to 'permissions'.",
+        "roles.ops.permissions: 'manage_vault' was renamed to 'manage_encryption'",
         "limits.organisation: there is no such setting. It was renamed to 'organization'.",
         "limits.organization.usd_day: there is no such setting. It was renamed to 'usd_per_day'.",
         "webhooks.ops.events: 'promise.broken' was renamed to 'target.missed'",
     ):
         assert line in told, line
-    assert "13 errors" in told
+    assert "15 errors" in told
 
 
 def test_a_policy_of_another_kind_may_have_an_option_that_ours_called_so_once(tmp_path: Path) -> None:
