@@ -50,7 +50,7 @@ def _page(models: Mapping[str, ModelInfo]) -> Iterator[str]:
             _count(model.parameters),
             model.size_class(),
             _count(model.context),
-            str(model.licence.value) if model.licence else "?",
+            str(model.license.value) if model.license else "?",
             _price(model, prices),
             str(len({fact.source for _, fact in model.facts()} | {each.source for each in _offers(model, prices)})),
         )

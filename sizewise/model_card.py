@@ -74,17 +74,17 @@ class ModelCard:
     parameters: int | None = None
     context: int | None = None  # tokens, prompt and answer together
     max_output: int | None = None  # tokens
-    sees: frozenset[str] = frozenset()  # image, audio, file; text is implied
+    input_modalities: frozenset[str] = frozenset()  # image, audio, file; text is implied
     tools: bool | None = None
     logprobs: bool | None = None
-    resumes: bool = False  # can continue a partial assistant message
+    prefill: bool = False  # can continue a partial assistant message
     quality: float | None = None
     price: Price = UNKNOWN_PRICE
     weights: ModelWeights | None = None
     slots: int = 0  # concurrent requests; 0: unlimited
     queue: int = 64  # requests that may wait for a slot
-    wait_s: float = 60.0  # longest wait for a slot, seconds
-    licence: str = "unknown"
+    queue_timeout_s: float = 60.0  # longest wait for a slot, seconds
+    license: str = "unknown"
     facts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))  # fact -> source and date
     sizes: SizeThresholds = DEFAULT_SIZE_THRESHOLDS
 

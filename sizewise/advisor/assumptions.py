@@ -197,7 +197,7 @@ TASKS: Mapping[str, TaskProfile] = MappingProxyType(
     {
         "classify": _task_profile("mmlu", "0.75", "0.25", "1", "one of some labels"),
         "extract": _task_profile("mmlu", "0.75", "0.25", "0.8", "fields out of a text"),
-        "summarise": _task_profile("mmlu", "0.8", "0.25", "0.4", "a text in fewer words"),
+        "summarize": _task_profile("mmlu", "0.8", "0.25", "0.4", "a text in fewer words"),
         "translate": _task_profile("mmlu", "0.8", "0.25", "0.4", "a text in another language"),
         "chat": _task_profile("mmlu", "0.85", "0.25", "0.2", "whatever people ask"),
         "code": _task_profile(

@@ -248,7 +248,7 @@ def _capability(placement: Placement, workload: Workload, assumptions: Assumptio
     skills: dict[str, bool | None] = {
         "tools": _says(model.tools),
         "schema": True if placement.is_local else _says(model.structured),
-        "pictures": None if model.sees is None else "image" in model.sees.value,
+        "pictures": None if model.input_modalities is None else "image" in model.input_modalities.value,
         "thinking": _says(model.thinks),
         "long texts": None if window is None else window.value >= 4 * workload.context,
     }
@@ -257,7 +257,12 @@ def _capability(placement: Placement, workload: Workload, assumptions: Assumptio
     open_ = [name for name, has in skills.items() if has is None]
     why = ", ".join(can) or "text alone"
     why += f"; unknown: {', '.join(open_)}" if open_ else ""
-    facts = (("tools", model.tools), ("structured", model.structured), ("sees", model.sees), ("thinks", model.thinks))
+    facts = (
+        ("tools", model.tools),
+        ("structured", model.structured),
+        ("input_modalities", model.input_modalities),
+        ("thinks", model.thinks),
+    )
     numbers = [
         SourcedNumber(f"{model.name} {name}", _shown(fact.value), "fact", str(fact)) for name, fact in facts if fact
     ]

@@ -38,13 +38,13 @@ class LocalModelEntry:
     sources: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
 
-ON_CARD: Mapping[str, str] = {
-    "input_modalities": "sees",
-    "license": "licence",
-    "prefill": "resumes",
-    "queue_timeout_s": "wait_s",
+RENAMED_FACTS: Mapping[str, str] = {
+    "licence": "license",
+    "resumes": "prefill",
+    "sees": "input_modalities",
+    "wait_s": "queue_timeout_s",
 }
-"""Settings name -> card field, where they differ; files of older versions use the card's names too."""
+"""Names of facts in the `models.toml` of older versions -> today's."""
 
 
 def read_local_models(path: Path) -> Mapping[str, LocalModelEntry]:
@@ -61,9 +61,8 @@ def _current(table: object) -> object:
     """A table of `models.toml` with the names of older versions replaced."""
     if not isinstance(table, dict):
         return table
-    today = {old: new for new, old in ON_CARD.items()}
     return {
-        part: {today.get(fact, fact): value for fact, value in said.items()}
+        part: {RENAMED_FACTS.get(fact, fact): value for fact, value in said.items()}
         if part in ("facts", "sources") and isinstance(said, dict)
         else said
         for part, said in table.items()
@@ -220,11 +219,10 @@ def _with_model_settings(card: ModelCard, settings: Settings) -> ModelCard:
 
 def _with_facts(card: ModelCard, facts: ModelSettings, sources: Mapping[str, str]) -> ModelCard:
     said = {each.name: value for each in fields(facts) if (value := getattr(facts, each.name)) is not None}
-    told = {ON_CARD.get(fact, fact): value for fact, value in said.items()}
-    where = {ON_CARD.get(fact, fact): sources.get(fact, "sizewise.toml") for fact in said}
+    where = {fact: sources.get(fact, "sizewise.toml") for fact in said}
     if facts.price is not None:
-        told["price"] = facts.price.price()
-    return replace(card, **told, facts=MappingProxyType({**card.facts, **where}))
+        said["price"] = facts.price.price()
+    return replace(card, **said, facts=MappingProxyType({**card.facts, **where}))
 
 
 def _check_unknown_names(settings: Settings) -> None:

@@ -83,7 +83,7 @@ class ModelInfo:
 
     context: Fact[int] | None = None  # tokens, prompt and reply together
     max_output: Fact[int] | None = None  # tokens
-    sees: Fact[frozenset[str]] | None = None  # inputs besides text
+    input_modalities: Fact[frozenset[str]] | None = None  # inputs besides text
     tools: Fact[bool] | None = None
     thinks: Fact[bool] | None = None  # reasons before it answers, always or on request
     structured: Fact[bool] | None = None  # follows a JSON Schema in its vendor's API
@@ -92,7 +92,7 @@ class ModelInfo:
     measured: Fact[Mapping[str, float]] | None = None  # language -> share correct, 0..1
     scores: Fact[Mapping[str, float]] | None = None  # benchmark -> share correct, 0..1
 
-    licence: Fact[str] | None = None
+    license: Fact[str] | None = None
     cutoff: Fact[str] | None = None  # end of its training data: 2024, 2024-06 or 2024-06-30
     released: Fact[str] | None = None
     retires: Fact[str] | None = None  # date of retirement, past or planned

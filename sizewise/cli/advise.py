@@ -30,7 +30,7 @@ Json = dict[str, object]
 
 
 @click.command("advise")
-@click.option("--task", metavar="TASK", help="classify, extract, summarise, translate, chat, code or reason. [chat]")
+@click.option("--task", metavar="TASK", help="classify, extract, summarize, translate, chat, code or reason. [chat]")
 @click.option("--languages", metavar="CODES", help="Languages of the input, as en,de. [en]")
 @click.option("--requests-per-month", metavar="N", help="Requests per month, as 20k or 3M. [10000]")
 @click.option("--tokens-in", metavar="N", help="Input tokens of a typical request. [500]")
@@ -124,15 +124,15 @@ def _advised(rank: int, each: RankedCandidate, advice: Recommendation) -> Json:
 
 
 def _part(part: Placement) -> Json:
-    fit, licence = part.fit, part.model.licence
+    fit, license_ = part.fit, part.model.license
     return {
         "name": part.name,
         "model": part.model.name,
         "where": part.offer.partition("/")[0] if fit is None else fit.pool.kind,
-        "quantisation": None if fit is None else fit.quantization,
+        "quantization": None if fit is None else fit.quantization,
         "tuned": part.fine_tuned,
         "parameters": part.model.parameters.value if part.model.parameters else None,
-        "licence": licence.value if licence else None,
+        "license": license_.value if license_ else None,
         "ability": _float(part.accuracy),
         "ability_source": part.quality_estimate.source,
     }
@@ -179,7 +179,7 @@ def _totals(advice: Recommendation) -> list[Json]:
 def _fit(fit: MemoryFit) -> Json:
     return {
         "model": fit.model.name,
-        "quantisation": fit.quantization,
+        "quantization": fit.quantization,
         "where": fit.pool.kind,
         "fits": fit.slots > 0,
         "slots": fit.slots,

@@ -95,8 +95,8 @@ def _ranking(advice: Recommendation) -> None:
 def _models(each: RankedCandidate) -> str:
     found = []
     for part in each.candidate.placements:
-        licence = part.model.licence
-        about = [] if not part.is_local else [f"licence {licence.value if licence else 'unknown'}"]
+        license_ = part.model.license
+        about = [] if not part.is_local else [f"license {license_.value if license_ else 'unknown'}"]
         about += [] if part.quality_estimate.measured else ["quality not measured"]
         found.append(part.name + (f" ({', '.join(about)})" if about else ""))
     return ", then ".join(found)

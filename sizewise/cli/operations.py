@@ -351,7 +351,7 @@ class ModelDetails(Struct, frozen=True, rename="camel"):
     input_modalities: list[str]
     tools: bool | None
     logprobs: bool | None
-    resumes: bool
+    prefill: bool
     quality: float | None
     license: str
     slots: int
@@ -1309,7 +1309,7 @@ async def list_catalog(client: ApiClient) -> list[CatalogSummary]:
 GET_MODEL = """\
 query GetModel($name: String!) { model(name: $name) { ...ModelDetails } catalogModel(name: $name) { ...CatalogModel } }
 fragment ModelDetails on Model { name provider task size place state parameters context maxOutput inputModalities tools
-logprobs resumes quality license slots price { ...Price } weights { ...Weights } facts { ...Fact } } fragment Price on
+logprobs prefill quality license slots price { ...Price } weights { ...Weights } facts { ...Fact } } fragment Price on
 Price { input output cached cacheWrite cacheWrite1h reasoning source date } fragment Weights on Weights { file bytes
 sha256 path } fragment Fact on Fact { name value source } fragment CatalogModel on CatalogModel { name title vendor task
 size names parameters context license unverified facts { ...CatalogFact } memory { ...MemoryEstimate } offers { ...Offer

@@ -77,7 +77,7 @@ def _catalog_values(
         "names": sorted(model.other_names),
         "parameters": _value(model.parameters),
         "context": _value(model.context),
-        "license": _value(model.licence),
+        "license": _value(model.license),
         "unverified": [name for name, fact in model.facts() if fact.claimed],
         "facts": list(_facts(model)),
         "memory": list(_memory(model, weights)),
@@ -122,7 +122,7 @@ def _text(name: str, value: object) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, frozenset):
-        return ", ".join(["text", *sorted(value)] if name == "sees" else sorted(value))
+        return ", ".join(["text", *sorted(value)] if name == "input_modalities" else sorted(value))
     if isinstance(value, Mapping):
         return ", ".join(f"{each} {share:g}" for each, share in value.items())
     if isinstance(value, Price):

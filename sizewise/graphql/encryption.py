@@ -32,7 +32,7 @@ async def rotate_encryption_keys(context: RequestContext, new_data_keys: bool) -
     then everything can still be decrypted.
     """
     services, principal = context.app.resources.services, context.principal
-    after = {"data": new_data_keys}
+    after: dict[str, object] = {"data": new_data_keys}
     begun = audit_event(principal, principal.tenant, "manage_encryption", "encryption:keys", None, after)
     await services.audit_log.append(begun)
     count = await services.key_rotation.rotate(new_data_keys)

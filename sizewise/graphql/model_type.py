@@ -11,7 +11,17 @@ READY = "ready"
 FieldValues = Mapping[str, object]
 """JSON values by the field names of schema.graphql."""
 
-FACTS = ("parameters", "context", "max_output", "sees", "tools", "logprobs", "resumes", "quality", "licence")
+FACTS = (
+    "parameters",
+    "context",
+    "max_output",
+    "input_modalities",
+    "tools",
+    "logprobs",
+    "prefill",
+    "quality",
+    "license",
+)
 RATES = ("input", "output", "cached", "cache_write", "cache_write_1h", "reasoning")
 
 
@@ -27,13 +37,13 @@ def model_values(card: ModelCard, unavailable_reason: str = "") -> FieldValues:
         "parameters": card.parameters,
         "context": card.context,
         "maxOutput": card.max_output,
-        "inputModalities": sorted(card.sees),
+        "inputModalities": sorted(card.input_modalities),
         "tools": card.tools,
         "logprobs": card.logprobs,
-        "resumes": card.resumes,
+        "prefill": card.prefill,
         "quality": card.quality,
         "price": {**price_values(card.price), "source": card.price.source, "date": card.price.date},
-        "license": card.licence,
+        "license": card.license,
         "slots": card.slots,
         "weights": _weights(card),
         "facts": [*_facts(card), *_rates(card.price)],

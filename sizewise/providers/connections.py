@@ -205,7 +205,7 @@ class ModelConnections:
 
 
 def _with_queue(card: ModelCard, slot_count: int, connection: ModelConnection) -> ModelConnection:
-    slots = FairQueue(card.name, slots=slot_count, max_waiting=card.queue, max_wait_s=card.wait_s)
+    slots = FairQueue(card.name, slots=slot_count, max_waiting=card.queue, max_wait_s=card.queue_timeout_s)
     return replace(connection, handler=ConcurrencyLimitHandler(connection.handler, slots), queue=slots)
 
 

@@ -87,7 +87,7 @@ def echo_card(
     parameters: int | None = 100_000_000,
     context: int | None = 8_192,
     price: Price = PRICE,
-    resumes: bool = True,
+    prefill: bool = True,
     tools: bool | None = True,
     logprobs: bool | None = True,
     place: Place = "process",
@@ -101,7 +101,7 @@ def echo_card(
         context=context,
         tools=tools,
         logprobs=logprobs,
-        resumes=resumes,
+        prefill=prefill,
         price=price,
     )
 

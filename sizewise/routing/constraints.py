@@ -156,10 +156,10 @@ def _check_capabilities(card: ModelCard, requirements: Requirements, is_exact: b
     asked = requirements.features
     if (
         requirements.modalities
-        and not requirements.modalities <= card.sees
-        and (not is_exact or card.weights or "sees" in card.facts)
+        and not requirements.modalities <= card.input_modalities
+        and (not is_exact or card.weights or "input_modalities" in card.facts)
     ):
-        blind = ", ".join(sorted(requirements.modalities - card.sees))
+        blind = ", ".join(sorted(requirements.modalities - card.input_modalities))
         return Rejection(
             card=card, why=f"cannot take {blind}", error=BadRequest, param="messages", hint=CAPABILITY_HINT
         )

@@ -190,7 +190,7 @@ class PolicyExecution:
             broken is not None
             and broken.reply is None
             and self._requirements.features.is_plain_text
-            and move.card.resumes
+            and move.card.prefill
         )
         if broken is None or not allowed or not isinstance(what, ChatRequest) or move.prefix != broken.resumable_text:
             raise self._client_reply.policy_fault("yields a Resume where nothing that can be continued broke off")

@@ -55,7 +55,7 @@ def resume_if_cut(features: RequestFeatures, cards: tuple[ModelCard, ...], outco
     """`outcome`; if it is an interrupted plain-text answer, the outcome of resuming it on the cards that can."""
     if outcome.reply is None and outcome.delivered_text and features.is_plain_text:
         for card in cards:
-            if card.resumes and outcome.reply is None and outcome.delivered_text:
+            if card.prefill and outcome.reply is None and outcome.delivered_text:
                 outcome = yield from resume(
                     card,
                     outcome.delivered_text,

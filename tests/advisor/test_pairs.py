@@ -18,11 +18,11 @@ BANK: Said = {
     "memory_gb": "16", "gpu_gb": "24", "team": "ml", "labels": "2000",
 }  # fmt: skip
 LAWYERS: Said = {
-    "task": "summarise", "languages": "de", "requests_per_month": "500", "tokens_in": "3000", "tokens_out": "300",
+    "task": "summarize", "languages": "de", "requests_per_month": "500", "tokens_in": "3000", "tokens_out": "300",
     "latency_ms": "300000", "privacy": "confidential", "memory_gb": "16", "team": "none",
 }  # fmt: skip
 EDITORS: Said = {
-    "task": "summarise", "requests_per_month": "1M", "tokens_in": "1000", "memory_gb": "64", "gpu_gb": "24",
+    "task": "summarize", "requests_per_month": "1M", "tokens_in": "1000", "memory_gb": "64", "gpu_gb": "24",
 }  # fmt: skip
 SHOP: Said = {
     "task": "classify", "requests_per_month": "30M", "tokens_in": "1000", "tokens_out": "1000", "memory_gb": "16",

@@ -10,11 +10,11 @@ def text(value: str) -> bytes:
     return struct.pack("<Q", len(value.encode())) + value.encode()
 
 
-def tiny(path: Path, context: int = 2048, licence: str = "mit") -> Path:
+def tiny(path: Path, context: int = 2048, license: str = "mit") -> Path:
     """Writes the file: one tensor of 8 x 4 numbers, so 32 parameters."""
     pairs = [
         text("general.architecture") + struct.pack("<I", 8) + text("llama"),
-        text("general.license") + struct.pack("<I", 8) + text(licence),
+        text("general.license") + struct.pack("<I", 8) + text(license),
         text("llama.context_length") + struct.pack("<II", 4, context),
     ]
     tensor = text("token_embd.weight") + struct.pack("<IQQIQ", 2, 8, 4, 0, 0)

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from sizewise.catalog.loader import (
-    ON_CARD,
     bundled_models,
     is_downloaded,
     load_cards,
@@ -120,7 +119,12 @@ def test_a_row_in_the_settings_is_a_model(tmp_path: Path) -> None:
         "region",
         (("x-team", "search"),),
     )
-    assert (one.model, one.context, one.sees, one.price.output) == ("big/one", 128000, frozenset({"image"}), 600_000)
+    assert (one.model, one.context, one.input_modalities, one.price.output) == (
+        "big/one",
+        128000,
+        frozenset({"image"}),
+        600_000,
+    )
     assert (one.price.source, one.facts["context"]) == ("their price page", "sizewise.toml")
     assert (small.context, small.tools, small.price, small.size) == (None, None, UNKNOWN_PRICE, "unknown")
     assert got["cloud/third"].size == "llm"
@@ -208,8 +212,13 @@ def test_the_catalogue_tells_what_the_settings_leave_out(tmp_path: Path) -> None
     )
     got = by_name(load_cards(mine))
     llama, closed = got["cloud/meta-llama/Llama-3-8B"], got["cloud/gpt-4"]
-    assert (llama.parameters, llama.size, llama.context, llama.sees) == (8_030_261_248, "slm", 4096, frozenset())
-    assert (llama.facts["context"], llama.facts["sees"]) == ("sizewise.toml", "sizewise.toml")
+    assert (llama.parameters, llama.size, llama.context, llama.input_modalities) == (
+        8_030_261_248,
+        "slm",
+        4096,
+        frozenset(),
+    )
+    assert (llama.facts["context"], llama.facts["input_modalities"]) == ("sizewise.toml", "sizewise.toml")
     assert llama.facts["parameters"].endswith(", 2026-07-03")
     assert closed.size == "llm" and closed.facts["parameters"].startswith("claimed: ")
     assert closed.price == UNKNOWN_PRICE, "who sells it is not known here"
@@ -234,7 +243,7 @@ def test_what_a_server_says_of_itself_goes_before_the_catalogue(tmp_path: Path) 
 def test_a_model_file_is_known_by_its_own_header_alone(tmp_path: Path) -> None:
     pretend_fetched("smollm2-135m", tmp_path / "cache")
     (card,) = load_cards(settings(tmp_path))
-    assert set(card.facts) == {ON_CARD.get(fact, fact) for fact in bundled_models()["smollm2-135m"].sources}
+    assert set(card.facts) == bundled_models()["smollm2-135m"].sources.keys()
 
 
 def test_the_bounds_of_the_classes_can_be_set(tmp_path: Path) -> None:

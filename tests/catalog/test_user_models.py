@@ -28,7 +28,7 @@ def test_an_added_file_is_a_local_model_with_the_facts_of_its_header(tmp_path: P
     file = tiny(tmp_path / "My Model.Q8_0.gguf")
     assert added(file, tmp_path / "home") == "local/my-model.q8_0"
     (card,) = load_cards(settings(tmp_path))
-    assert (card.name, card.parameters, card.context, card.licence) == ("local/my-model.q8_0", 32, 2048, "mit")
+    assert (card.name, card.parameters, card.context, card.license) == ("local/my-model.q8_0", 32, 2048, "mit")
     assert card.weights is not None and card.weights.path == str(file)
     assert (card.place, card.tools) == ("process", None) and "GGUF header" in card.facts["context"]
 
@@ -42,6 +42,18 @@ def test_it_can_be_given_a_name_and_added_again_and_removed(tmp_path: Path) -> N
     asyncio.run(remove_model("local/mine", home))
     assert [card.name for card in load_cards(settings(tmp_path))] == ["local/other"]
     assert file.is_file()
+
+
+def test_a_file_of_an_older_version_keeps_its_facts_under_their_new_names(tmp_path: Path) -> None:
+    file, home = tiny(tmp_path / "a.gguf"), tmp_path / "home"
+    added(file, home, "mine")
+    listed = home / "models.toml"
+    listed.write_text(listed.read_text().replace("license =", "resumes = true\nlicence =", 1))
+    assert "licence =" in listed.read_text()
+    card = local_card("mine", settings(tmp_path))
+    assert (card.license, card.prefill, "GGUF header" in card.facts["license"]) == ("mit", True, True)
+    added(file, home, "other")
+    assert "licence" not in listed.read_text() and "prefill = true" in listed.read_text()
 
 
 def test_odd_paths_survive_being_written_down(tmp_path: Path) -> None:

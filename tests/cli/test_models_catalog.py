@@ -30,7 +30,7 @@ def test_a_model_of_the_catalogue_is_shown_with_each_source_and_day(echo: Served
         assert "not configured here" in lines["state"]
         assert "unverified: the-decoder.com" in lines["parameters"] and "2023-07-11" in lines["parameters"]
         assert "8,192" in lines["context"] and "litellm" in lines["context"]
-        assert "unknown" in lines["licence"]
+        assert "unknown" in lines["license"]
         assert "memory to run it: unknown" in done.out
         assert lines["openai/gpt-4"].split()[1:3] == ["30", "60"] and "genai-prices" in lines["openai/gpt-4"]
 

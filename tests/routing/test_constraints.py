@@ -99,13 +99,13 @@ def test_a_named_model_is_refused_only_when_the_prompt_cannot_fit_at_all() -> No
 def test_a_picture_is_not_counted_as_words() -> None:
     url = "data:image/png;base64," + "A" * 500_000
     content = [{"type": "text", "text": "what is it"}, {"type": "image_url", "image_url": {"url": url}}]
-    card = replace(echo_card(), sees=frozenset({"image"}))
+    card = replace(echo_card(), input_modalities=frozenset({"image"}))
     assert reason(card, chat(messages=[{"role": "user", "content": content}])) == ""
 
 
 def test_what_a_model_cannot_take_counts_against_it() -> None:
     assert reason(echo_card(), chat(**IMAGE)) == "cannot take image"
-    assert reason(replace(echo_card(), sees=frozenset({"image"})), chat(**IMAGE)) == ""
+    assert reason(replace(echo_card(), input_modalities=frozenset({"image"})), chat(**IMAGE)) == ""
 
 
 def test_tools_need_a_model_that_is_known_to_call_them() -> None:
@@ -129,7 +129,9 @@ def test_several_choices_are_not_for_an_embedded_model() -> None:
 
 def test_unknown_abilities_are_left_to_a_named_model_and_known_ones_are_not() -> None:
     assert named(echo_card(), chat(**IMAGE)) is None
-    assert isinstance(named(replace(echo_card(), facts={"sees": "its maker, 2026"}), chat(**IMAGE)), BadRequest)
+    assert isinstance(
+        named(replace(echo_card(), facts={"input_modalities": "its maker, 2026"}), chat(**IMAGE)), BadRequest
+    )
 
 
 def test_an_answer_longer_than_a_model_writes_is_for_another() -> None:

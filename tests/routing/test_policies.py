@@ -145,7 +145,7 @@ def test_the_only_model_is_hedged_by_its_other_replica_and_else_not_at_all() -> 
 def test_a_cascade_resumes_a_broken_answer_on_any_model_that_can_where_it_is_told_to() -> None:
     tells: list[MoveResult | str] = ["ok", Verdict(0.1, "unsure")]
     tells.append(AttemptOutcome(B, error="upstream_unreachable", delivered=True, delivered_text="Once upon"))
-    moves, got = played(CascadePolicy(resume=True), field(A, replace(B, resumes=False)), *tells, "ok")
+    moves, got = played(CascadePolicy(resume=True), field(A, replace(B, prefill=False)), *tells, "ok")
     assert asked(moves)[-1] == "m/a" and got.reply is REPLY
     assert played(CascadePolicy(), field(A, B), *tells)[1] is tells[-1]
 
