@@ -21,7 +21,7 @@ T = TypeVar("T")
 MAX_TOKEN_BYTES = 4_096
 MIN_SECRET_LENGTH = 16
 """Characters."""
-_HINT = "sign {project_id} anew with HS256, and give it an `exp` in unix seconds"
+_HINT = "send a JWT signed with HS256 by a secret in [graphql.signers], with an `exp` in the future (unix seconds)"
 
 
 class _SignedTokenHeader(Struct):
@@ -40,11 +40,11 @@ def verify_signed_token(token: str, secrets: list[str], now: float) -> tuple[int
     head, _, rest = token.partition(".")
     body, _, signature = rest.partition(".")
     if len(token) > MAX_TOKEN_BYTES or _decode(head, _SignedTokenHeader).alg != "HS256":
-        raise Forbidden("the token is not signed by HS256", _HINT)
+        raise Forbidden("the token is not signed with HS256", _HINT)
     given, signed = _bytes(signature), f"{head}.{body}".encode()
     fits = [hmac.compare_digest(hmac.new(secret.encode(), signed, sha256).digest(), given) for secret in secrets]
     if True not in fits:
-        raise Forbidden("the token is not signed by anybody who is known here", _HINT)
+        raise Forbidden("the token is signed with no secret that this server accepts", _HINT)
     claims = _decode(body, SignedTokenClaims)
     if claims.exp is not None and now >= claims.exp:
         raise Forbidden("the token has expired", _HINT)
@@ -55,11 +55,11 @@ def _decode(text: str, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(_bytes(text), type=kind)
     except (msgspec.DecodeError, RecursionError) as error:
-        raise Forbidden("this is no token", _HINT) from error
+        raise Forbidden("the value of `X-Lamatic-Signature` is not a JWT", _HINT) from error
 
 
 def _bytes(text: str) -> bytes:
     try:
         return urlsafe_b64decode(text.encode("ascii", "replace") + b"=" * (-len(text) % 4))
     except (ValueError, binascii.Error) as error:
-        raise Forbidden("this is no token", _HINT) from error
+        raise Forbidden("the value of `X-Lamatic-Signature` is not a JWT", _HINT) from error

@@ -146,7 +146,10 @@ async def _body(receive: Receive, limit: int) -> bytes:
         pieces.append(message.get("body", b""))
         total += len(pieces[-1])
         if total > limit:
-            raise BodyTooLarge(f"the body is larger than {limit} bytes", "send less, or raise body_bytes")
+            raise BodyTooLarge(
+                f"the body is larger than {limit} bytes",
+                "send less, or raise `max_body_bytes` in [server] of sizewise.toml",
+            )
         if not message.get("more_body"):
             return b"".join(pieces)
 

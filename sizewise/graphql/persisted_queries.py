@@ -19,7 +19,7 @@ from sizewise.graphql.request import OperationRequest
 from sizewise.principal import Principal
 
 MAX_CACHED_BYTES = 4_000_000
-"""Limit on all cached queries together, counted in characters."""
+"""Limit on the cached queries of all organizations together, as UTF-8."""
 MAX_LIST_BYTES = 16_000_000
 """Limit on one file of trusted documents."""
 
@@ -35,12 +35,33 @@ class QueryManifest(Struct):
     operations: list[ManifestOperation]
 
 
-class PersistedQueries:
-    """Cached queries belong to an organization: no other one can read or replace them."""
+class _OrganizationCache:
+    """The cached queries of one organization by hash, the least recently used first."""
 
     def __init__(self) -> None:
-        self._cache: OrderedDict[tuple[str, str], str] = OrderedDict()
-        self._bytes = 0
+        self.queries: OrderedDict[str, str] = OrderedDict()
+        self.bytes = 0
+
+    def add(self, hash: str, query: str) -> None:
+        if hash not in self.queries:
+            self.bytes += _byte_length(query)
+        self.queries[hash] = query
+        self.queries.move_to_end(hash)
+
+    def evict(self) -> None:
+        _, query = self.queries.popitem(last=False)
+        self.bytes -= _byte_length(query)
+
+
+class PersistedQueries:
+    """Cached queries belong to an organization: no other one can read or replace them.
+
+    All organizations share the limits. If one is exceeded, the organization that uses the most loses its least recently
+    used query, so one that caches many evicts its own.
+    """
+
+    def __init__(self) -> None:
+        self._cached: dict[str, _OrganizationCache] = {}
         self._listed_for: Application | None = None
         self._listed: dict[str, str] = {}
 
@@ -58,33 +79,43 @@ class PersistedQueries:
         if request.query is not None:
             if query_hash(request.query) != hash:
                 raise BadRequest(
-                    "the query does not have the hash that came with it",
-                    "send its SHA-256 in hexadecimal",
+                    "`sha256Hash` is not the hash of the query",
+                    "send the SHA-256 of the query's UTF-8 text in hexadecimal",
                 )
-            self._store((principal.tenant, hash), request.query, bounds.max_persisted_queries)
+            self._store(principal.tenant, hash, request.query, bounds.max_persisted_queries)
             return request.query
-        found = self._cache.get((principal.tenant, hash))
-        if found is None:
-            raise PersistedQueryNotFound("PersistedQueryNotFound", "send the query itself along, once")
-        self._cache.move_to_end((principal.tenant, hash))
-        return found
+        cache = self._cached.get(principal.tenant)
+        if cache is None or hash not in cache.queries:
+            raise PersistedQueryNotFound("PersistedQueryNotFound", "send the hash and the query once")
+        cache.queries.move_to_end(hash)
+        return cache.queries[hash]
 
-    def _store(self, place: tuple[str, str], query: str, most: int) -> None:
-        if place not in self._cache:
-            self._bytes += len(query)
-        self._cache[place] = query
-        self._cache.move_to_end(place)
-        while self._cache and (len(self._cache) > most or self._bytes > MAX_CACHED_BYTES):
-            _, gone = self._cache.popitem(last=False)
-            self._bytes -= len(gone)
+    def _store(self, tenant: str, hash: str, query: str, max_queries: int) -> None:
+        self._cached.setdefault(tenant, _OrganizationCache()).add(hash, query)
+        while sum(len(each.queries) for each in self._cached.values()) > max_queries:
+            self._evict_from(max(self._cached, key=lambda name: len(self._cached[name].queries)))
+        while sum(each.bytes for each in self._cached.values()) > MAX_CACHED_BYTES:
+            self._evict_from(max(self._cached, key=lambda name: self._cached[name].bytes))
+
+    def _evict_from(self, tenant: str) -> None:
+        self._cached[tenant].evict()
+        if not self._cached[tenant].queries:
+            del self._cached[tenant]
 
     def _resolve_listed(self, query: str | None, hash: str, app: Application) -> str:
         if self._listed_for is not app:
             self._listed, self._listed_for = load_listed_queries(app), app
         found = self._listed.get(hash or (query_hash(query.strip()) if query else ""))
         if found is None or (query is not None and query.strip() != found.strip()):
-            raise Forbidden("this server takes listed queries only", "whoever runs it lists them in [graphql] listed")
+            raise Forbidden(
+                "the query is not one of this server's trusted documents",
+                "ask the operator to add it to a file of `trusted_documents` in [graphql] of sizewise.toml",
+            )
         return found
+
+
+def _byte_length(query: str) -> int:
+    return len(query.encode("utf-8", "surrogatepass"))
 
 
 def query_hash(query: str) -> str:
@@ -109,7 +140,7 @@ def _file(path: Path) -> list[tuple[str, str]]:
         if path.stat().st_size > MAX_LIST_BYTES:
             raise ConfigError(
                 f"graphql.trusted_documents: {str(path)!r} is larger than {MAX_LIST_BYTES:,} bytes",
-                "part it",
+                "split it into several files",
             )
         text = path.read_text("utf-8")
         if path.suffix != ".json":
@@ -118,5 +149,5 @@ def _file(path: Path) -> list[tuple[str, str]]:
     except (OSError, ValueError) as error:
         raise ConfigError(
             f"graphql.trusted_documents: {str(path)!r} cannot be read: {error}",
-            "name a file of queries",
+            "give a readable .graphql file, or an Apollo manifest as .json",
         ) from error

@@ -71,6 +71,13 @@ field's @permission on any resource; the function itself checks the resource. A 
 Resolvers = Mapping[str, Mapping[str, tuple[Resolver, tuple[str, ...]]]]
 """Root type -> field -> resolver, and permissions, any of which suffices."""
 
+RESOURCE_ARGUMENTS = (
+    *("id", "key", "scope", "user", "policy", "base", "organization", "namespace", "trace", "flow", "workflow_id"),
+    *("request_id", "name"),
+)
+"""The argument that names the resource of a change, the first that is set. Never an email address: the audit log cannot
+be erased."""
+
 EXTENSIONS: Sequence[GraphQLExtension] = load_extensions()
 
 
@@ -201,8 +208,8 @@ def _changing(field: str, resolver: Resolver, actions: tuple[str, ...]) -> Calla
             done = resolver(info.context, **arguments)
             return await done if isawaitable(done) else done
         except (Forbidden, PathNotFound) as error:
-            thing = next((arguments[name] for name in ("id", "key", "scope", "user") if arguments.get(name)), "")
-            await info.context.audit_refusal(field, str(thing), error.code)
+            resource = next((arguments[name] for name in RESOURCE_ARGUMENTS if arguments.get(name)), "")
+            await info.context.audit_refusal(field, str(resource), error.code)
             raise
 
     return resolve

@@ -63,7 +63,7 @@ class Embedder:
         if not here:
             fetch = f"sizewise models pull {self._fetchable[0]}, then sizewise up" if self._fetchable else "add one"
             raise ModelUnavailable("there is no embedding model", f"fetch one for this machine: {fetch}")
-        hint = f'embed = "{here[0]}" in [knowledge.NAME] of sizewise.toml'
+        hint = f'set `embedding_model = "{here[0]}"` in [knowledge.NAME] of sizewise.toml'
         raise ConfigError(f"there are several embedding models: {', '.join(here)}", hint)
 
     def max_passage_tokens(self, model: str) -> int:

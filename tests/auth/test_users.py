@@ -127,6 +127,25 @@ def test_nobody_changes_their_own_role_and_nobody_touches_who_stands_above(serve
     assert ("disableUser", "forbidden") in refused and ("setRole", "forbidden") in refused
 
 
+@pytest.mark.parametrize(
+    ("mutation", "resource"),
+    [
+        ('restorePolicy(policy: "gold") { policy }', "gold"),
+        ('inviteOwner(organization: "acme", email: "o@example.com") { token }', "acme"),
+        ('embedDocuments(base: "handbook") { embedded }', "handbook"),
+        ('addDocument(base: "handbook", source: "a.txt", text: "a") { id }', "handbook"),
+        ('removeKnowledge(base: "handbook")', "handbook"),
+        ('withdrawFlow(name: "triage") { name }', "triage"),
+        ('releaseEmail(email: "o@example.com") { id }', ""),  # an address could not be erased from the audit log
+    ],
+)
+def test_the_audit_entry_of_a_denied_change_names_its_resource(server: Served, mutation: str, resource: str) -> None:
+    viewer = new_user(server, email(), "viewer")
+    assert viewer.graphql(f"mutation {{ {mutation} }}").code == "forbidden"
+    line = trail(server, 1)[0]
+    assert (line["action"], line["resource"], line["error"]) == (mutation.partition("(")[0], resource, "forbidden")
+
+
 def test_the_last_owner_can_be_neither_demoted_nor_disabled(tmp_path: Path) -> None:
     with serving(tmp_path) as server:
         owner = new_user(server, "one@example.com", "owner")

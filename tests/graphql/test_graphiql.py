@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
 import shutil
 import subprocess
 from hashlib import sha256
@@ -12,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from graphql import parse, validate
 
 from sizewise.graphql.graphiql import ASSETS
+from sizewise.graphql.schema import SERVED
 from tests.auth.user_client import new_user
 from tests.graphql.graphql_client import admin, graphql
 from tests.running_server import ECHO, Served, serving, until
@@ -65,6 +68,11 @@ def test_its_files_come_from_here_whole_and_once(echo: Served, name: str) -> Non
 def test_there_is_nothing_else_below_the_door(echo: Served) -> None:
     for path in ("/graphql/nothing.js", "/graphql/SHA256SUMS", "/graphql/page.html"):
         assert echo.ask(path, key=None).status == 404
+
+
+def test_the_query_that_the_editor_starts_with_fits_the_schema() -> None:
+    query = re.findall(r"defaultQuery: '(.*)'", (FOLDER / "page.js").read_text())[0].replace("\\n", "\n")
+    assert validate(SERVED.schema, parse(query)) == []
 
 
 def test_it_can_be_left_out(tmp_path: Path) -> None:

@@ -5,8 +5,14 @@ from __future__ import annotations
 import json
 from hashlib import sha256
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+from sizewise.errors import PersistedQueryNotFound
+from sizewise.graphql.persisted_queries import MAX_CACHED_BYTES, PersistedQueries
+from sizewise.graphql.request import OperationRequest, PersistedQueryExtension, RequestExtensions
+from sizewise.principal import Principal
+from sizewise.settings.graphql import GraphQLSettings
 from tests.graphql.graphql_client import GraphQLAnswer, admin, fresh_key, graphql
 from tests.running_server import ECHO, Served, serving
 
@@ -36,6 +42,37 @@ def test_a_hash_of_another_query_is_refused_and_nothing_kept(echo: Served) -> No
     other = hashed("{ health { ready } }")
     assert by_hash(echo, QUERY, other).code == "bad_request"
     assert by_hash(echo, None, other).code == "PERSISTED_QUERY_NOT_FOUND"
+
+
+def operation(query: str | None, hash: str) -> OperationRequest:
+    return OperationRequest(query=query, extensions=RequestExtensions(PersistedQueryExtension(hash)))
+
+
+def is_cached(queries: PersistedQueries, app: Any, tenant: str, query: str) -> bool:
+    try:
+        return queries.resolve(operation(None, hashed(query)), app, Principal(tenant)) == query
+    except PersistedQueryNotFound:
+        return False
+
+
+def test_an_organization_that_caches_many_queries_evicts_its_own_alone() -> None:
+    app: Any = SimpleNamespace(settings=SimpleNamespace(graphql=GraphQLSettings(max_persisted_queries=10)))
+    queries = PersistedQueries()
+    many = [f"{{ health {{ ready }} }} # {n}" for n in range(50)]
+    for tenant, sent in (("small", [QUERY]), ("large", many)):
+        for query in sent:
+            queries.resolve(operation(query, hashed(query)), app, Principal(tenant))
+    assert is_cached(queries, app, "small", QUERY)
+    assert [is_cached(queries, app, "large", query) for query in many] == [False] * 41 + [True] * 9
+
+
+def test_the_cache_is_bounded_in_bytes_and_not_in_characters() -> None:
+    app: Any = SimpleNamespace(settings=SimpleNamespace(graphql=GraphQLSettings()))
+    queries = PersistedQueries()
+    wide = [f"# {n} " + "\N{EURO SIGN}" * (MAX_CACHED_BYTES // 5) for n in range(3)]  # three bytes a character
+    for query in wide:
+        queries.resolve(operation(query, hashed(query)), app, Principal("local"))
+    assert [is_cached(queries, app, "local", query) for query in wide] == [False, False, True]
 
 
 def test_where_queries_are_listed_no_other_is_taken(tmp_path: Path) -> None:

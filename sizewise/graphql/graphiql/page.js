@@ -56,7 +56,7 @@ function draw() {
   if (root) root.unmount();
   root = ReactDOM.createRoot(document.getElementById('graphiql'));
   root.render(React.createElement(GraphiQL, {
-    fetcher, storage, shouldPersistHeaders: false, defaultQuery: '{\n  me {\n    name\n    may\n  }\n}\n',
+    fetcher, storage, shouldPersistHeaders: false, defaultQuery: '{\n  me {\n    name\n    permissions\n  }\n}\n',
   }));
 }
 
