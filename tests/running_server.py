@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from tests.forked import Process, command, start
+
 KEY = "sk-test-0a1b2c3d4e5f6071829a"
 ECHO = """
 [server]
@@ -51,7 +53,7 @@ class Served:
 
     url: str
     home: Path
-    process: subprocess.Popen[str]
+    process: Process
     said: list[str] = field(default_factory=list)  # lines of its stderr
     key: str = KEY
     tls: ssl.SSLContext | None = None  # whom to trust, where it speaks TLS
@@ -115,10 +117,6 @@ def _cpu(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def command(*words: str) -> list[str]:
-    return [sys.executable, "-m", "sizewise.cli.main", *words]
-
-
 def environment(**more: str) -> dict[str, str]:
     kept = {k: v for k, v in os.environ.items() if not k.startswith("SIZEWISE_") or k == "SIZEWISE_CACHE"}
     return {**kept, "PYTHONUNBUFFERED": "1", **more}
@@ -144,7 +142,7 @@ def serving(
     if program:
         words = [sys.executable, program, *words[3:]]
     env = environment(SIZEWISE_KEY=key, **environ) if key else environment(**environ)
-    process = subprocess.Popen(words, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = start(words, env=env)
     assert process.stdout is not None and process.stderr is not None
     said: list[str] = []
     reading = threading.Thread(target=lambda: said.extend(process.stderr or ()), daemon=True)

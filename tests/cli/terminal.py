@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.running_server import command, environment
+from tests.forked import command, run
+from tests.running_server import environment
 
 
 @dataclass
@@ -32,15 +33,7 @@ def sizewise(*words: str, home: Path | None = None, stdin: str = "", **environ: 
     """`home` is SIZEWISE_HOME, and the folder one stands in, so that no sizewise.toml is found by chance."""
     env = environment(**({"SIZEWISE_HOME": str(home)} if home else {}), **environ)
     env["PYTHONPATH"] = str(Path(__file__).parents[2])
-    done = subprocess.run(
-        command(*words),
-        input=stdin,
-        env=env,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        cwd=home or "/",
-    )
+    done = run(command(*words), env=env, cwd=home or "/", stdin=stdin)
     assert "Traceback" not in done.stderr
     return Done(done.returncode, done.stdout, done.stderr)
 

@@ -16,7 +16,8 @@ from sizewise.cli.lazy_group import RENAMED, LazyGroup
 from sizewise.cli.main import COMMANDS, SUBJECTS
 from sizewise.cli.main import sizewise as root
 from tests.cli.terminal import sizewise, watched
-from tests.running_server import Served, command, environment, until
+from tests.forked import command, start
+from tests.running_server import Served, environment, until
 
 ESCAPE = "\x1b["
 
@@ -189,7 +190,7 @@ def test_a_reader_that_leaves_is_no_fault(tmp_path: Path) -> None:
 def test_ctrl_c_ends_quietly(echo: Served) -> None:
     env = environment(SIZEWISE_HOME=str(echo.home), PYTHONPATH=str(Path(__file__).parents[2]))
     words = command("ask", "-m", "echo/small", "one two three [[hang after=1]]")
-    with subprocess.Popen(words, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with start(words, env=env) as process:
         assert process.stdout is not None and process.stderr is not None
         assert process.stdout.read(3) == "one"
         process.send_signal(signal.SIGINT)

@@ -9,7 +9,8 @@ import pytest
 
 from tests.catalog.fake_package_index import serving as package_index
 from tests.catalog.gguf_file import tiny
-from tests.running_server import command, environment, serving
+from tests.forked import command
+from tests.running_server import environment, serving
 
 CURE = "pip install xllamacpp"
 EMBEDDED = "[server]\nembedded = true\ndiscover = false\n"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
@@ -13,7 +12,8 @@ import pytest
 from sizewise.cli.flow_runs import STATES
 from sizewise.flows.tables import RunState
 from tests.cli.terminal import sizewise
-from tests.running_server import ECHO, Served, command, environment, serving, until
+from tests.forked import Process, command, start
+from tests.running_server import ECHO, Served, environment, serving, until
 
 GATE = """
 name: gate
@@ -52,18 +52,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         yield server
 
 
-def begun(server: Served, *words: str) -> subprocess.Popen[str]:
+def begun(server: Served, *words: str) -> Process:
     env = environment(SIZEWISE_HOME=str(server.home), PYTHONPATH=str(Path(__file__).parents[2]))
     all_ = command("flow", "run", *words, "--durable")
-    return subprocess.Popen(
-        all_,
-        env=env,
-        cwd=server.home,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        stdin=subprocess.DEVNULL,
-        text=True,
-    )
+    return start(all_, env=env, cwd=server.home)
 
 
 def waits(server: Served) -> list[dict[str, dict[str, str]]]:
@@ -85,7 +77,9 @@ def test_a_run_is_followed_decided_and_told_node_by_node(server: Served) -> None
         wrong = sizewise("flow", "decide", run, "may", "perhaps", home=server.home)
         assert (wrong.code, wrong.hint) == (2, "hint: use yes, no, or JSON")
         assert sizewise("flow", "decide", run, "may", "yes", home=server.home).code == 0
-        out, err = following.communicate(timeout=30)
+        assert following.stdout is not None and following.stderr is not None
+        following.wait(30)
+        out, err = following.stdout.read(), following.stderr.read()
     assert (following.returncode, out) == (0, "sent: hi 3\n")
     assert err.startswith(f"run {run}\n") and f"sizewise flow decide {run} may yes" in err
     assert [line.split()[0] for line in err.splitlines()[-4:]] == ["NODE", "say", "may", "sent"]

@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import os
 import resource
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sizewise.testing.upstream import FakeOpenAI
+from tests.forked import command, run
 from tests.gateway.server_harness import BAD, CHAT, SECRET, Line, booked, frames, question, rows, words
-from tests.running_server import ECHO, Answer, Served, command, environment, serving, until
+from tests.running_server import ECHO, Answer, Served, environment, serving, until
 
 WHOLE = {
     "hang": (504, "upstream_timeout"),
@@ -190,7 +190,7 @@ def _impaired(served: Served) -> list[str]:
 
 def up(home: Path, *more: str) -> tuple[int, dict[str, Any], str]:
     words = command("up", "--json", "--home", str(home), "--config", str(home / "sizewise.toml"), *more)
-    done = subprocess.run(words, env=environment(), capture_output=True, text=True, timeout=30)
+    done = run(words, env=environment(), timeout=30)
     return done.returncode, json.loads(done.stdout)["error"], done.stderr
 
 
@@ -214,7 +214,7 @@ def test_a_home_that_cannot_be_written_is_said_at_the_start(tmp_path: Path) -> N
     (tmp_path / "file").write_text("no folder")
     home = tmp_path / "file" / "home"
     words = command("up", "--json", "--port", "0", "--home", str(home))
-    done = subprocess.run(words, env=environment(), capture_output=True, text=True, timeout=30, cwd=tmp_path)
+    done = run(words, env=environment(), timeout=30, cwd=tmp_path)
     error = json.loads(done.stdout)["error"]
     assert done.returncode == 3 and str(home) in error["message"] and error["hint"]
 

@@ -148,7 +148,7 @@ def test_a_signed_token_is_as_good_as_the_key_behind_it(desk: Served) -> None:
         refused = desk.ask("/graphql", query, key=None, x_lamatic_signature=bad)
         assert refused.status == 403, bad
         assert SECRET.encode() not in refused.body
-        assert "{" not in refused.json["errors"][0]["extensions"]["hint"]
+        assert b"{project_id" not in refused.body
 
 
 # ---- their own client

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,10 @@ from graphql import GraphQLEnumType, GraphQLInputType, GraphQLNonNull, GraphQLOb
 
 from sizewise.gateway.openapi import build_document
 from sizewise.graphql.schema import SERVED
+from tests.forked import command, run
 from tests.gateway.server_harness import CHAT, Line, question, rows
 from tests.graphql.graphql_client import fresh_key, graphql
-from tests.running_server import Served, command, environment
+from tests.running_server import Served, environment
 
 ENDPOINTS = (CHAT, "/v1/embeddings", "/v1/messages", "/v1/responses", "/v1/models", "/graphql", "/metrics")
 INJECTIONS = (
@@ -166,7 +166,7 @@ def test_21_it_listens_to_this_machine_alone(served: Served) -> None:
 def test_21_a_server_that_is_open_to_all_has_a_key_all_the_same(tmp_path: Path) -> None:
     """There is no way to be without one: a weak key is refused, and where none is brought one is made."""
     words = command("up", "--json", "--port", "0", "--host", "0.0.0.0", "--home", str(tmp_path))
-    done = subprocess.run(words, env=environment(SIZEWISE_KEY="x"), capture_output=True, text=True, timeout=60)
+    done = run(words, env=environment(SIZEWISE_KEY="x"))
     assert done.returncode == 2 and "SIZEWISE_KEY" in done.stderr + done.stdout
 
 

@@ -16,7 +16,8 @@ from urllib.parse import urlsplit
 import openai
 import pytest
 
-from tests.running_server import Answer, Served, children, command, environment, serving, until
+from tests.forked import command
+from tests.running_server import Answer, Served, children, environment, serving, until
 
 LOCAL = """
 [server]
