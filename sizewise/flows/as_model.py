@@ -58,12 +58,16 @@ class FlowModel:
     async def __call__(self, request: Request, send: Send) -> Reply:
         chat = request.payload
         if not isinstance(chat, ChatRequest):
-            raise BadRequest(f"{chat.model[:100]!r} makes no vectors", "ask an embedding model", param="model")
+            raise BadRequest(
+                f"{chat.model[:100]!r} is a flow and cannot create embeddings", "use an embedding model", param="model"
+            )
         for name in UNSUPPORTED_FIELDS:
             if bytes(chat.fields.get(name, JSON_NULL)) not in (b"null", b"[]"):
-                raise BadRequest(f"a flow takes no `{name}`", "leave it out, or ask a model", param=name)
+                raise BadRequest(
+                    f"flows do not support `{name}`", "remove it, or use a model instead of a flow", param=name
+                )
         if chat.n > 1:
-            raise BadRequest("a flow gives one answer", "leave `n` out", param="n")
+            raise BadRequest("a flow returns a single answer", "remove `n`", param="n")
         flow = await self._resolve(request, chat.model.removeprefix(MODEL_PREFIX))
         options = replace(request.options, idempotency_key=None, policy=None)  # keeps `session`, which selects a memory
         traces: list[NodeTrace] = []

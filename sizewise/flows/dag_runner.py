@@ -282,7 +282,7 @@ class _NodeRun:
             raise BadRequest(wrong.message, wrong.hint) from wrong
         except msgspec.ValidationError as wrong:
             said = str(wrong).replace("`$.", "`")
-            raise BadRequest(f"a parameter does not fit: {said[:1].lower()}{said[1:]}") from wrong
+            raise BadRequest(f"invalid parameter: {said[:1].lower()}{said[1:]}") from wrong
 
     async def _run_step(self) -> Json:
         """Encodes the result as JSON even if nothing is stored, so that it is the same after a crash."""
@@ -297,9 +297,13 @@ class _NodeRun:
         try:
             made = msgspec.json.encode(gave)
         except (TypeError, OverflowError) as wrong:
-            raise ConfigError(f"a {self._node.kind_name!r} gave what JSON cannot say: {wrong}") from wrong
+            raise ConfigError(
+                f"the {self._node.kind_name!r} node returned a value that JSON cannot represent: {wrong}"
+            ) from wrong
         if len(made) > MAX_OUTPUT_BYTES:
-            raise BadRequest(f"what it gives is larger than {MAX_OUTPUT_BYTES} bytes", "Give less, or work on parts.")
+            raise BadRequest(
+                f"the output is larger than {MAX_OUTPUT_BYTES} bytes", "Return less, or process the data in parts."
+            )
         if self._events.model or self._events.cost:
             self._run.steps.annotate(self._path, model=self._events.model, cost=self._events.cost or 0)
         return made
@@ -314,7 +318,7 @@ class _NodeRun:
                     raise
                 pause = max(retry.wait_s * 2 ** (tried - 1), error.retry_after or 0)
                 await asyncio.sleep(min(pause, MAX_RETRY_DELAY_S))
-        raise AssertionError("a node has at least one try")
+        raise AssertionError("a node has at least one attempt")
 
     async def _run_once(self, kind: Node) -> Json:
         whole, limit = self._run, self._node.timeout_s
@@ -336,7 +340,9 @@ class _NodeRun:
             async with asyncio.timeout(limit):
                 return await kind.run(job)
         except TimeoutError:
-            raise UpstreamTimeout(f"it took longer than {limit:g} s", "Raise its timeout_s, or give it less.") from None
+            raise UpstreamTimeout(
+                f"timed out after {limit:g} s", "Raise `timeout_s`, or give the node less work."
+            ) from None
 
     # ---- the body ---------------------------------------------------------------------------------------------------
 
@@ -369,7 +375,9 @@ class _NodeRun:
     async def run_flow(self, flow: RunnableFlow, inputs: Mapping[str, Json], send: Send) -> Json:
         depth = self._level.depth + 1
         if depth > MAX_DEPTH:
-            raise BadRequest(f"flows call each other deeper than {MAX_DEPTH}", "Does one call itself for ever?")
+            raise BadRequest(
+                f"subflow calls are nested deeper than {MAX_DEPTH}", "Check whether a flow calls itself endlessly."
+            )
         other = cast("CompiledFlow", flow)
         names = {"inputs": validate_inputs(other, inputs)}
         speech = StreamingOutput(send, other.stream_source, ModelSelected("", "", 0))

@@ -44,7 +44,7 @@ class CompiledFlows:
         flow, _, version = name.partition("@")
         principal = request.principal
         if principal.scope is not None and principal.scope.flows and flow not in principal.scope.flows:
-            raise Forbidden(f"this key may not use the flow {flow[:100]!r}", "ask for one that may")
+            raise Forbidden(f"this key does not allow the flow {flow[:100]!r}", "use a key that allows it")
         return await self._versions.resolve_version(principal.tenant, principal.project, flow, version)
 
     async def load_flow(self, request: Request, name: str, version: str) -> CompiledFlow:

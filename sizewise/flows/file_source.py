@@ -100,8 +100,8 @@ def _check_name(file: FlowFile) -> FlowFile:
         node="",
         line=1,
         column=1,
-        message=f"its name is {spec.name!r} and its file's {file.name!r}",
-        hint="Give both the same name.",
+        message=f"the flow is named {spec.name!r}, but its file {file.name!r}",
+        hint="Use the same name for both.",
     )
     return FlowFile(
         file.name,
@@ -174,7 +174,7 @@ class FlowFolderWatcher:
 def _error_summary(file: FlowFile) -> str:
     wrong = file.errors
     first = f"line {wrong[0].line}: {wrong[0].message}"
-    return f"a mistake ({first})" if len(wrong) == 1 else f"{len(wrong)} mistakes (first, {first})"
+    return f"an error ({first})" if len(wrong) == 1 else f"{len(wrong)} errors (first: {first})"
 
 
 def _file_stats(folder: Path) -> dict[Path, tuple[int, int]]:

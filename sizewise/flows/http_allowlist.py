@@ -36,7 +36,9 @@ class HttpAllowlist:
                 target = asked.path[len(base.path.rstrip("/")) :]
                 return name, f"{target}?{asked.query}" if asked.query else target
         where = f"{asked.scheme}://{asked.hostname or ''}"[:100]
-        raise EgressDenied(f"no flow may ask {where!r}", "an administrator can allow it: [hosts.NAME] in sizewise.toml")
+        raise EgressDenied(
+            f"flows are not allowed to call {where!r}", "an administrator can allow it in [hosts.NAME] of sizewise.toml"
+        )
 
     async def __call__(
         self,
@@ -53,14 +55,19 @@ class HttpAllowlist:
     ) -> HttpResponse:
         found = self._hosts.get(host)
         if found is None or not found.url:
-            hint = did_you_mean(host, self._hosts) or "allow one: [hosts.NAME] in sizewise.toml"
-            raise BadRequest(f"there is no host {host[:60]!r} that flows may ask", hint)
+            hint = did_you_mean(host, self._hosts) or "add it to [hosts.NAME] in sizewise.toml"
+            raise BadRequest(f"there is no host {host[:60]!r} in the settings", hint)
         if found.projects and principal.project not in found.projects:
-            raise Forbidden(f"flows of this project may not ask the host {host!r}", "see [hosts] in sizewise.toml")
+            raise Forbidden(
+                f"flows of this project are not allowed to call the host {host!r}",
+                "see `projects` in [hosts.NAME] of sizewise.toml",
+            )
         if method not in found.methods:
-            raise Forbidden(f"{method} may not be asked of the host {host!r}", f"it takes {', '.join(found.methods)}")
+            raise Forbidden(
+                f"the host {host!r} does not allow {method}", f"allowed methods: {', '.join(found.methods)}"
+            )
         if escapes_base_path(target):
-            raise BadRequest("the path goes up (..)", "Write the path below the host's URL.")
+            raise BadRequest("the path must not contain `..`", "Write the path below the host's URL.")
         sent = self._headers(found, headers)
         timeouts = HttpTimeouts(total=found.timeout_s)
         endpoint = self._endpoint(found)
@@ -85,8 +92,8 @@ class HttpAllowlist:
         ours = {name.lower() for name in host.headers} | ({host.auth.lower()} if host.key else set())
         for name, _ in said:
             if name in RESERVED_HEADERS or name in ours:
-                hint = "it belongs into [hosts.NAME] of the settings"
-                raise BadRequest(f"a flow cannot say the header {name!r}", hint)
+                hint = "set it in [hosts.NAME] of sizewise.toml"
+                raise BadRequest(f"a flow cannot set the header {name!r}", hint)
         sent = [*said, *host.headers.items()]
         if host.key:
             key = resolve_secret(host.key)

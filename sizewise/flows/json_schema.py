@@ -23,16 +23,19 @@ def flow_json_schema(registry: NodeRegistry) -> dict[str, Json]:
     nodes = {f"node_{each.name}": _node(each, defs[each.node_class.__name__]) for each in known}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "A flow of Sizewise",
+        "title": "A Sizewise flow",
         "type": "object",
         "required": ["name", "nodes"],
         "additionalProperties": False,
         "properties": {
-            "name": {"type": "string", "pattern": _NAMED, "description": "As the model is called: flow:NAME."},
+            "name": {"type": "string", "pattern": _NAMED, "description": "The model name of the flow is flow:NAME."},
             "description": {"type": "string"},
             "inputs": {"type": "object", "additionalProperties": {"anyOf": [_ref("type"), _ref("input")]}},
             "nodes": _ref("nodes"),
-            "outputs": {"type": "object", "description": "Name each: a value, or {{ }} that takes it from a node."},
+            "outputs": {
+                "type": "object",
+                "description": "Each output by name: a value, or {{ }} with a reference to a node.",
+            },
             "triggers": {"type": "array", "items": _ref("trigger")},
         },
         "$defs": {
@@ -53,7 +56,7 @@ def _shared_definitions(known: list[NodeType]) -> dict[str, Json]:
         {"if": {"properties": {"kind": {"const": each.name}}, "required": ["kind"]}, "then": _ref(f"node_{each.name}")}
         for each in known
     ]
-    kinds = {"enum": [each.name for each in known], "description": "What the node does."}
+    kinds = {"enum": [each.name for each in known], "description": "The type of the node."}
     deep = {"type": "object", "minProperties": 1, "maxProperties": 1, "additionalProperties": False}
     fields = {"type": "object", "additionalProperties": _ref("type")}
     return {
@@ -84,9 +87,9 @@ def _shared_definitions(known: list[NodeType]) -> dict[str, Json]:
             "properties": {
                 "kind": {"enum": list(get_args(TriggerKind))},
                 "name": {"type": "string"},
-                "schedule": {"type": "string", "description": "Minute, hour, day, month, weekday, as cron has them."},
-                "zone": {"type": "string", "description": "The time zone of the schedule, as Europe/Zurich."},
-                "inputs": {"type": "object", "description": "What the flow is given: {{ body.x }}, {{ time }}."},
+                "schedule": {"type": "string", "description": "Cron expression: minute, hour, day, month, weekday."},
+                "zone": {"type": "string", "description": "Time zone of the schedule, such as Europe/Zurich."},
+                "inputs": {"type": "object", "description": "Inputs of the flow: {{ body.x }}, {{ time }}."},
                 "description": {"type": "string"},
             },
         },
@@ -103,23 +106,26 @@ def _node(known: NodeType, shape: Mapping[str, Json]) -> dict[str, Json]:
     around: dict[str, Json] = {
         "kind": {"const": known.name},
         "after": {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],
-                  "description": "Nodes, or cases of branches (route.refund), that come before it."},
+                  "description": "Nodes, or cases of branches (route.refund), that run before this node."},
         "retry": {
             "type": "object",
             "additionalProperties": False,
-            "description": "Tries in all, and the seconds before the second one.",
+            "description": "Maximum attempts, and the seconds to wait before the second.",
             "properties": {
                 "times": {"type": "integer", "minimum": 1, "maximum": MAX_ATTEMPTS},
                 "wait_s": {"type": "number", "minimum": 0, "maximum": 86_400},
             },
         },
         "timeout_s": {"type": "number", "exclusiveMinimum": 0, "maximum": 86_400,
-                      "description": "Seconds after which a try is stopped."},
+                      "description": "Timeout of one attempt in seconds."},
         "description": {"type": "string"},
     }  # fmt: skip
     required = ["kind", *shape.get("required", ())]
     if known.node_class.has_body:
-        around |= {"nodes": _ref("nodes"), "outputs": {"description": "What each round gives: a value, or several."}}
+        around |= {
+            "nodes": _ref("nodes"),
+            "outputs": {"description": "Output of each round: a value, or several by name."},
+        }
         required += ["nodes", "outputs"]
     return {
         "description": known.description,

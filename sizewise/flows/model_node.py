@@ -75,7 +75,7 @@ class ModelNode(Node, frozen=True, kw_only=True):
         said: list[Json] = [{"role": "system", "content": self.system}] if self.system else []
         body: dict[str, Json] = {"model": self.model, "messages": [*said, *messages], "stream": stream}
         if not body["messages"]:
-            raise BadRequest("there is no prompt", "set `prompt` or `messages`")
+            raise BadRequest("the prompt is missing", "set `prompt` or `messages`")
         if self.max_tokens is not None:
             body["max_tokens"] = self.max_tokens
         if self.temperature is not None:

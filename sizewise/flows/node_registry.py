@@ -66,7 +66,7 @@ class NodeRegistry:
 def describe_node(name: str, node_class: type[Node]) -> NodeType:
     """Raises ConfigError unless `node_class` is a subclass of Node."""
     if not (isinstance(node_class, type) and issubclass(node_class, Node)):
-        raise ConfigError(f"the node kind {name!r} is no Kind", "Derive it from sizewise.flows.node.Node.")
+        raise ConfigError(f"the node kind {name!r} is not a Node class", "Derive it from sizewise.flows.node.Node.")
     shape = inspect.type_info(node_class)
     assert isinstance(shape, inspect.StructType)
     raw = {each.name: each.type for each in msgspec.structs.fields(node_class)}

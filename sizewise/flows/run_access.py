@@ -34,7 +34,10 @@ class RunPrincipals:
         """
         found = self._find(published.key, published.user, published.tenant, published.project)
         if found is None:
-            raise InvalidApiKey(f"who published the flow {published.name!r} may ask no more", "publish it again")
+            raise InvalidApiKey(
+                f"the publisher of the flow {published.name!r} no longer has the `ask` permission",
+                "publish the flow again",
+            )
         return found
 
     def _find(self, key: str, user: str, tenant: str, project: str) -> Principal | None:
@@ -58,8 +61,14 @@ def is_owner(principal: Principal, run: FlowRun) -> bool:
 def require_owner(principal: Principal, run: FlowRun) -> None:
     """Raises Forbidden: a run uses its owner's permissions and budget, so others cannot stop or resume it."""
     if not is_owner(principal, run) and "manage_flows" not in principal.permissions:
-        raise Forbidden("this run is another's", "its owner, or who may `manage_flows`, can cancel and resume it")
+        raise Forbidden(
+            "this run belongs to another user",
+            "only its owner, or a user with the `manage_flows` permission, can cancel or resume it",
+        )
 
 
 def revoked(run: FlowRun) -> InvalidApiKey:
-    return InvalidApiKey(f"the key {run.key!r}, by which the run was started, may ask no more", "start it by another")
+    return InvalidApiKey(
+        f"the key {run.key!r}, which started the run, no longer has the `ask` permission",
+        "start the flow again with another key",
+    )

@@ -50,16 +50,16 @@ class RunAdmission:
             waits = [one.run.tenant for one in executing if one.steps.is_waiting].count(tenant)
             if waits >= most:
                 raise Busy(
-                    f"{waits} runs of your organisation wait for somebody",
-                    "decide some, or cancel them",
+                    f"{waits} runs of your organization are waiting for approval",
+                    "approve, deny or cancel some of them",
                     retry_after=60.0,
                 )
             held = [*admitted.values(), *(one.run.tenant for one in executing if not one.steps.is_waiting)]
             if len(held) >= most:
-                raise Busy(f"{most} runs are under way", "start it again later", retry_after=5.0)
+                raise Busy(f"{most} runs are active, the maximum of this server", "try again later", retry_after=5.0)
             if held.count(tenant) >= each:
-                words = f"{each} runs of your organisation are under way, the most that one may have"
-                raise Busy(words, "start it again later", retry_after=5.0)
+                words = f"{each} runs of your organization are active, the maximum per organization"
+                raise Busy(words, "try again later", retry_after=5.0)
         admitted[id] = tenant
 
     def release(self, id: str) -> None:

@@ -58,7 +58,7 @@ class RunApproval:
         """
         run = await self._queries.get(principal, id)
         if "ask" not in principal.permissions:
-            raise Forbidden("this key may decide nothing", "ask for one that may")
+            raise Forbidden("this key does not have the `ask` permission", "use a key that has it")
         decision = msgspec.json.encode(
             {
                 "approved": approved,
@@ -68,12 +68,14 @@ class RunApproval:
             },
         )
         if len(decision) > MAX_DECISION_BYTES:
-            raise BadRequest(f"the decision takes {len(decision)} bytes", f"{MAX_DECISION_BYTES} are the most")
+            raise BadRequest(f"the decision is {len(decision)} bytes long", f"send at most {MAX_DECISION_BYTES} bytes")
         event = audit_event(principal, run.tenant, "flow.decide", f"run:{run.id}/{key}")
         if run.state not in ACTIVE_STATES or not await self._store.run_in_thread(
             partial(self._complete_waiting_step, run, key, decision, event),
         ):
-            raise Conflict(f"nothing in the run {id} waits at {key[:100]!r}", "see: sizewise flow waiting")
+            raise Conflict(
+                f"no step {key[:100]!r} of the run {id} is waiting", "list the waiting steps: sizewise flow waiting"
+            )
         active = self._active.executing.get(id)
         if active is not None:
             await active.steps.check_decisions()

@@ -89,15 +89,17 @@ class RunContext:
         """Raises BadRequest if a run executes too many nodes."""
         self._node_count += 1
         if self._node_count > MAX_NODES:
-            raise BadRequest(f"the run has more than {MAX_NODES} nodes", "Work on parts, each in a run of its own.")
+            raise BadRequest(
+                f"the run has executed more than {MAX_NODES} nodes", "Process the data in parts, each in its own run."
+            )
 
     def count_output(self, size: int) -> None:
         """Raises BadRequest if the outputs of a run are too large."""
         self._output_bytes += size
         if self._output_bytes > MAX_RUN_BYTES:
             raise BadRequest(
-                f"what its nodes give is larger than {MAX_RUN_BYTES} bytes",
-                "Give less, or work on parts.",
+                f"the outputs of the run's nodes are larger than {MAX_RUN_BYTES} bytes",
+                "Return less, or process the data in parts.",
             )
 
     def record_attempt(self, attempt: AttemptFinished) -> None:

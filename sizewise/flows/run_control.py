@@ -41,7 +41,7 @@ class RunControl:
         run = await self._queries.get(principal, id)
         require_owner(principal, run)
         if not await self.stop(run, audit_event(principal, run.tenant, "flow.cancel", f"run:{run.id}")):
-            raise Conflict(f"the run {id} has ended already", "only what is under way can be cancelled")
+            raise Conflict(f"the run {id} has already ended", "only active runs can be cancelled")
         return await self._queries.get(principal, id)
 
     async def stop(self, run: FlowRun, audit_event: AuditEvent | None = None) -> bool:
@@ -60,13 +60,13 @@ class RunControl:
         run = await self._queries.get(principal, id)
         require_owner(principal, run)
         if "ask" not in principal.permissions:
-            raise Forbidden("this key may not ask", "ask for one that may")
+            raise Forbidden("this key does not have the `ask` permission", "use a key that has it")
         await self._admission.count(principal)
         event = audit_event(principal, run.tenant, "flow.resume", f"run:{run.id}")
         self._admission.admit(id, run.tenant)
         try:
             if not await self._store.write_in_thread(lambda c: tables.requeue_run(c, run.id, event)):
-                raise Conflict(f"the run {id} is {run.state}", "what failed or was cancelled can be resumed")
+                raise Conflict(f"the run {id} is {run.state}", "only failed or cancelled runs can be resumed")
             await self._engine.open()
             run = await self._queries.get(principal, id)
             await self._engine.start(run.id, run.attempt)

@@ -39,7 +39,7 @@ class RunQueries:
         """Raises PathNotFound if there is no such run, or the caller may not see it."""
         found = await self._store.read_in_thread(lambda c: tables.find_run(c, id))
         if found is None or not can_see(principal, found):
-            raise PathNotFound(f"there is no run {id[:64]!r}", "see: sizewise flow runs")
+            raise PathNotFound(f"there is no run {id[:64]!r}", "list the runs: sizewise flow runs")
         return found
 
     async def list_runs(
@@ -53,7 +53,7 @@ class RunQueries:
     ) -> list[tuple[int, FlowRun]]:
         """Newest first, each with the cursor (`before`) of the page that follows it."""
         if not 1 <= limit <= MAX_PAGE_SIZE:
-            raise BadRequest(f"a list of {limit!r} runs cannot be had", f"ask for 1 to {MAX_PAGE_SIZE}", param="limit")
+            raise BadRequest(f"`limit` is {limit!r}", f"use 1 to {MAX_PAGE_SIZE}", param="limit")
         project = "" if principal.all_projects else principal.project
         only = principal.scope.flows if principal.scope is not None else ()
         return await self._store.read_in_thread(
@@ -75,8 +75,8 @@ class RunQueries:
         run = await self.get(principal, id)
         if not is_owner(principal, run) and "read_contents" not in principal.permissions:
             raise Forbidden(
-                "what was said in this run is another's",
-                "its owner, or who may `read_contents`, can see it",
+                "the contents of this run belong to another user",
+                "only its owner, or a user with the `read_contents` permission, can read them",
             )
         found = await self._store.run_in_thread(partial(self._get_value, run, key))
         if found is not None and key == INPUTS:

@@ -83,16 +83,18 @@ class RunStarter:
         is a run of another flow.
         """
         if "ask" not in principal.permissions:
-            raise Forbidden("this key may not ask", "ask for one that may")
+            raise Forbidden("this key does not have the `ask` permission", "use a key that has it")
         if principal.scope is not None and principal.scope.flows and flow not in principal.scope.flows:
-            raise Forbidden(f"this key may not use the flow {flow[:100]!r}", "ask for one that may")
+            raise Forbidden(f"this key does not allow the flow {flow[:100]!r}", "use a key that allows it")
         if len(inputs) > MAX_INPUT_BYTES:
-            raise BadRequest(f"the inputs take {len(inputs)} bytes", f"{MAX_INPUT_BYTES} are the most")
+            raise BadRequest(f"the inputs are {len(inputs)} bytes long", f"send at most {MAX_INPUT_BYTES} bytes")
         if endpoint not in UNCOUNTED_ENDPOINTS:
             await self._admission.count(principal)
         depth = self._active.depths.get(parent_run, 0) + 1 if parent_run else 0
         if depth > MAX_DEPTH:
-            raise BadRequest(f"flows call each other deeper than {MAX_DEPTH}", "Does one call itself for ever?")
+            raise BadRequest(
+                f"subflow calls are nested deeper than {MAX_DEPTH}", "Check whether a flow calls itself endlessly."
+            )
         id = id or secrets.token_hex(16)
         self._admission.admit(id, principal.tenant)
         try:
@@ -118,7 +120,7 @@ class RunStarter:
         self._admission.release(id)
         existing = await self._queries.get(principal, id)
         if existing.flow != flow:
-            raise Conflict(f"the run {id} is one of another flow", "give each run an id of its own")
+            raise Conflict(f"the run {id} belongs to another flow", "use a unique ID for each run")
         return existing
 
     async def run_to_completion(
@@ -184,7 +186,7 @@ class RunStarter:
             return await self._queries.get_value(principal, run.id) or b"{}", data_class
         why = await self._queries.get_error(principal, run.id)
         if why is None:
-            raise Conflict(f"the run {run.id} was cancelled", "start it again, or resume it")
+            raise Conflict(f"the run {run.id} was cancelled", "start the flow again, or resume the run")
         raise _restore_error(why)
 
     async def _start(self, run: FlowRun, send: Send, depth: int) -> FlowRun:

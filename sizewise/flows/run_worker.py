@@ -108,8 +108,8 @@ class RunWorker:
             task.uncancel()
             await self._end(run, "failed", FAILURE, encode_error(revoked(run)), InvalidApiKey.code)
         except Exception as fault:
-            log.error("unforeseen %s at %s, run %s", type(fault).__name__, _source_location(fault), run.id)
-            unforeseen = SizewiseError("something went wrong within Sizewise", "the server's log tells more")
+            log.error("unexpected %s at %s, run %s", type(fault).__name__, _source_location(fault), run.id)
+            unforeseen = SizewiseError("an internal error occurred", "see the server's log")
             await self._end(run, "failed", FAILURE, encode_error(unforeseen), unforeseen.code)
         else:
             await self._end(run, "done", OUTPUTS, outputs)
@@ -120,7 +120,7 @@ class RunWorker:
     async def _execute_claimed(self, active: ActiveRun, known: Mapping[str, tuple[RunStep, bytes]]) -> bytes:
         run = active.run
         if INPUTS not in known or self._execute is None:
-            raise StorageError(f"what the run {run.id} was started with is gone", "start the flow anew")
+            raise StorageError(f"the inputs of the run {run.id} have been deleted", "start the flow again")
         request = msgspec.json.decode(known[INPUTS][1], type=StoredRunRequest)
         execution = RunExecution(
             run=run,

@@ -55,7 +55,7 @@ def schedule_error(schedule: str, zone: str) -> str:
         ZoneInfo(zone)
     except (KeyError, ValueError, OSError):
         return f"there is no time zone {zone[:60]!r}"
-    return "" if _next_time(schedule, zone, time.time()) else f"{schedule[:60]!r} never comes"
+    return "" if _next_time(schedule, zone, time.time()) else f"{schedule[:60]!r} never matches"
 
 
 def _next_time(schedule: str, zone: str, after: float) -> int:
@@ -63,8 +63,8 @@ def _next_time(schedule: str, zone: str, after: float) -> int:
     try:
         from croniter import CroniterBadDateError, CroniterError, croniter
     except ImportError as error:
-        hint = "install Sizewise with its extra `flows`"
-        raise ConfigError("timetables need a library that is not installed", hint) from error
+        hint = "install it: pip install 'sizewise[flows]'"
+        raise ConfigError("schedules need a library that is not installed", hint) from error
     try:
         times = croniter(schedule, datetime.fromtimestamp(after, ZoneInfo(zone)), max_years_between_matches=2)
         return int(times.get_next(float))
@@ -148,8 +148,8 @@ class WebhookTriggers:
         trigger = next((each for each in triggers if each.kind == "webhook"), None)
         if trigger is None:
             raise PathNotFound(
-                f"the flow {published.name!r} takes no webhooks",
-                "add to it: triggers: [{kind: webhook}]",
+                f"the flow {published.name!r} has no webhook trigger",
+                "add one: triggers: [{kind: webhook}]",
             )
         said = _decode_body(body)
         if trigger.inputs:
@@ -160,7 +160,10 @@ class WebhookTriggers:
             }
             return trigger_inputs(trigger, {"body": said, "headers": few})
         if not isinstance(said, dict):
-            raise BadRequest("the message is no JSON object", "send the flow's inputs as one, or say `inputs` there")
+            raise BadRequest(
+                "the message is not a JSON object",
+                "send the flow's inputs as an object, or map them in the trigger's `inputs`",
+            )
         return msgspec.json.encode(said)
 
 
@@ -215,7 +218,7 @@ class Scheduler:
         try:
             flow = await self._flows.load(*_flow_key(published))
         except SizewiseError as error:
-            log.warning("the flow %r has no timetable: %s", published.name, error.message)
+            log.warning("the flow %r was not scheduled: %s", published.name, error.message)
             return published, ()
         return published, tuple(each for each in flow.spec.triggers if each.kind == "cron")
 
@@ -224,7 +227,7 @@ class Scheduler:
         trigger = triggers[number]
         wrong = schedule_error(trigger.schedule, trigger.zone)
         if wrong:
-            log.warning("the flow %r has no timetable: %s", published.name, wrong)
+            log.warning("the flow %r was not scheduled: %s", published.name, wrong)
         else:
             heappush(self._queue, ScheduledRun(_next_time(trigger.schedule, trigger.zone, after), place, number))
 

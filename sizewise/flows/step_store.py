@@ -92,7 +92,7 @@ class StepStore:
         hash = plain[1:].decode()
         beside = self.read(lambda c: tables.find_blob(c, run, hash))
         if beside is None:
-            raise StorageError(f"a value of the run {run} is gone", "start the flow anew")
+            raise StorageError(f"a stored value of the run {run} has been deleted", "start the flow again")
         return self.encryption.decrypt(beside, tenant, BLOBS, f"{run}/{hash}")
 
     def save_step(self, run: FlowRun, step: RunStep, value: bytes, may_exist: bool) -> bool:
@@ -112,7 +112,7 @@ async def retry_until_stored(work: Callable[[], Awaitable[T]]) -> T:
         try:
             return await work()
         except (StorageError, EncryptionKeyUnavailable) as error:
-            log.warning("a run waits for its store: %s", error.message)
+            log.warning("a run cannot reach its database and waits: %s", error.message)
             await asyncio.sleep(pause)
     raise AssertionError
 

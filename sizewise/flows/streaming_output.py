@@ -54,7 +54,7 @@ class StreamingOutput:
             return
         text, said = to_text(outputs.get(self.source.output)), "".join(self.sent)
         if not text.startswith(said):
-            raise StreamInterrupted("what was said is not what the flow gives in the end", "Run it again.")
+            raise StreamInterrupted("the flow's final output differs from what was streamed", "Run the flow again.")
         if len(text) > len(said):
             await self.send(TextDelta(0, text[len(said) :]))
 

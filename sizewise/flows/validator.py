@@ -123,7 +123,7 @@ class _Validator:
         known_kind = self._registry(node.kind) if node.kind else None
         if known_kind is None and node.kind:
             hint = did_you_mean(node.kind, self._registry.names)
-            self._diagnostics.add((*node.path, "kind"), node.id, f"there is no kind of node {node.kind[:60]!r}", hint)
+            self._diagnostics.add((*node.path, "kind"), node.id, f"there is no node kind {node.kind[:60]!r}", hint)
         parts = NodeDraft(
             node=node,
             node_type=known_kind,
@@ -147,8 +147,8 @@ class _Validator:
                 continue
             value, leaned = self._compile(said, path, node.id)
             if parameter.is_static and not is_constant(value):
-                hint = "Write the value itself: it must be known before anything runs."
-                self._diagnostics.add(path, node.id, f"`{name}` holds an expression", hint)
+                hint = "Write the value itself; it must be known before the flow runs."
+                self._diagnostics.add(path, node.id, f"`{name}` must not contain an expression", hint)
             elif known_kind is not None and name in known_kind.node_class.late_parameters:
                 parts.late_parameters[name] = value
             else:
@@ -167,15 +167,17 @@ class _Validator:
         node, known_kind = draft.node, draft.node_type
         if known_kind is None or not known_kind.node_class.has_body:
             for name in BODY_FIELDS if known_kind is not None and node.nodes else ():
-                hint = "Only each and loop hold nodes."
-                self._diagnostics.add((*node.path, name), node.id, f"{node.kind!r} holds no nodes", hint, at_key=True)
+                hint = "Only `each` and `loop` nodes can contain nodes."
+                self._diagnostics.add(
+                    (*node.path, name), node.id, f"nodes of kind {node.kind!r} cannot contain nodes", hint, at_key=True
+                )
             return
         if not node.nodes:
             hint = "Add them: nodes: {summary: {kind: ask, ...}}"
-            self._diagnostics.add(node.path, node.id, "it holds no nodes", hint, at_key=True)
+            self._diagnostics.add(node.path, node.id, "the node contains no nodes", hint, at_key=True)
         if not node.outputs:
-            hint = 'Say what each round gives: outputs: {text: "{{ summary.text }}"}'
-            self._diagnostics.add(node.path, node.id, "it has no outputs", hint, at_key=True)
+            hint = 'Set the output of each round: outputs: {text: "{{ summary.text }}"}'
+            self._diagnostics.add(node.path, node.id, "the node has no outputs", hint, at_key=True)
         names = frozenset(known_kind.node_class.body_scope(draft.context))
         inside = names | {each.id for each in node.nodes}
         for each in node.nodes:
@@ -183,8 +185,8 @@ class _Validator:
                 self._diagnostics.add(
                     each.path,
                     each.id,
-                    f"{each.id!r} is a name around it already",
-                    "Choose another.",
+                    f"{each.id!r} is already used outside this node",
+                    "Choose another name.",
                     at_key=True,
                 )
         draft.body = [self._draft(each, scope | inside) for each in node.nodes]
@@ -243,8 +245,8 @@ class _Validator:
         return walk(said, path), leaned
 
     def _unknown_reference(self, dependency: Dependency, names: frozenset[str]) -> None:
-        hint = did_you_mean(dependency.name, sorted(names - {dependency.node}), "here is")
-        wrong = ExpressionError(f"there is no {dependency.name[:60]!r} here", hint, dependency.offset)
+        hint = did_you_mean(dependency.name, sorted(names - {dependency.node}), "available")
+        wrong = ExpressionError(f"there is no variable {dependency.name[:60]!r}", hint, dependency.offset)
         self._report(dependency.path, dependency.node, wrong, self._value_at(dependency.path))
 
     def _report(self, path: Path, node: str, wrong: ExpressionError, said: object) -> None:
@@ -404,16 +406,14 @@ class _Validator:
                 )
                 return
             said = said[:1].lower() + said[1:].replace("`", "").replace(" | null", "")
-            hint = f"Give {types.with_article(parameter.type)}." if parameter.type.name != "json" else ""
+            hint = f"Use {types.with_article(parameter.type)}." if parameter.type.name != "json" else ""
             self._diagnostics.add((*node.path, parameter.name), node.id, f"{where}: {said}", hint)
 
     def _check_type(self, node: NodeSpec, parameter: Parameter, actual: Type) -> None:
         if types.is_assignable(parameter.type, actual):
             return
-        said = (
-            f"`{parameter.name}` takes {types.with_article(parameter.type)}, and this is {types.with_article(actual)}"
-        )
-        hint = "Make a text of it: {{ ... | text }}" if parameter.type.name == "text" else ""
+        said = f"`{parameter.name}` expects {types.with_article(parameter.type)}, not {types.with_article(actual)}"
+        hint = "Convert it to text: {{ ... | text }}" if parameter.type.name == "text" else ""
         self._diagnostics.add((*node.path, parameter.name), node.id, said, hint)
 
     def _check_unused(
@@ -426,8 +426,10 @@ class _Validator:
         used = {each.name for each in dependencies} | graph.referenced_nodes()
         for each in drafts:
             if each.node_type is not None and each.node.id not in used and not _has_side_effects(each):
-                hint = "Use what it gives, put another node after it, or leave it out."
-                self._diagnostics.add(each.node.path, each.node.id, "nothing uses it", hint, warning=True, at_key=True)
+                hint = "Use its output, add a node after it, or remove it."
+                self._diagnostics.add(
+                    each.node.path, each.node.id, "the node's output is not used", hint, warning=True, at_key=True
+                )
 
     def _check_triggers(self, spec: FlowSpec) -> None:
         names = {"body": JSON, "headers": JSON, "time": TEXT}
@@ -469,19 +471,19 @@ def _type_at(ref: Reference, kinds: Mapping[str, Type]) -> Type:
             held = types.MEMBER_TYPES.get(found.name, found)
             if isinstance(each, int) or held.name != "object":
                 raise ExpressionError(
-                    f"{around} is {types.with_article(found)}, and has no {each!r}",
+                    f"{around} is {types.with_article(found)} and has no {each!r}",
                     _member_hint(held),
                     ref.offset,
                 )
             listed = [name for name in held.fields if name != "\0"]
-            raise ExpressionError(f"{around} has no {each!r}", did_you_mean(each, listed, "It has"), ref.offset)
+            raise ExpressionError(f"{around} has no {each!r}", did_you_mean(each, listed, "it has"), ref.offset)
         found = inner
     return found
 
 
 def _member_hint(held: Type) -> str:
     if held.item_type is not None:
-        return "Name an item, as in [0], or take one field of all: | pluck('field')."
+        return "Select an item, as in [0], or one field of all items: | pluck('field')."
     return "" if held.name == "object" else "Use the value itself."
 
 

@@ -135,7 +135,7 @@ def test_what_a_flow_cannot_is_refused_in_words(server: Served) -> None:
     unknown: Any = server.chat("flow:suport", "hi")
     assert (unknown.status, unknown.error["code"]) == (404, "model_not_found")
     tools: Any = server.chat("flow:support", "hi", tools=[{"type": "function", "function": {"name": "x"}}])
-    assert (tools.status, tools.error["message"]) == (400, "a flow takes no `tools`")
+    assert (tools.status, tools.error["message"]) == (400, "flows do not support `tools`")
     vectors: Any = server.ask("/v1/embeddings", {"model": "flow:support", "input": "hi"})
     assert vectors.status == 400
     failed: Any = server.chat("flow:support", "[[fail down]] hi")
@@ -176,7 +176,7 @@ def test_the_folder_is_what_is_live(server: Served) -> None:
     path.write_text(SUPPORT.replace("kind}", "cool}"))
     until(lambda: said(server.chat("flow:support", "hi")) == "cool: hi")
     path.write_text(SUPPORT.replace("first.text", "frist.text"))  # with a mistake the last one stays
-    until(lambda: any("has a mistake" in line for line in server.said))
+    until(lambda: any("has an error" in line for line in server.said))
     assert said(server.chat("flow:support", "hi")) == "cool: hi"
     new = server.home / "flows" / "brand-new.yaml"
     new.write_text(SUPPORT.replace("name: support", "name: brand-new"))

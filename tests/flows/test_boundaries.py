@@ -341,13 +341,13 @@ def test_one_organisation_leaves_places_for_the_runs_of_others(tmp_path: Path) -
         for count in range(4):
             assert start("asks", acme).errors == []
             until(lambda count=count: waiting(count + 1))
-        assert "wait for somebody" in start("asks", acme).message
+        assert "waiting for approval" in start("asks", acme).message
         id = graphql(served, "{ flowRuns(last: 1) { id } }", key=acme).data["flowRuns"][0]["id"]
         assert may(served, "cancelFlowRun", acme, id).errors == []
         until(lambda: start("naps", acme).code == "")
         assert start("naps", acme).code == ""
         refused = start("naps", acme)
-        assert (refused.code, "2 runs of your organisation" in refused.message) == ("busy", True)
+        assert (refused.code, "2 runs of your organization" in refused.message) == ("busy", True)
         assert may(served, "resumeFlowRun", acme, id).code == "busy"
         assert [start("naps").code for _ in range(3)] == ["", "", "busy"]
 

@@ -70,7 +70,7 @@ def test_a_file_and_its_flow_have_one_name(tmp_path: Path) -> None:
     text = 'name: other\nnodes: {a: {kind: http, host: crm}}\noutputs: {answer: "{{ a.text }}"}\n'
     (tmp_path / "flows" / "one.yaml").write_text(text)
     found = sizewise("flow", "check", home=tmp_path)
-    assert "its name is 'other' and its file's 'one'" in found.out
+    assert "the flow is named 'other', but its file 'one'" in found.out
     assert "warning" not in found.out  # there are no settings to look names up in
 
 
@@ -91,7 +91,7 @@ def test_names_that_the_settings_do_not_have_are_warnings_and_times_that_never_c
         "    Did you mean 'run_python'?",
         f"{path}:8:27: warning: e: the settings name no agent 'plannr'",
         "    Did you mean 'planner'?",
-        f"{path}:12:28: '0 0 30 2 *' never comes",
+        f"{path}:12:28: '0 0 30 2 *' never matches",
         "    As in: schedule: '0 7 * * 1-5', zone: Europe/Berlin",
         f"{path}:13:49: there is no time zone 'Europe/Berln'",
         "    As in: schedule: '0 7 * * 1-5', zone: Europe/Berlin",
@@ -111,12 +111,12 @@ def test_a_file_with_mistakes_does_not_run_what_was_live_in_silence(tmp_path: Pa
         assert f"{path}:5:" in seen.err and "Did you mean 'times'?" in seen.err and "--live" in seen.err
         assert sizewise(*words, "--json", home=home).json["mistakes"] == 2
         assert sizewise(*words, "--live", home=home).out == "hello 1\n"
-        until(lambda: "the flow 'typed' has 2 mistakes" in str(server.ask("/readyz").json))
+        until(lambda: "the flow 'typed' has 2 errors" in str(server.ask("/readyz").json))
         until(lambda: any("sizewise flow check" in line for line in server.said))
         os.utime(path)  # it is read again, and what was said is not said again
         path.with_name("other.yaml").write_text(TYPED.replace("name: typed", "name: other"))
         until(lambda: server.chat("flow:other", "hi").status == 200)
-        assert sum("'typed' has 2 mistakes" in line for line in server.said) == 1
+        assert sum("'typed' has 2 errors" in line for line in server.said) == 1
         path.write_text(TYPED)
         until(lambda: "typed" not in str(server.ask("/readyz").json))
 
@@ -138,7 +138,7 @@ def test_a_flow_runs_at_the_server_and_what_is_live_is_listed(tmp_path: Path) ->
         missing = sizewise("flow", "run", "typed", home=home)
         assert missing.code == 0  # an empty question is one
         wrong = sizewise("flow", "run", "typed", "-i", "question=x", "-i", "times=many", home=home)
-        assert (wrong.code, "times is a text, and an integer is asked for" in wrong.err) == (2, True)
+        assert (wrong.code, "times is a text, not an integer" in wrong.err) == (2, True)
         strange = sizewise("flow", "run", "typed", "-i", "qestion=x", home=home)
         assert (strange.code, "Did you mean 'question'?" in strange.err) == (2, True)
         confined = sizewise("keys", "create", "chats", "--endpoint", "chat", home=home).out.strip()

@@ -84,7 +84,7 @@ def test_a_run_is_followed_decided_and_told_node_by_node(server: Served) -> None
     assert err.startswith(f"run {run}\n") and f"sizewise flow decide {run} may yes" in err
     assert [line.split()[0] for line in err.splitlines()[-4:]] == ["NODE", "say", "may", "sent"]
     again = sizewise("flow", "decide", run, "may", "no", home=server.home)
-    assert (again.code, again.hint) == (2, "hint: see: sizewise flow waiting")
+    assert (again.code, again.hint) == (2, "hint: list the waiting steps: sizewise flow waiting")
     assert sizewise("flow", "cancel", run, home=server.home).code == 2
 
 
@@ -125,7 +125,7 @@ def test_a_run_that_fails_ends_as_its_error_and_runs_are_listed_by_page_and_stat
     assert page[0]["id"] == bad["id"]
     assert get_args(RunState) == STATES
     nothing = sizewise("flow", "status", "0" * 32, home=server.home)
-    assert (nothing.code, nothing.hint) == (2, "hint: see: sizewise flow runs")
+    assert (nothing.code, nothing.hint) == (2, "hint: list the runs: sizewise flow runs")
 
 
 def test_versions_are_listed_with_the_one_that_is_live(server: Served) -> None:

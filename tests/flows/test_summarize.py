@@ -99,7 +99,7 @@ def test_the_larger_window_is_asked_where_that_is_cheaper(server: Served) -> Non
 
 def test_without_a_larger_window_it_is_pieces(server: Served) -> None:
     _, pieces, why, _ = asked(server, "little")
-    assert pieces > 1 and "nobody who can read it whole" in why
+    assert pieces > 1 and "no model can read it whole" in why
 
 
 def test_a_short_text_is_asked_once(server: Served) -> None:
@@ -109,4 +109,4 @@ def test_a_short_text_is_asked_once(server: Served) -> None:
 def test_what_was_left_out_is_said(server: Served) -> None:
     _, pieces, _, left = asked(server, "cut")
     assert pieces == 3
-    assert left.endswith("they lie behind the first 3 pieces") and "from character" in left
+    assert left.endswith("beyond the first 3 pieces") and "from character" in left

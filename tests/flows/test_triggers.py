@@ -154,8 +154,8 @@ triggers:
 
 def test_a_timetable_that_never_comes_is_told() -> None:
     assert schedule_error("0 7 * * 1-5", "Europe/Berlin") == ""
-    assert schedule_error("0 7 30 2 *", "UTC") == "'0 7 30 2 *' never comes"
-    assert schedule_error("nonsense", "UTC") == "'nonsense' never comes"
+    assert schedule_error("0 7 30 2 *", "UTC") == "'0 7 30 2 *' never matches"
+    assert schedule_error("nonsense", "UTC") == "'nonsense' never matches"
     assert schedule_error("0 7 * * *", "Mars/Base") == "there is no time zone 'Mars/Base'"
 
 

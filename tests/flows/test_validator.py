@@ -27,30 +27,30 @@ def others(name: str) -> FlowSignature | None:
 @pytest.mark.parametrize(
     ("nodes", "wanted"),
     [
-        ("a: {kind: asc, prompt: hi}", "4:13: a: there is no kind of node 'asc'. Did you mean 'ask'?"),
-        ("a: {prompt: hi}", "4:3: a: it has no kind. Say which, as in: kind: ask"),
+        ("a: {kind: asc, prompt: hi}", "4:13: a: there is no node kind 'asc'. Did you mean 'ask'?"),
+        ("a: {prompt: hi}", "4:3: a: the node has no kind. Set it, as in: kind: ask"),
         ("a: {kind: ask, promt: hi}", "4:18: a: 'ask' has no parameter 'promt'. Did you mean 'prompt'?"),
-        ("a: {kind: ask}", "4:3: a: it has no prompt. Set `prompt` or `messages`."),
+        ("a: {kind: ask}", "4:3: a: the prompt is missing. Set `prompt` or `messages`."),
         ("a: {kind: json, prompt: hi}", "4:3: a: `schema` is missing. Add it: schema: {...}"),
-        ("a: {kind: ask, prompt: hi, max_tokens: many}", "`max_tokens`: expected int, got str. Give an integer."),
+        ("a: {kind: ask, prompt: hi, max_tokens: many}", "`max_tokens`: expected int, got str. Use an integer."),
         ("a: {kind: ask, prompt: hi, data_class: secret}", "`data_class` is never 'secret'."),
-        ('a: {kind: ask, prompt: "{{ inputs.n }}"}', "4:26: a: `prompt` takes a text, and this is an integer. Make"),
+        ('a: {kind: ask, prompt: "{{ inputs.n }}"}', "4:26: a: `prompt` expects a text, not an integer. Convert"),
         ('a: {kind: ask, prompt: "{{ inputs.qestion }}"}', "`inputs` has no 'qestion'. Did you mean 'question'?"),
-        ('a: {kind: ask, prompt: "Hi {{ inputs.question.x }}"}', "4:33: a: `inputs.question` is a text, and has no"),
-        ('a: {kind: ask, prompt: "{{ b.text }}"}', "4:30: a: there is no 'b' here. Here is: inputs."),
+        ('a: {kind: ask, prompt: "Hi {{ inputs.question.x }}"}', "4:33: a: `inputs.question` is a text and has no"),
+        ('a: {kind: ask, prompt: "{{ b.text }}"}', "4:30: a: there is no variable 'b'. Available: inputs."),
         ('a: {kind: ask, prompt: "{{ inputs.question | uper }}"}', "4:48: a: there is no filter 'uper'. Did you mean"),
-        ("a: {kind: ask, prompt: hi, after: b}", "a: there is no node 'b' to come after"),
-        ("a: {kind: ask, prompt: hi, retry: {times: 50}}", "50 is no number from 1 to 10"),
-        ("a: {kind: ask, prompt: hi, timeout_s: soon}", "'soon' is no number of seconds"),
-        ("a: {kind: ask, prompt: hi, nodes: {b: {kind: ask}}}", "4:30: a: 'ask' holds no nodes."),
-        ("inputs: {kind: ask, prompt: hi}", "'inputs' means something else in expressions"),
-        ("1a: {kind: ask, prompt: hi}", "'1a' is no name of a node"),
-        ("a: {kind: each, items: [1]}", "a: it holds no nodes"),
-        ("a: [1]", "a: it is no node"),
-        ("a: {kind: http, path: /x}", "a: it has no host, or two"),
+        ("a: {kind: ask, prompt: hi, after: b}", "a: there is no node 'b'"),
+        ("a: {kind: ask, prompt: hi, retry: {times: 50}}", "50 is not an integer from 1 to 10"),
+        ("a: {kind: ask, prompt: hi, timeout_s: soon}", "'soon' is not a valid number of seconds"),
+        ("a: {kind: ask, prompt: hi, nodes: {b: {kind: ask}}}", "4:30: a: nodes of kind 'ask' cannot contain nodes."),
+        ("inputs: {kind: ask, prompt: hi}", "'inputs' is reserved in expressions"),
+        ("1a: {kind: ask, prompt: hi}", "'1a' is not a valid name for a node"),
+        ("a: {kind: each, items: [1]}", "a: the node contains no nodes"),
+        ("a: [1]", "a: the node is not a mapping"),
+        ("a: {kind: http, path: /x}", "a: set exactly one of `host` and `url`"),
         ("a: {kind: memory, do: remember, whose: me}", "there is no text to remember"),
         ("a: {kind: classify, text: x, labels: [one]}", "there are fewer than two labels"),
-        ('a: {kind: subflow, flow: "{{ inputs.question }}"}', "`flow` holds an expression"),
+        ('a: {kind: subflow, flow: "{{ inputs.question }}"}', "`flow` must not contain an expression"),
         ("a: {kind: subflow, flow: nobody}", "there is no flow 'nobody'"),
     ],
 )  # fmt: skip
@@ -79,10 +79,10 @@ b:
     assert [each.partition(": ")[2].partition(".")[0] for each in said] == [
         "a: 'ask' has no parameter 'promt'",
         "a: `model`: expected str, got int",
-        "b: there is no 'nobody' here",
+        "b: there is no variable 'nobody'",
         "b: `a` has no 'txt'",
-        "b: `prompt` takes a text, and this is an integer",
-        "there is no 'c' here",
+        "b: `prompt` expects a text, not an integer",
+        "there is no variable 'c'",
     ]
     assert places[2:4] == ["12:14", "12:36"]  # within the block
 
@@ -96,8 +96,8 @@ c: {kind: ask, prompt: "{{ b.text }}", after: d}
 d: {kind: ask, prompt: hi, after: [d]}
 """,
     )
-    assert "4:3: a: these wait for each other: a → b → c → a. Take one" in said[0]
-    assert "7:3: d: these wait for each other: d → d" in said[1]
+    assert "4:3: a: these nodes depend on each other: a → b → c → a. Remove one" in said[0]
+    assert "7:3: d: these nodes depend on each other: d → d" in said[1]
     assert len(said) == 2
 
 
@@ -116,8 +116,8 @@ d: {kind: ask, prompt: hi, after: [c.else, c.no]}
     assert [each.partition(": ")[2] for each in said] == [
         "route: the value is never 'refnd'. It can be: refund, other.",
         "a: the branch 'route' has no case 'refund'. Did you mean 'refnd'?",
-        "b: 'kind_of' has no cases: only a branch has. Write it as: after: [kind_of]",
-        "c: it is never 'refnd'. Did you mean 'refund'?",
+        "b: 'kind_of' has no cases; only branches have. Write it as: after: [kind_of]",
+        "c: the value is never 'refnd'. Did you mean 'refund'?",
         "d: the branch 'c' has no case 'no'. Known: yes, else.",
     ]
 
@@ -140,7 +140,7 @@ d: {kind: ask, prompt: "{{ a.tags[0] }}"}
     )
     assert [each.partition(": ")[2] for each in said] == [
         "b: `a` has no 'nme'. Did you mean 'name'?",
-        "c: `prompt` takes a text, and this is a list of text. Make a text of it: {{ ... | text }}",
+        "c: `prompt` expects a text, not a list of text. Convert it to text: {{ ... | text }}",
     ]
 
 
@@ -168,13 +168,13 @@ c: {kind: ask, prompt: "{{ item }} {{ a.results[0] }} {{ l.rounds }}"}
         'outputs: {answer: "{{ c.text }}"}',
     )
     assert [each.partition(": ")[2].partition(". ")[0] for each in said] == [
-        "b: there is no 'itm' here",
-        "inputs2: `item` is a text, and has no 'x'",
+        "b: there is no variable 'itm'",
+        "inputs2: `item` is a text and has no 'x'",
         "a: `inputs2` has no 'txt'",
         "l: `loop` has no 'bad'",
-        "l: 'l' is a name around it already",
-        "l: nothing uses it",
-        "c: there is no 'item' here",
+        "l: 'l' is already used outside this node",
+        "l: the node's output is not used",
+        "c: there is no variable 'item'",
     ]
 
 
@@ -183,9 +183,9 @@ def test_a_subflow_is_held_to_what_it_takes_and_gives() -> None:
     tail = 'outputs: {answer: "{{ a.out }}", wrong: "{{ a.ot }}"}\n'
     said = [each.message for each in checked(text + tail, others).diagnostics]
     assert said == [
-        "its input 'n' takes an integer, and this is a text",
+        "the input 'n' expects an integer, not a text",
         "the flow 'other' has no input 'z'",
-        "its input 'q' is missing",
+        "the input 'q' is missing",
         "`a` has no 'ot'",
     ]
 
@@ -197,25 +197,25 @@ def test_work_that_nobody_sees_is_a_warning_and_keeps_nothing_from_running() -> 
     made = checked(text)
     assert made.flow is not None
     assert [(each.node, each.kind, each.message) for each in made.diagnostics] == [
-        ("lone", "warning", "nothing uses it"),
+        ("lone", "warning", "the node's output is not used"),
     ]
 
 
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [
-        ("", "1:1: the file holds no flow"),
-        ("- a", "the file holds no flow"),
-        ("name: x", "1:1: it has no nodes"),
-        ("nodes: {}", "it has no name"),
-        ("name: x y\nnodes: {}", "1:7: 'x y' is no name of a flow"),
-        ("name: x\nnods: {}\nnodes: {}", "2:1: there is no 'nods' here. Did you mean 'nodes'?"),
-        ("name: x\nnodes: {}\ninputs: {q: txt}", "3:13: 'txt' is no type. Did you mean 'text'?"),
-        ("name: x\nnodes: {}\ninputs: {q: {type: integer, default: no}}", "the default is a text, and an integer"),
-        ("name: x\nnodes: {}\ntriggers: [{kind: crn}]", "there is no trigger of the kind 'crn'. Did you mean 'cron'?"),
-        ("name: x\nnodes: {}\ntriggers: [{kind: cron, schedule: daily}]", "'daily' is no schedule"),
+        ("", "1:1: the file contains no flow"),
+        ("- a", "the file contains no flow"),
+        ("name: x", "1:1: the flow has no nodes"),
+        ("nodes: {}", "the flow has no name"),
+        ("name: x y\nnodes: {}", "1:7: 'x y' is not a valid flow name"),
+        ("name: x\nnods: {}\nnodes: {}", "2:1: there is no key 'nods' here. Did you mean 'nodes'?"),
+        ("name: x\nnodes: {}\ninputs: {q: txt}", "3:13: 'txt' is not a type. Did you mean 'text'?"),
+        ("name: x\nnodes: {}\ninputs: {q: {type: integer, default: no}}", "the default is a text, not an integer"),
+        ("name: x\nnodes: {}\ntriggers: [{kind: crn}]", "there is no trigger kind 'crn'. Did you mean 'cron'?"),
+        ("name: x\nnodes: {}\ntriggers: [{kind: cron, schedule: daily}]", "'daily' is not a valid schedule"),
         ("name: x\nnodes: {}\ntriggers: [{kind: webhook, inputs: {q: 1}}]", "the flow has no input 'q'"),
-        ("name: x\nnodes:\n  a: {{ x }}", "3:7: this is not YAML|a name that is no text"),
+        ("name: x\nnodes:\n  a: {{ x }}", "3:7: this is not valid YAML|a key is not a string"),
     ],
 )
 def test_the_rest_of_a_file_is_checked_too(text: str, wanted: str) -> None:

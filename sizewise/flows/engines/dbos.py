@@ -179,7 +179,7 @@ class DbosEngine:
                 continue
             count = await self._in_dbos_loop(self._take_over({dead}))
             await asyncio.to_thread(workers.remove, dead)
-            log.warning("a worker is silent: %d of its runs go on elsewhere", count)
+            log.warning("a worker stopped responding; its %d runs continue on other workers", count)
 
     async def _take_over(self, dead: set[str]) -> int:
         """Hands the runs of `dead` workers to the live ones; returns their number."""
@@ -235,7 +235,7 @@ async def _report_failure(work: Awaitable[None]) -> None:
     try:
         await work
     except SizewiseError as error:
-        log.warning("the flows' engine waits for its store: %s", error.message)
+        log.warning("the flow engine cannot reach its database: %s", error.message)
 
 
 @contextmanager
@@ -243,11 +243,11 @@ def _translated_errors() -> Iterator[None]:
     from dbos import error as theirs
 
     try:
-        with translate_errors("the flows' engine"):
+        with translate_errors("the flow engine"):
             yield
     except theirs.DBOSException as error:
-        told = f"the flows' engine failed: {type(error).__name__}"
-        raise StorageError(told, "check that its database can be reached") from error
+        told = f"the flow engine failed: {type(error).__name__}"
+        raise StorageError(told, "check that its database is reachable") from error
 
 
 def _import_dbos() -> tuple[type[DBOS], Serializer]:
@@ -259,7 +259,7 @@ def _import_dbos() -> tuple[type[DBOS], Serializer]:
         import dbos
         from dbos._utils import GlobalParams
     except ImportError as error:
-        hint = "install Sizewise with its extra `flows`"
+        hint = "install it: pip install 'sizewise[flows]'"
         raise ConfigError("durable flows need a library that is not installed", hint) from error
     GlobalParams.dbos_cloud = False  # DBOS__CLOUD=true would send workflows to it
     logging.getLogger("dbos").addHandler(logging.NullHandler())  # else DBOS adds one that writes to the terminal

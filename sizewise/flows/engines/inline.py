@@ -61,8 +61,8 @@ class InMemorySteps:
 
     async def wait(self, key: str, question: bytes = b"", timeout_s: float | None = None) -> bytes | None:
         if self._decide is None:
-            hint = "begin a run that is kept: sizewise flow run NAME --durable"
-            raise BadRequest(f"the step {key!r} waits for a person", hint)
+            hint = "run it durably: sizewise flow run NAME --durable"
+            raise BadRequest(f"the step {key!r} waits for approval, which only a durable run can do", hint)
         try:
             return await asyncio.wait_for(self._decide(key, question), timeout_s)
         except TimeoutError:

@@ -64,7 +64,7 @@ class DependencyGraph:
                 if name not in self.nodes:
                     if name not in scope or name == "inputs":
                         hint = did_you_mean(name, [id for id in self.ids if id != node.id])
-                        diagnostics.add(path, node.id, f"there is no node {name[:60]!r} to come after", hint)
+                        diagnostics.add(path, node.id, f"there is no node {name[:60]!r}", hint)
                 elif case:
                     behind.append((name, case, path))
                 else:
@@ -98,7 +98,7 @@ class DependencyGraph:
                 if cases is None or case in cases:
                     continue
                 if not cases:
-                    wrong = f"{name!r} has no cases: only a branch has"
+                    wrong = f"{name!r} has no cases; only branches have"
                     self._diagnostics.add(path, id, wrong, f"Write it as: after: [{name}]")
                 else:
                     self._diagnostics.add(
@@ -153,11 +153,11 @@ def _report_cycles(
             begins = circle.index(min(circle, key=graph.ids.index)) if len(circle) < 100 else 0
             circle = circle[begins:] + circle[:begins]
             shown = " → ".join([*circle[:10], *(["…"] if len(circle) > 10 else []), circle[0]])
-            hint = "Take one of these references away, or use a loop."
+            hint = "Remove one of these references, or use a loop."
             diagnostics.add(
                 graph.nodes[circle[0]].path,
                 circle[0],
-                f"these wait for each other: {shown}",
+                f"these nodes depend on each other: {shown}",
                 hint,
                 at_key=True,
             )

@@ -130,8 +130,8 @@ class SizeBudget:
         self.remaining -= json_size(value, self.remaining)
         if self.remaining < 0:
             raise ExpressionError(
-                f"all together becomes larger than {self._limit} characters and values",
-                "Work on parts.",
+                f"the result is larger than {self._limit} characters and values",
+                "Process the data in parts.",
             )
 
 
@@ -168,7 +168,7 @@ def evaluate(expression: Expression, variables: Variables, budget: SizeBudget) -
             except FilterError as why:
                 raise ExpressionError(f"{name!r}: {why}", "", at) from why
             if isinstance(made, str) and len(made) > MAX_TEXT:
-                raise ExpressionError(f"a text became longer than {MAX_TEXT} characters", "", at)
+                raise ExpressionError(f"the text is longer than {MAX_TEXT} characters", "", at)
             return made
         case BooleanOperation(word, parts):
             found = None
@@ -220,7 +220,7 @@ def _compare(left: Any, sign: str, right: Any, at: int) -> bool:
     numbers = all(isinstance(each, (int, float)) and not isinstance(each, bool) for each in (left, right))
     if not numbers and not (isinstance(left, str) and isinstance(right, str)):
         words = f"{types.with_article(types.type_of_value(left))} and {types.with_article(types.type_of_value(right))}"
-        raise ExpressionError(f"{words} are neither larger nor smaller than each other", "", at)
+        raise ExpressionError(f"{words} cannot be ordered", "", at)
     return bool({"<": left < right, "<=": left <= right, ">": left > right, ">=": left >= right}[sign])
 
 
@@ -245,7 +245,7 @@ def render_template(template: Template, variables: Variables, budget: SizeBudget
         parts.append(to_text(said))
         length += len(parts[-1])
         if length > MAX_TEXT:
-            raise ExpressionError(f"a text became longer than {MAX_TEXT} characters")
+            raise ExpressionError(f"the text is longer than {MAX_TEXT} characters")
     return "".join(parts)
 
 

@@ -68,7 +68,7 @@ class _Parser:
     def whole(self) -> Expression:
         found = self._either()
         if self._kind != "end":
-            raise self._wrong(f"{self._word!r} is not expected here", "Close the expression with }}.")
+            raise self._wrong(f"unexpected {self._word!r}", "Close the expression with }}.")
         return found
 
     def _next(self) -> None:
@@ -77,15 +77,15 @@ class _Parser:
             rest = self._text[self.position :].lstrip()
             self._place = self.position
             if not rest:
-                raise ExpressionError("{{ is not closed", "End it with }}.", self._begin - 2)
+                raise ExpressionError("{{ is not closed", "Close it with }}.", self._begin - 2)
             hint = "Close the quotes." if rest[0] in "\"'" else "Known: paths, literals, comparisons, filters."
             raise ExpressionError(
-                f"{rest[0]!r} is not part of the language",
+                f"{rest[0]!r} is not valid in an expression",
                 hint,
                 self._text.index(rest[0], self.position),
             )
         if match.end() - self._begin > MAX_LENGTH:
-            raise ExpressionError(f"an expression is longer than {MAX_LENGTH} characters", "Split it.", self._begin)
+            raise ExpressionError(f"the expression is longer than {MAX_LENGTH} characters", "Split it.", self._begin)
         self._kind = match.lastgroup or ""
         self._word = match[self._kind]
         self._place = match.start(self._kind)
@@ -114,7 +114,7 @@ class _Parser:
                     raise self._wrong("a comma is missing", "Write filters as: name(1, 'two').")
                 value = self._bare()
                 if not isinstance(value, LiteralValue):
-                    raise self._wrong("a filter takes literals only", "Write a text in quotes, or a number.")
+                    raise self._wrong("filter arguments must be literals", "Write a string in quotes, or a number.")
                 arguments.append(value.value)
         chosen = FILTERS[name]
         if not chosen.min_arguments <= len(arguments) <= len(chosen.argument_types):
@@ -148,7 +148,7 @@ class _Parser:
         sign = self._take("==", "!=", "<", "<=", ">", ">=", "in")
         if not sign and self._take("not"):
             if not self._take("in"):
-                raise self._wrong("`not` is not expected here", "Write: a not in b.")
+                raise self._wrong("unexpected `not`", "Write: a not in b.")
             sign = "not in"
         return ComparisonOperation(left, sign, self._filtered(), at) if sign else left  # type: ignore[arg-type]  # one of its signs
 
@@ -175,15 +175,15 @@ class _Parser:
         if self._take("("):
             self._deep += 1
             if self._deep > MAX_DEPTH:
-                raise self._wrong(f"parentheses lie deeper than {MAX_DEPTH}", "Flatten it.")
+                raise self._wrong(f"parentheses are nested deeper than {MAX_DEPTH}", "Flatten it.")
             inner = self._either()
             self._deep -= 1
             if not self._take(")"):
-                raise self._wrong("a parenthesis is not closed", "End it with ).")
+                raise self._wrong("a parenthesis is not closed", "Close it with ).")
             return inner
         if kind == "end":
-            raise self._wrong("something is missing before }}", "Write a name, such as {{ inputs.question }}.")
-        raise self._wrong(f"{word!r} is not expected here", "Write a name, a text in quotes or a number.")
+            raise self._wrong("the expression is incomplete before }}", "Write a name, such as {{ inputs.question }}.")
+        raise self._wrong(f"unexpected {word!r}", "Write a name, a string in quotes or a number.")
 
     def _path(self) -> Expression:
         at = self._place
@@ -192,19 +192,19 @@ class _Parser:
         while True:
             if self._take("."):
                 if self._kind not in ("name", "number"):
-                    raise self._wrong("a name is missing behind the point", "Write it as a.b.")
+                    raise self._wrong("a name is missing after the dot", "Write it as a.b.")
                 path.append(int(self._word) if self._word.isdecimal() else self._word)
                 self._next()
             elif self._take("["):
                 inner = self._bare()
                 if not isinstance(inner, LiteralValue) or not isinstance(inner.value, (str, int)):
-                    raise self._wrong("brackets hold a whole number or a text", "Write it as a[0] or a['b c'].")
+                    raise self._wrong("brackets must contain an integer or a string", "Write it as a[0] or a['b c'].")
                 path.append(inner.value)
                 if not self._take("]"):
-                    raise self._wrong("a bracket is not closed", "End it with ].")
+                    raise self._wrong("a bracket is not closed", "Close it with ].")
             else:
                 if self._kind == "sign" and self._word == "(":
-                    raise self._wrong("nothing can be called here", "Use a filter: {{ value | length }}.")
+                    raise self._wrong("functions cannot be called", "Use a filter: {{ value | length }}.")
                 return Reference(tuple(path), at)
 
 

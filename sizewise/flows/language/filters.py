@@ -40,7 +40,7 @@ class Filter(Struct, frozen=True):
     @property
     def usage(self) -> str:
         if not self.argument_types:
-            return "nothing in parentheses"
+            return "no arguments"
         return (
             "("
             + ", ".join("a value" if each is None else types.with_article(each) for each in self.argument_types)
@@ -89,7 +89,7 @@ def _text(found: Any) -> str:
     if found is None:
         return ""
     if not isinstance(found, str):
-        raise FilterError("this is not text; put `| text` before it")
+        raise FilterError("the value is not text; apply `| text` first")
     return found
 
 
@@ -97,7 +97,7 @@ def _list(found: Any) -> list[Any]:
     if found is None:
         return []
     if not isinstance(found, list):
-        raise FilterError("this is not a list")
+        raise FilterError("the value is not a list")
     return found
 
 
@@ -124,7 +124,7 @@ def _join(found: Any, between: str = ", ") -> str:
 def _replace(found: Any, old: str, new: str) -> str:
     text = _text(found)
     if not old:
-        raise FilterError("an empty text cannot be replaced")
+        raise FilterError("an empty string cannot be replaced")
     _bounded(len(text) + text.count(old) * (len(new) - len(old)))
     return text.replace(old, new)
 
@@ -136,10 +136,10 @@ def _bounded(length: int) -> None:
 
 def _split(found: Any, at: str = "\n") -> list[str]:
     if not at:
-        raise FilterError("it cannot be split at an empty text")
+        raise FilterError("the separator is empty")
     text = _text(found)
     if text.count(at) > MAX_ITEMS:
-        raise FilterError(f"it has more than {MAX_ITEMS} parts")
+        raise FilterError(f"the result has more than {MAX_ITEMS} parts")
     return text.split(at)
 
 
@@ -147,7 +147,7 @@ def _slice(found: Any, begin: int, end: int | None = None) -> Any:
     if found is None:
         return None
     if not isinstance(found, (str, list)):
-        raise FilterError("only a text or a list has a beginning and an end")
+        raise FilterError("only text and lists can be sliced")
     return found[begin:end]
 
 
@@ -188,7 +188,7 @@ def _number(found: Any) -> int | float | None:
 
 def _round(found: Any, digits: int = 0) -> int | float:
     if isinstance(found, bool) or not isinstance(found, (int, float)):
-        raise FilterError("this is not a number; put `| number` before it")
+        raise FilterError("the value is not a number; apply `| number` first")
     made = round(found, max(-15, min(digits, 15)))
     return made if digits > 0 else int(made)
 

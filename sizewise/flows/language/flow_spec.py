@@ -104,7 +104,7 @@ def parse_flow(source: YamlSource, diagnostics: DiagnosticCollector) -> FlowSpec
     """The flow, with defaults for what is invalid; each error is added to `diagnostics`."""
     data = source.data
     if not isinstance(data, dict):
-        diagnostics.add((), "", "the file holds no flow", "A flow has a name, nodes and outputs.")
+        diagnostics.add((), "", "the file contains no flow", "A flow has a name, nodes and outputs.")
         data = {}
     return _Reader(diagnostics).flow(data, source.version if data else "")
 
@@ -118,15 +118,17 @@ class _Reader:
         self._only(data, FLOW_FIELDS, (), "")
         name = self._text(data, "name", ())
         if not NAME.match(name):
-            hint = "Give it one of letters, digits, _ and -, as in: name: support"
-            self._found.add(("name",), "", f"{name[:60]!r} is no name of a flow" if name else "it has no name", hint)
+            hint = "Use a letter, then letters, digits, _ and -, as in: name: support"
+            self._found.add(
+                ("name",), "", f"{name[:60]!r} is not a valid flow name" if name else "the flow has no name", hint
+            )
         nodes = self._nodes(data.get("nodes"), ("nodes",), "")
         if "nodes" not in data:
-            self._found.add((), "", "it has no nodes", "Add them: nodes: {answer: {kind: ask, ...}}")
+            self._found.add((), "", "the flow has no nodes", "Add them: nodes: {answer: {kind: ask, ...}}")
         outputs = data.get("outputs", {})
         if not isinstance(outputs, dict):
-            hint = 'Name each: outputs: {answer: "{{ answer.text }}"}'
-            self._found.add(("outputs",), "", "the outputs have no names", hint)
+            hint = 'Name each output: outputs: {answer: "{{ answer.text }}"}'
+            self._found.add(("outputs",), "", "`outputs` is not a mapping", hint)
             outputs = {}
         for each in outputs:
             self._named(each, ("outputs", each), "", "an output")
@@ -144,7 +146,7 @@ class _Reader:
 
     def _inputs(self, said: object) -> dict[str, InputSpec]:
         if not isinstance(said, dict):
-            self._found.add(("inputs",), "", "the inputs have no names", "Name each: inputs: {question: text}")
+            self._found.add(("inputs",), "", "`inputs` is not a mapping", "Name each input: inputs: {question: text}")
             return {}
         made: dict[str, InputSpec] = {}
         for name, each in said.items():
@@ -159,7 +161,7 @@ class _Reader:
             kind = self._type(said["type"], (*path, "type"))
             default, given = said.get("default"), "default" in said
             for wrong in types.type_errors(kind, default, "the default") if default is not None else ():
-                self._found.add((*path, "default"), "", wrong, f"Give {types.with_article(kind)}, or leave it out.")
+                self._found.add((*path, "default"), "", wrong, f"Use {types.with_article(kind)}, or remove it.")
             return InputSpec(kind, default, not given, self._text(said, "description", path))
         return InputSpec(self._type(said, path))
 
@@ -182,22 +184,22 @@ class _Reader:
         if said is None:
             return ()
         if not isinstance(said, dict):
-            hint = "Name each, as in: nodes: {answer: {kind: ask, ...}}"
-            self._found.add(path, within, "the nodes have no names", hint)
+            hint = "Name each node: nodes: {answer: {kind: ask, ...}}"
+            self._found.add(path, within, "`nodes` is not a mapping", hint)
             return ()
         if path.count("nodes") > MAX_NESTING:
             self._found.add(
                 path,
                 within,
-                f"nodes lie deeper than {MAX_NESTING} in each other",
-                "Make a subflow of them.",
+                f"nodes are nested deeper than {MAX_NESTING}",
+                "Move them to a subflow.",
             )
             return ()
         made = []
         for id, each in said.items():
             self._count += 1
             if self._count == MAX_NODES + 1:
-                self._found.add((*path, id), id, f"the flow has more than {MAX_NODES} nodes", "Make subflows of them.")
+                self._found.add((*path, id), id, f"the flow has more than {MAX_NODES} nodes", "Move some to subflows.")
             if self._count <= MAX_NODES:
                 made.append(self._node(id, each, (*path, id)))
         return tuple(made)
@@ -208,16 +210,16 @@ class _Reader:
             self._found.add(
                 path,
                 id,
-                f"{id!r} means something else in expressions",
+                f"{id!r} is reserved in expressions",
                 "Choose another name.",
                 at_key=True,
             )
         if not isinstance(said, dict):
-            self._found.add(path, id, "it is no node", f"Say its kind: {id}: {{kind: ask, ...}}")
+            self._found.add(path, id, "the node is not a mapping", f"Set its kind: {id}: {{kind: ask, ...}}")
             return NodeSpec(id, "", path)
         kind = said.get("kind")
         if not isinstance(kind, str):
-            self._found.add(path, id, "it has no kind", "Say which, as in: kind: ask", at_key=True)
+            self._found.add(path, id, "the node has no kind", "Set it, as in: kind: ask", at_key=True)
             kind = ""
         holds = BODY_FIELDS if "nodes" in said else ()
         return NodeSpec(
@@ -236,7 +238,7 @@ class _Reader:
     def _after(self, said: object, path: Path, id: str) -> tuple[tuple[str, str], ...]:
         listed = [said] if isinstance(said, str) else said
         if not isinstance(listed, list) or not all(isinstance(each, str) for each in listed):
-            self._found.add(path, id, "`after` is a list of nodes", "Write it as: after: [find, route.refund]")
+            self._found.add(path, id, "`after` must be a list of nodes", "Write it as: after: [find, route.refund]")
             return ()
         parts = [each.partition(".") for each in listed]
         return tuple((name, case) for name, _, case in parts)
@@ -245,7 +247,7 @@ class _Reader:
         if said is None:
             return RetrySpec()
         if not isinstance(said, dict):
-            self._found.add(path, id, "`retry` has two parts", "Write it as: retry: {times: 3, wait_s: 1}")
+            self._found.add(path, id, "`retry` must be a mapping", "Write it as: retry: {times: 3, wait_s: 1}")
             return RetrySpec()
         self._only(said, ("times", "wait_s"), path, id)
         times, wait_s = said.get("times", 1), said.get("wait_s", 1.0)
@@ -253,8 +255,8 @@ class _Reader:
             self._found.add(
                 (*path, "times"),
                 id,
-                f"{times!r} is no number from 1 to {MAX_ATTEMPTS}",
-                "Say tries in all.",
+                f"{times!r} is not an integer from 1 to {MAX_ATTEMPTS}",
+                "Set the maximum number of attempts, including the first.",
             )
             times = 1
         return RetrySpec(times, self._seconds(wait_s, (*path, "wait_s"), id, 0) or 0.0)
@@ -263,7 +265,9 @@ class _Reader:
         if said is None:
             return None
         if isinstance(said, bool) or not isinstance(said, (int, float)) or not least <= said <= 86_400:
-            self._found.add(path, id, f"{str(said)[:60]!r} is no number of seconds", f"Give {least:g} to 86400.")
+            self._found.add(
+                path, id, f"{str(said)[:60]!r} is not a valid number of seconds", f"Use {least:g} to 86400."
+            )
             return None
         return float(said)
 
@@ -272,7 +276,7 @@ class _Reader:
     def _triggers(self, said: object) -> tuple[TriggerSpec, ...]:
         if not isinstance(said, list):
             hint = "List them: triggers: [{kind: cron, schedule: '0 7 * * *'}]"
-            self._found.add(("triggers",), "", "the triggers are no list", hint)
+            self._found.add(("triggers",), "", "`triggers` is not a list", hint)
             return ()
         made = []
         for number, each in enumerate(said):
@@ -282,7 +286,7 @@ class _Reader:
                 continue
             kind = str(each.get("kind", "") if isinstance(each, dict) else each)
             hint = did_you_mean(kind, get_args(TriggerKind))
-            self._found.add(path, "", f"there is no trigger of the kind {kind[:60]!r}", hint)
+            self._found.add(path, "", f"there is no trigger kind {kind[:60]!r}", hint)
         return tuple(made)
 
     def _trigger(self, said: Mapping[str, Any], path: Path) -> TriggerSpec:
@@ -290,11 +294,13 @@ class _Reader:
         texts = {name: self._text(said, name, path) for name in ("name", "schedule", "description")}
         inputs = said.get("inputs", {})
         if not isinstance(inputs, dict):
-            self._found.add((*path, "inputs"), "", "the inputs have no names", 'As in: inputs: {question: "..."}')
+            self._found.add(
+                (*path, "inputs"), "", "`inputs` is not a mapping", 'Name each input: inputs: {question: "..."}'
+            )
             inputs = {}
         if said["kind"] == "cron" and len(texts["schedule"].split()) != 5:
-            hint = "Say minute, hour, day, month and weekday: schedule: '0 7 * * 1-5'"
-            self._found.add((*path, "schedule"), "", f"{texts['schedule'][:60]!r} is no schedule", hint)
+            hint = "Set minute, hour, day, month and weekday: schedule: '0 7 * * 1-5'"
+            self._found.add((*path, "schedule"), "", f"{texts['schedule'][:60]!r} is not a valid schedule", hint)
         return TriggerSpec(said["kind"], zone=self._text(said, "zone", path) or "UTC", inputs=inputs, **texts)
 
     # ---- shared -----------------------------------------------------------------------------------------------------
@@ -305,19 +311,19 @@ class _Reader:
                 self._found.add(
                     (*path, each),
                     node,
-                    f"there is no {each[:60]!r} here",
+                    f"there is no key {each[:60]!r} here",
                     did_you_mean(each, names),
                     at_key=True,
                 )
 
     def _named(self, name: str, path: Path, node: str, what: str) -> None:
         if not NAME.match(name):
-            hint = "A letter, then letters, digits, _ and -."
-            self._found.add(path, node[:60], f"{name[:60]!r} is no name of {what}", hint, at_key=True)
+            hint = "Use a letter, then letters, digits, _ and -."
+            self._found.add(path, node[:60], f"{name[:60]!r} is not a valid name for {what}", hint, at_key=True)
 
     def _text(self, said: Mapping[str, Any], name: str, path: Path) -> str:
         text = said.get(name, "")
         if isinstance(text, str):
             return text
-        self._found.add((*path, name), "", f"`{name}` is no text", "Put it into quotes.")
+        self._found.add((*path, name), "", f"`{name}` is not a string", "Put it in quotes.")
         return ""

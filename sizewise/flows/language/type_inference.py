@@ -44,7 +44,7 @@ def infer_type(expression: Expression, reference_types: ReferenceTypes) -> Type:
             chosen = FILTERS[name]
             if not any(types.is_assignable(each, given) for each in chosen.input_types):
                 wanted = " or ".join(map(types.with_article, chosen.input_types))
-                raise ExpressionError(f"{name!r} is for {wanted}, and this is {types.with_article(given)}", "", at)
+                raise ExpressionError(f"{name!r} expects {wanted}, not {types.with_article(given)}", "", at)
             return chosen.output_type(given, arguments)
 
 
@@ -59,7 +59,7 @@ def _infer_comparison(expression: ComparisonOperation, reference_types: Referenc
         for each in (left, right):
             if each.name not in (*numbers, "text", "json"):
                 raise ExpressionError(
-                    f"{types.with_article(each)} is neither larger nor smaller",
+                    f"{types.with_article(each)} cannot be ordered",
                     "Compare its length.",
                     expression.offset,
                 )
@@ -69,14 +69,14 @@ def _infer_comparison(expression: ComparisonOperation, reference_types: Referenc
     nothing = any(isinstance(each, LiteralValue) and each.value is None for each in (expression.left, expression.right))
     if not alike and not nothing:
         raise ExpressionError(
-            f"{types.with_article(left)} is never {types.with_article(right)}",
-            "Compare like with like.",
+            f"{types.with_article(left)} never equals {types.with_article(right)}",
+            "Compare values of the same type.",
             expression.offset,
         )
     for kind, other in ((left, expression.right), (right, expression.left)):
         value = other.value if isinstance(other, LiteralValue) else None
         if sign in ("==", "!=") and kind.enum and isinstance(value, str) and value not in kind.enum:
-            raise ExpressionError(f"it is never {value!r}", did_you_mean(value, kind.enum), expression.offset)
+            raise ExpressionError(f"the value is never {value!r}", did_you_mean(value, kind.enum), expression.offset)
     return BOOLEAN
 
 

@@ -70,7 +70,7 @@ def parse_type(spec: object, depth: int = 0) -> Type:
     if isinstance(spec, str) and spec in TYPES_BY_NAME:
         return TYPES_BY_NAME[spec]
     if depth >= MAX_DEPTH:
-        raise UnknownType(f"is deeper than {MAX_DEPTH} lists and objects")
+        raise UnknownType(f"the type is nested deeper than {MAX_DEPTH}")
     if isinstance(spec, dict) and len(spec) == 1:
         (word, inner), *_ = spec.items()
         if word == "list":
@@ -78,7 +78,7 @@ def parse_type(spec: object, depth: int = 0) -> Type:
         if word == "object" and isinstance(inner, dict) and inner:
             return Type("object", fields={str(name): parse_type(each, depth + 1) for name, each in inner.items()})
     shown = spec if isinstance(spec, str) else "this"
-    raise UnknownType(f"{shown[:60]!r} is no type")
+    raise UnknownType(f"{shown[:60]!r} is not a type")
 
 
 def format_type(value_type: Type) -> object:
@@ -164,7 +164,7 @@ def type_errors(value_type: Type, value: object, label: str) -> Iterator[str]:
         "object": isinstance(value, dict),
     }.get(value_type.name, True)
     if not right:
-        yield f"{label} is {_value_type_name(value)}, and {with_article(value_type)} is asked for"
+        yield f"{label} is {_value_type_name(value)}, not {with_article(value_type)}"
     elif isinstance(value, list) and value_type.item_type is not None and value_type.item_type.name != "json":
         for number, each in enumerate(value):
             yield from type_errors(value_type.item_type, each, f"{label}[{number}]")

@@ -86,24 +86,24 @@ def _events(text: str) -> Iterator[Any]:
     try:
         import yaml
     except ImportError as error:
-        hint = "install Sizewise with its extra `flows`"
+        hint = "install it: pip install 'sizewise[flows]'"
         raise ConfigError("flows need a library that is not installed", hint) from error
     try:
         yield from yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        said = (error.problem or "this is not YAML").rstrip(".")
-        raise YamlError(f"this is not YAML: {said}", _brace_hint(text, line), line, column) from error
+        said = (error.problem or "this is not valid YAML").rstrip(".")
+        raise YamlError(f"this is not valid YAML: {said}", _brace_hint(text, line), line, column) from error
     except yaml.reader.ReaderError as error:
-        raise YamlError("there is a character that YAML does not have", "Save the file as UTF-8.", 1, 1) from error
+        raise YamlError("there is a character that YAML does not allow", "Save the file as UTF-8.", 1, 1) from error
 
 
 def _brace_hint(text: str, line: int) -> str:
     """A hint for the most common error: an unquoted {{, which YAML reads as a mapping."""
     shown = text.split("\n")[line - 1 : line]
     if shown and re.search(r":\s*\{\{", shown[0]):
-        return 'Put quotes around what begins with {{, as in: text: "{{ name }}"'
+        return 'Quote values that begin with {{, as in: text: "{{ name }}"'
     return "Check the indentation and the quotes."
 
 
@@ -129,7 +129,7 @@ class _Reader:
             if kind == "DocumentStartEvent":
                 seen += 1
                 if seen > 1:
-                    raise self._wrong(event, "there is more than one document", "Keep one flow in one file.")
+                    raise self._wrong(event, "there is more than one document", "Keep one flow per file.")
                 continue
             if kind in ("MappingEndEvent", "SequenceEndEvent"):
                 anchor, before = opened.pop()
@@ -138,7 +138,7 @@ class _Reader:
                 stack.pop()
                 continue
             if kind == "AliasEvent" and not self._shared:
-                raise self._wrong(event, "an alias (*name)", "Write the value out: a flow has no anchors and aliases.")
+                raise self._wrong(event, "aliases (*name) are not supported", "Write the value out.")
             alias = kind == "AliasEvent"
             if not alias and kind not in ("ScalarEvent", "MappingStartEvent", "SequenceStartEvent"):
                 continue
@@ -153,7 +153,7 @@ class _Reader:
             elif isinstance(holder, list):
                 here = (*path, len(holder))
             if len(stack) >= MAX_DEPTH:
-                raise self._wrong(event, f"values lie deeper than {MAX_DEPTH} levels", "Flatten it.")
+                raise self._wrong(event, f"values are nested deeper than {MAX_DEPTH} levels", "Flatten them.")
             self._places[here] = (event.start_mark.line + 1, event.start_mark.column + 1)
             value: Any
             if alias:
@@ -181,36 +181,38 @@ class _Reader:
     def _allowed(self, event: Any) -> None:
         self._count += 1
         if self._count > MAX_VALUES:
-            raise self._wrong(event, f"there are more than {MAX_VALUES} values", "Split the flow.")
+            raise self._wrong(event, f"the flow has more than {MAX_VALUES} values", "Split the flow.")
         if type(event).__name__ == "AliasEvent":
             return
         if event.anchor is not None and not self._shared:
-            raise self._wrong(event, "an anchor (&name)", "Leave it out: a flow has no anchors and aliases.")
+            raise self._wrong(
+                event, "anchors (&name) are not supported", "Remove it, and write the value out where it is used."
+            )
         if event.tag is not None and event.tag != "!":
-            raise self._wrong(event, f"a tag ({event.tag[:40]})", "Leave it out: a flow is plain data.")
+            raise self._wrong(event, f"tags ({event.tag[:40]}) are not supported", "Remove it; a flow is plain data.")
 
     def _meant(self, event: Any, deep: int) -> Any:
         """The value of an alias. Its values count at each use, so that a few aliases cannot expand without bounds."""
         if event.anchor not in self._anchors:
-            raise self._wrong(event, f"{event.anchor[:40]!r} is not said before", "Say the value first.")
+            raise self._wrong(event, f"the anchor {event.anchor[:40]!r} is not defined", "Define it before the alias.")
         value, size = self._anchors[event.anchor]
         self._count += size
         if self._count > MAX_VALUES:
-            raise self._wrong(event, f"there are more than {MAX_VALUES} values", "Split the flow.")
+            raise self._wrong(event, f"the flow has more than {MAX_VALUES} values", "Split the flow.")
         if deep + _depth(value) > MAX_DEPTH:
-            raise self._wrong(event, f"values lie deeper than {MAX_DEPTH} levels", "Flatten it.")
+            raise self._wrong(event, f"values are nested deeper than {MAX_DEPTH} levels", "Flatten them.")
         return value
 
     def _key(self, event: Any, holder: dict[str, Any], path: Path) -> str:
         if type(event).__name__ != "ScalarEvent":
             raise self._wrong(
                 event,
-                "a name that is no text",
-                'Put quotes around what begins with {{, as in: "{{ name }}"',
+                "a key is not a string",
+                'Quote keys that begin with {{, as in: "{{ name }}"',
             )
         name: str = event.value
         if name in holder:
-            raise self._wrong(event, f"{name[:60]!r} is there twice", "Keep one of the two.")
+            raise self._wrong(event, f"{name[:60]!r} is defined twice", "Remove one.")
         self._places[(*path, name, KEY)] = (event.start_mark.line + 1, event.start_mark.column + 1)
         return name
 
@@ -229,7 +231,7 @@ class _Reader:
         if _FLOAT.fullmatch(text):
             number = float(text)
             if number in (float("inf"), float("-inf")):
-                raise self._wrong(event, "a number that is too large", "Put it into quotes if it is a text.")
+                raise self._wrong(event, "the number is too large", "If it is text, put it in quotes.")
             return number
         return text
 
@@ -264,7 +266,7 @@ def set_value(text: str, path: Sequence[str | int], value: object) -> str:
     kept.allow_duplicate_keys = False
     root = kept.load(text)
     if not path:
-        raise BadRequest("there is nothing to set", "name a value, such as nodes.answer.model")
+        raise BadRequest("there is no value to set", "name a value, such as nodes.answer.model")
     holder = root
     for name in path[:-1]:
         holder = _inner(holder, name, path)
@@ -319,7 +321,7 @@ def _inner(holder: Any, name: str | int, path: Sequence[str | int]) -> Any:
 
 def _missing_path(path: Sequence[str | int]) -> BadRequest:
     shown = ".".join(map(str, path))[:100]
-    return BadRequest(f"{shown!r} leads to no value of the flow", "name one, such as nodes.answer.model")
+    return BadRequest(f"{shown!r} is not a value of the flow", "name a value, such as nodes.answer.model")
 
 
 def _indents(text: str) -> dict[str, int]:

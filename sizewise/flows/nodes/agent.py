@@ -48,8 +48,8 @@ class AgentNode(Node, frozen=True, kw_only=True):
         if "agent" in context.types and context.types.keys() & {"system", "tools", "model"}:
             yield ParameterError(
                 "agent",
-                "it has both an agent's name and an agent's settings",
-                "Set `agent`, or the settings of an agent without a name.",
+                "both a named agent and settings of an unnamed agent are set",
+                "Set either `agent`, or the settings of an agent without a name.",
             )
 
     async def run(self, context: NodeContext) -> Json:

@@ -54,6 +54,6 @@ class ApproveNode(Node, frozen=True, kw_only=True):
         try:
             said = msgspec.json.decode(told, type=ApprovalDecision)
         except msgspec.DecodeError as error:
-            raise BadRequest("the decision cannot be read", 'Send JSON, such as {"approved": true}.') from error
+            raise BadRequest("the decision is not valid JSON", 'Send JSON, such as {"approved": true}.') from error
         case = YES if said.approved else NO
         return {"case": case, "approved": said.approved, "note": said.note, "by": said.by, "value": said.value}

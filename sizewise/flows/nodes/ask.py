@@ -34,7 +34,7 @@ class AskNode(ModelNode, frozen=True, kw_only=True):
     @classmethod
     def validate(cls, context: ValidationContext) -> Iterator[ParameterError]:
         if "prompt" not in context.types and "messages" not in context.types:
-            yield ParameterError("", "it has no prompt", "Set `prompt` or `messages`.")
+            yield ParameterError("", "the prompt is missing", "Set `prompt` or `messages`.")
 
     async def run(self, context: NodeContext) -> Json:
         answered = ""

@@ -45,7 +45,7 @@ class BranchNode(Node, frozen=True, kw_only=True):
         said = context.values.get("cases")
         if isinstance(said, list) and "value" not in context.types:
             yield ParameterError(
-                "cases", "these cases have no conditions", 'Add the value to compare: value: "{{ ... }}"'
+                "cases", "the cases have no conditions", 'Add the value to compare: value: "{{ ... }}"'
             )
         if isinstance(said, list) and "value" in context.types:
             can = context.types["value"].enum

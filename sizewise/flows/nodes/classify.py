@@ -53,7 +53,7 @@ class ClassifyNode(ModelNode, frozen=True, kw_only=True):
         try:
             chosen = msgspec.json.decode(reply.text, type=dict[str, str]).get("label", "")
         except msgspec.DecodeError as error:
-            raise InvalidOutput("the answer is not a label", "Use a model that can write JSON.") from error
+            raise InvalidOutput("the answer is not a label", "Use a model that supports JSON output.") from error
         if chosen not in names:
-            raise InvalidOutput("the answer is not one of the labels", "Use a model that can follow a schema.")
+            raise InvalidOutput("the answer is not one of the labels", "Use a model that supports JSON schemas.")
         return {"label": chosen}

@@ -44,7 +44,9 @@ class EachNode(Node, frozen=True, kw_only=True):
 
     async def run(self, context: NodeContext) -> Json:
         if len(self.items) > MAX_ITEMS:
-            raise BadRequest(f"there are {len(self.items)} items, and {MAX_ITEMS} at most", "Process them in batches.")
+            raise BadRequest(
+                f"there are {len(self.items)} items; the maximum is {MAX_ITEMS}", "Process them in batches."
+            )
         results: list[Json] = [None] * len(self.items)
         errors: list[Json] = []
         waiting = iter(enumerate(self.items))

@@ -56,8 +56,8 @@ def _bytes(file: Attachment) -> bytes:
     if data.startswith("data:"):
         head, _, data = data.partition(",")
         if not head.endswith(";base64"):
-            raise BadRequest(f"{file.name[:60]!r} is no base64", "Send its bytes as base64.")
+            raise BadRequest(f"{file.name[:60]!r} is not valid base64", "Send the file's bytes as base64.")
     try:
         return b64decode(data, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise BadRequest(f"{file.name[:60]!r} is no base64", "Send its bytes as base64.") from error
+        raise BadRequest(f"{file.name[:60]!r} is not valid base64", "Send the file's bytes as base64.") from error

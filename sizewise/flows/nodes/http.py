@@ -27,7 +27,7 @@ class HttpNode(Node, frozen=True, kw_only=True):
         str,
         Meta(description="Name of the API in [hosts.NAME].", extra_json_schema={"x-names": "hosts"}),
     ] = ""
-    url: Annotated[str, Meta(description="Instead of `host`: a whole URL, which must be below an allowed one.")] = ""
+    url: Annotated[str, Meta(description="URL instead of `host`; must be below the URL of an allowed host.")] = ""
     path: Annotated[str, Meta(description="Path below the API's URL.")] = ""
     method: Annotated[Literal["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"], Meta(description="HTTP method.")] = (
         "GET"
@@ -38,7 +38,7 @@ class HttpNode(Node, frozen=True, kw_only=True):
     body: Annotated[str | None, Meta(description="Text body instead of `json`.")] = None
     on_error: Annotated[
         Literal["fail", "give"],
-        Meta(description="`give`: a response with status 400 or above is a result too."),
+        Meta(description="`give`: a response with status 400 or above is returned as a result."),
     ] = "fail"
 
     @classmethod
@@ -53,7 +53,9 @@ class HttpNode(Node, frozen=True, kw_only=True):
     @classmethod
     def validate(cls, context: ValidationContext) -> Iterator[ParameterError]:
         if ("host" in context.types) is ("url" in context.types):
-            yield ParameterError("", "it has no host, or two", "Set a `host` of the settings, or a whole `url`.")
+            yield ParameterError(
+                "", "set exactly one of `host` and `url`", "`host` is a name in [hosts.NAME]; `url` is a full URL."
+            )
 
     async def run(self, context: NodeContext) -> Json:
         http = context.dependencies.http
@@ -81,8 +83,8 @@ class HttpNode(Node, frozen=True, kw_only=True):
             again = _retry_after(got.headers)
             status = got.status if got.status < 500 else 502
             raise UpstreamError(
-                f"{host!r} answered {got.status}",
-                "See what it wants.",
+                f"{host!r} responded with status {got.status}",
+                "Check the request against the API's documentation.",
                 status=status,
                 retry_after=again,
             )

@@ -37,7 +37,7 @@ class IngestNode(Node, frozen=True, kw_only=True):
     knowledge: Annotated[str, Meta(description="Knowledge base.", extra_json_schema={"x-names": "knowledge"})]
     documents: Annotated[
         list[IngestDocument],
-        Meta(description="Each with an identifying `source`, and its `text`, or its `data` as base64."),
+        Meta(description="Documents, each with an identifying `source` and either its `text` or its `data` in base64."),
     ]
 
     @classmethod
@@ -59,7 +59,9 @@ def _to_document(document: IngestDocument) -> DocumentUpload:
     try:
         data = b64decode(document.data, validate=True) if document.data else document.text.encode()
     except (binascii.Error, ValueError) as error:
-        raise BadRequest(f"{document.source[:60]!r} is no base64", "Send its bytes as base64, or its text.") from error
+        raise BadRequest(
+            f"{document.source[:60]!r} is not valid base64", "Send the document's bytes as base64, or its text."
+        ) from error
     return DocumentUpload(
         document.source,
         data,

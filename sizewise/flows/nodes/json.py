@@ -32,7 +32,7 @@ class JsonNode(ModelNode, frozen=True, kw_only=True):
     @classmethod
     def validate(cls, context: ValidationContext) -> Iterator[ParameterError]:
         if "prompt" not in context.types and "messages" not in context.types:
-            yield ParameterError("", "it has no prompt", "Set `prompt` or `messages`.")
+            yield ParameterError("", "the prompt is missing", "Set `prompt` or `messages`.")
         schema = context.values.get("schema")
         if isinstance(schema, dict) and "type" not in schema:
             yield ParameterError("schema", "the schema has no type", "Start it with: type: object")
@@ -46,5 +46,5 @@ class JsonNode(ModelNode, frozen=True, kw_only=True):
             return msgspec.json.decode(reply.text)
         except msgspec.DecodeError as error:
             finish = reply.choices[0].finish_reason if reply.choices else ""
-            hint = "Raise its max_tokens." if finish == "length" else "Use a model that can write JSON."
+            hint = "Raise `max_tokens`." if finish == "length" else "Use a model that supports JSON output."
             raise InvalidOutput("the answer is not valid JSON", hint) from error

@@ -32,7 +32,7 @@ class SearchNode(Node, frozen=True, kw_only=True):
     knowledge: Annotated[str, Meta(description="Knowledge base.", extra_json_schema={"x-names": "knowledge"})]
     query: Annotated[str, Meta(description="Search query.")]
     limit: Annotated[int, Meta(ge=1, le=200, description="Maximum number of passages.")] = 5
-    where: Annotated[dict[str, Tag], Meta(description="Only passages with these tags.")] = {}
+    where: Annotated[dict[str, Tag], Meta(description="Only return passages with these tags.")] = {}
     mode: Annotated[
         SearchMode, Meta(description="Search mode: semantic (vector), keywords (words), or both (hybrid).")
     ] = "hybrid"

@@ -22,7 +22,7 @@ class SubflowNode(Node, frozen=True, kw_only=True):
     flow: Annotated[
         StaticText, Meta(description="Name of the flow, or NAME@VERSION.", extra_json_schema={"x-names": "flows"})
     ]
-    inputs: Annotated[dict[str, Json], Meta(description="Its inputs.")] = {}
+    inputs: Annotated[dict[str, Json], Meta(description="Inputs of the flow.")] = {}
 
     @classmethod
     def output_type(cls, context: ValidationContext) -> Type:
@@ -53,15 +53,15 @@ class SubflowNode(Node, frozen=True, kw_only=True):
                 wanted = types.with_article(other.inputs[each])
                 yield ParameterError(
                     "inputs",
-                    f"its input {each!r} takes {wanted}, and this is {types.with_article(inputs[each])}",
+                    f"the input {each!r} expects {wanted}, not {types.with_article(inputs[each])}",
                 )
         for each in other.required - set(inputs):
-            yield ParameterError("inputs", f"its input {each!r} is missing", f"Add it: inputs: {{{each}: ...}}")
+            yield ParameterError("inputs", f"the input {each!r} is missing", f"Add it: inputs: {{{each}: ...}}")
 
     async def run(self, context: NodeContext) -> Json:
         library = context.dependencies.flows
         if library is None:
-            raise missing_dependency("other flows", "Put them in the folder flows/ next to sizewise.toml.")
+            raise missing_dependency("other flows", "Put flows in the folder flows/ next to sizewise.toml.")
 
         async def pinned() -> bytes:
             return (await library.resolve_version(context.request, self.flow)).encode()

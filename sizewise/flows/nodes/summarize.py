@@ -90,8 +90,8 @@ class SummarizeNode(ModelNode, frozen=True, kw_only=True):
             reply = await context.ask_model(whole, self.request_options())
             why = f"whole, by {one.model}: {_dollars(one.cost)} against {_dollars(many.cost)} in {len(pieces)} pieces"
             return {"text": reply.text, "pieces": 1, "why": why, "left_out": "", "model": reply.model or one.model}
-        why = f"in {len(pieces)} pieces: {_dollars(many.cost)} against "
-        why += f"nobody who can read it whole ({one.reason})" if one.reason else f"{_dollars(one.cost)} whole"
+        why = f"in {len(pieces)} pieces: {_dollars(many.cost)}"
+        why += f"; no model can read it whole ({one.reason})" if one.reason else f" against {_dollars(one.cost)} whole"
         notes = await self._summarize_pieces(context, marks, pieces)
         for _ in range(MAX_DEPTH):
             joined = "\n\n".join(notes)
@@ -115,11 +115,11 @@ class SummarizeNode(ModelNode, frozen=True, kw_only=True):
                 start = each.start if spans else 0  # includes the heading above the first piece
                 spans.append((max(start, spans[-1][1]) if spans else start, each.end))
         if not spans:
-            raise ContextLengthExceeded("the text is empty", "set a text with words")
+            raise ContextLengthExceeded("the text is empty", "provide a text that contains words")
         kept = spans[: self.most_pieces]
         left = "" if len(kept) == len(spans) else (
             f"{len(text) - kept[-1][1]:,} of {len(text):,} characters, from character {kept[-1][1]:,} on: "
-            f"they lie behind the first {self.most_pieces:,} pieces"
+            f"beyond the first {self.most_pieces:,} pieces"
         )  # fmt: skip
         return [text[start:end] for start, end in kept], left
 

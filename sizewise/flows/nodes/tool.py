@@ -24,7 +24,7 @@ class ToolNode(Node, frozen=True, kw_only=True):
     arguments: Annotated[dict[str, Json], Meta(description="Arguments.")] = {}
     on_error: Annotated[
         Literal["fail", "give"],
-        Meta(description="`give`: an error of the tool is a result too, with `failed`."),
+        Meta(description="`give`: an error of the tool is returned as a result, with `failed`."),
     ] = "fail"
 
     @classmethod
@@ -48,8 +48,8 @@ class ToolNode(Node, frozen=True, kw_only=True):
         result = await tool.call(call)
         if result.failed and self.on_error == "fail":
             raise ExternalFailure(
-                f"the tool {self.tool!r} says no: {result.text[:200]}",
-                "Check its arguments.",
+                f"the tool {self.tool!r} returned an error: {result.text[:200]}",
+                "Check the arguments.",
                 status=502,
             )
         data = msgspec.json.decode(result.data) if result.data is not None else None

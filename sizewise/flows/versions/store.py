@@ -52,7 +52,7 @@ class FlowVersions:
         if found is None:
             raise PathNotFound(
                 f"no flow {name[:100]!r} is published in the project {project!r}",
-                "see: sizewise flow list",
+                "list the published flows: sizewise flow list",
             )
         return found
 
@@ -68,7 +68,7 @@ class FlowVersions:
         """`read_source`, for callers on a thread."""
         sealed = self._store.read(lambda c: tables.find_version(c, tenant, project, name, version))
         if sealed is None:
-            hint = f"see: sizewise flow versions {name[:100]}"
+            hint = f"list the versions: sizewise flow versions {name[:100]}"
             raise PathNotFound(f"the flow {name[:100]!r} has no version {version[:64]!r}", hint)
         return self._store.encryption.decrypt(sealed, tenant, VERSIONS, f"{project}/{name}/{version}")
 
@@ -93,8 +93,8 @@ class FlowVersions:
         fits = [each for each in found if each.startswith(version)] if len(version) >= MIN_PREFIX else []
         if len(fits) != 1:
             raise BadRequest(
-                f"{version[:64]!r} means no version of the flow {name[:100]!r}",
-                f"give all 64 digits, or the first {MIN_PREFIX} at least, as sizewise flow versions shows them",
+                f"{version[:64]!r} does not identify a version of the flow {name[:100]!r}",
+                f"use all 64 digits, or at least the first {MIN_PREFIX}; sizewise flow versions lists them",
                 param="version",
             )
         return fits[0]
@@ -103,8 +103,8 @@ class FlowVersions:
         """Stores a version durably; False if it exists. Raises BadRequest, EncryptionKeyUnavailable, StorageError."""
         if len(text) > MAX_FLOW_BYTES:
             raise BadRequest(
-                f"the flow takes {len(text)} bytes",
-                f"{MAX_FLOW_BYTES} are the most: split it into subflows",
+                f"the flow is {len(text)} bytes long",
+                f"the maximum is {MAX_FLOW_BYTES} bytes; split it into subflows",
             )
         made = FlowVersion(name, version, _now(), principal.user_id or principal.key_id)
         return await self._store.run_in_thread(partial(self._save, principal, project, made, text))
