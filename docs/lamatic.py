@@ -14,7 +14,7 @@ from sizewise.lamatic.importer import ImportedFlow
 from tests.lamatic import sample_files
 
 PAGE = Path(__file__).parent / "reference" / "lamatic.md"
-MARKS = {"imported": "imported", "note": "with a note", "named": "named"}
+MARKS = {"imported": "imported", "note": "with a note", "named": "not imported"}
 GRADES = tuple(MARKS)
 BESIDE = {
     **triggers.TRIGGERS,

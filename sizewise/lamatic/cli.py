@@ -53,7 +53,7 @@ def lamatic(path: Path, to: Path | None, replace: bool) -> int:
                 refused[name] = error
     made = importer.import_flows(drawings)
     if not made and not refused:
-        raise BadRequest(f"there is no Lamatic flow in {str(path)!r}", "use a flow file, or the folder of a kit")
+        raise BadRequest(f"{str(path)!r} contains no Lamatic flow", "use a flow file, or the folder of a kit")
     where = to or flows_folder()
     rows = [
         _write_flow(source, each, where, replace) for source, each in made.items() if isinstance(each, ImportedFlow)
@@ -63,7 +63,7 @@ def lamatic(path: Path, to: Path | None, replace: bool) -> int:
         write_json({"flows": rows, "refused": {source: wrong.message for source, wrong in bad.items()}})
     else:
         for source, wrong in bad.items():
-            click.echo(f"{source}: not read: {wrong.message}. {wrong.hint or ''}".rstrip())
+            click.echo(f"{source}: cannot be read: {wrong.message}. {wrong.hint or ''}".rstrip())
     return 1 if bad or any(row["named"] for row in rows) else 0
 
 
@@ -76,7 +76,7 @@ def _write_flow(source: str, made: ImportedFlow, where: Path, replace: bool) -> 
             file.write(made.text)
     except FileExistsError as error:
         hint = "use another folder (--to), or overwrite it (--replace)"
-        raise BadRequest(f"there is already a flow {made.name!r}: {str(path)!r}", hint) from error
+        raise BadRequest(f"the flow {made.name!r} already exists: {str(path)!r}", hint) from error
     except OSError as error:
         raise ExternalFailure(
             f"{str(path)!r} cannot be written: {error.strerror}", "check that the folder is writable"
@@ -104,7 +104,7 @@ def _count_grades(notes: tuple[TranslationNote, ...]) -> dict[str, int]:
 def _summary(counts: dict[str, int], done: str = "imported") -> str:
     said = [f"{counts['imported'] + counts['note']} nodes {done}"]
     if counts["note"]:
-        said.append(f"{counts['note']} of them with a note")
+        said.append(f"{counts['note']} of them with notes")
     if counts["named"]:
         said.append(f"{counts['named']} not")
     return ", ".join(said)
@@ -139,7 +139,7 @@ def _find_flows(path: Path) -> Iterator[tuple[Path, Path]]:
             ):
                 count += 1
                 if count > MAX_FLOWS:
-                    raise BadRequest(f"there are more than {MAX_FLOWS} files in {str(path)!r}", "import it in parts")
+                    raise BadRequest(f"there are more than {MAX_FLOWS} files in {str(path)!r}", "import them in parts")
                 yield each, here.parent if here.name == "flows" else here
 
 
@@ -155,7 +155,7 @@ def _read_text(path: Path) -> str:
             raise LamaticFileError(f"the file is longer than {MAX_BYTES} bytes", "Split it.")
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise LamaticFileError("the file cannot be read as text", "Save it as UTF-8.") from error
+        raise LamaticFileError("the file is not valid text", "Save it as UTF-8.") from error
 
 
 def _file_lookup(root: Path) -> FileLookup:

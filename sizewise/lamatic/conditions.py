@@ -39,9 +39,9 @@ def translate_condition(translator: Translator, logic: Json, depth: int = 0) -> 
     """Raises TranslationError."""
     found = translator.parse_data(logic, "condition") if isinstance(logic, str) else logic
     if depth > MAX_DEPTH:
-        raise TranslationError(f"conditions deeper than {MAX_DEPTH}", "Split them.")
+        raise TranslationError(f"conditions are nested deeper than {MAX_DEPTH}", "Split them.")
     if not isinstance(found, Mapping) or not isinstance(found.get("operands"), list) or not found["operands"]:
-        raise TranslationError("a condition that cannot be read", 'Write it as {"operator": null, "operands": [...]}.')
+        raise TranslationError("the condition cannot be parsed", 'Write it as {"operator": null, "operands": [...]}.')
     parts = [
         translate_condition(translator, each, depth + 1)
         if isinstance(each, Mapping) and "operands" in each
@@ -50,14 +50,14 @@ def translate_condition(translator: Translator, logic: Json, depth: int = 0) -> 
     ]
     word = str(found.get("operator") or "and").lower()
     if word not in ("and", "or"):
-        raise TranslationError(f"conditions joined by {word[:40]!r}", "Join them by AND or OR.")
+        raise TranslationError(f"conditions cannot be joined by {word[:40]!r}", "Join them with AND or OR.")
     joined = f" {word} ".join(parenthesize(each) if len(parts) > 1 else each for each in parts)
     return joined
 
 
 def _translate_comparison(translator: Translator, said: Json) -> str:
     if not isinstance(said, Mapping):
-        raise TranslationError("a condition that cannot be read", "Each has a name, an operator and a value.")
+        raise TranslationError("the condition cannot be parsed", "A condition has a name, an operator and a value.")
     sign = str(said.get("operator") or "==").strip().lower()
     left, right = said.get("name", said.get("path")), said.get("value")
     if sign in EQUIVALENT_OPERATORS:
@@ -84,7 +84,7 @@ def _translate_comparison(translator: Translator, said: Json) -> str:
     if sign in ("endswith", "ends with"):
         return _like(translator, left, f"%{right}", False)
     raise TranslationError(
-        f"the operator {sign[:40]!r}",
+        f"the operator {sign[:40]!r} is not supported",
         f"Known: {', '.join((*EQUIVALENT_OPERATORS, *ORDERING_OPERATORS, 'ilike', 'in'))}.",
     )
 
@@ -93,7 +93,9 @@ def _like(translator: Translator, left: object, pattern: object, fold: bool) -> 
     said = str(pattern)
     inner = said.strip("%")
     if "%" in inner or ("_" in inner.replace("\\_", "") and "{{" not in inner) or not inner:
-        raise TranslationError("a pattern with more than % at its ends", "Compare it in a javascript node.")
+        raise TranslationError(
+            "patterns with % elsewhere than at the ends are not supported", "Compare it in a javascript node."
+        )
     right = _text(translator, inner.lower() if fold and "{{" not in inner else inner)
     found = _text(translator, left)
     if fold:
@@ -103,7 +105,7 @@ def _like(translator: Translator, left: object, pattern: object, fold: bool) -> 
         return f"{right} in {found}"
     if "{{" in inner and "%" in said:
         raise TranslationError(
-            "the beginning or end of a text that is not written down",
+            "the beginning or end of a text can only be compared with a literal",
             "Compare it in a javascript node.",
         )
     if said.endswith("%"):
@@ -129,7 +131,7 @@ def _number(translator: Translator, said: object) -> str:
     try:
         number = float(_plain(translator, said))
     except ValueError as error:
-        raise TranslationError("it compares with what is no number", "Write a number.") from error
+        raise TranslationError("the condition compares with a value that is not a number", "Write a number.") from error
     return repr(int(number)) if number.is_integer() and abs(number) < 1e15 else repr(number)
 
 
@@ -144,5 +146,7 @@ def _single_expression(said: object) -> str | None:
 def _plain(translator: Translator, said: object) -> str:
     text = translator.translate_text(said, "value")
     if "{{" in text:
-        raise TranslationError("it compares a text that is put together", "Put it together in a template node before.")
+        raise TranslationError(
+            "the condition compares with a concatenated text", "Concatenate it in a template node first."
+        )
     return text

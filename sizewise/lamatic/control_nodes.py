@@ -34,12 +34,12 @@ def _passthrough_outputs(translator: Translator, node: CanvasNode) -> NodeOutput
 def _translate_code(translator: Translator, node: CanvasNode) -> TranslatedNode:
     code = node.values.get("code")
     if code in (None, ""):
-        raise TranslationError("it has no code", "Write it.")
+        raise TranslationError("the node has no code", "Write the code.")
     text, inputs = translator.translate_code(code, "code")
     for each in javascript_templates.unsupported_globals(text):
         raise TranslationError(
-            f"its code {javascript_templates.UNSUPPORTED_GLOBALS[each]} ({each})",
-            "A sandbox has none of it: take an http node.",
+            f"the code {javascript_templates.UNSUPPORTED_GLOBALS[each]} ({each})",
+            "The sandbox does not allow this; use an http node.",
         )
     made: dict[str, Json] = {"kind": "javascript"}
     if inputs:
@@ -55,7 +55,7 @@ def _variable_outputs(translator: Translator, node: CanvasNode) -> NodeOutputs:
 def _translate_variables(translator: Translator, node: CanvasNode) -> TranslatedNode:
     mapping = translator.parse_data(node.values.get("mapping"), "mapping") or {}
     if not isinstance(mapping, Mapping):
-        raise TranslationError("its variables have no names", "Name each.")
+        raise TranslationError("the variables have no names", "Name each variable.")
     value: dict[str, Json] = {}
     for name, each in mapping.items():
         said = each.get("value") if isinstance(each, Mapping) and "value" in each else each
@@ -90,13 +90,13 @@ def _translate_api(translator: Translator, node: CanvasNode) -> TranslatedNode:
     values = node.values
     url = translator.translate_text(values.get("url"), "url").strip()
     if not url:
-        raise TranslationError("it has no URL", "Write it.")
+        raise TranslationError("the node has no URL", "Set the URL.")
     method = str(values.get("method") or "GET").upper()
     if method not in METHODS:
-        raise TranslationError(f"the method {method[:20]!r}", f"Known: {', '.join(METHODS)}.")
+        raise TranslationError(f"the method {method[:20]!r} is not supported", f"Known: {', '.join(METHODS)}.")
     host = _HOST.match(url)
     translator.add_note(
-        "it needs leave to ask that host",
+        "the host must be allowed",
         f"Allow it: [hosts.NAME] url = {json.dumps(host[0] if host else url[:60])}",
     )
     made: dict[str, Json] = {"kind": "http", "url": url, "method": method}
@@ -111,7 +111,7 @@ def _translate_api(translator: Translator, node: CanvasNode) -> TranslatedNode:
         )
         made["json"] = translator.translate_value(found, "body")
     if values.get("convertXmlResponseToJson") is True:
-        translator.add_note("XML is not turned into JSON", "Take its `text` apart in a javascript node.")
+        translator.add_note("XML is not converted to JSON", "Parse its `text` in a javascript node.")
     retry = _retry(values)
     if retry:
         made["retry"] = retry
@@ -121,13 +121,13 @@ def _translate_api(translator: Translator, node: CanvasNode) -> TranslatedNode:
 def _headers(translator: Translator, said: object) -> dict[str, str]:
     found = translator.parse_data(said, "headers") if said not in (None, "") else {}
     if not isinstance(found, Mapping):
-        raise TranslationError("its headers have no names", "Name each.")
+        raise TranslationError("the headers have no names", "Name each header.")
     made: dict[str, str] = {}
     for name, each in found.items():
         if isinstance(each, str) and "{{secrets." in each.replace(" ", ""):
             translator.add_note(
-                f"its header {str(name)[:40]} holds a secret",
-                "Keys belong into [hosts.NAME], which sends them.",
+                f"the header {str(name)[:40]} contains a secret",
+                "Set keys in [hosts.NAME]; Sizewise sends them.",
             )
         elif str(name).lower() != "content-type":
             made[str(name)] = translator.translate_text(each, "headers")
@@ -156,14 +156,14 @@ def _translate_subflow(translator: Translator, node: CanvasNode) -> TranslatedNo
     name = translator.flows.get(id) or translator.flows.get(called) or translator.flows.get(called.lower())
     if name is None:
         raise TranslationError(
-            "the flow that it runs is not among those that are imported",
-            "Import both, or name yours: flow: NAME.",
+            "the subflow is not among the imported flows",
+            "Import both, or set the name of your own flow: flow: NAME.",
         )
     given = translator.parse_data(node.values.get("requestInput"), "requestInput") or {}
     if not isinstance(given, Mapping):
-        raise TranslationError("what it gives the flow has no names", "Name each.")
+        raise TranslationError("the subflow's inputs have no names", "Name each input.")
     if id not in translator.flows:
-        translator.add_note("the flow was found by its name", f"See that it is {name}.")
+        translator.add_note("the subflow was matched by name", f"Check that {name} is the right flow.")
     return TranslatedNode(
         {
             translator.node_name(node.id): {
@@ -185,7 +185,7 @@ def _translate_wait(translator: Translator, node: CanvasNode) -> TranslatedNode:
         seconds: Json = float(str(said))
         seconds = int(seconds) if seconds.is_integer() else seconds
     except ValueError as error:
-        raise TranslationError("it says no number of seconds", "Write one: seconds: 10.") from error
+        raise TranslationError("the number of seconds is missing", "Set it: seconds: 10.") from error
     return TranslatedNode({translator.node_name(node.id): {"kind": "wait", "seconds": seconds}})
 
 
@@ -202,14 +202,14 @@ def _translate_condition_node(translator: Translator, node: CanvasNode) -> Trans
     other = ""
     for each in listed if isinstance(listed, list) else ():
         if not isinstance(each, Mapping):
-            raise TranslationError("a condition that cannot be read", "Write it as a literal.")
+            raise TranslationError("the condition cannot be parsed", "Write it as a literal.")
         label = str(each.get("label") or f"Condition {len(named) + 1}")[:100].replace("{{", "{ {")
         if each.get("condition") in (None, "", {}, "{}"):
             other = label
         else:
             named[label] = translate_condition(translator, each["condition"])
     if not named:
-        raise TranslationError("it has no conditions", "Write one.")
+        raise TranslationError("the node has no conditions", "Add a condition.")
     id = translator.node_name(node.id)
     if node.values.get("allowMultipleConditionExecution") in (True, "true"):
         return _independent_branches(translator, id, named, other)
@@ -235,7 +235,7 @@ def _independent_branches(translator: Translator, id: str, named: Mapping[str, s
     }
     if other:
         ways[other] = (id, "else")
-    translator.add_note("several of its conditions may hold at once, so each is a branch of its own")
+    translator.add_note("several of the conditions may be true at once, so each becomes its own branch")
     return TranslatedNode(nodes, ways)
 
 
@@ -254,12 +254,12 @@ def loop_items(translator: Translator, node: CanvasNode) -> tuple[Json, dict[str
         if isinstance(made, str) and not made.startswith("{{"):
             made = translator.parse_data(made, "iteratorValue")
         if not made:
-            raise TranslationError("it goes over nothing", "Give it a list.")
+            raise TranslationError("the loop has no list", "Set the list to iterate over.")
         if (isinstance(made, str) and not (made.count("{{") == 1 and made.endswith("}}"))) or isinstance(
             made,
             (int, float),
         ):
-            raise TranslationError("it goes over what is no list", "Give it a list.")
+            raise TranslationError("the loop iterates over a value that is not a list", "Use a list.")
         if isinstance(made, str) and _is_text(translator, made):
             made = made.replace(" }}", " | parsed }}")
         return made, {}
@@ -278,10 +278,10 @@ def loop_items(translator: Translator, node: CanvasNode) -> tuple[Json, dict[str
         schema = {"type": "array", "items": {"type": "number"}}
         return "{{ " + maker + " }}", {maker: {"kind": "javascript", "inputs": inputs, "schema": schema, "code": code}}
     if step == 0:
-        raise TranslationError("its numbers do not go on", "Give it a step.")
+        raise TranslationError("the loop's numbers never reach the end", "Set a step.")
     numbers = range(first, last, step)
     if len(numbers) > 10_000:
-        raise TranslationError("it goes more than 10,000 rounds", "Work in parts.")
+        raise TranslationError("the loop has more than 10,000 rounds", "Process the data in parts.")
     if len(numbers) <= MAX_RANGE:
         return list(numbers), {}
     maker = translator.unique_name(f"{translator.node_name(node.id)}_numbers")
@@ -297,13 +297,13 @@ def _is_text(translator: Translator, template: str) -> bool:
 
 def loop_outputs(translator: Translator, node: CanvasNode, item: str) -> NodeOutputs:
     fields = {"currentValue": item, "index": "index", "currentIndex": "index"}
-    hint = "Take a loop node, which hands on what a round gave."
+    hint = "Use a loop node, which passes the result of each round to the next."
     return NodeOutputs("", fields, unavailable=dict.fromkeys(("intermediateOutput", "previousIterationOutput"), hint))
 
 
 def loop_end_outputs(translator: Translator, start: str) -> NodeOutputs:
     id = translator.node_name(start)
-    gone = {"accumulated": "Gather it from loopOutput in a javascript node."}
+    gone = {"accumulated": "Collect it from loopOutput in a javascript node."}
     return NodeOutputs("", {"loopOutput": f"{id}.results", "batchOutput": f"{id}.results"}, unavailable=gone)
 
 
@@ -317,14 +317,14 @@ def translate_loop(
 ) -> TranslatedNode:
     listed, before = loop_items(translator, node)
     if str(node.values.get("wait") or "0") not in ("0", "0.0"):
-        translator.add_note("it waits between its rounds", "Put a wait node into it.")
+        translator.add_note("the loop waits between its rounds", "Add a wait node to the loop.")
     made = {"kind": "each", "items": listed, "name": item, "at_once": concurrency, "nodes": nodes, "outputs": outputs}
     return TranslatedNode({**before, translator.node_name(node.id): made})
 
 
 CONTROL_NODES: Mapping[str, NodeTranslation] = {
     "codeNode": NodeTranslation("`javascript`", _passthrough_outputs, _translate_code),
-    "variablesNode": NodeTranslation("`template`, with a value", _variable_outputs, _translate_variables),
+    "variablesNode": NodeTranslation("`template` with a value", _variable_outputs, _translate_variables),
     "apiNode": NodeTranslation("`http`", _json_outputs, _translate_api),
     "flowNode": NodeTranslation("`subflow`", _subflow_outputs, _translate_subflow),
     "waitNode": NodeTranslation("`wait`", _wait_outputs, _translate_wait),

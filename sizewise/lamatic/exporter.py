@@ -121,7 +121,7 @@ class _Exporter:
             kind = said["type"] if isinstance(said, Mapping) and "type" in said else said
             fields[name] = self._type(kind)
             if isinstance(said, Mapping) and said.get("default") is not None:
-                self._add_note("note", TRIGGER, "graphqlNode", f"the input {name} has a default, which is left out")
+                self._add_note("note", TRIGGER, "graphqlNode", f"the default of the input {name} is not exported")
         triggers = self._flow.get("triggers") or []
         first = next((each for each in triggers if each["kind"] in ("cron", "webhook")), {"kind": "api"})
         for each in triggers:
@@ -130,7 +130,7 @@ class _Exporter:
                     "note",
                     TRIGGER,
                     "graphqlNode",
-                    f"its {each['kind']} trigger is left out: a flow has one there",
+                    f"the {each['kind']} trigger is not exported: Lamatic flows have a single trigger",
                 )
         if first["kind"] == "cron":
             values = {"cronExpression": first.get("schedule", ""), "cronTimezone": first.get("zone", "UTC")}
@@ -164,7 +164,7 @@ class _Exporter:
         merged = self._classifier_branches(nodes)
         for id, node in nodes.items():
             if id in merged:
-                self._add_note("imported", id, "branch", f"part of {merged[id]}")
+                self._add_note("imported", id, "branch", f"merged into {merged[id]}")
                 continue
             self._notes, self._references = [], {}
             box = self._canvas_node(id, node, {way: of for way, of in merged.items() if of == id})
@@ -218,13 +218,13 @@ class _Exporter:
         make = _EXPORTERS.get(kind)
         try:
             if make is None:
-                raise TranslationError(f"a {kind} node has no counterpart there", "Build it there by hand.")
+                raise TranslationError(f"Lamatic has no counterpart of {kind} nodes", "Rebuild the node in Lamatic.")
             type, values = make(self, id, node, classifier_branches)
             left = node.keys() - _COMMON_FIELDS - _EXPORTED_PARAMETERS[kind]
             if kind != "http" and "retry" in node:
                 left |= {"retry"}
             for each in sorted(left):
-                self._notes.append(f"its {each} is left out")
+                self._notes.append(f"{each} is not exported")
         except TranslationError as wrong:
             self._add_note("named", id, kind, wrong.message, wrong.hint)
             values = {"code": f"throw new Error({json.dumps(f'not exported: {wrong.message}')});"}
@@ -253,7 +253,7 @@ class _Exporter:
         else:
             for each in messages:
                 if not isinstance(each.get("content"), str):
-                    raise TranslationError("a turn with more than words", "Attach it there by hand.")
+                    raise TranslationError("a message contains more than text", "Attach the rest in Lamatic.")
                 prompts.append({"role": each["role"], "content": self._text(each["content"])})
         if prompt in node:
             prompts.append({"role": "user", "content": self._text(node[prompt])})
@@ -309,10 +309,10 @@ class _Exporter:
                 return f"{self._expression(first)} || {right}"
             case FilterCall(_, name):
                 raise TranslationError(
-                    f"the filter {name!r} has no counterpart there",
-                    "Work it out in a javascript node.",
+                    f"Lamatic has no counterpart of the filter {name!r}",
+                    "Compute the value in a javascript node.",
                 )
-        raise TranslationError("an expression that is more than a path", "Work it out in a javascript node.")
+        raise TranslationError("the expression is more than a path", "Compute the value in a javascript node.")
 
     def _path(self, path: tuple[str | int, ...]) -> str:
         root, rest = str(path[0]), path[1:]
@@ -329,15 +329,15 @@ class _Exporter:
         if kind in _UNCHANGED_FIELDS:
             below = _UNCHANGED_FIELDS[kind]
             if below and (not rest or rest[0] != below):
-                raise TranslationError(f"{'.'.join(map(str, path))} has no counterpart there", f"Take its {below}.")
+                raise TranslationError(f"Lamatic has no counterpart of {'.'.join(map(str, path))}", f"Use its {below}.")
             return f"{root}.output{_steps(rest[1:] if below else rest)}"
         names = _FIELDS.get(kind, {})
         if kind == "memory" and self._kinds[root].get("do") == "remember":
             names = {"memories": "extractedFacts"}
         if not rest or str(rest[0]) not in names:
             raise TranslationError(
-                f"{'.'.join(map(str, path))} has no counterpart there",
-                f"Take {', '.join(names) or 'another'}.",
+                f"Lamatic has no counterpart of {'.'.join(map(str, path))}",
+                f"Use {', '.join(names) or 'another'}.",
             )
         field = names[str(rest[0])]
         if kind == "each":
@@ -353,7 +353,7 @@ class _Exporter:
                 return value if isinstance(value, str) else json.dumps(value)
             case Reference() | FilterCall():
                 return "{{" + self._expression(said) + "}}"
-        raise TranslationError("a comparison of more than paths", "Work it out in a javascript node.")
+        raise TranslationError("the comparison is more than two paths", "Compute the value in a javascript node.")
 
     def _condition(self, said: Expression) -> dict[str, Json]:
         match said:
@@ -372,8 +372,8 @@ class _Exporter:
             case ComparisonOperation(left, "==" | "!=" | "<" | "<=" | ">" | ">=" as sign, right):
                 return {"name": self._operand(left), "operator": sign, "value": self._operand(right)}
             case Negation():
-                raise TranslationError("a condition with `not`", "Turn it around.")
-        raise TranslationError("a condition that compares nothing", 'Compare it: ... == "true".')
+                raise TranslationError("conditions with `not` have no counterpart in Lamatic", "Invert the comparison.")
+        raise TranslationError("the condition has no comparison", 'Add one: ... == "true".')
 
 
 def _steps(path: tuple[str | int, ...]) -> str:
@@ -418,8 +418,10 @@ def _agent(
     classifier_branches: Mapping[str, str],
 ) -> ExportedNode:
     if node.get("agent"):
-        raise TranslationError("an agent by its name has no counterpart there", "Write it out: model, system, tools.")
-    exporter._notes.append("its MCP server must be chosen there")
+        raise TranslationError(
+            "Lamatic has no counterpart of named agents", "Write out the agent's model, system prompt and tools."
+        )
+    exporter._notes.append("select its MCP server in Lamatic")
     return "mcpNode", {
         **exporter._model_values(node),
         **exporter._prompt_values(node, "task"),
@@ -480,7 +482,7 @@ def _branch(
         else:
             found = parse_template(cases[label]) if isinstance(cases[label], str) else None
             if found is None or found.single_expression is None:
-                raise TranslationError(f"its case {label!r} compares nothing", 'Compare it: "{{ ... == ... }}".')
+                raise TranslationError(f"the case {label!r} has no comparison", 'Add one: "{{ ... == ... }}".')
             condition = exporter._condition(found.single_expression)
         made.append({"label": label, "value": f"{id}-{label}", "condition": json.dumps(condition, indent=2)})
     made.append({"label": "Else", "value": f"{id}-else", "condition": {}})
@@ -500,8 +502,8 @@ def _each(
     )
     if not shaped:
         raise TranslationError(
-            "its rounds give what it wants, and there what its nodes give",
-            "Gather it behind the loop.",
+            "loops in Lamatic return the outputs of their nodes, not computed outputs",
+            "Compute the outputs after the loop.",
         )
     at_once = node.get("at_once", 8)
     listed = exporter._value(node["items"])
@@ -528,7 +530,7 @@ def _memory(
         return "memoryNode", {"uniqueId": whose, "sessionId": "", "memoryCollection": "memory",
                               "memoryValue": [{"role": "user", "content": text}]}  # fmt: skip
     if node["do"] == "forget":
-        raise TranslationError("nothing forgets there", "Leave it out.")
+        raise TranslationError("Lamatic cannot delete memories", "Remove the node.")
     filters = {"operator": "And", "operands": [{"path": ["uniqueId"], "operator": "Equal", "valueText": whose}]}
     return "memoryRetrieveNode", {"searchQuery": text, "limit": node.get("limit", 5), "memoryCollection": "memory",
                                   "filters": json.dumps(filters)}  # fmt: skip
@@ -541,7 +543,7 @@ def _wait(
     classifier_branches: Mapping[str, str],
 ) -> ExportedNode:
     if node["seconds"] > 90:
-        exporter._notes.append("nobody waits more than 90 seconds there")
+        exporter._notes.append("waits in Lamatic are limited to 90 seconds")
     return "waitNode", {"seconds": node["seconds"]}
 
 
@@ -570,7 +572,7 @@ def _template(
 ) -> ExportedNode:
     value = node.get("value")
     if not isinstance(value, Mapping) or "text" in node:
-        raise TranslationError("a text that is put together has no node there", "Give it a name: value: {text: ...}.")
+        raise TranslationError("Lamatic has no node for concatenated text", "Name the value: value: {text: ...}.")
     return "variablesNode", {
         "mapping": json.dumps({name: _variable(exporter._value(each)) for name, each in value.items()}, indent=2),
     }
@@ -593,7 +595,7 @@ def _http(
     classifier_branches: Mapping[str, str],
 ) -> ExportedNode:
     if "url" not in node:
-        raise TranslationError("a host of the settings has no counterpart there", "Write its whole `url`.")
+        raise TranslationError("Lamatic has no counterpart of hosts in the settings", "Set the full `url`.")
     retry = node.get("retry") or {}
     body = exporter._value(node.get("json"))
     return "apiNode", {
@@ -612,7 +614,7 @@ def _subflow(
     classifier_branches: Mapping[str, str],
 ) -> ExportedNode:
     name = str(node["flow"]).partition("@")[0]
-    exporter._notes.append(f"the id of the flow {name} must be chosen there")
+    exporter._notes.append(f"set the ID of the flow {name} in Lamatic")
     inputs = json.dumps(exporter._value(node.get("inputs") or {}), indent=2)
     return "flowNode", {"flowId": "", "nodeName": f"Execute {name}", "requestInput": inputs}
 

@@ -47,7 +47,7 @@ def parse_file(name: str, text: str, lookup: FileLookup = no_files) -> tuple[Lam
             return _module(name, text, _ProjectFiles(lookup))
     except LamaticFileError as error:
         raise error.in_file(name) from error
-    raise LamaticFileError(f"{name}: this is no flow file", "Give a .yaml, .ts or .json file, or a folder of them.")
+    raise LamaticFileError(f"{name}: not a flow file", "Use a .yaml, .ts or .json file, or a folder of them.")
 
 
 # ---- the formats ----------------------------------------------------------------------------------------------------
@@ -81,7 +81,9 @@ def _api(data: Json) -> Json:
 def _graph(said: Json, name: str, project: _ProjectFiles) -> Canvas:
     """A canvas from `nodes` and `edges`."""
     if not isinstance(said, Mapping) or not isinstance(said.get("nodes"), list):
-        raise LamaticFileError("it holds no nodes", "A flow file exports `nodes` and `edges`, or holds a `flowConfig`.")
+        raise LamaticFileError(
+            "the file contains no nodes", "A flow file exports `nodes` and `edges`, or contains a `flowConfig`."
+        )
     meta = said.get("meta")
     meta = meta if isinstance(meta, Mapping) else said
     told: list[TranslationNote] = []
@@ -184,8 +186,8 @@ def _label(case: Mapping[str, Json]) -> str:
 
 def _low_code(said: Json, name: str, project: _ProjectFiles) -> Canvas:
     if not isinstance(said, Mapping) or not (isinstance(said.get("nodes"), list) or "triggerNode" in said):
-        hint = "A flow of Lamatic's has a triggerNode, nodes and a responseNode."
-        raise LamaticFileError("it holds no flow of Lamatic's", hint)
+        hint = "A Lamatic flow has a triggerNode, nodes and a responseNode."
+        raise LamaticFileError("the file contains no Lamatic flow", hint)
     told: list[TranslationNote] = []
     listed = [
         *([said["triggerNode"]] if isinstance(said.get("triggerNode"), Mapping) else []),
@@ -203,8 +205,8 @@ def _low_code(said: Json, name: str, project: _ProjectFiles) -> Canvas:
                     grade="named",
                     node=str(id or number)[:60],
                     type=str(type or "?")[:60],
-                    message="it has no id or type",
-                    hint="Give both.",
+                    message="the node has no ID or type",
+                    hint="Set both.",
                 ),
             )
             continue
@@ -241,7 +243,7 @@ def _low_code(said: Json, name: str, project: _ProjectFiles) -> Canvas:
                 case = "" if back else _case(boxes[source_], "", target, label)
                 lines.append(CanvasEdge(source_, target, case, back))
     if len(lines) > MAX_EDGES:
-        raise LamaticFileError(f"it has more than {MAX_EDGES} lines", "Split it.")
+        raise LamaticFileError(f"the flow has more than {MAX_EDGES} edges", "Split it.")
     shown = said.get("name")
     title = shown if isinstance(shown, str) and shown else _stem(name)
     about = said.get("description")
@@ -258,9 +260,9 @@ def _low_code(said: Json, name: str, project: _ProjectFiles) -> Canvas:
 def _listed(said: Json, what: str, most: int, notes: list[TranslationNote]) -> Sequence[Mapping[str, Json]]:
     listed = said if isinstance(said, list) else []
     if isinstance(said, NonLiteral):
-        raise LamaticFileError(f"its {what} are no literal ({said.description})", "Write them out.", said.line)
+        raise LamaticFileError(f"the {what} are not literals ({said.description})", "Write them out.", said.line)
     if len(listed) > most:
-        raise LamaticFileError(f"it has more than {most} {what}", "Split it.")
+        raise LamaticFileError(f"the flow has more than {most} {what}", "Split it.")
     for each in listed:
         if not isinstance(each, Mapping):
             where = f" (line {each.line}: {each.description})" if isinstance(each, NonLiteral) else ""
@@ -269,7 +271,7 @@ def _listed(said: Json, what: str, most: int, notes: list[TranslationNote]) -> S
                     grade="named",
                     node=what,
                     type="?",
-                    message=f"one of its {what} is no literal{where}",
+                    message=f"one of the {what} is not a literal{where}",
                     hint="Write it out.",
                 ),
             )
@@ -300,11 +302,11 @@ class _ProjectFiles:
         """None if the file does not exist. Raises LamaticFileError for a path outside the project."""
         parts = [part for part in path.split("/") if part not in ("", ".")]
         if ".." in parts or path.startswith("/") or "\\" in path or "\0" in path:
-            raise LamaticFileError(f"{path[:100]!r} leads out of the project", "Refer to files of the project.")
+            raise LamaticFileError(f"{path[:100]!r} is outside the project", "Refer to files of the project.")
         name = "/".join(parts)
         if name not in self._texts:
             if len(self._texts) >= MAX_FILES:
-                raise LamaticFileError(f"it refers to more than {MAX_FILES} files", "Split it.")
+                raise LamaticFileError(f"the flow refers to more than {MAX_FILES} files", "Split it.")
             found = self._find(name)
             if found is not None and len(found) > typescript_literals.MAX_BYTES:
                 raise LamaticFileError(
@@ -320,7 +322,7 @@ class _ProjectFiles:
             return self._modules[name]
         if name in self._loading:
             circle = " → ".join([*self._loading[self._loading.index(name) :], name])
-            raise LamaticFileError(f"these import each other: {circle[:300]}", "Take one of the imports out.")
+            raise LamaticFileError(f"circular imports: {circle[:300]}", "Remove one of the imports.")
         self._loading.append(name)
         found = typescript_literals.parse_module(text, lambda path: self._sibling(name, path))
         self._loading.pop()
@@ -332,7 +334,7 @@ class _ProjectFiles:
         for part in path.split("/"):
             if part == "..":
                 if not folder:
-                    raise LamaticFileError(f"{path[:100]!r} leads out of the project", "Import files of the project.")
+                    raise LamaticFileError(f"{path[:100]!r} is outside the project", "Import files of the project.")
                 folder.pop()
             elif part not in ("", "."):
                 folder.append(part)
@@ -363,7 +365,7 @@ class _ProjectFiles:
         path = match["path"]
         text = self.text(path)
         if text is None:
-            return NonLiteral(f"{said[:100]} is not there", 0)
+            return NonLiteral(f"{said[:100]} does not exist", 0)
         if not path.endswith((".ts", ".js")) or (
             path.startswith("scripts/") and not _MODULE.match(text, typescript_literals.literal_start(text))
         ):

@@ -45,7 +45,7 @@ MAX_NODES = 200
 async def execute_workflow(context: RequestContext, workflow_id: str, payload: Json) -> FieldValues:
     """Raises the error that made the flow fail, prefixed with its node."""
     if not isinstance(payload, dict):
-        raise BadRequest("`payload` is not an object", "give what the flow takes, by name", param="payload")
+        raise BadRequest("`payload` is not an object", "pass the flow's inputs by name", param="payload")
     runs, principal = context.app.resources.services.runs, context.principal
     name, _, version = workflow_id.partition("@")
     inputs = {} if payload == EMPTY_PAYLOAD else payload
@@ -85,7 +85,7 @@ async def _wait_for_run(context: RequestContext, run: FlowRun) -> FlowRun:
 async def _run_error(context: RequestContext, run: FlowRun) -> SizewiseError:
     why = await context.app.resources.services.runs.queries.get_error(context.principal, run.id)
     if why is None:
-        return SizewiseError("the run was cancelled", "start it again", status=409)
+        return SizewiseError("the run was cancelled", "start the flow again", status=409)
     found = next((each for each in _subclasses(SizewiseError) if each.code == why.code), SizewiseError)
     return found(why.message, why.hint)
 
@@ -165,13 +165,13 @@ async def submit_feedback(
 ) -> FieldValues:
     """Rates all model answers of a run: the run's id is their trace id."""
     if rating is None or not 0 <= rating <= MAX_RATING:
-        raise BadRequest(f"{rating!r} is no rating", f"give 0 to {MAX_RATING}", param="rating")
+        raise BadRequest(f"{rating!r} is not a valid rating", f"use 0 to {MAX_RATING}", param="rating")
     await context.app.resources.services.runs.queries.get(context.principal, request_id)
-    said = {"success": True, "message": "kept" if not comment else "kept, without its comment", "error": None}
+    said = {"success": True, "message": "kept" if not comment else "stored without its comment", "error": None}
     try:
         verdicts = await feedback(context, request_id, rating / MAX_RATING, "rating")
     except PathNotFound:
-        return {"success": False, "message": "no model answered in it", "data": None, "error": "not_found"}
+        return {"success": False, "message": "no model answered in this run", "data": None, "error": "not_found"}
     return {**said, "data": verdicts}
 
 

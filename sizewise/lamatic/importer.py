@@ -34,22 +34,22 @@ JOINT_NODES = frozenset({"addNode", "branchNode", "endNode"})
 COMMENT_NODES = frozenset({"stickyNoteNode"})
 MAX_NODES = 1_000
 
-HTTP_SUGGESTION = "Ask its API with an http node, or declare an MCP server for it ([mcp.NAME]) and take a tool node."
+HTTP_SUGGESTION = "Call its API with an http node, or add an MCP server for it ([mcp.NAME]) and use a tool node."
 SUGGESTIONS: Mapping[str, str] = {
-    "ImageGenNode": "Call a tool that makes pictures: a tool node.",
-    "webSearchNode": "Declare an MCP server that searches ([mcp.NAME]) and take a tool node.",
-    "scraperNode": "Ask for the page with an http node, or declare an MCP server and take a tool node.",
-    "crawlerNode": "Declare an MCP server that crawls ([mcp.NAME]) and take a tool node.",
-    "firecrawlNode": "Declare its MCP server ([mcp.NAME]) and take a tool node.",
-    "tablesNode": "Keep rows in a database of yours, behind an http or tool node.",
-    "postgresNode": "Declare an MCP server for your database ([mcp.NAME]) and take a tool node.",
+    "ImageGenNode": "Use a tool node with a tool that generates images.",
+    "webSearchNode": "Add an MCP server that searches the web ([mcp.NAME]) and use a tool node.",
+    "scraperNode": "Fetch the page with an http node, or add an MCP server and use a tool node.",
+    "crawlerNode": "Add an MCP server that crawls ([mcp.NAME]) and use a tool node.",
+    "firecrawlNode": "Add its MCP server ([mcp.NAME]) and use a tool node.",
+    "tablesNode": "Keep rows in your own database, behind an http or tool node.",
+    "postgresNode": "Add an MCP server for your database ([mcp.NAME]) and use a tool node.",
     "googleSheetsNode": HTTP_SUGGESTION, "googleDriveNode": HTTP_SUGGESTION, "s3Node": HTTP_SUGGESTION,
     "onedriveNode": HTTP_SUGGESTION, "sharepointNode": HTTP_SUGGESTION,
     "slackNode": HTTP_SUGGESTION, "gmailNode": HTTP_SUGGESTION, "teamsNode": HTTP_SUGGESTION,
     "notionNode": HTTP_SUGGESTION, "airtableNode": HTTP_SUGGESTION,
     "smtpNode": HTTP_SUGGESTION, "twilioNode": HTTP_SUGGESTION, "webflowNode": HTTP_SUGGESTION,
     "n8nNode": HTTP_SUGGESTION,
-    "agenticDocExtractionNode": "Take a file node, and a json node behind it.",
+    "agenticDocExtractionNode": "Use a file node followed by a json node.",
 }  # fmt: skip
 _SLUG = re.compile(r"[^a-z0-9]+")
 
@@ -108,7 +108,7 @@ class _Importer:
         for id in kept:
             self._map_outputs(boxes[id])
         for id in plan.cycle_nodes:
-            self._add_note("note", boxes[id], "its lines go in a circle", "A line into it was left out.")
+            self._add_note("note", boxes[id], "the edges form a circle", "An edge into this node was removed.")
         nodes = self._import_block(plan, (), ())
         bench.block, bench.enclosing, bench.current_id = None, (), ""
         outputs: dict[str, Json] = {}
@@ -117,7 +117,7 @@ class _Importer:
         nodes = {**self._combined_nodes(()), **nodes}
         for box in boxes.values():
             if box.disabled:
-                self._add_note("note", box, "it is switched off, and left out")
+                self._add_note("note", box, "the node is disabled and was not imported")
             elif box.type in JOINT_NODES:
                 self._import_joint(box)
         data: dict[str, Json] = {"name": self._name}
@@ -136,10 +136,10 @@ class _Importer:
         branches = node.values.get("branches")
         for each in branches if isinstance(branches, list) else ():
             if isinstance(each, Mapping) and each.get("condition"):
-                hint = "A branch runs all its ways: decide by a conditionNode there, or a branch node here."
-                self._add_note("named", node, "it has conditions, which a branch does not look at", hint)
+                hint = "A branch takes all of its paths: use a conditionNode in Lamatic, or a branch node here."
+                self._add_note("named", node, "the node has conditions, which a branch ignores", hint)
                 return
-        self._add_note("imported", node, "a joint, which needs no node")
+        self._add_note("imported", node, "a junction, which needs no node")
 
     # ---- notes ------------------------------------------------------------------------------------------------------
 
@@ -156,7 +156,7 @@ class _Importer:
             self._add_note("named", node, wrong.message, wrong.hint)
             return None
         except RecursionError:
-            self._add_note("named", node, "its values lie too deep in each other", "Flatten them.")
+            self._add_note("named", node, "the values are nested too deeply", "Flatten them.")
             return None
         for each in bench.errors:
             self._add_note("named", node, each.message, each.hint)
@@ -169,8 +169,8 @@ class _Importer:
             self._add_note(
                 "note",
                 node,
-                "its logic (fallback, retry, A/B) is left out",
-                "A policy, or `retry:`, does that.",
+                "its logic (fallback, retry, A/B) is not imported",
+                "Use a policy, or `retry:`.",
             )
         return made
 
@@ -186,7 +186,7 @@ class _Importer:
                     or box.values.get("nodeName")
                 )
                 head += ["", *str(said or "").splitlines()[:40]]
-                self._add_note("imported", box, "a comment at the head of the file")
+                self._add_note("imported", box, "a comment at the top of the file")
         made.append(Comment((), tuple(head)))
         by_node: dict[str, list[str]] = {}
         for each in self._notes:
@@ -281,11 +281,11 @@ class _Importer:
         for id, lines in explicit_dependencies(block, bench, first, made, self._cases).items():
             lost = [line for line in lines if line.startswith("\0")]
             if lost:
-                hint = "Name a case that its branch has."
+                hint = "Use a case of that branch."
                 self._add_note(
                     "named",
                     self._drawing.nodes[id],
-                    f"it comes after {lost[0][1:80]!r}, which is no case",
+                    f"the node follows {lost[0][1:80]!r}, which is not a case",
                     hint,
                 )
             if kept := [line for line in lines if line not in lost]:
@@ -305,10 +305,10 @@ class _Importer:
         elif (sort := TRANSLATIONS.get(node.type)) is not None:
             made = self._translate(node, lambda box: sort.translate(self._translator, box))
         else:
-            hint = SUGGESTIONS.get(triggers.base_type(node.type), "Take an http, tool or javascript node in its place.")
+            hint = SUGGESTIONS.get(triggers.base_type(node.type), "Use an http, tool or javascript node instead.")
             if node.type in LOOP_NODES or node.type in LOOP_NODES.values():
-                hint = "Give the loop both of its ends, each connectedTo the other."
-            self._add_note("named", node, "there is no node of this kind here", hint)
+                hint = "Give the loop both its start and its end node, each with `connectedTo` set to the other."
+            self._add_note("named", node, "there is no node of this kind in Sizewise", hint)
             made = None
         return (
             made if made is not None else TranslatedNode({self._translator.node_name(node.id): self._placeholder(node)})
@@ -316,13 +316,13 @@ class _Importer:
 
     def _add_loop_end_note(self, node: CanvasNode) -> None:
         end = self._drawing.nodes[self._loop_ends[node.id]]
-        self._add_note("imported", end, "the end of what its loop holds")
+        self._add_note("imported", end, "the end of a loop")
         if end.values.get("outputAccumulator"):
             self._add_note(
                 "note",
                 end,
-                "what it gathers is left out",
-                "Gather it from loopOutput in a javascript node.",
+                "its aggregation is not imported",
+                "Collect the values from loopOutput in a javascript node.",
             )
 
     def _placeholder(self, node: CanvasNode) -> dict[str, Json]:
@@ -351,7 +351,7 @@ class _Importer:
         if node.type == "agentNode":
             return self._import_supervisor(node, inner, nodes)
         if not nodes:
-            raise TranslationError("it holds no nodes", "Put one between its two ends.")
+            raise TranslationError("the loop contains no nodes", "Put a node between its start and its end.")
         outputs = {id: {"output": self._loop_output(id)} for id in inner.order if id in bench.outputs}
         at_once = node.values.get("concurrencyLimit") if node.type == "batchNode" else 1
         limit = min(256, int(str(at_once))) if re.fullmatch("[1-9][0-9]{0,5}", str(at_once)) else 8
@@ -373,7 +373,7 @@ class _Importer:
         way = model_nodes.supervisor_node_names(bench, node)[1]
         names = list(model_nodes.supervisor_agents(bench, node))
         if not names:
-            raise TranslationError("it leads nobody", "Name its agents.")
+            raise TranslationError("the supervisor has no agents", "Name the agents.")
         begins = {
             line.target: line.case for line in self._drawing.edges if line.source == node.id and line.case in names
         }
@@ -399,8 +399,8 @@ class _Importer:
         missing = [name for name in names if name not in made]
         if missing:
             raise TranslationError(
-                f"the path of {missing[0][:60]!r} leads nowhere",
-                "Draw a line from it to its first node.",
+                f"the path of {missing[0][:60]!r} has no nodes",
+                "Connect it to its first node.",
             )
         return model_nodes.translate_supervisor(bench, node, made, nodes)
 
@@ -532,7 +532,7 @@ def _readable(said: Json) -> Json:
     if isinstance(said, list):
         return [_readable(each) for each in said]
     if isinstance(said, NonLiteral):
-        return f"(not read: {said.description})"
+        return f"(cannot be read: {said.description})"
     return said
 
 

@@ -11,7 +11,7 @@ from sizewise.lamatic.template_parser import TranslationError
 from sizewise.lamatic.translator import NodeOutputs, NodeTranslation, TranslatedNode, Translator, escape_template
 from sizewise.lamatic.typescript_literals import NonLiteral
 
-USAGE_FIELDS: Mapping[str, str] = {"_meta": "Counts and costs of a question are in its run's record."}
+USAGE_FIELDS: Mapping[str, str] = {"_meta": "Token counts and costs are in the run's record."}
 SIZEWISE_CREDENTIAL = "sizewise"
 """Credential name that our exporter writes; its models keep their names on import."""
 _PARAMETERS: Mapping[str, str] = {"temperature": "temperature", "max_tokens": "max_tokens", "maxTokens": "max_tokens",
@@ -25,11 +25,11 @@ def model_parameters(translator: Translator, node: CanvasNode) -> dict[str, Json
     configs = [each for each in (said if isinstance(said, list) else [said]) if isinstance(each, Mapping) and each]
     if isinstance(said, NonLiteral):
         translator.add_note(
-            f"its model was not read ({said.description})",
-            "`model: auto` chooses one; write another name to hold on.",
+            f"its model could not be read ({said.description})",
+            "`model: auto` selects a model; set PROVIDER/MODEL to use a fixed one.",
         )
     elif isinstance(said, str) and said.strip() and said != "default":
-        translator.add_note("it names no model that we know", "`model: auto` chooses one.")
+        translator.add_note("it names no known model", "`model: auto` selects one.")
     if not configs:
         return made
     first = configs[0]
@@ -38,8 +38,8 @@ def model_parameters(translator: Translator, node: CanvasNode) -> dict[str, Json
         made["model"] = name
     elif name and name != "default":
         translator.add_note(
-            f"it asked {name[:80]} of {str(first.get('provider_name') or 'somebody')[:40]}",
-            "`model: auto` chooses the smallest that is good enough; write PROVIDER/MODEL to hold on to one.",
+            f"it used {name[:80]} of {str(first.get('provider_name') or 'somebody')[:40]}",
+            "`model: auto` selects the smallest model that is good enough; set PROVIDER/MODEL to use a fixed one.",
         )
     parameters = first.get("params")
     for theirs, value in parameters.items() if isinstance(parameters, Mapping) else ():
@@ -50,11 +50,13 @@ def model_parameters(translator: Translator, node: CanvasNode) -> dict[str, Json
             made[ours] = value
         elif value not in (None, "", [], {}):
             translator.add_note(
-                f"its model's {str(theirs)[:40]} has nothing here",
-                "A policy says how models are asked.",
+                f"the model parameter {str(theirs)[:40]} is not imported",
+                "A policy sets how models are called.",
             )
     if len(configs) > 1 or node.values.get("modelLogic"):
-        translator.add_note("it had several models, or a logic between them", "A policy does that: model: auto:POLICY.")
+        translator.add_note(
+            "it had several models, or rules to choose between them", "Use a policy instead: model: auto:POLICY."
+        )
     return made
 
 
@@ -65,10 +67,10 @@ def prompt_parameters(translator: Translator, node: CanvasNode) -> dict[str, Jso
     turns: list[dict[str, Json]] = []
     prompts = translator.parse_data(values.get("prompts"), "prompts") or []
     if not isinstance(prompts, list):
-        raise TranslationError("`prompts` is no list", "List them, each with its role and content.")
+        raise TranslationError("`prompts` is not a list", "List them, each with its role and content.")
     for each in prompts:
         if isinstance(each, NonLiteral) or not isinstance(each, Mapping):
-            raise TranslationError("a prompt is no literal", "Write its text out.")
+            raise TranslationError("a prompt is not a literal", "Write the text out.")
         role, content = str(each.get("role") or "user"), translator.translate_text(each.get("content"), "prompts")
         if role == "system":
             system.append(content)
@@ -88,8 +90,8 @@ def prompt_parameters(translator: Translator, node: CanvasNode) -> dict[str, Jso
     prompt = turns.pop()["content"] if turns and turns[-1]["role"] == "user" else None
     if isinstance(history, str) and turns:
         raise TranslationError(
-            "a conversation that is given, and turns of its own",
-            "Put the turns into its system prompt.",
+            "the node has both a given conversation and its own turns",
+            "Move the turns to its system prompt.",
         )
     if turns or history:
         made["messages"] = history if isinstance(history, str) else [*(history or ()), *turns]
@@ -97,7 +99,7 @@ def prompt_parameters(translator: Translator, node: CanvasNode) -> dict[str, Jso
         made["prompt"] = prompt
     elif not made.get("messages"):
         if not made.get("system"):
-            raise TranslationError("it has no prompt", "Write one.")
+            raise TranslationError("the node has no prompt", "Write a prompt.")
         made["prompt"] = made.pop("system")  # a lone system prompt is the question
     return made
 
@@ -127,9 +129,11 @@ def _message_history(translator: Translator, said: object) -> Json:
             for each in found
         ]
     if isinstance(said, str):
-        translator.add_note("its `messages` are no conversation, and stand before its prompt", "See that they fit.")
+        translator.add_note(
+            "its `messages` are not a conversation, and were put before the prompt", "Check the result."
+        )
         return [{"role": "user", "content": translator.translate_text(said, "messages")}]
-    raise TranslationError("`messages` is no conversation", "Give a list of turns, each with its role and content.")
+    raise TranslationError("`messages` is not a conversation", "Use a list of turns, each with its role and content.")
 
 
 # ---- text and JSON --------------------------------------------------------------------------------------------------
@@ -137,7 +141,11 @@ def _message_history(translator: Translator, said: object) -> Json:
 
 def _text_outputs(translator: Translator, node: CanvasNode) -> NodeOutputs:
     id = translator.node_name(node.id)
-    gone = {**USAGE_FIELDS, "images": "It gives words only.", "tool_calls": "An agent node calls tools itself."}
+    gone = {
+        **USAGE_FIELDS,
+        "images": "An `ask` node returns text only.",
+        "tool_calls": "Use an agent node, which calls tools itself.",
+    }
     return NodeOutputs(
         "",
         {"generatedResponse": f"{id}.text"},
@@ -167,17 +175,19 @@ def _with_tools(
     names = [_tool_name(each) for each in tools] if isinstance(tools, list) else []
     if not names or not all(names):
         raise TranslationError(
-            "its tools are none that we could name",
-            "Declare them ([mcp.NAME]) and take an agent node.",
+            "the names of its tools are unknown",
+            "Declare the tools ([mcp.NAME]) and use an agent node.",
         )
     if "messages" in words:
-        raise TranslationError("tools and a conversation in one node", "Put the conversation into an agent's task.")
+        raise TranslationError(
+            "tools and a conversation cannot be combined in one node", "Move the conversation to an agent's task."
+        )
     translator.add_note(
-        f"its tools ({', '.join(names)[:120]}) must be there",
-        "Declare them: [mcp.NAME] in sizewise.toml.",
+        f"its tools must exist: {', '.join(names)[:120]}",
+        "Declare their server in [mcp.NAME] of sizewise.toml.",
     )
     for each in parameters.keys() - {"model"}:
-        translator.add_note(f"its {each} has nothing here", "An agent asks as its policy says.")
+        translator.add_note(f"its {each} is not imported", "A policy sets how agents call models.")
     made: dict[str, Json] = {"kind": "agent", "task": words["prompt"], "model": parameters["model"], "tools": names}
     if "system" in words:
         made["system"] = words["system"]
@@ -193,11 +203,13 @@ def _tool_name(tool: Json) -> str:
 
 def _attach_images(translator: Translator, words: dict[str, Json], pictures: str) -> None:
     """Turns the prompt into a message with an image part."""
-    translator.add_note("its attachments are sent as pictures", "Each is the address of one, or a data: URL.")
+    translator.add_note("its attachments are sent as images", "Each must be an image URL or a data: URL.")
     parts = [{"type": "text", "text": words.pop("prompt", "")}, {"type": "image_url", "image_url": {"url": pictures}}]
     earlier = words.get("messages", [])
     if isinstance(earlier, str):
-        raise TranslationError("pictures, and a conversation that is given", "Put the picture into the conversation.")
+        raise TranslationError(
+            "images and a given conversation cannot be combined", "Put the image into the conversation."
+        )
     words["messages"] = [*earlier, {"role": "user", "content": parts}]
 
 
@@ -205,7 +217,7 @@ def output_schema(translator: Translator, node: CanvasNode) -> dict[str, Json]:
     """The JSON Schema of a node's answer. Raises TranslationError."""
     found = translator.parse_data(node.values.get("schema"), "schema")
     if not isinstance(found, dict) or not found:
-        raise TranslationError("it has no schema", "Write the JSON Schema of its answer.")
+        raise TranslationError("the node has no schema", "Write the JSON Schema of the answer.")
     made: dict[str, Json] = normalize_schema(
         found if "type" in found or "properties" in found else {"properties": found},
     )
@@ -249,13 +261,13 @@ def _json_outputs(translator: Translator, node: CanvasNode) -> NodeOutputs:
     return NodeOutputs(
         translator.node_name(node.id),
         passthrough=True,
-        unavailable={**USAGE_FIELDS, "tool_calls": "An agent node calls tools itself."},
+        unavailable={**USAGE_FIELDS, "tool_calls": "Use an agent node, which calls tools itself."},
     )
 
 
 def _translate_json(translator: Translator, node: CanvasNode) -> TranslatedNode:
     if translator.parse_data(node.values.get("tools"), "tools"):
-        translator.add_note("its tools are left out", "Take an agent node before it.")
+        translator.add_note("its tools are not imported", "Put an agent node before it.")
     words = prompt_parameters(translator, node)
     if pictures := _optional_text(translator, node.values.get("attachments"), "attachments"):
         _attach_images(translator, words, pictures)
@@ -288,10 +300,10 @@ def _translate_classifier(translator: Translator, node: CanvasNode) -> Translate
         if isinstance(each, Mapping) and each.get("label")
     }
     if len(labels) < 2:
-        raise TranslationError("it has fewer than two classes", "Give it two or more.")
+        raise TranslationError("the classifier has fewer than two classes", "Add classes.")
     words = prompt_parameters(translator, node)
     if isinstance(words.get("messages"), (str, list)):
-        raise TranslationError("a classifier with a conversation", "Put what it looks at into its prompt.")
+        raise TranslationError("a classifier cannot have a conversation", "Put the text to classify into its prompt.")
     id, way = translator.node_name(node.id), translator.unique_name(f"{translator.node_name(node.id)}_way")
     parameters = model_parameters(translator, node)
     if parameters["model"] == "auto":
@@ -337,7 +349,9 @@ def translate_supervisor(
     id, decides, way, heard = (translator.node_name(node.id), *(supervisor_node_names(translator, node)))
     words = prompt_parameters(translator, node)
     if "messages" in words:
-        raise TranslationError("a supervisor with a conversation", "Put what it needs to know into its prompts.")
+        raise TranslationError(
+            "a supervisor cannot have a conversation", "Put what the supervisor needs into its prompts."
+        )
     told = "\n".join(f"- {name}: {about}" for name, (about, _) in supervisor_agents(translator, node).items())
     system = "\n\n".join(filter(None, (words.get("system", ""), SUPERVISOR_PROMPT.replace("{agents}", told))))
     schema = {
@@ -378,9 +392,11 @@ def translate_supervisor(
             **results,
         },
     }
-    translator.add_note("its loop is written out: who goes next is decided by a json node", "Read it through once.")
+    translator.add_note(
+        "its loop is written out: a json node decides which agent runs next", "Review the imported nodes."
+    )
     if node.values.get("stopWord"):
-        translator.add_note("its stop word has nothing here", "It says `done` instead.")
+        translator.add_note("its stop word is not imported", "The supervisor ends with `done`.")
     return TranslatedNode({id: loop})
 
 
@@ -414,7 +430,7 @@ def supervisor_agents(translator: Translator, node: CanvasNode) -> dict[str, tup
 
 MODEL_NODES: Mapping[str, NodeTranslation] = {
     "LLMNode": NodeTranslation("`ask`; with tools, `agent`", _text_outputs, _translate_text),
-    "multiModalLLMNode": NodeTranslation("`ask`, with pictures", _text_outputs, _translate_text),
+    "multiModalLLMNode": NodeTranslation("`ask` with images", _text_outputs, _translate_text),
     "InstructorLLMNode": NodeTranslation("`json`", _json_outputs, _translate_json),
     "JSONAgent": NodeTranslation("`json`", _json_outputs, _translate_json),
     "agentClassifierNode": NodeTranslation("`classify` and `branch`", _classifier_outputs, _translate_classifier),

@@ -41,7 +41,7 @@ _BASE = re.compile(r"[^a-z0-9_-]+")
 def _base(translator: Translator, said: object) -> str:
     name = _BASE.sub("-", str(said or "").lower()).strip("-_")[:60] if isinstance(said, str) else ""
     if not name or "{{" in str(said):
-        translator.add_note("it names no vector database", "Write the knowledge base's name: knowledge: NAME.")
+        translator.add_note("it names no vector database", "Set the knowledge base: knowledge: NAME.")
         return "documents"
     return name
 
@@ -50,7 +50,7 @@ def _query(translator: Translator, node: CanvasNode) -> str:
     for name in ("searchQuery", "queryField", "query"):
         if node.values.get(name):
             return translator.translate_text(node.values[name], name)
-    raise TranslationError("it looks for nothing", "Give it a query.")
+    raise TranslationError("the search has no query", "Set a query.")
 
 
 def _limit(translator: Translator, said: object, most: int = 200) -> int:
@@ -58,10 +58,10 @@ def _limit(translator: Translator, said: object, most: int = 200) -> int:
     try:
         number = int(str(said if said not in (None, "") else 5))
     except ValueError:
-        translator.add_note("its limit is no number that is written down", "Write one: limit: 5.")
+        translator.add_note("its limit is not a literal number", "Set it: limit: 5.")
         return 5
     if number <= 0 or number > most:
-        translator.add_note(f"it asked for {'all' if number <= 0 else number}", f"{most} are the most.")
+        translator.add_note(f"its limit was {'all' if number <= 0 else number}", f"The maximum is {most}.")
     return most if number <= 0 else min(number, most)
 
 
@@ -74,8 +74,8 @@ def translate_filters(translator: Translator, filters: object) -> dict[str, Json
     joined = str(found.get("operator", "And")) if isinstance(found, dict) and "operands" in found else "And"
     if not isinstance(operands, list) or joined.lower() != "and":
         raise TranslationError(
-            "a filter of which not everything must hold",
-            "Ask once for each, or take tags that say it.",
+            "filters other than `and` are not supported",
+            "Search once for each, or add a tag that combines them.",
         )
     made: dict[str, Json] = {}
     for each in operands:
@@ -83,7 +83,7 @@ def translate_filters(translator: Translator, filters: object) -> dict[str, Json
         path = path[0] if isinstance(path, list) and len(path) == 1 else path
         value = next((each[name] for name in each if name.startswith("value")), None) if path else None
         if not isinstance(path, str) or each.get("operator") not in ("Equal", "==") or path in made:
-            raise TranslationError("a filter that is more than being equal", "Only equal tags can be asked for.")
+            raise TranslationError("filters other than equality are not supported", "Compare tags for equality only.")
         made[path] = translator.translate_value(value, "filters")
     return made
 
@@ -100,7 +100,7 @@ def _search(translator: Translator, node: CanvasNode, mode: str) -> dict[str, Js
         made["where"] = filters
     for name in ("certainty", "alpha", "autocut", "fusionType", "boostProperties"):
         if node.values.get(name) not in (None, "", "0", 0, False, "relativeScoreFusion"):
-            translator.add_note(f"its {name} has nothing here", "Choose by the score of each passage.")
+            translator.add_note(f"its {name} is not imported", "Filter by the score of each passage.")
     return made
 
 
@@ -116,7 +116,7 @@ def _search_outputs(translator: Translator, node: CanvasNode) -> NodeOutputs:
 
 def _search_translator(mode: str) -> Json:
     def make(bench: Translator, box: CanvasNode) -> TranslatedNode:
-        bench.add_note("what it finds are passages", PASSAGES_HINT)
+        bench.add_note("the results are passages", PASSAGES_HINT)
         return TranslatedNode({bench.node_name(box.id): _search(bench, box, mode)})
 
     return make
@@ -155,7 +155,7 @@ def _rag(translator: Translator, node: CanvasNode) -> TranslatedNode:
         if not words["system"]:
             del words["system"]
     words["prompt"] += "\n\n{{ " + found + ".passages | passages }}"
-    translator.add_note("its passages stand behind the question", PASSAGES_HINT)
+    translator.add_note("its passages follow the question", PASSAGES_HINT)
     searched = {**_search(translator, node, "vector")}
     return TranslatedNode({found: searched, id: {"kind": "ask", **model_parameters(translator, node), **words}})
 
@@ -196,12 +196,12 @@ def _vector_outputs(translator: Translator, node: CanvasNode) -> NodeOutputs:
 
 def _vectors(translator: Translator, node: CanvasNode) -> TranslatedNode:
     translator.add_note(
-        "it gives the texts in the place of vectors",
-        "A knowledge base embeds what it takes in by itself.",
+        "it returns the texts instead of vectors",
+        "A knowledge base computes embeddings itself.",
     )
     texts = node.values.get("inputText")
     if texts in (None, ""):
-        raise TranslationError("it has no text", "Give it one.")
+        raise TranslationError("the node has no text", "Set a text.")
     made = {
         "kind": "javascript",
         "inputs": {"texts": translator.translate_value(texts, "inputText")},
@@ -226,11 +226,11 @@ def _action(node: CanvasNode) -> str:
 
 def _index(translator: Translator, node: CanvasNode) -> TranslatedNode:
     if _action(node) == "filter":
-        raise TranslationError("it lists records by a filter", "Search for them: a search node takes `where`.")
+        raise TranslationError("listing records by a filter is not supported", "Use a search node with `where`.")
     if _action(node) != "index":
         raise TranslationError(
-            "it takes records out",
-            "A base follows its sources: what is deleted there is deleted here.",
+            "deleting records is not supported",
+            "A knowledge base follows its sources; delete the document there.",
         )
     id = translator.node_name(node.id)
     keys = (
@@ -243,11 +243,11 @@ def _index(translator: Translator, node: CanvasNode) -> TranslatedNode:
         "metadata": translator.translate_value(node.values.get("metadataField") or [], "metadataField"),
         "keys": keys,
     }
-    translator.add_note("a document is made of each text and its metadata, named by its keys", f"See {documents}.")
+    translator.add_note("each text and its metadata become a document, named by its keys", f"See {documents}.")
     if node.values.get("duplicateOperation") == "skip":
-        translator.add_note("a document of the same name is replaced", "It was skipped there.")
+        translator.add_note("a document of the same name is replaced", "Lamatic skipped it.")
     if node.values.get("webhookURL"):
-        translator.add_note("its webhook is left out", "Put an http node after it.")
+        translator.add_note("its webhook is not imported", "Add an http node after it.")
     schema = {"type": "array", "items": {"type": "object"}}
     return TranslatedNode(
         {
@@ -311,8 +311,8 @@ def _chunks(translator: Translator, node: CanvasNode) -> TranslatedNode:
         "marks": [*(marks or ["\n\n", "\n", " "]), ""] if recursive else [*marks[:1], ""],
     }
     translator.add_note(
-        "it cuts a text by characters",
-        "A knowledge base cuts documents by their headings, without it.",
+        "it splits text by characters",
+        "A knowledge base splits documents at their headings, without this node.",
     )
     return TranslatedNode(
         {translator.node_name(node.id): {"kind": "javascript", "inputs": inputs, "code": CHUNKS_CODE}},
@@ -343,16 +343,16 @@ def _file(translator: Translator, node: CanvasNode) -> TranslatedNode:
     found = list(split_template(where_from))
     path = parse_path(found[0][0]) if len(found) == 1 and isinstance(found[0], tuple) else None
     if not _of_trigger(translator, path):
-        hint = "Give the flow the file itself: an input of the type file, and a file node."
-        raise TranslationError("it downloads a file, which no node does here", hint)
+        hint = "Pass the file itself: an input of type `file`, and a file node."
+        raise TranslationError("no node can download a file", hint)
     assert path is not None
     wanted = f"{path.steps[0]}_file"
     name = translator.declare_input(wanted, "file", required=True)
     id = translator.node_name(node.id)
     read = translator.unique_name(f"{id}_read")
-    translator.add_note("it takes the file itself, not its address", f"Give it as the input {name}.")
+    translator.add_note("it takes the file itself, not its URL", f"Pass it as the input {name}.")
     if node.values.get("format") in ("csv", "xlsx", "json", "xml"):
-        translator.add_note("it gives the file's text, not its rows", "Take rows apart in a javascript node.")
+        translator.add_note("it returns the file's text, not its rows", "Parse rows in a javascript node.")
     inputs = {"read": "{{ " + read + " }}", "join": node.values.get("joinPages") is not False}
     return TranslatedNode(
         {
@@ -380,8 +380,8 @@ def _remember(translator: Translator, node: CanvasNode) -> TranslatedNode:
     whose = translator.translate_text(node.values.get("uniqueId") or node.values.get("sessionId"), "uniqueId")
     if not whose:
         raise TranslationError(
-            "it says nobody whose memory it is",
-            "Give its uniqueId: here a memory is always somebody's.",
+            "the memory has no owner",
+            "Set `uniqueId`: a memory belongs to a user or session.",
         )
     turns = translator.parse_data(node.values.get("memoryValue"), "memoryValue")
     listed = turns if isinstance(turns, list) else [turns]
@@ -390,13 +390,13 @@ def _remember(translator: Translator, node: CanvasNode) -> TranslatedNode:
         for each in listed
     ]
     if node.values.get("metadata") not in (None, "", "{}", {}):
-        translator.add_note("its metadata is left out", "Write it into the text.")
+        translator.add_note("its metadata is not imported", "Put it into the text.")
     if node.values.get("sessionId") and node.values.get("uniqueId"):
         translator.add_note(
-            "it is kept for the person, over all sessions",
-            "Put the session into `whose` to keep them apart.",
+            "memories are stored per user, across sessions",
+            "Add the session to `whose` to keep sessions apart.",
         )
-    translator.add_note("what is kept is the text itself", "Facts are not drawn out of it by a model.")
+    translator.add_note("the text itself is stored", "No model extracts facts from it.")
     made = {"kind": "memory", "do": "remember", "whose": whose, "text": "\n".join(filter(None, texts))}
     return TranslatedNode({translator.node_name(node.id): made})
 
@@ -406,11 +406,11 @@ def _recall(translator: Translator, node: CanvasNode) -> TranslatedNode:
     whose = filters.pop("uniqueId", None) or filters.pop("sessionId", None) or node.values.get("uniqueId")
     if not whose:
         raise TranslationError(
-            "it recalls everybody's memories",
-            "Filter by uniqueId: here a memory is always somebody's.",
+            "memories of all users cannot be recalled",
+            "Filter by uniqueId: a memory belongs to a user or session.",
         )
     if filters.keys() - {"sessionId"}:
-        raise TranslationError("it filters memories by more than whose they are", "Look for it in words.")
+        raise TranslationError("memories can only be filtered by their owner", "Search for the rest in words.")
     made = {
         "kind": "memory",
         "do": "recall",
@@ -418,21 +418,21 @@ def _recall(translator: Translator, node: CanvasNode) -> TranslatedNode:
         "text": _query(translator, node),
         "limit": _limit(translator, node.values.get("limit"), 100),
     }
-    translator.add_note("memories have an id and a text", "Facts are not drawn out of them by a model.")
+    translator.add_note("memories have an ID and a text", "No model extracts facts from them.")
     return TranslatedNode({translator.node_name(node.id): made})
 
 
 RETRIEVAL_NODES: Mapping[str, NodeTranslation] = {
-    "searchNode": NodeTranslation("`search`, by meaning", _search_outputs, _search_translator("vector")),
-    "vectorSearchNode": NodeTranslation("`search`, by meaning", _search_outputs, _search_translator("vector")),
-    "fullTextSearchNode": NodeTranslation("`search`, by words", _search_outputs, _search_translator("words")),
-    "hybridSearchNode": NodeTranslation("`search`, by both", _search_outputs, _search_translator("hybrid")),
+    "searchNode": NodeTranslation("`search`, semantic", _search_outputs, _search_translator("vector")),
+    "vectorSearchNode": NodeTranslation("`search`, semantic", _search_outputs, _search_translator("vector")),
+    "fullTextSearchNode": NodeTranslation("`search`, keyword", _search_outputs, _search_translator("words")),
+    "hybridSearchNode": NodeTranslation("`search`, hybrid", _search_outputs, _search_translator("hybrid")),
     "RAGNode": NodeTranslation("`search` and `ask`", _rag_outputs, _rag),
-    "vectorizeNode": NodeTranslation("`javascript` that hands on the texts", _vector_outputs, _vectors),
+    "vectorizeNode": NodeTranslation("`javascript` that passes the texts on", _vector_outputs, _vectors),
     "IndexNode": NodeTranslation("`ingest`", _index_outputs, _index),
-    "vectorNode": NodeTranslation("`ingest`; filter and delete are named", _index_outputs, _index),
-    "chunkNode": NodeTranslation("`javascript` that cuts", _chunk_outputs, _chunks),
-    "extractFromFileNode": NodeTranslation("`file`, where the file comes with the call", _file_outputs, _file),
-    "memoryNode": NodeTranslation("`memory`, remembers", _memory_outputs, _remember),
-    "memoryRetrieveNode": NodeTranslation("`memory`, recalls", _memory_outputs, _recall),
+    "vectorNode": NodeTranslation("`ingest`; filter and delete are not imported", _index_outputs, _index),
+    "chunkNode": NodeTranslation("`javascript` that splits text", _chunk_outputs, _chunks),
+    "extractFromFileNode": NodeTranslation("`file`, if the file is passed with the call", _file_outputs, _file),
+    "memoryNode": NodeTranslation("`memory` with `do: remember`", _memory_outputs, _remember),
+    "memoryRetrieveNode": NodeTranslation("`memory` with `do: recall`", _memory_outputs, _recall),
 }

@@ -98,13 +98,13 @@ def parse_expression(source: str) -> TemplateExpression:
     reader = _Parser(source)
     first = reader.operand()
     if not isinstance(first, TemplatePath):
-        raise TranslationError("a literal in {{ }}", "Write it out.")
+        raise TranslationError("literals in {{ }} are not supported", "Write the literal out.")
     if reader.consume("||") or reader.consume("??"):
         return reader.finish(DefaultExpression(first, reader.operand()))
     if reader.consume("?"):
         then = reader.operand()
         if not reader.consume(":"):
-            raise TranslationError("what stands in {{ }} cannot be read", "Write a path.")
+            raise TranslationError("the expression in {{ }} cannot be parsed", "Write a path.")
         return reader.finish(ConditionalExpression(first, then, reader.operand()))
     return reader.finish(first)
 
@@ -131,7 +131,7 @@ class _Parser:
         self._skip()
         name = _NAME.match(self._text, self._at)
         if name is None:
-            raise TranslationError("what stands in {{ }} cannot be read", "Write a path.")
+            raise TranslationError("the expression in {{ }} cannot be parsed", "Write a path.")
         self._at = name.end()
         steps: list[PathStep] = []
         while (match := _STEP.match(self._text, self._at)) is not None:
@@ -151,7 +151,9 @@ class _Parser:
     def finish(self, expression: TemplateExpression) -> TemplateExpression:
         self._skip()
         if self._at < len(self._text):
-            raise TranslationError("what stands in {{ }} is more than a path", "Work it out in a javascript node.")
+            raise TranslationError(
+                "the expression in {{ }} is more than a path", "Compute the value in a javascript node."
+            )
         return expression
 
     def _skip(self) -> None:

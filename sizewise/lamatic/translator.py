@@ -214,14 +214,14 @@ class Translator:
                 return f"{_parenthesize(left)} or {_parenthesize(right)}", False
             case ConditionalExpression(when, then, other):
                 if not (isinstance(then, TemplateLiteral) and then.value):
-                    raise TranslationError("a choice (a ? b : c) whose first value may be empty", "Use a branch.")
+                    raise TranslationError("a conditional (a ? b : c) whose first value may be empty", "Use a branch.")
                 last = (
                     _literal(other.value)
                     if isinstance(other, TemplateLiteral)
                     else _parenthesize(self.translate_path(other)[0])
                 )
                 return f"{_parenthesize(self.translate_path(when)[0])} and {_literal(then.value)} or {last}", False
-        raise TranslationError("what stands in {{ }} cannot be read")
+        raise TranslationError("the expression in {{ }} cannot be parsed")
 
     def translate_path(self, path: TemplatePath) -> tuple[str, bool]:
         """Our expression for a Lamatic path, and whether it is always a text. Raises TranslationError."""
@@ -230,11 +230,11 @@ class Translator:
             raise _unknown_root(path)
         shape = self.outputs.get(box.id)
         if shape is None:
-            raise TranslationError(f"{{{{ {path.root} }}}}, a node that gives nothing here")
+            raise TranslationError(f"{{{{ {path.root} }}}} refers to a node without outputs")
         around = self.containers.get(box.id, ())
         if self.containers.get(self.current_id, ())[: len(around)] != around:
-            hint = "Take it from the loop's end, as in loopOutput[0]."
-            raise TranslationError(f"{{{{ {path.root} }}}}, which lies within a loop", hint)
+            hint = "Use the output of the loop's end, as in loopOutput[0]."
+            raise TranslationError(f"{{{{ {path.root} }}}} refers to a node within a loop", hint)
         steps = list(path.steps)
         name = steps[0] if steps and isinstance(steps[0], str) else ""
         if name in shape.fields:
@@ -243,8 +243,8 @@ class Translator:
             inner = next((each for each in steps if isinstance(each, str)), "")
             if name in ("loopOutput", "batchOutput") and inner and inner not in self.containers:
                 raise TranslationError(
-                    f"{{{{ {path.root}.output.{name}[].{inner[:60]} }}}}",
-                    "Name a node that its loop holds.",
+                    f"{{{{ {path.root}.output.{name}[].{inner[:60]} }}}} does not refer to a node of the loop",
+                    "Use a node in the loop.",
                 )
             if shape.passage_fields and base.endswith(".passages"):
                 if self.in_code:
@@ -252,14 +252,18 @@ class Translator:
                 else:
                     steps = _passage_steps(steps, shape.passage_fields)
         elif name in shape.unavailable:
-            raise TranslationError(f"{{{{ {path.root}.output.{name} }}}} has nothing here", shape.unavailable[name])
+            raise TranslationError(
+                f"{{{{ {path.root}.output.{name} }}}} has no counterpart in Sizewise", shape.unavailable[name]
+            )
         elif not steps:
             base, certain = shape.expression or self._combined_name(box, shape), False
         elif shape.passthrough:
             base, certain = shape.expression, False
         else:
             known = ", ".join(shape.fields) or "nothing"
-            raise TranslationError(f"{{{{ {path.root}.output.{name} }}}}: it gives {known}", "Name one of these.")
+            raise TranslationError(
+                f"{{{{ {path.root}.output.{name} }}}}: the node returns {known}", "Use a field of that list."
+            )
         said = base + self._translate_steps(steps)
         self._mark_referenced(base)
         if self._may_be_skipped(box.id, base):
@@ -273,8 +277,8 @@ class Translator:
             match each:
                 case VariableIndex():
                     raise TranslationError(
-                        f"an index that is a name ([{each.name}])",
-                        "Take it apart in a javascript node.",
+                        f"indexing by a variable ([{each.name}]) is not supported",
+                        "Select the value in a javascript node.",
                     )
                 case SliceStep(begin, end):
                     whole = begin in (None, 0) and end is None
@@ -288,7 +292,10 @@ class Translator:
                 case str() if piped:
                     parts.append(f" | pluck({json.dumps(each, ensure_ascii=False)})")
                 case int() if piped:
-                    raise TranslationError("one item of every list", "Take it apart in a javascript node.")
+                    raise TranslationError(
+                        "selecting the same item of several lists is not supported",
+                        "Select the values in a javascript node.",
+                    )
                 case str():
                     parts.append(f".{each}" if _NAME.fullmatch(each) else f"[{json.dumps(each, ensure_ascii=False)}]")
                 case _:
@@ -298,7 +305,7 @@ class Translator:
     def _combined_name(self, node: CanvasNode, shape: NodeOutputs) -> str:
         """Expression for all outputs of a node under Lamatic's names; requests an extra node for it."""
         if not shape.fields:
-            raise TranslationError(f"all that {node.id} gives", "Name a field of it.")
+            raise TranslationError(f"all outputs of {node.id} at once are not supported", "Name a field.")
         if node.id not in self.combined_names:
             self.combined_names[node.id] = self.unique_name(
                 f"{self.ids.get(node.id, 'inputs')}_all" if node.id in self.ids else "started",
@@ -392,7 +399,7 @@ class Translator:
         try:
             return typescript_literals.parse_literal(javascript_templates.substitute(value, _placeholder_literal))
         except LamaticFileError as error:
-            raise TranslationError(f"`{label}` cannot be read: {error.reason}", "Write it as JSON.") from error
+            raise TranslationError(f"`{label}` cannot be parsed: {error.reason}", "Write it as JSON.") from error
 
 
 def _passage_steps(steps: list[Json], names: Mapping[str, str]) -> list[Json]:
@@ -402,8 +409,8 @@ def _passage_steps(steps: list[Json], names: Mapping[str, str]) -> list[Json]:
         if isinstance(each, str) and at:
             if each not in names:
                 raise TranslationError(
-                    f"the field {each[:60]!r} of what is found",
-                    f"A passage has {', '.join(sorted(set(names.values())))}.",
+                    f"passages have no field {each[:60]!r}",
+                    f"The fields of a passage are {', '.join(sorted(set(names.values())))}.",
                 )
             made[at] = names[each]
     return made
@@ -417,20 +424,22 @@ def _placeholder_literal(placeholder: javascript_templates.Placeholder) -> str:
 def _require_text(said: object, what: str) -> str:
     """`said` as text. Raises TranslationError for a NonLiteral."""
     if isinstance(said, NonLiteral):
-        raise TranslationError(f"`{what}` is no literal (line {said.line}: {said.description})", "Write its value out.")
+        raise TranslationError(
+            f"`{what}` is not a literal (line {said.line}: {said.description})", "Write the value out."
+        )
     return said if isinstance(said, str) else str(said)
 
 
 def _unknown_root(path: TemplatePath) -> TranslationError:
     if path.root == "secrets":
-        hint = "Keys belong into the settings, as in [hosts.NAME]; a flow never holds one."
-        return TranslationError(f"the secret {'.'.join(map(str, path.steps))[:80]}", hint)
+        hint = "Put keys into the settings, as in [hosts.NAME]; a flow never contains keys."
+        return TranslationError(f"the secret {'.'.join(map(str, path.steps))[:80]} is not imported", hint)
     if path.root == "env":
         return TranslationError(
-            f"a variable of the environment ({path.root})",
-            "Make an input of it, or write its value.",
+            f"environment variables ({path.root}) are not supported",
+            "Turn the variable into an input, or write its value.",
         )
-    return TranslationError(f"there is no node {path.root[:60]!r}", "Name one that is there.")
+    return TranslationError(f"there is no node {path.root[:60]!r}", "Use the name of an existing node.")
 
 
 def _up_to_variable(inner: str) -> tuple[str, str]:

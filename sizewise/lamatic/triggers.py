@@ -39,8 +39,8 @@ TRIGGERS: Mapping[str, str] = {
     "webhookTriggerNode": "trigger `webhook`",
     "cronNode": "trigger `cron`",
     "chatTriggerNode": "trigger `chat`",
-    "searchTriggerNode": "inputs, by the API",
-    "askTriggerNode": "inputs, by the API",
+    "searchTriggerNode": "inputs, via the API",
+    "askTriggerNode": "inputs, via the API",
 }
 _PART = re.compile(
     r"(?:\*|\?|[0-9A-Za-z]{1,3}(?:-[0-9A-Za-z]{1,3})?)(?:/[0-9]{1,2})?(?:,(?:[0-9A-Za-z]{1,3}(?:-[0-9A-Za-z]{1,3})?))*",
@@ -66,8 +66,8 @@ def translate_trigger(translator: Translator, node: CanvasNode) -> list[dict[str
         if type == "chatTriggerNode":
             triggers.append({"kind": "chat"})
         translator.add_note(
-            "the widget's look and its domains are not part of a flow",
-            "Set them where it is embedded.",
+            "the widget's appearance and domains are not part of a flow",
+            "Set them where the widget is embedded.",
         )
     elif type == "cronNode":
         triggers.append(_cron(translator, node))
@@ -76,15 +76,15 @@ def translate_trigger(translator: Translator, node: CanvasNode) -> list[dict[str
             kind = _field_type(translator, node.id, name, kind, deep.get(name, 0))
             translator.declare_input(name, kind, required=type == "graphqlNode")
     else:
-        hint = "Start it by a webhook or a schedule, and fetch what it needs with an http or tool node."
-        raise TranslationError("there is no connector that starts a flow so", hint)
+        hint = "Start the flow by a webhook or a schedule, and fetch the data with an http or tool node."
+        raise TranslationError("no connector starts a flow this way", hint)
     unsaid = [name for name in used if name and name not in translator.input_names]
     for name in unsaid:
         translator.declare_input(name, "json")
     if unsaid:
         translator.add_note(
-            f"its trigger does not say what these are: {', '.join(unsaid)[:200]}",
-            "Give these inputs a type.",
+            f"its trigger does not declare the type of: {', '.join(unsaid)[:200]}",
+            "Set the types of these inputs.",
         )
     if not translator.inputs and any(name == "" for name in used):
         translator.declare_input("input", "json")
@@ -98,7 +98,7 @@ def translate_trigger(translator: Translator, node: CanvasNode) -> list[dict[str
             },
         )
     if str(node.values.get("responeType") or "").lower() == "async":
-        translator.add_note("who calls it did not wait there", "Start it with startRun and ask how it goes.")
+        translator.add_note("its caller did not wait for the result", "Start the flow with startRun and poll the run.")
     return triggers
 
 
@@ -198,10 +198,10 @@ def _cron(translator: Translator, node: CanvasNode) -> dict[str, Json]:
         words = words[:-1]
     if len(words) in (6, 7):
         if words[0] not in ("0", "00", "*"):
-            translator.add_note("it began within a minute", "A schedule here has no seconds.")
+            translator.add_note("its schedule had seconds", "Schedules start at whole minutes.")
         words = words[1:6]
     if len(words) != 5 or not all(_PART.fullmatch(each) for each in words):
-        raise TranslationError("its schedule cannot be read", "Write minute, hour, day, month and weekday.")
+        raise TranslationError("the schedule cannot be parsed", "Set minute, hour, day, month and weekday.")
     words = ["*" if each == "?" else each for each in words]
     words = [f"*/{each[2:]}" if each.startswith("1/") else each for each in words]
     words = ["*" if each == "*/1" else each for each in words]
@@ -234,14 +234,14 @@ def translate_response(translator: Translator, node: CanvasNode) -> dict[str, Js
         said = {"output": said.strip()}
     found = translator.parse_data(said, "outputMapping") or {}
     if not isinstance(found, Mapping):
-        raise TranslationError("its outputs have no names", "Name each.")
+        raise TranslationError("the outputs have no names", "Name each output.")
     named: dict[str, Json] = {}
     for name, each in found.items():
         ours = re.sub(r"[^A-Za-z0-9_-]+", "_", str(name)).strip("_-")[:60] or "output"
         ours = ours if ours[0].isalpha() else f"n_{ours}"
         if ours != name:
-            translator.add_note(f"its output {str(name)[:40]!r} is called {ours} here")
+            translator.add_note(f"its output {str(name)[:40]!r} is renamed to {ours}")
         named[ours] = each
     if values.get("webhookUrl"):
-        translator.add_note("it told a webhook when it had ended", "See [webhooks.NAME], or poll the run.")
+        translator.add_note("it called a webhook when it ended", "See [webhooks.NAME], or poll the run.")
     return translator.translate_mapping(named, "outputMapping")

@@ -74,7 +74,7 @@ def parse_literal(text: str) -> Json:
     found = reader.expression(0)
     reader.skip()
     if isinstance(found, NonLiteral) or reader.position < len(text):
-        raise LamaticFileError("this is no literal", "Write it as JSON.")
+        raise LamaticFileError("the text is not a literal", "Write it as JSON.")
     return found
 
 
@@ -240,7 +240,9 @@ class _Parser:
     def expression(self, depth: int) -> Json:
         """A value; skips anything else and returns a NonLiteral."""
         if depth > MAX_DEPTH:
-            raise LamaticFileError(f"values lie deeper than {MAX_DEPTH} levels", "Flatten the file.", self._line())
+            raise LamaticFileError(
+                f"values are nested deeper than {MAX_DEPTH} levels", "Flatten the file.", self._line()
+            )
         self._counted(1)
         found = self._joined(depth)
         self.skip()
@@ -390,7 +392,7 @@ class _Parser:
         while not self._take("}"):
             self.skip()
             if self.position >= len(self._text):
-                raise LamaticFileError("an object is not closed", "End it with }.", self._line())
+                raise LamaticFileError("an object is not closed", "Close it with }.", self._line())
             if self._text.startswith("...", self.position):
                 self.position += 3
                 other = self.expression(depth + 1)
@@ -440,7 +442,7 @@ class _Parser:
         while not self._take("]"):
             self.skip()
             if self.position >= len(self._text):
-                raise LamaticFileError("a list is not closed", "End it with ].", self._line())
+                raise LamaticFileError("a list is not closed", "Close it with ].", self._line())
             if self._text.startswith("...", self.position):
                 self.position += 3
                 other = self.expression(depth + 1)
@@ -483,7 +485,7 @@ class _Parser:
             if char == quote:
                 return "".join(parts)
             if char != "\\":
-                raise LamaticFileError("a text is not closed", f"End it with {quote}.", self._line())
+                raise LamaticFileError("a string is not closed", f"Close it with {quote}.", self._line())
             parts.append(self._escape())
 
     def _escape(self) -> str:
@@ -537,7 +539,7 @@ class _Parser:
                 else:
                     wrong = inner if isinstance(inner, NonLiteral) else NonLiteral("a value within a text", line)
             else:
-                raise LamaticFileError("a text is not closed", "End it with `.", line)
+                raise LamaticFileError("a string is not closed", "Close it with `.", line)
 
     # ---- skipping ---------------------------------------------------------------------------------------------------
 
@@ -652,7 +654,9 @@ class _Parser:
     def _put_together(self, text: str) -> str:
         self._made += len(text)
         if self._made > MAX_TEXT:
-            raise LamaticFileError(f"texts come to more than {MAX_TEXT} characters", "Split the file.", self._line())
+            raise LamaticFileError(
+                f"all texts together are longer than {MAX_TEXT} characters", "Split the file.", self._line()
+            )
         return text
 
 

@@ -39,7 +39,7 @@ def test_what_is_no_node_here_ends_with_one_and_says_what_to_do(tmp_path: Path) 
     assert {each["name"]: each["named"] for each in came.json["flows"]} == {"llmnode": 0, "slacknode": 1}
     assert came.json["refused"] == {"kit/flows/broken.ts": "flows/broken.ts:1: a list is not closed"}
     (told,) = [each for each in came.json["flows"][1]["nodes"] if each["grade"] == "named"]
-    assert (told["node"], told["message"]) == ("slackNode_512", "there is no node of this kind here")
+    assert (told["node"], told["message"]) == ("slackNode_512", "there is no node of this kind in Sizewise")
 
 
 def test_nothing_outside_the_project_is_read(tmp_path: Path) -> None:
@@ -50,11 +50,11 @@ def test_nothing_outside_the_project_is_read(tmp_path: Path) -> None:
     prompt.symlink_to(tmp_path / "secret.md")
     came = sizewise("import", "lamatic", "kit", home=tmp_path)
     assert came.code == 1
-    assert "is not there" in came.out
+    assert "does not exist" in came.out
     assert not [path for path in (tmp_path / "flows").iterdir() if "the secret" in path.read_text()]
 
 
 def test_a_file_that_holds_no_flow_is_said_so(tmp_path: Path) -> None:
     (tmp_path / "notes.yaml").write_text("a: 1\n")
     wrong = sizewise("import", "lamatic", "notes.yaml", home=tmp_path)
-    assert (wrong.code, "it holds no flow of Lamatic's" in wrong.out) == (1, True)
+    assert (wrong.code, "the file contains no Lamatic flow" in wrong.out) == (1, True)

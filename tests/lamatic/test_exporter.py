@@ -182,14 +182,14 @@ outputs: {x: "{{ yes.note }}"}
     drawing, told = exporter.export_flow(parse_yaml(text).data)
     named = {each.node: each.message for each in told if each.grade == "named"}
     assert named == {
-        "py": "a python node has no counterpart there",
-        "ask": "the filter 'upper' has no counterpart there",
-        "yes": "a approve node has no counterpart there",
-        "outputs": "yes.note has no counterpart there",
+        "py": "Lamatic has no counterpart of python nodes",
+        "ask": "Lamatic has no counterpart of the filter 'upper'",
+        "yes": "Lamatic has no counterpart of approve nodes",
+        "outputs": "Lamatic has no counterpart of yes.note",
     }
     assert all(each.hint for each in told if each.grade == "named")
     code = str(drawing.nodes["py"].values["code"])
-    assert code == 'throw new Error("not exported: a python node has no counterpart there");'
+    assert code == 'throw new Error("not exported: Lamatic has no counterpart of python nodes");'
 
 
 def test_an_exported_flow_passes_the_check_when_it_is_back() -> None:

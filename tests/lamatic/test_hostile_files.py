@@ -42,20 +42,20 @@ def refusal(name: str, text: str, find: file_formats.FileLookup = file_formats.n
         ("a.yaml", "nodes: []\n" + "x" * 2_000_000, "larger than"),
         ("a.yaml", "nodes: !!python/object/apply:os.system [id]", "tags"),
         ("a.yaml", "a: {b", "this is not valid YAML"),
-        ("a.yaml", "name: ours\nnodes: {a: {kind: ask}}\n", "it holds no flow of Lamatic's"),
+        ("a.yaml", "name: ours\nnodes: {a: {kind: ask}}\n", "the file contains no Lamatic flow"),
         ("a.yaml", HEAD + "nodes: [" + "{nodeId: a, nodeType: b}, " * 1_001 + "]", "more than 1000 nodes"),
         ("a.json", "[" * 100_000, "deeper than 64 levels"),
         ("a.json", "{" * 100_000, "an object is not closed"),
-("a.json", '{"nodes": 7}', "it holds no nodes"),
+("a.json", '{"nodes": 7}', "the file contains no nodes"),
         ("a.ts", "export const nodes = " + "[" * 100_000, "deeper than 64 levels"),
         ("a.ts", "export const nodes = " + "(" * 100_000, "deeper than 64 levels"),
         ("a.ts", "export const nodes = `" + "${`" * 100_000, "deeper than 64 levels"),
         ("a.ts", LAUGHS, "more than 200000 values"),
-        ("a.ts", "const a = `" + "x" * 500_000 + "`;" + "const b = `${a}${a}`;" * 100, "texts come to more than"),
-        ("a.ts", "export const nodes = 'never closed", "a text is not closed"),
-("a.ts", "export const nodes = make();", "it holds no nodes"),
+        ("a.ts", "const a = `" + "x" * 500_000 + "`;" + "const b = `${a}${a}`;" * 100, "texts together are longer"),
+        ("a.ts", "export const nodes = 'never closed", "a string is not closed"),
+        ("a.ts", "export const nodes = make();", "the file contains no nodes"),
         ("a.ts", "x" * 3_000_000, "longer than"),
-        ("a.txt", "hello", "this is no flow file"),
+        ("a.txt", "hello", "not a flow file"),
     ],
     ids=range(21),
 )  # fmt: skip
@@ -87,14 +87,14 @@ def test_no_reference_leads_out_of_the_project(path: str) -> None:
         made = importer.import_flow(file_formats.parse_file("flows/a.ts", text, find)[1])
         assert "the secret" not in made.text
     except LamaticFileError as refused:
-        assert "leads out of the project" in refused.message
+        assert "is outside the project" in refused.message
     assert not [name for name in asked if ".." in name or name.startswith("/")]
-    assert "leads out of the project" in refusal("flows/a.ts", "import x from '../../../x';\n" + _llm(), find)
+    assert "is outside the project" in refusal("flows/a.ts", "import x from '../../../x';\n" + _llm(), find)
 
 
 def test_files_that_import_each_other_are_refused() -> None:
     there = {"flows/b.ts": "import a from './a'; export default [a];", "flows/a.ts": "import b from './b';\n" + _llm()}
-    assert "these import each other: flows/a.ts → flows/b.ts → flows/a.ts" in refusal(
+    assert "circular imports: flows/a.ts → flows/b.ts → flows/a.ts" in refusal(
         "flows/a.ts",
         there["flows/a.ts"],
         there.get,
@@ -115,8 +115,8 @@ def test_code_in_a_typescript_file_is_never_run_and_what_it_would_give_is_named(
     )
     made = importer.import_flow(file_formats.parse_file("flows/a.ts", text, file_formats.no_files)[1])
     named = [str(each) for each in made.notes if each.grade == "named"]
-    assert named[-1] == "l (LLMNode): `prompts` is no literal (line 4: an expression). Write its value out."
-    assert any("one of its nodes is no literal (line 4: a spread)" in each for each in named)
+    assert named[-1] == "l (LLMNode): `prompts` is not a literal (line 4: an expression). Write the value out."
+    assert any("one of the nodes is not a literal (line 4: a spread)" in each for each in named)
 
 
 def test_lines_that_go_in_a_circle_are_told_and_left_out() -> None:

@@ -243,7 +243,7 @@ def test_conditions_that_cannot_be_said_are_named() -> None:
     )
     made = one(drawn)
     assert [str(each) for each in made.notes if each.grade == "named"] == [
-        "conditionNode_374 (conditionNode): the operator 'matches'. "
+        "conditionNode_374 (conditionNode): the operator 'matches' is not supported. "
         "Known: ==, ===, =, eq, equals, !=, !==, ne, neq, <, <=, >, >=, lt, lte, gt, gte, ilike, in.",
     ]
 
@@ -316,10 +316,10 @@ def test_models_prompts_and_limits_are_kept_and_what_is_not_is_noted() -> None:
         "prompt": "{{ inputs.topic }}",
     }
     assert [each.message for each in about(made, "LLMNode_187")] == [
-        "it asked groq/big of groq",
-        "its model's top_p has nothing here",
+        "it used groq/big of groq",
+        "the model parameter top_p is not imported",
     ]
-    assert "# Note: it asked groq/big of groq." in made.text
+    assert "# Note: it used groq/big of groq." in made.text
 
 
 @pytest.mark.parametrize(
@@ -350,12 +350,12 @@ def test_templates_say_the_same(there: str, here: str) -> None:
 @pytest.mark.parametrize(
     ("there", "message"),
     [
-        ("{{secrets.project.KEY}}", "the secret project.KEY"),
-        ("{{env.HOME}}", "a variable of the environment (env)"),
+        ("{{secrets.project.KEY}}", "the secret project.KEY is not imported"),
+        ("{{env.HOME}}", "environment variables (env) are not supported"),
         ("{{nobody.output.x}}", "there is no node 'nobody'"),
-        ("{{l.output._meta.total_tokens}}", "{{ l.output._meta }} has nothing here"),
-        ("{{l.output.words}}", "{{ l.output.words }}: it gives generatedResponse"),
-        ("{{l.output.generatedResponse.toUpperCase()}}", "what stands in {{ }} is more than a path"),
+        ("{{l.output._meta.total_tokens}}", "{{ l.output._meta }} has no counterpart in Sizewise"),
+        ("{{l.output.words}}", "{{ l.output.words }}: the node returns generatedResponse"),
+        ("{{l.output.generatedResponse.toUpperCase()}}", "the expression in {{ }} is more than a path"),
         ("{{$now}}", "there is no node '$now'"),
     ],
 )
@@ -387,8 +387,8 @@ def test_schedules_of_other_tools_become_five_fields(expression: str, zone: str,
 
 def test_code_that_reaches_out_is_named() -> None:
     for text, says in {
-        "output = await fetch('https://x');": "its code asks the network (fetch)",
-        "const a = require('axios');": "its code takes a library (require)",
+        "output = await fetch('https://x');": "the code accesses the network (fetch)",
+        "const a = require('axios');": "the code imports a library (require)",
         "output = 'fetch(1)'; // require(1)": "",
     }.items():
         made = one(Flow("c", "c", [code("c", text)], {"x": "{{c.output}}"}))
@@ -428,7 +428,7 @@ def test_a_node_that_is_switched_off_is_left_out() -> None:
     _, drawing = file_formats.parse_file(path, json.dumps(data))
     made = importer.import_flow(drawing)
     assert "off" not in made.data["nodes"]
-    assert [str(each) for each in about(made, "off")] == ["off (slackNode): it is switched off, and left out"]
+    assert [str(each) for each in about(made, "off")] == ["off (slackNode): the node is disabled and was not imported"]
 
 
 def test_an_output_that_cannot_be_said_is_named_and_the_others_stay() -> None:
