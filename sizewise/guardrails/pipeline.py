@@ -28,8 +28,8 @@ from sizewise.guardrails.untrusted_content import derive_canary, new_canary
 from sizewise.handler import Handler, Request, Spotlighting
 from sizewise.messages import ChatRequest, EmbeddingRequest
 from sizewise.model_card import ModelCard
-from sizewise.plugins import PluginRegistry, plugin_names
-from sizewise.settings.guardrails import GuardrailsSettings
+from sizewise.plugins import PluginRegistry
+from sizewise.settings.guardrails import CUSTOM_PREFIX, GuardrailsSettings
 from sizewise.settings.routing import PolicySettings
 
 
@@ -69,11 +69,10 @@ class GuardrailPipeline:
             or (policy.spotlighting, policy.datamarking, policy.add_canary) != (None, None, None)
         }
         used = {guard for actions in (usual, *own.values()) for guard, action in actions.items() if action != "off"}
-        shipped = plugin_names("guardrails")
+        for guard in map(_bare, settings.detected_data_class):
+            plugins("guardrails", guard)  # one that is not installed finds nothing, and would never set its class
         self._guards: dict[str, Guard] = {
-            name: plugins("guardrails", name)(given)
-            for name in sorted(used - {"leakage"})
-            if name in shipped or name in settings.custom
+            name: plugins("guardrails", name)(given) for name in sorted(used - {"leakage"})
         }
         self._default_rules = self._build_rules("guardrails", usual, None)
         self._policy_rules = {
@@ -189,4 +188,5 @@ def _spotlighting(settings: GuardrailsSettings, policy: PolicySettings | None) -
 
 
 def _bare(name: str) -> str:
-    return name.removeprefix("others.")
+    """A guardrail's own name: settings write that of a custom one as `custom.NAME`."""
+    return name.removeprefix(CUSTOM_PREFIX)

@@ -19,14 +19,18 @@ BUILT_IN_GUARDRAILS = ("pii", "secrets", "injection", "topics", "leakage")
 """The built-in guardrails; others are named in [guardrails.custom]."""
 
 
+CUSTOM_PREFIX = "custom."
+"""What comes before the name of a custom guardrail, wherever a key is the name of any guardrail."""
+
+
 KNOWN_GUARDRAILS = f"Known: {', '.join(BUILT_IN_GUARDRAILS)}."
 
 
 def guardrail_name(text: str) -> str:
-    if text not in BUILT_IN_GUARDRAILS and not text.startswith("custom."):
+    if text not in BUILT_IN_GUARDRAILS and not text.startswith(CUSTOM_PREFIX):
         raise ValueError(
             f"there is no guardrail named {text!r}. {did_you_mean(text, BUILT_IN_GUARDRAILS) or KNOWN_GUARDRAILS} A "
-            "custom one is written as custom.NAME.",
+            f"custom one is written as {CUSTOM_PREFIX}NAME.",
         )
     return text
 
@@ -71,7 +75,7 @@ class GuardrailsSettings:
     )
     custom: Mapping[str, GuardrailMode] = setting(
         MappingProxyType({}),
-        "Custom guardrails, by their name in the plug-in kind `guards`.",
+        "Custom guardrails, by their name in the plug-in kind `guardrails`.",
         key_validator=name,
     )
     unmasked_place: Place = setting("machine", "Farthest place that receives unmasked values.")
