@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Literal, Protocol, get_args
 
 Place = Literal["process", "machine", "network", "region", "anyone"]
 """Where something runs, from the nearest to the widest."""
@@ -23,3 +23,12 @@ def is_within(limit: Place, place: Place) -> bool:
 def strictest(*classes: DataClass) -> DataClass:
     """The strictest of `classes`; without any, `confidential`."""
     return max(classes, key=DATA_CLASSES.index, default=DATA_CLASSES[-1])
+
+
+class DataBounds(Protocol):
+    """The data class of a request, and the furthest place its data may reach; None: none."""
+
+    @property
+    def data_class(self) -> DataClass: ...
+    @property
+    def limit(self) -> Place | None: ...

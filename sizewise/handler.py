@@ -13,6 +13,7 @@ from msgspec import Raw, Struct
 
 from sizewise.data_class import DataClass, Place
 from sizewise.messages import ChatRequest, EmbeddingRequest, JsonFields, Reply, Usage
+from sizewise.model_card import ModelCard
 from sizewise.principal import Principal
 
 
@@ -169,6 +170,10 @@ class Handler(Protocol):
     """Raises SizewiseError. Before the first event another model may be tried; sent events cannot be withdrawn."""
 
     async def __call__(self, request: Request, send: Send) -> Reply: ...
+
+
+ConnectModel = Callable[[ModelCard], Handler]
+"""Makes the handler that calls one model."""
 
 
 async def discard_events(event: Event) -> None:

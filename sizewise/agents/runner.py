@@ -22,10 +22,9 @@ from sizewise.agents.spec import AgentSpec, resolve_agent, spec_from_settings, v
 from sizewise.data_class import DataClass, strictest
 from sizewise.errors import BadRequest
 from sizewise.handler import Handler, Request, Send
-from sizewise.principal import Principal
 from sizewise.settings.agents import AgentSettings
 from sizewise.tools.function_tool import function_tool
-from sizewise.tools.tool import Tool, ToolInvocation, ToolOutput
+from sizewise.tools.tool import Tool, ToolAccess, ToolInvocation, ToolOutput
 
 MAX_TASK_CHARS = 262_144
 RECALL_LIMIT = 5
@@ -35,11 +34,7 @@ WORKER_PREFIX = "ask_"
 ShortText = Annotated[str, Meta(min_length=1, max_length=8_192)]
 
 
-class ToolAccess(Protocol):
-    async def select(self, names: Sequence[str], principal: Principal) -> tuple[Tool, ...]: ...
-
-
-class MemoryAccess(Protocol):
+class AgentMemoryAccess(Protocol):
     async def remember(self, request: Request, subject: str, text: str, *, key: str) -> Sequence[object]: ...
     async def recall(
         self,
@@ -61,7 +56,7 @@ class AgentRunner:
         tools: ToolAccess,
         handler: Handler,
         data_bounds: DataBoundsOf,
-        memory: MemoryAccess | None = None,
+        memory: AgentMemoryAccess | None = None,
     ) -> None:
         self._agents = {name: spec_from_settings(row, name) for name, row in settings.items()}
         validate_agents(self._agents)
@@ -170,7 +165,7 @@ def _handoff_tool(spec: AgentSpec) -> Tool:
     return Tool(f"{HANDOFF_PREFIX}{spec.name}"[:64], says, schema, do, exclusive=True)
 
 
-def _memory_tools(memory: MemoryAccess, request: Request) -> list[Tool]:
+def _memory_tools(memory: AgentMemoryAccess, request: Request) -> list[Tool]:
     """Tools for the memory of the request's session, or else of its user or key."""
     session = request.options.session
     whose = (

@@ -7,7 +7,7 @@ import asyncio
 from sizewise.audit_log import tables
 from sizewise.audit_log.hash_chain import AuditEntry, AuditEvent
 from sizewise.storage.batch_writer import BatchWriter
-from sizewise.storage.keys.tables import TransactionRunner
+from sizewise.storage.database import TransactionRunner
 
 
 class AuditLog:

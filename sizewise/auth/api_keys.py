@@ -8,8 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Protocol, TypeVar
+from collections.abc import Callable, Iterable, Mapping
 
 from msgspec import Struct, to_builtins
 from msgspec.structs import replace
@@ -22,11 +21,10 @@ from sizewise.auth.tables import ApiKey, CredentialSnapshot
 from sizewise.data_class import DataClass
 from sizewise.errors import ConfigError, StorageError
 from sizewise.principal import KeyScope, Principal
-from sizewise.storage.database import UnitOfWork
+from sizewise.storage.database import AsyncTransactionRunner, TransactionRunner, UnitOfWork
 
 log = logging.getLogger("sizewise.auth")
 
-T = TypeVar("T")
 
 POLL_S = 0.5  # seconds between checks for changes by other servers
 PROVIDED_KEY_NAME = "SIZEWISE_KEY"
@@ -45,22 +43,14 @@ class NewKey(Struct, frozen=True):
     text: str
 
 
-class RunSync(Protocol):
-    def __call__(self, work: UnitOfWork[T], /) -> T: ...
-
-
-class RunAsync(Protocol):
-    def __call__(self, work: UnitOfWork[T], /) -> Awaitable[T]: ...
-
-
 class ApiKeys:
     """Changes take effect in `authenticator` immediately."""
 
     def __init__(
         self,
-        read: RunSync,
-        write: RunAsync,
-        write_sync: RunSync,
+        read: TransactionRunner,
+        write: AsyncTransactionRunner,
+        write_sync: TransactionRunner,
         authenticator: Authenticator,
         *,
         shared: bool = False,

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from sizewise.audit_log import tables as audit
 from sizewise.audit_log.hash_chain import AuditEvent
 from sizewise.auth import tables
-from sizewise.auth.api_keys import RunAsync, audit_event
+from sizewise.auth.api_keys import audit_event
 from sizewise.auth.authenticator import Authenticator, digest
 from sizewise.auth.user_accounts import DAY_MS, new_id
 from sizewise.auth.users import tables as people
@@ -23,7 +23,7 @@ from sizewise.auth.users.tables import Session, Transaction, User
 from sizewise.errors import Forbidden, PathNotFound, SizewiseError
 from sizewise.principal import Principal
 from sizewise.settings.validators import NAME
-from sizewise.storage.database import UnitOfWork
+from sizewise.storage.database import AsyncTransactionRunner, UnitOfWork
 
 log = logging.getLogger("sizewise.auth")
 
@@ -38,7 +38,7 @@ class NewSession(Struct, frozen=True):
 class Sessions:
     """Changes take effect in `authenticator` immediately."""
 
-    def __init__(self, write: RunAsync, authenticator: Authenticator) -> None:
+    def __init__(self, write: AsyncTransactionRunner, authenticator: Authenticator) -> None:
         self._write = write
         self._authenticator = authenticator
         self._tasks: set[asyncio.Task[None]] = set()

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from sizewise.audit_log import tables as audit
 from sizewise.audit_log.hash_chain import AuditEvent, Snapshot
 from sizewise.auth import tables
-from sizewise.auth.api_keys import RunAsync, RunSync, audit_event
+from sizewise.auth.api_keys import audit_event
 from sizewise.auth.authenticator import ADMIN_KEY_ID, Authenticator, digest, principal_of_key
 from sizewise.auth.authorization import not_found
 from sizewise.auth.oidc import RelyingParty
@@ -31,7 +31,7 @@ from sizewise.auth.users.passwords import PasswordHasher, validate_password
 from sizewise.auth.users.tables import Invitation, Membership, Organization, Transaction, User
 from sizewise.errors import BadRequest, Conflict, Forbidden, PathNotFound
 from sizewise.principal import Principal
-from sizewise.storage.database import UnitOfWork
+from sizewise.storage.database import AsyncTransactionRunner, TransactionRunner, UnitOfWork
 
 OWNER_ROLE = "owner"
 DAY_MS = 86_400_000
@@ -54,7 +54,7 @@ class NewInvitation(Struct, frozen=True):
 class UserAccounts:
     """Changes take effect in `authenticator` immediately."""
 
-    def __init__(self, read: RunSync, write: RunAsync, authenticator: Authenticator) -> None:
+    def __init__(self, read: TransactionRunner, write: AsyncTransactionRunner, authenticator: Authenticator) -> None:
         self._read = read
         self._write = write
         self._authenticator = authenticator

@@ -12,8 +12,8 @@ from msgspec import Struct
 from sizewise.cache import stored_response_tables as tables
 from sizewise.data_class import DataClass
 from sizewise.storage.batch_writer import BatchWriter
+from sizewise.storage.database import TransactionRunner
 from sizewise.storage.encryption import EnvelopeEncryption
-from sizewise.storage.keys.tables import TransactionRunner
 
 TABLE = "responses"
 

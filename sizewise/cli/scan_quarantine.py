@@ -12,7 +12,7 @@ from msgspec import Raw, Struct
 
 from sizewise.cli.output import write_file
 from sizewise.errors import BadRequest, ExternalFailure
-from sizewise.guardrails.poisoning import Passage
+from sizewise.guardrails.poisoning import CorpusPassage
 
 EXTENSIONS = (".jsonl", ".txt", ".md", ".csv")
 MAX_LINE_BYTES = 10_000_000  # bytes of one row
@@ -51,7 +51,7 @@ class QuarantinedRow(Struct, frozen=True):
 class ScannedPassage(Struct, frozen=True):
     """A passage, its line, and the row that it is part of."""
 
-    passage: Passage
+    passage: CorpusPassage
     line: int
     row: Raw
 
@@ -153,7 +153,7 @@ _READERS: Mapping[str, Callable[[Path], Iterator[ScannedPassage]]] = {
 
 
 def _read(file: Path, line: int, text: str, label: str | None, row: Raw) -> ScannedPassage:
-    return ScannedPassage(Passage(f"{file}:{line}", text, str(file), label), line, row)
+    return ScannedPassage(CorpusPassage(f"{file}:{line}", text, str(file), label), line, row)
 
 
 def _said(row: object) -> tuple[str, str | None]:

@@ -17,7 +17,7 @@ CHAT_PATH = "/v1/chat/completions"
 STDIN = "-"
 
 
-class Usage(Struct):
+class StreamUsage(Struct):
     prompt_tokens: int = 0
     completion_tokens: int = 0
 
@@ -38,14 +38,14 @@ class Delta(Struct):
     content: str | None = None
 
 
-class Choice(Struct):
+class StreamChoice(Struct):
     delta: Delta = msgspec.field(default_factory=Delta)
     finish_reason: str | None = None
 
 
 class StreamChunk(Struct):
-    choices: list[Choice] = []
-    usage: Usage | None = None
+    choices: list[StreamChoice] = []
+    usage: StreamUsage | None = None
     sizewise: ChunkMetadata | None = None
     error: ErrorDetails | None = None
 

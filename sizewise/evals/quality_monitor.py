@@ -9,7 +9,6 @@ import math
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Protocol, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -22,13 +21,12 @@ from sizewise.routing.guarantees.bounds import QualityGuarantee
 from sizewise.routing.guarantees.drift import INITIAL_DRIFT, LossEstimate, estimate_loss, is_alarm, update_drift
 from sizewise.routing.model_aliases import RoutePlan
 from sizewise.routing.strongest_fallback import DistrustCheck, reference_card
-from sizewise.storage.database import UnitOfWork
+from sizewise.storage.database import AsyncTransactionRunner, TransactionRunner
 from sizewise.telemetry import tables as telemetry
 from sizewise.telemetry.tables import RecordFilter, RequestRecord
 
 log = logging.getLogger("sizewise.evals")
 
-T = TypeVar("T")
 FEEDBACK_KIND = re.compile(r"[a-z][a-z0-9_-]{0,31}\Z")
 """One word: free text is not stored."""
 TRUST_OPTIONS = ("kind", "votes", "verifier")
@@ -81,21 +79,13 @@ class PolicyQuality(Struct, frozen=True):
     feedback: tuple[FeedbackSummary, ...] = ()
 
 
-class ReadTransaction(Protocol):
-    def __call__(self, work: UnitOfWork[T]) -> T: ...
-
-
-class WriteTransaction(Protocol):
-    async def __call__(self, work: UnitOfWork[T]) -> T: ...
-
-
 class QualityMonitor:
     """One per server process; it outlives applications. Methods that use the database raise StorageError."""
 
     def __init__(
         self,
-        read: ReadTransaction,
-        write: WriteTransaction,
+        read: TransactionRunner,
+        write: AsyncTransactionRunner,
         flush_records: Callable[[], Awaitable[None]],
     ) -> None:
         """`flush_records` returns when accepted records can be read."""

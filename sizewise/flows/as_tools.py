@@ -33,7 +33,7 @@ class FlowLoader(Protocol):
     async def load(self, tenant: str, project: str, name: str, version: str) -> CompiledFlow: ...
 
 
-class RunStarter(Protocol):
+class FlowCaller(Protocol):
     async def run_with_data_class(
         self,
         principal: Principal,
@@ -52,7 +52,7 @@ class RunStarter(Protocol):
 class FlowTools:
     """A ToolProvider of the flows that are published in the caller's project and that the key may use."""
 
-    def __init__(self, published: PublishedFlows, flows: FlowLoader, runs: RunStarter, endpoint: str = "tool") -> None:
+    def __init__(self, published: PublishedFlows, flows: FlowLoader, runs: FlowCaller, endpoint: str = "tool") -> None:
         self._published = published
         self._flows = flows
         self._runs = runs

@@ -15,7 +15,7 @@ from typing import Annotated, ClassVar, Protocol
 import msgspec
 from msgspec import Meta, Struct
 
-from sizewise.data_class import DataClass, Place, strictest
+from sizewise.data_class import DataBounds, DataClass, Place, strictest
 from sizewise.errors import ConfigError
 from sizewise.flows.engine import Steps
 from sizewise.flows.language.types import JSON, Json, Type
@@ -29,7 +29,7 @@ from sizewise.messages import ChatRequest, Reply
 from sizewise.principal import Principal
 from sizewise.tools.sandbox.process_pool import CodeResult
 from sizewise.tools.sandbox.protocol import Language
-from sizewise.tools.tool import Tool
+from sizewise.tools.tool import ToolAccess
 
 PlainText = Annotated[str, Meta(extra={"plain": True})]
 """Text in which {{ }} is not evaluated: code, so that values are never written into it."""
@@ -141,12 +141,6 @@ class FileReader(Protocol):
         ...
 
 
-class ToolAccess(Protocol):
-    async def select(self, names: Sequence[str], principal: Principal) -> tuple[Tool, ...]:
-        """The named tools that this caller may use. Raises BadRequest for an unknown name."""
-        ...
-
-
 class SandboxAccess(Protocol):
     async def run(
         self,
@@ -231,15 +225,6 @@ class RunnableFlow(Protocol):
 
     @property
     def name(self) -> str: ...
-
-
-class DataBounds(Protocol):
-    """The data class of a request, and the furthest place its data may reach; None: none."""
-
-    @property
-    def data_class(self) -> DataClass: ...
-    @property
-    def limit(self) -> Place | None: ...
 
 
 class StrictestBounds(Struct, frozen=True):

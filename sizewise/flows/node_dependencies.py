@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from sizewise.agents.runner import AgentRunner
+from sizewise.data_class import DataBounds
 from sizewise.flows.http_allowlist import HttpAllowlist
 from sizewise.flows.node import (
     CostEstimate,
-    DataBounds,
     KnowledgeAccess,
     MemoryAccess,
     NodeDependencies,
     SandboxAccess,
-    ToolAccess,
 )
 from sizewise.handler import Handler, Request
 from sizewise.http.client import HttpClient
 from sizewise.knowledge.load import load_document
 from sizewise.settings.root import FileSettings
+from sizewise.tools.tool import ToolAccess
 
 
 def build_node_dependencies(

@@ -20,9 +20,8 @@ from msgspec import Struct
 from sizewise.errors import EncryptionKeyUnavailable, SizewiseError, StorageError
 from sizewise.flows import tables
 from sizewise.flows.tables import FlowRun, RunStep, SealedStep, StepState
-from sizewise.storage.database import UnitOfWork
+from sizewise.storage.database import TransactionRunner, UnitOfWork
 from sizewise.storage.encryption import EnvelopeEncryption
-from sizewise.storage.keys.tables import TransactionRunner
 
 log = logging.getLogger("sizewise.flows")
 

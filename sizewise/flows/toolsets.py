@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sizewise.agents.knowledge_tool import KnowledgeSearch, KnowledgeTool
-from sizewise.flows.as_tools import FlowLoader, FlowTools, PublishedFlows, RunStarter
+from sizewise.flows.as_tools import FlowCaller, FlowLoader, FlowTools, PublishedFlows
 from sizewise.plugins import PluginRegistry
 from sizewise.settings.root import FileSettings
 from sizewise.tools.code_tool import CodeRunner, code_tools
@@ -15,7 +15,7 @@ def exported_toolset(
     settings: FileSettings,
     published: PublishedFlows,
     flows: FlowLoader,
-    runs: RunStarter,
+    runs: FlowCaller,
     knowledge: KnowledgeSearch,
     *,
     internal: bool = False,

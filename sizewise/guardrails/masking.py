@@ -14,11 +14,9 @@ from sizewise.data_class import Place, is_within
 from sizewise.guardrails.base import Guard
 from sizewise.guardrails.pseudonymization import ScanFindings, Unmasker, pseudonymize
 from sizewise.guardrails.stream_unmasking import UnmaskingSend, unmask_reply
-from sizewise.handler import GuardrailTriggered, Handler, Request, Send
+from sizewise.handler import ConnectModel, GuardrailTriggered, Handler, Request, Send
 from sizewise.messages import ChatRequest, EmbeddingRequest, Reply
 from sizewise.model_card import ModelCard
-
-Connector = Callable[[ModelCard], Handler]
 
 
 class MaskingConnector:
@@ -26,7 +24,7 @@ class MaskingConnector:
 
     def __init__(
         self,
-        connect: Connector,
+        connect: ConnectModel,
         unmasked_reach: Place,
         guards: Mapping[str, Guard],
         masking_guards: frozenset[str],

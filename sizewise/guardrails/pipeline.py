@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from sizewise.errors import ConfigError
 from sizewise.guardrails.base import Guard, GuardConfig, OriginAwareGuard, Topic
 from sizewise.guardrails.data_leakage import DataLeakageGuard
-from sizewise.guardrails.masking import Connector, MaskingConnector
+from sizewise.guardrails.masking import MaskingConnector
 from sizewise.guardrails.middleware import (
     ORIGINS,
     GuardrailMiddleware,
@@ -25,7 +25,7 @@ from sizewise.guardrails.spotlighting import SpotlightingConnector, apply_spotli
 from sizewise.guardrails.tool_allowlist import GUARD_NAME as TOOLS
 from sizewise.guardrails.tool_allowlist import ToolAllowlist, ToolAllowlistMiddleware
 from sizewise.guardrails.untrusted_content import derive_canary, new_canary
-from sizewise.handler import Handler, Request, Spotlighting
+from sizewise.handler import ConnectModel, Handler, Request, Spotlighting
 from sizewise.messages import ChatRequest, EmbeddingRequest
 from sizewise.model_card import ModelCard
 from sizewise.plugins import PluginRegistry
@@ -52,7 +52,7 @@ class GuardrailPipeline:
         policies: Mapping[str, PolicySettings],
         plan: PlanRequest,
         plugins: PluginRegistry,
-        connect: Connector,
+        connect: ConnectModel,
     ) -> None:
         self._settings = settings
         self._plan = plan

@@ -23,7 +23,7 @@ MIN_INJECTION_SCORE = 0.5
 TOKEN = re.compile(r"\w+|[^\w\s]")
 
 
-class Passage(Struct, frozen=True):
+class CorpusPassage(Struct, frozen=True):
     """One text and its source. `label`: the class or answer that is trained with it."""
 
     id: str
@@ -46,7 +46,7 @@ class Suspect(Struct, frozen=True):
     score: float
 
 
-def scan_passages(passages: Sequence[Passage]) -> list[Suspect]:
+def scan_passages(passages: Sequence[CorpusPassage]) -> list[Suspect]:
     """Suspects in the order of the passages; a passage may be listed under several kinds. Time and memory are linear in
     the words, except for groups of copies. Below 300 passages, only copies and instructions are searched.
     """

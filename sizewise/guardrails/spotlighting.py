@@ -7,7 +7,7 @@ neither cache nor client sees them. A request without tool results and without a
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from typing import Any
 
 import msgspec
@@ -19,12 +19,11 @@ from sizewise.guardrails.pseudonymization import ORIGINAL_FIELD
 from sizewise.guardrails.spotlighting_cleanup import MarkerRemover, StreamMarkerRemover
 from sizewise.guardrails.stream_unmasking import UnmaskingSend, unmask_reply
 from sizewise.guardrails.untrusted_content import CANARY_PATTERN, ContentMarkers, new_markers
-from sizewise.handler import Handler, Request, Send, Spotlighting
+from sizewise.handler import ConnectModel, Handler, Request, Send, Spotlighting
 from sizewise.messages import ChatRequest, EmbeddingRequest, JsonFields, Message, Reply
 from sizewise.model_card import ModelCard
 
 Json = dict[str, Any]
-Connector = Callable[[ModelCard], Handler]
 
 SYSTEM_ROLES = ("system", "developer")
 TOOL_ROLES = ("tool", "function")
@@ -40,7 +39,7 @@ _canaries = re.compile(CANARY_PATTERN.pattern.encode())
 class SpotlightingConnector:
     """Wraps the handlers of `connect` in spotlighting."""
 
-    def __init__(self, connect: Connector) -> None:
+    def __init__(self, connect: ConnectModel) -> None:
         self._connect = connect
 
     def __call__(self, card: ModelCard) -> Handler:

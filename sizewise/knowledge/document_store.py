@@ -25,9 +25,8 @@ from sizewise.knowledge import tables
 from sizewise.knowledge.tables import BaseRow, DocumentRow, PassageCounts, PassageRow
 from sizewise.knowledge.vector_store import KnowledgeBaseId, Tag
 from sizewise.principal import Principal
-from sizewise.storage.database import UnitOfWork
+from sizewise.storage.database import TransactionRunner, UnitOfWork
 from sizewise.storage.encryption import EnvelopeEncryption
-from sizewise.storage.keys.tables import TransactionRunner
 
 T = TypeVar("T")
 P = ParamSpec("P")

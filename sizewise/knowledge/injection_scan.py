@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from sizewise.guardrails.poisoning import Passage, scan_passages
+from sizewise.guardrails.poisoning import CorpusPassage, scan_passages
 from sizewise.knowledge.chunk import TextChunk
 
 SUSPECT_KINDS = ("instruction", "trigger")
@@ -29,7 +29,7 @@ class InjectionSuspicion(Struct, frozen=True):
 def find_suspects(chunks: Sequence[TextChunk], source: str) -> dict[int, InjectionSuspicion]:
     """Index of a chunk -> suspicion. Linear in the text."""
     found: dict[int, InjectionSuspicion] = {}
-    passages = [Passage(str(at), each.text, source) for at, each in enumerate(chunks)]
+    passages = [CorpusPassage(str(at), each.text, source) for at, each in enumerate(chunks)]
     for each in scan_passages(passages):
         if each.kind in SUSPECT_KINDS:
             before = found.get(int(each.id), InjectionSuspicion((), False))

@@ -10,14 +10,14 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 import msgspec
 from msgspec import Struct
 
 from sizewise.auth.authorization import Resource, require_permission
 from sizewise.catalog.loader import local_cards
-from sizewise.data_class import DATA_CLASSES, DataClass, Place
+from sizewise.data_class import DATA_CLASSES, DataBounds, DataClass, Place
 from sizewise.errors import BadRequest, PathNotFound, SizewiseError, did_you_mean
 from sizewise.handler import Handler, Request
 from sizewise.knowledge.document_store import DocumentRecord, DocumentStore, PassageRecord
@@ -349,15 +349,6 @@ class KnowledgeService:
         known = [each.name for each, *_ in await self.document_store.bases(base.tenant, base.project)]
         hint = did_you_mean(base.name, known) or f"fill it: sizewise knowledge add {base.name[:64]} FILE..."
         return PathNotFound(f"there is no knowledge base {base.name[:100]!r} in this project", hint)
-
-
-class DataBounds(Protocol):
-    """Data class of a request, and how far routing lets it go."""
-
-    @property
-    def data_class(self) -> DataClass: ...
-    @property
-    def limit(self) -> Place | None: ...
 
 
 def build_knowledge_service(

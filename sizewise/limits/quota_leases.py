@@ -8,7 +8,7 @@ cost, and what attempts of its last second reserved and did not use. An idle wor
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import Protocol, TypeVar
 
 from msgspec import Struct
@@ -18,19 +18,13 @@ from sizewise.limits import tables
 from sizewise.limits.rules import LimitKey
 from sizewise.limits.tables import LeaseRequest, LeaseReturn, WindowState
 from sizewise.limits.windows import LimitCounter, LimitCounters, LimitWindow, LimitWindows
-from sizewise.storage.database import UnitOfWork
+from sizewise.storage.database import AsyncTransactionRunner
 
 T = TypeVar("T")
 
 REFRESH_S = 0.5
 """Seconds for which a worker trusts the remaining quota read from the store, before it asks again."""
 MAX_ROUNDS = 100
-
-
-class RunWork(Protocol):
-    """Runs `work` with a database connection, without waiting for other work."""
-
-    def __call__(self, work: UnitOfWork[T], /) -> Awaitable[T]: ...
 
 
 MissingQuota = tuple[LimitCounter, int]
@@ -62,7 +56,9 @@ class QuotaRequest(Protocol):
 class QuotaLeases:
     """All limits of one worker. `alert` receives crossed thresholds. For one thread: the event loop."""
 
-    def __init__(self, write: RunWork, clock: Callable[[], float], alert: Callable[[LimitWindow, int], None]) -> None:
+    def __init__(
+        self, write: AsyncTransactionRunner, clock: Callable[[], float], alert: Callable[[LimitWindow, int], None]
+    ) -> None:
         self.clock = clock
         self.counters: dict[LimitKey, LimitCounter] = {}
         self._write = write

@@ -15,7 +15,7 @@ from msgspec import Struct, to_builtins
 from sizewise.audit_log.hash_chain import AuditEvent
 from sizewise.errors import SizewiseError, StorageError
 from sizewise.limits import tables
-from sizewise.limits.quota_leases import QuotaLeases, RunWork
+from sizewise.limits.quota_leases import QuotaLeases
 from sizewise.limits.reservations import RequestReservation, Reservation, WorstCaseCost, format_time
 from sizewise.limits.rules import (
     Limit,
@@ -34,6 +34,7 @@ from sizewise.messages import ChatRequest, EmbeddingRequest
 from sizewise.model_card import ModelCard
 from sizewise.principal import Principal
 from sizewise.settings.limits import BudgetsSettings, LimitsSettings
+from sizewise.storage.database import AsyncTransactionRunner
 
 log = logging.getLogger("sizewise.limits")
 
@@ -81,8 +82,8 @@ class Limiter:
     def __init__(
         self,
         snapshot: LimitSnapshot,
-        read: RunWork,
-        write: RunWork,
+        read: AsyncTransactionRunner,
+        write: AsyncTransactionRunner,
         *,
         shared: bool = False,
         notify: AlertNotifier | None = None,

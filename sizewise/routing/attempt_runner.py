@@ -14,7 +14,7 @@ import msgspec
 
 from sizewise.deadline import Deadline
 from sizewise.errors import SizewiseError, UpstreamTimeout
-from sizewise.handler import Handler, Request, Send
+from sizewise.handler import ConnectModel, Request, Send
 from sizewise.messages import ChatRequest, Reply
 from sizewise.model_card import ModelCard
 from sizewise.routing.attempt_limits import SpendLimiter, SpendReservation
@@ -71,7 +71,7 @@ class AttemptRunner:
     def __init__(
         self,
         *,
-        connect: Callable[[ModelCard], Handler],
+        connect: ConnectModel,
         request: Request,
         client_reply: ClientReply,
         output_schema: OutputSchema | None,

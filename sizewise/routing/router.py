@@ -9,7 +9,7 @@ import msgspec
 
 from sizewise.data_class import DATA_CLASSES, DataClass
 from sizewise.deadline import Deadline
-from sizewise.handler import NO_OPTIONS, Handler, Request, RequestOptions, Send
+from sizewise.handler import NO_OPTIONS, ConnectModel, Request, RequestOptions, Send
 from sizewise.messages import ChatRequest, EmbeddingRequest, Reply
 from sizewise.model_card import ModelCard
 from sizewise.routing.admission import check_key_policies, no_model_error
@@ -68,7 +68,7 @@ class Router:
         self,
         *,
         plan: Callable[[ChatRequest | EmbeddingRequest, str | None], RoutePlan],
-        connect: Callable[[ModelCard], Handler],
+        connect: ConnectModel,
         judge: Judge,
         health_check: HealthCheck = always_healthy,
         data_policy: DataPolicy | None = None,

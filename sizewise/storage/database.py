@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from sqlalchemy import (
     DDL,
@@ -50,6 +50,18 @@ block inserts made a saturated server a third faster (bench/gateway). 225 rows t
 
 
 ROW_DOES_NOT_FIT = "a row does not fit the table: {}"
+
+
+class TransactionRunner(Protocol):
+    """Runs work in one transaction."""
+
+    def __call__(self, work: UnitOfWork[T], /) -> T: ...
+
+
+class AsyncTransactionRunner(Protocol):
+    """Runs work in one transaction, in another thread."""
+
+    def __call__(self, work: UnitOfWork[T], /) -> Awaitable[T]: ...
 
 
 @dataclass(frozen=True, slots=True)

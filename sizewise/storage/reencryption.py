@@ -15,8 +15,9 @@ from functools import partial
 from msgspec import Struct
 
 from sizewise.errors import SizewiseError, StorageError
+from sizewise.storage.database import TransactionRunner
 from sizewise.storage.encryption import DIRECT_VERSION, HEADER_BYTES, LOCAL_PREFIX, EnvelopeEncryption
-from sizewise.storage.keys.tables import DataKeyStore, EncryptedRow, EncryptedTable, TransactionRunner
+from sizewise.storage.keys.tables import DataKeyStore, EncryptedRow, EncryptedTable
 
 log = logging.getLogger("sizewise.storage.encryption")
 

@@ -19,8 +19,8 @@ from sizewise.errors import Conflict, EncryptionKeyUnavailable, StorageError
 from sizewise.handler import Request
 from sizewise.messages import ChatRequest, Reply
 from sizewise.providers.wires.original_body import ORIGINAL_FIELD, OriginalBody
+from sizewise.storage.database import TransactionRunner
 from sizewise.storage.encryption import EnvelopeEncryption
-from sizewise.storage.keys.tables import TransactionRunner
 from sizewise.telemetry import payload_tables
 from sizewise.telemetry.payload_tables import PayloadRow
 

@@ -11,8 +11,7 @@ from msgspec import Struct
 
 from sizewise.errors import BadRequest
 from sizewise.storage.batch_writer import BatchWriter, RowGroup
-from sizewise.storage.database import UnitOfWork
-from sizewise.storage.keys.tables import TransactionRunner
+from sizewise.storage.database import TransactionRunner, UnitOfWork
 from sizewise.telemetry import payload_tables, tables
 from sizewise.telemetry.payload_log import LoggedPayload, PayloadLog
 from sizewise.telemetry.tables import PolicyUsage, RecordFilter, RecordWithAttempts, RequestRecord, record_ids

@@ -118,6 +118,14 @@ class ToolProvider(Protocol):
         """The tools that this caller may use now; never another tenant's or project's."""
 
 
+class ToolAccess(Protocol):
+    """The part of a Toolset that agents and flows use."""
+
+    async def select(self, names: Sequence[str], principal: Principal) -> tuple[Tool, ...]:
+        """The named tools that this caller may use. Raises BadRequest for an unknown name."""
+        ...
+
+
 class Toolset:
     """The tools of all providers. If two have the same name, the first provider's is used. Immutable."""
 

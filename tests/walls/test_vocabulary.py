@@ -1,4 +1,4 @@
-"""The field's words: what an engineer searches for is the name of a file, and the old dialect names nothing public."""
+"""Names: a term of the field is the name of a file, no class name has two meanings, and old words name nothing."""
 
 from __future__ import annotations
 
@@ -37,6 +37,9 @@ COLUMNS: Mapping[str, frozenset[str]] = {
 }
 """File -> fields that are database columns, whose names are stored."""
 
+MIRRORS = ("sizewise/cli/operations.py", "sizewise/gateway/openapi.py")
+"""Files whose classes are named after types of the GraphQL and OpenAPI schemas, which are public."""
+
 
 def found_by(search: str) -> list[str]:
     """Files whose name has the words of `search`, else those whose folder has."""
@@ -50,6 +53,21 @@ def test_a_search_for_a_term_of_the_field_finds_its_file(search: str, file: str)
     found = found_by(search)
     assert file in found
     assert len(found) <= MOST_HITS, found
+
+
+def class_names(files: list[Source]) -> Iterator[tuple[str, str]]:
+    """Public classes and where they are defined."""
+    for file in files:
+        for node in ast.walk(file.tree):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_") and not file.within(*MIRRORS):
+                yield node.name, file.at(node, node.name)
+
+
+def test_each_public_class_name_is_defined_once() -> None:
+    places: dict[str, list[str]] = {}
+    for name, place in class_names(sources("sizewise")):
+        places.setdefault(name, []).append(place)
+    assert [found for found in places.values() if len(found) > 1] == []
 
 
 def public_names(file: Source) -> Iterator[tuple[ast.AST, str]]:

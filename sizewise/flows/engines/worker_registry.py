@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sizewise.flows.engines import tables
-from sizewise.storage.keys.tables import TransactionRunner
+from sizewise.storage.database import TransactionRunner
 
 
 class WorkerRegistry:

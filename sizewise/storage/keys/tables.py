@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 from msgspec import Struct
 from sqlalchemy import (
@@ -24,10 +24,9 @@ from sqlalchemy import (
 from sqlalchemy.schema import CreateIndex, CreateTable
 from sqlalchemy.sql.elements import ColumnElement
 
-from sizewise.storage.database import UnitOfWork
+from sizewise.storage.database import TransactionRunner
 from sizewise.storage.migrations import BIG_INTEGER, Migrations
 
-T = TypeVar("T")
 META = MetaData()
 
 DATA_KEYS = Table(
@@ -62,12 +61,6 @@ class DataKey(Struct, frozen=True):
     wrapped: bytes
     retired: int | None = None
     seals: int = USES_PER_BLOCK
-
-
-class TransactionRunner(Protocol):
-    """Runs work in one transaction."""
-
-    def __call__(self, work: UnitOfWork[T]) -> T: ...
 
 
 class DataKeyStore:

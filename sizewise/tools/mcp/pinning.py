@@ -4,22 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Mapping
-from typing import Protocol, TypeVar
+from collections.abc import Mapping
 
 from sizewise.auth.permissions import DEFAULT_TENANT
-from sizewise.storage.database import UnitOfWork
+from sizewise.storage.database import AsyncTransactionRunner, TransactionRunner
 from sizewise.tools import tables
-
-T = TypeVar("T")
-
-
-class ReadTransaction(Protocol):
-    def __call__(self, work: UnitOfWork[T]) -> T: ...
-
-
-class WriteTransaction(Protocol):
-    def __call__(self, work: UnitOfWork[T]) -> Awaitable[T]: ...
 
 
 class MemoryPinStore:
@@ -38,7 +27,7 @@ class MemoryPinStore:
 class DatabasePinStore:
     """Pins in the database. They belong to the settings, so they are stored under the default organization."""
 
-    def __init__(self, read: ReadTransaction, write: WriteTransaction) -> None:
+    def __init__(self, read: TransactionRunner, write: AsyncTransactionRunner) -> None:
         self._read = read
         self._write = write
 
