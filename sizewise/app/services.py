@@ -16,27 +16,27 @@ from functools import partial
 from pathlib import Path
 from types import TracebackType
 
-from sizewise.agents import tables as agents
+from sizewise.agents import tables as agent_tables
 from sizewise.agents.memory import AgentMemory
-from sizewise.audit_log import tables as audit
+from sizewise.audit_log import tables as audit_tables
 from sizewise.audit_log.audit_log import AuditLog
-from sizewise.auth import tables as accounts
+from sizewise.auth import tables as auth_tables
 from sizewise.auth.api_keys import ApiKeys
 from sizewise.auth.authenticator import Authenticator, load_or_create_admin_token
 from sizewise.auth.denied_audit import DeniedRequestLog
 from sizewise.auth.permissions import merge_roles
 from sizewise.auth.sign_in_sessions import SessionCleanupJob, Sessions
 from sizewise.auth.user_accounts import UserAccounts
-from sizewise.cache import stored_response_tables as responses
-from sizewise.cache import tables as cache
+from sizewise.cache import stored_response_tables
+from sizewise.cache import tables as cache_tables
 from sizewise.cache.idempotency_store import IdempotencyStore
 from sizewise.cache.stored_responses import StoredResponses
 from sizewise.errors import ExternalFailure, StorageError
-from sizewise.evals import tables as evals
+from sizewise.evals import tables as eval_tables
 from sizewise.evals.quality_monitor import QualityMonitor
-from sizewise.flows import tables as flows
+from sizewise.flows import tables as flow_tables
 from sizewise.flows.engine import Engine, Runner
-from sizewise.flows.engines import tables as workers
+from sizewise.flows.engines import tables as engine_tables
 from sizewise.flows.engines.dbos import DbosEngine, is_installed
 from sizewise.flows.engines.inline import InlineEngine
 from sizewise.flows.engines.worker_registry import WorkerRegistry
@@ -45,28 +45,28 @@ from sizewise.flows.run_completion import PublishEvent, ignore_event
 from sizewise.flows.run_service import RunService
 from sizewise.flows.scheduler import Scheduler, WebhookTriggers
 from sizewise.flows.step_store import StepStore
-from sizewise.flows.versions import tables as published
+from sizewise.flows.versions import tables as flow_version_tables
 from sizewise.flows.versions.store import FlowVersions
 from sizewise.http.client import HttpClient
-from sizewise.knowledge import tables as knowledge
+from sizewise.knowledge import tables as knowledge_tables
 from sizewise.knowledge.document_store import DocumentStore
-from sizewise.limits import tables as budgets
+from sizewise.limits import tables as limit_tables
 from sizewise.limits.rate_limiter import Limiter
 from sizewise.settings.root import FileSettings
 from sizewise.storage.batch_writer import BatchWriter, MaintenanceTask
 from sizewise.storage.database import Database, open_database, sqlite_url
 from sizewise.storage.encryption import EnvelopeEncryption
 from sizewise.storage.key_rotation import KeyRotation
-from sizewise.storage.keys import tables as keyring
+from sizewise.storage.keys import tables as key_tables
 from sizewise.storage.keys.tables import DataKeyStore
 from sizewise.storage.reencryption import ReencryptionJob
 from sizewise.storage.retention import RetentionJob
-from sizewise.telemetry import payload_tables as payloads
-from sizewise.telemetry import tables as telemetry
+from sizewise.telemetry import payload_tables
+from sizewise.telemetry import tables as telemetry_tables
 from sizewise.telemetry.payload_log import PayloadLog
 from sizewise.telemetry.record_store import RecordStore
 from sizewise.telemetry.tables import ATTEMPTS, RECORDS, RecordRetention
-from sizewise.tools import tables as tools
+from sizewise.tools import tables as tool_tables
 from sizewise.tools.mcp.pinning import DatabasePinStore
 
 HOUR_MS = 3_600_000
@@ -182,9 +182,9 @@ def open_services(
             writer=writer,
             payload_log=payload_log,
             executor=executor,
-            delete_feedback=lambda tenant, key: partial(evals.erase_feedback, tenant=tenant, key=key),
+            delete_feedback=lambda tenant, key: partial(eval_tables.erase_feedback, tenant=tenant, key=key),
         )
-        limits = read(budgets.read_snapshot)
+        limits = read(limit_tables.read_snapshot)
         limiter = Limiter(limits, storage.database.read_in_thread, write, shared=bool(url), notify=publish_event)
         steps = StepStore(encryption, read, write_sync, executor)
         versions = FlowVersions(steps)
@@ -245,13 +245,25 @@ def open_services(
 
 
 COMPONENTS = (
-    *(accounts, audit, budgets, telemetry, keyring, responses, cache, payloads, evals, tools, agents),
-    *(published, flows, workers, knowledge),
+    *(
+        auth_tables,
+        audit_tables,
+        limit_tables,
+        telemetry_tables,
+        key_tables,
+        stored_response_tables,
+        cache_tables,
+        payload_tables,
+        eval_tables,
+        tool_tables,
+        agent_tables,
+    ),
+    *(flow_version_tables, flow_tables, engine_tables, knowledge_tables),
 )
 """Every package's tables, in the order in which they are migrated."""
 ENCRYPTED_TABLES = (
-    *(responses.SEALED, cache.SEALED, payloads.SEALED, published.SEALED),
-    *(*flows.SEALED, *knowledge.SEALED, agents.SEALED),
+    *(stored_response_tables.SEALED, cache_tables.SEALED, payload_tables.SEALED, flow_version_tables.SEALED),
+    *(*flow_tables.SEALED, *knowledge_tables.SEALED, agent_tables.SEALED),
 )
 
 
@@ -275,9 +287,15 @@ def _open_storage(
     keys = DataKeyStore(read, writer.run_transaction_sync)
     encryption = EnvelopeEncryption(home, keys, settings.encryption.key, settings.encryption.kms)
     encryption.expect_keys_for(
-        filter(None, (read(each.newest_sealed) for each in (responses, cache, flows, knowledge, agents))),
+        filter(
+            None,
+            (
+                read(each.newest_sealed)
+                for each in (stored_response_tables, cache_tables, flow_tables, knowledge_tables, agent_tables)
+            ),
+        ),
     )
-    executor = ThreadPoolExecutor(ENCRYPTION_THREADS, "sizewise-vault")
+    executor = ThreadPoolExecutor(ENCRYPTION_THREADS, "sizewise-encryption")
     opened.callback(executor.shutdown, cancel_futures=True)
     return Storage(database=database, writer=writer, keys=keys, encryption=encryption, executor=executor)
 
@@ -287,29 +305,29 @@ def _retention_jobs(settings: FileSettings) -> list[MaintenanceTask]:
     runs, memory = settings.flows, settings.memory
     return [
         RecordRetention(records.retention_days, records.max_rows),
-        lambda c: budgets.delete_expired_windows(c, time.time()),
-        evals.EvalsRetention(records.retention_days, records.max_rows),
+        lambda c: limit_tables.delete_expired_windows(c, time.time()),
+        eval_tables.EvalsRetention(records.retention_days, records.max_rows),
         RetentionJob(
-            responses.RESPONSES,
+            stored_response_tables.RESPONSES,
             retention_ms=stored.retention_days * DAY_MS,
             max_rows=stored.max_rows,
             max_bytes=stored.max_bytes,
         ),
         RetentionJob(
-            cache.IDEMPOTENCY,
+            cache_tables.IDEMPOTENCY,
             retention_ms=idempotency.retention_hours * HOUR_MS,
             max_rows=idempotency.max_rows,
             max_bytes=idempotency.max_bytes,
         ),
-        flows.RunRetention(runs.retention_days * DAY_MS, runs.max_rows, runs.max_bytes),
+        flow_tables.RunRetention(runs.retention_days * DAY_MS, runs.max_rows, runs.max_bytes),
         RetentionJob(
-            agents.MEMORIES,
+            agent_tables.MEMORIES,
             retention_ms=memory.retention_days * DAY_MS,
             max_rows=memory.max_rows,
             max_bytes=memory.max_bytes,
         ),
         RetentionJob(
-            payloads.CONTENTS,
+            payload_tables.CONTENTS,
             retention_ms=records.contents_retention_days * DAY_MS,
             max_rows=records.contents_max_rows,
             max_bytes=records.contents_max_bytes,
@@ -338,7 +356,7 @@ def _open_database(home: Path, url: str) -> Database:
 @contextmanager
 def _locked_home(home: Path) -> Iterator[None]:
     """Locks the home until the process ends, even if it crashes. Raises ExternalFailure."""
-    path = home / "keeper.lock"
+    path = home / "server.lock"
     try:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)

@@ -18,7 +18,7 @@ from sizewise.auth import tables
 from sizewise.auth.api_keys import audit_event
 from sizewise.auth.authenticator import Authenticator, digest
 from sizewise.auth.user_accounts import DAY_MS, new_id
-from sizewise.auth.users import tables as people
+from sizewise.auth.users import tables as user_tables
 from sizewise.auth.users.tables import Session, Transaction, User
 from sizewise.errors import Forbidden, PathNotFound, SizewiseError
 from sizewise.principal import Principal
@@ -75,8 +75,8 @@ class Sessions:
         )
 
         def work(c: Transaction) -> None:
-            people.revoke_oldest_sessions(c, user.tenant, user.id, now, MAX_SESSIONS_PER_USER - 1)
-            people.upsert_session(c, made)
+            user_tables.revoke_oldest_sessions(c, user.tenant, user.id, now, MAX_SESSIONS_PER_USER - 1)
+            user_tables.upsert_session(c, made)
 
         await self._commit(work, told)
         return NewSession(made, token)
@@ -85,13 +85,13 @@ class Sessions:
         """Invalid from now on; stops requests in flight."""
         over = replace(session, revoked=time.time_ns() // 1_000_000)
         told = audit_event(actor, session.tenant, "session.end", f"session:{session.id}")
-        await self._commit(lambda c: people.upsert_session(c, over), told)
+        await self._commit(lambda c: user_tables.upsert_session(c, over), told)
 
     async def end_all(self, user: User, actor: Principal) -> None:
         """Ends all sessions of a user and stops their requests in flight."""
         told = audit_event(actor, user.tenant, "session.end", f"user:{user.id}")
         now = time.time_ns() // 1_000_000
-        await self._commit(lambda c: people.revoke_sessions(c, user.tenant, user.id, now), told)
+        await self._commit(lambda c: user_tables.revoke_sessions(c, user.tenant, user.id, now), told)
 
     async def switch_project(self, session: Session, project: str, actor: Principal) -> Session:
         """Moves the session to another project. Raises PathNotFound if the user is not in it."""
@@ -101,7 +101,7 @@ class Sessions:
         moved = replace(session, project=project)
         before, after = {"project": session.project}, {"project": project}
         told = audit_event(actor, session.tenant, "session.move", f"session:{session.id}", dict(before), dict(after))
-        await self._commit(lambda c: people.upsert_session(c, moved), told)
+        await self._commit(lambda c: user_tables.upsert_session(c, moved), told)
         return moved
 
     def _initial_project(self, user: User, preferred: str) -> str | None:
@@ -166,12 +166,12 @@ class SessionCleanupJob:
 
     def __call__(self, connection: Transaction) -> bool:
         seen = dict(self._authenticator.last_used)
-        people.update_last_used(
+        user_tables.update_last_used(
             connection,
             {id: round(at * 1_000) for id, at in seen.items() if self._written.get(id) != at},
         )
         now = time.time_ns() // 1_000_000
-        people.delete_expired(connection, now - SESSION_RETENTION_DAYS * DAY_MS)
+        user_tables.delete_expired(connection, now - SESSION_RETENTION_DAYS * DAY_MS)
         tables.delete_expired_keys(connection, now - KEY_RETENTION_DAYS * DAY_MS)
         self._written = seen
         return False

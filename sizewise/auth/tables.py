@@ -13,7 +13,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from sizewise.audit_log import tables as audit
 from sizewise.audit_log.hash_chain import AuditEvent
-from sizewise.auth.users import tables as people
+from sizewise.auth.users import tables as user_tables
 from sizewise.auth.users.tables import UserSnapshot
 from sizewise.data_class import DataClass
 from sizewise.errors import Conflict
@@ -70,7 +70,7 @@ SCHEMA = Migrations(
             migration_statement("ALTER TABLE keys ADD COLUMN scope TEXT"),
             migration_statement("UPDATE keys SET wide = 1"),  # before, every key had access to its whole organization
         ),
-        people.MIGRATION,
+        user_tables.MIGRATION,
         (migration_statement("ALTER TABLE keys ADD COLUMN \"by\" TEXT NOT NULL DEFAULT ''"),),
         (  # permissions in the words of the settings; a key never had the renamed `found_organisations`
             migration_statement(
@@ -202,7 +202,7 @@ def read_snapshot(connection: Connection) -> CredentialSnapshot:
     return CredentialSnapshot(
         read_version(connection),
         list_keys(connection),
-        people.read_user_snapshot(connection, time.time_ns() // 1_000_000),
+        user_tables.read_user_snapshot(connection, time.time_ns() // 1_000_000),
     )
 
 

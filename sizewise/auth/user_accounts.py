@@ -24,7 +24,7 @@ from sizewise.auth.authorization import not_found
 from sizewise.auth.oidc import RelyingParty
 from sizewise.auth.permissions import restrict_actions
 from sizewise.auth.tables import CredentialSnapshot
-from sizewise.auth.users import tables as people
+from sizewise.auth.users import tables as user_tables
 from sizewise.auth.users.effective_roles import NO_ACTIONS, EffectiveRoles
 from sizewise.auth.users.login_throttle import LoginThrottle
 from sizewise.auth.users.passwords import PasswordHasher, validate_password
@@ -82,11 +82,11 @@ class UserAccounts:
         return next((u for u in known if u.email == wanted and tenant in ("", u.tenant)), None)
 
     async def list_organizations(self) -> list[Organization]:
-        return await asyncio.to_thread(self._read, people.list_organizations)
+        return await asyncio.to_thread(self._read, user_tables.list_organizations)
 
     async def list_invitations(self, tenant: str) -> list[Invitation]:
         """Includes used and expired ones, newest first; without digests."""
-        found = await asyncio.to_thread(self._read, lambda c: people.list_invitations(c, tenant))
+        found = await asyncio.to_thread(self._read, lambda c: user_tables.list_invitations(c, tenant))
         return [replace(each, digest="") for each in found]
 
     async def create_organization(self, tenant: str, name: str, actor: Principal) -> None:
@@ -95,9 +95,9 @@ class UserAccounts:
         told = audit_event(actor, tenant, "organisation.found", f"organisation:{tenant}", None, {"name": name})
 
         def work(c: Transaction) -> CredentialSnapshot:
-            if any(each.tenant == tenant for each in people.list_organizations(c)):
+            if any(each.tenant == tenant for each in user_tables.list_organizations(c)):
                 raise Conflict(f"there is an organisation {tenant!r} already", "choose another id")
-            people.add_organization(c, made)
+            user_tables.add_organization(c, made)
             return _add_audit_event(c, told)
 
         await self._commit(work)
@@ -131,10 +131,10 @@ class UserAccounts:
         told = audit_event(actor, tenant, "user.invite", f"invitation:{made.id}", None, shown)
 
         def work(c: Transaction) -> CredentialSnapshot:
-            if all(each.tenant != tenant for each in people.list_organizations(c)):
+            if all(each.tenant != tenant for each in user_tables.list_organizations(c)):
                 raise PathNotFound(f"there is no organisation {tenant[:100]!r}")
-            people.close_invitations(c, tenant, made.email, now)
-            people.add_invitation(c, made)
+            user_tables.close_invitations(c, tenant, made.email, now)
+            user_tables.add_invitation(c, made)
             return _add_audit_event(c, told)
 
         await self._commit(work)
@@ -145,7 +145,9 @@ class UserAccounts:
         if all(each.id != id for each in await self.list_invitations(tenant)):
             raise not_found("invitation", id)
         told = audit_event(actor, tenant, "invitation.withdraw", f"invitation:{id}")
-        await self._commit(tables.with_audit_event(lambda c: people.withdraw_invitation(c, tenant, id, _now()), told))
+        await self._commit(
+            tables.with_audit_event(lambda c: user_tables.withdraw_invitation(c, tenant, id, _now()), told)
+        )
 
     async def accept_invitation(self, token: str, name: str, password: str) -> User:
         """Creates the invited user, or sets a user's password. Raises Forbidden, BadRequest, Conflict, Busy."""
@@ -160,8 +162,8 @@ class UserAccounts:
         phc, now = await self.password_hasher.hash(password), _now()
 
         def work(c: Transaction) -> None:
-            people.set_password_hash(c, user.id, phc)
-            people.revoke_sessions(c, user.tenant, user.id, now)
+            user_tables.set_password_hash(c, user.id, phc)
+            user_tables.revoke_sessions(c, user.tenant, user.id, now)
 
         told = AuditEvent(
             tenant=user.tenant,
@@ -186,7 +188,7 @@ class UserAccounts:
         wanted = email.strip().lower()
         invitation = await asyncio.to_thread(
             self._read,
-            lambda c: people.get_open_invitation(c, tenant, wanted, _now()),
+            lambda c: user_tables.get_open_invitation(c, tenant, wanted, _now()),
         )
         if invitation is None:
             return None
@@ -197,13 +199,13 @@ class UserAccounts:
         inside: list[User] = []
 
         def work(c: Transaction) -> CredentialSnapshot:
-            old = people.get_user_by_email(c, user.email)
+            old = user_tables.get_user_by_email(c, user.email)
             if old is None or old.id != user.id or old.subject is not None or old.disabled is not None:
                 return tables.read_snapshot(c)
             inside.append(replace(old, issuer=issuer, subject=subject, password=""))
-            people.upsert_user(c, inside[0])
-            people.revoke_sessions(c, user.tenant, user.id, now)
-            people.close_invitations(c, user.tenant, user.email, now)
+            user_tables.upsert_user(c, inside[0])
+            user_tables.revoke_sessions(c, user.tenant, user.id, now)
+            user_tables.close_invitations(c, user.tenant, user.email, now)
             revoked = tables.revoke_user_keys(c, user.tenant, user.id, now)
             shown: Snapshot = {"issuer": issuer, "password": False, "revoked": revoked}
             before: Snapshot = {"password": bool(old.password)}
@@ -231,7 +233,7 @@ class UserAccounts:
 
     async def _valid_invitation(self, token: str) -> Invitation:
         """Raises Forbidden, with the same message for every reason."""
-        found = await asyncio.to_thread(self._read, lambda c: people.get_invitation(c, digest(token).hex()))
+        found = await asyncio.to_thread(self._read, lambda c: user_tables.get_invitation(c, digest(token).hex()))
         if not token or found is None or found.used is not None or found.expires <= _now():
             raise Forbidden(_INVALID_INVITATION, _ASK_INVITER_HINT)
         return found
@@ -242,8 +244,8 @@ class UserAccounts:
         inside: list[User] = []
 
         def work(c: Transaction) -> CredentialSnapshot:
-            open = people.get_invitation(c, invitation.digest)
-            old = people.get_user_by_email(c, invitation.email)
+            open = user_tables.get_invitation(c, invitation.digest)
+            old = user_tables.get_user_by_email(c, invitation.email)
             if open is None or open.used is not None or (old is not None and old.disabled is not None):
                 raise Forbidden(_INVALID_INVITATION, _ASK_INVITER_HINT)
             if old is not None and old.tenant != tenant:
@@ -273,11 +275,11 @@ class UserAccounts:
                 created=now,
             )
             user = change(old or new)
-            people.upsert_user(c, user)
+            user_tables.upsert_user(c, user)
             if invitation.project and old is None:
-                people.upsert_membership(c, Membership(tenant, user.id, invitation.project, invitation.role))
-            people.revoke_sessions(c, tenant, user.id, now)
-            people.close_invitations(c, tenant, invitation.email, now)
+                user_tables.upsert_membership(c, Membership(tenant, user.id, invitation.project, invitation.role))
+            user_tables.revoke_sessions(c, tenant, user.id, now)
+            user_tables.close_invitations(c, tenant, invitation.email, now)
             inside.append(user)
             shown: Snapshot = {"invitation": invitation.id, "role": invitation.role, "project": invitation.project}
             action = "user.join" if old is None else "user.password"
@@ -300,15 +302,15 @@ class UserAccounts:
         user, now = self.get(id, tenant), _now()
 
         def work(c: Transaction) -> CredentialSnapshot:
-            before = people.get_role(c, id, tenant, project)
+            before = user_tables.get_role(c, id, tenant, project)
             if not project:
                 _check_last_owner(c, user, role)
             if project:
-                people.upsert_membership(c, Membership(tenant, id, project, role))
+                user_tables.upsert_membership(c, Membership(tenant, id, project, role))
             else:
-                people.set_role(c, id, role)
-            people.withdraw_invitations_by(c, tenant, id, now)
-            people.close_invitations(c, tenant, user.email, now)
+                user_tables.set_role(c, id, role)
+            user_tables.withdraw_invitations_by(c, tenant, id, now)
+            user_tables.close_invitations(c, tenant, user.email, now)
             after: Snapshot = {"role": role, "project": project}
             return _add_audit_event(
                 c,
@@ -323,10 +325,10 @@ class UserAccounts:
 
         def work(c: Transaction) -> CredentialSnapshot:
             _check_last_owner(c, user, "")
-            people.set_disabled(c, id, now)
-            people.revoke_sessions(c, tenant, id, now)
-            people.close_invitations(c, tenant, user.email, now)
-            people.withdraw_invitations_by(c, tenant, id, now)
+            user_tables.set_disabled(c, id, now)
+            user_tables.revoke_sessions(c, tenant, id, now)
+            user_tables.close_invitations(c, tenant, user.email, now)
+            user_tables.withdraw_invitations_by(c, tenant, id, now)
             return _add_audit_event(c, audit_event(actor, tenant, "user.disable", f"user:{id}"))
 
         await self._commit(work)
@@ -339,16 +341,16 @@ class UserAccounts:
         inside: list[User] = []
 
         def work(c: Transaction) -> CredentialSnapshot:
-            user = people.get_user_by_email(c, wanted)
+            user = user_tables.get_user_by_email(c, wanted)
             if user is None:
                 raise not_found("user", wanted)
             if user.disabled is None:
                 _check_last_owner(c, user, "")
             freed = replace(user, email=f"{user.id}@freed.invalid", password="", disabled=user.disabled or now)
-            people.upsert_user(c, freed)
-            people.revoke_sessions(c, user.tenant, user.id, now)
-            people.close_invitations(c, user.tenant, wanted, now)
-            people.withdraw_invitations_by(c, user.tenant, user.id, now)
+            user_tables.upsert_user(c, freed)
+            user_tables.revoke_sessions(c, user.tenant, user.id, now)
+            user_tables.close_invitations(c, user.tenant, wanted, now)
+            user_tables.withdraw_invitations_by(c, user.tenant, user.id, now)
             inside.append(freed)
             return _add_audit_event(c, audit_event(actor, user.tenant, "user.free", f"user:{user.id}"))
 
@@ -360,8 +362,8 @@ class UserAccounts:
         user, now = self.get(id, tenant), _now()
 
         def work(c: Transaction) -> CredentialSnapshot:
-            people.set_disabled(c, id, None)
-            people.close_invitations(c, tenant, user.email, now)
+            user_tables.set_disabled(c, id, None)
+            user_tables.close_invitations(c, tenant, user.email, now)
             return _add_audit_event(c, audit_event(actor, tenant, "user.enable", f"user:{id}"))
 
         await self._commit(work)
@@ -382,7 +384,7 @@ def normalize_email(email: str) -> str:
 
 def _check_last_owner(c: Transaction, user: User, role: str) -> None:
     """Raises Conflict if `user` is the last owner and `role`, the new one, is not owner."""
-    if role != OWNER_ROLE and people.list_owner_ids(c, user.tenant) == [user.id]:
+    if role != OWNER_ROLE and user_tables.list_owner_ids(c, user.tenant) == [user.id]:
         raise Conflict(_LAST_OWNER, "make somebody else an owner first")
 
 
@@ -395,7 +397,7 @@ def _inviter_may_grant(c: Transaction, invitation: Invitation, old: User | None,
         return True
     key = tables.get_key(c, tenant, by)
     ids = [by, *([old.id] if old is not None else []), *([key.user] if key is not None else [])]
-    standing = EffectiveRoles(people.read_users(c, ids), now.roles)
+    standing = EffectiveRoles(user_tables.read_users(c, ids), now.roles)
     wanted = standing.all_actions(old) if old is not None else now.roles.get(invitation.role, NO_ACTIONS)
     user, has = standing.active_user(by, tenant), NO_ACTIONS
     if user is not None:

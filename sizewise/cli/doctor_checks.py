@@ -14,9 +14,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TypeVar
 
-from sizewise.auth import tables as accounts
-from sizewise.cache import stored_response_tables as conversations
-from sizewise.cache import tables as cache
+from sizewise.auth import tables as auth_tables
+from sizewise.cache import stored_response_tables
+from sizewise.cache import tables as cache_tables
 from sizewise.catalog import gguf_header, memory_check
 from sizewise.catalog.loader import default_local_card, is_downloaded, load_cards, local_cards, weights_path
 from sizewise.catalog.memory_estimate import format_bytes
@@ -27,13 +27,19 @@ from sizewise.settings.load import Settings, resolve_secret
 from sizewise.settings.validators import is_reference
 from sizewise.storage.database import UnitOfWork, open_database, sqlite_url
 from sizewise.storage.encryption import EnvelopeEncryption
-from sizewise.storage.keys import tables as keyring
+from sizewise.storage.keys import tables as key_tables
 from sizewise.storage.keys.tables import DataKeyStore
-from sizewise.telemetry import tables as telemetry
+from sizewise.telemetry import tables as telemetry_tables
 
 OLDEST = (3, 11)
 T = TypeVar("T")
-SCHEMAS = (accounts.SCHEMA, keyring.SCHEMA, telemetry.SCHEMA, conversations.SCHEMA, cache.SCHEMA)
+SCHEMAS = (
+    auth_tables.SCHEMA,
+    key_tables.SCHEMA,
+    telemetry_tables.SCHEMA,
+    stored_response_tables.SCHEMA,
+    cache_tables.SCHEMA,
+)
 ROOM = 500_000_000
 """Bytes of free disk space below which records will soon fail."""
 
@@ -170,8 +176,12 @@ def _vault(settings: Settings) -> CheckResult:
         vault = EnvelopeEncryption(settings.home, DataKeyStore(look, look), wanted.key, wanted.kms)
         query = "SELECT room FROM schema_version"
         there = look(lambda c: c.exec_driver_sql(query).scalars().all()) if path.exists() else ()
-        sealed = [look(room.newest_sealed) for room in (conversations, cache) if room.SCHEMA.component in there]
-        if keyring.SCHEMA.component in there:
+        sealed = [
+            look(tables.newest_sealed)
+            for tables in (stored_response_tables, cache_tables)
+            if tables.SCHEMA.component in there
+        ]
+        if key_tables.SCHEMA.component in there:
             vault.expect_keys_for(filter(None, sealed))
             vault.probe()
     except ConfigError as error:

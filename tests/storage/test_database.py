@@ -9,11 +9,11 @@ import pytest
 from sqlalchemy import Column, MetaData, Table, Text, insert, inspect, select
 from sqlalchemy.schema import DDL, CreateTable, ExecutableDDLElement
 
-from sizewise.auth import tables as accounts
+from sizewise.auth import tables as auth_tables
 from sizewise.errors import ConfigError, Conflict, StorageError
 from sizewise.storage.database import Database, bulk_insert, open_database, sqlite_url
 from sizewise.storage.migrations import BIG_INTEGER, Migrations
-from sizewise.telemetry import tables as telemetry
+from sizewise.telemetry import tables as telemetry_tables
 
 NOTES = Table("notes", MetaData(), Column("id", BIG_INTEGER, primary_key=True), Column("tenant", Text, nullable=False))
 FIRST = (CreateTable(NOTES),)
@@ -113,28 +113,28 @@ def test_a_row_that_breaks_a_rule_or_fits_no_column_is_a_conflict_without_its_va
     database.close()
 
 
-@pytest.mark.parametrize("schema", [accounts, telemetry], ids=["accounts", "telemetry"])
+@pytest.mark.parametrize("schema", [auth_tables, telemetry_tables], ids=["auth", "telemetry"])
 def test_every_table_has_its_tenant(schema: object, tmp_path: Path) -> None:
     for table in getattr(schema, "META").tables.values():  # noqa: B009 - two modules, one shape
         assert "tenant" in table.columns, table.name
 
 
-@pytest.mark.parametrize("room", ["auth", "telemetry"])
-def test_released_migrations_never_change(room: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("component", ["auth", "telemetry"])
+def test_released_migrations_never_change(component: str, tmp_path: Path) -> None:
     """When this fails you changed a table: leave the released step as it was and add one behind it."""
-    schema = {"auth": accounts.SCHEMA, "telemetry": telemetry.SCHEMA}[room]
+    schema = {"auth": auth_tables.SCHEMA, "telemetry": telemetry_tables.SCHEMA}[component]
     database = open_database(sqlite_url(str(tmp_path / "x.db")), [schema])
     steps = [str(step.compile(database.engine)).strip() for step in schema.steps[0]]
     database.close()
-    golden = Path(__file__).parents[1] / room / "version_1.sql"
+    golden = Path(__file__).parents[1] / component / "version_1.sql"
     assert "\n\n".join(steps) + "\n" == golden.read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("room", [accounts, telemetry], ids=["accounts", "telemetry"])
-def test_the_migrated_tables_have_the_columns_that_the_code_writes(room: object, tmp_path: Path) -> None:
-    database = open_database(sqlite_url(str(tmp_path / "x.db")), [accounts.SCHEMA, telemetry.SCHEMA])
+@pytest.mark.parametrize("component", [auth_tables, telemetry_tables], ids=["auth", "telemetry"])
+def test_the_migrated_tables_have_the_columns_that_the_code_writes(component: object, tmp_path: Path) -> None:
+    database = open_database(sqlite_url(str(tmp_path / "x.db")), [auth_tables.SCHEMA, telemetry_tables.SCHEMA])
     with database.read() as connection:
-        for name, table in getattr(room, "META").tables.items():  # noqa: B009 - two modules, one shape
+        for name, table in getattr(component, "META").tables.items():  # noqa: B009 - two modules, one shape
             assert [column["name"] for column in inspect(connection).get_columns(name)] == table.columns.keys()
     database.close()
 
