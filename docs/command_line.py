@@ -34,6 +34,6 @@ def _sections(command: click.Command, name: str, above: click.Context | None) ->
                 yield from _sections(under, each, context)
 
 
-def verbs() -> list[str]:
+def command_names() -> list[str]:
     """Every command as it is typed, including subcommands such as `sizewise models pull`."""
     return [section.partition("\n")[0].removeprefix("## ") for section in _sections(sizewise, "sizewise", None)]

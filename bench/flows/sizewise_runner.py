@@ -20,7 +20,7 @@ import msgspec
 from msgspec import Struct
 
 from bench.flows import graphs
-from bench.gateway.floors import BASE
+from bench.gateway.feature_cost import BASE
 from sizewise import __version__
 from sizewise.app.application import Application, build_application
 from sizewise.app.resources import Resources

@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.walls.source import ROOT
 
 PLANTED = {
-    "sizewise/messages.py": "import sizewise.app.application",  # floors
+    "sizewise/messages.py": "import sizewise.app.application",  # layers
     "sizewise/routing/model_aliases.py": "import time, sizewise.routing.router",  # purity; performing
     "sizewise/routing/policies/fixed.py": "import sizewise.routing.policies.cheapest",
     "sizewise/routing/judges/rules.py": "import sizewise.routing.judges.confidence",
@@ -58,8 +58,8 @@ def test_every_contract_catches_a_planted_breach(tmp_path: Path) -> None:
     assert blind == [], said
 
 
-def test_a_file_without_a_floor_is_seen(tmp_path: Path) -> None:
+def test_a_file_without_a_layer_is_seen(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "sizewise", tmp_path / "sizewise", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
-    (tmp_path / "sizewise" / "planted.py").write_text('"""A file that nobody gave a floor."""\n')
+    (tmp_path / "sizewise" / "planted.py").write_text('"""A file that is in no layer."""\n')
     assert "- sizewise.planted" in lint(tmp_path)

@@ -16,7 +16,7 @@ import pytest
 from graphql import build_schema, parse, validate
 
 from docs.build import classes, kinds, pages
-from docs.command_line import verbs
+from docs.command_line import command_names
 from sizewise.errors import ConfigError
 from sizewise.evals.policy_loader import load_policy
 from sizewise.plugins import PluginRegistry
@@ -93,18 +93,18 @@ def test_every_kind_and_member_is_in_the_kinds_page() -> None:
     assert [member for members in kinds().values() for member in members if f"[`{member}`]" not in text] == []
 
 
-def test_every_verb_is_in_the_page_of_the_command_line() -> None:
+def test_every_command_is_in_the_page_of_the_command_line() -> None:
     text = (DOCS / "reference" / "command-line.md").read_text()
-    assert [verb for verb in verbs() if f"## {verb}\n" not in text] == []
+    assert [name for name in command_names() if f"## {name}\n" not in text] == []
 
 
-def test_verbs_in_the_examples_exist() -> None:
+def test_commands_in_the_examples_exist() -> None:
     said = {
         (name(block), found)
         for block in of("bash")
         for found in re.findall(r"^sizewise ([a-z]+)", block.text, re.MULTILINE)
     }
-    assert [(where, verb) for where, verb in said if f"sizewise {verb}" not in verbs()] == []
+    assert [(where, name) for where, name in said if f"sizewise {name}" not in command_names()] == []
 
 
 def test_every_decision_is_listed_and_numbered_once() -> None:
@@ -117,20 +117,20 @@ def test_every_decision_is_listed_and_numbered_once() -> None:
 # ---- the tour
 
 
-def stops() -> list[tuple[Path, str]]:
+def tour_files() -> list[tuple[Path, str]]:
     """The files of the tour in their order, each with its paragraphs."""
     text = (DOCS / "tour.md").read_text()
     parts = re.split(r"^## \d+\. `([^`]+)`.*$", text.partition("## Where to go on")[0], flags=re.MULTILINE)
     return [(ROOT / path, said) for path, said in zip(parts[1::2], parts[2::2], strict=True)]
 
 
-def test_the_tour_stays_within_its_hour() -> None:
+def test_the_tour_stays_within_its_lines() -> None:
     bound = int(re.search(r"at most ([\d,]+) lines", (DOCS / "tour.md").read_text())[1].replace(",", ""))  # type: ignore[index]  # it says so
-    lines = {path.name: len(path.read_text().splitlines()) for path, _ in stops()}
+    lines = {path.name: len(path.read_text().splitlines()) for path, _ in tour_files()}
     assert len(lines) == 10 and sum(lines.values()) <= bound, lines
 
 
-@pytest.mark.parametrize(("path", "said"), stops(), ids=[path.name for path, _ in stops()])
+@pytest.mark.parametrize(("path", "said"), tour_files(), ids=[path.name for path, _ in tour_files()])
 def test_what_the_tour_names_is_there(path: Path, said: str) -> None:
     tree = ast.parse(path.read_text())
     defined = {n.name for n in ast.walk(tree) if isinstance(n, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))}

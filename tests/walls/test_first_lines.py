@@ -1,4 +1,4 @@
-"""Each file begins with its promise, one sentence on line one: the map is made of these lines."""
+"""Each file begins with one sentence on line one that says what it is: the map is made of these lines."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from tests.walls.source import Source, planted, stands
 
 
-def promise(file: Source) -> Iterator[str]:
+def first_line(file: Source) -> Iterator[str]:
     first = file.lines[0] if file.lines else ""
     if not first.startswith('"""'):
         yield f"{file.path}:1: begins without a docstring"
@@ -19,8 +19,8 @@ def promise(file: Source) -> Iterator[str]:
         yield f"{file.path}:1: the first line is no whole sentence: {sentence!r}"
 
 
-def test_every_file_begins_with_its_promise() -> None:
-    stands(promise, "sizewise", "bench", "docs", "tests")
+def test_every_file_begins_with_a_sentence() -> None:
+    stands(first_line, "sizewise", "bench", "docs", "tests")
 
 
 @pytest.mark.parametrize(
@@ -34,5 +34,5 @@ def test_every_file_begins_with_its_promise() -> None:
         '"""\nLate."""',
     ],
 )
-def test_the_wall_sees_a_file_without_a_promise(text: str) -> None:
-    assert planted(promise, text)
+def test_the_wall_sees_a_file_without_a_sentence(text: str) -> None:
+    assert planted(first_line, text)

@@ -64,7 +64,7 @@ LATE: Mapping[tuple[str, str], str] = {
     ("sizewise/providers/local/embedding_worker.py", "onnxruntime"): "the same",
     ("sizewise/providers/local/embedding_worker.py", "onnxruntime.capi"): "the same",
 }
-"""(file, module) -> why it is imported in a function. To dodge a circle is no reason: move the name down a floor."""
+"""(file, module) -> why it is imported in a function; a cycle is no reason: move the name to a lower layer."""
 
 HEAVY = frozenset(
     {"uvicorn", "uvloop", "starlette", "sqlalchemy", "ariadne", "graphql", "xllamacpp", "rich", "prometheus_client"},
@@ -88,7 +88,7 @@ LATER = frozenset(
 """What a server that starts must not wait for: who asks for it first, or a thread after the start, loads it."""
 
 LIGHT = frozenset({"sizewise", "click", "msgspec", "platformdirs"})
-"""What the command line may import before it knows the verb, beside the standard library."""
+"""What the command line may import before it knows the command, besides the standard library."""
 
 
 def late(file: Source) -> Iterator[str]:
@@ -108,18 +108,18 @@ def absolute(file: Source) -> Iterator[str]:
             yield file.at(node, "import absolutely, name by name, from the file that defines it")
 
 
-def empty_rooms(file: Source) -> Iterator[str]:
-    """`__init__.py` holds the room's docstring; the package's own also its version."""
+def package_contents(file: Source) -> Iterator[str]:
+    """`__init__.py` holds the package's docstring; that of sizewise also its version."""
     if file.path.endswith("/__init__.py"):
         for statement in file.tree.body[1:]:
             version = isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == "__version__"
             if not (version and file.path == "sizewise/__init__.py"):
                 yield file.at(statement, "an __init__.py holds a docstring and nothing else")
         if not ast.get_docstring(file.tree):
-            yield f"{file.path}:1: the room's docstring is missing"
+            yield f"{file.path}:1: the package's docstring is missing"
 
 
-def rooms_without_a_name(folder: str) -> list[str]:
+def folders_without_init(folder: str) -> list[str]:
     """Folders with Python files and no `__init__.py`: import-linter and the wheel would not see them."""
     folders = {path.parent for path in (ROOT / folder).rglob("*.py")}
     return sorted(each.relative_to(ROOT).as_posix() for each in folders if not (each / "__init__.py").exists())
@@ -163,9 +163,9 @@ def test_imports_are_absolute() -> None:
     stands(absolute, "sizewise", "docs", "tests", "bench")
 
 
-def test_rooms_hold_a_docstring_and_nothing_else() -> None:
-    stands(empty_rooms, "sizewise", "docs", "bench")
-    assert rooms_without_a_name("sizewise") == []
+def test_packages_hold_a_docstring_and_nothing_else() -> None:
+    stands(package_contents, "sizewise", "docs", "bench")
+    assert folders_without_init("sizewise") == []
 
 
 def test_only_declared_libraries_are_imported() -> None:
@@ -186,13 +186,13 @@ def test_a_server_starts_without_what_it_needs_later() -> None:
     assert (pulled_in_by("sizewise.cli.up") | pulled_in_by("sizewise.server")) & LATER == set()
 
 
-def test_judgement_needs_no_heavy_library() -> None:
+def test_policies_need_no_heavy_library() -> None:
     assert pulled_in_by("sizewise.routing.policies.cascade") & HEAVY == set()
 
 
 @pytest.mark.parametrize(
     "line",
-    ["import json", "from sizewise.app.application import House", "if x:\n        import json"],
+    ["import json", "from sizewise.app.application import Application", "if x:\n        import json"],
 )
 def test_the_wall_sees_a_late_import(line: str) -> None:
     assert planted(late, f"def f() -> None:\n    {line}")
@@ -211,9 +211,9 @@ def test_the_wall_sees_a_relative_or_starred_import(line: str) -> None:
     assert planted(absolute, line)
 
 
-@pytest.mark.parametrize("code", ['"""A room."""\nfrom sizewise.messages import Chat', '"""A room."""\nX = 1', ""])
-def test_the_wall_sees_a_room_that_holds_something(code: str) -> None:
-    assert planted(empty_rooms, code, "sizewise/planted/__init__.py")
+@pytest.mark.parametrize("code", ['"""A package."""\nfrom sizewise.money import Price', '"""A package."""\nX = 1', ""])
+def test_the_wall_sees_a_package_that_holds_something(code: str) -> None:
+    assert planted(package_contents, code, "sizewise/planted/__init__.py")
 
 
 def test_the_wall_sees_what_an_import_pulls_in() -> None:

@@ -27,7 +27,7 @@ SPOKEN: Mapping[tuple[str, str], str] = {
     ("sizewise/guardrails/secrets.py", "xai"): "the beginning of a key, which is what is looked for",
     ("sizewise/gateway/openapi.py", "openai"): "says which API an operation is; decides nothing",
     ("sizewise/gateway/openapi.py", "anthropic"): "the same",
-    ("sizewise/gateway/landing_page.py", "openai"): "tells people which shape the doors have; decides nothing",
+    ("sizewise/gateway/landing_page.py", "openai"): "tells people which formats the endpoints have; decides nothing",
     ("sizewise/gateway/landing_page.py", "anthropic"): "the same",
 }
 """(file, name) -> why it may stand there all the same."""
@@ -44,7 +44,7 @@ def names(file: Source) -> Iterator[str]:
                 if (file.path, match[1].lower()) not in SPOKEN:
                     yield file.at(
                         node,
-                        f"{match[0]!r} is named in the code: make it a row of the catalogue or a setting",
+                        f"{match[0]!r} is named in the code: make it a row of the catalog or a setting",
                     )
 
 
@@ -71,5 +71,5 @@ def test_the_wall_lets_documentation_speak(code: str) -> None:
     assert not planted(names, code)
 
 
-def test_a_catalogue_may_name_what_it_lists() -> None:
+def test_a_catalog_may_name_what_it_lists() -> None:
     assert not planted(names, "MODEL = 'gpt-4o'", "sizewise/catalog/planted.py")

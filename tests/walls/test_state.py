@@ -31,7 +31,7 @@ STILL: Mapping[str, str] = {
     "msgspec.json.Encoder": "keeps no state between two calls",
     "msgspec.json.Decoder": "keeps no state between two calls",
     "Table": "the declaration of a table; only a tables.py or storage/ can call it",
-    "Schema": "the declaration of a room's tables",
+    "Schema": "the declaration of a package's tables",
     "MetaData": "the register of tables, complete when its tables.py has been read",
     "Index": "part of a table's declaration",
     "BigInteger": "a column's type",
@@ -145,7 +145,7 @@ def _is_alias(annotation: ast.expr | None) -> bool:
     return annotation is not None and dotted(annotation).rpartition(".")[2] == "TypeAlias"
 
 
-def test_no_module_of_the_house_holds_state() -> None:
+def test_no_module_holds_state() -> None:
     stands(state, "sizewise")
 
 

@@ -1,4 +1,4 @@
-"""The two pages that everybody reads stay small: few kinds of event at the waist, and wiring that only wires."""
+"""The two core files stay small: at most ten kinds of event in handler.py, and wiring only in application.py."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ def test_there_are_at_most_ten_kinds_of_event() -> None:
 
 
 @pytest.mark.parametrize("kind", [*get_args(Event), *get_args(Move)], ids=lambda kind: kind.__name__)
-def test_what_passes_the_waist_cannot_change(kind: type[Struct]) -> None:
+def test_events_and_moves_are_immutable(kind: type[Struct]) -> None:
     assert kind.__struct_config__.frozen
 
 
 def test_the_wiring_stays_on_one_page() -> None:
-    assert len(application_lines().lines) <= MOST_LINES, "give the room concerned its own open()"
+    assert len(application_lines().lines) <= MOST_LINES, "move construction into the package concerned"
 
 
-def test_the_wiring_waits_for_nobody() -> None:
-    """No request passes through house.py itself: it neither awaits nor loops until something happens."""
+def test_the_wiring_awaits_nothing() -> None:
+    """No request passes through application.py: it has no await and no loop that waits."""
     waits = [
         node for node in ast.walk(application_lines().tree) if isinstance(node, (ast.Await, ast.While, ast.AsyncFor))
     ]

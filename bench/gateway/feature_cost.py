@@ -1,7 +1,7 @@
-"""What each floor that everybody stands on costs one request, in microseconds: keys, classes, limits, guards, sealing.
+"""Cost of each feature per request, in microseconds: key scope, data class, limits, guardrails, encryption.
 
-`python -m bench.gateway.floors`. In process, from the door to the last byte, the echo behind at `anyone`; each house
-in turns, so that a busy moment meets all of them; the time of the event loop's own thread; the best of many rounds.
+`python -m bench.gateway.feature_cost`. In process, from the endpoint to the last byte, with the echo model at `anyone`;
+all cases in turns, so that a busy moment slows each of them; the event loop's own thread; the best of many rounds.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ CONTENTS = "[records]\ncontents = true\n"
 CONFINED = KeyScope(("chat",), ("echo/*",), (), (), ("127.0.0.0/8",))
 CASES: Mapping[str, tuple[str, bool, bool]] = {  # settings; is the key confined; is there something to hide
     "nothing of it": (OFF, False, False),
-    "a key confined to a door, models and a network": (OFF, True, False),
+    "a key confined to an API, models and a network": (OFF, True, False),
     "a project with a data class": (OFF + PROJECT, False, False),
     "eight limits": (OFF + LIMITS, False, False),
     "guards as they come, nothing found": ("", False, False),
@@ -64,7 +64,7 @@ def body(found: bool) -> bytes:
 
 
 class Case:
-    """One house and its door."""
+    """One application with its settings, and one request."""
 
     def __init__(self, home: Path, config: str, confined: bool, found: bool) -> None:
         home.mkdir()

@@ -1,4 +1,4 @@
-"""Doors that import-linter cannot see, for they are names and not modules: environment, sockets, child processes."""
+"""One caller each for the environment, sockets and child processes: names, which import-linter does not see."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ RESTRICTIONS: Mapping[str, RestrictedNames] = {
     "sockets": (
         SOCKETS,
         {
-            "sizewise/http/dialer.py": "the only sockets that lead out",
+            "sizewise/http/dialer.py": "the only outgoing connections",
             "sizewise/process.py": "the socket pair between us and a child",
             "sizewise/providers/local/llamacpp_worker.py": "a unix socket to llama.cpp in the same process",
-            "sizewise/providers/local/embedding_worker.py": "the end of the line to its parent",
+            "sizewise/providers/local/embedding_worker.py": "the socket to its parent process",
             "sizewise/testing/": "doubles of upstreams listen themselves",
         },
     ),
@@ -46,7 +46,7 @@ RESTRICTIONS: Mapping[str, RestrictedNames] = {
 }
 
 HARMLESS = frozenset({"urllib.request.url2pathname"})
-"""Opens nothing, though it lives beside what does."""
+"""Opens nothing, although its module does."""
 
 
 def used(tree: ast.Module) -> Iterator[tuple[ast.AST, str]]:
@@ -62,24 +62,24 @@ def used(tree: ast.Module) -> Iterator[tuple[ast.AST, str]]:
             yield from ((node, f"{node.module}.{alias.name}") for alias in node.names)
 
 
-def leads(name: str, restricted: str) -> bool:
-    """Whether a dotted name leads through one of the door's names."""
+def is_restricted(name: str, restricted: str) -> bool:
+    """Whether a dotted name is one of the restricted names, or below one."""
     for each in restricted.split():
         if name == each or name.startswith(f"{each}.") or ("." not in each and name.endswith(f".{each}")):
             return name not in HARMLESS
     return False
 
 
-def side_doors(file: Source) -> Iterator[str]:
-    for door, (names, places) in RESTRICTIONS.items():
+def other_callers(file: Source) -> Iterator[str]:
+    for resource, (names, places) in RESTRICTIONS.items():
         if not file.within(*places):
             for node, name in used(file.tree):
-                if leads(name, names):
-                    yield file.at(node, f"{name} is a side door to {door}: only {', '.join(places)} may use it")
+                if is_restricted(name, names):
+                    yield file.at(node, f"{name} uses {resource}: only {', '.join(places)} may")
 
 
-def test_every_way_out_leads_through_its_door() -> None:
-    stands(side_doors, "sizewise")
+def test_environment_sockets_and_processes_have_one_caller_each() -> None:
+    stands(other_callers, "sizewise")
 
 
 @pytest.mark.parametrize(
@@ -98,10 +98,10 @@ def test_every_way_out_leads_through_its_door() -> None:
         "from asyncio import create_subprocess_shell",
     ],
 )
-def test_the_wall_sees_a_side_door(code: str) -> None:
-    assert planted(side_doors, code)
+def test_the_wall_sees_another_caller(code: str) -> None:
+    assert planted(other_callers, code)
 
 
-def test_reading_a_url_is_no_way_out() -> None:
-    assert not planted(side_doors, "from urllib.request import url2pathname")
-    assert not planted(side_doors, "from urllib.parse import urlsplit\nurlsplit('http://host')")
+def test_parsing_a_url_is_not_restricted() -> None:
+    assert not planted(other_callers, "from urllib.request import url2pathname")
+    assert not planted(other_callers, "from urllib.parse import urlsplit\nurlsplit('http://host')")
