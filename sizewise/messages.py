@@ -148,6 +148,12 @@ class Usage(Struct, frozen=True):
     reported_cost: int | None = None
 
     def __add__(self, other: Usage) -> Usage:
+        """The usage of both. `reported_cost` is None if one of them has none, unless that one is empty."""
+        if self == NO_USAGE:
+            return other
+        if other == NO_USAGE:
+            return self
+        reasons = [*self.unpriced_reason.split(", "), *other.unpriced_reason.split(", ")]
         return Usage(
             input=self.input + other.input,
             output=self.output + other.output,
@@ -155,7 +161,16 @@ class Usage(Struct, frozen=True):
             cache_write=self.cache_write + other.cache_write,
             reasoning=self.reasoning + other.reasoning,
             estimated=self.estimated or other.estimated,
+            cache_write_1h=self.cache_write_1h + other.cache_write_1h,
+            audio=self.audio + other.audio,
+            unpriced_reason=", ".join(dict.fromkeys(filter(None, reasons))),
+            reported_cost=None
+            if self.reported_cost is None or other.reported_cost is None
+            else self.reported_cost + other.reported_cost,
         )
+
+
+NO_USAGE = Usage()
 
 
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "function_call"]

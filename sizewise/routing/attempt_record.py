@@ -22,7 +22,7 @@ from sizewise.handler import (
     TextDelta,
     ToolDelta,
 )
-from sizewise.messages import Choice, Reply, Usage
+from sizewise.messages import NO_USAGE, Choice, Reply, Usage
 from sizewise.model_card import ModelCard
 from sizewise.money import Price
 from sizewise.routing.policy import AttemptOutcome, RequestFeatures
@@ -37,8 +37,6 @@ RESUMABLE_ERRORS = (UpstreamError, ModelUnavailable, Busy)
 
 BILLED_ERRORS = (UpstreamTimeout, UpstreamProtocolError)
 """Failures before the first content in which the model has probably read and billed the prompt."""
-
-NO_USAGE = Usage()
 
 
 class AttemptRecord:

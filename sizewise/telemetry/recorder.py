@@ -209,21 +209,12 @@ class RecordingMiddleware:
 
 def _total_usage(attempts: list[AttemptFinished]) -> tuple[Usage, int | None]:
     """Tokens and cost of all attempts; the cost is None if one is unknown."""
-    input = output = cached = cache_write = reasoning = 0
-    estimated = False
+    used = Usage()
     cost: int | None = 0
     for tried in attempts:
-        used = tried.usage
-        input += used.input
-        output += used.output
-        cached += used.cached
-        cache_write += used.cache_write
-        reasoning += used.reasoning
-        estimated = estimated or used.estimated
+        used += tried.usage
         cost = None if cost is None or tried.cost is None else cost + tried.cost
-    return Usage(
-        input=input, output=output, cached=cached, cache_write=cache_write, reasoning=reasoning, estimated=estimated
-    ), cost
+    return used, cost
 
 
 def _attempt_row(number: int, place: int, request: Request, attempt: AttemptFinished) -> RowValues:
