@@ -40,15 +40,15 @@ def patterns() -> Iterator[Found]:
     calls: dict[tuple[str, str], set[str]] = {}
     for module, file in files.items():
         homes = {module: module}
-        for node in ast.walk(file.tree):
+        for node in file.nodes:
             if isinstance(node, ast.ImportFrom):
                 homes.update({alias.asname or alias.name: node.module or "" for alias in node.names})
-        for node in ast.walk(file.tree):
+        for node in file.nodes:
             if isinstance(node, ast.Attribute) and node.attr in METHODS:
                 name = dotted(node.value).rpartition(".")[2]
                 calls.setdefault((homes.get(name, module), name), set()).add(node.attr)
     for module, file in files.items():
-        if any(isinstance(node, ast.Import) and "re" in _names(node) for node in ast.walk(file.tree)):
+        if any(isinstance(node, ast.Import) and "re" in _names(node) for node in file.nodes):
             for name, value in vars(import_module(module)).items():
                 for each in _compiled(value):
                     yield Found(f"{module}.{name}", each, tuple(sorted(calls.get((module, name), METHODS))))

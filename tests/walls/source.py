@@ -6,7 +6,7 @@ import ast
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 import pytest
@@ -25,6 +25,11 @@ class Source:
     @cached_property
     def tree(self) -> ast.Module:
         return ast.parse(self.text, self.path)
+
+    @cached_property
+    def nodes(self) -> list[ast.AST]:
+        """All nodes of the tree, as `ast.walk` yields them."""
+        return list(ast.walk(self.tree))
 
     @cached_property
     def lines(self) -> list[str]:
@@ -52,11 +57,13 @@ def committed(suffix: str = "", under: str = "") -> Iterator[Path]:
 
 
 def sources(*folders: str) -> list[Source]:
-    return [
-        Source(path.relative_to(ROOT).as_posix(), path.read_text())
-        for each in folders
-        for path in committed(".py", each)
-    ]
+    return [source(path.relative_to(ROOT).as_posix()) for each in folders for path in committed(".py", each)]
+
+
+@cache
+def source(path: str) -> Source:
+    """Read and parsed once for all tests of a process."""
+    return Source(path, (ROOT / path).read_text())
 
 
 def stands(rule: Rule, *folders: str) -> None:

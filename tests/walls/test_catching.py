@@ -34,7 +34,7 @@ def raises_again(handler: ast.ExceptHandler) -> bool:
 
 def catch_alls(file: Source) -> list[ast.AST]:
     found: list[ast.AST] = []
-    for node in ast.walk(file.tree):
+    for node in file.nodes:
         if isinstance(node, ast.ExceptHandler) and broad(node.type) and not raises_again(node):
             found.append(node)
         elif isinstance(node, ast.Call) and dotted(node.func).rpartition(".")[2] == "suppress":

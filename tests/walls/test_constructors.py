@@ -17,13 +17,13 @@ MOST = 4
 def class_names() -> frozenset[str]:
     """The classes of the tree, private ones included."""
     return frozenset(
-        node.name for file in sources("sizewise") for node in ast.walk(file.tree) if isinstance(node, ast.ClassDef)
+        node.name for file in sources("sizewise") for node in file.nodes if isinstance(node, ast.ClassDef)
     )
 
 
 def positional_parameters(file: Source) -> Iterator[str]:
     """A written `__init__` with more than four: its callers may count wrong."""
-    for owner in ast.walk(file.tree):
+    for owner in file.nodes:
         if not isinstance(owner, ast.ClassDef):
             continue
         for node in owner.body:
@@ -37,7 +37,7 @@ def positional_parameters(file: Source) -> Iterator[str]:
 
 def positional_arguments(file: Source) -> Iterator[str]:
     """A call of one of our classes with more than four; `partial(Name, ...)` is a call of it."""
-    for node in ast.walk(file.tree):
+    for node in file.nodes:
         if not isinstance(node, ast.Call):
             continue
         called, arguments = node.func, node.args

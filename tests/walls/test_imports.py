@@ -92,7 +92,7 @@ LIGHT = frozenset({"sizewise", "click", "msgspec", "platformdirs"})
 
 
 def late(file: Source) -> Iterator[str]:
-    for function in ast.walk(file.tree):
+    for function in file.nodes:
         if isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef)):
             for node in ast.walk(function):
                 if isinstance(node, (ast.Import, ast.ImportFrom)):
@@ -103,7 +103,7 @@ def late(file: Source) -> Iterator[str]:
 
 
 def absolute(file: Source) -> Iterator[str]:
-    for node in ast.walk(file.tree):
+    for node in file.nodes:
         if isinstance(node, ast.ImportFrom) and (node.level or any(alias.name == "*" for alias in node.names)):
             yield file.at(node, "import absolutely, name by name, from the file that defines it")
 
@@ -134,7 +134,7 @@ def pulled_in_by(module: str) -> set[str]:
 
 def undeclared(file: Source) -> Iterator[str]:
     """A library that is imported but only came along with another one disappears one day with it."""
-    for node in ast.walk(file.tree):
+    for node in file.nodes:
         if isinstance(node, (ast.Import, ast.ImportFrom)):
             named = [node.module or ""] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names]
             for library in {name.partition(".")[0] for name in named} - DECLARED - sys.stdlib_module_names:

@@ -37,7 +37,7 @@ def names(file: Source) -> Iterator[str]:
     if file.within(*AT_HOME):
         return
     documents = docstrings(file.tree)
-    for node in ast.walk(file.tree):
+    for node in file.nodes:
         if isinstance(node, ast.Constant) and isinstance(node.value, (str, bytes)) and node not in documents:
             text = node.value if isinstance(node.value, str) else node.value.decode("latin-1")
             for match in NAMED.finditer(text):

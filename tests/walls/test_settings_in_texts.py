@@ -76,7 +76,7 @@ KEYS = frozenset(all_keys())
 def texts(file: Source) -> Iterator[tuple[ast.AST, str]]:
     """The string literals that are no docstrings; each expression of an f-string as `{}`."""
     documents: set[ast.AST] = {*docstrings(file.tree)}
-    for node in ast.walk(file.tree):
+    for node in file.nodes:
         if isinstance(node, ast.JoinedStr):
             documents |= set(node.values)
             yield node, "".join(str(each.value) if isinstance(each, ast.Constant) else "{}" for each in node.values)

@@ -52,7 +52,7 @@ MEMORY = frozenset({"cache", "lru_cache", "functools.cache", "functools.lru_cach
 def frozen_classes(files: list[Source]) -> frozenset[str]:
     """Our classes whose instances cannot change: `frozen=True` in the class line or its decorator, and Enums."""
     found: set[str] = set()
-    for node in (node for file in files for node in ast.walk(file.tree) if isinstance(node, ast.ClassDef)):
+    for node in (node for file in files for node in file.nodes if isinstance(node, ast.ClassDef)):
         calls = [call for call in node.decorator_list if isinstance(call, ast.Call)]
         keywords = [*node.keywords, *(keyword for call in calls for keyword in call.keywords)]
         said = any(k.arg == "frozen" and isinstance(k.value, ast.Constant) and k.value.value is True for k in keywords)
@@ -108,7 +108,7 @@ def top(body: list[ast.stmt]) -> Iterator[ast.stmt]:
 
 
 def state(file: Source) -> Iterator[str]:
-    for node in ast.walk(file.tree):
+    for node in file.nodes:
         if isinstance(node, ast.Global):
             yield file.at(
                 node,

@@ -28,7 +28,7 @@ NOQA = re.compile(r"#\s*(ruff:\s*)?noqa(?P<code>:\s*[A-Z]+\d+(,\s*[A-Z]+\d+)*)?(
 def comments(file: Source) -> Iterator[tuple[int, str]]:
     """Line numbers and texts of lines with a `#` outside every string."""
     inside: set[int] = set()
-    for node in ast.walk(file.tree):
+    for node in file.nodes:
         if isinstance(node, (ast.Constant, ast.JoinedStr)) and (node.end_lineno or 0) > node.lineno:
             inside.update(range(node.lineno, node.end_lineno or 0))
     for number, line in enumerate(file.lines, 1):

@@ -58,7 +58,7 @@ def test_a_search_for_a_term_of_the_field_finds_its_file(search: str, file: str)
 def class_names(files: list[Source]) -> Iterator[tuple[str, str]]:
     """Public classes and where they are defined."""
     for file in files:
-        for node in ast.walk(file.tree):
+        for node in file.nodes:
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_") and not file.within(*MIRRORS):
                 yield node.name, file.at(node, node.name)
 
@@ -73,7 +73,7 @@ def test_each_public_class_name_is_defined_once() -> None:
 def public_names(file: Source) -> Iterator[tuple[ast.AST, str]]:
     """Names that others see: of the file, its classes, functions, methods and fields."""
     yield file.tree, file.path.rpartition("/")[2].removesuffix(".py")
-    for node in ast.walk(file.tree):
+    for node in file.nodes:
         if isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
             yield node, node.name
         if isinstance(node, ast.ClassDef):
