@@ -81,7 +81,7 @@ def chunk_document(
                 )
             )
         if len(found) > MAX_CHUNKS:
-            raise BadRequest(f"the document makes more than {MAX_CHUNKS:,} passages", "cut it into several files")
+            raise BadRequest(f"the document has more than {MAX_CHUNKS:,} passages", "split it into several files")
     return found
 
 

@@ -32,14 +32,16 @@ def read(data: bytes, name: str) -> Document:
             feet.parse(_member(archive, NOTES, shown))
             title = _Title(_member(archive, ABOUT, shown)).text
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, ValueError, RuntimeError) as error:
-        raise BadRequest(f"{shown} is damaged, or locked by a password", "save it anew without one") from error
+        raise BadRequest(f"{shown} is damaged or encrypted", "save it again without a password") from error
     except expat.ExpatError as error:
-        raise BadRequest(f"{shown} is damaged", "open and save it anew") from error
+        raise BadRequest(f"{shown} is damaged", "open it and save it again") from error
     except _Refused as error:
-        raise BadRequest(f"{shown} holds a DTD, which no word processor writes", "do not trust it") from error
+        raise BadRequest(
+            f"{shown} contains a DTD, which word processors never write", "do not trust this file"
+        ) from error
     blocks = [*main.blocks, *feet.blocks]
     if not blocks:
-        raise BadRequest(f"{shown} has no words in it", "are they pictures? read them by OCR first")
+        raise BadRequest(f"{shown} contains no text", "if its pages are images, run OCR first")
     notes = [f"{main.unseen} hidden pieces of text were left out"] if main.unseen else []
     return Document(kind="docx", title=title, blocks=blocks, pages=main.page if main.paged else 0, notes=notes)
 
@@ -53,7 +55,7 @@ def _member(archive: zipfile.ZipFile, name: str, shown: str) -> bytes:
     with archive.open(name) as member:
         data = member.read(MEMBER + 1)
     if len(data) > MEMBER:
-        raise BadRequest(f"{shown} is unpacked larger than {MEMBER:,} bytes", "cut it into several files")
+        raise BadRequest(f"{shown} is larger than {MEMBER:,} bytes when unpacked", "split it into several files")
     return data
 
 

@@ -61,10 +61,14 @@ class Embedder:
         if len(here) == 1:
             return here[0]
         if not here:
-            fetch = f"sizewise models pull {self._fetchable[0]}, then sizewise up" if self._fetchable else "add one"
-            raise ModelUnavailable("there is no embedding model", f"fetch one for this machine: {fetch}")
+            fetch = (
+                f"sizewise models pull {self._fetchable[0]}, then sizewise up"
+                if self._fetchable
+                else "add one under [providers.NAME] in sizewise.toml"
+            )
+            raise ModelUnavailable("no embedding model is configured", f"to embed on this machine: {fetch}")
         hint = f'set `embedding_model = "{here[0]}"` in [knowledge.NAME] of sizewise.toml'
-        raise ConfigError(f"there are several embedding models: {', '.join(here)}", hint)
+        raise ConfigError(f"several embedding models are configured: {', '.join(here)}", hint)
 
     def max_passage_tokens(self, model: str) -> int:
         """Maximum tokens of a passage, without the headings embedded with it."""
@@ -125,8 +129,8 @@ class Embedder:
                 *await self._embed_batch(request, model, texts[half:], data_class),
             ]
         if len(reply.embeddings) != len(texts):
-            told = f"{model!r} gave {len(reply.embeddings)} vectors for {len(texts)} texts"
-            raise UpstreamProtocolError(told, "is it an embedding model?")
+            told = f"{model!r} returned {len(reply.embeddings)} vectors for {len(texts)} texts"
+            raise UpstreamProtocolError(told, "check that it is an embedding model")
         return list(reply.embeddings)
 
 
@@ -157,6 +161,8 @@ def check_dimension(vectors: Sequence[EmbeddingVector], dimension: int) -> int:
     """The dimension of `vectors`. Raises StorageError if they differ, or are not of `dimension` (0: any)."""
     lengths = {len(each) for each in vectors}
     if len(lengths) != 1 or (dimension and lengths != {dimension}):
-        told = f"the model makes vectors of {sorted(lengths)} numbers, and the base holds such of {dimension}"
-        raise StorageError(told, "name another model, or remove the base and fill it anew")
+        told = (
+            f"the model's vectors have {sorted(lengths)} dimensions, but those of the knowledge base have {dimension}"
+        )
+        raise StorageError(told, "use another model, or delete the knowledge base and ingest it again")
     return lengths.pop()

@@ -13,13 +13,13 @@ READABLE_TYPES = "PDF, DOCX, HTML, CSV, JSON, JSONL, Markdown and plain text"
 SNIFF_BYTES = 4_096
 _HTML = re.compile(rb"<(?:!doctype\s+html|html|head|body)[\s>]", re.IGNORECASE)
 _OTHERS = (
-    (b"\xd0\xcf\x11\xe0", "is a document of old Word, Excel or PowerPoint", "save it as .docx or PDF"),
+    (b"\xd0\xcf\x11\xe0", "is a Word, Excel or PowerPoint file in an old format", "save it as .docx or PDF"),
     (b"{\\rtf", "is RTF", "save it as .docx or PDF"),
-    (b"\x89PNG", "is a picture", "read its words by OCR first, such as ocrmypdf"),
-    (b"\xff\xd8\xff", "is a picture", "read its words by OCR first, such as ocrmypdf"),
-    (b"GIF8", "is a picture", "read its words by OCR first, such as ocrmypdf"),
-    (b"\x1f\x8b", "is packed (gzip)", "unpack it first"),
-    (b"7z\xbc\xaf", "is packed (7z)", "unpack it first"),
+    (b"\x89PNG", "is an image", "run OCR first, for example with ocrmypdf"),
+    (b"\xff\xd8\xff", "is an image", "run OCR first, for example with ocrmypdf"),
+    (b"GIF8", "is an image", "run OCR first, for example with ocrmypdf"),
+    (b"\x1f\x8b", "is compressed (gzip)", "decompress it first"),
+    (b"7z\xbc\xaf", "is compressed (7z)", "decompress it first"),
     (b"SQLite format 3", "is a database", "export its rows as CSV or JSONL"),
 )
 _ENDINGS: tuple[tuple[str, FileType], ...] = (
@@ -39,7 +39,7 @@ def detect_file_type(data: bytes, name: str) -> FileType:
     """Raises BadRequest for an empty file and for types that cannot be read."""
     head, low = data[:SNIFF_BYTES], name.lower().partition("?")[0]
     if not data.strip():
-        raise BadRequest(f"{name[:200]!r} is empty", "add a file with something in it")
+        raise BadRequest(f"{name[:200]!r} is empty", "add a file with content")
     if b"%PDF-" in head[:1_024]:
         return "pdf"
     if head[:4] == b"PK\x03\x04":
@@ -48,7 +48,7 @@ def detect_file_type(data: bytes, name: str) -> FileType:
         if head.startswith(start):
             raise BadRequest(f"{name[:200]!r} {said}", hint)
     if head[:2] not in (b"\xff\xfe", b"\xfe\xff") and b"\0" in head:
-        raise BadRequest(f"{name[:200]!r} holds no text", f"what can be read: {READABLE_TYPES}")
+        raise BadRequest(f"{name[:200]!r} is not text", f"supported formats: {READABLE_TYPES}")
     if _HTML.search(head):
         return "html"
     named: FileType = next((kind for ending, kind in _ENDINGS if low.endswith(ending)), "text")
@@ -66,9 +66,9 @@ def _packed(data: bytes, name: str) -> FileType:
         (b"", "an archive"),
     ):
         if member in data:
-            hint = "save each sheet as CSV" if said == "a spreadsheet" else f"what can be read: {READABLE_TYPES}"
+            hint = "save each sheet as CSV" if said == "a spreadsheet" else f"supported formats: {READABLE_TYPES}"
             raise BadRequest(f"{name[:200]!r} is {said}", hint)
-    raise AssertionError("the last of them is in everything")
+    raise AssertionError("an archive contains every prefix")
 
 
 def _json(data: bytes) -> FileType:

@@ -30,7 +30,7 @@ def list_files(path: Path) -> list[SourceFile]:
     if path.is_file():
         return [SourceFile(path, path.name)]
     if not path.is_dir():
-        raise BadRequest(f"there is no file or folder {str(path)!r}", "name one that is there")
+        raise BadRequest(f"there is no file or folder {str(path)!r}", "use the path of an existing file or folder")
     root, found = path.resolve(), list[SourceFile]()
     for folder, folders, names in os.walk(root):
         folders[:] = sorted(each for each in folders if not each.startswith("."))
@@ -40,5 +40,5 @@ def list_files(path: Path) -> list[SourceFile]:
                 continue
             found.append(SourceFile(file, f"{root.name}/{file.relative_to(root).as_posix()}"))
             if len(found) > MAX_FILES:
-                raise BadRequest(f"{str(path)!r} holds more than {MAX_FILES:,} files", "name folders within it")
+                raise BadRequest(f"{str(path)!r} contains more than {MAX_FILES:,} files", "use its subfolders instead")
     return found

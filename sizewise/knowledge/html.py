@@ -40,8 +40,8 @@ def read(data: bytes, name: str) -> Document:
     page.close()
     page.flush()
     if not page.blocks:
-        hint = "is it drawn by a script? save it from the browser"
-        raise BadRequest(f"{name[:200]!r} has no words that a reader sees", hint)
+        hint = "if a script renders the page, save it from the browser"
+        raise BadRequest(f"{name[:200]!r} contains no visible text", hint)
     if page.unseen:
         notes.append(f"{page.unseen} hidden pieces of text were left out")
     title = _SPACE.sub(" ", page.title).strip()[:200]

@@ -168,7 +168,7 @@ class Ingestion:
         most = min(settings.chunk_tokens, self.embedder.max_passage_tokens(model))
         cuts = chunk_document(document, self.embedder.count_tokens, most, min(settings.chunk_overlap, most // 3))
         if not cuts:
-            raise BadRequest(f"{upload.source[:200]!r} has no words in it", "add a file with something in it")
+            raise BadRequest(f"{upload.source[:200]!r} contains no text", "add a file with content")
         why = find_suspects(cuts, upload.source)
         turns: Counter[str] = Counter()
         found = list[PassageRecord]()
@@ -253,7 +253,9 @@ class Ingestion:
             await asyncio.to_thread(_passages, record, document, passages, vectors, texts, hasher),
         )
         if refused:
-            raise StorageError(f"the store did not take a passage: {next(iter(refused.values()))}", "see its own log")
+            raise StorageError(
+                f"the vector store rejected a passage: {next(iter(refused.values()))}", "see the store's log"
+            )
         await self.document_store.set_passage_state(base, [each.id for each in passages], "ready")
         return record
 
@@ -316,11 +318,13 @@ def _tag(open: BaseRecord, value: Tag) -> Tag:
 def _refuse(brought: DocumentUpload) -> None:
     """Raises BadRequest for an invalid source, readers or tags."""
     if not brought.source.strip() or len(brought.source) > MAX_SOURCE_CHARS or not brought.source.isprintable():
-        hint = f"a path, URL or name of up to {MAX_SOURCE_CHARS:,} printable characters"
-        raise BadRequest(f"{brought.source[:100]!r} names no document", hint, param="source")
+        hint = f"use a path, URL or name of up to {MAX_SOURCE_CHARS:,} printable characters"
+        raise BadRequest(f"{brought.source[:100]!r} is not a valid source", hint, param="source")
     if len(brought.readers) > MAX_READERS or any(not each.isprintable() or len(each) > 200 for each in brought.readers):
-        raise BadRequest(f"a document has at most {MAX_READERS} readers", "user:ID or key:ID", param="readers")
+        raise BadRequest(f"a document can have at most {MAX_READERS} readers", "use user:ID or key:ID", param="readers")
     if wrong := next((each for each in brought.readers if each.partition(":")[0] not in ("user", "key")), ""):
-        raise BadRequest(f"{wrong[:100]!r} is no reader", "user:ID or key:ID", param="readers")
+        raise BadRequest(f"{wrong[:100]!r} is not a valid reader", "use user:ID or key:ID", param="readers")
     if len(brought.tags) > MAX_TAGS or any(not TAG_NAME.match(name) for name in brought.tags):
-        raise BadRequest(f"a document has at most {MAX_TAGS} tags, named by letters, digits and '_'", param="tags")
+        raise BadRequest(
+            f"a document can have at most {MAX_TAGS} tags, named with letters, digits and '_'", param="tags"
+        )

@@ -109,10 +109,10 @@ class KnowledgeService:
         require_permission(principal, "ask", self._resource(principal, name))
         base, said = KnowledgeBaseId(principal.tenant, principal.project, name), self._settings_of(name)
         if not query.strip() or len(query) > MAX_QUERY_CHARS:
-            hint = "cut it" if query.strip() else "say what to look for"
-            raise BadRequest(f"a question has 1 to {MAX_QUERY_CHARS:,} characters", hint, param="query")
+            hint = "shorten the query" if query.strip() else "set a query"
+            raise BadRequest(f"the query must have 1 to {MAX_QUERY_CHARS:,} characters", hint, param="query")
         if not 1 <= limit <= MAX_RESULTS:
-            raise BadRequest(f"a search brings 1 to {MAX_RESULTS} passages, not {limit!r}", param="limit")
+            raise BadRequest(f"`limit` is {limit!r}; use 1 to {MAX_RESULTS}", param="limit")
         open = await self.document_store.base(base)
         if open is None:
             raise await self._unknown_base(base)
@@ -191,8 +191,8 @@ class KnowledgeService:
         left = await self.embed_pending(request, name, time_limit_s)
         if left.waiting:
             raise BadRequest(
-                f"{left.waiting:,} passages still wait to be embedded",
-                "call again: it goes on from there",
+                f"{left.waiting:,} passages still have to be embedded",
+                "call again to continue",
             )
         return taken
 
@@ -212,7 +212,7 @@ class KnowledgeService:
         self._managed_base(request.principal, name)
         data = await self.web_pages.fetch(url, self._settings_of(name), self.data_bounds(request))
         if data is None:
-            raise PathNotFound(f"there is nothing at {url.partition('?')[0][:200]!r} any more", "name another page")
+            raise PathNotFound(f"the page {url.partition('?')[0][:200]!r} no longer exists", "use another URL")
         return await self.add_document(
             request,
             name,
@@ -228,10 +228,12 @@ class KnowledgeService:
         """Reads the configured sources, and removes documents that they no longer contain."""
         base, said, principal = self._managed_base(request.principal, name), self._settings_of(name), request.principal
         if not said.sources:
-            hint = f'sources = ["docs"] in [knowledge.{name}] of sizewise.toml, or name a folder'
-            raise BadRequest(f"the settings name no sources for {name!r}", hint)
+            hint = f'set sources = ["docs"] in [knowledge.{name}] of sizewise.toml, or pass a folder'
+            raise BadRequest(f"the settings have no sources for {name!r}", hint)
         if principal.tenant != "local" or principal.project != said.project:
-            raise BadRequest(f"the sources of {name!r} are read for the project {said.project!r}", "use a key of it")
+            raise BadRequest(
+                f"the sources of {name!r} belong to the project {said.project!r}", "use a key of that project"
+            )
         taken, failed, there = list[IngestionResult](), list[tuple[str, str]](), set[str]()
         for source in said.sources:
             if is_url(source):
@@ -338,7 +340,11 @@ class KnowledgeService:
     def _managed_base(self, principal: Principal, name: str) -> KnowledgeBaseId:
         """Raises Forbidden, and BadRequest for an invalid name."""
         if not NAME.match(name) or len(name) > 64:
-            raise BadRequest(f"{name[:100]!r} is no name of a base", "letters, digits, '.', '_', '-'", param="base")
+            raise BadRequest(
+                f"{name[:100]!r} is not a valid name of a knowledge base",
+                "use letters, digits, '.', '_' and '-'",
+                param="base",
+            )
         require_permission(principal, MANAGE_ACTION, self._resource(principal, name))
         return KnowledgeBaseId(principal.tenant, principal.project, name)
 
@@ -347,7 +353,7 @@ class KnowledgeService:
 
     async def _unknown_base(self, base: KnowledgeBaseId) -> PathNotFound:
         known = [each.name for each, *_ in await self.document_store.bases(base.tenant, base.project)]
-        hint = did_you_mean(base.name, known) or f"fill it: sizewise knowledge add {base.name[:64]} FILE..."
+        hint = did_you_mean(base.name, known) or f"create it: sizewise knowledge add {base.name[:64]} FILE..."
         return PathNotFound(f"there is no knowledge base {base.name[:100]!r} in this project", hint)
 
 
@@ -381,7 +387,9 @@ def build_knowledge_service(
 
 
 def _no_document(id: str) -> PathNotFound:
-    return PathNotFound(f"there is no document {id[:100]!r} in this base", "`sizewise knowledge list NAME` lists them")
+    return PathNotFound(
+        f"there is no document {id[:100]!r} in this knowledge base", "list the documents: sizewise knowledge list NAME"
+    )
 
 
 def reader_ids(principal: Principal) -> tuple[str, ...]:

@@ -31,7 +31,7 @@ async def load_document(data: bytes, name: str, timeout_s: int = TIMEOUT_S) -> D
     over the limits.
     """
     if len(data) > MAX_FILE_BYTES:
-        raise BodyTooLarge(f"{name[:200]!r} has more than {MAX_FILE_BYTES:,} bytes", "cut it into several files")
+        raise BodyTooLarge(f"{name[:200]!r} is larger than {MAX_FILE_BYTES:,} bytes", "split it into several files")
     kind = detect_file_type(data, name)
     if kind not in ("pdf", "docx", "html") and len(data) <= AT_ONCE:
         return await asyncio.to_thread(read, kind, data, name)
@@ -44,17 +44,17 @@ async def load_document(data: bytes, name: str, timeout_s: int = TIMEOUT_S) -> D
             MAX_OUTPUT_BYTES,
         )
     except ExternalFailure as error:
-        hint = "cut it into several files, or save it in another format"
+        hint = "split it into several files, or save it in another format"
         told = (
-            f"{name[:200]!r} cannot be read: it takes more than {timeout_s} s, or says more than {MAX_OUTPUT_BYTES:,}"
-            " bytes"
+            f"{name[:200]!r} cannot be read: it takes longer than {timeout_s} s, or contains more than "
+            f"{MAX_OUTPUT_BYTES:,} bytes of text"
         )
         raise BadRequest(told, hint) from error
     if done.exit_code == EXIT_REFUSED:
         refused = msgspec.json.decode(done.stdout, type=LoadRefusal)
         raise BadRequest(refused.message, refused.hint)
     if done.exit_code:
-        hint = "cut it into several files, or save it in another format"
+        hint = "split it into several files, or save it in another format"
         raise BadRequest(f"{name[:200]!r} cannot be read: it is damaged, or takes too much time or memory", hint)
     return msgspec.json.decode(done.stdout, type=Document)
 

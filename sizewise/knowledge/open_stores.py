@@ -77,7 +77,7 @@ class OpenStores:
             try:
                 await store.close()
             except SizewiseError as error:
-                log.warning("a store was not closed well: %s", error.message)
+                log.warning("failed to close a vector store: %s", error.message)
         self._stores.clear()
         self._collections.clear()
 

@@ -30,22 +30,22 @@ def read(data: bytes, name: str) -> Document:
         import pypdf
         from pypdf.errors import PyPdfError
     except ImportError as error:
-        raise BadRequest("PDF cannot be read here: pypdf is not installed", "pip install pypdf") from error
+        raise BadRequest("PDF files cannot be read: pypdf is not installed", "install it: pip install pypdf") from error
 
     broken: Broken = (PyPdfError, *BROKEN)
     shown = repr(name[:200])
-    damaged = BadRequest(f"{shown} is damaged, or no PDF", "open and save it anew in a PDF reader")
+    damaged = BadRequest(f"{shown} is damaged or not a PDF", "open it in a PDF reader and save it again")
     try:
         reader = pypdf.PdfReader(io.BytesIO(data), strict=False)
         if reader.is_encrypted and not reader.decrypt(""):
-            raise BadRequest(f"{shown} is locked by a password", "save a copy without one")
+            raise BadRequest(f"{shown} is encrypted", "save a copy without a password")
         count = len(reader.pages)
     except broken as error:
         raise damaged from error
     if not count:
         raise damaged
     if count > MAX_PAGES:
-        raise BadRequest(f"{shown} has {count:,} pages, more than {MAX_PAGES:,}", "cut it into several files")
+        raise BadRequest(f"{shown} has {count:,} pages, more than {MAX_PAGES:,}", "split it into several files")
     headings = _headings(reader, broken)
     blocks, silent, ill = list[Block](), list[int](), list[int]()
     for number in range(1, count + 1):
@@ -63,10 +63,10 @@ def read(data: bytes, name: str) -> Document:
         if len(ill) == count:
             raise damaged
         raise BadRequest(
-            f"{shown} has no words in it: its pages are pictures",
-            "read them by OCR first, as ocrmypdf does",
+            f"{shown} contains no text; its pages are images",
+            "run OCR first, for example with ocrmypdf",
         )
-    notes = [f"{_pages(silent)} without words"] if silent else []
+    notes = [f"{_pages(silent)} without text"] if silent else []
     notes += [f"{_pages(ill)} cannot be read"] if ill else []
     return Document(kind="pdf", title=_title(reader, broken), blocks=blocks, pages=count, notes=notes)
 

@@ -108,7 +108,7 @@ def _csv(text: str, name: str) -> Iterator[Block]:
             if cells:
                 yield Block("row", "; ".join(cells))
     except csv.Error as error:
-        hint = "is it CSV with a head line?"
+        hint = "check that it is CSV with a header line"
         raise BadRequest(f"{name[:200]!r}, line {reader.line_num}: {error}", hint) from error
 
 
@@ -134,7 +134,7 @@ def _value(text: str, where: str) -> object:
     try:
         found: object = msgspec.json.decode(text)
     except (msgspec.DecodeError, RecursionError, UnicodeEncodeError) as error:
-        raise BadRequest(f"{where}: no JSON that can be read", "check it: python -m json.tool FILE") from error
+        raise BadRequest(f"{where}: invalid JSON", "check it: python -m json.tool FILE") from error
     return found
 
 

@@ -213,25 +213,25 @@ class StoreContext:
 def passage_error(passage: Passage, dimension: int) -> str:
     """Why `passage` is invalid; empty if it is valid."""
     if not _is_uuid(passage.id):
-        return "its id is no UUID"
+        return "its ID is not a UUID"
     if not passage.document or len(passage.document) > 256:
-        return "it names no document, or by more than 256 characters"
+        return "its document ID is empty or longer than 256 characters"
     if len(passage.vector) != dimension:
-        return f"its vector has {len(passage.vector)} numbers, and the base holds such of {dimension}"
+        return f"its vector has {len(passage.vector)} dimensions, but the knowledge base has {dimension}"
     if not 0 < _squares(passage.vector) < math.inf:
-        return "its vector is nothing but zeros, or holds what is no number"
+        return "its vector is all zeros, or contains a value that is not a number"
     if len(passage.terms) > MAX_TERMS or len(passage.sealed) > MAX_SEALED_BYTES:
-        return f"it has more than {MAX_TERMS} terms, or {MAX_SEALED_BYTES} bytes"
+        return f"it has more than {MAX_TERMS} terms, or more than {MAX_SEALED_BYTES} bytes"
     if any(not 0 <= term < 2**32 or count < 1 for term, count in passage.terms.items()):
-        return "a term is a number of 32 bits, counted from 1"
+        return "its terms must be 32-bit integers with counts from 1"
     if len(passage.tags) > MAX_TAGS or not all(TAG_NAME.match(field) for field in passage.tags):
-        return f"it has more than {MAX_TAGS} tags, or one whose name is not of letters, digits and '_'"
+        return f"it has more than {MAX_TAGS} tags, or a tag name with characters other than letters, digits and '_'"
     if any(isinstance(tag, (int, float)) and not abs(tag) < MAX_NUMBER for tag in passage.tags.values()):
-        return "a number in its tags is none, or beyond 1e300"
+        return "a number in its tags is not finite or beyond 1e300"
     if len(passage.readers) > MAX_READERS or any(map(_odd, (passage.document, *passage.readers, *_said(passage)))):
         return (
-            f"it has over {MAX_READERS} readers, or a text of over {MAX_TEXT_CHARS} characters, or with one that none"
-            " takes"
+            f"it has more than {MAX_READERS} readers, or a text that is longer than {MAX_TEXT_CHARS} characters or "
+            "contains an invalid character"
         )
     return ""
 
@@ -250,16 +250,16 @@ def validate_passages(passages: Sequence[Passage], dimension: int) -> tuple[list
 def validate_query(query: PassageQuery, dimension: int) -> PassageQuery:
     """Returns `query` unchanged. Raises BadRequest if it is invalid."""
     if not 0 <= query.alpha <= 1:
-        raise BadRequest(f"alpha is from 0 (terms alone) to 1 (vector alone), not {query.alpha!r}", param="alpha")
+        raise BadRequest(f"`alpha` is {query.alpha!r}; use 0 (keywords only) to 1 (vector only)", param="alpha")
     if not 1 <= query.limit <= MAX_HITS:
-        raise BadRequest(f"a search brings 1 to {MAX_HITS} passages, not {query.limit!r}", param="limit")
+        raise BadRequest(f"`limit` is {query.limit!r}; use 1 to {MAX_HITS}", param="limit")
     if query.alpha > 0 and len(query.vector) != dimension:
-        told = f"the question's vector has {len(query.vector)} numbers, and the base holds such of {dimension}"
-        raise BadRequest(told, "embed it by the model that embedded the base")
+        told = f"the query's vector has {len(query.vector)} dimensions, but the knowledge base has {dimension}"
+        raise BadRequest(told, "embed the query with the model that embedded the knowledge base")
     if query.alpha > 0 and not 0 < _squares(query.vector) < math.inf:
-        raise BadRequest("the question's vector is nothing but zeros, or holds what is no number")
+        raise BadRequest("the query's vector is all zeros, or contains a value that is not a number")
     if any(map(_odd, (*query.documents, *(query.readers or ())))):
-        raise BadRequest("a name of a document or a reader is too long, or holds a character that none does")
+        raise BadRequest("the name of a document or reader is too long, or contains an invalid character")
     if query.where is not None:
         _tests(query.where, MAX_FILTER_DEPTH, MAX_FILTER_CONDITIONS)
     return query
@@ -352,7 +352,7 @@ def _tests(where: TagFilter, deep: int, left: int) -> int:
     """Returns how many conditions may still follow. Raises BadRequest."""
     if deep == 0 or left - (len(where.values) if isinstance(where, TagIn) else 0) <= 0:
         raise BadRequest(
-            f"a filter is at most {MAX_FILTER_DEPTH} deep and {MAX_FILTER_CONDITIONS} tests long",
+            f"a filter can be at most {MAX_FILTER_DEPTH} levels deep and have {MAX_FILTER_CONDITIONS} conditions",
             param="where",
         )
     if isinstance(where, (FilterAnd, FilterOr)):
@@ -363,11 +363,13 @@ def _tests(where: TagFilter, deep: int, left: int) -> int:
     if isinstance(where, FilterNot):
         return _tests(where.filter, deep - 1, left - 1)
     if not TAG_NAME.match(where.field):
-        raise BadRequest(f"{where.field[:80]!r} is no name of a tag", param="where")
+        raise BadRequest(f"{where.field[:80]!r} is not a valid tag name", param="where")
     if isinstance(where, TagIn) and any(isinstance(v, (int, float)) and not abs(v) < MAX_NUMBER for v in where.values):
-        raise BadRequest(f"a number that {where.field!r} is compared with is none", param="where")
+        raise BadRequest(f"a number compared with {where.field!r} is not finite or too large", param="where")
     if isinstance(where, TagIn) and any(isinstance(value, str) and _odd(value) for value in where.values):
-        raise BadRequest(f"a text that {where.field!r} is compared with is too long, or no text", param="where")
+        raise BadRequest(
+            f"a text compared with {where.field!r} is too long, or contains an invalid character", param="where"
+        )
     return left - (1 + len(where.values) if isinstance(where, TagIn) else 1)
 
 

@@ -45,10 +45,13 @@ class WebPageFetcher:
         for _ in range(MAX_REDIRECTS + 1):
             where = _origin(url)
             if where not in allowed:
-                hint = "name a URL there under `sources` in [knowledge.NAME] of sizewise.toml"
-                raise EgressDenied(f"nothing is read from {where!r}: no source of this base lies there", hint)
+                hint = "add a URL of that origin to `sources` in [knowledge.NAME] of sizewise.toml"
+                raise EgressDenied(f"{where!r} is not the origin of any source of this knowledge base", hint)
             if bounds.limit is None:
-                raise EgressDenied(f"{bounds.data_class!r} data may go nowhere", f"set reach.{bounds.data_class}")
+                raise EgressDenied(
+                    f"{bounds.data_class!r} data may not leave this process",
+                    f"set egress.{bounds.data_class} in sizewise.toml",
+                )
             parts = urlsplit(url)
             path = quote(f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}", safe=string.punctuation)
             async with HttpClient(egress, proxies=self._proxies, ca_file=self._ca) as client:
@@ -68,11 +71,13 @@ class WebPageFetcher:
                         return None
                     if response.status not in (301, 302, 303, 307, 308) or not to:
                         raise UpstreamError(
-                            f"{where!r} answered {response.status} for a source",
-                            "open it in a browser",
+                            f"{where!r} responded with status {response.status}",
+                            "open the page in a browser",
                         )
             url = urljoin(url, to)
-        raise ExternalFailure(f"more than {MAX_REDIRECTS} redirects, the last to {where!r}", "name the page itself")
+        raise ExternalFailure(
+            f"more than {MAX_REDIRECTS} redirects, the last to {where!r}", "use the URL of the page itself"
+        )
 
 
 def is_url(source: str) -> bool:

@@ -408,7 +408,7 @@ async def reports_each_invalid_passage(store: VectorStore) -> None:
     async with open_collection(store) as its:
         refused = await its.upsert([*good[:2], *bad, *good[2:]])
         assert set(refused) == {each.id for each in bad}
-        assert f"{DIMENSION - 1} numbers" in refused[short.id]
+        assert f"{DIMENSION - 1} dimensions" in refused[short.id]
         assert await matching_numbers(its, match_all()) == {0, 1, 2, 3}
         assert not await its.upsert([])
         assert not await its.upsert([passage(7, terms={}, sealed=b"")]), "a passage without words is one"

@@ -98,7 +98,7 @@ def test_the_server_reads_the_sources_of_its_settings(server: Served) -> None:
     (server.home / "handbook" / "rules.md").unlink()
     assert run(server, "sync", "named").out == "named: 1 removed\n"
     nothing = run(server, "sync", "unnamed")
-    assert nothing.code == 2 and "name no sources" in nothing.err
+    assert nothing.code == 2 and "have no sources" in nothing.err
 
 
 def test_documents_and_bases_are_removed(server: Served, docs: Path) -> None:

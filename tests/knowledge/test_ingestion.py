@@ -115,9 +115,9 @@ def test_what_is_no_document_is_refused_in_words(server: Served) -> None:
         ({"data": "no base64!"}, "no base64"),
         ({"data": ""}, "is empty"),
         ({"sha256": "abc"}, "no SHA-256"),
-        ({"text": "x", "readers": ["everybody"]}, "is no reader"),
+        ({"text": "x", "readers": ["everybody"]}, "is not a valid reader"),
         ({"text": "x", "url": "https://example.org"}, "one of the four|its data, its text"),
-        ({"url": "http://169.254.169.254/latest"}, "no source of this base"),
+        ({"url": "http://169.254.169.254/latest"}, "not the origin of any source"),
         ({"url": "file:///etc/passwd"}, "not an http"),
     ):
         answer = graphql(server, ADD, base="bad", source="x", **more)

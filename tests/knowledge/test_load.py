@@ -50,8 +50,8 @@ def test_a_pdf_of_500_pages_is_read_within_bounds() -> None:
 
 
 def test_pages_without_words_are_named() -> None:
-    assert loaded(pdf(["Something", "", "More"])).notes == ["page 2 without words"]
-    with pytest.raises(BadRequest, match="pictures"):
+    assert loaded(pdf(["Something", "", "More"])).notes == ["page 2 without text"]
+    with pytest.raises(BadRequest, match="images"):
         loaded(pdf(["", ""]), "scan.pdf")
 
 
@@ -62,7 +62,7 @@ def test_a_locked_pdf_and_damaged_ones_are_told_from_each_other() -> None:
     writer.encrypt("password")
     out = io.BytesIO()
     writer.write(out)
-    with pytest.raises(BadRequest, match="locked by a password"):
+    with pytest.raises(BadRequest, match="encrypted"):
         loaded(out.getvalue(), "x.pdf")
     writer = pypdf.PdfWriter(io.BytesIO(pdf(["anybody may read"])))
     writer.encrypt("", "owner")
@@ -110,7 +110,7 @@ def test_a_bomb_and_a_dtd_in_word_are_refused() -> None:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("word/document.xml", b" " * 250_000_000)
-    with pytest.raises(BadRequest, match="unpacked larger"):
+    with pytest.raises(BadRequest, match="when unpacked"):
         loaded(out.getvalue(), "bomb.docx")
     laughs = '<!DOCTYPE x [<!ENTITY a "ha"><!ENTITY b "&a;&a;"><!ENTITY c SYSTEM "file:///etc/passwd">]>'
     out = io.BytesIO()
@@ -172,12 +172,12 @@ def test_rows_of_csv_and_json_say_their_columns() -> None:
     ("data", "name", "said"),
     [
         (b"", "a.txt", "is empty"),
-        (b"\xd0\xcf\x11\xe0rest", "a.doc", "old Word"),
+        (b"\xd0\xcf\x11\xe0rest", "a.doc", "an old format"),
         (b"{\\rtf1 x}", "a.rtf", "RTF"),
-        (b"\x89PNG\r\n", "a.png", "picture"),
-        (b"ab\x00\x01\x02", "a.txt", "no text"),
+        (b"\x89PNG\r\n", "a.png", "image"),
+        (b"ab\x00\x01\x02", "a.txt", "not text"),
         (b"PK\x03\x04 xl/workbook.xml", "a.xlsx", "spreadsheet"),
-        (b'{"a": }', "a.json", "no JSON"),
+        (b'{"a": }', "a.json", "invalid JSON"),
         (b'{"a": 1}\n{"a": }\n', "a.jsonl", "line 2"),
     ],
 )

@@ -131,7 +131,7 @@ def test_what_the_server_fails_to_store_is_told_of_each(double: FakeWeaviate) ->
         double.failing = {many[number].id: f"shard is read-only ({number})" for number in (0, 199, 200, 449)}
         short = Passage("no uuid", "one", kit.vector(0), {}, b"")
         refused = await its.upsert([*many, short])
-        assert {**refused} == {**double.failing, "no uuid": "its id is no UUID"}
+        assert {**refused} == {**double.failing, "no uuid": "its ID is not a UUID"}
         assert await its.count() == 446
         await store.close()
 
@@ -148,8 +148,8 @@ def test_more_tags_with_numbers_than_a_collection_should_have_are_told_of_each(
         store = await opened(ground(at(double)))
         its = await store.open(kit.base(), kit.DIMENSION)
         tagged = [kit.passage(n, tags={f"tag{n}_{m}": m for m in range(6)}) for n in range(5)]
-        refused = await its.upsert([*tagged, kit.passage(9, tags={"word": "no number"})])
-        assert len(refused) == 2 and all("takes no more" in why for why in refused.values())
+        refused = await its.upsert([*tagged, kit.passage(9, tags={"word": "not a number"})])
+        assert len(refused) == 2 and all("numeric tags" in why for why in refused.values())
         assert await kit.matching_numbers(its, kit.match_all(where=TagRange("tag0_3", gte=3))) <= {0}
         assert await its.count() == 4
         await store.close()
@@ -225,9 +225,9 @@ def test_a_wrong_key_and_a_wrong_address_are_told_apart() -> None:
         refused = asyncio.run(storage_error(RemoteStore(double.url, double.grpc, "sw-wrong-key")))
         assert "key" in refused.hint and "sw-wrong-key" not in str(refused)
         swapped = asyncio.run(storage_error(RemoteStore(double.grpc, double.url, "sesame", 2.0)))
-        assert "addresses" in swapped.hint
+        assert "`grpc`" in swapped.hint
     gone = asyncio.run(storage_error(RemoteStore(double.url, double.grpc, "sesame", 2.0)))
-    assert "running" in gone.hint or "addresses" in gone.hint
+    assert "running" in gone.hint or "`grpc`" in gone.hint
 
 
 LISTENING = """
@@ -277,7 +277,7 @@ def test_its_client_calls_nobody_else(arguments: tuple[str, ...], expected: str)
 
 
 def test_it_says_what_it_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ConfigError, match="both addresses"):
+    with pytest.raises(ConfigError, match="the HTTP and gRPC addresses"):
         WeaviateStore(StoreContext(Path(), "", RemoteStore("http://127.0.0.1:8080")))
     monkeypatch.setitem(sys.modules, "weaviate", None)
     with pytest.raises(ConfigError, match="needs a library") as told:

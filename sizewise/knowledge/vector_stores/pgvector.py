@@ -115,7 +115,7 @@ class PgvectorStore:
     def __init__(self, context: StoreContext) -> None:
         """Raises ConfigError if `[database]` is not a Postgres."""
         if not context.url.startswith("postgresql"):
-            hint = 'set url in [database] to a Postgres, or vector_store = "qdrant" in [knowledge]'
+            hint = 'set url in [database] to a Postgres, or vector_store = "qdrant" in [knowledge.NAME]'
             raise ConfigError("the store 'pgvector' needs a Postgres", hint)
         self._url = context.url
         self._database: Database | None = None
@@ -127,7 +127,7 @@ class PgvectorStore:
 
     async def open(self, base: KnowledgeBaseId, dimension: int) -> PgvectorCollection:
         if not 1 <= dimension <= MAX_DIMENSIONS:
-            raise ConfigError(f"vectors have 1 to {MAX_DIMENSIONS} numbers, not {dimension}")
+            raise ConfigError(f"vectors must have 1 to {MAX_DIMENSIONS} dimensions, not {dimension}")
         names = TableNames(base.hashed, dimension)
         await self.write(partial(_opened, base, names))
         self._open[base.hashed] = names
@@ -225,14 +225,14 @@ def _connected(url: str) -> Database:
         with database.write() as connection:
             if connection.scalar(text("SELECT 1 FROM pg_extension WHERE extname = 'vector'")) is None:
                 if connection.scalar(text("SELECT 1 FROM pg_available_extensions WHERE name = 'vector'")) is None:
-                    hint = "install pgvector there, 0.8 or newer (Debian: postgresql-17-pgvector)"
-                    raise ConfigError("the Postgres of [database] has no extension 'vector'", hint)
+                    hint = "install pgvector 0.8 or newer on its server (Debian: postgresql-17-pgvector)"
+                    raise ConfigError("the Postgres of [database] does not have the extension 'vector'", hint)
                 connection.execute(text("CREATE EXTENSION IF NOT EXISTS vector"))
     except BaseException as error:
         database.close()
         if isinstance(error, StorageError) and "permission denied" in error.message:
-            hint = "let its owner say once: CREATE EXTENSION vector"
-            raise ConfigError("the Postgres of [database] lets its user make no extension", hint) from error
+            hint = "have the owner of the database run once: CREATE EXTENSION vector"
+            raise ConfigError("the user of the Postgres in [database] may not create extensions", hint) from error
         raise
     return database
 
@@ -249,8 +249,8 @@ def _opened(base: KnowledgeBaseId, names: TableNames, connection: Connection) ->
         for words in TABLES:
             connection.execute(names.sql(words))
     elif found != names.dimension:
-        told = f"the base holds vectors of {found} numbers, not of {names.dimension}"
-        raise Conflict(told, "name another base, or ingest this one anew")
+        told = f"the knowledge base has vectors with {found} dimensions, not {names.dimension}"
+        raise Conflict(told, "use another knowledge base, or ingest this one again")
 
 
 TABLES = (
@@ -323,7 +323,7 @@ def _turn(names: TableNames, connection: Connection) -> int:
     waited = select(PASSAGE_COLLECTIONS.c.passages).where(PASSAGE_COLLECTIONS.c.key == names.key).with_for_update()
     found = connection.scalar(waited)
     if found is None:
-        raise StorageError("the base was removed", "open it again")
+        raise StorageError("the knowledge base was deleted", "open it again")
     return int(found)
 
 

@@ -62,7 +62,10 @@ class QdrantStore:
         """
         self._few = min_indexed
         if find_spec("qdrant_edge") is None:
-            raise ConfigError("the store 'qdrant' needs a library", "install it: pip install 'sizewise[knowledge]'")
+            raise ConfigError(
+                "the store 'qdrant' needs a library that is not installed",
+                "install it: pip install 'sizewise[knowledge]'",
+            )
         self._folder = context.home / "passages"
         self._child: ChildProcess | None = None
         self._starting = asyncio.Lock()
@@ -76,7 +79,7 @@ class QdrantStore:
 
     async def open(self, base: KnowledgeBaseId, dimension: int) -> QdrantCollection:
         if not 1 <= dimension <= MAX_DIMENSIONS:
-            raise ConfigError(f"vectors have 1 to {MAX_DIMENSIONS} numbers, not {dimension}")
+            raise ConfigError(f"vectors must have 1 to {MAX_DIMENSIONS} dimensions, not {dimension}")
         await self.call(OpenShard(base.hashed, dimension))
         self._open[base.hashed] = dimension
         return QdrantCollection(self, base.hashed, dimension)
@@ -123,16 +126,16 @@ class QdrantStore:
                     await child.writer.drain()
                 answer = await told
         except TimeoutError as error:
-            raise StorageError(f"the vector store has not answered for {CALL_TIMEOUT_S:g} s", "try again") from error
+            raise StorageError(f"the vector store did not respond within {CALL_TIMEOUT_S:g} s", "try again") from error
         except OSError as error:
             self._forget(child)
-            raise _lost("hung up") from error
+            raise _lost("closed the connection") from error
         finally:
             self._waiting.pop(number, None)
         if answer.error == "conflict":
-            raise Conflict(str(answer.value), "name another base, or ingest this one anew")
+            raise Conflict(str(answer.value), "use another knowledge base, or ingest this one again")
         if answer.error:
-            raise StorageError(f"the vector store failed: {answer.value}", "is there room on the disk?")
+            raise StorageError(f"the vector store failed: {answer.value}", "check that the disk has free space")
         return answer.value
 
     async def _started(self) -> ChildProcess:
@@ -180,7 +183,7 @@ class QdrantStore:
                 return
             done = await run([sys.executable, "-P", "-m", WORKER, str(copy)], OPTIMIZE_TIMEOUT_S)
             if done.exit_code != 0:
-                raise StorageError("the vector store could not be put in order", "is there room on the disk?")
+                raise StorageError("the vector store could not be optimized", "check that the disk has free space")
             await self.call(SwapShard(key, dimension))
 
 
@@ -220,4 +223,6 @@ class QdrantCollection:
 
 
 def _lost(why: str) -> StorageError:
-    return StorageError(f"the process of the vector store {why}", "try again: another is started, and nothing is lost")
+    return StorageError(
+        f"the process of the vector store {why}", "try again; a new process is started and no data is lost"
+    )

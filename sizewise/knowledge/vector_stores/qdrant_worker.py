@@ -112,7 +112,9 @@ class Shard:
         self._write_lock = threading.Lock()  # guards `opened` and its fields; held briefly
         label = _label(folder)
         if label is not None and label.dimension != dimension:
-            raise DimensionMismatch(f"the base holds vectors of {label.dimension} numbers, not of {dimension}")
+            raise DimensionMismatch(
+                f"the knowledge base has vectors with {label.dimension} dimensions, not {dimension}"
+            )
         self.dimension = dimension
         if label is None:
             shutil.rmtree(folder, ignore_errors=True)
@@ -418,7 +420,9 @@ class ShardWorker:
                 shelf = Shard(self._folder / key, dimension)
             self._shards[key] = shelf
             if shelf.dimension != dimension:
-                raise DimensionMismatch(f"the base holds vectors of {shelf.dimension} numbers, not of {dimension}")
+                raise DimensionMismatch(
+                    f"the knowledge base has vectors with {shelf.dimension} dimensions, not {dimension}"
+                )
             shelf.users += 1
         try:
             yield shelf

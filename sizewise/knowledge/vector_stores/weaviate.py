@@ -44,10 +44,13 @@ class WeaviateStore:
     def __init__(self, context: StoreContext) -> None:
         """Raises ConfigError if an address is missing, or the client is not installed."""
         if find_spec("weaviate") is None:
-            raise ConfigError("the store 'weaviate' needs a library", "install it: pip install 'sizewise[weaviate]'")
+            raise ConfigError(
+                "the store 'weaviate' needs a library that is not installed",
+                "install it: pip install 'sizewise[weaviate]'",
+            )
         if not context.remote.url or not context.remote.grpc:
             hint = 'set url, grpc and place in [knowledge.NAME.remote], such as grpc = "http://host:50051"'
-            raise ConfigError("the store 'weaviate' needs both addresses of its server", hint)
+            raise ConfigError("the store 'weaviate' needs the HTTP and gRPC addresses of its server", hint)
         self._context = context
         self._origins = (origin(context.remote.url), origin(context.remote.grpc))
         self._server: WeaviateConnection | None = None
@@ -56,7 +59,7 @@ class WeaviateStore:
 
     async def open(self, base: KnowledgeBaseId, dimension: int) -> WeaviateCollection:
         if not 1 <= dimension <= MAX_DIMENSIONS:
-            raise ConfigError(f"vectors have 1 to {MAX_DIMENSIONS} numbers, not {dimension}")
+            raise ConfigError(f"vectors must have 1 to {MAX_DIMENSIONS} dimensions, not {dimension}")
         await self.call(lambda server: server.open(base.hashed, dimension))
         return WeaviateCollection(self, base.hashed, dimension)
 
@@ -77,7 +80,7 @@ class WeaviateStore:
         egress = self._context.egress()
         for kind in set(classes):
             for where in self._origins:
-                egress.check(where, purpose="keep passages", data_class=kind, max_place=place)
+                egress.check(where, purpose="store passages", data_class=kind, max_place=place)
 
     async def call(self, work: Callable[[WeaviateConnection], T]) -> T:
         """Runs `work` in a thread. Raises EgressDenied if an address is not declared, StorageError."""

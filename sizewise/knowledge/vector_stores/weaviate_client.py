@@ -75,10 +75,9 @@ class WeaviateConnection:
             ours = self._ours()
             for other in ours:
                 if other != name and self._client.collections.get(other).tenants.exists(key):
-                    told = (
-                        f"the base holds vectors of {other.removeprefix(COLLECTION_PREFIX)} numbers, not of {dimension}"
-                    )
-                    raise Conflict(told, "name another base, or ingest this one anew")
+                    found = other.removeprefix(COLLECTION_PREFIX)
+                    told = f"the knowledge base has vectors with {found} dimensions, not {dimension}"
+                    raise Conflict(told, "use another knowledge base, or ingest this one again")
             if name not in ours:
                 marks = Property(
                     name="marks", data_type=DataType.TEXT_ARRAY, tokenization=Tokenization.FIELD,
@@ -120,7 +119,7 @@ class WeaviateConnection:
             its = self._tenant_collection(key, dimension)
             fields = self._known(its, {field for each in passages for field in numeric_tags(each.tags)}, make=True)
             refused = {
-                each.id: f"the server has {MAX_NUMERIC_PROPERTIES} tags with numbers, and takes no more"
+                each.id: f"the server already has {MAX_NUMERIC_PROPERTIES} numeric tags, the maximum"
                 for each in passages
                 if not fields.issuperset(numeric_tags(each.tags))
             }
@@ -345,10 +344,16 @@ def _in_our_words(where: str) -> Iterator[None]:
     try:
         yield
     except UnexpectedStatusCodeError as error:
-        hint = "is its key right?" if error.status_code in (401, 403) else "see its own log"
-        raise StorageError(f"Weaviate at {where!r} refused: status {error.status_code}", hint) from error
+        hint = (
+            "check its `key` in [knowledge.NAME.remote]" if error.status_code in (401, 403) else "see the server's log"
+        )
+        raise StorageError(f"Weaviate at {where!r} responded with status {error.status_code}", hint) from error
     except WeaviateBaseError as error:
         told = f"Weaviate at {where!r} failed: {type(error).__name__}"
-        raise StorageError(told, "is it running, 1.27 or newer, and are both its addresses right?") from error
+        raise StorageError(
+            told, "check that it is running, version 1.27 or newer, and that `url` and `grpc` are right"
+        ) from error
     except (OSError, ValueError, KeyError) as error:  # the server is not Weaviate
-        raise StorageError(f"{where!r} does not answer as Weaviate does", "are its addresses right?") from error
+        raise StorageError(
+            f"{where!r} does not respond like Weaviate", "check `url` and `grpc` in [knowledge.NAME.remote]"
+        ) from error
