@@ -98,7 +98,7 @@ class ServerFile:
     """`server.json` in the home directory: how commands find this server. Holds no secret."""
 
     def __init__(self, settings: Settings, certificates: Certificates | None) -> None:
-        self.url = f"http{'s' if certificates else ''}://{_url_host(settings.server.host)}:{settings.server.port}"
+        self.url = settings.server.url
         self._path = settings.home / "server.json"
         self._certificates = certificates
 
@@ -318,10 +318,6 @@ def _certificate_fields(certificates: Certificates | None) -> dict[str, object]:
         if certificates is None
         else {"cert": certificates.server_certificate, "own": certificates.client_certificate}
     )
-
-
-def _url_host(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
 
 
 def _json(url: str, key: str) -> str:

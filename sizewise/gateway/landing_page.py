@@ -46,9 +46,8 @@ NO_REFERRER = (b"referrer-policy", b"no-referrer")
 
 
 async def landing_page(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
-    url = f"http://{app.settings.server.host}:{app.settings.server.port}"
     await writer.send_response(
         200,
         [HTML_CONTENT_TYPE, CONTENT_SECURITY_POLICY, NO_REFERRER],
-        _PAGE.format(version=__version__, url=url).encode(),
+        _PAGE.format(version=__version__, url=app.settings.server.url).encode(),
     )

@@ -60,6 +60,12 @@ class ServerSettings:
         maximum=86_400,
     )
 
+    @property
+    def url(self) -> str:
+        """Where the listener can be reached, without a path."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http{'s' if self.tls.cert else ''}://{host}:{self.port}"
+
 
 WebhookEvent = Literal["budget.alert", "target.missed", "key.revoked", "flow.ended"]
 """The event types that a webhook can receive."""
