@@ -198,9 +198,9 @@ async def _serve(
     *,
     as_json: bool,
 ) -> None:
-    settings = live.app.settings
+    settings, services = live.app.settings, live.app.resources.services
     config = uvicorn.Config(
-        build_asgi_app(live, GraphQLApp(live, live.reload)),
+        build_asgi_app(live, GraphQLApp(live, live.reload, services), services),
         http=fast_path_protocol(live),
         ws=cast("Any", _websocket_protocol),
         ws_max_size=settings.server.max_body_bytes,
@@ -230,11 +230,12 @@ async def _serve(
     if not sys.stdin.isatty():  # with a terminal, SIGHUP means that it was closed: uvicorn shuts down
         loop.add_signal_handler(signal.SIGHUP, lambda: loop.create_task(_reloaded(live)))
     warming = loop.create_task(_warm(live))
-    budgets = live.app.resources.services.limiter
-    services = live.app.resources.services
     folder = live.app.resources.flow_files
     assert folder is not None
-    runs, tended = services.runs, (budgets, services.api_keys, services.runs.recovery, services.scheduler, folder)
+    runs, tended = (
+        services.runs,
+        (services.limiter, services.api_keys, services.runs.recovery, services.scheduler, folder),
+    )
     with contextlib.suppress(SizewiseError):  # the folder is synced again later
         await folder.sync()
     tending = [loop.create_task(each.run_periodically()) for each in tended]
@@ -259,7 +260,7 @@ async def _serve(
             secured.close()
         await runs.recovery.close()
         await live.app.resources.shadow_tasks.stop()
-        await budgets.close()
+        await services.limiter.close()
         await live.app.resources.webhooks.stop()
         await live.app.resources.vector_stores.close()
         await live.app.resources.sandbox.close()

@@ -8,6 +8,7 @@ import msgspec
 
 from sizewise.app.application import Application
 from sizewise.errors import BadRequest, Forbidden
+from sizewise.flows.scheduler import WebhookTriggers
 from sizewise.flows.tables import FlowRun
 from sizewise.gateway.request_context import JSON, RequestHead, ResponseWriter, RouteHandler, trace_headers
 from sizewise.settings.load import resolve_secret
@@ -15,17 +16,20 @@ from sizewise.settings.load import resolve_secret
 ENDPOINT = "hooks"
 
 
-def webhook_handler(name: str) -> RouteHandler:
+def webhook_handler(triggers: WebhookTriggers, name: str) -> RouteHandler:
     """The route handler of the trigger or flow of this name."""
-    return partial(_handle_webhook, name)
+    return partial(_handle_webhook, triggers, name)
 
 
-async def _handle_webhook(name: str, app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
+async def _handle_webhook(
+    triggers: WebhookTriggers, name: str, app: Application, head: RequestHead, body: bytes, writer: ResponseWriter
+) -> None:
     """Answers 202 with the run. A key starts the flow `name` of its project; a signature starts that of
     [triggers.NAME]. Repeating a request (webhook-id, Idempotency-Key) returns the same run.
     """
     headers = {key.decode("latin-1"): value.decode("latin-1") for key, value in head.headers}
     run = await (_start_by_signature if "webhook-signature" in headers else _start_by_key)(
+        triggers,
         name,
         app,
         head,
@@ -37,6 +41,7 @@ async def _handle_webhook(name: str, app: Application, head: RequestHead, body: 
 
 
 async def _start_by_key(
+    triggers: WebhookTriggers,
     name: str,
     app: Application,
     head: RequestHead,
@@ -44,7 +49,7 @@ async def _start_by_key(
     body: bytes,
 ) -> FlowRun:
     principal = head.authorize(app, ENDPOINT)
-    return await app.resources.services.webhook_triggers.start_authenticated(
+    return await triggers.start_authenticated(
         principal,
         name,
         headers,
@@ -54,6 +59,7 @@ async def _start_by_key(
 
 
 async def _start_by_signature(
+    triggers: WebhookTriggers,
     name: str,
     app: Application,
     head: RequestHead,
@@ -66,7 +72,7 @@ async def _start_by_signature(
     secrets = resolve_secret(trigger.secret).split()
     if not secrets:
         raise BadRequest("this webhook has no secret", f'name one: secret = "env:..." in [triggers.{name}]')
-    return await app.resources.services.webhook_triggers.start_signed(
+    return await triggers.start_signed(
         trigger.project,
         trigger.flow,
         secrets,

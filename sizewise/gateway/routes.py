@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any
 
 from starlette.applications import Starlette
@@ -12,6 +13,7 @@ from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sizewise.app.application import Application
+from sizewise.app.services import Services
 from sizewise.errors import BadRequest, PathNotFound, did_you_mean
 from sizewise.gateway import (
     anthropic,
@@ -23,8 +25,6 @@ from sizewise.gateway import (
     openai,
     openapi,
     responses,
-    signin,
-    signin_oidc,
     signin_page,
 )
 from sizewise.gateway.request_context import (
@@ -41,6 +41,8 @@ from sizewise.gateway.request_context import (
     send_error,
     trace_headers,
 )
+from sizewise.gateway.signin import SignInEndpoints
+from sizewise.gateway.signin_oidc import OidcEndpoints
 
 ApplicationProvider = Callable[[], Application]
 """Returns the current application: settings may change between two requests, never within one."""
@@ -81,7 +83,12 @@ check this themselves; tests/auth/test_authorization_matrix.py compares each of 
 """
 
 
-def build_asgi_app(get_app: ApplicationProvider, graphql: ASGIApp) -> Starlette:
+def build_asgi_app(get_app: ApplicationProvider, graphql: ASGIApp, services: Services) -> Starlette:
+    """`services` stay the same when a reload replaces the application."""
+    signing_in = SignInEndpoints(services.users, services.sessions, services.api_keys.authenticator)
+    oidc = OidcEndpoints(services.users, services.sessions)
+    webhook_handler = partial(inbound_webhooks.webhook_handler, services.webhook_triggers)
+
     def at(path: str, door: RouteHandler, method: str = "POST", voice: ErrorFormat = OPENAI_ERRORS) -> Route:
         return Route(path, RouteEndpoint(get_app, door, method, voice))
 
@@ -95,18 +102,18 @@ def build_asgi_app(get_app: ApplicationProvider, graphql: ASGIApp) -> Starlette:
         at("/v1/messages/count_tokens", anthropic.count_tokens, voice=anthropic.ERROR_FORMAT),
         at("/v1/models", model_list.list_models, "GET"),
         at("/v1/models/{body:path}", model_list.get_model, "GET"),
-        Route("/hooks/flows/{body}", PathParamEndpoint(get_app, inbound_webhooks.webhook_handler)),
+        Route("/hooks/flows/{body}", PathParamEndpoint(get_app, webhook_handler)),
         Route("/graphql", graphql),
         WebSocketRoute("/graphql", graphql),
         Route("/graphql/{body}", graphql),
         at("/mcp", mcp_server.handle_messages, voice=mcp_server.ERROR_FORMAT),
-        at("/auth/sign-in", signin.sign_in),
-        at("/auth/sign-out", signin.sign_out),
-        at("/auth/invitation", signin.accept_invitation),
-        at("/auth/password", signin.change_password),
-        Route("/auth/session", MethodRouter(get_app, GET=signin.get_session, POST=signin.switch_project)),
-        at("/auth/oidc/{body}", signin_oidc.start_sign_in, "GET"),
-        at("/auth/oidc/{body}/callback", signin_oidc.complete_sign_in, "GET"),
+        at("/auth/sign-in", signing_in.sign_in),
+        at("/auth/sign-out", signing_in.sign_out),
+        at("/auth/invitation", signing_in.accept_invitation),
+        at("/auth/password", signing_in.change_password),
+        Route("/auth/session", MethodRouter(get_app, GET=signing_in.get_session, POST=signing_in.switch_project)),
+        at("/auth/oidc/{body}", oidc.start_sign_in, "GET"),
+        at("/auth/oidc/{body}/callback", oidc.complete_sign_in, "GET"),
         at("/sign-in", signin_page.sign_in_page, "GET"),
         at("/invitation", signin_page.invitation_page, "GET"),
         at("/healthz", health.healthz, "GET"),

@@ -12,8 +12,10 @@ import msgspec
 from msgspec import Meta, Struct
 
 from sizewise.app.application import Application
+from sizewise.auth.authenticator import Authenticator
 from sizewise.auth.browser_security import SESSION_COOKIE, check_csrf, check_host, client_address, is_https, read_cookie
-from sizewise.auth.sign_in_sessions import NewSession, csrf_token
+from sizewise.auth.sign_in_sessions import NewSession, Sessions, csrf_token
+from sizewise.auth.user_accounts import UserAccounts
 from sizewise.auth.users.passwords import MAX_LENGTH
 from sizewise.auth.users.tables import Session, User
 from sizewise.errors import BadBody, InvalidApiKey, SignInFailed
@@ -71,131 +73,133 @@ class SignInSession(Struct):
     expires: int
 
 
-async def sign_in(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
-    """Raises SignInFailed, with the same message and timing whatever is wrong; Busy after too many attempts."""
-    wanted = _read(body, SignIn)
-    _check_same_site(app, head)
-    resources, address = app.resources, _client_address(app, head)
-    account = wanted.email.strip().lower()
-    resources.services.users.login_throttle.record_attempt(account, address)
-    user = resources.services.users.find_by_email(account)
-    fits = await resources.services.users.password_hasher.verify(wanted.password, user.password if user else "")
-    if user is None or not fits or user.disabled is not None:
-        if user is not None:
-            resources.services.sessions.record_failed_sign_in(user, SignInFailed.code)
-        raise SignInFailed(_WRONG_CREDENTIALS, _HINT)
-    resources.services.users.login_throttle.record_success(account, address)
-    made = await resources.services.sessions.start(user, app.settings.login_sessions.max_age_s, wanted.project)
-    await send_new_session(app, head, writer, made)
+class SignInEndpoints:
+    """The route handlers of /auth, except OpenID Connect."""
 
+    def __init__(self, users: UserAccounts, sessions: Sessions, keys: Authenticator) -> None:
+        self._users = users
+        self._sessions = sessions
+        self._keys = keys
 
-async def accept_invitation(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
-    """Signs in by invitation. Raises Forbidden, BadRequest (password), Conflict, Busy."""
-    wanted = _read(body, AcceptInvitation)
-    _check_same_site(app, head)
-    users, address = app.resources.services.users, _client_address(app, head)
-    users.login_throttle.record_attempt("", address)
-    user = await users.accept_invitation(wanted.token, strip_unprintable(wanted.name), wanted.password)
-    users.login_throttle.record_success("", address)
-    made = await app.resources.services.sessions.start(user, app.settings.login_sessions.max_age_s, method="invitation")
-    await send_new_session(app, head, writer, made)
-
-
-async def sign_out(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
-    """Ends the session of this cookie and deletes the cookie; succeeds without a session. Raises Forbidden."""
-    try:
-        principal, session, _ = current_session(app, head)
-    except InvalidApiKey:
+    async def sign_in(self, app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
+        """Raises SignInFailed, with the same message and timing whatever is wrong; Busy after too many attempts."""
+        wanted = _read(body, SignIn)
         _check_same_site(app, head)
-    else:
-        await app.resources.services.sessions.end(session, principal)
-    gone = set_cookie(app, head, "", 0)
-    await writer.send_response(200, [JSON, NO_STORE, gone, *trace_headers(head.trace)], b'{"signed_out":true}')
+        address = _client_address(app, head)
+        account = wanted.email.strip().lower()
+        self._users.login_throttle.record_attempt(account, address)
+        user = self._users.find_by_email(account)
+        fits = await self._users.password_hasher.verify(wanted.password, user.password if user else "")
+        if user is None or not fits or user.disabled is not None:
+            if user is not None:
+                self._sessions.record_failed_sign_in(user, SignInFailed.code)
+            raise SignInFailed(_WRONG_CREDENTIALS, _HINT)
+        self._users.login_throttle.record_success(account, address)
+        made = await self._sessions.start(user, app.settings.login_sessions.max_age_s, wanted.project)
+        await self._send_new_session(app, head, writer, made)
 
+    async def accept_invitation(self, app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
+        """Signs in by invitation. Raises Forbidden, BadRequest (password), Conflict, Busy."""
+        wanted = _read(body, AcceptInvitation)
+        _check_same_site(app, head)
+        users, address = self._users, _client_address(app, head)
+        users.login_throttle.record_attempt("", address)
+        user = await users.accept_invitation(wanted.token, strip_unprintable(wanted.name), wanted.password)
+        users.login_throttle.record_success("", address)
+        made = await self._sessions.start(user, app.settings.login_sessions.max_age_s, method="invitation")
+        await self._send_new_session(app, head, writer, made)
 
-async def get_session(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
-    """The current session. Raises InvalidApiKey."""
-    principal, its, token = current_session(app, head)
-    await _send_session(app, head, writer, principal, its, token)
+    async def sign_out(self, app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
+        """Ends the session of this cookie and deletes the cookie; succeeds without a session. Raises Forbidden."""
+        try:
+            principal, session, _ = self._current_session(app, head)
+        except InvalidApiKey:
+            _check_same_site(app, head)
+        else:
+            await self._sessions.end(session, principal)
+        gone = set_cookie(app, head, "", 0)
+        await writer.send_response(200, [JSON, NO_STORE, gone, *trace_headers(head.trace)], b'{"signed_out":true}')
 
+    async def get_session(self, app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
+        """The current session. Raises InvalidApiKey."""
+        principal, its, token = self._current_session(app, head)
+        await self._send_session(app, head, writer, principal, its, token)
 
-async def switch_project(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
-    """Moves the session to another project. Raises PathNotFound, InvalidApiKey, Forbidden."""
-    principal, its, token = current_session(app, head)
-    moved = await app.resources.services.sessions.switch_project(its, _read(body, ProjectSwitch).project, principal)
-    principal, _ = app.resources.services.api_keys.authenticator.authenticate_session(token)
-    await _send_session(app, head, writer, principal, moved, token)
+    async def switch_project(self, app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
+        """Moves the session to another project. Raises PathNotFound, InvalidApiKey, Forbidden."""
+        principal, its, token = self._current_session(app, head)
+        moved = await self._sessions.switch_project(its, _read(body, ProjectSwitch).project, principal)
+        principal, _ = self._keys.authenticate_session(token)
+        await self._send_session(app, head, writer, principal, moved, token)
 
+    async def change_password(self, app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
+        """Changes the user's password, ends all their sessions and starts a new one. Raises InvalidApiKey, Forbidden,
+        SignInFailed (wrong current password), BadRequest, Busy.
+        """
+        _, its, _ = self._current_session(app, head)
+        wanted = _read(body, PasswordChange)
+        users, address = self._users, _client_address(app, head)
+        user = users.get(its.user, its.tenant)
+        users.login_throttle.record_attempt(user.email, address)
+        if not await users.password_hasher.verify(wanted.current, user.password):
+            raise SignInFailed("this is not the current password", _HINT)
+        users.login_throttle.record_success(user.email, address)
+        await users.change_password(user, wanted.password)
+        made = await self._sessions.start(user, app.settings.login_sessions.max_age_s, its.project)
+        await self._send_new_session(app, head, writer, made)
 
-async def change_password(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
-    """Changes the user's password, ends all their sessions and starts a new one. Raises InvalidApiKey, Forbidden,
-    SignInFailed (wrong current password), BadRequest, Busy.
-    """
-    _, its, _ = current_session(app, head)
-    wanted = _read(body, PasswordChange)
-    users, address = app.resources.services.users, _client_address(app, head)
-    user = users.get(its.user, its.tenant)
-    users.login_throttle.record_attempt(user.email, address)
-    if not await users.password_hasher.verify(wanted.current, user.password):
-        raise SignInFailed("this is not the current password", _HINT)
-    users.login_throttle.record_success(user.email, address)
-    await users.change_password(user, wanted.password)
-    made = await app.resources.services.sessions.start(user, app.settings.login_sessions.max_age_s, its.project)
-    await send_new_session(app, head, writer, made)
+    def _current_session(self, app: Application, head: RequestHead) -> tuple[Principal, Session, str]:
+        """The signed-in user, the session and its token. Raises InvalidApiKey, Forbidden."""
+        check_host(head.host, app.allowed_hosts)
+        token = read_cookie(head.headers, request_is_https(app, head))
+        principal, its = self._keys.authenticate_session(token)
+        if not head.safe:
+            check_csrf(head.headers, head.host, token)
+        return principal, its, token
 
+    async def _send_new_session(
+        self,
+        app: Application,
+        head: RequestHead,
+        writer: ResponseWriter,
+        new_session: NewSession,
+    ) -> None:
+        """Sends the new session and its cookie."""
+        principal, _ = self._keys.authenticate_session(new_session.token)
+        given = set_cookie(app, head, new_session.token, app.settings.login_sessions.max_age_s)
+        await self._send_session(app, head, writer, principal, new_session.session, new_session.token, [given])
 
-def current_session(app: Application, head: RequestHead) -> tuple[Principal, Session, str]:
-    """The signed-in user, the session and its token. Raises InvalidApiKey, Forbidden."""
-    check_host(head.host, app.allowed_hosts)
-    token = read_cookie(head.headers, request_is_https(app, head))
-    principal, its = app.resources.services.api_keys.authenticator.authenticate_session(token)
-    if not head.safe:
-        check_csrf(head.headers, head.host, token)
-    return principal, its, token
-
-
-async def send_new_session(
-    app: Application,
-    head: RequestHead,
-    writer: ResponseWriter,
-    new_session: NewSession,
-) -> None:
-    """Sends the new session and its cookie."""
-    principal, _ = app.resources.services.api_keys.authenticator.authenticate_session(new_session.token)
-    given = set_cookie(app, head, new_session.token, app.settings.login_sessions.max_age_s)
-    await _send_session(app, head, writer, principal, new_session.session, new_session.token, [given])
-
-
-async def _send_session(
-    app: Application,
-    head: RequestHead,
-    writer: ResponseWriter,
-    principal: Principal,
-    session: Session,
-    token: str,
-    more: Headers | None = None,
-) -> None:
-    standing = app.resources.services.api_keys.authenticator.effective_roles
-    user: User = standing.users[session.user]
-    shown = SignInSession(
-        session=session.id,
-        user=user.id,
-        email=user.email,
-        name=user.name,
-        organization=user.tenant,
-        project=session.project,
-        projects=sorted(standing.project_roles(user.id)),
-        role=user.role,
-        permissions=sorted(principal.permissions),
-        all_projects=principal.all_projects,
-        csrf=csrf_token(token),
-        expires=session.expires,
-    )
-    await writer.send_response(
-        200,
-        [JSON, NO_STORE, *(more or []), *trace_headers(head.trace)],
-        msgspec.json.encode(shown),
-    )
+    async def _send_session(
+        self,
+        app: Application,
+        head: RequestHead,
+        writer: ResponseWriter,
+        principal: Principal,
+        session: Session,
+        token: str,
+        more: Headers | None = None,
+    ) -> None:
+        standing = self._keys.effective_roles
+        user: User = standing.users[session.user]
+        shown = SignInSession(
+            session=session.id,
+            user=user.id,
+            email=user.email,
+            name=user.name,
+            organization=user.tenant,
+            project=session.project,
+            projects=sorted(standing.project_roles(user.id)),
+            role=user.role,
+            permissions=sorted(principal.permissions),
+            all_projects=principal.all_projects,
+            csrf=csrf_token(token),
+            expires=session.expires,
+        )
+        await writer.send_response(
+            200,
+            [JSON, NO_STORE, *(more or []), *trace_headers(head.trace)],
+            msgspec.json.encode(shown),
+        )
 
 
 def set_cookie(

@@ -8,6 +8,8 @@ from html import escape
 from sizewise.app.application import Application
 from sizewise.auth.browser_security import check_host, client_address, is_https, read_cookie
 from sizewise.auth.oidc import OidcIdentity
+from sizewise.auth.sign_in_sessions import Sessions
+from sizewise.auth.user_accounts import UserAccounts
 from sizewise.auth.users.tables import User
 from sizewise.errors import Conflict, SignInFailed, SizewiseError
 from sizewise.gateway.request_context import RequestHead, ResponseWriter, trace_headers
@@ -23,89 +25,96 @@ PENDING_COOKIE = "sizewise-oidc"
 PENDING_COOKIE_S = 600
 
 
-async def start_sign_in(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
-    """GET /auth/oidc/NAME: `body` is the name from the path."""
-    check_host(head.host, app.allowed_hosts)
-    name, users = body.decode("utf-8", "replace"), app.resources.services.users
-    try:
-        users.login_throttle.record_attempt(
-            "",
-            client_address(head.peer_address, head.headers, app.settings.server.trusted_proxies),
+class OidcEndpoints:
+    """The route handlers of /auth/oidc."""
+
+    def __init__(self, users: UserAccounts, sessions: Sessions) -> None:
+        self._users = users
+        self._sessions = sessions
+
+    async def start_sign_in(self, app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
+        """GET /auth/oidc/NAME: `body` is the name from the path."""
+        check_host(head.host, app.allowed_hosts)
+        name = body.decode("utf-8", "replace")
+        try:
+            self._users.login_throttle.record_attempt(
+                "",
+                client_address(head.peer_address, head.headers, app.settings.server.trusted_proxies),
+            )
+            url, held = await self._users.relying_party.start_sign_in(name, _redirect_uri(app, head, name))
+        except SizewiseError as error:
+            return await _send_failure_page(app, head, writer, error)
+        to = [
+            (b"location", url.encode("ascii", "replace")),
+            set_cookie(app, head, held, PENDING_COOKIE_S, PENDING_COOKIE, "Lax"),
+        ]
+        await writer.send_response(302, [*to, NO_STORE, *trace_headers(head.trace)], b"")
+
+    async def complete_sign_in(self, app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
+        """GET /auth/oidc/NAME/callback. Answers with a page that redirects: a browser sends our SameSite=Strict cookie
+        after our own page, but not after a redirect from another site.
+        """
+        check_host(head.host, app.allowed_hosts)
+        name = body.decode("utf-8", "replace")
+        held = read_cookie(
+            head.headers,
+            is_https(head.secure, head.peer_address, head.headers, app.settings.server.trusted_proxies),
+            PENDING_COOKIE,
         )
-        url, held = await users.relying_party.start_sign_in(name, _redirect_uri(app, head, name))
-    except SizewiseError as error:
-        return await _send_failure_page(app, head, writer, error)
-    to = [
-        (b"location", url.encode("ascii", "replace")),
-        set_cookie(app, head, held, PENDING_COOKIE_S, PENDING_COOKIE, "Lax"),
-    ]
-    await writer.send_response(302, [*to, NO_STORE, *trace_headers(head.trace)], b"")
-
-
-async def complete_sign_in(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
-    """GET /auth/oidc/NAME/callback. Answers with a page that redirects: a browser sends our SameSite=Strict cookie
-    after our own page, but not after a redirect from another site.
-    """
-    check_host(head.host, app.allowed_hosts)
-    name, services = body.decode("utf-8", "replace"), app.resources.services
-    held = read_cookie(
-        head.headers,
-        is_https(head.secure, head.peer_address, head.headers, app.settings.server.trusted_proxies),
-        PENDING_COOKIE,
-    )
-    try:
-        row = services.users.relying_party.provider(name).settings
-        came = await services.users.relying_party.complete_sign_in(
-            name,
-            held,
-            head.query_string.decode("ascii", "replace"),
-            _redirect_uri(app, head, name),
+        try:
+            row = self._users.relying_party.provider(name).settings
+            came = await self._users.relying_party.complete_sign_in(
+                name,
+                held,
+                head.query_string.decode("ascii", "replace"),
+                _redirect_uri(app, head, name),
+            )
+            user = await self._find_or_link_user(name, row, came)
+            self._users.login_throttle.record_success(
+                "",
+                client_address(head.peer_address, head.headers, app.settings.server.trusted_proxies),
+            )
+            made = await self._sessions.start(user, app.settings.login_sessions.max_age_s, method=f"oidc:{name}")
+        except SizewiseError as error:
+            return await _send_failure_page(app, head, writer, error)
+        after = app.settings.login_sessions.redirect_path
+        page = message_page(
+            "Signed in",
+            "One moment.",
+            after,
+            f'<meta http-equiv="refresh" content="0;url={escape(after)}">',
         )
-        user = await _find_or_link_user(app, name, row, came)
-        services.users.login_throttle.record_success(
-            "",
-            client_address(head.peer_address, head.headers, app.settings.server.trusted_proxies),
-        )
-        made = await services.sessions.start(user, app.settings.login_sessions.max_age_s, method=f"oidc:{name}")
-    except SizewiseError as error:
-        return await _send_failure_page(app, head, writer, error)
-    after = app.settings.login_sessions.redirect_path
-    page = message_page(
-        "Signed in",
-        "One moment.",
-        after,
-        f'<meta http-equiv="refresh" content="0;url={escape(after)}">',
-    )
-    given = [
-        set_cookie(app, head, made.token, app.settings.login_sessions.max_age_s),
-        set_cookie(app, head, "", 0, PENDING_COOKIE, "Lax"),
-    ]
-    await writer.send_response(200, [*SECURITY_HEADERS, *given, *trace_headers(head.trace)], page)
+        given = [
+            set_cookie(app, head, made.token, app.settings.login_sessions.max_age_s),
+            set_cookie(app, head, "", 0, PENDING_COOKIE, "Lax"),
+        ]
+        await writer.send_response(200, [*SECURITY_HEADERS, *given, *trace_headers(head.trace)], page)
 
+    async def _find_or_link_user(self, name: str, settings: OidcSettings, identity: OidcIdentity) -> User:
+        """Raises SignInFailed if the user neither exists nor is invited."""
+        tenant = settings.organization
+        user = self._users.find_by_subject(tenant, identity.issuer, identity.subject)
+        if user is None and identity.email:
+            user = await self._users.link_identity(
+                tenant, identity.email, identity.name, identity.issuer, identity.subject
+            )
+        if user is None:
+            why = "nobody was invited under this address" if identity.email else "your address is not verified there"
+            raise SignInFailed(f"you have no account here: {why}", "ask whoever manages users to invite you")
+        return await self._sync_role(name, settings, identity, user)
 
-async def _find_or_link_user(app: Application, name: str, settings: OidcSettings, identity: OidcIdentity) -> User:
-    """Raises SignInFailed if the user neither exists nor is invited."""
-    users, tenant = app.resources.services.users, settings.organization
-    user = users.find_by_subject(tenant, identity.issuer, identity.subject)
-    if user is None and identity.email:
-        user = await users.link_identity(tenant, identity.email, identity.name, identity.issuer, identity.subject)
-    if user is None:
-        why = "nobody was invited under this address" if identity.email else "your address is not verified there"
-        raise SignInFailed(f"you have no account here: {why}", "ask whoever manages users to invite you")
-    return await _sync_role(app, name, settings, identity, user)
-
-
-async def _sync_role(app: Application, name: str, settings: OidcSettings, identity: OidcIdentity, user: User) -> User:
-    """Takes the user's role from the provider's groups, if the settings map them."""
-    users = app.resources.services.users
-    role = next((role for value, role in settings.roles.items() if value in identity.groups), "")
-    if not settings.roles or role == user.role:
-        return user
-    try:
-        await users.set_role(user.id, user.tenant, role, "", Principal(key_id=f"oidc:{name}", tenant=user.tenant))
-    except Conflict:
-        log.warning("%s keeps its role although %s says otherwise: an organisation keeps an owner", user.id, name)
-    return users.get(user.id, user.tenant)
+    async def _sync_role(self, name: str, settings: OidcSettings, identity: OidcIdentity, user: User) -> User:
+        """Takes the user's role from the provider's groups, if the settings map them."""
+        role = next((role for value, role in settings.roles.items() if value in identity.groups), "")
+        if not settings.roles or role == user.role:
+            return user
+        try:
+            await self._users.set_role(
+                user.id, user.tenant, role, "", Principal(key_id=f"oidc:{name}", tenant=user.tenant)
+            )
+        except Conflict:
+            log.warning("%s keeps its role although %s says otherwise: an organisation keeps an owner", user.id, name)
+        return self._users.get(user.id, user.tenant)
 
 
 async def _send_failure_page(app: Application, head: RequestHead, writer: ResponseWriter, error: SizewiseError) -> None:

@@ -11,8 +11,9 @@ from importlib import import_module
 from typing import Any
 
 import msgspec
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
+from sizewise.app.services import Services
 from sizewise.auth.browser_security import check_host
 from sizewise.auth.revocable_stream import RevocableStream
 from sizewise.errors import BadBody, BadRequest, BodyTooLarge, BodyTooSlow, PathNotFound, SizewiseError
@@ -34,11 +35,14 @@ from sizewise.settings.server import ServerSettings
 
 
 class GraphQLApp:
-    """The ASGI app. `reload` reads the settings again and replaces the application that `get_app` returns."""
+    """The ASGI app. `reload` reads the settings again and replaces the application that `get_app` returns; `services`
+    stay the same.
+    """
 
-    def __init__(self, get_app: GetApplication, reload: Reload) -> None:
+    def __init__(self, get_app: GetApplication, reload: Reload, services: Services) -> None:
         self._get_app = get_app
         self._reload = reload
+        self._services = services
         self._graphiql = graphiql.GraphiQLAssets()
         self._loading: asyncio.Task[ExecuteQuery] | None = None
 
@@ -48,6 +52,7 @@ class GraphQLApp:
                 await WebSocketConnection(
                     get_app=self._get_app,
                     reload=self._reload,
+                    services=self._services,
                     load_executor=self.load_executor,
                     scope=scope,
                     receive=receive,
@@ -69,7 +74,7 @@ class GraphQLApp:
                     return None
             if scope["path"] != "/graphql":
                 raise PathNotFound(f"there is nothing at {scope['path'][:200]!r}", "the GraphQL endpoint is /graphql")
-            principal = authenticate(app, scope)
+            principal = authenticate(app, self._services.api_keys.authenticator, scope)
             _require_json_post(scope["method"], headers)
             question = parse_request(await _read_body(receive, app.settings.server))
             fresh = headers.get(b"x-bypass-cache", "").lower() == "true"
@@ -77,11 +82,12 @@ class GraphQLApp:
                 get_app=self._get_app,
                 reload=self._reload,
                 app=app,
+                services=self._services,
                 principal=principal,
                 trace=trace,
                 bypass_cache=fresh,
             )
-            with RevocableStream(app.resources.services.api_keys.authenticator, principal) as attached:
+            with RevocableStream(self._services.api_keys.authenticator, principal) as attached:
                 streams = EVENT_STREAM in headers.get(b"accept", "")
                 answering = asyncio.ensure_future((await self.load_executor())(question, context, streams=streams))
                 if not await _unless_gone(answering, receive):
@@ -171,8 +177,3 @@ async def _whole(send: Send, status: int, shown: OperationResult, trace: str) ->
         headers.append((b"allow", b"POST"))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
-
-
-def build_graphql_app(get_app: GetApplication, reload: Reload) -> ASGIApp:
-    """The app to mount at /graphql."""
-    return GraphQLApp(get_app, reload)

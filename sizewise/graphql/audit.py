@@ -15,7 +15,7 @@ async def audit(context: RequestContext, last: int = 20, after: int | None = Non
     if not 1 <= last <= MOST:
         raise BadRequest(f"invalid page size {last!r}", f"ask for 1 to {MOST:,}", param="last")
     context.charge_rows(last)
-    services, tenant = context.app.resources.services, context.principal.tenant
+    services, tenant = context.services, context.principal.tenant
     found = await (
         services.audit_log.newest(tenant, last) if after is None else services.audit_log.entries(tenant, after, last)
     )

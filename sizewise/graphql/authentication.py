@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from starlette.types import Scope
 
 from sizewise.app.application import Application
+from sizewise.auth.authenticator import Authenticator
 from sizewise.auth.browser_security import CSRF_HEADER, authenticate_browser, check_host, client_address
 from sizewise.auth.key_scope import check_scope
 from sizewise.auth.signed_tokens import MIN_SECRET_LENGTH, verify_signed_token
@@ -19,7 +20,9 @@ from sizewise.settings.load import resolve_secret
 Headers = list[tuple[bytes, bytes]]
 
 
-def authenticate(app: Application, scope: Scope, extra_headers: Mapping[str, str] | None = None) -> Principal:
+def authenticate(
+    app: Application, keys: Authenticator, scope: Scope, extra_headers: Mapping[str, str] | None = None
+) -> Principal:
     """`extra_headers`: from a WebSocket's first message, since a browser cannot set headers when it opens one.
 
     Raises Forbidden, InvalidApiKey.
@@ -29,21 +32,17 @@ def authenticate(app: Application, scope: Scope, extra_headers: Mapping[str, str
         *((name.encode(), value.encode()) for name, value in (extra_headers or {}).items()),
     ]
     peer, proxies = (scope.get("client") or ("",))[0], app.settings.server.trusted_proxies
-    principal = _principal(app, headers, scope, peer)
+    principal = _principal(app, keys, headers, scope, peer)
     check_scope(principal, "graphql", client_address(peer, headers, proxies))
-    return _in_selected_project(app, principal, headers)
+    return _in_selected_project(keys, principal, headers)
 
 
-def _in_selected_project(app: Application, principal: Principal, headers: Headers) -> Principal:
+def _in_selected_project(keys: Authenticator, principal: Principal, headers: Headers) -> Principal:
     """Switches to the project in `x-project-id`, if the caller can access all projects. An unknown project is ignored,
     since Lamatic's clients always send one. Raises Forbidden.
     """
     project = next((value.decode("latin-1").strip() for name, value in headers if name == b"x-project-id"), "")
-    if (
-        not project
-        or project == principal.project
-        or not app.resources.services.api_keys.authenticator.has_project(project)
-    ):
+    if not project or project == principal.project or not keys.has_project(project):
         return principal
     if not principal.all_projects:
         hint = "leave x-project-id out, or use a key of that project"
@@ -51,27 +50,23 @@ def _in_selected_project(app: Application, principal: Principal, headers: Header
     return replace(principal, project=project)
 
 
-def _principal(app: Application, headers: Headers, scope: Scope, peer: str) -> Principal:
+def _principal(app: Application, keys: Authenticator, headers: Headers, scope: Scope, peer: str) -> Principal:
     said = {name: value.decode("latin-1") for name, value in headers}
     scheme, _, key = said.get(b"authorization", "").partition(" ")
     key = (key if scheme.lower() == "bearer" else said.get(b"x-api-key", "")).strip()
     host = said.get(b"host", "")
     if not key and SIGNATURE_HEADER in said:
         check_host(host, app.allowed_hosts)
-        return _principal_of_token(app, said[SIGNATURE_HEADER].strip())
+        return _principal_of_token(app, keys, said[SIGNATURE_HEADER].strip())
     if key or b"cookie" not in said:
         return app.authenticate(key, host)
     check_host(host, app.allowed_hosts)
-    keys, proxies, secure = (
-        app.resources.services.api_keys.authenticator,
-        app.settings.server.trusted_proxies,
-        scope["scheme"] in SECURE_SCHEMES,
-    )
+    proxies, secure = app.settings.server.trusted_proxies, scope["scheme"] in SECURE_SCHEMES
     principal = authenticate_browser(keys, headers, host, peer, proxies, secure=secure, safe=False)
     return principal or app.authenticate("", host)
 
 
-def _principal_of_token(app: Application, token: str) -> Principal:
+def _principal_of_token(app: Application, keys: Authenticator, token: str) -> Principal:
     """The principal of the key that the signer's tokens act as. Raises Forbidden, InvalidApiKey, ConfigError."""
     signers = list(app.settings.graphql.signers.values())
     secrets = [resolve_secret(signer.secret) for signer in signers]
@@ -81,7 +76,7 @@ def _principal_of_token(app: Application, token: str) -> Principal:
             "take a longer one",
         )
     number, _ = verify_signed_token(token, secrets, time.time())
-    return app.resources.services.api_keys.authenticator.principal_by_key_id(signers[number].key)
+    return keys.principal_by_key_id(signers[number].key)
 
 
 SIGNATURE_HEADER = b"x-lamatic-signature"

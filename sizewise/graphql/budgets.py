@@ -23,7 +23,7 @@ PERIODS: Mapping[str, str] = {
 
 async def budgets(context: RequestContext) -> list[FieldValues]:
     principal = context.principal
-    listed = await context.app.resources.services.limiter.list_statuses(principal.tenant)
+    listed = await context.services.limiter.list_statuses(principal.tenant)
     things = await _resources(context, {each.key[1] for each in listed})
     seen = [each for each in listed if _is_visible(principal, each, things[each.key[1]])]
     context.charge_rows(len(seen))
@@ -35,11 +35,11 @@ async def set_budget(context: RequestContext, scope: str, **amounts: int | None)
     principal, its = context.principal, known(scope)
     thing = (await _resources(context, {its}))[its]
     if its.startswith("key:"):  # raises the same error for an unknown key as for one of another project
-        await context.app.resources.services.api_keys.get(its.partition(":")[2], principal.tenant)
+        await context.services.api_keys.get(its.partition(":")[2], principal.tenant)
     if its.startswith("user:"):
-        context.app.resources.services.users.get(its.partition(":")[2], principal.tenant)
+        context.services.users.get(its.partition(":")[2], principal.tenant)
     require_permission(principal, "manage_budgets", thing)
-    services = context.app.resources.services
+    services = context.services
     before = services.limiter.get_limit(principal.tenant, its)
     given = {PERIODS[name]: value for name, value in amounts.items()}
     after = {name: getattr(before, name) for name in Limit.__struct_fields__} | given
@@ -62,7 +62,7 @@ async def _resources(context: RequestContext, scopes: set[str]) -> dict[str, Res
     """The resource of each scope."""
     tenant, keys = context.principal.tenant, {}
     if any(scope.startswith("key:") for scope in scopes):
-        keys = {key.id: key for key in await context.app.resources.services.api_keys.list(tenant)}
+        keys = {key.id: key for key in await context.services.api_keys.list(tenant)}
     things = {}
     for scope in scopes:
         kind, _, name = scope.partition(":")

@@ -10,6 +10,7 @@ from typing import TypeVar
 from msgspec.structs import replace
 
 from sizewise.app.application import Application
+from sizewise.app.services import Services
 from sizewise.auth.api_keys import audit_event
 from sizewise.auth.authorization import Resource, is_allowed, require_permission
 from sizewise.auth.denied_audit import suppressed_event
@@ -27,13 +28,14 @@ YIELD_EVERY = 20
 """Rows written before yielding to the event loop, about 3 ms: a long list must not delay other clients' tokens."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class RequestContext:
     """Belongs to one request, whose fields may be resolved concurrently."""
 
     get_app: GetApplication
     reload: Reload
     app: Application
+    services: Services
     principal: Principal
     trace: str = ""
     bypass_cache: bool = False  # by the header x-bypass-cache
@@ -56,7 +58,7 @@ class RequestContext:
         """Writes a denied change to the audit log: at most ten a minute per user or key, then the number suppressed.
         Raises StorageError.
         """
-        services, principal = self.app.resources.services, self.principal
+        services, principal = self.services, self.principal
         who = principal.user_id or principal.key_id
         left = services.denied_requests.record(principal.tenant, who)
         if left is None:

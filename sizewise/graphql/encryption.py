@@ -11,7 +11,7 @@ from sizewise.graphql.model_type import FieldValues
 
 async def encryption(context: RequestContext) -> FieldValues:
     """The data keys of the caller's organization. Raises EncryptionKeyUnavailable."""
-    services, tenant = context.app.resources.services, context.principal.tenant
+    services, tenant = context.services, context.principal.tenant
     by, found = await services.key_rotation.status()
     keys = [
         {
@@ -31,7 +31,7 @@ async def rotate_encryption_keys(context: RequestContext, new_data_keys: bool) -
     """Rotates the keys of all organizations, with an audit entry before and after. Raises EncryptionKeyUnavailable, and
     then everything can still be decrypted.
     """
-    services, principal = context.app.resources.services, context.principal
+    services, principal = context.services, context.principal
     after: dict[str, object] = {"data": new_data_keys}
     begun = audit_event(principal, principal.tenant, "manage_encryption", "encryption:keys", None, after)
     await services.audit_log.append(begun)

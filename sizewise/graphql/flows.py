@@ -37,7 +37,7 @@ def may_use_flow(principal: Principal, published: PublishedFlow) -> bool:
 
 
 def live_flows(context: RequestContext) -> list[PublishedFlow]:
-    principal, shelf = context.principal, context.app.resources.services.flow_versions
+    principal, shelf = context.principal, context.services.flow_versions
     return [each for each in shelf.list_published(principal.tenant, principal.project) if may_use_flow(principal, each)]
 
 
@@ -56,7 +56,7 @@ def _flow(context: RequestContext, published: PublishedFlow) -> FieldValues:
     """The flow's file is loaded only if a field needs it."""
 
     async def checked(info: object) -> CompiledFlow:
-        library = context.app.resources.services.compiled_flows
+        library = context.services.compiled_flows
         return await library.load(published.tenant, published.project, published.name, published.version)
 
     async def description(info: object) -> str:
@@ -70,7 +70,7 @@ def _flow(context: RequestContext, published: PublishedFlow) -> FieldValues:
 
     async def text(info: object) -> str:
         context.require("manage_flows", "read_contents")
-        shelf = context.app.resources.services.flow_versions
+        shelf = context.services.flow_versions
         return (
             await shelf.read_source(published.tenant, published.project, published.name, published.version)
         ).decode()
@@ -102,7 +102,7 @@ def _values(signature: FlowSignature, which: str) -> list[FieldValues]:
 
 async def flow_versions(context: RequestContext, name: str, limit: int = 20) -> list[FieldValues]:
     context.charge_rows(limit)
-    principal, shelf = context.principal, context.app.resources.services.flow_versions
+    principal, shelf = context.principal, context.services.flow_versions
     found = await shelf.list_versions(principal.tenant, principal.project, name, limit)
     lives = {each.version for each in live_flows(context) if each.name == name}
     return [_version(each, each.version in lives) for each in found]
@@ -115,7 +115,7 @@ def _version(version: FlowVersion, lives: bool) -> FieldValues:
 async def check_flow(context: RequestContext, text: str) -> FieldValues:
     principal = context.principal
     return _checked(
-        await context.app.resources.services.compiled_flows.validate(principal.tenant, principal.project, text),
+        await context.services.compiled_flows.validate(principal.tenant, principal.project, text),
     )
 
 
@@ -135,7 +135,7 @@ def _finding(found: Diagnostic) -> FieldValues:
 
 async def publish_flow(context: RequestContext, text: str, project: str | None = None) -> FieldValues:
     """Raises BadRequest with the first error, Conflict if another flow has the same field name."""
-    principal, services = context.principal, context.app.resources.services
+    principal, services = context.principal, context.services
     where = principal.project if project is None else validate_project_name(project)
     require_permission(principal, "manage_flows", Resource(principal.tenant, where))
     checked = await services.compiled_flows.validate(principal.tenant, where, text)
@@ -161,7 +161,7 @@ async def withdraw_flow(context: RequestContext, name: str, project: str | None 
     principal = context.principal
     where = principal.project if project is None else validate_project_name(project)
     require_permission(principal, "manage_flows", Resource(principal.tenant, where))
-    await context.app.resources.services.flow_versions.unpublish(principal, where, name)
+    await context.services.flow_versions.unpublish(principal, where, name)
     return {"name": name}
 
 
@@ -176,7 +176,7 @@ async def flow_runs(
     last: int = 20,
 ) -> list[FieldValues]:
     context.charge_rows(last)
-    found = await context.app.resources.services.runs.queries.list_runs(
+    found = await context.services.runs.queries.list_runs(
         context.principal,
         flow=flow,
         state=state,
@@ -187,12 +187,12 @@ async def flow_runs(
 
 
 async def flow_run(context: RequestContext, id: str) -> FieldValues:
-    return _run(context, await context.app.resources.services.runs.queries.get(context.principal, id))
+    return _run(context, await context.services.runs.queries.get(context.principal, id))
 
 
 async def waiting(context: RequestContext, last: int = 100) -> list[FieldValues]:
     context.charge_rows(last)
-    found = await context.app.resources.services.runs.approval.list_waiting(context.principal, last)
+    found = await context.services.runs.approval.list_waiting(context.principal, last)
     return [{"run": _run(context, run), "key": key, "request": msgspec.json.decode(asked)} for run, key, asked in found]
 
 
@@ -207,7 +207,7 @@ async def start_flow_run(
         raise BadRequest("`inputs` is not an object", 'give them by name, as {"question": "..."}', param="inputs")
     if id is not None and not (id.isascii() and id.isalnum() and 16 <= len(id) <= 64):
         raise BadRequest(f"{id[:64]!r} is no id for a run", "give 16 to 64 letters and digits", param="id")
-    begun = await context.app.resources.services.runs.starter.start(
+    begun = await context.services.runs.starter.start(
         context.principal,
         flow,
         msgspec.json.encode(inputs or {}),
@@ -219,11 +219,11 @@ async def start_flow_run(
 
 
 async def cancel_flow_run(context: RequestContext, id: str) -> FieldValues:
-    return _run(context, await context.app.resources.services.runs.control.cancel(context.principal, id))
+    return _run(context, await context.services.runs.control.cancel(context.principal, id))
 
 
 async def resume_flow_run(context: RequestContext, id: str) -> FieldValues:
-    return _run(context, await context.app.resources.services.runs.control.resume(context.principal, id))
+    return _run(context, await context.services.runs.control.resume(context.principal, id))
 
 
 async def decide(
@@ -235,8 +235,8 @@ async def decide(
     value: Json = None,
 ) -> FieldValues:
     said = msgspec.json.encode(value)
-    await context.app.resources.services.runs.approval.decide(context.principal, id, key, approved, note, said)
-    return _run(context, await context.app.resources.services.runs.queries.get(context.principal, id))
+    await context.services.runs.approval.decide(context.principal, id, key, approved, note, said)
+    return _run(context, await context.services.runs.queries.get(context.principal, id))
 
 
 def _run(context: RequestContext, run: FlowRun, number: int = 0) -> FieldValues:
@@ -265,8 +265,7 @@ def _run(context: RequestContext, run: FlowRun, number: int = 0) -> FieldValues:
 
 async def _steps(context: RequestContext, run: FlowRun, info: object) -> list[FieldValues]:
     return [
-        _step(context, run, each)
-        for each in await context.app.resources.services.runs.queries.list_steps(context.principal, run.id)
+        _step(context, run, each) for each in await context.services.runs.queries.list_steps(context.principal, run.id)
     ]
 
 
@@ -286,12 +285,12 @@ def _step(context: RequestContext, run: FlowRun, step: RunStep) -> FieldValues:
 
 
 async def _value(context: RequestContext, run: FlowRun, key: str, info: object) -> Json:
-    found = await context.app.resources.services.runs.queries.get_value(context.principal, run.id, key)
+    found = await context.services.runs.queries.get_value(context.principal, run.id, key)
     return None if found is None else msgspec.json.decode(found)
 
 
 async def _failure(context: RequestContext, run: FlowRun, info: object) -> FieldValues | None:
-    why = await context.app.resources.services.runs.queries.get_error(context.principal, run.id)
+    why = await context.services.runs.queries.get_error(context.principal, run.id)
     return None if why is None else {"code": why.code, "message": why.message, "hint": why.hint}
 
 
@@ -331,7 +330,7 @@ async def _run_flow(
     inputs: Mapping[str, Json],
     send: Callable[[Event], Awaitable[None]],
 ) -> Json:
-    runs = context.app.resources.services.runs
+    runs = context.services.runs
     given, principal = msgspec.json.encode(inputs), context.principal
     outputs = await runs.starter.run_to_completion(
         principal,
@@ -350,7 +349,7 @@ async def _discard_event(event: Event) -> None:
 
 async def load_flow(context: RequestContext, published: PublishedFlow) -> CompiledFlow | None:
     """The compiled flow; None if it can no longer run."""
-    library = context.app.resources.services.compiled_flows
+    library = context.services.compiled_flows
     try:
         return await library.load(published.tenant, published.project, published.name, published.version)
     except (BadRequest, PathNotFound):

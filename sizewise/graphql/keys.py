@@ -40,7 +40,7 @@ async def me(context: RequestContext) -> FieldValues:
 
 async def keys(context: RequestContext) -> list[FieldValues]:
     principal = context.principal
-    found = await context.app.resources.services.api_keys.list(principal.tenant)
+    found = await context.services.api_keys.list(principal.tenant)
     return [key_values(key) for key in found if is_allowed(principal, "read_keys", key_resource(key))]
 
 
@@ -68,10 +68,7 @@ async def create_key(
             f"{principal.key_id!r} works in the project {principal.project!r} alone",
             "work in that one, and ask again",
         )
-    if (
-        "manage_keys" not in principal.permissions
-        and not context.app.resources.services.api_keys.authenticator.has_project(where)
-    ):
+    if "manage_keys" not in principal.permissions and not context.services.api_keys.authenticator.has_project(where):
         raise Forbidden(
             f"there is no project {where!r}, and {principal.key_id!r} begins none",
             "ask whoever manages keys",
@@ -90,7 +87,7 @@ async def create_key(
     expires, ends = _expiry(expires_in_days), await _creator_expiry(context)
     if ends is not None and expires is not None and expires > ends:
         raise Forbidden(f"the key {principal.key_id!r} expires before that", "give fewer days, or use another key")
-    made = await context.app.resources.services.api_keys.create(
+    made = await context.services.api_keys.create(
         where,
         _validate_name(name),
         permissions,
@@ -128,21 +125,21 @@ async def rotate_key(context: RequestContext, id: str, overlap_hours: float) -> 
     ends = await _creator_expiry(context)
     if ends is not None and (old.expires is None or old.expires > ends):
         raise Forbidden(f"the key {id!r} expires later than yours", "use a key that expires later")
-    accounts = context.app.resources.services.api_keys
+    accounts = context.services.api_keys
     made = await accounts.rotate(old.id, old.tenant, round(overlap_hours * HOUR_MS), context.principal)
     return {"key": key_values(made.key), "secret": made.text}
 
 
 async def revoke_key(context: RequestContext, id: str) -> FieldValues:
     key = await _reachable_key(context, id)
-    await context.app.resources.services.api_keys.revoke(key.id, key.tenant, context.principal)
+    await context.services.api_keys.revoke(key.id, key.tenant, context.principal)
     return {"id": id}
 
 
 async def _reachable_key(context: RequestContext, id: str) -> ApiKey:
     """Raises PathNotFound for a key that the caller cannot see, Forbidden for one that it may not manage."""
     principal = context.principal
-    key = await context.app.resources.services.api_keys.get(id, principal.tenant)
+    key = await context.services.api_keys.get(id, principal.tenant)
     require_permission(principal, "manage_keys", key_resource(key))
     if key.wide and not principal.all_projects:
         raise Forbidden(f"the key {id!r} has access to every project, and yours does not", "use a key that does")
@@ -151,7 +148,7 @@ async def _reachable_key(context: RequestContext, id: str) -> ApiKey:
 
 async def keys_created_by(context: RequestContext, user: str) -> list[ApiKey]:
     """Valid service keys that a user created, directly or with another of them. They outlive the user."""
-    left = [key for key in await context.app.resources.services.api_keys.list(context.principal.tenant) if not key.user]
+    left = [key for key in await context.services.api_keys.list(context.principal.tenant) if not key.user]
     makers, found = {user}, list[ApiKey]()
     while more := [key for key in left if key.by in makers]:
         left = [key for key in left if key.by not in makers]
@@ -164,7 +161,7 @@ async def keys_created_by(context: RequestContext, user: str) -> list[ApiKey]:
 
 async def _creator_expiry(context: RequestContext) -> int | None:
     """When the caller's own key expires, which limits the keys that it creates; None: never."""
-    found = await context.app.resources.services.api_keys.list(context.principal.tenant)
+    found = await context.services.api_keys.list(context.principal.tenant)
     return next((key.expires for key in found if key.id == context.principal.key_id), None)
 
 

@@ -16,7 +16,7 @@ async def memories(context: RequestContext, namespace: str, query: str = "", lim
     if not 1 <= limit <= MOST:
         raise BadRequest(f"cannot list {limit!r} memories", f"ask for 1 to {MOST}", param="limit")
     context.charge_rows(limit)
-    services, principal = context.app.resources.services, context.principal
+    services, principal = context.services, context.principal
     require_permission(principal, "read_contents", Resource(principal.tenant, principal.project))
     found = (await services.memories.search(principal, namespace, query))[:limit]
     await services.audit_log.append(
@@ -29,7 +29,7 @@ async def forget_memories(context: RequestContext, namespace: str, ids: list[str
     """Returns the number of deleted entries. Raises BadRequest."""
     if not 1 <= len(ids) <= MOST:
         raise BadRequest(f"{len(ids)} memories cannot be forgotten at once", f"name 1 to {MOST}", param="ids")
-    services, principal = context.app.resources.services, context.principal
+    services, principal = context.services, context.principal
     require_permission(principal, "erase_records", Resource(principal.tenant, principal.project))
     shown: dict[str, object] = {"ids": [each[:40] for each in ids[:20]], "count": len(ids)}
     told = audit_event(principal, principal.tenant, "forget_memories", f"project:{principal.project}", None, shown)

@@ -14,7 +14,7 @@ async def quality(context: RequestContext, policy: str | None = None) -> list[Fi
     context.require_all_projects("read_records")
     app = context.app
     now = app.monitored_policies if policy is None else {policy: _monitored(context, policy)}
-    watch, sure = app.resources.services.quality_monitor, app.settings.shadow.confidence
+    watch, sure = context.services.quality_monitor, app.settings.shadow.confidence
     return [_quality(each) for each in await watch.policy_quality(context.principal.tenant, now, sure)]
 
 
@@ -22,7 +22,7 @@ async def feedback(context: RequestContext, trace: str, score: float, kind: str 
     """Raises BadRequest, and PathNotFound if the trace has no answer that the caller may rate."""
     return [
         _verdict(each)
-        for each in await context.app.resources.services.quality_monitor.record_feedback(
+        for each in await context.services.quality_monitor.record_feedback(
             context.principal,
             trace,
             score,
@@ -35,7 +35,7 @@ async def restore_policy(context: RequestContext, policy: str) -> FieldValues:
     """Raises BadRequest for an unknown policy."""
     context.require_all_projects("manage_policies")
     version = _monitored(context, policy).version
-    fell = await context.app.resources.services.quality_monitor.restore_policy(
+    fell = await context.services.quality_monitor.restore_policy(
         context.principal.tenant,
         policy,
         version,

@@ -34,7 +34,7 @@ async def records(
         trace=trace or "",
         project=_project(context),
     )
-    found = await context.app.resources.services.records.newest(wanted, last)
+    found = await context.services.records.newest(wanted, last)
     return yielding_to_loop(_record(each) for each in found)
 
 
@@ -42,7 +42,7 @@ async def record(context: RequestContext, trace: str) -> list[FieldValues]:
     context.charge_rows(100)
     return [
         _detail_values(context, each)
-        for each in await context.app.resources.services.records.find_by_trace(
+        for each in await context.services.records.find_by_trace(
             trace,
             context.principal.tenant,
             _project(context),
@@ -54,7 +54,7 @@ async def erase_records(context: RequestContext, key: str) -> FieldValues:
     """`key`: the id of a key that the caller can see. The id of a session or of an unknown key needs access to all
     projects. Writes to the audit log before it deletes anything, and after.
     """
-    services, principal = context.app.resources.services, context.principal
+    services, principal = context.services, context.principal
     found = next((each for each in await services.api_keys.list(principal.tenant) if each.id == key), None)
     require_permission(
         principal,
@@ -85,7 +85,7 @@ def _detail_values(context: RequestContext, whole: RecordWithAttempts) -> FieldV
 async def _contents(context: RequestContext, record: RequestRecord, info: object) -> FieldValues | None:
     """Each read is written to the audit log. Raises Forbidden without read_contents."""
     context.require("read_contents")
-    services, principal = context.app.resources.services, context.principal
+    services, principal = context.services, context.principal
     found = await services.records.payload(record.id, record.tenant)
     if found is None:
         return None

@@ -24,7 +24,7 @@ async def samples(context: RequestContext, policy: str) -> FieldValues:
         hint = f'name two in its `models`, as in models = ["{others[0]}", "{large.name}"]'
         raise BadRequest(f"the policy {policy!r} chooses among {len(others) + 1} models", hint)
     meaning = app.monitored_policies[policy].trust_version
-    found = await app.resources.services.quality_monitor.recent_samples(context.principal.tenant, policy, meaning, MOST)
+    found = await context.services.quality_monitor.recent_samples(context.principal.tenant, policy, meaning, MOST)
     mine = [its for its in found if (its.small, its.large) == (others[0], large.name)]
     return {
         "policy": policy,

@@ -25,8 +25,8 @@ async def savings(context: RequestContext, days: float = 30.0) -> list[FieldValu
     app, now = context.app, time.time()
     plans = app.aliases.policy_plans
     since = int((now - days * DAY_S) * 1_000)
-    found = await app.resources.services.records.policy_usage(context.principal.tenant, since, tuple(plans))
-    measuring = await app.resources.services.quality_monitor.comparison_cost_by_policy(context.principal.tenant, since)
+    found = await context.services.records.policy_usage(context.principal.tenant, since, tuple(plans))
+    measuring = await context.services.quality_monitor.comparison_cost_by_policy(context.principal.tenant, since)
     told = []
     for name, plan in plans.items():
         mine = [each for each in found if each.policy == name]

@@ -22,14 +22,14 @@ MAX_DAYS = 90
 
 async def users(context: RequestContext) -> list[FieldValues]:
     principal, standing = context.principal, _standing(context)
-    found = context.app.resources.services.users.list_users(principal.tenant)
+    found = context.services.users.list_users(principal.tenant)
     context.charge_rows(len(found))
     return [_user(each, context) for each in found if can_see(principal, _user_resource(each, principal, standing))]
 
 
 async def invitations(context: RequestContext) -> list[FieldValues]:
     principal = context.principal
-    found = await context.app.resources.services.users.list_invitations(principal.tenant)
+    found = await context.services.users.list_invitations(principal.tenant)
     context.charge_rows(len(found))
     return [
         {
@@ -50,10 +50,7 @@ async def invitations(context: RequestContext) -> list[FieldValues]:
 async def sign_in_sessions(context: RequestContext) -> list[FieldValues]:
     """The caller's own sessions; with read_users, those of all users that the caller can see."""
     principal, standing = context.principal, _standing(context)
-    found = [
-        (each, standing.users[each.user])
-        for each in context.app.resources.services.sessions.list_active(principal.tenant)
-    ]
+    found = [(each, standing.users[each.user]) for each in context.services.sessions.list_active(principal.tenant)]
     return [
         {
             "id": each.id,
@@ -71,7 +68,7 @@ async def sign_in_sessions(context: RequestContext) -> list[FieldValues]:
 
 
 async def organizations(context: RequestContext) -> list[FieldValues]:
-    found = await context.app.resources.services.users.list_organizations()
+    found = await context.services.users.list_organizations()
     return [{"id": each.tenant, "name": each.name, "created": each.created} for each in found]
 
 
@@ -89,7 +86,7 @@ async def invite_user(
 ) -> FieldValues:
     """Invites a new user with a role; without one, invites an existing user to set a new password."""
     principal, standing = context.principal, _standing(context)
-    there = context.app.resources.services.users.find_by_email(email, principal.tenant)
+    there = context.services.users.find_by_email(email, principal.tenant)
     if there is not None and can_see(principal, _user_resource(there, principal, standing)):
         if role is not None:
             raise Conflict(f"{email[:254]!r} is here already", "give a role: sizewise users role")
@@ -106,7 +103,7 @@ async def invite_user(
 
 
 async def withdraw_invitation(context: RequestContext, id: str) -> FieldValues:
-    principal, users = context.principal, context.app.resources.services.users
+    principal, users = context.principal, context.services.users
     found = next((each for each in await users.list_invitations(principal.tenant) if each.id == id), None)
     thing = Resource(principal.tenant if found else "", found.project if found else "", name=f"invitation:{id}")
     require_permission(principal, "manage_users", thing)
@@ -123,20 +120,20 @@ async def set_role(context: RequestContext, id: str, role: str, project: str | N
         raise Forbidden("you cannot change your own role", "ask another who manages users")
     _require_may_grant(context, role, where)
     _require_covers(principal, standing.roles.get(before, frozenset()), f"a {before}", where)
-    await context.app.resources.services.users.set_role(user.id, user.tenant, role, where, principal)
+    await context.services.users.set_role(user.id, user.tenant, role, where, principal)
     return _user(_reachable_user(context, id), context)
 
 
 async def disable_user(context: RequestContext, id: str, revoke_keys: bool = False) -> FieldValues:
     """`revoke_keys`: also revokes the service keys that this user created."""
-    user, accounts = _reachable_user(context, id), context.app.resources.services.api_keys
+    user, accounts = _reachable_user(context, id), context.services.api_keys
     if user.id == context.principal.user_id:
         raise Forbidden("you cannot disable yourself", "ask another who manages users")
     _require_rights_over(context, user)
     made = await keys_created_by(context, user.id) if revoke_keys else []
     for key in made:
         require_permission(context.principal, "manage_keys", key_resource(key))
-    await context.app.resources.services.users.disable(user.id, user.tenant, context.principal)
+    await context.services.users.disable(user.id, user.tenant, context.principal)
     for key in made:
         await accounts.revoke(key.id, key.tenant, context.principal)
     return _user(_reachable_user(context, id), context)
@@ -145,7 +142,7 @@ async def disable_user(context: RequestContext, id: str, revoke_keys: bool = Fal
 async def enable_user(context: RequestContext, id: str) -> FieldValues:
     user = _reachable_user(context, id)
     _require_rights_over(context, user)
-    await context.app.resources.services.users.enable(user.id, user.tenant, context.principal)
+    await context.services.users.enable(user.id, user.tenant, context.principal)
     return _user(_reachable_user(context, id), context)
 
 
@@ -157,7 +154,7 @@ async def sign_out(context: RequestContext, user: str | None = None) -> FieldVal
     whose = _reachable_user(context, user if user is not None else principal.user_id)
     if whose.id != principal.user_id:
         _require_rights_over(context, whose)
-    await context.app.resources.services.sessions.end_all(whose, principal)
+    await context.services.sessions.end_all(whose, principal)
     return {"id": whose.id}
 
 
@@ -173,7 +170,7 @@ async def create_organization(
         raise BadRequest(f"{id[:100]!r} is no id of an organisation", "letters, digits, '.', '_', '-'", param="id")
     if len(name) > 100 or not name.isprintable():
         raise BadRequest(f"{name[:100]!r} is no name", "give up to 100 printable characters", param="name")
-    await context.app.resources.services.users.create_organization(id, name.strip() or id, context.principal)
+    await context.services.users.create_organization(id, name.strip() or id, context.principal)
     return await _invited(context, id, email, OWNER_ROLE, "", days)
 
 
@@ -184,7 +181,7 @@ async def invite_owner(context: RequestContext, organization: str, email: str, d
 
 async def release_email(context: RequestContext, email: str) -> FieldValues:
     """Releases an address in any organization, so that registering another person's address does not lock them out."""
-    freed = await context.app.resources.services.users.release_email(email, context.principal)
+    freed = await context.services.users.release_email(email, context.principal)
     return {"id": freed.id}
 
 
@@ -198,7 +195,7 @@ async def _invited(
 ) -> FieldValues:
     if not math.isfinite(days) or not 0 < days <= MAX_DAYS:
         raise BadRequest(f"an invitation cannot be good for {days!r} days", f"give up to {MAX_DAYS}", param="days")
-    made = await context.app.resources.services.users.invite(tenant, email, role, project, days, context.principal)
+    made = await context.services.users.invite(tenant, email, role, project, days, context.principal)
     its = made.invitation
     shown = {"id": its.id, "email": its.email, "role": role, "project": project, "expires": its.expires}
     return {"invitation": {**shown, "invitedBy": its.by, "created": its.created, "used": None}, "token": made.token}
@@ -247,7 +244,7 @@ def _require_covers(principal: Principal, may: frozenset[str], whom: str, projec
 
 
 def _standing(context: RequestContext) -> EffectiveRoles:
-    return context.app.resources.services.api_keys.authenticator.effective_roles
+    return context.services.api_keys.authenticator.effective_roles
 
 
 def _named(project: str | None) -> str:

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 from starlette.types import Receive, Scope, Send
 
+from sizewise.app.services import Services
 from sizewise.auth.browser_security import check_host
 from sizewise.auth.revocable_stream import RevocableStream
 from sizewise.errors import Busy, SizewiseError
@@ -58,12 +59,14 @@ class WebSocketConnection:
         *,
         get_app: GetApplication,
         reload: Reload,
+        services: Services,
         load_executor: Callable[[], Awaitable[ExecuteQuery]],
         scope: Scope,
         receive: Receive,
         send: Send,
     ) -> None:
-        self._get_app, self._reload, self._load_executor = get_app, reload, load_executor
+        self._get_app, self._reload, self._services, self._load_executor = get_app, reload, services, load_executor
+        self._keys = services.api_keys.authenticator
         self._scope, self._receive, self._send = scope, receive, send
         self._init_headers: dict[str, str] = {}  # from the first message
         self._operations: dict[str, asyncio.Task[None]] = {}
@@ -98,11 +101,11 @@ class WebSocketConnection:
         self._init_headers = dict(init_headers(payload))
         app = self._get_app()
         try:
-            principal = authenticate(app, self._scope, self._init_headers)
+            principal = authenticate(app, self._keys, self._scope, self._init_headers)
         except SizewiseError as error:
             app.resources.metrics.count_rejection(error.code)
             raise ConnectionClosed(4403, "Forbidden") from None
-        with RevocableStream(app.resources.services.api_keys.authenticator, principal) as attached:
+        with RevocableStream(self._keys, principal) as attached:
             await self._send_message("connection_ack")
             await self._receive_messages(attached)
 
@@ -178,12 +181,19 @@ class WebSocketConnection:
         if len(self._operations) > app.settings.graphql.max_subscriptions:
             most = app.settings.graphql.max_subscriptions
             raise Busy(f"{most} operations are in progress on this connection", "wait for one of them to end")
-        principal = authenticate(app, self._scope, self._init_headers)
+        principal = authenticate(app, self._keys, self._scope, self._init_headers)
         question = parse_request(b"{}" if message.payload is UNSET else message.payload)
         execute = await self._load_executor()
         answer = await execute(
             question,
-            RequestContext(get_app=self._get_app, reload=self._reload, app=app, principal=principal, trace=trace),
+            RequestContext(
+                get_app=self._get_app,
+                reload=self._reload,
+                app=app,
+                services=self._services,
+                principal=principal,
+                trace=trace,
+            ),
             streams=True,
         )
         if isinstance(answer, ResponseStream):

@@ -46,7 +46,7 @@ async def execute_workflow(context: RequestContext, workflow_id: str, payload: J
     """Raises the error that made the flow fail, prefixed with its node."""
     if not isinstance(payload, dict):
         raise BadRequest("`payload` is not an object", "pass the flow's inputs by name", param="payload")
-    runs, principal = context.app.resources.services.runs, context.principal
+    runs, principal = context.services.runs, context.principal
     name, _, version = workflow_id.partition("@")
     inputs = {} if payload == EMPTY_PAYLOAD else payload
     options = RequestOptions(cache="no-cache" if context.bypass_cache else None)
@@ -73,7 +73,7 @@ async def execute_workflow(context: RequestContext, workflow_id: str, payload: J
 
 async def _wait_for_run(context: RequestContext, run: FlowRun) -> FlowRun:
     """The run once it has ended, waits for an approval, or exceeds `[graphql] timeout_s`."""
-    runs, left = context.app.resources.services.runs, context.app.settings.graphql.timeout_s
+    runs, left = context.services.runs, context.app.settings.graphql.timeout_s
     while left > 0:
         now = await runs.completion.wait_until_ended(context.principal, run.id, min(POLL_INTERVAL_S, left))
         if now.state not in ACTIVE_STATES or now.state == "waiting":
@@ -83,7 +83,7 @@ async def _wait_for_run(context: RequestContext, run: FlowRun) -> FlowRun:
 
 
 async def _run_error(context: RequestContext, run: FlowRun) -> SizewiseError:
-    why = await context.app.resources.services.runs.queries.get_error(context.principal, run.id)
+    why = await context.services.runs.queries.get_error(context.principal, run.id)
     if why is None:
         return SizewiseError("the run was cancelled", "start the flow again", status=409)
     found = next((each for each in _subclasses(SizewiseError) if each.code == why.code), SizewiseError)
@@ -100,7 +100,7 @@ async def execute_agent(context: RequestContext, agent_id: str, payload: Json) -
 
 async def check_status(context: RequestContext, request_id: str) -> FieldValues:
     """Raises PathNotFound, and Forbidden if the caller may not read the run's contents."""
-    runs, principal = context.app.resources.services.runs, context.principal
+    runs, principal = context.services.runs, context.principal
     run = await runs.queries.get(principal, request_id)
     if run.state in ACTIVE_STATES:
         return {"status": "in-progress"}
@@ -123,7 +123,7 @@ async def check_status(context: RequestContext, request_id: str) -> FieldValues:
 
 async def _node(context: RequestContext, run: FlowRun, step: RunStep, kinds: Mapping[str, str]) -> FieldValues:
     """`input` is null, because inputs of steps are not stored."""
-    runs = context.app.resources.services.runs
+    runs = context.services.runs
     gave = await runs.queries.get_value(context.principal, run.id, step.key) if step.state == "done" else None
     id = step.key.rpartition(".")[2]
     return {
@@ -139,7 +139,7 @@ async def _node(context: RequestContext, run: FlowRun, step: RunStep, kinds: Map
 
 
 async def _node_kinds(context: RequestContext, run: FlowRun) -> Mapping[str, str]:
-    library = context.app.resources.services.compiled_flows
+    library = context.services.compiled_flows
     try:
         flow: CompiledFlow = await library.load(run.tenant, run.project, run.flow, run.version)
     except (BadRequest, PathNotFound):
@@ -166,7 +166,7 @@ async def submit_feedback(
     """Rates all model answers of a run: the run's id is their trace id."""
     if rating is None or not 0 <= rating <= MAX_RATING:
         raise BadRequest(f"{rating!r} is not a valid rating", f"use 0 to {MAX_RATING}", param="rating")
-    await context.app.resources.services.runs.queries.get(context.principal, request_id)
+    await context.services.runs.queries.get(context.principal, request_id)
     said = {"success": True, "message": "kept" if not comment else "stored without its comment", "error": None}
     try:
         verdicts = await feedback(context, request_id, rating / MAX_RATING, "rating")

@@ -14,6 +14,7 @@ from graphql import GraphQLError, GraphQLObjectType, graphql, graphql_sync, pars
 from graphql.language import OperationDefinitionNode
 
 from sizewise.app.application import Application
+from sizewise.app.services import Services
 from sizewise.errors import BadRequest, Forbidden
 from sizewise.graphql.context import RequestContext
 from sizewise.graphql.query_cost import check_cost
@@ -63,7 +64,13 @@ def context(*permissions: str) -> RequestContext:
 
     async def reload() -> None: ...
 
-    return RequestContext(lambda: app, reload, app, Principal(name="ada", permissions=frozenset(permissions)))
+    return RequestContext(
+        get_app=lambda: app,
+        reload=reload,
+        app=app,
+        services=cast(Services, None),
+        principal=Principal(name="ada", permissions=frozenset(permissions)),
+    )
 
 
 def test_a_field_in_the_schema_and_a_function_of_its_name_are_served(tmp_path: Path) -> None:

@@ -16,9 +16,7 @@ MOST = 4
 @cache
 def class_names() -> frozenset[str]:
     """The classes of the tree, private ones included."""
-    return frozenset(
-        node.name for file in sources("sizewise") for node in file.nodes if isinstance(node, ast.ClassDef)
-    )
+    return frozenset(node.name for file in sources("sizewise") for node in file.nodes if isinstance(node, ast.ClassDef))
 
 
 def positional_parameters(file: Source) -> Iterator[str]:
