@@ -33,7 +33,7 @@ test: .venv/dev
 test-all: test test-long test-sdks test-large
 
 test-long: .venv/dev
-	$(BIN)/pytest -n 2 -m "long and not large"
+	ALL_EXAMPLES=1 $(BIN)/pytest -n 2 -m "(long or all_examples) and not large"
 
 test-large: .venv/dev
 	@$(BIN)/sizewise models pull qwen2.5-coder-1.5b

@@ -6,7 +6,7 @@ import json
 import re
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sizewise.errors import SizewiseError
@@ -21,8 +21,10 @@ from sizewise.guardrails.prompt_injection_features import WORD, tokenize_words
 from sizewise.handler import Request
 from sizewise.principal import Principal
 from sizewise.providers.wires.openai.request_response import read_request
+from tests.properties import examples, tried_with_all
 
-few = settings(deadline=None, max_examples=40, suppress_health_check=list(HealthCheck))
+pytestmark = tried_with_all
+few = examples(40)
 
 
 def named(form: pii.PiiPattern) -> str:
@@ -114,7 +116,7 @@ MESSAGE = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None, max_examples=400)
+@examples(400)
 @given(st.lists(MESSAGE, min_size=1, max_size=4), st.sampled_from([(",", ":"), (", ", ": "), (" , ", " : ")]))
 def test_messages_that_are_no_more_than_texts_are_read_as_such_and_no_others(
     messages: list[dict[str, object]],

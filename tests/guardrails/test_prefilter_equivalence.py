@@ -7,7 +7,7 @@ import re
 from itertools import product
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sizewise.guardrails import pii, secrets
@@ -20,8 +20,10 @@ from sizewise.guardrails.pseudonymization import ScanFindings
 from sizewise.handler import Request
 from sizewise.principal import Principal
 from sizewise.providers.wires.openai.request_response import read_request
+from tests.properties import examples, tried_with_all
 
-many = settings(deadline=None, max_examples=1_500, suppress_health_check=list(HealthCheck))
+pytestmark = tried_with_all
+many = examples(1_500)
 
 EMAIL, PHONE, CARD = "jane.doe@example.com", "+44 20 7946 0958", "4111 1111 1111 1111"
 FOUND = [
@@ -96,7 +98,7 @@ def _form(form: secrets.SecretPattern) -> str:
 def test_a_secret_of_any_form_leaves_a_trace(form: secrets.SecretPattern) -> None:
     first_look = Prefilter([secrets.PREFILTER_SIGNS])
 
-    @settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
+    @examples(60)
     @given(st.from_regex(form.pattern), st.sampled_from("abcdefwX"))
     def always(text: str, letter: str) -> None:
         for said in (text, re.sub("[0-9]", letter, text), f"see {text} there"):
