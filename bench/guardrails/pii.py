@@ -17,7 +17,7 @@ STATED: Mapping[str, str] = {
     "IBAN_CODE": "IBAN",
     "US_SSN": "NATIONAL_ID",
     "IP_ADDRESS": "IP",
-    "US_DRIVER_LICENSE": "LICENCE",
+    "US_DRIVER_LICENSE": "LICENSE",
 }
 """Kinds of the foreign set that we claim to find; all its others are reported too."""
 SOURCE = f"{PRESIDIO} (MIT), unseen"

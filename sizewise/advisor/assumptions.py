@@ -143,7 +143,7 @@ ASSUMPTIONS: tuple[Assumption, ...] = (
         "examples that close half of the gap, where tuning closes it; more for a weaker model",
         minimum="1",
     ),
-    _assumption("quantised", "0.01", "", "ability that four-bit weights lose", "1"),
+    _assumption("quantized", "0.01", "", "ability that four-bit weights lose", "1"),
     _assumption("unmeasured", "0.6", "", "quality of a model of which nothing at all is measured that could tell", "1"),
     _assumption("enough", "0.3", "", "least quality of what is proposed at all", "1"),
     _assumption(

@@ -228,7 +228,7 @@ def _local_placements(
 
 def _local_placement(one: MemoryFit, found: QualityEstimate, workload: Workload, assumptions: Assumptions) -> Placement:
     task, pace = TASKS[workload.task], local_latency(one, workload, assumptions)
-    share = found.accuracy - (assumptions["quantised"] if one.quantization.startswith("Q4") else 0)
+    share = found.accuracy - (assumptions["quantized"] if one.quantization.startswith("Q4") else 0)
     watts = assumptions["watts-gpu" if one.pool.kind == "gpu" else "watts-cpu"]
     unit = watts * pace.busy_seconds / 3_600_000 * assumptions["electricity"] * PICO_PER_DOLLAR
     return Placement(

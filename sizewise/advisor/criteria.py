@@ -139,7 +139,7 @@ def score_output(candidate: DeploymentCandidate, workload: Workload, assumptions
     if part.fine_tuned:
         numbers += [workload.number("labels"), assumptions.number("half-labels")]
     if part.fit is not None and part.fit.quantization.startswith("Q4"):
-        numbers.append(assumptions.number("quantised"))
+        numbers.append(assumptions.number("quantized"))
     return CriterionScore(candidate.quality, told, tuple(numbers))
 
 

@@ -100,7 +100,7 @@ def fit_quantizations(
     assumptions: Assumptions,
 ) -> Iterator[MemoryFit]:
     """One fit for each of SHOWN_QUANTIZATIONS."""
-    for quantisation in SHOWN_QUANTIZATIONS:
-        found = fit_model(model, quantisation, context, pool, int(assumptions["most-slots"]))
+    for quantization in SHOWN_QUANTIZATIONS:
+        found = fit_model(model, quantization, context, pool, int(assumptions["most-slots"]))
         if found is not None:
             yield found

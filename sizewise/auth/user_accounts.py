@@ -38,7 +38,7 @@ DAY_MS = 86_400_000
 _ID_ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"  # 32 characters that are hard to confuse
 _INVALID_INVITATION = "this invitation is not good: it was used, ran out, or never was one"
 _ASK_INVITER_HINT = "ask whoever invited you for a new one"
-_LAST_OWNER = "an organisation keeps an owner, and this is its last"
+_LAST_OWNER = "an organization keeps an owner, and this is its last"
 
 
 UserChange = Callable[[User], User]
@@ -92,11 +92,11 @@ class UserAccounts:
     async def create_organization(self, tenant: str, name: str, actor: Principal) -> None:
         """Raises Conflict if the id is taken."""
         made = Organization(tenant, name, _now())
-        told = audit_event(actor, tenant, "organisation.found", f"organisation:{tenant}", None, {"name": name})
+        told = audit_event(actor, tenant, "organization.create", f"organization:{tenant}", None, {"name": name})
 
         def work(c: Transaction) -> CredentialSnapshot:
             if any(each.tenant == tenant for each in user_tables.list_organizations(c)):
-                raise Conflict(f"there is an organisation {tenant!r} already", "choose another id")
+                raise Conflict(f"there is an organization {tenant!r} already", "choose another id")
             user_tables.add_organization(c, made)
             return _add_audit_event(c, told)
 
@@ -132,7 +132,7 @@ class UserAccounts:
 
         def work(c: Transaction) -> CredentialSnapshot:
             if all(each.tenant != tenant for each in user_tables.list_organizations(c)):
-                raise PathNotFound(f"there is no organisation {tenant[:100]!r}")
+                raise PathNotFound(f"there is no organization {tenant[:100]!r}")
             user_tables.close_invitations(c, tenant, made.email, now)
             user_tables.add_invitation(c, made)
             return _add_audit_event(c, told)
@@ -352,7 +352,7 @@ class UserAccounts:
             user_tables.close_invitations(c, user.tenant, wanted, now)
             user_tables.withdraw_invitations_by(c, user.tenant, user.id, now)
             inside.append(freed)
-            return _add_audit_event(c, audit_event(actor, user.tenant, "user.free", f"user:{user.id}"))
+            return _add_audit_event(c, audit_event(actor, user.tenant, "user.release_email", f"user:{user.id}"))
 
         await self._commit(work)
         return inside[0]

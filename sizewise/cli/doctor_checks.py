@@ -65,7 +65,7 @@ async def run_checks(settings: Settings | None, settings_error: str = "", hint: 
         _home(settings),
         _disk(settings),
         _database(settings),
-        await asyncio.to_thread(_vault, settings),  # blocks: it may call a key management service
+        await asyncio.to_thread(_encryption, settings),  # blocks: it may call a key management service
         *_weights(settings),
         *([] if server else _fits(settings)),  # a running server's models are in memory already
         await (_answers(server) if server else _port(settings)),
@@ -164,7 +164,7 @@ def _database(settings: Settings) -> CheckResult:
     return CheckResult("database", True, str(path))
 
 
-def _vault(settings: Settings) -> CheckResult:
+def _encryption(settings: Settings) -> CheckResult:
     """Whether stored content can be decrypted, checked on its newest rows; a key management service is called once."""
     wanted, path = settings.encryption, settings.home / "sizewise.db"
 
@@ -173,7 +173,7 @@ def _vault(settings: Settings) -> CheckResult:
             return work(connection)
 
     try:
-        vault = EnvelopeEncryption(settings.home, DataKeyStore(look, look), wanted.key, wanted.kms)
+        encryption = EnvelopeEncryption(settings.home, DataKeyStore(look, look), wanted.key, wanted.kms)
         query = "SELECT room FROM schema_version"
         there = look(lambda c: c.exec_driver_sql(query).scalars().all()) if path.exists() else ()
         sealed = [
@@ -182,24 +182,24 @@ def _vault(settings: Settings) -> CheckResult:
             if tables.SCHEMA.component in there
         ]
         if key_tables.SCHEMA.component in there:
-            vault.expect_keys_for(filter(None, sealed))
-            vault.probe()
+            encryption.expect_keys_for(filter(None, sealed))
+            encryption.probe()
     except ConfigError as error:
-        return CheckResult("vault", False, error.message, error.hint)
+        return CheckResult("encryption", False, error.message, error.hint)
     except SizewiseError:
-        return CheckResult("vault", True, "cannot be checked before the database can")
-    if trouble := vault.problem:
+        return CheckResult("encryption", True, "cannot be checked before the database can")
+    if trouble := encryption.problem:
         said, _, hint = trouble.partition("; ")
-        return CheckResult("vault", False, said, hint)
+        return CheckResult("encryption", False, said, hint)
     if wanted.kms:
         return CheckResult(
-            "vault", True, f"keys are wrapped by a key management service, {wanted.kms.partition(':')[0]}:..."
+            "encryption", True, f"keys are wrapped by a key management service, {wanted.kms.partition(':')[0]}:..."
         )
     if wanted.key:
-        return CheckResult("vault", True, f"key is at {wanted.key.partition(':')[0]}:...")
+        return CheckResult("encryption", True, f"key is at {wanted.key.partition(':')[0]}:...")
     key = settings.home / "vault.key"
     return CheckResult(
-        "vault",
+        "encryption",
         True,
         str(key) if key.exists() else "its key will be created when first needed",
     )

@@ -113,7 +113,7 @@ class OidcEndpoints:
                 user.id, user.tenant, role, "", Principal(key_id=f"oidc:{name}", tenant=user.tenant)
             )
         except Conflict:
-            log.warning("%s keeps its role although %s says otherwise: an organisation keeps an owner", user.id, name)
+            log.warning("%s keeps its role although %s says otherwise: an organization keeps an owner", user.id, name)
         return self._users.get(user.id, user.tenant)
 
 

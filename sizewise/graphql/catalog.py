@@ -13,7 +13,7 @@ from sizewise.model_card import DEFAULT_SIZE_THRESHOLDS, ModelCard, ModelEndpoin
 from sizewise.money import UNKNOWN_PRICE, Price
 
 UNCONFIGURED_STATE = "not configured here"
-QUANTISATIONS = ("BF16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q2_K")
+QUANTIZATIONS = ("BF16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q2_K")
 THIS_FILE = "this file"
 """Shown as the quantization of a local model's weights file."""
 CONTEXT_WINDOWS = (4_096, 32_768)
@@ -135,7 +135,7 @@ def _memory(model: ModelInfo, weights: int) -> Iterator[FieldValues]:
     """For one request at a time; empty if too little is known to compute it."""
     most = model.context.value if model.context else max(CONTEXT_WINDOWS)
     sizes = {THIS_FILE: weights} if weights else {}
-    sizes.update({each: held for each in QUANTISATIONS if (held := model.weights_bytes(each)) is not None})
+    sizes.update({each: held for each in QUANTIZATIONS if (held := model.weights_bytes(each)) is not None})
     for name, held in sizes.items():
         for tokens in sorted({min(each, most) for each in CONTEXT_WINDOWS}):
             if (need := model.estimate_memory_for_file(held, tokens)) is not None:

@@ -167,7 +167,7 @@ async def create_organization(
 ) -> FieldValues:
     """Creates an organization and invites its first owner."""
     if not NAME.match(id) or len(id) > 64:
-        raise BadRequest(f"{id[:100]!r} is no id of an organisation", "letters, digits, '.', '_', '-'", param="id")
+        raise BadRequest(f"{id[:100]!r} is no id of an organization", "letters, digits, '.', '_', '-'", param="id")
     if len(name) > 100 or not name.isprintable():
         raise BadRequest(f"{name[:100]!r} is no name", "give up to 100 printable characters", param="name")
     await context.services.users.create_organization(id, name.strip() or id, context.principal)

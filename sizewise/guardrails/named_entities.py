@@ -1,6 +1,6 @@
 """Named-entity guard: finds names of people, places and organizations by spaCy. Needs the extra `pii`.
 
-Kinds: PERSON, PLACE, ORGANISATION. Error rates: bench/guardrails/README.md. Takes about 4 ms per sentence and 0.1 ms
+Kinds: PERSON, PLACE, ORGANIZATION. Error rates: bench/guardrails/README.md. Takes about 4 ms per sentence and 0.1 ms
 per word of a long text, on the server's thread, so enable it only for policies that need it. The model is a package;
 nothing is downloaded at run time.
 """
@@ -20,7 +20,7 @@ ENTITY_KINDS: Mapping[str, str] = {
     "GPE": "PLACE",
     "LOC": "PLACE",
     "FAC": "PLACE",
-    "ORG": "ORGANISATION",
+    "ORG": "ORGANIZATION",
 }
 PIECE_CHARS = 20_000
 """Characters processed at a time, which bounds memory. Texts are cut between words."""

@@ -1,7 +1,7 @@
 """PII guard: finds personal data by format and checksum, such as numbers, addresses and dates. Finds no names.
 
 Kinds: EMAIL, PHONE, CARD, IBAN, IP, MAC, CRYPTO (Bitcoin, Ethereum), NATIONAL_ID, and, only after a keyword, PASSPORT,
-LICENCE, ACCOUNT and BIRTH.
+LICENSE, ACCOUNT and BIRTH.
 
 National numbers, with their checksums: Australia (TFN, Medicare), Belgium, Brazil (CPF), Canada (SIN), China, Denmark,
 Finland, France (NIR), Germany (Steuer-ID), India (Aadhaar, PAN), Israel, Italy, the Netherlands (BSN), Norway, Poland
@@ -273,7 +273,7 @@ PII_PATTERNS: tuple[PiiPattern, ...] = (
         r"[A-Z]{0,2}[0-9]{6,9}",
     ),
     _keyword_pattern(
-        "LICENCE",
+        "LICENSE",
         "000",
         "driv(?:er'?s?|ing) licen[cs]e|licen[cs]e (?:number|no|#)|dl|führerschein\\w*|permis de conduire",
         r"[A-Z]{0,3}[0-9]{5,13}|[A-Z0-9]{5,8}[0-9]{3,6}[A-Z0-9]{0,5}",
@@ -327,7 +327,7 @@ PII_PATTERNS: tuple[PiiPattern, ...] = (
 PATTERN_SHAPES = frozenset(each for form in PII_PATTERNS for each in form.shapes)
 
 SEPARATORS: Mapping[int, int | None] = str.maketrans("", "", " .-/()\u00a0+")
-UNTOUCHED = frozenset({"IP", "MAC", "CRYPTO", "PASSPORT", "LICENCE", "BIRTH", "ACCOUNT"})
+UNTOUCHED = frozenset({"IP", "MAC", "CRYPTO", "PASSPORT", "LICENSE", "BIRTH", "ACCOUNT"})
 """Kinds that are validated with their separators, or by pattern alone."""
 
 HETU = re.compile(r"[0-9]{6}[-+A-FU-Y][0-9]{3}[0-9A-Z]\Z")

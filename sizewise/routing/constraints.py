@@ -90,7 +90,7 @@ def find_rejection(
             why=f"is {what}",
             error=BadRequest,
             param="model",
-            hint="name another model, or ask this one at its own door",
+            hint="name another model, or use the API endpoint of this one",
         )
     return (
         (_check_min_window(card, requirements, is_exact) if requirements.min_window is not None else None)

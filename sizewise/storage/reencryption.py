@@ -54,7 +54,7 @@ class ReencryptionJob:
     ) -> None:
         self.in_progress = False
         """Whether rows may still need to be re-encrypted."""
-        self._vault = encryption
+        self._encryption = encryption
         self._keys = keys
         self._tables = tables
         self._read = read
@@ -145,11 +145,11 @@ class ReencryptionJob:
         anew: list[tuple[EncryptedRow, bytes]] = []
         for row in rows:
             try:
-                plain = self._vault.decrypt(row.ciphertext, row.tenant, table.name, row.row_id)
+                plain = self._encryption.decrypt(row.ciphertext, row.tenant, table.name, row.row_id)
             except StorageError as error:  # a damaged row must not stop the others
                 log.warning("a row cannot be sealed anew: %s", error.message)
                 continue
-            anew.append((row, self._vault.encrypt(plain, row.tenant, table.name, row.row_id)))
+            anew.append((row, self._encryption.encrypt(plain, row.tenant, table.name, row.row_id)))
         self._write(partial(table.replace_rows, replacements=anew))
         time.sleep(PAUSE_S)  # lets the server write
 

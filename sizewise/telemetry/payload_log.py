@@ -54,7 +54,7 @@ class PayloadLog:
         """`max_payload_bytes`: limit for the request, and for the reply."""
         self.dropped = 0
         self.problem = ""
-        self._vault = encryption
+        self._encryption = encryption
         self._write = write
         self._max_payload_bytes = max_payload_bytes
         self._queue: deque[tuple[int, Request, Reply | None, int]] = deque()
@@ -88,7 +88,7 @@ class PayloadLog:
     def decrypt(self, ciphertext: bytes, tenant: str, record_id: int) -> LoggedPayload:
         """Raises EncryptionKeyUnavailable, StorageError."""
         return msgspec.msgpack.decode(
-            self._vault.decrypt(ciphertext, tenant, TABLE, str(record_id)),
+            self._encryption.decrypt(ciphertext, tenant, TABLE, str(record_id)),
             type=LoggedPayload,
         )
 
@@ -133,7 +133,7 @@ class PayloadLog:
             plain = msgspec.msgpack.encode(payload_of(request, reply, self._max_payload_bytes))
             principal = request.principal
             try:
-                sealed = self._vault.encrypt(plain, principal.tenant, TABLE, str(record))
+                sealed = self._encryption.encrypt(plain, principal.tenant, TABLE, str(record))
             except (EncryptionKeyUnavailable, StorageError) as error:
                 self._drop(1, error.message)
                 continue

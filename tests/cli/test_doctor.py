@@ -62,9 +62,9 @@ def test_the_key_to_what_is_kept_is_gone(home: Path) -> None:
                 StoredResponse("r", "local", "default", time.time_ns() // 1_000_000, b"", b"")
             ),
         )
-    assert checks(home)["vault"][0]
+    assert checks(home)["encryption"][0]
     (home / "vault.key").unlink()
-    well, found, then = checks(home)["vault"]
+    well, found, then = checks(home)["encryption"]
     assert not well and "vault.key" in found and "put it back" in then
 
 
@@ -76,10 +76,10 @@ def test_the_key_service_does_not_answer(home: Path) -> None:
     program.chmod(0o700)
     settings = home / "sizewise.toml"
     settings.write_text(settings.read_text() + f'\n[encryption]\nkms = "command:{program}"\n')
-    well, found, _ = checks(home)["vault"]
+    well, found, _ = checks(home)["encryption"]
     assert not well and "ended with 7" in found
     program.write_text("#!/bin/sh\nread line; echo QUJD$line\n")
-    assert checks(home)["vault"][0]
+    assert checks(home)["encryption"][0]
 
 
 def test_the_settings_are_wrong(home: Path) -> None:

@@ -371,4 +371,4 @@ def test_what_is_published_is_live_until_another_is_and_each_change_is_audited(f
     with pytest.raises(PathNotFound, match="no flow 'news'"):
         shelf.get_published("local", "default", "news")
     actions = [line.deed.action for line in floor.do(floor.services.audit_log.newest("local", 6))]
-    assert actions == ["flow.withdraw", "flow.publish", "flow.publish", "flow.keep", "flow.publish", "flow.keep"]
+    assert actions == ["flow.withdraw", "flow.publish", "flow.publish", "flow.save", "flow.publish", "flow.save"]

@@ -113,7 +113,7 @@ class FlowVersions:
         place = f"{project}/{version.name}/{version.version}"
         sealed = self._store.encryption.encrypt(text, principal.tenant, VERSIONS, place)
 
-        told = audit_event(principal, principal.tenant, "flow.keep", f"flow:{project}/{version.name}@{version.version}")
+        told = audit_event(principal, principal.tenant, "flow.save", f"flow:{project}/{version.name}@{version.version}")
         return self._store.write(lambda c: tables.insert_version(c, principal.tenant, project, version, sealed, told))
 
     async def publish(self, principal: Principal, project: str, name: str, version: str) -> PublishedFlow:

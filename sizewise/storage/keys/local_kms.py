@@ -69,7 +69,7 @@ class LocalKms:
         try:
             return self.cipher(wrapped[:ID_BYTES]).decrypt(wrapped[ID_BYTES:], WRAP_CONTEXT)
         except DecryptionFailed as error:
-            hint = "restore a backup of the database, with the vault's key of that time"
+            hint = "restore a backup of the database, with the encryption key of that time"
             raise StorageError("a data key does not open: it was changed since it was wrapped", hint) from error
 
     def cipher(self, id: bytes) -> Cipher:
@@ -138,7 +138,7 @@ def _read(path: Path) -> str:
     except OSError as error:
         hint = "put it back from where you keep it: without it, what is sealed cannot be read by anybody"
         raise EncryptionKeyUnavailable(
-            f"the vault's key {str(path)!r} cannot be read: {error.strerror}",
+            f"the encryption key {str(path)!r} cannot be read: {error.strerror}",
             hint,
         ) from error
 
