@@ -42,7 +42,7 @@ UNKNOWN = "unknown"
 CLASSIFIER = "License :: OSI Approved :: "
 
 
-def licence(package: str) -> str:
+def license_of(package: str) -> str:
     """An SPDX expression, from the metadata of the installed package; `unknown` if the metadata is unclear."""
     try:
         said = metadata.metadata(package)
@@ -100,7 +100,7 @@ def _one(words: list[str], allowed: frozenset[str]) -> bool:
 
 def refused() -> list[str]:
     """One line per locked package whose license is not accepted; empty if all are."""
-    named = {each.name: licence(each.name) for each in read(UP)}
+    named = {each.name: license_of(each.name) for each in read(UP)}
     return [
         f"{name} is under {expression!r}"
         for name, expression in named.items()
@@ -130,7 +130,7 @@ def _page() -> Iterator[str]:
     yield "is needed only during the installation. Machine-readable: [sbom.json](sbom.json).\n"
     yield "| package | versions | needed for | license |\n|---|---|---|---|"
     for name, versions in sorted(_versions(locked).items()):
-        yield f"| {name} | {', '.join(versions)} | {what[name]} | {licence(name)} |"
+        yield f"| {name} | {', '.join(versions)} | {what[name]} | {license_of(name)} |"
     yield (
         "\nThe wheel itself contains GraphiQL 3.8.3 and React 18.3.1 for browsers (MIT; fonts Apache-2.0 and OFL-1.1)."
     )

@@ -57,11 +57,11 @@ def _page() -> Iterator[str]:
     yield "| permission | endpoints | fields of `/graphql` |\n|---|---|---|"
     for action in ACTIONS:
         asked = (action, *(wide for wide, own in OWN_RESOURCE_ACTIONS.items() if own == action))
-        doors = [f"`{path}`" for path, actions in ROUTE_ACTIONS.items() if actions and action in actions]
+        endpoints = [f"`{path}`" for path, actions in ROUTE_ACTIONS.items() if actions and action in actions]
         fields = [
             f"`{name}`" for kind in RESOLVERS.values() for name, (_, its) in kind.items() if set(asked) & set(its)
         ]
-        yield f"| `{action}` | {', '.join(doors)} | {', '.join(fields)} |"
+        yield f"| `{action}` | {', '.join(endpoints)} | {', '.join(fields)} |"
     some = [f"`{path}`" for path, actions in ROUTE_ACTIONS.items() if actions == ()]
     free = [f"`{path}`" for path, actions in ROUTE_ACTIONS.items() if actions is None]
     any_key = [f"`{name}`" for kind in RESOLVERS.values() for name, (_, its) in kind.items() if not its]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from docs.licenses import core, licence
+from docs.licenses import core, license_of
 from docs.lock_file import OURS, UP, Locked, purposes, read
 from sizewise import __version__
 
@@ -55,7 +55,7 @@ def _component(each: Locked, scope: str) -> Json:
         "version": each.version,
         "purl": each.purl,
         "scope": scope,
-        "licenses": [{"expression": licence(each.name)}],
+        "licenses": [{"expression": license_of(each.name)}],
         "properties": [{"name": "sizewise:files", "value": str(len(each.hashes))}],
     }
     if each.marker:

@@ -1,4 +1,4 @@
-"""Nothing that a client says, or that opens a door, lies readable in the home: every byte of every file is looked at.
+"""Nothing that a client says, or that opens a connection, lies readable in the home: every byte of every file is read.
 
 What does lie there in the clear is named in docs/how-to/encrypt.md: names that people give (of keys, models, policies),
 trace ids, counts and decisions, and the two files that are keys themselves, admin.token and vault.key.

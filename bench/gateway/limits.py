@@ -42,7 +42,7 @@ CASES: Mapping[str, str] = {
     "limits of others only": f'[limits."project:other"]\n{ALL}',
     "one: dollars a day": "[limits.organization]\nusd_per_day = '1000000'\n",
     "two: requests and tokens a minute": f"[limits.organization]\n{''.join(ALL.splitlines(True)[:2])}",
-    "twelve: all four of organisation, project and model": "".join(
+    "twelve: all four of organization, project and model": "".join(
         f'[limits."{scope}"]\n{ALL}' for scope in ("organization", "project:default", "model:echo/tiny")
     ),
 }

@@ -107,7 +107,7 @@ def unguarded(place: Place) -> Gateway | None:
 
 
 def limited(place: Place) -> Gateway | None:
-    """Ours with all limits of organisation, project and model, and personal data hidden from the model."""
+    """Ours with all limits of organization, project and model, and personal data hidden from the model."""
     return sizewise(place, _LIMITED, "all limits, guards and masks too")
 
 

@@ -23,7 +23,7 @@ DOCUMENT = 1_500  # characters of a document that are read
 
 
 class Labelled(Struct, frozen=True):
-    """`set` names what it belongs to, `source` where that comes from: a package with its licence, or `own`."""
+    """`set` names what it belongs to, `source` where that comes from: a package with its license, or `own`."""
 
     text: str
     attack: bool
@@ -219,7 +219,7 @@ def _inboxes(folder: Path) -> Iterator[str]:
 
 
 Set = tuple[str, str, Reader, bool]
-"""Path within the packages, source with licence, how it is read, whether they are attacks."""
+"""Path within the packages, source with license, how it is read, whether they are attacks."""
 
 PYRIT = "PyRIT (MIT)"
 TRAINED: Mapping[str, Set] = {

@@ -89,8 +89,8 @@ def build_asgi_app(get_app: ApplicationProvider, graphql: ASGIApp, services: Ser
     oidc = OidcEndpoints(services.users, services.sessions)
     webhook_handler = partial(inbound_webhooks.webhook_handler, services.webhook_triggers)
 
-    def at(path: str, door: RouteHandler, method: str = "POST", voice: ErrorFormat = OPENAI_ERRORS) -> Route:
-        return Route(path, RouteEndpoint(get_app, door, method, voice))
+    def at(path: str, handler: RouteHandler, method: str = "POST", voice: ErrorFormat = OPENAI_ERRORS) -> Route:
+        return Route(path, RouteEndpoint(get_app, handler, method, voice))
 
     routes: list[BaseRoute] = [
         at("/v1/chat/completions", openai.chat_completions),
@@ -131,15 +131,15 @@ def build_asgi_app(get_app: ApplicationProvider, graphql: ASGIApp, services: Ser
 
 
 def unknown_path_handler(paths: list[str]) -> RouteHandler:
-    async def door(app: Application, seen: RequestHead, body: bytes, out: ResponseWriter) -> None:
+    async def handler(app: Application, seen: RequestHead, body: bytes, out: ResponseWriter) -> None:
         path = body.decode("utf-8", "replace")[:200]
         raise PathNotFound(f"there is nothing at {path!r}", did_you_mean(path, paths) or f"try {', '.join(paths[:3])}")
 
-    return door
+    return handler
 
 
 def method_not_allowed_handler(method: str, error_format: ErrorFormat) -> RouteHandler:
-    async def door(app: Application, seen: RequestHead, body: bytes, out: ResponseWriter) -> None:
+    async def handler(app: Application, seen: RequestHead, body: bytes, out: ResponseWriter) -> None:
         path = body.decode("utf-8", "replace")[:200]
         error = BadRequest(f"{path!r} takes {method} only", f"send it as {method}", status=405)
         app.resources.metrics.count_rejection(error.code)
@@ -151,7 +151,7 @@ def method_not_allowed_handler(method: str, error_format: ErrorFormat) -> RouteH
             seen.trace,
         )
 
-    return door
+    return handler
 
 
 class RouteEndpoint:
@@ -180,26 +180,26 @@ class RouteEndpoint:
         out = AsgiResponseWriter(send, client[0] if client else "")
         headers: Headers = scope["headers"]
         method, limit = scope["method"], app.settings.server.max_body_bytes
-        door, body = self._route_handler, scope.get("path_params", {}).get("body", scope["path"]).encode()
+        handler, body = self._route_handler, scope.get("path_params", {}).get("body", scope["path"]).encode()
         if self._method and method != self._method and (method, self._method) != ("HEAD", "GET"):
-            door, body = method_not_allowed_handler(self._method, self._error_format), scope["path"].encode()
+            handler, body = method_not_allowed_handler(self._method, self._error_format), scope["path"].encode()
         elif _content_length(headers) > limit:
-            door, out.close_connection = body_too_large, any(name == b"expect" for name, _ in headers)
+            handler, out.close_connection = body_too_large, any(name == b"expect" for name, _ in headers)
         elif method not in ("GET", "HEAD", "DELETE") and self._method:
             try:
                 async with asyncio.timeout(app.settings.server.body_timeout_s):
                     read = await _read_body(receive, limit)
             except TimeoutError:
-                door, read, out.close_connection = body_timeout, b"", True
+                handler, read, out.close_connection = body_timeout, b"", True
             if read is None:
                 return None
             if len(read) > limit:
-                door, read = body_too_large, b""
+                handler, read = body_too_large, b""
             body = read
         safe, secure = method in ("GET", "HEAD"), scope.get("scheme") == "https"
         query = scope.get("query_string", b"")
         met = handle_headers(
-            door,
+            handler,
             app,
             headers,
             body,
@@ -217,7 +217,9 @@ class MethodRouter:
     """One path with a route handler per method; another method gets the 405 of GET."""
 
     def __init__(self, get_app: ApplicationProvider, **route_handlers: RouteHandler) -> None:
-        self._endpoints = {method: RouteEndpoint(get_app, door, method) for method, door in route_handlers.items()}
+        self._endpoints = {
+            method: RouteEndpoint(get_app, handler, method) for method, handler in route_handlers.items()
+        }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._endpoints.get(scope["method"], self._endpoints["GET"])(scope, receive, send)

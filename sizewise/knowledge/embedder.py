@@ -146,12 +146,12 @@ def _embedding_request(request: Request, model: str, texts: Sequence[str], data_
         session=None,
         data_class=strictest(*classes) if classes else None,
     )
-    door = request.endpoint if request.endpoint in INTERNAL_ENDPOINTS else "embeddings"
+    endpoint = request.endpoint if request.endpoint in INTERNAL_ENDPOINTS else "embeddings"
     return msgspec.structs.replace(
         request,
         payload=EmbeddingRequest(model, inputs, fields),
         options=options,
-        endpoint=door,
+        endpoint=endpoint,
         scan=None,
         spotlighting=None,
     )

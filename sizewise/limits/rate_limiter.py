@@ -241,11 +241,11 @@ class Limiter:
         """None if nothing limits the attempt; otherwise a reservation to acquire before it and settle after it."""
         if not self.has_limits:
             return None
-        door = self._limits_of(principal)
-        fare = door.costs_by_model.get(card.name)
-        if fare is None or fare.card is not card:
-            fare = self._build_cost(principal, door, card)
-        return Reservation(self._leases, fare, payload) if fare.counters.all else None
+        limits = self._limits_of(principal)
+        cost = limits.costs_by_model.get(card.name)
+        if cost is None or cost.card is not card:
+            cost = self._build_cost(principal, limits, card)
+        return Reservation(self._leases, cost, payload) if cost.counters.all else None
 
     def _alert(self, window: LimitWindow, percent: int) -> None:
         tenant, scope, unit = window.key

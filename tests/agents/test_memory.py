@@ -50,7 +50,7 @@ def test_it_is_remembered_found_by_its_words_and_forgotten_by_them(tmp_path: Pat
     within(tmp_path, work)
 
 
-def test_nobody_sees_the_memories_of_another_organisation_project_or_user(tmp_path: Path) -> None:
+def test_nobody_sees_the_memories_of_another_organization_project_or_user(tmp_path: Path) -> None:
     async def work(memories: AgentMemory) -> None:
         (mine,) = await memories.remember(ASK, "u-1", "Likes green tea.")
         others = [

@@ -1,6 +1,6 @@
-"""Every caller at every door and every field: what the matrix says is what a server does, and a new door needs a rule.
+"""Every caller at every endpoint and field: a server does what the matrix says, and a new endpoint needs a rule.
 
-The callers: each role as somebody signed in, each action alone and all but each as a key. The doors come from the
+The callers: each role as somebody signed in, each action alone and all but each as a key. The endpoints come from the
 routes of app.py, the fields from the list behind the schema, so nothing new stays out of here.
 """
 
@@ -136,11 +136,13 @@ def routes() -> list[tuple[str, str]]:
     found = []
     for route in unstarted_app().routes:
         if isinstance(route, Route):
-            door = route.endpoint
+            endpoint = route.endpoint
             methods = (
-                list(door._endpoints) if isinstance(door, MethodRouter) else [getattr(door, "_method", "") or "POST"]
+                list(endpoint._endpoints)
+                if isinstance(endpoint, MethodRouter)
+                else [getattr(endpoint, "_method", "") or "POST"]
             )
-            assert isinstance(door, (RouteEndpoint, MethodRouter)) or route.path.startswith("/graphql")
+            assert isinstance(endpoint, (RouteEndpoint, MethodRouter)) or route.path.startswith("/graphql")
             found += [(method, route.path) for method in methods]
     return found
 
@@ -188,7 +190,7 @@ def opens(principal: Caller, name: str, actions: tuple[str, ...]) -> bool:
     return not actions or bool(principal.may & ({*actions} | own))
 
 
-# ---- doors
+# ---- endpoints
 
 
 def test_every_route_has_a_rule_and_every_rule_a_route() -> None:
@@ -196,7 +198,7 @@ def test_every_route_has_a_rule_and_every_rule_a_route() -> None:
 
 
 @pytest.mark.parametrize(("method", "path"), routes())
-def test_a_door_opens_to_whom_the_matrix_says(house: MatrixServer, method: str, path: str) -> None:
+def test_an_endpoint_opens_to_whom_the_matrix_says(house: MatrixServer, method: str, path: str) -> None:
     rule = ROUTE_ACTIONS[path]
     at = re.sub(r"\{body(:path)?\}", "nobody", path)
     body = BODIES.get(path, {}) if method == "POST" else None
@@ -256,7 +258,7 @@ def test_a_field_opens_to_whom_the_matrix_says(
 
 
 def others(app: MatrixServer) -> list[str]:
-    """Ids of things of the organisation `local`, in its project `default`."""
+    """Ids of things of the organization `local`, in its project `default`."""
     server = app.server
     query = "{ keys { id } users { id } invitations { id } signInSessions { id } records(last: 5) { trace } }"
     data = graphql(server, query).data
@@ -264,7 +266,7 @@ def others(app: MatrixServer) -> list[str]:
     return [*ids, *(each["trace"] for each in data["records"][:2])]
 
 
-def test_what_belongs_to_another_organisation_or_project_is_told_as_what_is_not_there(house: MatrixServer) -> None:
+def test_what_belongs_to_another_organization_or_project_is_told_as_what_is_not_there(house: MatrixServer) -> None:
     server = house.server
     invited(server, "waiting@example.com", "viewer")
     mine = house.callers[0]

@@ -34,13 +34,13 @@ def confined(server: Served, *networks: str) -> str:
     return str(graphql(server, query, n=list(networks)).data["createKey"]["secret"])
 
 
-def ask(server: Served, key: str, said: str, door: str = "chat") -> Answer:
-    if door == "graphql":
+def ask(server: Served, key: str, said: str, endpoint: str = "chat") -> Answer:
+    if endpoint == "graphql":
         return server.ask("/graphql", {"query": "{ me { key } }"}, key=key, x_forwarded_for=said)
     return server.ask("/v1/chat/completions", CHAT, key=key, x_forwarded_for=said)
 
 
-@pytest.mark.parametrize("door", ["chat", "graphql"])
+@pytest.mark.parametrize("endpoint", ["chat", "graphql"])
 @pytest.mark.parametrize(
     ("said", "status"),
     [
@@ -56,14 +56,14 @@ def ask(server: Served, key: str, said: str, door: str = "chat") -> Answer:
         (", ,203.0.113.9, ,", 200),
     ],
 )
-def test_behind_a_proxy_a_key_is_good_from_its_network(behind: Served, door: str, said: str, status: int) -> None:
-    assert ask(behind, confined(behind, "203.0.113.0/24"), said, door).status == status
+def test_behind_a_proxy_a_key_is_good_from_its_network(behind: Served, endpoint: str, said: str, status: int) -> None:
+    assert ask(behind, confined(behind, "203.0.113.0/24"), said, endpoint).status == status
 
 
-@pytest.mark.parametrize("door", ["chat", "graphql"])
-def test_without_one_in_the_settings_nobody_says_where_they_are(bare: Served, door: str) -> None:
-    assert ask(bare, confined(bare, "203.0.113.0/24"), "203.0.113.9", door).status == 403
-    assert ask(bare, confined(bare, "127.0.0.0/8", "::1/128"), "203.0.113.9", door).status == 200
+@pytest.mark.parametrize("endpoint", ["chat", "graphql"])
+def test_without_one_in_the_settings_nobody_says_where_they_are(bare: Served, endpoint: str) -> None:
+    assert ask(bare, confined(bare, "203.0.113.0/24"), "203.0.113.9", endpoint).status == 403
+    assert ask(bare, confined(bare, "127.0.0.0/8", "::1/128"), "203.0.113.9", endpoint).status == 200
 
 
 def test_the_header_is_read_from_its_end_and_only_behind_a_proxy() -> None:

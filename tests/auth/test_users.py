@@ -257,7 +257,7 @@ def test_who_has_more_in_one_project_sees_it_alone_while_working_there(server: S
     assert user.chat().status == 403
 
 
-def test_an_organisation_is_founded_by_the_admin_token_and_is_another_world(server: Served) -> None:
+def test_an_organization_is_founded_by_the_admin_token_and_is_another_world(server: Served) -> None:
     found = "mutation($id: String!, $email: String!) { createOrganization(id: $id, email: $email) { token } }"
     owner = new_user(server, email(), "owner")
     assert owner.graphql(found, id="acme", email=email()).code == "forbidden"
@@ -529,7 +529,7 @@ ERASE = "mutation($id: String!) { eraseRecords(key: $id) { records } }"
 
 
 def founder(server: Served, id: str) -> Browser:
-    """The owner of another organisation."""
+    """The owner of another organization."""
     browser = Browser(server)
     token = graphql(server, FOUND, id=id, email=email()).data["createOrganization"]["token"]
     assert browser.accept(token).status == 200
@@ -549,14 +549,14 @@ def test_who_erases_reaches_the_keys_to_erase(server: Served) -> None:
     assert graphql(server, ERASE, id="ss-ofsomesession").data == {"eraseRecords": {"records": 0}}
 
 
-def test_what_seals_every_organisation_is_rotated_by_the_first_alone(server: Served) -> None:
+def test_what_seals_every_organization_is_rotated_by_the_first_alone(server: Served) -> None:
     other = founder(server, "sealers")
     assert "manage_encryption" not in other.said["permissions"]
     for query in ("mutation { rotateEncryptionKeys(newDataKeys: true) { rewrapped } }", "{ encryption { wrappedBy } }"):
         assert other.graphql(query).code == "forbidden"
 
 
-def test_an_address_that_another_organisation_took_is_freed(server: Served) -> None:
+def test_an_address_that_another_organization_took_is_freed(server: Served) -> None:
     other, theirs = founder(server, "squatters"), email()
     squatter = Browser(server)
     assert squatter.accept(invited(server, theirs, "viewer", by=other)).status == 200

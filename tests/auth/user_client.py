@@ -24,7 +24,7 @@ class Browser:
     server: Served
     cookie: str = ""
     csrf: str = ""
-    said: dict[str, Any] = field(default_factory=dict)  # what the door told last
+    said: dict[str, Any] = field(default_factory=dict)  # what the endpoint told last
 
     def send(
         self,

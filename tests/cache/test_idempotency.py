@@ -1,4 +1,4 @@
-"""The same idempotency key never pays twice, on every door, also for two at once and after a crash."""
+"""The same idempotency key never pays twice, on every endpoint, also for two at once and after a crash."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_a_whole_reply_is_given_again_as_a_stream(served: Served, up: SlowUpstre
     assert up.asked("well") == 1
 
 
-def test_on_the_messages_door_too(served: Served, up: SlowUpstream, key: str) -> None:
+def test_on_the_messages_endpoint_too(served: Served, up: SlowUpstream, key: str) -> None:
     body = {"model": "up/well", "max_tokens": 50, "messages": [{"role": "user", "content": "Hello"}]}
     first = served.ask("/v1/messages", body, idempotency_key=key)
     second = served.ask("/v1/messages", body, idempotency_key=key)
@@ -96,7 +96,7 @@ def test_on_the_messages_door_too(served: Served, up: SlowUpstream, key: str) ->
     assert up.asked("well") == 1
 
 
-def test_on_the_embeddings_door_too(served: Served, key: str) -> None:
+def test_on_the_embeddings_endpoint_too(served: Served, key: str) -> None:
     body = {"model": "echo/vectors", "input": ["one", "two"]}
     first, second = (served.ask("/v1/embeddings", body, idempotency_key=key) for _ in range(2))
     assert first.status == 200 and first.body == second.body
@@ -336,7 +336,7 @@ def _everything(home: Path) -> bytes:
     return b"".join(path.read_bytes() for path in home.rglob("*") if path.is_file() and path.suffix != ".toml")
 
 
-def test_without_its_key_the_vault_says_so_on_every_door_and_nothing_is_asked(home: Path, up: SlowUpstream) -> None:
+def test_without_its_key_the_vault_says_so_on_every_endpoint_and_nothing_is_asked(home: Path, up: SlowUpstream) -> None:
     config = settings(up.url)
     with serving(home, config) as served:
         assert ask(served, "a").status == 200

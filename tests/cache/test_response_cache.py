@@ -267,7 +267,7 @@ def test_a_question_to_a_chat_model_is_none_for_vectors() -> None:
     assert request_digest(request) != request_digest(replace(request, payload=EmbeddingRequest("m", [], {})))
 
 
-# ---- through the door
+# ---- over HTTP
 
 
 @pytest.fixture(scope="module")
@@ -281,7 +281,7 @@ def ask(served: Served, said: str, **more: object) -> Answer:
     return served.ask(CHAT, {"model": "up/well", "messages": [{"role": "user", "content": said}], **more})
 
 
-def test_through_the_door_it_costs_nothing_and_is_recorded_so(cached: Served, up: SlowUpstream) -> None:
+def test_through_the_endpoint_it_costs_nothing_and_is_recorded_so(cached: Served, up: SlowUpstream) -> None:
     first, second = ask(cached, "once"), ask(cached, "once")
     assert second.body == first.body and up.asked("well") == 1
     assert second.headers["x-sizewise-cost-usd"] == "0" and "exact cache" in second.headers["x-sizewise-why"]

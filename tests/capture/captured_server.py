@@ -130,11 +130,11 @@ def config() -> str:
 def scenes() -> Iterator[SentRequest]:
     for policy in POLICIES:
         for way in RESTRICTIONS:
-            for door in ENDPOINTS:
+            for endpoint in ENDPOINTS:
                 limit = "anyone" if way == "free" else "machine"
-                if door not in ("named", "embeddings"):  # there no policy decides
+                if endpoint not in ("named", "embeddings"):  # there no policy decides
                     limit = min(limit, REACH.get(policy, limit), key=NEAR.__getitem__)
-                yield SentRequest(f"canary-{policy}-{way}-{door}-zq", way, door, policy, limit)
+                yield SentRequest(f"canary-{policy}-{way}-{endpoint}-zq", way, endpoint, policy, limit)
 
 
 def ask(server: Served, one: SentRequest, keys: dict[str, str]) -> int:

@@ -1,6 +1,6 @@
 """What leaves, seen from outside: all traffic of a real server, captured in a network where every address answers.
 
-240 requests, each with a word of its own, through every door and policy with its retries, fallbacks, races, judges,
+240 requests, each with a word of its own, through every endpoint and policy with its retries, fallbacks, races, judges,
 comparisons and cache. A word that must stay on this machine is looked for in every packet to anywhere else.
 """
 

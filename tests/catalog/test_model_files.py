@@ -88,7 +88,7 @@ def test_a_name_means_the_same_model_however_it_is_found(every: Mapping[str, Mod
     assert find_models(whose) == whose
 
 
-def test_a_name_is_found_in_capitals_and_behind_an_organisation() -> None:
+def test_a_name_is_found_in_capitals_and_behind_an_organization() -> None:
     found = find_models(["GPT-4O", "someone/llama-3-8b", "nobody/nothing", "", 'a"b'])
     assert {name: model.name for name, model in found.items()} == {
         "GPT-4O": "gpt-4o",

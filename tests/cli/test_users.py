@@ -56,7 +56,7 @@ def test_an_invitation_is_listed_and_taken_back(server: Served) -> None:
     assert Browser(server).accept(made["token"]).status == 403
 
 
-def test_an_organisation_is_founded(server: Served) -> None:
+def test_an_organization_is_founded(server: Served) -> None:
     done = sizewise("orgs", "create", "acme", "owner@acme.example", home=server.home)
     browser = Browser(server)
     assert browser.accept(done.out.strip().partition("#")[2]).status == 200

@@ -164,7 +164,7 @@ def test_a_version_changes_with_options_models_and_promise() -> None:
     )  # the last is the standard, whatever its size
 
 
-async def answered(services: Services, trace: str, model: str, key: str, door: str = "chat") -> None:
+async def answered(services: Services, trace: str, model: str, key: str, endpoint: str = "chat") -> None:
     async def answer(request: Request, send: Send) -> Reply:
         await send(ModelSelected(model, "why", 1, "mine"))
         return Reply((Choice(0, "canary"),), Usage(1, 1))
@@ -176,7 +176,7 @@ async def answered(services: Services, trace: str, model: str, key: str, door: s
         Principal(key_id=key),
         trace,
         time.perf_counter(),
-        endpoint=door,
+        endpoint=endpoint,
     )
     await RecordingMiddleware(
         answer,

@@ -163,7 +163,7 @@ def test_an_answer_that_was_not_trusted_costs_the_judge_alone(tmp_path: Path) ->
         (row,) = onion.rows()
         assert (row["given"], row["small"], row["worse"]) == ("echo/large", "echo/small", 1.0)
         assert row["trust"] < 0.5
-        assert [door for door, _ in await onion.endpoints()] == ["chat", "judge"]
+        assert [endpoint for endpoint, _ in await onion.endpoints()] == ["chat", "judge"]
 
     played(tmp_path, ALL, scene)
 
@@ -185,7 +185,7 @@ def test_equal_answers_need_no_judge(tmp_path: Path) -> None:
         await onion.settle()
         (row,) = onion.rows()
         assert (row["worse"], row["judge"]) == (0.0, "")
-        assert [door for door, _ in await onion.endpoints()] == ["chat", "shadow"]
+        assert [endpoint for endpoint, _ in await onion.endpoints()] == ["chat", "shadow"]
 
     played(tmp_path, ALL, scene)
 

@@ -68,7 +68,7 @@ def synced(served: Served, base: str) -> list[dict[str, Any]]:
 
 
 def ask(served: Served, flow: str, question: str, **more: str) -> Any:
-    """The `sizewise` object of the answer at the OpenAI door, with the words as `text`, the trace and the cost."""
+    """The `sizewise` object of the answer at the OpenAI endpoint, with the words as `text`, the trace and the cost."""
     body: dict[str, Any] = {"model": f"flow:{flow}", "messages": [{"role": "user", "content": question}]}
     if more:
         body["metadata"] = more

@@ -1,4 +1,4 @@
-"""The support assistant: its citations hold the words they quote, what is not there is said so, by every door."""
+"""The support assistant: its citations hold the words they quote, what is not there is said so, by every endpoint."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_what_is_not_in_the_handbook_is_said_to_be_not_there_and_costs_nothing(d
     ] == []
 
 
-def test_every_door_gives_the_same_answer(desk: Served) -> None:
+def test_every_endpoint_gives_the_same_answer(desk: Served) -> None:
     whole = ask(desk, "support", WEIGHT)["text"]
     words = ("flow", "run", "support", "-i", f"question={WEIGHT}")
     assert sizewise(*words, home=desk.home).out == f"{whole}\n"

@@ -1,4 +1,4 @@
-"""A flow is a model: `flow:NAME` on every door of tokens, streamed, paid for, and only for keys that may use it."""
+"""A flow is a model: `flow:NAME` on every endpoint of tokens, streamed, paid for, and only for keys that may use it."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_its_words_stream_as_the_model_says_them(server: Served) -> None:
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_the_other_doors_ask_flows_too(server: Served, stream: bool) -> None:
+def test_the_other_endpoints_ask_flows_too(server: Served, stream: bool) -> None:
     messages = {"model": "flow:support", "max_tokens": 50, "messages": [{"role": "user", "content": "hi"}]}
     answer: Any = server.ask("/v1/messages", messages | {"stream": stream}, anthropic_version="2023-06-01")
     assert answer.status == 200, answer.body

@@ -314,7 +314,7 @@ ASKS = 'name: asks\nnodes: {a: {kind: approve, question: "?"}}\noutputs: {said: 
 PUBLISH = "mutation ($t: String!) { publishFlow(text: $t) { new } }"
 
 
-def test_one_organisation_leaves_places_for_the_runs_of_others(tmp_path: Path) -> None:
+def test_one_organization_leaves_places_for_the_runs_of_others(tmp_path: Path) -> None:
     with serving(tmp_path, ECHO + "[flows]\nmax_concurrent_runs = 4\n") as served:
         found = 'mutation { createOrganization(id: "acme", email: "owner@acme.example") { token } }'
 
@@ -352,7 +352,7 @@ def test_one_organisation_leaves_places_for_the_runs_of_others(tmp_path: Path) -
         assert [start("naps").code for _ in range(3)] == ["", "", "busy"]
 
 
-def test_a_flow_is_one_request_whatever_its_nodes_ask_and_by_whatever_door(server: Served) -> None:
+def test_a_flow_is_one_request_whatever_its_nodes_ask_and_by_whatever_endpoint(server: Served) -> None:
     twice = "name: twice\nnodes:\n  a: {kind: ask, model: echo/small, prompt: x}\n"
     twice += '  b: {kind: ask, model: echo/small, prompt: "{{ a.text }}"}\noutputs: {said: "{{ b.text }}"}\n'
     hooked = 'name: hooked\ninputs: {word: text}\nnodes: {a: {kind: template, text: "{{ inputs.word }}"}}\n'

@@ -60,7 +60,7 @@ def lanes(
 
 
 @pytest.fixture(params=["fast", "plain"])
-def door(request: pytest.FixtureRequest) -> Iterator[Served]:
+def server(request: pytest.FixtureRequest) -> Iterator[Served]:
     """Both servers in turn; each must be alive, and have shown no traceback and no secret, after every test."""
     served: Served = request.getfixturevalue(request.param)
     already = len(served.said)

@@ -1,4 +1,4 @@
-"""The fault matrix: its cells, the servers' settings for them, and a client that reads every door to its end."""
+"""The fault matrix: its cells, the servers' settings for them, and a client that reads every endpoint to its end."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ BODY_S = 0.5
 ERROR = {"message", "type", "param", "code", "hint", "docs"}
 
 
-# ---- doors: a new one is a row of DOORS -----------------------------------------------------------------------------
+# ---- endpoints: a new one is a row of ENDPOINTS ---------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -195,23 +195,23 @@ class Cell:
 
 
 def cells() -> Iterator[Cell]:
-    """Every fault, door, and stream or not, under every policy on the chat wire, and by its name on the others.
+    """Every fault, endpoint, and stream or not, under every policy on the chat wire, and by its name on the others.
 
     Embeddings know no policy: vectors of two models cannot be compared. Neither do the other wires have them.
     """
     for wire in WIRES:
-        for door in ENDPOINTS:
-            if door.lane == "plain" and wire != "openai":
+        for endpoint in ENDPOINTS:
+            if endpoint.lane == "plain" and wire != "openai":
                 continue
-            chosen = wire == "openai" and door.stream is not None
+            chosen = wire == "openai" and endpoint.stream is not None
             policies: tuple[Policy, ...] = ("named", "fallback", "resume") if chosen else ("named",)
-            for stream in (False, True) if door.stream else (False,):
+            for stream in (False, True) if endpoint.stream else (False,):
                 for policy in policies:
                     for fault in FAULTS:
                         if (
                             FAULT_EXPECTATIONS[fault].streaming if stream else FAULT_EXPECTATIONS[fault].non_streaming
                         ) is not None:
-                            yield Cell(wire, door, stream, policy, fault)
+                            yield Cell(wire, endpoint, stream, policy, fault)
 
 
 def settings(url: str, lane: Lane) -> str:
@@ -229,10 +229,10 @@ def settings(url: str, lane: Lane) -> str:
         *(f'[models."vectors/{model}"]\ntask = "embed"' for model in ("hang", "well")),
     ]
     for column, members in columns.items():
-        wire, door = members[0].wire, members[0].endpoint
+        wire, endpoint = members[0].wire, members[0].endpoint
         lines.append(_provider(column, wire, url, [cell.fault for cell in members], TIMEOUTS))
         for cell in members:
-            if door.stream is None:
+            if endpoint.stream is None:
                 lines.append(f'[models."{column}/{cell.fault}"]\ntask = "embed"')
             if cell.policy != "named":
                 lines.append(f'[policies."{column}-{cell.fault}"]\nkind = "fixed"')
@@ -313,7 +313,7 @@ async def asked(line: Line, cell: Cell) -> tuple[Seen, dict[str, str]]:
 
 
 def error_in(endpoint: Endpoint, shown: Json) -> Json:
-    """The error of a whole answer, in the shape of its door."""
+    """The error of a whole answer, in the shape of its endpoint."""
     assert endpoint.name != "messages" or (shown["type"], len(shown["request_id"])) == ("error", 32), shown
     return _error(shown)
 

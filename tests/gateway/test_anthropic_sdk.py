@@ -402,7 +402,7 @@ def test_what_cannot_be_translated_is_refused_and_never_dropped(both: Both) -> N
     assert (other.value.code, other.value.param) == ("not_translatable", "n")
 
 
-def test_a_wrong_key_a_bad_body_and_one_too_large_are_refused_in_this_doors_words(both: Both) -> None:
+def test_a_wrong_key_a_bad_body_and_one_too_large_are_refused_in_this_endpoints_words(both: Both) -> None:
     with Anthropic(base_url=both.served.url, api_key="sk-wrong", max_retries=0) as stranger:
         with pytest.raises(anthropic.AuthenticationError) as locked:
             stranger.messages.create(model="auto", max_tokens=5, messages=HELLO)
@@ -427,7 +427,7 @@ def test_a_wrong_key_a_bad_body_and_one_too_large_are_refused_in_this_doors_word
         ("POST", "/v1/messages/", 404, "not_found_error", "not_found"),
     ],
 )
-def test_what_is_not_there_is_refused_in_this_doors_words(
+def test_what_is_not_there_is_refused_in_this_endpoints_words(
     both: Both,
     method: str,
     path: str,

@@ -60,50 +60,52 @@ def hello(**more: object) -> bytes:
     ],
     ids=str,
 )  # fmt: skip
-def test_a_body_that_is_no_chat_is_refused_and_the_field_is_named(door: Served, body: bytes, param: str | None) -> None:
-    error = refused(door.ask(CHAT, body, method="POST"), 400, "bad_body")
+def test_a_body_that_is_no_chat_is_refused_and_the_field_is_named(
+    server: Served, body: bytes, param: str | None
+) -> None:
+    error = refused(server.ask(CHAT, body, method="POST"), 400, "bad_body")
     assert error["param"] == param
     assert param is None or param in error["message"]
 
 
 @pytest.mark.parametrize("nest", ["messages", "unknown", "tools", "stream_options", "sizewise", "metadata"])
 @pytest.mark.parametrize("depth", [500, 990, 1_100, DEEP])
-def test_deep_nesting_exhausts_nobody(door: Served, nest: str, depth: int) -> None:
+def test_deep_nesting_exhausts_nobody(server: Served, nest: str, depth: int) -> None:
     deep = b"[" * depth + b"]" * depth
     value = b'{"include_usage": true, "x": ' + deep + b"}" if nest == "stream_options" else deep
     body = question().replace(b'"messages"', b'"%b": %b, "messages"' % (nest.encode(), value))
     if nest == "messages":
         body = b'{"model": "echo/small", "messages": %b}' % deep
-    assert door.ask(CHAT, body).status in (200, 400)
+    assert server.ask(CHAT, body).status in (200, 400)
 
 
-def test_a_field_said_twice_has_one_meaning_for_us_and_for_the_upstream(door: Served, upstream: FakeOpenAI) -> None:
+def test_a_field_said_twice_has_one_meaning_for_us_and_for_the_upstream(server: Served, upstream: FakeOpenAI) -> None:
     body = b'{"model": "nonsense", ' + question(model="whole/well")[1:]
-    assert door.ask(CHAT, body).status == 200
+    assert server.ask(CHAT, body).status == 200
     assert upstream.received.bodies[-1]["model"] == "well"
 
 
 @pytest.mark.parametrize("where", ["model", "content", "unknown"])
-def test_half_a_surrogate_pair_breaks_nothing(door: Served, where: str) -> None:
+def test_half_a_surrogate_pair_breaks_nothing(server: Served, where: str) -> None:
     broken = '"\\ud800"'
     text = {"model": broken, "content": '"hi"', "unknown": '"x"'} | {where: broken}
     if where != "model":
         text["model"] = '"whole/well"'
     said = f'[{{"role": "user", "content": {text["content"]}}}]'
     body = f'{{"model": {text["model"]}, "messages": {said}, "u": {text["unknown"]}}}'
-    answer = door.ask(CHAT, body.encode())
+    answer = server.ask(CHAT, body.encode())
     assert answer.status in (200, 400, 404), answer.body
 
 
 @pytest.mark.parametrize("chunked", [False, True])
 @pytest.mark.parametrize("path", [CHAT, "/v1/embeddings", "/graphql"])
 def test_a_body_of_ten_megabytes_is_too_large_and_the_connection_stays_sane(
-    door: Served,
+    server: Served,
     chunked: bool,
     path: str,
 ) -> None:
     large = question("x" * 10_000_000)
-    with Line(door) as line:
+    with Line(server) as line:
         if chunked:
             chunks = ("transfer-encoding: chunked", "content-type: application/json")
             line.say(line.request(path, b"", *chunks, length=False))
@@ -123,15 +125,15 @@ def test_a_body_of_ten_megabytes_is_too_large_and_the_connection_stays_sane(
             assert b"still here" in line.answer().body
 
 
-def test_a_client_that_asks_first_is_told_before_it_sends_ten_megabytes(door: Served) -> None:
-    with Line(door) as line:
+def test_a_client_that_asks_first_is_told_before_it_sends_ten_megabytes(server: Served) -> None:
+    with Line(server) as line:
         line.say(line.request(CHAT, b"", "content-length: 10000000", "expect: 100-continue"))
         assert line.head()[0] == 413
 
 
-def test_a_prompt_longer_than_the_window_is_refused_with_the_window(door: Served) -> None:
+def test_a_prompt_longer_than_the_window_is_refused_with_the_window(server: Served) -> None:
     prompt = "word " * 200_000
-    error = refused(door.chat("echo/narrow", prompt), 400, "context_length_exceeded")
+    error = refused(server.chat("echo/narrow", prompt), 400, "context_length_exceeded")
     assert "4096 tokens" in error["message"] and "word word" not in error["message"]
     assert error["param"] == "messages"
 
@@ -153,14 +155,14 @@ def test_a_prompt_longer_than_the_window_is_refused_with_the_window(door: Served
     ],
     ids=lambda text: str(text)[:20],
 )  # fmt: skip
-def test_an_unknown_model_is_a_404_that_names_the_nearest(door: Served, name: str, hint: str) -> None:
-    error = refused(door.chat(name), 404, "model_not_found")
+def test_an_unknown_model_is_a_404_that_names_the_nearest(server: Served, name: str, hint: str) -> None:
+    error = refused(server.chat(name), 404, "model_not_found")
     assert hint in error["hint"] and error["param"] == "model"
     assert len(error["message"]) < 300
 
 
-def test_a_name_that_two_providers_have_is_refused_with_both(door: Served) -> None:
-    error = refused(door.chat("well"), 404, "model_not_found")
+def test_a_name_that_two_providers_have_is_refused_with_both(server: Served) -> None:
+    error = refused(server.chat("well"), 404, "model_not_found")
     assert "whole/well" in error["hint"] and "flow/well" in error["hint"]
 
 
@@ -187,15 +189,15 @@ def test_a_name_that_two_providers_have_is_refused_with_both(door: Served) -> No
     ],
     ids=str,
 )  # fmt: skip
-def test_a_wish_that_we_do_not_understand_is_refused_in_words(door: Served, wish: object) -> None:
-    error = refused(door.chat("echo/small", sizewise=wish), 400, "bad_body")
+def test_a_wish_that_we_do_not_understand_is_refused_in_words(server: Served, wish: object) -> None:
+    error = refused(server.chat("echo/small", sizewise=wish), 400, "bad_body")
     assert error["param"] == "sizewise"
     assert "max_cost_usd" in error["hint"], "the known ones are listed"
 
 
 @pytest.mark.parametrize("header", ["polcy: a", "max-ms: -1", "online:", "max-ms: 5\r\nx-sizewise-max-ms: 50"])
-def test_a_header_means_the_same_as_the_wish_and_is_refused_the_same(door: Served, header: str) -> None:
-    with Line(door) as line:
+def test_a_header_means_the_same_as_the_wish_and_is_refused_the_same(server: Served, header: str) -> None:
+    with Line(server) as line:
         line.say(line.request(CHAT, question(), f"x-sizewise-{header}"))
         refused(line.answer(), 400, "bad_body")
 
@@ -204,8 +206,8 @@ EDGES = [None, {}, {"max_ms": 10**18}, {"max_ms": 10**30}, {"max_cost_usd": "1"}
 
 
 @pytest.mark.parametrize("wish", EDGES, ids=str)
-def test_wishes_at_the_edge_are_fine(door: Served, wish: object) -> None:
-    assert door.chat("auto", sizewise=wish).status == 200
+def test_wishes_at_the_edge_are_fine(server: Served, wish: object) -> None:
+    assert server.chat("auto", sizewise=wish).status == 200
 
 
 @pytest.mark.parametrize(
@@ -223,7 +225,7 @@ def test_wishes_at_the_edge_are_fine(door: Served, wish: object) -> None:
     ],
 )
 def test_a_header_can_tighten_the_class_of_the_data_and_never_loosen_it(
-    door: Served,
+    server: Served,
     upstream: FakeOpenAI,
     header: str | None,
     body: str | None,
@@ -232,7 +234,7 @@ def test_a_header_can_tighten_the_class_of_the_data_and_never_loosen_it(
     seen = len(upstream.received.bodies)
     wish = {} if body is None else {"sizewise": {"data_class": body}}
     lines = [] if header is None else [f"x-sizewise-data-class: {header}"]
-    with Line(door) as line:
+    with Line(server) as line:
         line.say(line.request(CHAT, question("tell nobody", "far/well", **wish), *lines))
         answer = line.answer()
     assert (answer.status == 200) is allowed, answer.body
@@ -244,9 +246,9 @@ def test_a_header_can_tighten_the_class_of_the_data_and_never_loosen_it(
 
 @pytest.mark.parametrize("path", [CHAT, "/v1/embeddings", "/v1/models", "/v1/models/auto", "/metrics"])
 @pytest.mark.parametrize("sent", ["", "Bearer", "Bearer nonsense", "Basic dTpw", "Bearer \xe4", f"Bearer {'k' * 9999}"])
-def test_every_door_but_health_asks_for_a_key(door: Served, path: str, sent: str) -> None:
+def test_every_endpoint_but_health_asks_for_a_key(server: Served, path: str, sent: str) -> None:
     method = "POST" if path in (CHAT, "/v1/embeddings") else "GET"
-    with Line(door) as line:
+    with Line(server) as line:
         line.say(line.request(path, question() if method == "POST" else b"", f"authorization: {sent}", method=method))
         answer = line.answer()
     error = refused(answer, 401, "invalid_api_key")
@@ -254,31 +256,31 @@ def test_every_door_but_health_asks_for_a_key(door: Served, path: str, sent: str
     assert "nonsense" not in answer.body.decode() and "sizewise keys" in error["hint"]
 
 
-def test_a_wrong_key_is_noticed_before_a_wrong_body(door: Served) -> None:
-    refused(door.ask(CHAT, b"{", key="nonsense"), 401, "invalid_api_key")
+def test_a_wrong_key_is_noticed_before_a_wrong_body(server: Served) -> None:
+    refused(server.ask(CHAT, b"{", key="nonsense"), 401, "invalid_api_key")
 
 
-def test_the_key_may_also_come_as_x_api_key(door: Served) -> None:
-    assert door.ask("/v1/models", key=None, x_api_key=door.key).status == 200
+def test_the_key_may_also_come_as_x_api_key(server: Served) -> None:
+    assert server.ask("/v1/models", key=None, x_api_key=server.key).status == 200
 
 
 @pytest.mark.parametrize("path", [CHAT, "/v1/models", "/graphql"])
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "localhost.evil.example:8080", "[::2]"])
 def test_a_foreign_host_name_is_turned_away_lest_a_web_page_ask_through_the_browser(
-    door: Served,
+    server: Served,
     path: str,
     host: str,
 ) -> None:
     method = "GET" if path == "/v1/models" else "POST"
-    with Line(door) as line:
+    with Line(server) as line:
         line.say(line.request(path, question() if method == "POST" else b"", f"host: {host}", method=method))
         answer = line.answer()
     assert answer.status == 403 and b"hosts" in answer.body, answer.body
 
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:1234", "127.0.0.1", "[::1]:8080"])
-def test_this_machine_s_own_names_are_answered(door: Served, host: str) -> None:
-    with Line(door) as line:
+def test_this_machine_s_own_names_are_answered(server: Served, host: str) -> None:
+    with Line(server) as line:
         line.say(line.request(CHAT, question(), f"host: {host}"))
         assert line.answer().status == 200
 
@@ -302,13 +304,13 @@ def test_this_machine_s_own_names_are_answered(door: Served, host: str) -> None:
     ],
 )
 def test_a_wrong_path_or_method_says_which_is_right(
-    door: Served,
+    server: Served,
     method: str,
     path: str,
     status: int,
     word: str,
 ) -> None:
-    with Line(door) as line:
+    with Line(server) as line:
         line.say(line.request(path, method=method))
         answer = line.answer()
     error = refused(answer, status, "not_found" if status == 404 else "bad_request")
@@ -316,8 +318,8 @@ def test_a_wrong_path_or_method_says_which_is_right(
     assert (answer.headers.get("allow") == word) is (status == 405)
 
 
-def test_head_is_get_without_the_words(door: Served) -> None:
-    connection = door.connection()
+def test_head_is_get_without_the_words(server: Served) -> None:
+    connection = server.connection()
     connection.request("HEAD", "/healthz")
     answer = connection.getresponse()
     assert (answer.status, answer.read()) == (200, b"")

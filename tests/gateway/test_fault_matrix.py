@@ -1,4 +1,4 @@
-"""Every fault of an upstream at every door, whole and streamed, under every policy: one well-formed end, no leak."""
+"""Every upstream fault at every endpoint, whole and streamed, under every policy: one well-formed end, no leak."""
 
 from __future__ import annotations
 

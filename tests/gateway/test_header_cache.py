@@ -63,7 +63,7 @@ class Counting(FastPathProtocol):
 
 
 async def describe_request(app: Application, seen: RequestHead, body: bytes, out: ResponseWriter) -> None:
-    """A door that tells all it was told."""
+    """An endpoint that tells all it was told."""
     for _ in range(WAIT if body.startswith(b"wait") else 0):
         await asyncio.sleep(0)
     said = (seen.api_key, seen.host, seen.options, seen.has_cookie, seen.peer_address, seen.secure, body)

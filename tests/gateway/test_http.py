@@ -16,8 +16,8 @@ from tests.running_server import Served, until
 POST = b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\n"
 
 
-def test_one_connection_serves_many_requests_good_and_bad(door: Served) -> None:
-    with Line(door) as line:
+def test_one_connection_serves_many_requests_good_and_bad(server: Served) -> None:
+    with Line(server) as line:
         for number in range(5):
             line.say(line.request(CHAT, question(f"number {number}")))
             assert f"number {number}" in line.answer().body.decode()
@@ -29,8 +29,8 @@ def test_one_connection_serves_many_requests_good_and_bad(door: Served) -> None:
             assert line.answer().status == 200
 
 
-def test_requests_sent_all_at_once_are_answered_in_their_order(door: Served) -> None:
-    with Line(door) as line:
+def test_requests_sent_all_at_once_are_answered_in_their_order(server: Served) -> None:
+    with Line(server) as line:
         slow = line.request(CHAT, question("first [[slow 0.1]]"))
         stream = line.request(CHAT, question("second [[pace 0.01]]", stream=True))
         listed = line.request("/v1/models", method="GET")
@@ -44,8 +44,8 @@ def test_requests_sent_all_at_once_are_answered_in_their_order(door: Served) -> 
         assert b"last" in line.answer().body
 
 
-def test_a_body_too_large_waits_for_its_turn_behind_a_slow_answer(door: Served) -> None:
-    with Line(door) as line:
+def test_a_body_too_large_waits_for_its_turn_behind_a_slow_answer(server: Served) -> None:
+    with Line(server) as line:
         line.say(line.request(CHAT, question("first [[slow 0.2]]")))
         line.say(line.request(CHAT, question("x" * 9_000_000)))
         assert b"first" in line.answer().body
@@ -62,40 +62,40 @@ def test_http_1_0_gets_a_plain_body_and_a_closed_connection(fast: Served) -> Non
             assert line.ended()
 
 
-def test_a_client_without_a_host_header_is_no_browser_and_is_answered(door: Served) -> None:
-    with Line(door) as line:
-        head = f"POST {CHAT} HTTP/1.0\r\nauthorization: Bearer {door.key}\r\n"
+def test_a_client_without_a_host_header_is_no_browser_and_is_answered(server: Served) -> None:
+    with Line(server) as line:
+        head = f"POST {CHAT} HTTP/1.0\r\nauthorization: Bearer {server.key}\r\n"
         line.say(f"{head}content-length: {len(question())}\r\n\r\n".encode() + question())
         assert line.answer().status == 200
 
 
-def test_connection_close_is_kept(door: Served) -> None:
-    with Line(door) as line:
+def test_connection_close_is_kept(server: Served) -> None:
+    with Line(server) as line:
         line.say(line.request(CHAT, question(), "connection: close"))
         assert line.answer().headers["connection"] == "close"
         assert line.ended()
 
 
-def test_expect_100_continue_is_answered_before_the_body_is_sent(door: Served) -> None:
+def test_expect_100_continue_is_answered_before_the_body_is_sent(server: Served) -> None:
     body = question("patience")
-    with Line(door) as line:
+    with Line(server) as line:
         line.say(line.request(CHAT, b"", "expect: 100-continue", f"content-length: {len(body)}"))
         assert line.head()[0] == 100
         line.say(body)
         assert b"patience" in line.answer().body
 
 
-def test_a_body_that_drips_in_byte_by_byte_is_understood(door: Served) -> None:
-    with Line(door) as line:
+def test_a_body_that_drips_in_byte_by_byte_is_understood(server: Served) -> None:
+    with Line(server) as line:
         line.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for byte in line.request(CHAT, question("drip")):
             line.say(bytes([byte]))
         assert b"drip" in line.answer().body
 
 
-def test_a_chunked_body_is_understood(door: Served) -> None:
+def test_a_chunked_body_is_understood(server: Served) -> None:
     body = question("in pieces")
-    with Line(door) as line:
+    with Line(server) as line:
         line.say(line.request(CHAT, b"", "transfer-encoding: chunked", length=False))
         for byte in body:
             line.say(b"1\r\n%c\r\n" % byte)
@@ -103,10 +103,10 @@ def test_a_chunked_body_is_understood(door: Served) -> None:
         assert b"in pieces" in line.answer().body
 
 
-def test_what_follows_a_body_is_no_header(door: Served, upstream: FakeOpenAI) -> None:
+def test_what_follows_a_body_is_no_header(server: Served, upstream: FakeOpenAI) -> None:
     seen = len(upstream.received.bodies)
-    with Line(door) as line:
-        for wrong, late in [("authorization: Bearer no", f"authorization: Bearer {door.key}"),
+    with Line(server) as line:
+        for wrong, late in [("authorization: Bearer no", f"authorization: Bearer {server.key}"),
                             ("x-sizewise-data-class: confidential", "x-sizewise-data-class: public")]:  # fmt: skip
             body = question("x", "far/well")
             line.say(line.request(CHAT, b"", "transfer-encoding: chunked", "trailer: x", wrong, length=False))
@@ -115,20 +115,20 @@ def test_what_follows_a_body_is_no_header(door: Served, upstream: FakeOpenAI) ->
     assert len(upstream.received.bodies) == seen
 
 
-def test_an_offer_to_upgrade_to_http_2_is_passed_over(door: Served) -> None:
-    with Line(door) as line:
+def test_an_offer_to_upgrade_to_http_2_is_passed_over(server: Served) -> None:
+    with Line(server) as line:
         for _ in range(2):
             upgrade = ("connection: Upgrade, HTTP2-Settings", "upgrade: h2c", "http2-settings: AAEAAEAA")
             line.say(line.request(CHAT, question("as Java asks"), *upgrade))
             assert b"as Java asks" in line.answer().body
 
 
-def test_a_question_that_offers_a_websocket_is_answered_and_the_server_lives(door: Served) -> None:
+def test_a_question_that_offers_a_websocket_is_answered_and_the_server_lives(server: Served) -> None:
     offer = ("connection: upgrade", "upgrade: websocket", "sec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==")
-    with Line(door) as line:
+    with Line(server) as line:
         line.say(line.request(CHAT, question("x"), *offer, "sec-websocket-version: 13"))
         assert line.answer().status == 400
-    with Line(door) as line:
+    with Line(server) as line:
         line.say(line.request(CHAT, question("still here")))
         assert b"still here" in line.answer().body
 
@@ -147,29 +147,29 @@ def test_a_question_that_offers_a_websocket_is_answered_and_the_server_lives(doo
         b"GET / HTTP/1.1\r\nhost: localhost\r\nx: a\x00b\r\n\r\n",
     ],
 )
-def test_what_is_no_http_gets_a_400_and_a_closed_connection(door: Served, data: bytes) -> None:
-    with Line(door) as line:
+def test_what_is_no_http_gets_a_400_and_a_closed_connection(server: Served, data: bytes) -> None:
+    with Line(server) as line:
         line.say(data)
         refused(line.answer(), 400, "bad_request")
         assert line.ended()
 
 
 @pytest.mark.parametrize("endless", ["one header", "many headers", "the path"])
-def test_a_head_without_end_is_cut_off(door: Served, endless: str) -> None:
+def test_a_head_without_end_is_cut_off(server: Served, endless: str) -> None:
     start = b"GET /" if endless == "the path" else b"GET / HTTP/1.1\r\n"
     start += b"x: " if endless == "one header" else b""
     more = b"x: %b\r\n" % (b"y" * 1000) if endless == "many headers" else b"y" * 1000
-    with Line(door) as line, pytest.raises(OSError):
+    with Line(server) as line, pytest.raises(OSError):
         line.say(start)
         for _ in range(20_000):
             line.say(more)
 
 
-def test_a_header_cannot_be_smuggled_into_the_answer(door: Served) -> None:
+def test_a_header_cannot_be_smuggled_into_the_answer(server: Served) -> None:
     for name in ("a\r\nset-cookie: x=1", "echo/small\r\n\r\nHTTP/1.1 200 OK", "auto:\u2028\x00"):
-        answer = door.chat(name)
+        answer = server.chat(name)
         assert answer.status == 404 and "set-cookie" not in answer.headers
-    with Line(door) as line:
+    with Line(server) as line:
         line.say(line.request(CHAT, question(), "x-sizewise-trace: a\tb", "traceparent: 00-zz"))
         assert len(line.answer().headers["x-sizewise-trace"]) == 32
 
@@ -177,63 +177,63 @@ def test_a_header_cannot_be_smuggled_into_the_answer(door: Served) -> None:
 # ---- clients that leave ---------------------------------------------------------------------------------------------
 
 
-def test_a_client_that_leaves_in_mid_body_leaves_nothing_behind(door: Served) -> None:
+def test_a_client_that_leaves_in_mid_body_leaves_nothing_behind(server: Served) -> None:
     for _ in range(20):
-        with Line(door) as line:
+        with Line(server) as line:
             line.say(line.request(CHAT, b"", "content-length: 100000") + b'{"model": ')
-    until(lambda: in_flight(door) == 0)
-    assert door.chat("echo/small").status == 200
+    until(lambda: in_flight(server) == 0)
+    assert server.chat("echo/small").status == 200
 
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("model", ["patient/hang", "patient/hang-mid"])
 def test_when_a_client_leaves_the_upstream_sees_it_leave_and_it_is_booked(
-    door: Served,
+    server: Served,
     upstream: FakeOpenAI,
     stream: bool,
     model: str,
 ) -> None:
     left, asked = upstream.received.disconnects, len(upstream.received.bodies)
-    trace = f"{hash((door.url, stream, model)) & (1 << 128) - 1:032x}"
-    with Line(door) as line:
+    trace = f"{hash((server.url, stream, model)) & (1 << 128) - 1:032x}"
+    with Line(server) as line:
         line.say(line.request(CHAT, question("x", model, stream=stream), f"x-sizewise-trace: {trace}"))
         if stream and model.endswith("mid"):
             assert line.head()[0] == 200 and b"Hel" in line.chunk()
         until(lambda: len(upstream.received.bodies) > asked)
     until(lambda: upstream.received.disconnects > left, 3)
-    until(lambda: booked(door.home, trace), 3)
-    (record,) = booked(door.home, trace)
+    until(lambda: booked(server.home, trace), 3)
+    (record,) = booked(server.home, trace)
     assert (record["status"], record["error"]) == (499, "cancelled")
     assert [(each["result"], each["estimated"]) for each in record["tries"]] == [("cancelled", 1)]
-    until(lambda: in_flight(door) == 0)
+    until(lambda: in_flight(server) == 0)
 
 
-def test_when_a_client_leaves_the_queue_of_its_connection_is_forgotten(door: Served) -> None:
-    with Line(door) as line:
+def test_when_a_client_leaves_the_queue_of_its_connection_is_forgotten(server: Served) -> None:
+    with Line(server) as line:
         line.say(line.request(CHAT, question("[[hang]]")) + line.request(CHAT, question("second")))
-        until(lambda: in_flight(door) == 1)
-    until(lambda: in_flight(door) == 0)
+        until(lambda: in_flight(server) == 1)
+    until(lambda: in_flight(server) == 0)
 
 
-def test_a_client_that_reads_slowly_gets_everything_in_the_end(door: Served) -> None:
-    with Line(door) as line:
+def test_a_client_that_reads_slowly_gets_everything_in_the_end(server: Served) -> None:
+    with Line(server) as line:
         line.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
         line.say(line.request(CHAT, question("[[repeat 10000]] word", stream=True)))
-        until(lambda: in_flight(door) == 1)  # it waits for us, and does not pile up what we do not read
+        until(lambda: in_flight(server) == 1)  # it waits for us, and does not pile up what we do not read
         assert words(frames(line.answer().body)) == "word" * 10_000
-    until(lambda: in_flight(door) == 0)
+    until(lambda: in_flight(server) == 0)
 
 
-def in_flight(door: Served) -> int:
+def in_flight(server: Served) -> int:
     """As /metrics counts them."""
-    text = door.ask("/metrics").body.decode()
+    text = server.ask("/metrics").body.decode()
     return int(float(text.partition("\nsizewise_requests_in_flight ")[2].partition("\n")[0]))
 
 
-def test_the_python_standard_library_is_content(door: Served) -> None:
-    connection: http.client.HTTPConnection = door.connection()
+def test_the_python_standard_library_is_content(server: Served) -> None:
+    connection: http.client.HTTPConnection = server.connection()
     for _ in range(3):
-        connection.request("POST", CHAT, question("plain"), {"Authorization": f"Bearer {door.key}"})
+        connection.request("POST", CHAT, question("plain"), {"Authorization": f"Bearer {server.key}"})
         shown: dict[str, Any] = json.loads(connection.getresponse().read())
         assert shown["choices"][0]["message"]["content"] == "plain"
     connection.close()

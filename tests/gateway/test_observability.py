@@ -22,11 +22,11 @@ from tests.running_server import ECHO, Answer, Served, serving, until
 PICO = 1_000_000_000_000
 
 
-def record(door: Served, answer: Answer) -> dict[str, Any]:
+def record(server: Served, answer: Answer) -> dict[str, Any]:
     """The one record of an answer, as soon as it is durable."""
     trace = answer.headers["x-sizewise-trace"]
-    until(lambda: booked(door.home, trace), 3)
-    (found,) = booked(door.home, trace)
+    until(lambda: booked(server.home, trace), 3)
+    (found,) = booked(server.home, trace)
     return found
 
 
@@ -54,15 +54,15 @@ def record(door: Served, answer: Answer) -> dict[str, Any]:
     ],
 )
 def test_money_and_tokens_are_exact(
-    door: Served,
+    server: Served,
     model: str,
     said: str,
     tokens: dict[str, int],
     pico: int | None,
     stream: bool,
 ) -> None:
-    answer = door.chat(model, said, stream=stream)
-    found = record(door, answer)
+    answer = server.chat(model, said, stream=stream)
+    found = record(server, answer)
     whole = {"input": 0, "output": 0, "cached": 0, "cache_write": 0, "reasoning": 0, "estimated": 0} | tokens
     assert {name: found[name] for name in whole} == whole
     assert found["cost"] == pico
@@ -77,9 +77,9 @@ def test_money_and_tokens_are_exact(
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_record_says_who_asked_what_and_who_answered_when_and_why(door: Served, stream: bool) -> None:
+def test_a_record_says_who_asked_what_and_who_answered_when_and_why(server: Served, stream: bool) -> None:
     began = time.time()
-    found = record(door, door.chat("small", "one two [[slow 0.05]] [[pace 0.05]]", stream=stream))
+    found = record(server, server.chat("small", "one two [[slow 0.05]] [[pace 0.05]]", stream=stream))
     shown = {"asked": "small", "model": "echo/small", "status": 200, "error": "", "attempts": 1, "door": "chat"}
     assert {name: found[name] for name in shown} == shown
     assert "smallest" in found["why"] and found["key"].startswith("sw-") and found["stream"] == stream
@@ -98,8 +98,8 @@ def test_a_record_says_who_asked_what_and_who_answered_when_and_why(door: Served
         assert 45 <= tried["first_ms"] <= found["first_ms"] < tried["ended_ms"]
 
 
-def test_a_distrusted_attempt_is_booked_beside_the_one_that_answered(door: Served) -> None:
-    found = record(door, door.chat("auto", "[[echo/small: say I am not sure]] one two", stream=True))
+def test_a_distrusted_attempt_is_booked_beside_the_one_that_answered(server: Served) -> None:
+    found = record(server, server.chat("auto", "[[echo/small: say I am not sure]] one two", stream=True))
     small, large = found["tries"]
     assert (small["result"], small["score"], large["result"]) == ("distrusted", 0.0, "answered")
     assert "does not know" in small["why"]
@@ -117,8 +117,8 @@ def test_a_distrusted_attempt_is_booked_beside_the_one_that_answered(door: Serve
         ("flow/hang", 504, "upstream_timeout"),
     ],
 )
-def test_what_failed_is_on_record_too(door: Served, model: str, status: int, code: str) -> None:
-    found = record(door, door.chat(model))
+def test_what_failed_is_on_record_too(server: Served, model: str, status: int, code: str) -> None:
+    found = record(server, server.chat(model))
     assert (found["status"], found["error"], found["model"]) == (status, code, "")
     made = len(found["tries"])
     assert [each["error"] for each in found["tries"]] == [code] * made
@@ -126,42 +126,42 @@ def test_what_failed_is_on_record_too(door: Served, model: str, status: int, cod
     assert made in {404: (0,), 502: (1, 2), 504: (1,)}[status]
 
 
-def test_what_the_model_did_not_count_is_estimated_and_marked(door: Served) -> None:
-    found = record(door, door.chat("echo/small", "eight characters in each [[uncounted]]"))
+def test_what_the_model_did_not_count_is_estimated_and_marked(server: Served) -> None:
+    found = record(server, server.chat("echo/small", "eight characters in each [[uncounted]]"))
     assert found["estimated"] == 1 and found["input"] > 0 and found["output"] > 0 and found["cost"] > 0
 
 
-def test_a_stream_cut_in_the_middle_is_booked_with_what_was_said(door: Served) -> None:
-    found = record(door, door.chat("flow/reset-mid", stream=True))
+def test_a_stream_cut_in_the_middle_is_booked_with_what_was_said(server: Served) -> None:
+    found = record(server, server.chat("flow/reset-mid", stream=True))
     (tried,) = found["tries"]
     assert (found["status"], tried["result"], tried["estimated"], tried["output"]) == (502, "failed", 1, 1)
 
 
-def test_a_client_that_leaves_is_499_and_pays_for_what_it_had(door: Served) -> None:
-    trace = "1" * 31 + ("a" if "fast" in str(door.home) else "b")
-    with Line(door) as line:
+def test_a_client_that_leaves_is_499_and_pays_for_what_it_had(server: Served) -> None:
+    trace = "1" * 31 + ("a" if "fast" in str(server.home) else "b")
+    with Line(server) as line:
         asked = question("one two three four [[pace 0.05]] [[repeat 1000]]", stream=True)
         line.say(line.request(CHAT, asked, f"x-sizewise-trace: {trace}"))
         line.head()
         line.chunk()
-    until(lambda: booked(door.home, trace), 3)
-    (found,) = booked(door.home, trace)
+    until(lambda: booked(server.home, trace), 3)
+    (found,) = booked(server.home, trace)
     assert (found["status"], found["error"], found["model"]) == (499, "cancelled", "echo/small")
     (tried,) = found["tries"]
     assert (tried["result"], tried["estimated"]) == ("cancelled", 1) and tried["output"] >= 1 and tried["cost"] > 0
 
 
-def test_an_embedding_is_on_record_as_one(door: Served) -> None:
-    found = record(door, door.ask("/v1/embeddings", {"model": "echo/vectors", "input": ["one two", "three"]}))
+def test_an_embedding_is_on_record_as_one(server: Served) -> None:
+    found = record(server, server.ask("/v1/embeddings", {"model": "echo/vectors", "input": ["one two", "three"]}))
     assert (found["door"], found["input"], found["output"], found["status"]) == ("embeddings", 3, 0, 200)
 
 
-def test_graphql_tells_the_same_as_the_file(door: Served) -> None:
-    answer = door.chat("echo/small", "one two three")
+def test_graphql_tells_the_same_as_the_file(server: Served) -> None:
+    answer = server.chat("echo/small", "one two three")
     trace = answer.headers["x-sizewise-trace"]
     query = "query ($t: String!) { record(trace: $t) { model costUsd tokens { input } attempts { result } } }"
     body = json.dumps({"query": query, "variables": {"t": trace}}).encode()
-    told: Any = door.ask("/graphql", body, content_type="application/json").json
+    told: Any = server.ask("/graphql", body, content_type="application/json").json
     expected = {
         "model": "echo/small",
         "costUsd": "0.0000105",
@@ -174,21 +174,21 @@ def test_graphql_tells_the_same_as_the_file(door: Served) -> None:
 # ---- counters -------------------------------------------------------------------------------------------------------
 
 
-def counted(door: Served) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
-    answer = door.ask("/metrics")
+def counted(server: Served) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    answer = server.ask("/metrics")
     assert answer.status == 200 and answer.headers["content-type"].startswith("text/plain; version=0.0.4")
     families = text_string_to_metric_families(answer.body.decode())
     return {(s.name, frozenset(s.labels.items())): s.value for family in families for s in family.samples}
 
 
-def test_metrics_count_what_was_asked_spent_and_refused(door: Served) -> None:
-    before = counted(door)
+def test_metrics_count_what_was_asked_spent_and_refused(server: Served) -> None:
+    before = counted(server)
     for _ in range(3):
-        door.chat("echo/small", "one two three")
-    door.chat("auto", "[[echo/small: say I am not sure]] one two")
-    door.chat("echo/smal")
-    door.ask("/v1/models", key="nonsense")
-    after = counted(door)
+        server.chat("echo/small", "one two three")
+    server.chat("auto", "[[echo/small: say I am not sure]] one two")
+    server.chat("echo/smal")
+    server.ask("/v1/models", key="nonsense")
+    after = counted(server)
 
     def more(name: str, **labels: str) -> float:
         key = name, frozenset(labels.items())
@@ -207,28 +207,28 @@ def test_metrics_count_what_was_asked_spent_and_refused(door: Served) -> None:
     assert after["sizewise_records_dropped_total", frozenset()] == 0
 
 
-def test_no_word_of_a_client_becomes_a_label(door: Served) -> None:
+def test_no_word_of_a_client_becomes_a_label(server: Served) -> None:
     for name in ("made-up-by-a-client", "auto:made-up-by-a-client", 'x"} 1\nevil 1'):
-        door.chat(name)
-        door.chat("echo/small", sizewise={"policy": "made-up-by-a-client"})
-    text = door.ask("/metrics").body.decode()
+        server.chat(name)
+        server.chat("echo/small", sizewise={"policy": "made-up-by-a-client"})
+    text = server.ask("/metrics").body.decode()
     assert "made-up" not in text and "evil" not in text
 
 
-def test_health_needs_no_key_and_tells_no_names(door: Served) -> None:
-    assert json.loads(door.ask("/healthz", key=None).body) == {"status": "ok"}
-    ready = door.ask("/readyz", key=None)
+def test_health_needs_no_key_and_tells_no_names(server: Served) -> None:
+    assert json.loads(server.ask("/healthz", key=None).body) == {"status": "ok"}
+    ready = server.ask("/readyz", key=None)
     assert ready.status == 200 and json.loads(ready.body)["status"] == "ready"
-    assert door.ask("/metrics", key=None).status == 401
+    assert server.ask("/metrics", key=None).status == 401
 
 
-def test_a_key_that_may_only_ask_sees_no_metrics(door: Served) -> None:
-    admin = (door.home / "admin.token").read_text().strip()
+def test_a_key_that_may_only_ask_sees_no_metrics(server: Served) -> None:
+    admin = (server.home / "admin.token").read_text().strip()
     body = b'{"query": "mutation { createKey(name: \\"asker\\", permissions: [ask]) { secret } }"}'
-    made: Any = door.ask("/graphql", body, key=admin, content_type="application/json").json
+    made: Any = server.ask("/graphql", body, key=admin, content_type="application/json").json
     key = made["data"]["createKey"]["secret"]
-    assert door.ask("/metrics", key=key).error["code"] == "forbidden"
-    assert door.ask(CHAT, question(), key=key).status == 200
+    assert server.ask("/metrics", key=key).error["code"] == "forbidden"
+    assert server.ask(CHAT, question(), key=key).status == 200
 
 
 # ---- silence --------------------------------------------------------------------------------------------------------

@@ -20,8 +20,8 @@ WEATHER: Any = {"type": "function", "function": {"name": "weather", "parameters"
 
 
 @pytest.fixture
-def client(door: Served) -> Iterator[OpenAI]:
-    with OpenAI(base_url=f"{door.url}/v1", api_key=door.key, max_retries=0) as made:
+def client(server: Served) -> Iterator[OpenAI]:
+    with OpenAI(base_url=f"{server.url}/v1", api_key=server.key, max_retries=0) as made:
         yield made
 
 
@@ -224,7 +224,7 @@ def test_small_and_large_are_models(client: OpenAI) -> None:
     assert raw.headers["x-sizewise-model"] == "echo/small"
 
 
-def test_embeddings_are_vectors_in_the_order_of_their_texts(client: OpenAI, door: Served) -> None:
+def test_embeddings_are_vectors_in_the_order_of_their_texts(client: OpenAI, server: Served) -> None:
     with pytest.raises(openai.BadRequestError, match="is a chat model"):
         client.embeddings.create(model="echo/small", input="a")
     together = client.embeddings.create(model="echo/vectors", input=["one", "two"])
@@ -234,9 +234,9 @@ def test_embeddings_are_vectors_in_the_order_of_their_texts(client: OpenAI, door
     assert together.usage.prompt_tokens == 2 and len(alone.data[0].embedding) == 8
 
 
-def test_many_at_once_get_each_their_own_answer(door: Served) -> None:
+def test_many_at_once_get_each_their_own_answer(server: Served) -> None:
     async def main() -> None:
-        async with AsyncOpenAI(base_url=f"{door.url}/v1", api_key=door.key, max_retries=0) as client:
+        async with AsyncOpenAI(base_url=f"{server.url}/v1", api_key=server.key, max_retries=0) as client:
 
             async def whole(number: int) -> str:
                 messages: Any = [{"role": "user", "content": f"number {number} [[slow 0.05]]"}]
@@ -290,9 +290,9 @@ def test_a_stream_that_breaks_off_is_an_error_and_never_looks_finished(client: O
     assert (heard, caught.value.code) == ("Hel", "stream_interrupted")
 
 
-def test_a_busy_model_says_when_to_ask_again_where_the_sdk_looks_for_it(door: Served) -> None:
+def test_a_busy_model_says_when_to_ask_again_where_the_sdk_looks_for_it(server: Served) -> None:
     messages: Any = [{"role": "user", "content": "hello [[busy retry_after=3 times=1]]"}]
-    with OpenAI(base_url=f"{door.url}/v1", api_key=door.key, max_retries=0) as client:
+    with OpenAI(base_url=f"{server.url}/v1", api_key=server.key, max_retries=0) as client:
         with pytest.raises(openai.InternalServerError) as caught:
             client.chat.completions.create(model="echo/small", messages=messages)
         assert caught.value.response.headers["retry-after"] == "3"

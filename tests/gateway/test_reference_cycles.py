@@ -44,25 +44,25 @@ def alive(served: Served) -> dict[str, int]:
     return counted
 
 
-def ask(served: Served, door: Endpoint, fault: str, stream: bool, provider: int) -> None:
+def ask(served: Served, endpoint: Endpoint, fault: str, stream: bool, provider: int) -> None:
     """On a connection of its own; to its end, or until the client has enough of waiting."""
     with Line(served) as line:
-        line.say(line.request(door.path, json.dumps(door.body(f"up{provider}/{fault}", "x", stream)).encode()))
+        line.say(line.request(endpoint.path, json.dumps(endpoint.body(f"up{provider}/{fault}", "x", stream)).encode()))
         if fault in LEFT:
             until(lambda: in_flight(served) > 0)
         else:
             line.answer()
 
 
-@pytest.mark.parametrize("door", [door for door in ENDPOINTS if door.lane == "fast"], ids=str)
+@pytest.mark.parametrize("endpoint", [endpoint for endpoint in ENDPOINTS if endpoint.lane == "fast"], ids=str)
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("fault", FAULTS)
-def test_nothing_waits_for_the_collector(uncollected: Served, door: Endpoint, stream: bool, fault: str) -> None:
-    ask(uncollected, door, fault, stream, 0)
+def test_nothing_waits_for_the_collector(uncollected: Served, endpoint: Endpoint, stream: bool, fault: str) -> None:
+    ask(uncollected, endpoint, fault, stream, 0)
     until(lambda: in_flight(uncollected) == 0)
     before = alive(uncollected)
     for provider in range(EACH):
-        ask(uncollected, door, fault, stream, provider)
+        ask(uncollected, endpoint, fault, stream, provider)
     until(lambda: in_flight(uncollected) == 0)
     left = {
         kind: count - before.get(kind, 0) for kind, count in alive(uncollected).items() if kind not in EXPECTED_ALIVE

@@ -32,19 +32,19 @@ def provider(name: str, url: str, *models: str, more: str = "") -> str:
     return f'[providers.{name}]\nbase_url = "{url}"\nplace = "machine"\nmodels = {json.dumps(models)}\n{more}\n'
 
 
-def ask(served: Served, door: str, model: str, text: str = "Hello there", **more: object) -> Answer:
+def ask(served: Served, endpoint: str, model: str, text: str = "Hello there", **more: object) -> Answer:
     body = {"model": model, "max_tokens": 50, "messages": [{"role": "user", "content": text}], **more}
-    return served.ask(door, body)
+    return served.ask(endpoint, body)
 
 
 def code(answer: Answer) -> str:
-    """Our code, whichever door's shape the error has."""
+    """Our code, whichever endpoint's shape the error has."""
     error: dict[str, Any] = answer.error
     return str(error.get("code") or error["type"])
 
 
 def said(answer: Answer) -> str:
-    """The words of a streamed answer of either door."""
+    """The words of a streamed answer of either endpoint."""
     events = [json.loads(line[6:]) for line in answer.body.decode().splitlines() if line.startswith("data: {")]
     if any("choices" in event for event in events):
         return words([event for event in events if event.get("choices")])
@@ -105,17 +105,17 @@ def hanging(bad: FakeOpenAI, tmp_path_factory: pytest.TempPathFactory) -> Iterat
             yield served
 
 
-@pytest.mark.parametrize("door", ENDPOINTS)
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("model", ["mute/m", "first/hang", "slow/hang"])
 def test_whatever_hangs_before_the_first_word_ends_with_504(
     hanging: Served,
-    door: str,
+    endpoint: str,
     model: str,
     stream: bool,
 ) -> None:
     began = time.monotonic()
-    answer = ask(hanging, door, model, stream=stream)
+    answer = ask(hanging, endpoint, model, stream=stream)
     assert answer.status in (504, 503), answer.body  # 503: it is left alone after three of these
     assert time.monotonic() - began < 3
     if answer.status == 503:
@@ -123,9 +123,11 @@ def test_whatever_hangs_before_the_first_word_ends_with_504(
 
 
 @pytest.mark.parametrize("model", ["idle/hang-mid", "slow/hang-mid", "echo/small"])
-@pytest.mark.parametrize("door", ENDPOINTS)
-def test_whatever_hangs_after_the_first_word_ends_with_an_error_event(hanging: Served, door: str, model: str) -> None:
-    answer = ask(hanging, door, model, "one two three [[hang after=2]]", stream=True)
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
+def test_whatever_hangs_after_the_first_word_ends_with_an_error_event(
+    hanging: Served, endpoint: str, model: str
+) -> None:
+    answer = ask(hanging, endpoint, model, "one two three [[hang after=2]]", stream=True)
     assert answer.status == 200 and said(answer).strip() in ("Hel", "one two")
     assert "stream_interrupted" in answer.body.decode() or "broke off" in answer.body.decode()
     assert b"[DONE]" not in answer.body and b"message_stop" not in answer.body
@@ -176,9 +178,9 @@ def retrying(bad: FakeOpenAI, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 
 @pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize("door", ENDPOINTS)
-def test_a_failure_that_passes_is_not_seen_by_the_client(retrying: Served, door: str, stream: bool) -> None:
-    answer = ask(retrying, door, "flaky/flaky", stream=stream)
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
+def test_a_failure_that_passes_is_not_seen_by_the_client(retrying: Served, endpoint: str, stream: bool) -> None:
+    answer = ask(retrying, endpoint, "flaky/flaky", stream=stream)
     assert (answer.status, answer.headers["x-sizewise-attempts"]) == (200, "2"), answer.body
     results = [(result, error) for _, result, error in tries(retrying, answer)]
     assert results == [("failed", "upstream_error"), ("answered", "")]
@@ -202,8 +204,8 @@ def test_a_model_that_keeps_failing_is_left_alone_and_everybody_is_told(retrying
     assert ask(retrying, CHAT, "broken/broken").status == 502  # and once more
     assert ask(retrying, CHAT, "broken/broken").status == 502  # the third in a row, which nobody tries again
     before = asked(bad, "broken")
-    for door in ENDPOINTS:
-        answer = ask(retrying, door, "broken/broken")
+    for endpoint in ENDPOINTS:
+        answer = ask(retrying, endpoint, "broken/broken")
         assert answer.status == 503 and 1 <= int(answer.headers["retry-after"]) <= 5
         assert "3 consecutive failures, retry in" in answer.error["message"]
     assert asked(bad, "broken") == before == 3
@@ -372,10 +374,10 @@ def full(slotted: Served) -> Iterator[Served]:
     until(lambda: metric(slotted, "sizewise_slots_busy", "echo/small") == 0)
 
 
-@pytest.mark.parametrize("door", ENDPOINTS)
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_full_line_is_429_with_a_time_on_every_door(full: Served, door: str, stream: bool) -> None:
-    answer = ask(full, door, "echo/small", stream=stream)
+def test_a_full_line_is_429_with_a_time_on_every_endpoint(full: Served, endpoint: str, stream: bool) -> None:
+    answer = ask(full, endpoint, "echo/small", stream=stream)
     assert answer.status == 429 and int(answer.headers["retry-after"]) >= 1, answer.body
     assert "1 slots taken" in answer.error["message"] or "1 requests wait" in answer.error["message"]
 
@@ -435,24 +437,24 @@ def cut(bad: FakeOpenAI, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
         yield served
 
 
-@pytest.mark.parametrize("door", ENDPOINTS)
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
 @pytest.mark.parametrize("kind", ["fixed", "cascade"])
 def test_an_answer_that_breaks_off_is_finished_by_another_model_where_the_policy_says_so(
     cut: Served,
-    door: str,
+    endpoint: str,
     kind: str,
 ) -> None:
-    answer = ask(cut, door, f"auto:{kind}", "Hel lo again [[echo/small: logprob -3]]", stream=True)
+    answer = ask(cut, endpoint, f"auto:{kind}", "Hel lo again [[echo/small: logprob -3]]", stream=True)
     assert answer.status == 200 and said(answer).startswith("Hel") and len(said(answer)) > 3, answer.body
-    assert (b"[DONE]" if door == CHAT else b"message_stop") in answer.body
+    assert (b"[DONE]" if endpoint == CHAT else b"message_stop") in answer.body
     assert b"error" not in answer.body
     assert [result for _, result, _ in tries(cut, answer)][-2:] == ["failed", "answered"]
 
 
-@pytest.mark.parametrize("door", ENDPOINTS)
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
 @pytest.mark.parametrize("kind", ["fixed", "cascade"])
-def test_else_it_ends_with_one_error_event(cut: Served, door: str, kind: str) -> None:
-    answer = ask(cut, door, f"auto:{kind}-not", "Hel lo again [[echo/small: logprob -3]]", stream=True)
+def test_else_it_ends_with_one_error_event(cut: Served, endpoint: str, kind: str) -> None:
+    answer = ask(cut, endpoint, f"auto:{kind}-not", "Hel lo again [[echo/small: logprob -3]]", stream=True)
     assert answer.status == 200 and said(answer) == "Hel", answer.body
     assert b"[DONE]" not in answer.body and b"message_stop" not in answer.body
     last = [json.loads(line[6:]) for line in answer.body.decode().splitlines() if line.startswith("data: {")][-1]

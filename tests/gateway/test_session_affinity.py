@@ -1,4 +1,4 @@
-"""A session stays with its model unless leaving it saves more than it costs, on every door, and the record says so."""
+"""A session stays with its model unless switching saves more than it costs, on every endpoint and in the record."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ OTHERS = "key-of-another-project"
 
 @pytest.fixture(scope="module")
 def sessions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """A server with a second key, which belongs to another project: no door can move a key, so its row is changed."""
+    """A server with a second key, which belongs to another project: no endpoint moves a key, so its row is changed."""
     home = tmp_path_factory.mktemp("sessions")
     with serving(home, CONFIG) as served:
         body = {"query": 'mutation { createKey(name: "others", permissions: [ask]) { secret } }'}
@@ -237,7 +237,7 @@ def test_a_stream_minds_its_session_too(sessions: Served) -> None:
     assert model(chat(sessions, session, "auto:quick", stream=True)) == "echo/far"
 
 
-def test_the_messages_door_knows_sessions(sessions: Served) -> None:
+def test_the_messages_endpoint_knows_sessions(sessions: Served) -> None:
     session = {"sizewise": {"session": uuid4().hex}}
     assert model(message(sessions, "echo/far", **session)) == "echo/far"
     assert why(message(sessions, "auto:quick", **session)).startswith("stays with echo/far in this session")

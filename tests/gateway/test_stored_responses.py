@@ -41,7 +41,7 @@ CANARY = "canary-0815-secret-words"
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """A server with a second key, which belongs to another project: no door can move a key, so its row is changed."""
+    """A server with a second key, which belongs to another project: no endpoint moves a key, so its row is changed."""
     home = tmp_path_factory.mktemp("kept")
     with serving(home, CONFIG) as first:
         body = {"query": 'mutation { createKey(name: "others", permissions: [ask]) { secret } }'}

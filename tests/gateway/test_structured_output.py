@@ -1,4 +1,4 @@
-"""Structured output through the door: what is promised as JSON is JSON of that schema, or an error that says so."""
+"""Structured output over HTTP: what is promised as JSON is JSON of that schema, or an error that says so."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ def test_a_bad_schema_is_refused_before_anybody_is_asked(served: Served, schema:
     assert error["param"] == path
 
 
-def test_the_promise_holds_at_anthropic_s_door_too(served: Served) -> None:
+def test_the_promise_holds_at_anthropic_s_endpoint_too(served: Served) -> None:
     with Anthropic(base_url=served.url, api_key=served.key, max_retries=0) as theirs:
         shape: Any = {"format": {"type": "json_schema", "schema": SCHEMA}}
         for text in ("Ada 36", f"Ada 36 {OLD}"):
@@ -178,7 +178,7 @@ def test_the_promise_holds_at_anthropic_s_door_too(served: Served) -> None:
             assert isinstance(json.loads(flowing.text)["age"], int)
 
 
-def test_the_promise_holds_at_the_door_of_responses_too(client: OpenAI) -> None:
+def test_the_promise_holds_at_the_endpoint_of_responses_too(client: OpenAI) -> None:
     for text in ("Ada 36", f"Ada 36 {OLD}"):
         parsed = client.responses.parse(model="echo/small", input=text, text_format=Person).output_parsed
         assert isinstance(parsed, Person)

@@ -1,4 +1,4 @@
-"""The door over TLS: the same answers on both lanes, new certificates without a cut, and who shows none is let go."""
+"""The server over TLS: the same answers on both lanes, new certificates without a cut, and who shows none is let go."""
 
 from __future__ import annotations
 

@@ -64,8 +64,8 @@ def no_secret(answer: Answer) -> None:
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_reply_in_one_piece_that_goes_wrong_is_one_clear_error(door: Served, fault: str) -> None:
-    answer = door.chat(name("whole", fault))
+def test_a_reply_in_one_piece_that_goes_wrong_is_one_clear_error(server: Served, fault: str) -> None:
+    answer = server.chat(name("whole", fault))
     status, code = WHOLE.get(fault, GARBLED)
     assert (answer.status, answer.error["code"]) == (status, code), answer.body
     well_formed(answer.error)
@@ -76,8 +76,8 @@ def test_a_reply_in_one_piece_that_goes_wrong_is_one_clear_error(door: Served, f
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_stream_that_goes_wrong_ends_once_and_well_formed(door: Served, fault: str) -> None:
-    with Line(door) as line:
+def test_a_stream_that_goes_wrong_ends_once_and_well_formed(server: Served, fault: str) -> None:
+    with Line(server) as line:
         line.say(line.request(CHAT, question("x", name("flow", fault), stream=True)))
         answer = line.answer()
         no_secret(answer)
@@ -97,12 +97,12 @@ def test_a_stream_that_goes_wrong_ends_once_and_well_formed(door: Served, fault:
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("fault", FAULTS)
 def test_before_the_first_word_the_next_model_answers_and_both_are_booked(
-    door: Served,
+    server: Served,
     fault: str,
     stream: bool,
 ) -> None:
     first = "second" if stream else "first"
-    answer = door.chat(f"auto:{first}-{fault}", "good words", stream=stream)
+    answer = server.chat(f"auto:{first}-{fault}", "good words", stream=stream)
     assert answer.status == 200, answer.body
     if stream and fault not in FLOW:  # it had spoken already
         assert frames(answer.body)[-1]["error"]["code"] == "stream_interrupted"
@@ -110,8 +110,8 @@ def test_before_the_first_word_the_next_model_answers_and_both_are_booked(
     assert answer.headers["x-sizewise-model"] == "echo/large"
     assert (words(frames(answer.body)) if stream else spoken(answer)) == "good words"
     trace = answer.headers["x-sizewise-trace"]
-    until(lambda: booked(door.home, trace))
-    (record,) = booked(door.home, trace)
+    until(lambda: booked(server.home, trace))
+    (record,) = booked(server.home, trace)
     results = [(each["model"], each["result"]) for each in record["tries"]]
     assert results[-1] == ("echo/large", "answered")
     assert len(results) > 1 and all(each == (name(first, fault), "failed") for each in results[:-1])
@@ -136,13 +136,13 @@ def test_an_upstream_that_is_busy_passes_on_for_how_long_and_is_left_alone_meanw
         assert served.chat("up/well").status == 200, "its neighbours are well"
 
 
-def test_words_of_an_upstream_s_own_refusal_reach_whoever_can_mend_the_request(door: Served) -> None:
-    answer = door.chat("whole/refuses")
+def test_words_of_an_upstream_s_own_refusal_reach_whoever_can_mend_the_request(server: Served) -> None:
+    answer = server.chat("whole/refuses")
     assert answer.error["message"] == "this model takes no images"
 
 
-def test_a_redirect_is_never_followed(door: Served) -> None:
-    assert "redirect" in door.chat("whole/elsewhere").error["message"]
+def test_a_redirect_is_never_followed(server: Served) -> None:
+    assert "redirect" in server.chat("whole/elsewhere").error["message"]
 
 
 def test_a_provider_whose_key_is_missing_takes_only_itself_out(upstream: FakeOpenAI, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Questions to /graphql of a running server, for the tests of this room; knows the door's shape and no field."""
+"""Questions to /graphql of a running server, for the tests of this room; knows the endpoint's shape and no field."""
 
 from __future__ import annotations
 

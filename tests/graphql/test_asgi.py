@@ -1,4 +1,4 @@
-"""/graphql as an HTTP door: who may knock, in which form, and how large a question may be."""
+"""/graphql as an HTTP endpoint: who has access, in which form, and how large a question may be."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ def test_its_files_come_from_here_whole_and_once(echo: Served, name: str) -> Non
     assert name not in known or sha256(plain.body).hexdigest() == known[name], "as its makers built it"
 
 
-def test_there_is_nothing_else_below_the_door(echo: Served) -> None:
+def test_there_is_nothing_else_below_the_endpoint(echo: Served) -> None:
     for path in ("/graphql/nothing.js", "/graphql/SHA256SUMS", "/graphql/page.html"):
         assert echo.ask(path, key=None).status == 404
 

@@ -111,7 +111,7 @@ def hidden(body: object) -> None:
     assert "<EMAIL_1>" in sent and "<CARD_1>" in sent and "<KEY_1>" in sent
 
 
-# ---- the doors ------------------------------------------------------------------------------------------------------
+# ---- the endpoints --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])

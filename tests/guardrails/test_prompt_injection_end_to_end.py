@@ -1,4 +1,4 @@
-"""A real server looks for injections in what people and tools said, on every door; what its owner commands is none."""
+"""A real server detects injections in what people and tools said, on every endpoint; its owner's commands are none."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_a_policy_refuses_it_and_the_refusal_says_no_word_of_it(server: Served) 
         assert b"previous instructions" not in answer.body
 
 
-def test_a_result_of_a_tool_is_looked_at_on_the_other_doors_too(server: Served) -> None:
+def test_a_result_of_a_tool_is_looked_at_on_the_other_endpoints_too(server: Served) -> None:
     messages = [
         person("What is in my mail?"),
         {"role": "assistant", "content": [{"type": "tool_use", "id": "call_1", "name": "read", "input": {}}]},

@@ -98,16 +98,16 @@ def server(
 ENDPOINTS = {"chat": "/v1/chat/completions", "messages": "/v1/messages", "responses": "/v1/responses"}
 
 
-def body(door: str, found: object = FOUND, system: str = SYSTEM) -> dict[str, object]:
+def body(endpoint: str, found: object = FOUND, system: str = SYSTEM) -> dict[str, object]:
     """A question, a call and its result."""
     arguments = {"q": "hours"}
-    if door == "messages":
+    if endpoint == "messages":
         use = {"type": "tool_use", "id": "c1", "name": "look", "input": arguments}
         result = {"type": "tool_result", "tool_use_id": "c1", "content": found}
         turns = [("user", "Open?"), ("assistant", [use]), ("user", [result])]
         said = {"messages": [{"role": role, "content": content} for role, content in turns], "max_tokens": 100}
         return said | ({"system": system} if system else {})
-    if door == "responses":
+    if endpoint == "responses":
         call = {"type": "function_call", "call_id": "c1", "name": "look", "arguments": json.dumps(arguments)}
         output = {"type": "function_call_output", "call_id": "c1", "output": found}
         said = {"input": [{"role": "user", "content": "Open?"}, call, output], "store": False}
@@ -127,16 +127,16 @@ def events(answer: Answer) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines if line != "[DONE]"]
 
 
-def said(answer: Answer, door: str, stream: bool) -> str:
+def said(answer: Answer, endpoint: str, stream: bool) -> str:
     assert answer.status == 200, answer.body
-    if stream and door == "chat":
+    if stream and endpoint == "chat":
         return "".join(c["delta"].get("content") or "" for each in events(answer) for c in each["choices"])
-    if stream and door == "messages":
+    if stream and endpoint == "messages":
         return "".join(e["delta"].get("text", "") for e in events(answer) if e["type"] == "content_block_delta")
     shown: Any = events(answer)[-1]["response"] if stream else answer.json
-    if door == "chat":
+    if endpoint == "chat":
         return str(shown["choices"][0]["message"]["content"])
-    return str(shown["content"][0]["text"] if door == "messages" else shown["output"][-1]["content"][0]["text"])
+    return str(shown["content"][0]["text"] if endpoint == "messages" else shown["output"][-1]["content"][0]["text"])
 
 
 FENCED = re.compile(r"<<data ([0-9a-f]{16})>>\n(.*)\n<<end \1>>", re.DOTALL)
@@ -156,16 +156,16 @@ def results(sent: Any) -> list[Any]:
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
-@pytest.mark.parametrize("door", ENDPOINTS)
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
 def test_what_a_tool_brought_is_marked_for_the_model_and_the_marks_never_come_back(
     server: Served,
     mirror: FakeOpenAIEcho,
-    door: str,
+    endpoint: str,
     stream: bool,
 ) -> None:
     before = len(mirror.received.bodies)
-    answer = server.ask(ENDPOINTS[door], {"model": "auto", **body(door), "stream": stream})
-    assert said(answer, door, stream) == FOUND  # the mirror says all that it was shown, marks included
+    answer = server.ask(ENDPOINTS[endpoint], {"model": "auto", **body(endpoint), "stream": stream})
+    assert said(answer, endpoint, stream) == FOUND  # the mirror says all that it was shown, marks included
     tokens = []
     for sent in mirror.received.bodies[before:]:  # the first try, and the one after its failure
         (result,) = results(sent)
@@ -180,17 +180,17 @@ def test_what_a_tool_brought_is_marked_for_the_model_and_the_marks_never_come_ba
 
 
 @pytest.mark.parametrize("system", ["", SYSTEM])
-@pytest.mark.parametrize("door", ENDPOINTS)
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
 @pytest.mark.parametrize(("model", "up"), [("claude/well", "claude"), ("res/well", "responses")])
 def test_a_model_of_every_wire_gets_the_marks_and_one_sentence_about_them(
     server: Served,
     request: pytest.FixtureRequest,
-    door: str,
+    endpoint: str,
     model: str,
     up: str,
     system: str,
 ) -> None:
-    answer = server.ask(ENDPOINTS[door], {"model": model, **body(door, system=system)})
+    answer = server.ask(ENDPOINTS[endpoint], {"model": model, **body(endpoint, system=system)})
     assert answer.status == 200, answer.body
     sent: Any = request.getfixturevalue(up).received.bodies[-1]
     (result,) = results(sent)
@@ -233,20 +233,20 @@ def test_an_error_of_a_tool_is_marked_too(server: Served, claude: FakeAnthropic,
         assert FENCED.fullmatch(text)
 
 
-@pytest.mark.parametrize("door", ENDPOINTS)
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
 def test_a_request_without_results_or_of_a_policy_without_marks_stays_as_it_came(
     server: Served,
     mirror: FakeOpenAIEcho,
-    door: str,
+    endpoint: str,
 ) -> None:
     hello: dict[str, object] = {"messages": [{"role": "user", "content": "<<data x>> hello"}]}
-    if door == "responses":
+    if endpoint == "responses":
         hello = {"input": "<<data x>> hello"}
-    server.ask(ENDPOINTS[door], {"model": "near/mirror", **hello, "max_tokens": 9} if door == "messages" else
+    server.ask(ENDPOINTS[endpoint], {"model": "near/mirror", **hello, "max_tokens": 9} if endpoint == "messages" else
                {"model": "near/mirror", **hello})  # fmt: skip
     messages: Any = mirror.received.bodies[-1]["messages"]
     assert messages == [{"role": "user", "content": "<<data x>> hello"}]
-    answer = server.ask(ENDPOINTS[door], {"model": "auto:plain", **body(door)})
+    answer = server.ask(ENDPOINTS[endpoint], {"model": "auto:plain", **body(endpoint)})
     assert answer.status == 200
     assert results(mirror.received.bodies[-1]) == [FOUND]
     assert not CANARY.search(json.dumps(mirror.received.bodies[-1]))
@@ -345,11 +345,11 @@ models = ["near/mirror", "near/large"]
         yield served
 
 
-def question(door: str, words: str, system: str = SYSTEM) -> dict[str, object]:
-    if door == "responses":
+def question(endpoint: str, words: str, system: str = SYSTEM) -> dict[str, object]:
+    if endpoint == "responses":
         return {"input": words, "instructions": system, "store": False}
     turns: list[dict[str, object]] = [{"role": "user", "content": words}]
-    if door == "messages":
+    if endpoint == "messages":
         return {"messages": turns, "system": system, "max_tokens": 100}
     return {"messages": [{"role": "system", "content": system}, *turns]}
 
@@ -363,15 +363,17 @@ def guards(answer: Answer, stream: bool) -> str:
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 @pytest.mark.parametrize("guise", GUISES)
-@pytest.mark.parametrize("door", ENDPOINTS)
-def test_a_canary_in_a_reply_is_noted_masked_or_refused(telling: Served, door: str, guise: str, stream: bool) -> None:
-    asked = {**question(door, guise), "stream": stream}
-    flagged = telling.ask(ENDPOINTS[door], {"model": "near/mirror", **asked})
-    assert "and so on" in said(flagged, door, stream)
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
+def test_a_canary_in_a_reply_is_noted_masked_or_refused(
+    telling: Served, endpoint: str, guise: str, stream: bool
+) -> None:
+    asked = {**question(endpoint, guise), "stream": stream}
+    flagged = telling.ask(ENDPOINTS[endpoint], {"model": "near/mirror", **asked})
+    assert "and so on" in said(flagged, endpoint, stream)
     assert guards(flagged, stream) == "leakage:CANARY=1 flagged"
-    masked = telling.ask(ENDPOINTS[door], {"model": "auto:veil", **asked})
-    assert said(masked, door, stream) == "well, [CANARY] and so on"
-    refused = telling.ask(ENDPOINTS[door], {"model": "auto:mute", **asked})
+    masked = telling.ask(ENDPOINTS[endpoint], {"model": "auto:veil", **asked})
+    assert said(masked, endpoint, stream) == "well, [CANARY] and so on"
+    refused = telling.ask(ENDPOINTS[endpoint], {"model": "auto:mute", **asked})
     assert refused.status == 400 and "guard 'leakage' found CANARY" in refused.body.decode()
 
 

@@ -68,25 +68,25 @@ def server(
         yield served
 
 
-def tool(door: str, name: str) -> dict[str, object]:
+def tool(endpoint: str, name: str) -> dict[str, object]:
     schema = {"type": "object", "properties": {}}
-    if door == "messages":
+    if endpoint == "messages":
         return {"name": name, "description": "it", "input_schema": schema}
     function = {"name": name, "description": "it", "parameters": schema}
-    return {"type": "function", **function} if door == "responses" else {"type": "function", "function": function}
+    return {"type": "function", **function} if endpoint == "responses" else {"type": "function", "function": function}
 
 
 ENDPOINTS = {"chat": "/v1/chat/completions", "messages": "/v1/messages", "responses": "/v1/responses"}
 
 
-def ask(server: Served, door: str, model: str, *names: str, words: str = "hello", **more: object) -> Answer:
+def ask(server: Served, endpoint: str, model: str, *names: str, words: str = "hello", **more: object) -> Answer:
     said: dict[str, object] = {"messages": [{"role": "user", "content": words}]}
-    if door == "responses":
+    if endpoint == "responses":
         said = {"input": words}
-    if door == "messages":
+    if endpoint == "messages":
         said["max_tokens"] = 100
-    tools = {"tools": [tool(door, name) for name in names]} if names else {}
-    return server.ask(ENDPOINTS[door], {"model": model, **said, **tools, **more})
+    tools = {"tools": [tool(endpoint, name) for name in names]} if names else {}
+    return server.ask(ENDPOINTS[endpoint], {"model": model, **said, **tools, **more})
 
 
 def names(body: Any) -> list[str]:
@@ -100,8 +100,8 @@ def code(answer: Answer) -> str:
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 @pytest.mark.parametrize(
-    ("door", "model", "up"),
-    [(door, "near/mirror", "mirror") for door in ENDPOINTS]
+    ("endpoint", "model", "up"),
+    [(endpoint, "near/mirror", "mirror") for endpoint in ENDPOINTS]
     + [
         ("messages", "claude/well", "claude"),
         ("responses", "res/well", "responses"),
@@ -111,25 +111,25 @@ def code(answer: Answer) -> str:
 def test_what_is_not_listed_is_offered_to_no_model(
     server: Served,
     request: pytest.FixtureRequest,
-    door: str,
+    endpoint: str,
     model: str,
     up: str,
     stream: bool,
 ) -> None:
-    answer = ask(server, door, model, "delete_all", "tell", "mail.read", stream=stream)
+    answer = ask(server, endpoint, model, "delete_all", "tell", "mail.read", stream=stream)
     assert answer.status == 200, answer.body
     assert names(request.getfixturevalue(up).received.bodies[-1]) == ["tell", "mail.read"]
     assert answer.headers["x-sizewise-guards"] == "tools:UNLISTED=1 removed"
 
 
-@pytest.mark.parametrize("door", ENDPOINTS)
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
 def test_a_request_whose_tools_are_all_taken_out_is_one_without_tools(
     server: Served,
     mirror: FakeOpenAIEcho,
-    door: str,
+    endpoint: str,
 ) -> None:
-    choice: object = {"type": "auto"} if door == "messages" else "auto"
-    answer = ask(server, door, "near/mirror", "delete_all", "drop", tool_choice=choice)
+    choice: object = {"type": "auto"} if endpoint == "messages" else "auto"
+    answer = ask(server, endpoint, "near/mirror", "delete_all", "drop", tool_choice=choice)
     assert answer.status == 200, answer.body
     assert not {"tools", "tool_choice", "parallel_tool_calls"} & mirror.received.bodies[-1].keys()
     trace = answer.headers["x-sizewise-trace"]
@@ -137,11 +137,11 @@ def test_a_request_whose_tools_are_all_taken_out_is_one_without_tools(
     assert graphql(server, query, t=trace).data["record"] == [{"guardrails": "tools:UNLISTED=2 removed"}]
 
 
-@pytest.mark.parametrize("door", ENDPOINTS)
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
 def test_a_request_that_demands_what_is_not_listed_is_refused_before_a_model_is_asked(
     server: Served,
     mirror: FakeOpenAIEcho,
-    door: str,
+    endpoint: str,
 ) -> None:
     before = len(mirror.received.bodies)
     named: dict[str, object] = {
@@ -150,38 +150,38 @@ def test_a_request_that_demands_what_is_not_listed_is_refused_before_a_model_is_
         "responses": {"type": "function", "name": "delete_all"},
     }
     must: dict[str, object] = {"chat": "required", "messages": {"type": "any"}, "responses": "required"}
-    for choice, offered in ((named[door], ("delete_all", "tell")), (must[door], ("delete_all",))):
-        answer = ask(server, door, "near/mirror", *offered, tool_choice=choice)
+    for choice, offered in ((named[endpoint], ("delete_all", "tell")), (must[endpoint], ("delete_all",))):
+        answer = ask(server, endpoint, "near/mirror", *offered, tool_choice=choice)
         assert answer.status == 400
         assert "on the list" in answer.body.decode() and "guardrails.allowed_tools" in answer.body.decode()
-    assert ask(server, door, "near/mirror", "delete_all", "tell", tool_choice=must[door]).status == 200
+    assert ask(server, endpoint, "near/mirror", "delete_all", "tell", tool_choice=must[endpoint]).status == 200
     assert len(mirror.received.bodies) == before + 1
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
-@pytest.mark.parametrize("door", ENDPOINTS)
-def test_a_call_that_was_not_offered_is_never_passed_on(server: Served, door: str, stream: bool) -> None:
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
+def test_a_call_that_was_not_offered_is_never_passed_on(server: Served, endpoint: str, stream: bool) -> None:
     """The mirror calls `tell` as soon as there is a tool: mail.read was offered, tell was not."""
-    answer = ask(server, door, "auto", "mail.read", words="a word of rivers", stream=stream)
+    answer = ask(server, endpoint, "auto", "mail.read", words="a word of rivers", stream=stream)
     assert answer.status == 400, answer.body
     assert "rivers" not in answer.body.decode() and "offers no tool named 'tell'" in answer.body.decode()
     assert answer.headers["x-sizewise-guards"] == "tools:CALL=1 blocked"
-    assert ask(server, door, "auto", "tell", stream=stream).status == 200
+    assert ask(server, endpoint, "auto", "tell", stream=stream).status == 200
 
 
-@pytest.mark.parametrize("door", ENDPOINTS)
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
 @pytest.mark.parametrize("policy", ["weather", "rain"])
-def test_after_the_first_word_a_stream_ends_with_an_error_event(server: Served, door: str, policy: str) -> None:
+def test_after_the_first_word_a_stream_ends_with_an_error_event(server: Served, endpoint: str, policy: str) -> None:
     """These doubles say a word and then call `weather`, whatever they were offered."""
-    good = ask(server, door, f"auto:{policy}", "weather", stream=True)
+    good = ask(server, endpoint, f"auto:{policy}", "weather", stream=True)
     assert good.status == 200 and b"Oslo" in good.body and b"guard_blocked" not in good.body
     for offered in (("tell",), ()):
-        answer = ask(server, door, f"auto:{policy}", *offered, stream=True)
+        answer = ask(server, endpoint, f"auto:{policy}", *offered, stream=True)
         text = answer.body.decode()
         assert answer.status == 200
         assert "Oslo" not in text and "rich" not in text and '"weather"' not in text
         assert "error" in text and "offers no tool named 'weather'" in text and "[DONE]" not in text
-        whole = ask(server, door, f"auto:{policy}", *offered)
+        whole = ask(server, endpoint, f"auto:{policy}", *offered)
         assert whole.status == 400 and "Oslo" not in whole.body.decode()
 
 

@@ -1,4 +1,4 @@
-"""A question finds what its asker may see and nothing else: by meaning, by words, with its place, at every door."""
+"""A question finds what its asker may see and nothing else: by meaning, by words, with its place, at every endpoint."""
 
 from __future__ import annotations
 

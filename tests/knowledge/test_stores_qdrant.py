@@ -124,7 +124,7 @@ def test_what_was_acknowledged_outlives_all_of_us_being_killed(acknowledged: int
 
 
 def test_its_files_hold_no_names(tmp_path: Path) -> None:
-    """Of organisations, projects and bases: what else lies there is what it was given."""
+    """Of organizations, projects and bases: what else lies there is what it was given."""
 
     async def filled() -> None:
         store = await opened(tmp_path)

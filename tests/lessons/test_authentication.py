@@ -109,7 +109,7 @@ def test_11_no_foreign_page_is_let_in(served: Served) -> None:
             assert not [name for name in answer.headers if name.startswith("access-control-")], path
 
 
-def test_12_a_key_that_is_revoked_is_refused_at_once_on_every_door(served: Served) -> None:
+def test_12_a_key_that_is_revoked_is_refused_at_once_on_every_endpoint(served: Served) -> None:
     key = fresh_key(served, "ask", "read")
     assert served.ask("/v1/models", key=key).status == 200
     id = graphql(served, "{ me { key } }", key=key).data["me"]["key"]

@@ -65,7 +65,7 @@ def test_20_no_number_and_no_list_is_without_a_bound(served: Served, wrong: dict
         ("/graphql", {"query": "query($x: Int) { records(last: $x) { trace } }", "variables": {"x": HUGE}}),
     ],
 )  # fmt: skip
-def test_20_on_no_door(served: Served, path: str, body: dict[str, Any]) -> None:
+def test_20_on_no_endpoint(served: Served, path: str, body: dict[str, Any]) -> None:
     assert asked(served, path, {"model": "echo/vectors" if path.endswith("gs") else "echo/small", **body}) == 400
 
 

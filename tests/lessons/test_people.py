@@ -41,7 +41,7 @@ def test_15_nor_opens_an_account(served: Served, password: Any) -> None:
     assert answer.status in (400, 401, 403) and "set-cookie" not in answer.headers
 
 
-def test_12_who_signed_out_is_out_on_every_door_and_so_is_a_copy_of_the_cookie(served: Served) -> None:
+def test_12_who_signed_out_is_out_on_every_endpoint_and_so_is_a_copy_of_the_cookie(served: Served) -> None:
     browser = new_user(served, "leaves@example.com", "developer")
     cookie, proof = browser.cookie, browser.csrf
     assert browser.chat().status == 200 and browser.send("/auth/session").status == 200

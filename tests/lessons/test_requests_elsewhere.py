@@ -141,7 +141,7 @@ def test_what_an_upstream_packed_unasked_is_unpacked_by_nobody(tmp_path: Path, c
             assert memory(app) - before < 40e6
 
 
-def test_07_no_door_takes_an_address_to_call() -> None:
+def test_07_no_endpoint_takes_an_address_to_call() -> None:
     """Webhooks, tools and models are called where the settings say; nobody can say it in a request.
 
     A page for a knowledge base is named by its URL, and read at an origin of the base's own sources alone: see

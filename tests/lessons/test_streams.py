@@ -38,7 +38,7 @@ def test_a_hundred_clients_that_leave_take_their_upstream_streams_with_them(
 
 
 @pytest.mark.parametrize("path", ["/v1/messages", "/v1/responses"])
-def test_a_stream_that_breaks_says_so_on_every_door(served: Served, path: str) -> None:
+def test_a_stream_that_breaks_says_so_on_every_endpoint(served: Served, path: str) -> None:
     said = (
         {"input": "hi"}
         if path.endswith("responses")

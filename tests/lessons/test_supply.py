@@ -1,6 +1,6 @@
 """What is installed: LiteLLM 1.82.7 and .8 stole credentials by a `.pth` file, which Python runs at each start.
 
-Hashes, wheels, licences and the bill of materials: tests/walls/test_supply.py.
+Hashes, wheels, licenses and the bill of materials: tests/walls/test_supply.py.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ def test_06_nor_one_that_reaches_further(served: Served) -> None:
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Served, str]]:
-    """A server, and the key of somebody in another organisation who may everything there: its row is moved by hand."""
+    """A server, and the key of somebody in another organization who may everything there: its row is moved by hand."""
     home = tmp_path_factory.mktemp("tenants")
     with serving(home) as first:
         theirs = fresh_key(first, "ask", "read", "manage", "read_audit", "read_contents")
@@ -55,7 +55,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Served, str]
         yield second, theirs
 
 
-def test_16_things_of_another_organisation_are_not_there(two: tuple[Served, str]) -> None:
+def test_16_things_of_another_organization_are_not_there(two: tuple[Served, str]) -> None:
     served, theirs = two
     made: Any = served.ask("/v1/responses", {"model": "echo/small", "input": "my own secret words"}).json
     trace = served.chat("echo/small").headers["x-sizewise-trace"]

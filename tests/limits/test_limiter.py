@@ -257,7 +257,7 @@ def test_a_request_larger_than_the_minute_waits_for_a_whole_one(shop: Shop) -> N
     asyncio.run(story())
 
 
-def test_a_model_is_limited_in_an_organisation_and_for_all_together(shop: Shop) -> None:
+def test_a_model_is_limited_in_an_organization_and_for_all_together(shop: Shop) -> None:
     async def story() -> None:
         budgets, stranger = (
             await limited(shop, "model:echo/small", requests_minute=2),

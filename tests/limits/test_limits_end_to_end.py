@@ -1,4 +1,4 @@
-"""Limits on every door of a real server: many at once, clients that leave, retries and shadows, caches, a kill."""
+"""Limits on every endpoint of a real server: many at once, clients that leave, retries and shadows, caches, a kill."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def limited_key(server: Served, day: str | None = None, rpm: int | None = None) 
 
 WORDS = "one two three [[slow 0.2]]"
 MESSAGES = [{"role": "user", "content": WORDS}]
-DOORS: list[tuple[str, dict[str, object]]] = [
+ENDPOINTS: list[tuple[str, dict[str, object]]] = [
     ("/v1/chat/completions", {"model": "echo/small", "messages": MESSAGES, "max_tokens": 20}),
     ("/v1/chat/completions", {"model": "echo/small", "messages": MESSAGES, "max_tokens": 20, "stream": True}),
     ("/v1/chat/completions", {"model": "echo/small", "messages": MESSAGES}),
@@ -79,7 +79,9 @@ DOORS: list[tuple[str, dict[str, object]]] = [
 ]
 
 
-@pytest.mark.parametrize(("path", "body"), DOORS, ids=lambda each: each if isinstance(each, str) else "-".join(each))
+@pytest.mark.parametrize(
+    ("path", "body"), ENDPOINTS, ids=lambda each: each if isinstance(each, str) else "-".join(each)
+)
 def test_fifty_at_once_do_not_pass_a_budget_for_ten(server: Served, path: str, body: dict[str, object]) -> None:
     key, scope = limited_key(server, day="0.0015")
     before = booked(server)
@@ -208,8 +210,10 @@ def within_a_minute(story: Callable[[], None]) -> None:
         story()
 
 
-@pytest.mark.parametrize(("path", "body"), DOORS, ids=lambda each: each if isinstance(each, str) else "-".join(each))
-def test_requests_a_minute_hold_on_every_door(server: Served, path: str, body: dict[str, object]) -> None:
+@pytest.mark.parametrize(
+    ("path", "body"), ENDPOINTS, ids=lambda each: each if isinstance(each, str) else "-".join(each)
+)
+def test_requests_a_minute_hold_on_every_endpoint(server: Served, path: str, body: dict[str, object]) -> None:
     def story() -> None:
         key, _ = limited_key(server, rpm=2)
         answers = [server.ask(path, body, key=key) for _ in range(3)]

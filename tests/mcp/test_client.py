@@ -245,7 +245,7 @@ def test_data_goes_to_no_server_that_runs_further_away_than_it_may() -> None:
         within(McpServerSettings(url=double.url, place="anyone"), work)
 
 
-def test_a_server_is_for_its_organisations_and_projects_and_each_has_a_session_of_its_own() -> None:
+def test_a_server_is_for_its_organizations_and_projects_and_each_has_a_session_of_its_own() -> None:
     async def work(servers: McpServers) -> None:
         assert await servers.tools(Principal(tenant="acme")) == []
         assert await servers.tools(Principal(project="other")) == []

@@ -110,7 +110,7 @@ def test_the_greeting_is_of_every_version_that_we_know_and_newer_clients_fall_ba
     assert rpc(served, "ping")["result"] == {}
 
 
-def test_nobody_comes_in_without_a_key_or_by_one_that_is_not_good_for_this_door(served: Served) -> None:
+def test_nobody_comes_in_without_a_key_or_by_one_that_is_not_good_for_this_endpoint(served: Served) -> None:
     body = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
     refused = served.ask("/mcp", body, key=None)
     assert refused.status == 401 and "www-authenticate" in refused.headers

@@ -101,7 +101,7 @@ def test_a_stream_costs_the_same(name: str, house: Served) -> None:
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("name", [name for name, case in CASES.items() if case["endpoint"] in ("anthropic", "xai")])
-def test_through_the_messages_door_it_costs_the_same(name: str, stream: bool, house: Served) -> None:
+def test_through_the_messages_endpoint_it_costs_the_same(name: str, stream: bool, house: Served) -> None:
     case = CASES[name]
     body = {"model": f"{case['endpoint']}/{case['model']}", "max_tokens": 9, "stream": stream}
     answer = house.ask("/v1/messages", {**body, "messages": [{"role": "user", "content": name}]})

@@ -25,11 +25,11 @@ def routes() -> set[tuple[str, str]]:
         if not isinstance(route, Route) or route.path in PAGES:
             continue
         path = re.sub(r"\{body(:path)?\}", "{id}", route.path)
-        door = route.endpoint
-        if isinstance(door, MethodRouter):
-            found |= {(method.lower(), path) for method in door._endpoints}
+        endpoint = route.endpoint
+        if isinstance(endpoint, MethodRouter):
+            found |= {(method.lower(), path) for method in endpoint._endpoints}
         else:
-            found.add((door._method.lower() if isinstance(door, RouteEndpoint) else "post", path))
+            found.add((endpoint._method.lower() if isinstance(endpoint, RouteEndpoint) else "post", path))
     return found
 
 

@@ -113,7 +113,7 @@ def test_several_choices_pass_side_by_side() -> None:
     assert [event.choice for event in routing.client.shown] == [0, 0, 1, 1]
 
 
-def test_vectors_come_through_the_same_door() -> None:
+def test_vectors_come_through_the_same_endpoint() -> None:
     routing = Routing(replace(echo_card("echo/vectors"), task="embed"))
     reply = routing.run(embed("red", "blue"))
     assert len(reply.embeddings) == 2

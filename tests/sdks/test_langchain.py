@@ -41,7 +41,7 @@ REFUSED: Mapping[tuple[str, str, str], str] = {
     ("responses", "*", "test_image_tool_message"): SHOWN,
     ("responses", "*", "test_pdf_tool_message"): SHOWN,
 }
-"""Door, wire, part of a test's name: what is refused, because the wire behind cannot say it."""
+"""Endpoint, wire, part of a test's name: what is refused, because the wire behind cannot say it."""
 
 
 def params(able: Able, model: str) -> dict[str, Any]:
@@ -65,17 +65,17 @@ def no_downloads(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Chat(ChatModelIntegrationTests):
-    """What our doors can carry is switched on; the model behind them is the echo."""
+    """What our endpoints can carry is switched on; the model behind them is the echo."""
 
     able: Able
 
-    door = "chat"
+    endpoint = "chat"
 
     @pytest.fixture(autouse=True)
     def _ask(self, able: Able, request: pytest.FixtureRequest) -> Iterator[None]:
         type(self).able = able
-        for (door, wire, name), reason in REFUSED.items():
-            if door == self.door and wire in (able.wire, "*") and name in request.node.name:
+        for (endpoint, wire, name), reason in REFUSED.items():
+            if endpoint == self.endpoint and wire in (able.wire, "*") and name in request.node.name:
                 request.applymarker(pytest.mark.xfail(reason=reason, strict=True))
         yield
 
@@ -123,7 +123,7 @@ class TestChat(Chat):
 class TestResponses(Chat):
     """ChatOpenAI on the Responses API."""
 
-    door = "responses"
+    endpoint = "responses"
 
     @property
     def chat_model_params(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Pydantic AI, unchanged, through each of our doors: words, streams, tools, answers of a given shape."""
+"""Pydantic AI, unchanged, through each of our endpoints: words, streams, tools, answers of a given shape."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def messages(able: Able, http: httpx2.AsyncClient, name: str) -> Model:
 
 @dataclass
 class SdkEndpoint:
-    """One of our doors, as this SDK knows it."""
+    """One of our endpoints, as this SDK knows it."""
 
     able: Able
     make: Maker
@@ -65,13 +65,13 @@ class SdkEndpoint:
 
 
 @pytest.fixture(params=[chat, responses, messages], ids=["chat", "responses", "messages"])
-def door(request: pytest.FixtureRequest, able: Able) -> SdkEndpoint:
+def endpoint(request: pytest.FixtureRequest, able: Able) -> SdkEndpoint:
     return SdkEndpoint(able, request.param)
 
 
-def test_an_agent_answers_and_counts_its_tokens(door: SdkEndpoint) -> None:
+def test_an_agent_answers_and_counts_its_tokens(endpoint: SdkEndpoint) -> None:
     async def story() -> None:
-        async with door.model() as model:
+        async with endpoint.model() as model:
             result = await Agent(model, instructions="Be brief.").run("one two three")
             assert result.output == "one two three"
             assert (result.usage.input_tokens, result.usage.output_tokens) == (5, 3)
@@ -79,9 +79,9 @@ def test_an_agent_answers_and_counts_its_tokens(door: SdkEndpoint) -> None:
     asyncio.run(story())
 
 
-def test_an_agent_streams_its_words(door: SdkEndpoint) -> None:
+def test_an_agent_streams_its_words(endpoint: SdkEndpoint) -> None:
     async def story() -> None:
-        async with door.model() as model, Agent(model).run_stream("one two three") as result:
+        async with endpoint.model() as model, Agent(model).run_stream("one two three") as result:
             pieces = [piece async for piece in result.stream_text(delta=True, debounce_by=None)]
             assert "".join(pieces) == "one two three" and len(pieces) >= 3
             assert result.usage.output_tokens == 3
@@ -89,9 +89,9 @@ def test_an_agent_streams_its_words(door: SdkEndpoint) -> None:
     asyncio.run(story())
 
 
-def test_an_agent_remembers_what_was_said(door: SdkEndpoint) -> None:
+def test_an_agent_remembers_what_was_said(endpoint: SdkEndpoint) -> None:
     async def story() -> None:
-        async with door.model() as model:
+        async with endpoint.model() as model:
             agent = Agent(model)
             first = await agent.run("one two")
             second = await agent.run("three", message_history=first.all_messages())
@@ -101,9 +101,9 @@ def test_an_agent_remembers_what_was_said(door: SdkEndpoint) -> None:
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_an_agent_calls_its_tool_and_answers_with_what_it_said(door: SdkEndpoint, stream: bool) -> None:
+def test_an_agent_calls_its_tool_and_answers_with_what_it_said(endpoint: SdkEndpoint, stream: bool) -> None:
     async def story() -> None:
-        async with door.model() as model:
+        async with endpoint.model() as model:
             agent = Agent(model)
             asked: list[tuple[str, int]] = []
 
@@ -127,9 +127,9 @@ def test_an_agent_calls_its_tool_and_answers_with_what_it_said(door: SdkEndpoint
     asyncio.run(story())
 
 
-def test_a_tool_that_wants_to_be_asked_again_is(door: SdkEndpoint) -> None:
+def test_a_tool_that_wants_to_be_asked_again_is(endpoint: SdkEndpoint) -> None:
     async def story() -> None:
-        async with door.model() as model:
+        async with endpoint.model() as model:
             tries: list[int] = []
 
             def people(number: int) -> City:
@@ -144,18 +144,18 @@ def test_a_tool_that_wants_to_be_asked_again_is(door: SdkEndpoint) -> None:
     asyncio.run(story())
 
 
-def test_an_answer_takes_its_shape_from_a_forced_call(door: SdkEndpoint) -> None:
+def test_an_answer_takes_its_shape_from_a_forced_call(endpoint: SdkEndpoint) -> None:
     async def story() -> None:
-        async with door.model() as model:
+        async with endpoint.model() as model:
             result = await Agent(model, output_type=ToolOutput(City)).run("'Ulm' has 128000 people")
             assert result.output == City(name="Ulm", people=128_000)
 
     asyncio.run(story())
 
 
-def test_an_answer_of_a_given_shape_streams_as_it_grows(door: SdkEndpoint) -> None:
+def test_an_answer_of_a_given_shape_streams_as_it_grows(endpoint: SdkEndpoint) -> None:
     async def story() -> None:
-        async with door.model() as model:
+        async with endpoint.model() as model:
             async with Agent(model, output_type=ToolOutput(City)).run_stream("'Ulm' has 128000 people") as result:
                 grown = [each async for each in result.stream_output(debounce_by=None)]
             assert grown[-1] == City(name="Ulm", people=128_000)
@@ -163,18 +163,18 @@ def test_an_answer_of_a_given_shape_streams_as_it_grows(door: SdkEndpoint) -> No
     asyncio.run(story())
 
 
-def test_an_answer_takes_its_shape_from_a_schema(door: SdkEndpoint) -> None:
+def test_an_answer_takes_its_shape_from_a_schema(endpoint: SdkEndpoint) -> None:
     async def story() -> None:
-        async with door.model() as model:
+        async with endpoint.model() as model:
             result = await Agent(model, output_type=NativeOutput(City)).run("'Ulm' has 128000 people")
             assert isinstance(result.output, City)
 
     asyncio.run(story())
 
 
-def test_a_refusal_is_the_sdks_own_error_with_our_hint(door: SdkEndpoint) -> None:
+def test_a_refusal_is_the_sdks_own_error_with_our_hint(endpoint: SdkEndpoint) -> None:
     async def story() -> None:
-        async with door.model("nobody/knows") as model:
+        async with endpoint.model("nobody/knows") as model:
             with pytest.raises(ModelHTTPError) as caught:
                 await Agent(model).run("Hello")
             assert caught.value.status_code == 404 and "hint" in str(caught.value.body)

@@ -61,7 +61,7 @@ def database(tmp_path: Path) -> Iterator[Database]:
 
 
 @pytest.fixture
-def vault(tmp_path: Path, database: Database) -> Opens:
+def open_encryption(tmp_path: Path, database: Database) -> Opens:
     return lambda reference="", kms="": EnvelopeEncryption(tmp_path, data_keys(database), reference, kms)
 
 
@@ -71,18 +71,20 @@ def direct(reference: str, plain: bytes, home: Path) -> bytes:
     return DIRECT_VERSION + its.primary_key_id + its.cipher(its.primary_key_id).encrypt(plain, *PLACE)
 
 
-def test_what_is_sealed_opens_again_and_shows_nothing_of_it(vault: Opens) -> None:
-    sealed = vault().encrypt(CANARY, *PLACE)
-    assert CANARY not in sealed and sealed != vault().encrypt(CANARY, *PLACE)
-    assert vault().decrypt(sealed, *PLACE) == CANARY
+def test_what_is_sealed_opens_again_and_shows_nothing_of_it(open_encryption: Opens) -> None:
+    sealed = open_encryption().encrypt(CANARY, *PLACE)
+    assert CANARY not in sealed and sealed != open_encryption().encrypt(CANARY, *PLACE)
+    assert open_encryption().decrypt(sealed, *PLACE) == CANARY
 
 
 @pytest.mark.parametrize(
     "place",
     [("other", "responses", "row-1"), ("acme", "idempotency", "row-1"), ("acme", "responses", "row-2")],
 )
-def test_a_row_moved_to_another_tenant_table_or_row_does_not_open(vault: Opens, place: tuple[str, str, str]) -> None:
-    its = vault()
+def test_a_row_moved_to_another_tenant_table_or_row_does_not_open(
+    open_encryption: Opens, place: tuple[str, str, str]
+) -> None:
+    its = open_encryption()
     its.encrypt(CANARY, "other", "responses", "row-1")
     sealed = its.encrypt(CANARY, *PLACE)
     with pytest.raises(StorageError):
@@ -107,119 +109,121 @@ def test_a_changed_byte_anywhere_is_noticed(tmp_path_factory: pytest.TempPathFac
         database.close()
 
 
-def test_no_key_lies_bare_in_the_database(vault: Opens, database: Database, tmp_path: Path) -> None:
-    its = vault()
+def test_no_key_lies_bare_in_the_database(open_encryption: Opens, database: Database, tmp_path: Path) -> None:
+    its = open_encryption()
     its.encrypt(CANARY, *PLACE)
     (row,) = data_keys(database).all_keys()
     assert row.tenant == "acme" and row.by.startswith("key ")
-    bare = its._unwrap(row).key  # the one thing that no door shows
+    bare = its._unwrap(row).key  # the one thing that no endpoint shows
     assert all(bare not in each.read_bytes() for each in tmp_path.iterdir())
 
 
-def test_each_tenant_has_a_key_of_its_own(vault: Opens, database: Database) -> None:
-    its = vault()
+def test_each_tenant_has_a_key_of_its_own(open_encryption: Opens, database: Database) -> None:
+    its = open_encryption()
     assert its.encrypt(CANARY, *PLACE)[:9] == its.encrypt(CANARY, "acme", "other", "row")[:9]
     assert its.encrypt(CANARY, "globex", "responses", "row-1")[:9] != its.encrypt(CANARY, *PLACE)[:9]
     assert [each.tenant for each in data_keys(database).all_keys()] == ["acme", "globex"]
 
 
-def test_a_wrapped_key_put_in_anothers_place_is_noticed(vault: Opens, database: Database) -> None:
-    its = vault()
+def test_a_wrapped_key_put_in_anothers_place_is_noticed(open_encryption: Opens, database: Database) -> None:
+    its = open_encryption()
     mine, theirs = its.encrypt(CANARY, *PLACE), its.encrypt(CANARY, "globex", "responses", "row-1")
     keys = data_keys(database)
     wrapped = {each.tenant: each for each in keys.all_keys()}
     keys.replace_wrapping(wrapped["globex"], wrapped["acme"].by, wrapped["acme"].wrapped)
-    anew = vault()
+    anew = open_encryption()
     assert anew.decrypt(mine, *PLACE) == CANARY
     with pytest.raises(StorageError, match="is another's"):
         anew.decrypt(theirs, "globex", "responses", "row-1")
 
 
-def test_the_key_is_made_at_the_first_sealing_for_its_owner_alone(vault: Opens, tmp_path: Path) -> None:
-    its, path = vault(), tmp_path / "vault.key"
+def test_the_key_is_made_at_the_first_sealing_for_its_owner_alone(open_encryption: Opens, tmp_path: Path) -> None:
+    its, path = open_encryption(), tmp_path / "vault.key"
     assert its.problem == "" and not path.exists()
     its.encrypt(CANARY, *PLACE)
     assert path.stat().st_mode & 0o777 == 0o600
     path.chmod(0o644)
     with pytest.raises(EncryptionKeyUnavailable, match="others than you can read") as refused:
-        vault().encrypt(CANARY, *PLACE)
+        open_encryption().encrypt(CANARY, *PLACE)
     assert "chmod 600" in refused.value.hint
 
 
-def test_a_new_key_in_front_wraps_and_the_old_one_still_opens(vault: Opens, tmp_path: Path) -> None:
-    old = vault(ring(tmp_path / "ring", 1)).encrypt(CANARY, *PLACE)
-    both = vault(ring(tmp_path / "ring", 2, 1))
+def test_a_new_key_in_front_wraps_and_the_old_one_still_opens(open_encryption: Opens, tmp_path: Path) -> None:
+    old = open_encryption(ring(tmp_path / "ring", 1)).encrypt(CANARY, *PLACE)
+    both = open_encryption(ring(tmp_path / "ring", 2, 1))
     new = both.encrypt(CANARY, "globex", "responses", "row-1")
     assert both.decrypt(old, *PLACE) == both.decrypt(new, "globex", "responses", "row-1") == CANARY
     with pytest.raises(EncryptionKeyUnavailable, match="is not in 'file:"):
-        vault(ring(tmp_path / "ring", 1)).decrypt(new, "globex", "responses", "row-1")
+        open_encryption(ring(tmp_path / "ring", 1)).decrypt(new, "globex", "responses", "row-1")
 
 
-def test_after_a_rotation_the_old_key_is_needed_no_more(vault: Opens, tmp_path: Path, database: Database) -> None:
-    its = vault(ring(tmp_path / "ring", 1))
+def test_after_a_rotation_the_old_key_is_needed_no_more(
+    open_encryption: Opens, tmp_path: Path, database: Database
+) -> None:
+    its = open_encryption(ring(tmp_path / "ring", 1))
     sealed = [its.encrypt(CANARY, tenant, "responses", "row-1") for tenant in ("acme", "globex")]
     before = {each.by for each in data_keys(database).all_keys()}
     ring(tmp_path / "ring", 2, 1)
     assert its.rewrap() == 2
     assert its.encrypt(CANARY, *PLACE)[:9] == sealed[0][:9]  # it goes on while it serves
     assert not before & {each.by for each in data_keys(database).all_keys()}
-    anew = vault(ring(tmp_path / "ring", 2))
+    anew = open_encryption(ring(tmp_path / "ring", 2))
     anew.expect_keys_for(sealed)
     assert anew.problem == "" and anew.decrypt(sealed[0], *PLACE) == CANARY
 
 
-def test_a_rotation_that_cannot_open_an_old_key_changes_nothing(vault: Opens, tmp_path: Path) -> None:
-    its = vault(ring(tmp_path / "ring", 1))
+def test_a_rotation_that_cannot_open_an_old_key_changes_nothing(open_encryption: Opens, tmp_path: Path) -> None:
+    its = open_encryption(ring(tmp_path / "ring", 1))
     sealed = its.encrypt(CANARY, *PLACE)
     ring(tmp_path / "ring", 2)
     with pytest.raises(EncryptionKeyUnavailable, match="is not in"):
         its.rewrap()
-    assert vault(ring(tmp_path / "ring", 2, 1)).decrypt(sealed, *PLACE) == CANARY
+    assert open_encryption(ring(tmp_path / "ring", 2, 1)).decrypt(sealed, *PLACE) == CANARY
 
 
-def test_new_data_keys_seal_and_retired_ones_open(vault: Opens) -> None:
-    its = vault()
+def test_new_data_keys_seal_and_retired_ones_open(open_encryption: Opens) -> None:
+    its = open_encryption()
     old = its.encrypt(CANARY, *PLACE)
     its.rotate_data_keys()
     new = its.encrypt(CANARY, *PLACE)
     assert old[:9] != new[:9]
-    assert its.decrypt(old, *PLACE) == its.decrypt(new, *PLACE) == vault().decrypt(old, *PLACE) == CANARY
+    assert its.decrypt(old, *PLACE) == its.decrypt(new, *PLACE) == open_encryption().decrypt(old, *PLACE) == CANARY
 
 
-def test_what_was_sealed_before_there_were_data_keys_still_opens(vault: Opens, tmp_path: Path) -> None:
+def test_what_was_sealed_before_there_were_data_keys_still_opens(open_encryption: Opens, tmp_path: Path) -> None:
     reference = ring(tmp_path / "ring", 1)
     sealed = direct(reference, CANARY, tmp_path)
-    assert vault(reference).decrypt(sealed, *PLACE) == CANARY
-    other = vault(ring(tmp_path / "ring", 2))
+    assert open_encryption(reference).decrypt(sealed, *PLACE) == CANARY
+    other = open_encryption(ring(tmp_path / "ring", 2))
     other.expect_keys_for([sealed])
     assert "put the old key back" in other.problem
     with pytest.raises(StorageError, match="changed or moved"):
-        vault(ring(tmp_path / "ring", 1)).decrypt(sealed, "globex", *PLACE[1:])
+        open_encryption(ring(tmp_path / "ring", 1)).decrypt(sealed, "globex", *PLACE[1:])
 
 
-def test_a_key_that_has_sealed_its_share_makes_room_for_a_new_one(vault: Opens, database: Database) -> None:
-    its = vault()
+def test_a_key_that_has_sealed_its_share_makes_room_for_a_new_one(open_encryption: Opens, database: Database) -> None:
+    its = open_encryption()
     first = its.encrypt(CANARY, *PLACE)
     keys = data_keys(database)
     for _ in range(MAX_USES // USES_PER_BLOCK - 1):
         assert keys.active_key("acme") is not None
     assert keys.active_key("acme") is None
-    anew = vault()
+    anew = open_encryption()
     assert anew.encrypt(CANARY, *PLACE)[:9] != first[:9]
     assert anew.decrypt(first, *PLACE) == CANARY
 
 
 def test_erasing_a_tenants_keys_makes_its_rows_unreadable_and_nobody_elses(
-    vault: Opens,
+    open_encryption: Opens,
     database: Database,
     tmp_path: Path,
 ) -> None:
-    its = vault()
+    its = open_encryption()
     mine, theirs = its.encrypt(CANARY, *PLACE), its.encrypt(CANARY, "globex", "responses", "row-1")
     wrapped = {each.tenant: each.wrapped for each in data_keys(database).all_keys()}
     assert its.delete_keys("acme") == 1
     database.checkpoint(truncate=True)
-    for one in (its, vault()):
+    for one in (its, open_encryption()):
         with pytest.raises(StorageError, match="was erased"):
             one.decrypt(mine, *PLACE)
         assert one.decrypt(theirs, "globex", "responses", "row-1") == CANARY
@@ -228,10 +232,10 @@ def test_erasing_a_tenants_keys_makes_its_rows_unreadable_and_nobody_elses(
     assert its.decrypt(its.encrypt(CANARY, *PLACE), *PLACE) == CANARY
 
 
-def test_a_lost_key_is_said_and_no_new_one_is_made_in_its_place(vault: Opens, tmp_path: Path) -> None:
-    sealed = vault().encrypt(CANARY, *PLACE)
+def test_a_lost_key_is_said_and_no_new_one_is_made_in_its_place(open_encryption: Opens, tmp_path: Path) -> None:
+    sealed = open_encryption().encrypt(CANARY, *PLACE)
     (tmp_path / "vault.key").unlink()
-    its = vault()
+    its = open_encryption()
     its.expect_keys_for([sealed])
     assert "vault.key" in its.problem
     with pytest.raises(EncryptionKeyUnavailable, match="cannot be read"):
@@ -243,11 +247,11 @@ def test_a_lost_key_is_said_and_no_new_one_is_made_in_its_place(vault: Opens, tm
 
 
 def test_another_key_than_the_one_that_wrapped_is_said_before_anything_is_asked_for(
-    vault: Opens,
+    open_encryption: Opens,
     tmp_path: Path,
 ) -> None:
-    sealed = vault(ring(tmp_path / "ring", 1)).encrypt(CANARY, *PLACE)
-    its = vault(ring(tmp_path / "ring", 2))
+    sealed = open_encryption(ring(tmp_path / "ring", 1)).encrypt(CANARY, *PLACE)
+    its = open_encryption(ring(tmp_path / "ring", 2))
     its.expect_keys_for([sealed])
     assert "put the old key back" in its.problem
     with pytest.raises(EncryptionKeyUnavailable):
@@ -255,10 +259,10 @@ def test_another_key_than_the_one_that_wrapped_is_said_before_anything_is_asked_
 
 
 @pytest.mark.parametrize("text", ["", "hunter2hunter2", base64.b64encode(b"short").decode(), "ä" * 44])
-def test_a_key_that_is_none_is_refused_without_repeating_it(vault: Opens, tmp_path: Path, text: str) -> None:
+def test_a_key_that_is_none_is_refused_without_repeating_it(open_encryption: Opens, tmp_path: Path, text: str) -> None:
     (tmp_path / "ring").write_text(text)
     with pytest.raises(EncryptionKeyUnavailable, match="32 bytes in base64") as refused:
-        vault(f"file:{tmp_path / 'ring'}").encrypt(CANARY, *PLACE)
+        open_encryption(f"file:{tmp_path / 'ring'}").encrypt(CANARY, *PLACE)
     assert not text or text not in refused.value.message + refused.value.hint
 
 
@@ -268,12 +272,14 @@ def test_a_server_that_keeps_nothing_does_not_wait_for_the_cipher_to_be_loaded()
     assert done.stdout == "False\n"
 
 
-def test_a_key_can_come_from_the_environment(vault: Opens, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_key_can_come_from_the_environment(
+    open_encryption: Opens, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("VAULT_KEY", f"{key(2)},{key(1)}")
-    its = vault("env:VAULT_KEY")
+    its = open_encryption("env:VAULT_KEY")
     assert its.decrypt(its.encrypt(CANARY, *PLACE), *PLACE) == CANARY
     monkeypatch.delenv("VAULT_KEY")
-    assert "VAULT_KEY" in vault("env:VAULT_KEY").problem
+    assert "VAULT_KEY" in open_encryption("env:VAULT_KEY").problem
     assert not (tmp_path / "vault.key").exists()
 
 
@@ -296,26 +302,28 @@ def service(home: Path, text: str = SERVICE) -> Path:
     return path
 
 
-def test_a_key_service_wraps_and_is_asked_once_for_a_key(vault: Opens, database: Database, tmp_path: Path) -> None:
+def test_a_key_service_wraps_and_is_asked_once_for_a_key(
+    open_encryption: Opens, database: Database, tmp_path: Path
+) -> None:
     path = service(tmp_path)
     kms = f"command:'{path}'"
-    sealed = vault(kms=kms).encrypt(CANARY, *PLACE)
-    its = vault(kms=kms)
+    sealed = open_encryption(kms=kms).encrypt(CANARY, *PLACE)
+    its = open_encryption(kms=kms)
     assert [its.decrypt(sealed, *PLACE) for _ in range(3)] == [CANARY] * 3
     assert Path(f"{path}.log").read_text().split() == ["wrap", "unwrap"]
     (row,) = data_keys(database).all_keys()
     assert row.by == "kms command" and not (tmp_path / "vault.key").exists()
 
 
-def test_from_a_file_to_a_key_service_and_back(vault: Opens, database: Database, tmp_path: Path) -> None:
+def test_from_a_file_to_a_key_service_and_back(open_encryption: Opens, database: Database, tmp_path: Path) -> None:
     reference, kms = ring(tmp_path / "ring", 1), f"command:'{service(tmp_path)}'"
-    sealed = vault(reference).encrypt(CANARY, *PLACE)
-    both = vault(reference, kms)
+    sealed = open_encryption(reference).encrypt(CANARY, *PLACE)
+    both = open_encryption(reference, kms)
     assert both.decrypt(sealed, *PLACE) == CANARY
     assert both.rewrap() == 1
-    assert vault(kms=kms).decrypt(sealed, *PLACE) == CANARY
+    assert open_encryption(kms=kms).decrypt(sealed, *PLACE) == CANARY
     with pytest.raises(EncryptionKeyUnavailable, match="which is not named"):
-        vault(reference).decrypt(sealed, *PLACE)
+        open_encryption(reference).decrypt(sealed, *PLACE)
 
 
 @pytest.mark.parametrize(
@@ -329,7 +337,7 @@ def test_from_a_file_to_a_key_service_and_back(vault: Opens, database: Database,
     ],
 )
 def test_a_key_service_that_does_not_answer_well_fails_closed(
-    vault: Opens,
+    open_encryption: Opens,
     tmp_path: Path,
     text: str,
     words: str,
@@ -337,13 +345,13 @@ def test_a_key_service_that_does_not_answer_well_fails_closed(
     path = service(tmp_path, text)
     if not text:
         path.unlink()
-    its = vault(kms=f"command:'{path}'")
+    its = open_encryption(kms=f"command:'{path}'")
     with pytest.raises(EncryptionKeyUnavailable, match=words) as refused:
         its.encrypt(CANARY, *PLACE)
     assert words in its.problem and "hunter2" not in refused.value.message + refused.value.hint
 
 
-def test_a_key_service_that_never_stops_talking_is_stopped(vault: Opens, tmp_path: Path) -> None:
+def test_a_key_service_that_never_stops_talking_is_stopped(open_encryption: Opens, tmp_path: Path) -> None:
     """A pipe that was full when its program was killed was waited for without end, one time in some."""
     talker = service(tmp_path, "#!/bin/sh\n(yes & yes & yes & yes) 2>/dev/null\n")
     for _ in range(20):
@@ -352,12 +360,12 @@ def test_a_key_service_that_never_stops_talking_is_stopped(vault: Opens, tmp_pat
 
 
 def test_a_key_service_that_is_slow_is_not_waited_for_by_everybody(
-    vault: Opens,
+    open_encryption: Opens,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("sizewise.storage.keys.external_kms.TIMEOUT_S", 0.3)
-    its = vault(kms=f"command:'{service(tmp_path, '#!/bin/sh' + chr(10) + 'exec sleep 60' + chr(10))}'")
+    its = open_encryption(kms=f"command:'{service(tmp_path, '#!/bin/sh' + chr(10) + 'exec sleep 60' + chr(10))}'")
     began = time.monotonic()
     for _ in range(20):
         with pytest.raises(EncryptionKeyUnavailable, match=r"longer than 0\.3 s"):
@@ -365,15 +373,15 @@ def test_a_key_service_that_is_slow_is_not_waited_for_by_everybody(
     assert time.monotonic() - began < 1.5
 
 
-def test_a_key_service_of_another_key_is_noticed(vault: Opens, tmp_path: Path) -> None:
+def test_a_key_service_of_another_key_is_noticed(open_encryption: Opens, tmp_path: Path) -> None:
     path = service(tmp_path)
-    sealed = vault(kms=f"command:'{path}'").encrypt(CANARY, *PLACE)
-    its = vault(kms=f"command:'{path}' 17")
+    sealed = open_encryption(kms=f"command:'{path}'").encrypt(CANARY, *PLACE)
+    its = open_encryption(kms=f"command:'{path}' 17")
     with pytest.raises(EncryptionKeyUnavailable, match="is no data key"):
         its.decrypt(sealed, *PLACE)
 
 
 @pytest.mark.parametrize("kms", ["command:our-kms --key 1", "command:'/bin/x", "nothing:x", "command:"])
-def test_a_key_service_that_cannot_be_meant_is_refused_at_once(vault: Opens, kms: str) -> None:
+def test_a_key_service_that_cannot_be_meant_is_refused_at_once(open_encryption: Opens, kms: str) -> None:
     with pytest.raises(ConfigError):
-        vault(kms=kms)
+        open_encryption(kms=kms)

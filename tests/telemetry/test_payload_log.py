@@ -64,7 +64,7 @@ def test_what_was_asked_and_said_is_kept_sealed_and_read_again(tmp_path: Path) -
     assert files and not [each for each in files if CANARY.encode() in each.read_bytes()]
 
 
-def test_other_doors_are_kept_as_their_clients_spoke(tmp_path: Path) -> None:
+def test_other_endpoints_are_kept_as_their_clients_spoke(tmp_path: Path) -> None:
     with serving(tmp_path, KEEPS) as server:
         said = [{"role": "user", "content": CANARY}]
         body = {"model": "echo/small", "max_tokens": 50, "system": "Be kind", "messages": said}

@@ -192,7 +192,7 @@ def test_nothing_is_kept_from_one_run_to_the_next() -> None:
     within(work)
 
 
-def test_organisations_never_share_a_process_and_runs_at_once_are_bounded() -> None:
+def test_organizations_never_share_a_process_and_runs_at_once_are_bounded() -> None:
     async def work(sandbox: Sandbox) -> None:
         async def one(number: int) -> CodeResult:
             return await sandbox.run("javascript", "output = n", {"n": number}, f"org{number % 3}")

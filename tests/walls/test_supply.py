@@ -1,4 +1,4 @@
-"""What is installed is what was locked: hashes, wheels only, known licences, no code that runs by being installed.
+"""What is installed is what was locked: hashes, wheels only, known licenses, no code that runs by being installed.
 
 LiteLLM 1.82.7 and 1.82.8 stole credentials through a `.pth` file, which Python runs at each start.
 """
@@ -88,7 +88,7 @@ def _files(package: str) -> list[Any]:
         return []  # of another platform
 
 
-def test_every_licence_is_known_and_asks_nothing_of_users() -> None:
+def test_every_license_is_known_and_asks_nothing_of_users() -> None:
     assert licenses.refused() == []
 
 
@@ -107,7 +107,7 @@ def test_every_licence_is_known_and_asks_nothing_of_users() -> None:
         ("MIT BSD-3-Clause", False),
     ],
 )
-def test_the_wall_sees_a_licence_that_asks_something(expression: str, verdict: bool) -> None:
+def test_the_wall_sees_a_license_that_asks_something(expression: str, verdict: bool) -> None:
     assert licenses.accepted(expression) is verdict
 
 

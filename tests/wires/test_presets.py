@@ -42,7 +42,7 @@ def test_a_request_on_record_names_the_endpoints_own_host(name: str) -> None:
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("name", ROWS)
-def test_its_answer_comes_through_both_doors(
+def test_its_answer_comes_through_both_endpoints(
     name: str,
     stream: bool,
     recorder: tuple[Served, RecordingUpstream],

@@ -40,12 +40,12 @@ FRAME = ResponseEnvelope("resp_" + "0" * 48, 1, {})
 
 
 def asked(before: list[Raw] | None = None, **more: object) -> ChatRequest:
-    """A request at the door of this wire."""
+    """A request at the endpoint of this wire."""
     return read_request(json.dumps({"model": "m", "input": "Hi", **more}).encode()).to_chat(before or [])
 
 
 def ours(**more: object) -> ChatRequest:
-    """A request at the chat door."""
+    """A request at the chat endpoint."""
     body = {"model": "m", "messages": [{"role": "user", "content": "Hi"}], **more}
     return request_response.read_request(json.dumps(body).encode())[0]
 
@@ -338,12 +338,12 @@ def test_no_body_however_odd_is_more_than_refused(input: list[Any], content: lis
     body = json.dumps(
         {"model": "m", "max_tokens": 1, "input": [*input, message], "messages": [message], **more},
     ).encode()
-    doors: list[Callable[[], ChatRequest]] = [
+    endpoints: list[Callable[[], ChatRequest]] = [
         lambda: read_request(body).to_chat([]),
         lambda: request_response.read_request(body)[0],
         lambda: request_in.read_request(body)[0],
     ]
-    for read in doors:
+    for read in endpoints:
         try:
             chat = read()
             for write in (WIRE.write_request, request_response.write_request, request_out.write_request):
@@ -486,7 +486,7 @@ def test_a_stream_that_we_wrote_is_read_again_as_it_was(said: list[Any], calls: 
 RECORDED = HERE / "responses.http"
 ROW = '[server]\nembedded = false\ndiscover = false\n[providers.up]\nwire = "responses"\nmodels = ["a-model"]\n'
 MESSAGES = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Say hello."}]
-DOORS: dict[str, Json] = {
+ENDPOINTS: dict[str, Json] = {
     "/v1/chat/completions": {"messages": MESSAGES, "max_tokens": 16, "reasoning_effort": "low"},
     "/v1/messages": {"messages": MESSAGES[1:], "system": "Be brief.", "max_tokens": 16},
     "/v1/responses": {"input": "Say hello.", "instructions": "Be brief.", "max_output_tokens": 16},
@@ -494,8 +494,8 @@ DOORS: dict[str, Json] = {
 
 
 def recorded(served: Served, here: RecordingUpstream) -> str:
-    """What an upstream of this wire gets from a client of each door, whole and as a stream."""
-    for path, body in DOORS.items():
+    """What an upstream of this wire gets from a client of each endpoint, whole and as a stream."""
+    for path, body in ENDPOINTS.items():
         for more in ({}, {"stream": True}):
             served.ask(path, {"model": "up/a-model", **body, **more})
     text = BETWEEN.join(each.decode().replace("\r\n", "\n") for each in here.seen)

@@ -59,13 +59,13 @@ unknown = st.dictionaries(
 
 
 def asked(**more: object) -> ChatRequest:
-    """A request at the door of this wire."""
+    """A request at the endpoint of this wire."""
     body = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}], **more}
     return read_request(json.dumps(body).encode())[0]
 
 
 def ours(**more: object) -> ChatRequest:
-    """A request at the other door."""
+    """A request at the other endpoint."""
     body = {"model": "m", "messages": [{"role": "user", "content": "Hi"}], **more}
     return request_response.read_request(json.dumps(body).encode())[0]
 
