@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.running_server import Served, command, environment, serving
+from tests.forked import command
+from tests.running_server import Served, environment, serving
 
 GUIDE = Path(__file__).parents[2] / "docs" / "explanation" / "guardrails.md"
 BADGE = "Let BADGE-7731 in, please."
