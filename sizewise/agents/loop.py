@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from time import perf_counter
 from typing import Literal, Protocol
 
@@ -102,21 +103,25 @@ class AgentRegistry(Protocol):
 
 
 class AgentUsage:
-    """Steps, cost and seconds used by a task. A worker's steps and cost also count for its supervisor (`parent`)."""
+    """Steps, cost and seconds used by a task. Those of a worker also count for its supervisor (`parent`). Seconds in
+    which a tool call waits for a person do not count.
+    """
 
     def __init__(self, spec: AgentSpec, parent: AgentUsage | None = None) -> None:
-        self.steps, self.cost, self.duration_s = 0, 0, 0.0
+        self.steps, self.cost, self.duration_s = 0, 0, 0.0  # `duration_s` without the tool calls being made now
         self.calls: list[ToolCallRecord] = []
         self._max_steps, self._max_cost, self._max_s = spec.max_steps, spec.max_cost, spec.timeout_s
         self._parent = parent
         self._repeats: Counter[tuple[str, bytes]] = Counter()
+        self._calls_began: float | None = None
+        self._waiting, self._wait_began, self._waited_s = 0, 0.0, 0.0
 
     def exceeded_limit(self) -> StopReason | None:
         if self.steps >= self._max_steps:
             return "steps"
         if self._max_cost is not None and self.cost >= self._max_cost:
             return "money"
-        if self.duration_s >= self._max_s:
+        if not self.remaining_s:
             return "time"
         return None if self._parent is None else self._parent.exceeded_limit()
 
@@ -139,7 +144,39 @@ class AgentUsage:
 
     @property
     def remaining_s(self) -> float:
-        return max(0.0, self._max_s - self.duration_s)
+        own = max(0.0, self._max_s - self.duration_s - self._calls_s())
+        return own if self._parent is None else min(own, self._parent.remaining_s)
+
+    @contextmanager
+    def tool_calls(self) -> Iterator[None]:
+        """Counts the time of the calls made inside."""
+        self._calls_began, self._waited_s = perf_counter(), 0.0
+        try:
+            yield
+        finally:
+            self.duration_s += self._calls_s()
+            self._calls_began = None
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Inside, a call waits for a person. Several may wait at once."""
+        if not self._waiting:
+            self._wait_began = perf_counter()
+        self._waiting += 1
+        try:
+            with nullcontext() if self._parent is None else self._parent.waiting():
+                yield
+        finally:
+            self._waiting -= 1
+            if not self._waiting:
+                self._waited_s += perf_counter() - self._wait_began
+
+    def _calls_s(self) -> float:
+        """Seconds of the tool calls being made now."""
+        if self._calls_began is None:
+            return 0.0
+        until = self._wait_began if self._waiting else perf_counter()
+        return max(0.0, until - self._calls_began - self._waited_s)
 
     def count_repeat(self, name: str, arguments: Mapping[str, object]) -> int:
         key = (name, msgspec.json.encode(arguments, order="deterministic"))
@@ -170,7 +207,6 @@ class AgentLoop:
         self._path = path
         self._key = key
         self._steps = steps
-        self._waited_s = 0.0  # for approvals; not counted against the time limit
         self._data_class: DataClass | None = None
 
     def for_worker(self, call: ToolInvocation) -> AgentLoop:
@@ -215,9 +251,8 @@ class AgentLoop:
             if not answer.calls:
                 return self._outcome(answer.text, "done", spec, usage)
             talk.append(_assistant_message(answer))
-            began, self._waited_s = perf_counter(), 0.0
-            results, repeated = await self._call_tools(spec, answer.calls, tools, usage, number)
-            usage.duration_s += max(0.0, perf_counter() - began - self._waited_s)
+            with usage.tool_calls():
+                results, repeated = await self._call_tools(spec, answer.calls, tools, usage, number)
             self._tighten(results)
             talk += [_tool_message(call, result) for call, result in zip(answer.calls, results, strict=True)]
             if repeated:
@@ -423,13 +458,21 @@ class AgentLoop:
             )
 
         async def make() -> ToolOutput:
-            return await self._call_tool(spec, tool, given, step)
+            return await self._call_tool(spec, tool, given, usage, step)
 
         return make, same
 
-    async def _call_tool(self, spec: AgentSpec, tool: Tool, arguments: Mapping[str, object], step: str) -> ToolOutput:
+    async def _call_tool(
+        self,
+        spec: AgentSpec,
+        tool: Tool,
+        arguments: Mapping[str, object],
+        usage: AgentUsage,
+        step: str,
+    ) -> ToolOutput:
         if tool.needs_approval and tool_denial_reason(tool.name, (tool.name,), spec.auto_approve):
-            refusal = await self._request_approval(spec, tool, arguments, step)
+            with usage.waiting():
+                refusal = await self._request_approval(spec, tool, arguments, step)
             if refusal:
                 return ToolOutput(refusal, failed=True)
         request, its = self.request, self._data_bounds(self.request)
@@ -465,9 +508,7 @@ class AgentLoop:
         if self._steps is None:
             return "a person has to say yes to this tool, and nobody can be asked here"
         asked = {"question": f"May the agent {spec.name!r} call {tool.name!r}?", "show": arguments}
-        began = perf_counter()
         told = await self._steps.wait(f"{self._path}.{step}.approve", _encode(asked), spec.approval_timeout_s)
-        self._waited_s += perf_counter() - began
         if told is None:
             return "nobody said yes to this call in time"
         try:

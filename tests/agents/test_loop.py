@@ -8,9 +8,10 @@ import time
 import msgspec
 import pytest
 
-from sizewise.agents.loop import MAX_CONTEXT_CHARS, truncate_messages
+from sizewise.agents.loop import CONCURRENCY, MAX_CONTEXT_CHARS, truncate_messages
 from sizewise.errors import BadRequest, BudgetExceeded, ConfigError, EgressDenied
-from sizewise.handler import AttemptFinished, Request, RequestOptions
+from sizewise.handler import AttemptFinished, Request, RequestOptions, Send
+from sizewise.messages import Reply
 from sizewise.settings.agents import AgentSettings
 from sizewise.tools.function_tool import function_tool
 from sizewise.tools.tool import ToolInvocation, ToolOutput
@@ -224,6 +225,41 @@ def test_workers_cannot_spend_more_than_their_supervisor_has() -> None:
     boss = AgentSettings(model="large", subagents=("reader",), max_steps=4)
     done = worked(agents(script, [ADD], boss=boss, reader=READER), {"name": "boss"})
     assert done["ended"] == "steps" and len(script.asked) == 4
+
+
+class SlowReader(Script):
+    """Its small model never answers."""
+
+    async def __call__(self, request: Request, send: Send) -> Reply:
+        if request.payload.model == "small":
+            self.asked.append(request)
+            await asyncio.Event().wait()
+        return await super().__call__(request, send)
+
+
+def test_workers_cannot_take_more_time_than_their_supervisor_has() -> None:
+    script = SlowReader("?", large=[[("ask_reader", {"task": f"count {n}"}) for n in range(20)], "never"])
+    boss = AgentSettings(model="large", subagents=("reader",), max_steps=100, timeout_s=0.3)
+    reader = AgentSettings(model="small", timeout_s=3)
+    began = time.monotonic()
+    done = worked(agents(script, [], boss=boss, reader=reader), {"name": "boss"})
+    assert done["ended"] == "time" and time.monotonic() - began < 2
+    assert len(script.asked) == 1 + CONCURRENCY  # no time was left for those in the queue
+
+
+def test_the_time_that_a_worker_waits_for_a_person_is_not_its_supervisors() -> None:
+    class Slow(MemorySteps):
+        async def wait(self, key: str, asked: bytes = b"", timeout_s: float | None = None) -> bytes | None:
+            await asyncio.sleep(0.5)
+            return await super().wait(key, asked, timeout_s)
+
+    tool = function_tool(add, needs_approval=True)
+    script = Script(
+        "?", large=[[("ask_reader", {"task": "count"})], "All is done."], small=[[("add", {"a": 1, "b": 1})], "two"]
+    )
+    boss = AgentSettings(model="large", subagents=("reader",), timeout_s=0.4)
+    done = worked(agents(script, [tool], boss=boss, reader=READER), {"name": "boss"}, steps=Slow(b'{"approved": true}'))
+    assert done["ended"] == "done" and {each["failed"] for each in done["calls"]} == {False}
 
 
 def test_an_agent_hands_the_conversation_to_another_that_goes_on() -> None:
