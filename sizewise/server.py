@@ -170,6 +170,7 @@ async def _run_server(settings: Settings, as_json: bool) -> None:
                 default_flows_folder(settings.config_file, settings.home),
                 services.flow_versions,
                 services.api_keys.authenticator.authenticate(services.admin_token),
+                published_file=settings.home / "published-flows.json",
             ),
         )
         found = await discovery.discover_models(skip=port) if settings.server.discover else ()

@@ -2,18 +2,23 @@
 
 A server publishes changed files within about a second, to the project of the watcher's principal. A file with errors
 changes nothing until it is fixed. Flows that were published by other means under other names are not changed.
+
+A list of the flows that each folder has published outlives the process, so a file that was deleted while no server ran
+is withdrawn too. The list is by server: another one with the same database may have other files.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
 from msgspec import Struct
 
 from sizewise.errors import PathNotFound, SizewiseError
@@ -121,15 +126,19 @@ class FlowPublisher(Protocol):
 
 
 class FlowFolderWatcher:
-    """Polls the folder while the server runs. `impaired`: a message for each file with errors."""
+    """Polls the folder while the server runs. `published_file`: the list of what folders have published. `impaired`: a
+    message for each file with errors.
+    """
 
-    def __init__(self, path: Path, versions: FlowPublisher, principal: Principal) -> None:
+    def __init__(self, path: Path, versions: FlowPublisher, principal: Principal, *, published_file: Path) -> None:
         self._path = path
         self._versions = versions
         self._principal = principal
+        self._published_file = published_file
         self._registry: NodeRegistry | None = None
         self._file_stats: Mapping[Path, tuple[int, int]] = {}
-        self._published_names: set[str] = set()
+        self._published_names = _read_published(published_file).get(str(path.absolute()), frozenset())
+        self._is_first = True
         self.impaired: list[str] = []
 
     async def run_periodically(self) -> None:
@@ -141,7 +150,7 @@ class FlowFolderWatcher:
     async def sync(self) -> None:
         """Publishes what changed since the last call. Raises StorageError, EncryptionKeyUnavailable."""
         seen = await asyncio.to_thread(_file_stats, self._path)
-        if seen == self._file_stats:
+        if seen == self._file_stats and not (self._is_first and self._published_names):
             return
         self._registry = self._registry or NodeRegistry()
         found = await asyncio.to_thread(partial(load_flow_files, self._path, self._registry))
@@ -150,25 +159,49 @@ class FlowFolderWatcher:
             log.warning("%s; see: sizewise flow check", said)
         self.impaired = impaired
         by, project = self._principal, self._principal.project
-        for name, file in found.items():
-            flow = file.validation.flow
-            if flow is None:
-                continue
-            self._published_names.add(name)
-            if self._published_version(name) != flow.version:
-                await self._versions.save(by, project, name, flow.version, file.text.encode())
-                await self._versions.publish(by, project, name, flow.version)
-        for name in self._published_names - set(found):
+        flows = {name: file for name, file in found.items() if file.validation.flow is not None}
+        await self._note_published(self._published_names | flows.keys())  # before it is true: a process may be killed
+        for name, file in flows.items():
+            assert file.validation.flow is not None
+            version = file.validation.flow.version
+            if self._published_version(name) != version:
+                await self._versions.save(by, project, name, version, file.text.encode())
+                await self._versions.publish(by, project, name, version)
+        for name in self._published_names - found.keys():
             if self._published_version(name):
                 await self._versions.unpublish(by, project, name)
-            self._published_names.discard(name)
-        self._file_stats = seen
+        await self._note_published(self._published_names & found.keys())
+        self._file_stats, self._is_first = seen, False
+
+    async def _note_published(self, names: frozenset[str]) -> None:
+        if names == self._published_names:
+            return
+        self._published_names = names
+        try:
+            await asyncio.to_thread(_write_published, self._published_file, str(self._path.absolute()), names)
+        except OSError as error:  # its flows are published all the same
+            log.warning("cannot write %s: %s", self._published_file, error.strerror)
 
     def _published_version(self, name: str) -> str:
         try:
             return self._versions.get_published(self._principal.tenant, self._principal.project, name).version
         except PathNotFound:
             return ""
+
+
+def _read_published(path: Path) -> dict[str, frozenset[str]]:
+    """Folder -> the names it has published; empty if there is no such file, or none that can be read."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, frozenset[str]])
+    except (OSError, msgspec.DecodeError):
+        return {}
+
+
+def _write_published(path: Path, folder: str, names: frozenset[str]) -> None:
+    known = {each: sorted(its) for each, its in {**_read_published(path), folder: names}.items() if its}
+    beside = path.with_suffix(".new")
+    beside.write_bytes(msgspec.json.encode(known))
+    os.replace(beside, path)
 
 
 def _error_summary(file: FlowFile) -> str:
