@@ -196,7 +196,7 @@ class RunStarter:
         try:
             await self._engine.start(run.id, run.attempt)
         except BaseException:
-            self._active.sends.pop(run.id, None)
+            self._active.sends.pop(run.id, None)  # its depth stays: recovery starts the run later
             raise
         return run
 
