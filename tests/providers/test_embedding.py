@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -111,4 +112,13 @@ def test_a_model_of_refused_settings_is_not_kept(tmp_path: Path) -> None:
     refused, taken = locals.draft(), locals.draft()
     first, second = refused.open_embedding_model(card, file, 8), taken.open_embedding_model(card, file, 2)
     locals.take(taken)
-    assert first is not second and locals.open_embedding_model(card, file, 8) is second
+    assert first is not second and locals.open_embedding_model(card, file, 2) is second
+    assert locals.open_embedding_model(card, file, 8) is not first
+
+
+def test_changed_settings_open_the_model_anew(tmp_path: Path) -> None:
+    locals, card, file = LocalModels(), echo_card("echo/words"), tmp_path / "words.onnx"
+    before = locals.open_embedding_model(card, file, 2)
+    assert locals.open_embedding_model(card, file, 2) is before
+    assert locals.open_embedding_model(card, file, 8) is not before
+    assert locals.open_embedding_model(replace(card, context=128), file, 2) is not before

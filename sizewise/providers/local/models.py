@@ -80,16 +80,17 @@ class LocalModel:
 
 
 class LocalModels:
-    """All embedded models of this process, by file and runtime; outlives a reload of the application."""
+    """All embedded models of this process, by file and settings; outlives a reload of the application."""
 
     def __init__(self) -> None:
         self._chat_models: dict[tuple[Path, LocalRuntime], LocalModel] = {}
-        self._embedding_models: dict[Path, LocalEmbeddingModel] = {}
+        self._embedding_models: dict[tuple[Path, int, int | None], LocalEmbeddingModel] = {}
 
     def open_embedding_model(self, card: ModelCard, file: Path, threads: int) -> LocalEmbeddingModel:
-        found = self._embedding_models.get(file)
+        key = file, threads, card.context
+        found = self._embedding_models.get(key)
         if found is None:
-            found = self._embedding_models[file] = LocalEmbeddingModel(card, file, threads)
+            found = self._embedding_models[key] = LocalEmbeddingModel(card, file, threads)
         return found
 
     def open_chat_model(self, card: ModelCard, file: Path, runtime: LocalRuntime) -> LocalModel:
