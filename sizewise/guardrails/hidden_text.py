@@ -98,9 +98,10 @@ def _comments(text: str) -> Iterator[tuple[int, int, str]]:
         start = text.find("<!--", end)
         if start < 0:
             return
-        end = text.find("-->", start + 4)
-        end = len(text) if end < 0 else end + 3
-        yield start, end, text[start + 4 : end - 3][:MAX_DECODED_CHARS]
+        closed = text.find("-->", start + 4)
+        inside = text[start + 4 :] if closed < 0 else text[start + 4 : closed]
+        end = len(text) if closed < 0 else closed + 3
+        yield start, end, inside[:MAX_DECODED_CHARS]
 
 
 def _elements(text: str) -> Iterator[tuple[int, int, str]]:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from bench.guardrails.attacks import FOREIGN, TRAINED, Labelled, apart, drawn, own
 from sizewise.guardrails import prompt_injection as read
 from sizewise.guardrails.base import GuardConfig
+from sizewise.guardrails.hidden_text import find_hidden_text
 from sizewise.guardrails.prompt_injection import (
     MAX_FINDINGS,
     InjectionClassifier,
@@ -101,6 +102,18 @@ def test_ordinary_words_with_the_same_vocabulary_are_left_alone(text: str) -> No
 )
 def test_what_only_a_model_would_read_is_found_as_hidden(text: str) -> None:
     assert "HIDDEN" in kinds(text)
+
+
+def test_a_comment_that_is_not_closed_is_read_to_its_last_character() -> None:
+    seen: list[str] = []
+
+    def score(text: str) -> float:
+        seen.append(text)
+        return 1.0
+
+    text = "Tea <!-- one --> and <!-- two"
+    assert find_hidden_text(text, score, 0.5) == [(4, 16, 1.0), (21, len(text), 1.0)]
+    assert seen == [" one ", " two"]
 
 
 def test_what_somebody_else_wrote_is_found_as_indirect_and_where_it_stands() -> None:
