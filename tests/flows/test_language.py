@@ -147,6 +147,10 @@ PASSAGES = [{"text": "Cats sleep.", "title": "Cats", "page": 3}, {"text": "Dogs 
         ("{{ inputs.twice | unique | length }}", 2),
         ("{{ inputs.passages | pluck('text') }}", ["Cats sleep.", "Dogs bark."]),
         ("{{ inputs.passages | where('page', 3) | length }}", 1),
+        ("{{ inputs.mixed | where('a', 1) | pluck('n') }}", ["one"]),
+        ("{{ inputs.mixed | where('a', true) | pluck('n') }}", ["yes"]),
+        ("{{ ('[{\"a\": true}]' | parsed) == ('[{\"a\": 1}]' | parsed) }}", False),
+        ("{{ ('[{\"a\": [1]}]' | parsed) == ('[{\"a\": [1.0]}]' | parsed) }}", True),
         ("{{ '{\"a\": [1]}' | parsed }}", {"a": [1]}),
         ("{{ '```json\\n[1]\\n```' | parsed }}", [1]),
         ("{{ 'no json' | parsed }}", None),
@@ -171,6 +175,7 @@ def test_expressions(expression: str, wanted: Any) -> None:
         twice=[1, 2, 1],
         passages=PASSAGES,
         nested=[[1, 2], [3]],
+        mixed=[{"a": True, "n": "yes"}, {"a": 1.0, "n": "one"}],
     ) if "inputs" in expression else value(expression)  # fmt: skip
     assert found == wanted
     assert type(found) is type(wanted)

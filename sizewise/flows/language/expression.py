@@ -12,7 +12,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from sizewise.flows.language import types
-from sizewise.flows.language.filters import FILTERS, FilterError, to_text
+from sizewise.flows.language.filters import FILTERS, FilterError, is_equal, to_text
 from sizewise.flows.language.types import Json
 
 MAX_TEXT = 16 * 1024 * 1024
@@ -206,14 +206,14 @@ def is_truthy(value: Json) -> bool:
 
 def _compare(left: Any, sign: str, right: Any, at: int) -> bool:
     if sign == "==":
-        return _equal(left, right)
+        return is_equal(left, right)
     if sign == "!=":
-        return not _equal(left, right)
+        return not is_equal(left, right)
     if sign in ("in", "not in"):
         if isinstance(right, str):
             inside = isinstance(left, str) and left in right
         elif isinstance(right, list):
-            inside = any(_equal(left, each) for each in right)
+            inside = any(is_equal(left, each) for each in right)
         else:
             inside = isinstance(right, dict) and isinstance(left, str) and left in right
         return inside is (sign == "in")
@@ -222,13 +222,6 @@ def _compare(left: Any, sign: str, right: Any, at: int) -> bool:
         words = f"{types.with_article(types.type_of_value(left))} and {types.with_article(types.type_of_value(right))}"
         raise ExpressionError(f"{words} cannot be ordered", "", at)
     return bool({"<": left < right, "<=": left <= right, ">": left > right, ">=": left >= right}[sign])
-
-
-def _equal(left: Any, right: Any) -> bool:
-    """Equality as in JSON: true is not 1."""
-    if isinstance(left, bool) is not isinstance(right, bool):
-        return False
-    return bool(left == right)
 
 
 def render_template(template: Template, variables: Variables, budget: SizeBudget) -> Json:

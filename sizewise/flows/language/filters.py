@@ -57,6 +57,26 @@ def to_text(value: Json) -> str:
     return _json(value)
 
 
+def is_equal(left: Json, right: Json) -> bool:
+    """Equality as in JSON: true is not 1, also inside of lists and objects."""
+    pairs: list[tuple[Any, Any]] = [(left, right)]
+    while pairs:
+        one, other = pairs.pop()
+        if isinstance(one, bool) is not isinstance(other, bool):
+            return False
+        if isinstance(one, list) and isinstance(other, list):
+            if len(one) != len(other):
+                return False
+            pairs += zip(one, other, strict=True)
+        elif isinstance(one, dict) and isinstance(other, dict):
+            if one.keys() != other.keys():
+                return False
+            pairs += ((each, other[name]) for name, each in one.items())
+        elif one != other:
+            return False
+    return True
+
+
 def _json(found: Any) -> str:
     return msgspec.json.encode(found).decode()
 
@@ -167,7 +187,7 @@ def _pluck(found: Any, name: str) -> list[Any]:
 
 
 def _where(found: Any, name: str, wanted: Any) -> list[Any]:
-    return [each for each in _list(found) if isinstance(each, dict) and each.get(name) == wanted]
+    return [each for each in _list(found) if isinstance(each, dict) and is_equal(each.get(name), wanted)]
 
 
 def _number(found: Any) -> int | float | None:
