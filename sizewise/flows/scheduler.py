@@ -36,7 +36,6 @@ log = logging.getLogger("sizewise.flows")
 
 POLL_INTERVAL_S = 1.0
 """Between checks of the published flows: the longest delay before a new schedule takes effect."""
-MAX_LOOKAHEAD_S = 366 * 86_400
 MAX_HEADERS = 100
 MAX_HEADER_CHARS = 8_192
 
