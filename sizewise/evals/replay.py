@@ -117,7 +117,9 @@ def _case(
     learned_judge: LearnedJudge | None,
 ) -> ReplayCase:
     tokens = max(its.tokens_in[row] for its in columns.values())
-    good, unforeseen = ({}, "no router was learnt") if prediction is None else prediction.predict(dataset.prompts[row])
+    good, unforeseen = (
+        ({}, "no predictor is configured") if prediction is None else prediction.predict(dataset.prompts[row])
+    )
     field = [Candidate(card, card.price.max_cost(tokens, 1_000), good.get(card.name)) for card in cards]
     field.sort(key=lambda each: (each.expected_cost is None, each.expected_cost or 0, strength(each.card)))
     question = RequestFeatures(tokens, abstention=unforeseen, predicted_quality=good)

@@ -16,9 +16,9 @@ def check_key_policies(request: Request, plan: RoutePlan) -> None:
     """Raises Forbidden if the key is limited to other policies; it can then name no model either."""
     scope = request.principal.scope
     if scope is not None and scope.policies and plan.policy_name not in scope.policies:
-        hint = f"ask for auto:{scope.policies[0]}"
+        hint = f"use auto:{scope.policies[0]}"
         raise Forbidden(
-            f"the key {request.principal.key_id!r} is not good for the policy {plan.policy_name!r}",
+            f"the key {request.principal.key_id!r} does not allow the policy {plan.policy_name!r}",
             hint,
             param="model",
         )
@@ -41,7 +41,11 @@ def no_model_error(
     reasons = "; ".join(f"{each.card.name} {each.why}" for each in rejections)
     kinds = {each.error for each in rejections}
     if wait is not None or kinds == {ModelUnavailable}:
-        return ModelUnavailable(f"no model can answer now: {reasons}", "try again later", retry_after=wait)
+        return ModelUnavailable(f"no model is available: {reasons}", "try again later", retry_after=wait)
     if kinds == {ContextLengthExceeded}:
-        return ContextLengthExceeded(f"no model fits: {reasons}", "shorten the prompt", param="messages")
-    return NoModelFits(f"no model fits: {reasons}", "ask for less, or add a model that can do it", param="model")
+        return ContextLengthExceeded(f"the request fits no model: {reasons}", "shorten the prompt", param="messages")
+    return NoModelFits(
+        f"no model meets the request's constraints: {reasons}",
+        "relax the request, or add a model that meets it",
+        param="model",
+    )

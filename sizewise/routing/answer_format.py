@@ -74,7 +74,7 @@ class AnswerFormat(Struct, frozen=True):
         except (BadBody, msgspec.DecodeError, RecursionError):
             return ""  # a schema that we cannot read; the client may
         breach = None if promise is None else promise.check_text(call.arguments or "{}")
-        return "" if breach is None else f"a tool call's arguments break the tool's schema ({breach.keyword})"
+        return "" if breach is None else f"a tool call's arguments violate the tool's schema ({breach.keyword})"
 
     def contains(self, text: str) -> bool:
         """Whether the request contains this text: an answer that quotes it is not at fault."""

@@ -96,7 +96,7 @@ class AttemptRecord:
                 why=self.why,
                 attempt_number=self.number,
             )
-        error = self.error or SizewiseError("the attempt was stopped from inside")
+        error = self.error or SizewiseError("the attempt was stopped internally")
         return AttemptOutcome(
             card=self.card,
             reply=None,
@@ -193,8 +193,8 @@ def stream_cut_error(attempt: AttemptRecord) -> SizewiseError | None:
     if not isinstance(error, RESUMABLE_ERRORS) or isinstance(error, StreamInterrupted):
         return error
     ended = StreamInterrupted(
-        f"{attempt.card.name} broke off in mid-answer: {error.message}",
-        "ask again for a whole answer",
+        f"{attempt.card.name}: the answer was interrupted: {error.message}",
+        "send the request again",
     )
     ended.__cause__ = error
     return ended

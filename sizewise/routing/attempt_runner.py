@@ -223,12 +223,9 @@ class AttemptRunner:
 
     def _timeout_error(self, attempt: AttemptRecord, move: Attempt) -> UpstreamTimeout:
         if move.stream_mode == "stream" or self.remaining_s() == 0:
-            words = (
-                f"had not finished when the {self.deadline - self._request.started_at:g} seconds of the request were"
-                " over"
-            )
+            words = f"did not finish within the request's {self.deadline - self._request.started_at:g} seconds"
         else:
-            words = f"had not answered after {move.hold_timeout_s:g} seconds"
+            words = f"did not answer within {move.hold_timeout_s:g} seconds"
         return UpstreamTimeout(f"{attempt.card.name} {words}", "try again later")
 
     def _relay(

@@ -41,7 +41,7 @@ class ClientReply:
         `blocked_attempt_error`.
         """
         if not isinstance(outcome, AttemptOutcome) or not 0 <= outcome.attempt_number <= len(self.attempts):
-            raise self.policy_fault("does not return one of its outcomes")
+            raise self.policy_fault("does not return any of its outcomes")
         one = self.attempts[outcome.attempt_number - 1] if outcome.attempt_number else None
         if self.delivered is not None and self.delivered is not one:
             raise self.already_answered_error()
@@ -52,7 +52,7 @@ class ClientReply:
     async def deliver(self, attempt: AttemptRecord, why: str, degraded: str = "") -> Reply:
         """Sends the held events of an attempt and returns its reply."""
         if attempt.reply is None or attempt.result != "answered":
-            raise self.policy_fault(f"returns an answer of {attempt.card.name}, which gave none")
+            raise self.policy_fault(f"returns the answer of {attempt.card.name}, which did not answer")
         self.delivered = attempt
         if not self.announced:
             await self._announce(attempt, why)
@@ -64,7 +64,7 @@ class ClientReply:
         """Why no other model can answer: the client's stream was interrupted, or it has an answer."""
         assert self.delivered is not None
         return stream_cut_error(self.delivered) or self.policy_fault(
-            f"goes on although {self.delivered.card.name} has answered",
+            f"continues although {self.delivered.card.name} has answered",
         )
 
     def discarded_result(self, attempt: AttemptRecord, client_left: bool) -> AttemptResult:
@@ -74,7 +74,7 @@ class ClientReply:
         return "lost_race" if self.announced else "cancelled"
 
     def policy_fault(self, fault: str) -> SizewiseError:
-        return SizewiseError(f"the policy {self._policy!r} {fault}", "the policy is at fault, not your request")
+        return SizewiseError(f"the policy {self._policy!r} {fault}", "this is a bug in the policy, not in your request")
 
     async def _announce(self, attempt: AttemptRecord, why: str) -> None:
         self.announced = True
@@ -111,4 +111,4 @@ class ClientReply:
             return blocked_attempt_error
         if not outcome.error:
             return self.policy_fault("returns neither an answer nor an error")
-        return error_class(outcome.error)(outcome.message or "the policy gave no answer", param="model")
+        return error_class(outcome.error)(outcome.message or "the policy returned no answer", param="model")

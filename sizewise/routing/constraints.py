@@ -31,7 +31,7 @@ from sizewise.routing.requirements import MAX_BYTES_PER_TOKEN, Requirements, exp
 HealthCheck = Callable[[ModelCard], str]
 """Why a model is unavailable now, in words; empty if it is available."""
 
-CAPABILITY_HINT = "leave it out, or name a model that can"
+CAPABILITY_HINT = "remove it, or use a model that supports it"
 
 
 class Rejection(Struct, frozen=True):
@@ -78,11 +78,13 @@ def find_rejection(
     """The first reason against `card`, the principal's limits before the model's state; None if it may answer."""
     given, place = requirements.data_decision, card.endpoint.place
     if requirements.allowed_models and not matches_any(card.name, requirements.allowed_models):
-        return Rejection(card, "is none of the models that this key may ask", Forbidden, hint="use a key that may")
+        return Rejection(
+            card, "is not among the models that this key allows", Forbidden, hint="use a key that allows it"
+        )
     if given.reach is None or not is_within(given.reach, place):
         return _check_reach(card, given)
     if given.offline_source and ((limit := given.limit) is None or not is_within(limit, place)):
-        return Rejection(card, f"is at place {place!r}, and {given.offline_source} denies going online", Forbidden)
+        return Rejection(card, f"is at place {place!r}, and {given.offline_source} denies online models", Forbidden)
     if card.task != requirements.task:
         what = "an embedding model" if card.task == "embed" else "a chat model"
         return Rejection(
@@ -90,7 +92,7 @@ def find_rejection(
             why=f"is {what}",
             error=BadRequest,
             param="model",
-            hint="name another model, or use the API endpoint of this one",
+            hint="use another model, or the API endpoint of this one",
         )
     return (
         (_check_min_window(card, requirements, is_exact) if requirements.min_window is not None else None)
@@ -104,7 +106,7 @@ def find_rejection(
 def _check_reach(card: ModelCard, data_decision: DataPolicyDecision) -> Rejection:
     limit = "nowhere" if data_decision.reach is None else f"no further than {data_decision.reach!r}"
     why = f"is at place {card.place!r}, and {data_decision.reach_reason} may go {limit}"
-    return Rejection(card, why, Forbidden, hint="name a model that is nearer, or widen [egress] in sizewise.toml")
+    return Rejection(card, why, Forbidden, hint="use a nearer model, or widen [egress] in sizewise.toml")
 
 
 def _check_min_window(card: ModelCard, requirements: Requirements, is_exact: bool) -> Rejection | None:
@@ -112,12 +114,15 @@ def _check_min_window(card: ModelCard, requirements: Requirements, is_exact: boo
     if requirements.min_window is None or requirements.task != "chat" or (card.context is None and is_exact):
         return None
     if card.context is None:
-        why = f"is not known to have a window of {requirements.min_window} tokens, which the request requires"
+        why = f"has an unknown context window, and the request requires {requirements.min_window} tokens"
     elif card.context < requirements.min_window:
-        why = f"has a window of {card.context} tokens, and the request requires {requirements.min_window}"
+        why = f"has a context window of {card.context} tokens, and the request requires {requirements.min_window}"
     else:
         return None
-    hint = "name a model with a larger window; one of this machine may have more than [local] context gives it"
+    hint = (
+        "use a model with a larger context window; for embedded models, raise `context` in [local] if the model "
+        "supports it"
+    )
     return Rejection(card=card, why=why, error=NoModelFits, param="min_window", hint=hint)
 
 
@@ -129,21 +134,21 @@ def _check_context(card: ModelCard, requirements: Requirements, is_exact: bool) 
         least = requirements.size // MAX_BYTES_PER_TOKEN
         if least <= context:
             return None  # exact counting is left to the model
-        why = f"reads at most {context} tokens, and this prompt has about {requirements.features.prompt_tokens}"
+        why = (
+            f"accepts at most {context} prompt tokens, and this prompt has about {requirements.features.prompt_tokens}"
+        )
     else:
         room = context - (requirements.features.max_tokens or 0)
         if requirements.features.prompt_tokens <= room:
             return None
-        why = (
-            f"has a window of {context} tokens, and this request needs about"
-            f" {context - room + requirements.features.prompt_tokens}"
-        )
+        needed = context - room + requirements.features.prompt_tokens
+        why = f"has a context window of {context} tokens, and this request needs about {needed}"
     return Rejection(
         card=card,
         why=why,
         error=ContextLengthExceeded,
         param="messages",
-        hint="shorten the prompt or name a model with a larger window",
+        hint="shorten the prompt, or use a model with a larger context window",
     )
 
 
@@ -161,24 +166,28 @@ def _check_capabilities(card: ModelCard, requirements: Requirements, is_exact: b
     ):
         blind = ", ".join(sorted(requirements.modalities - card.input_modalities))
         return Rejection(
-            card=card, why=f"cannot take {blind}", error=BadRequest, param="messages", hint=CAPABILITY_HINT
+            card=card, why=f"does not accept {blind}", error=BadRequest, param="messages", hint=CAPABILITY_HINT
         )
     if asked.tools and not card.tools and (not is_exact or card.tools is False):
-        why = "cannot call tools" if card.tools is False else "is not known to call tools"
+        why = "does not support tool calls" if card.tools is False else "is not known to support tool calls"
         return Rejection(card=card, why=why, error=BadRequest, param="tools", hint=CAPABILITY_HINT)
     if asked.logprobs and not card.logprobs and (not is_exact or card.logprobs is False):
-        why = "gives no log-probabilities" if card.logprobs is False else "is not known to give log-probabilities"
+        why = (
+            "does not support log-probabilities"
+            if card.logprobs is False
+            else "is not known to support log-probabilities"
+        )
         return Rejection(card=card, why=why, error=BadRequest, param="logprobs", hint=CAPABILITY_HINT)
     if asked.choice_count > 1 and card.weights is not None:
         return Rejection(
             card=card,
-            why=f"gives one choice at a time, and n is {asked.choice_count}",
+            why=f"supports a single choice, and `n` is {asked.choice_count}",
             error=BadRequest,
             param="n",
             hint=CAPABILITY_HINT,
         )
     if not is_exact and card.max_output is not None and (asked.max_tokens or 0) > card.max_output:
-        why = f"writes at most {card.max_output} tokens, and {asked.max_tokens} are asked for"
+        why = f"can output at most {card.max_output} tokens, and the request asks for {asked.max_tokens}"
         return Rejection(card, why, BadRequest, "max_tokens")
     return None
 
@@ -191,10 +200,10 @@ def _check_cost(card: ModelCard, requirements: Requirements) -> Rejection | None
         return Rejection(card, "has no known price, and the request sets a maximum cost", BudgetExceeded)
     if cost > limit:
         why = f"could cost {format_dollars(cost)} dollars, and the request allows {format_dollars(limit)}"
-        return Rejection(card, why, BudgetExceeded, hint="allow more, or ask for fewer tokens")
+        return Rejection(card, why, BudgetExceeded, hint="raise the maximum cost, or request fewer tokens")
     return None
 
 
 def _check_health(card: ModelCard, health_check: HealthCheck) -> Rejection | None:
     words = health_check(card)
-    return Rejection(card, words, ModelUnavailable, hint="try again later, or name another model") if words else None
+    return Rejection(card, words, ModelUnavailable, hint="try again later, or use another model") if words else None

@@ -30,7 +30,7 @@ SETTINGS_SOURCE = "the settings"
 
 
 def _reach_reason(data_class: DataClass, by: str) -> str:
-    return f"{data_class} data" if by == SETTINGS_SOURCE else f"{data_class} data ({by} says so)"
+    return f"{data_class} data" if by == SETTINGS_SOURCE else f"{data_class} data (set by {by})"
 
 
 class DataPolicy:

@@ -27,7 +27,7 @@ def network_replacement_reason(
     """
     if delivered is None or delivered.score is not None or not _is_local(delivered.card):
         return ""
-    lost = [f"{one.card.name} cannot be reached" for one in attempts if _is_unreachable(one)]
+    lost = [f"{one.card.name} is unreachable" for one in attempts if _is_unreachable(one)]
     ill = [each for each in rejections if each.error is ModelUnavailable and not _is_local(each.card)]
     if ill and not plan.is_exact:
         missed = (
@@ -36,7 +36,7 @@ def network_replacement_reason(
         steps = plan_steps(plan, requirements, tuple(sorted((*candidates, *missed), key=cost_order)))
         wanted = steps[-1].models if steps else ()
         lost += [f"{each.card.name} {each.why}" for each in ill if each.card.name in wanted]
-    return f"{lost[0]}; {delivered.card.name} answered in its place" if lost else ""
+    return f"{lost[0]}; {delivered.card.name} answered instead" if lost else ""
 
 
 def _is_unreachable(attempt: AttemptRecord) -> bool:

@@ -128,7 +128,7 @@ class PolicyExecution:
             return self._hedge(move)
         if isinstance(move, Parallel):
             return self._parallel(move)
-        raise self._client_reply.policy_fault(f"yields a {type(move).__name__}, which is no move")
+        raise self._client_reply.policy_fault(f"yields a {type(move).__name__}, which is not a move")
 
     # ---- moves ------------------------------------------------------------------------------------------------------
 
@@ -181,7 +181,7 @@ class PolicyExecution:
                 one if one.violation is None else await self._repair_output(one, Attempt(one.card, one.why)),
             )
         if last is None:
-            raise self._client_reply.policy_fault("yields a Race of nobody")
+            raise self._client_reply.policy_fault("yields a Race without models")
         return last
 
     async def _resume(self, move: Resume) -> AttemptOutcome:
@@ -193,7 +193,9 @@ class PolicyExecution:
             and move.card.prefill
         )
         if broken is None or not allowed or not isinstance(what, ChatRequest) or move.prefix != broken.resumable_text:
-            raise self._client_reply.policy_fault("yields a Resume where nothing that can be continued broke off")
+            raise self._client_reply.policy_fault(
+                "yields a Resume although no answer that can be resumed was interrupted"
+            )
         if self._is_blocked(move.card):
             return self._outcome(broken)
         one = self._begin(move.card, move.why)
@@ -217,7 +219,7 @@ class PolicyExecution:
         return verdict
 
     def _begin_verification(self, card: ModelCard) -> AttemptRecord | None:
-        return None if self._is_blocked(card) else self._begin(card, "asked whether the answer is good")
+        return None if self._is_blocked(card) else self._begin(card, "verifies the answer")
 
     async def _repair_output(self, attempt: AttemptRecord, move: Attempt) -> AttemptRecord:
         """Shows the model how its answer violates the schema, and asks once more: once per request, within its limits.
@@ -237,7 +239,7 @@ class PolicyExecution:
         if self._is_blocked(attempt.card, question) or not fits_context(attempt.card, question):
             return attempt
         self._repaired = True
-        again = self._begin(attempt.card, f"{attempt.card.name} broke the schema ({breach.keyword}); asked once more")
+        again = self._begin(attempt.card, f"{attempt.card.name} violated the schema ({breach.keyword}); retried once")
         again.extra_tokens = more
         await self._runner(again, move, chat=repair_request(what, breach))
         return attempt if again.error is not None else again
@@ -249,7 +251,7 @@ class PolicyExecution:
             if candidate.card is card:
                 break
         else:
-            raise self._client_reply.policy_fault(f"asks {card.name}, which is not among the candidates")
+            raise self._client_reply.policy_fault(f"uses {card.name}, which is not among the candidates")
         one = begin_attempt(card, why, self._client_reply, self._request)
         if card.price.unpriced_modalities:
             one.modalities = self._requirements.modalities
@@ -275,8 +277,8 @@ class PolicyExecution:
         if self._runner.remaining_s() == 0:
             given = self._runner.deadline - self._request.started_at
             self._blocked_error = UpstreamTimeout(
-                f"the {given:g} seconds of the request are over",
-                "allow more, or try again later",
+                f"the request's timeout of {given:g} seconds has passed",
+                "raise the timeout, or try again later",
             )
             return True
         limit = self._requirements.max_cost
@@ -287,9 +289,9 @@ class PolicyExecution:
         if sums + more <= limit:
             return False
         self._blocked_error = BudgetExceeded(
-            f"{format_dollars(sums)} dollars are spent, and asking {card.name} could cost {format_dollars(more)} more; "
+            f"{format_dollars(sums)} dollars are spent, and {card.name} could cost {format_dollars(more)} more; "
             f"the request allows {format_dollars(limit)}",
-            "allow more, or ask for fewer tokens",
+            "raise the maximum cost, or request fewer tokens",
         )
         return True
 

@@ -148,7 +148,7 @@ def _considered(model: str, size: SizeClass, place: Place, why: str, cost: int |
         size=size,
         place=place,
         eligible=True,
-        why=why or "would only be asked if others fail",
+        why=why or "used only if other models fail",
         expected_cost=cost,
     )
 
@@ -162,8 +162,8 @@ def _sentences(
 ) -> list[str]:
     said = [
         (
-            f"{plan.requested_model!r} is answered by policy {plan.policy_name!r}; the prompt has about"
-            f" {requirements.features.prompt_tokens} tokens."
+            f"{plan.requested_model!r} uses the policy {plan.policy_name!r}; the prompt has about "
+            f"{requirements.features.prompt_tokens} tokens."
         ),
     ]
     if plan.is_exact and plan.why:
@@ -177,14 +177,14 @@ def _sentences(
                 if each.expected_cost is None
                 else f"expected to cost {format_dollars(each.expected_cost)} dollars"
             )
-            said.append(f"{each.model} may answer: {cost}.")
+            said.append(f"{each.model} is eligible: {cost}.")
         else:
-            said.append(f"{each.model} may not: it {each.why}.")
+            said.append(f"{each.model} is not eligible: it {each.why}.")
     for number, step in enumerate(steps):
-        when = "First" if number == 0 else "If that is not trusted"
+        when = "First" if number == 0 else "If its answer is not trusted"
         said.append(f"{when}, {' and '.join(step.models)}: {step.how}, because: {step.why}.")
     if failed is not None:
-        said.append(f"Nobody is asked: {failed.message}.")
+        said.append(f"No model is used: {failed.message}.")
     return said
 
 

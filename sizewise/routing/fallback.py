@@ -30,7 +30,7 @@ def with_fallbacks(
     """
     got, left, because = AttemptOutcome(cards[0]), cards, why
     if hedge_delay_s > 0 and (second := _hedge_card(cards)):
-        late = f"{cards[0].name} had not spoken after {hedge_delay_s:g} s, or failed"
+        late = f"{cards[0].name} sent nothing within {hedge_delay_s:g} s, or failed"
         pair = (
             Attempt(cards[0], why, "first_word", HEDGE_TIMEOUT_S),
             Attempt(second, late, "first_word", HEDGE_TIMEOUT_S),
@@ -43,7 +43,7 @@ def with_fallbacks(
             if got.is_final or not should_retry(got, max_retry_after_s):
                 break
             after_s, spread_s = backoff(got, number)
-            words = f"{_failure_reason(got)}; asked once more"
+            words = f"{_failure_reason(got)}; retried"
             got = yield from attempt(card, words, delay_s=after_s, jitter_s=spread_s)
         if got.is_final:
             break
@@ -59,7 +59,7 @@ def resume_if_cut(features: RequestFeatures, cards: tuple[ModelCard, ...], outco
                 outcome = yield from resume(
                     card,
                     outcome.delivered_text,
-                    f"{outcome.card.name} broke off in mid-answer ({outcome.error})",
+                    f"{outcome.card.name} was interrupted ({outcome.error})",
                 )
     return outcome
 

@@ -76,22 +76,22 @@ class LearnedJudge:
             self.certificate.combiners[len(answers) - 1],
         )
         if lacks_logprobs(combined, signals):
-            return Verdict(0.0, "it came without log-probabilities, and was calibrated with them")
+            return Verdict(0.0, "the reply has no log-probabilities, but the calibration used them")
         *given, large = combined.probabilities(signals)
         for place, words in enumerate(vetoes):
             if words:
                 given[place] = 0.0
         best = max(range(len(given)), key=lambda each: given[each])
         worth = large - given[best]
-        words = f"good with {given[best]:.2f}, {self.models[-1]} would be with {large:.2f}"
+        words = f"quality {given[best]:.2f}; {self.models[-1]} would have {large:.2f}"
         return Verdict(min(1.0, max(0.0, 1.0 - worth)), words, worth, best)
 
 
 def _not_calibrated_reason(payload: ChatRequest | EmbeddingRequest) -> str:
     if isinstance(payload, ChatRequest) and sum(message.role == "user" for message in payload.messages) > 1:
-        return "it is a conversation, and single questions were calibrated"
+        return "the request is a conversation; only single questions were calibrated"
     return (
-        "it is more than words, and words were calibrated"
+        "the request has more than text; only text was calibrated"
         if isinstance(payload, ChatRequest) and payload.input_modalities()
         else ""
     )

@@ -66,9 +66,9 @@ def parse_verification(verifier_name: str, first: Reply | None, swapped: Reply |
         None if reply is None or not reply.choices else _letter(reply.choices[0].text) for reply in (first, swapped)
     ]
     if None in letters:
-        return Verdict(None, f"{verifier_name} gave no opinion that can be read")
+        return Verdict(None, f"the verdict of {verifier_name} cannot be parsed")
     good = (letters[0] == "A") + (letters[1] == "B")
-    words = ("finds something wrong or missing in it", "contradicted itself about it", "finds it correct and complete")
+    words = ("finds the answer wrong or incomplete", "contradicted itself", "finds the answer correct and complete")
     return Verdict(good / 2, f"{verifier_name} {words[good]}")
 
 

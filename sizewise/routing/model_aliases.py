@@ -114,20 +114,22 @@ class ModelAliases:
             return _named_plan(name, same[0])
         if same:
             listed = ", ".join(card.name for card in same)
-            raise ModelNotFound(f"{name!r} is the name of several models", f"say which: {listed}", param="model")
+            raise ModelNotFound(f"{name!r} is ambiguous", f"use one of: {listed}", param="model")
         raise self._unknown(name)
 
     def _unknown(self, name: str) -> ModelNotFound:
         shown = name if len(name) <= 100 else name[:100] + "…"
         if name.startswith("flow:"):
             hint = "name a model, or run that flow as a subflow"
-            return ModelNotFound(f"{shown!r}: a node cannot ask a flow", hint, param="model")
+            return ModelNotFound(f"{shown!r}: a node cannot use a flow as its model", hint, param="model")
         if name.startswith("auto:"):
             policy, known = shown.removeprefix("auto:"), list(self._policies)
             hint = did_you_mean(policy, known) or f"known: {', '.join(known)}"
             return ModelNotFound(f"there is no policy named {policy!r}", hint, param="model")
         near = did_you_mean(shown, [*ROLES, *self._cards, *self._short_names])
-        return ModelNotFound(f"there is no model named {shown!r}", near or "see GET /v1/models", param="model")
+        return ModelNotFound(
+            f"there is no model named {shown!r}", near or "list the models: GET /v1/models", param="model"
+        )
 
     def _autos(self, chats: tuple[ModelCard, ...]) -> dict[str, RoutePlan | SizewiseError]:
         plans: dict[str, RoutePlan | SizewiseError] = {}
@@ -135,7 +137,7 @@ class ModelAliases:
             plans[f"auto:{name}"] = self._auto(f"auto:{name}", name, policy, chats)
         if self._default_policy not in self._policies:
             hint = did_you_mean(self._default_policy, list(self._policies)) or f"known: {', '.join(self._policies)}"
-            raise ConfigError(f"`router.policy` is {self._default_policy!r}, and there is no such policy", hint)
+            raise ConfigError(f"`router.policy` is {self._default_policy!r}, but there is no such policy", hint)
         plans["auto"] = self._auto("auto", self._default_policy, self._policies[self._default_policy], chats)
         return plans
 
@@ -151,7 +153,7 @@ class ModelAliases:
             return ModelNotFound("no chat model is configured", "add one: sizewise models pull NAME", param="model")
         if len(cards) > 1:
             return RoutePlan(requested_model, policy, name, cards)
-        why = f"one model is configured: {requested_model} is that model"
+        why = f"{requested_model} is the only configured model"
         if policy.models:
             why = f"{requested_model} is {cards[0].name}, the only model of its policy"
         return RoutePlan(requested_model, FixedPolicy(why=why), name, cards, is_exact=True, why=why)
@@ -163,20 +165,20 @@ class ModelAliases:
         weakest = self._configured_card("router.small", small) if small else min(chats, key=strength)
         strongest = self._configured_card("router.large", large) if large else max(chats, key=strength)
         return {
-            "small": _role_plan("small", weakest, "as configured" if small else "the smallest that is configured"),
-            "large": _role_plan("large", strongest, "as configured" if large else "the best that is configured"),
+            "small": _role_plan("small", weakest, "as configured" if small else "the smallest configured model"),
+            "large": _role_plan("large", strongest, "as configured" if large else "the best configured model"),
         }
 
     def _configured_card(self, setting: str, name: str) -> ModelCard:
         card = self._cards.get(name)
         if card is None:
             hint = did_you_mean(name, list(self._cards)) or f"known: {', '.join(self._cards) or 'none'}"
-            raise ConfigError(f"`{setting}` names {name!r}, and there is no such model", hint)
+            raise ConfigError(f"`{setting}` is {name!r}, but there is no such model", hint)
         return card
 
 
 def _named_plan(requested_model: str, card: ModelCard) -> RoutePlan:
-    why = "asked for by name"
+    why = "named in the request"
     return RoutePlan(requested_model, FixedPolicy(why=why), "fixed", (card,), is_exact=True, why=why)
 
 
@@ -188,10 +190,14 @@ def _role_plan(role: str, card: ModelCard, how: str) -> RoutePlan:
 def _auto_embedding_plan(cards: tuple[ModelCard, ...]) -> dict[str, RoutePlan | SizewiseError]:
     """Vectors of two models cannot be compared, so `auto` works only with a single embedding model."""
     if len(cards) == 1:
-        why = "one embedding model is configured: auto is that model"
+        why = "auto is the only configured embedding model"
         return {"auto": RoutePlan("auto", FixedPolicy(why=why), "fixed", cards, is_exact=True, why=why)}
     listed = ", ".join(card.name for card in cards) or "none is configured"
-    return {"auto": ModelNotFound("`auto` does not choose an embedding model", f"name one: {listed}", param="model")}
+    return {
+        "auto": ModelNotFound(
+            "`auto` cannot choose among several embedding models", f"name a model: {listed}", param="model"
+        )
+    }
 
 
 def _short_names(cards: tuple[ModelCard, ...]) -> dict[str, tuple[ModelCard, ...]]:

@@ -25,8 +25,8 @@ class QualityPrediction:
         self._heads = {card.name: head for head in predictor.heads for card in cards if head in (card.name, card.model)}
         if len(set(self._heads.values())) < 2:
             learnt = ", ".join(predictor.heads)
-            hint = "configure both, or train it on models that are: sizewise route train"
-            raise ConfigError(f"the learnt router knows {learnt}, and fewer than two of them are configured", hint)
+            hint = "configure both, or train on configured models: sizewise route train"
+            raise ConfigError(f"the predictor knows {learnt}, and fewer than two of them are configured", hint)
 
     def __call__(self, requirements: Requirements, payload: ChatRequest | EmbeddingRequest) -> Requirements:
         if not isinstance(payload, ChatRequest):

@@ -78,7 +78,7 @@ def measure_schema(schema: Schema, path: str) -> SchemaShape:
     if breadth > MAX_BREADTH or unfolded > MAX_EXPANDED:
         raise _refused(
             path,
-            f"it tries {max(breadth, unfolded)} schemas or more, its references written out",
+            f"it expands to {max(breadth, unfolded)} or more schemas",
             "simplify it",
         )
     return SchemaShape(breadth, unfolded, walk.is_grammar_exact)
@@ -134,7 +134,7 @@ class _SchemaWalk:
 
     def _referred(self, schema: Schema, at: str) -> Iterator[tuple[Schema, str]]:
         if "$id" in schema and schema is not self._root:
-            raise _refused(f"{at}.$id", "a schema inside has an address of its own", "leave `$id` out")
+            raise _refused(f"{at}.$id", "a nested schema has its own `$id`", "remove `$id`")
         for keyword in REFERENCE_KEYWORDS:
             reference = schema.get(keyword)
             if reference is None or reference is True:
@@ -143,14 +143,14 @@ class _SchemaWalk:
             if not isinstance(reference, str) or not reference.startswith("#"):
                 raise _refused(
                     where,
-                    f"{str(reference)[:100]!r} is not in this schema, and none is fetched",
-                    "begin it with '#'",
+                    f"{str(reference)[:100]!r} is not in this schema, and remote references are not fetched",
+                    "start it with '#'",
                 )
             target = self._target(reference)
             if isinstance(target, dict):
                 yield target, where
             elif not isinstance(target, bool):
-                raise _refused(where, f"{reference[:100]!r} leads nowhere", "name a definition that is there")
+                raise _refused(where, f"{reference[:100]!r} does not exist", "use an existing definition")
 
     def _target(self, reference: str) -> object:
         name = reference[1:]
@@ -180,7 +180,7 @@ class _SchemaWalk:
         return _counted(0, both, {})
 
     def _endless(self, number: int) -> None:
-        raise _refused(self._found[number][1], "it refers to itself without going into the value", "mend the reference")
+        raise _refused(self._found[number][1], "it refers to itself at the same value", "fix the reference")
 
 
 def _counted(

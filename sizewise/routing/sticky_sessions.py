@@ -101,7 +101,7 @@ class StickySessionPolicy:
         moves = policy_order(self.policy, features, candidates)
         place = next((i for i, move in enumerate(moves) if home.card in _cards(move)), None)
         if place is None:
-            why = f"leaves {home.card.name}: this policy would not ask it"
+            why = f"leaves {home.card.name}: this policy would not use it"
             return _with_reason(self.policy.route(features, candidates), why)
         if place == 0:
             return self.policy.route(features, candidates)
@@ -119,7 +119,7 @@ class StickySessionPolicy:
     def _missing(self) -> str:
         """Why the session's model is no candidate; constraints take precedence."""
         found = next((each for each in self.rejections if each.card.name == self.memory.model), None)
-        return f"it {found.why}" if found is not None else "it is not asked for here"
+        return f"it {found.why}" if found is not None else "it is not used here"
 
 
 def policy_order(
@@ -240,11 +240,9 @@ def _attempt_with_reason(move: Attempt, why: str, replace: bool) -> Attempt:
 
 def _why_stays(session_card: ModelCard, tradeoff: SwitchTradeoff) -> str:
     saves = (
-        "what switching would save is unknown"
-        if tradeoff.gain is None
-        else f"switching would save {_usd(tradeoff.gain)}"
+        "the gain of switching is unknown" if tradeoff.gain is None else f"switching would save {_usd(tradeoff.gain)}"
     )
-    return f"stays with {session_card.name} in this session: {saves} and cost {_usd(tradeoff.cost)}"
+    return f"stays with {session_card.name} in this session: {saves}, at a cost of {_usd(tradeoff.cost)}"
 
 
 def _usd(pico: int) -> str:

@@ -78,7 +78,9 @@ def holding_send(attempt: AttemptRecord, on_event: OnModelEvent, send: Send) -> 
         on_event()
         size += record_event(attempt, event) + len(event.frame or b"")
         if size > MAX_HELD or len(attempt.held_events) >= MAX_HELD_EVENTS:
-            raise UpstreamProtocolError(f"{attempt.card.name} said more than can be held back ({MAX_HELD} bytes)")
+            raise UpstreamProtocolError(
+                f"the answer of {attempt.card.name} is longer than can be held ({MAX_HELD} bytes)"
+            )
         attempt.held_events.append(event)
 
     return keep

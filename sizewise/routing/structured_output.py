@@ -63,8 +63,8 @@ class SchemaViolation(Struct, frozen=True):
 
     def error(self, card: ModelCard) -> InvalidOutput:
         return InvalidOutput(
-            f"the answer of {card.name} is not the JSON that was asked for: {self.description}",
-            "simplify the schema, or name a larger model",
+            f"the answer of {card.name} does not match the requested JSON schema: {self.description}",
+            "simplify the schema, or use a larger model",
             param="response_format",
         )
 
@@ -208,7 +208,9 @@ def _requested_schema(raw: bytes) -> tuple[Schema, str] | None:
     except msgspec.ValidationError as error:
         reason, _, path = str(error).partition(" - at `$")
         where = at + path.rstrip("`")
-        raise BadBody(f"`{where}`: {reason[:1].lower()}{reason[1:]}", "send a JSON schema", param=where) from error
+        raise BadBody(
+            f"`{where}`: {reason[:1].lower()}{reason[1:]}", "send a valid JSON schema", param=where
+        ) from error
 
 
 def _compiled(schema: Schema, path: str) -> SchemaValidator:
@@ -228,7 +230,7 @@ def _compiled(schema: Schema, path: str) -> SchemaValidator:
         why = error.message[:MAX_MESSAGE_CHARS]
     except ValueError as error:
         where, why = path, str(error)[:MAX_MESSAGE_CHARS]
-    raise BadBody(f"`{where}`: {why}", "mend the JSON schema", param=where)
+    raise BadBody(f"`{where}`: {why}", "fix the JSON schema", param=where)
 
 
 def _refuses(choice: Choice) -> bool:

@@ -13,7 +13,7 @@ from sizewise.providers.wires.anthropic.response import read_reply as read_messa
 from sizewise.providers.wires.openai.request_response import read_reply
 from sizewise.reply_events import coalesce, events_of
 
-CHOSEN = ModelSelected("m", "asked for by name", 1, "fixed")
+CHOSEN = ModelSelected("m", "named in the request", 1, "fixed")
 BODY = b"""{"id": "x", "model": "m", "usage": {"prompt_tokens": 1, "completion_tokens": 2}, "choices": [
  {"index": 0, "finish_reason": "tool_calls", "logprobs": {"content": [{"token": "a", "logprob": -0.1}]},
   "message": {"role": "assistant", "content": "a", "refusal": null, "annotations": [{"url": "u"}],

@@ -9,7 +9,7 @@ from tests.running_server import Served
 def test_the_answer_is_on_stdout_and_who_gave_it_on_stderr(echo: Served) -> None:
     done = sizewise("ask", "-m", "echo/small", "Hello there", home=echo.home)
     assert (done.code, done.out) == (0, "Hello there\n")
-    for part in ("echo/small", "asked for by name", "2+2 tokens", " s"):
+    for part in ("echo/small", "named in the request", "2+2 tokens", " s"):
         assert part in done.err
     assert len(done.err.splitlines()) == 1
 

@@ -108,7 +108,7 @@ def test_an_answer_that_came_is_shown_although_the_other_one_failed(echo: Served
     done = sizewise("compare", "hello [[echo/large: fail after=2]] one two three", *BOTH, home=echo.home)
     assert done.code == 3
     assert "hello  one two three" in done.out
-    assert "echo/large broke off in mid-answer" in done.err.splitlines()[0]
+    assert "echo/large: the answer was interrupted" in done.err.splitlines()[0]
     assert len(done.err.splitlines()) == 2
     scripted = sizewise("compare", "hello [[echo/large: fail]]", *BOTH, "--json", home=echo.home)
     assert scripted.code == 3 and scripted.json["error"]["code"]

@@ -58,8 +58,8 @@ def test_a_server_routes_by_what_was_learnt(tmp_path: Path) -> None:
         ):
             answer = served.chat("auto", words)
             assert answer.headers["x-sizewise-model"] == model
-            assert "foreseen good with" in answer.headers["x-sizewise-why"]
-        assert "not foreseen" in served.chat("auto", "Warum ist der Himmel nicht blau?").headers["x-sizewise-why"]
+            assert "predicted quality" in answer.headers["x-sizewise-why"]
+        assert "no prediction" in served.chat("auto", "Warum ist der Himmel nicht blau?").headers["x-sizewise-why"]
 
 
 def test_a_server_refuses_what_is_no_router(tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_a_server_refuses_what_is_no_router(tmp_path: Path) -> None:
     up = ("up", "--port", "0", "--home", str(tmp_path), "--config", str(tmp_path / "sizewise.toml"))
     (tmp_path / "router.json").write_text("{}")
     wrong = sizewise(*up)
-    assert wrong.code == 2 and "no trained router" in wrong.err and "route train" in wrong.hint
+    assert wrong.code == 2 and "not a valid predictor" in wrong.err and "route train" in wrong.hint
     (tmp_path / "router.json").unlink()
     gone = sizewise(*up)
     assert gone.code == 2 and "router.predictor: cannot read" in gone.err

@@ -42,10 +42,10 @@ def test_a_promise_from_live_traffic_alone(tmp_path: Path, config: str) -> None:
         )
         assert graphql(server, "mutation { reload { models } }").errors == []
         good = server.chat("auto", SURE).headers
-        assert good["x-sizewise-model"] == "echo/small" and "promised 0.85 of echo/large" in good["x-sizewise-why"]
+        assert good["x-sizewise-model"] == "echo/small" and "certified 0.85 of echo/large" in good["x-sizewise-why"]
         until(lambda: len(rows(tmp_path)) == 61)
         doubtful = server.chat("auto", UNSURE.format(number=99)).headers
-        assert doubtful["x-sizewise-model"] == "echo/large" and "promised 0.85" in doubtful["x-sizewise-why"]
+        assert doubtful["x-sizewise-model"] == "echo/large" and "certified 0.85" in doubtful["x-sizewise-why"]
         until(lambda: len(rows(tmp_path)) == 62)
         (saved,) = sizewise("savings", "--json", home=tmp_path).json
         assert (saved["requests"], saved["small"]) == (62, 41) and float(saved["evaluationUsd"]) > 0

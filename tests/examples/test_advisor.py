@@ -64,8 +64,8 @@ def test_without_a_model_that_has_the_window_it_refuses_and_says_who_lacks_what(
         assert answer.status == 422 and answer.error["code"] == "no_model_fits"
         said = answer.error["message"]
         assert said.startswith("advice: ")
-        assert "local/smollm2-135m has a window of 8192 tokens, and the request requires 32768" in said
-        assert "echo/large is not known to have a window of 32768 tokens" in said
+        assert "local/smollm2-135m has a context window of 8192 tokens, and the request requires 32768" in said
+        assert "echo/large has an unknown context window, and the request requires 32768 tokens" in said
 
 
 @pytest.mark.large

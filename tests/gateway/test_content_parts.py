@@ -65,7 +65,7 @@ def test_auto_picks_a_model_that_can_see(client: OpenAI, part: Any) -> None:
 
 @pytest.mark.parametrize(("part", "word"), [(IMAGE, "image"), (FILE, "file"), (SOUND, "audio")])
 def test_a_model_that_cannot_see_refuses_and_says_what(client: OpenAI, part: Any, word: str) -> None:
-    with pytest.raises(openai.BadRequestError, match=f"echo/blind cannot take {word}") as caught:
+    with pytest.raises(openai.BadRequestError, match=f"echo/blind does not accept {word}") as caught:
         client.chat.completions.create(model="echo/blind", messages=showing(part))
     assert caught.value.param == "messages"
 
@@ -73,8 +73,8 @@ def test_a_model_that_cannot_see_refuses_and_says_what(client: OpenAI, part: Any
 def test_where_nobody_sees_it_all_the_reasons_are_told(client: OpenAI) -> None:
     with pytest.raises(openai.UnprocessableEntityError) as caught:
         client.chat.completions.create(model="auto", messages=showing(IMAGE, SOUND))
-    assert "echo/small cannot take audio, image" in caught.value.message
-    assert "echo/eyes cannot take audio" in caught.value.message
+    assert "echo/small does not accept audio, image" in caught.value.message
+    assert "echo/eyes does not accept audio" in caught.value.message
 
 
 def test_parts_reach_an_upstream_as_they_came(client: OpenAI, speaks: Speaks) -> None:
@@ -232,9 +232,9 @@ def test_stops_and_seeds_are_obeyed_by_a_real_model_on_this_machine(
             )
             tokens = probable.choices[0].logprobs
             assert tokens is not None and [len(each.top_logprobs) for each in tokens.content or ()] == [2, 2, 2]
-            with pytest.raises(openai.BadRequestError, match="gives one choice at a time, and n is 2"):
+            with pytest.raises(openai.BadRequestError, match="supports a single choice, and `n` is 2"):
                 client.chat.completions.create(**asked, n=2)
-            with pytest.raises(openai.BadRequestError, match="cannot take image"):
+            with pytest.raises(openai.BadRequestError, match="does not accept image"):
                 client.chat.completions.create(**{**asked, "messages": showing(IMAGE)})
 
 

@@ -177,7 +177,7 @@ def test_tool_calls_come_whole_and_in_pieces(client: OpenAI) -> None:
 def test_headers_say_which_model_why_at_what_price_and_under_which_trace(client: OpenAI) -> None:
     raw = client.chat.completions.with_raw_response.create(model="echo/small", messages=HELLO)
     assert raw.headers["x-sizewise-model"] == "echo/small"
-    assert raw.headers["x-sizewise-why"] == "asked for by name"
+    assert raw.headers["x-sizewise-why"] == "named in the request"
     assert raw.headers["x-sizewise-cost-usd"] == "0.0000105"  # 3 tokens at $1 and 3 at $2.5 a million
     assert raw.headers["x-request-id"] == raw.headers["x-sizewise-trace"] and len(raw.headers["x-request-id"]) == 32
     assert "x-sizewise-attempts" not in raw.headers, "one was asked"

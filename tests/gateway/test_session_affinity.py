@@ -133,7 +133,7 @@ def test_a_session_stays_with_its_model_and_the_record_says_what_switching_would
     answer = chat(sessions, session, "auto:quick")
     saved = tokens(LONG) * 1_000_000  # pico-dollars: a dollar per million tokens
     lost = 2_001 * 9_000_000  # 2,000 words read and one said, each at nine dollars per million
-    said = f"stays with echo/far in this session: switching would save {usd(saved)} and cost {usd(lost)}"
+    said = f"stays with echo/far in this session: switching would save {usd(saved)}, at a cost of {usd(lost)}"
     assert (model(answer), why(answer)) == ("echo/far", said)
     trace = answer.headers["x-sizewise-trace"]
     until(lambda: booked(sessions.home, trace))
@@ -155,7 +155,7 @@ def test_a_history_of_tool_calls_is_worth_the_declared_cost(sessions: Served) ->
     session = begun(sessions, "echo/far", "Look [[tool look {}]]", tools=[tool])
     answer = chat(sessions, session, "auto:quick")
     lost = 5 * 9_000_000 + PICO // 100  # four words, cue and all, and the call
-    assert model(answer) == "echo/far" and why(answer).endswith(f"and cost {usd(lost)}")
+    assert model(answer) == "echo/far" and why(answer).endswith(f"at a cost of {usd(lost)}")
 
 
 def test_the_order_of_a_fixed_policy_is_no_reason_to_leave(sessions: Served) -> None:
@@ -166,9 +166,9 @@ def test_the_order_of_a_fixed_policy_is_no_reason_to_leave(sessions: Served) -> 
 def test_a_name_is_obeyed_and_remembered(sessions: Served) -> None:
     session = begun(sessions, "echo/far")
     answer = chat(sessions, session, "echo/large")
-    assert (model(answer), why(answer)) == ("echo/large", "asked for by name")
+    assert (model(answer), why(answer)) == ("echo/large", "named in the request")
     answer = chat(sessions, session, "auto:quick")
-    said = "leaves echo/large: it is not asked for here; the cheapest model that fits"
+    said = "leaves echo/large: it is not used here; the cheapest model that fits"
     assert (model(answer), why(answer)) == ("echo/near", said)
 
 
@@ -202,7 +202,7 @@ def test_a_session_that_went_up_stays_up_while_that_is_cheaper(sessions: Served)
     assert (model(answer), answer.headers.get("x-sizewise-attempts")) == ("echo/large", None)
     # It would be asked all the same in two cases of three, as far as one distrusted answer tells.
     large, small = tokens(LONG) * 10_000_000 + 50_000_000, tokens(LONG) * 1_000_000 + 5_000_000
-    assert f"would save {usd(large - small - large * 2 // 3)} and cost" in why(answer)
+    assert f"would save {usd(large - small - large * 2 // 3)}, at a cost" in why(answer)
 
 
 def test_whom_a_policy_judges_is_judged_in_a_session_too(sessions: Served) -> None:

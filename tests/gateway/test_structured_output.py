@@ -91,7 +91,7 @@ def test_a_broken_answer_is_repaired_unseen_and_the_record_says_why(served: Serv
     (record,) = booked(served.home, answer.headers["x-sizewise-trace"])
     came = [(row["result"], row["error"]) for row in record["tries"]]
     assert came == [("distrusted", "invalid_output"), ("answered", "")]
-    assert record["why"] == record["tries"][1]["why"] == f"{model} broke the schema (type); asked once more"
+    assert record["why"] == record["tries"][1]["why"] == f"{model} violated the schema (type); retried once"
     assert all(row["output"] > 0 for row in record["tries"]), "both are paid for"
 
 

@@ -93,7 +93,7 @@ def test_two_that_agree_are_believed(proof: Certificate) -> None:
     app = PolicyHarness(proof)
     app.ask()
     assert app.client.results == [("echo/small", "answered"), ("echo/other", "distrusted")]
-    assert app.client.chosen.reason.startswith("promised 0.95 of echo/large, sure 0.95: good with 0.9")
+    assert app.client.chosen.reason.startswith("certified 0.95 of echo/large with confidence 0.95: quality 0.9")
     assert app.client.text == ASK
 
 
@@ -143,7 +143,7 @@ def test_what_came_without_log_probabilities_is_not_judged_as_if_it_had_them() -
     with_them.ask()
     without.ask()
     assert with_them.client.chosen.model == "echo/small" and without.client.chosen.model == "echo/large"
-    assert "without log-probabilities, and was calibrated with them" in without.client.chosen.reason
+    assert "no log-probabilities, but the calibration used them" in without.client.chosen.reason
 
 
 def test_conversations_were_not_calibrated(proof: Certificate) -> None:
@@ -182,34 +182,34 @@ def test_what_no_calibration_saw_goes_to_the_large_one(proof: Certificate) -> No
 def test_a_request_may_wish_for_another_quality(proof: Certificate) -> None:
     app = PolicyHarness(proof)
     app.ask(options=RequestOptions(min_quality=0.8))
-    assert "promised 0.8 of echo/large" in app.client.chosen.reason
+    assert "certified 0.8 of echo/large" in app.client.chosen.reason
     app.ask(options=RequestOptions(min_quality=0.999))
     assert app.client.chosen.model == "echo/large"
-    assert app.client.chosen.reason == "best effort: 0.999 of echo/large was not certified"
+    assert app.client.chosen.reason == "best effort: 0.999 of echo/large is not certified"
 
 
 def test_where_the_large_one_may_not_answer_nothing_is_promised(proof: Certificate) -> None:
     app = PolicyHarness(proof, place="anyone")
     app.ask(options=RequestOptions(online="deny"))
-    assert app.client.chosen.model == "echo/other" and "nothing is promised" in app.client.chosen.reason
+    assert app.client.chosen.model == "echo/other" and "no target applies" in app.client.chosen.reason
 
 
 def test_the_explanation_shows_every_stage(proof: Certificate) -> None:
     app = PolicyHarness(proof)
     told = explain(asking(chat(ASK)), app.names, always_healthy, DataPolicy(), certificate_models=app.minds)
     assert told.steps[0].models == ("echo/small",) and told.steps[-1].models == ("echo/large",)
-    assert "promised 0.95 of echo/large" in told.why
+    assert "certified 0.95 of echo/large" in told.why
 
 
 @pytest.mark.parametrize(
     ("said", "words"),
     [
-        ({"target": QualityGuarantee(0.999)}, "keeps 0.95 at most"),
-        ({"target": QualityGuarantee(0.95, 0.99)}, "sure with 0.95, not 0.99"),
+        ({"target": QualityGuarantee(0.999)}, "guarantees at most 0.95"),
+        ({"target": QualityGuarantee(0.95, 0.99)}, "confidence 0.95, not 0.99"),
         ({"target": QualityGuarantee(0.95, 0.95, "other")}, "to 'other'"),
-        ({"models": ("echo/small", "echo/large")}, "and the proof is of others"),
-        ({"models": ("echo/large", "echo/other", "echo/small")}, "and the proof is of others"),
-        ({"models": ("echo/small", "echo/small", "echo/large")}, "and the proof is of others"),
+        ({"models": ("echo/small", "echo/large")}, "but the certificate is for others"),
+        ({"models": ("echo/large", "echo/other", "echo/small")}, "but the certificate is for others"),
+        ({"models": ("echo/small", "echo/small", "echo/large")}, "but the certificate is for others"),
         ({"retries": 9}, "retries"),
     ],
 )
@@ -224,7 +224,7 @@ def test_a_proof_is_a_file_and_one_that_cannot_be_read_is_named(proof: Certifica
     file.write_bytes(encode_certificate(proof))
     assert load_options("mine", {"certificate": str(file)})["certificate"] == proof
     file.write_bytes(encode_certificate(proof)[:-20])
-    for path, words in ((file, "this is no proof"), (tmp_path / "none.json", "cannot read")):
+    for path, words in ((file, "not a valid certificate"), (tmp_path / "none.json", "cannot read")):
         with pytest.raises(ConfigError, match=words) as refused:
             load_options("mine", {"certificate": str(path)})
         assert "policies.mine.certificate" in refused.value.message

@@ -74,18 +74,20 @@ def test_a_model_without_a_reason_against_it_may_answer() -> None:
 def test_the_window_must_hold_the_prompt_and_the_answer() -> None:
     card = echo_card(context=1_000)
     assert reason(card, chat("word " * 700)) == ""
-    assert "has a window of 1000 tokens" in reason(card, chat("word " * 1_200))
+    assert "has a context window of 1000 tokens" in reason(card, chat("word " * 1_200))
     assert "this request needs about" in reason(card, chat("hello", max_tokens=1_000))
 
 
 def test_a_window_can_be_required_however_short_the_prompt_is() -> None:
     wide, small = RequestOptions(min_context_tokens=32_768), echo_card(context=8_192)
     assert reason(echo_card(context=32_768), chat(), wide) == ""
-    assert reason(small, chat(), wide) == "has a window of 8192 tokens, and the request requires 32768"
-    assert "is not known to have a window of 32768" in reason(echo_card(context=None), chat(), wide)
+    assert reason(small, chat(), wide) == "has a context window of 8192 tokens, and the request requires 32768"
+    assert "has an unknown context window, and the request requires 32768" in reason(
+        echo_card(context=None), chat(), wide
+    )
     assert named(echo_card(context=None), chat(), wide) is None
     error = named(small, chat(), wide)
-    assert isinstance(error, NoModelFits) and "[local] context" in error.hint and error.param == "min_window"
+    assert isinstance(error, NoModelFits) and "in [local]" in error.hint and error.param == "min_window"
 
 
 def test_a_named_model_is_refused_only_when_the_prompt_cannot_fit_at_all() -> None:
@@ -93,7 +95,7 @@ def test_a_named_model_is_refused_only_when_the_prompt_cannot_fit_at_all() -> No
     assert named(card, chat("word " * 1_200, max_tokens=5_000)) is None
     error = named(card, chat("word " * 20_000))
     assert isinstance(error, ContextLengthExceeded) and error.status == 400
-    assert "reads at most 1000 tokens, and this prompt has about 25" in error.message
+    assert "accepts at most 1000 prompt tokens, and this prompt has about 25" in error.message
 
 
 def test_a_picture_is_not_counted_as_words() -> None:
@@ -104,26 +106,26 @@ def test_a_picture_is_not_counted_as_words() -> None:
 
 
 def test_what_a_model_cannot_take_counts_against_it() -> None:
-    assert reason(echo_card(), chat(**IMAGE)) == "cannot take image"
+    assert reason(echo_card(), chat(**IMAGE)) == "does not accept image"
     assert reason(replace(echo_card(), input_modalities=frozenset({"image"})), chat(**IMAGE)) == ""
 
 
 def test_tools_need_a_model_that_is_known_to_call_them() -> None:
-    assert reason(echo_card(tools=False), chat(**TOOLS)) == "cannot call tools"
-    assert reason(echo_card(tools=None), chat(**TOOLS)) == "is not known to call tools"
+    assert reason(echo_card(tools=False), chat(**TOOLS)) == "does not support tool calls"
+    assert reason(echo_card(tools=None), chat(**TOOLS)) == "is not known to support tool calls"
     assert named(echo_card(tools=None), chat(**TOOLS)) is None
     assert isinstance(named(echo_card(tools=False), chat(**TOOLS)), BadRequest)
 
 
 def test_log_probabilities_need_a_model_that_is_known_to_give_them() -> None:
-    assert reason(echo_card(logprobs=None), chat(logprobs=True)) == "is not known to give log-probabilities"
+    assert reason(echo_card(logprobs=None), chat(logprobs=True)) == "is not known to support log-probabilities"
     assert named(echo_card(logprobs=None), chat(logprobs=True)) is None
-    assert "gives no log-probabilities" in str(named(echo_card(logprobs=False), chat(logprobs=True)))
+    assert "does not support log-probabilities" in str(named(echo_card(logprobs=False), chat(logprobs=True)))
 
 
 def test_several_choices_are_not_for_an_embedded_model() -> None:
     card = replace(echo_card(), weights=ModelWeights("x.gguf", "0" * 64, 1))
-    assert reason(card, chat(n=2)) == "gives one choice at a time, and n is 2"
+    assert reason(card, chat(n=2)) == "supports a single choice, and `n` is 2"
     assert reason(echo_card(), chat(n=2)) == ""
 
 
@@ -135,7 +137,9 @@ def test_unknown_abilities_are_left_to_a_named_model_and_known_ones_are_not() ->
 
 
 def test_an_answer_longer_than_a_model_writes_is_for_another() -> None:
-    assert "writes at most 10 tokens, and 20" in reason(replace(echo_card(), max_output=10), chat(max_tokens=20))
+    assert "can output at most 10 tokens, and the request asks for 20" in reason(
+        replace(echo_card(), max_output=10), chat(max_tokens=20)
+    )
 
 
 def test_data_goes_no_further_than_its_class_may_by_any_name() -> None:
@@ -143,11 +147,11 @@ def test_data_goes_no_further_than_its_class_may_by_any_name() -> None:
     secret = RequestOptions(data_class="confidential")
     assert reason(cloud, chat()) == ""
     assert reason(cloud, chat(), secret) == (
-        "is at place 'anyone', and confidential data (the request says so) may go no further than 'machine'"
+        "is at place 'anyone', and confidential data (set by the request) may go no further than 'machine'"
     )
     assert reason(cloud, chat(), principal=Principal(data_class="confidential")) != ""
     found = RequestOptions(data_class="confidential", constraint_source="the guard pii")
-    assert "confidential data (the guard pii says so)" in reason(cloud, chat(), found)
+    assert "confidential data (set by the guard pii)" in reason(cloud, chat(), found)
     error = named(cloud, chat(), secret)
     assert isinstance(error, Forbidden) and error.status == 403
 
@@ -173,7 +177,7 @@ def test_a_class_that_was_left_out_goes_nowhere() -> None:
 
 def test_a_request_can_deny_going_online() -> None:
     offline = RequestOptions(online="deny")
-    assert "denies going online" in reason(echo_card(place="network"), chat(), offline)
+    assert "denies online models" in reason(echo_card(place="network"), chat(), offline)
     assert reason(echo_card(place="machine"), chat(), offline) == ""
 
 
@@ -206,7 +210,7 @@ def test_when_nobody_is_left_every_reason_is_given() -> None:
     )
     error = no_model_error(plan, against)
     assert isinstance(error, NoModelFits) and error.status == 422
-    assert "a/one cannot call tools" in error.message and "a/two has a window of 10" in error.message
+    assert "a/one does not support tool calls" in error.message and "a/two has a context window of 10" in error.message
 
 
 def test_a_prompt_too_long_for_everybody_is_too_long() -> None:

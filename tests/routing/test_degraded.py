@@ -22,20 +22,20 @@ GONE = "[[cloud/large: fail]] Hello"
 
 
 def away(card: ModelCard) -> str:
-    return "was left alone: it cannot be reached" if card.place == "anyone" else ""
+    return "has an open circuit breaker" if card.place == "anyone" else ""
 
 
 def test_a_fallback_to_this_machine_is_marked() -> None:
     routing = Routing(HERE, CLOUD, policy=FixedPolicy(models=("cloud/large", "here/small"), retries=0))
     reply = routing.run(chat(GONE))
-    assert reply.degraded == "cloud/large cannot be reached; here/small answered in its place"
+    assert reply.degraded == "cloud/large is unreachable; here/small answered instead"
     assert not routing.run(chat("Hello")).degraded, "the network is there"
 
 
 @pytest.mark.parametrize("policy", [CascadePolicy(), FixedPolicy(models=("cloud/large", "here/small"))])
 def test_a_model_that_is_left_alone_is_missed_where_the_policy_would_have_asked_it(policy: Policy) -> None:
     reply = Routing(HERE, CLOUD, policy=policy, health=away).run(chat("Hello"))
-    assert reply.degraded == ("cloud/large was left alone: it cannot be reached; here/small answered in its place")
+    assert reply.degraded == ("cloud/large has an open circuit breaker; here/small answered instead")
 
 
 def test_what_would_have_been_said_anyway_is_not_degraded() -> None:

@@ -40,7 +40,9 @@ def test_it_tells_who_is_asked_first_and_who_if_that_is_not_trusted() -> None:
         (("cloud/m",), "streamed"),
     ]
     assert decision.why == "the cheapest model that fits"
-    assert any("If that is not trusted, echo/large: held and judged" in sentence for sentence in decision.sentences)
+    assert any(
+        "If its answer is not trusted, echo/large: held and judged" in sentence for sentence in decision.sentences
+    )
 
 
 def test_every_model_not_chosen_has_a_reason_in_words() -> None:
@@ -51,24 +53,24 @@ def test_every_model_not_chosen_has_a_reason_in_words() -> None:
         ("cloud/m", False),
     ]
     assert all(each.why for each in decision.candidates)
-    assert "cloud/m may not: it is at place 'anyone'" in " ".join(decision.sentences)
+    assert "cloud/m is not eligible: it is at place 'anyone'" in " ".join(decision.sentences)
 
 
 def test_who_would_only_be_asked_after_failures_is_said_too() -> None:
     decision = decided(policy=CheapestPolicy())
-    assert [each.why for each in decision.candidates][1:] == ["would only be asked if others fail"] * 2
+    assert [each.why for each in decision.candidates][1:] == ["used only if other models fail"] * 2
 
 
 def test_a_named_model_is_said_to_be_named() -> None:
     decision = decided(model="echo/large")
-    assert decision.sentences[0].startswith("Asked for by name")
-    assert decision.why == "asked for by name"
+    assert decision.sentences[0].startswith("Named in the request")
+    assert decision.why == "named in the request"
 
 
 def test_when_nobody_fits_the_error_is_the_decision() -> None:
     decision = decided(model="cloud/m", options=RequestOptions(online="deny"))
     assert decision.error == "forbidden" and decision.steps == ()
-    assert decision.sentences[-1].startswith("Nobody is asked: cloud/m is at place 'anyone'")
+    assert decision.sentences[-1].startswith("No model is used: cloud/m is at place 'anyone'")
 
 
 def test_races_and_rounds_are_explained() -> None:

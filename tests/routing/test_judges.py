@@ -51,8 +51,8 @@ CODE = "def add(a, b):\n    return a + b\n\n\ndef mul(a, b):\n    return a * b\n
         ("I don't know the answer to this.", "does not know"),
         ("I'm not sure what you mean.", "does not know"),
         ("I do not have access to that information.", "does not know"),
-        ("the cat sat on the mat and " * 20, "circles"),
-        ("a" * 500, "circles"),
+        ("the cat sat on the mat and " * 20, "repeats itself"),
+        ("a" * 500, "repeats itself"),
     ],
 )
 def test_rules_object_in_words(text: str, words: str) -> None:
@@ -75,7 +75,7 @@ def test_rules_object_in_words(text: str, words: str) -> None:
     ],
 )
 def test_rules_leave_ordinary_answers_alone(text: str) -> None:
-    assert rules(PLAIN, (reply(text),)) == Verdict(None, "no rule objects")
+    assert rules(PLAIN, (reply(text),)) == Verdict(None, "no rule rejects the reply")
 
 
 def test_an_answer_cut_by_the_model_s_own_limit_is_distrusted_and_one_cut_by_the_asker_is_not() -> None:
@@ -108,7 +108,7 @@ def test_a_tool_call_must_be_one_that_can_be_made(name: str, arguments: str, goo
 
 def test_a_tool_call_written_as_words_is_not_one() -> None:
     text = '{"name": "look", "arguments": {"x": 1}}'
-    assert "plain words" in rules(RequestFeatures(10, tools=True), (reply(text),)).why
+    assert "plain text" in rules(RequestFeatures(10, tools=True), (reply(text),)).why
     assert rules(PLAIN, (reply(text),)).score is None
 
 

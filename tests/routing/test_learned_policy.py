@@ -61,9 +61,9 @@ def routed(
 @pytest.mark.parametrize(
     ("words", "model", "why"),
     [
-        (EASY, "echo/small", "foreseen good with 0."),
-        (HARD, "echo/large", "no cheaper one nearly so"),
-        ("the mitochondria of yeast ferment glucose anaerobically", "echo/large", "not foreseen: it knows"),
+        (EASY, "echo/small", "predicted quality 0."),
+        (HARD, "echo/large", "no cheaper model is close"),
+        ("the mitochondria of yeast ferment glucose anaerobically", "echo/large", "no prediction: the predictor knows"),
         ("Warum ist der Himmel blau und nicht die Erde?", "echo/large", "language"),
     ],
 )
@@ -89,7 +89,7 @@ def test_the_explanation_says_the_same(predictor: Predictor) -> None:
     _, foresight, names = routed(predictor, LearnedPolicy())
     for words, model in ((EASY, "echo/small"), (HARD, "echo/large")):
         told = explain(asking(chat(words), RequestOptions()), names, always_healthy, DataPolicy(), prediction=foresight)
-        assert told.steps[0].models == (model,) and "foreseen good" in told.why
+        assert told.steps[0].models == (model,) and "predicted quality" in told.why
 
 
 def test_a_router_of_models_that_are_not_here_is_refused(predictor: Predictor) -> None:

@@ -51,7 +51,7 @@ def test_a_policy_asks_only_the_models_it_names_in_their_order() -> None:
 def test_with_one_model_auto_is_that_model_whatever_the_policy() -> None:
     plan = names(SMALL, default=CascadePolicy())(chat())
     assert isinstance(plan.policy, FixedPolicy) and plan.is_exact
-    assert plan.why == "one model is configured: auto is that model"
+    assert plan.why == "auto is the only configured model"
 
 
 def test_small_and_large_are_the_weakest_and_the_strongest_unless_configured() -> None:
@@ -75,13 +75,13 @@ def test_a_model_is_found_by_its_full_name_and_by_a_bare_one_that_only_one_provi
     assert names()(chat(model="echo/small")).cards == (SMALL,)
     third = echo_card("echo/third")
     plan = names(third, SMALL)(chat(model="third"))
-    assert (plan.cards, plan.is_exact, plan.why) == ((third,), True, "asked for by name")
+    assert (plan.cards, plan.is_exact, plan.why) == ((third,), True, "named in the request")
 
 
 def test_a_bare_name_of_several_models_is_refused_with_all_of_them() -> None:
     with pytest.raises(ModelNotFound) as caught:
         names(echo_card("one/twin"), echo_card("two/twin"))(chat(model="twin"))
-    assert caught.value.hint == "say which: one/twin, two/twin"
+    assert caught.value.hint == "use one of: one/twin, two/twin"
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_a_bare_name_of_several_models_is_refused_with_all_of_them() -> None:
         ("auto:defualt", "Did you mean 'default'?"),
         ("auto:zzz", "known: default"),
         ("flow:support", "name a model, or run that flow as a subflow"),
-        ("", "see GET /v1/models"),
+        ("", "list the models: GET /v1/models"),
     ],
 )
 def test_an_unknown_name_is_refused_with_the_nearest_known_one(asked: str, hint: str) -> None:
@@ -119,7 +119,7 @@ def test_the_same_error_is_a_new_one_each_time() -> None:
 
 def test_auto_chooses_no_embedding_model_among_several() -> None:
     assert names(SMALL, VECTORS)(embed("x")).cards == (VECTORS,)
-    with pytest.raises(ModelNotFound, match="does not choose an embedding model"):
+    with pytest.raises(ModelNotFound, match="cannot choose among several embedding models"):
         names(VECTORS, replace(echo_card("echo/other"), task="embed"))(embed("x"))
 
 

@@ -45,7 +45,7 @@ def test_by_its_facts_alone_it_is_what_it_is_like(predictor: Predictor) -> None:
 
 @pytest.mark.parametrize(
     ("name", "like", "words"),
-    [("s", "", "knows 's' already"), ("new", "x", "does not know 'x'"), ("new", "", "nothing is known of 'new'")],
+    [("s", "", "already knows 's'"), ("new", "x", "does not know 'x'"), ("new", "", "there is no data on 'new'")],
 )
 def test_what_cannot_join_is_refused(predictor: Predictor, name: str, like: str, words: str) -> None:
     with pytest.raises(BadRequest, match=words):

@@ -81,7 +81,7 @@ def test_a_named_model_answers_and_its_words_pass_as_they_come() -> None:
     assert reply.text == routing.client.text == "one two"
     kinds = [type(event) for event in routing.client.events]
     assert kinds == [ModelSelected, TextDelta, TextDelta, ChoiceFinished, AttemptFinished]
-    assert routing.client.chosen == ModelSelected("echo/small", "asked for by name", 1, "fixed", "internal")
+    assert routing.client.chosen == ModelSelected("echo/small", "named in the request", 1, "fixed", "internal")
 
 
 def test_an_attempt_is_booked_with_its_exact_cost_and_its_times() -> None:
@@ -117,14 +117,14 @@ def test_vectors_come_through_the_same_endpoint() -> None:
     routing = Routing(replace(echo_card("echo/vectors"), task="embed"))
     reply = routing.run(embed("red", "blue"))
     assert len(reply.embeddings) == 2
-    assert routing.client.chosen.reason == "one embedding model is configured: auto is that model"
+    assert routing.client.chosen.reason == "auto is the only configured embedding model"
     assert routing.client.tried[0].usage == Usage(2)
 
 
 def test_with_one_model_configured_auto_is_that_model_and_says_so() -> None:
     routing = Routing(SMALL)
     assert routing.run(chat("one two")).text == "one two"
-    assert routing.client.chosen.reason == "one model is configured: auto is that model"
+    assert routing.client.chosen.reason == "auto is the only configured model"
     assert [type(event) for event in routing.client.events][:2] == [ModelSelected, TextDelta]  # streamed, not held
 
 
@@ -184,7 +184,7 @@ def test_a_model_that_cannot_be_reached_is_asked_once_more_and_both_are_booked()
     routing = Routing()
     assert routing.run(chat("one two [[fail times=1]]", model="echo/small")).text == "one two"
     assert routing.client.results == [("echo/small", "failed"), ("echo/small", "answered")]
-    assert routing.client.chosen.reason == "echo/small failed (upstream_unreachable); asked once more"
+    assert routing.client.chosen.reason == "echo/small failed (upstream_unreachable); retried"
 
 
 def test_a_busy_model_is_waited_for_if_its_pause_is_short() -> None:

@@ -73,18 +73,18 @@ def test_a_cascade_with_a_proof_trusts_from_where_it_was_certified() -> None:
     app = Routing(policy=CascadePolicy(BOTH, target=QualityGuarantee(0.9), certificate=PROOF))
     app.run(chat("[[logprob -0.3]] one two"))
     assert app.client.chosen.model == "echo/small"
-    assert "(promised 0.9 of echo/large, sure 0.95)" in app.client.chosen.reason
+    assert "(certified 0.9 of echo/large with confidence 0.95)" in app.client.chosen.reason
     app.run(chat("[[logprob -0.6]] one two"))  # 0.55, which the uncalibrated default would have shown
-    assert app.client.chosen.model == "echo/large" and "promised 0.9" in app.client.chosen.reason
+    assert app.client.chosen.model == "echo/large" and "certified 0.9" in app.client.chosen.reason
     app.run(chat("one"), RequestOptions(min_quality=0.95))
     assert app.client.results == [("echo/large", "answered")]
-    assert app.client.chosen.reason == "best effort: 0.95 of echo/large was not certified"
+    assert app.client.chosen.reason == "best effort: 0.95 of echo/large is not certified"
 
 
 def test_several_choices_were_never_compared() -> None:
     app = Routing(policy=CascadePolicy(BOTH, target=QualityGuarantee(0.9), certificate=PROOF))
     app.run(chat("one", n=2))
-    assert app.client.results == [("echo/large", "answered")] and "never compared" in app.client.chosen.reason
+    assert app.client.results == [("echo/large", "answered")] and "not calibrated" in app.client.chosen.reason
 
 
 def test_without_one_a_wish_for_quality_is_best_effort_and_says_so() -> None:
@@ -96,25 +96,25 @@ def test_without_one_a_wish_for_quality_is_best_effort_and_says_so() -> None:
 @pytest.mark.parametrize(
     ("policy", "words"),
     [
-        (lambda: CascadePolicy(BOTH, target=QualityGuarantee(0.9)), "one of the two is missing"),
-        (lambda: CascadePolicy(BOTH, certificate=PROOF), "one of the two is missing"),
+        (lambda: CascadePolicy(BOTH, target=QualityGuarantee(0.9)), "one is missing"),
+        (lambda: CascadePolicy(BOTH, certificate=PROOF), "one is missing"),
         (lambda: CascadePolicy(target=QualityGuarantee(0.9), certificate=PROOF), "`models` are none"),
-        (lambda: CascadePolicy(BOTH, target=QualityGuarantee(0.95), certificate=PROOF), "keeps 0.9 at most"),
+        (lambda: CascadePolicy(BOTH, target=QualityGuarantee(0.95), certificate=PROOF), "guarantees at most 0.9"),
         (
             lambda: CascadePolicy(BOTH, target=QualityGuarantee(0.9, reference="echo/small"), certificate=PROOF),
-            "of 'echo/small'",
+            "refers to 'echo/small'",
         ),
         (
             lambda: CascadePolicy(BOTH, target=QualityGuarantee(0.9), certificate=replace(PROOF, confidence_level=0.9)),
-            "sure 0.9",
+            "confidence 0.9",
         ),
         (
             lambda: CascadePolicy(BOTH, target=QualityGuarantee(0.9), certificate=PROOF, votes=3),
-            "trust means something else",
+            "other votes or another verifier",
         ),
         (
             lambda: CascadePolicy(BOTH, target=QualityGuarantee(0.9), certificate=PROOF, verifier="echo/large"),
-            "trust means something else",
+            "other votes or another verifier",
         ),
     ],
 )

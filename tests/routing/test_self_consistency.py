@@ -59,7 +59,7 @@ def test_all_votes_are_paid_and_one_is_shown() -> None:
     app = Routing(policy=CascadePolicy(votes=3), judge=JUDGE)
     app.run(chat("it is so"))
     assert app.client.results == [("echo/small", "answered")] + [("echo/small", "distrusted")] * 2
-    assert "3 of 3 answers come to the same" in app.client.chosen.reason and app.client.text == "it is so"
+    assert "3 of 3 answers agree" in app.client.chosen.reason and app.client.text == "it is so"
     assert all(each.score == 1.0 and each.cost for each in app.client.tried)
 
 

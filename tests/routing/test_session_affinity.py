@@ -143,7 +143,7 @@ def test_whom_a_policy_would_never_ask_is_left() -> None:
         return (yield Attempt(cards[0].card, "always the first"))
 
     (move,), _ = played(StickySessionPolicy(Plays(plays), SessionMemory("m/c"), MUCH), field(CHEAP, DEAR), "ok")
-    assert isinstance(move, Attempt) and move.why == "leaves m/c: this policy would not ask it; always the first"
+    assert isinstance(move, Attempt) and move.why == "leaves m/c: this policy would not use it; always the first"
 
 
 def test_the_order_of_a_policy_is_found_without_asking() -> None:
@@ -179,7 +179,7 @@ def test_it_stays_where_a_price_is_unknown() -> None:
         home = cards[1].card
         (move,), _ = played(StickySessionPolicy(FixedPolicy(), SessionMemory(home.name), 0), cards, "ok")
         assert isinstance(move, Attempt) and move.card is home
-        assert "what switching would save is unknown and cost nothing" in move.why
+        assert "the gain of switching is unknown, at a cost of nothing" in move.why
 
 
 prices = st.builds(Price, input=st.integers(0, 10**7), output=st.integers(0, 10**7), cached=st.integers(0, 10**7))

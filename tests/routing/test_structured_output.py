@@ -64,7 +64,7 @@ def test_a_broken_answer_is_asked_for_once_more_and_nobody_sees_it(stream: bool)
     )
     assert first.cost and second.cost, "both are paid for"
     assert second.usage.input > first.usage.input, "it read its own answer and what is wrong with it"
-    assert second.reason == "echo/small broke the schema (type); asked once more"
+    assert second.reason == "echo/small violated the schema (type); retried once"
     assert routing.client.chosen.attempts == 2 and routing.client.chosen.reason == second.reason
 
 
@@ -87,7 +87,9 @@ def test_the_model_is_shown_its_answer_and_what_is_wrong_with_it() -> None:
 
 def test_a_model_that_breaks_it_twice_has_failed_and_both_are_booked() -> None:
     routing = Routing(small(ALWAYS))
-    with pytest.raises(InvalidOutput, match="echo/small is not the JSON that was asked for: it is not JSON") as caught:
+    with pytest.raises(
+        InvalidOutput, match="echo/small does not match the requested JSON schema: it is not JSON"
+    ) as caught:
         routing.run(asked())
     assert (caught.value.status, caught.value.code) == (502, "invalid_output")
     assert routing.client.shown == [] and routing.client.results == [("echo/small", "distrusted")] * 2

@@ -59,13 +59,15 @@ def test_one_that_it_finds_wrong_goes_up() -> None:
     assert app.client.text == "" or "wrong" not in app.client.text
     assert app.client.chosen.model == LARGE.name
     assert [result for _, result in app.client.results] == ["distrusted", "judged", "judged", "answered"]
-    assert app.client.tried[0].score == 0.0 and "finds something wrong" in app.client.tried[0].reason
+    assert app.client.tried[0].score == 0.0 and "finds the answer wrong" in app.client.tried[0].reason
 
 
-@pytest.mark.parametrize(("always", "words"), [("A", "contradicted itself"), ("maybe", "no opinion"), ("fail", "")])
+@pytest.mark.parametrize(
+    ("always", "words"), [("A", "contradicted itself"), ("maybe", "cannot be parsed"), ("fail", "")]
+)
 def test_one_that_cannot_tell_says_little_or_nothing(always: str, words: str) -> None:
     app = asked(Verifier(always))
-    assert app.client.chosen.model == SMALL.name  # 0.5 is just enough; no opinion leaves it to the others
+    assert app.client.chosen.model == SMALL.name  # 0.5 is just enough; cannot be parsed leaves it to the others
     assert words in app.client.tried[0].reason or always == "maybe"
 
 

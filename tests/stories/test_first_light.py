@@ -63,7 +63,7 @@ def test_auto_with_one_model_is_that_model_and_says_so(small: Served) -> None:
     answer = small.chat("auto", "What is the capital of France?", temperature=0, max_tokens=20)
     assert answer.status == 200
     assert answer.headers["x-sizewise-model"] == "local/smollm2-135m"
-    assert answer.headers["x-sizewise-why"] == "one model is configured: auto is that model"
+    assert answer.headers["x-sizewise-why"] == "auto is the only configured model"
     assert words(answer)
 
 

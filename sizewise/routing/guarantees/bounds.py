@@ -41,7 +41,7 @@ class QualityGuarantee(Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         for name, value in (("quality", self.quality), ("confidence", self.confidence)):
             if not 0.0 < value < 1.0:
-                raise BadRequest(f"target.{name} is {value!r}", "it is a share between 0 and 1, as 0.95")
+                raise BadRequest(f"target.{name} is {value!r}", "use a fraction between 0 and 1, such as 0.95")
 
 
 class PairScores(Struct, frozen=True):

@@ -24,7 +24,7 @@ from sizewise.routing.quality.predictor import Predictor
 from sizewise.routing.quality.predictor import is_complete as whole_predictor
 
 FORMAT = 1
-RECALIBRATE_HINT = "calibrate anew: sizewise route calibrate"
+RECALIBRATE_HINT = "calibrate again: sizewise route calibrate"
 
 
 class CertifiedLadder(Struct, frozen=True):
@@ -69,7 +69,7 @@ class Certificate(Struct, frozen=True, tag="outcomes"):
 
     def __repr__(self) -> str:
         """What identifies a certificate; the rest is long and follows from it."""
-        return f"Proof({self.models}, {self.provenance}, {self.guarantees})"
+        return f"Certificate({self.models}, {self.provenance}, {self.guarantees})"
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -90,9 +90,9 @@ def decode_certificate(data: bytes) -> Certificate | SampledCertificate:
     try:
         proof = msgspec.json.decode(data, type=Certificate | SampledCertificate)
     except msgspec.DecodeError as why:
-        raise BadRequest(f"this is no proof: {why}", RECALIBRATE_HINT) from why
+        raise BadRequest(f"not a valid certificate: {why}", RECALIBRATE_HINT) from why
     if proof.format != FORMAT or (isinstance(proof, Certificate) and not _is_complete(proof)):
-        raise BadRequest(f"this proof is of format {proof.format!r}, or was cut", RECALIBRATE_HINT)
+        raise BadRequest(f"the certificate has format {proof.format!r}, or is incomplete", RECALIBRATE_HINT)
     checked: Certificate | SampledCertificate = proof
     return checked
 

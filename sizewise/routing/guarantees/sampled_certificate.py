@@ -60,23 +60,30 @@ def check_certificate(
 ) -> None:
     """Raises ConfigError if the certificate does not cover the target and models, or if one is missing."""
     if guarantee is None or certificate is None:
-        hint = "sizewise route calibrate --policy NAME --write makes both"
-        raise ConfigError("`target` and `certificate` go together: one of the two is missing", hint)
+        hint = "create both: sizewise route calibrate --policy NAME --write"
+        raise ConfigError("`target` and `certificate` must be set together; one is missing", hint)
     if models != certificate.models:
         said, known = ", ".join(models) or "none", ", ".join(certificate.models)
-        raise ConfigError(f"`models` are {said}, and the proof is of {known}", "name these, or calibrate anew")
+        raise ConfigError(
+            f"`models` are {said}, but the certificate is for {known}", "use these models, or calibrate again"
+        )
     if (votes, verifier) != (certificate.votes, certificate.verifier):
         asked = f"{certificate.votes} votes and {certificate.verifier or 'no'} verifier"
-        raise ConfigError(f"the proof is of {asked}, and trust means something else here", "calibrate anew")
+        raise ConfigError(
+            f"the certificate is for {asked}, but the policy uses other votes or another verifier", "calibrate again"
+        )
     if guarantee.reference not in ("large", certificate.large_model):
         raise ConfigError(
-            f"the promise is of {guarantee.reference!r}, and the proof of {certificate.large_model!r}",
-            "say 'large'",
+            f"the target refers to {guarantee.reference!r}, but the certificate to {certificate.large_model!r}",
+            "set target.reference to 'large'",
         )
     if guarantee.confidence > certificate.confidence_level or certificate.guarantee_for(guarantee.quality) is None:
         most = max((each.quality for each in certificate.guarantees), default=0.0)
-        hint = "calibrate when there are more samples, or promise less"
-        raise ConfigError(f"the proof keeps {most:g} at most, sure {certificate.confidence_level:g}", hint)
+        hint = "calibrate on more samples, or lower the target"
+        raise ConfigError(
+            f"the certificate guarantees at most {most:g} with confidence {certificate.confidence_level:g}",
+            hint,
+        )
 
 
 class SampledPair(Struct, frozen=True):

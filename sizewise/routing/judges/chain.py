@@ -33,5 +33,5 @@ class JudgeChain:
                 least = seen
             if seen.score <= 0:
                 break
-        least = least or Verdict(None, ", ".join(silent) or "nobody judged it")
+        least = least or Verdict(None, ", ".join(silent) or "no judge scored the reply")
         return msgspec.structs.replace(least, best_index=best) if best else least

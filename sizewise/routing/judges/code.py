@@ -30,9 +30,9 @@ def code(features: RequestFeatures, replies: tuple[Reply, ...]) -> Verdict:
 
 def _broken(block: CodeBlock) -> str:
     if block.language in ("python", "py", "python3"):
-        return "the reply's Python does not parse" if not _parses(block.text) else ""
+        return "the reply contains invalid Python" if not _parses(block.text) else ""
     if block.language == "json":
-        return "the reply's JSON does not decode" if not _decodes(block.text) else ""
+        return "the reply contains invalid JSON" if not _decodes(block.text) else ""
     return ""
 
 

@@ -39,7 +39,7 @@ def confidence(features: RequestFeatures, replies: tuple[Reply, ...]) -> Verdict
     scores = [_score(choice.logprobs) for reply in replies for choice in reply.choices]
     known = [score for score in scores if score is not None]
     if not known or len(known) < len(scores):
-        return Verdict(None, "no log-probabilities to judge by")
+        return Verdict(None, "the reply has no log-probabilities")
     least = min(known)
     return Verdict(least, f"the model's own confidence is {least:.2f}")
 

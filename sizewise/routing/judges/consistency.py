@@ -13,4 +13,4 @@ def consistency(features: RequestFeatures, replies: tuple[Reply, ...]) -> Verdic
     if found is None:
         return Verdict(None, "")
     share, best = found
-    return Verdict(share, f"{round(share * len(replies))} of {len(replies)} answers come to the same", best_index=best)
+    return Verdict(share, f"{round(share * len(replies))} of {len(replies)} answers agree", best_index=best)

@@ -37,7 +37,7 @@ def rules(features: RequestFeatures, replies: tuple[Reply, ...]) -> Verdict:
             words = find_problem(features, choice)
             if words:
                 return Verdict(0.0, words)
-    return Verdict(None, "no rule objects")
+    return Verdict(None, "no rule rejects the reply")
 
 
 def find_problem(features: RequestFeatures, choice: Choice) -> str:
@@ -48,20 +48,20 @@ def find_problem(features: RequestFeatures, choice: Choice) -> str:
     if not text:
         return "the reply is empty"
     if choice.finish_reason == "length" and features.max_tokens is None:
-        return "the reply ran into the model's own limit and is cut off"
+        return "the reply was cut off at the model's own limit"
     if choice.finish_reason == "content_filter":
-        return "the reply was withheld by a content filter"
+        return "a content filter withheld the reply"
     if features.schema and not _is_json(text):
-        return "JSON was asked for, and the reply is not JSON"
+        return "the request asked for JSON, and the reply is not JSON"
     if features.tools and TOOL_CALL_TEXT.search(text):
-        return "the reply writes a tool call as plain words"
+        return "the reply writes a tool call as plain text"
     opening = text[:OPENING_CHARS].replace("’", "'")
     if REFUSALS.search(opening):
         return "the reply is a refusal"
     if NON_ANSWERS.search(opening):
-        return "the reply says that it does not know"
+        return "the reply says that the model does not know"
     if _loops(text):
-        return "the reply goes round in circles"
+        return "the reply repeats itself"
     return ""
 
 

@@ -114,14 +114,15 @@ class CascadePolicy:
         if self.target is None or self.certificate is None:
             return self.threshold, "uncalibrated" if features.min_quality is None else "best effort: uncalibrated"
         if features.choice_count > 1:
-            return None, "several choices at once were never compared, so nothing is promised of them"
+            return None, "requests for several choices were not calibrated, so no target applies"
         wished = self.target.quality if features.min_quality is None else features.min_quality
         kept = self.certificate.guarantee_for(wished)
         if kept is None:
-            return None, f"best effort: {wished:g} of {self.certificate.large_model} was not certified"
+            return None, f"best effort: {wished:g} of {self.certificate.large_model} is not certified"
         return (
             kept.trust_threshold,
-            f"promised {kept.quality:g} of {self.certificate.large_model}, sure {self.certificate.confidence_level:g}",
+            f"certified {kept.quality:g} of {self.certificate.large_model} with confidence "
+            f"{self.certificate.confidence_level:g}",
         )
 
 

@@ -57,12 +57,12 @@ class CertifiedPolicy:
         if len(set(named)) != len(named) or tuple(map(_without_provider, named)) != tuple(
             map(_without_provider, proof.models),
         ):
-            hint = f"name these, each as <provider>/<model>, or calibrate anew: {', '.join(proof.models)}"
-            raise ConfigError(f"`models` are {', '.join(named)}, and the proof is of others", hint)
+            hint = f"use these, each as <provider>/<model>, or calibrate again: {', '.join(proof.models)}"
+            raise ConfigError(f"`models` are {', '.join(named)}, but the certificate is for others", hint)
         if self.target.reference not in ("large", proof.large_model, named[-1]):
             hint = f"set target.reference to 'large', which is {named[-1]}"
             raise ConfigError(
-                f"the target refers to {self.target.reference!r}, and the proof of {proof.large_model!r}",
+                f"the target refers to {self.target.reference!r}, but the certificate to {proof.large_model!r}",
                 hint,
             )
         if self.target.confidence > proof.confidence_level:
@@ -71,19 +71,19 @@ class CertifiedPolicy:
                 f" {proof.confidence_level:g}"
             )
             raise ConfigError(
-                f"the proof is sure with {proof.confidence_level:g}, not {self.target.confidence:g}",
+                f"the certificate has confidence {proof.confidence_level:g}, not {self.target.confidence:g}",
                 hint,
             )
         if proof.guarantee_for(self.target.quality) is None:
             most = max((each.quality for each in proof.guarantees), default=0.0)
-            hint = "calibrate on more prompts, or promise less"
-            raise ConfigError(f"the proof keeps {most:g} at most, not {self.target.quality:g}", hint)
+            hint = "calibrate on more prompts, or lower the target"
+            raise ConfigError(f"the certificate guarantees at most {most:g}, not {self.target.quality:g}", hint)
 
     def route(self, features: RequestFeatures, candidates: Candidates) -> PolicyRun:
         asked = {candidate.card.name: candidate.card for candidate in candidates}
         large, small = asked.get(self.models[-1]), [asked.get(name) for name in self.models[:-1]]
         if large is None:
-            why = f"{self.models[-1]} may not answer, so nothing is promised; the best that may"
+            why = f"{self.models[-1]} is not eligible, so no target applies; the best eligible model"
             others = sorted((each.card for each in candidates), key=strength, reverse=True)
             return (yield from with_fallbacks(features, tuple(others), why, self.retries, self.max_retry_delay_s))
         wished = self.target.quality if features.min_quality is None else features.min_quality
@@ -101,7 +101,9 @@ class CertifiedPolicy:
         for place, stage in enumerate(kept.ladder.stages):
             choice = stage.action(worth)
             if choice == "give" and not place:
-                why = f"{self._guarantee_text(kept)}: {large.name} would be better with {max(0.0, worth):.2f} only"
+                why = (
+                    f"{self._guarantee_text(kept)}: {large.name} would improve the answer by {max(0.0, worth):.2f} only"
+                )
                 cards = tuple(each for each in (small[0], large) if each is not None)
                 return (yield from with_fallbacks(features, cards, why, self.retries, self.max_retry_delay_s))
             if choice == "give":
@@ -142,7 +144,9 @@ class CertifiedPolicy:
         return msgspec.structs.replace(best, degraded=reason, why=f"shown although {reason}")
 
     def _guarantee_text(self, ladder: CertifiedLadder) -> str:
-        return f"promised {ladder.quality:g} of {self.models[-1]}, sure {self.certificate.confidence_level:g}"
+        return (
+            f"certified {ladder.quality:g} of {self.models[-1]} with confidence {self.certificate.confidence_level:g}"
+        )
 
     def _best_effort_reason(
         self,
@@ -151,8 +155,12 @@ class CertifiedPolicy:
         ladder: CertifiedLadder | None,
     ) -> str:
         if ladder is None:
-            return f"best effort: {wanted_quality:g} of {self.models[-1]} was not certified"
-        return features.abstention or _not_calibrated_reason(features) or "a small model of the proof may not answer"
+            return f"best effort: {wanted_quality:g} of {self.models[-1]} is not certified"
+        return (
+            features.abstention
+            or _not_calibrated_reason(features)
+            or "a small model of the certificate is not eligible"
+        )
 
 
 def _without_provider(name: str) -> str:
@@ -162,7 +170,7 @@ def _without_provider(name: str) -> str:
 def _not_calibrated_reason(features: RequestFeatures) -> str:
     """Why a request is not covered, in words: the outcomes of a calibration are single text answers."""
     if features.choice_count > 1 or features.tools or features.schema:
-        return "answers with tools, by a schema or of several choices were not calibrated"
+        return "requests with tools, a schema or several choices were not calibrated"
     return ""
 
 

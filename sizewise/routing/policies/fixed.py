@@ -24,7 +24,7 @@ class FixedPolicy:
     max_retry_delay_s: float = 2.0
     resume: bool = False
     hedge_delay_s: float = 0.0
-    why: str = "the policy asks this model first"
+    why: str = "the policy's first model"
 
     def __post_init__(self) -> None:
         require_range("retries", self.retries, 0, 5)

@@ -40,16 +40,16 @@ class LearnedPolicy:
         known = [each for each in candidates if each.quality is not None]
         if features.abstention or not known:
             one = max(candidates, key=_strength) if self.fallback == "large" else candidates[0]
-            why = features.abstention or "the router knows none of these models"
-            return one, f"not foreseen: {why}; by default the {self.fallback} one"
+            why = features.abstention or "the predictor knows none of these models"
+            return one, f"no prediction: {why}; by default the {self.fallback} model"
         best = max(known, key=_quality)
         for one in known:
             gain = _quality(best) - _quality(one)
             if gain <= self.min_gain:
                 break
         if one is best:
-            return one, f"foreseen good with {_quality(one):.2f}, no cheaper one nearly so (uncalibrated)"
-        return one, f"foreseen good with {_quality(one):.2f}, {best.card.name} with {_quality(best):.2f} (uncalibrated)"
+            return one, f"predicted quality {_quality(one):.2f}; no cheaper model is close (uncalibrated)"
+        return one, f"predicted quality {_quality(one):.2f}; {best.card.name} {_quality(best):.2f} (uncalibrated)"
 
 
 def _quality(candidate: Candidate) -> float:

@@ -113,12 +113,12 @@ class Predictor(Struct, frozen=True):
     def _unfamiliar_reason(self, folded: str, seen: list[str], single: list[str]) -> str:
         tongue = guess_language(folded, seen)
         if tongue not in self.languages:
-            return f"too few of the prompts it learnt from were in the language of this one ({tongue})"
+            return f"too few training prompts are in the language of this prompt ({tongue})"
         vocabulary = self.vocabulary
         known, usual = sum([word in vocabulary for word in single]), self.min_known_share * len(seen)
         # For few words the share is noisy: one standard deviation below `usual` is still accepted.
         if known < usual - sqrt(usual * (1.0 - self.min_known_share)) or not known:
-            return f"it knows {known} of this prompt's {len(seen)} words: another domain"
+            return f"the predictor knows {known} of this prompt's {len(seen)} words: another domain"
         return ""
 
     def _tfidf(self, seen: list[str]) -> list[tuple[int, float]]:
@@ -164,10 +164,10 @@ def decode_predictor(data: bytes) -> Predictor:
     try:
         predictor = msgspec.json.decode(data, type=Predictor)
     except msgspec.DecodeError as why:
-        raise BadRequest(f"this is no trained router: {why}", "train it anew: sizewise route train") from why
+        raise BadRequest(f"not a valid predictor: {why}", "train it again: sizewise route train") from why
     if predictor.format != FORMAT or not is_complete(predictor):
         raise BadRequest(
-            f"this router is of format {predictor.format!r}, or was cut",
-            "train it anew: sizewise route train",
+            f"the predictor has format {predictor.format!r}, or is incomplete",
+            "train it again: sizewise route train",
         )
     return predictor

@@ -20,8 +20,8 @@ def train_combiner(signals: Sequence[CascadeSignals], scores: Floats) -> SignalC
     Raises BadRequest for fewer than MIN_LABELS.
     """
     if len(signals) < MIN_LABELS:
-        hint = f"label {MIN_LABELS - len(signals)} more: below that nothing can be told from chance"
-        raise BadRequest(f"{len(signals)} labels are too few to learn from", hint)
+        hint = f"label {MIN_LABELS - len(signals)} more; with fewer the result is not significant"
+        raise BadRequest(f"{len(signals)} labels are too few to train on", hint)
     rows = np.asarray([feature_vector(each) for each in signals])
     mean, spread = rows.mean(axis=0), rows.std(axis=0)
     spread = np.where(spread > 1e-9, spread, 1.0)

@@ -46,14 +46,14 @@ def onboard_model(
     prompt with a prediction.
     """
     if name in predictor.heads:
-        raise BadRequest(f"the router knows {name!r} already", "train it anew to learn more of it")
+        raise BadRequest(f"the predictor already knows {name!r}", "train the predictor again to update it")
     if based_on and based_on not in predictor.heads:
         hint = did_you_mean(based_on, list(predictor.heads)) or f"known: {', '.join(predictor.heads)}"
-        raise BadRequest(f"the router does not know {based_on!r}", hint)
+        raise BadRequest(f"the predictor does not know {based_on!r}", hint)
     foreseen = [(its, score) for its, score in zip(map(predictor.predict, prompts), scores, strict=True) if its]
     if not foreseen and not based_on:
-        hint = "name a known model with --like, or score some answers to prompts like those it learnt from"
-        raise BadRequest(f"nothing is known of {name!r}", hint)
+        hint = "name a known model with --like, or score some answers to prompts like those in the training data"
+        raise BadRequest(f"there is no data on {name!r}", hint)
     found = [
         _shifted(known, [(log_odds(its[known]), score) for its, score in foreseen])
         for known in _candidates(predictor, based_on)

@@ -66,12 +66,12 @@ def train_predictor(
     texts = [fold_text(prompt) for prompt in prompts]
     good = {name: np.asarray(values, float) for name, values in scores.items()}
     if len(texts) < MIN_LABELS:
-        hint = f"label {MIN_LABELS - len(texts)} more: below that nothing can be told from chance"
-        raise BadRequest(f"{len(texts)} labels are too few to learn from", hint)
+        hint = f"label {MIN_LABELS - len(texts)} more; with fewer the result is not significant"
+        raise BadRequest(f"{len(texts)} labels are too few to train on", hint)
     if not allow_no_gap and not (good[large_model] - good[small_model]).sum() > 0:
         raise BadRequest(
             f"{large_model!r} is no better than {small_model!r} on these prompts",
-            "then nothing is gained by asking it",
+            "use {small_model!r} alone, or train on prompts that need the large model",
         )
     apart = _folds(len(texts), seed)
     gain, length = np.zeros(len(texts)), np.asarray([log(1 + len(text)) for text in texts])
