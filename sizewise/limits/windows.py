@@ -219,11 +219,9 @@ class LimitCounters:
 def measure_prompt(payload: ChatRequest | EmbeddingRequest) -> tuple[int, int]:
     """Tokens of the prompt: an upper bound and an estimate. Media parts have no exact count."""
     if isinstance(payload, EmbeddingRequest):
-        most = sum(len(each.encode()) if isinstance(each, str) else len(each) for each in payload.inputs)
-        estimate = sum(
-            len(each) // BYTES_PER_TOKEN + 1 if isinstance(each, str) else len(each) for each in payload.inputs
-        )
-        return most, estimate
+        sizes = [len(each.encode("utf-8", "surrogatepass")) for each in payload.inputs if isinstance(each, str)]
+        tokens = sum(len(each) for each in payload.inputs if not isinstance(each, str))
+        return sum(sizes) + tokens, sum(each // BYTES_PER_TOKEN + 1 for each in sizes) + tokens
     around, sees = TOKENS_PER_MESSAGE * len(payload.messages), False
     for message in payload.messages:
         if type(message.content) is list:

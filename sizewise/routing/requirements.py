@@ -24,7 +24,7 @@ class Requirements(Struct, frozen=True):
     """The requirements of one request. Tokens are estimates; money is pico-dollars."""
 
     task: ModelTask
-    size: int  # bytes or characters that the model must read
+    size: int  # bytes that the model must read
     features: RequestFeatures
     modalities: frozenset[str]
     data_class: DataClass
@@ -61,7 +61,7 @@ def requirements_of(request: Request, data_policy: DataPolicy, policy: str = "")
         )
     else:
         task, sees = "embed", frozenset()
-        sizes = [len(each) if isinstance(each, str) else len(each) * BYTES_PER_TOKEN for each in what.inputs]
+        sizes = [_bytes(each) if isinstance(each, str) else len(each) * BYTES_PER_TOKEN for each in what.inputs]
         size = max(sizes, default=0)
         question = RequestFeatures(sum(sizes) // BYTES_PER_TOKEN, 0, is_plain_text=False)
     models = () if scope is None else scope.models
@@ -79,17 +79,21 @@ def requirements_of(request: Request, data_policy: DataPolicy, policy: str = "")
 
 
 def _measure(chat: ChatRequest) -> tuple[int, frozenset[str], int]:
-    """Bytes or characters to read, modalities, and number of media parts, whose bytes do not count as text."""
+    """Bytes to read, modalities, and number of media parts, whose bytes do not count as text."""
     sees = chat.input_modalities()
     if not sees:
         return chat.prompt_chars(), sees, 0
     tools = chat.fields.get("tools")
     size, media = len(bytes(tools)) if tools is not None else 0, 0
     for message in chat.messages:
-        size += len(message.text)
+        size += _bytes(message.text)
         if isinstance(message.content, list):
             media += sum(1 for part in message.content if part.type not in ("text", "refusal"))
     return size, sees, media
+
+
+def _bytes(text: str) -> int:
+    return len(text.encode("utf-8", "surrogatepass"))
 
 
 def expected_cost(card: ModelCard, features: RequestFeatures) -> int | None:

@@ -28,7 +28,7 @@ from sizewise.routing.constraints import eligible_models
 from sizewise.routing.data_policy import DataPolicy
 from sizewise.routing.model_aliases import ModelAliases, RoutePlan
 from sizewise.routing.policies.cascade import CascadePolicy
-from sizewise.routing.requirements import requirements_of
+from sizewise.routing.requirements import TOKENS_PER_MEDIA, requirements_of
 from sizewise.routing.router import always_healthy
 from tests.routing.router_harness import LARGE, asking, chat, embed
 
@@ -103,6 +103,24 @@ def test_a_picture_is_not_counted_as_words() -> None:
     content = [{"type": "text", "text": "what is it"}, {"type": "image_url", "image_url": {"url": url}}]
     card = replace(echo_card(), input_modalities=frozenset({"image"}))
     assert reason(card, chat(messages=[{"role": "user", "content": content}])) == ""
+
+
+@pytest.mark.parametrize("word", ["word", "für ", "資料在這"])
+def test_a_text_has_as_many_tokens_beside_a_picture_as_alone(word: str) -> None:
+    text = word * 500
+    content = [{"type": "text", "text": text}, {"type": "image_url", "image_url": {"url": "data:,"}}]
+    alone, beside = (
+        requirements_of(asking(chat(messages=[{"role": "user", "content": each}])), DataPolicy())
+        for each in (text, content)
+    )
+    tokens = beside.features.prompt_tokens - TOKENS_PER_MEDIA
+    assert alone.features.prompt_tokens - 20 < tokens <= alone.features.prompt_tokens
+
+
+def test_texts_to_embed_are_counted_in_bytes() -> None:
+    card = replace(echo_card(context=1_000), task="embed")
+    assert reason(card, embed("data" * 350)) == ""
+    assert "has a window of 1000 tokens" in reason(card, embed("資料在這" * 350))
 
 
 def test_what_a_model_cannot_take_counts_against_it() -> None:
