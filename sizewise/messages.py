@@ -67,7 +67,7 @@ class ChatRequest(Struct, frozen=True):
     tools: bool = False
     schema: bool = False  # response_format asks for JSON of some kind
 
-    def prompt_chars(self) -> int:
+    def prompt_bytes(self) -> int:
         """Bytes of JSON text that the model must read: messages and tool descriptions."""
         total = memoryview(self.fields["messages"]).nbytes
         tools = self.fields.get("tools")

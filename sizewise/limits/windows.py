@@ -228,7 +228,7 @@ def measure_prompt(payload: ChatRequest | EmbeddingRequest) -> tuple[int, int]:
             sees = bool(payload.input_modalities())
             break
     if not sees:
-        size = payload.prompt_chars()
+        size = payload.prompt_bytes()
         return size, size // BYTES_PER_TOKEN + around
     tools, media = payload.fields.get("tools"), 0
     size = 0 if tools is None else len(bytes(tools))

@@ -42,7 +42,7 @@ def direct_prompt_tokens(
         return 0
     if scope is not None and (scope.policies or not matches_any(card.name, scope.models)):
         return 0
-    limit, size = data_decision.limit, what.prompt_chars()
+    limit, size = data_decision.limit, what.prompt_bytes()
     if limit is None or not is_within(limit, card.place) or card.task != "chat" or plan.direct_card is not card:
         return 0
     if card.context is not None and size // MAX_BYTES_PER_TOKEN > card.context:

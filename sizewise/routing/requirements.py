@@ -82,7 +82,7 @@ def _measure(chat: ChatRequest) -> tuple[int, frozenset[str], int]:
     """Bytes to read, modalities, and number of media parts, whose bytes do not count as text."""
     sees = chat.input_modalities()
     if not sees:
-        return chat.prompt_chars(), sees, 0
+        return chat.prompt_bytes(), sees, 0
     tools = chat.fields.get("tools")
     size, media = len(bytes(tools)) if tools is not None else 0, 0
     for message in chat.messages:

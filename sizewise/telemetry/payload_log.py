@@ -190,7 +190,7 @@ def _size(request: Request, reply: Reply | None) -> int:
     """Approximate bytes in memory."""
     what = request.payload
     asked = (
-        what.prompt_chars()
+        what.prompt_bytes()
         if isinstance(what, ChatRequest)
         else sum(memoryview(each).nbytes for each in what.fields.values())
     )

@@ -88,7 +88,7 @@ def chat(words: str = "Hello", max_tokens: int | None = 100, **more: object) -> 
 
 def worst(what: ChatRequest, out: int | None = None) -> int:
     """Pico-dollars at most."""
-    return what.prompt_chars() * READ + (what.max_tokens or out or 0) * SAID
+    return what.prompt_bytes() * READ + (what.max_tokens or out or 0) * SAID
 
 
 async def held(
