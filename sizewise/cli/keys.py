@@ -40,7 +40,7 @@ def keys(ctx: click.Context) -> None:
         write_json(msgspec.to_builtins({"keys": told}))
         return
     write_table(
-        ("ID", "NAME", "PROJECT", "MAY", "ONLY", "CREATED", "EXPIRES", "STATE"),
+        ("ID", "NAME", "PROJECT", "PERMISSIONS", "RESTRICTED TO", "CREATED", "EXPIRES", "STATE"),
         [
             (
                 k.id,
@@ -60,7 +60,7 @@ def keys(ctx: click.Context) -> None:
 @click.command()
 @click.argument("name")
 @click.option(
-    "--may",
+    "--permissions",
     default="ask",
     help="Permissions: ask, read, manage, or single ones, separated by commas. [ask]",
 )
@@ -76,7 +76,7 @@ def keys(ctx: click.Context) -> None:
 @server_options
 def create(
     name: str,
-    may: str,
+    permissions: str,
     expires_days: float | None,
     project: str | None,
     own: bool,
@@ -86,13 +86,13 @@ def create(
     """Create a key; its secret is shown once.
 
     \b
-    Example: sizewise keys create laptop --may ask,read --expires-days 90
+    Example: sizewise keys create laptop --permissions ask,read --expires-days 90
     """
     lists = {each: list(said) for each, said in confined.items()}
     made = operations.create_key(
         api_client(),
         name=name,
-        permissions=_actions(may),
+        permissions=_actions(permissions),
         expires_in_days=expires_days,
         project=project,
         data_class=data_class,

@@ -95,7 +95,7 @@ def test_a_trace_that_nobody_knows_is_told(echo: Served) -> None:
 
 
 def test_a_key_is_made_used_and_revoked(echo: Served) -> None:
-    done = sizewise("keys", "create", "laptop", "--may", "ask,read", "--expires-days", "1", home=echo.home)
+    done = sizewise("keys", "create", "laptop", "--permissions", "ask,read", "--expires-days", "1", home=echo.home)
     key = done.out.strip()
     assert done.code == 0
     assert "its secret is shown only now" in done.err
@@ -109,6 +109,6 @@ def test_a_key_is_made_used_and_revoked(echo: Served) -> None:
 
 
 def test_keys_that_cannot_be_made_or_revoked_are_told(echo: Served) -> None:
-    assert sizewise("keys", "create", "a", "--may", "asks", home=echo.home).code == 2
+    assert sizewise("keys", "create", "a", "--permissions", "asks", home=echo.home).code == 2
     assert sizewise("keys", "create", "a", "--expires-days", "-1", home=echo.home).code == 2
     assert sizewise("keys", "revoke", "sw-nobody", home=echo.home).code == 2

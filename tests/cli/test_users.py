@@ -90,7 +90,7 @@ def test_a_key_is_confined_by_options_and_rotated_with_what_it_had(server: Serve
         "--network",
         "127.0.0.0/8",
     )
-    options = ("--may", "ask,read_models", "--data-class", "internal", "--expires-days", "2", *words)
+    options = ("--permissions", "ask,read_models", "--data-class", "internal", "--expires-days", "2", *words)
     made = sizewise("keys", "create", "till", *options, "--json", home=server.home).json
     key = made["key"]
     assert (key["project"], key["allProjects"], key["dataClass"]) == ("shop", False, "internal")
@@ -109,7 +109,7 @@ def test_a_key_is_confined_by_options_and_rotated_with_what_it_had(server: Serve
     assert graphql(server, "{ me { key } }", key=again["secret"]).data["me"]["key"] == again["key"]["id"]
 
 
-@pytest.mark.parametrize("words", [("--may", "reed"), ("--endpoint", "chatt"), ("--network", "x"), ("--own",)])
+@pytest.mark.parametrize("words", [("--permissions", "reed"), ("--endpoint", "chatt"), ("--network", "x"), ("--own",)])
 def test_a_key_that_cannot_be_is_told(server: Served, words: tuple[str, ...]) -> None:
     assert sizewise("keys", "create", "a", *words, home=server.home).code == 2
 
