@@ -23,6 +23,7 @@ DEADLINE_S = 0.3
 LISTING_BYTES = 4 << 20
 UNDECLARED = "found on {origin}, which may forward elsewhere; declare its place under [providers.{name}]"
 PARAMETER_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMBT])\Z", re.IGNORECASE)
+EMBEDDING_NAME = re.compile(r"embed|minilm|(?:\A|[/_-])(?:bge|e5|gte)-", re.IGNORECASE)
 SCALE = MappingProxyType({"K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12})
 
 
@@ -76,9 +77,9 @@ async def _models_at(client: HttpClient, name: str, port: int) -> list[ModelCard
     try:
         if name == "ollama":
             tags = msgspec.json.decode(await _body(client, origin, "/api/tags"), type=_Tags).models
-            return [_ollama(tag, endpoint) for tag in tags if not _embeds(tag)]
+            return [_ollama(tag, endpoint) for tag in tags if not _is_embedding(tag.name, tag.details.families)]
         models = msgspec.json.decode(await _body(client, origin, "/v1/models"), type=_Models).data
-        return [_openai(model, endpoint) for model in models]
+        return [_openai(model, endpoint) for model in models if not _is_embedding(model.id)]
     except (UpstreamError, msgspec.MsgspecError, TimeoutError):  # no server there, or one without models
         return []
 
@@ -95,8 +96,9 @@ async def _body(client: HttpClient, origin: str, path: str) -> bytes:
             return await response.read(LISTING_BYTES)
 
 
-def _embeds(tag: _Tag) -> bool:
-    return any("bert" in family.lower() for family in tag.details.families or ())
+def _is_embedding(model: str, families: Sequence[str] | None = None) -> bool:
+    """By its name, because only Ollama tells more: its architectures."""
+    return EMBEDDING_NAME.search(model) is not None or any("bert" in each.lower() for each in families or ())
 
 
 def _ollama(tag: _Tag, endpoint: ModelEndpoint) -> ModelCard:

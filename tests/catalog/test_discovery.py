@@ -63,6 +63,21 @@ def test_the_chat_models_of_every_server_are_found_with_what_it_says_of_them(mac
     assert got["llamacpp/a.gguf"].parameters == 134_515_008
 
 
+EMBEDDING = ("text-embedding-nomic-embed-text-v1.5", "Qwen/Qwen3-Embedding-0.6B", "BAAI/bge-m3", "intfloat/e5-large-v2")
+CHAT = ("qwen3-0.6b", "google/gemma-3-4b", "org/code5-large")
+
+
+@pytest.mark.parametrize("name", ["lmstudio", "vllm"])
+def test_embedding_models_are_not_taken_for_chat_models(machine: ExitStack, name: str) -> None:
+    listed = server(machine, "/v1/models", {"data": [{"id": each} for each in (*EMBEDDING, *CHAT)]})
+    assert set(looked((name, listed))) == {f"{name}/{each}" for each in CHAT}
+
+
+def test_an_embedding_model_of_another_family_than_bert_is_known_by_its_name(machine: ExitStack) -> None:
+    tags = {"models": [{"name": "embeddinggemma:300m", "details": {"families": ["gemma3"]}}, *TAGS["models"]]}
+    assert set(looked(("ollama", server(machine, "/api/tags", tags)))) == {"ollama/llama3.2:3b", "ollama/odd"}
+
+
 def test_an_address_on_this_machine_proves_no_place_and_the_card_says_so(machine: ExitStack) -> None:
     package_index = server(machine, "/api/tags", TAGS)
     card = looked(("ollama", package_index))["ollama/odd"]
