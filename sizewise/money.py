@@ -145,7 +145,7 @@ def parse_micro_dollars(dollars: str) -> int:
     """'0.15' (dollars per million tokens) -> 150_000, exactly; more than six decimals is an error (ValueError)."""
     whole, _, fraction = dollars.strip().partition(".")
     if len(fraction) > 6 or not (whole or fraction) or not (whole + fraction).isdigit():
-        raise ValueError(f"{dollars!r} is not a price in dollars per million tokens with at most six decimals")
+        raise ValueError(f"{dollars!r} is not a price: use dollars per million tokens, with at most six decimals")
     return int(whole or "0") * 1_000_000 + int(fraction.ljust(6, "0"))
 
 

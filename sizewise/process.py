@@ -145,7 +145,7 @@ async def start_program(argv: Sequence[str], env: Mapping[str, str], max_line_by
     except OSError as why:
         raise ExternalFailure(
             f"{argv[0]!r} cannot be started: {why.strerror}",
-            "check its path, and that it may run",
+            "check the path, and that the file is executable",
         ) from why
     return StdioProcess(process)
 
@@ -230,7 +230,7 @@ async def run_with_input(
     except OSError as why:
         raise ExternalFailure(
             f"{argv[0]!r} cannot be started: {why.strerror}",
-            "check its path, and that it may run",
+            "check the path, and that the file is executable",
         ) from why
     assert process.stdin is not None and process.stdout is not None
     out = bytearray()
@@ -244,12 +244,12 @@ async def run_with_input(
                 out += block
             if len(out) > max_output_bytes:
                 raise ExternalFailure(
-                    f"{argv[0]!r} answered more than {max_output_bytes} bytes",
-                    "it answers with one line",
+                    f"{argv[0]!r} wrote more than {max_output_bytes} bytes",
+                    "write one line",
                 )
             code = await process.wait()
     except TimeoutError as why:
-        raise ExternalFailure(f"{argv[0]!r} took longer than {timeout_s:g} s", "see what it waits for") from why
+        raise ExternalFailure(f"{argv[0]!r} took longer than {timeout_s:g} s", "check what it waits for") from why
     finally:
         await _kill_and_drain(process)
     return CompletedProcess(code, out.decode("utf-8", "replace"), "")

@@ -83,7 +83,9 @@ class ReloadableApplication:
         # Everything that can fail comes before the first change.
         app = self._build(replace(settings, server=server))
         if bool(server.tls.cert) is not (self.certificates is not None):
-            raise ConfigError("TLS (server.tls) is turned on and off at start only", "restart Sizewise for that")
+            raise ConfigError(
+                "TLS (server.tls) cannot be turned on or off by a reload", "restart Sizewise to change it"
+            )
         renewed = self.certificates.prepare(server.tls) if self.certificates is not None else None
         app.apply()
         if renewed is not None:
@@ -287,7 +289,7 @@ async def _reloaded(live: ReloadableApplication) -> None:
     try:
         await live.reload()
     except SizewiseError as error:
-        print(f"the settings were not taken: {error.message}", file=sys.stderr)  # noqa: T201 - for the terminal
+        print(f"the new settings were rejected, the old ones stay: {error.message}", file=sys.stderr)  # noqa: T201 - for the terminal
 
 
 def bind_socket(host: str, port: int) -> socket.socket:
@@ -296,15 +298,17 @@ def bind_socket(host: str, port: int) -> socket.socket:
         (family, *_, address), *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         listening = socket.socket(family, socket.SOCK_STREAM)
     except OSError as error:
-        raise ExternalFailure(f"cannot listen on {host!r}: {error.strerror}", "check --host") from error
+        raise ExternalFailure(
+            f"cannot listen on {host!r}: {error.strerror}", "choose another address with --host"
+        ) from error
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind(address)
     except OSError as error:
         listening.close()
         if error.errno == errno.EADDRINUSE:
-            hint = f"stop what listens there, or choose another: sizewise up --port {port + 1}"
-            raise ExternalFailure(f"port {port} on {host} is taken", hint) from error
+            hint = f"stop the other program, or choose another port: sizewise up --port {port + 1}"
+            raise ExternalFailure(f"port {port} on {host} is in use", hint) from error
         raise ExternalFailure(
             f"cannot listen on {host}:{port}: {error.strerror}",
             "choose another --port or --host",
@@ -329,14 +333,16 @@ def _json(url: str, key: str) -> str:
 def _welcome(app: Application, url: str, key: str) -> str:
     """The start message: URL, key and a command to paste."""
     settings = app.settings
-    models = ", ".join(card.name for card in app.cards) or "none yet; `sizewise models` shows what can be pulled"
+    models = ", ".join(card.name for card in app.cards) or "none yet; `sizewise models` lists models to download"
     token, cert = settings.home / "admin.token", settings.server.tls.cert
     bearer = key or ("$SIZEWISE_KEY" if settings.api_key else f"$(cat '{token}')")
     lines = [
         f"Sizewise {__version__} is up: {url}",
         "",
         f"  models   {models}",
-        f"  key      {key}   (shown only now: keep it)" if key else f"  key      the one you have; {token} works here",
+        f"  key      {key}   (shown only once: store it)"
+        if key
+        else f"  key      your existing key, or the admin token in {token}",
         "",
         f"  curl {f'--cacert {cert} ' if cert else ''}{url}/v1/chat/completions \\",
         f'    -H "Authorization: Bearer {bearer}" \\',

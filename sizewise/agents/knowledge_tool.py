@@ -48,8 +48,8 @@ class KnowledgeTool:
             query, limit = call.arguments.get("query"), call.arguments.get("limit", DEFAULT_LIMIT)
             if not isinstance(query, str) or not isinstance(limit, int) or not 1 <= limit <= MAX_LIMIT:
                 raise BadRequest(
-                    f"it takes a `query`, and a `limit` from 1 to {MAX_LIMIT}",
-                    "call it again with both right",
+                    f"the tool needs a `query` and accepts a `limit` from 1 to {MAX_LIMIT}",
+                    "correct the arguments and call it again",
                 )
             request = Request(
                 payload=EMPTY_CHAT,

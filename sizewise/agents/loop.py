@@ -506,16 +506,16 @@ class AgentLoop:
     async def _request_approval(self, spec: AgentSpec, tool: Tool, arguments: Mapping[str, object], step: str) -> str:
         """Why the call may not be made; empty if a person approved it."""
         if self._steps is None:
-            return "a person has to say yes to this tool, and nobody can be asked here"
+            return "this tool needs a person's approval, and there is no way to ask for it here"
         asked = {"question": f"May the agent {spec.name!r} call {tool.name!r}?", "show": arguments}
         told = await self._steps.wait(f"{self._path}.{step}.approve", _encode(asked), spec.approval_timeout_s)
         if told is None:
-            return "nobody said yes to this call in time"
+            return "this call was not approved in time"
         try:
             decision = msgspec.json.decode(told, type=ToolApproval)
         except msgspec.DecodeError:
             decision = ToolApproval()
-        return "" if decision.approved else f"a person said no to this call. {decision.note[:2_000]}".strip()
+        return "" if decision.approved else f"a person denied this call. {decision.note[:2_000]}".strip()
 
 
 class ToolApproval(Struct, frozen=True):

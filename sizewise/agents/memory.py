@@ -81,7 +81,7 @@ class AgentMemory:
         """
         text = text.strip()
         if not text or len(text) > MAX_TEXT_CHARS:
-            raise BadRequest(f"a memory has 1 to {MAX_TEXT_CHARS} characters", "say it in fewer words")
+            raise BadRequest(f"a memory has 1 to {MAX_TEXT_CHARS} characters", "shorten the text")
         principal, hashed = request.principal, _subject_hash(request.principal, subject)
         drawn = blake2b(f"{hashed}/{key}".encode(), digest_size=10).hexdigest() if key else token_hex(10)
         id, now = f"mem_{drawn}", time.time_ns() // 1_000_000
@@ -110,7 +110,7 @@ class AgentMemory:
         """
         wanted = set(_words(query))
         if not wanted:
-            raise BadRequest("what to forget is said in words, or by an id", "recall shows ids")
+            raise BadRequest("`query` needs a word or the id of a memory", "list the ids with recall")
         found = await self.list_memories(request.principal, subject)
         gone = [each for each in found if each.id == query.strip()] or [
             each for each in found if wanted <= set(_words(each.text))
@@ -177,8 +177,8 @@ def _words(text: str) -> list[str]:
 def _subject_hash(principal: Principal, subject: str) -> str:
     if not subject.strip() or len(subject) > MAX_SUBJECT_CHARS:
         raise BadRequest(
-            f"whose memory it is takes 1 to {MAX_SUBJECT_CHARS} characters",
-            "give an id of the user or the session",
+            f"the owner of a memory has 1 to {MAX_SUBJECT_CHARS} characters",
+            "use the id of a user or a session",
         )
     return blake2b(msgspec.json.encode((principal.tenant, principal.project, subject)), digest_size=20).hexdigest()
 

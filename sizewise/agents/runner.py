@@ -83,7 +83,7 @@ class AgentRunner:
         an unknown or invalid agent, and whatever a model call raises.
         """
         if not task.strip() or len(task) > MAX_TASK_CHARS:
-            raise BadRequest(f"a task has 1 to {MAX_TASK_CHARS} characters", "say what it has to do")
+            raise BadRequest(f"a task has 1 to {MAX_TASK_CHARS} characters", "describe what the agent has to do")
         spec, options = resolve_agent(agent, self._agents), request.options
         if options.max_cost is not None:
             spec = replace(spec, max_cost=max(1, min(options.max_cost, spec.max_cost or options.max_cost)))
@@ -123,7 +123,7 @@ class AgentRunner:
         async def do(call: ToolInvocation) -> ToolOutput:
             task = call.arguments.get("task")
             if not isinstance(task, str) or not task.strip():
-                raise BadRequest("a worker is given a `task`", "call it again with one")
+                raise BadRequest("the argument `task` is missing", "call it again with a `task`")
             outcome = await loop.for_worker(call).run(
                 spec,
                 [{"role": "user", "content": task}],

@@ -87,8 +87,8 @@ def resolve_agent(agent: Mapping[str, object], agents: Mapping[str, AgentSpec]) 
         beyond = agent.keys() - {"name", "max_steps"}
         if beyond:
             raise BadRequest(
-                f"the agent {name!r} is one of the settings: `{min(beyond)}` is said there",
-                "leave it out",
+                f"the agent {name!r} is declared in the settings, which set `{min(beyond)}`",
+                "remove the field, or use another name",
             )
         return msgspec.structs.replace(own, max_steps=min(own.max_steps, steps)) if isinstance(steps, int) else own
     if isinstance(name, str) and agent.keys() <= {"name", "max_steps"}:
@@ -96,13 +96,15 @@ def resolve_agent(agent: Mapping[str, object], agents: Mapping[str, AgentSpec]) 
         raise BadRequest(f"there is no agent {name[:100]!r}", hint)
     if any(field in agent for field in SETTINGS_ONLY_FIELDS):
         raise BadRequest(
-            "a flow cannot excuse tools from asking a person",
-            "the settings can: [agents.NAME] `auto_approve`",
+            "a flow cannot approve tools automatically",
+            "set `auto_approve` in [agents.NAME] of sizewise.toml",
         )
     try:
         return msgspec.convert(dict(agent), AgentSpec)
     except msgspec.ValidationError as error:
-        raise BadRequest(f"this is no agent: {error}", "see [agents.NAME] of the settings for what it has") from error
+        raise BadRequest(
+            f"the agent is not valid: {error}", "see the fields of [agents.NAME] in docs/reference/settings.md"
+        ) from error
 
 
 def validate_agents(agents: Mapping[str, AgentSpec]) -> None:
@@ -117,11 +119,11 @@ def validate_agents(agents: Mapping[str, AgentSpec]) -> None:
 
 def _check_workers(name: str, agents: Mapping[str, AgentSpec], parents: tuple[str, ...]) -> None:
     if name in parents:
-        raise ConfigError(f"agents.{name}: it is a worker of itself, by way of {', '.join(parents)}", "cut the circle")
+        raise ConfigError(f"agents.{name}: is its own subagent, through {', '.join(parents)}", "remove the cycle")
     if len(parents) > MAX_DEPTH:
         raise ConfigError(
-            f"agents.{parents[0]}: its workers have workers more than {MAX_DEPTH} deep",
-            "make it flatter",
+            f"agents.{parents[0]}: subagents are nested deeper than {MAX_DEPTH} levels",
+            "nest fewer subagents",
         )
     for other in agents[name].subagents if name in agents else ():
         _check_workers(other, agents, (*parents, name))

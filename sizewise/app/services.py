@@ -348,7 +348,7 @@ def _open_database(home: Path, url: str) -> Database:
         try:
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # the driver would make it world-readable
         except OSError as error:
-            hint = "make it writable, or choose another home with --home DIR"
+            hint = "make it writable, or choose another home folder with --home DIR"
             raise StorageError(f"cannot open {str(path)!r}: {error.strerror}", hint) from error
     return open_database(url or sqlite_url(str(path)), [each.SCHEMA for each in COMPONENTS])
 
@@ -361,15 +361,17 @@ def _locked_home(home: Path) -> Iterator[None]:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
-        hint = "make it writable, or choose another with --home DIR"
-        raise ExternalFailure(f"cannot use {str(home)!r} as home: {error.strerror}", hint) from error
+        hint = "make it writable, or choose another home folder with --home DIR"
+        raise ExternalFailure(f"cannot use the home folder {str(home)!r}: {error.strerror}", hint) from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         holder = os.read(descriptor, 20).decode("ascii", "replace").strip() or "unknown"
         os.close(descriptor)
-        hint = f"stop that one (kill {holder}), or give this one a home of its own with --home DIR"
-        raise ExternalFailure(f"another Sizewise, process {holder}, works in the home {str(home)!r}", hint) from error
+        hint = f"stop that process (kill {holder}), or choose another home folder with --home DIR"
+        raise ExternalFailure(
+            f"another Sizewise, process {holder}, uses the home folder {str(home)!r}", hint
+        ) from error
     try:
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)

@@ -61,11 +61,11 @@ def verify_chain(lines: Iterable[AuditEntry], previous: str = GENESIS, seq: int 
     """The first break in `lines`, which follow entry `seq` with hash `previous`; None if the chain is intact."""
     for line in lines:
         if line.seq != seq + 1:
-            return ChainBreak(line.seq, f"line {seq + 1} is missing: {line.seq} follows {seq}")
+            return ChainBreak(line.seq, f"entry {seq + 1} is missing: {line.seq} follows {seq}")
         if line.previous != previous:
-            return ChainBreak(line.seq, f"line {line.seq} does not follow line {seq}: one of them was replaced")
+            return ChainBreak(line.seq, f"entry {line.seq} does not follow entry {seq}: one of the two was replaced")
         if chain_entry(line.deed, line.seq, line.at, line.previous).hash != line.hash:
-            return ChainBreak(line.seq, f"line {line.seq} was changed after it was written")
+            return ChainBreak(line.seq, f"entry {line.seq} was changed after it was written")
         previous, seq = line.hash, line.seq
     return None
 
@@ -74,7 +74,7 @@ def verify_hash(lines: Iterable[AuditEntry], hash: str) -> ChainBreak | None:
     """A break if no entry has `hash`, which was once the newest."""
     if any(line.hash == hash for line in lines):
         return None
-    return ChainBreak(0, f"no line has the hash {hash[:64]!r}: the trail was cut, or written anew")
+    return ChainBreak(0, f"no entry has the hash {hash[:64]!r}: the log was truncated or rewritten")
 
 
 def verify_export(lines: Iterable[AuditEntry], export: Iterable[AuditEntry]) -> ChainBreak | None:
@@ -83,10 +83,10 @@ def verify_export(lines: Iterable[AuditEntry], export: Iterable[AuditEntry]) -> 
     for line in export:
         same = next(now, None)
         if same is None:
-            return ChainBreak(line.seq, f"line {line.seq} of the older export is gone")
+            return ChainBreak(line.seq, f"entry {line.seq} of the older export is missing")
         if same.hash != line.hash:
             return ChainBreak(
                 line.seq,
-                f"line {line.seq} is not the one of the older export: the trail was written anew",
+                f"entry {line.seq} differs from the older export: the log was rewritten",
             )
     return None

@@ -78,7 +78,9 @@ class ApiKeys:
         mine = digest(provided_text).hex()
         same = next((key for key in known if key.digest == mine), None)
         if same is not None and same.revoked is not None:
-            raise ConfigError("the key in SIZEWISE_KEY was revoked", "set another, or none: `sizewise keys` shows them")
+            raise ConfigError(
+                "the key in SIZEWISE_KEY was revoked", "unset it, or set another key: `sizewise keys` lists them"
+            )
         if same is None:
             for old in (key for key in known if key.name == PROVIDED_KEY_NAME and key.revoked is None):
                 self._write_sync(_revocation(old, SERVER_PRINCIPAL))
@@ -106,7 +108,7 @@ class ApiKeys:
             try:
                 await self.refresh()
             except StorageError as error:
-                log.warning("what other servers change cannot be seen: %s", error.message)
+                log.warning("changes by other servers cannot be read: %s", error.message)
 
     async def list(self, tenant: str = "local") -> list[ApiKey]:
         """Includes revoked and expired keys, oldest first; without digests."""

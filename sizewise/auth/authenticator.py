@@ -54,13 +54,13 @@ def generate_key(
     """
     may = frozenset(may)
     if not expand_actions(may):
-        raise BadRequest("a key that may do nothing is of no use", f"allow some of {', '.join(ACTIONS)}")
+        raise BadRequest("a key needs at least one permission", f"grant some of: {', '.join(ACTIONS)}")
     if "create_organizations" in expand_actions(may):
         hint = "only the admin token in the home folder has it"
         raise BadRequest("no key can have `create_organizations`", hint, param="permissions")
     now = time.time_ns() // 1_000_000
     if expires is not None and expires <= now:
-        raise BadRequest(f"a key cannot expire in the past: {expires!r}", "give a time to come, in unix milliseconds")
+        raise BadRequest(f"a key cannot expire in the past: {expires!r}", "use a future time, in unix milliseconds")
     id = "sw-" + "".join(secrets.choice(_ID_ALPHABET) for _ in range(8))
     key_text = key_text or id + secrets.token_urlsafe(32)
     key = ApiKey(
@@ -234,7 +234,7 @@ class Authenticator:
         """Like `authenticate`, with the digest of `token` precomputed."""
         found = self._principals_by_digest.get(digest)
         if found is None:
-            raise InvalidApiKey("no valid API key was sent" if token else "no API key was sent", _HINT)
+            raise InvalidApiKey("the API key is not valid" if token else "no API key was sent", _HINT)
         principal, until = found
         if until != NEVER and time.time() >= until:
             raise InvalidApiKey(f"the key {principal.key_id!r} has expired", _HINT)
@@ -246,7 +246,7 @@ class Authenticator:
         """
         found = self._index.principals_by_id.get(id)
         if found is None or time.time() >= self._expiry_by_id.get(id, 0.0):
-            raise InvalidApiKey(f"the key {id[:20]!r} was revoked, has expired, or was never there", _HINT)
+            raise InvalidApiKey(f"the key {id[:20]!r} does not exist, has expired or was revoked", _HINT)
         return found
 
     def authenticate_session(self, token: str) -> tuple[Principal, Session]:
@@ -254,9 +254,9 @@ class Authenticator:
         found = self._sessions_by_digest.get(digest(token))
         now = time.time()
         if found is None:
-            raise InvalidApiKey("nobody is signed in here, or no longer", "sign in again, at /sign-in")
+            raise InvalidApiKey("you are not signed in", "sign in again, at /sign-in")
         if now >= found[1].expires / 1000 or now - self.last_used[found[1].id] > self._idle_s:
-            raise InvalidApiKey("this session is over", "sign in again, at /sign-in")
+            raise InvalidApiKey("the session has ended", "sign in again, at /sign-in")
         self.last_used[found[1].id] = now
         return found
 
@@ -361,7 +361,7 @@ def principal_of_session(session: Session, effective_roles: EffectiveRoles) -> P
     )
 
 
-_ADMIN_TOKEN_HINT = "delete it: a new one is made at the next start"
+_ADMIN_TOKEN_HINT = "delete it: the next start creates a new one"
 
 
 def load_or_create_admin_token(home: Path) -> str:
@@ -393,9 +393,9 @@ def _read_admin_token(path: Path) -> str:
         raise ExternalFailure(f"cannot read {str(path)!r}: {error.strerror}", _ADMIN_TOKEN_HINT) from error
     if state.st_mode & (stat.S_IRWXG | stat.S_IRWXO) or state.st_uid != os.geteuid():
         raise ConfigError(
-            f"others than you can read or change {str(path)!r}",
-            f"{_ADMIN_TOKEN_HINT}; or if you trust it: chmod 600 {path}",
+            f"other users can read or change {str(path)!r}",
+            f"{_ADMIN_TOKEN_HINT}; or, if you trust its content: chmod 600 {path}",
         )
     if not token.startswith("sw-admin") or len(token) < 40:
-        raise ConfigError(f"{str(path)!r} holds no admin token", _ADMIN_TOKEN_HINT)
+        raise ConfigError(f"{str(path)!r} does not contain an admin token", _ADMIN_TOKEN_HINT)
     return token

@@ -66,8 +66,8 @@ def require_permission(principal: Principal, action: str, resource: Resource | N
         kind, _, id = resource.name.partition(":")
         raise not_found(kind, id)
     raise Forbidden(
-        f"{principal.key_id!r} lacks the right `{action}`",
-        "use a key, or sign in as somebody, that has it for this",
+        f"{principal.key_id!r} lacks the permission `{action}` for this",
+        "use a key, or sign in as a user, with that permission",
     )
 
 

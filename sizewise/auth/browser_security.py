@@ -33,7 +33,7 @@ def check_host(host: str, allowed_hosts: Collection[str]) -> None:
     """Raises Forbidden for a Host that is not allowed. Prevents DNS rebinding."""
     if allowed_hosts and host and strip_port(host) not in allowed_hosts:  # browsers always send a Host
         hint = "add it to `allowed_hosts` in [server] of sizewise.toml"
-        raise Forbidden(f"this server does not answer to the host name {strip_port(host)[:100]!r}", hint)
+        raise Forbidden(f"this server does not accept the host name {strip_port(host)[:100]!r}", hint)
 
 
 def strip_port(host: str) -> str:
@@ -60,11 +60,11 @@ def check_csrf(headers: Headers, host: str, token: str = "") -> None:
     elif origin is not None:
         ours = _host(origin) == host.lower()
     if not ours:
-        hint = "send it from a page of this server, or with a key in `Authorization` in place of a cookie"
-        raise Forbidden("this request does not come from a page of this server", hint)
+        hint = "send it from a page of this server, or with an API key in `Authorization` instead of the cookie"
+        raise Forbidden("the request does not come from a page of this server", hint)
     if token and not verify_csrf_token(said.get(CSRF_HEADER, ""), token):
         hint = f"send the `csrf` of GET /auth/session as {CSRF_HEADER.decode()}"
-        raise Forbidden("this request does not show that a page of ours sent it", hint)
+        raise Forbidden("the request has no valid CSRF token", hint)
 
 
 def authenticate_browser(

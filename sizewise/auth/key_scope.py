@@ -27,12 +27,14 @@ def build_scope(
             raise BadRequest(f"there is no endpoint named {endpoint[:100]!r}", hint, param="endpoints")
     for name in (*models, *policies, *flows):
         if not name.strip() or len(name) > 200 or not name.isprintable():
-            raise BadRequest(f"{name[:100]!r} is no name of a model, policy or flow", "give 1 to 200 characters")
+            raise BadRequest(
+                f"{name[:100]!r} is not a valid name of a model, policy or flow", "use 1 to 200 characters"
+            )
     for network in networks:
         _network(network)
     if any(len(each) > MAX_ENTRIES for each in (endpoints, models, policies, flows, networks)):
         raise BadRequest(
-            f"a key cannot be confined to more than {MAX_ENTRIES} names",
+            f"a key cannot be restricted to more than {MAX_ENTRIES} names",
             "use <provider>/* or wider networks",
         )
     made = KeyScope(endpoints=endpoints, models=models, policies=policies, flows=flows, networks=networks)
@@ -60,7 +62,9 @@ def _within(
 ) -> tuple[str, ...]:
     for each in requested if limits else ():
         if not any(covers(mine, each) for mine in limits):
-            raise Forbidden(f"your own key is not good for the {kind} {each[:100]!r}", f"choose of {', '.join(limits)}")
+            raise Forbidden(
+                f"your own key is not valid for the {kind} {each[:100]!r}", f"use some of: {', '.join(limits)}"
+            )
     return requested or limits
 
 
@@ -70,9 +74,14 @@ def check_scope(principal: Principal, endpoint: str, address: str) -> None:
     if confined is None:
         return
     if confined.endpoints and endpoint not in confined.endpoints:
-        raise Forbidden(f"the key {principal.key_id!r} is not good for the endpoint {endpoint!r}", "use a key that is")
+        raise Forbidden(
+            f"the key {principal.key_id!r} is not valid for the endpoint {endpoint!r}",
+            "use a key without this restriction",
+        )
     if confined.networks and not _in_networks(address, confined.networks):
-        raise Forbidden(f"the key {principal.key_id!r} is not good from this address", "use it where it belongs")
+        raise Forbidden(
+            f"the key {principal.key_id!r} is not valid from this address", "use it from one of its networks"
+        )
 
 
 def _in_networks(address: str, networks: Iterable[str]) -> bool:
@@ -100,5 +109,5 @@ def _network(text: str) -> IPv4Network | IPv6Network:
     try:
         return ip_network(text.strip(), strict=False)
     except ValueError as error:
-        hint = "write it as 10.0.0.0/8 or 2001:db8::/32"
-        raise BadRequest(f"{text[:100]!r} is no network", hint, param="networks") from error
+        hint = "use CIDR notation, such as 10.0.0.0/8 or 2001:db8::/32"
+        raise BadRequest(f"{text[:100]!r} is not a network", hint, param="networks") from error

@@ -41,7 +41,7 @@ MAX_KEY_REFRESHES = 5
 KEY_REFRESH_WINDOW_S = 300.0
 """At most MAX_KEY_REFRESHES in this many seconds: forged tokens with unknown keys must not cause endless requests."""
 TIMEOUTS = HttpTimeouts(connect=5, first_byte=10, between_bytes=10, total=15)
-_RETRY_HINT = "sign in anew"
+_RETRY_HINT = "sign in again"
 
 
 class ProviderMetadata(Struct):
@@ -105,7 +105,7 @@ class OidcProvider:
                 ProviderMetadata,
             )
             if found.issuer.rstrip("/") != self.settings.issuer.rstrip("/"):
-                raise SignInFailed("the identity provider says that it is another", "check `issuer` in [oidc]")
+                raise SignInFailed("the identity provider's metadata names another issuer", "check `issuer` in [oidc]")
             self._metadata, self._metadata_fetched_at = found, time.monotonic()
         return self._metadata
 
@@ -149,7 +149,7 @@ class OidcProvider:
                 return verify_id_token(id_token, keys, row.issuer, row.client_id, nonce, time.time())
             except UnknownSigningKey:
                 continue
-        raise SignInFailed("the identity provider's token is signed by no key of its own", _RETRY_HINT)
+        raise SignInFailed("the identity provider's token is signed with an unknown key", _RETRY_HINT)
 
     async def userinfo(self, access_token: str) -> dict[str, object]:
         """Further claims from the userinfo endpoint; empty if the provider has none."""
@@ -216,7 +216,7 @@ class RelyingParty:
         """Raises PathNotFound."""
         found = self._providers.get(name)
         if found is None:
-            raise PathNotFound(f"there is no identity provider {name[:100]!r}", "see [oidc] in sizewise.toml")
+            raise PathNotFound(f"there is no identity provider {name[:100]!r}", "add it under [oidc] in sizewise.toml")
         return found
 
     async def start_sign_in(self, name: str, redirect_uri: str) -> tuple[str, str]:
@@ -236,7 +236,7 @@ class RelyingParty:
             "code_challenge_method": "S256",
         }
         if urlsplit(about.authorization_endpoint).scheme not in ("https", urlsplit(provider.settings.issuer).scheme):
-            raise SignInFailed("the identity provider's page is not encrypted", "check `issuer` in [oidc]")
+            raise SignInFailed("the identity provider's sign-in page does not use https", "check `issuer` in [oidc]")
         url = about.authorization_endpoint
         return f"{url}{'&' if '?' in url else '?'}{urlencode(wanted)}", cookie
 
@@ -261,15 +261,15 @@ class RelyingParty:
         said = dict(parse_qsl(query[:16_384]))
         begun = self._pending.pop(digest(cookie), None) if cookie else None
         if begun is None or begun.provider != name or time.time() > begun.expires_at:
-            raise SignInFailed("this sign-in was not begun in this browser, or too long ago", _RETRY_HINT)
+            raise SignInFailed("this sign-in was started too long ago, or in another browser", _RETRY_HINT)
         if not hmac.compare_digest(said.get("state", "").encode(), begun.state.encode()):
-            raise SignInFailed("what came back is not the answer to what was asked", _RETRY_HINT)
+            raise SignInFailed("the identity provider's response does not belong to this sign-in", _RETRY_HINT)
         provider = self.provider(name)
         about = await provider.metadata()
         told = said.get("iss")
         named = told is not None or about.authorization_response_iss_parameter_supported
         if named and (told or "").rstrip("/") != provider.settings.issuer.rstrip("/"):  # RFC 9207: mix-up
-            raise SignInFailed("another identity provider answered than was asked", _RETRY_HINT)
+            raise SignInFailed("the response comes from another identity provider", _RETRY_HINT)
         if "error" in said or not said.get("code"):
             raise SignInFailed("the identity provider did not sign you in", _RETRY_HINT)
         tokens = await provider.exchange_code(said["code"], begun.code_verifier, redirect_uri)

@@ -63,7 +63,7 @@ def verify_id_token(
 
     head = _read_header(token)
     if head.alg not in ALGORITHMS or head.crit is not None:
-        raise _refused(f"its algorithm is {head.alg[:20]!r}")
+        raise _refused(f"the algorithm {head.alg[:20]!r} is not accepted")
     found = _signing_key(head, keys)
     try:
         claims = jwt.decode(token, import_key(found), algorithms=[head.alg]).claims
@@ -77,21 +77,21 @@ def verify_id_token(
 def _check_claims(claims: IdTokenClaims, issuer: str, client_id: str, nonce: str, now: float) -> None:
     meant = [claims.aud] if isinstance(claims.aud, str) else claims.aud
     if claims.iss.rstrip("/") != issuer.rstrip("/"):
-        raise _refused("another issuer made it")
+        raise _refused("it comes from another issuer")
     if (
         client_id not in meant
         or (claims.azp is not None and claims.azp != client_id)
         or (len(meant) > 1 and claims.azp is None)
     ):
-        raise _refused("it was made for somebody else")
+        raise _refused("it was issued to another client")
     if now >= claims.exp + LEEWAY_S:
         raise _refused("it has expired")
     if not now - MAX_AGE_S <= claims.iat <= now + LEEWAY_S:
-        raise _refused("it was not made just now")
+        raise _refused("it was not issued just now")
     if claims.nonce != nonce:
-        raise _refused("it was made for another sign-in")
+        raise _refused("it was issued for another sign-in")
     if not claims.sub or len(claims.sub) > 255:
-        raise _refused("it names nobody")
+        raise _refused("it names no subject")
 
 
 def _read_header(token: str) -> JwtHeader:
@@ -101,7 +101,7 @@ def _read_header(token: str) -> JwtHeader:
         text = token.partition(".")[0]
         return msgspec.json.decode(urlsafe_b64decode(text + "=" * (-len(text) % 4)), type=JwtHeader)
     except (ValueError, binascii.Error, msgspec.DecodeError) as error:
-        raise _refused("it is no token") from error
+        raise _refused("it is not a JWT") from error
 
 
 def _signing_key(header: JwtHeader, keys: Sequence[Jwk]) -> Jwk:
@@ -112,7 +112,7 @@ def _signing_key(header: JwtHeader, keys: Sequence[Jwk]) -> Jwk:
     if len(named) != 1:
         raise UnknownSigningKey
     if named[0].get("alg", header.alg) != header.alg:
-        raise _refused("its algorithm is not the key's")
+        raise _refused("it uses another algorithm than its key")
     return named[0]
 
 
@@ -123,6 +123,6 @@ def _is_long_enough(key: Jwk) -> bool:
 
 def _refused(why: str) -> SignInFailed:
     return SignInFailed(
-        f"the identity provider's token is not good: {why}",
-        "sign in anew; if that fails, tell who runs this",
+        f"the identity provider's token was rejected: {why}",
+        "sign in again; if it fails again, contact the operator of this server",
     )

@@ -9,7 +9,7 @@ from sizewise.errors import BadRequest, ConfigError, did_you_mean
 
 ACTIONS: Mapping[str, str] = MappingProxyType(
     {
-        "ask": "Call models, and rate one's own answers.",
+        "ask": "Call models, and rate your own answers.",
         "read_models": "See models, their facts, and how a request would be routed.",
         "read_records": "See records, savings and measured quality.",
         "read_contents": "Read stored prompts and replies.",
@@ -18,17 +18,17 @@ ACTIONS: Mapping[str, str] = MappingProxyType(
         "read_users": "See users, their roles and invitations.",
         "read_budgets": "See budgets and spending.",
         "read_audit": "Read and export the audit log.",
-        "own_keys": "Create, rotate and revoke personal keys, with no more than one's own permissions.",
-        "manage_keys": "Create, rotate and revoke keys of others too.",
-        "manage_users": "Invite users, grant roles no higher than one's own, disable users.",
+        "own_keys": "Create, rotate and revoke personal keys, with no more than your own permissions.",
+        "manage_keys": "Create, rotate and revoke all keys.",
+        "manage_users": "Invite users, grant roles no higher than your own, disable users.",
         "manage_budgets": "Set budgets and rate limits.",
         "manage_flows": "Publish and withdraw flows, and see their content.",
-        "manage_policies": "Restore a policy after a missed target, and rate answers given to others.",
+        "manage_policies": "Restore a policy after a missed target, and rate other callers' answers.",
         "manage_knowledge": "Add and remove documents of knowledge bases, and see all of them.",
         "manage_settings": "Reload the settings.",
         "manage_encryption": "Rotate the encryption keys of all organizations.",
         "erase_records": "Delete the stored data of a key or user.",
-        "create_organizations": "Create organizations; only the admin token in the home folder may.",
+        "create_organizations": "Create organizations; only the admin token in the home folder has it.",
     },
 )
 """Each permission with what it allows, in one sentence."""

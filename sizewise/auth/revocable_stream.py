@@ -48,6 +48,6 @@ class RevocableStream:
     def error(self) -> InvalidApiKey:
         """The error for the client of a revoked stream."""
         return InvalidApiKey(
-            f"the key {self._principal.key_id!r} was revoked, has expired or may something else now",
-            "come in again",
+            f"the key {self._principal.key_id!r} was revoked, has expired or has other permissions now",
+            "connect again",
         )

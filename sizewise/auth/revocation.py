@@ -37,8 +37,8 @@ class RevocationMiddleware:
             if not mine.stopped or task.uncancel() > 0:
                 raise
             raise InvalidApiKey(
-                f"the key {mine.id!r} was revoked or expired in mid-answer",
-                "ask for a new one",
+                f"the key {mine.id!r} was revoked or expired during the answer",
+                "use another key",
             ) from None
         finally:
             if alarm is not None:

@@ -97,7 +97,7 @@ class Sessions:
         """Moves the session to another project. Raises PathNotFound if the user is not in it."""
         user = self._authenticator.effective_roles.users[session.user]
         if not project or self._initial_project(user, project) is None:
-            raise PathNotFound(f"there is no project {project[:100]!r} of yours", _ASK_ADMIN_HINT)
+            raise PathNotFound(f"you are not in a project {project[:100]!r}", _ASK_ADMIN_HINT)
         moved = replace(session, project=project)
         before, after = {"project": session.project}, {"project": project}
         told = audit_event(actor, session.tenant, "session.move", f"session:{session.id}", dict(before), dict(after))
@@ -128,7 +128,7 @@ class Sessions:
         try:
             await self._write(lambda c: audit.append_event(c, event))
         except SizewiseError as error:
-            log.warning("a refused try to sign in is not in the audit trail: %s", error.message)
+            log.warning("a failed sign-in could not be written to the audit log: %s", error.message)
 
     def list_active(self, tenant: str) -> list[Session]:
         """Valid sessions, without digests."""
@@ -142,7 +142,7 @@ def _can_create_project(project: str, may: frozenset[str]) -> bool:
     return "manage_keys" in may and len(project) <= 100 and bool(NAME.match(project))
 
 
-_ASK_ADMIN_HINT = "ask whoever manages users here"
+_ASK_ADMIN_HINT = "ask an administrator to add you"
 
 
 def csrf_token(token: str) -> str:

@@ -130,7 +130,7 @@ def add_user_key(connection: Connection, key: ApiKey, event: AuditEvent) -> Cred
     mine = (KEYS.c.tenant == key.tenant) & (KEYS.c.user == key.user) & KEYS.c.revoked.is_(None)
     good = mine & (KEYS.c.expires.is_(None) | (KEYS.c.expires > key.created))
     if (connection.scalar(select(func.count()).select_from(KEYS).where(good)) or 0) >= MAX_KEYS_PER_USER:
-        raise Conflict(f"you have {MAX_KEYS_PER_USER} keys of your own", "revoke some: sizewise keys lists them")
+        raise Conflict(f"you have {MAX_KEYS_PER_USER} personal keys", "revoke some: sizewise keys lists them")
     return add_key(connection, key, event)
 
 
@@ -178,7 +178,7 @@ def rotate_key(
     """
     now = get_key(connection, old.tenant, old.id)
     if now is None or now.revoked is not None:
-        raise Conflict(f"the key {old.id!r} is revoked", "make a new one: sizewise keys create")
+        raise Conflict(f"the key {old.id!r} is revoked", "create a new one: sizewise keys create")
     mine = (KEYS.c.tenant == old.tenant) & (KEYS.c.id == old.id)
     later = KEYS.c.expires.is_(None) | (KEYS.c.expires > expires_at)
     connection.execute(update(KEYS).where(mine, later).values(expires=expires_at))

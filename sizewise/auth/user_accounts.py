@@ -36,9 +36,9 @@ from sizewise.storage.database import AsyncTransactionRunner, TransactionRunner,
 OWNER_ROLE = "owner"
 DAY_MS = 86_400_000
 _ID_ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"  # 32 characters that are hard to confuse
-_INVALID_INVITATION = "this invitation is not good: it was used, ran out, or never was one"
-_ASK_INVITER_HINT = "ask whoever invited you for a new one"
-_LAST_OWNER = "an organization keeps an owner, and this is its last"
+_INVALID_INVITATION = "the invitation is not valid: it was used, has expired, or never existed"
+_ASK_INVITER_HINT = "ask the person who invited you for a new one"
+_LAST_OWNER = "this is the organization's last owner"
 
 
 UserChange = Callable[[User], User]
@@ -96,7 +96,7 @@ class UserAccounts:
 
         def work(c: Transaction) -> CredentialSnapshot:
             if any(each.tenant == tenant for each in user_tables.list_organizations(c)):
-                raise Conflict(f"there is an organization {tenant!r} already", "choose another id")
+                raise Conflict(f"the organization {tenant!r} exists already", "choose another id")
             user_tables.add_organization(c, made)
             return _add_audit_event(c, told)
 
@@ -254,7 +254,9 @@ class UserAccounts:
                     _ASK_INVITER_HINT,
                 )  # do not reveal that another organization has this address
             if old is not None and invitation.role:
-                raise Conflict("this address has an account already", "sign in with it, or be invited by another")
+                raise Conflict(
+                    "this address has an account already", "sign in, or use an invitation to another address"
+                )
             if (old is None and not invitation.role) or not _inviter_may_grant(
                 c,
                 invitation,
@@ -378,14 +380,14 @@ def normalize_email(email: str) -> str:
     name, at, host = tidy.partition("@")
     fits = name and at and "." in host.strip(".") + ("." if host == "localhost" else "") and "@" not in host
     if not fits or len(tidy) > 254 or not tidy.isprintable() or " " in tidy:
-        raise BadRequest(f"{email[:100]!r} is no e-mail address", "write it as ada@example.com", param="email")
+        raise BadRequest(f"{email[:100]!r} is not an email address", "write it as ada@example.com", param="email")
     return tidy
 
 
 def _check_last_owner(c: Transaction, user: User, role: str) -> None:
     """Raises Conflict if `user` is the last owner and `role`, the new one, is not owner."""
     if role != OWNER_ROLE and user_tables.list_owner_ids(c, user.tenant) == [user.id]:
-        raise Conflict(_LAST_OWNER, "make somebody else an owner first")
+        raise Conflict(_LAST_OWNER, "make another user an owner first")
 
 
 def _inviter_may_grant(c: Transaction, invitation: Invitation, old: User | None, now: EffectiveRoles) -> bool:

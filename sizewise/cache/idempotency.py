@@ -27,7 +27,7 @@ from sizewise.messages import ChatRequest, Reply
 
 log = logging.getLogger("sizewise.cache")
 
-REPLAY_REASON = "given again for the same idempotency key, at no cost"
+REPLAY_REASON = "replayed for the same idempotency key, at no cost"
 MAX_SHOWN_CHARS = 100
 """Characters of a key shown in a message."""
 
@@ -97,7 +97,7 @@ class IdempotencyMiddleware:
         try:
             await writing
         except (StorageError, EncryptionKeyUnavailable) as error:
-            log.warning("the outcome of a call under an idempotency key could not be kept: %s", error.message)
+            log.warning("the response to an idempotency key could not be stored: %s", error.message)
 
     async def _replay(
         self,
@@ -112,9 +112,8 @@ class IdempotencyMiddleware:
             record.error.raise_again()
         if record.encoded_reply is None:
             raise OutcomeUnknown(
-                f"a call under the idempotency key {_shown_key(request)} was begun, and the server stopped before it"
-                " ended",
-                "it may have been paid for; look into the records, and ask under a new key if you want it made again",
+                f"the idempotency key {_shown_key(request)} has an unknown outcome: the server stopped during the call",
+                "it may have been billed: check the records, and use a new key to call again",
             )
         answer = decode_reply(record.encoded_reply)
         chosen = answer.model_selected
@@ -130,7 +129,7 @@ def lease_for(request: Request, per_principal: bool = False) -> IdempotencyLease
     if not key.strip():
         raise BadRequest(
             "the idempotency key is empty",
-            "send a new one with each new request",
+            "send a new key with each new request",
             param="idempotency_key",
         )
     whose = (principal.tenant, principal.project, *((principal.user_id or principal.key_id,) if per_principal else ()))
@@ -155,6 +154,6 @@ def _shown_key(request: Request) -> str:
 def _key_conflict(request: Request) -> Conflict:
     return Conflict(
         f"the idempotency key {_shown_key(request)} belongs to another request",
-        "a new request takes a new key; the same request is sent again unchanged",
+        "use a new key for a new request; a retry sends the same request unchanged",
         param="idempotency_key",
     )

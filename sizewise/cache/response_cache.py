@@ -190,7 +190,7 @@ def leaks_canary(request: Request, reply: Reply) -> bool:
 async def _replay(entry: CacheEntry, request: Request, send: Send) -> Reply:
     answer = decode_reply(entry.encoded_reply)
     age = max(0, round(monotonic() - entry.stored_at))
-    why = f"the same question was answered {age} s ago (exact cache)"
+    why = f"the same request was answered {age} s ago (response cache)"
     await send(replace(answer.model_selected, reason=why, attempts=0))
     if isinstance(request.payload, ChatRequest) and request.payload.stream:
         for word in answer.events():

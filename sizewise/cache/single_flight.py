@@ -45,7 +45,7 @@ class SingleFlight:
             self._size += len(event.frame or b"") + _content_length(event)
             if self._size > MAX_BUFFER_BYTES:
                 raise UpstreamProtocolError(
-                    f"the answer is larger than can be kept for an idempotency key ({MAX_BUFFER_BYTES} bytes)",
+                    f"the answer is too large to be stored for an idempotency key (more than {MAX_BUFFER_BYTES} bytes)",
                 )
         self.events.append(event)
         self._changed.set()

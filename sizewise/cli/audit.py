@@ -115,7 +115,7 @@ def verify(file: Path | None, older: Path | None, known: str | None) -> int:
             f"intact: {len(now):,} entries" + (f"; the last hash is {now[-1].hash}" if now else ""),
         )
     else:
-        click.echo(f"broken at entry {found.seq}: {found.reason}")
+        click.echo(f"broken{f' at entry {found.seq}' if found.seq else ''}: {found.reason}")
     return 0 if found is None else 1
 
 

@@ -31,7 +31,7 @@ async def count_prompt_tokens(app: Application, request: Request) -> int:
     if counts is None or not isinstance(request.payload, ChatRequest):
         raise BadRequest(
             f"the tokens of {request.payload.model[:200]!r} cannot be counted exactly here",
-            "name one model that runs on this machine or whose vendor counts, or read `usage` in the reply",
+            "name an embedded model, or one whose provider counts tokens; or read `usage` in the response",
             param="model",
         )
     needed = requirements_of(request, build_data_policy(app.settings), plan.policy_name)

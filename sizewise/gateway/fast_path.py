@@ -280,7 +280,13 @@ class FastPathProtocol(UpgradeProtocol):
         if self._in_head and self._head_count == already:  # a head in several pieces
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES:
-                self._reject(BadRequest(f"the head is longer than {MAX_HEAD_BYTES} bytes", "send less", status=431))
+                self._reject(
+                    BadRequest(
+                        f"the request line and headers are larger than {MAX_HEAD_BYTES} bytes",
+                        "send smaller headers",
+                        status=431,
+                    )
+                )
         cycle = self.cycle
         if cycle is not None and cycle.more_body is (self._body_timer is None):
             self._update_body_timer(cycle)
@@ -330,13 +336,20 @@ class FastPathProtocol(UpgradeProtocol):
 
     def handle_websocket_upgrade(self) -> None:
         if self.parser.get_method() != b"GET":
-            return self._reject(BadRequest("only GET opens a WebSocket", "leave `upgrade` out of other requests"))
+            return self._reject(
+                BadRequest("only GET can open a WebSocket", "send other requests without the header `upgrade`")
+            )
         if self._idle_timer is not None:
             self._idle_timer.cancel()  # the WebSocket protocol takes over, with timers of its own
         super().handle_websocket_upgrade()
 
     def send_400_response(self, msg: str) -> None:
-        self._reject(BadRequest("what came is no HTTP/1.1 request", "check what speaks to this port, and how"))
+        self._reject(
+            BadRequest(
+                "this is not an HTTP/1.1 request",
+                "check that the client uses HTTP/1.1, and TLS only if the server does",
+            )
+        )
 
     def _reject(self, error: BadRequest) -> None:
         """Sends the error, unless it would answer an earlier request or land in the middle of a response."""

@@ -25,7 +25,7 @@ async def readyz(app: Application, head: RequestHead, body: bytes, writer: Respo
     """
     ready, impaired = check_readiness(app)
     if impaired and not _is_loopback(head.host) and not _may_read_metrics(app, head):
-        impaired = ["ask with a key that may `read_metrics`"]
+        impaired = ["hidden: use a key with the permission `read_metrics`"]
     shown = {"status": "ready" if ready else "not ready", "impaired": impaired}
     await writer.send_response(200 if ready else 503, [JSON], msgspec.json.encode(shown))
 

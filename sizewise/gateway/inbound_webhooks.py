@@ -71,7 +71,7 @@ async def _start_by_signature(
         raise Forbidden("the webhook is not signed", "send webhook-id, webhook-timestamp and webhook-signature")
     secrets = resolve_secret(trigger.secret).split()
     if not secrets:
-        raise BadRequest("this webhook has no secret", f'name one: secret = "env:..." in [triggers.{name}]')
+        raise BadRequest("this webhook has no secret", f'set one: secret = "env:..." in [triggers.{name}]')
     return await triggers.start_signed(
         trigger.project,
         trigger.flow,

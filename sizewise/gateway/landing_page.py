@@ -24,15 +24,15 @@ td {{ padding: .15rem 1.5rem .15rem 0; vertical-align: top }}
   -H "Authorization: Bearer $SIZEWISE_KEY" -H "Content-Type: application/json" \\
   -d '{{"model": "auto", "messages": [{{"role": "user", "content": "Hello!"}}]}}'</pre>
 <table>
-<tr><td><code>POST /v1/chat/completions</code></td><td>OpenAI's chat, streaming and not</td></tr>
-<tr><td><code>POST /v1/responses</code></td><td>OpenAI's responses, streaming and not, remembered</td></tr>
-<tr><td><code>POST /v1/messages</code></td><td>Anthropic's messages, streaming and not</td></tr>
-<tr><td><code>POST /v1/embeddings</code></td><td>vectors</td></tr>
-<tr><td><code>GET /v1/models</code></td><td>what a key may name</td></tr>
-<tr><td><code>POST /graphql</code></td><td>models, records, keys</td></tr>
+<tr><td><code>POST /v1/chat/completions</code></td><td>OpenAI's Chat Completions, with streaming</td></tr>
+<tr><td><code>POST /v1/responses</code></td><td>OpenAI's Responses, with streaming and storage</td></tr>
+<tr><td><code>POST /v1/messages</code></td><td>Anthropic's Messages, with streaming</td></tr>
+<tr><td><code>POST /v1/embeddings</code></td><td>OpenAI's Embeddings</td></tr>
+<tr><td><code>GET /v1/models</code></td><td>models that your key can use</td></tr>
+<tr><td><code>POST /graphql</code></td><td>queries and management: models, records, keys, flows</td></tr>
 <tr><td><code>GET <a href="/healthz">/healthz</a> <a href="/readyz">/readyz</a> /metrics</code></td>
-<td>is it up, can it answer, how much</td></tr>
-<tr><td><code>GET <a href="/openapi.json">/openapi.json</a></code></td><td>this table for machines</td></tr>
+<td>liveness, readiness, metrics</td></tr>
+<tr><td><code>GET <a href="/openapi.json">/openapi.json</a></code></td><td>OpenAPI document</td></tr>
 </table>
 </body></html>
 """

@@ -85,7 +85,7 @@ async def handle_messages(app: Application, head: RequestHead, body: bytes, writ
         elif asked.method == "ping":
             reply["result"] = {}
         else:
-            raise McpError(METHOD_NOT_FOUND, f"there is no method {asked.method!r} here")
+            raise McpError(METHOD_NOT_FOUND, f"this server has no method {asked.method!r}")
     except McpError as refusal:
         reply["error"] = {"code": refusal.code, "message": refusal.message}
     await writer.send_response(200, [JSON, *trace_headers(head.trace)], _encode(reply))
@@ -96,7 +96,7 @@ def _read(body: bytes) -> McpMessage:
     try:
         return msgspec.json.decode(body, type=McpMessage)
     except (msgspec.DecodeError, RecursionError) as error:
-        raise BadBody("this is no message of JSON-RPC 2.0", "send one request or notification a POST") from error
+        raise BadBody("the body is not a JSON-RPC 2.0 message", "send one request or notification per POST") from error
 
 
 def _text(params: Mapping[str, Raw], name: str) -> str:
@@ -104,7 +104,7 @@ def _text(params: Mapping[str, Raw], name: str) -> str:
     try:
         return msgspec.json.decode(params[name], type=str | None) or "" if name in params else ""
     except msgspec.DecodeError as error:
-        raise McpError(INVALID_PARAMS, f"`{name}` is a text") from error
+        raise McpError(INVALID_PARAMS, f"`{name}` is not a string") from error
 
 
 def _initialize_result(message: McpMessage) -> dict[str, object]:
@@ -133,11 +133,11 @@ async def _call(app: Application, head: RequestHead, message: McpMessage) -> dic
     name = _text(message.params, "name")
     tool = next((each for each in await app.mcp_toolset.tools(principal) if each.name == name), None)
     if tool is None:
-        raise McpError(INVALID_PARAMS, f"there is no tool {name!r} that this key may use")
+        raise McpError(INVALID_PARAMS, f"there is no tool {name!r} for this key")
     try:
         given = msgspec.json.decode(message.params.get("arguments", Raw(b"{}")), type=dict[str, object])
     except (msgspec.DecodeError, RecursionError) as error:
-        raise McpError(INVALID_PARAMS, "`arguments` is an object") from error
+        raise McpError(INVALID_PARAMS, "`arguments` is not an object") from error
     wished = parse_options(head.options, None)
     its = build_data_policy(app.settings).decide(
         Request(

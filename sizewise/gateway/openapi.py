@@ -344,7 +344,7 @@ def _answers() -> Json:
         "Error": _object(error=_object(**about)),
         "MessageError": _object(type={"const": "error"}, error=_object(**about), request_id=_MAYBE),
         "McpResponse": _object("jsonrpc id", jsonrpc={"const": "2.0"}, id={}, result=_ANY, error=_ANY),
-        "FlowInputs": {"type": "object", "description": "the inputs of the flow"},
+        "FlowInputs": {"type": "object", "description": "inputs of the flow"},
         "StartedFlowRun": _object(run=_WORD, flow=_WORD, version=_WORD, state=_WORD),
         "ChatReply": _object(
             "choices",

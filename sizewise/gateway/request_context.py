@@ -101,7 +101,7 @@ class RequestHead(Struct):
                 client_address(self.peer_address, self.headers, app.settings.server.trusted_proxies),
             )
         if action and action not in principal.permissions:
-            raise Forbidden(f"this key may not `{action}`", f"use a key that has `{action}`")
+            raise Forbidden(f"this key lacks the permission `{action}`", f"use a key with the permission `{action}`")
         self.principal = principal
         return principal
 
@@ -224,7 +224,7 @@ def parse_options(headers: dict[str, str], body: Raw | None) -> RequestOptions:
     except msgspec.ValidationError as error:
         reason = (
             str(error)
-            .replace("Object contains unknown field", "there is no wish named")
+            .replace("Object contains unknown field", "there is no option named")
             .replace(" - at `$.", " - at `")
             .replace(" | null`", "`")
         )
@@ -388,7 +388,7 @@ async def body_too_large(app: Application, head: RequestHead, body: bytes, write
 async def body_timeout(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
     """The route handler for a body that timed out."""
     raise BodyTooSlow(
-        f"the body had not come after {app.settings.server.body_timeout_s:g} seconds",
+        f"the body did not arrive within {app.settings.server.body_timeout_s:g} s",
         "send it faster, or raise `body_timeout_s` in [server] of sizewise.toml",
     )
 
@@ -470,8 +470,8 @@ async def handle(
         while place is not None and place.tb_next is not None:
             place = place.tb_next
         where = f"{place.tb_frame.f_code.co_filename}:{place.tb_lineno}" if place else "?"
-        log.error("unforeseen %s at %s, trace %s", type(fault).__name__, where, head.trace)
-        ours = SizewiseError("something went wrong inside Sizewise", f"report it with the trace {head.trace}")
+        log.error("unexpected %s at %s, trace %s", type(fault).__name__, where, head.trace)
+        ours = SizewiseError("internal error", f"report it with the trace {head.trace}")
         if not writer.has_started:
             await send_error(writer, ours, trace_headers(head.trace), error_format, head.trace)
         else:  # only streams start before they are complete: one error event, and no end mark

@@ -46,7 +46,7 @@ class PrincipalResponses:
         if stored is None:
             raise ResponseNotFound(
                 f"the previous response with id {response_id!r} was not found",
-                "it was never kept, is too old, or was deleted: send the whole conversation as `input`",
+                "it was not stored, has expired or was deleted: send the whole conversation as `input`",
                 param="previous_response_id",
             )
         return stored
@@ -99,7 +99,7 @@ class PrincipalResponses:
 
 
 def _not_found(id: str) -> PathNotFound:
-    hint = "it was never kept, is too old, or was deleted"
+    hint = "it was not stored, has expired or was deleted"
     return PathNotFound(f"the response with id {id[:200]!r} was not found", hint)
 
 

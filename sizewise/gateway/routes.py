@@ -141,7 +141,7 @@ def unknown_path_handler(paths: list[str]) -> RouteHandler:
 def method_not_allowed_handler(method: str, error_format: ErrorFormat) -> RouteHandler:
     async def handler(app: Application, seen: RequestHead, body: bytes, out: ResponseWriter) -> None:
         path = body.decode("utf-8", "replace")[:200]
-        error = BadRequest(f"{path!r} takes {method} only", f"send it as {method}", status=405)
+        error = BadRequest(f"{path!r} accepts only {method}", f"send a {method} request", status=405)
         app.resources.metrics.count_rejection(error.code)
         await send_error(
             out,

@@ -27,8 +27,8 @@ T = TypeVar("T", bound=Struct)
 Password = Annotated[str, Meta(max_length=4 * MAX_LENGTH)]
 Name = Annotated[str, Meta(max_length=100)]
 NO_STORE = (b"cache-control", b"no-store")
-_WRONG_CREDENTIALS = "no one has this address and this password"
-_HINT = "whoever manages users can invite you to a new password"
+_WRONG_CREDENTIALS = "the address or the password is wrong"
+_HINT = "try again, or ask an administrator for a link to a new password"
 
 
 class SignIn(Struct, forbid_unknown_fields=True):

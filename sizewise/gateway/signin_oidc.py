@@ -99,8 +99,9 @@ class OidcEndpoints:
                 tenant, identity.email, identity.name, identity.issuer, identity.subject
             )
         if user is None:
-            why = "nobody was invited under this address" if identity.email else "your address is not verified there"
-            raise SignInFailed(f"you have no account here: {why}", "ask whoever manages users to invite you")
+            unverified = "the identity provider has not verified your address"
+            why = "there is no invitation for your address" if identity.email else unverified
+            raise SignInFailed(f"you have no account here: {why}", "ask an administrator to invite you")
         return await self._sync_role(name, settings, identity, user)
 
     async def _sync_role(self, name: str, settings: OidcSettings, identity: OidcIdentity, user: User) -> User:
@@ -113,7 +114,7 @@ class OidcEndpoints:
                 user.id, user.tenant, role, "", Principal(key_id=f"oidc:{name}", tenant=user.tenant)
             )
         except Conflict:
-            log.warning("%s keeps its role although %s says otherwise: an organization keeps an owner", user.id, name)
+            log.warning("%s keeps the role owner, against the groups of %s: it is the last owner", user.id, name)
         return self._users.get(user.id, user.tenant)
 
 

@@ -39,7 +39,7 @@ const form=document.forms[0],said=document.querySelector('output'),button=form.q
 const token=location.hash.slice(1);
 if(form.dataset.to==='/auth/invitation'){
 history.replaceState(null,'',location.pathname);
-if(!token){said.textContent='This link is not whole: open the one you were given.';button.disabled=true}}
+if(!token){said.textContent='This link is incomplete: open the link from your invitation.';button.disabled=true}}
 form.addEventListener('submit',async event=>{
 event.preventDefault();button.disabled=true;said.textContent='';
 const sent=Object.fromEntries(new FormData(form));
@@ -50,7 +50,7 @@ body:JSON.stringify(sent)});
 if(answer.ok){location.assign(form.dataset.after);return}
 const {error}=await answer.json();
 said.textContent=error.message+(error.hint?'; '+error.hint:'')+'.';
-}catch(fault){said.textContent='The server did not answer. Is it up?'}
+}catch(fault){said.textContent='The server did not respond. Try again.'}
 button.disabled=false;
 });
 """
@@ -62,12 +62,12 @@ PAGE_TEMPLATE = """<!doctype html>
 <form data-to="{to}" data-after="{after}">
 {fields}
 <button>{verb}</button><output role="alert"></output>
-<noscript><output>This page needs its few lines of script.</output></noscript>
+<noscript><output>This page needs JavaScript.</output></noscript>
 </form>{more}
 </main><script>{script}</script></body></html>
 """
 EMAIL_FIELD = (
-    '<label>E-mail<input name="email" type="email" autocomplete="username" required autofocus maxlength="254"></label>'
+    '<label>Email<input name="email" type="email" autocomplete="username" required autofocus maxlength="254"></label>'
 )
 NAME_FIELD = '<label>Your name<input name="name" autocomplete="name" maxlength="100" autofocus></label>'
 CURRENT_PASSWORD_FIELD = (
@@ -75,8 +75,8 @@ CURRENT_PASSWORD_FIELD = (
 )
 NEW_PASSWORD_FIELD = (
     '<label>Password<input name="password" type="password" autocomplete="new-password" required'
-    f' minlength="{MIN_LENGTH}" maxlength="{MAX_LENGTH}"><small>{MIN_LENGTH} characters or more; a few words are'
-    " good</small></label>"
+    f' minlength="{MIN_LENGTH}" maxlength="{MAX_LENGTH}"><small>{MIN_LENGTH} characters or more, such as a'
+    " few words</small></label>"
 )
 HTML_CONTENT_TYPE = (b"content-type", b"text/html; charset=utf-8")
 
@@ -105,7 +105,7 @@ MESSAGE_TEMPLATE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <meta name="referrer" content="no-referrer">{head}<title>{title} · Sizewise</title>
 <style>{style}</style></head><body><main>
-<h1>{title}</h1><p>{lead}</p><a class="by" href="{link}">Go on</a>
+<h1>{title}</h1><p>{lead}</p><a class="by" href="{link}">Continue</a>
 </main></body></html>
 """
 
@@ -119,12 +119,12 @@ def message_page(title: str, lead: str, link: str, head: str = "") -> bytes:
 async def sign_in_page(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
     check_host(head.host, app.allowed_hosts)
     ways = "".join(
-        f'<a class="by" href="/auth/oidc/{escape(name)}">Sign in by {escape(row.title or name)}</a>'
+        f'<a class="by" href="/auth/oidc/{escape(name)}">Sign in with {escape(row.title or name)}</a>'
         for name, row in app.settings.oidc.items()
     )
     page = PAGE_TEMPLATE.format(
         title="Sign in",
-        lead="With the account you were invited to.",
+        lead="Use the account that you created with your invitation.",
         to="/auth/sign-in",
         after=escape(app.settings.login_sessions.redirect_path),
         fields=EMAIL_FIELD + CURRENT_PASSWORD_FIELD,
@@ -140,11 +140,11 @@ async def invitation_page(app: Application, head: RequestHead, body: bytes, writ
     check_host(head.host, app.allowed_hosts)
     page = PAGE_TEMPLATE.format(
         title="Welcome",
-        lead="You were invited. Choose a password, and you are in.",
+        lead="Choose a password to create your account, or to replace your old password.",
         to="/auth/invitation",
         after=escape(app.settings.login_sessions.redirect_path),
         fields=NAME_FIELD + NEW_PASSWORD_FIELD,
-        verb="Come in",
+        verb="Continue",
         more="",
         style=STYLE,
         script=SCRIPT,

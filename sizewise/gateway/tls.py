@@ -42,8 +42,8 @@ class Certificates:
     def prepare(self, wanted: TlsSettings) -> Callable[[], None]:
         """The change to other files, for later handshakes. Raises ConfigError."""
         if bool(wanted.client_ca) is not bool(self._client_certificate):
-            hint = "restart Sizewise for that"
-            raise ConfigError("whether clients show a certificate (server.tls.client_ca) is decided at start", hint)
+            hint = "restart Sizewise to change it"
+            raise ConfigError("client certificates (server.tls.client_ca) cannot be turned on or off by a reload", hint)
         context, leaf = self._read(wanted)
 
         def apply() -> None:
@@ -87,17 +87,17 @@ class Certificates:
 def _load_pair(context: ssl.SSLContext, settings: TlsSettings) -> None:
     def unasked() -> str:
         raise ConfigError(
-            f"the key {settings.key!r} wants a password",
-            "keep it without one, readable by its owner alone",
+            f"the key {settings.key!r} is encrypted with a password",
+            "use a key without a password, readable only by its owner",
         )
 
     try:
         context.load_cert_chain(settings.cert, settings.key, unasked)
     except ssl.SSLError as error:
         if error.reason == "KEY_VALUES_MISMATCH":
-            told = f"the key {settings.key!r} is not the one of the certificate {settings.cert!r}"
-            raise ConfigError(told, "name the pair that belongs together") from error
-        raise ConfigError(f"the key {settings.key!r} cannot be read", "name its file in PEM") from error
+            told = f"the key {settings.key!r} does not belong to the certificate {settings.cert!r}"
+            raise ConfigError(told, "set `key` and `cert` to a matching pair") from error
+        raise ConfigError(f"the key {settings.key!r} cannot be read", "use a key in PEM format") from error
     except OSError as error:
         raise _unreadable("key", settings.key, error) from error
 
@@ -115,11 +115,13 @@ def _read_certificate(path: Path) -> str:
     try:
         found = load_pem_x509_certificate(pem.encode("ascii", "replace"))
     except ValueError as error:
-        raise ConfigError(f"{str(path)!r} holds no certificate in PEM", "name the file of the certificate") from error
+        raise ConfigError(
+            f"{str(path)!r} does not contain a certificate in PEM format", "set `cert` to the file of the certificate"
+        ) from error
     now = datetime.now(UTC)
     first, last = found.not_valid_before_utc, found.not_valid_after_utc
     if not first <= now <= last:
-        when = f"expired on {last:%Y-%m-%d}" if now > last else f"begins on {first:%Y-%m-%d}"
+        when = f"expired on {last:%Y-%m-%d}" if now > last else f"is not valid before {first:%Y-%m-%d}"
         raise ConfigError(f"the certificate {str(path)!r} {when}", "replace it with a valid one")
     return pem
 
@@ -132,11 +134,11 @@ def _check_key_permissions(path: Path) -> None:
         raise _unreadable("key", str(path), error) from error
     shut = stat.S_IRWXO | stat.S_IWGRP | (stat.S_IRGRP if found.st_uid == os.geteuid() else 0)
     if found.st_mode & shut:
-        raise ConfigError(f"others than you can read {str(path)!r}", f"chmod 600 {path}")
+        raise ConfigError(f"other users can read {str(path)!r}", f"chmod 600 {path}")
 
 
 def _unreadable(name: str, path: str, error: OSError) -> ConfigError:
-    why = "it holds no certificates in PEM" if isinstance(error, ssl.SSLError) else error.strerror
+    why = "it does not contain certificates in PEM format" if isinstance(error, ssl.SSLError) else error.strerror
     return ConfigError(f"server.tls.{name}: {path!r} cannot be read: {why}", "check the path and its permissions")
 
 

@@ -128,10 +128,16 @@ async def _unless_gone(work: asyncio.Future[OperationResponse], receive: Receive
 def _require_json_post(method: str, headers: Mapping[bytes, str]) -> None:
     """Accepts only a POST of JSON, which another site's page cannot send without a CORS preflight."""
     if method != "POST":
-        raise BadRequest(f"/graphql does not take {method[:20]!r}", 'POST {"query": "..."} as JSON', status=405)
+        raise BadRequest(
+            f"/graphql does not accept the method {method[:20]!r}", 'POST {"query": "..."} as JSON', status=405
+        )
     kind = headers.get(b"content-type", "").partition(";")[0].strip().lower()
     if kind not in ("application/json", "application/graphql-response+json"):
-        raise BadRequest(f"/graphql does not take {kind[:100]!r}", "send content-type: application/json", status=415)
+        raise BadRequest(
+            f"/graphql does not accept content of type {kind[:100]!r}",
+            "send content-type: application/json",
+            status=415,
+        )
 
 
 async def _read_body(receive: Receive, bounds: ServerSettings) -> bytes:
@@ -139,7 +145,7 @@ async def _read_body(receive: Receive, bounds: ServerSettings) -> bytes:
         async with asyncio.timeout(bounds.body_timeout_s):
             return await _body(receive, bounds.max_body_bytes)
     except TimeoutError as error:
-        raise BodyTooSlow(f"the body had not come after {bounds.body_timeout_s:g} seconds", "send it faster") from error
+        raise BodyTooSlow(f"the body did not arrive within {bounds.body_timeout_s:g} s", "send it faster") from error
 
 
 async def _body(receive: Receive, limit: int) -> bytes:
@@ -148,7 +154,9 @@ async def _body(receive: Receive, limit: int) -> bytes:
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise BadBody("the client left in mid-body", "send it whole")  # no client is left to read this
+            raise BadBody(
+                "the client disconnected before the body ended", "send the whole body"
+            )  # no client is left to read this
         pieces.append(message.get("body", b""))
         total += len(pieces[-1])
         if total > limit:

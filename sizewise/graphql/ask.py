@@ -60,15 +60,15 @@ async def ask(
 
 def build_chat(prompt: str | None, body: object, model: str, max_tokens: int | None) -> ChatRequest:
     if (prompt is None) == (body is None):
-        raise BadRequest("this needs a prompt or a body", "give one of the two", param="prompt")
+        raise BadRequest("pass either `prompt` or `body`", "pass one of the two, not both", param="prompt")
     if prompt is not None:
         body = {"messages": [{"role": "user", "content": prompt}]}
     if not isinstance(body, dict):
-        raise BadRequest("`body` is not an object", "give the body of a chat request", param="body")
+        raise BadRequest("`body` is not an object", "pass the body of a chat request", param="body")
     limit = {} if max_tokens is None else {"max_tokens": max_tokens}
     what, extras = read_request(msgspec.json.encode({"model": model, **body, **limit, "stream": True}))
     if extras is not None:
-        raise BadRequest("`body` holds a `sizewise` object", "pass its options as arguments", param="body")
+        raise BadRequest("`body` has a `sizewise` object", "pass its options as arguments", param="body")
     return what
 
 

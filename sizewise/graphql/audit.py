@@ -13,7 +13,7 @@ MOST = 1_000
 async def audit(context: RequestContext, last: int = 20, after: int | None = None) -> list[FieldValues]:
     """The newest entries, newest first; with `after`, the entries after that number, oldest first."""
     if not 1 <= last <= MOST:
-        raise BadRequest(f"invalid page size {last!r}", f"ask for 1 to {MOST:,}", param="last")
+        raise BadRequest(f"invalid page size {last!r}", f"use 1 to {MOST:,}", param="last")
     context.charge_rows(last)
     services, tenant = context.services, context.principal.tenant
     found = await (

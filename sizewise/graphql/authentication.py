@@ -45,8 +45,8 @@ def _in_selected_project(keys: Authenticator, principal: Principal, headers: Hea
     if not project or project == principal.project or not keys.has_project(project):
         return principal
     if not principal.all_projects:
-        hint = "leave x-project-id out, or use a key of that project"
-        raise Forbidden(f"{principal.key_id!r} works in the project {principal.project!r} alone", hint)
+        hint = "remove the header x-project-id, or use a key of that project"
+        raise Forbidden(f"{principal.key_id!r} is limited to the project {principal.project!r}", hint)
     return replace(principal, project=project)
 
 
@@ -73,7 +73,7 @@ def _principal_of_token(app: Application, keys: Authenticator, token: str) -> Pr
     if any(len(each) < MIN_SECRET_LENGTH for each in secrets):
         raise ConfigError(
             f"a secret in [graphql.signers] is shorter than {MIN_SECRET_LENGTH} characters",
-            "take a longer one",
+            "use a longer secret",
         )
     number, _ = verify_signed_token(token, secrets, time.time())
     return keys.principal_by_key_id(signers[number].key)

@@ -46,8 +46,8 @@ class RequestContext:
         if actions and not any(is_allowed(self.principal, action) for action in actions):
             wanted = " or ".join(f"`{action}`" for action in actions)
             raise Forbidden(
-                f"{self.principal.key_id!r} lacks the right {wanted}",
-                "use a key, or sign in as somebody, that has it",
+                f"{self.principal.key_id!r} lacks the permission {wanted}",
+                "use a key, or sign in as a user, with that permission",
             )
 
     def require_all_projects(self, action: str) -> None:
@@ -72,7 +72,7 @@ class RequestContext:
         """Raises BadRequest if all fields together ask for more than MAX_ROWS."""
         self.rows_left -= max(rows, 0)
         if self.rows_left < 0:
-            raise BadRequest(f"one request returns at most {MAX_ROWS:,} records", "ask for fewer at once")
+            raise BadRequest(f"one request returns at most {MAX_ROWS:,} records", "request fewer")
 
 
 async def yielding_to_loop(items: Iterable[T]) -> AsyncIterator[T]:

@@ -39,7 +39,7 @@ from sizewise.graphql.schema_visibility import SchemaCache
 
 MAX_MESSAGE_CHARS = 500
 """Limit on messages of the GraphQL library, which may repeat the query."""
-HINT = "the schema is told by an introspection query, and lies in sizewise/graphql/schema.graphql"
+HINT = "see the schema: by an introspection query, or in sizewise/graphql/schema.graphql"
 MAX_ERRORS = 10
 """Maximum errors reported for one query."""
 
@@ -114,7 +114,7 @@ async def _subscribed(
 ) -> OperationResponse:
     if not streams:
         hint = "send `accept: text/event-stream`, or open a WebSocket with the protocol graphql-transport-ws"
-        raise BadRequest("a subscription is answered by a stream", hint, status=406)
+        raise BadRequest("the response to a subscription is a stream", hint, status=406)
     begun = subscribe(
         schema,
         document,

@@ -67,7 +67,7 @@ def build_flow_fields(
             arguments,
             partial(_event_payload, name),
             partial(_subscribed, streamed, flow, name),
-            description=f"{says} Its words as they come, at last its result.",
+            description=f"{says} Streams its text, then its result.",
             extensions=requests,
         )
     return made
@@ -119,8 +119,10 @@ def _event_payload(name: str, source: Json, info: object, /, **inputs: Json) -> 
 
 
 def _stream(name: str, result: Any) -> GraphQLObjectType:
-    text = GraphQLField(GraphQLNonNull(GraphQLString), description="A piece of its words; empty in the last event.")
-    last = GraphQLField(result, description="Null but in the last event.")
+    text = GraphQLField(
+        GraphQLNonNull(GraphQLString), description="The next piece of the flow's text; empty in the last event."
+    )
+    last = GraphQLField(result, description="The flow's result, in the last event; null before.")
     return GraphQLObjectType(f"{name}__Stream", {"text": text, "result": last})
 
 
@@ -142,7 +144,7 @@ class _Types:
             kind = self._input(f"{self.name}__{names[name]}", said.type)
             says = said.description or None
             if not said.required and said.default is not None:
-                says = f"{says or ''} By default {str(said.default)[:60]!r}.".strip()
+                says = f"{says or ''} Default: {str(said.default)[:60]!r}.".strip()
             made[names[name]] = GraphQLArgument(
                 GraphQLNonNull(kind) if said.required else kind,
                 description=says,

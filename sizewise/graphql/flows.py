@@ -143,7 +143,7 @@ async def publish_flow(context: RequestContext, text: str, project: str | None =
         mistakes = [each for each in checked.diagnostics if each.kind == "mistake"]
         more = f" (and {len(mistakes) - 1} more)" if len(mistakes) > 1 else ""
         hint = mistakes[0].hint or "run checkFlow for all errors"
-        raise BadRequest(f"the flow has a mistake{more}: {mistakes[0]}", hint, param="text")
+        raise BadRequest(f"the flow has an error{more}: {mistakes[0]}", hint, param="text")
     name, version, shelf = checked.flow.name, checked.flow.version, services.flow_versions
     alike = [
         each.name
@@ -204,9 +204,9 @@ async def start_flow_run(
     id: str | None = None,
 ) -> FieldValues:
     if not isinstance(inputs, dict | None):
-        raise BadRequest("`inputs` is not an object", 'give them by name, as {"question": "..."}', param="inputs")
+        raise BadRequest("`inputs` is not an object", 'pass inputs by name, as {"question": "..."}', param="inputs")
     if id is not None and not (id.isascii() and id.isalnum() and 16 <= len(id) <= 64):
-        raise BadRequest(f"{id[:64]!r} is no id for a run", "give 16 to 64 letters and digits", param="id")
+        raise BadRequest(f"{id[:64]!r} is not a valid run id", "use 16 to 64 letters and digits", param="id")
     begun = await context.services.runs.starter.start(
         context.principal,
         flow,
@@ -305,7 +305,7 @@ async def execute_flow(context: RequestContext, flow: CompiledFlow, inputs: Mapp
             return await _run_flow(context, flow, inputs, _discard_event)
     except TimeoutError:
         hint = "subscribe to the flow, or start it with startFlowRun and poll flowRun"
-        raise UpstreamTimeout(f"the flow {flow.name!r} took longer than {limit:g} s, and was cancelled", hint) from None
+        raise UpstreamTimeout(f"the flow {flow.name!r} took longer than {limit:g} s and was cancelled", hint) from None
 
 
 async def stream_flow(

@@ -65,28 +65,28 @@ async def create_key(
     )
     if not principal.all_projects and where != principal.project:
         raise Forbidden(
-            f"{principal.key_id!r} works in the project {principal.project!r} alone",
-            "work in that one, and ask again",
+            f"{principal.key_id!r} is limited to the project {principal.project!r}",
+            "use a key of the other project, or create the key in your own",
         )
     if "manage_keys" not in principal.permissions and not context.services.api_keys.authenticator.has_project(where):
         raise Forbidden(
-            f"there is no project {where!r}, and {principal.key_id!r} begins none",
-            "ask whoever manages keys",
+            f"there is no project {where!r}, and {principal.key_id!r} cannot create one",
+            "ask a user with the permission `manage_keys` to create it",
         )
     if beyond := sorted(expand_actions(permissions) - principal.permissions):
         raise Forbidden(
-            f"the key {principal.key_id!r} may not {' or '.join(beyond)} itself, so it cannot allow others to",
-            f"allow some of {', '.join(sorted(principal.permissions))}",
+            f"{principal.key_id!r} cannot grant permissions that it lacks: {', '.join(beyond)}",
+            f"grant some of: {', '.join(sorted(principal.permissions))}",
         )
     if personal and not principal.user_id:
         raise BadRequest(
-            f"{principal.key_id!r} is nobody's, so no key can be its user's own",
+            f"{principal.key_id!r} belongs to no user, so it cannot create a personal key",
             "sign in first",
             param="personal",
         )
     expires, ends = _expiry(expires_in_days), await _creator_expiry(context)
     if ends is not None and expires is not None and expires > ends:
-        raise Forbidden(f"the key {principal.key_id!r} expires before that", "give fewer days, or use another key")
+        raise Forbidden(f"the key {principal.key_id!r} expires before that", "use fewer days, or another key")
     made = await context.services.api_keys.create(
         where,
         _validate_name(name),
@@ -109,19 +109,21 @@ async def create_key(
 
 async def rotate_key(context: RequestContext, id: str, overlap_hours: float) -> FieldValues:
     if not math.isfinite(overlap_hours) or not 0 <= overlap_hours <= MOST_HOURS:
-        hint = f"give 0 to {MOST_HOURS}"
+        hint = f"use 0 to {MOST_HOURS}"
         raise BadRequest(f"cannot overlap keys by {overlap_hours!r} hours", hint, param="overlapHours")
     old = await _reachable_key(context, id)
     if not context.principal.all_projects and old.project != context.principal.project:
-        raise Forbidden(f"the key {id!r} is one of another project than you work in", "work in that one, and ask again")
+        raise Forbidden(f"the key {id!r} belongs to another project", "use a key of that project, or switch to it")
     if beyond := expand_actions(old.may) - context.principal.permissions:
-        raise Forbidden(f"the key {id!r} may {' and '.join(sorted(beyond))}, and yours may not", "use a key that may")
+        raise Forbidden(
+            f"the key {id!r} has permissions that yours lacks: {', '.join(sorted(beyond))}", "use a key that has them"
+        )
     if context.principal.scope is not None and narrow_scope(old.scope, context.principal.scope) != old.scope:
         raise Forbidden(f"the key {id!r} has fewer restrictions than yours", "use a key without restrictions")
     if _class(old.data_class, context.principal) != old.data_class:
-        raise Forbidden(f"the key {id!r} has a less strict data class than yours", "use a key that has it")
+        raise Forbidden(f"the key {id!r} has a less strict data class than yours", "use a key with the same data class")
     if old.user and old.user != context.principal.user_id:
-        raise Forbidden(f"the key {id!r} is somebody's own, and its text acts as them", "revoke it: they make another")
+        raise Forbidden(f"the key {id!r} is another user's personal key", "revoke it; its owner can create a new one")
     ends = await _creator_expiry(context)
     if ends is not None and (old.expires is None or old.expires > ends):
         raise Forbidden(f"the key {id!r} expires later than yours", "use a key that expires later")
@@ -142,7 +144,9 @@ async def _reachable_key(context: RequestContext, id: str) -> ApiKey:
     key = await context.services.api_keys.get(id, principal.tenant)
     require_permission(principal, "manage_keys", key_resource(key))
     if key.wide and not principal.all_projects:
-        raise Forbidden(f"the key {id!r} has access to every project, and yours does not", "use a key that does")
+        raise Forbidden(
+            f"the key {id!r} has access to every project, and yours does not", "use a key with access to every project"
+        )
     return key
 
 
@@ -176,14 +180,14 @@ def _class(said: DataClass | None, principal: Principal) -> DataClass | None:
 
 def _validate_name(name: str) -> str:
     if not name.strip() or len(name) > 100 or not name.isprintable():
-        raise BadRequest(f"{name[:100]!r} is no name for a key", "give 1 to 100 printable characters", param="name")
+        raise BadRequest(f"{name[:100]!r} is not a valid key name", "use 1 to 100 printable characters", param="name")
     return name.strip()
 
 
 def validate_project_name(name: str) -> str:
     if not NAME.match(name) or len(name) > 100:
-        hint = "letters, digits, '.', '_', '-'"
-        raise BadRequest(f"{name[:100]!r} is no name of a project", hint, param="project")
+        hint = "use up to 100 letters, digits, '.', '_' and '-'"
+        raise BadRequest(f"{name[:100]!r} is not a valid project name", hint, param="project")
     return name
 
 
@@ -191,7 +195,7 @@ def _expiry(days: float | None) -> int | None:
     if days is None:
         return None
     if not math.isfinite(days) or not 0 < days <= MOST_DAYS:
-        raise BadRequest(f"a key cannot expire in {days!r} days", f"give more than 0, at most {MOST_DAYS}")
+        raise BadRequest(f"{days!r} is not a valid number of days", f"use more than 0, at most {MOST_DAYS}")
     return _now() + round(days * DAY_MS)
 
 

@@ -62,7 +62,7 @@ async def documents(
     limit: int = 100,
 ) -> list[FieldValues]:
     if not 1 <= limit <= MAX_PASSAGES:
-        raise BadRequest(f"invalid page size {limit!r}", f"ask for 1 to {MAX_PASSAGES:,}", param="limit")
+        raise BadRequest(f"invalid page size {limit!r}", f"use 1 to {MAX_PASSAGES:,}", param="limit")
     context.charge_rows(limit)
     return [
         _document_values(each)
@@ -151,8 +151,8 @@ async def add_document(
 ) -> FieldValues:
     library, request = context.app.knowledge_base, _request(context)
     if sum(each is not None for each in (data, text, url, sha256)) != 1 or (document and not sha256):
-        hint = "give one of the four; `document` goes with its sha256"
-        raise BadRequest("a document is its data, its text, a URL or a sha256", hint, param="data")
+        hint = "pass one of them; `document` needs `sha256` as well"
+        raise BadRequest("pass exactly one of `data`, `text`, `url` and `sha256`", hint, param="data")
     brought = DocumentUpload(
         source=source,
         data=text.encode("utf-8", "replace") if text is not None else _bytes(data or ""),
@@ -174,10 +174,14 @@ def _parsed_document(document: object) -> Document | None:
     try:
         found = msgspec.convert(document, Document)
     except msgspec.ValidationError as error:
-        hint = '{"kind", "title", "blocks": [["heading", "Text", level, page], ...], "pages"}'
+        hint = 'pass {"kind", "title", "blocks": [["heading", "Text", level, page], ...], "pages"}'
         raise BadRequest("`document` has the wrong shape", hint, param="document") from error
     if not 0 <= found.pages <= PAGES or any(not 0 <= each.page <= found.pages for each in found.blocks):
-        raise BadRequest("`document` has a block on no page of its own", "pages are from 1, or 0", param="document")
+        raise BadRequest(
+            "`document` has a block on a page that it does not have",
+            "number pages from 1; 0: no page",
+            param="document",
+        )
     return found
 
 
@@ -185,13 +189,13 @@ def _bytes(data: str) -> bytes:
     try:
         return b64decode(data, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise BadRequest("`data` is no base64", "send the bytes of the file as base64", param="data") from error
+        raise BadRequest("`data` is not base64", "send the bytes of the file as base64", param="data") from error
 
 
 def _digest(sha256: str | None) -> str:
     said = (sha256 or "").lower()
     if said and (len(said) != 64 or not set(said) <= set("0123456789abcdef")):
-        raise BadRequest("`sha256` is no SHA-256 in hex", "64 digits of hexadecimal", param="sha256")
+        raise BadRequest("`sha256` is not a SHA-256", "send 64 hexadecimal digits", param="sha256")
     return said
 
 

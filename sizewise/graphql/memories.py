@@ -14,7 +14,7 @@ MOST = 1_000
 async def memories(context: RequestContext, namespace: str, query: str = "", limit: int = 100) -> list[FieldValues]:
     """Entries of the caller's project. Each read is written to the audit log. Raises BadRequest."""
     if not 1 <= limit <= MOST:
-        raise BadRequest(f"cannot list {limit!r} memories", f"ask for 1 to {MOST}", param="limit")
+        raise BadRequest(f"cannot list {limit!r} memories", f"use 1 to {MOST}", param="limit")
     context.charge_rows(limit)
     services, principal = context.services, context.principal
     require_permission(principal, "read_contents", Resource(principal.tenant, principal.project))
@@ -28,7 +28,7 @@ async def memories(context: RequestContext, namespace: str, query: str = "", lim
 async def forget_memories(context: RequestContext, namespace: str, ids: list[str]) -> int:
     """Returns the number of deleted entries. Raises BadRequest."""
     if not 1 <= len(ids) <= MOST:
-        raise BadRequest(f"{len(ids)} memories cannot be forgotten at once", f"name 1 to {MOST}", param="ids")
+        raise BadRequest(f"cannot forget {len(ids)} memories at once", f"pass 1 to {MOST} ids", param="ids")
     services, principal = context.services, context.principal
     require_permission(principal, "erase_records", Resource(principal.tenant, principal.project))
     shown: dict[str, object] = {"ids": [each[:40] for each in ids[:20]], "count": len(ids)}

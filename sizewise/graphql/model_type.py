@@ -94,7 +94,7 @@ def _rates(price: Price) -> list[FieldValues]:
 def price_conditions(price: Price) -> Iterator[str]:
     """Conditions under which other rates apply."""
     if price.tiers:
-        yield "other rates above " + ", ".join(f"{tokens:,}" for tokens, _ in price.tiers) + " tokens of prompt"
+        yield "other rates above " + ", ".join(f"{tokens:,}" for tokens, _ in price.tiers) + " prompt tokens"
     if price.schedule:
         yield "other rates at other times"
     if price.unpriced_modalities:

@@ -56,7 +56,7 @@ def check_cost(
         if cost > max_cost:
             raise BadRequest(
                 f"the query may return {cost:,} values, and {max_cost:,} are allowed",
-                "ask for less at once",
+                "request fewer fields, or shorter lists",
             )
 
 

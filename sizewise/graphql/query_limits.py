@@ -36,10 +36,10 @@ def parse_query(query: str, limits: GraphQLSettings) -> DocumentNode:
     for operation in document.definitions:
         if isinstance(operation, OperationDefinitionNode):
             if measure.depth(operation.selection_set) > limits.max_depth:
-                raise BadRequest(f"the query goes deeper than {limits.max_depth} fields", "ask for less at once")
+                raise BadRequest(f"the query is nested deeper than {limits.max_depth} fields", "nest fewer fields")
             if measure.width(operation.selection_set, set()) > MAX_ROOT_FIELDS:
                 raise BadRequest(
-                    f"the query has more than {MAX_ROOT_FIELDS} fields at the top",
+                    f"the query has more than {MAX_ROOT_FIELDS} top-level fields",
                     "send several requests",
                 )
     if _aliases(document) > limits.max_aliases:

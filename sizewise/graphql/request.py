@@ -72,10 +72,10 @@ def parse_request(body: bytes | msgspec.Raw) -> OperationRequest:
     try:
         return msgspec.json.decode(body, type=OperationRequest)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        hint = 'send {"query": "...", "variables": {...}}, one question a request'
-        raise BadBody(f"the body is no GraphQL request: {error}", hint) from error
+        hint = 'send {"query": "...", "variables": {...}}, one operation per request'
+        raise BadBody(f"the body is not a GraphQL request: {error}", hint) from error
     except RecursionError as error:
-        raise BadBody("the body is nested too deeply", "flatten it") from error
+        raise BadBody("the body is nested too deeply", "flatten the variables") from error
 
 
 def format_error(error: SizewiseError) -> OperationResult:
@@ -93,5 +93,5 @@ def format_exception(cause: BaseException, trace: str) -> OperationResult:
     while place is not None and place.tb_next is not None:
         place = place.tb_next
     where = f"{place.tb_frame.f_code.co_filename}:{place.tb_lineno}" if place else "?"
-    log.error("unforeseen %s at %s, trace %s", type(cause).__name__, where, trace)
-    return format_error(SizewiseError("something went wrong inside Sizewise", f"report it with the trace {trace}"))
+    log.error("unexpected %s at %s, trace %s", type(cause).__name__, where, trace)
+    return format_error(SizewiseError("internal error", f"report it with the trace {trace}"))

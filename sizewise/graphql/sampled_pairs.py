@@ -16,13 +16,15 @@ async def samples(context: RequestContext, policy: str) -> FieldValues:
     app, plans = context.app, context.app.aliases.policy_plans
     plan = plans.get(policy)
     if plan is None:
-        hint = did_you_mean(policy, list(plans)) or f"those that choose: {', '.join(plans) or 'none'}"
-        raise BadRequest(f"no policy {policy[:100]!r} chooses among models", hint)
+        hint = did_you_mean(policy, list(plans)) or f"routing policies: {', '.join(plans) or 'none'}"
+        raise BadRequest(f"{policy[:100]!r} is not a policy that routes between models", hint)
     large = reference_card(plan)
     others = [card.name for card in plan.cards if card is not large]
     if len(others) != 1:
-        hint = f'name two in its `models`, as in models = ["{others[0]}", "{large.name}"]'
-        raise BadRequest(f"the policy {policy!r} chooses among {len(others) + 1} models", hint)
+        hint = f'set two models: models = ["{others[0]}", "{large.name}"]'
+        raise BadRequest(
+            f"the policy {policy!r} routes between {len(others) + 1} models, and only two can be compared", hint
+        )
     meaning = app.monitored_policies[policy].trust_version
     found = await context.services.quality_monitor.recent_samples(context.principal.tenant, policy, meaning, MOST)
     mine = [its for its in found if (its.small, its.large) == (others[0], large.name)]

@@ -21,7 +21,9 @@ async def savings(context: RequestContext, days: float = 30.0) -> list[FieldValu
     """The savings of every policy that answered a request. Raises BadRequest if `days` is out of range."""
     context.require_all_projects("read_records")
     if not 0 < days <= MOST_DAYS:
-        raise BadRequest(f"cannot report savings of {days!r} days", f"ask for up to {MOST_DAYS}", param="days")
+        raise BadRequest(
+            f"cannot report savings of {days!r} days", f"use more than 0, at most {MOST_DAYS}", param="days"
+        )
     app, now = context.app, time.time()
     plans = app.aliases.policy_plans
     since = int((now - days * DAY_S) * 1_000)

@@ -89,13 +89,13 @@ async def invite_user(
     there = context.services.users.find_by_email(email, principal.tenant)
     if there is not None and can_see(principal, _user_resource(there, principal, standing)):
         if role is not None:
-            raise Conflict(f"{email[:254]!r} is here already", "give a role: sizewise users role")
+            raise Conflict(f"{email[:254]!r} is a user already", "change the role: sizewise users role")
         _require_rights_over(context, there)
         role, project = "", ""
     elif role is None:
         raise PathNotFound(
             f"there is no user {email[:254]!r}",
-            f"to invite somebody new, name a role: sizewise users invite {email[:254]} --role developer",
+            f"to invite a new user, set a role: sizewise users invite {email[:254]} --role developer",
         )
     else:
         _require_may_grant(context, role, _named(project))
@@ -117,7 +117,7 @@ async def set_role(context: RequestContext, id: str, role: str, project: str | N
     user, where = _reachable_user(context, id), _named(project)
     before = standing.project_roles(user.id).get(where, "") if where else user.role
     if user.id == principal.user_id:
-        raise Forbidden("you cannot change your own role", "ask another who manages users")
+        raise Forbidden("you cannot change your own role", "ask another user with the permission `manage_users`")
     _require_may_grant(context, role, where)
     _require_covers(principal, standing.roles.get(before, frozenset()), f"a {before}", where)
     await context.services.users.set_role(user.id, user.tenant, role, where, principal)
@@ -128,7 +128,7 @@ async def disable_user(context: RequestContext, id: str, revoke_keys: bool = Fal
     """`revoke_keys`: also revokes the service keys that this user created."""
     user, accounts = _reachable_user(context, id), context.services.api_keys
     if user.id == context.principal.user_id:
-        raise Forbidden("you cannot disable yourself", "ask another who manages users")
+        raise Forbidden("you cannot disable yourself", "ask another user with the permission `manage_users`")
     _require_rights_over(context, user)
     made = await keys_created_by(context, user.id) if revoke_keys else []
     for key in made:
@@ -150,7 +150,7 @@ async def sign_out(context: RequestContext, user: str | None = None) -> FieldVal
     """Ends all sessions of `user`; without it, all of the caller's own."""
     principal = context.principal
     if user is None and not principal.user_id:
-        raise BadRequest("a service key has no sessions", "name a user", param="user")
+        raise BadRequest("a service key has no sessions", "pass the id of a user", param="user")
     whose = _reachable_user(context, user if user is not None else principal.user_id)
     if whose.id != principal.user_id:
         _require_rights_over(context, whose)
@@ -167,9 +167,11 @@ async def create_organization(
 ) -> FieldValues:
     """Creates an organization and invites its first owner."""
     if not NAME.match(id) or len(id) > 64:
-        raise BadRequest(f"{id[:100]!r} is no id of an organization", "letters, digits, '.', '_', '-'", param="id")
+        raise BadRequest(
+            f"{id[:100]!r} is not a valid organization id", "use letters, digits, '.', '_' and '-'", param="id"
+        )
     if len(name) > 100 or not name.isprintable():
-        raise BadRequest(f"{name[:100]!r} is no name", "give up to 100 printable characters", param="name")
+        raise BadRequest(f"{name[:100]!r} is not a valid name", "use up to 100 printable characters", param="name")
     await context.services.users.create_organization(id, name.strip() or id, context.principal)
     return await _invited(context, id, email, OWNER_ROLE, "", days)
 
@@ -194,7 +196,8 @@ async def _invited(
     days: float,
 ) -> FieldValues:
     if not math.isfinite(days) or not 0 < days <= MAX_DAYS:
-        raise BadRequest(f"an invitation cannot be good for {days!r} days", f"give up to {MAX_DAYS}", param="days")
+        hint = f"use more than 0, at most {MAX_DAYS}"
+        raise BadRequest(f"{days!r} is not a valid number of days", hint, param="days")
     made = await context.services.users.invite(tenant, email, role, project, days, context.principal)
     its = made.invitation
     shown = {"id": its.id, "email": its.email, "role": role, "project": project, "expires": its.expires}
@@ -238,8 +241,8 @@ def _require_covers(principal: Principal, may: frozenset[str], whom: str, projec
     """Raises Forbidden if `may` exceeds the caller's permissions in its organization or in `project`."""
     if beyond := sorted(restrict_actions(may, principal.tenant, not project) - principal.permissions):
         raise Forbidden(
-            f"{whom} may {' and '.join(beyond[:3])}, and {principal.key_id!r} may not",
-            "ask somebody who may as much",
+            f"{whom} has permissions that {principal.key_id!r} lacks: {', '.join(beyond[:3])}",
+            "ask a user who has these permissions",
         )
 
 

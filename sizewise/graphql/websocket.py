@@ -180,7 +180,7 @@ class WebSocketConnection:
         app = self._get_app()
         if len(self._operations) > app.settings.graphql.max_subscriptions:
             most = app.settings.graphql.max_subscriptions
-            raise Busy(f"{most} operations are in progress on this connection", "wait for one of them to end")
+            raise Busy(f"{most} operations are in progress on this connection", "wait until an operation ends")
         principal = authenticate(app, self._keys, self._scope, self._init_headers)
         question = parse_request(b"{}" if message.payload is UNSET else message.payload)
         execute = await self._load_executor()

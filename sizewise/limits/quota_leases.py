@@ -107,7 +107,7 @@ class QuotaLeases:
                 short = await self._lease_missing(request)
                 if short is not None:
                     request.reduce(short)
-        raise Busy("too many requests want the last of a limit at once", "send it again", retry_after=1)
+        raise Busy("too many requests compete for the rest of a limit", "retry", retry_after=1)
 
     def current_window(self, counter: LimitCounter, now: float) -> LimitWindow:
         if now >= counter.window.ends_at:

@@ -250,7 +250,7 @@ class Limiter:
     def _alert(self, window: LimitWindow, percent: int) -> None:
         tenant, scope, unit = window.key
         spent, limit = format_amount(unit, window.spent), format_amount(unit, window.limit)
-        log.warning("%d %% of %s of %s in %s are spent: %s of %s", percent, unit, scope, tenant, spent, limit)
+        log.warning("%d %% of the limit %s of %s in %s is used: %s of %s", percent, unit, scope, tenant, spent, limit)
         if self._notify is not None:
             sums = {"percent": percent, "spent_usd": spent, "limit_usd": limit}
             told = {"scope": scope, "window": unit.partition("/")[2], **sums, "renews": format_time(window.ends_at)}
@@ -268,7 +268,7 @@ class Limiter:
                 ill = False
             except StorageError as error:
                 if not ill:
-                    log.warning("what is spent of budgets cannot be told to the store: %s", error.message)
+                    log.warning("spending cannot be written to the database: %s", error.message)
                 ill = True
 
     async def flush(self, all: bool = False) -> None:
@@ -285,7 +285,7 @@ class Limiter:
         try:
             await self.flush(all=True)
         except SizewiseError as error:
-            log.warning("budgets could not be given back: %s", error.message)
+            log.warning("unused quota could not be returned to the database: %s", error.message)
 
     # Status
 

@@ -144,8 +144,8 @@ class Reservation:
         if self.max_cost is None and not self._cost.allows_unpriced:
             whose, model = next(_describe_scope(*each.key[:2]) for each in self.counters if each.is_money), self.model
             raise BudgetExceeded(
-                f"{model} has no known price, and {whose} has a budget",
-                f'say its price under [models."{model}".price], or `unpriced = "allow"` in [budgets]',
+                f"the price of {model} is unknown, and {whose} has a budget",
+                f'set its price under [models."{model}".price], or set `unpriced = "allow"` in [budgets]',
             )
         if (beyond := self.exceeded_token_rate()) is not None:
             raise limit_error(QuotaShortfall(beyond, 0), self._leases.clock(), self)
@@ -216,22 +216,19 @@ def limit_error(shortfall: QuotaShortfall, now: float, reservation: Reservation 
     wait = max(1, math.ceil(pot.ends_at - now))
     limit = format_amount(unit, its.limit)
     if its.is_request_count:
-        return Busy(f"{whose} may make {limit} requests a minute", "wait for the next minute", retry_after=wait)
+        return Busy(f"{whose} is limited to {limit} requests per minute", "wait for the next minute", retry_after=wait)
     if reservation is None or not its.is_money:
         if reservation is not None and reservation.exceeded_token_rate() is its:
-            hint = "shorten the prompt, or have the limit raised"
-            return Busy(f"{whose} may use {limit} tokens a minute, and this prompt alone has more", hint)
+            hint = "shorten the prompt, or ask an administrator to raise the limit"
+            return Busy(f"{whose} is limited to {limit} tokens per minute, and this prompt alone has more", hint)
         need = "" if reservation is None else f" for a request that may need {reservation.tokens}"
-        words = (
-            f"{whose} may use {limit} tokens a minute, and {format_amount(unit, shortfall.remaining)} are left{need}"
-        )
-        return Busy(words, "wait for the next minute, or ask for fewer tokens", retry_after=wait)
+        left = format_amount(unit, shortfall.remaining)
+        words = f"{whose} is limited to {limit} tokens per minute; {left} are left{need}"
+        return Busy(words, "wait for the next minute, or lower `max_tokens`", retry_after=wait)
     every = unit.partition("/")[2]
     spent, held = pot.spent + pot.unreported, max(0, pot.allocated - pot.available - pot.spent - pot.unreported)
     stood = (
-        ""
-        if tenant == ALL_TENANTS
-        else f"{format_amount(unit, spent)} are spent and {format_amount(unit, held)} reserved, and "
+        "" if tenant == ALL_TENANTS else f"{format_amount(unit, spent)} spent, {format_amount(unit, held)} reserved, "
     )
     least = format_amount(
         unit,
@@ -239,9 +236,9 @@ def limit_error(shortfall: QuotaShortfall, now: float, reservation: Reservation 
         or 0,
     )
     return BudgetExceeded(
-        f"{whose} may spend {limit} dollars a {every}: {stood}asking {reservation.model} could cost {least}; "
-        f"it renews at {format_time(pot.ends_at)}",
-        "ask for fewer tokens or of a cheaper model, or have the budget raised",
+        f"{whose} has a budget of {limit} dollars per {every}: {stood}a call of {reservation.model} could cost "
+        f"{least}; it renews at {format_time(pot.ends_at)}",
+        "lower `max_tokens`, use a cheaper model, or ask an administrator to raise the budget",
     )
 
 
@@ -253,5 +250,5 @@ def _describe_scope(tenant: str, scope: str) -> str:
     kind, _, name = scope.partition(":")
     if kind == "organization":
         return f"the organization {tenant!r}"
-    all = " of everyone together" if tenant == ALL_TENANTS else ""
+    all = " of all organizations together" if tenant == ALL_TENANTS else ""
     return f"the {kind} {name!r}{all}"

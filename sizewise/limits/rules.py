@@ -131,7 +131,7 @@ def parse_scope(text: str) -> str:
     try:
         return spelt(text, within_organization=True)
     except ValueError as error:
-        raise BadRequest(str(error), "for example project:shop") from error
+        raise BadRequest(str(error), "write it as project:shop, for example") from error
 
 
 def limit_from_settings(settings: LimitsSettings) -> Limit:
@@ -143,8 +143,8 @@ def validate_limit(limit: Limit) -> Limit:
     for unit, most in limit.amounts():
         if not 0 <= most <= (MAX_PICO_DOLLARS if unit in MONEY_UNITS else MAX_COUNT):
             raise BadRequest(
-                f"{format_amount(unit, most)} is no limit of {unit}",
-                "give 0 to a million dollars, or 10^12",
+                f"{format_amount(unit, most)} is not a valid limit of {unit}",
+                "use 0 to 1,000,000 dollars, or a count of up to 10^12",
             )
     return limit
 

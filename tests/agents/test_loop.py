@@ -182,18 +182,18 @@ def test_a_dangerous_tool_is_called_when_a_person_says_yes_and_only_then() -> No
         worked(desk, {"name": "cleaner"}, steps=steps)
         return str(script.bodies()[-1]["content"])
 
-    assert "nobody can be asked" in call_result(None) and made == []
-    assert "in time" in call_result(MemorySteps(None)) and "a person said no to this call. never" in call_result(
+    assert "no way to ask for it" in call_result(None) and made == []
+    assert "in time" in call_result(MemorySteps(None)) and "a person denied this call. never" in call_result(
         MemorySteps(b'{"note": "never"}'),
     )
-    assert "said no" in call_result(MemorySteps(b"garbage")) and made == []
+    assert "denied" in call_result(MemorySteps(b"garbage")) and made == []
     kept = MemorySteps(b'{"approved": true}')
     assert call_result(kept) == "wiped" and made == ["disk"]
     key, asked = kept.waits[0]
     shown = msgspec.json.decode(asked)
     assert key == "agent.0.0.approve" and shown["show"] == {"what": "disk"} and "'wipe'" in shown["question"]
     assert call_result(None, auto_approve=("wi*",)) == "wiped"
-    with pytest.raises(BadRequest, match="cannot excuse"):
+    with pytest.raises(BadRequest, match="cannot approve"):
         worked(agents(Script("x"), [tool]), {"tools": ["wipe"], "auto_approve": ["wipe"]})
 
 
@@ -276,7 +276,7 @@ def test_an_agent_hands_the_conversation_to_another_that_goes_on() -> None:
 def test_rows_that_contradict_each_other_are_refused_when_the_house_is_built() -> None:
     for rows, words in (
         ({"a": AgentSettings(subagents=("b",))}, "no agent 'b'"),
-        ({"a": AgentSettings(subagents=("b",)), "b": AgentSettings(subagents=("a",))}, "worker of itself"),
+        ({"a": AgentSettings(subagents=("b",)), "b": AgentSettings(subagents=("a",))}, "is its own subagent"),
         ({"a": AgentSettings(handoffs=("nobody",))}, "no agent 'nobody'"),
     ):
         with pytest.raises(ConfigError, match=words):
@@ -293,10 +293,10 @@ def test_rows_that_contradict_each_other_are_refused_when_the_house_is_built() -
     ("said", "words"),
     [
         ({"name": "nobody"}, "no agent 'nobody'"),
-        ({"name": "boss", "system": "else"}, "`system` is said there"),
-        ({"model": ""}, "is no agent"),
-        ({"max_steps": 0}, "is no agent"),
-        ({"code": "import os"}, "is no agent"),
+        ({"name": "boss", "system": "else"}, "which set `system`"),
+        ({"model": ""}, "the agent is not valid"),
+        ({"max_steps": 0}, "the agent is not valid"),
+        ({"code": "import os"}, "the agent is not valid"),
         ({"tools": ["nosuch"]}, "no tool 'nosuch'"),
     ],
 )

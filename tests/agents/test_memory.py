@@ -44,7 +44,7 @@ def test_it_is_remembered_found_by_its_words_and_forgotten_by_them(tmp_path: Pat
         (zoe,) = await memories.recall(ASK, "u-1", "zoë")
         assert texts(await memories.forget(ASK, "u-1", str(zoe["id"]))) == ["Is called Zoë Lang."]
         assert texts(await memories.recall(ASK, "u-1", "")) == ["Likes green tea."]
-        with pytest.raises(BadRequest, match="said in words"):
+        with pytest.raises(BadRequest, match="needs a word or the id"):
             await memories.forget(ASK, "u-1", " ")
 
     within(tmp_path, work)

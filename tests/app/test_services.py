@@ -17,7 +17,7 @@ def test_a_home_is_made_for_its_owner_alone_and_taken_by_one_at_a_time(tmp_path:
     home = tmp_path / "deep" / "home"
     with open_services(home):
         assert home.stat().st_mode & 0o777 == 0o700
-        with pytest.raises(ExternalFailure, match=f"process {os.getpid()}, works in"):
+        with pytest.raises(ExternalFailure, match=f"process {os.getpid()}, uses the home"):
             open_services(home)
     open_services(home).close()
 
@@ -34,7 +34,7 @@ def test_a_start_that_fails_lets_go_of_the_home(tmp_path: Path) -> None:
 
 def test_a_home_that_cannot_be_made_says_where(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(ExternalFailure, match="as home") as refused:
+    with pytest.raises(ExternalFailure, match="cannot use the home folder") as refused:
         open_services(tmp_path / "file" / "home")
     assert "--home" in refused.value.hint
 

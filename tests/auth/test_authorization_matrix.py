@@ -249,7 +249,7 @@ def test_a_field_opens_to_whom_the_matrix_says(
                 message,
             )
         else:
-            assert code == "forbidden" and "lacks the right" in message, (principal.name, status, code, message)
+            assert code == "forbidden" and "lacks the permission" in message, (principal.name, status, code, message)
         if principal.browser is not None:
             assert house.ask("POST", "/graphql", asked, principal.headers(proof=False))[0] == 403
 

@@ -17,7 +17,7 @@ from tests.gateway.server_harness import CHAT, Line, booked, frames, question, r
 from tests.running_server import Answer, Served, serving, until
 
 NUMBERS = itertools.count()
-PAID = "given again for the same idempotency key, at no cost"
+PAID = "replayed for the same idempotency key, at no cost"
 
 
 @pytest.fixture

@@ -183,7 +183,7 @@ def test_a_hit_says_so_and_tells_the_same_words() -> None:
 
     reply = asyncio.run(twice())
     assert reply == Counting().reply
-    why = "the same question was answered 0 s ago (exact cache)"
+    why = "the same request was answered 0 s ago (response cache)"
     assert heard == [ModelSelected("here/s", why, 0, "default"), TextDelta(0, "hello"), ChoiceFinished(0, "stop")]
 
 
@@ -284,7 +284,7 @@ def ask(served: Served, said: str, **more: object) -> Answer:
 def test_through_the_endpoint_it_costs_nothing_and_is_recorded_so(cached: Served, up: SlowUpstream) -> None:
     first, second = ask(cached, "once"), ask(cached, "once")
     assert second.body == first.body and up.asked("well") == 1
-    assert second.headers["x-sizewise-cost-usd"] == "0" and "exact cache" in second.headers["x-sizewise-why"]
+    assert second.headers["x-sizewise-cost-usd"] == "0" and "response cache" in second.headers["x-sizewise-why"]
     trace = second.headers["x-sizewise-trace"]
     until(lambda: booked(cached.home, trace))
     (record,) = booked(cached.home, trace)
@@ -299,7 +299,7 @@ def test_http_says_how_to_go_round_it(cached: Served, up: SlowUpstream, said: st
     body = {"model": "up/well", "messages": [{"role": "user", "content": f"round it: {said}"}]}
     assert [cached.ask(CHAT, body, cache_control=said).status for _ in range(2)] == [200, 200]
     assert up.asked("well") == 2
-    kept = "exact cache" in cached.ask(CHAT, body, cache_control="max-age=60").headers["x-sizewise-why"]
+    kept = "response cache" in cached.ask(CHAT, body, cache_control="max-age=60").headers["x-sizewise-why"]
     assert kept == (said != "No-Store")
 
 

@@ -159,7 +159,7 @@ def test_a_second_one_on_the_same_home_is_refused_with_the_process_that_holds_it
     with working(ENDLESS, tmp_path, 0) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        with pytest.raises(ExternalFailure, match=f"process {process.pid}, works in the home") as refused:
+        with pytest.raises(ExternalFailure, match=f"process {process.pid}, uses the home folder") as refused:
             open_services(tmp_path)
         assert f"kill {process.pid}" in refused.value.hint
         process.kill()

@@ -65,7 +65,7 @@ def test_what_cannot_be_calibrated_so_is_said(tmp_path: Path, config: str) -> No
         assert server.chat("auto", "one").status == 200
         for words, why in (
             (("--policy", "quick"), "'quick' is of kind 'cheapest'"),
-            (("--policy", "all"), "chooses among 3 models"),
+            (("--policy", "all"), "routes between 3 models"),
             (("--policy", "defalt"), "Did you mean"),
             (("data",), "--small MODEL"),
         ):

@@ -268,7 +268,7 @@ def test_one_idempotency_key_gives_nobody_what_another_flow_or_caller_was_given(
     again = server.ask("/v1/chat/completions", body, key=ann, x_sizewise_idempotency_key="mine")
     other = server.ask("/v1/chat/completions", body, key=bob, x_sizewise_idempotency_key="mine")
     assert (first.status, again.status, other.status) == (200, 200, 200)
-    assert "given again" in again.headers["x-sizewise-why"] and "given again" not in other.headers["x-sizewise-why"]
+    assert "replayed" in again.headers["x-sizewise-why"] and "replayed" not in other.headers["x-sizewise-why"]
 
 
 def test_nobody_takes_the_id_of_a_run_that_a_timetable_or_a_webhook_will_start(server: Served) -> None:
@@ -389,5 +389,7 @@ def test_a_flow_is_one_request_whatever_its_nodes_ask_and_by_whatever_endpoint(s
     assert answer["result"]["structuredContent"] == {"said": "x"}
     assert chat("twice", key) == 200
     answer = server.ask("/mcp", call, key=key).json
-    assert answer["result"]["isError"] and "may make 4 requests a minute" in answer["result"]["content"][0]["text"]
+    assert (
+        answer["result"]["isError"] and "is limited to 4 requests per minute" in answer["result"]["content"][0]["text"]
+    )
     assert server.ask("/hooks/flows/hooked", {"word": "x"}, key=key).status == 429

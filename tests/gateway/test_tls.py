@@ -168,7 +168,7 @@ def test_a_pair_that_does_not_fit_is_not_taken_on_reload(tmp_path: Path, authori
         shutil.copy(new.cert, pair.cert)
         token = (tmp_path / "admin.token").read_text().strip()
         refused = server.ask("/graphql", {"query": "mutation { reload { models } }"}, key=token)
-        assert b"is not the one of the certificate" in refused.body
+        assert b"does not belong to the certificate" in refused.body
         assert certificate(server) == before and server.chat("echo/small").status == 200
 
 
@@ -268,14 +268,14 @@ def no_authority(authority: Authority) -> TlsSettings:
     ("wanted", "words"),
     [
         (expired, "expired on"),
-        (not_yet, "begins on"),
-        (another_key, "is not the one of the certificate"),
-        (open_key, "others than you can read"),
-        (locked, "wants a password"),
+        (not_yet, "is not valid before"),
+        (another_key, "does not belong to the certificate"),
+        (open_key, "other users can read"),
+        (locked, "is encrypted with a password"),
         (no_file, "No such file"),
-        (no_certificate, "holds no certificate"),
+        (no_certificate, "does not contain a certificate"),
         (no_key, "cannot be read"),
-        (no_authority, "holds no certificates"),
+        (no_authority, "does not contain certificates"),
     ],
 )
 def test_what_cannot_be_served_is_said_in_words(

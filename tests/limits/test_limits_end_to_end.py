@@ -223,7 +223,7 @@ def test_requests_a_minute_hold_on_every_endpoint(server: Served, path: str, bod
             assert answer.headers["x-ratelimit-remaining-requests"] == left
             assert 1 <= int(answer.headers["x-ratelimit-reset-requests"].removesuffix("s")) <= 60
         assert 1 <= int(answers[2].headers["retry-after"]) <= 60
-        assert "may make 2 requests a minute" in answers[2].body.decode()
+        assert "is limited to 2 requests per minute" in answers[2].body.decode()
 
     within_a_minute(story)
 

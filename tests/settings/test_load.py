@@ -116,7 +116,7 @@ def test_every_mistake_of_a_file_is_told_at_once_with_its_place_and_the_nearest_
         "providers.cloud.base_url: is not a URL like 'https://host/v1'",
         "providers.cloud.timeouts.first_byte_s: True is not a number",
         "models.'openai/gpt'.price.input: 0.15 is not a string",
-        "models.'openai/gpt'.price.output: '0.1234567' is not a price in dollars per million tokens",
+        "models.'openai/gpt'.price.output: '0.1234567' is not a price: use dollars per million tokens",
         "models.'openai/gpt'.input_modalities[0]: 'video' is not one of 'image', 'audio', 'file'",
         "models.gpt: 'gpt' does not have the form <provider>/<model>",
         "recods: there is no such setting. Did you mean 'records'?",

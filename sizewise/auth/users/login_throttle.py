@@ -35,7 +35,7 @@ class LoginThrottle:
                 self._attempts[slot], self._since[slot] = 0, now
             if self._attempts[slot] >= most:
                 left = self._window - (now - self._since[slot])
-                raise Busy("too many tries to sign in", f"wait {left / 60:.0f} minutes", retry_after=max(1.0, left))
+                raise Busy("too many attempts to sign in", f"wait {left / 60:.0f} minutes", retry_after=max(1.0, left))
         for slot, _ in named:
             self._attempts[slot] += 1
 

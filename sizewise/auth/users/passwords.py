@@ -32,7 +32,7 @@ COMMON_PASSWORDS = """
     qwertyqwerty letmeinplease iloveyousomuch mypassword thisisapassword
 """
 """Rejected alone, with digits and punctuation around them, or repeated twice."""
-_HINT = f"take {MIN_LENGTH} characters or more that nobody guesses: a few words, or what a password manager makes"
+_HINT = f"use {MIN_LENGTH} or more characters that are hard to guess: a few words, or a generated password"
 
 
 def password_problem(password: str, *about: str) -> str:
@@ -46,12 +46,12 @@ def password_problem(password: str, *about: str) -> str:
     core = letters or plain
     half = core[: len(core) // 2]
     if {plain, core, plain.replace(" ", "")} & common or (half * 2 == core and half in common):
-        return "this password is among the commonest"
+        return "this password is too common"
     steps = {ord(b) - ord(a) for a, b in pairwise(plain)}
     if len(set(plain)) < 5 or len(steps) < 3:
         return "this password repeats itself"
     if any(len(word) > 3 and word.casefold() in plain and len(plain) - len(word) < 6 for word in about):
-        return "this password is hardly more than your name or address"
+        return "this password is too close to your name or address"
     return ""
 
 
@@ -83,7 +83,7 @@ class PasswordHasher:
 
     async def _run_bounded(self, work: Callable[[], T]) -> T:
         if self._waiting >= MAX_WAITING:
-            raise Busy("too many people sign in at the same time", "try again in a few seconds", retry_after=5)
+            raise Busy("too many users are signing in at the same time", "try again in a few seconds", retry_after=5)
         self._waiting += 1
         try:
             async with self._semaphore:
