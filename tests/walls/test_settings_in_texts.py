@@ -20,10 +20,10 @@ PATTERNS = tuple(
     re.compile(pattern)
     for pattern in (
         rf"{SECTION} (?:has )?`(?P<key>\w+)",
-        rf"{SECTION} (?P<key>(?!(?:a|and|for|has|in|is|lets|of|or|table|to|with)\b)\w+)",
+        rf"{SECTION} (?P<key>\w+)(?= = |$)",
         rf"`(?P<key>\w+)(?: = [^`]*)?` in {SECTION}",
         rf"\b(?P<key>\w+) = \S+ in {SECTION}",
-        rf"\b(?:set|raise|lower) (?P<key>\w+) in {SECTION}",
+        rf"\b(?:set|raise|lower) (?P<key>(?!it\b)\w+) in {SECTION}",
         rf"\b(?:in|under|below|see) {SECTION}",
         rf"{SECTION}(?: (?:in sizewise\.toml|of the settings)|\))",
     )
