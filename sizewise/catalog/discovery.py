@@ -21,7 +21,7 @@ from sizewise.model_card import ModelCard, ModelEndpoint
 
 DEADLINE_S = 0.3
 LISTING_BYTES = 4 << 20
-UNDECLARED = "found on {origin}, which may forward elsewhere; declare its place under [providers.{name}]"
+UNDECLARED = "found on {origin}, which may forward requests elsewhere; declare its place in [providers.{name}]"
 PARAMETER_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMBT])\Z", re.IGNORECASE)
 EMBEDDING_NAME = re.compile(r"embed|minilm|(?:\A|[/_-])(?:bge|e5|gte)-", re.IGNORECASE)
 SCALE = MappingProxyType({"K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12})
@@ -92,7 +92,7 @@ async def _body(client: HttpClient, origin: str, path: str) -> bytes:
         async with await asked as response:
             ours = any(name.lower().startswith("x-sizewise") for name, _ in response.headers)
             if response.status != 200 or ours:
-                raise UpstreamError("it serves no models for us")
+                raise UpstreamError("it lists no usable models")
             return await response.read(LISTING_BYTES)
 
 
@@ -112,7 +112,7 @@ def _openai(model: _Model, endpoint: ModelEndpoint) -> ModelCard:
 
 
 def _card(model: str, endpoint: ModelEndpoint, parameters: int | None, context: int | None) -> ModelCard:
-    said = f"as the server at {endpoint.base_url} says"
+    said = f"as reported by the server at {endpoint.base_url}"
     told = {"parameters": parameters, "context": context}
     facts = {fact: said for fact, value in told.items() if value is not None}
     facts["place"] = UNDECLARED.format(origin=endpoint.base_url.removesuffix("/v1"), name=endpoint.provider)

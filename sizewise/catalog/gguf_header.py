@@ -153,7 +153,7 @@ class _HeaderReader:
 
     def header(self) -> GgufHeader:
         if self._size < 4 or self._read_bytes(4) != MAGIC:
-            raise self._invalid("it does not begin with 'GGUF'")
+            raise self._invalid("it does not start with 'GGUF'")
         version = self._number("I")
         if version not in VERSIONS:
             raise self._invalid(f"its format version {version} is not one of {VERSIONS}")
@@ -164,7 +164,7 @@ class _HeaderReader:
         alignment = _whole(said, "general.alignment") or 32
         start = -(-self._read // alignment) * alignment
         if self._size < start + end:
-            raise self._invalid(f"it is cut short: {self._size:,} bytes of at least {start + end:,}")
+            raise self._invalid(f"it is truncated: {self._size:,} of at least {start + end:,} bytes")
         return self._facts(said, parameters)
 
     def _facts(self, metadata: dict[str, GgufValue], parameters: int) -> GgufHeader:
@@ -265,13 +265,13 @@ class _HeaderReader:
         if self._read > MAX_HEADER_BYTES:
             raise self._invalid(f"its header is longer than {MAX_HEADER_BYTES:,} bytes")
         if self._read > self._size:
-            raise self._invalid(f"it is cut short: it ends within its header, after {self._size:,} bytes")
+            raise self._invalid(f"it is truncated: it ends in its header, after {self._size:,} bytes")
         return self._file.read(length)
 
     def _invalid(self, reason: str) -> ModelUnavailable:
         return ModelUnavailable(
             f"{self._name!r} is not a usable GGUF file: {reason}",
-            "Fetch it again, or convert the model to GGUF.",
+            "Download it again, or convert the model to GGUF.",
         )
 
 

@@ -46,13 +46,13 @@ UPPER_BOUNDS: Mapping[str, str] = {
 
 def lowercase_name(text: str) -> str:
     if not LOWERCASE_NAME.match(text):
-        raise ValueError(f"{text!r} is not a name in small letters")
+        raise ValueError(f"{text!r} is not a lower-case name")
     return text
 
 
 def partial_date(text: str) -> str:
     if not PARTIAL_DATE.match(text):
-        raise ValueError(f"{text!r} is not of the form 2026, 2026-01 or 2026-01-31")
+        raise ValueError(f"{text!r} is not a date such as 2026, 2026-01 or 2026-01-31")
     return text
 
 
@@ -60,7 +60,7 @@ def iso_date(text: str) -> str:
     try:
         return date.fromisoformat(text).isoformat()
     except ValueError:
-        raise ValueError(f"{text!r} is not a day like 2026-01-31") from None
+        raise ValueError(f"{text!r} is not a date such as 2026-01-31") from None
 
 
 def nonempty_text(text: str) -> str:
@@ -138,7 +138,7 @@ def load_models(folder: Path = MODELS_DIR, today: date | None = None) -> Mapping
         for model in _models(parse_toml(path), shared, wrong, types):
             for name in sorted({model.name, *model.other_names}):
                 if name in owners:
-                    wrong.append(f"{model.name}: {name!r} is a name of {owners[name]!r} too")
+                    wrong.append(f"{model.name}: {name!r} is also a name of {owners[name]!r}")
                 owners[name] = model.name
             wrong.extend(_inconsistencies(model, today or date.today(), priced))
             found[model.name] = model
@@ -236,7 +236,7 @@ def _models(
     for name, table in tables.items():
         if name != "sources" and (row := read_table(ModelEntry, table, name, errors, types)) is not None:
             if not LOWERCASE_NAME.match(name):
-                errors.append(f"{name}: is not a name in small letters")
+                errors.append(f"{name}: is not a lower-case name")
             yield _model(name, row, sources, errors)
 
 
@@ -259,7 +259,7 @@ def _model(name: str, row: ModelEntry, sources: Mapping[str, FactSource], errors
         source = _source_of(each, sources, here, errors)
         for fact, value in _stated_facts(each):
             if fact in facts:
-                errors.append(f"{here}.{fact}: is said before; one source must do")
+                errors.append(f"{here}.{fact}: is already set by another source")
             if isinstance(value, PriceSettings):
                 value = replace(value, source=source.source, date=source.date).price()
             facts[fact] = Fact(value, source.source, source.date, each.claimed)
@@ -299,13 +299,13 @@ def _inconsistencies(model: ModelInfo, today: date, priced: Mapping[str, object]
     """Errors that no single value shows."""
     for name, fact in model.facts():
         if fact.date > today.isoformat():
-            yield f"{model.name}.{name}: its source is of {fact.date}, a day to come"
+            yield f"{model.name}.{name}: its source has a date in the future, {fact.date}"
         if name in ("released", "cutoff") and str(fact.value) > today.isoformat():
-            yield f"{model.name}.{name}: {fact.value} is a day to come"
+            yield f"{model.name}.{name}: {fact.value} is in the future"
     for part, whole in UPPER_BOUNDS.items():
         less, more = getattr(model, part), getattr(model, whole)
         if less is not None and more is not None and less.value > more.value:
-            yield f"{model.name}.{part}: {less.value:,} is more than its {whole}, {more.value:,}"
+            yield f"{model.name}.{part}: {less.value:,} is more than the {whole}, {more.value:,}"
     for endpoint, names in model.offers.items():
         lines = priced.get(endpoint)
         if not isinstance(lines, dict):

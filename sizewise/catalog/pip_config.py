@@ -107,14 +107,16 @@ def _pip_failure(done: CompletedProcess) -> ExternalFailure:
     said = [line.strip() for line in done.stderr.splitlines() if line.strip()]
     if any("No module named pip" in line for line in said):
         return ExternalFailure(
-            "this Python has no pip, which knows your package index",
-            "Add it: `python -m ensurepip`, or `uv pip install pip`; or name the file's place: --from URL",
+            "this Python has no pip, so its package index is unknown",
+            "Install pip: `python -m ensurepip` or `uv pip install pip`; or pass the file's URL: --from URL",
         )
     if any("no such option" in line for line in said):
-        return ExternalFailure("this pip is too old to report", "Upgrade it: python -m pip install --upgrade pip")
+        return ExternalFailure(
+            "this pip is too old to write a report", "Upgrade it: python -m pip install --upgrade pip"
+        )
     errors = [line.removeprefix("ERROR: ") for line in said if line.startswith("ERROR:")]
-    last = (errors or said or [f"it ended with code {done.exit_code}"])[-1]
+    last = (errors or said or [f"pip ended with code {done.exit_code}"])[-1]
     return ExternalFailure(
-        f"the package index gave no wheel: {last[:300]}",
-        "Check `python -m pip config list` and the network; or name the file's place: --from URL",
+        f"the package index returned no wheel: {last[:300]}",
+        "Check `python -m pip config list` and the network; or pass the file's URL: --from URL",
     )

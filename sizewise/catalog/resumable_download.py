@@ -20,8 +20,8 @@ MAX_ATTEMPTS = 4  # consecutive ones without progress
 RETRY_PAUSE_S = 0.5  # seconds before the second, then doubling
 TIMEOUTS = HttpTimeouts(connect=15.0, first_byte=60.0, between_bytes=60.0, total=math.inf)
 RESUME_HINT = "Run the same command again: it resumes."
-SOURCE_HINT = "Check where it comes from; nothing of it was kept."
-ADDRESS_HINT = "Check the address, or name another place: --from URL"
+SOURCE_HINT = "Check where the file comes from; nothing was kept."
+ADDRESS_HINT = "Check the URL, or use another one: --from URL"
 DownloadProgress = Callable[[int], None]
 """Called with the number of bytes received so far."""
 
@@ -37,7 +37,7 @@ async def download(url: str, path: Path, max_bytes: int, settings: Settings, pro
         try:
             if await _resume(url, path, max_bytes, settings, progress):
                 return
-            why = "the connection broke"
+            why = "the connection was lost"
         except UpstreamError as error:
             why = error.message
         tries = 0 if _size(path) > before else tries + 1
@@ -112,7 +112,7 @@ async def open_url(
             return url, response
         url = urljoin(url, to)
         if where.startswith("https:") and not url.startswith("https:"):
-            raise ExternalFailure(f"{where!r} sends on to an address without TLS", ADDRESS_HINT)
+            raise ExternalFailure(f"{where!r} redirects to an address without TLS", ADDRESS_HINT)
     raise ExternalFailure(f"more than {MAX_REDIRECTS} redirects, the last to {origin(url)!r}", ADDRESS_HINT)
 
 
@@ -128,19 +128,19 @@ def _content_range(response: ClientResponse, have: int, host: str) -> tuple[int,
     if response.status in (401, 403, 407):
         raise _sign_in(host)
     if response.status == 429 or response.status >= 500:
-        raise UpstreamError(f"it answered {response.status}")
-    raise ExternalFailure(f"{host!r} answered {response.status} for the file", ADDRESS_HINT)
+        raise UpstreamError(f"the server responded with status {response.status}")
+    raise ExternalFailure(f"{host!r} responded with status {response.status}", ADDRESS_HINT)
 
 
 def _too_large(url: str, path: Path, max_bytes: int) -> ExternalFailure:
     path.unlink(missing_ok=True)
-    return ExternalFailure(f"{redact_url(url)!r} holds more than the {max_bytes:,} bytes expected", SOURCE_HINT)
+    return ExternalFailure(f"{redact_url(url)!r} is larger than the expected {max_bytes:,} bytes", SOURCE_HINT)
 
 
 def _sign_in(host: str) -> ExternalFailure:
     return ExternalFailure(
-        f"{host!r} wants a sign-in that only pip knows",
-        "Fetch the wheels with `pip download --no-deps --dest DIR NAME==VERSION`, then set PIP_FIND_LINKS=DIR",
+        f"{host!r} requires credentials that only pip has",
+        "Download the wheels with `pip download --no-deps --dest DIR NAME==VERSION`, then set PIP_FIND_LINKS=DIR",
     )
 
 

@@ -58,7 +58,7 @@ class DetectedServer:
         said = {**known, "base_url": self.base_url, **({"key": key} if key else {})}
         lines = [f"{each} = {_quoted(value)}" for each, value in said.items()]
         models = _quoted([model.name for model in self.models])
-        place = 'place = "anyone"  # "machine" or "network", where you know that it forwards nowhere'
+        place = 'place = "anyone"  # "machine" or "network", if you know that it forwards nowhere'
         return "\n".join([f"[providers.{name}]", *lines, f"models = {models}", place])
 
 
@@ -131,12 +131,12 @@ async def detect_server(url: str, *, key: str = "", ca: Path | None = None) -> D
             async with asyncio.timeout(DEADLINE_S):
                 return await _detect(root, endpoint)
         except TimeoutError as error:
-            hint = "Is it still loading its model? Try again, or look at what it prints."
+            hint = "If the server is still loading its model, try again; else see its output."
             raise ExternalFailure(f"{root!r} did not answer within {DEADLINE_S:g} s", hint) from error
         except UpstreamUnreachable as error:
             raise ExternalFailure(
-                f"nobody answers at {root!r}: {error.message}",
-                f"Is it running? {_usual_ports()}",
+                f"there is no server at {root!r}: {error.message}",
+                f"Check that the server is running. {_usual_ports()}",
             ) from error
 
 
@@ -162,7 +162,7 @@ async def _detect(root: str, endpoint: HttpEndpoint) -> DetectedServer:
     if not kind or (not models and first.status in (401, 403)):
         raise _unknown_server(root, first, kind)
     windows = await _context_windows(kind, told, models, endpoint)
-    title = provider_presets()[kind].title if kind != OTHER_KIND else "a server with OpenAI's list of models"
+    title = provider_presets()[kind].title if kind != OTHER_KIND else "a server with an OpenAI-compatible model list"
     return DetectedServer(
         kind=kind,
         title=title,
@@ -256,7 +256,7 @@ def _read(answer: _Answer, model: type[ReplyT]) -> ReplyT | None:
 def _unknown_server(root: str, first: _Answer, kind: str) -> SizewiseError:
     if first.status in (401, 403):
         who = provider_presets()[kind].title if kind else "the server"
-        return BadRequest(f"{who} at {root!r} wants another key (status {first.status})", "Give one: --key env:NAME")
-    said = f"status {first.status}" if first.status else "no answer in HTTP"
-    hint = "Give the base URL of a model server, as http://127.0.0.1:11434"
+        return BadRequest(f"{who} at {root!r} rejected the key (status {first.status})", "Pass its key: --key env:NAME")
+    said = f"status {first.status}" if first.status else "no HTTP response"
+    hint = "Pass the base URL of a model server, such as http://127.0.0.1:11434"
     return ExternalFailure(f"{root!r} lists no models: {said} for /v1/models", hint)

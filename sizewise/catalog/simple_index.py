@@ -50,7 +50,7 @@ def find_wheel(page: bytes, media_type: str, url: str, requirement: str) -> Whee
     elif media_type in HTML:
         files = _in_html(page, url)
     else:
-        raise ValueError(f"{media_type!r} is no page of an index")
+        raise ValueError(f"{media_type!r} is not a package index page")
     fitting = (wheel for filename, wheel in files if matches_requirement(filename, requirement))
     return next((wheel for wheel in fitting if urlsplit(wheel.url).scheme in ("http", "https")), None)
 

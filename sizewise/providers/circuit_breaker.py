@@ -188,7 +188,7 @@ class CircuitBreakerHandler:
         """Like `__call__`, when at least one breaker is not clear."""
         pulses = self.breakers
         if words := pulses.unavailable_reason():
-            hint = "try again later, or name another model"
+            hint = "try again later, or use another model"
             raise ModelUnavailable(f"{self._name} {words}", hint, retry_after=pulses.retry_after_s())
         trying = [pulse for pulse in pulses.all() if pulse.begin_probe()]
 

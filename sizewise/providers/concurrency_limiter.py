@@ -105,11 +105,11 @@ class FairQueue:
     def _check_capacity(self, key: str) -> None:
         predicted = self.predicted_wait_s(key)
         if predicted > self._max_wait_s:
-            raise self._busy_error(key, f"{self._name!r} would have a free slot only in about {predicted:.0f} s")
+            raise self._busy_error(key, f"{self._name!r} would have no free slot for about {predicted:.0f} s")
         if self.waiting < self._max_waiting:
             return
         longest = max(self._waiters_by_key, key=lambda each: len(self._waiters_by_key[each]), default=key)
-        words = f"{self._name!r} has its {self._slots} slots taken, and {self.waiting} requests wait already"
+        words = f"all {self._slots} slots of {self._name!r} are in use, and {self.waiting} requests are queued"
         if len(self._waiters_by_key.get(longest, ())) <= len(self._waiters_by_key.get(key, ())) + 1:
             raise self._busy_error(key, words)
         last = self._waiters_by_key[longest][-1]
@@ -131,7 +131,7 @@ class FairQueue:
     def _busy_error(self, key: str, words: str) -> Busy:
         self.rejected_count += 1
         wait = max(1, math.ceil(self.predicted_wait_s(key)))
-        return Busy(words, f"try again in about {wait} s, or name another model", retry_after=wait)
+        return Busy(words, f"try again in about {wait} s, or use another model", retry_after=wait)
 
 
 class ConcurrencyLimitHandler:

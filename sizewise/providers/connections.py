@@ -70,7 +70,7 @@ class UnavailableModel:
         raise ModelUnavailable(self._error.message, self._error.hint)
 
     def unavailable_reason(self) -> str:
-        return f"cannot be reached: {self._error.message}"
+        return f"is unreachable: {self._error.message}"
 
 
 class ModelConnections:

@@ -119,7 +119,7 @@ class Cue(Struct, frozen=True):
         try:
             return min(maximum, max(minimum, float(self.rest)))
         except ValueError:
-            raise BadBody(f"the echo does not understand [[{self.verb} ...]] here", "it needs a number") from None
+            raise BadBody(f"the echo does not understand [[{self.verb} ...]] here", "a number is required") from None
 
 
 class Script(Struct):
@@ -180,7 +180,11 @@ class EchoModel:
         texts = [each if isinstance(each, str) else " ".join(map(str, each)) for each in embed.inputs]
         size = embed.dimensions or DIMENSIONS
         if size > MAX_DIMENSIONS:
-            raise BadBody(f"the echo has no {size} dimensions", f"ask for at most {MAX_DIMENSIONS}", param="dimensions")
+            raise BadBody(
+                f"the echo model does not support {size} dimensions",
+                f"use at most {MAX_DIMENSIONS}",
+                param="dimensions",
+            )
         words = sum(len(text.split()) for text in texts)
         return Reply((), Usage(words), self._card.model, embeddings=tuple(_vector(text, size) for text in texts))
 
@@ -254,7 +258,9 @@ async def _fail_on_cue(script: Script, word_count: int) -> None:
     for name, error, message in FAILURES:
         if name == kind:
             raise error(message, "the request said so", retry_after=cue.retry_after)
-    raise BadBody(f"the echo does not know how to fail {kind!r}", f"known: {', '.join(row[0] for row in FAILURES)}")
+    raise BadBody(
+        f"the echo model does not know the failure {kind!r}", f"known: {', '.join(row[0] for row in FAILURES)}"
+    )
 
 
 def _script(chat: ChatRequest, card: ModelCard, number: int) -> Script:
@@ -330,7 +336,7 @@ def _apply(script: Script, cue: Cue, number: int) -> None:
             if not cue.times or number <= cue.times:
                 script.failure = cue
         case _:
-            raise BadBody(f"the echo knows no cue named {cue.verb!r}", "see the cues of the echo model")
+            raise BadBody(f"the echo model does not know the cue {cue.verb!r}", "see the cues of the echo model")
 
 
 def _logprobs(words: list[str], script: Script) -> Raw:

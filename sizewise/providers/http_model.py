@@ -136,8 +136,8 @@ class HttpModel:
         kind = response.header("content-type") or ""
         if "text/event-stream" not in kind:
             raise UpstreamProtocolError(
-                f"the upstream answered a stream with content type {kind[:100]!r}",
-                "check its base_url and wire",
+                f"the upstream sent a stream with content type {kind[:100]!r}",
+                "check `base_url` and `wire` in [providers.NAME]",
             )
         frames = SseDecoder()
         reader = self._wire.read_stream(not chat.include_usage)
@@ -160,8 +160,8 @@ def check_utf8(body: bytes) -> None:
         body.decode()
     except UnicodeDecodeError as error:
         raise UpstreamProtocolError(
-            "the upstream's answer is no UTF-8",
-            "check what answers at its base_url",
+            "the upstream's response is not UTF-8",
+            "check what is served at `base_url` in [providers.NAME]",
         ) from error
 
 

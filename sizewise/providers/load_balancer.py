@@ -71,7 +71,7 @@ class LoadBalancer:
         """Prefers replicas that this request has not tried."""
         well = self._available(tried) or self._available(())
         if not well:
-            hint = "try again later, or name another model"
+            hint = "try again later, or use another model"
             raise ModelUnavailable(f"{self._name} {self.unavailable_reason()}", hint, retry_after=self.retry_after_s())
         for each in well:
             each.credit += each.weight

@@ -78,13 +78,13 @@ def test_the_shipped_model_is_read(smollm_gguf: Path) -> None:
 @pytest.mark.parametrize(
     ("raw", "why"),
     [
-        (b"", "does not begin"),
-        (b"GG", "does not begin"),
-        (b"PK\x03\x04" + bytes(100), "does not begin"),
-        (b"GGUF", "cut short"),
+        (b"", "does not start"),
+        (b"GG", "does not start"),
+        (b"PK\x03\x04" + bytes(100), "does not start"),
+        (b"GGUF", "truncated"),
         (model(FACTS, [], version=1), "version 1"),
-        (model(FACTS, [])[:200], "cut short"),
-        (model(FACTS, [tensor("a", (64, 3))], 700), "cut short"),
+        (model(FACTS, [])[:200], "truncated"),
+        (model(FACTS, [tensor("a", (64, 3))], 700), "truncated"),
         (model([entry("general.name", "x")], []), "architecture"),
         (model([text("k") + struct.pack("<I", 99)], []), "unknown type 99"),
         (b"GGUF" + struct.pack("<IQQ", 3, 2**63, 0), "tensors"),
@@ -93,7 +93,7 @@ def test_the_shipped_model_is_read(smollm_gguf: Path) -> None:
         (model([text("k") + struct.pack("<IIQ", 9, 8, 2**40)], []), "items of an array"),
         (model([text("k") + struct.pack("<I", 9) + struct.pack("<IQ", 9, 1) * 50], []), "nested"),
         (model(FACTS, [text("t") + struct.pack("<I", 4_000_000_000)]), "dimensions"),
-        (model(FACTS, [tensor("t", (2**60, 2**60, 2**60, 2**60))]), "cut short"),
+        (model(FACTS, [tensor("t", (2**60, 2**60, 2**60, 2**60))]), "truncated"),
     ],
 )
 def test_junk_is_refused_with_the_reason(tmp_path: Path, raw: bytes, why: str) -> None:

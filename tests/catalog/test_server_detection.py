@@ -195,7 +195,7 @@ def test_nobody_there_is_told_with_the_usual_ports() -> None:
     empty = socket.create_server(("127.0.0.1", 0))
     port = empty.getsockname()[1]
     empty.close()
-    with pytest.raises(ExternalFailure, match="nobody answers") as error:
+    with pytest.raises(ExternalFailure, match="there is no server") as error:
         asyncio.run(detect_server(f"127.0.0.1:{port}"))
     assert "Ollama 11434" in error.value.hint
 

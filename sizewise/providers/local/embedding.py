@@ -49,13 +49,19 @@ class LocalEmbeddingModel:
         """Raises BadRequest (no embedding, too many texts, other dimensions), ModelUnavailable."""
         what = request.payload
         if not isinstance(what, EmbeddingRequest):
-            raise BadRequest(f"{self._card.name!r} makes vectors and answers nothing", "name a chat model")
+            raise BadRequest(f"{self._card.name!r} is an embedding model and cannot answer", "use a chat model")
         if len(what.inputs) > MAX_TEXTS:
-            raise BadRequest(f"{len(what.inputs):,} texts at once are too many", f"send {MAX_TEXTS:,}", param="input")
+            raise BadRequest(
+                f"the request has {len(what.inputs):,} texts, too many at once",
+                f"send at most {MAX_TEXTS:,}",
+                param="input",
+            )
         vectors, tokens = await self._embed_shielded(what.inputs)
         if what.dimensions is not None and vectors and what.dimensions != len(vectors[0]):
-            hint = f"leave `dimensions` out: it has {len(vectors[0])}"
-            raise BadRequest(f"{self._card.name!r} has no {what.dimensions} dimensions", hint, param="dimensions")
+            hint = f"remove `dimensions`; the model has {len(vectors[0])}"
+            raise BadRequest(
+                f"{self._card.name!r} does not support {what.dimensions} dimensions", hint, param="dimensions"
+            )
         return Reply((), Usage(input=tokens), self._card.model, embeddings=vectors)
 
     def unavailable_reason(self) -> str:
@@ -82,12 +88,12 @@ class LocalEmbeddingModel:
                 kind, payload = await _read(child)
             except (OSError, asyncio.IncompleteReadError) as error:
                 await self.stop(0)
-                raise ModelUnavailable(f"the worker of {self._card.name!r} died", "ask again") from error
+                raise ModelUnavailable(f"the worker process of {self._card.name!r} crashed", "try again") from error
         if kind is FrameKind.ERROR:
             place, tokens = json.loads(payload)
             longest = self._card.context or DEFAULT_MAX_TOKENS
-            told = f"{self._card.name!r} reads {longest} tokens, and text {place + 1} has {tokens}"
-            raise ContextLengthExceeded(told, "cut it into passages", param="input")
+            told = f"{self._card.name!r} accepts {longest} tokens, and text {place + 1} has {tokens}"
+            raise ContextLengthExceeded(told, "split the text into passages", param="input")
         count, wide, tokens = VECTORS_HEADER.unpack_from(payload)
         numbers = array("f", payload[VECTORS_HEADER.size :])
         return tuple(tuple(numbers[at * wide : (at + 1) * wide]) for at in range(count)), tokens
@@ -111,12 +117,14 @@ class LocalEmbeddingModel:
         except (OSError, TimeoutError, asyncio.IncompleteReadError) as error:
             child.kill()
             why = await child.wait()
-            raise ModelUnavailable(f"{self._card.name!r} was not loaded: its worker {why}", "ask again") from error
+            raise ModelUnavailable(
+                f"{self._card.name!r} could not be loaded: its worker process {why}", "try again"
+            ) from error
         if kind is not FrameKind.READY:
             child.kill()
             await child.wait()
             self._failed = payload.decode("utf-8", "replace")[:300]
-            hint = f"fetch it anew: sizewise models pull {self._card.model}"
+            hint = f"download it again: sizewise models pull {self._card.model}"
             raise ModelUnavailable(f"{self._card.name!r} cannot be loaded: {self._failed}", hint)
         self._failed, self._child = "", child
         return child
@@ -125,5 +133,5 @@ class LocalEmbeddingModel:
 async def _read(child: ChildProcess) -> tuple[FrameKind, bytes]:
     length, _, kind = FRAME_HEADER.unpack(await child.reader.readexactly(FRAME_HEADER.size))
     if length > MAX_RESPONSE_BYTES + VECTORS_HEADER.size:
-        raise OSError("the worker's answer is too long")
+        raise OSError("the worker's response is too long")
     return FrameKind(kind), await child.reader.readexactly(length)

@@ -42,7 +42,9 @@ class OnnxEmbeddingModel:
             state.InvalidProtobuf,
             state.NoSuchFile,
         ) as error:
-            raise RuntimeError(f"the file is no model that ONNX reads ({type(error).__name__})") from error
+            raise RuntimeError(
+                f"the file is not a model that ONNX Runtime can load ({type(error).__name__})"
+            ) from error
         self._numpy = numpy
         self._tokenizer = WordPieceTokenizer()
         self._max_tokens = max_tokens

@@ -126,7 +126,7 @@ class LlamaCppModel:
 
     async def stop(self, drain_s: float = 0.0) -> None:
         """Refuses new requests, lets running ones finish for at most `drain_s` seconds, then ends the worker."""
-        self._set_state("stopped", ModelUnavailable(f"{self.name!r} has been stopped", "Start Sizewise again."))
+        self._set_state("stopped", ModelUnavailable(f"{self.name!r} has been stopped", "Restart Sizewise."))
         if self._child is not None:
             self._write(encode_frame(FrameKind.STOP))
             if self._supervisor is not None:
@@ -210,14 +210,14 @@ class LlamaCppModel:
             self._folder = self._folder or tempfile.mkdtemp(prefix="sizewise-")
             self._child = child = await start_module(WORKER_MODULE)
         except OSError as error:
-            raise ModelUnavailable(f"cannot start a worker for {self.name!r}: {error}", "Try again.") from error
+            raise ModelUnavailable(f"cannot start a worker process for {self.name!r}: {error}", "Try again.") from error
         try:
             child.writer.write(encode_frame(FrameKind.LOAD, 0, self._load_options()))
             async with asyncio.timeout(LOAD_S):
                 kind, _, said = await _read_frame(child.reader)
             why = "" if kind is FrameKind.READY else said.decode("utf-8", "replace")
         except (asyncio.IncompleteReadError, OSError):
-            why = "its worker died"
+            why = "its worker process crashed"
         except TimeoutError:
             why = f"it took longer than {LOAD_S:.0f} s"
         except BaseException:
@@ -229,8 +229,8 @@ class LlamaCppModel:
             end = await child.wait()
             last = next((line for line in reversed(child.tail) if line.strip()), "")
             raise ModelUnavailable(
-                f"cannot load {self.name!r} from {str(self.file)!r}: {why} ({end}; its last words: {last!r})",
-                "`sizewise doctor` shows more.",
+                f"cannot load {self.name!r} from {str(self.file)!r}: {why} ({end}; last output: {last!r})",
+                "Run `sizewise doctor` for details.",
             )
         return child
 
@@ -262,7 +262,7 @@ class LlamaCppModel:
             finally:
                 child.kill()
                 end = await child.wait()
-                died = ModelUnavailable(f"the worker of {self.name!r} {end} while answering", "Ask again.")
+                died = ModelUnavailable(f"the worker process of {self.name!r} {end} while answering", "Try again.")
                 self._fail_all(self._reason or died)
             if self._state == "stopped":
                 return
@@ -273,11 +273,11 @@ class LlamaCppModel:
             self._set_state("ready")
 
     async def _restart_worker(self, failures: int, why: str) -> tuple[ChildProcess, int]:
-        reason = f"the worker of {self.name!r} {why}"
+        reason = f"the worker process of {self.name!r} {why}"
         while True:
             if failures > 1:
                 pause = min(BACKOFF_S * 2.0 ** (failures - 2), MAX_BACKOFF_S)
-                hint = f"It is started again within {pause:.1f} s; `sizewise doctor` shows its last words."
+                hint = f"It is restarted within {pause:.1f} s; `sizewise doctor` shows its last output."
                 self._set_state("failed", ModelUnavailable(reason, hint, retry_after=pause))
                 await asyncio.sleep(pause)
                 self._set_state("restarting")
@@ -348,7 +348,7 @@ class _PendingRequest:
             return True
         self._buffered_bytes += len(chunk)
         if self._buffered_bytes > MAX_BUFFERED_BYTES:
-            self.error = StreamInterrupted("the answer was read too slowly", "Read the stream while it comes.")
+            self.error = StreamInterrupted("the client read the stream too slowly", "Read the stream as it arrives.")
             self._abandoned = True
             return False
         self._chunks.put_nowait(chunk)
@@ -375,12 +375,12 @@ def worker_error(name: str, payload: bytes) -> SizewiseError:
         error = {}
     if error.get("type") == "exceed_context_size_error":
         return ContextLengthExceeded(
-            f"the prompt has {error.get('n_prompt_tokens')} tokens, {name!r} takes at most {error.get('n_ctx')}",
-            "Shorten the prompt, or ask a model with a larger context window.",
+            f"the prompt has {error.get('n_prompt_tokens')} tokens, and {name!r} accepts at most {error.get('n_ctx')}",
+            "Shorten the prompt, or use a model with a larger context window.",
             param="messages",
         )
-    message = f"{name!r} says: {str(error.get('message', ''))[:MAX_ERROR_CHARACTERS]}"
+    message = f"{name!r} returned an error: {str(error.get('message', ''))[:MAX_ERROR_CHARACTERS]}"
     code = error.get("code")
     if isinstance(code, int) and 400 <= code < 500:
-        return UpstreamRejected(message, "Change the request; the message is llama.cpp's own.", status=code)
-    return UpstreamError(message, "Ask again; `sizewise doctor` shows the worker's last words.")
+        return UpstreamRejected(message, "Change the request; the message is from llama.cpp.", status=code)
+    return UpstreamError(message, "Try again; `sizewise doctor` shows the worker's last output.")

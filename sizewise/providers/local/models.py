@@ -42,7 +42,9 @@ class LocalModel:
     async def __call__(self, request: Request, send: Send) -> Reply:
         chat = request.payload
         if not isinstance(chat, ChatRequest):
-            raise BadRequest(f"{self._card.name!r} is a chat model and makes no vectors", "name an embedding model")
+            raise BadRequest(
+                f"{self._card.name!r} is a chat model and cannot create embeddings", "use an embedding model"
+            )
         llama = await self.load()
         reader = OpenAiStreamReader(not chat.include_usage)
 

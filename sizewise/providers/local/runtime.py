@@ -64,7 +64,7 @@ def check_memory(name: str, header: gguf_header.GgufHeader, runtime: LocalRuntim
     need = estimate_memory(header, runtime)
     if available is None or need.total <= available:
         return
-    hint = "Close other programs, or choose a smaller model or one of fewer bits."
+    hint = "Close other programs, or use a smaller model or fewer bits."
     for context in (runtime.context, MIN_CONTEXT):
         less = replace(runtime, slots=1, context=min(context, runtime.context), batch=min(runtime.batch, MAX_BATCH))
         least = estimate_memory(header, less)

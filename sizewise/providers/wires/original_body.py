@@ -71,7 +71,7 @@ def translated_fields(fields: JsonFields) -> JsonFields:
 def not_translatable(path: str) -> NotTranslatable:
     """`path`: the path of a field, never its value."""
     return NotTranslatable(
-        f"the wire of the chosen model cannot say {path!r}",
-        "leave it out, or name a model whose wire has it",
+        f"the chosen model's API does not support {path!r}",
+        "remove it, or use a model whose API supports it",
         param=path,
     )

@@ -58,7 +58,7 @@ class SseDecoder:
         if len(self._rest) > MAX_FRAME_BYTES:
             raise UpstreamProtocolError(
                 f"the upstream sent a stream frame of more than {MAX_FRAME_BYTES} bytes",
-                "check what answers at its base_url",
+                "check what is served at `base_url` in [providers.NAME]",
             )
 
 

@@ -128,7 +128,7 @@ def read_request(
     """
     seen, sent = decode_body(body, _body)
     if seen.max_tokens is None and not counting:
-        raise BadBody("`max_tokens` is missing", "say how many tokens the answer may have", param="max_tokens")
+        raise BadBody("`max_tokens` is missing", "set the maximum number of output tokens", param="max_tokens")
     ours = sent.pop("sizewise", None)
     try:
         reading, fields = translate(seen, sent)
@@ -254,7 +254,7 @@ class AnthropicRequestTranslator:
     def _part(self, block: Block, at: str) -> Block:
         kind = block.get("type")
         if not isinstance(kind, str):
-            raise BadBody(f"`{at}`: a content block needs a `type`", "see the API reference for this field", param=at)
+            raise BadBody(f"`{at}`: the content block has no `type`", "see the API reference for this field", param=at)
         found: Block | None = None
         if kind == "text":
             found = {"type": "text", "text": _convert(block, TextBlock, at).text}

@@ -58,7 +58,9 @@ def write_request(chat: ChatRequest, model: str) -> bytes:
         return _encode(named | _write_fields(chat, translated_fields(chat.fields)))
     except (KeyError, TypeError, AttributeError) as error:  # our API does not validate every field
         hint = "see the API reference for messages, tools and response_format"
-        raise BadBody(f"the body has not the shape that the API wants ({type(error).__name__})", hint) from error
+        raise BadBody(
+            f"the body does not have the shape that the API requires ({type(error).__name__})", hint
+        ) from error
 
 
 def _write_fields(chat: ChatRequest, fields: JsonFields) -> Json:
@@ -84,7 +86,7 @@ def _write_fields(chat: ChatRequest, fields: JsonFields) -> Json:
 
 
 def write_embed(embed: EmbeddingRequest, model: str) -> bytes:
-    raise NotTranslatable("the wire of the chosen model has no embeddings", "name an embedding model", param="model")
+    raise NotTranslatable("the chosen model's API has no embeddings", "use an embedding model", param="model")
 
 
 def _sampling(asked: Json) -> Json:

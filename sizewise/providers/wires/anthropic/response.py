@@ -245,9 +245,9 @@ def _input(function: FunctionCall) -> object:
     try:
         read = msgspec.json.decode(function.arguments or "{}")
     except msgspec.DecodeError as error:
-        raise protocol_error(f"the arguments of a call to {function.name!r} are no JSON") from error
+        raise protocol_error(f"the arguments of the call to {function.name!r} are not JSON") from error
     if not isinstance(read, dict):
-        raise protocol_error(f"the arguments of a call to {function.name!r} are no object")
+        raise protocol_error(f"the arguments of the call to {function.name!r} are not an object")
     return read
 
 
@@ -301,9 +301,11 @@ def read_error(status: int, retry_after: str | None, body: bytes) -> SizewiseErr
     seen = _detail(body)
     words = seen.message
     if seen.details is not None and seen.details.error_code.startswith("thread_"):
-        return NotTranslatable("the upstream cannot go on with this thread", "send all messages", param="thread")
+        return NotTranslatable(
+            "the upstream cannot continue this thread", "send all messages of the thread", param="thread"
+        )
     if status == 400 and ("prompt is too long" in words or "exceed context limit" in words):
-        return ContextLengthExceeded(words[:500], "shorten the prompt or name a model with a larger window")
+        return ContextLengthExceeded(words[:500], "shorten the prompt, or use a model with a larger context window")
     return usage_and_errors.read_error(status, retry_after, body)
 
 

@@ -129,7 +129,9 @@ class AnthropicStreamReader:
         """The whole reply. Raises UpstreamProtocolError if the stream ended before the message did."""
         if not self._message or not self._stopped:
             raise protocol_error(
-                "the stream ended in mid-sentence" if self._blocks else "the stream ended without a word",
+                "the stream ended before the answer was complete"
+                if self._blocks
+                else "the stream ended without content",
             )
         broken = False
         for index, fragments in self._arguments.items():

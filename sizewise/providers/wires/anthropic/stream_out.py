@@ -116,7 +116,7 @@ class AnthropicStreamWriter:
         if event.index in self._calls and self._open != here:
             if not event.json.strip():
                 return b""
-            raise protocol_error(f"call {event.index} goes on after its arguments were whole")
+            raise protocol_error(f"call {event.index} continues after its arguments were complete")
         if event.index not in self._calls:
             self._calls.add(event.index)
             self._growing_call = []

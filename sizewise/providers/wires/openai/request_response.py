@@ -137,10 +137,10 @@ def _inputs(raw: str | list[str | int | list[int]]) -> list[str] | list[list[int
     inputs: list[str] | list[list[int]] = texts or lists or [tokens]
     if len(inputs) > MAX_INPUTS:
         hint = f"send at most {MAX_INPUTS} at a time"
-        raise BadBody(f"`input` has {len(inputs)} texts", hint, param="input")
+        raise BadBody(f"`input` has {len(inputs)} texts, too many at once", hint, param="input")
     if not all(inputs):
         place = next(number for number, each in enumerate(inputs) if not each)
-        raise BadBody(f"`input[{place}]` is empty", "leave empty texts out", param="input")
+        raise BadBody(f"`input[{place}]` is empty", "remove empty texts", param="input")
     return inputs
 
 

@@ -116,7 +116,7 @@ class OpenAiStreamReader:
         try:
             chunk = _chunk.decode(payload)
         except (msgspec.DecodeError, RecursionError) as error:
-            raise protocol_error(f"a stream frame is no chunk ({error})") from error
+            raise protocol_error(f"a stream frame is not a chunk ({error})") from error
         if value_or_none(chunk.error) is not None:
             raise read_error(502, None, payload)
         if not self._model:
@@ -203,9 +203,9 @@ class OpenAiStreamReader:
     def reply(self) -> Reply:
         """The whole reply. Raises UpstreamProtocolError if the stream ended before every choice finished."""
         if not self._choices:
-            raise protocol_error("the stream ended without a word")
+            raise protocol_error("the stream ended without content")
         if any(grown.finish is None for grown in self._choices.values()):
-            raise protocol_error("the stream ended in mid-sentence")
+            raise protocol_error("the stream ended before the answer was complete")
         return self.partial_reply()
 
     def partial_reply(self) -> Reply:

@@ -122,8 +122,8 @@ def pico_dollars(dollars: bytes) -> int | None:
 
 def protocol_error(reason: str) -> UpstreamProtocolError:
     return UpstreamProtocolError(
-        f"the upstream's answer breaks the protocol: {reason}",
-        "check what answers at its base_url",
+        f"the upstream's response violates the protocol: {reason}",
+        "check what is served at `base_url` in [providers.NAME]",
     )
 
 
@@ -144,8 +144,8 @@ def read_error(status: int, retry_after: str | None, body: bytes) -> SizewiseErr
     words = detail.message[:500] or f"HTTP {status}"
     if status in (401, 402, 403, 407):
         denied = UpstreamError(
-            f"the upstream does not accept our key (HTTP {status})",
-            "check the provider's `key` reference",
+            f"the upstream rejected the API key (HTTP {status})",
+            "check `key` in [providers.NAME]",
         )
         denied.failure_scope = "key"
         return denied
@@ -153,16 +153,16 @@ def read_error(status: int, retry_after: str | None, body: bytes) -> SizewiseErr
         wait = _seconds(retry_after)
         return UpstreamOverloaded(f"the upstream is busy: {words}", "try again later", retry_after=wait)
     if "context" in str(detail.code) or "context length" in words or "exceed_context_size" in str(detail.type):
-        return ContextLengthExceeded(words, "shorten the prompt or name a model with a larger window")
+        return ContextLengthExceeded(words, "shorten the prompt, or use a model with a larger context window")
     if 400 <= status < 500 and status != 408:
         kept = status if status in (400, 404, 409, 413, 415, 422) else 400
-        return UpstreamRejected(words, "the upstream refused this request", status=kept)
+        return UpstreamRejected(words, "the upstream rejected this request", status=kept)
     if 300 <= status < 400:
         return UpstreamError(
-            f"the upstream answered with a redirect (HTTP {status}), which is never followed",
-            "mend base_url",
+            f"the upstream redirected the request (HTTP {status}); redirects are not followed",
+            "fix `base_url` in [providers.NAME]",
         )
-    failed = UpstreamError(f"the upstream failed: {words}", "try again, or name another model")
+    failed = UpstreamError(f"the upstream failed: {words}", "try again, or use another model")
     failed.failure_scope, failed.retryable = "model", True
     return failed
 

@@ -121,7 +121,7 @@ class ResponsesInputTranslator:
                 parts = [{"type": "text", "text": parts}] if isinstance(parts, str) else parts
                 last["content"] = [*parts, {"type": kind, "item": item}]  # kept for code that inspects parts
             case _:
-                raise BadBody(f"`{at}`: an item needs a `type`", "see the API reference for this field", param=at)
+                raise BadBody(f"`{at}`: the item has no `type`", "see the API reference for this field", param=at)
 
     def _message(self, item: Json, at: str, found: list[Json]) -> None:
         seen = _convert(item, MessageItem, at)
@@ -156,7 +156,7 @@ class ResponsesInputTranslator:
     def _part(self, part: Json, at: str) -> Json:
         kind = part.get("type")
         if not isinstance(kind, str):
-            raise BadBody(f"`{at}`: a part needs a `type`", "see the API reference for this field", param=at)
+            raise BadBody(f"`{at}`: the part has no `type`", "see the API reference for this field", param=at)
         found = _translate_part(kind, part, at)
         if found is None:
             self.untranslated.append(at)

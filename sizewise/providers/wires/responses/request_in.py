@@ -116,7 +116,7 @@ class ResponsesRequest(Struct):
         except RecursionError as error:  # the translation is nested a few levels deeper
             raise BadBody("the body is nested too deeply", "flatten it") from error
         if not messages:
-            raise BadBody("`input` says nothing that a model could answer", "send a text or a message", param="input")
+            raise BadBody("`input` contains nothing to answer", "send a text or a message", param="input")
         original = OriginalBody(
             WIRE_NAME,
             Raw(_encode(sent)),

@@ -90,7 +90,7 @@ def read_reply(body: bytes) -> Reply:
         if seen.status == "failed":
             raise read_stream_error(body)
         if seen.status not in (None, "completed", "incomplete"):
-            raise UpstreamError(f"the upstream ended with the status {seen.status[:50]!r}", "try again")
+            raise UpstreamError(f"the upstream's response has the status {seen.status[:50]!r}", "try again")
         choice = _choice(seen)
         fees = sorted({item["type"] for item in seen.output if item["type"] in HOSTED_TOOL_ITEMS})
     except (msgspec.DecodeError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -182,5 +182,5 @@ def read_stream_error(payload: bytes) -> SizewiseError:
     except (msgspec.DecodeError, RecursionError):
         seen = ResponseErrorBody()
     told = seen.error or ResponseErrorDetail(seen.code, seen.message)
-    body = {"error": {"message": told.message or "it failed without a reason", "code": told.code}}
+    body = {"error": {"message": told.message or "the upstream failed without a reason", "code": told.code}}
     return usage_and_errors.read_error(STATUS_BY_ERROR_CODE.get(told.code, 502), None, _encode(body))

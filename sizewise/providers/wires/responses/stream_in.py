@@ -202,7 +202,9 @@ class ResponsesStreamReader:
         """The whole reply. Raises UpstreamProtocolError if the stream ended before the response did."""
         if self._reply is None:
             raise protocol_error(
-                "the stream ended in mid-sentence" if self._items else "the stream ended without a word",
+                "the stream ended before the answer was complete"
+                if self._items
+                else "the stream ended without content",
             )
         return self._reply
 
