@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import threading
 from pathlib import Path
 from typing import Any
@@ -124,7 +125,7 @@ def spellings(canary: str) -> set[bytes]:
 
 def found(home: Path, canaries: dict[str, str]) -> list[str]:
     """Word and file, for each canary that lies in some file of the home."""
-    files = {path.relative_to(home).as_posix(): path.read_bytes() for path in home.rglob("*") if path.is_file()}
+    files = {path.relative_to(home).as_posix(): _written(path) for path in home.rglob("*") if path.is_file()}
     assert {"sizewise.db", "flows.db", "sizewise.toml", "admin.token", "vault.key"} <= files.keys()
     return [
         f"{word} in {name}"
@@ -132,6 +133,11 @@ def found(home: Path, canaries: dict[str, str]) -> list[str]:
         for name, data in files.items()
         if any(each in data for each in spellings(canary))
     ]
+
+
+def _written(file: Path) -> bytes:
+    """Without what was set aside for later: a hundred million zeros in all."""
+    return re.sub(rb"\0{64,}", bytes(64), file.read_bytes())
 
 
 def chat(server: Served, words: str, model: str = "echo/small", **more: Any) -> Any:

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 
 from sizewise.plugins import load_plugin, plugin_names
 from sizewise.testing import stream_conformance, wire_conformance
 from sizewise.testing.wire_conformance import WireCase
+from tests.properties import examples, tried_with_all
 from tests.wires.strategies import chats, deep
 from tests.wires.wire_cases import requests, speaking
 
 WIRES = plugin_names("wires")
-many = settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+pytestmark = tried_with_all
+many = examples(150)
 
 
 @pytest.mark.parametrize("wire", WIRES)
