@@ -57,7 +57,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: guard-of-badges\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[sizewise.guardrails]\nbadges = guard_of_badges:badges\n")
-    with serving(tmp_path_factory.mktemp("custom"), CONFIG, PYTHONPATH=str(package)) as served:
+    program = package / "up.py"  # Python finds what lies beside a program
+    program.write_text("from sizewise.cli.main import main\n\nmain()\n")
+    with serving(tmp_path_factory.mktemp("custom"), CONFIG, program=str(program)) as served:
         yield served
 
 
