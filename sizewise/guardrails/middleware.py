@@ -254,7 +254,7 @@ def raise_if_blocked(counts: FindingCounts, rules: GuardrailRules, location: str
     for guard, kind in counts:
         action = rules.leakage_action if guard == "leakage" else rules.actions.get(guard)
         if action == "block":
-            hint = f"leave it out, or set what `guards.{guard}` does in sizewise.toml"
+            hint = f"leave it out, or change the action of {guard!r} in [guardrails] or in the policy"
             raise GuardrailBlocked(
                 f"the guard {guard!r} found {kind} in {location}, and the settings refuse that",
                 hint,

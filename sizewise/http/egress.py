@@ -103,10 +103,10 @@ class EgressPolicy:
             )
         if limit is None:
             return EgressDenied(
-                f"{data_class!r} data may go nowhere ({purpose}): no reach was set for it",
-                f"Set reach.{data_class}.",
+                f"{data_class!r} data may go nowhere ({purpose}): no place is set for it",
+                f"Set `{data_class}` in [egress] of sizewise.toml.",
             )
         return EgressDenied(
             f"{data_class!r} data may go no further than {limit!r}, and {origin!r} is declared {place!r} ({purpose})",
-            f'Ask a model that runs nearer, or set reach.{data_class} = "{place}".',
+            f'Ask a model that runs nearer, or set `{data_class} = "{place}"` in [egress].',
         )

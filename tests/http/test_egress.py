@@ -42,7 +42,7 @@ def test_data_goes_as_far_as_its_class_reaches_and_no_further(where: str, passes
                 EGRESS.check(where, purpose="ask", data_class=data_class)
             for word in (where, data_class, REACH[data_class], "ask"):
                 assert word in denied.value.message
-            assert f"reach.{data_class}" in denied.value.hint
+            assert f"`{data_class} = " in denied.value.hint and "[egress]" in denied.value.hint
 
 
 @pytest.mark.parametrize(

@@ -29,9 +29,14 @@ PATTERNS = tuple(
     )
 )
 ANY_KEY = re.compile(r"\b(?:raise|lower) `?(?P<key>[a-z]+_\w+)")
-"""A key without its section."""
+ASSIGNED = re.compile(r"`(?P<key>[a-z_]+) = [^`]*`(?! in \[)")
+"""Keys without their section."""
+DOTTED = re.compile(r"\b(?:[Ss]et|set what) `?(?P<section>[a-z_]+)\.(?P<key>[a-z_]+|\{\})")
+"""A section and a key, with a dot between them."""
 NOT_SETTINGS = frozenset({"brackets", "facts"})
 """Words in brackets that are no section: TOML's own, and the table of a workload's file."""
+OPTION_TABLES = frozenset({"target"})
+"""Tables among the options of a policy, which its kind reads."""
 
 
 def model_at(path: list[str]) -> Any:
@@ -99,9 +104,15 @@ def unknown_settings(file: Source) -> Iterator[str]:
                 yield file.at(node, f"[{section}] is no section of the settings")
             elif key and is_dataclass(model) and key not in {each.name for each in fields(model)}:
                 yield file.at(node, f"[{section}] has no setting {key!r}")
-        for match in ANY_KEY.finditer(text):
+        for match in (*ANY_KEY.finditer(text), *ASSIGNED.finditer(text)):
             if match["key"] not in KEYS:
                 yield file.at(node, f"there is no setting {match['key']!r}")
+        for match in DOTTED.finditer(text):
+            model = model_at([match["section"]])
+            if match["section"] in OPTION_TABLES:
+                continue
+            if model is None or (is_dataclass(model) and match["key"] not in {*all_keys(model), "{}"}):
+                yield file.at(node, f"there is no setting {match['section']}.{match['key']}")
 
 
 def test_each_setting_that_a_text_names_exists() -> None:
@@ -119,6 +130,10 @@ def test_each_setting_that_a_text_names_exists() -> None:
         "send less, or raise body_bytes",
         "check `issuers` in [oidc]",
         "declare it: [agent.NAME] in sizewise.toml",
+        "it needs Linux or `confined = false`",
+        "Set reach.public.",
+        "set what `guards.pii` does",
+        "set egress.secret",
     ],
 )
 def test_the_wall_sees_a_setting_that_does_not_exist(text: str) -> None:
@@ -134,6 +149,8 @@ def test_the_wall_sees_a_setting_that_does_not_exist(text: str) -> None:
         "see [knowledge.NAME.remote] in sizewise.toml",
         "a list in [brackets]",
         "Days until it expires. [never]",
+        "it needs Linux or `require_isolation = false`",
+        "Set egress.public.",
     ],
 )
 def test_the_wall_passes_settings_that_exist_and_other_brackets(text: str) -> None:

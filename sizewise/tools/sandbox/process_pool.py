@@ -179,7 +179,8 @@ class Sandbox:
             await worker.terminate()
             raise Forbidden(
                 f"{whose[1]} cannot be run in a sandbox here: {trouble}",
-                "install the extra: pip install 'sizewise[flows]'; the sandbox needs Linux 5.13 or `confined = false`",
+                "install the extra: pip install 'sizewise[flows]'; the sandbox needs Linux 5.13, or"
+                " `require_isolation = false` in [sandbox]",
             )
         return worker
 
