@@ -43,7 +43,9 @@ def decode_json(raw: Raw, field: str) -> object:
     try:
         found: object = _any.decode(raw)
     except (msgspec.DecodeError, RecursionError) as error:
-        raise BadBody(f"`{field}` cannot be read: nested too deeply, or a number is too large", param=field) from error
+        raise BadBody(
+            f"`{field}` cannot be parsed: it is nested too deeply, or a number is too large", param=field
+        ) from error
     return found
 
 

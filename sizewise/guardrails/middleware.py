@@ -163,7 +163,7 @@ def scan_request(request: Request, rules: GuardrailRules) -> tuple[Request, Find
 def _tighten_options(options: RequestOptions, guards: set[str], rules: GuardrailRules) -> RequestOptions:
     """Findings only ever make the options stricter."""
     classes = [rules.detected_classes[name] for name in guards if name in rules.detected_classes]
-    by = f"the guard {' and '.join(sorted(guards))}"
+    by = f"the guardrail {' and '.join(sorted(guards))}"
     if classes:
         said = classes if options.data_class is None else [*classes, options.data_class]
         if (strict := strictest(*said)) != options.data_class:
@@ -254,9 +254,9 @@ def raise_if_blocked(counts: FindingCounts, rules: GuardrailRules, location: str
     for guard, kind in counts:
         action = rules.leakage_action if guard == "leakage" else rules.actions.get(guard)
         if action == "block":
-            hint = f"leave it out, or change the action of {guard!r} in [guardrails] or in the policy"
+            hint = f"remove it, or change the action of {guard!r} in [guardrails] or in the policy"
             raise GuardrailBlocked(
-                f"the guard {guard!r} found {kind} in {location}, and the settings refuse that",
+                f"the guardrail {guard!r} found {kind} in {location}, and the settings block it",
                 hint,
             )
 

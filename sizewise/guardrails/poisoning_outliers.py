@@ -46,13 +46,13 @@ def find_outliers(tokens: Sequence[Sequence[str]]) -> Iterator[tuple[int, str, f
         _worst([strange(word) for word in row if len(word) > 1 and word.isalpha()]) for row in tokens
     ]
     order = [_mean(list(apart(row))) for row in tokens]
-    for values, limit, why in ((spelt, SPELT, "spelt"), (order, PUT, "put together")):
+    for values, limit, why in ((spelt, SPELT, "spelled"), (order, PUT, "arranged")):
         known = [each for each in values if each is not None]
         middle, spread = _usual(known or [0.0])
         for at, value in enumerate(values):
             far = 0.0 if value is None else (value - middle) / spread
             if far > limit:
-                yield at, f"its words are {why} like no others, by {far:.0f} deviations", far
+                yield at, f"its words are {why} unlike those of other passages, by {far:.0f} standard deviations", far
 
 
 def _mean(values: Sequence[float]) -> float | None:

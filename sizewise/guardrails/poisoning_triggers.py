@@ -48,7 +48,7 @@ def find_triggers(tokens: Sequence[Sequence[str]], labels: Sequence[str | None])
             words = " ".join(corpus.words[each] for each in run)[:60]
             for at, _ in places:
                 if score > told.get(at, (0.0, ""))[0]:
-                    told[at] = (score, f"{words!r} stands in {len(places)} passages that share nothing else")
+                    told[at] = (score, f"{words!r} occurs in {len(places)} passages that share nothing else")
     for at, (score, reason) in told.items():
         yield at, reason, score
 

@@ -50,7 +50,7 @@ class InjectionClassifier:
     def __init__(self, data: bytes) -> None:
         magic, form, self._step, self._bias = FILE_HEADER.unpack_from(data)
         if (magic, form) != (MAGIC, FORMAT) or len(data) != FILE_HEADER.size + TABLE_SIZE:
-            raise ValueError("prompt_injection.bin is of another format, or was cut: install Sizewise anew")
+            raise ValueError("prompt_injection.bin has another format or is incomplete: reinstall Sizewise")
         steps = list(range(-128, 128))  # shared int objects; a list is read three times as fast as an array
         self._table = [steps[each ^ 128] for each in data[FILE_HEADER.size :]]
         self._length = [window_norm(each) for each in range(max(WINDOW_SIZES) + 1)]

@@ -170,10 +170,10 @@ class ToolAllowlist(Struct, frozen=True):
             choice = decode_json(before[field], field)
             for name in _names(choice):
                 if tool_denial_reason(name, (name,), self.allowed):
-                    raise _blocked("demands a tool that is not on the list of tools that may be called", field)
+                    raise _blocked("forces a tool that is not on the tool allowlist", field)
             if choice in REQUIRED_CHOICES and field not in fields:
                 raise _blocked(
-                    "demands a call, and none of its tools is on the list of those that may be called",
+                    "forces a tool call, and none of its tools is on the tool allowlist",
                     field,
                 )
 
@@ -181,7 +181,7 @@ class ToolAllowlist(Struct, frozen=True):
 def _blocked(why: str, param: str) -> GuardrailBlocked:
     return GuardrailBlocked(
         f"the request {why}",
-        "let the model choose, or add it to `guardrails.allowed_tools` in sizewise.toml",
+        "let the model choose, or add the tool to `guardrails.allowed_tools` in sizewise.toml",
         param=param,
     )
 
@@ -251,7 +251,7 @@ class ToolAllowlistMiddleware:
         if watch.denial:
             await send(GuardrailTriggered(((GUARD_NAME, "CALL", 1),), "blocked"))
             raise GuardrailBlocked(
-                f"the model made a call that is not passed on: {watch.denial}",
+                f"a tool call of the model was blocked: {watch.denial}",
                 "offer the tool in the request, or add it to `guardrails.allowed_tools` in sizewise.toml",
             )
         return reply

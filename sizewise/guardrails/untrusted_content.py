@@ -130,7 +130,7 @@ def tool_denial_reason(tool: str, offered_tools: Collection[str], allowed_tools:
         return f"the request offers no tool named {tool!r}"
     if allowed_tools is None or any(_fits(tool, each) for each in allowed_tools):
         return ""
-    return f"{tool!r} is not on the list of tools that may be called"
+    return f"{tool!r} is not on the tool allowlist"
 
 
 def _fits(tool: str, allowed: str) -> bool:

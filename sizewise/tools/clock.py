@@ -16,5 +16,5 @@ def clock(zone: Annotated[str, Meta(description="An IANA time zone such as Europ
     try:
         there = ZoneInfo(zone) if zone else UTC
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise BadRequest(f"there is no time zone {zone!r}", "write it as Europe/Paris, or leave it out") from error
+        raise BadRequest(f"there is no time zone {zone!r}", "use a name such as Europe/Paris, or remove it") from error
     return datetime.now(there).strftime("%A %Y-%m-%d %H:%M:%S %Z")

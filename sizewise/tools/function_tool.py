@@ -41,7 +41,7 @@ def function_tool(
     """
     called = name or str(getattr(handler, "__name__", ""))
     if not NAME_PATTERN.match(called):
-        raise ConfigError(f"{called[:100]!r} is no name of a tool", "1 to 64 letters, digits, '_' and '-'")
+        raise ConfigError(f"{called[:100]!r} is not a valid tool name", "use 1 to 64 letters, digits, '_' and '-'")
     given, wants = _signature(handler, called)
     doing = _FunctionRunner(handler, given, wants)
     says = inspect.cleandoc(handler.__doc__ or "")[:MAX_DESCRIPTION_CHARS]
@@ -81,7 +81,9 @@ class _FunctionRunner:
         try:
             seen = msgspec.convert(invocation.arguments, self._arguments_type)
         except msgspec.ValidationError as error:
-            raise BadRequest(f"the arguments do not fit: {error}", "call it again as its schema says") from error
+            raise BadRequest(
+                f"invalid arguments: {error}", "call the tool again with arguments that match its schema"
+            ) from error
         named: dict[str, object] = {field: getattr(seen, field) for field in self._arguments_type.__struct_fields__}
         if self._invocation_parameter:
             named[self._invocation_parameter] = invocation
@@ -94,7 +96,7 @@ class _FunctionRunner:
             raise
         except Exception as fault:
             # Third-party code may raise anything. The message is not logged or returned: it may contain the arguments.
-            log.warning("a tool's function failed: %s in %s", type(fault).__name__, self._arguments_type.__name__)
+            log.warning("a tool function failed: %s in %s", type(fault).__name__, self._arguments_type.__name__)
             return ToolOutput(f"the tool failed ({type(fault).__name__})", failed=True)
         return _to_output(value)
 
@@ -107,13 +109,13 @@ def _to_output(value: object) -> ToolOutput:
     try:
         data = _encode(value)
     except (TypeError, ValueError, RecursionError):
-        return ToolOutput(f"the tool gave a {type(value).__name__}, which is no JSON", failed=True)
+        return ToolOutput(f"the tool returned a {type(value).__name__}, which is not JSON", failed=True)
     return ToolOutput(data.decode(), data=Raw(data))
 
 
 def _signature(of: Callable[..., object], name: str) -> tuple[type[Struct], str]:
     """The arguments as a struct, and the name of the ToolInvocation parameter, if any."""
-    hint = "annotate each parameter with a type that JSON has, and use no *args or **kwargs"
+    hint = "annotate each parameter with a JSON type, and use neither *args nor **kwargs"
     fields: list[tuple[str, object] | tuple[str, object, object]] = []
     wants = ""
     try:
@@ -123,7 +125,7 @@ def _signature(of: Callable[..., object], name: str) -> tuple[type[Struct], str]
             if _bare(kind) is ToolInvocation:
                 wants = parameter.name
             elif kind is None or parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-                raise ConfigError(f"the tool {name!r} cannot say what {parameter.name!r} is", hint)
+                raise ConfigError(f"the type of {parameter.name!r} in the tool {name!r} is not a JSON type", hint)
             elif parameter.default is parameter.empty:
                 fields.append((parameter.name, kind))
             else:
@@ -131,7 +133,7 @@ def _signature(of: Callable[..., object], name: str) -> tuple[type[Struct], str]
         given = msgspec.defstruct(name, fields, kw_only=True, forbid_unknown_fields=True)
         msgspec.json.schema(given)
     except (TypeError, NameError) as error:
-        raise ConfigError(f"the tool {name!r} has a signature that JSON cannot say", hint) from error
+        raise ConfigError(f"the signature of the tool {name!r} cannot be expressed in JSON", hint) from error
     return given, wants
 
 

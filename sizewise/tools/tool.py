@@ -88,7 +88,7 @@ class Tool(Struct, frozen=True):
             async with asyncio.timeout(self.timeout_s):
                 result = await self.handler(invocation)
         except TimeoutError:
-            return ToolOutput(f"the tool had not answered after {self.timeout_s:g} s and was stopped", failed=True)
+            return ToolOutput(f"the tool did not respond within {self.timeout_s:g} s and was stopped", failed=True)
         except BadRequest as error:
             return ToolOutput(error_text(error), failed=True)
         return self._truncate(result)
@@ -162,8 +162,8 @@ def parse_arguments(call: ToolCall) -> dict[str, object]:
     """The arguments of a model's tool call. Raises BadRequest, worded for the model, unless they are a JSON object."""
     text = call.function.arguments if call.function is not None else ""
     if len(text) > MAX_ARGUMENT_BYTES:
-        raise BadRequest(f"the arguments are longer than {MAX_ARGUMENT_BYTES} bytes", "send less")
+        raise BadRequest(f"the arguments are longer than {MAX_ARGUMENT_BYTES} bytes", "shorten them")
     try:
         return msgspec.json.decode(text.strip() or "{}", type=dict[str, object])
     except (msgspec.DecodeError, RecursionError) as error:
-        raise BadRequest("the arguments are no JSON object", "call it again with a JSON object") from error
+        raise BadRequest("the arguments are not a JSON object", "call it again with a JSON object") from error

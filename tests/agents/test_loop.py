@@ -89,7 +89,7 @@ def test_an_error_of_a_tool_goes_back_to_the_model() -> None:
     assert done["text"] == "I see." and all(each["failed"] for each in done["calls"])
     told = [each["content"] for each in script.bodies() if each["role"] == "tool"]
     assert told[0] == "Error: x is too odd: make it even"
-    assert "do not fit" in told[1] and "no JSON object" in told[2]
+    assert "invalid arguments" in told[1] and "not a JSON object" in told[2]
     assert "no tool 'nosuch'; there are: broken, denied" in told[3] and "nothing may go there" in told[4]
 
 

@@ -289,7 +289,7 @@ def test_a_server_that_refuses_is_told_with_its_status(package_index: FakePackag
     package_index.statuses["/locked.gguf"] = 401
     package_index.redirects["/round.gguf"] = f"{package_index.url}/round.gguf"
     assert "status 404" in refused(tmp_path, source=f"{package_index.url}/missing.gguf").message
-    assert "sign-in" in refused(tmp_path, source=f"{package_index.url}/locked.gguf").message
+    assert "credentials" in refused(tmp_path, source=f"{package_index.url}/locked.gguf").message
     assert "redirects" in refused(tmp_path, source=f"{package_index.url}/round.gguf").message
 
 

@@ -379,7 +379,7 @@ def full(slotted: Served) -> Iterator[Served]:
 def test_a_full_line_is_429_with_a_time_on_every_endpoint(full: Served, endpoint: str, stream: bool) -> None:
     answer = ask(full, endpoint, "echo/small", stream=stream)
     assert answer.status == 429 and int(answer.headers["retry-after"]) >= 1, answer.body
-    assert "1 slots taken" in answer.error["message"] or "1 requests wait" in answer.error["message"]
+    assert "all 1 slots" in answer.error["message"] or "1 requests wait" in answer.error["message"]
 
 
 def test_what_is_too_much_goes_to_another_model_that_the_policy_has(full: Served) -> None:

@@ -374,7 +374,7 @@ def test_a_canary_in_a_reply_is_noted_masked_or_refused(
     masked = telling.ask(ENDPOINTS[endpoint], {"model": "auto:veil", **asked})
     assert said(masked, endpoint, stream) == "well, [CANARY] and so on"
     refused = telling.ask(ENDPOINTS[endpoint], {"model": "auto:mute", **asked})
-    assert refused.status == 400 and "guard 'leakage' found CANARY" in refused.body.decode()
+    assert refused.status == 400 and "guardrail 'leakage' found CANARY" in refused.body.decode()
 
 
 def test_each_request_has_a_canary_of_its_own_and_none_is_without_a_system_prompt(

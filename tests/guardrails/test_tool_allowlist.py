@@ -153,7 +153,7 @@ def test_a_request_that_demands_what_is_not_listed_is_refused_before_a_model_is_
     for choice, offered in ((named[endpoint], ("delete_all", "tell")), (must[endpoint], ("delete_all",))):
         answer = ask(server, endpoint, "near/mirror", *offered, tool_choice=choice)
         assert answer.status == 400
-        assert "on the list" in answer.body.decode() and "guardrails.allowed_tools" in answer.body.decode()
+        assert "on the tool allowlist" in answer.body.decode() and "guardrails.allowed_tools" in answer.body.decode()
     assert ask(server, endpoint, "near/mirror", "delete_all", "tell", tool_choice=must[endpoint]).status == 200
     assert len(mirror.received.bodies) == before + 1
 

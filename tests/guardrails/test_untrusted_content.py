@@ -85,8 +85,8 @@ def test_only_what_is_offered_and_listed_is_called() -> None:
     assert tool_denial_reason("search", has, None) == ""
     assert tool_denial_reason("search", has, ["search"]) == ""
     assert tool_denial_reason("mail.read", has, ["search", "mail.*"]) == ""
-    assert "not on the list" in tool_denial_reason("mail.send", has, ["mail.read"])
-    assert "not on the list" in tool_denial_reason("search", has, [])
+    assert "not on the tool allowlist" in tool_denial_reason("mail.send", has, ["mail.read"])
+    assert "not on the tool allowlist" in tool_denial_reason("search", has, [])
     assert "offers no tool" in tool_denial_reason("delete_all", has, ["*"])
     assert "offers no tool" in tool_denial_reason("delete_all", has, None)
 

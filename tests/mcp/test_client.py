@@ -187,14 +187,14 @@ def test_a_tool_that_hangs_is_timed_out_and_the_next_call_works() -> None:
 @pytest.mark.parametrize(
     ("raw", "status", "words"),
     [
-        (b"not json", 200, "not of the protocol"),
-        (b'{"jsonrpc":"2.0","id":99,"result":{}}', 200, "did not answer"),
-        (b'{"jsonrpc":"2.0","id":3,"result":{"content":7}}', 200, "not of the protocol"),
-        (b"[" * 100_000, 200, "not of the protocol"),
+        (b"not json", 200, "violates the protocol"),
+        (b'{"jsonrpc":"2.0","id":99,"result":{}}', 200, "did not respond"),
+        (b'{"jsonrpc":"2.0","id":3,"result":{"content":7}}', 200, "violates the protocol"),
+        (b"[" * 100_000, 200, "violates the protocol"),
         (b"x" * 9_000_000, 200, "larger than"),
-        (None, 307, "answered 307"),
-        (None, 401, "does not let us in"),
-        (None, 500, "answered 500"),
+        (None, 307, "status 307"),
+        (None, 401, "rejected the credentials"),
+        (None, 500, "status 500"),
         (b'{"jsonrpc":"2.0","id":3,"error":{"code":-32602,"message":"no\\u0000 such city"}}', 200, "no such city"),
     ],
 )
@@ -276,7 +276,7 @@ def test_a_row_says_where_a_server_is() -> None:
     async def work(servers: McpServers) -> None: ...
 
     for row in (McpServerSettings(), McpServerSettings(url="http://127.0.0.1:1/mcp", command=("x",))):
-        with pytest.raises(ConfigError, match="and not both"):
+        with pytest.raises(ConfigError, match="set either"):
             within(row, work)
 
 

@@ -106,9 +106,9 @@ class McpServerClient:
             listed = await self._list(principal)
         except (SizewiseError, TimeoutError) as error:
             self._failed = asyncio.get_running_loop().time()
-            said = error.message if isinstance(error, SizewiseError) else "it took too long"
+            said = error.message if isinstance(error, SizewiseError) else "timed out"
             if not self.last_error:
-                log.warning("the tools of the MCP server %s cannot be had: %s", self._name, said)
+                log.warning("cannot list the tools of the MCP server %s: %s", self._name, said)
             self.last_error = f"the MCP server {self._name!r}: {said}"
             return ()
         self.last_error = ""
@@ -133,9 +133,9 @@ class McpServerClient:
         row = self._settings
         if not is_within(invocation.limit, row.place):
             raise EgressDenied(
-                f"this call may go no further than {invocation.limit!r}, and the MCP server {self._name!r} is declared"
-                f" {row.place!r}",
-                "use a tool that runs nearer, or declare the data less confidential",
+                f"this call may go no further than {invocation.limit!r}, and the MCP server {self._name!r} is "
+                f"declared {row.place!r}",
+                "use a tool that runs nearer, or a less strict data class",
             )
         params = {
             "name": tool.name,
@@ -155,7 +155,7 @@ class McpServerClient:
         if self._tool_list is not None and now - self._tool_list.at < TOOL_LIST_TTL_S:
             return self._tool_list
         if now - self._failed < RETRY_AFTER_S:
-            raise UpstreamError(self.last_error.partition(": ")[2] or "it failed just now")
+            raise UpstreamError(self.last_error.partition(": ")[2] or "the server failed moments ago")
         found: list[McpTool] = []
         async with asyncio.timeout(self._settings.timeout_s):
             cursor: str | None = None
@@ -187,7 +187,7 @@ class McpServerClient:
         bad = [ChangedTool(self._name, each.name, each.fingerprint) for each in mine if each not in good]
         for each in bad:
             log.warning(
-                "the tool %s of the MCP server %s has changed: it is %s now",
+                "the tool %s of the MCP server %s has changed; its new hash is %s",
                 each.name,
                 self._name,
                 each.fingerprint,
@@ -280,8 +280,8 @@ class McpServers:
         """Messages for `/readyz`: servers that cannot be reached, and tools that have changed."""
         said = [server.last_error for _, server in self._servers.values() if server.last_error]
         return said + [
-            f"the tool {each.name!r} of the MCP server {each.server!r} has changed: read it, and add"
-            f" {each.fingerprint!r} to `approved_hashes` in [mcp.{each.server}]"
+            f"the tool {each.name!r} of the MCP server {each.server!r} has changed: review it, and add "
+            f"{each.fingerprint!r} to `approved_hashes` in [mcp.{each.server}]"
             for each in self.changed_tools
         ]
 
@@ -307,7 +307,9 @@ class McpServers:
 def _opening(name: str, row: McpServerSettings, client: HttpClient) -> Callable[[], McpSession]:
     """Raises ConfigError unless exactly one of `url` and `command` is set, or if a secret is missing."""
     if bool(row.url) is bool(row.command):
-        raise ConfigError(f"mcp.{name}: it has a `url` or a `command`, and not both", "say where it answers")
+        raise ConfigError(
+            f"mcp.{name}: set either `url` or `command`", "`url` is a server's address; `command` starts a program"
+        )
     if row.command:
         env = {key: resolve_secret(value) for key, value in row.env.items()}
         return lambda: StdioMcpSession(row.command, env, row.timeout_s)

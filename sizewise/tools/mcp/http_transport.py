@@ -58,7 +58,7 @@ class HttpMcpSession:
             for said in protocol.decode_messages(await response.read(MAX_MESSAGE_BYTES)):
                 if said.id == number:
                     return result_of(said)
-        raise UpstreamProtocolError("the MCP server did not answer what it was asked", "is this an MCP server?")
+        raise UpstreamProtocolError("the MCP server did not respond to the request", "check that it is an MCP server")
 
     async def close(self) -> None:
         if self._id:
@@ -67,7 +67,7 @@ class HttpMcpSession:
                     "DELETE",
                     self._path,
                     headers=self._headers(),
-                    purpose="end a session with tools",
+                    purpose="end a tool session",
                     data_class="public",
                 )
                 response.close()
@@ -84,7 +84,7 @@ class HttpMcpSession:
                 for said in protocol.decode_messages(frame):
                     if said.id == number and not said.method:
                         return result_of(said)
-        raise UpstreamProtocolError("the MCP server's stream ended without an answer", "see what the server writes")
+        raise UpstreamProtocolError("the MCP server's stream ended without a response", "see the server's log")
 
     async def _notify(self, said: bytes) -> None:
         (await self._post(said, "public", "anyone")).close()
@@ -124,18 +124,20 @@ def result_of(said: JsonRpcMessage) -> bytes:
     """Raises UpstreamRejected with up to 300 characters of the server's error message."""
     if said.error is not None:
         words = "".join(each for each in said.error.message[:300] if each.isprintable())
-        raise UpstreamRejected(f"the MCP server refuses ({said.error.code}): {words}", "see what the tool takes")
+        raise UpstreamRejected(
+            f"the MCP server rejected the request ({said.error.code}): {words}", "check the tool's arguments"
+        )
     return bytes(said.result) or b"{}"
 
 
 def _refused(status: int, held: bool) -> UpstreamError:
     if status == 404 and held:
-        return SessionLost("the MCP server has forgotten our session", "ask again")
+        return SessionLost("the MCP server no longer knows the session", "try again")
     if status in (401, 403):
-        return UpstreamError(f"the MCP server does not let us in ({status})", "check its `key` in [mcp.NAME]")
+        return UpstreamError(f"the MCP server rejected the credentials ({status})", "check its `key` in [mcp.NAME]")
     if status in (429, 503):
-        return UpstreamOverloaded(f"the MCP server has no time ({status})", "try again in a moment")
+        return UpstreamOverloaded(f"the MCP server is busy ({status})", "try again in a moment")
     return UpstreamError(
-        f"the MCP server answered {status}",
+        f"the MCP server responded with status {status}",
         "check its `url` in [mcp.NAME]; redirects are not followed",
     )

@@ -118,8 +118,8 @@ def negotiated_version(result: bytes) -> str:
     version = decode_as(result, InitializeResult).protocolVersion
     if version not in PROTOCOL_VERSIONS:
         raise UpstreamProtocolError(
-            f"the MCP server speaks version {version[:40]!r} only",
-            f"we speak {', '.join(PROTOCOL_VERSIONS)}",
+            f"the MCP server only supports version {version[:40]!r}",
+            f"supported versions: {', '.join(PROTOCOL_VERSIONS)}",
         )
     return version
 
@@ -130,8 +130,8 @@ def decode_as(data: bytes | Raw, kind: type[T]) -> T:
         return msgspec.json.decode(data, type=kind)
     except (msgspec.DecodeError, RecursionError) as error:
         raise UpstreamProtocolError(
-            "what the MCP server sent is not of the protocol",
-            "is this an MCP server?",
+            "the MCP server's message violates the protocol",
+            "check that it is an MCP server",
         ) from error
 
 
@@ -139,8 +139,8 @@ def decode_messages(data: bytes) -> list[JsonRpcMessage]:
     """One message, or a batch, as version 2025-03-26 allows. Raises UpstreamProtocolError."""
     if len(data) > MAX_MESSAGE_BYTES:
         raise UpstreamProtocolError(
-            f"the MCP server sent more than {MAX_MESSAGE_BYTES} bytes at once",
-            "is this an MCP server?",
+            f"the MCP server sent a message of more than {MAX_MESSAGE_BYTES} bytes",
+            "check that it is an MCP server",
         )
     if data[:1] == b"[":
         return decode_as(data, list[JsonRpcMessage])

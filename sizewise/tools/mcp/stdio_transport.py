@@ -15,7 +15,7 @@ from sizewise.tools.mcp import protocol
 from sizewise.tools.mcp.http_transport import SessionLost, SessionLostInFlight, result_of
 from sizewise.tools.mcp.protocol import MAX_MESSAGE_BYTES, JsonRpcMessage
 
-HINT = "see why it ends: run its `command` by hand"
+HINT = "run its `command` by hand to see why it ends"
 
 
 class StdioMcpSession:
@@ -90,7 +90,7 @@ class StdioMcpSession:
                         waiting.set_result(said)
         except (ValueError, UpstreamProtocolError):  # a line longer than MAX_MESSAGE_BYTES, or no message
             trouble = UpstreamProtocolError(
-                "the MCP server's program writes what is no message",
+                'policies.{name}.guardrails.leakage: the action "local" is not possible for replies',
                 "it may log to stderr only",
             )
         except OSError:

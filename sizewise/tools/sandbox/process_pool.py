@@ -66,7 +66,7 @@ class _SandboxProcess:
         """The next message. Raises ExternalFailure if it is too long, IncompleteReadError if the process has ended."""
         (length,) = FRAME_HEADER.unpack(await self.child.reader.readexactly(FRAME_HEADER.size))
         if length > MAX_FRAME_BYTES:
-            raise ExternalFailure("a sandbox said more than it may")
+            raise ExternalFailure("a sandbox process sent too much output")
         return await self.child.reader.readexactly(length)
 
     async def terminate(self) -> None:
@@ -104,16 +104,18 @@ class Sandbox:
         """
         wanted = self._settings
         if not wanted.enabled:
-            raise Forbidden("code is not run here", "an administrator turns it on: [sandbox] in sizewise.toml")
+            raise Forbidden(
+                "running code is disabled", "an administrator can set enabled = true in [sandbox] of sizewise.toml"
+            )
         order = _order(code, inputs)
         if self._waiting >= MAX_QUEUED:
-            raise Busy("too much code waits to be run", "run less of it at once", retry_after=1)
+            raise Busy("too many code runs are queued", "run less code at once", retry_after=1)
         self._waiting += 1
         try:
             async with asyncio.timeout(self._wait_s):
                 await self._room.acquire()
         except TimeoutError as why:
-            raise Busy("code has waited too long to be run", "run less of it at once", retry_after=5) from why
+            raise Busy("the code run waited too long in the queue", "run less code at once", retry_after=5) from why
         finally:
             self._waiting -= 1
         self._busy += 1
@@ -140,9 +142,9 @@ class Sandbox:
         except TimeoutError:
             return CodeOutcome("time")
         except (asyncio.IncompleteReadError, OSError):
-            return CodeOutcome("memory", error="its process has ended")
+            return CodeOutcome("memory", error="its process ended")
         except (msgspec.DecodeError, ExternalFailure):
-            return CodeOutcome("failed", error="its process said what it may not")
+            return CodeOutcome("failed", error="its process sent an invalid message")
         finally:
             if kept:
                 self._return_to_pool(worker)
@@ -217,13 +219,15 @@ class Sandbox:
 
 def _order(code: str, inputs: Mapping[str, object]) -> bytes:
     if len(code.encode("utf-8", "replace")) > MAX_CODE_BYTES:
-        raise CodeFailed(f"the code is longer than {MAX_CODE_BYTES} bytes", "make it shorter, or a tool of your own")
+        raise CodeFailed(
+            f"the code is longer than {MAX_CODE_BYTES} bytes", "shorten it, or write a tool in your own program"
+        )
     for name in inputs:
         if not name.isidentifier() or name.startswith("__"):
-            raise CodeFailed(f"code cannot see an input named {name[:100]!r}", "name it by letters, digits and _")
+            raise CodeFailed(f"{name[:100]!r} is not a valid name of an input", "use letters, digits and _")
     body = encode_frame(CodeRequest(code, {name: Raw(_encode(value)) for name, value in inputs.items()}))
     if len(body) > MAX_INPUT_BYTES:
-        raise CodeFailed(f"what the code is given is larger than {MAX_INPUT_BYTES} bytes", "give it less")
+        raise CodeFailed(f"the inputs of the code are larger than {MAX_INPUT_BYTES} bytes", "pass less data")
     return body
 
 
@@ -232,13 +236,13 @@ def _result_or_error(outcome: CodeOutcome, time_s: float, memory: int) -> CodeRe
     if outcome.reason == "done":
         return CodeResult(outcome.value, outcome.stdout)
     if outcome.reason == "time":
-        raise CodeFailed(f"the code took longer than {time_s:g} s and was stopped", "make it do less")
+        raise CodeFailed(f"the code took longer than {time_s:g} s and was stopped", "do less in one run")
     if outcome.reason == "memory":
         why = f" ({outcome.error})" if outcome.error else ""
         raise CodeFailed(
-            f"the code took more than its {memory // 1_000_000} MB and was stopped{why}",
-            "make it do less",
+            f"the code used more than {memory // 1_000_000} MB of memory and was stopped{why}",
+            "do less in one run",
         )
     if outcome.reason == "large":
-        raise CodeFailed(f"the code gave more than {MAX_OUTPUT_BYTES} bytes", "give less")
-    raise CodeFailed(f"the code failed: {outcome.error}", "mend the code, or what it is given")
+        raise CodeFailed(f"the code's output is larger than {MAX_OUTPUT_BYTES} bytes", "return less")
+    raise CodeFailed(f"the code failed: {outcome.error}", "fix the code or its inputs")

@@ -71,7 +71,7 @@ def javascript_runner(limits: CodeLimits) -> RunCode:
 
     seccomp.limit_resources(_used() + limits.memory + BASE_MEMORY)
     if not seccomp.confine_to_compute() and limits.require_confinement:
-        raise PermissionError("this system cannot take files and network from a process")
+        raise PermissionError("this system cannot restrict a process's files and network")
 
     def run(order: CodeRequest) -> CodeOutcome:
         context = _quickjs.Context()
@@ -99,7 +99,7 @@ def javascript_runner(limits: CodeLimits) -> RunCode:
         if ended == "failed":
             return _scripted(str(value), str(printed))
         if not isinstance(value, str):
-            return CodeOutcome("failed", stdout=str(printed), error="the code gave something that is no JSON")
+            return CodeOutcome("failed", stdout=str(printed), error="the code's result is not JSON")
         if len(value.encode("utf-8", "replace")) > MAX_OUTPUT_BYTES:
             return CodeOutcome("large", stdout=str(printed))
         return CodeOutcome("done", Raw(msgspec.json.encode(msgspec.json.decode(value))), str(printed))
@@ -169,7 +169,7 @@ def python_runner(bounds: CodeLimits) -> RunCode:
     program = os.path.realpath(find_monty_binary())
     seccomp.limit_resources(_used() + bounds.memory + BASE_MEMORY)
     if not seccomp.confine_to_programs((program, sys.prefix)) and bounds.require_confinement:
-        raise PermissionError("this system cannot take files and network from a process")
+        raise PermissionError("this system cannot restrict a process's files and network")
     pool = pydantic_monty.Monty(
         binary_path=program,
         min_processes=1,
@@ -206,7 +206,7 @@ def python_runner(bounds: CodeLimits) -> RunCode:
             return CodeOutcome(
                 "failed",
                 stdout=printed.output[:MAX_STDOUT_CHARS],
-                error="the code gave something that is no JSON",
+                error="the code's result is not JSON",
             )
         if len(data) > MAX_OUTPUT_BYTES:
             return CodeOutcome("large", stdout=printed.output[:MAX_STDOUT_CHARS])
