@@ -47,118 +47,126 @@ def _assumption(
 
 
 ASSUMPTIONS: tuple[Assumption, ...] = (
-    _assumption("wage", "60", "$/hour", "an hour of somebody's work, all costs of it"),
+    _assumption("wage", "60", "$/hour", "cost of an hour of work, in full"),
     _assumption(
         "budget",
         "1000",
         "$/month",
-        "a cost of so much scores 0; it scales money against the other criteria",
+        "the monthly cost that scores 0; it weighs money against the other criteria",
         minimum="1",
     ),
-    _assumption("electricity", "0.30", "$/kWh", "from the socket"),
-    _assumption("watts-cpu", "60", "W", "of a machine without a GPU while it answers"),
-    _assumption("watts-gpu", "400", "W", "of a machine with a GPU while it answers"),
-    _assumption("own-machine", "0", "$/month", "of the machine that you have: it is there already"),
-    _assumption("rent-per-gb", "4", "$/month", "of a further machine, for each GB of memory"),
-    _assumption("rent-per-gpu-gb", "20", "$/month", "of a further machine with a GPU, for each GB of its memory"),
+    _assumption("electricity", "0.30", "$/kWh", "price of electricity"),
+    _assumption("watts-cpu", "60", "W", "power of a machine without a GPU while it answers"),
+    _assumption("watts-gpu", "400", "W", "power of a machine with a GPU while it answers"),
+    _assumption("own-machine", "0", "$/month", "cost of the machine that you already have"),
+    _assumption("rent-per-gb", "4", "$/month", "cost of an additional machine per GB of memory"),
+    _assumption("rent-per-gpu-gb", "20", "$/month", "cost of an additional machine with a GPU per GB of GPU memory"),
     _assumption(
         "reserve",
         "0.25",
         "",
-        "share of memory that other programs take, where you say how much there is",
+        "share of memory used by other programs, if you set the total memory",
         "0.95",
     ),
-    _assumption("reserve-gpu", "0.05", "", "share of the GPU's memory that is not to be had", "0.95"),
+    _assumption("reserve-gpu", "0.05", "", "share of GPU memory that is unavailable", "0.95"),
     _assumption(
         "busy",
         "0.25",
         "",
-        "share of a month in which requests come so fast that a machine is full",
+        "share of a month in which requests keep a machine fully busy",
         "1",
         "0.001",
     ),
-    _assumption("most-slots", "16", "", "requests side by side in one machine, at most", "1024", "1"),
-    _assumption("bandwidth-cpu", "40", "GB/s", "of memory: weights are read once a token", minimum="0.1"),
+    _assumption("most-slots", "16", "", "maximum concurrent requests on one machine", "1024", "1"),
+    _assumption("bandwidth-cpu", "40", "GB/s", "memory bandwidth; weights are read once per token", minimum="0.1"),
     _assumption(
         "bandwidth-gpu",
         "25",
         "GB/s",
-        "of the GPU's memory, for each GB of it: larger ones are quicker",
+        "GPU memory bandwidth per GB of GPU memory; larger GPUs are faster",
         minimum="0.1",
     ),
-    _assumption("flops-cpu", "0.6", "TFLOP/s", "reached while a prompt is read", minimum="0.001"),
+    _assumption("flops-cpu", "0.6", "TFLOP/s", "speed of reading prompts", minimum="0.001"),
     _assumption(
         "flops-gpu",
         "2",
         "TFLOP/s",
-        "reached while a prompt is read, for each GB of its memory",
+        "speed of reading prompts per GB of GPU memory",
         minimum="0.001",
     ),
-    _assumption("first-word", "0.6", "s", "until an endpoint on the Internet says its first word"),
-    _assumption("speed-small", "120", "tokens/s", "of a small model at an endpoint", minimum="0.1"),
+    _assumption("first-word", "0.6", "s", "time to the first token of a remote endpoint"),
+    _assumption("speed-small", "120", "tokens/s", "speed of a small model at an endpoint", minimum="0.1"),
     _assumption(
         "speed-large",
         "60",
         "tokens/s",
-        "of a large model, or one of unknown size, at an endpoint",
+        "speed of a large model, or one of unknown size, at an endpoint",
         minimum="0.1",
     ),
     _assumption(
         "thought",
         "3",
         "",
-        "tokens of thought for each of the answer, by models that think, for code and reason",
+        "reasoning tokens per output token, for models that reason, in the tasks code and reason",
     ),
-    _assumption("hours-api", "4", "hours", "to take an endpoint into use"),
-    _assumption("hours-here", "12", "hours", "to take a model on this machine into use"),
-    _assumption("hours-cascade", "8", "hours", "to calibrate when the small model is trusted"),
-    _assumption("hours-tune", "40", "hours", "to tune, to judge and to put into use"),
-    _assumption("upkeep-api", "0.5", "hours/month", "of an endpoint"),
-    _assumption("upkeep-here", "2", "hours/month", "of a model on this machine"),
-    _assumption("upkeep-cascade", "1", "hours/month", "of a cascade, beside that of its models"),
-    _assumption("upkeep-tuned", "2", "hours/month", "of a tuned model, beside that of any other here"),
+    _assumption("hours-api", "4", "hours", "work to set up an endpoint"),
+    _assumption("hours-here", "12", "hours", "work to set up a model on this machine"),
+    _assumption("hours-cascade", "8", "hours", "work to calibrate a cascade"),
+    _assumption("hours-tune", "40", "hours", "work to tune, evaluate and deploy a model"),
+    _assumption("upkeep-api", "0.5", "hours/month", "maintenance of an endpoint"),
+    _assumption("upkeep-here", "2", "hours/month", "maintenance of a model on this machine"),
+    _assumption("upkeep-cascade", "1", "hours/month", "maintenance of a cascade, in addition to its models"),
+    _assumption("upkeep-tuned", "2", "hours/month", "maintenance of a tuned model, in addition to a local model"),
     _assumption(
         "team-none",
         "2",
         "",
-        "hours take so many times as long where nobody is at home in this",
+        "factor on hours for a team without experience",
         minimum="0.1",
     ),
-    _assumption("team-some", "1", "", "the same, where somebody is", minimum="0.1"),
-    _assumption("team-ml", "0.5", "", "the same, where people who train models are", minimum="0.1"),
+    _assumption("team-some", "1", "", "factor on hours for a team with some experience", minimum="0.1"),
+    _assumption("team-ml", "0.5", "", "factor on hours for a team that trains models", minimum="0.1"),
     _assumption(
         "patience",
         "160",
         "hours",
-        "work before the first answer that scores 0: a month of one person",
+        "setup work that scores 0: a person-month",
         minimum="1",
     ),
-    _assumption("tune-rent", "20", "$", "of a rented GPU for one training, where the data may leave"),
-    _assumption("tune-room", "1.25", "", "memory for training on this machine, in weights at 16 bits", minimum="1"),
-    _assumption("least-labels", "50", "", "examples without which a tuned model cannot even be judged"),
+    _assumption("tune-rent", "20", "$", "rent of a GPU for one training, if the data may leave"),
+    _assumption(
+        "tune-room", "1.25", "", "memory for training on this machine, relative to 16-bit weights", minimum="1"
+    ),
+    _assumption("least-labels", "50", "", "examples needed to evaluate a tuned model"),
     _assumption(
         "half-labels",
         "200",
         "",
-        "examples that close half of the gap, where tuning closes it; more for a weaker model",
+        "examples that close half of the gap that tuning can close; more for a weaker model",
         minimum="1",
     ),
-    _assumption("quantized", "0.01", "", "ability that four-bit weights lose", "1"),
-    _assumption("unmeasured", "0.6", "", "quality of a model of which nothing at all is measured that could tell", "1"),
-    _assumption("enough", "0.3", "", "least quality of what is proposed at all", "1"),
+    _assumption("quantized", "0.01", "", "accuracy lost by 4-bit weights", "1"),
+    _assumption("unmeasured", "0.6", "", "quality of a model without any relevant measurement", "1"),
+    _assumption("enough", "0.3", "", "minimum quality of a proposed option", "1"),
     _assumption(
         "trusted",
         "0.6",
         "",
-        "share of its good answers that the small model of a cascade is trusted with",
+        "share of its good answers for which a cascade trusts the small model",
         "1",
     ),
-    _assumption("promise", "0.95", "", "quality of a cascade as a share of its large model's", "1"),
-    _assumption("unlisted", "0.6", "", "languages, where the vendor lists none and nothing was measured", "1"),
-    _assumption("unknown-skill", "0.5", "", "a skill of which is not known whether the model has it", "1"),
-    _assumption("tuned-range", "0.5", "", "range of a tuned model as a share of the same model's untuned", "1"),
-    _assumption("away-public", "0.9", "", "security where public data goes to somebody else's machine", "1"),
-    _assumption("away-internal", "0.5", "", "security where internal data does; confidential data never goes", "1"),
+    _assumption("promise", "0.95", "", "quality of a cascade relative to its large model", "1"),
+    _assumption("unlisted", "0.6", "", "language score if the vendor lists no languages and nothing is measured", "1"),
+    _assumption("unknown-skill", "0.5", "", "score of a skill if it is unknown whether the model has it", "1"),
+    _assumption("tuned-range", "0.5", "", "capability range of a tuned model relative to the untuned one", "1"),
+    _assumption("away-public", "0.9", "", "security score if public data goes to a third party", "1"),
+    _assumption(
+        "away-internal",
+        "0.5",
+        "",
+        "security score if internal data goes to a third party; confidential data never does",
+        "1",
+    ),
 )
 
 
@@ -195,19 +203,19 @@ def _task_profile(
 
 TASKS: Mapping[str, TaskProfile] = MappingProxyType(
     {
-        "classify": _task_profile("mmlu", "0.75", "0.25", "1", "one of some labels"),
-        "extract": _task_profile("mmlu", "0.75", "0.25", "0.8", "fields out of a text"),
-        "summarize": _task_profile("mmlu", "0.8", "0.25", "0.4", "a text in fewer words"),
-        "translate": _task_profile("mmlu", "0.8", "0.25", "0.4", "a text in another language"),
-        "chat": _task_profile("mmlu", "0.85", "0.25", "0.2", "whatever people ask"),
+        "classify": _task_profile("mmlu", "0.75", "0.25", "1", "assign a label"),
+        "extract": _task_profile("mmlu", "0.75", "0.25", "0.8", "extract fields from a text"),
+        "summarize": _task_profile("mmlu", "0.8", "0.25", "0.4", "summarize a text"),
+        "translate": _task_profile("mmlu", "0.8", "0.25", "0.4", "translate a text"),
+        "chat": _task_profile("mmlu", "0.85", "0.25", "0.2", "general conversation"),
         "code": _task_profile(
             "math",
             "0.85",
             "0",
             "0.2",
-            "programs; math stands in, for no benchmark of code is in the catalogue",
+            "write programs; measured by math, since the catalog has no code benchmark",
         ),
-        "reason": _task_profile("gpqa", "0.8", "0.25", "0", "many steps to an answer, or an agent's"),
+        "reason": _task_profile("gpqa", "0.8", "0.25", "0", "multi-step reasoning, or an agent"),
     },
 )
 """The benchmark for a task and its required accuracy are assumptions too."""
@@ -238,7 +246,7 @@ def parse_assumptions(texts: Sequence[str] = ()) -> Assumptions:
         ours = found[name]
         if not ours.minimum <= value <= ours.maximum:
             bounds = f"from {format_number(ours.minimum, 4)} to {format_number(ours.maximum, 4)}"
-            raise BadRequest(f"the assumption {name} cannot be {format_number(value, 6)}", f"Give a number {bounds}.")
+            raise BadRequest(f"the assumption {name} cannot be {format_number(value, 6)}", f"Use a number {bounds}.")
         found[name] = replace(ours, value=value, user_set=True)
     return Assumptions(MappingProxyType(found))
 
@@ -249,7 +257,7 @@ def parse_pairs(texts: Sequence[str], what: str, option: str, known: list[str]) 
     for each in texts:
         name, equals, text = each.partition("=")
         if not equals:
-            raise BadRequest(f"{each!r} is not of the form name=number", f"Write {option} {known[0]}=1, for example.")
+            raise BadRequest(f"{each!r} is not of the form name=number", f"Write, for example, {option} {known[0]}=1.")
         if name not in known:
             near = did_you_mean(name, known) or f"Known: {', '.join(known)}."
             raise BadRequest(f"there is no {what} {name!r}", near)
@@ -264,5 +272,8 @@ def parse_decimal(text: str, what: str) -> Fraction:
     digits = plainly[:-1] if times > 1 else plainly
     whole, dot, rest = digits.partition(".")
     if len(digits) > 24 or not (whole + rest).isascii() or not (whole + rest).isdigit() or (dot and not rest):
-        raise BadRequest(f"{text!r} is no number for {what}", "Write 3000000, 3M, 20k or 0.5; nothing below 0.")
+        raise BadRequest(
+            f"{text!r} is not a valid number for {what}",
+            "Write a number of at least 0, such as 3000000, 3M, 20k or 0.5.",
+        )
     return Fraction(digits if whole else f"0{digits}") * times

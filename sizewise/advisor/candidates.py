@@ -177,19 +177,23 @@ def _model_objection(model: ModelInfo, workload: Workload) -> tuple[str, str, in
     """Objection to the model wherever it runs: (reason, example, by how much)."""
     if model.retires is not None and model.retires.value < workload.horizon_end:
         gone = model.retires.value <= workload.today
-        why = "has been retired" if gone else "is retired before the horizon ends"
+        why = "is retired" if gone else "will be retired within the time horizon"
         return why, f"{model.name}, {model.retires.value}", 0
     if model.context is None:
-        return "how long a request it takes is not known", model.name, 0
+        return "has an unknown context window", model.name, 0
     if model.context.value < workload.context:
         window = f"{model.name}, {model.context.value:,}"
-        return f"takes fewer than {workload.context:,} tokens", window, workload.context - model.context.value
+        return (
+            f"has a context window of fewer than {workload.context:,} tokens",
+            window,
+            workload.context - model.context.value,
+        )
     if model.max_output is not None and model.max_output.value < workload.tokens_out:
-        return f"writes fewer than {workload.tokens_out:,} tokens", f"{model.name}, {model.max_output.value:,}", 0
+        return f"outputs fewer than {workload.tokens_out:,} tokens", f"{model.name}, {model.max_output.value:,}", 0
     if model.languages is not None:
         for each in workload.languages:
             if each not in model.languages.value:
-                return f"its vendor lists no {each!r}", model.name, 0
+                return f"does not list the language {each!r}", model.name, 0
     return None
 
 
@@ -208,7 +212,7 @@ def _local_placements(
         each = [fit_model(model, name, workload.context, room, slots) for name in PROPOSED_QUANTIZATIONS]
         fits = [one for one in each if one is not None]
         if not fits:
-            refused.add(kind, "its shape is not known, so nobody can tell whether it fits", model.name)
+            refused.add(kind, "has an unknown architecture, so its memory cannot be estimated", model.name)
             return
         fitting = [one for one in fits if one.slots]
         if not fitting:
@@ -257,13 +261,13 @@ def _tuned_placement(
     if not task.tuning_gain:
         why, example = "tuning on examples does not help with this task", workload.task
     elif workload.labels < assumptions["least-labels"]:
-        why = f"fewer than {int(assumptions['least-labels'])} examples: nothing to tune and judge by"
-        example = f"{workload.labels} at hand"
+        why = f"fewer than {int(assumptions['least-labels'])} examples are too few to tune and evaluate a model"
+        example = f"{workload.labels} available"
     elif workload.team == "none":
-        why, example = "nobody in the team can tune a model and judge it", f"team {workload.team}"
+        why, example = "the team has no experience in tuning and evaluating models", f"team {workload.team}"
     elif workload.privacy == "confidential" and one is not None and room > max(workload.memory, workload.gpu):
         why, example = (
-            "confidential data must not leave, and it cannot be trained here",
+            "confidential data must not leave this machine, and training does not fit here",
             f"{example}: {format_bytes(room)}",
         )
     if why:
@@ -374,14 +378,20 @@ def _cascade_candidates(
 ) -> Iterator[DeploymentCandidate]:
     """Pairs each small model with each large one that is better and more expensive."""
     if workload.privacy == "confidential":
-        refused.add(kind, "confidential data must not leave this machine, and some would", "the large model's share")
+        refused.add(
+            kind,
+            "confidential data must not leave this machine, and the large model's share would",
+            "the large model's share",
+        )
         return
     times = assumptions[f"team-{workload.team}"]
     for first in small:
         up = 1 - assumptions["trusted"] * first.quality
         for second in large:
             if second.quality <= first.quality or second.request_cost <= first.request_cost:
-                refused.add(kind, "the large model is not better, or not dearer: one is enough", first.name)
+                refused.add(
+                    kind, "the large model is not better, or not more expensive, so one model is enough", first.name
+                )
                 continue
             rate = max(first.quality, assumptions["promise"] * second.quality)
             (once, monthly), (more, further) = _labor_hours(first, assumptions), _labor_hours(second, assumptions)
@@ -411,15 +421,15 @@ def _candidate_objection(
     if slowest > workload.latency_s:
         shown = f"{candidate.name}, {format_seconds(slowest)}"
         return (
-            f"takes longer than {format_seconds(workload.latency_s)} for an answer",
+            f"takes longer than {format_seconds(workload.latency_s)} per answer",
             shown,
             slowest - workload.latency_s,
         )
     least = min(part.quality for part in candidate.placements)
     if least < assumptions["enough"]:
         if any(part.quality_estimate.unknown for part in candidate.placements):
-            return "nothing is known of how good it is: measure it before you use it", candidate.name, Fraction(0)
-        why = f"too weak for the task {workload.task}, as far as is known"
+            return "has unknown quality: measure it before you use it", candidate.name, Fraction(0)
+        why = f"is estimated to be too weak for the task {workload.task}"
         return why, f"{candidate.name}, quality {float(least):.2f}", -least
     return None
 

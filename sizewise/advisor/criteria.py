@@ -39,14 +39,14 @@ Criterion = Callable[[DeploymentCandidate, Workload, Assumptions], CriterionScor
 def score_resources(candidate: DeploymentCandidate, workload: Workload, assumptions: Assumptions) -> CriterionScore:
     placed = candidate.placements[0].fit
     if placed is None:
-        return CriterionScore(Fraction(1), "takes no memory of yours")
+        return CriterionScore(Fraction(1), "uses none of your memory")
     left = placed.free_share
     told = workload.number("memory-gb" if placed.pool.kind == "memory" else "gpu-gb")
     reserve = "reserve" if placed.pool.kind == "memory" else "reserve-gpu"
     kept = () if placed.pool.kind == "memory" and workload.memory_is_free else (assumptions.number(reserve),)
     one = placed.model.estimate_memory(placed.quantization, placed.context)
     taken = format_bytes(one.total if one is not None else placed.memory.total)
-    why = f"one request takes {taken} of {format_bytes(placed.pool.available)}; {placed.slots} fit side by side"
+    why = f"one request takes {taken} of {format_bytes(placed.pool.available)}; {placed.slots} run concurrently"
     return CriterionScore(left, why, (told, *kept, workload.number("context"), *placed.numbers()))
 
 
@@ -56,8 +56,8 @@ def score_cost(candidate: DeploymentCandidate, workload: Workload, assumptions: 
     once, monthly = format_usd(candidate.cost.one_off), format_usd(candidate.cost.monthly_total(workload.requests))
     work_done = format_usd(candidate.upkeep_hours * assumptions["wage"] * PICO_PER_DOLLAR)
     why = (
-        f"{once} once and {monthly} a month ({work_done} of it people's work): {format_usd(total)} in {workload.months}"
-        " months"
+        f"{once} once and {monthly} per month ({work_done} of it labor): "
+        f"{format_usd(total)} in {workload.months} months"
     )
     machines = candidate.cost.machines(workload.requests)
     if machines > 1:
@@ -84,7 +84,7 @@ def score_tuning(candidate: DeploymentCandidate, workload: Workload, assumptions
     names = (*(f"hours-{name}" for name in _setup_assumptions(candidate)), f"team-{workload.team}", "patience")
     return CriterionScore(
         value,
-        f"{format_number(candidate.setup_hours, 1)} hours of work before it answers",
+        f"{format_number(candidate.setup_hours, 1)} hours of work before the first answer",
         assumptions.numbers(*names),
     )
 
@@ -104,14 +104,14 @@ def score_capability(candidate: DeploymentCandidate, workload: Workload, assumpt
 
 def score_speed(candidate: DeploymentCandidate, workload: Workload, assumptions: Assumptions) -> CriterionScore:
     value = max(Fraction(0), 1 - candidate.latency_s / workload.latency_s)
-    why = f"an answer takes {format_seconds(candidate.latency_s)}, allowed are {format_seconds(workload.latency_s)}"
+    why = f"an answer takes {format_seconds(candidate.latency_s)}; the limit is {format_seconds(workload.latency_s)}"
     if len(candidate.placements) > 1:
         slowest = sum((part.latency.seconds for part in candidate.placements), Fraction(0))
         why = (
-            f"an answer takes {format_seconds(candidate.latency_s)} on average, {format_seconds(slowest)} when both are"
-            " asked"
+            f"an answer takes {format_seconds(candidate.latency_s)} on average, "
+            f"{format_seconds(slowest)} if both models run"
         )
-        why += f"; allowed are {format_seconds(workload.latency_s)}"
+        why += f"; the limit is {format_seconds(workload.latency_s)}"
     numbers = [number for part in candidate.placements for number in part.latency.numbers]
     return CriterionScore(value, why, (workload.number("latency-ms"), *_once(numbers)))
 
@@ -121,10 +121,10 @@ def score_output(candidate: DeploymentCandidate, workload: Workload, assumptions
     numbers = [quality_number(part.model, part.quality_estimate) for part in candidate.placements]
     numbers.append(
         SourcedNumber(
-            f"need of {workload.task}",
+            f"accuracy needed for {workload.task}",
             format_number(task.required_accuracy, 3),
             "assumed",
-            f"in {task.benchmark}, of {format_number(task.chance_accuracy)} by chance",
+            f"in {task.benchmark}, where chance is {format_number(task.chance_accuracy)}",
         ),
     )
     if len(candidate.placements) > 1:
@@ -133,8 +133,8 @@ def score_output(candidate: DeploymentCandidate, workload: Workload, assumptions
     had = f"{format_number(part.quality_estimate.accuracy, 3)} before tuning and " if part.fine_tuned else ""
     measure = task.benchmark if part.quality_estimate.measured else f"{task.benchmark}, not measured"
     told = (
-        f"ability {had}{format_number(part.accuracy, 3)} ({measure}) where {workload.task} asks"
-        f" {format_number(task.required_accuracy, 3)}"
+        f"accuracy {had}{format_number(part.accuracy, 3)} ({measure}); "
+        f"{workload.task} needs {format_number(task.required_accuracy, 3)}"
     )
     if part.fine_tuned:
         numbers += [workload.number("labels"), assumptions.number("half-labels")]
@@ -146,8 +146,8 @@ def score_output(candidate: DeploymentCandidate, workload: Workload, assumptions
 def _both(candidate: DeploymentCandidate, numbers: tuple[SourcedNumber, ...]) -> CriterionScore:
     small, large = candidate.placements
     kept = format_number(100 * (1 - candidate.escalation_share), 0)
-    told = f"{kept} % are kept by {small.model.name} (ability {format_number(small.accuracy, 3)}), "
-    told += f"the rest goes to {large.model.name} ({format_number(large.accuracy, 3)})"
+    told = f"{small.model.name} answers {kept} % (accuracy {format_number(small.accuracy, 3)}), "
+    told += f"{large.model.name} the rest ({format_number(large.accuracy, 3)})"
     return CriterionScore(candidate.quality, told, numbers)
 
 
@@ -189,10 +189,10 @@ def parse_weights(texts: Sequence[str] = ()) -> Mapping[str, Fraction]:
     found = {name: weight for name, (_, _, weight) in CRITERIA.items()}
     for name, value in parse_pairs(texts, "criterion", "--weight", list(found)):
         if value > 1000:
-            raise BadRequest(f"the weight of {name} cannot be {format_number(value)}", "Give a number from 0 to 1000.")
+            raise BadRequest(f"the weight of {name} cannot be {format_number(value)}", "Use a number from 0 to 1000.")
         found[name] = value
     if not any(found.values()):
-        raise BadRequest("all weights are nought", "Give at least one criterion a weight above 0.")
+        raise BadRequest("all weights are 0", "Give at least one criterion a weight above 0.")
     return MappingProxyType(found)
 
 
@@ -220,11 +220,11 @@ def _language(placement: Placement, code: str, assumptions: Assumptions) -> Crit
     """
     model = placement.model
     if code == "en":
-        return CriterionScore(Fraction(1), "English counts in full for every model")
+        return CriterionScore(Fraction(1), "English counts fully for every model")
     if model.measured is not None and code in model.measured.value and model.scores and "mmlu" in model.scores.value:
         there, english = _share(model.measured.value[code]), _share(model.scores.value["mmlu"])
         value = min(Fraction(1), there / english) if english else Fraction(0)
-        why = f"{code} {format_number(there, 3)} where English is {format_number(english, 3)}"
+        why = f"{code} {format_number(there, 3)}, English {format_number(english, 3)}"
         return CriterionScore(value, why, (_benchmark_number(model.name, f"mmlu in {code}", there, model.measured),))
     if model.languages is not None:  # models that do not list it are already excluded
         listed = SourcedNumber(
@@ -236,9 +236,9 @@ def _language(placement: Placement, code: str, assumptions: Assumptions) -> Crit
         return CriterionScore(Fraction(1), f"its vendor lists {code}", (listed,))
     if code in MGSM_LANGUAGES and model.scores is not None and "mgsm" in model.scores.value:
         share = _share(model.scores.value["mgsm"])
-        why = f"mgsm {format_number(share, 3)}, sums in eleven languages, {code} among them"
+        why = f"mgsm {format_number(share, 3)}: math word problems in eleven languages, including {code}"
         return CriterionScore(share, why, (_benchmark_number(model.name, "mgsm", share, model.scores),))
-    return CriterionScore(assumptions["unlisted"], f"nothing is known of its {code}", (assumptions.number("unlisted"),))
+    return CriterionScore(assumptions["unlisted"], f"no data on {code}", (assumptions.number("unlisted"),))
 
 
 def _capability(placement: Placement, workload: Workload, assumptions: Assumptions) -> CriterionScore:
@@ -255,7 +255,7 @@ def _capability(placement: Placement, workload: Workload, assumptions: Assumptio
     value = sum((unknown if has is None else Fraction(has) for has in skills.values()), Fraction(0)) / len(skills)
     can = [name for name, has in skills.items() if has]
     open_ = [name for name, has in skills.items() if has is None]
-    why = ", ".join(can) or "text alone"
+    why = ", ".join(can) or "text only"
     why += f"; unknown: {', '.join(open_)}" if open_ else ""
     facts = (
         ("tools", model.tools),
@@ -281,7 +281,7 @@ def _says(fact: Fact[bool] | None) -> bool | None:
 
 def _shown(value: object) -> str:
     if isinstance(value, frozenset):
-        return ", ".join(sorted(map(str, value))) or "text alone"
+        return ", ".join(sorted(map(str, value))) or "text only"
     return "yes" if value is True else "no" if value is False else str(value)
 
 
@@ -306,7 +306,7 @@ def _price(placement: Placement) -> tuple[SourcedNumber, ...]:
     source = f"{placement.price.source}, {placement.price.date}"
     rates = ((name, getattr(placement.price, name)) for name in ("input", "output"))
     return tuple(
-        SourcedNumber(f"{placement.offer} {name}", f"{format_usd(rate * 1_000_000)} a million tokens", "fact", source)
+        SourcedNumber(f"{placement.offer} {name}", f"{format_usd(rate * 1_000_000)} per million tokens", "fact", source)
         for name, rate in rates
         if rate is not None
     )

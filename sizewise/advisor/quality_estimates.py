@@ -96,17 +96,17 @@ def estimate_quality(
     peers = [each for each in offers.measured_by_benchmark[name] if _is_lower_bound(each[0], model, offers)]
     if peers:
         peer, share = max(peers, key=lambda each: (each[1], each[0].name))
-        why = "neither larger nor newer" if model.parameters else "of the same vendor, no dearer"
+        why = "neither larger nor newer" if model.parameters else "of the same vendor, not more expensive"
         return QualityEstimate(
             share,
             "estimate",
             f"no worse than {peer.name}, {why}: {name} {format_number(share, 3)}, {peer.scores}",
         )
     if model.parameters:
-        why = f"{name} is not known, nor that of any model neither larger nor newer: counted as chance"
+        why = f"{name} is unknown, also for smaller and older models: counted as chance"
         return QualityEstimate(task.chance_accuracy, "estimate", why, unknown=True)
     share = task.chance_accuracy + assumptions["unmeasured"] * (task.required_accuracy - task.chance_accuracy)
-    return QualityEstimate(share, "assumed", f"{name} is not known: the assumption unmeasured")
+    return QualityEstimate(share, "assumed", f"{name} is unknown: the assumption `unmeasured`")
 
 
 def _is_lower_bound(peer: ModelInfo, model: ModelInfo, offers: ModelOffers) -> bool:
@@ -142,7 +142,7 @@ def accuracy_after_tuning(accuracy: Fraction, task: TaskProfile, labels: int, as
 
 def quality_number(model: ModelInfo, estimate: QualityEstimate) -> SourcedNumber:
     return SourcedNumber(
-        f"ability of {model.name}",
+        f"accuracy of {model.name}",
         format_number(estimate.accuracy, 3),
         estimate.kind,
         estimate.source,

@@ -117,12 +117,12 @@ def parse_facts(declared: Mapping[str, object]) -> tuple[KeyFact, ...]:
     for name, wanted in declared.items():
         patterns = [wanted] if isinstance(wanted, str) else wanted
         if not isinstance(patterns, list) or not patterns or not all(isinstance(p, str) and p for p in patterns):
-            raise BadRequest(f"the fact {name!r} has no patterns", "a fact is a pattern or a list of patterns, as text")
+            raise BadRequest(f"the fact {name!r} has no patterns", "write a pattern or a list of patterns, as strings")
         for each in patterns:
             _pattern(name, each)
         found.append(KeyFact(name, tuple(patterns)))
     if not found:
-        raise BadRequest("there are no facts", 'write below [facts]: "time dilation" = ["time dilat"]')
+        raise BadRequest("there are no facts", 'add them below [facts]: "time dilation" = ["time dilat"]')
     return tuple(found)
 
 
@@ -130,8 +130,8 @@ def _pattern(name: str, pattern: str) -> re.Pattern[str]:
     try:
         return re.compile(pattern, re.IGNORECASE | re.DOTALL)
     except re.error as why:
-        hint = "patterns are regular expressions; a ( or a * that is meant as such is written \\( or \\*"
-        raise BadRequest(f"the fact {name!r} has a pattern that cannot be read, {pattern!r}: {why}", hint) from why
+        hint = "patterns are regular expressions; write a literal ( or * as \\( or \\*"
+        raise BadRequest(f"the fact {name!r} has an invalid pattern, {pattern!r}: {why}", hint) from why
 
 
 def _plain(text: str) -> str:

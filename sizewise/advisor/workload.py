@@ -103,9 +103,9 @@ class Workload:
         if name in self.explicit_inputs:
             return SourcedNumber(name, self._shown(name), "input", f"--{name}")
         if name == "memory-gb":
-            return SourcedNumber(name, self._shown(name), "default", "free on this machine now")
+            return SourcedNumber(name, self._shown(name), "default", "free memory of this machine")
         if name == "context":
-            return SourcedNumber(name, self._shown(name), "default", "twice tokens-in and tokens-out, at least 2,048")
+            return SourcedNumber(name, self._shown(name), "default", "twice tokens-in plus tokens-out, at least 2,048")
         return SourcedNumber(name, self._shown(name), "default", f"the default of --{name}")
 
     def numbers(self, *names: str) -> tuple[SourcedNumber, ...]:
@@ -156,11 +156,11 @@ def parse_workload(inputs: Mapping[str, str | None], *, today: str, free_memory:
     context = _whole(texts, "context") if "context" in texts else max(2_048, 2 * (tokens_in + tokens_out))
     if context < tokens_in + tokens_out:
         raise BadRequest(
-            f"a context of {context:,} tokens does not hold {tokens_in:,} tokens in and {tokens_out:,} out",
-            f"Give --context {tokens_in + tokens_out} or more, or leave it out.",
+            f"a context of {context:,} tokens is too small for {tokens_in:,} tokens in and {tokens_out:,} out",
+            f"Use --context {tokens_in + tokens_out} or more, or remove it.",
         )
     if "memory-gb" not in texts and free_memory is None:
-        raise BadRequest("this machine does not tell how much memory is free", "Give --memory-gb, as 16.")
+        raise BadRequest("this machine does not report how much memory is free", "Set it, for example --memory-gb 16.")
     memory = _bytes(texts, "memory-gb") if "memory-gb" in texts else free_memory or 0
     return Workload(
         task=_word(texts, "task", tuple(TASKS)),
@@ -186,7 +186,7 @@ def _word(texts: Mapping[str, str], name: str, allowed: tuple[str, ...]) -> str:
     if texts[name] not in allowed:
         near = did_you_mean(texts[name], allowed)
         hint = f"{near} Known: {', '.join(allowed)}." if near else f"Known: {', '.join(allowed)}."
-        raise BadRequest(f"{texts[name]!r} is no {name}", hint, param=name)
+        raise BadRequest(f"{texts[name]!r} is not a valid value of {name}", hint, param=name)
     return texts[name]
 
 
@@ -197,8 +197,8 @@ def _languages(text: str) -> tuple[str, ...]:
             near = LANGUAGE_CODES.get(each) or LANGUAGE_CODES.get(
                 did_you_mean(each, tuple(LANGUAGE_CODES)).partition("'")[2].partition("'")[0],
             )
-            hint = f"Did you mean {near!r}?" if near else "Write codes of ISO 639 with commas between them, as en,de."
-            raise BadRequest(f"{each!r} is no code of a language", hint, param="languages")
+            hint = f"Did you mean {near!r}?" if near else "Write ISO 639 codes separated by commas, such as en,de."
+            raise BadRequest(f"{each!r} is not a language code", hint, param="languages")
         found.append(each)
     return tuple(dict.fromkeys(found))
 
@@ -206,7 +206,7 @@ def _languages(text: str) -> tuple[str, ...]:
 def _whole(texts: Mapping[str, str], name: str) -> int:
     number = _bounded(texts, name)
     if number.denominator != 1:
-        raise BadRequest(f"{texts[name]!r} is no whole number for --{name}", "Leave the fraction out.", param=name)
+        raise BadRequest(f"{texts[name]!r} is not an integer, as --{name} requires", "Remove the fraction.", param=name)
     return number.numerator
 
 
@@ -217,5 +217,5 @@ def _bytes(texts: Mapping[str, str], name: str) -> int:
 def _bounded(texts: Mapping[str, str], name: str) -> Fraction:
     number, least, most = parse_decimal(texts[name], f"--{name}"), MINIMUM.get(name, 0), MAXIMUM[name]
     if not least <= number <= most:
-        raise BadRequest(f"--{name} cannot be {texts[name]}", f"Give a number from {least} to {most:,}.", param=name)
+        raise BadRequest(f"--{name} cannot be {texts[name]}", f"Use a number from {least} to {most:,}.", param=name)
     return number

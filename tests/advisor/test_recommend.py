@@ -136,7 +136,7 @@ def test_a_model_that_is_retired_within_the_horizon_is_not_proposed() -> None:
         advice = recommend(work, market, parse_assumptions(), parse_weights([]))
         proposed.append(advice.ranked[0].candidate.placements[0].model.name)
     assert proposed == ["ending", "small"]
-    assert any("before the horizon" in each.reason for each in advice.exclusions)
+    assert any("within the time horizon" in each.reason for each in advice.exclusions)
 
 
 def test_where_nothing_can_the_reasons_are_there() -> None:

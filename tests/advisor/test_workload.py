@@ -31,7 +31,7 @@ def refused(request: Callable[[], object]) -> tuple[str, str]:
         ("languages", "en,Germn", "'de'"),
         ("languages", "", "ISO 639"),
         ("requests-per-month", "many", "3M"),
-        ("requests-per-month", "-1", "nothing below 0"),
+        ("requests-per-month", "-1", "at least 0"),
         ("requests-per-month", "0.5", "fraction"),
         ("requests-per-month", "1" * 30, "3M"),
         ("tokens-in", "0", "from 1"),
@@ -44,7 +44,7 @@ def refused(request: Callable[[], object]) -> tuple[str, str]:
 )
 def test_what_cannot_be_meant_is_refused_with_the_next_step(name: str, text: str, hint: str) -> None:
     message, said = refused(lambda: parse_workload({name: text}, today=TODAY, free_memory=1))
-    assert hint in said or (name == "memory-gb" and "no number" in message)
+    assert hint in said or (name == "memory-gb" and "not a valid number" in message)
 
 
 def test_a_machine_that_does_not_tell_its_memory_asks_for_it() -> None:
@@ -61,14 +61,14 @@ def test_numbers_are_read_as_people_write_them(text: str, value: Fraction) -> No
 
 @pytest.mark.parametrize("text", ["", ".", "5.", "1e3", "nan", "٣", "k", "-2", "1.2.3"])
 def test_what_is_no_number_is_refused(text: str) -> None:
-    assert "no number" in refused(lambda: parse_decimal(text, "x"))[0]
+    assert "not a valid number" in refused(lambda: parse_decimal(text, "x"))[0]
 
 
 def test_what_was_left_out_is_told_apart_from_what_was_said() -> None:
     work = parse_workload({"months": "12", "task": "reason"}, today=TODAY, free_memory=5_000_000_000)
     told = {each.name: each for each in work.all_numbers()}
     assert told["months"].kind == "input" and told["team"].kind == "default"
-    assert told["memory-gb"].source == "free on this machine now"
+    assert told["memory-gb"].source == "free memory of this machine"
     assert told["latency-ms"].value == "120,000"
     assert parse_workload({}, today=TODAY, free_memory=1).latency_s == 30
 

@@ -90,4 +90,4 @@ def test_what_was_asked_wrong_is_told_with_the_next_step(words: tuple[str, ...],
 def test_memory_is_that_of_this_machine_where_nobody_says(tmp_path: Path) -> None:
     told = sizewise("advise", "--json", home=tmp_path).json
     (memory,) = (each for each in told["inputs"] if each["name"] == "memory-gb")
-    assert memory["source"] == "free on this machine now"
+    assert memory["source"] == "free memory of this machine"

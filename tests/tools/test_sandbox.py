@@ -97,14 +97,14 @@ BOUNDS = [
     ("python", "sum(range(10**12))", "longer than"),
     ("python", "x = []\nwhile True: x.append('a' * 1000)", "more than 48 MB"),
     ("python", "'a' * 10**10", "more than 48 MB"),
-    ("python", "output = 'x' * 5_000_000", "more than 4194304 bytes"),
+    ("python", "output = 'x' * 5_000_000", "larger than 4194304 bytes"),
     ("javascript", "while (true);", "longer than"),
     ("javascript", "/(a+)+$/.test('a'.repeat(40) + 'b')", "longer than"),
     ("javascript", "const a = []; while (true) a.push('x'.repeat(1000))", "more than 48 MB"),
     ("javascript", "new ArrayBuffer(1e9)", "more than 48 MB"),
     ("javascript", "[].concat(...Array(2000).fill(Array(100000)))", "was stopped"),
     ("javascript", "(async () => { while (true) await null })()", "longer than"),
-    ("javascript", "output = 'x'.repeat(5000000)", "more than 4194304 bytes"),
+    ("javascript", "output = 'x'.repeat(5000000)", "larger than 4194304 bytes"),
 ]
 
 
