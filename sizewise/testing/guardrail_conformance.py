@@ -52,13 +52,13 @@ AT_ONCE_S = 0.02  # shorter times are not measurable
 def check_findings(guard: Guard, text: str) -> None:
     """Findings are within the text, in order, disjoint and deterministic; no exception."""
     found = guard(text)
-    assert found == guard(text), "a guard says the same of the same text"
+    assert found == guard(text), "a guardrail returns the same findings for the same text"
     end = 0
     for each in found:
-        assert isinstance(each, Finding), f"a guard returns findings, not {type(each).__name__}"
+        assert isinstance(each, Finding), f"a guardrail returns findings, not {type(each).__name__}"
         assert end <= each.start < each.end <= len(text), f"{each.kind} at {each.start}-{each.end} after {end}"
         assert 0 <= each.score <= 1, f"a score is from 0 to 1, and {each.score} is not"
-        assert each.guard and each.kind, "a finding names its guard and its kind"
+        assert each.guard and each.kind, "a finding has a guardrail and a kind"
         end = each.end
 
 

@@ -36,20 +36,20 @@ def _spelt(called: str, row: ProviderPreset) -> Iterator[str]:
     for what, check, value in checks:
         try:
             if check(value) != value:
-                yield f"{what}: {value!r} is not as it would be kept"
+                yield f"{what}: {value!r} is not in its normalized form"
         except ValueError as error:
             yield f"{what}: {error}"
     if strange := set(url_variables(row.base_url)) - set(URL_VARIABLES):
-        yield f"base_url: nothing fills {sorted(strange)}"
+        yield f"base_url: no field fills {sorted(strange)}"
     if row.rename_params.keys() & set(row.drop_params):
-        yield "a field is both renamed and left out"
+        yield "a field is both renamed and removed"
 
 
 def _sourced(row: ProviderPreset) -> Iterator[str]:
     if len(row.title) < 2 or len(row.source) <= 10:
-        yield "its title and its source are said in words"
+        yield "the title and the source are too short"
     if not _is_day(row.date) or row.date < OLDEST:
-        yield f"date: {row.date!r} is no day on which somebody has read the source"
+        yield f"date: {row.date!r} is not a date on which the source was read"
 
 
 def _is_day(text: str) -> bool:
@@ -62,9 +62,9 @@ def _is_day(text: str) -> bool:
 def _reached(row: ProviderPreset, wires: Collection[str]) -> Iterator[str]:
     parts = urlsplit(row.base_url)
     if row.local and (parts.scheme, parts.hostname, row.key) != ("http", "127.0.0.1", ""):
-        yield "a server that the user runs answers on this machine, and its key is the user's to name"
+        yield "a self-hosted server must be on this machine and have no default key"
     if not row.local and (parts.scheme != "https" or not row.key.startswith("env:")):
-        yield "a cloud is reached by TLS, with a key from the environment"
+        yield "a cloud provider needs TLS and a key from the environment"
     if row.wire not in wires:
         yield f"wire: there is no {row.wire!r}"
 
@@ -76,14 +76,16 @@ def request_differences(row: ProviderPreset, key: str, path: str, request: bytes
     headers = [(each.lower(), value) for each, _, value in (line.partition(": ") for line in lines)]
     parts, found = urlsplit(base_url(row)), list[str]()
     if line != f"POST {parts.path}{path} HTTP/1.1":
-        found.append(f"it begins with {line!r}")
+        found.append(f"the request starts with {line!r}")
     if len(headers) != len(dict(headers)):
-        found.append("it says a header twice")
+        found.append("a header occurs twice")
     if dict(headers).get("content-type") != "application/json" or dict(headers).get("content-length") != str(len(body)):
-        found.append("its body is not announced as JSON of its length")
+        found.append("the body is not declared as JSON of its length")
     name, value = ("authorization", f"Bearer {key}") if row.auth in ("", "bearer") else (row.auth.lower(), key)
     carried = [(each, said) for each, said in headers if key in said]
     if carried != ([(name, value)] if row.key else []):
         found.append(f"the key is in {[each for each, _ in carried]}")
-    found += [f"it has `{ours}`" for ours in (*row.rename_params, *row.drop_params) if f'"{ours}"'.encode() in body]
+    found += [
+        f"the body has `{ours}`" for ours in (*row.rename_params, *row.drop_params) if f'"{ours}"'.encode() in body
+    ]
     return found

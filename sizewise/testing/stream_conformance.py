@@ -36,7 +36,7 @@ def reads_the_stream(spoken: WireCase) -> None:
     """Events, reply and the whole response agree, and the reader is done at the vendor's end mark."""
     events, reply, done = read_stream_events(spoken.wire, [spoken.stream])
     assert_reply(reply, spoken.expected)
-    assert done, "the end was not heard"
+    assert done, "the end event is missing"
     texts = "".join(event.text for event in events if isinstance(event, TextDelta))
     thoughts = "".join(event.text for event in events if isinstance(event, ReasoningDelta))
     finishes = [event.finish_reason for event in events if isinstance(event, ChoiceFinished)]
@@ -46,7 +46,7 @@ def reads_the_stream(spoken: WireCase) -> None:
         if isinstance(event, ToolDelta):
             call = grown.setdefault(event.index, ["", "", ""])
             call[:] = [call[0] or event.id, call[1] or event.name, call[2] + event.json]
-    assert list(grown) == list(range(len(grown))), "calls are numbered from 0, in order"
+    assert list(grown) == list(range(len(grown))), "tool calls are numbered from 0, in order"
     assert [normalize_call(*call) for call in grown.values()] == [
         normalize_call(*call) for call in spoken.expected.calls
     ]
@@ -107,7 +107,7 @@ def detects_truncation(spoken: WireCase) -> None:
         except UpstreamProtocolError:
             continue
         assert_reply(reply, spoken.expected, check_usage=False)
-        assert reply.usage.estimated or reply.usage == spoken.expected.usage, f"cut at byte {at}, the books are wrong"
+        assert reply.usage.estimated or reply.usage == spoken.expected.usage, f"cut at byte {at}, the usage is wrong"
 
 
 def counts_usage_once(spoken: WireCase) -> None:
@@ -127,7 +127,7 @@ def refuses_malformed_streams(spoken: WireCase) -> None:
             read_stream_events(spoken.wire, frames)
         except UpstreamProtocolError:
             continue
-        raise AssertionError(f"{frames!r} was taken for an answer")
+        raise AssertionError(f"{frames!r} was accepted as an answer")
 
 
 CHECKS: tuple[Callable[[WireCase], None], ...] = (

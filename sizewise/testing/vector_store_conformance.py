@@ -92,7 +92,7 @@ async def open_collection(store: VectorStore, *passages: Passage) -> AsyncIterat
     try:
         if passages:
             refused = await opened.upsert(passages)
-            assert not refused, f"nothing is wrong with these passages: {dict(refused)}"
+            assert not refused, f"these passages were refused: {dict(refused)}"
         yield opened
     finally:
         await store.remove(mine)
@@ -143,7 +143,7 @@ async def finds_the_nearest(store: VectorStore) -> None:
             for hit in await its.search(
                 PassageQuery(vector=[9 * x for x in asked], terms={}, alpha=1.0, limit=10, readers=None)
             )
-        ] == [each.id for each in best], "how long a vector is does not matter"
+        ] == [each.id for each in best], "the length of a vector must not matter"
 
 
 async def finds_the_words(store: VectorStore) -> None:
@@ -160,11 +160,11 @@ async def finds_the_words(store: VectorStore) -> None:
         found: list[SearchHit] = await its.search(
             PassageQuery(vector=(), terms=asked, alpha=0.0, limit=10, readers=None)
         )
-        assert [UUID(hit.id).int - 1 for hit in found] == [0, 1, 2], "in the order of BM25, and no others"
+        assert [UUID(hit.id).int - 1 for hit in found] == [0, 1, 2], "results must be in BM25 order, and no others"
         assert found[0].score > found[1].score > found[2].score > 0
         assert await its.search(PassageQuery(vector=(), terms={never: 1}, alpha=0.0, limit=10, readers=None)) == []
         assert await its.search(PassageQuery(vector=(), terms={}, alpha=0.0, limit=10, readers=None)) == [], (
-            "without terms there is nothing to find"
+            "without terms there are no results"
         )
 
 
@@ -198,7 +198,7 @@ async def weighs_common_terms(store: VectorStore) -> None:
             )
             assert abs(hit.score - expected) < 1e-3, f"{hit.score} is not {expected}"
         assert len(await its.search(PassageQuery(vector=(), terms={5: 1}, alpha=0.0, limit=30, readers=None))) == 30, (
-            "alone it chooses"
+            "each mode alone decides"
         )
 
 
@@ -223,16 +223,16 @@ async def fuses_vector_and_keyword_scores(store: VectorStore) -> None:
             hit.id
             for hit in await its.search(PassageQuery(vector=asked, terms={11: 1}, alpha=0.9, limit=4, readers=None))
         ]
-        assert order.index(near.id) < order.index(worded.id), "at 0.9 the vector counts for more"
+        assert order.index(near.id) < order.index(worded.id), "at 0.9 the vector has more weight"
         order = [
             hit.id
             for hit in await its.search(PassageQuery(vector=asked, terms={11: 1}, alpha=0.1, limit=4, readers=None))
         ]
-        assert order.index(worded.id) < order.index(near.id), "at 0.1 the terms do"
+        assert order.index(worded.id) < order.index(near.id), "at 0.1 the terms have more weight"
         found = await its.search(PassageQuery(vector=asked, terms={11: 1}, alpha=0.5, limit=1, readers=None))
         assert len(found) == 1 and 0 <= found[0].score <= 1 + 1e-6
         assert len(await its.search(PassageQuery(vector=asked, terms={}, alpha=0.5, limit=4, readers=None))) == 4, (
-            "a question without terms is a near one"
+            "a query without terms is a vector search"
         )
 
 
@@ -256,9 +256,11 @@ async def keeps_bases_apart(store: VectorStore) -> None:
     await store.remove(first)
     await store.remove(first)  # idempotent
     for number, its in enumerate(shelves[1:], 1):
-        assert await matching_numbers(its, match_all()) == {number, 77}, "what somebody else forgets is there"
+        assert await matching_numbers(its, match_all()) == {number, 77}, (
+            "another organization's deletion must not remove it"
+        )
     again = await store.open(first, DIMENSION)
-    assert await again.count() == 0, "a base that was removed begins anew"
+    assert await again.count() == 0, "a deleted collection starts empty"
     for each in (first, *others):
         await store.remove(each)
 
@@ -278,9 +280,9 @@ async def shows_only_what_may_be_seen(store: VectorStore) -> None:
             nobody = match_all(alpha=alpha, limit=10, readers=(), reach=reach)
             assert await matching_numbers(its, nobody) == set(range(65, 70)), f"at alpha {alpha}"
             assert await matching_numbers(its, match_all(alpha=alpha, limit=10, reach=())) == set()
-        assert len(await matching_numbers(its, match_all())) == 70, "readers None sees all"
+        assert len(await matching_numbers(its, match_all())) == 70, "readers=None sees all"
         assert await matching_numbers(its, match_all(readers=("support",), reach=reach)) == set(range(65, 70)), (
-            "whole names only"
+            "only whole names match"
         )
         assert len(await matching_numbers(its, match_all(readers=("board",), reach=ALL_CLASSES))) == 30 + 30 + 5
 
@@ -378,7 +380,7 @@ async def replaces(store: VectorStore) -> None:
         twice = [passage(5, sealed=b"first"), passage(5, sealed=b"last")]
         assert not await its.upsert(twice)
         found = await its.search(PassageQuery(vector=vector(5), terms={}, alpha=1.0, limit=1, readers=None))
-        assert found[0].sealed == b"last", "the last of one id counts"
+        assert found[0].sealed == b"last", "the last passage of an ID counts"
 
 
 async def deletes_documents(store: VectorStore) -> None:
@@ -387,7 +389,7 @@ async def deletes_documents(store: VectorStore) -> None:
         kept = [each.id for each in many[:3]]
         assert await its.delete_document("old", keep=kept) == 17
         assert await matching_numbers(its, match_all()) == {0, 1, 2, *range(20, 30)}
-        assert await its.delete_document("old", keep=[many[25].id]) == 3, "another document's id spares nothing"
+        assert await its.delete_document("old", keep=[many[25].id]) == 3, "another document's ID protects nothing"
         assert await its.delete_document("old") == 0
         assert await matching_numbers(its, match_all(alpha=0.0)) == set(range(20, 30))
 
@@ -411,7 +413,7 @@ async def reports_each_invalid_passage(store: VectorStore) -> None:
         assert f"{DIMENSION - 1} dimensions" in refused[short.id]
         assert await matching_numbers(its, match_all()) == {0, 1, 2, 3}
         assert not await its.upsert([])
-        assert not await its.upsert([passage(7, terms={}, sealed=b"")]), "a passage without words is one"
+        assert not await its.upsert([passage(7, terms={}, sealed=b"")]), "a passage without terms is valid"
 
 
 async def refuses_invalid_queries(store: VectorStore) -> None:
@@ -437,8 +439,8 @@ async def refuses_invalid_queries(store: VectorStore) -> None:
                 await its.search(case)
             except BadRequest:
                 continue
-            raise AssertionError(f"{case} was answered")
-        assert await matching_numbers(its, match_all()) == {0}, "and goes on"
+            raise AssertionError(f"{case} was accepted")
+        assert await matching_numbers(its, match_all()) == {0}, "the store continues to work"
 
 
 async def refuses_another_dimension(store: VectorStore) -> None:
@@ -449,7 +451,7 @@ async def refuses_another_dimension(store: VectorStore) -> None:
     except Conflict as error:
         assert str(DIMENSION) in error.message
     else:
-        raise AssertionError("a base of another dimension was opened")
+        raise AssertionError("a collection was opened with another dimension")
     finally:
         await store.remove(mine)
 
@@ -558,7 +560,7 @@ async def reads_after_restart(store: VectorStore, base: KnowledgeBaseId) -> None
     except Conflict:
         pass
     else:
-        raise AssertionError("its dimension is remembered")
+        raise AssertionError("the dimension must be kept")
     await store.remove(base)
 
 

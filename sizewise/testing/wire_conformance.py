@@ -98,7 +98,7 @@ def round_trips_conversations(spoken: WireCase, body: bytes) -> None:
             assert _same(back.fields.get(name, Raw(b"null"))) == _same(raw), f"`{name}` changed"
     assert back.stream == chat.stream and chat.max_tokens in (None, back.max_tokens), "the stream or its limit changed"
     twice, thrice = (spoken.wire.write_request(_chat(each), MODEL) for each in _round(spoken, back))
-    assert _same(twice) == _same(thrice), "each time that it is translated, it becomes another request"
+    assert _same(twice) == _same(thrice), "repeated translation must not change the request"
 
 
 def _round(spoken: WireCase, back: ChatRequest) -> Iterator[bytes]:
@@ -117,7 +117,7 @@ def _sayable(spoken: WireCase, body: bytes) -> bytes:
         except NotTranslatable as error:
             assert error.param in strange, f"{sorted(strange)} should be refused, not `{error.param}`"
         else:
-            raise AssertionError(f"{sorted(strange)} cannot be said, and was not refused")
+            raise AssertionError(f"{sorted(strange)} cannot be translated, and was not refused")
     return msgspec.json.encode({name: raw for name, raw in fields.items() if name not in strange})
 
 
@@ -161,7 +161,7 @@ def refuses_malformed_responses(spoken: WireCase) -> None:
             spoken.wire.read_reply(body)
         except UpstreamProtocolError:
             continue
-        raise AssertionError(f"{body[:20]!r} was taken for a reply")
+        raise AssertionError(f"{body[:20]!r} was accepted as a reply")
 
 
 # ---- errors and keys ------------------------------------------------------------------------------------------------
@@ -192,7 +192,7 @@ def _refusal(status: int) -> tuple[str, int]:
 def never_leaks_the_key(spoken: WireCase) -> None:
     carried = [name for name, value in spoken.wire.headers(KEY) if KEY in value]
     assert len(carried) == 1, f"the key is in {carried}"
-    assert all(value for _, value in spoken.wire.headers("")), "without a key there is an empty header"
+    assert all(value for _, value in spoken.wire.headers("")), "without a key there must be no empty header"
 
 
 # ---- comparison -----------------------------------------------------------------------------------------------------
@@ -200,7 +200,7 @@ def never_leaks_the_key(spoken: WireCase) -> None:
 
 def assert_reply(reply: Reply, expected: ExpectedReply, *, check_usage: bool = True) -> None:
     """Compares a reply with the expected one; with `check_usage`, also its usage."""
-    assert len(reply.choices) == 1, f"{len(reply.choices)} answers were read"
+    assert len(reply.choices) == 1, f"{len(reply.choices)} choices were read"
     choice = reply.choices[0]
     found = (choice.text, choice.reasoning, choice.finish_reason)
     assert found == (expected.text, expected.reasoning, expected.finish), f"{found} was read"

@@ -53,9 +53,9 @@ def test_a_row_has_its_source_and_would_be_accepted_as_a_providers_table(name: s
     ("more", "words"),
     [
         ({"base_url": "ftp://example.org"}, "base_url"),
-        ({"base_url": "https://{user}.example.org/v1"}, "nothing fills"),
-        ({"base_url": "http://example.org/v1"}, "reached by TLS"),
-        ({"key": ""}, "reached by TLS"),
+        ({"base_url": "https://{user}.example.org/v1"}, "no field fills"),
+        ({"base_url": "http://example.org/v1"}, "needs TLS"),
+        ({"key": ""}, "needs TLS"),
         ({"local": True}, "on this machine"),
         ({"auth": "a b"}, "auth"),
         ({"key": "sk-secret"}, "by reference"),
@@ -64,7 +64,7 @@ def test_a_row_has_its_source_and_would_be_accepted_as_a_providers_table(name: s
         ({"date": "soon"}, "date"),
         ({"date": "2026-02-31"}, "date"),
         ({"source": "web"}, "source"),
-        ({"rename_params": {"a": "b"}, "drop_params": ("a",)}, "both renamed and left out"),
+        ({"rename_params": {"a": "b"}, "drop_params": ("a",)}, "both renamed and removed"),
     ],
 )
 def test_the_kit_of_rows_sees_what_is_wrong(more: dict[str, Any], words: str) -> None:
