@@ -26,7 +26,7 @@ from sizewise.messages import NO_USAGE, Choice, Reply, Usage
 from sizewise.model_card import ModelCard
 from sizewise.money import Price
 from sizewise.routing.policy import AttemptOutcome, RequestFeatures
-from sizewise.routing.requirements import BYTES_PER_TOKEN, expected_cost
+from sizewise.routing.requirements import BYTES_PER_TOKEN, expected_cost, text_bytes
 from sizewise.routing.structured_output import SchemaViolation
 
 ModelEvent = TextDelta | ToolDelta | ReasoningDelta | RawDelta | ChoiceFinished
@@ -49,7 +49,7 @@ class AttemptRecord:
     reply: Reply | None = None
     error: SizewiseError | None = None
     error_code = ""  # of `error`, once reported
-    other_characters = 0  # characters other than plain text
+    other_bytes = 0  # bytes other than plain text
     is_plain_text = True  # nothing but plain text arrived
     resumed_from = ""  # the text that the client had when this attempt started
     violation: SchemaViolation | None = None  # how the reply violates the requested JSON schema
@@ -126,7 +126,7 @@ class AttemptRecord:
         reply = self.reply
         if reply is not None:
             return with_estimated_usage(reply, prompt_tokens)
-        size = sum(map(len, self.text_parts)) + self.other_characters
+        size = sum(map(text_bytes, self.text_parts)) + self.other_bytes
         if size == 0 and self.error is not None and not isinstance(self.error, BILLED_ERRORS):
             return NO_USAGE
         return Usage(prompt_tokens, -(-size // BYTES_PER_TOKEN), estimated=True)
@@ -210,8 +210,8 @@ def with_estimated_usage(reply: Reply, prompt_tokens: int) -> Usage:
 
 
 def _size(choice: Choice) -> int:
-    calls = sum(len(call.function.name + call.function.arguments) for call in choice.tool_calls if call.function)
-    return len(choice.text) + len(choice.reasoning) + calls
+    calls = sum(text_bytes(call.function.name + call.function.arguments) for call in choice.tool_calls if call.function)
+    return text_bytes(choice.text) + text_bytes(choice.reasoning) + calls
 
 
 def error_class(code: str) -> type[SizewiseError]:

@@ -18,7 +18,7 @@ from sizewise.routing.judges.confidence import token_logprobs
 from sizewise.routing.policy import Judge, RequestFeatures, Verdict
 from sizewise.routing.quality.answer_signals import AnswerSignals, CascadeSignals, lacks_logprobs, log_odds
 from sizewise.routing.quality_prediction import QualityPrediction
-from sizewise.routing.requirements import BYTES_PER_TOKEN, Requirements
+from sizewise.routing.requirements import BYTES_PER_TOKEN, Requirements, text_bytes
 
 
 class CertificateModels(Struct, frozen=True):
@@ -104,7 +104,7 @@ def answer_signals(reply: Reply) -> AnswerSignals:
     mean = sum(known) / len(known) if known else None
     silent = choice is None or not (choice.text.strip() or choice.tool_calls)
     cut = choice is not None and choice.finish_reason == "length"
-    size = 0 if choice is None else -(-len(choice.text) // BYTES_PER_TOKEN)
+    size = 0 if choice is None else -(-text_bytes(choice.text) // BYTES_PER_TOKEN)
     return AnswerSignals(
         prior_log_odds=0.0,
         mean_logprob=mean,

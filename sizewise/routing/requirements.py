@@ -61,7 +61,7 @@ def requirements_of(request: Request, data_policy: DataPolicy, policy: str = "")
         )
     else:
         task, sees = "embed", frozenset()
-        sizes = [_bytes(each) if isinstance(each, str) else len(each) * BYTES_PER_TOKEN for each in what.inputs]
+        sizes = [text_bytes(each) if isinstance(each, str) else len(each) * BYTES_PER_TOKEN for each in what.inputs]
         size = max(sizes, default=0)
         question = RequestFeatures(sum(sizes) // BYTES_PER_TOKEN, 0, is_plain_text=False)
     models = () if scope is None else scope.models
@@ -86,14 +86,14 @@ def _measure(chat: ChatRequest) -> tuple[int, frozenset[str], int]:
     tools = chat.fields.get("tools")
     size, media = len(bytes(tools)) if tools is not None else 0, 0
     for message in chat.messages:
-        size += _bytes(message.text)
+        size += text_bytes(message.text)
         if isinstance(message.content, list):
             media += sum(1 for part in message.content if part.type not in ("text", "refusal"))
     return size, sees, media
 
 
-def _bytes(text: str) -> int:
-    return len(text.encode("utf-8", "surrogatepass"))
+def text_bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
 def expected_cost(card: ModelCard, features: RequestFeatures) -> int | None:

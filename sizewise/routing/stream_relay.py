@@ -25,6 +25,7 @@ from sizewise.handler import (
 )
 from sizewise.routing.attempt_record import AttemptRecord, ModelEvent
 from sizewise.routing.request_rewrite import without_frame
+from sizewise.routing.requirements import text_bytes
 
 MAX_HELD = 8 * 1024 * 1024  # bytes of text and frames held for one attempt
 MAX_HELD_EVENTS = 100_000
@@ -107,11 +108,11 @@ def record_event(attempt: AttemptRecord, event: ModelEvent) -> int:
     if isinstance(event, TextDelta):
         attempt.text_parts.append(event.text)
         return len(event.text)
-    size = 0
+    other = ""
     if isinstance(event, ReasoningDelta):
-        size = len(event.text)
+        other = event.text
     elif isinstance(event, ToolDelta):
-        size = len(event.name) + len(event.json)
-    attempt.other_characters += size
+        other = event.name + event.json
+    attempt.other_bytes += text_bytes(other)
     attempt.is_plain_text = attempt.is_plain_text and isinstance(event, ChoiceFinished)
-    return size
+    return len(other)

@@ -542,6 +542,17 @@ def test_no_attempt_is_made_that_could_pass_the_most_a_request_may_cost() -> Non
     assert routing.run(what, RequestOptions(max_cost=2 * one)).model == "large"
 
 
+def test_an_answer_in_another_script_is_estimated_by_its_bytes_as_a_prompt_is() -> None:
+    words = "資料在這 " * 40  # 3 bytes each, and about one token
+    reply = Routing().run(chat(f"{words}[[uncounted]]", model="echo/small"))
+    assert reply.usage.estimated and reply.usage.output >= 120
+    routing = Routing(policy=CheapestPolicy())
+    with pytest.raises(StreamInterrupted):
+        routing.run(chat(f"{words}[[echo/small: fail after=30]]"))
+    (tried,) = routing.client.tried
+    assert tried.usage.estimated and tried.usage.output >= 90
+
+
 def test_a_model_that_counts_nothing_is_booked_by_estimate() -> None:
     routing = Routing()
     reply = routing.run(chat("one two three four [[uncounted]]", model="echo/small"))
