@@ -106,17 +106,17 @@ class _Plot:
         parts.append(f'<path d="M{LEFT} {TOP}V{bottom}H{end}" fill="none" stroke="{MUTED_COLOR}"/>')
         middle = (LEFT + end) / 2
         parts.append(
-            f'<text x="{middle}" y="{HEIGHT - 18}" text-anchor="middle">cost, where the large model alone is 1</text>',
+            f'<text x="{middle}" y="{HEIGHT - 18}" text-anchor="middle">cost relative to the large model alone</text>',
         )
         turned = f'text-anchor="middle" transform="rotate(-90 20 {(TOP + bottom) / 2})"'
-        parts.append(f'<text x="20" y="{(TOP + bottom) / 2}" {turned}>quality, of the large model\'s</text>')
+        parts.append(f'<text x="20" y="{(TOP + bottom) / 2}" {turned}>quality relative to the large model</text>')
         return parts
 
     def guarantee_line(self, quality: float) -> list[str]:
         y = self.y(quality)
         return [
             f'<path d="M{LEFT} {y}H{WIDTH - RIGHT}" stroke="#2da44e" stroke-dasharray="2 4"/>',
-            f'<text x="{WIDTH - RIGHT + 8}" y="{y + 4}" class="pale" fill="#2da44e">promised {quality:g}</text>',
+            f'<text x="{WIDTH - RIGHT + 8}" y="{y + 4}" class="pale" fill="#2da44e">target {quality:g}</text>',
         ]
 
     def curve(self, name: str, curve: Curve) -> list[str]:

@@ -67,14 +67,14 @@ def labeled_prompts(
     """
     names = [*small_models, large_model]
     if len(set(names)) < len(names):
-        raise BadRequest(f"a model is named twice among {', '.join(names)}", "name different ones")
+        raise BadRequest(f"the same model is given twice: {', '.join(names)}", "use different models")
     rows = dataset.scored_rows(*names)
     if deduplicate:
         rows = sorted({fold_text(dataset.prompts[row]): row for row in reversed(rows)}.values())
     if len(rows) < 2 * MIN_LABELS:
         said = ", ".join(map(repr, small_models))
-        hint = f"label {2 * MIN_LABELS - len(rows)} more: half of them teach, half prove"
-        raise BadRequest(f"{len(rows)} different prompts were answered by all of {said} and {large_model!r}", hint)
+        hint = f"label {2 * MIN_LABELS - len(rows)} more prompts: half train, half certify"
+        raise BadRequest(f"only {len(rows)} different prompts have answers of all of {said} and {large_model!r}", hint)
     columns = tuple(dataset.column(name) for name in (*small_models, large_model))
     good = np.asarray([[its.score[row] for its in columns] for row in rows])
     return LabeledPrompts([dataset.prompts[row] for row in rows], good, columns[:-1], rows)

@@ -31,7 +31,7 @@ def _file(folder: Path, name: str) -> Path:
     for ending in (".jsonl", ".parquet"):
         if (file := folder / f"{name}{ending}").is_file():
             return file
-    hint = "a folder of outcomes holds prompts.jsonl and outcomes.jsonl (or .parquet): docs/how-to/calibrate.md"
+    hint = "a folder of outcomes contains prompts.jsonl and outcomes.jsonl (or .parquet): docs/how-to/calibrate.md"
     raise BadRequest(f"there is no {name}.jsonl in {str(folder)!r}", hint)
 
 

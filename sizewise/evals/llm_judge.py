@@ -57,16 +57,16 @@ async def compare_answers(ask_model: AskModel, question: str, one: str, other: s
 def combine_verdicts(first: str | None, swapped: str | None) -> Preference:
     """`first`: the verdict with `one` as A. `swapped`: the verdict with `one` as B."""
     if first is None or swapped is None:
-        return Preference(None, "a verdict of the judge could not be read")
+        return Preference(None, "the judge's verdict could not be read")
     against = (first == "B") + (swapped == "A")
     favour = (first == "A") + (swapped == "B")
     if against and favour:
-        return Preference(0.5, "the judge contradicted itself when the order was turned", is_contradictory=True)
+        return Preference(0.5, "the judge contradicted itself when the order was reversed", is_contradictory=True)
     words = {
-        2: "the judge found it worse in both orders",
-        1: "the judge found it worse in one order, equal in the other",
+        2: "the judge found the answer worse in both orders",
+        1: "the judge found the answer worse in one order, equal in the other",
     }
-    better = "the judge found it no worse" if favour else "the judge found both equal"
+    better = "the judge found the answer no worse" if favour else "the judge found both answers equal"
     return Preference(against / 2, words.get(against, better))
 
 
@@ -93,10 +93,10 @@ def parse_verdict(text: str) -> str | None:
 
 def _trivial_preference(one: str, other: str) -> Preference | None:
     if one.strip() == other.strip() or answers_agree(one, other) is True:
-        return Preference(0.0, "both say the same")
+        return Preference(0.0, "both answers say the same")
     if not one.strip():
-        return Preference(1.0, "it says nothing")
-    return None if other.strip() else Preference(0.0, "the other says nothing")
+        return Preference(1.0, "the answer is empty")
+    return None if other.strip() else Preference(0.0, "the other answer is empty")
 
 
 # ---- error rates of a judge

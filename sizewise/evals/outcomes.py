@@ -73,7 +73,7 @@ class OutcomeDataset(Struct, frozen=True):
         except KeyError:
             known = sorted(self.columns)
             hint = did_you_mean(model, known) or f"known: {', '.join(known)}"
-            raise BadRequest(f"the outcomes have no model {model!r}", hint) from None
+            raise BadRequest(f"there are no outcomes of the model {model!r}", hint) from None
 
     def scored_rows(self, *models: str) -> list[int]:
         """Rows in which each of `models` has a score. Raises BadRequest as `column` does."""
@@ -104,7 +104,7 @@ def build_dataset(
     rows = {str(each.prompt_id): row for row, each in enumerate(known)}
     if len(rows) < len(known):
         twice = next(each.prompt_id for row, each in enumerate(known) if rows[str(each.prompt_id)] != row)
-        raise BadRequest(f"the prompt {twice!r} comes twice", "give every prompt an id of its own")
+        raise BadRequest(f"the prompt_id {twice!r} is repeated", "use a unique id for each prompt")
     columns: dict[str, ModelOutcomes] = {}
     for each in outcomes:
         column = columns.get(each.model)
@@ -140,13 +140,13 @@ def _empty(rows: int) -> ModelOutcomes:
 def _put(column: ModelOutcomes, row: int | None, outcome: RecordedOutcome) -> None:
     where = f"{outcome.model!r} on {outcome.prompt_id!r}"
     if row is None:
-        raise BadRequest(f"the outcome of {where} has no prompt", "every prompt_id must be one of the prompts")
+        raise BadRequest(f"the outcome of {where} has no prompt", "use only a prompt_id from the prompts")
     if outcome.score is None or isnan(outcome.score):
         return
     if not isnan(column.score[row]):
-        raise BadRequest(f"the outcome of {where} comes twice", "keep one score for each model and prompt")
+        raise BadRequest(f"the outcome of {where} is repeated", "keep one score for each model and prompt")
     if not 0.0 <= outcome.score <= 1.0:
-        raise BadRequest(f"the score of {where} is {outcome.score!r}", "a score is a number from 0 to 1")
+        raise BadRequest(f"the score of {where} is {outcome.score!r}", "use a number from 0 to 1")
     for name, value, least, most in (
         ("tokens_in", outcome.tokens_in, 0, MAX_VALUE),
         ("tokens_out", outcome.tokens_out, 0, MAX_VALUE),
@@ -155,7 +155,7 @@ def _put(column: ModelOutcomes, row: int | None, outcome: RecordedOutcome) -> No
         ("seconds", outcome.seconds, 0, MAX_VALUE),
     ):
         if value is not None and not isnan(value) and not least <= value <= most:
-            raise BadRequest(f"the {name} of {where} is {value!r}", f"it is a number from {least:g} to {most:g}")
+            raise BadRequest(f"the {name} of {where} is {value!r}", f"use a number from {least:g} to {most:g}")
     column.score[row] = outcome.score
     column.answer[row] = None if outcome.answer is None else str(outcome.answer)
     column.tokens_in[row] = _whole(outcome.tokens_in)

@@ -44,7 +44,7 @@ def load_policy(name: str, wanted: PolicySettings, plugins: PluginRegistry) -> P
     except BadRequest as error:
         raise ConfigError(f"policies.{name}: {error.message}", error.hint) from error
     except msgspec.ValidationError as error:
-        raise ConfigError(f"policies.{name}: {error}", "its options are in docs/explanation/policies.md") from error
+        raise ConfigError(f"policies.{name}: {error}", "see the options in docs/explanation/policies.md") from error
     return made
 
 
@@ -85,6 +85,6 @@ def _read(setting: str, path: Path, read: Callable[[bytes], T]) -> T:
     try:
         return read(path.read_bytes())
     except OSError as error:
-        raise ConfigError(f"{setting}: cannot read {str(path)!r}: {error.strerror}", "check its path") from error
+        raise ConfigError(f"{setting}: cannot read {str(path)!r}: {error.strerror}", "check the path") from error
     except BadRequest as error:
         raise ConfigError(f"{setting}: {str(path)!r}: {error.message}", error.hint) from error

@@ -79,21 +79,21 @@ def run_policy_test(
 
 def _refusal_failures(case: PolicyTestSettings, code: str, why: str) -> Iterator[str]:
     if case.expect_error != code:
-        wanted = f"{case.expect_error!r} was expected" if case.expect_error else "an answer was expected"
-        yield f"is refused with {code!r}, and {wanted}: {why}"
+        wanted = f"{case.expect_error!r} is expected" if case.expect_error else "an answer is expected"
+        yield f"is refused with {code!r}, but {wanted}: {why}"
 
 
 def _decision_failures(case: PolicyTestSettings, decision: RoutingDecision, models: Sequence[str]) -> Iterator[str]:
     if case.expect_error:
-        yield f"is answered, and {case.expect_error!r} was expected"
+        yield f"is answered, but {case.expect_error!r} is expected"
     for model in models:
         if case.allowed_models and not any(name_matches(each, model) for each in case.allowed_models):
-            yield f"may reach {model}, which is none of {', '.join(case.allowed_models)}"
+            yield f"may reach {model}, which is not in {', '.join(case.allowed_models)}"
         for each in case.denied_models:
             if name_matches(each, model):
-                yield f"may reach {model}, and never should"
+                yield f"may reach {model}, which is denied"
     first = decision.steps[0].models[0] if decision.steps else ""
     if case.first_model and first != case.first_model:
-        yield f"asks {first or 'nobody'} first, and {case.first_model} was expected"
+        yield f"asks {first or 'no model'} first, but {case.first_model} is expected"
     if case.expect_data_class and decision.data_class != case.expect_data_class:
-        yield f"counts as {decision.data_class} data, and {case.expect_data_class} was expected"
+        yield f"counts as {decision.data_class} data, but {case.expect_data_class} is expected"

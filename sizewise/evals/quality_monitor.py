@@ -102,7 +102,7 @@ class QualityMonitor:
         return (
             ""
             if its is None
-            else f"sampled answers of policy {policy!r} did not keep its promise of {its.guaranteed_quality:g}"
+            else f"the policy {policy!r} missed its quality target of {its.guaranteed_quality:g} on sampled answers"
         )
 
     def distrust_check(self, policies: Mapping[str, MonitoredPolicy]) -> DistrustCheck | None:
@@ -115,7 +115,7 @@ class QualityMonitor:
     def impaired(self, policies: Mapping[str, MonitoredPolicy]) -> list[str]:
         """The distrust reasons of the current version of each policy, for all tenants."""
         current = (place for place in self._alarms if place[1] in policies and policies[place[1]].version == place[2])
-        return sorted({f"{self.distrust_reason(*place)}: its large model answers alone" for place in current})
+        return sorted({f"{self.distrust_reason(*place)}: only its large model answers" for place in current})
 
     async def record_sample(
         self,
@@ -136,7 +136,7 @@ class QualityMonitor:
         rang = now.alarm_at is not None and _status_key(now) not in self._alarms
         if rang:
             self._alarms[_status_key(now)] = now
-            log.warning("%s: its large model answers alone", self.distrust_reason(*_status_key(now)))
+            log.warning("%s: only its large model answers", self.distrust_reason(*_status_key(now)))
         return rang
 
     async def restore_policy(self, tenant: str, policy: str, version: str) -> bool:
@@ -201,10 +201,10 @@ class QualityMonitor:
         Raises BadRequest (score, kind, ambiguous prefix), PathNotFound (no answer that the caller may rate).
         """
         if not math.isfinite(score) or not 0.0 <= score <= 1.0:
-            raise BadRequest(f"{score!r} is no score", "give a number from 0 (bad) to 1 (good)", param="score")
+            raise BadRequest(f"{score!r} is not a score", "use a number from 0 (bad) to 1 (good)", param="score")
         if not FEEDBACK_KIND.match(kind):
-            hint = "a kind is one word of small letters, digits, '-' and '_', as 'user'"
-            raise BadRequest(f"{kind[:100]!r} is no kind of feedback", hint, param="kind")
+            hint = "use one word of lower-case letters, digits, '-' and '_', such as 'user'"
+            raise BadRequest(f"{kind[:100]!r} is not a valid kind of feedback", hint, param="kind")
         await self._flush_records()
         found = await asyncio.to_thread(
             self._read,
@@ -277,10 +277,10 @@ def _feedback_rows(
         if its.model and its.door not in INTERNAL_ENDPOINTS and not (own and its.key != principal.key_id)
     ]
     if not mine or not trace:
-        hint = "give the x-sizewise-trace of an answer that your key got; `sizewise records` lists them"
+        hint = "use the x-sizewise-trace of an answer to your key; `sizewise records` lists them"
         raise PathNotFound(f"there is no answer with the trace {trace[:100]!r}", hint)
     if len({its.trace for its in mine}) > 1:
-        raise BadRequest(f"several traces begin with {trace[:100]!r}", "give more of it", param="trace")
+        raise BadRequest(f"several traces begin with {trace[:100]!r}", "use a longer prefix", param="trace")
     answered = {(its.policy, its.model): its for its in mine}
     return [
         Feedback(

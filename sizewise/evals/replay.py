@@ -86,7 +86,7 @@ def replay_cases(
     rows = [row for row in range(len(dataset.ids)) if not any(isnan(its.score[row]) for its in columns.values())]
     if not rows:
         names = ", ".join(card.name for card in cards)
-        raise BadRequest(f"no prompt was answered by all of {names}", "name models that share prompts")
+        raise BadRequest(f"no prompt has answers of all of {names}", "use models with answers to the same prompts")
     return [_case(dataset, cards, columns, row, prediction, learned_judge) for row in rows]
 
 
@@ -151,8 +151,8 @@ def _replay_case(
             return ReplayedPrompt(columns[gave].score[row] if gave else 0.0, cost, tuple(asked), gave)
         if isinstance(move, JudgeReplies):
             if move.verifier is not None:
-                hint = "replay it without its verifier"
-                raise BadRequest("the policy asks a model for its opinion, and none was recorded", hint)
+                hint = "remove `verifier` from the policy to replay it"
+                raise BadRequest("the policy asks a model for a verdict, and the outcomes have none", hint)
             if case.learned_verdicts:
                 told = case.learned_verdicts[len(move.replies) - 1]
             else:
@@ -166,7 +166,7 @@ def _replay_case(
             asked.append(each.card.name)
         ends = tuple([_outcome(each, row, columns, replies) for each in made])
         told = ends if isinstance(move, Parallel) else ends[0]
-    raise BadRequest("the policy does not come to an end", "it is at fault, not the record")
+    raise BadRequest("the policy does not end", "fix the policy: the outcomes are valid")
 
 
 def _attempts(move: Attempt | Hedge | Parallel | Resume) -> tuple[Attempt, ...]:
@@ -174,8 +174,8 @@ def _attempts(move: Attempt | Hedge | Parallel | Resume) -> tuple[Attempt, ...]:
     if isinstance(move, Attempt):
         return (move,)
     if isinstance(move, Resume):
-        hint = "it is at fault, not the record"
-        raise BadRequest("the policy resumes an answer, and nothing recorded broke off", hint)
+        hint = "fix the policy: the outcomes are valid"
+        raise BadRequest("the policy resumes an answer, and no recorded answer was cut off", hint)
     return move.attempts if isinstance(move, Parallel) else move.attempts[:1]
 
 
@@ -188,7 +188,7 @@ def _outcome(
     name = move.card.name
     answer = columns[name].answer[row]
     if answer is not None and not answer.strip():
-        return AttemptOutcome(move.card, error="upstream_error", message="it said nothing", why=move.why)
+        return AttemptOutcome(move.card, error="upstream_error", message="the answer is empty", why=move.why)
     return AttemptOutcome(move.card, replies[name], why=move.why)
 
 
@@ -197,7 +197,7 @@ def _verdict(columns: Sequence[ModelOutcomes], row: int) -> Verdict:
     if len(known) < len(columns) or not known:
         return Verdict(None, "no log-probabilities were recorded")
     least = exp(min(0.0, min(known)))
-    return Verdict(least, f"the recorded confidence is {least:.2f}")
+    return Verdict(least, f"recorded confidence {least:.2f}")
 
 
 def _learned_verdicts(

@@ -196,7 +196,7 @@ class ShadowTraffic:
             reply = await self._run_while_idle(self._send_request(request, send))
             if reply is not None:
                 return reply
-        raise Busy("clients were being answered all the time")
+        raise Busy("no local model was idle")
 
     async def _send_request(self, request: Request, send: Send) -> Reply:
         self._comparisons.open_requests += 1
@@ -244,5 +244,5 @@ def judge_card(name: str, cards: tuple[ModelCard, ...], large: ModelCard | None)
     chats = {card.name: card for card in cards if card.task == "chat"}
     if name and name not in chats:
         hint = did_you_mean(name, list(chats)) or f"known: {', '.join(chats) or 'none'}"
-        raise ConfigError(f"`shadow.judge` names {name!r}, and there is no such chat model", hint)
+        raise ConfigError(f"shadow.judge: there is no chat model {name!r}", hint)
     return chats[name] if name else large

@@ -88,7 +88,7 @@ class ClientResponse:
         connection = self._connection
         if connection is None:
             if self._closed:
-                raise RuntimeError("this response was closed before its end")
+                raise RuntimeError("the response was closed before its end")
             return b""
         if not connection.chunks and not connection.complete and connection.error is None:
             try:
@@ -120,7 +120,7 @@ class ClientResponse:
             large = size > max_bytes
         if large:
             self.close()
-            raise UpstreamProtocolError(f"the answer is larger than {max_bytes} bytes", "Is this the right endpoint?")
+            raise UpstreamProtocolError(f"the response is larger than {max_bytes} bytes", "Check the endpoint's URL.")
         return b"".join(parts)
 
     def release(self) -> None:
@@ -163,7 +163,7 @@ class HttpEndpoint:
         self._pool = pool
         parts = urlsplit(url)
         if parts.query or parts.fragment:
-            raise ConfigError(f"the base URL of {self.origin!r} goes on after its path", "End it before '?' and '#'.")
+            raise ConfigError(f"the base URL of {self.origin!r} has a query or fragment", "Remove '?' or '#'.")
         # A proxy for plain http gets the absolute URL; through a tunnel it sees nothing of the request.
         plainly = pool.target.proxy if pool.target.tls is None else None
         self._base = (self.origin if plainly else "") + parts.path.rstrip("/")
@@ -316,10 +316,10 @@ def _header_lines(headers: HttpHeaders, error_type: type[ErrorT]) -> bytes:
     """Header lines. Raises for a name or value that would break out of its line or change the framing."""
     for name, value in headers:
         if not _TOKEN.match(name) or name.lower() in _RESERVED_HEADERS:
-            raise error_type(f"a header cannot be called {name[:100]!r}", "Leave it out, or mend its name.")
+            raise error_type(f"{name[:100]!r} is not a valid header name", "Remove or rename the header.")
         if not _VALUE.match(value):
             raise error_type(
-                f"the value of the header {name!r} holds a line break or the like",
-                "Make it one plain line.",
+                f"the value of the header {name!r} contains a line break or control character",
+                "Use a single line of text.",
             )
     return "".join(f"{name}: {value}\r\n" for name, value in headers).encode("latin-1")

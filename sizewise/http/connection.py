@@ -242,7 +242,7 @@ class HttpConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if not self._busy:
-            self._fail(UpstreamProtocolError(f"{self._name} spoke without being asked", "Check its base_url."))
+            self._fail(UpstreamProtocolError(f"{self._name} sent data before a request", "Check its base_url."))
             return
         self._last_read_at = self._time()
         parts, headed = self.chunks, self.head_complete
@@ -369,15 +369,15 @@ class HttpConnection(asyncio.Protocol):
             self.complete = True
         elif self._busy and (self.head_complete or self._head_bytes):
             self.error = self.error or UpstreamProtocolError(
-                f"{self._name} {how} in the middle of its answer",
-                "Ask again.",
+                f"{self._name} {how} in the middle of its response",
+                "Try again.",
             )
         else:
             # Only a write raises EPIPE: the socket was dead before, so no byte of the request was sent.
             self.unread_by_peer = not self._busy or bool(self._unsent) or isinstance(exc, BrokenPipeError)
             self.error = self.error or UpstreamUnreachable(
-                f"{self._name} {how} without an answer",
-                "Is it running well?",
+                f"{self._name} {how} without a response",
+                "Check that it is healthy.",
             )
 
     def _until_eof(self) -> bool:
@@ -412,7 +412,7 @@ class HttpConnection(asyncio.Protocol):
             self._set_timer(due)
         elif self._busy:
             self._fail(
-                UpstreamTimeout(f"{self._name} {words}", "Give it longer in its timeouts, or ask another model."),
+                UpstreamTimeout(f"{self._name} {words}", "Raise its timeouts, or use another model."),
             )
         elif self._transport is not None:
             self._reusable = False
@@ -426,13 +426,13 @@ class HttpConnection(asyncio.Protocol):
             return inf, ""
         total = self._total_at, f"did not finish within {self._total_s:.3g} s"
         if not self.head_complete:
-            near = self._started_at + self._first_byte_s, f"sent no answer within {self._first_byte_s:.3g} s"
+            near = self._started_at + self._first_byte_s, f"sent no response within {self._first_byte_s:.3g} s"
         elif self._paused:
             return total
         else:
             near = (
                 self._last_read_at + self._between_bytes_s,
-                f"fell silent for {self._between_bytes_s:.3g} s within its answer",
+                f"sent nothing for {self._between_bytes_s:.3g} s within its response",
             )
         return min(near, total)
 

@@ -68,8 +68,8 @@ class TlsConfig:
                 context.load_cert_chain(self._client_certificate)
         except OSError as why:  # includes ssl.SSLError
             raise ConfigError(
-                f"{str(self._ca_file)!r} holds no certificates that can be read",
-                "Name a PEM file.",
+                f"{str(self._ca_file)!r} contains no readable certificates",
+                "Use a PEM file.",
             ) from why
         context.set_alpn_protocols(["http/1.1"])
         return context
@@ -86,7 +86,7 @@ def dial_target(origin: str, proxy_url: str, tls_config: TlsConfig) -> DialTarge
 def _proxy(url: str, tls_config: TlsConfig) -> Proxy:
     parts = urlsplit(url)
     if parts.scheme not in DEFAULT_PORTS or not parts.hostname:
-        raise ConfigError("a proxy's URL is neither http nor https", "Write it as 'http://host:port'.")
+        raise ConfigError("the proxy's URL is neither http nor https", "Write it as 'http://host:port'.")
     pair = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
     authorization = "" if parts.username is None else f"Basic {b64encode(pair.encode()).decode()}"
     tls = tls_config.context if parts.scheme == "https" else None
@@ -95,22 +95,24 @@ def _proxy(url: str, tls_config: TlsConfig) -> Proxy:
 
 async def dial(target: DialTarget, factory: Callable[[], HttpConnection]) -> HttpConnection:
     """Connects. UpstreamUnreachable names what failed: the host name, the port, or TLS."""
-    to = f"{target.name} (by the proxy {target.proxy.host}:{target.proxy.port})" if target.proxy else target.name
+    to = f"{target.name} (through the proxy {target.proxy.host}:{target.proxy.port})" if target.proxy else target.name
     try:
         connection, transport = await _connect(target, factory)
     except ssl.SSLCertVerificationError as why:
         raise UpstreamUnreachable(
-            f"{to} is not trusted: {why.verify_message}",
-            "If you trust its authority, name its file in network.ca.",
+            f"the certificate of {to} is not trusted: {why.verify_message}",
+            "If you trust its authority, set `ca` in [network] to the authority's file.",
         ) from why
     except ssl.SSLError as why:
-        raise UpstreamUnreachable(f"{to} failed to agree on TLS: {why.reason}", "Is it https, or http?") from why
+        hint = "Check whether its URL is https or http."
+        raise UpstreamUnreachable(f"the TLS handshake with {to} failed: {why.reason}", hint) from why
     except (socket.gaierror, UnicodeError) as why:
-        raise UpstreamUnreachable(f"no address is known for {to}", "Check the spelling of its base_url.") from why
+        hint = "Check the spelling of its base_url."
+        raise UpstreamUnreachable(f"the host name of {to} cannot be resolved", hint) from why
     except OSError as why:
         raise UpstreamUnreachable(
             f"{to} cannot be reached: {_reason(why)}",
-            "Is it running, and is the port right?",
+            "Check that it is running, and the port.",
         ) from why
     bare = transport.get_extra_info("socket")
     if bare is not None:  # so that a NAT does not drop the connection during a long computation
@@ -170,7 +172,7 @@ class ConnectTunnel(asyncio.Protocol):
         if b"\r\n\r\n" in self._head:
             self._handle_status(self._head.split(b" ", 2))
         elif len(self._head) > MAX_HEAD_BYTES:
-            self.opened.set_exception(UpstreamProtocolError("the proxy's answer has no end"))
+            self.opened.set_exception(UpstreamProtocolError("the proxy's response headers are too long"))
 
     def _handle_status(self, words: list[bytes]) -> None:
         code = words[1].decode("latin-1") if len(words) == 3 and words[0].startswith(b"HTTP/1.") else ""
@@ -179,15 +181,15 @@ class ConnectTunnel(asyncio.Protocol):
         elif code == "407":
             self.opened.set_exception(
                 UpstreamUnreachable(
-                    "the proxy asks for a password",
-                    "Write it into the proxy's URL: http://name:word@host.",
+                    "the proxy requires a password",
+                    "Add it to the proxy's URL: http://name:password@host.",
                 ),
             )
         else:
             self.opened.set_exception(
-                UpstreamUnreachable(f"the proxy refuses the way to {self._target.name}: {code[:3]!r}"),
+                UpstreamUnreachable(f"the proxy refused to connect to {self._target.name}: {code[:3]!r}"),
             )
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self.opened.done():
-            self.opened.set_exception(UpstreamUnreachable(f"the proxy hung up on the way to {self._target.name}"))
+            self.opened.set_exception(UpstreamUnreachable(f"the proxy closed the connection to {self._target.name}"))

@@ -26,7 +26,7 @@ def origin(url: str) -> str:
     except ValueError as why:  # an invalid port or IPv6 host
         raise ConfigError(f"a URL cannot be read: {why}", "Write it as 'https://host:port/path'.") from why
     if "@" in parts.netloc:
-        raise ConfigError(f"the URL of {host!r} holds a name or password", 'Give it as a key: key = "env:NAME".')
+        raise ConfigError(f"the URL of {host!r} contains a user or password", 'Use a key instead: key = "env:NAME".')
     if (
         parts.scheme not in DEFAULT_PORTS
         or not host
@@ -56,7 +56,7 @@ class EgressPolicy:
     def __init__(self, allowed: Mapping[str, Place], reach: Mapping[DataClass, Place]) -> None:
         for name, place in (*allowed.items(), *reach.items()):
             if place not in PLACES:
-                raise ConfigError(f"{name!r} has the place {place!r}, which is none", did_you_mean(place, PLACES))
+                raise ConfigError(f"{name!r} has the unknown place {place!r}", did_you_mean(place, PLACES))
         self._allowed: dict[str, Place] = {}
         for url, place in allowed.items():
             where = origin(url)
@@ -80,8 +80,8 @@ class EgressPolicy:
         if max_place != "anyone" and not is_within(max_place, self._allowed[origin]):
             place = self._allowed[origin]
             raise EgressDenied(
-                f"this request may go no further than {max_place!r}, and {origin!r} is declared {place!r} ({purpose})",
-                "Ask a model that runs nearer, or ask without denying it to go online.",
+                f"this request may reach {max_place!r} at most, and {origin!r} is declared {place!r} ({purpose})",
+                "Use a model that runs nearer, or allow `online` for this request.",
             )
 
     def place(self, origin: str) -> Place | None:
@@ -98,15 +98,15 @@ class EgressPolicy:
         place, limit = self._allowed.get(origin), self._reach.get(data_class)
         if place is None:
             return EgressDenied(
-                f"nothing may go to {origin!r} ({purpose}): the configuration does not name it",
-                "If it should, give it a [providers.<name>] table with its base_url and place.",
+                f"no data may be sent to {origin!r} ({purpose}): the settings do not declare it",
+                "To allow it, add a [providers.<name>] table with its base_url and place.",
             )
         if limit is None:
             return EgressDenied(
-                f"{data_class!r} data may go nowhere ({purpose}): no place is set for it",
+                f"{data_class!r} data may not be sent anywhere ({purpose}): no place is set for it",
                 f"Set `{data_class}` in [egress] of sizewise.toml.",
             )
         return EgressDenied(
-            f"{data_class!r} data may go no further than {limit!r}, and {origin!r} is declared {place!r} ({purpose})",
-            f'Ask a model that runs nearer, or set `{data_class} = "{place}"` in [egress].',
+            f"{data_class!r} data may reach {limit!r} at most, and {origin!r} is declared {place!r} ({purpose})",
+            f'Use a model that runs nearer, or set `{data_class} = "{place}"` in [egress].',
         )

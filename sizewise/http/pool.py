@@ -64,8 +64,9 @@ class ConnectionPool:
             error.failure_scope = "endpoint"
             raise
         except TimeoutError as why:
-            crowd = f"; all {self.max_connections} are in use" if self._slots >= self.max_connections else ""
-            slow = UpstreamTimeout(f"there was no connection to {self.target.name} within {timeout_s:.3g} s{crowd}")
+            full = self._slots >= self.max_connections
+            crowd = f"; all {self.max_connections} connections are in use" if full else ""
+            slow = UpstreamTimeout(f"no connection to {self.target.name} within {timeout_s:.3g} s{crowd}")
             slow.failure_scope, slow.retryable = ("request", False) if crowd else ("endpoint", True)
             raise slow from why
 

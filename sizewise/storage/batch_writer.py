@@ -131,7 +131,7 @@ class BatchWriter:
             if not patience and time.monotonic() >= next_chores:
                 next_chores = time.monotonic() + (0.0 if self._run_maintenance() else self._maintenance_interval_s)
         if self._flush_batches(0.0):
-            log.error("%d records could not be written before the end: %s", self.pending, self._problem)
+            log.error("%d records were not written before shutdown: %s", self.pending, self._problem)
             with self._write_lock:
                 self._drop_oldest(0)
 
@@ -174,7 +174,7 @@ class BatchWriter:
                 self._problem = f"cannot write records: {error.message}"
                 raise
             if self._problem:
-                log.warning("records are written again; %d were dropped meanwhile", self.dropped)
+                log.warning("records are written again; %d were dropped in the meantime", self.dropped)
             self._problem = ""
 
     def _take(self) -> bool:
@@ -195,7 +195,7 @@ class BatchWriter:
                 self._save(entries[half:])
                 return
             self._rejected += 1
-            log.error("a record was refused and is lost: %s", refused.message)
+            log.error("the database rejected a record, which is lost: %s", refused.message)
         self._batch = self._batch[len(entries) :]
         self._unchecked += len(entries)
         if self._unchecked >= CHECKPOINT_INTERVAL:
@@ -209,7 +209,7 @@ class BatchWriter:
             try:
                 self._database.checkpoint()
             except StorageError as error:  # the disk fails: the writer meets the same error and reports it
-                log.debug("no checkpoint: %s", error.message)
+                log.debug("checkpoint failed: %s", error.message)
 
     def _drop_oldest(self, max_pending: int) -> None:
         """Drops the oldest entries beyond `max_pending`; those in `_batch` are older than the queue's."""
@@ -228,7 +228,7 @@ class BatchWriter:
             try:
                 more = self.run_transaction_sync(chore) or more
             except StorageError as error:
-                log.warning("housekeeping waits: %s", error.message)
+                log.warning("maintenance failed, it is retried: %s", error.message)
         return more
 
 

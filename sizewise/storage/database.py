@@ -49,7 +49,7 @@ INSERT_BATCH_SIZES = (256, 128, 64, 32, 16, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 
 block inserts made a saturated server a third faster (bench/gateway). 225 rows take four statements."""
 
 
-ROW_DOES_NOT_FIT = "a row does not fit the table: {}"
+ROW_DOES_NOT_FIT = "a row does not match the table: {}"
 
 
 class TransactionRunner(Protocol):
@@ -236,7 +236,7 @@ def _engine(url: DatabaseUrl) -> Engine:
             "write it as postgresql+psycopg://user@host/name",
         ) from error
     except (ModuleNotFoundError, NoSuchModuleError) as error:
-        hint = "install it into Sizewise's environment (for Postgres: psycopg), or leave the URL out for SQLite"
+        hint = "install it in Sizewise's environment (for Postgres: psycopg), or remove the URL to use SQLite"
         raise ConfigError(f"no driver for databases of kind {parsed.drivername!r} is installed", hint) from error
 
 
@@ -280,12 +280,12 @@ def translate_errors(location: str) -> Iterator[None]:
     try:
         yield
     except (IntegrityError, DataError) as error:
-        raise Conflict(f"the database does not accept this: {error.orig}") from error
+        raise Conflict(f"the database rejected a row: {error.orig}") from error
     except (sqlite3.IntegrityError, sqlite3.DataError) as error:
-        raise Conflict(f"the database does not accept this: {error}") from error
+        raise Conflict(f"the database rejected a row: {error}") from error
     except NoConnection as error:
         raise StorageError(
-            f"no connection to {location!r} came free in time",
+            f"no connection to {location!r} was free in time",
             "retry; the database is overloaded",
         ) from error
     except DBAPIError as error:
@@ -295,16 +295,16 @@ def translate_errors(location: str) -> Iterator[None]:
 
 
 ERROR_HINTS = (
-    ("SQLITE_FULL", "the disk is full: free some space; Sizewise goes on by itself"),
-    ("SQLITE_IOERR", "the disk cannot be written: check its space, quota and health; Sizewise goes on by itself"),
+    ("SQLITE_FULL", "the disk is full: free some space; Sizewise continues by itself"),
+    ("SQLITE_IOERR", "the disk cannot be written: check its space, quota and health; Sizewise continues by itself"),
     ("SQLITE_READONLY", "make the file and its folder writable for the user that runs Sizewise"),
     ("SQLITE_CANTOPEN", "check that its folder exists and is writable for the user that runs Sizewise"),
-    ("SQLITE_BUSY", "another program holds the file: close it (a database browser, a backup) and retry"),
-    ("SQLITE_LOCKED", "another program holds the file: close it (a database browser, a backup) and retry"),
-    ("SQLITE_NOTADB", "this file is no database: move it away, or restore a backup"),
+    ("SQLITE_BUSY", "another program uses the file: close it (a database browser, a backup) and retry"),
+    ("SQLITE_LOCKED", "another program uses the file: close it (a database browser, a backup) and retry"),
+    ("SQLITE_NOTADB", "the file is not a database: move it away, or restore a backup"),
     (
         "SQLITE_CORRUPT",
-        "the file is damaged: move it away and restore a backup; `sqlite3 FILE .recover` saves what it can",
+        "the file is damaged: move it away and restore a backup; `sqlite3 FILE .recover` saves what is readable",
     ),
 )
 

@@ -88,7 +88,7 @@ class EnvelopeEncryption:
         """Why encrypted data cannot be read; empty when it can. Calls no key service and creates no key."""
         failed = self._failed
         if failed is not None:
-            return f"what is kept cannot be opened: {failed[1].message}; {failed[1].hint}"
+            return f"stored data cannot be decrypted: {failed[1].message}; {failed[1].hint}"
         return self._local_kms.problem
 
     @property
@@ -120,7 +120,7 @@ class EnvelopeEncryption:
         """
         version = ciphertext[:1]
         if version not in (DIRECT_VERSION, DATA_KEY_VERSION):
-            raise StorageError("a row was sealed by a newer Sizewise", "install that version again")
+            raise StorageError("a row was encrypted by a newer version of Sizewise", "install that version again")
         direct = version == DIRECT_VERSION
         size = 1 + KEY_ID if direct else HEADER_BYTES
         cipher = (
@@ -129,8 +129,8 @@ class EnvelopeEncryption:
         try:
             return cipher.decrypt(ciphertext[size:], tenant, table, row)
         except DecryptionFailed as error:
-            told = f"a row of the table {table!r} does not open: it was changed or moved since it was sealed"
-            raise StorageError(told, "restore a backup; nothing else can bring it back") from error
+            told = f"a row of the table {table!r} cannot be decrypted: it was changed or moved after it was encrypted"
+            raise StorageError(told, "restore a backup of the database") from error
 
     # ---- rotation
 
@@ -204,8 +204,8 @@ class EnvelopeEncryption:
         with self._slow_lock:
             key = self._keys.find(tenant, id)
             if key is None:
-                told = f"the data key {id}, by which a row was sealed, is gone: it was erased, or the row is another's"
-                raise StorageError(told, "nothing can bring back what was erased")
+                told = f"the data key {id} of a row is missing: it was deleted, or the row was moved"
+                raise StorageError(told, "deleted data keys cannot be restored; restore a backup if this is unexpected")
             return self._cipher_of(key)
 
     def _cipher_of(self, key: DataKey) -> Cipher:
@@ -234,19 +234,19 @@ class EnvelopeEncryption:
         elif self._kms is not None and key.by == f"{KMS_PREFIX}{self._kms_name}":
             plain = self._call_kms(self._kms.unwrap, key.wrapped)
         else:
-            hint = 'name it again: kms = "..." in [encryption] of sizewise.toml'
+            hint = 'set it again: kms = "..." in [encryption] of sizewise.toml'
             raise EncryptionKeyUnavailable(
-                f"the data key {key.id} was wrapped by the {key.by!r}, which is not named",
+                f"the data key {key.id} was wrapped by {key.by!r}, which is not configured",
                 hint,
             )
         try:
             bare = msgspec.msgpack.decode(plain, type=PlainDataKey)
         except (msgspec.DecodeError, msgspec.ValidationError) as error:
-            hint = "is it the same key service, with the same key, as before?"
-            raise EncryptionKeyUnavailable(f"what came for the data key {key.id} is no data key", hint) from error
+            hint = "check that the key service and its key are the same as before"
+            raise EncryptionKeyUnavailable(f"the unwrapped data key {key.id} is not a data key", hint) from error
         if (bare.tenant, bare.id) != (key.tenant, key.id):
             hint = "restore a backup of the database"
-            raise StorageError(f"the data key {key.id} is another's: it was moved since it was wrapped", hint)
+            raise StorageError(f"the data key {key.id} was moved after it was wrapped", hint)
         return bare
 
     def _call_kms(self, work: Callable[[bytes], bytes], data: bytes) -> bytes:

@@ -43,7 +43,7 @@ def pending_migrations(connection: Connection, schemas: Sequence[Migrations]) ->
             raise StorageError(
                 f"a newer Sizewise wrote this database: {schema.component} is at version {is_at}, this one knows"
                 f" {known}",
-                "install the newer version again, or give this one another home with --home DIR",
+                "install the newer version again, or choose another home folder with --home DIR",
             )
     return [
         (schema, found.get(schema.component, 0))

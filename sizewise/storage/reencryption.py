@@ -123,7 +123,7 @@ class ReencryptionJob:
                 self._reencrypt_all()
                 patience = self._grace_s if self._retired() else None
             except SizewiseError as error:
-                log.warning("what old keys sealed is not sealed anew yet: %s", error.message)
+                log.warning("re-encryption failed, it is retried: %s", error.message)
 
     def _retired(self) -> set[tuple[str, str]]:
         return {(key.tenant, key.id) for key in self._keys.all_keys() if key.retired is not None}
@@ -147,7 +147,7 @@ class ReencryptionJob:
             try:
                 plain = self._encryption.decrypt(row.ciphertext, row.tenant, table.name, row.row_id)
             except StorageError as error:  # a damaged row must not stop the others
-                log.warning("a row cannot be sealed anew: %s", error.message)
+                log.warning("a row cannot be re-encrypted: %s", error.message)
                 continue
             anew.append((row, self._encryption.encrypt(plain, row.tenant, table.name, row.row_id)))
         self._write(partial(table.replace_rows, replacements=anew))

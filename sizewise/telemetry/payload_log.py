@@ -156,7 +156,7 @@ class PayloadLog:
                 if self._closing:
                     self._drop(len(found), error.message)
                     return
-                self.problem = f"cannot keep contents: {error.message}"
+                self.problem = f"cannot store contents: {error.message}"
                 time.sleep(RETRY_PAUSE_S)
                 continue
             except Conflict as error:
@@ -168,8 +168,8 @@ class PayloadLog:
     def _drop(self, count: int, reason: str) -> None:
         self.dropped += count
         if not self.problem:
-            log.warning("contents are not kept: %s", reason)
-        self.problem = f"cannot keep contents: {reason}"
+            log.warning("contents are not stored: %s", reason)
+        self.problem = f"cannot store contents: {reason}"
 
 
 def payload_of(request: Request, reply: Reply | None, max_bytes: int) -> LoggedPayload:

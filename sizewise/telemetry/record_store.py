@@ -73,7 +73,7 @@ class RecordStore:
     async def newest(self, criteria: RecordFilter | None = None, limit: int = 20) -> list[RequestRecord]:
         """The newest `limit` (1..1000) records, newest first. Raises BadRequest, StorageError."""
         if not 1 <= limit <= MAX_RECORDS:
-            raise BadRequest(f"a list of {limit!r} records cannot be had", f"ask for 1 to {MAX_RECORDS}", param="limit")
+            raise BadRequest(f"cannot list {limit!r} records", f"use 1 to {MAX_RECORDS}", param="limit")
         await self.flush_if_healthy()
         return await asyncio.to_thread(
             self._read,

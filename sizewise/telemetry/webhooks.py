@@ -62,7 +62,7 @@ SHUTDOWN_TIMEOUT_S = 2.0
 def sign_webhook(secrets: Sequence[str], id: str, timestamp: int, body: bytes) -> dict[str, str]:
     """The three headers. `secrets`: `whsec_<base64>`, each signs; `timestamp`: unix seconds. Raises ConfigError."""
     if not MESSAGE_ID.match(id):
-        raise ConfigError("a webhook's id is printable, without a dot, and not longer than 200 characters")
+        raise ConfigError("the webhook id is not valid: use up to 200 printable characters without a dot")
     marks = (base64.b64encode(_signature(key, id, timestamp, body)).decode() for key in map(_decode_secret, secrets))
     return {
         "webhook-id": id,
@@ -85,7 +85,7 @@ class ReplayGuard:
         while self._order and self._order[0][0] < now - 2 * self._tolerance_s:
             self._ids.discard(self._order.popleft()[1])
         if id in self._ids:
-            raise Forbidden("this webhook was taken before", "a new message takes a new webhook-id")
+            raise Forbidden("this webhook was received before", "send a new webhook-id with a new message")
         if len(self._ids) >= self._max_ids:
             raise Busy("too many webhooks within a few minutes", "send it again later", retry_after=self._tolerance_s)
         self._ids.add(id)
@@ -105,15 +105,15 @@ def verify_webhook(
     if not MESSAGE_ID.match(id) or not TIMESTAMP.match(at) or not marks or len(marks) > MAX_SIGNATURE_HEADER:
         raise Forbidden("the webhook is not signed", "send webhook-id, webhook-timestamp and webhook-signature")
     if abs(now - int(at)) > TOLERANCE_S:
-        hint = f"sign it when it is sent, by a clock that is right within {TOLERANCE_S:.0f} s"
-        raise Forbidden("the webhook's time is too far from ours", hint)
+        hint = f"sign the message when you send it, and check the clock: at most {TOLERANCE_S:.0f} s off"
+        raise Forbidden("webhook-timestamp is too far from this server's time", hint)
     if not _has_valid_signature(
         marks.split()[:MAX_SIGNATURES],
         [_signature(_decode_secret(each), id, int(at), body) for each in secrets],
     ):
         raise Forbidden(
-            "the webhook's signature does not fit",
-            "sign the very bytes that are sent, by the shared secret",
+            "the webhook's signature is not valid",
+            "sign the exact bytes of the body with the shared secret",
         )
     replay_guard.register(id, now)
     return id
@@ -143,8 +143,8 @@ def _decode_secret(text: str) -> bytes:
     except (binascii.Error, ValueError):
         key = b""
     if not 24 <= len(key) <= 64:
-        hint = f"`printf {PREFIX}; openssl rand -base64 32` makes one"
-        raise ConfigError(f"a webhook's secret is {PREFIX!r} and 24 to 64 bytes in base64", hint)
+        hint = f"create one: printf {PREFIX}; openssl rand -base64 32"
+        raise ConfigError(f"the webhook secret is not {PREFIX!r} and 24 to 64 bytes in base64", hint)
     return key
 
 
@@ -197,7 +197,7 @@ class WebhookDispatcher:
         try:
             body = msgspec.json.encode(shown)
         except (TypeError, ValueError, RecursionError):  # a programming error must not fail a request
-            log.error("what %s tells is no JSON", event)
+            log.error("the data of the event %s cannot be encoded as JSON", event)
             self.dropped += 1
             return
         if len(body) > MAX_BODY_BYTES or self._loop is None:
@@ -258,7 +258,7 @@ class WebhookQueue:
         if len(self._waiting) >= MAX_QUEUED:
             oldest = min(self._waiting, key=lambda each: each[1])
             self._waiting.remove(oldest)
-            log.warning("the webhook %r does not keep up: a message is lost", self.name)
+            log.warning("the webhook %r is too slow: a message was dropped", self.name)
         self._schedule(message, 0.0)
 
     def _schedule(self, message: WebhookMessage, pause_s: float) -> None:
@@ -279,14 +279,14 @@ class WebhookQueue:
                 continue
             _, _, message = heappop(self._waiting)
             why = await self._deliver(message)
-            self.problem = f"the webhook {self.name!r} was not taken: {why}" if why else ""
+            self.problem = f"the webhook {self.name!r} failed: {why}" if why else ""
             if why:
                 self._retry(message, why)
 
     def _retry(self, message: WebhookMessage, reason: str) -> None:
         tried = message.attempts + 1
         if tried >= MAX_ATTEMPTS:
-            log.warning("the webhook %r is given up after %d tries, one message is lost: %s", self.name, tried, reason)
+            log.warning("the webhook %r failed %d times, the message was dropped: %s", self.name, tried, reason)
             return
         pause = RETRY_DELAYS_S[min(message.attempts, len(RETRY_DELAYS_S) - 1)]
         self._schedule(
@@ -317,11 +317,11 @@ class WebhookQueue:
         except SizewiseError as error:
             return error.message
         response.release()
-        return "" if 200 <= response.status < 300 else f"it answered with status {response.status}"
+        return "" if 200 <= response.status < 300 else f"status {response.status}"
 
     def stop(self) -> asyncio.Task[None] | None:
         if self._waiting:
-            log.warning("%d messages for the webhook %r are lost", len(self._waiting), self.name)
+            log.warning("%d messages for the webhook %r were dropped at shutdown", len(self._waiting), self.name)
             self._waiting.clear()
         if self.task is not None:
             self.task.cancel()

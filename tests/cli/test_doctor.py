@@ -65,7 +65,7 @@ def test_the_key_to_what_is_kept_is_gone(home: Path) -> None:
     assert checks(home)["encryption"][0]
     (home / "vault.key").unlink()
     well, found, then = checks(home)["encryption"]
-    assert not well and "vault.key" in found and "put it back" in then
+    assert not well and "vault.key" in found and "restore the file" in then
 
 
 def test_the_key_service_does_not_answer(home: Path) -> None:
@@ -77,7 +77,7 @@ def test_the_key_service_does_not_answer(home: Path) -> None:
     settings = home / "sizewise.toml"
     settings.write_text(settings.read_text() + f'\n[encryption]\nkms = "command:{program}"\n')
     well, found, _ = checks(home)["encryption"]
-    assert not well and "ended with 7" in found
+    assert not well and "exited with 7" in found
     program.write_text("#!/bin/sh\nread line; echo QUJD$line\n")
     assert checks(home)["encryption"][0]
 

@@ -104,7 +104,7 @@ def test_a_key_service_that_fails_is_said_and_nothing_is_kept_in_the_clear(tmp_p
     program.write_text("#!/bin/sh\nexit 7\n")
     program.chmod(0o700)
     with serving(tmp_path, ECHO + f'[encryption]\nkms = "command:{program}"\n') as server:
-        until(lambda: b"ended with 7" in server.ask("/readyz").body)
+        until(lambda: b"exited with 7" in server.ask("/readyz").body)
         assert server.ask("/readyz").status == 200  # what needs no vault goes on
         assert server.chat("echo/small").status == 200
         asked: dict[str, Any] = {"model": "echo/small", "input": "the canary sings"}
@@ -113,7 +113,7 @@ def test_a_key_service_that_fails_is_said_and_nothing_is_kept_in_the_clear(tmp_p
         refused = server.ask("/v1/responses", asked, idempotency_key="once")
         assert (refused.status, refused.error["code"]) == (503, "vault_locked")
         program.write_text("#!/bin/sh\nread line; echo QUJD$line\n")  # it wraps, in its way
-        until(lambda: b"ended with 7" not in server.ask("/readyz").body)
+        until(lambda: b"exited with 7" not in server.ask("/readyz").body)
         assert server.ask("/v1/responses", asked, idempotency_key="once").json["store"] is True  # type: ignore[index]  # JSON
 
 

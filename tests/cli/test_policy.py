@@ -76,8 +76,8 @@ expect_error = "over_budget"
     assert done.code == 1 and done.json["failed"] == 2
     assert [bool(each["failures"]) for each in done.json["tests"]] == [False, False, False, True, True]
     shown = sizewise("route", "policy", "test", home=tmp_path).out
-    assert "✗ near: not true\n    may reach here/small, and never should\n    asks here/small first" in shown
-    assert "is answered, and 'over_budget' was expected" in shown and shown.endswith("3 of 5 passed\n")
+    assert "✗ near: not true\n    may reach here/small, which is denied\n    asks here/small first" in shown
+    assert "is answered, but 'over_budget' is expected" in shown and shown.endswith("3 of 5 passed\n")
     assert sizewise("route", "policy", "test", "default", home=tmp_path).code == 0
 
 

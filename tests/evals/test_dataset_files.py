@@ -36,9 +36,9 @@ def test_prompts_and_outcomes_come_as_columns(tmp_path: Path) -> None:
         ("", OUTCOMES, "has no prompt"),
         ("{", OUTCOMES, "prompts.jsonl', line 1"),
         (PROMPTS, OUTCOMES + '{"prompt_id": 1}', "outcomes.jsonl', line 4"),
-        (PROMPTS, OUTCOMES + '{"prompt_id": 1, "model": "m", "score": 1}', "comes twice"),
+        (PROMPTS, OUTCOMES + '{"prompt_id": 1, "model": "m", "score": 1}', "is repeated"),
         (PROMPTS, '{"prompt_id": 1, "model": "m", "score": 1.5}', "is 1.5"),
-        (PROMPTS + '{"prompt_id": 1, "prompt": "again"}', OUTCOMES, "comes twice"),
+        (PROMPTS + '{"prompt_id": 1, "prompt": "again"}', OUTCOMES, "is repeated"),
         (PROMPTS, "\xff", "line 1"),
     ],
 )

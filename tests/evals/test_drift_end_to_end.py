@@ -104,12 +104,13 @@ def test_a_promise_that_breaks_is_found_said_and_answered_by_the_large_model_unt
                 break
             until(lambda: quality(server)["samples"] >= number or quality(server)["violated"])  # noqa: B023  # read at once
         assert 2 < number < 20
-        assert why == "big/large alone: sampled answers of policy 'mine' did not keep its promise of 0.95"
+        assert why == "big/large alone: the policy 'mine' missed its quality target of 0.95 on sampled answers"
         found = quality(server)
         assert found["violated"] and found["loss"] == 1.0 and found["lossLow"] > 0.05 and found["certified"] == 0.95
         (limp,) = server.ask("/readyz").json["impaired"]  # type: ignore[index]  # JSON
         assert (
-            limp == "sampled answers of policy 'mine' did not keep its promise of 0.95: its large model answers alone"
+            limp
+            == "the policy 'mine' missed its quality target of 0.95 on sampled answers: only its large model answers"
         )
         assert b'sizewise_drift_alarms_total{policy="mine"} 1.0' in server.ask("/metrics").body
         shown = sizewise("route", "outcomes", home=tmp_path)

@@ -106,8 +106,8 @@ def test_an_alarm_rings_once_outlives_a_restart_and_ends_with_a_new_version_or_t
     async def lasts(services: Services) -> None:
         watch = services.quality_monitor
         why = watch.distrust_reason("local", "mine", "v1")
-        assert why == "sampled answers of policy 'mine' did not keep its promise of 0.9"
-        assert watch.impaired(MINE) == [f"{why}: its large model answers alone"]
+        assert why == "the policy 'mine' missed its quality target of 0.9 on sampled answers"
+        assert watch.impaired(MINE) == [f"{why}: only its large model answers"]
         assert watch.distrust_reason("local", "mine", "v2") == watch.distrust_reason("elsewhere", "mine", "v1") == ""
         assert watch.impaired({"mine": MonitoredPolicy("v2", "l")}) == watch.impaired({}) == []
         mine, _ = await watch.policy_quality("local", MINE, 0.95)
@@ -221,9 +221,9 @@ def test_feedback_that_cannot_be_is_refused_with_a_hint(tmp_path: Path) -> None:
         await answered(services, "aa" * 16, "small", "k1")
         await answered(services, "ab" * 16, "small", "k1")
         for score in (-0.1, 1.1, float("nan")):
-            with pytest.raises(BadRequest, match="no score"):
+            with pytest.raises(BadRequest, match="is not a score"):
                 await services.quality_monitor.record_feedback(mine, "aa", score, "user")
-        with pytest.raises(BadRequest, match="no kind"):
+        with pytest.raises(BadRequest, match="is not a valid kind"):
             await services.quality_monitor.record_feedback(mine, "aa", 1, "it was rubbish!")
         with pytest.raises(BadRequest, match="several traces"):
             await services.quality_monitor.record_feedback(mine, "a", 1, "user")

@@ -108,7 +108,7 @@ def test_all_are_paid_of_a_race_who_begins() -> None:
 
 @pytest.mark.parametrize(
     ("policy", "words"),
-    [(Resumes(), "resumes an answer"), (Endless(), "does not come to an end")],
+    [(Resumes(), "resumes an answer"), (Endless(), "does not end")],
 )
 def test_what_a_record_cannot_answer_is_refused(policy: Policy, words: str) -> None:
     with pytest.raises(BadRequest, match=words):
@@ -120,5 +120,5 @@ def test_models_that_share_no_prompt_are_refused() -> None:
         [RecordedPrompt(1, "a"), RecordedPrompt(2, "b")],
         [RecordedOutcome(1, "small", 1.0), RecordedOutcome(2, "large", 1.0)],
     )
-    with pytest.raises(BadRequest, match="no prompt was answered by all"):
+    with pytest.raises(BadRequest, match="no prompt has answers of all"):
         replay_cases(lonely, BOTH)

@@ -405,7 +405,7 @@ def test_a_promise_that_breaks_is_served_by_the_large_model_until_it_is_trusted_
                 break
         assert 2 < len(onion.rows()) < 20 and client.text == "one two three"
         assert client.chosen.reason == (
-            "echo/large alone: sampled answers of policy 'default' did not keep its promise of 0.9"
+            "echo/large alone: the policy 'default' missed its quality target of 0.9 on sampled answers"
         )
         assert onion.metrics.drift_alarms == {"default": 1}
         assert onion.metrics.shadow_results["fallen"] == 1

@@ -49,7 +49,7 @@ def test_a_host_that_cannot_have_an_address_is_named(run: Run) -> None:
 
     async def main() -> None:
         async with HttpClient(EgressPolicy({url: "anyone"}, {"public": "anyone"})) as client:
-            with pytest.raises(UpstreamUnreachable, match="no address is known for"):
+            with pytest.raises(UpstreamUnreachable, match="cannot be resolved"):
                 await client.endpoint(url).request("GET", "/", purpose="test", data_class="public")
 
     run(main())
@@ -69,7 +69,7 @@ async def _resets(peer: Peer) -> None:
 def test_a_new_connection_without_an_answer_is_not_asked_twice(run: Run, turn: Turn, method: str) -> None:
     async def main() -> None:
         async with facing(turn) as (raw, endpoint):
-            with pytest.raises(UpstreamUnreachable, match="without an answer"):
+            with pytest.raises(UpstreamUnreachable, match="without a response"):
                 await get(endpoint, method=method)
             assert len(raw.seen) == 1
 
@@ -100,7 +100,7 @@ def test_an_answer_cut_short_is_never_an_end(run: Run, head: bytes, how: str) ->
     async def main() -> None:
         async with facing(turn) as (_, endpoint):
             asyncio.get_running_loop().call_later(0.02, cut.set)
-            with pytest.raises(UpstreamProtocolError, match="in the middle of its answer"):
+            with pytest.raises(UpstreamProtocolError, match="in the middle of its response"):
                 await said(endpoint)
 
     run(main())
@@ -278,7 +278,7 @@ def test_a_post_that_may_have_been_worked_on_is_not_sent_again(run: Run, how: st
     async def main() -> None:
         async with facing(_second_unanswered(how)) as (raw, endpoint):
             assert await said(endpoint) == b"ok"
-            with pytest.raises(UpstreamUnreachable, match="without an answer"):
+            with pytest.raises(UpstreamUnreachable, match="without a response"):
                 await said(endpoint)
             assert len(raw.seen) == 2
             assert await said(endpoint) == b"ok"
@@ -331,9 +331,9 @@ async def _stops(peer: Peer) -> None:
 @pytest.mark.parametrize(
     ("turn", "deadline", "words"),
     [
-        (_silent, "first_byte", "sent no answer within 0.1 s"),
-        (_drips_head, "first_byte", "sent no answer within 0.1 s"),
-        (_stops, "between_bytes", "fell silent for 0.1 s"),
+        (_silent, "first_byte", "sent no response within 0.1 s"),
+        (_drips_head, "first_byte", "sent no response within 0.1 s"),
+        (_stops, "between_bytes", "sent nothing for 0.1 s"),
         (_silent, "total", "did not finish within 0.1 s"),
         (_drips, "total", "did not finish within 0.1 s"),
     ],
@@ -376,9 +376,9 @@ def test_a_full_pool_is_waited_for_no_longer_than_to_connect(run: Run) -> None:
     async def main() -> None:
         async with facing(_stops, pool=1) as (_, endpoint):
             async with await post(endpoint):
-                with pytest.raises(UpstreamTimeout, match="all 1 are in use"):
+                with pytest.raises(UpstreamTimeout, match="all 1 connections are in use"):
                     await post(endpoint, connect=0.05)
-            with pytest.raises(UpstreamTimeout, match="fell silent"):  # the place is free again
+            with pytest.raises(UpstreamTimeout, match="sent nothing for"):  # the place is free again
                 await said(endpoint, between_bytes=0.05)
 
     run(main())

@@ -99,8 +99,8 @@ def test_an_erased_tenant_is_unreadable_and_nobody_else(tmp_path: Path) -> None:
         keep(services, "mine", "acme")
         keep(services, "theirs", "globex")
         assert asyncio.run(services.key_rotation.shred("acme")) == 1
-        with pytest.raises(StorageError, match="was erased"):
+        with pytest.raises(StorageError, match="was deleted"):
             body(services, "mine", "acme")
         assert body(services, "theirs", "globex") == CANARY
-    with open_services(tmp_path) as services, pytest.raises(StorageError, match="was erased"):
+    with open_services(tmp_path) as services, pytest.raises(StorageError, match="was deleted"):
         body(services, "mine", "acme")

@@ -17,7 +17,7 @@ from sizewise.process import run_with_input
 
 TIMEOUT_S = 5.0
 MAX_ANSWER_BYTES = 16_384
-RUN_BY_HAND = "run it by hand with `wrap`, and see what it says"
+RUN_BY_HAND = "run the command by hand with `wrap` and read its output"
 
 
 class ExternalKms:
@@ -28,10 +28,10 @@ class ExternalKms:
         try:
             self._argv = shlex.split(command_line)
         except ValueError as error:
-            raise ConfigError(f"encryption.kms: the command cannot be read: {error}", "close its quotes") from error
+            raise ConfigError(f"encryption.kms: the command cannot be read: {error}", "check the quotes") from error
         if not self._argv or not Path(self._argv[0]).is_absolute():
-            hint = 'kms = "command:/usr/local/bin/our-kms --key alias/sizewise"'
-            raise ConfigError("encryption.kms: a command begins with the absolute path of a program", hint)
+            hint = 'for example kms = "command:/usr/local/bin/our-kms --key alias/sizewise"'
+            raise ConfigError("encryption.kms: the command does not begin with the absolute path of a program", hint)
 
     def wrap(self, plain: bytes) -> bytes:
         """Raises EncryptionKeyUnavailable."""
@@ -46,10 +46,10 @@ class ExternalKms:
         try:
             done = asyncio.run(run_with_input([*self._argv, verb], line, TIMEOUT_S, MAX_ANSWER_BYTES))
         except ExternalFailure as error:
-            raise EncryptionKeyUnavailable(f"the key service did not {verb}: {error.message}", RUN_BY_HAND) from error
+            raise EncryptionKeyUnavailable(f"the key service failed to {verb}: {error.message}", RUN_BY_HAND) from error
         if done.exit_code:
             raise EncryptionKeyUnavailable(
-                f"the key service did not {verb}: {name!r} ended with {done.exit_code}",
+                f"the key service failed to {verb}: {name!r} exited with {done.exit_code}",
                 RUN_BY_HAND,
             )
         try:
@@ -58,7 +58,7 @@ class ExternalKms:
             answer = b""
         if not answer or answer == data:
             raise EncryptionKeyUnavailable(
-                f"the key service did not {verb}: {name!r} answered otherwise than in base64",
+                f"the key service failed to {verb}: {name!r} returned no {verb}ped key in base64",
                 RUN_BY_HAND,
             )
         return answer

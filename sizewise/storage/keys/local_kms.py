@@ -17,7 +17,7 @@ from sizewise.settings.load import resolve_secret
 from sizewise.storage.keys.cipher import KEY_BYTES, Cipher, DecryptionFailed, generate_key
 
 ID_BYTES = 4  # of the key's digest: enough to find it among a few, too little to help guess it
-MAKE_KEY_HINT = "`openssl rand -base64 32` makes one"
+MAKE_KEY_HINT = "create one: openssl rand -base64 32"
 WRAP_CONTEXT = "a data key"
 
 
@@ -51,7 +51,7 @@ class LocalKms:
             if not self._ciphers and (self._reference or self._required or self._default_path.exists()):
                 self._check_required(_parse_keys(self._text(create=False), self._where))
         except (ConfigError, EncryptionKeyUnavailable) as error:
-            return f"what is kept cannot be opened: {error.message}; {error.hint}"
+            return f"stored data cannot be decrypted: {error.message}; {error.hint}"
         return ""
 
     @property
@@ -70,7 +70,7 @@ class LocalKms:
             return self.cipher(wrapped[:ID_BYTES]).decrypt(wrapped[ID_BYTES:], WRAP_CONTEXT)
         except DecryptionFailed as error:
             hint = "restore a backup of the database, with the encryption key of that time"
-            raise StorageError("a data key does not open: it was changed since it was wrapped", hint) from error
+            raise StorageError("a data key cannot be unwrapped: it was changed after it was wrapped", hint) from error
 
     def cipher(self, id: bytes) -> Cipher:
         """Raises EncryptionKeyUnavailable if the key is not in the ring."""
@@ -113,8 +113,8 @@ class LocalKms:
     def _missing_keys(self, ids: Iterable[bytes]) -> EncryptionKeyUnavailable:
         named = ", ".join(sorted(id.hex() for id in ids))
         return EncryptionKeyUnavailable(
-            f"the key {named}, by which something is sealed, is not in {self._where!r}",
-            "put the old key back, below the new one: older keys open what they sealed",
+            f"the key {named} of stored data is not in {self._where!r}",
+            "add the old key below the new one: older keys decrypt what they encrypted",
         )
 
 
@@ -127,7 +127,7 @@ def _parse_keys(text: str, where: str) -> dict[bytes, bytes]:
         except (binascii.Error, ValueError):
             key = b""
         if len(key) != KEY_BYTES:
-            raise ConfigError(f"{where!r} does not hold keys of {KEY_BYTES} bytes in base64", MAKE_KEY_HINT)
+            raise ConfigError(f"{where!r} does not contain keys of {KEY_BYTES} bytes in base64", MAKE_KEY_HINT)
         keys[hashlib.sha256(b"sizewise vault key\0" + key).digest()[:ID_BYTES]] = key
     return keys
 
@@ -136,7 +136,7 @@ def _read(path: Path) -> str:
     try:
         return path.read_bytes().decode("ascii", "replace")
     except OSError as error:
-        hint = "put it back from where you keep it: without it, what is sealed cannot be read by anybody"
+        hint = "restore the file from your backup of the key: without it, stored data cannot be decrypted"
         raise EncryptionKeyUnavailable(
             f"the encryption key {str(path)!r} cannot be read: {error.strerror}",
             hint,
@@ -150,7 +150,7 @@ def _check_permissions(path: Path) -> None:
     except OSError:
         return  # reading it reports the error
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise ConfigError(f"others than you can read {str(path)!r}", f"chmod 600 {path}")
+        raise ConfigError(f"other users can read {str(path)!r}", f"chmod 600 {path}")
 
 
 def _create_key_file(path: Path) -> str:
@@ -161,6 +161,6 @@ def _create_key_file(path: Path) -> str:
             file.flush()
             os.fsync(file.fileno())  # before it encrypts anything
     except OSError as error:
-        hint = "make the home folder writable, or name another key in [encryption] of sizewise.toml"
+        hint = "make the home folder writable, or set `key` in [encryption] of sizewise.toml"
         raise EncryptionKeyUnavailable(f"cannot write {str(path)!r}: {error.strerror}", hint) from error
     return text
