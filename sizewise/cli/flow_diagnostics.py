@@ -28,7 +28,7 @@ def diagnostics_json(files: Mapping[str, FlowFile], diagnostics: Mapping[str, li
 
 
 def print_diagnostic(path: Path, found: Diagnostic, err: bool = False) -> None:
-    """In the format of compilers, so that editors jump to the place."""
+    """In the format of compilers, so that editors can jump to the position."""
     node = f"{found.node}: " if found.node else ""
     kind = "" if found.kind == "mistake" else "warning: "
     click.echo(f"{path}:{found.line}:{found.column}: {kind}{node}{found.message}", err=err)

@@ -11,9 +11,9 @@ from sizewise.errors import BadRequest, ExternalFailure
 from sizewise.flows.language.flow_spec import NAME
 
 TEXT = """\
-# What may stand here: docs/reference/flows.md. Check it: sizewise flow check {name}
+# Reference: docs/reference/flows.md. Check this file: sizewise flow check {name}
 name: {name}
-description: Answers a question, shortly.
+description: Answers a question briefly.
 
 inputs:
   question: text

@@ -83,7 +83,7 @@ class ReferenceChecker:
         if names is None or which in self._reached or said in names:
             return "", ""
         what, hint = NODE_FIELD_LABELS[which]
-        return f"the settings name no {what} {said[:60]!r}", did_you_mean(said, names) or hint.format(said[:60])
+        return f"there is no {what} {said[:60]!r} in the settings", did_you_mean(said, names) or hint.format(said[:60])
 
 
 def _timetable(found: DiagnosticCollector, path: Path, trigger: TriggerSpec) -> None:
@@ -94,4 +94,4 @@ def _timetable(found: DiagnosticCollector, path: Path, trigger: TriggerSpec) -> 
         return
     if wrong:
         at = "zone" if "zone" in wrong.partition("'")[0] else "schedule"
-        found.add((*path, at), "", wrong, "As in: schedule: '0 7 * * 1-5', zone: Europe/Berlin")
+        found.add((*path, at), "", wrong, "For example: schedule: '0 7 * * 1-5', zone: Europe/Berlin")

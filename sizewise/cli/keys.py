@@ -127,7 +127,7 @@ def _show(made: operations.NewKey) -> None:
         return
     click.echo(made.secret)
     click.echo(
-        dim(f"{made.key.id} has the permissions {', '.join(made.key.permissions)}; its secret is shown only now"),
+        dim(f"{made.key.id} has the permissions {', '.join(made.key.permissions)}; its secret is shown once"),
         err=True,
     )
 

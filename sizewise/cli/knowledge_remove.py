@@ -31,7 +31,7 @@ def release(base: str, document: str) -> None:
     if wants_json():
         write_json({"released": count})
     else:
-        click.echo(f"{count:,} released" if count else "no passage of it is held back")
+        click.echo(f"{count:,} released" if count else "no passage is held back")
 
 
 @click.command()

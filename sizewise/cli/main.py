@@ -66,7 +66,7 @@ UNREAD = 141
     subjects=SUBJECTS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
     subcommand_metavar="VERB ...",
-    epilog="Start with: sizewise up. Exit codes: 0 success, 1 no, 2 wrong usage, 3 external failure.",
+    epilog="Start with: sizewise up. Exit codes: 0 success, 1 negative result, 2 wrong usage, 3 external failure.",
 )
 @click.version_option(__version__, "--version", "-V", message="%(version)s")
 def sizewise() -> None:

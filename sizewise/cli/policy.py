@@ -27,7 +27,7 @@ COMMANDS: Mapping[str, LazyCommand] = {
     "test": LazyCommand("sizewise.cli.policy:test", "Run the policies' test cases; exits with 1 if one fails."),
 }
 SHOWN = """[[policies.default.tests]]
-name = "what is confidential stays on this machine"
+name = "confidential data stays on this machine"
 data_class = "confidential"
 denied_models = ["{far}"]"""
 

@@ -157,7 +157,7 @@ def _show(record: operations.RecordDetails) -> None:
             ("trace", record.trace),
             ("at", format_time(record.at)),
             ("asked", f"{record.requested_model}, policy {record.policy}, by key {record.key}"),
-            ("answered", record.model or "nobody"),
+            ("answered", record.model or "no model"),
             ("why", record.why or "-"),
             ("status", f"{record.status} {record.error}"),
             ("tokens", _tokens(record.tokens)),
@@ -167,7 +167,7 @@ def _show(record: operations.RecordDetails) -> None:
                 f"{format_seconds(record.first_token_ms)} to the first token, {format_seconds(record.total_ms)} total",
             ),
             *([("guardrails", record.guardrails)] if record.guardrails else []),
-            *([("shown", f"although not trusted: {record.degraded}")] if record.degraded else []),
+            *([("degraded", f"not trusted: {record.degraded}")] if record.degraded else []),
         ],
     )
     write_table(

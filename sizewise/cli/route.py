@@ -22,7 +22,7 @@ COMMANDS: Mapping[str, LazyCommand] = {
     "outcomes": LazyCommand(
         "sizewise.cli.route_quality:outcomes", "Show measured quality loss, from sampled comparisons and feedback."
     ),
-    "restore": LazyCommand("sizewise.cli.route_quality:restore", "Use a policy again that missed its quality target."),
+    "restore": LazyCommand("sizewise.cli.route_quality:restore", "Restore a policy that missed its quality target."),
     "calibrate": LazyCommand(
         "sizewise.cli.calibrate:calibrate", "Certify a quality target, and write the policy for it."
     ),

@@ -70,9 +70,9 @@ def _row(its: operations.PolicyQuality) -> tuple[str, ...]:
 @click.argument("policy")
 @server_options
 def restore(policy: str) -> None:
-    """Use a policy again that missed its quality target.
+    """Restore a policy that missed its quality target.
 
-    It routes as before, and its measurement starts again.
+    The policy routes as before, and its measurement starts again.
 
     \b
     Example: sizewise route restore support

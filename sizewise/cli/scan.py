@@ -24,8 +24,8 @@ from sizewise.guardrails.poisoning import scan_passages as look
     metavar="DIR",
     help="Write clean and suspect rows to this folder.",
 )
-@click.option("--release", "freed", is_flag=True, help="FILE:LINE... of DIR are clean after all.")
-@click.option("--by", default="", metavar="NAME", help="Who decides this. [the user of this machine]")
+@click.option("--release", "freed", is_flag=True, help="Release the rows FILE:LINE... of DIR as clean.")
+@click.option("--by", default="", metavar="NAME", help="Name to record as the reviewer. [the user of this machine]")
 @local_options
 @click.pass_context
 def scan(ctx: click.Context, /, paths: tuple[Path, ...], quarantine: Path | None, freed: bool, by: str) -> None:

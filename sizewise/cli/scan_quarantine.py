@@ -192,7 +192,7 @@ def split_rows(
     holds a scan.
     """
     if any((folder / name).exists() for name in (CLEAN, HELD)):
-        raise BadRequest(f"{str(folder)!r} already holds a scan", "use another folder: nothing is overwritten")
+        raise BadRequest(f"{str(folder)!r} already contains a scan", "use another folder: nothing is overwritten")
     made: dict[str, list[QuarantinedRow]] = {CLEAN: [], HELD: []}
     for each in rows:
         suspect = list(found.get(each.passage.id, ()))

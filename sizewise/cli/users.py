@@ -24,7 +24,7 @@ COMMANDS: Mapping[str, LazyCommand] = {
     "invitations": LazyCommand("sizewise.cli.users:invitations", "List invitations, and whether they were accepted."),
     "withdraw": LazyCommand("sizewise.cli.users:withdraw", "Withdraw an invitation."),
     "release-email": LazyCommand(
-        "sizewise.cli.users:release_email", "Release an address taken by someone who does not own it."
+        "sizewise.cli.users:release_email", "Release an address that was registered by another person than its owner."
     ),
 }
 
@@ -99,7 +99,7 @@ def invite(email: str, role: str | None, project: str | None, days: float) -> No
 @click.argument("email")
 @server_options
 def release_email(email: str) -> None:
-    """Release an address taken by someone who does not own it.
+    """Release an address that was registered by another person than its owner.
 
     In any organization: that user is disabled, and the address can be invited again.
 
@@ -110,7 +110,7 @@ def release_email(email: str) -> None:
     if wants_json():
         write_json({"freed": told.id})
     else:
-        click.echo(f"{told.id} is disabled, and the address is free")
+        click.echo(f"{told.id} is disabled; the address can be invited again")
 
 
 def show(url: str, made: operations.NewInvitation) -> None:

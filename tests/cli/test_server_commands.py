@@ -98,7 +98,7 @@ def test_a_key_is_made_used_and_revoked(echo: Served) -> None:
     done = sizewise("keys", "create", "laptop", "--permissions", "ask,read", "--expires-days", "1", home=echo.home)
     key = done.out.strip()
     assert done.code == 0
-    assert "its secret is shown only now" in done.err
+    assert "its secret is shown once" in done.err
     assert echo.ask("/v1/models", key=key).status == 200
     (mine,) = [each for each in sizewise("keys", "--json", home=echo.home).json["keys"] if key.startswith(each["id"])]
     assert (mine["name"], mine["permissions"], mine["state"]) == ("laptop", ["ask", "read"], "valid")

@@ -81,20 +81,20 @@ def test_names_that_the_settings_do_not_have_are_warnings_and_times_that_never_c
     found = sizewise("flow", "check", home=tmp_path)
     assert found.code == 1
     assert found.out.splitlines() == [
-        f"{path}:4:25: warning: a: the settings name no host 'crm'",
+        f"{path}:4:25: warning: a: there is no host 'crm' in the settings",
         "    Allow it: [hosts.crm] in sizewise.toml",
         f"{path}:5:25: warning: b: the settings: there is no model named 'echo/smal'",
         "    Did you mean 'echo/small'?",
-        f"{path}:6:32: warning: c: the settings name no knowledge base 'handbok'",
+        f"{path}:6:32: warning: c: there is no knowledge base 'handbok' in the settings",
         "    Did you mean 'handbook'?",
-        f"{path}:7:25: warning: d: the settings name no tool 'run_pyton'",
+        f"{path}:7:25: warning: d: there is no tool 'run_pyton' in the settings",
         "    Did you mean 'run_python'?",
-        f"{path}:8:27: warning: e: the settings name no agent 'plannr'",
+        f"{path}:8:27: warning: e: there is no agent 'plannr' in the settings",
         "    Did you mean 'planner'?",
         f"{path}:12:28: '0 0 30 2 *' never matches",
-        "    As in: schedule: '0 7 * * 1-5', zone: Europe/Berlin",
+        "    For example: schedule: '0 7 * * 1-5', zone: Europe/Berlin",
         f"{path}:13:49: there is no time zone 'Europe/Berln'",
-        "    As in: schedule: '0 7 * * 1-5', zone: Europe/Berlin",
+        "    For example: schedule: '0 7 * * 1-5', zone: Europe/Berlin",
     ]
 
 
