@@ -49,7 +49,7 @@ def test_what_is_asked_wrong_is_said(tmp_path: Path) -> None:
     folder = written(tmp_path)
     for wrong, words in (
         (("cascad", folder), "there is no policy"),
-        (("fixed", folder, "--models", "small,lrge"), "no model 'lrge'"),
+        (("fixed", folder, "--models", "small,lrge"), "of the model 'lrge'"),
         (("fixed", folder, "--price", "small=cheap"), "is not a price"),
         (("fixed", str(tmp_path / "no")), "no prompts.jsonl"),
     ):
