@@ -39,8 +39,6 @@ NOT_IMPORTED = ("sizewise.testing", "sizewise.lamatic", "sizewise.advisor")
 HEAVY = ("numpy", "onnxruntime", "xllamacpp", "qdrant_edge", "dbos", "spacy", "weaviate", "psycopg", "pypdf")
 """A module that loads one of these is not imported beforehand: they start threads, which a fork loses."""
 AT_START = ("PYTHON", "LD_", "LC_", "LANG", "MALLOC_", "COVERAGE_")
-SAME = ("PYTHONUNBUFFERED", "PYTHONPATH")
-"""Of these the forked process has what a new one would have."""
 
 
 def command(*words: str) -> list[str]:
@@ -143,9 +141,14 @@ def _text(file: IO[bytes]) -> str:
 
 
 def _can_fork(words: Sequence[str], env: Mapping[str, str]) -> bool:
-    ours = {name: value for name, value in os.environ.items() if name.startswith(AT_START) and name not in SAME}
-    theirs = {name: value for name, value in env.items() if name.startswith(AT_START) and name not in SAME}
-    return list(words[:3]) == command() and ours == theirs and hasattr(socket, "send_fds") and sys.platform == "linux"
+    is_ours = list(words[:3]) == command() and hasattr(socket, "send_fds") and sys.platform == "linux"
+    return is_ours and _at_start(env) == _at_start(os.environ)
+
+
+def _at_start(env: Mapping[str, str]) -> dict[str, str]:
+    """Without what is the same for a forked process: our own code first, and streams without a buffer."""
+    ours = {"PYTHONUNBUFFERED": env.get("PYTHONUNBUFFERED"), "PYTHONPATH": str(ROOT)}
+    return {name: value for name, value in env.items() if name.startswith(AT_START) and value != ours.get(name)}
 
 
 def _fork(

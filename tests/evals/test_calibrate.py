@@ -98,7 +98,7 @@ def test_a_proof_is_read_as_it_was_written_and_a_cut_one_is_refused() -> None:
         b"{}",
         encode_certificate(replace(proof, format=0)),
     ):
-        with pytest.raises(BadRequest, match="proof"):
+        with pytest.raises(BadRequest, match="certificate"):
             decode_certificate(wrong)
 
 
@@ -129,7 +129,7 @@ def test_where_nothing_can_be_promised_it_says_how_many_more_it_takes() -> None:
 
 @pytest.mark.parametrize(("small", "large"), [("smal", "large"), ("small", "lrge")])
 def test_a_model_that_nobody_asked_is_refused_with_the_nearest(small: str, large: str) -> None:
-    with pytest.raises(BadRequest, match="no model") as refused:
+    with pytest.raises(BadRequest, match="no outcomes of the model") as refused:
         calibrate(recorded(100), (small,), large, QualityGuarantee(0.95))
     assert "Did you mean" in refused.value.hint or "known" in refused.value.hint
 
@@ -158,7 +158,7 @@ def test_the_same_question_again_is_no_more_evidence() -> None:
 
 @pytest.mark.parametrize("models", [("small", "small"), ("small", "large")])
 def test_a_model_that_is_named_twice_is_refused(models: tuple[str, str]) -> None:
-    with pytest.raises(BadRequest, match="named twice"):
+    with pytest.raises(BadRequest, match="given twice"):
         calibrate(recorded(200), models, "large", QualityGuarantee(0.95))
 
 

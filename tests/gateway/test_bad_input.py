@@ -134,7 +134,7 @@ def test_a_client_that_asks_first_is_told_before_it_sends_ten_megabytes(server: 
 def test_a_prompt_longer_than_the_window_is_refused_with_the_window(server: Served) -> None:
     prompt = "word " * 200_000
     error = refused(server.chat("echo/narrow", prompt), 400, "context_length_exceeded")
-    assert "4096 tokens" in error["message"] and "word word" not in error["message"]
+    assert "4096 prompt tokens" in error["message"] and "word word" not in error["message"]
     assert error["param"] == "messages"
 
 

@@ -120,7 +120,7 @@ def test_a_text_has_as_many_tokens_beside_a_picture_as_alone(word: str) -> None:
 def test_texts_to_embed_are_counted_in_bytes() -> None:
     card = replace(echo_card(context=1_000), task="embed")
     assert reason(card, embed("data" * 350)) == ""
-    assert "has a window of 1000 tokens" in reason(card, embed("資料在這" * 350))
+    assert "has a context window of 1000 tokens" in reason(card, embed("資料在這" * 350))
 
 
 def test_what_a_model_cannot_take_counts_against_it() -> None:
