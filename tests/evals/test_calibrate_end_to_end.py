@@ -52,7 +52,7 @@ def test_a_promise_from_live_traffic_alone(tmp_path: Path, config: str) -> None:
         assert saved["quality"]["samples"] == 2 and saved["quality"]["loss"] == 0.0 < saved["quality"]["lossHigh"]
         picture = tmp_path / "plane.svg"
         assert sizewise("savings", "--svg", str(picture), home=tmp_path).code == 0
-        assert "promised 0.85" in picture.read_text()
+        assert "target 0.85" in picture.read_text()
 
 
 def test_what_cannot_be_calibrated_so_is_said(tmp_path: Path, config: str) -> None:

@@ -166,7 +166,11 @@ def test_every_part_takes_time_that_grows_with_the_file() -> None:
 
 
 def _seconds(work: Callable[[int], None], n: int) -> float:
-    began = time.perf_counter()
-    with suppress(LamaticFileError):
-        work(n)
-    return time.perf_counter() - began
+    """CPU time of the fastest of three, so that a busy machine changes little."""
+    times: list[float] = []
+    for _ in range(3):
+        began = time.process_time()
+        with suppress(LamaticFileError):
+            work(n)
+        times.append(time.process_time() - began)
+    return min(times)

@@ -99,5 +99,5 @@ def test_an_answer_cannot_end_its_fence_and_the_orders_are_read_strictly() -> No
 def test_one_outside_the_models_is_refused_and_none_was_recorded() -> None:
     with pytest.raises(ConfigError, match="not among `models`"):
         CascadePolicy(("a/small", "a/large"), verifier="a/other")
-    with pytest.raises(BadRequest, match="opinion"):
+    with pytest.raises(BadRequest, match="verdict, and the outcomes have none"):
         replay(CascadePolicy(verifier="large"), replay_cases(OUTCOMES, BOTH), OUTCOMES, BOTH)
