@@ -3,6 +3,8 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.14 python3.11 python3; 
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 PORT ?= 8080
 BIN := .venv/bin
+# One more than there are cores: tests also wait.
+WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 # Bytecode is kept, also where the environment asks not to: without it each server takes twice the time to start.
 export PYTHONDONTWRITEBYTECODE :=
 
@@ -27,7 +29,7 @@ up: .venv/up
 test: .venv/dev
 	@$(BIN)/sizewise models pull smollm2-135m
 	@$(BIN)/sizewise models pull minilm-l6-v2
-	$(BIN)/pytest -n 2 -m "not large and not long and not node and not apart"
+	$(BIN)/pytest -n $(WORKERS) -m "not large and not long and not node and not apart"
 
 # In the order of what breaks most.
 test-all: test test-long test-sdks test-large

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sizewise.advisor.assumptions import TASKS, parse_assumptions
@@ -13,6 +13,9 @@ from sizewise.advisor.recommendation import RankedCandidate, Recommendation, rec
 from sizewise.advisor.workload import PRIVACY, TEAMS, parse_workload
 from tests.advisor.conftest import TODAY, Advised
 from tests.advisor.sample_models import fact, open_model, toys
+from tests.properties import examples, tried_with_all
+
+pytestmark = tried_with_all
 
 NUMBER = st.sampled_from(("1", "20", "300", "2000"))
 WORK = st.fixed_dictionaries(
@@ -38,7 +41,7 @@ def ask(said: dict[str, str], volume: int, weight: list[str]) -> Recommendation:
     return recommend(work, toys(), parse_assumptions(), parse_weights(["quality=1", *weight]))
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(WORK, VOLUMES, VOLUMES, WEIGHTS)
 def test_more_volume_never_favours_the_higher_unit_price(
     said: dict[str, str],
@@ -56,7 +59,7 @@ def test_more_volume_never_favours_the_higher_unit_price(
         assert few == many or new.per_request <= old.per_request
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(WORK, VOLUMES, WEIGHTS)
 def test_scores_are_between_nought_and_one_and_add_up_to_the_points(
     said: dict[str, str],
@@ -73,7 +76,7 @@ def test_scores_are_between_nought_and_one_and_add_up_to_the_points(
     assert points == sorted(points, reverse=True)
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(WORK, VOLUMES, WEIGHTS)
 def test_the_same_question_gets_the_same_advice(said: dict[str, str], volume: int, weight: list[str]) -> None:
     assert ask(said, volume, weight) == ask(said, volume, weight)

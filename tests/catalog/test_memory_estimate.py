@@ -48,6 +48,7 @@ def off(name: str, file: Path, context: int) -> tuple[float, float]:
     return rule.total / measured, need.total / measured
 
 
+@pytest.mark.long
 @linux
 @pytest.mark.parametrize("context", CONTEXTS)
 def test_the_catalogue_knows_what_the_small_model_takes(smollm_gguf: Path, context: int) -> None:

@@ -27,6 +27,7 @@ def bank(tmp_path_factory: pytest.TempPathFactory, smollm_gguf: Path) -> Iterato
         yield served
 
 
+@pytest.mark.long
 def test_the_second_call_knows_what_was_said_in_the_first(bank: Served) -> None:
     first = ask(bank, "advisor", SAVED, client="ann")
     assert first["outputs"]["remembered"] == []
@@ -36,11 +37,13 @@ def test_the_second_call_knows_what_was_said_in_the_first(bank: Served) -> None:
     assert "0.35 percent" in second["text"] and "funds/nordic-bond.md" in second["outputs"]["sources"]
 
 
+@pytest.mark.long
 def test_nobody_is_told_what_another_client_said(bank: Served) -> None:
     ask(bank, "advisor", SAVED, client="cleo")
     assert ask(bank, "advisor", COST, client="bob")["outputs"]["remembered"] == []
 
 
+@pytest.mark.long
 def test_a_small_model_sorts_and_one_with_the_window_answers_with_its_disclaimer(bank: Served) -> None:
     said = ask(bank, "advisor", COST, client="dan")
     asked = [each for each in records(bank, said["trace"]) if not each["model"].endswith("minilm-l6-v2")]
@@ -49,6 +52,7 @@ def test_a_small_model_sorts_and_one_with_the_window_answers_with_its_disclaimer
     assert said["text"].endswith(DISCLAIMER)
 
 
+@pytest.mark.long
 def test_without_a_model_that_has_the_window_it_refuses_and_says_who_lacks_what(
     tmp_path: Path,
     smollm_gguf: Path,

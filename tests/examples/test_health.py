@@ -33,6 +33,7 @@ def said(helper: Served) -> Any:
     return ask(helper, "health", COUGH)
 
 
+@pytest.mark.long
 def test_facts_and_terms_of_the_small_model_stand_in_the_question_to_the_large_one(said: Any) -> None:
     facts = said["outputs"]["facts"]
     assert set(facts) == {"complaint", "body_part", "days", "urgent"}
@@ -41,6 +42,7 @@ def test_facts_and_terms_of_the_small_model_stand_in_the_question_to_the_large_o
     assert said["text"].endswith("In an emergency call 112.")
 
 
+@pytest.mark.long
 def test_the_records_show_which_model_ran_where_for_how_much(helper: Served, said: Any) -> None:
     asked = records(helper, said["trace"])
     assert [each["model"] for each in asked] == ["local/smollm2-135m", "local/smollm2-135m", "echo/large"]
@@ -49,6 +51,7 @@ def test_the_records_show_which_model_ran_where_for_how_much(helper: Served, sai
     assert all(costs) and Decimal(said["cost"]) == sum(costs)
 
 
+@pytest.mark.long
 def test_a_run_that_is_kept_shows_the_model_and_the_cost_of_each_node(helper: Served) -> None:
     start = 'mutation ($i: JSON) { startFlowRun(flow: "health", inputs: $i) { id } }'
     id = graphql(helper, start, key=helper.key, i={"question": "My knee hurts."}).data["startFlowRun"]["id"]

@@ -110,6 +110,7 @@ def test_a_draft_that_a_passage_holds_is_the_answer_and_one_that_none_holds_goes
     assert wrong["outputs"]["unsupported"] == ["The permitted total weight is 240 kg for the Wren [1]."]
 
 
+@pytest.mark.long
 def test_a_small_model_drafts_and_is_only_trusted_where_its_draft_is_held(tmp_path: Path, smollm_gguf: Path) -> None:
     over = ECHO_LARGE + '[router]\nlarge = "echo/large"\n[local]\ncontext = 2048\nslots = 1\n'
     part = {'sources = ["handbook"]': 'sources = ["handbook/company"]'}

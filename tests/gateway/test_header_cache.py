@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from uvicorn import Config
 from uvicorn.server import ServerState
@@ -18,6 +18,9 @@ from sizewise.gateway.fast_path import FastPathProtocol
 from sizewise.gateway.header_cache import MAX_HEAD_BYTES, CachedHead, cacheable_head
 from sizewise.gateway.request_context import OPENAI_ERRORS, RequestHead, ResponseWriter
 from sizewise.http.write_coalescing import WriteCoalescer
+from tests.properties import examples, tried_with_all
+
+pytestmark = tried_with_all
 
 CHAT = b"/v1/chat/completions"
 USUAL_LINES = (b"host: localhost:1", b"authorization: Bearer k", b"x-sizewise-max-ms: 9", b"content-length: %d")
@@ -296,7 +299,7 @@ def _said(body: bytes, lines: tuple[bytes, ...], first: bytes) -> bytes:
     return b"\r\n".join(head) + b"\r\n\r\n" + body
 
 
-@settings(max_examples=400, deadline=None)
+@examples(400)
 @given(st.lists(st.one_of(st.just(HELLO), MESSAGES, STRAY, STRAY), min_size=2, max_size=7), st.data())
 def test_a_connection_that_knows_heads_answers_as_one_that_parses_every_one(said: list[bytes], data: Any) -> None:
     """Messages good and bad, one behind the other, whole or cut anywhere; those that wait are met by the next."""

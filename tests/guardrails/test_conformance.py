@@ -5,12 +5,15 @@ from __future__ import annotations
 from importlib.util import find_spec
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sizewise.guardrails.base import Finding, Guard, GuardConfig, Topic
 from sizewise.plugins import load_plugin, plugin_names
 from sizewise.testing.guardrail_conformance import HOSTILE, check_findings, check_linear_time
+from tests.properties import examples, tried_with_all
+
+pytestmark = tried_with_all
 
 EXTRA = {"names": "spacy"}
 """Guards of an extra, and the library that it brings."""
@@ -21,7 +24,7 @@ PIECES = [
     *("password: aB3$xY9!", "AKIAIOSFODNN7ABCDE12", "casino", "canary-7f3a", "İ", "ß", "\ud800", "\x00", " ", "\n"),
     *("passport C01234567", "-----BEGIN PRIVATE KEY-----", "a1:b2:c3:d4:e5:f6", "\\u003c", "１２３４５６７８９", "é"),
 ]
-many = settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+many = examples(150)
 texts = st.one_of(
     st.text(st.characters(codec=None, exclude_categories=()), max_size=200),
     st.lists(st.sampled_from(PIECES), max_size=12).map("".join),

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
 
@@ -21,6 +21,9 @@ from sizewise.guardrails.stream_unmasking import StreamUnmasker, UnmaskingSend, 
 from sizewise.handler import ChoiceFinished, Event, RawDelta, ReasoningDelta, TextDelta, ToolDelta
 from sizewise.messages import ChatRequest, Choice, EmbeddingRequest, FunctionCall, Reply, ToolCall, Usage
 from sizewise.providers.wires.openai.request_response import read_embed, read_reply, read_request, write_reply
+from tests.properties import examples, tried_with_all
+
+pytestmark = tried_with_all
 
 GUARDS: dict[str, Guard] = {"pii": pii.find_pii, "secrets": secrets.find_secrets}
 JANE, CARD = "jane@example.com", "4111 1111 1111 1111"
@@ -148,7 +151,7 @@ def test_the_end_of_what_is_none_may_begin_another() -> None:
     assert window.feed("<EMAIL__\\") + window.feed("u003cEMAIL_1\\u003e") + window.flush() == "<EMAIL__a@b.co"
 
 
-@settings(deadline=None, max_examples=600)
+@examples(600)
 @given(values, st.lists(bits, max_size=14).map("".join), st.data(), st.booleans())
 def test_a_stream_cut_anywhere_says_what_the_whole_says(
     given_: list[str],

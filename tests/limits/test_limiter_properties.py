@@ -19,6 +19,9 @@ from sizewise.limits.windows import LimitCounter, LimitWindow
 from sizewise.messages import ChatRequest
 from sizewise.principal import Principal
 from tests.limits.limiter_harness import MODEL, Shop, chat, worst
+from tests.properties import examples, tried_with_all
+
+pytestmark = tried_with_all
 
 DAY, MONTH, TOKENS, REQUESTS = 5_000_000, 20_000_000, 4_000, 12
 UNITS: tuple[Unit, ...] = ("usd/day", "usd/month", "tokens/minute")
@@ -277,4 +280,4 @@ class Spending(RuleBasedStateMachine):
 
 
 TestSpending = Spending.TestCase
-TestSpending.settings = settings(max_examples=50, stateful_step_count=40, deadline=None)
+TestSpending.settings = settings(examples(50), stateful_step_count=40)

@@ -30,7 +30,10 @@ from sizewise.providers.circuit_breaker import (
     CircuitBreakerHandler,
     RetryBudget,
 )
+from tests.properties import examples, tried_with_all
 from tests.routing.router_harness import asking, chat
+
+pytestmark = tried_with_all
 
 REPLY = Reply((Choice(text="yes", finish_reason="stop"),), Usage(1, 1))
 
@@ -294,5 +297,5 @@ class Life(RuleBasedStateMachine):
             assert self.pulse.retry_after_s() > 0
 
 
-Life.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+Life.TestCase.settings = settings(examples(60), stateful_step_count=40)
 TestLife = Life.TestCase

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sizewise.errors import SizewiseError
@@ -18,7 +18,10 @@ from sizewise.routing.policies.fixed import FixedPolicy
 from sizewise.routing.policy import Policy
 from sizewise.routing.session_store import SessionMemory
 from sizewise.routing.sticky_sessions import StickySessionPolicy
+from tests.properties import examples, tried_with_all
 from tests.routing.router_harness import Routing, agreeing, chat, racing
+
+pytestmark = tried_with_all
 
 NAMES = ("echo/a", "echo/b", "echo/c")
 CARDS = tuple(echo_card(name, parameters=10**number) for number, name in enumerate(NAMES, 7))
@@ -49,7 +52,7 @@ CUES = st.one_of(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@examples(400)
 @given(
     policy=st.sampled_from(POLICIES),
     cues=st.tuples(*[CUES] * 3),
