@@ -7,6 +7,7 @@ collections, tenants and properties, vectors of another length, keys that are wr
 
 from __future__ import annotations
 
+import base64
 import json
 import math
 import struct
@@ -287,8 +288,11 @@ class FakeWeaviateGrpc(weaviate_pb2_grpc.WeaviateServicer):
         vector = floats(said.vectors[0].vector_bytes if said.vectors else said.vector_bytes)
         properties: dict[str, Value] = dict(said.properties.non_ref_properties.items())
         properties |= {each.prop_name: list(each.values) for each in said.properties.text_array_properties}
-        for name in properties:
-            its.kind(name)  # this one makes no schema by itself
+        for name, value in properties.items():
+            if its.kind(name) == "blob" and not is_blob(value):  # this one makes no schema by itself
+                raise FakeWeaviateError(
+                    f"invalid blob property '{name}' on class '{said.collection}': not a valid blob base64 string",
+                )
         things = its.objects(said.tenant)
         lengths = {len(each.vector) for each in things.values()} - {len(vector)}
         if lengths:
@@ -367,6 +371,14 @@ class GuardedCall:
         self._turn.release()
         if isinstance(error, FakeWeaviateError):
             self._context.abort(grpc.StatusCode.UNKNOWN, str(error))
+
+
+def is_blob(value: Value) -> bool:
+    """Base64 of at least one byte."""
+    try:
+        return bool(base64.b64decode(str(value), validate=True))
+    except ValueError:
+        return False
 
 
 # Searching

@@ -37,6 +37,8 @@ from weaviate.util import PYPI_PACKAGE_URL
 
 from sizewise.knowledge.vector_stores import weaviate_client
 from tests.fakes.fake_weaviate import FakeWeaviate
+from tests.knowledge.knowledge_server import CONFIG, add, embed, listed, search
+from tests.running_server import serving
 
 REAL = RemoteStore(
     os.environ.get("WEAVIATE_URL", ""),
@@ -117,6 +119,27 @@ def test_servers_that_begin_at_once_share_what_they_make(remote: RemoteStore) ->
 def double() -> Iterator[FakeWeaviate]:
     with FakeWeaviate() as it:
         yield it
+
+
+def settings(double: FakeWeaviate) -> str:
+    return f"""{CONFIG}
+[knowledge.handbook]
+vector_store = "weaviate"
+[knowledge.handbook.remote]
+url = "{double.url}"
+grpc = "{double.grpc}"
+place = "network"
+key = "env:WEAVIATE_KEY"
+"""
+
+
+def test_a_document_added_to_a_running_server_is_found_in_weaviate(tmp_path: Path) -> None:
+    with FakeWeaviate(key="sesame") as double, serving(tmp_path, settings(double), WEAVIATE_KEY="sesame") as server:
+        assert add(server, "docs/leave.md", "# Leave\n\nEverybody has thirty days of holidays.")["outcome"] == "added"
+        assert embed(server) == 1
+        (found, *_) = search(server, "how many days of holidays?", mode="words")
+        assert found["text"] == "Everybody has thirty days of holidays."
+        assert [each["state"] for each in listed(server)] == ["ready"]
 
 
 def at(double: FakeWeaviate) -> RemoteStore:

@@ -216,7 +216,9 @@ class WeaviateConnection:
 
 
 def _properties(passage: Passage) -> dict[str, object]:
+    """Without `sealed` if it is empty: Weaviate refuses an object with an empty blob."""
     fields = numeric_tags(passage.tags)
+    blob = {"sealed": base64.b64encode(passage.sealed).decode("ascii")} if passage.sealed else {}
     return {
         "document": passage.document,
         "marks": [
@@ -224,7 +226,7 @@ def _properties(passage: Passage) -> dict[str, object]:
             *(_ended(f"n={field}") for field in fields),
         ],
         "terms": _words(passage.terms),
-        "sealed": base64.b64encode(passage.sealed).decode("ascii"),
+        **blob,
         **{f"n_{field}": value for field, value in fields.items()},
     }
 
@@ -239,7 +241,8 @@ def _words(terms: SparseTerms) -> str:
 
 
 def _hit(id: object, properties: Mapping[str, object], score: float) -> SearchHit:
-    return SearchHit(str(id), str(properties["document"]), score, base64.b64decode(str(properties["sealed"])))
+    sealed = properties.get("sealed") or ""  # absent if it is empty
+    return SearchHit(str(id), str(properties["document"]), score, base64.b64decode(str(sealed)))
 
 
 def filter_condition(where: TagFilter, fields: Collection[str], negated: bool = False) -> FilterReturn:
