@@ -351,4 +351,4 @@ def _weakness(key: str) -> str:
         return "contains white space or non-ASCII characters"
     steps = {ord(after) - ord(before) for before, after in pairwise(key)}
     repeated = (key + key).find(key, 1) < len(key)
-    return "has too little variety" if len(set(key)) < 8 or len(steps) < 6 or repeated else ""
+    return "has too little variety" if len(set(key)) < 6 or len(steps) < 6 or repeated else ""

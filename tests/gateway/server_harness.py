@@ -33,15 +33,15 @@ def closed_port() -> int:
 
 
 def settings(upstream: str, *, fast: bool = True, more: str = "") -> str:
-    """Echo models with prices, and one upstream under several names: each name feels its own pulse.
+    """Echo models with prices, and one upstream under several names: each name has its own circuit breaker.
 
     `whole` and `first` are for replies in one piece, `flow` and `second` for streams. The policy `first-<fault>` asks
-    that one and then echo/large.
+    that one and then echo/large. `recorded` is for the test of records, whose failures open no circuit for others.
     """
     models = json.dumps(["well", *FAULTS])
     row = f'base_url = "{upstream}"\nkey = "env:UPSTREAM_KEY"\nplace = "machine"\nmodels = {models}\n'
     row += "timeouts = {connect_s = 2, first_byte_s = 0.4, idle_s = 0.4}\n"
-    providers = "".join(f"[providers.{name}]\n{row}" for name in ("whole", "flow", "first", "second"))
+    providers = "".join(f"[providers.{name}]\n{row}" for name in ("whole", "flow", "first", "second", "recorded"))
     nowhere = f'base_url = "http://127.0.0.1:{closed_port()}/v1"\nmodels = ["it"]\n'
     gone = "".join(f"[providers.gone-{name}]\n{nowhere}" for name in ("whole", "flow", "first", "second"))
     falls = "".join(
