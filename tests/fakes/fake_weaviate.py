@@ -98,6 +98,8 @@ class FakeCollection:
 
     schema: dict[str, object]
     tenants: dict[str, dict[str, StoredObject]] = field(default_factory=dict)
+    read_only: set[str] = field(default_factory=set)
+    """Tenants whose shard takes no writes, as when the disk is nearly full."""
 
     def kind(self, name: str) -> str:
         """The type of a property."""
@@ -294,6 +296,8 @@ class FakeWeaviateGrpc(weaviate_pb2_grpc.WeaviateServicer):
                     f"invalid blob property '{name}' on class '{said.collection}': not a valid blob base64 string",
                 )
         things = its.objects(said.tenant)
+        if said.tenant in its.read_only:
+            raise FakeWeaviateError("store is read-only due to: manually set by user")
         lengths = {len(each.vector) for each in things.values()} - {len(vector)}
         if lengths:
             raise FakeWeaviateError(f"vector lengths don't match: {lengths.pop()} vs {len(vector)}")
@@ -307,6 +311,8 @@ class FakeWeaviateGrpc(weaviate_pb2_grpc.WeaviateServicer):
         with self._guarded("BatchDelete", context):
             its = self._double.found(request.collection)
             gone = filter_objects(its, request.tenant, request.filters)[:MOST]
+            if request.tenant in its.read_only and gone:
+                return batch_delete_pb2.BatchDeleteReply(took=0.001, matches=len(gone), failed=1)
             for each in gone:
                 del its.tenants[request.tenant][each.id]
             return batch_delete_pb2.BatchDeleteReply(took=0.001, matches=len(gone), successful=len(gone))
@@ -353,7 +359,7 @@ class FakeWeaviateGrpc(weaviate_pb2_grpc.WeaviateServicer):
         if self._double.down:
             context.abort(grpc.StatusCode.INTERNAL, "out of service")
         if self._double.key and said != f"Bearer {self._double.key}":
-            context.abort(grpc.StatusCode.UNAUTHENTICATED, "anonymous access not enabled")
+            context.abort(grpc.StatusCode.UNKNOWN, "extract auth: unauthorized: invalid api key")
         return GuardedCall(self._double.lock, context)
 
 

@@ -37,7 +37,8 @@ from weaviate.util import PYPI_PACKAGE_URL
 
 from sizewise.knowledge.vector_stores import weaviate_client
 from tests.fakes.fake_weaviate import FakeWeaviate
-from tests.knowledge.knowledge_server import CONFIG, add, embed, listed, search
+from tests.graphql.graphql_client import graphql
+from tests.knowledge.knowledge_server import CONFIG, EMBED, add, embed, listed, search
 from tests.running_server import serving
 
 REAL = RemoteStore(
@@ -142,11 +143,63 @@ def test_a_document_added_to_a_running_server_is_found_in_weaviate(tmp_path: Pat
         assert [each["state"] for each in listed(server)] == ["ready"]
 
 
+def test_a_read_only_weaviate_is_reported_in_its_own_words_and_searched(tmp_path: Path) -> None:
+    with FakeWeaviate(key="sesame") as double, serving(tmp_path, settings(double), WEAVIATE_KEY="sesame") as server:
+        add(server, "one.md", "Everybody has thirty days of holidays.")
+        assert embed(server) == 1
+        (its,) = double.classes.values()
+        its.read_only = set(its.tenants)
+        add(server, "two.md", "Nobody works on Sundays.")
+        (error,) = graphql(server, EMBED, base="handbook").errors
+        assert "store is read-only due to: manually set by user" in error["message"]
+        assert "running" not in error["extensions"]["hint"]
+        assert search(server, "days of holidays", mode="words")[0]["source"] == "one.md"
+        its.read_only = set()
+        assert embed(server) == 1
+        assert search(server, "work on Sundays", mode="words")[0]["source"] == "two.md"
+
+
+@pytest.mark.parametrize("keep", [(), (kit.passage(0).id,)])
+def test_what_a_read_only_weaviate_did_not_delete_is_an_error(double: FakeWeaviate, keep: tuple[str, ...]) -> None:
+    async def kept() -> None:
+        store = await opened(ground(at(double)))
+        its = await store.open(kit.base(), kit.DIMENSION)
+        assert not await its.upsert([kit.passage(0), kit.passage(1)])
+        (collection,) = double.classes.values()
+        collection.read_only = set(collection.tenants)
+        with pytest.raises(StorageError, match="deleted only 0 of") as error:
+            await its.delete_document("one", keep=keep)
+        assert "read-only" in error.value.hint
+        collection.read_only = set()
+        assert await its.delete_document("one", keep=keep) == 2 - len(keep)
+        await store.close()
+
+    asyncio.run(kept())
+
+
+def test_a_key_that_is_no_longer_valid_is_called_a_wrong_key(double: FakeWeaviate) -> None:
+    async def revoked() -> None:
+        store = await opened(ground(at(double)))
+        its = await store.open(kit.base(), kit.DIMENSION)
+        double.key = "another"
+        asked = kit.match_all()
+        for call in (its.search(asked), its.upsert([kit.passage(0)]), its.delete_document("one"), its.count()):
+            with pytest.raises(StorageError) as error:
+                await call
+            assert "`key`" in error.value.hint, error.value.message
+        await store.close()
+
+    asyncio.run(revoked())
+
+
 def at(double: FakeWeaviate) -> RemoteStore:
     return RemoteStore(double.url, double.grpc, timeout_s=5.0)
 
 
-def test_what_the_server_fails_to_store_is_told_of_each(double: FakeWeaviate) -> None:
+def test_what_the_server_fails_to_store_is_told_of_each_and_logged_nowhere(
+    double: FakeWeaviate,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async def failing() -> None:
         store = await opened(ground(at(double)))
         its = await store.open(kit.base(), kit.DIMENSION)
@@ -159,6 +212,7 @@ def test_what_the_server_fails_to_store_is_told_of_each(double: FakeWeaviate) ->
         await store.close()
 
     asyncio.run(failing())
+    assert [each for each in caplog.records if each.name == "weaviate-client"] == []
 
 
 def test_more_tags_with_numbers_than_a_collection_should_have_are_told_of_each(

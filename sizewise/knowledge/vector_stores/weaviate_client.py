@@ -7,12 +7,14 @@ FilterNot is pushed down to single conditions, because servers before 1.33 have 
 from __future__ import annotations
 
 import base64
+import logging
 import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
+import grpc
 import weaviate
 from weaviate.classes.config import Configure, DataType, Property, StopwordsPreset, Tokenization, VectorDistances
 from weaviate.classes.data import DataObject
@@ -23,7 +25,8 @@ from weaviate.collections import Collection as Passages
 from weaviate.collections.classes.filters import FilterReturn
 from weaviate.config import GrpcConfig
 from weaviate.connect import ConnectionParams
-from weaviate.exceptions import UnexpectedStatusCodeError, WeaviateBaseError
+from weaviate.exceptions import UnexpectedStatusCodeError, WeaviateBaseError, WeaviateInsertManyAllFailedError
+from weaviate.logger import logger as client_log
 
 from sizewise.errors import Conflict, StorageError
 from sizewise.http.egress import DEFAULT_PORTS, origin
@@ -51,8 +54,21 @@ ID_BATCH = 200  # ids per filter
 MAX_NUMERIC_PROPERTIES = 200
 """Different numeric tags per collection: each is a property, shared by all its bases."""
 NO_MATCH = "-"  # equal to no token
+MAX_REASON_CHARS = 300
+UNREACHABLE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED)
+"""Codes that gRPC makes up itself when no server answers."""
+KEY_REFUSED = ("unauthorized", "anonymous access", "unauthenticated")
+"""A wrong key over gRPC has the code UNKNOWN and is known by its text."""
 
 TenantCollection = Passages[Any, None]
+
+
+def _log_nothing(record: logging.LogRecord) -> bool:
+    """The client logs whole objects when some of a batch are refused; all that it logs is also an exception here."""
+    return False
+
+
+client_log.addFilter(_log_nothing)
 
 
 class WeaviateConnection:
@@ -128,8 +144,12 @@ class WeaviateConnection:
                 objects = [
                     DataObject(_properties(each), each.id, vector=[*map(float, each.vector)]) for each in fitting
                 ]
-                done = its.data.insert_many(objects)
-                refused |= {fitting[number].id: str(error.message)[:300] for number, error in done.errors.items()}
+                try:
+                    failed = its.data.insert_many(objects).errors
+                except WeaviateInsertManyAllFailedError as error:  # it has the reasons, not which is whose
+                    refused |= dict.fromkeys((each.id for each in fitting), _reason(error))
+                else:
+                    refused |= {fitting[n].id: each.message[:MAX_REASON_CHARS] for n, each in failed.items()}
             return refused
 
     def delete_document(self, key: str, dimension: int, document: str, keep: frozenset[str]) -> int:
@@ -140,17 +160,12 @@ class WeaviateConnection:
                 found = its.query.fetch_objects(filters=which, limit=PAGE_SIZE, return_properties=[]).objects
                 stale = [str(each.uuid) for each in found if str(each.uuid) not in keep]
                 for first in range(0, len(stale), ID_BATCH):
-                    its.data.delete_many(where=Filter.by_id().contains_any(stale[first : first + ID_BATCH]))
-                gone += len(stale)
+                    gone += self._delete(its, Filter.by_id().contains_any(stale[first : first + ID_BATCH]))
                 if not stale or len(found) < PAGE_SIZE:
                     return gone
-            while True:
-                done = its.data.delete_many(where=which)
-                gone += done.successful
-                if done.failed:
-                    raise StorageError(f"Weaviate could not delete {done.failed} passages", "try again")
-                if not done.successful:
-                    return gone
+            while done := self._delete(its, which):
+                gone += done
+            return gone
 
     def search(self, key: str, dimension: int, query: PassageQuery) -> list[SearchHit]:
         with _in_our_words(self._origin):
@@ -180,6 +195,14 @@ class WeaviateConnection:
     def count(self, key: str, dimension: int) -> int:
         with _in_our_words(self._origin):
             return self._tenant_collection(key, dimension).aggregate.over_all(total_count=True).total_count or 0
+
+    def _delete(self, its: TenantCollection, which: FilterReturn) -> int:
+        """How many were deleted. Raises StorageError if some could not be: Weaviate says so in its reply, not why."""
+        done = its.data.delete_many(where=which)
+        if done.failed:
+            told = f"Weaviate at {self._origin!r} deleted only {done.successful} of {done.matches} passages"
+            raise StorageError(told, "see its log: is it read-only because its disk is nearly full?")
+        return done.successful
 
     def _tenant_collection(self, key: str, dimension: int) -> TenantCollection:
         return self._client.collections.get(f"{COLLECTION_PREFIX}{dimension}").with_tenant(key)
@@ -341,21 +364,39 @@ def _connected(remote: RemoteStore) -> weaviate.WeaviateClient:
     return client
 
 
+def _reason(error: WeaviateInsertManyAllFailedError) -> str:
+    """The server's reasons, each once."""
+    return "; ".join(error.message.partition("errors: ")[2].split("\n"))[:MAX_REASON_CHARS]
+
+
+def _answer(error: WeaviateBaseError) -> str:
+    """What the server answered to a gRPC call; empty if it did not."""
+    call = error.__context__
+    if not isinstance(call, grpc.RpcError) or not isinstance(call, grpc.Call) or call.code() in UNREACHABLE:
+        return ""
+    return str(call.details())[:MAX_REASON_CHARS]
+
+
+def _storage_error(error: WeaviateBaseError, where: str) -> StorageError:
+    check_key = "check its `key` in [knowledge.NAME.remote]"
+    if isinstance(error, UnexpectedStatusCodeError):
+        hint = check_key if error.status_code in (401, 403) else "see the server's log"
+        return StorageError(f"Weaviate at {where!r} responded with status {error.status_code}", hint)
+    if answer := _answer(error):
+        if any(words in answer.lower() for words in KEY_REFUSED):
+            return StorageError(f"Weaviate at {where!r} refused the key", check_key)
+        return StorageError(f"Weaviate at {where!r} responded: {answer}", "see the server's log")
+    told = f"Weaviate at {where!r} failed: {type(error).__name__}"
+    return StorageError(told, "check that it is running, version 1.27 or newer, and that `url` and `grpc` are right")
+
+
 @contextmanager
 def _in_our_words(where: str) -> Iterator[None]:
-    """Translates the client's exceptions to StorageError, without their messages."""
+    """Translates the client's exceptions to StorageError, with the server's reason and none of our objects."""
     try:
         yield
-    except UnexpectedStatusCodeError as error:
-        hint = (
-            "check its `key` in [knowledge.NAME.remote]" if error.status_code in (401, 403) else "see the server's log"
-        )
-        raise StorageError(f"Weaviate at {where!r} responded with status {error.status_code}", hint) from error
     except WeaviateBaseError as error:
-        told = f"Weaviate at {where!r} failed: {type(error).__name__}"
-        raise StorageError(
-            told, "check that it is running, version 1.27 or newer, and that `url` and `grpc` are right"
-        ) from error
+        raise _storage_error(error, where) from error
     except (OSError, ValueError, KeyError) as error:  # the server is not Weaviate
         raise StorageError(
             f"{where!r} does not respond like Weaviate", "check `url` and `grpc` in [knowledge.NAME.remote]"
