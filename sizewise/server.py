@@ -22,6 +22,7 @@ from sizewise import __version__
 from sizewise.app.application import Application, build_application
 from sizewise.app.resources import Resources
 from sizewise.app.services import open_services
+from sizewise.atomic_file import write_file_atomically
 from sizewise.catalog import discovery
 from sizewise.catalog.loader import load_cards
 from sizewise.errors import ConfigError, ExternalFailure, SizewiseError
@@ -105,15 +106,20 @@ class ServerFile:
         self._certificates = certificates
 
     def write(self) -> None:
+        """Raises ExternalFailure."""
         found = {"url": self.url, "pid": os.getpid(), **_certificate_fields(self._certificates)}
-        self._path.write_text(json.dumps(found))
+        try:
+            write_file_atomically(self._path, json.dumps(found).encode())
+        except OSError as error:
+            hint = "make the home folder writable and free space on its disk, or choose another with --home DIR"
+            raise ExternalFailure(f"cannot write {str(self._path)!r}: {error.strerror}", hint) from error
 
     def rewrite(self) -> None:
         """Called after a reload. Reports an error on stderr only, because the new settings are already in force."""
         try:
             self.write()
-        except OSError as error:
-            print(f"{self._path} cannot be written: {error.strerror}", file=sys.stderr)  # noqa: T201 - no log is set up
+        except ExternalFailure as error:
+            print(error.message, file=sys.stderr)  # noqa: T201 - no log is set up
 
     def remove(self) -> None:
         self._path.unlink(missing_ok=True)

@@ -373,8 +373,12 @@ def _locked_home(home: Path) -> Iterator[None]:
             f"another Sizewise, process {holder}, uses the home folder {str(home)!r}", hint
         ) from error
     try:
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
+        try:
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
+        except OSError as error:
+            hint = "free space on its disk, or choose another home folder with --home DIR"
+            raise ExternalFailure(f"cannot write {str(path)!r}: {error.strerror}", hint) from error
         yield
         os.ftruncate(descriptor, 0)
     finally:

@@ -20,6 +20,7 @@ from typing import Protocol
 from msgspec import Struct
 from msgspec.structs import replace
 
+from sizewise.atomic_file import create_file_atomically
 from sizewise.auth.permissions import ACTIONS, BUILTIN_ROLES, expand_actions, restrict_actions
 from sizewise.auth.tables import ApiKey, CredentialSnapshot
 from sizewise.auth.users.effective_roles import EffectiveRoles, RoleActions
@@ -369,18 +370,14 @@ def load_or_create_admin_token(home: Path) -> str:
     file, ExternalFailure if it cannot be read or written.
     """
     path = home / "admin.token"
+    token = "sw-admin" + secrets.token_urlsafe(32)
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        create_file_atomically(path, f"{token}\n".encode("ascii"), 0o600)
     except FileExistsError:
         return _read_admin_token(path)
     except OSError as error:
-        hint = "make the home folder writable, or choose another with --home DIR"
+        hint = "make the home folder writable and free space on its disk, or choose another with --home DIR"
         raise ExternalFailure(f"cannot write {str(path)!r}: {error.strerror}", hint) from error
-    token = "sw-admin" + secrets.token_urlsafe(32)
-    with open(descriptor, "w", encoding="ascii") as file:
-        file.write(token + "\n")
-        file.flush()
-        os.fsync(descriptor)
     return token
 
 

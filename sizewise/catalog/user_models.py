@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import fields
 from datetime import date
 from pathlib import Path
 
+from sizewise.atomic_file import write_file_atomically
 from sizewise.catalog import gguf_header
 from sizewise.catalog.file_lock import file_lock
 from sizewise.catalog.loader import LOCAL_PROVIDER, LocalModelEntry, bundled_models, user_models
@@ -91,10 +91,9 @@ def _set_values(facts: object) -> Mapping[str, object]:
 
 def _write(rows: Mapping[str, LocalModelEntry], home: Path) -> None:
     """Replaces the file atomically: a reader sees the old or the new one."""
-    path, beside = home / "models.toml", home / "models.toml.new"
+    path, text = home / "models.toml", FILE_HEADER + "".join(_lines(name, row) for name, row in rows.items())
     try:
-        beside.write_text(FILE_HEADER + "".join(_lines(name, row) for name, row in rows.items()), "utf-8")
-        os.replace(beside, path)
+        write_file_atomically(path, text.encode())
     except OSError as why:
         raise ExternalFailure(
             f"{str(path)!r} cannot be written: {why.strerror}",

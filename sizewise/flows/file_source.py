@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
@@ -21,6 +20,7 @@ from typing import Protocol
 import msgspec
 from msgspec import Struct
 
+from sizewise.atomic_file import write_file_atomically
 from sizewise.errors import PathNotFound, SizewiseError
 from sizewise.flows.language.diagnostics import Diagnostic
 from sizewise.flows.language.yaml_source import MAX_BYTES
@@ -199,9 +199,7 @@ def _read_published(path: Path) -> dict[str, frozenset[str]]:
 
 def _write_published(path: Path, folder: str, names: frozenset[str]) -> None:
     known = {each: sorted(its) for each, its in {**_read_published(path), folder: names}.items() if its}
-    beside = path.with_suffix(".new")
-    beside.write_bytes(msgspec.json.encode(known))
-    os.replace(beside, path)
+    write_file_atomically(path, msgspec.json.encode(known))
 
 
 def _error_summary(file: FlowFile) -> str:

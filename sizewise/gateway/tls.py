@@ -13,7 +13,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from sizewise.errors import ConfigError
+from sizewise.atomic_file import create_file_atomically
+from sizewise.errors import ConfigError, ExternalFailure
 from sizewise.settings.server import TlsSettings
 
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
@@ -27,7 +28,7 @@ class Certificates:
     """One per process. `context` listens; each handshake uses the files read last."""
 
     def __init__(self, settings: TlsSettings, home: Path) -> None:
-        """Raises ConfigError."""
+        """Raises ConfigError, and ExternalFailure if the home cannot be written."""
         self._client_path = home / "local.pem"
         self._client_certificate = _make_client_certificate(self._client_path) if settings.client_ca else ""
         self._current, self.server_certificate = self._read(settings)
@@ -143,7 +144,9 @@ def _unreadable(name: str, path: str, error: OSError) -> ConfigError:
 
 
 def _make_client_certificate(path: Path) -> str:
-    """Writes a client certificate with its key, readable only by its owner; returns the certificate as PEM."""
+    """Writes a client certificate with its key, readable only by its owner; returns the certificate as PEM. Raises
+    ExternalFailure.
+    """
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -166,7 +169,11 @@ def _make_client_certificate(path: Path) -> str:
         .sign(key, hashes.SHA256())
     )
     pem = made.public_bytes(Encoding.PEM)
-    path.unlink(missing_ok=True)
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(pem + key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    try:
+        path.unlink(missing_ok=True)  # its permissions may be wider
+        create_file_atomically(path, pem + secret, 0o600)
+    except OSError as error:
+        hint = "make the home folder writable and free space on its disk, or choose another with --home DIR"
+        raise ExternalFailure(f"cannot write {str(path)!r}: {error.strerror}", hint) from error
     return pem.decode("ascii")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from sizewise.atomic_file import create_file_atomically, write_file_atomically
 from sizewise.cli.flow_check import select_flows
 from sizewise.cli.flow_list import flows_folder
 from sizewise.cli.options import local_options, wants_json
@@ -72,8 +73,10 @@ def _write_flow(source: str, made: ImportedFlow, where: Path, replace: bool) -> 
     path = where / f"{made.name}.yaml"
     try:
         where.mkdir(parents=True, exist_ok=True)
-        with path.open("w" if replace else "x", encoding="utf-8") as file:
-            file.write(made.text)
+        if replace:
+            write_file_atomically(path, made.text.encode())
+        else:
+            create_file_atomically(path, made.text.encode(), 0o666)
     except FileExistsError as error:
         hint = "use another folder (--to), or overwrite it (--replace)"
         raise BadRequest(f"the flow {made.name!r} already exists: {str(path)!r}", hint) from error
@@ -211,7 +214,7 @@ def export(name: str, format_: file_writer.ExportFormat, to: Path | None) -> int
 def _write_text(path: Path, text: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        write_file_atomically(path, text.encode())
     except OSError as error:
         raise ExternalFailure(
             f"{str(path)!r} cannot be written: {error.strerror}", "check that the folder is writable"

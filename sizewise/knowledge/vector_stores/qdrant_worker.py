@@ -29,6 +29,7 @@ import msgspec
 import qdrant_edge as qdrant
 from msgspec import Struct
 
+from sizewise.atomic_file import write_file_atomically
 from sizewise.knowledge.vector_store import (
     FilterAnd,
     FilterOr,
@@ -211,11 +212,7 @@ class Shard:
             self.opened.shard.close()  # flushes
 
     def _name(self, current: str) -> None:
-        fresh = self.folder / "shelf.json.new"
-        fresh.write_bytes(msgspec.json.encode(ShardManifest(self.dimension, current)))
-        with fresh.open("rb") as written:
-            os.fsync(written.fileno())
-        fresh.replace(self.folder / "shelf.json")
+        write_file_atomically(self.folder / "shelf.json", msgspec.json.encode(ShardManifest(self.dimension, current)))
 
 
 def _label(folder: Path) -> ShardManifest | None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-import os
 import re
 import stat
 import threading
 from collections.abc import Iterable
 from pathlib import Path
 
+from sizewise.atomic_file import create_file_atomically
 from sizewise.errors import ConfigError, EncryptionKeyUnavailable, StorageError
 from sizewise.settings.load import resolve_secret
 from sizewise.storage.keys.cipher import KEY_BYTES, Cipher, DecryptionFailed, generate_key
@@ -32,6 +32,7 @@ class LocalKms:
         self._default_path = home / "vault.key"
         self._reference = reference
         self._required: frozenset[bytes] = frozenset()
+        self._has_loaded = False
         self._ciphers: dict[bytes, Cipher] = {}
         self._lock = threading.Lock()
 
@@ -49,7 +50,7 @@ class LocalKms:
         """Why encrypted data cannot be read; empty when it can. Creates no key."""
         try:
             if not self._ciphers and (self._reference or self._required or self._default_path.exists()):
-                self._check_required(_parse_keys(self._text(create=False), self._where))
+                self._check_required(self._parse_keys(self._text(create=False)))
         except (ConfigError, EncryptionKeyUnavailable) as error:
             return f"stored data cannot be decrypted: {error.message}; {error.hint}"
         return ""
@@ -83,11 +84,12 @@ class LocalKms:
         with self._lock:
             if not self._ciphers:
                 try:
-                    keys = _parse_keys(self._text(create=not self._required), self._where)
+                    keys = self._parse_keys(self._text(create=not (self._required or self._has_loaded)))
                 except ConfigError as error:
                     raise EncryptionKeyUnavailable(error.message, error.hint) from error
                 self._check_required(keys)
                 self._ciphers = {id: Cipher(key) for id, key in keys.items()}
+                self._has_loaded = True
             return self._ciphers
 
     @property
@@ -105,6 +107,19 @@ class LocalKms:
             return _read(self._default_path)
         return _create_key_file(self._default_path)
 
+    def _parse_keys(self, text: str) -> dict[bytes, bytes]:
+        """Raises ConfigError."""
+        if self._reference:
+            return _parse_keys(text, self._where, MAKE_KEY_HINT)
+        path = self._default_path
+        if self._required or self._has_loaded:
+            hint = "restore the file from your backup of the key: without it, stored data cannot be decrypted"
+        else:  # older versions left it empty or cut if the disk was full
+            hint = f"nothing is encrypted with it: delete it, and the next use creates a new key: rm {path}"
+        if not text.strip():
+            raise ConfigError(f"the encryption key {str(path)!r} is empty", hint)
+        return _parse_keys(text, self._where, hint)
+
     def _check_required(self, keys: dict[bytes, bytes]) -> None:
         unknown = self._required - keys.keys()
         if unknown:
@@ -118,7 +133,7 @@ class LocalKms:
         )
 
 
-def _parse_keys(text: str, where: str) -> dict[bytes, bytes]:
+def _parse_keys(text: str, where: str, hint: str) -> dict[bytes, bytes]:
     """Keys by id, in the order of the text. Raises ConfigError, which never shows the text."""
     keys: dict[bytes, bytes] = {}
     for word in re.split(r"[\s,]+", text.strip()):
@@ -127,7 +142,7 @@ def _parse_keys(text: str, where: str) -> dict[bytes, bytes]:
         except (binascii.Error, ValueError):
             key = b""
         if len(key) != KEY_BYTES:
-            raise ConfigError(f"{where!r} does not contain keys of {KEY_BYTES} bytes in base64", MAKE_KEY_HINT)
+            raise ConfigError(f"{where!r} does not contain keys of {KEY_BYTES} bytes in base64", hint)
         keys[hashlib.sha256(b"sizewise vault key\0" + key).digest()[:ID_BYTES]] = key
     return keys
 
@@ -156,11 +171,8 @@ def _check_permissions(path: Path) -> None:
 def _create_key_file(path: Path) -> str:
     text = base64.b64encode(generate_key()).decode()
     try:
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
-            file.write(text + "\n")
-            file.flush()
-            os.fsync(file.fileno())  # before it encrypts anything
+        create_file_atomically(path, f"{text}\n".encode("ascii"), 0o600)  # on disk before it encrypts anything
     except OSError as error:
-        hint = "make the home folder writable, or set `key` in [encryption] of sizewise.toml"
+        hint = "make the home folder writable and free space on its disk, or set `key` in [encryption] of sizewise.toml"
         raise EncryptionKeyUnavailable(f"cannot write {str(path)!r}: {error.strerror}", hint) from error
     return text
