@@ -24,6 +24,11 @@ of each wire format.
   the code `stream_interrupted`, without an end marker. With `resume = true` in the policy another model continues
   instead. The code after *cut* is that of the attempt, in the record.
 * A response without streaming is checked before it is sent, so it is never cut.
+* **The upstream's own words** reach the client only with a 4xx: up to 500 characters, with secrets replaced by `***`
+  and tracebacks removed, whether or not guardrails are on. For a 5xx, a rejected API key and an error in a stream that
+  has no code of a 4xx, the message is ours and ends with the trace id. The log has the line with that trace: what the
+  upstream wrote, without secrets, and not at all if it repeats the prompt. The same text is logged once a minute for
+  each model.
 
 | fault | the upstream ... | not streamed | streamed |
 |---|---|---|---|"""

@@ -172,6 +172,9 @@ class Busy(SizewiseError):
 class UpstreamError(SizewiseError):
     code, status = "upstream_error", 502
     failure_scope: FailureScope = "request"
+    withheld_text: str | None = (
+        None  # what the upstream wrote, where `message` is ours; may hold secrets and prompt text
+    )
 
 
 class UpstreamRejected(UpstreamError):

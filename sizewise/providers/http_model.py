@@ -16,6 +16,7 @@ from sizewise.handler import Request, Send
 from sizewise.http.client import ClientResponse, HttpEndpoint, HttpHeaders, HttpTimeouts
 from sizewise.messages import ChatRequest, Reply
 from sizewise.model_card import ModelCard
+from sizewise.providers.safe_errors import ErrorSanitizer
 from sizewise.providers.wires.sse import SseDecoder
 from sizewise.providers.wires.wire import Wire, no_headers
 
@@ -40,7 +41,7 @@ class HttpModel:
         self._endpoint = endpoint
         self._wire = wire
         self._timeouts = timeouts
-        self._secrets = secrets
+        self._sanitize_error = ErrorSanitizer(card.name, secrets)
         self._fixed_header_names = frozenset(name.lower() for name, _ in card.endpoint.headers)
         self._has_no_chat_headers = wire.chat_headers is no_headers  # true of nearly every wire
 
@@ -70,7 +71,7 @@ class HttpModel:
                 return self._read_reply(await response.read(MAX_REPLY), wire.read_reply)
             return self._read_reply(await response.read(MAX_REPLY), wire.read_vectors)
         except SizewiseError as error:
-            self._redact_secrets(error)
+            self._sanitize_error(error, what, request.trace_id)
             raise
         finally:
             response.close()
@@ -84,13 +85,6 @@ class HttpModel:
             if is_error_object(body):  # some providers report errors with status 200
                 raise self._wire.read_error(502, None, body) from None
             raise
-
-    def _redact_secrets(self, error: SizewiseError) -> None:
-        """Removes our secrets from the message: an upstream may echo what it was sent."""
-        for secret in self._secrets:
-            if secret in error.message:
-                error.message = error.message.replace(secret, "***")
-                error.args = (error.message,)
 
     def _chat_headers(self, chat: ChatRequest) -> HttpHeaders:
         """Headers of this request; those that the provider's table sets are left out."""
@@ -118,7 +112,7 @@ class HttpModel:
                 raise await self._read_error(response)
             return self._wire.read_count(await response.read(MAX_ERROR))
         except SizewiseError as error:
-            self._redact_secrets(error)
+            self._sanitize_error(error, chat, "")
             raise
         finally:
             response.close()

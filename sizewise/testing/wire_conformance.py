@@ -6,6 +6,7 @@ for every body: run them on many. Streams: stream_conformance.py.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -166,11 +167,12 @@ def refuses_malformed_responses(spoken: WireCase) -> None:
 
 # ---- errors and keys ------------------------------------------------------------------------------------------------
 
+MESSAGE = re.compile(rb'"message"\s*:\s*"([^"]+)"')
 AUTH_ERRORS, BUSY_ERRORS, CLIENT_ERRORS = (401, 402, 403, 407), (429, 503, 529), (400, 404, 409, 413, 415, 422)
 
 
 def maps_error_statuses(spoken: WireCase) -> None:
-    """The status decides, whatever the body: the vendor's own, empty, or invalid."""
+    """The status decides, whatever the body: the vendor's own, empty, or invalid. The text of a 5xx stays inside."""
     for status in sorted(
         {*spoken.errors, *AUTH_ERRORS, *BUSY_ERRORS, *CLIENT_ERRORS, 302, 405, 408, 418, 500, 502, 504},
     ):
@@ -179,6 +181,8 @@ def maps_error_statuses(spoken: WireCase) -> None:
             assert (error.code, error.status) == _refusal(status), f"HTTP {status}: {error.code} {error.status}"
             assert error.retry_after == (7.0 if status in BUSY_ERRORS else None), f"HTTP {status}: {error.retry_after}"
             assert KEY not in error.message + error.hint and error.hint, f"HTTP {status}: {error.message!r}"
+            own = [each.decode() for each in MESSAGE.findall(body)] if status >= 500 else []
+            assert not any(each in error.message for each in own), f"HTTP {status} passes the body: {error.message!r}"
 
 
 def _refusal(status: int) -> tuple[str, int]:

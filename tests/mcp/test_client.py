@@ -196,6 +196,11 @@ def test_a_tool_that_hangs_is_timed_out_and_the_next_call_works() -> None:
         (None, 401, "rejected the credentials"),
         (None, 500, "status 500"),
         (b'{"jsonrpc":"2.0","id":3,"error":{"code":-32602,"message":"no\\u0000 such city"}}', 200, "no such city"),
+        (
+            b'{"jsonrpc":"2.0","id":3,"error":{"code":1,"message":"no db at pg://admin:hunter2Xq9@db/x"}}',
+            200,
+            "no db at pg://admin:***@db/x",
+        ),
     ],
 )
 def test_what_a_server_says_wrongly_is_a_failed_result(raw: bytes | None, status: int, words: str) -> None:

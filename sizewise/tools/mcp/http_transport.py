@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from sizewise.data_class import DataClass, Place
 from sizewise.errors import UpstreamError, UpstreamOverloaded, UpstreamProtocolError, UpstreamRejected
+from sizewise.guardrails.upstream_error_text import client_text
 from sizewise.http.client import ClientResponse, HttpEndpoint, HttpTimeouts
 from sizewise.providers.wires.sse import SseDecoder
 from sizewise.tools.mcp import protocol
@@ -121,9 +122,9 @@ class SessionLostInFlight(SessionLost):
 
 
 def result_of(said: JsonRpcMessage) -> bytes:
-    """Raises UpstreamRejected with up to 300 characters of the server's error message."""
+    """Raises UpstreamRejected with up to 300 characters of the server's error message, without secrets."""
     if said.error is not None:
-        words = "".join(each for each in said.error.message[:300] if each.isprintable())
+        words = "".join(each for each in client_text(said.error.message)[:300] if each.isprintable())
         raise UpstreamRejected(
             f"the MCP server rejected the request ({said.error.code}): {words}", "check the tool's arguments"
         )

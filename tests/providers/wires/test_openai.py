@@ -327,8 +327,9 @@ def test_a_stream_that_ends_too_early_is_never_a_stop(data: bytes) -> None:
 
 
 def test_an_error_inside_a_stream_is_raised() -> None:
-    with pytest.raises(UpstreamError, match="overloaded"):
+    with pytest.raises(UpstreamError, match="the upstream failed: HTTP 502") as raised:
         read(frames(delta(content="a"), {"error": {"message": "overloaded"}}))
+    assert raised.value.withheld_text == "overloaded"
 
 
 def test_an_endless_frame_is_refused() -> None:

@@ -305,7 +305,7 @@ def read_error(status: int, retry_after: str | None, body: bytes) -> SizewiseErr
             "the upstream cannot continue this thread", "send all messages of the thread", param="thread"
         )
     if status == 400 and ("prompt is too long" in words or "exceed context limit" in words):
-        return ContextLengthExceeded(words[:500], "shorten the prompt, or use a model with a larger context window")
+        return ContextLengthExceeded(words, "shorten the prompt, or use a model with a larger context window")
     return usage_and_errors.read_error(status, retry_after, body)
 
 

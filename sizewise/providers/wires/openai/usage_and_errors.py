@@ -133,7 +133,10 @@ def value_or_none(raw: Raw) -> Raw | None:
 
 
 def read_error(status: int, retry_after: str | None, body: bytes) -> SizewiseError:
-    """An upstream error as ours. Its 401, 402, 403 and 407 concern *our* key and become a 502 for the client."""
+    """An upstream error as ours. Its 401, 402, 403 and 407 concern *our* key and become a 502 for the client.
+
+    The message holds the upstream's text, uncut, only for 4xx; for others it is ours, and the text is withheld.
+    """
     try:
         seen = msgspec.json.decode(body, type=OpenAiErrorBody)
     except (msgspec.DecodeError, RecursionError):
@@ -141,7 +144,17 @@ def read_error(status: int, retry_after: str | None, body: bytes) -> SizewiseErr
     detail = (
         seen.error if isinstance(seen.error, OpenAiErrorDetail) else OpenAiErrorDetail(seen.error or seen.message or "")
     )
-    words = detail.message[:500] or f"HTTP {status}"
+    withheld = status in (401, 402, 403, 407) or not 400 <= status < 500
+    words = f"HTTP {status}" if withheld else detail.message or f"HTTP {status}"
+    error = _to_error(status, retry_after, detail, words)
+    if withheld and isinstance(error, UpstreamError):
+        said = detail.message or body.decode(errors="replace")
+        error.withheld_text = " ".join(str(each) for each in (detail.type, detail.code, said) if each)
+    return error
+
+
+def _to_error(status: int, retry_after: str | None, detail: OpenAiErrorDetail, words: str) -> SizewiseError:
+    """`words`: what the client may read of the upstream's text."""
     if status in (401, 402, 403, 407):
         denied = UpstreamError(
             f"the upstream rejected the API key (HTTP {status})",
@@ -152,7 +165,10 @@ def read_error(status: int, retry_after: str | None, body: bytes) -> SizewiseErr
     if status == 429 or status in (503, 529):
         wait = _seconds(retry_after)
         return UpstreamOverloaded(f"the upstream is busy: {words}", "try again later", retry_after=wait)
-    if "context" in str(detail.code) or "context length" in words or "exceed_context_size" in str(detail.type):
+    too_long = "context" in str(detail.code) or "context length" in detail.message
+    if too_long or "exceed_context_size" in str(detail.type):
+        if not 400 <= status < 500:
+            words = "the prompt does not fit in the model's context window"
         return ContextLengthExceeded(words, "shorten the prompt, or use a model with a larger context window")
     if 400 <= status < 500 and status != 408:
         kept = status if status in (400, 404, 409, 413, 415, 422) else 400

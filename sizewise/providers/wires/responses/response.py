@@ -182,5 +182,5 @@ def read_stream_error(payload: bytes) -> SizewiseError:
     except (msgspec.DecodeError, RecursionError):
         seen = ResponseErrorBody()
     told = seen.error or ResponseErrorDetail(seen.code, seen.message)
-    body = {"error": {"message": told.message or "the upstream failed without a reason", "code": told.code}}
+    body = {"error": {"message": told.message or "", "code": told.code}}
     return usage_and_errors.read_error(STATUS_BY_ERROR_CODE.get(told.code, 502), None, _encode(body))
