@@ -1,8 +1,8 @@
 """A fake Weaviate server: as much of its REST and gRPC APIs as the official client uses.
 
-It is written from the client's protocol files and FakeWeaviate's documentation, not from its code, so what only this
-double has proved is proved against our reading of them. It refuses what we know the real one to refuse: unknown
-collections, tenants and properties, vectors of another length, keys that are wrong, more than 10,000 results.
+It answers 363 requests as a real server did (tests/knowledge/test_weaviate_double.py): what it refuses, in which
+words, how it scores, what auto-schema makes of an object without a collection, and what a read-only shard does. What
+those requests do not ask is our reading of the client's protocol files.
 """
 
 from __future__ import annotations
@@ -10,17 +10,20 @@ from __future__ import annotations
 import base64
 import json
 import math
+import re
 import struct
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Self, TypedDict
+from typing import Any, NotRequired, Self, TypedDict
 from uuid import UUID
 
 import grpc
+from google.protobuf.json_format import MessageToDict, ParseDict  # type: ignore[import-untyped]  # it has no stubs
 from weaviate.proto.v1 import (
     aggregate_pb2,
     base_pb2,
@@ -34,24 +37,57 @@ from weaviate.proto.v1 import (
     weaviate_pb2_grpc,
 )
 
-VERSION = "1.33.0"
+VERSION = "1.40.0-dev"
 MOST = 10_000
 K1, B = 1.2, 0.75
 
 HNSW: Mapping[str, object] = {
+    "bq": {"enabled": False},
     "cleanupIntervalSeconds": 300,
     "distance": "cosine",
-    "dynamicEfMin": 100,
-    "dynamicEfMax": 500,
     "dynamicEfFactor": 8,
+    "dynamicEfMax": 500,
+    "dynamicEfMin": 100,
     "ef": -1,
     "efConstruction": 128,
+    "filterStrategy": "acorn",
     "flatSearchCutoff": 40_000,
     "maxConnections": 32,
+    "multivector": {
+        "aggregation": "maxSim",
+        "enabled": False,
+        "muvera": {"dprojections": 16, "enabled": False, "ksim": 4, "repetitions": 10},
+    },
+    "pq": {
+        "bitCompression": False,
+        "centroids": 256,
+        "enabled": False,
+        "encoder": {"distribution": "log-normal", "type": "kmeans"},
+        "segments": 0,
+        "trainingLimit": 100_000,
+    },
+    "rq": {"bits": 8, "enabled": False, "rescoreLimit": 20},
     "skip": False,
+    "skipDefaultQuantization": False,
+    "sq": {"enabled": False, "rescoreLimit": 20, "trainingLimit": 100_000},
+    "trackDefaultQuantization": False,
     "vectorCacheMaxObjects": 1_000_000_000_000,
 }
 """What the server fills in. The double compares all, one by one."""
+SHARDING: Mapping[str, object] = {
+    "actualCount": 0,
+    "actualVirtualCount": 0,
+    "desiredCount": 0,
+    "desiredVirtualCount": 0,
+    "function": "",
+    "key": "",
+    "strategy": "",
+    "virtualPerPhysical": 0,
+}
+REPLICATION: Mapping[str, object] = {"asyncEnabled": False, "deletionStrategy": "TimeBasedResolution", "factor": 1}
+TENANT_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
+RANK_OFFSET = 60
+"""Of ranked fusion."""
 
 Value = str | float | bool | list[str] | list[float]
 Op = base_pb2.Filters
@@ -65,8 +101,10 @@ class PropertySchema(TypedDict):
     name: str
     dataType: list[str]
     indexFilterable: bool
+    indexRangeFilters: bool
     indexSearchable: bool
-    tokenization: str | None
+    tokenization: NotRequired[str]
+    moduleConfig: NotRequired[object]
 
 
 def complete_property(said: Mapping[str, object]) -> PropertySchema:
@@ -74,13 +112,18 @@ def complete_property(said: Mapping[str, object]) -> PropertySchema:
     kind = said["dataType"]
     assert isinstance(kind, list)
     text = kind[0].startswith("text")
-    return PropertySchema(
+    made = PropertySchema(
         name=str(said["name"]),
         dataType=kind,
-        indexFilterable=said.get("indexFilterable", kind[0] != "blob") is True,
+        indexFilterable=said.get("indexFilterable", True) is True,
+        indexRangeFilters=said.get("indexRangeFilters", False) is True,
         indexSearchable=said.get("indexSearchable", text) is True,
-        tokenization=str(said.get("tokenization", "word")) if text else None,
     )
+    if text:
+        made["tokenization"] = str(said.get("tokenization", "word"))
+    if "moduleConfig" in said:
+        made["moduleConfig"] = said["moduleConfig"]
+    return made
 
 
 @dataclass
@@ -98,15 +141,29 @@ class FakeCollection:
 
     schema: dict[str, object]
     tenants: dict[str, dict[str, StoredObject]] = field(default_factory=dict)
+    lengths: dict[tuple[str, str], list[int]] = field(default_factory=dict)
+    """By tenant and property: the words of each text ever written. BM25's average counts what is gone, as the server
+    does until it compacts."""
+    cold: set[str] = field(default_factory=set)
     read_only: set[str] = field(default_factory=set)
     """Tenants whose shard takes no writes, as when the disk is nearly full."""
 
+    def found(self, name: str) -> PropertySchema | None:
+        return next((each for each in self.properties if each["name"] == name), None)
+
     def kind(self, name: str) -> str:
         """The type of a property."""
-        for each in self.properties:
-            if each["name"] == name:
-                return str(each["dataType"][0])
-        raise FakeWeaviateError(f"no such prop with name '{name}' found in class '{self.schema['class']}'")
+        its = self.found(name)
+        if its is None:
+            raise FakeWeaviateError(
+                f"no such prop with name '{name}' found in class '{self.name}' in the schema. "
+                "Check your schema files for which properties in this class are available",
+            )
+        return its["dataType"][0]
+
+    @property
+    def name(self) -> str:
+        return str(self.schema["class"])
 
     @property
     def properties(self) -> list[PropertySchema]:
@@ -114,11 +171,21 @@ class FakeCollection:
         assert isinstance(listed, list)
         return listed
 
+    @property
+    def multi_tenant(self) -> bool:
+        its = self.schema["multiTenancyConfig"]
+        assert isinstance(its, dict)
+        return its["enabled"] is True
+
     def objects(self, tenant: str) -> dict[str, StoredObject]:
+        """Wakes a tenant that is COLD."""
+        if self.multi_tenant and not tenant:
+            raise FakeWeaviateError(f"class {self.name} has multi-tenancy enabled, but request was without tenant")
+        if tenant and not self.multi_tenant:
+            raise FakeWeaviateError(f"class {self.name} has multi-tenancy disabled, but request was with tenant")
         if tenant not in self.tenants:
-            raise FakeWeaviateError(
-                f'tenant not found: "{tenant}"' if tenant else "multi-tenancy is enabled, but no tenant given",
-            )
+            raise FakeWeaviateError(f'tenant not found: "{tenant}"')
+        self.cold.discard(tenant)
         return self.tenants[tenant]
 
 
@@ -186,11 +253,13 @@ class FakeWeaviate:
         body = json.loads(call.rfile.read(size) or b"null")
         path = call.path.partition("?")[0]
         self.received.append(f"{call.command} {path}")
-        status, said = 503, error_body("out of service")
+        status: int = 503
+        said: object = error_body("out of service")
+        sent = call.headers.get("authorization", "")
         if self.down:
             pass
-        elif self.key and call.headers.get("authorization") != f"Bearer {self.key}":
-            status, said = 401, error_body("anonymous access not enabled")
+        elif self.key and sent != f"Bearer {self.key}" and not path.startswith("/v1/.well-known/"):
+            status, said = 401, {"code": 401, "message": WRONG_KEY if sent else NO_KEY}
         else:
             try:
                 with self.lock:
@@ -207,13 +276,15 @@ class FakeWeaviate:
     def _rested(self, verb: str, path: list[str], body: object) -> tuple[int, object]:
         match verb, path:
             case "GET", ["meta"]:
-                return 200, {"version": VERSION, "hostname": self.url, "modules": {}}
+                return 200, {"grpcMaxMessageSize": 104_858_000, "version": VERSION, "hostname": self.url, "modules": {}}
             case "GET", [".well-known", "ready" | "live"]:
                 return 200, None
             case "GET", ["schema"]:
                 return 200, {"classes": [each.schema for each in self.classes.values()]}
             case "POST", ["schema"] if isinstance(body, dict):
-                return 200, self._created(body)
+                if body["class"] in self.classes:
+                    return 422, {"allowed": None, **error_body(f"class name {body['class']} already exists")}
+                return 200, self.created(body)
             case "GET", ["schema", name] if name in self.classes:
                 return 200, self.classes[name].schema
             case "DELETE", ["schema", name]:
@@ -224,42 +295,81 @@ class FakeWeaviate:
                 if any(each["name"] == body["name"] for each in its):
                     raise FakeWeaviateError(f'class "{name}": conflict for property "{body["name"]}": already in use')
                 its.append(complete_property(body))
-                return 200, body
-            case "POST", ["schema", name, "tenants"] if isinstance(body, list):
+                return 200, its[-1]
+            case (("POST" | "PUT"), ["schema", name, "tenants"]) if isinstance(body, list):
+                for index, each in enumerate(body):
+                    if not TENANT_NAME.match(each["name"]):
+                        raise FakeWeaviateError(NO_TENANT_NAME.format(index, each["name"]))
                 for each in body:
-                    self.found(name).tenants.setdefault(each["name"], {})
+                    there = self.found(name)
+                    there.tenants.setdefault(each["name"], {})
+                    (there.cold.add if each["activityStatus"] == "COLD" else there.cold.discard)(each["name"])
+                return 200, body
+            case "PUT", ["schema", name, "shards", tenant] if isinstance(body, dict):
+                marked = self.found(name).read_only
+                (marked.add if body["status"] == "READONLY" else marked.discard)(tenant)
                 return 200, body
             case "DELETE", ["schema", name, "tenants"] if isinstance(body, list):
+                there = self.found(name)
                 for each in body:
-                    self.found(name).tenants.pop(each, None)
+                    there.tenants.pop(each, None)
+                    there.lengths = {key: told for key, told in there.lengths.items() if key[0] != each}
                 return 200, None
-            case (("GET" | "HEAD"), ["schema", name, "tenants", tenant]) if tenant in self.found(name).tenants:
-                return 200, {"name": tenant, "activityStatus": "ACTIVE"}
+            case (("GET" | "HEAD"), ["schema", name, "tenants", tenant]) if name in self.classes:
+                if not self.classes[name].multi_tenant:
+                    raise FakeWeaviateError(f"multi-tenancy is not enabled for class {name!r}")
+                if tenant in self.classes[name].tenants:
+                    return 200, {"name": tenant, "activityStatus": "HOT"}
         return 404, error_body(f"{verb} {'/'.join(path)} is not here")
 
-    def _created(self, schema: dict[str, object]) -> dict[str, object]:
-        name = str(schema["class"])
-        if name in self.classes:
-            raise FakeWeaviateError(f'class name "{name}" already exists')
-        inverted = schema.setdefault("invertedIndexConfig", {})
-        assert isinstance(inverted, dict)
-        inverted.setdefault("bm25", {"b": B, "k1": K1})
-        inverted.setdefault("cleanupIntervalSeconds", 60)
-        inverted.setdefault("stopwords", {}).setdefault("preset", "en")
-        inverted["stopwords"] |= {"additions": None, "removals": None}
-        schema.setdefault("replicationConfig", {"factor": 1})
-        vectors = schema.get("vectorConfig") or {}
-        assert isinstance(vectors, dict)
-        for each in vectors.values():
-            each["vectorIndexConfig"] = {**HNSW, **each.get("vectorIndexConfig", {})}
-        listed = schema.get("properties") or []
-        assert isinstance(listed, list)
-        schema["properties"] = [complete_property(each) for each in listed]
-        self.classes[name] = FakeCollection(schema)
+    def created(self, said: Mapping[str, object]) -> dict[str, object]:
+        """Makes a collection, with what the server fills in."""
+        inverted, vectors, tenancy = said.get("invertedIndexConfig"), said.get("vectorConfig"), said.get(TENANCY)
+        listed = said.get("properties") or []
+        assert isinstance(listed, list) and isinstance(vectors or {}, dict)
+        stopwords = (inverted if isinstance(inverted, dict) else {}).get("stopwords", {})
+        schema: dict[str, object] = {
+            "class": said["class"],
+            "invertedIndexConfig": {
+                "bm25": {"b": B, "k1": K1},
+                "cleanupIntervalSeconds": 60,
+                "stopwords": {"additions": None, "preset": stopwords.get("preset", "en"), "removals": None},
+                "usingBlockMaxWAND": True,
+            },
+            TENANCY: {
+                "autoTenantActivation": False,
+                "autoTenantCreation": False,
+                "enabled": False,
+                **(tenancy if isinstance(tenancy, dict) else {}),
+            },
+            "properties": [complete_property(each) for each in listed],
+            "shardingConfig": dict(SHARDING),
+            "replicationConfig": dict(REPLICATION),
+            "vectorConfig": {
+                name: {
+                    "vectorIndexConfig": {**HNSW, **each.get("vectorIndexConfig", {})},
+                    "vectorIndexType": "hnsw",
+                    "vectorizer": each["vectorizer"],
+                }
+                for name, each in (vectors if isinstance(vectors, dict) else {}).items()
+            },
+        }
+        its = self.classes[str(said["class"])] = FakeCollection(schema)
+        if not its.multi_tenant:
+            its.tenants[""] = {}
         return schema
 
 
-def error_body(words: str) -> object:
+TENANCY = "multiTenancyConfig"
+NO_KEY = "anonymous access not enabled. Please authenticate through one of the available methods: [API-keys]"
+WRONG_KEY = "unauthorized: invalid api key"
+NO_TENANT_NAME = (
+    "tenant name at index {}:  '{}' is not a valid tenant name. should only contain alphanumeric characters "
+    "(a-z, A-Z, 0-9), underscore (_), and hyphen (-), with a length between 1 and 64 characters"
+)
+
+
+def error_body(words: str) -> dict[str, object]:
     return {"error": [{"message": words}]}
 
 
@@ -284,24 +394,47 @@ class FakeWeaviateGrpc(weaviate_pb2_grpc.WeaviateServicer):
             return batch_pb2.BatchObjectsReply(took=0.001, errors=errors)
 
     def _stored(self, said: batch_pb2.BatchObject) -> None:
-        its = self._double.found(said.collection)
         if said.uuid in self._double.failing:
             raise FakeWeaviateError(self._double.failing[said.uuid])
         vector = floats(said.vectors[0].vector_bytes if said.vectors else said.vector_bytes)
         properties: dict[str, Value] = dict(said.properties.non_ref_properties.items())
         properties |= {each.prop_name: list(each.values) for each in said.properties.text_array_properties}
-        for name, value in properties.items():
-            if its.kind(name) == "blob" and not is_blob(value):  # this one makes no schema by itself
-                raise FakeWeaviateError(
-                    f"invalid blob property '{name}' on class '{said.collection}': not a valid blob base64 string",
-                )
+        its = self._auto_schema(said.collection, properties)
         things = its.objects(said.tenant)
+        for name, value in properties.items():
+            kind = its.kind(name)
+            if kind == "blob" and not is_blob(value):
+                told = f"invalid blob property '{name}' on class '{its.name}': not a valid blob base64 string"
+                raise FakeWeaviateError(told)
+            if kind == "number" and not isinstance(value, (int, float)):
+                told = f"invalid number property '{name}' on class '{its.name}': requires a float, the given value is"
+                raise FakeWeaviateError(f"{told} '{value}'")
         if said.tenant in its.read_only:
             raise FakeWeaviateError("store is read-only due to: manually set by user")
         lengths = {len(each.vector) for each in things.values()} - {len(vector)}
         if lengths:
-            raise FakeWeaviateError(f"vector lengths don't match: {lengths.pop()} vs {len(vector)}")
+            raise FakeWeaviateError(
+                f"Validate vector index default for target vector {said.uuid}: new node has a vector with length "
+                f"{len(vector)}. Existing nodes have vectors with length {lengths.pop()}: "
+                "vector dimensions do not match the index dimensions",
+            )
+        before = things.get(str(UUID(said.uuid)))
+        for name, value in properties.items():
+            same = before is not None and before.properties.get(name) == value
+            if isinstance(value, str) and value.split() and not same:
+                its.lengths.setdefault((said.tenant, name), []).append(len(value.split()))
         things[str(UUID(said.uuid))] = StoredObject(str(UUID(said.uuid)), vector, properties)
+
+    def _auto_schema(self, name: str, properties: Mapping[str, Value]) -> FakeCollection:
+        """Makes a collection that is not there, single-tenant with texts by word, and properties that it lacks."""
+        if name not in self._double.classes:
+            self._double.created({"class": name, "vectorConfig": {"default": {"vectorizer": {"none": {}}}}})
+        its = self._double.classes[name]
+        for each, value in properties.items():
+            if its.found(each) is None:
+                kind = "number" if isinstance(value, float) else "text[]" if isinstance(value, list) else "text"
+                its.properties.append(complete_property({"name": each, "dataType": [kind]}))
+        return its
 
     def BatchDelete(
         self,
@@ -325,8 +458,10 @@ class FakeWeaviateGrpc(weaviate_pb2_grpc.WeaviateServicer):
         with self._guarded("TenantsGet", context):
             there = self._double.found(request.collection).tenants
             named = [each for each in request.names.values if each in there] if request.HasField("names") else there
-            active = tenants_pb2.TenantActivityStatus.TENANT_ACTIVITY_STATUS_ACTIVE
-            told = [tenants_pb2.Tenant(name=name, activity_status=active) for name in named]
+            cold = self._double.found(request.collection).cold
+            hot = tenants_pb2.TenantActivityStatus.TENANT_ACTIVITY_STATUS_HOT
+            asleep = tenants_pb2.TenantActivityStatus.TENANT_ACTIVITY_STATUS_COLD
+            told = [tenants_pb2.Tenant(name=each, activity_status=asleep if each in cold else hot) for each in named]
             return tenants_pb2.TenantsGetReply(took=0.001, tenants=told)
 
     def Aggregate(
@@ -346,12 +481,18 @@ class FakeWeaviateGrpc(weaviate_pb2_grpc.WeaviateServicer):
     ) -> search_get_pb2.SearchReply:
         with self._guarded("Search", context):
             its = self._double.found(request.collection)
+            for name in request.properties.non_ref_properties:
+                with prefixed(f"extract properties request: get property by name {name} for class {its.name}: "):
+                    its.kind(name)
+            searched = VECTOR_SEARCH if request.HasField("near_vector") else ""
             if request.offset + request.limit > MOST:
-                raise FakeWeaviateError(f"query maximum results exceeded: {MOST}")
+                raise FakeWeaviateError(f"{searched}{TOO_MANY.format(request.offset, request.limit, MOST)}")
+            with prefixed(searched and f"{searched}object vector search at index {its.name.lower()}: "):
+                its.objects(request.tenant)
             many = request.limit or 10
             found = filter_objects(its, request.tenant, request.filters)
             results = [to_result(its, request, each, *scores) for each, *scores in rank(its, request, found)[:many]]
-            return search_get_pb2.SearchReply(took=0.001, results=results)
+            return search_get_pb2.SearchReply(took=0.001, results=results, generative_grouped_result="")
 
     def _guarded(self, operation: str, context: grpc.ServicerContext) -> GuardedCall:
         self._double.received.append(f"gRPC {operation}")
@@ -359,7 +500,7 @@ class FakeWeaviateGrpc(weaviate_pb2_grpc.WeaviateServicer):
         if self._double.down:
             context.abort(grpc.StatusCode.INTERNAL, "out of service")
         if self._double.key and said != f"Bearer {self._double.key}":
-            context.abort(grpc.StatusCode.UNKNOWN, "extract auth: unauthorized: invalid api key")
+            context.abort(grpc.StatusCode.UNKNOWN, f"extract auth: {WRONG_KEY}")
         return GuardedCall(self._double.lock, context)
 
 
@@ -387,7 +528,58 @@ def is_blob(value: Value) -> bool:
         return False
 
 
+def grpc_caller(address: str, method: str, request: Mapping[str, object], key: str = "") -> tuple[str, object]:
+    """Sends a request given as JSON. Returns its gRPC code, and its reply as JSON or its error as text."""
+    kinds: dict[str, tuple[Any, Any]] = {
+        "Aggregate": (aggregate_pb2.AggregateRequest, aggregate_pb2.AggregateReply),
+        "BatchDelete": (batch_delete_pb2.BatchDeleteRequest, batch_delete_pb2.BatchDeleteReply),
+        "BatchObjects": (batch_pb2.BatchObjectsRequest, batch_pb2.BatchObjectsReply),
+        "Search": (search_get_pb2.SearchRequest, search_get_pb2.SearchReply),
+        "TenantsGet": (tenants_pb2.TenantsGetRequest, tenants_pb2.TenantsGetReply),
+    }
+    sent, received = kinds[method]
+    with grpc.insecure_channel(address.removeprefix("http://")) as channel:
+        call = channel.unary_unary(
+            f"/weaviate.v1.Weaviate/{method}",
+            request_serializer=sent.SerializeToString,
+            response_deserializer=received.FromString,
+        )
+        metadata = (("authorization", f"Bearer {key}"),) if key else ()
+        try:
+            reply = call(ParseDict(request, sent()), metadata=metadata, timeout=10)
+        except grpc.RpcError as error:
+            return error.code().name, error.details()
+    return "OK", MessageToDict(reply, preserving_proto_field_name=True)
+
+
 # Searching
+
+VECTOR_SEARCH = "explorer: get class: concurrentTargetVectorSearch): explorer: get class: vector search: "
+TOO_MANY = (
+    "invalid pagination params: query maximum results exceeded: the total limit calculated from the provided offset "
+    "'{}' and limit '{}' exceeds the configured value for QUERY_MAXIMUM_RESULTS '{}'. If you've supplied a negative "
+    "offset or limit, this may be an underflow error"
+)
+
+
+@contextmanager
+def prefixed(words: str) -> Iterator[None]:
+    """Puts `words` before what is refused within it."""
+    try:
+        yield
+    except FakeWeaviateError as error:
+        raise FakeWeaviateError(f"{words}{error}") from error
+
+
+def check_lengths(its: FakeCollection, tenant: str, query: list[float]) -> None:
+    """Raises FakeWeaviateError."""
+    lengths = {len(each.vector) for each in its.objects(tenant).values()} - {len(query)}
+    if lengths:
+        index = its.name.lower()
+        raise FakeWeaviateError(
+            f"object vector search at index {index}: shard {index}_{tenant}: vector search: knn search: distance "
+            f"between entrypoint and query node: {lengths.pop()} vs {len(query)}: vector lengths don't match",
+        )
 
 
 def rank(
@@ -398,6 +590,8 @@ def rank(
     """Each with its distance, and its score."""
     if request.HasField("near_vector"):
         asked = floats(vector_of(request.near_vector))
+        with prefixed(VECTOR_SEARCH):
+            check_lengths(its, request.tenant, asked)
         return [(each, distance, None) for each, distance in nearest_objects(asked, found)]
     if request.HasField("bm25_search"):
         asked_for = request.bm25_search
@@ -406,7 +600,7 @@ def rank(
             for each, score in bm25_objects(its, asked_for.query, asked_for.properties, found, request)
         ]
     if request.HasField("hybrid_search"):
-        return [(each, None, score) for each, score in relative_score_fusion(its, request, found)]
+        return [(each, None, score) for each, score in fused(its, request, found)]
     return [(each, None, None) for each in sorted(found, key=lambda each: each.id)]
 
 
@@ -422,11 +616,16 @@ def nearest_objects(query: list[float], found: list[StoredObject]) -> list[tuple
     size = math.sqrt(sum(x * x for x in query))
     told = []
     for each in found:
-        if len(each.vector) != len(query):
-            raise FakeWeaviateError(f"vector lengths don't match: {len(each.vector)} vs {len(query)}")
         dot = sum(a * b for a, b in zip(query, each.vector, strict=True))
-        told.append((each, 1 - dot / size / math.sqrt(sum(x * x for x in each.vector))))
+        sizes = size * math.sqrt(sum(x * x for x in each.vector))
+        told.append((each, 1 - dot / sizes if sizes else 1.0))  # a vector of zeros is kept, and near to nothing
     return sorted(told, key=lambda pair: (pair[1], pair[0].id))
+
+
+NO_INDEX = (
+    "{} by property '{}' requires inverted index. Is `{}` option of property '{}' enabled? "
+    "Set it to `true` or leave empty"
+)
 
 
 def bm25_objects(
@@ -437,41 +636,51 @@ def bm25_objects(
     request: search_get_pb2.SearchRequest,
 ) -> list[tuple[StoredObject, float]]:
     """BM25, with the statistics of all the tenant's things."""
+    if not words:
+        raise FakeWeaviateError("keyword search (bm25) must have query set")
     every = list(its.objects(request.tenant).values())
     scores = defaultdict[str, float](float)
     for name in names:
-        its.kind(name)
+        index = its.found(name)
+        if index is None or not index["indexSearchable"]:
+            raise FakeWeaviateError(NO_INDEX.format("Searching", name, "indexSearchable", name))
         texts = {each.id: Counter(str(each.properties.get(name, "")).split()) for each in every}
-        usual = sum(text.total() for text in texts.values()) / max(1, len(texts)) or 1
-        for word in set(words.split()):
+        written = its.lengths.get((request.tenant, name), [1])
+        usual = sum(written) / len(written)
+        for word in words.split():  # one that is said twice counts twice
             having = sum(word in text for text in texts.values())
             rarity = math.log(1 + (len(texts) - having + 0.5) / (having + 0.5))
             for each in found:
                 if times := texts[each.id][word]:
                     spread = K1 * (1 - B + B * texts[each.id].total() / usual)
-                    scores[each.id] += rarity * times * (K1 + 1) / (times + spread)
+                    scores[each.id] += rarity * times / (times + spread)
     told = [(each, scores[each.id]) for each in found if each.id in scores]
     return sorted(told, key=lambda pair: (-pair[1], pair[0].id))
 
 
-def relative_score_fusion(
+def fused(
     its: FakeCollection,
     request: search_get_pb2.SearchRequest,
     found: list[StoredObject],
 ) -> list[tuple[StoredObject, float]]:
-    """RelativeScoreFusion."""
+    """By relative score, or by rank."""
     hybrid = request.hybrid_search
-    if hybrid.fusion_type != base_search_pb2.Hybrid.FUSION_TYPE_RELATIVE_SCORE:
-        raise FakeWeaviateError("this double fuses by relative score alone")
+    asked = floats(vector_of(hybrid))
+    with prefixed("explorer: get class: vector search: "):
+        check_lengths(its, request.tenant, asked)
     alpha = hybrid.alpha_param if hybrid.use_alpha_param else hybrid.alpha
     many = max(100, request.limit)
-    near = [(each, 1 - distance) for each, distance in nearest_objects(floats(vector_of(hybrid)), found)[:many]]
+    near = [(each, 1 - distance) for each, distance in nearest_objects(asked, found)[:many]]
     said = bm25_objects(its, hybrid.query, hybrid.properties, found, request)[:many]
     summed, things = dict[str, float](), dict[str, StoredObject]()
     for half, share in ((near, alpha), (said, 1 - alpha)):
+        if not share:
+            continue
         low, high = (min(s for _, s in half), max(s for _, s in half)) if half else (0.0, 0.0)
-        for each, score in half:
+        for number, (each, score) in enumerate(half):
             scaled = (score - low) / (high - low) if high > low else 1.0
+            if hybrid.fusion_type == base_search_pb2.Hybrid.FUSION_TYPE_RANKED:
+                scaled = 1 / (RANK_OFFSET + number)
             summed[each.id] = summed.get(each.id, 0.0) + share * scaled
             things[each.id] = each
     return sorted(((things[id], score) for id, score in summed.items()), key=lambda pair: (-pair[1], pair[0].id))
@@ -487,8 +696,8 @@ def to_result(
     metadata = search_get_pb2.MetadataResult(id=thing.id, id_as_bytes=UUID(thing.id).bytes)
     if distance is not None and request.metadata.distance:
         metadata.distance, metadata.distance_present = distance, True
-    if score is not None and request.metadata.score:
-        metadata.score, metadata.score_present = score, True
+    if request.metadata.score and (score is not None or distance is not None):
+        metadata.score, metadata.score_present = score or 0.0, True
     fields = {}
     for name in request.properties.non_ref_properties:
         kind, value = its.kind(name), thing.properties.get(name)
@@ -497,10 +706,9 @@ def to_result(
             fields[name] = properties_pb2.Value(blob_value=value) if blob else properties_pb2.Value(text_value=value)
         elif isinstance(value, float):
             fields[name] = properties_pb2.Value(number_value=value)
-    properties = search_get_pb2.PropertiesResult(
-        non_ref_props=properties_pb2.Properties(fields=fields),
-        target_collection=str(its.schema["class"]),
-    )
+    properties = search_get_pb2.PropertiesResult(target_collection=its.name)
+    if request.properties.non_ref_properties:
+        properties.non_ref_props.CopyFrom(properties_pb2.Properties(fields=fields))
     return search_get_pb2.SearchResult(metadata=metadata, properties=properties)
 
 
@@ -509,12 +717,12 @@ def to_result(
 
 def filter_objects(its: FakeCollection, tenant: str, which: base_pb2.Filters) -> list[StoredObject]:
     things = its.objects(tenant).values()
-    passes = compile_filter(its, which) if which.operator != Op.OPERATOR_UNSPECIFIED else lambda _: True
+    passes = compile_filter(its, which, tenant) if which.operator != Op.OPERATOR_UNSPECIFIED else lambda _: True
     return [each for each in things if passes(each)]
 
 
-def compile_filter(its: FakeCollection, which: base_pb2.Filters) -> Callable[[StoredObject], bool]:
-    parts = [compile_filter(its, each) for each in which.filters]
+def compile_filter(its: FakeCollection, which: base_pb2.Filters, tenant: str) -> Callable[[StoredObject], bool]:
+    parts = [compile_filter(its, each, tenant) for each in which.filters]
     if which.operator == Op.OPERATOR_AND:
         return lambda thing: all(part(thing) for part in parts)
     if which.operator == Op.OPERATOR_OR:
@@ -522,9 +730,20 @@ def compile_filter(its: FakeCollection, which: base_pb2.Filters) -> Callable[[St
     name = which.target.property
     if name != "_id":
         kind = its.kind(name)
-        wanted = "number" if which.WhichOneof("test_value") in ("value_number", "value_number_array") else "text"
-        if not kind.startswith(wanted):
-            raise FakeWeaviateError(f"data type filter cannot use {wanted!r} on type {kind!r}")
+        index = its.found(name)
+        if index is None or not index["indexFilterable"]:
+            raise FakeWeaviateError(NO_INDEX.format("Filtering", name, "indexFilterable", name))
+        given = str(which.WhichOneof("test_value")).removeprefix("value_")
+        if kind.startswith("text") and not given.startswith("text"):
+            shard = f"{its.name.lower()}_{tenant}"
+            raise FakeWeaviateError(
+                f"explorer: list class: search: object search at index {its.name.lower()}: local shard object search "
+                f"{shard}: expected value to be string, got '{given}'",
+            )
+        if kind == "number" and given == "text":
+            which = Op(operator=which.operator, target=which.target, value_number=float(which.value_text))
+            if which.operator == Op.OPERATOR_EQUAL:
+                return lambda thing: which.value_number in numbers(thing, name)
     if which.operator == Op.OPERATOR_CONTAINS_ANY:
         asked = set(which.value_text_array.values)
         return lambda thing: bool(asked & values(thing, name))
