@@ -1,6 +1,6 @@
 """The store in a Weaviate, by its unmodified client: against our double, and against a real one at WEAVIATE_URL.
 
-What only the double proved is proved against our reading of Weaviate's wire. To ask a real one, 1.27 or newer:
+The double answers as a recorded server did (test_weaviate_double.py). To ask a real one, 1.27 or newer:
 `WEAVIATE_URL=http://host:8080 WEAVIATE_GRPC=http://host:50051 [WEAVIATE_KEY=...] pytest tests/knowledge`.
 """
 
@@ -38,7 +38,7 @@ from weaviate.util import PYPI_PACKAGE_URL
 from sizewise.knowledge.vector_stores import weaviate_client
 from tests.fakes.fake_weaviate import FakeWeaviate
 from tests.graphql.graphql_client import graphql
-from tests.knowledge.knowledge_server import CONFIG, EMBED, add, embed, listed, search
+from tests.knowledge.knowledge_server import CONFIG, EMBED, add, embed, listed, refused, search
 from tests.running_server import serving
 
 REAL = RemoteStore(
@@ -116,6 +116,13 @@ def test_servers_that_begin_at_once_share_what_they_make(remote: RemoteStore) ->
     asyncio.run(both())
 
 
+AUTO_SCHEMA: dict[str, object] = {
+    "properties": [{"name": name, "dataType": ["text[]"]} for name in ("marks", "terms", "document", "sealed")],
+    "vectorConfig": {"default": {"vectorizer": {"none": {}}}},
+}
+"""What a server makes by itself of an object without a collection: single-tenant, with texts by word."""
+
+
 @pytest.fixture
 def double() -> Iterator[FakeWeaviate]:
     with FakeWeaviate() as it:
@@ -157,6 +164,50 @@ def test_a_read_only_weaviate_is_reported_in_its_own_words_and_searched(tmp_path
         its.read_only = set()
         assert embed(server) == 1
         assert search(server, "work on Sundays", mode="words")[0]["source"] == "two.md"
+
+
+def test_a_document_is_added_to_a_weaviate_that_lost_its_collections(tmp_path: Path) -> None:
+    """As with a new volume: written without a collection, auto-schema makes one in which everything fails."""
+    with FakeWeaviate(key="sesame") as double, serving(tmp_path, settings(double), WEAVIATE_KEY="sesame") as server:
+        add(server, "one.md", "Everybody has thirty days of holidays.")
+        assert embed(server) == 1
+        double.classes.clear()
+        (error,) = refused(server, "days of holidays").errors
+        assert "has no collection 'SizewisePassages" in error["message"]
+        add(server, "two.md", "Nobody works on Sundays.")
+        assert embed(server) == 1
+        assert search(server, "work on Sundays", mode="words")[0]["source"] == "two.md"
+        assert [its.multi_tenant for its in double.classes.values()] == [True]
+
+
+def test_nothing_is_written_into_a_collection_that_is_not_ours(tmp_path: Path) -> None:
+    with FakeWeaviate(key="sesame") as double, serving(tmp_path, settings(double), WEAVIATE_KEY="sesame") as server:
+        add(server, "one.md", "Everybody has thirty days of holidays.")
+        assert embed(server) == 1
+        (name,) = double.classes
+        for schema in AUTO_SCHEMA, {**AUTO_SCHEMA, "multiTenancyConfig": {"enabled": True}}:
+            double.classes.clear()
+            double.created({**schema, "class": name})
+            add(server, "two.md", "Nobody works on Sundays.")
+            for errors in graphql(server, EMBED, base="handbook").errors, refused(server, "days of holidays").errors:
+                assert f"collection '{name}'" in errors[0]["message"] and "not one of Sizewise" in errors[0]["message"]
+                assert "delete it" in errors[0]["extensions"]["hint"]
+            assert not any(double.classes[name].tenants.values())
+        del double.classes[name]
+        assert embed(server) == 1
+
+
+def test_a_foreign_collection_of_another_size_is_no_obstacle(double: FakeWeaviate) -> None:
+    async def opens() -> None:
+        store = await opened(ground(at(double)))
+        double.created({**AUTO_SCHEMA, "class": "SizewisePassages9"})
+        mine = kit.base()
+        its = await store.open(mine, kit.DIMENSION)
+        assert not await its.upsert([kit.passage(0)])
+        await store.remove(mine)
+        await store.close()
+
+    asyncio.run(opens())
 
 
 @pytest.mark.parametrize("keep", [(), (kit.passage(0).id,)])

@@ -22,6 +22,7 @@ from weaviate.classes.init import AdditionalConfig, Auth, Timeout
 from weaviate.classes.query import Filter, HybridFusion, MetadataQuery
 from weaviate.classes.tenants import Tenant
 from weaviate.collections import Collection as Passages
+from weaviate.collections.classes.config import CollectionConfig
 from weaviate.collections.classes.filters import FilterReturn
 from weaviate.config import GrpcConfig
 from weaviate.connect import ConnectionParams
@@ -90,7 +91,7 @@ class WeaviateConnection:
             name = f"{COLLECTION_PREFIX}{dimension}"
             ours = self._ours()
             for other in ours:
-                if other != name and self._client.collections.get(other).tenants.exists(key):
+                if other != name and self._has_tenant(other, key):
                     found = other.removeprefix(COLLECTION_PREFIX)
                     told = f"the knowledge base has vectors with {found} dimensions, not {dimension}"
                     raise Conflict(told, "use another knowledge base, or ingest this one again")
@@ -119,6 +120,9 @@ class WeaviateConnection:
                 except UnexpectedStatusCodeError:
                     if name not in self._ours():  # otherwise another Sizewise server created it first
                         raise
+                with self._lock:
+                    self._fields.pop(name, None)
+            self._check_shape(name)
             tenants = self._client.collections.get(name).tenants
             if not tenants.exists(key):
                 tenants.create([Tenant(name=key)])
@@ -126,12 +130,18 @@ class WeaviateConnection:
     def remove(self, key: str) -> None:
         with _in_our_words(self._origin):
             for name in self._ours():
-                tenants = self._client.collections.get(name).tenants
-                if tenants.exists(key):
-                    tenants.remove([key])
+                if self._has_tenant(name, key):
+                    self._client.collections.get(name).tenants.remove([key])
 
     def upsert(self, key: str, dimension: int, passages: Sequence[Passage]) -> dict[str, str]:
+        """Creates the collection again if it is gone, such as with a new volume: written without one, Weaviate's
+        auto-schema would create one of another shape, which then fails everything.
+        """
+        name = f"{COLLECTION_PREFIX}{dimension}"
         with _in_our_words(self._origin):
+            if not self._has_tenant(name, key):
+                self.open(key, dimension)
+        with self._checked(name):
             its = self._tenant_collection(key, dimension)
             fields = self._known(its, {field for each in passages for field in numeric_tags(each.tags)}, make=True)
             refused = {
@@ -147,13 +157,14 @@ class WeaviateConnection:
                 try:
                     failed = its.data.insert_many(objects).errors
                 except WeaviateInsertManyAllFailedError as error:  # it has the reasons, not which is whose
+                    self._check_shape(name)
                     refused |= dict.fromkeys((each.id for each in fitting), _reason(error))
                 else:
                     refused |= {fitting[n].id: each.message[:MAX_REASON_CHARS] for n, each in failed.items()}
             return refused
 
     def delete_document(self, key: str, dimension: int, document: str, keep: frozenset[str]) -> int:
-        with _in_our_words(self._origin):
+        with self._checked(f"{COLLECTION_PREFIX}{dimension}"):
             its, gone = self._tenant_collection(key, dimension), 0
             which = _any([f"d={document}"])
             while keep:
@@ -168,7 +179,7 @@ class WeaviateConnection:
             return gone
 
     def search(self, key: str, dimension: int, query: PassageQuery) -> list[SearchHit]:
-        with _in_our_words(self._origin):
+        with self._checked(f"{COLLECTION_PREFIX}{dimension}"):
             its = self._tenant_collection(key, dimension)
             which = self._seen(query, its)
             vector, words = [*map(float, query.vector)], _words(query.terms)
@@ -193,7 +204,7 @@ class WeaviateConnection:
             return [_hit(each.uuid, each.properties, each.metadata.score or 0.0) for each in said.objects]
 
     def count(self, key: str, dimension: int) -> int:
-        with _in_our_words(self._origin):
+        with self._checked(f"{COLLECTION_PREFIX}{dimension}"):
             return self._tenant_collection(key, dimension).aggregate.over_all(total_count=True).total_count or 0
 
     def _delete(self, its: TenantCollection, which: FilterReturn) -> int:
@@ -203,6 +214,36 @@ class WeaviateConnection:
             told = f"Weaviate at {self._origin!r} deleted only {done.successful} of {done.matches} passages"
             raise StorageError(told, "see its log: is it read-only because its disk is nearly full?")
         return done.successful
+
+    @contextmanager
+    def _checked(self, name: str) -> Iterator[None]:
+        """If a call to the collection fails, says so if the reason is that it is gone, or not one of Sizewise."""
+        with _in_our_words(self._origin):
+            try:
+                yield
+            except WeaviateBaseError as error:
+                if _answer(error):
+                    self._check_shape(name)
+                raise
+
+    def _check_shape(self, name: str) -> None:
+        """Raises StorageError if the collection is not there, or has not the shape that `open` gives it."""
+        if name not in self._ours():
+            told = f"Weaviate at {self._origin!r} has no collection {name!r} any more, and none of its passages"
+            raise StorageError(told, "restore its backup, or remove the knowledge base and add its documents again")
+        if wrong := shape_error(self._client.collections.get(name).config.get()):
+            told = f"the collection {name!r} in Weaviate at {self._origin!r} is not one of Sizewise: {wrong}"
+            hint = "delete it there, and set AUTOSCHEMA_ENABLED=false: Weaviate may have created it by auto-schema"
+            raise StorageError(told, hint)
+
+    def _has_tenant(self, name: str, key: str) -> bool:
+        """Also False if there is no such collection, or one without multi-tenancy."""
+        try:
+            return self._client.collections.get(name).tenants.exists(key)
+        except UnexpectedStatusCodeError as error:
+            if error.status_code in (404, 422):
+                return False
+            raise
 
     def _tenant_collection(self, key: str, dimension: int) -> TenantCollection:
         return self._client.collections.get(f"{COLLECTION_PREFIX}{dimension}").with_tenant(key)
@@ -233,6 +274,22 @@ class WeaviateConnection:
         if query.where is not None:
             parts.append(filter_condition(query.where, self._known(its, set(_compared(query.where)), make=False)))
         return _all(parts) if parts else None
+
+
+def shape_error(its: CollectionConfig) -> str:
+    """How a collection differs from one that `WeaviateConnection.open` creates; empty if it does not."""
+    if not its.multi_tenancy_config.enabled:
+        return "multi-tenancy is off"
+    there = {each.name: each for each in its.properties}
+    marks, terms = there.get("marks"), there.get("terms")
+    if marks is None or marks.tokenization != Tokenization.FIELD or not marks.index_filterable:
+        return "'marks' is not a filterable property tokenized by field"
+    if terms is None or terms.tokenization != Tokenization.WHITESPACE or not terms.index_searchable:
+        return "'terms' is not a searchable property tokenized by whitespace"
+    for name, kind in (("document", DataType.TEXT), ("sealed", DataType.BLOB)):
+        if name not in there or there[name].data_type != kind:
+            return f"{name!r} is not a property of the type {kind.value!r}"
+    return ""
 
 
 # Conversion of passages and filters
