@@ -26,6 +26,7 @@ from sizewise.gateway.request_context import (
     trace_headers,
 )
 from sizewise.handler import Request
+from sizewise.interoperable_json import check_json
 from sizewise.messages import ChatRequest
 from sizewise.tools.mcp.protocol import PROTOCOL_VERSION, PROTOCOL_VERSIONS
 from sizewise.tools.tool import Tool, ToolInvocation, ToolOutput, error_text
@@ -94,8 +95,10 @@ async def handle_messages(app: Application, head: RequestHead, body: bytes, writ
 def _read(body: bytes) -> McpMessage:
     """Raises BadBody."""
     try:
-        return msgspec.json.decode(body, type=McpMessage)
-    except (msgspec.DecodeError, RecursionError) as error:
+        message = msgspec.json.decode(body, type=McpMessage)
+        check_json(body)
+        return message
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadBody("the body is not a JSON-RPC 2.0 message", "send one request or notification per POST") from error
 
 

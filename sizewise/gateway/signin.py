@@ -20,6 +20,7 @@ from sizewise.auth.users.passwords import MAX_LENGTH
 from sizewise.auth.users.tables import Session, User
 from sizewise.errors import BadBody, InvalidApiKey, SignInFailed
 from sizewise.gateway.request_context import JSON, Headers, RequestHead, ResponseWriter, trace_headers
+from sizewise.interoperable_json import check_json
 from sizewise.principal import Principal
 
 T = TypeVar("T", bound=Struct)
@@ -236,7 +237,9 @@ def _check_same_site(app: Application, head: RequestHead) -> None:
 
 def _read(body: bytes, kind: type[T]) -> T:
     try:
-        return msgspec.json.decode(body, type=kind)
+        parsed = msgspec.json.decode(body, type=kind)
+        check_json(body)
+        return parsed
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         known = ", ".join(kind.__struct_encode_fields__)
         raise BadBody(f"invalid body: {error}", f"send JSON with {known}") from error

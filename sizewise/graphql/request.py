@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from sizewise.errors import BadBody, SizewiseError
 from sizewise.graphql.context import RequestContext
+from sizewise.interoperable_json import check_json
 
 log = logging.getLogger("sizewise.graphql")
 
@@ -70,7 +71,9 @@ def new_trace_id() -> str:
 def parse_request(body: bytes | msgspec.Raw) -> OperationRequest:
     """Raises BadBody."""
     try:
-        return msgspec.json.decode(body, type=OperationRequest)
+        parsed = msgspec.json.decode(body, type=OperationRequest)
+        check_json(bytes(body))
+        return parsed
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         hint = 'send {"query": "...", "variables": {...}}, one operation per request'
         raise BadBody(f"the body is not a GraphQL request: {error}", hint) from error

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Raw
 
 from sizewise.errors import BadBody
+from sizewise.interoperable_json import RepeatedKeys, decode_with_repeats, encode_with_repeats
 
 TextChange = Callable[[str, str], str]
 """(text, name of its field) -> replacement."""
@@ -35,7 +36,6 @@ MAX_NESTED_JSON = 4
 """Levels of JSON in a text of JSON that are decoded; deeper ones are read as plain text."""
 
 _any = msgspec.json.Decoder()
-_encode = msgspec.json.Encoder().encode
 
 
 def decode_json(raw: Raw, field: str) -> object:
@@ -66,8 +66,8 @@ def json_texts(value: object, name: str = "") -> Iterator[str]:
                 yield value
             else:
                 waiting.append((inner, name, depth + 1))
-        elif isinstance(value, dict):
-            for key, each in reversed(value.items()):
+        elif isinstance(value, dict | RepeatedKeys):
+            for key, each in reversed(value.items() if isinstance(value, dict) else value.items):
                 waiting.append((each, key, depth))
                 if len(key) > MIN_TEXT_CHARS and not key.isidentifier():
                     waiting.append((key, "", MAX_NESTED_JSON))
@@ -89,17 +89,16 @@ def map_texts(value: object, change: TextChange, name: str = "", depth: int = 0)
         if inner is None:
             return change(value, name)
         after = map_texts(inner, change, name, depth + 1)
-        return value if after == inner and name != "arguments" else _encode(after).decode()
-    if isinstance(value, dict):
-        return {
-            change(key, "") if len(key) > MIN_TEXT_CHARS and not key.isidentifier() else key: map_texts(
-                each,
-                change,
-                key,
-                depth,
+        return value if after == inner and name != "arguments" else encode_with_repeats(after).decode()
+    if isinstance(value, dict | RepeatedKeys):
+        items = [
+            (
+                change(key, "") if len(key) > MIN_TEXT_CHARS and not key.isidentifier() else key,
+                map_texts(each, change, key, depth),
             )
-            for key, each in value.items()
-        }
+            for key, each in (value.items() if isinstance(value, dict) else value.items)
+        ]
+        return dict(items) if isinstance(value, dict) else RepeatedKeys(items)
     if isinstance(value, list):
         return [map_texts(each, change, name, depth) for each in value]
     if isinstance(value, int) and value > 999_999_999_999:
@@ -110,15 +109,15 @@ def map_texts(value: object, change: TextChange, name: str = "", depth: int = 0)
 
 
 def embedded_json(text: str) -> object:
-    """The object or list that the text encodes; None if it is neither."""
+    """The object or list that the text encodes, with all values of a repeated key; None if it is neither."""
     text = text.strip()
     if (text[:1], text[-1:]) not in (("{", "}"), ("[", "]")):
         return None
     try:
-        found = _any.decode(text)
-    except (msgspec.DecodeError, RecursionError, UnicodeEncodeError):
+        found = decode_with_repeats(text)
+    except (ValueError, RecursionError):  # those of msgspec too
         return None
-    return found if isinstance(found, dict | list) else None
+    return found if isinstance(found, dict | list | RepeatedKeys) else None
 
 
 def is_base64_file(text: str) -> bool:

@@ -239,6 +239,20 @@ def test_retries_and_fallbacks_are_masked_like_the_first_try(server: Served, mir
         hidden(each)
 
 
+@pytest.mark.parametrize("mail", [JANE, JANE.replace("@", "\\u0040")], ids=["plain", "escaped"])
+def test_json_in_a_text_is_masked_in_each_value_of_a_key_written_twice(
+    server: Served, mirror: FakeOpenAIEcho, mail: str
+) -> None:
+    """Only the last value was looked at, and the model read both."""
+    words = f'{{"to": "{mail}", "n": [1, {{"to": "x", "to": "{mail}"}}], "to": "nobody"}}'
+    answer = server.chat("far/mirror", words)
+    sent: Any = mirror.received.bodies[-1]
+    read = json.loads(sent["messages"][-1]["content"], object_pairs_hook=list)
+    assert read == [("to", "<EMAIL_1>"), ("n", [1, [("to", "x"), ("to", "<EMAIL_1>")]]), ("to", "nobody")]
+    assert answer.headers["x-sizewise-guards"] == "pii:EMAIL=2 masked"
+    assert server.chat("auto:strict", words).error["code"] == "guard_blocked"
+
+
 def test_a_request_with_nothing_to_hide_leaves_as_it_came(server: Served, mirror: FakeOpenAIEcho) -> None:
     answer = server.chat("far/mirror", "hello", strange={"kept": 1.50})
     assert mirror.received.bodies[-1]["strange"] == {"kept": 1.5}

@@ -16,7 +16,7 @@ from msgspec import Meta, Raw, Struct
 from sizewise.errors import BadBody
 from sizewise.messages import ChatRequest, JsonFields, Message
 from sizewise.providers.wires.anthropic.thinking import EFFORTS, effort_of_thinking, unsupported_thinking
-from sizewise.providers.wires.openai.request_response import Count, decode_body
+from sizewise.providers.wires.openai.request_response import Count, decode_body, decode_client_body
 from sizewise.providers.wires.original_body import ORIGINAL_FIELD, OriginalBody, original_body, without_original
 
 WIRE_NAME = "anthropic"
@@ -126,7 +126,7 @@ def read_request(
     `headers` are forwarded with the original to upstreams of this wire. `counting`: a token count, which needs no
     `max_tokens`.
     """
-    seen, sent = decode_body(body, _body)
+    seen, sent = decode_client_body(body, _body)
     if seen.max_tokens is None and not counting:
         raise BadBody("`max_tokens` is missing", "set the maximum number of output tokens", param="max_tokens")
     ours = sent.pop("sizewise", None)

@@ -15,7 +15,7 @@ from msgspec import Meta, Raw, Struct
 
 from sizewise.errors import BadBody
 from sizewise.messages import ChatRequest, JsonFields, Message
-from sizewise.providers.wires.openai.request_response import Count, decode_body
+from sizewise.providers.wires.openai.request_response import Count, decode_body, decode_client_body
 from sizewise.providers.wires.original_body import ORIGINAL_FIELD, OriginalBody, original_body, without_original
 from sizewise.providers.wires.responses.input_items import ResponsesInputTranslator
 
@@ -143,7 +143,7 @@ class ResponsesRequest(Struct):
 
 def read_request(body: bytes) -> ResponsesRequest:
     """Raises BadBody, which names the field."""
-    seen, sent = decode_body(body, _body)
+    seen, sent = decode_client_body(body, _body)
     ours = sent.pop("sizewise", None)
     sent.pop("previous_response_id", None)
     return ResponsesRequest(seen, sent, ours)
