@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Mapping
+from functools import cache
 
 import pytest
 
@@ -49,19 +50,17 @@ DISPLAYS = (ast.List, ast.Dict, ast.Set, ast.ListComp, ast.DictComp, ast.SetComp
 MEMORY = frozenset({"cache", "lru_cache", "functools.cache", "functools.lru_cache"})
 
 
-def frozen_classes(files: list[Source]) -> frozenset[str]:
+@cache
+def frozen_classes() -> frozenset[str]:
     """Our classes whose instances cannot change: `frozen=True` in the class line or its decorator, and Enums."""
     found: set[str] = set()
-    for node in (node for file in files for node in file.nodes if isinstance(node, ast.ClassDef)):
+    for node in (node for file in sources("sizewise") for node in file.nodes if isinstance(node, ast.ClassDef)):
         calls = [call for call in node.decorator_list if isinstance(call, ast.Call)]
         keywords = [*node.keywords, *(keyword for call in calls for keyword in call.keywords)]
         said = any(k.arg == "frozen" and isinstance(k.value, ast.Constant) and k.value.value is True for k in keywords)
         if said or {"NamedTuple", "Enum", "StrEnum", "IntEnum"} & {dotted(base) for base in node.bases}:
             found.add(node.name)
     return frozenset(found)
-
-
-FROZEN = frozen_classes(sources("sizewise"))
 
 
 def changeable(value: ast.expr) -> str:
@@ -85,7 +84,7 @@ def _called(call: ast.Call) -> str:
     if isinstance(function, ast.Attribute) and isinstance(function.value, (ast.Call, ast.Constant)):
         return changeable(function.value)  # BigInteger().with_variant(...), "...".split()
     name = dotted(function)
-    known = name in STILL or name.rpartition(".")[2] in FROZEN
+    known = name in STILL or name.rpartition(".")[2] in frozen_classes()
     return "" if known else f"what {name or 'a call'}(...) returns"
 
 
