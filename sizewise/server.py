@@ -250,6 +250,8 @@ async def _serve(
     tending = [loop.create_task(each.run_periodically()) for each in tended]
     print(_json(server_file.url, key) if as_json else _welcome(live.app, server_file.url, key), flush=True)  # noqa: T201 - for the terminal
     services.key_rotation.resume()
+    if not settings.database.url:  # other servers of a shared database may be embedding these documents now
+        tending.append(loop.create_task(live.app.resources.embedding_retries.resume_all()))
     await asyncio.to_thread(import_module, WEBSOCKET_MODULE)
     gc.collect()
     gc.freeze()  # what is loaded by now stays; collections need not scan it
@@ -264,6 +266,7 @@ async def _serve(
         warming.cancel()
         for each in tending:
             each.cancel()
+        await live.app.resources.embedding_retries.close()
         server_file.remove()
         if secured is not None:
             secured.close()

@@ -55,6 +55,7 @@ def build_features(
         settings,
         document_store=services.documents,
         open_stores=resources.vector_stores,
+        embedding_retries=resources.embedding_retries,
         handler=handler,
         cards=cards,
         reach=reach_by_data_class(settings),
@@ -108,6 +109,11 @@ def build_features(
         exported_toolset=exported_toolset(settings, *parts),
         changes=(
             resources.vector_stores.prepare(settings, reach_by_data_class(settings)),
+            resources.embedding_retries.prepare(
+                knowledge.ingestion,
+                settings.knowledge,
+                services.api_keys.authenticator.reauthenticate,
+            ),
             resources.mcp_servers.prepare(settings.mcp, client),
             # Runs outlive the application; runs that start from now on use its nodes.
             partial(services.runs.worker.configure, FlowExecutor(services.compiled_flows, nodes)),

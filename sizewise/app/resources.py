@@ -8,6 +8,7 @@ from sizewise.app.services import Services
 from sizewise.cache.idempotency import CallsInFlight
 from sizewise.evals.shadow_traffic import ShadowComparisons
 from sizewise.flows.file_source import FlowFolderWatcher
+from sizewise.knowledge.embedding_retry import EmbeddingRetries
 from sizewise.knowledge.open_stores import OpenStores
 from sizewise.providers.local.models import LocalModels
 from sizewise.routing.session_store import SessionStore
@@ -27,6 +28,7 @@ class Resources:
     webhooks: WebhookDispatcher = field(default_factory=WebhookDispatcher)
     routing_sessions: SessionStore = field(default_factory=SessionStore)
     calls_in_flight: CallsInFlight = field(default_factory=dict)
+    embedding_retries: EmbeddingRetries = field(default_factory=EmbeddingRetries)
     vector_stores: OpenStores = field(default_factory=OpenStores)
     sandbox: Sandbox = field(default_factory=Sandbox)
     mcp_servers: McpServers = field(default_factory=lambda: McpServers(MemoryPinStore()))

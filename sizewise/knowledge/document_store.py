@@ -224,6 +224,11 @@ class DocumentStore:
 
         return await self._in_executor(work)
 
+    async def bases_with_pending_documents(self) -> list[KnowledgeBaseId]:
+        """Of all organizations."""
+        found = await self._in_executor(self._read, tables.bases_with_pending_documents)
+        return [KnowledgeBaseId(*each) for each in found]
+
     async def pending_documents(self, base: KnowledgeBaseId, limit: int = 100) -> list[DocumentRecord]:
         """Documents to be embedded, or to be deleted from the vector store."""
 

@@ -37,6 +37,7 @@ from sizewise.knowledge.open_stores import OpenStores
 from sizewise.knowledge.vector_store import MAX_TAGS, TAG_NAME, KnowledgeBaseId, Passage, Tag
 from sizewise.settings.knowledge import KnowledgeSettings
 
+MANAGE_ACTION = "manage_knowledge"
 MAX_SOURCE_CHARS = 1_000
 MAX_READERS = 100
 NO_SUSPICION = InjectionSuspicion((), False)

@@ -22,8 +22,9 @@ from sizewise.errors import BadRequest, PathNotFound, SizewiseError, did_you_mea
 from sizewise.handler import Handler, Request
 from sizewise.knowledge.document_store import DocumentRecord, DocumentStore, PassageRecord
 from sizewise.knowledge.embedder import Embedder
+from sizewise.knowledge.embedding_retry import RETRIED, EmbeddingRetries
 from sizewise.knowledge.folder import list_files
-from sizewise.knowledge.ingestion import DocumentUpload, EmbeddingProgress, Ingestion, IngestionResult
+from sizewise.knowledge.ingestion import MANAGE_ACTION, DocumentUpload, EmbeddingProgress, Ingestion, IngestionResult
 from sizewise.knowledge.keyword_index import KeywordHasher
 from sizewise.knowledge.open_stores import DEFAULT_SETTINGS, OpenStores
 from sizewise.knowledge.reranker import rerank_by_keywords, rerank_by_model
@@ -47,7 +48,6 @@ from sizewise.settings.load import Settings
 from sizewise.settings.validators import NAME
 
 SearchMode = Literal["hybrid", "vector", "words"]
-MANAGE_ACTION = "manage_knowledge"
 MAX_QUERY_CHARS = 20_000
 RERANK_FACTOR = 3
 """Candidates for reranking, as a multiple of the requested limit."""
@@ -77,6 +77,7 @@ class KnowledgeService:
 
     document_store: DocumentStore
     open_stores: OpenStores
+    embedding_retries: EmbeddingRetries
     embedder: Embedder
     handler: Handler
     web_pages: WebPageFetcher
@@ -199,7 +200,7 @@ class KnowledgeService:
     async def add_document(self, request: Request, name: str, upload: DocumentUpload) -> IngestionResult:
         """Stores a document, for `embed_pending` to embed. Raises BadRequest if it cannot be parsed."""
         base = self._managed_base(request.principal, name)
-        return await self._ingestion.add_document(request, base, upload, self._settings_of(name))
+        return await self.ingestion.add_document(request, base, upload, self._settings_of(name))
 
     async def add_web_page(
         self,
@@ -220,9 +221,13 @@ class KnowledgeService:
         )
 
     async def embed_pending(self, request: Request, name: str, time_limit_s: float = EMBED_STEP_S) -> EmbeddingProgress:
-        """Embeds waiting passages for about `time_limit_s`."""
+        """Embeds waiting passages for about `time_limit_s`. After an error that may pass, retries in the background."""
         base = self._managed_base(request.principal, name)
-        return await self._ingestion.embed_pending(request, base, self._settings_of(name), time_limit_s)
+        try:
+            return await self.ingestion.embed_pending(request, base, self._settings_of(name), time_limit_s)
+        except RETRIED:
+            self.embedding_retries.schedule(base, request.principal)
+            raise
 
     async def sync(self, request: Request, name: str) -> SyncResult:
         """Reads the configured sources, and removes documents that they no longer contain."""
@@ -331,7 +336,8 @@ class KnowledgeService:
     # Access and settings
 
     @property
-    def _ingestion(self) -> Ingestion:
+    def ingestion(self) -> Ingestion:
+        """Checks no access."""
         return Ingestion(self.document_store, self.open_stores, self.embedder, self.default_data_class)
 
     def _settings_of(self, name: str) -> KnowledgeSettings:
@@ -362,6 +368,7 @@ def build_knowledge_service(
     *,
     document_store: DocumentStore,
     open_stores: OpenStores,
+    embedding_retries: EmbeddingRetries,
     handler: Handler,
     cards: Sequence[ModelCard],
     reach: Mapping[DataClass, Place],
@@ -377,6 +384,7 @@ def build_knowledge_service(
     return KnowledgeService(
         document_store=document_store,
         open_stores=open_stores,
+        embedding_retries=embedding_retries,
         embedder=Embedder(handler, cards, fetchable),
         handler=handler,
         web_pages=WebPageFetcher(reach, settings.proxies, settings.ca_file),

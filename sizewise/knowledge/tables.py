@@ -362,6 +362,13 @@ def delete_document(connection: Connection, tenant: str, project: str, name: str
     connection.execute(delete(DOCUMENTS).where(its))
 
 
+def bases_with_pending_documents(connection: Connection) -> list[tuple[str, str, str]]:
+    """(tenant, project, name) of bases of all organizations."""
+    its = DOCUMENTS.c
+    query = select(its.tenant, its.project, its.base).where(its.state != "ready").distinct()
+    return [(row[0], row[1], row[2]) for row in connection.execute(query)]
+
+
 def pending_documents(connection: Connection, tenant: str, project: str, name: str, limit: int) -> list[DocumentRow]:
     """Documents to be embedded, or to be deleted from the vector store."""
     its = DOCUMENTS.c

@@ -12,7 +12,7 @@ import pytest
 from tests.graphql.graphql_client import fresh_key, graphql
 from tests.knowledge.knowledge_server import ADD, BASES, CONFIG, add, digest, embed, everything, listed, refused, search
 from tests.knowledge.sample_files import pdf
-from tests.running_server import Served, serving
+from tests.running_server import Served, serving, until
 
 LEAVE = (
     "# Leave\n\nEverybody has thirty days of holidays a year.\n\n# Laptops\n\nA laptop is replaced every four years.\n"
@@ -143,7 +143,7 @@ def test_a_killed_server_goes_on_where_it_was_and_no_word_lies_in_the_home(tmp_p
         os.kill(server.process.pid, signal.SIGKILL)
         server.process.wait(10)
     with serving(tmp_path, CONFIG) as server:
-        assert embed(server) == 40
+        until(lambda: [each["state"] for each in listed(server)] == ["ready"])  # by itself
         os.kill(server.process.pid, signal.SIGKILL)
         server.process.wait(10)
     with serving(tmp_path, CONFIG) as server:

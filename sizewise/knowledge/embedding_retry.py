@@ -1,0 +1,147 @@
+"""Retries of embedding after a failure, with exponential backoff, until no document waits; decides no access.
+
+A retry acts as the caller whose request failed, or as those who added the waiting documents, with the permissions that
+they have at that moment. So budgets, data classes and records apply as if they had called again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from msgspec.structs import replace
+
+from sizewise.auth.authorization import Resource, is_allowed
+from sizewise.errors import (
+    BudgetExceeded,
+    Busy,
+    EncryptionKeyUnavailable,
+    ExternalFailure,
+    Forbidden,
+    ModelUnavailable,
+    SizewiseError,
+    StorageError,
+    UpstreamError,
+)
+from sizewise.handler import Request
+from sizewise.knowledge.document_store import DocumentRecord
+from sizewise.knowledge.ingestion import MANAGE_ACTION, Ingestion
+from sizewise.knowledge.open_stores import DEFAULT_SETTINGS
+from sizewise.knowledge.vector_store import KnowledgeBaseId
+from sizewise.messages import EmbeddingRequest
+from sizewise.principal import Principal
+from sizewise.settings.knowledge import KnowledgeSettings
+
+log = logging.getLogger("sizewise.knowledge")
+
+FIRST_PAUSE_S, MAX_PAUSE_S = 1.0, 60.0
+"""Pauses double from the first to the longest."""
+STEP_S = 5.0
+RETRIED = (
+    *(StorageError, UpstreamError, ModelUnavailable, Busy),
+    *(BudgetExceeded, EncryptionKeyUnavailable, ExternalFailure),
+)
+"""Errors that pass without a change by a person."""
+Reauthenticate = Callable[[str, str, str, str], Principal | None]
+"""Key id, user id, tenant and project -> the principal with its current permissions; None if it lost access."""
+
+
+class EmbeddingRetries:
+    """One per process, for its event loop; outlives settings reloads."""
+
+    def __init__(self) -> None:
+        self._ingestion: Ingestion | None = None
+        self._settings: Mapping[str, KnowledgeSettings] = {}
+        self._reauthenticate: Reauthenticate = lambda key, user, tenant, project: None
+        self._tasks: dict[KnowledgeBaseId, asyncio.Task[None]] = {}
+
+    def prepare(
+        self, ingestion: Ingestion, settings: Mapping[str, KnowledgeSettings], reauthenticate: Reauthenticate
+    ) -> Callable[[], None]:
+        """Returns a function that applies these to retries from then on."""
+
+        def apply() -> None:
+            self._ingestion, self._settings, self._reauthenticate = ingestion, settings, reauthenticate
+
+        return apply
+
+    def schedule(self, base: KnowledgeBaseId, caller: Principal | None = None) -> None:
+        """Retries the base's waiting documents, unless that is scheduled already. `caller`: whose request failed."""
+        if base in self._tasks or self._ingestion is None:
+            return
+        self._tasks[base] = asyncio.get_running_loop().create_task(self._retry_until_done(base, caller))
+
+    async def resume_all(self) -> None:
+        """Schedules all bases whose documents wait, as after a crash."""
+        assert self._ingestion is not None
+        try:
+            for base in await self._ingestion.document_store.bases_with_pending_documents():
+                self.schedule(base)
+        except StorageError as error:
+            log.warning("waiting documents cannot be read: %s", error.message)
+
+    async def close(self) -> None:
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _retry_until_done(self, base: KnowledgeBaseId, caller: Principal | None) -> None:
+        try:
+            await self._retry(base, caller)
+        finally:
+            del self._tasks[base]
+
+    async def _retry(self, base: KnowledgeBaseId, caller: Principal | None) -> None:
+        pause, failed = FIRST_PAUSE_S, False
+        await asyncio.sleep(pause)
+        while True:
+            try:
+                if not await self._step(base, caller):
+                    break
+                pause = FIRST_PAUSE_S
+            except RETRIED as error:
+                pause = min(2 * pause, MAX_PAUSE_S)
+                if not failed:
+                    log.warning("documents of %r wait, and are retried: %s", base.name, error.message)
+                failed = True
+                await asyncio.sleep(pause)
+            except SizewiseError as error:
+                log.warning("documents of %r wait until they are added again: %s", base.name, error.message)
+                return
+        if failed:
+            log.warning("documents of %r no longer wait", base.name)
+
+    async def _step(self, base: KnowledgeBaseId, caller: Principal | None) -> bool:
+        """Embeds for about STEP_S. Returns whether documents still wait. Raises Forbidden if no one has access."""
+        assert self._ingestion is not None
+        documents = await self._ingestion.document_store.pending_documents(base)
+        if not documents:
+            return False
+        principal = self._principal(base, documents, caller)
+        request = Request(
+            EmbeddingRequest("", [], {}), principal, secrets.token_hex(16), time.perf_counter(), endpoint="graphql"
+        )
+        settings = self._settings.get(base.name, DEFAULT_SETTINGS)
+        await self._ingestion.embed_pending(request, base, settings, STEP_S)
+        return True
+
+    def _principal(
+        self, base: KnowledgeBaseId, documents: Sequence[DocumentRecord], caller: Principal | None
+    ) -> Principal:
+        """The first of the caller and those who added the documents that may manage the base. Raises Forbidden."""
+        for key, user in _candidates(documents, caller):
+            found = self._reauthenticate(key, user, base.tenant, base.project)
+            if found is not None and is_allowed(found, MANAGE_ACTION, Resource(base.tenant, base.project)):
+                return replace(found, project=base.project)
+        raise Forbidden("those who added them no longer have access", "add one of them again")
+
+
+def _candidates(documents: Sequence[DocumentRecord], caller: Principal | None) -> Iterable[tuple[str, str]]:
+    if caller is not None:
+        yield caller.key_id, caller.user_id
+    for each in dict.fromkeys(document.metadata.added_by for document in documents):
+        yield each, each
