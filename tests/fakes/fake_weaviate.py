@@ -193,7 +193,8 @@ class FakeWeaviate:
     """`with FakeWeaviate() as double:` listens on two free ports; `url` and `grpc` are its addresses, `received` what
     came.
 
-    `failing`: ids that it fails to store, each with its reason. `down`: answers 503 to all.
+    `failing`: ids that it fails to store, each with its reason. `down`: answers 503 to all. `before_batch`: is called
+    before objects are written.
     """
 
     def __init__(self, key: str = "") -> None:
@@ -201,6 +202,7 @@ class FakeWeaviate:
         self.received: list[str] = []
         self.failing: dict[str, str] = {}
         self.down = False
+        self.before_batch: Callable[[], object] = lambda: None
         self.classes: dict[str, FakeCollection] = {}
         self.lock = threading.RLock()
 
@@ -386,6 +388,7 @@ class FakeWeaviateGrpc(weaviate_pb2_grpc.WeaviateServicer):
     ) -> batch_pb2.BatchObjectsReply:
         with self._guarded("BatchObjects", context):
             errors = []
+            self._double.before_batch()
             for index, each in enumerate(request.objects):
                 try:
                     self._stored(each)

@@ -198,6 +198,19 @@ def test_nothing_is_written_into_a_collection_that_is_not_ours(tmp_path: Path) -
         until(lambda: {each["state"] for each in listed(server)} == {"ready"})
 
 
+def test_a_collection_that_is_lost_while_it_is_written_is_named(double: FakeWeaviate) -> None:
+    async def lost() -> None:
+        store = await opened(ground(at(double)))
+        its = await store.open(kit.base(), kit.DIMENSION)
+        double.before_batch = double.classes.clear
+        with pytest.raises(StorageError, match="is not one of Sizewise: multi-tenancy is off") as error:
+            await its.upsert([kit.passage(0)])
+        assert "AUTOSCHEMA_ENABLED=false" in error.value.hint
+        await store.close()
+
+    asyncio.run(lost())
+
+
 def test_a_foreign_collection_of_another_size_is_no_obstacle(double: FakeWeaviate) -> None:
     async def opens() -> None:
         store = await opened(ground(at(double)))

@@ -120,8 +120,6 @@ class WeaviateConnection:
                 except UnexpectedStatusCodeError:
                     if name not in self._ours():  # otherwise another Sizewise server created it first
                         raise
-                with self._lock:
-                    self._fields.pop(name, None)
             self._check_shape(name)
             tenants = self._client.collections.get(name).tenants
             if not tenants.exists(key):
@@ -227,7 +225,11 @@ class WeaviateConnection:
                 raise
 
     def _check_shape(self, name: str) -> None:
-        """Raises StorageError if the collection is not there, or has not the shape that `open` gives it."""
+        """Raises StorageError if the collection is not there, or has not the shape that `open` gives it. Forgets which
+        properties it had: it may be another one of the same name.
+        """
+        with self._lock:
+            self._fields.pop(name, None)
         if name not in self._ours():
             told = f"Weaviate at {self._origin!r} has no collection {name!r} any more, and none of its passages"
             raise StorageError(told, "restore its backup, or remove the knowledge base and add its documents again")
