@@ -29,6 +29,9 @@ of each wire format.
   has no code of a 4xx, the message is ours and ends with the trace id. The log has the line with that trace: what the
   upstream wrote, without secrets, and not at all if it repeats the prompt. The same text is logged once a minute for
   each model.
+* **Unusual replies are answers**: a chunk whose `delta` is null or missing counts as empty, and the client gets a
+  `delta`; without `usage` the tokens are estimated, and the record says so; `id` and `model` may be missing or null; a
+  byte order mark before a reply, a stream or an error is dropped.
 
 | fault | the upstream ... | not streamed | streamed |
 |---|---|---|---|"""

@@ -17,7 +17,7 @@ from sizewise.http.client import ClientResponse, HttpEndpoint, HttpHeaders, Http
 from sizewise.messages import ChatRequest, Reply
 from sizewise.model_card import ModelCard
 from sizewise.providers.safe_errors import ErrorSanitizer
-from sizewise.providers.wires.sse import SseDecoder
+from sizewise.providers.wires.sse import BYTE_ORDER_MARK, SseDecoder
 from sizewise.providers.wires.wire import Wire, no_headers
 
 MAX_REPLY = 32 * 1024 * 1024  # bytes of a response body
@@ -80,6 +80,7 @@ class HttpModel:
         try:
             if not body.isascii():
                 check_utf8(body)
+                body = body.removeprefix(BYTE_ORDER_MARK)
             return read(body)
         except UpstreamProtocolError:
             if is_error_object(body):  # some providers report errors with status 200
@@ -122,7 +123,7 @@ class HttpModel:
             body = await response.read(MAX_ERROR)
         except UpstreamProtocolError:  # too long or cut off: use the status alone
             body = b""
-        body = body.decode(errors="replace").encode()
+        body = body.removeprefix(BYTE_ORDER_MARK).decode(errors="replace").encode()
         wait = retry_after_seconds(response.header("retry-after"), response.header("date"))
         return self._wire.read_error(response.status, wait, body)
 

@@ -133,6 +133,7 @@ def refuses_malformed_streams(spoken: WireCase) -> None:
 CHECKS: tuple[Callable[[WireCase], None], ...] = (
     wire_conformance.reads_responses,
     reads_the_stream,
+    wire_conformance.reads_responses_without_ids_and_usage,
     wire_conformance.refuses_malformed_responses,
     tolerates_any_chunking,
     tolerates_any_sse_spelling,

@@ -156,6 +156,16 @@ def reads_responses(spoken: WireCase) -> None:
     assert_reply(shown, spoken.expected, check_usage=False)
 
 
+def reads_responses_without_ids_and_usage(spoken: WireCase) -> None:
+    """A null is as good as a missing field: the answer is read, and its usage marked as estimated."""
+    full = msgspec.json.decode(spoken.response, type=dict[str, Raw])
+    without = {name: raw for name, raw in full.items() if name not in ("id", "model", "usage")}
+    for body in (without, {**without, "id": None, "model": None, "usage": None}):
+        reply = spoken.wire.read_reply(msgspec.json.encode(body))
+        assert_reply(reply, spoken.expected, check_usage=False)
+        assert (reply.id, reply.model, reply.usage.estimated) == ("", "", True), reply
+
+
 def refuses_malformed_responses(spoken: WireCase) -> None:
     for body in (b"", b"{", b"[]", b"{}", b"null", b"<html>", b'"x"', b"[" * 20_000, spoken.response[:-20], b"\xff"):
         try:

@@ -58,6 +58,11 @@ class Bent:
         return self._inside.reply()
 
 
+def _read_reply_with_id(body: bytes) -> Reply:
+    reply = GOOD.wire.read_reply(body)
+    return msgspec.structs.replace(reply, id=reply.id or "None")
+
+
 def streaming(event: Callable[[Event], list[Event]] = lambda event: [event], *, half: bool = False) -> WireCase:
     read = GOOD.wire.read_stream
     return replace(GOOD, wire=replace(GOOD.wire, read_stream=lambda strip: Bent(read(strip), event, half)))
@@ -112,6 +117,18 @@ def test_a_good_wire_passes() -> None:
         (
             wire_conformance.maps_error_statuses,
             refusing(lambda status, wait, body: _leaking(GOOD.wire.read_error(status, wait, body), body)),
+        ),
+        (
+            wire_conformance.maps_error_statuses,
+            refusing(
+                lambda status, wait, body: _leaking(
+                    GOOD.wire.read_error(status, wait, body), body if status == 503 else b""
+                )
+            ),
+        ),
+        (
+            wire_conformance.reads_responses_without_ids_and_usage,
+            replace(GOOD, wire=replace(GOOD.wire, read_reply=_read_reply_with_id)),
         ),
         (
             wire_conformance.never_leaks_the_key,

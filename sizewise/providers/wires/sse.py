@@ -1,13 +1,14 @@
 """Server-sent events decoder and encoder; splits bytes into frames and does not read their content.
 
-Accepts what upstreams really send: LF or CRLF, a missing space after the colon, comments, several data lines, chunks
-cut at any byte. Source: WHATWG HTML, section 9.2.6.
+Accepts what upstreams really send: LF or CRLF, a missing space after the colon, comments, several data lines, a byte
+order mark, chunks cut at any byte. Source: WHATWG HTML, section 9.2.6.
 """
 
 from __future__ import annotations
 
 from sizewise.errors import UpstreamProtocolError
 
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 MAX_FRAME_BYTES = 8 * 1024 * 1024  # a longer frame is an attack or an error
 
 KEEP_ALIVE_COMMENT = b": keep-alive\n\n"
@@ -65,7 +66,7 @@ class SseDecoder:
 def _data(frame: bytes) -> bytes:
     """The payload on one line: payloads are JSON, where a line break may become a space."""
     lines = []
-    for line in frame.split(b"\n"):
+    for line in frame.removeprefix(BYTE_ORDER_MARK).split(b"\n"):
         if line.startswith(b"data:"):
             lines.append(line[6:] if line[5:6] == b" " else line[5:])
     return b" ".join(lines)

@@ -125,8 +125,8 @@ class AnthropicMessage(Struct):
     content: list[Json]
     stop_reason: str | None = None
     usage: AnthropicUsage | None = None
-    model: str = ""
-    id: str = ""
+    model: str | None = None
+    id: str | None = None
 
 
 _message = msgspec.json.Decoder(AnthropicMessage)
@@ -140,7 +140,7 @@ def read_reply(body: bytes) -> Reply:
     except (msgspec.DecodeError, KeyError, TypeError, RecursionError) as error:
         raise protocol_error(f"{type(error).__name__} in a message: {error}") from error
     original = OriginalBody(WIRE_NAME, Raw(body)).to_field()
-    return Reply((choice,), read_usage(seen.usage), seen.model, seen.id, fields={ORIGINAL_FIELD: original})
+    return Reply((choice,), read_usage(seen.usage), seen.model or "", seen.id or "", fields={ORIGINAL_FIELD: original})
 
 
 def _choice(upstream: AnthropicMessage) -> Choice:

@@ -333,15 +333,15 @@ class CompletionChoice(Struct):
 class ChatCompletion(Struct):
     choices: list[CompletionChoice]
     usage: OpenAiUsage | None = None
-    model: str = ""
-    id: str = ""
+    model: str | None = None
+    id: str | None = None
     service_tier: str | None = None
 
 
 class EmbeddingList(Struct):
     data: list[Any]
     usage: OpenAiUsage | None = None
-    model: str = ""
+    model: str | None = None
 
 
 _reply = msgspec.json.Decoder(ChatCompletion)
@@ -358,7 +358,7 @@ def read_reply(body: bytes) -> Reply:
     if not choices:
         raise protocol_error("`choices` is empty")
     usage = read_usage(seen.usage, seen.service_tier) or Usage(estimated=True)
-    return Reply(choices=choices, usage=usage, model=seen.model, id=seen.id, fields={}, body=body)
+    return Reply(choices=choices, usage=usage, model=seen.model or "", id=seen.id or "", fields={}, body=body)
 
 
 def _choice(choice: CompletionChoice) -> Choice:
@@ -382,7 +382,7 @@ def read_vectors(body: bytes) -> Reply:
         vectors = tuple(tuple(row["embedding"]) if isinstance(row["embedding"], list) else () for row in seen.data)
     except (msgspec.DecodeError, KeyError, TypeError) as error:
         raise protocol_error(str(error)) from error
-    return Reply((), read_usage(seen.usage) or Usage(estimated=True), seen.model, body=body, embeddings=vectors)
+    return Reply((), read_usage(seen.usage) or Usage(estimated=True), seen.model or "", body=body, embeddings=vectors)
 
 
 def write_usage(usage: Usage) -> Mapping[str, object]:

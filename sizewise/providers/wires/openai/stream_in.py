@@ -48,8 +48,8 @@ class ChunkChoice(Struct):
 class ChatCompletionChunk(Struct):
     choices: list[ChunkChoice] | None = None
     usage: OpenAiUsage | None = None
-    model: str = ""
-    id: str = ""
+    model: str | None = None
+    id: str | None = None
     error: Raw = ABSENT
     service_tier: str | None = None
 
@@ -120,7 +120,7 @@ class OpenAiStreamReader:
         if value_or_none(chunk.error) is not None:
             raise read_error(502, None, payload)
         if not self._model:
-            self._model, self._id = chunk.model, chunk.id
+            self._model, self._id = chunk.model or "", chunk.id or ""
         if chunk.usage is not None:
             self._usage = read_usage(chunk.usage, chunk.service_tier) or self._usage
             if not chunk.choices:
@@ -142,8 +142,12 @@ class OpenAiStreamReader:
 
     def _any(self, chunk: ChatCompletionChunk, payload: bytes) -> list[Event]:
         events: list[Event] = []
+        has_deltas = True
         for choice in chunk.choices or ():
             events += self._events(choice)
+            has_deltas = has_deltas and choice.delta is not None
+        if not has_deltas:
+            return events  # clients' libraries need a delta, so the writer encodes these events anew
         if not events and chunk.choices and (extra := self._raw_deltas(payload)):
             events = extra
         if not events:

@@ -69,8 +69,8 @@ class UpstreamResponse(Struct):
     status: str | None = None
     incomplete_details: IncompleteDetails | None = None
     usage: ResponsesUsage | None = None
-    model: str = ""
-    id: str = ""
+    model: str | None = None
+    id: str | None = None
     service_tier: str | None = None
 
 
@@ -99,7 +99,7 @@ def read_reply(body: bytes) -> Reply:
     usage = read_usage(seen.usage, seen.service_tier)
     if fees:
         usage = msgspec.structs.replace(usage, unpriced_reason=", ".join(fees))
-    return Reply((choice,), usage, seen.model, seen.id, fields={ORIGINAL_FIELD: original})
+    return Reply((choice,), usage, seen.model or "", seen.id or "", fields={ORIGINAL_FIELD: original})
 
 
 def _choice(response: UpstreamResponse) -> Choice:
