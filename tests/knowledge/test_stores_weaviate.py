@@ -162,6 +162,7 @@ def test_a_read_only_weaviate_is_reported_in_its_own_words_and_searched(tmp_path
         assert "running" not in error["extensions"]["hint"]
         assert search(server, "days of holidays", mode="words")[0]["source"] == "one.md"
         its.read_only = set()
+        embed(server)  # now, unless a retry did
         until(lambda: {each["state"] for each in listed(server)} == {"ready"})
         assert search(server, "work on Sundays", mode="words")[0]["source"] == "two.md"
 
@@ -195,6 +196,7 @@ def test_nothing_is_written_into_a_collection_that_is_not_ours(tmp_path: Path) -
                 assert "delete it" in errors[0]["extensions"]["hint"]
             assert not any(double.classes[name].tenants.values())
         del double.classes[name]
+        embed(server)  # now, unless a retry did
         until(lambda: {each["state"] for each in listed(server)} == {"ready"})
 
 
