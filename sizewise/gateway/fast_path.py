@@ -32,6 +32,7 @@ from sizewise.gateway.request_context import (
     encode_headers,
     handle,
     parse_headers,
+    refusal,
 )
 from sizewise.http.write_coalescing import WriteCoalescer
 from sizewise.providers.wires.openai.request_response import write_error
@@ -107,6 +108,8 @@ class FastRequestCycle:
 
     def feed(self, piece: bytes) -> None:
         """Adds body bytes; the first piece is nearly always the whole body and is not copied."""
+        if self.started:  # refused: the rest is read and dropped, so that the client gets to read the error
+            return
         if not self.body:
             self.body = piece
         else:
@@ -128,6 +131,18 @@ class FastRequestCycle:
         self.body_timed_out, self.keep_alive = True, False
         if not self.is_pipelined:
             self.answer()
+
+    def check_head(self) -> None:
+        """Refuses a request whose body is still arriving, if its head is enough to do so: without a valid key, or with
+        a declared length over the limit. What has arrived is dropped.
+        """
+        if self.started or self.is_pipelined:
+            return
+        app = self.protocol.get_app()
+        refused = refusal(app, self.head)
+        if refused is not None:
+            self.body = b""
+            self._run(app, refused, b"", False)
 
     def answer(self, eagerly: bool = False) -> None:
         """Starts the response, once the body is complete or too large and no earlier request of this connection is
@@ -324,6 +339,7 @@ class FastPathProtocol(UpgradeProtocol):
                 self.get_app().settings.server.body_timeout_s,
                 cycle.on_body_timeout,
             )
+            cycle.check_head()
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -458,6 +474,7 @@ class FastPathProtocol(UpgradeProtocol):
         self.active_cycle = cycle
         if isinstance(cycle, FastRequestCycle):
             cycle.answer()
+            cycle.check_head()
         else:
             if cycle.scope["http_version"] == "1.0":
                 app = _without_chunking(app, cycle)

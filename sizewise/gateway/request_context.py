@@ -87,13 +87,7 @@ class RequestHead(Struct):
         """Authenticates the caller of `endpoint` for `action`, by key, or by session cookie if there is no key. Raises
         InvalidApiKey or Forbidden.
         """
-        if self.hostname not in app.allowed_hosts:
-            check_host(self.host, app.allowed_hosts)
-        keys = app.resources.services.api_keys.authenticator
-        if self.has_cookie and not self.api_key:
-            principal = self.session_principal(app) or keys.authenticate("")
-        else:
-            principal = keys.authenticate_digest(self.key_digest, self.api_key)
+        principal = self.authenticate(app)
         if principal.scope is not None:
             check_scope(
                 principal,
@@ -104,6 +98,15 @@ class RequestHead(Struct):
             raise Forbidden(f"this key lacks the permission `{action}`", f"use a key with the permission `{action}`")
         self.principal = principal
         return principal
+
+    def authenticate(self, app: Application) -> Principal:
+        """The caller, whatever it is allowed to do. Raises InvalidApiKey or Forbidden."""
+        if self.hostname not in app.allowed_hosts:
+            check_host(self.host, app.allowed_hosts)
+        keys = app.resources.services.api_keys.authenticator
+        if self.has_cookie and not self.api_key:
+            return self.session_principal(app) or keys.authenticate("")
+        return keys.authenticate_digest(self.key_digest, self.api_key)
 
     def session_principal(self, app: Application) -> Principal | None:
         """None without a session cookie of ours. Raises InvalidApiKey or Forbidden."""
@@ -391,6 +394,32 @@ async def body_timeout(app: Application, head: RequestHead, body: bytes, writer:
         f"the body did not arrive within {app.settings.server.body_timeout_s:g} s",
         "send it faster, or raise `body_timeout_s` in [server] of sizewise.toml",
     )
+
+
+def refusal(app: Application, head: RequestHead, *, authenticated: bool = True) -> RouteHandler | None:
+    """A route handler that refuses a request by its head alone, before its body arrives; None if it may arrive.
+
+    `authenticated`: whether the route needs a key or a session.
+    """
+    if declared_length(head.headers) > app.settings.server.max_body_bytes:
+        return body_too_large
+    try:
+        if authenticated:
+            head.authenticate(app)
+    except SizewiseError as error:
+        return partial(_raise, error)
+    return None
+
+
+async def _raise(
+    error: SizewiseError, app: Application, head: RequestHead, body: bytes, writer: ResponseWriter
+) -> None:
+    raise error
+
+
+def declared_length(headers: Headers) -> int:
+    """Content-Length in bytes, else 0."""
+    return next((int(value) for name, value in headers if name == b"content-length"), 0)
 
 
 class RateLimitHeaders:

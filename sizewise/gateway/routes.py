@@ -37,7 +37,9 @@ from sizewise.gateway.request_context import (
     body_timeout,
     body_too_large,
     decode_headers,
-    handle_headers,
+    handle,
+    read_head,
+    refusal,
     send_error,
     trace_headers,
 )
@@ -90,7 +92,8 @@ def build_asgi_app(get_app: ApplicationProvider, graphql: ASGIApp, services: Ser
     webhook_handler = partial(inbound_webhooks.webhook_handler, services.webhook_triggers)
 
     def at(path: str, handler: RouteHandler, method: str = "POST", voice: ErrorFormat = OPENAI_ERRORS) -> Route:
-        return Route(path, RouteEndpoint(get_app, handler, method, voice))
+        authenticated = ROUTE_ACTIONS[path] is not None
+        return Route(path, RouteEndpoint(get_app, handler, method, voice, authenticated=authenticated))
 
     routes: list[BaseRoute] = [
         at("/v1/chat/completions", openai.chat_completions),
@@ -163,12 +166,17 @@ class RouteEndpoint:
         route_handler: RouteHandler,
         method: str = "",
         error_format: ErrorFormat = OPENAI_ERRORS,
+        *,
+        authenticated: bool = False,
     ) -> None:
-        """`method`: the only one allowed (GET also allows HEAD); empty: any. `error_format`: of its errors."""
+        """`method`: the only one allowed (GET also allows HEAD); empty: any. `error_format`: of its errors.
+        `authenticated`: refuses a caller without a valid key before it reads the body.
+        """
         self._get_app = get_app
         self._route_handler = route_handler
         self._method = method
         self._error_format = error_format
+        self._authenticated = authenticated
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -180,12 +188,16 @@ class RouteEndpoint:
         out = AsgiResponseWriter(send, client[0] if client else "")
         headers: Headers = scope["headers"]
         method, limit = scope["method"], app.settings.server.max_body_bytes
+        head = read_head(headers, started)
+        head.peer_address, head.query_string = out.peer_address, scope.get("query_string", b"")
+        head.safe, head.secure = method in ("GET", "HEAD"), scope.get("scheme") == "https"
+        reads_body = method not in ("GET", "HEAD", "DELETE") and self._method != ""
         handler, body = self._route_handler, scope.get("path_params", {}).get("body", scope["path"]).encode()
         if self._method and method != self._method and (method, self._method) != ("HEAD", "GET"):
             handler, body = method_not_allowed_handler(self._method, self._error_format), scope["path"].encode()
-        elif _content_length(headers) > limit:
-            handler, out.close_connection = body_too_large, any(name == b"expect" for name, _ in headers)
-        elif method not in ("GET", "HEAD", "DELETE") and self._method:
+        elif (refused := refusal(app, head, authenticated=self._authenticated and reads_body)) is not None:
+            handler, out.close_connection = refused, any(name == b"expect" for name, _ in headers)
+        elif reads_body:
             try:
                 async with asyncio.timeout(app.settings.server.body_timeout_s):
                     read = await _read_body(receive, limit)
@@ -196,20 +208,7 @@ class RouteEndpoint:
             if len(read) > limit:
                 handler, read = body_too_large, b""
             body = read
-        safe, secure = method in ("GET", "HEAD"), scope.get("scheme") == "https"
-        query = scope.get("query_string", b"")
-        met = handle_headers(
-            handler,
-            app,
-            headers,
-            body,
-            out,
-            started,
-            self._error_format,
-            safe=safe,
-            secure=secure,
-            query_string=query,
-        )
+        met = handle(handler, app, head, body, out, self._error_format)
         await _run_until_disconnect(met, receive)
 
 
@@ -234,11 +233,6 @@ class PathParamEndpoint(RouteEndpoint):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await RouteEndpoint(self._get_app, self._handler_of(scope["path_params"]["body"]), "POST")(scope, receive, send)
-
-
-def _content_length(headers: Headers) -> int:
-    """Content-Length in bytes, else 0. Checked before the body, so that `Expect: 100-continue` can be refused."""
-    return next((int(value) for name, value in headers if name == b"content-length"), 0)
 
 
 async def _read_body(receive: Receive, limit: int) -> bytes | None:

@@ -89,9 +89,14 @@ async def other(scope: Any, receive: Any, send: Any) -> None:
 
 def lane(lessons: int) -> tuple[Counting, Wire]:
     server = SimpleNamespace(max_body_bytes=BODY_BYTES, body_timeout_s=60, trusted_proxies=())
-    services = SimpleNamespace(limiter=SimpleNamespace(has_limits=False))
+    keys = SimpleNamespace(authenticator=SimpleNamespace(authenticate_digest=lambda digest, key: None))
+    services = SimpleNamespace(limiter=SimpleNamespace(has_limits=False), api_keys=keys)
     resources = SimpleNamespace(services=services, metrics=SimpleNamespace(count_rejection=lambda code: None))
-    app = cast("Application", SimpleNamespace(settings=SimpleNamespace(server=server), resources=resources))
+    settings = SimpleNamespace(server=server)
+    app = cast(
+        "Application",
+        SimpleNamespace(settings=settings, resources=resources, allowed_hosts={"localhost", "a", "b"}),
+    )
     config = Config(other, log_config=None, lifespan="off", interface="asgi3", ws="none")
     routes = {CHAT: (describe_request, OPENAI_ERRORS), b"/v1/messages": (describe_request, OPENAI_ERRORS)}
     protocol = Counting(lambda: app, routes, WriteCoalescer(), config=config, server_state=ServerState(), app_state={})

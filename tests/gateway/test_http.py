@@ -52,6 +52,46 @@ def test_a_body_too_large_waits_for_its_turn_behind_a_slow_answer(server: Served
         refused(line.answer(), 413, "body_too_large")
 
 
+@pytest.mark.parametrize("path", [CHAT, "/v1/messages", "/v1/responses", "/v1/embeddings", "/mcp"])
+@pytest.mark.parametrize(
+    ("status", "headers"),
+    [
+        (401, ("authorization: Bearer nonsense", "content-length: 8000000")),
+        (401, ("authorization: nothing", "transfer-encoding: chunked")),
+        (401, ("authorization: nothing", "content-length: 8000000", "expect: 100-continue")),
+        (403, ("host: elsewhere.example", "content-length: 8000000")),
+        (413, ("content-length: 1000000000",)),
+        (413, ("content-length: 1000000000", "expect: 100-continue")),
+    ],
+)
+def test_what_the_head_decides_does_not_wait_for_the_body(
+    server: Served, path: str, status: int, headers: tuple[str, ...]
+) -> None:
+    """A declared gigabyte waited 60 s for its 413, and bodies of callers without a key were kept whole."""
+    with Line(server, timeout=10) as line:
+        line.say(line.request(path, b"", *headers, length=False))
+        assert line.answer().status == status
+
+
+@pytest.mark.parametrize("path", [CHAT, "/v1/embeddings"])
+def test_the_rest_of_a_refused_body_is_read_and_dropped(server: Served, path: str) -> None:
+    body = question("x" * 300_000)
+    with Line(server) as line:
+        line.say(line.request(path, body, "authorization: Bearer nonsense")[:-1])
+        refused(line.answer(), 401, "invalid_api_key")
+        line.say(body[-1:])
+        line.say(line.request(CHAT, question("and on")))
+        assert b"and on" in line.answer().body
+
+
+def test_a_refused_body_waits_for_its_turn_behind_a_slow_answer(server: Served) -> None:
+    with Line(server) as line:
+        line.say(line.request(CHAT, question("first [[slow 0.2]]")))
+        line.say(line.request(CHAT, b"", "authorization: Bearer nonsense", "content-length: 9"))
+        assert b"first" in line.answer().body
+        refused(line.answer(), 401, "invalid_api_key")
+
+
 def test_http_1_0_gets_a_plain_body_and_a_closed_connection(fast: Served) -> None:
     for stream in (False, True):
         with Line(fast) as line:

@@ -6,6 +6,7 @@ import gzip
 import json
 import time
 import zlib
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -143,6 +144,19 @@ def test_a_body_of_200_megabytes_is_kept_by_nobody(served: Served, path: str, ch
         except OSError:
             pass  # it has hung up, which is as good
     assert most - before < 60e6
+
+
+@pytest.mark.parametrize("path", [CHAT, "/v1/embeddings"])
+def test_bodies_of_callers_without_a_key_are_kept_by_nobody(served: Served, path: str) -> None:
+    """150 of them took 1.2 GB."""
+    before, piece = memory(served), b" " * 4_000_000
+    with ExitStack() as lines:
+        for _ in range(20):
+            line = lines.enter_context(Line(served))
+            line.say(line.request(path, b"", "authorization: Bearer nonsense", "content-length: 4000001", length=False))
+            line.say(piece)
+            assert line.answer().status == 401
+        assert memory(served) - before < 40e6
 
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "zstd", "gzip, gzip", "x-gzip"])
