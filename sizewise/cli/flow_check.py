@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import cache, partial
 from pathlib import Path
 
 import click
@@ -12,6 +14,7 @@ from sizewise.cli.flow_references import ReferenceChecker
 from sizewise.cli.options import command_settings, local_options, wants_json
 from sizewise.cli.output import write_json
 from sizewise.errors import BadRequest
+from sizewise.flows.call_graph import AgentCalls
 from sizewise.flows.file_source import SUFFIXES, FlowFile, list_flow_files, load_flow_files
 from sizewise.flows.json_schema import flow_json_schema
 from sizewise.flows.language.diagnostics import did_you_mean
@@ -30,8 +33,9 @@ def check(flows: tuple[str, ...]) -> int:
     \b
     Example: sizewise flow check support
     """
-    found = select_flows(flows)
-    known = ReferenceChecker(command_settings(), list_flow_files(flows_folder()))
+    settings = command_settings()
+    found = select_flows(flows, settings.agents)
+    known = ReferenceChecker(settings, list_flow_files(flows_folder()))
     told = {name: [*file.validation.diagnostics, *known.check(file)] for name, file in found.items()}
     wrong = sum(each.kind == "mistake" for each in (each for name in told for each in told[name]))
     if wants_json():
@@ -46,10 +50,14 @@ def check(flows: tuple[str, ...]) -> int:
     return 1 if wrong else 0
 
 
-def select_flows(flows: tuple[str, ...]) -> dict[str, FlowFile]:
-    """The named flows, read together with the others of their folder. Raises BadRequest."""
+def select_flows(
+    flows: tuple[str, ...],
+    agents: Mapping[str, AgentCalls] = {},  # never changed
+) -> dict[str, FlowFile]:
+    """The named flows, read together with the others of their folder. `agents`: of the settings. Raises BadRequest."""
     kinds = NodeRegistry()
-    here = load_flow_files(flows_folder(), kinds)
+    load = cache(partial(load_flow_files, registry=kinds, agents=agents))
+    here = load(flows_folder())
     if not flows:
         if not here:
             raise BadRequest(f"there are no flows in {str(flows_folder())!r}", "create one: sizewise flow new NAME")
@@ -60,7 +68,7 @@ def select_flows(flows: tuple[str, ...]) -> dict[str, FlowFile]:
         if path.suffix in SUFFIXES or "/" in each:
             if not path.is_file():
                 raise BadRequest(f"there is no file {each!r}", "give the name of a flow in the folder, or a file")
-            found[path.stem] = load_flow_files(path.parent, kinds)[path.stem]
+            found[path.stem] = load(path.parent)[path.stem]
         elif each in here:
             found[each] = here[each]
         else:

@@ -41,6 +41,9 @@ def list_() -> None:
         ("NAME", "STATE", "VERSION", "LIVE SINCE", "FILE"),
         [(r.name, r.state, r.version[:SHORT], format_time(r.published) if r.published else "", r.file) for r in rows],
     )
+    for row in rows:
+        if row.error:
+            click.echo(f"warning: {row.error}", err=True)
 
 
 class Row(Struct):
@@ -50,14 +53,18 @@ class Row(Struct):
     file: str
     published: int | None
     mistakes: int
+    error: str
 
 
 def _row(name: str, file: FlowFile | None, live: operations.FlowSummary | None) -> Row:
     flow = file.validation.flow if file is not None else None
     version = flow.version if flow is not None else live.version if live is not None else ""
     mistakes = len(file.errors) if file is not None else 0
+    error = live.error or "" if live is not None else ""
     if mistakes:
         state = "1 error" if mistakes == 1 else f"{mistakes} errors"
+    elif error:
+        state = "broken"
     elif live is None:
         state = "not live"
     else:
@@ -69,4 +76,5 @@ def _row(name: str, file: FlowFile | None, live: operations.FlowSummary | None) 
         file=str(file.path) if file is not None else "",
         published=live.published if live is not None else None,
         mistakes=mistakes,
+        error=error,
     )

@@ -101,6 +101,7 @@ class FlowSummary(Struct, frozen=True, rename="camel"):
     version: str
     published: Timestamp
     project: str
+    error: str | None
 
 
 class FlowText(Struct, frozen=True, rename="camel"):
@@ -721,7 +722,7 @@ async def rotate_encryption_keys(client: ApiClient, *, new_data_keys: bool) -> R
 
 
 LIST_FLOWS = """\
-query ListFlows { flows { ...FlowSummary } } fragment FlowSummary on Flow { name version published project }
+query ListFlows { flows { ...FlowSummary } } fragment FlowSummary on Flow { name version published project error }
 """
 
 
@@ -784,7 +785,7 @@ async def list_flow_versions(client: ApiClient, *, name: str, limit: int) -> lis
 PUBLISH_FLOW = """\
 mutation PublishFlow($text: String!, $project: String) { publishFlow(text: $text, project: $project) { ...PublishedFlow
 } } fragment PublishedFlow on PublishFlowPayload { new flow { ...FlowSummary } } fragment FlowSummary on Flow { name
-version published project }
+version published project error }
 """
 
 

@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from sizewise.data_class import DataClass
 from sizewise.errors import BadRequest, Busy, ConfigError, SizewiseError, UpstreamTimeout
+from sizewise.flows.call_graph import MAX_DEPTH
 from sizewise.flows.compiled_flow import CompiledFlow, CompiledNode, Graph
 from sizewise.flows.concurrency import task_group
 from sizewise.flows.engine import Steps
@@ -42,8 +43,6 @@ from sizewise.handler import (
 from sizewise.messages import Usage
 from sizewise.principal import Principal
 
-MAX_DEPTH = 16
-"""Nesting of subflows."""
 MAX_OUTPUT_BYTES = 16 * 1024 * 1024
 """Of one node."""
 MAX_RETRY_DELAY_S = 300.0

@@ -22,11 +22,22 @@ from msgspec import Struct
 
 from sizewise.atomic_file import write_file_atomically
 from sizewise.errors import PathNotFound, SizewiseError
+from sizewise.flows.call_graph import (
+    AgentCalls,
+    AgentEdges,
+    AgentVertex,
+    CallOrder,
+    FlowCall,
+    ToolPattern,
+    certain_edges,
+    find_call_errors,
+    order_calls,
+)
 from sizewise.flows.language.diagnostics import Diagnostic
 from sizewise.flows.language.yaml_source import MAX_BYTES
 from sizewise.flows.node import FlowSignature
 from sizewise.flows.node_registry import NodeRegistry
-from sizewise.flows.validator import ValidationResult, signature_of_spec, validate_flow
+from sizewise.flows.validator import ValidationResult, parse_flow_text, signature_of_spec, validate_parsed
 from sizewise.flows.versions.tables import PublishedFlow
 from sizewise.principal import Principal
 
@@ -58,34 +69,45 @@ def list_flow_files(folder: Path) -> dict[str, Path]:
     return {path.stem: path for path in found[:MAX_FILES]}
 
 
-def load_flow_files(folder: Path, registry: NodeRegistry) -> dict[str, FlowFile]:
-    """All flows of the folder, validated together with the flows they call."""
+def load_flow_files(
+    folder: Path,
+    registry: NodeRegistry,
+    *,
+    agents: Mapping[str, AgentCalls] = {},  # never changed
+) -> dict[str, FlowFile]:
+    """All flows of the folder, validated together with the flows they call: each is read and compiled once.
+
+    `agents`: those of the settings, whose tools may be flows.
+    """
     paths = list_flow_files(folder)
-    made: dict[str, FlowFile] = {}
-    going: set[str] = set()
+    texts = {name: _read_text(path) for name, path in paths.items()}
+    parsed = {name: parse_flow_text(text) for name, text in texts.items()}
+    calls = {name: each.calls for name, each in parsed.items()}
+    tools = {name: name for name in paths.keys() - registry.tools_before_flows}
 
-    def one(name: str) -> FlowFile | None:
-        if name not in made and name in paths:
-            going.add(name)
-            text = _read_text(paths[name])
-            made[name] = _check_name(FlowFile(name, paths[name], text, validate_flow(text, registry, other)))
-            going.discard(name)
-        return made.get(name)
-
-    def other(name: str) -> FlowSignature | None:
-        bare = name.partition("@")[0]
-        if bare in going:  # it calls itself: its output types are not known yet
-            spec = validate_flow(_read_text(paths[bare]), registry, lambda name: None).spec
-            return None if spec is None else signature_of_spec(spec)
-        file = one(bare)
-        if file is None or file.validation.spec is None:
+    def called(call: FlowCall) -> str | None:
+        """None for a version that is not the file's."""
+        spec = parsed[call.name].spec if call.name in parsed else None
+        if spec is None or not spec.version.startswith(call.version):
             return None
-        return (
-            signature_of_spec(file.validation.spec) if file.validation.flow is None else file.validation.flow.signature
-        )
+        return call.name if call.kind == "subflow" else tools.get(call.name)
 
-    for name in paths:
-        one(name)
+    certain = order_calls(paths, lambda name: certain_edges(calls[name], called))
+    any_call = AgentEdges(tools, calls.__getitem__, called, agents)
+    possible: CallOrder[str | ToolPattern | AgentVertex] = order_calls(paths, any_call)
+    made: dict[str, FlowFile] = {}
+    depths: dict[str, int] = {}
+
+    def signature(name: str) -> FlowSignature | None:
+        bare = name.partition("@")[0]
+        compiled = made[bare].validation.flow if bare in made else None
+        spec = parsed[bare].spec if bare in parsed else None
+        return compiled.signature if compiled is not None else None if spec is None else signature_of_spec(spec)
+
+    for name in certain.order:
+        findings = find_call_errors(name, certain, depths, possible)
+        validation = validate_parsed(parsed[name], registry, signature, findings)
+        made[name] = _check_name(FlowFile(name, paths[name], texts[name], validation))
     return {name: made[name] for name in paths}
 
 

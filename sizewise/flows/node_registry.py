@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -13,6 +14,7 @@ from sizewise.errors import ConfigError
 from sizewise.flows.language import types
 from sizewise.flows.language.types import JSON, Type
 from sizewise.flows.node import Node
+from sizewise.tools.code_tool import CODE_TOOLS
 
 _NAMES: Mapping[type, Type] = {
     inspect.StrType: types.TEXT,
@@ -53,6 +55,11 @@ class NodeRegistry:
     def __init__(self) -> None:
         self.names = plugins.plugin_names("nodes")
         self._node_types: dict[str, NodeType] = {}
+
+    @cached_property
+    def tools_before_flows(self) -> frozenset[str]:
+        """Tools that are never flows: of two with one name, the installed function or sandboxed code is called."""
+        return frozenset((*plugins.plugin_names("tools"), *CODE_TOOLS))
 
     def __call__(self, name: str) -> NodeType | None:
         """None if there is no such node type."""

@@ -6,12 +6,13 @@ references in expressions, the execution order, and then, in that order, the typ
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
+from sizewise.flows.call_graph import CallFinding, FlowCall, list_calls
 from sizewise.flows.compiled_flow import CompiledFlow, CompiledNode, Graph, StreamSource, flow_signature
 from sizewise.flows.language import types
 from sizewise.flows.language.dependencies import Dependency, DependencyGraph, template_dependencies, topological_order
@@ -60,16 +61,47 @@ def no_flows(name: str) -> FlowSignature | None:
 
 def validate_flow(text: str, registry: NodeRegistry, signatures: SignatureLookup = no_flows) -> ValidationResult:
     """Raises nothing: invalid YAML is a diagnostic too."""
+    return validate_parsed(parse_flow_text(text), registry, signatures)
+
+
+class ParsedFlow(Struct, frozen=True):
+    """A file before its nodes are checked. `source` and `spec` are None if it is no YAML; `error` says why."""
+
+    source: YamlSource | None
+    spec: FlowSpec | None
+    found: DiagnosticCollector
+    error: Diagnostic | None = None
+
+    @property
+    def calls(self) -> tuple[FlowCall, ...]:
+        return () if self.spec is None else list_calls(self.spec)
+
+
+def parse_flow_text(text: str) -> ParsedFlow:
+    """Raises nothing. Pass the result to `validate_parsed` at most once."""
     try:
         source = parse_yaml(text)
     except YamlError as wrong:
-        return ValidationResult(
-            None, (Diagnostic(node="", line=wrong.line, column=wrong.column, message=wrong.reason, hint=wrong.hint),)
-        )
+        error = Diagnostic(node="", line=wrong.line, column=wrong.column, message=wrong.reason, hint=wrong.hint)
+        return ParsedFlow(None, None, DiagnosticCollector({}), error)
     found = DiagnosticCollector(source.positions)
-    written = parse_flow(source, found)
-    flow = _Validator(source, found, registry, signatures).flow(written)
-    return ValidationResult(None if found else flow, found.sorted(), written)
+    return ParsedFlow(source, parse_flow(source, found), found)
+
+
+def validate_parsed(
+    parsed: ParsedFlow,
+    registry: NodeRegistry,
+    signatures: SignatureLookup = no_flows,
+    call_findings: Iterable[CallFinding] = (),
+) -> ValidationResult:
+    """`call_findings`: what is wrong with its calls of other flows."""
+    if parsed.source is None or parsed.spec is None:
+        return ValidationResult(None, () if parsed.error is None else (parsed.error,))
+    found = parsed.found
+    flow = _Validator(parsed.source, found, registry, signatures).flow(parsed.spec)
+    for each in call_findings:
+        found.add(each.path, each.node, each.message, each.hint, warning=each.is_warning)
+    return ValidationResult(None if found else flow, found.sorted(), parsed.spec)
 
 
 class NodeDraft(Struct):

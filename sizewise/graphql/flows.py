@@ -11,6 +11,7 @@ import msgspec
 from sizewise.auth.authorization import Resource, require_permission
 from sizewise.errors import BadRequest, Conflict, PathNotFound, UpstreamTimeout
 from sizewise.flows.compiled_flow import CompiledFlow
+from sizewise.flows.executor import FlowOutline
 from sizewise.flows.language.diagnostics import Diagnostic
 from sizewise.flows.language.types import Json, format_type
 from sizewise.flows.node import FlowSignature
@@ -55,18 +56,21 @@ async def flow(context: RequestContext, name: str) -> FieldValues | None:
 def _flow(context: RequestContext, published: PublishedFlow) -> FieldValues:
     """The flow's file is loaded only if a field needs it."""
 
-    async def checked(info: object) -> CompiledFlow:
+    async def outline() -> FlowOutline:
         library = context.services.compiled_flows
-        return await library.load(published.tenant, published.project, published.name, published.version)
+        return await library.describe(published.tenant, published.project, published.name, published.version)
 
     async def description(info: object) -> str:
-        return (await checked(info)).spec.description
+        return (await outline()).description
+
+    async def error(info: object) -> str | None:
+        return (await outline()).error or None
 
     async def inputs(info: object) -> list[FieldValues]:
-        return _values((await checked(info)).signature, "inputs")
+        return _values((await outline()).signature, "inputs")
 
     async def outputs(info: object) -> list[FieldValues]:
-        return _values((await checked(info)).signature, "outputs")
+        return _values((await outline()).signature, "outputs")
 
     async def text(info: object) -> str:
         context.require("manage_flows", "read_contents")
@@ -76,7 +80,8 @@ def _flow(context: RequestContext, published: PublishedFlow) -> FieldValues:
         ).decode()
 
     async def effects(info: object) -> bool:
-        return has_side_effects((await checked(info)).graph)
+        flow = (await outline()).flow
+        return flow is None or has_side_effects(flow.graph)
 
     return {
         "name": published.name,
@@ -85,6 +90,7 @@ def _flow(context: RequestContext, published: PublishedFlow) -> FieldValues:
         "published": published.at,
         "publishedBy": published.user or published.key,
         "description": description,
+        "error": error,
         "inputs": inputs,
         "outputs": outputs,
         "sideEffects": effects,
@@ -115,7 +121,9 @@ def _version(version: FlowVersion, lives: bool) -> FieldValues:
 async def check_flow(context: RequestContext, text: str) -> FieldValues:
     principal = context.principal
     return _checked(
-        await context.services.compiled_flows.validate(principal.tenant, principal.project, text),
+        await context.services.compiled_flows.validate(
+            principal.tenant, principal.project, text, context.app.settings.agents
+        ),
     )
 
 
@@ -138,7 +146,7 @@ async def publish_flow(context: RequestContext, text: str, project: str | None =
     principal, services = context.principal, context.services
     where = principal.project if project is None else validate_project_name(project)
     require_permission(principal, "manage_flows", Resource(principal.tenant, where))
-    checked = await services.compiled_flows.validate(principal.tenant, where, text)
+    checked = await services.compiled_flows.validate(principal.tenant, where, text, context.app.settings.agents)
     if checked.flow is None:
         mistakes = [each for each in checked.diagnostics if each.kind == "mistake"]
         more = f" (and {len(mistakes) - 1} more)" if len(mistakes) > 1 else ""

@@ -31,6 +31,9 @@ class CodeRunner(Protocol):
     ) -> CodeResult: ...
 
 
+CODE_TOOLS = ("run_python", "run_javascript")
+
+
 def code_tools(sandbox: CodeRunner) -> list[Tool]:
     """`run_python` and `run_javascript`."""
 

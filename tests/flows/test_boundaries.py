@@ -78,8 +78,9 @@ nodes:
 outputs: {status: "{{ got.status }}"}
 ---
 name: itself
+inputs: {tool: text}
 nodes:
-  again: {kind: tool, tool: itself}
+  again: {kind: tool, tool: "{{ inputs.tool }}", arguments: {tool: "{{ inputs.tool }}"}}
 outputs: {text: "{{ again.text }}"}
 ---
 name: refund
@@ -206,7 +207,8 @@ def test_no_url_climbs_out_of_what_an_administrator_allowed(
 
 
 def test_a_flow_that_calls_itself_as_a_tool_comes_to_an_end(server: Served) -> None:
-    assert "deeper than 16" in ran(server, "itself")["failure"]["message"]
+    """By a name that no check knows."""
+    assert "deeper than 16" in ran(server, "itself", tool="itself")["failure"]["message"]
 
 
 def test_many_small_texts_take_no_more_than_one_large_one(server: Served) -> None:

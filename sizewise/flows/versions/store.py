@@ -34,6 +34,8 @@ class FlowVersions:
 
     def __init__(self, store: StepStore) -> None:
         self.listeners: list[Callable[[], None]] = []
+        self.generation = 0
+        """Greater after each change of what is published."""
         self._store = store
         self._published: dict[tuple[str, str, str], PublishedFlow] = {}
         self._replace_published(store.read(tables.list_published))
@@ -179,6 +181,7 @@ class FlowVersions:
         live = {(each.tenant, each.project, each.name): each for each in found}
         if live != self._published:
             self._published = live
+            self.generation += 1
             for each in self.listeners:
                 each()
 
