@@ -43,8 +43,14 @@ def only(weights: Path, cache: Path) -> Path:
 
 
 def worker(served: Served) -> int:
-    commands = {pid: Path(f"/proc/{pid}/cmdline").read_text() for pid in children(served.process.pid)}
-    (found,) = [pid for pid, words in commands.items() if "worker" in words]
+    """Waits for it: a model that nobody has asked yet may still be starting."""
+
+    def workers() -> list[int]:
+        commands = {pid: Path(f"/proc/{pid}/cmdline").read_text() for pid in children(served.process.pid)}
+        return [pid for pid, words in commands.items() if "worker" in words]
+
+    until(workers)
+    (found,) = workers()
     return found
 
 
