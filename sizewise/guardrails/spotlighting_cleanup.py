@@ -91,5 +91,7 @@ class StreamMarkerRemover(StreamUnmasker):
         cut = len(text) if begun is None else begun.start()
         for size in range(len(token) - 1, 0, -1):
             if text.endswith(token[:size]):
-                return min(cut, len(text) - size)
+                token_start = len(text) - size
+                escape = PARTIAL_MARKER.search(text, max(whole, token_start - MAX_MARKER_CHARS), token_start)
+                return min(cut, token_start if escape is None else escape.start())  # `\\ue000` may overlap the token
         return cut

@@ -548,6 +548,13 @@ def test_a_stream_tells_what_the_whole_tells_and_never_the_token(pieces: list[st
     assert told == unmarked.text("".join(pieces))
 
 
+@pytest.mark.parametrize("at", range(10))
+def test_an_escaped_datamark_may_end_as_the_token_begins(at: int) -> None:
+    text = f"\\ue0{TOKEN[:7]}"
+    window = StreamMarkerRemover(MarkerRemover(ContentMarkers(TOKEN, datamarked=True)))
+    assert window.feed(text[:at]) + window.feed(text[at:]) + window.flush() == " " + TOKEN[2:7]
+
+
 @settings(deadline=None)
 @given(st.text(), st.sampled_from(GUISES), st.text())
 def test_a_canary_is_found_where_it_stands(before: str, guise: str, after: str) -> None:
