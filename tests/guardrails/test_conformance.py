@@ -59,12 +59,14 @@ def test_the_kit_bites() -> None:
     def outside(text: str) -> list[Finding]:
         return [Finding("bad", "BAD", 0, len(text) + 1)]
 
+    worked = 0.0
+
     def square(text: str) -> list[Finding]:
-        for place in range(0, len(text), 20):
-            text[place:].count("x")
+        nonlocal worked
+        worked += (len(text) / 20_000) ** 2
         return []
 
     with pytest.raises(AssertionError, match="BAD at 0-5"):
         check_findings(outside, "text")
     with pytest.raises(AssertionError, match="characters of 'ab'"):
-        check_linear_time(square, "ab")
+        check_linear_time(square, "ab", clock=lambda: worked)
