@@ -22,12 +22,12 @@ cheapest provider. The class follows the default thresholds of [`[sizes]`](setti
 
 ## How to add a fact
 
-Each vendor has a file in `sizewise/catalog/models`, and each model a table. Each entry of its `said` holds the facts of
-*one* source, with name and date: a published package release, or a public document. Facts are never written from
+Each vendor has a file in `sizewise/catalog/models`, and each model a table. Each entry of its `facts` holds what
+*one* source states, with name and date: a published package release, or a public document. Facts are never written from
 memory, and a fact never mixes sources. A source that several models cite is written once, under `[sources]`, or in
 `sources.toml` for all files. The loader refuses a fact without source or date, a date in the future, an unknown key,
 and contradictions, with the reason; `tests/catalog/test_model_files.py` loads all files. The price of a
-[provider preset](provider-presets.md) is not repeated: `sold` refers to its line in `prices.toml`.
+[provider preset](provider-presets.md) is not repeated: `offers` refers to its line in `prices.toml`.
 """
 
 

@@ -175,10 +175,10 @@ def _open(model: ModelInfo) -> bool:
 
 def _model_objection(model: ModelInfo, workload: Workload) -> tuple[str, str, int] | None:
     """Objection to the model wherever it runs: (reason, example, by how much)."""
-    if model.retires is not None and model.retires.value < workload.horizon_end:
-        gone = model.retires.value <= workload.today
+    if model.retirement_date is not None and model.retirement_date.value < workload.horizon_end:
+        gone = model.retirement_date.value <= workload.today
         why = "is retired" if gone else "will be retired within the time horizon"
-        return why, f"{model.name}, {model.retires.value}", 0
+        return why, f"{model.name}, {model.retirement_date.value}", 0
     if model.context is None:
         return "has an unknown context window", model.name, 0
     if model.context.value < workload.context:

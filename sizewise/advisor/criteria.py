@@ -247,9 +247,9 @@ def _capability(placement: Placement, workload: Workload, assumptions: Assumptio
     window = model.context
     skills: dict[str, bool | None] = {
         "tools": _says(model.tools),
-        "schema": True if placement.is_local else _says(model.structured),
-        "pictures": None if model.input_modalities is None else "image" in model.input_modalities.value,
-        "thinking": _says(model.thinks),
+        "schema": True if placement.is_local else _says(model.structured_outputs),
+        "images": None if model.input_modalities is None else "image" in model.input_modalities.value,
+        "reasoning": _says(model.reasoning),
         "long texts": None if window is None else window.value >= 4 * workload.context,
     }
     value = sum((unknown if has is None else Fraction(has) for has in skills.values()), Fraction(0)) / len(skills)
@@ -259,9 +259,9 @@ def _capability(placement: Placement, workload: Workload, assumptions: Assumptio
     why += f"; unknown: {', '.join(open_)}" if open_ else ""
     facts = (
         ("tools", model.tools),
-        ("structured", model.structured),
+        ("structured_outputs", model.structured_outputs),
         ("input_modalities", model.input_modalities),
-        ("thinks", model.thinks),
+        ("reasoning", model.reasoning),
     )
     numbers = [
         SourcedNumber(f"{model.name} {name}", _shown(fact.value), "fact", str(fact)) for name, fact in facts if fact

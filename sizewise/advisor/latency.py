@@ -29,8 +29,8 @@ class LatencyEstimate:
 
 def output_tokens(model: ModelInfo, workload: Workload, assumptions: Assumptions) -> Fraction:
     """Tokens of an answer, including reasoning tokens if the task and the model use them."""
-    thinks = model.thinks is not None and model.thinks.value and workload.task in REASONING_TASKS
-    return workload.tokens_out * (1 + (assumptions["thought"] if thinks else Fraction(0)))
+    reasons = model.reasons and workload.task in REASONING_TASKS
+    return workload.tokens_out * (1 + (assumptions["thought"] if reasons else Fraction(0)))
 
 
 def local_latency(fit: MemoryFit, workload: Workload, assumptions: Assumptions) -> LatencyEstimate:
@@ -66,4 +66,4 @@ def hosted_latency(model: ModelInfo, large: bool, workload: Workload, assumption
 
 
 def _reasoning_assumptions(model: ModelInfo, workload: Workload) -> tuple[str, ...]:
-    return ("thought",) if model.thinks is not None and model.thinks.value and workload.task in REASONING_TASKS else ()
+    return ("thought",) if model.reasons and workload.task in REASONING_TASKS else ()

@@ -113,15 +113,15 @@ def _is_lower_bound(peer: ModelInfo, model: ModelInfo, offers: ModelOffers) -> b
     """Whether `model` should be no worse than `peer`: `peer` is neither larger nor newer, or if neither size is known,
     of the same vendor, not newer and no more expensive.
     """
-    if peer.thinks is not None and peer.thinks.value and not (model.thinks is not None and model.thinks.value):
+    if peer.reasons and not model.reasons:
         return False  # `peer` gains from reasoning, which `model` lacks
     if model.parameters is not None:
-        if peer.parameters is None or peer.released is None or model.released is None:
+        if peer.parameters is None or peer.release_date is None or model.release_date is None:
             return False
-        return peer.parameters.value <= model.parameters.value and peer.released.value <= model.released.value
+        return peer.parameters.value <= model.parameters.value and peer.release_date.value <= model.release_date.value
     if peer.vendor != model.vendor or peer.parameters is not None:
         return False
-    if peer.released and model.released and peer.released.value > model.released.value:
+    if peer.release_date and model.release_date and peer.release_date.value > model.release_date.value:
         return False
     return 0 < offers.lowest_price(peer) <= offers.lowest_price(model)
 

@@ -168,25 +168,25 @@ def _handoff_tool(spec: AgentSpec) -> Tool:
 def _memory_tools(memory: AgentMemoryAccess, request: Request) -> list[Tool]:
     """Tools for the memory of the request's session, or else of its user or key."""
     session = request.options.session
-    whose = (
+    subject = (
         f"session:{session}"
         if session
         else f"user:{request.principal.user_id or request.principal.key_id or 'anybody'}"
     )
-    whose = whose[:200]
+    subject = subject[:200]
 
     async def remember(text: ShortText, call: ToolInvocation) -> Sequence[object]:
-        """Remembers a fact about whom you talk with, for later conversations. One fact in one sentence."""
+        """Store one fact about the user for later conversations, in one sentence."""
         kept = replace(request, options=replace(request.options, data_class=call.data_class))
-        return await memory.remember(kept, whose, text, key=call.idempotency_key)
+        return await memory.remember(kept, subject, text, key=call.idempotency_key)
 
     async def recall(query: Annotated[str, Meta(max_length=2_000)] = "") -> ToolOutput:
-        """What you remember of whom you talk with, that shares words with the query; without one the newest."""
-        return _memories_result(await memory.recall(request, whose, query, RECALL_LIMIT))
+        """Return stored facts about the user that share words with the query; without a query, the newest."""
+        return _memories_result(await memory.recall(request, subject, query, RECALL_LIMIT))
 
     async def forget(query: ShortText) -> ToolOutput:
-        """Forgets what you remember: one memory by its id, or all that hold each word of the query."""
-        return _memories_result(await memory.forget(request, whose, query))
+        """Delete stored facts about the user: one by its id, or all that contain every word of the query."""
+        return _memories_result(await memory.forget(request, subject, query))
 
     return [function_tool(remember), function_tool(recall, untrusted=True), function_tool(forget)]
 

@@ -81,7 +81,7 @@ class FactSource:
 class SourceStatement(FactSource):
     """What one source states about a model: facts of model_info.py, each with plausibility bounds."""
 
-    by: str = setting("", "")  # a name under [sources], instead of `source` and `date`
+    ref: str = setting("", "")  # a name under [sources], instead of `source` and `date`
     claimed: bool = setting(False, "")
 
     parameters: int | None = setting(None, "", minimum=1_000_000, maximum=MAX_PARAMETERS)
@@ -104,29 +104,29 @@ class SourceStatement(FactSource):
     max_output: int | None = setting(None, "", minimum=64, maximum=MAX_TOKENS)
     input_modalities: frozenset[Modality] | None = setting(None, "")
     tools: bool | None = setting(None, "")
-    thinks: bool | None = setting(None, "")
-    structured: bool | None = setting(None, "")
+    reasoning: bool | None = setting(None, "")
+    structured_outputs: bool | None = setting(None, "")
     languages: frozenset[str] | None = setting(None, "")
     measured: Mapping[str, float] = setting(MappingProxyType({}), "", minimum=0, maximum=1)
     scores: Mapping[str, float] = setting(MappingProxyType({}), "", minimum=0, maximum=1)
     license: str | None = setting(None, "", validator=nonempty_text)
-    cutoff: str | None = setting(None, "", validator=partial_date)
-    released: str | None = setting(None, "", validator=partial_date)
-    retires: str | None = setting(None, "", validator=partial_date)
+    knowledge_cutoff: str | None = setting(None, "", validator=partial_date)
+    release_date: str | None = setting(None, "", validator=partial_date)
+    retirement_date: str | None = setting(None, "", validator=partial_date)
     price: PriceSettings | None = setting(None, "")
     seller: str | None = setting(None, "", validator=nonempty_text)
 
 
 @dataclass(frozen=True, slots=True)
 class ModelEntry:
-    """A model's table. `also`: its other names. `sold`: per endpoint, its names with a line in prices.toml."""
+    """A model's table. `offers`: per endpoint, its names with a line in prices.toml."""
 
     title: str
     vendor: str
-    said: tuple[SourceStatement, ...]
+    facts: tuple[SourceStatement, ...]
     task: ModelTask = "chat"
-    also: tuple[str, ...] = setting((), "", validator=lowercase_name)
-    sold: Mapping[str, tuple[str, ...]] = setting(MappingProxyType({}), "", validator=nonempty_text)
+    aliases: tuple[str, ...] = setting((), "", validator=lowercase_name)
+    offers: Mapping[str, tuple[str, ...]] = setting(MappingProxyType({}), "", validator=nonempty_text)
 
 
 def load_models(folder: Path = MODELS_DIR, today: date | None = None) -> Mapping[str, ModelInfo]:
@@ -136,7 +136,7 @@ def load_models(folder: Path = MODELS_DIR, today: date | None = None) -> Mapping
     for path in _files(folder):
         wrong: list[str] = []
         for model in _models(parse_toml(path), shared, wrong, types):
-            for name in sorted({model.name, *model.other_names}):
+            for name in sorted({model.name, *model.aliases}):
                 if name in owners:
                     wrong.append(f"{model.name}: {name!r} is also a name of {owners[name]!r}")
                 owners[name] = model.name
@@ -199,7 +199,7 @@ def _find_model(
             for tables in file.tables(name):
                 for model in _models(tables, shared, wrong, types):
                     raise_if_invalid(wrong, file.path)
-                    if name in (model.name, *model.other_names):
+                    if name in (model.name, *model.aliases):
                         return model
     return None
 
@@ -253,37 +253,37 @@ def _sources(
 
 
 def _model(name: str, row: ModelEntry, sources: Mapping[str, FactSource], errors: list[str]) -> ModelInfo:
-    facts = dict[str, Any]()  # by the fields of ModelInfo
-    for number, each in enumerate(row.said):
-        here = f"{name}.said[{number}]"
+    values = dict[str, Any]()  # by the fields of ModelInfo
+    for number, each in enumerate(row.facts):
+        here = f"{name}.facts[{number}]"
         source = _source_of(each, sources, here, errors)
         for fact, value in _stated_facts(each):
-            if fact in facts:
+            if fact in values:
                 errors.append(f"{here}.{fact}: is already set by another source")
             if isinstance(value, PriceSettings):
                 value = replace(value, source=source.source, date=source.date).price()
-            facts[fact] = Fact(value, source.source, source.date, each.claimed)
-    also = {*row.also, *(each.lower() for names in row.sold.values() for each in names)} - {name}
+            values[fact] = Fact(value, source.source, source.date, each.claimed)
+    aliases = {*row.aliases, *(each.lower() for names in row.offers.values() for each in names)} - {name}
     return ModelInfo(
         name=name,
         title=row.title,
         vendor=row.vendor,
         task=row.task,
-        other_names=frozenset(also),
-        offers=row.sold,
-        **facts,
+        aliases=frozenset(aliases),
+        offers=row.offers,
+        **values,
     )
 
 
 def _source_of(each: SourceStatement, sources: Mapping[str, FactSource], here: str, errors: list[str]) -> FactSource:
     """The source and date of a statement; a missing one is an error."""
-    if each.by and each.by not in sources:
-        near = did_you_mean(each.by, list(sources)) or f"Known here: {', '.join(sources)}."
-        errors.append(f"{here}.by: there is no source {each.by!r}. {near}")
+    if each.ref and each.ref not in sources:
+        near = did_you_mean(each.ref, list(sources)) or f"Known here: {', '.join(sources)}."
+        errors.append(f"{here}.ref: there is no source {each.ref!r}. {near}")
         return each
-    source = sources[each.by] if each.by else each
-    if each.by and (each.source or each.date):
-        errors.append(f"{here}: has two sources, {each.by!r} and its own")
+    source = sources[each.ref] if each.ref else each
+    if each.ref and (each.source or each.date):
+        errors.append(f"{here}: has two sources, {each.ref!r} and its own")
     errors.extend(f"{here}: has no {part}" for part in ("source", "date") if not getattr(source, part))
     return source
 
@@ -300,7 +300,7 @@ def _inconsistencies(model: ModelInfo, today: date, priced: Mapping[str, object]
     for name, fact in model.facts():
         if fact.date > today.isoformat():
             yield f"{model.name}.{name}: its source has a date in the future, {fact.date}"
-        if name in ("released", "cutoff") and str(fact.value) > today.isoformat():
+        if name in ("release_date", "knowledge_cutoff") and str(fact.value) > today.isoformat():
             yield f"{model.name}.{name}: {fact.value} is in the future"
     for part, whole in UPPER_BOUNDS.items():
         less, more = getattr(model, part), getattr(model, whole)
@@ -309,6 +309,6 @@ def _inconsistencies(model: ModelInfo, today: date, priced: Mapping[str, object]
     for endpoint, names in model.offers.items():
         lines = priced.get(endpoint)
         if not isinstance(lines, dict):
-            yield f"{model.name}.sold: {endpoint!r} has no prices. {did_you_mean(endpoint, list(priced))}".rstrip()
+            yield f"{model.name}.offers: {endpoint!r} has no prices. {did_you_mean(endpoint, list(priced))}".rstrip()
         else:
-            yield from (f"{model.name}.sold.{endpoint}: {each!r} has no price" for each in names if each not in lines)
+            yield from (f"{model.name}.offers.{endpoint}: {each!r} has no price" for each in names if each not in lines)

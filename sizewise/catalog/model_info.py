@@ -60,7 +60,7 @@ class ModelInfo:
     title: str
     vendor: str
     task: ModelTask = "chat"
-    other_names: frozenset[str] = frozenset()  # other names of the same model, in lower case
+    aliases: frozenset[str] = frozenset()  # other names of the same model, in lower case
     offers: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     """Endpoint -> its names for the model, each with a line in prices.toml."""
 
@@ -85,19 +85,24 @@ class ModelInfo:
     max_output: Fact[int] | None = None  # tokens
     input_modalities: Fact[frozenset[str]] | None = None  # inputs besides text
     tools: Fact[bool] | None = None
-    thinks: Fact[bool] | None = None  # reasons before it answers, always or on request
-    structured: Fact[bool] | None = None  # follows a JSON Schema in its vendor's API
+    reasoning: Fact[bool] | None = None  # reasons before it answers, always or on request
+    structured_outputs: Fact[bool] | None = None  # follows a JSON Schema in its vendor's API
 
     languages: Fact[frozenset[str]] | None = None  # listed by the vendor, as ISO 639 codes
     measured: Fact[Mapping[str, float]] | None = None  # language -> share correct, 0..1
     scores: Fact[Mapping[str, float]] | None = None  # benchmark -> share correct, 0..1
 
     license: Fact[str] | None = None
-    cutoff: Fact[str] | None = None  # end of its training data: 2024, 2024-06 or 2024-06-30
-    released: Fact[str] | None = None
-    retires: Fact[str] | None = None  # date of retirement, past or planned
+    knowledge_cutoff: Fact[str] | None = None  # end of its training data: 2024, 2024-06 or 2024-06-30
+    release_date: Fact[str] | None = None
+    retirement_date: Fact[str] | None = None  # date of retirement, past or planned
     price: Fact[Price] | None = None  # the seller's, if no known endpoint has a line
     seller: Fact[str] | None = None
+
+    @property
+    def reasons(self) -> bool:
+        """Whether the model is known to reason before it answers."""
+        return self.reasoning is not None and self.reasoning.value
 
     def facts(self) -> Iterator[tuple[str, Fact[object]]]:
         """The known facts, in the order above."""

@@ -89,7 +89,7 @@ def _advice_json(advice: Recommendation) -> Json:
         "break_even": [_break_even(each) for each in advice.break_even],
         "total_cost": _totals(advice),
         "hardware": [_fit(each) for each in advice.fits],
-        "out": [
+        "excluded": [
             {"kind": each.kind, "why": each.reason, "count": each.count, "example": each.example}
             for each in advice.exclusions
         ],

@@ -18,6 +18,7 @@ from sizewise.cli.output import dim, write_json, write_table
 from sizewise.errors import BadRequest
 
 COMMANDS: Mapping[str, LazyCommand] = {
+    "list": LazyCommand("sizewise.cli.budgets:list_", "List every limit, and what is left of it."),
     "set": LazyCommand(
         "sizewise.cli.budgets:set_", "Set the limits of organization, project:NAME, user:ID, key:ID or model:NAME."
     ),
@@ -40,7 +41,22 @@ def budgets(ctx: click.Context) -> None:
     Example: sizewise budgets
     """
     if ctx.invoked_subcommand is None:
-        _show(asyncio.run(operations.list_budgets(api_client())))
+        _list()
+
+
+@click.command("list")
+@server_options
+def list_() -> None:
+    """List every limit, and what is left of it.
+
+    \b
+    Example: sizewise budgets list
+    """
+    _list()
+
+
+def _list() -> None:
+    _show(asyncio.run(operations.list_budgets(api_client())))
 
 
 @click.command("set")

@@ -27,8 +27,8 @@ def doctor(ctx: click.Context) -> None:
     findings = asyncio.run(run_checks(*_settings()))
     well = all(each.well for each in findings)
     if wants_json():
-        checks = [{"check": f.check, "well": f.well, "found": f.found, "next": f.next} for f in findings]
-        write_json({"well": well, "checks": checks})
+        checks = [{"check": f.check, "ok": f.well, "found": f.found, "next": f.next} for f in findings]
+        write_json({"ok": well, "checks": checks})
     else:
         for each in findings:
             _show(each)

@@ -16,6 +16,7 @@ from sizewise.cli.output import dim, format_date, write_json, write_table
 from sizewise.data_class import DATA_CLASSES, DataClass
 
 COMMANDS: Mapping[str, LazyCommand] = {
+    "list": LazyCommand("sizewise.cli.keys:list_", "List all keys, including revoked and expired ones."),
     "create": LazyCommand("sizewise.cli.keys:create", "Create a key; its secret is shown once."),
     "rotate": LazyCommand("sizewise.cli.keys:rotate", "Replace a key; the old one stays valid for some hours."),
     "revoke": LazyCommand("sizewise.cli.keys:revoke", "Revoke a key, effective immediately."),
@@ -33,8 +34,22 @@ def keys(ctx: click.Context) -> None:
     \b
     Example: sizewise keys
     """
-    if ctx.invoked_subcommand is not None:
-        return
+    if ctx.invoked_subcommand is None:
+        _list()
+
+
+@click.command("list")
+@server_options
+def list_() -> None:
+    """List all keys, including revoked and expired ones.
+
+    \b
+    Example: sizewise keys list
+    """
+    _list()
+
+
+def _list() -> None:
     told = asyncio.run(operations.list_keys(api_client()))
     if wants_json():
         write_json(msgspec.to_builtins({"keys": told}))

@@ -58,6 +58,17 @@ RENAMED: Mapping[str, str] = {
 }
 """Renamed commands, old to new; `docs/names.tsv` lists the same (a test compares the two)."""
 
+RENAMED_OPTIONS: Mapping[str, str] = {
+    "keys create --door": "--endpoint",
+    "keys create --may": "--permissions",
+    "route calibrate --picture": "--svg",
+    "route calibrate --ratio": "--price-ratio",
+    "route calibrate --sure": "--confidence",
+    "route replay --learned": "--predictor",
+    "savings --picture": "--svg",
+}
+"""Renamed options: old command and option to new option; `docs/names.tsv` lists the same (a test compares the two)."""
+
 
 class LazyGroup(click.Group):
     """`lazy_commands` in display order. With `subjects`, the help shows only these, by name."""

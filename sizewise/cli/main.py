@@ -14,7 +14,7 @@ from types import TracebackType
 import click
 
 from sizewise import __version__
-from sizewise.cli.lazy_group import LazyCommand, LazyGroup
+from sizewise.cli.lazy_group import RENAMED_OPTIONS, LazyCommand, LazyGroup
 from sizewise.errors import BadRequest, SizewiseError
 
 COMMANDS: Mapping[str, LazyCommand] = {
@@ -121,6 +121,10 @@ def _unforeseen(kind: type[BaseException], fault: BaseException, trace: Tracebac
 def _misused(wrong: click.ClickException) -> BadRequest:
     context = wrong.ctx if isinstance(wrong, click.UsageError) else None
     path = context.command_path if context else "sizewise"
+    if isinstance(wrong, click.NoSuchOption):
+        old = f"{path.removeprefix('sizewise ')} {wrong.option_name}"
+        if old in RENAMED_OPTIONS:
+            return BadRequest(f"there is no option {wrong.option_name}", f"it was renamed to {RENAMED_OPTIONS[old]}")
     return BadRequest(wrong.format_message(), f"{path} --help")
 
 

@@ -15,6 +15,7 @@ from sizewise.cli.output import dim, format_date, write_json, write_table
 from sizewise.errors import BadRequest, did_you_mean
 
 COMMANDS: Mapping[str, LazyCommand] = {
+    "list": LazyCommand("sizewise.cli.users:list_", "List the users, with roles and states."),
     "invite": LazyCommand("sizewise.cli.users:invite", "Invite a new user, or send a user a link to a new password."),
     "role": LazyCommand("sizewise.cli.users:role", "Grant a role, or remove it."),
     "disable": LazyCommand("sizewise.cli.users:disable", "Disable a user, with all sessions and keys."),
@@ -40,8 +41,22 @@ def users(ctx: click.Context) -> None:
     \b
     Example: sizewise users
     """
-    if ctx.invoked_subcommand is not None:
-        return
+    if ctx.invoked_subcommand is None:
+        _list()
+
+
+@click.command("list")
+@server_options
+def list_() -> None:
+    """List the users, with roles and states.
+
+    \b
+    Example: sizewise users list
+    """
+    _list()
+
+
+def _list() -> None:
     told = _all()
     if wants_json():
         write_json(msgspec.to_builtins({"users": told}))

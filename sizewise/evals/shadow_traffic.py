@@ -173,12 +173,13 @@ class ShadowTraffic:
         if rang:
             self._comparisons.metrics.drift_alarms[observation.policy] += 1
             if self._comparisons.notify is not None and its.guarantee is not None:
-                told = {"policy": observation.policy, "promised": its.guarantee.quality, "of": its.reference_model}
-                self._comparisons.notify(
-                    "target.missed",
-                    {**told, "trace": observation.request.trace_id},
-                    principal.tenant,
-                )
+                data = {
+                    "policy": observation.policy,
+                    "target": its.guarantee.quality,
+                    "reference_model": its.reference_model,
+                    "trace": observation.request.trace_id,
+                }
+                self._comparisons.notify("target.missed", data, principal.tenant)
 
     def _max_cost(self) -> int:
         """A share of the remaining budget, so that concurrent comparisons do not exceed it together."""

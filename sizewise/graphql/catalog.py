@@ -33,8 +33,6 @@ OPTIONAL_FACTS = frozenset(
     },
 )
 """Facts that only some models have: omitted if missing, instead of `unknown`."""
-NON_FACT_FIELDS = frozenset({"name", "title", "vendor", "task", "also", "sold"})
-"""Fields of ModelInfo that are not facts."""
 
 
 def find_catalog_model(
@@ -58,7 +56,7 @@ def all_catalog_models(sizes: SizeThresholds = DEFAULT_SIZE_THRESHOLDS) -> list[
 
 def catalog_model_names() -> list[str]:
     """All names of catalog models, including aliases."""
-    return [name for model in model_files.load_models().values() for name in (model.name, *sorted(model.other_names))]
+    return [name for model in model_files.load_models().values() for name in (model.name, *sorted(model.aliases))]
 
 
 def _catalog_values(
@@ -74,7 +72,7 @@ def _catalog_values(
         "vendor": model.vendor,
         "task": model.task,
         "size": model.size_class(sizes),
-        "names": sorted(model.other_names),
+        "names": sorted(model.aliases),
         "parameters": _value(model.parameters),
         "context": _value(model.context),
         "license": _value(model.license),
@@ -112,7 +110,7 @@ def _facts(model: ModelInfo) -> Iterator[FieldValues]:
                 "date": fact.date,
                 "unverified": fact.claimed,
             }
-        elif each.name not in NON_FACT_FIELDS | OPTIONAL_FACTS:
+        elif str(each.type).startswith("Fact[") and each.name not in OPTIONAL_FACTS:
             yield {"name": each.name, "value": "unknown", "source": "", "date": "", "unverified": False}
 
 

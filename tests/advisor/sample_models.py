@@ -23,14 +23,14 @@ def open_model(name: str, billions: float, mmlu: float | None, **more: Any) -> M
     known: Mapping[str, Any] = {
         "parameters": fact(int(billions * 10**9)), "layers": fact(32), "hidden": fact(2048), "heads": fact(16),
         "kv_heads": fact(4), "head_dim": fact(128), "vocabulary": fact(32_000), "context": fact(32_768),
-        "scores": scores, "released": fact("2025-01-01"),
+        "scores": scores, "release_date": fact("2025-01-01"),
     }  # fmt: skip
     return ModelInfo(name, name, "Toys", **{**known, **more})
 
 
 def sold_model(name: str, mmlu: float | None, **more: Any) -> ModelInfo:
     scores = fact(MappingProxyType({"mmlu": mmlu})) if mmlu is not None else None
-    known: Mapping[str, Any] = {"context": fact(128_000), "scores": scores, "released": fact("2025-01-01")}
+    known: Mapping[str, Any] = {"context": fact(128_000), "scores": scores, "release_date": fact("2025-01-01")}
     return ModelInfo(name, name, "Toys", offers=MappingProxyType({"shop": (name,)}), **{**known, **more})
 
 

@@ -128,7 +128,7 @@ def test_confidential_data_leaves_on_no_option(advised: Advised) -> None:
 
 
 def test_a_model_that_is_retired_within_the_horizon_is_not_proposed() -> None:
-    market = toys(open_model("ending", 3, 0.95, retires=fact("2027-03-01")))
+    market = toys(open_model("ending", 3, 0.95, retirement_date=fact("2027-03-01")))
     proposed = []
     for months in ("1", "12"):
         work = parse_workload(

@@ -15,7 +15,9 @@ from sizewise.model_card import SizeThresholds
 
 TODAY = date(2026, 11, 25)
 HEAD = '[sources.card]\nsource = "its card"\ndate = "2026-01-31"\n\n'
-GOOD = '["tiny-1b"]\ntitle = "Tiny 1B"\nvendor = "Tiny"\nsaid = [\n  { by = "card", parameters = 1_000_000_000 },\n]\n'
+GOOD = (
+    '["tiny-1b"]\ntitle = "Tiny 1B"\nvendor = "Tiny"\nfacts = [\n  { ref = "card", parameters = 1_000_000_000 },\n]\n'
+)
 CLASSICS = (
     "gpt-4",
     "gpt-4-turbo",
@@ -49,8 +51,8 @@ def written(folder: Path, text: str, head: str = HEAD) -> Mapping[str, ModelInfo
 
 
 def saying(facts: str) -> str:
-    """A model of which only this is said."""
-    return f'["tiny-1b"]\ntitle = "Tiny 1B"\nvendor = "Tiny"\nsaid = [{{ {facts} }}]\n'
+    """A model with only these facts."""
+    return f'["tiny-1b"]\ntitle = "Tiny 1B"\nvendor = "Tiny"\nfacts = [{{ {facts} }}]\n'
 
 
 # ---- the lint of what we ship
@@ -60,7 +62,7 @@ def test_every_fact_of_every_model_has_a_source_and_a_day(every: Mapping[str, Mo
     assert len(every) >= 60
     for model in every.values():
         facts = list(model.facts())
-        assert facts, f"{model.name}: nothing is said of it"
+        assert facts, f"{model.name}: no facts"
         for name, fact in facts:
             assert fact.source.strip() and date.fromisoformat(fact.date) <= date.today(), f"{model.name}.{name}"
 
@@ -84,7 +86,7 @@ def test_a_size_that_its_vendor_keeps_secret_is_only_claimed(every: Mapping[str,
 def test_a_name_means_the_same_model_however_it_is_found(every: Mapping[str, ModelInfo]) -> None:
     """`find_models` cuts tables out of text and `load_models` reads whole files: they must agree on every name there
     is."""
-    whose = {name: model for model in every.values() for name in {model.name, *model.other_names}}
+    whose = {name: model for model in every.values() for name in {model.name, *model.aliases}}
     assert find_models(whose) == whose
 
 
@@ -96,7 +98,7 @@ def test_a_name_is_found_in_capitals_and_behind_an_organization() -> None:
     }
 
 
-def test_what_is_sold_has_its_price(every: Mapping[str, ModelInfo]) -> None:
+def test_every_offer_has_a_price(every: Mapping[str, ModelInfo]) -> None:
     listed = {
         f"{seller}/{name}" for model in every.values() for seller, names in model.offers.items() for name in names
     }
@@ -146,22 +148,22 @@ def test_a_model_that_a_source_tells_of_is_read(tmp_path: Path) -> None:
         (saying('source = " ", date = "2026-01-31", tools = true'), "is empty"),
         (saying('source = "its card", date = "2026-11-26", tools = true'), "in the future"),
         (saying('source = "its card", date = "last week", tools = true'), "not a date such as"),
-        (saying('by = "card", released = "2027"'), "in the future"),
-        (saying('by = "crad", tools = true'), "there is no source 'crad'.*'card'"),
-        (saying('by = "card", source = "another", tools = true'), "has two sources"),
-        (saying('by = "card", tools = true }, { by = "card", tools = false'), "is already set"),
-        (saying('by = "card", parameters = 7'), "is not from 1e"),
-        (saying('by = "card", parameters = 1_000_000_000, active = 2_000_000_000'), "is more than the parameters"),
-        (saying('by = "card", context = 100, max_output = 200'), "is more than the context"),
-        (saying('by = "card", contxt = 100'), "there is no such setting.*context"),
-        (saying('by = "card", architecture = "sparse"'), "architecture"),
-        (saying('by = "card", scores = { mmlu = 70 }'), "is not from 0 to 1"),
-        (GOOD.replace("said", "sad"), "there is no such setting.*said"),
+        (saying('ref = "card", release_date = "2027"'), "in the future"),
+        (saying('ref = "crad", tools = true'), "there is no source 'crad'.*'card'"),
+        (saying('ref = "card", source = "another", tools = true'), "has two sources"),
+        (saying('ref = "card", tools = true }, { ref = "card", tools = false'), "is already set"),
+        (saying('ref = "card", parameters = 7'), "is not from 1e"),
+        (saying('ref = "card", parameters = 1_000_000_000, active = 2_000_000_000'), "is more than the parameters"),
+        (saying('ref = "card", context = 100, max_output = 200'), "is more than the context"),
+        (saying('ref = "card", contxt = 100'), "there is no such setting.*context"),
+        (saying('ref = "card", architecture = "sparse"'), "architecture"),
+        (saying('ref = "card", scores = { mmlu = 70 }'), "is not from 0 to 1"),
+        (GOOD.replace("facts", "fact"), "there is no such setting.*facts"),
         (GOOD.replace("tiny-1b", "Tiny 1B"), "is not a lower-case name"),
-        (GOOD + GOOD.replace('"tiny-1b"', '"tiny-2b"', 1) + 'also = ["tiny-1b"]\n', "is also a name of 'tiny-1b'"),
+        (GOOD + GOOD.replace('"tiny-1b"', '"tiny-2b"', 1) + 'aliases = ["tiny-1b"]\n', "is also a name of 'tiny-1b'"),
         (GOOD + GOOD, "is not TOML"),
-        (GOOD + 'sold = { nobody = ["tiny"] }\n', "has no prices"),
-        (GOOD + 'sold = { openai = ["tiny-1b"] }\n', "'tiny-1b' has no price"),
+        (GOOD + 'offers = { nobody = ["tiny"] }\n', "has no prices"),
+        (GOOD + 'offers = { openai = ["tiny-1b"] }\n', "'tiny-1b' has no price"),
     ],
 )
 def test_a_mistake_is_refused_with_words(tmp_path: Path, text: str, why: str) -> None:
@@ -172,7 +174,7 @@ def test_a_mistake_is_refused_with_words(tmp_path: Path, text: str, why: str) ->
 
 def test_all_mistakes_of_a_file_are_told_at_once(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as refused:
-        written(tmp_path, saying("tools = true") + saying('by = "card", contxt = 1').replace("1b", "2b"))
+        written(tmp_path, saying("tools = true") + saying('ref = "card", contxt = 1').replace("1b", "2b"))
     assert "3 errors" in refused.value.message
 
 

@@ -52,7 +52,7 @@ def test_the_json_holds_all_of_it(tmp_path: Path) -> None:
         "task", "privacy", "memory-gb", "gpu-gb", "team",
     ]  # fmt: skip
     assert len(told["total_cost"]) == 5 and told["break_even"] and told["assumptions"]
-    assert any("confidential data must not leave" in each["why"] for each in told["out"])
+    assert any("confidential data must not leave" in each["why"] for each in told["excluded"])
 
 
 def test_reasons_show_every_number_with_its_source(tmp_path: Path) -> None:

@@ -17,8 +17,8 @@ from tests.running_server import ECHO, Served
 
 def checks(home: Path, **environ: str) -> dict[str, tuple[bool, str, str]]:
     done = sizewise("doctor", "--json", home=home, **environ)
-    assert done.code == (0 if done.json["well"] else 1)
-    return {each["check"]: (each["well"], each["found"], each["next"]) for each in done.json["checks"]}
+    assert done.code == (0 if done.json["ok"] else 1)
+    return {each["check"]: (each["ok"], each["found"], each["next"]) for each in done.json["checks"]}
 
 
 @pytest.fixture

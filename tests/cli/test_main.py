@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 import pytest
 
-from sizewise.cli.lazy_group import RENAMED, LazyGroup
+from sizewise.cli.lazy_group import RENAMED, RENAMED_OPTIONS, LazyGroup
 from sizewise.cli.main import COMMANDS, SUBJECTS
 from sizewise.cli.main import sizewise as root
 from tests.cli.terminal import sizewise, watched
@@ -51,6 +51,21 @@ def test_a_verb_by_its_old_name_is_told_its_new_one(old: str) -> None:
 def test_the_table_of_renamed_verbs_is_the_one_in_the_docs() -> None:
     rows = [line.split("\t") for line in Path("docs/names.tsv").read_text().splitlines()]
     assert {old: new for old, new, kind in rows if kind == "cli" and "--" not in old} == RENAMED
+    options = {old: new.split()[-1] for old, new, kind in rows if kind == "cli" and old.split()[-1].startswith("--")}
+    assert {old: new for old, new in options.items() if new.startswith("--")} == RENAMED_OPTIONS
+
+
+@pytest.mark.parametrize("old", RENAMED_OPTIONS)
+def test_a_renamed_option_is_refused_with_its_new_name(old: str) -> None:
+    *command, option = old.split()
+    done = sizewise(*command, option, "x")
+    assert done.code == 2 and f"hint: it was renamed to {RENAMED_OPTIONS[old]}" in done.err
+
+
+@pytest.mark.parametrize("group", ["audit", "budgets", "keys", "knowledge", "models", "users"])
+def test_list_does_what_the_bare_group_does(echo: Served, group: str) -> None:
+    listed = sizewise(group, "list", "--json", home=echo.home)
+    assert listed.code == 0 and listed.json == sizewise(group, "--json", home=echo.home).json
 
 
 @pytest.mark.parametrize("path", [path for path in ALL if path not in ((), ("route",), ("orgs",), ("import",))])
