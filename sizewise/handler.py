@@ -62,6 +62,7 @@ class Request(Struct, frozen=True):
     reach: Place | None = None  # the furthest place allowed, once decided; None: as the data class allows
     scan: GuardrailScan | None = None  # None: not scanned
     spotlighting: Spotlighting | None = None  # None: nothing is added
+    pending_record: int = 0  # id of the row that stands for a call with an idempotency key; 0: none
 
 
 class TextDelta(Struct, frozen=True):

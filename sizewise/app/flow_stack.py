@@ -25,6 +25,7 @@ from sizewise.routing.constraints import HealthCheck
 from sizewise.routing.explain import explain
 from sizewise.routing.model_aliases import ModelAliases
 from sizewise.settings.load import Settings
+from sizewise.telemetry.pending_records import PendingRecordMiddleware
 from sizewise.tools.tool import Toolset
 
 
@@ -95,6 +96,12 @@ def build_features(
             store=services.idempotency,
             calls=resources.calls_in_flight,
             per_principal=True,
+        ),
+        # Above idempotency: what a repeated request is told of, when the server stopped during a flow.
+        partial(
+            PendingRecordMiddleware,
+            write=services.records.enqueue,
+            record_ids=services.records.ids,
         ),
         # Outermost: a request over its limit starts nothing.
         partial(RateLimitMiddleware, limiter=services.limiter),

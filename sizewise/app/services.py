@@ -65,7 +65,7 @@ from sizewise.telemetry import payload_tables
 from sizewise.telemetry import tables as telemetry_tables
 from sizewise.telemetry.payload_log import PayloadLog
 from sizewise.telemetry.record_store import RecordStore
-from sizewise.telemetry.tables import ATTEMPTS, RECORDS, RecordRetention
+from sizewise.telemetry.tables import ATTEMPTS, ENDED_CALLS, RECORDS, RecordRetention
 from sizewise.tools import tables as tool_tables
 from sizewise.tools.mcp.pinning import DatabasePinStore
 
@@ -279,7 +279,10 @@ def _open_storage(
     read = database.read_transaction
     writer = BatchWriter(
         database,
-        {table.name: database.insert_statement(table) for table in (RECORDS, ATTEMPTS)},
+        {
+            **{table.name: database.insert_statement(table) for table in (RECORDS, ATTEMPTS)},
+            ENDED_CALLS: database.delete_statement(RECORDS),
+        },
         flush_interval_ms=settings.records.flush_ms,
         maintenance=chores,
     )

@@ -1,8 +1,8 @@
 """Idempotency-key middleware: a repeated request gets the first outcome and is never paid twice.
 
-A lease is durable before the call is made. During the call, repeated requests follow it from its start. Afterwards the
-answer is stored encrypted and replayed, also after a restart. A crash in between leaves a lease without an outcome: the
-call may have been paid for, so OutcomeUnknown is raised and nothing is retried.
+A lease and a pending record are durable before the call is made. During the call, repeated requests follow it from its
+start. Afterwards the answer is stored encrypted and replayed, also after a restart. A crash in between leaves a lease
+without an outcome: the call may have been paid for, so OutcomeUnknown is raised and nothing is retried.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ log = logging.getLogger("sizewise.cache")
 REPLAY_REASON = "replayed for the same idempotency key, at no cost"
 MAX_SHOWN_CHARS = 100
 """Characters of a key shown in a message."""
+SHOWN_TRACE_CHARS = 16
+"""Characters of a trace id, as in the list of records: unique in practice."""
 
 CallKey = tuple[str, str, str]
 CallsInFlight = dict[CallKey, SingleFlight]
@@ -72,7 +74,7 @@ class IdempotencyMiddleware:
         return await SingleFlightFollower(call, send, streams, REPLAY_REASON).relay()
 
     async def _run(self, request: Request, lease: IdempotencyLease, call: SingleFlight) -> Reply:
-        kept = await self._store.acquire(lease)
+        kept = await self._store.acquire(lease, request)
         return await (
             self._call_handler(request, lease, call) if kept is None else self._replay(request, lease, call, kept)
         )
@@ -111,9 +113,10 @@ class IdempotencyMiddleware:
         if record.error is not None:
             record.error.raise_again()
         if record.encoded_reply is None:
+            shown = f"sizewise records {record.trace_id[:SHOWN_TRACE_CHARS]}".rstrip()
             raise OutcomeUnknown(
                 f"the idempotency key {_shown_key(request)} has an unknown outcome: the server stopped during the call",
-                "it may have been billed: check the records, and use a new key to call again",
+                f"it may have been billed: run `{shown}`, and use a new key to call again",
             )
         answer = decode_reply(record.encoded_reply)
         chosen = answer.model_selected

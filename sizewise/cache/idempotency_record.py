@@ -47,6 +47,7 @@ class IdempotencyRecord(Struct, frozen=True):
     digest: bytes
     encoded_reply: bytes | None = None
     error: RecordedError | None = None
+    trace_id: str = ""  # of the call that was started; empty in rows of older releases
 
 
 def encrypt_record(encryption: EnvelopeEncryption, lease: IdempotencyLease, record: IdempotencyRecord) -> bytes:

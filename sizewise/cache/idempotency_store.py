@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import time
 from concurrent.futures import Executor
+from functools import partial
 
 from sizewise.cache import tables
 from sizewise.cache.idempotency_record import IdempotencyRecord, decrypt_record, encrypt_record
 from sizewise.cache.tables import IdempotencyLease
+from sizewise.handler import Request
 from sizewise.storage.batch_writer import BatchWriter
 from sizewise.storage.encryption import EnvelopeEncryption
+from sizewise.telemetry.pending_records import insert_pending_record
 
 
 class IdempotencyStore:
@@ -30,12 +33,14 @@ class IdempotencyStore:
         self._executor = executor
         self._retention_ms = retention_ms
 
-    async def acquire(self, lease: IdempotencyLease) -> IdempotencyRecord | None:
-        """None: the lease is acquired and durable. Otherwise the record that is stored under its key."""
-        pending = await self._encrypt(lease, IdempotencyRecord(lease.digest))
+    async def acquire(self, lease: IdempotencyLease, request: Request) -> IdempotencyRecord | None:
+        """None: the lease and the pending record of `request` are durable. Otherwise what is stored under its key."""
+        pending = await self._encrypt(lease, IdempotencyRecord(lease.digest, trace_id=request.trace_id))
         now = time.time_ns() // 1_000_000
         found = await self._writer.run_transaction(
-            lambda c: tables.acquire_lease(c, lease, pending, now, now - self._retention_ms),
+            lambda c: tables.acquire_lease(
+                c, lease, pending, now, now - self._retention_ms, partial(insert_pending_record, request=request)
+            ),
         )
         if found is None:
             return None

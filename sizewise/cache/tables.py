@@ -7,6 +7,7 @@ from sqlalchemy import Column, Connection, Index, LargeBinary, MetaData, Table, 
 from sqlalchemy.schema import CreateIndex, CreateTable
 from sqlalchemy.sql.elements import ColumnElement
 
+from sizewise.storage.database import UnitOfWork
 from sizewise.storage.keys.tables import EncryptedTable
 from sizewise.storage.migrations import BIG_INTEGER, Migrations
 
@@ -45,8 +46,11 @@ def acquire_lease(
     ciphertext: bytes,
     now: int,
     since: int,
+    on_acquired: UnitOfWork[None],
 ) -> bytes | None:
-    """Stores `ciphertext` and returns None; or returns the existing ciphertext if created after `since` (unix ms)."""
+    """Stores `ciphertext`, does `on_acquired` and returns None; or returns the existing ciphertext if created after
+    `since` (unix ms).
+    """
     found = connection.execute(
         select(IDEMPOTENCY.c.created, IDEMPOTENCY.c.sealed).where(_of_lease(lease)),
     ).one_or_none()
@@ -56,6 +60,7 @@ def acquire_lease(
     release_lease(connection, lease)
     row = {"tenant": lease.tenant, "project": lease.project, "key": lease.key, "created": now}
     connection.execute(insert(IDEMPOTENCY).values(**row, bytes=len(ciphertext), sealed=ciphertext))
+    on_acquired(connection)
     return None
 
 

@@ -23,7 +23,7 @@ OURS = ("shadow", "judge")
 @click.option("--trace", "named", metavar="TRACE", help="The same as TRACE.")
 @click.option("-n", "--last", default=20, type=click.IntRange(1, 1_000), help="Number of records. [20]")
 @click.option("-m", "--model", help="Only requests answered by this model.")
-@click.option("--status", type=int, help="Only requests with this HTTP status.")
+@click.option("--status", type=int, help="Only requests with this HTTP status; 0: unknown.")
 @click.option("--feedback", "score", type=float, metavar="SCORE", help="Rate the answer of TRACE: 0 is bad, 1 is good.")
 @click.option("--contents", is_flag=True, help="Show prompt and reply, if they are stored.")
 @click.option("--erase", metavar="KEY", help="Permanently delete all stored data of the key with this id.")
@@ -138,13 +138,17 @@ def _row(record: operations.Record) -> tuple[str, ...]:
         record.trace[:SHORT],
         f"{record.requested_model} ({record.endpoint})" if record.endpoint in OURS else record.requested_model,
         f"{answered} ({record.attempt_count})" if record.attempt_count > 1 else answered,
-        str(record.status),
+        _status(record.status),
         _tokens(record.tokens),
         format_money(record.cost_usd),
         format_seconds(record.first_token_ms),
         format_seconds(record.total_ms),
         record.error or record.why,
     )
+
+
+def _status(status: int) -> str:
+    return str(status) if status else "unknown"
 
 
 def _tokens(tokens: operations.Tokens) -> str:
@@ -159,7 +163,7 @@ def _show(record: operations.RecordDetails) -> None:
             ("asked", f"{record.requested_model}, policy {record.policy}, by key {record.key}"),
             ("answered", record.model or "no model"),
             ("why", record.why or "-"),
-            ("status", f"{record.status} {record.error}"),
+            ("status", f"{_status(record.status)} {record.error}"),
             ("tokens", _tokens(record.tokens)),
             ("cost", format_money(record.cost_usd)),
             (

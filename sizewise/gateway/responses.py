@@ -121,7 +121,12 @@ def _responses_of(app: Application, head: RequestHead) -> PrincipalResponses:
 
 
 def _with_chain_session(options: RequestOptions, envelope: ResponseEnvelope) -> RequestOptions:
-    """A chain of responses is a session, unless the client names one."""
+    """A chain of responses is a session, unless the client names one.
+
+    Not so for the first response under an idempotency key: a retry is the same request, and has another response id.
+    """
     if options.session is not None or not (envelope.store or envelope.previous_response_id):
+        return options
+    if options.idempotency_key is not None and not envelope.previous_response_id:
         return options
     return replace(options, session=RESPONSE_ID_PREFIX + chain_id(envelope.id))

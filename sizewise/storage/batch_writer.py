@@ -15,13 +15,13 @@ from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 from sizewise.errors import Conflict, StorageError
-from sizewise.storage.database import Database, InsertStatement, RowValues, UnitOfWork
+from sizewise.storage.database import Database, RowStatement, RowValues, UnitOfWork
 
 log = logging.getLogger("sizewise.storage.batch_writer")
 
 T = TypeVar("T")
 RowGroup = tuple[tuple[str, Sequence[RowValues]], ...]
-"""Rows by table name, written together or not at all."""
+"""Rows by the name of their statement, mostly a table, written together or not at all."""
 MaintenanceTask = UnitOfWork[bool]
 """A short maintenance transaction; returns True if more is left to do."""
 
@@ -37,15 +37,15 @@ class BatchWriter:
     def __init__(
         self,
         database: Database,
-        statements: Mapping[str, InsertStatement],
+        statements: Mapping[str, RowStatement],
         *,
         flush_interval_ms: int = 50,
         max_pending: int = 100_000,
         maintenance: Sequence[MaintenanceTask] = (),
         maintenance_interval_s: float = 300.0,
     ) -> None:
-        """`statements`: INSERT by table name (`Database.insert_statement`). `max_pending`: entries kept while the
-        database is unavailable. `flush_interval_ms`: the longest that an entry stays unwritten.
+        """`statements`: by name (`Database.insert_statement`, `delete_statement`). `max_pending`: entries kept while
+        the database is unavailable. `flush_interval_ms`: the longest that an entry stays unwritten.
         `maintenance_interval_s`: seconds between two rounds of maintenance.
         """
         self._database = database
@@ -185,7 +185,7 @@ class BatchWriter:
     def _save(self, entries: list[RowGroup]) -> None:
         """Writes entries in one transaction. On Conflict it halves them to isolate the rows that cannot be stored."""
         try:
-            self._database.insert_rows(
+            self._database.apply_rows(
                 (self._statements[table], rows) for table, rows in _group_by_table(entries).items()
             )
         except Conflict as refused:

@@ -21,7 +21,9 @@ from sqlalchemy import (
     Engine,
     PoolProxiedConnection,
     Table,
+    bindparam,
     create_engine,
+    delete,
     event,
     insert,
     make_url,
@@ -65,8 +67,8 @@ class AsyncTransactionRunner(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class InsertStatement:
-    """An INSERT of one row, and of batches of rows, largest first."""
+class RowStatement:
+    """An INSERT or DELETE of one row, and of batches of rows, largest first."""
 
     single: str
     batches: tuple[tuple[int, str], ...]
@@ -103,16 +105,16 @@ class Database:
         """`read_transaction` in a thread."""
         return await asyncio.to_thread(self.read_transaction, work)
 
-    def insert_rows(self, rows: Iterable[tuple[InsertStatement, Sequence[RowValues]]]) -> None:
-        """Inserts rows in one transaction, from one thread at a time. Raises StorageError or Conflict.
+    def apply_rows(self, rows: Iterable[tuple[RowStatement, Sequence[RowValues]]]) -> None:
+        """Inserts and deletes rows in one transaction, from one thread at a time. Raises StorageError or Conflict.
 
         For SQLite it uses the driver on a kept connection: SQLAlchemy's BEGIN and connection handling cost as much as
         forty rows.
         """
         if self.engine.dialect.name != "sqlite":
             with self.write() as connection:
-                for insertion, its in rows:
-                    bulk_insert(connection, insertion, its)
+                for statement, its in rows:
+                    apply_in_bulk(connection, statement, its)
             return
         with translate_errors(self.location):
             kept, self._write_connection = self._write_connection or self.engine.raw_connection(), None
@@ -120,8 +122,8 @@ class Database:
                 driver = kept.driver_connection
                 assert isinstance(driver, sqlite3.Connection)
                 driver.execute("BEGIN IMMEDIATE")
-                for insertion, its in rows:
-                    _sqlite_bulk_insert(driver, insertion, its)
+                for statement, its in rows:
+                    _sqlite_apply_in_bulk(driver, statement, its)
                 driver.execute("COMMIT")
             except BaseException:
                 kept.invalidate()  # closing it rolls the transaction back
@@ -138,7 +140,7 @@ class Database:
             with translate_errors(self.location), self._autocommit_engine.connect() as connection:
                 connection.exec_driver_sql(f"PRAGMA wal_checkpoint({'TRUNCATE' if truncate else 'PASSIVE'})")
 
-    def insert_statement(self, table: Table) -> InsertStatement:
+    def insert_statement(self, table: Table) -> RowStatement:
         """The INSERT of all columns of `table` in order, in the driver's SQL: rows are plain tuples.
 
         OR FAIL: a refused row rolls the whole transaction back, so no statement needs to be undone alone. For that,
@@ -147,9 +149,17 @@ class Database:
         words = insert(table).prefix_with("OR FAIL", dialect="sqlite")
         one = str(words.compile(dialect=self.engine.dialect, column_keys=[c.name for c in table.columns]))
         if self.engine.dialect.name != "sqlite":
-            return InsertStatement(one, ())
+            return RowStatement(one, ())
         before, _, row = one.rpartition("(")
-        return InsertStatement(one, tuple((n, before + ", ".join([f"({row}"] * n)) for n in INSERT_BATCH_SIZES))
+        return RowStatement(one, tuple((n, before + ", ".join([f"({row}"] * n)) for n in INSERT_BATCH_SIZES))
+
+    def delete_statement(self, table: Table) -> RowStatement:
+        """The DELETE of rows of `table` by their `id`: rows are tuples of one. An id that is not there is no error."""
+        one = str(delete(table).where(table.c.id == bindparam("id")).compile(dialect=self.engine.dialect))
+        if self.engine.dialect.name != "sqlite":
+            return RowStatement(one, ())
+        before, _, _ = one.rpartition("= ?")
+        return RowStatement(one, tuple((n, f"{before}IN ({', '.join('?' * n)})") for n in INSERT_BATCH_SIZES))
 
     def close(self) -> None:
         if self._write_connection is not None:
@@ -163,27 +173,23 @@ def migration_statement(sql: str) -> ExecutableDDLElement:
     return made
 
 
-def bulk_insert(connection: Connection, insert_statement: InsertStatement, rows: Sequence[RowValues]) -> None:
-    """Inserts rows with the driver's bulk insert. Raises Conflict if a value does not fit its column."""
+def apply_in_bulk(connection: Connection, statement: RowStatement, rows: Sequence[RowValues]) -> None:
+    """Applies a statement to rows with the driver's bulk call. Raises Conflict if a value does not fit its column."""
     try:
-        connection.exec_driver_sql(insert_statement.single, list(rows))
+        connection.exec_driver_sql(statement.single, list(rows))
     except (OverflowError, ValueError, TypeError) as error:
         raise Conflict(ROW_DOES_NOT_FIT.format(type(error).__name__)) from error
 
 
-def _sqlite_bulk_insert(
-    driver: sqlite3.Connection,
-    insert_statement: InsertStatement,
-    rows: Sequence[RowValues],
-) -> None:
+def _sqlite_apply_in_bulk(driver: sqlite3.Connection, statement: RowStatement, rows: Sequence[RowValues]) -> None:
     done = 0
     try:
-        for size, statement in insert_statement.batches:
+        for size, words in statement.batches:
             while len(rows) - done >= size:
-                driver.execute(statement, tuple(chain.from_iterable(rows[done : done + size])))
+                driver.execute(words, tuple(chain.from_iterable(rows[done : done + size])))
                 done += size
         if done < len(rows):
-            driver.execute(insert_statement.single, rows[done])
+            driver.execute(statement.single, rows[done])
     except (OverflowError, ValueError, TypeError) as error:  # a token count of 10**30, half a surrogate pair
         raise Conflict(ROW_DOES_NOT_FIT.format(type(error).__name__)) from error
 

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from time import perf_counter
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from sizewise.data_class import DataClass
 from sizewise.errors import BudgetExceeded, Forbidden, NoModelFits, SizewiseError
@@ -30,7 +31,7 @@ from sizewise.messages import ChatRequest, Reply, Usage
 from sizewise.storage.batch_writer import RowGroup
 from sizewise.storage.database import RowValues
 from sizewise.telemetry.metrics import Metrics
-from sizewise.telemetry.tables import CHUNK, PROCESS_BITS
+from sizewise.telemetry.tables import CHUNK, ENDED_CALLS, PROCESS_BITS
 
 POLICY_ERRORS = (Forbidden, NoModelFits, BudgetExceeded)
 """Errors of our own whose message is recorded as the reason; an upstream's message may repeat the prompt."""
@@ -80,6 +81,8 @@ class RecordingMiddleware:
         reply: Reply | None = None
         status, error, refused = 500, "internal_error", ""
         self._metrics.in_flight += 1
+        if request.options.idempotency_key is not None:
+            request = replace(request, pending_record=next(self._record_ids))
         try:
             reply = await self._handler(request, heard.on_event)
             status, error = 200, ""
@@ -185,7 +188,7 @@ class RecordingMiddleware:
             total_s * 1e3,
             type(what) is ChatRequest and what.stream,
             reply.degraded[:MAX_REASON_CHARS] if reply is not None and reply.degraded else "",
-            data_class or _data_class(request),
+            data_class or request_data_class(request),
             guardrail_summary(guarded)[:MAX_REASON_CHARS] if guarded else "",
             place,
             reason,
@@ -197,9 +200,12 @@ class RecordingMiddleware:
         )
         if place is None and tries:
             apart = [_attempt_row(number, each, request, tried) for each, tried in enumerate(tries, 1)]
-            self._write((("records", (came + took,)), ("attempts", apart)))
+            rows: RowGroup = (("records", (came + took,)), ("attempts", apart))
         else:
-            self._write((("records", (came + took,)),))
+            rows = (("records", (came + took,)),)
+        if request.pending_record:
+            rows += ((ENDED_CALLS, ((request.pending_record,),)),)
+        self._write(rows)
         if self._log_payload is not None:
             self._log_payload(number, request, reply)
         self._metrics.count_request(model, policy if model else "", status, total_s, first, tries)
@@ -271,7 +277,7 @@ class EventCollector(Struct):
 STRICTNESS: tuple[DataClass | None, ...] = (None, "public", "internal", "confidential")
 
 
-def _data_class(request: Request) -> DataClass | None:
+def request_data_class(request: Request) -> DataClass | None:
     """The stricter of the classes set by the request and by its key."""
     said, ruled = request.options.data_class, request.principal.data_class
     if said is None or ruled is None:

@@ -162,6 +162,11 @@ CHUNK = 2_000
 """Records per chunk in the trace index, which is (chunk, trace). Trace ids are random: in one index over all records
 each would touch a page of its own, half the cost of a record. A search looks into each chunk."""
 
+ENDED_CALLS = "ended_calls"
+"""Name of the batch writer's statement that deletes pending records."""
+PENDING_STATUS = 0
+"""`status` of a call whose end is not recorded: see pending_records.py."""
+
 PROCESS_BITS = 10
 """An id is microseconds << 10 | process: 63 bits last until the year 2255."""
 
@@ -179,9 +184,9 @@ class RequestRecord(Struct, frozen=True):
     """One request. `at`: unix ms of its arrival; `first_ms`, `total_ms`: from arrival to the first and last token.
 
     Tokens and `cost` (pico-dollars, None if any part is unknown) are summed over all attempts, including discarded
-    ones. `status`: the HTTP status, 499 if the client disconnected; `error`: a code of errors.py. `asked`: the
-    requested model name; `model`: the one that answered, or "". `guards`: findings and actions, as counts by guardrail
-    and kind.
+    ones. `status`: the HTTP status, 499 if the client disconnected, PENDING_STATUS; `error`: a code of errors.py.
+    `asked`: the requested model name; `model`: the one that answered, or "". `guards`: findings and actions, as counts
+    by guardrail and kind.
     """
 
     id: int

@@ -96,6 +96,16 @@ def test_on_the_messages_endpoint_too(served: Served, up: SlowUpstream, key: str
     assert up.asked("well") == 1
 
 
+@pytest.mark.parametrize("store", [True, False])
+def test_on_the_responses_endpoint_too(served: Served, up: SlowUpstream, key: str, store: bool) -> None:
+    body = {"model": "up/well", "input": "Hello", "store": store}
+    first, second = (served.ask("/v1/responses", body, idempotency_key=key) for _ in range(2))
+    assert first.status == second.status == 200, second.body
+    assert json.loads(first.body)["output"][0]["content"] == json.loads(second.body)["output"][0]["content"]
+    was_given_again(served, second)
+    assert up.asked("well") == 1
+
+
 def test_on_the_embeddings_endpoint_too(served: Served, key: str) -> None:
     body = {"model": "echo/vectors", "input": ["one", "two"]}
     first, second = (served.ask("/v1/embeddings", body, idempotency_key=key) for _ in range(2))

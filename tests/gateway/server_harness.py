@@ -231,8 +231,8 @@ def rows(home: Path, query: str, *values: object) -> list[dict[str, Any]]:
 
 
 def booked(home: Path, trace: str) -> list[dict[str, Any]]:
-    """The records of one trace, each with its `tries`."""
-    found = rows(home, "SELECT * FROM records WHERE trace = ? ORDER BY id", trace)
+    """The records of one trace, each with its `tries`; not those of calls whose end is not recorded."""
+    found = rows(home, "SELECT * FROM records WHERE trace = ? AND status > 0 ORDER BY id", trace)
     for record in found:
         record["tries"] = rows(home, "SELECT * FROM tries WHERE record = ? ORDER BY number", record["id"])
     return found

@@ -11,7 +11,7 @@ from sqlalchemy.schema import DDL, CreateTable, ExecutableDDLElement
 
 from sizewise.auth import tables as auth_tables
 from sizewise.errors import ConfigError, Conflict, StorageError
-from sizewise.storage.database import Database, bulk_insert, open_database, sqlite_url
+from sizewise.storage.database import Database, apply_in_bulk, open_database, sqlite_url
 from sizewise.storage.migrations import BIG_INTEGER, Migrations
 from sizewise.telemetry import tables as telemetry_tables
 
@@ -107,7 +107,7 @@ def test_a_row_that_breaks_a_rule_or_fits_no_column_is_a_conflict_without_its_va
     insertion = database.insert_statement(NOTES)
     for rows in ([(1, "secret"), (1, "secret")], [(10**30, "secret")], [(2, "\ud800")]):
         with pytest.raises(Conflict) as refused, database.write() as connection:
-            bulk_insert(connection, insertion, rows)
+            apply_in_bulk(connection, insertion, rows)
         assert "secret" not in refused.value.message
     assert _count(database) == 0
     database.close()

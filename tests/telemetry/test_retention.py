@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sqlalchemy import select
 
-from sizewise.storage.database import Database, bulk_insert, open_database, sqlite_url
+from sizewise.storage.database import Database, apply_in_bulk, open_database, sqlite_url
 from sizewise.telemetry.tables import ATTEMPTS, PROCESS_BITS, RECORDS, SCHEMA, RecordRetention
 
 APART = (None,) * 6
@@ -21,13 +21,13 @@ def filled(path: Path, ages_days: list[float]) -> Database:
         for number, age in enumerate(ages_days):
             id = int((now - age * 86_400) * 1e6) << PROCESS_BITS | number
             record = (id, "t", "p", "k", "aa", 0, "chat", "auto", "", "", "", 200, "", 1, 0, 0, 0, 0, 0, False)
-            bulk_insert(
+            apply_in_bulk(
                 connection,
                 database.insert_statement(RECORDS),
                 [(*record, 0, None, 1.0, False, "", None, "", *APART, 0)],
             )
             tried = (id, 1, "t", "aa", "m", "machine", "answered", "", 0.0, None, 1.0, 0, 0, 0, 0, 0, False)
-            bulk_insert(connection, database.insert_statement(ATTEMPTS), [(*tried, 0, "", None)])
+            apply_in_bulk(connection, database.insert_statement(ATTEMPTS), [(*tried, 0, "", None)])
     return database
 
 

@@ -9,7 +9,7 @@ from statistics import pstdev
 import pytest
 
 from sizewise.money import UNKNOWN_PRICE, Price
-from sizewise.storage.database import bulk_insert, open_database, sqlite_url
+from sizewise.storage.database import apply_in_bulk, open_database, sqlite_url
 from sizewise.telemetry.savings import Z_95, policy_savings
 from sizewise.telemetry.tables import ATTEMPTS, PROCESS_BITS, RECORDS, SCHEMA, PolicyUsage, policy_usage
 
@@ -31,16 +31,16 @@ def asked(path: Path, answers: list[Answer], policy: str = "mine", apart: bool =
             asked = (1, read, said, 0, 0, 0, False, cost, None, 1.0, False, "", None, "")
             record = (id, "t", "p", "k", "aa", NOW, "chat", "auto", policy, model, "", 200, "", *asked)
             if not apart and own == cost:
-                bulk_insert(
+                apply_in_bulk(
                     connection,
                     database.insert_statement(RECORDS),
                     [(*record, "machine", None, 0.0, None, 1.0, None, 0)],
                 )
                 continue
-            bulk_insert(connection, database.insert_statement(RECORDS), [(*record, *APART, 0)])
+            apply_in_bulk(connection, database.insert_statement(RECORDS), [(*record, *APART, 0)])
             times, tokens = (0.0, None, 1.0), (read, said, 0, 0, 0, False)
             tried = (id, 1, "t", "aa", model, "machine", "answered", "", *times, *tokens, own, "", None)
-            bulk_insert(connection, database.insert_statement(ATTEMPTS), [tried])
+            apply_in_bulk(connection, database.insert_statement(ATTEMPTS), [tried])
     with database.read() as connection:
         found = policy_usage(connection, "t", NOW - 1, ["mine"])
     database.close()

@@ -40,6 +40,6 @@ def test_pages_list_the_layers_around_a_model_from_outside_in(page: str) -> None
 
 def test_the_page_lists_the_layers_around_a_flow_from_outside_in() -> None:
     names = [*reversed(layers("sizewise/app/flow_stack.py", "build_features"))]
-    assert names == ["RateLimitMiddleware", "IdempotencyMiddleware", "RevocationMiddleware"]
+    assert names == ["RateLimitMiddleware", "PendingRecordMiddleware", "IdempotencyMiddleware", "RevocationMiddleware"]
     text = (ROOT / "docs" / "explanation" / "how-a-request-flows.md").read_text()
-    assert "three layers of its own: rate limits, idempotency and revocation" in " ".join(text.split())
+    assert "four layers of its own: rate limits, pending records, idempotency and revocation" in " ".join(text.split())
