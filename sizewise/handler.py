@@ -144,7 +144,7 @@ class AttemptFinished(Struct, frozen=True):
     score: float | None = None  # 0..1, the judge's trust; None if not judged
 
 
-GuardrailAction = Literal["flagged", "masked", "removed", "local", "blocked"]  # mildest first
+GuardrailAction = Literal["flagged", "marked", "masked", "removed", "local", "blocked"]  # mildest first
 
 
 class GuardrailTriggered(Struct, frozen=True):

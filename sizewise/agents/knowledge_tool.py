@@ -83,5 +83,5 @@ def tool_name(base: str) -> str:
 
 
 def _text(found: Sequence[SearchResult]) -> str:
-    said = [f"[{number}] {each.cited}\n{each.text}" for number, each in enumerate(found, 1)]
+    said = [f"[{number}] {each.cited_to_model}\n{each.text}" for number, each in enumerate(found, 1)]
     return "\n\n".join(said) or "(no passage was found)"

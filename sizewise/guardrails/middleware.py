@@ -38,6 +38,7 @@ from sizewise.messages import ChatRequest, EmbeddingRequest, Reply, Usage
 
 ACTIONS: Mapping[str, GuardrailAction] = {
     "flag": "flagged",
+    "mark": "marked",
     "mask": "flagged",
     "local": "local",
     "block": "blocked",
@@ -53,7 +54,8 @@ class GuardrailRules(Struct, frozen=True):
 
     `origin_aware` guards scan messages from `suspect_origins`. `actions` is by guard; `leakage_action` is for replies;
     `detected_classes` is the data class that a guard's finding gives the request. `spotlighting` is what each attempt
-    adds, without a canary: with `adds_canary`, every request gets a new one.
+    adds, without a canary: with `adds_canary`, every request gets a new one. A
+    finding of a guard in `marking` has the tool results of its request datamarked.
     """
 
     active: tuple[tuple[str, Guard], ...]
@@ -65,6 +67,7 @@ class GuardrailRules(Struct, frozen=True):
     allowlist: ToolAllowlist = ToolAllowlist()
     spotlighting: Spotlighting | None = None
     adds_canary: bool = False
+    marking: frozenset[str] = frozenset()
     suspect_origins: frozenset[TextOrigin] = frozenset()
     prefilter: Prefilter | None = None
     unfiltered: tuple[tuple[str, Guard], ...] = ()
@@ -266,6 +269,8 @@ def _events(counts: FindingCounts, rules: GuardrailRules, masked: bool = False) 
     by: dict[GuardrailAction, list[tuple[str, str, int]]] = {}
     for (guard, kind), count in counts.items():
         action = rules.leakage_action if guard == "leakage" else rules.actions.get(guard, "flag")
+        if action == "mark" and kind == "DIRECT":
+            action = "flag"  # only what others wrote is marked
         by.setdefault("masked" if masked else ACTIONS[action], []).append((guard, kind, count))
     for done, found in by.items():
         yield GuardrailTriggered(tuple(found), done)

@@ -32,6 +32,10 @@ from sizewise.plugins import PluginRegistry
 from sizewise.settings.guardrails import CUSTOM_PREFIX, GuardrailsSettings
 from sizewise.settings.routing import PolicySettings
 
+INJECTION = "injection"
+MARKED = Spotlighting(delimit=True, datamark=True)
+"""What a request with a finding gets under the action `mark`."""
+
 
 class NamedPlan(Protocol):
     @property
@@ -78,7 +82,8 @@ class GuardrailPipeline:
         self._policy_rules = {
             name: self._build_rules(f"policies.{name}", actions, policies[name]) for name, actions in own.items()
         }
-        adds = any(rules.spotlighting is not None for rules in (self._default_rules, *self._policy_rules.values()))
+        every = (self._default_rules, *self._policy_rules.values())
+        adds = any(rules.spotlighting is not None or rules.marking for rules in every)
         inner = SpotlightingConnector(connect) if adds else connect
         self.masking_connector = MaskingConnector(
             inner,
@@ -92,6 +97,12 @@ class GuardrailPipeline:
                     f'policies.{name}.guardrails.leakage: the action "local" is not possible for replies',
                     'use "flag", "mask" or "block"',
                 )
+            for guard, action in actions.items():
+                if action == "mark" and guard != INJECTION:
+                    raise ConfigError(
+                        f'policies.{name}.guardrails.{guard}: the action "mark" is of "injection" alone',
+                        'use "flag", "mask", "local" or "block"',
+                    )
 
     def _build_rules(
         self,
@@ -113,6 +124,7 @@ class GuardrailPipeline:
             )
         suspects = frozenset(ORIGINS[each] for each in self._settings.injection_sources)
         known = {**actions, TOOLS: "remove"}
+        marking = frozenset(name for name, action in actions.items() if action == "mark")
         first_look, always = split_prefiltered(active)
         return GuardrailRules(
             active=active,
@@ -124,6 +136,7 @@ class GuardrailPipeline:
             allowlist=box,
             spotlighting=fence,
             adds_canary=has_canary,
+            marking=marking,
             suspect_origins=suspects,
             prefilter=first_look,
             unfiltered=always,
@@ -143,8 +156,10 @@ class GuardrailPipeline:
             what, gone = rules.allowlist.filter_tools(request.payload)
             request = replace(request, payload=what)
         asked, counts = scan_request(request, rules)
-        if rules.spotlighting is not None and isinstance(asked.payload, ChatRequest):
-            asked = replace(asked, spotlighting=self._with_canary(asked, rules.spotlighting, rules.adds_canary))
+        suspect = rules.marking and any(name in rules.marking and kind != "DIRECT" for name, kind in counts)
+        marks = MARKED if suspect else rules.spotlighting
+        if marks is not None and isinstance(asked.payload, ChatRequest):
+            asked = replace(asked, spotlighting=self._with_canary(asked, marks, rules.adds_canary))
         if gone:
             counts[TOOLS, "UNLISTED"] = gone
         return asked, counts, rules

@@ -63,7 +63,7 @@ def scan_passages(passages: Sequence[CorpusPassage]) -> list[Suspect]:
     for at, each in enumerate(passages):
         spans = [span for span in guard(each.text) if span.score > MIN_INJECTION_SCORE]
         if spans:
-            worst = max(spans, key=lambda span: span.score)
+            worst = max(spans, key=lambda span: (span.kind == "HIDDEN", span.score))
             reason = f"{worst.kind.lower()} instruction at characters {worst.start}-{worst.end}"
             found.append((at, Suspect(each.id, "instruction", reason, worst.score)))
     return [each for _, each in sorted(found, key=lambda pair: pair[0])]

@@ -40,7 +40,7 @@ from sizewise.settings.knowledge import KnowledgeSettings
 MANAGE_ACTION = "manage_knowledge"
 MAX_SOURCE_CHARS = 1_000
 MAX_READERS = 100
-NO_SUSPICION = InjectionSuspicion((), False)
+NO_SUSPICION = InjectionSuspicion()
 
 
 class DocumentUpload(Struct, frozen=True):
@@ -174,6 +174,7 @@ class Ingestion:
         turns: Counter[str] = Counter()
         found = list[PassageRecord]()
         for place, each in enumerate(cuts):
+            suspicion = why.get(place, NO_SUSPICION)
             above = " > ".join(each.headings)
             key = f"{above}\n{each.text}"
             turns[key] += 1
@@ -185,9 +186,9 @@ class Ingestion:
                 last_page=each.last_page,
                 headings=each.headings,
                 tokens=each.tokens,
-                suspicions=why.get(place, NO_SUSPICION).reasons,
+                suspicions=suspicion.reasons,
             )
-            state = "held" if why.get(place, NO_SUSPICION).certain and settings.on_injection == "hold" else "waiting"
+            state = "held" if suspicion.is_held(settings.on_injection) else "waiting"
             found.append(
                 PassageRecord(
                     id=record.passage_id(id, key, turns[key]), document=id, position=place, state=state, content=words

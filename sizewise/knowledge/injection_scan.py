@@ -1,7 +1,6 @@
 """Scans the chunks of a document for indirect prompt injection and scores them; holds nothing back itself.
 
-Measured on 10,433 passages of third-party documentation and licenses, and 14 instructions placed between ordinary
-sentences: the scan's own threshold marks 2.7 % of the passages and 13 instructions, HOLD_THRESHOLD 0.3 % and 12.
+Figures: docs/explanation/prompt-injection.md.
 """
 
 from __future__ import annotations
@@ -12,18 +11,25 @@ from msgspec import Struct
 
 from sizewise.guardrails.poisoning import CorpusPassage, scan_passages
 from sizewise.knowledge.chunk import TextChunk
+from sizewise.settings.knowledge import SuspectAction
 
 SUSPECT_KINDS = ("instruction", "trigger")
 """Copies and outliers are normal within one document: tables, licenses, code."""
 HOLD_THRESHOLD = 0.9
-"""An instruction with a higher score may be held back; others are only marked."""
+"""Score above which the classifier alone is sure."""
 
 
 class InjectionSuspicion(Struct, frozen=True):
-    """`reasons` quote no words of the passage except a trigger. `certain`: enough to hold the passage back."""
+    """`reasons` quote no words of the passage except a trigger. `certain`: the classifier is sure. `witnessed`: text
+    that a reader does not see, or a trigger, says so too.
+    """
 
-    reasons: tuple[str, ...]
-    certain: bool
+    reasons: tuple[str, ...] = ()
+    certain: bool = False
+    witnessed: bool = False
+
+    def is_held(self, action: SuspectAction) -> bool:
+        return action != "mark" and (self.witnessed or (action == "hold" and self.certain))
 
 
 def find_suspects(chunks: Sequence[TextChunk], source: str) -> dict[int, InjectionSuspicion]:
@@ -32,7 +38,10 @@ def find_suspects(chunks: Sequence[TextChunk], source: str) -> dict[int, Injecti
     passages = [CorpusPassage(str(at), each.text, source) for at, each in enumerate(chunks)]
     for each in scan_passages(passages):
         if each.kind in SUSPECT_KINDS:
-            before = found.get(int(each.id), InjectionSuspicion((), False))
-            sure = before.certain or each.kind == "trigger" or each.score > HOLD_THRESHOLD
-            found[int(each.id)] = InjectionSuspicion((*before.reasons, f"{each.kind}: {each.reason}"), sure)
+            before = found.get(int(each.id), InjectionSuspicion())
+            found[int(each.id)] = InjectionSuspicion(
+                reasons=(*before.reasons, f"{each.kind}: {each.reason}"),
+                certain=before.certain or each.score > HOLD_THRESHOLD,
+                witnessed=before.witnessed or each.kind == "trigger" or each.reason.startswith("hidden"),
+            )
     return found

@@ -1,4 +1,4 @@
-"""Search results with their citations, and how they are formatted for a prompt as untrusted data."""
+"""Search results with their citations, and the warning that a model gets with a suspect one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from sizewise.data_class import DataClass, strictest
-from sizewise.guardrails.untrusted_content import new_markers
+from sizewise.guardrails.untrusted_content import suspect_label
 
 
 class SearchResult(Struct, frozen=True):
@@ -39,14 +39,12 @@ class SearchResult(Struct, frozen=True):
             where += f", page {first}" if first == last else f", pages {first}-{last}"
         return f"{where}, {' > '.join(self.headings)}" if self.headings else where
 
+    @property
+    def cited_to_model(self) -> str:
+        """The citation, with a warning if the passage is suspect."""
+        return suspect_label(self.cited) if self.suspicions else self.cited
+
 
 def strictest_data_class(results: Sequence[SearchResult]) -> DataClass | None:
     """The data class of anything made from these passages; None if there are none."""
     return strictest(*(each.data_class for each in results)) if results else None
-
-
-def format_for_prompt(results: Sequence[SearchResult]) -> str:
-    """Passages with number and citation, between random markers that no document can know or close."""
-    marks = new_markers()
-    said = "\n\n".join(marks.wrap(each.text, f"[{number}] {each.cited}") for number, each in enumerate(results, 1))
-    return f"{marks.instruction}\n\n{said}" if results else "(no passage was found)"

@@ -14,6 +14,9 @@ from sizewise.settings.validators import InjectionSource, name
 
 GuardrailMode = Literal["off", "flag", "mask", "local", "block"]
 
+PolicyGuardrailMode = Literal["off", "flag", "mark", "mask", "local", "block"]
+"""Of a policy. `mark` is for `injection` alone."""
+
 
 BUILT_IN_GUARDRAILS = ("pii", "secrets", "injection", "topics", "leakage")
 """The built-in guardrails; others are named in [guardrails.custom]."""
@@ -54,7 +57,8 @@ class GuardrailsSettings:
     """What to detect in requests and replies, and the action on a finding.
 
     off: do not look. flag: record it. mask: models beyond `unmasked_place` see a placeholder, and the client sees the
-    original value. local: the request stays on this machine. block: refuse the request.
+    original value. local: the request stays on this machine. block: refuse the request. mark, of `injection` alone:
+    tool results reach the model as marked data.
     """
 
     pii: GuardrailMode = setting(
@@ -62,7 +66,10 @@ class GuardrailsSettings:
         "PII by format: email addresses, phone numbers, payment cards, national ID numbers and more.",
     )
     secrets: GuardrailMode = setting("mask", "API keys, tokens and passwords.")
-    injection: Literal["off", "flag", "local", "block"] = setting("flag", "Prompt injection.")
+    injection: Literal["off", "flag", "mark", "local", "block"] = setting(
+        "flag",
+        "Prompt injection. `mark`: the tool results of a request with a finding are marked as data, between all words.",
+    )
     injection_sources: tuple[InjectionSource, ...] = setting(
         ("tools",),
         "Which content to scan for injection, at 0.6 us per word: tool results (`tools`), user messages (`people`), "

@@ -9,7 +9,7 @@ from sizewise.data_class import DataClass, Place
 from sizewise.settings.toml_reader import setting
 from sizewise.settings.validators import NAME, optional_model, reference, url
 
-SuspectAction = Literal["hold", "mark"]
+SuspectAction = Literal["hold_hidden", "hold", "mark"]
 
 
 def optional_url(text: str) -> str:
@@ -69,9 +69,10 @@ class KnowledgeSettings:
     )
     data_class: DataClass | None = setting(None, "Data class of documents that set none; unset: that of [router].")
     on_injection: SuspectAction = setting(
-        "hold",
-        "Action on chunks with a sure finding of prompt injection: `hold` (quarantine them) or `mark` (only flag "
-        "them).",
+        "hold_hidden",
+        "Which chunks that look like prompt injection are quarantined: `hold_hidden` (those with text that its readers "
+        "do not see, or with a trigger phrase), `hold` (also those of which the classifier is sure) or `mark` (none). "
+        "The others are found, and marked as suspect.",
     )
     project: str = setting("default", "Project that `sources` are ingested into.", validator=optional_name)
     sources: tuple[str, ...] = setting(

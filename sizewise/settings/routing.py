@@ -9,7 +9,7 @@ from types import MappingProxyType
 from sizewise.data_class import DataClass, Place
 from sizewise.model_card import DEFAULT_SIZE_THRESHOLDS, SizeThresholds
 from sizewise.money import parse_micro_dollars
-from sizewise.settings.guardrails import GuardrailMode, guardrail_name, tool_pattern
+from sizewise.settings.guardrails import PolicyGuardrailMode, guardrail_name, tool_pattern
 from sizewise.settings.toml_reader import extra_keys, setting
 from sizewise.settings.validators import Online, data_class, dollar_amount, optional_model
 
@@ -86,7 +86,7 @@ class PolicySettings:
         "Stricter than [egress]: the farthest place per data class for this policy's requests.",
         key_validator=data_class,
     )
-    guardrails: Mapping[str, GuardrailMode] = setting(
+    guardrails: Mapping[str, PolicyGuardrailMode] = setting(
         MappingProxyType({}),
         "Action per guardrail, instead of the one in [guardrails].",
         key_validator=guardrail_name,

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from sizewise.flows.language import types
 from sizewise.flows.language.types import BOOLEAN, INTEGER, JSON, NUMBER, TEXT, Json, Type
-from sizewise.guardrails.untrusted_content import ContentMarkers
+from sizewise.guardrails.untrusted_content import ContentMarkers, suspect_label
 
 MAX_TEXT = 16 * 1024 * 1024
 """Maximum characters that a filter may produce."""
@@ -236,6 +236,7 @@ def _passages(found: Any) -> str:
     for number, each in enumerate(listed, 1):
         held = each if isinstance(each, dict) else {"text": to_text(each)}
         where = to_text(held.get("cited") or held.get("title") or held.get("source"))
+        where = suspect_label(where) if held.get("suspect") else where
         parts.append(marks.wrap(to_text(held.get("text")), f"[{number}] {where}".strip()))
     _bounded(sum(map(len, parts)))
     return "\n\n".join(parts)

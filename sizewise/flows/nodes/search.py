@@ -20,6 +20,7 @@ PASSAGE_TYPE = Type(
         "score": types.NUMBER,
         "page": types.INTEGER,
         "headings": Type("list", types.TEXT),
+        "suspect": Type("list", types.TEXT),
     },
 )
 
@@ -59,4 +60,4 @@ class SearchNode(Node, frozen=True, kw_only=True):
 
 def _passage(found: SearchResult) -> Json:
     names = ("id", "document", "source", "title", "text", "cited", "score", "page", "headings", "data_class")
-    return {name: getattr(found, name) for name in names}
+    return {name: getattr(found, name) for name in names} | {"suspect": found.suspicions}
