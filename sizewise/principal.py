@@ -30,6 +30,10 @@ def matches_any(name: str, patterns: tuple[str, ...]) -> bool:
     return not patterns or any(name_matches(each, name) for each in patterns)
 
 
+APPROVER_PATTERN = r"^(user|role|key):\S{1,200}$"
+"""Who can decide a waiting step: `user:` with e-mail or id, `role:` with a name, `key:` with the id of a key."""
+
+
 class Principal(Struct, frozen=True):
     """The authenticated caller. `key_id` is the key's id, never the key; `permissions` are actions of
     auth/permissions.py.

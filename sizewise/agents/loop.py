@@ -507,7 +507,8 @@ class AgentLoop:
         """Why the call may not be made; empty if a person approved it."""
         if self._steps is None:
             return "this tool needs a person's approval, and there is no way to ask for it here"
-        asked = {"question": f"May the agent {spec.name!r} call {tool.name!r}?", "show": arguments}
+        question = f"May the agent {spec.name!r} call {tool.name!r}?"
+        asked = {"question": question, "show": arguments, "approvers": tool.approvers}
         told = await self._steps.wait(f"{self._path}.{step}.approve", _encode(asked), spec.approval_timeout_s)
         if told is None:
             return "this call was not approved in time"

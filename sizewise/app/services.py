@@ -197,6 +197,7 @@ def open_services(
             count_request=limiter.count_request,
             max_running=settings.flows.max_concurrent_runs,
             max_running_per_organization=settings.flows.max_concurrent_runs_per_organization,
+            allow_self_approval=settings.flows.allow_self_approval,
             store_is_shared=bool(url),
             publish_event=publish_event,
         )

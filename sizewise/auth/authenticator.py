@@ -136,6 +136,7 @@ class CredentialIndex:
         self.principals_by_id = {
             who.key_id: who for who in (*(who for who, _ in fixed.values()), *(w for _, w in (*good, *live)))
         }
+        self.creators = {key.id: key.by for key in keys}
         self.tenants = {caller.tenant for caller in self.principals_by_id.values()}
         self.ids_that_may_ask = {caller.key_id for _, caller in (*good, *live) if "ask" in caller.permissions} | {
             ADMIN_KEY_ID,
@@ -300,6 +301,17 @@ class Authenticator:
                 self.effective_roles,
             )
         )
+
+    def key_creators(self, id: str) -> frozenset[str]:
+        """Ids of the user or key that created this key, of the one that created that key, and so on. Not the admin
+        token: who has it can create any key.
+        """
+        found: set[str] = set()
+        by = self._index.creators.get(id, "")
+        while by and by not in found and by != ADMIN_KEY_ID:
+            found.add(by)
+            by = self._index.creators.get(by, "")
+        return frozenset(found)
 
     def active_sessions(self, tenant: str) -> list[Session]:
         """Valid sessions of a tenant, with `seen` up to date."""

@@ -22,6 +22,7 @@ ACTIONS: Mapping[str, str] = MappingProxyType(
         "manage_keys": "Create, rotate and revoke all keys.",
         "manage_users": "Invite users, grant roles no higher than your own, disable users.",
         "manage_budgets": "Set budgets and rate limits.",
+        "approve": "Decide what waits for a person in flow runs and agents, except in your own runs.",
         "manage_flows": "Publish and withdraw flows, and see their content.",
         "manage_policies": "Restore a policy after a missed target, and rate other callers' answers.",
         "manage_knowledge": "Add and remove documents of knowledge bases, and see all of them.",
@@ -36,6 +37,7 @@ ACTIONS: Mapping[str, str] = MappingProxyType(
 _READ_ACTIONS = ("read_models", "read_records", "read_metrics", "read_keys", "read_users", "read_budgets")
 _MANAGE_ACTIONS: Sequence[str] = (
     *(action for action in ACTIONS if action.startswith("manage_")),
+    "approve",  # who publishes a flow can remove its approvals
     "own_keys",
     "erase_records",
 )
@@ -54,7 +56,7 @@ DEFAULT_TENANT = "local"
 
 _DEVELOPER = frozenset({"ask", "read_models", "read_records", "read_budgets", "own_keys"})
 _EDITOR: frozenset[str] = _DEVELOPER | {
-    *("read_contents", "read_metrics", "read_keys", "manage_flows", "manage_policies", "manage_knowledge"),
+    *("read_contents", "read_metrics", "read_keys", "approve", "manage_flows", "manage_policies", "manage_knowledge"),
 }
 _OWNER: frozenset[str] = frozenset(ACTIONS) - {"create_organizations"}
 

@@ -77,6 +77,12 @@ SCHEMA = Migrations(
                 "UPDATE keys SET may = trim(replace(' ' || may || ' ', ' manage_vault ', ' manage_encryption '))",
             ),
         ),
+        (  # before, every key with `ask` could decide; these could publish the flow without its approval
+            migration_statement(
+                "UPDATE keys SET may = may || ' approve'"
+                " WHERE replace(' ' || may || ' ', ' manage_flows ', '') <> ' ' || may || ' '",
+            ),
+        ),
     ),
 )
 

@@ -1,4 +1,4 @@
-"""Finds names in a flow that this installation lacks: models, bases, agents, tools and hosts."""
+"""Finds names in a flow that this installation lacks: models, bases, agents, tools, hosts and roles."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from collections.abc import Collection, Mapping
 from sizewise import plugins
 from sizewise.agents.knowledge_tool import tool_name
 from sizewise.app.routing_config import build_policies
+from sizewise.auth.permissions import BUILTIN_ROLES
 from sizewise.catalog.loader import load_cards
 from sizewise.errors import ConfigError, ModelNotFound
 from sizewise.flows.file_source import FlowFile
 from sizewise.flows.language.diagnostics import Diagnostic, DiagnosticCollector, Path, did_you_mean
 from sizewise.flows.language.flow_spec import NodeSpec, TriggerSpec
+from sizewise.flows.language.types import Json
 from sizewise.flows.language.yaml_source import parse_yaml
 from sizewise.flows.node_registry import NodeRegistry
 from sizewise.flows.scheduler import schedule_error
@@ -24,6 +26,7 @@ from sizewise.tools.sandbox.process_pool import Sandbox
 NODE_FIELD_LABELS: Mapping[str, tuple[str, str]] = {
     "agents": ("agent", "Declare it: [agents.{}] in sizewise.toml"),
     "hosts": ("host", "Allow it: [hosts.{}] in sizewise.toml"),
+    "approvers": ("role", "Define it: [roles.{}] in sizewise.toml"),
     "knowledge": ("knowledge base", "Create it: sizewise knowledge add {}"),
     "tools": ("tool", "Declare the MCP server that has it: [mcp.NAME] in sizewise.toml"),
 }
@@ -43,6 +46,7 @@ class ReferenceChecker:
         codes = [each.name for each in code_tools(Sandbox(settings.sandbox))] if settings.sandbox.enabled else []
         self._names: Mapping[str, Collection[str]] = {
             "agents": settings.agents,
+            "approvers": [*BUILTIN_ROLES, *settings.roles],
             "hosts": settings.hosts,
             "knowledge": settings.knowledge,
             "tools": [*plugins.plugin_names("tools"), *codes, *map(tool_name, settings.knowledge), *flows],
@@ -64,12 +68,10 @@ class ReferenceChecker:
     def _node(self, found: DiagnosticCollector, node: NodeSpec) -> None:
         kind = self._kinds(node.kind)
         for name, parameter in kind.parameters.items() if kind is not None else ():
-            said = node.values.get(name)
-            if not parameter.names or not isinstance(said, str) or not said or "{{" in said:
-                continue
-            wrong, hint = self._model(said) if parameter.names == "models" else self._missing(parameter.names, said)
-            if wrong:
-                found.add((*node.path, name), node.id, wrong, hint, warning=True)
+            for said in _names(parameter.names, node.values.get(name)):
+                wrong, hint = self._model(said) if parameter.names == "models" else self._missing(parameter.names, said)
+                if wrong:
+                    found.add((*node.path, name), node.id, wrong, hint, warning=True)
 
     def _model(self, said: str) -> tuple[str, str]:
         try:
@@ -84,6 +86,14 @@ class ReferenceChecker:
             return "", ""
         what, hint = NODE_FIELD_LABELS[which]
         return f"there is no {what} {said[:60]!r} in the settings", did_you_mean(said, names) or hint.format(said[:60])
+
+
+def _names(which: str, said: Json) -> list[str]:
+    """The names in the value of a parameter; of approvers the roles: only the server knows users and keys."""
+    if which == "approvers":
+        listed = said if isinstance(said, list) else []
+        return [each.removeprefix("role:") for each in listed if isinstance(each, str) and each.startswith("role:")]
+    return [said] if which and isinstance(said, str) and said and "{{" not in said else []
 
 
 def _timetable(found: DiagnosticCollector, path: Path, trigger: TriggerSpec) -> None:

@@ -10,7 +10,7 @@ import msgspec
 
 from sizewise.cli import operations
 from sizewise.cli.api_client import ApiClient, ErrorDetails, to_exception
-from sizewise.cli.flow_runs import UNDERWAY, format_question, print_steps
+from sizewise.cli.flow_runs import UNDERWAY, format_deciders, format_question, print_steps
 from sizewise.cli.options import wants_json
 from sizewise.cli.output import dim, write_json
 from sizewise.errors import BadRequest, Conflict, Forbidden, did_you_mean
@@ -89,7 +89,8 @@ async def _ended(server: ApiClient, run: str) -> operations.FlowRunDetails:
             told |= waits
             for each in await operations.list_waiting_runs(server, last=1_000):
                 if each.run.id == run and each.key in waits:
-                    click.echo(f"{each.key} waits: {format_question(each.request)}", err=True)
+                    asks = format_question(each.request) if each.may_decide else f"for {format_deciders(each)}"
+                    click.echo(f"{each.key} waits: {asks}", err=True)
                     click.echo(f"  sizewise flow decide {run} {each.key} yes", err=True)
         await asyncio.sleep(pause)
         pause = min(most, pause * 1.5)

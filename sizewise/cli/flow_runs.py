@@ -146,7 +146,10 @@ def resume(run: str) -> None:
 @_last
 @server_options
 def waiting(last: int) -> None:
-    """List runs that wait for a decision, and what they ask.
+    """List runs that wait for a decision, what they ask, and who can decide.
+
+    What a run asks is shown to those who can decide it: with the permission `approve`, not to the starter of the run,
+    and only to the approvers that a step names.
 
     \b
     Example: sizewise flow waiting
@@ -159,9 +162,16 @@ def waiting(last: int) -> None:
         click.echo("no run is waiting", err=True)
         return
     write_table(
-        ("SINCE", "RUN", "NODE", "FLOW", "ASKS"),
+        ("SINCE", "RUN", "NODE", "FLOW", "DECIDED BY", "ASKS"),
         [
-            (format_time(each.run.created), each.run.id, each.key, _called(each.run), format_question(each.request))
+            (
+                format_time(each.run.created),
+                each.run.id,
+                each.key,
+                _called(each.run),
+                format_deciders(each),
+                format_question(each.request) if each.may_decide else "-",
+            )
             for each in found
         ],
     )
@@ -174,7 +184,7 @@ def waiting(last: int) -> None:
 @click.option("--note", default="", help="A note to store with the decision.")
 @server_options
 def decide(run: str, node: str, decision: str, note: str) -> None:
-    """Answer a waiting run with yes, no, or JSON.
+    """Answer a waiting run with yes, no, or JSON: a run that somebody else started.
 
     NODE is as shown by `sizewise flow waiting`. JSON means yes with that value; an object may set `approved` itself.
 
@@ -231,6 +241,13 @@ def print_steps(
         for each in steps
     ]
     write_table(heads, rows, right="TOKENS COST TIME", err=err)
+
+
+def format_deciders(waiting: operations.WaitingRun) -> str:
+    """Who can decide, in one line."""
+    if waiting.may_decide:
+        return "you"
+    return ", ".join(waiting.approvers) or "others with `approve`"
 
 
 def format_question(asked: object) -> str:

@@ -37,6 +37,7 @@ Permission: TypeAlias = Literal[
     "manage_keys",
     "manage_users",
     "manage_budgets",
+    "approve",
     "manage_flows",
     "manage_policies",
     "manage_knowledge",
@@ -176,6 +177,8 @@ class FlowRunOutput(Struct, frozen=True, rename="camel"):
 class WaitingRun(Struct, frozen=True, rename="camel"):
     key: str
     request: JSON | None
+    approvers: list[str]
+    may_decide: bool
     run: FlowRun
 
 
@@ -878,8 +881,8 @@ async def get_flow_run_output(client: ApiClient, *, id: str) -> FlowRunOutput:
 
 LIST_WAITING_RUNS = """\
 query ListWaitingRuns($last: Int!) { waiting(last: $last) { ...WaitingRun } } fragment WaitingRun on Waiting { key
-request run { ...FlowRun } } fragment FlowRun on FlowRun { id number flow version project endpoint key user state
-attempt error created started ended }
+request approvers mayDecide run { ...FlowRun } } fragment FlowRun on FlowRun { id number flow version project endpoint
+key user state attempt error created started ended }
 """
 
 

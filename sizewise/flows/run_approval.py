@@ -1,16 +1,18 @@
-"""Approval of waiting steps: lists the runs that wait for a person, and stores the person's decision."""
+"""Approval of waiting steps: lists what waits for a person, and stores the decision of one who can decide it."""
 
 from __future__ import annotations
 
 from functools import partial
 
 import msgspec
+from msgspec import Struct
 
 from sizewise.audit_log.hash_chain import AuditEvent
 from sizewise.auth.api_keys import audit_event
-from sizewise.errors import BadRequest, Conflict, Forbidden
+from sizewise.errors import BadRequest, Conflict
 from sizewise.flows import tables
 from sizewise.flows.active_runs import ActiveRuns
+from sizewise.flows.approvers import Approvers
 from sizewise.flows.run_access import can_see
 from sizewise.flows.run_queries import MAX_PAGE_SIZE, RunQueries
 from sizewise.flows.step_store import StepStore, now_ms
@@ -20,28 +22,43 @@ from sizewise.principal import Principal
 MAX_DECISION_BYTES = 16_000_000
 
 
+class WaitingStep(Struct, frozen=True):
+    """A step that waits for a decision. `question`: JSON; `null` unless the caller `may_decide`. `approvers`: see
+    Approvers.
+    """
+
+    run: FlowRun
+    key: str
+    question: bytes
+    approvers: tuple[str, ...]
+    may_decide: bool
+
+
+class StoredQuestion(Struct, frozen=True):
+    """The part of a waiting step's question that says who can decide."""
+
+    approvers: tuple[str, ...] = ()
+
+
 class RunApproval:
     """The first decision on a step counts."""
 
-    def __init__(self, store: StepStore, active: ActiveRuns, queries: RunQueries) -> None:
+    def __init__(self, store: StepStore, active: ActiveRuns, queries: RunQueries, approvers: Approvers) -> None:
         self._store = store
         self._active = active
         self._queries = queries
+        self._approvers = approvers
 
-    async def list_waiting(self, principal: Principal, limit: int = 100) -> list[tuple[FlowRun, str, bytes]]:
-        """Runs that wait for a person, each with the step's key and its question as JSON. The question is `null` for a
-        caller that can neither decide nor read contents.
-        """
+    async def list_waiting(self, principal: Principal, limit: int = 100) -> list[WaitingStep]:
+        """What waits for a person in the runs that the caller can see, oldest first."""
         project = "" if principal.all_projects else principal.project
         found = await self._store.read_in_thread(
             lambda c: tables.list_waiting_steps(c, principal.tenant, project, min(limit, MAX_PAGE_SIZE)),
         )
-        mine = [each for each in found if can_see(principal, each[0])]
-        if principal.permissions.isdisjoint({"ask", "read_contents"}):
-            return [(run, key, b"null") for run, key, _ in mine]
         return [
-            (run, key, await self._store.run_in_thread(partial(self._open_question, run, key, sealed)))
-            for run, key, sealed in mine
+            await self._store.run_in_thread(partial(self._open, principal, run, key, sealed))
+            for run, key, sealed in found
+            if can_see(principal, run)
         ]
 
     async def decide(
@@ -57,8 +74,12 @@ class RunApproval:
         step returns with it. Raises PathNotFound, Forbidden, BadRequest, Conflict if the step does not wait.
         """
         run = await self._queries.get(principal, id)
-        if "ask" not in principal.permissions:
-            raise Forbidden("this key does not have the `ask` permission", "use a key that has it")
+        found = await self._store.read_in_thread(lambda c: tables.find_step(c, run.id, key))
+        if found is None or found[0].state != "waiting" or run.state not in ACTIVE_STATES:
+            self._approvers.require(principal, run, ())
+            raise _does_not_wait(id, key)
+        asked = await self._store.run_in_thread(partial(self._open, principal, run, key, found[1]))
+        self._approvers.require(principal, run, asked.approvers)
         decision = msgspec.json.encode(
             {
                 "approved": approved,
@@ -69,19 +90,19 @@ class RunApproval:
         )
         if len(decision) > MAX_DECISION_BYTES:
             raise BadRequest(f"the decision is {len(decision)} bytes long", f"send at most {MAX_DECISION_BYTES} bytes")
-        event = audit_event(principal, run.tenant, "flow.decide", f"run:{run.id}/{key}")
-        if run.state not in ACTIVE_STATES or not await self._store.run_in_thread(
-            partial(self._complete_waiting_step, run, key, decision, event),
-        ):
-            raise Conflict(
-                f"no step {key[:100]!r} of the run {id} is waiting", "list the waiting steps: sizewise flow waiting"
-            )
+        event = audit_event(principal, run.tenant, "flow.decide", f"run:{run.id}/{key}", None, {"approved": approved})
+        if not await self._store.run_in_thread(partial(self._complete_waiting_step, run, key, decision, event)):
+            raise _does_not_wait(id, key)
         active = self._active.executing.get(id)
         if active is not None:
             await active.steps.check_decisions()
 
-    def _open_question(self, run: FlowRun, key: str, sealed: bytes) -> bytes:
-        return self._store.open_value(run.tenant, run.id, key, sealed)
+    def _open(self, principal: Principal, run: FlowRun, key: str, sealed: bytes) -> WaitingStep:
+        question = self._store.open_value(run.tenant, run.id, key, sealed)
+        approvers = msgspec.json.decode(question, type=StoredQuestion).approvers if question else ()
+        may_decide = self._approvers.refusal(principal, run, approvers) is None
+        shown = question if may_decide and question else b"null"
+        return WaitingStep(run=run, key=key, question=shown, approvers=approvers, may_decide=may_decide)
 
     def _complete_waiting_step(self, run: FlowRun, key: str, decision: bytes, event: AuditEvent) -> bool:
         now = now_ms()
@@ -89,3 +110,8 @@ class RunApproval:
             run.tenant, run.id, RunStep(key=key, state="done", attempt=run.attempt, began=now, ended=now), decision
         )
         return self._store.write(lambda c: tables.complete_waiting_step(c, run, written, now, event))
+
+
+def _does_not_wait(id: str, key: str) -> Conflict:
+    hint = "list the waiting steps: sizewise flow waiting"
+    return Conflict(f"no step {key[:100]!r} of the run {id} is waiting", hint)

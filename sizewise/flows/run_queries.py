@@ -90,6 +90,6 @@ class RunQueries:
 
     def _get_value(self, run: FlowRun, key: str) -> bytes | None:
         found = self._store.read(lambda c: tables.find_step(c, run.id, key))
-        if found is None or found[0].state in ("running", "waiting"):
-            return None
+        if found is None or found[0].state in ("running", "waiting") or found[0].error == tables.EXPIRED:
+            return None  # a waiting step has its question, for those alone who can decide it
         return self._store.open_value(run.tenant, run.id, key, found[1])

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from sizewise.auth.authenticator import Authenticator
 from sizewise.flows.active_runs import ActiveRuns
+from sizewise.flows.approvers import Approvers
 from sizewise.flows.engine import Engine, Runner
 from sizewise.flows.engines.on_demand import OnDemandEngine
 from sizewise.flows.run_access import RunPrincipals
@@ -37,16 +38,18 @@ class RunService:
         count_request: CountRequest,
         max_running: int,
         max_running_per_organization: int | None = None,
+        allow_self_approval: bool = False,
         store_is_shared: bool,
         publish_event: PublishEvent = ignore_event,
     ) -> None:
-        """`max_running`, `max_running_per_organization`: see RunAdmission. `store_is_shared`: other servers use the
-        same store. `publish_event` is called with each run that ends.
+        """`max_running`, `max_running_per_organization`: see RunAdmission. `allow_self_approval`: see Approvers.
+        `store_is_shared`: other servers use the same store. `publish_event` is called with each run that ends.
         """
         principals = RunPrincipals(authenticator)
         self.active = ActiveRuns()
         self.queries = RunQueries(store, self.active)
-        self.approval = RunApproval(store, self.active, self.queries)
+        approvers = Approvers(authenticator, allow_self_approval=allow_self_approval)
+        self.approval = RunApproval(store, self.active, self.queries, approvers)
         self.completion = RunCompletion(
             self.queries,
             self.active,

@@ -119,6 +119,8 @@ INPUTS, OUTPUTS, FAILURE, CLASS = ":inputs", ":outputs", ":failure", ":class"
 """Step keys of values that belong to the run."""
 ACTIVE_STATES: tuple[RunState, ...] = ("queued", "running", "waiting")
 RESUMABLE_STATES: tuple[RunState, ...] = ("failed", "cancelled")
+EXPIRED = "timeout"
+"""Error of a waiting step that nobody decided in time; it keeps its question."""
 StepState = Literal["running", "waiting", "done", "failed"]
 
 
@@ -367,7 +369,7 @@ def expire_waiting_step(connection: Connection, run: FlowRun, key: str, now: int
         connection,
         run.id,
         key,
-        {"state": "failed", "error": "timeout"},
+        {"state": "failed", "error": EXPIRED},
         now,
     )
 

@@ -201,7 +201,16 @@ async def flow_run(context: RequestContext, id: str) -> FieldValues:
 async def waiting(context: RequestContext, last: int = 100) -> list[FieldValues]:
     context.charge_rows(last)
     found = await context.services.runs.approval.list_waiting(context.principal, last)
-    return [{"run": _run(context, run), "key": key, "request": msgspec.json.decode(asked)} for run, key, asked in found]
+    return [
+        {
+            "run": _run(context, each.run),
+            "key": each.key,
+            "request": msgspec.json.decode(each.question),
+            "approvers": each.approvers,
+            "mayDecide": each.may_decide,
+        }
+        for each in found
+    ]
 
 
 async def start_flow_run(

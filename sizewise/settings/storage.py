@@ -79,6 +79,10 @@ class FlowsSettings:
         minimum=1,
         maximum=100_000,
     )
+    allow_self_approval: bool = setting(
+        False,
+        "Let who started a run decide its waiting steps too, if they have the permission `approve`.",
+    )
     retention_days: int = setting(
         30,
         "Days until an ended run is deleted, with its inputs and outputs.",

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from sizewise.data_class import Place
 from sizewise.settings.guardrails import tool_pattern
 from sizewise.settings.toml_reader import setting
-from sizewise.settings.validators import auth, header, name, reference, url
+from sizewise.settings.validators import approver, auth, header, name, reference, url
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,12 @@ class McpServerSettings:
         ("*",),
         "Tools that need approval before each call by an agent.",
         validator=tool_pattern,
+    )
+    approvers: tuple[str, ...] = setting(
+        (),
+        "Who can approve these calls, as `user:EMAIL`, `role:NAME` or `key:ID`; empty: all with the permission "
+        "`approve`.",
+        validator=approver,
     )
     approved_hashes: tuple[str, ...] = setting(
         (),

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from sizewise.data_class import DATA_CLASSES
 from sizewise.money import parse_micro_dollars
+from sizewise.principal import APPROVER_PATTERN
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]*\Z", re.IGNORECASE)
 
@@ -43,6 +44,12 @@ def is_reference(text: str) -> bool:
 def name(text: str) -> str:
     if not NAME.match(text):
         raise ValueError("a name consists of letters, digits, '.', '_' and '-'")
+    return text
+
+
+def approver(text: str) -> str:
+    if not re.match(APPROVER_PATTERN, text):
+        raise ValueError("an approver is named as 'user:EMAIL', 'role:NAME' or 'key:ID'")
     return text
 
 

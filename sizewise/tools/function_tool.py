@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, get_args, get_origin, get_type_hints
 
@@ -17,7 +18,7 @@ from msgspec import Raw, Struct
 
 from sizewise.errors import BadRequest, ConfigError, SizewiseError
 from sizewise.plugins import PluginRegistry
-from sizewise.principal import Principal
+from sizewise.principal import APPROVER_PATTERN, Principal
 from sizewise.tools.tool import MAX_DESCRIPTION_CHARS, NAME_PATTERN, Tool, ToolInvocation, ToolOutput
 
 log = logging.getLogger("sizewise.tools")
@@ -30,6 +31,7 @@ def function_tool(
     name: str = "",
     *,
     needs_approval: bool = False,
+    approvers: Sequence[str] = (),
     exclusive: bool = False,
     untrusted: bool = False,
     timeout_s: float = 60.0,
@@ -37,11 +39,15 @@ def function_tool(
     """`handler` as a tool. A function that is not `async` runs on a thread, which a timeout cannot stop.
 
     A returned string or ToolOutput is passed on as it is; any other value is encoded as JSON. Raises ConfigError if the
-    signature has no JSON Schema.
+    signature has no JSON Schema, or an approver has a wrong form.
     """
     called = name or str(getattr(handler, "__name__", ""))
     if not NAME_PATTERN.match(called):
         raise ConfigError(f"{called[:100]!r} is not a valid tool name", "use 1 to 64 letters, digits, '_' and '-'")
+    if any(not re.match(APPROVER_PATTERN, each) for each in approvers):
+        raise ConfigError(
+            f"the tool {called!r} has approvers of a wrong form", "name them as user:EMAIL, role:NAME or key:ID"
+        )
     given, wants = _signature(handler, called)
     doing = _FunctionRunner(handler, given, wants)
     says = inspect.cleandoc(handler.__doc__ or "")[:MAX_DESCRIPTION_CHARS]
@@ -51,6 +57,7 @@ def function_tool(
         _schema(given),
         doing,
         needs_approval=needs_approval,
+        approvers=tuple(approvers),
         exclusive=exclusive,
         untrusted=untrusted,
         timeout_s=timeout_s,

@@ -73,6 +73,7 @@ class Tool(Struct, frozen=True):
     source: str = "function"  # function | mcp:<server> | flow | knowledge
     untrusted: bool = False  # its results are text of third parties
     needs_approval: bool = False  # a person approves each call
+    approvers: tuple[str, ...] = ()  # who can: APPROVER_PATTERN of principal.py; empty: all with the permission
     exclusive: bool = False  # never runs concurrently with another call
     timeout_s: float = 60.0
     max_result_chars: int = 65_536

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from sqlalchemy import insert
 
 from sizewise.app.services import open_services
@@ -39,3 +40,13 @@ def test_a_key_stays_confined_to_its_endpoints(tmp_path: Path) -> None:
 
 def test_a_key_keeps_a_permission_that_was_renamed(tmp_path: Path) -> None:
     assert stored_key(tmp_path, "ask manage_vault").permissions == {"ask", "manage_encryption"}
+
+
+@pytest.mark.parametrize("may", ["ask manage_flows", "manage_flows", "ask manage read"])
+def test_a_key_that_could_publish_flows_can_still_decide_what_waits(tmp_path: Path, may: str) -> None:
+    assert {"approve", "manage_flows"} <= stored_key(tmp_path, may).permissions
+
+
+@pytest.mark.parametrize("may", ["ask", "ask read_contents manage_keys"])
+def test_a_key_that_could_only_ask_can_no_longer_decide_what_waits(tmp_path: Path, may: str) -> None:
+    assert "approve" not in stored_key(tmp_path, may).permissions

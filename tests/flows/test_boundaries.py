@@ -236,8 +236,9 @@ def may(server: Served, field: str, key: str, id: str) -> GraphQLAnswer:
 
 
 def test_others_may_decide_for_a_run_and_neither_cancel_nor_resume_it(server: Served) -> None:
-    ann, bob, viewer = fresh_key(server, "ask"), fresh_key(server, "ask"), fresh_key(server, "read_records")
-    made = graphql(server, 'mutation { createKey(name: "c", permissions: [ask], flows: ["echo"]) { secret } }')
+    ann, bob = fresh_key(server, "ask"), fresh_key(server, "ask", "approve")
+    viewer = fresh_key(server, "read_records")
+    made = graphql(server, 'mutation { createKey(name: "c", permissions: [ask, approve], flows: ["echo"]) { secret } }')
     confined = made.data["createKey"]["secret"]
     id = ran(server, "refund", ann, sum="99")["id"]
     waiting = "{ waiting { request run { id } } }"

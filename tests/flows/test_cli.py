@@ -57,6 +57,7 @@ nodes:
   d: {kind: tool, tool: run_pyton, arguments: {code: "1", found: "{{ c.passages }}"}}
   e: {kind: agent, agent: plannr, task: "{{ d.text }}"}
   f: {kind: ask, model: "auto:default", prompt: "{{ e.text }}"}
+  g: {kind: approve, question: "{{ f.text }}", approvers: ["role:ownr", "role:admin", "role:clerk", "user:a@b.example"]}
 outputs: {answer: "{{ f.text }}"}
 triggers:
   - {kind: cron, schedule: "0 0 30 2 *"}
@@ -77,7 +78,7 @@ def test_a_file_and_its_flow_have_one_name(tmp_path: Path) -> None:
 def test_names_that_the_settings_do_not_have_are_warnings_and_times_that_never_come_mistakes(tmp_path: Path) -> None:
     (tmp_path / "flows").mkdir()
     (path := tmp_path / "flows" / "names.yaml").write_text(NAMES)
-    (tmp_path / "sizewise.toml").write_text(ECHO + "[knowledge.handbook]\n[agents.planner]\n")
+    (tmp_path / "sizewise.toml").write_text(ECHO + "[knowledge.handbook]\n[agents.planner]\n[roles.clerk]\n")
     found = sizewise("flow", "check", home=tmp_path)
     assert found.code == 1
     assert found.out.splitlines() == [
@@ -91,9 +92,11 @@ def test_names_that_the_settings_do_not_have_are_warnings_and_times_that_never_c
         "    Did you mean 'run_python'?",
         f"{path}:8:27: warning: e: there is no agent 'plannr' in the settings",
         "    Did you mean 'planner'?",
-        f"{path}:12:28: '0 0 30 2 *' never matches",
+        f"{path}:10:59: warning: g: there is no role 'ownr' in the settings",
+        "    Did you mean 'owner'?",
+        f"{path}:13:28: '0 0 30 2 *' never matches",
         "    For example: schedule: '0 7 * * 1-5', zone: Europe/Berlin",
-        f"{path}:13:49: there is no time zone 'Europe/Berln'",
+        f"{path}:14:49: there is no time zone 'Europe/Berln'",
         "    For example: schedule: '0 7 * * 1-5', zone: Europe/Berlin",
     ]
 

@@ -48,7 +48,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     (home / "flows").mkdir(parents=True)
     for name, text in (("gate", GATE), ("bad", BAD), ("plain", PLAIN)):
         (home / "flows" / f"{name}.yaml").write_text(text)
-    with serving(home, ECHO) as server:
+    with serving(home, ECHO + "[flows]\nallow_self_approval = true\n") as server:
         yield server
 
 

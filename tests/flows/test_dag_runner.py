@@ -398,7 +398,7 @@ outputs: {answer: "{{ send.text or stop.text }}"}
 
     assert ran(text, again=decides(b'{"approved": true, "note": "go"}')).outputs["answer"] == "sent, go"
     assert ran(text, again=decides(b'{"approved": false}')).outputs["answer"] == "not sent"
-    assert shown[0] == ("ok", b'{"question":"Send it?","show":{"n":1}}')
+    assert shown[0] == ("ok", b'{"question":"Send it?","show":{"n":1},"approvers":[]}')
     with pytest.raises(BadRequest, match="waits for approval"):
         ran(text)
 

@@ -25,7 +25,7 @@ CANARY = "canary-flow-zqxjkv"
 def floor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlowHarness]:
     made = FlowHarness(
         tmp_path_factory.mktemp("flows") / "home",
-        FlowsSettings(max_concurrent_runs=20, max_concurrent_runs_per_organization=20),
+        FlowsSettings(max_concurrent_runs=20, max_concurrent_runs_per_organization=20, allow_self_approval=True),
     )
     yield made
     made.close()
@@ -158,8 +158,9 @@ def test_a_run_waits_for_a_person_over_restarts_and_the_first_word_counts(floor:
     for _ in range(2):
         floor.again()
         until(lambda: floor.runs.active.runs)
-        [(waits, key, asked)] = floor.do(floor.runs.approval.list_waiting(floor.boss))
-        assert (waits.id, waits.state, key, asked) == (run.id, "waiting", "review", b'{"question": "send it?"}')
+        [waits] = floor.do(floor.runs.approval.list_waiting(floor.boss))
+        assert (waits.run.id, waits.run.state, waits.key) == (run.id, "waiting", "review")
+        assert waits.question == b'{"question": "send it?"}'
     other = floor.key(project="other")
     with pytest.raises(PathNotFound):
         floor.do(floor.runs.approval.decide(other, run.id, "review", True))
@@ -171,7 +172,7 @@ def test_a_run_waits_for_a_person_over_restarts_and_the_first_word_counts(floor:
     assert gave["told"] == {"approved": True, "note": "well done", "by": "admin", "value": {"a": 1}}
     assert floor.asked == {"draft": 1, "send": 1}
     last = floor.do(floor.services.audit_log.newest("local", 1))[0].deed
-    assert last == audit_event(floor.boss, "local", "flow.decide", f"run:{run.id}/review")
+    assert last == audit_event(floor.boss, "local", "flow.decide", f"run:{run.id}/review", None, {"approved": True})
 
 
 def test_a_decision_that_comes_too_late_is_refused(floor: FlowHarness) -> None:

@@ -27,7 +27,7 @@ from sizewise.flows.run_worker import RunExecution
 from sizewise.flows.step_store import retry_until_stored
 from sizewise.principal import Principal
 from sizewise.settings.root import FileSettings
-from sizewise.settings.storage import EncryptionSettings
+from sizewise.settings.storage import EncryptionSettings, FlowsSettings
 from tests.running_server import until
 
 STEPS = 10
@@ -64,7 +64,9 @@ class Work:
 
 
 async def serve(home: Path, folder: Path, url: str) -> None:
-    services = open_services(home, FileSettings(encryption=EncryptionSettings(key="env:WORKING_VAULT")), url=url)
+    encryption, flows = EncryptionSettings(key="env:WORKING_VAULT"), FlowsSettings(allow_self_approval=True)
+    settings = FileSettings(encryption=encryption, flows=flows)
+    services = open_services(home, settings, url=url)
     services.runs.worker.configure(Work(folder))
     boss = services.api_keys.authenticator.authenticate(services.admin_token)
     principal = Principal(key_id=boss.key_id, permissions=boss.permissions, all_projects=True)

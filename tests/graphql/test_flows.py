@@ -132,9 +132,8 @@ def test_what_fails_in_a_flow_is_told_with_its_node(desk: Served) -> None:
 
 def test_a_flow_that_acts_is_a_mutation_and_waits_for_its_decision(desk: Served) -> None:
     assert "refund" in fields(desk)["mutationType"] and "refund" not in fields(desk)["queryType"]
-    begun = graphql(desk, 'mutation { startFlowRun(flow: "refund", inputs: {sum: 5}) { id state } }').data[
-        "startFlowRun"
-    ]
+    start = 'mutation { startFlowRun(flow: "refund", inputs: {sum: 5}) { id state } }'
+    begun = graphql(desk, start, key=fresh_key(desk, "ask")).data["startFlowRun"]
     until(lambda: graphql(desk, "{ waiting { run { id } } }").data["waiting"], 5)
     ((waits,), key) = graphql(desk, "{ waiting { key request run { id } } }").data["waiting"], "asked"
     assert (waits["run"]["id"], waits["key"]) == (begun["id"], key) and "Pay 5?" in json.dumps(waits["request"])

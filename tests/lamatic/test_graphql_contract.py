@@ -160,6 +160,7 @@ def test_the_package_lamatic_works_unchanged(desk: Served) -> None:
         "PATH": os.environ["PATH"],
         "SIZEWISE_URL": desk.url,
         "SIZEWISE_KEY": fresh_key(desk, "ask"),
+        "DECIDER": fresh_key(desk, "approve"),
         "SIGNER": SECRET,
     }
     here = Path(__file__).parents[1] / "sdks" / "node"

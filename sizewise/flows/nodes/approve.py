@@ -11,6 +11,7 @@ from sizewise.errors import BadRequest
 from sizewise.flows.language import types
 from sizewise.flows.language.types import Json, Type
 from sizewise.flows.node import Node, NodeContext, ValidationContext
+from sizewise.principal import APPROVER_PATTERN
 
 YES, NO, LATE = "approved", "refused", "late"
 
@@ -32,6 +33,16 @@ class ApproveNode(Node, frozen=True, kw_only=True):
 
     question: Annotated[str, Meta(description="Question for the person.")]
     show: Annotated[Json, Meta(description="Data to show with it.")] = None
+    approvers: Annotated[
+        list[Annotated[str, Meta(pattern=APPROVER_PATTERN)]],
+        Meta(
+            description="Users, roles and keys that can decide, as `user:EMAIL`, `role:NAME` or `key:ID`; unset: all "
+            "with the permission `approve`.",
+            extra={"settled": True},
+            extra_json_schema={"x-names": "approvers"},
+            max_length=100,
+        ),
+    ] = []
     wait_s: Annotated[
         Annotated[float, Meta(gt=0, le=31_536_000)] | None,
         Meta(description="Seconds until it is late; unset: no limit."),
@@ -47,7 +58,7 @@ class ApproveNode(Node, frozen=True, kw_only=True):
         return YES, NO, LATE
 
     async def run(self, context: NodeContext) -> Json:
-        asked = msgspec.json.encode({"question": self.question, "show": self.show})
+        asked = msgspec.json.encode({"question": self.question, "show": self.show, "approvers": self.approvers})
         told = await context.steps.wait(context.path, asked, self.wait_s)
         if told is None:
             return {"case": LATE, "approved": False, "note": "", "by": "", "value": None}

@@ -122,6 +122,7 @@ class McpServerClient:
                 source=f"mcp:{self._name}",
                 untrusted=True,
                 needs_approval=not tool_denial_reason(each.name, (each.name,), row.require_approval),
+                approvers=row.approvers,
                 timeout_s=row.timeout_s,
                 max_result_chars=row.max_result_chars,
             )

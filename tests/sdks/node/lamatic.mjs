@@ -26,7 +26,7 @@ await run({
     const begun = await client.executeFlow("refund", { sum: 5 });
     const waiting = client.checkStatus(begun.result.requestId, 0.05, 10);
     const query = `mutation { decide(id: "${begun.result.requestId}", key: "asked", approved: true) { state } }`;
-    const headers = { "content-type": "application/json", authorization: `Bearer ${key}` };
+    const headers = { "content-type": "application/json", authorization: `Bearer ${process.env.DECIDER}` };
     await fetch(endpoint, { method: "POST", headers, body: JSON.stringify({ query }) });
     return { begun, ended: await waiting };
   },
