@@ -249,9 +249,10 @@ async def _serve(
         await folder.sync()
     tending = [loop.create_task(each.run_periodically()) for each in tended]
     print(_json(server_file.url, key) if as_json else _welcome(live.app, server_file.url, key), flush=True)  # noqa: T201 - for the terminal
+    tending.append(loop.create_task(live.app.knowledge_base.store_check.log_missing()))
     services.key_rotation.resume()
-    if not settings.database.url:  # other servers of a shared database may be embedding these documents now
-        tending.append(loop.create_task(live.app.resources.embedding_retries.resume_all()))
+    resumed = live.app.resources.embedding_retries.resume_all(shared=bool(settings.database.url))
+    tending.append(loop.create_task(resumed))
     await asyncio.to_thread(import_module, WEBSOCKET_MODULE)
     gc.collect()
     gc.freeze()  # what is loaded by now stays; collections need not scan it

@@ -214,8 +214,8 @@ def known(server: Served) -> None:
     add = """mutation($s: String!, $t: String!) { addDocument(base: "canaries", source: $s, text: $t) { id } }"""
     assert graphql(server, add, s=CANARY["source"], t=text).errors == []
     assert graphql(server, 'mutation { embedDocuments(base: "canaries") { waiting } }').errors == []
-    look = 'query($q: String!) { passages(base: "canaries", query: $q) { text } }'
-    assert graphql(server, look, q=f"the rule of {CANARY['looked-for']}").data["passages"]
+    look = 'query($q: String!) { passages(base: "canaries", query: $q) { results { text } } }'
+    assert graphql(server, look, q=f"the rule of {CANARY['looked-for']}").data["passages"]["results"]
 
 
 def signed_in(server: Served) -> tuple[Browser, str]:

@@ -12,7 +12,7 @@ from msgspec import Raw
 from sizewise.errors import BadRequest
 from sizewise.handler import Request
 from sizewise.knowledge.knowledge_service import BaseSummary
-from sizewise.knowledge.results import SearchResult, strictest_data_class
+from sizewise.knowledge.results import SearchResponse, strictest_data_class
 from sizewise.messages import ChatRequest
 from sizewise.principal import Principal
 from sizewise.tools.tool import NAME_PATTERN, Tool, ToolInvocation, ToolOutput
@@ -27,7 +27,7 @@ _encode = msgspec.json.Encoder().encode
 
 class KnowledgeSearch(Protocol):
     async def bases(self, principal: Principal) -> list[BaseSummary]: ...
-    async def search(self, request: Request, name: str, query: str, *, limit: int = 5) -> list[SearchResult]: ...
+    async def search(self, request: Request, name: str, query: str, *, limit: int = 5) -> SearchResponse: ...
 
 
 class KnowledgeTool:
@@ -60,12 +60,12 @@ class KnowledgeTool:
                 endpoint=self._endpoint,
             )
             found = await self._knowledge.search(request, base, query, limit=limit)
-            shown = [{"text": each.text, "source": each.cited, "score": round(each.score, 4)} for each in found]
+            shown = [{"text": each.text, "source": each.cited, "score": round(each.score, 4)} for each in found.results]
             return ToolOutput(
                 _text(found),
                 untrusted=True,
                 data=Raw(_encode(shown)),
-                data_class=strictest_data_class(found),
+                data_class=strictest_data_class(found.results),
             )
 
         properties = {
@@ -82,6 +82,6 @@ def tool_name(base: str) -> str:
     return f"{TOOL_PREFIX}{base.replace('.', '_')}"[:64]
 
 
-def _text(found: Sequence[SearchResult]) -> str:
-    said = [f"[{number}] {each.cited_to_model}\n{each.text}" for number, each in enumerate(found, 1)]
-    return "\n\n".join(said) or "(no passage was found)"
+def _text(found: SearchResponse) -> str:
+    said = [f"[{number}] {each.cited_to_model}\n{each.text}" for number, each in enumerate(found.results, 1)]
+    return "\n\n".join([*(said or ["(no passage was found)"]), *(f"(warning: {each})" for each in found.warnings)])

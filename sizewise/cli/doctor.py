@@ -1,4 +1,4 @@
-"""`sizewise doctor`: runs the checks of doctor_checks.py and shows their results; fixes nothing."""
+"""`sizewise doctor`: runs the checks of doctor_checks.py and doctor_knowledge.py and shows results; fixes nothing."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import asyncio
 import click
 
 from sizewise.cli.doctor_checks import CheckResult, run_checks
+from sizewise.cli.doctor_knowledge import check_knowledge
 from sizewise.cli.options import command_settings, local_options, wants_json
 from sizewise.cli.output import write_json
 from sizewise.errors import ConfigError
@@ -24,7 +25,7 @@ def doctor(ctx: click.Context) -> None:
     \b
     Example: sizewise doctor
     """
-    findings = asyncio.run(run_checks(*_settings()))
+    findings = asyncio.run(_findings())
     well = all(each.well for each in findings)
     if wants_json():
         checks = [{"check": f.check, "ok": f.well, "found": f.found, "next": f.next} for f in findings]
@@ -33,6 +34,12 @@ def doctor(ctx: click.Context) -> None:
         for each in findings:
             _show(each)
     ctx.exit(0 if well else 1)
+
+
+async def _findings() -> list[CheckResult]:
+    settings, error, hint = _settings()
+    found = await run_checks(settings, error, hint)
+    return found if settings is None else [*found, *await check_knowledge(settings)]
 
 
 def _settings() -> tuple[Settings | None, str, str]:

@@ -22,6 +22,7 @@ COMMANDS: Mapping[str, LazyCommand] = {
     "list": LazyCommand("sizewise.cli.knowledge:list_", "List the knowledge bases, or the documents of one."),
     "search": LazyCommand("sizewise.cli.knowledge:search", "Search for passages, with their sources."),
     "show": LazyCommand("sizewise.cli.knowledge:show", "Show one document and its passages."),
+    "rebuild": LazyCommand("sizewise.cli.knowledge_rebuild:rebuild", "Embed again what the vector store lacks."),
     "release": LazyCommand(
         "sizewise.cli.knowledge_remove:release",
         "Release passages that were held back as suspect.",
@@ -79,15 +80,20 @@ def _bases() -> None:
             f"{its.passages:,}",
             f"{its.waiting:,}",
             f"{its.quarantined:,}",
+            "?" if its.missing is None else f"{its.missing:,}",
             its.model,
         )
         for its in found
     ]
     write_table(
-        ("BASE", "PROJECT", "DOCUMENTS", "PASSAGES", "WAITING", "HELD", "VECTORS BY"),
+        ("BASE", "PROJECT", "DOCUMENTS", "PASSAGES", "WAITING", "HELD", "MISSING", "VECTORS BY"),
         rows,
-        right="DOCUMENTS PASSAGES WAITING HELD",
+        right="DOCUMENTS PASSAGES WAITING HELD MISSING",
     )
+    for its in found:
+        if its.missing:
+            told = f"the vector store of {its.name!r} lacks passages; run: sizewise knowledge rebuild {its.name}"
+            click.echo(told, err=True)
     if not found:
         click.echo(dim("there is no knowledge base; create one: sizewise knowledge add NAME FILE..."), err=True)
 
@@ -137,11 +143,13 @@ def search(
     if wants_json():
         write_json(msgspec.to_builtins(found))
     else:
-        for number, its in enumerate(found, 1):
+        for number, its in enumerate(found.results, 1):
             _tell(number, its)
-        if not found:
+        if not found.results:
             click.echo("nothing was found", err=True)
-    ctx.exit(0 if found else 1)
+        for warning in found.warnings:
+            click.echo(f"warning: {warning}", err=True)
+    ctx.exit(0 if found.results else 1)
 
 
 def _tell(number: int, its: operations.SearchResult) -> None:

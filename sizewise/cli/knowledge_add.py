@@ -127,7 +127,7 @@ async def _brought(
         raise BadRequest("two of these folders have the same name", "use the folder above them")
     send = partial(operations.add_document, client, base=base, readers=list(readers), data_class=data_class)
     done = operations.SyncedKnowledge([], [], [])
-    with _bar("reading", "files") as told:
+    with progress_bar("reading", "files") as told:
         for number, file in enumerate(found):
             told(number, len(found) + len(pages))
             try:
@@ -176,20 +176,20 @@ async def _pruned(client: ApiClient, base: str, roots: tuple[str, ...], there: s
     return [source for _, source in gone]
 
 
-def embed_with_progress(base: str) -> None:
-    """Embeds all waiting passages, with a progress bar on a terminal."""
-    asyncio.run(_embedded(api_client(), base))
+def embed_with_progress(base: str) -> int:
+    """Embeds all waiting passages, with a progress bar on a terminal. Returns how many."""
+    return asyncio.run(_embedded(api_client(), base))
 
 
-async def _embedded(client: ApiClient, base: str) -> None:
+async def _embedded(client: ApiClient, base: str) -> int:
     done = 0
-    with _bar("embedding", "passages") as told:
+    with progress_bar("embedding", "passages") as told:
         while True:
             left = await operations.embed_documents(client, base=base)
             done += left.embedded
             told(done, done + left.waiting)
             if not left.waiting:
-                return
+                return done
 
 
 def _tell(base: str, done: operations.SyncedKnowledge) -> int:
@@ -219,7 +219,7 @@ def _why(error: SizewiseError | OSError) -> str:
 
 
 @contextmanager
-def _bar(verb: str, what: str) -> Iterator[ProgressCallback]:
+def progress_bar(verb: str, what: str) -> Iterator[ProgressCallback]:
     """On stderr, if it is a terminal."""
     console = Console(stderr=True)
     if wants_json() or not console.is_terminal:

@@ -219,6 +219,7 @@ class KnowledgeBase(Struct, frozen=True, rename="camel"):
     passages: int
     waiting: int
     quarantined: int
+    missing: int | None
 
 
 class Document(Struct, frozen=True, rename="camel"):
@@ -265,6 +266,11 @@ class SearchResult(Struct, frozen=True, rename="camel"):
     data_class: DataClass
     suspect: list[str]
     citation: str
+
+
+class PassageSearch(Struct, frozen=True, rename="camel"):
+    results: list[SearchResult]
+    warnings: list[str]
 
 
 class IngestedDocument(Struct, frozen=True, rename="camel"):
@@ -1074,7 +1080,7 @@ async def revoke_key(client: ApiClient, *, id: str) -> RevokeKeyResult:
 
 LIST_KNOWLEDGE_BASES = """\
 query ListKnowledgeBases { knowledge { ...KnowledgeBase } } fragment KnowledgeBase on KnowledgeBase { name project
-created model documents passages waiting quarantined }
+created model documents passages waiting quarantined missing }
 """
 
 
@@ -1085,6 +1091,31 @@ class ListKnowledgeBasesResponse(Struct, frozen=True, rename="camel"):
 async def list_knowledge_bases(client: ApiClient) -> list[KnowledgeBase]:
     response = await client.graphql(LIST_KNOWLEDGE_BASES, ListKnowledgeBasesResponse)
     return response.knowledge
+
+
+LIST_MISSING_PASSAGES = """\
+query ListMissingPassages { me { project } knowledge { name project waiting missing } }
+"""
+
+
+class ListMissingPassagesMe(Struct, frozen=True, rename="camel"):
+    project: str
+
+
+class ListMissingPassagesKnowledge(Struct, frozen=True, rename="camel"):
+    name: str
+    project: str
+    waiting: int
+    missing: int | None
+
+
+class ListMissingPassagesResponse(Struct, frozen=True, rename="camel"):
+    me: ListMissingPassagesMe
+    knowledge: list[ListMissingPassagesKnowledge]
+
+
+async def list_missing_passages(client: ApiClient) -> ListMissingPassagesResponse:
+    return await client.graphql(LIST_MISSING_PASSAGES, ListMissingPassagesResponse)
 
 
 LIST_DOCUMENTS = """\
@@ -1130,14 +1161,14 @@ async def get_document(client: ApiClient, *, base: str, id: str) -> DocumentDeta
 
 SEARCH_PASSAGES = """\
 query SearchPassages($base: String!, $query: String!, $limit: Int, $mode: SearchMode, $maxDataClass: DataClass) {
-passages( base: $base query: $query limit: $limit mode: $mode maxDataClass: $maxDataClass ) { ...SearchResult } }
-fragment SearchResult on SearchResult { id document source title text score page pages headings start end dataClass
-suspect citation }
+passages( base: $base query: $query limit: $limit mode: $mode maxDataClass: $maxDataClass ) { ...PassageSearch } }
+fragment PassageSearch on PassageSearch { results { ...SearchResult } warnings } fragment SearchResult on SearchResult {
+id document source title text score page pages headings start end dataClass suspect citation }
 """
 
 
 class SearchPassagesResponse(Struct, frozen=True, rename="camel"):
-    passages: list[SearchResult]
+    passages: PassageSearch
 
 
 async def search_passages(
@@ -1148,7 +1179,7 @@ async def search_passages(
     limit: int | UnsetType | None = UNSET,
     mode: SearchMode | UnsetType | None = UNSET,
     max_data_class: DataClass | UnsetType | None = UNSET,
-) -> list[SearchResult]:
+) -> PassageSearch:
     variables = {"base": base, "query": query, "limit": limit, "mode": mode, "maxDataClass": max_data_class}
     response = await client.graphql(SEARCH_PASSAGES, SearchPassagesResponse, variables)
     return response.passages
@@ -1210,6 +1241,38 @@ async def embed_documents(client: ApiClient, *, base: str) -> EmbedDocumentsResu
     variables = {"base": base}
     response = await client.graphql(EMBED_DOCUMENTS, EmbedDocumentsResponse, variables)
     return response.embed_documents
+
+
+REBUILD_KNOWLEDGE = """\
+mutation RebuildKnowledge($base: String!, $all: Boolean!, $dryRun: Boolean!, $after: String!) { rebuildKnowledge(base:
+$base, all: $all, dryRun: $dryRun, after: $after) { checked missing total model previousModel next } }
+"""
+
+
+class RebuildKnowledgeResult(Struct, frozen=True, rename="camel"):
+    checked: int
+    missing: int
+    total: int
+    model: str
+    previous_model: str
+    next: str
+
+
+class RebuildKnowledgeResponse(Struct, frozen=True, rename="camel"):
+    rebuild_knowledge: RebuildKnowledgeResult
+
+
+async def rebuild_knowledge(
+    client: ApiClient,
+    *,
+    base: str,
+    all: bool,
+    dry_run: bool,
+    after: str,
+) -> RebuildKnowledgeResult:
+    variables = {"base": base, "all": all, "dryRun": dry_run, "after": after}
+    response = await client.graphql(REBUILD_KNOWLEDGE, RebuildKnowledgeResponse, variables)
+    return response.rebuild_knowledge
 
 
 SYNC_KNOWLEDGE = """\

@@ -23,7 +23,7 @@ from sizewise.handler import Handler, Request, RequestOptions, Send
 from sizewise.knowledge.document import Document
 from sizewise.knowledge.ingestion import DocumentUpload, IngestionResult
 from sizewise.knowledge.knowledge_service import SearchMode
-from sizewise.knowledge.results import SearchResult
+from sizewise.knowledge.results import SearchResponse
 from sizewise.knowledge.vector_store import TagFilter
 from sizewise.messages import ChatRequest, Reply
 from sizewise.principal import Principal
@@ -126,7 +126,7 @@ class KnowledgeAccess(Protocol):
         limit: int = 5,
         mode: SearchMode = "hybrid",
         where: TagFilter | None = None,
-    ) -> list[SearchResult]:
+    ) -> SearchResponse:
         """Passages that `request.principal` may see, best first."""
         ...
 

@@ -11,14 +11,14 @@ from functools import partial
 import msgspec
 
 from sizewise.data_class import DataClass
-from sizewise.errors import BadRequest
+from sizewise.errors import BadRequest, SizewiseError
 from sizewise.graphql.context import RequestContext
 from sizewise.graphql.model_type import FieldValues
 from sizewise.handler import Request
 from sizewise.knowledge.document import Document
 from sizewise.knowledge.document_store import DocumentRecord, PassageRecord
 from sizewise.knowledge.ingestion import DocumentUpload, IngestionResult
-from sizewise.knowledge.knowledge_service import SearchMode
+from sizewise.knowledge.knowledge_service import BaseSummary, SearchMode
 from sizewise.knowledge.results import SearchResult
 from sizewise.messages import EmbeddingRequest
 
@@ -50,9 +50,17 @@ async def knowledge(context: RequestContext) -> list[FieldValues]:
             "passages": its.counts.passages,
             "waiting": its.counts.waiting,
             "quarantined": its.counts.held_back,
+            "missing": partial(_missing, context, its),
         }
         for its in found
     ]
+
+
+async def _missing(context: RequestContext, its: BaseSummary, info: object) -> int | None:
+    try:
+        return (await context.app.knowledge_base.stored_passages(context.principal, its.project, its.name)).missing
+    except SizewiseError:  # the other bases are listed all the same
+        return None
 
 
 async def documents(
@@ -100,21 +108,18 @@ async def passages(
     mode: SearchMode = "hybrid",
     alpha: float | None = None,
     max_data_class: DataClass | None = None,
-) -> list[FieldValues]:
+) -> FieldValues:
     context.charge_rows(max(0, limit))
-    search = context.app.knowledge_base.search
-    return [
-        result_values(each)
-        for each in await search(
-            _request(context),
-            base,
-            query,
-            limit=limit,
-            mode=mode,
-            alpha=alpha,
-            max_data_class=max_data_class,
-        )
-    ]
+    found = await context.app.knowledge_base.search(
+        _request(context),
+        base,
+        query,
+        limit=limit,
+        mode=mode,
+        alpha=alpha,
+        max_data_class=max_data_class,
+    )
+    return {"results": [result_values(each) for each in found.results], "warnings": list(found.warnings)}
 
 
 def result_values(its: SearchResult) -> FieldValues:
@@ -202,6 +207,21 @@ def _digest(sha256: str | None) -> str:
 async def embed_documents(context: RequestContext, base: str) -> FieldValues:
     left = await context.app.knowledge_base.embed_pending(_request(context), base)
     return {"embedded": left.embedded, "waiting": left.waiting}
+
+
+async def rebuild_knowledge(
+    context: RequestContext, base: str, all: bool = False, dry_run: bool = False, after: str = ""
+) -> FieldValues:
+    service = context.app.knowledge_base
+    step = await service.rebuild(context.principal, base, every=all, dry_run=dry_run, after=after)
+    return {
+        "checked": step.checked,
+        "missing": step.missing,
+        "total": step.total,
+        "model": step.model,
+        "previousModel": step.previous_model,
+        "next": step.next,
+    }
 
 
 async def sync_knowledge(context: RequestContext, base: str) -> FieldValues:

@@ -144,6 +144,10 @@ class DocumentStore:
 
         return await self._in_executor(work)
 
+    async def all_bases(self) -> list[KnowledgeBaseId]:
+        """Of all organizations."""
+        return [KnowledgeBaseId(*each) for each in await self._in_executor(self._read, tables.base_ids)]
+
     async def base(self, base: KnowledgeBaseId) -> BaseRecord | None:
         return await self._in_executor(self._base, base)
 
@@ -182,9 +186,17 @@ class DocumentStore:
         key = self._encryption.decrypt(row.sealed, base.tenant, BASES, _place(base))
         return BaseRecord(base=base, created=row.created, model=row.model, dimension=row.dimension, key=key)
 
-    async def set_embedding_model(self, base: KnowledgeBaseId, model: str, dimension: int) -> None:
-        """If the model changes, all passages wait to be embedded again."""
-        await self._write_to(base, tables.set_embedding_model, model=model, dimension=dimension)
+    async def set_embedding_model(
+        self, base: KnowledgeBaseId, model: str, dimension: int, *, reembed: bool = False
+    ) -> None:
+        """If the model changes, or with `reembed`, all passages wait to be embedded again."""
+        await self._write_to(base, tables.set_embedding_model, model=model, dimension=dimension, reembed=reembed)
+
+    async def record_rebuild(self, base: KnowledgeBaseId, principal: Principal, passages: int, model: str) -> None:
+        """Writes to the audit log that so many passages are embedded again."""
+        shown: Snapshot = {"passages": passages, "model": model}
+        told = _audit_event(principal, base, "knowledge.rebuild", None, shown)
+        await self._in_executor(self._write, partial(tables.record_event, audit_event=told))
 
     async def remove_base(self, base: KnowledgeBaseId, principal: Principal) -> bool:
         return await self._write_to(
@@ -335,6 +347,18 @@ class DocumentStore:
             return {row.id: self._passage_record(row) for row in found}
 
         return await self._in_executor(work)
+
+    async def embedded_passage_count(self, base: KnowledgeBaseId) -> int:
+        """Passages that the vector store must have."""
+        return await self._read_of(base, tables.embedded_passage_count)
+
+    async def ready_passage_ids(self, base: KnowledgeBaseId, after: str, limit: int) -> list[str]:
+        """Ordered by id, after the id `after`."""
+        return await self._read_of(base, tables.ready_passage_ids, after=after, limit=limit)
+
+    async def mark_for_embedding(self, base: KnowledgeBaseId, ids: Iterable[str]) -> None:
+        """Ready passages with these ids, and their documents, wait to be embedded again."""
+        await self._write_to(base, tables.mark_for_embedding, ids=list(ids))
 
     async def set_passage_state(self, base: KnowledgeBaseId, ids: Iterable[str], state: str) -> None:
         await self._write_to(base, tables.set_passage_state, ids=list(ids), state=state)

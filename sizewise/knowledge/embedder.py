@@ -164,5 +164,5 @@ def check_dimension(vectors: Sequence[EmbeddingVector], dimension: int) -> int:
         told = (
             f"the model's vectors have {sorted(lengths)} dimensions, but those of the knowledge base have {dimension}"
         )
-        raise StorageError(told, "use another model, or delete the knowledge base and ingest it again")
+        raise StorageError(told, "use another model, or embed all again: sizewise knowledge rebuild NAME --all")
     return lengths.pop()

@@ -10,7 +10,8 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from random import uniform
 
 from msgspec.structs import replace
 
@@ -40,6 +41,8 @@ log = logging.getLogger("sizewise.knowledge")
 FIRST_PAUSE_S, MAX_PAUSE_S = 1.0, 60.0
 """Pauses double from the first to the longest."""
 STEP_S = 5.0
+QUIET_S = 5.0
+"""Without progress for this long, up to twice as long, no other server is embedding a base."""
 RETRIED = (
     *(StorageError, UpstreamError, ModelUnavailable, Busy),
     *(BudgetExceeded, EncryptionKeyUnavailable, ExternalFailure),
@@ -72,14 +75,18 @@ class EmbeddingRetries:
         """Retries the base's waiting documents, unless that is scheduled already. `caller`: whose request failed."""
         if base in self._tasks or self._ingestion is None:
             return
-        self._tasks[base] = asyncio.get_running_loop().create_task(self._retry_until_done(base, caller))
+        self._start(base, self._retry(base, caller))
 
-    async def resume_all(self) -> None:
-        """Schedules all bases whose documents wait, as after a crash."""
+    async def resume_all(self, *, shared: bool = False) -> None:
+        """Schedules all bases whose documents wait, as after a crash. `shared`: other servers of the same database may
+        be embedding them, so each base is first watched until no server makes progress.
+        """
         assert self._ingestion is not None
         try:
             for base in await self._ingestion.document_store.bases_with_pending_documents():
-                self.schedule(base)
+                if base not in self._tasks:
+                    resumed = self._resume_when_quiet(base) if shared else self._retry(base, None)
+                    self._start(base, resumed)
         except StorageError as error:
             log.warning("waiting documents cannot be read: %s", error.message)
 
@@ -89,11 +96,24 @@ class EmbeddingRetries:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _retry_until_done(self, base: KnowledgeBaseId, caller: Principal | None) -> None:
-        try:
-            await self._retry(base, caller)
-        finally:
-            del self._tasks[base]
+    def _start(self, base: KnowledgeBaseId, retries: Coroutine[object, object, None]) -> None:
+        self._tasks[base] = task = asyncio.get_running_loop().create_task(retries)
+        task.add_done_callback(lambda _: self._tasks.pop(base, None))
+
+    async def _resume_when_quiet(self, base: KnowledgeBaseId) -> None:
+        """Passages that two servers embed at once cost twice, and do no other harm."""
+        assert self._ingestion is not None
+        before = None
+        while True:
+            try:
+                waiting = await self._ingestion.document_store.size(base)
+            except StorageError:
+                waiting = None
+            if waiting is not None and waiting == before:
+                break
+            before = waiting
+            await asyncio.sleep(QUIET_S * uniform(1, 2))  # of servers that start together, one is first
+        await self._retry(base, None)
 
     async def _retry(self, base: KnowledgeBaseId, caller: Principal | None) -> None:
         pause, failed = FIRST_PAUSE_S, False

@@ -27,8 +27,10 @@ from sizewise.knowledge.folder import list_files
 from sizewise.knowledge.ingestion import MANAGE_ACTION, DocumentUpload, EmbeddingProgress, Ingestion, IngestionResult
 from sizewise.knowledge.keyword_index import KeywordHasher
 from sizewise.knowledge.open_stores import DEFAULT_SETTINGS, OpenStores
+from sizewise.knowledge.rebuild import Rebuild, RebuildStep
 from sizewise.knowledge.reranker import rerank_by_keywords, rerank_by_model
-from sizewise.knowledge.results import SearchResult
+from sizewise.knowledge.results import SearchResponse, SearchResult
+from sizewise.knowledge.store_check import StoreCheck, StoredPassages
 from sizewise.knowledge.tables import PassageCounts
 from sizewise.knowledge.vector_store import (
     FilterAnd,
@@ -77,6 +79,7 @@ class KnowledgeService:
 
     document_store: DocumentStore
     open_stores: OpenStores
+    store_check: StoreCheck
     embedding_retries: EmbeddingRetries
     embedder: Embedder
     handler: Handler
@@ -99,7 +102,7 @@ class KnowledgeService:
         max_data_class: DataClass | None = None,
         documents: Sequence[str] = (),
         where: TagFilter | None = None,
-    ) -> list[SearchResult]:
+    ) -> SearchResponse:
         """Passages that `request.principal` may read, best first. `max_data_class`: excludes stricter classes. `alpha`:
         0..1, overrides `mode`.
 
@@ -118,7 +121,7 @@ class KnowledgeService:
         if open is None:
             raise await self._unknown_base(base)
         if not open.dimension:
-            return []
+            return SearchResponse((), await self.store_check.warnings(base, found_any=False))
         weigh = {"hybrid": said.alpha, "vector": 1.0, "words": 0.0}[mode] if alpha is None else alpha
         vector: Sequence[float] = ()
         if weigh > 0:
@@ -145,7 +148,7 @@ class KnowledgeService:
             found = rerank_by_keywords(query, found)
         elif said.rerank != "none":
             found = await rerank_by_model(self.handler, request, said.rerank, query, found)
-        return found[:limit]
+        return SearchResponse(tuple(found[:limit]), await self.store_check.warnings(base, found_any=bool(hits)))
 
     async def _readable_results(
         self,
@@ -228,6 +231,32 @@ class KnowledgeService:
         except RETRIED:
             self.embedding_retries.schedule(base, request.principal)
             raise
+        finally:
+            self.store_check.forget(base)
+
+    async def rebuild(
+        self, principal: Principal, name: str, *, every: bool = False, dry_run: bool = False, after: str = ""
+    ) -> RebuildStep:
+        """Lets passages that the vector store lacks, or `every` one, wait for `embed_pending`; takes a few seconds, so
+        call it again with `after` until `next` is empty. Raises PathNotFound, StorageError, ModelUnavailable.
+        """
+        base = self._managed_base(principal, name)
+        open = await self.document_store.base(base)
+        if open is None:
+            raise await self._unknown_base(base)
+        rebuild = Rebuild(self.document_store, self.open_stores, self.embedder)
+        try:
+            return await rebuild.step(
+                open,
+                self._settings_of(name),
+                principal,
+                every=every,
+                dry_run=dry_run,
+                after=after,
+                time_limit_s=EMBED_STEP_S,
+            )
+        finally:
+            self.store_check.forget(base)
 
     async def sync(self, request: Request, name: str) -> SyncResult:
         """Reads the configured sources, and removes documents that they no longer contain."""
@@ -300,6 +329,10 @@ class KnowledgeService:
             BaseSummary(name=base.name, project=base.project, created=created, model=model, counts=size)
             for base, created, model, size in found
         ]
+
+    async def stored_passages(self, principal: Principal, project: str, name: str) -> StoredPassages:
+        """Of a base that `bases` lists. Raises StorageError, EgressDenied, ConfigError."""
+        return await self.store_check.check(KnowledgeBaseId(principal.tenant, project, name))
 
     async def documents(
         self,
@@ -384,6 +417,7 @@ def build_knowledge_service(
     return KnowledgeService(
         document_store=document_store,
         open_stores=open_stores,
+        store_check=StoreCheck(document_store, open_stores),
         embedding_retries=embedding_retries,
         embedder=Embedder(handler, cards, fetchable),
         handler=handler,

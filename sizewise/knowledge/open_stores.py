@@ -64,9 +64,18 @@ class OpenStores:
         self._collections[base] = store, dimension, shelf
         return shelf
 
+    async def count(self, base: KnowledgeBaseId) -> int:
+        """Passages stored. Opens no collection. Raises StorageError, EgressDenied, ConfigError."""
+        return await self._store(base).count(base)
+
     async def remove(self, base: KnowledgeBaseId) -> None:
         self._collections.pop(base, None)
         await self._store(base).remove(base)
+
+    async def remove_elsewhere(self, base: KnowledgeBaseId) -> None:
+        """Removes what the embedded store still has of a base that is in another store now."""
+        if self._kind(base) != EMBEDDED_STORE and (self._home / "passages" / base.hashed).exists():
+            await self._opened(EMBEDDED_STORE, RemoteStore()).remove(base)
 
     async def optimize(self, base: KnowledgeBaseId) -> None:
         """Call after large upserts."""
@@ -81,14 +90,18 @@ class OpenStores:
         self._stores.clear()
         self._collections.clear()
 
+    def _kind(self, base: KnowledgeBaseId) -> str:
+        chosen = self._settings.get(base.name, DEFAULT_SETTINGS).vector_store
+        return chosen or (SHARED_STORE if self._url else EMBEDDED_STORE)
+
     def _store(self, base: KnowledgeBaseId) -> VectorStore:
-        said = self._settings.get(base.name, DEFAULT_SETTINGS)
-        its = said.remote
-        kind = said.vector_store or (SHARED_STORE if self._url else EMBEDDED_STORE)
-        remote = RemoteStore(its.url, its.grpc, resolve_secret(its.key), its.timeout_s)
+        its = self._settings.get(base.name, DEFAULT_SETTINGS).remote
+        return self._opened(self._kind(base), RemoteStore(its.url, its.grpc, resolve_secret(its.key), its.timeout_s))
+
+    def _opened(self, kind: str, remote: RemoteStore) -> VectorStore:
         found = self._stores.get((kind, remote))
         if found is None:
-            ground = StoreContext(self._home, self._url, remote, lambda: self._egress())
-            made: VectorStore = load_plugin("vector_stores", kind)(ground)
+            context = StoreContext(self._home, self._url, remote, lambda: self._egress())
+            made: VectorStore = load_plugin("vector_stores", kind)(context)
             found = self._stores[kind, remote] = made
         return found

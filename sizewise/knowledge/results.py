@@ -45,6 +45,13 @@ class SearchResult(Struct, frozen=True):
         return suspect_label(self.cited) if self.suspicions else self.cited
 
 
+class SearchResponse(Struct, frozen=True):
+    """`results`: best first. `warnings`: why they may be incomplete."""
+
+    results: tuple[SearchResult, ...]
+    warnings: tuple[str, ...] = ()
+
+
 def strictest_data_class(results: Sequence[SearchResult]) -> DataClass | None:
     """The data class of anything made from these passages; None if there are none."""
     return strictest(*(each.data_class for each in results)) if results else None

@@ -197,6 +197,13 @@ def base(connection: Connection, tenant: str, project: str, name: str) -> BaseRo
     return None if row is None else BaseRow(*row)
 
 
+def base_ids(connection: Connection) -> list[tuple[str, str, str]]:
+    """(tenant, project, name) of the bases of all organizations."""
+    its = BASES.c
+    query = select(its.tenant, its.project, its.name).order_by(its.tenant, its.project, its.name)
+    return [(row[0], row[1], row[2]) for row in connection.execute(query)]
+
+
 def add_base(connection: Connection, row: BaseRow, audit_event: AuditEvent) -> BaseRow:
     """Returns the existing base if another request created it first."""
     there = base(connection, row.tenant, row.project, row.name)
@@ -215,17 +222,22 @@ def set_embedding_model(
     name: str,
     model: str,
     dimension: int,
+    reembed: bool = False,
 ) -> None:
-    """If the model changes, all passages wait to be embedded again."""
+    """If the model changes, or with `reembed`, all passages wait to be embedded again."""
     where = _in(BASES, tenant, project, name)
     before = connection.scalar(select(BASES.c.model).where(where))
     connection.execute(update(BASES).where(where).values(model=model, dimension=dimension))
-    if before != model:
+    if reembed or before != model:
         its = _in(PASSAGES, tenant, project, name)
         connection.execute(delete(PASSAGES).where(its, PASSAGES.c.state == "old"))
         connection.execute(update(PASSAGES).where(its, PASSAGES.c.state == "ready").values(state="waiting"))
         documents = _in(DOCUMENTS, tenant, project, name)
         connection.execute(update(DOCUMENTS).where(documents, DOCUMENTS.c.state == "ready").values(state="waiting"))
+
+
+def record_event(connection: Connection, audit_event: AuditEvent) -> None:
+    audit.append_event(connection, audit_event)
 
 
 def remove_base(connection: Connection, tenant: str, project: str, name: str, audit_event: AuditEvent) -> bool:
@@ -419,6 +431,32 @@ def passages_by_id(
         query = select(*names).where(mine, its.state.in_(("ready", "old")))
         found += [PassageRow(*row) for row in connection.execute(query)]
     return found
+
+
+def embedded_passage_count(connection: Connection, tenant: str, project: str, name: str) -> int:
+    """Passages that the vector store must have: ready or old."""
+    mine = and_(_in(PASSAGES, tenant, project, name), PASSAGES.c.state.in_(("ready", "old")))
+    return connection.scalar(select(func.count()).select_from(PASSAGES).where(mine)) or 0
+
+
+def ready_passage_ids(
+    connection: Connection, tenant: str, project: str, name: str, after: str, limit: int
+) -> list[str]:
+    """Ordered by id, after the id `after`."""
+    its = PASSAGES.c
+    mine = and_(_in(PASSAGES, tenant, project, name), its.state == "ready", its.id > after)
+    return list(connection.scalars(select(its.id).where(mine).order_by(its.id).limit(limit)))
+
+
+def mark_for_embedding(connection: Connection, tenant: str, project: str, name: str, ids: Iterable[str]) -> None:
+    """Ready passages with these ids, and their documents, wait to be embedded again."""
+    its, every = PASSAGES.c, list(ids)
+    for start in range(0, len(every), ID_BATCH):
+        mine = and_(_in(PASSAGES, tenant, project, name), its.id.in_(every[start : start + ID_BATCH]))
+        documents = set(connection.scalars(select(its.document).where(mine, its.state == "ready")))
+        connection.execute(update(PASSAGES).where(mine, its.state == "ready").values(state="waiting"))
+        theirs = and_(_in(DOCUMENTS, tenant, project, name), DOCUMENTS.c.id.in_(documents))
+        connection.execute(update(DOCUMENTS).where(theirs, DOCUMENTS.c.state == "ready").values(state="waiting"))
 
 
 def set_passage_state(

@@ -169,6 +169,10 @@ class PassageCollection(Protocol):
 
     async def count(self) -> int: ...
 
+    async def stored_ids(self, ids: Sequence[str]) -> set[str]:
+        """Those of the ids whose passages are stored."""
+        ...
+
 
 class VectorStore(Protocol):
     """A plugin of the kind `vector_stores`, created with a StoreContext."""
@@ -181,6 +185,10 @@ class VectorStore(Protocol):
 
     async def remove(self, base: KnowledgeBaseId) -> None:
         """Deletes the base's collection, if there is one."""
+        ...
+
+    async def count(self, base: KnowledgeBaseId) -> int:
+        """Passages that are stored; 0 without a collection. Creates nothing. Raises StorageError, EgressDenied."""
         ...
 
     async def optimize(self) -> None:

@@ -276,6 +276,8 @@ def _migrate(database: Database, schemas: Sequence[Migrations]) -> None:
         behind = pending_migrations(connection, schemas)
     if behind:
         with database.write() as connection:  # checked again inside: another process may have migrated it
+            if connection.dialect.name == "postgresql":  # where a write transaction does not exclude others
+                connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtextextended('migrations', 0))")
             for schema, version in pending_migrations(connection, schemas):
                 apply_migrations(connection, schema, version)
 

@@ -125,6 +125,28 @@ def match_all(
     )
 
 
+async def knows_what_is_stored(store: VectorStore) -> None:
+    """A base is counted without being created, and what it lacks is found by id."""
+    mine = base()
+    assert await store.count(mine) == 0, "a base that was never opened has no passages"
+    many = [passage(number, f"document {number % 7}") for number in range(450)]
+    ids = [each.id for each in many]
+    opened = await store.open(mine, DIMENSION)
+    try:
+        assert await store.count(mine) == 0
+        assert await opened.stored_ids(ids) == set()
+        assert not await opened.upsert(many)
+        assert await store.count(mine) == len(many)
+        assert await opened.stored_ids([]) == set()
+        await opened.delete_document("document 3")
+        kept = {each.id for each in many if each.document != "document 3"}
+        assert await store.count(mine) == len(kept)
+        assert await opened.stored_ids(ids) == kept
+    finally:
+        await store.remove(mine)
+    assert await store.count(mine) == 0, "a base that was removed has no passages"
+
+
 async def finds_the_nearest(store: VectorStore) -> None:
     """At alpha 1, order and scores are the cosine similarity, whatever the terms; the encrypted text is returned."""
     many = [passage(number) for number in range(40)]
@@ -590,6 +612,7 @@ def every() -> Iterator[Check]:
         finds_in_documents,
         replaces,
         deletes_documents,
+        knows_what_is_stored,
         reports_each_invalid_passage,
         refuses_invalid_queries,
         refuses_another_dimension,

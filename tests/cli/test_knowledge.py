@@ -69,9 +69,9 @@ def shown_id(server: Served, base: str, source: str) -> str:
 
 def test_a_question_is_answered_with_page_and_source(server: Served, docs: Path) -> None:
     run(server, "add", "two", str(docs / "deep" / "guide.pdf"))
-    (found, *_) = shown(server, "search", "two", "When do trains to Oslo leave?")
+    (found, *_) = shown(server, "search", "two", "When do trains to Oslo leave?", "--mode", "words")["results"]
     assert (found["page"], found["citation"]) == (2, "guide.pdf, page 2")
-    told = run(server, "search", "two", "trains to Oslo")
+    told = run(server, "search", "two", "trains to Oslo", "--mode", "words")
     assert told.out.startswith("1. guide.pdf, page 2")
     assert run(server, "search", "two", "trains", "--most", "public").code == 1, "its class is internal"
     assert "page 2" in run(server, "show", "two", "guide.pdf").out
@@ -90,7 +90,7 @@ def test_a_large_file_is_read_here_and_only_its_words_are_sent(server: Served, t
     middle = "Lunch is served at noon in the canteen. \n\n" + " " * 9_000_000
     file.write_text(f"# no words\n\n{middle}\n\nThe last rule is kindness.\n")
     assert run(server, "add", "four", str(file)).out == "four: 1 added\n"
-    assert shown(server, "search", "four", "last rule", "--mode", "words")[0]["text"].endswith("kindness.")
+    assert shown(server, "search", "four", "last rule", "--mode", "words")["results"][0]["text"].endswith("kindness.")
 
 
 def test_the_server_reads_the_sources_of_its_settings(server: Served) -> None:
@@ -117,4 +117,4 @@ def test_what_gives_orders_is_told_and_can_be_released(server: Served, tmp_path:
     assert "1 passage contains instructions to the model and is held back" in done.err
     assert "quarantined" in run(server, "show", "seven", "faq.md").out
     assert run(server, "release", "seven", "faq.md").out == "1 released\n"
-    assert shown(server, "search", "seven", "print", "--mode", "words")[0]["suspect"]
+    assert shown(server, "search", "seven", "print", "--mode", "words")["results"][0]["suspect"]

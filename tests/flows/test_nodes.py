@@ -31,7 +31,7 @@ from sizewise.http.egress import EgressPolicy
 from sizewise.knowledge.ingestion import DocumentUpload, IngestionResult
 from sizewise.knowledge.knowledge_service import SearchMode
 from sizewise.knowledge.load import load_document
-from sizewise.knowledge.results import SearchResult
+from sizewise.knowledge.results import SearchResponse, SearchResult
 from sizewise.knowledge.vector_store import TagFilter
 from sizewise.messages import Choice, Reply, Usage
 from sizewise.settings.http_allowlist import HttpHostSettings
@@ -301,8 +301,8 @@ class Base:
         limit: int = 5,
         mode: SearchMode = "hybrid",
         where: TagFilter | None = None,
-    ) -> list[SearchResult]:
-        return [self._found]
+    ) -> SearchResponse:
+        return SearchResponse((self._found,))
 
     async def ingest(self, request: Request, name: str, documents: Sequence[DocumentUpload]) -> list[IngestionResult]:
         return [IngestionResult(each.source, "1", "added", 2) for each in documents]

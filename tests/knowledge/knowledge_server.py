@@ -29,13 +29,18 @@ ADD = """mutation ($base: String!, $source: String!, $data: String, $text: Strin
 EMBED = "mutation ($base: String!) { embedDocuments(base: $base) { embedded waiting } }"
 SEARCH = """query ($base: String!, $q: String!, $limit: Int, $mode: SearchMode, $most: DataClass) {
   passages(base: $base, query: $q, limit: $limit, mode: $mode, maxDataClass: $most) {
-    text source title page pages headings score start end dataClass suspect citation document
+    results { text source title page pages headings score start end dataClass suspect citation document } warnings
+  }
+}"""
+REBUILD = """mutation ($base: String!, $all: Boolean! = false, $dryRun: Boolean! = false, $after: String! = "") {
+  rebuildKnowledge(base: $base, all: $all, dryRun: $dryRun, after: $after) {
+    checked missing total model previousModel next
   }
 }"""
 LIST = """query ($base: String!) {
   documents(base: $base) { id source title kind state dataClass readers pages notes }
 }"""
-BASES = "{ knowledge { name model documents passages waiting quarantined } }"
+BASES = "{ knowledge { name model documents passages waiting quarantined missing } }"
 
 
 def add(server: Served, source: str, said: str | bytes, base: str = "handbook", key: str = "", **more: object) -> Any:
@@ -60,8 +65,16 @@ def embed(server: Served, base: str = "handbook", key: str = "") -> int:
 def search(server: Served, query: str, base: str = "handbook", key: str = "", **more: object) -> list[Any]:
     answer = graphql(server, SEARCH, key=key, base=base, q=query, **more)
     assert answer.errors == [], answer.errors
-    found: list[Any] = answer.data["passages"]
+    found: list[Any] = answer.data["passages"]["results"]
     return found
+
+
+def warnings(server: Served, query: str, base: str = "handbook", key: str = "") -> list[str]:
+    """What a search by words says beside its results."""
+    answer = graphql(server, SEARCH, key=key, base=base, q=query, mode="words")
+    assert answer.errors == [], answer.errors
+    said: list[str] = answer.data["passages"]["warnings"]
+    return said
 
 
 def refused(server: Served, query: str, base: str = "handbook", key: str = "") -> GraphQLAnswer:

@@ -39,6 +39,15 @@ def warned(server: Served, words: str) -> int:
     return sum(words in line for line in server.said)
 
 
+def test_a_store_that_cannot_be_started_names_the_next_step(tmp_path: Path) -> None:
+    with serving(tmp_path, CONFIG) as server:
+        break_store(server)
+        add(server, "leave.md", TEXT)
+        (error,) = failed(server).errors
+        assert "File exists" in error["message"] and "`passages`" in error["extensions"]["hint"]
+        assert str(tmp_path) not in str(error)
+
+
 def test_documents_are_embedded_once_the_store_is_back(tmp_path: Path) -> None:
     with serving(tmp_path, CONFIG) as server:
         break_store(server)

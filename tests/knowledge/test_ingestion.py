@@ -48,6 +48,7 @@ def test_a_document_is_found_with_its_place_and_taken_once(server: Served) -> No
         "passages": 2,
         "waiting": 0,
         "quarantined": 0,
+        "missing": 0,
     }
 
 

@@ -135,7 +135,9 @@ def test_questions_that_cannot_be_asked_are_refused(server: Served) -> None:
         assert answer.code == "bad_request", answer.data
 
 
-SEARCHED = "query ($base: String!, $q: String!, $limit: Int) { passages(base: $base, query: $q, limit: $limit) { id } }"
+SEARCHED = """query ($base: String!, $q: String!, $limit: Int) {
+  passages(base: $base, query: $q, limit: $limit) { results { id } }
+}"""
 
 
 @contextmanager

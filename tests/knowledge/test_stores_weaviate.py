@@ -38,7 +38,7 @@ from weaviate.util import PYPI_PACKAGE_URL
 from sizewise.knowledge.vector_stores import weaviate_client
 from tests.fakes.fake_weaviate import FakeWeaviate
 from tests.graphql.graphql_client import graphql
-from tests.knowledge.knowledge_server import CONFIG, EMBED, add, embed, listed, refused, search
+from tests.knowledge.knowledge_server import CONFIG, EMBED, REBUILD, add, embed, listed, refused, search, warnings
 from tests.running_server import serving, until
 
 REAL = RemoteStore(
@@ -175,10 +175,31 @@ def test_a_document_is_added_to_a_weaviate_that_lost_its_collections(tmp_path: P
         double.classes.clear()
         (error,) = refused(server, "days of holidays").errors
         assert "has no collection 'SizewisePassages" in error["message"]
+        assert "sizewise knowledge rebuild" in error["extensions"]["hint"]
         add(server, "two.md", "Nobody works on Sundays.")
         assert embed(server) == 1
         assert search(server, "work on Sundays", mode="words")[0]["source"] == "two.md"
         assert [its.multi_tenant for its in double.classes.values()] == [True]
+        assert "1 of 2 passages of 'handbook' are missing" in warnings(server, "holidays")[0]
+        assert graphql(server, REBUILD, base="handbook").data["rebuildKnowledge"]["missing"] == 1
+        assert embed(server) == 1
+        assert search(server, "days of holidays", mode="words")[0]["source"] == "one.md"
+        assert warnings(server, "holidays") == []
+
+
+def test_a_base_moves_to_weaviate_and_leaves_no_files(tmp_path: Path) -> None:
+    with serving(tmp_path, CONFIG) as server:
+        add(server, "one.md", "Everybody has thirty days of holidays.")
+        assert embed(server) == 1
+    assert list((tmp_path / "passages").iterdir())
+    with FakeWeaviate(key="sesame") as double, serving(tmp_path, settings(double), WEAVIATE_KEY="sesame") as server:
+        planned = graphql(server, REBUILD, base="handbook", dryRun=True).data["rebuildKnowledge"]
+        assert planned["missing"] == 1 and not double.classes, "a dry run creates nothing"
+        assert "1 of 1 passages of 'handbook' are missing" in warnings(server, "holidays")[0]
+        assert graphql(server, REBUILD, base="handbook").data["rebuildKnowledge"]["missing"] == 1
+        assert embed(server) == 1
+        assert search(server, "days of holidays", mode="words")[0]["source"] == "one.md"
+    assert not list((tmp_path / "passages").iterdir())
 
 
 def test_nothing_is_written_into_a_collection_that_is_not_ours(tmp_path: Path) -> None:

@@ -40,7 +40,9 @@ class SearchNode(Node, frozen=True, kw_only=True):
 
     @classmethod
     def output_type(cls, context: ValidationContext) -> Type:
-        return types.object_of(passages=types.list_of(PASSAGE_TYPE), data_class=types.JSON)
+        return types.object_of(
+            passages=types.list_of(PASSAGE_TYPE), data_class=types.JSON, warnings=types.list_of(types.TEXT)
+        )
 
     async def run(self, context: NodeContext) -> Json:
         knowledge = context.dependencies.knowledge
@@ -55,7 +57,11 @@ class SearchNode(Node, frozen=True, kw_only=True):
             mode=self.mode,
             where=where,
         )
-        return {"passages": [_passage(each) for each in found], "data_class": strictest_data_class(found)}
+        return {
+            "passages": [_passage(each) for each in found.results],
+            "data_class": strictest_data_class(found.results),
+            "warnings": list(found.warnings),
+        }
 
 
 def _passage(found: SearchResult) -> Json:

@@ -137,6 +137,9 @@ class PgvectorStore:
         self._open.pop(base.hashed, None)
         await self.write(partial(_removed, TableNames(base.hashed, 1)))
 
+    async def count(self, base: KnowledgeBaseId) -> int:
+        return await self.read(partial(_stored, TableNames(base.hashed, 1)))
+
     async def optimize(self) -> None:
         for names in list(self._open.values()):
             await self._optimize(names)
@@ -217,6 +220,12 @@ class PgvectorCollection:
     async def count(self) -> int:
         return await self._store.read(partial(_counted, self._names))
 
+    async def stored_ids(self, ids: Sequence[str]) -> set[str]:
+        stored = set[str]()
+        for first in range(0, len(ids), BATCH_SIZE):
+            stored |= await self._store.read(partial(_stored_ids, self._names, list(ids[first : first + BATCH_SIZE])))
+        return stored
+
 
 def _connected(url: str) -> Database:
     """Creates the extension if necessary. Raises ConfigError if it is not available, StorageError."""
@@ -227,6 +236,8 @@ def _connected(url: str) -> Database:
                 if connection.scalar(text("SELECT 1 FROM pg_available_extensions WHERE name = 'vector'")) is None:
                     hint = "install pgvector 0.8 or newer on its server (Debian: postgresql-17-pgvector)"
                     raise ConfigError("the Postgres of [database] does not have the extension 'vector'", hint)
+                # `IF NOT EXISTS` is an error in all but one of several servers that start at once.
+                connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended('vector', 0))"))
                 connection.execute(text("CREATE EXTENSION IF NOT EXISTS vector"))
     except BaseException as error:
         database.close()
@@ -243,6 +254,11 @@ def _opened(base: KnowledgeBaseId, names: TableNames, connection: Connection) ->
     if found is None:
         connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))"), {"key": base.hashed})
         found = connection.scalar(known)
+    elif not _has_tables(names, connection):  # such as after a restore without them
+        connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))"), {"key": base.hashed})
+        if not _has_tables(names, connection):
+            _removed(names, connection)
+            found = None
     if found is None:
         row = {"key": base.hashed, "tenant": base.tenant, "project": base.project, "name": base.name}
         connection.execute(insert(PASSAGE_COLLECTIONS).values(**row, dimension=names.dimension, passages=0))
@@ -349,6 +365,22 @@ def _counted(names: TableNames, connection: Connection) -> int:
     return int(
         connection.scalar(select(PASSAGE_COLLECTIONS.c.passages).where(PASSAGE_COLLECTIONS.c.key == names.key)) or 0,
     )
+
+
+def _stored(names: TableNames, connection: Connection) -> int:
+    """Counts the rows themselves, which may have been lost without the count of `passage_shelves`."""
+    if not _has_tables(names, connection):
+        return 0
+    return int(connection.scalar(names.sql("SELECT count(*) FROM {passages}")) or 0)
+
+
+def _stored_ids(names: TableNames, ids: list[str], connection: Connection) -> set[str]:
+    words = names.sql("SELECT CAST(id AS text) FROM {passages} WHERE id = ANY(CAST(:ids AS uuid[]))")
+    return set(connection.scalars(words, {"ids": ids}))
+
+
+def _has_tables(names: TableNames, connection: Connection) -> bool:
+    return bool(connection.scalar(text("SELECT to_regclass(:name) IS NOT NULL"), {"name": names.passages}))
 
 
 def _settled(names: TableNames, database: Database) -> None:

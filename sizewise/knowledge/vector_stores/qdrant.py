@@ -30,7 +30,9 @@ from sizewise.knowledge.vector_stores.qdrant_protocol import (
     HEAD,
     CopyShard,
     CountPoints,
+    CountShard,
     DeletePoints,
+    FindPoints,
     OpenShard,
     RemoveShard,
     SearchPoints,
@@ -47,6 +49,8 @@ from sizewise.process import ChildProcess, run, start_module
 WORKER = "sizewise.knowledge.vector_stores.qdrant_worker"
 BATCH_SIZE = 250
 """Passages per call: 10 ms in the worker, which searches wait for."""
+ID_BATCH = 1_000
+"""Ids per call, likewise."""
 MIN_INDEXED_PASSAGES = 10_000
 CALL_TIMEOUT_S = 120.0
 OPTIMIZE_TIMEOUT_S = 3_600.0
@@ -87,6 +91,11 @@ class QdrantStore:
     async def remove(self, base: KnowledgeBaseId) -> None:
         self._open.pop(base.hashed, None)
         await self.call(RemoveShard(base.hashed))
+
+    async def count(self, base: KnowledgeBaseId) -> int:
+        many = await self.call(CountShard(base.hashed))
+        assert isinstance(many, int)
+        return many
 
     async def optimize(self) -> None:
         for key, dimension in list(self._open.items()):
@@ -144,8 +153,12 @@ class QdrantStore:
                 try:
                     self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
                     self._child = child = await start_module(WORKER, str(self._folder))
+                except FileExistsError as error:
+                    hint = "move the file `passages` in the home folder away: it must be a folder"
+                    raise StorageError(f"the vector store cannot be started: {error.strerror}", hint) from error
                 except OSError as error:
-                    raise StorageError(f"the vector store cannot be started: {error.strerror}") from error
+                    hint = "make the folder `passages` in the home folder writable, and free space on its disk"
+                    raise StorageError(f"the vector store cannot be started: {error.strerror}", hint) from error
                 task = asyncio.create_task(self._listen(child))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
@@ -220,6 +233,15 @@ class QdrantCollection:
         many = await self._store.call(CountPoints(self._key, self._dimension))
         assert isinstance(many, int)
         return many
+
+    async def stored_ids(self, ids: Sequence[str]) -> set[str]:
+        stored = set[str]()
+        for first in range(0, len(ids), ID_BATCH):
+            some = list(ids[first : first + ID_BATCH])
+            found = await self._store.call(FindPoints(self._key, self._dimension, some))
+            assert isinstance(found, list)
+            stored |= {hit.id for hit in found}
+        return stored
 
 
 def _lost(why: str) -> StorageError:

@@ -62,6 +62,20 @@ class CountPoints(Struct, frozen=True, tag=True):
     dimension: int
 
 
+class FindPoints(Struct, frozen=True, tag=True):
+    """Response: a SearchHit without content for each of the ids that is stored."""
+
+    key: str
+    dimension: int
+    ids: list[str]
+
+
+class CountShard(Struct, frozen=True, tag=True):
+    """Response: number of points; 0 if there is no shard. Creates none."""
+
+    key: str
+
+
 class RemoveShard(Struct, frozen=True, tag=True):
     key: str
 
@@ -84,7 +98,18 @@ class SwapShard(Struct, frozen=True, tag=True):
     dimension: int
 
 
-ShardCall = OpenShard | UpsertPoints | DeletePoints | SearchPoints | CountPoints | RemoveShard | CopyShard | SwapShard
+ShardCall = (
+    OpenShard
+    | UpsertPoints
+    | DeletePoints
+    | SearchPoints
+    | CountPoints
+    | FindPoints
+    | CountShard
+    | RemoveShard
+    | CopyShard
+    | SwapShard
+)
 
 
 class ShardRequest(Struct, frozen=True, array_like=True):

@@ -50,7 +50,9 @@ from sizewise.knowledge.vector_stores.qdrant_protocol import (
     HEAD,
     CopyShard,
     CountPoints,
+    CountShard,
     DeletePoints,
+    FindPoints,
     Point,
     RemoveShard,
     SearchPoints,
@@ -204,6 +206,11 @@ class Shard:
             return True
 
     @property
+    def has_files(self) -> bool:
+        """False if its folder was deleted under it."""
+        return (self.folder / "shelf.json").exists()
+
+    @property
     def idle(self) -> bool:
         return not self.users and self._since is None
 
@@ -311,6 +318,12 @@ def search_shard(shard: qdrant.EdgeShard, query: PassageQuery) -> list[SearchHit
     return _filled(shard, fuse_hits(near, worded, query.alpha, query.limit), which)
 
 
+def stored_points(shard: qdrant.EdgeShard, ids: list[str]) -> list[SearchHit]:
+    which = qdrant.Filter(must=[qdrant.HasIdCondition(set(ids))])
+    request = qdrant.ScrollRequest(limit=len(ids) or 1, filter=which, with_payload=False, with_vector=False)
+    return [SearchHit(str(each.id), "", 0.0, b"") for each in shard.scroll(request)[0]]
+
+
 def _half(
     shard: qdrant.EdgeShard,
     query: qdrant.Query,
@@ -386,6 +399,9 @@ class ShardWorker:
         if isinstance(call, RemoveShard):
             self._remove(call.key)
             return None
+        if isinstance(call, CountShard):
+            label = _label(self._folder / call.key)
+            return 0 if label is None else self._execute(CountPoints(call.key, label.dimension))
         with self._open_shard(call.key, call.dimension) as shelf:
             return self._execute_on(shelf, call)
 
@@ -404,6 +420,9 @@ class ShardWorker:
         if isinstance(call, CountPoints):
             with shelf.read_lock() as shard:
                 return shard.count(qdrant.CountRequest(exact=True))
+        if isinstance(call, FindPoints):
+            with shelf.read_lock() as shard:
+                return stored_points(shard, call.ids)
         if isinstance(call, CopyShard):
             return str(shelf.begin_copy()) if shelf.needs_optimize(call.min_unindexed) else None
         return shelf.swap() if isinstance(call, SwapShard) else None
@@ -412,6 +431,10 @@ class ShardWorker:
     def _open_shard(self, key: str, dimension: int) -> Iterator[Shard]:
         with self._opening:
             shelf = self._shards.pop(key, None)
+            if shelf is not None and not shelf.has_files:  # it would keep what is written in memory alone
+                if shelf.idle:
+                    shelf.close()
+                shelf = None
             if shelf is None:
                 self._make_room()
                 shelf = Shard(self._folder / key, dimension)

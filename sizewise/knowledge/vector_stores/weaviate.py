@@ -66,6 +66,9 @@ class WeaviateStore:
     async def remove(self, base: KnowledgeBaseId) -> None:
         await self.call(lambda server: server.remove(base.hashed))
 
+    async def count(self, base: KnowledgeBaseId) -> int:
+        return await self.call(lambda server: server.stored(base.hashed))
+
     async def optimize(self) -> None:
         """Does nothing: Weaviate optimizes itself."""
 
@@ -129,6 +132,9 @@ class WeaviateCollection:
 
     async def count(self) -> int:
         return await self._store.call(lambda server: server.count(self._key, self._dimension))
+
+    async def stored_ids(self, ids: Sequence[str]) -> set[str]:
+        return await self._store.call(lambda server: server.stored_ids(self._key, self._dimension, ids))
 
     def _put(self, passages: Sequence[Passage], server: WeaviateConnection) -> dict[str, str]:
         return server.upsert(self._key, self._dimension, passages)

@@ -131,6 +131,25 @@ class WeaviateConnection:
                 if self._has_tenant(name, key):
                     self._client.collections.get(name).tenants.remove([key])
 
+    def stored(self, key: str) -> int:
+        """Objects of the tenant, in whichever collection it is; 0 if in none."""
+        with _in_our_words(self._origin):
+            tenants = [
+                self._client.collections.get(name).with_tenant(key)
+                for name in self._ours()
+                if self._has_tenant(name, key)
+            ]
+            return sum(each.aggregate.over_all(total_count=True).total_count or 0 for each in tenants)
+
+    def stored_ids(self, key: str, dimension: int, ids: Sequence[str]) -> set[str]:
+        with self._checked(f"{COLLECTION_PREFIX}{dimension}"):
+            its, stored = self._tenant_collection(key, dimension), set[str]()
+            for first in range(0, len(ids), ID_BATCH):
+                which = Filter.by_id().contains_any(list(ids[first : first + ID_BATCH]))
+                found = its.query.fetch_objects(filters=which, limit=ID_BATCH, return_properties=[]).objects
+                stored |= {str(each.uuid) for each in found}
+            return stored
+
     def upsert(self, key: str, dimension: int, passages: Sequence[Passage]) -> dict[str, str]:
         """Creates the collection again if it is gone, such as with a new volume: written without one, Weaviate's
         auto-schema would create one of another shape, which then fails everything.
@@ -232,7 +251,7 @@ class WeaviateConnection:
             self._fields.pop(name, None)
         if name not in self._ours():
             told = f"Weaviate at {self._origin!r} has no collection {name!r} any more, and none of its passages"
-            raise StorageError(told, "restore its backup, or remove the knowledge base and add its documents again")
+            raise StorageError(told, "restore its backup, or embed the passages again: sizewise knowledge rebuild")
         if wrong := shape_error(self._client.collections.get(name).config.get()):
             told = f"the collection {name!r} in Weaviate at {self._origin!r} is not one of Sizewise: {wrong}"
             hint = "delete it there, and set AUTOSCHEMA_ENABLED=false: Weaviate may have created it by auto-schema"

@@ -1,0 +1,68 @@
+"""The check of `sizewise doctor` for vector stores that lack passages of the database; changes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+from sizewise.cli import operations
+from sizewise.cli.api_client import ApiClient, running_server
+from sizewise.cli.doctor_checks import CheckResult
+from sizewise.errors import SizewiseError
+from sizewise.knowledge import tables
+from sizewise.knowledge.open_stores import DEFAULT_SETTINGS, EMBEDDED_STORE
+from sizewise.knowledge.vector_store import KnowledgeBaseId
+from sizewise.settings.load import Settings
+from sizewise.storage.database import open_database, sqlite_url
+
+TIMEOUT_S = 60.0
+
+
+async def check_knowledge(settings: Settings) -> list[CheckResult]:
+    """None if there is no knowledge base. A running server counts; without one, only lost files are found."""
+    server = running_server(settings)
+    try:
+        if server is not None:
+            return await asyncio.wait_for(_counted(server), TIMEOUT_S)
+        return list(_lost_files(settings))
+    except TimeoutError:
+        told = f"the vector stores could not be counted within {TIMEOUT_S:g} s"
+        return [CheckResult("knowledge", False, told, "sizewise knowledge list shows which does not respond")]
+    except SizewiseError:  # the checks of the server and the database report it
+        return []
+
+
+async def _counted(server: ApiClient) -> list[CheckResult]:
+    bases = await operations.list_knowledge_bases(server)
+    wrong = [_lacks(its.name, its.missing, its.documents) for its in bases if its.missing]
+    for its in bases:
+        if its.missing is None:
+            told = f"the vector store of {its.name!r} cannot be counted"
+            hint = f"check that it is running: sizewise knowledge search {its.name} anything shows its error"
+            wrong.append(CheckResult("knowledge", False, told, hint))
+    if wrong or not bases:
+        return wrong
+    many = f"{len(bases):,} knowledge base{'' if len(bases) == 1 else 's'}"
+    return [CheckResult("knowledge", True, f"{many}, no passage is missing")]
+
+
+def _lacks(name: str, missing: int, documents: int) -> CheckResult:
+    told = f"the vector store of {name!r} lacks {missing:,} passages of its {documents:,} documents"
+    return CheckResult("knowledge", False, told, f"sizewise knowledge rebuild {name}")
+
+
+def _lost_files(settings: Settings) -> Iterator[CheckResult]:
+    """Bases of the embedded store whose files are gone. Counting the others needs a server."""
+    path = settings.home / "sizewise.db"
+    if settings.database.url or not path.exists():
+        return
+    with open_database(sqlite_url(str(path)), ()).read() as connection:  # without schemas, so it is not migrated
+        rooms = connection.exec_driver_sql("SELECT room FROM schema_version").scalars().all()
+        bases = tables.base_ids(connection) if tables.SCHEMA.component in rooms else []
+        embedded = {KnowledgeBaseId(*each): tables.embedded_passage_count(connection, *each) for each in bases}
+    for base, many in embedded.items():
+        store = settings.knowledge.get(base.name, DEFAULT_SETTINGS).vector_store or EMBEDDED_STORE
+        there = (settings.home / "passages" / base.hashed / "shelf.json").is_file()
+        if many and store == EMBEDDED_STORE and not there:
+            told = f"the vector store lacks all {many:,} passages of {base.name!r}"
+            yield CheckResult("knowledge", False, told, f"sizewise up, then sizewise knowledge rebuild {base.name}")
