@@ -32,6 +32,7 @@ SizewiseError                       code                        status
 │   ├── UpstreamTimeout             upstream_timeout            504   the deadline passed
 │   └── StreamInterrupted           stream_interrupted          502   after the first token was sent
 ├── ModelUnavailable                model_unavailable           503   weights missing, worker down, does not fit
+├── ServerStopping                  server_stopping             503   the request outlasted the drain timeout
 ├── StorageError                    store_failed                503   disk full, read-only, newer schema
 ├── EncryptionKeyUnavailable        vault_locked                503   no encryption key available
 ├── ConfigError                     bad_config                  500   exit code 2 at the terminal
@@ -206,6 +207,10 @@ class StreamInterrupted(UpstreamError):
 
 class ModelUnavailable(SizewiseError):
     code, status = "model_unavailable", 503
+
+
+class ServerStopping(SizewiseError):
+    code, status = "server_stopping", 503
 
 
 class StorageError(SizewiseError):

@@ -13,6 +13,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from importlib import import_module
 from typing import Any, cast
 
@@ -46,6 +47,7 @@ GC_THRESHOLDS = (20_000, 20, 20)
 # connected at once waited 6 s in bench/soak. Each copy of the listening socket accepts one per iteration.
 LISTENER_COPIES = 8
 KEEP_ALIVE_S = 75  # an idle connection is kept this long, seconds
+END_TIMEOUT_S = 2  # seconds after the drain in which clients may read how their answers end
 WEBSOCKET_MODULE = "uvicorn.protocols.websockets.websockets_sansio_impl"
 """Imported once the server is up, so that it delays neither the first requests nor the first subscription."""
 
@@ -132,6 +134,19 @@ class UvicornServer(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         loop = asyncio.get_running_loop()
         ends = (signal.SIGINT, signal.SIGTERM, *((signal.SIGHUP,) if sys.stdin.isatty() else ()))
+    def __init__(self, config: uvicorn.Config, drain_timeout_s: float, end_requests: Callable[[], None]) -> None:
+        """`end_requests` is called when requests still run `drain_timeout_s` seconds after the signal."""
+        super().__init__(config)
+        self._drain_timeout_s = drain_timeout_s
+        self._end_requests = end_requests
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        timer = asyncio.get_running_loop().call_later(self._drain_timeout_s, self._end_requests)
+        try:
+            await super().shutdown(sockets)
+        finally:
+            timer.cancel()
+
         for number in ends:
             loop.add_signal_handler(number, self.handle_exit, number, None)
         try:
@@ -221,9 +236,9 @@ async def _serve(
         date_header=False,
         proxy_headers=False,
         timeout_keep_alive=KEEP_ALIVE_S,
-        timeout_graceful_shutdown=max(1, round(settings.server.drain_timeout_s)),
+        timeout_graceful_shutdown=round(settings.server.drain_timeout_s) + END_TIMEOUT_S,
     )
-    server = UvicornServer(config)
+    server = UvicornServer(config, settings.server.drain_timeout_s, partial(_end_requests, live.app.resources))
     secured = live.certificates
     if secured is not None:
         config.load()
@@ -259,9 +274,7 @@ async def _serve(
     gc.set_threshold(*GC_THRESHOLDS)
     try:
         await serving
-        if server.server_state.tasks:  # cancelled at the drain timeout: they are recorded before the stores close
-            for call in live.app.resources.calls_in_flight.values():
-                call.task.cancel()  # continues when its client leaves, but not past this point
+        if server.server_state.tasks:  # their clients read no end of the answer; recorded before the stores close
             await asyncio.wait(server.server_state.tasks, timeout=1)
     finally:
         warming.cancel()
@@ -284,6 +297,18 @@ async def _serve(
 def _websocket_protocol(**options: object) -> asyncio.Protocol:
     made: asyncio.Protocol = import_module(WEBSOCKET_MODULE).WebSocketsSansIOProtocol(**options)
     return made
+
+
+def _end_requests(resources: Resources) -> None:
+    """Ends what outlasted the drain: clients get an error, and the records say that it was the server."""
+    resources.services.api_keys.authenticator.stop_in_flight()
+    for call in resources.calls_in_flight.values():
+        call.task.cancel()  # continues when its client leaves, but not past this point
+
+
+def _warn(problems: list[str]) -> None:
+    for each in problems:
+        print(each, file=sys.stderr)  # noqa: T201 - for the terminal
 
 
 async def _warm(live: ReloadableApplication) -> None:

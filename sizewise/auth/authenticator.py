@@ -26,7 +26,14 @@ from sizewise.auth.tables import ApiKey, CredentialSnapshot
 from sizewise.auth.users.effective_roles import EffectiveRoles, RoleActions
 from sizewise.auth.users.tables import Session, UserSnapshot
 from sizewise.data_class import DataClass
-from sizewise.errors import BadRequest, ConfigError, ExternalFailure, InvalidApiKey
+from sizewise.errors import (
+    BadRequest,
+    ConfigError,
+    ExternalFailure,
+    InvalidApiKey,
+    ServerStopping,
+    SizewiseError,
+)
 from sizewise.principal import KeyScope, Principal
 
 ADMIN_KEY_ID = "admin"
@@ -97,11 +104,15 @@ class InFlightRequest(Struct, eq=False):
 
     id: str
     task: asyncio.Task[object]
-    stopped: bool = False
+    stop_error: SizewiseError | None = None  # set once it is stopped
 
-    def stop(self) -> None:
-        if not self.stopped:
-            self.stopped = True
+    def revoke(self) -> None:
+        self.stop(InvalidApiKey(f"the key {self.id!r} was revoked or expired during the answer", "use another key"))
+
+    def stop(self, error: SizewiseError) -> None:
+        """Cancels the task, which then raises `error`. Only the first call counts."""
+        if self.stop_error is None:
+            self.stop_error = error
             self.task.cancel()
 
 
@@ -219,9 +230,14 @@ class Authenticator:
         }
         for one in tuple(self.in_flight):
             if one.id not in index.ids_that_may_ask:
-                one.stop()
+                one.revoke()
         for each in tuple(self.listeners):
             each.on_change()
+
+    def stop_in_flight(self) -> None:
+        """Ends all requests in flight with ServerStopping, at the end of the drain."""
+        for one in tuple(self.in_flight):
+            one.stop(ServerStopping("the server stops before the answer was complete", "retry", retry_after=1))
 
     @property
     def organization_count(self) -> int:

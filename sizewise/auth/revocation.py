@@ -1,4 +1,4 @@
-"""Middleware that cancels an in-flight request when its API key or session is revoked or expires."""
+"""Middleware that cancels an in-flight request when its key or session is revoked or expires, or the server stops."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import asyncio
 import time
 
 from sizewise.auth.authenticator import NEVER, Authenticator, InFlightRequest
-from sizewise.errors import InvalidApiKey
 from sizewise.handler import Handler, Request, Send
 from sizewise.messages import Reply
 
@@ -30,16 +29,13 @@ class RevocationMiddleware:
         until = keys.expires_at(mine.id)
         alarm = None
         if until != NEVER:
-            alarm = asyncio.get_running_loop().call_later(max(0.0, until - time.time()), mine.stop)
+            alarm = asyncio.get_running_loop().call_later(max(0.0, until - time.time()), mine.revoke)
         try:
             return await self._handler(request, send)
         except asyncio.CancelledError:
-            if not mine.stopped or task.uncancel() > 0:
+            if mine.stop_error is None or task.uncancel() > 0:
                 raise
-            raise InvalidApiKey(
-                f"the key {mine.id!r} was revoked or expired during the answer",
-                "use another key",
-            ) from None
+            raise mine.stop_error from None
         finally:
             if alarm is not None:
                 alarm.cancel()

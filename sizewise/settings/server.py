@@ -46,7 +46,7 @@ class ServerSettings:
     tls: TlsSettings = setting(TlsSettings(), "TLS certificate of the listener.")
     drain_timeout_s: float = setting(
         30.0,
-        "Seconds that running requests may take after SIGTERM.",
+        "Seconds that running requests may take after SIGTERM, before they end with `server_stopping`.",
         minimum=0,
         maximum=3_600,
     )

@@ -321,7 +321,7 @@ def test_a_call_that_outlasts_the_drain_is_stopped_booked_and_unknown(home: Path
         assert served.process.wait(20) == 0
         assert "Traceback" not in "".join(served.said)
     (stopped,) = rows(home, "SELECT * FROM records")
-    assert (stopped["status"], stopped["attempts"]) == (499, 1)
+    assert (stopped["status"], stopped["error"], stopped["attempts"]) == (503, "server_stopping", 1)
     with serving(home, config) as served:
         refused(ask(served, "a", "up/waits"), 409, "outcome_unknown")
 

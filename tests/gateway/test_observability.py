@@ -308,10 +308,11 @@ def test_sigterm_waits_for_nobody_longer_than_it_was_told(mortal: Served) -> Non
         line.chunk()
         began = time.monotonic()
         mortal.process.send_signal(signal.SIGTERM)
+        frames(b"".join(iter(line.chunk, b"")))
         assert mortal.process.wait(10) == 0
         assert 1.5 < time.monotonic() - began < 5
     found = rows(mortal.home, "SELECT status, error FROM records")
-    assert [(row["status"], row["error"]) for row in found] == [(499, "cancelled")], "booked all the same"
+    assert [(row["status"], row["error"]) for row in found] == [(503, "server_stopping")], "booked as ours"
     assert not any("Traceback" in line for line in mortal.said), "".join(mortal.said)
 
 
