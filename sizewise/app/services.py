@@ -52,6 +52,7 @@ from sizewise.knowledge import tables as knowledge_tables
 from sizewise.knowledge.document_store import DocumentStore
 from sizewise.limits import tables as limit_tables
 from sizewise.limits.rate_limiter import Limiter
+from sizewise.limits.window_clock import WindowClock
 from sizewise.settings.root import FileSettings
 from sizewise.storage.batch_writer import BatchWriter, MaintenanceTask
 from sizewise.storage.database import Database, open_database, sqlite_url
@@ -185,7 +186,14 @@ def open_services(
             delete_feedback=lambda tenant, key: partial(eval_tables.erase_feedback, tenant=tenant, key=key),
         )
         limits = read(limit_tables.read_snapshot)
-        limiter = Limiter(limits, storage.database.read_in_thread, write, shared=bool(url), notify=publish_event)
+        limiter = Limiter(
+            limits,
+            storage.database.read_in_thread,
+            write,
+            shared=bool(url),
+            notify=publish_event,
+            clock=WindowClock(read(limit_tables.read_clock)),
+        )
         steps = StepStore(encryption, read, write_sync, executor)
         versions = FlowVersions(steps)
         compiled_flows = CompiledFlows(versions)

@@ -448,7 +448,7 @@ def _rate_limit_headers(app: Application, head: RequestHead) -> bytes:
     lines = b""
     for room in app.resources.services.limiter.remaining_quotas(head.principal) if head.principal is not None else ():
         what = b"requests" if room.unit == "requests/minute" else b"tokens"
-        reset = max(1, math.ceil(room.resets_at - time.time()))
+        reset = max(1, math.ceil(room.resets_in_s))
         lines += _RATE_LIMIT_LINES % (what, room.limit, what, room.remaining, what, reset)
     return lines
 

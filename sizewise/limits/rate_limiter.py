@@ -29,6 +29,7 @@ from sizewise.limits.rules import (
     window_bounds,
 )
 from sizewise.limits.tables import LimitSnapshot
+from sizewise.limits.window_clock import LimitClock, WindowClock
 from sizewise.limits.windows import LimitCounter, LimitCounters, LimitWindow
 from sizewise.messages import ChatRequest, EmbeddingRequest
 from sizewise.model_card import ModelCard
@@ -58,12 +59,12 @@ class LimitStatus(Struct, frozen=True):
 
 
 class RemainingQuota(Struct, frozen=True):
-    """What the tightest limit of a unit leaves to a principal, until `resets_at`, in unix s."""
+    """What the tightest limit of a unit leaves to a principal for the next `resets_in_s` seconds."""
 
     unit: Unit
     limit: int
     remaining: int
-    resets_at: int
+    resets_in_s: float
 
 
 class PrincipalLimits(Struct, frozen=True):
@@ -87,11 +88,12 @@ class Limiter:
         *,
         shared: bool = False,
         notify: AlertNotifier | None = None,
-        clock: Callable[[], float] = time.time,
+        clock: LimitClock | None = None,
     ) -> None:
         """`snapshot`: the limits in the store. `shared`: other servers may change them there. `notify` receives budget
-        alerts. `clock`: unix seconds.
+        alerts. `clock`: None for one that starts with this machine's.
         """
+        clock = clock or WindowClock(time.time())
         self._notify = notify
         self.has_limits = False
         self._read = read
@@ -226,7 +228,7 @@ class Limiter:
                     tightest, least = pot, left
             if tightest is not None:
                 found.append(
-                    RemainingQuota(tightest.key[2], tightest.limit, max(0, least), tightest.ends_at),
+                    RemainingQuota(tightest.key[2], tightest.limit, max(0, least), tightest.ends_at - now),
                 )
         return found
 
@@ -274,8 +276,9 @@ class Limiter:
     async def flush(self, all: bool = False) -> None:
         """Reports spending to the store and returns unused quota; `all`: everything that no attempt holds.
 
-        Also loads limits that other servers have set. Raises StorageError.
+        Also follows the store's clock, and loads limits that other servers have set. Raises StorageError.
         """
+        self._clock.sync(await self._read(tables.read_clock) if self._shared else time.time())
         if self._shared and await self._read(tables.read_version) != self._snapshot.version:
             self._apply(await self._read(tables.read_snapshot))
         await self._leases.flush(all)

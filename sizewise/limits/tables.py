@@ -7,6 +7,7 @@ case.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
@@ -220,6 +221,13 @@ def _window_filter(key: LimitKey, starts_at: int) -> ColumnElement[bool]:
     tenant, scope, unit = key
     its = WINDOWS.c
     return (its.tenant == tenant) & (its.scope == scope) & (its.unit == unit) & (its.since == starts_at)
+
+
+def read_clock(connection: Connection) -> float:
+    """Unix seconds by the store's clock: with SQLite this machine's."""
+    if connection.dialect.name == "sqlite":
+        return time.time()
+    return float(connection.scalar(text("SELECT EXTRACT(EPOCH FROM clock_timestamp())")) or 0.0)
 
 
 def read_version(connection: Connection) -> int:

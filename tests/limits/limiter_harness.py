@@ -36,6 +36,9 @@ class Clock:
     def __call__(self) -> float:
         return self.now
 
+    def sync(self, store_time: float) -> None:
+        """Follows nobody."""
+
 
 class Shop:
     """One store. `fails` makes its next write fail; each write gives way once before and once after."""
