@@ -36,6 +36,19 @@ def check_host(host: str, allowed_hosts: Collection[str]) -> None:
         raise Forbidden(f"this server does not accept the host name {strip_port(host)[:100]!r}", hint)
 
 
+def check_origin(headers: Headers, host: str, allowed_hosts: Collection[str]) -> None:
+    """Raises Forbidden for a request of a page that is neither of this server nor of one of `allowed_hosts`.
+
+    Programs send no Origin. Required by the Model Context Protocol, against DNS rebinding.
+    """
+    for name, value in headers:
+        if name == b"origin":
+            came = _host(value.decode("latin-1").strip())
+            if not came or (came != host.lower() and strip_port(came) not in allowed_hosts):
+                hint = "call it from a program, or add the page's host name to `allowed_hosts` in [server]"
+                raise Forbidden(f"this server does not accept requests from pages of {came[:100]!r}", hint)
+
+
 def strip_port(host: str) -> str:
     return host.lower() if host.endswith("]") else host.lower().rpartition(":")[0] or host.lower()
 

@@ -1,22 +1,30 @@
 """MCP server at /mcp: published flows and knowledge bases as tools over stateless HTTP.
 
 Every POST is independent; there are no sessions. Each message is authorized by API key as in every API. Clients of the
-newer, stateless protocol version fall back to this handshake.
+newer, stateless protocol version fall back to this handshake. What is a message is decided by mcp_message.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from time import perf_counter
-from typing import Annotated, Literal
 
 import msgspec
-from msgspec import Meta, Raw, Struct
+from msgspec import Raw
 
 from sizewise import __version__
 from sizewise.app.application import Application
 from sizewise.app.routing_config import build_data_policy
-from sizewise.errors import BadBody, SizewiseError
+from sizewise.auth.browser_security import check_origin
+from sizewise.errors import SizewiseError
+from sizewise.gateway.mcp_message import (
+    INVALID_PARAMS,
+    METHOD_NOT_FOUND,
+    JsonRpcRequest,
+    McpError,
+    check_protocol_version,
+    read_message,
+)
 from sizewise.gateway.request_context import (
     JSON,
     ErrorFormat,
@@ -26,38 +34,19 @@ from sizewise.gateway.request_context import (
     trace_headers,
 )
 from sizewise.handler import Request
-from sizewise.interoperable_json import check_json
 from sizewise.messages import ChatRequest
+from sizewise.principal import Principal
 from sizewise.tools.mcp.protocol import PROTOCOL_VERSION, PROTOCOL_VERSIONS
 from sizewise.tools.tool import Tool, ToolInvocation, ToolOutput, error_text
 
 ENDPOINT = "mcp"
 PAGE_SIZE = 100
 """Tools on one page of the list."""
-METHOD_NOT_FOUND, INVALID_PARAMS, SERVER_ERROR = -32601, -32602, -32000
+SERVER_ERROR = -32000
+"""Code of an error that is not about the message, such as a wrong key; `data` has our own code."""
 EMPTY_CHAT = ChatRequest("", [], {})
 
 _encode = msgspec.json.Encoder().encode
-
-Name = Annotated[str, Meta(max_length=200)]
-
-
-class McpMessage(Struct, frozen=True):
-    """A request (with an id) or a notification (without)."""
-
-    jsonrpc: Literal["2.0"]
-    method: Name
-    id: int | Name | None = None
-    params: dict[str, Raw] = {}
-
-
-class McpError(Exception):
-    """A JSON-RPC error response."""
-
-    def __init__(self, code: int, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
 
 
 def write_error(error: SizewiseError, trace: str) -> bytes:
@@ -71,35 +60,37 @@ ERROR_FORMAT = ErrorFormat(write_error, lambda error, trace: b"data: " + write_e
 
 
 async def handle_messages(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
+    check_origin(head.headers, head.host, (*app.allowed_hosts, *app.settings.server.allowed_hosts))
     principal = head.authorize(app, ENDPOINT)
-    asked = _read(body)
-    if asked.id is None:
-        return await writer.send_response(202, trace_headers(head.trace), b"")
-    reply: dict[str, object] = {"jsonrpc": "2.0", "id": asked.id}
+    asked: JsonRpcRequest | None = None
     try:
-        if asked.method == "tools/call":
-            reply["result"] = await _call(app, head, asked)
-        elif asked.method == "tools/list":
-            reply["result"] = _tools_page(await app.mcp_toolset.tools(principal), asked)
-        elif asked.method == "initialize":
-            reply["result"] = _initialize_result(asked)
-        elif asked.method == "ping":
-            reply["result"] = {}
-        else:
-            raise McpError(METHOD_NOT_FOUND, f"this server has no method {asked.method!r}")
+        asked = read_message(body)
+        check_protocol_version(asked, head.headers)
+        if not asked.is_request:
+            return await writer.send_response(202, trace_headers(head.trace), b"")
+        answer: dict[str, object] = {"result": await _answer(app, head, principal, asked)}
+        status = 200
     except McpError as refusal:
-        reply["error"] = {"code": refusal.code, "message": refusal.message}
-    await writer.send_response(200, [JSON, *trace_headers(head.trace)], _encode(reply))
+        answer, status = {"error": refusal.json_object()}, refusal.status
+        if status != 200:
+            app.resources.metrics.count_rejection("bad_body")
+    reply = {"jsonrpc": "2.0", "id": None if asked is None else asked.id, **answer}
+    await writer.send_response(status, [JSON, *trace_headers(head.trace)], _encode(reply))
 
 
-def _read(body: bytes) -> McpMessage:
-    """Raises BadBody."""
-    try:
-        message = msgspec.json.decode(body, type=McpMessage)
-        check_json(body)
-        return message
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadBody("the body is not a JSON-RPC 2.0 message", "send one request or notification per POST") from error
+async def _answer(
+    app: Application, head: RequestHead, principal: Principal, asked: JsonRpcRequest
+) -> dict[str, object]:
+    """The result of a request. Raises McpError."""
+    if asked.method == "tools/call":
+        return await _call(app, head, asked)
+    if asked.method == "tools/list":
+        return _tools_page(await app.mcp_toolset.tools(principal), asked)
+    if asked.method == "initialize":
+        return _initialize_result(asked)
+    if asked.method == "ping":
+        return {}
+    raise McpError(METHOD_NOT_FOUND, f"this server has no method {asked.method!r}")
 
 
 def _text(params: Mapping[str, Raw], name: str) -> str:
@@ -110,7 +101,7 @@ def _text(params: Mapping[str, Raw], name: str) -> str:
         raise McpError(INVALID_PARAMS, f"`{name}` is not a string") from error
 
 
-def _initialize_result(message: McpMessage) -> dict[str, object]:
+def _initialize_result(message: JsonRpcRequest) -> dict[str, object]:
     wanted = _text(message.params, "protocolVersion")
     return {
         "protocolVersion": wanted if wanted in PROTOCOL_VERSIONS else PROTOCOL_VERSION,
@@ -119,7 +110,7 @@ def _initialize_result(message: McpMessage) -> dict[str, object]:
     }
 
 
-def _tools_page(tools: Sequence[Tool], message: McpMessage) -> dict[str, object]:
+def _tools_page(tools: Sequence[Tool], message: JsonRpcRequest) -> dict[str, object]:
     """Sorted by name, so that the next page continues correctly if tools are added or removed meanwhile."""
     after = _text(message.params, "cursor")
     left = sorted((each for each in tools if each.name > after), key=lambda each: each.name)
@@ -130,7 +121,7 @@ def _tools_page(tools: Sequence[Tool], message: McpMessage) -> dict[str, object]
     return {"tools": page} | ({"nextCursor": left[PAGE_SIZE - 1].name} if len(left) > PAGE_SIZE else {})
 
 
-async def _call(app: Application, head: RequestHead, message: McpMessage) -> dict[str, object]:
+async def _call(app: Application, head: RequestHead, message: JsonRpcRequest) -> dict[str, object]:
     principal = head.principal
     assert principal is not None  # set by `authorize`
     name = _text(message.params, "name")

@@ -16,7 +16,7 @@ from sizewise import __version__
 from sizewise.app.application import Application
 from sizewise.auth.browser_security import SESSION_COOKIE
 from sizewise.errors import SizewiseError
-from sizewise.gateway.mcp_server import McpMessage
+from sizewise.gateway.mcp_message import McpMessage
 from sizewise.gateway.request_context import JSON, RequestHead, ResponseWriter, SizewiseOptions
 from sizewise.gateway.signin import AcceptInvitation, PasswordChange, ProjectSwitch, SignIn, SignInSession
 from sizewise.providers.wires.anthropic import request_in as anthropic_request
