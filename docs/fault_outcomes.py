@@ -32,6 +32,10 @@ of each wire format.
 * **Unusual replies are answers**: a chunk whose `delta` is null or missing counts as empty, and the client gets a
   `delta`; without `usage` the tokens are estimated, and the record says so; `id` and `model` may be missing or null; a
   byte order mark before a reply, a stream or an error is dropped.
+* **Tool calls** without an `id`, with a null one, or with that of another call get an id of their own; without an
+  `index`, or with 0 for every call, they get one each. Streams keep them, and all endpoints show the same.
+* **Compressed bodies**: gzip and deflate are decoded, asked for or not, up to 100 times the bytes received (beyond
+  1 MiB). Brotli and Zstandard are `upstream_garbled`, by name. Interim responses (100, 102, 103) are skipped.
 
 | fault | the upstream ... | not streamed | streamed |
 |---|---|---|---|"""

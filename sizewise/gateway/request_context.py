@@ -23,7 +23,7 @@ from sizewise.auth.authenticator import digest
 from sizewise.auth.browser_security import CSRF_HEADER, authenticate_browser, check_host, client_address, strip_port
 from sizewise.auth.key_scope import check_scope
 from sizewise.data_class import DataClass
-from sizewise.errors import BadBody, BodyTooLarge, BodyTooSlow, Forbidden, SizewiseError
+from sizewise.errors import BadBody, BadRequest, BodyTooLarge, BodyTooSlow, Forbidden, SizewiseError
 from sizewise.guardrails.summary import guardrail_summary
 from sizewise.handler import NO_OPTIONS, AttemptFinished, Event, GuardrailTriggered, ModelSelected, RequestOptions
 from sizewise.money import PICO_PER_DOLLAR, format_dollars
@@ -74,6 +74,7 @@ class RequestHead(Struct):
     principal: Principal | None = None  # set by `authorize`
     key_digest: bytes = b""  # of the key
     hostname: str = ""  # `host` without its port
+    content_encoding: str = ""  # of the body; empty if it is not compressed
 
     def restarted_at(self, started: float) -> RequestHead:
         """A copy with another start and, if it had none, a new trace."""
@@ -125,7 +126,16 @@ class RequestHead(Struct):
 
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 _READ_HEADERS = frozenset(
-    {b"authorization", b"host", b"x-api-key", b"traceparent", b"idempotency-key", b"cache-control", b"cookie"},
+    {
+        b"authorization",
+        b"host",
+        b"x-api-key",
+        b"traceparent",
+        b"idempotency-key",
+        b"cache-control",
+        b"cookie",
+        b"content-encoding",
+    },
 )
 _TRACE = re.compile(r"[0-9a-f]{32}")
 _CACHE = re.compile(r"no-store|no-cache(?!.*no-store)")  # the stricter of the two; other directives are ignored
@@ -167,6 +177,9 @@ def parse_headers(headers: Headers) -> RequestHead:
             seen.trace = match.group() if match else seen.trace
         elif name == b"cookie":
             seen.has_cookie = True
+        elif name == b"content-encoding":
+            encoding = value.decode("latin-1").strip()
+            seen.content_encoding = seen.content_encoding or (encoding if encoding.lower() != "identity" else "")
         elif name != CSRF_HEADER:
             _add_option(seen.options, name[11:].decode("latin-1"), value.decode("latin-1"))
     seen.key_digest = digest(seen.api_key)
@@ -396,6 +409,15 @@ async def body_timeout(app: Application, head: RequestHead, body: bytes, writer:
     )
 
 
+async def body_compressed(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
+    """The route handler for a compressed body. It is not decoded: it may be a thousand times as large."""
+    raise BadRequest(
+        f"the body is compressed as {head.content_encoding[:40]!r}",
+        "send it uncompressed, without the header `content-encoding`",
+        status=415,
+    )
+
+
 def refusal(app: Application, head: RequestHead, *, authenticated: bool = True) -> RouteHandler | None:
     """A route handler that refuses a request by its head alone, before its body arrives; None if it may arrive.
 
@@ -408,7 +430,7 @@ def refusal(app: Application, head: RequestHead, *, authenticated: bool = True) 
             head.authenticate(app)
     except SizewiseError as error:
         return partial(_raise, error)
-    return None
+    return body_compressed if head.content_encoding else None
 
 
 async def _raise(
@@ -487,6 +509,8 @@ async def handle(
 
     Only its type and place are logged: the message could contain a prompt.
     """
+    if head.content_encoding and not head.safe:
+        route_handler = body_compressed
     if app.resources.services.limiter.has_limits:
         writer = RateLimitHeaders(writer, partial(_rate_limit_headers, app, head))
     try:

@@ -138,6 +138,13 @@ def _require_json_post(method: str, headers: Mapping[bytes, str]) -> None:
             "send content-type: application/json",
             status=415,
         )
+    encoding = headers.get(b"content-encoding", "identity").strip()
+    if encoding.lower() not in ("", "identity"):
+        raise BadRequest(
+            f"/graphql does not accept a body compressed as {encoding[:40]!r}",
+            "send it uncompressed, without the header `content-encoding`",
+            status=415,
+        )
 
 
 async def _read_body(receive: Receive, bounds: ServerSettings) -> bytes:

@@ -20,6 +20,7 @@ from sizewise import __version__
 from sizewise.data_class import DataClass, Place
 from sizewise.errors import BadRequest, ConfigError, SizewiseError, UpstreamProtocolError, UpstreamUnreachable
 from sizewise.http.connection import HttpConnection, parse_headers
+from sizewise.http.content_decoding import ContentDecoder, check_accept_encoding
 from sizewise.http.dialer import DialTarget, TlsConfig, dial_target
 from sizewise.http.egress import DEFAULT_PORTS, EgressPolicy, origin
 from sizewise.http.pool import ConnectionPool
@@ -56,16 +57,20 @@ DEFAULT_TIMEOUTS = HttpTimeouts()
 class ClientResponse:
     """A response. Read it to the end or close it: `async with await endpoint.request(...) as response:`.
 
-    One reader at a time. Cancelling a reader closes the socket, so that the upstream stops.
+    A compressed body is read decoded. One reader at a time. Cancelling a reader closes the socket, so that the
+    upstream stops.
     """
 
-    __slots__ = ("_closed", "_connection", "_head", "status")
+    __slots__ = ("_closed", "_connection", "_decoder", "_head", "status")
 
     def __init__(self, connection: HttpConnection) -> None:
         self._connection: HttpConnection | None = connection
-        self._head = connection.head
+        self._head = head = connection.head
         self._closed = False
         self.status = connection.status
+        encoded = b"content-encoding" in head[: head.find(b"\r\n\r\n")].lower() or head.startswith(b"HTTP/1.1 1")
+        encoding = (self.header("content-encoding") or "identity") if encoded else "identity"
+        self._decoder = None if encoding == "identity" else ContentDecoder(encoding)
 
     @property
     def headers(self) -> list[tuple[str, str]]:
@@ -85,6 +90,18 @@ class ClientResponse:
 
         Raises UpstreamProtocolError if the body is cut short, UpstreamTimeout if a deadline passed.
         """
+        if self._decoder is None:
+            return await self._read_received()
+        while not (piece := self._decoder.next_piece()):
+            data = await self._read_received()
+            if not data:
+                self._decoder.finish()
+                return b""
+            self._decoder.feed(data)
+        await asyncio.sleep(0)  # many pieces may be decoded from what has come at once
+        return piece
+
+    async def _read_received(self) -> bytes:
         connection = self._connection
         if connection is None:
             if self._closed:
@@ -105,12 +122,13 @@ class ClientResponse:
     async def read(self, max_bytes: int) -> bytes:
         """The rest of the body. Raises UpstreamProtocolError if it is longer than `max_bytes`."""
         connection = self._connection
-        if connection is not None and connection.complete:  # the usual case: all of it came at once
+        plain = self._decoder is None
+        if plain and connection is not None and connection.complete:  # the usual case: all of it came at once
             data, self._connection = connection.read_available(), None
             connection.release()
         else:
             data = await self.read_chunk()
-        if self._connection is None and len(data) <= max_bytes:
+        if plain and self._connection is None and len(data) <= max_bytes:
             return data
         parts, size = [data], len(data)
         large = max(size, int(self.header("content-length") or 0)) > max_bytes
@@ -168,7 +186,8 @@ class HttpEndpoint:
         plainly = pool.target.proxy if pool.target.tls is None else None
         self._base = (self.origin if plainly else "") + parts.path.rstrip("/")
         usual = {"accept": "*/*", "accept-encoding": "identity", "user-agent": f"sizewise/{__version__}"}
-        given = {name.lower() for name, _ in headers}
+        given = {name.lower(): value for name, value in headers}
+        check_accept_encoding(given.get("accept-encoding", ""))
         fixed = [(name, value) for name, value in usual.items() if name not in given]
         if plainly and plainly.authorization:
             fixed.append(("proxy-authorization", plainly.authorization))

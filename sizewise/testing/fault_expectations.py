@@ -74,7 +74,7 @@ FAULT_EXPECTATIONS: Mapping[str, FaultExpectation] = {
     "http-1.0": _both("speaks HTTP/1.0, and ends by closing the connection", GOOD),
     "html": _both("sends an HTML page, with status 200", GARBLED),
     "empty": _both("sends an empty body, with status 200", GARBLED),
-    "gzip": _both("compresses the response unasked", GARBLED),
+    "gzip": _both("compresses the response unasked", GOOD),
     "no-sse": _both("sends JSON instead of events, or JSON of another shape", GARBLED),
     "no-json": _both("sends something that is not JSON", GARBLED),
     "half-frame": FaultExpectation("ends the stream early, but properly", GARBLED, interrupted(GARBLED)),
