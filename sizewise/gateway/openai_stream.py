@@ -75,11 +75,9 @@ class OpenAiStream(ResponseMetadata):
                 return b""
             choice, delta = event.choice, {"reasoning_content": event.text}
         elif isinstance(event, ToolDelta):
-            call: dict[str, object] = {"index": event.index, "function": {"arguments": event.json}}
-            if event.id or event.name:
-                call = {"index": event.index, "id": event.id, "type": "function"}
-                call["function"] = {"name": event.name, "arguments": event.json}
-            choice, delta = event.choice, {"tool_calls": [call]}
+            start = {"id": event.id, "type": "function"} if event.id else {}
+            function = {"name": event.name, "arguments": event.json} if event.name else {"arguments": event.json}
+            choice, delta = event.choice, {"tool_calls": [{"index": event.index, **start, "function": function}]}
         else:
             assert isinstance(event, RawDelta)
             choice, delta = event.choice, dict(event.fields)

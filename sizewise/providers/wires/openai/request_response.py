@@ -16,6 +16,11 @@ from msgspec import Meta, Raw, Struct
 from sizewise.errors import BadBody, SizewiseError
 from sizewise.interoperable_json import check_case, check_json, count_strings, count_strings_in
 from sizewise.messages import ChatRequest, Choice, EmbeddingRequest, JsonFields, Message, Reply, ToolCall, Usage
+from sizewise.providers.wires.openai.tool_calls import (
+    CompletionToolCall,
+    completion_with_call_ids,
+    ids_are_unique,
+)
 from sizewise.providers.wires.openai.usage_and_errors import (
     ABSENT,
     OpenAiUsage,
@@ -319,7 +324,7 @@ def write_embed(embed: EmbeddingRequest, model: str) -> bytes:
 
 class CompletionMessage(Struct):
     content: str | None = None
-    tool_calls: list[ToolCall] | None = None
+    tool_calls: list[CompletionToolCall] | None = None
     reasoning_content: str | None = None
 
 
@@ -353,6 +358,8 @@ def read_reply(body: bytes) -> Reply:
     try:
         seen = _reply.decode(body)
         choices = tuple([_choice(choice) for choice in seen.choices])
+    except _CallsWithoutIds:
+        return read_reply(completion_with_call_ids(body))
     except msgspec.DecodeError as error:
         raise protocol_error(str(error)) from error
     if not choices:
@@ -361,15 +368,21 @@ def read_reply(body: bytes) -> Reply:
     return Reply(choices=choices, usage=usage, model=seen.model or "", id=seen.id or "", fields={}, body=body)
 
 
+class _CallsWithoutIds(Exception):
+    """The completion has to be read again, once its tool calls have ids."""
+
+
 def _choice(choice: CompletionChoice) -> Choice:
     raw, logprobs = choice.message, choice.logprobs
     message = _message.decode(raw)
     calls = message.tool_calls
+    if calls and not ids_are_unique(calls):
+        raise _CallsWithoutIds
     return Choice(
         index=choice.index,
         text=message.content or "",
         finish_reason=choice.finish_reason,
-        tool_calls=tuple(calls) if calls else (),
+        tool_calls=tuple(ToolCall(each.function, each.id or "", each.type or "") for each in calls) if calls else (),
         reasoning=message.reasoning_content or "",
         logprobs=None if logprobs is ABSENT else value_or_none(logprobs),
         message=raw,

@@ -6,7 +6,13 @@ import msgspec
 from msgspec import Raw, Struct
 
 from sizewise.handler import ChoiceFinished, Event, RawDelta, ReasoningDelta, TextDelta, ToolDelta
-from sizewise.messages import Choice, FunctionCall, JsonFields, Reply, ToolCall, Usage
+from sizewise.messages import Choice, JsonFields, Reply, Usage
+from sizewise.providers.wires.openai.tool_calls import (
+    NumberedDelta,
+    ToolCallCollector,
+    ToolCallDelta,
+    renumbered_chunk,
+)
 from sizewise.providers.wires.openai.usage_and_errors import (
     ABSENT,
     OpenAiUsage,
@@ -17,17 +23,6 @@ from sizewise.providers.wires.openai.usage_and_errors import (
 )
 
 _encode = msgspec.json.Encoder().encode
-
-
-class FunctionDelta(Struct):
-    name: str | None = None
-    arguments: str | None = None
-
-
-class ToolCallDelta(Struct):
-    index: int = 0
-    id: str | None = None
-    function: FunctionDelta | None = None
 
 
 class ChunkDelta(Struct):
@@ -88,7 +83,7 @@ class _PartialChoice:
         self.text: list[str] = []
         self.reasoning: list[str] = []
         self.logprobs: list[Raw] = []
-        self.calls: dict[int, list[str]] = {}  # index -> id, name, fragments of arguments
+        self.calls: ToolCallCollector | None = None
         self.finish: str | None = None
 
 
@@ -142,9 +137,16 @@ class OpenAiStreamReader:
 
     def _any(self, chunk: ChatCompletionChunk, payload: bytes) -> list[Event]:
         events: list[Event] = []
+        numbered: list[NumberedDelta] = []
         has_deltas = True
+        renumbered = False
         for choice in chunk.choices or ():
             events += self._events(choice)
+            if choice.delta is not None and choice.delta.tool_calls:
+                renumbered |= self._add_calls(choice.index, choice.delta.tool_calls, payload, events, numbered)
+            if choice.finish_reason:
+                self._partial_choice(choice.index).finish = choice.finish_reason
+                events.append(ChoiceFinished(choice.index, choice.finish_reason))
             has_deltas = has_deltas and choice.delta is not None
         if not has_deltas:
             return events  # clients' libraries need a delta, so the writer encodes these events anew
@@ -155,6 +157,8 @@ class OpenAiStreamReader:
             return []
         if chunk.usage is not None and self._strip:
             return events  # the client did not request usage, so the writer encodes these events anew
+        if renumbered:
+            payload = renumbered_chunk(payload, numbered)
         whole = self._with_pending(payload)
         *early, last = events
         return [msgspec.structs.replace(event, frame=b"") for event in early] + [
@@ -184,17 +188,25 @@ class OpenAiStreamReader:
         if delta.content or logprobs is not None:
             grown.text.append(delta.content or "")
             events.append(TextDelta(choice.index, delta.content or "", logprobs))
-        for call in delta.tool_calls or ():
-            name = (call.function and call.function.name) or ""
-            arguments = (call.function and call.function.arguments) or ""
-            known = grown.calls.setdefault(call.index, ["", ""])
-            known[0], known[1] = known[0] or call.id or "", known[1] or name
-            known.append(arguments)
-            events.append(ToolDelta(choice=choice.index, index=call.index, id=call.id or "", name=name, json=arguments))
-        if choice.finish_reason:
-            grown.finish = choice.finish_reason
-            events.append(ChoiceFinished(choice.index, choice.finish_reason))
         return events
+
+    def _add_calls(
+        self,
+        choice: int,
+        deltas: list[ToolCallDelta],
+        payload: bytes,
+        events: list[Event],
+        numbered: list[NumberedDelta],
+    ) -> bool:
+        """Appends the events of tool calls; returns whether the client sees another id or index than was sent."""
+        grown, differs = self._partial_choice(choice), False
+        grown.calls = grown.calls or ToolCallCollector(choice)
+        for delta in deltas:
+            call, changed = grown.calls.add(delta, payload)
+            differs |= changed
+            numbered.append(call)
+            events.append(ToolDelta(choice=choice, index=call.index, id=call.id, name=call.name, json=call.arguments))
+        return differs
 
     def _raw_deltas(self, payload: bytes) -> list[Event]:
         seen = msgspec.json.decode(payload, type=RawDeltaChunk)
@@ -218,9 +230,7 @@ class OpenAiStreamReader:
                 index=index,
                 text="".join(grown.text),
                 finish_reason=grown.finish,
-                tool_calls=tuple(
-                    ToolCall(FunctionCall(c[1], "".join(c[2:])), c[0]) for _, c in sorted(grown.calls.items())
-                ),
+                tool_calls=grown.calls.whole_calls() if grown.calls is not None else (),
                 reasoning="".join(grown.reasoning),
                 logprobs=_join_logprobs(grown.logprobs),
             )
