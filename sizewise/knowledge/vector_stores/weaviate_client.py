@@ -30,6 +30,7 @@ from weaviate.exceptions import UnexpectedStatusCodeError, WeaviateBaseError, We
 from weaviate.logger import logger as client_log
 
 from sizewise.errors import Conflict, StorageError
+from sizewise.guardrails.upstream_error_text import client_text
 from sizewise.http.egress import DEFAULT_PORTS, origin
 from sizewise.knowledge.vector_store import (
     FilterAnd,
@@ -177,7 +178,9 @@ class WeaviateConnection:
                     self._check_shape(name)
                     refused |= dict.fromkeys((each.id for each in fitting), _reason(error))
                 else:
-                    refused |= {fitting[n].id: each.message[:MAX_REASON_CHARS] for n, each in failed.items()}
+                    refused |= {
+                        fitting[n].id: client_text(each.message)[:MAX_REASON_CHARS] for n, each in failed.items()
+                    }
             return refused
 
     def delete_document(self, key: str, dimension: int, document: str, keep: frozenset[str]) -> int:
@@ -443,16 +446,16 @@ def _connected(remote: RemoteStore) -> weaviate.WeaviateClient:
 
 
 def _reason(error: WeaviateInsertManyAllFailedError) -> str:
-    """The server's reasons, each once."""
-    return "; ".join(error.message.partition("errors: ")[2].split("\n"))[:MAX_REASON_CHARS]
+    """The server's reasons, each once, without secrets."""
+    return client_text("; ".join(error.message.partition("errors: ")[2].split("\n")))[:MAX_REASON_CHARS]
 
 
 def _answer(error: WeaviateBaseError) -> str:
-    """What the server answered to a gRPC call; empty if it did not."""
+    """What the server answered to a gRPC call, without secrets; empty if it did not."""
     call = error.__context__
     if not isinstance(call, grpc.RpcError) or not isinstance(call, grpc.Call) or call.code() in UNREACHABLE:
         return ""
-    return str(call.details())[:MAX_REASON_CHARS]
+    return client_text(str(call.details()))[:MAX_REASON_CHARS]
 
 
 def _storage_error(error: WeaviateBaseError, where: str) -> StorageError:

@@ -27,6 +27,7 @@ from sizewise.errors import (
     UpstreamError,
     UpstreamRejected,
 )
+from sizewise.guardrails.upstream_error_text import client_text
 from sizewise.process import ChildProcess, start_module
 from sizewise.providers.local.runtime import (
     AUTO_RUNTIME,
@@ -368,7 +369,7 @@ async def _read_frame(reader: asyncio.StreamReader) -> tuple[FrameKind, int, byt
 
 
 def worker_error(name: str, payload: bytes) -> SizewiseError:
-    """llama.cpp's error object as a SizewiseError."""
+    """llama.cpp's error object as a SizewiseError; its text without secrets and tracebacks."""
     said = json.loads(payload)
     error = said.get("error") if isinstance(said, dict) else None
     if not isinstance(error, dict):
@@ -379,7 +380,7 @@ def worker_error(name: str, payload: bytes) -> SizewiseError:
             "Shorten the prompt, or use a model with a larger context window.",
             param="messages",
         )
-    message = f"{name!r} returned an error: {str(error.get('message', ''))[:MAX_ERROR_CHARACTERS]}"
+    message = f"{name!r} returned an error: {client_text(str(error.get('message', '')))[:MAX_ERROR_CHARACTERS]}"
     code = error.get("code")
     if isinstance(code, int) and 400 <= code < 500:
         return UpstreamRejected(message, "Change the request; the message is from llama.cpp.", status=code)
