@@ -25,7 +25,7 @@ from sizewise.app.resources import Resources
 from sizewise.app.services import open_services
 from sizewise.atomic_file import write_file_atomically
 from sizewise.catalog import discovery
-from sizewise.catalog.loader import load_cards
+from sizewise.catalog.loader import load_cards, providers_without_models
 from sizewise.errors import ConfigError, ExternalFailure, SizewiseError
 from sizewise.evals.shadow_traffic import ShadowComparisons
 from sizewise.flows.file_source import FlowFolderWatcher, default_flows_folder
@@ -35,6 +35,7 @@ from sizewise.gateway.tls import Certificates
 from sizewise.graphql.asgi import GraphQLApp
 from sizewise.model_card import ModelCard
 from sizewise.providers.local.models import LocalModels
+from sizewise.providers.model_listing import refresh_offered_models
 from sizewise.settings.load import Settings, load_settings, resolve_secret
 from sizewise.telemetry.metrics import Metrics
 from sizewise.telemetry.webhooks import WebhookDispatcher
@@ -46,8 +47,8 @@ GC_THRESHOLDS = (20_000, 20, 20)
 # libuv accepts one connection per loop iteration (libuv/libuv#3696), which takes 10 ms under load: 1,000 clients that
 # connected at once waited 6 s in bench/soak. Each copy of the listening socket accepts one per iteration.
 LISTENER_COPIES = 8
-KEEP_ALIVE_S = 75  # an idle connection is kept this long, seconds
 END_TIMEOUT_S = 2  # seconds after the drain in which clients may read how their answers end
+KEEP_ALIVE_S = 75  # an idle connection is kept this long, seconds
 WEBSOCKET_MODULE = "uvicorn.protocols.websockets.websockets_sansio_impl"
 """Imported once the server is up, so that it delays neither the first requests nor the first subscription."""
 
@@ -76,12 +77,15 @@ class ReloadableApplication:
         return self.app
 
     def _build(self, settings: Settings) -> Application:
-        return build_application(settings, self._resources, load_cards(settings, self._discovered))
+        cards = load_cards(settings, self._discovered)
+        _warn(providers_without_models(settings, cards))
+        return build_application(settings, self._resources, cards)
 
     async def reload(self) -> Application:
         """Reloads the settings. Raises ConfigError if they are invalid; then nothing has changed."""
         old = self.app
         settings = load_settings(old.settings.config_file, old.settings.home)
+        _warn(await refresh_offered_models(settings))
         server = replace(settings.server, host=old.settings.server.host, port=old.settings.server.port)
         # Everything that can fail comes before the first change.
         app = self._build(replace(settings, server=server))
@@ -130,10 +134,6 @@ class ServerFile:
 class UvicornServer(uvicorn.Server):
     """uvicorn's server, drained by a signal; the rest of the shutdown is ours."""
 
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        loop = asyncio.get_running_loop()
-        ends = (signal.SIGINT, signal.SIGTERM, *((signal.SIGHUP,) if sys.stdin.isatty() else ()))
     def __init__(self, config: uvicorn.Config, drain_timeout_s: float, end_requests: Callable[[], None]) -> None:
         """`end_requests` is called when requests still run `drain_timeout_s` seconds after the signal."""
         super().__init__(config)
@@ -147,6 +147,10 @@ class UvicornServer(uvicorn.Server):
         finally:
             timer.cancel()
 
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        ends = (signal.SIGINT, signal.SIGTERM, *((signal.SIGHUP,) if sys.stdin.isatty() else ()))
         for number in ends:
             loop.add_signal_handler(number, self.handle_exit, number, None)
         try:
@@ -196,6 +200,7 @@ async def _run_server(settings: Settings, as_json: bool) -> None:
                 published_file=settings.home / "published-flows.json",
             ),
         )
+        _warn(await refresh_offered_models(settings))
         found = await discovery.discover_models(skip=port) if settings.server.discover else ()
         certificates = Certificates(tls, settings.home) if tls.cert else None
         server_file = ServerFile(settings, certificates)
@@ -294,11 +299,6 @@ async def _serve(
         await live.app.client.close()
 
 
-def _websocket_protocol(**options: object) -> asyncio.Protocol:
-    made: asyncio.Protocol = import_module(WEBSOCKET_MODULE).WebSocketsSansIOProtocol(**options)
-    return made
-
-
 def _end_requests(resources: Resources) -> None:
     """Ends what outlasted the drain: clients get an error, and the records say that it was the server."""
     resources.services.api_keys.authenticator.stop_in_flight()
@@ -309,6 +309,11 @@ def _end_requests(resources: Resources) -> None:
 def _warn(problems: list[str]) -> None:
     for each in problems:
         print(each, file=sys.stderr)  # noqa: T201 - for the terminal
+
+
+def _websocket_protocol(**options: object) -> asyncio.Protocol:
+    made: asyncio.Protocol = import_module(WEBSOCKET_MODULE).WebSocketsSansIOProtocol(**options)
+    return made
 
 
 async def _warm(live: ReloadableApplication) -> None:

@@ -37,6 +37,7 @@ def build_policies(
         default_policy=router.policy,
         small=router.small,
         large=router.large,
+        aliases=router.alias,
     )
 
 

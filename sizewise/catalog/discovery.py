@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from sizewise.catalog.loader import LOCAL_SERVER_PORTS
+from sizewise.catalog.offered_models import EMBEDDING_NAME
 from sizewise.errors import UpstreamError
 from sizewise.http.client import HttpClient, HttpTimeouts
 from sizewise.http.egress import EgressPolicy
@@ -23,7 +24,6 @@ DEADLINE_S = 0.3
 LISTING_BYTES = 4 << 20
 UNDECLARED = "found on {origin}, which may forward requests elsewhere; declare its place in [providers.{name}]"
 PARAMETER_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMBT])\Z", re.IGNORECASE)
-EMBEDDING_NAME = re.compile(r"embed|minilm|(?:\A|[/_-])(?:bge|e5|gte)-", re.IGNORECASE)
 SCALE = MappingProxyType({"K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12})
 
 

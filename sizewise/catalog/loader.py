@@ -8,6 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from sizewise.catalog.enrichment import enrich_cards
+from sizewise.catalog.offered_models import ALL_MODELS, EMBEDDING_NAME, model_names
 from sizewise.catalog.prices import prices
 from sizewise.errors import ModelNotFound, did_you_mean
 from sizewise.model_card import ModelCard, ModelEndpoint, ModelWeights
@@ -170,20 +171,19 @@ def _card_of_entry(name: str, entry: LocalModelEntry, settings: Settings) -> Mod
 
 
 def _provider_cards(name: str, provider: ProviderSettings, settings: Settings) -> Iterator[ModelCard]:
-    """The provider's models: those it lists, and those with a table in [models]."""
-    endpoint = _endpoint(name, provider)
-    written = (each.partition("/")[2] for each in settings.models if each.partition("/")[0] == name)
-    models = tuple(dict.fromkeys((*provider.models, *written)))
+    """The provider's models: those it lists or offers, and those with a table in [models]."""
+    endpoint = provider_endpoint(name, provider)
+    models = model_names(name, provider, settings)
     listed = prices(provider.endpoint, models)
     for model in models:
         price = listed.get(model, UNKNOWN_PRICE)
-        yield _with_model_settings(
-            ModelCard(name=f"{name}/{model}", endpoint=endpoint, model=model, price=price),
-            settings,
-        )
+        card = ModelCard(name=f"{name}/{model}", endpoint=endpoint, model=model, price=price)
+        if ALL_MODELS in provider.models and model not in provider.models and EMBEDDING_NAME.search(model):
+            card = replace(card, task="embed")
+        yield _with_model_settings(card, settings)
 
 
-def _endpoint(name: str, provider: ProviderSettings) -> ModelEndpoint:
+def provider_endpoint(name: str, provider: ProviderSettings) -> ModelEndpoint:
     return ModelEndpoint(
         provider=name,
         wire=provider.wire,
@@ -206,7 +206,7 @@ def _under_declared_provider(card: ModelCard, settings: Settings, remote: list[M
             if any(each.endpoint.provider == name for each in remote):
                 return None
             facts = {fact: source for fact, source in card.facts.items() if fact != "place"}
-            endpoint = _endpoint(name, provider)
+            endpoint = provider_endpoint(name, provider)
             return replace(card, name=f"{name}/{card.model}", endpoint=endpoint, facts=MappingProxyType(facts))
     return card
 
@@ -223,6 +223,16 @@ def _with_facts(card: ModelCard, facts: ModelSettings, sources: Mapping[str, str
     if facts.price is not None:
         said["price"] = facts.price.price()
     return replace(card, **said, facts=MappingProxyType({**card.facts, **where}))
+
+
+def providers_without_models(settings: Settings, cards: Iterable[ModelCard]) -> list[str]:
+    """A sentence and the next step for each configured provider that none of `cards` belongs to."""
+    used = {card.endpoint.provider for card in cards}
+    return [
+        f'provider {name!r} has no models: list them as `models = ["NAME"]`, or all with `models = ["*"]`'
+        for name in settings.providers
+        if name not in used
+    ]
 
 
 def _check_unknown_names(settings: Settings) -> None:

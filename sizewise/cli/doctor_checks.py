@@ -18,7 +18,14 @@ from sizewise.auth import tables as auth_tables
 from sizewise.cache import stored_response_tables
 from sizewise.cache import tables as cache_tables
 from sizewise.catalog import gguf_header, memory_check
-from sizewise.catalog.loader import default_local_card, is_downloaded, load_cards, local_cards, weights_path
+from sizewise.catalog.loader import (
+    default_local_card,
+    is_downloaded,
+    load_cards,
+    local_cards,
+    providers_without_models,
+    weights_path,
+)
 from sizewise.catalog.memory_estimate import format_bytes
 from sizewise.cli.api_client import ApiClient, running_server
 from sizewise.errors import ConfigError, SizewiseError
@@ -61,6 +68,7 @@ async def run_checks(settings: Settings | None, settings_error: str = "", hint: 
     return [
         *findings,
         _config(settings),
+        *_providers(settings),
         *_references(settings),
         _home(settings),
         _disk(settings),
@@ -103,6 +111,17 @@ def _config(settings: Settings) -> CheckResult:
             f"sizewise models pull {default_local_card(settings).model}",
         )
     return CheckResult("settings", True, f"{where}; models: {', '.join(card.name for card in asked)}")
+
+
+def _providers(settings: Settings) -> Iterator[CheckResult]:
+    """Providers that no model belongs to. A server at the same address may list some when the gateway starts."""
+    try:
+        cards = load_cards(settings)
+    except SizewiseError:
+        return  # reported by `_config`
+    for missing in providers_without_models(settings, cards):
+        said, _, step = missing.partition(": ")
+        yield CheckResult("models", False, said, step)
 
 
 def _references(settings: Settings) -> Iterator[CheckResult]:

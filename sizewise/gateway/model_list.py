@@ -16,7 +16,8 @@ async def list_models(app: Application, head: RequestHead, body: bytes, writer: 
     principal = head.authorize(app, "models", "")
     scope = principal.scope
     cards = [card for card in app.cards if scope is None or matches_any(card.name, scope.models)]
-    listed = [_entry(name, "sizewise") for name in (*app.aliases.role_names, *_flow_names(app, principal))]
+    listed = [_role_entry(app, name) for name in app.aliases.role_names if _may_use(app, principal, name)]
+    listed += [_entry(name, "sizewise") for name in _flow_names(app, principal)]
     listed += [_model_entry(card) for card in cards]
     await writer.send_response(200, [JSON], msgspec.json.encode({"object": "list", "data": listed}))
 
@@ -26,7 +27,9 @@ async def get_model(app: Application, head: RequestHead, body: bytes, writer: Re
     principal = head.authorize(app, "models", "")
     scope = principal.scope
     name = body.decode("utf-8", "replace")
-    if name in app.aliases.role_names or name in _flow_names(app, principal):
+    if name in app.aliases.role_names and _may_use(app, principal, name):
+        shown = _role_entry(app, name)
+    elif name in _flow_names(app, principal):
         shown = _entry(name, "sizewise")
     else:
         card = app.aliases.find_card(name)
@@ -34,6 +37,17 @@ async def get_model(app: Application, head: RequestHead, body: bytes, writer: Re
             raise ModelNotFound(f"there is no model named {name[:200]!r} for this key", param="model")
         shown = _model_entry(card)
     await writer.send_response(200, [JSON], msgspec.json.encode(shown))
+
+
+def _may_use(app: Application, principal: Principal, role: str) -> bool:
+    """Whether the key may use the model that an alias stands for; true of roles and policies, which choose models."""
+    target, scope = app.aliases.alias_target(role), principal.scope
+    return scope is None or "/" not in target or matches_any(target, scope.models)
+
+
+def _role_entry(app: Application, name: str) -> dict[str, object]:
+    target = app.aliases.alias_target(name)
+    return _entry(name, "sizewise") | ({"sizewise": {"alias_of": target}} if target else {})
 
 
 def _flow_names(app: Application, principal: Principal) -> list[str]:

@@ -197,7 +197,7 @@ class ModelConnections:
         """The endpoint of one replica, created once. Raises ConfigError for a key that cannot be resolved."""
         name = card.endpoint.provider, number
         if name not in self._endpoints:
-            headers = _headers(card, wire, row)
+            headers = request_headers(card, wire, row)
             url = row.base_url or card.endpoint.base_url
             pool = provider.max_connections if card.endpoint.provider in self._providers else DISCOVERED_POOL_SIZE
             self._endpoints[name] = self._client.endpoint(url, headers, max_connections=pool)
@@ -219,7 +219,7 @@ def _key(card: ModelCard, row: ReplicaSettings) -> str:
     return row.key or ("" if _has_own_address(card, row) else card.endpoint.key)
 
 
-def _headers(card: ModelCard, wire: Wire, row: ReplicaSettings) -> list[tuple[str, str]]:
+def request_headers(card: ModelCard, wire: Wire, row: ReplicaSettings) -> list[tuple[str, str]]:
     """Headers of every request. A replica at its own address gets no secret but its own. Raises ConfigError.
 
     Headers in the provider's table replace the wire's, unless the replica has its own key for that header.

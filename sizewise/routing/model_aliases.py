@@ -3,13 +3,14 @@
 auto                 routed by the default policy
 auto:<policy>        routed by that policy
 small, large         the configured role, else the weakest and the strongest chat model
+<alias>              the model, role or policy that the settings give this name
 <provider>/<model>   exactly that model; a bare <model> if only one provider has it
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sizewise.errors import ConfigError, ModelNotFound, SizewiseError, did_you_mean
 from sizewise.messages import ChatRequest, EmbeddingRequest
@@ -51,7 +52,9 @@ class ModelAliases:
         default_policy: str = "default",
         small: str = "",
         large: str = "",
+        aliases: Mapping[str, str] | None = None,
     ) -> None:
+        """`aliases`: further names -> a model, a role or `auto:<policy>`."""
         self._default_policy = default_policy
         self._policies = policies
         self._cards = {card.name: card for card in cards}
@@ -63,6 +66,9 @@ class ModelAliases:
         }
         for plans in self._plans.values():
             plans.update((card.name, _named_plan(card.name, card)) for card in cards)
+        self._aliases: dict[str, str] = {}  # -> the full name of its target
+        for alias, target in (aliases or {}).items():
+            self._add_alias(alias, target)
 
     @property
     def chat_names(self) -> tuple[str, ...]:
@@ -74,8 +80,15 @@ class ModelAliases:
         """The values of `model` that are not models: auto, auto:<policy>, small, large."""
         return [name for name in self.chat_names if name not in self._cards]
 
+    def alias_target(self, name: str) -> str:
+        """The model, role or policy of an alias in the settings; empty if `name` is none."""
+        return self._aliases.get(name, "")
+
     def find_card(self, name: str) -> ModelCard:
-        """The card of `<provider>/<model>`, or of a model name without its provider. Raises ModelNotFound."""
+        """The card of `<provider>/<model>`, of a model name without its provider, or of an alias. Raises
+        ModelNotFound.
+        """
+        name = self._aliases.get(name, name)
         for card in self._cards.values():
             if name in (card.name, card.model):
                 return card
@@ -130,6 +143,29 @@ class ModelAliases:
         return ModelNotFound(
             f"there is no model named {shown!r}", near or "list the models: GET /v1/models", param="model"
         )
+
+    def _add_alias(self, alias: str, target: str) -> None:
+        """Raises ConfigError."""
+        if alias in self._cards or alias in ROLES or alias.partition(":")[0] in ("auto", "flow") or not alias:
+            raise ConfigError(f"`router.alias` has {alias!r}, which already means something", "choose another alias")
+        same = self._short_names.get(target, ())
+        name = same[0].name if target not in self._cards and len(same) == 1 else target
+        if name not in self._plans["chat"]:
+            known = [*self._plans["chat"], *self._short_names]
+            raise ConfigError(
+                f"`router.alias` gives {alias!r} to {target!r}, but there is no such model",
+                did_you_mean(target, known) or f"known: {', '.join(known[:20])}",
+            )
+        self._aliases[alias] = name
+        why = f"{alias} is an alias of {name}"
+        for plans in self._plans.values():
+            plan = plans.get(name)
+            if isinstance(plan, RoutePlan) and plan.is_exact:
+                plan = replace(plan, requested_model=alias, policy=FixedPolicy(why=why), why=why)
+            elif isinstance(plan, RoutePlan):
+                plan = replace(plan, requested_model=alias)
+            if plan is not None:
+                plans[alias] = plan
 
     def _autos(self, chats: tuple[ModelCard, ...]) -> dict[str, RoutePlan | SizewiseError]:
         plans: dict[str, RoutePlan | SizewiseError] = {}

@@ -73,7 +73,9 @@ class ProviderSettings:
         False,
         "Use the cost in dollars that the provider reports, for models without a known price.",
     )
-    models: tuple[str, ...] = setting((), "Models to offer, under the provider's names.")
+    models: tuple[str, ...] = setting(
+        (), 'Models to offer, under the provider\'s names; `"*"`: all that it lists when the server starts or reloads.'
+    )
     replicas: tuple[ReplicaSettings, ...] = setting((), "Several keys or addresses for the same models.")
     timeouts: TimeoutsSettings = setting(TimeoutsSettings(), "Timeouts of one attempt.")
     max_connections: int = setting(512, "Maximum number of open connections.", minimum=1, maximum=65_535)

@@ -21,6 +21,10 @@ class RouterSettings:
     policy: str = setting("default", "Policy of the model name `auto`: a name under [policies].")
     small: str = setting("", "Model of the alias `small`; empty: the smallest one.", validator=optional_model)
     large: str = setting("", "Model of the alias `large`; empty: the best one.", validator=optional_model)
+    alias: Mapping[str, str] = setting(
+        MappingProxyType({}),
+        'More names for `model`, as `{"their-name" = "local/my-model"}`: to a model, a role or `auto:POLICY`.',
+    )
     predictor: str = setting(
         "", "Predictor file written by `sizewise route train -o`, relative to this file; empty: none."
     )

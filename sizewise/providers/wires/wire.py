@@ -48,3 +48,4 @@ class Wire:
     chat_headers: Callable[[ChatRequest], list[tuple[str, str]]] = no_headers  # more headers, of this request
     count_path: str = ""  # counts the tokens of a prompt; empty if not offered
     read_count: Callable[[bytes], int] = int
+    list_path: str = "/models"  # lists the models

@@ -38,5 +38,6 @@ WIRE = Wire(
     headers=headers,
     chat_headers=chat_headers,
     count_path="/messages/count_tokens",
+    list_path="/models?limit=1000",  # the default is 20
     read_count=read_count,
 )
