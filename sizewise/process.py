@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 import socket
 import sys
@@ -20,6 +21,7 @@ from sizewise.errors import ExternalFailure
 
 TAIL_LINES = 40  # lines of a child's output that are kept
 MAX_LINE_CHARS = 500  # characters kept of each line
+MAX_OPEN_FILES = 65_536  # as many as 4,096 streams of each of several providers need, with their clients
 
 
 class ChildProcess:
@@ -253,6 +255,23 @@ async def run_with_input(
     finally:
         await _kill_and_drain(process)
     return CompletedProcess(code, out.decode("utf-8", "replace"), "")
+
+
+def raise_open_files_limit() -> None:
+    """Raises this process's limit of open files towards its hard limit. Each connection is a file, and the usual
+    soft limit of 1,024 is there for programs that use select(), which we do not.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = max_open_files()
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(OSError, ValueError):  # a sandbox may refuse; the old limit holds
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def max_open_files() -> int:
+    """What `raise_open_files_limit` can reach here, at most MAX_OPEN_FILES."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    return MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_OPEN_FILES)
 
 
 def physical_cores() -> int:

@@ -34,6 +34,7 @@ from sizewise.gateway.routes import build_asgi_app
 from sizewise.gateway.tls import Certificates
 from sizewise.graphql.asgi import GraphQLApp
 from sizewise.model_card import ModelCard
+from sizewise.process import raise_open_files_limit
 from sizewise.providers.local.models import LocalModels
 from sizewise.providers.model_listing import refresh_offered_models
 from sizewise.settings.load import Settings, load_settings, resolve_secret
@@ -171,6 +172,7 @@ def run_server(settings: Settings, as_json: bool) -> None:
 
 
 async def _run_server(settings: Settings, as_json: bool) -> None:
+    raise_open_files_limit()
     listening = bind_socket(settings.server.host, settings.server.port)
     port = listening.getsockname()[1]
     settings = replace(settings, server=replace(settings.server, port=port))
@@ -273,7 +275,8 @@ async def _serve(
     services.key_rotation.resume()
     resumed = live.app.resources.embedding_retries.resume_all(shared=bool(settings.database.url))
     tending.append(loop.create_task(resumed))
-    await asyncio.to_thread(import_module, WEBSOCKET_MODULE)
+    with contextlib.suppress(OSError):  # no file descriptor is left: the first WebSocket imports it
+        await asyncio.to_thread(import_module, WEBSOCKET_MODULE)
     gc.collect()
     gc.freeze()  # what is loaded by now stays; collections need not scan it
     gc.set_threshold(*GC_THRESHOLDS)

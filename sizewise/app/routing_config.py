@@ -71,6 +71,7 @@ def build_connections(
         runtime=LocalRuntime(context=local.context, slots=local.slots, threads=local.threads),
         cache=settings.cache_dir,
         plugins=plugins,
+        timeout_s=settings.router.timeout_s,
     )
 
 

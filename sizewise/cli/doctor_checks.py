@@ -29,6 +29,7 @@ from sizewise.catalog.loader import (
 from sizewise.catalog.memory_estimate import format_bytes
 from sizewise.cli.api_client import ApiClient, running_server
 from sizewise.errors import ConfigError, SizewiseError
+from sizewise.process import max_open_files
 from sizewise.providers.local.runtime import INSTALL_HINT, LocalRuntime, check_memory, fit_runtime
 from sizewise.settings.load import Settings, resolve_secret
 from sizewise.settings.validators import is_reference
@@ -49,6 +50,8 @@ SCHEMAS = (
 )
 ROOM = 500_000_000
 """Bytes of free disk space below which records will soon fail."""
+ENOUGH_FILES = 4_096
+"""Open files below which a busy server refuses requests long before its other limits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,7 @@ async def run_checks(settings: Settings | None, settings_error: str = "", hint: 
         _disk(settings),
         _database(settings),
         await asyncio.to_thread(_encryption, settings),  # blocks: it may call a key management service
+        _open_files(),
         *_weights(settings),
         *([] if server else _fits(settings)),  # a running server's models are in memory already
         await (_answers(server) if server else _port(settings)),
@@ -161,6 +165,17 @@ def _disk(settings: Settings) -> CheckResult:
         if free < ROOM:
             return CheckResult("disk", False, f"{format_bytes(free)} are free at {folder}", "free some space")
     return CheckResult("disk", True, f"{format_bytes(free)} are free")
+
+
+def _open_files() -> CheckResult:
+    """Whether the server may open a connection to a client and one to a provider for some thousand requests."""
+    files = max_open_files()
+    if files < ENOUGH_FILES:
+        found = f"{files} open files are allowed: about {files // 2} concurrent requests"
+        return CheckResult(
+            "open files", False, found, "set LimitNOFILE=65536 in systemd, or ulimit -Hn 65536 in a shell"
+        )
+    return CheckResult("open files", True, f"{files:,} are allowed")
 
 
 def _database(settings: Settings) -> CheckResult:

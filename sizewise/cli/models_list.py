@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from math import ceil
 
 import click
 import msgspec
@@ -108,7 +109,14 @@ def _model(card: ModelCard, state: str) -> operations.ModelSummary:
 def _row(model: operations.ModelSummary) -> tuple[str, ...]:
     price = model.price
     context = format_count(model.context) if model.context else "?"
-    return (model.name, model.size, model.place, context, price.input or "?", price.output or "?", model.state)
+    return (model.name, model.size, model.place, context, price.input or "?", price.output or "?", _state(model))
+
+
+def _state(model: operations.ModelSummary) -> str:
+    queue = model.queue
+    if queue is None or not queue.predicted_wait_s:
+        return model.state
+    return f"{model.state}; all slots in use, {queue.waiting} waiting, about {ceil(queue.predicted_wait_s)} s"
 
 
 async def _world(settings: Settings, server: ApiClient | None) -> Sequence[operations.CatalogSummary]:

@@ -298,6 +298,12 @@ class PriceSummary(Struct, frozen=True, rename="camel"):
     output: Dollars | None
 
 
+class ModelQueue(Struct, frozen=True, rename="camel"):
+    busy: int
+    waiting: int
+    predicted_wait_s: float
+
+
 class ModelSummary(Struct, frozen=True, rename="camel"):
     name: str
     size: str
@@ -306,6 +312,7 @@ class ModelSummary(Struct, frozen=True, rename="camel"):
     context: int | None
     task: str
     price: PriceSummary
+    queue: ModelQueue | None
 
 
 class CatalogSummaryOffers(Struct, frozen=True, rename="camel"):
@@ -365,6 +372,7 @@ class ModelDetails(Struct, frozen=True, rename="camel"):
     quality: float | None
     license: str
     slots: int
+    queue: ModelQueue | None
     price: Price
     weights: Weights | None
     facts: list[Fact]
@@ -1344,7 +1352,8 @@ async def approve_document(client: ApiClient, *, base: str, id: str) -> ApproveD
 
 LIST_MODELS = """\
 query ListModels { modelAliases models { ...ModelSummary } } fragment ModelSummary on Model { name size place state
-context task price { ...PriceSummary } } fragment PriceSummary on Price { input output }
+context task price { ...PriceSummary } queue { ...ModelQueue } } fragment PriceSummary on Price { input output }
+fragment ModelQueue on ModelQueue { busy waiting predictedWaitS }
 """
 
 
@@ -1376,12 +1385,13 @@ async def list_catalog(client: ApiClient) -> list[CatalogSummary]:
 GET_MODEL = """\
 query GetModel($name: String!) { model(name: $name) { ...ModelDetails } catalogModel(name: $name) { ...CatalogModel } }
 fragment ModelDetails on Model { name provider task size place state parameters context maxOutput inputModalities tools
-logprobs prefill quality license slots price { ...Price } weights { ...Weights } facts { ...Fact } } fragment Price on
-Price { input output cached cacheWrite cacheWrite1h reasoning source date } fragment Weights on Weights { file bytes
-sha256 path } fragment Fact on Fact { name value source } fragment CatalogModel on CatalogModel { name title vendor task
-size names parameters context license unverified facts { ...CatalogFact } memory { ...MemoryEstimate } offers { ...Offer
-} } fragment CatalogFact on CatalogFact { name value source date unverified } fragment MemoryEstimate on MemoryEstimate
-{ quantization tokens bytes } fragment Offer on Offer { name price { ...Price } conditions }
+logprobs prefill quality license slots queue { ...ModelQueue } price { ...Price } weights { ...Weights } facts { ...Fact
+} } fragment ModelQueue on ModelQueue { busy waiting predictedWaitS } fragment Price on Price { input output cached
+cacheWrite cacheWrite1h reasoning source date } fragment Weights on Weights { file bytes sha256 path } fragment Fact on
+Fact { name value source } fragment CatalogModel on CatalogModel { name title vendor task size names parameters context
+license unverified facts { ...CatalogFact } memory { ...MemoryEstimate } offers { ...Offer } } fragment CatalogFact on
+CatalogFact { name value source date unverified } fragment MemoryEstimate on MemoryEstimate { quantization tokens bytes
+} fragment Offer on Offer { name price { ...Price } conditions }
 """
 
 

@@ -25,8 +25,8 @@ FACTS = (
 RATES = ("input", "output", "cached", "cache_write", "cache_write_1h", "reasoning")
 
 
-def model_values(card: ModelCard, unavailable_reason: str = "") -> FieldValues:
-    """A card as schema.graphql's Model. `unavailable_reason`: empty if the model is available."""
+def model_values(card: ModelCard, unavailable_reason: str = "", queue: FieldValues | None = None) -> FieldValues:
+    """A card as schema.graphql's Model. `unavailable_reason`: empty if it is available. `queue`: a ModelQueue."""
     return {
         "name": card.name,
         "provider": card.endpoint.provider,
@@ -45,6 +45,7 @@ def model_values(card: ModelCard, unavailable_reason: str = "") -> FieldValues:
         "price": {**price_values(card.price), "source": card.price.source, "date": card.price.date},
         "license": card.license,
         "slots": card.slots,
+        "queue": queue,
         "weights": _weights(card),
         "facts": [*_facts(card), *_rates(card.price)],
     }

@@ -8,20 +8,28 @@ from collections.abc import AsyncIterator
 from sizewise.graphql.catalog import all_catalog_models, find_catalog_model
 from sizewise.graphql.context import RequestContext, yielding_to_loop
 from sizewise.graphql.model_type import FieldValues, model_values
+from sizewise.model_card import ModelCard
 
 MAX_CATALOG_MODELS = 200
 """Rows charged for the whole catalog."""
 
 
 async def models(context: RequestContext) -> list[FieldValues]:
-    app = context.app
-    return [model_values(card, app.connections.unavailable_reason(card)) for card in app.cards]
+    return [_model_values(context, card) for card in context.app.cards]
 
 
 async def model(context: RequestContext, name: str) -> FieldValues:
     """Raises ModelNotFound, with the nearest name."""
-    card = context.app.aliases.find_card(name)
-    return model_values(card, context.app.connections.unavailable_reason(card))
+    return _model_values(context, context.app.aliases.find_card(name))
+
+
+def _model_values(context: RequestContext, card: ModelCard) -> FieldValues:
+    connections = context.app.connections
+    queue, told = connections.queue(card), None
+    if queue is not None:
+        wait_s = queue.predicted_wait_s(context.principal.key_id)
+        told = {"busy": queue.in_use, "waiting": queue.waiting, "predictedWaitS": wait_s}
+    return model_values(card, connections.unavailable_reason(card), told)
 
 
 async def model_aliases(context: RequestContext) -> list[str]:

@@ -23,7 +23,7 @@ from sizewise.http.connection import HttpConnection, parse_headers
 from sizewise.http.content_decoding import ContentDecoder, check_accept_encoding
 from sizewise.http.dialer import DialTarget, TlsConfig, dial_target
 from sizewise.http.egress import DEFAULT_PORTS, EgressPolicy, origin
-from sizewise.http.pool import ConnectionPool
+from sizewise.http.pool import DEFAULT_MAX_CONNECTIONS, ConnectionPool
 from sizewise.http.proxies import ProxyConfig
 from sizewise.http.write_coalescing import WriteCoalescer
 
@@ -212,7 +212,8 @@ class HttpEndpoint:
         """Sends a request and returns once the response head is received, whatever its status; never follows redirects.
 
         `path` starts with "/" and is appended to the base URL's path. Raises EgressDenied, UpstreamUnreachable,
-        UpstreamTimeout, UpstreamProtocolError, none with the path, a header or the body in its message.
+        UpstreamTimeout, UpstreamProtocolError and Busy (no connection is free), none with the path, a header or the
+        body in its message.
         """
         self._egress.check(self.origin, purpose=purpose, data_class=data_class, max_place=max_place)
         since = now = asyncio.get_running_loop().time()
@@ -282,7 +283,9 @@ class HttpClient:
         self._coalescer = WriteCoalescer()
         self._pools: dict[str, ConnectionPool] = {}
 
-    def endpoint(self, base_url: str, headers: HttpHeaders = (), *, max_connections: int = 512) -> HttpEndpoint:
+    def endpoint(
+        self, base_url: str, headers: HttpHeaders = (), *, max_connections: int = DEFAULT_MAX_CONNECTIONS
+    ) -> HttpEndpoint:
         """An endpoint that sends `headers` with every request. Endpoints of one origin share a pool, with the largest
         `max_connections`.
 

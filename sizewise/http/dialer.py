@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 import ssl
 from base64 import b64encode
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import cast
 from urllib.parse import unquote, urlsplit
 
-from sizewise.errors import ConfigError, UpstreamProtocolError, UpstreamUnreachable
+from sizewise.errors import Busy, ConfigError, UpstreamProtocolError, UpstreamUnreachable
 from sizewise.http.connection import MAX_HEAD_BYTES, HttpConnection
 from sizewise.http.egress import DEFAULT_PORTS
 
@@ -94,7 +95,7 @@ def _proxy(url: str, tls_config: TlsConfig) -> Proxy:
 
 
 async def dial(target: DialTarget, factory: Callable[[], HttpConnection]) -> HttpConnection:
-    """Connects. UpstreamUnreachable names what failed: the host name, the port, or TLS."""
+    """Connects. UpstreamUnreachable names what failed: the host name, the port, or TLS. Busy: no file descriptor."""
     to = f"{target.name} (through the proxy {target.proxy.host}:{target.proxy.port})" if target.proxy else target.name
     try:
         connection, transport = await _connect(target, factory)
@@ -110,6 +111,12 @@ async def dial(target: DialTarget, factory: Callable[[], HttpConnection]) -> Htt
         hint = "Check the spelling of its base_url."
         raise UpstreamUnreachable(f"the host name of {to} cannot be resolved", hint) from why
     except OSError as why:
+        if why.errno in (errno.EMFILE, errno.ENFILE):
+            raise Busy(
+                f"this server has no file descriptor left for a connection to {to}",
+                "raise the limit of open files: `LimitNOFILE` in systemd, `ulimit -Hn` in a shell",
+                retry_after=1,
+            ) from why
         raise UpstreamUnreachable(
             f"{to} cannot be reached: {_reason(why)}",
             "Check that it is running, and the port.",

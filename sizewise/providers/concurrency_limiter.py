@@ -1,7 +1,8 @@
 """Concurrency limiter: bounded slots per model with a queue fair across keys; knows no model and no policy.
 
 The queue takes turns among keys, and is first come, first served within a key. It is bounded in length and in time: a
-request that would wait too long is rejected at once, with the predicted wait in `retry_after`.
+request that would wait too long, or longer than it has left, is rejected at once, with the predicted wait in
+`retry_after`.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ class FairQueue:
         self._clock = clock
         self._waiters_by_key: OrderedDict[str, deque[Waiter]] = OrderedDict()  # in the order of turns
         self._average_service_s = 0.0  # exponentially weighted; 0 until the first request ends
+        self._last_start = 0.0  # when a slot was last taken or passed on
         self.available = slots
         self.waiting = 0
         self.total_wait_s = 0.0  # of all requests that waited
@@ -53,12 +55,16 @@ class FairQueue:
     def in_use(self) -> int:
         return self._slots - self.available
 
-    async def acquire(self, key: str) -> None:
-        """Returns with a slot, which `release` frees. Raises Busy, with the predicted wait in `retry_after`."""
+    async def acquire(self, key: str, remaining_s: float = math.inf) -> None:
+        """Returns with a slot, which `release` frees. Raises Busy, with the predicted wait in `retry_after`.
+
+        `remaining_s`: seconds that the request has left; one that would wait longer is rejected.
+        """
         if self.available and not self.waiting:
             self.available -= 1
+            self._last_start = self._clock()
             return
-        self._check_capacity(key)
+        self._check_capacity(key, remaining_s)
         place = asyncio.get_running_loop().create_future()
         self._waiters_by_key.setdefault(key, deque()).append(place)
         self.waiting += 1
@@ -91,21 +97,28 @@ class FairQueue:
                 del self._waiters_by_key[key]
             if not place.done():
                 place.set_result(None)
+                self._last_start = self._clock()
                 return
         self.available += 1
 
     def predicted_wait_s(self, key: str) -> float:
-        """Seconds that a new request of `key` would wait: the turns before it times the average service time."""
+        """Seconds that a new request of `key` would wait: the turns before it times the average service time.
+
+        That average is at least the time that all running requests have taken so far.
+        """
         if self.available and not self.waiting:
             return 0.0
         mine = len(self._waiters_by_key.get(key, ()))
         turns = 1 + mine + sum(min(len(line), mine + 1) for other, line in self._waiters_by_key.items() if other != key)
-        return turns * self._average_service_s / self._slots
+        return turns * max(self._average_service_s, self._clock() - self._last_start) / self._slots
 
-    def _check_capacity(self, key: str) -> None:
+    def _check_capacity(self, key: str, remaining_s: float) -> None:
         predicted = self.predicted_wait_s(key)
-        if predicted > self._max_wait_s:
-            raise self._busy_error(key, f"{self._name!r} would have no free slot for about {predicted:.0f} s")
+        if predicted > min(self._max_wait_s, remaining_s):
+            words = f"{self._name!r} would have no free slot for about {predicted:.0f} s"
+            if remaining_s < self._max_wait_s:
+                words += f", and the request has {max(0.0, remaining_s):.1f} s left"
+            raise self._busy_error(key, words)
         if self.waiting < self._max_waiting:
             return
         longest = max(self._waiters_by_key, key=lambda each: len(self._waiters_by_key[each]), default=key)
@@ -145,7 +158,7 @@ class ConcurrencyLimitHandler:
         self._clock = clock
 
     async def __call__(self, request: Request, send: Send) -> Reply:
-        await self.queue.acquire(request.principal.key_id)
+        await self.queue.acquire(request.principal.key_id, _remaining_s(request))
         began, served = self._clock(), None
         try:
             reply = await self._handler(request, send)
@@ -153,3 +166,9 @@ class ConcurrencyLimitHandler:
             return reply
         finally:
             self.queue.release(served)
+
+
+def _remaining_s(request: Request) -> float:
+    """Seconds until the caller's own deadline."""
+    limit_ms = request.options.max_latency_ms
+    return math.inf if limit_ms is None else limit_ms / 1_000 - (time.perf_counter() - request.started_at)

@@ -37,7 +37,6 @@ ModelGauges = Mapping[tuple[str, str], Mapping[str, float]]
 """Gauges for the metrics: (metric name, help text) -> model -> value."""
 
 MIN_SECRET_LENGTH = 8  # characters; shorter values ("none", "ollama") protect nothing and occur in ordinary error texts
-DISCOVERED_POOL_SIZE = 64  # connections to a discovered server, which has no settings
 STATE_VALUES: Mapping[str, int] = {"closed": 0, "half_open": 1, "open": 2}
 
 
@@ -86,7 +85,9 @@ class ModelConnections:
         runtime: LocalRuntime,
         cache: Path,
         plugins: PluginRegistry,
+        timeout_s: float,
     ) -> None:
+        """`timeout_s`: of a request with all its attempts; none waits longer for a slot."""
         self._providers = providers
         self._client = client
         self._plugins = plugins
@@ -115,7 +116,7 @@ class ModelConnections:
                 opened = ModelConnection(EchoModel(card))
             else:
                 opened = self._open_remote(card)
-            self._connections[card.name] = _with_queue(card, slots, opened) if slots else opened
+            self._connections[card.name] = _with_queue(card, slots, opened, timeout_s) if slots else opened
 
     def __call__(self, card: ModelCard) -> Handler:
         return self._connections[card.name].handler
@@ -127,6 +128,10 @@ class ModelConnections:
         """Seconds until an unavailable model may be called; 0 if unknown."""
         return self._connections[card.name].retry_after_s()
 
+    def queue(self, card: ModelCard) -> FairQueue | None:
+        """The queue in front of a model with slots."""
+        return self._connections[card.name].queue
+
     def allow_retry(self, card: ModelCard) -> bool:
         """Whether a failed request may retry `card`: the model is available, and the budget has a retry left."""
         if self.unavailable_reason(card):
@@ -136,19 +141,21 @@ class ModelConnections:
 
     def gauges(self) -> ModelGauges:
         """Circuit states of remote models, and slot and queue figures of models with slots."""
-        states, busy, waiting, waited, away = ({} for _ in range(5))
+        states, busy, waiting, waited, away, predicted = ({} for _ in range(6))
         for name, opened in self._connections.items():
             if opened.breakers:
                 states[name] = min(STATE_VALUES[way.state()] for way in opened.breakers)
             if opened.queue is not None:
                 busy[name], waiting[name] = opened.queue.in_use, opened.queue.waiting
                 waited[name], away[name] = opened.queue.total_wait_s, opened.queue.rejected_count
+                predicted[name] = opened.queue.predicted_wait_s("")
         return {
             ("sizewise_model_state", "Circuit breaker: 0 closed, 1 half open, 2 open."): states,
             ("sizewise_slots_busy", "Slots in use."): busy,
             ("sizewise_slots_queued", "Requests queued for a slot."): waiting,
             ("sizewise_slots_queue_seconds", "Total time requests spent queued."): waited,
-            ("sizewise_slots_rejected", "Requests rejected because the queue was full."): away,
+            ("sizewise_slots_rejected", "Requests rejected because the queue was full or the wait too long."): away,
+            ("sizewise_slots_predicted_wait_seconds", "Predicted wait of a new request for a slot."): predicted,
         }
 
     def token_counter(self, card: ModelCard) -> PromptTokenCounter | None:
@@ -199,13 +206,13 @@ class ModelConnections:
         if name not in self._endpoints:
             headers = request_headers(card, wire, row)
             url = row.base_url or card.endpoint.base_url
-            pool = provider.max_connections if card.endpoint.provider in self._providers else DISCOVERED_POOL_SIZE
-            self._endpoints[name] = self._client.endpoint(url, headers, max_connections=pool)
+            self._endpoints[name] = self._client.endpoint(url, headers, max_connections=provider.max_connections)
         return self._endpoints[name]
 
 
-def _with_queue(card: ModelCard, slot_count: int, connection: ModelConnection) -> ModelConnection:
-    slots = FairQueue(card.name, slots=slot_count, max_waiting=card.queue, max_wait_s=card.queue_timeout_s)
+def _with_queue(card: ModelCard, slot_count: int, connection: ModelConnection, timeout_s: float) -> ModelConnection:
+    max_wait_s = min(card.queue_timeout_s, timeout_s)
+    slots = FairQueue(card.name, slots=slot_count, max_waiting=card.queue, max_wait_s=max_wait_s)
     return replace(connection, handler=ConcurrencyLimitHandler(connection.handler, slots), queue=slots)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sizewise.errors import ModelUnavailable, UpstreamError
+from sizewise.errors import Busy, ModelUnavailable, UpstreamError
 from sizewise.handler import Request, Send
 from sizewise.messages import Reply
 from sizewise.providers.circuit_breaker import MAX_COOLDOWN_S, CircuitBreakerHandler
@@ -39,9 +39,14 @@ class LoadBalancer:
         asked = self._tried.setdefault(request_key, [])
         failed = False
         try:
-            replica = self._next(asked)
-            asked.append(replica)
-            return await replica.handler(request, send)
+            while True:
+                replica = self._next(asked)
+                asked.append(replica)
+                try:
+                    return await replica.handler(request, send)
+                except Busy:  # all connections to it are in use; nothing was sent
+                    if not self._available(asked):
+                        raise
         except UpstreamError as error:
             failed = True
             if error.failure_scope == "key":

@@ -78,7 +78,12 @@ class ProviderSettings:
     )
     replicas: tuple[ReplicaSettings, ...] = setting((), "Several keys or addresses for the same models.")
     timeouts: TimeoutsSettings = setting(TimeoutsSettings(), "Timeouts of one attempt.")
-    max_connections: int = setting(512, "Maximum number of open connections.", minimum=1, maximum=65_535)
+    max_connections: int = setting(
+        4_096,
+        "Maximum number of open connections, which is that of concurrent requests. Beyond: 429 with Retry-After.",
+        minimum=1,
+        maximum=65_535,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from sizewise.errors import UpstreamProtocolError, UpstreamTimeout, UpstreamUnreachable
+from sizewise.errors import Busy, UpstreamProtocolError, UpstreamTimeout, UpstreamUnreachable
 from sizewise.http.client import HttpClient
 from sizewise.http.egress import EgressPolicy
 from tests.fakes.raw_server import (
@@ -376,10 +376,32 @@ def test_a_full_pool_is_waited_for_no_longer_than_to_connect(run: Run) -> None:
     async def main() -> None:
         async with facing(_stops, pool=1) as (_, endpoint):
             async with await post(endpoint):
-                with pytest.raises(UpstreamTimeout, match="all 1 connections are in use"):
+                with pytest.raises(Busy, match=r"are in use, and none became free within 0\.05 s") as refused:
                     await post(endpoint, connect=0.05)
+                assert refused.value.retry_after == 1
             with pytest.raises(UpstreamTimeout, match="sent nothing for"):  # the place is free again
                 await said(endpoint, between_bytes=0.05)
+
+    run(main())
+
+
+def test_who_would_wait_longer_than_to_connect_by_the_measured_pace_is_told_at_once(run: Run) -> None:
+    """The line moves once in 0.2 s. Whoever waited would be refused with other words, and later."""
+
+    async def turn(peer: Peer) -> None:
+        while await peer.hear():
+            await asyncio.sleep(0.2)
+            await peer.say(OK)
+
+    async def main() -> None:
+        async with facing(turn, pool=1) as (_, endpoint):
+            waiting = [asyncio.create_task(said(endpoint)) for _ in range(4)]
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            with pytest.raises(Busy, match="are in use, and none becomes free for about") as refused:
+                await post(endpoint, connect=0.15)
+            assert refused.value.retry_after == 1
+            assert await asyncio.gather(*waiting) == [b"ok"] * 4
+            assert await said(endpoint) == b"ok", "the line is gone"
 
     run(main())
 

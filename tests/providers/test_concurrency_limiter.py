@@ -256,3 +256,39 @@ def test_whoever_comes_and_goes_no_slot_is_lost_and_none_is_idle_while_somebody_
         await asyncio.gather(*tasks, return_exceptions=True)
 
     asyncio.run(run())
+
+
+def test_who_has_less_time_left_than_the_wait_is_told_so_at_once() -> None:
+    async def run() -> None:
+        clock = Clock()
+        slots = FairQueue("m", slots=1, max_waiting=10, max_wait_s=60, clock=clock)
+        await slots.acquire("a")
+        clock.now += 10
+        slots.release(10.0)
+        await slots.acquire("a")
+        with pytest.raises(Busy, match=r"no free slot for about 10 s, and the request has 3\.0 s left") as refused:
+            await slots.acquire("b", 3.0)
+        assert refused.value.retry_after == 10
+        waits = asyncio.create_task(slots.acquire("b", 12.0))
+        await settle()
+        assert slots.waiting == 1, "long enough"
+        slots.release(10.0)
+        await waits
+
+    asyncio.run(run())
+
+
+def test_a_model_that_has_not_finished_anything_is_as_slow_as_it_has_been_so_far() -> None:
+    async def run() -> None:
+        clock = Clock()
+        slots = FairQueue("m", slots=2, max_waiting=10, max_wait_s=60, clock=clock)
+        await slots.acquire("a")
+        await slots.acquire("a")
+        assert slots.predicted_wait_s("b") == 0.0, "nothing is known yet"
+        clock.now += 40
+        assert slots.predicted_wait_s("b") == 20.0, "one of two slots, each busy for 40 s"
+        clock.now += 100
+        with pytest.raises(Busy, match="no free slot for about 70 s"):
+            await slots.acquire("b")
+
+    asyncio.run(run())

@@ -72,7 +72,7 @@ def test_what_is_written_is_what_is_set_and_the_rest_is_as_by_default(tmp_path: 
     assert dict(got.policies["careful"].options) == {"threshold": 0.8, "models": ["local/smollm2-135m"]}
     assert got.policies["default"].kind == "cascade"
     cloud, facts = got.providers["cloud"], got.models["cloud/big/one"]
-    assert (cloud.base_url, cloud.place, cloud.max_connections) == ("https://cloud.example/v1", "anyone", 512)
+    assert (cloud.base_url, cloud.place, cloud.max_connections) == ("https://cloud.example/v1", "anyone", 4_096)
     assert (cloud.timeouts.first_byte_s, cloud.timeouts.idle_s) == (30.0, 60.0)
     assert cloud.headers["Authorization"] == f"file:{tmp_path / 'team.key'}"
     assert (
