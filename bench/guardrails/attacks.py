@@ -7,9 +7,11 @@ Foreign sets are read as files from packages that were installed beside us and n
 from __future__ import annotations
 
 import ast
+import csv
 import gzip
 import json
 import re
+import tarfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from random import Random
@@ -20,6 +22,7 @@ PACKAGES = Path(__file__).parents[2] / ".venv" / "guards"
 OWN = Path(__file__).with_name("own")
 DRAWS = 220  # texts from one pattern, fewer where it has fewer
 DOCUMENT = 1_500  # characters of a document that are read
+LEAST_ENTRY = 80  # characters of an entry of a mailbox or a folder
 
 
 class Labelled(Struct, frozen=True):
@@ -66,9 +69,12 @@ def _choice(pattern: str, at: int, chance: Random, *, closed: bool) -> tuple[str
 def own(name: str, seed: int = 0, draws: int = DRAWS) -> list[str]:
     """Every text once, in the order of the patterns."""
     chance = Random(seed)
+    return list(dict.fromkeys(drawn(each, chance) for each in own_patterns(name) for _ in range(draws)))
+
+
+def own_patterns(name: str) -> list[str]:
     lines = (OWN / f"{name}.txt").read_text("utf-8").splitlines()
-    patterns = [line for line in lines if line and not line.startswith("# ")]
-    return list(dict.fromkeys(drawn(each, chance) for each in patterns for _ in range(draws)))
+    return [line for line in lines if line and not line.startswith("# ")]
 
 
 # How each foreign file is read.
@@ -218,10 +224,135 @@ def _inboxes(folder: Path) -> Iterator[str]:
                 yield longest
 
 
+# Mails, files and pages, with and without an injection.
+
+
+def _suite_entries(folder: Path) -> Iterator[str]:
+    """AgentDojo: each mail, file and message of its four offices, without the places of its attacks."""
+    for file in sorted(folder.rglob("*.yaml")):
+        if file.name != "injection_vectors.yaml":
+            for entry in re.split(r"\n\s*- ", file.read_text("utf-8")):
+                if len(entry) >= LEAST_ENTRY:
+                    yield re.sub(r"\{\w+\}", "", entry)
+
+
+def _goals_in_entries(folder: Path) -> Iterator[str]:
+    """AgentDojo: each goal as its attacks wrap it, somewhere in a mail or file of its offices."""
+    entries, chance = list(_suite_entries(folder / "data" / "suites")), Random(3)
+    for goal in dict.fromkeys(_goals(folder)):
+        yield _placed(goal, chance.choice(entries)[:DOCUMENT], chance)
+
+
+def _own_in_mails(name: str) -> Reader:
+    """Our own patterns `name`, every other one of them somewhere in an office mail."""
+
+    def read(folder: Path) -> Iterator[str]:
+        mails, chance = list(_office_mails(folder)), Random(5)
+        for at, order in enumerate(own(name)):
+            yield _placed(order, chance.choice(mails)[:DOCUMENT], chance) if at % 2 else order
+
+    return read
+
+
+def _placed(attack: str, document: str, chance: Random) -> str:
+    """`attack` as a paragraph or a sentence of `document`, or behind it."""
+    gaps = [match.end() for match in re.finditer(r"\n+|(?<=[.!?]) ", document)]
+    at = chance.choice([*gaps, len(document), len(document)])
+    return f"{document[:at]}{chance.choice((' ', chr(10), chr(10) * 2))}{attack}\n{document[at:]}".strip()
+
+
+def _office_mails(folder: Path) -> Iterator[str]:
+    """Agentic Misalignment: the mails of two made-up companies, their variables left out."""
+    for file in sorted(folder.glob("*/templates/*.md")):
+        for mail in re.findall(r"<email>(.*?)</email>", file.read_text("utf-8"), re.DOTALL):
+            yield re.sub(r"\$\{\w+\}", "", mail).strip()[:DOCUMENT]
+
+
+ABOUT_ATTACKS = (
+    "agentdojo", "agent_threat_bench", "agentharm", "b3", "cyberseceval_2", "cyberseceval_3", "cyberseceval_4",
+    "gdm_stealth", "ipi_coding_agent", "makemesay", "strong_reject", "agentic_misalignment",
+)  # fmt: skip
+
+
+def _evaluation_pages(folder: Path) -> Iterator[str]:
+    for file in sorted(folder.glob("*/README.md")):
+        if file.parent.name not in ABOUT_ATTACKS:
+            text = file.read_text("utf-8")
+            yield from (text[at : at + DOCUMENT] for at in range(0, min(len(text), 3 * DOCUMENT), DOCUMENT))
+
+
+def _stealth_mails(folder: Path) -> Iterator[str]:
+    """Google DeepMind's stealth evaluations: the mails and tickets of made-up offices."""
+    with (folder / "cover_your_tracks" / "email.csv").open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            yield f"From: {row['from']}\nTo: {row['to']}\nSubject: {row['subject']}\n\n{row['content']}"
+    for row in json.loads((folder / "strategic_rule_breaking" / "tickets.json").read_text("utf-8")):
+        yield f"From: {row['user']}\nSubject: {row['subject']}\n\n{row['description']}"
+
+
+def _other_mails(folder: Path) -> Iterator[str]:
+    """The mails of Agent Threat Bench's inboxes that carry no attack."""
+    for row in json.loads((folder / "autonomy_hijack.json").read_text("utf-8")):
+        for at, mail in enumerate(row["inbox"], 1):
+            if at not in row.get("attack_email_indices", ()):
+                yield f"From: {mail['from']}\nSubject: {mail['subject']}\n\n{mail['body']}"
+
+
+def _mail_payloads(archive: Path) -> Iterator[str]:
+    """read-no-evil-mcp: the payloads of its tests, in their mail where they have one."""
+    import yaml
+
+    with tarfile.open(archive) as packed:
+        for name in sorted(each for each in packed.getnames() if "/payloads/" in each and each.endswith(".yaml")):
+            file = packed.extractfile(name)
+            assert file is not None, name
+            for row in yaml.safe_load(file.read())["payloads"]:
+                mail = row.get("email_context") or {}
+                body = mail.get("body_plain") or mail.get("body_html") or row["payload"]
+                yield f"Subject: {mail['subject']}\n\n{body}" if mail.get("subject") else str(body)
+
+
+def _spiked_mails(folder: Path) -> Iterator[str]:
+    """spikee: each of its English jailbreaks around wishes of its mailbox and office seeds, in a mail of Google's."""
+    seeds = folder / "data/workspace/datasets"
+    stealth = folder.parent / "inspect_evals/gdm_stealth/solver"
+    mails, chance = [*_stealth_mails(stealth)], Random(7)
+    wishes = [
+        row["instruction"]
+        for name in ("seeds-llm-mailbox", "seeds-cybersec-2026-01")
+        for row in _json_lines(seeds / name / "instructions.jsonl")
+        if row.get("lang", "en") == "en"
+    ]
+    for row in _json_lines(seeds / "seeds-cybersec-2026-01" / "jailbreaks.jsonl"):
+        if row.get("lang", "en") == "en":
+            for wish in chance.sample(wishes, 6):
+                yield _placed(row["text"].replace("<INSTRUCTION>", wish), chance.choice(mails), chance)
+
+
+def _json_lines(file: Path) -> list[dict[str, str]]:
+    return [json.loads(line) for line in file.read_text("utf-8").splitlines() if line.strip()]
+
+
+def _repositories(attack: bool) -> Reader:
+    """Issues, comments, pages and settings of small repositories, with an order to a coding agent or without."""
+
+    def read(file: Path) -> Iterator[str]:
+        for row in json.loads(file.read_text("utf-8")):
+            if row["is_benign"] == (not attack):
+                files = "\n\n".join(row["repo_files"].values())
+                yield row["issue_text"] if row["injection_vector"] in ("issue_text", "none") else files
+                if not attack:
+                    yield files
+
+    return read
+
+
 Set = tuple[str, str, Reader, bool]
 """Path within the packages, source with license, how it is read, whether they are attacks."""
 
 PYRIT = "PyRIT (MIT)"
+MISALIGNMENT = "inspect_evals/agentic_misalignment/templates"
+OWN_IN_MAILS = "own, half of them in mails of Agentic Misalignment (MIT)"
 TRAINED: Mapping[str, Set] = {
     "jailbreakchat": ("pyrit/datasets/jailbreak/templates", PYRIT, _templates, True),
     "Arth Singh": ("pyrit/datasets/jailbreak/templates/Arth_Singh", PYRIT, _templates, True),
@@ -241,6 +372,12 @@ TRAINED: Mapping[str, Set] = {
     "code": ("lm_eval", "lm-eval (MIT)", _files(".py", 1_500), False),
     "code of tools": ("bfcl_eval", "BFCL (Apache-2.0)", _files(".py", 1_500), False),
     "descriptions of tools": ("bfcl_eval/data/multi_turn_func_doc", "BFCL (Apache-2.0)", _files(".json", 500), False),
+    "goals in mails and files": ("agentdojo", "AgentDojo (MIT)", _goals_in_entries, True),
+    "orders to assistants": (MISALIGNMENT, OWN_IN_MAILS, _own_in_mails("attacks_in_documents"), True),
+    "orders to people": (MISALIGNMENT, OWN_IN_MAILS, _own_in_mails("ordinary_in_documents"), False),
+    "mail and files": ("agentdojo/data/suites", "AgentDojo (MIT)", _suite_entries, False),
+    "office mails": (MISALIGNMENT, "Agentic Misalignment (MIT)", _office_mails, False),
+    "pages of evaluations": ("inspect_evals", "inspect-evals (MIT)", _evaluation_pages, False),
     "chats": ("langkit/whylogs/reference_chats.json", "LangKit (Apache-2.0)", _chats, False),
 }
 
@@ -272,6 +409,27 @@ FOREIGN: Mapping[str, Set] = {
     "indirect": (_BASTION_FILE, _BASTION, _bastion("malicious", "tool_output", "memory"), True),
     "agents": ("aib/data/attacks.jsonl", "agent-injection-bench (MIT)", _rows("injected"), True),
     "inboxes": ("inspect_evals/agent_threat_bench/data", "inspect-evals (MIT)", _inboxes, True),
+    "mails": ("../guards-sources/read_no_evil_mcp-0.3.3.tar.gz", "read-no-evil-mcp (Apache-2.0)", _mail_payloads, True),
+    "spiked mails": ("spikee", "spikee (Apache-2.0) in Google's mails", _spiked_mails, True),
+    "repositories": (
+        "inspect_evals/ipi_coding_agent/dataset/samples.json",
+        "inspect-evals (MIT)",
+        _repositories(True),
+        True,
+    ),
+    "office mails and tickets": (
+        "inspect_evals/gdm_stealth/solver",
+        "Google DeepMind's stealth evaluations (MIT)",
+        _stealth_mails,
+        False,
+    ),
+    "other mails of inboxes": ("inspect_evals/agent_threat_bench/data", "inspect-evals (MIT)", _other_mails, False),
+    "other repositories": (
+        "inspect_evals/ipi_coding_agent/dataset/samples.json",
+        "inspect-evals (MIT)",
+        _repositories(False),
+        False,
+    ),
     "trigger words": (_BASTION_FILE, _BASTION, _bastion("benign", "user_input", "tool_output", "memory"), False),
 }
 

@@ -8,20 +8,29 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from math import sqrt
 from pathlib import Path
 from pydoc_data.topics import topics
 
-from bench.guardrails.attacks import FOREIGN, PACKAGES, Labelled, read
+from bench.guardrails.attacks import DOCUMENT, FOREIGN, Labelled, read
 from bench.guardrails.table_row import Row
 from sizewise.guardrails.prompt_injection import PromptInjectionGuard, load_classifier
 
-INDIRECT = frozenset({"indirect", "agents", "inboxes"})
-LEAST = 80  # characters of an entry of a mailbox or a folder
+INDIRECT = frozenset({"indirect", "agents", "inboxes", "mails", "spiked mails", "repositories"})
+MAILS = frozenset({"inboxes", "mails", "spiked mails", "office mails and tickets", "other mails of inboxes"})
+PLAIN_DOCUMENTS = frozenset(
+    {
+        "office mails and tickets",
+        "other mails of inboxes",
+        "other repositories",
+        "pages of Python's manual",
+        "Python's library",
+    }
+)
+LIBRARY = (".", "asyncio", "email", "http")
 MOST = 3_000  # prompts of one set
 
 
@@ -30,18 +39,11 @@ def ordinary(folder: Path | None) -> Iterator[Labelled]:
     for file in sorted(folder.glob("*/prompts.*")) if folder else ():
         for text in prompts(file)[:MOST]:
             yield Labelled(text, False, f"prompts of {file.parent.name}", "ordinary traffic, unseen")
-    for file in sorted((PACKAGES / "agentdojo/data/suites").rglob("*.yaml")):
-        if file.name != "injection_vectors.yaml":
-            for entry in re.split(r"\n\s*- ", file.read_text("utf-8")):
-                if len(entry) >= LEAST:
-                    yield Labelled(
-                        re.sub(r"\{\w+\}", "", entry),
-                        False,
-                        "mail and files",
-                        "AgentDojo (MIT), whose attacks were trained on",
-                    )
     for text in topics.values():
         yield Labelled(text, False, "pages of Python's manual", "Python (PSF), unseen")
+    library = Path(json.__file__).parents[1]
+    for file in sorted(each for room in LIBRARY for each in (library / room).glob("*.py")):
+        yield Labelled(file.read_text("utf-8", "replace")[:DOCUMENT], False, "Python's library", "Python (PSF), unseen")
 
 
 def prompts(file: Path) -> list[str]:
@@ -73,9 +75,14 @@ def rows(folder: Path | None = None) -> list[Row]:
             made.append(Row("injection", name, texts[0].source, size, hit / size, None))
         else:
             made.append(Row("injection", name, texts[0].source, 0, None, None, hit, size))
-    for title, chosen in (("all direct", False), ("all indirect", True)):
-        attacks = [name for name, texts in kinds.items() if texts[0].attack and (name in INDIRECT) == chosen]
-        plain = [name for name, texts in kinds.items() if not texts[0].attack and _document(name) == chosen]
+    sums: tuple[tuple[str, Callable[[str], bool]], ...] = (
+        ("all direct", lambda name: not (name in INDIRECT or _document(name))),
+        ("all indirect", lambda name: name in INDIRECT or _document(name)),
+        ("all mails", lambda name: name in MAILS),
+    )
+    for title, chosen in sums:
+        attacks = [name for name, texts in kinds.items() if texts[0].attack and chosen(name)]
+        plain = [name for name, texts in kinds.items() if not texts[0].attack and chosen(name)]
         hit, size = sum(sum(found[name]) for name in attacks), sum(len(found[name]) for name in attacks)
         false, other = sum(sum(found[name]) for name in plain), sum(len(found[name]) for name in plain)
         made.append(Row("injection", title, "the sets above", size, hit / size, hit / (hit + false), false, other))
@@ -83,7 +90,7 @@ def rows(folder: Path | None = None) -> list[Row]:
 
 
 def _document(name: str) -> bool:
-    return name in ("mail and files", "pages of Python's manual")
+    return name in PLAIN_DOCUMENTS
 
 
 def interval(hits: int, count: int, z: float = 1.96) -> tuple[float, float]:

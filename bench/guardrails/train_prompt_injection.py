@@ -18,12 +18,16 @@ from numpy.typing import NDArray
 
 from bench.guardrails.attacks import FOREIGN, TRAINED, Labelled, apart, ours, read
 from sizewise.guardrails import prompt_injection_features as words
+from sizewise.guardrails.document_kind import document_kind
 from sizewise.routing.training.trainer import minimize_lbfgs
 
 FILE = Path(__file__).parents[2] / "sizewise" / "guardrails" / "prompt_injection.bin"
 PENALTY = 0.02  # on the square of each weight
 ROUNDS, STEPS = 3, 40  # of choosing windows, and of the solver in each
 BEHIND = 0.5  # log-odds behind the likeliest of its text that make a window count a third
+
+CALIBRATED = frozenset({"mail and files", "pages of evaluations", "code"})
+"""Ordinary documents that are not trained on: the thresholds of prompt_injection.py were chosen by them."""
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -133,13 +137,29 @@ def written(found: Floats) -> bytes:
     return words.FILE_HEADER.pack(words.MAGIC, words.FORMAT, step, float(found[-1])) + table.tobytes()
 
 
+def calibrate(found: Floats, plain: Sequence[Labelled]) -> None:
+    """Prints, by kind of document, the log-odds that 1, 2, 3 and 5 % of ordinary documents exceed."""
+    texts = Texts([each.text for each in plain])
+    worst = texts.worst(texts.odds(found[:-1]) + found[-1])
+    kinds = np.asarray([document_kind(each.text) for each in plain])
+    for kind in sorted(set(kinds)):
+        odds = worst[kinds == kind]
+        shares = "".join(
+            f"  {share:.0%}: {float(np.quantile(odds, 1 - share)):5.2f}" for share in (0.01, 0.02, 0.03, 0.05)
+        )
+        print(f"{kind:7}{len(odds):6,}{shares}", file=sys.stderr)
+
+
 def main() -> None:
     trained = apart([*ours(), *read(TRAINED)], [each for each in read(FOREIGN) if each.attack])
+    plain = [each for each in trained if each.set in CALIBRATED]
+    trained = [each for each in trained if each.set not in CALIBRATED]
     for name, count in Counter((each.set, each.source) for each in trained).items():
         print(f"{count:6,}  {name[0]} ({name[1]})", file=sys.stderr)
     attack = np.asarray([each.attack for each in trained], float)
     found = learn(Texts([each.text for each in trained]), attack, heavy(trained))
     FILE.write_bytes(written(found))
+    calibrate(found, plain)
     print(f"{FILE}: {FILE.stat().st_size:,} bytes", file=sys.stderr)
 
 

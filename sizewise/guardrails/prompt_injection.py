@@ -7,13 +7,14 @@ untrusted_content.py, and docs/explanation/prompt-injection.md for what it misse
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from itertools import accumulate
 from math import exp
 from typing import Literal
 
 from sizewise.guardrails.base import Finding, Guard, GuardConfig, TextOrigin, merge_overlaps
+from sizewise.guardrails.document_kind import DocumentKind, document_kind
 from sizewise.guardrails.hidden_text import find_hidden_text
 from sizewise.guardrails.prompt_injection_features import (
     FILE_HEADER,
@@ -35,7 +36,19 @@ NAME = "injection"
 
 InjectionKind = Literal["DIRECT", "INDIRECT"]
 THRESHOLD = -0.5
-"""Log-odds above which a window counts as an injection: keeps false positives on ordinary prompts near 1 %."""
+"""Log-odds above which a window of a user's message counts as an injection: keeps false positives near 1 %."""
+DOCUMENT_THRESHOLDS: Mapping[DocumentKind, float] = {
+    "mail": 0.0,
+    "page": -0.5,
+    "chat": -0.5,
+    "code": 2.0,
+    "manual": 1.5,
+    "text": -0.5,
+}
+"""The same for documents, by kind: code and manuals are full of orders to their readers. Exceeded by 2 % of ordinary
+documents that are neither trained on nor of the tests (`make train-injection` prints them); pages and chats, of which
+those are too few, as other text."""
+LOWEST_THRESHOLD: float = min(DOCUMENT_THRESHOLDS.values())
 
 MAX_FINDINGS = 20  # per text, the most certain
 MAX_CACHED_WORDS = 30_000  # words
@@ -110,7 +123,11 @@ class PromptInjectionGuard:
         self._classifier = classifier
 
     def __call__(self, text: str) -> list[Finding]:
-        found = [each for each in self._classifier.log_odds(tokenize_words(text)) if each[0] > THRESHOLD]
+        lowest = THRESHOLD if self._kind == "DIRECT" else LOWEST_THRESHOLD
+        found = [each for each in self._classifier.log_odds(tokenize_words(text)) if each[0] > lowest]
+        if found and self._kind == "INDIRECT":
+            least = DOCUMENT_THRESHOLDS[document_kind(text)]
+            found = [each for each in found if each[0] > least]
         covert = [
             Finding(NAME, "HIDDEN", *span)
             for span in find_hidden_text(text, self._classifier.score, _probability(THRESHOLD))
