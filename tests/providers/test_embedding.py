@@ -15,6 +15,7 @@ from sizewise.providers.echo import echo_card
 from sizewise.providers.local.models import LocalModels
 from sizewise.providers.local.wordpiece_tokenizer import WordPieceTokenizer
 from tests.conftest import weights
+from tests.graphql.graphql_client import graphql
 from tests.running_server import Served, children, serving, until
 
 CONFIG = """
@@ -85,6 +86,19 @@ def test_a_worker_that_died_is_started_again(server: Served) -> None:
     until(lambda: worker not in children(server.process.pid))
     server.ask("/v1/embeddings", {"model": "auto", "input": "this one may meet the dead"})
     assert len(vectors(server, "again")[0]) == 384
+
+
+def test_the_worker_of_old_settings_ends_after_a_reload(server: Served) -> None:
+    vectors(server, "first")
+    (old,) = children(server.process.pid)
+    (server.home / "sizewise.toml").write_text(CONFIG + "[local]\nthreads = 1\n")
+    assert graphql(server, "mutation { reload { models } }").errors == []
+    until(lambda: old not in children(server.process.pid))
+    assert len(vectors(server, "again")[0]) == 384
+    (new,) = children(server.process.pid)
+    assert graphql(server, "mutation { reload { models } }").errors == []
+    vectors(server, "the same settings")
+    assert children(server.process.pid) == [new], "the same settings keep the worker"
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,10 @@ class LocalEmbeddingModel:
             return f"cannot run: {self._missing}: {INSTALL_HINT}"
         return f"cannot run: {self._failed}" if self._failed else ""
 
+    @property
+    def is_busy(self) -> bool:
+        return self._lock.locked()
+
     async def stop(self, drain_s: float) -> None:
         child, self._child = self._child, None
         if child is not None:

@@ -17,6 +17,8 @@ from sizewise.providers.local.runtime import INSTALL_HINT, LocalRuntime, missing
 from sizewise.providers.wires.openai.request_response import write_request
 from sizewise.providers.wires.openai.stream_in import OpenAiStreamReader
 
+IDLE_POLL_S = 0.5
+
 
 class LocalModel:
     """One embedded model. `load` loads it once for all callers; after a failure the next caller tries again."""
@@ -74,10 +76,17 @@ class LocalModel:
     def health(self) -> LocalModelHealth:
         return self._llama.health()
 
+    @property
+    def is_busy(self) -> bool:
+        health = self._llama.health()
+        return bool(health.busy or health.waiting)
+
     async def stop(self, drain_s: float) -> None:
-        if self._loading is not None:
-            self._loading.cancel()
-            await asyncio.gather(self._loading, return_exceptions=True)
+        """A later request loads the model again."""
+        loading, self._loading = self._loading, None
+        if loading is not None:
+            loading.cancel()
+            await asyncio.gather(loading, return_exceptions=True)
             await self._llama.stop(drain_s)
 
 
@@ -87,18 +96,23 @@ class LocalModels:
     def __init__(self) -> None:
         self._chat_models: dict[tuple[Path, LocalRuntime], LocalModel] = {}
         self._embedding_models: dict[tuple[Path, int, int | None], LocalEmbeddingModel] = {}
+        self._opened: set[LocalModel | LocalEmbeddingModel] = set()
+        self._retired: set[LocalModel | LocalEmbeddingModel] = set()
+        self._stopping: set[asyncio.Task[None]] = set()
 
     def open_embedding_model(self, card: ModelCard, file: Path, threads: int) -> LocalEmbeddingModel:
         key = file, threads, card.context
         found = self._embedding_models.get(key)
         if found is None:
             found = self._embedding_models[key] = LocalEmbeddingModel(card, file, threads)
+        self._opened.add(found)
         return found
 
     def open_chat_model(self, card: ModelCard, file: Path, runtime: LocalRuntime) -> LocalModel:
         local = self._chat_models.get((file, runtime))
         if local is None:
             local = self._chat_models[file, runtime] = LocalModel(card, file, runtime)
+        self._opened.add(local)
         return local
 
     def draft(self) -> LocalModels:
@@ -108,7 +122,14 @@ class LocalModels:
         return made
 
     def take(self, draft: LocalModels) -> None:
-        self._chat_models, self._embedding_models = draft._chat_models, draft._embedding_models
+        """Models that the draft did not open, such as of old settings, are stopped once their requests have ended."""
+        self._chat_models = {key: its for key, its in draft._chat_models.items() if its in draft._opened}
+        self._embedding_models = {key: its for key, its in draft._embedding_models.items() if its in draft._opened}
+        for retired in self._opened - draft._opened:
+            self._retired.add(retired)
+            self._stopping.add(task := asyncio.get_running_loop().create_task(_stop_when_idle(retired)))
+            task.add_done_callback(self._stopping.discard)
+        self._opened = draft._opened
 
     def list_health(self) -> list[tuple[Path, LocalModelHealth]]:
         return [(file, local.health()) for (file, _), local in self._chat_models.items()]
@@ -122,5 +143,14 @@ class LocalModels:
                 continue  # kept as its unavailable reason
 
     async def stop(self, drain_s: float) -> None:
-        every: list[LocalModel | LocalEmbeddingModel] = [*self._chat_models.values(), *self._embedding_models.values()]
+        """The retired ones too: a flow that began before the reload may have used one since."""
+        for task in self._stopping:
+            task.cancel()
+        every = {*self._chat_models.values(), *self._embedding_models.values(), *self._retired}
         await asyncio.gather(*(each.stop(drain_s) for each in every))
+
+
+async def _stop_when_idle(model: LocalModel | LocalEmbeddingModel) -> None:
+    while model.is_busy:  # noqa: ASYNC110 - a request has no event for its end
+        await asyncio.sleep(IDLE_POLL_S)
+    await model.stop(0)
