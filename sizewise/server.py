@@ -267,8 +267,7 @@ async def _serve(
         services.runs,
         (services.limiter, services.api_keys, services.runs.recovery, services.scheduler, folder),
     )
-    with contextlib.suppress(SizewiseError):  # the folder is synced again later
-        await folder.sync()
+    await folder.sync_or_warn()
     tending = [loop.create_task(each.run_periodically()) for each in tended]
     print(_json(server_file.url, key) if as_json else _welcome(live.app, server_file.url, key), flush=True)  # noqa: T201 - for the terminal
     tending.append(loop.create_task(live.app.knowledge_base.store_check.log_missing()))

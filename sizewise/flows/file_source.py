@@ -62,10 +62,13 @@ class FlowFile(Struct, frozen=True):
 
 
 def list_flow_files(folder: Path) -> dict[str, Path]:
-    """Name -> path, sorted; files that begin with a dot are ignored."""
+    """Name -> path, sorted; files that begin with a dot are ignored, and what is no file, such as a pipe, which would
+    never end. Raises OSError.
+    """
     if not folder.is_dir():
         return {}
-    found = sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES and not path.name.startswith("."))
+    named = (path for path in folder.iterdir() if path.suffix in SUFFIXES and not path.name.startswith("."))
+    found = sorted(path for path in named if path.is_file())
     return {path.stem: path for path in found[:MAX_FILES]}
 
 
@@ -161,13 +164,33 @@ class FlowFolderWatcher:
         self._file_stats: Mapping[Path, tuple[int, int]] = {}
         self._published_names = _read_published(published_file).get(str(path.absolute()), frozenset())
         self._is_first = True
+        self._failure = ""
         self.impaired: list[str] = []
 
     async def run_periodically(self) -> None:
         while True:
-            with suppress(SizewiseError):
-                await self.sync()
+            await self.sync_or_warn()
             await asyncio.sleep(POLL_INTERVAL_S)
+
+    async def sync_or_warn(self) -> None:
+        """Like `sync`. Whatever fails is logged once, shown as impaired and tried again later: a folder that cannot be
+        read ends neither the server nor the polling.
+        """
+        sync = asyncio.ensure_future(self.sync())
+        try:
+            await asyncio.wait([sync])
+        finally:
+            sync.cancel()
+        error = None if sync.cancelled() else sync.exception()
+        if error is None or isinstance(error, SizewiseError):
+            self.impaired = [each for each in self.impaired if each != self._failure]
+            self._failure = ""
+            return
+        why = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
+        said = f"the flows folder cannot be read: {why}"
+        if self._failure != said:
+            log.warning("%s", said)
+        self._failure, self.impaired, self._file_stats = said, [said], {}
 
     async def sync(self) -> None:
         """Publishes what changed since the last call. Raises StorageError, EncryptionKeyUnavailable."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import Any
 
 from tests.cli.terminal import sizewise
 from tests.running_server import ECHO, serving, until
@@ -53,3 +55,39 @@ def test_another_folder_does_not_withdraw_what_this_one_published(tmp_path: Path
     with serving(home, ECHO, "--config", str(other / "sizewise.toml")) as server:
         until(lambda: server.chat("flow:more", "hi").status == 200)
         assert server.chat("flow:kept", "hi").status == 200
+
+
+WITHOUT_PRIVILEGES = """
+import ctypes, os, sys
+for capability in (1, 2):  # to read what the mode forbids: so root is refused too
+    ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)
+os.execv(sys.executable, [sys.executable, "-m", "sizewise.cli.main", *sys.argv[1:]])
+"""
+
+
+def test_a_folder_that_cannot_be_read_ends_no_server_and_is_read_later(tmp_path: Path) -> None:
+    home, program = tmp_path / "home", tmp_path / "program.py"
+    (home / "flows").mkdir(parents=True)
+    (home / "flows" / "kept.yaml").write_text(flow("kept"))
+    (home / "flows").chmod(0)
+    program.write_text(WITHOUT_PRIVILEGES)
+    try:
+        with serving(home, ECHO, program=str(program)) as server:
+            ready: Any = server.ask("/readyz").json
+            assert "the flows folder cannot be read: Permission denied" in ready["impaired"]
+            (home / "flows").chmod(0o700)
+            until(lambda: server.chat("flow:kept", "hi").status == 200)
+            mended: Any = server.ask("/readyz").json
+            assert "impaired" not in mended or not mended["impaired"]
+            assert sum("flows folder cannot be read" in line for line in server.said) == 1
+    finally:
+        (home / "flows").chmod(0o700)
+
+
+def test_a_pipe_among_the_flows_is_not_waited_for(tmp_path: Path) -> None:
+    folder = tmp_path / "flows"
+    folder.mkdir()
+    os.mkfifo(folder / "pipe.yaml")
+    (folder / "kept.yaml").write_text(flow("kept"))
+    with serving(tmp_path, ECHO) as server:
+        until(lambda: server.chat("flow:kept", "hi").status == 200)
