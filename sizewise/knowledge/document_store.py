@@ -236,6 +236,15 @@ class DocumentStore:
 
         return await self._in_executor(work)
 
+    async def documents_by_content(self, base: KnowledgeBaseId, content: str, limit: int) -> list[DocumentRecord]:
+        """Documents whose digest begins with `content`."""
+
+        def work() -> list[DocumentRecord]:
+            where = base.tenant, base.project, base.name, content, limit
+            return [self._document_record(row) for row in self._read(lambda c: tables.documents_by_content(c, *where))]
+
+        return await self._in_executor(work)
+
     async def bases_with_pending_documents(self) -> list[KnowledgeBaseId]:
         """Of all organizations."""
         found = await self._in_executor(self._read, tables.bases_with_pending_documents)

@@ -40,6 +40,10 @@ from sizewise.settings.knowledge import KnowledgeSettings
 MANAGE_ACTION = "manage_knowledge"
 MAX_SOURCE_CHARS = 1_000
 MAX_READERS = 100
+CONTENT_DIGITS = 40
+"""Of a digest: those of its bytes and chunking; the others are of its access and tags."""
+MAX_DUPLICATES = 3
+"""Documents of the same content that are named."""
 NO_SUSPICION = InjectionSuspicion()
 
 
@@ -142,19 +146,31 @@ class Ingestion:
             updated=now,
             metadata=about,
         )
-        anew = before is None or before.digest[40:] != digest[40:]
+        anew = before is None or before.digest[CONTENT_DIGITS:] != digest[CONTENT_DIGITS:]
         async with self.open_stores.write_lock(base):
             await self.document_store.save_document(base, kept, pieces, anew, request.principal)
         held = sum(each.state == "held" for each in pieces)
         outcome = "added" if before is None else "changed"
+        twins = await self._duplicate_notes(base, kept)
         return IngestionResult(
             source=upload.source,
             id=id,
             outcome=outcome,
             passages=len(pieces),
             held_back=held,
-            notes=tuple(document.notes),
+            notes=(*document.notes, *twins),
         )
+
+    async def _duplicate_notes(self, base: KnowledgeBaseId, document: DocumentRecord) -> list[str]:
+        """For the caller, who may see all documents; not stored with the document, whose readers may not."""
+        same = await self.document_store.documents_by_content(
+            base, document.digest[:CONTENT_DIGITS], MAX_DUPLICATES + 1
+        )
+        return [
+            f"has the same content as {each.metadata.source!r}" + _access_difference(document, each)
+            for each in same
+            if each.id != document.id
+        ][:MAX_DUPLICATES]
 
     def _split(
         self,
@@ -307,6 +323,15 @@ def _cut(piece: PassageRecord) -> TextChunk:
         headings=its.headings,
         tokens=its.tokens,
     )
+
+
+def _access_difference(one: DocumentRecord, other: DocumentRecord) -> str:
+    if set(one.readers) != set(other.readers):
+        who = ", ".join(other.readers) or "everyone in the project"
+        return f", which {who} can read: whoever may read one of them finds it"
+    if one.data_class != other.data_class:
+        return f", which is {other.data_class}"
+    return ", and is found twice"
 
 
 def _tag(open: BaseRecord, value: Tag) -> Tag:

@@ -74,6 +74,14 @@ BY_ID = Index(
     unique=True,
 )
 
+BY_CONTENT = Index(
+    "knowledge_documents_digest",
+    DOCUMENTS.c.tenant,
+    DOCUMENTS.c.project,
+    DOCUMENTS.c.base,
+    DOCUMENTS.c.digest,
+)
+
 PASSAGES = Table(
     "knowledge_passages",
     META,
@@ -117,6 +125,7 @@ SCHEMA = Migrations(
             CreateIndex(BY_PASSAGE),
             CreateIndex(BY_DOCUMENT),
         ),
+        (CreateIndex(BY_CONTENT),),
     ),
 )
 SEALED = (
@@ -300,6 +309,17 @@ def documents_by_id(
         mine = and_(_in(DOCUMENTS, tenant, project, name), its.id.in_(ids[start : start + ID_BATCH]))
         found += [DocumentRow(*row) for row in connection.execute(select(*names).where(mine))]
     return found
+
+
+def documents_by_content(
+    connection: Connection, tenant: str, project: str, name: str, content: str, limit: int
+) -> list[DocumentRow]:
+    """Documents whose digest begins with `content`, lowercase hex, without those that are leaving."""
+    its = DOCUMENTS.c
+    names = [its[each] for each in DocumentRow.__struct_fields__]
+    mine = and_(_in(DOCUMENTS, tenant, project, name), its.state != "leaving")
+    same = and_(mine, its.digest >= content, its.digest < f"{content}g")
+    return [DocumentRow(*row) for row in connection.execute(select(*names).where(same).order_by(its.id).limit(limit))]
 
 
 def save_document(

@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -178,3 +179,28 @@ def test_another_model_embeds_all_anew(tmp_path: Path) -> None:
         assert embed(server) == 2
         assert graphql(server, BASES).data["knowledge"][0]["model"] == "echo/others"
         assert search(server, "holidays")
+
+
+def test_the_same_file_under_two_sources_is_named_with_who_can_read_it(server: Served) -> None:
+    base = "twins"
+    assert add(server, "docs/pay.md", LEAVE, base, readers=["user:u-boss"])["notes"] == []
+    (note,) = add(server, "copy/pay.md", LEAVE, base)["notes"]
+    assert note.startswith("has the same content as 'docs/pay.md', which user:u-boss can read")
+    (note,) = add(server, "docs/pay.md", LEAVE, base, readers=["user:u-boss", "key:k-1"])["notes"]
+    assert "'copy/pay.md', which everyone in the project can read" in note
+    assert all(its["notes"] == [] for its in listed(server, base)), "readers of one must not learn of the other"
+    assert add(server, "copy/pay.md", LEAVE, base)["outcome"] == "same"
+    assert add(server, "docs/other.md", LEAVE + " Mostly.", base)["notes"] == []
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [({}, ", and is found twice"), ({"dataClass": "public"}, ", which is internal")],
+)
+def test_the_same_file_for_the_same_readers_is_named_too(server: Served, more: Any, told: str) -> None:
+    base = f"same-{len(more)}"
+    add(server, "a.md", LEAVE, base)
+    assert add(server, "b.md", LEAVE, base, **more)["notes"] == [f"has the same content as 'a.md'{told}"]
+    id = next(its["id"] for its in listed(server, base) if its["source"] == "a.md")
+    assert graphql(server, REMOVE, base=base, id=id).errors == []
+    assert add(server, "c.md", LEAVE, base, **more)["notes"] == ["has the same content as 'b.md', and is found twice"]
