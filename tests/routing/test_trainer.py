@@ -170,6 +170,13 @@ def test_what_a_harness_puts_around_the_ask_is_not_read(text: str) -> None:
     assert strip_harness_text(text) == "What is two and two?"
 
 
+@pytest.mark.parametrize("tag", ["<a-b>", "<context>", "--- begin\n"])
+def test_what_begins_ten_thousand_times_and_never_ends_is_read_once(tag: str) -> None:
+    end = "</other-tag>" if tag.startswith("<") else "--- end"
+    text = f"What is two?\n{end}\n{tag * 100_000}"
+    assert strip_harness_text(text) == text.strip()
+
+
 def test_the_ask_is_the_last_words_of_a_person_and_no_result_of_a_tool() -> None:
     turns: list[tuple[Role, str]] = [
         ("user", "old"),

@@ -7,6 +7,7 @@ of a question has the same features. Their meaning is learned in quality/predict
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Mapping
 from itertools import pairwise
 from math import log1p
@@ -19,14 +20,11 @@ MAX_CHARS = 20_000
 """Characters that are read; of a longer text half from its start and half from its end."""
 
 # A tag name with a hyphen or an underscore comes from a harness, never from HTML; the others are listed by name.
-_TAG = re.compile(
-    r"<([a-z]+[-_][\w-]*|context|attachment|attachments|document|documents|memory|env|environment)\b[^<>]*>.*?</\1\s*>",
-    re.IGNORECASE | re.DOTALL,
-)
-_PASTED = re.compile(
-    r"^[ \t]*-{3,} *(?:begin|start)\b.*?^[ \t]*-{3,} *end\b.*?$",
-    re.IGNORECASE | re.DOTALL | re.MULTILINE,
-)
+_TAG_NAME = r"([a-z]+[-_][\w-]*|context|attachment|attachments|document|documents|memory|env|environment)"
+_OPENING_TAG = re.compile(rf"<{_TAG_NAME}\b[^<>]*>", re.IGNORECASE)
+_CLOSING_TAG = re.compile(rf"</{_TAG_NAME}\s*>", re.IGNORECASE)
+_PASTED_BEGIN = re.compile(r"^[ \t]*-{3,} *(?:begin|start)\b", re.IGNORECASE | re.MULTILINE)
+_PASTED_END = re.compile(r"^[ \t]*-{3,} *end\b.*$", re.IGNORECASE | re.MULTILINE)
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W\d_\u3040-\u30ff\u3400-\u9fff]+|\d+")
 _ASCII = re.compile(r"[a-z]+|0")  # the same, three times as fast
 _NUMBER = re.compile(r"\d+")
@@ -64,11 +62,33 @@ def strip_harness_text(text: str) -> str:
     """`text` without text added by a harness: `<system-reminder>…</system-reminder>` and other elements whose name has
     a hyphen or an underscore, `<context>` and similar, and `--- begin … --- end` blocks.
     """
-    if "<" in text:
-        text = _TAG.sub(" ", text)
+    if "</" in text:
+        text = _without_blocks(text, _OPENING_TAG, _CLOSING_TAG)
     if "---" in text:
-        text = _PASTED.sub(" ", text)
+        text = _without_blocks(text, _PASTED_BEGIN, _PASTED_END)
     return text.strip()
+
+
+def _without_blocks(text: str, opening: re.Pattern[str], closing: re.Pattern[str]) -> str:
+    """`text` with each block from an opening to the next closing of the same name replaced by a space.
+
+    Linear in the text, which one pattern for a whole block is not: each opening without a closing reads to the end.
+    """
+    ends: dict[str, list[tuple[int, int]]] = {}
+    for each in closing.finditer(text):
+        ends.setdefault(each.group(1).lower() if closing.groups else "", []).append(each.span())
+    if not ends:
+        return text
+    pieces: list[str] = []
+    place = at = 0
+    while (match := opening.search(text, at)) is not None:
+        closings = ends.get(match.group(1).lower() if opening.groups else "", [])
+        number = bisect_left(closings, (match.end(), 0))
+        at = match.end()
+        if number < len(closings):
+            pieces.append(text[place : match.start()])
+            place = at = closings[number][1]
+    return " ".join([*pieces, text[place:]])
 
 
 def fold_text(text: str) -> str:
