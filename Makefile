@@ -8,7 +8,7 @@ WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 # Bytecode is kept, also where the environment asks not to: without it each server takes twice the time to start.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: graphiql help up test test-all test-long test-large test-sdks coverage check fix docs prices lock bench-gateway bench-layers bench-first-light bench-soak bench-knowledge bench-flows bench-routing bench-injection bench-poisoning train-injection
+.PHONY: graphiql help up test test-all test-long test-large test-sdks coverage check fix docs prices lock bench-gateway bench-layers bench-first-light bench-soak bench-long bench-knowledge bench-flows bench-routing bench-injection bench-poisoning train-injection
 
 help:
 	@echo "make up         serve on 127.0.0.1:$(PORT)   (PORT=..., HOME_DIR=... are passed on)"
@@ -19,6 +19,7 @@ help:
 	@echo "make docs       write the generated pages anew    make lock   resolve the dependencies anew"
 	@echo "make prices DATE=...   write the price list anew from genai-prices, published on that day"
 	@echo "make bench-gateway | bench-layers | bench-soak | bench-first-light       figures, never pass or fail by time"
+	@echo "make bench-long                                                          what bodies of megabytes cost others"
 	@echo "make bench-knowledge                                                     the stores of passages, at 100,000"
 	@echo "make bench-flows                                                         a flow's own cost, beside LangGraph"
 	@echo "make bench-routing DATA=FOLDER SMALL=NAME LARGE=NAME [JSON=1]            what routing is worth on any outcomes"
@@ -105,6 +106,9 @@ bench-layers: .venv/dev
 
 bench-soak: .venv/dev
 	$(BIN)/python -m bench.soak.run $(ARGS)
+
+bench-long: .venv/dev
+	@$(BIN)/python -m bench.gateway.long_bodies $(ARGS)
 
 bench-knowledge: .venv/dev
 	@$(BIN)/python -m bench.knowledge.run $(ARGS)

@@ -128,6 +128,14 @@ class EmbeddingRequest(Struct, frozen=True):
     base64: bool = False  # return vectors as base64 of 32-bit floats
 
 
+def request_size(request: ChatRequest | EmbeddingRequest) -> int:
+    """Bytes of all fields of a request."""
+    size = 0
+    for raw in request.fields.values():
+        size += memoryview(raw).nbytes
+    return size
+
+
 class Usage(Struct, frozen=True):
     """Tokens of one attempt. `input` includes cached and cache_write, `output` includes reasoning.
 
@@ -209,3 +217,19 @@ class Reply(Struct, frozen=True):
     @property
     def text(self) -> str:
         return self.choices[0].text if self.choices else ""
+
+
+def reply_size(reply: Reply) -> int:
+    """Characters of all texts of a reply, bytes of the parts that are kept as JSON, and about 20 bytes a number of a
+    vector.
+    """
+    size = 20 * sum(map(len, reply.embeddings))
+    for choice in reply.choices:
+        size += len(choice.text) + len(choice.reasoning)
+        for call in choice.tool_calls:
+            if call.function is not None:
+                size += len(call.function.arguments)
+        for raw in (choice.message, choice.logprobs):
+            if raw is not None:
+                size += memoryview(raw).nbytes
+    return size

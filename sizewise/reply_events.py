@@ -59,28 +59,43 @@ def _tool_call_deltas(choice: Choice, message: JsonFields) -> Iterator[ContentEv
 
 
 def coalesce(events: Iterable[Event]) -> list[ContentEvent]:
-    """The content events in the fewest events with the same content, in order and without frames."""
+    """The content events in the fewest events with the same content, in order and without frames.
+
+    Linear in the events: the texts of a run are joined once.
+    """
     words: list[ContentEvent] = []
+    run: list[ContentEvent] = []
     for event in events:
         if not isinstance(event, ContentEvent):
             continue
-        whole = _merge(words[-1], event) if words else None
-        if whole is None:
-            words.append(event if event.frame is None else replace(event, frame=None))
-        else:
-            words[-1] = whole
-    return words
+        if run and not _continues(run[0], event):
+            words.append(_joined(run))
+            run.clear()
+        run.append(event)
+    return [*words, _joined(run)] if run else words
 
 
-def _merge(before: ContentEvent, event: ContentEvent) -> ContentEvent | None:
-    """Both as one event; None if they cannot be merged."""
-    if before.choice != event.choice:
-        return None
-    match before, event:
+def _continues(first: ContentEvent, event: ContentEvent) -> bool:
+    """Whether both, and what is between them, can be one event."""
+    if first.choice != event.choice:
+        return False
+    match first, event:
         case TextDelta(logprobs=None), TextDelta(logprobs=None):
-            return replace(before, text=before.text + event.text)
+            return True
         case ReasoningDelta(signature=""), ReasoningDelta(signature=""):
-            return replace(before, text=before.text + event.text)
-        case ToolDelta(), ToolDelta(id="", name="") if before.index == event.index:
-            return replace(before, json=before.json + event.json)
-    return None
+            return True
+        case ToolDelta(), ToolDelta(id="", name=""):
+            return first.index == event.index
+    return False
+
+
+def _joined(run: list[ContentEvent]) -> ContentEvent:
+    """The one event of a run."""
+    first = run[0]
+    if len(run) == 1:
+        return first if first.frame is None else replace(first, frame=None)
+    if isinstance(first, ToolDelta):
+        return replace(first, json="".join([each.json for each in run if isinstance(each, ToolDelta)]), frame=None)
+    assert isinstance(first, TextDelta | ReasoningDelta)
+    text = "".join([each.text for each in run if isinstance(each, TextDelta | ReasoningDelta)])
+    return replace(first, text=text, frame=None)

@@ -297,6 +297,7 @@ async def _serve(
         await live.app.resources.webhooks.stop()
         await live.app.resources.vector_stores.close()
         await live.app.resources.sandbox.close()
+        await live.app.resources.offload.close()
         await live.app.resources.mcp_servers.close()
         await live.app.client.close()
 

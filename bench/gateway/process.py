@@ -21,10 +21,10 @@ class DidNotStart(Exception):
 
 
 @contextmanager
-def core(number: int) -> Iterator[None]:
-    """What is started inside runs on this core only: a child inherits the affinity of the thread that starts it."""
+def core(*numbers: int) -> Iterator[None]:
+    """What is started inside runs on these cores only: a child inherits the affinity of the thread that starts it."""
     before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {number})
+    os.sched_setaffinity(0, numbers)
     try:
         yield
     finally:
@@ -40,10 +40,10 @@ def free_port() -> int:
 class Program:
     """A started program and its children; output goes to `log`."""
 
-    def __init__(self, command: Sequence[str], env: Mapping[str, str], log: Path, on_core: int) -> None:
+    def __init__(self, command: Sequence[str], env: Mapping[str, str], log: Path, *cores: int) -> None:
         self.log = log
         self.began = time.perf_counter()
-        with log.open("wb") as output, core(on_core):
+        with log.open("wb") as output, core(*cores):
             self.popen = subprocess.Popen(
                 command,
                 env=env,

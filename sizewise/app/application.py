@@ -90,9 +90,9 @@ class Application:
 
 def build_application(settings: Settings, resources: Resources, cards: tuple[ModelCard, ...]) -> Application:
     """Raises ConfigError. Changes no resource: `Application.apply` does."""
-    services, plugins = resources.services, PluginRegistry()
+    services, plugins, offload = resources.services, PluginRegistry(), resources.offload
     client, local_models = routing_config.build_client(settings, cards), resources.local_models.draft()
-    connections = routing_config.build_connections(settings, cards, client, local_models, plugins=plugins)
+    connections = routing_config.build_connections(settings, cards, client, local_models, plugins, offload)
     policies, names = routing_config.build_policies(settings, cards, plugins)
     certificate_models = load_certificate_models(policies, cards, routing_config.build_rule_judge(plugins))
     prediction = load_prediction(settings.trained_router, cards)
@@ -102,6 +102,7 @@ def build_application(settings: Settings, resources: Resources, cards: tuple[Mod
         plan=names,
         plugins=plugins,
         connect=connections,
+        offload=offload,
     )
     monitored, large = monitored_policies(names.policy_plans), names.role_plan("large")
     shadow = ShadowTraffic(
@@ -139,9 +140,9 @@ def build_application(settings: Settings, resources: Resources, cards: tuple[Mod
     # docs/explanation/how-a-request-flows.md lists them; a test compares the two.
     layers: list[Callable[[Handler], Handler]] = [
         # Next to the router: a hit replaces only the models, so every layer above still checks, counts and records it.
-        partial(with_response_cache, plan=names, settings=settings.response_cache),
+        partial(with_response_cache, plan=names, settings=settings.response_cache, offload=offload),
         # Above the cache: a replay under an idempotency key is the first outcome, whatever the cache holds by now.
-        partial(IdempotencyMiddleware, store=services.idempotency, calls=resources.calls_in_flight),
+        partial(IdempotencyMiddleware, store=services.idempotency, calls=resources.calls_in_flight, offload=offload),
         # Above idempotency: a revoked key stops waiting, but a call that other requests wait for continues.
         partial(RevocationMiddleware, authenticator=services.api_keys.authenticator),
         # Above everything that stores replies: cached and replayed ones pass today's guardrails too.

@@ -96,6 +96,7 @@ def build_features(
             store=services.idempotency,
             calls=resources.calls_in_flight,
             per_principal=True,
+            offload=resources.offload,
         ),
         # Above idempotency: what a repeated request is told of, when the server stopped during a flow.
         partial(

@@ -10,6 +10,7 @@ from sizewise.evals.shadow_traffic import ShadowComparisons
 from sizewise.flows.file_source import FlowFolderWatcher
 from sizewise.knowledge.embedding_retry import EmbeddingRetries
 from sizewise.knowledge.open_stores import OpenStores
+from sizewise.offload.offload import Offload
 from sizewise.providers.local.models import LocalModels
 from sizewise.routing.session_store import SessionStore
 from sizewise.telemetry.metrics import Metrics
@@ -32,4 +33,5 @@ class Resources:
     vector_stores: OpenStores = field(default_factory=OpenStores)
     sandbox: Sandbox = field(default_factory=Sandbox)
     mcp_servers: McpServers = field(default_factory=lambda: McpServers(MemoryPinStore()))
+    offload: Offload = field(default_factory=Offload)
     flow_files: FlowFolderWatcher | None = None

@@ -7,6 +7,7 @@ from sizewise.evals.policy_loader import load_policy
 from sizewise.http.client import HttpClient
 from sizewise.http.egress import EgressPolicy
 from sizewise.model_card import ModelCard
+from sizewise.offload.offload import Offload
 from sizewise.plugins import PluginRegistry
 from sizewise.providers.connections import ModelConnections
 from sizewise.providers.local.models import LocalModels
@@ -59,8 +60,8 @@ def build_connections(
     cards: tuple[ModelCard, ...],
     client: HttpClient,
     local_models: LocalModels,
-    *,
     plugins: PluginRegistry,
+    offload: Offload,
 ) -> ModelConnections:
     local = settings.local
     return ModelConnections(
@@ -72,6 +73,7 @@ def build_connections(
         cache=settings.cache_dir,
         plugins=plugins,
         timeout_s=settings.router.timeout_s,
+        offload=offload,
     )
 
 

@@ -23,7 +23,8 @@ from sizewise.cache.single_flight import Leader, SingleFlight, SingleFlightFollo
 from sizewise.cache.tables import IdempotencyLease
 from sizewise.errors import BadRequest, Conflict, EncryptionKeyUnavailable, OutcomeUnknown, SizewiseError, StorageError
 from sizewise.handler import Handler, ModelSelected, Request, Send
-from sizewise.messages import ChatRequest, Reply
+from sizewise.messages import ChatRequest, Reply, reply_size, request_size
+from sizewise.offload.offload import Offload
 
 log = logging.getLogger("sizewise.cache")
 
@@ -47,9 +48,13 @@ class IdempotencyMiddleware:
         store: IdempotencyStore,
         calls: CallsInFlight,
         *,
+        offload: Offload,
         per_principal: bool = False,
     ) -> None:
-        """`per_principal`: answers depend on the principal, so keys of different principals never match."""
+        """`per_principal`: answers depend on the principal, so keys of different principals never match. `offload`
+        compares long requests.
+        """
+        self._offload = offload
         self._handler = handler
         self._per_principal = per_principal
         self._store = store
@@ -62,7 +67,8 @@ class IdempotencyMiddleware:
 
     async def _run_once(self, request: Request, send: Send) -> Reply:
         """Nothing is awaited between the lookup and the entry of a call, so two simultaneous requests make one call."""
-        lease, streams = lease_for(request, self._per_principal), _is_streaming(request)
+        lease = await self._offload.run(request_size(request.payload), lease_for, request, self._per_principal)
+        streams = _is_streaming(request)
         where = (lease.tenant, lease.project, lease.key)
         call = self._calls.get(where)
         if call is None:
@@ -88,10 +94,9 @@ class IdempotencyMiddleware:
                 self._store.release(lease) if call.cost_free else self._store.complete(lease, kept),
             )
             raise
-        answer = StoredReply(call.model_selected or ModelSelected(reply.model, "", 0), reply, call.content_events)
-        await self._log_failure(
-            self._store.complete(lease, IdempotencyRecord(lease.digest, encode_reply(answer))),
-        )
+        encoded = await self._offload.run(reply_size(reply), _encode_answer, call, reply)
+        kept = IdempotencyRecord(lease.digest, encoded)
+        await self._log_failure(self._store.complete(lease, kept))
         return reply
 
     async def _log_failure(self, writing: Awaitable[None]) -> None:
@@ -124,6 +129,11 @@ class IdempotencyMiddleware:
         for word in answer.events() if call.streaming else ():
             await call.publish(word)
         return answer.reply
+
+
+def _encode_answer(call: SingleFlight, reply: Reply) -> bytes:
+    chosen = call.model_selected or ModelSelected(reply.model, "", 0)
+    return encode_reply(StoredReply(chosen, reply, call.content_events))
 
 
 def lease_for(request: Request, per_principal: bool = False) -> IdempotencyLease:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
+from functools import partial
 from time import monotonic
 
 from msgspec import Struct
@@ -19,7 +20,8 @@ from sizewise.cache.reply_codec import StoredReply, decode_reply, encode_reply
 from sizewise.guardrails.data_leakage import canary_guard
 from sizewise.guardrails.output_filter import find_leaks
 from sizewise.handler import Event, Handler, ModelSelected, Request, Send
-from sizewise.messages import ChatRequest, EmbeddingRequest, Reply
+from sizewise.messages import ChatRequest, EmbeddingRequest, Reply, reply_size, request_size
+from sizewise.offload.offload import LONG_BYTES, Offload
 from sizewise.reply_events import ContentEvent, coalesce
 from sizewise.routing.model_aliases import RoutePlan
 from sizewise.settings.storage import ResponseCacheSettings
@@ -33,9 +35,14 @@ MAX_EVENTS = 100_000
 PlanLookup = Callable[[ChatRequest | EmbeddingRequest, str | None], RoutePlan]
 
 
-def with_response_cache(handler: Handler, plan: PlanLookup, settings: ResponseCacheSettings) -> Handler:
-    """`handler` behind a cache; `handler` itself if the cache is off."""
-    return ResponseCache(handler, plan, settings) if settings.ttl_s else handler
+def with_response_cache(
+    handler: Handler,
+    plan: PlanLookup,
+    settings: ResponseCacheSettings,
+    offload: Offload | None = None,
+) -> Handler:
+    """`handler` behind a cache; `handler` itself if the cache is off. `offload` compares and encodes what is long."""
+    return ResponseCache(handler, plan, settings, offload) if settings.ttl_s else handler
 
 
 class CacheEntry(Struct, frozen=True):
@@ -87,7 +94,14 @@ class CacheStore:
 class ResponseCache:
     """Wraps a handler. Belongs to one Application, so new settings start with an empty cache."""
 
-    def __init__(self, handler: Handler, plan: PlanLookup, settings: ResponseCacheSettings) -> None:
+    def __init__(
+        self,
+        handler: Handler,
+        plan: PlanLookup,
+        settings: ResponseCacheSettings,
+        offload: Offload | None = None,
+    ) -> None:
+        self._offload = offload
         self._handler = handler
         self._plan = plan
         self._ttl_s = settings.ttl_s
@@ -95,7 +109,11 @@ class ResponseCache:
         self._versions: dict[tuple[bool, str, str | None], str] = {}
 
     async def __call__(self, request: Request, send: Send) -> Reply:
-        key = response_cache_key(request, self._policy_version(request))
+        version = self._policy_version(request)
+        if self._offload is None or request_size(request.payload) < LONG_BYTES:
+            key = response_cache_key(request, version)
+        else:
+            key = await self._offload.in_thread(response_cache_key, request, version)
         held = self._store.get(key, monotonic()) if request.options.cache is None else None
         if held is not None:
             return await _replay(held, request, send)
@@ -109,11 +127,13 @@ class ResponseCache:
             and not leaks_canary(request, reply)
             and len(heard.content_events) < MAX_EVENTS
         ):
-            now, words = monotonic(), tuple(coalesce(heard.content_events))
-            self._store.put(
-                key,
-                CacheEntry(now, now + self._ttl_s, encode_reply(StoredReply(heard.model_selected, reply, words))),
-            )
+            encoded = partial(_encode_answer, heard.model_selected, reply, heard.content_events)
+            if self._offload is None or reply_size(reply) < LONG_BYTES:
+                stored = encoded()
+            else:
+                stored = await self._offload.in_thread(encoded)
+            now = monotonic()
+            self._store.put(key, CacheEntry(now, now + self._ttl_s, stored))
         return reply
 
     def _policy_version(self, request: Request) -> str:
@@ -127,6 +147,10 @@ class ResponseCache:
             )  # raises for an unknown name, so there are few versions
             found = self._versions[asked] = plan_fingerprint(plan)
         return found
+
+
+def _encode_answer(chosen: ModelSelected, reply: Reply, events: list[ContentEvent]) -> bytes:
+    return encode_reply(StoredReply(chosen, reply, tuple(coalesce(events))))
 
 
 class ReplyCollector:

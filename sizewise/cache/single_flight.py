@@ -15,6 +15,9 @@ from sizewise.reply_events import ContentEvent, coalesce, events_of
 MAX_BUFFER_BYTES = 16 * 1024 * 1024
 """Characters and frame bytes buffered per call."""
 
+EVENTS_AT_ONCE = 64
+"""Events relayed between two turns of the event loop: who joins late gets thousands at once."""
+
 
 class SingleFlight:
     """The events of a call so far, buffered for clients that follow it. Its task continues when a client leaves."""
@@ -105,6 +108,8 @@ class Leader:
             self._seen += 1
             if predicate(event):
                 await self._send(event)
+            if not self._seen % EVENTS_AT_ONCE:
+                await asyncio.sleep(0)
 
 
 class SingleFlightFollower:
@@ -125,6 +130,8 @@ class SingleFlightFollower:
                 await self._send(replace(event, reason=f"{self._why}: {event.reason}", attempts=0))
             elif self._streaming and isinstance(event, ContentEvent):
                 await self._send(event)
+            if not seen % EVENTS_AT_ONCE:
+                await asyncio.sleep(0)
         reply = await asyncio.shield(call.task)
         if self._streaming and not call.streaming:
             for word in events_of(reply):

@@ -29,6 +29,7 @@ from sizewise.flows.run_start import RunStarter
 from sizewise.flows.tables import FlowRun
 from sizewise.flows.versions.store import FlowVersions
 from sizewise.flows.versions.tables import PublishedFlow
+from sizewise.offload.offload import LONG_BYTES
 from sizewise.principal import Principal
 from sizewise.telemetry.webhooks import ReplayGuard, verify_webhook
 
@@ -150,20 +151,27 @@ class WebhookTriggers:
                 f"the flow {published.name!r} has no webhook trigger",
                 "add one: triggers: [{kind: webhook}]",
             )
-        said = _decode_body(body)
-        if trigger.inputs:
-            few = {
-                name: value[:MAX_HEADER_CHARS]
-                for name, value in list(headers.items())[:MAX_HEADERS]
-                if name not in SECRET_HEADERS
-            }
-            return trigger_inputs(trigger, {"body": said, "headers": few})
-        if not isinstance(said, dict):
-            raise BadRequest(
-                "the message is not a JSON object",
-                "send the flow's inputs as an object, or map them in the trigger's `inputs`",
-            )
-        return msgspec.json.encode(said)
+        if len(body) < LONG_BYTES:
+            return _webhook_inputs(trigger, headers, body)
+        return await asyncio.to_thread(_webhook_inputs, trigger, headers, body)
+
+
+def _webhook_inputs(trigger: TriggerSpec, headers: Mapping[str, str], body: bytes) -> bytes:
+    """Raises BadRequest."""
+    said = _decode_body(body)
+    if trigger.inputs:
+        few = {
+            name: value[:MAX_HEADER_CHARS]
+            for name, value in list(headers.items())[:MAX_HEADERS]
+            if name not in SECRET_HEADERS
+        }
+        return trigger_inputs(trigger, {"body": said, "headers": few})
+    if not isinstance(said, dict):
+        raise BadRequest(
+            "the message is not a JSON object",
+            "send the flow's inputs as an object, or map them in the trigger's `inputs`",
+        )
+    return msgspec.json.encode(said)
 
 
 SECRET_HEADERS = frozenset({"authorization", "cookie", "x-api-key", "webhook-signature", "proxy-authorization"})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import msgspec
 
 from sizewise.app.application import Application
@@ -15,12 +17,12 @@ from sizewise.gateway.request_context import (
     RequestHead,
     ResponseMetadata,
     ResponseWriter,
-    parse_options,
+    read_with_options,
     send_error,
     trace_headers,
 )
 from sizewise.handler import Request
-from sizewise.messages import ChatRequest
+from sizewise.messages import ChatRequest, reply_size
 from sizewise.providers.wires.anthropic.request_in import read_request
 from sizewise.providers.wires.anthropic.response import write_error, write_reply
 from sizewise.providers.wires.anthropic.stream_out import error_event
@@ -30,7 +32,7 @@ ERROR_FORMAT = ErrorFormat(write_error, error_event, b"request-id")
 
 
 async def messages(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
-    request = _read_request(app, head, body)
+    request = await _read_request(app, head, body)
     if isinstance(request.payload, ChatRequest) and request.payload.stream:
         return await _stream(app, request, writer)
     heard = ResponseMetadata()
@@ -38,7 +40,8 @@ async def messages(app: Application, head: RequestHead, body: bytes, writer: Res
         reply = await app.handler(request, heard)
         if heard.selection is not None:
             reply = msgspec.structs.replace(reply, model=heard.selection.model)
-        written = write_reply(reply, f"msg_{request.trace_id}")
+        run = app.resources.offload.run
+        written = await run(reply_size(reply), write_reply, reply, f"msg_{request.trace_id}")
     except SizewiseError as error:
         return await send_error(writer, error, heard.final_headers(request.trace_id), ERROR_FORMAT, request.trace_id)
     degraded = [(b"x-sizewise-degraded", b"1")] if reply.degraded else []
@@ -63,7 +66,7 @@ async def _stream(app: Application, request: Request, writer: ResponseWriter) ->
 
 
 async def count_tokens(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
-    count = await count_prompt_tokens(app, _read_request(app, head, body, counting=True))
+    count = await count_prompt_tokens(app, await _read_request(app, head, body, counting=True))
     await writer.send_response(
         200,
         [JSON, *trace_headers(head.trace), *_request_id_header(head.trace)],
@@ -71,15 +74,16 @@ async def count_tokens(app: Application, head: RequestHead, body: bytes, writer:
     )
 
 
-def _read_request(app: Application, head: RequestHead, body: bytes, *, counting: bool = False) -> Request:
+async def _read_request(app: Application, head: RequestHead, body: bytes, *, counting: bool = False) -> Request:
     principal = head.authorize(app, "messages")
-    what, extras = read_request(body, _forwarded_headers(head.headers), counting=counting)
+    read = partial(read_request, headers=_forwarded_headers(head.headers), counting=counting)
+    what, options = await app.resources.offload.run(len(body), read_with_options, read, body, head.options)
     return Request(
         payload=what,
         principal=principal,
         trace_id=head.trace,
         started_at=head.started,
-        options=parse_options(head.options, extras),
+        options=options,
         endpoint="messages",
     )
 

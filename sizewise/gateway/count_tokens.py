@@ -24,7 +24,7 @@ async def count_prompt_tokens(app: Application, request: Request) -> int:
     waits = app.resources.services.limiter.count_request(request.principal)
     if waits is not None:
         await waits
-    request = app.guardrails.check(request)
+    request = await app.guardrails.check_offloaded(request)
     plan = app.aliases(request.payload, request.options.policy)
     check_key_policies(request, plan)
     counts = app.connections.token_counter(plan.cards[0]) if plan.is_exact else None
@@ -39,6 +39,6 @@ async def count_prompt_tokens(app: Application, request: Request) -> int:
     against = find_rejection(plan.cards[0], needed, True, app.connections.unavailable_reason)
     if against is not None:
         raise against.error(f"{against.card.name} {against.why}", against.hint, param=against.param)
-    seen = app.guardrails.view_for(plan.cards[0], request)
+    seen = await app.guardrails.view_offloaded(plan.cards[0], request)
     assert isinstance(seen, ChatRequest)
     return await counts(seen, needed.data_class)

@@ -64,7 +64,7 @@ async def handle_messages(app: Application, head: RequestHead, body: bytes, writ
     principal = head.authorize(app, ENDPOINT)
     asked: JsonRpcRequest | None = None
     try:
-        asked = read_message(body)
+        asked = await app.resources.offload.run(len(body), read_message, body)
         check_protocol_version(asked, head.headers)
         if not asked.is_request:
             return await writer.send_response(202, trace_headers(head.trace), b"")

@@ -32,6 +32,8 @@ from sizewise.gateway.responses_storage import (
 )
 from sizewise.gateway.responses_stream import ResponsesStream, SaveResponse
 from sizewise.handler import Request, RequestOptions
+from sizewise.messages import reply_size
+from sizewise.offload.offload import LONG_BYTES
 from sizewise.providers.wires.responses.request_in import read_request
 from sizewise.providers.wires.responses.response_object import ResponseEnvelope
 from sizewise.providers.wires.responses.stream_out import error_event
@@ -41,20 +43,22 @@ ERROR_FORMAT = ErrorFormat(OPENAI_ERRORS.body, lambda error, trace: error_event(
 
 async def create(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
     kept = _responses_of(app, head)
-    asked = read_request(body)
+    offload = app.resources.offload
+    asked = read_request(body) if len(body) < LONG_BYTES else await offload.in_thread(read_request, body)
     previous = await kept.previous(asked.body.previous_response_id)
-    before = context_items(previous)
+    is_long = len(body) + (0 if previous is None else len(previous.context)) >= LONG_BYTES
+    before = await offload.in_thread(context_items, previous) if is_long else context_items(previous)
     made = new_envelope(asked)
     said = tighten_options(_with_chain_session(parse_options(head.options, asked.sizewise), made), previous)
     request = Request(
-        payload=asked.to_chat(before),
+        payload=await offload.in_thread(asked.to_chat, before) if is_long else asked.to_chat(before),
         principal=head.authorize(app, "responses"),
         trace_id=head.trace,
         started_at=head.started,
         options=said,
         endpoint="responses",
     )
-    keep: SaveResponse = partial(kept.save, request=asked, prior_items=before)
+    keep: SaveResponse = partial(kept.save, request=asked, prior_items=before, offload=offload if is_long else None)
     if asked.body.stream:
         return await _stream(app, request, made, keep, writer)
     listening = ResponseMetadata()
@@ -64,12 +68,15 @@ async def create(app: Application, head: RequestHead, body: bytes, writer: Respo
         return await send_error(writer, error, listening.final_headers(request.trace_id))
     if listening.selection is not None:
         reply = replace(reply, model=listening.selection.model)
-    shown = await keep(made.completed(reply, int(time.time())), listening.selection)
+    is_long = is_long or reply_size(reply) >= LONG_BYTES
+    now = int(time.time())
+    whole = await offload.in_thread(made.completed, reply, now) if is_long else made.completed(reply, now)
+    shown = await keep(whole, listening.selection)
     degraded = [(b"x-sizewise-degraded", b"1")] if reply.degraded else []
     await writer.send_response(
         200,
         [JSON, *listening.final_headers(request.trace_id), *degraded],
-        msgspec.json.encode(shown),
+        await offload.in_thread(msgspec.json.encode, shown) if is_long else msgspec.json.encode(shown),
     )
 
 

@@ -18,6 +18,7 @@ from sizewise.cache.stored_responses import StoredResponse, StoredResponses
 from sizewise.data_class import strictest
 from sizewise.errors import EncryptionKeyUnavailable, PathNotFound, ResponseNotFound, StorageError
 from sizewise.handler import ModelSelected, RequestOptions
+from sizewise.offload.offload import Offload
 from sizewise.principal import Principal
 from sizewise.providers.wires.responses.request_in import ResponsesRequest
 from sizewise.providers.wires.responses.response_object import ResponseEnvelope
@@ -72,23 +73,17 @@ class PrincipalResponses:
         selection: ModelSelected | None,
         request: ResponsesRequest,
         prior_items: list[Raw],
+        offload: Offload | None = None,
     ) -> Json:
         """Stores the response and returns it for the client, with `store` false if storing failed: it is paid for
-        anyway.
+        anyway. `offload` encodes a long one.
         """
         if not response["store"]:
             return response
-        id, principal, said = str(response["id"]), self._principal, [*prior_items, *request.input_items()]
-        context, now = [*said, *response["output"]], time.time_ns() // 1_000_000
-        stored = StoredResponse(
-            id=id,
-            tenant=principal.tenant,
-            project=principal.project,
-            created=now,
-            body=_encode(response),
-            context=_encode(context),
-            input=_encode(said),
-        )
+        if offload is None:
+            stored = self._to_stored(response, request, prior_items)
+        else:
+            stored = await offload.in_thread(self._to_stored, response, request, prior_items)
         if selection is not None and selection.data_class is not None:
             stored = replace(stored, data_class=selection.data_class, online=selection.online)
         try:
@@ -96,6 +91,18 @@ class PrincipalResponses:
         except (StorageError, EncryptionKeyUnavailable):
             return response | {"store": False}
         return response
+
+    def _to_stored(self, response: Json, request: ResponsesRequest, prior_items: list[Raw]) -> StoredResponse:
+        said = [*prior_items, *request.input_items()]
+        return StoredResponse(
+            id=str(response["id"]),
+            tenant=self._principal.tenant,
+            project=self._principal.project,
+            created=time.time_ns() // 1_000_000,
+            body=_encode(response),
+            context=_encode([*said, *response["output"]]),
+            input=_encode(said),
+        )
 
 
 def _not_found(id: str) -> PathNotFound:

@@ -31,6 +31,7 @@ from sizewise.graphql.request import (
 )
 from sizewise.graphql.sse import EVENT_STREAM, send_event_stream, wait_for_disconnect
 from sizewise.graphql.websocket import WebSocketConnection
+from sizewise.offload.offload import LONG_BYTES
 from sizewise.settings.server import ServerSettings
 
 
@@ -76,7 +77,11 @@ class GraphQLApp:
                 raise PathNotFound(f"there is nothing at {scope['path'][:200]!r}", "the GraphQL endpoint is /graphql")
             principal = authenticate(app, self._services.api_keys.authenticator, scope)
             _require_json_post(scope["method"], headers)
-            question = parse_request(await _read_body(receive, app.settings.server))
+            body = await _read_body(receive, app.settings.server)
+            if len(body) < LONG_BYTES:
+                question = parse_request(body)
+            else:
+                question = await app.resources.offload.in_thread(parse_request, body)
             fresh = headers.get(b"x-bypass-cache", "").lower() == "true"
             context = RequestContext(
                 get_app=self._get_app,

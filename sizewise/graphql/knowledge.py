@@ -21,6 +21,7 @@ from sizewise.knowledge.ingestion import DocumentUpload, IngestionResult
 from sizewise.knowledge.knowledge_service import BaseSummary, SearchMode
 from sizewise.knowledge.results import SearchResult
 from sizewise.messages import EmbeddingRequest
+from sizewise.offload.offload import LONG_BYTES
 
 MAX_PASSAGES = 1_000
 PAGES = 100_000
@@ -158,9 +159,14 @@ async def add_document(
     if sum(each is not None for each in (data, text, url, sha256)) != 1 or (document and not sha256):
         hint = "pass one of them; `document` needs `sha256` as well"
         raise BadRequest("pass exactly one of `data`, `text`, `url` and `sha256`", hint, param="data")
+    offload = context.app.resources.offload
+    if data is not None and len(data) >= LONG_BYTES:
+        sent = await offload.in_thread(_bytes, data)
+    else:
+        sent = text.encode("utf-8", "replace") if text is not None else _bytes(data or "")
     brought = DocumentUpload(
         source=source,
-        data=text.encode("utf-8", "replace") if text is not None else _bytes(data or ""),
+        data=sent,
         sha256=_digest(sha256),
         parsed=_parsed_document(document),
         title=title or "",

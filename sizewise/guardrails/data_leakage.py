@@ -24,6 +24,8 @@ MAX_PROMPT_WORDS = 2_000
 """Further words of a system prompt are ignored."""
 MAX_CACHED_PROMPTS = 256
 """System prompts kept in memory: most requests repeat an earlier one."""
+MAX_CACHED_CHARS = 100_000
+"""Characters of the longest one kept."""
 
 WORD = re.compile(r"\S+")
 
@@ -60,9 +62,11 @@ class DataLeakageGuard:
         """
         prompt = self._prompts.get(system_prompt)
         if prompt is None:
-            if len(self._prompts) >= MAX_CACHED_PROMPTS:
-                self._prompts.clear()
-            prompt = self._prompts[system_prompt] = SystemPromptMatcher(system_prompt)
+            prompt = SystemPromptMatcher(system_prompt)
+            if len(system_prompt) <= MAX_CACHED_CHARS:
+                if len(self._prompts) >= MAX_CACHED_PROMPTS:
+                    self._prompts.clear()
+                self._prompts[system_prompt] = prompt
 
         def find(text: str) -> list[Finding]:
             found = self._find_canaries(text) if self._canaries else []
@@ -105,7 +109,7 @@ class SystemPromptMatcher:
     """Finds where a text repeats a system prompt verbatim; case and whitespace are ignored."""
 
     def __init__(self, system_prompt: str) -> None:
-        words = system_prompt.lower().split()[:MAX_PROMPT_WORDS]
+        words = [word.lower() for word in system_prompt.split(None, MAX_PROMPT_WORDS)[:MAX_PROMPT_WORDS]]
         self._pieces: list[str] = []
         self._runs: frozenset[str] = frozenset()
         self.is_long = len(words) >= MATCH_WORDS

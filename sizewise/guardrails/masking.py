@@ -6,17 +6,27 @@ A request that cannot be masked is not sent.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Coroutine, Mapping
+from typing import Protocol
 
 from msgspec.structs import replace
 
 from sizewise.data_class import Place, is_within
 from sizewise.guardrails.base import Guard
-from sizewise.guardrails.pseudonymization import ScanFindings, Unmasker, pseudonymize
+from sizewise.guardrails.pseudonymization import MaskedScan, ScanFindings, Unmasker, pseudonymize
 from sizewise.guardrails.stream_unmasking import UnmaskingSend, unmask_reply
 from sizewise.handler import ConnectModel, GuardrailTriggered, Handler, Request, Send
 from sizewise.messages import ChatRequest, EmbeddingRequest, Reply
 from sizewise.model_card import ModelCard
+
+
+class LongMasks(Protocol):
+    """Masks long requests away from the event loop."""
+
+    def is_long(self, payload: ChatRequest | EmbeddingRequest) -> bool: ...
+    async def mask(
+        self, payload: ChatRequest | EmbeddingRequest, guards: tuple[str, ...]
+    ) -> tuple[ChatRequest | EmbeddingRequest, Unmasker | None]: ...
 
 
 class MaskingConnector:
@@ -28,8 +38,13 @@ class MaskingConnector:
         unmasked_reach: Place,
         guards: Mapping[str, Guard],
         masking_guards: frozenset[str],
+        *,
+        long: LongMasks | None = None,
     ) -> None:
-        """`guards`: all guards by name. `masking_guards`: those that mask a request that has not been scanned."""
+        """`guards`: all guards by name. `masking_guards`: those that mask a request that has not been scanned.
+        `long` masks long requests.
+        """
+        self._long = long
         self._connect = connect
         self._unmasked_reach = unmasked_reach
         self._guards = guards
@@ -37,7 +52,25 @@ class MaskingConnector:
 
     def __call__(self, card: ModelCard) -> Handler:
         answer = self._connect(card)
-        return answer if is_within(self._unmasked_reach, card.place) else MaskingHandler(answer, self.mask_request)
+        return answer if is_within(self._unmasked_reach, card.place) else MaskingHandler(answer, self)
+
+    def long_masks(self, request: Request) -> LongMasks | None:
+        """Those that mask this request, if it is long and its scan has not masked it."""
+        found, long = request.scan, self._long
+        if (
+            long is None
+            or (found is not None and found.payload is request.payload)
+            or not long.is_long(request.payload)
+        ):
+            return None
+        return long
+
+    async def mask_long_request(
+        self, request: Request, long: LongMasks
+    ) -> tuple[ChatRequest | EmbeddingRequest, Unmasker | None]:
+        """As `mask_request`."""
+        hiding = self._masking_guards if request.scan is None else request.scan.masking_guardrails
+        return await long.mask(request.payload, tuple(name for name in self._guards if name in hiding))
 
     def mask_request(self, request: Request) -> tuple[ChatRequest | EmbeddingRequest, Unmasker | None]:
         """The masked payload and its unmasker; None if there is nothing to mask.
@@ -49,6 +82,8 @@ class MaskingConnector:
         same = found is not None and found.payload is request.payload
         if found is not None and same and found.clean:
             return request.payload, None
+        if isinstance(found, MaskedScan) and same:
+            return found.masked, found.unmasker
         hiding = self._masking_guards if found is None else found.masking_guardrails
         seen = found.findings if same and isinstance(found, ScanFindings) else None
         return pseudonymize(
@@ -63,21 +98,26 @@ class MaskingConnector:
 
 
 class MaskingHandler:
-    __slots__ = ("_handler", "_mask_request")
+    __slots__ = ("_connector", "_handler")
 
-    def __init__(
-        self,
-        handler: Handler,
-        mask_request: Callable[[Request], tuple[ChatRequest | EmbeddingRequest, Unmasker | None]],
-    ) -> None:
+    def __init__(self, handler: Handler, connector: MaskingConnector) -> None:
         self._handler = handler
-        self._mask_request = mask_request
+        self._connector = connector
 
     def __call__(self, request: Request, send: Send) -> Coroutine[object, object, Reply]:
-        what, restore = self._mask_request(request)
+        long = self._connector.long_masks(request)
+        if long is not None:
+            return self._mask_and_ask(request, send, long)
+        what, restore = self._connector.mask_request(request)
         if restore is None:
             return self._handler(request, send)
         return self._asked(replace(request, payload=what), restore, send)
+
+    async def _mask_and_ask(self, request: Request, send: Send, long: LongMasks) -> Reply:
+        what, restore = await self._connector.mask_long_request(request, long)
+        if restore is None:
+            return await self._handler(request, send)
+        return await self._asked(replace(request, payload=what), restore, send)
 
     async def _asked(self, request: Request, unmasker: Unmasker, send: Send) -> Reply:
         counted = tuple((guard, kind, count) for (guard, kind), count in unmasker.counts.items())

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator, Mapping
+from typing import Protocol
 
 import msgspec
 from msgspec import Raw, Struct
@@ -34,7 +35,8 @@ from sizewise.handler import (
     Send,
     Spotlighting,
 )
-from sizewise.messages import ChatRequest, EmbeddingRequest, Reply, Usage
+from sizewise.messages import ChatRequest, EmbeddingRequest, Reply, Usage, reply_size, request_size
+from sizewise.offload.offload import LONG_BYTES
 
 ACTIONS: Mapping[str, GuardrailAction] = {
     "flag": "flagged",
@@ -46,6 +48,10 @@ ACTIONS: Mapping[str, GuardrailAction] = {
 }
 ORIGINS: Mapping[str, TextOrigin] = {"people": "person", "tools": "others", "embedded": "embedded"}
 """`injection_sources` in the settings -> the origin it scans. The owner's own texts cannot be chosen."""
+
+
+LONG_TEXT_BYTES = 32 * 1024
+"""Texts from this size are scanned in a worker process: guards take about 0.5 us a byte."""
 
 
 class GuardrailRules(Struct, frozen=True):
@@ -127,15 +133,35 @@ def plain_texts(chat: ChatRequest, raw: Raw) -> list[str] | None:
     return found
 
 
-def scan_request(request: Request, rules: GuardrailRules) -> tuple[Request, FindingCounts]:
-    """The request with scan result and tightened options, and what was found. Raises BadBody; does not block."""
+Found = tuple[FindingCounts, dict[str, list[Finding]]]
+"""The counts of all findings, and the findings of masking guards by text."""
+
+
+def find_in_request(payload: ChatRequest | EmbeddingRequest, rules: GuardrailRules) -> Found:
+    """Raises BadBody."""
+    found = _find(payload, rules, is_long=False)
+    assert found is not None
+    return found
+
+
+def find_in_short_request(payload: ChatRequest | EmbeddingRequest, rules: GuardrailRules) -> Found | None:
+    """As `find_in_request`; None if that would take milliseconds, because guards must run on a long text."""
+    size = request_size(payload)
+    if size >= LONG_BYTES and (rules.active or rules.origin_aware):
+        return None
+    return _find(payload, rules, is_long=size >= LONG_TEXT_BYTES)
+
+
+def _find(payload: ChatRequest | EmbeddingRequest, rules: GuardrailRules, is_long: bool) -> Found | None:
     told: list[tuple[str, str]] = []
     seen: dict[str, list[Finding]] = {}
     active = rules.active
     if active:
-        said = request_texts(request.payload)
+        said = request_texts(payload)
         if rules.prefilter is not None and not rules.prefilter("\n".join(said)):
             active = rules.unfiltered
+        if active and is_long:
+            return None
         for text in said if active else ():
             hidden: list[Finding] = []
             for name, guard in active:
@@ -146,21 +172,39 @@ def scan_request(request: Request, rules: GuardrailRules) -> tuple[Request, Find
             if hidden:
                 seen[text] = hidden
     if rules.origin_aware:
-        for origin, text in texts_by_origin(request.payload, rules.suspect_origins):
+        foreign = texts_by_origin(payload, rules.suspect_origins)
+        if is_long and sum(len(text) for _, text in foreign) >= LONG_TEXT_BYTES:
+            return None
+        for origin, text in foreign:
             for name, guard_of in rules.origin_aware:
                 if one := guard_of.for_origin(origin):
                     told += [(name, each.kind) for each in one(text)]
-    if not told:
+    return Counter(told) if told else {}, seen
+
+
+def scan_request(request: Request, rules: GuardrailRules) -> tuple[Request, FindingCounts]:
+    """The request with scan result and tightened options, and what was found. Raises BadBody; does not block."""
+    return _scanned(request, rules, find_in_request(request.payload, rules))
+
+
+def scan_short_request(request: Request, rules: GuardrailRules) -> tuple[Request, FindingCounts] | None:
+    """As `scan_request`; None if that would take milliseconds."""
+    found = find_in_short_request(request.payload, rules)
+    return None if found is None else _scanned(request, rules, found)
+
+
+def _scanned(request: Request, rules: GuardrailRules, found: Found) -> tuple[Request, FindingCounts]:
+    counts, seen = found
+    if not counts:
         return replace(request, scan=GuardrailScan(request.payload, rules.masking_guards, True)), {}
-    counts = Counter(told)
-    guards = {name for name, _ in counts}
-    clean = not guards & rules.masking_guards
-    options = _tighten_options(request.options, guards, rules)
-    return replace(
-        request,
-        scan=ScanFindings(request.payload, rules.masking_guards, clean, seen),
-        options=options,
-    ), counts
+    clean = rules.masking_guards.isdisjoint(name for name, _ in counts)
+    scan = ScanFindings(request.payload, rules.masking_guards, clean, seen)
+    return with_scan(request, scan, counts, rules), counts
+
+
+def with_scan(request: Request, scan: GuardrailScan, counts: FindingCounts, rules: GuardrailRules) -> Request:
+    """`request` with its scan result, and with the options that the findings tighten."""
+    return replace(request, scan=scan, options=_tighten_options(request.options, {name for name, _ in counts}, rules))
 
 
 def _tighten_options(options: RequestOptions, guards: set[str], rules: GuardrailRules) -> RequestOptions:
@@ -176,22 +220,50 @@ def _tighten_options(options: RequestOptions, guards: set[str], rules: Guardrail
     return options
 
 
-ScanRequest = Callable[[Request], tuple[Request, FindingCounts, GuardrailRules]]
+ScanRequest = Callable[[Request], tuple[Request, FindingCounts, GuardrailRules] | None]
+"""None: the request is too long to be scanned on the event loop."""
+
+
+class LongScans(Protocol):
+    """Scans of long requests and replies, away from the event loop."""
+
+    async def scan(self, request: Request) -> tuple[Request, FindingCounts, GuardrailRules]: ...
+    async def stream_guard(self, guard: DataLeakageGuard, chat: ChatRequest, system: str, own_canary: str) -> Guard: ...
+    async def leaks(self, request: Request, reply: Reply, system: str, own_canary: str) -> Mapping[str, list[Finding]]:
+        """The leaks in each text of the reply."""
+        ...
 
 
 class GuardrailMiddleware:
-    """Streams pass unchanged unless leaks are masked or blocked."""
+    """Streams pass unchanged unless leaks are masked or blocked. With `long`, long requests and replies are scanned
+    in a worker process.
+    """
 
-    def __init__(self, handler: Handler, scan: ScanRequest, leakage: DataLeakageGuard) -> None:
+    def __init__(
+        self,
+        handler: Handler,
+        scan: ScanRequest,
+        leakage: DataLeakageGuard,
+        long: LongScans | None = None,
+    ) -> None:
         self._handler = handler
         self._scan = scan
         self._leakage = leakage
+        self._long = long
 
     def __call__(self, request: Request, send: Send) -> Coroutine[object, object, Reply]:
-        asked, counts, rules = self._scan(request)
+        scanned = self._scan(request)
+        if scanned is None:
+            return self._handle_long(request, send)
+        asked, counts, rules = scanned
         if not counts and (rules.leakage_action == "off" or not isinstance(request.payload, ChatRequest)):
             return self._handler(asked, send)
         return self._handle_guarded(asked, send, counts, rules)
+
+    async def _handle_long(self, request: Request, send: Send) -> Reply:
+        assert self._long is not None  # otherwise every request is scanned here
+        asked, counts, rules = await self._long.scan(request)
+        return await self._handle_guarded(asked, send, counts, rules)
 
     async def _handle_guarded(
         self,
@@ -207,13 +279,29 @@ class GuardrailMiddleware:
         chat = request.payload
         if rules.leakage_action == "off" or not isinstance(chat, ChatRequest):
             return await self._handler(request, send)
-        own = request.spotlighting.canary if request.spotlighting is not None else ""
-        guard = self._leakage.for_request(_system(chat), lambda: request_texts(chat), own)
         if rules.leakage_action != "flag" and chat.stream:
-            return await self._filter_stream(request, send, guard, rules)
+            return await self._filter_stream(request, chat, send, rules)
         reply = await self._handler(request, send)  # a stream has been sent by now
+        guard = await self._reply_guard(request, chat, reply)
         counts = find_leaks(reply, guard)
         return await self._handle_leak(reply, counts, guard, send, rules) if counts else reply
+
+    def _guard_for(self, request: Request, chat: ChatRequest) -> Guard:
+        return self._leakage.for_request(_system(chat), lambda: request_texts(chat), _own_canary(request))
+
+    async def _reply_guard(self, request: Request, chat: ChatRequest, reply: Reply) -> Guard:
+        """The guard for a whole reply; if it or its request is long, one that knows what was found in a worker."""
+        long = self._long
+        if long is None or (reply_size(reply) < LONG_TEXT_BYTES and request_size(chat) < LONG_BYTES):
+            return self._guard_for(request, chat)
+        found = await long.leaks(request, reply, _system(chat), _own_canary(request))
+        return lambda text: found[text]
+
+    async def _stream_guard(self, request: Request, chat: ChatRequest) -> Guard:
+        """The guard for a stream. It has the texts of a long request before it needs them."""
+        if self._long is None or request_size(chat) < LONG_BYTES:
+            return self._guard_for(request, chat)
+        return await self._long.stream_guard(self._leakage, chat, _system(chat), _own_canary(request))
 
     async def _handle_leak(
         self,
@@ -228,8 +316,9 @@ class GuardrailMiddleware:
         raise_if_blocked(counts, rules, "the reply")
         return redact_reply(reply, guard)[0] if rules.leakage_action == "mask" else reply
 
-    async def _filter_stream(self, request: Request, send: Send, guard: Guard, rules: GuardrailRules) -> Reply:
+    async def _filter_stream(self, request: Request, chat: ChatRequest, send: Send, rules: GuardrailRules) -> Reply:
         """Filters a stream before the client sees it. A blocking finding stops the model."""
+        guard = await self._stream_guard(request, chat)
         outgoing = OutputFilter(send, guard, rules.leakage_action == "block")
         task = asyncio.get_running_loop().create_task(_run(self._handler(request, outgoing)))
         outgoing.stop = task.cancel
@@ -245,7 +334,9 @@ class GuardrailMiddleware:
         for event in _events(outgoing.counts, rules, masked=rules.leakage_action == "mask"):
             await send(event)
         raise_if_blocked(outgoing.counts, rules, "the reply")
-        return redact_reply(reply, guard)[0] if outgoing.counts else reply
+        if not outgoing.counts:
+            return reply
+        return redact_reply(reply, await self._reply_guard(request, chat, reply))[0]
 
 
 async def _run(answering: Coroutine[object, object, Reply]) -> Reply:
@@ -274,6 +365,10 @@ def _events(counts: FindingCounts, rules: GuardrailRules, masked: bool = False) 
         by.setdefault("masked" if masked else ACTIONS[action], []).append((guard, kind, count))
     for done, found in by.items():
         yield GuardrailTriggered(tuple(found), done)
+
+
+def _own_canary(request: Request) -> str:
+    return request.spotlighting.canary if request.spotlighting is not None else ""
 
 
 def _system(chat: ChatRequest) -> str:

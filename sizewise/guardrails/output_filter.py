@@ -134,15 +134,20 @@ def _event(part: OutputPart, text: str) -> Event:
 def find_leaks(reply: Reply, guard: Guard) -> FindingCounts:
     """Counts the leaks in a whole reply without changing it."""
     found: list[Finding] = []
-    for choice in reply.choices:
-        if choice.text:
-            found += guard(choice.text)
-        if choice.reasoning:
-            found += guard(choice.reasoning)
-        for call in choice.tool_calls:
-            if call.function is not None and call.function.arguments:
-                found += guard(call.function.arguments)
+    for text in reply_texts(reply):
+        found += guard(text)
     return Counter((each.guard, each.kind) for each in found) if found else {}
+
+
+def reply_texts(reply: Reply) -> list[str]:
+    """All texts of a reply: answers, reasoning and the arguments of calls."""
+    texts: list[str] = []
+    for choice in reply.choices:
+        texts += (choice.text, choice.reasoning)
+        for call in choice.tool_calls:
+            if call.function is not None:
+                texts.append(call.function.arguments)
+    return [text for text in texts if text]
 
 
 def redact_reply(reply: Reply, guard: Guard) -> tuple[Reply, FindingCounts]:

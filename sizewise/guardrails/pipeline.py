@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from secrets import token_bytes
 from typing import Protocol
 
 from msgspec.structs import replace
 
 from sizewise.errors import ConfigError
-from sizewise.guardrails.base import Guard, GuardConfig, OriginAwareGuard, Topic
+from sizewise.guardrails.base import Finding, Guard, GuardConfig, OriginAwareGuard, Topic
 from sizewise.guardrails.data_leakage import DataLeakageGuard
+from sizewise.guardrails.long_requests import LongRequests
 from sizewise.guardrails.masking import MaskingConnector
 from sizewise.guardrails.middleware import (
     ORIGINS,
@@ -18,6 +20,7 @@ from sizewise.guardrails.middleware import (
     GuardrailRules,
     raise_if_blocked,
     scan_request,
+    scan_short_request,
     split_prefiltered,
 )
 from sizewise.guardrails.output_filter import FindingCounts
@@ -26,8 +29,9 @@ from sizewise.guardrails.tool_allowlist import GUARD_NAME as TOOLS
 from sizewise.guardrails.tool_allowlist import ToolAllowlist, ToolAllowlistMiddleware
 from sizewise.guardrails.untrusted_content import derive_canary, new_canary
 from sizewise.handler import ConnectModel, Handler, Request, Spotlighting
-from sizewise.messages import ChatRequest, EmbeddingRequest
+from sizewise.messages import ChatRequest, EmbeddingRequest, Reply, request_size
 from sizewise.model_card import ModelCard
+from sizewise.offload.offload import LONG_BYTES, Offload
 from sizewise.plugins import PluginRegistry
 from sizewise.settings.guardrails import CUSTOM_PREFIX, GuardrailsSettings
 from sizewise.settings.routing import PolicySettings
@@ -57,13 +61,16 @@ class GuardrailPipeline:
         plan: PlanRequest,
         plugins: PluginRegistry,
         connect: ConnectModel,
+        offload: Offload | None = None,
     ) -> None:
+        """With `offload`, long requests are scanned in its worker processes."""
         self._settings = settings
         self._plan = plan
         self._secret = token_bytes(32)
         topics = {name: Topic(each.deny, each.allow) for name, each in settings.denied_topics.items()}
         given = GuardConfig(topics, settings.canaries)
         self._leakage = DataLeakageGuard(settings.canaries)
+        self._long = None if offload is None else LongRequests(offload, given)
         usual = _actions(settings)
         own = {
             name: {**usual, **{_bare(guard): action for guard, action in policy.guardrails.items()}}
@@ -84,12 +91,13 @@ class GuardrailPipeline:
         }
         every = (self._default_rules, *self._policy_rules.values())
         adds = any(rules.spotlighting is not None or rules.marking for rules in every)
-        inner = SpotlightingConnector(connect) if adds else connect
+        inner = SpotlightingConnector(connect, self._long) if adds else connect
         self.masking_connector = MaskingConnector(
             inner,
             settings.unmasked_place,
             self._guards,
             self._default_rules.masking_guards,
+            long=self._long,
         )
         for name, actions in own.items():
             if actions["leakage"] == "local":
@@ -151,11 +159,30 @@ class GuardrailPipeline:
         )
 
     def scan(self, request: Request) -> tuple[Request, FindingCounts, GuardrailRules]:
+        rules = self.rules_for(request)
+        request, gone = _without_unlisted_tools(request, rules)
+        return self._completed(*scan_request(request, rules), rules, gone)
+
+    def scan_short(self, request: Request) -> tuple[Request, FindingCounts, GuardrailRules] | None:
+        """As `scan`; None if that would take milliseconds."""
         rules, gone = self.rules_for(request), 0
-        if isinstance(request.payload, ChatRequest) and rules.allowlist.allowed is not None:
-            what, gone = rules.allowlist.filter_tools(request.payload)
-            request = replace(request, payload=what)
-        asked, counts = scan_request(request, rules)
+        if rules.allowlist.allowed is not None:
+            if request_size(request.payload) >= LONG_BYTES:
+                return None
+            request, gone = _without_unlisted_tools(request, rules)
+        found = scan_short_request(request, rules)
+        return None if found is None else self._completed(*found, rules, gone)
+
+    async def scan_long(self, request: Request, long: LongRequests) -> tuple[Request, FindingCounts, GuardrailRules]:
+        """As `scan`, away from the event loop."""
+        rules = self.rules_for(request)
+        request, gone = await long.offload.in_thread(_without_unlisted_tools, request, rules)
+        return self._completed(*(await long.scan(request, rules)), rules, gone)
+
+    def _completed(
+        self, asked: Request, counts: FindingCounts, rules: GuardrailRules, gone: int
+    ) -> tuple[Request, FindingCounts, GuardrailRules]:
+        """Adds what depends on no text: markers, and the number of tools that were taken away."""
         suspect = rules.marking and any(name in rules.marking and kind != "DIRECT" for name, kind in counts)
         marks = MARKED if suspect else rules.spotlighting
         if marks is not None and isinstance(asked.payload, ChatRequest):
@@ -182,10 +209,53 @@ class GuardrailPipeline:
         raise_if_blocked(counts, rules, "the request")
         return asked
 
+    async def check_offloaded(self, request: Request) -> Request:
+        """As `check`; a long request is scanned in a worker process."""
+        scanned = self.scan(request) if self._long is None else self.scan_short(request)
+        if scanned is None:
+            assert self._long is not None
+            scanned = await self.scan_long(request, self._long)
+        asked, counts, rules = scanned
+        raise_if_blocked(counts, rules, "the request")
+        return asked
+
+    async def view_offloaded(self, card: ModelCard, request: Request) -> ChatRequest | EmbeddingRequest:
+        """As `view_for`; a long request is spotlighted in a worker process."""
+        if self._long is None or request.spotlighting is None or not self._long.is_long(request.payload):
+            return self.view_for(card, request)
+        masked = self.masking_connector.view_for(card, request)
+        return (await self._long.mark(masked, request.spotlighting))[0]
+
     def wrap(self, handler: Handler) -> Handler:
         if any(rules.allowlist.allowed is not None for rules in (self._default_rules, *self._policy_rules.values())):
             handler = ToolAllowlistMiddleware(handler, lambda ask: self.rules_for(ask).allowlist)
-        return GuardrailMiddleware(handler, self.scan, self._leakage)
+        long = None if self._long is None else PipelineLongScans(self, self._long)
+        return GuardrailMiddleware(handler, self.scan if long is None else self.scan_short, self._leakage, long)
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineLongScans:
+    """The scans of one pipeline for long requests, as the middleware calls them."""
+
+    pipeline: GuardrailPipeline
+    requests: LongRequests
+
+    async def scan(self, request: Request) -> tuple[Request, FindingCounts, GuardrailRules]:
+        return await self.pipeline.scan_long(request, self.requests)
+
+    async def stream_guard(self, guard: DataLeakageGuard, chat: ChatRequest, system: str, own_canary: str) -> Guard:
+        return await self.requests.stream_guard(guard, chat, system, own_canary)
+
+    async def leaks(self, request: Request, reply: Reply, system: str, own_canary: str) -> Mapping[str, list[Finding]]:
+        return await self.requests.leaks(request, reply, system, own_canary)
+
+
+def _without_unlisted_tools(request: Request, rules: GuardrailRules) -> tuple[Request, int]:
+    """The request without tools that are not on the allowlist, and their number."""
+    if not isinstance(request.payload, ChatRequest) or rules.allowlist.allowed is None:
+        return request, 0
+    what, gone = rules.allowlist.filter_tools(request.payload)
+    return replace(request, payload=what), gone
 
 
 def _actions(settings: GuardrailsSettings) -> dict[str, str]:

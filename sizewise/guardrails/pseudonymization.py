@@ -94,6 +94,13 @@ class ScanFindings(GuardrailScan, frozen=True):
     findings: Mapping[str, list[Finding]]
 
 
+class MaskedScan(GuardrailScan, frozen=True):
+    """A scan that masked the payload already."""
+
+    masked: ChatRequest | EmbeddingRequest
+    unmasker: Unmasker
+
+
 class ReservedPlaceholders:
     """Placeholder-like names that a request already contains. Parsed only if a new name occurs in it."""
 
@@ -208,10 +215,11 @@ def pseudonymize(
             raise BadBody(f"`{name}` is nested too deeply", "flatten it", param=name) from error
         if after != before:
             fields[name] = Raw(_encode(after))
-    return _with_fields(payload, fields), masks.unmasker()
+    return with_fields(payload, fields), masks.unmasker()
 
 
-def _with_fields(payload: ChatRequest | EmbeddingRequest, fields: JsonFields) -> ChatRequest | EmbeddingRequest:
+def with_fields(payload: ChatRequest | EmbeddingRequest, fields: JsonFields) -> ChatRequest | EmbeddingRequest:
+    """The request with other fields, and the messages or inputs that they say."""
     if isinstance(payload, ChatRequest):
         return replace(payload, fields=fields, messages=msgspec.json.decode(fields["messages"], type=list[Message]))
     said = fields["input"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from msgspec import Raw
@@ -39,21 +39,46 @@ _canaries = re.compile(CANARY_PATTERN.pattern.encode())
 class SpotlightingConnector:
     """Wraps the handlers of `connect` in spotlighting."""
 
-    def __init__(self, connect: ConnectModel) -> None:
+    def __init__(self, connect: ConnectModel, long: LongMarks | None = None) -> None:
+        """`long` marks long requests."""
         self._connect = connect
+        self._long = long
 
     def __call__(self, card: ModelCard) -> Handler:
-        return SpotlightingHandler(self._connect(card))
+        return SpotlightingHandler(self._connect(card), self._long)
+
+
+class LongMarks(Protocol):
+    """Marks long requests away from the event loop."""
+
+    def is_long(self, payload: ChatRequest | EmbeddingRequest) -> bool: ...
+    async def mark(
+        self, payload: ChatRequest | EmbeddingRequest, spotlighting: Spotlighting
+    ) -> tuple[ChatRequest | EmbeddingRequest, ContentMarkers | None]: ...
 
 
 class SpotlightingHandler:
-    __slots__ = ("_handler",)
+    __slots__ = ("_handler", "_long")
 
-    def __init__(self, handler: Handler) -> None:
+    def __init__(self, handler: Handler, long: LongMarks | None = None) -> None:
         self._handler = handler
+        self._long = long
 
     def __call__(self, request: Request, send: Send) -> Coroutine[object, object, Reply]:
-        chat, marks = apply_spotlighting(request.payload, request.spotlighting)
+        if request.spotlighting is not None and self._long is not None and self._long.is_long(request.payload):
+            return self._mark_and_ask(request, send, self._long, request.spotlighting)
+        return self._ask(request, send, *apply_spotlighting(request.payload, request.spotlighting))
+
+    async def _mark_and_ask(self, request: Request, send: Send, long: LongMarks, spotlighting: Spotlighting) -> Reply:
+        return await self._ask(request, send, *(await long.mark(request.payload, spotlighting)))
+
+    def _ask(
+        self,
+        request: Request,
+        send: Send,
+        chat: ChatRequest | EmbeddingRequest,
+        marks: ContentMarkers | None,
+    ) -> Coroutine[object, object, Reply]:
         if chat is not request.payload:
             request = replace(request, payload=chat)
         return self._handler(request, send) if marks is None else self._asked(request, MarkerRemover(marks), send)

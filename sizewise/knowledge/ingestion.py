@@ -103,7 +103,7 @@ class Ingestion:
         data_class = upload.data_class or settings.data_class or self.default_data_class
         if request.options.data_class is not None:  # search results keep their class in another base
             data_class = strictest(data_class, request.options.data_class)
-        hashed = upload.sha256 or sha256(upload.data).hexdigest()
+        hashed = upload.sha256 or (await asyncio.to_thread(sha256, upload.data)).hexdigest()
         tags = {name: _tag(open, value) for name, value in upload.tags.items()}
         how = msgspec.json.encode(
             [settings.chunk_tokens, settings.chunk_overlap, settings.on_injection, upload.title, 1],

@@ -13,6 +13,7 @@ from sizewise.handler import Handler, Request, Send
 from sizewise.http.client import HttpClient, HttpEndpoint, HttpTimeouts
 from sizewise.messages import ChatRequest, Reply
 from sizewise.model_card import ModelCard
+from sizewise.offload.offload import Offload
 from sizewise.plugins import PluginRegistry
 from sizewise.providers.circuit_breaker import BreakerSet, CircuitBreaker, CircuitBreakerHandler, RetryBudget
 from sizewise.providers.concurrency_limiter import ConcurrencyLimitHandler, FairQueue
@@ -86,8 +87,10 @@ class ModelConnections:
         cache: Path,
         plugins: PluginRegistry,
         timeout_s: float,
+        offload: Offload,
     ) -> None:
         """`timeout_s`: of a request with all its attempts; none waits longer for a slot."""
+        self._offload = offload
         self._providers = providers
         self._client = client
         self._plugins = plugins
@@ -188,6 +191,7 @@ class ModelConnections:
                 wire=wire,
                 timeouts=_timeouts(provider.timeouts),
                 secrets=tuple(_secrets(card, row)),
+                offload=self._offload,
             )
             if model.can_count_tokens and card.name not in self._token_counters:
                 self._token_counters[card.name] = model.count_tokens

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
-import time
+import asyncio
 from collections.abc import Callable
-from email.utils import parsedate_to_datetime
 
 import msgspec
 from msgspec import Raw, Struct
@@ -14,14 +12,17 @@ from sizewise.data_class import DataClass
 from sizewise.errors import SizewiseError, UpstreamProtocolError
 from sizewise.handler import Request, Send
 from sizewise.http.client import ClientResponse, HttpEndpoint, HttpHeaders, HttpTimeouts
-from sizewise.messages import ChatRequest, Reply
+from sizewise.messages import ChatRequest, Reply, request_size
 from sizewise.model_card import ModelCard
+from sizewise.offload.offload import Offload
+from sizewise.providers.retry_after import retry_after_seconds
 from sizewise.providers.safe_errors import ErrorSanitizer
 from sizewise.providers.wires.sse import BYTE_ORDER_MARK, SseDecoder
 from sizewise.providers.wires.wire import Wire, no_headers
 
 MAX_REPLY = 32 * 1024 * 1024  # bytes of a response body
 MAX_ERROR = 64 * 1024  # bytes of an error body
+FRAMES_AT_ONCE = 64  # frames of a stream between two turns of the event loop; about 10 us each
 
 
 class HttpModel:
@@ -34,9 +35,11 @@ class HttpModel:
         endpoint: HttpEndpoint,
         wire: Wire,
         timeouts: HttpTimeouts,
+        offload: Offload,
         secrets: tuple[str, ...] = (),
     ) -> None:
         """`secrets`: the credentials in the headers, redacted from error messages."""
+        self._run = offload.run
         self._card = card
         self._endpoint = endpoint
         self._wire = wire
@@ -48,10 +51,12 @@ class HttpModel:
     async def __call__(self, request: Request, send: Send) -> Reply:
         what, wire = request.payload, self._wire
         if isinstance(what, ChatRequest):
-            body, path = wire.write_request(what, self._card.model), wire.chat_path
+            path, size = wire.chat_path, what.prompt_bytes()
+            body = await self._run(size, wire.write_request, what, self._card.model)
             heads: HttpHeaders = () if self._has_no_chat_headers else self._chat_headers(what)
         else:
-            body, path, heads = wire.write_embed(what, self._card.model), wire.embed_path, ()
+            path, heads = wire.embed_path, ()
+            body = await self._run(request_size(what), wire.write_embed, what, self._card.model)
         response = await self._endpoint.request(
             "POST",
             path,
@@ -65,11 +70,11 @@ class HttpModel:
         try:
             if response.status != 200:
                 raise await self._read_error(response)
-            if isinstance(what, ChatRequest):
-                if what.stream:
-                    return await self._stream(response, what, send)
-                return self._read_reply(await response.read(MAX_REPLY), wire.read_reply)
-            return self._read_reply(await response.read(MAX_REPLY), wire.read_vectors)
+            if isinstance(what, ChatRequest) and what.stream:
+                return await self._stream(response, what, send)
+            read = wire.read_reply if isinstance(what, ChatRequest) else wire.read_vectors
+            said = await response.read(MAX_REPLY)
+            return await self._run(len(said), self._read_reply, said, read)
         except SizewiseError as error:
             self._sanitize_error(error, what, request.trace_id)
             raise
@@ -137,7 +142,9 @@ class HttpModel:
         frames = SseDecoder()
         reader = self._wire.read_stream(not chat.include_usage)
         while chunk := await response.read_chunk():
-            for payload in frames.feed(chunk):
+            for number, payload in enumerate(frames.feed(chunk), 1):
+                if not number % FRAMES_AT_ONCE:  # an upstream may send thousands at once
+                    await asyncio.sleep(0)
                 check_utf8(payload)
                 for event in reader.read_frame(payload):
                     await send(event)
@@ -171,21 +178,3 @@ def is_error_object(body: bytes) -> bool:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
     return True
-
-
-def retry_after_seconds(retry_after: str | None, date: str | None) -> str | None:
-    """Retry-After in whole seconds. A date is compared with the server's `Date`, or with our clock without one."""
-    if retry_after is None or retry_after.strip().isdigit():
-        return retry_after
-    until, now = _timestamp(retry_after), _timestamp(date or "")
-    if until is None:
-        return None
-    return str(max(0, math.ceil(until - (time.time() if now is None else now))))
-
-
-def _timestamp(text: str) -> float | None:
-    """Unix seconds of an HTTP date; None if it does not parse."""
-    try:
-        return parsedate_to_datetime(text).timestamp()
-    except (ValueError, OverflowError):
-        return None

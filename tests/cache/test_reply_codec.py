@@ -109,3 +109,10 @@ WORDS = some.one_of(
 def test_what_is_packed_comes_back_as_it_was(reply: Reply, words: tuple[TextDelta, ...]) -> None:
     answer = StoredReply(CHOSEN, reply, words)
     assert decode_reply(encode_reply(answer)) == answer
+
+
+def test_a_stream_of_megabytes_is_joined_once() -> None:
+    words = ["a word of a long answer "] * 200_000
+    (whole,) = coalesce([TextDelta(0, each) for each in words])
+    assert isinstance(whole, TextDelta)
+    assert whole.text == "".join(words)

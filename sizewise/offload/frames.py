@@ -1,0 +1,25 @@
+"""Messages between the server and its offload workers: lists of byte strings, each with its length; parses none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from struct import Struct
+
+Bytes = bytes | memoryview
+
+MAX_PARTS = 4096
+PART_COUNT = Struct(">I")
+PART_LENGTH = Struct(">Q")  # bytes
+
+
+def encode_head(parts: Sequence[Bytes]) -> bytes:
+    """The number of parts and the length of each; the parts follow it on the socket. Raises ValueError."""
+    if len(parts) > MAX_PARTS:
+        raise ValueError(f"a message has at most {MAX_PARTS} parts")
+    lengths = [memoryview(each).nbytes for each in parts]
+    return PART_COUNT.pack(len(parts)) + b"".join(map(PART_LENGTH.pack, lengths))
+
+
+def decode_lengths(data: bytes) -> list[int]:
+    """The lengths, from the bytes after the number of parts."""
+    return [length for (length,) in PART_LENGTH.iter_unpack(data)]

@@ -1,0 +1,39 @@
+"""A job for an offload worker: the factory of its function, the factory's argument and the input; runs nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NoReturn
+
+from msgspec import Struct
+
+from sizewise import errors
+from sizewise.errors import SizewiseError
+from sizewise.offload.frames import Bytes
+
+Work = Callable[..., list[Bytes]]
+"""Pure function of byte strings. Raises SizewiseError, which the server raises again."""
+WorkFactory = Callable[[bytes], Work]
+"""A function at module level, so that a worker process can import it by its name."""
+
+
+def job_name(factory: WorkFactory) -> bytes:
+    return f"{factory.__module__}:{factory.__qualname__}".encode()
+
+
+class JobError(Struct, frozen=True):
+    """A SizewiseError that can be raised again."""
+
+    kind: str  # its class in errors.py
+    status: int
+    message: str
+    hint: str
+    param: str | None
+
+    @classmethod
+    def of(cls, error: SizewiseError) -> JobError:
+        return cls(type(error).__name__, error.status, error.message, error.hint, error.param)
+
+    def raise_again(self) -> NoReturn:
+        kind: type[SizewiseError] = getattr(errors, self.kind, SizewiseError)
+        raise kind(self.message, self.hint, param=self.param, status=self.status)

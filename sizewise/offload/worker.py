@@ -1,0 +1,85 @@
+"""Worker process for offloaded work: calls the named functions on what it receives; opens nothing, stores nothing.
+
+`python -m sizewise.offload.worker FD` talks over the inherited socket FD, handles one job at a time and ends when the
+socket closes. A job is the name of a factory (`module:function`), the factory's argument, and the parts of the input.
+What a factory makes is kept for jobs with the same argument: loading guards takes longer than scanning with them.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import socket
+import sys
+from collections import OrderedDict
+from collections.abc import Callable
+from importlib import import_module
+
+import msgspec
+
+from sizewise.errors import SizewiseError
+from sizewise.offload.frames import PART_COUNT, PART_LENGTH, Bytes, decode_lengths, encode_head
+from sizewise.offload.job import JobError, Work
+
+MAX_KEPT = 8
+"""Callables kept; the least recently used is dropped."""
+READ_BYTES = 1 << 20
+NICENESS = 5
+"""On a full machine the event loop goes first."""
+
+
+class OffloadWorker:
+    def __init__(self, connection: socket.socket) -> None:
+        self._socket = connection
+        self._kept: OrderedDict[tuple[str, bytes], Work] = OrderedDict()
+
+    def run(self) -> None:
+        try:
+            while head := self._receive(PART_COUNT.size):
+                (count,) = PART_COUNT.unpack(head)
+                lengths = decode_lengths(self._receive(count * PART_LENGTH.size))
+                self._answer([self._receive(length) for length in lengths])
+        except OSError:
+            pass  # the server is gone
+
+    def _answer(self, job: list[bytes]) -> None:
+        name, setup, *parts = job
+        del job
+        try:
+            self._send([b"", *self._work(name.decode(), setup)(*parts)])
+        except SizewiseError as error:
+            self._send([msgspec.json.encode(JobError.of(error))])
+
+    def _work(self, name: str, setup: bytes) -> Work:
+        made = self._kept.pop((name, setup), None)
+        if made is None:
+            module, _, function = name.partition(":")
+            factory: Callable[[bytes], Work] = getattr(import_module(module), function)
+            made = factory(setup)
+        self._kept[name, setup] = made
+        if len(self._kept) > MAX_KEPT:
+            self._kept.popitem(last=False)
+        return made
+
+    def _send(self, parts: list[Bytes]) -> None:
+        self._socket.sendall(encode_head(parts))
+        for each in parts:
+            self._socket.sendall(each)
+
+    def _receive(self, length: int) -> bytes:
+        """Exactly `length` bytes; fewer if the socket has closed."""
+        taken = bytearray()
+        while len(taken) < length and (more := self._socket.recv(min(READ_BYTES, length - len(taken)))):
+            taken += more
+        return bytes(taken)
+
+
+def main() -> None:
+    gc.freeze()
+    os.nice(NICENESS)
+    with socket.socket(fileno=int(sys.argv[1])) as connection:
+        OffloadWorker(connection).run()
+
+
+if __name__ == "__main__":
+    main()
