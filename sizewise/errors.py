@@ -22,6 +22,7 @@ SizewiseError                       code                        status
 │   └── OutcomeUnknown              outcome_unknown             409   the first request with this key was lost
 ├── NoModelFits                     no_model_fits               422   no model meets the constraints
 ├── NotTrusted                      not_trusted                 422   no answer was trusted, and the policy refuses
+├── RunLimitExceeded                run_limit_exceeded          422   a flow run exceeds its steps, bytes or time
 ├── InvalidOutput                   invalid_output              502   the answer violates the requested JSON schema
 ├── Busy                            busy                        429   carries retry_after
 ├── UpstreamError                   upstream_error              502   the model's API failed
@@ -48,9 +49,8 @@ FailureScope = Literal["request", "model", "key", "endpoint"]
 
 
 class SizewiseError(Exception):
-    """Base class of all errors. `message` states the problem with the value in quotes; `hint` is the next step.
-
-    Neither may contain a secret or prompt text.
+    """Base class of all errors. `message` states the problem with the value in quotes, `hint` the next step; neither
+    contains a secret or prompt text.
     """
 
     code = "internal_error"
@@ -66,14 +66,11 @@ class SizewiseError(Exception):
         hint: str = "",
         *,
         param: str | None = None,
-        retry_after: float | None = None,
+        retry_after: float | None = None,  # seconds
         status: int | None = None,
     ) -> None:
         super().__init__(message)
-        self.message = message
-        self.hint = hint
-        self.param = param
-        self.retry_after = retry_after  # seconds
+        self.message, self.hint, self.param, self.retry_after = message, hint, param, retry_after
         if status is not None:
             self.status = status
 
@@ -162,6 +159,10 @@ class NotTrusted(SizewiseError):
     code, status, error_type, exit_code = "not_trusted", 422, "invalid_request_error", 1
 
 
+class RunLimitExceeded(SizewiseError):
+    code, status, error_type, exit_code = "run_limit_exceeded", 422, "invalid_request_error", 2
+
+
 class InvalidOutput(SizewiseError):
     code, status = "invalid_output", 502
 
@@ -173,9 +174,8 @@ class Busy(SizewiseError):
 class UpstreamError(SizewiseError):
     code, status = "upstream_error", 502
     failure_scope: FailureScope = "request"
-    withheld_text: str | None = (
-        None  # what the upstream wrote, where `message` is ours; may hold secrets and prompt text
-    )
+    # What the upstream wrote, where `message` is ours; may hold secrets and prompt text.
+    withheld_text: str | None = None
 
 
 class UpstreamRejected(UpstreamError):

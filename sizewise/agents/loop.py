@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from sizewise.agents.spec import AgentSpec
 from sizewise.data_class import DataBounds, DataClass, strictest
-from sizewise.errors import BadRequest, BudgetExceeded, NoModelFits, SizewiseError
+from sizewise.errors import BadRequest, BudgetExceeded, NoModelFits, RunLimitExceeded, SizewiseError
 from sizewise.guardrails.untrusted_content import tool_denial_reason
 from sizewise.handler import (
     AttemptFinished,
@@ -490,7 +490,7 @@ class AgentLoop:
         async def work() -> ToolOutput:
             try:
                 return await tool.call(call)
-            except BudgetExceeded:
+            except (BudgetExceeded, RunLimitExceeded):
                 raise
             except SizewiseError as error:
                 return ToolOutput(error_text(error), failed=True)

@@ -107,7 +107,7 @@ def build_features(
         # Outermost: a request over its limit starts nothing.
         partial(RateLimitMiddleware, limiter=services.limiter),
     ]
-    flow_handler: Handler = FlowModel(services.compiled_flows, nodes)
+    flow_handler: Handler = FlowModel(services.compiled_flows, nodes, services.runs.limits)
     for layer in layers:
         flow_handler = layer(flow_handler)
 

@@ -42,6 +42,7 @@ from sizewise.flows.engines.inline import InlineEngine
 from sizewise.flows.engines.worker_registry import WorkerRegistry
 from sizewise.flows.executor import CompiledFlows
 from sizewise.flows.run_completion import PublishEvent, ignore_event
+from sizewise.flows.run_limits import RunLimits
 from sizewise.flows.run_service import RunService
 from sizewise.flows.scheduler import Scheduler, WebhookTriggers
 from sizewise.flows.step_store import StepStore
@@ -203,9 +204,7 @@ def open_services(
             versions=versions,
             build_engine=partial(_build_engine, home=home, url=url, workers=WorkerRegistry(read, write_sync)),
             count_request=limiter.count_request,
-            max_running=settings.flows.max_concurrent_runs,
-            max_running_per_organization=settings.flows.max_concurrent_runs_per_organization,
-            allow_self_approval=settings.flows.allow_self_approval,
+            limits=RunLimits(settings.flows),
             store_is_shared=bool(url),
             publish_event=publish_event,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from sizewise.errors import SizewiseError
 from sizewise.flows.step_store import DurableSteps
 from sizewise.flows.tables import FlowRun
 from sizewise.handler import Send
@@ -16,11 +17,16 @@ class ActiveRun:
         self.run = run
         self.steps = steps
         self.task = task
-        self.revoked = False
+        self.stopped_by: SizewiseError | None = None
+
+    def stop(self, error: SizewiseError) -> None:
+        """Ends the run as failed with `error`."""
+        self.stopped_by = error
+        self.task.cancel()
 
 
 class ActiveRuns:
-    """Four maps by run id. `forget` a run when it ends."""
+    """Five maps by run id. `forget` a run when it ends."""
 
     def __init__(self) -> None:
         self.executing: dict[str, ActiveRun] = {}
@@ -29,6 +35,8 @@ class ActiveRuns:
         self.sends: dict[str, Send] = {}
         self.depths: dict[str, int] = {}
         """Nesting depth of runs that other runs call as tools."""
+        self.parents: dict[str, str] = {}
+        """Runs that other runs call as tools -> the run that calls."""
 
     @property
     def runs(self) -> list[FlowRun]:
@@ -39,4 +47,5 @@ class ActiveRuns:
         """Removes the run from all maps but `executing`, which its task leaves when it ends."""
         self.sends.pop(id, None)
         self.depths.pop(id, None)
+        self.parents.pop(id, None)
         self.admitted.pop(id, None)

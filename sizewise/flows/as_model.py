@@ -24,6 +24,7 @@ from sizewise.flows.language.filters import to_text
 from sizewise.flows.language.types import Json
 from sizewise.flows.node import NodeDependencies
 from sizewise.flows.run_context import NodeTrace
+from sizewise.flows.run_limits import RunLimits
 from sizewise.handler import ChoiceFinished, Handler, Request, Send
 from sizewise.messages import ChatRequest, Choice, Reply
 from sizewise.money import format_dollars
@@ -51,9 +52,10 @@ class FlowDispatcher:
 class FlowModel:
     """The Handler of all flows of an application."""
 
-    def __init__(self, flows: CompiledFlows, dependencies: NodeDependencies) -> None:
+    def __init__(self, flows: CompiledFlows, dependencies: NodeDependencies, limits: RunLimits) -> None:
         self._flows = flows
         self._dependencies = dataclasses.replace(dependencies, flows=flows)
+        self._limits = limits
 
     async def __call__(self, request: Request, send: Send) -> Reply:
         chat = request.payload
@@ -71,16 +73,21 @@ class FlowModel:
         flow = await self._resolve(request, chat.model.removeprefix(MODEL_PREFIX))
         options = replace(request.options, idempotency_key=None, policy=None)  # keeps `session`, which selects a memory
         traces: list[NodeTrace] = []
-        outcome = await run_flow(
-            flow,
-            chat_inputs(flow, chat),
-            id=_run_id(request, flow),
-            request=replace(request, payload=EMPTY_CHAT, endpoint=ENDPOINT, options=options),
-            steps=InMemorySteps(),
-            dependencies=self._dependencies,
-            send=send,
-            on_trace=traces.append,
-        )
+        id, principal = _run_id(request, flow), request.principal
+        self._limits.require_room(principal.tenant)
+        with self._limits.counting(id, principal.tenant) as usage:
+            async with self._limits.stopping_in_time():
+                outcome = await run_flow(
+                    flow,
+                    chat_inputs(flow, chat),
+                    id=id,
+                    request=replace(request, payload=EMPTY_CHAT, endpoint=ENDPOINT, options=options),
+                    steps=InMemorySteps(),
+                    dependencies=self._dependencies,
+                    usage=usage,
+                    send=send,
+                    on_trace=traces.append,
+                )
         await send(ChoiceFinished(0, "stop"))
         text = to_text(outcome.outputs[flow.stream_source.output]) if flow.stream_source else to_text(outcome.outputs)
         steps = [_step_fields(each) for each in traces if each.state != "running"][:MAX_STEPS]

@@ -33,6 +33,7 @@ from sizewise.flows.run_context import (
     TraceListener,
     ignore_trace,
 )
+from sizewise.flows.run_limits import RunUsage, unshared_usage
 from sizewise.flows.streaming_output import StreamingOutput, discarded_output
 from sizewise.handler import (
     ModelSelected,
@@ -66,6 +67,7 @@ async def run_flow(
     request: Request,
     steps: Steps,
     dependencies: NodeDependencies,
+    usage: RunUsage | None = None,
     send: Send = discard_events,
     on_trace: TraceListener = ignore_trace,
     current_principal: Callable[[], Principal] | None = None,
@@ -73,13 +75,15 @@ async def run_flow(
     """Executes a run. `request` gives its principal and options; its `payload` is not read.
 
     `send` receives the text of the stream source as deltas, and the attempts of model calls. `current_principal`
-    returns the principal's current permissions, for long runs, or raises if access was revoked. Raises BadRequest for
-    invalid inputs, and what a node raises, with the path of the node as prefix.
+    returns the principal's current permissions, for long runs, or raises if access was revoked. `usage`: None: the
+    default limits. Raises BadRequest for invalid inputs, RunLimitExceeded, and what a node raises, with the path of the
+    node as prefix.
     """
     whole = RunContext(
         id=id,
         request=request,
         steps=steps,
+        usage=usage or unshared_usage(),
         dependencies=dependencies,
         on_trace=on_trace,
         send=send,
@@ -185,7 +189,7 @@ class _GraphRun:
         room = SizeBudget()
         try:
             made = render_value(self._graph.outputs, self.variables, room)
-            self._run.count_output(room.used)
+            self._run.limits.count_bytes(room.used)
             return made
         except ExpressionError as wrong:
             raise BadRequest(f"the outputs: {wrong.message}", wrong.hint) from wrong
@@ -239,7 +243,7 @@ class _NodeRun:
 
     async def run(self) -> Json:
         node, whole, began = self._node, self._run, time()
-        whole.count_node()
+        whole.limits.count_steps()
         whole.on_trace(NodeTrace(self._path, node.kind_name, "running", began))
         try:
             gave = await self._run_step() if node.node_class.is_step else await self._run_once(self._build_node())
@@ -286,7 +290,7 @@ class _NodeRun:
     async def _run_step(self) -> Json:
         """Encodes the result as JSON even if nothing is stored, so that it is the same after a crash."""
         made = await self._run.steps.step(self._path, self._execute)
-        self._run.count_output(len(made))
+        self._run.limits.count_bytes(len(made))
         return msgspec.json.decode(made)
 
     async def _execute(self) -> bytes:
@@ -328,7 +332,7 @@ class _NodeRun:
             request=whole.current_request(),
             dependencies=whole.dependencies,
             send=self._events,
-            steps=whole.steps,
+            steps=whole.inner_steps,
             body=_NodeBody(self),
             streams=self._events.streams,
             remaining_cost=whole.remaining_cost,
@@ -364,6 +368,13 @@ class _NodeRun:
             parent=self._events,
         )
         return await level()
+
+    def require_rounds(self, count: int) -> None:
+        """A round runs at least the nodes that no branch can skip."""
+        assert self._node.body is not None
+        nodes = self._node.body.nodes
+        certain = len(nodes) if not any(node.cases for node in nodes) else 1
+        self._run.limits.require_steps(count * certain)
 
     def evaluate_parameter(self, name: str, names: Mapping[str, Json]) -> Json:
         try:
@@ -403,6 +414,9 @@ class _NodeBody:
 
     async def __call__(self, suffix: str, names: Mapping[str, Json]) -> Json:
         return await self._node.run_body(suffix, names)
+
+    def require_rounds(self, count: int) -> None:
+        self._node.require_rounds(count)
 
     def evaluate_parameter(self, name: str, names: Mapping[str, Json]) -> Json:
         return self._node.evaluate_parameter(name, names)

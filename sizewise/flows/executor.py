@@ -374,6 +374,7 @@ class FlowExecutor:
             request=request,
             steps=steps,
             dependencies=resources,
+            usage=started.usage,
             send=send,
             current_principal=now,
         )

@@ -276,6 +276,10 @@ class NodeBody(Protocol):
         """Runs one round and returns its outputs. `suffix`, such as `[3]`, makes the step keys of the round unique."""
         ...
 
+    def require_rounds(self, count: int) -> None:
+        """Raises RunLimitExceeded if `count` rounds exceed the steps that the run has left."""
+        ...
+
     def evaluate_parameter(self, name: str, names: Mapping[str, Json]) -> Json:
         """Evaluates one of `late_parameters` with these names in scope."""
         ...

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from sizewise.auth.authenticator import Authenticator
 from sizewise.errors import Busy
 from sizewise.flows.active_runs import ActiveRuns
+from sizewise.flows.run_limits import RunLimits
 from sizewise.principal import Principal
 
 CountRequest = Callable[[Principal], Awaitable[None] | None]
@@ -22,23 +23,24 @@ class RunAdmission:
         active: ActiveRuns,
         authenticator: Authenticator,
         count_request: CountRequest,
-        max_running: int,
-        max_running_per_organization: int | None,
+        limits: RunLimits,
     ) -> None:
-        """`max_running`: runs at a time. `max_running_per_organization`: of one organization; None: all places, or half
-        if there are several organizations.
-        """
         self._active = active
         self._authenticator = authenticator
         self._count_request = count_request
-        self._max_running = max_running
-        self._max_running_per_organization = max_running_per_organization
+        self._limits = limits
+        self._max_running = limits.settings.max_concurrent_runs
+        self._max_running_per_organization = limits.settings.max_concurrent_runs_per_organization
 
     async def count(self, principal: Principal) -> None:
         """Counts the run as one request, however it ends; its model calls count as none. Raises Busy, StorageError."""
         waits = self._count_request(principal)
         if waits is not None:
             await waits
+
+    def require_room(self, tenant: str, parent_run: str = "") -> None:
+        """Raises Busy if the active runs of the organization have used all its steps or bytes: see RunLimits."""
+        self._limits.require_room(tenant, parent_run)
 
     def admit(self, id: str, tenant: str) -> None:
         """Reserves a place. Raises Busy."""

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Literal
 
 import msgspec
 from msgspec import Struct
 
 from sizewise.data_class import DATA_CLASSES
-from sizewise.errors import BadRequest
 from sizewise.flows.engine import Steps
 from sizewise.flows.language.types import Json
 from sizewise.flows.node import NodeDependencies, tighten_options
+from sizewise.flows.run_limits import RunUsage
 from sizewise.flows.streaming_output import StreamingOutput
 from sizewise.handler import (
     AttemptFinished,
@@ -28,10 +28,6 @@ from sizewise.handler import (
 from sizewise.messages import Usage
 from sizewise.principal import Principal
 
-MAX_RUN_BYTES = 512 * 1024 * 1024
-"""Bytes that all nodes and inner graphs of a run return together; all are held in memory and stored."""
-MAX_NODES = 1_000_000
-"""Node executions of a run."""
 DATA_CLASS_SOURCE = "what was found"
 
 NodeState = Literal["running", "done", "kept", "failed", "skipped"]
@@ -68,6 +64,7 @@ class RunContext:
         id: str,
         request: Request,
         steps: Steps,
+        usage: RunUsage,
         dependencies: NodeDependencies,
         on_trace: TraceListener,
         send: Send,
@@ -78,29 +75,13 @@ class RunContext:
         self.send = send
         self.request = request
         self.steps = steps
+        self.limits = usage
+        self.inner_steps = InnerSteps(steps, usage)
         self.dependencies = dependencies
         self.on_trace = on_trace
         self.usage = Usage()
         self.cost: int | None = 0
         self.model_calls = 0
-        self._output_bytes = self._node_count = 0
-
-    def count_node(self) -> None:
-        """Raises BadRequest if a run executes too many nodes."""
-        self._node_count += 1
-        if self._node_count > MAX_NODES:
-            raise BadRequest(
-                f"the run has executed more than {MAX_NODES} nodes", "Process the data in parts, each in its own run."
-            )
-
-    def count_output(self, size: int) -> None:
-        """Raises BadRequest if the outputs of a run are too large."""
-        self._output_bytes += size
-        if self._output_bytes > MAX_RUN_BYTES:
-            raise BadRequest(
-                f"the outputs of the run's nodes are larger than {MAX_RUN_BYTES} bytes",
-                "Return less, or process the data in parts.",
-            )
 
     def record_attempt(self, attempt: AttemptFinished) -> None:
         self.model_calls += 1
@@ -132,6 +113,23 @@ class RunContext:
 def add_costs(one: int | None, other: int | None) -> int | None:
     """The sum; None if one of them is unknown."""
     return None if one is None or other is None else one + other
+
+
+class InnerSteps:
+    """The steps that a node runs itself, as an agent does: each counts as a step of the run, with its result."""
+
+    def __init__(self, steps: Steps, usage: RunUsage) -> None:
+        self._steps = steps
+        self._usage = usage
+        self.annotate = steps.annotate
+        self.sleep = steps.sleep
+        self.wait = steps.wait
+
+    async def step(self, key: str, work: Callable[[], Awaitable[bytes]]) -> bytes:
+        self._usage.count_steps()
+        result = await self._steps.step(key, work)
+        self._usage.count_bytes(len(result))
+        return result
 
 
 class NodeEvents:

@@ -61,6 +61,7 @@ class RunControl:
         require_owner(principal, run)
         if "ask" not in principal.permissions:
             raise Forbidden("this key does not have the `ask` permission", "use a key that has it")
+        self._admission.require_room(run.tenant)
         await self._admission.count(principal)
         event = audit_event(principal, run.tenant, "flow.resume", f"run:{run.id}")
         self._admission.admit(id, run.tenant)

@@ -10,7 +10,7 @@ from sizewise.errors import StorageError
 from sizewise.flows import tables
 from sizewise.flows.active_runs import ActiveRuns
 from sizewise.flows.engines.on_demand import OnDemandEngine
-from sizewise.flows.run_access import RunPrincipals
+from sizewise.flows.run_access import RunPrincipals, revoked
 from sizewise.flows.step_store import StepStore, now_ms
 from sizewise.flows.versions.store import FlowVersions
 
@@ -75,8 +75,7 @@ class RunRecovery:
         """Called by the authenticator: stops the runs whose starter has lost the permission to run them."""
         for active in tuple(self._active.executing.values()):
             if self._principals.current(active.run) is None:
-                active.revoked = True
-                active.task.cancel()
+                active.stop(revoked(active.run))
 
     async def close(self) -> None:
         """Stops the runs of this process; a durable engine resumes them at the next start."""

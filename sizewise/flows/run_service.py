@@ -17,6 +17,7 @@ from sizewise.flows.run_admission import CountRequest, RunAdmission
 from sizewise.flows.run_approval import RunApproval
 from sizewise.flows.run_completion import PublishEvent, RunCompletion, ignore_event
 from sizewise.flows.run_control import RunControl
+from sizewise.flows.run_limits import RunLimits
 from sizewise.flows.run_queries import RunQueries
 from sizewise.flows.run_recovery import RunRecovery
 from sizewise.flows.run_start import RunStarter
@@ -36,19 +37,16 @@ class RunService:
         versions: FlowVersions,
         build_engine: Callable[[Runner], Engine],
         count_request: CountRequest,
-        max_running: int,
-        max_running_per_organization: int | None = None,
-        allow_self_approval: bool = False,
+        limits: RunLimits,
         store_is_shared: bool,
         publish_event: PublishEvent = ignore_event,
     ) -> None:
-        """`max_running`, `max_running_per_organization`: see RunAdmission. `allow_self_approval`: see Approvers.
-        `store_is_shared`: other servers use the same store. `publish_event` is called with each run that ends.
-        """
+        """`store_is_shared`: other servers use the same store. `publish_event` is called with each run that ends."""
         principals = RunPrincipals(authenticator)
         self.active = ActiveRuns()
+        self.limits = limits
         self.queries = RunQueries(store, self.active)
-        approvers = Approvers(authenticator, allow_self_approval=allow_self_approval)
+        approvers = Approvers(authenticator, allow_self_approval=limits.settings.allow_self_approval)
         self.approval = RunApproval(store, self.active, self.queries, approvers)
         self.completion = RunCompletion(
             self.queries,
@@ -61,14 +59,14 @@ class RunService:
             active=self.active,
             principals=principals,
             completion=self.completion,
+            limits=limits,
         )
         engine = OnDemandEngine(build_engine(self.worker.run))
         admission = RunAdmission(
             active=self.active,
             authenticator=authenticator,
             count_request=count_request,
-            max_running=max_running,
-            max_running_per_organization=max_running_per_organization,
+            limits=limits,
         )
         self.control = RunControl(
             store=store,

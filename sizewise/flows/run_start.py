@@ -88,6 +88,7 @@ class RunStarter:
             raise Forbidden(f"this key does not allow the flow {flow[:100]!r}", "use a key that allows it")
         if len(inputs) > MAX_INPUT_BYTES:
             raise BadRequest(f"the inputs are {len(inputs)} bytes long", f"send at most {MAX_INPUT_BYTES} bytes")
+        self._admission.require_room(principal.tenant, parent_run)
         if endpoint not in UNCOUNTED_ENDPOINTS:
             await self._admission.count(principal)
         depth = self._active.depths.get(parent_run, 0) + 1 if parent_run else 0
@@ -113,7 +114,7 @@ class RunStarter:
             request = msgspec.json.encode(StoredRunRequest(msgspec.Raw(inputs), options, trace))
             await self._engine.open()
             if await self._insert_if_new(run, request):
-                return await self._start(run, send, depth)
+                return await self._start(run, send, depth, parent_run)
         except BaseException:
             self._admission.release(id)
             raise
@@ -189,10 +190,10 @@ class RunStarter:
             raise Conflict(f"the run {run.id} was cancelled", "start the flow again, or resume the run")
         raise _restore_error(why)
 
-    async def _start(self, run: FlowRun, send: Send, depth: int) -> FlowRun:
+    async def _start(self, run: FlowRun, send: Send, depth: int, parent_run: str) -> FlowRun:
         self._active.sends[run.id] = send
         if depth:
-            self._active.depths[run.id] = depth
+            self._active.depths[run.id], self._active.parents[run.id] = depth, parent_run
         try:
             await self._engine.start(run.id, run.attempt)
         except BaseException:

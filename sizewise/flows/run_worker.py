@@ -8,24 +8,31 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 
 import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from sizewise.errors import InvalidApiKey, SizewiseError, StorageError
+from sizewise.errors import SizewiseError, StorageError
 from sizewise.flows import tables
 from sizewise.flows.active_runs import ActiveRun, ActiveRuns
 from sizewise.flows.engine import Steps
-from sizewise.flows.run_access import RunPrincipals, revoked
+from sizewise.flows.run_access import RunPrincipals
+from sizewise.flows.run_clock import RunClock, worked_seconds
 from sizewise.flows.run_completion import RunCompletion
+from sizewise.flows.run_limits import RunLimits, RunUsage, time_exceeded
 from sizewise.flows.run_queries import StoredRunRequest
 from sizewise.flows.step_store import DurableSteps, StepStore, encode_error, now_ms, retry_until_stored
 from sizewise.flows.tables import FAILURE, INPUTS, OUTPUTS, FlowRun, RunState, RunStep
 from sizewise.handler import RequestOptions, Send, discard_events
 from sizewise.principal import Principal
+from sizewise.settings.storage import FlowsSettings
+
+MIN_LOOK_S = 1.0
+"""Between looks at the clock of a run that waits."""
 
 log = logging.getLogger("sizewise.flows")
 
@@ -41,6 +48,7 @@ class RunExecution(Struct, frozen=True, kw_only=True):
     options: RequestOptions
     trace: str
     send: Send
+    usage: RunUsage
     current_principal: Callable[[], Principal]
 
 
@@ -58,7 +66,9 @@ class RunWorker:
         active: ActiveRuns,
         principals: RunPrincipals,
         completion: RunCompletion,
+        limits: RunLimits,
     ) -> None:
+        self._limits = limits
         self._store = store
         self._active = active
         self._principals = principals
@@ -90,23 +100,29 @@ class RunWorker:
         executing = self._active.executing
         try:
             known = await retry_until_stored(lambda: self._store.run_in_thread(partial(self._store.load_steps, run)))
+            clock = RunClock(worked_seconds(known.values()))
             steps = DurableSteps(
                 store=self._store,
                 run=run,
                 known=known,
+                clock=clock,
                 check_access=partial(self._principals.require_current, run),
                 on_fenced=task.cancel,
             )
             active = executing[id] = ActiveRun(run, steps, task)
             self._active.admitted.pop(id, None)
-            outputs = await self._execute_claimed(active, known)
+            with (
+                self._limits.counting(id, run.tenant, self._active.parents.get(id, "")) as usage,
+                stopping_in_time(active, clock, self._limits.settings),
+            ):
+                outputs = await self._execute_claimed(active, usage, known)
         except SizewiseError as error:
             await self._end(run, "failed", FAILURE, encode_error(error), error.code)
         except asyncio.CancelledError:
-            if (mine := executing.get(id)) is None or not mine.revoked:
+            if (mine := executing.get(id)) is None or mine.stopped_by is None:
                 raise
             task.uncancel()
-            await self._end(run, "failed", FAILURE, encode_error(revoked(run)), InvalidApiKey.code)
+            await self._end(run, "failed", FAILURE, encode_error(mine.stopped_by), mine.stopped_by.code)
         except Exception as fault:
             log.error("unexpected %s at %s, run %s", type(fault).__name__, _source_location(fault), run.id)
             unforeseen = SizewiseError("an internal error occurred", "see the server's log")
@@ -117,7 +133,12 @@ class RunWorker:
             if (mine := executing.get(id)) is not None and mine.task is task:
                 del executing[id]
 
-    async def _execute_claimed(self, active: ActiveRun, known: Mapping[str, tuple[RunStep, bytes]]) -> bytes:
+    async def _execute_claimed(
+        self,
+        active: ActiveRun,
+        usage: RunUsage,
+        known: Mapping[str, tuple[RunStep, bytes]],
+    ) -> bytes:
         run = active.run
         if INPUTS not in known or self._execute is None:
             raise StorageError(f"the inputs of the run {run.id} have been deleted", "start the flow again")
@@ -129,6 +150,7 @@ class RunWorker:
             options=request.options,
             trace=request.trace,
             send=self._active.sends.get(run.id, discard_events),
+            usage=usage,
             current_principal=partial(self._principals.require_current, run),
         )
         return await self._execute(execution, active.steps)
@@ -142,6 +164,27 @@ class RunWorker:
 
         if await retry_until_stored(lambda: self._store.run_in_thread(write)):
             self._completion.notify(replace(run, state=state, error=error))
+
+
+@contextmanager
+def stopping_in_time(active: ActiveRun, clock: RunClock, settings: FlowsSettings) -> Iterator[None]:
+    """Stops the run once its clock shows `max_seconds_per_run`."""
+    loop = asyncio.get_running_loop()
+    timer: asyncio.Handle
+
+    def look() -> None:
+        nonlocal timer
+        left = settings.max_seconds_per_run - clock.worked_s
+        if left > 0:
+            timer = loop.call_later(max(left, MIN_LOOK_S) if clock.stands else left, look)
+        else:
+            active.stop(time_exceeded(settings))
+
+    timer = loop.call_soon(look)
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _source_location(fault: BaseException) -> str:

@@ -19,6 +19,7 @@ from msgspec import Struct
 
 from sizewise.errors import EncryptionKeyUnavailable, SizewiseError, StorageError
 from sizewise.flows import tables
+from sizewise.flows.run_clock import RunClock
 from sizewise.flows.tables import FlowRun, RunStep, SealedStep, StepState
 from sizewise.storage.database import TransactionRunner, UnitOfWork
 from sizewise.storage.encryption import EnvelopeEncryption
@@ -131,6 +132,7 @@ class DurableSteps:
         store: StepStore,
         run: FlowRun,
         known: dict[str, tuple[RunStep, bytes]],
+        clock: RunClock,
         check_access: Callable[[], object],
         on_fenced: Callable[[], object],
     ) -> None:
@@ -142,6 +144,7 @@ class DurableSteps:
         """Steps that run in this process."""
         self._store = store
         self._known = known
+        self._clock = clock
         self._check_access = check_access
         self._on_fenced = on_fenced
         self._annotations: dict[str, tuple[str, int]] = {}
@@ -161,7 +164,8 @@ class DurableSteps:
         began = now_ms()
         self.active[key] = RunStep(key, "running", self.run.attempt, began)
         try:
-            value = await work()
+            with self._clock.working():
+                value = await work()
         except SizewiseError as error:
             await self._save(self._finished_step(key, "failed", began, error.code), encode_error(error))
             raise
@@ -182,7 +186,8 @@ class DurableSteps:
         began = known[0].began if known is not None else now_ms()
         if known is None:
             await self._save(RunStep(key, "running", self.run.attempt, began), b"")
-        await asyncio.sleep(max(0.0, began / 1_000 + seconds - time.time()))
+        with self._clock.pausing():
+            await asyncio.sleep(max(0.0, began / 1_000 + seconds - time.time()))
         await self._save(RunStep(key=key, state="done", attempt=self.run.attempt, began=began, ended=now_ms()), b"")
 
     async def wait(self, key: str, question: bytes = b"", timeout_s: float | None = None) -> bytes | None:
@@ -196,7 +201,8 @@ class DurableSteps:
                 await self._save(RunStep(key, "waiting", self.run.attempt, began), question)
             await self.check_decisions()
             left = None if timeout_s is None else max(0.0, began / 1_000 + timeout_s - time.time())
-            return await asyncio.wait_for(told, left)
+            with self._clock.pausing():
+                return await asyncio.wait_for(told, left)
         except TimeoutError:
             if await retry_until_stored(lambda: self._store.run_in_thread(partial(self._expire, key))):
                 return None

@@ -64,7 +64,9 @@ class StoredResponsesSettings:
 
 @dataclass(frozen=True, slots=True)
 class FlowsSettings:
-    """Flow runs: concurrency, and retention of ended runs, stored encrypted. Changes need a restart."""
+    """Flow runs: limits, and retention of ended runs, stored encrypted. A run includes the flows that it calls. Changes
+    need a restart.
+    """
 
     max_concurrent_runs: int = setting(
         1_000,
@@ -78,6 +80,35 @@ class FlowsSettings:
         "Maximum concurrent runs per organization; unset: half if there are several organizations, else all.",
         minimum=1,
         maximum=100_000,
+    )
+    max_steps_per_run: int = setting(
+        100_000,
+        "Maximum steps of a run: nodes, each round of an `each` or `loop` again, and steps of agents.",
+        minimum=1,
+        maximum=10_000_000,
+    )
+    max_bytes_per_run: int = setting(
+        128_000_000,
+        "Maximum bytes that the steps of a run return together; all are kept until it ends.",
+        minimum=1_000,
+    )
+    max_seconds_per_run: float = setting(
+        21_600.0,
+        "Maximum seconds that a run works, over all its attempts; waiting for a person or in a `wait` node does not "
+        "count.",
+        minimum=0.1,
+        maximum=31_536_000,
+    )
+    max_active_steps_per_organization: int = setting(
+        300_000,
+        "Maximum steps of all active runs of an organization on this server.",
+        minimum=1,
+        maximum=100_000_000,
+    )
+    max_active_bytes_per_organization: int = setting(
+        512_000_000,
+        "Maximum bytes that the steps of all active runs of an organization on this server return together.",
+        minimum=1_000,
     )
     allow_self_approval: bool = setting(
         False,

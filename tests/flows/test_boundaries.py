@@ -213,8 +213,9 @@ def test_a_flow_that_calls_itself_as_a_tool_comes_to_an_end(server: Served) -> N
 
 def test_many_small_texts_take_no_more_than_one_large_one(server: Served) -> None:
     text = "x" * 1_000_000
-    for run in (ran(server, "swells", text=text), ran(server, "heaps", text=text, items=[1] * 1_000)):
-        assert run["failure"]["code"] == "bad_request" and "larger than" in run["failure"]["message"]
+    swells, heaps = ran(server, "swells", text=text), ran(server, "heaps", text=text, items=[1] * 1_000)
+    assert swells["failure"]["code"] == "bad_request" and "larger than" in swells["failure"]["message"]
+    assert heaps["failure"]["code"] == "run_limit_exceeded" and "bytes" in heaps["failure"]["message"]
     assert ran(server, "swells", text="x")["outputs"] == {"count": 200}
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from sizewise.errors import BadRequest, SizewiseError
+from sizewise.errors import BadRequest, RunLimitExceeded, SizewiseError
 from sizewise.flows.concurrency import task_group
 from sizewise.flows.language import types
 from sizewise.flows.language.types import Json, Type
@@ -47,6 +47,7 @@ class EachNode(Node, frozen=True, kw_only=True):
             raise BadRequest(
                 f"there are {len(self.items)} items; the maximum is {MAX_ITEMS}", "Process them in batches."
             )
+        context.body.require_rounds(len(self.items))
         results: list[Json] = [None] * len(self.items)
         errors: list[Json] = []
         waiting = iter(enumerate(self.items))
@@ -56,7 +57,7 @@ class EachNode(Node, frozen=True, kw_only=True):
                 try:
                     results[index] = await context.body(f"[{index}]", {self.name: item, "index": index})
                 except SizewiseError as error:
-                    if self.on_error == "fail":
+                    if self.on_error == "fail" or isinstance(error, RunLimitExceeded):
                         raise
                     errors.append({"index": index, "error": error.code, "message": error.message})
 
