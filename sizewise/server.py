@@ -33,6 +33,7 @@ from sizewise.gateway.fast_path import fast_path_protocol
 from sizewise.gateway.routes import build_asgi_app
 from sizewise.gateway.tls import Certificates
 from sizewise.graphql.asgi import GraphQLApp
+from sizewise.limits.request_body import BodyMemory
 from sizewise.model_card import ModelCard
 from sizewise.process import raise_open_files_limit
 from sizewise.providers.local.models import LocalModels
@@ -186,10 +187,12 @@ async def _run_server(settings: Settings, as_json: bool) -> None:
     )
     locals = LocalModels()
     try:
-        metrics = Metrics(services.records.queue_counts, services.limiter.spent_ratios)
+        body_memory = BodyMemory()
+        metrics = Metrics(services.records.queue_counts, services.limiter.spent_ratios, lambda: body_memory.held)
         resources = Resources(
             services=services,
             metrics=metrics,
+            body_memory=body_memory,
             local_models=locals,
             shadow_tasks=ShadowComparisons(services.quality_monitor, metrics, notify=webhooks.publish),
             webhooks=webhooks,

@@ -10,6 +10,7 @@ from sizewise.evals.shadow_traffic import ShadowComparisons
 from sizewise.flows.file_source import FlowFolderWatcher
 from sizewise.knowledge.embedding_retry import EmbeddingRetries
 from sizewise.knowledge.open_stores import OpenStores
+from sizewise.limits.request_body import BodyMemory
 from sizewise.offload.offload import Offload
 from sizewise.providers.local.models import LocalModels
 from sizewise.routing.session_store import SessionStore
@@ -29,6 +30,7 @@ class Resources:
     webhooks: WebhookDispatcher = field(default_factory=WebhookDispatcher)
     routing_sessions: SessionStore = field(default_factory=SessionStore)
     calls_in_flight: CallsInFlight = field(default_factory=dict)
+    body_memory: BodyMemory = field(default_factory=BodyMemory)
     embedding_retries: EmbeddingRetries = field(default_factory=EmbeddingRetries)
     vector_stores: OpenStores = field(default_factory=OpenStores)
     sandbox: Sandbox = field(default_factory=Sandbox)

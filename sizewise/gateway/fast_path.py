@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from sizewise.app.application import Application
-from sizewise.errors import BadRequest
+from sizewise.errors import BadRequest, SizewiseError
 from sizewise.gateway import anthropic, openai, responses
 from sizewise.gateway.header_cache import CachedHead, cacheable_head
 from sizewise.gateway.protocol_upgrade import UpgradeProtocol, strip_h2c_upgrade
@@ -27,14 +27,21 @@ from sizewise.gateway.request_context import (
     Headers,
     RequestHead,
     RouteHandler,
-    body_timeout,
-    body_too_large,
     encode_headers,
     handle,
     parse_headers,
     refusal,
+    refuse_with,
 )
 from sizewise.http.write_coalescing import WriteCoalescer
+from sizewise.limits.request_body import (
+    least_bytes,
+    memory_full,
+    rate_interval_s,
+    too_large,
+    too_late,
+    too_slow,
+)
 from sizewise.providers.wires.openai.request_response import write_error
 
 FastRoute = tuple[RouteHandler, ErrorFormat]
@@ -74,7 +81,10 @@ class FastRequestCycle:
     disconnected = False
     response_complete = False
     has_started = False
-    body_timed_out = False  # the body did not arrive in time
+    refused: RouteHandler | None = None  # answers a request whose body is too slow or has no room
+    held_bytes = 0  # of this body, counted in the memory of all bodies
+    body_begun = 0.0  # loop time from which its timeout runs; 0: it came at once
+    seen_bytes = 0  # of this body, when its rate was last looked at
     is_pipelined = False  # waits behind another request of this connection
     started = False
     task: asyncio.Task[None] | None = None  # while it runs
@@ -108,27 +118,65 @@ class FastRequestCycle:
 
     def feed(self, piece: bytes) -> None:
         """Adds body bytes; the first piece is nearly always the whole body and is not copied."""
-        if self.started:  # refused: the rest is read and dropped, so that the client gets to read the error
+        if self.started or self.refused is not None:  # the rest is dropped, so that the client gets to read the error
             return
         if not self.body:
             self.body = piece
         else:
             self.body = self.body if isinstance(self.body, bytearray) else bytearray(self.body)
             self.body += piece
+            self.hold_body()
         self.set()
 
     def set(self) -> None:
         if self.disconnected:
             if self.task is not None:
                 self.task.cancel()
+            else:
+                self.release_body()
             return
         if not self.is_pipelined:
             self.protocol.flow.resume_reading()
             self.answer()
 
-    def on_body_timeout(self) -> None:
-        """Ignores the rest of the body, sends an error and closes the connection."""
-        self.body_timed_out, self.keep_alive = True, False
+    def hold_body(self) -> bool:
+        """Counts what has arrived in the memory of all bodies; refuses the request if that is full."""
+        if self.started or self.refused is not None:
+            return False
+        app, more = self.protocol.get_app(), len(self.body) - self.held_bytes
+        if app.resources.body_memory.reserve(more, app.settings.server):
+            self.held_bytes += more
+            return True
+        self._refuse(memory_full(app.settings.server))
+        return False
+
+    def release_body(self) -> None:
+        self.protocol.get_app().resources.body_memory.release(self.held_bytes)
+        self.held_bytes = 0
+
+    def check_body_rate(self) -> float:
+        """Seconds until the next look at an incomplete body; 0 if it is refused: too slow, or not whole in time.
+
+        A request behind another one may not be read at all, so its rate says nothing.
+        """
+        limits, now = self.protocol.get_app().settings.server, self.protocol.loop.time()
+        self.body_begun = self.body_begun or now
+        left_s, arrived = limits.body_timeout_s - (now - self.body_begun), len(self.body) - self.seen_bytes
+        if left_s <= 0.0:
+            self._refuse(too_late(limits), keep_alive=False)
+        elif now > self.body_begun and arrived < least_bytes(limits) and not (self.is_pipelined or self.started):
+            self._refuse(too_slow(limits), keep_alive=False)
+        else:
+            self.seen_bytes = len(self.body)
+            return min(left_s, rate_interval_s(limits))
+        return 0.0
+
+    def _refuse(self, error: SizewiseError, *, keep_alive: bool = True) -> None:
+        """Drops the body and sends an error, now or when the request has its turn."""
+        self.keep_alive = self.keep_alive and keep_alive
+        self.refused = refuse_with(error)
+        self.body = b""
+        self.release_body()
         if not self.is_pipelined:
             self.answer()
 
@@ -142,6 +190,7 @@ class FastRequestCycle:
         refused = refusal(app, self.head)
         if refused is not None:
             self.body = b""
+            self.release_body()
             self._run(app, refused, b"", False)
 
     def answer(self, eagerly: bool = False) -> None:
@@ -156,12 +205,13 @@ class FastRequestCycle:
         if self.started:
             return
         app = self.protocol.get_app()
-        if self.body_timed_out:
-            self._run(app, body_timeout, b"", eagerly)
+        if self.refused is not None:
+            self._run(app, self.refused, b"", eagerly)
         elif len(self.body) > app.settings.server.max_body_bytes:
-            self._run(app, body_too_large, b"", eagerly)
+            self._run(app, refuse_with(too_large(app.settings.server)), b"", eagerly)
         elif not self.more_body:
-            self._run(app, self.route[0], bytes(self.body), eagerly)
+            body, self.body = bytes(self.body), b""
+            self._run(app, self.route[0], body, eagerly)
 
     def _run(self, app: Application, route_handler: RouteHandler, body: bytes, eagerly: bool) -> None:
         self.started = True
@@ -187,6 +237,8 @@ class FastRequestCycle:
         if self.task is not None:
             self.protocol.tasks.discard(self.task)
             self.task = None  # the traceback of a cancelled task refers to this object
+        if self.held_bytes:
+            self.release_body()
         if not self.response_complete and not self.protocol.transport.is_closing():
             self.protocol.transport.close()  # cancelled or failed midway: the client must see an end
 
@@ -335,11 +387,13 @@ class FastPathProtocol(UpgradeProtocol):
             self._body_timer.cancel()
             self._body_timer = None
         elif isinstance(cycle, FastRequestCycle):
-            self._body_timer = self.loop.call_later(
-                self.get_app().settings.server.body_timeout_s,
-                cycle.on_body_timeout,
-            )
-            cycle.check_head()
+            self._look_at_body(cycle)
+            if cycle.hold_body():
+                cycle.check_head()
+
+    def _look_at_body(self, cycle: FastRequestCycle) -> None:
+        next_s = cycle.check_body_rate()
+        self._body_timer = self.loop.call_later(next_s, self._look_at_body, cycle) if next_s else None
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -390,6 +444,9 @@ class FastPathProtocol(UpgradeProtocol):
             if timer is not None:
                 timer.cancel()
         super().connection_lost(exc)
+        for cycle, _ in self.pipeline:
+            if isinstance(cycle, FastRequestCycle):
+                cycle.release_body()
         self.cycle = self.active_cycle = cast("Any", None)  # they refer to each other: free them without the collector
         self.pipeline.clear()
 

@@ -23,9 +23,10 @@ from sizewise.auth.authenticator import digest
 from sizewise.auth.browser_security import CSRF_HEADER, authenticate_browser, check_host, client_address, strip_port
 from sizewise.auth.key_scope import check_scope
 from sizewise.data_class import DataClass
-from sizewise.errors import BadBody, BadRequest, BodyTooLarge, BodyTooSlow, Forbidden, SizewiseError
+from sizewise.errors import BadBody, BadRequest, Forbidden, SizewiseError
 from sizewise.guardrails.summary import guardrail_summary
 from sizewise.handler import NO_OPTIONS, AttemptFinished, Event, GuardrailTriggered, ModelSelected, RequestOptions
+from sizewise.limits.request_body import too_large
 from sizewise.money import PICO_PER_DOLLAR, format_dollars
 from sizewise.principal import Principal
 from sizewise.providers.wires.openai.request_response import write_error
@@ -396,30 +397,14 @@ async def send_error(
     more: Headers = [JSON, *headers]
     if error_format.trace_header:
         more.append((error_format.trace_header, trace.encode()))
-    if error.retry_after is not None:
-        more.append((b"retry-after", b"%d" % max(1, round(error.retry_after))))
+    if error.retry_after is not None:  # rounded up: who comes back too early is refused again
+        more.append((b"retry-after", b"%d" % max(1, math.ceil(error.retry_after))))
     if error.status == 401:
         more.append((b"www-authenticate", b'Bearer realm="sizewise"'))
     await writer.send_response(error.status, more, error_format.body(error, trace))
 
 
 RouteHandler = Callable[[Application, RequestHead, bytes, ResponseWriter], Awaitable[None]]
-
-
-async def body_too_large(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
-    """The route handler for a body over the size limit."""
-    raise BodyTooLarge(
-        f"the body is larger than {app.settings.server.max_body_bytes} bytes",
-        "send less, or raise `max_body_bytes` in [server] of sizewise.toml",
-    )
-
-
-async def body_timeout(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
-    """The route handler for a body that timed out."""
-    raise BodyTooSlow(
-        f"the body did not arrive within {app.settings.server.body_timeout_s:g} s",
-        "send it faster, or raise `body_timeout_s` in [server] of sizewise.toml",
-    )
 
 
 async def body_compressed(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
@@ -437,13 +422,18 @@ def refusal(app: Application, head: RequestHead, *, authenticated: bool = True) 
     `authenticated`: whether the route needs a key or a session.
     """
     if declared_length(head.headers) > app.settings.server.max_body_bytes:
-        return body_too_large
+        return refuse_with(too_large(app.settings.server))
     try:
         if authenticated:
             head.authenticate(app)
     except SizewiseError as error:
-        return partial(_raise, error)
+        return refuse_with(error)
     return body_compressed if head.content_encoding else None
+
+
+def refuse_with(error: SizewiseError) -> RouteHandler:
+    """The route handler of a request that is refused before its body is there."""
+    return partial(_raise, error)
 
 
 async def _raise(

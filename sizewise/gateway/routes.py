@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sizewise.app.application import Application
 from sizewise.app.services import Services
-from sizewise.errors import BadRequest, PathNotFound, did_you_mean
+from sizewise.errors import BadRequest, BodyTooSlow, PathNotFound, SizewiseError, did_you_mean
 from sizewise.gateway import (
     anthropic,
     health,
@@ -34,17 +34,17 @@ from sizewise.gateway.request_context import (
     RequestHead,
     ResponseWriter,
     RouteHandler,
-    body_timeout,
-    body_too_large,
     decode_headers,
     handle,
     read_head,
     refusal,
+    refuse_with,
     send_error,
     trace_headers,
 )
 from sizewise.gateway.signin import SignInEndpoints
 from sizewise.gateway.signin_oidc import OidcEndpoints
+from sizewise.limits.request_body import BodyReader
 
 ApplicationProvider = Callable[[], Application]
 """Returns the current application: settings may change between two requests, never within one."""
@@ -182,12 +182,16 @@ class RouteEndpoint:
         if scope["type"] == "websocket":
             await receive()
             return await send({"type": "websocket.close"})  # before it is accepted: a 403
-        started = time.perf_counter()
         app = self._get_app()
+        with BodyReader(app.resources.body_memory, app.settings.server) as reader:
+            await self._answer(app, scope, receive, send, reader)
+
+    async def _answer(self, app: Application, scope: Scope, receive: Receive, send: Send, reader: BodyReader) -> None:
+        started = time.perf_counter()
         client = scope.get("client")
         out = AsgiResponseWriter(send, client[0] if client else "")
         headers: Headers = scope["headers"]
-        method, limit = scope["method"], app.settings.server.max_body_bytes
+        method = scope["method"]
         head = read_head(headers, started)
         head.peer_address, head.query_string = out.peer_address, scope.get("query_string", b"")
         head.safe, head.secure = method in ("GET", "HEAD"), scope.get("scheme") == "https"
@@ -199,14 +203,11 @@ class RouteEndpoint:
             handler, out.close_connection = refused, any(name == b"expect" for name, _ in headers)
         elif reads_body:
             try:
-                async with asyncio.timeout(app.settings.server.body_timeout_s):
-                    read = await _read_body(receive, limit)
-            except TimeoutError:
-                handler, read, out.close_connection = body_timeout, b"", True
+                read = await reader.read(receive)
+            except SizewiseError as error:
+                handler, read, out.close_connection = refuse_with(error), b"", isinstance(error, BodyTooSlow)
             if read is None:
                 return None
-            if len(read) > limit:
-                handler, read = body_too_large, b""
             body = read
         met = handle(handler, app, head, body, out, self._error_format)
         await _run_until_disconnect(met, receive)
@@ -233,20 +234,6 @@ class PathParamEndpoint(RouteEndpoint):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await RouteEndpoint(self._get_app, self._handler_of(scope["path_params"]["body"]), "POST")(scope, receive, send)
-
-
-async def _read_body(receive: Receive, limit: int) -> bytes | None:
-    """The whole body, or the first bytes beyond `limit`; None if the client leaves before the end."""
-    pieces: list[bytes] = []
-    total = 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            return None
-        pieces.append(message.get("body", b""))
-        total += len(pieces[-1])
-        if total > limit or not message.get("more_body"):
-            return b"".join(pieces)
 
 
 async def _run_until_disconnect(work: Awaitable[None], receive: Receive) -> None:

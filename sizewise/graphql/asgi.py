@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 from sizewise.app.services import Services
 from sizewise.auth.browser_security import check_host
 from sizewise.auth.revocable_stream import RevocableStream
-from sizewise.errors import BadBody, BadRequest, BodyTooLarge, BodyTooSlow, PathNotFound, SizewiseError
+from sizewise.errors import BadRequest, PathNotFound, SizewiseError
 from sizewise.graphql import graphiql
 from sizewise.graphql.authentication import authenticate
 from sizewise.graphql.context import GetApplication, Reload, RequestContext
@@ -31,8 +31,8 @@ from sizewise.graphql.request import (
 )
 from sizewise.graphql.sse import EVENT_STREAM, send_event_stream, wait_for_disconnect
 from sizewise.graphql.websocket import WebSocketConnection
+from sizewise.limits.request_body import BodyReader
 from sizewise.offload.offload import LONG_BYTES
-from sizewise.settings.server import ServerSettings
 
 
 class GraphQLApp:
@@ -77,11 +77,14 @@ class GraphQLApp:
                 raise PathNotFound(f"there is nothing at {scope['path'][:200]!r}", "the GraphQL endpoint is /graphql")
             principal = authenticate(app, self._services.api_keys.authenticator, scope)
             _require_json_post(scope["method"], headers)
-            body = await _read_body(receive, app.settings.server)
-            if len(body) < LONG_BYTES:
-                question = parse_request(body)
-            else:
-                question = await app.resources.offload.in_thread(parse_request, body)
+            with BodyReader(app.resources.body_memory, app.settings.server) as reader:
+                body = await reader.read(receive)
+                if body is None:
+                    return None
+                if len(body) < LONG_BYTES:
+                    question = parse_request(body)
+                else:
+                    question = await app.resources.offload.in_thread(parse_request, body)
             fresh = headers.get(b"x-bypass-cache", "").lower() == "true"
             context = RequestContext(
                 get_app=self._get_app,
@@ -150,34 +153,6 @@ def _require_json_post(method: str, headers: Mapping[bytes, str]) -> None:
             "send it uncompressed, without the header `content-encoding`",
             status=415,
         )
-
-
-async def _read_body(receive: Receive, bounds: ServerSettings) -> bytes:
-    try:
-        async with asyncio.timeout(bounds.body_timeout_s):
-            return await _body(receive, bounds.max_body_bytes)
-    except TimeoutError as error:
-        raise BodyTooSlow(f"the body did not arrive within {bounds.body_timeout_s:g} s", "send it faster") from error
-
-
-async def _body(receive: Receive, limit: int) -> bytes:
-    pieces: list[bytes] = []
-    total = 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise BadBody(
-                "the client disconnected before the body ended", "send the whole body"
-            )  # no client is left to read this
-        pieces.append(message.get("body", b""))
-        total += len(pieces[-1])
-        if total > limit:
-            raise BodyTooLarge(
-                f"the body is larger than {limit} bytes",
-                "send less, or raise `max_body_bytes` in [server] of sizewise.toml",
-            )
-        if not message.get("more_body"):
-            return b"".join(pieces)
 
 
 async def _whole(send: Send, status: int, shown: OperationResult, trace: str) -> None:

@@ -53,6 +53,19 @@ class ServerSettings:
     max_body_bytes: int = setting(
         8_388_608, "Maximum size of a request body, in bytes.", minimum=1_024, maximum=1_073_741_824
     )
+    max_total_body_bytes: int = setting(
+        268_435_456,
+        "Maximum bytes of request bodies held at a time, except small ones; beyond: 503 with Retry-After. At least one "
+        "body of the maximum size is accepted.",
+        minimum=1_024,
+        maximum=1_099_511_627_776,
+    )
+    min_body_bytes_per_s: int = setting(
+        240,
+        "Minimum rate of a request body, measured every 5 seconds; below: 408. 0: no minimum.",
+        minimum=0,
+        maximum=1_000_000_000,
+    )
     body_timeout_s: float = setting(
         60.0,
         "Timeout for receiving the request body, and for a client that stops reading the response.",

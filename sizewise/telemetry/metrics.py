@@ -80,6 +80,10 @@ def no_budget_usage() -> Iterable[tuple[str, str, str, float]]:
     return ()
 
 
+def no_body_bytes() -> int:
+    return 0
+
+
 class Metrics:
     """One per process; outlives a reload of the application. Not thread-safe: for the event loop only."""
 
@@ -87,9 +91,10 @@ class Metrics:
         self,
         record_queue: Callable[[], tuple[int, int]] = no_pending_records,
         budget_usage: Callable[[], Iterable[tuple[str, str, str, float]]] = no_budget_usage,
+        body_bytes: Callable[[], int] = no_body_bytes,
     ) -> None:
         """`record_queue`: records waiting to be written, and dropped. `budget_usage`: organization, scope, `day` or
-        `month`, and spent share of each budget.
+        `month`, and spent share of each budget. `body_bytes`: of request bodies held.
         """
         self.in_flight = 0
         self.escalations = 0
@@ -101,6 +106,7 @@ class Metrics:
         self.guardrail_findings: Counter[tuple[str, str, str]] = Counter()  # guardrail, kind, action
         self.record_queue = record_queue
         self.budget_usage = budget_usage
+        self.body_bytes = body_bytes
 
     @property
     def requests(self) -> dict[tuple[str, str, int], int]:

@@ -79,6 +79,8 @@ class PrometheusCollector(Collector):
         yield self._budgets()
         pending, dropped = self._metrics.record_queue()
         yield GaugeMetricFamily("sizewise_requests_in_flight", "Requests in progress.", self._metrics.in_flight)
+        words = "Bytes of request bodies held, except small ones."
+        yield GaugeMetricFamily("sizewise_request_body_bytes", words, self._metrics.body_bytes())
         yield GaugeMetricFamily("sizewise_records_pending", "Records not written yet.", pending)
         yield CounterMetricFamily(
             "sizewise_records_dropped",

@@ -18,6 +18,8 @@ from sizewise.gateway.fast_path import FastPathProtocol
 from sizewise.gateway.header_cache import MAX_HEAD_BYTES, CachedHead, cacheable_head
 from sizewise.gateway.request_context import OPENAI_ERRORS, RequestHead, ResponseWriter
 from sizewise.http.write_coalescing import WriteCoalescer
+from sizewise.limits.request_body import BodyMemory
+from sizewise.settings.server import ServerSettings
 from tests.properties import examples, tried_with_all
 
 pytestmark = tried_with_all
@@ -88,10 +90,11 @@ async def other(scope: Any, receive: Any, send: Any) -> None:
 
 
 def lane(lessons: int) -> tuple[Counting, Wire]:
-    server = SimpleNamespace(max_body_bytes=BODY_BYTES, body_timeout_s=60, trusted_proxies=())
+    server = ServerSettings(max_body_bytes=BODY_BYTES)
     keys = SimpleNamespace(authenticator=SimpleNamespace(authenticate_digest=lambda digest, key: None))
     services = SimpleNamespace(limiter=SimpleNamespace(has_limits=False), api_keys=keys)
-    resources = SimpleNamespace(services=services, metrics=SimpleNamespace(count_rejection=lambda code: None))
+    metrics = SimpleNamespace(count_rejection=lambda code: None)
+    resources = SimpleNamespace(services=services, metrics=metrics, body_memory=BodyMemory())
     settings = SimpleNamespace(server=server)
     app = cast(
         "Application",
