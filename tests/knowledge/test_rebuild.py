@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.cli.terminal import Done, sizewise
 from tests.graphql.graphql_client import graphql
-from tests.knowledge.knowledge_server import BASES, CONFIG, REBUILD, add, embed, listed, search, warnings
+from tests.knowledge.knowledge_server import BASES, CONFIG, REBUILD, add, embed, listed, refused, search, warnings
 from tests.running_server import Served, serving, until
 
 LEAVE = "Everybody has thirty days of holidays."
@@ -183,3 +185,61 @@ def test_agents_and_flows_are_told_that_passages_are_missing(tmp_path: Path) -> 
         assert GONE in asked.json["result"]["content"][0]["text"]
         done = sizewise("flow", "run", "look", "--json", home=tmp_path)
         assert GONE in done.out, done.err
+
+
+def lose_the_label(shard: Path) -> None:
+    (shard / "shelf.json").unlink()
+
+
+def cut_the_label(shard: Path) -> None:
+    (shard / "shelf.json").write_text('{"dim')
+
+
+def lose_the_shard(shard: Path) -> None:
+    shutil.rmtree(shard / "1")
+
+
+def cut_all_files(shard: Path) -> None:
+    for path in files(shard):
+        os.truncate(path, path.stat().st_size // 2)
+
+
+def empty_all_files(shard: Path) -> None:
+    for path in files(shard):
+        os.truncate(path, 0)
+
+
+def overwrite_all_files(shard: Path) -> None:
+    for path in files(shard):
+        path.write_bytes(b"\xff" * path.stat().st_size)
+
+
+def files(shard: Path) -> list[Path]:
+    return [path for path in (shard / "1").rglob("*") if path.is_file()]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of a server that has stopped, with two documents in its base."""
+    folder = tmp_path_factory.mktemp("filled") / "home"
+    with filled(folder):
+        pass
+    return folder
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [lose_the_label, cut_the_label, lose_the_shard, cut_all_files, empty_all_files, overwrite_all_files],
+)
+def test_damaged_files_are_named_and_made_again(damage: Callable[[Path], None], home: Path, tmp_path: Path) -> None:
+    mine = Path(shutil.copytree(home, tmp_path / "home"))
+    (shard,) = (mine / "passages").iterdir()
+    damage(shard)
+    with serving(mine, CONFIG) as server:
+        assert missing(server) == 2
+        for error in refused(server, "holidays").errors:
+            assert "sizewise knowledge rebuild" in error["extensions"]["hint"], error
+            assert str(tmp_path) not in str(error)
+        assert run(server, "rebuild").out == "handbook: 2 passages embedded\n"
+        assert sorted(finds(server)) == sorted([LEAVE, SUNDAY])
+        assert (missing(server), warnings(server, "holidays")) == (0, [])

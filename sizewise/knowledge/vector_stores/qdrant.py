@@ -7,6 +7,7 @@ writes are not lost.
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -45,6 +46,8 @@ from sizewise.knowledge.vector_stores.qdrant_protocol import (
     to_point,
 )
 from sizewise.process import ChildProcess, run, start_module
+
+log = logging.getLogger("sizewise.knowledge")
 
 WORKER = "sizewise.knowledge.vector_stores.qdrant_worker"
 BATCH_SIZE = 250
@@ -143,6 +146,10 @@ class QdrantStore:
             self._waiting.pop(number, None)
         if answer.error == "conflict":
             raise Conflict(str(answer.value), "use another knowledge base, or ingest this one again")
+        if answer.error == "damaged":
+            log.debug("a shard cannot be loaded: %s", answer.value)  # names files
+            hint = "embed its passages again: sizewise knowledge rebuild NAME"
+            raise StorageError("the vector store's files of this knowledge base are damaged", hint)
         if answer.error:
             raise StorageError(f"the vector store failed: {answer.value}", "check that the disk has free space")
         return answer.value

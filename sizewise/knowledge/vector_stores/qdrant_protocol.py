@@ -71,7 +71,7 @@ class FindPoints(Struct, frozen=True, tag=True):
 
 
 class CountShard(Struct, frozen=True, tag=True):
-    """Response: number of points; 0 if there is no shard. Creates none."""
+    """Response: number of points that can be read; 0 if there is no shard, or its files are damaged. Creates none."""
 
     key: str
 
@@ -118,7 +118,7 @@ class ShardRequest(Struct, frozen=True, array_like=True):
 
 
 class ShardResponse(Struct, frozen=True, array_like=True):
-    """`error`: "", "conflict" or "failed"; with an error, `value` is the message."""
+    """`error`: "", "conflict", "damaged" or "failed"; with an error, `value` is the message."""
 
     number: int
     error: str

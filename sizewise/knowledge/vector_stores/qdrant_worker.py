@@ -78,6 +78,8 @@ LOOKED_AT = 256
 FLUSH_EVERY = 5_000  # points; later ones are in the engine's log, which is replayed after a crash
 REMEMBERED = 100_000
 """Points recorded while a copy is optimized; beyond that the copy is abandoned."""
+TRANSIENT = ("WouldBlock", "os error 5)", "os error 12)", "os error 13)", "os error 24)", "os error 28)")
+"""Parts of the engine's messages if a shard may be whole: lock, I/O, memory, permission, open files, disk space."""
 LOCKED_S = 5.0  # how long to wait for the locks of a killed worker
 
 Condition: TypeAlias = "qdrant.ConditionType"  # exists in the stubs only
@@ -85,6 +87,10 @@ Condition: TypeAlias = "qdrant.ConditionType"  # exists in the stubs only
 
 class DimensionMismatch(Exception):
     """The base has another dimension; the message is for the caller."""
+
+
+class DamagedShard(Exception):
+    """The files of a shard cannot be read, whatever is tried again; the message is the engine's."""
 
 
 class ShardManifest(Struct, frozen=True):
@@ -108,7 +114,7 @@ class Shard:
     """One base. Any number of readers; writers are serialized."""
 
     def __init__(self, folder: Path, dimension: int) -> None:
-        """Raises DimensionMismatch, OSError, and the engine's exceptions."""
+        """Raises DimensionMismatch, DamagedShard, OSError, and the engine's exceptions."""
         self.folder = folder
         self.users = 0  # calls in progress
         self.writing = threading.Lock()
@@ -227,6 +233,8 @@ def _label(folder: Path) -> ShardManifest | None:
         return msgspec.json.decode((folder / "shelf.json").read_bytes(), type=ShardManifest)
     except FileNotFoundError:
         return None
+    except msgspec.DecodeError as error:
+        raise DamagedShard(str(error)) from error
 
 
 def _discard(opened: LoadedShard) -> None:
@@ -252,7 +260,9 @@ def _loaded(path: Path) -> qdrant.EdgeShard:
             return qdrant.EdgeShard.load(str(path))
         except Exception as error:  # the engine has no exception types
             if "WouldBlock" not in str(error) or time.monotonic() > until:
-                raise
+                if any(reason in str(error) for reason in TRANSIENT):
+                    raise
+                raise DamagedShard(str(error)) from error
             time.sleep(0.05)
 
 
@@ -379,6 +389,8 @@ class ShardWorker:
             told = ShardResponse(request.number, "", self._execute(request.call))
         except DimensionMismatch as wrong:
             told = ShardResponse(request.number, "conflict", str(wrong))
+        except DamagedShard as damaged:
+            told = ShardResponse(request.number, "damaged", str(damaged)[:300])
         except Exception as error:  # the engine has no exception types; its messages name files, never contents
             told = ShardResponse(
                 request.number,
@@ -400,8 +412,11 @@ class ShardWorker:
             self._remove(call.key)
             return None
         if isinstance(call, CountShard):
-            label = _label(self._folder / call.key)
-            return 0 if label is None else self._execute(CountPoints(call.key, label.dimension))
+            try:
+                label = _label(self._folder / call.key)
+                return 0 if label is None else self._execute(CountPoints(call.key, label.dimension))
+            except DamagedShard:
+                return 0
         with self._open_shard(call.key, call.dimension) as shelf:
             return self._execute_on(shelf, call)
 
