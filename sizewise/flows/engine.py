@@ -7,7 +7,7 @@ separate so that an engine stores run ids and no content.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 
@@ -52,6 +52,14 @@ class Engine(Protocol):
 
     async def start(self, run: str, attempt: int) -> None:
         """Durable when this returns; a second call does nothing. Raises StorageError."""
+        ...
+
+    async def ensure(self, runs: Sequence[tuple[str, int]]) -> int:
+        """Starts those of `runs` (id, attempt) that it does not hold, or holds as ended, and returns their number.
+
+        For runs that their store says are active: after a restore the engine's own database may be missing, older or
+        newer. Only for an engine that no other server shares. Raises StorageError.
+        """
         ...
 
     async def stop(self, run: str, attempt: int) -> None:

@@ -1,9 +1,11 @@
-"""Recovery of runs: starts orphaned runs, stops runs that another server took over, and runs whose key was revoked."""
+"""Recovery of runs: starts orphaned and restored runs, stops runs taken over elsewhere or whose key was revoked."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import suppress
+from functools import partial
 
 from sizewise.auth.authenticator import Authenticator
 from sizewise.errors import StorageError
@@ -14,10 +16,13 @@ from sizewise.flows.run_access import RunPrincipals, revoked
 from sizewise.flows.step_store import StepStore, now_ms
 from sizewise.flows.versions.store import FlowVersions
 
+log = logging.getLogger("sizewise.flows")
+
 POLL_INTERVAL_S = 1.0
 """Between checks whether other servers changed the runs of this process."""
 ORPHAN_AFTER_MS = 20_000
 """A run still queued after this time has lost its server."""
+BATCH_SIZE = 1_000
 
 
 class RunRecovery:
@@ -42,6 +47,7 @@ class RunRecovery:
         self._principals = principals
         self._engine = engine
         self._store_is_shared = store_is_shared
+        self._has_reconciled = store_is_shared  # there the engine's tables lie in the same database
         authenticator.listeners.add(self)
 
     async def run_periodically(self) -> None:
@@ -59,6 +65,9 @@ class RunRecovery:
         if not self._engine.is_open:
             return
         executing = self._active.executing
+        if not self._has_reconciled:
+            await self._reconcile()
+            self._has_reconciled = True
         for run in await self._store.read_in_thread(lambda c: tables.list_orphaned_runs(c, now_ms() - ORPHAN_AFTER_MS)):
             if run.id not in executing:
                 await self._engine.start(run.id, run.attempt)
@@ -70,6 +79,18 @@ class RunRecovery:
                 active.task.cancel()
             else:
                 await active.steps.check_decisions()
+
+    async def _reconcile(self) -> None:
+        """Starts the active runs that the engine does not know, once: the two databases may be of different times."""
+        after, count = 0, 0
+        while found := await self._store.read_in_thread(
+            partial(tables.list_active_runs, after=after, limit=BATCH_SIZE)
+        ):
+            after = found[-1][0]
+            mine = {*self._active.executing, *self._active.admitted}
+            count += await self._engine.ensure([(run.id, run.attempt) for _, run in found if run.id not in mine])
+        if count:
+            log.warning("%d unfinished runs were unknown to the flow engine; they go on", count)
 
     def on_change(self) -> None:
         """Called by the authenticator: stops the runs whose starter has lost the permission to run them."""

@@ -286,6 +286,14 @@ def list_orphaned_runs(connection: Connection, before: int) -> list[FlowRun]:
     return [FlowRun(*row) for row in connection.execute(query.order_by(RUNS.c.number).limit(1_000))]
 
 
+def list_active_runs(connection: Connection, after: int, limit: int) -> list[tuple[int, FlowRun]]:
+    """Runs that have not ended, oldest first, each with its number. `after`: only larger numbers."""
+    query = select(RUNS.c.number, *(RUNS.c[name] for name in FlowRun.__struct_fields__))
+    query = query.where(RUNS.c.state.in_(ACTIVE_STATES), RUNS.c.number > after)
+    rows = connection.execute(query.order_by(RUNS.c.number).limit(limit))
+    return [(number, FlowRun(*rest)) for number, *rest in rows]
+
+
 def has_active_runs(connection: Connection) -> bool:
     return bool(connection.scalar(select(exists().where(RUNS.c.state.in_(ACTIVE_STATES)))))
 

@@ -16,7 +16,7 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.util import find_spec
@@ -43,6 +43,8 @@ WORKER_TIMEOUT_S = 10.0
 RETENTION_MS = 86_400_000
 """DBOS's rows of ended attempts are deleted after a day; Sizewise's own tables keep the results."""
 CLEANUP_INTERVAL_S = 120.0
+UNFINISHED = frozenset({"PENDING", "ENQUEUED", "DELAYED"})
+"""DBOS's states of attempts that it runs, or will run."""
 
 
 class DbosEngine:
@@ -112,6 +114,26 @@ class DbosEngine:
         assert self._dbos is not None
         with _translated_errors(), SetWorkflowID(_workflow_id(run, attempt)):
             await self._dbos.start_workflow_async(self._workflow, run, attempt)
+
+    async def ensure(self, runs: Sequence[tuple[str, int]]) -> int:
+        if not runs:
+            return 0  # DBOS takes no ids for all
+        left = await self._in_dbos_loop(self._release([_workflow_id(run, attempt) for run, attempt in runs]))
+        lost = [(run, attempt) for run, attempt in runs if _workflow_id(run, attempt) in left]
+        for run, attempt in lost:
+            await self.start(run, attempt)
+        return len(lost)
+
+    async def _release(self, ids: list[str]) -> set[str]:
+        """Those of `ids` that DBOS neither runs nor resumes; it forgets those that ended, so that they can start."""
+        assert self._dbos is not None
+        with _translated_errors():
+            found = await self._dbos.list_workflows_async(workflow_ids=ids, load_input=False, load_output=False)
+            held = {each.workflow_id for each in found if each.status in UNFINISHED}
+            ended = [each.workflow_id for each in found if each.workflow_id not in held]
+            if ended:
+                await self._dbos.delete_workflows_async(ended)
+        return set(ids) - held
 
     async def _run(self, run: str, attempt: int) -> None:
         id, task = _workflow_id(run, attempt), asyncio.current_task()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from sizewise.errors import BadRequest
 from sizewise.flows.engine import Runner
@@ -25,6 +25,12 @@ class InlineEngine:
         task = asyncio.ensure_future(self._runner(run))
         self._tasks[run, attempt] = task
         task.add_done_callback(lambda _: self._tasks.pop((run, attempt), None))
+
+    async def ensure(self, runs: Sequence[tuple[str, int]]) -> int:
+        left = [each for each in runs if each not in self._tasks]
+        for run, attempt in left:
+            await self.start(run, attempt)
+        return len(left)
 
     async def stop(self, run: str, attempt: int) -> None:
         task = self._tasks.get((run, attempt))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from sizewise.flows.engine import Engine
 
@@ -24,6 +25,9 @@ class OnDemandEngine:
 
     async def start(self, run: str, attempt: int) -> None:
         await self._engine.start(run, attempt)
+
+    async def ensure(self, runs: Sequence[tuple[str, int]]) -> int:
+        return await self._engine.ensure(runs)
 
     async def stop(self, run: str, attempt: int) -> None:
         await self._engine.stop(run, attempt)
