@@ -9,9 +9,10 @@ import errno
 import os
 import secrets
 import stat
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 WRITE_FAILURES = (errno.EIO, errno.ENOSPC, errno.EDQUOT)
 NO_HARD_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)
@@ -42,7 +43,7 @@ def write_files_atomically(files: Mapping[Path, bytes], mode: int = 0o666) -> No
         for temporary in temporaries.values():
             temporary.unlink(missing_ok=True)
     for folder in {path.parent for path in files}:
-        _sync_folder(folder)
+        sync_folder(folder)
 
 
 def create_file_atomically(path: Path, data: bytes, mode: int) -> None:
@@ -55,15 +56,44 @@ def create_file_atomically(path: Path, data: bytes, mode: int) -> None:
     temporary = _temporary_name(path)
     try:
         _write_temporary(temporary, data, mode)
-        try:
-            os.link(temporary, path)
-        except OSError as error:
-            if error.errno not in NO_HARD_LINKS:
-                raise
-            os.replace(temporary, path)
+        _link(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
+
+
+@contextmanager
+def open_file_atomically(path: Path, mode: int, *, replace: bool) -> Iterator[BinaryIO]:
+    """A new file that becomes `path` when the block ends, and vanishes if it raises.
+
+    It is on disk, with its name, after the block. `mode`: its permissions, less the umask, also if it replaces another
+    file. Without `replace` it raises FileExistsError as `create_file_atomically` does, before the block too.
+    """
+    if not replace and os.path.lexists(path):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+    temporary = _temporary_name(path)
+    try:
+        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        if replace:
+            os.replace(temporary, path)
+        else:
+            _link(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
+def _link(temporary: Path, path: Path) -> None:
+    """Raises FileExistsError if there is a `path`."""
+    try:
+        os.link(temporary, path)
+    except OSError as error:
+        if error.errno not in NO_HARD_LINKS:
+            raise
+        os.replace(temporary, path)
 
 
 def _temporary_name(path: Path) -> Path:
@@ -81,7 +111,7 @@ def _write_temporary(path: Path, data: bytes, mode: int, like: Path | None = Non
         os.fsync(file.fileno())
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Without it a power failure may lose the name. Some file systems cannot, and some folders may not be opened."""
     try:
         descriptor = os.open(folder, os.O_RDONLY)

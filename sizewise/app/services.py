@@ -5,12 +5,11 @@ It outlives applications: a settings reload reopens nothing.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -31,7 +30,7 @@ from sizewise.cache import stored_response_tables
 from sizewise.cache import tables as cache_tables
 from sizewise.cache.idempotency_store import IdempotencyStore
 from sizewise.cache.stored_responses import StoredResponses
-from sizewise.errors import ExternalFailure, StorageError
+from sizewise.errors import StorageError
 from sizewise.evals import tables as eval_tables
 from sizewise.evals.quality_monitor import QualityMonitor
 from sizewise.flows import tables as flow_tables
@@ -55,9 +54,11 @@ from sizewise.limits import tables as limit_tables
 from sizewise.limits.rate_limiter import Limiter
 from sizewise.limits.window_clock import WindowClock
 from sizewise.settings.root import FileSettings
+from sizewise.storage.backup.staged_restore import finish_restore
 from sizewise.storage.batch_writer import BatchWriter, MaintenanceTask
 from sizewise.storage.database import Database, open_database, sqlite_url
 from sizewise.storage.encryption import EnvelopeEncryption
+from sizewise.storage.home_lock import locked_home
 from sizewise.storage.key_rotation import KeyRotation
 from sizewise.storage.keys import tables as key_tables
 from sizewise.storage.keys.tables import DataKeyStore
@@ -162,7 +163,8 @@ def open_services(
     """
     settings = settings or FileSettings()
     with ExitStack() as opened:
-        opened.enter_context(_locked_home(home))
+        opened.enter_context(locked_home(home))
+        finish_restore(home)
         admin_token = load_or_create_admin_token(home)
         authenticator, denied_requests = Authenticator(admin_token), DeniedRequestLog()
         chores: list[MaintenanceTask] = [SessionCleanupJob(authenticator), denied_requests, *_retention_jobs(settings)]
@@ -362,35 +364,3 @@ def _open_database(home: Path, url: str) -> Database:
             hint = "make it writable, or choose another home folder with --home DIR"
             raise StorageError(f"cannot open {str(path)!r}: {error.strerror}", hint) from error
     return open_database(url or sqlite_url(str(path)), [each.SCHEMA for each in COMPONENTS])
-
-
-@contextmanager
-def _locked_home(home: Path) -> Iterator[None]:
-    """Locks the home until the process ends, even if it crashes. Raises ExternalFailure."""
-    path = home / "server.lock"
-    try:
-        home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError as error:
-        hint = "make it writable, or choose another home folder with --home DIR"
-        raise ExternalFailure(f"cannot use the home folder {str(home)!r}: {error.strerror}", hint) from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        holder = os.read(descriptor, 20).decode("ascii", "replace").strip() or "unknown"
-        os.close(descriptor)
-        hint = f"stop that process (kill {holder}), or choose another home folder with --home DIR"
-        raise ExternalFailure(
-            f"another Sizewise, process {holder}, uses the home folder {str(home)!r}", hint
-        ) from error
-    try:
-        try:
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
-        except OSError as error:
-            hint = "free space on its disk, or choose another home folder with --home DIR"
-            raise ExternalFailure(f"cannot write {str(path)!r}: {error.strerror}", hint) from error
-        yield
-        os.ftruncate(descriptor, 0)
-    finally:
-        os.close(descriptor)

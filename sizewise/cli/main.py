@@ -40,6 +40,8 @@ COMMANDS: Mapping[str, LazyCommand] = {
         "sizewise.cli.encryption:encryption", "Show and rotate the keys that encrypt prompts and replies."
     ),
     "budgets": LazyCommand("sizewise.cli.budgets:budgets", "Show rate limits and budgets, and what is left."),
+    "backup": LazyCommand("sizewise.cli.backup:backup", "Back up the home to one file, while the server runs."),
+    "restore": LazyCommand("sizewise.cli.restore:restore", "Restore a home from a backup."),
     "doctor": LazyCommand(
         "sizewise.cli.doctor:doctor", "Check this installation, and show the next step for each problem."
     ),
@@ -52,6 +54,7 @@ SUBJECTS = (
     ("flow knowledge import scan", "Build flows and knowledge bases; import flows; scan data."),
     ("records savings audit", "See requests, savings and changes."),
     ("keys users orgs budgets encryption", "Manage access, limits and encryption keys."),
+    ("backup restore", "Back up and restore the home."),
 )
 """The commands in the order of the help."""
 

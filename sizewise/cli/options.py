@@ -12,7 +12,7 @@ from typing import TypeVar
 import click
 
 from sizewise.cli.api_client import ApiClient, find_server, running_server
-from sizewise.settings.load import Settings, load_settings
+from sizewise.settings.load import Settings, home_folder, load_settings
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -83,6 +83,12 @@ def command_settings() -> Settings:
     if not found.color:
         click.get_current_context().color = False
     return found
+
+
+def command_home() -> Path:
+    """The home, also if its settings file is invalid."""
+    home = _option("home")
+    return home_folder(home if isinstance(home, Path) else None)
 
 
 def api_client() -> ApiClient:

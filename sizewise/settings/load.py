@@ -80,7 +80,7 @@ def load_settings(
     defaults apply. ConfigError lists every error of the file at once.
     """
     env = os.environ if environ is None else environ
-    where = _absolute(home or env.get("SIZEWISE_HOME") or user_data_path("sizewise", appauthor=False))
+    where = home_folder(home, env)
     path = _find(config, where, env)
     file = _read(path) if path else FileSettings()
     return Settings(
@@ -101,6 +101,12 @@ def load_settings(
         ),
         color=not env.get("NO_COLOR"),
     )
+
+
+def home_folder(home: Path | None = None, environ: Mapping[str, str] | None = None) -> Path:
+    """The home for `--home`, without reading any settings."""
+    env = os.environ if environ is None else environ
+    return _absolute(home or env.get("SIZEWISE_HOME") or user_data_path("sizewise", appauthor=False))
 
 
 def resolve_secret(reference: str, environ: Mapping[str, str] | None = None) -> str:

@@ -1,0 +1,1 @@
+"""Backup and restore of a home folder as one file; calls no server."""
