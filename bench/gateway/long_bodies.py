@@ -92,6 +92,10 @@ def long_requests(size: int) -> Iterator[tuple[str, str, bytes]]:
                 "stream": True,
             },
         ),
+        "chat, empty objects": (
+            "/v1/chat/completions",
+            {"model": "far/chat", "messages": [{"role": "user", "content": "hi"}], "extra": [{}] * (size // 4)},
+        ),
         "refused": ("/v1/chat/completions", {"model": "far/chat", "messages": [{}] * (size // 4)}),
     }
     for case, (path, body) in said.items():

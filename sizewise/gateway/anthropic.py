@@ -9,6 +9,7 @@ import msgspec
 from sizewise.app.application import Application
 from sizewise.errors import SizewiseError
 from sizewise.gateway.anthropic_stream import AnthropicStream
+from sizewise.gateway.body_reading import read_payload
 from sizewise.gateway.count_tokens import count_prompt_tokens
 from sizewise.gateway.request_context import (
     JSON,
@@ -17,13 +18,12 @@ from sizewise.gateway.request_context import (
     RequestHead,
     ResponseMetadata,
     ResponseWriter,
-    read_with_options,
     send_error,
     trace_headers,
 )
 from sizewise.handler import Request
 from sizewise.messages import ChatRequest, reply_size
-from sizewise.providers.wires.anthropic.request_in import read_request
+from sizewise.providers.wires.anthropic.request_in import read_counted, read_request
 from sizewise.providers.wires.anthropic.response import write_error, write_reply
 from sizewise.providers.wires.anthropic.stream_out import error_event
 from sizewise.providers.wires.anthropic.wire import DEFAULT_VERSION, FORWARDED_HEADERS
@@ -77,7 +77,7 @@ async def count_tokens(app: Application, head: RequestHead, body: bytes, writer:
 async def _read_request(app: Application, head: RequestHead, body: bytes, *, counting: bool = False) -> Request:
     principal = head.authorize(app, "messages")
     read = partial(read_request, headers=_forwarded_headers(head.headers), counting=counting)
-    what, options = await app.resources.offload.run(len(body), read_with_options, read, body, head.options)
+    what, options = await read_payload(app.resources.offload, read, body, head.options, read_counted)
     return Request(
         payload=what,
         principal=principal,

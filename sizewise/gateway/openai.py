@@ -8,14 +8,9 @@ import msgspec
 
 from sizewise.app.application import Application
 from sizewise.errors import SizewiseError
+from sizewise.gateway.body_reading import read_payload
 from sizewise.gateway.openai_stream import OpenAiStream
-from sizewise.gateway.request_context import (
-    RequestHead,
-    ResponseMetadata,
-    ResponseWriter,
-    read_with_options,
-    send_error,
-)
+from sizewise.gateway.request_context import RequestHead, ResponseMetadata, ResponseWriter, send_error
 from sizewise.handler import Request
 from sizewise.messages import reply_size
 from sizewise.providers.wires.openai.request_response import read_embed, read_request, write_reply, write_vectors
@@ -23,8 +18,7 @@ from sizewise.providers.wires.openai.request_response import read_embed, read_re
 
 async def chat_completions(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
     principal = head.authorize(app, "chat")
-    run = app.resources.offload.run
-    what, options = await run(len(body), read_with_options, read_request, body, head.options)
+    what, options = await read_payload(app.resources.offload, read_request, body, head.options)
     request = Request(payload=what, principal=principal, trace_id=head.trace, started_at=head.started, options=options)
     if what.stream:
         sse = OpenAiStream(writer, what, head.trace)
@@ -49,14 +43,13 @@ async def chat_completions(app: Application, head: RequestHead, body: bytes, wri
     if heard.selection is not None and reply.body is None:
         reply = msgspec.structs.replace(reply, model=heard.selection.model)  # as in streams
     size = 0 if reply.body is not None else reply_size(reply)
-    written = await run(size, write_reply, reply, f"chatcmpl-{head.trace}", int(time.time()))
+    written = await app.resources.offload.run(size, write_reply, reply, f"chatcmpl-{head.trace}", int(time.time()))
     await writer.send_response(200, [], written, lines)
 
 
 async def embeddings(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
     principal = head.authorize(app, "embeddings")
-    run = app.resources.offload.run
-    what, options = await run(len(body), read_with_options, read_embed, body, head.options)
+    what, options = await read_payload(app.resources.offload, read_embed, body, head.options)
     heard = ResponseMetadata()
     try:
         reply = await app.handler(
@@ -72,5 +65,6 @@ async def embeddings(app: Application, head: RequestHead, body: bytes, writer: R
         )
     except SizewiseError as error:
         return await send_error(writer, error, heard.final_headers(head.trace))
-    written = await run(0 if reply.body is not None else reply_size(reply), write_vectors, reply, what.base64)
+    size = 0 if reply.body is not None else reply_size(reply)
+    written = await app.resources.offload.run(size, write_vectors, reply, what.base64)
     await writer.send_response(200, [], written, heard.header_lines(head.trace))

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from functools import partial
 from random import getrandbits
-from typing import Annotated, Literal, Protocol, TypeVar
+from typing import Annotated, Literal, Protocol
 
 import msgspec
 from msgspec import Meta, Raw, Struct
@@ -258,19 +258,6 @@ def parse_options(headers: dict[str, str], body: Raw | None) -> RequestOptions:
         cache=seen.cache,
         min_context_tokens=seen.min_window,
     )
-
-
-Payload = TypeVar("Payload")
-
-
-def read_with_options(
-    read: Callable[[bytes], tuple[Payload, Raw | None]],
-    body: bytes,
-    headers: dict[str, str],
-) -> tuple[Payload, RequestOptions]:
-    """What `read` makes of a body, and the options of the request. Raises BadBody."""
-    what, ours = read(body)
-    return what, parse_options(headers, ours)
 
 
 def _stricter(a: object, b: object) -> object:

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from sizewise.app.application import Application
 from sizewise.errors import SizewiseError
+from sizewise.gateway.body_reading import read_long_body
 from sizewise.gateway.request_context import (
     JSON,
     OPENAI_ERRORS,
@@ -44,7 +45,7 @@ ERROR_FORMAT = ErrorFormat(OPENAI_ERRORS.body, lambda error, trace: error_event(
 async def create(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
     kept = _responses_of(app, head)
     offload = app.resources.offload
-    asked = read_request(body) if len(body) < LONG_BYTES else await offload.in_thread(read_request, body)
+    asked = read_request(body) if len(body) < LONG_BYTES else await read_long_body(offload, read_request, body)
     previous = await kept.previous(asked.body.previous_response_id)
     is_long = len(body) + (0 if previous is None else len(previous.context)) >= LONG_BYTES
     before = await offload.in_thread(context_items, previous) if is_long else context_items(previous)

@@ -17,8 +17,9 @@ WorkFactory = Callable[[bytes], Work]
 """A function at module level, so that a worker process can import it by its name."""
 
 
-def job_name(factory: WorkFactory) -> bytes:
-    return f"{factory.__module__}:{factory.__qualname__}".encode()
+def function_name(function: Callable[..., object]) -> bytes:
+    """`module:function`, by which another process finds it."""
+    return f"{function.__module__}:{function.__qualname__}".encode()
 
 
 class JobError(Struct, frozen=True):

@@ -13,7 +13,7 @@ import msgspec
 
 from sizewise.errors import Busy, ExternalFailure
 from sizewise.offload.frames import PART_COUNT, PART_LENGTH, Bytes, decode_lengths, encode_head
-from sizewise.offload.job import JobError, WorkFactory, job_name
+from sizewise.offload.job import JobError, WorkFactory, function_name
 from sizewise.process import ChildProcess, physical_cores, start_module
 
 WORKER = "sizewise.offload.worker"
@@ -76,7 +76,7 @@ class WorkerPool:
         finally:
             self._waiting -= 1
         try:
-            failure, *found = await self._run([job_name(factory), setup, *parts])
+            failure, *found = await self._run([function_name(factory), setup, *parts])
         finally:
             self._room.release()
         if failure:

@@ -51,8 +51,8 @@ class HttpModel:
     async def __call__(self, request: Request, send: Send) -> Reply:
         what, wire = request.payload, self._wire
         if isinstance(what, ChatRequest):
-            path, size = wire.chat_path, what.prompt_bytes()
-            body = await self._run(size, wire.write_request, what, self._card.model)
+            path = wire.chat_path
+            body = await self._run(request_size(what), wire.write_request, what, self._card.model)
             heads: HttpHeaders = () if self._has_no_chat_headers else self._chat_headers(what)
         else:
             path, heads = wire.embed_path, ()

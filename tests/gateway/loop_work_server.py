@@ -1,10 +1,11 @@
-"""`sizewise up` that counts which functions of ours run in the event loop's thread; SIGUSR1 says it and starts anew."""
+"""`sizewise up` that counts our functions by the thread they run in, the loop's or another; SIGUSR1 says it, once."""
 
 from __future__ import annotations
 
 import json
 import signal
 import sys
+import threading
 from collections import Counter
 from pathlib import Path
 from types import FrameType
@@ -21,6 +22,11 @@ def note(frame: FrameType, event: str, argument: object) -> None:
         called[f"{place}:{frame.f_code.co_name}"] += 1
 
 
+def note_beside(frame: FrameType, event: str, argument: object) -> None:
+    if event == "call" and frame.f_code.co_filename.startswith(PACKAGE):
+        called[f"beside {Path(frame.f_code.co_filename).stem}:{frame.f_code.co_name}"] += 1
+
+
 def tell(number: int, frame: FrameType | None) -> None:
     sys.stderr.write(f"called {json.dumps(called)}\n")
     called.clear()
@@ -28,4 +34,5 @@ def tell(number: int, frame: FrameType | None) -> None:
 
 signal.signal(signal.SIGUSR1, tell)
 sys.setprofile(note)  # of this thread alone, which the event loop runs in
+threading.setprofile(note_beside)  # of threads that start from now on
 main()

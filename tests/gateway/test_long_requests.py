@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -194,6 +195,44 @@ def test_a_bad_long_body_is_refused_as_a_short_one(watched: Watched, body: bytes
     assert answer.status == 400
     assert said in answer.error["message"]
     assert not watched.called() & (SCANS | READS)
+
+
+HOSTILE = {
+    "empty objects": b"[" + b",".join([b"{}"] * 600_000) + b"]",
+    "numbers": b"[" + b",".join([b"1"] * 900_000) + b"]",
+    "keys": b"{" + b",".join(b'"%x":0' % number for number in range(150_000)) + b"}",
+    "a key twice": b"{" + b",".join(b'"%x":0' % (number % 149_999) for number in range(150_000)) + b"}",
+    "a large integer": b"[" + b",".join([b"1"] * 600_000) + b",99999999999999999999999]",
+}
+
+
+@pytest.mark.parametrize("extra", HOSTILE.values(), ids=HOSTILE)
+def test_millions_of_values_are_decoded_beside_the_event_loop(watched: Watched, extra: bytes) -> None:
+    body = b'{"model":"near/well","messages":[{"role":"user","content":"Hello"}],"extra":%b}' % extra
+    answer = watched.served.ask("/v1/chat/completions", body)
+    assert answer.status == (400 if extra in (HOSTILE["a key twice"], HOSTILE["a large integer"]) else 200)
+    called = watched.called()
+    assert not called & (SCANS | READS)
+    assert "beside interoperable_json:check_json" not in called  # it holds the GIL: not even in a thread
+
+
+def test_a_short_prompt_is_answered_while_long_ones_are_scanned(watched: Watched) -> None:
+    answered: list[str] = []
+
+    def ask_long() -> None:
+        ask(watched, chat("near/well", PROSE * 30_000))
+        answered.append("long")
+
+    asking = [threading.Thread(target=ask_long) for _ in range(3)]
+    for each in asking:
+        each.start()
+    until(lambda: children(watched.served.process.pid))
+    for _ in range(5):
+        ask(watched, chat("near/well", "Hello"))
+        answered.append("short")
+    for each in asking:
+        each.join()
+    assert answered == ["short"] * 5 + ["long"] * 3
 
 
 def test_a_client_that_leaves_while_its_prompt_is_scanned_ends_the_scan(watched: Watched) -> None:

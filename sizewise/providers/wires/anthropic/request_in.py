@@ -120,13 +120,14 @@ def read_request(
     headers: Mapping[str, str] | None = None,
     *,
     counting: bool = False,
+    is_checked: bool = False,
 ) -> tuple[ChatRequest, Raw | None]:
     """A Messages body and its `sizewise` object. Raises BadBody.
 
     `headers` are forwarded with the original to upstreams of this wire. `counting`: a token count, which needs no
-    `max_tokens`.
+    `max_tokens`. `is_checked`: as in `decode_client_body`.
     """
-    seen, sent = decode_client_body(body, _body)
+    seen, sent = decode_client_body(body, _body, is_checked)
     if seen.max_tokens is None and not counting:
         raise BadBody("`max_tokens` is missing", "set the maximum number of output tokens", param="max_tokens")
     ours = sent.pop("sizewise", None)
@@ -158,6 +159,11 @@ def read_request(
         ),
         ours,
     )
+
+
+def read_counted(body: bytes, *, is_checked: bool = False) -> tuple[ChatRequest, Raw | None]:
+    """The body of a token count."""
+    return read_request(body, counting=True, is_checked=is_checked)
 
 
 def unchanged_original(chat: ChatRequest) -> JsonFields | None:

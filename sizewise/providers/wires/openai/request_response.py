@@ -121,9 +121,12 @@ _encode = msgspec.json.Encoder().encode
 T = TypeVar("T")
 
 
-def read_request(body: bytes) -> tuple[ChatRequest, Raw | None]:
-    """A chat body and its `sizewise` object, which is ours and never forwarded. Raises BadBody."""
-    seen, fields = (_decode_long_body(body) if len(body) > LONG_BODY_BYTES else None) or decode_client_body(body, _body)
+def read_request(body: bytes, *, is_checked: bool = False) -> tuple[ChatRequest, Raw | None]:
+    """A chat body and its `sizewise` object, which is ours and never forwarded. Raises BadBody. `is_checked`: as in
+    `decode_client_body`.
+    """
+    long = _decode_long_body(body, is_checked) if len(body) > LONG_BODY_BYTES else None
+    seen, fields = long or decode_client_body(body, _body, is_checked)
     wishes = fields.pop("sizewise", None)
     fields.pop(ORIGINAL_FIELD, None)  # set only by our other APIs
     options = seen.stream_options
@@ -147,8 +150,8 @@ def read_request(body: bytes) -> tuple[ChatRequest, Raw | None]:
     )
 
 
-def read_embed(body: bytes) -> tuple[EmbeddingRequest, Raw | None]:
-    seen, fields = decode_client_body(body, _embed)
+def read_embed(body: bytes, *, is_checked: bool = False) -> tuple[EmbeddingRequest, Raw | None]:
+    seen, fields = decode_client_body(body, _embed, is_checked)
     options = fields.pop("sizewise", None)
     return EmbeddingRequest(
         model=seen.model,
@@ -177,11 +180,13 @@ def _inputs(raw: str | list[str | int | list[int]]) -> list[str] | list[list[int
     return inputs
 
 
-def decode_client_body(body: bytes, decoder: msgspec.json.Decoder[T]) -> tuple[T, JsonFields]:
+def decode_client_body(body: bytes, decoder: msgspec.json.Decoder[T], is_checked: bool = False) -> tuple[T, JsonFields]:
     """Like `decode_body`, for a client's bytes, which every JSON reader must read alike: guardrails see what the
-    upstream sees. Raises BadBody, which names the field.
+    upstream sees. Raises BadBody, which names the field. `is_checked`: this function has decoded them before.
     """
     seen, fields = decode_body(body, decoder)
+    if is_checked:
+        return seen, fields
     try:
         if not _has_fewest_strings(seen, fields, body):
             _check_fields(body)
@@ -276,7 +281,7 @@ def _check_text(body: bytes) -> None:
         body.decode()
 
 
-def _decode_long_body(body: bytes) -> tuple[ChatCompletionBody, JsonFields] | None:
+def _decode_long_body(body: bytes, is_checked: bool) -> tuple[ChatCompletionBody, JsonFields] | None:
     """Like `decode_client_body`, reading each byte once: for long bodies with little around messages that end in text.
 
     JSON stays valid when a value is replaced. So the body is read with placeholder messages, and the messages alone.
@@ -295,6 +300,8 @@ def _decode_long_body(body: bytes) -> tuple[ChatCompletionBody, JsonFields] | No
         seen = _body.decode(around)
         raw = Raw(memoryview(body)[start:end])
         seen.messages, fields["messages"] = _messages.decode(raw), raw
+        if is_checked:
+            return seen, fields
         strings = _count_plain(seen.messages)
         plain = strings and (_has_quotes(body, start, end, 2 * strings) or count_strings_in(body[start:end]) == strings)
         _check_fields(around if plain else body)

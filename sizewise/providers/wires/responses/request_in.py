@@ -141,9 +141,9 @@ class ResponsesRequest(Struct):
         )
 
 
-def read_request(body: bytes) -> ResponsesRequest:
-    """Raises BadBody, which names the field."""
-    seen, sent = decode_client_body(body, _body)
+def read_request(body: bytes, *, is_checked: bool = False) -> ResponsesRequest:
+    """Raises BadBody, which names the field. `is_checked`: as in `decode_client_body`."""
+    seen, sent = decode_client_body(body, _body, is_checked)
     ours = sent.pop("sizewise", None)
     sent.pop("previous_response_id", None)
     return ResponsesRequest(seen, sent, ours)
