@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,18 @@ import pytest
 
 from tests.cli.terminal import Done, sizewise
 from tests.graphql.graphql_client import graphql
-from tests.knowledge.knowledge_server import BASES, CONFIG, REBUILD, add, embed, listed, refused, search, warnings
+from tests.knowledge.knowledge_server import (
+    BASES,
+    CONFIG,
+    EMBED,
+    REBUILD,
+    add,
+    embed,
+    listed,
+    refused,
+    search,
+    warnings,
+)
 from tests.running_server import Served, serving, until
 
 LEAVE = "Everybody has thirty days of holidays."
@@ -113,6 +125,8 @@ def test_only_what_an_older_backup_lacks_is_embedded_again(tmp_path: Path) -> No
         assert missing(server) == 1
         assert finds(server) == [LEAVE]
         assert f"1 of 2 passages {GONE}" in warnings(server, "holidays")[0]
+        beyond = graphql(server, REBUILD, base="handbook", after="g").data["rebuildKnowledge"]
+        assert (beyond["checked"], beyond["missing"], beyond["next"]) == (0, 0, "")
         assert run(server, "rebuild", "handbook").out == "handbook: 1 passage embedded\n"
         assert missing(server) == 0
         assert sorted(finds(server)) == sorted([LEAVE, SUNDAY])
@@ -185,6 +199,44 @@ def test_agents_and_flows_are_told_that_passages_are_missing(tmp_path: Path) -> 
         assert GONE in asked.json["result"]["content"][0]["text"]
         done = sizewise("flow", "run", "look", "--json", home=tmp_path)
         assert GONE in done.out, done.err
+
+
+def test_rebuilds_at_once_while_documents_come_and_go_lose_and_double_nothing(tmp_path: Path) -> None:
+    with filled(tmp_path):
+        pass
+    shutil.rmtree(tmp_path / "passages")
+    with serving(tmp_path, CONFIG) as server, ThreadPoolExecutor(8) as pool:
+        more = [pool.submit(add, server, f"{number}.md", f"Rule {number} of the house.") for number in range(12)]
+        rebuilds = [pool.submit(graphql, server, REBUILD, base="handbook", all=number == 1) for number in range(4)]
+        embedded = [pool.submit(embed, server) for _ in range(3)]
+        assert all(each.result()["outcome"] == "added" for each in more)
+        assert all(each.result().errors == [] for each in rebuilds)
+        assert [each.result() >= 0 for each in embedded] == [True] * 3
+        embed(server)
+        assert {its["state"] for its in listed(server)} == {"ready"}
+        assert missing(server) == 0
+        found = [its["text"] for its in search(server, "rule house holidays Sundays", mode="words", limit=50)]
+        assert len(found) == len(set(found)) == 14
+
+
+def test_a_rebuild_that_is_killed_again_and_again_ends_and_loses_nothing(tmp_path: Path) -> None:
+    text = "\n\n".join(f"# Rule {number}\n\nRule {number} says number {number}." for number in range(200))
+    with serving(tmp_path, CONFIG) as server:
+        add(server, "rules.md", text)
+        many = embed(server)
+    shutil.rmtree(tmp_path / "passages")
+    for _ in range(3):
+        with serving(tmp_path, CONFIG) as server, ThreadPoolExecutor(1) as pool:
+            assert graphql(server, REBUILD, base="handbook").errors == []
+            pool.submit(graphql, server, EMBED, base="handbook")
+            os.kill(server.process.pid, signal.SIGKILL)
+            server.process.wait(10)
+    with serving(tmp_path, CONFIG) as server:
+        assert run(server, "rebuild").code == 0
+        until(lambda: {its["state"] for its in listed(server)} == {"ready"})
+        (base,) = graphql(server, BASES).data["knowledge"]
+        assert (base["passages"], base["waiting"], base["missing"]) == (many, 0, 0)
+        assert search(server, "rule 177 says number 177", mode="words")[0]["text"] == "Rule 177 says number 177."
 
 
 def lose_the_label(shard: Path) -> None:
