@@ -68,7 +68,7 @@ class ClientResponse:
         self._head = head = connection.head
         self._closed = False
         self.status = connection.status
-        encoded = b"content-encoding" in head[: head.find(b"\r\n\r\n")].lower() or head.startswith(b"HTTP/1.1 1")
+        encoded = _may_be_encoded(head)
         encoding = (self.header("content-encoding") or "identity") if encoded else "identity"
         self._decoder = None if encoding == "identity" else ContentDecoder(encoding)
 
@@ -329,6 +329,18 @@ class HttpClient:
             else self._proxies.proxy_for(parts.scheme, parts.hostname or "", parts.port or DEFAULT_PORTS[parts.scheme])
         )
         return dial_target(origin_url, by, self._tls_config)
+
+
+def _may_be_encoded(head: bytes) -> bool:
+    """Whether to look for a Content-Encoding: a search for most of its name takes a tenth of the time of parsing."""
+    end = head.find(b"\r\n\r\n")
+    for name, start in ((b"ncoding:", b"content-e"), (b"NCODING:", b"CONTENT-E")):
+        at = head.find(name, 0, end)
+        while at >= 0:  # the other one is transfer-encoding
+            if head[at - len(start) : at].lower() == start.lower():
+                return True
+            at = head.find(name, at + 1, end)
+    return head[9:10] == b"1"  # an interim response is first
 
 
 ErrorT = TypeVar("ErrorT", bound=SizewiseError)

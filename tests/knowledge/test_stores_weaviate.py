@@ -303,6 +303,25 @@ def test_what_the_server_fails_to_store_is_told_of_each_and_logged_nowhere(
     assert [each for each in caplog.records if each.name == "weaviate-client"] == []
 
 
+@pytest.mark.parametrize("all_of_them", [False, True])
+def test_the_reasons_of_the_server_show_no_secret(double: FakeWeaviate, all_of_them: bool) -> None:
+    secret = "sk-proj-" + "aB3dE5gH7jK9mN1pQ3sT5"
+
+    async def failing() -> None:
+        store = await opened(ground(at(double)))
+        its = await store.open(kit.base(), kit.DIMENSION)
+        many = [kit.passage(number) for number in range(4)]
+        bad = many if all_of_them else many[:1]
+        double.failing = {each.id: f"module refused the key {secret} of postgres://u:{secret}@h/x" for each in bad}
+        refused = await its.upsert(many)
+        assert len(refused) == len(bad)
+        for why in refused.values():
+            assert "module refused the key ***" in why and secret[8:] not in why
+        await store.close()
+
+    asyncio.run(failing())
+
+
 def test_more_tags_with_numbers_than_a_collection_should_have_are_told_of_each(
     double: FakeWeaviate,
     monkeypatch: pytest.MonkeyPatch,
