@@ -287,6 +287,7 @@ async def _serve(
         if server.server_state.tasks:  # their clients read no end of the answer; recorded before the stores close
             await asyncio.wait(server.server_state.tasks, timeout=1)
     finally:
+        services.api_keys.authenticator.stop_in_flight()  # what is cancelled from now on is booked as ours
         warming.cancel()
         for each in tending:
             each.cancel()

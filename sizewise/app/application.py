@@ -156,6 +156,7 @@ def build_application(settings: Settings, resources: Resources, cards: tuple[Mod
             metrics=resources.metrics,
             record_ids=services.records.ids,
             log_payload=services.payload_log.enqueue if settings.records.contents else None,
+            is_stopping=lambda: services.api_keys.authenticator.is_stopping,
         ),
     ]
     answer: Handler = router

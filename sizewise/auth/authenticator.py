@@ -105,6 +105,7 @@ class InFlightRequest(Struct, eq=False):
     id: str
     task: asyncio.Task[object]
     stop_error: SizewiseError | None = None  # set once it is stopped
+    is_awaited: bool = True  # by a client; a call of a run goes on after a restart
 
     def revoke(self) -> None:
         self.stop(InvalidApiKey(f"the key {self.id!r} was revoked or expired during the answer", "use another key"))
@@ -114,6 +115,10 @@ class InFlightRequest(Struct, eq=False):
         if self.stop_error is None:
             self.stop_error = error
             self.task.cancel()
+
+
+def server_stopping() -> ServerStopping:
+    return ServerStopping("the server stops before the answer was complete", "retry", retry_after=1)
 
 
 FixedPrincipals = Mapping[bytes, tuple[Principal, float]]
@@ -184,6 +189,7 @@ class Authenticator:
         )
         self.last_used: dict[str, float] = {}
         self.in_flight: set[InFlightRequest] = set()
+        self.is_stopping = False  # the drain has ended: no request may begin
         self.listeners: set[RevocationListener] = set()  # notified of every change
         self.version = -1
 
@@ -235,9 +241,11 @@ class Authenticator:
             each.on_change()
 
     def stop_in_flight(self) -> None:
-        """Ends all requests in flight with ServerStopping, at the end of the drain."""
+        """Ends requests that clients wait for with ServerStopping, at the end of the drain, and later ones at once."""
+        self.is_stopping = True
         for one in tuple(self.in_flight):
-            one.stop(ServerStopping("the server stops before the answer was complete", "retry", retry_after=1))
+            if one.is_awaited:
+                one.stop(server_stopping())
 
     @property
     def organization_count(self) -> int:

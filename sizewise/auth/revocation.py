@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from sizewise.auth.authenticator import NEVER, Authenticator, InFlightRequest
+from sizewise.auth.authenticator import NEVER, Authenticator, InFlightRequest, server_stopping
 from sizewise.handler import Handler, Request, Send
 from sizewise.messages import Reply
+
+AWAITED_ENDPOINTS = frozenset({"chat", "messages", "responses", "embeddings"})
+"""Endpoints whose clients are told when the server stops. Calls of runs and of documents are made again after it."""
 
 
 class RevocationMiddleware:
@@ -24,7 +29,10 @@ class RevocationMiddleware:
         task = asyncio.current_task()
         assert task is not None
         keys = self._authenticator
-        mine = InFlightRequest(request.principal.key_id, task)
+        is_awaited = request.endpoint in AWAITED_ENDPOINTS
+        if is_awaited and keys.is_stopping:
+            raise server_stopping()
+        mine = InFlightRequest(request.principal.key_id, task, is_awaited=is_awaited)
         keys.in_flight.add(mine)
         until = keys.expires_at(mine.id)
         alarm = None
@@ -41,3 +49,21 @@ class RevocationMiddleware:
                 alarm.cancel()
             keys.in_flight.discard(mine)
             del task, mine  # break the cycle of task and traceback
+
+
+@contextmanager
+def stopped_with_server(authenticator: Authenticator, key_id: str) -> Iterator[None]:
+    """Around what a client waits for outside of the middleware. Raises ServerStopping at the end of the drain."""
+    task = asyncio.current_task()
+    assert task is not None
+    mine = InFlightRequest(key_id, task)
+    authenticator.in_flight.add(mine)
+    try:
+        yield
+    except asyncio.CancelledError:
+        if mine.stop_error is None or task.uncancel() > 0:
+            raise
+        raise mine.stop_error from None
+    finally:
+        authenticator.in_flight.discard(mine)
+        del task, mine

@@ -16,6 +16,7 @@ from sizewise import __version__
 from sizewise.app.application import Application
 from sizewise.app.routing_config import build_data_policy
 from sizewise.auth.browser_security import check_origin
+from sizewise.auth.revocation import stopped_with_server
 from sizewise.errors import SizewiseError
 from sizewise.gateway.mcp_message import (
     INVALID_PARAMS,
@@ -154,7 +155,8 @@ async def _call(app: Application, head: RequestHead, message: JsonRpcRequest) ->
         limit=its.limit or "process",
     )
     try:
-        return _tool_result(await tool.call(call))
+        with stopped_with_server(app.resources.services.api_keys.authenticator, principal.key_id):
+            return _tool_result(await tool.call(call))
     except SizewiseError as error:
         app.resources.metrics.count_rejection(error.code)
         return _tool_result(ToolOutput(error_text(error), failed=True))

@@ -14,7 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from sizewise.data_class import DataClass
-from sizewise.errors import BudgetExceeded, Forbidden, NoModelFits, SizewiseError
+from sizewise.errors import BudgetExceeded, Forbidden, NoModelFits, ServerStopping, SizewiseError
 from sizewise.guardrails.summary import guardrail_summary
 from sizewise.handler import (
     AttemptFinished,
@@ -64,8 +64,10 @@ class RecordingMiddleware:
         metrics: Metrics,
         record_ids: Iterator[int],
         log_payload: PayloadSink | None = None,
+        is_stopping: Callable[[], bool] = bool,
     ) -> None:
         """`write` accepts rows without waiting. `record_ids`: the ids of this process, shared across reloads.
+        `is_stopping`: whether the server, and not the client, cancels requests.
 
         `log_payload` accepts the contents of a record without waiting; None: contents are not stored.
         """
@@ -74,6 +76,7 @@ class RecordingMiddleware:
         self._metrics = metrics
         self._record_ids = record_ids
         self._log_payload = log_payload
+        self._is_stopping = is_stopping
         self._chunk, self._ids_left = 0, 0
 
     async def __call__(self, request: Request, send: Send) -> Reply:
@@ -93,6 +96,8 @@ class RecordingMiddleware:
             raise
         except asyncio.CancelledError:
             status, error = CLIENT_CLOSED_REQUEST, "cancelled"
+            if self._is_stopping():
+                status, error = ServerStopping.status, ServerStopping.code
             raise
         finally:
             self._metrics.in_flight -= 1

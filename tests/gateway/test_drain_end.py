@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.gateway.server_harness import Line, frames, rows
+from tests.gateway.server_harness import Line, frames, question, rows
+from tests.graphql.graphql_client import graphql
 from tests.running_server import ECHO, Answer, Served, serving, until
 
 HANGS = "[[say a b]] [[hang after=1]]"
@@ -77,6 +78,58 @@ def test_what_outlasts_the_drain_ends_well_formed_at_each_endpoint(mortal: Serve
     assert {(row["status"], row["error"]) for row in found} == {(503, "server_stopping")} and len(found) == 6
     assert sum(row["output"] > 0 for row in found) >= 3, "what was said until then is counted"
     assert "Traceback" not in "".join(mortal.said)
+
+
+FLOW = """
+name: slow
+inputs: {who: text}
+nodes:
+  say: {kind: ask, model: echo/small, prompt: "[[say a b]] [[hang after=1]] {{ inputs.who }}"}
+outputs:
+  words: "{{ say.text }}"
+"""
+
+
+def test_flows_and_tools_end_like_models_and_all_their_calls_are_ours(tmp_path: Path) -> None:
+    (tmp_path / "flows").mkdir()
+    (tmp_path / "flows" / "slow.yaml").write_text(FLOW)
+    call = {"name": "slow", "arguments": {"who": "you"}}
+    with (
+        serving(tmp_path, ECHO.replace("[server]", "[server]\ndrain_timeout_s = 0.3")) as served,
+        Line(served) as stream,
+        Line(served) as repeated,
+        Line(served) as tool,
+    ):
+        stream.say(stream.request(PATHS["chat"], question("x", "flow:slow", stream=True)))
+        repeated.say(repeated.request(PATHS["chat"], body("chat", True), "idempotency-key: k"))
+        message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call}
+        tool.say(tool.request("/mcp", json.dumps(message).encode()))
+        until(lambda: "\nsizewise_requests_in_flight 3" in served.ask("/metrics").body.decode())
+        served.process.send_signal(signal.SIGTERM)
+        for line in (stream, repeated):
+            assert frames(line.answer().body)[-1]["error"]["code"] == "server_stopping"
+        result = json.loads(tool.answer().body)["result"]
+        assert result["isError"] and "the server stops" in result["content"][0]["text"]
+        assert served.process.wait(15) == 0
+    assert {row["error"] for row in rows(tmp_path, "SELECT error FROM records")} == {"server_stopping"}
+
+
+def test_a_durable_run_that_outlasts_the_drain_goes_on_after_the_restart(tmp_path: Path) -> None:
+    (tmp_path / "flows").mkdir()
+    (tmp_path / "flows" / "slow.yaml").write_text(FLOW)
+    config = ECHO.replace("[server]", "[server]\ndrain_timeout_s = 0.3")
+    state = "query ($id: String!) { flowRun(id: $id) { state } }"
+    with serving(tmp_path, config) as served, Line(served) as stream:
+        start = 'mutation { startFlowRun(flow: "slow", inputs: {who: "you"}) { id } }'
+        id = graphql(served, start).data["startFlowRun"]["id"]
+        stream.say(stream.request(PATHS["chat"], body("chat", True)))
+        until(lambda: "\nsizewise_requests_in_flight 2" in served.ask("/metrics").body.decode())
+        served.process.send_signal(signal.SIGTERM)
+        assert frames(stream.answer().body)[-1]["error"]["code"] == "server_stopping"
+        assert served.process.wait(15) == 0
+    with serving(tmp_path, config) as served:
+        until(lambda: "\nsizewise_requests_in_flight 1" in served.ask("/metrics").body.decode())
+        assert graphql(served, state, id=id).data["flowRun"]["state"] == "running"
 
 
 def test_a_client_that_left_before_the_end_of_the_drain_is_booked_as_gone(mortal: Served) -> None:
