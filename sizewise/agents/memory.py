@@ -29,6 +29,7 @@ from sizewise.handler import Request
 from sizewise.principal import Principal
 from sizewise.storage.database import AsyncTransactionRunner, TransactionRunner
 from sizewise.storage.encryption import EnvelopeEncryption
+from sizewise.storage.erasure import Caller
 
 T = TypeVar("T")
 
@@ -91,7 +92,13 @@ class AgentMemory:
             lambda: self._encryption.encrypt(plain, principal.tenant, TABLE, f"{principal.project}/{id}"),
         )
         row = MemoryRow(
-            tenant=principal.tenant, project=principal.project, whose=hashed, id=id, created=now, sealed=sealed
+            tenant=principal.tenant,
+            project=principal.project,
+            whose=hashed,
+            id=id,
+            created=now,
+            sealed=sealed,
+            caller=Caller(principal.key_id, principal.user_id),
         )
         await self._write(lambda c: tables.insert_memory(c, row, self._max_memories))
         return [_memory_fields(MemoryEntry(id, text, now, data_class))]
@@ -180,7 +187,12 @@ def _subject_hash(principal: Principal, subject: str) -> str:
             f"the owner of a memory has 1 to {MAX_SUBJECT_CHARS} characters",
             "use the id of a user or a session",
         )
-    return blake2b(msgspec.json.encode((principal.tenant, principal.project, subject)), digest_size=20).hexdigest()
+    return subject_hash(principal.tenant, principal.project, subject)
+
+
+def subject_hash(tenant: str, project: str, subject: str) -> str:
+    """What stands for the owner of a memory in its row."""
+    return blake2b(msgspec.json.encode((tenant, project, subject)), digest_size=20).hexdigest()
 
 
 def _memory_fields(memory: MemoryEntry) -> dict[str, object]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from msgspec import Struct
 from sqlalchemy import Column, Connection, Index, LargeBinary, MetaData, Table, Text, delete, func, insert, select
@@ -10,31 +11,48 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from sizewise.audit_log import tables as audit
 from sizewise.audit_log.hash_chain import AuditEvent
+from sizewise.storage.erasure import (
+    ANYBODY,
+    Caller,
+    PersonalTable,
+    caller_columns,
+    caller_index,
+    caller_migration,
+)
 from sizewise.storage.keys.tables import EncryptedTable
 from sizewise.storage.migrations import BIG_INTEGER, Migrations
 
 META = MetaData()
 
-MEMORIES = Table(
-    "memories",
-    META,
-    Column("number", BIG_INTEGER, primary_key=True),
-    Column("tenant", Text, nullable=False),
-    Column("project", Text, nullable=False),
-    Column("whose", Text, nullable=False),  # a hash, since an id may be an email address
-    Column("id", Text, nullable=False),
-    Column("created", BIG_INTEGER, nullable=False),  # unix ms
-    Column("bytes", BIG_INTEGER, nullable=False),
-    Column("sealed", LargeBinary, nullable=False),
-)
+
+def _first() -> list[Column[Any]]:
+    """The columns of version 1."""
+    return [
+        Column("number", BIG_INTEGER, primary_key=True),
+        Column("tenant", Text, nullable=False),
+        Column("project", Text, nullable=False),
+        Column("whose", Text, nullable=False),  # a hash, since an id may be an email address
+        Column("id", Text, nullable=False),
+        Column("created", BIG_INTEGER, nullable=False),  # unix ms
+        Column("bytes", BIG_INTEGER, nullable=False),
+        Column("sealed", LargeBinary, nullable=False),
+    ]
+
+
+MEMORIES_V1 = Table("memories", MetaData(), *_first())
+MEMORIES = Table("memories", META, *_first(), *caller_columns())
 BY_ID = Index("memories_id", MEMORIES.c.tenant, MEMORIES.c.project, MEMORIES.c.id, unique=True)
 BY_WHOSE = Index("memories_whose", MEMORIES.c.tenant, MEMORIES.c.project, MEMORIES.c.whose, MEMORIES.c.created)
 BY_AGE = Index("memories_age", MEMORIES.c.created, MEMORIES.c.bytes)
 
 SCHEMA = Migrations(
     "agents",
-    ((CreateTable(MEMORIES), CreateIndex(BY_ID), CreateIndex(BY_WHOSE), CreateIndex(BY_AGE)),),
+    (
+        (CreateTable(MEMORIES_V1), CreateIndex(BY_ID), CreateIndex(BY_WHOSE), CreateIndex(BY_AGE)),
+        caller_migration(caller_index(MEMORIES)),
+    ),
 )
+PERSONAL = PersonalTable("memories", MEMORIES, MEMORIES.c.number, subject=MEMORIES.c.whose)
 SEALED = EncryptedTable(MEMORIES, ("project", "id"))
 
 
@@ -45,6 +63,10 @@ class MemoryRow(Struct, frozen=True):
     id: str
     created: int
     sealed: bytes
+    caller: Caller = ANYBODY
+
+
+MEMORY_COLUMNS = ("tenant", "project", "whose", "id", "created", "sealed")
 
 
 def insert_memory(connection: Connection, memory: MemoryRow, max_memories: int) -> bool:
@@ -53,8 +75,8 @@ def insert_memory(connection: Connection, memory: MemoryRow, max_memories: int) 
     mine = (its.tenant == memory.tenant) & (its.project == memory.project)
     if connection.scalar(select(its.number).where(mine & (its.id == memory.id))) is not None:
         return False
-    values = {name: getattr(memory, name) for name in MemoryRow.__struct_fields__}
-    connection.execute(insert(MEMORIES).values(**values, bytes=len(memory.sealed)))
+    values = {name: getattr(memory, name) for name in MEMORY_COLUMNS}
+    connection.execute(insert(MEMORIES).values(**values, **memory.caller.values, bytes=len(memory.sealed)))
     theirs = mine & (its.whose == memory.whose)
     over = (connection.scalar(select(func.count()).select_from(MEMORIES).where(theirs)) or 0) - max_memories
     if over > 0:
@@ -67,9 +89,14 @@ def list_memories(connection: Connection, tenant: str, project: str, subject: st
     """Newest first."""
     its = MEMORIES.c
     mine = (its.tenant == tenant) & (its.project == project) & (its.whose == subject)
-    columns = [its[name] for name in MemoryRow.__struct_fields__]
+    columns = [its[name] for name in MEMORY_COLUMNS]
     query = select(*columns).where(mine).order_by(its.created.desc(), its.number.desc()).limit(limit)
     return [MemoryRow(*row) for row in connection.execute(query)]
+
+
+def list_projects(connection: Connection, tenant: str) -> list[str]:
+    """Projects that have memories."""
+    return list(connection.scalars(select(MEMORIES.c.project).where(MEMORIES.c.tenant == tenant).distinct()))
 
 
 def newest_sealed(connection: Connection) -> bytes | None:

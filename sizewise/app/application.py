@@ -90,7 +90,7 @@ class Application:
 
 def build_application(settings: Settings, resources: Resources, cards: tuple[ModelCard, ...]) -> Application:
     """Raises ConfigError. Changes no resource: `Application.apply` does."""
-    services, plugins, offload = resources.services, PluginRegistry(), resources.offload
+    services, plugins, offload, epoch = resources.services, PluginRegistry(), resources.offload, resources.cache_epoch
     client, local_models = routing_config.build_client(settings, cards), resources.local_models.draft()
     connections = routing_config.build_connections(settings, cards, client, local_models, plugins, offload)
     policies, names = routing_config.build_policies(settings, cards, plugins)
@@ -140,7 +140,7 @@ def build_application(settings: Settings, resources: Resources, cards: tuple[Mod
     # docs/explanation/how-a-request-flows.md lists them; a test compares the two.
     layers: list[Callable[[Handler], Handler]] = [
         # Next to the router: a hit replaces only the models, so every layer above still checks, counts and records it.
-        partial(with_response_cache, plan=names, settings=settings.response_cache, offload=offload),
+        partial(with_response_cache, plan=names, settings=settings.response_cache, offload=offload, epoch=epoch),
         # Above the cache: a replay under an idempotency key is the first outcome, whatever the cache holds by now.
         partial(IdempotencyMiddleware, store=services.idempotency, calls=resources.calls_in_flight, offload=offload),
         # Above idempotency: a revoked key stops waiting, but a call that other requests wait for continues.

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from sizewise.app.services import Services
 from sizewise.cache.idempotency import CallsInFlight
+from sizewise.cache.response_cache import CacheEpoch
 from sizewise.evals.shadow_traffic import ShadowComparisons
 from sizewise.flows.file_source import FlowFolderWatcher
 from sizewise.knowledge.embedding_retry import EmbeddingRetries
@@ -37,3 +38,7 @@ class Resources:
     mcp_servers: McpServers = field(default_factory=lambda: McpServers(MemoryPinStore()))
     offload: Offload = field(default_factory=Offload)
     flow_files: FlowFolderWatcher | None = None
+
+    @property
+    def cache_epoch(self) -> CacheEpoch:
+        return self.services.cache_epoch

@@ -17,9 +17,11 @@ from types import TracebackType
 
 from sizewise.agents import tables as agent_tables
 from sizewise.agents.memory import AgentMemory
+from sizewise.app.erasure import Erasure
 from sizewise.audit_log import tables as audit_tables
 from sizewise.audit_log.audit_log import AuditLog
 from sizewise.auth import tables as auth_tables
+from sizewise.auth.account_erasure import AccountErasure
 from sizewise.auth.api_keys import ApiKeys
 from sizewise.auth.authenticator import Authenticator, load_or_create_admin_token
 from sizewise.auth.denied_audit import DeniedRequestLog
@@ -29,6 +31,7 @@ from sizewise.auth.user_accounts import UserAccounts
 from sizewise.cache import stored_response_tables
 from sizewise.cache import tables as cache_tables
 from sizewise.cache.idempotency_store import IdempotencyStore
+from sizewise.cache.response_cache import CacheEpoch
 from sizewise.cache.stored_responses import StoredResponses
 from sizewise.errors import StorageError
 from sizewise.evals import tables as eval_tables
@@ -94,6 +97,8 @@ class Services:
     quality_monitor: QualityMonitor
     stored_responses: StoredResponses
     idempotency: IdempotencyStore
+    cache_epoch: CacheEpoch
+    erasure: Erasure
     documents: DocumentStore
     memories: AgentMemory
     tool_pins: DatabasePinStore
@@ -167,7 +172,11 @@ def open_services(
         finish_restore(home)
         admin_token = load_or_create_admin_token(home)
         authenticator, denied_requests = Authenticator(admin_token), DeniedRequestLog()
-        chores: list[MaintenanceTask] = [SessionCleanupJob(authenticator), denied_requests, *_retention_jobs(settings)]
+        chores: list[MaintenanceTask] = [
+            SessionCleanupJob(authenticator, settings.records.retention_days),
+            denied_requests,
+            *_retention_jobs(settings),
+        ]
         storage = _open_storage(opened, home, settings, url, chores)
         read, executor = storage.database.read_transaction, storage.executor
         encryption, writer = storage.encryption, storage.writer
@@ -210,10 +219,21 @@ def open_services(
             store_is_shared=bool(url),
             publish_event=publish_event,
         )
+        users, cache_epoch = UserAccounts(read, write, authenticator), CacheEpoch()
+        erasure = Erasure(
+            database=storage.database,
+            writer=writer,
+            payload_log=payload_log,
+            tables=PERSONAL_TABLES,
+            runs=runs.erasure,
+            users=users,
+            accounts=AccountErasure(read, write, authenticator),
+            cache_epoch=cache_epoch,
+        )
         return Services(
             admin_token=admin_token,
             api_keys=ApiKeys(read, write, write_sync, authenticator, shared=bool(url), notify=publish_event),
-            users=UserAccounts(read, write, authenticator),
+            users=users,
             sessions=Sessions(write, authenticator),
             denied_requests=denied_requests,
             limiter=limiter,
@@ -234,6 +254,8 @@ def open_services(
                 executor=executor,
                 retention_ms=settings.idempotency.retention_hours * HOUR_MS,
             ),
+            cache_epoch=cache_epoch,
+            erasure=erasure,
             documents=DocumentStore(encryption, read, write_sync, executor),
             memories=AgentMemory(
                 encryption=encryption,
@@ -275,6 +297,12 @@ ENCRYPTED_TABLES = (
     *(stored_response_tables.SEALED, cache_tables.SEALED, payload_tables.SEALED, flow_version_tables.SEALED),
     *(*flow_tables.SEALED, *knowledge_tables.SEALED, agent_tables.SEALED),
 )
+
+PERSONAL_TABLES = (
+    *(telemetry_tables.PERSONAL, payload_tables.PERSONAL, eval_tables.PERSONAL),
+    *(stored_response_tables.PERSONAL, cache_tables.PERSONAL, agent_tables.PERSONAL),
+)
+"""Whose rows belong to somebody, but for accounts and flow runs, which need more than that to be erased."""
 
 
 def _open_storage(

@@ -158,10 +158,14 @@ def verify_csrf_token(presented: str, token: str) -> bool:
 class SessionCleanupJob:
     """A maintenance task of the batch writer: stores last-used times, and deletes sessions, invitations and keys after
     their retention time.
+
+    Sessions and keys stay as long as records, by whose ids an erasure finds whose records are whose.
     """
 
-    def __init__(self, authenticator: Authenticator) -> None:
+    def __init__(self, authenticator: Authenticator, records_days: float = 0.0) -> None:
+        """`records_days`: how long records are kept."""
         self._authenticator = authenticator
+        self._records_days = records_days
         self._written: dict[str, float] = {}
 
     def __call__(self, connection: Transaction) -> bool:
@@ -171,8 +175,11 @@ class SessionCleanupJob:
             {id: round(at * 1_000) for id, at in seen.items() if self._written.get(id) != at},
         )
         now = time.time_ns() // 1_000_000
-        user_tables.delete_expired(connection, now - SESSION_RETENTION_DAYS * DAY_MS)
-        tables.delete_expired_keys(connection, now - KEY_RETENTION_DAYS * DAY_MS)
+        sessions, keys = (
+            now - round(max(days, self._records_days) * DAY_MS) for days in (SESSION_RETENTION_DAYS, KEY_RETENTION_DAYS)
+        )
+        user_tables.delete_expired(connection, sessions, now - SESSION_RETENTION_DAYS * DAY_MS)
+        tables.delete_expired_keys(connection, keys)
         self._written = seen
         return False
 

@@ -18,7 +18,7 @@ from sizewise.auth.users.tables import UserSnapshot
 from sizewise.data_class import DataClass
 from sizewise.errors import Conflict
 from sizewise.principal import KeyScope
-from sizewise.storage.database import UnitOfWork, migration_statement
+from sizewise.storage.database import UnitOfWork, migration_statement, overwriting_deleted
 from sizewise.storage.migrations import BIG_INTEGER, Migrations
 
 META = MetaData()
@@ -165,6 +165,17 @@ def revoke_user_keys(connection: Connection, tenant: str, user: str, at: int) ->
     ids = list(connection.scalars(select(KEYS.c.id).where(mine).order_by(KEYS.c.created, KEYS.c.id)))
     connection.execute(update(KEYS).where(mine).values(revoked=at))
     return ids
+
+
+def user_key_ids(connection: Connection, tenant: str, user: str) -> list[str]:
+    """Of all personal keys of a user that are stored, also revoked ones."""
+    return list(connection.scalars(select(KEYS.c.id).where(KEYS.c.tenant == tenant, KEYS.c.user == user)))
+
+
+def delete_user_keys(connection: Connection, tenant: str, user: str) -> int:
+    """Deletes and overwrites the personal keys of a user, and returns their number."""
+    with overwriting_deleted(connection):
+        return connection.execute(delete(KEYS).where(KEYS.c.tenant == tenant, KEYS.c.user == user)).rowcount
 
 
 def get_key(connection: Connection, tenant: str, id: str) -> ApiKey | None:

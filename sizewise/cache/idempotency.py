@@ -25,6 +25,7 @@ from sizewise.errors import BadRequest, Conflict, EncryptionKeyUnavailable, Outc
 from sizewise.handler import Handler, ModelSelected, Request, Send
 from sizewise.messages import ChatRequest, Reply, reply_size, request_size
 from sizewise.offload.offload import Offload
+from sizewise.storage.erasure import Caller
 
 log = logging.getLogger("sizewise.cache")
 
@@ -153,6 +154,7 @@ def lease_for(request: Request, per_principal: bool = False) -> IdempotencyLease
         principal.project,
         hidden,
         request_digest(request, *(confined if any(confined) else ())),
+        caller=Caller(principal.key_id, principal.user_id),
     )
 
 

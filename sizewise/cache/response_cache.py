@@ -40,9 +40,12 @@ def with_response_cache(
     plan: PlanLookup,
     settings: ResponseCacheSettings,
     offload: Offload | None = None,
+    epoch: CacheEpoch | None = None,
 ) -> Handler:
-    """`handler` behind a cache; `handler` itself if the cache is off. `offload` compares and encodes what is long."""
-    return ResponseCache(handler, plan, settings, offload) if settings.ttl_s else handler
+    """`handler` behind a cache; `handler` itself if the cache is off. `offload` compares and encodes what is long.
+    `epoch` empties it.
+    """
+    return ResponseCache(handler, plan, settings, offload=offload, epoch=epoch) if settings.ttl_s else handler
 
 
 class CacheEntry(Struct, frozen=True):
@@ -91,6 +94,16 @@ class CacheStore:
             self.bytes -= len(held.encoded_reply) + ENTRY_OVERHEAD_BYTES
 
 
+class CacheEpoch:
+    """Empties the caches of a process: entries of an earlier epoch are gone. No entry tells whose it is."""
+
+    def __init__(self) -> None:
+        self.number = 0
+
+    def advance(self) -> None:
+        self.number += 1
+
+
 class ResponseCache:
     """Wraps a handler. Belongs to one Application, so new settings start with an empty cache."""
 
@@ -99,13 +112,18 @@ class ResponseCache:
         handler: Handler,
         plan: PlanLookup,
         settings: ResponseCacheSettings,
+        *,
         offload: Offload | None = None,
+        epoch: CacheEpoch | None = None,
     ) -> None:
         self._offload = offload
         self._handler = handler
         self._plan = plan
         self._ttl_s = settings.ttl_s
-        self._store = CacheStore(settings.max_entries, settings.max_bytes)
+        self._new_store = partial(CacheStore, settings.max_entries, settings.max_bytes)
+        self._store = self._new_store()
+        self._epoch = epoch or CacheEpoch()
+        self._epoch_number = self._epoch.number
         self._versions: dict[tuple[bool, str, str | None], str] = {}
 
     async def __call__(self, request: Request, send: Send) -> Reply:
@@ -114,7 +132,10 @@ class ResponseCache:
             key = response_cache_key(request, version)
         else:
             key = await self._offload.in_thread(response_cache_key, request, version)
-        held = self._store.get(key, monotonic()) if request.options.cache is None else None
+        if self._epoch_number != self._epoch.number:
+            self._store, self._epoch_number = self._new_store(), self._epoch.number
+        store = self._store  # an answer that began in an earlier epoch goes into a cache that is gone
+        held = store.get(key, monotonic()) if request.options.cache is None else None
         if held is not None:
             return await _replay(held, request, send)
         if request.options.cache == "no-store":
@@ -133,7 +154,7 @@ class ResponseCache:
             else:
                 stored = await self._offload.in_thread(encoded)
             now = monotonic()
-            self._store.put(key, CacheEntry(now, now + self._ttl_s, stored))
+            store.put(key, CacheEntry(now, now + self._ttl_s, stored))
         return reply
 
     def _policy_version(self, request: Request) -> str:

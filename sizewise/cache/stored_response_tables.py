@@ -2,29 +2,48 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import Column, Connection, Index, LargeBinary, MetaData, Table, Text, delete, insert, select
 from sqlalchemy.schema import CreateIndex, CreateTable
 
+from sizewise.storage.erasure import (
+    ANYBODY,
+    Caller,
+    PersonalTable,
+    caller_columns,
+    caller_index,
+    caller_migration,
+)
 from sizewise.storage.keys.tables import EncryptedTable
 from sizewise.storage.migrations import BIG_INTEGER, Migrations
 
 META = MetaData()
 
-RESPONSES = Table(
-    "responses",
-    META,
-    Column("number", BIG_INTEGER, primary_key=True),
-    Column("tenant", Text, nullable=False),
-    Column("project", Text, nullable=False),
-    Column("id", Text, nullable=False),
-    Column("created", BIG_INTEGER, nullable=False),  # unix ms
-    Column("bytes", BIG_INTEGER, nullable=False),
-    Column("sealed", LargeBinary, nullable=False),
-)
+
+def _first() -> list[Column[Any]]:
+    """The columns of version 1."""
+    return [
+        Column("number", BIG_INTEGER, primary_key=True),
+        Column("tenant", Text, nullable=False),
+        Column("project", Text, nullable=False),
+        Column("id", Text, nullable=False),
+        Column("created", BIG_INTEGER, nullable=False),  # unix ms
+        Column("bytes", BIG_INTEGER, nullable=False),
+        Column("sealed", LargeBinary, nullable=False),
+    ]
+
+
+RESPONSES_V1 = Table("responses", MetaData(), *_first())
+RESPONSES = Table("responses", META, *_first(), *caller_columns())
 BY_ID = Index("responses_id", RESPONSES.c.tenant, RESPONSES.c.id, unique=True)
 BY_AGE = Index("responses_age", RESPONSES.c.created, RESPONSES.c.bytes)
 
-SCHEMA = Migrations("conversations", ((CreateTable(RESPONSES), CreateIndex(BY_ID), CreateIndex(BY_AGE)),))
+SCHEMA = Migrations(
+    "conversations",
+    ((CreateTable(RESPONSES_V1), CreateIndex(BY_ID), CreateIndex(BY_AGE)), caller_migration(caller_index(RESPONSES))),
+)
+PERSONAL = PersonalTable("stored responses", RESPONSES, RESPONSES.c.number)
 SEALED = EncryptedTable(RESPONSES, ("project", "id"))
 
 
@@ -35,10 +54,11 @@ def insert_response(
     id: str,
     created: int,
     ciphertext: bytes,
+    caller: Caller = ANYBODY,
 ) -> None:
     """Raises Conflict (when the transaction commits) if the tenant has a response with this id."""
-    row = {"tenant": tenant, "project": project, "id": id, "created": created}
-    connection.execute(insert(RESPONSES).values(**row, bytes=len(ciphertext), sealed=ciphertext))
+    row = {"tenant": tenant, "project": project, "id": id, **caller.values}
+    connection.execute(insert(RESPONSES).values(**row, created=created, bytes=len(ciphertext), sealed=ciphertext))
 
 
 def find_response(connection: Connection, tenant: str, project: str, id: str, since: int) -> tuple[int, bytes] | None:

@@ -14,6 +14,7 @@ from sizewise.data_class import DataClass
 from sizewise.storage.batch_writer import BatchWriter
 from sizewise.storage.database import TransactionRunner
 from sizewise.storage.encryption import EnvelopeEncryption
+from sizewise.storage.erasure import ANYBODY, Caller
 
 TABLE = "responses"
 
@@ -21,7 +22,7 @@ TABLE = "responses"
 class StoredResponse(Struct, frozen=True):
     """One response. `body` is what the client got, `context` what the next request builds on, `input` what was sent;
     only the API interprets them. `created`: unix ms. `data_class` and `online` are the constraints that applied;
-    requests that build on the response inherit them.
+    requests that build on the response inherit them. `caller`: who asked; it is stored, and not read again.
     """
 
     id: str
@@ -33,6 +34,7 @@ class StoredResponse(Struct, frozen=True):
     input: bytes = b"[]"
     data_class: DataClass = "confidential"
     online: bool = True
+    caller: Caller = ANYBODY
 
 
 class StoredPayload(Struct, frozen=True, array_like=True):
@@ -70,7 +72,7 @@ class StoredResponses:
         """
         where = (stored.tenant, stored.project, stored.id, stored.created)
         sealed = await asyncio.get_running_loop().run_in_executor(self._executor, self._encrypt, stored)
-        await self._writer.run_transaction(lambda c: tables.insert_response(c, *where, sealed))
+        await self._writer.run_transaction(lambda c: tables.insert_response(c, *where, sealed, stored.caller))
 
     async def find(self, id: str, tenant: str, project: str) -> StoredResponse | None:
         """None if the project has no response of this id. Raises EncryptionKeyUnavailable, StorageError."""

@@ -2,42 +2,67 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from msgspec import Struct
 from sqlalchemy import Column, Connection, Index, LargeBinary, MetaData, Table, Text, delete, insert, select, update
 from sqlalchemy.schema import CreateIndex, CreateTable
 from sqlalchemy.sql.elements import ColumnElement
 
 from sizewise.storage.database import UnitOfWork
+from sizewise.storage.erasure import (
+    ANYBODY,
+    Caller,
+    PersonalTable,
+    caller_columns,
+    caller_index,
+    caller_migration,
+)
 from sizewise.storage.keys.tables import EncryptedTable
 from sizewise.storage.migrations import BIG_INTEGER, Migrations
 
 META = MetaData()
 
-IDEMPOTENCY = Table(
-    "idempotency",
-    META,
-    Column("number", BIG_INTEGER, primary_key=True),
-    Column("tenant", Text, nullable=False),
-    Column("project", Text, nullable=False),
-    Column("key", Text, nullable=False),  # SHA-256 in hex
-    Column("created", BIG_INTEGER, nullable=False),  # unix ms
-    Column("bytes", BIG_INTEGER, nullable=False),
-    Column("sealed", LargeBinary, nullable=False),
-)
+
+def _first() -> list[Column[Any]]:
+    """The columns of version 1."""
+    return [
+        Column("number", BIG_INTEGER, primary_key=True),
+        Column("tenant", Text, nullable=False),
+        Column("project", Text, nullable=False),
+        Column("key", Text, nullable=False),  # SHA-256 in hex
+        Column("created", BIG_INTEGER, nullable=False),  # unix ms
+        Column("bytes", BIG_INTEGER, nullable=False),
+        Column("sealed", LargeBinary, nullable=False),
+    ]
+
+
+IDEMPOTENCY_V1 = Table("idempotency", MetaData(), *_first())
+IDEMPOTENCY = Table("idempotency", META, *_first(), *caller_columns())
 BY_KEY = Index("idempotency_key", IDEMPOTENCY.c.tenant, IDEMPOTENCY.c.project, IDEMPOTENCY.c.key, unique=True)
 BY_AGE = Index("idempotency_age", IDEMPOTENCY.c.created, IDEMPOTENCY.c.bytes)
 
-SCHEMA = Migrations("cache", ((CreateTable(IDEMPOTENCY), CreateIndex(BY_KEY), CreateIndex(BY_AGE)),))
+SCHEMA = Migrations(
+    "cache",
+    (
+        (CreateTable(IDEMPOTENCY_V1), CreateIndex(BY_KEY), CreateIndex(BY_AGE)),
+        caller_migration(caller_index(IDEMPOTENCY)),
+    ),
+)
+PERSONAL = PersonalTable("idempotent answers", IDEMPOTENCY, IDEMPOTENCY.c.number)
 SEALED = EncryptedTable(IDEMPOTENCY, ("project", "key"))
 
 
 class IdempotencyLease(Struct, frozen=True):
-    """The right to make a call once. `key`: SHA-256 of the client's key, in hex; `digest`: of its request."""
+    """The right to make a call once. `key`: SHA-256 of the client's key, in hex; `digest`: of its request. `caller`:
+    who called first.
+    """
 
     tenant: str
     project: str
     key: str
     digest: bytes
+    caller: Caller = ANYBODY
 
 
 def acquire_lease(
@@ -58,8 +83,8 @@ def acquire_lease(
         there: bytes = found.sealed
         return there
     release_lease(connection, lease)
-    row = {"tenant": lease.tenant, "project": lease.project, "key": lease.key, "created": now}
-    connection.execute(insert(IDEMPOTENCY).values(**row, bytes=len(ciphertext), sealed=ciphertext))
+    row = {"tenant": lease.tenant, "project": lease.project, "key": lease.key, **lease.caller.values}
+    connection.execute(insert(IDEMPOTENCY).values(**row, created=now, bytes=len(ciphertext), sealed=ciphertext))
     on_acquired(connection)
     return None
 

@@ -30,7 +30,7 @@ def backup(file: Path, without_key: bool, force: bool) -> None:
     """Back up the home to one file, while the server runs.
 
     FILE holds the databases, the settings file, flows, and the encryption key if that is in the home: keep it as secret
-    as the home. Stop the server first to include the passages of knowledge bases.
+    as the home. Stop the server first to include the vectors of knowledge bases.
 
     \b
     Example: sizewise backup /backup/sizewise.tar
@@ -88,7 +88,7 @@ def _notes(manifest: Manifest, home: Path) -> Iterator[str]:
             "pg_dump --format=custom --file=sizewise.dump DATABASE_URL"
         )
     if manifest.passages == "left out":
-        yield "the passages of knowledge bases are not in it, because the server is running; their documents are"
+        yield "the vectors of knowledge bases are not in it, the server runs: `sizewise knowledge rebuild` makes them"
 
 
 def _left_out(home: Path) -> Iterator[str]:

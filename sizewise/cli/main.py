@@ -40,6 +40,7 @@ COMMANDS: Mapping[str, LazyCommand] = {
         "sizewise.cli.encryption:encryption", "Show and rotate the keys that encrypt prompts and replies."
     ),
     "budgets": LazyCommand("sizewise.cli.budgets:budgets", "Show rate limits and budgets, and what is left."),
+    "erase": LazyCommand("sizewise.cli.erase:erase", "Erase the stored data of one person, or of one key."),
     "backup": LazyCommand("sizewise.cli.backup:backup", "Back up the home to one file, while the server runs."),
     "restore": LazyCommand("sizewise.cli.restore:restore", "Restore a home from a backup."),
     "doctor": LazyCommand(
@@ -54,7 +55,7 @@ SUBJECTS = (
     ("flow knowledge import scan", "Build flows and knowledge bases; import flows; scan data."),
     ("records savings audit", "See requests, savings and changes."),
     ("keys users orgs budgets encryption", "Manage access, limits and encryption keys."),
-    ("backup restore", "Back up and restore the home."),
+    ("backup restore erase", "Back up and restore the home; erase one person's data."),
 )
 """The commands in the order of the help."""
 

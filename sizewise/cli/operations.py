@@ -465,6 +465,16 @@ class DisabledUser(User, frozen=True, rename="camel"):
     service_keys: list[ServiceKey]
 
 
+class PersonalRows(Struct, frozen=True, rename="camel"):
+    kind: str
+    count: NonNegativeSafeInt
+
+
+class ErasedPersonalData(Struct, frozen=True, rename="camel"):
+    dry_run: bool
+    rows: list[PersonalRows]
+
+
 class Tokens(Struct, frozen=True, rename="camel"):
     input: NonNegativeSafeInt
     output: NonNegativeSafeInt
@@ -1692,6 +1702,29 @@ async def send_feedback(client: ApiClient, *, trace: str, score: float, kind: st
     variables = {"trace": trace, "score": score, "kind": kind}
     response = await client.graphql(SEND_FEEDBACK, SendFeedbackResponse, variables)
     return response.feedback
+
+
+ERASE_PERSONAL_DATA = """\
+mutation ErasePersonalData($user: String, $key: String, $dryRun: Boolean!) { erasePersonalData(user: $user, key: $key,
+dryRun: $dryRun) { ...ErasedPersonalData } } fragment ErasedPersonalData on ErasePersonalDataPayload { dryRun rows {
+...PersonalRows } } fragment PersonalRows on PersonalRows { kind count }
+"""
+
+
+class ErasePersonalDataResponse(Struct, frozen=True, rename="camel"):
+    erase_personal_data: ErasedPersonalData
+
+
+async def erase_personal_data(
+    client: ApiClient,
+    *,
+    dry_run: bool,
+    user: str | UnsetType | None = UNSET,
+    key: str | UnsetType | None = UNSET,
+) -> ErasedPersonalData:
+    variables = {"user": user, "key": key, "dryRun": dry_run}
+    response = await client.graphql(ERASE_PERSONAL_DATA, ErasePersonalDataResponse, variables)
+    return response.erase_personal_data
 
 
 ERASE_RECORDS = """\

@@ -62,6 +62,6 @@ def _notes(manifest: Manifest, home: Path) -> Iterator[str]:
     if manifest.database == "postgres":
         yield "the database is in Postgres: restore it with pg_restore, before you start the server"
     if manifest.passages == "left out":
-        yield "the passages of knowledge bases are not in the backup: searches find nothing until they are made anew"
+        yield "the vectors of knowledge bases are not in the backup: make them anew with `sizewise knowledge rebuild`"
     if manifest.settings_file and Path(manifest.settings_file).parent != home:
         yield f"the settings file was {manifest.settings_file}; files that it names are not in the backup"

@@ -80,7 +80,7 @@ def _projects(user: operations.User) -> str:
     return ", ".join(f"{each.project}:{each.role}" for each in user.projects) or "-"
 
 
-def _id(said: str) -> str:
+def user_id(said: str) -> str:
     """Raises BadRequest if no user here has this address."""
     if "@" not in said:
         return said
@@ -153,7 +153,7 @@ def role(user: str, role: str, project: str | None) -> None:
     Example: sizewise users role ada@example.com editor --project shop
     """
     given = "" if role == "none" else role
-    _tell(asyncio.run(operations.set_role(api_client(), id=_id(user), role=given, project=project)))
+    _tell(asyncio.run(operations.set_role(api_client(), id=user_id(user), role=given, project=project)))
 
 
 @click.command()
@@ -168,7 +168,7 @@ def disable(user: str, with_keys: bool) -> None:
     \b
     Example: sizewise users disable ada@example.com
     """
-    gone = asyncio.run(operations.disable_user(api_client(), id=_id(user), revoke_keys=with_keys))
+    gone = asyncio.run(operations.disable_user(api_client(), id=user_id(user), revoke_keys=with_keys))
     _tell(gone)
     if gone.service_keys and not wants_json():
         listed = ", ".join(f"{key.id} ({key.name})" for key in gone.service_keys)
@@ -186,7 +186,7 @@ def enable(user: str) -> None:
     \b
     Example: sizewise users enable ada@example.com
     """
-    _tell(asyncio.run(operations.enable_user(api_client(), id=_id(user))))
+    _tell(asyncio.run(operations.enable_user(api_client(), id=user_id(user))))
 
 
 def _tell(user: operations.User) -> None:
@@ -226,7 +226,7 @@ def sign_out(user: str) -> None:
     \b
     Example: sizewise users sign-out ada@example.com
     """
-    told = asyncio.run(operations.sign_out(api_client(), user=_id(user)))
+    told = asyncio.run(operations.sign_out(api_client(), user=user_id(user)))
     if wants_json():
         write_json({"signed_out": told.id})
     else:

@@ -24,6 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from sizewise.routing.guarantees.drift import INITIAL_DRIFT, DriftState
+from sizewise.storage.erasure import PersonalTable
 from sizewise.storage.migrations import BIG_INTEGER, Migrations
 
 META = MetaData()
@@ -88,6 +89,8 @@ FEEDBACK = Table(
 )
 FEEDBACK_BY_TRACE = Index("feedback_trace", FEEDBACK.c.tenant, FEEDBACK.c.trace)
 FEEDBACK_BY_AGE = Index("feedback_age", FEEDBACK.c.at)
+
+PERSONAL = PersonalTable("ratings", FEEDBACK, FEEDBACK.c.number, key=FEEDBACK.c.key)
 
 SCHEMA = Migrations(
     "evals",

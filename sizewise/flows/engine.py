@@ -62,6 +62,10 @@ class Engine(Protocol):
         """
         ...
 
+    async def forget(self, runs: Sequence[tuple[str, int]]) -> None:
+        """Deletes all that it stores of runs that have ended, by id and last attempt. Raises StorageError."""
+        ...
+
     async def stop(self, run: str, attempt: int) -> None:
         """Cancels the runner if it runs here, and does not call it again. Raises StorageError."""
         ...

@@ -17,6 +17,7 @@ from sizewise.flows.run_admission import CountRequest, RunAdmission
 from sizewise.flows.run_approval import RunApproval
 from sizewise.flows.run_completion import PublishEvent, RunCompletion, ignore_event
 from sizewise.flows.run_control import RunControl
+from sizewise.flows.run_erasure import RunErasure
 from sizewise.flows.run_limits import RunLimits
 from sizewise.flows.run_queries import RunQueries
 from sizewise.flows.run_recovery import RunRecovery
@@ -75,6 +76,7 @@ class RunService:
             completion=self.completion,
             engine=engine,
         )
+        self.erasure = RunErasure(store, self.control, engine)
         self.starter = RunStarter(
             store=store,
             versions=versions,

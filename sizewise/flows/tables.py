@@ -38,6 +38,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from sizewise.audit_log import tables as audit
 from sizewise.audit_log.hash_chain import AuditEvent
+from sizewise.storage.erasure import BATCH_ROWS, DataSubject, PersonalTable
 from sizewise.storage.keys.tables import EncryptedTable
 from sizewise.storage.migrations import BIG_INTEGER, Migrations
 
@@ -108,6 +109,9 @@ SCHEMA = Migrations(
             *(CreateIndex(each) for each in (BY_RUN, BY_PROJECT, BY_AGE, BY_STEP, BY_HASH)),
         ),
     ),
+)
+PERSONAL = PersonalTable(
+    "flow runs", RUNS, RUNS.c.id, key=RUNS.c.key, user=RUNS.c.user, parts=(STEPS.c.run, BLOBS.c.run)
 )
 SEALED = (
     EncryptedTable(STEPS, ("run", "key")),
@@ -284,6 +288,22 @@ def list_orphaned_runs(connection: Connection, before: int) -> list[FlowRun]:
     """Runs queued before unix ms `before` that never began: their server died first."""
     query = _select_runs().where((RUNS.c.state == "queued") & (RUNS.c.created < before))
     return [FlowRun(*row) for row in connection.execute(query.order_by(RUNS.c.number).limit(1_000))]
+
+
+def list_runs_of(connection: Connection, subject: DataSubject) -> list[FlowRun]:
+    """The runs that a person or key started, oldest first."""
+    ids = [str(id) for id in PERSONAL.find(connection, subject)]
+    found = [connection.execute(_select_runs().where(RUNS.c.id.in_(part))) for part in _parts(ids)]
+    return sorted((FlowRun(*row) for rows in found for row in rows), key=lambda run: run.created)
+
+
+def delete_runs(connection: Connection, tenant: str, ids: Sequence[str]) -> int:
+    """Deletes and overwrites runs with their steps and values, and returns their number."""
+    return sum(PERSONAL.delete(connection, tenant, part) for part in _parts(ids))
+
+
+def _parts(ids: Sequence[str]) -> list[list[str]]:
+    return [list(ids[at : at + BATCH_ROWS]) for at in range(0, len(ids), BATCH_ROWS)]
 
 
 def list_active_runs(connection: Connection, after: int, limit: int) -> list[tuple[int, FlowRun]]:

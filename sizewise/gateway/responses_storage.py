@@ -22,6 +22,7 @@ from sizewise.offload.offload import Offload
 from sizewise.principal import Principal
 from sizewise.providers.wires.responses.request_in import ResponsesRequest
 from sizewise.providers.wires.responses.response_object import ResponseEnvelope
+from sizewise.storage.erasure import Caller
 
 Json = dict[str, Any]
 RESPONSE_ID_PREFIX = "resp_"
@@ -102,6 +103,7 @@ class PrincipalResponses:
             body=_encode(response),
             context=_encode([*said, *response["output"]]),
             input=_encode(said),
+            caller=Caller(self._principal.key_id, self._principal.user_id),
         )
 
 

@@ -65,7 +65,7 @@ class RequestContext:
             return
         if left:
             await services.audit_log.append(suppressed_event(principal.tenant, who, left))
-        shown = id[:100] if id.isprintable() else ""
+        shown = id[:100] if id.isprintable() and "@" not in id else ""
         await services.audit_log.append(replace(audit_event(principal, principal.tenant, field, shown), refused=code))
 
     def charge_rows(self, rows: int) -> None:

@@ -90,7 +90,7 @@ async def invite_user(
     if there is not None and can_see(principal, _user_resource(there, principal, standing)):
         if role is not None:
             raise Conflict(f"{email[:254]!r} is a user already", "change the role: sizewise users role")
-        _require_rights_over(context, there)
+        require_rights_over(context, there)
         role, project = "", ""
     elif role is None:
         raise PathNotFound(
@@ -114,36 +114,36 @@ async def withdraw_invitation(context: RequestContext, id: str) -> FieldValues:
 async def set_role(context: RequestContext, id: str, role: str, project: str | None = None) -> FieldValues:
     """Sets the role in the organization, or in `project`; "" removes it."""
     principal, standing = context.principal, _standing(context)
-    user, where = _reachable_user(context, id), _named(project)
+    user, where = reachable_user(context, id), _named(project)
     before = standing.project_roles(user.id).get(where, "") if where else user.role
     if user.id == principal.user_id:
         raise Forbidden("you cannot change your own role", "ask another user with the permission `manage_users`")
     _require_may_grant(context, role, where)
     _require_covers(principal, standing.roles.get(before, frozenset()), f"a {before}", where)
     await context.services.users.set_role(user.id, user.tenant, role, where, principal)
-    return _user(_reachable_user(context, id), context)
+    return _user(reachable_user(context, id), context)
 
 
 async def disable_user(context: RequestContext, id: str, revoke_keys: bool = False) -> FieldValues:
     """`revoke_keys`: also revokes the service keys that this user created."""
-    user, accounts = _reachable_user(context, id), context.services.api_keys
+    user, accounts = reachable_user(context, id), context.services.api_keys
     if user.id == context.principal.user_id:
         raise Forbidden("you cannot disable yourself", "ask another user with the permission `manage_users`")
-    _require_rights_over(context, user)
+    require_rights_over(context, user)
     made = await keys_created_by(context, user.id) if revoke_keys else []
     for key in made:
         require_permission(context.principal, "manage_keys", key_resource(key))
     await context.services.users.disable(user.id, user.tenant, context.principal)
     for key in made:
         await accounts.revoke(key.id, key.tenant, context.principal)
-    return _user(_reachable_user(context, id), context)
+    return _user(reachable_user(context, id), context)
 
 
 async def enable_user(context: RequestContext, id: str) -> FieldValues:
-    user = _reachable_user(context, id)
-    _require_rights_over(context, user)
+    user = reachable_user(context, id)
+    require_rights_over(context, user)
     await context.services.users.enable(user.id, user.tenant, context.principal)
-    return _user(_reachable_user(context, id), context)
+    return _user(reachable_user(context, id), context)
 
 
 async def sign_out(context: RequestContext, user: str | None = None) -> FieldValues:
@@ -151,9 +151,9 @@ async def sign_out(context: RequestContext, user: str | None = None) -> FieldVal
     principal = context.principal
     if user is None and not principal.user_id:
         raise BadRequest("a service key has no sessions", "pass the id of a user", param="user")
-    whose = _reachable_user(context, user if user is not None else principal.user_id)
+    whose = reachable_user(context, user if user is not None else principal.user_id)
     if whose.id != principal.user_id:
-        _require_rights_over(context, whose)
+        require_rights_over(context, whose)
     await context.services.sessions.end_all(whose, principal)
     return {"id": whose.id}
 
@@ -204,7 +204,7 @@ async def _invited(
     return {"invitation": {**shown, "invitedBy": its.by, "created": its.created, "used": None}, "token": made.token}
 
 
-def _reachable_user(context: RequestContext, id: str) -> User:
+def reachable_user(context: RequestContext, id: str) -> User:
     """Raises PathNotFound for a user that the caller cannot see."""
     principal, standing = context.principal, _standing(context)
     found = standing.users.get(id)
@@ -230,7 +230,7 @@ def _require_may_grant(context: RequestContext, role: str, project: str) -> None
         _require_covers(principal, roles[role], f"a {role}", project)
 
 
-def _require_rights_over(context: RequestContext, user: User) -> None:
+def require_rights_over(context: RequestContext, user: User) -> None:
     """Raises Forbidden if the user has a permission anywhere that the caller lacks."""
     principal = context.principal
     require_permission(principal, "manage_users", Resource(user.tenant))

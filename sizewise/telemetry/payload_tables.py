@@ -8,6 +8,7 @@ from msgspec import Struct
 from sqlalchemy import Column, Connection, Index, LargeBinary, MetaData, Table, Text, delete, insert, select
 from sqlalchemy.schema import CreateIndex, CreateTable
 
+from sizewise.storage.erasure import PersonalTable
 from sizewise.storage.keys.tables import EncryptedTable
 from sizewise.storage.migrations import BIG_INTEGER, Migrations
 
@@ -29,6 +30,7 @@ BY_AGE = Index("contents_age", CONTENTS.c.created, CONTENTS.c.bytes)
 
 SCHEMA = Migrations("contents", ((CreateTable(CONTENTS), CreateIndex(BY_RECORD), CreateIndex(BY_AGE)),))
 SEALED = EncryptedTable(CONTENTS, ("record",))
+PERSONAL = PersonalTable("prompts and replies", CONTENTS, CONTENTS.c.number, key=CONTENTS.c.key)
 
 
 class PayloadRow(Struct, frozen=True):

@@ -36,6 +36,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 from sizewise.data_class import DataClass
 from sizewise.handler import AttemptResult
 from sizewise.storage.database import migration_statement
+from sizewise.storage.erasure import PersonalTable
 from sizewise.storage.migrations import BIG_INTEGER, Migrations
 
 META = MetaData()
@@ -132,6 +133,8 @@ SELECT id, 1, tenant, trace, model, only_place, 'answered', coalesce(only_why, w
     only_ended_ms, input, output, cached, cache_write, reasoning, estimated, cost, '', only_score
 FROM records WHERE only_place IS NOT NULL"""
 
+
+PERSONAL = PersonalTable("records", RECORDS, RECORDS.c.id, key=RECORDS.c.key, parts=(ATTEMPTS.c.record,))
 
 SCHEMA = Migrations(
     "telemetry",

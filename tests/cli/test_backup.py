@@ -85,6 +85,7 @@ def test_a_backup_of_a_busy_server_is_whole_and_its_owners_only(backed_up: tuple
 def test_a_restored_home_answers_as_before(backed_up: tuple[Path, str, str], tmp_path: Path) -> None:
     file, id, key = backed_up
     home = tmp_path / "new" / "home"
+    (home / ".restore-staged" / "flows").mkdir(parents=True)  # of a restore that was killed before its step
     done = sizewise("restore", str(file), home=home)
     assert done.code == 0 and f"{home} is restored" in done.out, done.err
     assert done.err.splitlines()[-1] == f"next: sizewise up --home {home}"
@@ -366,12 +367,12 @@ def test_passages_are_in_it_when_no_server_runs(backed_up: tuple[Path, str, str]
     (home / "passages" / "link").symlink_to("/etc/passwd")
     done = sizewise("backup", str(tmp_path / "x.tar"), home=home)
     assert "passages/b1/segment" in members(tmp_path / "x.tar") and "passages/link" not in members(tmp_path / "x.tar")
-    assert "the passages of" not in done.err
+    assert "vectors" not in done.err
     assert sizewise("restore", str(tmp_path / "x.tar"), home=tmp_path / "again").code == 0
     assert (tmp_path / "again" / "passages" / "b1" / "segment").stat().st_size == 3_000_000
     with serving(home, ECHO):
         running = sizewise("backup", str(tmp_path / "y.tar"), "--json", home=home).json
-    assert running["passages"] == "left out" and any("passages" in note for note in running["notes"])
+    assert running["passages"] == "left out" and any("vectors" in note for note in running["notes"])
 
 
 def test_a_terminal_shows_no_bar_after_it(backed_up: tuple[Path, str, str], tmp_path: Path) -> None:

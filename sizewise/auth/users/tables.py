@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from msgspec import Struct
-from sqlalchemy import Column, Connection, Index, MetaData, Table, Text, delete, insert, select, update
+from sqlalchemy import Column, Connection, Index, MetaData, Table, Text, delete, func, insert, select, update
 from sqlalchemy.schema import CreateIndex, CreateTable, ExecutableDDLElement
+from sqlalchemy.sql.elements import ColumnElement
 
-from sizewise.storage.database import migration_statement
+from sizewise.storage.database import migration_statement, overwriting_deleted
 from sizewise.storage.migrations import BIG_INTEGER
 
 META = MetaData()
@@ -296,10 +297,40 @@ def revoke_oldest_sessions(connection: Connection, tenant: str, user: str, now: 
     connection.execute(update(SESSIONS).where(its.id.in_(ids)).values(revoked=now))
 
 
-def delete_expired(connection: Connection, before: int) -> None:
-    """Deletes sessions and invitations that ended before `before` (unix ms)."""
-    connection.execute(delete(SESSIONS).where((SESSIONS.c.expires < before) | (SESSIONS.c.revoked < before)))
-    connection.execute(delete(INVITATIONS).where(INVITATIONS.c.expires < before))
+def session_ids(connection: Connection, tenant: str, user: str) -> list[str]:
+    """Of all sessions of a user that are stored, also those that ended."""
+    return list(connection.scalars(select(SESSIONS.c.id).where(SESSIONS.c.tenant == tenant, SESSIONS.c.user == user)))
+
+
+def count_account(connection: Connection, user: User) -> dict[str, int]:
+    """Rows of a user's account, by what people call them."""
+    return {
+        label: connection.scalar(select(func.count()).select_from(table).where(mine)) or 0
+        for label, table, mine in _account(user)
+    }
+
+
+def delete_account(connection: Connection, user: User) -> dict[str, int]:
+    """Deletes and overwrites them, and counts them as `count_account`."""
+    with overwriting_deleted(connection):
+        return {label: connection.execute(delete(table).where(mine)).rowcount for label, table, mine in _account(user)}
+
+
+def _account(user: User) -> list[tuple[str, Table, ColumnElement[bool]]]:
+    member, signed_in, invited = MEMBERSHIPS.c, SESSIONS.c, INVITATIONS.c
+    return [
+        ("roles in projects", MEMBERSHIPS, (member.tenant == user.tenant) & (member.user == user.id)),
+        ("sessions", SESSIONS, (signed_in.tenant == user.tenant) & (signed_in.user == user.id)),
+        ("invitations", INVITATIONS, (invited.tenant == user.tenant) & (invited.email == user.email)),
+        ("account with its e-mail address", USERS, (USERS.c.tenant == user.tenant) & (USERS.c.id == user.id)),
+    ]
+
+
+def delete_expired(connection: Connection, sessions_before: int, invitations_before: int) -> None:
+    """Deletes sessions and invitations that ended before these times (unix ms)."""
+    its = SESSIONS.c
+    connection.execute(delete(SESSIONS).where((its.expires < sessions_before) | (its.revoked < sessions_before)))
+    connection.execute(delete(INVITATIONS).where(INVITATIONS.c.expires < invitations_before))
 
 
 def _row(record: Struct) -> dict[str, object]:

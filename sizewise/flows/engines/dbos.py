@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from sizewise.errors import ConfigError, SizewiseError, StorageError
 from sizewise.flows.engine import Runner
 from sizewise.flows.engines.worker_registry import WorkerRegistry
-from sizewise.storage.database import DatabaseUrl, third_party_engine, translate_errors
+from sizewise.storage.database import Database, DatabaseUrl, third_party_engine, translate_errors
 
 if TYPE_CHECKING:
     from dbos import DBOS, DBOSConfig, Serializer
@@ -61,6 +61,7 @@ class DbosEngine:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._periodic_task: asyncio.Task[None] | None = None
         self._dbos: type[DBOS] | None = None
+        self._database: Database | None = None
         self._workflow: Any = None  # what DBOS calls, in its thread
         self._on_closed: Callable[[], None] = lambda: None
 
@@ -78,6 +79,7 @@ class DbosEngine:
         dbos, plain = _import_dbos()
         engine = third_party_engine(self._url)
         self._on_closed = engine.dispose
+        self._database = Database(engine)
         config: DBOSConfig = {
             "name": "sizewise",
             "system_database_engine": engine,
@@ -134,6 +136,17 @@ class DbosEngine:
             if ended:
                 await self._dbos.delete_workflows_async(ended)
         return set(ids) - held
+
+    async def forget(self, runs: Sequence[tuple[str, int]]) -> None:
+        ids = [_workflow_id(run, number) for run, last in runs for number in range(1, last + 1)]
+        await self._in_dbos_loop(self._forget(ids))
+        if self._database is not None:
+            await asyncio.to_thread(self._database.checkpoint, truncate=True)
+
+    async def _forget(self, ids: list[str]) -> None:
+        assert self._dbos is not None
+        with _translated_errors():
+            await self._dbos.delete_workflows_async(ids)
 
     async def _run(self, run: str, attempt: int) -> None:
         id, task = _workflow_id(run, attempt), asyncio.current_task()

@@ -32,6 +32,9 @@ class InlineEngine:
             await self.start(run, attempt)
         return len(left)
 
+    async def forget(self, runs: Sequence[tuple[str, int]]) -> None:
+        pass
+
     async def stop(self, run: str, attempt: int) -> None:
         task = self._tasks.get((run, attempt))
         if task is not None:

@@ -29,6 +29,9 @@ class OnDemandEngine:
     async def ensure(self, runs: Sequence[tuple[str, int]]) -> int:
         return await self._engine.ensure(runs)
 
+    async def forget(self, runs: Sequence[tuple[str, int]]) -> None:
+        await self._engine.forget(runs)
+
     async def stop(self, run: str, attempt: int) -> None:
         await self._engine.stop(run, attempt)
 

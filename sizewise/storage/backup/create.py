@@ -78,7 +78,7 @@ def create_backup(target: Path, state: HomeState, *, with_key: bool, replace: bo
 
 
 def _plain_files(state: HomeState, with_key: bool) -> dict[str, Path]:
-    """Files that are replaced whole when they change, by their names in the archive."""
+    """Files that are replaced whole when they change, by their names in the archive; each may be a link."""
     found: dict[str, Path] = {}
     for name in state_files.FILES:
         if name not in state_files.DATABASES and (with_key or name != state_files.KEY):
@@ -87,7 +87,7 @@ def _plain_files(state: HomeState, with_key: bool) -> dict[str, Path]:
         found[state_files.SETTINGS] = state.settings_file
     for name in state_files.files_below(state.flows.parent, state.flows.name):
         found[f"flows/{name.partition('/')[2]}"] = state.flows.parent / name
-    return {name: path for name, path in found.items() if state_files.is_regular(path)}
+    return {name: path for name, path in found.items() if path.is_file()}
 
 
 def _passages(opened: ExitStack, home: Path) -> tuple[PassagesPlace, dict[str, Path]]:
@@ -103,7 +103,7 @@ def _passages(opened: ExitStack, home: Path) -> tuple[PassagesPlace, dict[str, P
 
 def _snapshots(home: Path, folder: Path, progress: Progress) -> dict[str, Path]:
     """The engine's database first: runs that began in between are in the other one, and are started from there."""
-    found = [name for name in reversed(state_files.DATABASES) if state_files.is_regular(home / name)]
+    found = [name for name in reversed(state_files.DATABASES) if (home / name).is_file()]
     for name in found:
         copy_database(home / name, folder / name, partial(progress, name))
     return {name: folder / name for name in found}
@@ -143,7 +143,7 @@ def _databases_last(source: tuple[str, Path]) -> tuple[bool, str]:
 def _key_place(state: HomeState, with_key: bool) -> KeyPlace:
     if state.key_is_elsewhere:
         return "elsewhere"
-    if not state_files.is_regular(state.home / state_files.KEY):
+    if not (state.home / state_files.KEY).is_file():
         return "none"
     return "included" if with_key else "left out"
 

@@ -15,10 +15,12 @@ import msgspec
 from msgspec import Struct
 
 from sizewise.atomic_file import sync_folder
+from sizewise.errors import ExternalFailure
 from sizewise.storage.backup.manifest import ArchivedFile
 from sizewise.storage.backup.state_files import STATE
 
 STAGED = ".restore-staged"
+"""One of state_files.TRANSIENT."""
 COMMITTED = ".restore-committed"
 PLAN = "plan.json"
 REPLACED = "before-restore-"
@@ -66,10 +68,21 @@ def discard_staged(home: Path) -> None:
 
 
 def finish_restore(home: Path) -> None:
-    """Moves a committed state into place, as far as that is not done; does nothing if there is none. Raises OSError."""
+    """Moves a committed state into place, as far as that is not done; does nothing if there is none.
+
+    Raises ExternalFailure.
+    """
     committed = home / COMMITTED
     if not committed.is_dir():
         return
+    try:
+        _move_into_place(home, committed)
+    except OSError as error:
+        hint = "make it writable and free space on its disk: the next `sizewise up` finishes the restore"
+        raise ExternalFailure(f"cannot finish the restore of {str(home)!r}: {error.strerror}", hint) from error
+
+
+def _move_into_place(home: Path, committed: Path) -> None:
     if (committed / PLAN).exists():
         plan = msgspec.json.decode((committed / PLAN).read_bytes(), type=_Plan)
         for name in STATE:

@@ -16,7 +16,7 @@ FILES = (*DATABASES, KEY, SETTINGS, "models.toml", "published-flows.json")
 FOLDERS = (PASSAGES, "flows")
 STATE: Sequence[str] = (*(f"{name}{end}" for name in DATABASES for end in ("-wal", "-shm")), *FILES, *FOLDERS)
 """All that belongs to the state of a home. A log comes before its database: it must never meet another one."""
-TRANSIENT = ("server.lock", "server.json", "admin.token", "local.pem", "models.lock", "lost+found")
+TRANSIENT = ("server.lock", "server.json", "admin.token", "local.pem", "models.lock", "lost+found", ".restore-staged")
 """Made anew at each start. The admin token is left out on purpose: a copy of it is a way in."""
 
 

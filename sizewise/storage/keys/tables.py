@@ -24,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.schema import CreateIndex, CreateTable
 from sqlalchemy.sql.elements import ColumnElement
 
-from sizewise.storage.database import TransactionRunner
+from sizewise.storage.database import TransactionRunner, overwriting_deleted
 from sizewise.storage.migrations import BIG_INTEGER, Migrations
 
 META = MetaData()
@@ -125,13 +125,8 @@ def _select_keys() -> Select[Any]:
 
 def _secure_delete(connection: Connection, which: ColumnElement[bool]) -> int:
     """Deletes rows and overwrites their bytes in the file; SQLite's log keeps them until the next checkpoint."""
-    sqlite = connection.dialect.name == "sqlite"
-    if sqlite:
-        connection.exec_driver_sql("PRAGMA secure_delete = ON")
-    count = connection.execute(delete(DATA_KEYS).where(which)).rowcount
-    if sqlite:
-        connection.exec_driver_sql("PRAGMA secure_delete = OFF")
-    return count
+    with overwriting_deleted(connection):
+        return connection.execute(delete(DATA_KEYS).where(which)).rowcount
 
 
 class EncryptedRow(Struct, frozen=True):

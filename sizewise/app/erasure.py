@@ -1,0 +1,111 @@
+"""Erasure of the data of one person or key: what is stored, counted or deleted, in every store of this server.
+
+It cannot reach backups, the audit log, what a model's provider keeps, and documents of knowledge bases.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+from sizewise.agents import tables as memory_tables
+from sizewise.agents.memory import subject_hash
+from sizewise.auth.account_erasure import AccountErasure
+from sizewise.auth.user_accounts import UserAccounts
+from sizewise.auth.users.tables import User
+from sizewise.cache.response_cache import CacheEpoch
+from sizewise.flows.run_erasure import RunErasure
+from sizewise.principal import Principal
+from sizewise.storage.batch_writer import BatchWriter
+from sizewise.storage.database import Database
+from sizewise.storage.erasure import BATCH_ROWS, DataSubject, PersonalTable, RowId, overwrite_free_pages
+from sizewise.telemetry.payload_log import PayloadLog
+
+PASSES = 2
+"""A request that was in flight during the first one may have stored something since."""
+Counts = Mapping[str, int]
+"""Rows by what people call them."""
+
+
+class Erasure:
+    """Checks no permissions. Each method raises StorageError."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        writer: BatchWriter,
+        payload_log: PayloadLog,
+        tables: Sequence[PersonalTable],
+        runs: RunErasure,
+        users: UserAccounts,
+        accounts: AccountErasure,
+        cache_epoch: CacheEpoch,
+    ) -> None:
+        """`tables`: all whose rows belong to somebody, but those of accounts and runs."""
+        self._database = database
+        self._writer = writer
+        self._payload_log = payload_log
+        self._tables = tables
+        self._runs = runs
+        self._users = users
+        self._accounts = accounts
+        self._cache_epoch = cache_epoch
+
+    async def subject_of_user(self, user: User) -> DataSubject:
+        keys = await self._accounts.caller_ids(user)
+        names = (user.id, user.email, *keys)
+        return await self._with_memories(DataSubject(user.tenant, user.id, keys), names)
+
+    async def subject_of_key(self, tenant: str, key: str) -> DataSubject:
+        return await self._with_memories(DataSubject(tenant, "", (key,)), (key,))
+
+    async def count(self, subject: DataSubject, user: User | None) -> Counts:
+        """`user`: also the account."""
+        await self._flush()
+        found = {each.label: len(await self._find(each, subject)) for each in self._tables}
+        runs = {"flow runs": await self._runs.count(subject)}
+        return {**found, **runs, **(await self._accounts.count(user) if user is not None else {})}
+
+    async def erase(self, subject: DataSubject, user: User | None, actor: Principal) -> Counts:
+        """A user is disabled first, so that nothing more is stored, and the account goes last: after an interruption
+        the same call does the rest. Raises Conflict for the last owner.
+        """
+        if user is not None:
+            await self._users.disable(user.id, user.tenant, actor)
+        gone = {"flow runs": await self._runs.erase(subject)}
+        gone |= {each.label: 0 for each in self._tables}
+        for _ in range(PASSES):
+            await self._flush()
+            for each in self._tables:
+                gone[each.label] += await self._delete(each, subject)
+        self._cache_epoch.advance()
+        account = await self._accounts.erase(user, actor) if user is not None else {}
+        await asyncio.to_thread(overwrite_free_pages, self._writer.run_transaction_sync)
+        await asyncio.to_thread(self._database.checkpoint, truncate=True)
+        return {**gone, **account}
+
+    async def _with_memories(self, subject: DataSubject, names: Sequence[str]) -> DataSubject:
+        """The owners of memories under which agents and flows store: an id or address, or `user:` and that."""
+        projects = await asyncio.to_thread(
+            self._database.read_transaction, partial(memory_tables.list_projects, tenant=subject.tenant)
+        )
+        owners = [owner for name in names for owner in (name, f"user:{name}", f"session:{name}")]
+        hashes = tuple(subject_hash(subject.tenant, project, owner) for project in projects for owner in owners)
+        return DataSubject(subject.tenant, subject.user, subject.keys, hashes)
+
+    async def _flush(self) -> None:
+        """What was accepted before is in the tables when this returns."""
+        await self._writer.flush()
+        await asyncio.to_thread(self._payload_log.flush)
+
+    async def _find(self, table: PersonalTable, subject: DataSubject) -> list[RowId]:
+        return await asyncio.to_thread(self._database.read_transaction, partial(table.find, subject=subject))
+
+    async def _delete(self, table: PersonalTable, subject: DataSubject) -> int:
+        ids, count = await self._find(table, subject), 0
+        for at in range(0, len(ids), BATCH_ROWS):
+            part = ids[at : at + BATCH_ROWS]
+            count += await self._writer.run_transaction(partial(table.delete, tenant=subject.tenant, ids=part))
+        return count

@@ -1,0 +1,55 @@
+"""`sizewise erase`: deletes the stored data of one person or key on the server, after a dry run that counts it."""
+
+from __future__ import annotations
+
+import asyncio
+
+import click
+import msgspec
+
+from sizewise.cli import operations
+from sizewise.cli.options import api_client, server_options, wants_json
+from sizewise.cli.output import dim, write_json, write_table
+from sizewise.cli.users import user_id
+from sizewise.errors import BadRequest
+
+KEPT = (
+    "backups and the folders before-restore-* of the home: they hold what they held",
+    "the audit log: ids, who erased whom, and the names that were given to keys",
+    "documents of knowledge bases: sizewise knowledge remove",
+    "what providers of remote models keep, by their own terms",
+)
+"""What no erasure of this server reaches."""
+
+
+@click.command()
+@click.option("--user", metavar="USER", help="E-mail address or id of a user: their data and their account.")
+@click.option("--key", metavar="ID", help="Id of a key or session: its data. The key itself stays valid.")
+@click.option("--yes", is_flag=True, help="Erase. Without it, only count what would be erased.")
+@server_options
+def erase(user: str | None, key: str | None, yes: bool) -> None:
+    """Erase the stored data of one person, or of one key.
+
+    Records, prompts and replies, ratings, flow runs, stored responses, idempotent answers and memories, and with --user
+    the account and its e-mail address. Counts them first; nothing is erased without --yes.
+
+    \b
+    Example: sizewise erase --user ada@example.com
+             sizewise erase --user ada@example.com --yes
+    """
+    if bool(user) == bool(key):
+        raise BadRequest("name one user or one key", "sizewise erase --user USER, or --key ID: sizewise users, keys")
+    client = api_client()
+    whose = user_id(user) if user else None
+    told = asyncio.run(operations.erase_personal_data(client, user=whose, key=key or None, dry_run=not yes))
+    if wants_json():
+        write_json({**msgspec.to_builtins(told), "kept": list(KEPT)})
+        return
+    write_table(("WHAT", "ROWS"), [(each.kind, f"{each.count:,}") for each in told.rows], right="ROWS")
+    total = sum(each.count for each in told.rows)
+    click.echo(f"{total:,} rows {'would be' if told.dry_run else 'are'} erased")
+    if told.dry_run:
+        again = f"sizewise erase --{'user' if user else 'key'} {user or key} --yes"
+        click.echo(dim(f"nothing was erased; to erase them: {again}"), err=True)
+    for each in KEPT:
+        click.echo(dim(f"not erased: {each}"), err=True)

@@ -1,0 +1,65 @@
+"""The field that erases the data of one person or key within the caller's organization and permissions."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from sizewise.auth.api_keys import audit_event
+from sizewise.auth.authorization import Resource, require_permission
+from sizewise.auth.users.tables import User
+from sizewise.errors import BadRequest, Forbidden
+from sizewise.graphql.context import RequestContext
+from sizewise.graphql.keys import key_resource
+from sizewise.graphql.model_type import FieldValues
+from sizewise.graphql.users import reachable_user, require_rights_over
+
+
+async def erase_personal_data(
+    context: RequestContext,
+    user: str | None = None,
+    key: str | None = None,
+    dry_run: bool = True,
+) -> FieldValues:
+    """`user`: the id of a user; `key`: the id of a key or session, also of one that is gone. Writes to the audit log
+    before it deletes anything, and after. Raises BadRequest, Forbidden, PathNotFound, Conflict for the last owner.
+    """
+    if bool(user) == bool(key):
+        raise BadRequest("name one user or one key", "use `user` or `key`", param="user")
+    principal, erasure = context.principal, context.services.erasure
+    person = _erasable_user(context, user, dry_run) if user else None
+    if person is not None:
+        subject, thing = await erasure.subject_of_user(person), f"user:{person.id}"
+    else:
+        await _require_key(context, key or "")
+        subject, thing = await erasure.subject_of_key(principal.tenant, key or ""), f"key:{(key or '')[:100]}"
+    if dry_run:
+        return _payload(await erasure.count(subject, person), dry_run)
+    begun = audit_event(principal, principal.tenant, "erase_personal_data", thing)
+    await context.services.audit_log.append(begun)
+    gone = await erasure.erase(subject, person, principal)
+    await context.services.audit_log.append(replace(begun, after={**gone}))
+    return _payload(gone, dry_run)
+
+
+def _erasable_user(context: RequestContext, id: str, dry_run: bool) -> User:
+    """Raises PathNotFound, or Forbidden for a user with more permissions than the caller."""
+    user = reachable_user(context, id)
+    require_permission(context.principal, "erase_records", Resource(user.tenant))
+    require_rights_over(context, user)
+    if user.id == context.principal.user_id and not dry_run:
+        raise Forbidden("you cannot erase yourself", "ask another user with the permission `erase_records`")
+    return user
+
+
+async def _require_key(context: RequestContext, id: str) -> None:
+    """A key with access to all projects, a session and an unknown key need access to all projects."""
+    principal = context.principal
+    found = next((each for each in await context.services.api_keys.list(principal.tenant) if each.id == id), None)
+    everywhere = Resource(principal.tenant if principal.all_projects else "", name=f"key:{id}")
+    confined = found is not None and not found.wide
+    require_permission(principal, "erase_records", key_resource(found) if found and confined else everywhere)
+
+
+def _payload(counts: object, dry_run: bool) -> FieldValues:
+    assert isinstance(counts, dict)
+    return {"dryRun": dry_run, "rows": [{"kind": kind, "count": count} for kind, count in counts.items()]}

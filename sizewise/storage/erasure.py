@@ -1,0 +1,143 @@
+"""Erasure of what was stored for one person or key: finds rows, deletes and overwrites them; knows no table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from msgspec import Struct
+from sqlalchemy import Column, Connection, Index, Table, Text, delete, false, or_, select
+from sqlalchemy.schema import CreateIndex
+from sqlalchemy.sql.elements import ColumnElement
+
+from sizewise.storage.database import TransactionRunner, migration_statement, overwriting_deleted
+from sizewise.storage.migrations import MigrationStep
+
+BATCH_ROWS = 500
+"""Rows per transaction, some milliseconds of lock."""
+CALLER_KEY, CALLER_USER = "caller_key", "caller_user"
+SCRUB_TABLE = "erased_pages"
+SCRUB_PAGES = 256
+"""Free pages per transaction: 1 MB."""
+
+
+RowId = int | str
+
+
+class Caller(Struct, frozen=True):
+    """Ids of the key or session, and of its user, by which a row was stored; empty in rows of older releases."""
+
+    key: str = ""
+    user: str = ""
+
+    @property
+    def values(self) -> dict[str, str]:
+        return {CALLER_KEY: self.key, CALLER_USER: self.user}
+
+
+ANYBODY = Caller()
+
+
+class DataSubject(Struct, frozen=True):
+    """Whose data it is: `user`, and the ids of the keys and sessions that were theirs; or, without a user, of a key.
+    `subjects`: what stands for them in the memories of agents.
+    """
+
+    tenant: str
+    user: str = ""
+    keys: tuple[str, ...] = ()
+    subjects: tuple[str, ...] = ()
+
+
+def caller_columns() -> list[Column[str]]:
+    """For a table whose rows belong to a project, so that those of one caller can be found."""
+    return [Column(name, Text, nullable=False, server_default="") for name in (CALLER_KEY, CALLER_USER)]
+
+
+def caller_index(table: Table) -> Index:
+    """Without it, finding them reads past every encrypted value."""
+    return Index(f"{table.name}_caller", table.c.tenant, table.c[CALLER_USER], table.c[CALLER_KEY])
+
+
+def caller_migration(index: Index) -> MigrationStep:
+    """The step that adds both to a table of version 1."""
+    assert index.table is not None
+    added = f"ALTER TABLE {index.table.name} ADD COLUMN {{}} TEXT NOT NULL DEFAULT ''"
+    return (*(migration_statement(added.format(name)) for name in (CALLER_KEY, CALLER_USER)), CreateIndex(index))
+
+
+@dataclass(frozen=True)
+class PersonalTable:
+    """A table with the column `tenant` whose rows belong to somebody. `label`: what people call its rows.
+
+    `key`, `user`: the columns of whoever stored a row; by default those of `caller_columns`. `subject`: the column of
+    whom it is about. `parts`: columns of other tables that hold `id`, whose rows are deleted too.
+    """
+
+    label: str
+    table: Table
+    id: Column[Any]
+    key: Column[Any] | None = None
+    user: Column[Any] | None = None
+    subject: Column[Any] | None = None
+    parts: tuple[Column[Any], ...] = ()
+
+    def find(self, connection: Connection, subject: DataSubject) -> list[RowId]:
+        """The ids of the rows of `subject`."""
+        mine = (self.table.c.tenant == subject.tenant) & or_(false(), *self._matches(subject))
+        return list(connection.scalars(select(self.id).where(mine)))
+
+    def delete(self, connection: Connection, tenant: str, ids: Sequence[RowId]) -> int:
+        """Deletes and overwrites up to BATCH_ROWS rows, and returns their number."""
+        with overwriting_deleted(connection):
+            for part in self.parts:
+                connection.execute(delete(part.table).where(part.in_(ids)))
+            mine = (self.table.c.tenant == tenant) & self.id.in_(ids)
+            return connection.execute(delete(self.table).where(mine)).rowcount
+
+    def _matches(self, subject: DataSubject) -> list[ColumnElement[bool]]:
+        key = self.table.c[CALLER_KEY] if self.key is None else self.key
+        user = self.table.c.get(CALLER_USER) if self.user is None else self.user
+        found: list[ColumnElement[bool]] = [key.in_(subject.keys)] if subject.keys else []
+        if subject.user and user is not None:
+            found.append(user == subject.user)
+        if subject.subjects and self.subject is not None:
+            found.append(self.subject.in_(subject.subjects))
+        return found
+
+
+def overwrite_free_pages(write: TransactionRunner) -> None:
+    """Overwrites the pages of SQLite's file that earlier deletions freed.
+
+    They are taken into a table of zeros, and given back. Raises StorageError.
+    """
+    while write(_take_free_pages):
+        pass
+    while write(_give_back_pages):
+        pass
+
+
+def _take_free_pages(connection: Connection) -> bool:
+    """False if there are none left."""
+    if connection.dialect.name != "sqlite":
+        return False
+    connection.exec_driver_sql(f"CREATE TABLE IF NOT EXISTS {SCRUB_TABLE} (id INTEGER PRIMARY KEY, zeros BLOB)")
+    free = int(connection.exec_driver_sql("PRAGMA freelist_count").scalar_one())
+    size = int(connection.exec_driver_sql("PRAGMA page_size").scalar_one())
+    if free:
+        zeros = min(free, SCRUB_PAGES) * (size - 64)
+        connection.exec_driver_sql(f"INSERT INTO {SCRUB_TABLE} (zeros) VALUES (zeroblob(?))", (zeros,))
+    return free > 0
+
+
+def _give_back_pages(connection: Connection) -> bool:
+    """False if there are none left."""
+    if connection.dialect.name != "sqlite":
+        return False
+    newest = f"SELECT max(id) FROM {SCRUB_TABLE}"
+    if connection.exec_driver_sql(newest).scalar() is not None:
+        connection.exec_driver_sql(f"DELETE FROM {SCRUB_TABLE} WHERE id = ({newest})")
+        return True
+    connection.exec_driver_sql(f"DROP TABLE {SCRUB_TABLE}")
+    return False
