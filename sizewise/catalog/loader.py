@@ -228,9 +228,11 @@ def _with_facts(card: ModelCard, facts: ModelSettings, sources: Mapping[str, str
 def providers_without_models(settings: Settings, cards: Iterable[ModelCard]) -> list[str]:
     """A sentence and the next step for each configured provider that none of `cards` belongs to."""
     used = {card.endpoint.provider for card in cards}
+    none = 'has no models: list them as `models = ["NAME"]`, or all with `models = ["*"]`'
+    unlisted = "has no models yet: its list is received by `sizewise up` and by a reload"
     return [
-        f'provider {name!r} has no models: list them as `models = ["NAME"]`, or all with `models = ["*"]`'
-        for name in settings.providers
+        f"provider {name!r} {unlisted if ALL_MODELS in provider.models else none}"
+        for name, provider in settings.providers.items()
         if name not in used
     ]
 

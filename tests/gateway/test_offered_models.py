@@ -185,6 +185,18 @@ def test_a_provider_without_models_says_so_at_start_and_in_doctor(tmp_path: Path
         assert '["*"]' in found[0]["next"]
 
 
+def test_doctor_knows_that_a_list_is_not_received_yet(up: ListingUpstream, tmp_path: Path) -> None:
+    (tmp_path / "sizewise.toml").write_text(settings(up.url))
+    found = json.loads(sizewise("doctor", "--json", home=tmp_path, VENDOR_KEY=KEY).out)["checks"]
+    (missing,) = [each for each in found if each["check"] == "models"]
+    assert missing["found"] == "provider 'vendor' has no models yet" and "`sizewise up`" in missing["next"]
+    assert up.asked == [], "doctor asks nobody"
+    with serving(tmp_path, settings(up.url), VENDOR_KEY=KEY):
+        pass
+    found = json.loads(sizewise("doctor", "--json", home=tmp_path, VENDOR_KEY=KEY).out)["checks"]
+    assert [each for each in found if each["check"] == "models"] == []
+
+
 # ---- aliases
 
 ALIASES = """
