@@ -243,6 +243,7 @@ class _NodeRun:
 
     async def run(self) -> Json:
         node, whole, began = self._node, self._run, time()
+        await whole.limits.turn()
         whole.limits.count_steps()
         whole.on_trace(NodeTrace(self._path, node.kind_name, "running", began))
         try:

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
 from sizewise.errors import Busy, RunLimitExceeded
+from sizewise.flows.loop_turns import LoopTurns
 from sizewise.settings.storage import FlowsSettings
 
 RAISE_STEPS = "raise `max_active_steps_per_organization` in [flows]"
@@ -42,6 +43,7 @@ class RunLimits:
 
     def __init__(self, settings: FlowsSettings) -> None:
         self.settings = settings
+        self._turns = LoopTurns()
         self._runs: dict[str, RunUsage] = {}
         self._organizations: dict[str, OrganizationUsage] = {}
 
@@ -84,7 +86,7 @@ class RunLimits:
         if root is None:
             organization = self._organizations.setdefault(tenant, OrganizationUsage())
             organization.runs += 1
-            root = RunUsage(self.settings, organization)
+            root = RunUsage(self.settings, organization, self._turns)
         self._runs[id] = root
         root.members += 1
         return root
@@ -107,10 +109,11 @@ class RunLimits:
 class RunUsage(StepUsage):
     """What a run has used, with the runs that it calls. `members`: runs that count into it and have not ended."""
 
-    __slots__ = ("_settings", "members", "organization")
+    __slots__ = ("_settings", "members", "organization", "turn")
 
-    def __init__(self, settings: FlowsSettings, organization: StepUsage) -> None:
+    def __init__(self, settings: FlowsSettings, organization: StepUsage, turns: LoopTurns) -> None:
         super().__init__()
+        self.turn = turns.turn
         self.organization = organization
         self.members = 0
         self._settings = settings
@@ -165,4 +168,4 @@ def _busy(what: str, hint: str) -> Busy:
 
 def unshared_usage() -> RunUsage:
     """Of a run with the default limits, whose organization has no other."""
-    return RunUsage(FlowsSettings(), StepUsage())
+    return RunUsage(FlowsSettings(), StepUsage(), LoopTurns())

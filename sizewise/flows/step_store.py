@@ -35,6 +35,9 @@ INLINE_MARK, BLOB_MARK = b"\0", b"\1"
 RETRY_DELAYS_S = (0.05, 0.2, 0.5, 1.0, 2.0)
 """Between attempts while the store is unavailable; the last delay repeats."""
 
+MAX_CONCURRENT_SAVES = 2
+"""Of one run: a run with hundreds of steps at once leaves threads to other runs, and the interpreter to requests."""
+
 
 class StoredError(Struct, frozen=True):
     """Error of a failed step or run. It is encrypted, since messages may contain names that users chose."""
@@ -149,6 +152,7 @@ class DurableSteps:
         self._on_fenced = on_fenced
         self._annotations: dict[str, tuple[str, int]] = {}
         self._saved: set[str] = set()
+        self._saving = asyncio.Semaphore(MAX_CONCURRENT_SAVES)
         self._waits: dict[str, asyncio.Future[bytes]] = {}
 
     @property
@@ -253,7 +257,9 @@ class DurableSteps:
     async def _save(self, step: RunStep, value: bytes) -> None:
         anew = step.key in self._known or step.key in self._saved
         save = partial(self._store.save_step, self.run, step, value)
-        if not await self._save_with_retry(save, anew):
+        async with self._saving:
+            saved = await self._save_with_retry(save, anew)
+        if not saved:
             self._on_fenced()
             await asyncio.get_running_loop().create_future()  # until the cancellation comes
         self._saved.add(step.key)
