@@ -176,14 +176,18 @@ async def _pruned(client: ApiClient, base: str, roots: tuple[str, ...], there: s
     return [source for _, source in gone]
 
 
-def embed_with_progress(base: str) -> int:
-    """Embeds all waiting passages, with a progress bar on a terminal. Returns how many."""
-    return asyncio.run(_embedded(api_client(), base))
+def embed_with_progress(base: str, expected: int = 0) -> int:
+    """Embeds all waiting passages, with a progress bar on a terminal. Returns how many. `expected`: shown as the number
+    of waiting passages until the server has said it.
+    """
+    return asyncio.run(_embedded(api_client(), base, expected))
 
 
-async def _embedded(client: ApiClient, base: str) -> int:
+async def _embedded(client: ApiClient, base: str, expected: int) -> int:
     done = 0
     with progress_bar("embedding", "passages") as told:
+        if expected:
+            told(0, expected)
         while True:
             left = await operations.embed_documents(client, base=base)
             done += left.embedded

@@ -47,7 +47,7 @@ async def _lacking() -> list[str]:
 
 def _rebuilt(base: str, every: bool, dry_run: bool) -> dict[str, object]:
     step = asyncio.run(_checked(base, every, dry_run))
-    embedded = 0 if dry_run else embed_with_progress(base)
+    embedded = 0 if dry_run else embed_with_progress(base, step.missing)
     if not wants_json():
         many = f"{embedded:,} passage{'' if embedded == 1 else 's'}"
         moved = f" by {step.model} instead of {step.previous_model}" if step.model != step.previous_model else ""

@@ -36,10 +36,11 @@ class StoredPassages(Struct, frozen=True):
 
     def warnings(self, name: str) -> tuple[str, ...]:
         """What a search in this base should say."""
+        total, hint = self.embedded + self.waiting, f"sizewise knowledge rebuild {name}"
         return tuple(
-            f"{count:,} of {self.embedded + self.waiting:,} passages of {name!r} {what}, so results may be incomplete"
+            f"{count:,} of {total:,} passages of {name!r} {what}, so results may be incomplete; run: {hint}"
             for count, what in (
-                (self.missing, f"are missing from the vector store (sizewise knowledge rebuild {name})"),
+                (self.missing, "are missing from the vector store"),
                 (self.waiting, "still wait to be embedded"),
             )
             if count
