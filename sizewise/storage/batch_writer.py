@@ -50,7 +50,8 @@ class BatchWriter:
         """
         self._database = database
         self._statements = statements
-        self._linger = flush_interval_ms * 0.5e-3  # seconds; the other half of the interval is for the commit
+        self._interval = flush_interval_ms * 1e-3  # seconds
+        self._commit_s = 0.0  # what the last commit took
         self._max_pending = max_pending
         self._full = min(MAX_BATCH, max_pending)
         self._maintenance = maintenance
@@ -136,8 +137,11 @@ class BatchWriter:
                 self._drop_oldest(0)
 
     def _wait_for_work(self, patience: float, next_chores: float) -> None:
-        """Waits until it is time to write: `patience` seconds after a failure, else `_linger` seconds after the first
-        entry, or after the last look at the queue if entries came during the commit.
+        """Waits until it is time to write: `patience` seconds after a failure, else a while after the first entry, or
+        after the last look at the queue if entries came during the commit.
+
+        The while leaves the commit half of the interval, or what the last one took: on a busy machine batches are
+        smaller, not later.
         """
         self._wake.clear()
         since = self._begun
@@ -149,7 +153,8 @@ class BatchWriter:
             self._asleep = False
             self._wake.clear()
         if not self._closing and (patience or len(self._queue) < self._full):
-            self._wake.wait(patience or max(0.0, since + self._linger - time.monotonic()))
+            linger = min(self._interval * 0.5, self._interval - self._commit_s)
+            self._wake.wait(patience or max(0.0, since + linger - time.monotonic()))
 
     def _flush_batches(self, patience: float) -> float:
         """Seconds to wait before the next try; 0 if everything was written."""
@@ -173,6 +178,7 @@ class BatchWriter:
                     log.warning("cannot write records, keeping up to %d: %s", self._max_pending, error.message)
                 self._problem = f"cannot write records: {error.message}"
                 raise
+            self._commit_s = time.monotonic() - self._begun
             if self._problem:
                 log.warning("records are written again; %d were dropped in the meantime", self.dropped)
             self._problem = ""
