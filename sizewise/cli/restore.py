@@ -63,5 +63,5 @@ def _notes(manifest: Manifest, home: Path) -> Iterator[str]:
         yield "the database is in Postgres: restore it with pg_restore, before you start the server"
     if manifest.passages == "left out":
         yield "the vectors of knowledge bases are not in the backup: make them anew with `sizewise knowledge rebuild`"
-    if manifest.settings_file and Path(manifest.settings_file).parent != home:
-        yield f"the settings file was {manifest.settings_file}; files that it names are not in the backup"
+    if manifest.settings_file:
+        yield f"the settings file was {manifest.settings_file}, and is now in the home; files that it names are not"

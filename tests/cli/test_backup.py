@@ -88,6 +88,7 @@ def test_a_restored_home_answers_as_before(backed_up: tuple[Path, str, str], tmp
     (home / ".restore-staged" / "flows").mkdir(parents=True)  # of a restore that was killed before its step
     done = sizewise("restore", str(file), home=home)
     assert done.code == 0 and f"{home} is restored" in done.out, done.err
+    assert "the settings file was" not in done.err, "it was in the home, as it is now"
     assert done.err.splitlines()[-1] == f"next: sizewise up --home {home}"
     assert (
         stat.S_IMODE((home / "vault.key").stat().st_mode)
@@ -330,6 +331,20 @@ def test_without_its_key_a_backup_says_what_it_needs(backed_up: tuple[Path, str,
     (again / "vault.key").chmod(0o600)
     with serving(again, ECHO) as server:
         assert server.ask(f"/v1/responses/{id}").status == 200
+
+
+def test_settings_and_flows_beside_the_home_come_into_it(backed_up: tuple[Path, str, str], tmp_path: Path) -> None:
+    home, etc = tmp_path / "home", tmp_path / "etc"
+    assert sizewise("restore", str(backed_up[0]), home=home).code == 0
+    (etc / "flows").mkdir(parents=True)
+    (etc / "sizewise.toml").write_text(ECHO)
+    (etc / "flows" / "one.yaml").write_text("name: one")
+    done = sizewise("backup", str(tmp_path / "x.tar"), "--config", str(etc / "sizewise.toml"), home=home)
+    assert done.code == 0
+    back = sizewise("restore", str(tmp_path / "x.tar"), home=tmp_path / "again")
+    assert f"the settings file was {etc / 'sizewise.toml'}" in back.err
+    assert (tmp_path / "again" / "sizewise.toml").read_text() == ECHO
+    assert (tmp_path / "again" / "flows" / "one.yaml").read_text() == "name: one"
 
 
 def test_a_damaged_database_is_not_backed_up(backed_up: tuple[Path, str, str], tmp_path: Path) -> None:

@@ -131,9 +131,15 @@ def _describe(
         key=_key_place(state, with_key),
         key_ids=[] if database is None else wrapping_key_ids(database),
         passages=passages,
-        settings_file="" if state.settings_file is None else str(state.settings_file),
+        settings_file=_outside(state),
         files=[describe_file(name, path, report) for name, path in sorted(sources.items(), key=_databases_last)],
     )
+
+
+def _outside(state: HomeState) -> str:
+    """The settings file, if it is not in the home."""
+    file = state.settings_file
+    return "" if file is None or file.parent == state.home else str(file)
 
 
 def _databases_last(source: tuple[str, Path]) -> tuple[bool, str]:

@@ -34,6 +34,7 @@ class ArchivedFile(Struct, frozen=True):
 class Manifest(Struct, frozen=True, kw_only=True):
     """`created`: unix ms. `schemas`: version of each component of the database. `key_ids`: the encryption keys that the
     data needs, in hex. `database`: `postgres` if the state is there, and only files are in the backup.
+    `settings_file`: where it was, if that was not in the home.
     """
 
     format: str
