@@ -8,7 +8,7 @@ WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 # Bytecode is kept, also where the environment asks not to: without it each server takes twice the time to start.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: graphiql help up test test-all test-long test-large test-sdks coverage check fix docs prices lock bench-gateway bench-layers bench-first-light bench-soak bench-long bench-knowledge bench-flows bench-routing bench-injection bench-poisoning train-injection
+.PHONY: graphiql help up test test-all test-long test-large test-sdks coverage check fix docs prices lock bench-gateway bench-layers bench-first-light bench-soak bench-long bench-knowledge bench-flows bench-routing bench-injection bench-poisoning train-injection train-names
 
 help:
 	@echo "make up         serve on 127.0.0.1:$(PORT)   (PORT=..., HOME_DIR=... are passed on)"
@@ -90,6 +90,7 @@ lock: .venv/dev .venv/sdks/ready
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header -c requirements/dev.lock requirements/routing.in -o requirements/routing.lock
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header requirements/coverage.in -o requirements/coverage.lock
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-deps requirements/guards.in -o requirements/guards.lock
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header -c requirements/dev.lock requirements/names.in -o requirements/names.lock
 	@rm -f tests/sdks/node/package-lock.json
 	$(call npm,tests/sdks/node,install --package-lock-only)
 
@@ -141,6 +142,14 @@ bench-injection: .venv/dev .venv/guards/ready .venv/guards-sources/ready
 
 train-injection: .venv/dev .venv/guards/ready .venv/guards-sources/ready
 	@$(BIN)/python -m bench.guardrails.train_prompt_injection
+
+train-names: .venv/dev .venv/guards/ready .venv/names/ready
+	@$(BIN)/python -m bench.guardrails.train_names
+
+.venv/names/ready: requirements/names.lock | .venv/dev
+	@rm -rf .venv/names
+	@$(BIN)/pip --disable-pip-version-check install -q --require-hashes --only-binary :all: --target .venv/names -r requirements/names.lock
+	@touch $@
 
 # Foreign sets: read as files, never imported, so without what they need themselves.
 .venv/guards/ready: requirements/guards.lock | .venv/dev

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
-from bench.guardrails import pii, prompt_injection, secrets
+from bench.guardrails import names, pii, prompt_injection, secrets
 from bench.guardrails.table_row import Row
 
-TABLES: tuple[Callable[[Path | None], list[Row]], ...] = (pii.rows, secrets.rows, prompt_injection.rows)
+TABLES: tuple[Callable[[Path | None], list[Row]], ...] = (pii.rows, names.rows, secrets.rows, prompt_injection.rows)
 
 
 def _share(value: float | None) -> str:

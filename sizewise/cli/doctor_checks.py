@@ -29,6 +29,7 @@ from sizewise.catalog.loader import (
 from sizewise.catalog.memory_estimate import format_bytes
 from sizewise.cli.api_client import ApiClient, running_server
 from sizewise.errors import ConfigError, SizewiseError
+from sizewise.guardrails.named_entities import active_models
 from sizewise.process import max_open_files
 from sizewise.providers.local.runtime import INSTALL_HINT, LocalRuntime, check_memory, fit_runtime
 from sizewise.settings.load import Settings, resolve_secret
@@ -79,6 +80,7 @@ async def run_checks(settings: Settings | None, settings_error: str = "", hint: 
         await asyncio.to_thread(_encryption, settings),  # blocks: it may call a key management service
         _open_files(),
         *_weights(settings),
+        _personal_data(settings),
         *([] if server else _fits(settings)),  # a running server's models are in memory already
         await (_answers(server) if server else _port(settings)),
     ]
@@ -254,6 +256,18 @@ def _weights(settings: Settings) -> Iterator[CheckResult]:
             yield CheckResult("weights", False, said, f"rm '{path}' && sizewise models pull {card.model}")
         elif path.is_file():
             yield CheckResult("weights", True, f"{card.name}: {format_bytes(path.stat().st_size)} at {path}")
+
+
+def _personal_data(settings: Settings) -> CheckResult:
+    """Which personal data is looked for, and by what: by its format, and names by models."""
+    wanted = settings.guardrails
+    policies = [policy.guardrails.get("custom.names", "off") for policy in settings.policies.values()]
+    asked = {wanted.custom.get("names", "off"), *policies} - {"off"}
+    if asked:
+        names = f"names and addresses by {' and '.join(active_models())}: {', '.join(sorted(asked))}"
+    else:
+        names = 'names and addresses are not looked for; the custom guardrail "names" does it'
+    return CheckResult("pii", True, f"personal data by its format: {wanted.pii}; {names}")
 
 
 def _fits(settings: Settings) -> Iterator[CheckResult]:

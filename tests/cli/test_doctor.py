@@ -35,6 +35,14 @@ def test_all_is_well(home: Path) -> None:
     assert done.code == 0
 
 
+def test_it_says_which_personal_data_is_looked_for_and_by_what(home: Path) -> None:
+    well, found, _ = checks(home)["pii"]
+    assert well and "by its format: mask" in found and "names and addresses are not looked for" in found
+    file = home / "sizewise.toml"
+    file.write_text(file.read_text() + '[guardrails.custom]\nnames = "mask"\n')
+    assert "names and addresses by the bundled tagger" in checks(home)["pii"][1]
+
+
 def test_a_running_server_is_asked(echo: Served) -> None:
     assert echo.url in checks(echo.home)["server"][1]
 

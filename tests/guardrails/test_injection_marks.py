@@ -77,7 +77,8 @@ def test_orders_in_a_tool_result_reach_the_model_as_marked_data_and_the_client_s
     assert "<<data" not in answer.body.decode()
     if not stream:
         assert answer.headers["x-sizewise-guards"] == "injection:INDIRECT=1 marked"
-        assert answer.json["choices"][0]["message"]["content"] == f"{PLAIN} {ORDER}"
+        shown: Any = answer.json
+        assert shown["choices"][0]["message"]["content"] == f"{PLAIN} {ORDER}"
 
 
 def test_a_plain_tool_result_reaches_the_model_byte_for_byte(
