@@ -21,6 +21,8 @@ log = logging.getLogger("sizewise.knowledge")
 
 RECHECK_S = 60.0
 """A check is reused by searches for this long."""
+RECHECK_EMPTY_S = 5.0
+"""Likewise by searches that find nothing, which wait for the new one: it counts every passage of the base."""
 
 
 class StoredPassages(Struct, frozen=True):
@@ -65,9 +67,11 @@ class StoreCheck:
         return found
 
     async def warnings(self, base: KnowledgeBaseId, *, found_any: bool) -> tuple[str, ...]:
-        """Of the last check, which is repeated in the background; of a new one if nothing is known, or found."""
+        """Of the last check, which is repeated in the background; of a new one if nothing is known, or if nothing was
+        found and the last one is not recent.
+        """
         known = self._known.get(base)
-        if known is None or not found_any:
+        if known is None or (not found_any and time.monotonic() - known[0] > RECHECK_EMPTY_S):
             try:
                 return (await self.check(base)).warnings(base.name)
             except SizewiseError:  # a search that needs the store raises it itself
