@@ -10,7 +10,7 @@ Finland, France (NIR), Germany (Steuer-ID), India (Aadhaar, PAN), Israel, Italy,
 Phone numbers: with + or 00 in every country, North American ones, and those that begin with 0; others after a keyword.
 Keywords are English, German, French, Spanish, Italian, Portuguese and Dutch.
 
-Names and places need the extra `pii`: see named_entities.py.
+Names, places and addresses are found by the guardrail `names`: see named_entities.py.
 """
 
 from __future__ import annotations
