@@ -17,7 +17,9 @@ COMMANDS: Mapping[str, LazyCommand] = {
     "status": LazyCommand("sizewise.cli.flow_runs:status", "Show a run node by node: state, model, time, cost."),
     "cancel": LazyCommand("sizewise.cli.flow_runs:cancel", "Cancel a run."),
     "resume": LazyCommand("sizewise.cli.flow_runs:resume", "Resume a run that failed or was cancelled."),
-    "waiting": LazyCommand("sizewise.cli.flow_runs:waiting", "List runs that wait for a decision, and what they ask."),
+    "waiting": LazyCommand(
+        "sizewise.cli.flow_runs:waiting", "List runs that wait for a decision, what they ask, and who can decide."
+    ),
     "decide": LazyCommand("sizewise.cli.flow_runs:decide", "Answer a waiting run with yes, no, or JSON."),
     "list": LazyCommand("sizewise.cli.flow_list:list_", "List the flows of the folder and of the server."),
     "publish": LazyCommand("sizewise.cli.flow_publish:publish", "Publish a flow on the server."),

@@ -272,7 +272,7 @@ def test_an_altered_backup_changes_nothing(backed_up: tuple[Path, str, str], tmp
 def test_a_backup_that_was_cut_off_changes_nothing(
     backed_up: tuple[Path, str, str], tmp_path: Path, share: float
 ) -> None:
-    data = backed_up[0].read_bytes()
+    data = backed_up[0].read_bytes().rstrip(b"\0")  # a tar ends with zeros, which may be missing
     file = tmp_path / "cut.tar"
     file.write_bytes(data[: int(len(data) * share)])
     done = sizewise("restore", str(file), home=tmp_path / "home")

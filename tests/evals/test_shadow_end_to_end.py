@@ -100,7 +100,7 @@ def test_a_server_that_stops_waits_for_no_comparison_and_books_it(tmp_path: Path
         os.kill(server.process.pid, signal.SIGTERM)
         assert server.process.wait(10) == 0
         assert not [line for line in server.said if "Traceback" in line or "never retrieved" in line]
-    assert endpoints(tmp_path) == [("chat", 200), ("shadow", 499)]
+    assert endpoints(tmp_path) == [("chat", 200), ("shadow", 503)]
 
 
 def test_a_streaming_client_that_is_killed_is_not_compared(tmp_path: Path, judge: Judge) -> None:
