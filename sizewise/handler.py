@@ -63,6 +63,7 @@ class Request(Struct, frozen=True):
     scan: GuardrailScan | None = None  # None: not scanned
     spotlighting: Spotlighting | None = None  # None: nothing is added
     pending_record: int = 0  # id of the row that stands for a call with an idempotency key; 0: none
+    background: bool = False  # no one waits for it: where requests queue, it lets others go first
 
 
 class TextDelta(Struct, frozen=True):

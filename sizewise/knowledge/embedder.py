@@ -99,10 +99,13 @@ class Embedder:
         model: str,
         texts: Sequence[str],
         data_class: DataClass | None,
+        *,
+        background: bool = False,
     ) -> list[EmbeddingVector]:
-        """One vector per text. Caller and options come from `request`, but at least with `data_class`. Raises the
-        errors of the handler.
+        """One vector per text. Caller and options come from `request`, but at least with `data_class`. `background`:
+        the texts of queries go first. Raises the errors of the handler.
         """
+        request = msgspec.structs.replace(request, background=background)
         found: list[EmbeddingVector] = []
         for start in range(0, len(texts), BATCH_SIZE):
             found += await self._embed_batch(request, model, texts[start : start + BATCH_SIZE], data_class)

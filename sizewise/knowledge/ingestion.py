@@ -261,7 +261,7 @@ class Ingestion:
     ) -> BaseRecord:
         title, base = document.metadata.title or document.metadata.source, record.base
         texts = [self.embedder.embedding_text(_cut(each), title) for each in passages]
-        vectors = await self.embedder.embed(request, record.model, texts, document.data_class)
+        vectors = await self.embedder.embed(request, record.model, texts, document.data_class, background=True)
         dimension = check_dimension(vectors, record.dimension)
         if not record.dimension:
             await self.document_store.set_embedding_model(base, record.model, dimension)

@@ -1,8 +1,8 @@
 """Concurrency limiter: bounded slots per model with a queue fair across keys; knows no model and no policy.
 
-The queue takes turns among keys, and is first come, first served within a key. It is bounded in length and in time: a
-request that would wait too long, or longer than it has left, is rejected at once, with the predicted wait in
-`retry_after`.
+The queue takes turns among keys, and is first come, first served within a key. Background requests, such as those that
+embed documents, let all others go first. The queue is bounded in length and in time: a request that would wait too
+long, or longer than it has left, is rejected at once, with the predicted wait in `retry_after`.
 """
 
 from __future__ import annotations
@@ -18,15 +18,19 @@ from sizewise.handler import Handler, Request, Send
 from sizewise.messages import Reply
 
 SMOOTHING = 0.2  # weight of the newest service time in the average
+TURNS_BEFORE_BACKGROUND = 8
+"""Requests in a row that overtake a waiting background request; then one of those has its turn."""
 
 Waiter = asyncio.Future[None]
+Lines = OrderedDict[str, deque[Waiter]]  # by key, in the order of turns
 
 
 class FairQueue:
     """`slots` (at least 1) requests run at a time; `max_waiting` more wait, each for at most `max_wait_s` seconds.
 
     Never more than `slots` are in use, and none is free while a request waits. When the queue is full, a request whose
-    key has fewer waiting replaces the newest of the key with the most, so that no key fills the queue alone.
+    key has fewer waiting replaces the newest of the key with the most, so that no key fills the queue alone; background
+    requests are replaced first.
     """
 
     def __init__(
@@ -43,7 +47,9 @@ class FairQueue:
         self._max_waiting = max_waiting
         self._max_wait_s = max_wait_s
         self._clock = clock
-        self._waiters_by_key: OrderedDict[str, deque[Waiter]] = OrderedDict()  # in the order of turns
+        self._foreground: Lines = OrderedDict()
+        self._background: Lines = OrderedDict()
+        self._overtaken = 0  # turns since the last one of a background request, while one waits
         self._average_service_s = 0.0  # exponentially weighted; 0 until the first request ends
         self._last_start = 0.0  # when a slot was last taken or passed on
         self.available = slots
@@ -55,7 +61,7 @@ class FairQueue:
     def in_use(self) -> int:
         return self._slots - self.available
 
-    async def acquire(self, key: str, remaining_s: float = math.inf) -> None:
+    async def acquire(self, key: str, remaining_s: float = math.inf, *, background: bool = False) -> None:
         """Returns with a slot, which `release` frees. Raises Busy, with the predicted wait in `retry_after`.
 
         `remaining_s`: seconds that the request has left; one that would wait longer is rejected.
@@ -64,19 +70,20 @@ class FairQueue:
             self.available -= 1
             self._last_start = self._clock()
             return
-        self._check_capacity(key, remaining_s)
+        self._check_capacity(key, remaining_s, background)
         place = asyncio.get_running_loop().create_future()
-        self._waiters_by_key.setdefault(key, deque()).append(place)
+        lines = self._background if background else self._foreground
+        lines.setdefault(key, deque()).append(place)
         self.waiting += 1
         since = self._clock()
         try:
             async with asyncio.timeout(self._max_wait_s):
                 await place
         except TimeoutError:
-            self._remove_waiter(key, place)
+            self._remove_waiter(lines, key, place)
             raise self._busy_error(key, f"{self._name!r} had no free slot within {self._max_wait_s:g} s") from None
         except asyncio.CancelledError:
-            self._remove_waiter(key, place)
+            self._remove_waiter(lines, key, place)
             raise
         finally:
             self.total_wait_s += self._clock() - since
@@ -87,33 +94,46 @@ class FairQueue:
             self._average_service_s += (service_s - self._average_service_s) * (
                 SMOOTHING if self._average_service_s else 1.0
             )
-        while self._waiters_by_key:
-            key, line = next(iter(self._waiters_by_key.items()))
+        while lines := self._next_lines():
+            key, line = next(iter(lines.items()))
             place = line.popleft()
             self.waiting -= 1
             if line:
-                self._waiters_by_key.move_to_end(key)
+                lines.move_to_end(key)
             else:
-                del self._waiters_by_key[key]
+                del lines[key]
             if not place.done():
                 place.set_result(None)
                 self._last_start = self._clock()
                 return
         self.available += 1
 
-    def predicted_wait_s(self, key: str) -> float:
+    def predicted_wait_s(self, key: str, *, background: bool = False) -> float:
         """Seconds that a new request of `key` would wait: the turns before it times the average service time.
 
         That average is at least the time that all running requests have taken so far.
         """
         if self.available and not self.waiting:
             return 0.0
-        mine = len(self._waiters_by_key.get(key, ()))
-        turns = 1 + mine + sum(min(len(line), mine + 1) for other, line in self._waiters_by_key.items() if other != key)
+        lines = self._background if background else self._foreground
+        mine = len(lines.get(key, ()))
+        turns = 1 + mine + sum(min(len(line), mine + 1) for other, line in lines.items() if other != key)
+        if background:
+            turns += sum(map(len, self._foreground.values()))
         return turns * max(self._average_service_s, self._clock() - self._last_start) / self._slots
 
-    def _check_capacity(self, key: str, remaining_s: float) -> None:
-        predicted = self.predicted_wait_s(key)
+    def _next_lines(self) -> Lines | None:
+        """Those whose turn it is; None if no request waits."""
+        if not self._background:
+            return self._foreground or None
+        if self._foreground and self._overtaken < TURNS_BEFORE_BACKGROUND:
+            self._overtaken += 1
+            return self._foreground
+        self._overtaken = 0
+        return self._background
+
+    def _check_capacity(self, key: str, remaining_s: float, background: bool) -> None:
+        predicted = self.predicted_wait_s(key, background=background)
         if predicted > min(self._max_wait_s, remaining_s):
             words = f"{self._name!r} would have no free slot for about {predicted:.0f} s"
             if remaining_s < self._max_wait_s:
@@ -121,23 +141,25 @@ class FairQueue:
             raise self._busy_error(key, words)
         if self.waiting < self._max_waiting:
             return
-        longest = max(self._waiters_by_key, key=lambda each: len(self._waiters_by_key[each]), default=key)
+        lines = self._background if background else self._background or self._foreground
+        longest = max(lines, key=lambda each: len(lines[each]), default=key)
         words = f"all {self._slots} slots of {self._name!r} are in use, and {self.waiting} requests are queued"
-        if len(self._waiters_by_key.get(longest, ())) <= len(self._waiters_by_key.get(key, ())) + 1:
+        yields = lines is self._background and not background
+        if not yields and len(lines.get(longest, ())) <= len(lines.get(key, ())) + 1:
             raise self._busy_error(key, words)
-        last = self._waiters_by_key[longest][-1]
-        self._remove_waiter(longest, last)
+        last = lines[longest][-1]
+        self._remove_waiter(lines, longest, last)
         if not last.done():
             last.set_exception(self._busy_error(longest, words))
 
-    def _remove_waiter(self, key: str, waiter: Waiter) -> None:
+    def _remove_waiter(self, lines: Lines, key: str, waiter: Waiter) -> None:
         """Takes `waiter` out of its queue. If it was given a slot at this moment, the slot passes to the next."""
-        line = self._waiters_by_key.get(key)
+        line = lines.get(key)
         if line is not None and waiter in line:
             line.remove(waiter)
             self.waiting -= 1
             if not line:
-                del self._waiters_by_key[key]
+                del lines[key]
         elif waiter.done() and not waiter.cancelled() and waiter.exception() is None:
             self.release()
 
@@ -158,7 +180,7 @@ class ConcurrencyLimitHandler:
         self._clock = clock
 
     async def __call__(self, request: Request, send: Send) -> Reply:
-        await self.queue.acquire(request.principal.key_id, _remaining_s(request))
+        await self.queue.acquire(request.principal.key_id, _remaining_s(request), background=request.background)
         began, served = self._clock(), None
         try:
             reply = await self._handler(request, send)

@@ -67,6 +67,44 @@ def test_keys_have_their_turns_one_after_the_other_and_each_in_its_order() -> No
     asyncio.run(run())
 
 
+def test_background_requests_let_all_others_go_first_but_not_for_ever() -> None:
+    async def run() -> None:
+        slots, had = FairQueue("m", slots=1, max_waiting=100, max_wait_s=60), list[str]()
+
+        async def take(name: str) -> None:
+            await slots.acquire("same key", background=name.startswith("batch"))
+            had.append(name)
+
+        names = ["first", "batch 0", "batch 1", *(f"query {number}" for number in range(10))]
+        tasks = [asyncio.create_task(take(name)) for name in names]
+        for _ in tasks:
+            await settle()
+            slots.release()
+        queries = names[3:]
+        assert had == ["first", *queries[:8], "batch 0", *queries[8:], "batch 1"]
+        assert slots.available == 1 and slots.waiting == 0
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("background", [False, True])
+def test_in_a_full_line_a_query_replaces_a_background_request_and_never_the_reverse(background: bool) -> None:
+    async def run() -> None:
+        slots = FairQueue("m", slots=1, max_waiting=1, max_wait_s=60)
+        await slots.acquire("a")
+        waits = asyncio.create_task(slots.acquire("a", background=not background))
+        await settle()
+        comes = asyncio.create_task(slots.acquire("b", background=background))
+        await settle()
+        slots.release()
+        refused, served = (comes, waits) if background else (waits, comes)
+        with pytest.raises(Busy):
+            await refused
+        await served
+
+    asyncio.run(run())
+
+
 def test_when_the_line_is_full_the_next_is_told_when_to_come_back() -> None:
     async def run() -> None:
         line = Line(FairQueue("m", slots=2, max_waiting=2, max_wait_s=60))
@@ -213,7 +251,7 @@ def test_between_two_turns_of_a_key_everybody_else_who_waits_has_one(keys: list[
 
 Ops = st.lists(
     st.one_of(
-        st.tuples(st.just("come"), st.sampled_from("abc")),
+        st.tuples(st.just("come"), st.sampled_from(["a", "b", "c", "a later", "b later"])),
         st.tuples(st.just("give"), st.just("")),
         st.tuples(st.just("leave"), st.integers(0, 20).map(str)),
         st.tuples(st.just("give and leave"), st.integers(0, 20).map(str)),
@@ -239,7 +277,7 @@ def test_whoever_comes_and_goes_no_slot_is_lost_and_none_is_idle_while_somebody_
 
         for op, which in ops:
             if op == "come":
-                tasks.append(asyncio.create_task(line.acquire(which)))
+                tasks.append(asyncio.create_task(line.acquire(which[0], background="later" in which)))
                 await asyncio.sleep(0)
             if op.startswith("give") and holding() > 0:
                 given += 1
