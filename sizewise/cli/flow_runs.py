@@ -184,9 +184,10 @@ def waiting(last: int) -> None:
 @click.option("--note", default="", help="A note to store with the decision.")
 @server_options
 def decide(run: str, node: str, decision: str, note: str) -> None:
-    """Answer a waiting run with yes, no, or JSON: a run that somebody else started.
+    """Answer a waiting run with yes, no, or JSON.
 
-    NODE is as shown by `sizewise flow waiting`. JSON means yes with that value; an object may set `approved` itself.
+    You cannot decide a run that you started. NODE is as shown by `sizewise flow waiting`. JSON means yes with that
+    value; an object may set `approved` itself.
 
     \b
     Example: sizewise flow decide 4e4ab55cf1afa797c8a97d7a74388f8a refund no --note "too much"
