@@ -12,7 +12,7 @@ from sizewise.gateway.stream_keep_alive import KeepAlive
 from sizewise.handler import ChoiceFinished, Event, ModelSelected, RawDelta, ReasoningDelta, TextDelta, ToolDelta
 from sizewise.messages import ChatRequest, Reply
 from sizewise.providers.wires.openai.request_response import write_error, write_usage
-from sizewise.providers.wires.sse import DONE_FRAME, KEEP_ALIVE_COMMENT
+from sizewise.providers.wires.sse import DONE_FRAME, KEEP_ALIVE_COMMENT, encode_event, one_line
 
 SSE_HEADERS = ((b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache"))
 
@@ -84,7 +84,8 @@ class OpenAiStream(ResponseMetadata):
         if choice not in self._choices_started:
             self._choices_started.add(choice)
             delta = {"role": "assistant", **delta}
-        return _encode(self._chunk([{"index": choice, "delta": delta, "logprobs": logprobs, "finish_reason": None}]))
+        shown = {"index": choice, "delta": delta, "logprobs": logprobs, "finish_reason": None}
+        return one_line(_encode(self._chunk([shown])))
 
     def _chunk(self, choices: list[dict[str, object]]) -> dict[str, object]:
         return {
@@ -112,21 +113,21 @@ class OpenAiStream(ResponseMetadata):
             elif not frame:
                 continue
             if number == last and not self._chat.include_usage and frame.endswith(b"}"):
-                frame = frame[:-1] + b',"sizewise":' + _encode(ours) + b"}"
+                frame = frame[:-1] + b',"sizewise":' + one_line(_encode(ours)) + b"}"
             pieces.append(b"data: " + frame + b"\n\n")
         if self._chat.include_usage:
             tail = self._chunk([])
             if not self._choices_started:  # the chunks before it are the upstream's
                 tail |= {"id": reply.id or self._id, "model": reply.model or self._model}
             tail |= {"usage": write_usage(reply.usage), "sizewise": ours}
-            pieces.append(b"data: " + _encode(tail) + b"\n\n")
+            pieces.append(encode_event(_encode(tail)))
         pieces.append(DONE_FRAME)
         await self._writer.write(b"".join(pieces))
         await self.close()
 
     async def fail(self, error: SizewiseError) -> None:
         """Writes one error event, then ends without [DONE], because the status has already been sent."""
-        await self._writer.write(b"data: " + write_error(error) + b"\n\n")
+        await self._writer.write(encode_event(write_error(error)))
         await self.close()
 
     def stop(self) -> None:

@@ -66,8 +66,8 @@ class ResponsesStream(ResponseMetadata):
         await self._close()
 
     async def fail(self, error: SizewiseError) -> None:
-        """Writes one error event, then ends without response.completed, because the status has already been sent."""
-        await self._writer.write(self._encoder.fail(error))
+        """Writes an error event and response.failed, because the status has already been sent."""
+        await self._writer.write(self._encoder.fail(error, self._model))
         await self._close()
 
     def stop(self) -> None:

@@ -14,6 +14,7 @@ from starlette.types import Receive, Send
 
 from sizewise.auth.revocable_stream import RevocableStream
 from sizewise.graphql.request import OperationResult, ResponseStream, format_error, format_exception
+from sizewise.providers.wires import sse
 
 EVENT_STREAM = "text/event-stream"
 """In the `accept` header of a client that can read a stream."""
@@ -69,7 +70,7 @@ async def _written(stream: ResponseStream, send: Send) -> None:
 
 
 def encode_event(shown: OperationResult) -> bytes:
-    return b"event: next\ndata: " + msgspec.json.encode(shown) + b"\n\n"
+    return sse.encode_event(msgspec.json.encode(shown), "next")
 
 
 async def _write(send: Send, data: bytes, *, more: bool = True) -> None:

@@ -101,9 +101,9 @@ def _responses_stream(events: list[tuple[str, Any]]) -> Seen:
     kinds = [kind for kind, _ in events]
     assert kinds[:2] == ["response.created", "response.in_progress"], kinds
     text = "".join(payload["delta"] for kind, payload in events if kind == "response.output_text.delta")
-    if kinds[-1] == "error":
-        assert kinds.count("error") == 1 and "response.completed" not in kinds
-        return Seen(200, _error(events[-1][1])["code"], text, True, events[-1][1]["error"])
+    if kinds[-1] == "response.failed":
+        assert kinds[-2] == "error" and kinds.count("error") == 1 and "response.completed" not in kinds
+        return Seen(200, _error(events[-2][1])["code"], text, True, events[-2][1]["error"])
     assert kinds[-1] == "response.completed" and kinds.count("response.completed") == 1, kinds
     return Seen(200, text=text)
 

@@ -67,8 +67,9 @@ def test_what_outlasts_the_drain_ends_well_formed_at_each_endpoint(mortal: Serve
     assert last["error"]["code"] == "server_stopping" and last["error"]["hint"], "an error event and no [DONE]"
     name, last = events(ends["messages"])[-1]
     assert (name, last["type"], last["error"]["type"]) == ("error", "error", "overloaded_error")
-    name, last = events(ends["responses"])[-1]
-    assert (name, last["type"], last["code"]) == ("error", "error", "server_stopping")
+    (name, error), (_, last) = events(ends["responses"])[-2:]
+    assert (name, error["type"], error["code"]) == ("error", "error", "server_stopping")
+    assert (last["type"], last["response"]["error"]["type"]) == ("response.failed", "server_stopping")
     for each in answers.values():
         assert (each.status, each.headers["retry-after"]) == (503, "1"), each.body
         assert each.headers["connection"] == "close"

@@ -14,7 +14,7 @@ import openai
 import pytest
 from anthropic import Anthropic
 from openai import AsyncOpenAI, OpenAI
-from openai.types.responses import Response
+from openai.types.responses import Response, ResponseFailedEvent
 from pydantic import BaseModel
 
 from sizewise.testing.upstream import FakeOpenAI
@@ -491,7 +491,7 @@ MIDS = [*(f"theirs/{name}" for name in double.MID), "other/error-mid"]
 
 
 @pytest.mark.parametrize("model", MIDS)
-def test_a_stream_that_breaks_off_ends_with_one_error_event(all: All, model: str) -> None:
+def test_a_stream_that_breaks_off_ends_with_an_error_event_and_a_failed_response(all: All, model: str) -> None:
     with pytest.raises(openai.APIError) as caught:
         all.events(model)
     body: Any = caught.value.body
@@ -499,9 +499,13 @@ def test_a_stream_that_breaks_off_ends_with_one_error_event(all: All, model: str
     answer = all.served.ask("/v1/responses", {"model": model, "input": "x", "stream": True})
     events = [json.loads(line[6:]) for line in answer.body.decode().split("\n") if line.startswith("data: ")]
     kinds = [event["type"] for event in events]
-    assert kinds[-1] == "error" and kinds.count("error") == 1 and "response.completed" not in kinds
+    assert kinds[-2:] == ["error", "response.failed"] and kinds.count("error") == 1
+    assert not {"response.completed", "response.incomplete"} & set(kinds)
     assert [event["sequence_number"] for event in events] == list(range(len(events)))
-    assert events[-1]["code"] == "stream_interrupted" and events[-1]["message"]
+    assert events[-2]["code"] == "stream_interrupted" and events[-2]["message"]
+    failed = ResponseFailedEvent.model_validate(events[-1], strict=True).response
+    assert failed.status == "failed" and failed.error is not None and failed.error.code == "server_error"
+    assert events[-2]["message"] in failed.error.message and failed.id == events[0]["response"]["id"]
 
 
 @pytest.mark.parametrize("model", [f"theirs/{name}" for name in double.MID])

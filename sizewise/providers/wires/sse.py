@@ -72,5 +72,16 @@ def _data(frame: bytes) -> bytes:
     return b" ".join(lines)
 
 
-def encode_event(payload: bytes) -> bytes:
-    return b"data: " + payload + b"\n\n"
+def encode_event(payload: bytes, kind: str = "") -> bytes:
+    """One event with a JSON payload; `kind` is its name, left out if it is no printable text."""
+    named = b"event: " + kind.encode() + b"\n" if kind and kind.isprintable() else b""
+    return named + b"data: " + one_line(payload) + b"\n\n"
+
+
+def one_line(payload: bytes) -> bytes:
+    """JSON without line breaks, which would end the data line of its event. Clients and upstreams write them between
+    values; within a string JSON has none.
+    """
+    if b"\n" in payload or b"\r" in payload:
+        return payload.replace(b"\n", b" ").replace(b"\r", b" ")
+    return payload

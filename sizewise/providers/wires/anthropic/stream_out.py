@@ -27,6 +27,7 @@ from sizewise.providers.wires.anthropic.response import (
 from sizewise.providers.wires.anthropic.stream_in import RAW_EVENT_FIELD
 from sizewise.providers.wires.openai.usage_and_errors import protocol_error
 from sizewise.providers.wires.original_body import original_body
+from sizewise.providers.wires.sse import encode_event
 
 Json = dict[str, Any]
 PING = b'event: ping\ndata: {"type":"ping"}\n\n'
@@ -169,9 +170,8 @@ class AnthropicStreamWriter:
 
 
 def error_event(error: SizewiseError, trace: str) -> bytes:
-    return b"event: error\ndata: " + write_error(error, trace) + b"\n\n"
+    return encode_event(write_error(error, trace), "error")
 
 
 def _event(payload: Json) -> bytes:
-    kind: str = payload["type"]
-    return b"event: " + kind.encode() + b"\ndata: " + _encode(payload) + b"\n\n"
+    return encode_event(_encode(payload), payload["type"])

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
+from sizewise.errors import SizewiseError
 from sizewise.messages import Choice, FunctionCall, JsonFields, Reply, Usage
 from sizewise.providers.wires.original_body import original_body
 from sizewise.providers.wires.responses.request_in import WIRE_NAME
@@ -77,6 +78,10 @@ class ResponseEnvelope(Struct, frozen=True):
             **echoed,
         }
 
+    def failed(self, error: SizewiseError, model: str, output: list[Json]) -> Json:
+        """The response that ended with `error`. `output`: the items so far."""
+        return {**self.in_progress(model), "status": "failed", "error": write_response_error(error), "output": output}
+
     def _request_value(self, name: str, default: object) -> object:
         raw = self.raw_fields.get(name)
         return default if raw is None or bytes(raw) == b"null" else raw
@@ -99,6 +104,13 @@ class ResponseEnvelope(Struct, frozen=True):
             whole["output"] = output_items(self, choice)
         whole["usage"] = write_usage(reply.usage, theirs.get("usage") or {})
         return whole | ({"degraded": reply.degraded} if reply.degraded else {})
+
+
+def write_response_error(error: SizewiseError) -> Json:
+    """The `error` of a failed response. The API has a closed list of codes; ours is the `type`."""
+    code = {429: "rate_limit_exceeded", 400: "invalid_prompt"}.get(error.status, "server_error")
+    message = f"{error.message}: {error.hint}" if error.hint else error.message
+    return {"code": code, "message": message, "param": error.param, "type": error.code}
 
 
 def original_response(reply: Reply) -> Json:

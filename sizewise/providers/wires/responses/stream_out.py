@@ -26,6 +26,7 @@ from sizewise.providers.wires.responses.response_object import (
     reasoning_item,
 )
 from sizewise.providers.wires.responses.stream_in import RAW_EVENT_FIELD
+from sizewise.providers.wires.sse import encode_event
 
 Json = dict[str, Any]
 _encode = msgspec.json.Encoder().encode
@@ -268,12 +269,23 @@ class ResponsesStreamWriter:
             written += self._item_done(place, "completed")
         return written
 
+    def partial_items(self) -> list[Json]:
+        """The items so far; those that are open are incomplete."""
+        if self._part:
+            self._open_part[PARTS[self._part].field] = "".join(self._words)
+        for place, said in self._calls.values():
+            self.items[place]["arguments"] = "".join(said)
+        return [item | {"status": "incomplete"} if item.get("status") == "in_progress" else item for item in self.items]
+
     def finish(self, response: Json) -> bytes:
         """The last event, with the whole response: completed or incomplete, by its status."""
         return self._event(f"response.{response['status']}", response=response)
 
-    def fail(self, error: SizewiseError) -> bytes:
-        return error_event(error, self._sequence)
+    def fail(self, error: SizewiseError, model: str) -> bytes:
+        """An error event, and the failed response with the items so far: clients wait for either."""
+        self._sequence += 1
+        failed = self._envelope.failed(error, model, self.partial_items())
+        return error_event(error, self._sequence - 1) + self._event("response.failed", response=failed)
 
     def _event(self, kind: str, /, **more: object) -> bytes:
         self._sequence += 1
@@ -288,5 +300,4 @@ def error_event(error: SizewiseError, number: int = 0) -> bytes:
 
 
 def _encode_event(event: Json) -> bytes:
-    kind: str = event["type"]
-    return b"event: " + kind.encode() + b"\ndata: " + _encode(event) + b"\n\n"
+    return encode_event(_encode(event), event["type"])
