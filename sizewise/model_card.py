@@ -78,6 +78,7 @@ class ModelCard:
     tools: bool | None = None
     logprobs: bool | None = None
     prefill: bool = False  # can continue a partial assistant message
+    completions: bool = False  # its endpoint for text completions takes prompts without a chat template
     quality: float | None = None
     price: Price = UNKNOWN_PRICE
     weights: ModelWeights | None = None

@@ -8,7 +8,10 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from sizewise.errors import BadRequest, Forbidden, did_you_mean
 from sizewise.principal import KeyScope, Principal, name_matches
 
-ENDPOINTS = ("chat", "messages", "responses", "embeddings", "models", "metrics", "graphql", "mcp", "hooks")
+ENDPOINTS = (
+    *("chat", "messages", "responses", "completions", "embeddings"),
+    *("models", "metrics", "graphql", "mcp", "hooks"),
+)
 MAX_ENTRIES = 100
 """Entries in one list."""
 

@@ -27,6 +27,7 @@ td {{ padding: .15rem 1.5rem .15rem 0; vertical-align: top }}
 <tr><td><code>POST /v1/chat/completions</code></td><td>OpenAI's Chat Completions, with streaming</td></tr>
 <tr><td><code>POST /v1/responses</code></td><td>OpenAI's Responses, with streaming and storage</td></tr>
 <tr><td><code>POST /v1/messages</code></td><td>Anthropic's Messages, with streaming</td></tr>
+<tr><td><code>POST /v1/completions</code></td><td>OpenAI's text completions, with streaming</td></tr>
 <tr><td><code>POST /v1/embeddings</code></td><td>OpenAI's Embeddings</td></tr>
 <tr><td><code>GET /v1/models</code></td><td>models that your key can use</td></tr>
 <tr><td><code>POST /graphql</code></td><td>queries and management: models, records, keys, flows</td></tr>

@@ -20,7 +20,7 @@ from sizewise.gateway.mcp_message import McpMessage
 from sizewise.gateway.request_context import JSON, RequestHead, ResponseWriter, SizewiseOptions
 from sizewise.gateway.signin import AcceptInvitation, PasswordChange, ProjectSwitch, SignIn, SignInSession
 from sizewise.providers.wires.anthropic import request_in as anthropic_request
-from sizewise.providers.wires.openai import request_response
+from sizewise.providers.wires.openai import completion_request, request_response
 from sizewise.providers.wires.responses import request_in as responses_request
 
 Json = Mapping[str, Any]
@@ -33,6 +33,12 @@ ASK_TAG = "inference"
 
 class ChatRequest(request_response.ChatCompletionBody):
     """OpenAI's chat body; other fields are passed to the model unread."""
+
+    sizewise: SizewiseOptions | None = None
+
+
+class CompletionRequest(completion_request.CompletionBody):
+    """OpenAI's text completion body; other fields are passed to the model unread."""
 
     sizewise: SizewiseOptions | None = None
 
@@ -65,7 +71,7 @@ class GraphQLRequest(Struct, rename="camel"):
 
 
 BODY_TYPES: tuple[type[Struct], ...] = (
-    *(ChatRequest, EmbeddingRequest, ResponseRequest, MessageRequest, GraphQLRequest, McpMessage),
+    *(ChatRequest, CompletionRequest, EmbeddingRequest, ResponseRequest, MessageRequest, GraphQLRequest, McpMessage),
     *(SignIn, AcceptInvitation, PasswordChange, ProjectSwitch, SignInSession),
 )
 
@@ -268,6 +274,11 @@ def _paths() -> Json:
                 body="TokenCountRequest", error="MessageError",
             ),
         },
+        "/v1/completions": {
+            "post": request(
+                "createCompletion", "OpenAI text completion", "CompletionReply", body="CompletionRequest", streams=True
+            ),
+        },
         "/v1/embeddings": {
             "post": request("createEmbedding", "OpenAI embedding", "Embeddings", body="EmbeddingRequest")
         },
@@ -353,6 +364,15 @@ def _answers() -> Json:
             created=_COUNT,
             model=_WORD,
             choices=_list(_object("message", index=_COUNT, message=_ANY, finish_reason=_MAYBE)),
+            usage={"type": ["object", "null"]},
+        ),
+        "CompletionReply": _object(
+            "id object created model choices",
+            id=_WORD,
+            object={"const": "text_completion"},
+            created=_COUNT,
+            model=_WORD,
+            choices=_list(_object("text index finish_reason", text=_WORD, index=_COUNT, finish_reason=_WORD)),
             usage={"type": ["object", "null"]},
         ),
         "ResponseReply": _object(

@@ -17,6 +17,7 @@ from sizewise.app.services import Services
 from sizewise.errors import BadRequest, BodyTooSlow, PathNotFound, SizewiseError, did_you_mean
 from sizewise.gateway import (
     anthropic,
+    completions,
     health,
     inbound_webhooks,
     landing_page,
@@ -56,6 +57,7 @@ ROUTE_ACTIONS: Mapping[str, tuple[str, ...] | None] = {
     "/v1/responses": ASK_ACTION,
     "/v1/responses/{body}": ASK_ACTION,
     "/v1/responses/{body}/input_items": ASK_ACTION,
+    "/v1/completions": ASK_ACTION,
     "/v1/embeddings": ASK_ACTION,
     "/v1/messages": ASK_ACTION,
     "/v1/messages/count_tokens": ASK_ACTION,
@@ -100,6 +102,7 @@ def build_asgi_app(get_app: ApplicationProvider, graphql: ASGIApp, services: Ser
         at("/v1/responses", responses.create, voice=responses.ERROR_FORMAT),
         Route("/v1/responses/{body}", MethodRouter(get_app, GET=responses.retrieve, DELETE=responses.delete)),
         at("/v1/responses/{body}/input_items", responses.input_items, "GET"),
+        at("/v1/completions", completions.completions),
         at("/v1/embeddings", openai.embeddings),
         at("/v1/messages", anthropic.messages, voice=anthropic.ERROR_FORMAT),
         at("/v1/messages/count_tokens", anthropic.count_tokens, voice=anthropic.ERROR_FORMAT),

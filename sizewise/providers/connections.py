@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sizewise.catalog.loader import weights_path
 from sizewise.data_class import DataClass
-from sizewise.errors import ModelUnavailable, SizewiseError
+from sizewise.errors import ConfigError, ModelUnavailable, SizewiseError
 from sizewise.handler import Handler, Request, Send
 from sizewise.http.client import HttpClient, HttpEndpoint, HttpTimeouts
 from sizewise.messages import ChatRequest, Reply
@@ -169,6 +169,11 @@ class ModelConnections:
         try:
             provider = self._providers.get(card.endpoint.provider, ProviderSettings())
             spoken: Wire = self._plugins("wires", card.endpoint.wire)
+            if card.completions and spoken.completions is None:
+                raise ConfigError(
+                    f"models.{card.name!r}.completions: the wire {card.endpoint.wire!r} has no text completions",
+                    "remove it: text completions are sent as a chat",
+                )
             wire = apply_overrides(spoken, dict(card.endpoint.renamed_fields), card.endpoint.dropped_fields)
             ways = tuple(self._replicas(card, provider, wire))
         except SizewiseError as error:

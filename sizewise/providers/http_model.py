@@ -18,7 +18,7 @@ from sizewise.offload.offload import Offload
 from sizewise.providers.retry_after import retry_after_seconds
 from sizewise.providers.safe_errors import ErrorSanitizer
 from sizewise.providers.wires.sse import BYTE_ORDER_MARK, SseDecoder
-from sizewise.providers.wires.wire import Wire, no_headers
+from sizewise.providers.wires.wire import StreamReader, TextEndpoint, Wire, no_headers
 
 MAX_REPLY = 32 * 1024 * 1024  # bytes of a response body
 MAX_ERROR = 64 * 1024  # bytes of an error body
@@ -46,13 +46,17 @@ class HttpModel:
         self._timeouts = timeouts
         self._sanitize_error = ErrorSanitizer(card.name, secrets)
         self._fixed_header_names = frozenset(name.lower() for name, _ in card.endpoint.headers)
+        self._completions = wire.completions if card.completions else None
         self._has_no_chat_headers = wire.chat_headers is no_headers  # true of nearly every wire
 
     async def __call__(self, request: Request, send: Send) -> Reply:
         what, wire = request.payload, self._wire
+        spoken: Wire | TextEndpoint = wire
         if isinstance(what, ChatRequest):
-            path = wire.chat_path
-            body = await self._run(request_size(what), wire.write_request, what, self._card.model)
+            if self._completions is not None and self._completions.takes(what):
+                spoken = self._completions
+            path = spoken.chat_path
+            body = await self._run(request_size(what), spoken.write_request, what, self._card.model)
             heads: HttpHeaders = () if self._has_no_chat_headers else self._chat_headers(what)
         else:
             path, heads = wire.embed_path, ()
@@ -71,8 +75,8 @@ class HttpModel:
             if response.status != 200:
                 raise await self._read_error(response)
             if isinstance(what, ChatRequest) and what.stream:
-                return await self._stream(response, what, send)
-            read = wire.read_reply if isinstance(what, ChatRequest) else wire.read_vectors
+                return await self._stream(response, spoken.read_stream(not what.include_usage), send)
+            read = spoken.read_reply if isinstance(what, ChatRequest) else wire.read_vectors
             said = await response.read(MAX_REPLY)
             return await self._run(len(said), self._read_reply, said, read)
         except SizewiseError as error:
@@ -132,7 +136,7 @@ class HttpModel:
         wait = retry_after_seconds(response.header("retry-after"), response.header("date"))
         return self._wire.read_error(response.status, wait, body)
 
-    async def _stream(self, response: ClientResponse, chat: ChatRequest, send: Send) -> Reply:
+    async def _stream(self, response: ClientResponse, reader: StreamReader, send: Send) -> Reply:
         kind = response.header("content-type") or ""
         if "text/event-stream" not in kind:
             raise UpstreamProtocolError(
@@ -140,7 +144,6 @@ class HttpModel:
                 "check `base_url` and `wire` in [providers.NAME]",
             )
         frames = SseDecoder()
-        reader = self._wire.read_stream(not chat.include_usage)
         while chunk := await response.read_chunk():
             for number, payload in enumerate(frames.feed(chunk), 1):
                 if not number % FRAMES_AT_ONCE:  # an upstream may send thousands at once

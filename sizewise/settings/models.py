@@ -138,6 +138,10 @@ class ModelSettings:
     tools: bool | None = setting(None, "Supports tool calls.")
     logprobs: bool | None = setting(None, "Reports log-probabilities.")
     prefill: bool | None = setting(None, "Can continue a given beginning of an answer (prefill).")
+    completions: bool | None = setting(
+        None,
+        "The provider has `/completions` for it: text completions go there as they are, not as a chat.",
+    )
     quality: float | None = setting(
         None, "Quality prior from 0 to 1, to rank models of unknown size.", minimum=0, maximum=1
     )

@@ -53,6 +53,7 @@ BODIES: Mapping[str, object] = {
     "/v1/messages": {**CHAT, "max_tokens": 5},
     "/v1/messages/count_tokens": CHAT,
     "/v1/responses": {"model": "echo/small", "input": "Hello"},
+    "/v1/completions": {"model": "echo/small", "prompt": "Hello"},
     "/v1/embeddings": {"model": "echo/vectors", "input": "Hello"},
     "/graphql": {"query": "{ me { key } }"},
     "/mcp": {"jsonrpc": "2.0", "id": 1, "method": "tools/list"},

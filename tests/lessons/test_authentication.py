@@ -18,7 +18,16 @@ from tests.gateway.server_harness import CHAT, Line, question, rows
 from tests.graphql.graphql_client import fresh_key, graphql
 from tests.running_server import Served, environment
 
-ENDPOINTS = (CHAT, "/v1/embeddings", "/v1/messages", "/v1/responses", "/v1/models", "/graphql", "/metrics")
+ENDPOINTS = (
+    CHAT,
+    "/v1/completions",
+    "/v1/embeddings",
+    "/v1/messages",
+    "/v1/responses",
+    "/v1/models",
+    "/graphql",
+    "/metrics",
+)
 INJECTIONS = (
     "' OR '1'='1",
     "sw-x' UNION SELECT * FROM keys --",

@@ -18,7 +18,15 @@ from tests.lessons.conftest import memory
 from tests.running_server import Served
 
 HUGE = 10**30
-PATHS = (CHAT, "/v1/embeddings", "/v1/messages", "/v1/responses", "/v1/messages/count_tokens", "/graphql")
+PATHS = (
+    CHAT,
+    "/v1/completions",
+    "/v1/embeddings",
+    "/v1/messages",
+    "/v1/responses",
+    "/v1/messages/count_tokens",
+    "/graphql",
+)
 SECONDS = 3.0
 
 
@@ -59,6 +67,8 @@ def test_20_no_number_and_no_list_is_without_a_bound(served: Served, wrong: dict
         ("/v1/messages", {"max_tokens": 9, "top_k": -1, "messages": SAID}),
         ("/v1/responses", {"input": "hi", "max_output_tokens": HUGE}),
         ("/v1/responses", {"input": "hi", "top_logprobs": 1_000}),
+        ("/v1/completions", {"prompt": "hi", "max_tokens": HUGE}),
+        ("/v1/completions", {"prompt": ["hi"] * 2_049}),
         ("/v1/embeddings", {"input": "hi", "dimensions": HUGE}),
         ("/v1/embeddings", {"input": ["hi"] * 2_049}),
         ("/v1/embeddings", {"input": [-1]}),

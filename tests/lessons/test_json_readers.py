@@ -30,6 +30,7 @@ PATHS = {
     "/v1/messages": '"max_tokens": 5, "messages": [{"role": "user", "content": "hi"}]',
     "/v1/messages/count_tokens": '"messages": [{"role": "user", "content": "hi"}]',
     "/v1/responses": '"input": [{"role": "user", "content": "hi"}]',
+    "/v1/completions": '"prompt": "hi"',
     "/v1/embeddings": '"input": "hi"',
 }
 

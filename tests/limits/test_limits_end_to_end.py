@@ -75,6 +75,7 @@ ENDPOINTS: list[tuple[str, dict[str, object]]] = [
     ("/v1/messages", {"model": "echo/small", "messages": MESSAGES, "max_tokens": 20, "stream": True}),
     ("/v1/responses", {"model": "echo/small", "input": WORDS, "max_output_tokens": 20, "store": False}),
     ("/v1/responses", {"model": "echo/small", "input": WORDS, "stream": True, "store": False}),
+    ("/v1/completions", {"model": "echo/small", "prompt": WORDS, "max_tokens": 20}),
     ("/v1/embeddings", {"model": "echo/vectors", "input": "one two three"}),
 ]
 

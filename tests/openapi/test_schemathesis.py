@@ -50,6 +50,7 @@ KNOWN: Mapping[str, Mapping[str, tuple[object, ...]]] = {
     "/v1/chat/completions": {"model": MODELS},
     "/v1/messages": {"model": MODELS, "messages": ([{"role": "user", "content": "Hello"}],)},
     "/v1/responses": {"model": MODELS, "input": ("Hello", [{"role": "user", "content": "Hello"}])},
+    "/v1/completions": {"model": MODELS, "prompt": ("Hello", ["Hello", "there"])},
     "/v1/embeddings": {"model": ("echo/vectors",), "input": ("Hello", ["Hello", "there"]), "dimensions": (8, None)},
     "/graphql": {"query": ("{ me { name } }", "{ health { ready } }", "{ models { name } }", "{ nonsense }")},
 }

@@ -113,6 +113,11 @@ class LlamaCppModel:
         await self._wait_for_slot()
         await self._read_chunks(self._send_request(FrameKind.CHAT, body, slot=True), on_frame)
 
+    async def complete(self, body: bytes, on_frame: OnFrame) -> None:
+        """As `chat`, for the JSON of a text completion: the model gets the prompt without a chat template."""
+        await self._wait_for_slot()
+        await self._read_chunks(self._send_request(FrameKind.COMPLETE, body, slot=True), on_frame)
+
     async def count_tokens(self, body: bytes) -> int:
         """Tokens of the prompt in `body`, by the model's own template and tokenizer."""
         answers: list[bytes] = []

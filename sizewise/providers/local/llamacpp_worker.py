@@ -38,6 +38,7 @@ class LlamaCppServer(Protocol):
     """The part of xllamacpp.Server that is used. `seen` gets each JSON text; returning True stops the request."""
 
     def handle_chat_completions(self, body: bytes, seen: object, /) -> None: ...
+    def handle_completions(self, body: bytes, seen: object, /) -> None: ...
 
 
 class LoadOptions:
@@ -88,7 +89,7 @@ def load_server(options: LoadOptions) -> LlamaCppServer:
 
 
 class WorkerRequest:
-    """One chat. Forwards each JSON text from llama.cpp to the parent."""
+    """One chat or text completion. Forwards each JSON text from llama.cpp to the parent."""
 
     def __init__(self, number: int, worker: LlamaCppWorker) -> None:
         self.cancelled = False
@@ -142,9 +143,9 @@ class LlamaCppWorker:
         if kind is FrameKind.LOAD:
             self._options = LoadOptions(payload)
             _in_thread(self._load, self._options)
-        elif kind is FrameKind.CHAT:
+        elif kind in (FrameKind.CHAT, FrameKind.COMPLETE):
             self._running[number] = request = WorkerRequest(number, self)
-            _in_thread(self._chat, request, number, payload)
+            _in_thread(self._answer, request, number, payload, kind)
         elif kind is FrameKind.COUNT:
             _in_thread(self._count, number, payload)
         elif kind is FrameKind.CANCEL:
@@ -164,10 +165,12 @@ class LlamaCppWorker:
         else:
             self.send_frame(FrameKind.READY)
 
-    def _chat(self, request: WorkerRequest, number: int, payload: bytes) -> None:
+    def _answer(self, request: WorkerRequest, number: int, payload: bytes, kind: FrameKind) -> None:
+        server = self._server
         try:
-            assert self._server is not None  # the parent waits for READY
-            self._server.handle_chat_completions(streaming_body(payload), request.on_chunk)
+            assert server is not None  # the parent waits for READY
+            handle = server.handle_chat_completions if kind is FrameKind.CHAT else server.handle_completions
+            handle(streaming_body(payload), request.on_chunk)
         except (RuntimeError, ValueError, TypeError) as error:
             self.send_frame(FrameKind.ERROR, number, error_payload(error))
         finally:

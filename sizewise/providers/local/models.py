@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import msgspec
+from msgspec import Raw
+
 from sizewise.data_class import DataClass
 from sizewise.errors import BadRequest, ModelUnavailable, SizewiseError
 from sizewise.handler import Request, Send
@@ -14,8 +17,15 @@ from sizewise.providers.local.embedding import LocalEmbeddingModel
 from sizewise.providers.local.gbnf_grammar import rewrite_root_references
 from sizewise.providers.local.llamacpp import LlamaCppModel, LocalModelHealth
 from sizewise.providers.local.runtime import INSTALL_HINT, LocalRuntime, missing_dependency
+from sizewise.providers.wires.openai.completion_upstream import (
+    CompletionStreamReader,
+    completion_fields,
+    is_text_completion,
+)
 from sizewise.providers.wires.openai.request_response import write_request
 from sizewise.providers.wires.openai.stream_in import OpenAiStreamReader
+from sizewise.providers.wires.original_body import not_translatable
+from sizewise.providers.wires.wire import StreamReader
 
 IDLE_POLL_S = 0.5
 
@@ -48,14 +58,18 @@ class LocalModel:
                 f"{self._card.name!r} is a chat model and cannot create embeddings", "use an embedding model"
             )
         llama = await self.load()
-        reader = OpenAiStreamReader(not chat.include_usage)
+        is_raw = is_text_completion(chat)
+        reader: StreamReader = CompletionStreamReader(True) if is_raw else OpenAiStreamReader(not chat.include_usage)
 
         async def take(frame: bytes) -> None:
             for event in reader.read_frame(frame):
                 if chat.stream:
                     await send(event)
 
-        await llama.chat(self._body(chat), take)
+        if is_raw:
+            await llama.complete(completion_body(chat), take)
+        else:
+            await llama.chat(self._body(chat), take)
         return reader.reply()
 
     async def count_tokens(self, chat: ChatRequest, data_class: DataClass) -> int:
@@ -88,6 +102,19 @@ class LocalModel:
             loading.cancel()
             await asyncio.gather(loading, return_exceptions=True)
             await self._llama.stop(drain_s)
+
+
+def completion_body(chat: ChatRequest) -> bytes:
+    """A text completion for llama.cpp, which makes `best_of` choices and no echo. Raises NotTranslatable."""
+    original, fields = completion_fields(chat)
+    refused = next((path for path in original.untranslated if path in ("suffix", "echo")), None)
+    if refused is not None:
+        raise not_translatable(refused)
+    fields.pop("best_of", None)
+    fields |= {"n": Raw(b"%d" % chat.n)} if chat.n > 1 else {}
+    if chat.logprobs and bytes(fields["logprobs"]) == b"0":  # there it means none
+        fields["logprobs"] = Raw(b"1")
+    return msgspec.json.encode(fields)
 
 
 class LocalModels:

@@ -19,10 +19,11 @@ class FrameKind(IntEnum):
     CANCEL = 4  # the client has left; the request still ends with END
     STOP = 5  # finish running requests, then exit
     EMBED = 6  # a list of texts, or of token lists; answered by VECTORS, or by ERROR: [index of the text, its tokens]
+    COMPLETE = 7  # a text completion body; answered as CHAT
     # worker to parent
     READY = 10
     FAILED = 11  # not loaded; the payload is the reason
-    CHUNK = 12  # one `chat.completion.chunk`
+    CHUNK = 12  # one `chat.completion.chunk`, or one chunk of a text completion
     END = 13
     ERROR = 14  # {"error": {"code", "message", "type", ...}}
     COUNTED = 15  # {"input_tokens": n}

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import TypeVar
 
 import msgspec
 
-from sizewise.messages import JsonFields
+from sizewise.messages import ChatRequest, JsonFields
+from sizewise.providers.wires.openai.completion_request import WIRE_NAME
+from sizewise.providers.wires.original_body import ORIGINAL_FIELD, OriginalBody
 from sizewise.providers.wires.wire import Wire
 
 Payload = TypeVar("Payload")
+REQUIRED_FIELDS = frozenset({"model", "messages", "stream", ORIGINAL_FIELD})
+"""Fields that a chat cannot be written without."""
 _fields = msgspec.json.Decoder(JsonFields)
 _encode = msgspec.json.Encoder().encode
 
@@ -19,15 +24,45 @@ _encode = msgspec.json.Encoder().encode
 def apply_overrides(wire: Wire, rename: Mapping[str, str], drop: Collection[str]) -> Wire:
     """`wire` with request fields renamed by `rename` (our name -> the endpoint's) and those in `drop` removed.
 
-    If a request has both names, the endpoint's own field wins. Replies are unchanged.
+    A removed field is never a reason to refuse a request. If a request has both names, the endpoint's own field wins.
+    Replies are unchanged.
     """
     if not rename and not drop:
         return wire
 
     def bend(write: Callable[[Payload, str], bytes]) -> Callable[[Payload, str], bytes]:
-        return lambda what, model: _encode(_override(_fields.decode(write(what, model)), rename, drop))
+        return lambda what, model: _encode(
+            _override(_fields.decode(write(_without_dropped(what, drop), model)), rename, drop)
+        )
 
-    return replace(wire, write_request=bend(wire.write_request), write_embed=bend(wire.write_embed))
+    texts = wire.completions
+    return replace(
+        wire,
+        write_request=bend(wire.write_request),
+        write_embed=bend(wire.write_embed),
+        completions=None if texts is None else replace(texts, write_request=bend(texts.write_request)),
+    )
+
+
+def _without_dropped(what: Payload, drop: Collection[str]) -> Payload:
+    """A chat without what would be dropped anyway, so that no wire refuses it.
+
+    The fields next to an original body of the same wire stay: that body is sent if they are its translation.
+    """
+    if not drop or not isinstance(what, ChatRequest):
+        return what
+    fields = {name: raw for name, raw in what.fields.items() if name in REQUIRED_FIELDS or name not in drop}
+    if ORIGINAL_FIELD in what.fields:
+        found = msgspec.json.decode(what.fields[ORIGINAL_FIELD], type=OriginalBody)
+        kept = [path for path in found.untranslated if path_root(path) not in drop]
+        original = msgspec.structs.replace(found, untranslated=kept).to_field()
+        fields = {**(fields if found.wire == WIRE_NAME else what.fields), ORIGINAL_FIELD: original}
+    return msgspec.structs.replace(what, fields=fields)
+
+
+def path_root(path: str) -> str:
+    """`messages` of `messages[0].content`."""
+    return re.split(r"[.\[]", path, maxsplit=1)[0]
 
 
 def _override(fields: JsonFields, rename: Mapping[str, str], drop: Collection[str]) -> JsonFields:

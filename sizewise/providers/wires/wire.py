@@ -33,6 +33,19 @@ def bearer_header(key: str) -> list[tuple[str, str]]:
 
 
 @dataclass(frozen=True, slots=True)
+class TextEndpoint:
+    """A further endpoint for some chats, such as text completions, with the names of Wire. `takes`: whether a request
+    is for it.
+    """
+
+    chat_path: str
+    takes: Callable[[ChatRequest], bool]
+    write_request: Callable[[ChatRequest, str], bytes]
+    read_reply: Callable[[bytes], Reply]
+    read_stream: Callable[[bool], StreamReader]
+
+
+@dataclass(frozen=True, slots=True)
 class Wire:
     """Paths are appended to the endpoint's base URL. Readers raise UpstreamProtocolError for an invalid response."""
 
@@ -49,3 +62,4 @@ class Wire:
     count_path: str = ""  # counts the tokens of a prompt; empty if not offered
     read_count: Callable[[bytes], int] = int
     list_path: str = "/models"  # lists the models
+    completions: TextEndpoint | None = None  # for models whose provider has it

@@ -102,7 +102,7 @@ FIELD_NAMES = frozenset(
         *("role", "content", "name", "tool_call_id", "function", "arguments", "id", "type", "text", "refusal"),
         *("image_url", "url", "input_audio", "data", "file", "file_data", "source", "functions", "function_call"),
         *("input", "instructions", "output", "summary", "system", "thinking", "tool_use_id", "citations"),
-        *("tool_choice", "prompt", "metadata", "description", "parameters", "input_schema", "schema", "user"),
+        *("tool_choice", "prompt", "suffix", "metadata", "description", "parameters", "input_schema", "schema", "user"),
         *("dimensions", "encoding_format", "max_output_tokens", "previous_response_id", "store", "include", "sizewise"),
     },
 )

@@ -232,7 +232,7 @@ class OpenAiStreamReader:
                 finish_reason=grown.finish,
                 tool_calls=grown.calls.whole_calls() if grown.calls is not None else (),
                 reasoning="".join(grown.reasoning),
-                logprobs=_join_logprobs(grown.logprobs),
+                logprobs=join_logprobs(grown.logprobs),
             )
             for index, grown in sorted(self._choices.items())
         )
@@ -243,7 +243,8 @@ class LogprobsBody(Struct):
     content: list[Raw] | None = None
 
 
-def _join_logprobs(pieces: list[Raw]) -> Raw | None:
+def join_logprobs(pieces: list[Raw]) -> Raw | None:
+    """The log-probabilities of all pieces of a choice, in the chat API's form."""
     if not pieces:
         return None
     tokens = [token for piece in pieces for token in msgspec.json.decode(piece, type=LogprobsBody).content or ()]

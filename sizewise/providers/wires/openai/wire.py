@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from sizewise.providers.wires.openai import completion_upstream
 from sizewise.providers.wires.openai.request_response import read_reply, read_vectors, write_embed, write_request
 from sizewise.providers.wires.openai.stream_in import OpenAiStreamReader
 from sizewise.providers.wires.openai.usage_and_errors import read_error
-from sizewise.providers.wires.wire import Wire
+from sizewise.providers.wires.wire import TextEndpoint, Wire
 
 WIRE = Wire(
     chat_path="/chat/completions",
@@ -16,4 +17,11 @@ WIRE = Wire(
     read_vectors=read_vectors,
     read_stream=OpenAiStreamReader,
     read_error=read_error,
+    completions=TextEndpoint(
+        chat_path="/completions",
+        takes=completion_upstream.is_text_completion,
+        write_request=completion_upstream.write_request,
+        read_reply=completion_upstream.read_reply,
+        read_stream=completion_upstream.CompletionStreamReader,
+    ),
 )
