@@ -118,7 +118,7 @@ def peer(kind: str, texts: Texts, folder: Path) -> Row | None:
             "true_part": texts.nearest(TOP, PART),
         }
         (folder / "said.json").write_text(json.dumps(said))
-    script = Path(__file__).with_name("peers") / "ask.py"
+    script = Path(__file__).with_name("peers") / "store_runner.py"
     done = subprocess.run([python, script, kind, folder], capture_output=True, text=True)
     if done.returncode != 0:
         print_progress(f"{kind} failed: {done.stderr.strip()[-400:]}")

@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Engine, NullPool, create_engine, make_url, text
+from sqlalchemy import Connection, Engine, NullPool, create_engine, make_url, text
 
 from sizewise.errors import ConfigError, StorageError
 from sizewise.knowledge.vector_store import KnowledgeBaseId, PassageQuery, StoreContext, TagIn, VectorStore
@@ -112,6 +112,67 @@ def test_an_index_hides_nothing_that_may_be_seen(url: str, monkeypatch: pytest.M
     asyncio.run(indexed())
     with once(url).connect() as connection:
         assert connection.scalar(text("SELECT count(*) FROM pg_tables WHERE tablename LIKE 'passage%'")) == 1
+
+
+@pytest.mark.parametrize(
+    ("having", "selecting"),
+    [
+        ({}, []),
+        ({1: 90_000}, [1]),
+        ({1: 90_000, 2: 40_000}, [1, 2]),  # as good as all passages: one sum over all terms
+        ({1: 56_000, 2: 42_000, 3: 3_300, 4: 8_900}, [3]),  # `the to before object`
+        ({1: 40_000, 2: 12}, [2]),
+        ({1: 12, 2: 900, 3: 4_000, 4: 4_500}, [1, 2, 3]),
+    ],
+)
+def test_the_rarest_terms_of_a_question_select_what_is_scored(having: dict[int, int], selecting: list[int]) -> None:
+    assert sorted(pgvector.selecting_terms(having, 100_000)) == selecting
+
+
+def _common_words(number: int) -> dict[int, int]:
+    """Everybody has the words 1 and 2; the fewer others, the better the match."""
+    return {1: 1, 2: 1, 3: 1 + number}
+
+
+def test_a_question_of_common_words_reads_few_of_the_passages_that_have_them(url: str) -> None:
+    async def asked() -> None:
+        store = await opened(url)
+        async with kit.open_collection(
+            store, *(kit.passage(number, terms=_common_words(number)) for number in range(3_000))
+        ) as its:
+            await store.optimize()
+            query = PassageQuery((), {1: 1, 2: 1}, 0.0, 10, ())
+            assert isinstance(its, pgvector.PgvectorCollection)
+            names = its._names
+
+            def read(connection: Connection) -> tuple[list[int], int]:
+                told = text("SELECT idx_tup_fetch + seq_tup_read FROM pg_stat_xact_user_tables WHERE relname = :name")
+                before = connection.scalar(told, {"name": names.passages})
+                found = pgvector._searched(names, query, connection)
+                rows = connection.scalar(told, {"name": names.passages}) - before
+                return [UUID(hit.id).int - 1 for hit in found], rows
+
+            found, rows = await store.read(read)
+            assert found == list(range(10))
+            assert rows <= pgvector.READ_FACTOR * 10, "3,000 passages have both words"
+        await store.close()
+
+    asyncio.run(asked())
+
+
+def test_a_filter_that_leaves_out_the_best_matches_still_fills_the_answer(url: str) -> None:
+    async def asked() -> None:
+        store = await opened(url)
+        passages = [
+            kit.passage(number, terms=_common_words(number), tags={"last": number >= 900}) for number in range(1_000)
+        ]
+        async with kit.open_collection(store, *passages) as its:
+            for where, first in ((None, 0), (TagIn("last", (True,)), 900)):
+                hits = await its.search(PassageQuery((), {1: 1, 2: 1}, 0.0, 10, (), where=where))
+                assert [UUID(hit.id).int - 1 for hit in hits] == list(range(first, first + 10))
+        await store.close()
+
+    asyncio.run(asked())
 
 
 def test_it_says_what_it_lacks(url: str) -> None:
