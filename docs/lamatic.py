@@ -18,6 +18,7 @@ MARKS = {"imported": "imported", "note": "with a note", "named": "not imported"}
 GRADES = tuple(MARKS)
 BESIDE = {
     **triggers.TRIGGERS,
+    "googleDriveNode (trigger)": "inputs, via the API",
     **dict.fromkeys(sorted(triggers.RESPONSE_NODES), "outputs"),
     "forLoopNode": "`each`, one at a time",
     "batchNode": "`each`, several at a time",

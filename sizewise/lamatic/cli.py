@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import click
@@ -14,10 +15,13 @@ from sizewise.cli.options import local_options, wants_json
 from sizewise.cli.output import write_json
 from sizewise.errors import BadRequest, ExternalFailure
 from sizewise.flows.language.yaml_source import parse_yaml
+from sizewise.flows.node import FlowSignature
+from sizewise.flows.validator import parse_flow_text, signature_of_spec
 from sizewise.lamatic import exporter, file_formats, file_writer, importer
 from sizewise.lamatic.canvas import Canvas, LamaticFileError, TranslationNote
-from sizewise.lamatic.file_formats import FileLookup
 from sizewise.lamatic.importer import ImportedFlow
+from sizewise.lamatic.project_files import FileLookup
+from sizewise.lamatic.round_trip import check_round_trip
 from sizewise.lamatic.typescript_literals import MAX_BYTES
 
 SUFFIXES = (".yaml", ".yml", ".ts", ".json")
@@ -186,7 +190,7 @@ def _file_lookup(root: Path) -> FileLookup:
 def export(name: str, format_: file_writer.ExportFormat, to: Path | None) -> int:
     """Export a flow as Lamatic's YAML or as a kit.
 
-    Exits with 1 if part of it has no equivalent there.
+    Exits with 1 if part of it has no equivalent there, or would come back different from an import.
 
     NAME is a flow in the folder `flows`, or a file. YAML is printed unless a folder is given; a kit needs a folder.
 
@@ -194,10 +198,12 @@ def export(name: str, format_: file_writer.ExportFormat, to: Path | None) -> int
     Example: sizewise flow export support > support.lamatic.yaml
     """
     ((stem, file),) = select_flows((name,)).items()
-    if file.validation.flow is None:
+    flow = file.validation.flow
+    if flow is None:
         raise BadRequest(f"the flow {stem!r} has errors", f"run: sizewise flow check {name}")
-    drawing, told = exporter.export_flow(parse_yaml(file.path.read_text(encoding="utf-8")).data)
+    drawing, told = exporter.export_flow(parse_yaml(file.text).data)
     written = file_writer.write_files(drawing, format_)
+    told += check_round_trip(flow, written, told, partial(_signature, file.path.parent))
     if to is None and format_ == "lamatic-yaml":
         click.echo(next(iter(written.values())), nl=False)
     else:
@@ -209,6 +215,13 @@ def export(name: str, format_: file_writer.ExportFormat, to: Path | None) -> int
         if each.grade != "imported":
             click.echo(f"{'not exported' if each.grade == 'named' else 'note'}: {each}", err=True)
     return 1 if any(each.grade == "named" for each in told) else 0
+
+
+def _signature(folder: Path, name: str) -> FlowSignature | None:
+    """The signature of a flow in the folder, without a version."""
+    path = folder / f"{name.partition('@')[0]}.yaml"
+    spec = parse_flow_text(path.read_text(encoding="utf-8")).spec if path.is_file() else None
+    return None if spec is None else signature_of_spec(spec)
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -22,6 +22,7 @@ from sizewise.flows.language.expression import (
 from sizewise.flows.language.expression_parser import parse_template
 from sizewise.flows.language.types import Json
 from sizewise.lamatic.canvas import Canvas, CanvasEdge, CanvasNode, TranslationGrade, TranslationNote
+from sizewise.lamatic.code_globals import without_globals
 from sizewise.lamatic.model_nodes import SIZEWISE_CREDENTIAL
 from sizewise.lamatic.template_parser import TranslationError
 
@@ -119,7 +120,8 @@ class _Exporter:
         fields: dict[str, str] = {}
         for name, said in (self._flow.get("inputs") or {}).items():
             kind = said["type"] if isinstance(said, Mapping) and "type" in said else said
-            fields[name] = self._type(kind)
+            optional = isinstance(said, Mapping) and "default" in said
+            fields[name] = self._type(kind) + ("?" if optional else "")
             if isinstance(said, Mapping) and said.get("default") is not None:
                 self._add_note("note", TRIGGER, "graphqlNode", f"the default of the input {name} is not exported")
         triggers = self._flow.get("triggers") or []
@@ -227,6 +229,7 @@ class _Exporter:
                 self._notes.append(f"{each} is not exported")
         except TranslationError as wrong:
             self._add_note("named", id, kind, wrong.message, wrong.hint)
+            self._ends.pop(id, None)  # a loop that is not exported has no end
             values = {"code": f"throw new Error({json.dumps(f'not exported: {wrong.message}')});"}
             return CanvasNode(id, "codeNode", name, values)
         self._add_note("note" if self._notes else "imported", id, kind, "; ".join(self._notes))
@@ -342,7 +345,7 @@ class _Exporter:
         field = names[str(rest[0])]
         if kind == "each":
             batch = self._kinds[root].get("at_once", 8) != 1
-            return f"{self._ends[root]}.output.{'batchOutput' if batch else field}{_steps(rest[1:])}"
+            return f"{self._ends.get(root, root)}.output.{'batchOutput' if batch else field}{_steps(rest[1:])}"
         return f"{root}.output.{field}{_steps(rest[1:])}"
 
     def _operand(self, said: Expression) -> str:
@@ -554,7 +557,7 @@ def _code(
     classifier_branches: Mapping[str, str],
 ) -> ExportedNode:
     lines = []
-    for name, each in (node.get("inputs") or {}).items():
+    for name, each in without_globals(node.get("inputs") or {}, str(node["code"])).items():
         found = exporter._value(each)
         if isinstance(found, str) and isinstance(each, str) and "{{" in each:
             made = parse_template(each)

@@ -6,45 +6,36 @@ outside the project are rejected.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 from sizewise.flows.language import yaml_source
 from sizewise.flows.language.types import Json
 from sizewise.lamatic import typescript_literals
+from sizewise.lamatic.branch_edges import complete_cases, edge_cases
 from sizewise.lamatic.canvas import Canvas, CanvasEdge, CanvasNode, LamaticFileError, TranslationNote
+from sizewise.lamatic.project_files import FileLookup, ProjectFiles, no_files
 from sizewise.lamatic.typescript_literals import NonLiteral
 
 LamaticFormat = Literal["lamatic-yaml", "agentkit", "github-sync", "api"]
-FileLookup = Callable[[str], str | None]
-"""Path from the project's root -> text of the file; None if it does not exist."""
-REFERENCE_FOLDERS = ("prompts", "scripts", "model-configs", "constitutions", "triggers", "memory", "tools")
 MAX_NODES = 1_000
 MAX_EDGES = 10_000
-MAX_FILES = 200
-"""Maximum files that one flow may refer to."""
-_REFERENCE = re.compile(rf"@(?P<path>(?:{'|'.join(REFERENCE_FOLDERS)})/[\w./ ()+&,'-]{{1,200}})")
+DROPPED_HINT = "Set it in the file that it refers to, if it matters."
 _BACK_EDGES = frozenset({"loopEdge", "agentLoopEdge", "responseEdge"})
-_MODULE = re.compile(r"export\s+default\s*[`'\"]")
-
-
-def no_files(path: str) -> str | None:
-    return None
 
 
 def parse_file(name: str, text: str, lookup: FileLookup = no_files) -> tuple[LamaticFormat, Canvas]:
     """`name` is the file's path in the project. Raises LamaticFileError."""
     try:
         if name.endswith((".yaml", ".yml")):
-            return "lamatic-yaml", _low_code(_yaml(text), name, _ProjectFiles(lookup))
+            return "lamatic-yaml", _low_code(_yaml(text), name, ProjectFiles(lookup))
         if name.endswith(".json"):
             data = typescript_literals.parse_literal(text)
             if isinstance(data, dict) and "triggerNode" in data:
-                return "lamatic-yaml", _low_code(data, name, _ProjectFiles(lookup))
-            return "api", _graph(_api(data), name, _ProjectFiles(lookup))
+                return "lamatic-yaml", _low_code(data, name, ProjectFiles(lookup))
+            return "api", _graph(_api(data), name, ProjectFiles(lookup))
         if name.endswith((".ts", ".js", ".mjs")):
-            return _module(name, text, _ProjectFiles(lookup))
+            return _module(name, text, ProjectFiles(lookup))
     except LamaticFileError as error:
         raise error.in_file(name) from error
     raise LamaticFileError(f"{name}: not a flow file", "Use a .yaml, .ts or .json file, or a folder of them.")
@@ -60,7 +51,7 @@ def _yaml(text: str) -> Json:
         raise LamaticFileError(error.reason, error.hint or "", error.line) from error
 
 
-def _module(name: str, text: str, project: _ProjectFiles) -> tuple[LamaticFormat, Canvas]:
+def _module(name: str, text: str, project: ProjectFiles) -> tuple[LamaticFormat, Canvas]:
     found = project.module(name, text)
     config = found.get("flowConfig")
     if isinstance(config, Mapping):
@@ -78,7 +69,7 @@ def _api(data: Json) -> Json:
     return data
 
 
-def _graph(said: Json, name: str, project: _ProjectFiles) -> Canvas:
+def _graph(said: Json, name: str, project: ProjectFiles) -> Canvas:
     """A canvas from `nodes` and `edges`."""
     if not isinstance(said, Mapping) or not isinstance(said.get("nodes"), list):
         raise LamaticFileError(
@@ -89,7 +80,7 @@ def _graph(said: Json, name: str, project: _ProjectFiles) -> Canvas:
     told: list[TranslationNote] = []
     boxes: dict[str, CanvasNode] = {}
     for each in _listed(said["nodes"], "nodes", MAX_NODES, told):
-        box = _canvas_node(each, project)
+        box = _canvas_node(each, project, told)
         if box is not None:
             boxes[box.id] = box
     lines = [
@@ -100,14 +91,18 @@ def _graph(said: Json, name: str, project: _ProjectFiles) -> Canvas:
     return Canvas(
         name=shown if isinstance(shown, str) and shown.strip() else _stem(name),
         nodes=boxes,
-        edges=tuple(lines),
+        edges=complete_cases(boxes, lines),
         description=about if isinstance(about, str) else "",
         id=said["id"] if isinstance(said.get("id"), str) else "",
         notes=tuple(told),
     )
 
 
-def _canvas_node(said: Mapping[str, Json], project: _ProjectFiles) -> CanvasNode | None:
+def _canvas_node(
+    said: Mapping[str, Json],
+    project: ProjectFiles,
+    notes: list[TranslationNote],
+) -> CanvasNode | None:
     data = said.get("data")
     data = data if isinstance(data, Mapping) else {}
     id, type = said.get("id"), data.get("nodeId") or said.get("type")
@@ -116,7 +111,7 @@ def _canvas_node(said: Mapping[str, Json], project: _ProjectFiles) -> CanvasNode
     values = data.get("values")
     if not isinstance(values, Mapping):
         values = {"content": data.get("content") or data.get("text")} if type == "stickyNoteNode" else {}
-    values = project.resolve_references(values)
+    values = _resolve_values(project, id, type, values, notes)
     named = values.get("nodeName")
     schema = data.get("schema")
     return CanvasNode(
@@ -131,6 +126,21 @@ def _canvas_node(said: Mapping[str, Json], project: _ProjectFiles) -> CanvasNode
     )
 
 
+def _resolve_values(
+    project: ProjectFiles,
+    id: str,
+    type: str,
+    values: Mapping[str, Json],
+    notes: list[TranslationNote],
+) -> Mapping[str, Json]:
+    """The node's values with its files' contents; adds a note for each that is dropped."""
+    found = project.resolve_references(values)
+    for name, why in found.dropped.items():
+        said = f"its {name[:40]} was dropped: {why}"
+        notes.append(TranslationNote(grade="note", node=id, type=type, message=said, hint=DROPPED_HINT))
+    return found.values
+
+
 def _canvas_edges(said: Mapping[str, Json], nodes: Mapping[str, CanvasNode]) -> Iterator[CanvasEdge]:
     source_, target, kind = said.get("source"), said.get("target"), said.get("type")
     if not isinstance(source_, str) or not isinstance(target, str) or source_ not in nodes or target not in nodes:
@@ -139,52 +149,12 @@ def _canvas_edges(said: Mapping[str, Json], nodes: Mapping[str, CanvasNode]) -> 
     label = data.get("condition") if isinstance(data, Mapping) else None
     back = str(kind) in _BACK_EDGES or said.get("sourceHandle") == "to-response"
     id = said.get("id")
-    case = _case(nodes[source_], id if isinstance(id, str) else "", target, label if isinstance(label, str) else "")
-    yield CanvasEdge(source_, target, case, back)
+    edge, label = id if isinstance(id, str) else "", label if isinstance(label, str) else ""
+    for case in edge_cases(nodes[source_], edge, target, label):
+        yield CanvasEdge(source_, target, case, back)
 
 
-def _case(node: CanvasNode, edge: str, target: str, label: str) -> str:
-    """The case of an edge: by the edge id or target that the case names, else by label."""
-    listed = _cases(node)
-    if not listed:
-        return ""
-    named = any(_label(each) == label for each in listed)
-    for each in listed:
-        value = each.get("value")
-        if (
-            isinstance(value, str)
-            and value
-            and value in (edge, target, f"{node.id}-{target}")
-            and not (named and not edge)
-        ):
-            return _label(each)
-    if named:
-        return label
-    for each in listed:
-        value = each.get("value")
-        if isinstance(value, str) and f"-{target}" in value:
-            return _label(each)
-    return label
-
-
-def _cases(node: CanvasNode) -> list[Mapping[str, Json]]:
-    for name in ("conditions", "classifier", "agents"):
-        said = node.values.get(name)
-        if isinstance(said, str) and said.strip()[:1] == "[":
-            try:
-                said = typescript_literals.parse_literal(said)
-            except LamaticFileError:
-                continue
-        if isinstance(said, list) and node.type in ("conditionNode", "agentClassifierNode", "agentNode"):
-            return [each for each in said if isinstance(each, Mapping)]
-    return []
-
-
-def _label(case: Mapping[str, Json]) -> str:
-    return str(case.get("label") or case.get("condition") or case.get("name") or "")
-
-
-def _low_code(said: Json, name: str, project: _ProjectFiles) -> Canvas:
+def _low_code(said: Json, name: str, project: ProjectFiles) -> Canvas:
     if not isinstance(said, Mapping) or not (isinstance(said.get("nodes"), list) or "triggerNode" in said):
         hint = "A Lamatic flow has a triggerNode, nodes and a responseNode."
         raise LamaticFileError("the file contains no Lamatic flow", hint)
@@ -216,7 +186,7 @@ def _low_code(said: Json, name: str, project: _ProjectFiles) -> Canvas:
             id=id,
             type=type,
             label=str(each.get("nodeName") or ""),
-            values=project.resolve_references(values if isinstance(values, Mapping) else {}),
+            values=_resolve_values(project, id, type, values if isinstance(values, Mapping) else {}, told),
             schema=schema if isinstance(schema, Mapping) else {},
             logic=each.get("logic") or None,
             is_trigger=number == 0 and "triggerNode" in said,
@@ -240,8 +210,8 @@ def _low_code(said: Json, name: str, project: _ProjectFiles) -> Canvas:
         if source_ in boxes and target in boxes:
             for label in ways.get((source_, target), [""]):
                 back = label == "\0" or str(boxes[source_].values.get("connectedTo")) == target
-                case = "" if back else _case(boxes[source_], "", target, label)
-                lines.append(CanvasEdge(source_, target, case, back))
+                cases = [""] if back else edge_cases(boxes[source_], "", target, label)
+                lines += [CanvasEdge(source_, target, case, back) for case in cases]
     if len(lines) > MAX_EDGES:
         raise LamaticFileError(f"the flow has more than {MAX_EDGES} edges", "Split it.")
     shown = said.get("name")
@@ -250,7 +220,7 @@ def _low_code(said: Json, name: str, project: _ProjectFiles) -> Canvas:
     return Canvas(
         name=title,
         nodes=boxes,
-        edges=tuple(lines),
+        edges=complete_cases(boxes, lines),
         description=about if isinstance(about, str) else "",
         id="",
         notes=tuple(told),
@@ -284,93 +254,3 @@ def _list(said: Json) -> list[Json]:
 
 def _stem(name: str) -> str:
     return name.rpartition("/")[2].partition(".")[0]
-
-
-# ---- references to other files --------------------------------------------------------------------------------------
-
-
-class _ProjectFiles:
-    """Caches the files of a project."""
-
-    def __init__(self, lookup: FileLookup) -> None:
-        self._find = lookup
-        self._texts: dict[str, str | None] = {}
-        self._modules: dict[str, Mapping[str, Json]] = {}
-        self._loading: list[str] = []
-
-    def text(self, path: str) -> str | None:
-        """None if the file does not exist. Raises LamaticFileError for a path outside the project."""
-        parts = [part for part in path.split("/") if part not in ("", ".")]
-        if ".." in parts or path.startswith("/") or "\\" in path or "\0" in path:
-            raise LamaticFileError(f"{path[:100]!r} is outside the project", "Refer to files of the project.")
-        name = "/".join(parts)
-        if name not in self._texts:
-            if len(self._texts) >= MAX_FILES:
-                raise LamaticFileError(f"the flow refers to more than {MAX_FILES} files", "Split it.")
-            found = self._find(name)
-            if found is not None and len(found) > typescript_literals.MAX_BYTES:
-                raise LamaticFileError(
-                    f"{name}: the file is longer than {typescript_literals.MAX_BYTES} characters",
-                    "Split it.",
-                )
-            self._texts[name] = found
-        return self._texts[name]
-
-    def module(self, name: str, text: str) -> Mapping[str, Json]:
-        """Exports of a TypeScript file. Raises LamaticFileError for circular imports."""
-        if name in self._modules:
-            return self._modules[name]
-        if name in self._loading:
-            circle = " → ".join([*self._loading[self._loading.index(name) :], name])
-            raise LamaticFileError(f"circular imports: {circle[:300]}", "Remove one of the imports.")
-        self._loading.append(name)
-        found = typescript_literals.parse_module(text, lambda path: self._sibling(name, path))
-        self._loading.pop()
-        self._modules[name] = found
-        return found
-
-    def _sibling(self, name: str, path: str) -> Mapping[str, Json]:
-        folder = name.split("/")[:-1]
-        for part in path.split("/"):
-            if part == "..":
-                if not folder:
-                    raise LamaticFileError(f"{path[:100]!r} is outside the project", "Import files of the project.")
-                folder.pop()
-            elif part not in ("", "."):
-                folder.append(part)
-        wanted = "/".join(folder)
-        for each in (wanted, f"{wanted}.ts", f"{wanted}.js", f"{wanted}.json", f"{wanted}/index.ts"):
-            if (text := self.text(each)) is not None:
-                return (
-                    self.module(each, text)
-                    if not each.endswith(".json")
-                    else {"default": typescript_literals.parse_literal(text)}
-                )
-        return {}
-
-    def resolve_references(self, values: Mapping[str, Json]) -> dict[str, Json]:
-        """The values with references replaced by the content of their files. Raises LamaticFileError."""
-        return {str(name): self._resolved(each, str(name)) for name, each in values.items()}
-
-    def _resolved(self, said: Json, key: str) -> Json:
-        if isinstance(said, Mapping):
-            return self.resolve_references(said)
-        if isinstance(said, list):
-            return [self._resolved(each, key) for each in said]
-        if not isinstance(said, str) or not said.startswith("@"):
-            return said
-        match = _REFERENCE.fullmatch(said.strip())
-        if match is None:
-            return said
-        path = match["path"]
-        text = self.text(path)
-        if text is None:
-            return NonLiteral(f"{said[:100]} does not exist", 0)
-        if not path.endswith((".ts", ".js")) or (
-            path.startswith("scripts/") and not _MODULE.match(text, typescript_literals.literal_start(text))
-        ):
-            return text.removesuffix("\n") if path.endswith(".md") else text
-        found = self.module(path, text).get("default", NonLiteral(f"{said[:100]} has no default", 0))
-        if isinstance(found, Mapping):
-            return found.get(key, NonLiteral(f"{said[:100]} has no {key[:40]}", 0))
-        return found

@@ -12,8 +12,9 @@ from collections.abc import Callable, Mapping
 from msgspec import Struct
 
 from sizewise.flows.language.types import Json
-from sizewise.lamatic import control_nodes, model_nodes, retrieval_nodes, triggers
+from sizewise.lamatic import control_nodes, model_nodes, retrieval_nodes, triggers, web_nodes
 from sizewise.lamatic.block_structure import NodeBlock, build_block
+from sizewise.lamatic.branch_edges import BRANCHES, UNKNOWN_CASE
 from sizewise.lamatic.canvas import Canvas, CanvasNode, LamaticFileError, TranslationGrade, TranslationNote
 from sizewise.lamatic.template_parser import TranslationError
 from sizewise.lamatic.translator import NodeOutputs, NodeTranslation, TranslatedNode, Translator, iterate_strings
@@ -24,6 +25,7 @@ TRANSLATIONS: Mapping[str, NodeTranslation] = {
     **model_nodes.MODEL_NODES,
     **retrieval_nodes.RETRIEVAL_NODES,
     **control_nodes.CONTROL_NODES,
+    **web_nodes.WEB_NODES,
 }
 LOOP_NODES: Mapping[str, str] = {
     "forLoopNode": "forLoopEndNode",
@@ -37,10 +39,7 @@ MAX_NODES = 1_000
 HTTP_SUGGESTION = "Call its API with an http node, or add an MCP server for it ([mcp.NAME]) and use a tool node."
 SUGGESTIONS: Mapping[str, str] = {
     "ImageGenNode": "Use a tool node with a tool that generates images.",
-    "webSearchNode": "Add an MCP server that searches the web ([mcp.NAME]) and use a tool node.",
-    "scraperNode": "Fetch the page with an http node, or add an MCP server and use a tool node.",
     "crawlerNode": "Add an MCP server that crawls ([mcp.NAME]) and use a tool node.",
-    "firecrawlNode": "Add its MCP server ([mcp.NAME]) and use a tool node.",
     "tablesNode": "Keep rows in your own database, behind an http or tool node.",
     "postgresNode": "Add an MCP server for your database ([mcp.NAME]) and use a tool node.",
     "googleSheetsNode": HTTP_SUGGESTION, "googleDriveNode": HTTP_SUGGESTION, "s3Node": HTTP_SUGGESTION,
@@ -288,8 +287,8 @@ class _Importer:
                     f"the node follows {lost[0][1:80]!r}, which is not a case",
                     hint,
                 )
-            if kept := [line for line in lines if line not in lost]:
-                made[first[id]]["after"] = kept
+            if lines:
+                made[first[id]]["after"] = [line.removeprefix("\0") for line in lines]
         return {name: _ordered(each) for name, each in made.items()}
 
     def _import_node(
@@ -303,7 +302,7 @@ class _Importer:
             made = self._translate(node, lambda box: self._import_loop(box, block, around, outer))
             self._add_loop_end_note(node)
         elif (sort := TRANSLATIONS.get(node.type)) is not None:
-            made = self._translate(node, lambda box: sort.translate(self._translator, box))
+            made = self._translate(node, lambda box: self._import_known(sort, box))
         else:
             hint = SUGGESTIONS.get(triggers.base_type(node.type), "Use an http, tool or javascript node instead.")
             if node.type in LOOP_NODES or node.type in LOOP_NODES.values():
@@ -313,6 +312,17 @@ class _Importer:
         return (
             made if made is not None else TranslatedNode({self._translator.node_name(node.id): self._placeholder(node)})
         )
+
+    def _import_known(self, translation: NodeTranslation, node: CanvasNode) -> TranslatedNode:
+        lost = [
+            line.target
+            for line in (self._drawing.edges if node.type in BRANCHES else ())
+            if line.source == node.id and line.case == UNKNOWN_CASE
+        ]
+        if lost:
+            hint = "Export the flow again from the Studio, or write a branch node and `after: [NODE.CASE]`."
+            raise TranslationError(f"the file does not tell which case leads to {', '.join(lost)[:120]}", hint)
+        return translation.translate(self._translator, node)
 
     def _add_loop_end_note(self, node: CanvasNode) -> None:
         end = self._drawing.nodes[self._loop_ends[node.id]]
@@ -345,14 +355,14 @@ class _Importer:
         bench, inner = self._translator, block.loop_bodies[node.id]
         told, wrongs = bench.notes, bench.errors
         nodes = self._import_block(inner, ((block, node.id), *around), (*outer, node.id))
-        nodes = {**self._combined_nodes((*outer, node.id)), **nodes}
+        outputs = {id: {"output": self._loop_output(id)} for id in inner.order if id in bench.outputs}
+        nodes = {**self._combined_nodes((*outer, node.id)), **nodes}  # after all that may request one
         bench.block, bench.enclosing, bench.current_id, bench.notes = block, around, node.id, told
         bench.errors = wrongs
         if node.type == "agentNode":
             return self._import_supervisor(node, inner, nodes)
         if not nodes:
             raise TranslationError("the loop contains no nodes", "Put a node between its start and its end.")
-        outputs = {id: {"output": self._loop_output(id)} for id in inner.order if id in bench.outputs}
         at_once = node.values.get("concurrencyLimit") if node.type == "batchNode" else 1
         limit = min(256, int(str(at_once))) if re.fullmatch("[1-9][0-9]{0,5}", str(at_once)) else 8
         return control_nodes.translate_loop(bench, node, self._item_names[node.id], limit, nodes, outputs)
@@ -431,7 +441,7 @@ def explicit_dependencies(
     cases: Mapping[tuple[str, str], tuple[str, str]],
 ) -> dict[str, list[str]]:
     """Node -> its `after` entries, without those that its expressions imply. An entry that names no case of its branch
-    begins with NUL.
+    begins with NUL; the flow's check refuses it.
     """
     numbers = {id: 1 << at for at, id in enumerate(block.order)}
     name = translator.node_name
@@ -447,6 +457,8 @@ def explicit_dependencies(
     branches = {branch for branch, _ in cases}
 
     def way(branch: str, case: str) -> str:
+        if case == UNKNOWN_CASE:
+            return name(branch)
         if (branch, case) not in cases and branch in branches:
             return f"\0{name(branch)}.{case}"
         node, its = cases.get((branch, case), (name(branch), case))

@@ -66,8 +66,12 @@ def substitute(code: str, substitution: Substitution) -> str:
 
 def unsupported_globals(code: str) -> list[str]:
     """Globals used outside string literals and comments that the sandbox does not have."""
-    plain = "".join(part for part, where in _segments(code) if where == "code")
-    return list(dict.fromkeys(match[1] for match in _REACHES.finditer(plain)))
+    return list(dict.fromkeys(match[1] for match in _REACHES.finditer(code_only(code))))
+
+
+def code_only(code: str) -> str:
+    """The code without its string literals and comments."""
+    return "".join(part if where == "code" else " " for part, where in _segments(code))
 
 
 def find_placeholders(code: str) -> Iterator[Placeholder]:

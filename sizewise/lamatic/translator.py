@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from sizewise.flows.language.flow_spec import RESERVED_NAMES
 from sizewise.flows.language.types import Json
-from sizewise.lamatic import javascript_templates, typescript_literals
+from sizewise.lamatic import code_globals, javascript_templates, typescript_literals
 from sizewise.lamatic.block_structure import NodeBlock
 from sizewise.lamatic.canvas import Canvas, CanvasNode, LamaticFileError
 from sizewise.lamatic.template_parser import (
@@ -35,6 +35,8 @@ from sizewise.lamatic.typescript_literals import NonLiteral
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _BAD = re.compile(r"[^A-Za-z0-9_-]+")
+_ID = re.compile(r"(?P<type>[A-Za-z]+Node)_\w+")
+_PLAIN = re.compile(r"[^a-z0-9]+")
 _PATH = re.compile(r"\s*[A-Za-z_$]")
 _WORD = re.compile(r"[A-Za-z_$][\w$]*")
 _LEADING_CONST = re.compile(
@@ -225,8 +227,10 @@ class Translator:
 
     def translate_path(self, path: TemplatePath) -> tuple[str, bool]:
         """Our expression for a Lamatic path, and whether it is always a text. Raises TranslationError."""
-        box = self.canvas.nodes.get(path.root)
+        box = self.canvas.nodes.get(path.root) or self._node_by_name(path.root)
         if box is None:
+            if (name := self._input_by_name(path)) is not None:
+                return f"inputs.{name}", False
             raise _unknown_root(path)
         shape = self.outputs.get(box.id)
         if shape is None:
@@ -269,6 +273,35 @@ class Translator:
         if self._may_be_skipped(box.id, base):
             said += " | default(null)"
         return said, certain
+
+    def _node_by_name(self, word: str) -> CanvasNode | None:
+        """The only node that is shown under this name, or the trigger for `trigger`, or the only node of the type for
+        an ID that no node has; adds a note.
+        """
+        wanted = _plain_name(word)
+        nodes = self.canvas.nodes.values()
+        found = [box for box in nodes if wanted and wanted == _plain_name(box.label)]
+        if not found and wanted == "trigger":
+            found = [box for box in nodes if box.is_trigger]
+        if not found and (match := _ID.fullmatch(word)):
+            found = [box for box in nodes if box.type == match["type"]]
+        if len(found) != 1:
+            return None
+        self.add_note(
+            f"{{{{ {word} }}}} is no node's ID; it was read as {found[0].id}", "Check that it is the right one."
+        )
+        return found[0]
+
+    def _input_by_name(self, path: TemplatePath) -> str | None:
+        """The input that a lone word such as {{today}} names: one of the trigger's, or a new one; adds a note."""
+        word = path.root
+        if path.steps or self.in_code or word in ("secrets", "env") or not _NAME.fullmatch(word):
+            return None
+        known = word in self.input_names
+        name = self.declare_input(word, "text")
+        hint = "Check that it is the right one." if known else "Pass it with each call; it is empty otherwise."
+        self.add_note(f"{{{{ {word} }}}} names no node; it was read as the input {name}", hint)
+        return name
 
     def _translate_steps(self, steps: list[Json]) -> str:
         parts: list[str] = []
@@ -343,10 +376,11 @@ class Translator:
 
     # ---- code -------------------------------------------------------------------------------------------------------
 
-    def translate_code(self, source: object, label: str) -> tuple[str, dict[str, str]]:
+    def translate_code(self, source: object, label: str) -> tuple[str, dict[str, Json]]:
         """Lamatic code as code for our sandbox, and its inputs. Raises TranslationError."""
         text = _require_text(source, label)
-        inputs, text = self._leading_constants(text)
+        named_first, text = self._leading_constants(text)
+        inputs: dict[str, Json] = {**named_first, **self._code_globals(text)}
         words = {word for each in split_template(text) if isinstance(each, str) for word in _WORD.findall(each)}
         named: dict[tuple[str, bool], str] = {}
 
@@ -369,16 +403,27 @@ class Translator:
 
         return javascript_templates.substitute(text, fill), inputs
 
+    def _code_globals(self, code: str) -> dict[str, Json]:
+        """What Lamatic gives to code by itself: `output`, and `workflow` with the nodes that the code names."""
+        made: dict[str, Json] = {code_globals.OUTPUT: {}} if code_globals.reads_output(code) else {}
+        outputs: dict[str, Json] = {}
+        for id in code_globals.workflow_nodes(code):
+            outputs[id] = {"output": "{{ " + self._translate_in_code(id) + " }}"}
+        return made | ({code_globals.WORKFLOW: outputs} if outputs else {})
+
+    def _translate_in_code(self, expression: str) -> str:
+        self.in_code = True
+        try:
+            return self.translate_expression(expression)[0]
+        finally:
+            self.in_code = False
+
     def _leading_constants(self, code: str) -> tuple[dict[str, str], str]:
         """Turns leading lines that only name a value (`const x = {{path}};`) into inputs; returns them and the rest."""
         inputs: dict[str, str] = {}
         at = 0
         while (match := _LEADING_CONST.match(code, at)) is not None and match["name"] not in inputs:
-            try:
-                self.in_code = True
-                inputs[match["name"]] = "{{ " + self.translate_expression(match["inner"])[0] + " }}"
-            finally:
-                self.in_code = False
+            inputs[match["name"]] = "{{ " + self._translate_in_code(match["inner"]) + " }}"
             at = match.end()
         return inputs, code[at:]
 
@@ -440,6 +485,10 @@ def _unknown_root(path: TemplatePath) -> TranslationError:
             "Turn the variable into an input, or write its value.",
         )
     return TranslationError(f"there is no node {path.root[:60]!r}", "Use the name of an existing node.")
+
+
+def _plain_name(text: str) -> str:
+    return _PLAIN.sub("", text.lower())
 
 
 def _up_to_variable(inner: str) -> tuple[str, str]:

@@ -72,12 +72,15 @@ def translate_trigger(translator: Translator, node: CanvasNode) -> list[dict[str
     elif type == "cronNode":
         triggers.append(_cron(translator, node))
     elif type in ("graphqlNode", "webhookTriggerNode"):
-        for name, kind in _fields(translator, node).items():
+        for name, (kind, required) in _fields(translator, node).items():
             kind = _field_type(translator, node.id, name, kind, deep.get(name, 0))
-            translator.declare_input(name, kind, required=type == "graphqlNode")
+            translator.declare_input(name, kind, required=required and type == "graphqlNode")
     else:
-        hint = "Start the flow by a webhook or a schedule, and fetch the data with an http or tool node."
-        raise TranslationError("no connector starts a flow this way", hint)
+        passed = ", ".join(name for name in used if name)[:200] or "nothing"
+        translator.add_note(
+            f"no connector starts a flow this way; what it passed are inputs: {passed}",
+            "Start the flow through the API or a webhook for each item, or by a schedule that fetches the items first.",
+        )
     unsaid = [name for name in used if name and name not in translator.input_names]
     for name in unsaid:
         translator.declare_input(name, "json")
@@ -117,39 +120,77 @@ def trigger_outputs(translator: Translator, node: CanvasNode) -> NodeOutputs:
     return NodeOutputs(whole, fields, text_fields=texts)
 
 
-def _fields(translator: Translator, node: CanvasNode) -> dict[str, Json]:
+def _fields(translator: Translator, node: CanvasNode) -> dict[str, tuple[Json, bool]]:
+    """Field -> its type, and whether a call must pass it."""
     said = translator.parse_data(node.values.get("advance_schema"), "advance_schema")
     if not isinstance(said, Mapping) or not said:
         said = node.schema if base_type(node.type) == "webhookTriggerNode" else {}
-    return {str(name): _type(each) for name, each in said.items()}
+    if not _is_json_schema(said):
+        return {str(name): (_type(each), not _is_optional(each)) for name, each in said.items()}
+    fields = said["properties"]
+    listed = said.get("required")
+    wanted = listed if isinstance(listed, list) else [name for name, each in fields.items() if _is_required(each)]
+    return {str(name): (_type(each), name in wanted) for name, each in fields.items()}
+
+
+_SCHEMA_KEYS = frozenset(
+    {
+        "type", "properties", "required", "items", "enum", "default", "format", "additionalProperties", "title",
+        "description", "examples", "minimum", "maximum", "minLength", "maxLength", "$schema", "$id", "$defs",
+    },
+)  # fmt: skip
+
+
+def _is_json_schema(said: Mapping[str, Json]) -> bool:
+    """Whether the fields are those of a JSON Schema, rather than fields named `type` and `properties`."""
+    return isinstance(said.get("properties"), Mapping) and said.keys() <= _SCHEMA_KEYS
+
+
+def _is_required(field: Json) -> bool:
+    return isinstance(field, Mapping) and field.get("required") is True
+
+
+def _is_optional(field: Json) -> bool:
+    """Whether a field is written as `string?`, or with `required: false`."""
+    if isinstance(field, str):
+        return field.strip().endswith("?")
+    return isinstance(field, Mapping) and field.get("required") is False and field.keys() <= _SCHEMA_KEYS
 
 
 def _type(said: Json) -> Json:
     if isinstance(said, str):
-        word = said.strip().lower().rstrip("!")
+        word = said.strip().lower().rstrip("!?")
         if word.startswith("[") and word.endswith("]"):
             inner = _TYPES.get(word.strip("[]! "), "json")
             return {"list": inner}
         return _TYPES.get(word, "json")
-    if isinstance(said, Mapping) and isinstance(said.get("type"), str):
-        return _type(said["type"])
-    return "json"
+    if not isinstance(said, Mapping) or not said.keys() <= _SCHEMA_KEYS:
+        return "json"
+    kind = said.get("type")
+    if isinstance(kind, list):
+        kind = next((each for each in kind if each != "null"), None)
+    if kind == "array" and isinstance(items := said.get("items"), Mapping):
+        inner = _type(items)
+        return {"list": inner} if isinstance(inner, str) else "json"
+    return _type(kind) if isinstance(kind, str) else "json"
 
 
 def _used_fields(translator: Translator, trigger: str) -> dict[str, int]:
     """Trigger field -> deepest access below it. The name is empty for uses of the whole trigger output."""
     made: dict[str, int] = {}
+    nodes = translator.canvas.nodes
+    roots = {trigger, "trigger"} if "trigger" not in nodes else {trigger}
     for box in translator.canvas.nodes.values():
         for text in iterate_strings(box.values):
-            for piece in split_template(text) if "{{" in text and trigger in text else ():
-                if isinstance(piece, str) or trigger not in piece[0]:
+            for piece in split_template(text) if "{{" in text and any(each in text for each in roots) else ():
+                if isinstance(piece, str) or not any(each in piece[0] for each in roots):
                     continue
                 try:
                     found = parse_expression(piece[0])
                 except TranslationError:
                     continue
                 for path in _paths(found):
-                    if path.root == trigger:
+                    if path.root in roots:
                         name = str(path.steps[0]) if path.steps and isinstance(path.steps[0], str) else ""
                         made[name] = max(made.get(name, 0), len(path.steps) - 1)
     return made

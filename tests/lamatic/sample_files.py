@@ -592,11 +592,8 @@ FLOWS: Mapping[str, Callable[[], Flow]] = {
         type: partial(simple, type, {"action": "run", "query": TEXT}, "")
         for type in (
             "agenticDocExtractionNode",
-            "firecrawlNode",
             "postgresNode",
-            "scraperNode",
             "crawlerNode",
-            "webSearchNode",
             "tablesNode",
             "googleSheetsNode",
             "googleDriveNode",
@@ -609,6 +606,22 @@ FLOWS: Mapping[str, Callable[[], Flow]] = {
             "notionNode",
         )
     },
+    "scraperNode": lambda: simple(
+        "scraperNode",
+        {"url": TEXT, "waitFor": "123", "credentials": "KEY", "onlyMainContent": True, "excludeTags": ["nav"]},
+        ".markdown",
+    ),
+    "firecrawlNode": lambda: simple(
+        "firecrawlNode",
+        {"mode": "syncBatchScrape", "urls": "{{triggerNode_1.output.items}}", "onlyMainContent": True, "limit": 10},
+        ".data[0].markdown",
+    ),
+    "firecrawlNode (crawl)": lambda: simple("firecrawlNode", {"mode": "sync", "url": TEXT, "crawlDepth": "5"}, ".data"),
+    "webSearchNode": lambda: simple(
+        "webSearchNode",
+        {"type": "https://google.serper.dev/search", "query": TEXT, "results": "5", "country": "in", "page": 1},
+        ".output.organic",
+    ),
     "googleDriveNode (trigger)": lambda: started(
         "googleDriveNode",
         {"syncMode": "incremental_append", "cronExpression": "0 0 00 1/1 * ? * UTC"},

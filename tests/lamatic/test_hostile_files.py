@@ -9,7 +9,7 @@ from contextlib import suppress
 
 import pytest
 
-from sizewise.lamatic import file_formats, importer, typescript_literals
+from sizewise.lamatic import file_formats, importer, project_files, typescript_literals
 from sizewise.lamatic.canvas import LamaticFileError
 from tests.lamatic import sample_files
 
@@ -25,7 +25,7 @@ LAUGHS = "const a = [1,1,1,1,1,1,1,1,1,1];" + "".join(
 )
 
 
-def refusal(name: str, text: str, find: file_formats.FileLookup = file_formats.no_files) -> str:
+def refusal(name: str, text: str, find: project_files.FileLookup = project_files.no_files) -> str:
     with pytest.raises(LamaticFileError) as refused:
         file_formats.parse_file(name, text, find)
     assert refused.value.hint
@@ -113,7 +113,7 @@ def test_code_in_a_typescript_file_is_never_run_and_what_it_would_give_is_named(
         "export const nodes = [{ id: 'l', type: 'dynamicNode', data: { nodeId: 'LLMNode', values: {\n"
         "  prompts: [{ role: 'user', content: f() }] } } }, ...other, key, () => 1];\nexport const edges = [];\n"
     )
-    made = importer.import_flow(file_formats.parse_file("flows/a.ts", text, file_formats.no_files)[1])
+    made = importer.import_flow(file_formats.parse_file("flows/a.ts", text)[1])
     named = [str(each) for each in made.notes if each.grade == "named"]
     assert named[-1] == "l (LLMNode): `prompts` is not a literal (line 4: an expression). Write the value out."
     assert any("one of the nodes is not a literal (line 4: a spread)" in each for each in named)

@@ -29,11 +29,9 @@ NAMED = {
     "vectorNode (filter)",
     "vectorNode (delete)",
     "agenticDocExtractionNode",
-    "firecrawlNode",
+    "firecrawlNode (crawl)",
     "postgresNode",
-    "scraperNode",
     "crawlerNode",
-    "webSearchNode",
     "tablesNode",
     "googleSheetsNode",
     "googleDriveNode",
@@ -44,7 +42,6 @@ NAMED = {
     "gmailNode",
     "teamsNode",
     "notionNode",
-    "googleDriveNode (trigger)",
 }
 """Types that are no node here."""
 

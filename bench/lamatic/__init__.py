@@ -1,0 +1,1 @@
+"""How many of a folder's Lamatic flows import, check and run."""
