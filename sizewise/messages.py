@@ -1,4 +1,4 @@
-"""Chat and embedding requests, messages, replies and usage as plain values; no wire format, no model.
+"""Chat, embedding and rerank requests, messages, replies and usage as plain values; no wire format, no model.
 
 The vocabulary is OpenAI's chat body. Only what routing, guardrails or accounting read is typed. Everything, typed or
 not, is also in `fields` as the client's bytes: unknown fields survive, and an unchanged request is written back byte
@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import msgspec
 from msgspec import Raw, Struct
+
+from sizewise.model_card import ModelTask
 
 Role = Literal["system", "developer", "user", "assistant", "tool", "function"]
 JsonFields = dict[str, Raw]
@@ -56,6 +58,7 @@ class Message(Struct, frozen=True):
 class ChatRequest(Struct, frozen=True):
     """One chat request. `fields` is the whole body, `model` included; the typed values are views of it."""
 
+    task: ClassVar[ModelTask] = "chat"
     model: str
     messages: list[Message]
     fields: JsonFields
@@ -121,11 +124,21 @@ def _rewrite(message: dict[str, Any], transform: Callable[[str], str]) -> None:
 class EmbeddingRequest(Struct, frozen=True):
     """A request for vectors. `inputs` are texts or lists of the model's tokens; `fields` is the whole body."""
 
+    task: ClassVar[ModelTask] = "embed"
     model: str
     inputs: list[str] | list[list[int]]
     fields: JsonFields
     dimensions: int | None = None
     base64: bool = False  # return vectors as base64 of 32-bit floats
+
+
+class RerankRequest(EmbeddingRequest, frozen=True):
+    """A request for the relevance of documents to a query. `inputs` are the query and the documents, and the reply has
+    a vector of length 1 for each document, in their order. `fields` has `model`, `input`, and what the upstream also
+    gets.
+    """
+
+    task: ClassVar[ModelTask] = "rerank"
 
 
 def request_size(request: ChatRequest | EmbeddingRequest) -> int:
@@ -211,7 +224,7 @@ class Reply(Struct, frozen=True):
     id: str = ""
     fields: JsonFields = {}
     body: bytes | None = None
-    embeddings: tuple[tuple[float, ...], ...] = ()  # of an EmbeddingRequest: (n_inputs, dim)
+    embeddings: tuple[tuple[float, ...], ...] = ()  # (n_inputs, dim); of a RerankRequest: (n_documents, 1)
     degraded: str = ""  # why an untrusted reply is returned; otherwise empty
 
     @property

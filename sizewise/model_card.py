@@ -11,7 +11,10 @@ from sizewise.data_class import Place
 from sizewise.money import UNKNOWN_PRICE, Price
 
 SizeClass = Literal["tiny", "slm", "llm", "unknown"]
-ModelTask = Literal["chat", "embed"]
+ModelTask = Literal["chat", "embed", "rerank"]
+MODEL_KINDS: Mapping[ModelTask, str] = MappingProxyType(
+    {"chat": "a chat model", "embed": "an embedding model", "rerank": "a reranking model"}
+)
 
 
 @dataclass(frozen=True, slots=True)

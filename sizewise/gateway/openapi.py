@@ -18,6 +18,7 @@ from sizewise.auth.browser_security import SESSION_COOKIE
 from sizewise.errors import SizewiseError
 from sizewise.gateway.mcp_message import McpMessage
 from sizewise.gateway.request_context import JSON, RequestHead, ResponseWriter, SizewiseOptions
+from sizewise.gateway.rerank_request import RerankBody
 from sizewise.gateway.signin import AcceptInvitation, PasswordChange, ProjectSwitch, SignIn, SignInSession
 from sizewise.providers.wires.anthropic import request_in as anthropic_request
 from sizewise.providers.wires.openai import completion_request, request_response
@@ -49,6 +50,12 @@ class EmbeddingRequest(request_response.EmbeddingBody):
     sizewise: SizewiseOptions | None = None
 
 
+class RerankRequest(RerankBody):
+    """Cohere's and Jina's rerank body; other fields are passed to a reranking upstream unread."""
+
+    sizewise: SizewiseOptions | None = None
+
+
 class ResponseRequest(responses_request.ResponsesBody):
     """OpenAI's response body."""
 
@@ -71,7 +78,8 @@ class GraphQLRequest(Struct, rename="camel"):
 
 
 BODY_TYPES: tuple[type[Struct], ...] = (
-    *(ChatRequest, CompletionRequest, EmbeddingRequest, ResponseRequest, MessageRequest, GraphQLRequest, McpMessage),
+    *(ChatRequest, CompletionRequest, EmbeddingRequest, RerankRequest, ResponseRequest, MessageRequest),
+    *(GraphQLRequest, McpMessage),
     *(SignIn, AcceptInvitation, PasswordChange, ProjectSwitch, SignInSession),
 )
 
@@ -282,6 +290,8 @@ def _paths() -> Json:
         "/v1/embeddings": {
             "post": request("createEmbedding", "OpenAI embedding", "Embeddings", body="EmbeddingRequest")
         },
+        "/v1/rerank": {"post": request("rerank", "Documents by relevance", "Ranking", body="RerankRequest")},
+        "/v2/rerank": {"post": request("rerankV2", "Documents by relevance", "Ranking", body="RerankRequest")},
         "/v1/models": {"get": _operation("listModels", "List the models that this key can use", "Models")},
         "/v1/models/{id}": _at(
             "model name; may contain a slash", get=_operation("getModel", "Get a model", "Model"),
@@ -341,6 +351,7 @@ def _list(items: Json) -> Json:
 
 
 _COUNT: Mapping[str, Any] = {"type": "integer", "minimum": 0}
+_NUMBER: Mapping[str, Any] = {"type": "number"}
 _MAYBE: Mapping[str, Any] = {"type": ["string", "null"]}
 _ANY: Mapping[str, Any] = {"type": "object"}
 
@@ -408,6 +419,10 @@ def _answers() -> Json:
             usage=used,
         ),
         "TokenCount": _object(input_tokens=_COUNT),
+        "Ranking": _object(
+            "results", id=_WORD, object=_WORD, model=_WORD, usage=_ANY, meta=_ANY, scoring=_WORD,
+            results=_list(_object("index relevance_score", index=_COUNT, relevance_score=_NUMBER, document=_ANY)),
+        ),
         "Embeddings": _object("data", object=_WORD, data=_list(_ANY), model=_WORD, usage=_ANY),
         "Model": _object(
             "id object created owned_by",

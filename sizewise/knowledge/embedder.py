@@ -72,11 +72,21 @@ class Embedder:
 
     def max_passage_tokens(self, model: str) -> int:
         """Maximum tokens of a passage, without the headings embedded with it."""
+        return max(20, self.max_text_tokens(model) - HEADING_TOKENS)
+
+    def max_text_tokens(self, model: str) -> int:
+        """Maximum tokens of a text that is embedded as it is."""
         card = self._cards.get(model)
-        return max(
-            20,
-            (card.context if card and card.context else DEFAULT_CONTEXT_TOKENS) - SPECIAL_TOKENS - HEADING_TOKENS,
-        )
+        return max(20, (card.context if card and card.context else DEFAULT_CONTEXT_TOKENS) - SPECIAL_TOKENS)
+
+    def cut(self, text: str, max_tokens: int) -> str:
+        """The beginning of `text` that has at most `max_tokens`."""
+        if len(text.encode("utf-8", "surrogatepass")) <= max_tokens:
+            return text
+        text = text[: max_tokens * MAX_CHARS_PER_TOKEN]
+        while (count := self.count_tokens(text)) > max_tokens:
+            text = text[: max(1, len(text) * max_tokens // count)]
+        return text
 
     def count_tokens(self, text: str) -> int:
         """Tokens by BERT's vocabulary: exact for the local model, close for others."""

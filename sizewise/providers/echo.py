@@ -23,7 +23,7 @@ header: `headers = {cues = "[[logprob -3]]"}`.
 A token is a word. A final assistant message is continued; a final tool result is repeated. A call that `tool_choice`
 requires is made without a cue. If JSON is requested, the reply is a value of the schema's shape made from the words;
 [[say some words]] breaks the schema, but not again when the model is asked to correct its reply. Embeddings are made
-from a hash of the text.
+from a hash of the text; the relevance of a document is the share of the query's words that it has.
 """
 
 from __future__ import annotations
@@ -52,7 +52,17 @@ from sizewise.errors import (
     UpstreamUnreachable,
 )
 from sizewise.handler import ChoiceFinished, ReasoningDelta, Request, Send, TextDelta, ToolDelta
-from sizewise.messages import ChatRequest, Choice, EmbeddingRequest, FunctionCall, Message, Reply, ToolCall, Usage
+from sizewise.messages import (
+    ChatRequest,
+    Choice,
+    EmbeddingRequest,
+    FunctionCall,
+    Message,
+    Reply,
+    RerankRequest,
+    ToolCall,
+    Usage,
+)
 from sizewise.model_card import ModelCard, ModelEndpoint
 from sizewise.money import Price
 from sizewise.providers.echo_json import json_answer
@@ -155,6 +165,8 @@ class EchoModel:
         trace, number = self._last
         self._last = (request.trace_id, number + 1 if trace == request.trace_id else 1)
         try:
+            if isinstance(request.payload, RerankRequest):
+                return _scores(request.payload, self._card.model)
             if isinstance(request.payload, EmbeddingRequest):
                 return self._vectors(request.payload)
             return await self._chat(request.payload, send)
@@ -187,6 +199,12 @@ class EchoModel:
             )
         words = sum(len(text.split()) for text in texts)
         return Reply((), Usage(words), self._card.model, embeddings=tuple(_vector(text, size) for text in texts))
+
+
+def _scores(rerank: RerankRequest, model: str) -> Reply:
+    asked, *said = (str(each).lower().split() for each in rerank.inputs)
+    scores = tuple((sum(word in words for word in asked) / max(1, len(asked)),) for words in map(set, said))
+    return Reply((), Usage(len(asked) * len(said) + sum(map(len, said))), model, embeddings=scores)
 
 
 async def _choice(chat: ChatRequest, script: Script, index: int, send: Send) -> Choice:

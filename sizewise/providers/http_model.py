@@ -59,8 +59,8 @@ class HttpModel:
             body = await self._run(request_size(what), spoken.write_request, what, self._card.model)
             heads: HttpHeaders = () if self._has_no_chat_headers else self._chat_headers(what)
         else:
-            path, heads = wire.embed_path, ()
-            body = await self._run(request_size(what), wire.write_embed, what, self._card.model)
+            path, heads, write = wire.vectors_path(what), (), wire.vectors_writer(what)
+            body = await self._run(request_size(what), write, self._card.model)
         response = await self._endpoint.request(
             "POST",
             path,
@@ -76,7 +76,7 @@ class HttpModel:
                 raise await self._read_error(response)
             if isinstance(what, ChatRequest) and what.stream:
                 return await self._stream(response, spoken.read_stream(not what.include_usage), send)
-            read = spoken.read_reply if isinstance(what, ChatRequest) else wire.read_vectors
+            read = spoken.read_reply if isinstance(what, ChatRequest) else wire.vectors_reader(what)
             said = await response.read(MAX_REPLY)
             return await self._run(len(said), self._read_reply, said, read)
         except SizewiseError as error:

@@ -20,7 +20,7 @@ from sizewise.errors import (
     NoModelFits,
     SizewiseError,
 )
-from sizewise.model_card import ModelCard
+from sizewise.model_card import MODEL_KINDS, ModelCard
 from sizewise.money import format_dollars
 from sizewise.principal import matches_any
 from sizewise.routing.data_policy import DataPolicyDecision
@@ -86,10 +86,9 @@ def find_rejection(
     if given.offline_source and ((limit := given.limit) is None or not is_within(limit, place)):
         return Rejection(card, f"is at place {place!r}, and {given.offline_source} denies online models", Forbidden)
     if card.task != requirements.task:
-        what = "an embedding model" if card.task == "embed" else "a chat model"
         return Rejection(
             card=card,
-            why=f"is {what}",
+            why=f"is {MODEL_KINDS[card.task]}",
             error=BadRequest,
             param="model",
             hint="use another model, or the API endpoint of this one",

@@ -62,7 +62,8 @@ class ModelAliases:
         chats = tuple(card for card in cards if card.task == "chat")
         self._plans: dict[ModelTask, dict[str, RoutePlan | SizewiseError]] = {
             "chat": {**self._roles(chats, small, large), **self._autos(chats)},
-            "embed": _auto_embedding_plan(tuple(card for card in cards if card.task == "embed")),
+            "embed": _only_model_plan("embedding", tuple(card for card in cards if card.task == "embed")),
+            "rerank": _only_model_plan("reranking", tuple(card for card in cards if card.task == "rerank")),
         }
         for plans in self._plans.values():
             plans.update((card.name, _named_plan(card.name, card)) for card in cards)
@@ -98,6 +99,18 @@ class ModelAliases:
             param="model",
         )
 
+    def rerank_task(self, name: str, policy: str | None = None) -> ModelTask:
+        """How the model `name` scores documents: as a reranker, by vectors, or in a chat. `auto` without a policy is a
+        reranker, else an embedding model. Raises ModelNotFound.
+        """
+        target = self._aliases.get(name, name)
+        if target == "auto" and policy is None:
+            tasks = {card.task for card in self._cards.values()}
+            return "rerank" if "rerank" in tasks or "embed" not in tasks else "embed"
+        if target in ROLES or target.startswith("auto:"):
+            return "chat"
+        return self.find_card(target).task
+
     @property
     def policy_plans(self) -> dict[str, RoutePlan]:
         """Plan by policy, of policies with a choice of models."""
@@ -114,7 +127,7 @@ class ModelAliases:
         name = payload.model
         if policy is not None and name == "auto":
             name = f"auto:{policy}"
-        plan = self._plans["chat" if isinstance(payload, ChatRequest) else "embed"].get(name)
+        plan = self._plans[payload.task].get(name)
         if plan is None:
             plan = self._short_name_plan(name)
         if isinstance(plan, SizewiseError):
@@ -223,15 +236,15 @@ def _role_plan(role: str, card: ModelCard, how: str) -> RoutePlan:
     return RoutePlan(role, FixedPolicy(why=why), "fixed", (card,), is_exact=True, why=why)
 
 
-def _auto_embedding_plan(cards: tuple[ModelCard, ...]) -> dict[str, RoutePlan | SizewiseError]:
-    """Vectors of two models cannot be compared, so `auto` works only with a single embedding model."""
+def _only_model_plan(kind: str, cards: tuple[ModelCard, ...]) -> dict[str, RoutePlan | SizewiseError]:
+    """Vectors and scores of two models cannot be compared, so `auto` works only with a single model of this kind."""
     if len(cards) == 1:
-        why = "auto is the only configured embedding model"
+        why = f"auto is the only configured {kind} model"
         return {"auto": RoutePlan("auto", FixedPolicy(why=why), "fixed", cards, is_exact=True, why=why)}
     listed = ", ".join(card.name for card in cards) or "none is configured"
     return {
         "auto": ModelNotFound(
-            "`auto` cannot choose among several embedding models", f"name a model: {listed}", param="model"
+            f"`auto` cannot choose among several {kind} models", f"name a model: {listed}", param="model"
         )
     }
 

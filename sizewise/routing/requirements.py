@@ -44,7 +44,6 @@ def requirements_of(request: Request, data_policy: DataPolicy, policy: str = "")
         request.principal.scope,
     )
     if isinstance(what, ChatRequest):
-        task: ModelTask = "chat"
         size, sees, media = _measure(what)
         plain = what.n == 1 and not (what.tools or what.schema or what.logprobs)
         tokens = size // BYTES_PER_TOKEN + TOKENS_PER_MESSAGE * len(what.messages) + TOKENS_PER_MEDIA * media
@@ -60,13 +59,13 @@ def requirements_of(request: Request, data_policy: DataPolicy, policy: str = "")
             min_quality=options.min_quality,
         )
     else:
-        task, sees = "embed", frozenset()
+        sees = frozenset()
         sizes = [text_bytes(each) if isinstance(each, str) else len(each) * BYTES_PER_TOKEN for each in what.inputs]
         size = max(sizes, default=0)
         question = RequestFeatures(sum(sizes) // BYTES_PER_TOKEN, 0, is_plain_text=False)
     models = () if scope is None else scope.models
     return Requirements(
-        task=task,
+        task=what.task,
         size=size,
         features=question,
         modalities=sees,

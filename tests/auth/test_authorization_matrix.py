@@ -55,6 +55,8 @@ BODIES: Mapping[str, object] = {
     "/v1/responses": {"model": "echo/small", "input": "Hello"},
     "/v1/completions": {"model": "echo/small", "prompt": "Hello"},
     "/v1/embeddings": {"model": "echo/vectors", "input": "Hello"},
+    "/v1/rerank": {"model": "echo/vectors", "query": "Hello", "documents": ["Hello"]},
+    "/v2/rerank": {"model": "echo/vectors", "query": "Hello", "documents": ["Hello"]},
     "/graphql": {"query": "{ me { key } }"},
     "/mcp": {"jsonrpc": "2.0", "id": 1, "method": "tools/list"},
     "/auth/session": {"project": "default"},

@@ -40,6 +40,7 @@ def apply_overrides(wire: Wire, rename: Mapping[str, str], drop: Collection[str]
         wire,
         write_request=bend(wire.write_request),
         write_embed=bend(wire.write_embed),
+        write_rerank=bend(wire.write_rerank),
         completions=None if texts is None else replace(texts, write_request=bend(texts.write_request)),
     )
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
-from sizewise.errors import SizewiseError
+from sizewise.errors import NotTranslatable, SizewiseError, UpstreamProtocolError
 from sizewise.handler import Event
-from sizewise.messages import ChatRequest, EmbeddingRequest, Reply
+from sizewise.messages import ChatRequest, EmbeddingRequest, Reply, RerankRequest
 
 
 class StreamReader(Protocol):
@@ -26,6 +27,16 @@ class StreamReader(Protocol):
 def no_headers(chat: ChatRequest) -> list[tuple[str, str]]:
     """For a wire without headers per request."""
     return []
+
+
+def no_rerank(rerank: RerankRequest, model: str) -> bytes:
+    """For a wire without a rerank API. Raises NotTranslatable."""
+    hint = "use an embedding model, a chat model, or a reranker whose provider has `/rerank`"
+    raise NotTranslatable("the chosen model's API has no rerank endpoint", hint, param="model")
+
+
+def no_scores(body: bytes, count: int) -> Reply:
+    raise UpstreamProtocolError("this wire has no rerank API", "check `wire` in [providers.NAME]")
 
 
 def bearer_header(key: str) -> list[tuple[str, str]]:
@@ -63,3 +74,20 @@ class Wire:
     read_count: Callable[[bytes], int] = int
     list_path: str = "/models"  # lists the models
     completions: TextEndpoint | None = None  # for models whose provider has it
+    rerank_path: str = ""  # empty if not offered
+    write_rerank: Callable[[RerankRequest, str], bytes] = no_rerank
+    read_scores: Callable[[bytes, int], Reply] = no_scores  # of this many documents
+
+    def vectors_path(self, what: EmbeddingRequest) -> str:
+        return self.rerank_path if isinstance(what, RerankRequest) else self.embed_path
+
+    def vectors_writer(self, what: EmbeddingRequest) -> Callable[[str], bytes]:
+        """Upstream's model name -> the body."""
+        if isinstance(what, RerankRequest):
+            return partial(self.write_rerank, what)
+        return partial(self.write_embed, what)
+
+    def vectors_reader(self, what: EmbeddingRequest) -> Callable[[bytes], Reply]:
+        if isinstance(what, RerankRequest):
+            return lambda body: self.read_scores(body, len(what.inputs) - 1)
+        return self.read_vectors

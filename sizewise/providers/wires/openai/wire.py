@@ -1,9 +1,10 @@
-"""OpenAI chat and embeddings wire format, assembled from the modules of this package."""
+"""OpenAI wire format, with the `/rerank` of compatible servers, assembled from the modules of this package."""
 
 from __future__ import annotations
 
 from sizewise.providers.wires.openai import completion_upstream
 from sizewise.providers.wires.openai.request_response import read_reply, read_vectors, write_embed, write_request
+from sizewise.providers.wires.openai.rerank import read_scores, write_rerank
 from sizewise.providers.wires.openai.stream_in import OpenAiStreamReader
 from sizewise.providers.wires.openai.usage_and_errors import read_error
 from sizewise.providers.wires.wire import TextEndpoint, Wire
@@ -24,4 +25,7 @@ WIRE = Wire(
         read_reply=completion_upstream.read_reply,
         read_stream=completion_upstream.CompletionStreamReader,
     ),
+    rerank_path="/rerank",
+    write_rerank=write_rerank,
+    read_scores=read_scores,
 )
