@@ -19,7 +19,8 @@ SizewiseError                       code                        status
 ├── PathNotFound                    not_found                   404
 ├── ResponseNotFound                previous_response_not_found 404   never stored, expired or deleted
 ├── Conflict                        conflict                    409
-│   └── OutcomeUnknown              outcome_unknown             409   the first request with this key was lost
+│   ├── OutcomeUnknown              outcome_unknown             409   the first request with this key was lost
+│   └── WaitsForApproval            waits_for_approval          409   a flow run waits for a person
 ├── NoModelFits                     no_model_fits               422   no model meets the constraints
 ├── NotTrusted                      not_trusted                 422   no answer was trusted, and the policy refuses
 ├── RunLimitExceeded                run_limit_exceeded          422   a flow run exceeds its steps, bytes or time
@@ -145,6 +146,10 @@ class Conflict(BadRequest):
 
 class OutcomeUnknown(Conflict):
     code, exit_code = "outcome_unknown", 3
+
+
+class WaitsForApproval(Conflict):
+    code = "waits_for_approval"
 
 
 class CodeFailed(BadRequest):

@@ -10,7 +10,7 @@ import msgspec
 
 from sizewise.cli import operations
 from sizewise.cli.api_client import ApiClient, ErrorDetails, to_exception
-from sizewise.cli.flow_runs import UNDERWAY, format_deciders, format_question, print_steps
+from sizewise.cli.flow_runs import UNDERWAY, fetch_run, format_deciders, format_question, print_steps
 from sizewise.cli.options import wants_json
 from sizewise.cli.output import dim, write_json
 from sizewise.errors import BadRequest, Conflict, Forbidden, did_you_mean
@@ -36,7 +36,7 @@ def run_durable(server: ApiClient, name: str, given: Mapping[str, str], steps: b
     said = asyncio.run(operations.get_flow_run_output(server, id=run))
     if ended.state == "cancelled":
         raise Conflict(f"the run {run} was cancelled", f"resume it: sizewise flow resume {run}")
-    if said.failure is not None:
+    if said is not None and said.failure is not None:
         wrong = said.failure
         hint = (
             f"{wrong.hint}; then: sizewise flow resume {run}"
@@ -44,11 +44,12 @@ def run_durable(server: ApiClient, name: str, given: Mapping[str, str], steps: b
             else (f"resume it: sizewise flow resume {run}")
         )
         raise to_exception(ErrorDetails(wrong.message, wrong.code, hint))
+    outputs = None if said is None else said.outputs
     if wants_json():
-        told = {"run": run, "flow": ended.flow, "version": ended.version, "outputs": said.outputs}
+        told = {"run": run, "flow": ended.flow, "version": ended.version, "outputs": outputs}
         write_json(told | ({"steps": msgspec.to_builtins(ended.steps)} if steps else {}))
     else:
-        click.echo(_shown(said.outputs))
+        click.echo(_shown(outputs))
     return 0
 
 
@@ -83,7 +84,7 @@ async def _ended(server: ApiClient, run: str) -> operations.FlowRunDetails:
     """The run when it has ended; reports each node that waits for a decision once."""
     pause, most = LOOK_S
     told: set[str] = set()
-    while (found := await operations.get_flow_run(server, id=run)).state in UNDERWAY:
+    while (found := await fetch_run(server, run)).state in UNDERWAY:
         waits = {each.key for each in found.steps if each.state == "waiting"} - told
         if waits:
             told |= waits

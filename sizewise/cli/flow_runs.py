@@ -11,9 +11,10 @@ import click
 import msgspec
 
 from sizewise.cli import operations
+from sizewise.cli.api_client import ApiClient
 from sizewise.cli.options import api_client, server_options, wants_json
 from sizewise.cli.output import dim, format_money, format_seconds, format_time, write_json, write_pairs, write_table
-from sizewise.errors import BadRequest
+from sizewise.errors import BadRequest, PathNotFound
 
 UNDERWAY = ("queued", "running", "waiting")
 STATES: tuple[operations.FlowRunState, ...] = get_args(operations.FlowRunState)
@@ -87,6 +88,14 @@ def runs(flow: str, state: operations.FlowRunState | None, before: int, last: in
         click.echo(dim(f"more: {' '.join(filter(None, words))} --before {found[-1].number}"), err=True)
 
 
+async def fetch_run(server: ApiClient, id: str) -> operations.FlowRunDetails:
+    """Raises PathNotFound."""
+    found = await operations.get_flow_run(server, id=id)
+    if found is None:
+        raise PathNotFound(f"there is no run {id[:64]!r}", "list the runs: sizewise flow runs")
+    return found
+
+
 @click.command()
 @click.argument("run")
 @server_options
@@ -96,7 +105,7 @@ def status(run: str) -> None:
     \b
     Example: sizewise flow status 4e4ab55cf1afa797c8a97d7a74388f8a
     """
-    found = asyncio.run(operations.get_flow_run(api_client(), id=run))
+    found = asyncio.run(fetch_run(api_client(), run))
     if wants_json():
         write_json(msgspec.to_builtins(found))
         return

@@ -878,10 +878,10 @@ model costUsd error }
 
 
 class GetFlowRunResponse(Struct, frozen=True, rename="camel"):
-    flow_run: FlowRunDetails
+    flow_run: FlowRunDetails | None
 
 
-async def get_flow_run(client: ApiClient, *, id: str) -> FlowRunDetails:
+async def get_flow_run(client: ApiClient, *, id: str) -> FlowRunDetails | None:
     variables = {"id": id}
     response = await client.graphql(GET_FLOW_RUN, GetFlowRunResponse, variables)
     return response.flow_run
@@ -894,10 +894,10 @@ outputs failure { ...FlowRunFailure } } fragment FlowRunFailure on FlowRunFailur
 
 
 class GetFlowRunOutputResponse(Struct, frozen=True, rename="camel"):
-    flow_run: FlowRunOutput
+    flow_run: FlowRunOutput | None
 
 
-async def get_flow_run_output(client: ApiClient, *, id: str) -> FlowRunOutput:
+async def get_flow_run_output(client: ApiClient, *, id: str) -> FlowRunOutput | None:
     variables = {"id": id}
     response = await client.graphql(GET_FLOW_RUN_OUTPUT, GetFlowRunOutputResponse, variables)
     return response.flow_run

@@ -43,6 +43,13 @@ class ActiveRuns:
         """The runs that execute in this process."""
         return [each.run for each in self.executing.values()]
 
+    def ancestors(self, id: str) -> list[str]:
+        """The run that called this one as a tool, the run that called that, and so on."""
+        found: list[str] = []
+        while (id := self.parents.get(id, "")) and id not in found:
+            found.append(id)
+        return found
+
     def forget(self, id: str) -> None:
         """Removes the run from all maps but `executing`, which its task leaves when it ends."""
         self.sends.pop(id, None)

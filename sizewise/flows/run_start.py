@@ -9,7 +9,7 @@ from functools import partial
 import msgspec
 
 from sizewise.data_class import DataClass
-from sizewise.errors import BadRequest, Conflict, Forbidden, SizewiseError
+from sizewise.errors import BadRequest, Conflict, Forbidden, SizewiseError, WaitsForApproval
 from sizewise.flows import tables
 from sizewise.flows.active_runs import ActiveRuns
 from sizewise.flows.engines.on_demand import OnDemandEngine
@@ -28,6 +28,8 @@ from sizewise.principal import Principal
 MAX_INPUT_BYTES = 16_000_000
 MAX_DEPTH = 16
 """Nesting of runs that call runs as tools."""
+WAITING_ENDPOINTS = frozenset({"tool"})
+"""Starts that wait for a person as long as it takes: calls by another run."""
 UNCOUNTED_ENDPOINTS = frozenset({"tool", "cron"})
 """Starts that do not count against the request rate: calls as a tool, and schedules."""
 
@@ -163,7 +165,10 @@ class RunStarter:
         id: str = "",
         parent_run: str = "",
     ) -> tuple[bytes, DataClass | None]:
-        """Like `run_to_completion`, and returns the data class of the outputs too; None if the run has none."""
+        """Like `run_to_completion`, and returns the data class of the outputs too; None if the run has none.
+
+        Raises WaitsForApproval as soon as the run waits for a person, unless another run calls it. It goes on waiting.
+        """
         run = await self.start(
             principal,
             flow,
@@ -177,7 +182,12 @@ class RunStarter:
             parent_run=parent_run,
         )
         try:
-            run = await self._completion.wait_until_ended(principal, run.id)
+            if endpoint in WAITING_ENDPOINTS:
+                run = await self._completion.wait_until_ended(principal, run.id)
+            else:
+                run, waiting = await self._completion.wait_until_ended_or_waiting(principal, run.id)
+                if waiting:
+                    raise _waits_for_person(run, waiting)
         except asyncio.CancelledError:
             await asyncio.shield(self._control.stop(run))
             raise
@@ -212,6 +222,12 @@ class RunStarter:
         inputs = RunStep(key=INPUTS, state="done", attempt=1, began=run.created, ended=run.created)
         written = self._store.seal_step(run.tenant, run.id, inputs, request)
         return self._store.write(lambda c: tables.insert_run(c, run, written))
+
+
+def _waits_for_person(run: FlowRun, waiting: str) -> WaitsForApproval:
+    where = "" if waiting == run.id else f", in its run {waiting}"
+    hint = f"decide it (sizewise flow waiting), then read the outputs: sizewise flow status {run.id}"
+    return WaitsForApproval(f"the run {run.id} waits for a person's approval{where}", hint)
 
 
 def _restore_error(why: StoredError) -> SizewiseError:

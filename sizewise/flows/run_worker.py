@@ -108,6 +108,7 @@ class RunWorker:
                 clock=clock,
                 check_access=partial(self._principals.require_current, run),
                 on_fenced=task.cancel,
+                on_waiting=partial(self._completion.notify_waiting, id),
             )
             active = executing[id] = ActiveRun(run, steps, task)
             self._active.admitted.pop(id, None)

@@ -138,9 +138,11 @@ class DurableSteps:
         clock: RunClock,
         check_access: Callable[[], object],
         on_fenced: Callable[[], object],
+        on_waiting: Callable[[], object],
     ) -> None:
         """`known`: the stored steps. `check_access` raises if the run's starter lost the permission to run it.
-        `on_fenced` is called when a write is refused because the run has a newer epoch.
+        `on_fenced` is called when a write is refused because the run has a newer epoch, `on_waiting` when `is_waiting`
+        becomes true.
         """
         self.run = run
         self.active: dict[str, RunStep] = {}
@@ -150,6 +152,7 @@ class DurableSteps:
         self._clock = clock
         self._check_access = check_access
         self._on_fenced = on_fenced
+        self._on_waiting = on_waiting
         self._annotations: dict[str, tuple[str, int]] = {}
         self._saved: set[str] = set()
         self._saving = asyncio.Semaphore(MAX_CONCURRENT_SAVES)
@@ -178,6 +181,8 @@ class DurableSteps:
             return value
         finally:
             self.active.pop(key, None)
+            if self.is_waiting:
+                self._on_waiting()
 
     def annotate(self, key: str, *, model: str = "", cost: int = 0) -> None:
         before = self._annotations.get(key, ("", 0))
@@ -204,6 +209,8 @@ class DurableSteps:
             if known is None:
                 await self._save(RunStep(key, "waiting", self.run.attempt, began), question)
             await self.check_decisions()
+            if not told.done() and self.is_waiting:
+                self._on_waiting()
             left = None if timeout_s is None else max(0.0, began / 1_000 + timeout_s - time.time())
             with self._clock.pausing():
                 return await asyncio.wait_for(told, left)

@@ -6,22 +6,23 @@ The GraphQL library is loaded at the first request, in a thread: a server that o
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
 import msgspec
 from starlette.types import Receive, Scope, Send
 
+from sizewise.app.application import Application
 from sizewise.app.services import Services
 from sizewise.auth.browser_security import check_host
 from sizewise.auth.revocable_stream import RevocableStream
-from sizewise.errors import BadRequest, PathNotFound, SizewiseError
-from sizewise.graphql import graphiql
+from sizewise.errors import PathNotFound, SizewiseError
+from sizewise.graphql import graphiql, http_request
 from sizewise.graphql.authentication import authenticate
 from sizewise.graphql.context import GetApplication, Reload, RequestContext
 from sizewise.graphql.request import (
     ExecuteQuery,
+    OperationRequest,
     OperationResponse,
     OperationResult,
     ResponseStream,
@@ -76,15 +77,10 @@ class GraphQLApp:
             if scope["path"] != "/graphql":
                 raise PathNotFound(f"there is nothing at {scope['path'][:200]!r}", "the GraphQL endpoint is /graphql")
             principal = authenticate(app, self._services.api_keys.authenticator, scope)
-            _require_json_post(scope["method"], headers)
-            with BodyReader(app.resources.body_memory, app.settings.server) as reader:
-                body = await reader.read(receive)
-                if body is None:
-                    return None
-                if len(body) < LONG_BYTES:
-                    question = parse_request(body)
-                else:
-                    question = await app.resources.offload.in_thread(parse_request, body)
+            reads_only = http_request.is_get(scope["method"], headers)
+            question = await self._question(app, scope, receive, reads_only)
+            if question is None:
+                return None
             fresh = headers.get(b"x-bypass-cache", "").lower() == "true"
             context = RequestContext(
                 get_app=self._get_app,
@@ -97,7 +93,8 @@ class GraphQLApp:
             )
             with RevocableStream(self._services.api_keys.authenticator, principal) as attached:
                 streams = EVENT_STREAM in headers.get(b"accept", "")
-                answering = asyncio.ensure_future((await self.load_executor())(question, context, streams=streams))
+                execute = await self.load_executor()
+                answering = asyncio.ensure_future(execute(question, context, streams=streams, reads_only=reads_only))
                 if not await _unless_gone(answering, receive):
                     return None
                 answer = answering.result()
@@ -107,7 +104,25 @@ class GraphQLApp:
         except SizewiseError as error:
             app.resources.metrics.count_rejection(error.code)
             status, shown = error.status, {"errors": [format_error(error)]}
-        await _whole(send, status, shown, trace)
+        await _whole(send, status, shown, trace, http_request.response_type(headers.get(b"accept", "")))
+
+    async def _question(
+        self,
+        app: Application,
+        scope: Scope,
+        receive: Receive,
+        reads_only: bool,
+    ) -> OperationRequest | None:
+        """The request; None if the client disconnected. Raises BadBody and what BodyReader raises."""
+        if reads_only:
+            return http_request.parse_query_string(scope["query_string"])
+        with BodyReader(app.resources.body_memory, app.settings.server) as reader:
+            body = await reader.read(receive)
+            if body is None:
+                return None
+            if len(body) < LONG_BYTES:
+                return parse_request(body)
+            return await app.resources.offload.in_thread(parse_request, body)
 
     async def load_executor(self) -> ExecuteQuery:
         if self._loading is None:
@@ -133,32 +148,10 @@ async def _unless_gone(work: asyncio.Future[OperationResponse], receive: Receive
         await asyncio.wait(both)
 
 
-def _require_json_post(method: str, headers: Mapping[bytes, str]) -> None:
-    """Accepts only a POST of JSON, which another site's page cannot send without a CORS preflight."""
-    if method != "POST":
-        raise BadRequest(
-            f"/graphql does not accept the method {method[:20]!r}", 'POST {"query": "..."} as JSON', status=405
-        )
-    kind = headers.get(b"content-type", "").partition(";")[0].strip().lower()
-    if kind not in ("application/json", "application/graphql-response+json"):
-        raise BadRequest(
-            f"/graphql does not accept content of type {kind[:100]!r}",
-            "send content-type: application/json",
-            status=415,
-        )
-    encoding = headers.get(b"content-encoding", "identity").strip()
-    if encoding.lower() not in ("", "identity"):
-        raise BadRequest(
-            f"/graphql does not accept a body compressed as {encoding[:40]!r}",
-            "send it uncompressed, without the header `content-encoding`",
-            status=415,
-        )
-
-
-async def _whole(send: Send, status: int, shown: OperationResult, trace: str) -> None:
+async def _whole(send: Send, status: int, shown: OperationResult, trace: str, media_type: str) -> None:
     body = msgspec.json.encode(shown)
     headers = [
-        (b"content-type", b"application/json"),
+        (b"content-type", media_type.encode()),
         (b"content-length", b"%d" % len(body)),
         (b"cache-control", b"no-store"),  # the response may hold a new key
         (b"x-content-type-options", b"nosniff"),
@@ -169,6 +162,6 @@ async def _whole(send: Send, status: int, shown: OperationResult, trace: str) ->
     if status == 408:  # the rest of the body may still arrive
         headers.append((b"connection", b"close"))
     if status == 405:
-        headers.append((b"allow", b"POST"))
+        headers.append((b"allow", http_request.METHODS.encode()))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -12,13 +12,16 @@ from inspect import isawaitable
 from graphql import (
     DocumentNode,
     ExecutionResult,
+    FieldNode,
     GraphQLError,
     GraphQLSchema,
     OperationType,
+    Visitor,
     execute,
     get_operation_ast,
     subscribe,
     validate,
+    visit,
 )
 
 from sizewise.errors import BadRequest, SizewiseError
@@ -49,13 +52,22 @@ class QueryExecutor:
         self._schemas = SchemaCache(served)
         self._queries = PersistedQueries()
 
-    async def __call__(self, request: OperationRequest, context: RequestContext, *, streams: bool) -> OperationResponse:
+    async def __call__(
+        self,
+        request: OperationRequest,
+        context: RequestContext,
+        *,
+        streams: bool,
+        reads_only: bool = False,
+    ) -> OperationResponse:
         try:
             app = context.app
             text = self._queries.resolve(request, app, context.principal)
             document = parse_query(text, app.settings.graphql)
             for extension in EXTENSIONS:
                 document = extension.normalize(document)
+            if reads_only:
+                _require_reading(document, request.operation_name)
             schema, wrong = await self._checked(document, context)
             if wrong:
                 return 400, {"errors": [_bad(each) for each in wrong]}
@@ -80,6 +92,27 @@ class QueryExecutor:
         if not wrong or validate(self._schemas.full_schema, document, max_errors=1):
             return view, wrong
         return self._schemas.full_schema, ()
+
+
+def _require_reading(document: DocumentNode, operation_name: str | None) -> None:
+    """Raises BadRequest unless the operation is a query without fields that act."""
+    operation = get_operation_ast(document, operation_name)
+    if operation is not None and operation.operation is not OperationType.QUERY:
+        raise BadRequest(f"a GET cannot carry a {operation.operation.value}", "POST it as application/json", status=405)
+    found = _FieldNames()
+    visit(document, found)
+    acts = {field for extension in EXTENSIONS for field in extension.acting_queries}
+    if used := sorted(found.names & acts):
+        raise BadRequest(f"a GET cannot call {used[0]}, which acts", "POST it as application/json", status=405)
+
+
+class _FieldNames(Visitor):
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def enter_field(self, node: FieldNode, *_: object) -> None:
+        self.names.add(node.name.value)
 
 
 async def _answered(

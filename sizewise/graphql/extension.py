@@ -17,11 +17,13 @@ Resolver = Callable[..., object]
 class GraphQLExtension:
     """Declared as an entry point of the group `sizewise.graphql`. `normalize` is called with every parsed document.
 
-    The fields of `resolvers` and their permissions are those of schema.graphql.
+    The fields of `resolvers` and their permissions are those of schema.graphql. `acting_queries`: fields of queries
+    that act nonetheless, so a GET cannot call them.
     """
 
     resolvers: Sequence[Resolver]
     normalize: Callable[[DocumentNode], DocumentNode]
+    acting_queries: Sequence[str] = ()
 
 
 def load_extensions() -> list[GraphQLExtension]:

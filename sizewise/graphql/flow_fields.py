@@ -5,12 +5,14 @@ A flow with side effects is a mutation, any other a query. Each is also a subscr
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
 from graphql import (
     GraphQLArgument,
+    GraphQLEnumType,
     GraphQLField,
     GraphQLInputField,
     GraphQLInputObjectType,
@@ -163,10 +165,12 @@ class _Types:
     def _output(self, name: str, kind: Type) -> Any:
         if kind.name == "list":
             return GraphQLList(self._output(name, kind.item_type) if kind.item_type else self._scalars["JSON"])
-        if kind.name == "object" and kind.fields and not kind.open:
+        if kind.name == "object" and kind.fields:
             return self._object(name, kind.fields)
         if kind.name == "messages":
             return GraphQLList(self._scalars["JSON"])
+        if _has_enum(kind):
+            return self._enum(name, kind)
         return self._scalars["File" if kind.name == "file" else SCALARS.get(kind.name, "JSON")]
 
     def _input(self, name: str, kind: Type) -> Any:
@@ -185,6 +189,9 @@ class _Types:
             return GraphQLList(GraphQLNonNull(self._scalars["JSON"]))
         return self._scalars["FileInput" if kind.name == "file" else SCALARS.get(kind.name, "JSON")]
 
+    def _enum(self, name: str, kind: Type) -> GraphQLEnumType:
+        return GraphQLEnumType(self._free(name), {each: each for each in kind.enum})
+
     def _free(self, name: str) -> str:
         while name in self._used:
             name += "_"
@@ -192,6 +199,13 @@ class _Types:
         return name
 
 
+def _has_enum(kind: Type) -> bool:
+    """Whether the values of a text are an enum of GraphQL: each is a name there as it is."""
+    return bool(kind.enum) and all(ENUM_VALUE.fullmatch(each) and each not in NOT_ENUM_VALUES for each in kind.enum)
+
+
+ENUM_VALUE = re.compile(r"[A-Za-z_][0-9A-Za-z_]*")
+NOT_ENUM_VALUES = frozenset({"true", "false", "null"})
 SCALARS: Mapping[str, str] = {"text": "String", "number": "Float", "integer": "SafeInt", "boolean": "Boolean"}
 
 

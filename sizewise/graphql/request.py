@@ -52,7 +52,7 @@ OperationResponse = tuple[int, OperationResult] | ResponseStream
 
 class ExecuteQuery(Protocol):
     """Implemented by execute.QueryExecutor; reports errors in the response. `streams`: whether the client accepts a
-    stream."""
+    stream. `reads_only`: whether the request may only read, as a GET."""
 
     async def __call__(
         self,
@@ -60,6 +60,7 @@ class ExecuteQuery(Protocol):
         context: RequestContext,
         *,
         streams: bool,
+        reads_only: bool = False,
     ) -> OperationResponse: ...
 
 

@@ -36,8 +36,6 @@ from sizewise.handler import RequestOptions
 EMPTY_PAYLOAD: Mapping[str, str] = {"dummy": "empty"}
 """Sent by Lamatic's MCP client for an empty payload."""
 MAX_RATING = 5
-POLL_INTERVAL_S = 0.5
-"""Seconds between checks whether a run waits for an approval."""
 MAX_NODES = 200
 """Steps of a run that `checkStatus` returns."""
 
@@ -73,13 +71,12 @@ async def execute_workflow(context: RequestContext, workflow_id: str, payload: J
 
 async def _wait_for_run(context: RequestContext, run: FlowRun) -> FlowRun:
     """The run once it has ended, waits for an approval, or exceeds `[graphql] timeout_s`."""
-    runs, left = context.services.runs, context.app.settings.graphql.timeout_s
-    while left > 0:
-        now = await runs.completion.wait_until_ended(context.principal, run.id, min(POLL_INTERVAL_S, left))
-        if now.state not in ACTIVE_STATES or now.state == "waiting":
+    try:
+        async with asyncio.timeout(context.app.settings.graphql.timeout_s):
+            now, _ = await context.services.runs.completion.wait_until_ended_or_waiting(context.principal, run.id)
             return now
-        run, left = now, left - POLL_INTERVAL_S
-    return run
+    except TimeoutError:
+        return run
 
 
 async def _run_error(context: RequestContext, run: FlowRun) -> SizewiseError:
@@ -106,17 +103,20 @@ async def check_status(context: RequestContext, request_id: str) -> FieldValues:
         return {"status": "in-progress"}
     given = await runs.queries.get_value(principal, run.id, ":inputs")
     gave = await runs.queries.get_value(principal, run.id, OUTPUTS)
-    status = 200 if run.state == "done" else (await _run_error(context, run)).status
+    error = None if run.state == "done" else await _run_error(context, run)
+    output = None if gave is None else msgspec.json.decode(gave)
     kinds = await _node_kinds(context, run)
     return {
-        "status": "success" if run.state == "done" else "failed",
+        "status": "success" if error is None else "failed",
         "input": None if given is None else msgspec.json.decode(given),
-        "output": None if gave is None else msgspec.json.decode(gave),
+        "output": output,
+        "result": output,  # what Lamatic's client for Python reads
+        "message": None if error is None else error.message,
         "nodes": [
             await _node(context, run, each, kinds)
             for each in (await runs.queries.list_steps(principal, run.id))[:MAX_NODES]
         ],
-        "statusCode": status,
+        "statusCode": 200 if error is None else error.status,
         "timeTakenInSeconds": _seconds(run.began, run.ended),
     }
 
@@ -206,4 +206,5 @@ def _string_argument(argument: ArgumentNode) -> ArgumentNode:
 EXTENSION = GraphQLExtension(
     resolvers=(execute_workflow, execute_agent, check_status, submit_feedback),
     normalize=normalize_document,
+    acting_queries=("executeWorkflow", "executeAgent"),
 )

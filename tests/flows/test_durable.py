@@ -344,7 +344,8 @@ def test_nothing_that_is_said_in_a_run_lies_readable_in_the_home(floor: FlowHarn
     floor.play("quiet", part)
     floor.do(floor.versions.save(floor.boss, "default", "quiet", "e" * 64, f"system: {word}".encode()))
     with pytest.raises(SizewiseError, match=word):
-        floor.do(floor.runs.starter.run_to_completion(floor.boss, "quiet", json.dumps({"a": word}).encode()))
+        given = json.dumps({"a": word}).encode()
+        floor.do(floor.runs.starter.run_to_completion(floor.boss, "quiet", given, endpoint="tool"))
     names = {path.name: path.read_bytes() for path in floor.home.rglob("*") if path.is_file()}
     assert {"flows.db", "sizewise.db"} <= names.keys()
     assert [name for name, data in names.items() if any(each in data for each in spellings(word))] == []

@@ -48,7 +48,7 @@ def test_a_browser_is_shown_graphiql_and_everybody_else_how_to_ask(echo: Served)
     assert page.status == 200 and page.headers["content-type"].startswith("text/html")
     policy = page.headers["content-security-policy"]
     assert "default-src 'none'" in policy and "unsafe" not in policy and "http" not in policy
-    assert echo.ask("/graphql", accept="*/*").status == 405
+    assert echo.ask("/graphql", accept="*/*").status == 400
     assert echo.ask("/graphql", key=None, accept="text/html", host="evil.example").status == 403
 
 

@@ -80,6 +80,7 @@ def test_a_status_is_told_with_or_without_a_selection_set(desk: Served, query: s
     id = run(desk, question="one").data["executeWorkflow"]["requestId"]
     shown = graphql(desk, f"query($r: String!) {{ {query} }}", r=id).data["checkStatus"]
     assert (shown["status"], shown["statusCode"], shown["input"]) == ("success", 200, {"question": "one"})
+    assert shown["result"] == shown["output"] and shown["message"] is None
     assert shown["output"]["answer"] == "one" and shown["timeTakenInSeconds"] >= 0
     nodes = {each["nodeId"]: each for each in shown["nodes"]}
     assert nodes["answer"]["nodeType"] == "ask" and nodes["answer"]["output"]["text"] == "one"
@@ -93,7 +94,8 @@ def test_a_run_that_waits_is_told_by_its_id_and_looked_after(desk: Served) -> No
     assert graphql(desk, status, r=shown["requestId"]).data["checkStatus"] == {"status": "in-progress"}
     graphql(desk, "mutation($i: String!) { cancelFlowRun(id: $i) { state } }", i=shown["requestId"])
     ended = graphql(desk, status, r=shown["requestId"]).data["checkStatus"]
-    assert (ended["status"], ended["statusCode"]) == ("failed", 409)
+    assert (ended["status"], ended["statusCode"], ended["result"]) == ("failed", 409, None)
+    assert ended["message"] == "the run was cancelled"
 
 
 def test_feedback_on_a_run_becomes_a_verdict_on_its_models(desk: Served) -> None:

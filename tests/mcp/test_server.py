@@ -219,3 +219,21 @@ def test_a_knowledge_base_is_a_tool_that_shows_what_its_caller_may_see(tmp_path:
         wrong = rpc(served, "tools/call", name="search_handbook", arguments={"query": 7})["result"]
         assert wrong["isError"]
         assert rpc(served, "tools/list", key(served, project="other"))["result"]["tools"] == []
+
+
+ASKS = """
+name: asks
+nodes:
+  say: {kind: approve, question: "Really?"}
+outputs:
+  done: "{{ say.approved }}"
+"""
+
+
+def test_a_tool_whose_flow_waits_for_a_person_says_so_at_once(served: Served) -> None:
+    publish = "mutation($t: String!) { publishFlow(text: $t) { new } }"
+    assert graphql(served, publish, t=ASKS).errors == []
+    answer = rpc(served, "tools/call", name="asks", arguments={})["result"]
+    (run,) = graphql(served, '{ flowRuns(flow: "asks") { id state } }').data["flowRuns"]
+    assert answer["isError"] and run["state"] == "waiting"
+    assert f"the run {run['id']} waits for a person's approval" in answer["content"][0]["text"]
