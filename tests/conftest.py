@@ -2,17 +2,45 @@
 
 from __future__ import annotations
 
+import ast
+import functools
+import gc
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from sizewise.catalog.loader import bundled_models, weights_path
 from sizewise.settings.load import load_settings
 from tests.running_server import Served, serving
+
+T = TypeVar("T")
+
+
+def without_collector(function: Callable[..., T]) -> Callable[..., T]:
+    @functools.wraps(function)
+    def work(*args: Any, **kwargs: Any) -> T:
+        was_on = gc.isenabled()
+        gc.disable()
+        try:
+            return function(*args, **kwargs)
+        finally:
+            if was_on:
+                gc.enable()
+
+    return work
+
+
+if sys.version_info < (3, 12):  # python/cpython#106905: an AST that is built while the collector runs is refused
+    ast.parse = without_collector(ast.parse)
+
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given
@@ -17,6 +19,7 @@ from sizewise.routing.judges.code import code
 from sizewise.routing.judges.language import language
 from sizewise.routing.policy import RequestFeatures, Verdict
 from sizewise.routing.text.language_detection import detect_language, languages_differ, mentions_language
+from tests.forked import ROOT
 from tests.routing.router_harness import LARGE, SMALL, Routing, chat
 
 FINE = Verdict(None, "")
@@ -215,6 +218,33 @@ def test_code_that_is_none_is_objected_to(kind: str, text: str) -> None:
 )
 def test_code_that_may_be_right_is_left_alone(kind: str, text: str) -> None:
     assert code(question(), block(kind, text)) == FINE
+
+
+COLLECTED = """
+import ast, gc
+from sizewise.messages import Choice, Reply, Usage
+from sizewise.routing.judges.code import code
+from sizewise.routing.policy import RequestFeatures
+
+class Prints:
+    def __init__(self):
+        self.itself = self
+    def __del__(self):
+        Prints()  # for the next collection
+        ast.parse("-" * 50 + "1")  # as the printing of a traceback does
+
+text = "```python\\n" + "[x + 1 for x in (1, 2, 3)]\\n" * 20 + "```"
+gc.set_threshold(7)
+for _ in range(100):
+    Prints()
+    assert code(RequestFeatures(10), (Reply((Choice(0, text, "stop"),), Usage(1, 1)),)).score is None
+"""
+
+
+def test_good_code_passes_while_the_garbage_collector_prints_a_traceback() -> None:
+    """On Python 3.11 it was a SystemError, and so a 500. A process of its own: it must collect often."""
+    done = subprocess.run([sys.executable, "-c", COLLECTED], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
 
 
 def test_blocks_in_lists_and_longer_fences_are_read_as_markdown_reads_them() -> None:

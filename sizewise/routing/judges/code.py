@@ -46,7 +46,9 @@ def _parses(text: str) -> bool:
             ast.parse(text)
     except (SyntaxError, ValueError):  # ValueError: a null character
         return False
-    except (MemoryError, RecursionError):
+    except (MemoryError, RecursionError, SystemError):
+        # SystemError: it was parsed. Python 3.11 then miscounts if the garbage collector ran code that parses too,
+        # as the printing of a traceback does (python/cpython#106905).
         return True
     return True
 
