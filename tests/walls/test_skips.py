@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 from tests.conftest import SKIPS, listed
@@ -67,3 +68,21 @@ def test_a_test_all_that_runs_out_of_time_fails() -> None:
     assert "set -euo pipefail" in script and "--only-listed-skips" in script
     assert "timeout --kill-after=30 60m make --keep-going test-all || code=$?" in script
     assert script.rstrip().endswith('exit "$code"')
+
+
+def test_ci_runs_the_oldest_python_and_the_one_of_make_and_these_are_promised() -> None:
+    """`.ci/run` reads the oldest from pyproject.toml, and the Makefile takes the first of its list that is there."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    oldest = project["project"]["requires-python"].removeprefix(">=")
+    makefile = (ROOT / "Makefile").read_text()
+    usual = makefile.partition("for p in python")[2].split()[0]
+    promised = [each.rpartition(" ")[2] for each in project["project"]["classifiers"] if ":: Python ::" in each]
+    assert promised == [oldest, usual]
+    assert project["tool"]["mypy"]["python_version"] == oldest
+    locks = [line for line in makefile.splitlines() if "pip compile" in line]
+    assert locks and all(f"--python-version {oldest} " in line for line in locks)
+    script = (ROOT / ".ci" / "run").read_text()
+    assert """sed -n 's/^requires-python = ">=\\(.*\\)"$/\\1/p' pyproject.toml""" in script
+    assert (
+        'make -C "$beside" PYTHON="$oldest" test' in script and f"Python {oldest} " in (ROOT / "README.md").read_text()
+    )
