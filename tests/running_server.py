@@ -150,8 +150,8 @@ def serving(
     try:
         line = process.stdout.readline()
         if not line:
-            process.wait(10)
-            reading.join(5)
+            process.wait(60)
+            reading.join(60)
             raise AssertionError(f"`sizewise up` ended with {process.returncode}: {''.join(said)}")
         told = json.loads(line)
         yield Served(told["url"], home, process, said, told["key"] or key)
@@ -162,13 +162,13 @@ def serving(
                 process.wait(45)
             except subprocess.TimeoutExpired:
                 process.kill()
-                process.wait(10)
-        reading.join(5)
+                process.wait(60)
+        reading.join(60)
         process.stdout.close()
         process.stderr.close()
 
 
-def until(what: object, seconds: float = 10.0, every: float = 0.02) -> None:
+def until(what: object, seconds: float = 60, every: float = 0.02) -> None:
     """Polls `what` (a callable) until it is true; fails with its last value after `seconds`."""
     assert callable(what)
     end = time.monotonic() + seconds

@@ -26,11 +26,10 @@ async def under(deadline: Deadline, ended: list[str], name: str, seconds: float,
 
 def test_only_who_is_late_is_cancelled_whenever_it_began() -> None:
     async def run() -> list[str]:
-        deadline, ended = Deadline(0.1), list[str]()
+        deadline, ended = Deadline(0.3), list[str]()
         now = perf_counter()
-        works = [("a", 0.0, now), ("b", 9.0, now), ("c", 0.01, now), ("d", 9.0, now + 0.05)]
+        works = [("a", 0.0, now), ("b", 3_600.0, now), ("c", 0.0, now), ("d", 3_600.0, now + 0.05)]
         await asyncio.gather(*(under(deadline, ended, *work) for work in works))
-        assert perf_counter() - now < 2
         assert not deadline._due and not deadline._expired
         return ended
 

@@ -27,6 +27,9 @@ Turn = str | list[tuple[str, Any]]
 """What the model says, or calls: names and arguments (anything but a text is made JSON)."""
 
 
+HANG_S = 60.0
+
+
 class Script:
     """An Answerer. Says its turns one after the other, by model; `asked` is every question it got."""
 
@@ -136,4 +139,5 @@ def worked(
     options: RequestOptions = RequestOptions(),  # frozen
 ) -> dict[str, Any]:
     request = Request(NOBODYS, ME, "0" * 32, time.perf_counter(), options, "flow")
-    return asyncio.run(desk.run(request, agent, task, client or Client(), key="run/agent", steps=steps, path="agent"))
+    run = desk.run(request, agent, task, client or Client(), key="run/agent", steps=steps, path="agent")
+    return asyncio.run(asyncio.wait_for(run, HANG_S))

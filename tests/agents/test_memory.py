@@ -19,7 +19,7 @@ from sizewise.settings.agents import AgentSettings, MemorySettings
 from sizewise.settings.root import FileSettings
 from tests.agents.scripted_model import ME, NOBODYS, Script, agents, worked
 from tests.graphql.graphql_client import fresh_key, graphql
-from tests.running_server import serving
+from tests.running_server import serving, until
 
 ASK = Request(NOBODYS, ME, "0" * 32, time.perf_counter())
 
@@ -114,9 +114,12 @@ def test_what_is_too_old_is_forgotten_by_itself(tmp_path: Path) -> None:
     with open_services(tmp_path, FileSettings(memory=MemorySettings(max_rows=1))) as services:
         asyncio.run(services.memories.remember(ASK, "u-2", "newer"))  # the chore keeps one row of all
         asyncio.run(services.records.flush())
-        until = time.monotonic() + 5
-        while asyncio.run(services.memories.recall(ASK, "u-1", "")) and time.monotonic() < until:
+
+        def forgotten() -> bool:
             asyncio.run(services.records.flush())
+            return not asyncio.run(services.memories.recall(ASK, "u-1", ""))
+
+        until(forgotten)
         assert len(asyncio.run(services.memories.recall(ASK, "u-2", ""))) == 1
 
 

@@ -150,4 +150,4 @@ def fake_identity_provider() -> Iterator[FakeIdentityProvider]:
     finally:
         server.shutdown()
         server.server_close()
-        thread.join(5)
+        thread.join(60)

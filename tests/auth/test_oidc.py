@@ -66,12 +66,12 @@ def provider() -> Iterator[str]:
             yield url
         finally:
             process.terminate()
-            process.wait(10)
+            process.wait(60)
 
 
 def _answers(url: str) -> bool:
     try:
-        with urllib.request.urlopen(f"{url}/.well-known/openid-configuration", timeout=5) as answer:
+        with urllib.request.urlopen(f"{url}/.well-known/openid-configuration", timeout=60) as answer:
             return bool(answer.status == 200)
     except URLError:
         return False
@@ -86,7 +86,7 @@ def agreed(url: str, sub: str) -> str:
 
     wanted = urllib.request.Request(url, urlencode({"sub": sub}).encode())
     try:
-        urllib.request.build_opener(Stay).open(wanted, timeout=10)
+        urllib.request.build_opener(Stay).open(wanted, timeout=60)
     except urllib.error.HTTPError as redirect:
         back = urlsplit(redirect.headers["location"])
         redirect.close()

@@ -85,13 +85,13 @@ def slow_upstream() -> Iterator[SlowUpstream]:
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
     thread.start()
-    upstream, over = ready.get(timeout=10)
+    upstream, over = ready.get(timeout=60)
     try:
         yield upstream
     finally:
         upstream.go()
         upstream.loop.call_soon_threadsafe(over.set)
-        thread.join(10)
+        thread.join(60)
 
 
 MODELS = ("well", "other", "waits", "canary", "refuses", "html", "reset-mid", "hang")

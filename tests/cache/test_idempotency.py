@@ -166,7 +166,7 @@ def test_of_two_at_once_the_second_gets_what_the_first_gets(
         with at_once(lambda: ask(served, key, "up/waits", stream=stream)) as second:
             refused(ask(served, key, "up/waits", said="another"), 409, "conflict")
             up.go()
-            mine, other = first.result(20), second.result(20)
+            mine, other = first.result(60), second.result(60)
     if stream:
         assert words(frames(mine.body)) == words(frames(other.body)) == "First and last"
     else:
@@ -234,7 +234,7 @@ def test_a_client_that_leaves_does_not_stop_the_call_and_its_retry_gets_the_answ
         up.has_been_asked("waits")
     with at_once(lambda: served.ask(CHAT, body, idempotency_key=key)) as retry:
         up.go()
-        again = retry.result(20)
+        again = retry.result(60)
     assert again.status == 200 and up.asked("waits") == 1
     was_given_again(served, again)
     query = "SELECT * FROM records WHERE status = 499 ORDER BY id DESC LIMIT 1"
@@ -272,7 +272,7 @@ def test_after_kill_9_in_mid_call_the_outcome_is_unknown_and_nobody_is_asked_aga
         line.head()
         assert b"First" in line.chunk()
         served.process.kill()
-        served.process.wait(10)
+        served.process.wait(60)
     with serving(home, config) as served:
         for _ in range(2):
             error = refused(ask(served, "a", "up/waits", stream=True), 409, "outcome_unknown")
@@ -292,7 +292,7 @@ def test_a_server_told_to_stop_waits_for_a_call_whose_client_has_left(home: Path
         served.process.send_signal(signal.SIGTERM)
         until(lambda: _stopped_listening(served))
         up.go()
-        served.process.wait(20)
+        served.process.wait(60)
     with serving(home, config) as served:
         again = served.ask(CHAT, body, idempotency_key="a")
         assert again.status == 200
@@ -318,7 +318,7 @@ def test_a_call_that_outlasts_the_drain_is_stopped_booked_and_unknown(home: Path
         line.say(line.request(CHAT, question("Hello", "up/waits"), "idempotency-key: a"))
         up.has_been_asked("waits")
         served.process.send_signal(signal.SIGTERM)
-        assert served.process.wait(20) == 0
+        assert served.process.wait(60) == 0
         assert "Traceback" not in "".join(served.said)
     (stopped,) = rows(home, "SELECT * FROM records")
     assert (stopped["status"], stopped["error"], stopped["attempts"]) == (503, "server_stopping", 1)

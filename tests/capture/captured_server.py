@@ -152,7 +152,7 @@ def ask(server: Served, one: SentRequest, keys: dict[str, str]) -> int:
         path, body = "/v1/responses", {"model": model, "input": words}
     elif one.endpoint == "embeddings":
         path, body = "/v1/embeddings", {"model": "cloud/big", "input": words}
-    return server.ask(path, body, key=key, timeout=20, **headers).status
+    return server.ask(path, body, key=key, timeout=60, **headers).status
 
 
 def made_keys(server: Served) -> dict[str, str]:

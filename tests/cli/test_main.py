@@ -83,13 +83,15 @@ def test_the_short_helps_are_the_verbs_own_first_sentences() -> None:
                 assert (verb.load().help or "").partition("\n")[0] == verb.short_help, name
 
 
-def test_importing_the_command_line_takes_no_time() -> None:
-    code = "import time; t = time.perf_counter(); import sizewise.cli.main; print(time.perf_counter() - t)"
-    times = [
-        float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
-        for _ in range(3)
-    ]
-    assert min(times) < 0.15
+def test_importing_the_command_line_imports_little_of_ours_and_of_others_click_alone() -> None:
+    code = "import sys; import sizewise.cli.main; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    modules = done.stdout.split()
+    assert {each for each in modules if each.startswith("sizewise")} == {
+        *("sizewise", "sizewise.errors", "sizewise.cli", "sizewise.cli.main", "sizewise.cli.lazy_group")
+    }
+    rooms = {each.partition(".")[0] for each in modules} - sys.stdlib_module_names - {"sizewise", "click"}
+    assert rooms <= {"__main__", "sitecustomize", "usercustomize"} and len(modules) < 150
 
 
 @pytest.mark.parametrize("words", [(), ("route",)])
@@ -209,7 +211,7 @@ def test_ctrl_c_ends_quietly(echo: Served) -> None:
         assert process.stdout is not None and process.stderr is not None
         assert process.stdout.read(3) == "one"
         process.send_signal(signal.SIGINT)
-        assert process.wait(10) == 130
+        assert process.wait(60) == 130
         assert process.stderr.read().strip() == ""
     until(lambda: '"status": 499' in sizewise("records", "--json", "--last", "3", home=echo.home).out)
 

@@ -52,7 +52,7 @@ def sent(line: Line, path: str, body: bytes, key: str) -> None:
 
 def killed(served: Served) -> None:
     served.process.kill()
-    served.process.wait(10)
+    served.process.wait(60)
 
 
 # ---- a call in flight
@@ -192,11 +192,11 @@ def test_killed_under_load_only_the_newest_records_are_lost(tmp_path: Path, idem
         clients = [Client(served, number, idempotent) for number in range(4)]
         for client in clients:
             client.start()
-        until(lambda: all(client.answered > 50 for client in clients), 60)
+        until(lambda: all(client.answered > 50 for client in clients))
         seen = {row["trace"] for row in rows(tmp_path, "SELECT trace FROM records")}
         killed(served)
         for client in clients:
-            client.join(10)
+            client.join(60)
     connection = sqlite3.connect(tmp_path / "sizewise.db")
     assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     connection.close()

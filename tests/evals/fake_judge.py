@@ -60,4 +60,4 @@ def judging() -> Iterator[Judge]:
     finally:
         judge.shutdown()
         judge.server_close()
-        thread.join(5)
+        thread.join(60)

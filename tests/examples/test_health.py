@@ -60,7 +60,7 @@ def test_a_run_that_is_kept_shows_the_model_and_the_cost_of_each_node(helper: Se
     def run() -> Any:
         return graphql(helper, look, key=helper.key, id=id).data["flowRun"]
 
-    until(lambda: run()["state"] == "done", 60)
+    until(lambda: run()["state"] == "done")
     ran = {each["key"]: (each["model"], Decimal(each["costUsd"]) > 0) for each in run()["steps"]}
     small = ("local/smollm2-135m", True)
     assert ran == {"facts": small, "terms": small, "answer": ("echo/large", True)}

@@ -549,7 +549,7 @@ def grpc_caller(address: str, method: str, request: Mapping[str, object], key: s
         )
         metadata = (("authorization", f"Bearer {key}"),) if key else ()
         try:
-            reply = call(ParseDict(request, sent()), metadata=metadata, timeout=10)
+            reply = call(ParseDict(request, sent()), metadata=metadata, timeout=60)
         except grpc.RpcError as error:
             return error.code().name, error.details()
     return "OK", MessageToDict(reply, preserving_proto_field_name=True)

@@ -197,7 +197,7 @@ async def said(endpoint: HttpEndpoint, body: bytes = b"{}", **timeouts: float) -
         return await response.read(1 << 30)
 
 
-async def until(what: Callable[[], object], seconds: float = 10.0) -> None:
+async def until(what: Callable[[], object], seconds: float = 60) -> None:
     async with asyncio.timeout(seconds):
         while not what():
             await asyncio.sleep(0.002)

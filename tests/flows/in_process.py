@@ -86,7 +86,7 @@ def soon(work: Coroutine[Any, Any, T]) -> T:
     """Ends it after 20 s."""
 
     async def timed() -> T:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             return await work
 
     return asyncio.run(timed())

@@ -94,7 +94,7 @@ def test_ctrl_c_leaves_it_running_and_says_how_to_look_at_it(server: Served) -> 
         until(lambda: waits(server))
         following.send_signal(signal.SIGINT)
         said = following.stderr.read()
-        following.wait(10)
+        following.wait(60)
     assert following.returncode == 130
     (each,) = waits(server)
     run = each["run"]["id"]

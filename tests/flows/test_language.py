@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import Any
 
 import pytest
@@ -225,10 +224,8 @@ def test_passages_stand_between_marks_that_none_of_them_can_close() -> None:
 
 def test_a_text_that_grows_without_bound_is_stopped() -> None:
     grow = "{{ inputs.x" + " | replace('a', 'aaaaaaaaaaaaaaaaaaaa')" * 8 + " }}"
-    began = time.perf_counter()
     with pytest.raises(BadRequest, match="longer than"):
         value(grow, x="a" * 1000)
-    assert time.perf_counter() - began < 5
 
 
 def test_a_value_written_into_a_text_is_never_read_as_an_expression() -> None:

@@ -85,5 +85,5 @@ def test_a_restored_run_that_waits_can_be_decided(kept: tuple[Path, str], tmp_pa
     with serving(home, ECHO) as server:
         until(lambda: state(server, run) == "waiting")
         assert sizewise("flow", "decide", run, "may", "yes", home=home).code == 0
-        until(lambda: state(server, run) == "done", 20)
+        until(lambda: state(server, run) == "done")
         assert paid(server) == 2, "the step before the question was not paid for again"

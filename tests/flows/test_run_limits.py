@@ -240,7 +240,7 @@ def test_a_server_that_is_killed_gives_all_back_and_its_runs_count_on(tmp_path: 
         publish(server, HOLDS, NESTED, LEAF)
         id = held(server, 280)
         server.process.send_signal(signal.SIGKILL)
-        server.process.wait(10)
+        server.process.wait(60)
     with serving(tmp_path, ECHO + LIMITS) as server:
         until(lambda: ran(server, "nested", items=[1, 2, 3, 4, 5, 6])["error"] == "run_limit_exceeded", 30)
         run = ran(server, "nested", items=[1, 2, 3, 4, 5])  # 156 steps, beside the 280 of the run that waits

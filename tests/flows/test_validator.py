@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
@@ -10,6 +9,7 @@ import pytest
 from sizewise.flows.language.types import INTEGER, TEXT
 from sizewise.flows.node import FlowSignature
 from tests.flows.in_process import checked, flow
+from tests.growth import check_linear
 
 HEAD = "name: x\ninputs: {question: text, n: integer, many: {list: text}}\nnodes:\n"
 TAIL = 'outputs: {answer: "{{ a.text }}"}\n'
@@ -223,16 +223,18 @@ def test_the_rest_of_a_file_is_checked_too(text: str, wanted: str) -> None:
     assert [each for each in said if any(part in each for part in wanted.split("|"))], said
 
 
-def test_three_hundred_nodes_take_no_time() -> None:
-    nodes = "".join(
-        f'  n{number}:\n    kind: ask\n    prompt: "{{{{ n{number - 1}.text }}}} {{{{ inputs.question }}}}"\n'
-        for number in range(1, 300)
-    )
-    text = HEAD + "  n0: {kind: ask, prompt: hi}\n" + nodes + 'outputs: {answer: "{{ n299.text }}"}\n'
-    flow(text)
-    began = time.process_time()
-    assert len(flow(text).graph.nodes) == 300
-    assert time.process_time() - began < 0.5
+def test_checking_takes_time_that_grows_with_the_nodes() -> None:
+    def check(count: int) -> None:
+        nodes = "".join(
+            f'  n{number}:\n    kind: ask\n    prompt: "{{{{ n{number - 1}.text }}}} {{{{ inputs.question }}}}"\n'
+            for number in range(1, count)
+        )
+        text = (
+            HEAD + "  n0: {kind: ask, prompt: hi}\n" + nodes + f'outputs: {{answer: "{{{{ n{count - 1}.text }}}}"}}\n'
+        )
+        assert len(flow(text).graph.nodes) == count
+
+    check_linear(check, 40)
 
 
 def test_a_long_chain_and_a_wide_flow_need_no_stack() -> None:

@@ -152,11 +152,11 @@ def working(home: Path, folder: Path, url: str = "") -> Iterator[Worker]:
             process.stdin.close()
         process.send_signal(signal.SIGCONT)
         try:
-            process.wait(15)
+            process.wait(60)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        worker._reading.join(5)
+        worker._reading.join(60)
         process.stdout.close()
         process.stderr.close()
 

@@ -113,12 +113,12 @@ def speaking() -> Iterator[Speaks]:
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
     thread.start()
-    speaks, loop, over = ready.get(timeout=10)
+    speaks, loop, over = ready.get(timeout=60)
     try:
         yield speaks
     finally:
         loop.call_soon_threadsafe(over.set)
-        thread.join(10)
+        thread.join(60)
 
 
 def settings(url: str, *, fast: bool = True) -> str:

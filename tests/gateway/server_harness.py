@@ -108,12 +108,12 @@ def beside(make: Callable[[], Double]) -> Iterator[Double]:
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
     thread.start()
-    upstream, loop, over = ready.get(timeout=10)
+    upstream, loop, over = ready.get(timeout=60)
     try:
         yield upstream
     finally:
         loop.call_soon_threadsafe(over.set)
-        thread.join(10)
+        thread.join(60)
 
 
 def misbehaving() -> contextlib.AbstractContextManager[FakeOpenAI]:

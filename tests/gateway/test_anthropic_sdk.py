@@ -83,12 +83,12 @@ def upstreams() -> Iterator[tuple[FakeOpenAI, double.FakeAnthropic]]:
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
     thread.start()
-    other, theirs, loop, over = ready.get(timeout=10)
+    other, theirs, loop, over = ready.get(timeout=60)
     try:
         yield other, theirs
     finally:
         loop.call_soon_threadsafe(over.set)
-        thread.join(10)
+        thread.join(60)
 
 
 class Both:

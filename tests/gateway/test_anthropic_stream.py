@@ -65,7 +65,7 @@ def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
     thread.start()
-    upstream, loop, over = ready.get(timeout=10)
+    upstream, loop, over = ready.get(timeout=60)
     config = f"[server]\nembedded = false\ndiscover = false\nfast_path = {request.param}\nmax_body_bytes = 10_000\n"
     config += f'[providers.up]\nbase_url = "{upstream.url}"\n'
     try:
@@ -73,7 +73,7 @@ def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
             yield running
     finally:
         loop.call_soon_threadsafe(over.set)
-        thread.join(10)
+        thread.join(60)
 
 
 def test_calls_told_in_turns_are_blocks_one_after_the_other(served: Served) -> None:

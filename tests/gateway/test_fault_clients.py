@@ -44,7 +44,7 @@ def asks(line: Line, endpoint: Endpoint, model: str, stream: bool, trace: str = 
 
 def left(served: Served, trace: str) -> None:
     """It is on record that the client left, and the model with it."""
-    until(lambda: booked(served.home, trace), 5)
+    until(lambda: booked(served.home, trace))
     (record,) = booked(served.home, trace)
     assert (record["status"], record["error"]) == (499, "cancelled")
     assert [each["result"] for each in record["tries"]] == ["cancelled"]
@@ -66,7 +66,7 @@ def test_who_leaves_before_the_first_word_stops_the_model(
     with Line(served) as line:
         line.say(asks(line, endpoint, patient(endpoint, "hang"), stream, mine))
         until(lambda: len(faulty.received.bodies) > asked)
-    until(lambda: faulty.received.disconnects > gone, 3)
+    until(lambda: faulty.received.disconnects > gone)
     left(served, mine)
 
 
@@ -85,7 +85,7 @@ def test_who_leaves_after_the_first_word_stops_the_model(
         word = (PIECES[1] if fault == "endless" else PIECES[0]).encode()
         while word not in line.chunk():
             pass
-    until(lambda: faulty.received.disconnects > gone, 3)
+    until(lambda: faulty.received.disconnects > gone)
     left(served, mine)
 
 
@@ -100,7 +100,7 @@ def test_who_takes_nothing_costs_little_and_is_left_in_the_end(
         line.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
         line.say(asks(line, endpoint, patient(endpoint, "flood"), True, mine))
         until(lambda: in_flight(served) == 1)
-        until(lambda: in_flight(served) == 0, 5)
+        until(lambda: in_flight(served) == 0)
         assert resident(served) - before < MOST
     left(served, mine)
 

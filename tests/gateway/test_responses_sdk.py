@@ -86,12 +86,12 @@ def upstreams() -> Iterator[tuple[FakeOpenAI, double.FakeResponses, claude.FakeA
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
     thread.start()
-    servers, loop, over = ready.get(timeout=10)
+    servers, loop, over = ready.get(timeout=60)
     try:
         yield servers
     finally:
         loop.call_soon_threadsafe(over.set)
-        thread.join(10)
+        thread.join(60)
 
 
 class All:

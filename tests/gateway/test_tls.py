@@ -100,7 +100,7 @@ def test_the_verbs_of_the_same_home_speak_to_it_and_trust_nobody_else(tmp_path: 
 def test_plain_http_and_old_tls_get_no_answer(tmp_path: Path, authority: Authority) -> None:
     with secured(tmp_path, authority, authority.signs("server"), 'min_version = "1.3"\n') as server:
         host, port = server.url.removeprefix("https://").split(":")
-        plain = http.client.HTTPConnection(host, int(port), timeout=10)
+        plain = http.client.HTTPConnection(host, int(port), timeout=60)
         with pytest.raises((http.client.HTTPException, OSError)):
             plain.request("GET", "/healthz")
             plain.getresponse()
@@ -122,7 +122,7 @@ def certificate(server: Served) -> bytes:
     """What a new connection is shown."""
     host, port = server.url.removeprefix("https://").split(":")
     assert server.tls is not None
-    with socket.create_connection((host, int(port)), timeout=10) as bare:
+    with socket.create_connection((host, int(port)), timeout=60) as bare:
         with server.tls.wrap_socket(bare, server_hostname=host) as secure:
             shown = secure.getpeercert(binary_form=True)
     assert shown is not None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 
 import pytest
 from graphql import get_introspection_query
@@ -108,21 +107,16 @@ LARGE = {
 
 
 @pytest.mark.parametrize("query", LARGE.values(), ids=LARGE.keys())
-def test_a_question_too_large_is_refused_at_once(echo: Served, query: str) -> None:
-    graphql(echo, "{ me { key } }")  # the library is loaded at the first question
-    began = time.monotonic()
+def test_a_question_too_large_is_refused_before_it_is_worked_out(echo: Served, query: str) -> None:
     answer = graphql(echo, query)
     assert answer.status == 400
     assert answer.data is None
-    assert time.monotonic() - began < 2  # the refusals take milliseconds; the machine may be busy
 
 
 def test_fragments_that_double_cost_nothing(echo: Served) -> None:
     double = "".join(f"fragment F{n} on Model {{ ...F{n + 1} ...F{n + 1} }} " for n in range(40))
-    began = time.monotonic()
     answer = graphql(echo, "{ models { ...F0 } } " + double + "fragment F40 on Model { name }")
-    assert answer.data["models"][0] == {"name": "echo/small"}
-    assert time.monotonic() - began < 2
+    assert answer.data["models"][0] == {"name": "echo/small"}, "read 2^40 times it would never be answered"
 
 
 def test_all_fields_together_bring_out_a_bounded_number_of_records(echo: Served) -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from graphql import GraphQLObjectType, assert_valid_schema
+from graphql import GraphQLObjectType, GraphQLSchema, assert_valid_schema
 
 from sizewise.flows.compiled_flow import CompiledFlow
 from sizewise.flows.node_registry import NodeRegistry
@@ -18,6 +17,7 @@ from sizewise.graphql.schema_visibility import SchemaCache, SchemaKey
 from tests.auth.user_client import new_user
 from tests.graphql.graphql_client import GraphQLAnswer, fresh_key, graphql
 from tests.graphql.subscription_client import events, opened, streamed
+from tests.growth import check_linear
 from tests.running_server import ECHO, Served, serving, until
 
 SUPPORT = """
@@ -118,7 +118,7 @@ def test_who_leaves_a_flow_cancels_its_run(desk: Served) -> None:
     with opened(desk, STREAM, q="[[pace 0.01]] [[repeat 5000]] a") as response:
         next(events(response))
     last = "{ flowRuns(last: 1) { state } }"
-    until(lambda: graphql(desk, last).data["flowRuns"] == [{"state": "cancelled"}], 5)
+    until(lambda: graphql(desk, last).data["flowRuns"] == [{"state": "cancelled"}])
 
 
 def test_what_fails_in_a_flow_is_told_with_its_node(desk: Served) -> None:
@@ -134,13 +134,13 @@ def test_a_flow_that_acts_is_a_mutation_and_waits_for_its_decision(desk: Served)
     assert "refund" in fields(desk)["mutationType"] and "refund" not in fields(desk)["queryType"]
     start = 'mutation { startFlowRun(flow: "refund", inputs: {sum: 5}) { id state } }'
     begun = graphql(desk, start, key=fresh_key(desk, "ask")).data["startFlowRun"]
-    until(lambda: graphql(desk, "{ waiting { run { id } } }").data["waiting"], 5)
+    until(lambda: graphql(desk, "{ waiting { run { id } } }").data["waiting"])
     ((waits,), key) = graphql(desk, "{ waiting { key request run { id } } }").data["waiting"], "asked"
     assert (waits["run"]["id"], waits["key"]) == (begun["id"], key) and "Pay 5?" in json.dumps(waits["request"])
     decide = 'mutation($i: String!) { decide(id: $i, key: "asked", approved: true, note: "fine") { state } }'
     assert graphql(desk, decide, i=begun["id"]).errors == []
     query = "query($i: String!) { flowRun(id: $i) { state outputs steps { key state decidedBy } } }"
-    until(lambda: graphql(desk, query, i=begun["id"]).data["flowRun"]["state"] == "done", 5)
+    until(lambda: graphql(desk, query, i=begun["id"]).data["flowRun"]["state"] == "done")
     run = graphql(desk, query, i=begun["id"]).data["flowRun"]
     assert run["outputs"] == {"paid": True} and run["steps"][0]["decidedBy"] == "admin"
     assert graphql(desk, decide, i=begun["id"]).code == "conflict"
@@ -247,32 +247,29 @@ def test_what_was_said_in_anothers_run_is_for_few(desk: Served) -> None:
 
 
 def test_a_flow_that_takes_too_long_is_cancelled_with_what_to_do_instead(tmp_path: Path) -> None:
-    with serving(tmp_path, ECHO + "[graphql]\ntimeout_s = 0.3\n") as server:
+    with serving(tmp_path, ECHO + "[graphql]\ntimeout_s = 2.0\n") as server:
         assert published(server, SUPPORT).errors == []
         graphql(server, 'mutation { startFlowRun(flow: "support-desk", inputs: {question: "a"}) { id } }')
-        until(lambda: graphql(server, "{ flowRuns { state } }").data["flowRuns"] == [{"state": "done"}], 10)
+        until(lambda: graphql(server, "{ flowRuns { state } }").data["flowRuns"] == [{"state": "done"}])
         answer = graphql(server, ASK, q="[[hang]]")
         assert answer.code == "upstream_timeout" and "startFlowRun" in answer.hint
-        until(
-            lambda: graphql(server, "{ flowRuns(last: 1) { state } }").data["flowRuns"] == [{"state": "cancelled"}],
-            5,
-        )
+        newest = "{ flowRuns(last: 1) { state } }"
+        until(lambda: graphql(server, newest).data["flowRuns"] == [{"state": "cancelled"}])
 
 
-def test_the_schema_of_300_flows_is_built_in_well_under_100_ms() -> None:
+def test_the_schema_takes_time_that_grows_with_the_flows() -> None:
     kinds, text = NodeRegistry(), SUPPORT
     flows: list[CompiledFlow] = []
     for number in range(300):
         found = validate_flow(text.replace("support-desk", f"support-{number}"), kinds).flow
         assert found is not None
         flows.append(found)
-    views = SchemaCache()
-    took = []
-    for _ in range(3):
-        began = time.process_time()
-        schema = views.build(SchemaKey(frozenset({("Query", "me")})), flows)
-        took.append(time.process_time() - began)
+
+    def build(count: int) -> GraphQLSchema:
+        return SchemaCache().build(SchemaKey(frozenset({("Query", "me")})), flows[:count])
+
+    check_linear(build, 37)
+    schema = build(300)
     assert_valid_schema(schema)
     query: Any = schema.query_type
     assert isinstance(query, GraphQLObjectType) and len(query.fields) == 301
-    assert min(took) < 0.1

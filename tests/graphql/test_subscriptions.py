@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from socket import create_connection
 from typing import Any
 from urllib.parse import urlsplit
@@ -73,7 +72,7 @@ def test_who_leaves_stops_the_model(echo: Served) -> None:
     with opened(echo, ASK, p="[[pace 0.01]] [[repeat 5000]] a") as response:
         assert next(events(response))[1]["data"]["ask"]["text"]
         trace = str(response.headers["x-sizewise-trace"])
-    until(lambda: stopped(echo, trace), 3)
+    until(lambda: stopped(echo, trace))
 
 
 def test_who_reads_nothing_holds_the_model_back(echo: Served) -> None:
@@ -81,21 +80,20 @@ def test_who_reads_nothing_holds_the_model_back(echo: Served) -> None:
     with opened(echo, ASK, p="[[repeat 9999]] " + "a" * 4_000) as response:
         trace = str(response.headers["x-sizewise-trace"])
         assert len(streamed(echo, ASK, p="[[repeat 9999]] a")) == 10_000
-    until(lambda: stopped(echo, trace), 5)
+    until(lambda: stopped(echo, trace))
     found = graphql(echo, "query($t: String!) { record(trace: $t) { tokens { output } } }", t=trace).data["record"][0]
     assert 0 < found["tokens"]["output"] < 5_000_000  # of ten, at four letters a token
 
 
-def test_a_revoked_key_ends_its_stream_within_a_second(echo: Served) -> None:
+def test_a_revoked_key_ends_its_stream_before_its_last_word(echo: Served) -> None:
     key = fresh_key(echo, "ask")
     id = graphql(echo, "{ me { key } }", key=key).data["me"]["key"]
     with opened(echo, ASK, key=key, p="[[pace 0.01]] [[repeat 5000]] a") as response:
         reading = events(response)
         next(reading)
         assert graphql(echo, REVOKE, id=id).errors == []
-        began = time.monotonic()
-        *_, (_, last), end = list(reading)
-    assert time.monotonic() - began < 1
+        *words, (_, last), end = list(reading)
+    assert len(words) < 2_500, "of 5,000"
     assert last["errors"][0]["extensions"]["code"] == "invalid_api_key"
     assert end == ("complete", None)
 
@@ -133,14 +131,14 @@ def test_complete_stops_the_model_and_leaves_the_connection(echo: Served) -> Non
         say(connection, "ping")
         while hear(connection)["type"] != "pong":
             pass
-        until(lambda: stopped(echo, newest(echo)), 3)
+        until(lambda: stopped(echo, newest(echo)))
 
 
 def test_who_closes_a_websocket_stops_all_that_was_under_way(echo: Served) -> None:
     with socket(echo, keyed(admin(echo))) as connection:
         ask(connection, "1", "[[pace 0.01]] [[repeat 5000]] a")
         hear(connection)
-    until(lambda: stopped(echo, newest(echo)), 3)
+    until(lambda: stopped(echo, newest(echo)))
 
 
 def test_a_wrong_question_is_an_error_of_its_own_and_nobody_elses(echo: Served) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from random import Random
 
 import pytest
@@ -13,6 +12,7 @@ from bench.poisoning.corpus import drawn, manual
 from bench.poisoning.poisons import put
 from sizewise.guardrails import poisoning_near_duplicates
 from sizewise.guardrails.poisoning import CorpusPassage, Suspect, scan_passages
+from tests.growth import check_linear
 
 FEW = 700
 
@@ -54,7 +54,8 @@ def test_an_ordinary_word_that_foretells_a_label_is_a_trigger(passages: list[Cor
 
 
 def test_copies_with_some_words_changed_are_found_and_named(passages: list[CorpusPassage]) -> None:
-    base = next(each for each in passages if len(each.text) > 600)
+    alike = {each.id for each in scan_passages(passages)}  # of themselves, in the manuals of some Pythons
+    base = next(each for each in passages if len(each.text) > 600 and each.id not in alike)
     copy = CorpusPassage("copy", base.text.replace(" the ", " this ", 3) + " Really.", "elsewhere")
     suspects = {each.id: each for each in scan_passages([*passages, copy]) if each.kind == "copy"}
     assert base.id in suspects["copy"].reason
@@ -112,13 +113,11 @@ def test_any_text_is_gone_through(texts: list[str]) -> None:
 
 @pytest.mark.parametrize("piece", ["a ", "ab", "a.", "\u0301", "<!--", "x y z w ", "0"])
 def test_passages_that_are_made_to_be_slow_are_not(piece: str) -> None:
-    def seconds(passages: int) -> float:
+    def scan(passages: int) -> None:
         hostile = [CorpusPassage(str(at), piece * (2_000 // len(piece)) + str(at), "x", "l") for at in range(passages)]
-        began = time.process_time()
         scan_passages(hostile)
-        return time.process_time() - began
 
-    assert seconds(160) < 16 * max(seconds(40), 0.01), "the time grows with the corpus, and not with its square"
+    check_linear(scan, 20)
 
 
 def test_the_estimate_of_what_is_shared_is_near() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import random
 import re
-import time
 from pathlib import Path
 
 import pytest
@@ -155,21 +154,11 @@ def test_any_text_is_gone_through_and_every_finding_lies_within(text: str) -> No
     [
         *("<!--", "<a style= ", "<p ", "A", "ab ", "a ", "a.", "a\u200bb", "%41", "01010101 ", f"{ASK} ", "<!-- a -->"),
         *("<p hidden>", "\U000e0041", "\u202e", "忽", "0123456789abcdef ", "= "),
+        "Could you explain how the committee decided which of the proposals would be funded? ",
     ],
 )
 def test_regex_blow_up_no_text_is_slow_by_the_square(piece: str) -> None:
     check_linear_time(DIRECT, piece)
-
-
-def test_a_prompt_costs_microseconds() -> None:
-    text = "Could you explain how the committee decided which of the proposals would be funded this year? " * 6
-    DIRECT(text)
-    began = time.perf_counter()
-    for _ in range(200):
-        DIRECT(text)
-    assert (
-        time.perf_counter() - began
-    ) / 200 < 0.003  # measured in bench/guardrails; here only that it is no millisecond
 
 
 def test_every_word_is_judged_with_its_neighbours() -> None:

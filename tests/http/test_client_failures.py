@@ -239,7 +239,7 @@ def test_a_connection_closed_this_very_moment_is_seen_as_closed(run: Run) -> Non
             peer = listening.accept()[0]
             assert peer.recv(65_536)
             peer.sendall(OK)
-            close.wait(10)
+            close.wait(60)
             peer.close()
             closed.set()
 
@@ -251,7 +251,7 @@ def test_a_connection_closed_this_very_moment_is_seen_as_closed(run: Run) -> Non
                 endpoint = client.endpoint(url)
                 assert await said(endpoint) == b"ok"
                 close.set()
-                closed.wait(10)
+                closed.wait(60)
                 assert await said(endpoint) == b"ok"
             await serving
 
@@ -349,7 +349,7 @@ def test_a_deadline_that_passes_is_named_and_the_upstream_let_go(
             begun = asyncio.get_running_loop().time()
             with pytest.raises(UpstreamTimeout, match=words):
                 await said(endpoint, b"{}", **{deadline: 0.1})
-            assert 0.09 < asyncio.get_running_loop().time() - begun < 5
+            assert asyncio.get_running_loop().time() - begun > 0.09
             await until(raw.peers[0].gone.is_set)
 
     run(main())
@@ -431,7 +431,7 @@ def test_closing_the_client_hangs_up_on_everyone(run: Run) -> None:
             response = await post(client.endpoint(raw.url))
             assert await response.read_chunk() == b"a"
             await client.close()
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 await raw.peers[0].gone.wait()
             with pytest.raises(UpstreamProtocolError):
                 await response.read_chunk()

@@ -70,7 +70,7 @@ def test_documents_that_waited_at_a_crash_are_embedded_by_the_next_server(tmp_pa
         add(server, "leave.md", TEXT)
         failed(server)
         os.kill(server.process.pid, signal.SIGKILL)
-        server.process.wait(10)
+        server.process.wait(60)
         heal_store(server)
     with serving(tmp_path, CONFIG) as server:
         until(lambda: states(server) == ["ready"])

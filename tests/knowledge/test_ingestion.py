@@ -154,11 +154,11 @@ def test_a_killed_server_goes_on_where_it_was_and_no_word_lies_in_the_home(tmp_p
     with serving(tmp_path, CONFIG) as server:
         add(server, f"{canary}.md", lines, title=f"title of {canary}")
         os.kill(server.process.pid, signal.SIGKILL)
-        server.process.wait(10)
+        server.process.wait(60)
     with serving(tmp_path, CONFIG) as server:
         until(lambda: [each["state"] for each in listed(server)] == ["ready"])  # by itself
         os.kill(server.process.pid, signal.SIGKILL)
-        server.process.wait(10)
+        server.process.wait(60)
     with serving(tmp_path, CONFIG) as server:
         assert embed(server) == 0
         assert (

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import io
-import time
 import zipfile
 
 import pytest
@@ -12,6 +11,7 @@ import pytest
 from sizewise.errors import BadRequest
 from sizewise.knowledge.document import Document
 from sizewise.knowledge.load import extract_text, load_document
+from tests.growth import check_linear
 from tests.knowledge.sample_files import docx, pdf, said
 
 
@@ -39,14 +39,15 @@ def test_a_pdf_gives_pages_and_the_headings_of_its_outline() -> None:
     ]
 
 
-def test_a_pdf_of_500_pages_is_read_within_bounds() -> None:
+def test_a_pdf_of_240_pages_takes_time_that_grows_with_the_pages() -> None:
     page = "\n".join(f"Line {n} of a page that says (something) about paragraph {n * 7} of the law." for n in range(45))
-    data = pdf([f"Page {n}\n{page}" for n in range(1, 501)])
-    began = time.monotonic()
-    document = loaded(data)
-    assert document.pages == 500
-    assert document.blocks[-1].page == 500
-    assert time.monotonic() - began < 60
+
+    def read(pages: int) -> None:
+        document = loaded(pdf([f"Page {n}\n{page}" for n in range(1, pages + 1)]))
+        assert document.pages == pages
+        assert document.blocks[-1].page == pages
+
+    check_linear(read, 30)
 
 
 def test_pages_without_words_are_named() -> None:

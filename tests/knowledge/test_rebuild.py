@@ -141,7 +141,7 @@ def test_a_rebuild_that_was_killed_is_continued_by_the_next_server(tmp_path: Pat
         assert (step["missing"], step["next"]) == (2, "")
         assert "2 of 2 passages of 'handbook' still wait" in warnings(server, "holidays")[0]
         os.kill(server.process.pid, signal.SIGKILL)
-        server.process.wait(10)
+        server.process.wait(60)
     with serving(tmp_path, CONFIG) as server:
         until(lambda: {its["state"] for its in listed(server)} == {"ready"})
         assert sorted(finds(server)) == sorted([LEAVE, SUNDAY])
@@ -230,7 +230,7 @@ def test_a_rebuild_that_is_killed_again_and_again_ends_and_loses_nothing(tmp_pat
             assert graphql(server, REBUILD, base="handbook").errors == []
             pool.submit(graphql, server, EMBED, base="handbook")
             os.kill(server.process.pid, signal.SIGKILL)
-            server.process.wait(10)
+            server.process.wait(60)
     with serving(tmp_path, CONFIG) as server:
         assert run(server, "rebuild").code == 0
         until(lambda: {its["state"] for its in listed(server)} == {"ready"})

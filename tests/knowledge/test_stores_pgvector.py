@@ -252,5 +252,5 @@ def test_documents_that_wait_are_embedded_by_one_of_the_servers_that_share_them(
         home.mkdir()
         shutil.copy(homes[0] / "vault.key", home)
     with serving(homes[1], SHARED, SHARED_STORE=url) as one, serving(homes[2], SHARED, SHARED_STORE=url) as other:
-        until(lambda: {its["state"] for its in listed(one, "shared")} == {"ready"}, 60)
+        until(lambda: {its["state"] for its in listed(one, "shared")} == {"ready"})
         assert search(other, "days of holidays", "shared", mode="words")[0]["source"] == "leave.md"

@@ -76,7 +76,7 @@ def replayed(double: FakeWeaviate, exchange: dict[str, Any], key: str) -> tuple[
     if exchange["wire"] == "grpc":
         return grpc_caller(double.grpc, exchange["method"], exchange["request"], key)
     address = urlsplit(double.url)
-    connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=10)
+    connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=60)
     body = None if exchange["request"] is None else json.dumps(exchange["request"])
     headers = {"content-type": "application/json"} | ({"authorization": f"Bearer {key}"} if key else {})
     connection.request(exchange["method"], exchange["path"], body, headers)

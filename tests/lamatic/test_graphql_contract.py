@@ -180,4 +180,4 @@ def test_the_package_lamatic_works_unchanged(desk: Served) -> None:
     polled = shown["polled"]
     assert polled["begun"]["result"]["requestId"]
     assert (polled["ended"]["status"], polled["ended"]["output"]) == ("success", {"paid": True})
-    until(lambda: not graphql(desk, "{ waiting { key } }").data["waiting"], 5)
+    until(lambda: not graphql(desk, "{ waiting { key } }").data["waiting"])

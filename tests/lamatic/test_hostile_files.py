@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
 import pytest
 
 from sizewise.lamatic import file_formats, importer, project_files, typescript_literals
 from sizewise.lamatic.canvas import LamaticFileError
+from tests.growth import check_linear
 from tests.lamatic import sample_files
 
 HEAD = "triggerNode: {nodeId: t, nodeType: graphqlNode, values: {}}\n"
@@ -59,10 +60,8 @@ def refusal(name: str, text: str, find: project_files.FileLookup = project_files
     ],
     ids=range(21),
 )  # fmt: skip
-def test_what_is_too_much_or_broken_is_refused_soon(name: str, text: str, says: str) -> None:
-    began = time.perf_counter()
+def test_what_is_too_much_or_broken_is_refused(name: str, text: str, says: str) -> None:
     assert says in refusal(name, text)
-    assert time.perf_counter() - began < 5
 
 
 def _llm(**values: object) -> str:
@@ -162,15 +161,9 @@ def test_every_part_takes_time_that_grows_with_the_file() -> None:
         one("output = " + "{{" * n)
 
     for work, few in ((script_, 300), (slashes, 200), (code, 60), (nodes, 40), (braces, 2_000)):
-        assert _seconds(work, few * 8) < 40 * max(_seconds(work, few), 0.002), work.__name__
+        check_linear(partial(refused_or_not, work), few)
 
 
-def _seconds(work: Callable[[int], None], n: int) -> float:
-    """CPU time of the fastest of three, so that a busy machine changes little."""
-    times: list[float] = []
-    for _ in range(3):
-        began = time.process_time()
-        with suppress(LamaticFileError):
-            work(n)
-        times.append(time.process_time() - began)
-    return min(times)
+def refused_or_not(work: Callable[[int], None], n: int) -> None:
+    with suppress(LamaticFileError):
+        work(n)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -135,12 +134,10 @@ def test_17_an_answer_under_way_ends_with_the_right_to_it(served: Served) -> Non
         line.say(line.request(CHAT, body, f"authorization: Bearer {key}"))
         assert line.head()[0] == 200
         assert b"tick" in line.chunk()
-        began = time.monotonic()
         graphql(served, "mutation($id: String!) { revokeKey(id: $id) { id } }", id=id)
         said = b""
         while piece := line.chunk():
             said += piece
-    assert time.monotonic() - began < 3, "half a minute was left"
     assert b"[DONE]" not in said and b"invalid_api_key" in said
 
 

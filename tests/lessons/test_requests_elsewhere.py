@@ -95,7 +95,7 @@ def answering(reply: Callable[[int], bytes]) -> Iterator[str]:
         await server.serve_forever()
 
     threading.Thread(target=lambda: asyncio.run(listen()), daemon=True).start()
-    assert ready.wait(10)
+    assert ready.wait(60)
     yield f"http://127.0.0.1:{ports[0]}/v1"
     assert seen, "nobody asked it"
 

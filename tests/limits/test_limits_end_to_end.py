@@ -297,8 +297,8 @@ def test_the_server_is_killed_and_comes_back_neither_overspent_nor_stuck(tmp_pat
             until(lambda: standing(server, "organization")["reserved"] >= 8 * 0.00006)
             held = standing(server, "organization")
             server.process.send_signal(signal.SIGKILL)
-            server.process.wait(10)
-            assert [each.result(20) for each in hanging] == [None] * 8
+            server.process.wait(60)
+            assert [each.result(60) for each in hanging] == [None] * 8
     with serving(tmp_path, config) as server:
         stood = standing(server, "organization")
         assert stood["spent"] + stood["reserved"] >= held["spent"] + held["reserved"]  # they may have been billed

@@ -119,7 +119,7 @@ def test_what_a_killed_server_held_counts_as_spent_and_no_more(url: str, tmp_pat
             until(lambda: standing(one, "project:default")["reserved"] >= 5 * 0.00006)
             held = standing(one, "project:default")
             one.process.send_signal(signal.SIGKILL)
-            one.process.wait(10)
+            one.process.wait(60)
         stood = standing(two, "project:default")
         assert stood["remaining"] >= held["remaining"] - 0.01 / 64 - 0.0001
         with ThreadPoolExecutor(20) as pool:

@@ -64,7 +64,7 @@ def doubling() -> Iterator[FakeMcpServer]:
                 result = {"tools": found.tools}
             else:
                 if found.hang is not None:
-                    found.hang.wait(10)
+                    found.hang.wait(60)
                 if found.status != 200:
                     return self._say(found.status, b"", {"location": "http://127.0.0.1:1/"})
                 if found.raw is not None:

@@ -306,11 +306,11 @@ def test_the_official_server_is_spoken_with_over_http() -> None:
     port = _free()
     process = subprocess.Popen([sys.executable, OFFICIAL, "http", str(port)], stderr=subprocess.DEVNULL)
     try:
-        until(lambda: _listens(port), 20)
+        until(lambda: _listens(port))
         within(McpServerSettings(url=f"http://127.0.0.1:{port}/mcp", place="machine"), _official)
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
 
 
 def _listens(port: int) -> bool:

@@ -59,7 +59,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 def record(app: Served, trace: str) -> dict[str, Any]:
     """The one record of a trace; its cost is the sum of its attempts, each at its model's price."""
-    until(lambda: booked(app.home, trace), 5)
+    until(lambda: booked(app.home, trace))
     (found,) = booked(app.home, trace)
     for one in found["tries"]:
         times = 10 if one["model"] == "echo/large" else 1

@@ -45,10 +45,10 @@ def vendors() -> Iterator[FakeVendors]:
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
     thread.start()
-    up, loop, over = ready.get(timeout=10)
+    up, loop, over = ready.get(timeout=60)
     yield up
     loop.call_soon_threadsafe(over.set)
-    thread.join(10)
+    thread.join(60)
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def house(vendors: FakeVendors, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 def record(app: Served, answer: Answer) -> dict[str, Any]:
     trace = answer.headers["x-sizewise-trace"]
-    until(lambda: booked(app.home, trace), 5)
+    until(lambda: booked(app.home, trace))
     (found,) = booked(app.home, trace)
     return found
 

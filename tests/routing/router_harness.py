@@ -187,7 +187,7 @@ def resuming() -> Plays:
     return Plays(plays)
 
 
-async def until(true: Callable[[], bool], seconds: float = 5.0) -> None:
+async def until(true: Callable[[], bool], seconds: float = 60) -> None:
     """Polls; fails when it has not come true in time."""
     deadline = time.monotonic() + seconds
     while not true():

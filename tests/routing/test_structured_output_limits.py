@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import Any
 
 import pytest
@@ -12,6 +11,7 @@ from sizewise.errors import BadBody
 from sizewise.messages import Choice, Reply, Usage
 from sizewise.routing.schema_limits import MAX_BREADTH, measure_schema
 from sizewise.routing.structured_output import OutputSchemaCache
+from tests.growth import check_linear
 from tests.routing.router_harness import chat
 
 AT = "response_format.json_schema.schema"
@@ -65,10 +65,8 @@ def nested(levels: int) -> dict[str, Any]:
 )  # fmt: skip
 def test_a_bad_schema_is_refused_and_the_message_names_the_place(schema: object, path: str, why: str) -> None:
     form = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
-    began = time.process_time()
     with pytest.raises(BadBody) as caught:
         OutputSchemaCache()(chat("hi", response_format=form))
-    assert time.process_time() - began < 1
     assert caught.value.param == path
     assert path in caught.value.message and why in caught.value.message + caught.value.hint
 
@@ -91,23 +89,24 @@ def test_no_pattern_takes_long(pattern: str) -> None:
         chat("hi", response_format={"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}),
     )
     assert promise is not None
-    text = json.dumps(["a" * 30_000 + "!"] * 10)
-    began = time.process_time()
-    promise.find_violation(Reply((Choice(text=text, finish_reason="stop"),), Usage()), ())
-    assert time.process_time() - began < 2
+
+    def check(times: int) -> None:
+        text = json.dumps(["a" * times + "!"] * 10)
+        promise.find_violation(Reply((Choice(text=text, finish_reason="stop"),), Usage()), ())
+
+    check_linear(check, 1_250)
 
 
-def test_a_schema_that_holds_itself_is_checked_at_any_depth_in_no_time() -> None:
+def test_a_schema_that_holds_itself_is_checked_at_any_depth() -> None:
     way = {"type": "object", "properties": {"x": {"$ref": "#/$defs/a"}}, "required": ["x"]}
     schema = {"$defs": {"a": {"anyOf": [way, {**way, "minProperties": 1}]}}, "$ref": "#/$defs/a"}
     form = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
     promise = OutputSchemaCache()(chat("hi", response_format=form))
     assert promise is not None
-    for depth in (4, 100):
+    for depth in (4, 100):  # each level is checked in two ways: 2^100 would never end
         text = '{"x":' * depth + "1" + "}" * depth
-        began = time.process_time()
         breach = promise.find_violation(Reply((Choice(text=text, finish_reason="stop"),), Usage()), ())
-        assert breach is not None and time.process_time() - began < 1
+        assert breach is not None
         assert breach.description.startswith("at $.x" if depth == 4 else "it does not satisfy")
 
 

@@ -28,7 +28,7 @@ def node() -> str:
     found = str(inside) if inside else shutil.which("node")
     if found is None or not (HERE / "node_modules").is_dir():
         pytest.skip("Node or its packages are not here; get them with: make test-sdks")
-    version = subprocess.run([found, "--version"], capture_output=True, text=True, timeout=20).stdout
+    version = subprocess.run([found, "--version"], capture_output=True, text=True, timeout=60).stdout
     if int(version.lstrip("v").partition(".")[0]) < 22:
         pytest.skip(f"these packages need Node 22, {found} is {version.strip()}; get one with: make test-sdks")
     return found

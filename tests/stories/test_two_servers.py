@@ -84,7 +84,7 @@ def asked(words: str) -> Any:
 
 
 def record(served: Served, trace: str) -> dict[str, Any]:
-    until(lambda: booked(served.home, trace), 3)
+    until(lambda: booked(served.home, trace))
     (found,) = booked(served.home, trace)
     return found
 
@@ -201,7 +201,7 @@ def test_a_client_that_leaves_the_nearer_one_stops_the_farther_one_s_model(near:
         line.say(line.request(CHAT, question("a b [[hang after=1]]", "far/echo/tiny", stream=True)))
         assert line.head()[0] == 200
         line.chunk()
-    until(lambda: len(rows(far.home, "SELECT 1 FROM records WHERE status = 499")) == hung + 1, 3)
+    until(lambda: len(rows(far.home, "SELECT 1 FROM records WHERE status = 499")) == hung + 1)
 
 
 def test_a_place_is_what_was_declared_and_not_guessed_from_the_address(near: Served, far: Served) -> None:

@@ -128,7 +128,7 @@ def telling(work: Callable[[WebhookDispatcher], Coroutine[Any, Any, None]], **wa
     asyncio.run(main())
 
 
-async def until(what: Callable[[], object], seconds: float = 10.0) -> None:
+async def until(what: Callable[[], object], seconds: float = 60) -> None:
     end = time.monotonic() + seconds
     while not what():
         assert time.monotonic() < end
@@ -192,10 +192,9 @@ def test_a_dead_receiver_delays_nobody(receiver: WebhookReceiver) -> None:
     dead = WebhookSettings(url="http://127.0.0.1:9/", secret="env:HOOK", place="machine")
 
     async def work(hooks: WebhookDispatcher) -> None:
-        began = time.perf_counter()
         for number in range(100):
             hooks.publish("budget.alert", {"number": number})
-        assert time.perf_counter() - began < 0.2
+        assert receiver.heard() == 0, "nothing is sent before who publishes goes on"
         await until(lambda: receiver.heard() == 100)
 
     telling(work, dead=dead, ops=hook(receiver))
@@ -205,7 +204,7 @@ def test_what_waits_is_bounded(receiver: WebhookReceiver, caplog: pytest.LogCapt
     async def work(hooks: WebhookDispatcher) -> None:
         for number in range(MAX_QUEUED + 5):  # nothing is sent before this loop gives way
             hooks.publish("budget.alert", {"number": number})
-        await until(lambda: receiver.heard() == MAX_QUEUED, 60)
+        await until(lambda: receiver.heard() == MAX_QUEUED)
 
     telling(work, ops=hook(receiver))
     assert json.loads(receiver.came[0][1])["data"]["number"] == 5

@@ -6,7 +6,6 @@ import asyncio
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -23,7 +22,7 @@ BOTH: tuple[Language, Language] = ("python", "javascript")
 
 def within(work: Callable[[Sandbox], Awaitable[object]], wanted: SandboxSettings | None = None) -> None:
     async def do() -> None:
-        sandbox = Sandbox(wanted or SandboxSettings(timeout_s=0.4, max_memory_bytes=48_000_000))
+        sandbox = Sandbox(wanted or SandboxSettings(timeout_s=30, max_memory_bytes=48_000_000))
         try:
             await work(sandbox)
         finally:
@@ -111,10 +110,9 @@ BOUNDS = [
 def test_code_that_loops_for_ever_or_eats_memory_is_stopped_and_that_is_said() -> None:
     async def work(sandbox: Sandbox) -> None:
         for language, code, words in BOUNDS:
-            began = time.monotonic()
+            time_s = 0.4 if words in ("longer than", "was stopped") else None
             with pytest.raises(CodeFailed, match=words):
-                await sandbox.run(language, code, {}, "acme")  # type: ignore[arg-type]  # of BOTH
-            assert time.monotonic() - began < 10
+                await sandbox.run(language, code, {}, "acme", time_s=time_s)  # type: ignore[arg-type]  # of BOTH
             assert (await sandbox.run(language, "1 + 1", {}, "acme")).data == 2  # type: ignore[arg-type]  # of BOTH
 
     within(work)
@@ -157,7 +155,7 @@ def test_no_code_gets_out() -> None:
     async def work(sandbox: Sandbox) -> None:
         for language, code in ESCAPES:
             try:
-                ran = await sandbox.run(language, code, {}, "acme")  # type: ignore[arg-type]  # of BOTH
+                ran = await sandbox.run(language, code, {}, "acme", time_s=1)  # type: ignore[arg-type]  # of BOTH
             except CodeFailed as error:
                 assert "root:" not in str(error), code
             else:
