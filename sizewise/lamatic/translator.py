@@ -469,9 +469,8 @@ def _placeholder_literal(placeholder: javascript_templates.Placeholder) -> str:
 def _require_text(said: object, what: str) -> str:
     """`said` as text. Raises TranslationError for a NonLiteral."""
     if isinstance(said, NonLiteral):
-        raise TranslationError(
-            f"`{what}` is not a literal (line {said.line}: {said.description})", "Write the value out."
-        )
+        where = f"line {said.line}: " if said.line else ""
+        raise TranslationError(f"`{what}` is not a literal ({where}{said.description})", "Write the value out.")
     return said if isinstance(said, str) else str(said)
 
 

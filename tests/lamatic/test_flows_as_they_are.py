@@ -72,6 +72,7 @@ def test_a_path_in_place_of_a_prompt_never_becomes_the_prompt(path: str) -> None
     made = one(drawn)
     assert grade(made, "LLMNode_187") == "named"
     assert made.data["nodes"]["LLMNode_187"]["kind"] == "LLMNode"
+    assert "line 0" not in made.text
 
 
 # ---- conditions -----------------------------------------------------------------------------------------------------
