@@ -89,6 +89,8 @@ class ModelCard:
     queue: int = 64  # requests that may wait for a slot
     queue_timeout_s: float = 60.0  # longest wait for a slot, seconds
     license: str = "unknown"
+    title: str = ""  # for people; empty: unknown
+    release_date: str = ""  # 2026, 2026-01 or 2026-01-31; empty: unknown
     facts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))  # fact -> source and date
     sizes: SizeThresholds = DEFAULT_SIZE_THRESHOLDS
 

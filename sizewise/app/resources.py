@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 
 from sizewise.app.services import Services
@@ -38,6 +39,7 @@ class Resources:
     mcp_servers: McpServers = field(default_factory=lambda: McpServers(MemoryPinStore()))
     offload: Offload = field(default_factory=Offload)
     flow_files: FlowFolderWatcher | None = None
+    started_at: float = field(default_factory=time.time)  # Unix seconds
 
     @property
     def cache_epoch(self) -> CacheEpoch:

@@ -30,6 +30,8 @@ def enrich_card(card: ModelCard, info: ModelInfo) -> ModelCard:
         card,
         **{name: fact.value for name, fact in told.items()},
         task=card.task if "task" in card.facts else info.task,
+        title=card.title or info.title,
+        release_date=card.release_date or (info.release_date.value if info.release_date else ""),
         facts=MappingProxyType({**card.facts, **{name: str(fact) for name, fact in told.items()}}),
     )
 

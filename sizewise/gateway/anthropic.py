@@ -66,11 +66,13 @@ async def _stream(app: Application, request: Request, writer: ResponseWriter) ->
 
 
 async def count_tokens(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
+    """An estimate says so, in a field and in a header."""
     count = await count_prompt_tokens(app, await _read_request(app, head, body, counting=True))
+    kind = b"estimated" if count.is_estimate else b"exact"
     await writer.send_response(
         200,
-        [JSON, *trace_headers(head.trace), *_request_id_header(head.trace)],
-        msgspec.json.encode({"input_tokens": count}),
+        [JSON, *trace_headers(head.trace), *_request_id_header(head.trace), (b"x-sizewise-count", kind)],
+        msgspec.json.encode({"input_tokens": count.tokens} | ({"estimated": True} if count.is_estimate else {})),
     )
 
 

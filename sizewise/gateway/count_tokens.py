@@ -1,7 +1,8 @@
-"""Exact token count of a prompt for a named model; refuses to estimate, calls no model and records no cost."""
+"""Token count of a prompt for a named model: exact where that can be had, else an estimate; answers no prompt."""
 
 from __future__ import annotations
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from sizewise.app.application import Application
@@ -9,17 +10,25 @@ from sizewise.app.routing_config import build_data_policy
 from sizewise.errors import BadRequest
 from sizewise.handler import Request
 from sizewise.messages import ChatRequest
-from sizewise.routing.admission import check_key_policies
-from sizewise.routing.constraints import find_rejection
+from sizewise.model_card import ModelCard
+from sizewise.routing.admission import check_key_policies, no_model_error
+from sizewise.routing.constraints import HealthCheck, eligible_models
 from sizewise.routing.policy import RequestFeatures
 from sizewise.routing.requirements import requirements_of
 
 
-async def count_prompt_tokens(app: Application, request: Request) -> int:
-    """Exact, or an error: an estimate would be mistaken for a count. Raises the errors of a request to that model.
+class TokenCount(Struct, frozen=True):
+    """`is_estimate`: by the length of the prompt, because no tokenizer of the model is at hand."""
 
-    Counts as a request in the limits. Data class and egress hold as for the request itself; its size and cost are not
-    checked.
+    tokens: int
+    is_estimate: bool
+
+
+async def count_prompt_tokens(app: Application, request: Request) -> TokenCount:
+    """By the model's tokenizer or its upstream; an estimate if neither counts, or several models could answer.
+
+    Raises the errors of a request to that model. Counts as a request in the limits. Data class and egress hold as for
+    the request itself; its size and cost are not checked.
     """
     waits = app.resources.services.limiter.count_request(request.principal)
     if waits is not None:
@@ -27,18 +36,24 @@ async def count_prompt_tokens(app: Application, request: Request) -> int:
     request = await app.guardrails.check_offloaded(request)
     plan = app.aliases(request.payload, request.options.policy)
     check_key_policies(request, plan)
+    if not isinstance(request.payload, ChatRequest):
+        raise BadRequest("only prompts of chat models are counted", "name a chat model", param="model")
     counts = app.connections.token_counter(plan.cards[0]) if plan.is_exact else None
-    if counts is None or not isinstance(request.payload, ChatRequest):
-        raise BadRequest(
-            f"the tokens of {request.payload.model[:200]!r} cannot be counted exactly here",
-            "name an embedded model, or one whose provider counts tokens; or read `usage` in the response",
-            param="model",
-        )
     needed = requirements_of(request, build_data_policy(app.settings), plan.policy_name)
+    estimate = TokenCount(needed.features.prompt_tokens, is_estimate=True)
+    health: HealthCheck = _always_healthy if counts is None else app.connections.unavailable_reason
     needed = replace(needed, size=0, max_cost=None, features=RequestFeatures(0))
-    against = find_rejection(plan.cards[0], needed, True, app.connections.unavailable_reason)
-    if against is not None:
-        raise against.error(f"{against.card.name} {against.why}", against.hint, param=against.param)
+    candidates, rejections = eligible_models(plan, needed, health)
+    if not candidates:
+        raise no_model_error(plan, rejections)
+    if counts is None:
+        return estimate
     seen = await app.guardrails.view_offloaded(plan.cards[0], request)
     assert isinstance(seen, ChatRequest)
-    return await counts(seen, needed.data_class)
+    exact = await counts(seen, needed.data_class)
+    return estimate if exact is None else TokenCount(exact, is_estimate=False)
+
+
+def _always_healthy(card: ModelCard) -> str:
+    """An estimate asks no model, so that none has to be up."""
+    return ""

@@ -189,6 +189,17 @@ RESPONSE_HEADERS: Mapping[str, Any] = {
 }
 
 
+def _query(name: str, schema: Json, description: str) -> Json:
+    return {"name": name, "in": "query", "schema": schema, "description": description}
+
+
+_MODEL_FORMAT = _header("anthropic-version", _WORD, "If sent, models and errors have Anthropic's format.")
+_MODEL_PAGE = (
+    _query("limit", {"type": "integer", "minimum": 1, "maximum": 1_000}, "Page size in Anthropic's format."),
+    _query("after_id", _WORD, "In Anthropic's format: the page after this model."),
+    _query("before_id", _WORD, "In Anthropic's format: the page before this model."),
+)
+
 # ---- operations
 
 
@@ -292,9 +303,14 @@ def _paths() -> Json:
         },
         "/v1/rerank": {"post": request("rerank", "Documents by relevance", "Ranking", body="RerankRequest")},
         "/v2/rerank": {"post": request("rerankV2", "Documents by relevance", "Ranking", body="RerankRequest")},
-        "/v1/models": {"get": _operation("listModels", "List the models that this key can use", "Models")},
+        "/v1/models": {
+            "get": _operation(
+                "listModels", "List the models that this key can use", "Models", error="ModelError",
+            ) | {"parameters": [*_MODEL_PAGE, _MODEL_FORMAT]},
+        },
         "/v1/models/{id}": _at(
-            "model name; may contain a slash", get=_operation("getModel", "Get a model", "Model"),
+            "model name; may contain a slash",
+            get=_operation("getModel", "Get a model", "Model", error="ModelError") | {"parameters": [_MODEL_FORMAT]},
         ),
         "/hooks/flows/{id}": _at(
             "flow name, or trigger name for signed webhooks",
@@ -418,13 +434,32 @@ def _answers() -> Json:
             stop_sequence=_MAYBE,
             usage=used,
         ),
-        "TokenCount": _object(input_tokens=_COUNT),
         "Ranking": _object(
             "results", id=_WORD, object=_WORD, model=_WORD, usage=_ANY, meta=_ANY, scoring=_WORD,
             results=_list(_object("index relevance_score", index=_COUNT, relevance_score=_NUMBER, document=_ANY)),
         ),
+        "TokenCount": _object(
+            "input_tokens",
+            input_tokens=_COUNT,
+            estimated={"const": True, "description": "If present, by the length of the prompt."},
+        ),
         "Embeddings": _object("data", object=_WORD, data=_list(_ANY), model=_WORD, usage=_ANY),
-        "Model": _object(
+        "Model": {"anyOf": [_ref("OpenAiModel"), _ref("AnthropicModel")]},
+        "Models": {"anyOf": [_ref("OpenAiModels"), _ref("AnthropicModels")]},
+        "ModelError": {"anyOf": [_ref("Error"), _ref("MessageError")]},
+        "AnthropicModel": _object(
+            type={"const": "model"},
+            id=_WORD,
+            display_name=_WORD,
+            created_at={"type": "string", "format": "date-time"},
+            lifecycle={"const": "active"},
+            max_input_tokens={"type": ["integer", "null"]},
+            max_tokens={"type": ["integer", "null"]},
+        ),
+        "AnthropicModels": _object(
+            data=_list(_ref("AnthropicModel")), first_id=_MAYBE, last_id=_MAYBE, has_more={"type": "boolean"},
+        ),
+        "OpenAiModel": _object(
             "id object created owned_by",
             id=_WORD,
             object={"const": "model"},
@@ -432,7 +467,7 @@ def _answers() -> Json:
             owned_by=_WORD,
             sizewise={**_ANY, "description": "context, size, place and tools, if known"},
         ),
-        "Models": _object(object={"const": "list"}, data=_list(_ref("Model"))),
+        "OpenAiModels": _object(object={"const": "list"}, data=_list(_ref("OpenAiModel"))),
         "GraphQLResponse": _object("", data={"type": ["object", "null"]}, errors=_list(fault)) | {"required": []},
         "Health": _object(status={"const": "ok"}),
         "Readiness": _object(status={"enum": ["ready", "not ready"]}, impaired=_list(_WORD)),

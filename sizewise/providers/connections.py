@@ -30,8 +30,8 @@ from sizewise.settings.validators import is_reference
 
 UnavailableReason = Callable[[], str]
 """Why a model is unavailable now; empty when it is available."""
-PromptTokenCounter = Callable[[ChatRequest, DataClass], Awaitable[int]]
-"""Counts the tokens of a prompt exactly, for one model."""
+PromptTokenCounter = Callable[[ChatRequest, DataClass], Awaitable[int | None]]
+"""Counts the tokens of a prompt exactly, for one model; None if its upstream does not count."""
 
 
 ModelGauges = Mapping[tuple[str, str], Mapping[str, float]]
@@ -116,7 +116,9 @@ class ModelConnections:
                 self._token_counters[card.name] = local.count_tokens
                 opened = ModelConnection(local, local.unavailable_reason)
             elif card.endpoint.wire == "echo":
-                opened = ModelConnection(EchoModel(card))
+                echo = EchoModel(card)
+                self._token_counters[card.name] = echo.count_tokens
+                opened = ModelConnection(echo)
             else:
                 opened = self._open_remote(card)
             self._connections[card.name] = _with_queue(card, slots, opened, timeout_s) if slots else opened

@@ -38,7 +38,7 @@ from collections.abc import AsyncIterator
 import msgspec
 from msgspec import Raw, Struct
 
-from sizewise.data_class import Place
+from sizewise.data_class import DataClass, Place
 from sizewise.errors import (
     BadBody,
     ContextLengthExceeded,
@@ -173,6 +173,11 @@ class EchoModel:
         except asyncio.CancelledError:
             self.cancel_count += 1
             raise
+
+    async def count_tokens(self, chat: ChatRequest, data_class: DataClass) -> int:
+        """The words of the prompt, as in its usage. Raises NotTranslatable."""
+        translated_fields(chat.fields)
+        return _prompt_words(chat)
 
     async def _chat(self, chat: ChatRequest, send: Send) -> Reply:
         translated_fields(chat.fields)  # refuse untranslatable fields as every model does
@@ -366,10 +371,14 @@ def _usage(chat: ChatRequest, choices: list[Choice], script: Script) -> Usage:
     """Words count as tokens; a tool call counts as one, reasoning by its words."""
     if not script.reports_usage:
         return Usage(estimated=True)
-    read = sum(len(message.text.split()) for message in chat.messages)
+    read = _prompt_words(chat)
     thought = sum(len(choice.reasoning.split()) for choice in choices)
     said = sum(len(choice.text.split()) + len(choice.tool_calls) for choice in choices)
     return Usage(read, said + thought, reasoning=thought)
+
+
+def _prompt_words(chat: ChatRequest) -> int:
+    return sum(len(message.text.split()) for message in chat.messages)
 
 
 def _vector(text: str, size: int) -> tuple[float, ...]:

@@ -12,7 +12,7 @@ from sizewise.data_class import DataClass
 from sizewise.errors import SizewiseError, UpstreamProtocolError
 from sizewise.handler import Request, Send
 from sizewise.http.client import ClientResponse, HttpEndpoint, HttpHeaders, HttpTimeouts
-from sizewise.messages import ChatRequest, Reply, request_size
+from sizewise.messages import ChatRequest, JsonFields, Reply, request_size
 from sizewise.model_card import ModelCard
 from sizewise.offload.offload import Offload
 from sizewise.providers.retry_after import retry_after_seconds
@@ -22,6 +22,7 @@ from sizewise.providers.wires.wire import StreamReader, TextEndpoint, Wire, no_h
 
 MAX_REPLY = 32 * 1024 * 1024  # bytes of a response body
 MAX_ERROR = 64 * 1024  # bytes of an error body
+COUNTS_NOTHING = frozenset((404, 405, 501))  # statuses of an upstream without the endpoint that counts tokens
 FRAMES_AT_ONCE = 64  # frames of a stream between two turns of the event loop; about 10 us each
 
 
@@ -105,9 +106,15 @@ class HttpModel:
         """Whether the upstream can count the tokens of a prompt."""
         return bool(self._wire.count_path)
 
-    async def count_tokens(self, chat: ChatRequest, data_class: DataClass) -> int:
-        """Tokens of the prompt, counted by the upstream. Subject to the egress policy; not recorded."""
+    async def count_tokens(self, chat: ChatRequest, data_class: DataClass) -> int | None:
+        """Tokens of the prompt, counted by the upstream; None if it counts none after all, as some of a wire do.
+
+        Subject to the egress policy; not recorded.
+        """
         body = self._wire.write_request(chat, self._card.model)
+        if self._wire.uncounted_fields:
+            fields = msgspec.json.decode(body, type=JsonFields)
+            body = msgspec.json.encode({k: v for k, v in fields.items() if k not in self._wire.uncounted_fields})
         response = await self._endpoint.request(
             "POST",
             self._wire.count_path,
@@ -118,6 +125,8 @@ class HttpModel:
             timeouts=self._timeouts,
         )
         try:
+            if response.status in COUNTS_NOTHING:
+                return None
             if response.status != 200:
                 raise await self._read_error(response)
             return self._wire.read_count(await response.read(MAX_ERROR))

@@ -393,10 +393,10 @@ def test_what_cannot_be_translated_is_refused_and_never_dropped(both: Both) -> N
             model="other/well",
             max_tokens=2000,
             messages=HELLO,
-            output_config={"effort": "max"},
+            extra_body={"speed": "fast"},
         )
     body: Any = caught.value.body
-    assert (body["error"]["code"], body["error"]["param"]) == ("not_translatable", "output_config.effort")
+    assert (body["error"]["code"], body["error"]["param"]) == ("not_translatable", "speed")
     with pytest.raises(openai.BadRequestError) as other:
         both.openai.chat.completions.create(model="theirs/well", messages=HELLO, n=2)
     assert (other.value.code, other.value.param) == ("not_translatable", "n")
@@ -498,10 +498,3 @@ def test_what_must_not_leave_is_not_counted_elsewhere_either(both: Both) -> None
             both.anthropic.messages.count_tokens(model="far/well", messages=HELLO, extra_headers=wish)
     assert len(both.theirs.received.bodies) == before
     assert both.anthropic.messages.count_tokens(model="far/well", messages=HELLO).input_tokens == 100
-
-
-def test_tokens_that_cannot_be_counted_exactly_are_not_guessed(both: Both) -> None:
-    for model in ("other/well", "echo/small", "auto"):
-        with pytest.raises(anthropic.BadRequestError) as caught:
-            both.anthropic.messages.count_tokens(model=model, messages=HELLO)
-        assert "cannot be counted" in caught.value.message

@@ -72,6 +72,7 @@ class Wire:
     chat_headers: Callable[[ChatRequest], list[tuple[str, str]]] = no_headers  # more headers, of this request
     count_path: str = ""  # counts the tokens of a prompt; empty if not offered
     read_count: Callable[[bytes], int] = int
+    uncounted_fields: frozenset[str] = frozenset()  # request fields that counting refuses
     list_path: str = "/models"  # lists the models
     completions: TextEndpoint | None = None  # for models whose provider has it
     rerank_path: str = ""  # empty if not offered

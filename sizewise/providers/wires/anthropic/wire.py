@@ -16,6 +16,11 @@ FORWARDED_HEADERS = (VERSION_HEADER, "anthropic-beta")
 DEFAULT_VERSION = "2023-06-01"
 """The version that requests are translated into, and the default if the client sends none."""
 
+UNCOUNTED_FIELDS = frozenset(
+    ("max_tokens", "stream", "temperature", "top_p", "top_k", "stop_sequences", "metadata", "service_tier"),
+)
+"""Fields that do not change the prompt, and that counting refuses."""
+
 
 def headers(key: str) -> list[tuple[str, str]]:
     return [("x-api-key", key)] if key else []
@@ -38,6 +43,7 @@ WIRE = Wire(
     headers=headers,
     chat_headers=chat_headers,
     count_path="/messages/count_tokens",
+    uncounted_fields=UNCOUNTED_FIELDS,
     list_path="/models?limit=1000",  # the default is 20
     read_count=read_count,
 )

@@ -6,10 +6,10 @@ Source: the OpenAI API reference, Responses.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Meta, Raw, Struct
 
 from sizewise.errors import SizewiseError, UpstreamError
 from sizewise.messages import Choice, FunctionCall, Reply, ToolCall, Usage
@@ -55,6 +55,18 @@ def read_usage(body: ResponsesUsage | None, tier: str | None = None) -> Usage:
         cost=body.cost,
     )
     return usage_and_errors.read_usage(same, tier) or Usage(estimated=True)
+
+
+class InputTokens(Struct):
+    input_tokens: Annotated[int, Meta(ge=0)]
+
+
+def read_count(body: bytes) -> int:
+    """Tokens of a prompt. Raises UpstreamProtocolError."""
+    try:
+        return msgspec.json.decode(body, type=InputTokens).input_tokens
+    except msgspec.DecodeError as error:
+        raise protocol_error(str(error)) from error
 
 
 # ---- replies --------------------------------------------------------------------------------------------------------
