@@ -68,7 +68,11 @@ class ProviderSettings:
         MappingProxyType({}),
         'Request parameters to rename, as `{ours = "theirs"}`.',
     )
-    drop_params: tuple[str, ...] = setting((), "Request parameters to drop before sending.")
+    drop_params: tuple[str, ...] = setting(
+        (),
+        "Request parameters to drop before sending. What the wire cannot express is dropped, not refused, if this "
+        "names its field, or the `type` or `name` of a tool or content block.",
+    )
     reports_cost: bool = setting(
         False,
         "Use the cost in dollars that the provider reports, for models without a known price.",

@@ -187,18 +187,17 @@ def test_log_probabilities_are_asked_for_in_either_way() -> None:
     ("more", "param"),
     [
         ({"later": 1}, "later"),
-        ({"max_tool_calls": 1}, "max_tool_calls"),
         ({"reasoning": {"mode": "pro"}}, "reasoning.mode"),
         ({"include": ["later"]}, "include[0]"),
         ({"service_tier": "flex"}, "service_tier"),
         ({"text": {"format": {"type": "grammar"}}}, "text.format"),
-        ({"tools": [{"type": "custom", "name": "x"}]}, "tools[0]"),
-        ({"tools": [{**TOOL, "defer_loading": True}]}, "tools[0].defer_loading"),
+        ({"tools": [{"type": "custom", "name": "x", "later": 1}]}, "tools[0].later"),
+        ({"tools": [{**TOOL, "later": True}]}, "tools[0].later"),
         ({"tool_choice": {"type": "allowed_tools", "mode": "auto", "tools": []}}, "tool_choice"),
         ({"input": [{"role": "user", "content": "x"}, {"type": "web_search_call", "id": "w"}]}, "input[1]"),
         ({"input": [{"role": "user", "content": "x", "later": 1}]}, "input[0].later"),
         ({"input": [{"role": "user", "content": [{"type": "later"}]}]}, "input[0].content[0]"),
-        ({"input": [{**RESULT, "output": [{"type": "input_image", "image_url": "u"}]}]}, "input[0].output[0]"),
+        ({"input": [{**RESULT, "output": [{"type": "input_image", "file_id": "f"}]}]}, "input[0].output[0]"),
     ],
 )
 def test_what_other_wires_cannot_say_is_refused_by_name(more: Json, param: str) -> None:

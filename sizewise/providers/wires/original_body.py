@@ -7,13 +7,18 @@ translating it again gives the current request, so code that changes the request
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 from msgspec import Raw, Struct
 
 from sizewise.errors import NotTranslatable
 from sizewise.messages import JsonFields
+from sizewise.providers.wires.field_paths import value_at
 
 ORIGINAL_FIELD = "sizewise_origin"
+KIND_NAME = re.compile(r"[a-z0-9_]{1,60}")
+"""A type that an error may show: an API's own word, not a client's text."""
 
 
 class OriginalBody(Struct, frozen=True):
@@ -64,14 +69,22 @@ def translated_fields(fields: JsonFields) -> JsonFields:
         return fields
     found = msgspec.json.decode(fields[ORIGINAL_FIELD], type=OriginalBody)
     if found.untranslated:
-        raise not_translatable(found.untranslated[0])
+        path = found.untranslated[0]
+        raise not_translatable(path, _kind_at(msgspec.json.decode(found.body), path))
     return without_original(fields)
 
 
-def not_translatable(path: str) -> NotTranslatable:
-    """`path`: the path of a field, never its value."""
+def _kind_at(body: object, path: str) -> str:
+    """The `type` of the object at `path`, such as a tool or a content block; empty if it has none."""
+    value = value_at(body, path)
+    kind = value.get("type") if isinstance(value, dict) else None
+    return kind if isinstance(kind, str) and KIND_NAME.fullmatch(kind) else ""
+
+
+def not_translatable(path: str, kind: str = "") -> NotTranslatable:
+    """`path`: the path of a field, never its value. `kind`: its type, if it is one of several kinds."""
     return NotTranslatable(
-        f"the chosen model's API does not support {path!r}",
-        "remove it, or use a model whose API supports it",
+        f"the chosen model's API does not support {path!r}" + (f" of type {kind!r}" if kind else ""),
+        "remove it, use a model whose API supports it, or name it in `drop_params` of [providers.NAME]",
         param=path,
     )

@@ -10,6 +10,7 @@ from typing import TypeVar
 import msgspec
 
 from sizewise.messages import ChatRequest, JsonFields
+from sizewise.providers.wires.dropped_fields import write_dropping
 from sizewise.providers.wires.openai.completion_request import WIRE_NAME
 from sizewise.providers.wires.original_body import ORIGINAL_FIELD, OriginalBody
 from sizewise.providers.wires.wire import Wire
@@ -24,8 +25,8 @@ _encode = msgspec.json.Encoder().encode
 def apply_overrides(wire: Wire, rename: Mapping[str, str], drop: Collection[str]) -> Wire:
     """`wire` with request fields renamed by `rename` (our name -> the endpoint's) and those in `drop` removed.
 
-    A removed field is never a reason to refuse a request. If a request has both names, the endpoint's own field wins.
-    Replies are unchanged.
+    A removed field is never a reason to refuse a request, nor is a tool or content block whose type or name is in
+    `drop`. If a request has both names, the endpoint's own field wins. Replies are unchanged.
     """
     if not rename and not drop:
         return wire
@@ -35,13 +36,16 @@ def apply_overrides(wire: Wire, rename: Mapping[str, str], drop: Collection[str]
             _override(_fields.decode(write(_without_dropped(what, drop), model)), rename, drop)
         )
 
+    def dropping(write: Callable[[ChatRequest, str], bytes]) -> Callable[[ChatRequest, str], bytes]:
+        return bend(lambda chat, model: write_dropping(write, chat, model, drop))
+
     texts = wire.completions
     return replace(
         wire,
-        write_request=bend(wire.write_request),
+        write_request=dropping(wire.write_request),
         write_embed=bend(wire.write_embed),
         write_rerank=bend(wire.write_rerank),
-        completions=None if texts is None else replace(texts, write_request=bend(texts.write_request)),
+        completions=None if texts is None else replace(texts, write_request=dropping(texts.write_request)),
     )
 
 

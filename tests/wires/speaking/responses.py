@@ -54,10 +54,26 @@ results = st.builds(
     texts | st.lists(said, min_size=1, max_size=2),
 )
 sealed = st.just({"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "c2VhbGVk"})
-items = st.lists(users | spoken | calls | results | sealed | later, max_size=5)
+patches = st.builds(
+    lambda text: {"type": "custom_tool_call", "call_id": "call_2", "name": "patch", "input": text},
+    texts,
+)
+patched = st.builds(
+    lambda output: {"type": "custom_tool_call_output", "call_id": "call_2", "output": output},
+    texts | st.lists(said | st.just(image), max_size=2),
+)
+shells = st.builds(
+    lambda words: {
+        "type": "local_shell_call",
+        "call_id": "call_3",
+        "action": {"type": "exec", "command": words, "env": {}},
+    },
+    st.lists(texts, max_size=2),
+)
+items = st.lists(users | spoken | calls | results | sealed | later | patches | patched | shells, max_size=5)
 tools = st.lists(
     st.builds(lambda schema: {"type": "function", "name": "f", "parameters": schema, "strict": True}, objects)
-    | st.just({"type": "web_search"}),
+    | st.sampled_from([{"type": "web_search"}, {"type": "custom", "name": "patch"}, {"type": "local_shell"}]),
     max_size=2,
 )
 REQUESTS = encoded(

@@ -15,7 +15,14 @@ from msgspec import Meta, Raw, Struct
 
 from sizewise.errors import BadBody
 from sizewise.messages import ChatRequest, JsonFields, Message
-from sizewise.providers.wires.anthropic.thinking import EFFORTS, effort_of_thinking, unsupported_thinking
+from sizewise.providers.wires.anthropic.neutral_values import is_neutral_tool_value, unsupported_fields
+from sizewise.providers.wires.anthropic.thinking import (
+    EFFORTS,
+    NEAREST_EFFORTS,
+    effort_of_thinking,
+    unsupported_thinking,
+)
+from sizewise.providers.wires.attachments import split_attachments
 from sizewise.providers.wires.openai.request_response import Count, decode_body, decode_client_body
 from sizewise.providers.wires.original_body import ORIGINAL_FIELD, OriginalBody, original_body, without_original
 
@@ -51,6 +58,10 @@ class MessagesBody(Struct):
 
 class TextBlock(Struct):
     text: str
+
+
+class ToolReferenceBlock(Struct):
+    tool_name: str
 
 
 class ToolUseBlock(Struct):
@@ -99,6 +110,7 @@ TRANSLATED_FIELDS = frozenset(
 
 TRANSLATED_KEYS: Mapping[str, frozenset[str]] = {
     "text": frozenset(("text", "citations")),
+    "tool_reference": frozenset(("tool_name",)),
     "image": frozenset(("source",)),
     "document": frozenset(("source", "title")),
     "tool_use": frozenset(("id", "name", "input", "caller")),
@@ -189,7 +201,7 @@ def translate(body: MessagesBody, raw_fields: JsonFields) -> tuple[AnthropicRequ
     fields |= reading.tools(body)
     for name, raw in raw_fields.items():
         if name not in TRANSLATED_FIELDS and bytes(raw) != b"null":
-            fields |= reading.other_field(name, body)
+            fields |= reading.other_field(name, raw, body)
     return reading, {name: Raw(_encode(value)) for name, value in fields.items()}
 
 
@@ -220,20 +232,24 @@ class AnthropicRequestTranslator:
         """Tool results become separate messages, placed first."""
         results = [self._result(b, f"{at}[{i}]") for i, b in enumerate(blocks) if b.get("type") == "tool_result"]
         parts = [self._part(b, f"{at}[{i}]") for i, b in enumerate(blocks) if b.get("type") != "tool_result"]
+        said = [result for result, _ in results]
+        parts = [*(part for _, attached in results for part in attached), *parts]
         if not parts and results:
-            return results
-        return [*results, {"role": "user", "content": _collapse_text(parts)}]
+            return said
+        return [*said, {"role": "user", "content": _collapse_text(parts)}]
 
-    def _result(self, block: Block, at: str) -> Block:
+    def _result(self, block: Block, at: str) -> tuple[Block, list[Block]]:
+        """The result as text, and what it has besides text."""
         seen = _convert(block, ToolResultBlock, at)
         self._collect_unknown_keys(block, "tool_result", at)
         parts = [{"type": "text", "text": seen.content}] if isinstance(seen.content, str) else []
         if isinstance(seen.content, list):
             parts = [self._part(each, f"{at}.content[{i}]") for i, each in enumerate(seen.content)]
-            self.untranslated += [f"{at}.content[{i}]" for i, part in enumerate(parts) if part["type"] == "image_url"]
         if seen.is_error:
             parts.insert(0, {"type": "text", "text": "Error:"})  # the internal format has no error flag
-        return {"role": "tool", "tool_call_id": seen.tool_use_id, "content": _collapse_text(parts)}
+        parts, attached = split_attachments(parts, seen.tool_use_id)
+        self.approximate |= bool(attached)
+        return {"role": "tool", "tool_call_id": seen.tool_use_id, "content": _collapse_text(parts)}, attached
 
     def _assistant(self, content: str | list[Block], at: str) -> Block:
         if isinstance(content, str):
@@ -264,6 +280,8 @@ class AnthropicRequestTranslator:
         found: Block | None = None
         if kind == "text":
             found = {"type": "text", "text": _convert(block, TextBlock, at).text}
+        elif kind == "tool_reference":  # a tool that a search found: all tools are offered already
+            found = {"type": "text", "text": f"Tool found: {_convert(block, ToolReferenceBlock, at).tool_name}"}
         elif kind in ("image", "document"):
             found = _translate_source(kind, _convert(block, SourceBlock, at))
         if found is None:
@@ -297,7 +315,8 @@ class AnthropicRequestTranslator:
             self.untranslated.append(at)
             return tool
         seen = _convert(tool, AnthropicTool, at)
-        self._collect_unknown_keys(tool, "custom", at)
+        said = {name: value for name, value in tool.items() if not is_neutral_tool_value(name, value)}
+        self._collect_unknown_keys(said, "custom", at)
         function: Block = {"name": seen.name, "parameters": seen.input_schema}
         if seen.description is not None:
             function["description"] = seen.description
@@ -305,7 +324,7 @@ class AnthropicRequestTranslator:
             function["strict"] = seen.strict
         return {"type": "function", "function": function}
 
-    def other_field(self, name: str, body: MessagesBody) -> dict[str, object]:
+    def other_field(self, name: str, raw: Raw, body: MessagesBody) -> dict[str, object]:
         if name in ("stop_sequences", "tools", "tool_choice"):
             return {}
         if name == "thinking" and body.thinking is not None:
@@ -315,7 +334,7 @@ class AnthropicRequestTranslator:
             return {} if user is None else {"user": user}
         if name == "output_config" and body.output_config is not None:
             return self._output(body.output_config)
-        self.untranslated.append(name)
+        self.untranslated += unsupported_fields(name, msgspec.json.decode(raw))
         return {}
 
     def _thinking(self, thinking: Block, output: Block) -> dict[str, object]:
@@ -332,6 +351,9 @@ class AnthropicRequestTranslator:
         for name, value in config.items():
             if name == "effort" and value in EFFORTS:
                 found["reasoning_effort"] = value
+            elif name == "effort" and value in NEAREST_EFFORTS:
+                found["reasoning_effort"] = NEAREST_EFFORTS[value]
+                self.approximate = True
             elif name == "format" and isinstance(value, dict) and "schema" in value:
                 schema = {"name": "answer", "schema": value["schema"], "strict": True}
                 found["response_format"] = {"type": "json_schema", "json_schema": schema}

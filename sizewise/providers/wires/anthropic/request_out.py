@@ -112,8 +112,8 @@ def _output(asked: Json, effort: object) -> Json:
         if shape.get("type") != "json_schema" or "schema" not in shape.get("json_schema", {}):
             raise not_translatable("response_format")
         config["format"] = {"type": "json_schema", "schema": shape["json_schema"]["schema"]}
-    if effort in EFFORTS:
-        config["effort"] = effort
+    if effort in EFFORTS or effort == "minimal":
+        config["effort"] = "low" if effort == "minimal" else effort  # this API's lowest
     elif effort not in (None, "none"):
         raise not_translatable("reasoning_effort")
     without = {"thinking": {"type": "disabled"}} if effort == "none" else {}

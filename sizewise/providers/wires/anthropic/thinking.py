@@ -12,14 +12,16 @@ Json = dict[str, Any]
 
 EFFORTS = ("low", "medium", "high", "xhigh")
 """Efforts with the same name in both."""
+NEAREST_EFFORTS: Mapping[str, str] = {"max": "xhigh"}
+"""Efforts of this API alone -> the nearest of the internal format."""
 EFFORT_BUDGETS: tuple[tuple[float, str], ...] = ((4_096, "low"), (16_384, "medium"), (float("inf"), "high"))
 """The most thinking tokens for each effort. Our own choice: no vendor documents how efforts map to budgets."""
 THINKING_KEYS: Mapping[str, frozenset[str]] = {
-    "enabled": frozenset(("type", "budget_tokens")),
+    "enabled": frozenset(("type", "budget_tokens", "display")),
     "disabled": frozenset(("type",)),
-    "adaptive": frozenset(("type",)),
+    "adaptive": frozenset(("type", "display")),
 }
-"""The supported keys of `thinking`, by its type."""
+"""The supported keys of `thinking`, by its type. `display`: other models show what reasoning they have."""
 
 
 def effort_of_thinking(thinking: Json) -> str | None:

@@ -9,6 +9,14 @@ import msgspec
 from msgspec import Raw, Struct
 
 from sizewise.errors import BadBody
+from sizewise.providers.wires.attachments import split_attachments
+from sizewise.providers.wires.responses.client_tools import (
+    LOCAL_SHELL,
+    CustomTool,
+    CustomToolCallItem,
+    LocalShellCallItem,
+    shell_function,
+)
 
 Json = dict[str, Any]
 
@@ -25,8 +33,11 @@ class FunctionCallItem(Struct):
 
 
 class FunctionCallOutputItem(Struct):
-    call_id: str
+    """The output of a call of any kind. That of the local shell may have its call's id as `id`."""
+
     output: str | list[Json]
+    call_id: str | None = None
+    id: str | None = None
 
 
 class TextPart(Struct):
@@ -75,9 +86,20 @@ TRANSLATED_KEYS: Mapping[str, frozenset[str]] = {
     "input_image": frozenset(("type", "image_url", "detail", "prompt_cache_breakpoint")),
     "input_file": frozenset(("type", "file_data", "filename", "prompt_cache_breakpoint")),
     "input_audio": frozenset(("type", "input_audio")),
-    "function": frozenset(("type", "name", "parameters", "description", "strict")),
+    "function": frozenset(("type", "name", "parameters", "description", "strict", "defer_loading")),
+    "custom": frozenset(("type", "name", "description", "format", "defer_loading")),
+    "local_shell": frozenset(("type",)),
+    "custom_tool_call": REPLY_ONLY_KEYS | {"call_id", "name", "input", "caller"},
+    "custom_tool_call_output": REPLY_ONLY_KEYS | {"call_id", "output", "caller", "name"},
+    "local_shell_call": REPLY_ONLY_KEYS | {"call_id", "action"},
+    "local_shell_call_output": REPLY_ONLY_KEYS | {"call_id", "output"},
 }
-"""Translated keys of each kind of item, part and tool. Any other key is listed as untranslated."""
+"""Translated keys of each kind of item, part and tool. Any other key is listed as untranslated.
+
+`defer_loading`: the tool is offered at once.
+"""
+
+RESULT_ITEMS = ("function_call_output", "custom_tool_call_output", "local_shell_call_output")
 
 TEXT_PART_TYPES = ("input_text", "output_text", "text")
 
@@ -94,6 +116,7 @@ class ResponsesInputTranslator:
     def __init__(self) -> None:
         self.untranslated: list[str] = []
         self.approximate = False
+        self._attached: list[Json] = []  # what the last tools returned besides text
 
     def messages(self, instructions: str | None, input: str | list[Json]) -> list[Json]:
         found: list[Json] = [{"role": "system", "content": instructions}] if instructions else []
@@ -101,17 +124,26 @@ class ResponsesInputTranslator:
             return [*found, {"role": "user", "content": input}] if input else found
         for number, item in enumerate(input):
             self._item(item, f"input[{number}]", found)
+        self._attach(found)
         return found
+
+    def _attach(self, found: list[Json]) -> None:
+        """A user message with what tools returned besides text, once all their results are there."""
+        if self._attached:
+            found.append({"role": "user", "content": self._attached})
+            self._attached, self.approximate = [], True
 
     def _item(self, item: Json, at: str, found: list[Json]) -> None:
         kind = item.get("type") or ("message" if "role" in item else "item_reference" if "id" in item else None)
+        if kind not in RESULT_ITEMS and kind != "reasoning":
+            self._attach(found)
         match kind:
             case "message":
                 self._message(item, at, found)
-            case "function_call":
-                self._call(item, at, found)
-            case "function_call_output":
-                found.append(self._result(item, at))
+            case "function_call" | "custom_tool_call" | "local_shell_call":
+                self._call(kind, item, at, found)
+            case _ if kind in RESULT_ITEMS:
+                found.append(self._result(kind, item, at))
             case "reasoning":
                 self.approximate = True  # dropped: from an earlier turn
             case str():
@@ -132,20 +164,33 @@ class ResponsesInputTranslator:
         else:
             found.append({"role": seen.role, "content": content})
 
-    def _call(self, item: Json, at: str, found: list[Json]) -> None:
-        seen = _convert(item, FunctionCallItem, at)
-        self._collect_unknown_keys(item, "function_call", at)
-        function = {"name": seen.name, "arguments": seen.arguments}
+    def _call(self, kind: str, item: Json, at: str, found: list[Json]) -> None:
+        self._collect_unknown_keys(item, kind, at)
+        id: str | None
+        if kind == "custom_tool_call":
+            custom = _convert(item, CustomToolCallItem, at)
+            id, function = custom.call_id, custom.to_function_call()
+        elif kind == "local_shell_call":
+            shell = _convert(item, LocalShellCallItem, at)
+            id, function = shell.call_id or shell.id, shell.to_function_call()
+        else:
+            seen = _convert(item, FunctionCallItem, at)
+            id, function = seen.call_id, {"name": seen.name, "arguments": seen.arguments}
         calls = _assistant(found).setdefault("tool_calls", [])
-        calls.append({"id": seen.call_id, "type": "function", "function": function})
+        calls.append({"id": id or "", "type": "function", "function": function})
 
-    def _result(self, item: Json, at: str) -> Json:
+    def _result(self, kind: str, item: Json, at: str) -> Json:
         seen = _convert(item, FunctionCallOutputItem, at)
-        self._collect_unknown_keys(item, "function_call_output", at)
+        id = seen.call_id or (seen.id if kind == "local_shell_call_output" else None)
+        if not id:
+            raise BadBody(f"`{at}`: the output has no `call_id`", "see the API reference", param=at)
+        self._collect_unknown_keys(item, kind, at)
         content = self._content(seen.output, f"{at}.output")
         if isinstance(content, list):
-            self.untranslated += [f"{at}.output[{i}]" for i, part in enumerate(content) if part["type"] != "text"]
-        return {"role": "tool", "tool_call_id": seen.call_id, "content": content}
+            content, attached = split_attachments(content, id)
+            self._attached += attached
+            content = _collapse_text(content)
+        return {"role": "tool", "tool_call_id": id, "content": content}
 
     def _content(self, content: str | list[Json], at: str) -> str | list[Json]:
         if isinstance(content, str):
@@ -179,18 +224,25 @@ class ResponsesInputTranslator:
             found["tool_choice"] = choice
         elif choice is not None:
             seen = _convert(choice, ResponsesToolChoice, "tool_choice")
-            if seen.type != "function" or not seen.name:
+            name = LOCAL_SHELL if seen.type == LOCAL_SHELL else seen.name
+            if seen.type not in ("function", "custom", LOCAL_SHELL) or not name:
                 self.untranslated.append("tool_choice")
-            found["tool_choice"] = {"type": "function", "function": {"name": seen.name}}
+            found["tool_choice"] = {"type": "function", "function": {"name": name}}
         return found
 
     def _tool(self, tool: Json, at: str) -> Json:
-        if tool.get("type") != "function":
+        kind = tool.get("type")
+        if kind in ("custom", LOCAL_SHELL):
+            self._collect_unknown_keys(tool, kind, at)
+            self.approximate = True
+            function = shell_function() if kind == LOCAL_SHELL else _convert(tool, CustomTool, at).to_function()
+            return {"type": "function", "function": function}
+        if kind != "function":
             self.untranslated.append(at)
             return tool
         seen = _convert(tool, ResponsesTool, at)
         self._collect_unknown_keys(tool, "function", at)
-        function: Json = {"name": seen.name}
+        function = {"name": seen.name}
         for name in ("description", "parameters", "strict"):
             if tool.get(name) is not None:
                 function[name] = getattr(seen, name)

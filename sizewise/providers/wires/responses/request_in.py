@@ -67,9 +67,14 @@ TRANSLATED_FIELDS = frozenset(
     {
         *ResponsesBody.__struct_fields__,
         *("stream_options", "prompt_cache_key", "prompt_cache_retention", "prompt_cache_options"),
+        *("client_metadata", "max_tool_calls"),
     },
 )
-"""Translated, or droppable. `_FieldTranslator` checks fields where that depends on the value."""
+"""Translated, or droppable. `_FieldTranslator` checks fields where that depends on the value.
+
+`max_tool_calls` counts calls of hosted tools, which no other wire has. `truncation="auto"` matters only for a prompt
+that does not fit, which is then refused as such.
+"""
 
 ALLOWED_INCLUDES = frozenset(
     {
@@ -222,12 +227,14 @@ class _FieldTranslator:
         return {"logprobs": True} if INCLUDE_LOGPROBS in (body.include or ()) else {}
 
     def other_fields(self, body: ResponsesBody, raw_fields: JsonFields) -> None:
-        if body.truncation not in (None, "disabled"):
+        if body.truncation not in (None, "disabled", "auto"):
             self._untranslated.append("truncation")
         if body.service_tier not in (None, "auto", "default"):
             self._untranslated.append("service_tier")
         if body.background:
             self._untranslated.append("background")
         self._untranslated += [
-            name for name, raw in raw_fields.items() if name not in TRANSLATED_FIELDS and bytes(raw) != b"null"
+            name
+            for name, raw in raw_fields.items()
+            if name not in TRANSLATED_FIELDS and bytes(raw) not in (b"null", b"[]")
         ]

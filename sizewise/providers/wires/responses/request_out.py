@@ -24,7 +24,7 @@ from sizewise.providers.wires.responses.request_in import (
 
 Json = dict[str, Any]
 
-OWN_ID_PREFIXES = ("msg_sw", "fc_sw", "rs_sw")
+OWN_ID_PREFIXES = ("msg_sw", "fc_sw", "rs_sw", "ctc_sw", "lsh_sw")
 """Prefixes of item ids created here, which no upstream knows."""
 
 UPSTREAM_STATE_FIELDS = ("background", "conversation")

@@ -11,6 +11,14 @@ from msgspec import Raw, Struct
 from sizewise.errors import SizewiseError
 from sizewise.messages import Choice, FunctionCall, JsonFields, Reply, Usage
 from sizewise.providers.wires.original_body import original_body
+from sizewise.providers.wires.responses.client_tools import (
+    CallKind,
+    call_kinds,
+    custom_call_item,
+    custom_input,
+    shell_action,
+    shell_call_item,
+)
 from sizewise.providers.wires.responses.request_in import WIRE_NAME
 from sizewise.providers.wires.responses.response import read_reply
 
@@ -165,10 +173,11 @@ def output_items(envelope: ResponseEnvelope, choice: Choice) -> list[Json]:
     if parts:
         status = "incomplete" if choice.finish_reason in INCOMPLETE_REASONS else "completed"
         output.append({**message_item(envelope.item_id("msg", len(output))), "status": status, "content": parts})
+    kinds = call_kinds(envelope.raw_fields) if choice.tool_calls else {}
     for number, call in enumerate(choice.tool_calls):
         function = call.function or FunctionCall("")
-        shown = function_call_item(envelope, len(output), number, call.id, function.name)
-        output.append({**shown, "status": "completed", "arguments": function.arguments})
+        shown = call_item(envelope, len(output), number, call.id, function.name, kinds)
+        output.append({**with_arguments(shown, function.arguments), "status": "completed"})
     return output
 
 
@@ -185,11 +194,30 @@ def message_item(id: str) -> Json:
     return {"id": id, "type": "message", "status": "in_progress", "role": "assistant", "content": []}
 
 
-def function_call_item(envelope: ResponseEnvelope, place: int, number: int, id: str, name: str) -> Json:
-    """A call without its arguments. `number`, the index among calls, makes an id if the server sent none."""
+def call_item(
+    envelope: ResponseEnvelope, place: int, number: int, id: str, name: str, kinds: Mapping[str, CallKind]
+) -> Json:
+    """A call without its arguments. `number`, the index among calls, makes an id if the server sent none. `kinds`:
+    functions that stand for tools of other kinds.
+    """
     call_id = id or f"call_{envelope.id[-24:]}{number:02d}"
+    match kinds.get(name):
+        case "custom":
+            return custom_call_item(envelope.item_id("ctc", place), call_id, name)
+        case "local_shell":
+            return shell_call_item(envelope.item_id("lsh", place), call_id)
     shown = {"id": envelope.item_id("fc", place), "type": "function_call", "status": "in_progress"}
     return {**shown, "call_id": call_id, "name": name, "arguments": ""}
+
+
+def with_arguments(item: Json, arguments: str) -> Json:
+    """A call with what its kind has for arguments."""
+    match item["type"]:
+        case "custom_tool_call":
+            return {**item, "input": custom_input(arguments)}
+        case "local_shell_call":
+            return {**item, "action": shell_action(arguments)}
+    return {**item, "arguments": arguments}
 
 
 def empty_part(part: str) -> Json:

@@ -15,15 +15,17 @@ from sizewise.errors import SizewiseError
 from sizewise.handler import Event, RawDelta, ReasoningDelta, TextDelta, ToolDelta
 from sizewise.messages import Choice, Reply
 from sizewise.providers.wires.openai.request_response import write_error
+from sizewise.providers.wires.responses.client_tools import CallKind, call_kinds
 from sizewise.providers.wires.responses.response import PARAGRAPH_BREAK
 from sizewise.providers.wires.responses.response_object import (
     INCOMPLETE_REASONS,
     ResponseEnvelope,
+    call_item,
     empty_part,
-    function_call_item,
     logprob_tokens,
     message_item,
     reasoning_item,
+    with_arguments,
 )
 from sizewise.providers.wires.responses.stream_in import RAW_EVENT_FIELD
 from sizewise.providers.wires.sse import encode_event
@@ -91,6 +93,7 @@ class ResponsesStreamWriter:
         self._part = ""  # kind of its open part
         self._words: list[str] = []  # text of that part
         self._calls: dict[int, tuple[int, list[str]]] = {}  # call index -> output index and argument fragments
+        self._call_kinds: Mapping[str, CallKind] | None = None  # once there is a call
         self._upstream_items: dict[
             int,
             int,
@@ -134,15 +137,22 @@ class ResponsesStreamWriter:
         if event.index not in self._calls:
             written = self._close_item()
             place = len(self.items)
-            item = function_call_item(self._envelope, place, event.index, event.id, event.name)
+            item = call_item(self._envelope, place, event.index, event.id, event.name, self._kinds())
             self._calls[event.index] = (place, [])
             written += self._item_added(item)
         place, said = self._calls[event.index]
         if not event.json:
             return written
         said.append(event.json)
+        if self.items[place]["type"] != "function_call":
+            return written  # its own form of the arguments is known at the end
         where = {"item_id": self.items[place]["id"], "output_index": place}
         return written + self._event("response.function_call_arguments.delta", **where, delta=event.json)
+
+    def _kinds(self) -> Mapping[str, CallKind]:
+        if self._call_kinds is None:
+            self._call_kinds = call_kinds(self._envelope.raw_fields)
+        return self._call_kinds
 
     # ---- raw events of an upstream of this wire
 
@@ -263,18 +273,27 @@ class ResponsesStreamWriter:
         written = b"" if self.items else self._ensure_part("output_text")
         written += self._close_item("incomplete" if choice.finish_reason in INCOMPLETE_REASONS else "completed")
         for place, said in self._calls.values():
-            arguments = self.items[place]["arguments"] = "".join(said)
-            where = {"item_id": self.items[place]["id"], "output_index": place}
-            written += self._event("response.function_call_arguments.done", **where, arguments=arguments)
-            written += self._item_done(place, "completed")
+            written += self._close_call(place, "".join(said))
         return written
 
+    def _close_call(self, place: int, arguments: str) -> bytes:
+        item = self.items[place] = with_arguments(self.items[place], arguments)
+        where = {"item_id": item["id"], "output_index": place}
+        written = b""
+        if item["type"] == "function_call":
+            written = self._event("response.function_call_arguments.done", **where, arguments=arguments)
+        elif item["type"] == "custom_tool_call":
+            written = self._event("response.custom_tool_call_input.delta", **where, delta=item["input"])
+            written += self._event("response.custom_tool_call_input.done", **where, input=item["input"])
+        return written + self._item_done(place, "completed")
+
     def partial_items(self) -> list[Json]:
-        """The items so far; those that are open are incomplete."""
+        """The items so far; those that are open are incomplete. Half a call of the client's own kind has no input."""
         if self._part:
             self._open_part[PARTS[self._part].field] = "".join(self._words)
         for place, said in self._calls.values():
-            self.items[place]["arguments"] = "".join(said)
+            if self.items[place]["type"] == "function_call":
+                self.items[place]["arguments"] = "".join(said)
         return [item | {"status": "incomplete"} if item.get("status") == "in_progress" else item for item in self.items]
 
     def finish(self, response: Json) -> bytes:
