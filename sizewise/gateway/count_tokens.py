@@ -17,14 +17,14 @@ from sizewise.routing.policy import RequestFeatures
 from sizewise.routing.requirements import requirements_of
 
 
-class TokenCount(Struct, frozen=True):
+class PromptTokenCount(Struct, frozen=True):
     """`is_estimate`: by the length of the prompt, because no tokenizer of the model is at hand."""
 
     tokens: int
     is_estimate: bool
 
 
-async def count_prompt_tokens(app: Application, request: Request) -> TokenCount:
+async def count_prompt_tokens(app: Application, request: Request) -> PromptTokenCount:
     """By the model's tokenizer or its upstream; an estimate if neither counts, or several models could answer.
 
     Raises the errors of a request to that model. Counts as a request in the limits. Data class and egress hold as for
@@ -40,7 +40,7 @@ async def count_prompt_tokens(app: Application, request: Request) -> TokenCount:
         raise BadRequest("only prompts of chat models are counted", "name a chat model", param="model")
     counts = app.connections.token_counter(plan.cards[0]) if plan.is_exact else None
     needed = requirements_of(request, build_data_policy(app.settings), plan.policy_name)
-    estimate = TokenCount(needed.features.prompt_tokens, is_estimate=True)
+    estimate = PromptTokenCount(needed.features.prompt_tokens, is_estimate=True)
     health: HealthCheck = _always_healthy if counts is None else app.connections.unavailable_reason
     needed = replace(needed, size=0, max_cost=None, features=RequestFeatures(0))
     candidates, rejections = eligible_models(plan, needed, health)
@@ -51,7 +51,7 @@ async def count_prompt_tokens(app: Application, request: Request) -> TokenCount:
     seen = await app.guardrails.view_offloaded(plan.cards[0], request)
     assert isinstance(seen, ChatRequest)
     exact = await counts(seen, needed.data_class)
-    return estimate if exact is None else TokenCount(exact, is_estimate=False)
+    return estimate if exact is None else PromptTokenCount(exact, is_estimate=False)
 
 
 def _always_healthy(card: ModelCard) -> str:

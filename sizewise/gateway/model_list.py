@@ -128,7 +128,7 @@ def _role(app: Application, name: str) -> ListedModel:
     if target:
         details = {"alias_of": target}
         created = next((_card(app, card).created for card in app.cards if card.name == target), created)
-    return ListedModel(name, OWN, created, name, details)
+    return ListedModel(id=name, owner=OWN, created=created, title=name, details=details)
 
 
 def _flows(app: Application, principal: Principal) -> Iterator[ListedModel]:

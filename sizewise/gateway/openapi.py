@@ -193,8 +193,10 @@ def _query(name: str, schema: Json, description: str) -> Json:
     return {"name": name, "in": "query", "schema": schema, "description": description}
 
 
-_MODEL_FORMAT = _header("anthropic-version", _WORD, "If sent, models and errors have Anthropic's format.")
-_MODEL_PAGE = (
+_MODEL_FORMAT: Mapping[str, Any] = _header(
+    "anthropic-version", _WORD, "If sent, models and errors have Anthropic's format."
+)
+_MODEL_PAGE: Sequence[Json] = (
     _query("limit", {"type": "integer", "minimum": 1, "maximum": 1_000}, "Page size in Anthropic's format."),
     _query("after_id", _WORD, "In Anthropic's format: the page after this model."),
     _query("before_id", _WORD, "In Anthropic's format: the page before this model."),

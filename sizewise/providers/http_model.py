@@ -12,7 +12,7 @@ from sizewise.data_class import DataClass
 from sizewise.errors import SizewiseError, UpstreamProtocolError
 from sizewise.handler import Request, Send
 from sizewise.http.client import ClientResponse, HttpEndpoint, HttpHeaders, HttpTimeouts
-from sizewise.messages import ChatRequest, JsonFields, Reply, request_size
+from sizewise.messages import ChatRequest, Reply, request_size
 from sizewise.model_card import ModelCard
 from sizewise.offload.offload import Offload
 from sizewise.providers.retry_after import retry_after_seconds
@@ -107,14 +107,8 @@ class HttpModel:
         return bool(self._wire.count_path)
 
     async def count_tokens(self, chat: ChatRequest, data_class: DataClass) -> int | None:
-        """Tokens of the prompt, counted by the upstream; None if it counts none after all, as some of a wire do.
-
-        Subject to the egress policy; not recorded.
-        """
-        body = self._wire.write_request(chat, self._card.model)
-        if self._wire.uncounted_fields:
-            fields = msgspec.json.decode(body, type=JsonFields)
-            body = msgspec.json.encode({k: v for k, v in fields.items() if k not in self._wire.uncounted_fields})
+        """Tokens of the prompt; None if the upstream counts none after all. Under the egress policy; not recorded."""
+        body = self._wire.write_counted(chat, self._card.model)
         response = await self._endpoint.request(
             "POST",
             self._wire.count_path,

@@ -138,7 +138,9 @@ class _Responses:
 
     @staticmethod
     def tools(body: Json) -> list[str]:
-        return [tool.get("name", tool["type"]) for tool in body.get("tools") or ()]
+        tools = body.get("tools") or ()
+        inner = [each["name"] for tool in tools for each in tool.get("tools") or ()]
+        return [tool.get("name", tool["type"]) for tool in tools] + inner
 
     @staticmethod
     def whole(call: tuple[str, str] | None, turn: int) -> Json:

@@ -29,6 +29,15 @@ DROPPED = [
 ]
 PATCH = "*** Begin Patch\n*** Update File: a.txt\n@@\n-teh\n+the\n*** End Patch"
 WEB_SEARCH = {"type": "web_search_20250305", "name": "web_search", "max_uses": 8}
+AGENTS_TOOL = {
+    "type": "namespace",
+    "name": "agents",
+    "description": "Helpers.",
+    "tools": [
+        {"type": "function", "name": name, "parameters": {"type": "object"}, "strict": False}
+        for name in ("spawn", "wait")
+    ],
+}
 PNG = "data:image/png;base64,iVBORw0KGgo="
 
 
@@ -113,7 +122,11 @@ def test_the_effort_max_is_the_highest_that_others_know(served: Served, upstream
     assert upstream.last.get("reasoning_effort", upstream.last.get("reasoning")) in ("xhigh", {"effort": "xhigh"})
 
 
-def test_a_tool_that_would_be_loaded_later_is_offered_at_once(served: Served, upstream: AgentUpstream) -> None:
+def test_a_tool_that_is_loaded_later_is_offered_once_a_search_has_found_it(
+    served: Served, upstream: AgentUpstream
+) -> None:
+    assert claude(served, "openai", messages=CLAUDE["messages"][:1]).status == 200
+    assert [tool["function"]["name"] for tool in upstream.last["tools"]] == ["Read", "ToolSearch"]
     assert claude(served, "openai").status == 200
     assert [tool["function"]["name"] for tool in upstream.last["tools"]] == ["Read", "ToolSearch", "Edit"]
     assert "defer_loading" not in json.dumps(upstream.last)
@@ -234,6 +247,28 @@ def test_the_local_shell_is_called_with_a_command(
     [item] = _items(served, wire, stream, {"input": "List."})
     assert (item["type"], item["action"]["type"], item["action"]["command"]) == ("local_shell_call", "exec", command)
     assert item["action"].get("timeout_ms") == arguments.get("timeout_ms")
+
+
+@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+def test_a_tool_in_a_namespace_is_called_by_the_name_that_the_client_knows(
+    served: Served, upstream: AgentUpstream, wire: str, stream: bool
+) -> None:
+    """A model of the Responses wire uses its own name for it, other models that of the function."""
+    upstream.calls = [("spawn" if wire == "responses" else "agents__spawn", '{"task": "x"}')]
+    called = {"type": "function_call", "call_id": "c", "namespace": "agents", "name": "wait", "arguments": "{}"}
+    output = {"type": "function_call_output", "call_id": "c", "output": "done"}
+    history = [{"role": "user", "content": "Go."}] + ([called, output] if wire != "responses" else [])
+    if history[1:]:
+        upstream.calls.insert(0, ("unused", ""))
+    items = _items(served, wire, stream, {"tools": [*CODEX["tools"], AGENTS_TOOL], "input": history})
+    if wire == "responses" and not stream:
+        assert upstream.last["tools"][-1] == AGENTS_TOOL
+        return  # the reply is the upstream's own
+    [item] = items
+    assert (item["type"], item["namespace"], item["name"]) == ("function_call", "agents", "spawn")
+    assert json.loads(item["arguments"]) == {"task": "x"}
+    assert wire == "responses" or "agents__wait" in json.dumps(upstream.last["messages"])
 
 
 def test_the_model_is_told_the_grammar_of_a_custom_tool(served: Served, upstream: AgentUpstream) -> None:

@@ -39,7 +39,7 @@ def count(served: Served, model: str, text: str = WORDS, **more: Any) -> Answer:
     return served.ask(COUNT, {"model": model, "messages": [{"role": "user", "content": text}], **more})
 
 
-def told(answer: Answer) -> tuple[Any, str]:
+def counted(answer: Answer) -> tuple[Any, str]:
     assert answer.status == 200, answer.body
     return answer.json, answer.headers["x-sizewise-count"]
 
@@ -48,7 +48,7 @@ def told(answer: Answer) -> tuple[Any, str]:
 def test_an_upstream_that_counts_is_asked_and_its_number_is_exact(
     served: Served, upstream: AgentUpstream, wire: str
 ) -> None:
-    assert told(count(served, f"{wire}/{MODEL}", system="Be brief.")) == ({"input_tokens": 123}, "exact")
+    assert counted(count(served, f"{wire}/{MODEL}", system="Be brief.")) == ({"input_tokens": 123}, "exact")
     [(path, body)] = upstream.requests
     assert path == {"anthropic": COUNT, "responses": "/v1/responses/input_tokens"}[wire]
     assert not body.keys() & {"max_tokens", "max_output_tokens", "store", "stream", "include"}, body
@@ -60,7 +60,7 @@ def test_an_upstream_of_the_wire_without_a_count_leaves_an_estimate(
     served: Served, upstream: AgentUpstream, wire: str, status: int
 ) -> None:
     upstream.counts = status
-    shown, kind = told(count(served, f"{wire}/{MODEL}"))
+    shown, kind = counted(count(served, f"{wire}/{MODEL}"))
     assert shown["estimated"] is True and kind == "estimated"
 
 
@@ -74,7 +74,7 @@ def test_a_count_that_fails_is_an_error_and_no_estimate(served: Served, upstream
 def test_without_a_tokenizer_the_count_is_an_estimate_and_nothing_is_sent(
     served: Served, upstream: AgentUpstream, model: str
 ) -> None:
-    shown, kind = told(count(served, model))
+    shown, kind = counted(count(served, model))
     assert shown["estimated"] is True and kind == "estimated"
     assert 300 < shown["input_tokens"] < 600, "400 tokens of English"
     assert upstream.requests == []
@@ -83,17 +83,17 @@ def test_without_a_tokenizer_the_count_is_an_estimate_and_nothing_is_sent(
 def test_a_longer_prompt_and_more_tools_count_more(served: Served) -> None:
     tool = {"name": "weather", "input_schema": {"type": "object", "properties": {"city": {"type": "string"}}}}
     model = f"openai/{MODEL}"
-    short, long = told(count(served, model, "hi"))[0], told(count(served, model))[0]
-    tooled = told(count(served, model, "hi", tools=[tool]))[0]
+    short, long = counted(count(served, model, "hi"))[0], counted(count(served, model))[0]
+    tooled = counted(count(served, model, "hi", tools=[tool]))[0]
     assert short["input_tokens"] < tooled["input_tokens"] < long["input_tokens"]
 
 
 def test_a_model_in_the_server_counts_by_itself(served: Served) -> None:
-    assert told(count(served, "echo/small", "one two three")) == ({"input_tokens": 3}, "exact")
+    assert counted(count(served, "echo/small", "one two three")) == ({"input_tokens": 3}, "exact")
 
 
 def test_an_estimate_does_not_need_the_model_to_be_up(served: Served) -> None:
-    assert told(count(served, "far/x"))[1] == "estimated"
+    assert counted(count(served, "far/x"))[1] == "estimated"
 
 
 def test_what_the_model_must_not_see_is_not_counted_for_it_either(served: Served) -> None:

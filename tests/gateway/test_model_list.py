@@ -14,7 +14,7 @@ from openai import OpenAI
 
 from tests.running_server import Served, serving
 
-VERSION = {"anthropic_version": "2023-06-01"}
+VERSION: Any = {"anthropic_version": "2023-06-01"}
 CONFIG = """
 [server]
 embedded = false

@@ -49,3 +49,20 @@ def test_tokens_are_counted_as_the_model_then_reads_them(client: Anthropic) -> N
     counted = client.messages.count_tokens(**ASKED)
     usage = client.messages.create(**ASKED, max_tokens=1).usage
     assert counted.input_tokens == usage.input_tokens + (usage.cache_read_input_tokens or 0) > 10
+
+
+def test_claude_codes_own_fields_are_no_hindrance_to_a_small_model(client: Anthropic) -> None:
+    fields: Any = {
+        "thinking": {"type": "adaptive", "display": "omitted"},
+        "extra_body": {
+            "context_management": {"edits": [{"type": "clear_thinking_20251015", "keep": "all"}]},
+            "output_config": {"effort": "max"},
+            "service_tier": "auto",
+            "speed": "standard",
+            "mcp_servers": [],
+        },
+    }
+    counted = client.messages.count_tokens(**ASKED, **fields)
+    message = client.messages.create(**ASKED, **fields, max_tokens=5)
+    assert message.stop_reason in ("end_turn", "max_tokens")
+    assert counted.input_tokens == message.usage.input_tokens + (message.usage.cache_read_input_tokens or 0)

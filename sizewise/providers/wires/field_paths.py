@@ -25,7 +25,7 @@ def value_at(body: object, path: str) -> object:
     return body
 
 
-def delete_at(body: dict[str, Any], path: str) -> None:
+def delete_at(body: dict[str, object], path: str) -> None:
     """Raises KeyError, IndexError or TypeError if there is nothing at `path`."""
     *parents, last = path_steps(path)
     inside: Any = body

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
+import msgspec
+
 from sizewise.errors import NotTranslatable, SizewiseError, UpstreamProtocolError
 from sizewise.handler import Event
-from sizewise.messages import ChatRequest, EmbeddingRequest, Reply, RerankRequest
+from sizewise.messages import ChatRequest, EmbeddingRequest, JsonFields, Reply, RerankRequest
 
 
 class StreamReader(Protocol):
@@ -92,3 +94,8 @@ class Wire:
         if isinstance(what, RerankRequest):
             return lambda body: self.read_scores(body, len(what.inputs) - 1)
         return self.read_vectors
+
+    def write_counted(self, chat: ChatRequest, model: str) -> bytes:
+        """The request for `count_path`. Raises as `write_request`."""
+        fields = msgspec.json.decode(self.write_request(chat, model), type=JsonFields)
+        return msgspec.json.encode({name: raw for name, raw in fields.items() if name not in self.uncounted_fields})

@@ -5,7 +5,7 @@ Source: the Anthropic API reference, Messages, and what Claude Code 2.1 sends.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 Json = dict[str, Any]
@@ -23,7 +23,7 @@ NEUTRAL_EDITS = frozenset(("clear_thinking_20251015",))
 
 NEUTRAL_TOOL_VALUES: Mapping[str, tuple[object, ...]] = {
     "allowed_callers": (["direct"],),
-    "defer_loading": (False, True),  # deferred only to keep the prompt short: offered at once instead
+    "defer_loading": (False, True),  # `is_offered` heeds it
 }
 
 
@@ -39,6 +39,24 @@ def unsupported_fields(name: str, value: object) -> list[str]:
 
 def _is_neutral_edit(edit: object) -> bool:
     return isinstance(edit, dict) and edit.get("type") in NEUTRAL_EDITS
+
+
+def is_offered(tool: Json, found: frozenset[str]) -> bool:
+    """Whether a model sees the tool: a deferred one only once a search has `found` it, by the name in a reference."""
+    return tool.get("defer_loading") is not True or tool.get("name") in found
+
+
+def found_tools(tools: list[Json], contents: Iterable[object]) -> frozenset[str]:
+    """Names of the deferred tools that `contents`, those of the messages, refer to. All, if the vendor searches."""
+    deferred = frozenset(str(tool.get("name")) for tool in tools if tool.get("defer_loading") is True)
+    if not deferred or any(str(tool.get("type")).startswith("tool_search_tool_") for tool in tools):
+        return deferred
+    results = [block.get("content") for content in contents for block in _blocks(content)]
+    return frozenset(str(part.get("tool_name")) for inner in results for part in _blocks(inner)) & deferred
+
+
+def _blocks(content: object) -> list[Json]:
+    return [each for each in content if isinstance(each, dict)] if isinstance(content, list) else []
 
 
 def is_neutral_tool_value(name: str, value: object) -> bool:

@@ -15,7 +15,12 @@ from msgspec import Meta, Raw, Struct
 
 from sizewise.errors import BadBody
 from sizewise.messages import ChatRequest, JsonFields, Message
-from sizewise.providers.wires.anthropic.neutral_values import is_neutral_tool_value, unsupported_fields
+from sizewise.providers.wires.anthropic.neutral_values import (
+    found_tools,
+    is_neutral_tool_value,
+    is_offered,
+    unsupported_fields,
+)
 from sizewise.providers.wires.anthropic.thinking import (
     EFFORTS,
     NEAREST_EFFORTS,
@@ -280,7 +285,7 @@ class AnthropicRequestTranslator:
         found: Block | None = None
         if kind == "text":
             found = {"type": "text", "text": _convert(block, TextBlock, at).text}
-        elif kind == "tool_reference":  # a tool that a search found: all tools are offered already
+        elif kind == "tool_reference":  # a deferred tool that is now offered
             found = {"type": "text", "text": f"Tool found: {_convert(block, ToolReferenceBlock, at).tool_name}"}
         elif kind in ("image", "document"):
             found = _translate_source(kind, _convert(block, SourceBlock, at))
@@ -301,7 +306,10 @@ class AnthropicRequestTranslator:
     def tools(self, body: MessagesBody) -> JsonFields | dict[str, object]:
         found: dict[str, object] = {}
         if body.tools:
-            found["tools"] = [self._tool(tool, f"tools[{i}]") for i, tool in enumerate(body.tools)]
+            seen = found_tools(body.tools, (turn.content for turn in body.messages))
+            tools = [self._tool(tool, f"tools[{i}]") for i, tool in enumerate(body.tools) if is_offered(tool, seen)]
+            self.approximate |= len(tools) < len(body.tools)
+            found |= {"tools": tools} if tools else {}
         if body.tool_choice is not None:
             choice = _convert(body.tool_choice, AnthropicToolChoice, "tool_choice")
             named = {"type": "function", "function": {"name": choice.name}}

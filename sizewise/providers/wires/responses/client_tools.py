@@ -1,12 +1,13 @@
-"""Custom tools and the local shell of the Responses API as functions of other APIs, and their calls back; runs none.
+"""Client tools of the Responses API as functions of other APIs, and their calls back; runs none.
 
 Source: the OpenAI API reference, Responses. A custom tool takes text instead of JSON; a grammar for that text is
-described to the model and not enforced. The client runs both, so any model that calls functions can use them.
+described to the model and not enforced. A namespace groups tools, whose functions are named NAMESPACE__NAME. The client
+runs them and the local shell, so any model that calls functions can use them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -15,7 +16,7 @@ from msgspec import Struct
 from sizewise.messages import JsonFields
 
 Json = dict[str, Any]
-CallKind = Literal["custom", "local_shell"]
+CallKind = Literal["function", "custom", "local_shell"]
 
 LOCAL_SHELL = "local_shell"
 """The function that stands for the local shell."""
@@ -79,9 +80,11 @@ class CustomToolCallItem(Struct):
     call_id: str
     name: str
     input: str
+    namespace: str | None = None
 
     def to_function_call(self) -> Json:
-        return {"name": self.name, "arguments": _encode({"input": self.input}).decode()}
+        name = function_name(self.name, self.namespace)
+        return {"name": name, "arguments": _encode({"input": self.input}).decode()}
 
 
 class LocalShellCallItem(Struct):
@@ -97,30 +100,62 @@ class LocalShellCallItem(Struct):
 # ---- calls of functions, as the calls that the client knows
 
 
-def call_kinds(raw_fields: JsonFields) -> Mapping[str, CallKind]:
-    """The functions that stand for tools of other kinds in a request's `tools`, by name."""
+class ClientTool(Struct, frozen=True):
+    """The tool that a function stands for, as its client names it."""
+
+    kind: CallKind
+    name: str
+    namespace: str | None = None
+
+    def call_item(self, id: str, call_id: str) -> Json:
+        """A call of the tool, without its arguments."""
+        shown = {"id": id, "type": ITEM_TYPES[self.kind], "status": "in_progress", "call_id": call_id}
+        if self.kind == "local_shell":
+            return {**shown, "action": {"type": "exec", "command": [], "env": {}}}
+        named = {"name": self.name} | ({"namespace": self.namespace} if self.namespace else {})
+        return {**shown, **named, "input" if self.kind == "custom" else "arguments": ""}
+
+
+ITEM_TYPES: Mapping[CallKind, str] = {
+    "function": "function_call",
+    "custom": "custom_tool_call",
+    "local_shell": "local_shell_call",
+}
+ID_PREFIXES: Mapping[CallKind, str] = {"function": "fc", "custom": "ctc", "local_shell": "lsh"}
+
+
+def function_name(name: str, namespace: str | None) -> str:
+    """The name of the function that stands for a tool in a namespace."""
+    return f"{namespace.rstrip('_')}__{name}" if namespace else name
+
+
+def client_tools(raw_fields: JsonFields) -> Mapping[str, ClientTool]:
+    """The tools of a request that other APIs know as functions of another form, by the function's name.
+
+    Those of a namespace also by their own name, which an upstream of this wire and forgetful models use, if it is free.
+    """
     raw = bytes(raw_fields.get("tools", b"null"))
-    if b"custom" not in raw and b"local_shell" not in raw:
+    if not any(kind in raw for kind in (b"custom", b"local_shell", b"namespace")):
         return {}
-    kinds: dict[str, CallKind] = {}
-    for tool in msgspec.json.decode(raw) or ():
-        if tool.get("type") == "custom":
-            kinds[str(tool.get("name"))] = "custom"
-        elif tool.get("type") == "local_shell":
-            kinds[LOCAL_SHELL] = "local_shell"
-    return kinds
+    found: dict[str, ClientTool] = {}
+    inner: dict[str, ClientTool] = {}
+    tools = msgspec.json.decode(raw, type=list[Json] | None) or []
+    for tool in tools:
+        if tool.get("type") == LOCAL_SHELL:
+            found[LOCAL_SHELL] = ClientTool("local_shell", LOCAL_SHELL)
+        elif tool.get("type") == "custom":
+            found[str(tool.get("name"))] = ClientTool("custom", str(tool.get("name")))
+        elif tool.get("type") == "namespace":
+            for each in _tools_in(tool):
+                found[function_name(each.name, each.namespace)] = each
+                inner.setdefault(each.name, each)
+    return {name: tool for name, tool in inner.items() if name not in {each.get("name") for each in tools}} | found
 
 
-def custom_call_item(id: str, call_id: str, name: str) -> Json:
-    """A call of a custom tool without its input."""
-    shown = {"id": id, "type": "custom_tool_call", "status": "in_progress"}
-    return {**shown, "call_id": call_id, "name": name, "input": ""}
-
-
-def shell_call_item(id: str, call_id: str) -> Json:
-    """A call of the local shell without its command."""
-    action: Json = {"type": "exec", "command": [], "env": {}}
-    return {"id": id, "type": "local_shell_call", "status": "in_progress", "call_id": call_id, "action": action}
+def _tools_in(namespace: Json) -> Iterator[ClientTool]:
+    for tool in namespace.get("tools") or ():
+        kind: CallKind = "custom" if tool.get("type") == "custom" else "function"
+        yield ClientTool(kind, str(tool.get("name")), str(namespace.get("name")))
 
 
 def custom_input(arguments: str) -> str:

@@ -15,6 +15,7 @@ from sizewise.providers.wires.responses.client_tools import (
     CustomTool,
     CustomToolCallItem,
     LocalShellCallItem,
+    function_name,
     shell_function,
 )
 
@@ -30,6 +31,12 @@ class FunctionCallItem(Struct):
     call_id: str
     name: str
     arguments: str
+    namespace: str | None = None
+
+
+class NamespaceTool(Struct):
+    name: str
+    tools: list[Json]
 
 
 class FunctionCallOutputItem(Struct):
@@ -79,7 +86,7 @@ REPLY_ONLY_KEYS = frozenset(("type", "id", "status"))
 
 TRANSLATED_KEYS: Mapping[str, frozenset[str]] = {
     "message": REPLY_ONLY_KEYS | {"role", "content", "phase"},
-    "function_call": REPLY_ONLY_KEYS | {"call_id", "name", "arguments", "caller"},
+    "function_call": REPLY_ONLY_KEYS | {"call_id", "name", "arguments", "caller", "namespace"},
     "function_call_output": REPLY_ONLY_KEYS | {"call_id", "output", "caller"},
     "text": frozenset(("type", "text", "annotations", "logprobs", "prompt_cache_breakpoint")),
     "refusal": frozenset(("type", "refusal")),
@@ -89,7 +96,8 @@ TRANSLATED_KEYS: Mapping[str, frozenset[str]] = {
     "function": frozenset(("type", "name", "parameters", "description", "strict", "defer_loading")),
     "custom": frozenset(("type", "name", "description", "format", "defer_loading")),
     "local_shell": frozenset(("type",)),
-    "custom_tool_call": REPLY_ONLY_KEYS | {"call_id", "name", "input", "caller"},
+    "namespace": frozenset(("type", "name", "description", "tools")),
+    "custom_tool_call": REPLY_ONLY_KEYS | {"call_id", "name", "input", "caller", "namespace"},
     "custom_tool_call_output": REPLY_ONLY_KEYS | {"call_id", "output", "caller", "name"},
     "local_shell_call": REPLY_ONLY_KEYS | {"call_id", "action"},
     "local_shell_call_output": REPLY_ONLY_KEYS | {"call_id", "output"},
@@ -175,7 +183,7 @@ class ResponsesInputTranslator:
             id, function = shell.call_id or shell.id, shell.to_function_call()
         else:
             seen = _convert(item, FunctionCallItem, at)
-            id, function = seen.call_id, {"name": seen.name, "arguments": seen.arguments}
+            id, function = seen.call_id, {"name": function_name(seen.name, seen.namespace), "arguments": seen.arguments}
         calls = _assistant(found).setdefault("tool_calls", [])
         calls.append({"id": id or "", "type": "function", "function": function})
 
@@ -219,7 +227,7 @@ class ResponsesInputTranslator:
     def tools(self, tools: list[Json], choice: str | Json | None) -> Json:
         found: Json = {}
         if tools:
-            found["tools"] = [self._tool(tool, f"tools[{i}]") for i, tool in enumerate(tools)]
+            found["tools"] = [each for i, tool in enumerate(tools) for each in self._tools(tool, f"tools[{i}]")]
         if isinstance(choice, str):
             found["tool_choice"] = choice
         elif choice is not None:
@@ -228,6 +236,19 @@ class ResponsesInputTranslator:
             if seen.type not in ("function", "custom", LOCAL_SHELL) or not name:
                 self.untranslated.append("tool_choice")
             found["tool_choice"] = {"type": "function", "function": {"name": name}}
+        return found
+
+    def _tools(self, tool: Json, at: str) -> list[Json]:
+        """The functions that stand for a tool, or for those in a namespace."""
+        if tool.get("type") != "namespace":
+            return [self._tool(tool, at)]
+        space = _convert(tool, NamespaceTool, at)
+        self._collect_unknown_keys(tool, "namespace", at)
+        self.approximate = True
+        found = [self._tool(each, f"{at}.tools[{i}]") for i, each in enumerate(space.tools)]
+        for each in found:
+            if each.get("type") == "function" and "function" in each:
+                each["function"]["name"] = function_name(each["function"]["name"], space.name)
         return found
 
     def _tool(self, tool: Json, at: str) -> Json:

@@ -12,12 +12,11 @@ from sizewise.errors import SizewiseError
 from sizewise.messages import Choice, FunctionCall, JsonFields, Reply, Usage
 from sizewise.providers.wires.original_body import original_body
 from sizewise.providers.wires.responses.client_tools import (
-    CallKind,
-    call_kinds,
-    custom_call_item,
+    ID_PREFIXES,
+    ClientTool,
+    client_tools,
     custom_input,
     shell_action,
-    shell_call_item,
 )
 from sizewise.providers.wires.responses.request_in import WIRE_NAME
 from sizewise.providers.wires.responses.response import read_reply
@@ -173,10 +172,10 @@ def output_items(envelope: ResponseEnvelope, choice: Choice) -> list[Json]:
     if parts:
         status = "incomplete" if choice.finish_reason in INCOMPLETE_REASONS else "completed"
         output.append({**message_item(envelope.item_id("msg", len(output))), "status": status, "content": parts})
-    kinds = call_kinds(envelope.raw_fields) if choice.tool_calls else {}
+    tools = client_tools(envelope.raw_fields) if choice.tool_calls else {}
     for number, call in enumerate(choice.tool_calls):
         function = call.function or FunctionCall("")
-        shown = call_item(envelope, len(output), number, call.id, function.name, kinds)
+        shown = call_item(envelope, len(output), number, call.id, function.name, tools)
         output.append({**with_arguments(shown, function.arguments), "status": "completed"})
     return output
 
@@ -195,19 +194,14 @@ def message_item(id: str) -> Json:
 
 
 def call_item(
-    envelope: ResponseEnvelope, place: int, number: int, id: str, name: str, kinds: Mapping[str, CallKind]
+    envelope: ResponseEnvelope, place: int, number: int, id: str, name: str, tools: Mapping[str, ClientTool]
 ) -> Json:
-    """A call without its arguments. `number`, the index among calls, makes an id if the server sent none. `kinds`:
-    functions that stand for tools of other kinds.
+    """A call without its arguments. `number`, the index among calls, makes an id if the server sent none. `tools`:
+    those that functions stand for.
     """
+    tool = tools.get(name) or ClientTool("function", name)
     call_id = id or f"call_{envelope.id[-24:]}{number:02d}"
-    match kinds.get(name):
-        case "custom":
-            return custom_call_item(envelope.item_id("ctc", place), call_id, name)
-        case "local_shell":
-            return shell_call_item(envelope.item_id("lsh", place), call_id)
-    shown = {"id": envelope.item_id("fc", place), "type": "function_call", "status": "in_progress"}
-    return {**shown, "call_id": call_id, "name": name, "arguments": ""}
+    return tool.call_item(envelope.item_id(ID_PREFIXES[tool.kind], place), call_id)
 
 
 def with_arguments(item: Json, arguments: str) -> Json:

@@ -15,7 +15,7 @@ from sizewise.errors import SizewiseError
 from sizewise.handler import Event, RawDelta, ReasoningDelta, TextDelta, ToolDelta
 from sizewise.messages import Choice, Reply
 from sizewise.providers.wires.openai.request_response import write_error
-from sizewise.providers.wires.responses.client_tools import CallKind, call_kinds
+from sizewise.providers.wires.responses.client_tools import ClientTool, client_tools
 from sizewise.providers.wires.responses.response import PARAGRAPH_BREAK
 from sizewise.providers.wires.responses.response_object import (
     INCOMPLETE_REASONS,
@@ -93,7 +93,7 @@ class ResponsesStreamWriter:
         self._part = ""  # kind of its open part
         self._words: list[str] = []  # text of that part
         self._calls: dict[int, tuple[int, list[str]]] = {}  # call index -> output index and argument fragments
-        self._call_kinds: Mapping[str, CallKind] | None = None  # once there is a call
+        self._tools: Mapping[str, ClientTool] | None = None  # once there is a call
         self._upstream_items: dict[
             int,
             int,
@@ -137,7 +137,7 @@ class ResponsesStreamWriter:
         if event.index not in self._calls:
             written = self._close_item()
             place = len(self.items)
-            item = call_item(self._envelope, place, event.index, event.id, event.name, self._kinds())
+            item = call_item(self._envelope, place, event.index, event.id, event.name, self._client_tools())
             self._calls[event.index] = (place, [])
             written += self._item_added(item)
         place, said = self._calls[event.index]
@@ -149,10 +149,10 @@ class ResponsesStreamWriter:
         where = {"item_id": self.items[place]["id"], "output_index": place}
         return written + self._event("response.function_call_arguments.delta", **where, delta=event.json)
 
-    def _kinds(self) -> Mapping[str, CallKind]:
-        if self._call_kinds is None:
-            self._call_kinds = call_kinds(self._envelope.raw_fields)
-        return self._call_kinds
+    def _client_tools(self) -> Mapping[str, ClientTool]:
+        if self._tools is None:
+            self._tools = client_tools(self._envelope.raw_fields)
+        return self._tools
 
     # ---- raw events of an upstream of this wire
 
