@@ -151,7 +151,7 @@ class PrettyUpstream(FakeOpenAI):
 async def _pretty(body: Json, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
     token = {"token": NASTY, "logprob": -0.1, "bytes": None, "top_logprobs": []}
     call = {"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": '{\n"city":\n"Oslo"}'}}
-    message = {"role": "assistant", "content": NASTY, "refusal": None, "annotations": [{"type": NASTY}]}
+    message: Json = {"role": "assistant", "content": NASTY, "refusal": None, "annotations": [{"type": NASTY}]}
     message |= {"tool_calls": [call]} if body.get("tools") else {}
     finish = "tool_calls" if body.get("tools") else "stop"
     choice = {"index": 0, "message": message, "logprobs": {"content": [token]}, "finish_reason": finish}
@@ -171,7 +171,7 @@ async def _pretty(body: Json, reader: asyncio.StreamReader, writer: asyncio.Stre
 
 async def _odd_events(body: Json, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
     search = {"id": "ws_1", "type": "web_search_call", "status": "completed", "action": {"query": NASTY}}
-    message = {"id": "msg_1", "type": "message", "role": "assistant", "status": "completed"}
+    message: Json = {"id": "msg_1", "type": "message", "role": "assistant", "status": "completed"}
     message |= {"content": [{"type": "output_text", "text": NASTY, "annotations": [], "logprobs": []}]}
     done = {"id": "resp_1", "object": "response", "status": "completed", "output": [search, message], "usage": None}
     told: list[Json] = [
