@@ -198,7 +198,7 @@ def answering(upstream: AgentUpstream) -> Iterator[AgentUpstream]:
     finally:
         server.shutdown()
         server.server_close()
-        thread.join(5)
+        thread.join(60)
 
 
 WIRES = ("openai", "anthropic", "responses")
