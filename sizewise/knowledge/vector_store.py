@@ -1,4 +1,4 @@
-"""The vector store protocol, tag filters, BM25 and score fusion; knows no service, no embedder and no text.
+"""The vector store protocol, tag filters and BM25; knows no service, no embedder and no text.
 
 A store receives no plain text. Passages are encrypted. Words are *terms*: keyed hashes (32 bits) with counts, which
 suffice for BM25 and reveal only how often an unknown word occurs. Texts in tags are keyed hashes, which can only be
@@ -119,8 +119,8 @@ MAX_FILTER_CONDITIONS = 256
 class PassageQuery(Struct, frozen=True):
     """A search and the caller's access.
 
-    `alpha` as in Weaviate: 1 ranks by vector only, 0 by terms only; between, both scores are scaled to 0..1 and
-    weighted. `readers`: ids of the caller; None reads all. `data_classes`: classes that may be returned. `data_class`
+    `alpha` as in Weaviate: 1 ranks by vector only, 0 by terms only; between, both scores are weighted (fusion.py).
+    `readers`: ids of the caller; None reads all. `data_classes`: classes that may be returned. `data_class`
     and `place`: confidentiality of the query itself, and how far it may go.
     """
 
@@ -329,31 +329,6 @@ def bm25_weights(terms: SparseTerms) -> dict[int, float]:
 def inverse_document_frequency(passages: int, having: int) -> float:
     """BM25's inverse document frequency, at least 0. `having`: passages with the term."""
     return math.log(1 + (passages - having + 0.5) / (having + 0.5))
-
-
-def candidate_limit(limit: int) -> int:
-    """Hits that each half of a hybrid search must return, so that passages good in both are included."""
-    return min(MAX_HITS, max(60, 3 * limit))
-
-
-def fuse_hits(
-    vector_hits: Sequence[SearchHit],
-    keyword_hits: Sequence[SearchHit],
-    alpha: float,
-    limit: int,
-) -> list[SearchHit]:
-    """Scales the scores of each half to 0..1 and adds them weighted by alpha, as Weaviate's relativeScoreFusion."""
-    summed, hits = dict[str, float](), dict[str, SearchHit]()
-    for half, share in ((vector_hits, alpha), (keyword_hits, 1 - alpha)):
-        if not half:
-            continue
-        low, high = min(hit.score for hit in half), max(hit.score for hit in half)
-        for hit in half:
-            scaled = (hit.score - low) / (high - low) if high > low else 1.0
-            summed[hit.id] = summed.get(hit.id, 0.0) + share * scaled
-            hits[hit.id] = hit
-    best = sorted(summed, key=lambda id: (-summed[id], id))[:limit]
-    return [SearchHit(id, hits[id].document, summed[id], hits[id].sealed) for id in best]
 
 
 def _tests(where: TagFilter, deep: int, left: int) -> int:

@@ -258,6 +258,18 @@ async def fuses_vector_and_keyword_scores(store: VectorStore) -> None:
         )
 
 
+async def scores_hybrid_hits_by_both(store: VectorStore) -> None:
+    """Also passages that one half alone finds, so that no rank depends on how many each half returns."""
+    asked = vector(50)
+    near = [_at(passage(number, terms={98: 1}), asked) for number in range(70)]
+    away, aside = passage(100, terms={11: 1}), passage(101, terms={11: 1})
+    async with open_collection(store, *near, _at(away, [-x for x in asked]), _at(aside, vector(7))) as its:
+        hits = await its.search(PassageQuery(vector=asked, terms={11: 1}, alpha=0.5, limit=20, readers=None))
+        assert hits[0].id == aside.id, "nearer than the other with the word, though neither is among the nearest"
+        hits = await its.search(PassageQuery(vector=asked, terms={98: 1}, alpha=0.5, limit=1, readers=None))
+        assert hits[0].id not in (away.id, aside.id)
+
+
 async def keeps_bases_apart(store: VectorStore) -> None:
     """Bases that differ in organization, project or name are isolated, and removed separately."""
     first = base()
@@ -606,6 +618,7 @@ def every() -> Iterator[Check]:
         finds_the_nearest,
         finds_the_words,
         fuses_vector_and_keyword_scores,
+        scores_hybrid_hits_by_both,
         keeps_bases_apart,
         shows_only_what_may_be_seen,
         filters_by_tags,

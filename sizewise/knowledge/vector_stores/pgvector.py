@@ -19,6 +19,7 @@ from sqlalchemy import Column, Connection, Integer, MetaData, Table, Text, TextC
 from sqlalchemy.schema import CreateTable
 
 from sizewise.errors import ConfigError, Conflict, StorageError
+from sizewise.knowledge.fusion import candidate_limit, fuse_scores
 from sizewise.knowledge.vector_store import (
     K1,
     MAX_DIMENSIONS,
@@ -34,9 +35,7 @@ from sizewise.knowledge.vector_store import (
     TagRange,
     Vector,
     bm25_weights,
-    candidate_limit,
     filter_tokens,
-    fuse_hits,
     inverse_document_frequency,
     match_tokens,
     numeric_tags,
@@ -420,7 +419,35 @@ def _searched(names: TableNames, query: PassageQuery, connection: Connection) ->
         return _worded(names, query, query.limit, connection) if query.terms else []
     many = candidate_limit(query.limit)
     near, worded = _near(names, query, many, connection), _worded(names, query, many, connection)
-    return fuse_hits(near, worded, query.alpha, query.limit)
+    hits = {hit.id: hit for hit in (*near, *worded)}
+    cosines, scores = {hit.id: hit.score for hit in near}, {hit.id: hit.score for hit in worded}
+    cosines |= _cosines(names, query, list(hits.keys() - cosines.keys()), connection)
+    scores |= _keyword_scores(names, query, list(hits.keys() - scores.keys()), connection)
+    fused = fuse_scores(cosines, scores, words=len(query.terms), alpha=query.alpha, limit=query.limit)
+    return [SearchHit(id, hits[id].document, score, hits[id].sealed) for id, score in fused.items()]
+
+
+def _cosines(names: TableNames, query: PassageQuery, ids: list[str], connection: Connection) -> dict[str, float]:
+    words = (
+        "SELECT CAST(id AS text) AS id, 1 - ({near} <=> CAST(:asked AS {kind}({size}))) AS score FROM {passages}"
+        " WHERE id = ANY(CAST(:ids AS uuid[]))"
+    )
+    rows = connection.execute(names.sql(words), {"asked": _text(query.vector), "ids": ids}) if ids else ()
+    return {row.id: float(row.score) for row in rows}
+
+
+def _keyword_scores(names: TableNames, query: PassageQuery, ids: list[str], connection: Connection) -> dict[str, float]:
+    """Of those of the ids that have one of the query's terms."""
+    if not ids:
+        return {}
+    worth = _worth(query, *_document_frequencies(names, query, connection))
+    words = (
+        "SELECT CAST(id AS text) AS id, sum(weight * worth) AS score FROM {passages} JOIN {terms} USING (number)"
+        " JOIN unnest(CAST(:terms AS bigint[]), CAST(:worth AS float8[])) AS a(term, worth) USING (term)"
+        " WHERE id = ANY(CAST(:ids AS uuid[])) GROUP BY id"
+    )
+    given = {"terms": list(worth), "worth": list(worth.values()), "ids": ids}
+    return {row.id: float(row.score) for row in connection.execute(names.sql(words), given)}
 
 
 def _document_frequencies(names: TableNames, query: PassageQuery, connection: Connection) -> tuple[int, dict[int, int]]:

@@ -30,6 +30,7 @@ import qdrant_edge as qdrant
 from msgspec import Struct
 
 from sizewise.atomic_file import write_file_atomically
+from sizewise.knowledge.fusion import candidate_limit, fuse_scores
 from sizewise.knowledge.vector_store import (
     FilterAnd,
     FilterOr,
@@ -39,9 +40,7 @@ from sizewise.knowledge.vector_store import (
     TagIn,
     TagRange,
     bm25_weights,
-    candidate_limit,
     filter_tokens,
-    fuse_hits,
     match_tokens,
     numeric_tags,
     required_tokens,
@@ -314,18 +313,37 @@ def match_nothing() -> Condition:
 
 
 def search_shard(shard: qdrant.EdgeShard, query: PassageQuery) -> list[SearchHit]:
-    which, hybrid = visibility_filter(query), 0 < query.alpha < 1
-    many = candidate_limit(query.limit) if hybrid else query.limit
-    near, worded = list[SearchHit](), list[SearchHit]()
-    if query.alpha > 0:
-        near = _half(shard, qdrant.Query.Nearest(list(query.vector), using=NEAR), which, many, not hybrid)
+    which = visibility_filter(query)
+    near = qdrant.Query.Nearest(list(query.vector), using=NEAR) if query.alpha > 0 else None
+    worded = None
     if query.alpha < 1 and query.terms:
         asked = sorted(query.terms.items())
         sparse = qdrant.SparseVector([term for term, _ in asked], [float(count) for _, count in asked])
-        worded = _half(shard, qdrant.Query.Nearest(sparse, using=TERMS), which, many, not hybrid)
-    if not hybrid:
-        return near or worded
-    return _filled(shard, fuse_hits(near, worded, query.alpha, query.limit), which)
+        worded = qdrant.Query.Nearest(sparse, using=TERMS)
+    if near is not None and worded is not None:
+        return _hybrid(shard, query, near, worded, which)
+    only = near or worded
+    return [] if only is None else _half(shard, only, which, query.limit, whole=True)
+
+
+def _hybrid(
+    shard: qdrant.EdgeShard, query: PassageQuery, near: qdrant.Query, worded: qdrant.Query, which: qdrant.Filter
+) -> list[SearchHit]:
+    many = candidate_limit(query.limit)
+    cosines = {hit.id: hit.score for hit in _half(shard, near, which, many)}
+    scores = {hit.id: hit.score for hit in _half(shard, worded, which, many)}
+    cut = len(scores) == many  # otherwise these are all that have one of the words
+    cosines |= _scores(shard, near, which, scores.keys() - cosines.keys())
+    scores |= _scores(shard, worded, which, cosines.keys() - scores.keys() if cut else set())
+    fused = fuse_scores(cosines, scores, words=len(query.terms), alpha=query.alpha, limit=query.limit)
+    return _filled(shard, [SearchHit(id, "", score, b"") for id, score in fused.items()], which)
+
+
+def _scores(shard: qdrant.EdgeShard, query: qdrant.Query, which: qdrant.Filter, ids: set[str]) -> dict[str, float]:
+    if not ids:
+        return {}
+    these = qdrant.Filter(must=[which, qdrant.HasIdCondition({*ids})])
+    return {hit.id: hit.score for hit in _half(shard, query, these, len(ids))}
 
 
 def stored_points(shard: qdrant.EdgeShard, ids: list[str]) -> list[SearchHit]:
@@ -339,9 +357,9 @@ def _half(
     query: qdrant.Query,
     which: qdrant.Filter,
     limit: int,
-    whole: bool,
+    whole: bool = False,
 ) -> list[SearchHit]:
-    """One half of a hybrid search. `whole`: with payload, which is read from disk."""
+    """A search by vector or by terms. `whole`: with payload, which is read from disk."""
     shown: qdrant.WithPayloadType = [DOCUMENT, SEALED] if whole else False
     params = qdrant.SearchParams(hnsw_ef=max(LOOKED_AT, limit))
     request = qdrant.QueryRequest(limit=limit, query=query, filter=which, with_payload=shown, params=params)

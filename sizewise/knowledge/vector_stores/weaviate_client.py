@@ -19,7 +19,7 @@ import weaviate
 from weaviate.classes.config import Configure, DataType, Property, StopwordsPreset, Tokenization, VectorDistances
 from weaviate.classes.data import DataObject
 from weaviate.classes.init import AdditionalConfig, Auth, Timeout
-from weaviate.classes.query import Filter, HybridFusion, MetadataQuery
+from weaviate.classes.query import Filter, MetadataQuery
 from weaviate.classes.tenants import Tenant
 from weaviate.collections import Collection as Passages
 from weaviate.collections.classes.config import CollectionConfig
@@ -32,7 +32,9 @@ from weaviate.logger import logger as client_log
 from sizewise.errors import Conflict, StorageError
 from sizewise.guardrails.upstream_error_text import client_text
 from sizewise.http.egress import DEFAULT_PORTS, origin
+from sizewise.knowledge.fusion import candidate_limit, fuse_scores
 from sizewise.knowledge.vector_store import (
+    K1,
     FilterAnd,
     FilterOr,
     Passage,
@@ -202,26 +204,11 @@ class WeaviateConnection:
         with self._checked(f"{COLLECTION_PREFIX}{dimension}"):
             its = self._tenant_collection(key, dimension)
             which = self._seen(query, its)
-            vector, words = [*map(float, query.vector)], _words(query.terms)
-            wanted = ["document", "sealed"]
-            if query.alpha == 1 or not words:
-                near = its.query.near_vector(
-                    vector, limit=query.limit, filters=which, return_properties=wanted,
-                    return_metadata=MetadataQuery(distance=True),
-                )  # fmt: skip
-                return [_hit(each.uuid, each.properties, 1 - (each.metadata.distance or 0.0)) for each in near.objects]
+            if query.alpha == 1 or not query.terms:
+                return _nearest(its, query, which, query.limit)
             if query.alpha == 0:
-                said = its.query.bm25(
-                    words, query_properties=["terms"], limit=query.limit, filters=which, return_properties=wanted,
-                    return_metadata=MetadataQuery(score=True),
-                )  # fmt: skip
-            else:
-                said = its.query.hybrid(
-                    words, vector=vector, alpha=query.alpha, fusion_type=HybridFusion.RELATIVE_SCORE,
-                    query_properties=["terms"], limit=query.limit, filters=which, return_properties=wanted,
-                    return_metadata=MetadataQuery(score=True),
-                )  # fmt: skip
-            return [_hit(each.uuid, each.properties, each.metadata.score or 0.0) for each in said.objects]
+                return _worded(its, query, which, query.limit)
+            return _hybrid(its, query, which)
 
     def count(self, key: str, dimension: int) -> int:
         with self._checked(f"{COLLECTION_PREFIX}{dimension}"):
@@ -338,6 +325,42 @@ def _properties(passage: Passage) -> dict[str, object]:
 def _ended(mark: str) -> str:
     """Ends a token with a period, because Weaviate trims trailing space, and "a" must differ from "a "."""
     return f"{mark}."
+
+
+def _hybrid(its: TenantCollection, query: PassageQuery, which: FilterReturn | None) -> list[SearchHit]:
+    """Not Weaviate's own hybrid search, so that all stores rank alike."""
+    many = candidate_limit(query.limit)
+    near, worded = _nearest(its, query, which, many), _worded(its, query, which, many)
+    hits = {hit.id: hit for hit in (*near, *worded)}
+    cosines, scores = {hit.id: hit.score for hit in near}, {hit.id: hit.score for hit in worded}
+    if rest := hits.keys() - cosines.keys():
+        cosines |= {hit.id: hit.score for hit in _nearest(its, query, _among(rest, which), len(rest))}
+    if len(worded) == many and (rest := hits.keys() - scores.keys()):  # fewer are all that have one of the words
+        scores |= {hit.id: hit.score for hit in _worded(its, query, _among(rest, which), len(rest))}
+    ours = {id: score * (K1 + 1) for id, score in scores.items()}  # a factor that Weaviate's BM25 leaves out
+    fused = fuse_scores(cosines, ours, words=len(query.terms), alpha=query.alpha, limit=query.limit)
+    return [SearchHit(id, hits[id].document, score, hits[id].sealed) for id, score in fused.items()]
+
+
+def _nearest(its: TenantCollection, query: PassageQuery, which: FilterReturn | None, limit: int) -> list[SearchHit]:
+    said = its.query.near_vector(
+        [*map(float, query.vector)], limit=limit, filters=which, return_properties=["document", "sealed"],
+        return_metadata=MetadataQuery(distance=True),
+    )  # fmt: skip
+    return [_hit(each.uuid, each.properties, 1 - (each.metadata.distance or 0.0)) for each in said.objects]
+
+
+def _worded(its: TenantCollection, query: PassageQuery, which: FilterReturn | None, limit: int) -> list[SearchHit]:
+    said = its.query.bm25(
+        _words(query.terms), query_properties=["terms"], limit=limit, filters=which,
+        return_properties=["document", "sealed"], return_metadata=MetadataQuery(score=True),
+    )  # fmt: skip
+    return [_hit(each.uuid, each.properties, each.metadata.score or 0.0) for each in said.objects]
+
+
+def _among(ids: Collection[str], which: FilterReturn | None) -> FilterReturn:
+    among = Filter.by_id().contains_any(list(ids))
+    return among if which is None else Filter.all_of([which, among])
 
 
 def _words(terms: SparseTerms) -> str:
