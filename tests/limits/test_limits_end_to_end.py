@@ -246,7 +246,7 @@ def test_counting_tokens_is_a_request(server: Served) -> None:
         key, _ = limited_key(server, rpm=1)
         body = {"model": "echo/small", "messages": MESSAGES}
         answers = [server.ask("/v1/messages/count_tokens", body, key=key) for _ in range(2)]
-        assert [answer.status for answer in answers] == [400, 429]  # the echo cannot count exactly
+        assert [answer.status for answer in answers] == [200, 429]
         assert answers[0].headers["x-ratelimit-remaining-requests"] == "0"
 
     within_a_minute(story)
