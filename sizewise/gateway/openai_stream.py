@@ -14,7 +14,11 @@ from sizewise.messages import ChatRequest, Reply
 from sizewise.providers.wires.openai.request_response import write_error, write_usage
 from sizewise.providers.wires.sse import DONE_FRAME, KEEP_ALIVE_COMMENT, encode_event, one_line
 
-SSE_HEADERS = ((b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache"))
+SSE_HEADERS = (
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache, no-transform"),  # a proxy that compresses may hold events back
+    (b"x-accel-buffering", b"no"),  # nginx buffers answers by default
+)
 
 _encode = msgspec.json.Encoder().encode
 

@@ -33,7 +33,7 @@ async def send_event_stream(
     """Writes as fast as the client reads. A disconnect stops the work; so does a revoked key, which is reported."""
     headers = [
         (b"content-type", b"text/event-stream; charset=utf-8"),
-        (b"cache-control", b"no-store"),
+        (b"cache-control", b"no-cache, no-transform, no-store"),
         (b"x-accel-buffering", b"no"),  # for proxies that would buffer
         (b"x-content-type-options", b"nosniff"),
         (b"x-sizewise-trace", trace.encode()),
