@@ -20,7 +20,7 @@ from sizewise.app.application import Application
 from sizewise.errors import BadRequest, SizewiseError
 from sizewise.gateway import anthropic, openai, responses
 from sizewise.gateway.header_cache import CachedHead, cacheable_head
-from sizewise.gateway.protocol_upgrade import UpgradeProtocol, strip_h2c_upgrade
+from sizewise.gateway.protocol_upgrade import UpgradeProtocol
 from sizewise.gateway.request_context import (
     OPENAI_ERRORS,
     ErrorFormat,
@@ -52,7 +52,6 @@ ROUTES: Mapping[bytes, FastRoute] = {
     b"/v1/responses": (responses.create, responses.ERROR_FORMAT),
 }
 MAX_HEAD_BYTES = 64 * 1024
-H2C_SEARCH_BYTES = 4096  # bytes searched for an offer of HTTP/2
 MAX_PIPELINE = 16  # requests that may wait on one connection before reading stops
 MAX_CACHE_MISSES = 4  # heads cached in vain before caching stops for the connection
 _CHUNKED = b"transfer-encoding: chunked\r\n"
@@ -339,8 +338,6 @@ class FastPathProtocol(UpgradeProtocol):
             body = self._cached_head.match_body(data)
             if body is not None:
                 return self._repeat_head(body)
-        if (self.cycle is None or self.cycle.response_complete) and data.find(b"h2c", 0, H2C_SEARCH_BYTES) >= 0:
-            data = strip_h2c_upgrade(data)
         before, between = self._head_count, self._after_cacheable
         already = before if self._in_head else 0
         super().data_received(data)
@@ -487,9 +484,12 @@ class FastPathProtocol(UpgradeProtocol):
     def on_headers_complete(self) -> None:
         headers, self.headers = self.headers, cast("Headers", TrailerSink())
         self._in_head = False
+        parser = self.parser
+        if parser.should_upgrade() and self.passes_over():
+            return
         before = self.cycle
         way = self._routes.get(self.url)
-        parser, other = self.parser, self.expect_100_continue
+        other = self.expect_100_continue
         if (
             way is None
             or other
@@ -512,6 +512,8 @@ class FastPathProtocol(UpgradeProtocol):
             self._limit_pipeline()
 
     def on_message_complete(self) -> None:
+        if self._passes_over:
+            return
         self._after_cacheable = self._is_cacheable
         super().on_message_complete()
 

@@ -163,6 +163,53 @@ def test_an_offer_to_upgrade_to_http_2_is_passed_over(server: Served) -> None:
             assert b"as Java asks" in line.answer().body
 
 
+OFFERS = ("TLS/1.2", "TLS/1.0, HTTP/1.1", "h2c", "foo/2", "WebSocket2", "IRC/6.9, RTA/x11")
+
+
+@pytest.mark.parametrize("offer", OFFERS)
+@pytest.mark.parametrize("path", [CHAT, "/v1/embeddings"])
+@pytest.mark.parametrize("pieces", ["whole", "head and body", "bytes"])
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_post_that_offers_another_protocol_keeps_its_body(
+    server: Served, offer: str, path: str, pieces: str, chunked: bool
+) -> None:
+    body = question("the whole body") if path == CHAT else b'{"model": "echo/vectors", "input": "the whole body"}'
+    with Line(server) as line:
+        offered = ("Connection: Upgrade", f"Upgrade: {offer}")
+        data = line.request(path, body, *offered)
+        if chunked:
+            sent = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+            data = line.request(path, sent, *offered, "transfer-encoding: chunked", length=False)
+        for _ in range(2):
+            cut = data.index(b"\r\n\r\n") + 4
+            parts = {
+                "whole": [data],
+                "head and body": [data[:cut], data[cut:]],
+                "bytes": [data[i : i + 1] for i in range(len(data))],
+            }
+            for part in parts[pieces]:
+                line.say(part)
+            answer = line.answer()
+            assert answer.status == 200 and (path != CHAT or b"the whole body" in answer.body), answer.body
+
+
+def test_offers_behind_each_other_are_answered_in_their_order(server: Served) -> None:
+    with Line(server) as line:
+        asked = [
+            line.request(CHAT, question(f"number {n}"), "connection: upgrade", "upgrade: TLS/1.2") for n in range(9)
+        ]
+        line.say(b"".join(asked))
+        for number in range(9):
+            assert f"number {number}".encode() in line.answer().body
+
+
+def test_a_get_that_offers_another_protocol_is_answered(server: Served) -> None:
+    with Line(server) as line:
+        for _ in range(2):
+            line.say(line.request("/v1/models", b"", "connection: upgrade", "upgrade: TLS/1.2", method="GET"))
+            assert line.answer().status == 200
+
+
 def test_a_question_that_offers_a_websocket_is_answered_and_the_server_lives(server: Served) -> None:
     offer = ("connection: upgrade", "upgrade: websocket", "sec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==")
     with Line(server) as line:
