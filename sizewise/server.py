@@ -243,7 +243,6 @@ async def _serve(
         log_config=None,
         access_log=False,
         server_header=False,
-        date_header=False,
         proxy_headers=False,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=round(settings.server.drain_timeout_s) + END_TIMEOUT_S,

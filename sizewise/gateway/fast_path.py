@@ -29,9 +29,11 @@ from sizewise.gateway.request_context import (
     RouteHandler,
     encode_headers,
     handle,
+    new_trace_id,
     parse_headers,
     refusal,
     refuse_with,
+    trace_headers,
 )
 from sizewise.http.write_coalescing import WriteCoalescer
 from sizewise.limits.request_body import (
@@ -251,7 +253,8 @@ class FastRequestCycle:
             header_lines = encode_headers(headers) + header_lines
         if not self.keep_alive:
             header_lines += _CLOSE
-        self._head_bytes = b"%b%bcontent-length: %d\r\n\r\n%b" % (_STATUS_LINES[status], header_lines, len(body), body)
+        start = _STATUS_LINES[status] + self.protocol.date_line()
+        self._head_bytes = b"%b%bcontent-length: %d\r\n\r\n%b" % (start, header_lines, len(body), body)
         self.protocol.coalescer(self)
         self._complete()
 
@@ -259,7 +262,13 @@ class FastRequestCycle:
         """The head is sent with the first chunk: one system call, and the client wakes once."""
         self.has_started = True
         close, chunked = b"" if self.keep_alive else _CLOSE, _CHUNKED if self.chunked else b""
-        self._head_bytes = b"%b%b%b%b\r\n" % (_STATUS_LINES[200], encode_headers(headers), close, chunked)
+        self._head_bytes = b"%b%b%b%b%b\r\n" % (
+            _STATUS_LINES[200],
+            self.protocol.date_line(),
+            encode_headers(headers),
+            close,
+            chunked,
+        )
 
     async def write(self, data: bytes) -> None:
         """Chunks of one event loop iteration are sent together."""
@@ -327,6 +336,10 @@ class FastPathProtocol(UpgradeProtocol):
         self._idle_timer: asyncio.TimerHandle | None = None
         self._body_timer: asyncio.TimerHandle | None = None  # set while a body is incomplete
         self._write_timer: asyncio.TimerHandle | None = None  # set while the client reads nothing
+
+    def date_line(self) -> bytes:
+        """The Date header, which uvicorn renews once a second."""
+        return encode_headers(self.server_state.default_headers)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
@@ -423,9 +436,9 @@ class FastPathProtocol(UpgradeProtocol):
         self.coalescer.flush()
         cycle = self.cycle
         if not self.pipeline and (cycle is None or cycle.response_complete or cycle.more_body):
-            body = write_error(error)
-            head = b"content-type: application/json\r\ncontent-length: %d\r\n%b%b\r\n" % (len(body), _NOSNIFF, _CLOSE)
-            self.transport.write(STATUS_LINE[error.status] + head + body)
+            body, traced = write_error(error), encode_headers(trace_headers(new_trace_id()))
+            head = b"content-type: application/json\r\ncontent-length: %d\r\n%b%b\r\n" % (len(body), traced, _CLOSE)
+            self.transport.write(_STATUS_LINES[error.status] + self.date_line() + head + body)
         self.transport.close()
 
     def shutdown(self) -> None:

@@ -30,14 +30,18 @@ class OpenAiStream(ResponseMetadata):
     held until the reply is complete, because it carries the cost.
     """
 
-    __slots__ = ("_chat", "_choices_started", "_finished", "_id", "_keep_alive", "_model", "_trace", "_writer")
+    __slots__ = ("_chat", "_choices_started", "_finished", "_head", "_keep_alive", "_model", "_trace", "_writer")
 
     def __init__(self, writer: ResponseWriter, chat: ChatRequest, trace: str) -> None:
         super().__init__()
         self._writer = writer
         self._chat = chat
         self._trace = trace
-        self._id = f"chatcmpl-{trace}"
+        self._head: dict[str, object] = {
+            "id": f"chatcmpl-{trace}",
+            "object": "chat.completion.chunk",
+            "created": int(time.time()),
+        }
         self._model = chat.model
         self._finished: list[ChoiceFinished] = []
         self._choices_started: set[int] = set()  # choices whose role was sent
@@ -92,13 +96,7 @@ class OpenAiStream(ResponseMetadata):
         return one_line(_encode(self._chunk([shown])))
 
     def _chunk(self, choices: list[dict[str, object]]) -> dict[str, object]:
-        return {
-            "id": self._id,
-            "object": "chat.completion.chunk",
-            "created": int(time.time()),
-            "model": self._model,
-            "choices": choices,
-        }
+        return {**self._head, "model": self._model, "choices": choices}
 
     async def finish(self, reply: Reply) -> None:
         """Writes the held finish frames, usage if requested, and the end mark."""
@@ -122,7 +120,7 @@ class OpenAiStream(ResponseMetadata):
         if self._chat.include_usage:
             tail = self._chunk([])
             if not self._choices_started:  # the chunks before it are the upstream's
-                tail |= {"id": reply.id or self._id, "model": reply.model or self._model}
+                tail |= {"id": reply.id or self._head["id"], "model": reply.model or self._model}
             tail |= {"usage": write_usage(reply.usage), "sizewise": ours}
             pieces.append(encode_event(_encode(tail)))
         pieces.append(DONE_FRAME)

@@ -197,10 +197,10 @@ class RouteEndpoint:
     async def _answer(self, app: Application, scope: Scope, receive: Receive, send: Send, reader: BodyReader) -> None:
         started = time.perf_counter()
         client = scope.get("client")
-        out = AsgiResponseWriter(send, client[0] if client else "")
         headers: Headers = scope["headers"]
         method = scope["method"]
         head = read_head(headers, started)
+        out = AsgiResponseWriter(send, client[0] if client else "", head.trace)
         head.peer_address, head.query_string = out.peer_address, scope.get("query_string", b"")
         head.safe, head.secure = method in ("GET", "HEAD"), scope.get("scheme") == "https"
         reads_body = method not in ("GET", "HEAD", "DELETE") and self._method != ""
@@ -271,17 +271,19 @@ NOSNIFF = (b"x-content-type-options", b"nosniff")
 
 
 class AsgiResponseWriter:
-    """A ResponseWriter on ASGI's `send`."""
+    """A ResponseWriter on ASGI's `send`. Every answer has the trace in its headers."""
 
-    def __init__(self, send: Send, peer_address: str) -> None:
+    def __init__(self, send: Send, peer_address: str, trace: str) -> None:
         self._send = send
+        self._trace = trace
         self.peer_address = peer_address
         self.has_started = False
         self.close_connection = False  # set if the next bytes on the connection may be a rejected body
 
     async def _start(self, status: int, headers: Headers) -> None:
         self.has_started = True
-        await self._send({"type": "http.response.start", "status": status, "headers": [*headers, NOSNIFF]})
+        traced = () if any(name == b"x-request-id" for name, _ in headers) else trace_headers(self._trace)
+        await self._send({"type": "http.response.start", "status": status, "headers": [*headers, *traced, NOSNIFF]})
 
     async def _body(self, data: bytes, more: bool) -> None:
         message: dict[str, Any] = {"type": "http.response.body", "body": data, "more_body": more}

@@ -97,7 +97,6 @@ SECURITY_HEADERS = (
     CONTENT_SECURITY_POLICY,
     (b"cache-control", b"no-store"),
     (b"referrer-policy", b"no-referrer"),
-    (b"x-content-type-options", b"nosniff"),
 )
 
 

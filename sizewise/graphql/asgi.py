@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import Any
 
 import msgspec
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from sizewise.app.application import Application
 from sizewise.app.services import Services
@@ -61,12 +61,12 @@ class GraphQLApp:
                     send=send,
                 ).serve()
             elif scope["type"] == "http":
-                await self._answer(scope, receive, send)
+                trace = new_trace_id()
+                await self._answer(scope, receive, _with_trace(send, trace), trace)
         except asyncio.CancelledError:
             pass  # the server is shutting down; uvicorn would log this as an error, with a traceback
 
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        trace = new_trace_id()
+    async def _answer(self, scope: Scope, receive: Receive, send: Send, trace: str) -> None:
         app = self._get_app()
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
         try:
@@ -104,7 +104,7 @@ class GraphQLApp:
         except SizewiseError as error:
             app.resources.metrics.count_rejection(error.code)
             status, shown = error.status, {"errors": [format_error(error)]}
-        await _whole(send, status, shown, trace, http_request.response_type(headers.get(b"accept", "")))
+        await _whole(send, status, shown, http_request.response_type(headers.get(b"accept", "")))
 
     async def _question(
         self,
@@ -148,14 +148,25 @@ async def _unless_gone(work: asyncio.Future[OperationResponse], receive: Receive
         await asyncio.wait(both)
 
 
-async def _whole(send: Send, status: int, shown: OperationResult, trace: str, media_type: str) -> None:
+def _with_trace(send: Send, trace: str) -> Send:
+    """`send`, with the trace in the headers of each answer."""
+    traced = [(b"x-sizewise-trace", trace.encode()), (b"x-request-id", trace.encode())]
+
+    async def with_trace(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message["headers"], *traced]}
+        await send(message)
+
+    return with_trace
+
+
+async def _whole(send: Send, status: int, shown: OperationResult, media_type: str) -> None:
     body = msgspec.json.encode(shown)
     headers = [
         (b"content-type", media_type.encode()),
         (b"content-length", b"%d" % len(body)),
         (b"cache-control", b"no-store"),  # the response may hold a new key
         (b"x-content-type-options", b"nosniff"),
-        (b"x-sizewise-trace", trace.encode()),
     ]
     if status == 401:
         headers.append((b"www-authenticate", b'Bearer realm="sizewise"'))

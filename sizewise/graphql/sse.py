@@ -36,7 +36,6 @@ async def send_event_stream(
         (b"cache-control", b"no-cache, no-transform, no-store"),
         (b"x-accel-buffering", b"no"),  # for proxies that would buffer
         (b"x-content-type-options", b"nosniff"),
-        (b"x-sizewise-trace", trace.encode()),
     ]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     writing = asyncio.ensure_future(_written(stream, send))

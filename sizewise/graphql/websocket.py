@@ -79,7 +79,8 @@ class WebSocketConnection:
         except SizewiseError:
             return await self._send({"type": "websocket.close"})  # closing before accept answers 403
         known = PROTOCOL in self._scope["subprotocols"]
-        await self._send({"type": "websocket.accept", "subprotocol": PROTOCOL if known else None})
+        traced = [(b"x-request-id", new_trace_id().encode())]
+        await self._send({"type": "websocket.accept", "subprotocol": PROTOCOL if known else None, "headers": traced})
         try:
             if not known:
                 raise ConnectionClosed(4406, "Subprotocol not acceptable")

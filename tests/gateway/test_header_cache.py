@@ -123,7 +123,7 @@ async def answered(pieces: list[bytes], lessons: int, last: int = 5 * WAIT) -> t
         await asyncio.sleep(0)
     written, closed = wire.written, wire.closing
     protocol.connection_lost(None)
-    return re.sub(rb"[0-9a-f]{32}", b"*", written), closed, protocol.known
+    return re.sub(rb"[0-9a-f]{32}|date: [^\r]*", b"*", written), closed, protocol.known
 
 
 def message(body: bytes, lines: tuple[bytes, ...] = USUAL_LINES, first: bytes = b"POST %b HTTP/1.1" % CHAT) -> bytes:
