@@ -306,13 +306,14 @@ def _paths() -> Json:
         "/v1/rerank": {"post": request("rerank", "Documents by relevance", "Ranking", body="RerankRequest")},
         "/v2/rerank": {"post": request("rerankV2", "Documents by relevance", "Ranking", body="RerankRequest")},
         "/v1/models": {
-            "get": _operation(
-                "listModels", "List the models that this key can use", "Models", error="ModelError",
-            ) | {"parameters": [*_MODEL_PAGE, _MODEL_FORMAT]},
+            "get": {
+                **_operation("listModels", "List the models that this key can use", "Models", error="ModelError"),
+                "parameters": [*_MODEL_PAGE, _MODEL_FORMAT],
+            },
         },
         "/v1/models/{id}": _at(
             "model name; may contain a slash",
-            get=_operation("getModel", "Get a model", "Model", error="ModelError") | {"parameters": [_MODEL_FORMAT]},
+            get={**_operation("getModel", "Get a model", "Model", error="ModelError"), "parameters": [_MODEL_FORMAT]},
         ),
         "/hooks/flows/{id}": _at(
             "flow name, or trigger name for signed webhooks",
