@@ -29,6 +29,7 @@ from sizewise.catalog.loader import load_cards, providers_without_models
 from sizewise.errors import ConfigError, ExternalFailure, SizewiseError
 from sizewise.evals.shadow_traffic import ShadowComparisons
 from sizewise.flows.file_source import FlowFolderWatcher, default_flows_folder
+from sizewise.gateway.cors import CorsApp
 from sizewise.gateway.fast_path import fast_path_protocol
 from sizewise.gateway.routes import build_asgi_app
 from sizewise.gateway.tls import Certificates
@@ -234,7 +235,7 @@ async def _serve(
 ) -> None:
     settings, services = live.app.settings, live.app.resources.services
     config = uvicorn.Config(
-        build_asgi_app(live, GraphQLApp(live, live.reload, services), services),
+        CorsApp(build_asgi_app(live, GraphQLApp(live, live.reload, services), services), live),
         http=fast_path_protocol(live),
         ws=cast("Any", _websocket_protocol),
         ws_max_size=settings.server.max_body_bytes,

@@ -19,6 +19,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from sizewise.app.application import Application
 from sizewise.errors import BadRequest, SizewiseError
 from sizewise.gateway import anthropic, openai, responses
+from sizewise.gateway.cors import cors_headers
 from sizewise.gateway.header_cache import CachedHead, cacheable_head
 from sizewise.gateway.protocol_upgrade import UpgradeProtocol
 from sizewise.gateway.request_context import (
@@ -89,6 +90,7 @@ class FastRequestCycle:
     is_pipelined = False  # waits behind another request of this connection
     started = False
     task: asyncio.Task[None] | None = None  # while it runs
+    cors_lines = b""  # header lines for browsers
     _head_bytes = b""  # a head that is not sent yet, or a whole response
     _end_bytes = b""
 
@@ -216,6 +218,8 @@ class FastRequestCycle:
 
     def _run(self, app: Application, route_handler: RouteHandler, body: bytes, eagerly: bool) -> None:
         self.started = True
+        if origins := app.settings.server.cors_origins:
+            self.cors_lines = encode_headers(cors_headers(self.head.headers, origins))
         work = handle(route_handler, app, self.head.restarted_at(time.perf_counter()), body, self, self.route[1])
         if sys.version_info >= (3, 12) and eagerly:
             task = asyncio.Task(self._run_eagerly(work), loop=self.protocol.loop, eager_start=True)
@@ -251,6 +255,8 @@ class FastRequestCycle:
         self.has_started = True
         if headers:
             header_lines = encode_headers(headers) + header_lines
+        if self.cors_lines:
+            header_lines += self.cors_lines
         if not self.keep_alive:
             header_lines += _CLOSE
         start = _STATUS_LINES[status] + self.protocol.date_line()
@@ -265,7 +271,7 @@ class FastRequestCycle:
         self._head_bytes = b"%b%b%b%b%b\r\n" % (
             _STATUS_LINES[200],
             self.protocol.date_line(),
-            encode_headers(headers),
+            encode_headers(headers) + self.cors_lines,
             close,
             chunked,
         )

@@ -18,6 +18,7 @@ from sizewise.app.routing_config import build_data_policy
 from sizewise.auth.browser_security import check_origin
 from sizewise.auth.revocation import stopped_with_server
 from sizewise.errors import SizewiseError
+from sizewise.gateway.cors import is_allowed
 from sizewise.gateway.mcp_message import (
     INVALID_PARAMS,
     METHOD_NOT_FOUND,
@@ -61,7 +62,8 @@ ERROR_FORMAT = ErrorFormat(write_error, lambda error, trace: b"data: " + write_e
 
 
 async def handle_messages(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
-    check_origin(head.headers, head.host, (*app.allowed_hosts, *app.settings.server.allowed_hosts))
+    if not is_allowed(head.headers, app.settings.server.cors_origins):
+        check_origin(head.headers, head.host, (*app.allowed_hosts, *app.settings.server.allowed_hosts))
     principal = head.authorize(app, ENDPOINT)
     asked: JsonRpcRequest | None = None
     try:

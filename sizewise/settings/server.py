@@ -7,7 +7,7 @@ from typing import Literal
 
 from sizewise.data_class import Place
 from sizewise.settings.toml_reader import setting
-from sizewise.settings.validators import network, reference, url
+from sizewise.settings.validators import network, reference, url, web_origin
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,12 @@ class ServerSettings:
     allowed_hosts: tuple[str, ...] = setting(
         (),
         "Additional Host header values to accept (protection against DNS rebinding).",
+    )
+    cors_origins: tuple[str, ...] = setting(
+        (),
+        "Origins of web pages whose scripts may call this server with an API key, as 'https://app.example.com'; '*': "
+        "all. Cookies are never accepted from them.",
+        validator=web_origin,
     )
     trusted_proxies: tuple[str, ...] = setting(
         (),

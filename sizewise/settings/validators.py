@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from ipaddress import ip_network
 from typing import Literal
 from urllib.parse import urlsplit
@@ -11,6 +12,8 @@ from sizewise.data_class import DATA_CLASSES
 from sizewise.money import parse_micro_dollars
 from sizewise.principal import APPROVER_PATTERN
 
+ORIGIN = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::(?P<port>[1-9][0-9]{0,4}))?")
+DEFAULT_PORTS: Mapping[str, str] = {"http": "80", "https": "443"}
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]*\Z", re.IGNORECASE)
 
 
@@ -68,6 +71,14 @@ def data_class(text: str) -> str:
 
 def optional_model(text: str) -> str:
     return model_name(text) if text else ""
+
+
+def web_origin(text: str) -> str:
+    """`*`, or an origin as browsers send it: scheme, host and port, in lower case, without the default port."""
+    found = ORIGIN.fullmatch(text)
+    if text == "*" or (found and found["port"] != DEFAULT_PORTS.get(found["scheme"], "")):
+        return text
+    raise ValueError(f"{text!r} is no origin; write 'https://app.example.com', or 'http://localhost:3000'")
 
 
 def url(text: str) -> str:
