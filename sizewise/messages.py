@@ -121,6 +121,12 @@ def _rewrite(message: dict[str, Any], transform: Callable[[str], str]) -> None:
                 part["text"] = transform(part["text"])
 
 
+class ModerationRequest(ChatRequest, frozen=True):
+    """Messages to judge, each on its own."""
+
+    task: ClassVar[ModelTask] = "moderate"
+
+
 class EmbeddingRequest(Struct, frozen=True):
     """A request for vectors. `inputs` are texts or lists of the model's tokens; `fields` is the whole body."""
 

@@ -11,9 +11,14 @@ from sizewise.data_class import Place
 from sizewise.money import UNKNOWN_PRICE, Price
 
 SizeClass = Literal["tiny", "slm", "llm", "unknown"]
-ModelTask = Literal["chat", "embed", "rerank"]
+ModelTask = Literal["chat", "embed", "rerank", "moderate"]
 MODEL_KINDS: Mapping[ModelTask, str] = MappingProxyType(
-    {"chat": "a chat model", "embed": "an embedding model", "rerank": "a reranking model"}
+    {
+        "chat": "a chat model",
+        "embed": "an embedding model",
+        "rerank": "a reranking model",
+        "moderate": "a moderation model",
+    }
 )
 
 

@@ -14,6 +14,7 @@ from random import random
 
 from sizewise.app import routing_config
 from sizewise.app.flow_stack import build_features
+from sizewise.app.layers import with_layers
 from sizewise.app.resources import Resources
 from sizewise.auth.browser_security import allowed_hosts, check_host
 from sizewise.auth.revocation import RevocationMiddleware
@@ -24,6 +25,7 @@ from sizewise.evals.policy_loader import load_certificate_models, load_predictio
 from sizewise.evals.quality_monitor import MonitoredPolicy, monitored_policies
 from sizewise.evals.shadow_traffic import ShadowTraffic, judge_card
 from sizewise.guardrails.pipeline import GuardrailPipeline
+from sizewise.guardrails.text_judge import TextJudge
 from sizewise.handler import Handler, Request
 from sizewise.http.client import HttpClient
 from sizewise.knowledge.knowledge_service import KnowledgeService
@@ -55,6 +57,7 @@ class Application:
     connections: ModelConnections
     guardrails: GuardrailPipeline
     handler: Handler
+    moderation: Handler  # judges texts by the guardrails alone: idempotent, limited and recorded
     quality_prediction: QualityPrediction | None
     learned_judges: Mapping[str, CertificateModels]  # by policy name
     monitored_policies: Mapping[str, MonitoredPolicy]  # by policy name
@@ -159,9 +162,7 @@ def build_application(settings: Settings, resources: Resources, cards: tuple[Mod
             is_stopping=lambda: services.api_keys.authenticator.is_stopping,
         ),
     ]
-    answer: Handler = router
-    for layer in layers:
-        answer = layer(answer)
+    answer: Handler = with_layers(router, layers)
 
     features = build_features(
         settings=settings,
@@ -182,6 +183,7 @@ def build_application(settings: Settings, resources: Resources, cards: tuple[Mod
         connections=connections,
         guardrails=guardrails,
         handler=features.handler,
+        moderation=with_layers(TextJudge(guardrails), (layers[1], *layers[-2:])),
         quality_prediction=prediction,
         learned_judges=certificate_models,
         monitored_policies=monitored,

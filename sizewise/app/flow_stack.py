@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from sizewise.app.layers import with_layers
 from sizewise.app.resources import Resources
 from sizewise.app.routing_config import build_data_policy, reach_by_data_class
 from sizewise.auth.revocation import RevocationMiddleware
@@ -107,9 +108,7 @@ def build_features(
         # Outermost: a request over its limit starts nothing.
         partial(RateLimitMiddleware, limiter=services.limiter),
     ]
-    flow_handler: Handler = FlowModel(services.compiled_flows, nodes, services.runs.limits)
-    for layer in layers:
-        flow_handler = layer(flow_handler)
+    flow_handler = with_layers(FlowModel(services.compiled_flows, nodes, services.runs.limits), layers)
 
     return Features(
         handler=FlowDispatcher(handler, flow_handler),

@@ -11,7 +11,9 @@ from sizewise.auth.authenticator import NEVER, Authenticator, InFlightRequest, s
 from sizewise.handler import Handler, Request, Send
 from sizewise.messages import Reply
 
-AWAITED_ENDPOINTS = frozenset({"chat", "messages", "responses", "completions", "embeddings", "rerank"})
+AWAITED_ENDPOINTS = frozenset(
+    {"chat", "messages", "responses", "completions", "moderations", "embeddings", "rerank"},
+)
 """Endpoints whose clients are told when the server stops. Calls of runs and of documents are made again after it."""
 
 

@@ -28,6 +28,7 @@ td {{ padding: .15rem 1.5rem .15rem 0; vertical-align: top }}
 <tr><td><code>POST /v1/responses</code></td><td>OpenAI's Responses, with streaming and storage</td></tr>
 <tr><td><code>POST /v1/messages</code></td><td>Anthropic's Messages, with streaming</td></tr>
 <tr><td><code>POST /v1/completions</code></td><td>OpenAI's text completions, with streaming</td></tr>
+<tr><td><code>POST /v1/moderations</code></td><td>OpenAI's moderations, by the guardrails</td></tr>
 <tr><td><code>POST /v1/embeddings</code></td><td>OpenAI's Embeddings</td></tr>
 <tr><td><code>POST /v1/rerank</code></td><td>ranks documents by relevance</td></tr>
 <tr><td><code>GET /v1/models</code></td><td>models that your key can use</td></tr>

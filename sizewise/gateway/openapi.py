@@ -21,7 +21,7 @@ from sizewise.gateway.request_context import JSON, RequestHead, ResponseWriter, 
 from sizewise.gateway.rerank_request import RerankBody
 from sizewise.gateway.signin import AcceptInvitation, PasswordChange, ProjectSwitch, SignIn, SignInSession
 from sizewise.providers.wires.anthropic import request_in as anthropic_request
-from sizewise.providers.wires.openai import completion_request, request_response
+from sizewise.providers.wires.openai import completion_request, moderation, request_response
 from sizewise.providers.wires.responses import request_in as responses_request
 
 Json = Mapping[str, Any]
@@ -40,6 +40,12 @@ class ChatRequest(request_response.ChatCompletionBody):
 
 class CompletionRequest(completion_request.CompletionBody):
     """OpenAI's text completion body; other fields are passed to the model unread."""
+
+    sizewise: SizewiseOptions | None = None
+
+
+class ModerationRequest(moderation.ModerationBody):
+    """OpenAI's moderation body."""
 
     sizewise: SizewiseOptions | None = None
 
@@ -78,7 +84,8 @@ class GraphQLRequest(Struct, rename="camel"):
 
 
 BODY_TYPES: tuple[type[Struct], ...] = (
-    *(ChatRequest, CompletionRequest, EmbeddingRequest, RerankRequest, ResponseRequest, MessageRequest),
+    *(ChatRequest, CompletionRequest, ModerationRequest, EmbeddingRequest, RerankRequest),
+    *(ResponseRequest, MessageRequest),
     *(GraphQLRequest, McpMessage),
     *(SignIn, AcceptInvitation, PasswordChange, ProjectSwitch, SignInSession),
 )
@@ -300,6 +307,9 @@ def _paths() -> Json:
                 "createCompletion", "OpenAI text completion", "CompletionReply", body="CompletionRequest", streams=True
             ),
         },
+        "/v1/moderations": {
+            "post": request("createModeration", "OpenAI moderation", "Moderations", body="ModerationRequest")
+        },
         "/v1/embeddings": {
             "post": request("createEmbedding", "OpenAI embedding", "Embeddings", body="EmbeddingRequest")
         },
@@ -404,6 +414,20 @@ def _answers() -> Json:
             model=_WORD,
             choices=_list(_object("text index finish_reason", text=_WORD, index=_COUNT, finish_reason=_WORD)),
             usage={"type": ["object", "null"]},
+        ),
+        "Moderations": _object(
+            id=_WORD,
+            model=_WORD,
+            results=_list(
+                _object(
+                    flagged={"type": "boolean"},
+                    categories=_ANY,
+                    category_scores=_ANY,
+                    category_applied_input_types=_ANY,
+                    sizewise={**_ANY, "description": "findings of the guardrails, in our own kinds"},
+                )
+            ),
+            sizewise={**_ANY, "description": "the categories that are judged, those that are not, and the guardrails"},
         ),
         "ResponseReply": _object(
             "id object created_at status model output store usage",

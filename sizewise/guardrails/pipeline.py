@@ -219,6 +219,15 @@ class GuardrailPipeline:
         raise_if_blocked(counts, rules, "the request")
         return asked
 
+    async def judge(self, request: Request) -> tuple[FindingCounts, GuardrailRules]:
+        """What the guards find in texts of a user, whatever `injection_sources` says; blocks nothing."""
+        rules = replace(self.rules_for(request), suspect_origins=frozenset({"person"}))
+        found = scan_short_request(request, rules) if self._long is not None else scan_request(request, rules)
+        if found is None:
+            assert self._long is not None
+            found = await self._long.scan(request, rules)
+        return found[1], rules
+
     async def view_offloaded(self, card: ModelCard, request: Request) -> ChatRequest | EmbeddingRequest:
         """As `view_for`; a long request is spotlighted in a worker process."""
         if self._long is None or request.spotlighting is None or not self._long.is_long(request.payload):

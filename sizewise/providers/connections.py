@@ -176,6 +176,11 @@ class ModelConnections:
                     f"models.{card.name!r}.completions: the wire {card.endpoint.wire!r} has no text completions",
                     "remove it: text completions are sent as a chat",
                 )
+            if card.task == "moderate" and spoken.moderations is None:
+                raise ConfigError(
+                    f"models.{card.name!r}.task: the wire {card.endpoint.wire!r} has no moderations",
+                    "use a model of a provider that has them",
+                )
             wire = apply_overrides(spoken, dict(card.endpoint.renamed_fields), card.endpoint.dropped_fields)
             ways = tuple(self._replicas(card, provider, wire))
         except SizewiseError as error:

@@ -47,15 +47,17 @@ class HttpModel:
         self._timeouts = timeouts
         self._sanitize_error = ErrorSanitizer(card.name, secrets)
         self._fixed_header_names = frozenset(name.lower() for name, _ in card.endpoint.headers)
-        self._completions = wire.completions if card.completions else None
+        self._own_endpoint = (
+            wire.moderations if card.task == "moderate" else wire.completions if card.completions else None
+        )
         self._has_no_chat_headers = wire.chat_headers is no_headers  # true of nearly every wire
 
     async def __call__(self, request: Request, send: Send) -> Reply:
         what, wire = request.payload, self._wire
         spoken: Wire | TextEndpoint = wire
         if isinstance(what, ChatRequest):
-            if self._completions is not None and self._completions.takes(what):
-                spoken = self._completions
+            if self._own_endpoint is not None and self._own_endpoint.takes(what):
+                spoken = self._own_endpoint
             path = spoken.chat_path
             body = await self._run(request_size(what), spoken.write_request, what, self._card.model)
             heads: HttpHeaders = () if self._has_no_chat_headers else self._chat_headers(what)

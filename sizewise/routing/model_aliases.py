@@ -63,6 +63,7 @@ class ModelAliases:
         self._plans: dict[ModelTask, dict[str, RoutePlan | SizewiseError]] = {
             "chat": {**self._roles(chats, small, large), **self._autos(chats)},
             "embed": _only_model_plan("embedding", tuple(card for card in cards if card.task == "embed")),
+            "moderate": _only_model_plan("moderation", tuple(card for card in cards if card.task == "moderate")),
             "rerank": _only_model_plan("reranking", tuple(card for card in cards if card.task == "rerank")),
         }
         for plans in self._plans.values():

@@ -134,7 +134,9 @@ def _parse_rate(amount: str | None) -> int | None:
 class ModelSettings:
     """Overrides of the catalog's data about a model. Unset keys keep the catalog's value."""
 
-    task: ModelTask | None = setting(None, "Task of the model; `rerank`: its provider has `/rerank` below `base_url`.")
+    task: ModelTask | None = setting(
+        None, "Task of the model; `rerank`, `moderate`: its provider has `/rerank`, `/moderations` below `base_url`."
+    )
     parameters: int | None = setting(None, "Number of parameters.", minimum=1)
     context: int | None = setting(None, "Context window: prompt and output tokens together.", minimum=1)
     max_output: int | None = setting(None, "Maximum number of output tokens.", minimum=1)

@@ -54,6 +54,7 @@ BODIES: Mapping[str, object] = {
     "/v1/messages/count_tokens": CHAT,
     "/v1/responses": {"model": "echo/small", "input": "Hello"},
     "/v1/completions": {"model": "echo/small", "prompt": "Hello"},
+    "/v1/moderations": {"input": "Hello"},
     "/v1/embeddings": {"model": "echo/vectors", "input": "Hello"},
     "/v1/rerank": {"model": "echo/vectors", "query": "Hello", "documents": ["Hello"]},
     "/v2/rerank": {"model": "echo/vectors", "query": "Hello", "documents": ["Hello"]},

@@ -348,7 +348,8 @@ def test_a_repeated_idempotency_key_asks_no_model_again(server: Served, upstream
     again = server.ask(PATH, body, idempotency_key=f"same-{stream}")
     other = server.ask(PATH, {**body, "prompt": ["a", "c"]}, idempotency_key=f"same-{stream}")
     assert (first.status, again.status) == (200, 200)
-    assert (other.status, b'"conflict"' in other.body) == (200 if stream else 409, True)
+    assert b'"conflict"' in other.body  # of the second prompt: the first may have begun the stream by then
+    assert other.status in ((200, 409) if stream else (409,))
     assert len(upstream.received.bodies) == already
     if not stream:
         shown: Any = first.json

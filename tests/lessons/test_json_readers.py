@@ -31,6 +31,7 @@ PATHS = {
     "/v1/messages/count_tokens": '"messages": [{"role": "user", "content": "hi"}]',
     "/v1/responses": '"input": [{"role": "user", "content": "hi"}]',
     "/v1/completions": '"prompt": "hi"',
+    "/v1/moderations": '"input": "hi"',
     "/v1/embeddings": '"input": "hi"',
 }
 

@@ -51,6 +51,7 @@ KNOWN: Mapping[str, Mapping[str, tuple[object, ...]]] = {
     "/v1/messages": {"model": MODELS, "messages": ([{"role": "user", "content": "Hello"}],)},
     "/v1/responses": {"model": MODELS, "input": ("Hello", [{"role": "user", "content": "Hello"}])},
     "/v1/completions": {"model": MODELS, "prompt": ("Hello", ["Hello", "there"])},
+    "/v1/moderations": {"model": (None, "auto"), "input": ("Hello", ["Hello", "there"])},
     "/v1/embeddings": {"model": ("echo/vectors",), "input": ("Hello", ["Hello", "there"]), "dimensions": (8, None)},
     "/v1/rerank": {"model": ("echo/vectors",), "query": ("Hello",), "documents": (["Hello", {"text": "there"}],)},
     "/v2/rerank": {"model": ("echo/vectors",), "query": ("Hello",), "documents": (["Hello"],)},

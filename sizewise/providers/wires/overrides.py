@@ -13,7 +13,7 @@ from sizewise.messages import ChatRequest, JsonFields
 from sizewise.providers.wires.dropped_fields import write_dropping
 from sizewise.providers.wires.openai.completion_request import WIRE_NAME
 from sizewise.providers.wires.original_body import ORIGINAL_FIELD, OriginalBody
-from sizewise.providers.wires.wire import Wire
+from sizewise.providers.wires.wire import TextEndpoint, Wire
 
 Payload = TypeVar("Payload")
 REQUIRED_FIELDS = frozenset({"model", "messages", "stream", ORIGINAL_FIELD})
@@ -39,13 +39,16 @@ def apply_overrides(wire: Wire, rename: Mapping[str, str], drop: Collection[str]
     def dropping(write: Callable[[ChatRequest, str], bytes]) -> Callable[[ChatRequest, str], bytes]:
         return bend(lambda chat, model: write_dropping(write, chat, model, drop))
 
-    texts = wire.completions
+    def bend_endpoint(texts: TextEndpoint | None) -> TextEndpoint | None:
+        return None if texts is None else replace(texts, write_request=dropping(texts.write_request))
+
     return replace(
         wire,
         write_request=dropping(wire.write_request),
         write_embed=bend(wire.write_embed),
         write_rerank=bend(wire.write_rerank),
-        completions=None if texts is None else replace(texts, write_request=dropping(texts.write_request)),
+        completions=bend_endpoint(wire.completions),
+        moderations=bend_endpoint(wire.moderations),
     )
 
 

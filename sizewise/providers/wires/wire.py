@@ -77,6 +77,7 @@ class Wire:
     uncounted_fields: frozenset[str] = frozenset()  # request fields that counting refuses
     list_path: str = "/models"  # lists the models
     completions: TextEndpoint | None = None  # for models whose provider has it
+    moderations: TextEndpoint | None = None  # for models with the task `moderate`
     rerank_path: str = ""  # empty if not offered
     write_rerank: Callable[[RerankRequest, str], bytes] = no_rerank
     read_scores: Callable[[bytes, int], Reply] = no_scores  # of this many documents

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sizewise.providers.wires.openai import completion_upstream
+from sizewise.providers.wires.openai import completion_upstream, moderation
 from sizewise.providers.wires.openai.request_response import read_reply, read_vectors, write_embed, write_request
 from sizewise.providers.wires.openai.rerank import read_scores, write_rerank
 from sizewise.providers.wires.openai.stream_in import OpenAiStreamReader
@@ -28,4 +28,11 @@ WIRE = Wire(
     rerank_path="/rerank",
     write_rerank=write_rerank,
     read_scores=read_scores,
+    moderations=TextEndpoint(
+        chat_path="/moderations",
+        takes=moderation.is_moderation,
+        write_request=moderation.write_request,
+        read_reply=moderation.read_reply,
+        read_stream=moderation.NoStream,
+    ),
 )
