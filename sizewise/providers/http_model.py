@@ -5,9 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-import msgspec
-from msgspec import Raw, Struct
-
 from sizewise.data_class import DataClass
 from sizewise.errors import SizewiseError, UpstreamProtocolError
 from sizewise.handler import Request, Send
@@ -17,6 +14,7 @@ from sizewise.model_card import ModelCard
 from sizewise.offload.offload import Offload
 from sizewise.providers.retry_after import retry_after_seconds
 from sizewise.providers.safe_errors import ErrorSanitizer
+from sizewise.providers.upstream_body import check_utf8, is_error_object
 from sizewise.providers.wires.sse import BYTE_ORDER_MARK, SseDecoder
 from sizewise.providers.wires.wire import StreamReader, TextEndpoint, Wire, no_headers
 
@@ -160,29 +158,3 @@ class HttpModel:
                 response.release()
                 break
         return reader.reply()
-
-
-def check_utf8(body: bytes) -> None:
-    """Raises UpstreamProtocolError. Decoders skip fields they do not read, and the client would get the bad bytes."""
-    if body.isascii():
-        return
-    try:
-        body.decode()
-    except UnicodeDecodeError as error:
-        raise UpstreamProtocolError(
-            "the upstream's response is not UTF-8",
-            "check what is served at `base_url` in [providers.NAME]",
-        ) from error
-
-
-class ErrorObject(Struct):
-    error: dict[str, Raw] | str
-
-
-def is_error_object(body: bytes) -> bool:
-    """Whether the body is an error object, whatever the status."""
-    try:
-        msgspec.json.decode(body, type=ErrorObject)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return False
-    return True

@@ -81,7 +81,7 @@ def nginx(folder: Path, url: str, more: str = "") -> Iterator[int]:
         yield port
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(30)
 
 
 @pytest.fixture(scope="module", params=["plain", "gzip"])
