@@ -60,11 +60,12 @@ class RunLimits:
             raise _busy(f"{limits.max_active_bytes_per_organization:,} bytes", RAISE_BYTES)
 
     @contextmanager
-    def counting(self, id: str, tenant: str, parent_run: str = "") -> Iterator[RunUsage]:
+    def counting(self, id: str, tenant: str, parent_run: str = "", stored_steps: int = 0) -> Iterator[RunUsage]:
         """The usage of a run while it executes; what it used is given back at the end. `parent_run`: the run that calls
-        this one as a tool.
+        this one as a tool. `stored_steps`: those that it has finished before, and passes again.
         """
         usage = self._begin(id, tenant, parent_run)
+        usage.passed_before += 2 * stored_steps  # a loop is a step too, and is not stored
         try:
             yield usage
         finally:
@@ -107,15 +108,20 @@ class RunLimits:
 
 
 class RunUsage(StepUsage):
-    """What a run has used, with the runs that it calls. `members`: runs that count into it and have not ended."""
+    """What a run has used, with the runs that it calls. `members`: runs that count into it and have not ended.
 
-    __slots__ = ("_settings", "members", "organization", "turn")
+    The limits of the organization do not end a run before it has passed `passed_before` steps again: runs that began
+    meanwhile would end it.
+    """
+
+    __slots__ = ("_settings", "members", "organization", "passed_before", "turn")
 
     def __init__(self, settings: FlowsSettings, organization: StepUsage, turns: LoopTurns) -> None:
         super().__init__()
         self.turn = turns.turn
         self.organization = organization
         self.members = 0
+        self.passed_before = 0
         self._settings = settings
 
     def count_steps(self, count: int = 1) -> None:
@@ -129,6 +135,8 @@ class RunUsage(StepUsage):
         limits = self._settings
         if self.steps + count > limits.max_steps_per_run:
             raise run_exceeds(f"has more than {limits.max_steps_per_run:,} steps", "max_steps_per_run")
+        if self.steps + count <= self.passed_before:
+            return
         if self.organization.steps + count > limits.max_active_steps_per_organization:
             raise _organization_exceeds(f"{limits.max_active_steps_per_organization:,} steps", RAISE_STEPS)
 
@@ -139,7 +147,7 @@ class RunUsage(StepUsage):
         limits = self._settings
         if self.bytes > limits.max_bytes_per_run:
             raise run_exceeds(f"has outputs of more than {limits.max_bytes_per_run:,} bytes", "max_bytes_per_run")
-        if self.organization.bytes > limits.max_active_bytes_per_organization:
+        if self.steps > self.passed_before and self.organization.bytes > limits.max_active_bytes_per_organization:
             raise _organization_exceeds(f"{limits.max_active_bytes_per_organization:,} bytes", RAISE_BYTES)
 
 

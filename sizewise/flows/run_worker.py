@@ -113,7 +113,7 @@ class RunWorker:
             active = executing[id] = ActiveRun(run, steps, task)
             self._active.admitted.pop(id, None)
             with (
-                self._limits.counting(id, run.tenant, self._active.parents.get(id, "")) as usage,
+                self._limits.counting(id, run.tenant, self._active.parents.get(id, ""), len(known) - 1) as usage,
                 stopping_in_time(active, clock, self._limits.settings),
             ):
                 outputs = await self._execute_claimed(active, usage, known)

@@ -245,11 +245,11 @@ def test_a_flow_with_approvers_of_a_wrong_form_is_not_published(server: Served, 
 
 
 def test_the_terminal_says_who_decides_and_shows_nothing_else(server: Served) -> None:
-    run = started(graphql(server, START, f="pay", i={"sum": "777"}))  # as the terminal, with the admin token
+    run = started(graphql(server, START, f="pay", i={"sum": "secret sum"}))  # as the terminal, with the admin token
     waits(server, run)
     seen = sizewise("flow", "waiting", home=server.home)
     line = next(each for each in seen.out.splitlines() if run in each)
-    assert "others with `approve`" in line and "777" not in line
+    assert "others with `approve`" in line and "secret sum" not in line
     refused = sizewise("flow", "decide", run, "asked", "yes", home=server.home)
     assert refused.code != 0 and "you started this run" in refused.err and "allow_self_approval" in refused.hint
 

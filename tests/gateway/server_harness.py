@@ -41,9 +41,10 @@ def settings(upstream: str, *, fast: bool = True, more: str = "") -> str:
     models = json.dumps(["well", *FAULTS])
     row = f'base_url = "{upstream}"\nkey = "env:UPSTREAM_KEY"\nplace = "machine"\nmodels = {models}\n'
     row += "timeouts = {connect_s = 2, first_byte_s = 0.4, idle_s = 0.4}\n"
-    providers = "".join(f"[providers.{name}]\n{row}" for name in ("whole", "flow", "first", "second", "recorded"))
+    names = ("whole", "alone", "flow", "first", "second", "recorded")
+    providers = "".join(f"[providers.{name}]\n{row}" for name in names)
     nowhere = f'base_url = "http://127.0.0.1:{closed_port()}/v1"\nmodels = ["it"]\n'
-    gone = "".join(f"[providers.gone-{name}]\n{nowhere}" for name in ("whole", "flow", "first", "second"))
+    gone = "".join(f"[providers.gone-{name}]\n{nowhere}" for name in ("whole", "alone", "flow", "first", "second"))
     falls = "".join(
         f'[policies.{first}-{fault}]\nkind = "cheapest"\nmodels = ["{model}", "echo/large"]\n'
         f'[models."{model}"]\nprice = {{input = "0", output = "0"}}\n'

@@ -7,6 +7,7 @@ import os
 import resource
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -146,6 +147,10 @@ def test_doctor_finds_a_limit_of_open_files_that_is_low(tmp_path: Path) -> None:
     assert "about 250 concurrent requests" in done.stdout and "LimitNOFILE" in done.stdout, done
 
 
+def open_files(pid: int) -> set[int]:
+    return {int(name) for name in os.listdir(f"/proc/{pid}/fd")}
+
+
 def test_without_a_free_file_descriptor_requests_are_429_and_no_circuit_opens(bad: FakeOpenAI, tmp_path: Path) -> None:
     with serving(tmp_path, settings(bad.url, "", connect_s=5)) as served, Line(served) as line:
         line.say(line.request(CHAT, question("Hello", "echo/small")))
@@ -153,7 +158,8 @@ def test_without_a_free_file_descriptor_requests_are_429_and_no_circuit_opens(ba
         pid = served.process.pid
         soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
         assert soft == min(hard, 65_536)
-        taken = {int(name) for name in os.listdir(f"/proc/{pid}/fd")}
+        until(lambda: open_files(pid) == (time.sleep(0.2), open_files(pid))[1])  # what the start left open is closed
+        taken = open_files(pid)
         lowest = next(number for number in range(len(taken) + 1) if number not in taken)
         resource.prlimit(pid, resource.RLIMIT_NOFILE, (lowest, hard))
         for _ in range(4):

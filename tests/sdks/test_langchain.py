@@ -26,7 +26,6 @@ PIXEL = base64.b64decode(
 
 
 NAMED = "what comes whole in this wire goes on as it is, its model's name too"
-SHOWN = "a tool's result that is a picture or a paper is not translated into our words, out of which the echo speaks"
 REFUSED: Mapping[tuple[str, str, str], str] = {
     ("chat", "openai", "_with_model_override"): NAMED,
     ("chat", "responses", "test_stop_sequence"): "the Responses API has no stop",
@@ -35,11 +34,6 @@ REFUSED: Mapping[tuple[str, str, str], str] = {
     ("chat", "anthropic", "test_audio_inputs"): "Anthropic's wire hears nothing",
     ("chat", "anthropic", "test_json_mode"): "Anthropic's wire has JSON by a schema only",
     ("responses", "anthropic", "test_json_mode"): "Anthropic's wire has JSON by a schema only",
-    ("chat", "responses", "test_image_tool_message"): SHOWN,
-    ("chat", "responses", "test_pdf_tool_message"): SHOWN,
-    ("chat", "anthropic", "test_image_tool_message"): SHOWN,
-    ("responses", "*", "test_image_tool_message"): SHOWN,
-    ("responses", "*", "test_pdf_tool_message"): SHOWN,
 }
 """Endpoint, wire, part of a test's name: what is refused, because the wire behind cannot say it."""
 
