@@ -158,8 +158,9 @@ def test_without_a_free_file_descriptor_requests_are_429_and_no_circuit_opens(ba
         pid = served.process.pid
         soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
         assert soft == min(hard, 65_536)
-        until(lambda: open_files(pid) == (time.sleep(0.2), open_files(pid))[1])  # what the start left open is closed
-        taken = open_files(pid)
+        taken: set[int] = set()
+        while taken != (taken := open_files(pid)):  # what the start left open is closed soon
+            time.sleep(0.2)
         lowest = next(number for number in range(len(taken) + 1) if number not in taken)
         resource.prlimit(pid, resource.RLIMIT_NOFILE, (lowest, hard))
         for _ in range(4):
