@@ -238,6 +238,8 @@ def test_a_custom_tool_is_called_with_plain_text_whatever_the_wire(
         ({"command": ["ls", "-l"], "timeout_ms": 500}, ["ls", "-l"]),
         ({"command": "ls -l"}, ["bash", "-lc", "ls -l"]),
         ({"nonsense": 1}, []),
+        ({"command": 1}, []),
+        ({"command": {"ls": "-l"}}, []),
     ],
 )
 def test_the_local_shell_is_called_with_a_command(

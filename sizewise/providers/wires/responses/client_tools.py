@@ -165,12 +165,13 @@ def custom_input(arguments: str) -> str:
 
 
 def shell_action(arguments: str) -> Json:
-    """The action in the arguments of a call. A command in one text is for bash; one that is no JSON is left empty, so
-    that the client runs nothing.
+    """The action in the arguments of a call. A command in one text is for bash; one that is neither a text nor a list,
+    and arguments that are no JSON, become an empty command, so that the client runs nothing.
     """
     said = _object(arguments)
     command = said.get("command")
-    words = ["bash", "-lc", command] if isinstance(command, str) else [str(each) for each in command or ()]
+    words = [str(each) for each in command] if isinstance(command, list) else []
+    words = ["bash", "-lc", command] if isinstance(command, str) else words
     more = {name: said[name] for name in ("timeout_ms", "user", "working_directory") if said.get(name) is not None}
     env = said.get("env")
     return {"type": "exec", "command": words, "env": env if isinstance(env, dict) else {}, **more}
