@@ -73,6 +73,7 @@ class ReloadableApplication:
         self._on_reload = on_reload
         self._resources = resources
         self._discovered = discovered  # searched for once
+        self._reloading = asyncio.Lock()
         self.app = self._build(settings)
         self.app.apply()
 
@@ -85,7 +86,14 @@ class ReloadableApplication:
         return build_application(settings, self._resources, cards)
 
     async def reload(self) -> Application:
-        """Reloads the settings. Raises ConfigError if they are invalid; then nothing has changed."""
+        """Reloads the settings. Raises ConfigError if they are invalid; then nothing has changed.
+
+        One reload at a time: while one waits for lists of models, a later one would be undone by its older settings.
+        """
+        async with self._reloading:
+            return await self._reload()
+
+    async def _reload(self) -> Application:
         old = self.app
         settings = load_settings(old.settings.config_file, old.settings.home)
         _warn(await refresh_offered_models(settings))

@@ -7,6 +7,7 @@ import json
 import socket
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -23,18 +24,26 @@ KEY = "sk-upstream-secret-0123456789"
 
 
 class ListingUpstream:
-    """Lists `models` and answers chats with the model's name. `asked`: method, path and authorization of requests."""
+    """Lists `models` and answers chats with the model's name. `asked`: method, path and authorization of requests.
+
+    A list waits for `may_answer`; `waiting` is set meanwhile.
+    """
 
     def __init__(self) -> None:
         self.models: Any = LISTED
         self.status = 200
         self.asked: list[tuple[str, str, str]] = []
+        self.waiting, self.may_answer = threading.Event(), threading.Event()
+        self.may_answer.set()
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
+                if not outer.may_answer.is_set():
+                    outer.waiting.set()
+                    outer.may_answer.wait(60)
                 self.answer(outer.status, {"object": "list", "data": [{"id": each} for each in outer.models]})
 
             def do_POST(self) -> None:
@@ -133,6 +142,20 @@ def test_a_list_is_received_again_by_a_reload_and_kept_while_the_provider_is_awa
         said = "".join(served.said)
         assert "provider 'vendor' did not list its models: status 500; the 1 models of its last list" in said
         assert KEY not in said and text(served.chat("vendor/newer")) == "I am newer"
+
+
+def test_the_newest_settings_win_although_an_earlier_reload_ends_later(up: ListingUpstream, tmp_path: Path) -> None:
+    patient = settings(up.url).replace("first_byte_s = 0.5", "first_byte_s = 60")
+    with serving(tmp_path, patient, VENDOR_KEY=KEY) as served, ThreadPoolExecutor(1) as pool:
+        up.may_answer.clear()
+        earlier = pool.submit(graphql, served, "mutation { reload { models } }")
+        assert up.waiting.wait(60)
+        (tmp_path / "sizewise.toml").write_text(ECHO)
+        served.process.send_signal(1)
+        assert served.ask("/healthz").status == 200, "the signal is handled by now"
+        up.may_answer.set()
+        assert "vendor/gpt-4o" in earlier.result().data["reload"]["models"]
+        until(lambda: "vendor/gpt-4o" not in listed(served))
 
 
 @pytest.mark.parametrize("trouble", ["away", "401", "not a list", "silent"])
