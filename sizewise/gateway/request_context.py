@@ -415,7 +415,7 @@ def refusal(app: Application, head: RequestHead, *, authenticated: bool = True) 
             head.authenticate(app)
     except SizewiseError as error:
         return refuse_with(error)
-    return body_compressed if head.content_encoding else None
+    return body_compressed if head.content_encoding and not head.safe else None
 
 
 def refuse_with(error: SizewiseError) -> RouteHandler:

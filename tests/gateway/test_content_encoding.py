@@ -196,6 +196,10 @@ def test_a_compressed_request_is_refused_before_its_body_comes(server: Served) -
         assert line.answer().status == 415
 
 
+def test_a_header_of_compression_without_a_body_means_nothing(server: Served) -> None:
+    assert server.ask("/v1/models", content_encoding="gzip").status == 200
+
+
 @pytest.mark.parametrize("encoding", ["identity", "IDENTITY", ""])
 def test_a_request_that_says_it_is_not_compressed_is_answered(server: Served, encoding: str) -> None:
     assert server.ask("/mcp", PATHS["/mcp"], content_encoding=encoding).status == 200
