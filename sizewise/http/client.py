@@ -69,7 +69,7 @@ class ClientResponse:
         self._closed = False
         self.status = connection.status
         encoded = _may_be_encoded(head)
-        encoding = (self.header("content-encoding") or "identity") if encoded else "identity"
+        encoding = (self.header("content-encoding") or "identity").lower() if encoded else "identity"
         self._decoder = None if encoding == "identity" else ContentDecoder(encoding)
 
     @property

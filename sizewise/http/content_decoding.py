@@ -33,13 +33,13 @@ def check_accept_encoding(value: str) -> None:
 class ContentDecoder:
     """`feed` what was received, then `next_piece` until it is empty; `finish` at the end.
 
-    `encoding`: the value of Content-Encoding, such as gzip. All methods raise UpstreamProtocolError.
+    `encoding`: the value of Content-Encoding in lower case, such as gzip. All methods raise UpstreamProtocolError.
     """
 
     __slots__ = ("_decoded", "_encoding", "_received", "_stream", "_waiting")
 
     def __init__(self, encoding: str) -> None:
-        self._encoding = encoding.strip().lower()
+        self._encoding = encoding.strip()
         self._stream: zlib._Decompress | None = None
         self._waiting = b""  # received and not decoded
         self._received = self._decoded = 0

@@ -101,6 +101,7 @@ FAULTS: dict[str, FaultResponder] = {
     **{name: _sends(encoding, pack) for name, (encoding, pack) in BROKEN.items()},
     **{name: _after(interim) for name, interim in INTERIM.items()},
     "identity": _sends("identity", lambda data: data),
+    "IDENTITY": _sends("IDENTITY", lambda data: data),
     "error": _packed_error,
 }
 
@@ -123,7 +124,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
-@pytest.mark.parametrize("name", [*PACKED, "identity", *INTERIM])
+@pytest.mark.parametrize("name", [*PACKED, "identity", "IDENTITY", *INTERIM])
 def test_a_compressed_answer_and_one_after_interim_answers_reach_the_client(
     server: Served, name: str, stream: bool
 ) -> None:
