@@ -211,6 +211,7 @@ class FastRequestCycle:
         if self.refused is not None:
             self._run(app, self.refused, b"", eagerly)
         elif len(self.body) > app.settings.server.max_body_bytes:
+            self.body = b""  # this object lives until the next request of its connection
             self._run(app, refuse_with(too_large(app.settings.server)), b"", eagerly)
         elif not self.more_body:
             body, self.body = bytes(self.body), b""

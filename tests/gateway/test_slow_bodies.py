@@ -132,3 +132,15 @@ def test_many_clients_that_trickle_cost_no_more_than_the_memory_for_bodies(tmp_p
             assert served.chat("small").status == 200
             grown = memory(served) - before
             assert grown < 3 * 64 * MB, f"{grown / MB:.0f} MB"
+
+
+def test_clients_that_stay_after_a_body_too_large_hold_none_of_it(tmp_path: Path) -> None:
+    with serving(tmp_path, settings("")) as served, contextlib.ExitStack() as lines:
+        assert served.chat("small").status == 200
+        before = memory(served)
+        for _ in range(20):  # 8 MB each
+            line = lines.enter_context(Line(served))
+            line.say(line.request(CHAT, b"", "transfer-encoding: chunked", length=False))
+            line.say(b"%x\r\n" % (8 * MB + 1) + b" " * (8 * MB + 1) + b"\r\n0\r\n\r\n")
+            assert line.answer().status == 413
+        assert memory(served) - before < 64 * MB
