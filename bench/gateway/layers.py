@@ -20,7 +20,7 @@ from sizewise.app.services import open_services
 from sizewise.catalog.loader import load_cards
 from sizewise.evals.shadow_traffic import ShadowComparisons
 from sizewise.gateway.openai import chat_completions
-from sizewise.gateway.request_context import Headers, ResponseMetadata, handle_headers, read_head
+from sizewise.gateway.request_context import Headers, ResponseMetadata, handle, read_head
 from sizewise.handler import Request, discard_events
 from sizewise.providers.local.models import LocalModels
 from sizewise.providers.wires.openai.request_response import read_reply, read_request, write_reply, write_request
@@ -49,7 +49,6 @@ class Nowhere:
     """An `Out` that keeps nothing."""
 
     has_started = False
-    peer_address = ""
 
     async def send_response(self, status: int, headers: Headers, body: bytes, header_lines: bytes = b"") -> None:
         assert status == 200, body
@@ -89,7 +88,7 @@ async def measure(app: Application, key: str) -> list[tuple[str, float, str]]:
         return once
 
     async def door() -> None:
-        await handle_headers(chat_completions, app, headers, BODY, Nowhere(), time.perf_counter())
+        await handle(chat_completions, app, read_head(headers, time.perf_counter()), BODY, Nowhere())
 
     async def answer() -> None:
         await app.handler(request, ResponseMetadata())

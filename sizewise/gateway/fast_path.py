@@ -115,10 +115,6 @@ class FastRequestCycle:
     def message_event(self) -> FastRequestCycle:
         return self  # not an attribute: a reference cycle would keep every body until the collector runs
 
-    @property
-    def peer_address(self) -> str:
-        return self.head.peer_address
-
     def feed(self, piece: bytes) -> None:
         """Adds body bytes; the first piece is nearly always the whole body and is not copied."""
         if self.started or self.refused is not None:  # the rest is dropped, so that the client gets to read the error
@@ -395,7 +391,7 @@ class FastPathProtocol(UpgradeProtocol):
             headers = cycle.head.headers
             self._cached_head = cacheable_head(data, self.url, headers)
             said = parse_headers([each for each in headers if each[0] != b"content-length"])
-            said.peer_address, said.secure = cycle.peer_address, cycle.head.secure
+            said.peer_address, said.secure = cycle.head.peer_address, cycle.head.secure
             self._cached_request = cycle.route, said
 
     def _update_body_timer(self, cycle: Any) -> None:

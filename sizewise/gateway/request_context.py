@@ -9,7 +9,7 @@ import logging
 import math
 import re
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from random import getrandbits
@@ -50,8 +50,6 @@ class ResponseWriter(Protocol):
     async def end_stream(self) -> None: ...
     @property
     def has_started(self) -> bool: ...
-    @property
-    def peer_address(self) -> str: ...
 
 
 class RequestHead(Struct):
@@ -384,7 +382,7 @@ async def send_error(
     more: Headers = [JSON, *headers]
     if error_format.trace_header:
         more.append((error_format.trace_header, trace.encode()))
-    if error.retry_after is not None:  # rounded up: who comes back too early is refused again
+    if error.retry_after is not None:  # rounded up: a client that is back too early is refused again
         more.append((b"retry-after", b"%d" % max(1, math.ceil(error.retry_after))))
     if error.status == 401:
         more.append((b"www-authenticate", b'Bearer realm="sizewise"'))
@@ -440,7 +438,6 @@ class RateLimitHeaders:
     def __init__(self, writer: ResponseWriter, header_lines: Callable[[], bytes]) -> None:
         self._writer = writer
         self._header_lines = header_lines
-        self.peer_address = writer.peer_address
         self.write = writer.write
         self.end_stream = writer.end_stream
 
@@ -466,25 +463,6 @@ def _rate_limit_headers(app: Application, head: RequestHead) -> bytes:
 
 
 _RATE_LIMIT_LINES = b"x-ratelimit-limit-%b: %d\r\nx-ratelimit-remaining-%b: %d\r\nx-ratelimit-reset-%b: %ds\r\n"
-
-
-def handle_headers(
-    route_handler: RouteHandler,
-    app: Application,
-    headers: Headers,
-    body: bytes,
-    writer: ResponseWriter,
-    started: float,
-    error_format: ErrorFormat = OPENAI_ERRORS,
-    *,
-    safe: bool = False,
-    secure: bool = False,
-    query_string: bytes = b"",
-) -> Coroutine[object, None, None]:
-    """`handle`, with headers not yet parsed."""
-    seen = read_head(headers, started)
-    seen.peer_address, seen.safe, seen.secure, seen.query_string = writer.peer_address, safe, secure, query_string
-    return handle(route_handler, app, seen, body, writer, error_format)
 
 
 async def handle(

@@ -203,8 +203,8 @@ class RouteEndpoint:
         headers: Headers = scope["headers"]
         method = scope["method"]
         head = read_head(headers, started)
-        out = AsgiResponseWriter(send, client[0] if client else "", head.trace)
-        head.peer_address, head.query_string = out.peer_address, scope.get("query_string", b"")
+        out = AsgiResponseWriter(send, head.trace)
+        head.peer_address, head.query_string = client[0] if client else "", scope.get("query_string", b"")
         head.safe, head.secure = method in ("GET", "HEAD"), scope.get("scheme") == "https"
         reads_body = method not in ("GET", "HEAD", "DELETE") and self._method != ""
         handler, body = self._route_handler, scope.get("path_params", {}).get("body", scope["path"]).encode()
@@ -276,10 +276,9 @@ NOSNIFF = (b"x-content-type-options", b"nosniff")
 class AsgiResponseWriter:
     """A ResponseWriter on ASGI's `send`. Every answer has the trace in its headers."""
 
-    def __init__(self, send: Send, peer_address: str, trace: str) -> None:
+    def __init__(self, send: Send, trace: str) -> None:
         self._send = send
         self._trace = trace
-        self.peer_address = peer_address
         self.has_started = False
         self.close_connection = False  # set if the next bytes on the connection may be a rejected body
 

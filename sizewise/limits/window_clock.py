@@ -35,7 +35,7 @@ class WindowClock:
     __slots__ = ("_base", "_base_ticks", "_behind_s", "_rate", "_ticks")
 
     def __init__(self, store_time: float, ticks: Callable[[], float] = time.monotonic) -> None:
-        """`ticks`: seconds on a clock that nobody sets."""
+        """`ticks`: seconds on a clock that cannot be set."""
         self._ticks = ticks
         self._base = store_time
         self._base_ticks = ticks()

@@ -15,7 +15,7 @@ from anthropic import Anthropic
 
 from sizewise.app.application import Application
 from sizewise.gateway.anthropic import ERROR_FORMAT
-from sizewise.gateway.request_context import Headers, RequestHead, ResponseWriter, handle_headers
+from sizewise.gateway.request_context import Headers, RequestHead, ResponseWriter, handle, read_head
 from sizewise.testing.upstream import FakeOpenAI, FaultResponder
 from tests.gateway.server_harness import Line
 from tests.running_server import Served, serving
@@ -112,7 +112,7 @@ class RecordingWriter:
     """An `ResponseWriter` that keeps what is written."""
 
     def __init__(self) -> None:
-        self.has_started, self.peer_address = False, ""
+        self.has_started = False
         self.status = 0
         self.headers: Headers = []
         self.body = b""
@@ -139,7 +139,7 @@ def test_an_unforeseen_fault_is_told_in_this_wires_words(begun: bool) -> None:
 
     out, services = RecordingWriter(), SimpleNamespace(limiter=SimpleNamespace(has_limits=False))
     app = cast("Application", SimpleNamespace(resources=SimpleNamespace(services=services)))
-    asyncio.run(handle_headers(broken, app, [], b"", out, 0.0, ERROR_FORMAT))
+    asyncio.run(handle(broken, app, read_head([], 0.0), b"", out, ERROR_FORMAT))
     data = out.body.removeprefix(b"event: error\ndata: ").removesuffix(b"\n\n")
     shown = json.loads(data)
     assert (data != out.body) is begun
