@@ -9,6 +9,7 @@ import msgspec
 
 from sizewise.app.application import Application
 from sizewise.errors import ModelNotFound, SizewiseError
+from sizewise.flows.as_model import MODEL_PREFIX
 from sizewise.gateway import model_list_anthropic
 from sizewise.gateway.anthropic import ERROR_FORMAT as ANTHROPIC_ERRORS
 from sizewise.gateway.listed_model import ListedModel, listed_card
@@ -136,4 +137,4 @@ def _flows(app: Application, principal: Principal) -> Iterator[ListedModel]:
     scope = principal.scope.flows if principal.scope is not None else ()
     for flow in app.resources.services.flow_versions.list_published(principal.tenant, principal.project):
         if not scope or flow.name in scope:
-            yield ListedModel(f"flow:{flow.name}", OWN, flow.at // 1000, flow.name)
+            yield ListedModel(MODEL_PREFIX + flow.name, OWN, flow.at // 1000, flow.name)

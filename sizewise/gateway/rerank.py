@@ -9,6 +9,7 @@ import msgspec
 
 from sizewise.app.application import Application
 from sizewise.errors import BadRequest, SizewiseError, UpstreamProtocolError
+from sizewise.flows.as_model import MODEL_PREFIX
 from sizewise.gateway.body_reading import read_payload
 from sizewise.gateway.relevance_scores import ScoringMethod, by_chat, by_reranker, by_vectors
 from sizewise.gateway.request_context import RequestHead, ResponseMetadata, ResponseWriter, send_error
@@ -16,7 +17,6 @@ from sizewise.gateway.rerank_request import DEFAULT_TOKENS_PER_DOCUMENT, RerankC
 from sizewise.handler import Request
 from sizewise.messages import Reply, reply_size
 
-MODEL_OF_FLOWS = "flow:"
 SHORT_BYTES = 16 * 1024
 """Counting the tokens of a shorter body takes the event loop 2 ms at worst."""
 
@@ -49,7 +49,7 @@ def choose_method(app: Application, call: RerankCall, policy: str | None) -> Sco
     """By the task of the model. Documents are cut to `max_tokens_per_doc`, and to an embedding model's window. Raises
     ModelNotFound, BadBody, BadRequest.
     """
-    if call.model.startswith(MODEL_OF_FLOWS):
+    if call.model.startswith(MODEL_PREFIX):
         told = f"{call.model[:100]!r} is a flow and cannot rank documents"
         raise BadRequest(told, "name an embedding model, a chat model or a reranker", param="model")
     task = app.aliases.rerank_task(call.model, policy)

@@ -16,6 +16,7 @@ from msgspec import Meta, Raw, Struct
 from sizewise.errors import BadBody
 from sizewise.messages import ChatRequest, JsonFields, Message
 from sizewise.providers.wires.openai.request_response import (
+    EMPTY_VALUES,
     Penalty,
     ResponseFormatType,
     StreamOptions,
@@ -41,8 +42,6 @@ CHAT_FIELDS: Mapping[str, str] = {
 """Fields of the chat API, which mean nothing here, and what to use instead."""
 OWN_FIELDS = frozenset({"prompt", "suffix", "echo", "best_of", "logprobs", "max_tokens", "n"})
 """Fields that a chat model does not get as they are."""
-EMPTY_VALUES = frozenset({b"null", b'""', b"[]", b"{}"})
-"""Values that mean the same as leaving the field out, of every field but the prompt."""
 RAW_FIELDS = frozenset({"prompt", "suffix", "echo", "max_tokens"})
 """Fields, and some of their values, that only an endpoint of text completions can obey."""
 

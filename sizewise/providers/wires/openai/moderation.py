@@ -17,7 +17,7 @@ from msgspec import Meta, Raw, Struct
 from sizewise.errors import BadBody
 from sizewise.handler import Event
 from sizewise.messages import ChatRequest, Choice, JsonFields, Message, ModerationRequest, Reply, Usage
-from sizewise.providers.wires.openai.request_response import decode_client_body
+from sizewise.providers.wires.openai.request_response import EMPTY_VALUES, decode_client_body
 from sizewise.providers.wires.openai.usage_and_errors import protocol_error
 
 CATEGORIES = (
@@ -27,7 +27,6 @@ CATEGORIES = (
 )
 """The API's, each with a field in every result."""
 MAX_INPUTS = 2048
-EMPTY_VALUES = frozenset({b"null", b'""', b"[]", b"{}"})
 FLAGGING_ACTIONS = frozenset({"flag", "mark", "local", "block"})
 """Actions on a finding that make a text flagged. What is masked is dealt with."""
 OWN_GUARDS = frozenset({"pii", "secrets", "injection", "leakage", "tools"})

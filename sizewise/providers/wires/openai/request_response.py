@@ -112,6 +112,9 @@ _CONTAINER_NAMES = ("messages", "content", "tool_calls", "function", "tools", "s
 CONTAINERS: Mapping[str, tuple[type, ...]] = {**dict.fromkeys(_CONTAINER_NAMES, (dict, list)), "input": (list,)}
 """Fields that contain such fields. Keys of schemas and of arguments (an `input` that is an object) are the client's."""
 
+EMPTY_VALUES = frozenset({b"null", b'""', b"[]", b"{}"})
+"""Values that mean the same as leaving an optional field out."""
+
 _fields = msgspec.json.Decoder(JsonFields)
 _messages = msgspec.json.Decoder(Messages)
 _decode_any = msgspec.json.Decoder().decode
