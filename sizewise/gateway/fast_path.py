@@ -256,8 +256,8 @@ class FastRequestCycle:
             header_lines += self.cors_lines
         if not self.keep_alive:
             header_lines += _CLOSE
-        start = _STATUS_LINES[status] + self.protocol.date_line()
-        self._head_bytes = b"%b%bcontent-length: %d\r\n\r\n%b" % (start, header_lines, len(body), body)
+        start = _STATUS_LINES[status], self.protocol.date_line(), header_lines
+        self._head_bytes = b"%b%b%bcontent-length: %d\r\n\r\n%b" % (*start, len(body), body)
         self.protocol.coalescer(self)
         self._complete()
 
@@ -339,10 +339,15 @@ class FastPathProtocol(UpgradeProtocol):
         self._idle_timer: asyncio.TimerHandle | None = None
         self._body_timer: asyncio.TimerHandle | None = None  # set while a body is incomplete
         self._write_timer: asyncio.TimerHandle | None = None  # set while the client reads nothing
+        self._dated: Headers = []  # what `_date_line` was made from
+        self._date_line = b""
 
     def date_line(self) -> bytes:
-        """The Date header, which uvicorn renews once a second."""
-        return encode_headers(self.server_state.default_headers)
+        """The Date header, which uvicorn renews once a second, as a new list."""
+        headers = self.server_state.default_headers
+        if headers is not self._dated:
+            self._dated, self._date_line = headers, encode_headers(headers)
+        return self._date_line
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)

@@ -11,7 +11,7 @@ from sizewise.handler import Request, Send
 from sizewise.http.client import ClientResponse, HttpEndpoint, HttpHeaders, HttpTimeouts
 from sizewise.messages import ChatRequest, Reply, request_size
 from sizewise.model_card import ModelCard
-from sizewise.offload.offload import Offload
+from sizewise.offload.offload import LONG_BYTES, Offload
 from sizewise.providers.retry_after import retry_after_seconds
 from sizewise.providers.safe_errors import ErrorSanitizer
 from sizewise.providers.upstream_body import check_utf8, is_error_object
@@ -38,7 +38,7 @@ class HttpModel:
         secrets: tuple[str, ...] = (),
     ) -> None:
         """`secrets`: the credentials in the headers, redacted from error messages."""
-        self._run = offload.run
+        self._offload = offload
         self._card = card
         self._endpoint = endpoint
         self._wire = wire
@@ -57,11 +57,14 @@ class HttpModel:
             if self._own_endpoint is not None and self._own_endpoint.takes(what):
                 spoken = self._own_endpoint
             path = spoken.chat_path
-            body = await self._run(request_size(what), spoken.write_request, what, self._card.model)
+            if request_size(what) < LONG_BYTES:  # nearly every chat, without the coroutine of `Offload.run`
+                body = spoken.write_request(what, self._card.model)
+            else:
+                body = await self._offload.in_thread(spoken.write_request, what, self._card.model)
             heads: HttpHeaders = () if self._has_no_chat_headers else self._chat_headers(what)
         else:
             path, heads, write = wire.vectors_path(what), (), wire.vectors_writer(what)
-            body = await self._run(request_size(what), write, self._card.model)
+            body = await self._offload.run(request_size(what), write, self._card.model)
         response = await self._endpoint.request(
             "POST",
             path,
@@ -79,7 +82,9 @@ class HttpModel:
                 return await self._stream(response, spoken.read_stream(not what.include_usage), send)
             read = spoken.read_reply if isinstance(what, ChatRequest) else wire.vectors_reader(what)
             said = await response.read(MAX_REPLY)
-            return await self._run(len(said), self._read_reply, said, read)
+            if len(said) < LONG_BYTES:
+                return self._read_reply(said, read)
+            return await self._offload.in_thread(self._read_reply, said, read)
         except SizewiseError as error:
             self._sanitize_error(error, what, request.trace_id)
             raise
