@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from sizewise.errors import ExternalFailure
 
@@ -110,6 +111,74 @@ async def start_module(module: str, *args: str, clean_env: bool = False) -> Chil
             writer.close()
             raise
     return ChildProcess(process, reader, writer)
+
+
+class ReusableProcess:
+    """A child that does one job after another."""
+
+    def __init__(self, child: ChildProcess) -> None:
+        self.child = child
+        self.jobs = 0
+        self.idle_since = 0.0  # event loop time
+
+    async def end(self) -> None:
+        self.child.kill()
+        await self.child.wait()
+
+
+ProcessT = TypeVar("ProcessT", bound=ReusableProcess)
+
+
+class IdleProcesses(Generic[ProcessT]):
+    """Children between two jobs: those in `processes` may be taken out. One that has no job for `timeout_s` is ended,
+    and one that has done `max_jobs`, which gives its memory back.
+    """
+
+    def __init__(self, timeout_s: float, max_jobs: int) -> None:
+        self.processes: list[ProcessT] = []
+        self._timeout_s = timeout_s
+        self._max_jobs = max_jobs
+        self._timeout_task: asyncio.Task[None] | None = None
+        self._ending: set[asyncio.Task[str]] = set()
+        self._closed = False
+
+    def put(self, process: ProcessT) -> None:
+        """After a job."""
+        process.jobs += 1
+        process.idle_since = asyncio.get_running_loop().time()
+        if self._closed or process.jobs >= self._max_jobs:
+            self.end(process)
+            return
+        self.processes.append(process)
+        if self._timeout_task is None or self._timeout_task.done():
+            self._timeout_task = asyncio.ensure_future(self._end_idle())
+
+    def end(self, process: ProcessT) -> None:
+        """Ends a process that has been taken out, without waiting for it; `close` does."""
+        process.child.kill()
+        task = asyncio.ensure_future(process.child.wait())
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
+
+    async def _end_idle(self) -> None:
+        """Returns when no process is left."""
+        while self.processes:
+            await asyncio.sleep(self._timeout_s / 3)
+            now = asyncio.get_running_loop().time()
+            for process in [each for each in self.processes if now - each.idle_since > self._timeout_s]:
+                self.processes.remove(process)
+                await process.end()
+
+    async def close(self) -> None:
+        """Ends those that are idle now, and from now on each that is put."""
+        self._closed = True
+        if self._timeout_task is not None:
+            self._timeout_task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._timeout_task
+        while self.processes:
+            await self.processes.pop().end()
+        await asyncio.gather(*self._ending)
 
 
 class StdioProcess:

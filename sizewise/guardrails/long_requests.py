@@ -1,7 +1,7 @@
 """Guardrails of long requests: sends them to a worker process and applies what it found; scans nothing itself.
 
 Guards are regular expressions and loops in Python. On megabytes they take seconds, during which the event loop would
-answer nobody.
+answer no other request.
 """
 
 from __future__ import annotations
@@ -87,9 +87,8 @@ class LongRequests:
 
     async def mark(self, payload: Payload, spotlighting: Spotlighting) -> tuple[Payload, ContentMarkers | None]:
         """As `apply_spotlighting`."""
-        said, *raws = await self.offload.in_process(
-            offloaded.request_marker, msgspec.msgpack.encode(spotlighting), *to_parts(payload)
-        )
+        job = msgspec.msgpack.encode(spotlighting)  # no setup, which workers keep: its canary is of this request
+        said, *raws = await self.offload.in_process(offloaded.request_marker, b"", job, *to_parts(payload))
         result = msgspec.msgpack.decode(said, type=offloaded.Marked)
         if not result.names:
             return payload, result.markers

@@ -69,15 +69,15 @@ def request_scanner(setup: bytes) -> Work:
     def scan(*parts: bytes) -> list[Bytes]:
         payload = from_parts(parts)
         counts, seen = find_in_request(payload, rules)
-        told = [(*of, count) for of, count in counts.items()]
+        found = [(*of, count) for of, count in counts.items()]
         if rules.masking_guards.isdisjoint(name for name, _ in counts):
-            return [msgspec.msgpack.encode(ScanResult(told))]
+            return [msgspec.msgpack.encode(ScanResult(found))]
         after, unmasker = pseudonymize(payload, {}, seen)
         if unmasker is None:
-            return [msgspec.msgpack.encode(ScanResult(told))]
+            return [msgspec.msgpack.encode(ScanResult(found))]
         changed = changed_fields(payload.fields, after.fields)
         hidden = Masked(dict(unmasker.values), [(*of, n) for of, n in unmasker.counts.items()], list(changed))
-        return [msgspec.msgpack.encode(ScanResult(told, hidden)), *raw_parts(changed)]
+        return [msgspec.msgpack.encode(ScanResult(found, hidden)), *raw_parts(changed)]
 
     return scan
 
@@ -99,12 +99,11 @@ def request_masker(setup: bytes) -> Work:
 
 
 def request_marker(setup: bytes) -> Work:
-    """A request's parts -> the markers and the names of the changed fields, then these."""
-    spotlighting = msgspec.msgpack.decode(setup, type=Spotlighting)
+    """Spotlighting and a request's parts -> the markers and the names of the changed fields, then these."""
 
-    def mark(*parts: bytes) -> list[Bytes]:
+    def mark(job: bytes, *parts: bytes) -> list[Bytes]:
         payload = from_parts(parts)
-        after, markers = apply_spotlighting(payload, spotlighting)
+        after, markers = apply_spotlighting(payload, msgspec.msgpack.decode(job, type=Spotlighting))
         changed = changed_fields(payload.fields, after.fields)
         return [msgspec.msgpack.encode(Marked(markers, list(changed))), *raw_parts(changed)]
 

@@ -7,15 +7,12 @@ from struct import Struct
 
 Bytes = bytes | memoryview
 
-MAX_PARTS = 4096
 PART_COUNT = Struct(">I")
 PART_LENGTH = Struct(">Q")  # bytes
 
 
 def encode_head(parts: Sequence[Bytes]) -> bytes:
-    """The number of parts and the length of each; the parts follow it on the socket. Raises ValueError."""
-    if len(parts) > MAX_PARTS:
-        raise ValueError(f"a message has at most {MAX_PARTS} parts")
+    """The number of parts and the length of each; the parts follow it on the socket."""
     lengths = [memoryview(each).nbytes for each in parts]
     return PART_COUNT.pack(len(parts)) + b"".join(map(PART_LENGTH.pack, lengths))
 

@@ -1,20 +1,19 @@
 """Pool of worker processes for offloaded work: started on demand, ended when idle; knows none of the work.
 
 A worker serves one job at a time, so the number of workers bounds the cores and the memory that long inputs take. A
-job whose client leaves ends with its process: nobody waits for it.
+job whose client leaves ends with its process.
 """
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 
 import msgspec
 
 from sizewise.errors import Busy, ExternalFailure
 from sizewise.offload.frames import PART_COUNT, PART_LENGTH, Bytes, decode_lengths, encode_head
 from sizewise.offload.job import JobError, WorkFactory, function_name
-from sizewise.process import ChildProcess, physical_cores, start_module
+from sizewise.process import IdleProcesses, ReusableProcess, physical_cores, start_module
 
 WORKER = "sizewise.offload.worker"
 MAX_WORKERS = 4
@@ -24,49 +23,43 @@ JOB_TIMEOUT_S = 300.0
 """The longest job: a slow guard, such as one with a language model, on the longest body."""
 IDLE_TIMEOUT_S = 60.0
 MAX_JOBS_PER_WORKER = 500
-"""Jobs after which a worker is replaced, which gives its memory back."""
 BUSY_RETRY_S = 5.0
 
 
-class Worker:
-    """One process. `idle_since`: event loop time."""
-
-    def __init__(self, child: ChildProcess) -> None:
-        self.child = child
-        self.jobs = 0
-        self.idle_since = 0.0
-
+class Worker(ReusableProcess):
     async def run(self, parts: list[Bytes]) -> list[bytes]:
         """Raises IncompleteReadError or OSError if the process ends."""
         writer = self.child.writer
-        writer.write(encode_head(parts))
-        for each in parts:
-            writer.write(each)
-            await writer.drain()
+        writer.writelines([encode_head(parts), *parts])  # in one call: a request may have many fields
+        await writer.drain()
         reader = self.child.reader
         (count,) = PART_COUNT.unpack(await reader.readexactly(PART_COUNT.size))
         lengths = decode_lengths(await reader.readexactly(count * PART_LENGTH.size))
         return [await reader.readexactly(length) for length in lengths]
 
-    async def end(self) -> None:
-        self.child.kill()
-        await self.child.wait()
+
+async def _start_worker() -> Worker:
+    try:
+        return Worker(await start_module(WORKER))
+    except OSError as error:  # no file descriptor, process or memory is left
+        raise Busy(
+            f"a process for a long request cannot be started: {error.strerror}",
+            "retry later; if it happens again, raise the server's limits of open files and processes",
+            retry_after=BUSY_RETRY_S,
+        ) from error
 
 
 class WorkerPool:
     def __init__(self, max_workers: int = 0) -> None:
         """`max_workers`: 0 for one per physical core, at most MAX_WORKERS."""
         self._size = max_workers or min(MAX_WORKERS, physical_cores())
-        self._idle: list[Worker] = []
+        self._idle = IdleProcesses[Worker](IDLE_TIMEOUT_S, MAX_JOBS_PER_WORKER)
         self._room = asyncio.Semaphore(self._size)
         self._waiting = 0
-        self._idle_task: asyncio.Task[None] | None = None
-        self._ending: set[asyncio.Task[str]] = set()
-        self._closed = False
 
     async def run(self, factory: WorkFactory, setup: bytes, parts: list[Bytes]) -> list[bytes]:
-        """Calls `factory(setup)(*parts)` in a worker. Raises what that raises; Busy if too many jobs wait;
-        ExternalFailure if the worker ends or takes longer than JOB_TIMEOUT_S.
+        """Calls `factory(setup)(*parts)` in a worker. Raises what that raises; Busy if too many jobs wait or no worker
+        can be started; ExternalFailure if the worker ends or takes longer than JOB_TIMEOUT_S.
         """
         if self._waiting >= MAX_QUEUED:
             raise Busy("too many long requests are waiting", "retry later", retry_after=BUSY_RETRY_S)
@@ -85,9 +78,10 @@ class WorkerPool:
 
     async def _run(self, parts: list[Bytes]) -> list[bytes]:
         """In an idle worker, or in a new one; in a new one also if the idle one has ended since its last job."""
-        found = await self._run_in(self._idle.pop(), parts) if self._idle else None
+        idle = self._idle.processes
+        found = await self._run_in(idle.pop(), parts) if idle else None
         if found is None:
-            found = await self._run_in(Worker(await start_module(WORKER)), parts)
+            found = await self._run_in(await _start_worker(), parts)
         if found is None:
             raise ExternalFailure(
                 "the process that worked on a long request has ended",
@@ -106,37 +100,11 @@ class WorkerPool:
         except (asyncio.IncompleteReadError, OSError):
             pass
         finally:
-            self._release(worker, found is not None)
+            if found is None:
+                self._idle.end(worker)
+            else:
+                self._idle.put(worker)
         return found
 
-    def _release(self, worker: Worker, reusable: bool) -> None:
-        worker.jobs += 1
-        worker.idle_since = asyncio.get_running_loop().time()
-        if not reusable or self._closed or worker.jobs >= MAX_JOBS_PER_WORKER:
-            worker.child.kill()
-            task = asyncio.ensure_future(worker.child.wait())
-            self._ending.add(task)
-            task.add_done_callback(self._ending.discard)
-            return
-        self._idle.append(worker)
-        if self._idle_task is None or self._idle_task.done():
-            self._idle_task = asyncio.ensure_future(self._end_idle())
-
-    async def _end_idle(self) -> None:
-        """Ends workers idle for IDLE_TIMEOUT_S; returns when none is left."""
-        while self._idle:
-            await asyncio.sleep(IDLE_TIMEOUT_S / 3)
-            now = asyncio.get_running_loop().time()
-            for worker in [each for each in self._idle if now - each.idle_since > IDLE_TIMEOUT_S]:
-                self._idle.remove(worker)
-                await worker.end()
-
     async def close(self) -> None:
-        self._closed = True
-        if self._idle_task is not None:
-            self._idle_task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._idle_task
-        while self._idle:
-            await self._idle.pop().end()
-        await asyncio.gather(*self._ending)
+        await self._idle.close()

@@ -166,6 +166,8 @@ def test_without_a_free_file_descriptor_requests_are_429_and_no_circuit_opens(ba
         for _ in range(4):
             line.say(line.request(CHAT, question("Hello", "up/well")))
             assert "no file descriptor left" in refused(line.answer())["message"]
+        line.say(line.request(CHAT, question("Hello " * 50_000, "echo/small")))  # scanned in a process
+        assert "cannot be started" in refused(line.answer())["message"]
         resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
         line.say(line.request(CHAT, question("Hello", "up/well")))
         assert line.answer().status == 200

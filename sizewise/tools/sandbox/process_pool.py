@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from contextlib import suppress
 
 import msgspec
 from msgspec import Raw, Struct
 
 from sizewise.errors import Busy, CodeFailed, ExternalFailure, Forbidden
-from sizewise.process import ChildProcess, start_module
+from sizewise.process import ChildProcess, IdleProcesses, ReusableProcess, start_module
 from sizewise.settings.tools import SandboxSettings
 from sizewise.tools.sandbox.protocol import (
     FRAME_HEADER,
@@ -36,7 +35,6 @@ KILL_GRACE_S = 1.0
 START_TIMEOUT_S = 20.0
 IDLE_TIMEOUT_S = 30.0
 MAX_RUNS_PER_PROCESS = 500
-"""Runs after which a process is replaced."""
 MAX_QUEUED = 1_000
 
 _encode = msgspec.json.Encoder().encode
@@ -53,14 +51,12 @@ class CodeResult(Struct, frozen=True):
         return msgspec.json.decode(self.value)
 
 
-class _SandboxProcess:
+class _SandboxProcess(ReusableProcess):
     """One process, for one organization and language (`owner`)."""
 
     def __init__(self, child: ChildProcess, whose: tuple[str, Language]) -> None:
-        self.child = child
+        super().__init__(child)
         self.owner = whose
-        self.runs = 0
-        self.since = 0.0
 
     async def receive(self) -> bytes:
         """The next message. Raises ExternalFailure if it is too long, IncompleteReadError if the process has ended."""
@@ -68,10 +64,6 @@ class _SandboxProcess:
         if length > MAX_FRAME_BYTES:
             raise ExternalFailure("a sandbox process sent too much output")
         return await self.child.reader.readexactly(length)
-
-    async def terminate(self) -> None:
-        self.child.kill()
-        await self.child.wait()
 
 
 class Sandbox:
@@ -81,12 +73,10 @@ class Sandbox:
         """`queue_timeout_s`: how long a run waits for a free process."""
         self._settings = settings or SandboxSettings()
         self._wait_s = queue_timeout_s
-        self._idle: list[_SandboxProcess] = []
+        self._idle = IdleProcesses[_SandboxProcess](IDLE_TIMEOUT_S, MAX_RUNS_PER_PROCESS)
         self._room = asyncio.Semaphore(self._settings.max_concurrent)
         self._waiting = 0
         self._busy = 0
-        self._idle_task: asyncio.Task[None] | None = None
-        self._closed = False
 
     async def run(
         self,
@@ -128,7 +118,7 @@ class Sandbox:
 
     def idle_processes(self) -> list[tuple[str, int]]:
         """Idle processes as (organization, process id)."""
-        return [(worker.owner[0], worker.child.pid) for worker in self._idle]
+        return [(worker.owner[0], worker.child.pid) for worker in self._idle.processes]
 
     async def _run(self, whose: tuple[str, Language], order: bytes, limit: float) -> CodeOutcome:
         worker = await self._worker(whose)
@@ -147,18 +137,19 @@ class Sandbox:
             return CodeOutcome("failed", error="its process sent an invalid message")
         finally:
             if kept:
-                self._return_to_pool(worker)
+                self._idle.put(worker)
             else:
-                await asyncio.shield(worker.terminate())
+                await asyncio.shield(worker.end())
         return outcome
 
     async def _worker(self, whose: tuple[str, Language]) -> _SandboxProcess:
-        for worker in reversed(self._idle):
+        idle = self._idle.processes
+        for worker in reversed(idle):
             if worker.owner == whose:
-                self._idle.remove(worker)
+                idle.remove(worker)
                 return worker
-        while self._idle and len(self._idle) + self._busy > self._settings.max_concurrent:  # room for a new process
-            await self._idle.pop(0).terminate()
+        while idle and len(idle) + self._busy > self._settings.max_concurrent:  # room for a new process
+            await idle.pop(0).end()
         child = await start_module("sizewise.tools.sandbox.worker", clean_env=True)
         worker = _SandboxProcess(child, whose)
         try:
@@ -175,10 +166,10 @@ class Sandbox:
         except (TimeoutError, asyncio.IncompleteReadError, OSError, msgspec.DecodeError):
             trouble = "its process does not start"
         except BaseException:
-            await asyncio.shield(worker.terminate())
+            await asyncio.shield(worker.end())
             raise
         if trouble:
-            await worker.terminate()
+            await worker.end()
             raise Forbidden(
                 f"{whose[1]} cannot be run in a sandbox here: {trouble}",
                 "install the extra: pip install 'sizewise[flows]'; the sandbox needs Linux 5.13, or"
@@ -186,35 +177,8 @@ class Sandbox:
             )
         return worker
 
-    def _return_to_pool(self, worker: _SandboxProcess) -> None:
-        worker.runs += 1
-        worker.since = asyncio.get_running_loop().time()
-        if self._closed or worker.runs >= MAX_RUNS_PER_PROCESS:
-            worker.child.kill()
-            task = asyncio.ensure_future(worker.child.wait())
-            task.add_done_callback(lambda done: done.exception())
-            return
-        self._idle.append(worker)
-        if self._idle_task is None or self._idle_task.done():
-            self._idle_task = asyncio.ensure_future(self._end_idle())
-
-    async def _end_idle(self) -> None:
-        """Ends processes idle for IDLE_TIMEOUT_S; returns when none is left."""
-        while self._idle:
-            await asyncio.sleep(IDLE_TIMEOUT_S / 3)
-            now = asyncio.get_running_loop().time()
-            for worker in [each for each in self._idle if now - each.since > IDLE_TIMEOUT_S]:
-                self._idle.remove(worker)
-                await worker.terminate()
-
     async def close(self) -> None:
-        self._closed = True
-        if self._idle_task is not None:
-            self._idle_task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._idle_task
-        while self._idle:
-            await self._idle.pop().terminate()
+        await self._idle.close()
 
 
 def _order(code: str, inputs: Mapping[str, object]) -> bytes:
