@@ -1,4 +1,4 @@
-"""A model server for long bodies: reads each to its end, parses none of it, and answers as long as it is told.
+"""A model server for long bodies: reads each to its end, parses none of it, and answers at the length it asks for.
 
 `python -m bench.gateway.long_upstream PORT`. A body with `"user":"reply N"` gets an answer of N bytes; `stream: true`
 gets it in pieces of 50 bytes.

@@ -1,8 +1,8 @@
 """Trains the named-entity tagger and writes sizewise/guardrails/named_entities.bin; deterministic.
 
 An averaged structured perceptron. Sentences: our patterns in five languages (own/names_*.txt) filled with names, towns,
-companies and addresses of Faker's locales and GeoNames; interfaces of Django and Wagtail in four languages, in which
-nobody is named; and English documents that spaCy's small model labels. None of it is of presidio-evaluator, on which it
+companies and addresses of Faker's locales and GeoNames; interfaces of Django and Wagtail in four languages, without
+names; and English documents that spaCy's small model labels. None of it is of presidio-evaluator, on which it
 is measured. Needs numpy and the packages of requirements/names.in in .venv/names (`make train-names`).
 """
 

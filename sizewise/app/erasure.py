@@ -43,7 +43,7 @@ class Erasure:
         accounts: AccountErasure,
         cache_epoch: CacheEpoch,
     ) -> None:
-        """`tables`: all whose rows belong to somebody, but those of accounts and runs."""
+        """`tables`: all with personal data, except those of accounts and runs."""
         self._database = database
         self._writer = writer
         self._payload_log = payload_log

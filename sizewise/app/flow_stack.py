@@ -99,7 +99,7 @@ def build_features(
             per_principal=True,
             offload=resources.offload,
         ),
-        # Above idempotency: what a repeated request is told of, when the server stopped during a flow.
+        # Above idempotency: the record that a repeated request's error names, if the server stopped during a flow.
         partial(
             PendingRecordMiddleware,
             write=services.records.enqueue,

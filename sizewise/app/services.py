@@ -302,7 +302,7 @@ PERSONAL_TABLES = (
     *(telemetry_tables.PERSONAL, payload_tables.PERSONAL, eval_tables.PERSONAL),
     *(stored_response_tables.PERSONAL, cache_tables.PERSONAL, agent_tables.PERSONAL),
 )
-"""Whose rows belong to somebody, but for accounts and flow runs, which need more than that to be erased."""
+"""Tables with personal data, except accounts and flow runs: erasing those takes more than deleting rows."""
 
 
 def _open_storage(

@@ -95,7 +95,7 @@ class CacheStore:
 
 
 class CacheEpoch:
-    """Empties the caches of a process: entries of an earlier epoch are gone. No entry tells whose it is."""
+    """Empties the caches of a process: entries of an earlier epoch are gone. Entries do not say whose they are."""
 
     def __init__(self) -> None:
         self.number = 0

@@ -9,7 +9,7 @@ from typing import Literal
 DocumentKind = Literal["mail", "page", "chat", "code", "manual", "text"]
 
 LOOKED_AT = 4_000
-"""Characters of a document that its kind is told from."""
+"""Characters of a document that decide its kind."""
 
 _TAGS = re.compile(
     r"</[a-z]{1,10}[0-9]?>|<(?:!doctype|html|head|body|div|span|p|a|li|td|tr|br|img|h[1-6])\b",

@@ -23,7 +23,7 @@ FORMAT = 1
 TOKEN = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*|\d+|\n|[^\w\s]|_")
 """A word, a number, a line break or a sign."""
 EDGE = "<>"
-"""Stands before the first token and after the last."""
+"""The token before the first and after the last."""
 MAX_LETTERS = 30  # further letters of a word are ignored
 
 Keys = tuple[list[int], list[int], list[int], list[int], list[int], int, int]
@@ -48,7 +48,7 @@ def shape(word: str) -> str:
 
 
 def word_keys(word: str) -> Keys:
-    """All that a token says by itself, wherever it stands."""
+    """The rows and hashes that depend on a token alone."""
     word = word[:MAX_LETTERS]
     low, form = ("0" if word.isdigit() and len(word) > 2 else word.lower()), shape(word)
     end, begin = low[-3:], low[:3]

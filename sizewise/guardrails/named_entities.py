@@ -1,8 +1,8 @@
 """Named-entity guard: finds people, places, organizations and addresses by a bundled tagger, and spaCy if installed.
 
 Kinds: PERSON, PLACE, ORGANIZATION, ADDRESS. The tagger reads English, German, French, Spanish and Italian at some
-microseconds a word; spaCy, of the extra `pii`, reads English again at 0.1 ms a word. Both run on the server's thread.
-Error rates: bench/guardrails/README.md. The models are files of packages; nothing is downloaded at run time.
+microseconds a word; spaCy, of the extra `pii`, reads English again at 0.1 ms a word. Error rates:
+bench/guardrails/README.md. The models are files of packages; nothing is downloaded at run time.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A document's kind is told from its shape, in five languages, and only its beginning is looked at."""
+"""A document's kind is decided by its shape, in five languages, and only its beginning is looked at."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ INDIRECT = PromptInjectionGuard("INDIRECT", load_classifier())
         ("", "text"),
     ],
 )
-def test_the_kind_of_a_document_is_told_from_its_shape(text: str, kind: str) -> None:
+def test_the_shape_of_a_document_decides_its_kind(text: str, kind: str) -> None:
     assert document_kind(text) == kind
 
 
