@@ -17,6 +17,7 @@ KEPT = (
     "backups and the folders before-restore-* of the home: they hold what they held",
     "the audit log: ids, who erased whom, and the names that were given to keys",
     "documents of knowledge bases: sizewise knowledge remove",
+    "notes with which they decided steps of other people's runs",
     "what providers of remote models keep, by their own terms",
 )
 """What no erasure of this server reaches."""

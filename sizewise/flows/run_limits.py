@@ -6,7 +6,7 @@ Nothing is stored: a run that is resumed passes its finished steps again, and so
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
 from sizewise.errors import Busy, RunLimitExceeded
@@ -60,12 +60,13 @@ class RunLimits:
             raise _busy(f"{limits.max_active_bytes_per_organization:,} bytes", RAISE_BYTES)
 
     @contextmanager
-    def counting(self, id: str, tenant: str, parent_run: str = "", stored_steps: int = 0) -> Iterator[RunUsage]:
+    def counting(
+        self, id: str, tenant: str, parent_run: str = "", is_catching_up: Callable[[], bool] = lambda: False
+    ) -> Iterator[RunUsage]:
         """The usage of a run while it executes; what it used is given back at the end. `parent_run`: the run that calls
-        this one as a tool. `stored_steps`: those that it has finished before, and passes again.
+        this one as a tool. `is_catching_up`: see RunUsage.
         """
-        usage = self._begin(id, tenant, parent_run)
-        usage.passed_before += 2 * stored_steps  # a loop is a step too, and is not stored
+        usage = self._begin(id, tenant, parent_run, is_catching_up)
         try:
             yield usage
         finally:
@@ -82,12 +83,12 @@ class RunLimits:
                 raise
             raise time_exceeded(self.settings) from None
 
-    def _begin(self, id: str, tenant: str, parent_run: str) -> RunUsage:
+    def _begin(self, id: str, tenant: str, parent_run: str, is_catching_up: Callable[[], bool]) -> RunUsage:
         root = self._runs.get(parent_run) if parent_run else None
         if root is None:
             organization = self._organizations.setdefault(tenant, OrganizationUsage())
             organization.runs += 1
-            root = RunUsage(self.settings, organization, self._turns)
+            root = RunUsage(self.settings, organization, self._turns, is_catching_up)
         self._runs[id] = root
         root.members += 1
         return root
@@ -110,19 +111,25 @@ class RunLimits:
 class RunUsage(StepUsage):
     """What a run has used, with the runs that it calls. `members`: runs that count into it and have not ended.
 
-    The limits of the organization do not end a run before it has passed `passed_before` steps again: runs that began
-    meanwhile would end it.
+    The limits of the organization do not end a run while it `is_catching_up` with the steps that it had stored before a
+    restart: runs that began meanwhile would end it.
     """
 
-    __slots__ = ("_settings", "members", "organization", "passed_before", "turn")
+    __slots__ = ("_is_catching_up", "_settings", "members", "organization", "turn")
 
-    def __init__(self, settings: FlowsSettings, organization: StepUsage, turns: LoopTurns) -> None:
+    def __init__(
+        self,
+        settings: FlowsSettings,
+        organization: StepUsage,
+        turns: LoopTurns,
+        is_catching_up: Callable[[], bool] = lambda: False,
+    ) -> None:
         super().__init__()
         self.turn = turns.turn
         self.organization = organization
         self.members = 0
-        self.passed_before = 0
         self._settings = settings
+        self._is_catching_up = is_catching_up
 
     def count_steps(self, count: int = 1) -> None:
         """Raises RunLimitExceeded."""
@@ -135,9 +142,8 @@ class RunUsage(StepUsage):
         limits = self._settings
         if self.steps + count > limits.max_steps_per_run:
             raise run_exceeds(f"has more than {limits.max_steps_per_run:,} steps", "max_steps_per_run")
-        if self.steps + count <= self.passed_before:
-            return
-        if self.organization.steps + count > limits.max_active_steps_per_organization:
+        total = self.organization.steps + count
+        if total > limits.max_active_steps_per_organization and not self._is_catching_up():
             raise _organization_exceeds(f"{limits.max_active_steps_per_organization:,} steps", RAISE_STEPS)
 
     def count_bytes(self, count: int) -> None:
@@ -147,7 +153,7 @@ class RunUsage(StepUsage):
         limits = self._settings
         if self.bytes > limits.max_bytes_per_run:
             raise run_exceeds(f"has outputs of more than {limits.max_bytes_per_run:,} bytes", "max_bytes_per_run")
-        if self.steps > self.passed_before and self.organization.bytes > limits.max_active_bytes_per_organization:
+        if self.organization.bytes > limits.max_active_bytes_per_organization and not self._is_catching_up():
             raise _organization_exceeds(f"{limits.max_active_bytes_per_organization:,} bytes", RAISE_BYTES)
 
 

@@ -112,8 +112,9 @@ class RunWorker:
             )
             active = executing[id] = ActiveRun(run, steps, task)
             self._active.admitted.pop(id, None)
+            parent, catching_up = self._active.parents.get(id, ""), lambda: steps.is_catching_up
             with (
-                self._limits.counting(id, run.tenant, self._active.parents.get(id, ""), len(known) - 1) as usage,
+                self._limits.counting(id, run.tenant, parent, catching_up) as usage,
                 stopping_in_time(active, clock, self._limits.settings),
             ):
                 outputs = await self._execute_claimed(active, usage, known)

@@ -149,6 +149,7 @@ class DurableSteps:
         """Steps that run in this process."""
         self._store = store
         self._known = known
+        self._ahead = {key for key in known if key[0] != ":"}
         self._clock = clock
         self._check_access = check_access
         self._on_fenced = on_fenced
@@ -163,8 +164,13 @@ class DurableSteps:
         """Whether the run cannot continue without a decision."""
         return bool(self._waits) and not self.active
 
+    @property
+    def is_catching_up(self) -> bool:
+        """Whether there are stored steps that this execution has not reached yet."""
+        return bool(self._ahead)
+
     async def step(self, key: str, work: Callable[[], Awaitable[bytes]]) -> bytes:
-        done = self._known.get(key)
+        done = self._reach(key)
         if done is not None and done[0].state == "done":
             return done[1]
         self._check_access()
@@ -189,7 +195,7 @@ class DurableSteps:
         self._annotations[key] = (model or before[0], before[1] + cost)
 
     async def sleep(self, key: str, seconds: float) -> None:
-        known = self._known.get(key)
+        known = self._reach(key)
         if known is not None and known[0].state == "done":
             return
         began = known[0].began if known is not None else now_ms()
@@ -200,7 +206,7 @@ class DurableSteps:
         await self._save(RunStep(key=key, state="done", attempt=self.run.attempt, began=began, ended=now_ms()), b"")
 
     async def wait(self, key: str, question: bytes = b"", timeout_s: float | None = None) -> bytes | None:
-        known = self._known.get(key)
+        known = self._reach(key)
         if known is not None and known[0].state in ("done", "failed"):
             return known[1] if known[0].state == "done" else None
         began = known[0].began if known is not None else now_ms()
@@ -228,6 +234,11 @@ class DurableSteps:
             waits = self._waits.get(key)
             if value is not None and waits is not None and not waits.done():
                 waits.set_result(value)
+
+    def _reach(self, key: str) -> tuple[RunStep, bytes] | None:
+        """The step as stored before this execution, if it was."""
+        self._ahead.discard(key)
+        return self._known.get(key)
 
     async def _await_decision(self, key: str) -> bytes | None:
         return await retry_until_stored(lambda: self._store.run_in_thread(partial(self._read_decision, key)))

@@ -25,6 +25,8 @@ async def erase_personal_data(
     """
     if bool(user) == bool(key):
         raise BadRequest("name one user or one key", "use `user` or `key`", param="user")
+    if key and "@" in key:  # it would stand in the audit log for ever, and nothing of the user would be erased
+        raise BadRequest("an e-mail address is not the id of a key", "for a person, use `user`", param="key")
     principal, erasure = context.principal, context.services.erasure
     person = _erasable_user(context, user, dry_run) if user else None
     if person is not None:

@@ -178,6 +178,12 @@ def test_one_person_or_key_has_to_be_named(server: Served, words: list[str]) -> 
     assert done.code == 2 and "--user USER" in done.hint
 
 
+def test_an_address_is_not_taken_for_a_key_nor_written_to_the_audit_log(server: Served) -> None:
+    done = sizewise("erase", "--key", "ida@example.org", "--yes", home=server.home)
+    assert done.code == 2 and "not the id of a key" in done.err and "`user`" in done.hint
+    assert "ida@" not in str(graphql(server, "{ audit(last: 5) { resource } }").data)
+
+
 def test_who_may_not_erase_erases_nothing(server: Served) -> None:
     ada = person(server, "ada")
     erase = "mutation($u: String!) { erasePersonalData(user: $u, dryRun: false) { dryRun } }"

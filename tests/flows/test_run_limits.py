@@ -96,6 +96,28 @@ nodes:
   b: {kind: approve, question: "?", after: a}
 outputs: {n: "{{ a.results | length }}"}
 """
+DEEP = """
+name: deep
+inputs: {items: {list: json}}
+nodes:
+  a:
+    kind: each
+    items: "{{ inputs.items }}"
+    nodes:
+      b:
+        kind: each
+        items: [1]
+        nodes:
+          c:
+            kind: each
+            items: [1]
+            nodes: {t: {kind: template, text: "x"}}
+            outputs: {said: "{{ t.text }}"}
+        outputs: {n: "{{ c.results | length }}"}
+    outputs: {n: "{{ b.results | length }}"}
+  d: {kind: approve, question: "?", after: a}
+outputs: {n: "{{ a.results | length }}"}
+"""
 LEAF = 'name: f0\nnodes: {t: {kind: template, text: "x"}}\noutputs: {said: "{{ t.text }}"}\n'
 BRANCH = """
 name: f{n}
@@ -247,6 +269,17 @@ def test_a_server_that_is_killed_gives_all_back_and_its_runs_count_on(tmp_path: 
         assert (run["state"], graphql(server, RUN, i=id).data["flowRun"]["state"]) == ("done", "waiting")
         assert graphql(server, CANCEL, i=id).data["cancelFlowRun"]["state"] == "cancelled"
         assert ran(server, "nested", items=[1, 2, 3, 4, 5, 6])["state"] == "done"
+
+
+def test_a_recovered_run_reaches_its_stored_steps_whatever_its_organization_may_use_now(tmp_path: Path) -> None:
+    """It has 182 steps, of which 61 are stored."""
+    with serving(tmp_path, ECHO + LIMITS) as server:
+        publish(server, DEEP, LEAF)
+        id = start(server, "deep", items=[*range(60)]).data["startFlowRun"]["id"]
+        until(lambda: graphql(server, RUN, i=id).data["flowRun"]["state"] == "waiting")
+    with serving(tmp_path, ECHO + LIMITS.replace("450", "100")) as server:
+        until(lambda: start(server, "f0").code == "busy")  # it has used up all
+        assert graphql(server, RUN, i=id).data["flowRun"]["state"] == "waiting"
 
 
 SLOW = """
