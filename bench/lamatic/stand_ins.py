@@ -66,7 +66,7 @@ def code(reads: Iterable[str], result: Any) -> str:
 
 
 def inputs(specs: Mapping[str, InputSpec], found: Uses) -> dict[str, Any]:
-    """A value for each required input of an imported flow."""
+    """A value for each input of an imported flow."""
     made: dict[str, Any] = {}
     for name, spec in specs.items():
         below = [(steps[1:], used) for steps, used in found if steps and str(steps[0]) == name]

@@ -37,7 +37,9 @@ def compute_bytes(*, heads: int, vocabulary: int, context: int, slots: int, batc
 
 
 def format_bytes(count: int) -> str:
-    """Human-readable size: 98 MB, 1.1 GB."""
+    """Human-readable size: 12 KB, 98 MB, 1.1 GB."""
+    if count < 1_000_000:
+        return f"{count / 1_000:.0f} KB"
     if count < 1_000_000_000:
         return f"{count / 1_000_000:.0f} MB"
     return f"{count / 1_000_000_000:.1f} GB"

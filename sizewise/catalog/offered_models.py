@@ -1,4 +1,4 @@
-"""Model lists of providers with `models = ["*"]`, as last received, in `<home>/offered-models.json`; asks nobody."""
+"""Model lists of providers with `models = ["*"]`, as last received, in `<home>/offered-models.json`; sends nothing."""
 
 from __future__ import annotations
 

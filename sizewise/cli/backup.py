@@ -85,7 +85,7 @@ def _notes(manifest: Manifest, home: Path) -> Iterator[str]:
     if manifest.database == "postgres":
         yield (
             "records, keys, users and runs are in Postgres and not in it: "
-            "pg_dump --format=custom --file=sizewise.dump DATABASE_URL"
+            "pg_dump --format=custom --file=sizewise.dump postgresql://USER@HOST/NAME"
         )
     if manifest.passages == "left out":
         yield "the vectors of knowledge bases are not in it, the server runs: `sizewise knowledge rebuild` makes them"

@@ -31,8 +31,9 @@ def doctor(ctx: click.Context) -> None:
         checks = [{"check": f.check, "ok": f.well, "found": f.found, "next": f.next} for f in findings]
         write_json({"ok": well, "checks": checks})
     else:
+        width = max(len(each.check) for each in findings)
         for each in findings:
-            _show(each)
+            _show(each, width)
     ctx.exit(0 if well else 1)
 
 
@@ -50,8 +51,9 @@ def _settings() -> tuple[Settings | None, str, str]:
         return None, error.message, error.hint
 
 
-def _show(finding: CheckResult) -> None:
+def _show(finding: CheckResult, width: int) -> None:
+    """`width`: of the longest name of a check."""
     mark = click.style("well ", fg="green") if finding.well else click.style("wrong", fg="red", bold=True)
-    click.echo(f"{mark}  {finding.check:<9} {finding.found}")
+    click.echo(f"{mark}  {finding.check:<{width}}  {finding.found}")
     if not finding.well:
-        click.echo(f"{'':<17}next: {finding.next}")
+        click.echo(f"{'':<{width + 9}}next: {finding.next}")

@@ -26,8 +26,8 @@ async def check_knowledge(settings: Settings) -> list[CheckResult]:
             return await asyncio.wait_for(_counted(server), TIMEOUT_S)
         return list(_lost_files(settings))
     except TimeoutError:
-        told = f"the vector stores could not be counted within {TIMEOUT_S:g} s"
-        return [CheckResult("knowledge", False, told, "sizewise knowledge list shows which does not respond")]
+        message = f"the vector stores could not be counted within {TIMEOUT_S:g} s"
+        return [CheckResult("knowledge", False, message, "sizewise knowledge list shows which does not respond")]
     except SizewiseError:  # the checks of the server and the database report it
         return []
 
@@ -37,9 +37,9 @@ async def _counted(server: ApiClient) -> list[CheckResult]:
     wrong = [_lacks(its.name, its.missing, its.documents) for its in bases if its.missing]
     for its in bases:
         if its.missing is None:
-            told = f"the vector store of {its.name!r} cannot be counted"
+            message = f"the vector store of {its.name!r} cannot be counted"
             hint = f"check that it is running: sizewise knowledge search {its.name} anything shows its error"
-            wrong.append(CheckResult("knowledge", False, told, hint))
+            wrong.append(CheckResult("knowledge", False, message, hint))
     if wrong or not bases:
         return wrong
     many = f"{len(bases):,} knowledge base{'' if len(bases) == 1 else 's'}"
@@ -47,8 +47,8 @@ async def _counted(server: ApiClient) -> list[CheckResult]:
 
 
 def _lacks(name: str, missing: int, documents: int) -> CheckResult:
-    told = f"the vector store of {name!r} lacks {missing:,} passages of its {documents:,} documents"
-    return CheckResult("knowledge", False, told, f"sizewise knowledge rebuild {name}")
+    message = f"the vector store of {name!r} lacks {missing:,} passages of its {documents:,} documents"
+    return CheckResult("knowledge", False, message, f"sizewise knowledge rebuild {name}")
 
 
 def _lost_files(settings: Settings) -> Iterator[CheckResult]:
@@ -64,5 +64,5 @@ def _lost_files(settings: Settings) -> Iterator[CheckResult]:
         store = settings.knowledge.get(base.name, DEFAULT_SETTINGS).vector_store or EMBEDDED_STORE
         there = (settings.home / "passages" / base.hashed / "shelf.json").is_file()
         if many and store == EMBEDDED_STORE and not there:
-            told = f"the vector store lacks all {many:,} passages of {base.name!r}"
-            yield CheckResult("knowledge", False, told, f"sizewise up, then sizewise knowledge rebuild {base.name}")
+            message = f"the vector store lacks all {many:,} passages of {base.name!r}"
+            yield CheckResult("knowledge", False, message, f"sizewise up, then sizewise knowledge rebuild {base.name}")

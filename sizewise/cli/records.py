@@ -77,7 +77,7 @@ def records(
     if wants_json():
         write_json(msgspec.to_builtins({"records": listed}))
     else:
-        _list(listed)
+        _list(listed, filtered=model is not None or status is not None)
 
 
 def _say(trace: str | None, score: float, kind: str) -> None:
@@ -120,9 +120,9 @@ def _open(trace: str | None) -> None:
             click.echo("the rest was not stored: it was too long", err=True)
 
 
-def _list(records: list[operations.Record]) -> None:
+def _list(records: list[operations.Record], filtered: bool) -> None:
     if not records:
-        click.echo("there are no records yet", err=True)
+        click.echo("no record has this model or status" if filtered else "there are no records yet", err=True)
         return
     write_table(
         ("TIME", "TRACE", "ASKED", "ANSWERED", "STATUS", "TOKENS", "COST", "FIRST", "TOTAL", "WHY"),

@@ -17,6 +17,11 @@ FileLookup = Callable[[str], str | None]
 REFERENCE_FOLDERS = ("prompts", "scripts", "model-configs", "constitutions", "triggers", "memory", "tools")
 MAX_FILES = 200
 """Maximum files that one flow may refer to."""
+MAX_DEPTH = typescript_literals.MAX_DEPTH
+"""Of a value with what its references give."""
+MAX_SIZE = typescript_literals.MAX_TEXT
+"""Of a flow's values with what their references give: characters of the texts, and VALUE_SIZE for each value."""
+VALUE_SIZE = 16
 _FOLDER = "|".join(REFERENCE_FOLDERS)
 _REFERENCE = re.compile(rf"@(?P<path>(?:{_FOLDER})/[\w./ ()+&,'-]{{1,200}})")
 _LIKE_A_REFERENCE = re.compile(rf"@(?:{_FOLDER})/[^\n]*")
@@ -46,6 +51,7 @@ class ProjectFiles:
         self._texts: dict[str, str | None] = {}
         self._modules: dict[str, Mapping[str, Json]] = {}
         self._loading: list[str] = []
+        self._size = 0
 
     def text(self, path: str) -> str | None:
         """None if the file does not exist. Raises LamaticFileError for a path outside the project."""
@@ -98,32 +104,36 @@ class ProjectFiles:
         return {}
 
     def resolve_references(self, values: Mapping[str, Json]) -> ResolvedValues:
-        """References replaced by the content of their files, also within these. Raises LamaticFileError.
+        """References replaced by the content of their files, also within these.
 
-        A setting whose file says nothing about it but the same reference, or nothing at all, is dropped.
+        A setting whose file says nothing about it but the same reference, or nothing at all, is dropped. Raises
+        LamaticFileError, also if the result is too large or too deep: a few files can refer to each other many times.
         """
         dropped: dict[str, str] = {}
-        made = self._mapping(values, (), dropped)
+        made = self._mapping(values, (), dropped, 0)
         return ResolvedValues(made, dropped)
 
     def _mapping(
-        self, values: Mapping[str, Json], through: tuple[str, ...], dropped: dict[str, str]
+        self, values: Mapping[str, Json], through: tuple[str, ...], dropped: dict[str, str], depth: int
     ) -> dict[str, Json]:
         made: dict[str, Json] = {}
         for name, each in values.items():
-            found = self._resolved(each, str(name), through, dropped)
+            found = self._resolved(each, str(name), through, dropped, depth)
             if isinstance(found, _Dropped):
                 dropped[str(name)] = found.why
             else:
                 made[str(name)] = found
         return made
 
-    def _resolved(self, said: Json, key: str, through: tuple[str, ...], dropped: dict[str, str]) -> Json | _Dropped:
-        """`through`: the files that led here."""
+    def _resolved(
+        self, said: Json, key: str, through: tuple[str, ...], dropped: dict[str, str], depth: int
+    ) -> Json | _Dropped:
+        """`through`: the files that led here. `depth`: of the values and references that led here."""
+        self._count(said, depth)
         if isinstance(said, Mapping):
-            return self._mapping(said, through, dropped)
+            return self._mapping(said, through, dropped, depth + 1)
         if isinstance(said, list):
-            items = [self._resolved(each, key, through, dropped) for each in said]
+            items = [self._resolved(each, key, through, dropped, depth + 1) for each in said]
             if lost := [each.why for each in items if isinstance(each, _Dropped)]:
                 dropped[key] = lost[0]
             return [each for each in items if not isinstance(each, _Dropped)]
@@ -142,11 +152,20 @@ class ProjectFiles:
         if not path.endswith((".ts", ".js")) or (
             path.startswith("scripts/") and not _MODULE.match(text, typescript_literals.literal_start(text))
         ):
+            self._count(text, depth)
             return text.removesuffix("\n") if path.endswith(".md") else text
         found = self.module(path, text).get("default", NonLiteral(f"{said[:100]} has no default", 0))
         if not isinstance(found, Mapping):
+            self._count(text, depth)
             return found
         if key not in found:
             why = f"{said[:100]} has no {key[:40]}"
             return NonLiteral(why, 0) if key.endswith("ModelName") else _Dropped(why)
-        return self._resolved(found[key], key, (*through, path), dropped)
+        return self._resolved(found[key], key, (*through, path), dropped, depth + 1)
+
+    def _count(self, said: Json, depth: int) -> None:
+        """Raises LamaticFileError if there is too much of it."""
+        self._size += VALUE_SIZE + (len(said) if isinstance(said, str) else 0)
+        if depth > MAX_DEPTH or self._size > MAX_SIZE:
+            what = f"deeper than {MAX_DEPTH} levels" if depth > MAX_DEPTH else f"larger than {MAX_SIZE} characters"
+            raise LamaticFileError(f"the flow with the files that it refers to is {what}", "Split it.")

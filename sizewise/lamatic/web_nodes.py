@@ -41,7 +41,7 @@ def _options(node: CanvasNode, names: Mapping[str, str]) -> dict[str, Json]:
     return {
         theirs: int(said) if isinstance(said, str) and said.isdecimal() else said
         for ours, theirs in names.items()
-        if (said := node.values.get(ours)) not in (None, "", [], False)
+        if (said := node.values.get(ours)) is False or said not in (None, "", [], 0)  # false may differ from a default
     }
 
 

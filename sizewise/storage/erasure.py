@@ -40,8 +40,8 @@ ANYBODY = Caller()
 
 
 class DataSubject(Struct, frozen=True):
-    """Whose data it is: `user`, and the ids of the keys and sessions that were theirs; or, without a user, of a key.
-    `subjects`: what stands for them in the memories of agents.
+    """A person: `user`, and the ids of their keys and sessions, past ones too. Or a key: its id alone, without a user.
+    `subjects`: their names in the memories of agents.
     """
 
     tenant: str
@@ -69,10 +69,10 @@ def caller_migration(index: Index) -> MigrationStep:
 
 @dataclass(frozen=True)
 class PersonalTable:
-    """A table with the column `tenant` whose rows belong to somebody. `label`: what people call its rows.
+    """A table with the column `tenant` whose rows belong to a person or a key. `label`: its rows, as users call them.
 
-    `key`, `user`: the columns of whoever stored a row; by default those of `caller_columns`. `subject`: the column of
-    whom it is about. `parts`: columns of other tables that hold `id`, whose rows are deleted too.
+    `key`, `user`: the columns of the caller who stored a row; by default those of `caller_columns`. `subject`: the
+    column of the person whom it is about. `parts`: columns of other tables that hold `id`, whose rows are deleted too.
     """
 
     label: str

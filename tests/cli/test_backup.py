@@ -339,9 +339,11 @@ def test_settings_and_flows_beside_the_home_come_into_it(backed_up: tuple[Path, 
     (etc / "flows").mkdir(parents=True)
     (etc / "sizewise.toml").write_text(ECHO)
     (etc / "flows" / "one.yaml").write_text("name: one")
+    (home / "offered-models.json").write_text("{}")
     done = sizewise("backup", str(tmp_path / "x.tar"), "--config", str(etc / "sizewise.toml"), home=home)
-    assert done.code == 0
+    assert done.code == 0 and "offered-models" not in done.err
     back = sizewise("restore", str(tmp_path / "x.tar"), home=tmp_path / "again")
+    assert (tmp_path / "again" / "offered-models.json").read_text() == "{}"
     assert f"the settings file was {etc / 'sizewise.toml'}" in back.err
     assert (tmp_path / "again" / "sizewise.toml").read_text() == ECHO
     assert (tmp_path / "again" / "flows" / "one.yaml").read_text() == "name: one"
@@ -367,9 +369,12 @@ def test_in_postgres_the_backup_says_what_it_lacks(backed_up: tuple[Path, str, s
     home = tmp_path / "home"
     home.mkdir()
     (home / "vault.key").write_text("x")
+    (home / "models.toml").write_bytes(b"#" * 12_000)
     (home / "sizewise.toml").write_text('[database]\nurl = "env:PG"\n')
     done = sizewise("backup", str(tmp_path / "x.tar"), home=home, PG="postgresql+psycopg://u:secret@h/db")
-    assert done.code == 0 and "pg_dump" in done.err and "secret" not in done.err + done.out
+    assert done.code == 0 and "pg_dump" in done.err and "+psycopg" not in done.err
+    assert "secret" not in done.err + done.out
+    assert "holds 3 files, 12 KB" in done.out
     back = sizewise("restore", str(tmp_path / "x.tar"), home=tmp_path / "again")
     assert back.code == 0 and "pg_restore" in back.err
 
@@ -390,7 +395,7 @@ def test_passages_are_in_it_when_no_server_runs(backed_up: tuple[Path, str, str]
     assert running["passages"] == "left out" and any("vectors" in note for note in running["notes"])
 
 
-def test_a_terminal_shows_no_bar_after_it(backed_up: tuple[Path, str, str], tmp_path: Path) -> None:
+def test_at_a_terminal_a_backup_says_what_it_holds(backed_up: tuple[Path, str, str], tmp_path: Path) -> None:
     home = tmp_path / "home"
     assert sizewise("restore", str(backed_up[0]), home=home).code == 0
     assert "holds" in watched("backup", str(tmp_path / "x.tar"), home=home)

@@ -35,6 +35,13 @@ def test_all_is_well(home: Path) -> None:
     assert done.code == 0
 
 
+def test_its_findings_stand_in_one_column(home: Path) -> None:
+    lines = sizewise("doctor", home=home).out.splitlines()
+    (column,) = [line.index("personal data") for line in lines if "personal data" in line]
+    assert any(line.startswith("well   encryption  ") for line in lines)
+    assert all(line[column - 2 : column] == "  " and line[column] != " " for line in lines)
+
+
 def test_it_says_which_personal_data_is_looked_for_and_by_what(home: Path) -> None:
     well, found, _ = checks(home)["pii"]
     assert well and "by its format: mask" in found and "names and addresses are not looked for" in found

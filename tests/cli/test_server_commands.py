@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.cli.terminal import sizewise
 from tests.running_server import Served
 
@@ -86,6 +88,13 @@ def test_records_can_be_narrowed(echo: Served) -> None:
     told = sizewise("records", "--json", "--model", "echo/large", "-n", "1", home=echo.home).json["records"]
     assert [each["model"] for each in told] == ["echo/large"]
     assert "attempts" not in told[0]
+
+
+@pytest.mark.parametrize("words", [("--status", "0"), ("--model", "echo/none")])
+def test_records_that_do_not_match_are_not_called_missing(echo: Served, words: tuple[str, str]) -> None:
+    echo.chat("echo/large")
+    done = sizewise("records", *words, home=echo.home)
+    assert (done.code, done.err) == (0, "no record has this model or status\n")
 
 
 def test_a_trace_that_nobody_knows_is_told(echo: Served) -> None:

@@ -229,6 +229,17 @@ def test_pages_and_searches_call_the_apis_that_they_called() -> None:
     assert search["json"] == {"q": "{{ inputs.topic }}", "num": 5, "gl": "in", "page": 1}
 
 
+def test_an_option_that_is_off_is_sent_as_off() -> None:
+    drawn = sample_files.FLOWS["scraperNode"]()
+    drawn.nodes[0].values |= {"onlyMainContent": False, "waitFor": 0}
+    assert one(drawn).data["nodes"]["scraperNode_512"]["json"] == {
+        "url": "{{ inputs.topic }}",
+        "formats": ["markdown", "html"],
+        "onlyMainContent": False,
+        "excludeTags": ["nav"],
+    }
+
+
 def test_a_key_never_goes_to_a_search_that_is_not_known() -> None:
     drawn = sample_files.FLOWS["webSearchNode"]()
     drawn.nodes[0].values["type"] = "https://google.serper.dev.example.com/search"

@@ -105,6 +105,30 @@ def test_references_to_more_files_than_one_flow_has_are_refused() -> None:
     assert "more than 200 files" in refusal("flows/a.ts", _llm(prompts=prompts), lambda name: "x")
 
 
+@pytest.mark.parametrize(
+    ("value", "files", "says"),
+    [
+        (["@model-configs/NEXT.ts"] * 20, 10, "is larger than"),
+        ("@prompts/long.md", 1, "is larger than"),
+        (["@prompts/long.md"] * 20, 1, "is larger than"),
+        (json.loads("[" * 30 + '"@model-configs/NEXT.ts"' + "]" * 30), 10, "is deeper than 64 levels"),
+        ("@model-configs/NEXT.ts", 100, "is deeper than 64 levels"),
+    ],
+    ids=["fan out", "one text again and again", "a list of a text", "nested", "a chain"],
+)
+def test_references_that_multiply_are_refused(value: object, files: int, says: str) -> None:
+    """Each of the files `model-configs/N.ts` refers to the next one, up to the last."""
+
+    def find(path: str) -> str:
+        if path.endswith(".md"):
+            return "x" * 1_000_000 + "\n"
+        following = int(path.removeprefix("model-configs/").removesuffix(".ts")) + 1
+        found = value if following <= files else "the end"
+        return f"export default {json.dumps({'memories': found}).replace('NEXT', str(following))};\n"
+
+    assert says in refusal("flows/a.ts", _llm(memories=["@model-configs/0.ts"] * 20), find)
+
+
 def test_code_in_a_typescript_file_is_never_run_and_what_it_would_give_is_named() -> None:
     text = (
         "import { nodes as other } from './other'\n"

@@ -110,7 +110,7 @@ class Archive:
 
 @contextmanager
 def open_archive(path: Path) -> Iterator[Archive]:
-    """Raises BadRequest if it is not a backup, or a damaged one; ExternalFailure if the file cannot be read."""
+    """Raises BadRequest if it is not a backup, or a damaged one; OSError if the file cannot be read."""
     try:
         with path.open("rb") as file:
             try:

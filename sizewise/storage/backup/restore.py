@@ -50,7 +50,7 @@ def restore_backup(file: Path, home: Path, known: Mapping[str, int], *, force: b
         with locked_home(home):
             finish_restore(home)
             if not force:
-                _require_empty(home)  # again, now that nobody else can fill it
+                _require_empty(home)  # again, now that no other process can fill it
             _require_room(home, archive.manifest)
             replaced = f"{REPLACED}{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}"
             try:

@@ -12,7 +12,7 @@ DATABASES = (DATABASE, ENGINE_DATABASE)
 KEY = "vault.key"
 SETTINGS = "sizewise.toml"
 PASSAGES = "passages"
-FILES = (*DATABASES, KEY, SETTINGS, "models.toml", "published-flows.json")
+FILES = (*DATABASES, KEY, SETTINGS, "models.toml", "offered-models.json", "published-flows.json")
 FOLDERS = (PASSAGES, "flows")
 STATE: Sequence[str] = (*(f"{name}{end}" for name in DATABASES for end in ("-wal", "-shm")), *FILES, *FOLDERS)
 """All that belongs to the state of a home. A log comes before its database: it must never meet another one."""
