@@ -12,9 +12,9 @@ export PYTHONDONTWRITEBYTECODE :=
 
 help:
 	@echo "make up         serve on 127.0.0.1:$(PORT)   (PORT=..., HOME_DIR=... are passed on)"
-	@echo "make test       everything through the front door, on the echo and the 135M model"
-	@echo "make test-all   + the 1.5B model, and the SDKs that need Node or a place of their own (make test-sdks)"
-	@echo "make coverage   how much of sizewise/ make test runs, and what it runs least   (ARGS=tests/cache: of these alone)"
+	@echo "make test       through the front door, on the echo and the 135M model; the walls are in make check"
+	@echo "make test-all   + what takes seconds by itself (make test-long), the 1.5B model, SDKs apart (make test-sdks)"
+	@echo "make coverage   how much of sizewise/ make test and test-long run, and what it runs least   (ARGS=tests/cache: of these alone)"
 	@echo "make check      format, types, walls, docs, holes make fix    mend what can be mended by machine"
 	@echo "make docs       write the generated pages anew    make lock   resolve the dependencies anew"
 	@echo "make prices DATE=...   write the price list anew from genai-prices, published on that day"
@@ -30,13 +30,13 @@ up: .venv/up
 test: .venv/dev
 	@$(BIN)/sizewise models pull smollm2-135m
 	@$(BIN)/sizewise models pull minilm-l6-v2
-	$(BIN)/pytest -n $(WORKERS) -m "not large and not long and not node and not apart"
+	$(BIN)/pytest -n $(WORKERS) -m "not large and not long and not node and not apart" --ignore tests/walls
 
 # In the order of what breaks most.
 test-all: test test-long test-sdks test-large
 
 test-long: .venv/dev
-	ALL_EXAMPLES=1 $(BIN)/pytest -n 2 -m "(long or all_examples) and not large"
+	ALL_EXAMPLES=1 $(BIN)/pytest -n $(WORKERS) -m "(long or all_examples) and not large"
 
 test-large: .venv/dev
 	@$(BIN)/sizewise models pull qwen2.5-coder-1.5b
@@ -53,7 +53,7 @@ coverage: .venv/dev .venv/coverage/ready
 	@$(BIN)/sizewise models pull minilm-l6-v2
 	@code=0; \
 	$(COUNTED) COVERAGE_PROCESS_START=$(CURDIR)/pyproject.toml \
-	  $(BIN)/pytest -n 2 -m "not large and not long and not node and not apart" $(ARGS) || code=$$?; \
+	  $(BIN)/pytest -n 2 -m "not large and not node and not apart" --ignore tests/walls $(ARGS) || code=$$?; \
 	$(COUNTED) $(BIN)/python -m coverage combine -q && $(COUNTED) $(BIN)/python -m coverage report --sort=cover \
 	  | sed -n '1,17p;$$p' && exit $$code
 

@@ -35,10 +35,12 @@ def test_a_chat_prints_its_answer(served: Served) -> None:
     assert run(served, "chat.py") == "Name three rivers.\n"
 
 
+@pytest.mark.long
 def test_a_stream_prints_its_words_and_then_its_tokens(served: Served) -> None:
     assert run(served, "stream.py") == "Name three rivers.\n3 tokens\n"
 
 
+@pytest.mark.long
 def test_wishes_are_heeded_and_the_headers_tell_who_answered_and_why(served: Served) -> None:
     words, *told = run(served, "why.py").splitlines()
     headers = dict(line.split(maxsplit=1) for line in told)

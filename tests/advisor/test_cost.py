@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -19,6 +20,7 @@ def cost(once: int, monthly: int, unit: int, capacity: int | None = None, machin
     return Cost(Fraction(once), Fraction(monthly), Fraction(unit), full, Fraction(machine))
 
 
+@pytest.mark.long
 @given(COSTS, COSTS, st.integers(1, 5))
 @example(cost(0, 0, 1), cost(0, 0, 1), 1)
 def test_at_every_volume_the_spans_say_what_the_costs_say(a: Cost, b: Cost, months: int) -> None:

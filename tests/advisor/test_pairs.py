@@ -64,6 +64,7 @@ def first(advice: Recommendation) -> tuple[str, tuple[str, ...]]:
     return option.kind, tuple(part.model.name for part in option.placements)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("name", "rest", "one", "kind", "other", "then"), PAIRS, ids=[pair[0] for pair in PAIRS])
 def test_an_input_alone_changes_the_advice(
     name: str,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -82,6 +83,7 @@ def test_the_same_question_gets_the_same_advice(said: dict[str, str], volume: in
     assert ask(said, volume, weight) == ask(said, volume, weight)
 
 
+@pytest.mark.long
 def test_on_the_catalogue_more_volume_never_favours_the_higher_unit_price(advised: Advised) -> None:
     said = {"task": "extract", "memory_gb": "32", "gpu_gb": "24", "team": "ml", "labels": "1000"}
     volumes = (100, 10_000, 300_000, 1_000_000, 3_000_000, 10_000_000, 100_000_000)

@@ -165,6 +165,7 @@ MEMORIES = "query($w: String!, $q: String) { memories(namespace: $w, query: $q) 
 FORGET = "mutation($w: String!, $ids: [String!]!) { forgetMemories(namespace: $w, ids: $ids) }"
 
 
+@pytest.mark.long
 def test_people_see_what_is_remembered_and_forget_it_and_both_stand_in_the_trail(tmp_path: Path) -> None:
     (tmp_path / "flows").mkdir()
     (tmp_path / "flows" / "friend.yaml").write_text(FLOW)

@@ -235,6 +235,7 @@ def test_every_field_of_the_schema_is_behind_the_list() -> None:
         assert {action for _, actions in known.values() for action in actions} <= ALL
 
 
+@pytest.mark.long
 @properties.tried_with_all
 @pytest.mark.parametrize(("kind", "name", "actions"), fields(), ids=[name for _, name, _ in fields()])
 def test_a_field_opens_to_whom_the_matrix_says(
@@ -273,6 +274,7 @@ def others(app: MatrixServer) -> list[str]:
     return [*ids, *(each["trace"] for each in data["records"][:2])]
 
 
+@pytest.mark.long
 def test_what_belongs_to_another_organization_or_project_is_told_as_what_is_not_there(house: MatrixServer) -> None:
     server = house.server
     invited(server, "waiting@example.com", "viewer")

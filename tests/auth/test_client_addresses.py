@@ -77,6 +77,7 @@ def test_the_header_is_read_from_its_end_and_only_behind_a_proxy() -> None:
     assert client_address("", twice, proxies) == ""
 
 
+@pytest.mark.long
 def test_guesses_from_one_address_are_slowed_down_and_not_those_from_another(behind: Served) -> None:
     victim = new_user(behind, "victim@example.com", "viewer").said["email"]
     sent = {"email": victim, "password": "not the right sentence"}

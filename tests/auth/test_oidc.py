@@ -128,6 +128,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
             yield served
 
 
+@pytest.mark.long
 def test_somebody_invited_comes_in_by_a_real_provider_and_later_by_its_subject(real: Served) -> None:
     assert Coming(real).through("id", "ada").status == 401, "nobody knows her"
     invited(real, "ada@example.com", "developer")
@@ -343,6 +344,7 @@ def test_roles_follow_the_claim_but_the_last_owner_stays(known: tuple[Served, Fa
     assert led.said["role"] == "developer"
 
 
+@pytest.mark.long
 def test_keys_that_changed_are_fetched_again_once(tmp_path: Path) -> None:
     with (
         fake_identity_provider() as issuer,

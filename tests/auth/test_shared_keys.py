@@ -46,6 +46,7 @@ def test_a_change_is_looked_for_twice_a_second() -> None:
     assert POLL_S == 0.5
 
 
+@pytest.mark.long
 def test_a_key_is_soon_known_to_the_other_and_soon_refused_there(pair: tuple[Served, Served]) -> None:
     one, other = pair
     key = made(one, "walker")
@@ -74,6 +75,7 @@ def test_an_answer_under_way_elsewhere_is_stopped(pair: tuple[Served, Served]) -
     connection.close()
 
 
+@pytest.mark.long
 def test_changes_on_both_sides_at_once_stand_in_one_whole_trail(pair: tuple[Served, Served]) -> None:
     with ThreadPoolExecutor(8) as together:
         list(together.map(lambda number: made(pair[number % 2], "many"), range(16)))

@@ -164,6 +164,7 @@ def test_all_sessions_of_one_user_end_together_and_nobody_elses(server: Served) 
     assert other.send("/auth/session").status == 200
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("setting", ["idle_timeout_s = 1", "max_age_s = 1"])
 def test_a_session_ends_by_itself(tmp_path: Path, setting: str) -> None:
     with serving(tmp_path, f"{ECHO}\n[login_sessions]\n{setting}") as server:
@@ -199,6 +200,7 @@ def test_a_wrong_password_and_an_unknown_address_are_told_alike(server: Served) 
     assert Browser(server).sign_in(browser.said["email"]).error == wrong.error
 
 
+@pytest.mark.long
 def test_a_wrong_password_and_an_unknown_address_take_as_long(tmp_path: Path) -> None:
     """One hash in both cases, which takes some 60 ms; without it an unknown address would be told in one."""
     with serving(tmp_path) as server:
@@ -215,6 +217,7 @@ def test_a_wrong_password_and_an_unknown_address_take_as_long(tmp_path: Path) ->
     assert min(one, two) > 0.01 and max(one, two) / min(one, two) < 3, (one, two)
 
 
+@pytest.mark.long
 def test_guessing_is_slowed_down_for_one_account_and_leaves_others_alone(tmp_path: Path) -> None:
     with serving(tmp_path) as server:
         victim, other = person(server), person(server)

@@ -332,6 +332,7 @@ def test_a_key_that_is_confined_makes_no_wider_one_by_rotating_another(server: S
     assert graphql(server, rotate, id=wide).code == ""
 
 
+@pytest.mark.long
 def test_two_owners_who_demote_each_other_at_once_leave_one(tmp_path: Path) -> None:
     with serving(tmp_path) as server, ThreadPoolExecutor(2) as pool:
 
@@ -377,6 +378,7 @@ def test_a_right_in_a_project_ends_at_its_wall_for_ones_own_too(server: Served) 
     assert lead.graphql(REVOKE, id=theirs).code == ""
 
 
+@pytest.mark.long
 def test_a_link_to_a_new_password_ends_with_a_new_role_and_with_who_had_it_made(server: Served) -> None:
     admin = new_user(server, email(), "admin")
     changes: tuple[tuple[str, dict[str, str]], ...] = (

@@ -12,6 +12,7 @@ from bench.flows.run import CASES, CONTENDERS, page, table
 from bench.flows.sizewise_runner import Asked, Took, walker
 
 
+@pytest.mark.long
 def test_every_graph_gives_what_it_must_by_both_ways(tmp_path: Path) -> None:
     async def walked() -> list[Took]:
         async with walker(tmp_path) as made:

@@ -102,6 +102,7 @@ def test_a_vector_file_holds_every_text_that_is_classified() -> None:
     assert known == {each.text for each in train()} | {each.text for each in classified()}
 
 
+@pytest.mark.long
 def test_the_table_says_of_every_kind_what_each_way_came_to() -> None:
     lines = recorded(RECORDED)
     shown = table(lines)

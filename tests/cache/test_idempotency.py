@@ -53,6 +53,7 @@ def at_once(work: Callable[[], Answer]) -> Iterator[Future[Answer]]:
 # ---- once, and then again
 
 
+@pytest.mark.long
 def test_the_same_request_gets_the_same_bytes_and_costs_nothing(served: Served, up: SlowUpstream, key: str) -> None:
     first, second = ask(served, key), ask(served, key)
     assert (first.status, second.status) == (200, 200)
@@ -311,6 +312,7 @@ def _stopped_listening(served: Served) -> bool:
     return False
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("lane", ["true", "false"])
 def test_a_call_that_outlasts_the_drain_is_stopped_booked_and_unknown(home: Path, up: SlowUpstream, lane: str) -> None:
     config = settings(up.url, server=f"drain_timeout_s = 1\nfast_path = {lane}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 from msgspec import Raw
@@ -105,6 +106,7 @@ WORDS = some.one_of(
 )
 
 
+@pytest.mark.long
 @given(REPLIES, some.lists(WORDS, max_size=5).map(tuple))
 def test_what_is_packed_comes_back_as_it_was(reply: Reply, words: tuple[TextDelta, ...]) -> None:
     answer = StoredReply(CHOSEN, reply, words)

@@ -31,6 +31,7 @@ def captured(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return json.loads(done.stdout)
 
 
+@pytest.mark.long
 def test_no_word_is_seen_further_away_than_it_may_go(captured: Any) -> None:
     assert captured["used"]["lost"] == 0, "every packet was seen"
     gone = [

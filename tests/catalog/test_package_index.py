@@ -139,6 +139,7 @@ def test_a_version_that_is_spelt_otherwise_is_left_to_pip_with_all_after_it(
     assert found(tmp_path, "tiny-part1==1.0", "tiny-part2==1.0.0") == lie(package_index)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("nonsense", [b"<!", b"[]", b'{"files": 3}', bytes(17 << 20)])
 @pytest.mark.parametrize("json", [True, False])
 def test_after_a_page_that_makes_no_sense_the_next_index_is_asked(

@@ -83,6 +83,7 @@ def test_a_connection_that_breaks_is_made_anew_from_where_it_broke(
     assert package_index.asked_for(FIRST) == ["", "bytes=100000-", "bytes=150000-"]
 
 
+@pytest.mark.long
 def test_a_download_that_keeps_failing_says_so_and_the_next_run_goes_on(
     package_index: FakePackageIndex,
     tmp_path: Path,

@@ -33,6 +33,7 @@ def test_a_page_without_a_server_says_what_to_take_and_why(tmp_path: Path) -> No
     assert all(title in done.out for _, title, _ in CRITERIA.values())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("words", [(), BANK, (*SHOP, "--labels", "500", "--gpu-gb", "24")])
 def test_the_page_fits_a_hundred_columns(words: tuple[str, ...], tmp_path: Path) -> None:
     done = sizewise("advise", *words, "--memory-gb", "16", home=tmp_path)

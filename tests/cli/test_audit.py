@@ -42,6 +42,7 @@ def test_the_trail_is_shown_and_holds(server: Served) -> None:
     assert told["holds"] and told["lines"] >= 6 and told["broken"] is None
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("statement", "line", "why"),
     [
@@ -64,6 +65,7 @@ def test_a_database_changed_by_hand_is_found_to_the_line(tmp_path: Path, stateme
         assert (told.code, told.json["holds"], told.json["broken"]["line"]) == (1, False, line)
 
 
+@pytest.mark.long
 def test_a_trail_that_was_cut_or_written_anew_is_found_by_an_older_export(tmp_path: Path) -> None:
     older = tmp_path / "older.jsonl"
     with serving(tmp_path) as server:
@@ -97,6 +99,7 @@ def _anew(home: Path, lines: int = 10) -> None:
             previous = line.hash
 
 
+@pytest.mark.long
 def test_more_lines_than_a_page_has_are_proved_and_exported(tmp_path: Path) -> None:
     with serving(tmp_path) as server:
         _anew(tmp_path, 2_300)
@@ -123,6 +126,7 @@ def test_lines_from_before_there_was_a_by_still_hold() -> None:
     assert chain_entry(replace(deed, by="ss-1"), 1, 1_700_000_000_000, "0" * 64).hash != then
 
 
+@pytest.mark.long
 def test_a_trail_without_the_hash_that_was_the_newest_does_not_hold(tmp_path: Path) -> None:
     with serving(tmp_path) as server:
         fresh_key(server, "ask")

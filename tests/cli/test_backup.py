@@ -109,6 +109,7 @@ def test_a_running_home_is_not_restored_into(backed_up: tuple[Path, str, str], t
         assert server.ask(f"/v1/responses/{id}").status == 200
 
 
+@pytest.mark.long
 def test_data_is_replaced_only_by_force_and_then_kept_aside(backed_up: tuple[Path, str, str], tmp_path: Path) -> None:
     file, id, _ = backed_up
     home = tmp_path / "home"
@@ -316,6 +317,7 @@ def test_a_file_is_not_overwritten_unless_forced(backed_up: tuple[Path, str, str
     assert nowhere.code == 3 and "No such file" in nowhere.err
 
 
+@pytest.mark.long
 def test_without_its_key_a_backup_says_what_it_needs(backed_up: tuple[Path, str, str], tmp_path: Path) -> None:
     file, id, _ = backed_up
     home, again = tmp_path / "home", tmp_path / "again"
@@ -395,6 +397,7 @@ def test_passages_are_in_it_when_no_server_runs(backed_up: tuple[Path, str, str]
     assert running["passages"] == "left out" and any("vectors" in note for note in running["notes"])
 
 
+@pytest.mark.long
 def test_at_a_terminal_a_backup_says_what_it_holds(backed_up: tuple[Path, str, str], tmp_path: Path) -> None:
     home = tmp_path / "home"
     assert sizewise("restore", str(backed_up[0]), home=home).code == 0

@@ -44,6 +44,7 @@ models = ["small", "other", "large"]
 WRITE = ("--policy", "mine", "--write")
 
 
+@pytest.mark.long
 def test_what_is_written_is_a_policy_that_replays(tmp_path: Path) -> None:
     folder = written(tmp_path, 1_000)
     settings, proof = tmp_path / "sizewise.toml", tmp_path / "mine.certificate.json"
@@ -67,6 +68,7 @@ def test_what_is_written_is_a_policy_that_replays(tmp_path: Path) -> None:
     assert rows["mine"]["quality"] > 0.95 * alone["quality"] and rows["mine"]["answer_shares"]["echo/large"] < 0.6
 
 
+@pytest.mark.long
 def test_options_that_a_policy_had_stay_and_so_do_the_ends_of_lines(tmp_path: Path) -> None:
     folder = str(written(tmp_path, 1_000))
     settings = tmp_path / "sizewise.toml"
@@ -78,6 +80,7 @@ def test_options_that_a_policy_had_stay_and_so_do_the_ends_of_lines(tmp_path: Pa
     assert b"hold_s = 7.5\r\n" in text and b"quality = 0.9," in text and text.count(b"\n") == text.count(b"\r\n")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
@@ -114,6 +117,7 @@ def test_one_that_cannot_ends_with_1_and_json_says_all(tmp_path: Path) -> None:
     assert told["best"] is None and [each["policy"] for each in told["policies"]] == ["prompt", "cascade"]
 
 
+@pytest.mark.long
 def test_what_is_asked_wrong_ends_with_2(tmp_path: Path) -> None:
     folder = str(written(tmp_path, 100))
     for wrong in (

@@ -36,6 +36,7 @@ def settled(server: Served) -> dict[str, Any]:
     return status(server)
 
 
+@pytest.mark.long
 def test_a_new_key_is_put_in_front_and_the_old_one_taken_out(tmp_path: Path) -> None:
     ring = tmp_path / "ring"
     old, new = key(), key()
@@ -61,6 +62,7 @@ def test_a_new_key_is_put_in_front_and_the_old_one_taken_out(tmp_path: Path) -> 
         )
 
 
+@pytest.mark.long
 def test_new_data_keys_while_clients_ask(tmp_path: Path) -> None:
     with serving(tmp_path) as server:
         ids = [remembered(server, f"words {number}") for number in range(120)]
@@ -99,6 +101,7 @@ def test_only_who_may_manage_the_vault_sees_or_changes_it(echo: Served, field: s
     assert graphql(echo, field, key=fresh_key(echo, "ask", "read")).code == "forbidden"
 
 
+@pytest.mark.long
 def test_a_key_service_that_fails_is_said_and_nothing_is_kept_in_the_clear(tmp_path: Path) -> None:
     program = tmp_path / "kms"
     program.write_text("#!/bin/sh\nexit 7\n")

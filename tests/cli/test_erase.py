@@ -219,6 +219,7 @@ def test_another_organization_is_out_of_reach(server: Served) -> None:
     assert server.ask(f"/v1/responses/{carl.response}").status == 200 and run_state(server, carl.run) == "waiting"
 
 
+@pytest.mark.long
 def test_pages_that_were_freed_long_ago_are_overwritten_too(tmp_path: Path) -> None:
     """As an older release left them, which overwrote nothing."""
     home = tmp_path / "home"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.cli.terminal import sizewise
 from tests.running_server import Served, serving
 
@@ -80,6 +82,7 @@ def test_a_configured_model_is_shown_with_both_what_is_set_and_what_is_known(tmp
         }
 
 
+@pytest.mark.long
 def test_the_whole_catalogue_is_listed_when_asked_for(echo: Served, tmp_path: Path) -> None:
     short = sizewise("models", home=echo.home)
     assert short.out == sizewise("models", "list", home=echo.home).out and "gpt-4-32k" not in short.out

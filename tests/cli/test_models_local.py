@@ -6,6 +6,8 @@ import os
 import shutil
 from pathlib import Path
 
+import pytest
+
 from sizewise.catalog.loader import bundled_models
 from tests.catalog.gguf_file import tiny
 from tests.cli.terminal import sizewise
@@ -29,6 +31,7 @@ def test_a_file_of_ones_own_is_added_where_it_lies_and_forgotten_again(tmp_path:
     assert file.is_file()
 
 
+@pytest.mark.long
 def test_a_running_server_knows_at_once(tmp_path: Path) -> None:
     file = tiny(tmp_path / "mine.gguf")
     with serving(tmp_path / "home", QUIET) as server:
@@ -39,6 +42,7 @@ def test_a_running_server_knows_at_once(tmp_path: Path) -> None:
         assert server.ask("/v1/models/local/own").status == 404
 
 
+@pytest.mark.long
 def test_what_cannot_be_added_is_told(tmp_path: Path) -> None:
     (tmp_path / "text.gguf").write_text("no model")
     assert sizewise("models", "add", "text.gguf", home=tmp_path).code == 3

@@ -25,6 +25,7 @@ def bare(tmp_path: Path) -> dict[str, str]:
     return {"PYTHONPATH": f"{tmp_path / 'python'}:{ROOT}", "SIZEWISE_CACHE": str(tmp_path / "cache")}
 
 
+@pytest.mark.long
 def test_it_goes_on_without_fetching_what_it_could_not_run(tmp_path: Path, bare: dict[str, str]) -> None:
     with package_index() as index:
         with serving(tmp_path / "home", EMBEDDED, PIP_INDEX_URL=f"{index.url}/simple/", **bare) as server:
@@ -36,6 +37,7 @@ def test_it_goes_on_without_fetching_what_it_could_not_run(tmp_path: Path, bare:
     ]
 
 
+@pytest.mark.long
 def test_a_local_model_objects_with_the_cure(tmp_path: Path, bare: dict[str, str]) -> None:
     home = tmp_path / "home"
     words = command("models", "add", str(tiny(tmp_path / "mine.gguf")), "--home", str(home))

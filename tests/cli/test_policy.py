@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.cli.terminal import sizewise
 
 SETTINGS = """
@@ -90,6 +92,7 @@ def test_without_tests_it_shows_how_one_is_written(tmp_path: Path) -> None:
     assert "there is no data class 'secret'" in sizewise("route", "policy", home=tmp_path).err
 
 
+@pytest.mark.long
 def test_what_guards_find_counts_too(tmp_path: Path) -> None:
     cases = """
 [guardrails.detected_data_class]

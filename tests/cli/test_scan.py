@@ -161,6 +161,7 @@ rows = st.lists(
 )
 
 
+@pytest.mark.long
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(rows, st.data())
 def test_quarantine_loses_no_row_and_no_byte_whatever_is_held_back_and_released(

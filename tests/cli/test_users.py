@@ -119,6 +119,7 @@ def test_a_folder_without_a_server_is_told(tmp_path: Path) -> None:
         assert sizewise(*words, home=tmp_path).code == 3
 
 
+@pytest.mark.long
 def test_a_newcomer_is_told_what_to_do_next(tmp_path: Path) -> None:
     with serving(tmp_path):
         assert "sizewise users invite" in sizewise("users", home=tmp_path).err

@@ -62,6 +62,7 @@ def check_while_away(served: Served) -> set[str]:
     return found
 
 
+@pytest.mark.long
 @pytest.mark.skipif(bool(LACKING), reason=LACKING)
 def test_a_disk_that_is_full_in_mid_run_loses_nothing(tmp_path: Path) -> None:
     with serving_on_a_small_disk(tmp_path) as disk:

@@ -53,6 +53,7 @@ def paid_once(served: Served) -> Answer:
 # ---- a disk that is full --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 @pytest.mark.skipif(bool(LACKING), reason=LACKING)
 def test_the_encryption_key_is_made_once_there_is_room(tmp_path: Path) -> None:
     with serving_on_a_small_disk(tmp_path) as disk:

@@ -69,6 +69,7 @@ CALLS = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fast", ["true", "false"])
 def test_the_error_of_a_lost_call_names_a_record_that_is_there(tmp_path: Path, up: SlowUpstream, fast: str) -> None:
     config = settings(up.url, server=f"fast_path = {fast}")
@@ -94,6 +95,7 @@ def test_the_error_of_a_lost_call_names_a_record_that_is_there(tmp_path: Path, u
     assert up.asked("waits") == len(CALLS), "nothing was asked again"
 
 
+@pytest.mark.long
 def test_the_error_of_a_lost_flow_names_a_record_that_is_there(tmp_path: Path, up: SlowUpstream) -> None:
     (tmp_path / "flows").mkdir()
     (tmp_path / "flows" / "slow.yaml").write_text(FLOW)

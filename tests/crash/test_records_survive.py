@@ -144,6 +144,7 @@ def test_kill_9_never_damages_the_file_and_loses_no_more_than_the_last_50_ms(tmp
         number = max(found)
 
 
+@pytest.mark.long
 def test_on_a_full_disk_the_server_lives_says_so_and_writes_everything_when_there_is_room_again(tmp_path: Path) -> None:
     with working(FULL, tmp_path) as process:
         out, err = process.communicate(timeout=60)

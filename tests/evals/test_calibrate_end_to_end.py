@@ -26,6 +26,7 @@ def config() -> Iterator[str]:
         yield config
 
 
+@pytest.mark.long
 def test_a_promise_from_live_traffic_alone(tmp_path: Path, config: str) -> None:
     with serving(tmp_path, config) as server:
         for number in range(60):
@@ -55,6 +56,7 @@ def test_a_promise_from_live_traffic_alone(tmp_path: Path, config: str) -> None:
         assert "target 0.85" in picture.read_text()
 
 
+@pytest.mark.long
 def test_what_cannot_be_calibrated_so_is_said(tmp_path: Path, config: str) -> None:
     with serving(
         tmp_path,

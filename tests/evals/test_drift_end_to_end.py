@@ -91,6 +91,7 @@ def asked(server: Served, model: str = "auto") -> tuple[str, str]:
     return headers["x-sizewise-model"], headers["x-sizewise-why"]
 
 
+@pytest.mark.long
 def test_a_promise_that_breaks_is_found_said_and_answered_by_the_large_model_until_it_is_trusted(
     tmp_path: Path, proof: Path, judge: Judge
 ) -> None:

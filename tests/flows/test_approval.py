@@ -100,6 +100,7 @@ def shown(answer: GraphQLAnswer, id: str) -> dict[str, Any]:
     return next({**each, "run": None} for each in answer.data["waiting"] if each["run"]["id"] == id)
 
 
+@pytest.mark.long
 def test_a_key_that_may_only_ask_neither_sees_nor_decides_what_is_asked(server: Served) -> None:
     app, other = fresh_key(server, "ask"), fresh_key(server, "ask", "read_records", "read_contents")
     id = started(graphql(server, START, key=app, f="pay", i={"sum": "99"}))
@@ -254,6 +255,7 @@ def test_the_terminal_says_who_decides_and_shows_nothing_else(server: Served) ->
     assert refused.code != 0 and "you started this run" in refused.err and "allow_self_approval" in refused.hint
 
 
+@pytest.mark.long
 def test_settings_let_a_starter_decide_if_they_say_so(tmp_path: Path) -> None:
     with serving(tmp_path, ECHO + "[flows]\nallow_self_approval = true\n") as server:
         assert graphql(server, PUBLISH, t=PAY).errors == []

@@ -171,6 +171,7 @@ def test_an_idempotency_key_runs_a_flow_once(server: Served) -> None:
     assert second.headers["x-sizewise-cost-usd"] == "0"
 
 
+@pytest.mark.long
 def test_the_folder_is_what_is_live(server: Served) -> None:
     path = server.home / "flows" / "support.yaml"
     path.write_text(SUPPORT.replace("kind}", "cool}"))

@@ -178,6 +178,7 @@ def ran(server: Served, flow: str, key: str = "", **inputs: object) -> Any:
     return run | {"id": id}
 
 
+@pytest.mark.long
 def test_what_a_flow_found_is_as_confidential_to_the_one_that_called_it_as_a_tool(server: Served) -> None:
     run = ran(server, "calls")
     assert run["failure"]["code"] == "forbidden" and "what was found" in run["failure"]["message"]
@@ -307,6 +308,7 @@ def test_a_flow_that_was_withdrawn_is_not_started_by_its_version_either(server: 
     assert graphql(server, start, v=version).code == "not_found"
 
 
+@pytest.mark.long
 def test_thousands_of_wrong_names_are_not_each_compared_with_each() -> None:
     def check(count: int) -> None:
         nodes = "".join(
@@ -323,6 +325,7 @@ ASKS = 'name: asks\nnodes: {a: {kind: approve, question: "?"}}\noutputs: {said: 
 PUBLISH = "mutation ($t: String!) { publishFlow(text: $t) { new } }"
 
 
+@pytest.mark.long
 def test_one_organization_leaves_places_for_the_runs_of_others(tmp_path: Path) -> None:
     with serving(tmp_path, ECHO + "[flows]\nmax_concurrent_runs = 4\n") as served:
         found = 'mutation { createOrganization(id: "acme", email: "owner@acme.example") { token } }'
@@ -361,6 +364,7 @@ def test_one_organization_leaves_places_for_the_runs_of_others(tmp_path: Path) -
         assert [start("naps").code for _ in range(3)] == ["", "", "busy"]
 
 
+@pytest.mark.long
 def test_a_flow_is_one_request_whatever_its_nodes_ask_and_by_whatever_endpoint(server: Served) -> None:
     twice = "name: twice\nnodes:\n  a: {kind: ask, model: echo/small, prompt: x}\n"
     twice += '  b: {kind: ask, model: echo/small, prompt: "{{ a.text }}"}\noutputs: {said: "{{ b.text }}"}\n'

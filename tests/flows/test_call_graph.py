@@ -146,6 +146,7 @@ def test_check_shows_each_flow_of_a_cycle_how_it_comes_back_to_itself(tmp_path: 
     assert "c0: the flow calls itself: a → a" in sizewise("flow", "check", "a", home=tmp_path).out
 
 
+@pytest.mark.long
 def test_a_server_whose_folder_has_a_cycle_serves_everything_else(tmp_path: Path) -> None:
     folder(tmp_path / "home" / "flows", THREE | {"me": ["me"]})
     for _ in range(2):  # also after a restart
@@ -255,6 +256,7 @@ def test_subflows_below_subflows_have_a_limit_that_does_not_depend_on_what_was_l
 # ---- in linear time -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_each_flow_is_read_and_compiled_once_in_chains_fans_cycles_and_ladders(tmp_path: Path) -> None:
     size = 40
     shapes: dict[str, Calls] = {
@@ -280,6 +282,7 @@ def test_each_flow_is_read_and_compiled_once_in_chains_fans_cycles_and_ladders(t
         assert nodes.compiled["template"] == before + 1 + again, f"{shape}: nothing else has changed"
 
 
+@pytest.mark.long
 def test_a_thousand_flows_in_a_chain_are_no_recursion(tmp_path: Path) -> None:
     chain = {f"f{number:03}": [f"f{number + 1:03}"] for number in range(999)} | {"f999": ["f000"]}
     found = findings(load_flow_files(folder(tmp_path, chain), KINDS), "mistake")
@@ -315,6 +318,7 @@ def reached(calls: Calls, name: str, kinds: tuple[str, ...]) -> set[str]:
     return found
 
 
+@pytest.mark.long
 @examples(300)
 @given(graphs())
 def test_whatever_calls_whatever_exactly_the_flows_on_cycles_are_found(calls: Calls) -> None:
@@ -341,6 +345,7 @@ def test_whatever_calls_whatever_exactly_the_flows_on_cycles_are_found(calls: Ca
         assert (checked.flow is None) is (name in broken)
 
 
+@pytest.mark.long
 @examples(200)
 @given(graphs(), st.lists(st.tuples(st.sampled_from(NAMES), st.sampled_from(NAMES)), max_size=6))
 def test_what_is_published_one_after_another_through_the_check_never_has_a_cycle(

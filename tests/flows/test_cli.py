@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import jsonschema_rs
+import pytest
 
 from sizewise.flows.language.yaml_source import parse_yaml
 from tests.cli.terminal import sizewise
@@ -21,6 +22,7 @@ outputs: {answer: "{{ a.text }}", times: "{{ inputs.times }}"}
 """
 
 
+@pytest.mark.long
 def test_a_flow_is_begun_and_checked_without_a_server(tmp_path: Path) -> None:
     begun = sizewise("flow", "new", "support", home=tmp_path)
     path = tmp_path / "flows" / "support.yaml"
@@ -101,6 +103,7 @@ def test_names_that_the_settings_do_not_have_are_warnings_and_times_that_never_c
     ]
 
 
+@pytest.mark.long
 def test_a_file_with_mistakes_does_not_run_what_was_live_in_silence(tmp_path: Path) -> None:
     home = tmp_path / "home"
     (home / "flows").mkdir(parents=True)
@@ -124,6 +127,7 @@ def test_a_file_with_mistakes_does_not_run_what_was_live_in_silence(tmp_path: Pa
         until(lambda: "typed" not in str(server.ask("/readyz").json))
 
 
+@pytest.mark.long
 def test_a_flow_runs_at_the_server_and_what_is_live_is_listed(tmp_path: Path) -> None:
     home = tmp_path / "home"
     (home / "flows").mkdir(parents=True)

@@ -64,6 +64,7 @@ def waits(server: Served) -> list[dict[str, dict[str, str]]]:
     return found
 
 
+@pytest.mark.long
 def test_a_run_is_followed_decided_and_told_node_by_node(server: Served) -> None:
     with begun(server, "gate", "-i", "question=hi", "-i", "times=3", "--steps") as following:
         until(lambda: waits(server))
@@ -147,6 +148,7 @@ def test_a_run_tells_of_each_node_what_it_cost_where_that_is_asked_for(server: S
     assert [step["key"] for step in told["steps"]] == ["a", "b"] and told["steps"][0]["tokens"]
 
 
+@pytest.mark.long
 def test_a_server_with_flows_loads_the_durable_engine_only_when_a_run_is_begun(tmp_path: Path) -> None:
     home = tmp_path / "home"
     (home / "flows").mkdir(parents=True)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.flows.worker_process import STEPS, asked, done, working
 from tests.running_server import until
 
 
+@pytest.mark.long
 def test_runs_killed_at_each_of_their_ten_steps_all_end_and_no_step_that_was_done_is_asked_again(
     tmp_path: Path,
 ) -> None:

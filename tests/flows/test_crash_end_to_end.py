@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import pytest
+
 from tests.flows.test_triggers import publish
 from tests.running_server import serving, until
 
@@ -95,6 +97,7 @@ def upstream() -> Iterator[Upstream]:
         server.server_close()
 
 
+@pytest.mark.long
 def test_a_server_killed_at_each_of_ten_steps_goes_on_there_and_asks_nothing_twice_that_was_answered(
     tmp_path: Path,
 ) -> None:

@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.cli.terminal import sizewise
 from tests.running_server import ECHO, serving, until
 
@@ -22,6 +24,7 @@ def flow(name: str) -> str:
     return FLOW.replace("kept", name)
 
 
+@pytest.mark.long
 def test_a_file_that_was_deleted_while_no_server_ran_is_withdrawn(tmp_path: Path) -> None:
     home, elsewhere = tmp_path / "home", tmp_path / "elsewhere.yaml"
     folder = home / "flows"
@@ -42,6 +45,7 @@ def test_a_file_that_was_deleted_while_no_server_ran_is_withdrawn(tmp_path: Path
         assert server.chat("flow:elsewhere", "hi").status == 200
 
 
+@pytest.mark.long
 def test_another_folder_does_not_withdraw_what_this_one_published(tmp_path: Path) -> None:
     home = tmp_path / "home"
     (home / "flows").mkdir(parents=True)
@@ -65,6 +69,7 @@ os.execv(sys.executable, [sys.executable, "-m", "sizewise.cli.main", *sys.argv[1
 """
 
 
+@pytest.mark.long
 def test_a_folder_that_cannot_be_read_ends_no_server_and_is_read_later(tmp_path: Path) -> None:
     home, program = tmp_path / "home", tmp_path / "program.py"
     (home / "flows").mkdir(parents=True)

@@ -74,6 +74,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]
     yield folder, run
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("engine", ["missing", "same", "older", "ended"])
 def test_a_restored_run_that_waits_can_be_decided(kept: tuple[Path, str], tmp_path: Path, engine: str) -> None:
     folder, run = kept

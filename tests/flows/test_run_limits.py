@@ -166,6 +166,7 @@ def exceeds(run: Any, words: str, setting: str) -> None:
     assert words in run["failure"]["message"] and f"`{setting}` in [flows]" in run["failure"]["hint"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("on_error", ["fail", "skip"])
 def test_nested_loops_end_at_the_limit_of_steps_also_where_they_skip_errors(server: Served, on_error: str) -> None:
     run = ran(server, "nested", items=[*range(10)], on_error=on_error)
@@ -185,6 +186,7 @@ def test_two_to_the_eleventh_subflows_end_at_the_limit_of_the_run_that_calls_the
     assert ran(server, "f5")["state"] == "done"
 
 
+@pytest.mark.long
 def test_flows_called_as_tools_count_into_the_run_that_calls_them(server: Served) -> None:
     """Each alone has 85 steps."""
     assert ran(server, "calls", items=[1, 2])["state"] == "done"
@@ -227,6 +229,7 @@ def held(server: Served, count: int, key: str = "") -> str:
     return id
 
 
+@pytest.mark.long
 def test_an_organization_shares_its_steps_among_its_runs_and_gets_them_back(server: Served) -> None:
     first = held(server, 280)
     run = ran(server, "wide", items=[*range(100)])
@@ -257,6 +260,7 @@ def test_an_organization_shares_its_steps_among_its_runs_and_gets_them_back(serv
     assert ran(server, "wide", items=[*range(140)])["state"] == "done"
 
 
+@pytest.mark.long
 def test_a_server_that_is_killed_gives_all_back_and_its_runs_count_on(tmp_path: Path) -> None:
     with serving(tmp_path, ECHO + LIMITS) as server:
         publish(server, HOLDS, NESTED, LEAF)
@@ -291,6 +295,7 @@ outputs: {said: "{{ b.text }}"}
 """
 
 
+@pytest.mark.long
 def test_a_run_ends_at_the_limit_of_time_which_waiting_does_not_use(tmp_path: Path) -> None:
     with serving(tmp_path, ECHO + "[flows]\nmax_seconds_per_run = 0.5\n") as server:
         publish(server, SLOW)

@@ -142,6 +142,7 @@ def test_a_provider_may_be_asked_to_compress(server: Served, name: str) -> None:
     assert TEXT in server.chat(f"asks/{name}").body.decode()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 @pytest.mark.parametrize("name", BROKEN)
 def test_what_cannot_be_decoded_is_an_error_and_never_half_an_answer(server: Served, name: str, stream: bool) -> None:

@@ -194,6 +194,7 @@ def test_seed_and_stops_reach_an_upstream_as_they_were_said(client: OpenAI, spea
     assert (sent["stop"], sent["seed"]) == (stop, 7)
 
 
+@pytest.mark.long
 def test_stops_and_seeds_are_obeyed_by_a_real_model_on_this_machine(
     tmp_path_factory: pytest.TempPathFactory,
     smollm_gguf: Any,

@@ -91,6 +91,7 @@ outputs:
 """
 
 
+@pytest.mark.long
 def test_flows_and_tools_end_like_models_and_all_their_calls_are_ours(tmp_path: Path) -> None:
     (tmp_path / "flows").mkdir()
     (tmp_path / "flows" / "slow.yaml").write_text(FLOW)
@@ -115,6 +116,7 @@ def test_flows_and_tools_end_like_models_and_all_their_calls_are_ours(tmp_path: 
     assert {row["error"] for row in rows(tmp_path, "SELECT error FROM records")} == {"server_stopping"}
 
 
+@pytest.mark.long
 def test_a_durable_run_that_outlasts_the_drain_goes_on_after_the_restart(tmp_path: Path) -> None:
     (tmp_path / "flows").mkdir()
     (tmp_path / "flows" / "slow.yaml").write_text(FLOW)

@@ -89,6 +89,7 @@ def test_who_leaves_after_the_first_word_stops_the_model(
     left(served, mine)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("endpoint", STREAMS, ids=str)
 def test_who_takes_nothing_costs_little_and_is_left_in_the_end(
     server: Callable[[Endpoint], Served],
@@ -105,6 +106,7 @@ def test_who_takes_nothing_costs_little_and_is_left_in_the_end(
     left(served, mine)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("endpoint", ENDPOINTS, ids=str)
 @pytest.mark.parametrize("sent", [0, 10])
 def test_a_body_that_stops_half_way_is_answered_in_time_and_the_connection_closed(

@@ -8,6 +8,8 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 
+import pytest
+
 from sizewise.testing.fault_expectations import FAULT_EXPECTATIONS
 from sizewise.testing.faults import FAULTS, FaultyUpstream
 from sizewise.testing.wire_samples import PIECES, TEXT
@@ -73,6 +75,7 @@ def test_every_fault_has_an_end_that_is_promised() -> None:
     assert FAULT_EXPECTATIONS.keys() == FAULTS.keys()
 
 
+@pytest.mark.long
 def test_every_cell_ends_once_and_well_formed_is_on_record_and_leaves_nothing_behind(
     lanes: dict[Lane, Served],
     faulty: FaultyUpstream,

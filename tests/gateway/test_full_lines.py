@@ -99,6 +99,7 @@ def test_a_burst_for_one_connection_is_served_one_after_the_other(bad: FakeOpenA
             line.__exit__()
 
 
+@pytest.mark.long
 def test_another_replica_takes_what_one_has_no_connection_for(bad: FakeOpenAI, tmp_path: Path) -> None:
     with beside(FakeOpenAI) as other:
         more = "max_connections = 1\n" + "".join(
@@ -112,6 +113,7 @@ def test_another_replica_takes_what_one_has_no_connection_for(bad: FakeOpenAI, t
             assert len(free.received.bodies) == before + 3
 
 
+@pytest.mark.long
 def test_a_thousand_streams_at_once_need_no_setting(bad: FakeOpenAI, tmp_path: Path) -> None:
     with serving(tmp_path, settings(bad.url, "", connect_s=60)) as served:
         before = bad.received.active_requests
@@ -139,6 +141,7 @@ def test_the_limit_of_open_files_is_raised_as_far_as_it_may_be() -> None:
     assert done.stdout.strip() == "(900, 900)", done.stderr
 
 
+@pytest.mark.long
 def test_doctor_finds_a_limit_of_open_files_that_is_low(tmp_path: Path) -> None:
     limited = "import resource, runpy, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (500, 500)); "
     program = limited + "sys.argv = ['sizewise', 'doctor']; runpy.run_module('sizewise.cli.main', run_name='__main__')"
@@ -179,6 +182,7 @@ def test_without_a_free_file_descriptor_requests_are_429_and_no_circuit_opens(ba
 SLOTS = ECHO + '[models."echo/small"]\nslots = 1\nqueue = 8\n'
 
 
+@pytest.mark.long
 def test_the_line_of_a_model_shows_its_predicted_wait(tmp_path: Path) -> None:
     with serving(tmp_path, SLOTS) as served:
         assert "waiting" not in sizewise("models", home=tmp_path).out
@@ -197,6 +201,7 @@ def test_the_line_of_a_model_shows_its_predicted_wait(tmp_path: Path) -> None:
             assert small["queue"]["waiting"] == 1 and small["queue"]["predictedWaitS"] >= 0.4
 
 
+@pytest.mark.long
 def test_a_wait_beyond_the_callers_deadline_is_refused_at_once_with_the_wait(tmp_path: Path) -> None:
     """The measured pace is one answer in 2 s: the deadline of 1.8 s would be over before a slot is free."""
     with serving(tmp_path, SLOTS) as served, Line(served) as line:

@@ -142,6 +142,7 @@ def ask(watched: Watched, request: tuple[str, dict[str, Any]], idempotency_key: 
     return answer
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("request_of", ENDPOINTS)
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 def test_a_long_prompt_is_read_and_scanned_beside_the_event_loop(

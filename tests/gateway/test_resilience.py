@@ -105,6 +105,7 @@ def hanging(bad: FakeOpenAI, tmp_path_factory: pytest.TempPathFactory) -> Iterat
             yield served
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("model", ["mute/m", "first/hang", "slow/hang"])
@@ -462,6 +463,7 @@ def test_else_it_ends_with_one_error_event(cut: Served, endpoint: str, kind: str
 # ---- a model of our own ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_clients_that_saturate_a_local_model_are_served_or_told_to_come_back(smollm_gguf: Path, tmp_path: Path) -> None:
     config = "[server]\ndiscover = false\n[local]\nslots = 2\n[models.'local/smollm2-135m']\nqueue = 2\n"
     with serving(tmp_path, config) as served:

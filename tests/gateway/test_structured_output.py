@@ -247,6 +247,7 @@ def test_a_real_model_s_words_are_shown_while_they_come_and_cut_ones_are_no_erro
         assert answer.status == 200 and b'"length"' in answer.body
 
 
+@pytest.mark.long
 def test_what_no_grammar_keeps_is_checked_all_the_same(local: Served) -> None:
     schema = {"type": "array", "items": {"enum": [1, 2]}, "uniqueItems": True, "minItems": 3, "maxItems": 3}
     form = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
@@ -257,6 +258,7 @@ def test_what_no_grammar_keeps_is_checked_all_the_same(local: Served) -> None:
     assert [row["error"] for row in record["tries"]] == ["invalid_output"] * 2
 
 
+@pytest.mark.long
 def test_a_schema_that_holds_itself_works_on_a_real_model(local: Served) -> None:
     schema = {
         "type": "object",
@@ -271,6 +273,7 @@ def test_a_schema_that_holds_itself_works_on_a_real_model(local: Served) -> None
     assert choice["finish_reason"] == "length" or isinstance(json.loads(choice["message"]["content"])["v"], int)
 
 
+@pytest.mark.long
 def test_json_object_on_a_real_model_is_an_object(local: Served) -> None:
     answer = local.chat("local/smollm2-135m", REX, response_format={"type": "json_object"}, **CAREFUL)
     choice = first(answer)

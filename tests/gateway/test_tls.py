@@ -57,6 +57,7 @@ def trusting(authority: Authority, shown: Pair | None = None) -> ssl.SSLContext:
     return context
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fast_lane", [True, False])
 def test_answers_are_the_same_over_tls_and_a_connection_is_kept(
     tmp_path: Path,
@@ -134,6 +135,7 @@ def replaced(old: Pair, new: Pair) -> None:
     shutil.copy(new.cert, old.cert)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("by", ["reload", "SIGHUP"])
 def test_new_certificates_are_taken_without_a_cut(tmp_path: Path, authority: Authority, by: str) -> None:
     pair, new = authority.signs("server"), authority.signs("new")

@@ -144,6 +144,7 @@ def test_a_clients_mistake_is_explained_without_the_upstreams_secrets(
             assert "db.internal" in message(answer) or fault == "cut"  # the address helps, the password is gone
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 def test_a_failing_upstreams_own_words_are_replaced_by_ours_and_the_trace(

@@ -246,6 +246,7 @@ def test_what_was_said_in_anothers_run_is_for_few(desk: Served) -> None:
     assert graphql(desk, query, key=fresh_key(desk, "ask"), i=id).code == "forbidden"
 
 
+@pytest.mark.long
 def test_a_flow_that_takes_too_long_is_cancelled_with_what_to_do_instead(tmp_path: Path) -> None:
     with serving(tmp_path, ECHO + "[graphql]\ntimeout_s = 2.0\n") as server:
         assert published(server, SUPPORT).errors == []

@@ -75,6 +75,7 @@ def test_who_leaves_stops_the_model(echo: Served) -> None:
     until(lambda: stopped(echo, trace))
 
 
+@pytest.mark.long
 def test_who_reads_nothing_holds_the_model_back(echo: Served) -> None:
     """Forty megabytes do not wait in our memory: the model is far from its end when a later client is done."""
     with opened(echo, ASK, p="[[repeat 9999]] " + "a" * 4_000) as response:

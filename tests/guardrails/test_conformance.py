@@ -49,6 +49,7 @@ def test_a_guard_holds_its_shape_on_any_text(name: str) -> None:
     always()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("piece", HOSTILE.values(), ids=HOSTILE.keys())
 @pytest.mark.parametrize("name", GUARDS)
 def test_regex_blow_up_no_text_makes_a_guard_slow(name: str, piece: str) -> None:

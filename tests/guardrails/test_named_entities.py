@@ -92,6 +92,7 @@ def test_any_text_has_well_formed_findings(text: str) -> None:
     check_findings(GUARD, text)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("piece", ["Anna Miller of Berlin, ", "x", "12 High St\n", "\u00c5\u0301"])
 def test_long_texts_take_time_in_proportion(piece: str) -> None:
     check_linear_time(GUARD, piece)

@@ -111,6 +111,7 @@ def test_any_text_is_gone_through(texts: list[str]) -> None:
     assert all(len(each.digest) == 64 for each in [CorpusPassage("x", text, "x") for text in texts])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("piece", ["a ", "ab", "a.", "\u0301", "<!--", "x y z w ", "0"])
 def test_passages_that_are_made_to_be_slow_are_not(piece: str) -> None:
     def scan(passages: int) -> None:

@@ -31,6 +31,7 @@ def named(form: pii.PiiPattern) -> str:
     return f"{form.kind} {form.pattern.pattern[:40]}"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("form", pii.PII_PATTERNS, ids=named)
 def test_what_a_form_finds_its_drawing_lets_through(form: pii.PiiPattern) -> None:
     @few

@@ -149,6 +149,7 @@ def test_any_text_is_gone_through_and_every_finding_lies_within(text: str) -> No
         check_findings(guard, f"{ASK}{text}")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "piece",
     [

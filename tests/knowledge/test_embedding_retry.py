@@ -7,6 +7,8 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.graphql.graphql_client import GraphQLAnswer, graphql
 from tests.knowledge.knowledge_server import CONFIG, EMBED, add, embed, listed, search
 from tests.running_server import Served, serving, until
@@ -48,6 +50,7 @@ def test_a_store_that_cannot_be_started_names_the_next_step(tmp_path: Path) -> N
         assert str(tmp_path) not in str(error)
 
 
+@pytest.mark.long
 def test_documents_are_embedded_once_the_store_is_back(tmp_path: Path) -> None:
     with serving(tmp_path, CONFIG) as server:
         break_store(server)
@@ -64,6 +67,7 @@ def test_documents_are_embedded_once_the_store_is_back(tmp_path: Path) -> None:
         assert embed(server) == 0
 
 
+@pytest.mark.long
 def test_documents_that_waited_at_a_crash_are_embedded_by_the_next_server(tmp_path: Path) -> None:
     with serving(tmp_path, CONFIG) as server:
         break_store(server)
@@ -76,6 +80,7 @@ def test_documents_that_waited_at_a_crash_are_embedded_by_the_next_server(tmp_pa
         until(lambda: states(server) == ["ready"])
 
 
+@pytest.mark.long
 def test_retries_end_when_the_key_of_their_caller_is_revoked(tmp_path: Path) -> None:
     with serving(tmp_path, CONFIG) as server:
         break_store(server)

@@ -148,6 +148,7 @@ def test_who_may_only_ask_adds_nothing_and_who_may_not_ask_finds_nothing(server:
     assert refused(server, "holidays", "nowhere", key=asker).code == "not_found"
 
 
+@pytest.mark.long
 def test_a_killed_server_goes_on_where_it_was_and_no_word_lies_in_the_home(tmp_path: Path) -> None:
     canary = "canary-knowledge-zqx"
     lines = "\n\n".join(f"# Part {n}\n\nRule {n} of {canary} says number {n}." for n in range(40))

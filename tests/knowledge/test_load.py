@@ -107,6 +107,7 @@ def test_word_gives_headings_lists_and_rows_that_say_their_columns() -> None:
     assert document.notes == ["1 hidden pieces of text were left out"]
 
 
+@pytest.mark.long
 def test_a_bomb_and_a_dtd_in_word_are_refused() -> None:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:

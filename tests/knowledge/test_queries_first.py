@@ -76,6 +76,7 @@ def queued(server: Served) -> float:
     return sum(float(line.split()[-1]) for line in lines if line.startswith("sizewise_slots_queued{"))
 
 
+@pytest.mark.long
 def test_a_query_overtakes_the_documents_that_wait_for_a_remote_model(tmp_path: Path) -> None:
     with embedder() as upstream, ThreadPoolExecutor(8) as together:
         config = f"""
@@ -109,6 +110,7 @@ slots = 1
             assert upstream.came[2] == QUERY, "behind the batch in progress, before those that waited"
 
 
+@pytest.mark.long
 def test_a_query_is_answered_while_hundreds_of_texts_are_embedded(tmp_path: Path) -> None:
     file, cache = weights("minilm-l6-v2"), tmp_path / "cache" / "models"
     cache.mkdir(parents=True)

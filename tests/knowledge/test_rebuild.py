@@ -62,6 +62,7 @@ def filled(home: Path, config: str = CONFIG) -> Iterator[Served]:
         yield server
 
 
+@pytest.mark.long
 def test_vectors_that_are_gone_are_missed_and_come_back(tmp_path: Path) -> None:
     with filled(tmp_path):
         pass
@@ -92,6 +93,7 @@ def test_vectors_that_are_gone_are_missed_and_come_back(tmp_path: Path) -> None:
         assert {"action": "knowledge.rebuild", "resource": "knowledge:default/handbook"} in graphql_audit
 
 
+@pytest.mark.long
 def test_files_deleted_under_a_running_server_are_missed(tmp_path: Path) -> None:
     with filled(tmp_path) as server:
         shutil.rmtree(tmp_path / "passages")
@@ -111,6 +113,7 @@ def test_files_deleted_under_a_running_server_are_missed(tmp_path: Path) -> None
         assert sorted(finds(server)) == sorted([LEAVE, SUNDAY])
 
 
+@pytest.mark.long
 def test_only_what_an_older_backup_lacks_is_embedded_again(tmp_path: Path) -> None:
     with serving(tmp_path, CONFIG) as server:
         add(server, "leave.md", LEAVE)
@@ -132,6 +135,7 @@ def test_only_what_an_older_backup_lacks_is_embedded_again(tmp_path: Path) -> No
         assert sorted(finds(server)) == sorted([LEAVE, SUNDAY])
 
 
+@pytest.mark.long
 def test_a_rebuild_that_was_killed_is_continued_by_the_next_server(tmp_path: Path) -> None:
     with filled(tmp_path):
         pass
@@ -147,6 +151,7 @@ def test_a_rebuild_that_was_killed_is_continued_by_the_next_server(tmp_path: Pat
         assert sorted(finds(server)) == sorted([LEAVE, SUNDAY])
 
 
+@pytest.mark.long
 def test_a_base_moves_to_another_embedding_model(tmp_path: Path) -> None:
     with filled(tmp_path):
         pass
@@ -175,6 +180,7 @@ def test_a_base_that_is_none_is_not_rebuilt(tmp_path: Path) -> None:
         assert run(server, "rebuild", "nothing").code == 2
 
 
+@pytest.mark.long
 def test_who_may_only_search_cannot_rebuild_and_is_warned(tmp_path: Path) -> None:
     create = 'mutation { createKey(name: "reader", permissions: [ask]) { secret } }'
     with filled(tmp_path):
@@ -186,6 +192,7 @@ def test_who_may_only_search_cannot_rebuild_and_is_warned(tmp_path: Path) -> Non
         assert GONE in warnings(server, "holidays", key=key)[0]
 
 
+@pytest.mark.long
 def test_agents_and_flows_are_told_that_passages_are_missing(tmp_path: Path) -> None:
     flow = "name: look\nnodes:\n  found: {kind: search, knowledge: handbook, query: holidays, mode: words}\n"
     (tmp_path / "flows").mkdir(parents=True)
@@ -201,6 +208,7 @@ def test_agents_and_flows_are_told_that_passages_are_missing(tmp_path: Path) -> 
         assert GONE in done.out, done.err
 
 
+@pytest.mark.long
 def test_rebuilds_at_once_while_documents_come_and_go_lose_and_double_nothing(tmp_path: Path) -> None:
     with filled(tmp_path):
         pass
@@ -219,6 +227,7 @@ def test_rebuilds_at_once_while_documents_come_and_go_lose_and_double_nothing(tm
         assert len(found) == len(set(found)) == 14
 
 
+@pytest.mark.long
 def test_a_rebuild_that_is_killed_again_and_again_ends_and_loses_nothing(tmp_path: Path) -> None:
     text = "\n\n".join(f"# Rule {number}\n\nRule {number} says number {number}." for number in range(200))
     with serving(tmp_path, CONFIG) as server:
@@ -279,6 +288,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "damage",
     [lose_the_label, cut_the_label, lose_the_shard, cut_all_files, empty_all_files, overwrite_all_files],

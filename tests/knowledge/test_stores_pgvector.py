@@ -52,6 +52,7 @@ async def opened(url: str) -> PgvectorStore:
     return PgvectorStore(StoreContext(Path(), url))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("check", [*kit.every(), kit.scores_by_bm25, kit.weighs_common_terms, kit.takes_many_at_once])
 def test_it_does_what_every_store_does(check: kit.Check, ground: tuple[asyncio.Runner, PgvectorStore]) -> None:
     runner, store = ground
@@ -90,6 +91,7 @@ def test_servers_share_a_base_and_write_to_it_at_once(url: str) -> None:
     asyncio.run(both())
 
 
+@pytest.mark.long
 def test_an_index_hides_nothing_that_may_be_seen(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is asked first, and brings few of those that a filter leaves: then all are compared."""
     monkeypatch.setattr(pgvector, "FRESH", 1_000)
@@ -221,6 +223,7 @@ def database(url: str, name: str) -> str:
     return make_url(url).set(database=name).render_as_string(hide_password=False)
 
 
+@pytest.mark.long
 def test_tables_that_are_gone_are_missed_and_filled_again(url: str, tmp_path: Path) -> None:
     """As when a dump without them is restored."""
     url = database(url, "gone")

@@ -32,6 +32,7 @@ async def opened(home: Path) -> QdrantStore:
     return QdrantStore(StoreContext(home), min_indexed=0)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("check", [*kit.every(), kit.scores_by_bm25, kit.weighs_common_terms, kit.takes_many_at_once])
 def test_it_does_what_every_store_does(check: kit.Check, ground: tuple[asyncio.Runner, QdrantStore]) -> None:
     runner, store = ground
@@ -123,6 +124,7 @@ def test_what_was_acknowledged_outlives_all_of_us_being_killed(acknowledged: int
     assert last == {told[-1] - 1}
 
 
+@pytest.mark.long
 def test_its_files_hold_no_names(tmp_path: Path) -> None:
     """Of organizations, projects and bases: what else lies there is what it was given."""
 

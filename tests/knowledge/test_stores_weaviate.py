@@ -150,6 +150,7 @@ def test_a_document_added_to_a_running_server_is_found_in_weaviate(tmp_path: Pat
         assert [each["state"] for each in listed(server)] == ["ready"]
 
 
+@pytest.mark.long
 def test_a_read_only_weaviate_is_reported_in_its_own_words_and_searched(tmp_path: Path) -> None:
     with FakeWeaviate(key="sesame") as double, serving(tmp_path, settings(double), WEAVIATE_KEY="sesame") as server:
         add(server, "one.md", "Everybody has thirty days of holidays.")
@@ -167,6 +168,7 @@ def test_a_read_only_weaviate_is_reported_in_its_own_words_and_searched(tmp_path
         assert search(server, "work on Sundays", mode="words")[0]["source"] == "two.md"
 
 
+@pytest.mark.long
 def test_a_document_is_added_to_a_weaviate_that_lost_its_collections(tmp_path: Path) -> None:
     """As with a new volume: written without a collection, auto-schema makes one in which everything fails."""
     with FakeWeaviate(key="sesame") as double, serving(tmp_path, settings(double), WEAVIATE_KEY="sesame") as server:
@@ -187,6 +189,7 @@ def test_a_document_is_added_to_a_weaviate_that_lost_its_collections(tmp_path: P
         assert warnings(server, "holidays") == []
 
 
+@pytest.mark.long
 def test_a_base_moves_to_weaviate_and_leaves_no_files(tmp_path: Path) -> None:
     with serving(tmp_path, CONFIG) as server:
         add(server, "one.md", "Everybody has thirty days of holidays.")
@@ -202,6 +205,7 @@ def test_a_base_moves_to_weaviate_and_leaves_no_files(tmp_path: Path) -> None:
     assert not list((tmp_path / "passages").iterdir())
 
 
+@pytest.mark.long
 def test_nothing_is_written_into_a_collection_that_is_not_ours(tmp_path: Path) -> None:
     with FakeWeaviate(key="sesame") as double, serving(tmp_path, settings(double), WEAVIATE_KEY="sesame") as server:
         add(server, "one.md", "Everybody has thirty days of holidays.")
@@ -452,6 +456,7 @@ print(*sorted(set(asked)))
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("arguments, expected", [((), ""), (("control",), urlsplit(PYPI_PACKAGE_URL).hostname)])
 def test_its_client_calls_nobody_else(arguments: tuple[str, ...], expected: str) -> None:
     """It does by itself: the control sees it ask PyPI."""

@@ -54,6 +54,7 @@ def runs(file: Source) -> Iterator[str]:
             yield file.at(node, "pickled arrays may do anything")
 
 
+@pytest.mark.long
 def test_09_nothing_in_the_house_runs_text() -> None:
     stands(runs, "sizewise")
 

@@ -229,6 +229,7 @@ def test_every_pattern_was_found() -> None:
     assert len(found_patterns()) > 70
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("part", range(PARTS))
 def test_20_no_text_makes_a_pattern_slow(part: int) -> None:
     """In parts, so that several processes share the work; which patterns there are is seen when a part runs."""
@@ -236,6 +237,7 @@ def test_20_no_text_makes_a_pattern_slow(part: int) -> None:
     assert [each for each in told if each] == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "pattern",
     [

@@ -127,6 +127,7 @@ def test_07_a_redirect_is_followed_by_nobody(trap: Trap, tmp_path: Path) -> None
             assert "location" not in answer.headers
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("coding", ["gzip", "deflate", "br"])
 @pytest.mark.parametrize("kind", ["application/json", "text/event-stream"])
 def test_a_decompression_bomb_of_an_upstream_ends_early_and_takes_no_memory(

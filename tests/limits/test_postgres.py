@@ -37,6 +37,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     server.cleanup()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("workers", [4])
 def test_workers_that_take_at_the_same_moment_never_take_too_much(url: str, workers: int, tmp_path: Path) -> None:
     """Threads of their own loops and connections, as processes have them."""

@@ -36,6 +36,7 @@ def reset_s(served: Served) -> int:
     return int(served.chat("echo/small").headers["x-ratelimit-reset-requests"].removesuffix("s"))
 
 
+@pytest.mark.long
 def test_after_a_clock_that_was_an_hour_ahead_is_set_right_a_limit_renews_within_the_minute(tmp_path: Path) -> None:
     program = str(Path(__file__).with_name("clock_setting_server.py"))
     with serving(tmp_path, MINUTES, program=program) as served:

@@ -302,6 +302,7 @@ async def _official(servers: McpServers) -> None:
     assert broken.failed and broken.text
 
 
+@pytest.mark.long
 def test_the_official_server_is_spoken_with_over_http() -> None:
     port = _free()
     process = subprocess.Popen([sys.executable, OFFICIAL, "http", str(port)], stderr=subprocess.DEVNULL)

@@ -138,6 +138,7 @@ def test_log_probabilities_come_with_every_token(smollm_gguf: Path) -> None:
         assert token["top_logprobs"][0]["token"] == token["token"]  # greedy
 
 
+@pytest.mark.long
 def test_stop_words_seeds_and_schemas_are_obeyed(smollm_gguf: Path) -> None:
     schema = {
         "type": "object",
@@ -199,6 +200,7 @@ def test_requests_run_side_by_side(smollm_gguf: Path) -> None:
     assert changes > len(order) / 3
 
 
+@pytest.mark.long
 def test_the_line_for_a_slot_is_bounded_and_can_be_left(smollm_gguf: Path) -> None:
     async def story() -> None:
         async with running(smollm_gguf, LocalRuntime(context=1024, slots=1, max_waiting=1)) as llama:
@@ -220,6 +222,7 @@ def test_the_line_for_a_slot_is_bounded_and_can_be_left(smollm_gguf: Path) -> No
     asyncio.run(story())
 
 
+@pytest.mark.long
 @linux
 @pytest.mark.parametrize("words", [4000, 5], ids=["in the prompt", "in the answer"])
 def test_a_client_that_leaves_stops_the_work_within_300_ms_of_cpu_time(smollm_gguf: Path, words: int) -> None:
@@ -239,6 +242,7 @@ def test_a_client_that_leaves_stops_the_work_within_300_ms_of_cpu_time(smollm_gg
     assert asyncio.run(story()) <= 300
 
 
+@pytest.mark.long
 @linux
 def test_a_killed_worker_fails_its_requests_and_is_started_again(smollm_gguf: Path) -> None:
     async def story() -> None:
@@ -358,6 +362,7 @@ def test_the_worker_listens_on_no_port(smollm_gguf: Path) -> None:
     asyncio.run(story())
 
 
+@pytest.mark.long
 def test_a_prompt_beyond_the_window_is_refused_with_both_numbers(smollm_gguf: Path) -> None:
     async def story() -> None:
         async with running(smollm_gguf) as llama:

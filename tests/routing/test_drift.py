@@ -93,6 +93,7 @@ def test_the_interval_is_about_as_narrow_as_it_can_be(
     assert its.low <= its.mean_loss <= its.high
 
 
+@pytest.mark.long
 def test_the_interval_holds_the_truth_at_all_times_together() -> None:
     missed = 0
     for seed in range(100):

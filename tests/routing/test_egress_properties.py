@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -102,6 +103,7 @@ class Outpost:
         return await self._echo(request, send)
 
 
+@pytest.mark.long
 def test_nothing_goes_further_than_the_strictest_word_allows(tmp_path: Path) -> None:
     asked: list[Place] = []
     with open_services(tmp_path) as services:

@@ -34,6 +34,7 @@ def run(title: str, back: Served, *words: str, cwd: Path = HERE) -> str:
     return done.stdout.strip()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("title", ["LangChain", "Pydantic AI"])
 def test_what_the_page_shows_in_python_runs(title: str, back: Served) -> None:
     assert run(title, back, sys.executable, "-") == "Name three rivers."

@@ -200,6 +200,7 @@ def test_what_was_sealed_before_there_were_data_keys_still_opens(open_encryption
         open_encryption(ring(tmp_path / "ring", 1)).decrypt(sealed, "globex", *PLACE[1:])
 
 
+@pytest.mark.long
 def test_a_key_that_has_sealed_its_share_makes_room_for_a_new_one(open_encryption: Opens, database: Database) -> None:
     its = open_encryption()
     first = its.encrypt(CANARY, *PLACE)

@@ -35,6 +35,7 @@ def client(tmp_path_factory: pytest.TempPathFactory, smollm_gguf: Path) -> Itera
             yield made
 
 
+@pytest.mark.long
 def test_a_small_model_on_this_machine_answers_an_anthropic_client(client: Anthropic) -> None:
     whole = client.messages.create(**ASKED, max_tokens=20)
     with client.messages.stream(**ASKED, max_tokens=20) as stream:

@@ -28,6 +28,7 @@ def client(small: Served) -> Iterator[OpenAI]:
         yield made
 
 
+@pytest.mark.long
 def test_no_chat_template_stands_around_the_prompt(small: Served, client: OpenAI) -> None:
     made = client.completions.create(model="small", prompt=PROMPT, max_tokens=8, temperature=0, echo=True)
     chat: Any = small.chat("small", PROMPT, max_tokens=8, temperature=0).json

@@ -107,6 +107,7 @@ BOUNDS = [
 ]
 
 
+@pytest.mark.long
 def test_code_that_loops_for_ever_or_eats_memory_is_stopped_and_that_is_said() -> None:
     async def work(sandbox: Sandbox) -> None:
         for language, code, words in BOUNDS:

@@ -24,6 +24,7 @@ def test_a_wire_that_is_declared_is_the_one_that_speaks(wire: str) -> None:
     assert load_plugin("wires", wire) is speaking(wire).wire
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("check", stream_conformance.CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("wire", WIRES)
 def test_a_wire(wire: str, check: Callable[[WireCase], None]) -> None:

@@ -83,6 +83,7 @@ def refusing(error: Callable[[int, str | None, bytes], SizewiseError]) -> WireCa
     return replace(GOOD, wire=replace(GOOD.wire, read_error=error))
 
 
+@pytest.mark.long
 def test_a_good_wire_passes() -> None:
     for check in stream_conformance.CHECKS:
         check(GOOD)

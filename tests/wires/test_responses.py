@@ -331,6 +331,7 @@ asking = ("tools", "tool_choice", "text", "reasoning", "include", "metadata", "i
 fields = st.dictionaries(st.sampled_from(asking), anything | st.lists(things, max_size=1), max_size=3)
 
 
+@pytest.mark.long
 @given(input=st.lists(things, max_size=3), content=st.lists(things, max_size=2), more=fields)
 def test_no_body_however_odd_is_more_than_refused(input: list[Any], content: list[Any], more: Json) -> None:
     message = {"role": "user", "content": content}
@@ -403,6 +404,7 @@ def test_events_of_a_later_day_are_passed_over() -> None:
     assert reader.done and (reply.text, reply.usage, reply.model) == ("Hel", Usage(3, 2), "up")
 
 
+@pytest.mark.long
 @given(events=st.lists(anything | things, max_size=4), output=st.lists(anything | things, max_size=3))
 def test_no_answer_however_odd_is_more_than_garbled(events: list[Any], output: list[Any]) -> None:
     with contextlib.suppress(SizewiseError):
@@ -502,6 +504,7 @@ def recorded(served: Served, here: RecordingUpstream) -> str:
     return "\n".join(lines).replace(here.url.removeprefix("http://"), "up.example") + "\n"
 
 
+@pytest.mark.long
 def test_an_upstream_gets_the_very_bytes_that_were_recorded(tmp_path: Path) -> None:
     with double() as here, serving(tmp_path, f'{ROW}base_url = "{here.url}/v1"\n') as served:
         found = recorded(served, here)

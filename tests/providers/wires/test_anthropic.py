@@ -411,6 +411,7 @@ fields = st.dictionaries(st.sampled_from(asking), anything | st.lists(parts, max
 roles = st.sampled_from(["user", "assistant", "tool"])
 
 
+@pytest.mark.long
 @given(role=roles, content=st.lists(parts), calls=st.none() | st.lists(parts, max_size=2), more=fields)
 def test_no_body_however_odd_is_more_than_refused(role: str, content: list[Any], calls: Any, more: Json) -> None:
     message = {"role": role, "content": content, "tool_calls": calls}
