@@ -41,6 +41,10 @@ HEAVY = ("numpy", "onnxruntime", "xllamacpp", "qdrant_edge", "dbos", "spacy", "w
 AT_START = ("PYTHON", "LD_", "LC_", "LANG", "MALLOC_", "COVERAGE_")
 
 
+PYTHONPATH = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+"""For a Python started in another folder: our own code first, then what measures it."""
+
+
 def command(*words: str) -> list[str]:
     return [sys.executable, "-m", PROGRAM, *words]
 
@@ -147,8 +151,11 @@ def _can_fork(words: Sequence[str], env: Mapping[str, str]) -> bool:
 
 def _at_start(env: Mapping[str, str]) -> dict[str, str]:
     """Without what is the same for a forked process: our own code first, and streams without a buffer."""
-    ours = {"PYTHONUNBUFFERED": env.get("PYTHONUNBUFFERED"), "PYTHONPATH": str(ROOT)}
-    return {name: value for name, value in env.items() if name.startswith(AT_START) and value != ours.get(name)}
+    ours = {
+        "PYTHONUNBUFFERED": (env.get("PYTHONUNBUFFERED"),),
+        "PYTHONPATH": (PYTHONPATH, os.environ.get("PYTHONPATH")),
+    }
+    return {name: value for name, value in env.items() if name.startswith(AT_START) and value not in ours.get(name, ())}
 
 
 def _fork(

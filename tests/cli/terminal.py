@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.forked import command, run
+from tests.forked import PYTHONPATH, command, run
 from tests.running_server import environment
 
 
@@ -32,7 +32,7 @@ class Done:
 def sizewise(*words: str, home: Path | None = None, stdin: str = "", **environ: str) -> Done:
     """`home` is SIZEWISE_HOME, and the folder one stands in, so that no sizewise.toml is found by chance."""
     env = environment(**({"SIZEWISE_HOME": str(home)} if home else {}), **environ)
-    env["PYTHONPATH"] = str(Path(__file__).parents[2])
+    env["PYTHONPATH"] = PYTHONPATH
     done = run(command(*words), env=env, cwd=home or "/", stdin=stdin)
     assert "Traceback" not in done.stderr
     return Done(done.returncode, done.stdout, done.stderr)
@@ -42,7 +42,7 @@ def watched(*words: str, home: Path, **environ: str) -> str:
     """What a person at a terminal sees of its stdout."""
     ours, theirs = pty.openpty()
     env = environment(**{"SIZEWISE_HOME": str(home), "TERM": "xterm", "COLUMNS": "100", **environ})
-    env["PYTHONPATH"] = str(Path(__file__).parents[2])
+    env["PYTHONPATH"] = PYTHONPATH
     with subprocess.Popen(
         command(*words),
         env=env,

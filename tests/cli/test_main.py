@@ -16,7 +16,7 @@ from sizewise.cli.lazy_group import RENAMED, RENAMED_OPTIONS, LazyGroup
 from sizewise.cli.main import COMMANDS, SUBJECTS
 from sizewise.cli.main import sizewise as root
 from tests.cli.terminal import sizewise, watched
-from tests.forked import command, start
+from tests.forked import PYTHONPATH, command, start
 from tests.running_server import Served, environment, until
 
 ESCAPE = "\x1b["
@@ -194,7 +194,7 @@ def test_a_table_is_cut_at_the_edge_of_the_terminal(tmp_path: Path) -> None:
 
 
 def test_a_reader_that_leaves_is_no_fault(tmp_path: Path) -> None:
-    env = environment(SIZEWISE_HOME=str(tmp_path), PYTHONPATH=str(Path(__file__).parents[2]))
+    env = environment(SIZEWISE_HOME=str(tmp_path), PYTHONPATH=PYTHONPATH)
     ours, theirs = os.pipe()
     os.close(ours)
     done = subprocess.run(command("models"), env=env, stdout=theirs, stderr=subprocess.PIPE, text=True, timeout=60)
@@ -205,7 +205,7 @@ def test_a_reader_that_leaves_is_no_fault(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_ends_quietly(echo: Served) -> None:
-    env = environment(SIZEWISE_HOME=str(echo.home), PYTHONPATH=str(Path(__file__).parents[2]))
+    env = environment(SIZEWISE_HOME=str(echo.home), PYTHONPATH=PYTHONPATH)
     words = command("ask", "-m", "echo/small", "one two three [[hang after=1]]")
     with start(words, env=env) as process:
         assert process.stdout is not None and process.stderr is not None

@@ -12,7 +12,7 @@ import pytest
 from sizewise.cli.flow_runs import STATES
 from sizewise.flows.tables import RunState
 from tests.cli.terminal import sizewise
-from tests.forked import Process, command, start
+from tests.forked import PYTHONPATH, Process, command, start
 from tests.running_server import ECHO, Served, environment, serving, until
 
 GATE = """
@@ -53,7 +53,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 def begun(server: Served, *words: str) -> Process:
-    env = environment(SIZEWISE_HOME=str(server.home), PYTHONPATH=str(Path(__file__).parents[2]))
+    env = environment(SIZEWISE_HOME=str(server.home), PYTHONPATH=PYTHONPATH)
     all_ = command("flow", "run", *words, "--durable")
     return start(all_, env=env, cwd=server.home)
 
