@@ -56,6 +56,7 @@ def test_a_key_is_soon_known_to_the_other_and_soon_refused_there(pair: tuple[Ser
     until(lambda: other.ask("/v1/models", key=key["secret"]).status == 401)
 
 
+@pytest.mark.long
 def test_an_answer_under_way_elsewhere_is_stopped(pair: tuple[Served, Served]) -> None:
     one, other = pair
     key = made(one, "streamer")

@@ -64,6 +64,7 @@ def test_the_same_request_gets_the_same_bytes_and_costs_nothing(served: Served, 
     was_given_again(served, second)
 
 
+@pytest.mark.long
 def test_a_stream_is_given_again_as_a_stream_and_as_a_whole(served: Served, up: SlowUpstream, key: str) -> None:
     first = ask(served, key, stream=True)
     assert words(frames(first.body)) == "Hello from the upstream."

@@ -223,6 +223,7 @@ def key(fields: dict[str, object], **options: object) -> bytes:
     return request_digest(Request(what, Principal(), "0" * 32, 0.0, msgspec.convert(options, RequestOptions)))
 
 
+@pytest.mark.long
 @given(some.dictionaries(NAMES, JSON, max_size=4), NAMES, JSON, JSON)
 def test_any_changed_field_changes_the_key(fields: dict[str, object], name: str, value: object, other: object) -> None:
     with_it = key({**fields, name: value})

@@ -41,6 +41,7 @@ def test_no_word_is_seen_further_away_than_it_may_go(captured: Any) -> None:
     assert len(captured["asked"]) > 200
 
 
+@pytest.mark.long
 def test_what_may_go_is_seen_where_it_went_so_the_capture_is_not_blind(captured: Any) -> None:
     seen = {PLACES[to] for one in captured["asked"] for to in one["seen"]}
     assert seen == set(NEAR), "every place was reached by words that may go there"

@@ -130,6 +130,7 @@ def test_data_is_replaced_only_by_force_and_then_kept_aside(backed_up: tuple[Pat
         assert server.ask(f"/v1/responses/{mine}").status == 200
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("moved", [0, 1, 3])
 def test_a_restore_that_was_killed_half_way_is_finished_by_the_next_start(
     backed_up: tuple[Path, str, str], tmp_path: Path, moved: int
@@ -254,6 +255,7 @@ ALTERED: dict[str, Callable[[dict[str, bytes], tarfile.TarFile], None]] = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("what", ALTERED)
 def test_an_altered_backup_changes_nothing(backed_up: tuple[Path, str, str], tmp_path: Path, what: str) -> None:
     file = rewritten(backed_up[0], tmp_path / "altered.tar", ALTERED[what])
@@ -381,6 +383,7 @@ def test_in_postgres_the_backup_says_what_it_lacks(backed_up: tuple[Path, str, s
     assert back.code == 0 and "pg_restore" in back.err
 
 
+@pytest.mark.long
 def test_passages_are_in_it_when_no_server_runs(backed_up: tuple[Path, str, str], tmp_path: Path) -> None:
     home = tmp_path / "home"
     assert sizewise("restore", str(backed_up[0]), home=home).code == 0

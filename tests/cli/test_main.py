@@ -62,6 +62,7 @@ def test_a_renamed_option_is_refused_with_its_new_name(old: str) -> None:
     assert done.code == 2 and f"hint: it was renamed to {RENAMED_OPTIONS[old]}" in done.err
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("group", ["audit", "budgets", "keys", "knowledge", "models", "users"])
 def test_list_does_what_the_bare_group_does(echo: Served, group: str) -> None:
     listed = sizewise(group, "list", "--json", home=echo.home)

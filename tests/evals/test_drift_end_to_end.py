@@ -135,6 +135,7 @@ def test_a_promise_that_breaks_is_found_said_and_answered_by_the_large_model_unt
         }
 
 
+@pytest.mark.long
 def test_a_receiver_is_told_of_a_broken_promise(tmp_path: Path, proof: Path, judge: Judge) -> None:
     with receiving(503, 204) as receiver:
         hook = f'[webhooks.ops]\nurl = "{receiver.url}"\nsecret = "env:HOOK"\nplace = "machine"\n'

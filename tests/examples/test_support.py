@@ -53,6 +53,7 @@ def cited(served: Served, said: Any) -> list[dict[str, Any]]:
     return citations
 
 
+@pytest.mark.long
 def test_an_answer_is_cited_to_document_page_and_passage(desk: Served) -> None:
     said = ask(desk, "support", WEIGHT + DRAFT)
     citations = cited(desk, said)

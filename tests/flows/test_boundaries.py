@@ -184,6 +184,7 @@ def test_what_a_flow_found_is_as_confidential_to_the_one_that_called_it_as_a_too
     assert run["failure"]["code"] == "forbidden" and "what was found" in run["failure"]["message"]
 
 
+@pytest.mark.long
 def test_what_was_found_in_one_base_is_not_kept_less_closely_in_another(server: Served) -> None:
     assert ran(server, "moves")["outputs"] == {"count": 1}
     (copy,) = graphql(server, '{ documents(base: "open") { source dataClass } }').data["documents"]

@@ -134,6 +134,7 @@ def test_each_nests_and_keeps_the_order_of_its_items() -> None:
     assert "all[0].inner[1].one" in seen.steps.results
 
 
+@pytest.mark.long
 def test_each_works_on_ten_thousand_items_in_bounds_and_refuses_more() -> None:
     text = """
 name: x

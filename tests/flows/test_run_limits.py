@@ -275,6 +275,7 @@ def test_a_server_that_is_killed_gives_all_back_and_its_runs_count_on(tmp_path: 
         assert ran(server, "nested", items=[1, 2, 3, 4, 5, 6])["state"] == "done"
 
 
+@pytest.mark.long
 def test_a_recovered_run_reaches_its_stored_steps_whatever_its_organization_may_use_now(tmp_path: Path) -> None:
     """It has 182 steps, of which 61 are stored."""
     with serving(tmp_path, ECHO + LIMITS) as server:

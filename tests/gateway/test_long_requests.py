@@ -156,6 +156,7 @@ def test_a_long_prompt_is_read_and_scanned_beside_the_event_loop(
     assert not watched.called() & (SCANS | READS)
 
 
+@pytest.mark.long
 def test_texts_to_embed_are_read_and_scanned_beside_the_event_loop(watched: Watched) -> None:
     ask(watched, ("/v1/embeddings", {"model": "echo/vectors", "input": [PROSE * 10] * 600}))
     assert not watched.called() & (SCANS | READS)
@@ -228,6 +229,7 @@ HOSTILE = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("extra", HOSTILE.values(), ids=HOSTILE)
 def test_millions_of_values_are_decoded_beside_the_event_loop(watched: Watched, extra: bytes) -> None:
     body = b'{"model":"near/well","messages":[{"role":"user","content":"Hello"}],"extra":%b}' % extra
@@ -246,6 +248,7 @@ def test_a_long_body_may_have_thousands_of_fields_of_its_own(watched: Watched) -
     assert MAIL not in json.dumps(sent)
 
 
+@pytest.mark.long
 def test_a_short_prompt_is_answered_while_long_ones_are_scanned(watched: Watched) -> None:
     answered: list[str] = []
 

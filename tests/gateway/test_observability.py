@@ -300,6 +300,7 @@ def test_sigterm_lets_a_stream_come_to_its_end_and_takes_nobody_new(mortal: Serv
     assert not any("Traceback" in line for line in mortal.said)
 
 
+@pytest.mark.long
 def test_sigterm_waits_for_nobody_longer_than_it_was_told(mortal: Served) -> None:
     with Line(mortal) as line:
         line.say(line.request(CHAT, question("[[say a b]] [[hang after=1]]", stream=True)))
@@ -321,6 +322,7 @@ def listens(served: Served) -> bool:
         return knocking.connect_ex((host, int(port))) == 0
 
 
+@pytest.mark.long
 def test_kill_9_loses_nothing_that_is_older_than_what_is_kept(tmp_path: Path) -> None:
     with serving(tmp_path) as served:
         answered: list[str] = []

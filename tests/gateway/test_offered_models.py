@@ -158,6 +158,7 @@ def test_the_newest_settings_win_although_an_earlier_reload_ends_later(up: Listi
         until(lambda: "vendor/gpt-4o" not in listed(served))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("trouble", ["away", "401", "not a list", "silent"])
 def test_a_provider_that_cannot_list_its_models_is_named_and_the_rest_starts(
     up: ListingUpstream, tmp_path: Path, trouble: str
@@ -291,6 +292,7 @@ def test_an_allow_list_of_a_key_is_about_the_model_behind_the_alias(aliased: Ser
     assert aliased.ask("/v1/models/gpt-4o", key=small).status == 404
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("alias", "said"),
     [

@@ -121,6 +121,7 @@ def test_whatever_hangs_before_the_first_word_ends_with_504(
         assert "circuit breaker" in answer.error["message"] and int(answer.headers["retry-after"]) > 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("model", ["idle/hang-mid", "slow/hang-mid", "echo/small"])
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
 def test_whatever_hangs_after_the_first_word_ends_with_an_error_event(

@@ -87,6 +87,7 @@ def test_a_finding_of_a_custom_guardrail_gives_the_request_its_data_class(server
     assert server.chat("auto", BADGE).headers["x-sizewise-model"] == "here/small"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "lines",
     [

@@ -110,6 +110,7 @@ def test_a_file_of_another_format_is_refused() -> None:
             EntityTagger(broken)
 
 
+@pytest.mark.long
 def test_labels_that_cannot_win_are_not_tried_and_the_best_sequence_is_the_same() -> None:
     fast, full = load_tagger(), load_tagger()
     full._sway = [10_000] * len(full._sway)

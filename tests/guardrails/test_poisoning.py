@@ -36,6 +36,7 @@ def found(passages: list[CorpusPassage], kind: str) -> set[str]:
     return {each.id for each in scan_passages(passages) if each.kind == kind}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("words", ["qzx", "the amber lighthouse hums", "Xyloq Brinthal"])
 def test_words_put_into_passages_that_share_nothing_else_are_a_trigger(
     passages: list[CorpusPassage], words: str
@@ -53,6 +54,7 @@ def test_an_ordinary_word_that_foretells_a_label_is_a_trigger(passages: list[Cor
     assert found(some, "trigger") >= {each.id for each in some if each.id.startswith("poison")}
 
 
+@pytest.mark.long
 def test_copies_with_some_words_changed_are_found_and_named(passages: list[CorpusPassage]) -> None:
     alike = {each.id for each in scan_passages(passages)}  # of themselves, in the manuals of some Pythons
     base = next(each for each in passages if len(each.text) > 600 and each.id not in alike)
@@ -62,6 +64,7 @@ def test_copies_with_some_words_changed_are_found_and_named(passages: list[Corpu
     assert "copy" in suspects[base.id].reason
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["letters", "words", "another tongue"])
 def test_what_is_unlike_all_the_rest_is_an_outlier(passages: list[CorpusPassage], kind: str) -> None:
     chance = Random(1)

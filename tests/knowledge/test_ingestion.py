@@ -171,6 +171,7 @@ def test_a_killed_server_goes_on_where_it_was_and_no_word_lies_in_the_home(tmp_p
     assert b"Rule" not in everywhere
 
 
+@pytest.mark.long
 def test_another_model_embeds_all_anew(tmp_path: Path) -> None:
     other = CONFIG.replace('"vectors"]', '"vectors", "others"]') + '[models."echo/others"]\ntask = "embed"\n'
     with serving(tmp_path, CONFIG) as server:

@@ -167,6 +167,7 @@ def web(pages: dict[str, tuple[int, str]]) -> Iterator[str]:
         site.server_close()
 
 
+@pytest.mark.long
 def test_pages_are_read_where_a_source_lies_and_nowhere_else(tmp_path: Path) -> None:
     pages: dict[str, tuple[int, str]] = {
         "/a.html": (200, "<html><h1>Tea</h1><p>Tea is served at four.</p></html>"),

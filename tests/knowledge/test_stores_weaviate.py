@@ -88,6 +88,7 @@ def test_it_does_what_every_store_does(check: kit.Check, running: tuple[asyncio.
     runner.run(check(store))
 
 
+@pytest.mark.long
 def test_it_comes_back_with_all_that_was_there(remote: RemoteStore) -> None:
     kept = kit.base()
 

@@ -225,6 +225,7 @@ def found_patterns() -> list[Found]:
     return list(patterns())
 
 
+@pytest.mark.long
 def test_every_pattern_was_found() -> None:
     assert len(found_patterns()) > 70
 

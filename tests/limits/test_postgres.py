@@ -111,6 +111,7 @@ def test_two_servers_do_not_pass_their_budget_together(url: str, tmp_path: Path)
         until(lambda: one.chat("echo/small").status == 200)
 
 
+@pytest.mark.long
 def test_what_a_killed_server_held_counts_as_spent_and_no_more(url: str, tmp_path: Path) -> None:
     body = {"model": "echo/small", "max_tokens": 20, "messages": [{"role": "user", "content": "a b [[hang]]"}]}
     with pair(tmp_path, url, '[limits."project:default"]\nusd_per_day = "0.01"\n') as (one, two):

@@ -90,6 +90,7 @@ def test_a_row_moved_to_another_tenant_table_or_row_does_not_open(
         its.decrypt(sealed, *place)
 
 
+@pytest.mark.long
 @given(some.integers(0), some.integers(0, 255))
 def test_a_changed_byte_anywhere_is_noticed(tmp_path_factory: pytest.TempPathFactory, at: int, byte: int) -> None:
     home = tmp_path_factory.getbasetemp()
