@@ -22,7 +22,7 @@ help:
 	@echo "make bench-long                                                          what bodies of megabytes cost others"
 	@echo "make bench-knowledge                                                     the stores of passages, at 100,000"
 	@echo "make bench-flows                                                         a flow's own cost, beside LangGraph"
-	@echo "make bench-routing DATA=FOLDER SMALL=NAME LARGE=NAME [JSON=1]            what routing is worth on any outcomes"
+	@echo "make bench-routing DATA=FOLDER SMALL=NAME LARGE=NAME [SECOND=NAME JSON=1]  what routing is worth on any outcomes"
 
 up: .venv/up
 	@$(BIN)/sizewise up --port $(PORT) $(if $(HOME_DIR),--home $(HOME_DIR))
@@ -125,7 +125,7 @@ bench-first-light: .venv/dev
 bench-routing: .venv/dev
 	@$(BIN)/pip --disable-pip-version-check install -q --require-hashes --only-binary :all: -r requirements/routing.lock
 	@$(BIN)/python -m bench.routing.run $(DATA) $(if $(SMALL),--small $(SMALL)) $(if $(LARGE),--large $(LARGE)) \
-	  $(if $(JSON),--json) $(ARGS)
+	  $(if $(SECOND),--second $(SECOND)) $(if $(JSON),--json) $(ARGS)
 
 bench-guards: .venv/dev .venv/guards/ready .venv/guards-sources/ready
 	@$(BIN)/python -m bench.guardrails.run $(DATA) && $(BIN)/python -m bench.guardrails.cost

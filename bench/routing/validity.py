@@ -29,6 +29,7 @@ Flags = NDArray[np.bool_]
 QUALITIES = (0.90, 0.95, 0.98)
 SAMPLES = (200, 500, 1_000, 2_000)
 SURE = 0.95
+ROUNDING = 1e-9  # a bound nearer to 0 than this is on neither side for sure
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def rows(ready: CalibrationData, seed: int, draws: int, methods: tuple[str, ...]
                 losses = [quality * large[drawn] - its.got[:, drawn] for its in families]
                 paid = [1.0 - its.cost[:, drawn].mean(axis=1) for its in families]
                 for method in methods:
-                    passed = [_passed(method, each, quality, error) for each, error in zip(losses, errors, strict=True)]
+                    passed = [passes(method, each, quality, error) for each, error in zip(losses, errors, strict=True)]
                     if draw == 0:
                         _same_as_shipped(method, losses, families, passed, quality, errors)
                     chosen = _chosen(passed, paid, families)
@@ -118,12 +119,24 @@ def _chosen(passed: list[Flags], paid: list[Floats], families: list[Family]) -> 
     return found
 
 
-def _passed(method: str, losses: Floats, top: float, error: float) -> Flags:
-    """promise.py's judgements for all levels at once, (levels, n)."""
+def passes(method: str, losses: Floats, top: float, error: float) -> Flags:
+    """What `RISK_TESTS[method]` says of each level, (levels, n) -> (levels,): of all at once, which is much faster.
+
+    A mean loss of exactly 0 is common (scores are 0 or 1), and which side of 0 its rounded sum lies depends on the
+    order of the additions. What lies that near is judged by the shipped test itself.
+    """
+    slack = _betting_slack(losses, top, error) if method == "betting" else _slack(method, losses, top, error)
+    flags: Flags = slack <= 0.0
+    for level in np.flatnonzero(np.abs(slack) < ROUNDING):
+        flags[level] = RISK_TESTS[method](losses[level].tolist(), top, error)
+    return flags
+
+
+def _slack(method: str, losses: Floats, top: float, error: float) -> Floats:
+    """The upper bound of the mean loss, which must not be above 0."""
     count = losses.shape[1]
     mean, spread = losses.mean(axis=1), losses.std(axis=1, ddof=1)
-    if method == "betting":
-        return _betting(losses, top, error)
+    bound: Floats
     if method == "conformal":
         bound = (losses.sum(axis=1) + top) / (count + 1)
     elif method == "student":
@@ -131,11 +144,11 @@ def _passed(method: str, losses: Floats, top: float, error: float) -> Flags:
     else:
         width, chance = 1.0 + top, log(2.0 / error)
         bound = mean + spread * sqrt(2.0 * chance / count) + 7.0 * width * chance / (3.0 * (count - 1))
-    flags: Flags = bound <= 0.0
-    return flags
+    return bound
 
 
-def _betting(losses: Floats, top: float, error: float) -> Flags:
+def _betting_slack(losses: Floats, top: float, error: float) -> Floats:
+    """What the log of the highest wealth lacks."""
     width, count = 1.0 + top, losses.shape[1]
     fair, most = 1.0 / width, MAX_BET_SHARE * width / top
     value, number = (losses + 1.0) / width, np.arange(2, count + 2)
@@ -144,8 +157,8 @@ def _betting(losses: Floats, top: float, error: float) -> Flags:
     before = np.concatenate([np.full((len(losses), 1), 0.25), variance[:, :-1]], axis=1)
     bets = np.minimum(np.sqrt(2.0 * -log(error) / count / before), most)
     wealth = np.cumsum(np.log1p(bets * (fair - value)), axis=1)
-    flags: Flags = np.maximum(wealth.max(axis=1), 0.0) >= -log(error)
-    return flags
+    lacking: Floats = -log(error) - np.maximum(wealth.max(axis=1), 0.0)
+    return lacking
 
 
 def _same_as_shipped(
@@ -156,7 +169,7 @@ def _same_as_shipped(
     quality: float,
     errors: list[float],
 ) -> None:
-    """What is measured here must be what ships: the first draw of each cell is certified by promise.py too."""
+    """What is measured here must be what ships: the first draw of each cell is certified by bounds.py too."""
     for its, family, flags, error in zip(losses, families, passed, errors, strict=True):
         tries = [
             (CertificationStep(float(place), float(family.serves[place]), 0.0, 0.0), row.tolist())
