@@ -13,6 +13,7 @@ from msgspec import Struct
 from sizewise.cli.api_client import ApiClient
 from sizewise.cli.options import api_client, server_options, wants_json
 from sizewise.cli.output import dim, format_money, write_json
+from sizewise.cli.request_options import model_option, policy_option
 from sizewise.cli.stream_reader import CHAT_PATH, STDIN, StreamChunk, join_prompt, read_stream
 from sizewise.errors import BadRequest
 
@@ -35,8 +36,8 @@ class Answer(Struct, rename="camel"):
 
 @click.command()
 @click.argument("question", nargs=-1)
-@click.option("-m", "--model", default="auto", help="auto, auto:<policy>, small, large or <provider>/<model>. [auto]")
-@click.option("-p", "--policy", default="", help="Route by this policy, as auto:<policy> does.")
+@model_option
+@policy_option
 @click.option("-s", "--system", default="", help="System prompt.")
 @click.option("--max-tokens", type=click.IntRange(min=1), help="Maximum output tokens.")
 @server_options

@@ -12,6 +12,7 @@ from sizewise.cli.flow_check import select_flows
 from sizewise.cli.flow_runs import SHORT
 from sizewise.cli.options import api_client, server_options, wants_json
 from sizewise.cli.output import write_json
+from sizewise.cli.value_completion import complete_flow
 from sizewise.errors import BadRequest
 
 _project = click.option("--project", default=None, help="Project to publish in. [the key's]")
@@ -44,7 +45,7 @@ def publish(flow: str, project: str | None) -> None:
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete_flow)
 @_project
 @server_options
 def withdraw(name: str, project: str | None) -> None:
@@ -63,7 +64,7 @@ def withdraw(name: str, project: str | None) -> None:
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete_flow)
 @server_options
 def show(name: str) -> None:
     """Print the file of a published flow.

@@ -18,6 +18,7 @@ from sizewise.cli.flow_runs import print_steps
 from sizewise.cli.options import api_client, server_options, wants_json
 from sizewise.cli.output import dim, format_money, write_json
 from sizewise.cli.stream_reader import CHAT_PATH, StreamChunk, read_stream
+from sizewise.cli.value_completion import complete_flow
 from sizewise.errors import BadRequest, ExternalFailure
 from sizewise.flows.file_source import load_flow_files
 from sizewise.flows.node_registry import NodeRegistry
@@ -49,7 +50,7 @@ class FlowRunResponse(Struct):
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete_flow)
 @click.option(
     "-i",
     "--input",

@@ -14,6 +14,7 @@ from sizewise.cli import operations
 from sizewise.cli.api_client import ApiClient
 from sizewise.cli.options import api_client, server_options, wants_json
 from sizewise.cli.output import dim, format_money, format_seconds, format_time, write_json, write_pairs, write_table
+from sizewise.cli.value_completion import complete_flow
 from sizewise.errors import BadRequest, PathNotFound
 
 UNDERWAY = ("queued", "running", "waiting")
@@ -49,7 +50,7 @@ class ReportedStep(Protocol):
 
 
 @click.command()
-@click.argument("flow", default="")
+@click.argument("flow", default="", shell_complete=complete_flow)
 @click.option("--state", type=click.Choice(STATES), help="Only runs in this state.")
 @click.option("--before", default=0, type=click.IntRange(0), metavar="NUMBER", help="The page before this number.")
 @_last
@@ -207,7 +208,7 @@ def decide(run: str, node: str, decision: str, note: str) -> None:
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete_flow)
 @_last
 @server_options
 def versions(name: str, last: int) -> None:

@@ -13,6 +13,7 @@ from sizewise.cli import operations
 from sizewise.cli.lazy_group import LazyCommand, LazyGroup
 from sizewise.cli.options import api_client, server_options, wants_json
 from sizewise.cli.output import dim, format_date, write_json, write_table
+from sizewise.cli.value_completion import complete_flow, complete_model_name, complete_policy
 from sizewise.data_class import DATA_CLASSES, DataClass
 
 COMMANDS: Mapping[str, LazyCommand] = {
@@ -84,9 +85,15 @@ def _list() -> None:
 @click.option("--own", is_flag=True, help="A personal key, disabled together with its user.")
 @click.option("--data-class", type=click.Choice(DATA_CLASSES), help="Minimum data class of all its requests.")
 @click.option("--endpoint", "endpoints", multiple=True, help="Restrict it to this endpoint; repeatable, as all below.")
-@click.option("--model", "models", multiple=True, help="Restrict it to this model, or <provider>/*.")
-@click.option("--policy", "policies", multiple=True, help="Restrict it to this policy.")
-@click.option("--flow", "flows", multiple=True, help="Restrict it to this flow.")
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    shell_complete=complete_model_name,
+    help="Restrict it to this model, or <provider>/*.",
+)
+@click.option("--policy", "policies", multiple=True, shell_complete=complete_policy, help="Restrict it to this policy.")
+@click.option("--flow", "flows", multiple=True, shell_complete=complete_flow, help="Restrict it to this flow.")
 @click.option("--network", "networks", multiple=True, help="Restrict it to this network, as 10.0.0.0/8.")
 @server_options
 def create(

@@ -13,6 +13,7 @@ from sizewise.cli import operations
 from sizewise.cli.lazy_group import LazyCommand, LazyGroup
 from sizewise.cli.options import api_client, server_options, wants_json
 from sizewise.cli.output import dim, format_date, write_json, write_pairs, write_table
+from sizewise.cli.value_completion import complete_knowledge_base
 from sizewise.data_class import DATA_CLASSES, DataClass
 from sizewise.errors import PathNotFound
 
@@ -48,7 +49,7 @@ def knowledge(ctx: click.Context) -> None:
 
 
 @click.command("list")
-@click.argument("base", required=False)
+@click.argument("base", required=False, shell_complete=complete_knowledge_base)
 @server_options
 def list_(base: str | None) -> None:
     """List the knowledge bases, or the documents of one.
@@ -114,7 +115,7 @@ async def _documents(base: str) -> list[operations.Document]:
 
 
 @click.command()
-@click.argument("base")
+@click.argument("base", shell_complete=complete_knowledge_base)
 @click.argument("question")
 @click.option("--limit", type=click.IntRange(1, 200), default=5, metavar="N", help="Maximum number of passages. [5]")
 @click.option("--mode", type=click.Choice(get_args(operations.SearchMode)), default="hybrid", help="[hybrid]")
@@ -159,7 +160,7 @@ def _tell(number: int, its: operations.SearchResult) -> None:
 
 
 @click.command()
-@click.argument("base")
+@click.argument("base", shell_complete=complete_knowledge_base)
 @click.argument("document")
 @server_options
 def show(base: str, document: str) -> None:

@@ -20,6 +20,7 @@ from sizewise.cli import operations
 from sizewise.cli.api_client import ApiClient
 from sizewise.cli.options import api_client, server_options, wants_json
 from sizewise.cli.output import dim, write_json
+from sizewise.cli.value_completion import complete_knowledge_base
 from sizewise.data_class import DATA_CLASSES, DataClass
 from sizewise.errors import BadRequest, SizewiseError
 from sizewise.knowledge.folder import SourceFile, list_files
@@ -54,7 +55,7 @@ class ProgressCallback(Protocol):
 
 
 @click.command()
-@click.argument("base")
+@click.argument("base", shell_complete=complete_knowledge_base)
 @Sources
 @READERS
 @CLASS
@@ -82,7 +83,7 @@ def add(
 
 
 @click.command()
-@click.argument("base")
+@click.argument("base", shell_complete=complete_knowledge_base)
 @click.argument("sources", nargs=-1, metavar="[FOLDER...]")
 @READERS
 @CLASS

@@ -10,10 +10,11 @@ from sizewise.cli import operations
 from sizewise.cli.knowledge_add import embed_with_progress, progress_bar
 from sizewise.cli.options import api_client, server_options, wants_json
 from sizewise.cli.output import write_json
+from sizewise.cli.value_completion import complete_knowledge_base
 
 
 @click.command()
-@click.argument("base", required=False)
+@click.argument("base", required=False, shell_complete=complete_knowledge_base)
 @click.option("--all", "every", is_flag=True, help="All passages, not only those that are missing.")
 @click.option("--dry-run", is_flag=True, help="Only show what would be embedded.")
 @server_options

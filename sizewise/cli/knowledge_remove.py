@@ -11,10 +11,11 @@ from sizewise.cli.knowledge import find_document_id
 from sizewise.cli.knowledge_add import embed_with_progress
 from sizewise.cli.options import api_client, server_options, wants_json
 from sizewise.cli.output import write_json
+from sizewise.cli.value_completion import complete_knowledge_base
 
 
 @click.command()
-@click.argument("base")
+@click.argument("base", shell_complete=complete_knowledge_base)
 @click.argument("document")
 @server_options
 def release(base: str, document: str) -> None:
@@ -35,7 +36,7 @@ def release(base: str, document: str) -> None:
 
 
 @click.command()
-@click.argument("base")
+@click.argument("base", shell_complete=complete_knowledge_base)
 @click.argument("documents", nargs=-1, metavar="DOCUMENT...")
 @click.option("--all", "whole", is_flag=True, help="The whole knowledge base, with all documents.")
 @server_options

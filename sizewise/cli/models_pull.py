@@ -23,13 +23,14 @@ from sizewise.catalog.weights import pull_weights as fetch
 from sizewise.cli.options import command_settings, local_options, wants_json
 from sizewise.cli.output import write_json
 from sizewise.cli.reload_server import reload_running_server
+from sizewise.cli.value_completion import complete_download
 from sizewise.model_card import ModelCard
 from sizewise.providers.local.runtime import INSTALL_HINT, missing_dependency
 from sizewise.settings.load import Settings
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete_download)
 @click.option("--from", "source", default="", metavar="URL", help="Use an identical file at this URL or path.")
 @local_options
 def pull(name: str, source: str) -> None:

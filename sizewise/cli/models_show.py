@@ -17,6 +17,7 @@ from sizewise.cli import operations
 from sizewise.cli.api_client import ApiClient
 from sizewise.cli.options import api_client_or_none, command_settings, server_options, wants_json
 from sizewise.cli.output import format_count, write_json, write_pairs, write_table
+from sizewise.cli.value_completion import complete_model_name
 from sizewise.errors import ModelNotFound, did_you_mean
 from sizewise.graphql.catalog import catalog_model_names, find_catalog_model, unconfigured_model
 from sizewise.graphql.model_type import FieldValues, model_values
@@ -45,7 +46,7 @@ class KnownModel(NamedTuple):
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete_model_name)
 @server_options
 def show(name: str) -> None:
     """Show every fact about a model, with source and date.

@@ -1629,10 +1629,10 @@ async def release_email(client: ApiClient, *, email: str) -> ReleaseEmailResult:
 
 
 LIST_RECORDS = """\
-query ListRecords($last: Int, $model: String, $status: Int) { records(last: $last, model: $model, status: $status) {
-...Record } } fragment Record on Record { trace at endpoint key project requestedModel policy model why status error
-stream degraded guardrails dataClass tokens { ...Tokens } costUsd firstTokenMs totalMs attemptCount } fragment Tokens on
-Tokens { input output cached cacheWrite reasoning estimated }
+query ListRecords($last: Int, $model: String, $status: Int, $endpoint: String) { records(last: $last, model: $model,
+status: $status, endpoint: $endpoint) { ...Record } } fragment Record on Record { trace at endpoint key project
+requestedModel policy model why status error stream degraded guardrails dataClass tokens { ...Tokens } costUsd
+firstTokenMs totalMs attemptCount } fragment Tokens on Tokens { input output cached cacheWrite reasoning estimated }
 """
 
 
@@ -1646,8 +1646,9 @@ async def list_records(
     last: int | UnsetType | None = UNSET,
     model: str | UnsetType | None = UNSET,
     status: int | UnsetType | None = UNSET,
+    endpoint: str | UnsetType | None = UNSET,
 ) -> list[Record]:
-    variables = {"last": last, "model": model, "status": status}
+    variables = {"last": last, "model": model, "status": status, "endpoint": endpoint}
     response = await client.graphql(LIST_RECORDS, ListRecordsResponse, variables)
     return response.records
 

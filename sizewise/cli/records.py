@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+from itertools import islice
 
 import click
 import msgspec
@@ -10,10 +13,16 @@ import msgspec
 from sizewise.cli import operations
 from sizewise.cli.options import api_client, server_options, wants_json
 from sizewise.cli.output import format_money, format_seconds, format_time, write_json, write_pairs, write_table
+from sizewise.cli.value_completion import complete_model_name
 from sizewise.errors import BadRequest, PathNotFound
 
 SHORT = 16
 """Characters of a trace in the list: 8 are the second, the next 8 are random."""
+MAX_RECORDS = 1_000
+MAX_FOLDED = 50
+"""Calls of a job for each line of the list, at most; more of them are another line."""
+JOBS = ("embeddings",)
+"""Endpoints of which a job makes many calls."""
 OURS = ("shadow", "judge")
 """APIs of requests that Sizewise made itself, to compare answers."""
 
@@ -22,7 +31,8 @@ OURS = ("shadow", "judge")
 @click.argument("trace", required=False)
 @click.option("--trace", "named", metavar="TRACE", help="The same as TRACE.")
 @click.option("-n", "--last", default=20, type=click.IntRange(1, 1_000), help="Number of records. [20]")
-@click.option("-m", "--model", help="Only requests answered by this model.")
+@click.option("-m", "--model", shell_complete=complete_model_name, help="Only requests answered by this model.")
+@click.option("--endpoint", help="Only requests of this endpoint, such as chat or embeddings.")
 @click.option("--status", type=int, help="Only requests with this HTTP status; 0: unknown.")
 @click.option("--feedback", "score", type=float, metavar="SCORE", help="Rate the answer of TRACE: 0 is bad, 1 is good.")
 @click.option("--contents", is_flag=True, help="Show prompt and reply, if they are stored.")
@@ -35,6 +45,7 @@ def records(
     named: str | None,
     last: int,
     model: str | None,
+    endpoint: str | None,
     status: int | None,
     score: float | None,
     contents: bool,
@@ -44,7 +55,8 @@ def records(
 ) -> None:
     """Show request records, newest first.
 
-    With the TRACE of a record, or its beginning: every attempt of that request.
+    Calls of one job, such as the embedding of a document, are one line with their sums. With the TRACE of a record, or
+    its beginning: every attempt of that request.
 
     \b
     Example: sizewise records --last 5
@@ -73,11 +85,13 @@ def records(
         for each in details:
             _show(each)
         return
-    listed = asyncio.run(operations.list_records(found, last=last, model=model, status=status))
+    count = last if wants_json() else min(last * MAX_FOLDED, MAX_RECORDS)
+    asked = operations.list_records(found, last=count, model=model, status=status, endpoint=endpoint)
+    listed = asyncio.run(asked)
     if wants_json():
         write_json(msgspec.to_builtins({"records": listed}))
     else:
-        _list(listed, filtered=model is not None or status is not None)
+        _list(listed, last, filtered=bool(model or endpoint) or status is not None)
 
 
 def _say(trace: str | None, score: float, kind: str) -> None:
@@ -120,29 +134,49 @@ def _open(trace: str | None) -> None:
             click.echo("the rest was not stored: it was too long", err=True)
 
 
-def _list(records: list[operations.Record], filtered: bool) -> None:
+def _list(records: list[operations.Record], last: int, filtered: bool) -> None:
     if not records:
-        click.echo("no record has this model or status" if filtered else "there are no records yet", err=True)
+        click.echo("no record has this model, endpoint or status" if filtered else "there are no records yet", err=True)
         return
     write_table(
         ("TIME", "TRACE", "ASKED", "ANSWERED", "STATUS", "TOKENS", "COST", "FIRST", "TOTAL", "WHY"),
-        [_row(each) for each in records],
+        [_row(job) for job in islice(_jobs(records), last)],
         right="TOKENS COST FIRST TOTAL",
     )
 
 
-def _row(record: operations.Record) -> tuple[str, ...]:
+def _jobs(records: list[operations.Record]) -> Iterator[list[operations.Record]]:
+    """Neighbors of one trace, endpoint, model and result together, where that is one of `JOBS`."""
+    job: list[operations.Record] = []
+    for each in records:
+        if job and not (each.endpoint in JOBS and _kind(each) == _kind(job[0])):
+            yield job
+            job = []
+        job.append(each)
+    if job:
+        yield job
+
+
+def _kind(record: operations.Record) -> tuple[object, ...]:
+    return record.trace, record.endpoint, record.requested_model, record.model, record.status
+
+
+def _row(job: list[operations.Record]) -> tuple[str, ...]:
+    """A record, or the sums of a job's, newest first."""
+    record = job[0]
+    attempts = sum(each.attempt_count for each in job)
     answered = record.model or "-"
+    costs = [each.cost_usd for each in job]
     return (
-        format_time(record.at),
+        format_time(job[-1].at),
         record.trace[:SHORT],
         f"{record.requested_model} ({record.endpoint})" if record.endpoint in OURS else record.requested_model,
-        f"{answered} ({record.attempt_count})" if record.attempt_count > 1 else answered,
+        f"{answered} ({attempts})" if attempts > 1 else answered,
         _status(record.status),
-        _tokens(record.tokens),
-        format_money(record.cost_usd),
-        format_seconds(record.first_token_ms),
-        format_seconds(record.total_ms),
+        _tokens(job),
+        format_money(None if None in costs else f"{sum(Decimal(each or 0) for each in costs):f}"),
+        format_seconds(job[-1].first_token_ms),
+        format_seconds(sum(each.total_ms for each in job)),
         record.error or record.why,
     )
 
@@ -151,8 +185,10 @@ def _status(status: int) -> str:
     return str(status) if status else "unknown"
 
 
-def _tokens(tokens: operations.Tokens) -> str:
-    return f"{'~' if tokens.estimated else ''}{tokens.input}+{tokens.output}"
+def _tokens(records: Sequence[operations.Record | operations.RecordDetails | operations.Attempt]) -> str:
+    found = [each.tokens for each in records]
+    about = "~" if any(each.estimated for each in found) else ""
+    return f"{about}{sum(each.input for each in found)}+{sum(each.output for each in found)}"
 
 
 def _show(record: operations.RecordDetails) -> None:
@@ -164,7 +200,7 @@ def _show(record: operations.RecordDetails) -> None:
             ("answered", record.model or "no model"),
             ("why", record.why or "-"),
             ("status", f"{_status(record.status)} {record.error}"),
-            ("tokens", _tokens(record.tokens)),
+            ("tokens", _tokens([record])),
             ("cost", format_money(record.cost_usd)),
             (
                 "time",
@@ -189,7 +225,7 @@ def _tried(attempt: operations.Attempt) -> tuple[str, ...]:
         attempt.place,
         attempt.result,
         "-" if attempt.score is None else f"{attempt.score:.2f}",
-        _tokens(attempt.tokens),
+        _tokens([attempt]),
         format_money(attempt.cost_usd),
         format_seconds(attempt.started_ms),
         format_seconds(attempt.first_token_ms),

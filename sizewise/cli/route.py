@@ -13,6 +13,7 @@ from sizewise.cli import operations
 from sizewise.cli.lazy_group import LazyCommand, LazyGroup
 from sizewise.cli.options import api_client, server_options, wants_json
 from sizewise.cli.output import format_count, format_money, write_json, write_table
+from sizewise.cli.request_options import model_option, policy_option
 from sizewise.data_class import DATA_CLASSES, DataClass
 
 COMMANDS: Mapping[str, LazyCommand] = {
@@ -40,8 +41,8 @@ def route() -> None:
 
 @click.command()
 @click.argument("question", nargs=-1, required=True)
-@click.option("-m", "--model", default="auto", help="auto, auto:<policy>, small, large or <provider>/<model>. [auto]")
-@click.option("-p", "--policy", help="Route by this policy, as auto:<policy> does.")
+@model_option
+@policy_option
 @click.option("--max-tokens", type=click.IntRange(min=1), help="Maximum output tokens.")
 @click.option("--max-cost-usd", metavar="DOLLARS", help="Maximum cost.")
 @click.option("--data-class", type=click.Choice(DATA_CLASSES), help="Data class of the prompt.")
@@ -56,7 +57,7 @@ def explain(
     /,
     question: tuple[str, ...],
     model: str,
-    policy: str | None,
+    policy: str,
     max_tokens: int | None,
     max_cost_usd: str | None,
     data_class: DataClass | None,
@@ -75,7 +76,7 @@ def explain(
         api_client(),
         prompt=" ".join(question),
         model=model,
-        policy=policy,
+        policy=policy or None,
         max_tokens=max_tokens,
         max_cost_usd=max_cost_usd,
         data_class=data_class,

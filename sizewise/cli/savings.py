@@ -13,6 +13,7 @@ import msgspec
 from sizewise.cli import operations
 from sizewise.cli.options import api_client, server_options, wants_json
 from sizewise.cli.output import format_count, format_money, write_file, write_json, write_table
+from sizewise.cli.value_completion import complete_policy
 from sizewise.errors import BadRequest, did_you_mean
 from sizewise.evals.cost_quality_plot import PlotPoint, draw_plot
 
@@ -22,7 +23,7 @@ from sizewise.evals.cost_quality_plot import PlotPoint, draw_plot
 @click.option(
     "--svg", "picture", type=click.Path(path_type=Path), help="Draw cost against quality of one policy, as SVG."
 )
-@click.option("--policy", metavar="NAME", help="Only this policy.")
+@click.option("--policy", metavar="NAME", shell_complete=complete_policy, help="Only this policy.")
 @server_options
 def savings(days: float, picture: Path | None, policy: str | None) -> None:
     """Show what policies saved, and the measured loss of quality.

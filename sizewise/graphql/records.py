@@ -23,6 +23,7 @@ async def records(
     status: int | None = None,
     since: int | None = None,
     trace: str | None = None,
+    endpoint: str | None = None,
 ) -> AsyncIterator[FieldValues]:
     """Raises BadRequest if `last` is not from 1 to 1,000."""
     context.charge_rows(last)
@@ -33,6 +34,7 @@ async def records(
         since=since,
         trace=trace or "",
         project=_project(context),
+        endpoint=endpoint or "",
     )
     found = await context.services.records.newest(wanted, last)
     return yielding_to_loop(_record(each) for each in found)

@@ -260,6 +260,7 @@ class RecordFilter(Struct, frozen=True):
     since: int | None = None
     trace: str = ""
     project: str = ""
+    endpoint: str = ""
 
 
 def newest_records(connection: Connection, criteria: RecordFilter, limit: int = 20) -> list[RequestRecord]:
@@ -369,6 +370,8 @@ def _apply_filter(query: Select[Any], criteria: RecordFilter) -> Select[Any]:
         query = query.where(RECORDS.c.model == criteria.model)
     if criteria.project:
         query = query.where(RECORDS.c.project == criteria.project)
+    if criteria.endpoint:
+        query = query.where(RECORDS.c.door == criteria.endpoint)
     if criteria.status is not None:
         query = query.where(RECORDS.c.status == criteria.status)
     if criteria.since is not None:

@@ -228,3 +228,32 @@ def test_a_half_word_is_completed() -> None:
         sizewise(_SIZEWISE_COMPLETE="bash_complete", COMP_WORDS="sizewise rec", COMP_CWORD="1").out.strip()
         == "plain,records"
     )
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("sizewise ask -m ech", ["echo/large", "echo/small"]),
+        ("sizewise ask -m aut", ["auto", "auto:default"]),
+        ("sizewise route explain -m ech", ["echo/large", "echo/small"]),
+        ("sizewise models show echo/s", ["echo/small"]),
+        ("sizewise models pull smol", ["smollm2-135m"]),
+        ("sizewise keys create x --model echo/l", ["echo/large"]),
+        ("sizewise flow run no", []),
+        ("sizewise knowledge search no", []),
+    ],
+)
+def test_a_half_name_is_completed(echo: Served, words: str, found: list[str]) -> None:
+    assert _completed(words, echo.home) == found
+
+
+@pytest.mark.parametrize("words", ["sizewise ask -m ech", "sizewise flow run x", "sizewise knowledge list x"])
+def test_without_a_server_no_name_is_completed_and_nothing_is_said(tmp_path: Path, words: str) -> None:
+    assert _completed(words, tmp_path) == []
+
+
+def _completed(words: str, home: Path) -> list[str]:
+    number = str(len(words.split()) - 1)
+    done = sizewise(home=home, _SIZEWISE_COMPLETE="bash_complete", COMP_WORDS=words, COMP_CWORD=number)
+    assert not done.err
+    return [line.removeprefix("plain,") for line in done.out.split()]

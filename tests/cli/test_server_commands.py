@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.terminal import sizewise
-from tests.running_server import Served
+from tests.running_server import ECHO, Served, serving
 
 
 def test_the_list_shows_what_can_be_asked_and_what_can_be_fetched(echo: Served, tmp_path: Path) -> None:
@@ -90,11 +90,26 @@ def test_records_can_be_narrowed(echo: Served) -> None:
     assert "attempts" not in told[0]
 
 
-@pytest.mark.parametrize("words", [("--status", "0"), ("--model", "echo/none")])
+@pytest.mark.parametrize("words", [("--status", "0"), ("--model", "echo/none"), ("--endpoint", "nowhere")])
 def test_records_that_do_not_match_are_not_called_missing(echo: Served, words: tuple[str, str]) -> None:
     echo.chat("echo/large")
     done = sizewise("records", *words, home=echo.home)
-    assert (done.code, done.err) == (0, "no record has this model or status\n")
+    assert (done.code, done.err) == (0, "no record has this model, endpoint or status\n")
+
+
+def test_the_calls_of_one_job_are_one_line(tmp_path: Path) -> None:
+    config = ECHO.replace('"large"]', '"large", "vectors"]\n[models."echo/vectors"]\ntask = "embed"')
+    with serving(tmp_path, config) as served:
+        job = f"00-{'ab' * 16}-b7ad6b7169203331-01"
+        for words in (["a b", "c"], ["d"], ["e f g"]):
+            asked = {"model": "echo/vectors", "input": words}
+            assert served.ask("/v1/embeddings", asked, traceparent=job).status == 200
+        served.chat("small")
+        lines = sizewise("records", home=tmp_path).out.splitlines()[1:]
+        assert [line.split()[2:5] for line in lines] == [["small", "echo/small", "200"], ["echo/vectors"] * 2 + ["(3)"]]
+        found = sizewise("records", "--endpoint", "embeddings", "--json", home=tmp_path).json["records"]
+        assert len(found) == 3
+        assert sum(each["tokens"]["input"] for each in found) == 7 and " 7+0 " in lines[1]
 
 
 def test_a_trace_that_nobody_knows_is_told(echo: Served) -> None:
