@@ -19,7 +19,7 @@ from sizewise.flows.run_erasure import RunErasure
 from sizewise.principal import Principal
 from sizewise.storage.batch_writer import BatchWriter
 from sizewise.storage.database import Database
-from sizewise.storage.erasure import BATCH_ROWS, DataSubject, PersonalTable, RowId, overwrite_free_pages
+from sizewise.storage.erasure import DataSubject, PersonalTable, RowId, overwrite_free_pages
 from sizewise.telemetry.payload_log import PayloadLog
 
 PASSES = 2
@@ -105,7 +105,7 @@ class Erasure:
 
     async def _delete(self, table: PersonalTable, subject: DataSubject) -> int:
         ids, count = await self._find(table, subject), 0
-        for at in range(0, len(ids), BATCH_ROWS):
-            part = ids[at : at + BATCH_ROWS]
+        for at in range(0, len(ids), table.batch_rows):
+            part = ids[at : at + table.batch_rows]
             count += await self._writer.run_transaction(partial(table.delete, tenant=subject.tenant, ids=part))
         return count

@@ -36,6 +36,8 @@ from sizewise.cache.stored_responses import StoredResponses
 from sizewise.errors import StorageError
 from sizewise.evals import tables as eval_tables
 from sizewise.evals.quality_monitor import QualityMonitor
+from sizewise.files import tables as file_tables
+from sizewise.files.file_store import FileStore
 from sizewise.flows import tables as flow_tables
 from sizewise.flows.engine import Engine, Runner
 from sizewise.flows.engines import tables as engine_tables
@@ -96,6 +98,7 @@ class Services:
     payload_log: PayloadLog
     quality_monitor: QualityMonitor
     stored_responses: StoredResponses
+    files: FileStore
     idempotency: IdempotencyStore
     cache_epoch: CacheEpoch
     erasure: Erasure
@@ -248,6 +251,13 @@ def open_services(
                 executor=executor,
                 retention_ms=settings.stored_responses.retention_days * DAY_MS,
             ),
+            files=FileStore(
+                encryption=encryption,
+                database=storage.database,
+                writer=writer,
+                executor=executor,
+                settings=settings.files,
+            ),
             idempotency=IdempotencyStore(
                 encryption=encryption,
                 writer=writer,
@@ -289,18 +299,20 @@ COMPONENTS = (
         eval_tables,
         tool_tables,
         agent_tables,
+        file_tables,
     ),
     *(flow_version_tables, flow_tables, engine_tables, knowledge_tables),
 )
 """Every package's tables, in the order in which they are migrated."""
+NEWEST_ROW_TABLES = (*(stored_response_tables, cache_tables, flow_tables, knowledge_tables, agent_tables, file_tables),)
 ENCRYPTED_TABLES = (
     *(stored_response_tables.SEALED, cache_tables.SEALED, payload_tables.SEALED, flow_version_tables.SEALED),
-    *(*flow_tables.SEALED, *knowledge_tables.SEALED, agent_tables.SEALED),
+    *(*flow_tables.SEALED, *knowledge_tables.SEALED, agent_tables.SEALED, *file_tables.SEALED),
 )
 
 PERSONAL_TABLES = (
     *(telemetry_tables.PERSONAL, payload_tables.PERSONAL, eval_tables.PERSONAL),
-    *(stored_response_tables.PERSONAL, cache_tables.PERSONAL, agent_tables.PERSONAL),
+    *(stored_response_tables.PERSONAL, cache_tables.PERSONAL, agent_tables.PERSONAL, file_tables.PERSONAL),
 )
 """Tables with personal data, except accounts and flow runs: erasing those takes more than deleting rows."""
 
@@ -330,10 +342,7 @@ def _open_storage(
     encryption.expect_keys_for(
         filter(
             None,
-            (
-                read(each.newest_sealed)
-                for each in (stored_response_tables, cache_tables, flow_tables, knowledge_tables, agent_tables)
-            ),
+            (read(each.newest_sealed) for each in NEWEST_ROW_TABLES),
         ),
     )
     executor = ThreadPoolExecutor(ENCRYPTION_THREADS, "sizewise-encryption")
@@ -360,6 +369,7 @@ def _retention_jobs(settings: FileSettings) -> list[MaintenanceTask]:
             max_rows=idempotency.max_rows,
             max_bytes=idempotency.max_bytes,
         ),
+        file_tables.FileRetention(settings.files.retention_days * DAY_MS),
         flow_tables.RunRetention(runs.retention_days * DAY_MS, runs.max_rows, runs.max_bytes),
         RetentionJob(
             agent_tables.MEMORIES,

@@ -31,8 +31,8 @@ KEPT = (
 def erase(user: str | None, key: str | None, yes: bool) -> None:
     """Erase the stored data of one person, or of one key.
 
-    Records, prompts and replies, ratings, flow runs, stored responses, idempotent answers and memories, and with --user
-    the account and its e-mail address. Counts them first; nothing is erased without --yes.
+    Records, prompts and replies, ratings, flow runs, stored responses, idempotent answers, memories and files, and with
+    --user the account and its e-mail address. Counts them first; nothing is erased without --yes.
 
     \b
     Example: sizewise erase --user ada@example.com

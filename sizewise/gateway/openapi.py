@@ -16,6 +16,7 @@ from sizewise import __version__
 from sizewise.app.application import Application
 from sizewise.auth.browser_security import SESSION_COOKIE
 from sizewise.errors import SizewiseError
+from sizewise.gateway.file_upload import PURPOSES
 from sizewise.gateway.mcp_message import McpMessage
 from sizewise.gateway.request_context import JSON, RequestHead, ResponseWriter, SizewiseOptions
 from sizewise.gateway.rerank_request import RerankBody
@@ -209,6 +210,15 @@ _MODEL_PAGE: Sequence[Json] = (
     _query("before_id", _WORD, "In Anthropic's format: the page before this model."),
 )
 
+
+FILE_LIST_QUERY: Mapping[str, Any] = {
+    "after": _WORD,
+    "limit": {"type": "integer", "minimum": 1, "maximum": 10_000},
+    "order": {"enum": ["asc", "desc"]},
+    "purpose": _WORD,
+}
+
+
 # ---- operations
 
 
@@ -218,6 +228,8 @@ def _operation(
     answer: str = "",
     *,
     body: str = "",
+    form: str = "",
+    query: Mapping[str, Json] | None = None,
     tags: tuple[str, ...] = ("read",),
     streams: bool = False,
     key: bool = True,
@@ -227,7 +239,7 @@ def _operation(
     secured: Sequence[Json] = (),
     done: str = "200",
 ) -> Json:
-    """`answer`, `body`, `error`: schema names; an empty `answer` is text of type `kind`."""
+    """`answer`, `body`, `form`, `error`: schema names; an empty `answer` is text of type `kind`."""
     content: dict[str, Any] = {kind: {"schema": _ref(answer) if answer else _WORD}}
     if streams:
         content["text/event-stream"] = {"schema": _ref("Event")}
@@ -245,6 +257,10 @@ def _operation(
             "5XX": refused,
         },
     }
+    if query:
+        shown["parameters"] = [{"name": name, "in": "query", "schema": schema} for name, schema in query.items()]
+    if form:
+        shown["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": _ref(form)}}}
     if body:
         shown["requestBody"] = {"required": True, "content": {"application/json": {"schema": _ref(body)}}}
     if asking:
@@ -315,6 +331,18 @@ def _paths() -> Json:
         },
         "/v1/rerank": {"post": request("rerank", "Documents by relevance", "Ranking", body="RerankRequest")},
         "/v2/rerank": {"post": request("rerankV2", "Documents by relevance", "Ranking", body="RerankRequest")},
+        "/v1/files": {
+            "get": _operation("listFiles", "List the files of the project", "Files", query=FILE_LIST_QUERY),
+            "post": _operation("createFile", "Upload a file", "File", form="FileForm", tags=("write",)),
+        },
+        "/v1/files/{id}": _at(
+            "file id",
+            get=_operation("getFile", "Get a file", "File"),
+            delete=_operation("deleteFile", "Delete a file", "DeletedFile", tags=("write",)),
+        ),
+        "/v1/files/{id}/content": _at(
+            "file id", get=_operation("getFileContent", "Its content", kind="application/octet-stream"),
+        ),
         "/v1/models": {
             "get": {
                 **_operation("listModels", "List the models that this key can use", "Models", error="ModelError"),
@@ -461,6 +489,15 @@ def _answers() -> Json:
             stop_sequence=_MAYBE,
             usage=used,
         ),
+        "FileForm": _object(
+            "file purpose", file={"type": "string", "format": "binary"}, purpose={"enum": list(PURPOSES)},
+        ) | {"additionalProperties": False},
+        "File": _object(
+            "id object bytes created_at filename purpose", id=_WORD, object={"const": "file"}, bytes=_COUNT,
+            created_at=_COUNT, expires_at=_COUNT, filename=_WORD, purpose=_WORD, status=_WORD, status_details=_MAYBE,
+        ),
+        "Files": _object(object={"const": "list"}, data=_list(_ref("File")), has_more={"type": "boolean"}),
+        "DeletedFile": _object(id=_WORD, object={"const": "file"}, deleted={"const": True}),
         "Ranking": _object(
             "results", id=_WORD, object=_WORD, model=_WORD, usage=_ANY, meta=_ANY, scoring=_WORD,
             results=_list(_object("index relevance_score", index=_COUNT, relevance_score=_NUMBER, document=_ANY)),

@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import Any
 
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
@@ -18,6 +17,7 @@ from sizewise.errors import BadRequest, BodyTooSlow, PathNotFound, SizewiseError
 from sizewise.gateway import (
     anthropic,
     completions,
+    files,
     health,
     inbound_webhooks,
     landing_page,
@@ -30,6 +30,8 @@ from sizewise.gateway import (
     responses,
     signin_page,
 )
+from sizewise.gateway.asgi_writer import AsgiResponseWriter
+from sizewise.gateway.file_upload import UploadEndpoint
 from sizewise.gateway.request_context import (
     OPENAI_ERRORS,
     ErrorFormat,
@@ -37,7 +39,6 @@ from sizewise.gateway.request_context import (
     RequestHead,
     ResponseWriter,
     RouteHandler,
-    decode_headers,
     handle,
     read_head,
     refusal,
@@ -64,6 +65,9 @@ ROUTE_ACTIONS: Mapping[str, tuple[str, ...] | None] = {
     "/v1/embeddings": ASK_ACTION,
     "/v1/rerank": ASK_ACTION,
     "/v2/rerank": ASK_ACTION,
+    "/v1/files": ASK_ACTION,
+    "/v1/files/{body}": ASK_ACTION,
+    "/v1/files/{body}/content": ASK_ACTION,
     "/v1/messages": ASK_ACTION,
     "/v1/messages/count_tokens": ASK_ACTION,
     "/v1/models": (),
@@ -112,6 +116,9 @@ def build_asgi_app(get_app: ApplicationProvider, graphql: ASGIApp, services: Ser
         at("/v1/embeddings", openai.embeddings),
         at("/v1/rerank", rerank.rerank),
         at("/v2/rerank", rerank.rerank),
+        Route("/v1/files", MethodRouter(get_app, UploadEndpoint(get_app), GET=files.list_files)),
+        Route("/v1/files/{body}", MethodRouter(get_app, GET=files.get_file, DELETE=files.delete_file)),
+        at("/v1/files/{body}/content", files.file_content, "GET"),
         at("/v1/messages", anthropic.messages, voice=anthropic.ERROR_FORMAT),
         at("/v1/messages/count_tokens", anthropic.count_tokens, voice=anthropic.ERROR_FORMAT),
         at("/v1/models", model_list.list_models, "GET"),
@@ -227,10 +234,15 @@ class RouteEndpoint:
 class MethodRouter:
     """One path with a route handler per method; another method gets the 405 of GET."""
 
-    def __init__(self, get_app: ApplicationProvider, **route_handlers: RouteHandler) -> None:
-        self._endpoints = {
+    def __init__(
+        self, get_app: ApplicationProvider, post: ASGIApp | None = None, **route_handlers: RouteHandler
+    ) -> None:
+        """`post`: an app that reads the body of a POST itself."""
+        self._endpoints: dict[str, ASGIApp] = {
             method: RouteEndpoint(get_app, handler, method) for method, handler in route_handlers.items()
         }
+        if post is not None:
+            self._endpoints["POST"] = post
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._endpoints.get(scope["method"], self._endpoints["GET"])(scope, receive, send)
@@ -267,43 +279,3 @@ async def _run_until_disconnect(work: Awaitable[None], receive: Receive) -> None
 async def _wait_for_disconnect(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
-
-
-NOSNIFF = (b"x-content-type-options", b"nosniff")
-"""Keeps browsers from rendering an answer as a page."""
-
-
-class AsgiResponseWriter:
-    """A ResponseWriter on ASGI's `send`. Every answer has the trace in its headers."""
-
-    def __init__(self, send: Send, trace: str) -> None:
-        self._send = send
-        self._trace = trace
-        self.has_started = False
-        self.close_connection = False  # set if the next bytes on the connection may be a rejected body
-
-    async def _start(self, status: int, headers: Headers) -> None:
-        self.has_started = True
-        traced = () if any(name == b"x-request-id" for name, _ in headers) else trace_headers(self._trace)
-        await self._send({"type": "http.response.start", "status": status, "headers": [*headers, *traced, NOSNIFF]})
-
-    async def _body(self, data: bytes, more: bool) -> None:
-        message: dict[str, Any] = {"type": "http.response.body", "body": data, "more_body": more}
-        await self._send(message)
-
-    async def send_response(self, status: int, headers: Headers, body: bytes, header_lines: bytes = b"") -> None:
-        close = [(b"connection", b"close")] if self.close_connection else []
-        await self._start(
-            status,
-            [*headers, *decode_headers(header_lines), *close, (b"content-length", b"%d" % len(body))],
-        )
-        await self._body(body, False)
-
-    async def start_stream(self, headers: Headers) -> None:
-        await self._start(200, headers)
-
-    async def write(self, data: bytes) -> None:
-        await self._body(data, True)
-
-    async def end_stream(self) -> None:
-        await self._body(b"", False)

@@ -26,6 +26,7 @@ from sizewise.settings.routing import (
 from sizewise.settings.server import NetworkSettings, ServerSettings, TriggerSettings, WebhookSettings
 from sizewise.settings.storage import (
     EncryptionSettings,
+    FilesSettings,
     FlowsSettings,
     IdempotencySettings,
     RecordsSettings,
@@ -57,6 +58,7 @@ class FileSettings:
     local: LocalSettings = setting(LocalSettings(), "")
     records: RecordsSettings = setting(RecordsSettings(), "")
     stored_responses: StoredResponsesSettings = setting(StoredResponsesSettings(), "")
+    files: FilesSettings = setting(FilesSettings(), "")
     flows: FlowsSettings = setting(FlowsSettings(), "")
     idempotency: IdempotencySettings = setting(IdempotencySettings(), "")
     response_cache: ResponseCacheSettings = setting(ResponseCacheSettings(), "")

@@ -63,6 +63,23 @@ class StoredResponsesSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class FilesSettings:
+    """Uploaded files (`/v1/files`), encrypted. Changes need a restart."""
+
+    max_file_bytes: int = setting(536_870_912, "Maximum bytes of one file.", minimum=1_024, maximum=1_099_511_627_776)
+    max_bytes: int = setting(
+        10_000_000_000, "Maximum bytes of all files of an organization; beyond: 413.", minimum=1_024
+    )
+    max_files: int = setting(100_000, "Maximum number of files of an organization; beyond: 413.", minimum=1)
+    retention_days: int = setting(
+        0,
+        "Days until a file is deleted that was uploaded without `expires_after`; 0: never.",
+        minimum=0,
+        maximum=36_500,
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class FlowsSettings:
     """Flow runs: limits, and retention of ended runs, stored encrypted. A run includes the flows that it calls. Changes
     need a restart.

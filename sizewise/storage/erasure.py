@@ -73,6 +73,7 @@ class PersonalTable:
 
     `key`, `user`: the columns of the caller who stored a row; by default those of `caller_columns`. `subject`: the
     column of the person whom it is about. `parts`: columns of other tables that hold `id`, whose rows are deleted too.
+    `batch_rows`: rows per transaction, few where a row has much below it.
     """
 
     label: str
@@ -82,6 +83,7 @@ class PersonalTable:
     user: Column[Any] | None = None
     subject: Column[Any] | None = None
     parts: tuple[Column[Any], ...] = ()
+    batch_rows: int = BATCH_ROWS
 
     def find(self, connection: Connection, subject: DataSubject) -> list[RowId]:
         """The ids of the rows of `subject`."""
@@ -89,7 +91,7 @@ class PersonalTable:
         return list(connection.scalars(select(self.id).where(mine)))
 
     def delete(self, connection: Connection, tenant: str, ids: Sequence[RowId]) -> int:
-        """Deletes and overwrites up to BATCH_ROWS rows, and returns their number."""
+        """Deletes and overwrites up to `batch_rows` rows, and returns their number."""
         with overwriting_deleted(connection):
             for part in self.parts:
                 connection.execute(delete(part.table).where(part.in_(ids)))

@@ -34,7 +34,10 @@ nodes:
 outputs: {answer: "{{ may.approved }}"}
 """
 MAKE_KEY = "mutation($n: String!) { createKey(name: $n, personal: true) { secret key { id } } }"
-STORED = ("records", "contents", "feedback", "responses", "idempotency", "memories", "flow_runs", "flow_steps")
+STORED = (
+    *("records", "contents", "feedback", "responses", "idempotency", "memories"),
+    *("flow_runs", "flow_steps", "files", "file_parts"),
+)
 
 
 @dataclass
@@ -68,6 +71,10 @@ def person(server: Served, name: str, role: str = "developer") -> Person:
     )
     assert answer.status == 200
     kept: Any = server.ask("/v1/responses", {"model": "echo/small", "input": f"keep {name}"}, key=key["secret"]).json
+    form = b'--b\r\nContent-Disposition: form-data; name="%b"\r\n\r\n%b\r\n'
+    sent = form % (b"purpose", b"user_data") + form % (b"file", b"x" * 2_000_000) + b"--b--\r\n"
+    uploaded = server.ask("/v1/files", sent, key=key["secret"], content_type="multipart/form-data; boundary=b")
+    assert uploaded.status == 200, uploaded.body
     rate = "mutation($t: String!) { feedback(trace: $t, score: 1) { score } }"
     assert graphql(server, rate, key=key["secret"], t=trace).errors == []
     start = 'mutation($i: JSON!) { startFlowRun(flow: "gate", inputs: $i) { id } }'
@@ -95,6 +102,10 @@ def ciphertexts(home: Path, who: Person) -> dict[str, bytes]:
         found = {
             "response": read.execute("SELECT sealed FROM responses WHERE id = ?", (who.response,)).fetchone()[0],
             "steps": read.execute("SELECT sealed FROM flow_steps WHERE run = ?", (who.run,)).fetchone()[0],
+            "filename": read.execute("SELECT sealed FROM files WHERE caller_key = ?", (who.key_id,)).fetchone()[0],
+            "file": read.execute(
+                "SELECT p.sealed FROM file_parts p JOIN files f ON f.id = p.file WHERE f.caller_key = ?", (who.key_id,)
+            ).fetchone()[0],
             "contents": read.execute("SELECT sealed FROM contents WHERE key = ?", (who.key_id,)).fetchone()[0],
         }
     return {what: said[-24:] for what, said in found.items()}
@@ -119,7 +130,7 @@ def test_a_person_is_erased_and_nobody_else(server: Served) -> None:
     graphql(server, "{ records(last: 1) { trace } }")  # written, since they are read
     until(lambda: counts(server.home)["contents"] >= 6)
     canaries = {**anna.canaries, **ciphertexts(server.home, anna)}
-    assert len({each.partition(" ")[0] for each in lying_about(server.home, canaries)}) == len(canaries)
+    assert len({each.partition(" in ")[0] for each in lying_about(server.home, canaries)}) == len(canaries)
     before = counts(server.home)
 
     dry = sizewise("erase", "--user", anna.email, home=server.home)

@@ -96,6 +96,14 @@ def stored_response(app: Served) -> str:
     return str(made["id"])
 
 
+def stored_file(app: Served) -> str:
+    """The same of a file."""
+    form = b'--b\r\nContent-Disposition: form-data; name="%b"\r\n\r\n%b\r\n'
+    body = form % (b"file", b"hello") + form % (b"purpose", b"user_data") + b"--b--\r\n"
+    made: Any = app.ask("/v1/files", body, content_type="multipart/form-data; boundary=b").json
+    return str(made["id"])
+
+
 @pytest.mark.parametrize(("method", "path", "mode"), cases(), ids=str)
 def test_whatever_is_sent_the_answer_is_as_described(
     described: Any,
@@ -122,7 +130,13 @@ def test_whatever_is_sent_the_answer_is_as_described(
             if isinstance(case.body, dict):
                 case.body.update({name: next(values) for name, values in known.items() if name in case.body})
             if "id" in case.path_parameters:
-                case.path_parameters["id"] = next(models) if "models" in path else stored_response(house)
+                case.path_parameters["id"] = (
+                    next(models)
+                    if "models" in path
+                    else stored_file(house)
+                    if "files" in path
+                    else stored_response(house)
+                )
         headers = {"authorization": f"Bearer {house.key}"}
         response = case.call(headers=headers)
         seen[response.status_code] += 1

@@ -1,0 +1,220 @@
+"""POST /v1/files: a form into the file store while it arrives; the only route whose body is never in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+
+import msgspec
+from starlette.types import Receive, Scope, Send
+
+from sizewise.app.application import Application
+from sizewise.errors import BadBody, BodyTooLarge, SizewiseError
+from sizewise.files.file_store import DAY_MS, PART_BYTES, FileStore, FileUpload, StoredFile
+from sizewise.gateway.asgi_writer import AsgiResponseWriter
+from sizewise.gateway.files import file_object
+from sizewise.gateway.multipart import FormEvent, MultipartParser, PartHeader, boundary_of
+from sizewise.gateway.request_context import (
+    JSON,
+    RequestHead,
+    ResponseWriter,
+    declared_length,
+    handle,
+    read_head,
+    trace_headers,
+)
+from sizewise.limits.request_body import least_bytes, memory_full, rate_interval_s, too_slow
+from sizewise.principal import Principal
+from sizewise.settings.server import ServerSettings
+
+HELD_BYTES = 3 * PART_BYTES
+"""Memory of one upload: a part, its ciphertext, and what just arrived."""
+FORM_BYTES = 64 * 1024
+"""What a form has around its file, at most, as far as refusing by the announced length goes."""
+MAX_FIELD_BYTES = 1_024
+PURPOSES = ("assistants", "batch", "fine-tune", "vision", "user_data", "evals")
+BATCH_DAYS = 30
+"""After which files for batches expire, as OpenAI's do."""
+EXPIRES_AFTER_S = (3_600, 2_592_000)
+MAX_NAME_CHARS = 255
+_FIELD = re.compile(r"purpose|expires_after\[(?:anchor|seconds)\]")
+
+
+class ClientLeft(Exception):
+    """Before the end of its body."""
+
+
+class BodyPieces:
+    """The body of one request, piece by piece, at no less than the least rate."""
+
+    def __init__(self, receive: Receive, limits: ServerSettings) -> None:
+        self._receive = receive
+        self._limits = limits
+        self.is_complete = False
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """Raises BodyTooSlow and ClientLeft."""
+        interval_s, arrived, begun = rate_interval_s(self._limits), 0, time.monotonic()
+        while not self.is_complete:
+            try:
+                async with asyncio.timeout(interval_s):
+                    message = await self._receive()
+            except TimeoutError as error:
+                raise too_slow(self._limits) from error
+            if message["type"] == "http.disconnect":
+                raise ClientLeft
+            self.is_complete = not message.get("more_body")
+            piece: bytes = message.get("body", b"")
+            arrived += len(piece)
+            now = time.monotonic()
+            if now - begun > interval_s:
+                if arrived < least_bytes(self._limits) and not self.is_complete:
+                    raise too_slow(self._limits)
+                arrived, begun = 0, now
+            yield piece
+            begun += time.monotonic() - now  # what we take is not the client's
+
+
+class UploadEndpoint:
+    """The ASGI app of the route."""
+
+    def __init__(self, get_app: Callable[[], Application]) -> None:
+        self._get_app = get_app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        app = self._get_app()
+        client = scope.get("client")
+        head = read_head(scope["headers"], time.perf_counter())
+        writer = AsgiResponseWriter(send, head.trace)
+        head.peer_address, head.query_string = client[0] if client else "", scope.get("query_string", b"")
+        head.secure = scope.get("scheme") == "https"
+        pieces = BodyPieces(receive, app.settings.server)
+        memory = app.resources.body_memory
+        held = HELD_BYTES if memory.reserve(HELD_BYTES, app.settings.server) else 0
+        try:
+            await handle(partial(_answer, pieces, writer, bool(held)), app, head, b"", writer)
+        finally:
+            memory.release(held)
+
+
+async def _answer(
+    pieces: BodyPieces,
+    raw_writer: AsgiResponseWriter,
+    may_hold: bool,
+    app: Application,
+    head: RequestHead,
+    body: bytes,
+    writer: ResponseWriter,
+) -> None:
+    try:
+        if not may_hold:
+            raise memory_full(app.settings.server)
+        stored = await create_file(pieces, app, head)
+    except ClientLeft:
+        return
+    except SizewiseError:
+        # Whoever waits for `100 Continue` may send its next request at once, or the body after all.
+        raw_writer.close_connection = any(name == b"expect" for name, _ in head.headers) and not pieces.is_complete
+        raise
+    await writer.send_response(200, [JSON, *trace_headers(head.trace)], msgspec.json.encode(file_object(stored)))
+
+
+async def create_file(pieces: BodyPieces, app: Application, head: RequestHead) -> StoredFile:
+    """Raises BadBody, BodyTooLarge, BodyTooSlow, ClientLeft."""
+    principal = head.authorize(app, "files")
+    waits = app.resources.services.limiter.count_request(principal)
+    if waits is not None:
+        await waits
+    store = app.resources.services.files
+    expected = declared_length(head.headers)
+    if expected > store.max_file_bytes + FORM_BYTES:
+        message = f"the file is larger than {store.max_file_bytes:,} bytes"
+        raise BodyTooLarge(message, "split it, or raise `max_file_bytes` in [files] of sizewise.toml", param="file")
+    content_type = next((value.decode("latin-1") for name, value in head.headers if name == b"content-type"), "")
+    form = UploadForm(store, principal, max(0, expected - FORM_BYTES))
+    parser = MultipartParser(boundary_of(content_type))
+    try:
+        async for piece in pieces:
+            for event in parser.feed(piece):
+                await form.take(event)
+        parser.finish()
+        return await form.finish()
+    except BaseException:
+        await form.abort()
+        raise
+
+
+class UploadForm:
+    """The fields of the form in whatever order, and its file in the store."""
+
+    def __init__(self, store: FileStore, principal: Principal, expected_bytes: int) -> None:
+        self._store = store
+        self._principal = principal
+        self._expected_bytes = expected_bytes
+        self._upload: FileUpload | None = None
+        self._in_file = False
+        self._field = ""
+        self._fields: dict[str, bytes] = {}
+
+    async def take(self, event: FormEvent) -> None:
+        if isinstance(event, PartHeader):
+            await self._begin(event)
+        elif event is not None and self._in_file:
+            assert self._upload is not None
+            await self._upload.write(event)
+        elif event is not None:
+            self._fields[self._field] += event
+            if len(self._fields[self._field]) > MAX_FIELD_BYTES:
+                raise BadBody(f"`{self._field}` is too long", "send the content as `file`", param=self._field)
+
+    async def finish(self) -> StoredFile:
+        if self._upload is None:
+            raise BadBody("the form has no `file`", "send the file as a part of this name", param="file")
+        purpose = self._text("purpose")
+        if purpose not in PURPOSES:
+            message = f"{purpose[:100]!r} is not a purpose" if purpose else "the form has no `purpose`"
+            raise BadBody(message, f"use one of: {', '.join(PURPOSES)}", param="purpose")
+        return await self._upload.finish(purpose, self._expires(purpose))
+
+    async def abort(self) -> None:
+        if self._upload is not None:
+            await asyncio.shield(self._upload.abort())
+
+    async def _begin(self, part: PartHeader) -> None:
+        self._in_file = part.name == "file"
+        if self._in_file:
+            if self._upload is not None:
+                raise BadBody("the form has two files", "send each in a request of its own", param="file")
+            self._upload = await self._store.begin(self._principal, clean_name(part.filename), self._expected_bytes)
+            return
+        self._field = part.name
+        if not _FIELD.fullmatch(part.name):
+            message = f"the form has a field {part.name[:100]!r}"
+            raise BadBody(
+                message, "known: file, purpose, expires_after[anchor], expires_after[seconds]", param=part.name
+            )
+        self._fields[part.name] = b""
+
+    def _text(self, name: str) -> str:
+        return self._fields.get(name, b"").decode("utf-8", "replace").strip()
+
+    def _expires(self, purpose: str) -> int | None:
+        """Unix ms. Raises BadBody."""
+        anchor, seconds = self._text("expires_after[anchor]"), self._text("expires_after[seconds]")
+        now = time.time_ns() // 1_000_000
+        if not anchor and not seconds:
+            return now + BATCH_DAYS * DAY_MS if purpose == "batch" else None
+        least, most = EXPIRES_AFTER_S
+        if anchor != "created_at" or not re.fullmatch(r"\d{1,9}", seconds) or not least <= int(seconds) <= most:
+            hint = f"send `expires_after[anchor]` = created_at and `expires_after[seconds]` from {least:,} to {most:,}"
+            raise BadBody("`expires_after` is not valid", hint, param="expires_after")
+        return now + 1_000 * int(seconds)
+
+
+def clean_name(filename: str | None) -> str:
+    """The last part of a path, without control characters."""
+    last = (filename or "").replace("\\", "/").rpartition("/")[2]
+    return "".join(each for each in last if each.isprintable())[:MAX_NAME_CHARS] or "file"

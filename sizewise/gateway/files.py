@@ -1,0 +1,134 @@
+"""/v1/files: lists, shows, returns and deletes the files of the caller's project, in OpenAI's format."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from sizewise.app.application import Application
+from sizewise.errors import BadRequest, PathNotFound, SizewiseError
+from sizewise.files.file_store import FileStore, StoredFile
+from sizewise.gateway.request_context import JSON, RequestHead, ResponseWriter, trace_headers
+from sizewise.principal import Principal
+
+log = logging.getLogger("sizewise.gateway")
+
+MAX_LIMIT = 10_000
+LIST_PARAMETERS = ("after", "limit", "order", "purpose")
+
+
+async def list_files(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
+    """GET /v1/files. Raises BadRequest."""
+    principal, store = _store_of(app, head)
+    query = _query(head.query_string)
+    limit = query.get("limit", str(MAX_LIMIT))
+    if not limit.isdecimal() or not 1 <= int(limit[:9]) <= MAX_LIMIT or len(limit) > 9:
+        raise BadRequest(f"`limit` is {limit[:50]!r}", f"use a number from 1 to {MAX_LIMIT:,}", param="limit")
+    order = query.get("order", "desc")
+    if order not in ("asc", "desc"):
+        raise BadRequest(f"`order` is {order[:50]!r}", "use asc or desc", param="order")
+    after = await _find(store, principal, query["after"], "after") if query.get("after") else None
+    found = await store.list_files(
+        principal.tenant,
+        principal.project,
+        purpose=query.get("purpose", ""),
+        after=after,
+        newest_first=order == "desc",
+        limit=int(limit) + 1,
+    )
+    page = [file_object(each) for each in found[: int(limit)]]
+    shown = {
+        "object": "list",
+        "data": page,
+        "first_id": page[0]["id"] if page else None,
+        "last_id": page[-1]["id"] if page else None,
+        "has_more": len(found) > int(limit),
+    }
+    await _send(writer, head, shown)
+
+
+async def get_file(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
+    """GET /v1/files/{id}: `body` is the id from the path. Raises PathNotFound."""
+    principal, store = _store_of(app, head)
+    await _send(writer, head, file_object(await _find(store, principal, body.decode("utf-8", "replace"))))
+
+
+async def delete_file(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
+    """DELETE /v1/files/{id}. Raises PathNotFound."""
+    principal, store = _store_of(app, head)
+    stored = await _find(store, principal, body.decode("utf-8", "replace"))
+    await store.delete(stored.id, principal.tenant, principal.project)
+    await _send(writer, head, {"id": stored.id, "object": "file", "deleted": True})
+
+
+async def file_content(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
+    """GET /v1/files/{id}/content, part by part. After an error within it the connection is closed: the client gets
+    fewer bytes than were announced.
+    """
+    principal, store = _store_of(app, head)
+    stored = await _find(store, principal, body.decode("utf-8", "replace"))
+    headers = [
+        (b"content-type", b"application/octet-stream"),
+        (b"content-disposition", b"attachment"),
+        (b"content-length", b"%d" % stored.size),
+        *trace_headers(head.trace),
+    ]
+    parts = store.read(stored, principal.tenant)
+    first = await anext(parts, b"")  # an error before it is an answer
+    await writer.start_stream(headers)
+    try:
+        if first:
+            await writer.write(first)
+        async for part in parts:
+            await writer.write(part)
+    except SizewiseError as error:
+        log.warning("a download was cut, trace %s: %s", head.trace, error.code)
+        return
+    await writer.end_stream()
+
+
+def file_object(stored: StoredFile) -> dict[str, object]:
+    expires = {} if stored.expires is None else {"expires_at": stored.expires // 1_000}
+    return {
+        "id": stored.id,
+        "object": "file",
+        "bytes": stored.size,
+        "created_at": stored.created // 1_000,
+        **expires,
+        "filename": stored.name,
+        "purpose": stored.purpose,
+        "status": "processed",
+        "status_details": None,
+    }
+
+
+def _store_of(app: Application, head: RequestHead) -> tuple[Principal, FileStore]:
+    """Raises InvalidApiKey or Forbidden."""
+    return head.authorize(app, "files"), app.resources.services.files
+
+
+async def _find(store: FileStore, principal: Principal, id: str, param: str | None = None) -> StoredFile:
+    stored = await store.find(id, principal.tenant, principal.project)
+    if stored is None:
+        hint = "it was deleted, has expired or is another project's: list the files with GET /v1/files"
+        raise PathNotFound(f"there is no file {id[:200]!r}", hint, param=param)
+    return stored
+
+
+def _query(query_string: bytes) -> Mapping[str, str]:
+    """Raises BadRequest for a parameter that does not exist, or is there twice."""
+    found: dict[str, str] = {}
+    for name, value in parse_qsl(query_string.decode("latin-1"), keep_blank_values=True):
+        if name not in LIST_PARAMETERS or name in found:
+            message = f"{name[:100]!r} is there twice" if name in found else f"there is no parameter {name[:100]!r}"
+            raise BadRequest(message, f"known: {', '.join(LIST_PARAMETERS)}", param=name[:100])
+        found[name] = value
+    return found
+
+
+async def _send(writer: ResponseWriter, head: RequestHead, shown: Mapping[str, Any]) -> None:
+    await writer.send_response(200, [JSON, *trace_headers(head.trace)], msgspec.json.encode(shown))
