@@ -1,0 +1,1 @@
+"""Cold start: what `auto` is worth before any calibration, on questions of our own."""
