@@ -109,7 +109,13 @@ def calibrate(
     from sizewise.evals.calibration import calibrate as calibrated
 
     outcomes, names = read_dataset(folder), [small, *([second] if second else []), large]
+    for name in names:
+        outcomes.column(name)
     here = _here(names, command_settings())
+    strange = [name for name in names if here[name] is None]
+    if strange:
+        hint = "use the names of the settings for the outcomes' models, <provider>/<model> or bare"
+        raise BadRequest(f"no single configured model is named {', '.join(map(repr, strange))}", hint)
     known = parse_prices(price, outcomes) or ({} if _said(ctx, "ratio") else _prices(here))
     if sys.stderr.isatty():
         click.echo(f"Training on {format_count(len(outcomes.ids) // 2)} prompts, certifying on the rest ...", err=True)
@@ -130,11 +136,7 @@ def calibrate(
     proof = found.certificate if found.best is not None else None
     file, changed = None, list[str]()
     if proof is not None:
-        models = [name if (card := here[name]) is None else card.name for name in proof.models]
-        strange = [name for name in proof.models if here[name] is None]
-        if strange and writes:
-            hint = "use the names of the settings for the outcomes' models, <provider>/<model> or bare"
-            raise BadRequest(f"no single configured model is named {', '.join(map(repr, strange))}", hint)
+        models = [card.name for name in proof.models if (card := here[name]) is not None]
         file, changed = write_policy(command_settings(), policy, "certified", found.guarantee, proof, models, writes)
     if wants_json():
         told = {name: value for name, value in msgspec.to_builtins(found).items() if name != "certificate"}
@@ -172,7 +174,7 @@ def _show(found: Calibration, checker: str, checker_error: float | None, ratio: 
         f"{format_count(found.training_prompts)} others for training"
     )
     click.echo()
-    heads = ("POLICY", "KEPT SMALL", "QUALITY", "SAVES", "PAIRS NEEDED")
+    heads = ("POLICY", "KEPT SMALL", "QUALITY", "SAVES", "PROMPTS NEEDED")
     write_table(heads, [_row(each) for each in found.policies])
     if ratio:
         click.echo(

@@ -5,21 +5,19 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from base64 import b64encode
-from collections.abc import Awaitable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 import click
 import msgspec
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from sizewise.cli import operations
 from sizewise.cli.api_client import ApiClient
 from sizewise.cli.options import api_client, server_options, wants_json
 from sizewise.cli.output import dim, write_json
+from sizewise.cli.progress import progress_bar
 from sizewise.cli.value_completion import complete_knowledge_base
 from sizewise.data_class import DATA_CLASSES, DataClass
 from sizewise.errors import BadRequest, SizewiseError
@@ -48,10 +46,6 @@ class AddDocument(Protocol):
     def __call__(
         self, *, source: str, data: str = ..., url: str = ..., sha256: str = ..., document: object = ...
     ) -> Awaitable[operations.IngestedDocument]: ...
-
-
-class ProgressCallback(Protocol):
-    def __call__(self, done: int, total: int) -> None: ...
 
 
 @click.command()
@@ -221,22 +215,3 @@ def _why(error: SizewiseError | OSError) -> str:
     if isinstance(error, SizewiseError):
         return f"{error.message} ({error.hint})" if error.hint else error.message
     return error.strerror or "cannot be read"
-
-
-@contextmanager
-def progress_bar(verb: str, what: str) -> Iterator[ProgressCallback]:
-    """On stderr, if it is a terminal."""
-    console = Console(stderr=True)
-    if wants_json() or not console.is_terminal:
-        yield lambda done, whole: None
-        return
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn(what),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task(verb, total=None)
-        yield lambda done, whole: bar.update(task, completed=done, total=whole)

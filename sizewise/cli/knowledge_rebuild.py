@@ -7,9 +7,10 @@ import asyncio
 import click
 
 from sizewise.cli import operations
-from sizewise.cli.knowledge_add import embed_with_progress, progress_bar
+from sizewise.cli.knowledge_add import embed_with_progress
 from sizewise.cli.options import api_client, server_options, wants_json
 from sizewise.cli.output import write_json
+from sizewise.cli.progress import progress_bar
 from sizewise.cli.value_completion import complete_knowledge_base
 
 

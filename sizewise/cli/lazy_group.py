@@ -45,7 +45,6 @@ RENAMED: Mapping[str, str] = {
     "policy": "route policy",
     "policy test": "route policy test",
     "replay": "route replay",
-    "route quality": "route outcomes",
     "route trust": "route restore",
     "router": "route train",
     "router add": "route add-model",

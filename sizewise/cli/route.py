@@ -20,10 +20,13 @@ COMMANDS: Mapping[str, LazyCommand] = {
     "explain": LazyCommand(
         "sizewise.cli.route:explain", "Show the routing decision for a prompt, without calling a model."
     ),
-    "outcomes": LazyCommand(
-        "sizewise.cli.route_quality:outcomes", "Show measured quality loss, from sampled comparisons and feedback."
+    "quality": LazyCommand(
+        "sizewise.cli.route_quality:quality", "Show measured quality loss, from sampled comparisons and feedback."
     ),
     "restore": LazyCommand("sizewise.cli.route_quality:restore", "Restore a policy that missed its quality target."),
+    "outcomes": LazyCommand(
+        "sizewise.cli.route_outcomes:outcomes", "Have models answer prompts, and score the answers."
+    ),
     "calibrate": LazyCommand(
         "sizewise.cli.calibrate:calibrate", "Certify a quality target, and write the policy for it."
     ),

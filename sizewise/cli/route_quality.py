@@ -1,4 +1,4 @@
-"""`sizewise route outcomes` and `restore`: measured quality loss of routing, and restoring a policy."""
+"""`sizewise route quality` and `restore`: measured quality loss of routing, and restoring a policy."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from sizewise.cli.output import format_count, format_date, write_json, write_tab
 @click.argument("policy", required=False)
 @server_options
 @click.pass_context
-def outcomes(ctx: click.Context, /, policy: str | None) -> None:
+def quality(ctx: click.Context, /, policy: str | None) -> None:
     """Show measured quality loss, from sampled comparisons and feedback.
 
     For each policy, or for POLICY: how much worse its answers were than its large model's, from 0 to 1, with an
     interval. Exits with 1 if a quality target was missed. Comparisons need a `sample_rate` in [shadow].
 
     \b
-    Example: sizewise route outcomes
+    Example: sizewise route quality
     """
     told = asyncio.run(operations.get_quality(api_client(), policy=policy))
     if wants_json():

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import sqrt
+from math import ceil, sqrt
 
 import numpy as np
 from msgspec import Struct
@@ -45,7 +45,7 @@ UNFAMILIAR_GAIN = 10.0  # for a prompt on which the predictor abstains: above ev
 
 class PolicyCalibration(Struct, frozen=True):
     """One policy: its certification, and the figures of its best certified level. Shares are 0..1. `samples_needed`:
-    estimated pairs until the level that failed would pass; None if unknown."""
+    estimated prompts in all, for training too, until the level that failed would pass; None if unknown."""
 
     policy: str
     certification: CertificationResult
@@ -150,9 +150,10 @@ def calibrate(
     asked = labeled_prompts(dataset, small_models, large_model, deduplicate=True)
     ready = prepare_data(asked, (*small_models, large_model), costs, seed, date, dataset.digest, version)
     played, proved = ready.replays, ready.scores
+    per_pair = 1 + len(ready.large_training_scores) / len(proved)
     tried = {
         quality: [
-            _calibrate_policy(name, played[name], proved[:, -1], replace(guarantee, quality=quality), share)
+            _calibrate_policy(name, played[name], proved[:, -1], replace(guarantee, quality=quality), share, per_pair)
             for name, share in ready.error_shares(quality).items()
         ]
         for quality in sorted({*STANDARD_QUALITIES, guarantee.quality})
@@ -358,7 +359,9 @@ def _calibrate_policy(
     large_scores: Floats,
     guarantee: QualityGuarantee,
     error_share: float,
+    prompts_per_pair: float,
 ) -> PolicyCalibration:
+    """`prompts_per_pair`: prompts in all for each one that certifies."""
     error = (1.0 - guarantee.confidence) * error_share
     certified = fixed_sequence_test(
         name,
@@ -367,7 +370,8 @@ def _calibrate_policy(
         guarantee,
         error=error,
     )
-    best, needs = certified.best_step, samples_needed(certified, error)
+    best, pairs = certified.best_step, samples_needed(certified, error)
+    needs = None if pairs is None else ceil(pairs * prompts_per_pair)
     if best is None:
         return PolicyCalibration(
             policy=name,

@@ -24,7 +24,11 @@ def read_dataset(folder: Path) -> OutcomeDataset:
     """Raises BadRequest, with file and line, for anything missing or invalid."""
     prompts, outcomes = _file(folder, "prompts"), _file(folder, "outcomes")
     digest = sha256(prompts.read_bytes() + outcomes.read_bytes()).hexdigest()
-    return build_dataset(_rows(prompts, RecordedPrompt), _rows(outcomes, RecordedOutcome), digest)
+    return build_dataset(
+        (row for _, row in read_rows(prompts, RecordedPrompt)),
+        (row for _, row in read_rows(outcomes, RecordedOutcome)),
+        digest,
+    )
 
 
 def _file(folder: Path, name: str) -> Path:
@@ -35,12 +39,14 @@ def _file(folder: Path, name: str) -> Path:
     raise BadRequest(f"there is no {name}.jsonl in {str(folder)!r}", hint)
 
 
-def _rows(file: Path, shape: type[T]) -> Iterator[T]:
+def read_rows(file: Path, shape: type[T]) -> Iterator[tuple[int, T]]:
+    """The rows of a .jsonl or .parquet file with their numbers, from 1. Raises BadRequest, with file and line."""
     for number, row in _parquet(file) if file.suffix == ".parquet" else _lines(file):
         try:
-            yield msgspec.json.decode(row, type=shape) if isinstance(row, bytes) else msgspec.convert(row, shape)
+            read = msgspec.json.decode(row, type=shape) if isinstance(row, bytes) else msgspec.convert(row, shape)
         except (msgspec.DecodeError, UnicodeDecodeError) as why:
             raise BadRequest(f"{str(file)!r}, line {number}: {why}", "see docs/how-to/calibrate.md") from why
+        yield number, read
 
 
 def _lines(file: Path) -> Iterator[tuple[int, bytes]]:

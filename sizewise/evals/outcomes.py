@@ -29,7 +29,7 @@ class RecordedOutcome(Struct, frozen=True):
     """A row of `outcomes`: the result of `model` on a prompt. None means not measured.
 
     `score` is 0..1, where 1 is correct; None means that the model was not called. `confidence` is the mean, `least` the
-    smallest log-probability of the answer's tokens.
+    smallest and `first` the first log-probability of the answer's tokens.
     """
 
     prompt_id: str | int
@@ -42,6 +42,7 @@ class RecordedOutcome(Struct, frozen=True):
     least: float | None = None
     seconds: float | None = None
     finish: str | None = None
+    first: float | None = None
 
 
 class ModelOutcomes(Struct, frozen=True):
@@ -55,6 +56,7 @@ class ModelOutcomes(Struct, frozen=True):
     least: list[float]  # smallest log-probability, <= 0
     seconds: list[float]
     finish: list[str | None]
+    first: list[float]  # log-probability of the first token, <= 0
 
 
 class OutcomeDataset(Struct, frozen=True):
@@ -88,6 +90,7 @@ def recorded_signals(outcomes: ModelOutcomes, row: int) -> AnswerSignals:
         prior_log_odds=0.0,
         mean_logprob=None if isnan(outcomes.confidence[row]) else outcomes.confidence[row],
         min_logprob=None if isnan(outcomes.least[row]) else outcomes.least[row],
+        first_logprob=None if isnan(outcomes.first[row]) else outcomes.first[row],
         tokens=outcomes.tokens_out[row],
         is_empty=answer is not None and not answer.strip(),
         is_truncated=outcomes.finish[row] == "length",
@@ -134,6 +137,7 @@ def _empty(rows: int) -> ModelOutcomes:
         least=unknown(),
         seconds=unknown(),
         finish=[None] * rows,
+        first=unknown(),
     )
 
 
@@ -152,6 +156,7 @@ def _put(column: ModelOutcomes, row: int | None, outcome: RecordedOutcome) -> No
         ("tokens_out", outcome.tokens_out, 0, MAX_VALUE),
         ("confidence", outcome.confidence, -MAX_VALUE, 0),
         ("least", outcome.least, -MAX_VALUE, 0),
+        ("first", outcome.first, -MAX_VALUE, 0),
         ("seconds", outcome.seconds, 0, MAX_VALUE),
     ):
         if value is not None and not isnan(value) and not least <= value <= most:
@@ -164,6 +169,7 @@ def _put(column: ModelOutcomes, row: int | None, outcome: RecordedOutcome) -> No
     column.least[row] = _number(outcome.least)
     column.seconds[row] = _number(outcome.seconds)
     column.finish[row] = outcome.finish
+    column.first[row] = _number(outcome.first)
 
 
 def _whole(number: float | None) -> int:

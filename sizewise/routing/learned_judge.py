@@ -109,6 +109,7 @@ def answer_signals(reply: Reply) -> AnswerSignals:
         prior_log_odds=0.0,
         mean_logprob=mean,
         min_logprob=min(known) if known else None,
+        first_logprob=known[0] if known else None,
         tokens=reply.usage.output or size,
         is_empty=silent,
         is_truncated=cut,

@@ -10,8 +10,16 @@ import pytest
 from tests.cli.terminal import sizewise
 from tests.evals.test_calibrate import recorded
 
+MODELS = """
+[providers.echo]
+wire = "echo"
+models = ["small", "other", "large"]
+"""
+
 
 def written(folder: Path, count: int) -> Path:
+    """A folder of outcomes that is also a home with their models."""
+    (folder / "sizewise.toml").write_text(MODELS)
     outcomes = recorded(count)
     with (folder / "prompts.jsonl").open("w") as prompts, (folder / "outcomes.jsonl").open("w") as rows:
         for number, (id, prompt) in enumerate(zip(outcomes.ids, outcomes.prompts, strict=True)):
@@ -33,14 +41,9 @@ def test_a_promise_that_can_be_made_ends_with_0_and_shows_what_it_would_change(t
     assert "the policy 'cascade' keeps at least 0.95 of the quality of large" in words
     assert '+target = {quality = 0.95, reference = "large", confidence = 0.95}' in said.out
     assert "cascade, certified" in picture.read_text()
-    assert "Nothing is written yet" in said.out and not (tmp_path / "sizewise.toml").exists()
+    assert "Nothing is written yet" in said.out and (tmp_path / "sizewise.toml").read_text() == MODELS
 
 
-MODELS = """
-[providers.echo]
-wire = "echo"
-models = ["small", "other", "large"]
-"""
 WRITE = ("--policy", "mine", "--write")
 
 
@@ -104,14 +107,24 @@ def test_what_would_not_be_read_is_not_written(tmp_path: Path, settings: str, wo
 def test_prices_count_where_tokens_were_recorded(tmp_path: Path) -> None:
     folder = str(written(tmp_path, 200))
     prices = [f"--price={name}=1,1" for name in ("small", "other", "large")]
-    said = sizewise("route", "calibrate", folder, *ASK, *prices)
+    said = sizewise("route", "calibrate", folder, *ASK, *prices, home=tmp_path)
     assert said.code == 2 and "no tokens were recorded" in said.err
-    said = sizewise("route", "calibrate", folder, *ASK, prices[2])
+    said = sizewise("route", "calibrate", folder, *ASK, prices[2], home=tmp_path)
     assert said.code == 2 and "the price of 'small' is missing" in said.err
 
 
+def test_models_that_are_not_configured_are_named_before_anything_is_learned(tmp_path: Path) -> None:
+    folder = str(written(tmp_path, 100))
+    (tmp_path / "sizewise.toml").write_text(MODELS.replace('"other", ', ""))
+    said = sizewise("route", "calibrate", folder, *ASK, home=tmp_path)
+    assert (said.code, said.out) == (2, "")
+    assert "no single configured model is named 'other'" in said.err and "<provider>/<model>" in said.hint
+
+
 def test_one_that_cannot_ends_with_1_and_json_says_all(tmp_path: Path) -> None:
-    said = sizewise("route", "calibrate", str(written(tmp_path, 100)), *ASK, "--quality", "0.98", "--json")
+    said = sizewise(
+        "route", "calibrate", str(written(tmp_path, 100)), *ASK, "--quality", "0.98", "--json", home=tmp_path
+    )
     assert said.code == 1, said.err
     told = said.json
     assert told["best"] is None and [each["policy"] for each in told["policies"]] == ["prompt", "cascade"]
@@ -131,5 +144,5 @@ def test_what_is_asked_wrong_ends_with_2(tmp_path: Path) -> None:
         ("--large", "gpt", "--svg", "x.svg"),
         ("nowhere", *ASK),
     ):
-        said = sizewise("route", "calibrate", *wrong)
+        said = sizewise("route", "calibrate", *wrong, home=tmp_path)
         assert said.code == 2 and "hint" in said.err, said.err

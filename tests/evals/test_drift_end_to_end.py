@@ -98,7 +98,7 @@ def test_a_promise_that_breaks_is_found_said_and_answered_by_the_large_model_unt
     config = CONFIG.format(share=1, proof=proof, url=judge.url)
     with serving(tmp_path, config) as server:
         assert quality(server)["loss"] is None
-        assert sizewise("route", "outcomes", home=tmp_path).code == 0
+        assert sizewise("route", "quality", home=tmp_path).code == 0
         for number in range(1, 40):
             model, why = asked(server)
             if model == "big/large":
@@ -114,7 +114,7 @@ def test_a_promise_that_breaks_is_found_said_and_answered_by_the_large_model_unt
             == "the policy 'mine' missed its quality target of 0.95 on sampled answers: only its large model answers"
         )
         assert b'sizewise_drift_alarms_total{policy="mine"} 1.0' in server.ask("/metrics").body
-        shown = sizewise("route", "outcomes", home=tmp_path)
+        shown = sizewise("route", "quality", home=tmp_path)
         assert shown.code == 1 and "target missed on" in shown.out
         assert "big/large alone" in sizewise("route", "explain", ASK, home=tmp_path).out
         assert asked(server, "auto:plain")[0] == "one/small"
@@ -184,4 +184,4 @@ def test_feedback_is_taken_of_ones_own_answers_and_told_by_model(echo: Served) -
     assert {"model": "echo/small", "kind": "user", "count": 1, "mean": 0.5} in found["feedback"]
     assert {"model": "echo/small", "kind": "test", "count": 1, "mean": 1.0} in found["feedback"]
     assert found["samples"] == 0
-    assert "test" in sizewise("route", "outcomes", home=echo.home).out
+    assert "test" in sizewise("route", "quality", home=echo.home).out

@@ -130,6 +130,7 @@ def outcome(model: str, question: Question, body: Mapping[str, object], seconds:
         min(probable, default=None),
         round(seconds, 3),
         choice.finish_reason,
+        probable[0] if probable else None,
         probable,
     )
 

@@ -26,6 +26,7 @@ class AnswerSignals(Struct, frozen=True):
     tokens: int = 0  # of the answer
     is_empty: bool = False  # it contains no answer
     is_truncated: bool = False  # it was cut off
+    first_logprob: float | None = None  # of its first token
 
 
 class CascadeSignals(Struct, frozen=True):
