@@ -18,7 +18,7 @@ from tests.running_server import Served
 WEIGHT = "What is the permitted total weight of the Wren?"
 ELSEWHERE = "What is the capital of Peru?"
 NOT_THERE = "The handbook says nothing about that."
-PIECES = 'query ($id: String!) { document(base: "handbook", id: $id) { passages { id text } } }'
+PIECES = 'query ($id: String!) { document(base: "ebikes", id: $id) { passages { id text } } }'
 DRAFT = " [[say The permitted total weight is 120 kg for the Wren [1].]]"
 SIZES = ("small", "large")
 BOTH = '[router]\nsmall = "echo/large"\nlarge = "echo/large"\n'
@@ -29,14 +29,14 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """Found by the real embeddings of this machine, answered by the echo: it says the passages again."""
     vectors = weights("minilm-l6-v2")
     with copied("support", tmp_path_factory.mktemp("support"), vectors, over=ECHO_LARGE + BOTH) as served:
-        taken = synced(served, "handbook")
+        taken = synced(served, "ebikes")
         assert len(taken) == 38 and all(not each["quarantined"] for each in taken)
         yield served
 
 
 def passages(served: Served) -> dict[str, str]:
     """All passages of the handbook, by their ids."""
-    listed = graphql(served, '{ documents(base: "handbook") { id } }').data["documents"]
+    listed = graphql(served, '{ documents(base: "ebikes") { id } }').data["documents"]
     found: dict[str, str] = {}
     for each in listed:
         for piece in graphql(served, PIECES, id=each["id"]).data["document"]["passages"]:
@@ -117,7 +117,7 @@ def test_a_small_model_drafts_and_is_only_trusted_where_its_draft_is_held(tmp_pa
     part = {'sources = ["handbook"]': 'sources = ["handbook/company"]'}
     vectors = weights("minilm-l6-v2")
     with copied("support", tmp_path, vectors, smollm_gguf, over=over, instead=part) as served:
-        synced(served, "handbook")
+        synced(served, "ebikes")
         said = ask(served, "support", "When is customer care open on Saturday?")
         first, *more = asked(served, said)
         assert first == ("small", "local/smollm2-135m") and more in ([], [("large", "echo/large")])
@@ -133,7 +133,7 @@ def test_a_small_and_a_larger_model_of_this_machine_answer_from_the_handbook(
 ) -> None:
     over = "[local]\ncontext = 4096\nslots = 1\n"
     with copied("support", tmp_path, weights("minilm-l6-v2"), smollm_gguf, qwen_gguf, over=over) as served:
-        synced(served, "handbook")
+        synced(served, "ebikes")
         said = ask(served, "support", WEIGHT)
         assert asked(served, said)[0] == ("small", "local/smollm2-135m")
         assert asked(served, said)[1:] in ([], [("large", "local/qwen2.5-coder-1.5b")])
