@@ -11,7 +11,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from importlib import import_module
@@ -29,6 +29,7 @@ from sizewise.catalog.loader import load_cards, providers_without_models
 from sizewise.errors import ConfigError, ExternalFailure, SizewiseError
 from sizewise.evals.shadow_traffic import ShadowComparisons
 from sizewise.flows.file_source import FlowFolderWatcher, default_flows_folder
+from sizewise.gateway.background_runner import ResponsesRunner
 from sizewise.gateway.cors import CorsApp
 from sizewise.gateway.fast_path import fast_path_protocol
 from sizewise.gateway.routes import build_asgi_app
@@ -145,17 +146,30 @@ class ServerFile:
 class UvicornServer(uvicorn.Server):
     """uvicorn's server, drained by a signal; the rest of the shutdown is ours."""
 
-    def __init__(self, config: uvicorn.Config, drain_timeout_s: float, end_requests: Callable[[], None]) -> None:
-        """`end_requests` is called when requests still run `drain_timeout_s` seconds after the signal."""
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        drain_timeout_s: float,
+        end_requests: Callable[[], None],
+        drain: Callable[[], Awaitable[None]],
+    ) -> None:
+        """`end_requests` is called when requests still run `drain_timeout_s` seconds after the signal. `drain` waits
+        for those that no connection waits for.
+        """
         super().__init__(config)
         self._drain_timeout_s = drain_timeout_s
         self._end_requests = end_requests
+        self._drain = drain
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         timer = asyncio.get_running_loop().call_later(self._drain_timeout_s, self._end_requests)
+        draining = asyncio.ensure_future(self._drain())
         try:
             await super().shutdown(sockets)
+            while not draining.done() and not self.force_exit:
+                await asyncio.wait({draining}, timeout=0.1)
         finally:
+            draining.cancel()
             timer.cancel()
 
     @contextlib.contextmanager
@@ -256,7 +270,13 @@ async def _serve(
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=round(settings.server.drain_timeout_s) + END_TIMEOUT_S,
     )
-    server = UvicornServer(config, settings.server.drain_timeout_s, partial(_end_requests, live.app.resources))
+    services.background.start(ResponsesRunner(live))
+    server = UvicornServer(
+        config,
+        settings.server.drain_timeout_s,
+        partial(_end_requests, live.app.resources),
+        services.background.drain,
+    )
     secured = live.certificates
     if secured is not None:
         config.load()
@@ -276,7 +296,7 @@ async def _serve(
     assert folder is not None
     runs, tended = (
         services.runs,
-        (services.limiter, services.api_keys, services.runs.recovery, services.scheduler, folder),
+        (services.limiter, services.api_keys, services.runs.recovery, services.scheduler, services.background, folder),
     )
     await folder.sync_or_warn()
     tending = [loop.create_task(each.run_periodically()) for each in tended]
@@ -299,6 +319,7 @@ async def _serve(
         warming.cancel()
         for each in tending:
             each.cancel()
+        await services.background.close(END_TIMEOUT_S)
         await live.app.resources.embedding_retries.close()
         server_file.remove()
         if secured is not None:

@@ -28,8 +28,10 @@ from sizewise.auth.denied_audit import DeniedRequestLog
 from sizewise.auth.permissions import merge_roles
 from sizewise.auth.sign_in_sessions import SessionCleanupJob, Sessions
 from sizewise.auth.user_accounts import UserAccounts
-from sizewise.cache import stored_response_tables
+from sizewise.cache import background_tables, stored_response_tables
 from sizewise.cache import tables as cache_tables
+from sizewise.cache.background_responses import BackgroundResponses
+from sizewise.cache.background_store import BackgroundStore
 from sizewise.cache.idempotency_store import IdempotencyStore
 from sizewise.cache.response_cache import CacheEpoch
 from sizewise.cache.stored_responses import StoredResponses
@@ -99,6 +101,7 @@ class Services:
     quality_monitor: QualityMonitor
     stored_responses: StoredResponses
     files: FileStore
+    background: BackgroundResponses
     idempotency: IdempotencyStore
     cache_epoch: CacheEpoch
     erasure: Erasure
@@ -222,6 +225,16 @@ def open_services(
             store_is_shared=bool(url),
             publish_event=publish_event,
         )
+        stored_responses = StoredResponses(
+            encryption=encryption,
+            read=read,
+            writer=writer,
+            executor=executor,
+            retention_ms=settings.stored_responses.retention_days * DAY_MS,
+        )
+        unfinished = BackgroundStore(
+            encryption=encryption, read=read, writer=writer, executor=executor, responses=stored_responses
+        )
         users, cache_epoch = UserAccounts(read, write, authenticator), CacheEpoch()
         erasure = Erasure(
             database=storage.database,
@@ -244,12 +257,12 @@ def open_services(
             records=records,
             payload_log=payload_log,
             quality_monitor=QualityMonitor(read, write, records.flush_if_healthy),
-            stored_responses=StoredResponses(
-                encryption=encryption,
-                read=read,
-                writer=writer,
-                executor=executor,
-                retention_ms=settings.stored_responses.retention_days * DAY_MS,
+            stored_responses=stored_responses,
+            background=BackgroundResponses(
+                unfinished,
+                max_unfinished=settings.stored_responses.max_background,
+                max_running=settings.stored_responses.max_background_running,
+                shared=bool(url),
             ),
             files=FileStore(
                 encryption=encryption,
@@ -294,6 +307,7 @@ COMPONENTS = (
         telemetry_tables,
         key_tables,
         stored_response_tables,
+        background_tables,
         cache_tables,
         payload_tables,
         eval_tables,
@@ -304,15 +318,20 @@ COMPONENTS = (
     *(flow_version_tables, flow_tables, engine_tables, knowledge_tables),
 )
 """Every package's tables, in the order in which they are migrated."""
-NEWEST_ROW_TABLES = (*(stored_response_tables, cache_tables, flow_tables, knowledge_tables, agent_tables, file_tables),)
+NEWEST_ROW_TABLES = (
+    *(stored_response_tables, background_tables, cache_tables, flow_tables, knowledge_tables, agent_tables),
+    file_tables,
+)
 ENCRYPTED_TABLES = (
-    *(stored_response_tables.SEALED, cache_tables.SEALED, payload_tables.SEALED, flow_version_tables.SEALED),
-    *(*flow_tables.SEALED, *knowledge_tables.SEALED, agent_tables.SEALED, *file_tables.SEALED),
+    *(stored_response_tables.SEALED, background_tables.SEALED, cache_tables.SEALED, payload_tables.SEALED),
+    *(flow_version_tables.SEALED, *flow_tables.SEALED, *knowledge_tables.SEALED, agent_tables.SEALED),
+    *file_tables.SEALED,
 )
 
 PERSONAL_TABLES = (
     *(telemetry_tables.PERSONAL, payload_tables.PERSONAL, eval_tables.PERSONAL),
-    *(stored_response_tables.PERSONAL, cache_tables.PERSONAL, agent_tables.PERSONAL, file_tables.PERSONAL),
+    *(stored_response_tables.PERSONAL, background_tables.PERSONAL, cache_tables.PERSONAL, agent_tables.PERSONAL),
+    file_tables.PERSONAL,
 )
 """Tables with personal data, except accounts and flow runs: erasing those takes more than deleting rows."""
 

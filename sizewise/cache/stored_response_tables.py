@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Column, Connection, Index, LargeBinary, MetaData, Table, Text, delete, insert, select
 from sqlalchemy.schema import CreateIndex, CreateTable
 
+from sizewise.storage.database import UnitOfWork
 from sizewise.storage.erasure import (
     ANYBODY,
     Caller,
@@ -55,10 +56,16 @@ def insert_response(
     created: int,
     ciphertext: bytes,
     caller: Caller = ANYBODY,
-) -> None:
-    """Raises Conflict (when the transaction commits) if the tenant has a response with this id."""
+    only_if: UnitOfWork[bool] | None = None,
+) -> bool:
+    """False if `only_if`, done first, says so. Raises Conflict (when the transaction commits) if the tenant has a
+    response with this id.
+    """
+    if only_if is not None and not only_if(connection):
+        return False
     row = {"tenant": tenant, "project": project, "id": id, **caller.values}
     connection.execute(insert(RESPONSES).values(**row, created=created, bytes=len(ciphertext), sealed=ciphertext))
+    return True
 
 
 def find_response(connection: Connection, tenant: str, project: str, id: str, since: int) -> tuple[int, bytes] | None:

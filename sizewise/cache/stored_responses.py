@@ -12,7 +12,7 @@ from msgspec import Struct
 from sizewise.cache import stored_response_tables as tables
 from sizewise.data_class import DataClass
 from sizewise.storage.batch_writer import BatchWriter
-from sizewise.storage.database import TransactionRunner
+from sizewise.storage.database import TransactionRunner, UnitOfWork
 from sizewise.storage.encryption import EnvelopeEncryption
 from sizewise.storage.erasure import ANYBODY, Caller
 
@@ -22,7 +22,8 @@ TABLE = "responses"
 class StoredResponse(Struct, frozen=True):
     """One response. `body` is what the client got, `context` what the next request builds on, `input` what was sent;
     only the API interprets them. `created`: unix ms. `data_class` and `online` are the constraints that applied;
-    requests that build on the response inherit them. `caller`: who asked; it is stored, and not read again.
+    requests that build on the response inherit them. `caller`: who asked; it is stored, and not read again. `events`:
+    of its stream, compressed; empty if they can be made from `body`.
     """
 
     id: str
@@ -35,6 +36,7 @@ class StoredResponse(Struct, frozen=True):
     data_class: DataClass = "confidential"
     online: bool = True
     caller: Caller = ANYBODY
+    events: bytes = b""
 
 
 class StoredPayload(Struct, frozen=True, array_like=True):
@@ -45,6 +47,7 @@ class StoredPayload(Struct, frozen=True, array_like=True):
     input: bytes
     data_class: DataClass = "confidential"
     online: bool = True
+    events: bytes = b""
 
 
 class StoredResponses:
@@ -66,13 +69,15 @@ class StoredResponses:
         self._executor = executor
         self._retention_ms = retention_ms
 
-    async def save(self, stored: StoredResponse) -> None:
-        """Encrypted and durable when this returns. Raises Conflict (the id is taken), EncryptionKeyUnavailable,
-        StorageError.
+    async def save(self, stored: StoredResponse, only_if: UnitOfWork[bool] | None = None) -> bool:
+        """Encrypted and durable when this returns True; False if `only_if`, in the same transaction, says so. Raises
+        Conflict (the id is taken), EncryptionKeyUnavailable, StorageError.
         """
         where = (stored.tenant, stored.project, stored.id, stored.created)
         sealed = await asyncio.get_running_loop().run_in_executor(self._executor, self._encrypt, stored)
-        await self._writer.run_transaction(lambda c: tables.insert_response(c, *where, sealed, stored.caller))
+        return await self._writer.run_transaction(
+            lambda c: tables.insert_response(c, *where, sealed, stored.caller, only_if)
+        )
 
     async def find(self, id: str, tenant: str, project: str) -> StoredResponse | None:
         """None if the project has no response of this id. Raises EncryptionKeyUnavailable, StorageError."""
@@ -100,6 +105,7 @@ class StoredResponses:
             input=payload.input,
             data_class=payload.data_class,
             online=payload.online,
+            events=payload.events,
         )
 
     def _encrypt(self, stored: StoredResponse) -> bytes:
@@ -109,6 +115,7 @@ class StoredResponses:
             input=stored.input,
             data_class=stored.data_class,
             online=stored.online,
+            events=stored.events,
         )
         plain = msgspec.msgpack.encode(payload)
         return self._encryption.encrypt(plain, stored.tenant, TABLE, f"{stored.project}/{stored.id}")

@@ -69,6 +69,12 @@ class ResponseRequest(responses_request.ResponsesBody):
     sizewise: SizewiseOptions | None = None
 
 
+class CountableRequest(responses_request.CountableBody):
+    """OpenAI's response body, of which only the input counts."""
+
+    sizewise: SizewiseOptions | None = None
+
+
 class MessageRequest(anthropic_request.MessagesBody):
     """Anthropic's message body."""
 
@@ -86,7 +92,7 @@ class GraphQLRequest(Struct, rename="camel"):
 
 BODY_TYPES: tuple[type[Struct], ...] = (
     *(ChatRequest, CompletionRequest, ModerationRequest, EmbeddingRequest, RerankRequest),
-    *(ResponseRequest, MessageRequest),
+    *(ResponseRequest, CountableRequest, MessageRequest),
     *(GraphQLRequest, McpMessage),
     *(SignIn, AcceptInvitation, PasswordChange, ProjectSwitch, SignInSession),
 )
@@ -298,10 +304,19 @@ def _paths() -> Json:
         "/v1/responses": {
             "post": request("createResponse", "OpenAI response", "ResponseReply", body="ResponseRequest", streams=True),
         },
+        "/v1/responses/input_tokens": {
+            "post": _operation(
+                "countInputTokens", "Count the tokens of a response's input", "InputTokenCount", body="CountableRequest"
+            ),
+        },
         "/v1/responses/{id}": _at(
             "response id",
-            get=_operation("getResponse", "Get a stored response", "ResponseReply"),
+            get=_operation("getResponse", "Get or stream a stored response", "ResponseReply", streams=True),
             delete=_operation("deleteResponse", "Delete a stored response", "DeletedResponse", tags=("write",)),
+        ),
+        "/v1/responses/{id}/cancel": _at(
+            "response id",
+            post=_operation("cancelResponse", "Cancel a background response", "ResponseReply", tags=("write",)),
         ),
         "/v1/responses/{id}/input_items": _at(
             "response id", get=_operation("listResponseInputItems", "List its input items", "ResponseItems"),
@@ -506,6 +521,9 @@ def _answers() -> Json:
             "input_tokens",
             input_tokens=_COUNT,
             estimated={"const": True, "description": "If present, by the length of the prompt."},
+        ),
+        "InputTokenCount": _object(
+            object={"const": "response.input_tokens"}, input_tokens=_COUNT, estimated={"type": "boolean"}
         ),
         "Embeddings": _object("data", object=_WORD, data=_list(_ANY), model=_WORD, usage=_ANY),
         "Model": {"anyOf": [_ref("OpenAiModel"), _ref("AnthropicModel")]},

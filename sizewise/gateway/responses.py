@@ -1,4 +1,4 @@
-"""/v1/responses and its stored responses: bytes in, a Request to the application, bytes out."""
+"""/v1/responses and its token counts: bytes in, a Request to the application, bytes out."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import time
 from functools import partial
 
 import msgspec
+from msgspec import Raw
 from msgspec.structs import replace
 
 from sizewise.app.application import Application
 from sizewise.errors import SizewiseError
+from sizewise.gateway import background
 from sizewise.gateway.body_reading import read_long_body
+from sizewise.gateway.count_tokens import count_prompt_tokens
 from sizewise.gateway.request_context import (
     JSON,
     OPENAI_ERRORS,
@@ -27,17 +30,17 @@ from sizewise.gateway.responses_storage import (
     PrincipalResponses,
     chain_id,
     context_items,
-    input_item_list,
     new_envelope,
     tighten_options,
 )
 from sizewise.gateway.responses_stream import ResponsesStream, SaveResponse
 from sizewise.handler import Request, RequestOptions
-from sizewise.messages import reply_size
+from sizewise.messages import ChatRequest, reply_size
 from sizewise.offload.offload import LONG_BYTES
-from sizewise.providers.wires.responses.request_in import read_request
+from sizewise.providers.wires.responses.request_in import ResponsesRequest, read_countable_request, read_request
 from sizewise.providers.wires.responses.response_object import ResponseEnvelope
 from sizewise.providers.wires.responses.stream_out import error_event
+from sizewise.routing.admission import check_key_policies
 
 ERROR_FORMAT = ErrorFormat(OPENAI_ERRORS.body, lambda error, trace: error_event(error))
 
@@ -49,6 +52,8 @@ async def create(app: Application, head: RequestHead, body: bytes, writer: Respo
     previous = await kept.previous(asked.body.previous_response_id)
     is_long = len(body) + (0 if previous is None else len(previous.context)) >= LONG_BYTES
     before = await offload.in_thread(context_items, previous) if is_long else context_items(previous)
+    if asked.body.background:
+        background.check_storable(asked)
     made = new_envelope(asked)
     said = tighten_options(_with_chain_session(parse_options(head.options, asked.sizewise), made), previous)
     request = Request(
@@ -59,6 +64,8 @@ async def create(app: Application, head: RequestHead, body: bytes, writer: Respo
         options=said,
         endpoint="responses",
     )
+    if asked.body.background:
+        return await _create_in_background(app, head, request, asked, before, made, writer)
     keep: SaveResponse = partial(kept.save, request=asked, prior_items=before, offload=offload if is_long else None)
     if asked.body.stream:
         return await _stream(app, request, made, keep, writer)
@@ -81,6 +88,24 @@ async def create(app: Application, head: RequestHead, body: bytes, writer: Respo
     )
 
 
+async def _create_in_background(
+    app: Application,
+    head: RequestHead,
+    request: Request,
+    asked: ResponsesRequest,
+    before: list[Raw],
+    envelope: ResponseEnvelope,
+    writer: ResponseWriter,
+) -> None:
+    """Refuses at once what is known to fail, such as an unknown model; limits and guardrails see it when it runs."""
+    assert isinstance(request.payload, ChatRequest)
+    check_key_policies(request, app.aliases(request.payload, request.options.policy))
+    active = await background.submit(app, head, request.principal, asked, before, envelope, request.options)
+    if asked.body.stream:
+        return await background.stream_events(app, active, -1, head, writer)
+    await background.write_queued(envelope, request.payload.model, head, writer)
+
+
 async def _stream(
     app: Application,
     request: Request,
@@ -100,32 +125,28 @@ async def _stream(
         sse.stop()
 
 
-async def retrieve(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
-    """GET /v1/responses/{id}: `body` is the id from the path. Raises PathNotFound."""
-    stored = await _responses_of(app, head).get(body.decode("utf-8", "replace"))
-    await writer.send_response(200, [JSON, *trace_headers(head.trace)], stored.body)
-
-
-async def delete(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
-    """DELETE /v1/responses/{id}. Raises PathNotFound."""
-    id = body.decode("utf-8", "replace")
-    await _responses_of(app, head).delete(id)
-    gone = {"id": id, "object": "response", "deleted": True}
-    await writer.send_response(200, [JSON, *trace_headers(head.trace)], msgspec.json.encode(gone))
-
-
-async def input_items(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
-    """GET /v1/responses/{id}/input_items: all items before the response, newest first, on one page."""
-    stored = await _responses_of(app, head).get(body.decode("utf-8", "replace"))
-    items = input_item_list(stored)
-    ends = {"first_id": items[0]["id"], "last_id": items[-1]["id"]} if items else {"first_id": "", "last_id": ""}
-    shown = {"object": "list", "data": items, "has_more": False, **ends}
+async def count_input_tokens(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
+    """POST /v1/responses/input_tokens: exact where the model's tokenizer is here, else `estimated`."""
+    kept = _responses_of(app, head)
+    asked = read_countable_request(body)
+    previous = await kept.previous(asked.body.previous_response_id)
+    request = Request(
+        payload=asked.to_chat(context_items(previous)),
+        principal=head.authorize(app, "responses"),
+        trace_id=head.trace,
+        started_at=head.started,
+        options=tighten_options(parse_options(head.options, asked.sizewise), previous),
+        endpoint="responses",
+    )
+    count = await count_prompt_tokens(app, request)
+    shown = {"object": "response.input_tokens", "input_tokens": count.tokens, "estimated": count.is_estimate}
     await writer.send_response(200, [JSON, *trace_headers(head.trace)], msgspec.json.encode(shown))
 
 
 def _responses_of(app: Application, head: RequestHead) -> PrincipalResponses:
     """The stored responses of this caller. Raises InvalidApiKey or Forbidden."""
-    return PrincipalResponses(app.resources.services.stored_responses, head.authorize(app, "responses"))
+    services = app.resources.services
+    return PrincipalResponses(services.stored_responses, head.authorize(app, "responses"), services.background)
 
 
 def _with_chain_session(options: RequestOptions, envelope: ResponseEnvelope) -> RequestOptions:

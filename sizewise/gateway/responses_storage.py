@@ -11,12 +11,21 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-from msgspec import Raw
+from msgspec import Raw, Struct
 from msgspec.structs import replace
 
+from sizewise.cache.background_responses import BackgroundResponses
 from sizewise.cache.stored_responses import StoredResponse, StoredResponses
 from sizewise.data_class import strictest
-from sizewise.errors import EncryptionKeyUnavailable, PathNotFound, ResponseNotFound, StorageError
+from sizewise.errors import (
+    BadRequest,
+    Conflict,
+    EncryptionKeyUnavailable,
+    PathNotFound,
+    ResponseNotFound,
+    StorageError,
+)
+from sizewise.gateway.responses_query import ItemQuery
 from sizewise.handler import ModelSelected, RequestOptions
 from sizewise.offload.offload import Offload
 from sizewise.principal import Principal
@@ -36,31 +45,39 @@ _encode = msgspec.json.Encoder().encode
 class PrincipalResponses:
     """The stored responses that this principal can access: those of its project."""
 
-    def __init__(self, store: StoredResponses, principal: Principal) -> None:
+    def __init__(self, store: StoredResponses, principal: Principal, background: BackgroundResponses) -> None:
         self._store = store
         self._principal = principal
+        self._background = background
 
     async def previous(self, response_id: str | None) -> StoredResponse | None:
-        """The response that a request builds on. Raises ResponseNotFound, also for a response of another project."""
+        """The response that a request builds on. Raises ResponseNotFound, also for a response of another project, and
+        Conflict for one that is unfinished, failed or cancelled.
+        """
         if response_id is None:
             return None
-        stored = await self._find(response_id)
+        stored = await self.find(response_id)
         if stored is None:
+            if await self._background.store.find(response_id, self._principal.tenant, self._principal.project):
+                raise _not_continuable(response_id, "is not finished")
             raise ResponseNotFound(
                 f"the previous response with id {response_id!r} was not found",
                 "it was not stored, has expired or was deleted: send the whole conversation as `input`",
                 param="previous_response_id",
             )
+        status = msgspec.json.decode(stored.body, type=_Status).status
+        if status in ("failed", "cancelled"):
+            raise _not_continuable(response_id, "was cancelled" if status == "cancelled" else "has failed")
         return stored
 
     async def get(self, id: str) -> StoredResponse:
         """Raises PathNotFound."""
-        stored = await self._find(id)
+        stored = await self.find(id)
         if stored is None:
             raise _not_found(id)
         return stored
 
-    async def _find(self, id: str) -> StoredResponse | None:
+    async def find(self, id: str) -> StoredResponse | None:
         return await self._store.find(id, self._principal.tenant, self._principal.project)
 
     async def delete(self, id: str) -> None:
@@ -82,9 +99,9 @@ class PrincipalResponses:
         if not response["store"]:
             return response
         if offload is None:
-            stored = self._to_stored(response, request, prior_items)
+            stored = to_stored(response, request, prior_items, *self._owner)
         else:
-            stored = await offload.in_thread(self._to_stored, response, request, prior_items)
+            stored = await offload.in_thread(to_stored, response, request, prior_items, *self._owner)
         if selection is not None and selection.data_class is not None:
             stored = replace(stored, data_class=selection.data_class, online=selection.online)
         try:
@@ -93,18 +110,38 @@ class PrincipalResponses:
             return response | {"store": False}
         return response
 
-    def _to_stored(self, response: Json, request: ResponsesRequest, prior_items: list[Raw]) -> StoredResponse:
-        said = [*prior_items, *request.input_items()]
-        return StoredResponse(
-            id=str(response["id"]),
-            tenant=self._principal.tenant,
-            project=self._principal.project,
-            created=time.time_ns() // 1_000_000,
-            body=_encode(response),
-            context=_encode([*said, *response["output"]]),
-            input=_encode(said),
-            caller=Caller(self._principal.key_id, self._principal.user_id),
-        )
+    @property
+    def _owner(self) -> tuple[str, str, Caller]:
+        whose = self._principal
+        return whose.tenant, whose.project, Caller(whose.key_id, whose.user_id)
+
+
+def to_stored(
+    response: Json, request: ResponsesRequest, prior_items: list[Raw], tenant: str, project: str, caller: Caller
+) -> StoredResponse:
+    said = [*prior_items, *request.input_items()]
+    return StoredResponse(
+        id=str(response["id"]),
+        tenant=tenant,
+        project=project,
+        created=time.time_ns() // 1_000_000,
+        body=_encode(response),
+        context=_encode([*said, *response["output"]]),
+        input=_encode(said),
+        caller=caller,
+    )
+
+
+class _Status(Struct):
+    status: str = "completed"
+
+
+def _not_continuable(id: str, why: str) -> Conflict:
+    return Conflict(
+        f"the previous response with id {id!r} {why}",
+        "wait for it to complete, or send the whole conversation as `input`",
+        param="previous_response_id",
+    )
 
 
 def _not_found(id: str) -> PathNotFound:
@@ -128,6 +165,25 @@ def tighten_options(options: RequestOptions, stored: StoredResponse | None) -> R
         if stored.online or options.online == "deny"
         else replace(options, online="deny", constraint_source="the conversation")
     )
+
+
+def input_item_page(stored: StoredResponse, query: ItemQuery) -> Json:
+    """A page of the items before a response. Raises BadRequest if the item that it starts after is not there."""
+    items = input_item_list(stored)
+    if query.order == "asc":
+        items.reverse()
+    start = 0
+    if query.after:
+        start = next((place for place, item in enumerate(items, 1) if item["id"] == query.after), -1)
+        if start < 0:
+            raise BadRequest(
+                f"this response has no input item with the id {query.after[:200]!r}",
+                "pass the `last_id` of the page before",
+                param="after",
+            )
+    page = items[start : start + query.limit]
+    ends = {"first_id": page[0]["id"], "last_id": page[-1]["id"]} if page else {"first_id": "", "last_id": ""}
+    return {"object": "list", "data": page, "has_more": start + query.limit < len(items), **ends}
 
 
 def input_item_list(stored: StoredResponse) -> list[Json]:

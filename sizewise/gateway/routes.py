@@ -30,6 +30,7 @@ from sizewise.gateway import (
     responses,
     signin_page,
 )
+from sizewise.gateway import response_routes as stored
 from sizewise.gateway.asgi_writer import AsgiResponseWriter
 from sizewise.gateway.file_upload import UploadEndpoint
 from sizewise.gateway.request_context import (
@@ -58,7 +59,9 @@ ASK_ACTION = ("ask",)
 ROUTE_ACTIONS: Mapping[str, tuple[str, ...] | None] = {
     "/v1/chat/completions": ASK_ACTION,
     "/v1/responses": ASK_ACTION,
+    "/v1/responses/input_tokens": ASK_ACTION,
     "/v1/responses/{body}": ASK_ACTION,
+    "/v1/responses/{body}/cancel": ASK_ACTION,
     "/v1/responses/{body}/input_items": ASK_ACTION,
     "/v1/completions": ASK_ACTION,
     "/v1/moderations": ASK_ACTION,
@@ -109,8 +112,10 @@ def build_asgi_app(get_app: ApplicationProvider, graphql: ASGIApp, services: Ser
     routes: list[BaseRoute] = [
         at("/v1/chat/completions", openai.chat_completions),
         at("/v1/responses", responses.create, voice=responses.ERROR_FORMAT),
-        Route("/v1/responses/{body}", MethodRouter(get_app, GET=responses.retrieve, DELETE=responses.delete)),
-        at("/v1/responses/{body}/input_items", responses.input_items, "GET"),
+        at("/v1/responses/input_tokens", responses.count_input_tokens),
+        Route("/v1/responses/{body}", MethodRouter(get_app, GET=stored.retrieve, DELETE=stored.delete)),
+        Route("/v1/responses/{body}/cancel", PathParamEndpoint(get_app, stored.cancel)),
+        at("/v1/responses/{body}/input_items", stored.input_items, "GET"),
         at("/v1/completions", completions.completions),
         at("/v1/moderations", moderations.moderations),
         at("/v1/embeddings", openai.embeddings),

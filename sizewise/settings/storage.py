@@ -60,6 +60,19 @@ class StoredResponsesSettings:
     max_bytes: int = setting(
         2_000_000_000, "Maximum bytes of responses; the oldest are deleted first.", minimum=1_000_000
     )
+    max_background: int = setting(
+        100,
+        "Maximum unfinished responses with `background: true` per organization; more are refused. Changes need a "
+        "restart.",
+        minimum=0,
+        maximum=100_000,
+    )
+    max_background_running: int = setting(
+        16,
+        "Maximum background responses that run at the same time per server; others wait. Changes need a restart.",
+        minimum=1,
+        maximum=10_000,
+    )
 
 
 @dataclass(frozen=True, slots=True)

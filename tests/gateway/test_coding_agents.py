@@ -203,9 +203,8 @@ def test_what_a_chat_client_says_is_dropped_before_it_is_refused_too(served: Ser
         ({"tools": [{"type": "web_search"}, *CODEX["tools"]]}, "tools[0]"),
         ({"tools": [{"type": "code_interpreter", "container": {"type": "auto"}}]}, "tools[0]"),
         ({"service_tier": "priority"}, "service_tier"),
-        ({"background": True}, "background"),
     ],
-    ids=["web search", "code interpreter", "priority tier", "background"],
+    ids=["web search", "code interpreter", "priority tier"],
 )
 def test_what_codex_may_ask_of_the_vendor_alone_is_refused_by_name(
     served: Served, upstream: AgentUpstream, wire: str, more: dict[str, Any], param: str

@@ -518,7 +518,6 @@ def test_a_chat_client_hears_of_it_too(all: All, model: str) -> None:
     ("more", "param"),
     [
         ({"tools": [{"type": "web_search"}]}, "tools[0]"),
-        ({"background": True}, "background"),
         ({"conversation": "conv_1"}, "conversation"),
         ({"prompt": {"id": "pmpt_1"}}, "prompt"),
         ({"truncation": "later"}, "truncation"),
@@ -535,7 +534,6 @@ def test_what_cannot_be_translated_is_refused_and_never_dropped(all: All, more: 
 @pytest.mark.parametrize(
     ("more", "param"),
     [
-        ({"background": True}, "background"),
         ({"conversation": "conv_1"}, "conversation"),
         ({"input": [{"role": "user", "content": "x"}, {"type": "item_reference", "id": "msg_1"}]}, "input[1]"),
     ],

@@ -8,7 +8,7 @@ turns are dropped, since no other model could use them (reasoning is encrypted f
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, cast
 
 import msgspec
 from msgspec import Meta, Raw, Struct
@@ -85,7 +85,14 @@ ALLOWED_INCLUDES = frozenset(
 )
 """Accepted values of `include`. Most concern hosted tools, which other wires cannot express anyway."""
 
+
+class CountableBody(ResponsesBody):
+    model: str = "auto"
+    input: str | Annotated[list[Json], Meta(max_length=100_000)] | None = None  # type: ignore[assignment]  # optional here
+
+
 _body = msgspec.json.Decoder(ResponsesBody)
+_countable = msgspec.json.Decoder(CountableBody)
 _encode = msgspec.json.Encoder().encode
 T = TypeVar("T")
 
@@ -152,6 +159,19 @@ def read_request(body: bytes, *, is_checked: bool = False) -> ResponsesRequest:
     ours = sent.pop("sizewise", None)
     sent.pop("previous_response_id", None)
     return ResponsesRequest(seen, sent, ours)
+
+
+def read_countable_request(body: bytes) -> ResponsesRequest:
+    """A request of which only the prompt counts: `model` may be missing, which is `auto`, and `input` if it continues
+    a response or has instructions. Raises BadBody.
+    """
+    seen, sent = decode_client_body(body, _countable)
+    ours = sent.pop("sizewise", None)
+    sent.pop("previous_response_id", None)
+    sent.setdefault("model", Raw(_encode(seen.model)))
+    if seen.input is None:
+        seen.input, sent["input"] = [], Raw(b"[]")
+    return ResponsesRequest(cast("ResponsesBody", seen), sent, ours)
 
 
 def unchanged_original(chat: ChatRequest) -> JsonFields | None:
@@ -231,8 +251,6 @@ class _FieldTranslator:
             self._untranslated.append("truncation")
         if body.service_tier not in (None, "auto", "default"):
             self._untranslated.append("service_tier")
-        if body.background:
-            self._untranslated.append("background")
         self._untranslated += [
             name
             for name, raw in raw_fields.items()

@@ -45,6 +45,9 @@ REQUEST_DEFAULTS: Mapping[str, object] = {
 }
 """Request fields that a response repeats, with their defaults. None: the model's own default."""
 
+OWN_FIELDS = ("id", "object", "created_at", "model", "previous_response_id", "store", "background")
+"""Fields that are ours whatever an upstream of this wire says: it stores nothing and runs nothing for us."""
+
 INCOMPLETE_REASONS: Mapping[str | None, str] = {"length": "max_output_tokens", "content_filter": "content_filter"}
 """Finish reason -> why a response is incomplete; every other finish means completed."""
 
@@ -97,7 +100,7 @@ class ResponseEnvelope(Struct, frozen=True):
         """The whole response. `completed_at`: Unix seconds. `output`: the items already streamed, if any."""
         theirs = original_response(reply)
         begun = self.in_progress(reply.model)
-        ours = {name: begun[name] for name in ("id", "object", "created_at", "model", "previous_response_id", "store")}
+        ours = {name: begun[name] for name in OWN_FIELDS}
         whole: Json = {**begun, "completed_at": completed_at, **theirs, **ours}
         choice = reply.choices[0] if reply.choices else Choice()
         reason = INCOMPLETE_REASONS.get(choice.finish_reason)

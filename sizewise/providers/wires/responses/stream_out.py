@@ -84,9 +84,10 @@ PARTS: Mapping[str, PartFormat] = {
 class ResponsesStreamWriter:
     """Writes one stream. `items`: the output items as streamed."""
 
-    def __init__(self, envelope: ResponseEnvelope) -> None:
+    def __init__(self, envelope: ResponseEnvelope, sequence: int = 0) -> None:
+        """`sequence`: events written before."""
         self._envelope = envelope
-        self._sequence = 0
+        self._sequence = sequence
         self.items: list[Json] = []
         self._open = ""  # type of the open item, which is the last that is not a call
         self._place = 0  # its output index
@@ -102,6 +103,14 @@ class ResponsesStreamWriter:
     def start(self, model: str) -> bytes:
         begun = self._envelope.in_progress(model)
         return self._event("response.created", response=begun) + self._event("response.in_progress", response=begun)
+
+    def queued(self, model: str) -> bytes:
+        """Instead of `start`, for a response that waits; `in_progress` follows."""
+        waiting = self._envelope.in_progress(model) | {"status": "queued"}
+        return self._event("response.created", response=waiting) + self._event("response.queued", response=waiting)
+
+    def in_progress(self, model: str) -> bytes:
+        return self._event("response.in_progress", response=self._envelope.in_progress(model))
 
     def write(self, event: Event) -> bytes:
         """The bytes for an event; none if the wire cannot express it (audio)."""
@@ -297,8 +306,8 @@ class ResponsesStreamWriter:
         return [item | {"status": "incomplete"} if item.get("status") == "in_progress" else item for item in self.items]
 
     def finish(self, response: Json) -> bytes:
-        """The last event, with the whole response: completed or incomplete, by its status."""
-        return self._event(f"response.{response['status']}", response=response)
+        """The last event, with the whole response."""
+        return self._event(f"response.{last_event_name(response['status'])}", response=response)
 
     def fail(self, error: SizewiseError, model: str) -> bytes:
         """An error event, and the failed response with the items so far: clients wait for either."""
@@ -308,15 +317,21 @@ class ResponsesStreamWriter:
 
     def _event(self, kind: str, /, **more: object) -> bytes:
         self._sequence += 1
-        return _encode_event({"type": kind, "sequence_number": self._sequence - 1, **more})
+        return write_event(kind, self._sequence - 1, **more)
+
+
+def last_event_name(status: str) -> str:
+    """The API has no event for a cancelled response: it ends as incomplete, with its own status."""
+    return status if status in ("completed", "failed") else "incomplete"
 
 
 def error_event(error: SizewiseError, number: int = 0) -> bytes:
     """An error event: flat, as in the API, and with the nested object that its libraries read."""
     inside: Json = msgspec.json.decode(write_error(error))["error"]
     flat = {name: inside[name] for name in ("code", "message", "param")}
-    return _encode_event({"type": "error", "sequence_number": number, **flat, "error": inside})
+    return write_event("error", number, **flat, error=inside)
 
 
-def _encode_event(event: Json) -> bytes:
-    return encode_event(_encode(event), event["type"])
+def write_event(kind: str, number: int, /, **fields: object) -> bytes:
+    """One event. `number`: its sequence number in the stream, from 0."""
+    return encode_event(_encode({"type": kind, "sequence_number": number, **fields}), kind)
