@@ -1,4 +1,4 @@
-"""Chat, embedding and rerank requests, messages, replies and usage as plain values; no wire format, no model.
+"""Chat, embedding, rerank and media requests, messages, replies and usage as plain values; no wire format, no model.
 
 The vocabulary is OpenAI's chat body. Only what routing, guardrails or accounting read is typed. Everything, typed or
 not, is also in `fields` as the client's bytes: unknown fields survive, and an unchanged request is written back byte
@@ -7,14 +7,16 @@ for byte.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Protocol
 
 import msgspec
 from msgspec import Raw, Struct
 
+from sizewise.errors import SizewiseError
 from sizewise.model_card import ModelTask
+from sizewise.money import MediaUnits
 
 Role = Literal["system", "developer", "user", "assistant", "tool", "function"]
 JsonFields = dict[str, Raw]
@@ -127,6 +129,69 @@ class ModerationRequest(ChatRequest, frozen=True):
     task: ClassVar[ModelTask] = "moderate"
 
 
+class UploadedFile(Protocol):
+    """A file of a request. `size` in bytes; None: not known, because it is still arriving."""
+
+    failure: SizewiseError | None  # of the last attempt to send it
+
+    @property
+    def field(self) -> str: ...
+    @property
+    def filename(self) -> str: ...
+    @property
+    def content_type(self) -> str: ...
+    @property
+    def size(self) -> int | None: ...
+    @property
+    def is_readable(self) -> bool:
+        """False once a part that is not held was read."""
+        ...
+
+    def digest(self) -> bytes:
+        """SHA-256 of a file whose size is known."""
+        ...
+
+    def read(self) -> AsyncIterator[bytes]:
+        """Its bytes. May be called again while `is_readable`."""
+        ...
+
+
+NO_UNITS = MediaUnits()
+
+
+class MediaRequest(ChatRequest, frozen=True):
+    """A request for audio, images or a transcript. `messages` is its text, as a user's; `fields` has `messages` and the
+    body's other fields. `path`: of the upstream's endpoint. `units`: what it uses, where known before; `most`: at most.
+    """
+
+    text_field: ClassVar[str] = "prompt"  # the body's name for the text
+    answers_in_text: ClassVar[bool] = False  # whether placeholders in the answer can be replaced
+    path: str = ""
+    units: MediaUnits = NO_UNITS
+    most: MediaUnits = NO_UNITS
+    files: tuple[UploadedFile, ...] = ()
+
+
+class SpeechRequest(MediaRequest, frozen=True):
+    """A text to speak. The answer is audio, as RawDelta events."""
+
+    task: ClassVar[ModelTask] = "speak"
+    text_field: ClassVar[str] = "input"
+
+
+class TranscriptionRequest(MediaRequest, frozen=True):
+    """Audio to write down, in its language or in English. The text is a hint for the model, and may be missing."""
+
+    task: ClassVar[ModelTask] = "transcribe"
+    answers_in_text: ClassVar[bool] = True
+
+
+class ImageRequest(MediaRequest, frozen=True):
+    """Images to generate, to edit or to vary."""
+
+    task: ClassVar[ModelTask] = "image"
+
+
 class EmbeddingRequest(Struct, frozen=True):
     """A request for vectors. `inputs` are texts or lists of the model's tokens; `fields` is the whole body."""
 
@@ -156,7 +221,8 @@ class Usage(Struct, frozen=True):
     """Tokens of one attempt. `input` includes cached and cache_write, `output` includes reasoning.
 
     `estimated`: the model reported no usage, because the stream was cut, the client left, or the upstream counts
-    nothing. `unpriced_reason`: why token prices do not apply (a dearer service tier, a web search); empty if they do.
+    nothing. `units`: of a request for audio or images. `unpriced_reason`: why token prices do not apply (a dearer
+    service tier, a web search); empty if they do.
     `reported_cost`: what the upstream says it charged, in pico-dollars.
     """
 
@@ -170,6 +236,7 @@ class Usage(Struct, frozen=True):
     audio: int = 0  # input and output together
     unpriced_reason: str = ""
     reported_cost: int | None = None
+    units: MediaUnits | None = None
 
     def __add__(self, other: Usage) -> Usage:
         """The usage of both. `reported_cost` is None if one of them has none, unless that one is empty."""
@@ -191,10 +258,23 @@ class Usage(Struct, frozen=True):
             reported_cost=None
             if self.reported_cost is None or other.reported_cost is None
             else self.reported_cost + other.reported_cost,
+            units=_add_units(self.units, other.units),
         )
 
 
 NO_USAGE = Usage()
+
+
+def _add_units(one: MediaUnits | None, other: MediaUnits | None) -> MediaUnits | None:
+    if one is None or other is None:
+        return one or other
+    known = one.audio_ms is not None and other.audio_ms is not None
+    return MediaUnits(
+        (one.audio_ms or 0) + (other.audio_ms or 0) if known else None,
+        one.characters + other.characters,
+        one.images + other.images,
+        one.image_kind,
+    )
 
 
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "function_call"]

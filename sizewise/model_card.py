@@ -11,13 +11,17 @@ from sizewise.data_class import Place
 from sizewise.money import UNKNOWN_PRICE, Price
 
 SizeClass = Literal["tiny", "slm", "llm", "unknown"]
-ModelTask = Literal["chat", "embed", "rerank", "moderate"]
+ModelTask = Literal["chat", "embed", "rerank", "moderate", "transcribe", "speak", "image"]
+MEDIA_TASKS: frozenset[ModelTask] = frozenset({"transcribe", "speak", "image"})
 MODEL_KINDS: Mapping[ModelTask, str] = MappingProxyType(
     {
         "chat": "a chat model",
         "embed": "an embedding model",
         "rerank": "a reranking model",
         "moderate": "a moderation model",
+        "transcribe": "a transcription model",
+        "speak": "a speech model",
+        "image": "an image model",
     }
 )
 

@@ -1,4 +1,4 @@
-"""Prices and costs in whole pico-dollars; the only place that multiplies tokens by a price."""
+"""Prices and costs in whole pico-dollars; the only place that multiplies tokens and other units by a price."""
 
 from __future__ import annotations
 
@@ -7,6 +7,50 @@ from dataclasses import dataclass
 PICO_PER_DOLLAR = 1_000_000_000_000
 """Pico-dollars in one US dollar. Micro-dollars per million tokens are exactly pico-dollars per token."""
 DAY_S = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class MediaUnits:
+    """What a request for audio or images uses besides tokens. `audio_ms`: milliseconds; None: not known."""
+
+    audio_ms: int | None = 0
+    characters: int = 0
+    images: int = 0
+    image_kind: str = ""  # size of the images, after their quality if it has a price of its own: "hd 1024x1024"
+
+
+@dataclass(frozen=True, slots=True)
+class UnitRates:
+    """Pico-dollars per unit other than tokens; None: this unit has no price. `image_kinds`: per image of a kind, in
+    place of `image`.
+    """
+
+    second: int | None = None
+    character: int | None = None
+    image: int | None = None
+    request: int | None = None
+    image_kinds: tuple[tuple[str, int], ...] = ()
+
+    def cost(self, units: MediaUnits) -> int | None:
+        """Whole pico-dollars, a part of a second rounded to the nearest; None if a unit with a price is not known."""
+        total = self.request or 0
+        if self.second is not None:
+            if units.audio_ms is None:
+                return None
+            total += (self.second * units.audio_ms + 500) // 1000
+        if self.character is not None:
+            total += self.character * units.characters
+        if units.images and (self.image is not None or self.image_kinds):
+            each = self._image_rate(units.image_kind)
+            if each is None:
+                return None
+            total += each * units.images
+        return total
+
+    def _image_rate(self, kind: str) -> int | None:
+        """The price of its size and quality, else of its size, else of any image."""
+        kinds = dict(self.image_kinds)
+        return kinds.get(kind, kinds.get(kind.rpartition(" ")[2], self.image))
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +75,8 @@ class Price:
     """Time-dependent prices; if several apply, the last wins."""
     unpriced_modalities: frozenset[str] = frozenset()
     """Modalities with another token price, which is not recorded here."""
+    units: UnitRates | None = None
+    """Prices of other units, in addition to those of tokens."""
 
     def cost(
         self,
@@ -70,6 +116,31 @@ class Price:
             + said * per_output
             + reasoning * per_thought
         )
+
+    def media_cost(self, units: MediaUnits, input: int, output: int, cached: int = 0) -> int | None:
+        """Whole pico-dollars of a request for audio or images. None if nothing of it has a known price, or if tokens
+        have a price and the upstream has counted none.
+        """
+        per_token = self.input is not None or self.output is not None
+        if self.units is None and not per_token:
+            return None
+        fixed = 0 if self.units is None else self.units.cost(units)
+        if not per_token or fixed is None:
+            return fixed
+        tokens = self.cost(input, output, cached) if input or output else None
+        return None if tokens is None else tokens + fixed
+
+    def media_upper_bound(self, units: MediaUnits, context: int | None, max_output: int | None) -> int | None:
+        """Whole pico-dollars that a request of at most these units cannot exceed; None if unknown. `context` and
+        `max_output` bound its tokens.
+        """
+        fixed = 0 if self.units is None else self.units.cost(units)
+        if self.input is None and self.output is None:
+            return None if self.units is None else fixed
+        if fixed is None or context is None:
+            return None
+        tokens = self.upper_bound(context, max_output or context)
+        return None if tokens is None else tokens + fixed
 
     def at(self, start: float, end: float) -> Price:
         """The price of an attempt from `start` to `end`, in unix seconds; UNKNOWN_PRICE if it changed in between.
@@ -147,6 +218,16 @@ def parse_micro_dollars(dollars: str) -> int:
     if len(fraction) > 6 or not (whole or fraction) or not (whole + fraction).isdigit():
         raise ValueError(f"{dollars!r} is not a price: use dollars per million tokens, with at most six decimals")
     return int(whole or "0") * 1_000_000 + int(fraction.ljust(6, "0"))
+
+
+def parse_pico_dollars(dollars: str) -> int:
+    """'0.0001' (dollars per second, character, image or request) -> 100_000_000, exactly; more than twelve decimals is
+    an error (ValueError).
+    """
+    whole, _, fraction = dollars.strip().partition(".")
+    if len(fraction) > 12 or not (whole or fraction) or not (whole + fraction).isdecimal():
+        raise ValueError(f"{dollars!r} is not a price: use dollars per unit, with at most twelve decimals")
+    return int(whole or "0") * PICO_PER_DOLLAR + int(fraction.ljust(12, "0"))
 
 
 def format_dollars(pico: int | None) -> str:

@@ -9,8 +9,8 @@ from sizewise.errors import BadRequest, Forbidden, did_you_mean
 from sizewise.principal import KeyScope, Principal, name_matches
 
 ENDPOINTS = (
-    *("chat", "messages", "responses", "completions", "moderations", "embeddings", "rerank", "files"),
-    *("models", "metrics", "graphql", "mcp", "hooks"),
+    *("chat", "messages", "responses", "completions", "moderations", "embeddings", "rerank"),
+    *("audio", "images", "files", "models", "metrics", "graphql", "mcp", "hooks"),
 )
 MAX_ENTRIES = 100
 """Entries in one list."""

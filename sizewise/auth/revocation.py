@@ -12,7 +12,7 @@ from sizewise.handler import Handler, Request, Send
 from sizewise.messages import Reply
 
 AWAITED_ENDPOINTS = frozenset(
-    {"chat", "messages", "responses", "completions", "moderations", "embeddings", "rerank"},
+    {"chat", "messages", "responses", "completions", "moderations", "embeddings", "rerank", "audio", "images"},
 )
 """Endpoints whose clients are told when the server stops. Calls of runs and of documents are made again after it."""
 

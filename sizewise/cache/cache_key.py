@@ -9,6 +9,7 @@ from msgspec import Raw
 from msgspec.structs import replace
 
 from sizewise.handler import Request
+from sizewise.messages import MediaRequest
 from sizewise.providers.wires.original_body import ORIGINAL_FIELD, OriginalBody
 
 DELIVERY_FIELDS = frozenset({"stream", "stream_options"})
@@ -22,7 +23,9 @@ def request_digest(request: Request, *extra: object) -> bytes:
     said = {name: _normalized(name, raw) for name, raw in request.payload.fields.items() if name not in DELIVERY_FIELDS}
     if said.get(ORIGINAL_FIELD) == NULL:
         del said[ORIGINAL_FIELD]
-    asked = (type(request.payload).__name__, said, options, extra)
+    files = request.payload.files if isinstance(request.payload, MediaRequest) else ()
+    more = (*extra, *(file.digest() for file in files)) if files else extra
+    asked = (type(request.payload).__name__, said, options, more)
     return hashlib.sha256(msgspec.json.encode(asked, order="sorted")).digest()
 
 

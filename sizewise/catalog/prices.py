@@ -124,4 +124,5 @@ def _price_with_tiers(
         tiers=tiers,
         schedule=schedule,
         unpriced_modalities=entry.apart,
+        units=base.units,
     )

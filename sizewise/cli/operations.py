@@ -338,6 +338,10 @@ class Price(Struct, frozen=True, rename="camel"):
     cache_write: Dollars | None
     cache_write1h: Dollars | None = field(name="cacheWrite1h")
     reasoning: Dollars | None
+    per_second: Dollars | None
+    per_character: Dollars | None
+    per_image: Dollars | None
+    per_request: Dollars | None
     source: str
     date: str
 
@@ -502,6 +506,9 @@ class Record(Struct, frozen=True, rename="camel"):
     data_class: DataClass | None
     tokens: Tokens
     cost_usd: Dollars | None
+    audio_seconds: float | None
+    characters: int | None
+    images: int | None
     first_token_ms: float | None
     total_ms: float
     attempt_count: int
@@ -1397,11 +1404,11 @@ query GetModel($name: String!) { model(name: $name) { ...ModelDetails } catalogM
 fragment ModelDetails on Model { name provider task size place state parameters context maxOutput inputModalities tools
 logprobs prefill quality license slots queue { ...ModelQueue } price { ...Price } weights { ...Weights } facts { ...Fact
 } } fragment ModelQueue on ModelQueue { busy waiting predictedWaitS } fragment Price on Price { input output cached
-cacheWrite cacheWrite1h reasoning source date } fragment Weights on Weights { file bytes sha256 path } fragment Fact on
-Fact { name value source } fragment CatalogModel on CatalogModel { name title vendor task size names parameters context
-license unverified facts { ...CatalogFact } memory { ...MemoryEstimate } offers { ...Offer } } fragment CatalogFact on
-CatalogFact { name value source date unverified } fragment MemoryEstimate on MemoryEstimate { quantization tokens bytes
-} fragment Offer on Offer { name price { ...Price } conditions }
+cacheWrite cacheWrite1h reasoning perSecond perCharacter perImage perRequest source date } fragment Weights on Weights {
+file bytes sha256 path } fragment Fact on Fact { name value source } fragment CatalogModel on CatalogModel { name title
+vendor task size names parameters context license unverified facts { ...CatalogFact } memory { ...MemoryEstimate }
+offers { ...Offer } } fragment CatalogFact on CatalogFact { name value source date unverified } fragment MemoryEstimate
+on MemoryEstimate { quantization tokens bytes } fragment Offer on Offer { name price { ...Price } conditions }
 """
 
 
@@ -1420,7 +1427,8 @@ query GetCatalogModel($name: String!) { catalogModel(name: $name) { ...CatalogMo
 CatalogModel { name title vendor task size names parameters context license unverified facts { ...CatalogFact } memory {
 ...MemoryEstimate } offers { ...Offer } } fragment CatalogFact on CatalogFact { name value source date unverified }
 fragment MemoryEstimate on MemoryEstimate { quantization tokens bytes } fragment Offer on Offer { name price { ...Price
-} conditions } fragment Price on Price { input output cached cacheWrite cacheWrite1h reasoning source date }
+} conditions } fragment Price on Price { input output cached cacheWrite cacheWrite1h reasoning perSecond perCharacter
+perImage perRequest source date }
 """
 
 
@@ -1632,7 +1640,8 @@ LIST_RECORDS = """\
 query ListRecords($last: Int, $model: String, $status: Int, $endpoint: String) { records(last: $last, model: $model,
 status: $status, endpoint: $endpoint) { ...Record } } fragment Record on Record { trace at endpoint key project
 requestedModel policy model why status error stream degraded guardrails dataClass tokens { ...Tokens } costUsd
-firstTokenMs totalMs attemptCount } fragment Tokens on Tokens { input output cached cacheWrite reasoning estimated }
+audioSeconds characters images firstTokenMs totalMs attemptCount } fragment Tokens on Tokens { input output cached
+cacheWrite reasoning estimated }
 """
 
 
@@ -1656,9 +1665,10 @@ async def list_records(
 GET_RECORD = """\
 query GetRecord($trace: String!) { record(trace: $trace) { ...RecordDetails } } fragment RecordDetails on Record {
 ...Record attempts { ...Attempt } } fragment Record on Record { trace at endpoint key project requestedModel policy
-model why status error stream degraded guardrails dataClass tokens { ...Tokens } costUsd firstTokenMs totalMs
-attemptCount } fragment Tokens on Tokens { input output cached cacheWrite reasoning estimated } fragment Attempt on
-Attempt { number model place result why score error tokens { ...Tokens } costUsd startedMs firstTokenMs endedMs }
+model why status error stream degraded guardrails dataClass tokens { ...Tokens } costUsd audioSeconds characters images
+firstTokenMs totalMs attemptCount } fragment Tokens on Tokens { input output cached cacheWrite reasoning estimated }
+fragment Attempt on Attempt { number model place result why score error tokens { ...Tokens } costUsd startedMs
+firstTokenMs endedMs }
 """
 
 

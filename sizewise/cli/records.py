@@ -191,6 +191,16 @@ def _tokens(records: Sequence[operations.Record | operations.RecordDetails | ope
     return f"{about}{sum(each.input for each in found)}+{sum(each.output for each in found)}"
 
 
+def _units(record: operations.RecordDetails) -> str:
+    """Units other than tokens; empty if there are none."""
+    said = [
+        f"{record.audio_seconds:g} s of audio" if record.audio_seconds else "",
+        f"{record.characters:,} characters" if record.characters else "",
+        f"{record.images:,} images" if record.images else "",
+    ]
+    return ", ".join(filter(None, said))
+
+
 def _show(record: operations.RecordDetails) -> None:
     write_pairs(
         [
@@ -201,6 +211,7 @@ def _show(record: operations.RecordDetails) -> None:
             ("why", record.why or "-"),
             ("status", f"{_status(record.status)} {record.error}"),
             ("tokens", _tokens([record])),
+            *([("units", units)] if (units := _units(record)) else []),
             ("cost", format_money(record.cost_usd)),
             (
                 "time",

@@ -29,6 +29,9 @@ td {{ padding: .15rem 1.5rem .15rem 0; vertical-align: top }}
 <tr><td><code>POST /v1/messages</code></td><td>Anthropic's Messages, with streaming</td></tr>
 <tr><td><code>POST /v1/completions</code></td><td>OpenAI's text completions, with streaming</td></tr>
 <tr><td><code>POST /v1/moderations</code></td><td>OpenAI's moderations, by the guardrails</td></tr>
+<tr><td><code>POST /v1/audio/speech</code></td><td>OpenAI's Speech, with streaming</td></tr>
+<tr><td><code>POST /v1/audio/transcriptions</code></td><td>OpenAI's Transcriptions and translations</td></tr>
+<tr><td><code>POST /v1/images/generations</code></td><td>OpenAI's Images, edits and variations</td></tr>
 <tr><td><code>POST /v1/embeddings</code></td><td>OpenAI's Embeddings</td></tr>
 <tr><td><code>POST /v1/rerank</code></td><td>ranks documents by relevance</td></tr>
 <tr><td><code>POST /v1/files</code></td><td>OpenAI's Files, stored encrypted</td></tr>

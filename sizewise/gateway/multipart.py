@@ -18,10 +18,11 @@ _PARAMETER = re.compile(r';\s*([\w!#$&+.^`|~*-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|(
 
 
 class PartHeader(Struct, frozen=True):
-    """`filename` is None for a field that is no file."""
+    """`filename` is None for a field that is no file. `content_type`: of a file, as the client says."""
 
     name: str
     filename: str | None = None
+    content_type: str = ""
 
 
 FormEvent = PartHeader | bytes | None
@@ -32,7 +33,7 @@ def boundary_of(content_type: str) -> bytes:
     """Raises BadBody if the body is no form."""
     kind, _, _ = content_type.partition(";")
     if kind.strip().lower() != "multipart/form-data":
-        hint = "send multipart/form-data with `file` and `purpose`, as SDKs do, or curl with -F"
+        hint = "send multipart/form-data, as SDKs do, or curl with -F"
         raise BadBody(f"the body is {kind.strip()[:100] or 'of no type'!r} and no form", hint)
     boundary = _parameters(content_type).get("boundary", "")
     if not 0 < len(boundary) <= MAX_BOUNDARY_CHARS or not boundary.isascii():
@@ -117,16 +118,17 @@ class MultipartParser:
 
 
 def _part_header(lines: list[str]) -> PartHeader:
+    headers: dict[str, str] = {}
     for line in lines:
         title, _, value = line.partition(":")
-        if title.strip().lower() == "content-disposition":
-            found = _parameters(value)
-            filename = found.get("filename")
-            if (extended := found.get("filename*")) is not None:
-                filename = unquote(extended.rpartition("'")[2], "utf-8", "replace")
-            if "name" in found:
-                return PartHeader(found["name"], filename)
-    raise BadBody("a part of the form has no name", "let your HTTP client write the form")
+        headers.setdefault(title.strip().lower(), value)
+    found = _parameters(headers.get("content-disposition", ""))
+    filename = found.get("filename")
+    if (extended := found.get("filename*")) is not None:
+        filename = unquote(extended.rpartition("'")[2], "utf-8", "replace")
+    if "name" not in found:
+        raise BadBody("a part of the form has no name", "let your HTTP client write the form")
+    return PartHeader(found["name"], filename, headers.get("content-type", "").strip()[:200])
 
 
 def _parameters(value: str) -> dict[str, str]:

@@ -22,7 +22,7 @@ from sizewise.gateway.request_context import JSON, RequestHead, ResponseWriter, 
 from sizewise.gateway.rerank_request import RerankBody
 from sizewise.gateway.signin import AcceptInvitation, PasswordChange, ProjectSwitch, SignIn, SignInSession
 from sizewise.providers.wires.anthropic import request_in as anthropic_request
-from sizewise.providers.wires.openai import completion_request, moderation, request_response
+from sizewise.providers.wires.openai import completion_request, media_request, moderation, request_response
 from sizewise.providers.wires.responses import request_in as responses_request
 
 Json = Mapping[str, Any]
@@ -53,6 +53,18 @@ class ModerationRequest(moderation.ModerationBody):
 
 class EmbeddingRequest(request_response.EmbeddingBody):
     """OpenAI's embedding body."""
+
+    sizewise: SizewiseOptions | None = None
+
+
+class SpeechRequest(media_request.SpeechBody):
+    """OpenAI's speech body; other fields are passed to the model unread."""
+
+    sizewise: SizewiseOptions | None = None
+
+
+class ImageRequest(media_request.ImageBody):
+    """OpenAI's image generation body; other fields are passed to the model unread."""
 
     sizewise: SizewiseOptions | None = None
 
@@ -92,7 +104,7 @@ class GraphQLRequest(Struct, rename="camel"):
 
 BODY_TYPES: tuple[type[Struct], ...] = (
     *(ChatRequest, CompletionRequest, ModerationRequest, EmbeddingRequest, RerankRequest),
-    *(ResponseRequest, CountableRequest, MessageRequest),
+    *(ResponseRequest, CountableRequest, MessageRequest, SpeechRequest, ImageRequest),
     *(GraphQLRequest, McpMessage),
     *(SignIn, AcceptInvitation, PasswordChange, ProjectSwitch, SignInSession),
 )
@@ -238,6 +250,7 @@ def _operation(
     query: Mapping[str, Json] | None = None,
     tags: tuple[str, ...] = ("read",),
     streams: bool = False,
+    text: bool = False,
     key: bool = True,
     error: str = "Error",
     kind: str = "application/json",
@@ -249,6 +262,8 @@ def _operation(
     content: dict[str, Any] = {kind: {"schema": _ref(answer) if answer else _WORD}}
     if streams:
         content["text/event-stream"] = {"schema": _ref("Event")}
+    if text:
+        content |= {"text/plain": {"schema": _WORD}, "text/vtt": {"schema": _WORD}}
     asking = ASK_TAG in tags
     told = {name: {"$ref": f"#/components/headers/{name}"} for name in RESPONSE_HEADERS} if asking else {}
     refused = {"description": "error", "content": {"application/json": {"schema": _ref(error)}}}
@@ -344,6 +359,28 @@ def _paths() -> Json:
         "/v1/embeddings": {
             "post": request("createEmbedding", "OpenAI embedding", "Embeddings", body="EmbeddingRequest")
         },
+        "/v1/audio/speech": {
+            "post": request("createSpeech", "OpenAI speech", body="SpeechRequest", streams=True, kind="audio/*"),
+        },
+        "/v1/audio/transcriptions": {
+            "post": request(
+                "createTranscription", "OpenAI transcription", "Transcript", form="AudioForm", streams=True, text=True
+            ),
+        },
+        "/v1/audio/translations": {
+            "post": request(
+                "createTranslation", "OpenAI translation of audio", "Transcript", form="AudioForm", text=True
+            ),
+        },
+        "/v1/images/generations": {
+            "post": request("createImage", "OpenAI image generation", "Images", body="ImageRequest", streams=True),
+        },
+        "/v1/images/edits": {
+            "post": request("editImage", "OpenAI image edit", "Images", form="ImageForm", streams=True),
+        },
+        "/v1/images/variations": {
+            "post": request("varyImage", "OpenAI image variation", "Images", form="ImageForm"),
+        },
         "/v1/rerank": {"post": request("rerank", "Documents by relevance", "Ranking", body="RerankRequest")},
         "/v2/rerank": {"post": request("rerankV2", "Documents by relevance", "Ranking", body="RerankRequest")},
         "/v1/files": {
@@ -426,6 +463,7 @@ _COUNT: Mapping[str, Any] = {"type": "integer", "minimum": 0}
 _NUMBER: Mapping[str, Any] = {"type": "number"}
 _MAYBE: Mapping[str, Any] = {"type": ["string", "null"]}
 _ANY: Mapping[str, Any] = {"type": "object"}
+_FILE: Mapping[str, Any] = {"type": "string", "format": "binary"}
 
 
 def _answers() -> Json:
@@ -472,6 +510,16 @@ def _answers() -> Json:
             ),
             sizewise={**_ANY, "description": "the categories that are judged, those that are not, and the guardrails"},
         ),
+        "AudioForm": _object(
+            "file model", file=_FILE, model=_WORD, prompt=_WORD, language=_WORD, response_format=_WORD,
+            stream={"type": "boolean"}, sizewise={**_WORD, "description": "SizewiseOptions as JSON text"},
+        ),
+        "ImageForm": _object(
+            "image model", image=_FILE, mask=_FILE, model=_WORD, prompt=_WORD, n={"type": "integer"}, size=_WORD,
+            sizewise={**_WORD, "description": "SizewiseOptions as JSON text"},
+        ),
+        "Transcript": _object("text", text=_WORD, usage=_ANY, duration=_NUMBER, segments=_list(_ANY)),
+        "Images": _object("data", created=_COUNT, data=_list(_ANY), usage=_ANY),
         "ResponseReply": _object(
             "id object created_at status model output store usage",
             id=_WORD,

@@ -16,9 +16,11 @@ from sizewise.app.services import Services
 from sizewise.errors import BadRequest, BodyTooSlow, PathNotFound, SizewiseError, did_you_mean
 from sizewise.gateway import (
     anthropic,
+    audio,
     completions,
     files,
     health,
+    images,
     inbound_webhooks,
     landing_page,
     mcp_server,
@@ -40,20 +42,27 @@ from sizewise.gateway.request_context import (
     RequestHead,
     ResponseWriter,
     RouteHandler,
+    body_compressed,
+    declared_length,
     handle,
     read_head,
     refusal,
     refuse_with,
     send_error,
     trace_headers,
+    upload_refusal,
 )
 from sizewise.gateway.signin import SignInEndpoints
 from sizewise.gateway.signin_oidc import OidcEndpoints
 from sizewise.limits.request_body import BodyReader
+from sizewise.limits.upload import Upload
 
 ApplicationProvider = Callable[[], Application]
 """Returns the current application: settings may change between two requests, never within one."""
 
+
+UploadHandler = Callable[[str, Application, RequestHead, Upload, ResponseWriter], Awaitable[None]]
+"""A route handler that reads the body itself; the first argument is the path of the upstream's endpoint."""
 
 ASK_ACTION = ("ask",)
 ROUTE_ACTIONS: Mapping[str, tuple[str, ...] | None] = {
@@ -66,6 +75,12 @@ ROUTE_ACTIONS: Mapping[str, tuple[str, ...] | None] = {
     "/v1/completions": ASK_ACTION,
     "/v1/moderations": ASK_ACTION,
     "/v1/embeddings": ASK_ACTION,
+    "/v1/audio/speech": ASK_ACTION,
+    "/v1/audio/transcriptions": ASK_ACTION,
+    "/v1/audio/translations": ASK_ACTION,
+    "/v1/images/generations": ASK_ACTION,
+    "/v1/images/edits": ASK_ACTION,
+    "/v1/images/variations": ASK_ACTION,
     "/v1/rerank": ASK_ACTION,
     "/v2/rerank": ASK_ACTION,
     "/v1/files": ASK_ACTION,
@@ -109,6 +124,9 @@ def build_asgi_app(get_app: ApplicationProvider, graphql: ASGIApp, services: Ser
         authenticated = ROUTE_ACTIONS[path] is not None
         return Route(path, RouteEndpoint(get_app, handler, method, voice, authenticated=authenticated))
 
+    def upload(path: str, handler: UploadHandler) -> Route:
+        return Route(path, MediaUploadEndpoint(get_app, partial(handler, path.removeprefix("/v1"))))
+
     routes: list[BaseRoute] = [
         at("/v1/chat/completions", openai.chat_completions),
         at("/v1/responses", responses.create, voice=responses.ERROR_FORMAT),
@@ -119,6 +137,12 @@ def build_asgi_app(get_app: ApplicationProvider, graphql: ASGIApp, services: Ser
         at("/v1/completions", completions.completions),
         at("/v1/moderations", moderations.moderations),
         at("/v1/embeddings", openai.embeddings),
+        at("/v1/audio/speech", audio.speech),
+        upload("/v1/audio/transcriptions", audio.transcribe),
+        upload("/v1/audio/translations", audio.transcribe),
+        at("/v1/images/generations", images.generations),
+        upload("/v1/images/edits", images.change),
+        upload("/v1/images/variations", images.change),
         at("/v1/rerank", rerank.rerank),
         at("/v2/rerank", rerank.rerank),
         Route("/v1/files", MethodRouter(get_app, UploadEndpoint(get_app), GET=files.list_files)),
@@ -234,6 +258,49 @@ class RouteEndpoint:
             body = read
         met = handle(handler, app, head, body, out, self._error_format)
         await _run_until_disconnect(met, receive)
+
+
+class MediaUploadEndpoint(RouteEndpoint):
+    """A route handler of POST that reads the body itself, as it arrives; cancelled when the client leaves."""
+
+    def __init__(
+        self,
+        get_app: ApplicationProvider,
+        upload_handler: Callable[[Application, RequestHead, Upload, ResponseWriter], Awaitable[None]],
+    ) -> None:
+        super().__init__(get_app, body_compressed, "POST", authenticated=True)  # a POST never gets to this handler
+        self._upload_handler = upload_handler
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        app = self._get_app()
+        if scope["type"] == "websocket" or scope["method"] != "POST":
+            return await super().__call__(scope, receive, send)
+        head = read_head(scope["headers"], time.perf_counter())
+        client = scope.get("client")
+        head.peer_address, head.secure = client[0] if client else "", scope.get("scheme") == "https"
+        out = AsgiResponseWriter(send, head.trace)
+        with Upload(receive, app.resources.body_memory, app.settings.server, declared_length(head.headers)) as upload:
+            handler = upload_refusal(app, head)
+            if handler is None:
+                handler = partial(self._handle, upload, out)
+            else:
+                out.close_connection = any(name == b"expect" for name, _ in head.headers)
+            await _run_until_disconnect(handle(handler, app, head, b"", out), upload.after_body)
+
+    async def _handle(
+        self,
+        upload: Upload,
+        connection: AsgiResponseWriter,
+        app: Application,
+        head: RequestHead,
+        body: bytes,
+        out: ResponseWriter,
+    ) -> None:
+        try:
+            await self._upload_handler(app, head, upload, out)
+        except BodyTooSlow:
+            connection.close_connection = True
+            raise
 
 
 class MethodRouter:

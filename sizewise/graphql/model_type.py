@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from sizewise.model_card import ModelCard
-from sizewise.money import PICO_PER_DOLLAR, Price, format_dollars
+from sizewise.money import PICO_PER_DOLLAR, Price, UnitRates, format_dollars
 
 READY = "ready"
 FieldValues = Mapping[str, object]
@@ -52,7 +52,8 @@ def model_values(card: ModelCard, unavailable_reason: str = "", queue: FieldValu
 
 
 def price_values(price: Price) -> Mapping[str, str | None]:
-    """By the names of schema.graphql's Price, in dollars per million tokens."""
+    """By the names of schema.graphql's Price, in dollars per million tokens, or per unit."""
+    units = price.units or UnitRates()
     return {
         "input": _rate(price.input),
         "output": _rate(price.output),
@@ -60,12 +61,20 @@ def price_values(price: Price) -> Mapping[str, str | None]:
         "cacheWrite": _rate(price.cache_write),
         "cacheWrite1h": _rate(price.cache_write_1h),
         "reasoning": _rate(price.reasoning),
+        "perSecond": _unit_rate(units.second),
+        "perCharacter": _unit_rate(units.character),
+        "perImage": _unit_rate(units.image),
+        "perRequest": _unit_rate(units.request),
     }
 
 
 def _rate(micro: int | None) -> str | None:
     """Micro-dollars per million tokens as dollars per million tokens."""
     return None if micro is None else format_dollars(micro * (PICO_PER_DOLLAR // 1_000_000))
+
+
+def _unit_rate(pico: int | None) -> str | None:
+    return None if pico is None else format_dollars(pico)
 
 
 def _weights(card: ModelCard) -> FieldValues | None:
@@ -81,13 +90,23 @@ def _facts(card: ModelCard) -> list[FieldValues]:
 
 
 def _rates(price: Price) -> list[FieldValues]:
-    """Input and output always; other rates only if set, since an unset one is billed as another."""
+    """Input and output, unless other units have a price; other rates only if set, since an unset one is billed as
+    another.
+    """
     source = ", ".join(filter(None, (price.source, price.date)))
     told = [(name, getattr(price, name)) for name in RATES]
     rates: list[FieldValues] = [
         {"name": f"price.{name}", "value": _per_million(rate), "source": source if rate is not None else ""}
         for name, rate in told
-        if rate is not None or name in ("input", "output")
+        if rate is not None or (price.units is None and name in ("input", "output"))
+    ]
+    units = price.units or UnitRates()
+    per_unit = [(name, name, getattr(units, name)) for name in ("second", "character", "image", "request")]
+    per_unit += [(f"images.{kind}", "image", rate) for kind, rate in units.image_kinds]
+    rates += [
+        {"name": f"price.{name}", "value": f"{format_dollars(rate)} dollars per {unit}", "source": source}
+        for name, unit, rate in per_unit
+        if rate is not None
     ]
     return [*rates, *({"name": "price", "value": but, "source": source} for but in price_conditions(price))]
 

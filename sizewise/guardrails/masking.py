@@ -12,11 +12,12 @@ from typing import Protocol
 from msgspec.structs import replace
 
 from sizewise.data_class import Place, is_within
+from sizewise.errors import GuardrailBlocked
 from sizewise.guardrails.base import Guard
 from sizewise.guardrails.pseudonymization import MaskedScan, ScanFindings, Unmasker, pseudonymize
 from sizewise.guardrails.stream_unmasking import UnmaskingSend, unmask_reply
 from sizewise.handler import ConnectModel, GuardrailTriggered, Handler, Request, Send
-from sizewise.messages import ChatRequest, EmbeddingRequest, Reply
+from sizewise.messages import ChatRequest, EmbeddingRequest, MediaRequest, Reply
 from sizewise.model_card import ModelCard
 
 
@@ -120,7 +121,15 @@ class MaskingHandler:
         return await self._asked(replace(request, payload=what), restore, send)
 
     async def _asked(self, request: Request, unmasker: Unmasker, send: Send) -> Reply:
+        """Raises GuardrailBlocked if the answer would be a picture or the sound of a placeholder."""
         counted = tuple((guard, kind, count) for (guard, kind), count in unmasker.counts.items())
+        if isinstance(request.payload, MediaRequest) and not request.payload.answers_in_text:
+            await send(GuardrailTriggered(counted, "blocked"))
+            kinds = ", ".join(sorted({kind for _, kind in unmasker.counts}))
+            raise GuardrailBlocked(
+                f"the text has {kinds}, and placeholders for it cannot be replaced in audio or images",
+                "remove it, name a model within `unmasked_place` of [guardrails], or set its guardrail to `flag`",
+            )
         await send(GuardrailTriggered(counted, "masked"))
         restoring = UnmaskingSend(unmasker, send)
         reply = await self._handler(request, restoring)

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -250,6 +251,51 @@ class HttpEndpoint:
             self._pool.close_idle()  # if one idle connection was dead, the others probably are
             connection, again = None, True
 
+    async def upload(
+        self,
+        path: str,
+        pieces: AsyncIterator[bytes],
+        length: int | None,
+        headers: HttpHeaders = (),
+        *,
+        purpose: str,
+        data_class: DataClass,
+        max_place: Place = "anyone",
+        timeouts: HttpTimeouts = DEFAULT_TIMEOUTS,
+    ) -> ClientResponse:
+        """POST with a body that is sent as it comes. `length`: its bytes; None: not known, sent in chunks.
+
+        Returns as `request`, also before the body's end if the upstream answers before; it is then not sent to its end.
+        Never sent twice. Raises what `request` and `pieces` raise.
+        """
+        self._egress.check(self.origin, purpose=purpose, data_class=data_class, max_place=max_place)
+        since = asyncio.get_running_loop().time()
+        framing = b"transfer-encoding: chunked" if length is None else b"content-length: %d" % length
+        head = self._head("POST", path) + _header_lines(headers, BadRequest) + framing + b"\r\n\r\n"
+        connection = await self._pool.acquire(min(timeouts.connect, timeouts.total))
+        now = asyncio.get_running_loop().time()
+        waits = timeouts.first_byte, timeouts.between_bytes, timeouts.total
+        answered = connection.send_request(head, b"", False, *waits, now, since)
+        sending = asyncio.ensure_future(_send_body(connection, pieces, in_chunks=length is None))
+        try:
+            await asyncio.wait({answered, sending}, return_when=asyncio.FIRST_COMPLETED)
+            if answered.done():
+                connection.forbid_reuse()
+            else:
+                await sending  # raises what reading the body raised
+                await answered
+        except BaseException:
+            connection.abort()
+            raise
+        finally:
+            sending.cancel()
+            with suppress(asyncio.CancelledError, SizewiseError):
+                await sending
+        failure = connection.failure()
+        if failure is not None:
+            raise failure
+        return ClientResponse(connection)
+
     def _head(self, method: str, path: str) -> bytes:
         target = self._base + path
         if not _TOKEN.match(method) or method == "CONNECT" or not _TARGET.match(path):
@@ -258,6 +304,15 @@ class HttpEndpoint:
         if len(self._heads) < MAX_CACHED_HEADS:
             self._heads[method, path] = head
         return head
+
+
+async def _send_body(connection: HttpConnection, pieces: AsyncIterator[bytes], *, in_chunks: bool) -> None:
+    await asyncio.sleep(0)  # the head is written at the end of this loop iteration
+    async for piece in pieces:
+        if piece:
+            await connection.send_body(b"%x\r\n%b\r\n" % (len(piece), piece) if in_chunks else piece)
+    if in_chunks:
+        await connection.send_body(b"0\r\n\r\n")
 
 
 class HttpClient:

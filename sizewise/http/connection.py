@@ -70,6 +70,7 @@ class HttpConnection(asyncio.Protocol):
         "_unread",
         "_unsent",
         "_waiter",
+        "_writable",
         "chunks",
         "complete",
         "error",
@@ -98,6 +99,7 @@ class HttpConnection(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = inf
         self._waiter: asyncio.Future[None] | None = None
+        self._writable: asyncio.Future[None] | None = None  # while the peer reads slower than a body is sent
         self._busy = self._awaiting_head = self._eof = self._paused = self._draining = self._head_only = False
         self._reusable = True
         self._started_at = self._last_read_at = self._released_at = self._time()
@@ -166,6 +168,20 @@ class HttpConnection(asyncio.Protocol):
         if now + first_byte_s < self._timer_at or self._total_at < self._timer_at:
             self._set_timer(min(now + first_byte_s, self._total_at))
         return waiter
+
+    async def send_body(self, piece: bytes) -> None:
+        """Continues the body of a request that was sent with its head alone, at least one loop iteration ago. Waits
+        while the peer reads slowly. Bytes for a connection that is lost are dropped: the waiter reports it.
+        """
+        self._started_at = self._time()  # the time until the response head begins with the end of the body
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(piece)
+            if self._writable is not None:
+                await self._writable
+
+    def forbid_reuse(self) -> None:
+        """For an exchange whose request was not sent to its end."""
+        self._reusable = False
 
     def failure(self) -> SizewiseError | None:
         """The error if there is no response head after `send_request`."""
@@ -265,6 +281,14 @@ class HttpConnection(asyncio.Protocol):
         elif self._waiter is not None and self.head_complete and (self._awaiting_head or parts or self.complete):
             self._wake()
 
+    def pause_writing(self) -> None:
+        self._writable = self._loop.create_future()
+
+    def resume_writing(self) -> None:
+        writable, self._writable = self._writable, None
+        if writable is not None and not writable.done():
+            writable.set_result(None)
+
     def eof_received(self) -> None:
         self._eof = True
         self.abort()  # otherwise the transport first tries to send the rest of the request
@@ -276,6 +300,7 @@ class HttpConnection(asyncio.Protocol):
         if not self.complete or not self._busy:
             self._handle_disconnect(exc)
         self._transport = None
+        self.resume_writing()
         del self._parser  # a reference cycle would have to wait for the garbage collector
         self._wake()
         if self._on_lost is not None:

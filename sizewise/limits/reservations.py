@@ -9,7 +9,7 @@ from sizewise.errors import BudgetExceeded, Busy, SizewiseError
 from sizewise.limits.quota_leases import QuotaLeases, QuotaShortfall
 from sizewise.limits.rules import ALL_TENANTS, MAX_COUNT, format_amount
 from sizewise.limits.windows import LimitCounter, LimitCounters, LimitWindows, measure_prompt
-from sizewise.messages import ChatRequest, EmbeddingRequest
+from sizewise.messages import ChatRequest, EmbeddingRequest, MediaRequest
 from sizewise.model_card import ModelCard
 from sizewise.settings.limits import BudgetsSettings
 
@@ -47,7 +47,10 @@ class RequestReservation:
 class WorstCaseCost:
     """The counters and bounds of a principal's attempts at one model, computed once."""
 
-    __slots__ = ("allows_unpriced", "card", "counters", "flat_price", "has_budget", "max_answer_tokens", "token_rate")
+    __slots__ = (
+        *("allows_unpriced", "card", "counters", "flat_price", "has_budget", "max_answer_tokens", "request_fee"),
+        "token_rate",
+    )
 
     def __init__(self, counters: LimitCounters, card: ModelCard, settings: BudgetsSettings) -> None:
         self.counters = counters
@@ -58,6 +61,7 @@ class WorstCaseCost:
         )  # the lowest, tokens a minute
         self.card = card
         self.flat_price = card.price.flat_rates()
+        self.request_fee = 0 if card.price.units is None else card.price.units.request or 0  # pico-dollars
         self.max_answer_tokens = (
             settings.default_max_tokens
             if card.max_output is None
@@ -68,9 +72,10 @@ class WorstCaseCost:
     def upper_bound(self, prompt_tokens: int, output_tokens: int) -> int | None:
         """Pico-dollars at most; None if unknown."""
         if self.flat_price is None:
-            return self.card.price.upper_bound(prompt_tokens, output_tokens)
+            bound = self.card.price.upper_bound(prompt_tokens, output_tokens)
+            return None if bound is None else bound + self.request_fee
         read, said = self.flat_price
-        return prompt_tokens * read + output_tokens * said
+        return prompt_tokens * read + output_tokens * said + self.request_fee
 
 
 class Reservation:
@@ -107,7 +112,11 @@ class Reservation:
         self._choices = choices
         self.max_tokens: int | None = None
         self.max_cost: int | None = 0
-        if worst_case.has_budget:
+        if isinstance(payload, MediaRequest):
+            out, card = 0, worst_case.card
+            if worst_case.has_budget:
+                self.max_cost = card.price.media_upper_bound(payload.most, card.context, card.max_output)
+        elif worst_case.has_budget:
             self.max_cost = worst_case.upper_bound(
                 prompt,
                 choices * (worst_case.max_answer_tokens if out is None else out),

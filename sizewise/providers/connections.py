@@ -12,7 +12,7 @@ from sizewise.errors import ConfigError, ModelUnavailable, SizewiseError
 from sizewise.handler import Handler, Request, Send
 from sizewise.http.client import HttpClient, HttpEndpoint, HttpTimeouts
 from sizewise.messages import ChatRequest, Reply
-from sizewise.model_card import ModelCard
+from sizewise.model_card import MEDIA_TASKS, ModelCard
 from sizewise.offload.offload import Offload
 from sizewise.plugins import PluginRegistry
 from sizewise.providers.circuit_breaker import BreakerSet, CircuitBreaker, CircuitBreakerHandler, RetryBudget
@@ -22,6 +22,7 @@ from sizewise.providers.http_model import HttpModel
 from sizewise.providers.load_balancer import LoadBalancer, Replica
 from sizewise.providers.local.models import LocalModel, LocalModels
 from sizewise.providers.local.runtime import LocalRuntime
+from sizewise.providers.media_model import MediaModel
 from sizewise.providers.wires.overrides import apply_overrides
 from sizewise.providers.wires.wire import Wire, bearer_header
 from sizewise.settings.load import resolve_secret
@@ -39,6 +40,9 @@ ModelGauges = Mapping[tuple[str, str], Mapping[str, float]]
 
 MIN_SECRET_LENGTH = 8  # characters; shorter values ("none", "ollama") protect nothing and occur in ordinary error texts
 STATE_VALUES: Mapping[str, int] = {"closed": 0, "half_open": 1, "open": 2}
+
+
+JSON_TYPE = ("Content-Type", "application/json")
 
 
 def always_available() -> str:
@@ -115,6 +119,9 @@ class ModelConnections:
                 self.local_models[card.name] = local
                 self._token_counters[card.name] = local.count_tokens
                 opened = ModelConnection(local, local.unavailable_reason)
+            elif card.endpoint.wire == "echo" and card.task in MEDIA_TASKS:
+                none = UnavailableModel(ConfigError("the echo model has no audio and no images"))
+                opened = ModelConnection(none, none.unavailable_reason)
             elif card.endpoint.wire == "echo":
                 echo = EchoModel(card)
                 self._token_counters[card.name] = echo.count_tokens
@@ -181,6 +188,11 @@ class ModelConnections:
                     f"models.{card.name!r}.task: the wire {card.endpoint.wire!r} has no moderations",
                     "use a model of a provider that has them",
                 )
+            if card.task in MEDIA_TASKS and spoken.media is None:
+                raise ConfigError(
+                    f"models.{card.name!r}.task: the wire {card.endpoint.wire!r} has no audio and no images",
+                    "use a model of a provider that has them",
+                )
             wire = apply_overrides(spoken, dict(card.endpoint.renamed_fields), card.endpoint.dropped_fields)
             ways = tuple(self._replicas(card, provider, wire))
         except SizewiseError as error:
@@ -196,23 +208,42 @@ class ModelConnections:
         """Raises ConfigError for a key that cannot be resolved."""
         name, budget = card.endpoint.provider, self._retry_budgets.setdefault(card.endpoint.provider, RetryBudget())
         for number, row in enumerate(provider.replicas or (ReplicaSettings(),)):
-            endpoint = self._endpoint(card, provider, wire, number, row)
-            model = HttpModel(
-                card=card,
-                endpoint=endpoint,
-                wire=wire,
-                timeouts=_timeouts(provider.timeouts),
-                secrets=tuple(_secrets(card, row)),
-                offload=self._offload,
-            )
-            if model.can_count_tokens and card.name not in self._token_counters:
-                self._token_counters[card.name] = model.count_tokens
+            model = self._remote_model(card, provider, wire, number, row)
             where = self._breakers.setdefault((name, row.base_url or card.endpoint.base_url), CircuitBreaker())
             key = self._breakers.setdefault((name, number), CircuitBreaker())
             yield Replica(
                 CircuitBreakerHandler(model, card.name, BreakerSet(where, key, CircuitBreaker(), budget)),
                 row.weight,
             )
+
+    def _remote_model(
+        self, card: ModelCard, provider: ProviderSettings, wire: Wire, number: int, row: ReplicaSettings
+    ) -> Handler:
+        """Raises ConfigError for a key that cannot be resolved."""
+        timeouts, secrets = _timeouts(provider.timeouts), tuple(_secrets(card, row))
+        if card.task in MEDIA_TASKS and wire.media is not None:
+            headers = [each for each in request_headers(card, wire, row) if each != JSON_TYPE]
+            url, most = row.base_url or card.endpoint.base_url, provider.max_connections
+            return MediaModel(
+                card=card,
+                endpoint=self._client.endpoint(url, headers, max_connections=most),
+                wire=wire,
+                media=wire.media,
+                timeouts=timeouts,
+                secrets=secrets,
+                offload=self._offload,
+            )
+        model = HttpModel(
+            card=card,
+            endpoint=self._endpoint(card, provider, wire, number, row),
+            wire=wire,
+            timeouts=timeouts,
+            secrets=secrets,
+            offload=self._offload,
+        )
+        if model.can_count_tokens and card.name not in self._token_counters:
+            self._token_counters[card.name] = model.count_tokens
+        return model
 
     def _endpoint(
         self, card: ModelCard, provider: ProviderSettings, wire: Wire, number: int, row: ReplicaSettings
@@ -255,7 +286,7 @@ def request_headers(card: ModelCard, wire: Wire, row: ReplicaSettings) -> list[t
         given = [(name, value) for name, value in given if name.lower() not in key]
     headers = [(name, resolve_secret(value) if is_reference(value) else value) for name, value in given]
     said = {name.lower() for name, _ in headers}
-    return [*headers, *(each for each in named if each[0].lower() not in said), ("Content-Type", "application/json")]
+    return [*headers, *(each for each in named if each[0].lower() not in said), JSON_TYPE]
 
 
 def _secrets(card: ModelCard, row: ReplicaSettings) -> Iterator[str]:

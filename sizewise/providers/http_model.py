@@ -77,7 +77,7 @@ class HttpModel:
         )
         try:
             if response.status != 200:
-                raise await self._read_error(response)
+                raise await read_error(response, wire)
             if isinstance(what, ChatRequest) and what.stream:
                 return await self._stream(response, spoken.read_stream(not what.include_usage), send)
             read = spoken.read_reply if isinstance(what, ChatRequest) else wire.vectors_reader(what)
@@ -127,22 +127,13 @@ class HttpModel:
             if response.status in COUNTS_NOTHING:
                 return None
             if response.status != 200:
-                raise await self._read_error(response)
+                raise await read_error(response, self._wire)
             return self._wire.read_count(await response.read(MAX_ERROR))
         except SizewiseError as error:
             self._sanitize_error(error, chat, "")
             raise
         finally:
             response.close()
-
-    async def _read_error(self, response: ClientResponse) -> SizewiseError:
-        try:
-            body = await response.read(MAX_ERROR)
-        except UpstreamProtocolError:  # too long or cut off: use the status alone
-            body = b""
-        body = body.removeprefix(BYTE_ORDER_MARK).decode(errors="replace").encode()
-        wait = retry_after_seconds(response.header("retry-after"), response.header("date"))
-        return self._wire.read_error(response.status, wait, body)
 
     async def _stream(self, response: ClientResponse, reader: StreamReader, send: Send) -> Reply:
         kind = response.header("content-type") or ""
@@ -163,3 +154,14 @@ class HttpModel:
                 response.release()
                 break
         return reader.reply()
+
+
+async def read_error(response: ClientResponse, wire: Wire) -> SizewiseError:
+    """The error of a response that is not 200."""
+    try:
+        body = await response.read(MAX_ERROR)
+    except UpstreamProtocolError:  # too long or cut off: use the status alone
+        body = b""
+    body = body.removeprefix(BYTE_ORDER_MARK).decode(errors="replace").encode()
+    wait = retry_after_seconds(response.header("retry-after"), response.header("date"))
+    return wire.read_error(response.status, wait, body)

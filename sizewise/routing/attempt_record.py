@@ -22,7 +22,7 @@ from sizewise.handler import (
     TextDelta,
     ToolDelta,
 )
-from sizewise.messages import NO_USAGE, Choice, Reply, Usage
+from sizewise.messages import NO_USAGE, Choice, MediaRequest, Reply, Usage
 from sizewise.model_card import ModelCard
 from sizewise.money import Price
 from sizewise.routing.policy import AttemptOutcome, RequestFeatures
@@ -59,6 +59,7 @@ class AttemptRecord:
     score: float | None = None
     verdict_why = ""
     modalities: frozenset[str] = frozenset()  # of the request, besides text
+    media: MediaRequest | None = None  # the request, if it is one for audio or images
     price_time = 0.0  # unix seconds at the start, if the price depends on time
     _usage_and_cost: tuple[Usage, int | None] | None = None
 
@@ -127,8 +128,11 @@ class AttemptRecord:
         if reply is not None:
             return with_estimated_usage(reply, prompt_tokens)
         size = sum(map(text_bytes, self.text_parts)) + self.other_bytes
-        if size == 0 and self.error is not None and not isinstance(self.error, BILLED_ERRORS):
+        nothing_came = size == 0 and (self.media is None or self.first_token_at is None)
+        if nothing_came and self.error is not None and not isinstance(self.error, BILLED_ERRORS):
             return NO_USAGE
+        if self.media is not None:
+            return Usage(estimated=True, units=self.media.units)
         return Usage(prompt_tokens, -(-size // BYTES_PER_TOKEN), estimated=True)
 
     def _count_cost(self, usage: Usage) -> int | None:
@@ -136,13 +140,19 @@ class AttemptRecord:
 
         Where our price is unknown or does not apply: the cost reported by the upstream, if the card trusts it.
         """
-        if not usage.input and not usage.output and not usage.reported_cost:
-            return 0
         card, price = self.card, self.card.price
+        if not usage.input and not usage.output and not usage.reported_cost and usage.units is None:
+            return 0
         if price.schedule:
             price = price.at(self.price_time, self.price_time + self.ended_at - self.started_at)
         cost = None
-        if not usage.unpriced_reason and not (price.unpriced_modalities and self._is_unpriced(price, usage)):
+        if usage.units is not None:
+            cost = (
+                None
+                if usage.unpriced_reason
+                else price.media_cost(usage.units, usage.input, usage.output, usage.cached)
+            )
+        elif not usage.unpriced_reason and not (price.unpriced_modalities and self._is_unpriced(price, usage)):
             cost = price.cost(
                 usage.input,
                 usage.output,
@@ -151,6 +161,8 @@ class AttemptRecord:
                 usage.reasoning,
                 usage.cache_write_1h,
             )
+            if price.units is not None and cost is not None:
+                cost += price.units.request or 0
         return usage.reported_cost if cost is None and card.endpoint.reports_cost else cost
 
     def _is_unpriced(self, price: Price, usage: Usage) -> bool:

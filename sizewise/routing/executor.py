@@ -16,7 +16,7 @@ import msgspec
 
 from sizewise.errors import BudgetExceeded, UpstreamTimeout
 from sizewise.handler import Request
-from sizewise.messages import ChatRequest, Reply
+from sizewise.messages import ChatRequest, MediaRequest, Reply
 from sizewise.model_card import ModelCard
 from sizewise.money import format_dollars
 from sizewise.routing.attempt_limits import AttemptLimits
@@ -310,6 +310,8 @@ def begin_attempt(card: ModelCard, why: str, client_reply: ClientReply, request:
     one = AttemptRecord(len(client_reply.attempts) + 1, card, why, perf_counter() - request.started_at)
     if card.price.schedule:
         one.price_time = time()
+    if isinstance(request.payload, MediaRequest):
+        one.media = request.payload
     client_reply.attempts.append(one)
     return one
 

@@ -64,6 +64,9 @@ class ModelAliases:
             "chat": {**self._roles(chats, small, large), **self._autos(chats)},
             "embed": _only_model_plan("embedding", tuple(card for card in cards if card.task == "embed")),
             "moderate": _only_model_plan("moderation", tuple(card for card in cards if card.task == "moderate")),
+            "transcribe": _only_model_plan("transcription", tuple(card for card in cards if card.task == "transcribe")),
+            "speak": _only_model_plan("speech", tuple(card for card in cards if card.task == "speak")),
+            "image": _only_model_plan("image", tuple(card for card in cards if card.task == "image")),
             "rerank": _only_model_plan("reranking", tuple(card for card in cards if card.task == "rerank")),
         }
         for plans in self._plans.values():

@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from sizewise.messages import Reply, Usage
 from sizewise.model_card import ModelCard
+from sizewise.money import MediaUnits
 from sizewise.routing.answer_format import AnswerFormat
 
 StreamMode = Literal["hold", "stream", "first_word"]
@@ -53,6 +54,7 @@ class RequestFeatures(Struct, frozen=True):
     answer_format: AnswerFormat = AnswerFormat()
     predicted_quality: Mapping[str, float] = {}  # by model: predicted chance of a good answer, 0..1
     min_quality: float | None = None  # requested, 0..1 of the reference model
+    media: MediaUnits | None = None  # at most, of a request for audio or images
 
 
 class Attempt(Struct, frozen=True):

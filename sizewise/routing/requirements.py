@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from sizewise.data_class import DataClass
 from sizewise.handler import Request
-from sizewise.messages import ChatRequest
+from sizewise.messages import ChatRequest, MediaRequest
 from sizewise.model_card import ModelCard, ModelTask
 from sizewise.routing.answer_format import AnswerFormat
 from sizewise.routing.data_policy import DataPolicy, DataPolicyDecision
@@ -57,6 +57,7 @@ def requirements_of(request: Request, data_policy: DataPolicy, policy: str = "")
             is_plain_text=plain,
             answer_format=AnswerFormat(what),
             min_quality=options.min_quality,
+            media=what.most if isinstance(what, MediaRequest) else None,
         )
     else:
         sees = frozenset()
@@ -96,6 +97,12 @@ def text_bytes(text: str) -> int:
 
 
 def expected_cost(card: ModelCard, features: RequestFeatures) -> int | None:
-    """Pico-dollars for this prompt and the longest answer requested (default 1,000 tokens); None if unknown."""
+    """Pico-dollars for this prompt and the longest answer requested (default 1,000 tokens), or for all audio and
+    images; None if unknown.
+    """
+    price = card.price
+    if features.media is not None:
+        return price.media_upper_bound(features.media, card.context, card.max_output)
     out = DEFAULT_ANSWER_TOKENS if features.max_tokens is None else features.max_tokens
-    return card.price.max_cost(features.prompt_tokens, out * features.choice_count)
+    cost = price.max_cost(features.prompt_tokens, out * features.choice_count)
+    return cost if cost is None or price.units is None else cost + (price.units.request or 0)

@@ -27,8 +27,8 @@ class SessionAffinity:
         self._switch_cost = switch_cost
 
     def for_request(self, request: Request) -> SessionTurn | None:
-        """None if the request names no session, or sessions are off."""
-        key = session_key(request) if self._timeout_s else None
+        """None if the request names no session or is no chat, or sessions are off."""
+        key = session_key(request) if self._timeout_s and request.payload.task == "chat" else None
         if key is None:
             return None
         before = self._sessions.find(key, request.started_at, self._timeout_s)

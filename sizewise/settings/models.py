@@ -8,9 +8,18 @@ from types import MappingProxyType
 
 from sizewise.data_class import Place
 from sizewise.model_card import ModelTask
-from sizewise.money import Price, parse_micro_dollars
+from sizewise.money import Price, UnitRates, parse_micro_dollars, parse_pico_dollars
 from sizewise.settings.toml_reader import setting
-from sizewise.settings.validators import Modality, auth, header, price_amount, reference, url, url_segment
+from sizewise.settings.validators import (
+    Modality,
+    auth,
+    header,
+    price_amount,
+    reference,
+    unit_price_amount,
+    url,
+    url_segment,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +101,8 @@ class ProviderSettings:
 
 @dataclass(frozen=True, slots=True)
 class PriceSettings:
-    """A price in dollars per million tokens, as strings (exact decimals). Unset kinds of tokens are unknown, or as
-    noted.
+    """A price in dollars per million tokens, or per another unit, as strings (exact decimals). Unset kinds of tokens
+    are unknown, or as noted. Prices of several units are added up.
     """
 
     input: str | None = setting(None, "Prompt tokens.", validator=price_amount)
@@ -110,6 +119,18 @@ class PriceSettings:
         validator=price_amount,
     )
     reasoning: str | None = setting(None, "Reasoning tokens; unset: as `output`.", validator=price_amount)
+    second: str | None = setting(
+        None, "One second of audio to transcribe; a second has 1,000 parts.", validator=unit_price_amount
+    )
+    character: str | None = setting(None, "One character of text to speak.", validator=unit_price_amount)
+    image: str | None = setting(None, "One image.", validator=unit_price_amount)
+    images: Mapping[str, str] = setting(
+        MappingProxyType({}),
+        'One image of a size, or of a quality and size, in place of `image`: `{"1024x1024" = "0.04", '
+        '"hd 1024x1024" = "0.08"}`.',
+        validator=unit_price_amount,
+    )
+    request: str | None = setting(None, "One request.", validator=unit_price_amount)
     source: str = setting("sizewise.toml", "Source of the price.")
     date: str = setting("", "Date of the price, as 2026-01-31.")
 
@@ -123,11 +144,24 @@ class PriceSettings:
             reasoning=_parse_rate(self.reasoning),
             source=self.source,
             date=self.date,
+            units=self._unit_rates(),
         )
+
+    def _unit_rates(self) -> UnitRates | None:
+        second, character, image, request = map(
+            _parse_unit_rate, (self.second, self.character, self.image, self.request)
+        )
+        kinds = tuple((kind, parse_pico_dollars(amount)) for kind, amount in self.images.items())
+        rates = UnitRates(second=second, character=character, image=image, request=request, image_kinds=kinds)
+        return None if rates == UnitRates() else rates
 
 
 def _parse_rate(amount: str | None) -> int | None:
     return None if amount is None else parse_micro_dollars(amount)
+
+
+def _parse_unit_rate(amount: str | None) -> int | None:
+    return None if amount is None else parse_pico_dollars(amount)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +169,9 @@ class ModelSettings:
     """Overrides of the catalog's data about a model. Unset keys keep the catalog's value."""
 
     task: ModelTask | None = setting(
-        None, "Task of the model; `rerank`, `moderate`: its provider has `/rerank`, `/moderations` below `base_url`."
+        None,
+        "Task of the model. `rerank`, `moderate`, `transcribe`, `speak`, `image`: its provider has `/rerank`, "
+        "`/moderations`, `/audio/transcriptions`, `/audio/speech`, `/images/generations` below `base_url`.",
     )
     parameters: int | None = setting(None, "Number of parameters.", minimum=1)
     context: int | None = setting(None, "Context window: prompt and output tokens together.", minimum=1)

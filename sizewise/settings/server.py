@@ -59,6 +59,14 @@ class ServerSettings:
     max_body_bytes: int = setting(
         8_388_608, "Maximum size of a request body, in bytes.", minimum=1_024, maximum=1_073_741_824
     )
+    max_upload_bytes: int = setting(
+        104_857_600,
+        "Maximum size of an uploaded form with audio or images, in bytes. Audio is passed on as it arrives, with about "
+        "1 MiB of it in memory; images and forms whose `model` comes after the file are held, up to `max_body_bytes` a "
+        "file.",
+        minimum=1_024,
+        maximum=10_737_418_240,
+    )
     max_total_body_bytes: int = setting(
         268_435_456,
         "Maximum bytes of request bodies held at a time, except small ones; beyond: 503 with Retry-After. At least one "

@@ -9,7 +9,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from sizewise.data_class import DATA_CLASSES
-from sizewise.money import parse_micro_dollars
+from sizewise.money import parse_micro_dollars, parse_pico_dollars
 from sizewise.principal import APPROVER_PATTERN
 
 ORIGIN = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::(?P<port>[1-9][0-9]{0,4}))?")
@@ -118,6 +118,11 @@ def url_segment(text: str) -> str:
 
 def price_amount(text: str) -> str:
     parse_micro_dollars(text)
+    return text
+
+
+def unit_price_amount(text: str) -> str:
+    parse_pico_dollars(text)
     return text
 
 

@@ -164,6 +164,7 @@ class RecordingMiddleware:
                     ),
                     None,
                 )
+        units = used.units
         # two tuples: one tuple of more than thirty values would be built from a list
         came: RowValues = (
             number,
@@ -202,6 +203,9 @@ class RecordingMiddleware:
             ended,
             score,
             self._chunk,
+            None if units is None else units.audio_ms or None,
+            None if units is None else units.characters or None,
+            None if units is None else units.images or None,
         )
         if place is None and tries:
             apart = [_attempt_row(number, each, request, tried) for each, tried in enumerate(tries, 1)]

@@ -93,6 +93,9 @@ RECORDS = Table(
     Column("only_ended_ms", Float),
     Column("only_score", Float),
     Column("chunk", BIG_INTEGER, nullable=False, server_default="0"),
+    Column("audio_ms", BIG_INTEGER),
+    Column("characters", BIG_INTEGER),
+    Column("images", BIG_INTEGER),
 )
 BY_TRACE = Index("records_trace", RECORDS_V1.c.trace)
 BY_CHUNK = Index("records_chunk", RECORDS.c.chunk, RECORDS.c.trace)
@@ -158,6 +161,10 @@ SCHEMA = Migrations(
             CreateIndex(BY_CHUNK),
             migration_statement(VIEW),
         ),
+        tuple(
+            migration_statement(f"ALTER TABLE records ADD COLUMN {name} BIGINT")
+            for name in ("audio_ms", "characters", "images")
+        ),
     ),
 )
 
@@ -189,7 +196,8 @@ class RequestRecord(Struct, frozen=True):
     Tokens and `cost` (pico-dollars, None if any part is unknown) are summed over all attempts, including discarded
     ones. `status`: the HTTP status, 499 if the client disconnected, PENDING_STATUS; `error`: a code of errors.py.
     `asked`: the requested model name; `model`: the one that answered, or "". `guards`: findings and actions, as counts
-    by guardrail and kind.
+    by guardrail and kind. `audio_ms` (milliseconds), `characters`, `images`: of a request for audio or images, None if
+    not known or none.
     """
 
     id: int
@@ -219,6 +227,9 @@ class RequestRecord(Struct, frozen=True):
     degraded: str
     data_class: DataClass | None
     guards: str = ""
+    audio_ms: int | None = None
+    characters: int | None = None
+    images: int | None = None
 
 
 class AttemptRow(Struct, frozen=True):

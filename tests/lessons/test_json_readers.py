@@ -33,6 +33,8 @@ PATHS = {
     "/v1/completions": '"prompt": "hi"',
     "/v1/moderations": '"input": "hi"',
     "/v1/embeddings": '"input": "hi"',
+    "/v1/audio/speech": '"input": "hi"',
+    "/v1/images/generations": '"prompt": "hi"',
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sizewise.messages import Usage
+from sizewise.money import MediaUnits
 
 SUMS: dict[str, tuple[object, object, object]] = {
     "input": (1, 2, 3),
@@ -17,6 +18,7 @@ SUMS: dict[str, tuple[object, object, object]] = {
     "audio": (1, 2, 3),
     "unpriced_reason": ("a web search", "a dearer tier", "a web search, a dearer tier"),
     "reported_cost": (1, 2, 3),
+    "units": (MediaUnits(1, 2, 3, "8x8"), MediaUnits(2, 3, 4), MediaUnits(3, 5, 7, "8x8")),
 }
 """Field -> two values and their sum."""
 

@@ -60,13 +60,19 @@ KNOWN: Mapping[str, Mapping[str, tuple[object, ...]]] = {
 """Of the bodies for a path, half have these in place of what was made up: a random name reaches nothing."""
 NEVER = (
     "/v1/messages/count_tokens",
+    "/v1/audio/speech",
+    "/v1/audio/transcriptions",
+    "/v1/audio/translations",
+    "/v1/images/generations",
+    "/v1/images/edits",
+    "/v1/images/variations",
     "/hooks/flows/{id}",
     "/auth/sign-in",
     "/auth/invitation",
     "/auth/session",
     "/auth/password",
 )
-"""The echo counts no tokens exactly, so it refuses; and nobody signs in by chance."""
+"""The echo counts no tokens exactly and has no audio and no images, so it refuses; and nobody signs in by chance."""
 
 
 def cases() -> list[tuple[str, str, GenerationMode]]:

@@ -9,11 +9,11 @@ from typing import TypeVar
 
 import msgspec
 
-from sizewise.messages import ChatRequest, JsonFields
+from sizewise.messages import ChatRequest, JsonFields, MediaRequest
 from sizewise.providers.wires.dropped_fields import write_dropping
 from sizewise.providers.wires.openai.completion_request import WIRE_NAME
 from sizewise.providers.wires.original_body import ORIGINAL_FIELD, OriginalBody
-from sizewise.providers.wires.wire import TextEndpoint, Wire
+from sizewise.providers.wires.wire import MediaEndpoints, TextEndpoint, Wire
 
 Payload = TypeVar("Payload")
 REQUIRED_FIELDS = frozenset({"model", "messages", "stream", ORIGINAL_FIELD})
@@ -42,6 +42,15 @@ def apply_overrides(wire: Wire, rename: Mapping[str, str], drop: Collection[str]
     def bend_endpoint(texts: TextEndpoint | None) -> TextEndpoint | None:
         return None if texts is None else replace(texts, write_request=dropping(texts.write_request))
 
+    def bend_media(media: MediaEndpoints | None) -> MediaEndpoints | None:
+        if media is None:
+            return None
+
+        def write_fields(what: MediaRequest, model: str) -> JsonFields:
+            return _override(media.write_fields(what, model), rename, drop)
+
+        return replace(media, write_fields=write_fields)
+
     return replace(
         wire,
         write_request=dropping(wire.write_request),
@@ -49,6 +58,7 @@ def apply_overrides(wire: Wire, rename: Mapping[str, str], drop: Collection[str]
         write_rerank=bend(wire.write_rerank),
         completions=bend_endpoint(wire.completions),
         moderations=bend_endpoint(wire.moderations),
+        media=bend_media(wire.media),
     )
 
 

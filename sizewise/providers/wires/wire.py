@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -10,8 +10,8 @@ from typing import Protocol
 import msgspec
 
 from sizewise.errors import NotTranslatable, SizewiseError, UpstreamProtocolError
-from sizewise.handler import Event
-from sizewise.messages import ChatRequest, EmbeddingRequest, JsonFields, Reply, RerankRequest
+from sizewise.handler import Event, Send
+from sizewise.messages import ChatRequest, EmbeddingRequest, JsonFields, MediaRequest, Reply, RerankRequest
 
 
 class StreamReader(Protocol):
@@ -59,6 +59,20 @@ class TextEndpoint:
 
 
 @dataclass(frozen=True, slots=True)
+class MediaEndpoints:
+    """Endpoints for audio and images. Paths are the requests' own."""
+
+    write_fields: Callable[[MediaRequest, str], JsonFields]  # the request and the upstream's model name
+    form_fields: Callable[[JsonFields], list[tuple[str, str]]]
+    read_reply: Callable[[MediaRequest, bytes], Reply]
+    read_stream: Callable[[MediaRequest], StreamReader]
+    send_reply: Callable[
+        [MediaRequest, Reply, Send], Awaitable[Reply]
+    ]  # a whole reply as the stream that was requested
+    audio_delta: Callable[[bytes, str], Event]  # bytes of audio, and the content type of the first
+
+
+@dataclass(frozen=True, slots=True)
 class Wire:
     """Paths are appended to the endpoint's base URL. Readers raise UpstreamProtocolError for an invalid response."""
 
@@ -78,6 +92,7 @@ class Wire:
     list_path: str = "/models"  # lists the models
     completions: TextEndpoint | None = None  # for models whose provider has it
     moderations: TextEndpoint | None = None  # for models with the task `moderate`
+    media: MediaEndpoints | None = None  # for models with the tasks `transcribe`, `speak` and `image`
     rerank_path: str = ""  # empty if not offered
     write_rerank: Callable[[RerankRequest, str], bytes] = no_rerank
     read_scores: Callable[[bytes, int], Reply] = no_scores  # of this many documents

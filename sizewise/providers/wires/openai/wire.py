@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from sizewise.providers.wires.openai import completion_upstream, moderation
+from sizewise.providers.wires.openai import completion_upstream, media_reply, media_request, moderation
 from sizewise.providers.wires.openai.request_response import read_reply, read_vectors, write_embed, write_request
 from sizewise.providers.wires.openai.rerank import read_scores, write_rerank
 from sizewise.providers.wires.openai.stream_in import OpenAiStreamReader
 from sizewise.providers.wires.openai.usage_and_errors import read_error
-from sizewise.providers.wires.wire import TextEndpoint, Wire
+from sizewise.providers.wires.wire import MediaEndpoints, TextEndpoint, Wire
 
 WIRE = Wire(
     chat_path="/chat/completions",
@@ -34,5 +34,13 @@ WIRE = Wire(
         write_request=moderation.write_request,
         read_reply=moderation.read_reply,
         read_stream=moderation.NoStream,
+    ),
+    media=MediaEndpoints(
+        write_fields=media_request.write_fields,
+        form_fields=media_request.form_fields,
+        read_reply=media_reply.read_reply,
+        read_stream=media_reply.MediaStreamReader,
+        send_reply=media_reply.send_reply,
+        audio_delta=media_reply.audio_delta,
     ),
 )
