@@ -13,7 +13,7 @@ from sizewise.errors import BadRequest, did_you_mean
 
 @dataclass(frozen=True, slots=True)
 class Assumption:
-    """`user_set`: the user has overridden the default."""
+    """`user_set`: the user has overridden the default. `measured`: how the value was measured on this machine."""
 
     name: str
     value: Fraction
@@ -22,9 +22,12 @@ class Assumption:
     maximum: Fraction = Fraction(10**15)
     minimum: Fraction = Fraction(0)
     user_set: bool = False
+    measured: str = ""
 
     def number(self) -> SourcedNumber:
         shown = f"{format_number(self.value, 4)} {self.unit}".rstrip()
+        if self.measured and not self.user_set:
+            return SourcedNumber(self.name, shown, "measured", self.measured)
         return SourcedNumber(self.name, shown, "input" if self.user_set else "assumed", self.description)
 
 
@@ -78,7 +81,16 @@ ASSUMPTIONS: tuple[Assumption, ...] = (
         "0.001",
     ),
     _assumption("most-slots", "16", "", "maximum concurrent requests on one machine", "1024", "1"),
-    _assumption("bandwidth-cpu", "40", "GB/s", "memory bandwidth; weights are read once per token", minimum="0.1"),
+    _assumption(
+        "bandwidth-cpu",
+        "15",
+        "GB/s",
+        "weights read per second on a CPU; measured if it is this machine",
+        minimum="0.1",
+    ),
+    _assumption(
+        "bandwidth-share", "0.6", "", "share of a plain copy's bandwidth that reading weights reaches", "2", "0.01"
+    ),
     _assumption(
         "bandwidth-gpu",
         "25",
@@ -86,7 +98,14 @@ ASSUMPTIONS: tuple[Assumption, ...] = (
         "GPU memory bandwidth per GB of GPU memory; larger GPUs are faster",
         minimum="0.1",
     ),
-    _assumption("flops-cpu", "0.6", "TFLOP/s", "speed of reading prompts", minimum="0.001"),
+    _assumption(
+        "flops-cpu",
+        "0.2",
+        "TFLOP/s",
+        "speed of reading prompts on a CPU; by its cores if it is this machine",
+        minimum="0.001",
+    ),
+    _assumption("flops-core", "0.05", "TFLOP/s", "speed of reading prompts by one core", minimum="0.001"),
     _assumption(
         "flops-gpu",
         "2",
@@ -103,16 +122,38 @@ ASSUMPTIONS: tuple[Assumption, ...] = (
         "speed of a large model, or one of unknown size, at an endpoint",
         minimum="0.1",
     ),
+    _assumption("thought", "3", "", "reasoning tokens per output token, for models that reason, in every task"),
+    _assumption("thought-least", "100", "tokens", "reasoning tokens of an answer at least, for models that reason"),
+    _assumption("image-tokens", "1000", "tokens", "input tokens of an image"),
+    _assumption("image-kb", "500", "KB", "bytes of an image that leaves this machine"),
+    _assumption("token-bytes", "4", "bytes", "bytes of a token that leaves this machine, in and out"),
     _assumption(
-        "thought",
-        "3",
-        "",
-        "reasoning tokens per output token, for models that reason, in the tasks code and reason",
+        "egress",
+        "0.09",
+        "$/GB",
+        "fee of your cloud for bytes that leave it: the first 10 TB of a large cloud (egresscost.com/aws, read"
+        " 2026-11-27); 0 outside a cloud",
     ),
     _assumption("hours-api", "4", "hours", "work to set up an endpoint"),
     _assumption("hours-here", "12", "hours", "work to set up a model on this machine"),
     _assumption("hours-cascade", "8", "hours", "work to calibrate a cascade"),
-    _assumption("hours-tune", "40", "hours", "work to tune, evaluate and deploy a model"),
+    _assumption("hours-tune", "40", "hours", "work to tune, evaluate and deploy a model of 1 billion parameters"),
+    _assumption(
+        "tune-growth",
+        "0.4",
+        "",
+        "growth of that work with size, as an exponent: 0.4 makes 70 billion parameters 5.5 times the work",
+        "1",
+    ),
+    _assumption("hours-week", "40", "hours", "work that is done in a week", "168", "1"),
+    _assumption("hours-classifier", "16", "hours", "work to train, evaluate and deploy a classifier"),
+    _assumption("upkeep-classifier", "1", "hours/month", "maintenance of a classifier"),
+    _assumption(
+        "classifier-best", "0.9", "", "accuracy of a classifier on sentence vectors with unlimited examples", "1"
+    ),
+    _assumption(
+        "classifier-labels", "200", "", "examples that close half of the gap from chance to that accuracy", minimum="1"
+    ),
     _assumption("upkeep-api", "0.5", "hours/month", "maintenance of an endpoint"),
     _assumption("upkeep-here", "2", "hours/month", "maintenance of a model on this machine"),
     _assumption("upkeep-cascade", "1", "hours/month", "maintenance of a cascade, in addition to its models"),
@@ -145,9 +186,12 @@ ASSUMPTIONS: tuple[Assumption, ...] = (
         "examples that close half of the gap that tuning can close; more for a weaker model",
         minimum="1",
     ),
+    _assumption("train-flops", "150", "TFLOP/s", "speed of one rented GPU while it trains", minimum="0.1"),
+    _assumption("gpu-hour", "3", "$/hour", "rent of such a GPU"),
     _assumption("quantized", "0.01", "", "accuracy lost by 4-bit weights", "1"),
     _assumption("unmeasured", "0.6", "", "quality of a model without any relevant measurement", "1"),
-    _assumption("enough", "0.3", "", "minimum quality of a proposed option", "1"),
+    _assumption("enough", "0.3", "", "minimum quality of a model in a proposed option", "1"),
+    _assumption("need", "0.95", "", "quality from which an option meets the need; one below it is never first", "1"),
     _assumption(
         "trusted",
         "0.6",
@@ -220,8 +264,6 @@ TASKS: Mapping[str, TaskProfile] = MappingProxyType(
 )
 """The benchmark for a task and its required accuracy are assumptions too."""
 
-REASONING_TASKS = frozenset({"code", "reason"})
-
 
 @dataclass(frozen=True, slots=True)
 class Assumptions:
@@ -235,8 +277,23 @@ class Assumptions:
     def number(self, name: str) -> SourcedNumber:
         return self.all[name].number()
 
+    def with_measured(self, name: str, value: Fraction, how: str) -> Assumptions:
+        """Replaces a default by what was measured on this machine; a value that the user has set stays."""
+        ours = self.all[name]
+        if ours.user_set:
+            return self
+        return Assumptions(MappingProxyType({**self.all, name: replace(ours, value=value, measured=how)}))
+
     def numbers(self, *names: str) -> tuple[SourcedNumber, ...]:
         return tuple(self.number(name) for name in names)
+
+
+def with_machine_speed(assumptions: Assumptions, copy_gb_per_s: Fraction, cores: int) -> Assumptions:
+    """The assumptions with this machine's figures; those that the user has set stay. `copy_gb_per_s`: of all cores."""
+    share, per_core = assumptions["bandwidth-share"], assumptions["flops-core"]
+    how = f"{float(copy_gb_per_s):.1f} GB/s copied by {cores} cores, times bandwidth-share"
+    here = assumptions.with_measured("bandwidth-cpu", copy_gb_per_s * share, how)
+    return here.with_measured("flops-cpu", cores * per_core, f"{cores} cores, times flops-core")
 
 
 def parse_assumptions(texts: Sequence[str] = ()) -> Assumptions:

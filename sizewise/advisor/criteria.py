@@ -8,10 +8,12 @@ from fractions import Fraction
 from types import MappingProxyType
 
 from sizewise.advisor.assumptions import TASKS, Assumptions, parse_pairs
-from sizewise.advisor.candidates import DeploymentCandidate, Placement
+from sizewise.advisor.candidates import DeploymentCandidate
+from sizewise.advisor.latency import reasoning_assumptions
+from sizewise.advisor.placements import Placement
 from sizewise.advisor.quality_estimates import quality_number
 from sizewise.advisor.sourced_number import SourcedNumber, format_number, format_seconds, format_usd
-from sizewise.advisor.workload import Workload
+from sizewise.advisor.workload import GB, Workload
 from sizewise.catalog.memory_estimate import format_bytes
 from sizewise.catalog.model_info import Fact
 from sizewise.errors import BadRequest
@@ -39,7 +41,8 @@ Criterion = Callable[[DeploymentCandidate, Workload, Assumptions], CriterionScor
 def score_resources(candidate: DeploymentCandidate, workload: Workload, assumptions: Assumptions) -> CriterionScore:
     placed = candidate.placements[0].fit
     if placed is None:
-        return CriterionScore(Fraction(1), "uses none of your memory")
+        little = candidate.placements[0].is_classifier
+        return CriterionScore(Fraction(1), "takes less than 1 GB" if little else "uses none of your memory")
     left = placed.free_share
     told = workload.number("memory-gb" if placed.pool.kind == "memory" else "gpu-gb")
     reserve = "reserve" if placed.pool.kind == "memory" else "reserve-gpu"
@@ -59,6 +62,10 @@ def score_cost(candidate: DeploymentCandidate, workload: Workload, assumptions: 
         f"{once} once and {monthly} per month ({work_done} of it labor): "
         f"{format_usd(total)} in {workload.months} months"
     )
+    away = sum((share * part.bytes_out for share, part in _shares(candidate)), Fraction(0)) * workload.requests
+    if away:
+        fee = away * assumptions["egress"] / GB * PICO_PER_DOLLAR
+        why += f"; {format_bytes(round(away))} leave per month, {format_usd(fee)} of egress fees"
     machines = candidate.cost.machines(workload.requests)
     if machines > 1:
         why += f"; {format_number(machines, 1)} machines"
@@ -71,8 +78,13 @@ def score_cost(candidate: DeploymentCandidate, workload: Workload, assumptions: 
         gpu = fit.pool.kind == "gpu"
         used += ["electricity", "watts-gpu" if gpu else "watts-cpu", "own-machine"]
         used += ["rent-per-gpu-gb" if gpu else "rent-per-gb"] if machines > 1 else []
-    used += ["tune-rent"] if candidate.placements[0].fine_tuned and workload.privacy != "confidential" else []
+    first = candidate.placements[0]
+    used += ["tune-rent"] if first.fine_tuned and first.is_local and workload.privacy != "confidential" else []
     used += ["trusted"] if candidate.escalation_share else []
+    used += ["egress", "token-bytes"] if away else []
+    used += ["image-tokens", "image-kb"] if workload.images else []
+    used += [name for part in candidate.placements for name in reasoning_assumptions(part.model)]
+    used = list(dict.fromkeys(used))
     prices = [number for part in candidate.placements for number in _price(part)]
     asked = workload.numbers("requests-per-month", "tokens-in", "tokens-out", "months")
     value, over = max(Fraction(0), 1 - share), max(Fraction(0), share - 1)
@@ -82,11 +94,18 @@ def score_cost(candidate: DeploymentCandidate, workload: Workload, assumptions: 
 def score_tuning(candidate: DeploymentCandidate, workload: Workload, assumptions: Assumptions) -> CriterionScore:
     value = max(Fraction(0), 1 - candidate.setup_hours / assumptions["patience"])
     names = (*(f"hours-{name}" for name in _setup_assumptions(candidate)), f"team-{workload.team}", "patience")
-    return CriterionScore(
-        value,
-        f"{format_number(candidate.setup_hours, 1)} hours of work before the first answer",
-        assumptions.numbers(*names),
-    )
+    if candidate.placements[0].fine_tuned:
+        names = (*names, "tune-growth")
+    weeks = candidate.setup_hours / assumptions["hours-week"]
+    why = f"{format_number(candidate.setup_hours, 1)} hours of work before the first answer: {_duration(weeks)}"
+    return CriterionScore(value, why, (workload.number("weeks"), *assumptions.numbers(*names, "hours-week")))
+
+
+def _duration(weeks: Fraction) -> str:
+    """Of one person: days below a week, months from eight weeks."""
+    if weeks < 1:
+        return f"{format_number(weeks * 5, 1)} working days"
+    return f"{format_number(weeks, 1)} weeks" if weeks < 8 else f"{format_number(weeks * 12 / 52, 1)} months"
 
 
 def score_languages(candidate: DeploymentCandidate, workload: Workload, assumptions: Assumptions) -> CriterionScore:
@@ -136,6 +155,8 @@ def score_output(candidate: DeploymentCandidate, workload: Workload, assumptions
         f"accuracy {had}{format_number(part.accuracy, 3)} ({measure}); "
         f"{workload.task} needs {format_number(task.required_accuracy, 3)}"
     )
+    if part.is_classifier:
+        numbers = [workload.number("labels"), *assumptions.numbers("classifier-best", "classifier-labels")]
     if part.fine_tuned:
         numbers += [workload.number("labels"), assumptions.number("half-labels")]
     if part.fit is not None and part.fit.quantization.startswith("Q4"):
@@ -243,6 +264,8 @@ def _language(placement: Placement, code: str, assumptions: Assumptions) -> Crit
 
 def _capability(placement: Placement, workload: Workload, assumptions: Assumptions) -> CriterionScore:
     """Share of five skills: tools, JSON schema, images, reasoning, and four times the required context window."""
+    if placement.is_classifier:
+        return CriterionScore(Fraction(0), "can do nothing but assign the labels that it was trained on")
     model, unknown = placement.model, assumptions["unknown-skill"]
     window = model.context
     skills: dict[str, bool | None] = {
@@ -295,9 +318,17 @@ def _upkeep_assumptions(candidate: DeploymentCandidate) -> tuple[str, ...]:
 
 def _kinds(candidate: DeploymentCandidate, tuned: str) -> tuple[str, ...]:
     """Suffixes of the labor assumptions that apply to a candidate."""
-    found = ["here" if part.is_local else "api" for part in candidate.placements]
+    found = [
+        "classifier" if part.is_classifier else "here" if part.is_local else "api" for part in candidate.placements
+    ]
     found += [tuned] if candidate.placements[0].fine_tuned else []
     return tuple(dict.fromkeys([*found, "cascade"] if len(candidate.placements) > 1 else found))
+
+
+def _shares(candidate: DeploymentCandidate) -> tuple[tuple[Fraction, Placement], ...]:
+    """Each model with the share of the requests that it gets: in a cascade the small one gets all."""
+    first, *rest = candidate.placements
+    return ((Fraction(1), first), *((candidate.escalation_share, part) for part in rest))
 
 
 def _price(placement: Placement) -> tuple[SourcedNumber, ...]:

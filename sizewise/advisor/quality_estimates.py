@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from types import MappingProxyType
 
 from sizewise.advisor.assumptions import TASKS, Assumptions, TaskProfile
 from sizewise.advisor.sourced_number import NumberKind, SourcedNumber, format_number
 from sizewise.catalog.model_info import ModelInfo
+from sizewise.catalog.offer_status import OfferStatus
 from sizewise.model_card import DEFAULT_SIZE_THRESHOLDS, SizeThresholds
 from sizewise.money import Price
 
@@ -34,13 +35,17 @@ class QualityEstimate:
 @dataclass(frozen=True, slots=True)
 class ModelOffers:
     """The available chat models with their prices; made by `build_model_offers`. `measured_by_benchmark`: benchmark ->
-    (model, accuracy).
+    (model, accuracy). `statuses`: whether each offer is sold; None: all are. `tuned_prices`: of models that the vendor
+    fine-tunes, by offer. `encoder`: the embedding model for a trained classifier.
     """
 
     models: tuple[ModelInfo, ...]
     prices_by_model: Mapping[str, PricesByOffer]
     measured_by_benchmark: Mapping[str, tuple[tuple[ModelInfo, Fraction], ...]]
     sizes: SizeThresholds = DEFAULT_SIZE_THRESHOLDS
+    statuses: Mapping[str, OfferStatus] | None = None
+    tuned_prices: PricesByOffer = field(default_factory=lambda: MappingProxyType({}))
+    encoder: ModelInfo | None = None
 
     def is_large(self, model: ModelInfo) -> bool:
         """Also true for models of undisclosed size."""
@@ -62,8 +67,12 @@ def build_model_offers(
     models: Iterable[ModelInfo],
     prices: PricesByOffer,
     sizes: SizeThresholds = DEFAULT_SIZE_THRESHOLDS,
+    *,
+    statuses: Mapping[str, OfferStatus] | None = None,
+    tuned_prices: PricesByOffer = MappingProxyType({}),
+    encoder: ModelInfo | None = None,
 ) -> ModelOffers:
-    """Keeps chat models only. `prices`: of all offers in the catalog."""
+    """Keeps chat models only. `prices`: of all offers in the catalog. The rest: see ModelOffers."""
     chat = tuple(sorted((each for each in models if each.task == "chat"), key=lambda each: each.name))
     measured = {
         name: tuple(
@@ -72,7 +81,15 @@ def build_model_offers(
         for name in {task.benchmark for task in TASKS.values()}
     }
     offers = {each.name: MappingProxyType(dict(_prices_of(each, prices))) for each in chat}
-    return ModelOffers(chat, MappingProxyType(offers), MappingProxyType(measured), sizes)
+    return ModelOffers(
+        models=chat,
+        prices_by_model=MappingProxyType(offers),
+        measured_by_benchmark=MappingProxyType(measured),
+        sizes=sizes,
+        statuses=statuses,
+        tuned_prices=tuned_prices,
+        encoder=encoder,
+    )
 
 
 def _prices_of(model: ModelInfo, prices: PricesByOffer) -> Iterator[tuple[str, Price]]:

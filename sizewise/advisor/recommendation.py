@@ -1,4 +1,4 @@
-"""Ranks candidates by weighted criteria, the best of each kind first; deterministic.
+"""Ranks the candidates that meet the need by weighted criteria, the best of each kind first; deterministic.
 
 More volume never favors a candidate whose added requests cost more. Volume enters the cost only, points fall linearly
 with cost, and no scale, weight or choice of candidates depends on the volume. So if A is first at one volume and B at a
@@ -7,16 +7,21 @@ larger one, the sum of both comparisons shows that the added requests cost no mo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from types import MappingProxyType
 
 from sizewise.advisor.assumptions import Assumptions
-from sizewise.advisor.candidates import CANDIDATE_KINDS, CandidateKind, DeploymentCandidate, Exclusion, find_candidates
+from sizewise.advisor.candidate_kinds import CANDIDATE_KINDS, CandidateKind, Exclusion
+from sizewise.advisor.candidates import DeploymentCandidate, find_candidates
 from sizewise.advisor.cost import Interval, cheaper_months, cheaper_volumes
 from sizewise.advisor.criteria import CRITERIA, CriterionScore
 from sizewise.advisor.memory_fit import MemoryFit, fit_quantizations
+from sizewise.advisor.own_criterion import OwnCriterion
 from sizewise.advisor.quality_estimates import ModelOffers
+from sizewise.advisor.security_risks import SecurityRisk, security_risks
+from sizewise.advisor.training_from_scratch import ScratchEstimate, scratch_estimate
 from sizewise.advisor.workload import Workload
 
 MAX_ALTERNATIVES = 2
@@ -50,8 +55,9 @@ class BreakEven:
 
 @dataclass(frozen=True, slots=True)
 class Recommendation:
-    """`ranked`: the best suitable candidate of each kind, best first; may be empty. `exclusions`: why others are
-    unsuitable. `fits`: memory use of the ranked local models, by quantization.
+    """`ranked`: the best candidate of each kind among those that meet the need, best first; may be empty. `near`: of
+    the other kinds the best that misses the need, never ranked. `exclusions`: why others are unsuitable. `fits`:
+    memory use of these local models, by quantization. `own`: the user's criteria.
     """
 
     workload: Workload
@@ -61,10 +67,28 @@ class Recommendation:
     exclusions: tuple[Exclusion, ...]
     fits: tuple[MemoryFit, ...]
     break_even: tuple[BreakEven, ...]
+    near: tuple[RankedCandidate, ...] = ()
+    own: tuple[OwnCriterion, ...] = ()
+
+    @property
+    def scratch(self) -> ScratchEstimate:
+        """Of a model of 1 billion parameters."""
+        return scratch_estimate(10**9, self.assumptions)
+
+    def risks(self, each: RankedCandidate) -> tuple[SecurityRisk, ...]:
+        return security_risks(each.candidate, self.workload)
+
+    @property
+    def criteria(self) -> Mapping[str, str]:
+        """Name -> title, the user's own last."""
+        return {
+            **{name: title for name, (_, title, _) in CRITERIA.items()},
+            **{each.name: each.name for each in self.own},
+        }
 
     @property
     def excluded_kinds(self) -> tuple[CandidateKind, ...]:
-        there = {each.candidate.kind for each in self.ranked}
+        there = {each.candidate.kind for each in (*self.ranked, *self.near)}
         return tuple(kind for kind in CANDIDATE_KINDS if kind not in there)
 
 
@@ -73,14 +97,17 @@ def recommend(
     offers: ModelOffers,
     assumptions: Assumptions,
     weights: Mapping[str, Fraction],
+    own: tuple[OwnCriterion, ...] = (),
 ) -> Recommendation:
     found = find_candidates(workload, offers, assumptions)
-    judged = sorted((_scored(each, workload, assumptions, weights) for each in found.candidates), key=_sort_key)
-    kinds = dict[CandidateKind, list[RankedCandidate]]()
-    for each in judged:
-        kinds.setdefault(each.candidate.kind, []).append(each)
-    ranked = tuple(sorted((_best_of_kind(each) for each in kinds.values()), key=_sort_key))
-    placed = [part.fit for each in ranked for part in each.candidate.placements if part.fit is not None]
+    weights = MappingProxyType({**weights, **{each.name: each.weight for each in own}})
+    judged = sorted((_scored(each, workload, assumptions, weights, own) for each in found.candidates), key=_sort_key)
+    meeting = [each for each in judged if each.candidate.quality >= assumptions["need"]]
+    ranked = _best_of_kinds(meeting)
+    kinds = {each.candidate.kind for each in ranked}
+    missing = (each for each in judged if each.candidate.kind not in kinds)
+    near = _best_of_kinds(sorted(missing, key=lambda each: (-each.candidate.quality, *_sort_key(each))))
+    placed = [part.fit for each in (*ranked, *near) for part in each.candidate.placements if part.fit is not None]
     here = {(each.model.name, each.pool.kind): each for each in placed}
     fits = tuple(
         fit for each in here.values() for fit in fit_quantizations(each.model, each.pool, workload.context, assumptions)
@@ -93,7 +120,17 @@ def recommend(
         exclusions=found.exclusions,
         fits=fits,
         break_even=_break_even(ranked, workload),
+        near=tuple(sorted(near, key=lambda each: (-each.candidate.quality, *_sort_key(each)))),
+        own=own,
     )
+
+
+def _best_of_kinds(judged: Iterable[RankedCandidate]) -> tuple[RankedCandidate, ...]:
+    """`judged`: best first."""
+    kinds = dict[CandidateKind, list[RankedCandidate]]()
+    for each in judged:
+        kinds.setdefault(each.candidate.kind, []).append(each)
+    return tuple(sorted((_best_of_kind(each) for each in kinds.values()), key=_sort_key))
 
 
 def _scored(
@@ -101,8 +138,12 @@ def _scored(
     workload: Workload,
     assumptions: Assumptions,
     weights: Mapping[str, Fraction],
+    own: tuple[OwnCriterion, ...],
 ) -> RankedCandidate:
     scores = {name: judge(candidate, workload, assumptions) for name, (judge, _, _) in CRITERIA.items()}
+    for each in own:
+        value, reason = each.score(candidate)
+        scores[each.name] = CriterionScore(value, reason, (each.number(),))
     points = sum((weights[name] * (score.value - score.over_budget) for name, score in scores.items()), Fraction(0))
     return RankedCandidate(candidate, scores, 100 * points / sum(weights.values()))
 

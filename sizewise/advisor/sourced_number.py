@@ -1,4 +1,4 @@
-"""Numbers with provenance (fact, input, default, assumption, estimate) and number formatting."""
+"""Numbers with provenance (fact, input, default, assumption, estimate, measurement) and number formatting."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from typing import Literal
 from sizewise.catalog.model_info import Fact
 from sizewise.money import PICO_PER_DOLLAR
 
-NumberKind = Literal["fact", "input", "default", "assumed", "estimate"]
-"""`default`: an input that was not given. `estimate`: derived from facts by a rule that the source names."""
+NumberKind = Literal["fact", "input", "default", "assumed", "estimate", "measured"]
+"""`default`: an input that was not given. `estimate`: derived from facts by a rule that the source names.
+`measured`: on this machine, now.
+"""
 
 
 @dataclass(frozen=True, slots=True)

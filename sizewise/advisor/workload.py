@@ -42,6 +42,8 @@ DEFAULTS: Mapping[str, str] = MappingProxyType(
         "team": "some",
         "months": "12",
         "labels": "0",
+        "images": "0",
+        "weeks": "0",
     },
 )
 """Defaults of the options. `context` follows from the tokens, `memory-gb` from the machine."""
@@ -59,6 +61,8 @@ MAXIMUM: Mapping[str, int] = MappingProxyType(
         "gpu-gb": 10**6,
         "months": 1200,
         "labels": 10**9,
+        "images": 1000,
+        "weeks": 520,
     },
 )
 MINIMUM: Mapping[str, int] = MappingProxyType(
@@ -71,7 +75,7 @@ class Workload:
     """`context`: tokens of the longest request with its answer. `latency_s`: limit for the whole answer.
 
     `memory` and `gpu`: bytes. `memory_is_free`: `memory` was measured as free, so nothing is reserved from it. `today`:
-    YYYY-MM-DD. `explicit_inputs`: names of the inputs that were given.
+    YYYY-MM-DD. `weeks` until it must answer; 0: no timetable. `explicit_inputs`: names of the inputs that were given.
     """
 
     task: str
@@ -87,6 +91,8 @@ class Workload:
     team: Team
     months: int
     labels: int
+    images: int  # per request
+    weeks: int
     today: str
     memory_is_free: bool = False
     explicit_inputs: frozenset[str] = frozenset()
@@ -129,12 +135,14 @@ class Workload:
             "team": self.team,
             "months": f"{self.months}",
             "labels": f"{self.labels:,}",
+            "images": f"{self.images:,}",
+            "weeks": f"{self.weeks:,}" if self.weeks else "any",
         }[name]
 
 
 _NAMES = (
     "task", "languages", "requests-per-month", "tokens-in", "tokens-out", "latency-ms", "context", "privacy",
-    "memory-gb", "gpu-gb", "team", "months", "labels",
+    "memory-gb", "gpu-gb", "team", "months", "labels", "images", "weeks",
 )  # fmt: skip
 
 
@@ -176,6 +184,8 @@ def parse_workload(inputs: Mapping[str, str | None], *, today: str, free_memory:
         team=next(each for each in TEAMS if each == _word(texts, "team", TEAMS)),
         months=_whole(texts, "months"),
         labels=_whole(texts, "labels"),
+        images=_whole(texts, "images"),
+        weeks=_whole(texts, "weeks"),
         today=today,
         memory_is_free="memory-gb" not in texts,
         explicit_inputs=frozenset(given),

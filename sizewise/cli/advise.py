@@ -5,25 +5,34 @@ The report is in advise_report.py.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
 from fractions import Fraction
 
 import click
 
-from sizewise.advisor.assumptions import parse_assumptions
-from sizewise.advisor.candidates import CANDIDATE_KINDS, Placement
+from sizewise.advisor.assumptions import parse_assumptions, with_machine_speed
+from sizewise.advisor.candidate_kinds import CANDIDATE_KINDS
 from sizewise.advisor.cost import Interval
-from sizewise.advisor.criteria import CriterionScore, parse_weights
+from sizewise.advisor.criteria import CRITERIA, CriterionScore, parse_weights
 from sizewise.advisor.memory_fit import MemoryFit
-from sizewise.advisor.quality_estimates import build_model_offers
+from sizewise.advisor.next_steps import next_steps
+from sizewise.advisor.own_criterion import parse_own_criteria
+from sizewise.advisor.placements import Placement
+from sizewise.advisor.quality_estimates import ModelOffers, build_model_offers
 from sizewise.advisor.recommendation import BreakEven, RankedCandidate, Recommendation, recommend
 from sizewise.advisor.sourced_number import SourcedNumber
 from sizewise.advisor.workload import parse_workload
+from sizewise.catalog.availability import offer_statuses, tuned_prices
+from sizewise.catalog.loader import bundled_models
+from sizewise.catalog.machine_speed import measure_machine
 from sizewise.catalog.memory_check import available_memory
 from sizewise.catalog.model_files import load_models, prices_by_offer
+from sizewise.catalog.model_info import ModelInfo
 from sizewise.cli.advise_report import print_report, volumes
 from sizewise.cli.options import command_settings, local_options, wants_json
 from sizewise.cli.output import write_json
+from sizewise.model_card import SizeThresholds
 from sizewise.money import format_dollars
 
 Json = dict[str, object]
@@ -43,7 +52,15 @@ Json = dict[str, object]
 @click.option("--team", metavar="WHO", help="Your experience: none, some, or ml (you train models). [some]")
 @click.option("--months", metavar="N", help="How long you will run it. [12]")
 @click.option("--labels", metavar="N", help="Labeled examples that you have. [0]")
+@click.option("--images", metavar="N", help="Images in a typical request. [0]")
+@click.option("--weeks", metavar="N", help="Weeks until it must answer; 0 for no timetable. [0]")
 @click.option("--weight", "weight", metavar="CRITERION=N", multiple=True, help="Weight of a criterion.")
+@click.option(
+    "--criterion",
+    metavar="NAME=N,KIND=0.2",
+    multiple=True,
+    help="A criterion of your own: its weight, and scores from 0 to 1 by kind, model or endpoint.",
+)
 @click.option("--assume", metavar="NAME=N", multiple=True, help="Override an assumption, as wage=80.")
 @click.option("--reasons", is_flag=True, help="Show every number with its source, and every assumption.")
 @local_options
@@ -52,14 +69,15 @@ def verb(
     ctx: click.Context,
     /,
     weight: tuple[str, ...],
+    criterion: tuple[str, ...],
     assume: tuple[str, ...],
     reasons: bool,
     **said: str | None,
 ) -> None:
     """Recommend a small or a large model for a workload.
 
-    Ranks a model on this machine (tuned or not), a hosted small model, a large model by API, and a cascade of both.
-    Exits with 1 if none can do the work. Needs no server and no network.
+    Ranks what meets the need: a classifier, a model on this machine (tuned or not), a hosted small model, a large model
+    by API (tuned or not), and a cascade of both. Exits with 1 if none can do the work. Needs no server and no network.
 
     \b
     Example: sizewise advise --task classify --requests-per-month 3M --labels 2000
@@ -68,13 +86,14 @@ def verb(
     given = {name.replace("_", "-"): text for name, text in said.items()}
     work = parse_workload(given, today=date.today().isoformat(), free_memory=available_memory())
     assumptions, weighed = parse_assumptions(assume), parse_weights(weight)
+    if work.memory_is_free:
+        speed = measure_machine()
+        assumptions = with_machine_speed(assumptions, speed.copy_gb_per_s, speed.cores)
     every = load_models()
-    advice = recommend(
-        work,
-        build_model_offers(every.values(), prices_by_offer(every.values()), found.sizes.thresholds),
-        assumptions,
-        weighed,
-    )
+    offers = packaged_offers(every, found.sizes.thresholds)
+    known = {*every, *(endpoint for each in every.values() for endpoint in each.offers)}
+    own = parse_own_criteria(criterion, list(CRITERIA), sorted(known))
+    advice = recommend(work, offers, assumptions, weighed, own)
     if wants_json():
         write_json(_advice_json(advice))
     else:
@@ -82,10 +101,25 @@ def verb(
     ctx.exit(0 if advice.ranked else 1)
 
 
+def packaged_offers(models: Mapping[str, ModelInfo], sizes: SizeThresholds) -> ModelOffers:
+    """The packaged catalog: prices, what is sold where, tuned prices, and the model of a classifier's vectors."""
+    prices = prices_by_offer(models.values())
+    return build_model_offers(
+        models.values(),
+        prices,
+        sizes,
+        statuses=offer_statuses(prices),
+        tuned_prices=tuned_prices(),
+        encoder=models["all-minilm-l6-v2"],
+    )
+
+
 def _advice_json(advice: Recommendation) -> Json:
     return {
         "inputs": [_number(each) for each in advice.workload.all_numbers()],
         "recommendations": [_advised(rank, each, advice) for rank, each in enumerate(advice.ranked, 1)],
+        "misses_the_need": [_advised(None, each, advice) for each in advice.near],
+        "from_scratch": advice.scratch.reason(advice.workload),
         "break_even": [_break_even(each) for each in advice.break_even],
         "total_cost": _totals(advice),
         "hardware": [_fit(each) for each in advice.fits],
@@ -98,7 +132,7 @@ def _advice_json(advice: Recommendation) -> Json:
     }
 
 
-def _advised(rank: int, each: RankedCandidate, advice: Recommendation) -> Json:
+def _advised(rank: int | None, each: RankedCandidate, advice: Recommendation) -> Json:
     option, work = each.candidate, advice.workload
     return {
         "rank": rank,
@@ -119,6 +153,9 @@ def _advised(rank: int, each: RankedCandidate, advice: Recommendation) -> Json:
             "machines": _float(option.cost.machines(work.requests)),
             "capacity": None if option.cost.capacity is None else int(option.cost.capacity),
         },
+        "setup_hours": _float(option.setup_hours),
+        "risks": [{"name": risk.name, "level": risk.level, "why": risk.reason} for risk in advice.risks(each)],
+        "next_steps": list(next_steps(option, bundled_models())),
         "criteria": {name: _score(score, advice.weights[name]) for name, score in each.scores.items()},
     }
 

@@ -7,19 +7,18 @@ from textwrap import wrap
 
 import click
 
-from sizewise.advisor.candidates import CANDIDATE_KINDS
+from sizewise.advisor.candidate_kinds import CANDIDATE_KINDS
 from sizewise.advisor.cost import Interval
-from sizewise.advisor.criteria import CRITERIA
 from sizewise.advisor.memory_fit import MemoryFit
+from sizewise.advisor.next_steps import next_steps
 from sizewise.advisor.recommendation import BreakEven, RankedCandidate, Recommendation
 from sizewise.advisor.sourced_number import SourcedNumber, format_number, format_seconds, format_usd
 from sizewise.advisor.workload import Workload
+from sizewise.catalog.loader import bundled_models
 from sizewise.catalog.memory_estimate import format_bytes
 from sizewise.cli.output import dim, write_table
 
 MAX_COLUMNS = 100
-WEAK = 0.6
-"""Quality below which the report adds a warning."""
 
 
 def print_report(advice: Recommendation, reasons: bool) -> None:
@@ -29,14 +28,19 @@ def print_report(advice: Recommendation, reasons: bool) -> None:
         _criteria(advice)
         _hardware(advice)
         _costs(advice)
+        _security(advice)
     else:
         click.echo()
         _lines(f"No model in the catalog can do this. {_way_out(advice.workload)}")
+    _near(advice)
     _out(advice, reasons)
+    _scratch(advice)
     if reasons:
         _reasons(advice)
     else:
         _footing(advice)
+    if advice.ranked:
+        _next(advice.ranked[0])
 
 
 def volumes(work: Workload) -> tuple[tuple[int, int], ...]:
@@ -88,8 +92,40 @@ def _ranking(advice: Recommendation) -> None:
         _lines(f"{rank}. {_models(each)}" + (f". Also: {others}" if others else ""))
     click.echo()
     _lines(_because(advice))
-    if (best := advice.ranked[0].candidate.quality) < WEAK:
-        _lines(f"A quality of {float(best):.2f} is low: better options may have been excluded. {_way_out(work)}")
+
+
+def _near(advice: Recommendation) -> None:
+    """What is possible and misses the need, nearest first."""
+    if not advice.near:
+        return
+    need = f"{float(advice.assumptions['need']):.2f}"
+    _title(f"Misses the need: a quality of at least {need} (assumption need)")
+    for each in advice.near:
+        _lines(f"{each.title}: {_models(each)}, quality {float(each.candidate.quality):.2f}")
+        if each.candidate.kind in ("local", "local-large", "hosted", "api", "classifier"):
+            _lines(each.scores["quality"].reason, "    ")
+
+
+def _security(advice: Recommendation) -> None:
+    _title("Security, four risks")
+    shown = [[each.level for each in advice.risks(option)] for option in advice.ranked]
+    names = [each.name for each in advice.risks(advice.ranked[0])]
+    heads = ("RISK", *(f"{rank}." for rank in range(1, len(shown) + 1)))
+    write_table(heads, [(name, *levels) for name, levels in zip(names, zip(*shown, strict=True), strict=True)])
+    click.echo()
+    for risk in advice.risks(advice.ranked[0]):
+        _lines(f"1. {risk.name}: {risk.reason}")
+
+
+def _scratch(advice: Recommendation) -> None:
+    _title("Train one from scratch?")
+    _lines(advice.scratch.reason(advice.workload))
+
+
+def _next(first: RankedCandidate) -> None:
+    _title(f"Next, for 1. {first.title}")
+    for line in next_steps(first.candidate, bundled_models()):
+        click.echo(f"  {line}")
 
 
 def _models(each: RankedCandidate) -> str:
@@ -112,8 +148,8 @@ def _because(advice: Recommendation) -> str:
     for name, weight in advice.weights.items():
         ours, theirs = first.scores[name], second.scores[name]
         gains[name] = 100 * weight * (ours.value - ours.over_budget - theirs.value + theirs.over_budget) / total
-    wins = [f"{CRITERIA[name][1]} +{format_number(gain, 1)}" for name, gain in _large(gains, 1)]
-    losses = [f"{CRITERIA[name][1]} {format_number(gain, 1)}" for name, gain in _large(gains, -1)]
+    wins = [f"{advice.criteria[name]} +{format_number(gain, 1)}" for name, gain in _large(gains, 1)]
+    losses = [f"{advice.criteria[name]} {format_number(gain, 1)}" for name, gain in _large(gains, -1)]
     gap = first.points - second.points
     ahead = f"{format_number(gap, 1)} points" if gap >= Fraction(1, 20) else "less than 0.1 points"
     told = f"First by {ahead}: {', '.join(wins) or 'no criterion'}"
@@ -130,7 +166,7 @@ def _criteria(advice: Recommendation) -> None:
     _title("Criteria, 0 to 1")
     heads = ("CRITERION", "WEIGHT", *(f"{rank}." for rank in range(1, len(advice.ranked) + 1)))
     rows = []
-    for name, (_, title, _) in CRITERIA.items():
+    for name, title in advice.criteria.items():
         scores = [each.scores[name] for each in advice.ranked]
         shown = [f"{float(score.value - score.over_budget):.2f}" for score in scores]
         rows.append((title, format_number(advice.weights[name]), *shown))
@@ -140,7 +176,7 @@ def _criteria(advice: Recommendation) -> None:
         _lines(f"A cost score below 0 exceeds the budget of {budget}, an assumption; change it with --assume budget=N.")
     click.echo()
     for name, score in advice.ranked[0].scores.items():
-        _lines(f"1. {CRITERIA[name][1]}: {score.reason}")
+        _lines(f"1. {advice.criteria[name]}: {score.reason}")
 
 
 def _hardware(advice: Recommendation) -> None:
@@ -256,7 +292,7 @@ def _footing(advice: Recommendation) -> None:
 def _reasons(advice: Recommendation) -> None:
     for rank, each in enumerate(advice.ranked, 1):
         _title(f"{rank}. {each.title}: {each.candidate.name}, {format_number(each.points, 1)} points")
-        for name, (_, title, _) in CRITERIA.items():
+        for name, title in advice.criteria.items():
             score = each.scores[name]
             click.echo(
                 f"{title} {float(score.value - score.over_budget):.2f} x {format_number(advice.weights[name])}:"

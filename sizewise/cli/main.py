@@ -23,6 +23,7 @@ COMMANDS: Mapping[str, LazyCommand] = {
     "compare": LazyCommand("sizewise.cli.compare:compare", "Ask several models the same question, side by side."),
     "models": LazyCommand("sizewise.cli.models:models", "Manage models: list, pull, show, add, probe, remove."),
     "advise": LazyCommand("sizewise.cli.advise:verb", "Recommend a small or a large model for a workload."),
+    "fit": LazyCommand("sizewise.cli.fit:fit", "Show whether a model fits a GPU or this machine."),
     "route": LazyCommand("sizewise.cli.route:route", "Explain, measure, calibrate, train and test routing."),
     "scan": LazyCommand("sizewise.cli.scan:scan", "Scan data for poisoning: copies, triggers, outliers, injection."),
     "flow": LazyCommand("sizewise.cli.flow:flow", "Manage flows as files: new, check, run, publish."),
@@ -51,7 +52,7 @@ COMMANDS: Mapping[str, LazyCommand] = {
 
 SUBJECTS = (
     ("up ask compare doctor completion", "Start the server, ask questions, compare models, check the installation."),
-    ("advise models route", "Choose and download models; explain, calibrate and train routing."),
+    ("advise fit models route", "Choose and download models; explain, calibrate and train routing."),
     ("flow knowledge import scan", "Build flows and knowledge bases; import flows; scan data."),
     ("records savings audit", "See requests, savings and changes."),
     ("keys users orgs budgets encryption", "Manage access, limits and encryption keys."),

@@ -134,13 +134,13 @@ def test_a_model_that_is_retired_within_the_horizon_is_not_proposed() -> None:
     proposed = []
     for months in ("1", "12"):
         work = parse_workload(
-            {"privacy": "confidential", "memory-gb": "16", "months": months},
+            {"privacy": "confidential", "memory-gb": "16", "months": months, "latency-ms": "120000"},
             today=TODAY,
             free_memory=None,
         )
         advice = recommend(work, market, parse_assumptions(), parse_weights([]))
-        proposed.append(advice.ranked[0].candidate.placements[0].model.name)
-    assert proposed == ["ending", "small"]
+        proposed.append((*advice.ranked, *advice.near)[0].candidate.placements[0].model.name)
+    assert proposed == ["ending", "middle"]
     assert any("within the time horizon" in each.reason for each in advice.exclusions)
 
 

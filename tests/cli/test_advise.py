@@ -42,15 +42,16 @@ def test_the_page_fits_a_hundred_columns(words: tuple[str, ...], tmp_path: Path)
 
 
 def test_the_json_holds_all_of_it(tmp_path: Path) -> None:
-    told = sizewise("advise", *BANK, "--json", home=tmp_path).json
+    told = sizewise("advise", *BANK, "--labels", "2000", "--json", home=tmp_path).json
     first, *_ = told["recommendations"]
     assert first["rank"] == 1 and first["kind"].startswith("local")
     assert first["criteria"].keys() == CRITERIA.keys() == told["weights"].keys()
     assert {number["kind"] for score in first["criteria"].values() for number in score["numbers"]} >= {"fact", "input"}
     assert float(first["cost"]["total_usd"]) > float(first["cost"]["one_off_usd"]) > 0
+    assert len(first["risks"]) == 4 and first["next_steps"] and "billion tokens" in told["from_scratch"]
     assert {row["model"] for row in told["hardware"]} >= {first["models"][0]["model"]}
     assert [each["name"] for each in told["inputs"] if each["kind"] == "input"] == [
-        "task", "privacy", "memory-gb", "gpu-gb", "team",
+        "task", "privacy", "memory-gb", "gpu-gb", "team", "labels",
     ]  # fmt: skip
     assert len(told["total_cost"]) == 5 and told["break_even"] and told["assumptions"]
     assert any("confidential data must not leave" in each["why"] for each in told["excluded"])
