@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 
 from starlette.applications import Starlette
@@ -188,15 +188,17 @@ def unknown_path_handler(paths: list[str]) -> RouteHandler:
     return handler
 
 
-def method_not_allowed_handler(method: str, error_format: ErrorFormat) -> RouteHandler:
+def method_not_allowed_handler(methods: Sequence[str], error_format: ErrorFormat) -> RouteHandler:
     async def handler(app: Application, seen: RequestHead, body: bytes, out: ResponseWriter) -> None:
         path = body.decode("utf-8", "replace")[:200]
-        error = BadRequest(f"{path!r} accepts only {method}", f"send a {method} request", status=405)
+        error = BadRequest(
+            f"{path!r} accepts only {' and '.join(methods)}", f"send a {' or '.join(methods)} request", status=405
+        )
         app.resources.metrics.count_rejection(error.code)
         await send_error(
             out,
             error,
-            [(b"allow", method.encode()), *trace_headers(seen.trace)],
+            [(b"allow", ", ".join(methods).encode()), *trace_headers(seen.trace)],
             error_format,
             seen.trace,
         )
@@ -215,13 +217,16 @@ class RouteEndpoint:
         error_format: ErrorFormat = OPENAI_ERRORS,
         *,
         authenticated: bool = False,
+        allowed: Sequence[str] = (),
     ) -> None:
-        """`method`: the only one allowed (GET also allows HEAD); empty: any. `error_format`: of its errors.
+        """`method`: the only one served (GET also serves HEAD); empty: any. `allowed`: all methods of the path, if
+        other routes serve more. `error_format`: of its errors.
         `authenticated`: refuses a caller without a valid key before it reads the body.
         """
         self._get_app = get_app
         self._route_handler = route_handler
         self._method = method
+        self._allowed = allowed or (method,)
         self._error_format = error_format
         self._authenticated = authenticated
 
@@ -245,7 +250,7 @@ class RouteEndpoint:
         reads_body = method not in ("GET", "HEAD", "DELETE") and self._method != ""
         handler, body = self._route_handler, scope.get("path_params", {}).get("body", scope["path"]).encode()
         if self._method and method != self._method and (method, self._method) != ("HEAD", "GET"):
-            handler, body = method_not_allowed_handler(self._method, self._error_format), scope["path"].encode()
+            handler, body = method_not_allowed_handler(self._allowed, self._error_format), scope["path"].encode()
         elif (refused := refusal(app, head, authenticated=self._authenticated and reads_body)) is not None:
             handler, out.close_connection = refused, any(name == b"expect" for name, _ in headers)
         elif reads_body:
@@ -304,14 +309,16 @@ class MediaUploadEndpoint(RouteEndpoint):
 
 
 class MethodRouter:
-    """One path with a route handler per method; another method gets the 405 of GET."""
+    """One path with a route handler per method; another method gets a 405 that names them."""
 
     def __init__(
         self, get_app: ApplicationProvider, post: ASGIApp | None = None, **route_handlers: RouteHandler
     ) -> None:
         """`post`: an app that reads the body of a POST itself."""
+        allowed = (*route_handlers, *(("POST",) if post is not None else ()))
         self._endpoints: dict[str, ASGIApp] = {
-            method: RouteEndpoint(get_app, handler, method) for method, handler in route_handlers.items()
+            method: RouteEndpoint(get_app, handler, method, allowed=allowed)
+            for method, handler in route_handlers.items()
         }
         if post is not None:
             self._endpoints["POST"] = post
