@@ -143,6 +143,8 @@ class AttemptFinished(Struct, frozen=True):
     cost: int | None
     error_code: str = ""  # a code of errors.py
     score: float | None = None  # 0..1, the judge's trust; None if not judged
+    wait_s: float = 0.0  # of this time, before the model worked: in its queue, or until it was loaded
+    load: int = 0  # requests that the model worked on, with this one; 0: unknown
 
 
 GuardrailAction = Literal["flagged", "marked", "masked", "removed", "local", "blocked"]  # mildest first
@@ -155,6 +157,18 @@ class GuardrailTriggered(Struct, frozen=True):
     action: GuardrailAction
 
 
+class AttemptStage(Struct, frozen=True):
+    """A stage of an attempt, from the model to the router, which measures the pace; the client never sees it.
+
+    queued: a slot is taken after waiting `seconds`, the `load`-th in use. loaded: the model was loaded in `seconds`.
+    first_token: the first token of a reply that is not streamed, `seconds` after the request arrived.
+    """
+
+    stage: Literal["queued", "loaded", "first_token"]
+    seconds: float = 0.0
+    load: int = 0
+
+
 Event = (
     TextDelta
     | ToolDelta
@@ -164,6 +178,7 @@ Event = (
     | ChoiceFinished
     | AttemptFinished
     | GuardrailTriggered
+    | AttemptStage
 )
 Send = Callable[[Event], Awaitable[None]]
 

@@ -35,6 +35,7 @@ from sizewise.plugins import PluginRegistry
 from sizewise.principal import Principal
 from sizewise.providers.connections import ModelConnections
 from sizewise.routing.attempt_limits import AttemptLimits
+from sizewise.routing.deadlines import Forecaster
 from sizewise.routing.explain import RoutingDecision, explain
 from sizewise.routing.learned_judge import CertificateModels
 from sizewise.routing.model_aliases import ModelAliases
@@ -77,17 +78,16 @@ class Application:
         return self.resources.services.api_keys.authenticator.authenticate(key)
 
     def explain(self, request: Request) -> RoutingDecision:
-        """The routing decision for `request`, without calling a model."""
-        resources = self.resources
-        return explain(
+        return explain(  # calls no model
             self.guardrails.check(request),
             self.aliases,
             self.connections.unavailable_reason,
             routing_config.build_data_policy(self.settings),
-            routing_config.build_session_affinity(self.settings, resources.routing_sessions),
+            routing_config.build_session_affinity(self.settings, self.resources.routing_sessions),
             self.quality_prediction,
             self.learned_judges,
-            resources.services.quality_monitor.distrust_check(self.monitored_policies),
+            self.resources.services.quality_monitor.distrust_check(self.monitored_policies),
+            Forecaster(self.resources.model_paces, self.connections.queue),
         )
 
 
@@ -137,6 +137,7 @@ def build_application(settings: Settings, resources: Resources, cards: tuple[Mod
         certificate_models=certificate_models,
         observer=shadow.observer,
         distrust_check=services.quality_monitor.distrust_check(monitored),
+        forecaster=Forecaster(resources.model_paces, connections.queue),
     )
 
     # The layers around the router, innermost first: a request passes them from the last to the first.

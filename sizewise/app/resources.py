@@ -15,6 +15,7 @@ from sizewise.knowledge.open_stores import OpenStores
 from sizewise.limits.request_body import BodyMemory
 from sizewise.offload.offload import Offload
 from sizewise.providers.local.models import LocalModels
+from sizewise.routing.pace import ModelPaces
 from sizewise.routing.session_store import SessionStore
 from sizewise.telemetry.metrics import Metrics
 from sizewise.telemetry.webhooks import WebhookDispatcher
@@ -31,6 +32,7 @@ class Resources:
     shadow_tasks: ShadowComparisons
     webhooks: WebhookDispatcher = field(default_factory=WebhookDispatcher)
     routing_sessions: SessionStore = field(default_factory=SessionStore)
+    model_paces: ModelPaces = field(default_factory=ModelPaces)
     calls_in_flight: CallsInFlight = field(default_factory=dict)
     body_memory: BodyMemory = field(default_factory=BodyMemory)
     embedding_retries: EmbeddingRetries = field(default_factory=EmbeddingRetries)

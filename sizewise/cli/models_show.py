@@ -16,7 +16,7 @@ from sizewise.catalog.memory_estimate import format_bytes
 from sizewise.cli import operations
 from sizewise.cli.api_client import ApiClient
 from sizewise.cli.options import api_client_or_none, command_settings, server_options, wants_json
-from sizewise.cli.output import format_count, write_json, write_pairs, write_table
+from sizewise.cli.output import format_count, format_seconds, write_json, write_pairs, write_table
 from sizewise.cli.value_completion import complete_model_name
 from sizewise.errors import ModelNotFound, did_you_mean
 from sizewise.graphql.catalog import catalog_model_names, find_catalog_model, unconfigured_model
@@ -128,6 +128,8 @@ def _write(shown: KnownModel) -> None:
         )
     click.echo()
     write_table(("FACT", "VALUE", "SOURCE"), [(each.name, each.value, _whence(each)) for each in _facts(shown)])
+    if model is not None and model.provider:
+        _write_pace(model.pace)
     if known is not None:
         _write_memory(known.memory)
         _write_offers(known.offers)
@@ -148,6 +150,30 @@ def _facts(shown: KnownModel) -> list[Fact]:
     known = {each.name: each for each in general}
     said: list[Fact] = [known.get(each.name, each) if each.value == "unknown" else each for each in here]
     return [*said, *(each for each in general if each.name not in {fact.name for fact in here})]
+
+
+def _write_pace(pace: Sequence[operations.ModelPace]) -> None:
+    """Rates at each number of requests that the model worked on at once."""
+    click.echo()
+    if not pace:
+        click.echo("pace: unknown; a running server measures it from its first request on")
+        return
+    rows = [
+        (
+            format_count(each.load),
+            format_count(each.requests),
+            format_seconds(None if each.first_token_s is None else each.first_token_s * 1_000),
+            _rate(each.prompt_tokens_per_s),
+            _rate(each.output_tokens_per_s),
+        )
+        for each in pace
+    ]
+    heads = ("AT ONCE", "REQUESTS", "FIRST TOKEN", "PROMPT TOKENS/S", "OUTPUT TOKENS/S")
+    write_table(heads, rows, right="ONCE REQUESTS TOKEN TOKENS/S")
+
+
+def _rate(per_second: float | None) -> str:
+    return "-" if per_second is None else f"{per_second:,.1f}" if per_second < 100 else f"{per_second:,.0f}"
 
 
 def _write_memory(memory: Sequence[operations.MemoryEstimate]) -> None:

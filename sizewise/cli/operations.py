@@ -331,6 +331,14 @@ class CatalogSummary(Struct, frozen=True, rename="camel"):
     offers: list[CatalogSummaryOffers]
 
 
+class ModelPace(Struct, frozen=True, rename="camel"):
+    load: int
+    requests: int
+    first_token_s: float | None
+    prompt_tokens_per_s: float | None
+    output_tokens_per_s: float | None
+
+
 class Price(Struct, frozen=True, rename="camel"):
     input: Dollars | None
     output: Dollars | None
@@ -377,6 +385,7 @@ class ModelDetails(Struct, frozen=True, rename="camel"):
     license: str
     slots: int
     queue: ModelQueue | None
+    pace: list[ModelPace]
     price: Price
     weights: Weights | None
     facts: list[Fact]
@@ -566,6 +575,7 @@ class Candidate(Struct, frozen=True, rename="camel"):
     eligible: bool
     why: str
     cost_usd: Dollars | None
+    expected_s: float | None
 
 
 class RoutingStep(Struct, frozen=True, rename="camel"):
@@ -1402,8 +1412,9 @@ async def list_catalog(client: ApiClient) -> list[CatalogSummary]:
 GET_MODEL = """\
 query GetModel($name: String!) { model(name: $name) { ...ModelDetails } catalogModel(name: $name) { ...CatalogModel } }
 fragment ModelDetails on Model { name provider task size place state parameters context maxOutput inputModalities tools
-logprobs prefill quality license slots queue { ...ModelQueue } price { ...Price } weights { ...Weights } facts { ...Fact
-} } fragment ModelQueue on ModelQueue { busy waiting predictedWaitS } fragment Price on Price { input output cached
+logprobs prefill quality license slots queue { ...ModelQueue } pace { ...ModelPace } price { ...Price } weights {
+...Weights } facts { ...Fact } } fragment ModelQueue on ModelQueue { busy waiting predictedWaitS } fragment ModelPace on
+ModelPace { load requests firstTokenS promptTokensPerS outputTokensPerS } fragment Price on Price { input output cached
 cacheWrite cacheWrite1h reasoning perSecond perCharacter perImage perRequest source date } fragment Weights on Weights {
 file bytes sha256 path } fragment Fact on Fact { name value source } fragment CatalogModel on CatalogModel { name title
 vendor task size names parameters context license unverified facts { ...CatalogFact } memory { ...MemoryEstimate }
@@ -1755,12 +1766,12 @@ async def erase_records(client: ApiClient, *, key: str) -> ErasedRecords:
 
 
 EXPLAIN = """\
-query Explain($prompt: String!, $model: String!, $policy: String, $maxTokens: Int, $maxCostUsd: Dollars, $dataClass:
-DataClass, $online: Online, $session: String) { explain( prompt: $prompt model: $model policy: $policy maxTokens:
-$maxTokens maxCostUsd: $maxCostUsd dataClass: $dataClass online: $online session: $session ) { ...Explanation } }
-fragment Explanation on Explanation { requestedModel policy dataClass tokens why error reasons candidates { ...Candidate
-} steps { ...RoutingStep } } fragment Candidate on Candidate { model size place eligible why costUsd } fragment
-RoutingStep on RoutingStep { models action why }
+query Explain($prompt: String!, $model: String!, $policy: String, $maxTokens: Int, $maxCostUsd: Dollars, $maxMs: Int,
+$dataClass: DataClass, $online: Online, $session: String) { explain( prompt: $prompt model: $model policy: $policy
+maxTokens: $maxTokens maxCostUsd: $maxCostUsd maxMs: $maxMs dataClass: $dataClass online: $online session: $session ) {
+...Explanation } } fragment Explanation on Explanation { requestedModel policy dataClass tokens why error reasons
+candidates { ...Candidate } steps { ...RoutingStep } } fragment Candidate on Candidate { model size place eligible why
+costUsd expectedS } fragment RoutingStep on RoutingStep { models action why }
 """
 
 
@@ -1776,6 +1787,7 @@ async def explain(
     policy: str | UnsetType | None = UNSET,
     max_tokens: int | UnsetType | None = UNSET,
     max_cost_usd: Dollars | UnsetType | None = UNSET,
+    max_ms: int | UnsetType | None = UNSET,
     data_class: DataClass | UnsetType | None = UNSET,
     online: Online | UnsetType | None = UNSET,
     session: str | UnsetType | None = UNSET,
@@ -1786,6 +1798,7 @@ async def explain(
         "policy": policy,
         "maxTokens": max_tokens,
         "maxCostUsd": max_cost_usd,
+        "maxMs": max_ms,
         "dataClass": data_class,
         "online": online,
         "session": session,

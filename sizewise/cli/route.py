@@ -12,7 +12,7 @@ import msgspec
 from sizewise.cli import operations
 from sizewise.cli.lazy_group import LazyCommand, LazyGroup
 from sizewise.cli.options import api_client, server_options, wants_json
-from sizewise.cli.output import format_count, format_money, write_json, write_table
+from sizewise.cli.output import format_count, format_money, format_seconds, write_json, write_table
 from sizewise.cli.request_options import model_option, policy_option
 from sizewise.data_class import DATA_CLASSES, DataClass
 
@@ -48,6 +48,7 @@ def route() -> None:
 @policy_option
 @click.option("--max-tokens", type=click.IntRange(min=1), help="Maximum output tokens.")
 @click.option("--max-cost-usd", metavar="DOLLARS", help="Maximum cost.")
+@click.option("--max-ms", type=click.IntRange(min=1), metavar="MS", help="Milliseconds for the whole answer.")
 @click.option("--data-class", type=click.Choice(DATA_CLASSES), help="Data class of the prompt.")
 @click.option(
     "--online", type=click.Choice(get_args(operations.Online)), help="Whether the request may leave this machine."
@@ -63,14 +64,15 @@ def explain(
     policy: str,
     max_tokens: int | None,
     max_cost_usd: str | None,
+    max_ms: int | None,
     data_class: DataClass | None,
     online: operations.Online | None,
     session: str | None,
 ) -> None:
     """Show the routing decision for a prompt, without calling a model.
 
-    Shows the models to be called, the reason against each other one, and the expected cost. Exits with 1 if no model
-    fits.
+    Shows the models to be called, the reason against each other one, and the expected cost and time. Exits with 1 if no
+    model fits.
 
     \b
     Example: sizewise route explain "Prove that 2 is prime" --data-class confidential
@@ -82,6 +84,7 @@ def explain(
         policy=policy or None,
         max_tokens=max_tokens,
         max_cost_usd=max_cost_usd,
+        max_ms=max_ms,
         data_class=data_class,
         online=online,
         session=session,
@@ -106,10 +109,17 @@ def _show(decision: operations.Explanation) -> None:
         click.echo(decision.reasons[-1])
     click.echo()
     write_table(
-        ("MODEL", "SIZE", "PLACE", "MAY", "EXPECTED", "WHY"),
-        [(c.model, c.size, c.place, "yes" if c.eligible else "no", _cost(c), c.why) for c in decision.candidates],
+        ("MODEL", "SIZE", "PLACE", "MAY", "EXPECTED", "TIME", "WHY"),
+        [
+            (c.model, c.size, c.place, "yes" if c.eligible else "no", _cost(c), _time(c), c.why)
+            for c in decision.candidates
+        ],
     )
 
 
 def _cost(candidate: operations.Candidate) -> str:
     return format_money(candidate.cost_usd) if candidate.eligible else "-"
+
+
+def _time(candidate: operations.Candidate) -> str:
+    return "-" if candidate.expected_s is None else format_seconds(candidate.expected_s * 1_000)

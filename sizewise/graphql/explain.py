@@ -77,4 +77,5 @@ def _candidate(seen: CandidateExplanation) -> FieldValues:
         "eligible": seen.eligible,
         "why": seen.why,
         "costUsd": None if seen.expected_cost is None else format_dollars(seen.expected_cost),
+        "expectedS": seen.expected_s,
     }

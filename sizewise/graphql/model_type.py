@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from sizewise.model_card import ModelCard
 from sizewise.money import PICO_PER_DOLLAR, Price, UnitRates, format_dollars
@@ -25,8 +25,15 @@ FACTS = (
 RATES = ("input", "output", "cached", "cache_write", "cache_write_1h", "reasoning")
 
 
-def model_values(card: ModelCard, unavailable_reason: str = "", queue: FieldValues | None = None) -> FieldValues:
-    """A card as schema.graphql's Model. `unavailable_reason`: empty if it is available. `queue`: a ModelQueue."""
+def model_values(
+    card: ModelCard,
+    unavailable_reason: str = "",
+    queue: FieldValues | None = None,
+    pace: Sequence[FieldValues] = (),
+) -> FieldValues:
+    """A card as schema.graphql's Model. `unavailable_reason`: empty if it is available. `queue`: a ModelQueue. `pace`:
+    one ModelPace for each load.
+    """
     return {
         "name": card.name,
         "provider": card.endpoint.provider,
@@ -46,6 +53,7 @@ def model_values(card: ModelCard, unavailable_reason: str = "", queue: FieldValu
         "license": card.license,
         "slots": card.slots,
         "queue": queue,
+        "pace": list(pace),
         "weights": _weights(card),
         "facts": [*_facts(card), *_rates(card.price)],
     }

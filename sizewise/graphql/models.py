@@ -9,6 +9,7 @@ from sizewise.graphql.catalog import all_catalog_models, find_catalog_model
 from sizewise.graphql.context import RequestContext, yielding_to_loop
 from sizewise.graphql.model_type import FieldValues, model_values
 from sizewise.model_card import ModelCard
+from sizewise.routing.pace import LoadPace
 
 MAX_CATALOG_MODELS = 200
 """Rows charged for the whole catalog."""
@@ -29,7 +30,19 @@ def _model_values(context: RequestContext, card: ModelCard) -> FieldValues:
     if queue is not None:
         wait_s = queue.predicted_wait_s(context.principal.key_id)
         told = {"busy": queue.in_use, "waiting": queue.waiting, "predictedWaitS": wait_s}
-    return model_values(card, connections.unavailable_reason(card), told)
+    measured = context.app.resources.model_paces[card.name].by_load()
+    pace = [_pace_values(load, each) for load, each in sorted(measured.items())]
+    return model_values(card, connections.unavailable_reason(card), told, pace)
+
+
+def _pace_values(load: int, pace: LoadPace) -> FieldValues:
+    return {
+        "load": load,
+        "requests": pace.attempts,
+        "firstTokenS": pace.first.mean if pace.first.weight else None,
+        "promptTokensPerS": pace.first.per_second,
+        "outputTokensPerS": pace.output_per_second,
+    }
 
 
 async def model_aliases(context: RequestContext) -> list[str]:

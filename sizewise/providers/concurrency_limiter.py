@@ -14,7 +14,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 
 from sizewise.errors import Busy
-from sizewise.handler import Handler, Request, Send
+from sizewise.handler import AttemptStage, Handler, Request, Send
 from sizewise.messages import Reply
 
 SMOOTHING = 0.2  # weight of the newest service time in the average
@@ -180,9 +180,11 @@ class ConcurrencyLimitHandler:
         self._clock = clock
 
     async def __call__(self, request: Request, send: Send) -> Reply:
+        since = self._clock()
         await self.queue.acquire(request.principal.key_id, _remaining_s(request), background=request.background)
         began, served = self._clock(), None
         try:
+            await send(AttemptStage("queued", began - since, self.queue.in_use))
             reply = await self._handler(request, send)
             served = self._clock() - began
             return reply

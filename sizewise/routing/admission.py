@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sizewise.errors import ContextLengthExceeded, Forbidden, ModelUnavailable, NoModelFits, SizewiseError
+from sizewise.errors import Busy, ContextLengthExceeded, Forbidden, ModelUnavailable, NoModelFits, SizewiseError
 from sizewise.handler import Request
 from sizewise.model_card import ModelCard
 from sizewise.routing.attempt_limits import unknown_retry_after
-from sizewise.routing.constraints import Rejection
 from sizewise.routing.model_aliases import RoutePlan
+from sizewise.routing.rejection import Rejection
 
 
 def check_key_policies(request: Request, plan: RoutePlan) -> None:
@@ -34,12 +34,16 @@ def no_model_error(
     `retry_after`: seconds until an unavailable model can be asked; the error carries the shortest.
     """
     ill = [each.card for each in rejections if each.error is ModelUnavailable]
-    wait = min((seconds for card in ill if (seconds := retry_after(card)) > 0), default=None)
+    waits = [seconds for card in ill if (seconds := retry_after(card)) > 0]
+    waits += [each.retry_after for each in rejections if each.retry_after]
+    wait = min(waits, default=None)
     if len(rejections) == 1 and plan.is_exact:
         only = rejections[0]
         return only.error(f"{only.card.name} {only.why}", only.hint, param=only.param, retry_after=wait)
     reasons = "; ".join(f"{each.card.name} {each.why}" for each in rejections)
     kinds = {each.error for each in rejections}
+    if Busy in kinds and ModelUnavailable not in kinds:
+        return Busy(f"no model can answer in time: {reasons}", "try again later, or allow more time", retry_after=wait)
     if wait is not None or kinds == {ModelUnavailable}:
         return ModelUnavailable(f"no model is available: {reasons}", "try again later", retry_after=wait)
     if kinds == {ContextLengthExceeded}:

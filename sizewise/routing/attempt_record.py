@@ -16,6 +16,7 @@ from sizewise.errors import (
 from sizewise.handler import (
     AttemptFinished,
     AttemptResult,
+    AttemptStage,
     ChoiceFinished,
     RawDelta,
     ReasoningDelta,
@@ -61,6 +62,9 @@ class AttemptRecord:
     modalities: frozenset[str] = frozenset()  # of the request, besides text
     media: MediaRequest | None = None  # the request, if it is one for audio or images
     price_time = 0.0  # unix seconds at the start, if the price depends on time
+    wait_s = 0.0  # in the model's queue, or until it was loaded
+    load = 0  # requests that the model worked on, with this one; 0: unknown
+    limit_s: float | None = None  # seconds until it leaves the rest of the request's time to the next model
     _usage_and_cost: tuple[Usage, int | None] | None = None
 
     def __init__(self, number: int, card: ModelCard, why: str, started_at: float) -> None:
@@ -83,6 +87,13 @@ class AttemptRecord:
             if self.is_plain_text and isinstance(self.error, RESUMABLE_ERRORS)
             else ""
         )
+
+    def record_stage(self, event: AttemptStage) -> None:
+        if event.stage == "first_token":
+            self.first_token_at = self.first_token_at or event.seconds
+            return
+        self.wait_s += event.seconds
+        self.load = event.load or self.load
 
     def to_outcome(self, prompt_tokens: int, delivered: bool) -> AttemptOutcome:
         usage, cost = self.usage_and_cost(prompt_tokens)
@@ -187,6 +198,8 @@ class AttemptRecord:
             cost=cost,
             error_code=code,
             score=self.score,
+            wait_s=self.wait_s,
+            load=self.load,
         )
 
 

@@ -147,7 +147,7 @@ class AttemptRunner:
                 attempt.reply = await answerer(request, self._relay(attempt, held, hedge_group))
             else:
                 async with asyncio.timeout(limit) as clock:
-                    lifted = clock if move.stream_mode == "first_word" else None
+                    lifted = clock if move.stream_mode != "hold" else None
                     attempt.reply = await answerer(request, self._relay(attempt, held, hedge_group, lifted))
             if self._output_schema is not None and not attempt.is_verification:
                 self._check_output(attempt, self._output_schema)
@@ -208,9 +208,11 @@ class AttemptRunner:
             raise attempt.violation.error(attempt.card)
 
     def _limit(self, attempt: AttemptRecord, move: Attempt) -> float | None:
-        """Seconds until an unfinished attempt fails: the hold timeout of the move, within the request's deadline. None:
-        the shared timer of first attempts suffices.
+        """Seconds until an unfinished attempt fails: the hold timeout of the move, within the request's deadline and
+        what that leaves to the next model. None: the shared timer of first attempts suffices.
         """
+        if attempt.limit_s is not None:
+            return min(self.remaining_s(), move.hold_timeout_s, attempt.limit_s)
         if move.stream_mode != "stream":
             return min(self.remaining_s(), move.hold_timeout_s)
         usual = (
@@ -222,7 +224,9 @@ class AttemptRunner:
         return max(0.0, self.deadline - perf_counter())
 
     def _timeout_error(self, attempt: AttemptRecord, move: Attempt) -> UpstreamTimeout:
-        if move.stream_mode == "stream" or self.remaining_s() == 0:
+        if attempt.limit_s is not None and self.remaining_s() > 0:
+            words = f"did not answer within {attempt.limit_s:.1f} seconds: the rest is for another model"
+        elif move.stream_mode == "stream" or self.remaining_s() == 0:
             words = f"did not finish within the request's {self.deadline - self._request.started_at:g} seconds"
         else:
             words = f"did not answer within {move.hold_timeout_s:g} seconds"

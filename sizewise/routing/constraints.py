@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from msgspec import Struct
-
 from sizewise.data_class import is_within
 from sizewise.errors import (
     BadRequest,
@@ -18,14 +16,15 @@ from sizewise.errors import (
     Forbidden,
     ModelUnavailable,
     NoModelFits,
-    SizewiseError,
 )
 from sizewise.model_card import MODEL_KINDS, ModelCard
 from sizewise.money import format_dollars
 from sizewise.principal import matches_any
 from sizewise.routing.data_policy import DataPolicyDecision
+from sizewise.routing.deadlines import TimeForecast, check_time, with_times
 from sizewise.routing.model_aliases import RoutePlan
 from sizewise.routing.policy import Candidate, Candidates, RequestFeatures, strength
+from sizewise.routing.rejection import Rejection
 from sizewise.routing.requirements import MAX_BYTES_PER_TOKEN, Requirements, expected_cost
 
 HealthCheck = Callable[[ModelCard], str]
@@ -34,27 +33,23 @@ HealthCheck = Callable[[ModelCard], str]
 CAPABILITY_HINT = "remove it, or use a model that supports it"
 
 
-class Rejection(Struct, frozen=True):
-    """Why a model may not answer: one sentence without its subject, and the error to raise if it is the only model."""
-
-    card: ModelCard
-    why: str
-    error: type[SizewiseError]
-    param: str | None = None
-    hint: str = ""
-
-
 def eligible_models(
     plan: RoutePlan,
     requirements: Requirements,
     health_check: HealthCheck,
+    forecast: TimeForecast | None = None,
 ) -> tuple[Candidates, tuple[Rejection, ...]]:
-    """Candidates, cheapest first (ties: weakest first), and a Rejection for every other model."""
+    """Candidates, cheapest first, and a Rejection for every other model.
+
+    Ties: weakest first, but none before a stronger one that is predicted to answer much sooner (`forecast`).
+    """
     may: list[Candidate] = []
     against: list[Rejection] = []
     good = requirements.features.predicted_quality
     for card in plan.cards:
         why = find_rejection(card, requirements, plan.is_exact, health_check)
+        if why is None and forecast is not None:
+            why = check_time(card, requirements.features, forecast)
         if why is None:
             quality = good.get(card.name) if good else card.quality
             may.append(Candidate(card, expected_cost(card, requirements.features), quality))
@@ -62,6 +57,8 @@ def eligible_models(
             against.append(why)
     if len(may) > 1:
         may.sort(key=cost_order)
+        if forecast is not None:
+            may = with_times(may, forecast, requirements.features)
     return tuple(may), tuple(against)
 
 

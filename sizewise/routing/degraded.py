@@ -6,11 +6,12 @@ from sizewise.data_class import is_within
 from sizewise.errors import ModelUnavailable, UpstreamUnreachable
 from sizewise.model_card import ModelCard
 from sizewise.routing.attempt_record import AttemptRecord
-from sizewise.routing.constraints import Rejection, cost_order
+from sizewise.routing.constraints import cost_order
 from sizewise.routing.data_policy import OFFLINE_REACH
 from sizewise.routing.explain import plan_steps
 from sizewise.routing.model_aliases import RoutePlan
 from sizewise.routing.policy import Candidate, Candidates
+from sizewise.routing.rejection import Rejection
 from sizewise.routing.requirements import Requirements, expected_cost
 
 

@@ -24,8 +24,10 @@ from sizewise.routing.attempt_record import AttemptRecord, total_cost
 from sizewise.routing.attempt_runner import AttemptRunner, HedgeGroup, run_all, wait_for_progress
 from sizewise.routing.client_reply import ClientReply
 from sizewise.routing.constraints import fits_context
+from sizewise.routing.deadlines import TimeForecast, time_limit
 from sizewise.routing.llm_verifier import lower_verdict
 from sizewise.routing.model_aliases import RoutePlan
+from sizewise.routing.pace import ModelPaces
 from sizewise.routing.policy import (
     Attempt,
     AttemptOutcome,
@@ -63,7 +65,7 @@ class PolicyExecution:
             "_plan",
             "_repaired",
         ),
-        "_limits",
+        *("_limits", "_forecast"),
     )
 
     def __init__(
@@ -77,8 +79,10 @@ class PolicyExecution:
         client_reply: ClientReply,
         runner: AttemptRunner,
         limits: AttemptLimits,
+        forecast: TimeForecast,
     ) -> None:
         self._limits = limits
+        self._forecast = forecast
         self._judge = judge
         self._plan = plan
         self._requirements = requirements
@@ -113,7 +117,7 @@ class PolicyExecution:
             try:
                 route.close()
             finally:
-                await report_attempts(self._client_reply, self._client_left)
+                await report_attempts(self._client_reply, self._client_left, self._forecast.paces)
 
     def _perform_move(self, move: Move) -> Awaitable[MoveResult]:
         if isinstance(move, JudgeReplies):
@@ -146,12 +150,16 @@ class PolicyExecution:
         if self._is_blocked(move.card):
             return self._blocked_outcome(move)
         one = self._begin(move.card, move.why)
+        one.limit_s = self._time_limit(move)
         await self._runner(one, move)
         return self._outcome(one if one.violation is None else await self._repair_output(one, move))
 
     async def _parallel(self, move: Parallel) -> tuple[AttemptOutcome, ...]:
         made = [None if self._is_blocked(each.card) else self._begin(each.card, each.why) for each in move.attempts]
         pairs = list(zip(made, move.attempts, strict=True))
+        for one, each in pairs:
+            if one is not None:
+                one.limit_s = self._time_limit(each)
         held = [(one, msgspec.structs.replace(each, stream_mode="hold")) for one, each in pairs if one is not None]
         await run_all([self._runner(one, each) for one, each in held])
         return tuple(self._blocked_outcome(each) if one is None else self._outcome(one) for one, each in pairs)
@@ -257,6 +265,14 @@ class PolicyExecution:
             one.modalities = self._requirements.modalities
         return one
 
+    def _time_limit(self, move: Attempt) -> float | None:
+        """Seconds that the attempt may take of the request's own deadline; None: all that is left."""
+        if self._forecast.left_s is None:
+            return None
+        made = {one.card.name for one in self._client_reply.attempts} | {move.card.name}
+        others = (each for each in self._candidates if each.card.name not in made)
+        return time_limit(move, others, self._runner.remaining_s(), self._forecast, self._requirements.features)
+
     # ---- accounting -------------------------------------------------------------------------------------------------
 
     def _outcome(self, attempt: AttemptRecord) -> AttemptOutcome:
@@ -316,8 +332,10 @@ def begin_attempt(card: ModelCard, why: str, client_reply: ClientReply, request:
     return one
 
 
-async def report_attempts(client_reply: ClientReply, client_left: bool) -> None:
-    """Sends one AttemptFinished per attempt, whatever happened. `client_left`: the client did not wait for the end."""
+async def report_attempts(client_reply: ClientReply, client_left: bool, paces: ModelPaces) -> None:
+    """Sends one AttemptFinished per attempt, whatever happened, and measures the model's pace by it. `client_left`: the
+    client did not wait for the end.
+    """
     cancelled: asyncio.CancelledError | None = None
     for one in client_reply.attempts:
         if not one.was_sent:
@@ -325,7 +343,9 @@ async def report_attempts(client_reply: ClientReply, client_left: bool) -> None:
         if one.result == "answered" and one is not client_reply.delivered:
             one.result = client_reply.discarded_result(one, client_left)
         try:
-            await client_reply.send(one.to_event(client_reply.prompt_tokens))
+            event = one.to_event(client_reply.prompt_tokens)
+            paces[event.model].finished.append(event)
+            await client_reply.send(event)
         except asyncio.CancelledError as error:
             cancelled = error  # report the others anyway
     for one in client_reply.attempts:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from sizewise.data_class import DataClass, Place
 from sizewise.errors import SizewiseError
@@ -19,8 +20,10 @@ from sizewise.money import format_dollars
 from sizewise.routing.admission import check_key_policies, no_model_error
 from sizewise.routing.constraints import HealthCheck, eligible_models
 from sizewise.routing.data_policy import DataPolicy
+from sizewise.routing.deadlines import Forecaster, with_time_left
 from sizewise.routing.learned_judge import CertificateModels
 from sizewise.routing.model_aliases import ModelAliases, RoutePlan
+from sizewise.routing.pace import ModelPaces
 from sizewise.routing.policy import (
     Attempt,
     AttemptOutcome,
@@ -33,6 +36,7 @@ from sizewise.routing.policy import (
     Verdict,
 )
 from sizewise.routing.quality_prediction import QualityPrediction
+from sizewise.routing.rejection import with_exclusions
 from sizewise.routing.requirements import Requirements, requirements_of
 from sizewise.routing.session_affinity import SessionAffinity
 from sizewise.routing.strongest_fallback import DistrustCheck, with_strongest_fallback
@@ -43,7 +47,7 @@ MAX_HEADER_CHARS = 200  # of a header value
 
 class CandidateExplanation(Struct, frozen=True):
     """One model of the plan. `why`: the reason for its rejection, or for asking it. `expected_cost` in pico-dollars,
-    None if the price is unknown.
+    None if the price is unknown; `expected_s`: predicted seconds to the last token, None if it was not measured yet.
     """
 
     model: str
@@ -52,6 +56,7 @@ class CandidateExplanation(Struct, frozen=True):
     eligible: bool
     why: str
     expected_cost: int | None = None
+    expected_s: float | None = None
 
 
 class DecisionStep(Struct, frozen=True):
@@ -89,6 +94,7 @@ def explain(
     prediction: QualityPrediction | None = None,
     certificate_models: Mapping[str, CertificateModels] | None = None,
     distrust_check: DistrustCheck | None = None,
+    forecaster: Forecaster | None = None,
 ) -> RoutingDecision:
     """Raises ModelNotFound for an unknown name. If no model fits, the decision holds the error."""
     plan = aliases(request.payload, request.options.policy)
@@ -97,22 +103,27 @@ def explain(
     foresees = (certificate_models or {}).get(plan.policy_name) or prediction
     if foresees is not None and not plan.is_exact:
         needed = foresees(needed, request.payload)
-    candidates, against = eligible_models(plan, needed, health_check)
+    forecast = (forecaster or Forecaster(ModelPaces())).for_request(request, request.started_at, probes=False)
+    needed = replace(needed, features=with_time_left(needed.features, forecast))
+    candidates, against = eligible_models(plan, needed, health_check, forecast)
     turn = affinity.for_request(request) if affinity is not None else None
     why = "" if distrust_check is None else distrust_check(request.principal.tenant, plan.policy_name)
     if why:
         plan = with_strongest_fallback(plan, why)
     elif turn is not None:
         plan = turn.apply(plan, against)
+    plan = with_exclusions(plan, against)
     steps = plan_steps(plan, needed, candidates) if candidates else ()
     asked_for = {model: step.why for step in reversed(steps) for model in step.models}
     seen = [
-        _considered(
-            each.card.name,
-            each.card.size,
-            each.card.place,
-            asked_for.get(each.card.name, ""),
-            each.expected_cost,
+        CandidateExplanation(
+            model=each.card.name,
+            size=each.card.size,
+            place=each.card.place,
+            eligible=True,
+            why=asked_for.get(each.card.name, "") or "used only if other models fail",
+            expected_cost=each.expected_cost,
+            expected_s=None if (predicted := forecast(each.card, needed.features)) is None else predicted.expected_s,
         )
         for each in candidates
     ]
@@ -142,17 +153,6 @@ def header_value(sentence: str) -> str:
     return line if len(line) <= MAX_HEADER_CHARS else line[: MAX_HEADER_CHARS - 3] + "..."
 
 
-def _considered(model: str, size: SizeClass, place: Place, why: str, cost: int | None) -> CandidateExplanation:
-    return CandidateExplanation(
-        model=model,
-        size=size,
-        place=place,
-        eligible=True,
-        why=why or "used only if other models fail",
-        expected_cost=cost,
-    )
-
-
 def _sentences(
     plan: RoutePlan,
     requirements: Requirements,
@@ -177,7 +177,8 @@ def _sentences(
                 if each.expected_cost is None
                 else f"expected to cost {format_dollars(each.expected_cost)} dollars"
             )
-            said.append(f"{each.model} is eligible: {cost}.")
+            time = "" if each.expected_s is None else f", in about {each.expected_s:.1f} s"
+            said.append(f"{each.model} is eligible: {cost}{time}.")
         else:
             said.append(f"{each.model} is not eligible: it {each.why}.")
     for number, step in enumerate(steps):

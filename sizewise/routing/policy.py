@@ -29,12 +29,16 @@ first_word: nothing is shown until the first content, then as stream; in a race 
 class Candidate(Struct, frozen=True):
     """A model that may answer, with its expected cost (pico-dollars) and quality (0..1); None: unknown.
 
-    `quality` is for this request if `RequestFeatures.abstention` is empty, else the model's in general.
+    `quality` is for this request if `RequestFeatures.abstention` is empty, else the model's in general. `expected_s`
+    and `latest_s`: predicted seconds to the last token with the wait in its queue, the middle and what few answers
+    exceed; None: not measured yet, or neither a deadline nor equal costs make it matter.
     """
 
     card: ModelCard
     expected_cost: int | None = None
     quality: float | None = None
+    expected_s: float | None = None
+    latest_s: float | None = None
 
 
 class RequestFeatures(Struct, frozen=True):
@@ -55,6 +59,7 @@ class RequestFeatures(Struct, frozen=True):
     predicted_quality: Mapping[str, float] = {}  # by model: predicted chance of a good answer, 0..1
     min_quality: float | None = None  # requested, 0..1 of the reference model
     media: MediaUnits | None = None  # at most, of a request for audio or images
+    time_left_s: float | None = None  # until the request's own deadline; None: it has none
 
 
 class Attempt(Struct, frozen=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
+from time import perf_counter
 
 import msgspec
 
@@ -18,14 +19,17 @@ from sizewise.routing.attempt_runner import AttemptRunner
 from sizewise.routing.client_reply import ClientReply
 from sizewise.routing.constraints import HealthCheck, eligible_models
 from sizewise.routing.data_policy import DataPolicy, DataPolicyDecision
+from sizewise.routing.deadlines import Forecaster, with_time_left
 from sizewise.routing.degraded import network_replacement_reason
 from sizewise.routing.direct_route import direct_prompt_tokens
 from sizewise.routing.executor import PolicyExecution, begin_attempt, report_attempts
 from sizewise.routing.learned_judge import CertificateModels
 from sizewise.routing.model_aliases import RoutePlan
 from sizewise.routing.observation import Observation, observe
+from sizewise.routing.pace import ModelPaces
 from sizewise.routing.policy import Attempt, Candidate, Judge
 from sizewise.routing.quality_prediction import QualityPrediction
+from sizewise.routing.rejection import with_exclusions
 from sizewise.routing.request_rewrite import mark_degraded
 from sizewise.routing.requirements import expected_cost, requirements_of
 from sizewise.routing.session_affinity import SessionAffinity
@@ -45,7 +49,7 @@ class Router:
     `data_policy`: how far data may go. `affinity`: sticky sessions; None: none. `prediction`: predicted quality per
     model, for policies; `certificate_models` replaces it, and the judge, for the policy of its name. `observer`
     receives every chat that a policy answered; it must not wait. `distrust_check` returns why a policy is not trusted:
-    the strongest model then answers.
+    the strongest model then answers. `forecaster`: predicts times, and measures paces.
     """
 
     __slots__ = (
@@ -54,6 +58,7 @@ class Router:
         "_connect",
         "_data_policy",
         "_distrust_check",
+        "_forecaster",
         "_health_check",
         "_judge",
         "_limits",
@@ -78,8 +83,10 @@ class Router:
         certificate_models: Mapping[str, CertificateModels] | None = None,
         observer: Callable[[Observation], None] | None = None,
         distrust_check: DistrustCheck | None = None,
+        forecaster: Forecaster | None = None,
     ) -> None:
         self._plan = plan
+        self._forecaster = forecaster or Forecaster(ModelPaces())
         self._observer = observer
         self._distrust_check = distrust_check
         self._prediction = prediction
@@ -127,11 +134,12 @@ class Router:
             raise
         finally:
             if one.error is None:
-                await report_attempts(given, left)
+                await report_attempts(given, left, self._forecaster.paces)
         if reply is not None:
             return reply
         needed = requirements_of(request, self._data_policy, plan.policy_name)
         candidates = (Candidate(card, expected_cost(card, needed.features), card.quality),)
+        forecast = self._forecaster.for_request(request, perf_counter())
         return await PolicyExecution(
             judge=self._judge,
             plan=plan,
@@ -141,6 +149,7 @@ class Router:
             client_reply=given,
             runner=asking,
             limits=self._limits,
+            forecast=forecast,
         ).run(one)
 
     async def _by_policy(self, request: Request, send: Send, plan: RoutePlan) -> Reply:
@@ -151,7 +160,10 @@ class Router:
             needed = foresight(needed, request.payload)
         if isinstance(request.payload, ChatRequest) and request.payload.schema:
             needed = msgspec.structs.replace(needed, output_schema=self._schemas(request.payload))
-        candidates, against = eligible_models(plan, needed, self._health_check)
+        forecast = self._forecaster.for_request(request, perf_counter())
+        if forecast.left_s is not None:
+            needed = msgspec.structs.replace(needed, features=with_time_left(needed.features, forecast))
+        candidates, against = eligible_models(plan, needed, self._health_check, forecast)
         if not candidates:
             raise no_model_error(plan, against, self._limits.retry_after)
         request = with_data_decision(request, needed.data_decision)
@@ -161,6 +173,7 @@ class Router:
             plan = with_strongest_fallback(plan, why)
         elif turn is not None:
             plan = turn.apply(plan, against)
+        plan = with_exclusions(plan, against)
         judge = self._judge if mind is None else mind.judge
         given = ClientReply(send, plan.policy_name, needed.features.prompt_tokens, needed.data_decision)
         asking = self._attempt_runner(request, given, needed.output_schema)
@@ -173,6 +186,7 @@ class Router:
             client_reply=given,
             runner=asking,
             limits=self._limits,
+            forecast=forecast,
         ).run()
         why = network_replacement_reason(plan, needed, candidates, against, given.attempts, given.delivered)
         if why and not reply.degraded:

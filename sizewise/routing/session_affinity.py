@@ -8,8 +8,8 @@ from sizewise.handler import Request
 from sizewise.messages import ChatRequest, Reply
 from sizewise.routing.attempt_record import AttemptRecord
 from sizewise.routing.client_reply import ClientReply
-from sizewise.routing.constraints import Rejection
 from sizewise.routing.model_aliases import RoutePlan
+from sizewise.routing.rejection import Rejection
 from sizewise.routing.session_store import JudgmentCount, SessionMemory, SessionStore, session_key
 from sizewise.routing.sticky_sessions import NO_JUDGMENTS, StickySessionPolicy
 

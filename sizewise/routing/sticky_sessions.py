@@ -9,12 +9,11 @@ from __future__ import annotations
 from contextlib import closing
 from dataclasses import dataclass
 
-import msgspec
 from msgspec import Struct
 
 from sizewise.model_card import ModelCard
 from sizewise.money import format_dollars
-from sizewise.routing.constraints import Rejection
+from sizewise.routing.move_reason import with_reason
 from sizewise.routing.policy import (
     Attempt,
     AttemptOutcome,
@@ -30,6 +29,7 @@ from sizewise.routing.policy import (
     RequestFeatures,
     Verdict,
 )
+from sizewise.routing.rejection import Rejection
 from sizewise.routing.session_store import JudgmentCount, SessionMemory
 
 MAX_MOVES = 100
@@ -94,7 +94,7 @@ class StickySessionPolicy:
         known = {each.card.name: each for each in candidates}
         home = known.get(self.memory.model)
         if home is None:
-            return _with_reason(
+            return with_reason(
                 self.policy.route(features, candidates),
                 f"leaves {self.memory.model}: {self._missing()}",
             )
@@ -102,7 +102,7 @@ class StickySessionPolicy:
         place = next((i for i, move in enumerate(moves) if home.card in _cards(move)), None)
         if place is None:
             why = f"leaves {home.card.name}: this policy would not use it"
-            return _with_reason(self.policy.route(features, candidates), why)
+            return with_reason(self.policy.route(features, candidates), why)
         if place == 0:
             return self.policy.route(features, candidates)
         first = _cards(moves[0])[0]
@@ -111,7 +111,7 @@ class StickySessionPolicy:
         if not seen.keeps_model:
             assert seen.gain is not None
             why = f"leaves {home.card.name}: saves {_usd(seen.gain)}, switching costs {_usd(seen.cost)}"
-            return _with_reason(self.policy.route(features, candidates), why)
+            return with_reason(self.policy.route(features, candidates), why)
         before = {card.name for move in moves[:place] for card in _cards(move)}
         left = tuple(each for each in candidates if each.card.name not in before)
         return _stay_route(self.policy, features, candidates, left, home.card, _why_stays(home.card, seen))
@@ -172,7 +172,7 @@ def _stay_route(
     """
     failed: AttemptOutcome | None = None
     told: MoveResult | None = None
-    with closing(_with_reason(policy.route(features, remaining), why, replace=True)) as route:
+    with closing(with_reason(policy.route(features, remaining), why, replace=True)) as route:
         while True:
             try:
                 move = route.send(told)  # type: ignore[arg-type]  # a generator starts with None
@@ -188,54 +188,7 @@ def _stay_route(
                 told if isinstance(told, AttemptOutcome) and told.card is session_card and not told.is_final else None
             )
     why = f"leaves {session_card.name}, which failed ({failed.error})"
-    return (yield from _with_reason(policy.route(features, candidates), why, failed=failed))
-
-
-def _with_reason(
-    route: PolicyRun,
-    why: str,
-    *,
-    replace: bool = False,
-    failed: AttemptOutcome | None = None,
-) -> PolicyRun:
-    """`route` with `why` put before the reason of its first move (or `replace` it), and before that of its outcome if
-    that is the first move's. A model in `failed` is not asked again: the policy receives the failure.
-    """
-    told: MoveResult | None = None
-    begun: MoveResult | None = None
-    with closing(route):
-        while True:
-            try:
-                move = route.send(told)  # type: ignore[arg-type]  # a generator starts with None
-            except StopIteration as stop:
-                got: AttemptOutcome = stop.value
-                firsts = (
-                    isinstance(begun, AttemptOutcome)
-                    and got.attempt_number == begun.attempt_number
-                    and got.why != begun.why
-                )
-                return msgspec.structs.replace(got, why=f"{why}; {got.why}") if firsts else got
-            if failed is not None and isinstance(move, Attempt) and move.card is failed.card:
-                told = failed
-                continue
-            if begun is None:
-                move = _move_with_reason(move, why, replace)
-            told = yield move
-            begun = begun or told
-
-
-def _move_with_reason(move: Move, why: str, replace: bool) -> Move:
-    if isinstance(move, Attempt):
-        return _attempt_with_reason(move, why, replace)
-    if isinstance(move, Parallel):
-        return Parallel(tuple(_attempt_with_reason(each, why, replace) for each in move.attempts))
-    if isinstance(move, Hedge) and move.attempts:  # later attempts start only if the first is slow
-        return Hedge((_attempt_with_reason(move.attempts[0], why, replace), *move.attempts[1:]), move.delay_s)
-    return move
-
-
-def _attempt_with_reason(move: Attempt, why: str, replace: bool) -> Attempt:
-    return msgspec.structs.replace(move, why=why if replace else f"{why}; {move.why}")
+    return (yield from with_reason(policy.route(features, candidates), why, failed=failed))
 
 
 def _why_stays(session_card: ModelCard, tradeoff: SwitchTradeoff) -> str:

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from sizewise.errors import UpstreamProtocolError
 from sizewise.handler import (
     AttemptFinished,
+    AttemptStage,
     ChoiceFinished,
     Event,
     GuardrailTriggered,
@@ -30,7 +31,7 @@ from sizewise.routing.requirements import text_bytes
 MAX_HELD = 8 * 1024 * 1024  # bytes of text and frames held for one attempt
 MAX_HELD_EVENTS = 100_000
 
-SIDE_EVENTS = (AttemptFinished, ModelSelected, GuardrailTriggered)
+SIDE_EVENTS = (AttemptFinished, ModelSelected, GuardrailTriggered, AttemptStage)
 """Events that are not content."""
 
 OnModelEvent = Callable[[], None]
@@ -49,7 +50,7 @@ def passing_send(
     async def first(event: Event) -> None:
         nonlocal shown
         if isinstance(event, SIDE_EVENTS):
-            return await forward_side_event(event, send)
+            return await forward_side_event(attempt, event, send)
         on_event()
         if not shown:
             shown = True
@@ -75,7 +76,7 @@ def holding_send(attempt: AttemptRecord, on_event: OnModelEvent, send: Send) -> 
     async def keep(event: Event) -> None:
         nonlocal size
         if isinstance(event, SIDE_EVENTS):
-            return await forward_side_event(event, send)
+            return await forward_side_event(attempt, event, send)
         on_event()
         size += record_event(attempt, event) + len(event.frame or b"")
         if size > MAX_HELD or len(attempt.held_events) >= MAX_HELD_EVENTS:
@@ -90,16 +91,22 @@ def holding_send(attempt: AttemptRecord, on_event: OnModelEvent, send: Send) -> 
 def recording_send(attempt: AttemptRecord, on_event: OnModelEvent, send: Send) -> Send:
     async def note(event: Event) -> None:
         if isinstance(event, SIDE_EVENTS):
-            return await forward_side_event(event, send)
+            return await forward_side_event(attempt, event, send)
         on_event()
         record_event(attempt, event)
 
     return note
 
 
-async def forward_side_event(event: AttemptFinished | ModelSelected | GuardrailTriggered, send: Send) -> None:
+async def forward_side_event(
+    attempt: AttemptRecord,
+    event: AttemptFinished | ModelSelected | GuardrailTriggered | AttemptStage,
+    send: Send,
+) -> None:
     """The handler may be a router itself: its attempts are reported with ours, its selection is hidden."""
-    if not isinstance(event, ModelSelected):
+    if isinstance(event, AttemptStage):
+        attempt.record_stage(event)
+    elif not isinstance(event, ModelSelected):
         await send(event)
 
 

@@ -147,7 +147,7 @@ def test_when_the_total_is_over_nobody_else_is_asked(hanging: Served) -> None:
 
 
 def test_the_asker_s_own_deadline_holds_when_it_is_sooner(hanging: Served) -> None:
-    answer = hanging.ask(CHAT, json.loads(question("[[hang]]", "echo/small")), x_sizewise_max_ms="200")
+    answer = hanging.ask(CHAT, json.loads(question("[[hang]]", "echo/large")), x_sizewise_max_ms="200")
     assert (answer.status, code(answer)) == (504, "upstream_timeout")
     assert "0.2 seconds" in answer.error["message"]
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from time import perf_counter
 
 import msgspec
 from msgspec import Raw
 
 from sizewise.data_class import DataClass
 from sizewise.errors import BadRequest, ModelUnavailable, SizewiseError
-from sizewise.handler import Request, Send
+from sizewise.handler import AttemptStage, Request, Send
 from sizewise.messages import ChatRequest, Reply
 from sizewise.model_card import ModelCard
 from sizewise.providers.local.embedding import LocalEmbeddingModel
@@ -57,11 +58,19 @@ class LocalModel:
             raise BadRequest(
                 f"{self._card.name!r} is a chat model and cannot create embeddings", "use an embedding model"
             )
+        began, was_loaded = perf_counter(), self.is_loaded
         llama = await self.load()
+        if not was_loaded:
+            await send(AttemptStage("loaded", perf_counter() - began))
         is_raw = is_text_completion(chat)
         reader: StreamReader = CompletionStreamReader(True) if is_raw else OpenAiStreamReader(not chat.include_usage)
+        is_first = not chat.stream
 
         async def take(frame: bytes) -> None:
+            nonlocal is_first
+            if is_first:
+                is_first = False
+                await send(AttemptStage("first_token", perf_counter() - request.started_at))
             for event in reader.read_frame(frame):
                 if chat.stream:
                     await send(event)
@@ -89,6 +98,11 @@ class LocalModel:
 
     def health(self) -> LocalModelHealth:
         return self._llama.health()
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether a request needs not wait until it is loaded."""
+        return self._loading is not None and self._loading.done() and self._loading.exception() is None
 
     @property
     def is_busy(self) -> bool:

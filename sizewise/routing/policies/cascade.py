@@ -28,6 +28,7 @@ from sizewise.routing.policy import (
     parallel,
     strength,
 )
+from sizewise.routing.time_to_escalate import with_time_to_escalate
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +71,8 @@ class CascadePolicy:
     def route(self, features: RequestFeatures, candidates: Candidates) -> PolicyRun:
         small, large = _split_candidates(candidates)
         trust, known = self._trust_threshold(features)
-        if trust is None:
-            small = ()
+        in_time = with_time_to_escalate(small, candidates[len(small)], features.time_left_s)
+        hurried, small = len(small) - len(in_time), () if trust is None else in_time
         verifier = next((each.card for each in candidates if each.card.name == self.verifier), None)
         held: list[tuple[float, AttemptOutcome]] = []
         for candidate in small:
@@ -81,7 +82,7 @@ class CascadePolicy:
             if seen.score is None or trust is None or seen.score >= trust:
                 return msgspec.structs.replace(got, why=f"smallest trusted reply: {seen.why} ({known})")
             held.append((seen.score, got))
-        why = known if trust is None else _why_large(len(small), len(held), known)
+        why = known if trust is None else _why_large(len(small), len(held), known, hurried)
         got = yield from with_fallbacks(features, large, why, retries=1)
         if self.resume:
             smaller = tuple(candidate.card for candidate in reversed(small))
@@ -136,7 +137,10 @@ def _why_asked(held: list[tuple[float, AttemptOutcome]]) -> str:
     return f"{held[-1][1].card.name} was not trusted" if held else "the cheapest model that fits"
 
 
-def _why_large(asked: int, distrusted: int, known: str) -> str:
+def _why_large(asked: int, distrusted: int, known: str, hurried: int) -> str:
+    """`hurried`: small models that the deadline leaves no time to judge first."""
+    if not asked and hurried:
+        return "the deadline leaves no time to judge a smaller model first"
     if not asked:
         return "the best model that fits is also the cheapest"
     if distrusted == asked:

@@ -24,6 +24,7 @@ from sizewise.routing.policy import (
     judge,
     strength,
 )
+from sizewise.routing.time_to_escalate import with_time_to_escalate
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,8 @@ class CertifiedPolicy:
             raise ConfigError(f"the certificate guarantees at most {most:g}, not {self.target.quality:g}", hint)
 
     def route(self, features: RequestFeatures, candidates: Candidates) -> PolicyRun:
-        asked = {candidate.card.name: candidate.card for candidate in candidates}
+        known = {candidate.card.name: candidate for candidate in candidates}
+        asked = {name: candidate.card for name, candidate in known.items()}
         large, small = asked.get(self.models[-1]), [asked.get(name) for name in self.models[:-1]]
         if large is None:
             why = f"{self.models[-1]} is not eligible, so no target applies; the best eligible model"
@@ -111,6 +113,9 @@ class CertifiedPolicy:
                 return msgspec.structs.replace(best, why=f"{self._guarantee_text(kept)}: {seen.why}")
             card = small[place] if choice == "next" and place < len(small) else None
             if card is None:
+                break
+            if not with_time_to_escalate((known[card.name],), known[large.name], features.time_left_s):
+                failed = f"the deadline leaves no time to judge {card.name} first"
                 break
             why = f"{self._guarantee_text(kept)}: {'its answer is judged first' if not place else 'a second opinion'}"
             got = yield from attempt(card, why, "hold", self.hold_s)
