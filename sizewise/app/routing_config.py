@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from sizewise.data_class import DataClass, Place
+from sizewise.errors import ConfigError, ModelNotFound
 from sizewise.evals.policy_loader import load_policy
 from sizewise.http.client import HttpClient
 from sizewise.http.egress import EgressPolicy
-from sizewise.model_card import ModelCard
+from sizewise.model_card import MODEL_KINDS, ModelCard
 from sizewise.offload.offload import Offload
 from sizewise.plugins import PluginRegistry
 from sizewise.providers.connections import ModelConnections
@@ -105,3 +106,17 @@ def build_egress_policy(settings: Settings, cards: tuple[ModelCard, ...]) -> Egr
     for url, place in settings.outbound_urls:
         egress = egress.with_origin(url, place)
     return egress
+
+
+def check_moderation_model(name: str, names: ModelAliases) -> None:
+    """Raises ConfigError unless `name` is empty, a role, or a model that can judge texts."""
+    if not name or name in names.role_names:
+        return
+    try:
+        card = names.find_card(name)
+    except ModelNotFound as error:
+        told = f"`moderation.model` is {name!r}, but there is no such model"
+        raise ConfigError(told, error.hint or "list the models: sizewise models list") from error
+    if card.task not in ("chat", "moderate"):
+        told = f"`moderation.model` is {name!r}, which is {MODEL_KINDS[card.task]}"
+        raise ConfigError(told, "name a chat model, or one with the task `moderate`")

@@ -72,7 +72,7 @@ def model_names(name: str, provider: ProviderSettings, settings: Settings) -> tu
 
 def _names_in_routing(settings: Settings) -> Iterable[str]:
     router = settings.router
-    yield from (router.small, router.large, *router.alias.values())
+    yield from (router.small, router.large, settings.moderation.model, *router.alias.values())
     for policy in settings.policies.values():
         models = policy.options.get("models")
         if isinstance(models, list | tuple):

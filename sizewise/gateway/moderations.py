@@ -1,4 +1,4 @@
-"""/v1/moderations: inputs in, a judgement of each out, by the guardrails and by a model with the task `moderate`."""
+"""/v1/moderations: inputs in, a judgement of each out, by the guardrails and by a model that judges."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from msgspec.structs import replace
 from sizewise.app.application import Application
 from sizewise.errors import ModelNotFound, NotTranslatable, SizewiseError, UpstreamProtocolError
 from sizewise.gateway.body_reading import read_payload
+from sizewise.gateway.moderation_by_chat import LABEL, chat_judgement, read_judgement
 from sizewise.gateway.request_context import RequestHead, ResponseMetadata, ResponseWriter, send_error
 from sizewise.guardrails.text_judge import JudgedText, TextJudge
 from sizewise.handler import Request, discard_events
-from sizewise.messages import Choice, Reply
+from sizewise.messages import ChatRequest, Choice, Message, Reply
 from sizewise.providers.wires.openai.moderation import (
     CATEGORIES,
     CATEGORY_BY_KIND,
@@ -32,9 +33,11 @@ async def moderations(app: Application, head: RequestHead, body: bytes, writer: 
     offload = app.resources.offload
     asked, options = await read_payload(offload, read_moderation, body, head.options)
     model = _model(app, asked)
-    if asked.image_path and not model:
+    by_chat = bool(model) and _judges_by_chat(app, model)
+    if asked.image_path and (by_chat or not model):
         hint = 'send the text alone, or configure a model with `task = "moderate"` in [models."PROVIDER/MODEL"]'
-        raise NotTranslatable("the guardrails judge no images", hint, param=asked.image_path)
+        whose = "a chat model is asked for texts alone" if by_chat else "the guardrails judge no images"
+        raise NotTranslatable(whose, hint, param=asked.image_path)
     request = Request(
         payload=await offload.run(len(body), chat_request, asked, model or "auto"),
         principal=principal,
@@ -45,16 +48,19 @@ async def moderations(app: Application, head: RequestHead, body: bytes, writer: 
     )
     heard = ResponseMetadata()
     try:
-        seen, theirs = await _judge(app, request, heard, asks_model=bool(model))
+        seen, theirs = await _judge(app, request, heard, asks_model=bool(model), by_chat=by_chat)
     except SizewiseError as error:
         return await send_error(writer, error, heard.final_headers(head.trace))
     name = heard.selection.model if heard.selection is not None else model
-    written = await offload.run(len(body), _write, app, seen, theirs, f"modr-{head.trace}", name)
+    scoring = LABEL if by_chat else "model"
+    written = await offload.run(
+        len(body), _write, app, seen, theirs, f"modr-{head.trace}", name, scoring if theirs else "guardrails"
+    )
     await writer.send_response(200, [], written, heard.header_lines(head.trace))
 
 
 async def _judge(
-    app: Application, request: Request, heard: ResponseMetadata, *, asks_model: bool
+    app: Application, request: Request, heard: ResponseMetadata, *, asks_model: bool, by_chat: bool
 ) -> tuple[list[JudgedText], list[UpstreamResult]]:
     """What the guardrails and the model say of each input. An input that the guardrails block reaches no model."""
     if not asks_model:
@@ -62,10 +68,21 @@ async def _judge(
     seen = _texts(await TextJudge(app.guardrails)(_by_guards(request), discard_events))
     if any(action == "block" for each in seen for *_, action in each.findings):
         return _texts(await app.moderation(_by_guards(request), heard)), []
+    if by_chat:
+        texts = [message.text for message in _messages_of(request)]
+        chat = await app.resources.offload.run(sum(map(len, texts)), chat_judgement, texts, request.payload.model)
+        reply = await app.handler(replace(request, payload=chat), heard)
+        return seen, read_judgement(reply, len(texts))
     choices = (await app.handler(request, heard)).choices
     if len(choices) != len(seen):
         raise UpstreamProtocolError(f"the upstream judged {len(choices)} of {len(seen)} inputs", "try again")
     return seen, [_upstream_result(choice) for choice in choices]
+
+
+def _messages_of(request: Request) -> list[Message]:
+    payload = request.payload
+    assert isinstance(payload, ChatRequest)
+    return payload.messages
 
 
 def _by_guards(request: Request) -> Request:
@@ -85,23 +102,31 @@ def _upstream_result(choice: Choice) -> UpstreamResult:
 
 
 def _model(app: Application, asked: Moderation) -> str:
-    """The model that judges too; empty if there is none. Without a name, or with OpenAI's, the first that there is.
+    """The model that judges too; empty if there is none. Without a name, or with OpenAI's, that of [moderation], or the
+    first with the task `moderate`.
 
     Raises ModelNotFound.
     """
+    configured = app.settings.moderation.model
     cards = [card for card in app.cards if card.task == "moderate"]
     named = next((card for card in cards if asked.model in (card.name, card.model)), None)
     if named is not None:
         return named.name
+    if configured and asked.model == configured:
+        return configured
     if asked.model and asked.model != "auto" and ("/" in asked.model or "moderation" not in asked.model):
-        known = ", ".join(card.name for card in cards)
+        known = ", ".join(dict.fromkeys([*filter(None, [configured]), *(card.name for card in cards)]))
         hint = f"known: {known}" if known else "leave out `model`: the guardrails judge"
         raise ModelNotFound(f"there is no moderation model named {asked.model[:200]!r}", hint, param="model")
-    return cards[0].name if cards else ""
+    return configured or (cards[0].name if cards else "")
+
+
+def _judges_by_chat(app: Application, model: str) -> bool:
+    return model in app.aliases.role_names or app.aliases.find_card(model).task == "chat"
 
 
 def _write(
-    app: Application, seen: Sequence[JudgedText], theirs: Sequence[UpstreamResult], id: str, model: str
+    app: Application, seen: Sequence[JudgedText], theirs: Sequence[UpstreamResult], id: str, model: str, scoring: str
 ) -> bytes:
     guards = seen[0].guards if seen else []
     topics = app.settings.guardrails.denied_topics if "topics" in guards else ()
@@ -117,6 +142,7 @@ def _write(
                 for each, said in zip(seen, added, strict=True)
             ],
             "sizewise": {
+                "scoring": scoring,
                 "guards": guards,
                 "judged": [name for name in CATEGORIES if name in judged],
                 "not_judged": [name for name in CATEGORIES if name not in judged],

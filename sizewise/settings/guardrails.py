@@ -53,6 +53,17 @@ class TopicSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ModerationSettings:
+    """The model that judges texts at `/v1/moderations`, besides the guardrails."""
+
+    model: str = setting(
+        "",
+        "A model with the task `moderate`, or a chat model, a role or `auto:POLICY`, which is asked to score the API's "
+        "categories. Empty: the first model with the task `moderate`; without one, the guardrails alone.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class GuardrailsSettings:
     """What to detect in requests and replies, and the action on a finding.
 

@@ -10,7 +10,7 @@ from sizewise.data_class import Place
 from sizewise.settings.agents import AgentSettings, MemorySettings
 from sizewise.settings.auth import LoginSessionsSettings, OidcSettings, RoleSettings
 from sizewise.settings.graphql import GraphQLSettings
-from sizewise.settings.guardrails import GuardrailsSettings
+from sizewise.settings.guardrails import GuardrailsSettings, ModerationSettings
 from sizewise.settings.http_allowlist import HttpHostSettings
 from sizewise.settings.knowledge import KnowledgeSettings
 from sizewise.settings.limits import BudgetsSettings, LimitsSettings, scope
@@ -64,6 +64,7 @@ class FileSettings:
     response_cache: ResponseCacheSettings = setting(ResponseCacheSettings(), "")
     shadow: ShadowSettings = setting(ShadowSettings(), "")
     guardrails: GuardrailsSettings = setting(GuardrailsSettings(), "")
+    moderation: ModerationSettings = setting(ModerationSettings(), "")
     roles: Mapping[str, RoleSettings] = setting(MappingProxyType({}), "", key_validator=name)
     login_sessions: LoginSessionsSettings = setting(LoginSessionsSettings(), "")
     oidc: Mapping[str, OidcSettings] = setting(MappingProxyType({}), "", key_validator=name)
