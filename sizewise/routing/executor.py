@@ -344,7 +344,8 @@ async def report_attempts(client_reply: ClientReply, client_left: bool, paces: M
             one.result = client_reply.discarded_result(one, client_left)
         try:
             event = one.to_event(client_reply.prompt_tokens)
-            paces[event.model].finished.append(event)
+            if one.media is None:  # a pace in tokens says nothing of audio and images
+                paces[event.model].finished.append(event)
             await client_reply.send(event)
         except asyncio.CancelledError as error:
             cancelled = error  # report the others anyway

@@ -11,6 +11,7 @@ import pytest
 from tests.fakes.media_upstream import PICTURE, MediaUpstream
 from tests.gateway.media_server import events, form, post, record_of, sdk, settings
 from tests.gateway.server_harness import SECRET, beside
+from tests.graphql.graphql_client import graphql
 from tests.running_server import Served, serving
 
 GENERATIONS, EDITS = "/v1/images/generations", "/v1/images/edits"
@@ -71,6 +72,13 @@ def test_images_stream_as_the_provider_s_events(server: Served) -> None:
         assert [event.type for event in made] == ["image_generation.partial_image", "image_generation.completed"]
     answer = generated(server, stream=True)
     assert events(answer)[-1]["b64_json"] == PICTURE and record_of(server, answer)["images"] == 1
+
+
+def test_an_image_model_has_no_pace_in_tokens_that_a_deadline_could_be_missed_by(server: Served) -> None:
+    answer = generated(server, n=3, sizewise={"max_ms": 60_000})
+    assert answer.status == 200 and record_of(server, answer)["images"] == 3
+    asked = '{ model(name: "up/brush") { task pace { requests } } }'
+    assert graphql(server, asked).data["model"] == {"task": "image", "pace": []}
 
 
 def test_edits_and_variations_send_their_images(server: Served, upstream: MediaUpstream) -> None:
