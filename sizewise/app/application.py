@@ -97,7 +97,6 @@ def build_application(settings: Settings, resources: Resources, cards: tuple[Mod
     client, local_models = routing_config.build_client(settings, cards), resources.local_models.draft()
     connections = routing_config.build_connections(settings, cards, client, local_models, plugins, offload)
     policies, names = routing_config.build_policies(settings, cards, plugins)
-    routing_config.check_moderation_model(settings.moderation.model, names)
     certificate_models = load_certificate_models(policies, cards, routing_config.build_rule_judge(plugins))
     prediction = load_prediction(settings.trained_router, cards)
     guardrails = GuardrailPipeline(

@@ -33,7 +33,7 @@ def build_policies(
     """The policies by name, and the aliases that resolve model names to plans. Raises ConfigError."""
     policies = {name: load_policy(name, wanted, plugins) for name, wanted in settings.policies.items()}
     router = settings.router
-    return policies, ModelAliases(
+    names = ModelAliases(
         cards,
         policies,
         default_policy=router.policy,
@@ -41,6 +41,8 @@ def build_policies(
         large=router.large,
         aliases=router.alias,
     )
+    check_moderation_model(settings.moderation.model, names)
+    return policies, names
 
 
 def build_judge(plugins: PluginRegistry) -> JudgeChain:
