@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sizewise.errors import BadRequest
-from sizewise.evals.cross_fitting import LabeledPrompts, labeled_prompts
 from sizewise.evals.dataset_files import read_dataset
+from sizewise.evals.labeled_prompts import LabeledPrompts, labeled_prompts
 from sizewise.evals.outcomes import OutcomeDataset
 
 Floats = NDArray[np.float64]
@@ -19,7 +19,8 @@ Floats = NDArray[np.float64]
 @dataclass(frozen=True)
 class Task:
     """Prompts that both models answered. `second` is None where no other small model answered, or nobody wrote down
-    what it said. `ratio`: price of an answer of a small model, where the large one's is 1.
+    what it said. `evidence`: the same prompts as `sizewise route calibrate`
+    takes them, near copies in groups. `ratio`: price of an answer of a small model, where the large one's is 1.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Task:
     small: Floats
     large: Floats
     answered: LabeledPrompts
+    evidence: LabeledPrompts
     second_name: str | None
     ratio: float
     digest: str
@@ -49,7 +51,8 @@ def task(folder: Path, small: str, large: str, second: str | None, ratio: float)
     if not rows:
         raise BadRequest(f"no prompt was answered by both {small!r} and {large!r}", "name two that share prompts")
     beside = second or _second(outcomes, small, large, rows)
-    asked = labeled_prompts(outcomes, [small, *([beside] if beside else [])], large)
+    smaller = [small, *([beside] if beside else [])]
+    asked = labeled_prompts(outcomes, smaller, large)
     return Task(
         folder.resolve().name,
         list(asked.prompts),
@@ -58,6 +61,7 @@ def task(folder: Path, small: str, large: str, second: str | None, ratio: float)
         asked.small_scores,
         asked.large_scores,
         asked,
+        labeled_prompts(outcomes, smaller, large, grouped=True),
         beside,
         ratio,
         outcomes.digest,

@@ -101,7 +101,7 @@ def main() -> int:
     both, seed = (mine.small, mine.large), asked.seed
     worths = ranked(mine, seed)
     found = {name: figures(worth, *both, *priced(name, mine), seed=seed) for name, worth in worths.items()}
-    ready = prepare_data(mine.answered, mine.names, [mine.ratio] * (len(mine.names) - 1) + [1.0], seed)
+    ready = prepare_data(mine.evidence, mine.names, [mine.ratio] * (len(mine.names) - 1) + [1.0])
     promised = list(validity.rows(ready, seed, asked.draws)) if asked.draws else []
     if asked.plots is not None:
         curves = {name: curve(worth, mine.large, seed) for name, worth in worths.items()}

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 NEEDS = "numpy"
 OPTIONS: Mapping[str, str] = {"ratio": "price-ratio", "picture": "svg"}
-OF_A_FOLDER = ("small", "large", "second", "ratio", "price", "checker", "checker_error", "picture", "seed")
+OF_A_FOLDER = ("small", "large", "second", "ratio", "price", "checker", "checker_error", "picture")
 
 
 @click.command("calibrate")
@@ -57,9 +57,6 @@ OF_A_FOLDER = ("small", "large", "second", "ratio", "price", "checker", "checker
 @click.option("--policy", metavar="NAME", help="The policy to write. [certified; without FOLDER that of `auto`]")
 @click.option("--write", "writes", is_flag=True, help="Write the certificate and the policy. [show what would change]")
 @click.option("--svg", "picture", type=click.Path(path_type=Path), help="Draw cost against quality, as SVG.")
-@click.option(
-    "--seed", default=0, show_default=True, type=click.IntRange(0), help="Seed of the random split of the prompts."
-)
 @server_options
 @click.pass_context
 def calibrate(
@@ -78,7 +75,6 @@ def calibrate(
     policy: str | None,
     writes: bool,
     picture: Path | None,
-    seed: int,
 ) -> None:
     """Certify a quality target, and write the policy for it.
 
@@ -118,14 +114,13 @@ def calibrate(
         raise BadRequest(f"no single configured model is named {', '.join(map(repr, strange))}", hint)
     known = parse_prices(price, outcomes) or ({} if _said(ctx, "ratio") else _prices(here))
     if sys.stderr.isatty():
-        click.echo(f"Training on {format_count(len(outcomes.ids) // 2)} prompts, certifying on the rest ...", err=True)
+        click.echo(f"Calibrating on {format_count(len(outcomes.ids))} prompts ...", err=True)
     found = calibrated(
         outcomes,
         names[:-1],
         large,
         QualityGuarantee(quality, sure, large),
         costs=mean_answer_costs(outcomes, names, known, ratio),
-        seed=seed,
         date=date.today().isoformat(),
         version=__version__,
         scorer=checker or "the scores of the outcomes",
@@ -173,6 +168,12 @@ def _show(found: Calibration, checker: str, checker_error: float | None, ratio: 
         f"{format_count(found.certification_prompts)} prompts for certification; "
         f"{format_count(found.training_prompts)} others for training"
     )
+    questions = found.training_prompts + found.certification_prompts
+    if questions < found.row_count:
+        click.echo(
+            f"{format_count(found.row_count)} rows are {format_count(questions)} independent prompts: near copies, and"
+            " rows of one group, session or template, count once"
+        )
     click.echo()
     heads = ("POLICY", "KEPT SMALL", "QUALITY", "SAVES", "PROMPTS NEEDED")
     write_table(heads, [_row(each) for each in found.policies])

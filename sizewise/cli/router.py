@@ -15,6 +15,7 @@ from sizewise.cli.options import local_options, wants_json
 from sizewise.cli.output import format_count, write_file, write_json, write_table
 from sizewise.errors import BadRequest, ConfigError
 from sizewise.evals.dataset_files import read_dataset
+from sizewise.evals.prompt_groups import group_prompts
 from sizewise.routing.quality.predictor import ApgrScore, Predictor, encode_predictor
 from sizewise.routing.quality.predictor import decode_predictor as read_router
 from sizewise.routing.training.onboarding import onboard_model
@@ -25,12 +26,9 @@ from sizewise.routing.training.onboarding import onboard_model
 @click.option("--small", required=True, metavar="MODEL", help="The small model, by its name in the outcomes.")
 @click.option("--large", required=True, metavar="MODEL", help="The large model.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Write the predictor there. [only report]")
-@click.option(
-    "--seed", default=0, show_default=True, type=click.IntRange(0), help="Seed of the random split of the prompts."
-)
 @local_options
 @click.pass_context
-def train(ctx: click.Context, /, folder: Path, small: str, large: str, out: Path | None, seed: int) -> None:
+def train(ctx: click.Context, /, folder: Path, small: str, large: str, out: Path | None) -> None:
     """Train a predictor of which prompts need the large model.
 
     FOLDER holds prompts.jsonl and outcomes.jsonl. The reported figures are measured on held-out prompts. Exits with 1
@@ -41,16 +39,19 @@ def train(ctx: click.Context, /, folder: Path, small: str, large: str, out: Path
     """
     if find_spec("numpy") is None:
         raise ConfigError("training needs numpy", "pip install numpy in the environment of Sizewise")
+    from sizewise.evals.evidence_split import seed_of
     from sizewise.routing.training.trainer import train_predictor
 
     outcomes = read_dataset(folder)
     rows = outcomes.scored_rows(small, large)
+    prompts = [outcomes.prompts[row] for row in rows]
     made = train_predictor(
-        [outcomes.prompts[row] for row in rows],
+        prompts,
         {name: [outcomes.column(name).score[row] for row in rows] for name in (small, large)},
         small_model=small,
         large_model=large,
-        seed=seed,
+        seed=seed_of(prompts),
+        groups=group_prompts(prompts, [outcomes.declared_groups.get(row, ()) for row in rows]),
         date=date.today().isoformat(),
         dataset_digest=outcomes.digest,
         version=__version__,

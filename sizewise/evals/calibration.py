@@ -1,14 +1,15 @@
 """Calibration: which guarantees recorded outcomes certify, by which policy, and what they save. Needs numpy.
 
-Half of the prompts train, the other half certifies; neither uses the other's scores. Two policies are tried: *prompt*
-chooses a model before any call; *cascade* may call small models first, and stops when continuing costs more than it
-gains. The allowed error is split between them, most of it to the one that saves more on the training prompts. The
-result is the certified policy that saves most, if any saves compared with always calling the large model.
+Some of the prompts train, the others certify: near copies lie in one part, neither part uses the other's scores, and
+the texts decide which part a prompt is in (evidence_split.py). Two policies are tried: *prompt* chooses a model before
+any call; *cascade* may call small models first, and stops when continuing costs more than it gains. The allowed error
+is split between them, most of it to the one that saves more on the training prompts. The result is the certified policy
+that saves most, if any saves compared with always calling the large model.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil, sqrt
 
@@ -16,7 +17,18 @@ import numpy as np
 from msgspec import Struct
 from msgspec.structs import replace
 
-from sizewise.evals.cross_fitting import LabeledPrompts, cross_fitted_log_odds, labeled_prompts, quality_gain
+from sizewise.evals.cross_fitting import cross_fitted_log_odds, quality_gain
+from sizewise.evals.evidence_split import seed_of, split_groups
+from sizewise.evals.labeled_prompts import LabeledPrompts, labeled_prompts
+from sizewise.evals.ladder_replay import (
+    Z_95,
+    Curves,
+    LadderReplay,
+    ScoredPrompts,
+    StageEstimates,
+    cost_quality_curves,
+    replay_ladder,
+)
 from sizewise.evals.outcomes import OutcomeDataset
 from sizewise.evals.threshold_search import LADDER_COUNT, search_ladders
 from sizewise.routing.guarantees.bounds import (
@@ -33,12 +45,8 @@ from sizewise.routing.guarantees.thresholds import StageThresholds, ThresholdLad
 from sizewise.routing.quality.answer_signals import SignalCombiner, log_odds
 from sizewise.routing.quality.predictor import Predictor
 from sizewise.routing.training.combiner import train_combiner
-from sizewise.routing.training.trainer import Floats, Ints, train_predictor
+from sizewise.routing.training.trainer import Floats, Ints, numbered, train_predictor
 
-Z_95 = 1.96  # standard errors of an interval of 95 %
-Curves = Mapping[str, tuple[tuple[float, float], ...]]
-"""(cost, quality) by rising cost, both relative to the large model."""
-ORACLE_POINTS = 50  # of the oracle's curve
 FAVORED_ERROR_SHARE = 0.8  # of the allowed error, for the policy that saves more on the training prompts
 UNFAMILIAR_GAIN = 10.0  # for a prompt on which the predictor abstains: above every threshold, so it escalates
 
@@ -72,41 +80,15 @@ class Calibration(Struct, frozen=True):
     best: PolicyCalibration | None
     certificate: Certificate | None
     curves: Curves  # of every level tried, plus the oracle and random routing
-
-
-@dataclass(frozen=True)
-class StageEstimates:
-    """Estimates for some prompts, by stage: the gain from escalating, and the index of the best answer so far."""
-
-    escalation_gain: list[Floats]
-    best_index: list[Ints]
-
-
-@dataclass(frozen=True)
-class LadderReplay:
-    """A level (one threshold ladder) replayed on some prompts: the scores of the answers given, 0..1, and their costs,
-    where a large answer costs 1."""
-
-    ladder: ThresholdLadder
-    score: Floats
-    cost: Floats
-    small_share: float
-
-    @property
-    def savings(self) -> float:
-        return 1.0 - float(self.cost.mean())
-
-    @property
-    def savings_margin(self) -> float:
-        return Z_95 * float(self.cost.std()) / sqrt(len(self.cost))
+    row_count: int = 0  # rows that all models answered; of near copies and declared groups all count as one prompt
 
 
 @dataclass(frozen=True)
 class CalibrationData:
     """All levels of both policies, safest first, replayed on the certification prompts and on the training prompts.
 
-    `scores`: (n, models), of the certification prompts. `small_costs`: of one answer of each small model, where a large
-    answer costs 1.
+    `scores`: (groups, models), of the certification prompts, `certifying`: the same by prompt. `small_costs`: of one
+    answer of each small model, where a large answer costs 1. `seed`: of what needed random numbers.
     """
 
     predictor: Predictor
@@ -116,6 +98,8 @@ class CalibrationData:
     training_replays: dict[str, list[LadderReplay]]
     large_training_scores: Floats
     small_costs: tuple[float, ...]
+    certifying: ScoredPrompts
+    seed: int
 
     def error_shares(self, quality: float) -> dict[str, float]:
         """Each policy's share of the allowed error. The shares sum to 1 and depend on training prompts alone."""
@@ -140,15 +124,14 @@ def calibrate(
     guarantee: QualityGuarantee,
     *,
     costs: Sequence[float] = (0.1, 0.1, 1.0),
-    seed: int = 0,
     date: str = "",
     version: str = "",
     scorer: str = "the scores of the outcomes",
     scorer_error: float | None = None,
 ) -> Calibration:
     """`costs`: of one answer of each small model, then of the large one, in any unit. Raises BadRequest."""
-    asked = labeled_prompts(dataset, small_models, large_model, deduplicate=True)
-    ready = prepare_data(asked, (*small_models, large_model), costs, seed, date, dataset.digest, version)
+    asked = labeled_prompts(dataset, small_models, large_model, grouped=True)
+    ready = prepare_data(asked, (*small_models, large_model), costs, date, dataset.digest, version)
     played, proved = ready.replays, ready.scores
     per_pair = 1 + len(ready.large_training_scores) / len(proved)
     tried = {
@@ -160,7 +143,7 @@ def calibrate(
     }
     origin = CertificateProvenance(
         dataset_digest=dataset.digest,
-        seed=seed,
+        seed=ready.seed,
         date=date,
         training_prompts=len(ready.large_training_scores),
         certification_prompts=len(proved),
@@ -168,7 +151,7 @@ def calibrate(
         scorer_error=scorer_error,
         version=version,
     )
-    curves = _curves(proved, ready.small_costs, played)
+    curves = cost_quality_curves(ready.certifying, ready.small_costs, played)
     kept = tuple(
         each for quality, its in tried.items() if (each := _certified_ladder(quality, its, played)) is not None
     )
@@ -197,6 +180,7 @@ def calibrate(
         if kept
         else None,
         curves=curves,
+        row_count=asked.row_count,
     )
 
 
@@ -204,15 +188,15 @@ def prepare_data(
     labeled: LabeledPrompts,
     names: tuple[str, ...],
     costs: Sequence[float],
-    seed: int,
     date: str = "",
     dataset_digest: str = "",
     version: str = "",
 ) -> CalibrationData:
-    """Trains on half of the prompts and replays all levels on both halves. Raises BadRequest if there is nothing to
+    """Trains on one part of the prompts and replays all levels on both parts. Raises BadRequest if there is nothing to
     train on."""
-    mixed = np.random.default_rng(seed).permutation(len(labeled.prompts))
-    taught, proved = np.sort(mixed[: len(mixed) // 2]), mixed[len(mixed) // 2 :]
+    texts, group_of = labeled.folded_texts, labeled.group_of
+    seed = seed_of(texts)
+    taught, proved = split_groups(texts, group_of)
     predictor, after, before = _train(labeled, names, taught, seed, date, dataset_digest, version)
     new = _estimate_stages(labeled, proved, _predict_log_odds(predictor, labeled, names, proved), after)
     paid = tuple(cost / costs[-1] for cost in costs[: len(names) - 1])
@@ -220,17 +204,21 @@ def prepare_data(
         "prompt": [ThresholdLadder((StageThresholds(price, price),)) for price in _prices(before.escalation_gain[0])],
         "cascade": search_ladders(before.escalation_gain, paid),
     }
-    good, old = labeled.scores[proved], labeled.scores[taught]
-    played = {name: [_replay_ladder(each, new, good, paid) for each in its] for name, its in families.items()}
-    rehearsed = {name: [_replay_ladder(each, before, old, paid) for each in its] for name, its in families.items()}
+    good, old = (
+        ScoredPrompts(labeled.scores[part], numbered([group_of[row] for row in part])) for part in (proved, taught)
+    )
+    played = {name: [replay_ladder(each, new, good, paid) for each in its] for name, its in families.items()}
+    rehearsed = {name: [replay_ladder(each, before, old, paid) for each in its] for name, its in families.items()}
     return CalibrationData(
         predictor=predictor,
         combiners=after,
         replays=played,
-        scores=good,
+        scores=good.group_means,
         training_replays=rehearsed,
-        large_training_scores=old[:, -1],
+        large_training_scores=old.group_means[:, -1],
         small_costs=paid,
+        certifying=good,
+        seed=seed,
     )
 
 
@@ -260,6 +248,7 @@ def _train(
         dataset_digest=data,
         version=version,
         allow_no_gap=True,
+        groups=[labeled.group_of[each] for each in training_rows],
     )
     odds = cross_fitted_log_odds(labeled, labeled.folded_texts, training_rows, seed)
     after = []
@@ -294,52 +283,6 @@ def _estimate_stages(
         worth.append(np.asarray([its for its, _ in found], float))
         best.append(np.asarray([place for _, place in found], np.int64))
     return StageEstimates(worth, best)
-
-
-def _replay_ladder(
-    ladder: ThresholdLadder,
-    stages: StageEstimates,
-    scores: Floats,
-    small_costs: Sequence[float],
-) -> LadderReplay:
-    """Passes all prompts through the stages at once."""
-    count = len(scores)
-    got, cost, small = scores[:, -1].copy(), np.ones(count), np.zeros(count, bool)
-    waiting, paid = np.ones(count, bool), 0.0
-    for place, (stage, worth, best) in enumerate(
-        zip(ladder.stages, stages.escalation_gain, stages.best_index, strict=False),
-    ):
-        given, up = (
-            waiting & (worth <= stage.give_max),
-            waiting & (worth > stage.escalate_min) & (worth > stage.give_max),
-        )
-        got[given] = scores[np.flatnonzero(given), best[given]]
-        cost[given] = paid if place else small_costs[0]
-        cost[up] = paid + 1.0
-        small |= given
-        waiting &= ~given & ~up
-        paid += small_costs[place] if place < len(small_costs) else 0.0
-    return LadderReplay(ladder, got, cost, float(small.mean()))
-
-
-def _curves(scores: Floats, small_costs: Sequence[float], replays: Mapping[str, Sequence[LadderReplay]]) -> Curves:
-    """Curves of each policy over its levels; of random routing, from all small to all large; and of an oracle, which
-    uses the cheapest of the best small answers, and calls the large model only where that is better.
-    """
-    reference = float(scores[:, -1].sum()) or 1.0
-    small = (small_costs[0], float(scores[:, 0].sum()) / reference)
-    best = scores[:, :-1].max(axis=1)
-    cost = np.where(scores[:, :-1] == best[:, None], small_costs, np.inf).min(axis=1)
-    order = np.argsort(best - scores[:, -1], kind="stable")  # largest gain first
-    gained = np.concatenate([[0.0], np.cumsum((scores[:, -1] - best)[order])])
-    paid = np.concatenate([[0.0], np.cumsum((1.0 - cost)[order])])
-    asked = np.unique(np.linspace(0, int((scores[:, -1] > best).sum()), ORACLE_POINTS).astype(int))
-    oracle = [(float(cost.sum() + paid[up]) / len(scores), float(best.sum() + gained[up]) / reference) for up in asked]
-    found = {"oracle": oracle, "random": [small, (1.0, 1.0)]}
-    for name, its in replays.items():
-        points = [(float(each.cost.mean()), float(each.score.sum()) / reference) for each in its]
-        found[name] = sorted(set(points))
-    return {name: tuple((round(cost, 4), round(quality, 4)) for cost, quality in its) for name, its in found.items()}
 
 
 def _steps_and_losses(

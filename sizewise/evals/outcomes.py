@@ -18,11 +18,23 @@ MAX_VALUE = 1e9
 
 
 class RecordedPrompt(Struct, frozen=True):
-    """A row of `prompts`. `category` is for reports only; no router sees it."""
+    """A row of `prompts`. `category` is for reports only; no router sees it.
+
+    Prompts with the same `group`, `session` or `template` are one piece of evidence.
+    """
 
     prompt_id: str | int
     prompt: str
     category: str | int | None = None
+    group: str | int | None = None
+    session: str | int | None = None
+    template: str | int | None = None
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The groups that it is declared to belong to."""
+        named = (("group", self.group), ("session", self.session), ("template", self.template))
+        return tuple([f"{kind} {name}" for kind, name in named if name not in (None, "")])
 
 
 class RecordedOutcome(Struct, frozen=True):
@@ -60,13 +72,16 @@ class ModelOutcomes(Struct, frozen=True):
 
 
 class OutcomeDataset(Struct, frozen=True):
-    """Prompts in the order of their file, and a column for each model. `digest`: SHA-256 of the files."""
+    """Prompts in the order of their file, and a column for each model. `digest`: SHA-256 of the files.
+    `declared_groups`: by row, for rows with any.
+    """
 
     ids: tuple[str, ...]
     prompts: tuple[str, ...]
     categories: tuple[str, ...]
     columns: Mapping[str, ModelOutcomes]
     digest: str = ""
+    declared_groups: Mapping[int, tuple[str, ...]] = {}
 
     def column(self, model: str) -> ModelOutcomes:
         """Raises BadRequest for a model without outcomes."""
@@ -121,6 +136,7 @@ def build_dataset(
         categories=tuple(str(each.category or "") for each in known),
         columns=columns,
         digest=digest,
+        declared_groups={row: each.groups for row, each in enumerate(known) if each.groups},
     )
 
 

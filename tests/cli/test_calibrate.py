@@ -44,6 +44,20 @@ def test_a_promise_that_can_be_made_ends_with_0_and_shows_what_it_would_change(t
     assert "Nothing is written yet" in said.out and (tmp_path / "sizewise.toml").read_text() == MODELS
 
 
+def test_near_copies_count_once_and_the_output_says_so(tmp_path: Path) -> None:
+    written(tmp_path, 200)
+    rows = (tmp_path / "prompts.jsonl").read_text().splitlines()
+    few = [json.dumps({**json.loads(row), "group": number // 2}) for number, row in enumerate(rows)]
+    (tmp_path / "prompts.jsonl").write_text("\n".join(few))
+    said = sizewise("route", "calibrate", str(tmp_path), *ASK, home=tmp_path)
+    assert "200 rows are 100 independent prompts" in said.out, said.err
+
+
+def test_no_seed_can_be_chosen_until_it_suits(tmp_path: Path) -> None:
+    said = sizewise("route", "calibrate", str(tmp_path), *ASK, "--seed", "7", home=tmp_path)
+    assert said.code == 2 and "--seed" in said.err
+
+
 WRITE = ("--policy", "mine", "--write")
 
 
@@ -138,7 +152,6 @@ def test_what_is_asked_wrong_ends_with_2(tmp_path: Path) -> None:
         (folder, *ASK, "--quality", "95"),
         (folder, *ASK, "--policy", "a b"),
         (folder, *ASK, "--checker-error", "2"),
-        (folder, *ASK, "--seed", "-1"),
         (folder, *ASK, "--price-ratio", "-3"),
         (folder, *ASK, "--price-ratio", "nan"),
         ("--large", "gpt", "--svg", "x.svg"),

@@ -13,7 +13,9 @@ from tests.running_server import serving
 
 def written(folder: Path, count: int, told: float) -> str:
     prompts, scores = labelled(count, told)
-    lines = [json.dumps({"prompt_id": n, "prompt": prompt}) for n, prompt in enumerate(prompts)]
+    names = ["".join(chr(ord("a") + int(digit)) * 2 for digit in str(n)) for n in range(count)]  # no near copies
+    told_apart = [f"{prompt} {name}" for prompt, name in zip(prompts, names, strict=True)]
+    lines = [json.dumps({"prompt_id": n, "prompt": prompt}) for n, prompt in enumerate(told_apart)]
     (folder / "prompts.jsonl").write_text("\n".join(lines))
     rows = [{"prompt_id": n, "model": m, "score": score} for m in scores for n, score in enumerate(scores[m])]
     (folder / "outcomes.jsonl").write_text("\n".join(map(json.dumps, rows)))

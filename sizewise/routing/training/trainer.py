@@ -57,8 +57,10 @@ def train_predictor(
     dataset_digest: str = "",
     version: str = "",
     allow_no_gap: bool = False,
+    groups: Sequence[int] = (),
 ) -> Predictor:
     """`scores`: model -> quality of its answer to each prompt, 0..1, with `small_model` and `large_model` among them.
+    `groups`: of each prompt, such as of near copies; empty if each is one by itself.
 
     Deterministic. `date` and `dataset_digest` are stored in the provenance. `allow_no_gap`: train even if the large
     model is no better. Raises BadRequest for fewer than 40 labels, and without `allow_no_gap` if there is no gap.
@@ -68,12 +70,15 @@ def train_predictor(
     if len(texts) < MIN_LABELS:
         hint = f"label {MIN_LABELS - len(texts)} more; with fewer the result is not significant"
         raise BadRequest(f"{len(texts)} labels are too few to train on", hint)
+    if groups and len(set(groups)) < MIN_LABELS:
+        hint = f"label {MIN_LABELS - len(set(groups))} other prompts: copies and declared groups count once"
+        raise BadRequest(f"{len(texts)} labels of {len(set(groups))} different prompts are too few to train on", hint)
     if not allow_no_gap and not (good[large_model] - good[small_model]).sum() > 0:
         raise BadRequest(
             f"{large_model!r} is no better than {small_model!r} on these prompts",
-            "use {small_model!r} alone, or train on prompts that need the large model",
+            f"use {small_model!r} alone, or train on prompts that need the large model",
         )
-    apart = _folds(len(texts), seed)
+    apart = folds(groups or range(len(texts)), FOLDS, seed)
     gain, length = np.zeros(len(texts)), np.asarray([log(1 + len(text)) for text in texts])
     for held in range(FOLDS):
         rest, some = np.flatnonzero(apart != held), np.flatnonzero(apart == held)
@@ -296,9 +301,17 @@ def recovery_area(gains: Floats, times: NDArray[np.float64] | NDArray[np.int64])
     return float(((height + before) / 2 * times).sum() / times.sum())
 
 
-def _folds(count: int, seed: int) -> Ints:
-    """A fold per prompt, of nearly equal size."""
-    return np.random.default_rng(seed).permutation(count) % FOLDS
+def folds(groups: Sequence[int], count: int, seed: int) -> Ints:
+    """A fold per prompt, 0..count - 1. A group lies in one fold; the folds have nearly equal numbers of groups."""
+    numbers = numbered(groups)
+    fold: Ints = np.random.default_rng(seed).permutation(len(np.unique(numbers)))[numbers] % count
+    return fold
+
+
+def numbered(groups: Sequence[int]) -> Ints:
+    """The groups renumbered from 0 in the order of their first occurrence."""
+    known: dict[int, int] = {}
+    return np.asarray([known.setdefault(group, len(known)) for group in groups], np.int64)
 
 
 def _to_head(weights: Floats, vectorizer: TfidfVectorizer) -> ModelHead:
