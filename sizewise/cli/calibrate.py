@@ -33,8 +33,9 @@ if TYPE_CHECKING:
     from sizewise.evals.calibration import Calibration, PolicyCalibration
 
 NEEDS = "numpy"
+MAX_SHOWN_QUALITY = 2.0  # relative to the large model
 OPTIONS: Mapping[str, str] = {"ratio": "price-ratio", "picture": "svg"}
-OF_A_FOLDER = ("small", "large", "second", "ratio", "price", "checker", "checker_error", "picture")
+OF_A_FOLDER = ("small", "large", "second", "ratio", "price", "checker", "checker_error", "picture", "missing_is_wrong")
 
 
 @click.command("calibrate")
@@ -54,6 +55,9 @@ OF_A_FOLDER = ("small", "large", "second", "ratio", "price", "checker", "checker
 @click.option("--price", multiple=True, metavar="MODEL=IN,OUT", help="Or dollars per million tokens.")
 @click.option("--checker", default="", metavar="WORDS", help="What scored the answers.")
 @click.option("--checker-error", type=float, metavar="SHARE", help="Fraction of its scores that are wrong, 0 to 1.")
+@click.option(
+    "--missing-is-wrong", is_flag=True, help="Count missing answers as wrong. [refuse if over 2% of prompts lack one]"
+)
 @click.option("--policy", metavar="NAME", help="The policy to write. [certified; without FOLDER that of `auto`]")
 @click.option("--write", "writes", is_flag=True, help="Write the certificate and the policy. [show what would change]")
 @click.option("--svg", "picture", type=click.Path(path_type=Path), help="Draw cost against quality, as SVG.")
@@ -75,6 +79,7 @@ def calibrate(
     policy: str | None,
     writes: bool,
     picture: Path | None,
+    missing_is_wrong: bool,
 ) -> None:
     """Certify a quality target, and write the policy for it.
 
@@ -125,6 +130,7 @@ def calibrate(
         version=__version__,
         scorer=checker or "the scores of the outcomes",
         scorer_error=checker_error,
+        missing_is_wrong=missing_is_wrong,
     )
     if picture is not None:
         _draw(found, picture)
@@ -137,6 +143,7 @@ def calibrate(
         told = {name: value for name, value in msgspec.to_builtins(found).items() if name != "certificate"}
         write_json({**told, "kept": msgspec.to_builtins(proof.guarantees) if proof else [], "diff": changed})
     else:
+        _show_evidence(found, missing_is_wrong)
         _show(found, checker, checker_error, "" if known else f"{ratio:g}")
         if file is not None:
             print_patch(file, changed, writes)
@@ -163,17 +170,13 @@ def _draw(found: Calibration, file: Path) -> None:
 
 def _show(found: Calibration, checker: str, checker_error: float | None, ratio: str) -> None:
     small, large, promise = found.small_models[0], found.large_model, found.guarantee
+    if found.small_score >= found.large_score:
+        click.echo(f"{small} is at least as good as {large} on these prompts: it may answer alone, without a policy.")
     click.echo(
         f"{small} is right {found.small_score:.1%} of the time, {large} {found.large_score:.1%}, on "
         f"{format_count(found.certification_prompts)} prompts for certification; "
         f"{format_count(found.training_prompts)} others for training"
     )
-    questions = found.training_prompts + found.certification_prompts
-    if questions < found.row_count:
-        click.echo(
-            f"{format_count(found.row_count)} rows are {format_count(questions)} independent prompts: near copies, and"
-            " rows of one group, session or template, count once"
-        )
     click.echo()
     heads = ("POLICY", "KEPT SMALL", "QUALITY", "SAVES", "PROMPTS NEEDED")
     write_table(heads, [_row(each) for each in found.policies])
@@ -195,10 +198,29 @@ def _show(found: Calibration, checker: str, checker_error: float | None, ratio: 
     )
 
 
+def _show_evidence(found: Calibration, missing_is_wrong: bool) -> None:
+    """What was left out of the evidence, or counts less than it seems; nothing if nothing was."""
+    prompts, missing = found.training_prompts + found.certification_prompts, found.missing
+    if prompts < found.row_count:
+        click.echo(
+            f"{format_count(found.row_count)} rows are {format_count(prompts)} independent prompts: near copies, and"
+            " rows of one group, session or template, count once"
+        )
+    if missing.incomplete:
+        click.echo(f"{missing}: {'counted as wrong' if missing_is_wrong else 'left out'}")
+    if missing.unanswered:
+        click.echo(f"{format_count(missing.unanswered)} prompts without an answer of any of them were left out")
+
+
 def _row(each: PolicyCalibration) -> Sequence[str]:
-    quality = "-" if each.quality is None else f"{each.quality:.1%}"
+    quality = "-" if each.quality is None else format_quality(each.quality)
     needs = "-" if each.small_share or each.samples_needed is None else f"about {format_count(each.samples_needed)}"
     return each.policy, f"{each.small_share:.0%}", quality, f"{each.savings:.0%} +- {each.savings_margin:.0%}", needs
+
+
+def format_quality(quality: float) -> str:
+    """Relative to the large model. Where that is hardly ever right a ratio says nothing more."""
+    return f"{quality:.1%}" if quality <= MAX_SHOWN_QUALITY else f"over {MAX_SHOWN_QUALITY:.0%}"
 
 
 def _said(ctx: click.Context, option: str) -> bool:

@@ -17,6 +17,7 @@ import numpy as np
 from msgspec import Struct
 from msgspec.structs import replace
 
+from sizewise.errors import BadRequest
 from sizewise.evals.cross_fitting import cross_fitted_log_odds, quality_gain
 from sizewise.evals.evidence_split import seed_of, split_groups
 from sizewise.evals.labeled_prompts import LabeledPrompts, labeled_prompts
@@ -29,6 +30,7 @@ from sizewise.evals.ladder_replay import (
     cost_quality_curves,
     replay_ladder,
 )
+from sizewise.evals.missing_answers import MissingAnswers, find_missing, missing_as_wrong, require_answers
 from sizewise.evals.outcomes import OutcomeDataset
 from sizewise.evals.threshold_search import LADDER_COUNT, search_ladders
 from sizewise.routing.guarantees.bounds import (
@@ -80,6 +82,7 @@ class Calibration(Struct, frozen=True):
     best: PolicyCalibration | None
     certificate: Certificate | None
     curves: Curves  # of every level tried, plus the oracle and random routing
+    missing: MissingAnswers = MissingAnswers(0, 0, {}, 0)  # left out, or counted as wrong
     row_count: int = 0  # rows that all models answered; of near copies and declared groups all count as one prompt
 
 
@@ -128,10 +131,22 @@ def calibrate(
     version: str = "",
     scorer: str = "the scores of the outcomes",
     scorer_error: float | None = None,
+    missing_is_wrong: bool = False,
 ) -> Calibration:
-    """`costs`: of one answer of each small model, then of the large one, in any unit. Raises BadRequest."""
+    """`costs`: of one answer of each small model, then of the large one, in any unit. `missing_is_wrong`: a model that
+    did not answer a prompt which another one answered counts as wrong. Raises BadRequest, also if many answers are
+    missing otherwise, or if the large model is never right.
+    """
+    names = (*small_models, large_model)
+    missing = find_missing(dataset, names)
+    if missing_is_wrong:
+        dataset = missing_as_wrong(dataset, names)
+    else:
+        require_answers(missing)
     asked = labeled_prompts(dataset, small_models, large_model, grouped=True)
-    ready = prepare_data(asked, (*small_models, large_model), costs, date, dataset.digest, version)
+    _require_right_answers(asked.large_scores, large_model)
+    ready = prepare_data(asked, names, costs, date, dataset.digest, version)
+    _require_right_answers(ready.scores[:, -1], large_model)
     played, proved = ready.replays, ready.scores
     per_pair = 1 + len(ready.large_training_scores) / len(proved)
     tried = {
@@ -150,6 +165,7 @@ def calibrate(
         scorer=scorer,
         scorer_error=scorer_error,
         version=version,
+        missing_as_wrong=missing.incomplete if missing_is_wrong else 0,
     )
     curves = cost_quality_curves(ready.certifying, ready.small_costs, played)
     kept = tuple(
@@ -181,7 +197,15 @@ def calibrate(
         else None,
         curves=curves,
         row_count=asked.row_count,
+        missing=missing,
     )
+
+
+def _require_right_answers(large_scores: Floats, large_model: str) -> None:
+    """Raises BadRequest if all scores of the large model are 0: no quality is relative to them."""
+    if not large_scores.any():
+        hint = "check the scores of the outcomes, or use a large model that is right sometimes"
+        raise BadRequest(f"{large_model!r} is never right on {len(large_scores)} prompts: it is no reference", hint)
 
 
 def prepare_data(
