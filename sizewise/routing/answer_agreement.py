@@ -1,7 +1,8 @@
 """Answer agreement: whether two answers say the same after normalization. Knows no model and no correct answer.
 
-Short answers are compared as values, tool calls as JSON, prose by its words (text_similarity.py). None if undecidable:
-two good paragraphs are rarely equal.
+Short answers are compared as values, tool calls by name and arguments in whatever format they are written
+(text/tool_call_text.py), prose by its words (text/text_similarity.py). None if undecidable: two good paragraphs are
+rarely equal.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import msgspec
 from sizewise.messages import Choice, Reply, ToolCall
 from sizewise.routing.text.final_answer import final_answer
 from sizewise.routing.text.text_similarity import LONG_TEXT_WORDS, UNSPACED, texts_agree
+from sizewise.routing.text.tool_call_text import canonical_arguments, written_calls
 
 _BLANK = re.compile(r"\s+")
 _AROUND = " \t\n.,;:!\"'`*$"
@@ -83,6 +85,9 @@ def majority_answer(replies: Sequence[Reply]) -> tuple[float, int] | None:
 def answers_agree(one: str, other: str) -> bool | None:
     """Whether two textual answers agree; None if undecidable or if one is empty. Symmetric."""
     first, second = sorted((final_answer(one), final_answer(other)), key=lambda each: (_length(each), len(each), each))
+    calls = written_calls(first)
+    if calls is not None and (others := written_calls(second)) is not None:
+        return calls == others
     known = same_answer(first, second)
     if known is not False:
         return known
@@ -124,18 +129,9 @@ def _call(call: ToolCall) -> tuple[str, str]:
     assert call.function is not None
     arguments = call.function.arguments or "{}"
     try:
-        return call.function.name, json.dumps(_number(json.loads(arguments)), sort_keys=True)
+        return call.function.name, canonical_arguments(json.loads(arguments))
     except (ValueError, RecursionError):
         return call.function.name, arguments
-
-
-def _number(value: object) -> object:
-    """1.0 is 1 in JSON; true is not."""
-    if isinstance(value, dict):
-        return {name: _number(each) for name, each in value.items()}
-    if isinstance(value, list):
-        return [_number(each) for each in value]
-    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _cut_short(choice: Choice) -> bool:

@@ -1,0 +1,135 @@
+"""Tool calls written as text: Python (`[f(a=1)]`), JSON and tagged calls as names with arguments. Runs nothing.
+
+Models write the same call in the formats that they were trained on: a list of Python calls (Berkeley Function Calling
+Leaderboard), `{"name": ..., "arguments": {...}}` (OpenAI), `parameters` (Llama), `<tool_call>` (Hermes, Qwen),
+`[TOOL_CALLS]` (Mistral).
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping
+
+MAX_CALL_CHARS = 4_000
+"""Characters up to which a text is read as calls: Python's parser is not made for strangers' long texts."""
+_FENCE = re.compile(r"\s*```[\w+-]*\n(.*?)\n?```\s*\Z", re.DOTALL)
+_TAGGED = re.compile(r"<tool_call>\s*(.*?)\s*</tool_call>", re.DOTALL)
+_NAMED_TAG = re.compile(r"<function=([\w.-]+)>\s*(.*?)\s*</function>", re.DOTALL)
+_MISTRAL = re.compile(r"\s*\[TOOL_CALLS\]\s*")
+_STARTS = re.compile(r"[\[{<`(]|[A-Za-z_][\w.]*\(")
+_CONSTANTS: Mapping[str, object] = {"true": True, "false": False, "null": None, "none": None}
+_PAIRS = (("name", "arguments"), ("name", "parameters"), ("name", "args"), ("name", "input"), ("tool", "arguments"))
+_ENVELOPE = frozenset({"id", "type", "index", "call_id", "role", "content"})
+
+Calls = Counter[tuple[str, str]]
+"""Name and arguments as JSON with sorted keys; the order of the calls does not matter."""
+
+
+def written_calls(text: str) -> Calls | None:
+    """The calls that a text consists of; None if it is or contains anything else, or is too long."""
+    if len(text) > MAX_CALL_CHARS or _STARTS.match(text.lstrip()) is None:
+        return None
+    fenced = _FENCE.match(text)
+    bare = _MISTRAL.sub("", fenced[1] if fenced else text, count=1).strip()
+    try:
+        found = _tagged(bare) or _json(bare) or _python(bare)
+        return Counter([(name, canonical_arguments(its)) for name, its in found]) if found else None
+    except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
+        return None
+
+
+def canonical_arguments(arguments: object) -> str:
+    """Equal for equal arguments: sorted keys, and 1.0 is 1. Raises ValueError or TypeError if it is not JSON."""
+    return json.dumps(_number(arguments), sort_keys=True)
+
+
+def _number(value: object) -> object:
+    """1.0 is 1 in JSON; true is not."""
+    if isinstance(value, dict):
+        return {str(name): _number(each) for name, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_number(each) for each in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+_Written = list[tuple[str, object]]
+
+
+def _tagged(text: str) -> _Written:
+    for pattern in (_TAGGED, _NAMED_TAG):
+        if pattern.match(text) is None or pattern.sub("", text).strip():
+            continue
+        if pattern is _NAMED_TAG:
+            return [(match[1], json.loads(match[2] or "{}")) for match in pattern.finditer(text)]
+        return [call for match in pattern.finditer(text) for call in _json(match[1])]
+    return []
+
+
+def _json(text: str) -> _Written:
+    if text[:1] not in ("{", "["):
+        return []
+    if text.startswith("{{") and text.endswith("}}"):  # braces doubled, as in a template
+        text = text[1:-1]
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return []
+    return _from_value(value)
+
+
+def _from_value(value: object) -> _Written:
+    """Empty unless the value is a call, or a list of nothing but calls."""
+    if isinstance(value, list):
+        lists = [_from_value(each) for each in value]
+        return [call for calls in lists for call in calls] if all(lists) else []
+    if not isinstance(value, dict):
+        return []
+    rest = value.keys() - _ENVELOPE
+    for inner in ("tool_calls", "function", "function_call"):
+        if rest == {inner} and isinstance(value[inner], (dict, list)):
+            return _from_value(value[inner])
+    for name, arguments in _PAIRS:
+        if rest == {name, arguments} and isinstance(value[name], str):
+            its = value[arguments]
+            return [(value[name], json.loads(its or "{}") if isinstance(its, str) else its or {})]
+    if len(value) == 1:
+        ((name, arguments),) = value.items()
+        return [(name, arguments)] if isinstance(arguments, dict) else []
+    return []
+
+
+def _python(text: str) -> _Written:
+    tree = ast.parse(text, mode="eval").body
+    nodes = tree.elts if isinstance(tree, (ast.List, ast.Tuple)) else [tree]
+    return [_python_call(node) for node in nodes]
+
+
+def _python_call(node: ast.expr) -> tuple[str, object]:
+    """Raises ValueError if the node is no call with named literal arguments."""
+    if not isinstance(node, ast.Call) or node.args or any(each.arg is None for each in node.keywords):
+        raise ValueError("not a call with named arguments")
+    return ast.unparse(_dotted(node.func)), {str(each.arg): _literal(each.value) for each in node.keywords}
+
+
+def _dotted(node: ast.expr) -> ast.expr:
+    inner = node
+    while isinstance(inner, ast.Attribute):
+        inner = inner.value
+    if not isinstance(inner, ast.Name):
+        raise ValueError("not the name of a tool")
+    return node
+
+
+def _literal(node: ast.expr) -> object:
+    """A literal, in which JSON's `true`, `false` and `null` are allowed."""
+    if isinstance(node, ast.Name) and node.id in _CONSTANTS:
+        return _CONSTANTS[node.id]
+    if isinstance(node, ast.List):
+        return [_literal(each) for each in node.elts]
+    if isinstance(node, ast.Dict):
+        keys = [ast.literal_eval(key) for key in node.keys if key is not None]
+        return {str(key): _literal(its) for key, its in zip(keys, node.values, strict=True)}
+    return ast.literal_eval(node)
