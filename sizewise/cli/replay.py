@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import isnan
 from pathlib import Path
 from time import perf_counter
@@ -15,6 +15,7 @@ from sizewise.cli.output import format_count, write_json, write_table
 from sizewise.cli.price_options import parse_prices
 from sizewise.errors import BadRequest, did_you_mean
 from sizewise.evals.dataset_files import read_dataset
+from sizewise.evals.missing_answers import find_missing
 from sizewise.evals.outcomes import OutcomeDataset
 from sizewise.evals.policy_loader import certificate_models, load_prediction
 from sizewise.evals.policy_loader import load_policy as made
@@ -24,10 +25,16 @@ from sizewise.messages import Reply
 from sizewise.model_card import ModelCard, ModelEndpoint
 from sizewise.money import UNKNOWN_PRICE, Price, format_dollars
 from sizewise.plugins import PluginRegistry, plugin_names
+from sizewise.routing.guarantees.certificate import CertificateProvenance
 from sizewise.routing.policies.certified import CertifiedPolicy
 from sizewise.routing.policies.fixed import FixedPolicy
 from sizewise.routing.policy import Policy, RequestFeatures, Verdict
+from sizewise.routing.quality.predictor import PredictorProvenance
+from sizewise.routing.quality.prompt_sketch import known_share
+from sizewise.routing.quality_prediction import QualityPrediction
 from sizewise.settings.routing import PolicySettings
+
+FEW_PROMPTS = 30
 
 
 @click.command("replay")
@@ -61,8 +68,12 @@ def replay(policy: str, folder: Path, models: str | None, prices: tuple[str, ...
         rows[f"{card.name} alone"] = replayed(
             FixedPolicy((card.name,)), [_only(each, card) for each in played], outcomes, cards
         )
+    names = [card.name if card.name in outcomes.columns else card.model for card in cards]
+    missing = find_missing(outcomes, names)
+    in_sample = _in_sample_share(its, foresight, outcomes, [outcomes.prompts[each.row] for each in played])
     if wants_json():
-        write_json({"decisions_s": round(speed), "rows": msgspec.to_builtins(rows)})
+        evidence = {"in_sample": round(in_sample, 3), "missing": msgspec.to_builtins(missing)}
+        write_json({"decisions_s": round(speed), **evidence, "rows": msgspec.to_builtins(rows)})
         return
     write_table(
         ("WAY", "QUALITY", "COST EACH", "MODELS ASKED", "ANSWERED BY"),
@@ -73,6 +84,32 @@ def replay(policy: str, folder: Path, models: str | None, prices: tuple[str, ...
     )
     click.echo()
     click.echo(f"{format_count(len(played))} prompts, {format_count(round(speed))} decisions a second")
+    if in_sample:
+        click.echo(
+            f"In-sample: {policy} was learned from about {in_sample:.0%} of these prompts, so its row is better than on"
+            " new ones. Replay prompts that it was not learned from."
+        )
+    if missing.incomplete:
+        click.echo(f"{missing}: left out")
+    if len(played) < FEW_PROMPTS:
+        click.echo(f"{len(played)} prompts are too few to compare policies: the margins say by how much.")
+    if not any(row.quality for row in rows.values()):
+        click.echo("No answer to any of these prompts is right: check the scores of the outcomes.")
+
+
+def _in_sample_share(
+    policy: Policy, prediction: QualityPrediction | None, outcomes: OutcomeDataset, prompts: Sequence[str]
+) -> float:
+    """Estimated share of the prompts that the policy was learned from, 0..1."""
+    if isinstance(policy, CertifiedPolicy):
+        learned: CertificateProvenance | PredictorProvenance = policy.certificate.provenance
+    elif prediction is not None:
+        learned = prediction.provenance
+    else:
+        return 0.0
+    if learned.dataset_digest == outcomes.digest:
+        return 1.0
+    return known_share(learned.prompt_sketch, prompts)
 
 
 def _silent(features: RequestFeatures, replies: tuple[Reply, ...]) -> Verdict:

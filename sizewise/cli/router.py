@@ -114,7 +114,8 @@ def add_model(router: Path, folder: Path | None, model: str, like: str, out: Pat
 
 
 def _training_json(made: Predictor, out: Path | None) -> Mapping[str, object]:
-    learnt: dict[str, object] = msgspec.to_builtins(made.provenance)
+    learnt: dict[str, object] = msgspec.to_builtins(msgspec.structs.replace(made.provenance, prompt_sketch=()))
+    learnt.pop("prompt_sketch")
     return learnt | {
         "abstains": made.abstention,
         "languages": sorted(made.languages),

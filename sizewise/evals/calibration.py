@@ -46,6 +46,7 @@ from sizewise.routing.guarantees.certificate import Certificate, CertificateProv
 from sizewise.routing.guarantees.thresholds import StageThresholds, ThresholdLadder
 from sizewise.routing.quality.answer_signals import SignalCombiner, log_odds
 from sizewise.routing.quality.predictor import Predictor
+from sizewise.routing.quality.prompt_sketch import sketch_prompts
 from sizewise.routing.training.combiner import train_combiner
 from sizewise.routing.training.trainer import Floats, Ints, numbered, train_predictor
 
@@ -166,6 +167,7 @@ def calibrate(
         scorer_error=scorer_error,
         version=version,
         missing_as_wrong=missing.incomplete if missing_is_wrong else 0,
+        prompt_sketch=sketch_prompts(asked.prompts),
     )
     curves = cost_quality_curves(ready.certifying, ready.small_costs, played)
     kept = tuple(
@@ -280,7 +282,9 @@ def _train(
         signals = [labeled.answer_signals(int(each), its, count) for each, its in zip(training_rows, odds, strict=True)]
         after.append(train_combiner(signals, labeled.scores[training_rows][:, [*range(count), -1]]))
     # Certification decides what it is worth, so the predictor need not beat chance by itself.
-    return replace(predictor, abstention=""), tuple(after), _estimate_stages(labeled, training_rows, odds, tuple(after))
+    learned = replace(predictor.provenance, prompt_sketch=())  # the certificate has one of all prompts
+    taught = replace(predictor, abstention="", provenance=learned)
+    return taught, tuple(after), _estimate_stages(labeled, training_rows, odds, tuple(after))
 
 
 def _predict_log_odds(predictor: Predictor, labeled: LabeledPrompts, names: tuple[str, ...], rows: Ints) -> Floats:

@@ -213,6 +213,13 @@ def _learned_verdicts(
     return tuple([learned_judge.judge_signals(features, said[:count], agrees) for count in range(1, len(said) + 1)])
 
 
+def _wilson_margin(variance: float, count: int) -> float:
+    """Half the width of Wilson's 95 % interval of a mean of scores 0..1 (1927, "Probable inference, the law of
+    succession, and statistical inference"): not 0 where few prompts have all the same score.
+    """
+    return Z_95 / (1.0 + Z_95**2 / count) * sqrt(variance / count + Z_95**2 / (4.0 * count**2))
+
+
 def _summarize(found: Sequence[ReplayedPrompt]) -> ReplaySummary:
     count = len(found)
     mean = sum([each.score for each in found]) / count
@@ -225,7 +232,7 @@ def _summarize(found: Sequence[ReplayedPrompt]) -> ReplaySummary:
     return ReplaySummary(
         prompts=count,
         quality=mean,
-        quality_margin=Z_95 * sqrt(spread / count),
+        quality_margin=_wilson_margin(spread * (count - 1) / count, count),
         cost=round(sum(costs) / count) if len(costs) == count else None,
         answer_shares={name: number / count for name, number in sorted(gave.items())},
         refusal_share=refused / count,

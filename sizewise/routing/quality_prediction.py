@@ -9,7 +9,7 @@ import msgspec
 from sizewise.errors import ConfigError
 from sizewise.messages import ChatRequest, EmbeddingRequest
 from sizewise.model_card import ModelCard
-from sizewise.routing.quality.predictor import Predictor
+from sizewise.routing.quality.predictor import Predictor, PredictorProvenance
 from sizewise.routing.requirements import Requirements
 from sizewise.routing.text.prompt_features import user_text
 
@@ -27,6 +27,10 @@ class QualityPrediction:
             learnt = ", ".join(predictor.heads)
             hint = "configure both, or train on configured models: sizewise route train"
             raise ConfigError(f"the predictor knows {learnt}, and fewer than two of them are configured", hint)
+
+    @property
+    def provenance(self) -> PredictorProvenance:
+        return self._predictor.provenance
 
     def __call__(self, requirements: Requirements, payload: ChatRequest | EmbeddingRequest) -> Requirements:
         if not isinstance(payload, ChatRequest):

@@ -5,6 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
+from sizewise.routing.quality.prompt_sketch import SKETCH_SIZE, known_share, sketch_prompts
+from tests.cli import test_router
 from tests.cli.terminal import sizewise
 
 
@@ -55,3 +59,50 @@ def test_what_is_asked_wrong_is_said(tmp_path: Path) -> None:
     ):
         said = sizewise("route", "replay", *wrong, home=tmp_path)
         assert said.code == 2 and words in said.err, said.err
+
+
+def learned(folder: Path) -> tuple[str, ...]:
+    """The command that replays a predictor which the folder has taught."""
+    made = str(folder / "router.json")
+    taught = test_router.written(folder, 120, 1.0)
+    assert sizewise("route", "train", taught, "--small", "s", "--large", "l", "-o", made, home=folder).code == 0
+    return ("route", "replay", "learned", str(folder), "--predictor", made)
+
+
+def test_a_router_replayed_on_what_taught_it_is_in_sample(tmp_path: Path) -> None:
+    ask = learned(tmp_path)
+    said = sizewise(*ask, home=tmp_path)
+    assert "In-sample: learned was learned from about 100% of these prompts" in said.out, said.err
+    file = tmp_path / "prompts.jsonl"
+    rows = [json.loads(row) for row in file.read_text().splitlines()]
+    for number, row in enumerate(rows):  # other bytes, and every other prompt is new
+        row["prompt"] = f"  {row['prompt'].upper()}" if number % 2 else f"{row['prompt']} or what else {number}"
+    file.write_text("\n".join(map(json.dumps, rows)))
+    assert sizewise(*ask, "--json", home=tmp_path).json["in_sample"] == 0.5
+    file.write_text("\n".join(json.dumps({**row, "prompt": f"{row['prompt']} anew"}) for row in rows))
+    assert "In-sample" not in sizewise(*ask, home=tmp_path).out
+
+
+@pytest.mark.parametrize("count", [100, 20_000])
+def test_a_sketch_estimates_the_share_of_known_prompts(count: int) -> None:
+    sketch = sketch_prompts(f"prompt {number}" for number in range(count))
+    assert len(sketch) <= SKETCH_SIZE
+    for shift, share in ((0, 1.0), (count // 2, 0.5), (count, 0.0)):
+        found = known_share(sketch, [f"Prompt {number}" for number in range(shift, shift + count)])
+        assert found == pytest.approx(share, abs=0.05 if count > SKETCH_SIZE else 0.0)
+    assert known_share((), ["a"]) == known_share(sketch, []) == 0.0
+
+
+def test_few_prompts_have_wide_margins_and_words(tmp_path: Path) -> None:
+    said = sizewise("route", "replay", "fixed", written(tmp_path), "--models", "large", home=tmp_path)
+    assert "8 prompts are too few" in said.out and "100.0% +- 16.2%" in said.out, said.err
+
+
+def test_missing_answers_and_scores_that_are_all_zero_are_named(tmp_path: Path) -> None:
+    folder = written(tmp_path)
+    file = tmp_path / "outcomes.jsonl"
+    rows = [{**json.loads(row), "score": 0} for row in file.read_text().splitlines()]
+    file.write_text("\n".join(map(json.dumps, rows[1:])))
+    said = sizewise("route", "replay", "cheapest", folder, home=tmp_path)
+    assert "1 of 8 prompts lack an answer (of small: 1): left out" in said.out, said.err
+    assert "No answer to any of these prompts is right" in said.out

@@ -51,6 +51,7 @@ class CertificateProvenance(Struct, frozen=True):
     scorer_error: float | None  # share of wrong scores, 0..1; None: not measured
     version: str = ""
     missing_as_wrong: int = 0  # prompts without an answer of one model, which counted as wrong
+    prompt_sketch: tuple[str, ...] = ()  # of all prompts, as in prompt_sketch.py
 
 
 class Certificate(Struct, frozen=True, tag="outcomes"):
@@ -70,7 +71,7 @@ class Certificate(Struct, frozen=True, tag="outcomes"):
 
     def __repr__(self) -> str:
         """What identifies a certificate; the rest is long and follows from it."""
-        return f"Certificate({self.models}, {self.provenance}, {self.guarantees})"
+        return f"Certificate({self.models}, {self.provenance.dataset_digest!r}, {self.guarantees})"
 
     @property
     def models(self) -> tuple[str, ...]:

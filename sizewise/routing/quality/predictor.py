@@ -62,6 +62,7 @@ class PredictorProvenance(Struct, frozen=True):
     apgr: ApgrScore
     length_baseline: ApgrScore  # using only the prompt's length
     version: str = ""
+    prompt_sketch: tuple[str, ...] = ()  # of the training prompts, as in prompt_sketch.py
 
 
 class Predictor(Struct, frozen=True):

@@ -22,6 +22,7 @@ from sizewise.routing.quality.predictor import (
     Predictor,
     PredictorProvenance,
 )
+from sizewise.routing.quality.prompt_sketch import sketch_prompts
 from sizewise.routing.text.prompt_features import (
     SURFACE_FEATURES,
     collapse_doubled,
@@ -102,6 +103,7 @@ def train_predictor(
         apgr=ours,
         length_baseline=alone,
         version=version,
+        prompt_sketch=sketch_prompts(prompts),
     )
     made = Predictor(
         vocabulary={gram: place for place, gram in enumerate(seen.vocabulary)},
