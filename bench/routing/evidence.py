@@ -125,9 +125,10 @@ def kept_by(found: Calibration, fresh: OutcomeDataset) -> Draw:
     return Draw(score / fmean(fresh.column("large").score), found.best.savings)
 
 
-def draw(dataset: OutcomeDataset, fresh: OutcomeDataset) -> Draw:
+def draw(dataset: OutcomeDataset, fresh: OutcomeDataset, *, per_request: bool = False) -> Draw:
+    target = QualityGuarantee(QUALITY)
     try:
-        found = calibrate(dataset, ("small",), "large", QualityGuarantee(QUALITY), costs=(0.1, 1.0))
+        found = calibrate(dataset, ("small",), "large", target, costs=(0.1, 1.0), per_request=per_request)
     except BadRequest as error:
         return Draw(refused=error.message)
     return kept_by(found, fresh)
@@ -144,7 +145,10 @@ KINDS: Mapping[str, Callable[[int], Draw]] = {
     "100 questions in 5 forms in other words, by `group`": lambda seed: draw(
         reworded(100, seed, 5), paraphrased(FRESH, -1)
     ),
-    "600 requests, half of them frequent": lambda seed: draw(traffic(600, seed), traffic(FRESH, -1)),
+    "600 requests, half of them frequent, each question once": lambda seed: draw(
+        traffic(600, seed), traffic(FRESH, -1)
+    ),
+    "the same by `--per-request`": lambda seed: draw(traffic(600, seed), traffic(FRESH, -1), per_request=True),
     "500 questions, most wrong answers missing": lambda seed: draw(crashing(500, seed), paraphrased(FRESH, -1)),
 }
 

@@ -35,7 +35,18 @@ if TYPE_CHECKING:
 NEEDS = "numpy"
 MAX_SHOWN_QUALITY = 2.0  # relative to the large model
 OPTIONS: Mapping[str, str] = {"ratio": "price-ratio", "picture": "svg"}
-OF_A_FOLDER = ("small", "large", "second", "ratio", "price", "checker", "checker_error", "picture", "missing_is_wrong")
+OF_A_FOLDER = (
+    "small",
+    "large",
+    "second",
+    "ratio",
+    "price",
+    "checker",
+    "checker_error",
+    "picture",
+    "missing_is_wrong",
+    "per_request",
+)
 
 
 @click.command("calibrate")
@@ -55,6 +66,9 @@ OF_A_FOLDER = ("small", "large", "second", "ratio", "price", "checker", "checker
 @click.option("--price", multiple=True, metavar="MODEL=IN,OUT", help="Or dollars per million tokens.")
 @click.option("--checker", default="", metavar="WORDS", help="What scored the answers.")
 @click.option("--checker-error", type=float, metavar="SHARE", help="Fraction of its scores that are wrong, 0 to 1.")
+@click.option(
+    "--per-request", is_flag=True, help="The rows are a random sample of requests. [each question counts once]"
+)
 @click.option(
     "--missing-is-wrong", is_flag=True, help="Count missing answers as wrong. [refuse if over 2% of prompts lack one]"
 )
@@ -80,6 +94,7 @@ def calibrate(
     writes: bool,
     picture: Path | None,
     missing_is_wrong: bool,
+    per_request: bool,
 ) -> None:
     """Certify a quality target, and write the policy for it.
 
@@ -131,6 +146,7 @@ def calibrate(
         scorer=checker or "the scores of the outcomes",
         scorer_error=checker_error,
         missing_is_wrong=missing_is_wrong,
+        per_request=per_request,
     )
     if picture is not None:
         _draw(found, picture)
@@ -145,6 +161,8 @@ def calibrate(
     else:
         _show_evidence(found, missing_is_wrong)
         _show(found, checker, checker_error, "" if known else f"{ratio:g}")
+        if found.best is not None:
+            _show_unit(found, found.best, per_request)
         if file is not None:
             print_patch(file, changed, writes)
     ctx.exit(0 if found.best is not None else 1)
@@ -196,6 +214,22 @@ def _show(found: Calibration, checker: str, checker_error: float | None, ratio: 
         f"{promise.quality:g} of the quality of {large}, {measured}{wrong}, and saves {found.best.savings:.0%} of "
         "its cost."
     )
+
+
+def _show_unit(found: Calibration, best: PolicyCalibration, per_request: bool) -> None:
+    """What the guarantee is of, and how frequent questions do if they count once."""
+    if per_request:
+        click.echo("It is a guarantee of requests like these rows, frequent questions as often as they are in them.")
+        return
+    click.echo("It is a guarantee of questions like these, in which each counts once however often it is asked.")
+    if found.row_count == found.training_prompts + found.certification_prompts or best.request_quality is None:
+        return
+    click.echo(f"With each row counted, repeated ones too, its quality was {format_quality(best.request_quality)}.")
+    if best.request_quality < found.guarantee.quality:
+        click.echo(
+            "Frequent questions do worse: if the rows are a random sample of your requests, certify these with"
+            " --per-request."
+        )
 
 
 def _show_evidence(found: Calibration, missing_is_wrong: bool) -> None:

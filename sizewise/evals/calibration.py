@@ -67,6 +67,7 @@ class PolicyCalibration(Struct, frozen=True):
     samples_needed: int | None
     low: float | None = None  # 95 % interval of `quality`
     high: float | None = None
+    request_quality: float | None = None  # measured with each row counted, repeated ones too
 
 
 class Calibration(Struct, frozen=True):
@@ -104,6 +105,7 @@ class CalibrationData:
     small_costs: tuple[float, ...]
     certifying: ScoredPrompts
     seed: int
+    repeats: Floats  # rows of the dataset in each certifying group
 
     def error_shares(self, quality: float) -> dict[str, float]:
         """Each policy's share of the allowed error. The shares sum to 1 and depend on training prompts alone."""
@@ -133,10 +135,12 @@ def calibrate(
     scorer: str = "the scores of the outcomes",
     scorer_error: float | None = None,
     missing_is_wrong: bool = False,
+    per_request: bool = False,
 ) -> Calibration:
     """`costs`: of one answer of each small model, then of the large one, in any unit. `missing_is_wrong`: a model that
-    did not answer a prompt which another one answered counts as wrong. Raises BadRequest, also if many answers are
-    missing otherwise, or if the large model is never right.
+    did not answer a prompt which another one answered counts as wrong. `per_request`: the rows are a random sample of
+    requests, and the guarantee is of requests; otherwise it is of questions, each of which counts once. Raises
+    BadRequest, also if many answers are missing, or if the large model is never right.
     """
     names = (*small_models, large_model)
     missing = find_missing(dataset, names)
@@ -144,7 +148,7 @@ def calibrate(
         dataset = missing_as_wrong(dataset, names)
     else:
         require_answers(missing)
-    asked = labeled_prompts(dataset, small_models, large_model, grouped=True)
+    asked = labeled_prompts(dataset, small_models, large_model, grouped=not per_request)
     _require_right_answers(asked.large_scores, large_model)
     ready = prepare_data(asked, names, costs, date, dataset.digest, version)
     _require_right_answers(ready.scores[:, -1], large_model)
@@ -152,7 +156,7 @@ def calibrate(
     per_pair = 1 + len(ready.large_training_scores) / len(proved)
     tried = {
         quality: [
-            _calibrate_policy(name, played[name], proved[:, -1], replace(guarantee, quality=quality), share, per_pair)
+            _calibrate_policy(name, ready, replace(guarantee, quality=quality), share, per_pair)
             for name, share in ready.error_shares(quality).items()
         ]
         for quality in sorted({*STANDARD_QUALITIES, guarantee.quality})
@@ -168,6 +172,7 @@ def calibrate(
         version=version,
         missing_as_wrong=missing.incomplete if missing_is_wrong else 0,
         prompt_sketch=sketch_prompts(asked.prompts),
+        unit="request" if per_request else "question",
     )
     curves = cost_quality_curves(ready.certifying, ready.small_costs, played)
     kept = tuple(
@@ -220,7 +225,7 @@ def prepare_data(
 ) -> CalibrationData:
     """Trains on one part of the prompts and replays all levels on both parts. Raises BadRequest if there is nothing to
     train on."""
-    texts, group_of = labeled.folded_texts, labeled.group_of
+    texts, group_of = labeled.split_texts, labeled.group_of
     seed = seed_of(texts)
     taught, proved = split_groups(texts, group_of)
     predictor, after, before = _train(labeled, names, taught, seed, date, dataset_digest, version)
@@ -245,6 +250,7 @@ def prepare_data(
         small_costs=paid,
         certifying=good,
         seed=seed,
+        repeats=np.bincount(good.groups, [labeled.repeats[row] if labeled.repeats else 1.0 for row in proved]),
     )
 
 
@@ -326,13 +332,13 @@ def _steps_and_losses(
 
 def _calibrate_policy(
     name: str,
-    replays: Sequence[LadderReplay],
-    large_scores: Floats,
+    ready: CalibrationData,
     guarantee: QualityGuarantee,
     error_share: float,
     prompts_per_pair: float,
 ) -> PolicyCalibration:
     """`prompts_per_pair`: prompts in all for each one that certifies."""
+    replays, large_scores = ready.replays[name], ready.scores[:, -1]
     error = (1.0 - guarantee.confidence) * error_share
     certified = fixed_sequence_test(
         name,
@@ -371,6 +377,7 @@ def _calibrate_policy(
         samples_needed=needs,
         low=low,
         high=high,
+        request_quality=float(ready.repeats @ its.score) / (float(ready.repeats @ large_scores) or 1.0),
     )
 
 

@@ -5,6 +5,7 @@ Each prompt has its group: prompts in one group are one piece of evidence (promp
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -23,7 +24,7 @@ from sizewise.routing.training.trainer import MIN_LABELS, Floats
 class LabeledPrompts:
     """Prompts that every model answered. `scores`: 0..1, (n, models), the small models in the order of their calls,
     then the large one. `columns`: of the small models. `rows`: the prompts' rows in them. `groups`: empty if each
-    prompt is a group of its own. `row_count`: rows of the dataset with these prompts, repeated ones included.
+    prompt is a group of its own. `repeats`: rows of the dataset with this prompt, of each.
     """
 
     prompts: Sequence[str]
@@ -31,11 +32,24 @@ class LabeledPrompts:
     columns: tuple[ModelOutcomes, ...]
     rows: Sequence[int]
     groups: Sequence[int] = field(default=())
-    row_count: int = 0
+    repeats: Sequence[int] = field(default=())
 
     @property
     def folded_texts(self) -> list[str]:
         return [fold_text(prompt) for prompt in self.prompts]
+
+    @property
+    def split_texts(self) -> list[str]:
+        """Folded texts that are all different: a repeated one has its number behind it."""
+        seen, texts = Counter[str](), list[str]()
+        for text in self.folded_texts:
+            texts.append(f"{text}\0{seen[text]}" if seen[text] else text)
+            seen[text] += 1
+        return texts
+
+    @property
+    def row_count(self) -> int:
+        return sum(self.repeats) if self.repeats else len(self.rows)
 
     @property
     def group_of(self) -> Sequence[int]:
@@ -82,9 +96,12 @@ def labeled_prompts(
         raise BadRequest(f"the same model is given twice: {', '.join(names)}", "use different models")
     rows = dataset.scored_rows(*names)
     every = len(rows)
-    groups: list[int] = []
+    groups, repeats = list[int](), list[int]()
     if grouped:
-        rows = sorted({fold_text(dataset.prompts[row]): row for row in reversed(rows)}.values())
+        folded = {row: fold_text(dataset.prompts[row]) for row in rows}
+        times = Counter(folded.values())
+        rows = sorted({text: row for row, text in reversed(folded.items())}.values())
+        repeats = [times[folded[row]] for row in rows]
         declared = [dataset.declared_groups.get(row, ()) for row in rows]
         groups = group_prompts([dataset.prompts[row] for row in rows], declared)
     count = len(set(groups)) if grouped else len(rows)
@@ -102,5 +119,5 @@ def labeled_prompts(
         columns=columns[:-1],
         rows=rows,
         groups=groups,
-        row_count=every,
+        repeats=repeats,
     )

@@ -7,6 +7,7 @@ only words that occurred in at least two.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 import msgspec
 from msgspec import Struct
@@ -51,6 +52,7 @@ class CertificateProvenance(Struct, frozen=True):
     scorer_error: float | None  # share of wrong scores, 0..1; None: not measured
     version: str = ""
     missing_as_wrong: int = 0  # prompts without an answer of one model, which counted as wrong
+    unit: Literal["question", "request"] = "question"  # what counts once
     prompt_sketch: tuple[str, ...] = ()  # of all prompts, as in prompt_sketch.py
 
 
