@@ -134,16 +134,16 @@ def draw(dataset: OutcomeDataset, fresh: OutcomeDataset, *, per_request: bool = 
     return kept_by(found, fresh)
 
 
-FRESH = 2_000  # new questions
+FRESH = 2_000  # new prompts, of as many forms a question
 KINDS: Mapping[str, Callable[[int], Draw]] = {
     "100 questions in 5 forms, nothing tells": lambda seed: draw(
-        paraphrased(100, seed, forms=5), paraphrased(FRESH, -1)
+        paraphrased(100, seed, forms=5), paraphrased(FRESH // 5, -1, forms=5)
     ),
     "400 questions in 3 forms, a word tells": lambda seed: draw(
-        paraphrased(400, seed, forms=3, telling=True), paraphrased(FRESH, -1, telling=True)
+        paraphrased(400, seed, forms=3, telling=True), paraphrased(FRESH // 3, -1, forms=3, telling=True)
     ),
     "100 questions in 5 forms in other words, by `group`": lambda seed: draw(
-        reworded(100, seed, 5), paraphrased(FRESH, -1)
+        reworded(100, seed, 5), reworded(FRESH // 5, -1, 5)
     ),
     "600 requests, half of them frequent, each question once": lambda seed: draw(
         traffic(600, seed), traffic(FRESH, -1)

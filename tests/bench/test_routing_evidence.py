@@ -18,7 +18,7 @@ def test_forms_of_one_question_in_both_parts_certify_nothing_that_is_not_so(seed
 
 
 def test_forms_of_one_question_cost_little_where_the_words_tell() -> None:
-    found = draw(paraphrased(300, 1, forms=3, telling=True), paraphrased(FEW, -1, telling=True))
+    found = draw(paraphrased(300, 1, forms=3, telling=True), paraphrased(FEW, -1, forms=3, telling=True))
     assert found.kept is not None and not found.is_broken and found.saved > 0.3
 
 

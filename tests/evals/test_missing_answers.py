@@ -29,7 +29,7 @@ def without(folder: Path, model: str, count: int) -> Path:
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_crashes_on_hard_prompts_certify_nothing(seed: int) -> None:
-    """Before, .95 was certified on what was left, and .77 kept."""
+    """Before, .95 was certified on what was left, and .73 kept."""
     found = draw(crashing(300, seed), paraphrased(100, -1))
     assert found.kept is None and "of 300 prompts lack an answer (of small: " in found.refused
 
