@@ -15,7 +15,7 @@ from sizewise.cli.options import local_options, wants_json
 from sizewise.cli.output import format_count, write_file, write_json, write_table
 from sizewise.errors import BadRequest, ConfigError
 from sizewise.evals.dataset_files import read_dataset
-from sizewise.evals.prompt_groups import group_prompts
+from sizewise.evals.prompt_groups import group_prompts, seed_of
 from sizewise.routing.quality.predictor import ApgrScore, Predictor, encode_predictor
 from sizewise.routing.quality.predictor import decode_predictor as read_router
 from sizewise.routing.training.onboarding import onboard_model
@@ -39,7 +39,6 @@ def train(ctx: click.Context, /, folder: Path, small: str, large: str, out: Path
     """
     if find_spec("numpy") is None:
         raise ConfigError("training needs numpy", "pip install numpy in the environment of Sizewise")
-    from sizewise.evals.evidence_split import seed_of
     from sizewise.routing.training.trainer import train_predictor
 
     outcomes = read_dataset(folder)

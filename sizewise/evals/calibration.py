@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from sizewise.errors import BadRequest
 from sizewise.evals.cross_fitting import cross_fitted_log_odds, quality_gain
-from sizewise.evals.evidence_split import seed_of, split_groups
+from sizewise.evals.evidence_split import TRAINING_SHARE, split_groups
 from sizewise.evals.labeled_prompts import LabeledPrompts, labeled_prompts
 from sizewise.evals.ladder_replay import (
     Z_95,
@@ -32,6 +32,7 @@ from sizewise.evals.ladder_replay import (
 )
 from sizewise.evals.missing_answers import MissingAnswers, find_missing, missing_as_wrong, require_answers
 from sizewise.evals.outcomes import OutcomeDataset
+from sizewise.evals.prompt_groups import seed_of
 from sizewise.evals.threshold_search import LADDER_COUNT, search_ladders
 from sizewise.routing.guarantees.bounds import (
     STANDARD_QUALITIES,
@@ -136,6 +137,7 @@ def calibrate(
     scorer_error: float | None = None,
     missing_is_wrong: bool = False,
     per_request: bool = False,
+    training_share: float = TRAINING_SHARE,
 ) -> Calibration:
     """`costs`: of one answer of each small model, then of the large one, in any unit. `missing_is_wrong`: a model that
     did not answer a prompt which another one answered counts as wrong. `per_request`: the rows are a random sample of
@@ -150,7 +152,7 @@ def calibrate(
         require_answers(missing)
     asked = labeled_prompts(dataset, small_models, large_model, grouped=not per_request)
     _require_right_answers(asked.large_scores, large_model)
-    ready = prepare_data(asked, names, costs, date, dataset.digest, version)
+    ready = prepare_data(asked, names, costs, date, dataset.digest, version, training_share)
     _require_right_answers(ready.scores[:, -1], large_model)
     played, proved = ready.replays, ready.scores
     per_pair = 1 + len(ready.large_training_scores) / len(proved)
@@ -222,12 +224,13 @@ def prepare_data(
     date: str = "",
     dataset_digest: str = "",
     version: str = "",
+    training_share: float = TRAINING_SHARE,
 ) -> CalibrationData:
     """Trains on one part of the prompts and replays all levels on both parts. Raises BadRequest if there is nothing to
     train on."""
     texts, group_of = labeled.split_texts, labeled.group_of
     seed = seed_of(texts)
-    taught, proved = split_groups(texts, group_of)
+    taught, proved = split_groups(texts, group_of, training_share)
     predictor, after, before = _train(labeled, names, taught, seed, date, dataset_digest, version)
     new = _estimate_stages(labeled, proved, _predict_log_odds(predictor, labeled, names, proved), after)
     paid = tuple(cost / costs[-1] for cost in costs[: len(names) - 1])

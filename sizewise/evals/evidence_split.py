@@ -7,21 +7,18 @@ again until it suits. A bound holds for one split; the best of ten breaks its pr
 from __future__ import annotations
 
 from collections.abc import Sequence
-from hashlib import sha256
 
 import numpy as np
 
+from sizewise.evals.prompt_groups import text_key
 from sizewise.routing.training.trainer import MIN_LABELS, Ints
 
-TRAINING_SHARE = 0.5
+TRAINING_SHARE = 0.25  # of the groups; the others certify
 
 
-def text_key(text: str) -> bytes:
-    """A pseudo-random sort key of a text."""
-    return sha256(text.encode("utf-8", "surrogatepass")).digest()
-
-
-def split_groups(texts: Sequence[str], groups: Sequence[int]) -> tuple[Ints, Ints]:
+def split_groups(
+    texts: Sequence[str], groups: Sequence[int], training_share: float = TRAINING_SHARE
+) -> tuple[Ints, Ints]:
     """The rows that train and the rows that certify; a group lies in one part.
 
     The order of the certifying rows is that of their groups' keys, which is independent of the scores. The key of a
@@ -33,18 +30,12 @@ def split_groups(texts: Sequence[str], groups: Sequence[int]) -> tuple[Ints, Int
     ranked = sorted(first, key=lambda group: text_key(first[group]))
     place = {group: at for at, group in enumerate(ranked)}
     order = sorted(range(len(texts)), key=lambda row: (place[groups[row]], texts[row]))
-    count = training_count(len(ranked))
+    count = training_count(len(ranked), training_share)
     training = [row for row in order if place[groups[row]] < count]
     certifying = [row for row in order if place[groups[row]] >= count]
     return np.asarray(training, np.int64), np.asarray(certifying, np.int64)
 
 
-def training_count(group_count: int) -> int:
+def training_count(group_count: int, training_share: float = TRAINING_SHARE) -> int:
     """How many of so many independent prompts train."""
-    return max(MIN_LABELS, round(TRAINING_SHARE * group_count))
-
-
-def seed_of(texts: Sequence[str]) -> int:
-    """A seed for what needs random numbers, from the texts alone, in any order."""
-    digest = sha256(b"".join(sorted(map(text_key, texts)))).digest()
-    return int.from_bytes(digest[:4], "big")
+    return max(MIN_LABELS, round(training_share * group_count))

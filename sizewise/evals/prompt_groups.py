@@ -16,6 +16,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Collection, Sequence
+from hashlib import sha256
 from math import log
 
 from sizewise.routing.text.prompt_features import fold_text
@@ -85,6 +86,17 @@ def _rarest(words: Collection[str], weights: dict[str, float], total: float) -> 
         kept.append(each)
         rest -= weights[each]
     return kept
+
+
+def text_key(text: str) -> bytes:
+    """A pseudo-random sort key of a text."""
+    return sha256(text.encode("utf-8", "surrogatepass")).digest()
+
+
+def seed_of(texts: Sequence[str]) -> int:
+    """A seed for what needs random numbers, from the texts alone, in any order."""
+    digest = sha256(b"".join(sorted(map(text_key, texts)))).digest()
+    return int.from_bytes(digest[:4], "big")
 
 
 class _DisjointSets:

@@ -55,7 +55,7 @@ def test_agreement_makes_a_promise_possible_that_the_prompt_alone_does_not() -> 
     assert cascade.quality is not None and cascade.quality > 0.95
     assert 0 <= cascade.small_share - cascade.savings <= 2 * 0.02 + 1e-9
     assert found.certificate is not None and found.certificate.provenance.dataset_digest == "digest"
-    assert (found.training_prompts, found.certification_prompts) == (600, 600)
+    assert (found.training_prompts, found.certification_prompts) == (300, 900)
 
 
 def test_the_same_input_gives_the_same_promise() -> None:

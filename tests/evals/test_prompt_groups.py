@@ -6,8 +6,8 @@ from random import Random
 
 import pytest
 
-from sizewise.evals.evidence_split import seed_of, split_groups, training_count
-from sizewise.evals.prompt_groups import group_prompts
+from sizewise.evals.evidence_split import split_groups, training_count
+from sizewise.evals.prompt_groups import group_prompts, seed_of
 
 CHANCE = Random(0)
 OTHERS = [
