@@ -50,6 +50,7 @@ KNOWN: Mapping[str, Mapping[str, tuple[object, ...]]] = {
     "/v1/chat/completions": {"model": MODELS},
     "/v1/messages": {"model": MODELS, "messages": ([{"role": "user", "content": "Hello"}],)},
     "/v1/responses": {"model": MODELS, "input": ("Hello", [{"role": "user", "content": "Hello"}])},
+    "/v1/responses/input_tokens": {"model": MODELS, "input": ("Hello", [{"role": "user", "content": "Hello"}])},
     "/v1/completions": {"model": MODELS, "prompt": ("Hello", ["Hello", "there"])},
     "/v1/moderations": {"model": (None, "auto"), "input": ("Hello", ["Hello", "there"])},
     "/v1/embeddings": {"model": ("echo/vectors",), "input": ("Hello", ["Hello", "there"]), "dimensions": (8, None)},
@@ -96,9 +97,10 @@ def described(house: Served) -> Any:
     return schemathesis.openapi.from_url(f"{house.url}/openapi.json")
 
 
-def stored_response(app: Served) -> str:
-    """The id of a response that is there, until somebody deletes it."""
-    made: Any = app.ask("/v1/responses", {"model": "echo/small", "input": "Remember this"}).json
+def stored_response(app: Served, *, background: bool = False) -> str:
+    """The id of a response that is there, until it is deleted."""
+    body = {"model": "echo/small", "input": "Remember this", "background": background}
+    made: Any = app.ask("/v1/responses", body).json
     return str(made["id"])
 
 
@@ -141,7 +143,7 @@ def test_whatever_is_sent_the_answer_is_as_described(
                     if "models" in path
                     else stored_file(house)
                     if "files" in path
-                    else stored_response(house)
+                    else stored_response(house, background="cancel" in path)
                 )
         headers = {"authorization": f"Bearer {house.key}"}
         response = case.call(headers=headers)
