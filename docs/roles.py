@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sizewise.auth.authorization import OWN_RESOURCE_ACTIONS
 from sizewise.auth.permissions import ACTION_GROUPS, ACTIONS, BUILTIN_ROLES, ORGANIZATION_ACTIONS, SERVER_ACTIONS
-from sizewise.gateway.routes import ROUTE_ACTIONS
+from sizewise.gateway.routes import METHOD_ACTIONS, ROUTE_ACTIONS
 from sizewise.graphql.schema import RESOLVERS
 
 PAGE = Path(__file__).parent / "reference" / "roles.md"
@@ -58,6 +58,7 @@ def _page() -> Iterator[str]:
     for action in ACTIONS:
         asked = (action, *(wide for wide, own in OWN_RESOURCE_ACTIONS.items() if own == action))
         endpoints = [f"`{path}`" for path, actions in ROUTE_ACTIONS.items() if actions and action in actions]
+        endpoints += [f"`{method} {path}`" for (method, path), actions in METHOD_ACTIONS.items() if action in actions]
         fields = [
             f"`{name}`" for kind in RESOLVERS.values() for name, (_, its) in kind.items() if set(asked) & set(its)
         ]

@@ -296,7 +296,17 @@ async def _serve(
     assert folder is not None
     runs, tended = (
         services.runs,
-        (services.limiter, services.api_keys, services.runs.recovery, services.scheduler, services.background, folder),
+        (
+            *(
+                services.limiter,
+                services.api_keys,
+                services.runs.recovery,
+                services.scheduler,
+                services.background,
+                folder,
+            ),
+            live.app.resources.file_attachments,
+        ),
     )
     await folder.sync_or_warn()
     tending = [loop.create_task(each.run_periodically()) for each in tended]
@@ -319,6 +329,7 @@ async def _serve(
         warming.cancel()
         for each in tending:
             each.cancel()
+        await live.app.resources.file_attachments.close()
         await services.background.close(END_TIMEOUT_S)
         await live.app.resources.embedding_retries.close()
         server_file.remove()

@@ -164,7 +164,6 @@ def build_application(settings: Settings, resources: Resources, cards: tuple[Mod
         ),
     ]
     answer: Handler = with_layers(router, layers)
-
     features = build_features(
         settings=settings,
         resources=resources,

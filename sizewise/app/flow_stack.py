@@ -11,6 +11,7 @@ from sizewise.app.resources import Resources
 from sizewise.app.routing_config import build_data_policy, reach_by_data_class
 from sizewise.auth.revocation import RevocationMiddleware
 from sizewise.cache.idempotency import IdempotencyMiddleware
+from sizewise.file_search.file_ingestion import FileIngestion
 from sizewise.flows.as_model import FlowDispatcher, FlowModel
 from sizewise.flows.cost_estimate import CostEstimator
 from sizewise.flows.executor import FlowExecutor
@@ -120,6 +121,15 @@ def build_features(
                 knowledge.ingestion,
                 settings.knowledge,
                 services.api_keys.authenticator.reauthenticate,
+            ),
+            resources.file_attachments.prepare(
+                FileIngestion(
+                    knowledge,
+                    services.files,
+                    services.vector_stores,
+                    services.api_keys.authenticator.reauthenticate,
+                ),
+                resources.embedding_retries,
             ),
             resources.mcp_servers.prepare(settings.mcp, client),
             # Runs outlive the application; runs that start from now on use its nodes.

@@ -9,6 +9,7 @@ from sizewise.app.services import Services
 from sizewise.cache.idempotency import CallsInFlight
 from sizewise.cache.response_cache import CacheEpoch
 from sizewise.evals.shadow_traffic import ShadowComparisons
+from sizewise.file_search.attachment_worker import AttachmentWorker
 from sizewise.flows.file_source import FlowFolderWatcher
 from sizewise.knowledge.embedding_retry import EmbeddingRetries
 from sizewise.knowledge.open_stores import OpenStores
@@ -36,6 +37,7 @@ class Resources:
     calls_in_flight: CallsInFlight = field(default_factory=dict)
     body_memory: BodyMemory = field(default_factory=BodyMemory)
     embedding_retries: EmbeddingRetries = field(default_factory=EmbeddingRetries)
+    file_attachments: AttachmentWorker = field(default_factory=AttachmentWorker)
     vector_stores: OpenStores = field(default_factory=OpenStores)
     sandbox: Sandbox = field(default_factory=Sandbox)
     mcp_servers: McpServers = field(default_factory=lambda: McpServers(MemoryPinStore()))

@@ -38,6 +38,8 @@ from sizewise.cache.stored_responses import StoredResponses
 from sizewise.errors import StorageError
 from sizewise.evals import tables as eval_tables
 from sizewise.evals.quality_monitor import QualityMonitor
+from sizewise.file_search import tables as file_search_tables
+from sizewise.file_search.store_records import StoreRecords
 from sizewise.files import tables as file_tables
 from sizewise.files.file_store import FileStore
 from sizewise.flows import tables as flow_tables
@@ -106,6 +108,7 @@ class Services:
     cache_epoch: CacheEpoch
     erasure: Erasure
     documents: DocumentStore
+    vector_stores: StoreRecords
     memories: AgentMemory
     tool_pins: DatabasePinStore
     flow_versions: FlowVersions
@@ -280,6 +283,7 @@ def open_services(
             cache_epoch=cache_epoch,
             erasure=erasure,
             documents=DocumentStore(encryption, read, write_sync, executor),
+            vector_stores=StoreRecords(encryption, read, write_sync, executor),
             memories=AgentMemory(
                 encryption=encryption,
                 read=read,
@@ -315,17 +319,17 @@ COMPONENTS = (
         agent_tables,
         file_tables,
     ),
-    *(flow_version_tables, flow_tables, engine_tables, knowledge_tables),
+    *(flow_version_tables, flow_tables, engine_tables, knowledge_tables, file_search_tables),
 )
 """Every package's tables, in the order in which they are migrated."""
 NEWEST_ROW_TABLES = (
     *(stored_response_tables, background_tables, cache_tables, flow_tables, knowledge_tables, agent_tables),
-    file_tables,
+    *(file_tables, file_search_tables),
 )
 ENCRYPTED_TABLES = (
     *(stored_response_tables.SEALED, background_tables.SEALED, cache_tables.SEALED, payload_tables.SEALED),
     *(flow_version_tables.SEALED, *flow_tables.SEALED, *knowledge_tables.SEALED, agent_tables.SEALED),
-    *file_tables.SEALED,
+    *(*file_tables.SEALED, *file_search_tables.SEALED),
 )
 
 PERSONAL_TABLES = (

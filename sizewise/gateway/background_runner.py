@@ -18,6 +18,14 @@ from sizewise.cache.background_store import BackgroundRequest
 from sizewise.cache.event_log import EventLog
 from sizewise.cache.stored_responses import StoredResponse
 from sizewise.errors import InvalidApiKey, OutcomeUnknown, ServerStopping, SizewiseError
+from sizewise.gateway.file_search import (
+    NO_PAYLOAD,
+    FileSearchCall,
+    SearchedRequest,
+    asks_for_file_search,
+    search_files,
+    vector_stores_of,
+)
 from sizewise.gateway.request_context import ResponseMetadata
 from sizewise.gateway.responses_storage import to_stored
 from sizewise.handler import Event, ModelSelected, RawDelta, ReasoningDelta, Request, TextDelta, ToolDelta
@@ -78,16 +86,20 @@ class BackgroundJob:
 class BackgroundStream(ResponseMetadata):
     """A Responses stream into an event log. The last event is left to whoever stores the response first."""
 
-    __slots__ = ("_encoder", "_log", "_trace", "model")
+    __slots__ = ("_encoder", "_envelope", "_log", "_trace", "model")
 
     def __init__(self, log: EventLog, envelope: ResponseEnvelope, model: str, trace: str) -> None:
         super().__init__()
         self._log = log
         self._encoder = ResponsesStreamWriter(envelope, len(log.events))
+        self._envelope = envelope
         self._trace = trace
         self.model = model
         if not log.events:  # of an earlier start
             log.append(self._encoder.queued(model))
+
+    def begin_with(self, call: FileSearchCall) -> None:
+        self._encoder.begin_with([call.item(self._envelope)], call.annotations)
 
     def begin(self) -> None:
         self._log.append(self._encoder.in_progress(self.model))
@@ -129,18 +141,25 @@ class ResponsesRunner:
         job = await offload.run(len(request.body) + len(request.context), BackgroundJob, active, request)
         try:
             principal = _principal_of(app, job)
-            chat = await offload.run(len(request.body), _runnable(job.parsed).to_chat, job.prior)
+            call = Request(
+                payload=NO_PAYLOAD,
+                principal=principal,
+                trace_id=request.trace,
+                started_at=time.perf_counter(),
+                options=request.options,
+                endpoint="responses",
+            )
+            searched = SearchedRequest(_runnable(job.parsed), job.prior, None)
+            if asks_for_file_search(job.parsed):
+                searched = await search_files(vector_stores_of(app), call, searched.asked, job.prior)
+            chat = await offload.run(len(request.body), searched.asked.to_chat, searched.before)
         except SizewiseError as error:
             return job.failed(error)
-        call = Request(
-            payload=chat,
-            principal=principal,
-            trace_id=request.trace,
-            started_at=time.perf_counter(),
-            options=request.options,
-            endpoint="responses",
-            pending_record=next(services.records.ids),
-        )
+        options = request.options
+        if searched.call is not None:
+            options = searched.call.tighten(options)
+            job.stream.begin_with(searched.call)
+        call = replace(call, payload=chat, options=options, pending_record=next(services.records.ids))
         if not await claim(partial(insert_pending_record, request=call)):
             return None
         try:

@@ -5,50 +5,37 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import parse_qsl
 
 import msgspec
 
 from sizewise.app.application import Application
-from sizewise.errors import BadRequest, PathNotFound, SizewiseError
+from sizewise.errors import PathNotFound, SizewiseError
 from sizewise.files.file_store import FileStore, StoredFile
+from sizewise.gateway.file_search import vector_stores_of
+from sizewise.gateway.list_page import page_object, read_list_query
 from sizewise.gateway.request_context import JSON, RequestHead, ResponseWriter, trace_headers
 from sizewise.principal import Principal
 
 log = logging.getLogger("sizewise.gateway")
 
 MAX_LIMIT = 10_000
-LIST_PARAMETERS = ("after", "limit", "order", "purpose")
 
 
 async def list_files(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
     """GET /v1/files. Raises BadRequest."""
     principal, store = _store_of(app, head)
-    query = _query(head.query_string)
-    limit = query.get("limit", str(MAX_LIMIT))
-    if not limit.isdecimal() or not 1 <= int(limit[:9]) <= MAX_LIMIT or len(limit) > 9:
-        raise BadRequest(f"`limit` is {limit[:50]!r}", f"use a number from 1 to {MAX_LIMIT:,}", param="limit")
-    order = query.get("order", "desc")
-    if order not in ("asc", "desc"):
-        raise BadRequest(f"`order` is {order[:50]!r}", "use asc or desc", param="order")
-    after = await _find(store, principal, query["after"], "after") if query.get("after") else None
+    query = read_list_query(head.query_string, "purpose", most=MAX_LIMIT, default=MAX_LIMIT, cursors=("after",))
+    after = await _find(store, principal, query.after, "after") if query.after else None
     found = await store.list_files(
         principal.tenant,
         principal.project,
-        purpose=query.get("purpose", ""),
+        purpose=query.filters.get("purpose", ""),
         after=after,
-        newest_first=order == "desc",
-        limit=int(limit) + 1,
+        newest_first=query.newest_first,
+        limit=query.limit + 1,
     )
-    page = [file_object(each) for each in found[: int(limit)]]
-    shown = {
-        "object": "list",
-        "data": page,
-        "first_id": page[0]["id"] if page else None,
-        "last_id": page[-1]["id"] if page else None,
-        "has_more": len(found) > int(limit),
-    }
-    await _send(writer, head, shown)
+    shown = [file_object(each) for each in found[: query.limit]]
+    await _send(writer, head, page_object(shown, has_more=len(found) > query.limit))
 
 
 async def get_file(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
@@ -62,6 +49,7 @@ async def delete_file(app: Application, head: RequestHead, body: bytes, writer: 
     principal, store = _store_of(app, head)
     stored = await _find(store, principal, body.decode("utf-8", "replace"))
     await store.delete(stored.id, principal.tenant, principal.project)
+    await vector_stores_of(app).detach_everywhere(principal, stored.id)
     await _send(writer, head, {"id": stored.id, "object": "file", "deleted": True})
 
 
@@ -117,17 +105,6 @@ async def _find(store: FileStore, principal: Principal, id: str, param: str | No
         hint = "it was deleted, has expired or is another project's: list the files with GET /v1/files"
         raise PathNotFound(f"there is no file {id[:200]!r}", hint, param=param)
     return stored
-
-
-def _query(query_string: bytes) -> Mapping[str, str]:
-    """Raises BadRequest for a parameter that does not exist, or is there twice."""
-    found: dict[str, str] = {}
-    for name, value in parse_qsl(query_string.decode("latin-1"), keep_blank_values=True):
-        if name not in LIST_PARAMETERS or name in found:
-            message = f"{name[:100]!r} is there twice" if name in found else f"there is no parameter {name[:100]!r}"
-            raise BadRequest(message, f"known: {', '.join(LIST_PARAMETERS)}", param=name[:100])
-        found[name] = value
-    return found
 
 
 async def _send(writer: ResponseWriter, head: RequestHead, shown: Mapping[str, Any]) -> None:

@@ -35,6 +35,7 @@ td {{ padding: .15rem 1.5rem .15rem 0; vertical-align: top }}
 <tr><td><code>POST /v1/embeddings</code></td><td>OpenAI's Embeddings</td></tr>
 <tr><td><code>POST /v1/rerank</code></td><td>ranks documents by relevance</td></tr>
 <tr><td><code>POST /v1/files</code></td><td>OpenAI's Files, stored encrypted</td></tr>
+<tr><td><code>POST /v1/vector_stores</code></td><td>OpenAI's Vector stores, on knowledge bases</td></tr>
 <tr><td><code>GET /v1/models</code></td><td>models that your key can use</td></tr>
 <tr><td><code>POST /graphql</code></td><td>queries and management: models, records, keys, flows</td></tr>
 <tr><td><code>GET <a href="/healthz">/healthz</a> <a href="/readyz">/readyz</a> /metrics</code></td>

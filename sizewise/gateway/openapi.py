@@ -16,8 +16,17 @@ from sizewise import __version__
 from sizewise.app.application import Application
 from sizewise.auth.browser_security import SESSION_COOKIE
 from sizewise.errors import SizewiseError
+from sizewise.gateway.file_search_bodies import (
+    AttributeChange,
+    FileAttachment,
+    FileBatchCreation,
+    VectorStoreChange,
+    VectorStoreCreation,
+    VectorStoreSearch,
+)
 from sizewise.gateway.file_upload import PURPOSES
 from sizewise.gateway.mcp_message import McpMessage
+from sizewise.gateway.openapi_file_search import vector_store_answers, vector_store_paths
 from sizewise.gateway.request_context import JSON, RequestHead, ResponseWriter, SizewiseOptions
 from sizewise.gateway.rerank_request import RerankBody
 from sizewise.gateway.signin import AcceptInvitation, PasswordChange, ProjectSwitch, SignIn, SignInSession
@@ -105,6 +114,8 @@ class GraphQLRequest(Struct, rename="camel"):
 BODY_TYPES: tuple[type[Struct], ...] = (
     *(ChatRequest, CompletionRequest, ModerationRequest, EmbeddingRequest, RerankRequest),
     *(ResponseRequest, CountableRequest, MessageRequest, SpeechRequest, ImageRequest),
+    *(VectorStoreCreation, VectorStoreChange, VectorStoreSearch),
+    *(FileAttachment, FileBatchCreation, AttributeChange),
     *(GraphQLRequest, McpMessage),
     *(SignIn, AcceptInvitation, PasswordChange, ProjectSwitch, SignInSession),
 )
@@ -395,6 +406,7 @@ def _paths() -> Json:
         "/v1/files/{id}/content": _at(
             "file id", get=_operation("getFileContent", "Its content", kind="application/octet-stream"),
         ),
+        **vector_store_paths(_operation, _at),
         "/v1/models": {
             "get": {
                 **_operation("listModels", "List the models that this key can use", "Models", error="ModelError"),
@@ -561,6 +573,7 @@ def _answers() -> Json:
         ),
         "Files": _object(object={"const": "list"}, data=_list(_ref("File")), has_more={"type": "boolean"}),
         "DeletedFile": _object(id=_WORD, object={"const": "file"}, deleted={"const": True}),
+        **vector_store_answers(_ref, _object),
         "Ranking": _object(
             "results", id=_WORD, object=_WORD, model=_WORD, usage=_ANY, meta=_ANY, scoring=_WORD,
             results=_list(_object("index relevance_score", index=_COUNT, relevance_score=_NUMBER, document=_ANY)),

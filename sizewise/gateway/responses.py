@@ -14,6 +14,16 @@ from sizewise.errors import SizewiseError
 from sizewise.gateway import background
 from sizewise.gateway.body_reading import read_long_body
 from sizewise.gateway.count_tokens import count_prompt_tokens
+from sizewise.gateway.file_search import (
+    NO_PAYLOAD,
+    FileSearchCall,
+    SearchedRequest,
+    asks_for_file_search,
+    explained,
+    plan_file_search,
+    search_files,
+    vector_stores_of,
+)
 from sizewise.gateway.request_context import (
     JSON,
     OPENAI_ERRORS,
@@ -55,30 +65,41 @@ async def create(app: Application, head: RequestHead, body: bytes, writer: Respo
     if asked.body.background:
         background.check_storable(asked)
     made = new_envelope(asked)
-    said = tighten_options(_with_chain_session(parse_options(head.options, asked.sizewise), made), previous)
     request = Request(
-        payload=await offload.in_thread(asked.to_chat, before) if is_long else asked.to_chat(before),
+        payload=NO_PAYLOAD,
         principal=head.authorize(app, "responses"),
         trace_id=head.trace,
         started_at=head.started,
-        options=said,
+        options=tighten_options(_with_chain_session(parse_options(head.options, asked.sizewise), made), previous),
         endpoint="responses",
     )
     if asked.body.background:
+        if asks_for_file_search(asked):
+            await plan_file_search(vector_stores_of(app), request, asked)  # refuses at once what is known to fail
+        chat = await offload.in_thread(asked.to_chat, before) if is_long else asked.to_chat(before)
+        request = replace(request, payload=chat)
         return await _create_in_background(app, head, request, asked, before, made, writer)
+    searched = SearchedRequest(asked, before, None)
+    if asks_for_file_search(asked):
+        searched = await search_files(vector_stores_of(app), request, asked, before)
+    to_chat, call = searched.asked.to_chat, searched.call
+    chat = await offload.in_thread(to_chat, searched.before) if is_long else to_chat(searched.before)
+    request = replace(request, payload=chat, options=request.options if call is None else call.tighten(request.options))
     keep: SaveResponse = partial(kept.save, request=asked, prior_items=before, offload=offload if is_long else None)
     if asked.body.stream:
-        return await _stream(app, request, made, keep, writer)
+        return await _stream(app, request, made, keep, writer, asked, call)
     listening = ResponseMetadata()
     try:
         reply = await app.handler(request, listening)
     except SizewiseError as error:
-        return await send_error(writer, error, listening.final_headers(request.trace_id))
+        return await send_error(writer, explained(error, asked), listening.final_headers(request.trace_id))
     if listening.selection is not None:
         reply = replace(reply, model=listening.selection.model)
     is_long = is_long or reply_size(reply) >= LONG_BYTES
     now = int(time.time())
     whole = await offload.in_thread(made.completed, reply, now) if is_long else made.completed(reply, now)
+    if call is not None:
+        whole = call.complete(whole, made)
     shown = await keep(whole, listening.selection)
     degraded = [(b"x-sizewise-degraded", b"1")] if reply.degraded else []
     await writer.send_response(
@@ -112,15 +133,17 @@ async def _stream(
     envelope: ResponseEnvelope,
     save: SaveResponse,
     writer: ResponseWriter,
+    asked: ResponsesRequest,
+    call: FileSearchCall | None,
 ) -> None:
-    sse = ResponsesStream(writer, envelope, request.payload.model, request.trace_id)
+    sse = ResponsesStream(writer, envelope, request.payload.model, request.trace_id, search=call)
     try:
         await sse.finish(await app.handler(request, sse), save)
     except SizewiseError as error:
         if writer.has_started:
             await sse.fail(error)
         else:
-            await send_error(writer, error, sse.final_headers(request.trace_id))
+            await send_error(writer, explained(error, asked), sse.final_headers(request.trace_id))
     finally:
         sse.stop()
 

@@ -9,6 +9,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from sizewise.errors import SizewiseError
+from sizewise.gateway.file_search import FileSearchCall
 from sizewise.gateway.openai_stream import SSE_HEADERS
 from sizewise.gateway.request_context import ResponseMetadata, ResponseWriter
 from sizewise.gateway.stream_keep_alive import KeepAlive
@@ -27,13 +28,24 @@ class ResponsesStream(ResponseMetadata):
 
     __slots__ = ("_encoder", "_envelope", "_keep_alive", "_model", "_trace", "_writer")
 
-    def __init__(self, writer: ResponseWriter, envelope: ResponseEnvelope, model: str, trace: str) -> None:
+    def __init__(
+        self,
+        writer: ResponseWriter,
+        envelope: ResponseEnvelope,
+        model: str,
+        trace: str,
+        *,
+        search: FileSearchCall | None = None,
+    ) -> None:
+        """`search`: what was done before the model was called."""
         super().__init__()
         self._writer = writer
         self._envelope = envelope
         self._model = model
         self._trace = trace
         self._encoder = ResponsesStreamWriter(envelope)
+        if search is not None:
+            self._encoder.begin_with([search.item(envelope)], search.annotations)
         self._keep_alive = KeepAlive(writer, KEEP_ALIVE_COMMENT)
 
     async def __call__(self, event: Event) -> None:

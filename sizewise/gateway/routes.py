@@ -16,6 +16,7 @@ from sizewise.app.services import Services
 from sizewise.errors import BadRequest, BodyTooSlow, PathNotFound, SizewiseError, did_you_mean
 from sizewise.gateway import (
     anthropic,
+    attached_files,
     audio,
     completions,
     files,
@@ -31,6 +32,7 @@ from sizewise.gateway import (
     rerank,
     responses,
     signin_page,
+    vector_stores,
 )
 from sizewise.gateway import response_routes as stored
 from sizewise.gateway.asgi_writer import AsgiResponseWriter
@@ -54,6 +56,7 @@ from sizewise.gateway.request_context import (
 )
 from sizewise.gateway.signin import SignInEndpoints
 from sizewise.gateway.signin_oidc import OidcEndpoints
+from sizewise.knowledge.ingestion import MANAGE_ACTION
 from sizewise.limits.request_body import BodyReader
 from sizewise.limits.upload import Upload
 
@@ -86,6 +89,16 @@ ROUTE_ACTIONS: Mapping[str, tuple[str, ...] | None] = {
     "/v1/files": ASK_ACTION,
     "/v1/files/{body}": ASK_ACTION,
     "/v1/files/{body}/content": ASK_ACTION,
+    "/v1/vector_stores": ASK_ACTION,
+    "/v1/vector_stores/{body}": ASK_ACTION,
+    "/v1/vector_stores/{body}/search": ASK_ACTION,
+    "/v1/vector_stores/{body}/files": ASK_ACTION,
+    "/v1/vector_stores/{body}/files/{file}": ASK_ACTION,
+    "/v1/vector_stores/{body}/files/{file}/content": ASK_ACTION,
+    "/v1/vector_stores/{body}/file_batches": ASK_ACTION,
+    "/v1/vector_stores/{body}/file_batches/{batch}": ASK_ACTION,
+    "/v1/vector_stores/{body}/file_batches/{batch}/cancel": ASK_ACTION,
+    "/v1/vector_stores/{body}/file_batches/{batch}/files": ASK_ACTION,
     "/v1/messages": ASK_ACTION,
     "/v1/messages/count_tokens": ASK_ACTION,
     "/v1/models": (),
@@ -112,6 +125,19 @@ ROUTE_ACTIONS: Mapping[str, tuple[str, ...] | None] = {
 """Path -> actions, any of which gives access; empty: any key or session; None: no authentication. The route handlers
 check this themselves; tests/auth/test_authorization_matrix.py compares each of them with this table.
 """
+
+MANAGE = (MANAGE_ACTION,)
+METHOD_ACTIONS: Mapping[tuple[str, str], tuple[str, ...]] = {
+    ("POST", "/v1/vector_stores"): MANAGE,
+    ("POST", "/v1/vector_stores/{body}"): MANAGE,
+    ("DELETE", "/v1/vector_stores/{body}"): MANAGE,
+    ("POST", "/v1/vector_stores/{body}/files"): MANAGE,
+    ("POST", "/v1/vector_stores/{body}/files/{file}"): MANAGE,
+    ("DELETE", "/v1/vector_stores/{body}/files/{file}"): MANAGE,
+    ("POST", "/v1/vector_stores/{body}/file_batches"): MANAGE,
+    ("POST", "/v1/vector_stores/{body}/file_batches/{batch}/cancel"): MANAGE,
+}
+"""The same for methods that need other actions than their path."""
 
 
 def build_asgi_app(get_app: ApplicationProvider, graphql: ASGIApp, services: Services) -> Starlette:
@@ -148,6 +174,7 @@ def build_asgi_app(get_app: ApplicationProvider, graphql: ASGIApp, services: Ser
         Route("/v1/files", MethodRouter(get_app, UploadEndpoint(get_app), GET=files.list_files)),
         Route("/v1/files/{body}", MethodRouter(get_app, GET=files.get_file, DELETE=files.delete_file)),
         at("/v1/files/{body}/content", files.file_content, "GET"),
+        *vector_store_routes(get_app),
         at("/v1/messages", anthropic.messages, voice=anthropic.ERROR_FORMAT),
         at("/v1/messages/count_tokens", anthropic.count_tokens, voice=anthropic.ERROR_FORMAT),
         at("/v1/models", model_list.list_models, "GET"),
@@ -178,6 +205,23 @@ def build_asgi_app(get_app: ApplicationProvider, graphql: ASGIApp, services: Ser
         for base, voice in (("/v1/messages", anthropic.ERROR_FORMAT), ("/", OPENAI_ERRORS))
     ]
     return Starlette(routes=[*routes, *lost])
+
+
+def vector_store_routes(get_app: ApplicationProvider) -> list[BaseRoute]:
+    at, stores, files = "/v1/vector_stores", vector_stores, attached_files
+    found = {
+        at: {"GET": stores.list_stores, "POST": stores.create},
+        f"{at}/{{body}}": {"GET": stores.get, "POST": stores.modify, "DELETE": stores.delete},
+        f"{at}/{{body}}/search": {"POST": stores.search},
+        f"{at}/{{body}}/files": {"GET": files.list_files, "POST": files.attach},
+        f"{at}/{{body}}/files/{{file}}": {"GET": files.get, "POST": files.set_attributes, "DELETE": files.detach},
+        f"{at}/{{body}}/files/{{file}}/content": {"GET": files.content},
+        f"{at}/{{body}}/file_batches": {"POST": files.create_batch},
+        f"{at}/{{body}}/file_batches/{{batch}}": {"GET": files.get_batch},
+        f"{at}/{{body}}/file_batches/{{batch}}/cancel": {"POST": files.cancel_batch},
+        f"{at}/{{body}}/file_batches/{{batch}}/files": {"GET": files.list_batch_files},
+    }
+    return [Route(path, PathIdsRouter(get_app, methods)) for path, methods in found.items()]
 
 
 def unknown_path_handler(paths: list[str]) -> RouteHandler:
@@ -325,6 +369,25 @@ class MethodRouter:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._endpoints.get(scope["method"], self._endpoints["GET"])(scope, receive, send)
+
+
+PathIdsHandler = Callable[[Mapping[str, str], Application, RequestHead, bytes, ResponseWriter], Awaitable[None]]
+"""A route handler that also gets the ids in its path."""
+
+
+class PathIdsRouter(MethodRouter):
+    """One path with ids, and a handler per method; another method gets a 405 that names them."""
+
+    def __init__(self, get_app: ApplicationProvider, handlers: Mapping[str, PathIdsHandler]) -> None:
+        super().__init__(get_app, **{method: partial(handler, {}) for method, handler in handlers.items()})
+        self._get_app = get_app
+        self._handlers = handlers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        method = scope["method"] if scope["method"] in self._handlers else next(iter(self._handlers))
+        handler = partial(self._handlers[method], scope["path_params"])
+        endpoint = RouteEndpoint(self._get_app, handler, method, authenticated=True, allowed=tuple(self._handlers))
+        await endpoint(scope, receive, send)
 
 
 class PathParamEndpoint(RouteEndpoint):

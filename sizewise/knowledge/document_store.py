@@ -203,6 +203,10 @@ class DocumentStore:
             base, tables.remove_base, audit_event=_audit_event(principal, base, "knowledge.remove")
         )
 
+    async def empty_base(self, base: KnowledgeBaseId, principal: Principal) -> None:
+        """Deletes all documents; the caller removes them from the vector store."""
+        await self._write_to(base, tables.empty_base, audit_event=_audit_event(principal, base, "knowledge.empty"))
+
     async def size(self, base: KnowledgeBaseId, document: str = "") -> PassageCounts:
         return await self._read_of(base, tables.passage_counts, document=document)
 

@@ -29,8 +29,8 @@ from sizewise.errors import (
 )
 from sizewise.handler import Request
 from sizewise.knowledge.document_store import DocumentRecord
-from sizewise.knowledge.ingestion import MANAGE_ACTION, Ingestion
-from sizewise.knowledge.open_stores import DEFAULT_SETTINGS
+from sizewise.knowledge.ingestion import MANAGE_ACTION, Ingestion, OnRefused, keep_waiting
+from sizewise.knowledge.open_stores import settings_of_base
 from sizewise.knowledge.vector_store import KnowledgeBaseId
 from sizewise.messages import EmbeddingRequest
 from sizewise.principal import Principal
@@ -60,6 +60,9 @@ class EmbeddingRetries:
         self._settings: Mapping[str, KnowledgeSettings] = {}
         self._reauthenticate: Reauthenticate = lambda key, user, tenant, project: None
         self._tasks: dict[KnowledgeBaseId, asyncio.Task[None]] = {}
+        self._again: dict[KnowledgeBaseId, Principal | None] = {}
+        self._is_closing = False
+        self.on_refused: OnRefused = keep_waiting
 
     def prepare(
         self, ingestion: Ingestion, settings: Mapping[str, KnowledgeSettings], reauthenticate: Reauthenticate
@@ -71,11 +74,16 @@ class EmbeddingRetries:
 
         return apply
 
-    def schedule(self, base: KnowledgeBaseId, caller: Principal | None = None) -> None:
-        """Retries the base's waiting documents, unless that is scheduled already. `caller`: whose request failed."""
-        if base in self._tasks or self._ingestion is None:
+    def schedule(self, base: KnowledgeBaseId, caller: Principal | None = None, *, at_once: bool = False) -> None:
+        """Retries the base's waiting documents, unless that is scheduled already. `caller`: whose request failed.
+        `at_once`: without the first pause, and once more if a task for the base is just ending.
+        """
+        if self._ingestion is None:
             return
-        self._start(base, self._retry(base, caller))
+        if base not in self._tasks:
+            self._start(base, self._retry(base, caller, 0.0 if at_once else FIRST_PAUSE_S))
+        elif at_once:
+            self._again[base] = caller
 
     async def resume_all(self, *, shared: bool = False) -> None:
         """Schedules all bases whose documents wait, as after a crash. `shared`: other servers of the same database may
@@ -91,6 +99,7 @@ class EmbeddingRetries:
             log.warning("waiting documents cannot be read: %s", error.message)
 
     async def close(self) -> None:
+        self._is_closing = True
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
@@ -98,7 +107,12 @@ class EmbeddingRetries:
 
     def _start(self, base: KnowledgeBaseId, retries: Coroutine[object, object, None]) -> None:
         self._tasks[base] = task = asyncio.get_running_loop().create_task(retries)
-        task.add_done_callback(lambda _: self._tasks.pop(base, None))
+        task.add_done_callback(lambda _: self._ended(base))
+
+    def _ended(self, base: KnowledgeBaseId) -> None:
+        self._tasks.pop(base, None)
+        if base in self._again and not self._is_closing:
+            self.schedule(base, self._again.pop(base), at_once=True)
 
     async def _resume_when_quiet(self, base: KnowledgeBaseId) -> None:
         """Passages that two servers embed at once cost twice, and do no other harm."""
@@ -115,9 +129,11 @@ class EmbeddingRetries:
             await asyncio.sleep(QUIET_S * uniform(1, 2))  # of servers that start together, one is first
         await self._retry(base, None)
 
-    async def _retry(self, base: KnowledgeBaseId, caller: Principal | None) -> None:
+    async def _retry(
+        self, base: KnowledgeBaseId, caller: Principal | None, first_pause_s: float = FIRST_PAUSE_S
+    ) -> None:
         pause, failed = FIRST_PAUSE_S, False
-        await asyncio.sleep(pause)
+        await asyncio.sleep(first_pause_s)
         while True:
             try:
                 if not await self._step(base, caller):
@@ -141,13 +157,22 @@ class EmbeddingRetries:
         documents = await self._ingestion.document_store.pending_documents(base)
         if not documents:
             return False
-        principal = self._principal(base, documents, caller)
+        try:
+            principal = self._principal(base, documents, caller)
+        except Forbidden as error:
+            waiting = [each for each in documents if each.state == "waiting"]
+            if True in [await self._refuse(base, each, error) for each in waiting]:
+                return True
+            raise
         request = Request(
             EmbeddingRequest("", [], {}), principal, secrets.token_hex(16), time.perf_counter(), endpoint="graphql"
         )
-        settings = self._settings.get(base.name, DEFAULT_SETTINGS)
-        await self._ingestion.embed_pending(request, base, settings, STEP_S)
+        settings = settings_of_base(self._settings, base.name)
+        await self._ingestion.embed_pending(request, base, settings, STEP_S, self._refuse)
         return True
+
+    async def _refuse(self, base: KnowledgeBaseId, document: DocumentRecord, error: SizewiseError) -> bool:
+        return not isinstance(error, RETRIED) and await self.on_refused(base, document, error)
 
     def _principal(
         self, base: KnowledgeBaseId, documents: Sequence[DocumentRecord], caller: Principal | None

@@ -9,15 +9,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from hashlib import sha256
 
 import msgspec
 from msgspec import Struct
 
 from sizewise.data_class import DataClass, strictest
-from sizewise.errors import BadRequest, StorageError
+from sizewise.errors import BadRequest, SizewiseError, StorageError
 from sizewise.handler import Request
 from sizewise.knowledge.chunk import TextChunk, chunk_document
 from sizewise.knowledge.document import Document
@@ -60,6 +60,8 @@ class DocumentUpload(Struct, frozen=True):
     readers: tuple[str, ...] = ()
     data_class: DataClass | None = None
     tags: Mapping[str, Tag] = {}
+    chunk_tokens: int = 0  # at most, with `chunk_overlap`; 0: as the settings say
+    chunk_overlap: int = 0
 
 
 class IngestionResult(Struct, frozen=True):
@@ -80,6 +82,14 @@ class EmbeddingProgress(Struct, frozen=True):
     waiting: int
 
 
+OnRefused = Callable[[KnowledgeBaseId, DocumentRecord, SizewiseError], Awaitable[bool]]
+"""Takes a document that cannot be embedded out of the way of the others; returns whether it did."""
+
+
+async def keep_waiting(base: KnowledgeBaseId, document: DocumentRecord, error: SizewiseError) -> bool:
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Ingestion:
     document_store: DocumentStore
@@ -97,6 +107,8 @@ class Ingestion:
     ) -> IngestionResult:
         """Parses and stores a document, without embedding it. Raises BadRequest if it cannot be parsed."""
         _refuse(upload)
+        if upload.chunk_tokens:
+            settings = replace(settings, chunk_tokens=upload.chunk_tokens, chunk_overlap=upload.chunk_overlap)
         model = self.embedder.resolve_model(settings.embedding_model)
         open = await self.document_store.get_or_create_base(base, model, request.principal)
         id = open.document_id(upload.source)
@@ -218,6 +230,7 @@ class Ingestion:
         base: KnowledgeBaseId,
         settings: KnowledgeSettings,
         time_limit_s: float,
+        on_refused: OnRefused = keep_waiting,
     ) -> EmbeddingProgress:
         """Embeds waiting passages for about `time_limit_s`, and deletes removed documents from the vector store. Raises
         the errors of the embedding model, StorageError; the next call continues.
@@ -242,11 +255,17 @@ class Ingestion:
                         await self.document_store.delete_document(base, document.id)
                         continue
                     while pieces := await self.document_store.passages(base, document.id, "waiting", BATCH_SIZE):
-                        open = await self._embed_batch(request, open, document, pieces, terms)
+                        try:
+                            open = await self._embed_batch(request, open, document, pieces, terms)
+                        except SizewiseError as error:
+                            if not await on_refused(base, document, error):
+                                raise
+                            break
                         done += len(pieces)
-                        if time.monotonic() > until:
-                            return EmbeddingProgress(done, (await self.document_store.size(base)).waiting)
-                    await self._finish(open, document)
+                        if time.monotonic() > until and (left := (await self.document_store.size(base)).waiting):
+                            return EmbeddingProgress(done, left)
+                    else:
+                        await self._finish(open, document)
                 if time.monotonic() > until:
                     break
         return EmbeddingProgress(done, (await self.document_store.size(base)).waiting)

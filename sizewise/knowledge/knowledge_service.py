@@ -26,7 +26,7 @@ from sizewise.knowledge.embedding_retry import RETRIED, EmbeddingRetries
 from sizewise.knowledge.folder import list_files
 from sizewise.knowledge.ingestion import MANAGE_ACTION, DocumentUpload, EmbeddingProgress, Ingestion, IngestionResult
 from sizewise.knowledge.keyword_index import KeywordHasher
-from sizewise.knowledge.open_stores import DEFAULT_SETTINGS, OpenStores
+from sizewise.knowledge.open_stores import OpenStores, settings_of_base
 from sizewise.knowledge.rebuild import Rebuild, RebuildStep
 from sizewise.knowledge.reranker import rerank_by_keywords, rerank_by_model
 from sizewise.knowledge.results import SearchResponse, SearchResult
@@ -111,7 +111,7 @@ class KnowledgeService:
         """
         principal = request.principal
         require_permission(principal, "ask", self._resource(principal, name))
-        base, said = KnowledgeBaseId(principal.tenant, principal.project, name), self._settings_of(name)
+        base, said = KnowledgeBaseId(principal.tenant, principal.project, name), self.settings_of(name)
         if not query.strip() or len(query) > MAX_QUERY_CHARS:
             hint = "shorten the query" if query.strip() else "set a query"
             raise BadRequest(f"the query must have 1 to {MAX_QUERY_CHARS:,} characters", hint, param="query")
@@ -203,7 +203,7 @@ class KnowledgeService:
     async def add_document(self, request: Request, name: str, upload: DocumentUpload) -> IngestionResult:
         """Stores a document, for `embed_pending` to embed. Raises BadRequest if it cannot be parsed."""
         base = self._managed_base(request.principal, name)
-        return await self.ingestion.add_document(request, base, upload, self._settings_of(name))
+        return await self.ingestion.add_document(request, base, upload, self.settings_of(name))
 
     async def add_web_page(
         self,
@@ -214,7 +214,7 @@ class KnowledgeService:
     ) -> IngestionResult:
         """Adds a web page from the origin of one of the base's sources. Raises PathNotFound if the page is gone."""
         self._managed_base(request.principal, name)
-        data = await self.web_pages.fetch(url, self._settings_of(name), self.data_bounds(request))
+        data = await self.web_pages.fetch(url, self.settings_of(name), self.data_bounds(request))
         if data is None:
             raise PathNotFound(f"the page {url.partition('?')[0][:200]!r} no longer exists", "use another URL")
         return await self.add_document(
@@ -227,7 +227,7 @@ class KnowledgeService:
         """Embeds waiting passages for about `time_limit_s`. After an error that may pass, retries in the background."""
         base = self._managed_base(request.principal, name)
         try:
-            return await self.ingestion.embed_pending(request, base, self._settings_of(name), time_limit_s)
+            return await self.ingestion.embed_pending(request, base, self.settings_of(name), time_limit_s)
         except RETRIED:
             self.embedding_retries.schedule(base, request.principal)
             raise
@@ -248,7 +248,7 @@ class KnowledgeService:
         try:
             return await rebuild.step(
                 open,
-                self._settings_of(name),
+                self.settings_of(name),
                 principal,
                 every=every,
                 dry_run=dry_run,
@@ -260,7 +260,7 @@ class KnowledgeService:
 
     async def sync(self, request: Request, name: str) -> SyncResult:
         """Reads the configured sources, and removes documents that they no longer contain."""
-        base, said, principal = self._managed_base(request.principal, name), self._settings_of(name), request.principal
+        base, said, principal = self._managed_base(request.principal, name), self.settings_of(name), request.principal
         if not said.sources:
             hint = f'set sources = ["docs"] in [knowledge.{name}] of sizewise.toml, or pass a folder'
             raise BadRequest(f"the settings have no sources for {name!r}", hint)
@@ -373,8 +373,8 @@ class KnowledgeService:
         """Checks no access."""
         return Ingestion(self.document_store, self.open_stores, self.embedder, self.default_data_class)
 
-    def _settings_of(self, name: str) -> KnowledgeSettings:
-        return self.settings.get(name, DEFAULT_SETTINGS)
+    def settings_of(self, name: str) -> KnowledgeSettings:
+        return settings_of_base(self.settings, name)
 
     def _managed_base(self, principal: Principal, name: str) -> KnowledgeBaseId:
         """Raises Forbidden, and BadRequest for an invalid name."""

@@ -21,7 +21,19 @@ from sizewise.settings.load import Settings, resolve_secret
 log = logging.getLogger("sizewise.knowledge")
 
 DEFAULT_SETTINGS = KnowledgeSettings()
+MADE_HERE_PREFIX = "vs_"
+"""Begins the name of a base that /v1/vector_stores made."""
+MADE_HERE_SETTINGS = "vector_stores"
+"""The table of [knowledge] that holds for all of them."""
 EMBEDDED_STORE, SHARED_STORE = "qdrant", "pgvector"
+
+
+def settings_of_base(settings: Mapping[str, KnowledgeSettings], name: str) -> KnowledgeSettings:
+    """Those of [knowledge.NAME], or the defaults."""
+    found = settings.get(name)
+    if found is None and name.startswith(MADE_HERE_PREFIX):
+        found = settings.get(MADE_HERE_SETTINGS)
+    return DEFAULT_SETTINGS if found is None else found
 
 
 class OpenStores:
@@ -91,11 +103,11 @@ class OpenStores:
         self._collections.clear()
 
     def _kind(self, base: KnowledgeBaseId) -> str:
-        chosen = self._settings.get(base.name, DEFAULT_SETTINGS).vector_store
+        chosen = settings_of_base(self._settings, base.name).vector_store
         return chosen or (SHARED_STORE if self._url else EMBEDDED_STORE)
 
     def _store(self, base: KnowledgeBaseId) -> VectorStore:
-        its = self._settings.get(base.name, DEFAULT_SETTINGS).remote
+        its = settings_of_base(self._settings, base.name).remote
         return self._opened(self._kind(base), RemoteStore(its.url, its.grpc, resolve_secret(its.key), its.timeout_s))
 
     def _opened(self, kind: str, remote: RemoteStore) -> VectorStore:

@@ -259,6 +259,14 @@ def remove_base(connection: Connection, tenant: str, project: str, name: str, au
     return there
 
 
+def empty_base(connection: Connection, tenant: str, project: str, name: str, audit_event: AuditEvent) -> None:
+    """Deletes all documents of a base, which stays."""
+    for table in (PASSAGES, DOCUMENTS):
+        connection.execute(delete(table).where(_in(table, tenant, project, name)))
+    connection.execute(update(BASES).where(_in(BASES, tenant, project, name)).values(dimension=0))
+    audit.append_event(connection, audit_event)
+
+
 def passage_counts(connection: Connection, tenant: str, project: str, name: str, document: str = "") -> PassageCounts:
     mine = _in(PASSAGES, tenant, project, name)
     if document:

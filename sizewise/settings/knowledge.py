@@ -41,7 +41,9 @@ class RemoteStoreSettings:
 
 @dataclass(frozen=True, slots=True)
 class KnowledgeSettings:
-    """A knowledge base, separate in each project. A base without a table here uses the defaults."""
+    """A knowledge base, separate in each project. A base without a table here uses the defaults; those that
+    `/v1/vector_stores` made use the table `vector_stores`.
+    """
 
     vector_store: str = setting(
         "",

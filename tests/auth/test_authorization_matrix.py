@@ -30,7 +30,7 @@ from starlette.routing import Route
 from docs.roles import PAGE, pages
 from sizewise.auth.authorization import OWN_RESOURCE_ACTIONS, Resource, is_allowed
 from sizewise.auth.permissions import ACTIONS, BUILTIN_ROLES
-from sizewise.gateway.routes import ROUTE_ACTIONS, MethodRouter, RouteEndpoint
+from sizewise.gateway.routes import METHOD_ACTIONS, ROUTE_ACTIONS, MethodRouter, RouteEndpoint
 from sizewise.graphql.schema import RESOLVERS, SERVED
 from sizewise.principal import Principal
 from tests import properties
@@ -206,12 +206,13 @@ def opens(principal: Caller, name: str, actions: tuple[str, ...]) -> bool:
 
 def test_every_route_has_a_rule_and_every_rule_a_route() -> None:
     assert set(ROUTE_ACTIONS) == {path for _, path in routes()}
+    assert set(METHOD_ACTIONS) <= set(routes())
 
 
 @pytest.mark.parametrize(("method", "path"), routes())
 def test_an_endpoint_opens_to_whom_the_matrix_says(house: MatrixServer, method: str, path: str) -> None:
-    rule = ROUTE_ACTIONS[path]
-    at = re.sub(r"\{body(:path)?\}", "nobody", path)
+    rule = METHOD_ACTIONS.get((method, path), ROUTE_ACTIONS[path])
+    at = re.sub(r"\{\w+(:path)?\}", "nobody", path)
     body = BODIES.get(path, {}) if method == "POST" else None
     status, code, _ = house.ask(method, at, body, {})
     if rule is None:

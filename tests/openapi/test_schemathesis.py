@@ -56,10 +56,25 @@ KNOWN: Mapping[str, Mapping[str, tuple[object, ...]]] = {
     "/v1/embeddings": {"model": ("echo/vectors",), "input": ("Hello", ["Hello", "there"]), "dimensions": (8, None)},
     "/v1/rerank": {"model": ("echo/vectors",), "query": ("Hello",), "documents": (["Hello", {"text": "there"}],)},
     "/v2/rerank": {"model": ("echo/vectors",), "query": ("Hello",), "documents": (["Hello"],)},
+    "/v1/vector_stores": {
+        "file_ids": ([], None),
+        "metadata": (None, {"k": "v"}),
+        "chunking_strategy": ({"type": "auto"},),
+    },
+    "/v1/vector_stores/{id}": {"metadata": (None, {"k": "v"})},
+    "/v1/vector_stores/{id}/search": {
+        "query": ("Hello",),
+        "filters": (None, {"type": "eq", "key": "k", "value": "v"}),
+        "rewrite_query": (None, False),
+        "ranking_options": (None, {"ranker": "auto"}),
+    },
+    "/v1/vector_stores/{id}/files/{file}": {"attributes": (None, {"k": "v"})},
     "/graphql": {"query": ("{ me { name } }", "{ health { ready } }", "{ models { name } }", "{ nonsense }")},
 }
 """Of the bodies for a path, half have these in place of what was made up: a random name reaches nothing."""
 NEVER = (
+    "/v1/vector_stores/{id}/files",
+    "/v1/vector_stores/{id}/file_batches",
     "/v1/messages/count_tokens",
     "/v1/audio/speech",
     "/v1/audio/transcriptions",
@@ -73,7 +88,8 @@ NEVER = (
     "/auth/session",
     "/auth/password",
 )
-"""The echo counts no tokens exactly and has no audio and no images, so it refuses; and nobody signs in by chance."""
+"""The echo counts no tokens exactly and has no audio and no images, so it refuses; nobody signs in by chance, and no
+id of a file is guessed."""
 
 
 def cases() -> list[tuple[str, str, GenerationMode]]:
@@ -112,6 +128,19 @@ def stored_file(app: Served) -> str:
     return str(made["id"])
 
 
+def stored_vector_store(app: Served, path: str) -> dict[str, str]:
+    """The ids in the path of a vector store that is there, with one file of one batch."""
+    if "{id}" not in path:
+        return {}
+    made: Any = app.ask("/v1/vector_stores", {"name": "described"}).json
+    ids = {"id": str(made["id"])}
+    if "{file}" in path or "{batch}" in path:
+        file = stored_file(app)
+        batch: Any = app.ask(f"/v1/vector_stores/{made['id']}/file_batches", {"file_ids": [file]}).json
+        ids |= {"file": file} if "{file}" in path else {"batch": str(batch["id"])}
+    return ids
+
+
 @pytest.mark.parametrize(("method", "path", "mode"), cases(), ids=str)
 def test_whatever_is_sent_the_answer_is_as_described(
     described: Any,
@@ -137,7 +166,9 @@ def test_whatever_is_sent_the_answer_is_as_described(
         if sum(seen.values()) % 2 == 0:
             if isinstance(case.body, dict):
                 case.body.update({name: next(values) for name, values in known.items() if name in case.body})
-            if "id" in case.path_parameters:
+            if "vector_stores" in path:
+                case.path_parameters.update(stored_vector_store(house, path))
+            elif "id" in case.path_parameters:
                 case.path_parameters["id"] = (
                     next(models)
                     if "models" in path

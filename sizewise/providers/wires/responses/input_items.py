@@ -143,7 +143,7 @@ class ResponsesInputTranslator:
 
     def _item(self, item: Json, at: str, found: list[Json]) -> None:
         kind = item.get("type") or ("message" if "role" in item else "item_reference" if "id" in item else None)
-        if kind not in RESULT_ITEMS and kind != "reasoning":
+        if kind not in RESULT_ITEMS and kind not in ("reasoning", "file_search_call"):
             self._attach(found)
         match kind:
             case "message":
@@ -152,7 +152,7 @@ class ResponsesInputTranslator:
                 self._call(kind, item, at, found)
             case _ if kind in RESULT_ITEMS:
                 found.append(self._result(kind, item, at))
-            case "reasoning":
+            case "reasoning" | "file_search_call":
                 self.approximate = True  # dropped: from an earlier turn
             case str():
                 self.untranslated.append(at)

@@ -5,7 +5,7 @@ Calls stay open until the end, because other wires interleave the arguments of p
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -81,6 +81,14 @@ PARTS: Mapping[str, PartFormat] = {
 }
 
 
+HOSTED_CALL_PHASES = ("in_progress", "searching", "completed")
+"""Events of a call of a hosted tool."""
+
+
+def no_annotations(text: str) -> list[Json]:
+    return []
+
+
 class ResponsesStreamWriter:
     """Writes one stream. `items`: the output items as streamed."""
 
@@ -88,6 +96,8 @@ class ResponsesStreamWriter:
         """`sequence`: events written before."""
         self._envelope = envelope
         self._sequence = sequence
+        self._hosted: Sequence[Json] = ()
+        self._annotate: Callable[[str], list[Json]] = no_annotations
         self.items: list[Json] = []
         self._open = ""  # type of the open item, which is the last that is not a call
         self._place = 0  # its output index
@@ -102,7 +112,23 @@ class ResponsesStreamWriter:
 
     def start(self, model: str) -> bytes:
         begun = self._envelope.in_progress(model)
-        return self._event("response.created", response=begun) + self._event("response.in_progress", response=begun)
+        written = self._event("response.created", response=begun) + self._event("response.in_progress", response=begun)
+        return written + self._hosted_calls()
+
+    def begin_with(self, calls: Sequence[Json], annotate: Callable[[str], list[Json]]) -> None:
+        """Complete calls of hosted tools come before the model's items. `annotate`: a whole text -> its annotations."""
+        self._hosted, self._annotate = calls, annotate
+
+    def _hosted_calls(self) -> bytes:
+        return b"".join([self._hosted_call(item) for item in self._hosted])
+
+    def _hosted_call(self, item: Json) -> bytes:
+        written = self._item_added({**item, "status": "in_progress", "results": None})
+        place = len(self.items) - 1
+        for phase in HOSTED_CALL_PHASES:
+            written += self._event(f"response.{item['type']}.{phase}", item_id=item["id"], output_index=place)
+        self.items[place] = item
+        return written + self._item_done(place, "completed")
 
     def queued(self, model: str) -> bytes:
         """Instead of `start`, for a response that waits; `in_progress` follows."""
@@ -110,7 +136,7 @@ class ResponsesStreamWriter:
         return self._event("response.created", response=waiting) + self._event("response.queued", response=waiting)
 
     def in_progress(self, model: str) -> bytes:
-        return self._event("response.in_progress", response=self._envelope.in_progress(model))
+        return self._event("response.in_progress", response=self._envelope.in_progress(model)) + self._hosted_calls()
 
     def write(self, event: Event) -> bytes:
         """The bytes for an event; none if the wire cannot express it (audio)."""
@@ -203,10 +229,12 @@ class ResponsesStreamWriter:
 
     def _raw_annotation(self, piece: Json) -> bytes:
         written = self._ensure_part("output_text")
-        told: list[Json] = self._open_part["annotations"]
-        told.append(piece["annotation"])
-        more = {"annotation": piece["annotation"], "annotation_index": len(told) - 1}
-        return written + self._event("response.output_text.annotation.added", **self._position(), **more)
+        return written + self._add_annotation(self._open_part, self._position(), piece["annotation"])
+
+    def _add_annotation(self, part: Json, where: Json, annotation: Json) -> bytes:
+        part["annotations"].append(annotation)
+        more = {"annotation": annotation, "annotation_index": len(part["annotations"]) - 1}
+        return self._event("response.output_text.annotation.added", **where, **more)
 
     # ---- items and parts
 
@@ -256,10 +284,13 @@ class ResponsesStreamWriter:
             return b""
         how, now, where, words = PARTS[self._part], self._open_part, self._position(), "".join(self._words)
         now[how.field] = words
-        more = {"logprobs": now["logprobs"]} if self._part == "output_text" else {}
+        more, cited = {}, b""
+        if self._part == "output_text":
+            more = {"logprobs": now["logprobs"]}
+            cited = b"".join([self._add_annotation(now, where, each) for each in self._annotate(words)])
         self._part, self._words = "", []
         told = self._event(f"response.{how.text_event}.done", **where, **{how.field: words}, **more)
-        return told + self._event(f"response.{how.part_event}.done", **where, part=now)
+        return cited + told + self._event(f"response.{how.part_event}.done", **where, part=now)
 
     def _close_item(self, status: str = "completed") -> bytes:
         """Ends the open item; the upstream ends the items that it started."""
@@ -279,7 +310,7 @@ class ResponsesStreamWriter:
     def close_items(self, reply: Reply) -> bytes:
         """Ends all open items. A reply without output gets an empty message."""
         choice = reply.choices[0] if reply.choices else Choice()
-        written = b"" if self.items else self._ensure_part("output_text")
+        written = b"" if len(self.items) > len(self._hosted) else self._ensure_part("output_text")
         written += self._close_item("incomplete" if choice.finish_reason in INCOMPLETE_REASONS else "completed")
         for place, said in self._calls.values():
             written += self._close_call(place, "".join(said))

@@ -1,0 +1,37 @@
+"""File citations of an answer: finds `[1]` and the like in a text, and names the files they stand for; pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from msgspec import Struct
+
+Json = dict[str, Any]
+_NUMBERS = r"\[(\d{1,2}(?:\s?,\s?\d{1,2})*)\]"
+_MARKER = re.compile(_NUMBERS)
+_MARKERS = re.compile(rf"(?<![\w\])])(?:{_NUMBERS})+(?![\[(])")
+"""Neither an index such as `a[1]` nor the text or the target of a link."""
+
+
+class CitedFile(Struct, frozen=True):
+    id: str
+    name: str
+
+
+def file_citations(text: str, files: Sequence[CitedFile]) -> list[Json]:
+    """Annotations in the order of the text. `files`: those of the numbered passages, from 1. `index`: characters before
+    the marker.
+    """
+    found: list[Json] = []
+    markers = (each for several in _MARKERS.finditer(text) for each in _MARKER.finditer(text, *several.span()))
+    for marker in markers:
+        for number in marker.group(1).split(","):
+            at = int(number) - 1
+            if 0 <= at < len(files):
+                cited = {"type": "file_citation", "index": marker.start(), "file_id": files[at].id}
+                annotation = {**cited, "filename": files[at].name}
+                if annotation not in found:
+                    found.append(annotation)
+    return found
