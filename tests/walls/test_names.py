@@ -24,6 +24,8 @@ AT_HOME = ("sizewise/providers/", "sizewise/catalog/", "sizewise/testing/")
 SPOKEN: Mapping[tuple[str, str], str] = {
     ("sizewise/model_card.py", "openai"): "the default of `wire`: a protocol, declared in pyproject.toml",
     ("sizewise/settings/models.py", "openai"): "the default of `wire`",
+    ("sizewise/settings/catalog.py", "huggingface"): "the default address of a setting",
+    ("sizewise/settings/catalog.py", "ollama"): "the default address of a setting, and which one it is",
     ("sizewise/guardrails/secrets.py", "xai"): "the beginning of a key, which is what is looked for",
     ("sizewise/gateway/openapi.py", "openai"): "says which API an operation is; decides nothing",
     ("sizewise/gateway/openapi.py", "anthropic"): "the same",

@@ -29,6 +29,8 @@ from sizewise.providers.wires.original_body import not_translatable
 from sizewise.providers.wires.wire import StreamReader
 
 IDLE_POLL_S = 0.5
+FileState = tuple[int, int] | None
+"""Time of the last change in nanoseconds and bytes; None: there is no file."""
 
 
 class LocalModel:
@@ -41,12 +43,14 @@ class LocalModel:
         self._missing = missing_dependency()
         self._llama = LlamaCppModel(card.name, file, runtime)
         self._loading: asyncio.Task[None] | None = None
+        self._tried: FileState = None  # the file's state when it was last loaded
 
     async def load(self) -> LlamaCppModel:
         """Raises ModelUnavailable: no runtime, weights gone, too little memory, not loadable."""
         if self._missing:
             raise ModelUnavailable(f"{self._card.name!r} cannot run: {self._missing}", INSTALL_HINT)
         if self._loading is None or (self._loading.done() and self._loading.exception() is not None):
+            self._tried = _file_state(self._file)
             self._llama = LlamaCppModel(self._card.name, self._file, self._runtime)
             self._loading = asyncio.create_task(self._llama.start())
         await asyncio.shield(self._loading)
@@ -90,11 +94,14 @@ class LocalModel:
         return write_request(rewrite_root_references(chat) if chat.schema else chat, self._card.model)
 
     def unavailable_reason(self) -> str:
-        """Why it is unavailable. A model that is not loaded yet is available: the first request waits for it."""
+        """Why it is unavailable. A model that is not loaded yet is available: the first request waits for it. So is one
+        whose file has changed since it could not be loaded.
+        """
         if self._missing:
             return f"cannot run: {self._missing}: {INSTALL_HINT}"
         health = self._llama.health()
-        return f"cannot run: {health.reason}" if health.state == "failed" else ""
+        failed = health.state == "failed" and _file_state(self._file) == self._tried
+        return f"cannot run: {health.reason}" if failed else ""
 
     def health(self) -> LocalModelHealth:
         return self._llama.health()
@@ -189,6 +196,14 @@ class LocalModels:
             task.cancel()
         every = {*self._chat_models.values(), *self._embedding_models.values(), *self._retired}
         await asyncio.gather(*(each.stop(drain_s) for each in every))
+
+
+def _file_state(file: Path) -> FileState:
+    try:
+        status = file.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size
 
 
 async def _stop_when_idle(model: LocalModel | LocalEmbeddingModel) -> None:

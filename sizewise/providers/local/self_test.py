@@ -1,0 +1,108 @@
+"""Self-test of a local model after it was pulled: pace, memory, tools and tokens per character, in a few seconds.
+
+It starts the model as the server would, in a worker process of its own. A figure is of this machine and of this day.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from sizewise.catalog.self_tests import SelfTest
+from sizewise.errors import SizewiseError
+from sizewise.providers.local.llamacpp import LlamaCppModel
+from sizewise.providers.local.runtime import LocalRuntime
+
+CONTEXT = 2048  # tokens
+OUTPUT_TOKENS = 32
+PARAGRAPH = "The gateway sends each question to the smallest model that answers it well enough, and keeps a record. "
+PROMPT = PARAGRAPH * 8 + "Say in one sentence what the gateway does."
+SCRIPTS: Mapping[str, str] = MappingProxyType(
+    {
+        "en": "All human beings are born free and equal in dignity and rights.",
+        "de": "Alle Menschen sind frei und gleich an Würde und Rechten geboren.",
+        "ru": "Все люди рождаются свободными и равными в своем достоинстве и правах.",
+        "el": "Όλοι οι άνθρωποι γεννιούνται ελεύθεροι και ίσοι στην αξιοπρέπεια και τα δικαιώματα.",
+        "ar": "يولد جميع الناس أحرارًا متساوين في الكرامة والحقوق.",
+        "he": "כל בני האדם נולדו בני חורין ושווים בערכם ובזכויותיהם.",
+        "hi": "सभी मनुष्यों को गौरव और अधिकारों के मामले में जन्मजात स्वतन्त्रता और समानता प्राप्त है।",
+        "th": "มนุษย์ทั้งหลายเกิดมามีอิสระและเสมอภาคกันในเกียรติศักดิ์และสิทธิ",
+        "zh": "人人生而自由,在尊严和权利上一律平等。",
+        "ko": "모든 인간은 태어날 때부터 자유로우며 그 존엄과 권리에 있어 동등하다.",
+    },
+)
+"""Article 1 of the Universal Declaration of Human Rights in ten scripts or spellings, by ISO 639 code."""
+TOOL: Mapping[str, object] = {
+    "type": "function",
+    "function": {
+        "name": "get_weather",
+        "description": "The weather in a city.",
+        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+    },
+}
+
+
+async def run_self_test(name: str, path: Path, threads: int = 0) -> SelfTest:
+    """Raises ModelUnavailable if the model cannot be loaded here."""
+    model = LlamaCppModel(name, path, LocalRuntime(context=CONTEXT, slots=1, threads=threads))
+    await model.start()
+    try:
+        timings = await _timings(model)
+        empty = await model.count_tokens(_body("a"))
+        density = {}
+        for language, text in SCRIPTS.items():
+            tokens = await model.count_tokens(_body(text)) - empty + 1
+            density[language] = round(max(tokens, 1) / len(text), 3)
+        return SelfTest(
+            date=date.today().isoformat(),
+            prompt_tokens_per_s=round(float(timings["prompt_per_second"]), 1),
+            output_tokens_per_s=round(float(timings["predicted_per_second"]), 1),
+            memory_bytes=model.health().memory,
+            tools=await _calls_a_tool(model),
+            tokens_per_character=density,
+        )
+    finally:
+        await model.stop()
+
+
+async def _timings(model: LlamaCppModel) -> dict[str, Any]:
+    chunks = await _chat(model, _body(PROMPT, max_tokens=OUTPUT_TOKENS, temperature=0))
+    found = [chunk["timings"] for chunk in chunks if chunk.get("timings")]
+    return found[-1] if found else {"prompt_per_second": 0, "predicted_per_second": 0}
+
+
+async def _calls_a_tool(model: LlamaCppModel) -> bool:
+    """One question that only the tool can answer; the arguments must be JSON with a city."""
+    body = _body("What is the weather in Paris now?", tools=[TOOL], max_tokens=96, temperature=0)
+    try:
+        chunks = await _chat(model, body)
+    except SizewiseError:  # the template has no place for tools
+        return False
+    name = arguments = ""
+    for chunk in chunks:
+        for choice in chunk.get("choices") or ():
+            for call in (choice.get("delta") or {}).get("tool_calls") or ():
+                name += (call.get("function") or {}).get("name") or ""
+                arguments += (call.get("function") or {}).get("arguments") or ""
+    try:
+        return name == "get_weather" and isinstance(json.loads(arguments)["city"], str)
+    except (ValueError, KeyError, TypeError):
+        return False
+
+
+async def _chat(model: LlamaCppModel, body: bytes) -> list[dict[str, Any]]:
+    chunks: list[dict[str, Any]] = []
+
+    async def keep(frame: bytes) -> None:
+        chunks.append(json.loads(frame))
+
+    await model.chat(body, keep)
+    return chunks
+
+
+def _body(text: str, **more: object) -> bytes:
+    return json.dumps({"model": "self-test", "messages": [{"role": "user", "content": text}], **more}).encode()
