@@ -1,6 +1,6 @@
 """Attempt runner: one call to one model with its timeout, holding or relaying the stream. Does no accounting.
 
-Besides executor.py the only file here that may use the event loop.
+Besides executor.py and run_all.py the only file here that may use the event loop.
 """
 
 from __future__ import annotations
@@ -277,13 +277,3 @@ async def wait_for_progress(hedge_group: HedgeGroup, seconds: float) -> None:
     if running:
         first: set[asyncio.Future[AttemptRecord] | asyncio.Task[None]] = {hedge_group.winner, *running}
         await asyncio.wait(first, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-
-
-async def run_all(coroutines: list[Coroutine[object, object, None]]) -> None:
-    """Runs all concurrently. If one raises or we are cancelled, the others are cancelled and awaited first."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            for work in coroutines:
-                group.create_task(work)
-    except BaseExceptionGroup as faults:
-        raise faults.exceptions[0] from None

@@ -21,7 +21,7 @@ from sizewise.model_card import ModelCard
 from sizewise.money import format_dollars
 from sizewise.routing.attempt_limits import AttemptLimits
 from sizewise.routing.attempt_record import AttemptRecord, total_cost
-from sizewise.routing.attempt_runner import AttemptRunner, HedgeGroup, run_all, wait_for_progress
+from sizewise.routing.attempt_runner import AttemptRunner, HedgeGroup, wait_for_progress
 from sizewise.routing.client_reply import ClientReply
 from sizewise.routing.constraints import fits_context
 from sizewise.routing.deadlines import TimeForecast, time_limit
@@ -44,6 +44,7 @@ from sizewise.routing.policy import (
 )
 from sizewise.routing.request_rewrite import resume_request
 from sizewise.routing.requirements import BYTES_PER_TOKEN, Requirements, expected_cost
+from sizewise.routing.run_all import run_all
 from sizewise.routing.structured_output import repair_request
 
 MAX_PAUSE_S = 60.0  # before an attempt, seconds
