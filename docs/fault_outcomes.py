@@ -21,8 +21,10 @@ of each wire format.
 * **Before the first token** nothing has been sent. Under a policy with a fallback the next model answers, and the
   client does not notice the failure. By model name, the error keeps its status.
 * **After the first token** the text cannot be taken back. *cut* means that the stream ends with one error event with
-  the code `stream_interrupted`, without an end marker; `/v1/responses` adds `response.failed`. With `resume = true` in
-  the policy another model continues instead. The code after *cut* is that of the attempt, in the record.
+  the code `stream_interrupted`, without an end marker; `/v1/responses` adds `response.failed`, and
+  `/v1/chat/completions` closes the connection without the last chunk, because clients that do not know the event would
+  take half an answer for a whole one. With `resume = true` in the policy another model continues instead. The code
+  after *cut* is that of the attempt, in the record.
 * A response without streaming is checked before it is sent, so it is never cut.
 * **The upstream's own words** reach the client only with a 4xx: up to 500 characters, with secrets replaced by `***`
   and tracebacks removed, whether or not guardrails are on. For a 5xx, a rejected API key and an error in a stream that

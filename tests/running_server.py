@@ -36,6 +36,7 @@ class Answer:
     status: int
     headers: dict[str, str]
     body: bytes
+    cut: bool = False  # closed without its last chunk
 
     @property
     def json(self) -> object:
@@ -86,7 +87,7 @@ class Served:
             connection.request(method or ("GET" if data is None else "POST"), path, data, sent)
             answer = connection.getresponse()
             named = {name.lower(): value for name, value in answer.getheaders()}
-            return Answer(answer.status, named, answer.read())
+            return Answer(answer.status, named, *read_all(answer))
         finally:
             connection.close()
 
@@ -97,6 +98,14 @@ class Served:
     def cpu(self) -> float:
         """Seconds of CPU time so far, of the server and all it started (Linux)."""
         return sum(_cpu(pid) for pid in [self.process.pid, *children(self.process.pid)])
+
+
+def read_all(answer: http.client.HTTPResponse) -> tuple[bytes, bool]:
+    """The rest of a body, and whether it was cut: closed without its last chunk."""
+    try:
+        return answer.read(), False
+    except http.client.IncompleteRead as cut:
+        return cut.partial, True
 
 
 def children(pid: int) -> list[int]:

@@ -7,6 +7,7 @@ from typing import Any
 from starlette.types import Send
 
 from sizewise.gateway.request_context import Headers, decode_headers, trace_headers
+from sizewise.gateway.stream_cut import CUT_STREAM
 
 NOSNIFF = (b"x-content-type-options", b"nosniff")
 """Keeps browsers from rendering an answer as a page."""
@@ -46,3 +47,6 @@ class AsgiResponseWriter:
 
     async def end_stream(self) -> None:
         await self._body(b"", False)
+
+    async def cut_stream(self) -> None:
+        await self._send({"type": "http.response.body", "body": b"", "more_body": False, CUT_STREAM: True})

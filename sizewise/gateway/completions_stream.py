@@ -69,9 +69,10 @@ class CompletionStream(ResponseMetadata):
         await self._close()
 
     async def fail(self, error: SizewiseError) -> None:
-        """Writes one error event, then ends without [DONE], because the status has already been sent."""
+        """Writes one error event, because the status has already been sent, then cuts the stream, as chats do."""
         await self._writer.write(b"data: " + write_error(error) + b"\n\n")
-        await self._close()
+        self.stop()
+        await self._writer.cut_stream()
 
     def stop(self) -> None:
         self._keep_alive.stop()

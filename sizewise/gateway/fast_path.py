@@ -36,6 +36,7 @@ from sizewise.gateway.request_context import (
     refuse_with,
     trace_headers,
 )
+from sizewise.gateway.stream_cut import reset_on_close, with_cuts
 from sizewise.http.write_coalescing import WriteCoalescer
 from sizewise.limits.request_body import (
     least_bytes,
@@ -302,6 +303,14 @@ class FastRequestCycle:
         self._end_bytes = b"0\r\n\r\n" if self.chunked else b""
         self._complete()
 
+    async def cut_stream(self) -> None:
+        if self.disconnected or self.response_complete:
+            return
+        if not self.chunked:
+            reset_on_close(self.protocol.transport)
+        self.keep_alive = False
+        self._complete()
+
     def _complete(self) -> None:
         self.response_complete = True
         if not self.keep_alive:
@@ -558,7 +567,7 @@ class FastPathProtocol(UpgradeProtocol):
         else:
             if cycle.scope["http_version"] == "1.0":
                 app = _without_chunking(app, cycle)
-            super()._start_asgi_task(cycle, app)
+            super()._start_asgi_task(cycle, cast("Any", with_cuts(app, cycle)))
 
 
 def _without_chunking(app: ASGIApp, cycle: Any) -> ASGIApp:

@@ -128,9 +128,12 @@ class OpenAiStream(ResponseMetadata):
         await self.close()
 
     async def fail(self, error: SizewiseError) -> None:
-        """Writes one error event, then ends without [DONE], because the status has already been sent."""
+        """Writes one error event, because the status has already been sent, then cuts the stream: clients that do not
+        know the event must not take half an answer for a whole one.
+        """
         await self._writer.write(encode_event(write_error(error)))
-        await self.close()
+        self.stop()
+        await self._writer.cut_stream()
 
     def stop(self) -> None:
         self._keep_alive.stop()

@@ -42,6 +42,9 @@ class ResponseWriter(Protocol):
     """Where a route handler writes. Either `send_response` once, or `start_stream`, `write`..., `end_stream`. Waits
     while the client reads slowly.
 
+    `cut_stream` instead of `end_stream`: closes the connection without the last chunk, so that no client takes the
+    stream for whole.
+
     `header_lines`: further headers, encoded, each with its line end.
     """
 
@@ -49,6 +52,7 @@ class ResponseWriter(Protocol):
     async def start_stream(self, headers: Headers) -> None: ...
     async def write(self, data: bytes) -> None: ...
     async def end_stream(self) -> None: ...
+    async def cut_stream(self) -> None: ...
     @property
     def has_started(self) -> bool: ...
 
@@ -452,6 +456,7 @@ class RateLimitHeaders:
         self._header_lines = header_lines
         self.write = writer.write
         self.end_stream = writer.end_stream
+        self.cut_stream = writer.cut_stream
 
     async def send_response(self, status: int, headers: Headers, body: bytes, header_lines: bytes = b"") -> None:
         await self._writer.send_response(status, headers, body, header_lines + self._header_lines())
@@ -509,4 +514,4 @@ async def handle(
             await send_error(writer, ours, trace_headers(head.trace), error_format, head.trace)
         else:  # only streams start before they are complete: one error event, and no end mark
             await writer.write(error_format.event(ours, head.trace))
-            await writer.end_stream()
+            await writer.cut_stream()

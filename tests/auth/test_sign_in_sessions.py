@@ -16,7 +16,7 @@ import pytest
 
 from tests.auth.user_client import PASSWORD, Browser, new_user
 from tests.graphql.graphql_client import admin, graphql
-from tests.running_server import ECHO, Answer, Served, serving, until
+from tests.running_server import ECHO, Answer, Served, read_all, serving, until
 
 NUMBER = itertools.count()
 
@@ -142,7 +142,7 @@ def test_cve_2026_55423_who_signed_out_is_out_at_once_and_in_mid_stream(server: 
     with copy.streaming("Hello [[repeat 500]] [[pace 0.05]]") as stream:
         assert b"Hello" in stream.read1(4_096)
         assert browser.send("/auth/sign-out", {}).json == {"signed_out": True}
-        rest = stream.read()
+        rest, _ = read_all(stream)
     assert b"invalid_api_key" in rest and b"[DONE]" not in rest
     for late in (copy.send("/auth/session"), copy.chat(), copy.send("/graphql", {"query": "{ me { user } }"})):
         assert late.status == 401

@@ -15,7 +15,7 @@ from sizewise.auth.denied_audit import DeniedRequestLog
 from tests.auth.user_client import INVITE, Browser, invited, new_user
 from tests.cli.terminal import sizewise
 from tests.graphql.graphql_client import graphql
-from tests.running_server import ECHO, Answer, Served, serving, until
+from tests.running_server import ECHO, Answer, Served, read_all, serving, until
 
 SETTINGS = f"""
 {ECHO}
@@ -305,7 +305,7 @@ def test_who_is_disabled_or_may_no_longer_ask_is_stopped_in_mid_stream(server: S
         with user.streaming("Hello [[repeat 500]] [[pace 0.05]]", key if by == "key" else "") as stream:
             assert b"Hello" in stream.read1(4_096)
             assert graphql(server, change, id=user.user, **more).code == ""
-            rest = stream.read()
+            rest, _ = read_all(stream)
         assert b"invalid_api_key" in rest and b"[DONE]" not in rest
 
 

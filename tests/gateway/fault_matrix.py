@@ -254,22 +254,29 @@ def _provider(name: str, wire: str, url: str, models: list[str], more: str) -> s
 
 
 class Line:
-    """One connection that is used again and again: whatever is left over from one answer breaks the next."""
+    """One connection that is used again and again: whatever is left over from one answer breaks the next.
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    `cut`: whether the last answer was closed without its last chunk; then the next has a new connection.
+    """
+
+    def __init__(self, served: Served, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._served = served
         self._reader = reader
         self._writer = writer
+        self.cut = False
 
     @classmethod
     async def to(cls, served: Served) -> Line:
-        parts = urlsplit(served.url)
-        assert parts.hostname is not None
-        return cls(*await asyncio.open_connection(parts.hostname, parts.port))
+        return cls(served, *await _connected(served))
 
     def close(self) -> None:
         self._writer.close()
 
     async def ask(self, path: str, body: Json, trace: str) -> tuple[int, dict[str, str], bytes]:
+        if self.cut:
+            self.close()
+            self._reader, self._writer = await _connected(self._served)
+            self.cut = False
         data = json.dumps(body).encode()
         head = f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer {KEY}\r\n"
         head += f"x-sizewise-trace: {trace}\r\ncontent-length: {len(data)}\r\n\r\n"
@@ -282,11 +289,18 @@ class Line:
             return int(lines[0].split()[1]), headers, await self._reader.readexactly(int(headers["content-length"]))
         assert headers["transfer-encoding"] == "chunked", headers
         pieces = []
-        while size := int(await self._reader.readline(), 16):
-            pieces.append(await self._reader.readexactly(size))
+        while (line := await self._reader.readline()) not in (b"0\r\n", b""):
+            pieces.append(await self._reader.readexactly(int(line, 16)))
             assert await self._reader.readexactly(2) == b"\r\n"
-        assert await self._reader.readexactly(2) == b"\r\n"
+        self.cut = line == b""
+        assert self.cut or await self._reader.readexactly(2) == b"\r\n"
         return int(lines[0].split()[1]), headers, b"".join(pieces)
+
+
+async def _connected(served: Served) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    parts = urlsplit(served.url)
+    assert parts.hostname is not None
+    return await asyncio.open_connection(parts.hostname, parts.port)
 
 
 async def asked(line: Line, cell: Cell) -> tuple[Seen, dict[str, str]]:
@@ -308,6 +322,7 @@ async def asked(line: Line, cell: Cell) -> tuple[Seen, dict[str, str]]:
             return Seen(200, text=cell.endpoint.text(shown)), headers
         error = error_in(cell.endpoint, shown)
         seen = Seen(status, error["code"], error=error)
+    assert line.cut is (cell.endpoint.name == "chat" and status == 200 and bool(seen.code)), "cut after an error alone"
     assert PROMPT not in json.dumps(dict(seen.error)), "the error tells the prompt"
     return seen, headers
 

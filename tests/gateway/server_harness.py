@@ -130,6 +130,7 @@ class Line:
         self._key = served.key
         self.socket = socket.create_connection((parts.hostname or "", parts.port or 0), timeout)
         self._file = self.socket.makefile("rb")
+        self.cut = False  # whether the last body that was read ended without its last chunk
 
     def __enter__(self) -> Line:
         return self
@@ -169,7 +170,7 @@ class Line:
             body = b"".join(iter(self.chunk, b""))
         else:
             body = self._file.read()
-        return Answer(status, headers, body)
+        return Answer(status, headers, body, self.cut)
 
     def head(self) -> tuple[int, dict[str, str]]:
         line = self._file.readline()
@@ -182,8 +183,13 @@ class Line:
         return int(line.split()[1]), headers
 
     def chunk(self) -> bytes:
-        """One chunk of a chunked body, b"" for the last; AssertionError where it is cut short."""
+        """One chunk of a chunked body, b"" for the last and where the connection ends between two (`cut`);
+        AssertionError where it ends within one.
+        """
         size = self._file.readline()
+        self.cut = size == b""
+        if self.cut:
+            return b""
         assert size.endswith(b"\r\n"), f"the body is cut short: {size!r}"
         data = self._file.read(int(size, 16))
         assert self._file.read(2) == b"\r\n", "the body is cut short"

@@ -129,6 +129,9 @@ class RecordingWriter:
     async def end_stream(self) -> None:
         pass
 
+    async def cut_stream(self) -> None:
+        pass
+
 
 @pytest.mark.parametrize("begun", [False, True])
 def test_an_unforeseen_fault_is_told_in_this_wires_words(begun: bool) -> None:

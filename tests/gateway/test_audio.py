@@ -82,8 +82,7 @@ def test_speech_as_events_keeps_the_provider_s(server: Served) -> None:
 
 
 def test_speech_that_breaks_off_is_no_whole_answer(server: Served) -> None:
-    with pytest.raises(http.client.IncompleteRead):
-        server.ask(SPEECH, {"model": "up/cut-speech", "input": "Hello", "voice": "a"})
+    assert server.ask(SPEECH, {"model": "up/cut-speech", "input": "Hello", "voice": "a"}).cut
 
 
 def test_a_page_is_no_audio(server: Served) -> None:

@@ -1,4 +1,4 @@
-"""Streams through nginx as it comes: every event passes at once, compressed or not."""
+"""Streams through nginx as it comes: every event passes at once, compressed or not, and a cut stream stays cut."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.gateway.server_harness import beside, closed_port
-from tests.gateway.stepwise_upstream import END, STEPS, StepwiseOpenAI
+from tests.gateway.stepwise_upstream import CUT, END, STEPS, StepwiseOpenAI
 from tests.running_server import KEY, Served, serving, until
 
 NGINX = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin")
@@ -134,6 +134,20 @@ def test_each_event_passes_nginx_before_the_next_is_sent(upstream: StepwiseOpenA
         reading.until(f"word-{number} ")
     upstream.step(END)
     assert f"word-{STEPS - 1} " in reading.rest().decode()
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+def test_a_stream_that_breaks_off_reaches_no_client_as_a_whole_one(
+    upstream: StepwiseOpenAI, server: Served, tmp_path: Path, version: str
+) -> None:
+    with nginx(tmp_path, server.url, f"proxy_http_version {version};") as port:
+        reading = Reading(port, "chat")
+        upstream.step(0)
+        reading.until("word-0 ")
+        upstream.step(CUT)
+        reading.until("stream_interrupted")
+        with pytest.raises(http.client.IncompleteRead):
+            reading.rest()
 
 
 @pytest.mark.parametrize("door", DOORS)
