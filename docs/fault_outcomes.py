@@ -26,6 +26,9 @@ of each wire format.
   take half an answer for a whole one. With `resume = true` in the policy another model continues instead. The code
   after *cut* is that of the attempt, in the record.
 * A response without streaming is checked before it is sent, so it is never cut.
+* **Codes that clients act on** are the upstream's: a 429 stays one, with its `Retry-After`; `insufficient_quota`,
+  `content_policy_violation`, `content_filter`, `unsupported_parameter` and the like, with their `param`, are the
+  `code` of the error object. `docs` and the record name ours.
 * **The upstream's own words** reach the client only with a 4xx: up to 500 characters, with secrets replaced by `***`
   and tracebacks removed, whether or not guardrails are on. For a 5xx, a rejected API key and an error in a stream that
   has no code of a 4xx, the message is ours and ends with the trace id. The log has the line with that trace: what the

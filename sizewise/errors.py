@@ -30,7 +30,8 @@ SizewiseError                       code                        status
 │   ├── UpstreamRejected            upstream_refused            4xx   the API rejected this request; its status is kept
 │   ├── UpstreamUnreachable         upstream_unreachable        502   refused, reset, unreachable, TLS
 │   ├── UpstreamProtocolError       upstream_garbled            502   the response violates the protocol
-│   ├── UpstreamOverloaded          upstream_busy               503   429 or overload; carries retry_after
+│   ├── UpstreamOverloaded          upstream_busy               503   or 429, as the API said; carries retry_after
+│   ├── UpstreamQuotaExceeded       insufficient_quota          429   our account at the provider is used up
 │   ├── UpstreamTimeout             upstream_timeout            504   the deadline passed
 │   └── StreamInterrupted           stream_interrupted          502   after the first token was sent
 ├── ModelUnavailable                model_unavailable           503   weights missing, worker down, does not fit
@@ -60,6 +61,11 @@ class SizewiseError(Exception):
     exit_code = 3  # 2 bad usage, 3 an external failure
     retryable = False  # the same model may succeed in a moment
     flow_node = ""  # the flow node that raised it
+
+    @property
+    def shown_code(self) -> str:
+        """The code in the error object of a model API; `code` names our docs page."""
+        return self.code
 
     def __init__(
         self,
@@ -181,6 +187,12 @@ class UpstreamError(SizewiseError):
     failure_scope: FailureScope = "request"
     # What the upstream wrote, where `message` is ours; may hold secrets and prompt text.
     withheld_text: str | None = None
+    # The upstream's own code, shown in place of ours: clients act on `unsupported_parameter` or `content_filter`.
+    upstream_code = ""
+
+    @property
+    def shown_code(self) -> str:
+        return self.upstream_code or self.code
 
 
 class UpstreamRejected(UpstreamError):
@@ -199,6 +211,11 @@ class UpstreamProtocolError(UpstreamError):
 class UpstreamOverloaded(UpstreamError):
     code, status, retryable = "upstream_busy", 503, True
     failure_scope: FailureScope = "model"
+
+
+class UpstreamQuotaExceeded(UpstreamError):
+    code, status, error_type = "insufficient_quota", 429, "insufficient_quota"
+    failure_scope: FailureScope = "key"
 
 
 class UpstreamTimeout(UpstreamError):

@@ -128,6 +128,7 @@ def build_application(settings: Settings, resources: Resources, cards: tuple[Mod
         affinity=routing_config.build_session_affinity(settings, resources.routing_sessions),
         limits=AttemptLimits(
             may_retry=connections.allow_retry,
+            refusal_status=connections.refusal_status,
             retry_after=connections.retry_after_s,
             draw=random,
             timeout_s=settings.router.timeout_s,

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from sizewise.cache.tables import IdempotencyLease
-from sizewise.errors import SizewiseError
+from sizewise.errors import SizewiseError, UpstreamError
 from sizewise.routing.attempt_record import error_class
 from sizewise.storage.encryption import EnvelopeEncryption
 
@@ -24,10 +24,14 @@ class RecordedError(Struct, frozen=True):
     hint: str
     param: str | None
     retry_after: float | None
+    upstream_code: str = ""
 
     def raise_again(self) -> NoReturn:
         kind = error_class(self.code)
-        raise kind(self.message, self.hint, param=self.param, retry_after=self.retry_after, status=self.status)
+        error = kind(self.message, self.hint, param=self.param, retry_after=self.retry_after, status=self.status)
+        if isinstance(error, UpstreamError):
+            error.upstream_code = self.upstream_code
+        raise error
 
 
 def recorded_error(error: SizewiseError) -> RecordedError:
@@ -38,6 +42,7 @@ def recorded_error(error: SizewiseError) -> RecordedError:
         hint=error.hint,
         param=error.param,
         retry_after=error.retry_after,
+        upstream_code=error.upstream_code if isinstance(error, UpstreamError) else "",
     )
 
 

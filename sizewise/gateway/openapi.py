@@ -480,7 +480,9 @@ _FILE: Mapping[str, Any] = {"type": "string", "format": "binary"}
 
 def _answers() -> Json:
     codes = {"enum": sorted({each.code for each in _errors(SizewiseError)})}
-    about: Json = {"message": _WORD, "type": _WORD, "param": _MAYBE, "code": codes, "hint": _WORD, "docs": _WORD}
+    theirs = {"type": "string", "pattern": "^[a-z]+(_[a-z]+)*$", "description": "the code of a model's API"}
+    code = {"anyOf": [codes, theirs]}
+    about: Json = {"message": _WORD, "type": _WORD, "param": _MAYBE, "code": code, "hint": _WORD, "docs": _WORD}
     used = _object(input_tokens=_COUNT, output_tokens=_COUNT)
     told = _object(code=codes, status=_COUNT, hint=_WORD, docs=_WORD)
     fault = _object("message extensions", message=_WORD, extensions=told, path=_list({}), locations=_list(_ANY))

@@ -35,6 +35,7 @@ class CircuitBreaker:
     __slots__ = (
         "_clock",
         "_last_error",
+        "_last_status",
         "_open_until",
         "_openings",
         "_probing",
@@ -52,6 +53,7 @@ class CircuitBreaker:
         self._retry_after_until = 0.0  # end of the pause set by Retry-After or `open_for`
         self._probing = False
         self._last_error = ""
+        self._last_status = 0
 
     @property
     def state(self) -> CircuitState:
@@ -81,7 +83,7 @@ class CircuitBreaker:
         self._probing = False
         self.is_clear = not self._retry_after_until
 
-    def record_failure(self, code: str, retry_after: float | None = None) -> None:
+    def record_failure(self, code: str, retry_after: float | None = None, status: int = 503) -> None:
         now = self._clock()
         if retry_after:
             self.open_for(retry_after)
@@ -89,7 +91,7 @@ class CircuitBreaker:
             return
         self.failures += 1
         self.is_clear = False
-        self._last_error = code
+        self._last_error, self._last_status = code, status
         self._probing = False
         if self.failures >= FAILURE_THRESHOLD:
             self._open_until = now + min(COOLDOWN_S * 2.0 ** min(self._openings, 8), MAX_COOLDOWN_S)
@@ -103,6 +105,11 @@ class CircuitBreaker:
     def cancel_probe(self) -> None:
         """Frees the probe without a result: it was cancelled, or at fault itself."""
         self._probing = False
+
+    @property
+    def refusal_status(self) -> int:
+        """The HTTP status of a refusal: 429 after one, so that a rate limit stays one to clients, else 503."""
+        return 429 if self._last_status == 429 else 503
 
     def unavailable_reason(self) -> str:
         """Why requests are refused now; empty when they pass."""
@@ -148,6 +155,9 @@ class BreakerSet:
     def retry_after_s(self) -> float:
         return max(pulse.retry_after_s() for pulse in self.all())
 
+    def refusal_status(self) -> int:
+        return next((pulse.refusal_status for pulse in self.all() if pulse.retry_after_s() > 0), 503)
+
     def state(self) -> CircuitState:
         states = [pulse.state for pulse in self.all()]
         return "open" if "open" in states else "half_open" if "half_open" in states else "closed"
@@ -188,8 +198,8 @@ class CircuitBreakerHandler:
         """Like `__call__`, when at least one breaker is not clear."""
         pulses = self.breakers
         if words := pulses.unavailable_reason():
-            hint = "try again later, or use another model"
-            raise ModelUnavailable(f"{self._name} {words}", hint, retry_after=pulses.retry_after_s())
+            hint, wait = "try again later, or use another model", pulses.retry_after_s()
+            raise ModelUnavailable(f"{self._name} {words}", hint, retry_after=wait, status=pulses.refusal_status())
         trying = [pulse for pulse in pulses.all() if pulse.begin_probe()]
 
         async def heard(event: Event) -> None:
@@ -223,8 +233,8 @@ class CircuitBreakerHandler:
         if error.failure_scope == "endpoint":
             pulses.endpoint.record_failure(error.code)
         elif error.failure_scope == "key":
-            pulses.key.record_failure(error.code)
+            pulses.key.record_failure(error.code, error.retry_after, error.status)
         elif error.failure_scope == "model":
-            pulses.model.record_failure(error.code, error.retry_after)
+            pulses.model.record_failure(error.code, error.retry_after, error.status)
         elif isinstance(error, UpstreamRejected):  # the model works; the request was at fault
             pulses.model.record_success()

@@ -140,6 +140,10 @@ class ModelConnections:
         """Seconds until an unavailable model may be called; 0 if unknown."""
         return self._connections[card.name].retry_after_s()
 
+    def refusal_status(self, card: ModelCard) -> int:
+        """The HTTP status while the model is unavailable: 429 where it limits our rate, else 503."""
+        return min((each.refusal_status() for each in self._connections[card.name].breakers), default=503)
+
     def queue(self, card: ModelCard) -> FairQueue | None:
         """The queue in front of a model with slots."""
         return self._connections[card.name].queue

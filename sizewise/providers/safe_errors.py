@@ -32,6 +32,8 @@ class ErrorSanitizer:
             self._log(message, text, trace_id)
             if trace_id:
                 message = f"{message}; trace {trace_id}"
+        if error.param is not None:
+            error.param = client_text(self._without_own_secrets(error.param)) or None
         error.message = message
         error.args = (message,)
 

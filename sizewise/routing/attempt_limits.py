@@ -64,6 +64,10 @@ def always_retry(card: ModelCard) -> bool:
     return True
 
 
+def unavailable_status(card: ModelCard) -> int:
+    return 503
+
+
 def unknown_retry_after(card: ModelCard) -> float:
     return 0.0
 
@@ -76,6 +80,7 @@ class AttemptLimits(Struct, frozen=True):
     """`timeout_s`: seconds for a request with all its attempts and pauses."""
 
     may_retry: Callable[[ModelCard], bool] = always_retry  # whether a request may retry a card that failed it
+    refusal_status: Callable[[ModelCard], int] = unavailable_status  # while a model is unavailable: 429 or 503
     retry_after: Callable[[ModelCard], float] = unknown_retry_after  # seconds until a model is available; 0: unknown
     draw: Callable[[], float] = even_chance  # a random number, 0..1
     timeout_s: float = 600.0

@@ -165,7 +165,7 @@ class Router:
             needed = msgspec.structs.replace(needed, features=with_time_left(needed.features, forecast))
         candidates, against = eligible_models(plan, needed, self._health_check, forecast)
         if not candidates:
-            raise no_model_error(plan, against, self._limits.retry_after)
+            raise no_model_error(plan, against, self._limits.retry_after, self._limits.refusal_status)
         request = with_data_decision(request, needed.data_decision)
         turn = None if self._affinity is None else self._affinity.for_request(request)
         why = "" if self._distrust_check is None else self._distrust_check(request.principal.tenant, plan.policy_name)

@@ -28,7 +28,7 @@ SLOW = ExpectedOutcome(504, "upstream_timeout")
 DOWN = ExpectedOutcome(502, "upstream_unreachable")
 GARBLED = ExpectedOutcome(502, "upstream_garbled")
 FAILED = ExpectedOutcome(502, "upstream_error")
-BUSY = ExpectedOutcome(503, "upstream_busy")
+BUSY = ExpectedOutcome(429, "upstream_busy")
 REFUSED = ExpectedOutcome(400, "upstream_refused")
 
 

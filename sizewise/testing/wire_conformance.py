@@ -197,7 +197,7 @@ def maps_error_statuses(spoken: WireCase) -> None:
 
 def _refusal(status: int) -> tuple[str, int]:
     if status in BUSY_ERRORS:
-        return "upstream_busy", 503
+        return "upstream_busy", 429 if status == 429 else 503
     if status in CLIENT_ERRORS:
         return "upstream_refused", status
     return ("upstream_refused", 400) if status in (405, 418) else ("upstream_error", 502)

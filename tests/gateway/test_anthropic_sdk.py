@@ -350,7 +350,7 @@ def test_how_much_to_think_reaches_a_model_of_the_other_wire(both: Both, said: A
     [
         ("nobody/knows", anthropic.NotFoundError, "model_not_found"),
         ("theirs/locked", anthropic.InternalServerError, "upstream_error"),
-        ("theirs/busy", anthropic.InternalServerError, "upstream_busy"),
+        ("theirs/busy", anthropic.RateLimitError, "upstream_busy"),
         ("theirs/overloaded", anthropic.InternalServerError, "upstream_busy"),
         ("theirs/long", anthropic.BadRequestError, "context_length_exceeded"),
         ("theirs/refuses", anthropic.BadRequestError, "upstream_refused"),

@@ -458,9 +458,9 @@ def test_an_anthropic_client_talks_to_a_model_of_this_wire(all: All) -> None:
     [
         ("nobody/knows", openai.NotFoundError, "model_not_found"),
         ("theirs/locked", openai.InternalServerError, "upstream_error"),
-        ("theirs/busy", openai.InternalServerError, "upstream_busy"),
+        ("theirs/busy", openai.RateLimitError, "rate_limit_exceeded"),
         ("theirs/long", openai.BadRequestError, "context_length_exceeded"),
-        ("theirs/refuses", openai.BadRequestError, "upstream_refused"),
+        ("theirs/refuses", openai.BadRequestError, "invalid_value"),
         ("theirs/broken", openai.InternalServerError, "upstream_error"),
         ("theirs/failed", openai.InternalServerError, "upstream_error"),
         ("other/refuses", openai.BadRequestError, "upstream_refused"),

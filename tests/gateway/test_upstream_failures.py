@@ -18,7 +18,7 @@ from tests.running_server import ECHO, Answer, Served, environment, serving, unt
 WHOLE = {
     "hang": (504, "upstream_timeout"),
     "reset": (502, "upstream_unreachable"),
-    "busy": (503, "upstream_busy"),
+    "busy": (429, "upstream_busy"),
     "broken": (502, "upstream_error"),
     "refuses": (400, "upstream_refused"),
     "parrot": (400, "upstream_refused"),
@@ -127,10 +127,10 @@ def test_an_upstream_that_is_busy_passes_on_for_how_long_and_is_left_alone_meanw
     config = f'{ECHO}\n[providers.up]\nbase_url = "{upstream.url}"\nplace = "machine"\nmodels = ["busy", "well"]\n'
     with serving(tmp_path, config) as served:
         answer = served.chat("up/busy")
-        assert (answer.status, answer.headers["retry-after"]) == (503, "7")
+        assert (answer.status, answer.headers["retry-after"]) == (429, "7")
         asked = len(upstream.received.bodies)
         again = served.chat("up/busy")
-        assert (again.status, again.error["code"]) == (503, "model_unavailable")
+        assert (again.status, again.error["code"]) == (429, "model_unavailable")
         assert "circuit breaker" in again.error["message"] and again.error["hint"]
         assert len(upstream.received.bodies) == asked, "nobody asked it"
         ready = json.loads(served.ask("/readyz", key=None).body)

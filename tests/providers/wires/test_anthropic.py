@@ -493,7 +493,7 @@ def test_what_is_no_message_is_garbled(body: bytes) -> None:
         (400, "invalid_request_error", "bad image", UpstreamRejected, 400),
         (400, "invalid_request_error", "prompt is too long: 9 tokens > 8 maximum", ContextLengthExceeded, 400),
         (404, "not_found_error", "model: x", UpstreamRejected, 404),
-        (429, "rate_limit_error", "slow down", UpstreamOverloaded, 503),
+        (429, "rate_limit_error", "slow down", UpstreamOverloaded, 429),
         (529, "overloaded_error", "Overloaded", UpstreamOverloaded, 503),
         (500, "api_error", "oops", UpstreamError, 502),
     ],

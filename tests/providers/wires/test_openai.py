@@ -347,7 +347,7 @@ def test_an_endless_frame_is_refused() -> None:
     [
         (400, b'{"error":{"message":"no images"}}', UpstreamRejected, 400),
         (401, b'{"error":{"message":"bad key sk-123"}}', UpstreamError, 502),
-        (429, b'{"error":"slow"}', UpstreamOverloaded, 503),
+        (429, b'{"error":"slow"}', UpstreamOverloaded, 429),
         (500, b"<html>", UpstreamError, 502),
         (302, b"", UpstreamError, 502),
         (400, b'{"error":{"message":"m","code":"context_length_exceeded"}}', ContextLengthExceeded, 400),

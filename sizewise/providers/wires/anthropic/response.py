@@ -271,7 +271,7 @@ STATUS_BY_ERROR_TYPE: Mapping[str, int] = {kind: status for status, kind in ERRO
 def write_error(error: SizewiseError, trace: str = "") -> bytes:
     """The API's error object with our code, hint and docs page."""
     kind = ERROR_TYPES.get(error.status) or ("invalid_request_error" if error.status < 500 else "api_error")
-    shown: dict[str, object] = {"type": kind, "message": error.message, "code": error.code, "param": error.param}
+    shown: dict[str, object] = {"type": kind, "message": error.message, "code": error.shown_code, "param": error.param}
     shown |= {"hint": error.hint, "docs": f"docs/errors/{error.code}.md"}
     if isinstance(error, NotTranslatable) and error.param == "thread":
         shown["details"] = THREAD_UNSUPPORTED

@@ -487,7 +487,7 @@ def write_error(error: SizewiseError) -> bytes:
                 "message": error.message,
                 "type": error.error_type,
                 "param": error.param,
-                "code": error.code,
+                "code": error.shown_code,
                 "hint": error.hint,
                 "docs": f"docs/errors/{error.code}.md",
             },

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
 
@@ -14,6 +15,7 @@ from sizewise.errors import (
     UpstreamError,
     UpstreamOverloaded,
     UpstreamProtocolError,
+    UpstreamQuotaExceeded,
     UpstreamRejected,
 )
 from sizewise.messages import Usage
@@ -51,6 +53,7 @@ class OpenAiErrorDetail(Struct):
     message: str = ""
     code: str | int | None = None
     type: str | None = None
+    param: Any = None
 
 
 class OpenAiErrorBody(Struct):
@@ -61,6 +64,12 @@ class OpenAiErrorBody(Struct):
 
 MAX_TOKEN_COUNT = 1_000_000_000
 """The most tokens a reply can have. Usage with a larger or negative count is discarded."""
+QUOTA_CODES = frozenset(("insufficient_quota", "billing_hard_limit_reached"))
+PLAIN_CODE = re.compile(r"[a-z]+(?:_[a-z]+){0,7}")
+"""A code that may be shown as it is: no word of a prompt and no secret has this shape."""
+GENERIC_CODES = frozenset(("api_error", "bad_request", "invalid_request_error", "server_error", "unknown_error"))
+"""Codes that say no more than the status."""
+MAX_CODE_CHARS, MAX_PARAM_CHARS = 64, 200
 STANDARD_TIERS = frozenset((None, "", "auto", "default", "standard", "on_demand"))
 """Service tiers at the list price, in the names of OpenAI and Groq."""
 
@@ -162,9 +171,15 @@ def _to_error(status: int, retry_after: str | None, detail: OpenAiErrorDetail, w
         )
         denied.failure_scope = "key"
         return denied
-    if status == 429 or status in (503, 529):
-        wait = _seconds(retry_after)
-        return UpstreamOverloaded(f"the upstream is busy: {words}", "try again later", retry_after=wait)
+    wait = _seconds(retry_after)
+    if not QUOTA_CODES.isdisjoint((detail.code, detail.type)):
+        used_up = "the quota of the upstream account is used up"
+        return UpstreamQuotaExceeded(used_up, "check plan and billing of [providers.NAME]", retry_after=wait)
+    if status in (429, 503, 529):
+        busy = UpstreamOverloaded(f"the upstream is busy: {words}", "try again later", retry_after=wait)
+        if status == 429:
+            busy.status, busy.error_type = 429, "rate_limit_error"
+        return _with_code(busy, detail)
     too_long = "context" in str(detail.code) or "context length" in detail.message
     if too_long or "exceed_context_size" in str(detail.type):
         if not 400 <= status < 500:
@@ -172,7 +187,9 @@ def _to_error(status: int, retry_after: str | None, detail: OpenAiErrorDetail, w
         return ContextLengthExceeded(words, "shorten the prompt, or use a model with a larger context window")
     if 400 <= status < 500 and status != 408:
         kept = status if status in (400, 404, 409, 413, 415, 422) else 400
-        return UpstreamRejected(words, "the upstream rejected this request", status=kept)
+        param = detail.param[:MAX_PARAM_CHARS] if isinstance(detail.param, str) else None
+        hint = "the upstream rejected this request"
+        return _with_code(UpstreamRejected(words, hint, param=param, status=kept), detail)
     if 300 <= status < 400:
         return UpstreamError(
             f"the upstream redirected the request (HTTP {status}); redirects are not followed",
@@ -181,6 +198,14 @@ def _to_error(status: int, retry_after: str | None, detail: OpenAiErrorDetail, w
     failed = UpstreamError(f"the upstream failed: {words}", "try again, or use another model")
     failed.failure_scope, failed.retryable = "model", True
     return failed
+
+
+def _with_code(error: UpstreamError, detail: OpenAiErrorDetail) -> UpstreamError:
+    """`error` with the code that the upstream gave, if it is one."""
+    code = detail.code
+    if isinstance(code, str) and len(code) <= MAX_CODE_CHARS and PLAIN_CODE.fullmatch(code):
+        error.upstream_code = "" if code in GENERIC_CODES else code
+    return error
 
 
 def _seconds(retry_after: str | None) -> float | None:
