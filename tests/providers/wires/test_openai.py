@@ -211,7 +211,7 @@ def test_a_reply_that_nobody_changed_is_sent_on_byte_for_byte() -> None:
 def test_a_reply_of_our_own_is_a_full_chat_completion() -> None:
     reply = Reply((Choice(0, "hi", "stop"),), Usage(3, 1), "echo/small")
     shown = json.loads(write_reply(reply, "chatcmpl-1", 5))
-    assert shown["choices"][0]["message"] == {"role": "assistant", "content": "hi"}
+    assert shown["choices"][0]["message"] == {"role": "assistant", "content": "hi", "refusal": None}
     assert shown["usage"]["total_tokens"] == 4 and shown["object"] == "chat.completion"
 
 

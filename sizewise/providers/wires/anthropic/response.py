@@ -103,8 +103,7 @@ def _unpriced(body: AnthropicUsage) -> str:
 
 
 def write_usage(usage: Usage) -> Json:
-    """Strict clients require `cache_creation`; cache writes of unknown lifetime are reported as five minutes."""
-    details = {"output_tokens_details": {"thinking_tokens": usage.reasoning}} if usage.reasoning else {}
+    """Strict clients require every field; cache writes of unknown lifetime are reported as five minutes."""
     return {
         "input_tokens": usage.input - usage.cached - usage.cache_write,
         "output_tokens": usage.output,
@@ -114,7 +113,10 @@ def write_usage(usage: Usage) -> Json:
             "ephemeral_5m_input_tokens": usage.cache_write - usage.cache_write_1h,
             "ephemeral_1h_input_tokens": usage.cache_write_1h,
         },
-        **details,
+        "output_tokens_details": {"thinking_tokens": usage.reasoning},
+        "server_tool_use": None,
+        "service_tier": "standard",
+        "inference_geo": None,
     }
 
 
@@ -209,6 +211,8 @@ def build_message(reply: Reply, id: str) -> Json:
         "content": _content(choice),
         "stop_reason": stop_reason(reply),
         "stop_sequence": None,
+        "stop_details": stop_details(choice),
+        "container": None,
         "usage": write_usage(reply.usage),
     }
 
@@ -218,12 +222,22 @@ def stop_reason(reply: Reply) -> str:
     return STOP_REASON_BY_FINISH.get(finish or "stop", "end_turn")
 
 
+def stop_details(choice: Choice) -> Json | None:
+    """Why the model refused; its category is not known of another wire."""
+    if choice.finish_reason != "content_filter":
+        return None
+    return {"type": "refusal", "category": None, "explanation": _refusal(choice)}
+
+
+def _refusal(choice: Choice) -> str | None:
+    return None if choice.message is None else msgspec.json.decode(choice.message, type=RefusalMessage).refusal
+
+
 def _content(choice: Choice) -> list[Json]:
     blocks: list[Json] = []
     if choice.reasoning:
         blocks.append({"type": "thinking", "thinking": choice.reasoning, "signature": ""})
-    refusal = msgspec.json.decode(choice.message, type=RefusalMessage).refusal if choice.message is not None else None
-    if text := choice.text or refusal:
+    if text := choice.text or _refusal(choice):
         blocks.append(text_block(text))
     for number, call in enumerate(choice.tool_calls):
         function = call.function or FunctionCall("")

@@ -18,6 +18,7 @@ from sizewise.providers.wires.anthropic.request_in import WIRE_NAME
 from sizewise.providers.wires.anthropic.response import (
     build_message,
     read_reply,
+    stop_details,
     stop_reason,
     text_block,
     tool_use_block,
@@ -40,6 +41,8 @@ class MessageEnd(Struct, frozen=True):
 
     stop_reason: str | None = None
     stop_sequence: str | None = None
+    stop_details: Json | None = None
+    container: Json | None = None
 
 
 class AnthropicStreamWriter:
@@ -160,12 +163,11 @@ class AnthropicStreamWriter:
         late = b""
         while self._waiting:
             late += self._write_waiting()
-        ended = MessageEnd(stop_reason(reply))
+        ended = MessageEnd(stop_reason(reply), stop_details=stop_details(reply.choices[0]) if reply.choices else None)
         original = original_body(reply.fields, WIRE_NAME)
         if original is not None and read_reply(bytes(original.body)).choices == reply.choices:
             ended = msgspec.json.decode(original.body, type=MessageEnd)
-        delta = {"stop_reason": ended.stop_reason, "stop_sequence": ended.stop_sequence}
-        last = {"type": "message_delta", "delta": delta, "usage": write_usage(reply.usage), "sizewise": sizewise}
+        last = {"type": "message_delta", "delta": ended, "usage": write_usage(reply.usage), "sizewise": sizewise}
         return late + self._close() + _event(last) + _event({"type": "message_stop"})
 
 

@@ -11,7 +11,7 @@ from struct import pack
 from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
-from msgspec import Meta, Raw, Struct
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from sizewise.errors import BadBody, SizewiseError
 from sizewise.interoperable_json import check_case, check_json, count_strings, count_strings_in
@@ -408,6 +408,12 @@ def read_vectors(body: bytes) -> Reply:
     return Reply((), read_usage(seen.usage) or Usage(estimated=True), seen.model or "", body=body, embeddings=vectors)
 
 
+class Refusal(Struct, frozen=True):
+    """The refusal of a message, which strict clients require, null where there is none."""
+
+    refusal: str | UnsetType | None = UNSET
+
+
 def write_usage(usage: Usage) -> Mapping[str, object]:
     into = {"cached_tokens": usage.cached}
     if usage.cache_write:  # few vendors report it, and older clients do not know the field
@@ -443,10 +449,13 @@ def _write_choice(choice: Choice) -> dict[str, Any]:
     message: Any = choice.message
     if message is None:
         message = {"role": "assistant", "content": choice.text if choice.text or not choice.tool_calls else None}
+        message["refusal"] = None
         if choice.tool_calls:
             message["tool_calls"] = choice.tool_calls
         if choice.reasoning:
             message["reasoning_content"] = choice.reasoning
+    elif msgspec.json.decode(message, type=Refusal).refusal is UNSET:
+        message = {**_fields.decode(message), "refusal": None}
     return {
         "index": choice.index,
         "message": message,

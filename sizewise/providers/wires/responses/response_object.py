@@ -25,25 +25,30 @@ Json = dict[str, Any]
 
 REQUEST_DEFAULTS: Mapping[str, object] = {
     "background": False,
+    "frequency_penalty": 0.0,
     "instructions": None,
     "max_output_tokens": None,
     "max_tool_calls": None,
     "metadata": {},
     "parallel_tool_calls": True,
+    "presence_penalty": 0.0,
     "prompt_cache_key": None,
     "reasoning": {"effort": None, "summary": None},
     "safety_identifier": None,
     "service_tier": "default",
-    "temperature": None,
+    "temperature": 1.0,
     "text": {"format": {"type": "text"}},
     "tool_choice": "auto",
     "tools": [],
     "top_logprobs": 0,
-    "top_p": None,
+    "top_p": 1.0,
     "truncation": "disabled",
     "user": None,
 }
-"""Request fields that a response repeats, with their defaults. None: the model's own default."""
+"""Request fields that a response repeats, with the API's defaults: strict clients require the numbers."""
+
+FUNCTION_TOOL: Mapping[str, Raw] = {"parameters": Raw(b"null"), "strict": Raw(b"false")}
+"""Fields of a function tool that the API requires in a response, with the values of a tool that has none."""
 
 OWN_FIELDS = ("id", "object", "created_at", "model", "previous_response_id", "store", "background")
 """Fields that are ours whatever an upstream of this wire says: it stores nothing and runs nothing for us."""
@@ -94,7 +99,9 @@ class ResponseEnvelope(Struct, frozen=True):
 
     def _request_value(self, name: str, default: object) -> object:
         raw = self.raw_fields.get(name)
-        return default if raw is None or bytes(raw) == b"null" else raw
+        if raw is None or bytes(raw) == b"null":
+            return default
+        return _complete_tools(raw) if name == "tools" else raw
 
     def completed(self, reply: Reply, completed_at: int, output: list[Json] | None = None) -> Json:
         """The whole response. `completed_at`: Unix seconds. `output`: the items already streamed, if any."""
@@ -121,6 +128,15 @@ def write_response_error(error: SizewiseError) -> Json:
     code = {429: "rate_limit_exceeded", 400: "invalid_prompt"}.get(error.status, "server_error")
     message = f"{error.message}: {error.hint}" if error.hint else error.message
     return {"code": code, "message": message, "param": error.param, "type": error.code}
+
+
+def _complete_tools(tools: Raw) -> list[JsonFields]:
+    """Tools with every required field of a function tool. Other wires are strict only if the client says so."""
+    complete = []
+    for tool in msgspec.json.decode(tools, type=list[JsonFields]):
+        said = {name: raw for name, raw in tool.items() if bytes(raw) != b"null"}
+        complete.append({**FUNCTION_TOOL, **said} if bytes(tool.get("type", b"")) == b'"function"' else tool)
+    return complete
 
 
 def original_response(reply: Reply) -> Json:
