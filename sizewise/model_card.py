@@ -90,6 +90,7 @@ class ModelCard:
     tools: bool | None = None
     logprobs: bool | None = None
     prefill: bool = False  # can continue a partial assistant message
+    single_choice: bool = False  # makes one choice per call
     completions: bool = False  # its endpoint for text completions takes prompts without a chat template
     quality: float | None = None
     price: Price = UNKNOWN_PRICE
@@ -106,6 +107,11 @@ class ModelCard:
     @property
     def place(self) -> Place:
         return self.endpoint.place
+
+    @property
+    def makes_single_choices(self) -> bool:
+        """Whether `n` choices take `n` calls. Where `n` is dropped, there is one."""
+        return self.single_choice and "n" not in self.endpoint.dropped_fields
 
     @property
     def size(self) -> SizeClass:

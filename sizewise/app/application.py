@@ -115,8 +115,7 @@ def build_application(settings: Settings, resources: Resources, cards: tuple[Mod
         compare=compare_answers,
         comparisons=resources.shadow_tasks,
         draw=random,
-        # A real cycle: the router inside the layers reports what to compare, and a comparison calls models through all
-        # layers, so that it is recorded. The name is bound below, before the first request.
+        # A real cycle: the router in the layers reports what to compare, by calls through all layers. Bound below.
         handler=lambda request, send: answer(request, send),
     )
     router = Router(

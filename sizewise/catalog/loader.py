@@ -20,6 +20,9 @@ from sizewise.settings.toml_reader import parse_toml, raise_if_invalid, read_tab
 LOCAL_PROVIDER = "local"
 """The provider of the models that run in our worker processes."""
 
+SINGLE_CHOICE_WIRES = frozenset({"anthropic", "responses"})
+"""APIs without `n`."""
+
 LOCAL_SERVER_PORTS = (
     ("ollama", 11434),
     ("llamacpp", 8080),
@@ -166,6 +169,7 @@ def _card_of_entry(name: str, entry: LocalModelEntry, settings: Settings) -> Mod
         weights=entry.weights,
         price=FREE,
         slots=settings.local.slots,
+        single_choice=True,
     )
     return _with_facts(card, entry.facts, entry.sources)
 
@@ -177,7 +181,8 @@ def _provider_cards(name: str, provider: ProviderSettings, settings: Settings) -
     listed = prices(provider.endpoint, models)
     for model in models:
         price = listed.get(model, UNKNOWN_PRICE)
-        card = ModelCard(name=f"{name}/{model}", endpoint=endpoint, model=model, price=price)
+        single = provider.wire in SINGLE_CHOICE_WIRES
+        card = ModelCard(name=f"{name}/{model}", endpoint=endpoint, model=model, price=price, single_choice=single)
         if ALL_MODELS in provider.models and model not in provider.models and EMBEDDING_NAME.search(model):
             card = replace(card, task="embed")
         yield _with_model_settings(card, settings)

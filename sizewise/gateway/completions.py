@@ -16,9 +16,15 @@ from sizewise.gateway.completions_stream import CompletionStream
 from sizewise.gateway.request_context import RequestHead, ResponseMetadata, ResponseWriter, send_error
 from sizewise.handler import Handler, Request, Send
 from sizewise.messages import Reply, reply_size
-from sizewise.providers.wires.openai.completion_request import RAW_FIELDS, chat_requests, read_completion
+from sizewise.providers.wires.openai.completion_request import (
+    RAW_FIELDS,
+    TextCompletion,
+    chat_requests,
+    read_completion,
+)
 from sizewise.providers.wires.openai.completion_response import write_completion
 
+BEST_OF_HINT = "leave out `best_of`, or use a model that reports log-probabilities"
 PROMPTS_AT_ONCE = 8
 """Prompts of one request that are with a model at a time."""
 RAW_HINT = (
@@ -53,7 +59,7 @@ async def completions(app: Application, head: RequestHead, body: bytes, writer: 
         id, now = f"cmpl-{head.trace}", int(time.time())
         written = await offload.run(size, write_completion, asked, replies, id, now, model)
     except SizewiseError as error:
-        return await send_error(writer, _with_hint(error), merged(heard).final_headers(head.trace))
+        return await send_error(writer, _named(error, asked), merged(heard).final_headers(head.trace))
     lines = whole.header_lines(head.trace)
     if any(reply.degraded for reply in replies):
         lines += b"x-sizewise-degraded: 1\r\n"
@@ -69,7 +75,7 @@ async def _stream(
         if writer.has_started:
             await sse.fail(error)
         else:
-            await send_error(writer, _with_hint(error), sse.final_headers(trace))
+            await send_error(writer, _named(error, sse.asked), sse.final_headers(trace))
     finally:
         sse.stop()
 
@@ -105,7 +111,10 @@ def merged(heard: Sequence[ResponseMetadata]) -> ResponseMetadata:
     return whole
 
 
-def _with_hint(error: SizewiseError) -> SizewiseError:
+def _named(error: SizewiseError, asked: TextCompletion) -> SizewiseError:
+    """The error in this API's words: `best_of` asks for log-probabilities, which the client did not."""
     if isinstance(error, NotTranslatable) and error.param in RAW_FIELDS:
         error.hint = RAW_HINT
+    elif error.param == "logprobs" and asked.logprobs is None:
+        error.param, error.hint = "best_of", BEST_OF_HINT
     return error

@@ -27,12 +27,12 @@ class CompletionStream(ResponseMetadata):
     place for it.
     """
 
-    __slots__ = ("_asked", "_chunks", "_keep_alive", "_trace", "_writer", "senders")
+    __slots__ = ("_chunks", "_keep_alive", "_trace", "_writer", "asked", "senders")
 
     def __init__(self, writer: ResponseWriter, asked: TextCompletion, trace: str) -> None:
         super().__init__()
         self._writer = writer
-        self._asked = asked
+        self.asked = asked
         self._trace = trace
         self._chunks = ChunkWriter(asked, f"cmpl-{trace}", int(time.time()))
         self._keep_alive = KeepAlive(writer, KEEP_ALIVE_COMMENT)
@@ -59,7 +59,7 @@ class CompletionStream(ResponseMetadata):
         """Ends all choices, with the usage if that was requested, and the cost in the last chunk."""
         frames = [frame for number in range(len(replies)) for frame in self._chunks.unsent_echo(number)]
         ends = [end for number, reply in enumerate(replies) for end in self._chunks.finish(number, reply.choices)]
-        if self._asked.include_usage:
+        if self.asked.include_usage:
             ends.append(self._chunks.usage(total_usage(replies)))
         degraded = next((reply.degraded for reply in replies if reply.degraded), "")
         if ends:

@@ -87,6 +87,7 @@ class Reservation:
     """
 
     __slots__ = (
+        "_calls",
         "_choices",
         "_cost",
         "_estimated_tokens",
@@ -107,9 +108,10 @@ class Reservation:
         if context is not None and context < prompt:
             prompt = context
         self._prompt_tokens = prompt
-        self._estimated_tokens = estimate
         choices, out = (payload.n, payload.max_tokens) if isinstance(payload, ChatRequest) else (1, 0)
-        self._choices = choices
+        self._calls = calls = choices if type(payload) is ChatRequest and worst_case.card.makes_single_choices else 1
+        self._choices = choices // calls  # of one call
+        self._estimated_tokens = estimate = estimate * calls
         self.max_tokens: int | None = None
         self.max_cost: int | None = 0
         if isinstance(payload, MediaRequest):
@@ -117,10 +119,7 @@ class Reservation:
             if worst_case.has_budget:
                 self.max_cost = card.price.media_upper_bound(payload.most, card.context, card.max_output)
         elif worst_case.has_budget:
-            self.max_cost = worst_case.upper_bound(
-                prompt,
-                choices * (worst_case.max_answer_tokens if out is None else out),
-            )
+            self.max_cost = self.upper_bound(worst_case.max_answer_tokens if out is None else out)
             if out is None and self.max_cost:
                 self.max_tokens = worst_case.max_answer_tokens
         if out is None:
@@ -190,7 +189,7 @@ class Reservation:
         while low < high:
             middle = (low + high + 1) // 2
             low, high = (middle, high) if (self.upper_bound(middle) or 0) <= budget else (low, middle - 1)
-        self.tokens -= (self.max_tokens - low) * self._choices
+        self.tokens -= (self.max_tokens - low) * self._choices * self._calls
         self.max_tokens, self.max_cost = low, self.upper_bound(low)
         return True
 
@@ -203,7 +202,8 @@ class Reservation:
 
     def upper_bound(self, output_tokens: int) -> int | None:
         """Pico-dollars at most, if each answer has at most so many tokens; None if unknown."""
-        return self._cost.upper_bound(self._prompt_tokens, output_tokens * self._choices)
+        cost = self._cost.upper_bound(self._prompt_tokens, output_tokens * self._choices)
+        return None if cost is None else cost * self._calls
 
     def exceeded_token_rate(self) -> LimitCounter | None:
         """The limit of tokens a minute that the prompt alone exceeds, if any."""

@@ -23,6 +23,7 @@ from sizewise.providers.load_balancer import LoadBalancer, Replica
 from sizewise.providers.local.models import LocalModel, LocalModels
 from sizewise.providers.local.runtime import LocalRuntime
 from sizewise.providers.media_model import MediaModel
+from sizewise.providers.stop_sequences import StopSequences
 from sizewise.providers.wires.overrides import apply_overrides
 from sizewise.providers.wires.wire import Wire, bearer_header
 from sizewise.settings.load import resolve_secret
@@ -215,8 +216,10 @@ class ModelConnections:
             model = self._remote_model(card, provider, wire, number, row)
             where = self._breakers.setdefault((name, row.base_url or card.endpoint.base_url), CircuitBreaker())
             key = self._breakers.setdefault((name, number), CircuitBreaker())
+            obeys = wire.has_stop or "stop" in card.endpoint.dropped_fields
+            handler: Handler = model if obeys else StopSequences(model, card.model)
             yield Replica(
-                CircuitBreakerHandler(model, card.name, BreakerSet(where, key, CircuitBreaker(), budget)),
+                CircuitBreakerHandler(handler, card.name, BreakerSet(where, key, CircuitBreaker(), budget)),
                 row.weight,
             )
 

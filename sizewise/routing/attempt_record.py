@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from sizewise.errors import (
@@ -65,6 +67,7 @@ class AttemptRecord:
     wait_s = 0.0  # in the model's queue, or until it was loaded
     load = 0  # requests that the model worked on, with this one; 0: unknown
     limit_s: float | None = None  # seconds until it leaves the rest of the request's time to the next model
+    calls: Sequence[AttemptRecord] = ()  # one for each choice, if the model makes one per call
     _usage_and_cost: tuple[Usage, int | None] | None = None
 
     def __init__(self, number: int, card: ModelCard, why: str, started_at: float) -> None:
@@ -128,10 +131,39 @@ class AttemptRecord:
     def usage_and_cost(self, prompt_tokens: int) -> tuple[Usage, int | None]:
         """Tokens and pico-dollars, after the end. `prompt_tokens`: the estimate for the request."""
         booked = self._usage_and_cost
+        if booked is None and self.calls:
+            made = [call.usage_and_cost(prompt_tokens + self.extra_tokens) for call in self.calls if call.was_sent]
+            costs = [cost for _, cost in made if cost is not None]
+            cost = sum(costs) if len(costs) == len(made) else None
+            booked = self._usage_and_cost = (sum((usage for usage, _ in made), start=NO_USAGE), cost)
         if booked is None:
             usage = self._count_usage(prompt_tokens + self.extra_tokens)
             booked = self._usage_and_cost = (usage, self._count_cost(usage))
         return booked
+
+    def call(self, why: str) -> AttemptRecord:
+        """A record for one of the calls that this attempt makes."""
+        one = AttemptRecord(self.number, self.card, f"{self.why}; {why}", self.started_at)
+        one.price_time, one.modalities = self.price_time, self.modalities
+        return one
+
+    def calls_made(self) -> list[AttemptRecord]:
+        """Its calls, each with what became of the whole; usually it is the only one."""
+        if not self.calls:
+            return [self]
+        made = [call for call in self.calls if call.was_sent]
+        for call in made:
+            call.score, call.verdict_why = self.score, self.verdict_why
+            if call.result == "answered" and self.result not in ("failed", "cancelled"):
+                call.result = self.result
+        return made
+
+    def forget_error(self) -> None:
+        """Keeps its code."""
+        self.error_code = "" if self.error is None else self.error.code
+        self.error = None
+        for call in self.calls:
+            call.error = None
 
     def _count_usage(self, prompt_tokens: int) -> Usage:
         """As reported by the model, else estimated."""

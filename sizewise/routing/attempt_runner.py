@@ -1,6 +1,6 @@
 """Attempt runner: one call to one model with its timeout, holding or relaying the stream. Does no accounting.
 
-Besides executor.py and run_all.py the only file here that may use the event loop.
+Besides executor.py, choice_calls.py and run_all.py the only file here that may use the event loop.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from sizewise.messages import ChatRequest, Reply
 from sizewise.model_card import ModelCard
 from sizewise.routing.attempt_limits import SpendLimiter, SpendReservation
 from sizewise.routing.attempt_record import AttemptRecord
+from sizewise.routing.choice_calls import ChoiceCalls
 from sizewise.routing.client_reply import ClientReply
 from sizewise.routing.llm_verifier import parse_verification, verification_request
 from sizewise.routing.policy import Attempt, Verdict
@@ -143,6 +144,8 @@ class AttemptRunner:
             self._total_timeout.begin(self._request.started_at)
         try:
             answerer = self._connect(attempt.card)
+            if type(asked) is ChatRequest and asked.n > 1 and attempt.card.makes_single_choices:
+                answerer = ChoiceCalls(answerer, attempt, self._client_reply.prompt_tokens + attempt.extra_tokens)
             if limit is None:
                 attempt.reply = await answerer(request, self._relay(attempt, held, hedge_group))
             else:

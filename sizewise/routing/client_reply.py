@@ -83,7 +83,7 @@ class ClientReply:
             ModelSelected(
                 model=attempt.card.name,
                 reason=why,
-                attempts=len(self.attempts),
+                attempts=sum(len(one.calls) or 1 for one in self.attempts),
                 policy=self._policy,
                 data_class=terms.data_class,
                 online=not terms.offline_source,

@@ -31,6 +31,8 @@ HealthCheck = Callable[[ModelCard], str]
 """Why a model is unavailable now, in words; empty if it is available."""
 
 CAPABILITY_HINT = "remove it, or use a model that supports it"
+MAX_CHOICE_CALLS = 16
+"""Calls of one request to a model that makes one choice per call."""
 
 
 def eligible_models(
@@ -154,7 +156,7 @@ def fits_context(card: ModelCard, features: RequestFeatures) -> bool:
 
 
 def _check_capabilities(card: ModelCard, requirements: Requirements, is_exact: bool) -> Rejection | None:
-    asked = requirements.features
+    asked, dropped = requirements.features, card.endpoint.dropped_fields
     if (
         requirements.modalities
         and not requirements.modalities <= card.input_modalities
@@ -164,23 +166,23 @@ def _check_capabilities(card: ModelCard, requirements: Requirements, is_exact: b
         return Rejection(
             card=card, why=f"does not accept {blind}", error=BadRequest, param="messages", hint=CAPABILITY_HINT
         )
-    if asked.tools and not card.tools and (not is_exact or card.tools is False):
+    if asked.tools and "tools" not in dropped and not card.tools and (not is_exact or card.tools is False):
         why = "does not support tool calls" if card.tools is False else "is not known to support tool calls"
         return Rejection(card=card, why=why, error=BadRequest, param="tools", hint=CAPABILITY_HINT)
-    if asked.logprobs and not card.logprobs and (not is_exact or card.logprobs is False):
+    if asked.logprobs and "logprobs" not in dropped and not card.logprobs and (not is_exact or card.logprobs is False):
         why = (
             "does not support log-probabilities"
             if card.logprobs is False
             else "is not known to support log-probabilities"
         )
         return Rejection(card=card, why=why, error=BadRequest, param="logprobs", hint=CAPABILITY_HINT)
-    if asked.choice_count > 1 and card.weights is not None:
+    if asked.choice_count > MAX_CHOICE_CALLS and card.makes_single_choices:
         return Rejection(
             card=card,
-            why=f"supports a single choice, and `n` is {asked.choice_count}",
+            why=f"makes one choice per call, in at most {MAX_CHOICE_CALLS} calls, and `n` is {asked.choice_count}",
             error=BadRequest,
             param="n",
-            hint=CAPABILITY_HINT,
+            hint=f"ask for at most {MAX_CHOICE_CALLS} choices, or use another model",
         )
     if not is_exact and card.max_output is not None and (asked.max_tokens or 0) > card.max_output:
         why = f"can output at most {card.max_output} tokens, and the request asks for {asked.max_tokens}"

@@ -334,8 +334,8 @@ def begin_attempt(card: ModelCard, why: str, client_reply: ClientReply, request:
 
 
 async def report_attempts(client_reply: ClientReply, client_left: bool, paces: ModelPaces) -> None:
-    """Sends one AttemptFinished per attempt, whatever happened, and measures the model's pace by it. `client_left`: the
-    client did not wait for the end.
+    """Sends one AttemptFinished per call of each attempt, whatever happened, and measures the model's pace by it.
+    `client_left`: before the end.
     """
     cancelled: asyncio.CancelledError | None = None
     for one in client_reply.attempts:
@@ -343,15 +343,15 @@ async def report_attempts(client_reply: ClientReply, client_left: bool, paces: M
             continue  # its hedge was won before it started
         if one.result == "answered" and one is not client_reply.delivered:
             one.result = client_reply.discarded_result(one, client_left)
-        try:
-            event = one.to_event(client_reply.prompt_tokens)
+        for call in one.calls_made():
+            event = call.to_event(client_reply.prompt_tokens)
             if one.media is None:  # a pace in tokens says nothing of audio and images
                 paces[event.model].finished.append(event)
-            await client_reply.send(event)
-        except asyncio.CancelledError as error:
-            cancelled = error  # report the others anyway
+            try:
+                await client_reply.send(event)
+            except asyncio.CancelledError as error:
+                cancelled = error  # report the others anyway
     for one in client_reply.attempts:
-        one.error_code = "" if one.error is None else one.error.code
-        one.error = None  # its traceback refers to this frame: a reference cycle
+        one.forget_error()  # its traceback refers to this frame: a reference cycle
     if cancelled is not None:
         raise cancelled

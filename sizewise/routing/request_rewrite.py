@@ -13,7 +13,7 @@ from msgspec import Raw
 
 from sizewise.handler import ChoiceFinished, Event, RawDelta, ReasoningDelta, TextDelta, ToolDelta
 from sizewise.messages import ChatRequest, Choice, JsonFields, Message, Reply
-from sizewise.providers.wires.original_body import ORIGINAL_FIELD, with_max_tokens
+from sizewise.providers.wires.original_body import ORIGINAL_FIELD, OriginalBody, with_max_tokens
 
 CHUNK_SEPARATOR = b"\n\ndata: "
 """Separator of upstream chunks if one event carries several."""
@@ -99,6 +99,24 @@ def with_token_limit(chat: ChatRequest, max_tokens: int) -> ChatRequest:
         )
     fields = {**chat.fields, "max_tokens": limit, ORIGINAL_FIELD: with_max_tokens(chat.fields[ORIGINAL_FIELD], limit)}
     return msgspec.structs.replace(chat, max_tokens=max_tokens, fields=fields)
+
+
+def single_choice_request(chat: ChatRequest, number: int) -> ChatRequest:
+    """The request for one choice alone, choice `number` of the client's. A seed gives each choice its own."""
+    fields = _without_n(chat.fields, number)
+    if ORIGINAL_FIELD in fields:
+        found = msgspec.json.decode(fields[ORIGINAL_FIELD], type=OriginalBody)
+        body = Raw(_encode(_without_n(_body.decode(found.body), number)))
+        fields[ORIGINAL_FIELD] = msgspec.structs.replace(found, body=body).to_field()
+    return msgspec.structs.replace(chat, n=1, fields=fields)
+
+
+def _without_n(fields: JsonFields, number: int) -> JsonFields:
+    kept = {name: raw for name, raw in fields.items() if name not in ("n", "best_of")}
+    seed = msgspec.json.decode(kept.get("seed", _NULL))
+    if isinstance(seed, int) and seed + number < 2**63:
+        kept["seed"] = Raw(_encode(seed + number))
+    return kept
 
 
 def join_reply(prefix: str, reply: Reply) -> Reply:

@@ -104,5 +104,8 @@ def expected_cost(card: ModelCard, features: RequestFeatures) -> int | None:
     if features.media is not None:
         return price.media_upper_bound(features.media, card.context, card.max_output)
     out = DEFAULT_ANSWER_TOKENS if features.max_tokens is None else features.max_tokens
-    cost = price.max_cost(features.prompt_tokens, out * features.choice_count)
-    return cost if cost is None or price.units is None else cost + (price.units.request or 0)
+    calls = features.choice_count if card.makes_single_choices else 1
+    cost = price.max_cost(features.prompt_tokens, out * (features.choice_count // calls))
+    if cost is None:
+        return None
+    return calls * (cost if price.units is None else cost + (price.units.request or 0))

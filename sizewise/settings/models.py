@@ -180,6 +180,11 @@ class ModelSettings:
     tools: bool | None = setting(None, "Supports tool calls.")
     logprobs: bool | None = setting(None, "Reports log-probabilities.")
     prefill: bool | None = setting(None, "Can continue a given beginning of an answer (prefill).")
+    single_choice: bool | None = setting(
+        None,
+        "Makes one choice per call, so that `n` choices take `n` calls; unset: true for embedded models and for wires "
+        "without `n`.",
+    )
     completions: bool | None = setting(
         None,
         "The provider has `/completions` for it: text completions go there as they are, not as a chat.",

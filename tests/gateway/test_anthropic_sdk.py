@@ -398,8 +398,8 @@ def test_what_cannot_be_translated_is_refused_and_never_dropped(both: Both) -> N
     body: Any = caught.value.body
     assert (body["error"]["code"], body["error"]["param"]) == ("not_translatable", "speed")
     with pytest.raises(openai.BadRequestError) as other:
-        both.openai.chat.completions.create(model="theirs/well", messages=HELLO, n=2)
-    assert (other.value.code, other.value.param) == ("not_translatable", "n")
+        both.openai.chat.completions.create(model="theirs/well", messages=HELLO, presence_penalty=0.5)
+    assert (other.value.code, other.value.param) == ("not_translatable", "presence_penalty")
 
 
 def test_a_wrong_key_a_bad_body_and_one_too_large_are_refused_in_this_endpoints_words(both: Both) -> None:

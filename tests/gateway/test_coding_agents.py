@@ -24,7 +24,7 @@ DROPPED = [
     "allowed_callers",
     "mcp_servers",
     "service_tier",
-    "seed",
+    "logit_bias",
     "name",
 ]
 PATCH = "*** Begin Patch\n*** Update File: a.txt\n@@\n-teh\n+the\n*** End Patch"
@@ -187,13 +187,13 @@ def test_a_search_of_an_earlier_turn_is_dropped_where_the_settings_name_it(
 
 
 def test_what_a_chat_client_says_is_dropped_before_it_is_refused_too(served: Served, upstream: AgentUpstream) -> None:
-    body = {"messages": [{"role": "user", "content": "hi", "name": "Ada"}], "seed": 7}
-    for wire, param in (("anthropic", "seed"), ("responses", "seed")):
-        assert ask(served, "/v1/chat/completions", wire, body).error["param"] == param
+    body = {"messages": [{"role": "user", "content": "hi", "name": "Ada"}], "logit_bias": {"1": 5}}
+    for wire in ("anthropic", "responses"):
+        assert ask(served, "/v1/chat/completions", wire, body).error["param"] == "logit_bias"
         assert ask(served, "/v1/chat/completions", f"lenient-{wire}", body).status == 200
-        assert "Ada" not in json.dumps(upstream.last) and "seed" not in upstream.last
-    refused = ask(served, "/v1/chat/completions", "lenient-anthropic", {**body, "n": 2})
-    assert refused.error["param"] == "n", "the settings name others"
+        assert "Ada" not in json.dumps(upstream.last) and "logit_bias" not in upstream.last
+    refused = ask(served, "/v1/chat/completions", "lenient-anthropic", {**body, "presence_penalty": 1})
+    assert refused.error["param"] == "presence_penalty", "the settings name others"
 
 
 @pytest.mark.parametrize("wire", ["openai", "anthropic"])

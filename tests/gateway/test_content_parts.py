@@ -233,8 +233,13 @@ def test_stops_and_seeds_are_obeyed_by_a_real_model_on_this_machine(
             )
             tokens = probable.choices[0].logprobs
             assert tokens is not None and [len(each.top_logprobs) for each in tokens.content or ()] == [2, 2, 2]
-            with pytest.raises(openai.BadRequestError, match="supports a single choice, and `n` is 2"):
-                client.chat.completions.create(**asked, n=2)
+            several = client.chat.completions.create(**wild, n=3, seed=7)
+            assert [choice.index for choice in several.choices] == [0, 1, 2]
+            assert [several.choices[i].message.content for i in (0, 1)] == [texts[0], texts[2]]
+            best = client.completions.create(
+                model="local/smollm2-135m", prompt="1 2 3", max_tokens=4, temperature=1.5, n=1, best_of=3
+            )
+            assert len(best.choices) == 1 and best.usage is not None and best.usage.completion_tokens == 12
             with pytest.raises(openai.BadRequestError, match="does not accept image"):
                 client.chat.completions.create(**{**asked, "messages": showing(IMAGE)})
 

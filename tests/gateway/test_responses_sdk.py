@@ -545,8 +545,8 @@ def test_state_on_the_vendors_side_is_refused_for_it_lies_under_our_key(all: All
 
 
 def test_a_chat_client_is_told_what_this_wire_cannot_say(all: All) -> None:
-    for more, param in (({"n": 2}, "n"), ({"stop": "x"}, "stop"), ({"seed": 7}, "seed")):
-        asked: Any = {"model": "theirs/well", "messages": HELLO, **more}
+    for param, value in (("presence_penalty", 0.5), ("logit_bias", {"1": 5}), ("guided_regex", "a+")):
+        asked: Any = {"model": "theirs/well", "messages": HELLO, "extra_body": {param: value}}
         with pytest.raises(openai.BadRequestError) as caught:
             all.openai.chat.completions.create(**asked)
         assert (caught.value.code, caught.value.param) == ("not_translatable", param)

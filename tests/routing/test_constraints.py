@@ -19,7 +19,7 @@ from sizewise.errors import (
 )
 from sizewise.handler import RequestOptions
 from sizewise.messages import ChatRequest, EmbeddingRequest
-from sizewise.model_card import ModelCard, ModelWeights
+from sizewise.model_card import ModelCard
 from sizewise.money import UNKNOWN_PRICE, Price
 from sizewise.principal import Principal
 from sizewise.providers.echo import echo_card
@@ -141,10 +141,11 @@ def test_log_probabilities_need_a_model_that_is_known_to_give_them() -> None:
     assert "does not support log-probabilities" in str(named(echo_card(logprobs=False), chat(logprobs=True)))
 
 
-def test_several_choices_are_not_for_an_embedded_model() -> None:
-    card = replace(echo_card(), weights=ModelWeights("x.gguf", "0" * 64, 1))
-    assert reason(card, chat(n=2)) == "supports a single choice, and `n` is 2"
-    assert reason(echo_card(), chat(n=2)) == ""
+def test_a_model_that_makes_one_choice_per_call_is_called_sixteen_times_at_most() -> None:
+    card = replace(echo_card(), single_choice=True)
+    assert reason(card, chat(n=16)) == ""
+    assert reason(card, chat(n=17)) == "makes one choice per call, in at most 16 calls, and `n` is 17"
+    assert reason(echo_card(), chat(n=17)) == ""
 
 
 def test_unknown_abilities_are_left_to_a_named_model_and_known_ones_are_not() -> None:

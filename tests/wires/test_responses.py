@@ -279,7 +279,7 @@ def test_a_chat_with_all_it_can_have_is_put_into_this_wires_words() -> None:
     [
         ({"n": 2}, "n"),
         ({"stop": "x"}, "stop"),
-        ({"seed": 7}, "seed"),
+        ({"logit_bias": {"1": 5}}, "logit_bias"),
         ({"presence_penalty": 0.5}, "presence_penalty"),
         ({"later": 1}, "later"),
         ({"store": True}, "store"),

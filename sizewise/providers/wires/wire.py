@@ -93,6 +93,7 @@ class Wire:
     completions: TextEndpoint | None = None  # for models whose provider has it
     moderations: TextEndpoint | None = None  # for models with the task `moderate`
     media: MediaEndpoints | None = None  # for models with the tasks `transcribe`, `speak` and `image`
+    has_stop: bool = True  # takes stop sequences
     rerank_path: str = ""  # empty if not offered
     write_rerank: Callable[[RerankRequest, str], bytes] = no_rerank
     read_scores: Callable[[bytes, int], Reply] = no_scores  # of this many documents

@@ -369,7 +369,7 @@ def test_signed_reasoning_travels_through_a_client_of_the_other_wire_and_back() 
     [
         ({"n": 2}, "n"),
         ({"logprobs": True}, "logprobs"),
-        ({"seed": 7}, "seed"),
+        ({"logit_bias": {"1": 5}}, "logit_bias"),
         ({"presence_penalty": 0.5}, "presence_penalty"),
         ({"temperature": 1.5}, "temperature"),
         ({"response_format": {"type": "json_object"}}, "response_format"),

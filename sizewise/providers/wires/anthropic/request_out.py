@@ -26,6 +26,8 @@ PASSTHROUGH_FIELDS = ("top_k", "thinking", "output_config", "cache_control", "co
 
 NEUTRAL_VALUES: Mapping[str, tuple[object, ...]] = {
     "n": (1,),
+    "modalities": (["text"],),
+    "stop": ([], ""),
     "logprobs": (False,),
     "presence_penalty": (0,),
     "frequency_penalty": (0,),
@@ -36,6 +38,9 @@ NEUTRAL_VALUES: Mapping[str, tuple[object, ...]] = {
     "response_format": ({"type": "text"},),
 }
 """Values that mean the same as leaving the field out."""
+
+BEST_EFFORT_FIELDS = frozenset({"seed"})
+"""Fields that promise nothing, so that a model whose API lacks them need not refuse them."""
 
 TRANSLATED_FIELDS = frozenset(
     {
@@ -66,7 +71,9 @@ def write_request(chat: ChatRequest, model: str) -> bytes:
 def _write_fields(chat: ChatRequest, fields: JsonFields) -> Json:
     asked: Json = {name: msgspec.json.decode(raw) for name, raw in fields.items() if name not in PASSTHROUGH_FIELDS}
     asked = {
-        name: value for name, value in asked.items() if value is not None and value not in NEUTRAL_VALUES.get(name, ())
+        name: value
+        for name, value in asked.items()
+        if value is not None and name not in BEST_EFFORT_FIELDS and value not in NEUTRAL_VALUES.get(name, ())
     }
     effort = asked.pop("reasoning_effort", None)
     strange = next((name for name in asked if name not in TRANSLATED_FIELDS), None)

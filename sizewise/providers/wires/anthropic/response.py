@@ -120,6 +120,11 @@ def write_usage(usage: Usage) -> Json:
     }
 
 
+def write_final_usage(usage: Usage) -> Json:
+    """The usage at the end of a stream, whose type has fewer fields."""
+    return {name: value for name, value in write_usage(usage).items() if name in FINAL_USAGE}
+
+
 # ---- replies --------------------------------------------------------------------------------------------------------
 
 
@@ -266,6 +271,14 @@ def _input(function: FunctionCall) -> object:
 
 
 # ---- errors ---------------------------------------------------------------------------------------------------------
+
+FINAL_USAGE = frozenset(
+    {
+        *("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens"),
+        *("output_tokens_details", "server_tool_use"),
+    },
+)
+"""Fields of the usage in `message_delta`."""
 
 ERROR_TYPES: Mapping[int, str] = {
     401: "authentication_error",

@@ -23,7 +23,7 @@ from sizewise.providers.wires.anthropic.response import (
     text_block,
     tool_use_block,
     write_error,
-    write_usage,
+    write_final_usage,
 )
 from sizewise.providers.wires.anthropic.stream_in import RAW_EVENT_FIELD
 from sizewise.providers.wires.openai.usage_and_errors import protocol_error
@@ -167,7 +167,7 @@ class AnthropicStreamWriter:
         original = original_body(reply.fields, WIRE_NAME)
         if original is not None and read_reply(bytes(original.body)).choices == reply.choices:
             ended = msgspec.json.decode(original.body, type=MessageEnd)
-        last = {"type": "message_delta", "delta": ended, "usage": write_usage(reply.usage), "sizewise": sizewise}
+        last = {"type": "message_delta", "delta": ended, "usage": write_final_usage(reply.usage), "sizewise": sizewise}
         return late + self._close() + _event(last) + _event({"type": "message_stop"})
 
 

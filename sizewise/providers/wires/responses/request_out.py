@@ -48,6 +48,7 @@ TRANSLATED_FIELDS: frozenset[str] = COPIED_FIELDS | {
 
 NEUTRAL_VALUES: Mapping[str, tuple[object, ...]] = {
     "n": (1,),
+    "modalities": (["text"],),
     "logprobs": (False,),
     "presence_penalty": (0,),
     "frequency_penalty": (0,),
@@ -57,6 +58,9 @@ NEUTRAL_VALUES: Mapping[str, tuple[object, ...]] = {
     "response_format": ({"type": "text"},),
 }
 """Values that mean the same as leaving the field out."""
+
+BEST_EFFORT_FIELDS = frozenset({"seed"})
+"""Fields that promise nothing, so that a model whose API lacks them need not refuse them."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -160,7 +164,9 @@ def _with_encrypted_reasoning(include: Raw | None) -> Raw:
 def _write_fields(chat: ChatRequest, fields: JsonFields) -> Json:
     asked: Json = {name: msgspec.json.decode(raw) for name, raw in fields.items() if name not in PASSTHROUGH_FIELDS}
     asked = {
-        name: value for name, value in asked.items() if value is not None and value not in NEUTRAL_VALUES.get(name, ())
+        name: value
+        for name, value in asked.items()
+        if value is not None and name not in BEST_EFFORT_FIELDS and value not in NEUTRAL_VALUES.get(name, ())
     }
     strange = next((name for name in asked if name not in TRANSLATED_FIELDS), None)
     if strange is not None:

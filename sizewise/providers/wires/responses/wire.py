@@ -29,4 +29,5 @@ WIRE = Wire(
     count_path="/responses/input_tokens",
     read_count=read_count,
     uncounted_fields=UNCOUNTED_FIELDS,
+    has_stop=False,
 )
