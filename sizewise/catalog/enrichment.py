@@ -13,7 +13,7 @@ from sizewise.catalog.model_files import find_models
 from sizewise.catalog.model_info import ModelInfo
 from sizewise.model_card import ModelCard
 
-CARD_FACTS = ("parameters", "context", "max_output", "input_modalities", "tools", "license")
+CARD_FACTS = ("parameters", "context", "max_output", "input_modalities", "tools", "languages", "license")
 """Fields of a card that are also facts in model_info.py."""
 
 

@@ -6,6 +6,7 @@ Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 from __future__ import annotations
 
 import os
+import re
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ MAX_TENSORS = 200_000
 MAX_ITEMS = 4_000_000  # of an array: four times the largest vocabulary with its merges
 MAX_TEXT_BYTES = 4 * 1024 * 1024  # of a string; chat templates take about 20 kB
 MAX_DEPTH = 4  # nested arrays
+MAX_LANGUAGES = 1_000
+LANGUAGE = re.compile(r"[a-z]{2,3}")  # an ISO 639 code
 
 # value type -> struct code
 SCALARS: Mapping[int, str] = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
@@ -121,6 +124,7 @@ class GgufHeader:
     vocabulary: int  # tokens
     quantization: str
     license: str
+    languages: tuple[str, ...]  # ISO 639 codes; empty: not stated
     chat_template: bool
 
     @property
@@ -150,6 +154,7 @@ class _HeaderReader:
         self._name = name
         self._size = size
         self._read = 0
+        self._languages: tuple[str, ...] = ()
 
     def header(self) -> GgufHeader:
         if self._size < 4 or self._read_bytes(4) != MAGIC:
@@ -194,12 +199,25 @@ class _HeaderReader:
             if "general.file_type" in metadata
             else "",
             license=_text(metadata, "general.license"),
+            languages=self._languages,
             chat_template=bool(_text(metadata, "tokenizer.chat_template")),
         )
 
     def _pair(self) -> tuple[str, GgufValue]:
-        key = self._text()
-        return key, self._value(self._number("I"), 0)
+        key, kind = self._text(), self._number("I")
+        if key == "general.languages" and kind == ARRAY:
+            self._languages = self._language_codes()
+            return key, len(self._languages)
+        return key, self._value(kind, 0)
+
+    def _language_codes(self) -> tuple[str, ...]:
+        """The codes in an array of texts; anything else in it is passed over."""
+        kind, length = self._number("I"), self._count(MAX_LANGUAGES, "languages")
+        if kind != TEXT:
+            for _ in range(length):
+                self._value(kind, 1)
+            return ()
+        return tuple(text for text in (self._text() for _ in range(length)) if LANGUAGE.fullmatch(text))
 
     def _value(self, kind: int, depth: int) -> GgufValue:
         if kind == TEXT:

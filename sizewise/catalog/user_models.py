@@ -85,6 +85,7 @@ def _entry(path: Path, origin: str = "", license: str = "", sha256: str = "") ->
         parameters=header.parameters or None,
         context=header.context or None,
         logprobs=True,
+        languages=frozenset(header.languages) or None,
         license=license or header.license or None,
     )
     said = f"the file's GGUF header, read {date.today().isoformat()}"
@@ -140,4 +141,5 @@ def _lines(name: str, row: LocalModelEntry) -> str:
 
 def _quoted(value: object) -> str:
     """A TOML value: like JSON, except that DEL must be escaped."""
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    plain = sorted(value) if isinstance(value, frozenset) else value
+    return json.dumps(plain, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -589,6 +589,7 @@ class Explanation(Struct, frozen=True, rename="camel"):
     policy: str
     data_class: DataClass
     tokens: int
+    language: str
     why: str
     error: str
     reasons: list[str]
@@ -1769,9 +1770,9 @@ EXPLAIN = """\
 query Explain($prompt: String!, $model: String!, $policy: String, $maxTokens: Int, $maxCostUsd: Dollars, $maxMs: Int,
 $dataClass: DataClass, $online: Online, $session: String) { explain( prompt: $prompt model: $model policy: $policy
 maxTokens: $maxTokens maxCostUsd: $maxCostUsd maxMs: $maxMs dataClass: $dataClass online: $online session: $session ) {
-...Explanation } } fragment Explanation on Explanation { requestedModel policy dataClass tokens why error reasons
-candidates { ...Candidate } steps { ...RoutingStep } } fragment Candidate on Candidate { model size place eligible why
-costUsd expectedS } fragment RoutingStep on RoutingStep { models action why }
+...Explanation } } fragment Explanation on Explanation { requestedModel policy dataClass tokens language why error
+reasons candidates { ...Candidate } steps { ...RoutingStep } } fragment Candidate on Candidate { model size place
+eligible why costUsd expectedS } fragment RoutingStep on RoutingStep { models action why }
 """
 
 

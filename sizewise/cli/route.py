@@ -15,6 +15,7 @@ from sizewise.cli.options import api_client, server_options, wants_json
 from sizewise.cli.output import format_count, format_money, format_seconds, write_json, write_table
 from sizewise.cli.request_options import model_option, policy_option
 from sizewise.data_class import DATA_CLASSES, DataClass
+from sizewise.routing.languages import language_name
 
 COMMANDS: Mapping[str, LazyCommand] = {
     "explain": LazyCommand(
@@ -100,7 +101,7 @@ def explain(
 def _show(decision: operations.Explanation) -> None:
     click.echo(
         f"{decision.requested_model} by policy {decision.policy}; about {format_count(decision.tokens)} tokens of"
-        f" {decision.data_class} data"
+        f" {decision.data_class} data{f' in {language_name(decision.language)}' if decision.language else ''}"
     )
     click.echo()
     for number, step in enumerate(decision.steps, 1):

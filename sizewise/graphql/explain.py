@@ -64,6 +64,7 @@ def _decision(decision: RoutingDecision) -> FieldValues:
         "why": decision.why,
         "reasons": list(decision.sentences),
         "error": decision.error,
+        "language": decision.language,
         "candidates": [_candidate(each) for each in decision.candidates],
         "steps": [{"models": list(step.models), "action": step.how, "why": step.why} for step in decision.steps],
     }

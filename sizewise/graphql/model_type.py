@@ -20,6 +20,7 @@ FACTS = (
     "logprobs",
     "prefill",
     "quality",
+    "languages",
     "license",
 )
 RATES = ("input", "output", "cached", "cache_write", "cache_write_1h", "reasoning")
@@ -94,7 +95,9 @@ def _weights(card: ModelCard) -> FieldValues | None:
 
 def _facts(card: ModelCard) -> list[FieldValues]:
     """Known and unknown facts, by their names in sizewise.toml."""
-    return [{"name": name, "value": _text(getattr(card, name)), "source": card.facts.get(name, "")} for name in FACTS]
+    return [
+        {"name": name, "value": _text(name, getattr(card, name)), "source": card.facts.get(name, "")} for name in FACTS
+    ]
 
 
 def _rates(price: Price) -> list[FieldValues]:
@@ -133,9 +136,11 @@ def _per_million(rate: int | None) -> str:
     return "unknown" if rate is None else f"{_rate(rate)} dollars per million tokens"
 
 
-def _text(value: object) -> str:
+def _text(name: str, value: object) -> str:
     if value is None:
         return "unknown"
+    if name == "languages" and isinstance(value, frozenset):
+        return ", ".join(sorted(value)) or "unknown"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int):

@@ -14,7 +14,9 @@ from msgspec import Raw, Struct
 from sizewise.errors import BadBody
 from sizewise.messages import ChatRequest, FunctionCall
 from sizewise.routing.structured_output import compile_output_schema
+from sizewise.routing.text.code_blocks import text_outside_blocks
 from sizewise.routing.text.language_detection import detect_language, mentions_language
+from sizewise.routing.text.language_identifier import identify_language
 from sizewise.routing.text.prompt_features import user_text
 
 MAX_QUESTION_WORDS = 60  # words of a simple question; a longer one may contain someone else's text
@@ -60,6 +62,11 @@ class AnswerFormat(Struct, frozen=True):
             return frozenset()
         turns = [message for message in chat.messages if message.role in ("user", "assistant")]
         return frozenset({mine, *(detect_language(turn.text) for turn in turns[-RECENT_MESSAGES:])}) - {""}
+
+    def question_language(self) -> str:
+        """The ISO 639 code of the user's own last words, without their code; empty if it is uncertain."""
+        words = "" if self._chat is None else user_text(self._chat)
+        return identify_language(text_outside_blocks(words)) if words else ""
 
     def tool_call_error(self, call: FunctionCall) -> str:
         """Why this call is invalid, as a sentence that quotes nothing; empty if it is valid or cannot be checked."""

@@ -21,6 +21,7 @@ from sizewise.routing.admission import check_key_policies, no_model_error
 from sizewise.routing.constraints import HealthCheck, eligible_models
 from sizewise.routing.data_policy import DataPolicy
 from sizewise.routing.deadlines import Forecaster, with_time_left
+from sizewise.routing.languages import question_language
 from sizewise.routing.learned_judge import CertificateModels
 from sizewise.routing.model_aliases import ModelAliases, RoutePlan
 from sizewise.routing.pace import ModelPaces
@@ -78,6 +79,7 @@ class RoutingDecision(Struct, frozen=True):
     steps: tuple[DecisionStep, ...]
     sentences: tuple[str, ...]
     error: str = ""
+    language: str = ""  # ISO 639 code of the question; empty: uncertain, or the same for all models
 
     @property
     def why(self) -> str:
@@ -143,6 +145,7 @@ def explain(
         steps=steps,
         sentences=tuple(_sentences(plan, needed, seen, steps, failed)),
         error=failed.code if failed else "",
+        language="" if plan.is_exact else question_language(plan.cards, needed.features),
     )
 
 

@@ -14,6 +14,7 @@ from sizewise.settings.validators import (
     Modality,
     auth,
     header,
+    language_code,
     price_amount,
     reference,
     unit_price_amount,
@@ -204,6 +205,11 @@ class ModelSettings:
         "Seconds that a request may wait for a slot, predicted or actual; unset: 60.",
         minimum=0,
         maximum=3_600,
+    )
+    languages: frozenset[str] | None = setting(
+        None,
+        "Languages that it answers in, as ISO 639 codes; questions in others go to models that list them.",
+        validator=language_code,
     )
     license: str | None = setting(None, "License.")
     price: PriceSettings | None = setting(None, "Price.")

@@ -26,6 +26,12 @@ Online = Literal["allow", "deny"]
 InjectionSource = Literal["tools", "people", "embedded"]
 
 
+def language_code(text: str) -> str:
+    if not re.fullmatch(r"[a-z]{2,3}", text):
+        raise ValueError("a language is an ISO 639 code of two or three small letters, as 'en'")
+    return text
+
+
 def reference(text: str) -> str:
     """`text` if it is an env: or file: reference; the ValueError never repeats it, since it may be the key itself."""
     kind, _, rest = text.partition(":")
