@@ -8,7 +8,7 @@ WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 # Bytecode is kept, also where the environment asks not to: without it each server takes twice the time to start.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: graphiql help up test test-all test-long test-large test-sdks coverage check fix docs prices lock bench-gateway bench-layers bench-first-light bench-soak bench-long bench-knowledge bench-flows bench-deadlines bench-routing bench-injection bench-poisoning train-injection train-names
+.PHONY: graphiql help up test test-all test-long test-large test-sdks coverage check fix docs prices lock bench-gateway bench-layers bench-first-light bench-soak bench-long bench-knowledge bench-flows bench-deadlines bench-routing bench-cold-start bench-injection bench-poisoning train-injection train-names
 
 help:
 	@echo "make up         serve on 127.0.0.1:$(PORT)   (PORT=..., HOME_DIR=... are passed on)"
@@ -24,6 +24,7 @@ help:
 	@echo "make bench-flows                                                         a flow's own cost, beside LangGraph"
 	@echo "make bench-deadlines [ARGS=--local]                                      how many deadlines are met, or refused at once"
 	@echo "make bench-routing DATA=FOLDER SMALL=NAME LARGE=NAME [SECOND=NAME JSON=1]  what routing is worth on any outcomes"
+	@echo "make bench-cold-start                                                what auto loses before calibration"
 
 up: .venv/up
 	@$(BIN)/sizewise up --port $(PORT) $(if $(HOME_DIR),--home $(HOME_DIR))
@@ -130,6 +131,9 @@ bench-routing: .venv/dev
 	@$(BIN)/pip --disable-pip-version-check install -q --require-hashes --only-binary :all: -r requirements/routing.lock
 	@$(BIN)/python -m bench.routing.run $(DATA) $(if $(SMALL),--small $(SMALL)) $(if $(LARGE),--large $(LARGE)) \
 	  $(if $(SECOND),--second $(SECOND)) $(if $(JSON),--json) $(ARGS)
+
+bench-cold-start: .venv/dev
+	@$(BIN)/python -m bench.routing.cold_start.run $(DATA) $(ARGS)
 
 bench-guards: .venv/dev .venv/guards/ready .venv/guards-sources/ready
 	@$(BIN)/python -m bench.guardrails.run $(DATA) && $(BIN)/python -m bench.guardrails.cost

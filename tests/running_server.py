@@ -29,6 +29,7 @@ wire = "echo"
 place = "process"
 models = ["small", "large"]
 """
+THRESHOLD = "\n[policies.default]\nthreshold = 0.5\n"
 
 
 @dataclass
@@ -142,11 +143,12 @@ def serving(
 ) -> Iterator[Served]:
     """Starts `sizewise up` on a free port, waits until it can answer, and stops it by SIGTERM.
 
-    `program`: a file that is run in its place, with the same arguments.
+    `program`: a file that is run in its place, with the same arguments. `auto` is a cascade with a threshold of its own
+    unless `config` has a [policies.default]; tests/gateway/test_cold_start.py tests the shipped default.
     """
     home.mkdir(parents=True, exist_ok=True)
     file = home / "sizewise.toml"
-    file.write_text(config)
+    file.write_text(config if "[policies.default" in config or "[policies]" in config else config + THRESHOLD)
     words = command("up", "--json", "--port", "0", "--home", str(home), "--config", str(file), *arguments)
     if program:
         words = [sys.executable, program, *words[3:]]

@@ -239,7 +239,9 @@ def served(args: argparse.Namespace) -> Iterator[Server]:
         sizewise = str(Path(sys.executable).with_name("sizewise"))
         for model in (args.small, args.large):
             subprocess.run([sizewise, "models", "pull", model], env=env, check=True)
-        config = ["--config", str(args.config)] if args.config else []
+        threshold = Path(home) / "threshold.toml"  # the cascade that is measured; the shipped default is another
+        threshold.write_text("[policies.default]\nthreshold = 0.5\n")
+        config = ["--config", str(args.config or threshold)]
         with open(Path(home) / "up.log", "wb") as log:
             up = [sizewise, "up", "--port", str(port), "--home", home, *config]
             process = subprocess.Popen(up, env=env, stdout=log, stderr=subprocess.STDOUT)

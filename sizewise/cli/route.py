@@ -28,6 +28,7 @@ COMMANDS: Mapping[str, LazyCommand] = {
     "outcomes": LazyCommand(
         "sizewise.cli.route_outcomes:outcomes", "Have models answer prompts, and score the answers."
     ),
+    "prior": LazyCommand("sizewise.cli.route_prior:prior", "Pull the shipped answer prior by your own labels."),
     "calibrate": LazyCommand(
         "sizewise.cli.calibrate:calibrate", "Certify a quality target, and write the policy for it."
     ),

@@ -19,7 +19,7 @@ from sizewise.routing.guarantees.sampled_certificate import SampledCertificate
 from sizewise.settings.load import Settings
 
 _HEAD = re.compile(r"\s*\[")
-OURS = frozenset({"target", "certificate", "models", "threshold"})
+OURS = frozenset({"target", "certificate", "models", "threshold", "prior"})
 """Options that a calibration writes, or that a certificate replaces."""
 
 

@@ -15,9 +15,11 @@ from sizewise.model_card import ModelCard
 from sizewise.plugins import PluginRegistry
 from sizewise.routing.guarantees import certificate
 from sizewise.routing.learned_judge import CertificateModels, LearnedJudge
+from sizewise.routing.policies.cascade import CascadePolicy
 from sizewise.routing.policies.certified import CertifiedPolicy
 from sizewise.routing.policy import Judge, Policy
-from sizewise.routing.quality import predictor
+from sizewise.routing.quality import answer_prior, predictor
+from sizewise.routing.quality.shipped_prior import SHIPPED_PRIOR
 from sizewise.routing.quality_prediction import QualityPrediction
 from sizewise.settings.routing import PolicySettings
 
@@ -39,8 +41,11 @@ def load_policy(name: str, wanted: PolicySettings, plugins: PluginRegistry) -> P
     if strange is not None:
         hint = did_you_mean(strange, known) or f"known: {', '.join(known)}"
         raise ConfigError(f"policies.{name}: a {wanted.kind} has no option {strange!r}", hint)
+    options = load_options(name, wanted.options)
+    if kind is CascadePolicy and not {"threshold", "certificate", "prior"} & options.keys():
+        options["prior"] = SHIPPED_PRIOR
     try:
-        made: Policy = msgspec.convert(load_options(name, wanted.options), kind)
+        made: Policy = msgspec.convert(options, kind)
     except BadRequest as error:
         raise ConfigError(f"policies.{name}: {error.message}", error.hint) from error
     except msgspec.ValidationError as error:
@@ -49,14 +54,13 @@ def load_policy(name: str, wanted: PolicySettings, plugins: PluginRegistry) -> P
 
 
 def load_options(name: str, configured: Mapping[str, object]) -> dict[str, object]:
-    """A policy's options, with a `certificate` path replaced by the certificate itself. Raises ConfigError."""
-    path = configured.get("certificate")
-    if not isinstance(path, str):
-        return dict(configured)
-    return {
-        **configured,
-        "certificate": _read(f"policies.{name}.certificate", Path(path), certificate.decode_certificate),
-    }
+    """A policy's options, with the paths of a `certificate` and a `prior` replaced by these. Raises ConfigError."""
+    options = dict(configured)
+    if isinstance(path := configured.get("certificate"), str):
+        options["certificate"] = _read(f"policies.{name}.certificate", Path(path), certificate.decode_certificate)
+    if isinstance(path := configured.get("prior"), str):
+        options["prior"] = _read(f"policies.{name}.prior", Path(path), answer_prior.decode_prior)
+    return options
 
 
 def load_certificate_models(

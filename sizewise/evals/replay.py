@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from math import exp, isnan, sqrt
 
+import msgspec
 from msgspec import Struct
 
 from sizewise.errors import BadRequest
 from sizewise.evals.outcomes import ModelOutcomes, OutcomeDataset, recorded_signals
-from sizewise.messages import Choice, Reply, Usage
+from sizewise.messages import ChatRequest, Choice, Message, Reply, Usage
 from sizewise.model_card import ModelCard
+from sizewise.routing.answer_format import AnswerFormat
 from sizewise.routing.learned_judge import LearnedJudge
 from sizewise.routing.policy import (
     Attempt,
@@ -122,7 +124,12 @@ def _case(
     )
     field = [Candidate(card, card.price.max_cost(tokens, 1_000), good.get(card.name)) for card in cards]
     field.sort(key=lambda each: (each.expected_cost is None, each.expected_cost or 0, strength(each.card)))
-    question = RequestFeatures(tokens, abstention=unforeseen, predicted_quality=good)
+    question = RequestFeatures(
+        tokens,
+        answer_format=AnswerFormat(ChatRequest("", [Message("user", dataset.prompts[row])], {})),
+        abstention=unforeseen,
+        predicted_quality=good,
+    )
     return ReplayCase(
         row,
         question,
@@ -157,6 +164,9 @@ def _replay_case(
                 told = case.learned_verdicts[len(move.replies) - 1]
             else:
                 told = _verdict([columns[names[id(reply)]] for reply in move.replies], row)
+            if move.prior is not None:
+                signals = recorded_signals(columns[names[id(move.replies[told.best_index])]], row)
+                told = msgspec.structs.replace(told, chance=move.prior.chance(signals))
             continue
         made = _attempts(move)
         for each in made:

@@ -17,9 +17,10 @@ from sizewise.routing.structured_output import compile_output_schema
 from sizewise.routing.text.code_blocks import text_outside_blocks
 from sizewise.routing.text.language_detection import detect_language, mentions_language
 from sizewise.routing.text.language_identifier import identify_language
-from sizewise.routing.text.prompt_features import user_text
+from sizewise.routing.text.prompt_features import fold_text, guess_language, tokenize, user_text
 
 MAX_QUESTION_WORDS = 60  # words of a simple question; a longer one may contain someone else's text
+MAX_GUESSED_CHARS = 2_000
 RECENT_MESSAGES = 6  # messages at the end of a conversation that are checked for their language
 
 _QUOTES = re.compile(r"[\"“”„«»「『`\n]|\A[^:]*:\s*(?:\S+\s+){2}\S")
@@ -67,6 +68,20 @@ class AnswerFormat(Struct, frozen=True):
         """The ISO 639 code of the user's own last words, without their code; empty if it is uncertain."""
         words = "" if self._chat is None else user_text(self._chat)
         return identify_language(text_outside_blocks(words)) if words else ""
+
+    def guessed_language(self) -> str:
+        """A guess of the question's language, as `guess_language` names it, from its first MAX_GUESSED_CHARS."""
+        folded = fold_text("" if self._chat is None else user_text(self._chat)[:MAX_GUESSED_CHARS])
+        return guess_language(folded, tokenize(folded))
+
+    def is_one_question(self) -> bool:
+        """Whether there is one message of the user, of text alone, and no answer before it; True without a request."""
+        chat = self._chat
+        if chat is None:
+            return True
+        roles = [message.role for message in chat.messages]
+        asked_once = roles.count("user") == 1 and not {"assistant", "tool"}.intersection(roles)
+        return asked_once and not chat.input_modalities()
 
     def tool_call_error(self, call: FunctionCall) -> str:
         """Why this call is invalid, as a sentence that quotes nothing; empty if it is valid or cannot be checked."""

@@ -25,6 +25,7 @@ from sizewise.routing.attempt_runner import AttemptRunner, HedgeGroup, wait_for_
 from sizewise.routing.client_reply import ClientReply
 from sizewise.routing.constraints import fits_context
 from sizewise.routing.deadlines import TimeForecast, time_limit
+from sizewise.routing.learned_judge import answer_signals
 from sizewise.routing.llm_verifier import lower_verdict
 from sizewise.routing.model_aliases import RoutePlan
 from sizewise.routing.pace import ModelPaces
@@ -222,6 +223,9 @@ class PolicyExecution:
                 verdict,
                 await self._runner.ask_verifier(by, best, partial(self._begin_verification, by)),
             )
+        if move.prior is not None:
+            chance = move.prior.chance(answer_signals(move.replies[verdict.best_index]))
+            verdict = msgspec.structs.replace(verdict, chance=chance)
         for one in self._client_reply.attempts:
             if any(one.reply is reply for reply in move.replies):
                 one.score, one.verdict_why = verdict.score, verdict.why

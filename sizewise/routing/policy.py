@@ -19,6 +19,7 @@ from sizewise.messages import Reply, Usage
 from sizewise.model_card import ModelCard
 from sizewise.money import MediaUnits
 from sizewise.routing.answer_format import AnswerFormat
+from sizewise.routing.quality.answer_prior import PriorModel
 
 StreamMode = Literal["hold", "stream", "first_word"]
 """hold: the client sees nothing until the policy returns this outcome. stream: content passes as it arrives.
@@ -93,10 +94,13 @@ class Parallel(Struct, frozen=True):
 
 
 class JudgeReplies(Struct, frozen=True):
-    """Judge `replies`. `verifier`: a candidate that is also asked to judge the best of them."""
+    """Judge `replies`. `verifier`: a candidate that is also asked to judge the best of them. `prior`: what gives the
+    chance that the best of them is right.
+    """
 
     replies: tuple[Reply, ...]
     verifier: ModelCard | None = None
+    prior: PriorModel | None = None
 
 
 class Resume(Struct, frozen=True):
@@ -139,13 +143,14 @@ class Verdict(Struct, frozen=True):
     """How far the replies can be trusted, 0..1, and why. None: they could not be judged.
 
     If learned: `escalation_gain` is the expected gain of asking the large model, -1..1; `best_index` the index of the
-    best reply.
+    best reply. `chance`: that it is right, 0..1, if a prior was asked and can tell.
     """
 
     score: float | None
     why: str
     escalation_gain: float | None = None
     best_index: int = 0
+    chance: float | None = None
 
 
 Move = Attempt | Hedge | Parallel | JudgeReplies | Resume
@@ -202,8 +207,12 @@ def parallel(attempts: tuple[Attempt, ...]) -> Generator[Move, MoveResult, tuple
     return cast("tuple[AttemptOutcome, ...]", (yield Parallel(attempts)))
 
 
-def judge(*replies: Reply, verifier: ModelCard | None = None) -> Generator[Move, MoveResult, Verdict]:
-    return cast("Verdict", (yield JudgeReplies(replies, verifier)))
+def judge(
+    *replies: Reply,
+    verifier: ModelCard | None = None,
+    prior: PriorModel | None = None,
+) -> Generator[Move, MoveResult, Verdict]:
+    return cast("Verdict", (yield JudgeReplies(replies, verifier, prior)))
 
 
 def resume(card: ModelCard, prefix: str, why: str) -> Generator[Move, MoveResult, AttemptOutcome]:

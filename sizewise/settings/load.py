@@ -288,11 +288,10 @@ def _resolve_mcp_server(server: McpServerSettings, folder: Path) -> McpServerSet
 
 
 def _resolve_policy(policy: PolicySettings, folder: Path) -> PolicySettings:
-    """Resolves the path of its certificate relative to the folder of the settings file."""
-    proof = policy.options.get("certificate")
-    if not isinstance(proof, str):
-        return policy
-    return replace(policy, options={**policy.options, "certificate": str(folder / Path(proof).expanduser())})
+    """Resolves the paths of its certificate and prior relative to the folder of the settings file."""
+    known = {name: policy.options[name] for name in ("certificate", "prior") if name in policy.options}
+    paths = {name: str(folder / Path(path).expanduser()) for name, path in known.items() if isinstance(path, str)}
+    return replace(policy, options={**policy.options, **paths}) if paths else policy
 
 
 def _resolve_reference(folder: Path, text: str) -> str:

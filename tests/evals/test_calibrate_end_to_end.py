@@ -60,7 +60,7 @@ def test_a_promise_from_live_traffic_alone(tmp_path: Path, config: str) -> None:
 def test_what_cannot_be_calibrated_so_is_said(tmp_path: Path, config: str) -> None:
     with serving(
         tmp_path,
-        config + '[policies.quick]\nkind = "cheapest"\n[policies.all]\nkind = "cascade"\n',
+        config + '[policies.quick]\nkind = "cheapest"\n[policies.all]\nkind = "cascade"\nthreshold = 0.5\n',
     ) as server:
         none = sizewise("route", "calibrate", home=tmp_path)
         assert none.code == 1 and "Set `sample_rate` and `judge` in [shadow]" in none.out

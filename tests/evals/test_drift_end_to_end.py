@@ -37,6 +37,7 @@ target = {{quality = 0.95}}
 models = ["one/small", "two/other", "big/large"]
 [policies.plain]
 kind = "cascade"
+threshold = 0.5
 models = ["one/small", "big/large"]
 [providers.one]
 wire = "echo"

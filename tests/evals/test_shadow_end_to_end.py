@@ -37,6 +37,7 @@ place = "anyone"
 models = ["judge"]
 [policies.default]
 kind = "cascade"
+threshold = 0.5
 models = ["echo/small", "echo/large"]
 """
 CANARY = "canary-51c0"

@@ -60,6 +60,7 @@ fast_path = {str(fast).lower()}
 {more}
 [policies.default]
 kind = "cascade"
+threshold = 0.5
 models = ["echo/small", "echo/large"]
 [providers.echo]
 wire = "echo"

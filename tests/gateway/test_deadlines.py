@@ -27,9 +27,11 @@ parameters = 100_000_000
 parameters = 70_000_000_000
 [policies.default]
 kind = "cascade"
+threshold = 0.5
 models = ["echo/small", "echo/large"]
 [policies.unmeasured]
 kind = "cascade"
+threshold = 0.5
 models = ["echo/new-small", "echo/new-large"]
 """
 ENDPOINTS: dict[str, tuple[str, dict[str, Any]]] = {

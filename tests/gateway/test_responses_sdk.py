@@ -57,6 +57,7 @@ logprobs = true
 parameters = 70_000_000_000
 [policies.default]
 kind = "cascade"
+threshold = 0.5
 models = ["echo/small", "echo/large"]
 [providers.other]
 base_url = "{other}"

@@ -23,6 +23,7 @@ policy = "careful"
 switch_cost_usd = "0.01"
 [policies.careful]
 kind = "cascade"
+threshold = 0.5
 models = ["echo/small", "echo/middle", "echo/large"]
 [policies.quick]
 kind = "cheapest"

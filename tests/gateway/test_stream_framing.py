@@ -89,6 +89,7 @@ place = "machine"
 models = ["named"]
 [policies.held]
 kind = "cascade"
+threshold = 0.5
 models = ["pretty/whole", "echo/large"]
 """
 

@@ -283,6 +283,7 @@ models = ["large", "judge"]
 parameters = 70_000_000_000
 [policies.default]
 kind = "cascade"
+threshold = 0.5
 models = ["echo/small", "far/large"]
 """
     before = len(mirror.received.bodies)

@@ -338,6 +338,7 @@ parameters = 100_000_000
 parameters = 70_000_000_000
 [policies.falls]
 kind = "cascade"
+threshold = 0.5
 models = ["near/mirror", "near/large"]
 """
     config = CONFIG.format(mirror=teller.url, far=teller.url, claude=teller.url, responses=teller.url)

@@ -144,11 +144,13 @@ sample_rate = 1.0
 max_concurrent = 4
 [policies.default]
 kind = "cascade"
+threshold = 0.5
 [policies.hedged]
 kind = "cheapest"
 hedge_delay_s = 0.05
 [policies.strict]
 kind = "cascade"
+threshold = 0.5
 votes = 3
 verifier = "echo/large"
 """

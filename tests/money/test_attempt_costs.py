@@ -46,6 +46,7 @@ models = ["bad/html", "echo/large"]
 retries = 1
 [policies.default]
 kind = "cascade"
+threshold = 0.5
 models = ["echo/small", "echo/large"]
 {models}
 """

@@ -21,6 +21,9 @@ discover = false
 context = 2048
 [policies.default]
 kind = "cascade"
+threshold = 0.5
+[policies.cold]
+kind = "cascade"
 [policies.trusting]
 kind = "cascade"
 threshold = 0.0
@@ -44,6 +47,12 @@ def test_roles_are_the_smallest_and_the_best(sizes: Served) -> None:
     for role, model in (("small", "local/smollm2-135m"), ("large", "local/qwen2.5-coder-1.5b")):
         answer = sizes.chat(role, "Say hello.", temperature=0, max_tokens=12)
         assert answer.headers["x-sizewise-model"] == model and words(answer)
+
+
+def test_before_calibration_the_better_model_answers_at_once_and_says_prior(sizes: Served) -> None:
+    answer = sizes.chat("auto:cold", "What is the capital of France?", temperature=0, max_tokens=12)
+    assert answer.headers["x-sizewise-model"] == "local/qwen2.5-coder-1.5b"
+    assert "x-sizewise-attempts" not in answer.headers and answer.headers["x-sizewise-why"].startswith("prior: ")
 
 
 def test_a_trusted_reply_is_kept(sizes: Served) -> None:

@@ -1,1 +1,1 @@
-"""Cold start: what `auto` is worth before any calibration, on questions of our own."""
+"""Cold start: what `auto` is worth before any calibration, on questions of our own, and how its prior is made."""

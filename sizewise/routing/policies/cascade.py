@@ -28,6 +28,8 @@ from sizewise.routing.policy import (
     parallel,
     strength,
 )
+from sizewise.routing.prior_basis import missing_basis
+from sizewise.routing.quality.answer_prior import AnswerPrior, PriorModel
 from sizewise.routing.time_to_escalate import with_time_to_escalate
 
 
@@ -38,7 +40,9 @@ class CascadePolicy:
     `threshold` (0..1): the score from which a held reply is returned. Uncalibrated: 0.5 is a default, not a guarantee.
     `certificate`, made by `sizewise route calibrate --policy NAME --write` from sampled pairs, and its `target` replace
     it by the threshold certified for the target, or for the quality that a request sets; if none was certified, the
-    strongest model is asked.
+    strongest model is asked. `prior` replaces `threshold` too, by the chance that a reply is right: settings without a
+    threshold or a certificate get the shipped one (policy_loader.py). Where it has no basis the strongest model is
+    asked at once.
 
     `hold_s`: seconds that each reply may be held; then the next model is asked. The strongest model is chosen by
     strength, not by price; dearer ones are only its fallbacks. `when_exhausted`: if all remaining models fail, `refuse`
@@ -59,6 +63,7 @@ class CascadePolicy:
     verifier: str = ""
     target: QualityGuarantee | None = None
     certificate: SampledCertificate | None = None
+    prior: AnswerPrior | None = None
 
     def __post_init__(self) -> None:
         require_range("threshold", self.threshold, 0, 1)
@@ -70,27 +75,37 @@ class CascadePolicy:
 
     def route(self, features: RequestFeatures, candidates: Candidates) -> PolicyRun:
         small, large = _split_candidates(candidates)
-        trust, known = self._trust_threshold(features)
+        judged, trust, known = self._basis(features, tuple(each.card for each in small))
         in_time = with_time_to_escalate(small, candidates[len(small)], features.time_left_s)
-        hurried, small = len(small) - len(in_time), () if trust is None else in_time
+        asked = [(card, prior) for card, prior in judged if any(card is each.card for each in in_time)]
         verifier = next((each.card for each in candidates if each.card.name == self.verifier), None)
         held: list[tuple[float, AttemptOutcome]] = []
-        for candidate in small:
-            got, seen = yield from self._hold_and_judge(candidate.card, _why_asked(held), verifier)
+        for card, prior in asked:
+            got, seen = yield from self._hold_and_judge(card, _why_asked(held, prior), verifier, prior)
             if seen is None:
                 continue
-            if seen.score is None or trust is None or seen.score >= trust:
-                return msgspec.structs.replace(got, why=f"smallest trusted reply: {seen.why} ({known})")
-            held.append((seen.score, got))
-        why = known if trust is None else _why_large(len(small), len(held), known, hurried)
+            score, needed = (seen.score, trust) if prior is None else (self._prior_score(seen), prior.threshold)
+            if score is None or needed is None or score >= needed:
+                return msgspec.structs.replace(got, why=_why_kept(seen, needed, prior, known))
+            held.append((score, got))
+        basis_decided = not judged and (bool(small) or (trust is None and self.prior is None))
+        why = known if basis_decided else _why_large(len(asked), len(held), known, len(judged) - len(asked))
         got = yield from with_fallbacks(features, large, why, retries=1)
         if self.resume:
             smaller = tuple(candidate.card for candidate in reversed(small))
             got = yield from resume_if_cut(features, (*large, *smaller), got)
-        if not got.is_final and held and self.when_exhausted == "show_marked":
+        if got.is_final or self.when_exhausted == "refuse":
+            return got
+        failed = f"{got.card.name} failed ({got.error})"
+        if held:
             score, best = max(held, key=lambda pair: pair[0])
-            reason = f"trusted only at {score:.2f}, and {got.card.name} failed ({got.error})"
+            reason = f"trusted only at {score:.2f}, and {failed}"
             return msgspec.structs.replace(best, degraded=reason, why=f"shown although {reason}")
+        for candidate in () if judged else reversed(small):
+            weaker = yield from attempt(candidate.card, failed, "hold", self.hold_s)
+            if weaker.reply is not None:
+                reason = f"not judged, and {failed}"
+                return msgspec.structs.replace(weaker, degraded=reason, why=f"shown although {reason}")
         return got
 
     def _hold_and_judge(
@@ -98,17 +113,43 @@ class CascadePolicy:
         card: ModelCard,
         why: str,
         verifier: ModelCard | None,
+        prior: PriorModel | None,
     ) -> Generator[Move, MoveResult, tuple[AttemptOutcome, Verdict | None]]:
         """The held outcome of `card` and its verdict; with several votes, the most common answer. None: it failed."""
         if self.votes == 1:
             got = yield from attempt(card, why, "hold", self.hold_s)
-            return got, None if got.reply is None else (yield from judge(got.reply, verifier=verifier))
+            return got, None if got.reply is None else (yield from judge(got.reply, verifier=verifier, prior=prior))
         outcomes = yield from parallel((Attempt(card, why, "hold", self.hold_s),) * self.votes)
         said = [(each, each.reply) for each in outcomes if each.reply is not None]
         if not said:
             return outcomes[-1], None
-        seen = yield from judge(*(reply for _, reply in said), verifier=verifier)
+        seen = yield from judge(*(reply for _, reply in said), verifier=verifier, prior=prior)
         return said[seen.best_index][0], seen
+
+    def _basis(
+        self,
+        features: RequestFeatures,
+        small: tuple[ModelCard, ...],
+    ) -> tuple[list[tuple[ModelCard, PriorModel | None]], float | None, str]:
+        """The small models to ask, each with what judges it, the threshold without a prior, and the basis in words."""
+        if self.prior is None or self.certificate is not None:
+            trust, known = self._trust_threshold(features)
+            return [(card, None) for card in small if trust is not None], trust, known
+        lacks = missing_basis(self.prior, features)
+        if lacks:
+            return [], None, f"prior: no basis, for {lacks}; the best model answers"
+        judged = [(card, its) for card in small if card.logprobs and (its := self.prior.model_for(card.parameters))]
+        if not judged:
+            return [], None, "prior: no basis to tell when a smaller model is right; the best model answers"
+        return [*judged], None, "prior" if features.min_quality is None else "best effort: prior"
+
+    def _prior_score(self, seen: Verdict) -> float:
+        """The chance that a held reply is right; 0 if a judge, the votes or the verifier object, or the prior cannot
+        tell.
+        """
+        needed = self.threshold if self.votes > 1 or self.verifier else 0.0
+        objected = seen.score is not None and (seen.score == 0 or seen.score < needed)
+        return 0.0 if objected or seen.chance is None else seen.chance
 
     def _trust_threshold(self, features: RequestFeatures) -> tuple[float | None, str]:
         """The score from which a held reply is returned (None: none is), and its basis in words."""
@@ -127,13 +168,21 @@ class CascadePolicy:
         )
 
 
+def _why_kept(seen: Verdict, needed: float | None, prior: PriorModel | None, known: str) -> str:
+    if prior is None:
+        return f"smallest trusted reply: {seen.why} ({known})"
+    return f"{known}: the reply is right with a chance of {seen.chance or 0.0:.2f}; {needed or 0.0:.2f} is enough"
+
+
 def _split_candidates(candidates: Candidates) -> tuple[tuple[Candidate, ...], tuple[ModelCard, ...]]:
     """Models that are held and judged; models that answer unjudged: the strongest, then dearer fallbacks."""
     best = max(range(len(candidates)), key=lambda i: strength(candidates[i].card))
     return candidates[:best], tuple(candidate.card for candidate in candidates[best:])
 
 
-def _why_asked(held: list[tuple[float, AttemptOutcome]]) -> str:
+def _why_asked(held: list[tuple[float, AttemptOutcome]], prior: PriorModel | None) -> str:
+    if prior is not None:
+        return f"prior: its reply is kept if it is right with a chance of {prior.threshold:.2f}"
     return f"{held[-1][1].card.name} was not trusted" if held else "the cheapest model that fits"
 
 
