@@ -10,6 +10,7 @@ import stat
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import date
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TypeVar
@@ -27,6 +28,7 @@ from sizewise.catalog.loader import (
     weights_path,
 )
 from sizewise.catalog.memory_estimate import format_bytes
+from sizewise.catalog.retirements import retirements
 from sizewise.cli.api_client import ApiClient, running_server
 from sizewise.errors import ConfigError, SizewiseError
 from sizewise.guardrails.named_entities import active_models
@@ -73,6 +75,7 @@ async def run_checks(settings: Settings | None, settings_error: str = "", hint: 
         *findings,
         _config(settings),
         *_providers(settings),
+        *_retired(settings),
         *_references(settings),
         _home(settings),
         _disk(settings),
@@ -128,6 +131,16 @@ def _providers(settings: Settings) -> Iterator[CheckResult]:
     for missing in providers_without_models(settings, cards):
         said, _, step = missing.partition(": ")
         yield CheckResult("models", False, said, step)
+
+
+def _retired(settings: Settings) -> Iterator[CheckResult]:
+    """Configured models that have ended; those that will soon are shown, and well."""
+    try:
+        found = retirements(settings, date.today())
+    except SizewiseError:
+        return  # `settings` reports it
+    for each in found:
+        yield CheckResult("model", not each.over, str(each), "choose another one: sizewise advise")
 
 
 def _references(settings: Settings) -> Iterator[CheckResult]:

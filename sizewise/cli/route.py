@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from datetime import date
 from typing import get_args
 
 import click
 import msgspec
 
+from sizewise.catalog.retirements import retirements
 from sizewise.cli import operations
 from sizewise.cli.lazy_group import LazyCommand, LazyGroup
-from sizewise.cli.options import api_client, server_options, wants_json
+from sizewise.cli.options import api_client, command_settings, server_options, wants_json
 from sizewise.cli.output import format_count, format_money, format_seconds, write_json, write_table
 from sizewise.cli.request_options import model_option, policy_option
 from sizewise.data_class import DATA_CLASSES, DataClass
@@ -92,10 +94,13 @@ def explain(
         session=session,
     )
     told = asyncio.run(explained)
+    warnings = _warnings(told)
     if wants_json():
-        write_json(msgspec.to_builtins(told))
+        write_json({**msgspec.to_builtins(told), "warnings": warnings})
     else:
         _show(told)
+        for each in warnings:
+            click.echo(f"warning: {each}")
     ctx.exit(1 if told.error else 0)
 
 
@@ -117,6 +122,12 @@ def _show(decision: operations.Explanation) -> None:
             for c in decision.candidates
         ],
     )
+
+
+def _warnings(decision: operations.Explanation) -> list[str]:
+    """Candidates that have ended or will soon, by the settings of this machine."""
+    names = {each.model for each in decision.candidates}
+    return [str(each) for each in retirements(command_settings(), date.today()) if each.name in names]
 
 
 def _cost(candidate: operations.Candidate) -> str:
