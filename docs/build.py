@@ -23,6 +23,7 @@ from docs import (
     provider_presets,
     roles,
     sbom,
+    sdk_methods,
     settings,
 )
 from sizewise import errors
@@ -47,6 +48,7 @@ def pages() -> dict[Path, str]:
         **licenses.pages(),
         **sbom.pages(),
         **roles.pages(),
+        **sdk_methods.pages(),
         DOCS / "map.md": "\n".join(_map()),
         DOCS / "errors" / "README.md": "\n".join(_errors()),
         DOCS / "reference" / "kinds.md": "\n".join(_kinds()),
