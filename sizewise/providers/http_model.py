@@ -12,14 +12,13 @@ from sizewise.http.client import ClientResponse, HttpEndpoint, HttpHeaders, Http
 from sizewise.messages import ChatRequest, Reply, request_size
 from sizewise.model_card import ModelCard
 from sizewise.offload.offload import LONG_BYTES, Offload
-from sizewise.providers.retry_after import retry_after_seconds
 from sizewise.providers.safe_errors import ErrorSanitizer
 from sizewise.providers.upstream_body import check_utf8, is_error_object
+from sizewise.providers.upstream_error import MAX_ERROR, read_error
 from sizewise.providers.wires.sse import BYTE_ORDER_MARK, SseDecoder
 from sizewise.providers.wires.wire import StreamReader, TextEndpoint, Wire, no_headers
 
 MAX_REPLY = 32 * 1024 * 1024  # bytes of a response body
-MAX_ERROR = 64 * 1024  # bytes of an error body
 COUNTS_NOTHING = frozenset((404, 405, 501))  # statuses of an upstream without the endpoint that counts tokens
 FRAMES_AT_ONCE = 64  # frames of a stream between two turns of the event loop; about 10 us each
 
@@ -154,14 +153,3 @@ class HttpModel:
                 response.release()
                 break
         return reader.reply()
-
-
-async def read_error(response: ClientResponse, wire: Wire) -> SizewiseError:
-    """The error of a response that is not 200."""
-    try:
-        body = await response.read(MAX_ERROR)
-    except UpstreamProtocolError:  # too long or cut off: use the status alone
-        body = b""
-    body = body.removeprefix(BYTE_ORDER_MARK).decode(errors="replace").encode()
-    wait = retry_after_seconds(response.header("retry-after"), response.header("date"))
-    return wire.read_error(response.status, wait, body)

@@ -15,9 +15,10 @@ from sizewise.http.client import ClientResponse, HttpEndpoint, HttpTimeouts
 from sizewise.messages import MediaRequest, Reply, UploadedFile, Usage
 from sizewise.model_card import ModelCard
 from sizewise.offload.offload import LONG_BYTES, Offload
-from sizewise.providers.http_model import MAX_REPLY, read_error
+from sizewise.providers.http_model import MAX_REPLY
 from sizewise.providers.safe_errors import ErrorSanitizer
 from sizewise.providers.upstream_body import check_utf8, is_error_object
+from sizewise.providers.upstream_error import read_error
 from sizewise.providers.wires.sse import SseDecoder
 from sizewise.providers.wires.wire import MediaEndpoints, Wire
 

@@ -22,7 +22,7 @@ from sizewise.money import format_dollars
 from sizewise.principal import matches_any
 from sizewise.routing.data_policy import DataPolicyDecision
 from sizewise.routing.deadlines import TimeForecast, check_time, with_times
-from sizewise.routing.languages import language_exclusions, question_language
+from sizewise.routing.languages import without_foreign
 from sizewise.routing.model_aliases import RoutePlan
 from sizewise.routing.policy import Candidate, Candidates, RequestFeatures, strength
 from sizewise.routing.rejection import Rejection
@@ -59,25 +59,12 @@ def eligible_models(
         else:
             against.append(why)
     if len(may) > 1 and not plan.is_exact:
-        may = _without_foreign(may, requirements.features, against)
+        may = without_foreign(may, requirements.features, against)
     if len(may) > 1:
         may.sort(key=cost_order)
         if forecast is not None:
             may = with_times(may, forecast, requirements.features)
     return tuple(may), tuple(against)
-
-
-def _without_foreign(
-    candidates: list[Candidate], features: RequestFeatures, against: list[Rejection]
-) -> list[Candidate]:
-    """Moves those whose facts leave out the question's language to `against`."""
-    cards = tuple(each.card for each in candidates)
-    language = question_language(cards, features)
-    reasons = language_exclusions(cards, language) if language else {}
-    against += [
-        Rejection(card, reasons[card.name], NoModelFits, decides=True) for card in cards if card.name in reasons
-    ]
-    return [each for each in candidates if each.card.name not in reasons]
 
 
 def cost_order(candidate: Candidate) -> tuple[bool, int, float]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
+from sizewise.errors import NoModelFits
 from sizewise.model_card import ModelCard
-from sizewise.routing.policy import RequestFeatures, strength
+from sizewise.routing.policy import Candidate, RequestFeatures, strength
+from sizewise.routing.rejection import Rejection
 
 SIMILAR: tuple[frozenset[str], ...] = (
     frozenset({"da", "no", "nb", "nn", "sv"}),
@@ -109,3 +111,16 @@ def _listing(languages: frozenset[str]) -> str:
     known = sorted(languages)
     more = len(known) - SHOWN
     return f"{', '.join(known[:SHOWN])} and {more} more" if more > 0 else ", ".join(known)
+
+
+def without_foreign(
+    candidates: list[Candidate], features: RequestFeatures, against: list[Rejection]
+) -> list[Candidate]:
+    """Moves those whose facts leave out the question's language to `against`."""
+    cards = tuple(each.card for each in candidates)
+    language = question_language(cards, features)
+    reasons = language_exclusions(cards, language) if language else {}
+    against += [
+        Rejection(card, reasons[card.name], NoModelFits, decides=True) for card in cards if card.name in reasons
+    ]
+    return [each for each in candidates if each.card.name not in reasons]

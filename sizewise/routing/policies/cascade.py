@@ -13,6 +13,7 @@ from sizewise.routing.fallback import resume_if_cut, with_fallbacks
 from sizewise.routing.guarantees.bounds import QualityGuarantee
 from sizewise.routing.guarantees.sampled_certificate import SampledCertificate, check_certificate
 from sizewise.routing.option_checks import require_one_of, require_range
+from sizewise.routing.policies.cascade_trust import prior_score, trust_basis, why_asked, why_kept, why_large
 from sizewise.routing.policy import (
     Attempt,
     AttemptOutcome,
@@ -28,7 +29,6 @@ from sizewise.routing.policy import (
     parallel,
     strength,
 )
-from sizewise.routing.prior_basis import missing_basis
 from sizewise.routing.quality.answer_prior import AnswerPrior, PriorModel
 from sizewise.routing.time_to_escalate import with_time_to_escalate
 
@@ -75,21 +75,21 @@ class CascadePolicy:
 
     def route(self, features: RequestFeatures, candidates: Candidates) -> PolicyRun:
         small, large = _split_candidates(candidates)
-        judged, trust, known = self._basis(features, tuple(each.card for each in small))
+        judged, trust, known = trust_basis(self, features, tuple(each.card for each in small))
         in_time = with_time_to_escalate(small, candidates[len(small)], features.time_left_s)
         asked = [(card, prior) for card, prior in judged if any(card is each.card for each in in_time)]
         verifier = next((each.card for each in candidates if each.card.name == self.verifier), None)
         held: list[tuple[float, AttemptOutcome]] = []
         for card, prior in asked:
-            got, seen = yield from self._hold_and_judge(card, _why_asked(held, prior), verifier, prior)
+            got, seen = yield from self._hold_and_judge(card, why_asked(held, prior), verifier, prior)
             if seen is None:
                 continue
-            score, needed = (seen.score, trust) if prior is None else (self._prior_score(seen), prior.threshold)
+            score, needed = (seen.score, trust) if prior is None else (prior_score(self, seen), prior.threshold)
             if score is None or needed is None or score >= needed:
-                return msgspec.structs.replace(got, why=_why_kept(seen, needed, prior, known))
+                return msgspec.structs.replace(got, why=why_kept(seen, needed, prior, known))
             held.append((score, got))
         basis_decided = not judged and (bool(small) or (trust is None and self.prior is None))
-        why = known if basis_decided else _why_large(len(asked), len(held), known, len(judged) - len(asked))
+        why = known if basis_decided else why_large(len(asked), len(held), known, len(judged) - len(asked))
         got = yield from with_fallbacks(features, large, why, retries=1)
         if self.resume:
             smaller = tuple(candidate.card for candidate in reversed(small))
@@ -126,72 +126,8 @@ class CascadePolicy:
         seen = yield from judge(*(reply for _, reply in said), verifier=verifier, prior=prior)
         return said[seen.best_index][0], seen
 
-    def _basis(
-        self,
-        features: RequestFeatures,
-        small: tuple[ModelCard, ...],
-    ) -> tuple[list[tuple[ModelCard, PriorModel | None]], float | None, str]:
-        """The small models to ask, each with what judges it, the threshold without a prior, and the basis in words."""
-        if self.prior is None or self.certificate is not None:
-            trust, known = self._trust_threshold(features)
-            return [(card, None) for card in small if trust is not None], trust, known
-        lacks = missing_basis(self.prior, features)
-        if lacks:
-            return [], None, f"prior: no basis, for {lacks}; the best model answers"
-        judged = [(card, its) for card in small if card.logprobs and (its := self.prior.model_for(card.parameters))]
-        if not judged:
-            return [], None, "prior: no basis to tell when a smaller model is right; the best model answers"
-        return [*judged], None, "prior" if features.min_quality is None else "best effort: prior"
-
-    def _prior_score(self, seen: Verdict) -> float:
-        """The chance that a held reply is right; 0 if a judge, the votes or the verifier object, or the prior cannot
-        tell.
-        """
-        needed = self.threshold if self.votes > 1 or self.verifier else 0.0
-        objected = seen.score is not None and (seen.score == 0 or seen.score < needed)
-        return 0.0 if objected or seen.chance is None else seen.chance
-
-    def _trust_threshold(self, features: RequestFeatures) -> tuple[float | None, str]:
-        """The score from which a held reply is returned (None: none is), and its basis in words."""
-        if self.target is None or self.certificate is None:
-            return self.threshold, "uncalibrated" if features.min_quality is None else "best effort: uncalibrated"
-        if features.choice_count > 1:
-            return None, "requests for several choices were not calibrated, so no target applies"
-        wished = self.target.quality if features.min_quality is None else features.min_quality
-        kept = self.certificate.guarantee_for(wished)
-        if kept is None:
-            return None, f"best effort: {wished:g} of {self.certificate.large_model} is not certified"
-        return (
-            kept.trust_threshold,
-            f"certified {kept.quality:g} of {self.certificate.large_model} with confidence "
-            f"{self.certificate.confidence_level:g}",
-        )
-
-
-def _why_kept(seen: Verdict, needed: float | None, prior: PriorModel | None, known: str) -> str:
-    if prior is None:
-        return f"smallest trusted reply: {seen.why} ({known})"
-    return f"{known}: the reply is right with a chance of {seen.chance or 0.0:.2f}; {needed or 0.0:.2f} is enough"
-
 
 def _split_candidates(candidates: Candidates) -> tuple[tuple[Candidate, ...], tuple[ModelCard, ...]]:
     """Models that are held and judged; models that answer unjudged: the strongest, then dearer fallbacks."""
     best = max(range(len(candidates)), key=lambda i: strength(candidates[i].card))
     return candidates[:best], tuple(candidate.card for candidate in candidates[best:])
-
-
-def _why_asked(held: list[tuple[float, AttemptOutcome]], prior: PriorModel | None) -> str:
-    if prior is not None:
-        return f"prior: its reply is kept if it is right with a chance of {prior.threshold:.2f}"
-    return f"{held[-1][1].card.name} was not trusted" if held else "the cheapest model that fits"
-
-
-def _why_large(asked: int, distrusted: int, known: str, hurried: int) -> str:
-    """`hurried`: small models that the deadline leaves no time to judge first."""
-    if not asked and hurried:
-        return "the deadline leaves no time to judge a smaller model first"
-    if not asked:
-        return "the best model that fits is also the cheapest"
-    if distrusted == asked:
-        return f"no smaller model was trusted ({known})"
-    return "no smaller model answered" if not distrusted else f"smaller models failed or were not trusted ({known})"
