@@ -61,11 +61,12 @@ class SizewiseError(Exception):
     exit_code = 3  # 2 bad usage, 3 an external failure
     retryable = False  # the same model may succeed in a moment
     flow_node = ""  # the flow node that raised it
+    upstream_code = ""  # shown in place of ours: clients act on `unsupported_parameter` or `content_filter`
 
     @property
     def shown_code(self) -> str:
         """The code in the error object of a model API; `code` names our docs page."""
-        return self.code
+        return self.upstream_code or self.code
 
     def __init__(
         self,
@@ -187,12 +188,6 @@ class UpstreamError(SizewiseError):
     failure_scope: FailureScope = "request"
     # What the upstream wrote, where `message` is ours; may hold secrets and prompt text.
     withheld_text: str | None = None
-    # The upstream's own code, shown in place of ours: clients act on `unsupported_parameter` or `content_filter`.
-    upstream_code = ""
-
-    @property
-    def shown_code(self) -> str:
-        return self.upstream_code or self.code
 
 
 class UpstreamRejected(UpstreamError):

@@ -21,7 +21,7 @@ COMMANDS: Mapping[str, LazyCommand] = {
     "up": LazyCommand("sizewise.cli.up:up", "Start the server: all APIs on one port."),
     "ask": LazyCommand("sizewise.cli.ask:ask", "Ask one question through the router."),
     "compare": LazyCommand("sizewise.cli.compare:compare", "Ask several models the same question, side by side."),
-    "models": LazyCommand("sizewise.cli.models:models", "Manage models: list, pull, show, add, probe, remove."),
+    "models": LazyCommand("sizewise.cli.models:models", "Manage models: list, pull, show, add, probe, rm, remove."),
     "advise": LazyCommand("sizewise.cli.advise:verb", "Recommend a small or a large model for a workload."),
     "fit": LazyCommand("sizewise.cli.fit:fit", "Show whether a model fits a GPU or this machine."),
     "route": LazyCommand("sizewise.cli.route:route", "Explain, measure, calibrate, train and test routing."),

@@ -15,7 +15,7 @@ COMMANDS: Mapping[str, LazyCommand] = {
         "sizewise.cli.models_list:list_",
         "List the models that you can use, and those that you can download.",
     ),
-    "pull": LazyCommand("sizewise.cli.models_pull:pull", "Download a local model; resumes, and checks its sha256."),
+    "pull": LazyCommand("sizewise.cli.models_pull:pull", "Download a model; resumes, and checks its sha256."),
     "show": LazyCommand("sizewise.cli.models_show:show", "Show every fact about a model, with source and date."),
     "add": LazyCommand("sizewise.cli.models_add:add", "Use your own GGUF file in place."),
     "probe": LazyCommand("sizewise.cli.models_probe:probe", "Detect a model server, and print its settings."),

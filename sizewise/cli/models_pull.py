@@ -29,6 +29,7 @@ from sizewise.cli.models_self_test import self_test_and_report
 from sizewise.cli.options import command_settings, local_options, wants_json
 from sizewise.cli.output import write_json
 from sizewise.cli.reload_server import reload_running_server
+from sizewise.cli.value_completion import complete_download
 from sizewise.errors import BadRequest
 from sizewise.model_card import ModelCard
 from sizewise.providers.local.runtime import INSTALL_HINT, missing_dependency
@@ -38,7 +39,7 @@ HEX = frozenset("0123456789abcdef")
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete_download)
 @click.option("--from", "source", default="", metavar="URL", help="Use an identical file at this URL or path.")
 @click.option("--name", "model_name", default="", help="Name of the model. [the file's]")
 @click.option("--sha256", default="", metavar="HEX", help="The sha256 that a file from a URL must have.")
@@ -59,7 +60,8 @@ def pull(name: str, source: str, model_name: str, sha256: str, yes: bool, dry_ru
     found = command_settings()
     reference = parse_reference(name)
     if lacks := missing_dependency():
-        click.echo(f"{name} cannot run yet: {lacks}\nhint: {INSTALL_HINT}", err=True)
+        shown = local_card(name, found).name if reference is None else name
+        click.echo(f"{shown} cannot run yet: {lacks}\nhint: {INSTALL_HINT}", err=True)
     if reference is None:
         _pull_catalog_model(name, source, found)
         return

@@ -32,10 +32,10 @@ from sizewise.routing.policy import (
     RequestFeatures,
     Resume,
     Verdict,
-    strength,
 )
 from sizewise.routing.quality.answer_signals import recorded_agreement
 from sizewise.routing.quality_prediction import QualityPrediction
+from sizewise.routing.strength import strength
 
 MAX_MOVES = 100
 Z_95 = 1.96  # standard errors of an interval of 95 %

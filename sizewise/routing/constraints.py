@@ -24,9 +24,10 @@ from sizewise.routing.data_policy import DataPolicyDecision
 from sizewise.routing.deadlines import TimeForecast, check_time, with_times
 from sizewise.routing.languages import without_foreign
 from sizewise.routing.model_aliases import RoutePlan
-from sizewise.routing.policy import Candidate, Candidates, RequestFeatures, strength
+from sizewise.routing.policy import Candidate, Candidates, RequestFeatures
 from sizewise.routing.rejection import Rejection
 from sizewise.routing.requirements import MAX_BYTES_PER_TOKEN, Requirements, expected_cost
+from sizewise.routing.strength import strength
 
 HealthCheck = Callable[[ModelCard], str]
 """Why a model is unavailable now, in words; empty if it is available."""
@@ -120,10 +121,7 @@ def _check_min_window(card: ModelCard, requirements: Requirements, is_exact: boo
         why = f"has a context window of {card.context} tokens, and the request requires {requirements.min_window}"
     else:
         return None
-    hint = (
-        "use a model with a larger context window; for embedded models, raise `context` in [local] if the model "
-        "supports it"
-    )
+    hint = "use a model with a larger context window, or raise `context` in [local] for an embedded one"
     return Rejection(card=card, why=why, error=NoModelFits, param="min_window", hint=hint)
 
 

@@ -13,8 +13,9 @@ from sizewise.errors import Busy, NoModelFits
 from sizewise.handler import Request
 from sizewise.model_card import ModelCard
 from sizewise.routing.pace import ModelPaces, PredictedTime
-from sizewise.routing.policy import Attempt, Candidate, RequestFeatures, strength
+from sizewise.routing.policy import Attempt, Candidate, RequestFeatures
 from sizewise.routing.rejection import Rejection
+from sizewise.routing.strength import strength
 
 UNKNOWN_SHARE = 0.5
 """Share of the time left that a held model gets, where nothing is known of the model that may have to follow."""
@@ -22,6 +23,8 @@ LEAST_SHARE = 0.1
 """Share of the time left that the model which may have to follow gets at least, however quick it is."""
 SLOWER = 1.5
 """So many times later than the strongest model of the same cost, a weaker one is not asked before it."""
+NOTICED_S = 0.1
+"""A smaller difference changes no order: people do not notice it, and measurements differ by more."""
 
 
 class Queue(Protocol):
@@ -147,7 +150,7 @@ def _with_time(candidate: Candidate, predicted: PredictedTime | None) -> Candida
 
 def _is_slower(candidate: Candidate, strongest: Candidate) -> bool:
     mine, its = candidate.expected_s, strongest.expected_s
-    return mine is not None and its is not None and mine > SLOWER * its
+    return mine is not None and its is not None and mine > SLOWER * its and mine - its > NOTICED_S
 
 
 def time_limit(

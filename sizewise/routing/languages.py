@@ -7,8 +7,9 @@ from types import MappingProxyType
 
 from sizewise.errors import NoModelFits
 from sizewise.model_card import ModelCard
-from sizewise.routing.policy import Candidate, RequestFeatures, strength
+from sizewise.routing.policy import Candidate, RequestFeatures
 from sizewise.routing.rejection import Rejection
+from sizewise.routing.strength import strength
 
 SIMILAR: tuple[frozenset[str], ...] = (
     frozenset({"da", "no", "nb", "nn", "sv"}),

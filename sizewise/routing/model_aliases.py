@@ -16,7 +16,8 @@ from sizewise.errors import ConfigError, ModelNotFound, SizewiseError, did_you_m
 from sizewise.messages import ChatRequest, EmbeddingRequest
 from sizewise.model_card import ModelCard, ModelTask
 from sizewise.routing.policies.fixed import FixedPolicy
-from sizewise.routing.policy import Policy, strength
+from sizewise.routing.policy import Policy
+from sizewise.routing.strength import strength
 
 ROLES = ("auto", "small", "large")
 

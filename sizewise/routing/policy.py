@@ -9,7 +9,6 @@ The same code runs live (executor.py performs the moves) and in replay (recorded
 
 from __future__ import annotations
 
-import math
 from collections.abc import Generator, Mapping
 from typing import Literal, Protocol, cast
 
@@ -188,14 +187,7 @@ def attempt(
     delay_s: float = 0.0,
     jitter_s: float = 0.0,
 ) -> Generator[Move, MoveResult, AttemptOutcome]:
-    move = Attempt(
-        card=card,
-        why=why,
-        stream_mode=stream_mode,
-        hold_timeout_s=hold_timeout_s,
-        delay_s=delay_s,
-        jitter_s=jitter_s,
-    )
+    move = Attempt(card, why, stream_mode, hold_timeout_s, delay_s=delay_s, jitter_s=jitter_s)
     return cast("AttemptOutcome", (yield move))
 
 
@@ -208,27 +200,10 @@ def parallel(attempts: tuple[Attempt, ...]) -> Generator[Move, MoveResult, tuple
 
 
 def judge(
-    *replies: Reply,
-    verifier: ModelCard | None = None,
-    prior: PriorModel | None = None,
+    *replies: Reply, verifier: ModelCard | None = None, prior: PriorModel | None = None
 ) -> Generator[Move, MoveResult, Verdict]:
     return cast("Verdict", (yield JudgeReplies(replies, verifier, prior)))
 
 
 def resume(card: ModelCard, prefix: str, why: str) -> Generator[Move, MoveResult, AttemptOutcome]:
     return cast("AttemptOutcome", (yield Resume(card, prefix, why)))
-
-
-def strength(card: ModelCard) -> float:
-    """Presumed ability of a model as the logarithm of a parameter count; used only to order cards.
-
-    Its parameters if known; else its declared quality prior, 0..1 mapped to 0.1 to 1,000 billion; else its price, a
-    dollar per million output tokens counting as 30 billion; else 10 billion, or 1 billion on this machine.
-    """
-    if card.parameters:
-        return math.log10(card.parameters)
-    if card.quality is not None:
-        return 8 + 4 * card.quality
-    if card.price.output:
-        return math.log10(30_000 * card.price.output)  # micro-dollars: 1_000_000 is a dollar
-    return 9.0 if card.place in ("process", "machine") else 10.0

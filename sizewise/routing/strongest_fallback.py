@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from sizewise.model_card import ModelCard
 from sizewise.routing.fallback import with_fallbacks
 from sizewise.routing.model_aliases import RoutePlan
-from sizewise.routing.policy import Candidates, Policy, PolicyRun, RequestFeatures, strength
+from sizewise.routing.policy import Candidates, Policy, PolicyRun, RequestFeatures
+from sizewise.routing.strength import strength
 
 DistrustCheck = Callable[[str, str], str]
 """Tenant and policy -> why its guarantee is no longer trusted there, in words; empty if it is."""

@@ -137,7 +137,7 @@ def test_a_clients_mistake_is_explained_without_the_upstreams_secrets(
     server: Served, endpoint: str, stream: bool
 ) -> None:
     for wire in wires(server, endpoint):
-        for fault, status in (("client", 400), ("busy", 503), ("cut", 400)):
+        for fault, status in (("client", 400), ("busy", 429), ("cut", 400)):
             answer = ask(server, endpoint, f"{wire}/{fault}-{endpoint}{'-stream' if stream else ''}", stream)
             assert answer.status == status, answer.body
             assert PLAIN_WORDS in clean(message(answer)) and clean(answer.body.decode())

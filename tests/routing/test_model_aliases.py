@@ -14,7 +14,8 @@ from sizewise.routing.model_aliases import ModelAliases
 from sizewise.routing.policies.cascade import CascadePolicy
 from sizewise.routing.policies.cheapest import CheapestPolicy
 from sizewise.routing.policies.fixed import FixedPolicy
-from sizewise.routing.policy import Policy, strength
+from sizewise.routing.policy import Policy
+from sizewise.routing.strength import strength
 from tests.routing.router_harness import LARGE, SMALL, chat, embed
 
 VECTORS = replace(echo_card("echo/vectors"), task="embed")

@@ -28,7 +28,6 @@ PIXEL = base64.b64decode(
 NAMED = "what comes whole in this wire goes on as it is, its model's name too"
 REFUSED: Mapping[tuple[str, str, str], str] = {
     ("chat", "openai", "_with_model_override"): NAMED,
-    ("chat", "responses", "test_stop_sequence"): "the Responses API has no stop",
     ("chat", "responses", "test_message_with_name"): "the Responses API has no names of people",
     ("chat", "anthropic", "test_message_with_name"): "Anthropic's wire has no names of people",
     ("chat", "anthropic", "test_audio_inputs"): "Anthropic's wire hears nothing",

@@ -191,7 +191,8 @@ def test_when_everyone_is_distrusted_or_fails_the_policy_decides_what_is_shown(n
 
 def test_the_farther_one_s_refusals_are_told_in_its_words(near: Served) -> None:
     answer = near.chat("far/echo/tiny", "[[nonsense]]")
-    assert answer.status == 400 and answer.error["code"] == "upstream_refused"
+    assert answer.status == 400 and answer.error["code"] == "bad_body"
+    assert "upstream_refused" in answer.error["docs"]
     assert "does not know the cue 'nonsense'" in answer.error["message"]
 
 

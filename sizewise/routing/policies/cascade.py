@@ -9,11 +9,11 @@ from typing import Literal
 import msgspec
 
 from sizewise.model_card import ModelCard
+from sizewise.routing.cascade_trust import prior_score, trust_basis, why_asked, why_kept, why_large
 from sizewise.routing.fallback import resume_if_cut, with_fallbacks
 from sizewise.routing.guarantees.bounds import QualityGuarantee
 from sizewise.routing.guarantees.sampled_certificate import SampledCertificate, check_certificate
 from sizewise.routing.option_checks import require_one_of, require_range
-from sizewise.routing.policies.cascade_trust import prior_score, trust_basis, why_asked, why_kept, why_large
 from sizewise.routing.policy import (
     Attempt,
     AttemptOutcome,
@@ -27,9 +27,9 @@ from sizewise.routing.policy import (
     attempt,
     judge,
     parallel,
-    strength,
 )
 from sizewise.routing.quality.answer_prior import AnswerPrior, PriorModel
+from sizewise.routing.strength import strength
 from sizewise.routing.time_to_escalate import with_time_to_escalate
 
 
@@ -40,9 +40,8 @@ class CascadePolicy:
     `threshold` (0..1): the score from which a held reply is returned. Uncalibrated: 0.5 is a default, not a guarantee.
     `certificate`, made by `sizewise route calibrate --policy NAME --write` from sampled pairs, and its `target` replace
     it by the threshold certified for the target, or for the quality that a request sets; if none was certified, the
-    strongest model is asked. `prior` replaces `threshold` too, by the chance that a reply is right: settings without a
-    threshold or a certificate get the shipped one (policy_loader.py). Where it has no basis the strongest model is
-    asked at once.
+    strongest model is asked. `prior` replaces `threshold` too, by the chance that a reply is right (policy_loader.py);
+    where it has no basis the strongest model is asked at once.
 
     `hold_s`: seconds that each reply may be held; then the next model is asked. The strongest model is chosen by
     strength, not by price; dearer ones are only its fallbacks. `when_exhausted`: if all remaining models fail, `refuse`

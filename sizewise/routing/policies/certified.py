@@ -14,16 +14,8 @@ from sizewise.routing.fallback import with_fallbacks
 from sizewise.routing.guarantees.bounds import QualityGuarantee
 from sizewise.routing.guarantees.certificate import Certificate, CertifiedLadder
 from sizewise.routing.option_checks import require_range
-from sizewise.routing.policy import (
-    AttemptOutcome,
-    Candidates,
-    PolicyRun,
-    RequestFeatures,
-    Verdict,
-    attempt,
-    judge,
-    strength,
-)
+from sizewise.routing.policy import AttemptOutcome, Candidates, PolicyRun, RequestFeatures, Verdict, attempt, judge
+from sizewise.routing.strength import strength
 from sizewise.routing.time_to_escalate import with_time_to_escalate
 
 

@@ -7,7 +7,8 @@ from typing import Literal
 
 from sizewise.routing.fallback import with_fallbacks
 from sizewise.routing.option_checks import require_range
-from sizewise.routing.policy import Candidate, Candidates, PolicyRun, RequestFeatures, strength
+from sizewise.routing.policy import Candidate, Candidates, PolicyRun, RequestFeatures
+from sizewise.routing.strength import strength
 
 
 @dataclass(frozen=True, slots=True)
