@@ -78,6 +78,7 @@ def test_a_stream_is_given_again_as_a_stream_and_as_a_whole(served: Served, up: 
     assert up.asked("well") == 1
 
 
+@pytest.mark.long
 def test_a_whole_reply_is_given_again_as_a_stream(served: Served, up: SlowUpstream, key: str) -> None:
     ask(served, key)
     again = ask(served, key, stream=True, stream_options={"include_usage": True})

@@ -17,6 +17,9 @@ import pytest
 from tests.capture.captured_server import NEAR, PLACES
 from tests.capture.network_capture import APART, missing
 
+pytestmark = pytest.mark.long
+
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -31,7 +34,6 @@ def captured(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return json.loads(done.stdout)
 
 
-@pytest.mark.long
 def test_no_word_is_seen_further_away_than_it_may_go(captured: Any) -> None:
     assert captured["used"]["lost"] == 0, "every packet was seen"
     gone = [
@@ -41,7 +43,6 @@ def test_no_word_is_seen_further_away_than_it_may_go(captured: Any) -> None:
     assert len(captured["asked"]) > 200
 
 
-@pytest.mark.long
 def test_what_may_go_is_seen_where_it_went_so_the_capture_is_not_blind(captured: Any) -> None:
     seen = {PLACES[to] for one in captured["asked"] for to in one["seen"]}
     assert seen == set(NEAR), "every place was reached by words that may go there"

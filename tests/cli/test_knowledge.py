@@ -44,6 +44,7 @@ def shown(server: Served, *words: str) -> Any:
     return run(server, *words, "--json").json
 
 
+@pytest.mark.long
 def test_a_folder_goes_in_once_and_what_was_deleted_goes_out(server: Served, docs: Path) -> None:
     first = run(server, "add", "one", str(docs))
     assert (first.code, first.out) == (0, "one: 2 added\n"), first.err

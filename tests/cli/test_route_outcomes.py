@@ -212,6 +212,7 @@ MISTAKES = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("prompts", "words", "said"), MISTAKES.values(), ids=MISTAKES)
 def test_a_mistake_is_named_before_anything_is_asked(
     server: Served, tmp_path: Path, prompts: list[dict[str, Any]], words: tuple[str, ...], said: str

@@ -15,6 +15,9 @@ from tests.examples.example_runner import ECHO_LARGE, ask, copied, records, sync
 from tests.graphql.graphql_client import graphql
 from tests.running_server import Served
 
+pytestmark = pytest.mark.long
+
+
 WEIGHT = "What is the permitted total weight of the Wren?"
 ELSEWHERE = "What is the capital of Peru?"
 NOT_THERE = "The handbook says nothing about that."
@@ -53,7 +56,6 @@ def cited(served: Served, said: Any) -> list[dict[str, Any]]:
     return citations
 
 
-@pytest.mark.long
 def test_an_answer_is_cited_to_document_page_and_passage(desk: Served) -> None:
     said = ask(desk, "support", WEIGHT + DRAFT)
     citations = cited(desk, said)
@@ -111,7 +113,6 @@ def test_a_draft_that_a_passage_holds_is_the_answer_and_one_that_none_holds_goes
     assert wrong["outputs"]["unsupported"] == ["The permitted total weight is 240 kg for the Wren [1]."]
 
 
-@pytest.mark.long
 def test_a_small_model_drafts_and_is_only_trusted_where_its_draft_is_held(tmp_path: Path, smollm_gguf: Path) -> None:
     over = ECHO_LARGE + '[router]\nlarge = "echo/large"\n[local]\ncontext = 2048\nslots = 1\n'
     part = {'sources = ["handbook"]': 'sources = ["handbook/company"]'}

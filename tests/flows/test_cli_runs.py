@@ -89,6 +89,7 @@ def test_a_run_is_followed_decided_and_told_node_by_node(server: Served) -> None
     assert sizewise("flow", "cancel", run, home=server.home).code == 2
 
 
+@pytest.mark.long
 def test_ctrl_c_leaves_it_running_and_says_how_to_look_at_it(server: Served) -> None:
     with begun(server, "gate", "-i", "question=hi") as following:
         assert following.stderr is not None and following.stderr.readline().startswith("run ")
@@ -136,6 +137,7 @@ def test_versions_are_listed_with_the_one_that_is_live(server: Served) -> None:
     assert sizewise("flow", "versions", "nobody", home=server.home).code == 2
 
 
+@pytest.mark.long
 def test_a_run_tells_of_each_node_what_it_cost_where_that_is_asked_for(server: Served) -> None:
     seen = sizewise("flow", "run", "plain", "-i", "question=hi", "--steps", home=server.home)
     assert seen.out == "<hi 1>\n"

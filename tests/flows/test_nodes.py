@@ -146,6 +146,7 @@ def test_a_whole_url_must_lie_below_an_allowed_one(api: Api) -> None:
     assert len(api.asked) == 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("path", ["/../admin", "/a/../../b", "/%2e%2e/admin", "/a/..%2fb", "..", "/a\\\\..\\\\b"])
 def test_no_path_climbs_out_of_what_was_allowed(api: Api, path: str) -> None:
     with pytest.raises(BadRequest, match=r"the path must not contain"):
@@ -153,6 +154,7 @@ def test_no_path_climbs_out_of_what_was_allowed(api: Api, path: str) -> None:
     assert api.asked == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("node", "host", "error", "says"),
     [

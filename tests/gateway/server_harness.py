@@ -40,7 +40,7 @@ def settings(upstream: str, *, fast: bool = True, more: str = "") -> str:
     """
     models = json.dumps(["well", *FAULTS])
     row = f'base_url = "{upstream}"\nkey = "env:UPSTREAM_KEY"\nplace = "machine"\nmodels = {models}\n'
-    row += "timeouts = {connect_s = 2, first_byte_s = 0.4, idle_s = 0.4}\n"
+    row += "timeouts = {connect_s = 2, first_byte_s = 1.5, idle_s = 1.5}\n"
     names = ("whole", "alone", "flow", "first", "second", "recorded")
     providers = "".join(f"[providers.{name}]\n{row}" for name in names)
     nowhere = f'base_url = "http://127.0.0.1:{closed_port()}/v1"\nmodels = ["it"]\n'

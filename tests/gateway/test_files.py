@@ -282,6 +282,7 @@ def test_ten_uploads_at_once_are_ten_files(client: OpenAI) -> None:
         assert client.files.content(each.id).read() == bytes([int(each.filename)]) * 900_000
 
 
+@pytest.mark.long
 def test_after_a_kill_in_mid_upload_whole_files_are_there_and_half_ones_are_not(tmp_path: Path) -> None:
     with serving(tmp_path / "killed", CONFIG) as served:
         with sdk(served) as client:
@@ -310,6 +311,7 @@ def test_no_file_and_no_name_lies_readable_in_the_home(client: OpenAI, server: S
             assert b"canary-name" not in data and b"canary-content" not in data, path
 
 
+@pytest.mark.long
 def test_an_upload_does_not_grow_the_server_by_its_size(tmp_path: Path) -> None:
     config = f"{ECHO}\n[files]\nmax_file_bytes = 200_000_000\n"
     with serving(tmp_path / "large", config) as served, sdk(served) as client:

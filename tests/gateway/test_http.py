@@ -166,6 +166,7 @@ def test_an_offer_to_upgrade_to_http_2_is_passed_over(server: Served) -> None:
 OFFERS = ("TLS/1.2", "TLS/1.0, HTTP/1.1", "h2c", "foo/2", "WebSocket2", "IRC/6.9, RTA/x11")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("offer", OFFERS)
 @pytest.mark.parametrize("path", [CHAT, "/v1/embeddings"])
 @pytest.mark.parametrize("pieces", ["whole", "head and body", "bytes"])

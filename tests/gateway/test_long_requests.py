@@ -162,6 +162,7 @@ def test_texts_to_embed_are_read_and_scanned_beside_the_event_loop(watched: Watc
     assert not watched.called() & (SCANS | READS)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("request_of", ENDPOINTS)
 def test_a_long_prompt_is_masked_beside_the_event_loop(watched: Watched, request_of: Any) -> None:
     ask(watched, request_of("far/well", f"{LONG}Write to {MAIL}."))

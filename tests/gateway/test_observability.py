@@ -283,6 +283,7 @@ def mortal(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Served]:
         yield served
 
 
+@pytest.mark.long
 def test_sigterm_lets_a_stream_come_to_its_end_and_takes_nobody_new(mortal: Served) -> None:
     with Line(mortal) as line, Line(mortal) as idle:
         idle.say(idle.request("/healthz", method="GET"))

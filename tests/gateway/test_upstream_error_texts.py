@@ -131,6 +131,7 @@ def message(answer: Answer) -> str:
     return text
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 def test_a_clients_mistake_is_explained_without_the_upstreams_secrets(

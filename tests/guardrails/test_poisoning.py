@@ -99,6 +99,7 @@ def test_a_few_passages_are_looked_through_without_statistics() -> None:
     assert scan_passages([CorpusPassage("empty", "", "x"), CorpusPassage("also", "", "x")]) == []
 
 
+@pytest.mark.long
 def test_the_same_passages_give_the_same_suspects_in_their_order(passages: list[CorpusPassage]) -> None:
     some = poisoned(passages, 8, "qzx")
     first: list[Suspect] = scan_passages(some)

@@ -94,6 +94,7 @@ def _form(form: secrets.SecretPattern) -> str:
     return form.pattern.pattern[:40]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("form", secrets.SECRET_PATTERNS, ids=_form)
 def test_a_secret_of_any_form_leaves_a_trace(form: secrets.SecretPattern) -> None:
     first_look = Prefilter([secrets.PREFILTER_SIGNS])

@@ -39,6 +39,7 @@ def test_a_pdf_gives_pages_and_the_headings_of_its_outline() -> None:
     ]
 
 
+@pytest.mark.long
 def test_a_pdf_of_240_pages_takes_time_that_grows_with_the_pages() -> None:
     page = "\n".join(f"Line {n} of a page that says (something) about paragraph {n * 7} of the law." for n in range(45))
 

@@ -195,6 +195,7 @@ def test_pages_are_read_where_a_source_lies_and_nowhere_else(tmp_path: Path) -> 
                 assert answer.code == "egress_denied", "no source of that base, or no leave to go online"
 
 
+@pytest.mark.long
 def test_what_means_the_same_is_found_without_a_word_in_common(tmp_path: Path) -> None:
     file, cache = weights("minilm-l6-v2"), tmp_path / "cache" / "models"
     cache.mkdir(parents=True)

@@ -96,6 +96,7 @@ asyncio.run(write())
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("acknowledged", [20, 500, 1_300])
 def test_what_was_acknowledged_outlives_all_of_us_being_killed(acknowledged: int, tmp_path: Path) -> None:
     """Also while a copy of the base is being put in order."""

@@ -89,6 +89,7 @@ def pair(folder: Path, url: str, limits: str) -> Iterator[tuple[Served, Served]]
             yield one, two
 
 
+@pytest.mark.long
 def test_two_servers_do_not_pass_their_budget_together(url: str, tmp_path: Path) -> None:
     body = {"model": "echo/small", "messages": MESSAGES, "max_tokens": 20}
     with pair(tmp_path, url, "") as (one, two):

@@ -319,6 +319,7 @@ def _listens(port: int) -> bool:
         return trying.connect_ex(("127.0.0.1", port)) == 0
 
 
+@pytest.mark.long
 def test_the_official_server_is_spoken_with_as_a_program_without_our_environment(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -194,6 +194,7 @@ outputs:
 """
 
 
+@pytest.mark.long
 def test_an_agent_in_a_flow_runs_code_in_the_sandbox_and_is_a_tool_itself(tmp_path: Path) -> None:
     (tmp_path / "flows").mkdir()
     (tmp_path / "flows" / "solve.yaml").write_text(AGENT)

@@ -111,6 +111,7 @@ def gone(pid: int) -> bool:
         return True
 
 
+@pytest.mark.long
 def test_an_answer_is_a_stream_of_openai_chunks_with_usage_at_the_end(smollm_gguf: Path) -> None:
     async def story() -> list[Any]:
         async with running(smollm_gguf) as llama:
@@ -126,6 +127,7 @@ def test_an_answer_is_a_stream_of_openai_chunks_with_usage_at_the_end(smollm_ggu
     assert not any("prompt_progress" in chunk for chunk in seen)
 
 
+@pytest.mark.long
 def test_log_probabilities_come_with_every_token(smollm_gguf: Path) -> None:
     async def story() -> list[Any]:
         async with running(smollm_gguf) as llama:
@@ -387,6 +389,7 @@ def test_every_slot_has_the_whole_window(smollm_gguf: Path) -> None:
     asyncio.run(story())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "body",
     [

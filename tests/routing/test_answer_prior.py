@@ -20,6 +20,9 @@ from sizewise.routing.training.answer_prior import (
     with_threshold,
 )
 
+pytestmark = pytest.mark.long
+
+
 MAX_LOSS = 0.05
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -52,6 +53,7 @@ CUES = st.one_of(
 )
 
 
+@pytest.mark.long
 @examples(400)
 @given(
     policy=st.sampled_from(POLICIES),

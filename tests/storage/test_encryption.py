@@ -267,6 +267,7 @@ def test_a_key_that_is_none_is_refused_without_repeating_it(open_encryption: Ope
     assert not text or text not in refused.value.message + refused.value.hint
 
 
+@pytest.mark.long
 def test_a_server_that_keeps_nothing_does_not_wait_for_the_cipher_to_be_loaded() -> None:
     script = "import sizewise.server, sys; print('cryptography' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

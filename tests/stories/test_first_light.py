@@ -65,6 +65,7 @@ def client(served: Served) -> openai.OpenAI:
     return openai.OpenAI(base_url=f"{served.url}/v1", api_key=served.key, max_retries=0)
 
 
+@pytest.mark.long
 def test_auto_with_one_model_is_that_model_and_says_so(small: Served) -> None:
     answer = small.chat("auto", "What is the capital of France?", temperature=0, max_tokens=20)
     assert answer.status == 200

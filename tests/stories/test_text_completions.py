@@ -38,6 +38,7 @@ def test_no_chat_template_stands_around_the_prompt(small: Served, client: OpenAI
     assert made.usage.prompt_tokens + 10 < chat["usage"]["prompt_tokens"], "the template has more"
 
 
+@pytest.mark.long
 def test_a_stream_says_the_same_and_its_usage(client: OpenAI) -> None:
     asked: Any = {"model": "small", "prompt": PROMPT, "max_tokens": 8, "temperature": 0}
     whole = client.completions.create(**asked)
