@@ -30,6 +30,7 @@ def test_at_every_volume_the_spans_say_what_the_costs_say(a: Cost, b: Cost, mont
         assert any(span.contains(volume) for span in spans) == less, volume
 
 
+@pytest.mark.long
 @given(COSTS, COSTS, st.integers(1, 5))
 def test_where_a_span_ends_both_cost_the_same(a: Cost, b: Cost, months: int) -> None:
     for span in cheaper_volumes(a, b, months):

@@ -63,6 +63,7 @@ def test_tuning_takes_weeks_for_a_small_model_and_months_for_a_large_one() -> No
     assert weeks[1] == 1 and weeks[-1] > 9
 
 
+@pytest.mark.long
 def test_fixed_answers_with_labels_are_a_trained_classifier(advised: Advised) -> None:
     with_labels = option(advised(**TICKETS, labels="2000"), "classifier")
     assert with_labels is not None and "no language model" in with_labels.title

@@ -93,6 +93,7 @@ def test_a_weight_changes_the_advice(advised: Advised) -> None:
     assert first(advised(memory_gb="8", weight=("security=1000",)))[0] == "cascade-local"
 
 
+@pytest.mark.long
 def test_an_assumption_changes_the_advice(advised: Advised) -> None:
     assert first(advised(**DESK)) != first(advised(**DESK, assume=("half-labels=100000",)))
 

@@ -244,6 +244,7 @@ def test_workers_cannot_take_more_time_than_their_supervisor_has() -> None:
     assert len(script.asked) <= 1 + CONCURRENCY, "no time was left for those in the queue"
 
 
+@pytest.mark.long
 def test_the_time_that_a_worker_waits_for_a_person_is_not_its_supervisors() -> None:
     class Slow(MemorySteps):
         async def wait(self, key: str, asked: bytes = b"", timeout_s: float | None = None) -> bytes | None:

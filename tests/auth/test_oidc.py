@@ -152,6 +152,7 @@ def test_somebody_invited_comes_in_by_a_real_provider_and_later_by_its_subject(r
     assert Coming(real).through("id", "ada").status == 401
 
 
+@pytest.mark.long
 def test_an_address_that_is_not_verified_opens_nothing(real: Served) -> None:
     invited(real, "bob@example.com", "developer")
     refused = Coming(real).through("id", "bob")
@@ -363,6 +364,7 @@ def test_keys_that_changed_are_fetched_again_once(tmp_path: Path) -> None:
         assert issuer.log.count("/.well-known/openid-configuration") == 1
 
 
+@pytest.mark.long
 def test_an_endpoint_elsewhere_is_asked_only_where_it_was_declared(tmp_path: Path) -> None:
     with fake_identity_provider() as issuer, fake_identity_provider() as other:
         issuer.document = {"token_endpoint": f"{other.url}/token"}
@@ -371,6 +373,7 @@ def test_an_endpoint_elsewhere_is_asked_only_where_it_was_declared(tmp_path: Pat
             assert refused.status == 403 and other.log == []
 
 
+@pytest.mark.long
 def test_an_issuer_that_says_it_is_another_is_not_believed(tmp_path: Path) -> None:
     with fake_identity_provider() as issuer:
         issuer.document = {"issuer": "https://id.example.com"}

@@ -180,6 +180,7 @@ def test_a_session_ends_by_itself(tmp_path: Path, setting: str) -> None:
             until(lambda: browser.send("/auth/session").status == 401)
 
 
+@pytest.mark.long
 def test_sessions_outlive_a_restart_and_their_end_does_too(tmp_path: Path) -> None:
     with serving(tmp_path) as server:
         stays, goes = person(server), person(server)

@@ -38,6 +38,7 @@ def test_levels_far_from_the_bound_are_judged_alike_too(method: str) -> None:
     assert True in found and False in found
 
 
+@pytest.mark.long
 def test_the_bench_takes_a_second_model_and_writes_json(tmp_path: Path) -> None:
     folder = written(tmp_path, 120)
     pair = ("--small", "small", "--large", "large", "--second", "other")

@@ -88,6 +88,7 @@ def test_a_whole_reply_is_given_again_as_a_stream(served: Served, up: SlowUpstre
     assert up.asked("well") == 1
 
 
+@pytest.mark.long
 def test_on_the_messages_endpoint_too(served: Served, up: SlowUpstream, key: str) -> None:
     body = {"model": "up/well", "max_tokens": 50, "messages": [{"role": "user", "content": "Hello"}]}
     first = served.ask("/v1/messages", body, idempotency_key=key)
@@ -251,6 +252,7 @@ def home(tmp_path: Path) -> Path:
     return tmp_path / "home"
 
 
+@pytest.mark.long
 def test_the_answer_is_given_again_after_a_restart(home: Path, up: SlowUpstream) -> None:
     config = settings(up.url)
     with serving(home, config) as served:
@@ -285,6 +287,7 @@ def test_after_kill_9_in_mid_call_the_outcome_is_unknown_and_nobody_is_asked_aga
     assert up.asked("waits") == 1
 
 
+@pytest.mark.long
 def test_a_server_told_to_stop_waits_for_a_call_whose_client_has_left(home: Path, up: SlowUpstream) -> None:
     config = settings(up.url)
     body = question("Hello", "up/waits")
@@ -350,6 +353,7 @@ def _everything(home: Path) -> bytes:
     return b"".join(path.read_bytes() for path in home.rglob("*") if path.is_file() and path.suffix != ".toml")
 
 
+@pytest.mark.long
 def test_without_its_key_the_vault_says_so_on_every_endpoint_and_nothing_is_asked(home: Path, up: SlowUpstream) -> None:
     config = settings(up.url)
     with serving(home, config) as served:

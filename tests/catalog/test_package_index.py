@@ -122,6 +122,7 @@ def test_an_index_that_is_a_folder_is_left_to_pip(
     assert found(tmp_path, WANTED[0]) == [(page.parent / FIRST).as_uri()] and package_index.asked == []
 
 
+@pytest.mark.long
 def test_an_index_with_a_password_is_left_to_pip(
     package_index: FakePackageIndex,
     tmp_path: Path,
@@ -132,6 +133,7 @@ def test_an_index_with_a_password_is_left_to_pip(
     assert set(asked(package_index)) > set(PAGES), "it was pip who asked: it looks into the wheels too"
 
 
+@pytest.mark.long
 def test_a_version_that_is_spelt_otherwise_is_left_to_pip_with_all_after_it(
     package_index: FakePackageIndex,
     tmp_path: Path,

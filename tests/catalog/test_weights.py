@@ -128,6 +128,7 @@ def interrupted(package_index: FakePackageIndex, folder: Path) -> Path:
     return next(folder.rglob("*.partial"))
 
 
+@pytest.mark.long
 def test_a_killed_process_leaves_what_the_next_one_goes_on_with(
     package_index: FakePackageIndex, tmp_path: Path
 ) -> None:
@@ -144,12 +145,14 @@ def test_a_killed_process_leaves_what_the_next_one_goes_on_with(
     assert (package_index.asked_for(FIRST), package_index.asked_for(SECOND)) == ([], ["bytes=100000-"])
 
 
+@pytest.mark.long
 def test_two_processes_at_once_fetch_once(package_index: FakePackageIndex, tmp_path: Path) -> None:
     both = [pulling(tmp_path) for _ in range(2)]
     assert [each.wait(30) for each in both] == [0, 0]
     assert (package_index.asked_for(FIRST), package_index.asked_for(SECOND)) == ([""], [""])
 
 
+@pytest.mark.long
 def test_who_waits_for_another_is_told(package_index: FakePackageIndex, tmp_path: Path) -> None:
     package_index.hold = threading.Event()
     package_index.cuts[f"/files/{FIRST}"] = [1000]

@@ -68,6 +68,7 @@ def shown_id(server: Served, base: str, source: str) -> str:
     return next(str(its["id"]) for its in shown(server, "list", base) if its["source"] == source)
 
 
+@pytest.mark.long
 def test_a_question_is_answered_with_page_and_source(server: Served, docs: Path) -> None:
     run(server, "add", "two", str(docs / "deep" / "guide.pdf"))
     (found, *_) = shown(server, "search", "two", "When do trains to Oslo leave?", "--mode", "words")["results"]
@@ -102,6 +103,7 @@ def test_the_server_reads_the_sources_of_its_settings(server: Served) -> None:
     assert nothing.code == 2 and "have no sources" in nothing.err
 
 
+@pytest.mark.long
 def test_documents_and_bases_are_removed(server: Served, docs: Path) -> None:
     run(server, "add", "six", str(docs))
     assert run(server, "remove", "six", "docs/leave.md").out == "removed 1 from six\n"

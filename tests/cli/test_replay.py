@@ -69,6 +69,7 @@ def learned(folder: Path) -> tuple[str, ...]:
     return ("route", "replay", "learned", str(folder), "--predictor", made)
 
 
+@pytest.mark.long
 def test_a_router_replayed_on_what_taught_it_is_in_sample(tmp_path: Path) -> None:
     ask = learned(tmp_path)
     said = sizewise(*ask, home=tmp_path)

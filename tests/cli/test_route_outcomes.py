@@ -99,6 +99,7 @@ def test_a_second_run_asks_nothing_again_and_another_model_may_join(server: Serv
     assert (more["added"], more["missing"]) == (3, {"echo/small": 0, "echo/judge": 0})
 
 
+@pytest.mark.long
 def test_a_run_that_is_killed_in_mid_answer_continues_without_a_loss(server: Served, tmp_path: Path) -> None:
     prompts = [{"prompt": f"[[say {n}]] [[slow 0.05]] {n}", "prompt_id": n, "reference": n} for n in range(6)]
     file, folder = written(tmp_path, prompts), tmp_path / "mine.outcomes"

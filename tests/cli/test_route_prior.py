@@ -37,6 +37,7 @@ def written(home: Path, count: int, *, logprobs: bool = True) -> str:
     return str(folder)
 
 
+@pytest.mark.long
 def test_own_labels_make_a_prior_that_a_policy_follows(tmp_path: Path) -> None:
     folder, file = written(tmp_path, 300), tmp_path / "mine.prior.json"
     broken = sizewise("route", "replay", "default", folder, home=tmp_path)

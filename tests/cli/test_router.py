@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from sizewise.routing.quality.predictor import decode_predictor
 from tests.cli.terminal import sizewise
 from tests.routing.test_trainer import labelled
@@ -90,6 +92,7 @@ def test_what_cannot_be_learnt_from_or_written_is_said(tmp_path: Path) -> None:
     assert nowhere.code == 3 and "cannot write" in nowhere.err
 
 
+@pytest.mark.long
 def test_a_new_model_enters_without_the_rest_being_learnt_anew(tmp_path: Path) -> None:
     folder, made, more = written(tmp_path, 200, 1.0), str(tmp_path / "router.json"), tmp_path / "more.json"
     assert sizewise("route", "train", folder, "--small", "s", "--large", "l", "-o", made).code == 0

@@ -119,6 +119,7 @@ def test_a_lock_of_another_program_delays_records_and_keys_and_no_other_request(
         until(lambda: found <= traces(tmp_path))
 
 
+@pytest.mark.long
 def test_killed_while_the_database_is_away_the_records_from_before_are_there(tmp_path: Path) -> None:
     with serving(tmp_path, ECHO) as served:
         before = {served.ask(CHAT, BODY).headers["x-sizewise-trace"] for _ in range(5)}

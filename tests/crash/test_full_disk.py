@@ -81,6 +81,7 @@ def test_commands_find_the_server_after_a_reload_that_could_not_write(tmp_path: 
         assert not [path.name for path in tmp_path.iterdir() if path.suffix == ".new"]
 
 
+@pytest.mark.long
 def test_the_server_says_which_file_it_cannot_write_and_starts_once_there_is_room(tmp_path: Path) -> None:
     home = tmp_path / "home"
     refused = on_a_full_disk(tmp_path, "up", "--port", "0", "--home", str(home))
@@ -90,6 +91,7 @@ def test_the_server_says_which_file_it_cannot_write_and_starts_once_there_is_roo
         assert served.chat("echo/small").status == 200
 
 
+@pytest.mark.long
 def test_the_admin_token_is_made_once_there_is_room(tmp_path: Path) -> None:
     told = on_a_full_disk(tmp_path, str(tmp_path), program=ADMIN_TOKEN).stdout
     assert str(tmp_path / "admin.token") in told and "free space" in told
@@ -129,6 +131,7 @@ def test_a_key_file_that_was_never_whole_is_named_with_the_next_step(tmp_path: P
         assert served.ask("/readyz", key=None).json["impaired"] == []  # type: ignore[index]  # an object
 
 
+@pytest.mark.long
 def test_a_key_file_that_is_needed_is_never_said_to_be_deleted(tmp_path: Path) -> None:
     key = tmp_path / "vault.key"
     with serving(tmp_path) as served:

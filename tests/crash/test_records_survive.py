@@ -156,6 +156,7 @@ def test_on_a_full_disk_the_server_lives_says_so_and_writes_everything_when_ther
     assert "Traceback" not in err
 
 
+@pytest.mark.long
 def test_a_second_one_on_the_same_home_is_refused_with_the_process_that_holds_it(tmp_path: Path) -> None:
     with working(ENDLESS, tmp_path, 0) as process:
         assert process.stdout is not None

@@ -156,6 +156,7 @@ def test_a_receiver_is_told_of_a_broken_promise(tmp_path: Path, proof: Path, jud
     assert ASK.encode() not in body
 
 
+@pytest.mark.long
 def test_who_promised_nothing_is_measured_and_never_falls(tmp_path: Path, proof: Path, judge: Judge) -> None:
     with serving(tmp_path, CONFIG.format(share=1, proof=proof, url=judge.url)) as server:
         for number in range(1, 9):

@@ -119,6 +119,7 @@ def test_a_key_that_may_only_ask_neither_sees_nor_decides_what_is_asked(server: 
     until(lambda: graphql(server, RUN, i=id).data["flowRun"]["state"] == "done")
 
 
+@pytest.mark.long
 def test_who_started_a_run_does_not_decide_it_though_they_may_decide_others(
     server: Served, ann: Browser, bob: Browser
 ) -> None:

@@ -191,6 +191,7 @@ def test_what_was_found_in_one_base_is_not_kept_less_closely_in_another(server: 
     assert copy == {"source": "copy", "dataClass": "confidential"}
 
 
+@pytest.mark.long
 def test_what_was_found_and_remembered_is_recalled_as_closely(server: Served) -> None:
     assert ran(server, "remembers")["outputs"] == {"count": 1}
     assert ran(server, "recalls")["failure"]["code"] == "forbidden"
@@ -297,6 +298,7 @@ def test_an_agent_in_a_flow_remembers_each_session_of_one_key_apart(server: Serv
     assert "cat" in said("ann", "recall {}") and "cat" not in said("bob", "recall {}")
 
 
+@pytest.mark.long
 def test_a_flow_that_was_withdrawn_is_not_started_by_its_version_either(server: Served) -> None:
     text = 'name: gone\nnodes: {a: {kind: template, text: x}}\noutputs: {said: "{{ a.text }}"}\n'
     publish = "mutation ($t: String!) { publishFlow(text: $t) { flow { version } } }"

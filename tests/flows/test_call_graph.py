@@ -156,6 +156,7 @@ def test_a_server_whose_folder_has_a_cycle_serves_everything_else(tmp_path: Path
             assert "me → me" in server.ask("/readyz").body.decode()
 
 
+@pytest.mark.long
 def test_a_cycle_that_is_published_already_is_listed_as_broken_and_hangs_nothing(tmp_path: Path) -> None:
     stored = FlowHarness(tmp_path / "home")
     for name, calls in THREE.items():  # as an older version published them

@@ -113,6 +113,7 @@ def test_ctrl_c_leaves_it_running_and_says_how_to_look_at_it(server: Served) -> 
     assert (kept["attempt"], [step["key"] for step in kept["steps"]][-1]) == (2, "left")
 
 
+@pytest.mark.long
 def test_a_run_that_fails_ends_as_its_error_and_runs_are_listed_by_page_and_state(server: Served) -> None:
     failed = sizewise("flow", "run", "bad", "-i", "from=x", "--durable", home=server.home)
     assert (failed.code, "; then: sizewise flow resume" in failed.hint) == (2, True)
@@ -130,6 +131,7 @@ def test_a_run_that_fails_ends_as_its_error_and_runs_are_listed_by_page_and_stat
     assert (nothing.code, nothing.hint) == (2, "hint: list the runs: sizewise flow runs")
 
 
+@pytest.mark.long
 def test_versions_are_listed_with_the_one_that_is_live(server: Served) -> None:
     (one,) = sizewise("flow", "versions", "plain", "--json", home=server.home).json["versions"]
     assert one["live"]

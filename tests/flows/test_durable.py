@@ -187,6 +187,7 @@ def test_a_decision_that_comes_too_late_is_refused(floor: FlowHarness) -> None:
         floor.do(floor.runs.approval.decide(floor.boss, run.id, "review", True))
 
 
+@pytest.mark.long
 def test_a_run_sleeps_no_longer_for_a_restart(floor: FlowHarness) -> None:
     async def part(steps: Steps, floor: FlowHarness) -> bytes:
         floor.asked["woken"] += 1
@@ -262,6 +263,7 @@ def test_a_run_of_the_same_id_is_started_once(floor: FlowHarness) -> None:
     assert floor.asked == {"once": 1}
 
 
+@pytest.mark.long
 def test_steps_that_run_side_by_side_come_back_whatever_their_order_was(floor: FlowHarness) -> None:
     """DBOS would number them as they begin, and refuse the replay."""
     gate = [False]

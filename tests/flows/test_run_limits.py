@@ -174,6 +174,7 @@ def test_nested_loops_end_at_the_limit_of_steps_also_where_they_skip_errors(serv
     assert len(run["steps"]) <= 300
 
 
+@pytest.mark.long
 def test_a_loop_that_cannot_fit_is_refused_before_its_first_round(server: Served) -> None:
     run = ran(server, "wide", items=[*range(151)])
     exceeds(run, "more than 300 steps", "max_steps_per_run")

@@ -173,6 +173,7 @@ def test_a_long_prompt_is_masked_beside_the_event_loop(watched: Watched, request
     assert len(sent) > len(LONG)
 
 
+@pytest.mark.long
 def test_a_long_tool_result_with_an_order_is_marked_beside_the_event_loop(watched: Watched) -> None:
     call = {"id": "c1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
     talk = [

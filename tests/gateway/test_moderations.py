@@ -192,6 +192,7 @@ def test_what_cannot_be_judged_is_refused_by_name(
     assert answer.error["hint"] and len(answer.headers["x-request-id"]) == 32
 
 
+@pytest.mark.long
 def test_a_text_of_a_megabyte_is_judged_to_its_end(server: Served) -> None:
     (one,) = judged(server, "The weather is fine. " * 50_000 + "I hurt myself").results
     assert one.categories.self_harm

@@ -108,6 +108,7 @@ def scoped_key(served: Served, *models: str) -> str:
     return str(made.data["createKey"]["secret"])
 
 
+@pytest.mark.long
 def test_all_models_that_a_provider_lists_can_be_used_and_seen(up: ListingUpstream, tmp_path: Path) -> None:
     with serving(tmp_path, settings(up.url), VENDOR_KEY=KEY) as served:
         assert up.asked == [("GET", "/v1/models", f"Bearer {KEY}")], "asked once, at start"
@@ -129,6 +130,7 @@ def test_all_models_that_a_provider_lists_can_be_used_and_seen(up: ListingUpstre
     assert KEY.encode() not in (tmp_path / "offered-models.json").read_bytes()
 
 
+@pytest.mark.long
 def test_a_list_is_received_again_by_a_reload_and_kept_while_the_provider_is_away(
     up: ListingUpstream, tmp_path: Path
 ) -> None:
@@ -209,6 +211,7 @@ def test_a_provider_without_models_says_so_at_start_and_in_doctor(tmp_path: Path
         assert '["*"]' in found[0]["next"]
 
 
+@pytest.mark.long
 def test_doctor_knows_that_a_list_is_not_received_yet(up: ListingUpstream, tmp_path: Path) -> None:
     (tmp_path / "sizewise.toml").write_text(settings(up.url))
     found = json.loads(sizewise("doctor", "--json", home=tmp_path, VENDOR_KEY=KEY).out)["checks"]

@@ -133,6 +133,7 @@ def test_whatever_hangs_after_the_first_word_ends_with_an_error_event(
     assert b"[DONE]" not in answer.body and b"message_stop" not in answer.body
 
 
+@pytest.mark.long
 def test_the_total_holds_for_models_of_our_own_and_says_how_long_it_was(hanging: Served) -> None:
     answer = ask(hanging, CHAT, "echo/small", "[[hang]]")
     assert (answer.status, code(answer)) == (504, "upstream_timeout")

@@ -120,6 +120,7 @@ def test_without_a_least_rate_only_the_time_counts(tmp_path: Path, fast: bool) -
         assert answer.status == 408 and b"did not arrive within 0.4 s" in answer.body
 
 
+@pytest.mark.long
 def test_many_clients_that_trickle_cost_no_more_than_the_memory_for_bodies(tmp_path: Path) -> None:
     """60 clients who each send 8 MB but for the last byte: 480 MB, of which 64 MB are kept."""
     with serving(tmp_path, settings(f"max_total_body_bytes = {64 * MB}\n")) as served:
@@ -134,6 +135,7 @@ def test_many_clients_that_trickle_cost_no_more_than_the_memory_for_bodies(tmp_p
             assert grown < 3 * 64 * MB, f"{grown / MB:.0f} MB"
 
 
+@pytest.mark.long
 def test_clients_that_stay_after_a_body_too_large_hold_none_of_it(tmp_path: Path) -> None:
     with serving(tmp_path, settings("")) as served, contextlib.ExitStack() as lines:
         assert served.chat("small").status == 200

@@ -98,6 +98,7 @@ def test_the_verbs_of_the_same_home_speak_to_it_and_trust_nobody_else(tmp_path: 
         assert refused.code == 3 and "is not trusted" in refused.err
 
 
+@pytest.mark.long
 def test_plain_http_and_old_tls_get_no_answer(tmp_path: Path, authority: Authority) -> None:
     with secured(tmp_path, authority, authority.signs("server"), 'min_version = "1.3"\n') as server:
         host, port = server.url.removeprefix("https://").split(":")

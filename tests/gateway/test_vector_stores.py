@@ -404,6 +404,7 @@ task = "embed"
 """
 
 
+@pytest.mark.long
 def test_a_file_that_may_not_be_embedded_fails_and_the_others_are_completed(tmp_path: Path) -> None:
     with serving(tmp_path / "far", FAR) as served, sdk(served) as client:
         store = client.vector_stores.create(name="mixed")

@@ -6,6 +6,7 @@ import re
 import time
 from pathlib import Path
 
+import pytest
 from graphql import GraphQLObjectType, build_schema
 
 from sizewise.graphql import schema
@@ -40,6 +41,7 @@ def test_an_unknown_model_is_told_with_the_nearest(echo: Served) -> None:
     assert "echo/small" in answer.hint
 
 
+@pytest.mark.long
 def test_a_decision_is_explained_without_asking_anybody(echo: Served) -> None:
     before = len(graphql(echo, "{ records(last: 1000) { trace } }").data["records"])
     answer = graphql(

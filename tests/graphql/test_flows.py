@@ -76,6 +76,7 @@ def fields(server: Served, key: str = "") -> dict[str, set[str]]:
     return {root: {each["name"] for each in kind["fields"]} for root, kind in shown.items() if kind}
 
 
+@pytest.mark.long
 def test_a_published_flow_is_a_field_with_its_own_types(desk: Served) -> None:
     assert graphql(desk, ASK, q="one two").data["support_desk"] == {
         "answer": "one two",
@@ -258,6 +259,7 @@ def test_a_flow_that_takes_too_long_is_cancelled_with_what_to_do_instead(tmp_pat
         until(lambda: graphql(server, newest).data["flowRuns"] == [{"state": "cancelled"}])
 
 
+@pytest.mark.long
 def test_the_schema_takes_time_that_grows_with_the_flows() -> None:
     kinds, text = NodeRegistry(), SUPPORT
     flows: list[CompiledFlow] = []

@@ -38,6 +38,7 @@ def runs(server: Served) -> int:
     return len(graphql(server, "{ flowRuns(last: 1000) { id } }").data["flowRuns"])
 
 
+@pytest.mark.long
 def test_urql_reads_by_get_as_it_comes(desk: Served) -> None:
     query = "query Ask($q: String!) {\n  support_desk(question: $q) {\n    answer\n    __typename\n  }\n}"
     variables = json.dumps({"q": "tea & cake = ü"})

@@ -63,6 +63,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         yield served
 
 
+@pytest.mark.long
 def test_a_custom_guardrail_is_flagged(server: Served) -> None:
     answer = server.chat("auto", BADGE)
     assert answer.status == 200, answer.body

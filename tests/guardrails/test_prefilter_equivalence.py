@@ -138,6 +138,7 @@ ACTIVE = tuple(GUARDS.items())
 SENT = TEXT.filter(lambda text: text.isascii() or "\ud800" not in text)
 
 
+@pytest.mark.long
 @many
 @given(
     st.lists(

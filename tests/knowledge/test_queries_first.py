@@ -131,6 +131,7 @@ def test_a_query_is_answered_while_hundreds_of_texts_are_embedded(tmp_path: Path
         assert batch.result() == 120
 
 
+@pytest.mark.long
 def test_turns_of_documents_come_after_those_of_queries_and_not_never() -> None:
     model = LocalEmbeddingModel(echo_card("echo/words"), weights("minilm-l6-v2"), 1)
     ended = list[str]()
@@ -169,6 +170,7 @@ def test_a_turn_is_short_whatever_the_texts(sizes: list[int], turns: list[list[i
     assert list(split_turns(["a" * size for size in sizes])) == turns
 
 
+@pytest.mark.long
 def test_vectors_stand_in_the_order_of_their_texts() -> None:
     async def run() -> None:
         model = LocalEmbeddingModel(echo_card("echo/words"), weights("minilm-l6-v2"), 1)

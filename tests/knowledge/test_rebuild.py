@@ -165,6 +165,7 @@ def test_a_base_moves_to_another_embedding_model(tmp_path: Path) -> None:
         assert sorted(finds(server)) == sorted([LEAVE, SUNDAY])
 
 
+@pytest.mark.long
 def test_all_passages_are_embedded_again_if_asked(tmp_path: Path) -> None:
     with filled(tmp_path) as server:
         assert run(server, "rebuild", "handbook", "--all").out == "handbook: 2 passages embedded\n"

@@ -142,6 +142,7 @@ key = "env:WEAVIATE_KEY"
 """
 
 
+@pytest.mark.long
 def test_a_document_added_to_a_running_server_is_found_in_weaviate(tmp_path: Path) -> None:
     with FakeWeaviate(key="sesame") as double, serving(tmp_path, settings(double), WEAVIATE_KEY="sesame") as server:
         assert add(server, "docs/leave.md", "# Leave\n\nEverybody has thirty days of holidays.")["outcome"] == "added"

@@ -43,6 +43,7 @@ def run(server: Served, workflow: str = "support-desk", **payload: object) -> Gr
     return graphql(server, FLOW, workflowId=workflow, payload=payload)
 
 
+@pytest.mark.long
 def test_a_workflow_is_run_as_a_query_and_as_a_mutation(desk: Served) -> None:
     shown = run(desk, question="one two").data["executeWorkflow"]
     assert shown["status"] == "success" and shown["requestId"]

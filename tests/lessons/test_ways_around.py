@@ -113,6 +113,7 @@ def test_no_header_takes_back_what_the_body_denies(server: Served) -> None:
     assert server.ask("/v1/chat/completions", body, x_sizewise_online="allow").status == 403
 
 
+@pytest.mark.long
 def test_who_follows_a_call_is_stopped_alone(server: Served) -> None:
     """A revoked follower listened to the end, and a revoked leader took those who followed with it."""
     leader, follower = key(server), key(server)

@@ -176,6 +176,7 @@ verifier = "echo/large"
         assert "sizewise_budget_spent_ratio{" in _metrics(server)
 
 
+@pytest.mark.long
 def test_a_receiver_is_told_when_a_budget_runs_out(tmp_path: Path) -> None:
     with receiving() as receiver:
         config = f"""{CONFIG}

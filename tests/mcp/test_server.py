@@ -65,6 +65,7 @@ def within(served: Served, work: Any, key: str = "") -> None:
     asyncio.run(do())
 
 
+@pytest.mark.long
 def test_the_official_client_lists_and_calls_what_is_published(served: Served) -> None:
     async def work(client: Client) -> None:
         tools = {each.name: each for each in (await client.list_tools()).tools}
@@ -206,6 +207,7 @@ def test_an_agent_in_a_flow_runs_code_in_the_sandbox_and_is_a_tool_itself(tmp_pa
         assert chat.status == 200, chat.body
 
 
+@pytest.mark.long
 def test_a_knowledge_base_is_a_tool_that_shows_what_its_caller_may_see(tmp_path: Path) -> None:
     with serving(tmp_path, CONFIG) as served:
         add(served, "leave.md", "# Leave\n\nParental leave takes twenty weeks.")

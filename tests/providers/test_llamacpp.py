@@ -449,6 +449,7 @@ def test_the_estimate_of_memory_is_within_a_tenth_of_what_is_taken(smollm_gguf: 
     assert 0.9 < asyncio.run(story()) < 1.1
 
 
+@pytest.mark.long
 def test_a_file_that_llama_cpp_cannot_load_is_refused_with_its_words(smollm_gguf: Path, tmp_path: Path) -> None:
     spoilt = tmp_path / "spoilt.gguf"
     spoilt.write_bytes(smollm_gguf.read_bytes().replace(b"blk.0.attn_q.weight", b"blk.0.attn_x.weight", 1))

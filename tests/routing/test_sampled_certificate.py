@@ -49,6 +49,7 @@ def test_more_pairs_promise_more_and_what_is_promised_is_true() -> None:
         assert (1 - each.trust_threshold) ** 2 / 2 <= 1 - each.quality  # the integral of 1 - t from there on
 
 
+@pytest.mark.long
 def test_the_promise_breaks_no_more_often_than_it_may() -> None:
     broken = 0
     for seed in range(200):

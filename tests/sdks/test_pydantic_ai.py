@@ -144,6 +144,7 @@ def test_a_tool_that_wants_to_be_asked_again_is(endpoint: SdkEndpoint) -> None:
     asyncio.run(story())
 
 
+@pytest.mark.long
 def test_an_answer_takes_its_shape_from_a_forced_call(endpoint: SdkEndpoint) -> None:
     async def story() -> None:
         async with endpoint.model() as model:

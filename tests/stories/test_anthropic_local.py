@@ -46,6 +46,7 @@ def test_a_small_model_on_this_machine_answers_an_anthropic_client(client: Anthr
         assert message.model == "local/smollm2-135m" and 0 < message.usage.output_tokens <= 20
 
 
+@pytest.mark.long
 def test_tokens_are_counted_as_the_model_then_reads_them(client: Anthropic) -> None:
     counted = client.messages.count_tokens(**ASKED)
     usage = client.messages.create(**ASKED, max_tokens=1).usage

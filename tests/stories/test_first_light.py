@@ -74,6 +74,7 @@ def test_auto_with_one_model_is_that_model_and_says_so(small: Served) -> None:
     assert words(answer)
 
 
+@pytest.mark.long
 def test_the_official_sdk_streams_words_usage_and_log_probabilities(small: Served) -> None:
     stream = client(small).chat.completions.create(
         model="small",
@@ -139,6 +140,7 @@ def test_requests_run_side_by_side(small: Served) -> None:
 linux = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="skipped: counts CPU time by Linux's /proc")
 
 
+@pytest.mark.long
 @linux
 def test_a_client_that_leaves_in_mid_prompt_stops_the_model(small: Served) -> None:
     """A prompt of about 4,000 tokens; the worker may use at most 300 ms of CPU after the client has hung up."""

@@ -49,6 +49,7 @@ def test_a_stream_says_the_same_and_its_usage(client: OpenAI) -> None:
     assert (end.prompt_tokens, end.completion_tokens) == (both.prompt_tokens, both.completion_tokens)
 
 
+@pytest.mark.long
 def test_log_probabilities_of_several_prompts(client: OpenAI) -> None:
     asked: Any = {"model": "small", "prompt": [PROMPT, "One, two,"], "max_tokens": 4, "logprobs": 2}
     made = client.completions.create(**asked, seed=3)

@@ -6,6 +6,7 @@ import asyncio
 import time
 
 import msgspec
+import pytest
 from msgspec import Raw
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -102,6 +103,7 @@ def test_even_configured_names_are_bounded() -> None:
     assert samples(metrics)["sizewise_requests_total", "other", "other", "200"] > 4_000
 
 
+@pytest.mark.long
 def test_models_beyond_the_bound_are_booked_as_others_and_not_forgotten() -> None:
     metrics = Metrics()
     for number in range(1_000):

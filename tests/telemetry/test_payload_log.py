@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 from typing import Any, TypeVar
 
+import pytest
 from msgspec import Raw
 
 from sizewise.errors import Conflict
@@ -115,6 +116,7 @@ def test_what_waits_is_bounded_and_what_finds_no_room_is_counted(tmp_path: Path)
     assert kept.dropped == MAX_QUEUED + 8 and "nothing is written here" in kept.problem
 
 
+@pytest.mark.long
 def test_the_oldest_go_when_there_are_too_many(tmp_path: Path) -> None:
     with serving(tmp_path, KEEPS + "contents_max_rows = 1\n") as server:
         traces = [server.chat("echo/small", f"{CANARY} {number}").headers["x-sizewise-trace"] for number in range(3)]

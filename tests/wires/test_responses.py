@@ -433,6 +433,7 @@ def test_a_failure_in_mid_stream_is_one_of_our_errors(event: Json, error: type[S
         stream(CREATED, event)
 
 
+@pytest.mark.long
 def test_calls_told_in_turns_each_grow_in_their_own_item() -> None:
     written = ResponsesStreamWriter(FRAME)
     for index, id, text in ((0, "c0", "{"), (1, "c1", "{"), (0, "", "}"), (1, "", "}")):
@@ -456,6 +457,7 @@ said = st.lists(
 )
 
 
+@pytest.mark.long
 @given(said=said, calls=st.lists(st.dictionaries(words, words, max_size=2), max_size=3), usage=st.integers(0, 99))
 def test_a_stream_that_we_wrote_is_read_again_as_it_was(said: list[Any], calls: list[Json], usage: int) -> None:
     events = list(said)

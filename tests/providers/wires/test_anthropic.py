@@ -426,6 +426,7 @@ def test_no_body_however_odd_is_more_than_refused(role: str, content: list[Any],
             assert error.status == 400
 
 
+@pytest.mark.long
 @given(events=st.lists(anything | parts, max_size=5), content=st.lists(anything | parts, max_size=3))
 def test_no_answer_however_odd_is_more_than_garbled(events: list[Any], content: list[Any]) -> None:
     with contextlib.suppress(UpstreamProtocolError):
@@ -577,6 +578,7 @@ said = st.lists(
 )
 
 
+@pytest.mark.long
 @given(said=said, calls=st.lists(st.dictionaries(words, words, max_size=2), max_size=3), usage=st.integers(0, 99))
 def test_a_stream_that_we_wrote_is_read_again_as_it_was(
     said: list[list[Any]],
@@ -637,6 +639,7 @@ def shown(events: list[Any], calls: int, finish: str = "tool_calls") -> tuple[li
     return blocks_of(early + written.finish(Reply((Choice(0, "", finish, tools),), Usage()), {})), early
 
 
+@pytest.mark.long
 @given(data=st.data(), calls=st.lists(st.dictionaries(words, words, max_size=2), min_size=1, max_size=4))
 def test_calls_told_in_turns_are_shown_one_after_the_other(data: st.DataObject, calls: list[dict[str, str]]) -> None:
     left = {n: [ToolDelta(0, n, f"c{n}", "f"), *_pieces(n, arguments)] for n, arguments in enumerate(calls)}

@@ -49,6 +49,7 @@ messages = st.lists(
 )
 
 
+@pytest.mark.long
 @given(messages=messages, more=unknown, n=st.integers(1, 8), stop=st.none() | st.lists(st.text(max_size=3), max_size=3))
 def test_a_request_is_written_again_as_it_was_read_but_for_the_model(
     messages: list[object],
