@@ -15,7 +15,9 @@ from itertools import groupby
 from pathlib import Path
 from types import CodeType, FunctionType
 
+from anthropic import Anthropic
 from msgspec import Struct
+from openai import OpenAI
 
 from sizewise.gateway.openapi import build_document
 
@@ -43,7 +45,7 @@ INTRODUCTION = """\
 You will know which methods of the Python SDKs `openai` and `anthropic` work with Sizewise. A test calls every method
 that has an endpoint here, in front of each wire, and checks the answers against the SDK's own types
 (`tests/gateway/test_sdk_methods.py`). A method without an endpoint gets a `404` with
-[`path_not_found`](../errors/path_not_found.md).
+[`not_found`](../errors/not_found.md).
 """
 
 
@@ -65,9 +67,6 @@ class SdkMethod(Struct, frozen=True):
 
 def sdk_methods() -> list[SdkMethod]:
     """Every public method of every resource of both SDKs."""
-    from anthropic import Anthropic  # here, as these two are slow to import and few readers of this file need them
-    from openai import OpenAI
-
     return [
         *_methods("openai", OpenAI(api_key="none", base_url="http://127.0.0.1/v1"), "/v1"),
         *_methods("anthropic", Anthropic(api_key="none", base_url="http://127.0.0.1"), ""),

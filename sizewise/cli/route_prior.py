@@ -109,4 +109,4 @@ def _show(pulled: PriorModel, output: Path | None) -> None:
     else:
         click.echo(f"A reply is kept if it is right with a chance of at least {pulled.threshold:.2f}.")
     if output is not None:
-        click.echo(f'Wrote {output}. Use it: [policies.default] prior = "{output}"')
+        click.echo(f'Wrote {output}. Use it in a cascade policy: prior = "{output}"')
