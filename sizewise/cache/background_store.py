@@ -59,7 +59,7 @@ class BackgroundStore:
 
     async def insert(self, row: BackgroundRow, request: BackgroundRequest, max_unfinished: int) -> None:
         """Durable when this returns. Raises Busy beyond `max_unfinished` of the organization."""
-        plain = msgspec.msgpack.encode(request)
+        plain = msgspec.msgpack.encode(_storable(request))
         seal = partial(self._encryption.encrypt, plain, row.tenant, TABLE, f"{row.project}/{row.id}")
         sealed = await asyncio.get_running_loop().run_in_executor(self._executor, seal)
         has_room = await self._writer.run_transaction(
@@ -112,3 +112,11 @@ class BackgroundStore:
 
 def now_ms() -> int:
     return time.time_ns() // 1_000_000
+
+
+def _storable(request: BackgroundRequest) -> BackgroundRequest:
+    """With a maximum cost that fits into 64 bits: nine million dollars limit no request."""
+    most = request.options.max_cost
+    if most is None or most < 1 << 63:
+        return request
+    return replace(request, options=replace(request.options, max_cost=(1 << 63) - 1))
