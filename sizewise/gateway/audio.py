@@ -12,7 +12,6 @@ from sizewise.gateway import media_stream
 from sizewise.gateway.body_reading import read_payload
 from sizewise.gateway.media_form import FormFile, FormReader
 from sizewise.gateway.request_context import RequestHead, ResponseWriter, parse_options
-from sizewise.handler import Request
 from sizewise.limits.upload import Upload
 from sizewise.providers.wires.openai.media_request import read_speech, transcription_request
 
@@ -22,22 +21,14 @@ EXTENSION = re.compile(r"\.([A-Za-z0-9]{1,5})\Z")
 
 
 async def speech(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
-    principal = head.authorize(app, ENDPOINT)
+    head.authorize(app, ENDPOINT)
     what, options = await read_payload(app.resources.offload, read_speech, body, head.options)
-    request = Request(
-        payload=what,
-        principal=principal,
-        trace_id=head.trace,
-        started_at=head.started,
-        options=options,
-        endpoint=ENDPOINT,
-    )
-    await media_stream.answer(app, request, writer)
+    await media_stream.answer(app, head, what, options, ENDPOINT, writer)
 
 
 async def transcribe(path: str, app: Application, head: RequestHead, upload: Upload, writer: ResponseWriter) -> None:
     """`path`: of the upstream's endpoint."""
-    principal = head.authorize(app, ENDPOINT)
+    head.authorize(app, ENDPOINT)
     content_type = next((value for name, value in head.headers if name == b"content-type"), b"").decode("latin-1")
     form = await FormReader(upload, content_type, holds_all="idempotency-key" in head.options).read()
     file = audio_file(form.files)
@@ -48,15 +39,7 @@ async def transcribe(path: str, app: Application, head: RequestHead, upload: Upl
             hint = "send the key as the header `idempotency-key`: the file is then held, and compared"
             raise BadRequest("an idempotency key of a long upload comes too late", hint, param="idempotency_key")
         options = replace(options, cache="no-store")  # a cache cannot compare what is not held
-    request = Request(
-        payload=what,
-        principal=principal,
-        trace_id=head.trace,
-        started_at=head.started,
-        options=options,
-        endpoint=ENDPOINT,
-    )
-    await media_stream.answer(app, request, writer)
+    await media_stream.answer(app, head, what, options, ENDPOINT, writer)
 
 
 def audio_file(files: list[FormFile]) -> FormFile:

@@ -11,7 +11,6 @@ from sizewise.gateway.audio import EXTENSION
 from sizewise.gateway.body_reading import read_payload
 from sizewise.gateway.media_form import FormFile, FormReader
 from sizewise.gateway.request_context import RequestHead, ResponseWriter, parse_options
-from sizewise.handler import Request
 from sizewise.limits.upload import Upload
 from sizewise.providers.wires.openai.media_request import image_form_request, read_image
 
@@ -21,22 +20,14 @@ IMAGE_TYPES = ("image/png", "image/jpeg", "image/webp", "image/gif")
 
 
 async def generations(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
-    principal = head.authorize(app, ENDPOINT)
+    head.authorize(app, ENDPOINT)
     what, options = await read_payload(app.resources.offload, read_image, body, head.options)
-    request = Request(
-        payload=what,
-        principal=principal,
-        trace_id=head.trace,
-        started_at=head.started,
-        options=options,
-        endpoint=ENDPOINT,
-    )
-    await media_stream.answer(app, request, writer)
+    await media_stream.answer(app, head, what, options, ENDPOINT, writer)
 
 
 async def change(path: str, app: Application, head: RequestHead, upload: Upload, writer: ResponseWriter) -> None:
     """`path`: of the upstream's endpoint. The images are held, each up to `max_body_bytes`."""
-    principal = head.authorize(app, ENDPOINT)
+    head.authorize(app, ENDPOINT)
     content_type = next((value for name, value in head.headers if name == b"content-type"), b"").decode("latin-1")
     form = await FormReader(upload, content_type, holds_all=True).read()
     for file in form.files:
@@ -44,15 +35,7 @@ async def change(path: str, app: Application, head: RequestHead, upload: Upload,
     if not any(file.field != "mask" for file in form.files):
         raise BadBody("the form has no image", "send one as the file `image`", param="image")
     what, ours = image_form_request(path, form.fields, form.files)
-    request = Request(
-        payload=what,
-        principal=principal,
-        trace_id=head.trace,
-        started_at=head.started,
-        options=parse_options(head.options, ours),
-        endpoint=ENDPOINT,
-    )
-    await media_stream.answer(app, request, writer)
+    await media_stream.answer(app, head, what, parse_options(head.options, ours), ENDPOINT, writer)
 
 
 def check_image(file: FormFile) -> None:

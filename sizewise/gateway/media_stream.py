@@ -12,13 +12,14 @@ from sizewise.errors import SizewiseError
 from sizewise.gateway.openai_stream import SSE_HEADERS
 from sizewise.gateway.request_context import (
     Headers,
+    RequestHead,
     ResponseMetadata,
     ResponseWriter,
     header_value,
     send_error,
 )
 from sizewise.gateway.stream_keep_alive import KeepAlive
-from sizewise.handler import Event, RawDelta, Request, TextDelta
+from sizewise.handler import Event, RawDelta, Request, RequestOptions, TextDelta
 from sizewise.messages import MediaRequest, Reply, reply_size
 from sizewise.providers.wires.openai.media_reply import (
     AUDIO,
@@ -36,10 +37,24 @@ class EventKind(msgspec.Struct):
     type: str = ""
 
 
-async def answer(app: Application, request: Request, writer: ResponseWriter) -> None:
-    """Runs a request for audio or images and writes its answer, whole or as a stream."""
-    what = request.payload
-    assert isinstance(what, MediaRequest)
+async def answer(
+    app: Application,
+    head: RequestHead,
+    what: MediaRequest,
+    options: RequestOptions,
+    endpoint: str,
+    writer: ResponseWriter,
+) -> None:
+    """Runs a request for audio or images, whose caller is authorized, and writes its answer, whole or as a stream."""
+    assert head.principal is not None  # set by `authorize`
+    request = Request(
+        payload=what,
+        principal=head.principal,
+        trace_id=head.trace,
+        started_at=head.started,
+        options=options,
+        endpoint=endpoint,
+    )
     stream = MediaStream(writer, what, request.trace_id)
     try:
         reply = await app.handler(request, stream)
@@ -112,12 +127,11 @@ class MediaStream(ResponseMetadata):
         await self._writer.end_stream()
 
     async def fail(self, error: SizewiseError) -> None:
-        """One error event; audio is cut instead, since nothing but its end can say that it is not whole."""
+        """One error event, which audio has no room for, then cuts the stream: no client takes a part for the whole."""
         self.stop()
-        if self._is_audio:
-            return
-        await self._writer.write(encode_event(write_error(error), "error"))
-        await self._writer.end_stream()
+        if not self._is_audio:
+            await self._writer.write(encode_event(write_error(error), "error"))
+        await self._writer.cut_stream()
 
     def stop(self) -> None:
         self._keep_alive.stop()

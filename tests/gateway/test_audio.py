@@ -167,9 +167,9 @@ def test_a_provider_that_does_not_stream_answers_a_stream_all_the_same(server: S
     assert [event["type"] for event in events(answer)] == ["transcript.text.delta", "transcript.text.done"]
 
 
-def test_a_transcript_that_breaks_off_ends_with_an_error(server: Served) -> None:
-    last = events(transcribe(server, model="up/cut-transcript", stream="true"))[-1]
-    assert last["error"]["code"] == "stream_interrupted"
+def test_a_transcript_that_breaks_off_ends_with_an_error_and_is_cut(server: Served) -> None:
+    answer = transcribe(server, model="up/cut-transcript", stream="true")
+    assert answer.cut and events(answer)[-1]["error"]["code"] == "stream_interrupted"
 
 
 @pytest.mark.parametrize("model", ["up/uncounted", "up/dear-ear"])
