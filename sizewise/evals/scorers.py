@@ -25,7 +25,7 @@ _LETTER = re.compile(
     r"[\W_]*(?:(?:the\s+)?(?:correct\s+)?(?:answer|option|choice)(?:\s+is)?[\s:*(]*)?([A-J])(?=[\W_]*\Z|[).:,*\n])",
     re.IGNORECASE,
 )
-_LISTED = re.compile(r"^[\s*(]*([A-J])[).:]", re.MULTILINE)
+_LISTED = re.compile(r"^[ \t*(]*([A-J])[).:]", re.MULTILINE)
 
 
 def score_answer(scorer: ScorerName, answer: str, reference: object, schema: OutputSchema | None = None) -> float:

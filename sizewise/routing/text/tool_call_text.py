@@ -16,9 +16,9 @@ from collections.abc import Mapping
 MAX_CALL_CHARS = 4_000
 """Characters up to which a text is read as calls: Python's parser is not made for strangers' long texts."""
 _FENCE = re.compile(r"\s*```[\w+-]*\n(.*?)\n?```\s*\Z", re.DOTALL)
-_TAGGED = re.compile(r"<tool_call>\s*(.*?)\s*</tool_call>", re.DOTALL)
-_NAMED_TAG = re.compile(r"<function=([\w.-]+)>\s*(.*?)\s*</function>", re.DOTALL)
-_MISTRAL = re.compile(r"\s*\[TOOL_CALLS\]\s*")
+_TAGGED = re.compile(r"<tool_call>((?:(?!</?tool_call>).)*)</tool_call>", re.DOTALL)
+_NAMED_TAG = re.compile(r"<function=([\w.-]+)>((?:(?!</?function[=>]).)*)</function>", re.DOTALL)
+_MISTRAL = "[TOOL_CALLS]"
 _STARTS = re.compile(r"[\[{<`(]|[A-Za-z_][\w.]*\(")
 _CONSTANTS: Mapping[str, object] = {"true": True, "false": False, "null": None, "none": None}
 _PAIRS = (("name", "arguments"), ("name", "parameters"), ("name", "args"), ("name", "input"), ("tool", "arguments"))
@@ -33,7 +33,7 @@ def written_calls(text: str) -> Calls | None:
     if len(text) > MAX_CALL_CHARS or _STARTS.match(text.lstrip()) is None:
         return None
     fenced = _FENCE.match(text)
-    bare = _MISTRAL.sub("", fenced[1] if fenced else text, count=1).strip()
+    bare = (fenced[1] if fenced else text).strip().removeprefix(_MISTRAL).strip()
     try:
         found = _tagged(bare) or _json(bare) or _python(bare)
         return Counter([(name, canonical_arguments(its)) for name, its in found]) if found else None
@@ -63,8 +63,8 @@ def _tagged(text: str) -> _Written:
         if pattern.match(text) is None or pattern.sub("", text).strip():
             continue
         if pattern is _NAMED_TAG:
-            return [(match[1], json.loads(match[2] or "{}")) for match in pattern.finditer(text)]
-        return [call for match in pattern.finditer(text) for call in _json(match[1])]
+            return [(match[1], json.loads(match[2].strip() or "{}")) for match in pattern.finditer(text)]
+        return [call for match in pattern.finditer(text) for call in _json(match[1].strip())]
     return []
 
 
