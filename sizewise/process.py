@@ -73,6 +73,14 @@ class ChildProcess:
                 os.killpg(self.pid, signal.SIGKILL)  # the child leads its own session
 
     async def _listen(self) -> None:
+        try:
+            await self._read_tail()
+        except asyncio.CancelledError:  # the event loop ends, and nobody has waited for the child
+            self.kill()
+            await _kill_and_drain(self._process)
+            raise
+
+    async def _read_tail(self) -> None:
         output = self._process.stdout
         assert output is not None  # set in `start_module`
         rest = ""
@@ -167,7 +175,7 @@ class IdleProcesses(Generic[ProcessT]):
             now = asyncio.get_running_loop().time()
             for process in [each for each in self.processes if now - each.idle_since > self._timeout_s]:
                 self.processes.remove(process)
-                await process.end()
+                self.end(process)
 
     async def close(self) -> None:
         """Ends those that are idle now, and from now on each that is put."""
