@@ -303,6 +303,7 @@ async def _serve(
                 services.runs.recovery,
                 services.scheduler,
                 services.background,
+                services.measured_paces,
                 folder,
             ),
             live.app.resources.file_attachments,
@@ -338,6 +339,7 @@ async def _serve(
         await runs.recovery.close()
         await live.app.resources.shadow_tasks.stop()
         await services.limiter.close()
+        await services.measured_paces.save()
         await live.app.resources.webhooks.stop()
         await live.app.resources.vector_stores.close()
         await live.app.resources.sandbox.close()

@@ -33,7 +33,6 @@ class Resources:
     shadow_tasks: ShadowComparisons
     webhooks: WebhookDispatcher = field(default_factory=WebhookDispatcher)
     routing_sessions: SessionStore = field(default_factory=SessionStore)
-    model_paces: ModelPaces = field(default_factory=ModelPaces)
     calls_in_flight: CallsInFlight = field(default_factory=dict)
     body_memory: BodyMemory = field(default_factory=BodyMemory)
     embedding_retries: EmbeddingRetries = field(default_factory=EmbeddingRetries)
@@ -48,3 +47,7 @@ class Resources:
     @property
     def cache_epoch(self) -> CacheEpoch:
         return self.services.cache_epoch
+
+    @property
+    def model_paces(self) -> ModelPaces:
+        return self.services.measured_paces.paces

@@ -18,6 +18,7 @@ from types import TracebackType
 from sizewise.agents import tables as agent_tables
 from sizewise.agents.memory import AgentMemory
 from sizewise.app.erasure import Erasure
+from sizewise.app.pace_store import PaceStore
 from sizewise.audit_log import tables as audit_tables
 from sizewise.audit_log.audit_log import AuditLog
 from sizewise.auth import tables as auth_tables
@@ -73,7 +74,7 @@ from sizewise.storage.keys import tables as key_tables
 from sizewise.storage.keys.tables import DataKeyStore
 from sizewise.storage.reencryption import ReencryptionJob
 from sizewise.storage.retention import RetentionJob
-from sizewise.telemetry import payload_tables
+from sizewise.telemetry import pace_tables, payload_tables
 from sizewise.telemetry import tables as telemetry_tables
 from sizewise.telemetry.payload_log import PayloadLog
 from sizewise.telemetry.record_store import RecordStore
@@ -101,6 +102,7 @@ class Services:
     records: RecordStore
     payload_log: PayloadLog
     quality_monitor: QualityMonitor
+    measured_paces: PaceStore
     stored_responses: StoredResponses
     files: FileStore
     background: BackgroundResponses
@@ -260,6 +262,7 @@ def open_services(
             records=records,
             payload_log=payload_log,
             quality_monitor=QualityMonitor(read, write, records.flush_if_healthy),
+            measured_paces=PaceStore(read, write, shared=bool(url)),
             stored_responses=stored_responses,
             background=BackgroundResponses(
                 unfinished,
@@ -314,6 +317,7 @@ COMPONENTS = (
         background_tables,
         cache_tables,
         payload_tables,
+        pace_tables,
         eval_tables,
         tool_tables,
         agent_tables,

@@ -9,7 +9,7 @@ from sizewise.graphql.catalog import all_catalog_models, find_catalog_model
 from sizewise.graphql.context import RequestContext, yielding_to_loop
 from sizewise.graphql.model_type import FieldValues, model_values
 from sizewise.model_card import ModelCard
-from sizewise.routing.pace import LoadPace
+from sizewise.routing.pace_figures import LoadPace
 
 MAX_CATALOG_MODELS = 200
 """Rows charged for the whole catalog."""

@@ -6,7 +6,7 @@ import pytest
 
 from sizewise.handler import AttemptFinished, AttemptResult
 from sizewise.messages import Usage
-from sizewise.routing.pace import PROBE_EVERY, ModelPace, PredictedTime
+from sizewise.routing.pace import PROBE_EVERY, ModelPace, ModelPaces, PredictedTime
 
 
 def attempt(
@@ -184,3 +184,13 @@ def test_only_the_newest_attempts_are_kept_until_they_are_counted() -> None:
 @pytest.mark.parametrize("odd", [attempt(0, 0, 0.0, 0.0), attempt(0, 1, None, 0.0), attempt(5, 5, 9.0, 1.0)])
 def test_odd_times_and_empty_answers_predict_a_number(odd: AttemptFinished) -> None:
     assert predicted(measured(odd, odd), 0, 0).seconds >= 0
+
+
+def test_a_restart_keeps_the_pace_but_three_attempts_outweigh_it() -> None:
+    slow = measured(*[attempt(output=51, end_s=11.0)] * 20)
+    again = ModelPaces({"a/b": slow.figures()})["a/b"]
+    assert again.by_load()[1].output_per_second == pytest.approx(5) and again.by_load()[1].attempts == 20
+    assert predicted(again, 100, 51).expected_s == pytest.approx(predicted(slow, 100, 51).expected_s)
+    for pace in (slow, again):
+        pace.finished.extend([attempt(output=51, end_s=6.0)] * 3)  # twice as fast
+    assert predicted(again, 100, 51).expected_s < 8.5 < predicted(slow, 100, 51).expected_s

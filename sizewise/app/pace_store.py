@@ -1,0 +1,67 @@
+"""Keeps measured paces over a restart: loads them at the start, writes what changed once a minute and at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import platform
+import time
+
+import msgspec
+
+from sizewise.errors import Conflict, StorageError
+from sizewise.routing.pace import ModelPaces
+from sizewise.routing.pace_figures import PaceFigures
+from sizewise.storage.database import AsyncTransactionRunner, TransactionRunner
+from sizewise.telemetry import pace_tables
+
+log = logging.getLogger("sizewise.app.pace_store")
+
+INTERVAL_S = 60.0
+RETENTION_MS = 30 * 86_400_000
+"""An older pace says little of today, and its model or machine may be gone."""
+
+
+class PaceStore:
+    """`paces` are those of this process; no request reads or writes the database for them."""
+
+    def __init__(self, read: TransactionRunner, write: AsyncTransactionRunner, *, shared: bool) -> None:
+        """`shared`: other machines use the same database. Raises StorageError."""
+        self._write = write
+        self._machine = platform.node() if shared else ""
+        self._stored = read(lambda c: pace_tables.list_paces(c, self._machine, _now() - RETENTION_MS))
+        found = {model: _figures(text) for model, text in self._stored.items()}
+        self.paces = ModelPaces({model: figures for model, figures in found.items() if figures is not None})
+
+    async def run_periodically(self) -> None:
+        """Writes every minute until cancelled."""
+        while True:
+            await asyncio.sleep(INTERVAL_S)
+            await self.save()
+
+    async def save(self) -> None:
+        """Writes the paces that changed. A failure is logged: the next call tries again."""
+        found = {name: msgspec.json.encode(figures).decode() for name, figures in self.paces.figures().items()}
+        changed = {name: text for name, text in found.items() if self._stored.get(name) != text}
+        if not changed:
+            return
+        now = _now()
+        try:
+            await self._write(lambda c: pace_tables.store_paces(c, self._machine, changed, now, now - RETENTION_MS))
+        except (StorageError, Conflict) as error:
+            log.warning("measured paces cannot be stored: %s", error.message)
+        else:
+            self._stored |= changed
+
+
+def _now() -> int:
+    """Unix ms."""
+    return time.time_ns() // 1_000_000
+
+
+def _figures(text: str) -> PaceFigures | None:
+    """None for figures of another release."""
+    try:
+        return msgspec.json.decode(text, type=PaceFigures)
+    except msgspec.DecodeError:
+        return None
