@@ -99,11 +99,6 @@ def list_projects(connection: Connection, tenant: str) -> list[str]:
     return list(connection.scalars(select(MEMORIES.c.project).where(MEMORIES.c.tenant == tenant).distinct()))
 
 
-def newest_sealed(connection: Connection) -> bytes | None:
-    """The most recently encrypted row, of any tenant."""
-    return connection.scalar(select(MEMORIES.c.sealed).order_by(MEMORIES.c.number.desc()).limit(1))
-
-
 def delete_memories(
     connection: Connection,
     tenant: str,

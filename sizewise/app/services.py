@@ -67,7 +67,7 @@ from sizewise.settings.root import FileSettings
 from sizewise.storage.backup.staged_restore import finish_restore
 from sizewise.storage.batch_writer import BatchWriter, MaintenanceTask
 from sizewise.storage.database import Database, open_database, sqlite_url
-from sizewise.storage.encryption import EnvelopeEncryption
+from sizewise.storage.encryption import HEADER_BYTES, EnvelopeEncryption
 from sizewise.storage.home_lock import locked_home
 from sizewise.storage.key_rotation import KeyRotation
 from sizewise.storage.keys import tables as key_tables
@@ -326,10 +326,6 @@ COMPONENTS = (
     *(flow_version_tables, flow_tables, engine_tables, knowledge_tables, file_search_tables),
 )
 """Every package's tables, in the order in which they are migrated."""
-NEWEST_ROW_TABLES = (
-    *(stored_response_tables, background_tables, cache_tables, flow_tables, knowledge_tables, agent_tables),
-    *(file_tables, file_search_tables),
-)
 ENCRYPTED_TABLES = (
     *(stored_response_tables.SEALED, background_tables.SEALED, cache_tables.SEALED, payload_tables.SEALED),
     *(flow_version_tables.SEALED, *flow_tables.SEALED, *knowledge_tables.SEALED, agent_tables.SEALED),
@@ -366,12 +362,8 @@ def _open_storage(
     opened.callback(writer.close)
     keys = DataKeyStore(read, writer.run_transaction_sync)
     encryption = EnvelopeEncryption(home, keys, settings.encryption.key, settings.encryption.kms)
-    encryption.expect_keys_for(
-        filter(
-            None,
-            (read(each.newest_sealed) for each in NEWEST_ROW_TABLES),
-        ),
-    )
+    newest = (read(partial(each.newest_header, size=HEADER_BYTES)) for each in ENCRYPTED_TABLES)
+    encryption.expect_keys_for(filter(None, newest))
     executor = ThreadPoolExecutor(ENCRYPTION_THREADS, "sizewise-encryption")
     opened.callback(executor.shutdown, cancel_futures=True)
     return Storage(database=database, writer=writer, keys=keys, encryption=encryption, executor=executor)

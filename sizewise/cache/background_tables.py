@@ -132,11 +132,6 @@ def renew(connection: Connection, server: str, now: int) -> dict[str, str]:
     return {row.id: row.status for row in connection.execute(select(BACKGROUND.c.id, BACKGROUND.c.status).where(mine))}
 
 
-def newest_sealed(connection: Connection) -> bytes | None:
-    """The most recent ciphertext of any tenant."""
-    return connection.scalar(select(BACKGROUND.c.sealed).order_by(BACKGROUND.c.number.desc()).limit(1))
-
-
 def _is(row: BackgroundRow) -> ColumnElement[bool]:
     its = BACKGROUND.c
     return (its.tenant == row.tenant) & (its.project == row.project) & (its.id == row.id)

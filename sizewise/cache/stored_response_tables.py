@@ -81,8 +81,3 @@ def delete_response(connection: Connection, tenant: str, project: str, id: str) 
     its = RESPONSES.c
     mine = (its.tenant == tenant) & (its.project == project) & (its.id == id)
     return connection.execute(delete(RESPONSES).where(mine)).rowcount > 0
-
-
-def newest_sealed(connection: Connection) -> bytes | None:
-    """The most recent ciphertext of any tenant."""
-    return connection.scalar(select(RESPONSES.c.sealed).order_by(RESPONSES.c.number.desc()).limit(1))

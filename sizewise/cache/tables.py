@@ -97,11 +97,6 @@ def release_lease(connection: Connection, lease: IdempotencyLease) -> None:
     connection.execute(delete(IDEMPOTENCY).where(_of_lease(lease)))
 
 
-def newest_sealed(connection: Connection) -> bytes | None:
-    """The most recent ciphertext of any tenant."""
-    return connection.scalar(select(IDEMPOTENCY.c.sealed).order_by(IDEMPOTENCY.c.number.desc()).limit(1))
-
-
 def _of_lease(lease: IdempotencyLease) -> ColumnElement[bool]:
     its = IDEMPOTENCY.c
     return (its.tenant == lease.tenant) & (its.project == lease.project) & (its.key == lease.key)

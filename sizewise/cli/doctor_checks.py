@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TypeVar
@@ -37,7 +38,7 @@ from sizewise.providers.local.runtime import INSTALL_HINT, LocalRuntime, check_m
 from sizewise.settings.load import Settings, resolve_secret
 from sizewise.settings.validators import is_reference
 from sizewise.storage.database import UnitOfWork, open_database, sqlite_url
-from sizewise.storage.encryption import EnvelopeEncryption
+from sizewise.storage.encryption import HEADER_BYTES, EnvelopeEncryption
 from sizewise.storage.keys import tables as key_tables
 from sizewise.storage.keys.tables import DataKeyStore
 from sizewise.telemetry import tables as telemetry_tables
@@ -226,7 +227,7 @@ def _encryption(settings: Settings) -> CheckResult:
         query = "SELECT room FROM schema_version"
         there = look(lambda c: c.exec_driver_sql(query).scalars().all()) if path.exists() else ()
         sealed = [
-            look(tables.newest_sealed)
+            look(partial(tables.SEALED.newest_header, size=HEADER_BYTES))
             for tables in (stored_response_tables, cache_tables)
             if tables.SCHEMA.component in there
         ]

@@ -12,19 +12,19 @@ from collections.abc import Callable
 from sizewise.errors import SizewiseError
 from sizewise.file_search.file_ingestion import FileIngestion
 from sizewise.file_search.store_records import AttachedFile, StoreRecords
-from sizewise.file_search.tables import Page
 from sizewise.knowledge.document_store import DocumentRecord
 from sizewise.knowledge.embedding_retry import FIRST_PAUSE_S, MAX_PAUSE_S, RETRIED, EmbeddingRetries
 from sizewise.knowledge.ingestion import MANAGE_ACTION
 from sizewise.knowledge.vector_store import KnowledgeBaseId
 from sizewise.principal import Principal
+from sizewise.storage.row_pages import RowPage
 
 log = logging.getLogger("sizewise.file_search")
 
 BATCH = 20
 SWEEP_S = 60.0
 """How often expired stores and deleted files are looked for."""
-EVERY = Page(limit=1_000_000)
+EVERY = RowPage(limit=1_000_000)
 
 
 class AttachmentWorker:

@@ -11,7 +11,7 @@ from msgspec import Struct
 from sizewise.auth.authorization import Resource, require_permission
 from sizewise.data_class import DataClass
 from sizewise.errors import BadRequest, PathNotFound
-from sizewise.file_search.attachment_worker import AttachmentWorker
+from sizewise.file_search.attachment_worker import EVERY, AttachmentWorker
 from sizewise.file_search.file_ingestion import file_name
 from sizewise.file_search.store_records import (
     AttachedFile,
@@ -22,7 +22,6 @@ from sizewise.file_search.store_records import (
     StoreRecords,
     now_ms,
 )
-from sizewise.file_search.tables import Page
 from sizewise.files.file_store import FileStore
 from sizewise.handler import Request
 from sizewise.knowledge.ingestion import MANAGE_ACTION
@@ -33,6 +32,7 @@ from sizewise.knowledge.vector_store import KnowledgeBaseId, TagFilter
 from sizewise.principal import Principal
 from sizewise.settings.knowledge import KnowledgeSettings
 from sizewise.storage.erasure import Caller
+from sizewise.storage.row_pages import RowPage
 
 BATCH_PREFIX = "vsfb_"
 TOUCH_MS = 60_000
@@ -93,7 +93,7 @@ class VectorStoreService:
             await self._attach(principal, base, files, "", data_class)
         return await self.find(principal, base.name)
 
-    async def list_stores(self, principal: Principal, page: Page) -> list[StoreRecord]:
+    async def list_stores(self, principal: Principal, page: RowPage) -> list[StoreRecord]:
         return await self.records.list_stores(principal.tenant, principal.project, page)
 
     async def find(self, principal: Principal, id: str, param: str | None = None) -> StoreRecord:
@@ -195,7 +195,7 @@ class VectorStoreService:
 
     async def cancel_batch(self, principal: Principal, store: StoreRecord, batch: str) -> None:
         self._require_manage(principal, store.id)
-        waiting = await self.records.list_attached(store.base, Page(limit=1_000_000), batch=batch, status="in_progress")
+        waiting = await self.records.list_attached(store.base, EVERY, batch=batch, status="in_progress")
         for attached in waiting:
             await self.worker.cancel(attached, principal)
 

@@ -15,12 +15,15 @@ from typing import ParamSpec, TypeVar
 import msgspec
 from msgspec import Struct
 
-from sizewise.file_search import tables
-from sizewise.file_search.tables import ATTACHED_NAME, STORES_NAME, AttachedRow, FileStatus, Page, StoreRow, StoreUsage
+from sizewise.file_search import attached_queries, store_queries
+from sizewise.file_search.attached_queries import AttachedRow, FileStatus
+from sizewise.file_search.store_queries import StoreRow, StoreUsage
+from sizewise.file_search.tables import ATTACHED_NAME, STORES_NAME
 from sizewise.knowledge.vector_store import KnowledgeBaseId
 from sizewise.storage.database import TransactionRunner
 from sizewise.storage.encryption import EnvelopeEncryption
 from sizewise.storage.erasure import Caller
+from sizewise.storage.row_pages import RowPage
 
 DAY_MS = 86_400_000
 Attribute = str | float | bool
@@ -110,14 +113,16 @@ class StoreRecords:
 
     async def find(self, base: KnowledgeBaseId) -> StoreRecord | None:
         def work() -> StoreRecord | None:
-            row = self._read(lambda c: tables.find_store(c, base.tenant, base.project, base.name))
+            row = self._read(lambda c: store_queries.find_store(c, base.tenant, base.project, base.name))
             return None if row is None else self._opened(base.tenant, base.project, [row])[0]
 
         return await self._in_executor(work)
 
-    async def list_stores(self, tenant: str, project: str, page: Page) -> list[StoreRecord]:
+    async def list_stores(self, tenant: str, project: str, page: RowPage) -> list[StoreRecord]:
         def work() -> list[StoreRecord]:
-            return self._opened(tenant, project, self._read(lambda c: tables.list_stores(c, tenant, project, page)))
+            return self._opened(
+                tenant, project, self._read(lambda c: store_queries.list_stores(c, tenant, project, page))
+            )
 
         return await self._in_executor(work)
 
@@ -129,7 +134,9 @@ class StoreRecords:
             expires = now + days * DAY_MS if days else None
             plain = msgspec.msgpack.encode(description)
             sealed = self._encryption.encrypt(plain, base.tenant, STORES_NAME, f"{base.project}/{base.name}")
-            self._write(lambda c: tables.put_store(c, base.tenant, base.project, base.name, now, days, expires, sealed))
+            self._write(
+                lambda c: store_queries.put_store(c, base.tenant, base.project, base.name, now, days, expires, sealed)
+            )
 
         await self._in_executor(work)
 
@@ -138,15 +145,17 @@ class StoreRecords:
         now, base = now_ms(), store.base
         expires = now + store.days * DAY_MS if store.days else None
         await self._in_executor(
-            self._write, lambda c: tables.touch_store(c, base.tenant, base.project, base.name, now, expires)
+            self._write, lambda c: store_queries.touch_store(c, base.tenant, base.project, base.name, now, expires)
         )
 
     async def delete(self, base: KnowledgeBaseId) -> None:
-        await self._in_executor(self._write, lambda c: tables.delete_store(c, base.tenant, base.project, base.name))
+        await self._in_executor(
+            self._write, lambda c: store_queries.delete_store(c, base.tenant, base.project, base.name)
+        )
 
     async def expired(self) -> list[KnowledgeBaseId]:
         """Of all organizations; those that still have content."""
-        found = await self._in_executor(self._read, partial(tables.expired_stores, now=now_ms()))
+        found = await self._in_executor(self._read, partial(store_queries.expired_stores, now=now_ms()))
         return [KnowledgeBaseId(*each) for each in found]
 
     # Attached files
@@ -156,7 +165,7 @@ class StoreRecords:
     ) -> None:
         def work() -> None:
             rows = [
-                tables.NewAttached(
+                attached_queries.NewAttached(
                     file=each.file,
                     chunk_tokens=each.chunk_tokens,
                     chunk_overlap=each.chunk_overlap,
@@ -165,7 +174,7 @@ class StoreRecords:
                 for each in files
             ]
             self._write(
-                lambda c: tables.attach(
+                lambda c: attached_queries.attach(
                     c,
                     base.tenant,
                     base.project,
@@ -182,16 +191,16 @@ class StoreRecords:
 
     async def attached(self, base: KnowledgeBaseId, file: str) -> AttachedFile | None:
         def work() -> AttachedFile | None:
-            row = self._read(lambda c: tables.find_attached(c, base.tenant, base.project, base.name, file))
+            row = self._read(lambda c: attached_queries.find_attached(c, base.tenant, base.project, base.name, file))
             return None if row is None else self._attached(row)
 
         return await self._in_executor(work)
 
     async def list_attached(
-        self, base: KnowledgeBaseId, page: Page, *, batch: str = "", status: str = ""
+        self, base: KnowledgeBaseId, page: RowPage, *, batch: str = "", status: str = ""
     ) -> list[AttachedFile]:
         look = partial(
-            tables.list_attached,
+            attached_queries.list_attached,
             tenant=base.tenant,
             project=base.project,
             store=base.name,
@@ -203,39 +212,43 @@ class StoreRecords:
 
     async def attached_by_document(self, base: KnowledgeBaseId, documents: Sequence[str]) -> dict[str, AttachedFile]:
         def work() -> dict[str, AttachedFile]:
-            rows = self._read(lambda c: tables.attached_by_document(c, base.tenant, base.project, base.name, documents))
+            rows = self._read(
+                lambda c: attached_queries.attached_by_document(c, base.tenant, base.project, base.name, documents)
+            )
             return {row.document: self._attached(row) for row in rows}
 
         return await self._in_executor(work)
 
     async def batch_counts(self, base: KnowledgeBaseId, batch: str) -> dict[str, int]:
-        """As `tables.batch_counts`."""
+        """As `attached_queries.batch_counts`."""
         return await self._in_executor(
-            self._read, lambda c: tables.batch_counts(c, base.tenant, base.project, base.name, batch)
+            self._read, lambda c: attached_queries.batch_counts(c, base.tenant, base.project, base.name, batch)
         )
 
     async def queued(self, base: KnowledgeBaseId, limit: int) -> list[AttachedFile]:
-        look = partial(tables.queued, tenant=base.tenant, project=base.project, store=base.name, limit=limit)
+        look = partial(attached_queries.queued, tenant=base.tenant, project=base.project, store=base.name, limit=limit)
         return await self._in_executor(lambda: [self._attached(row) for row in self._read(look)])
 
     async def stores_with_queued(self) -> list[KnowledgeBaseId]:
         """Of all organizations."""
-        return [KnowledgeBaseId(*each) for each in await self._in_executor(self._read, tables.stores_with_queued)]
+        return [
+            KnowledgeBaseId(*each) for each in await self._in_executor(self._read, attached_queries.stores_with_queued)
+        ]
 
     async def without_file(self) -> list[AttachedFile]:
         """Attached files of all organizations that were deleted or have expired; without their attributes."""
-        rows = await self._in_executor(self._read, partial(tables.without_file, now=now_ms()))
+        rows = await self._in_executor(self._read, partial(attached_queries.without_file, now=now_ms()))
         return [_attached_file(row, AttachedContent()) for row in rows]
 
     async def attached_everywhere(self, tenant: str, project: str, file: str) -> list[AttachedFile]:
         """One file in all stores of its project, without its attributes."""
-        look = partial(tables.attached_everywhere, tenant=tenant, project=project, file=file)
+        look = partial(attached_queries.attached_everywhere, tenant=tenant, project=project, file=file)
         return [_attached_file(row, AttachedContent()) for row in await self._in_executor(self._read, look)]
 
     async def mark_stored(self, attached: AttachedFile, document: str, usage: int) -> bool:
         """False if the file was detached, attached anew or cancelled meanwhile."""
         return await self._in_executor(
-            self._write, lambda c: tables.mark_stored(c, attached.number, attached.sealed, document, usage)
+            self._write, lambda c: attached_queries.mark_stored(c, attached.number, attached.sealed, document, usage)
         )
 
     async def mark_failed(self, attached: AttachedFile, code: str, message: str) -> None:
@@ -243,20 +256,26 @@ class StoreRecords:
 
         def work() -> None:
             sealed = self._sealed(attached.base, attached.file, content)
-            self._write(lambda c: tables.set_sealed(c, attached.number, sealed, attached.sealed, state="failed"))
+            self._write(
+                lambda c: attached_queries.set_sealed(c, attached.number, sealed, attached.sealed, state="failed")
+            )
 
         await self._in_executor(work)
 
     async def cancel(self, attached: AttachedFile) -> None:
-        await self._in_executor(self._write, lambda c: tables.set_state(c, attached.number, "cancelled"))
+        await self._in_executor(self._write, lambda c: attached_queries.set_state(c, attached.number, "cancelled"))
 
     async def detach(self, attached: AttachedFile) -> None:
-        await self._in_executor(self._write, lambda c: tables.detach(c, attached.number))
+        await self._in_executor(self._write, lambda c: attached_queries.detach(c, attached.number))
 
     # Encryption
 
     def _opened(self, tenant: str, project: str, rows: Sequence[StoreRow]) -> list[StoreRecord]:
-        usage = self._read(lambda c: tables.store_usage(c, tenant, project, [row.id for row in rows])) if rows else {}
+        usage = (
+            self._read(lambda c: store_queries.store_usage(c, tenant, project, [row.id for row in rows]))
+            if rows
+            else {}
+        )
         return [self._store(tenant, project, row, usage[row.id]) for row in rows]
 
     def _store(self, tenant: str, project: str, row: StoreRow, usage: StoreUsage) -> StoreRecord:

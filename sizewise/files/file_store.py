@@ -21,6 +21,7 @@ from sizewise.storage.batch_writer import BatchWriter
 from sizewise.storage.database import Database
 from sizewise.storage.encryption import EnvelopeEncryption
 from sizewise.storage.erasure import Caller
+from sizewise.storage.row_pages import RowPage
 
 PART_BYTES = 1024 * 1024
 DAY_MS = 86_400_000
@@ -95,16 +96,8 @@ class FileStore:
         row = await self._database.read_in_thread(look)
         return None if row is None else await self._run(self._opened, row, tenant, project)
 
-    async def list_files(
-        self,
-        tenant: str,
-        project: str,
-        *,
-        purpose: str = "",
-        after: StoredFile | None = None,
-        newest_first: bool = True,
-        limit: int = 10_000,
-    ) -> list[StoredFile]:
+    async def list_files(self, tenant: str, project: str, page: RowPage, *, purpose: str = "") -> list[StoredFile]:
+        """`purpose`: empty for all."""
         look = partial(
             tables.list_files,
             tenant=tenant,
@@ -112,9 +105,7 @@ class FileStore:
             now=_now(),
             oldest=self._oldest(),
             purpose=purpose,
-            after=None if after is None else after.number,
-            newest_first=newest_first,
-            limit=limit,
+            page=page,
         )
         rows = await self._database.read_in_thread(look)
         return await self._run(lambda: [self._opened(row, tenant, project) for row in rows])
@@ -210,8 +201,7 @@ class FileUpload:
         """Raises BodyTooLarge."""
         self._size += len(piece)
         if self._size > self._store.max_file_bytes:
-            message = f"the file is larger than {self._store.max_file_bytes:,} bytes"
-            raise BodyTooLarge(message, "split it, or raise `max_file_bytes` in [files] of sizewise.toml", param="file")
+            raise file_too_large(self._store.max_file_bytes)
         self._buffer += piece
         while len(self._buffer) >= PART_BYTES:
             await self._append(bytes(self._buffer[:PART_BYTES]))
@@ -229,6 +219,11 @@ class FileUpload:
         await self._store.append(self, self._parts, content)
         self._parts += 1
         del self._buffer[: len(content)]
+
+
+def file_too_large(max_bytes: int) -> BodyTooLarge:
+    hint = "split it, or raise `max_file_bytes` in [files] of sizewise.toml"
+    return BodyTooLarge(f"the file is larger than {max_bytes:,} bytes", hint, param="file")
 
 
 def _upload_is_gone() -> StorageError:

@@ -33,6 +33,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from sizewise.storage.erasure import Caller, PersonalTable, caller_columns, caller_index
 from sizewise.storage.keys.tables import EncryptedTable
 from sizewise.storage.migrations import BIG_INTEGER, Migrations
+from sizewise.storage.row_pages import RowPage, in_page_order, page_query
 
 META = MetaData()
 FILES_NAME, PARTS_NAME = "files", "file_parts"
@@ -170,26 +171,14 @@ def find_file(connection: Connection, tenant: str, project: str, id: str, now: i
 
 
 def list_files(
-    connection: Connection,
-    tenant: str,
-    project: str,
-    now: int,
-    oldest: int,
-    *,
-    purpose: str,
-    after: int | None,
-    newest_first: bool,
-    limit: int,
+    connection: Connection, tenant: str, project: str, now: int, oldest: int, *, purpose: str, page: RowPage
 ) -> list[FileRow]:
-    """`after`: the number of the last file of the page before; `purpose`: empty for all."""
-    its = FILES.c
+    """`purpose`: empty for all."""
     where = _visible(tenant, project, now, oldest)
     if purpose:
-        where &= its.purpose == purpose
-    if after is not None:
-        where &= its.number < after if newest_first else its.number > after
-    order = its.number.desc() if newest_first else its.number
-    return [FileRow(*each) for each in connection.execute(select(*_ROW).where(where).order_by(order).limit(limit))]
+        where &= FILES.c.purpose == purpose
+    found = connection.execute(page_query(select(*_ROW).where(where), FILES.c.number, page))
+    return in_page_order([FileRow(*each) for each in found], page)
 
 
 def read_part(connection: Connection, id: str, part: int) -> bytes | None:
@@ -215,11 +204,6 @@ def delete_parts(connection: Connection, id: str) -> bool:
         return True
     connection.execute(delete(FILES).where(FILES.c.id == id))
     return False
-
-
-def newest_sealed(connection: Connection) -> bytes | None:
-    """The most recently encrypted name, of any tenant."""
-    return connection.scalar(select(FILES.c.sealed).order_by(FILES.c.number.desc()).limit(1))
 
 
 UPLOAD_IDLE_MS = 15 * 60_000

@@ -479,8 +479,3 @@ class RunRetention:
             if gone:
                 connection.execute(delete(table).where(column.in_(gone)))
         return len(gone) == self._batch_size
-
-
-def newest_sealed(connection: Connection) -> bytes | None:
-    """The most recently encrypted step, of any tenant."""
-    return connection.scalar(select(STEPS.c.sealed).order_by(STEPS.c.number.desc()).limit(1))

@@ -15,6 +15,7 @@ from sizewise.gateway.file_search import vector_stores_of
 from sizewise.gateway.list_page import page_object, read_list_query
 from sizewise.gateway.request_context import JSON, RequestHead, ResponseWriter, trace_headers
 from sizewise.principal import Principal
+from sizewise.storage.row_pages import RowPage
 
 log = logging.getLogger("sizewise.gateway")
 
@@ -25,15 +26,10 @@ async def list_files(app: Application, head: RequestHead, body: bytes, writer: R
     """GET /v1/files. Raises BadRequest."""
     principal, store = _store_of(app, head)
     query = read_list_query(head.query_string, "purpose", most=MAX_LIMIT, default=MAX_LIMIT, cursors=("after",))
-    after = await _find(store, principal, query.after, "after") if query.after else None
-    found = await store.list_files(
-        principal.tenant,
-        principal.project,
-        purpose=query.filters.get("purpose", ""),
-        after=after,
-        newest_first=query.newest_first,
-        limit=query.limit + 1,
-    )
+    after = (await _find(store, principal, query.after, "after")).number if query.after else None
+    page = RowPage(query.newest_first, after, limit=query.limit + 1)
+    purpose = query.filters.get("purpose", "")
+    found = await store.list_files(principal.tenant, principal.project, page, purpose=purpose)
     shown = [file_object(each) for each in found[: query.limit]]
     await _send(writer, head, page_object(shown, has_more=len(found) > query.limit))
 

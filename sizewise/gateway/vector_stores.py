@@ -9,7 +9,6 @@ import msgspec
 
 from sizewise.app.application import Application
 from sizewise.file_search.store_records import StoreDescription, StoreRecord
-from sizewise.file_search.tables import Page
 from sizewise.gateway.file_search import vector_stores_of
 from sizewise.gateway.file_search_bodies import (
     VectorStoreChange,
@@ -25,6 +24,7 @@ from sizewise.gateway.request_context import JSON, RequestHead, ResponseWriter, 
 from sizewise.handler import Request
 from sizewise.knowledge.ingestion import MANAGE_ACTION
 from sizewise.messages import EmbeddingRequest
+from sizewise.storage.row_pages import RowPage
 
 Json = dict[str, Any]
 ENDPOINT = "vector_stores"
@@ -108,9 +108,9 @@ async def search(ids: Ids, app: Application, head: RequestHead, body: bytes, wri
     await send_json(writer, head, shown)
 
 
-def page_of(query: ListQuery, after: int | None, before: int | None) -> Page:
+def page_of(query: ListQuery, after: int | None, before: int | None) -> RowPage:
     """With one row more than the page, so that it is known whether there is another."""
-    return Page(query.newest_first, after, before, query.limit + 1)
+    return RowPage(query.newest_first, after, before, query.limit + 1)
 
 
 async def send_page(writer: ResponseWriter, head: RequestHead, query: ListQuery, data: list[Json]) -> None:

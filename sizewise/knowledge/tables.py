@@ -518,8 +518,3 @@ def release_passages(
         connection.execute(update(DOCUMENTS).where(its).values(state="waiting"))
         audit.append_event(connection, audit_event)
     return count
-
-
-def newest_sealed(connection: Connection) -> bytes | None:
-    """The ciphertext of the newest base of any tenant."""
-    return connection.scalar(select(BASES.c.sealed).order_by(BASES.c.number.desc()).limit(1))

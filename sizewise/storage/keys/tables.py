@@ -165,6 +165,11 @@ class EncryptedTable:
             same = (its.number == row.number) & (its.sealed == row.ciphertext)
             connection.execute(update(self.table).where(same).values(sealed=sealed, bytes=len(sealed)))
 
+    def newest_header(self, connection: Connection, size: int) -> bytes | None:
+        """The first `size` bytes of the row that was added last, of any tenant."""
+        its = self.table.c
+        return connection.scalar(select(func.substr(its.sealed, 1, size)).order_by(its.number.desc()).limit(1))
+
     def count_by_header(self, connection: Connection, size: int) -> dict[tuple[str, bytes], int]:
         """Rows by tenant and their first `size` bytes. Reads the whole table."""
         its = self.table.c
