@@ -1,34 +1,21 @@
-"""POST /v1/files: a form into the file store while it arrives; the only route whose body is never in memory."""
+"""POST /v1/files: a form into the file store while it arrives; its content is never whole in memory."""
 
 from __future__ import annotations
 
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator, Callable
-from functools import partial
 
 import msgspec
-from starlette.types import Receive, Scope, Send
 
 from sizewise.app.application import Application
-from sizewise.errors import BadBody, BodyTooLarge, SizewiseError
-from sizewise.files.file_store import DAY_MS, PART_BYTES, FileStore, FileUpload, StoredFile
-from sizewise.gateway.asgi_writer import AsgiResponseWriter
+from sizewise.errors import BadBody
+from sizewise.files.file_store import DAY_MS, PART_BYTES, FileStore, FileUpload, StoredFile, file_too_large
 from sizewise.gateway.files import file_object
 from sizewise.gateway.multipart import FormEvent, MultipartParser, PartHeader, boundary_of
-from sizewise.gateway.request_context import (
-    JSON,
-    RequestHead,
-    ResponseWriter,
-    declared_length,
-    handle,
-    read_head,
-    trace_headers,
-)
-from sizewise.limits.request_body import least_bytes, memory_full, rate_interval_s, too_slow
+from sizewise.gateway.request_context import JSON, RequestHead, ResponseWriter, trace_headers
+from sizewise.limits.upload import Upload, UploadLimit
 from sizewise.principal import Principal
-from sizewise.settings.server import ServerSettings
 
 HELD_BYTES = 3 * PART_BYTES
 """Memory of one upload: a part, its ciphertext, and what just arrived."""
@@ -43,108 +30,32 @@ MAX_NAME_CHARS = 255
 _FIELD = re.compile(r"purpose|expires_after\[(?:anchor|seconds)\]")
 
 
-class ClientLeft(Exception):
-    """Before the end of its body."""
+def file_limit(app: Application) -> UploadLimit:
+    """Of a form with a file for the store."""
+    most = app.resources.services.files.max_file_bytes
+    return UploadLimit(most + FORM_BYTES, file_too_large(most))
 
 
-class BodyPieces:
-    """The body of one request, piece by piece, at no less than the least rate."""
-
-    def __init__(self, receive: Receive, limits: ServerSettings) -> None:
-        self._receive = receive
-        self._limits = limits
-        self.is_complete = False
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        """Raises BodyTooSlow and ClientLeft."""
-        interval_s, arrived, begun = rate_interval_s(self._limits), 0, time.monotonic()
-        while not self.is_complete:
-            try:
-                async with asyncio.timeout(interval_s):
-                    message = await self._receive()
-            except TimeoutError as error:
-                raise too_slow(self._limits) from error
-            if message["type"] == "http.disconnect":
-                raise ClientLeft
-            self.is_complete = not message.get("more_body")
-            piece: bytes = message.get("body", b"")
-            arrived += len(piece)
-            now = time.monotonic()
-            if now - begun > interval_s:
-                if arrived < least_bytes(self._limits) and not self.is_complete:
-                    raise too_slow(self._limits)
-                arrived, begun = 0, now
-            yield piece
-            begun += time.monotonic() - now  # what we take is not the client's
-
-
-class UploadEndpoint:
-    """The ASGI app of the route."""
-
-    def __init__(self, get_app: Callable[[], Application]) -> None:
-        self._get_app = get_app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        app = self._get_app()
-        client = scope.get("client")
-        head = read_head(scope["headers"], time.perf_counter())
-        writer = AsgiResponseWriter(send, head.trace)
-        head.peer_address, head.query_string = client[0] if client else "", scope.get("query_string", b"")
-        head.secure = scope.get("scheme") == "https"
-        pieces = BodyPieces(receive, app.settings.server)
-        memory = app.resources.body_memory
-        held = HELD_BYTES if memory.reserve(HELD_BYTES, app.settings.server) else 0
-        try:
-            await handle(partial(_answer, pieces, writer, bool(held)), app, head, b"", writer)
-        finally:
-            memory.release(held)
-
-
-async def _answer(
-    pieces: BodyPieces,
-    raw_writer: AsgiResponseWriter,
-    may_hold: bool,
-    app: Application,
-    head: RequestHead,
-    body: bytes,
-    writer: ResponseWriter,
-) -> None:
-    try:
-        if not may_hold:
-            raise memory_full(app.settings.server)
-        stored = await create_file(pieces, app, head)
-    except ClientLeft:
-        return
-    except SizewiseError:
-        # Whoever waits for `100 Continue` may send its next request at once, or the body after all.
-        raw_writer.close_connection = any(name == b"expect" for name, _ in head.headers) and not pieces.is_complete
-        raise
-    await writer.send_response(200, [JSON, *trace_headers(head.trace)], msgspec.json.encode(file_object(stored)))
-
-
-async def create_file(pieces: BodyPieces, app: Application, head: RequestHead) -> StoredFile:
-    """Raises BadBody, BodyTooLarge, BodyTooSlow, ClientLeft."""
+async def create_file(app: Application, head: RequestHead, upload: Upload, writer: ResponseWriter) -> None:
+    """POST /v1/files. Raises BadBody, BodyTooLarge, BodyTooSlow and Busy."""
     principal = head.authorize(app, "files")
     waits = app.resources.services.limiter.count_request(principal)
     if waits is not None:
         await waits
-    store = app.resources.services.files
-    expected = declared_length(head.headers)
-    if expected > store.max_file_bytes + FORM_BYTES:
-        message = f"the file is larger than {store.max_file_bytes:,} bytes"
-        raise BodyTooLarge(message, "split it, or raise `max_file_bytes` in [files] of sizewise.toml", param="file")
+    upload.hold(HELD_BYTES)
     content_type = next((value.decode("latin-1") for name, value in head.headers if name == b"content-type"), "")
-    form = UploadForm(store, principal, max(0, expected - FORM_BYTES))
+    form = UploadForm(app.resources.services.files, principal, max(0, upload.declared_bytes - FORM_BYTES))
     parser = MultipartParser(boundary_of(content_type))
     try:
-        async for piece in pieces:
+        while piece := await upload.next_piece():
             for event in parser.feed(piece):
                 await form.take(event)
         parser.finish()
-        return await form.finish()
+        stored = await form.finish()
     except BaseException:
         await form.abort()
         raise
+    await writer.send_response(200, [JSON, *trace_headers(head.trace)], msgspec.json.encode(file_object(stored)))
 
 
 class UploadForm:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import AsyncIterator, Mapping
 
+from sizewise.app.application import Application
 from sizewise.errors import BadBody, BodyTooLarge, SizewiseError
 from sizewise.gateway.multipart import FormEvent, MultipartParser, PartHeader, boundary_of
-from sizewise.limits.upload import Upload
+from sizewise.limits.upload import Upload, UploadLimit
 
 HELD_BYTES = 1024 * 1024
 """Bytes of a file that are held if `model` came before it. A shorter file can be sent again, in a retry."""
@@ -65,6 +66,13 @@ class MediaForm:
     def __init__(self) -> None:
         self.fields: dict[str, list[str]] = {}
         self.files: list[FormFile] = []
+
+
+def media_limit(app: Application) -> UploadLimit:
+    """Of a form with audio or images."""
+    most = app.settings.server.max_upload_bytes
+    hint = "send a smaller file, or raise `max_upload_bytes` in [server] of sizewise.toml"
+    return UploadLimit(most, BodyTooLarge(f"the upload is larger than {most} bytes", hint))
 
 
 class FormReader:

@@ -27,7 +27,7 @@ from sizewise.errors import BadBody, BadRequest, Forbidden, SizewiseError
 from sizewise.guardrails.summary import guardrail_summary
 from sizewise.handler import NO_OPTIONS, AttemptFinished, Event, GuardrailTriggered, ModelSelected, RequestOptions
 from sizewise.limits.request_body import too_large
-from sizewise.limits.upload import upload_too_large
+from sizewise.limits.upload import UploadLimit
 from sizewise.money import PICO_PER_DOLLAR, format_dollars
 from sizewise.principal import Principal
 from sizewise.providers.wires.openai.request_response import write_error
@@ -421,10 +421,10 @@ def refusal(app: Application, head: RequestHead, *, authenticated: bool = True) 
     return body_compressed if head.content_encoding and not head.safe else None
 
 
-def upload_refusal(app: Application, head: RequestHead) -> RouteHandler | None:
+def upload_refusal(app: Application, head: RequestHead, limit: UploadLimit) -> RouteHandler | None:
     """As `refusal`, for an upload."""
-    if declared_length(head.headers) > app.settings.server.max_upload_bytes:
-        return refuse_with(upload_too_large(app.settings.server))
+    if declared_length(head.headers) > limit.max_bytes:
+        return refuse_with(limit.error)
     try:
         head.authenticate(app)
     except SizewiseError as error:

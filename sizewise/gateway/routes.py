@@ -19,6 +19,7 @@ from sizewise.gateway import (
     attached_files,
     audio,
     completions,
+    file_upload,
     files,
     health,
     images,
@@ -36,7 +37,7 @@ from sizewise.gateway import (
 )
 from sizewise.gateway import response_routes as stored
 from sizewise.gateway.asgi_writer import AsgiResponseWriter
-from sizewise.gateway.file_upload import UploadEndpoint
+from sizewise.gateway.media_form import media_limit
 from sizewise.gateway.request_context import (
     OPENAI_ERRORS,
     ErrorFormat,
@@ -58,7 +59,7 @@ from sizewise.gateway.signin import SignInEndpoints
 from sizewise.gateway.signin_oidc import OidcEndpoints
 from sizewise.knowledge.ingestion import MANAGE_ACTION
 from sizewise.limits.request_body import BodyReader
-from sizewise.limits.upload import Upload
+from sizewise.limits.upload import Upload, UploadLimit
 
 ApplicationProvider = Callable[[], Application]
 """Returns the current application: settings may change between two requests, never within one."""
@@ -151,8 +152,9 @@ def build_asgi_app(get_app: ApplicationProvider, graphql: ASGIApp, services: Ser
         return Route(path, RouteEndpoint(get_app, handler, method, voice, authenticated=authenticated))
 
     def upload(path: str, handler: UploadHandler) -> Route:
-        return Route(path, MediaUploadEndpoint(get_app, partial(handler, path.removeprefix("/v1"))))
+        return Route(path, UploadEndpoint(get_app, partial(handler, path.removeprefix("/v1")), media_limit))
 
+    file_post = UploadEndpoint(get_app, file_upload.create_file, file_upload.file_limit)
     routes: list[BaseRoute] = [
         at("/v1/chat/completions", openai.chat_completions),
         at("/v1/responses", responses.create, voice=responses.ERROR_FORMAT),
@@ -171,7 +173,7 @@ def build_asgi_app(get_app: ApplicationProvider, graphql: ASGIApp, services: Ser
         upload("/v1/images/variations", images.change),
         at("/v1/rerank", rerank.rerank),
         at("/v2/rerank", rerank.rerank),
-        Route("/v1/files", MethodRouter(get_app, UploadEndpoint(get_app), GET=files.list_files)),
+        Route("/v1/files", MethodRouter(get_app, file_post, GET=files.list_files)),
         Route("/v1/files/{body}", MethodRouter(get_app, GET=files.get_file, DELETE=files.delete_file)),
         at("/v1/files/{body}/content", files.file_content, "GET"),
         *vector_store_routes(get_app),
@@ -309,16 +311,18 @@ class RouteEndpoint:
         await _run_until_disconnect(met, receive)
 
 
-class MediaUploadEndpoint(RouteEndpoint):
+class UploadEndpoint(RouteEndpoint):
     """A route handler of POST that reads the body itself, as it arrives; cancelled when the client leaves."""
 
     def __init__(
         self,
         get_app: ApplicationProvider,
         upload_handler: Callable[[Application, RequestHead, Upload, ResponseWriter], Awaitable[None]],
+        limit_of: Callable[[Application], UploadLimit],
     ) -> None:
         super().__init__(get_app, body_compressed, "POST", authenticated=True)  # a POST never gets to this handler
         self._upload_handler = upload_handler
+        self._limit_of = limit_of
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         app = self._get_app()
@@ -326,29 +330,34 @@ class MediaUploadEndpoint(RouteEndpoint):
             return await super().__call__(scope, receive, send)
         head = read_head(scope["headers"], time.perf_counter())
         client = scope.get("client")
-        head.peer_address, head.secure = client[0] if client else "", scope.get("scheme") == "https"
-        out = AsgiResponseWriter(send, head.trace)
-        with Upload(receive, app.resources.body_memory, app.settings.server, declared_length(head.headers)) as upload:
-            handler = upload_refusal(app, head)
-            if handler is None:
-                handler = partial(self._handle, upload, out)
-            else:
-                out.close_connection = any(name == b"expect" for name, _ in head.headers)
+        head.peer_address, head.query_string = client[0] if client else "", scope.get("query_string", b"")
+        head.secure = scope.get("scheme") == "https"
+        out, limit = AsgiResponseWriter(send, head.trace), self._limit_of(app)
+        memory, length = app.resources.body_memory, declared_length(head.headers)
+        with Upload(receive, memory, app.settings.server, size=limit, declared_bytes=length) as upload:
+            refused = upload_refusal(app, head, limit)
+            handler = partial(self._handle, upload, out, refused)
             await _run_until_disconnect(handle(handler, app, head, b"", out), upload.after_body)
 
     async def _handle(
         self,
         upload: Upload,
         connection: AsgiResponseWriter,
+        refused: RouteHandler | None,
         app: Application,
         head: RequestHead,
         body: bytes,
         out: ResponseWriter,
     ) -> None:
         try:
-            await self._upload_handler(app, head, upload, out)
-        except BodyTooSlow:
-            connection.close_connection = True
+            if refused is not None:
+                await refused(app, head, body, out)
+            else:
+                await self._upload_handler(app, head, upload, out)
+        except SizewiseError as error:
+            # Whoever waits for `100 Continue` may send its next request at once, or the body after all.
+            waits = any(name == b"expect" for name, _ in head.headers) and not upload.is_complete
+            connection.close_connection = waits or isinstance(error, BodyTooSlow)
             raise
 
 

@@ -6,7 +6,9 @@ import asyncio
 from collections.abc import MutableMapping
 from typing import Any, Self
 
-from sizewise.errors import BodyTooLarge, SizewiseError
+from msgspec import Struct
+
+from sizewise.errors import SizewiseError
 from sizewise.limits.request_body import (
     BodyMemory,
     Receive,
@@ -18,17 +20,33 @@ from sizewise.limits.request_body import (
 from sizewise.settings.server import ServerSettings
 
 
+class UploadLimit(Struct, frozen=True):
+    """`error`: what a larger upload is refused with."""
+
+    max_bytes: int
+    error: SizewiseError
+
+
 class Upload:
     """One body, piece by piece, from ASGI's `receive`. Use: `with Upload(...) as upload:`, around the request.
 
     The client's time counts only while a piece is waited for: a slow upstream does not make it slow.
     """
 
-    def __init__(self, receive: Receive, memory: BodyMemory, limits: ServerSettings, declared_bytes: int) -> None:
+    def __init__(
+        self,
+        receive: Receive,
+        memory: BodyMemory,
+        limits: ServerSettings,
+        *,
+        size: UploadLimit,
+        declared_bytes: int,
+    ) -> None:
         """`declared_bytes`: by Content-Length; 0: not declared."""
-        self.most_bytes = declared_bytes or limits.max_upload_bytes
+        self.declared_bytes = declared_bytes
+        self.most_bytes = declared_bytes or size.max_bytes
         self.limits = limits
-        self.has_begun = False
+        self._limit = size
         self._receive = receive
         self._memory = memory
         self._held = 0
@@ -58,7 +76,6 @@ class Upload:
             begun = loop.time()
             message = await self._next(interval_s - waited)
             waited += loop.time() - begun
-            self.has_begun = True
             if message["type"] == "http.disconnect":
                 self._has_left = True
                 self._over.set()
@@ -67,8 +84,8 @@ class Upload:
             pieces.append(piece)
             count += len(piece)
             self._size += len(piece)
-            if self._size > self.limits.max_upload_bytes:
-                raise upload_too_large(self.limits)
+            if self._size > self._limit.max_bytes:
+                raise self._limit.error
             if not message.get("more_body"):
                 self._over.set()
             elif count and count >= least:
@@ -83,6 +100,10 @@ class Upload:
             raise too_slow(self.limits) from error
 
     @property
+    def is_complete(self) -> bool:
+        return self._over.is_set()
+
+    @property
     def after_body(self) -> Receive:
         """ASGI's `receive` for what comes after the body."""
         return self._receive_after
@@ -90,10 +111,3 @@ class Upload:
     async def _receive_after(self) -> MutableMapping[str, Any]:
         await self._over.wait()
         return {"type": "http.disconnect"} if self._has_left else await self._receive()
-
-
-def upload_too_large(limits: ServerSettings) -> SizewiseError:
-    return BodyTooLarge(
-        f"the upload is larger than {limits.max_upload_bytes} bytes",
-        "send a smaller file, or raise `max_upload_bytes` in [server] of sizewise.toml",
-    )

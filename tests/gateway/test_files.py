@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import io
 import json
 import os
@@ -63,7 +64,10 @@ def form(*parts: tuple[str, bytes], end: bool = True) -> bytes:
     return said + (f"--{BOUNDARY}--\r\n".encode() if end else b"")
 
 
-def post(server: Served, body: bytes, content_type: str = f"multipart/form-data; boundary={BOUNDARY}") -> Answer:
+FORM = f"multipart/form-data; boundary={BOUNDARY}"
+
+
+def post(server: Served, body: bytes, content_type: str = FORM) -> Answer:
     return server.ask("/v1/files", body, method="POST", content_type=content_type)
 
 
@@ -211,6 +215,12 @@ def test_a_bad_form_is_refused_and_leaves_nothing(server: Served, client: OpenAI
 def test_a_body_that_is_no_form_is_refused(server: Served, kind: str) -> None:
     answer = post(server, form(FILE, PURPOSE), content_type=kind)
     assert answer.status == 400 and answer.error["hint"]
+
+
+def test_a_compressed_form_is_refused_and_not_stored_as_it_is(server: Served) -> None:
+    packed = gzip.compress(form(FILE, PURPOSE))
+    answer = server.ask("/v1/files", packed, method="POST", content_type=FORM, content_encoding="gzip")
+    assert answer.status == 415 and "uncompressed" in answer.error["hint"]
 
 
 @pytest.mark.parametrize(
