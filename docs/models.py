@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from sizewise.catalog.model_files import load_models, prices_by_offer
+from sizewise.catalog.current_catalog import PACKAGED
+from sizewise.catalog.model_files import load_models
 from sizewise.catalog.model_info import Fact, ModelInfo
 from sizewise.money import PICO_PER_DOLLAR, Price, format_dollars
 
@@ -39,7 +40,7 @@ def pages() -> dict[Path, str]:
 def _page(models: Mapping[str, ModelInfo]) -> Iterator[str]:
     vendors = list(dict.fromkeys(model.vendor for model in models.values()))
     yield INTRODUCTION.format(count=len(models), vendors=len(vendors))
-    prices = prices_by_offer(models.values())
+    prices = PACKAGED.prices_by_offer(models.values())
     yield "## The models\n"
     yield "| model | vendor | parameters | class | context | license | $ per million, in / out | sources |"
     yield "|---|---|---:|---|---:|---|---|---:|"

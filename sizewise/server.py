@@ -25,6 +25,7 @@ from sizewise.app.resources import Resources
 from sizewise.app.services import open_services
 from sizewise.atomic_file import write_file_atomically
 from sizewise.catalog import discovery
+from sizewise.catalog.current_catalog import current_catalog
 from sizewise.catalog.loader import load_cards, providers_without_models
 from sizewise.errors import ConfigError, ExternalFailure, SizewiseError
 from sizewise.evals.shadow_traffic import ShadowComparisons
@@ -82,6 +83,8 @@ class ReloadableApplication:
         return self.app
 
     def _build(self, settings: Settings) -> Application:
+        if problem := current_catalog(settings).problem:
+            _warn([f"the installed catalog update is not used: {problem}; sizewise doctor shows the next step"])
         cards = load_cards(settings, self._discovered)
         _warn(providers_without_models(settings, cards))
         return build_application(settings, self._resources, cards)

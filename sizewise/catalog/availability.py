@@ -28,7 +28,11 @@ def offer_statuses(offers: Iterable[str]) -> Mapping[str, OfferStatus]:
         endpoint, _, name = offer.partition("/")
         row = tables.get(endpoint, {}).get(name)
         found[offer] = (
-            UNKNOWN_STATUS if row is None else OfferStatus("listed" in row, row.get("ends", ""), sources[row["ref"]])
+            UNKNOWN_STATUS
+            if row is None
+            else OfferStatus(
+                "listed" in row, row.get("ends", ""), sources[row["ref"]], tables["sources"][row["ref"]]["date"]
+            )
         )
     return MappingProxyType(found)
 

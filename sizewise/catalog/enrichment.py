@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from types import MappingProxyType
 
-from sizewise.catalog.model_files import find_models
+from sizewise.catalog.current_catalog import PACKAGED, Catalog
 from sizewise.catalog.model_info import ModelInfo
 from sizewise.model_card import ModelCard
 
@@ -17,10 +17,10 @@ CARD_FACTS = ("parameters", "context", "max_output", "input_modalities", "tools"
 """Fields of a card that are also facts in model_info.py."""
 
 
-def enrich_cards(cards: Iterable[ModelCard]) -> tuple[ModelCard, ...]:
+def enrich_cards(cards: Iterable[ModelCard], catalog: Catalog = PACKAGED) -> tuple[ModelCard, ...]:
     """The cards, with facts added to those of known models. For a local file only its own header counts."""
     given = tuple(cards)
-    known = find_models({card.model for card in given if card.weights is None})
+    known = catalog.find_models({card.model for card in given if card.weights is None})
     return tuple(enrich_card(card, known[card.model]) if card.model in known else card for card in given)
 
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import MappingProxyType
 
+from sizewise.catalog.current_catalog import Catalog, current_catalog
 from sizewise.catalog.enrichment import enrich_cards
 from sizewise.catalog.offered_models import ALL_MODELS, EMBEDDING_NAME, model_names
-from sizewise.catalog.prices import prices
 from sizewise.errors import ModelNotFound, did_you_mean
 from sizewise.model_card import ModelCard, ModelEndpoint, ModelWeights
 from sizewise.money import FREE, UNKNOWN_PRICE
@@ -136,9 +136,12 @@ def load_cards(settings: Settings, discovered: Iterable[ModelCard] = ()) -> tupl
     ones. The catalog adds what settings and server leave open. ConfigError lists settings for unknown models and
     providers.
     """
+    catalog = current_catalog(settings)
     local = list(_runnable_cards(settings)) if settings.server.embedded else []
     remote = [
-        card for name, provider in settings.providers.items() for card in _provider_cards(name, provider, settings)
+        card
+        for name, provider in settings.providers.items()
+        for card in _provider_cards(name, provider, settings, catalog)
     ]
     others = [
         _with_model_settings(card, settings)
@@ -146,7 +149,7 @@ def load_cards(settings: Settings, discovered: Iterable[ModelCard] = ()) -> tupl
         if (card := _under_declared_provider(each, settings, remote))
     ]
     _check_unknown_names(settings)
-    unsized = {card.name: card for card in enrich_cards((*others, *local, *remote))}
+    unsized = {card.name: card for card in enrich_cards((*others, *local, *remote), catalog)}
     return tuple(replace(card, sizes=settings.sizes.thresholds) for card in unsized.values())
 
 
@@ -174,11 +177,11 @@ def _card_of_entry(name: str, entry: LocalModelEntry, settings: Settings) -> Mod
     return _with_facts(card, entry.facts, entry.sources)
 
 
-def _provider_cards(name: str, provider: ProviderSettings, settings: Settings) -> Iterator[ModelCard]:
+def _provider_cards(name: str, provider: ProviderSettings, settings: Settings, catalog: Catalog) -> Iterator[ModelCard]:
     """The provider's models: those it lists or offers, and those with a table in [models]."""
     endpoint = provider_endpoint(name, provider)
     models = model_names(name, provider, settings)
-    listed = prices(provider.endpoint, models)
+    listed = catalog.prices(provider.endpoint, models)
     for model in models:
         price = listed.get(model, UNKNOWN_PRICE)
         single = provider.wire in SINGLE_CHOICE_WIRES

@@ -18,10 +18,8 @@ from typing import Any
 
 from sizewise.catalog.model_info import Architecture, Fact, ModelInfo
 from sizewise.catalog.prices import PRICES_FILE as PRICES
-from sizewise.catalog.prices import prices
 from sizewise.errors import did_you_mean
 from sizewise.model_card import ModelTask
-from sizewise.money import Price
 from sizewise.settings.models import PriceSettings
 from sizewise.settings.toml_reader import TypeHintCache, parse_toml, raise_if_invalid, read_table, setting
 from sizewise.settings.validators import Modality
@@ -132,15 +130,15 @@ class ModelEntry:
 def load_models(folder: Path = MODELS_DIR, today: date | None = None) -> Mapping[str, ModelInfo]:
     """Every model by its name. ConfigError lists every error of the first invalid file."""
     found, owners, types, priced = dict[str, ModelInfo](), dict[str, str](), TypeHintCache(), parse_toml(PRICES)
-    shared = _shared(folder)
+    shared = shared_sources(folder)
     for path in _files(folder):
         wrong: list[str] = []
-        for model in _models(parse_toml(path), shared, wrong, types):
+        for model in parse_models(parse_toml(path), shared, wrong, types):
             for name in sorted({model.name, *model.aliases}):
                 if name in owners:
                     wrong.append(f"{model.name}: {name!r} is also a name of {owners[name]!r}")
                 owners[name] = model.name
-            wrong.extend(_inconsistencies(model, today or date.today(), priced))
+            wrong.extend(inconsistencies(model, today or date.today(), priced))
             found[model.name] = model
         raise_if_invalid(wrong, path)
     return MappingProxyType(found)
@@ -159,7 +157,7 @@ def find_models(names: Iterable[str], folder: Path = MODELS_DIR) -> Mapping[str,
     }
     if not any(wanted.values()):
         return {}
-    files, shared, types = [_CatalogFile.of(path) for path in _files(folder)], _shared(folder), TypeHintCache()
+    files, shared, types = [_CatalogFile.of(path) for path in _files(folder)], shared_sources(folder), TypeHintCache()
     found = {name: _find_model(spelt, files, shared, types) for name, spelt in wanted.items()}
     return {name: model for name, model in found.items() if model is not None}
 
@@ -197,39 +195,31 @@ def _find_model(
         for file in files:
             wrong: list[str] = []
             for tables in file.tables(name):
-                for model in _models(tables, shared, wrong, types):
+                for model in parse_models(tables, shared, wrong, types):
                     raise_if_invalid(wrong, file.path)
                     if name in (model.name, *model.aliases):
                         return model
     return None
 
 
-def prices_by_offer(models: Iterable[ModelInfo]) -> Mapping[str, Price]:
-    """Prices from prices.toml, by `<endpoint>/<name>`."""
-    names = dict[str, list[str]]()
-    for model in models:
-        for endpoint, each in model.offers.items():
-            names.setdefault(endpoint, []).extend(each)
-    return {f"{seller}/{name}": price for seller, all_ in names.items() for name, price in prices(seller, all_).items()}
-
-
 def _files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("*.toml") if path.name != SHARED_SOURCES)
 
 
-def _shared(folder: Path) -> Mapping[str, object]:
+def shared_sources(folder: Path = MODELS_DIR) -> Mapping[str, object]:
     """The sources that all files of the folder may refer to."""
     path = folder / SHARED_SOURCES
     return parse_toml(path) if path.is_file() else {}
 
 
-def _models(
+def parse_models(
     tables: Mapping[str, object],
     shared: Mapping[str, object],
     errors: list[str],
-    types: TypeHintCache,
+    types: TypeHintCache | None = None,
 ) -> Iterator[ModelInfo]:
     """The models in the tables of one file; adds each error to `errors`."""
+    types = {} if types is None else types
     if not tables.keys() - {"sources"}:
         return
     sources = _sources(shared, tables.get("sources", {}), errors, types)
@@ -295,7 +285,7 @@ def _stated_facts(each: SourceStatement) -> Iterator[tuple[str, object]]:
             yield field.name, value
 
 
-def _inconsistencies(model: ModelInfo, today: date, priced: Mapping[str, object]) -> Iterator[str]:
+def inconsistencies(model: ModelInfo, today: date, priced: Mapping[str, object]) -> Iterator[str]:
     """Errors that no single value shows."""
     for name, fact in model.facts():
         if fact.date > today.isoformat():

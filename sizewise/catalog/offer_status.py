@@ -15,6 +15,7 @@ class OfferStatus:
     listed: bool = False
     ends: str = ""
     source: str = "no list of the provider's models names it"
+    date: str = ""  # of the source
 
     def objection(self, today: str, until: str) -> str:
         """Why the model cannot be used there from `today` to `until` (YYYY-MM-DD); empty if it can."""

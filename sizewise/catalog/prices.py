@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, time
 from pathlib import Path
@@ -56,13 +56,19 @@ def prices(endpoint: str, models: Iterable[str]) -> Mapping[str, Price]:
         return {}
     found: dict[str, Price] = {}
     for model in wanted:
-        line = _entry(section, model)
-        if line is None and (undated := DATED_NAME.sub("", model)) != model:
-            line = _entry(section, undated)
-            line = line if line is not None and line.dated else None
+        line = entry_or_dated(model, lambda name: _entry(section, name))
         if line is not None:
             found[model] = price_of(line)
     return found
+
+
+def entry_or_dated(model: str, entry: Callable[[str], PriceEntry | None]) -> PriceEntry | None:
+    """The entry of `model`, else the one that also applies to its dated editions."""
+    line = entry(model)
+    if line is None and (undated := DATED_NAME.sub("", model)) != model:
+        line = entry(undated)
+        return line if line is not None and line.dated else None
+    return line
 
 
 def _section(endpoint: str) -> str:

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from sizewise.catalog.availability import offer_statuses
-from sizewise.catalog.model_files import find_models
+from sizewise.catalog.current_catalog import current_catalog
 from sizewise.catalog.offered_models import model_names
 from sizewise.settings.load import Settings
 
@@ -35,10 +34,12 @@ def retirements(settings: Settings, today: date) -> tuple[Retirement, ...]:
 
 def _found(settings: Settings, today: date) -> Iterator[Retirement]:
     now, soon = today.isoformat(), (today + timedelta(days=NOTICE_DAYS)).isoformat()
+    catalog = current_catalog(settings)
     for name, provider in settings.providers.items():
         models = model_names(name, provider, settings)
-        statuses = offer_statuses(f"{provider.endpoint}/{model}" for model in models) if provider.endpoint else {}
-        known = find_models(models) if provider.endpoint else {}  # who serves weights decides how long
+        offers = [f"{provider.endpoint}/{model}" for model in models] if provider.endpoint else []
+        statuses = catalog.offer_statuses(offers) if offers else {}
+        known = catalog.find_models(models) if provider.endpoint else {}  # who serves weights decides how long
         for model in models:
             status = statuses.get(f"{provider.endpoint}/{model}")
             if status is not None and status.ends:

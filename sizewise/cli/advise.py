@@ -23,11 +23,11 @@ from sizewise.advisor.quality_estimates import ModelOffers, build_model_offers
 from sizewise.advisor.recommendation import BreakEven, RankedCandidate, Recommendation, recommend
 from sizewise.advisor.sourced_number import SourcedNumber
 from sizewise.advisor.workload import parse_workload
-from sizewise.catalog.availability import offer_statuses, tuned_prices
+from sizewise.catalog.availability import tuned_prices
+from sizewise.catalog.current_catalog import Catalog, current_catalog
 from sizewise.catalog.loader import bundled_models
 from sizewise.catalog.machine_speed import measure_machine
 from sizewise.catalog.memory_check import available_memory
-from sizewise.catalog.model_files import load_models, prices_by_offer
 from sizewise.catalog.model_info import ModelInfo
 from sizewise.cli.advise_report import print_report, volumes
 from sizewise.cli.options import command_settings, local_options, wants_json
@@ -89,8 +89,9 @@ def verb(
     if work.memory_is_free:
         speed = measure_machine()
         assumptions = with_machine_speed(assumptions, speed.copy_gb_per_s, speed.cores)
-    every = load_models()
-    offers = packaged_offers(every, found.sizes.thresholds)
+    catalog = current_catalog(found)
+    every = catalog.load_models()
+    offers = catalog_offers(catalog, every, found.sizes.thresholds)
     known = {*every, *(endpoint for each in every.values() for endpoint in each.offers)}
     own = parse_own_criteria(criterion, list(CRITERIA), sorted(known))
     advice = recommend(work, offers, assumptions, weighed, own)
@@ -101,14 +102,14 @@ def verb(
     ctx.exit(0 if advice.ranked else 1)
 
 
-def packaged_offers(models: Mapping[str, ModelInfo], sizes: SizeThresholds) -> ModelOffers:
-    """The packaged catalog: prices, what is sold where, tuned prices, and the model of a classifier's vectors."""
-    prices = prices_by_offer(models.values())
+def catalog_offers(catalog: Catalog, models: Mapping[str, ModelInfo], sizes: SizeThresholds) -> ModelOffers:
+    """The catalog: prices, what is sold where, tuned prices, and the model of a classifier's vectors."""
+    prices = catalog.prices_by_offer(models.values())
     return build_model_offers(
         models.values(),
         prices,
         sizes,
-        statuses=offer_statuses(prices),
+        statuses=catalog.offer_statuses(prices),
         tuned_prices=tuned_prices(),
         encoder=models["all-minilm-l6-v2"],
     )

@@ -20,6 +20,7 @@ from sizewise.auth import tables as auth_tables
 from sizewise.cache import stored_response_tables
 from sizewise.cache import tables as cache_tables
 from sizewise.catalog import gguf_header, memory_check
+from sizewise.catalog.current_catalog import current_catalog
 from sizewise.catalog.loader import (
     default_local_card,
     is_downloaded,
@@ -76,6 +77,7 @@ async def run_checks(settings: Settings | None, settings_error: str = "", hint: 
         *findings,
         _config(settings),
         *_providers(settings),
+        *_catalog(settings),
         *_retired(settings),
         *_references(settings),
         _home(settings),
@@ -132,6 +134,16 @@ def _providers(settings: Settings) -> Iterator[CheckResult]:
     for missing in providers_without_models(settings, cards):
         said, _, step = missing.partition(": ")
         yield CheckResult("models", False, said, step)
+
+
+def _catalog(settings: Settings) -> Iterator[CheckResult]:
+    """The installed update of the catalog; a server without a valid one uses the packaged catalog."""
+    found = current_catalog(settings)
+    if found.problem:
+        step = "install one that [catalog] update_key signs, or: sizewise models update --remove"
+        yield CheckResult("catalog", False, f"the installed update is not used: {found.problem}", step)
+    elif found.update.date:
+        yield CheckResult("catalog", True, f"the update of {found.update.date} is used: {found.update.source}")
 
 
 def _retired(settings: Settings) -> Iterator[CheckResult]:

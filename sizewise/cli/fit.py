@@ -10,12 +10,12 @@ import click
 from sizewise.advisor.assumptions import Assumptions, parse_assumptions, with_machine_speed
 from sizewise.advisor.memory_fit import MemoryFit, MemoryPool, fit_quantizations
 from sizewise.catalog.accelerators import Accelerator, find_accelerator
+from sizewise.catalog.current_catalog import current_catalog
 from sizewise.catalog.machine_speed import measure_machine
 from sizewise.catalog.memory_check import available_memory
 from sizewise.catalog.memory_estimate import format_bytes
-from sizewise.catalog.model_files import find_models, load_models
 from sizewise.catalog.model_info import ModelInfo
-from sizewise.cli.options import local_options, wants_json
+from sizewise.cli.options import command_settings, local_options, wants_json
 from sizewise.cli.output import dim, write_json, write_table
 from sizewise.errors import BadRequest, ModelNotFound, did_you_mean
 
@@ -64,9 +64,10 @@ def fit(
 
 
 def _find(name: str) -> ModelInfo:
-    found = find_models([name]).get(name)
+    catalog = current_catalog(command_settings())
+    found = catalog.find_models([name]).get(name)
     if found is None:
-        near = did_you_mean(name, list(load_models())) or "See sizewise models list --all."
+        near = did_you_mean(name, list(catalog.load_models())) or "See sizewise models list --all."
         raise ModelNotFound(f"the catalog has no model {name!r}", near, param="model")
     return found
 

@@ -16,6 +16,7 @@ COMMANDS: Mapping[str, LazyCommand] = {
         "List the models that you can use, and those that you can download.",
     ),
     "pull": LazyCommand("sizewise.cli.models_pull:pull", "Download a model; resumes, and checks its sha256."),
+    "update": LazyCommand("sizewise.cli.models_update:update", "Update prices, models and windows from a signed list."),
     "show": LazyCommand("sizewise.cli.models_show:show", "Show every fact about a model, with source and date."),
     "add": LazyCommand("sizewise.cli.models_add:add", "Use your own GGUF file in place."),
     "probe": LazyCommand("sizewise.cli.models_probe:probe", "Detect a model server, and print its settings."),
@@ -31,7 +32,7 @@ COMMANDS: Mapping[str, LazyCommand] = {
 @server_options
 @click.pass_context
 def models(ctx: click.Context, everything: bool) -> None:
-    """Manage models: list, pull, show, add, probe, rm, remove.
+    """Manage models: list, pull, update, show, add, probe, rm, remove.
 
     Without a command it lists every model that you can use, and those that you can download.
 

@@ -11,6 +11,7 @@ from math import ceil
 import click
 import msgspec
 
+from sizewise.catalog.current_catalog import current_catalog
 from sizewise.catalog.loader import is_downloaded, load_cards, local_cards
 from sizewise.cli import operations
 from sizewise.cli.api_client import ApiClient
@@ -122,7 +123,9 @@ def _state(model: operations.ModelSummary) -> str:
 async def _world(settings: Settings, server: ApiClient | None) -> Sequence[operations.CatalogSummary]:
     if server is not None:
         return await operations.list_catalog(server)
-    return msgspec.convert(catalogue(settings.sizes.thresholds), list[operations.CatalogSummary])
+    return msgspec.convert(
+        catalogue(current_catalog(settings), settings.sizes.thresholds), list[operations.CatalogSummary]
+    )
 
 
 def _known(known: operations.CatalogSummary) -> tuple[str, ...]:

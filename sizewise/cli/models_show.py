@@ -10,6 +10,7 @@ from typing import NamedTuple
 import click
 import msgspec
 
+from sizewise.catalog.current_catalog import PACKAGED, current_catalog
 from sizewise.catalog.loader import load_cards
 from sizewise.catalog.loader import local_cards as local
 from sizewise.catalog.memory_estimate import format_bytes
@@ -77,24 +78,24 @@ async def _found(name: str, settings: Settings, server: ApiClient | None) -> Kno
                 known = await operations.get_catalog_model(server, name=name)
                 if known is None:
                     raise
-                return _both(_model(unconfigured_model(known.name)), known)
+                return _both(_model(unconfigured_model(PACKAGED, known.name)), known)
     return _here(name, settings)
 
 
 def _here(name: str, settings: Settings) -> KnownModel:
-    sizes = settings.sizes.thresholds
+    sizes, catalog = settings.sizes.thresholds, current_catalog(settings)
     here = {card.name: (card, "fetched" if card.weights else "configured") for card in load_cards(settings)}
     there = {card.name: (card, f"not downloaded; run: sizewise models pull {card.model}") for card in local(settings)}
     ours = {**there, **here}
     for card, state in ours.values():
         if name in (card.name, card.model):
             weights = card.weights.bytes if card.weights else 0
-            known = _catalog_model(find_catalog_model([name, card.model], sizes, weights))
+            known = _catalog_model(find_catalog_model(catalog, [name, card.model], sizes, weights))
             return _both(_model(model_values(card, state)), known)
-    known = _catalog_model(find_catalog_model([name], sizes))
+    known = _catalog_model(find_catalog_model(catalog, [name], sizes))
     if known is not None:
-        return _both(_model(unconfigured_model(name, sizes)), known)
-    near = did_you_mean(name, [*ours, *(card.model for card, _ in ours.values()), *catalog_model_names()])
+        return _both(_model(unconfigured_model(catalog, name, sizes)), known)
+    near = did_you_mean(name, [*ours, *(card.model for card, _ in ours.values()), *catalog_model_names(catalog)])
     raise ModelNotFound(f"there is no model {name!r}", near or "run: sizewise models list --all", param="model")
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 
-from sizewise.catalog import model_files
+from sizewise.catalog.current_catalog import Catalog
 from sizewise.catalog.enrichment import enrich_card
+from sizewise.catalog.fact_text import fact_text
 from sizewise.catalog.model_info import Fact, ModelInfo
 from sizewise.graphql.model_type import FieldValues, model_values, price_conditions, price_values
 from sizewise.model_card import DEFAULT_SIZE_THRESHOLDS, ModelCard, ModelEndpoint, SizeThresholds
@@ -36,6 +37,7 @@ OPTIONAL_FACTS = frozenset(
 
 
 def find_catalog_model(
+    catalog: Catalog,
     names: Sequence[str],
     sizes: SizeThresholds = DEFAULT_SIZE_THRESHOLDS,
     weights: int = 0,
@@ -43,20 +45,20 @@ def find_catalog_model(
     """The catalog model of the first of `names` that the catalog has. `weights`: bytes of the weights file, 0 without
     one.
     """
-    found = model_files.find_models(names)
+    found = catalog.find_models(names)
     first = next((found[name] for name in names if name in found), None)
-    return None if first is None else _catalog_values(first, model_files.prices_by_offer([first]), sizes, weights)
+    return None if first is None else _catalog_values(first, catalog.prices_by_offer([first]), sizes, weights)
 
 
-def all_catalog_models(sizes: SizeThresholds = DEFAULT_SIZE_THRESHOLDS) -> list[FieldValues]:
-    models = model_files.load_models().values()
-    prices = model_files.prices_by_offer(models)
+def all_catalog_models(catalog: Catalog, sizes: SizeThresholds = DEFAULT_SIZE_THRESHOLDS) -> list[FieldValues]:
+    models = catalog.load_models().values()
+    prices = catalog.prices_by_offer(models)
     return [_catalog_values(each, prices, sizes) for each in models]
 
 
-def catalog_model_names() -> list[str]:
+def catalog_model_names(catalog: Catalog) -> list[str]:
     """All names of catalog models, including aliases."""
-    return [name for model in model_files.load_models().values() for name in (model.name, *sorted(model.aliases))]
+    return [name for model in catalog.load_models().values() for name in (model.name, *sorted(model.aliases))]
 
 
 def _catalog_values(
@@ -83,9 +85,11 @@ def _catalog_values(
     }
 
 
-def unconfigured_model(name: str, sizes: SizeThresholds = DEFAULT_SIZE_THRESHOLDS) -> FieldValues | None:
+def unconfigured_model(
+    catalog: Catalog, name: str, sizes: SizeThresholds = DEFAULT_SIZE_THRESHOLDS
+) -> FieldValues | None:
     """A catalog model as schema.graphql's Model, without place or price; None if the catalog lacks it."""
-    found = model_files.find_models([name]).get(name)
+    found = catalog.find_models([name]).get(name)
     if found is None:
         return None
     card = enrich_card(
@@ -105,28 +109,13 @@ def _facts(model: ModelInfo) -> Iterator[FieldValues]:
         if isinstance(fact, Fact):
             yield {
                 "name": each.name,
-                "value": _text(each.name, fact.value),
+                "value": fact_text(each.name, fact.value),
                 "source": fact.source,
                 "date": fact.date,
                 "unverified": fact.claimed,
             }
         elif str(each.type).startswith("Fact[") and each.name not in OPTIONAL_FACTS:
             yield {"name": each.name, "value": "unknown", "source": "", "date": "", "unverified": False}
-
-
-def _text(name: str, value: object) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int):
-        return f"{value:,}"
-    if isinstance(value, frozenset):
-        return ", ".join(["text", *sorted(value)] if name == "input_modalities" else sorted(value))
-    if isinstance(value, Mapping):
-        return ", ".join(f"{each} {share:g}" for each, share in value.items())
-    if isinstance(value, Price):
-        told = [f"{kind} {rate}" for kind, rate in price_values(value).items() if rate is not None]
-        return f"{', '.join(told)} dollars per million tokens"
-    return str(value)
 
 
 def _memory(model: ModelInfo, weights: int) -> Iterator[FieldValues]:

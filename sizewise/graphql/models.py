@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
+from sizewise.catalog.current_catalog import current_catalog
 from sizewise.graphql.catalog import all_catalog_models, find_catalog_model
 from sizewise.graphql.context import RequestContext, yielding_to_loop
 from sizewise.graphql.model_type import FieldValues, model_values
@@ -55,10 +56,13 @@ async def catalog_model(context: RequestContext, name: str) -> FieldValues | Non
     card = next((card for card in app.cards if name in (card.name, card.model)), None)
     names = [name, card.model] if card else [name]
     weights = card.weights.bytes if card and card.weights else 0
-    return await asyncio.to_thread(find_catalog_model, names, app.settings.sizes.thresholds, weights)
+    sizes = app.settings.sizes.thresholds
+    return await asyncio.to_thread(lambda: find_catalog_model(current_catalog(app.settings), names, sizes, weights))
 
 
 async def catalog(context: RequestContext) -> AsyncIterator[FieldValues]:
     """Raises BadRequest if one request asks for it too often."""
     context.charge_rows(MAX_CATALOG_MODELS)
-    return yielding_to_loop(await asyncio.to_thread(all_catalog_models, context.app.settings.sizes.thresholds))
+    settings = context.app.settings
+    sizes = settings.sizes.thresholds
+    return yielding_to_loop(await asyncio.to_thread(lambda: all_catalog_models(current_catalog(settings), sizes)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import re
 from collections.abc import Mapping
 from ipaddress import ip_network
@@ -14,6 +16,8 @@ from sizewise.principal import APPROVER_PATTERN
 
 ORIGIN = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::(?P<port>[1-9][0-9]{0,4}))?")
 DEFAULT_PORTS: Mapping[str, str] = {"http": "80", "https": "443"}
+ED25519_PREFIX = b"0*0\x05\x06\x03+ep\x03!\x00"
+"""What precedes the key in its DER form (RFC 8410)."""
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]*\Z", re.IGNORECASE)
 
 
@@ -150,4 +154,24 @@ def network(text: str) -> str:
 def local_path(text: str) -> str:
     if not re.fullmatch(r"/[A-Za-z0-9._~/-]*", text) or text.startswith("//"):
         raise ValueError(f"{text!r} is not a path of this server, such as /")
+    return text
+
+
+def ed25519_key(text: str) -> bytes:
+    """The 32 bytes of a public key in Base64: raw, or as OpenSSL writes it between the lines of a PEM file."""
+    try:
+        found = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        found = b""
+    raw = found[len(ED25519_PREFIX) :] if found.startswith(ED25519_PREFIX) else found
+    if len(raw) != 32:
+        raise ValueError(
+            "is not an Ed25519 public key in Base64, as in the middle line of: openssl pkey -in KEY.pem -pubout"
+        )
+    return raw
+
+
+def optional_ed25519_key(text: str) -> str:
+    if text:
+        ed25519_key(text)
     return text

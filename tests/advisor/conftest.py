@@ -12,8 +12,9 @@ from sizewise.advisor.own_criterion import parse_own_criteria
 from sizewise.advisor.quality_estimates import ModelOffers
 from sizewise.advisor.recommendation import Recommendation, recommend
 from sizewise.advisor.workload import parse_workload
+from sizewise.catalog.current_catalog import PACKAGED
 from sizewise.catalog.model_files import load_models
-from sizewise.cli.advise import packaged_offers
+from sizewise.cli.advise import catalog_offers
 from sizewise.model_card import DEFAULT_SIZE_THRESHOLDS
 
 Advised = Callable[..., Recommendation]
@@ -22,7 +23,7 @@ TODAY = "2026-11-27"
 
 @pytest.fixture(scope="session")
 def everything() -> ModelOffers:
-    return packaged_offers(load_models(), DEFAULT_SIZE_THRESHOLDS)
+    return catalog_offers(PACKAGED, load_models(), DEFAULT_SIZE_THRESHOLDS)
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from sizewise.catalog.model_files import MODELS_DIR, find_models, load_models, prices_by_offer
+from sizewise.catalog.current_catalog import PACKAGED
+from sizewise.catalog.model_files import MODELS_DIR, find_models, load_models
 from sizewise.catalog.model_info import QUANTIZATION_BITS, ModelInfo
 from sizewise.errors import ConfigError
 from sizewise.model_card import SizeThresholds
@@ -102,8 +103,8 @@ def test_every_offer_has_a_price(every: Mapping[str, ModelInfo]) -> None:
     listed = {
         f"{seller}/{name}" for model in every.values() for seller, names in model.offers.items() for name in names
     }
-    assert set(prices_by_offer(every.values())) == listed
-    assert prices_by_offer([every["gpt-4o"]])["openai/gpt-4o"].source
+    assert set(PACKAGED.prices_by_offer(every.values())) == listed
+    assert PACKAGED.prices_by_offer([every["gpt-4o"]])["openai/gpt-4o"].source
 
 
 def test_memory_grows_with_bits_and_context(every: Mapping[str, ModelInfo]) -> None:
