@@ -13,6 +13,7 @@ from functools import partial
 from random import random
 
 from sizewise.app import routing_config
+from sizewise.app.decision_explainer import DecisionExplainer
 from sizewise.app.flow_stack import build_features
 from sizewise.app.layers import with_layers
 from sizewise.app.resources import Resources
@@ -26,7 +27,7 @@ from sizewise.evals.quality_monitor import MonitoredPolicy, monitored_policies
 from sizewise.evals.shadow_traffic import ShadowTraffic, judge_card
 from sizewise.guardrails.pipeline import GuardrailPipeline
 from sizewise.guardrails.text_judge import TextJudge
-from sizewise.handler import Handler, Request
+from sizewise.handler import Handler
 from sizewise.http.client import HttpClient
 from sizewise.knowledge.knowledge_service import KnowledgeService
 from sizewise.limits.middleware import RateLimitMiddleware
@@ -36,7 +37,6 @@ from sizewise.principal import Principal
 from sizewise.providers.connections import ModelConnections
 from sizewise.routing.attempt_limits import AttemptLimits
 from sizewise.routing.deadlines import Forecaster
-from sizewise.routing.explain import RoutingDecision, explain
 from sizewise.routing.learned_judge import CertificateModels
 from sizewise.routing.model_aliases import ModelAliases
 from sizewise.routing.quality_prediction import QualityPrediction
@@ -57,6 +57,7 @@ class Application:
     client: HttpClient
     connections: ModelConnections
     guardrails: GuardrailPipeline
+    explain: DecisionExplainer
     handler: Handler
     moderation: Handler  # judges texts by the guardrails alone: idempotent, limited and recorded
     quality_prediction: QualityPrediction | None
@@ -77,19 +78,6 @@ class Application:
         check_host(host, self.allowed_hosts)
         return self.resources.services.api_keys.authenticator.authenticate(key)
 
-    def explain(self, request: Request) -> RoutingDecision:
-        return explain(  # calls no model
-            self.guardrails.check(request),
-            self.aliases,
-            self.connections.unavailable_reason,
-            routing_config.build_data_policy(self.settings),
-            routing_config.build_session_affinity(self.settings, self.resources.routing_sessions),
-            self.quality_prediction,
-            self.learned_judges,
-            self.resources.services.quality_monitor.distrust_check(self.monitored_policies),
-            Forecaster(self.resources.model_paces, self.connections.queue),
-        )
-
 
 def build_application(settings: Settings, resources: Resources, cards: tuple[ModelCard, ...]) -> Application:
     """Raises ConfigError. Changes no resource: `Application.apply` does."""
@@ -108,6 +96,18 @@ def build_application(settings: Settings, resources: Resources, cards: tuple[Mod
         offload=offload,
     )
     monitored, large = monitored_policies(names.policy_plans), names.role_plan("large")
+    explain = DecisionExplainer(
+        check=guardrails.check,
+        aliases=names,
+        health_check=connections.unavailable_reason,
+        data_policy=(data_policy := routing_config.build_data_policy(settings)),
+        affinity=routing_config.build_session_affinity(settings, resources.routing_sessions),
+        prediction=prediction,
+        certificate_models=certificate_models,
+        distrust_check=services.quality_monitor.distrust_check(monitored),
+        forecaster=Forecaster(resources.model_paces, connections.queue),
+        counter=routing_config.build_prompt_counter(connections, guardrails, names, data_policy),
+    )
     shadow = ShadowTraffic(
         settings=settings.shadow,
         policies=monitored,
@@ -123,8 +123,8 @@ def build_application(settings: Settings, resources: Resources, cards: tuple[Mod
         connect=guardrails.masking_connector,
         judge=routing_config.build_judge(plugins),
         health_check=connections.unavailable_reason,
-        data_policy=routing_config.build_data_policy(settings),
-        affinity=routing_config.build_session_affinity(settings, resources.routing_sessions),
+        data_policy=data_policy,
+        affinity=explain.affinity,
         limits=AttemptLimits(
             may_retry=connections.allow_retry,
             refusal_status=connections.refusal_status,
@@ -136,8 +136,9 @@ def build_application(settings: Settings, resources: Resources, cards: tuple[Mod
         prediction=prediction,
         certificate_models=certificate_models,
         observer=shadow.observer,
-        distrust_check=services.quality_monitor.distrust_check(monitored),
-        forecaster=Forecaster(resources.model_paces, connections.queue),
+        distrust_check=explain.distrust_check,
+        forecaster=explain.forecaster,
+        count_prompts=explain.counter.count_all,
     )
 
     # The layers around the router, innermost first: a request passes them from the last to the first.
@@ -169,8 +170,7 @@ def build_application(settings: Settings, resources: Resources, cards: tuple[Mod
         resources=resources,
         cards=cards,
         client=client,
-        aliases=names,
-        health_check=connections.unavailable_reason,
+        explainer=explain,
         handler=answer,
         plugins=plugins,
     )
@@ -182,6 +182,7 @@ def build_application(settings: Settings, resources: Resources, cards: tuple[Mod
         client=client,
         connections=connections,
         guardrails=guardrails,
+        explain=explain,
         handler=features.handler,
         moderation=with_layers(TextJudge(guardrails), (layers[1], *layers[-2:])),
         quality_prediction=prediction,

@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from sizewise.app.decision_explainer import DecisionExplainer
 from sizewise.app.layers import with_layers
 from sizewise.app.resources import Resources
-from sizewise.app.routing_config import build_data_policy, reach_by_data_class
+from sizewise.app.routing_config import reach_by_data_class
 from sizewise.auth.revocation import RevocationMiddleware
 from sizewise.cache.idempotency import IdempotencyMiddleware
 from sizewise.file_search.file_ingestion import FileIngestion
@@ -23,9 +24,6 @@ from sizewise.knowledge.knowledge_service import KnowledgeService, build_knowled
 from sizewise.limits.middleware import RateLimitMiddleware
 from sizewise.model_card import ModelCard
 from sizewise.plugins import PluginRegistry
-from sizewise.routing.constraints import HealthCheck
-from sizewise.routing.explain import explain
-from sizewise.routing.model_aliases import ModelAliases
 from sizewise.settings.load import Settings
 from sizewise.telemetry.pending_records import PendingRecordMiddleware
 from sizewise.tools.tool import Toolset
@@ -47,13 +45,12 @@ def build_features(
     resources: Resources,
     cards: tuple[ModelCard, ...],
     client: HttpClient,
-    aliases: ModelAliases,
-    health_check: HealthCheck,
+    explainer: DecisionExplainer,
     handler: Handler,
     plugins: PluginRegistry,
 ) -> Features:
     """`handler` answers requests to models, with all its layers. Raises ConfigError. Changes no resource."""
-    services, data_policy = resources.services, build_data_policy(settings)
+    services, data_policy = resources.services, explainer.data_policy
     knowledge = build_knowledge_service(
         settings,
         document_store=services.documents,
@@ -81,10 +78,7 @@ def build_features(
         sandbox=resources.sandbox,
         tools=tools,
         memory=services.memories,
-        estimate_cost=CostEstimator(
-            partial(explain, aliases=aliases, health_check=health_check, data_policy=data_policy),
-            cards,
-        ),
+        estimate_cost=CostEstimator(explainer.unchecked, cards, explainer.counter.near_window, explainer.counter),
     )
 
     # The layers around a flow, innermost first. Guardrails, cache and records are not among them: each model call of a

@@ -576,6 +576,7 @@ class Candidate(Struct, frozen=True, rename="camel"):
     why: str
     cost_usd: Dollars | None
     expected_s: float | None
+    counted_tokens: int | None
 
 
 class RoutingStep(Struct, frozen=True, rename="camel"):
@@ -1772,7 +1773,7 @@ $dataClass: DataClass, $online: Online, $session: String) { explain( prompt: $pr
 maxTokens: $maxTokens maxCostUsd: $maxCostUsd maxMs: $maxMs dataClass: $dataClass online: $online session: $session ) {
 ...Explanation } } fragment Explanation on Explanation { requestedModel policy dataClass tokens language why error
 reasons candidates { ...Candidate } steps { ...RoutingStep } } fragment Candidate on Candidate { model size place
-eligible why costUsd expectedS } fragment RoutingStep on RoutingStep { models action why }
+eligible why costUsd expectedS countedTokens } fragment RoutingStep on RoutingStep { models action why }
 """
 
 

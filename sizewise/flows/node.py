@@ -239,13 +239,27 @@ def strictest_bounds(request: Request) -> DataBounds:
 
 class CostEstimate(Struct, frozen=True):
     """The first model that the router would call, and its cost. `cost` in pico-dollars, None if a price is unknown;
-    `context_window` in tokens; `reason`: why no model fits.
+    `context_window` in tokens. `reason`: why no model fits; `too_long`: a shorter prompt might. `prompt_tokens` are
+    exact if `counted`. `slots`: concurrent requests, 0: unlimited or unknown; `is_local`: it runs in this process.
+    `expected_s`: predicted seconds to the last token, None if not measured yet.
     """
 
     model: str = ""
     cost: int | None = None
     context_window: int | None = None
     reason: str = ""
+    too_long: bool = False
+    prompt_tokens: int = 0
+    counted: bool = False
+    slots: int = 0
+    is_local: bool = False
+    expected_s: float | None = None
+
+
+class EstimateCost(Protocol):
+    async def __call__(self, request: Request, *, exact: bool = False) -> CostEstimate:
+        """`exact`: have the prompt's tokens counted if a tokenizer is here. Raises ModelNotFound."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,7 +280,7 @@ class NodeDependencies:
     memory: MemoryAccess | None = None
     http: HttpAccess | None = None
     flows: FlowAccess | None = None
-    estimate_cost: Callable[[Request], CostEstimate] | None = None
+    estimate_cost: EstimateCost | None = None
 
 
 class NodeBody(Protocol):

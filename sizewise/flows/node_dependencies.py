@@ -8,7 +8,7 @@ from sizewise.agents.runner import AgentRunner
 from sizewise.data_class import DataBounds
 from sizewise.flows.http_allowlist import HttpAllowlist
 from sizewise.flows.node import (
-    CostEstimate,
+    EstimateCost,
     KnowledgeAccess,
     MemoryAccess,
     NodeDependencies,
@@ -31,7 +31,7 @@ def build_node_dependencies(
     sandbox: SandboxAccess | None = None,
     tools: ToolAccess | None = None,
     memory: MemoryAccess | None = None,
-    estimate_cost: Callable[[Request], CostEstimate] | None = None,
+    estimate_cost: EstimateCost | None = None,
 ) -> NodeDependencies:
     """`flows` is not set here: FlowModel and FlowExecutor add it."""
     http = HttpAllowlist(settings.hosts, client)

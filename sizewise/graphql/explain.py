@@ -43,7 +43,7 @@ async def explain(
         session=session,
     )
     return _decision(
-        context.app.explain(
+        await context.app.explain(
             Request(
                 payload=what,
                 principal=context.principal,
@@ -79,4 +79,5 @@ def _candidate(seen: CandidateExplanation) -> FieldValues:
         "why": seen.why,
         "costUsd": None if seen.expected_cost is None else format_dollars(seen.expected_cost),
         "expectedS": seen.expected_s,
+        "countedTokens": seen.counted_tokens,
     }

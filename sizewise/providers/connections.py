@@ -179,6 +179,12 @@ class ModelConnections:
         """None if no exact count is available for this model."""
         return self._token_counters.get(card.name)
 
+    def tokenizer(self, card: ModelCard) -> PromptTokenCounter | None:
+        """As `token_counter`, of a tokenizer in this process or in a model that is loaded here."""
+        local = self.local_models.get(card.name)
+        here = card.endpoint.wire == "echo" if local is None else local.is_started
+        return self._token_counters.get(card.name) if here else None
+
     def _open_remote(self, card: ModelCard) -> ModelConnection:
         try:
             provider = self._providers.get(card.endpoint.provider, ProviderSettings())

@@ -8,25 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from msgspec.structs import replace
+
 from sizewise.data_class import is_within
 from sizewise.errors import (
     BadRequest,
     BudgetExceeded,
-    ContextLengthExceeded,
     Forbidden,
     ModelUnavailable,
-    NoModelFits,
 )
 from sizewise.model_card import MODEL_KINDS, ModelCard
 from sizewise.money import format_dollars
 from sizewise.principal import matches_any
+from sizewise.routing.context_fit import check_context, check_min_window, only_estimated
 from sizewise.routing.data_policy import DataPolicyDecision
 from sizewise.routing.deadlines import TimeForecast, check_time, with_times
 from sizewise.routing.languages import without_foreign
 from sizewise.routing.model_aliases import RoutePlan
-from sizewise.routing.policy import Candidate, Candidates, RequestFeatures
+from sizewise.routing.policy import Candidate, Candidates
 from sizewise.routing.rejection import Rejection
-from sizewise.routing.requirements import MAX_BYTES_PER_TOKEN, Requirements, expected_cost
+from sizewise.routing.requirements import Requirements, expected_cost
 from sizewise.routing.strength import strength
 
 HealthCheck = Callable[[ModelCard], str]
@@ -59,6 +60,8 @@ def eligible_models(
             may.append(Candidate(card, expected_cost(card, requirements.features), quality))
         else:
             against.append(why)
+    if not may and not plan.is_exact and requirements.margin > 1 and only_estimated(requirements, against):
+        return eligible_models(plan, replace(requirements, margin=1.0), health_check, forecast)
     if len(may) > 1 and not plan.is_exact:
         may = without_foreign(may, requirements.features, against)
     if len(may) > 1:
@@ -97,8 +100,8 @@ def find_rejection(
             hint="use another model, or the API endpoint of this one",
         )
     return (
-        (_check_min_window(card, requirements, is_exact) if requirements.min_window is not None else None)
-        or (_check_context(card, requirements, is_exact) if card.context is not None else None)
+        (check_min_window(card, requirements, is_exact) if requirements.min_window is not None else None)
+        or (check_context(card, requirements, is_exact) if card.context is not None else None)
         or _check_capabilities(card, requirements, is_exact)
         or (_check_cost(card, requirements) if requirements.max_cost is not None else None)
         or _check_health(card, health_check)
@@ -109,51 +112,6 @@ def _check_reach(card: ModelCard, data_decision: DataPolicyDecision) -> Rejectio
     limit = "nowhere" if data_decision.reach is None else f"no further than {data_decision.reach!r}"
     why = f"is at place {card.place!r}, and {data_decision.reach_reason} may go {limit}"
     return Rejection(card, why, Forbidden, hint="use a nearer model, or widen [egress] in sizewise.toml")
-
-
-def _check_min_window(card: ModelCard, requirements: Requirements, is_exact: bool) -> Rejection | None:
-    """Rejects a context window below the requested minimum, however short this prompt is."""
-    if requirements.min_window is None or requirements.task != "chat" or (card.context is None and is_exact):
-        return None
-    if card.context is None:
-        why = f"has an unknown context window, and the request requires {requirements.min_window} tokens"
-    elif card.context < requirements.min_window:
-        why = f"has a context window of {card.context} tokens, and the request requires {requirements.min_window}"
-    else:
-        return None
-    hint = "use a model with a larger context window, or raise `context` in [local] for an embedded one"
-    return Rejection(card=card, why=why, error=NoModelFits, param="min_window", hint=hint)
-
-
-def _check_context(card: ModelCard, requirements: Requirements, is_exact: bool) -> Rejection | None:
-    context = card.context
-    if context is None or (requirements.size <= context and not requirements.features.max_tokens):
-        return None  # no prompt has more tokens than bytes
-    if is_exact:
-        least = requirements.size // MAX_BYTES_PER_TOKEN
-        if least <= context:
-            return None  # exact counting is left to the model
-        why = (
-            f"accepts at most {context} prompt tokens, and this prompt has about {requirements.features.prompt_tokens}"
-        )
-    else:
-        room = context - (requirements.features.max_tokens or 0)
-        if requirements.features.prompt_tokens <= room:
-            return None
-        needed = context - room + requirements.features.prompt_tokens
-        why = f"has a context window of {context} tokens, and this request needs about {needed}"
-    return Rejection(
-        card=card,
-        why=why,
-        error=ContextLengthExceeded,
-        param="messages",
-        hint="shorten the prompt, or use a model with a larger context window",
-    )
-
-
-def fits_context(card: ModelCard, features: RequestFeatures) -> bool:
-    """Whether its context window, if known, holds the prompt and the longest answer requested."""
-    return card.context is None or features.prompt_tokens + (features.max_tokens or 0) <= card.context
 
 
 def _check_capabilities(card: ModelCard, requirements: Requirements, is_exact: bool) -> Rejection | None:

@@ -23,7 +23,7 @@ from sizewise.routing.attempt_limits import AttemptLimits
 from sizewise.routing.attempt_record import AttemptRecord, total_cost
 from sizewise.routing.attempt_runner import AttemptRunner, HedgeGroup, wait_for_progress
 from sizewise.routing.client_reply import ClientReply
-from sizewise.routing.constraints import fits_context
+from sizewise.routing.context_fit import fits_context
 from sizewise.routing.deadlines import TimeForecast, time_limit
 from sizewise.routing.learned_judge import answer_signals
 from sizewise.routing.llm_verifier import lower_verdict

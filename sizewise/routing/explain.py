@@ -12,10 +12,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from sizewise.data_class import DataClass, Place
-from sizewise.errors import SizewiseError
+from sizewise.errors import ContextLengthExceeded, SizewiseError
 from sizewise.handler import Request
 from sizewise.messages import Choice, Reply, Usage
-from sizewise.model_card import SizeClass
+from sizewise.model_card import ModelCard, SizeClass
 from sizewise.money import format_dollars
 from sizewise.routing.admission import check_key_policies, no_model_error
 from sizewise.routing.constraints import HealthCheck, eligible_models
@@ -36,6 +36,7 @@ from sizewise.routing.policy import (
     Resume,
     Verdict,
 )
+from sizewise.routing.prompt_count import NO_COUNTS, is_near_window
 from sizewise.routing.quality_prediction import QualityPrediction
 from sizewise.routing.rejection import with_exclusions
 from sizewise.routing.requirements import Requirements, requirements_of
@@ -49,6 +50,8 @@ MAX_HEADER_CHARS = 200  # of a header value
 class CandidateExplanation(Struct, frozen=True):
     """One model of the plan. `why`: the reason for its rejection, or for asking it. `expected_cost` in pico-dollars,
     None if the price is unknown; `expected_s`: predicted seconds to the last token, None if it was not measured yet.
+    `counted_tokens`: of the prompt by its tokenizer, None where the estimate suffices or is all there is; `size_note`
+    says which, near the window.
     """
 
     model: str
@@ -58,6 +61,9 @@ class CandidateExplanation(Struct, frozen=True):
     why: str
     expected_cost: int | None = None
     expected_s: float | None = None
+    counted_tokens: int | None = None
+    size_note: str = ""
+    too_long: bool = False  # the prompt, for its window
 
 
 class DecisionStep(Struct, frozen=True):
@@ -97,8 +103,11 @@ def explain(
     certificate_models: Mapping[str, CertificateModels] | None = None,
     distrust_check: DistrustCheck | None = None,
     forecaster: Forecaster | None = None,
+    counts: Mapping[str, int] = NO_COUNTS,
 ) -> RoutingDecision:
-    """Raises ModelNotFound for an unknown name. If no model fits, the decision holds the error."""
+    """Raises ModelNotFound for an unknown name. If no model fits, the decision holds the error. `counts`: exact prompt
+    tokens by model name.
+    """
     plan = aliases(request.payload, request.options.policy)
     check_key_policies(request, plan)
     needed = requirements_of(request, data_policy, plan.policy_name)
@@ -106,7 +115,7 @@ def explain(
     if foresees is not None and not plan.is_exact:
         needed = foresees(needed, request.payload)
     forecast = (forecaster or Forecaster(ModelPaces())).for_request(request, request.started_at, probes=False)
-    needed = replace(needed, features=with_time_left(needed.features, forecast))
+    needed = replace(needed, features=with_time_left(needed.features, forecast), counts=counts)
     candidates, against = eligible_models(plan, needed, health_check, forecast)
     turn = affinity.for_request(request) if affinity is not None else None
     why = "" if distrust_check is None else distrust_check(request.principal.tenant, plan.policy_name)
@@ -123,15 +132,23 @@ def explain(
             size=each.card.size,
             place=each.card.place,
             eligible=True,
-            why=asked_for.get(each.card.name, "") or "used only if other models fail",
+            why=(asked_for.get(each.card.name, "") or "used only if other models fail") + _size_note(each.card, needed),
             expected_cost=each.expected_cost,
             expected_s=None if (predicted := forecast(each.card, needed.features)) is None else predicted.expected_s,
+            counted_tokens=counts.get(each.card.name),
+            size_note=_size_note(each.card, needed),
         )
         for each in candidates
     ]
     seen += [
         CandidateExplanation(
-            model=each.card.name, size=each.card.size, place=each.card.place, eligible=False, why=each.why
+            model=each.card.name,
+            size=each.card.size,
+            place=each.card.place,
+            eligible=False,
+            why=each.why + _size_note(each.card, needed),
+            counted_tokens=counts.get(each.card.name),
+            too_long=each.error is ContextLengthExceeded,
         )
         for each in against
     ]
@@ -181,7 +198,7 @@ def _sentences(
                 else f"expected to cost {format_dollars(each.expected_cost)} dollars"
             )
             time = "" if each.expected_s is None else f", in about {each.expected_s:.1f} s"
-            said.append(f"{each.model} is eligible: {cost}{time}.")
+            said.append(f"{each.model} is eligible: {cost}{time}{each.size_note}.")
         else:
             said.append(f"{each.model} is not eligible: it {each.why}.")
     for number, step in enumerate(steps):
@@ -190,6 +207,16 @@ def _sentences(
     if failed is not None:
         said.append(f"No model is used: {failed.message}.")
     return said
+
+
+def _size_note(card: ModelCard, requirements: Requirements) -> str:
+    """Where the prompt is near the window: by what its tokens were counted."""
+    counted = requirements.counts.get(card.name)
+    if counted is not None:
+        return f"; its tokenizer counts {counted} prompt tokens, and its window has {card.context}"
+    if is_near_window(card, requirements):
+        return f"; the tokens are estimated, as its tokenizer is not here, and its window has {card.context}"
+    return ""
 
 
 def plan_steps(plan: RoutePlan, requirements: Requirements, candidates: Candidates) -> tuple[DecisionStep, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from msgspec import Struct
 
 from sizewise.data_class import DataClass
@@ -15,6 +17,7 @@ from sizewise.routing.structured_output import OutputSchema
 
 BYTES_PER_TOKEN = 4  # bytes of UTF-8 text in one token, on average
 MAX_BYTES_PER_TOKEN = 8  # and at most, over a whole prompt of real use
+ESTIMATE_MARGIN = 1.35  # tokens of prose, code and JSON by their estimate, at most; see prompt_count.py
 TOKENS_PER_MESSAGE = 4  # tokens of the chat template around each message
 TOKENS_PER_MEDIA = 800  # tokens of one image, audio or file part; only an order of magnitude
 DEFAULT_ANSWER_TOKENS = 1_000  # tokens of an answer without a maximum
@@ -33,6 +36,8 @@ class Requirements(Struct, frozen=True):
     allowed_models: tuple[str, ...] = ()  # that the key may use; empty: all
     output_schema: OutputSchema | None = None  # that every answer must satisfy
     min_window: int | None = None  # requested context window, in tokens
+    counts: Mapping[str, int] = {}  # exact tokens of the prompt by model name, where they were counted
+    margin: float = ESTIMATE_MARGIN  # times as many tokens as estimated must fit, where several models could answer
 
 
 def requirements_of(request: Request, data_policy: DataPolicy, policy: str = "") -> Requirements:

@@ -28,6 +28,7 @@ from sizewise.routing.model_aliases import RoutePlan
 from sizewise.routing.observation import Observation, observe
 from sizewise.routing.pace import ModelPaces
 from sizewise.routing.policy import Attempt, Candidate, Judge
+from sizewise.routing.prompt_count import CountPrompts, models_near_window, no_prompt_counts
 from sizewise.routing.quality_prediction import QualityPrediction
 from sizewise.routing.rejection import with_exclusions
 from sizewise.routing.request_rewrite import mark_degraded
@@ -50,12 +51,14 @@ class Router:
     model, for policies; `certificate_models` replaces it, and the judge, for the policy of its name. `observer`
     receives every chat that a policy answered; it must not wait. `distrust_check` returns why a policy is not trusted:
     the strongest model then answers. `forecaster`: predicts times, and measures paces.
+    `count_prompts`: exact prompt tokens of models whose tokenizer is here.
     """
 
     __slots__ = (
         "_affinity",
         "_certificate_models",
         "_connect",
+        "_count_prompts",
         "_data_policy",
         "_distrust_check",
         "_forecaster",
@@ -84,8 +87,10 @@ class Router:
         observer: Callable[[Observation], None] | None = None,
         distrust_check: DistrustCheck | None = None,
         forecaster: Forecaster | None = None,
+        count_prompts: CountPrompts = no_prompt_counts,
     ) -> None:
         self._plan = plan
+        self._count_prompts = count_prompts
         self._forecaster = forecaster or Forecaster(ModelPaces())
         self._observer = observer
         self._distrust_check = distrust_check
@@ -163,6 +168,8 @@ class Router:
         forecast = self._forecaster.for_request(request, perf_counter())
         if forecast.left_s is not None:
             needed = msgspec.structs.replace(needed, features=with_time_left(needed.features, forecast))
+        if not plan.is_exact and (near := models_near_window(plan, needed)):
+            needed = msgspec.structs.replace(needed, counts=await self._count_prompts(near, request))
         candidates, against = eligible_models(plan, needed, self._health_check, forecast)
         if not candidates:
             raise no_model_error(plan, against, self._limits.retry_after, self._limits.refusal_status)

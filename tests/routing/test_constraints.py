@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 
 from sizewise.errors import (
@@ -73,9 +74,29 @@ def test_a_model_without_a_reason_against_it_may_answer() -> None:
 
 def test_the_window_must_hold_the_prompt_and_the_answer() -> None:
     card = echo_card(context=1_000)
-    assert reason(card, chat("word " * 700)) == ""
+    assert reason(card, chat("word " * 550)) == ""
     assert "has a context window of 1000 tokens" in reason(card, chat("word " * 1_200))
     assert "this request needs about" in reason(card, chat("hello", max_tokens=1_000))
+
+
+def test_an_estimate_near_the_window_has_a_margin_as_long_as_another_model_is_left() -> None:
+    near, narrow = chat("word " * 700), echo_card(context=1_000)
+    assert reason(narrow, near).endswith("this request needs about 886, perhaps 1196")
+    alone = RoutePlan("auto", CascadePolicy(), "default", (narrow,))
+    fits, against = eligible_models(alone, requirements_of(asking(near), DataPolicy()), always_healthy)
+    assert [each.card for each in fits] == [narrow] and not against
+
+
+@pytest.mark.parametrize(("counted", "fits"), [(900, True), (901, False)])
+def test_a_count_by_the_tokenizer_overrules_every_estimate(counted: int, fits: bool) -> None:
+    card = echo_card(context=1_000)
+    plan = RoutePlan("auto", CascadePolicy(), "default", (card, LARGE))
+    needed = requirements_of(asking(chat("7 " * 1_500, max_tokens=100)), DataPolicy())
+    may, against = eligible_models(plan, msgspec.structs.replace(needed, counts={card.name: counted}), always_healthy)
+    assert (card in [each.card for each in may]) is fits
+    assert [each.why for each in against if each.card is card] == (
+        [] if fits else ["has a context window of 1000 tokens, and this request needs 1001"]
+    )
 
 
 def test_a_window_can_be_required_however_short_the_prompt_is() -> None:

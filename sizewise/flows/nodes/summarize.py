@@ -1,7 +1,8 @@
 """Node that summarizes a text of any length, whole or in pieces, whichever is cheaper.
 
 Both ways are routed as usual, with the node's model, policy and limits, so every call keeps the policy's target; the
-cheaper way is used. The output says what was left out.
+cheaper way is used. The output says what was left out. It always ends: with a summary, or with an error that names the
+next step.
 """
 
 from __future__ import annotations
@@ -9,41 +10,53 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from hashlib import blake2b
+from time import perf_counter
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta, Struct
 
-from sizewise.errors import ContextLengthExceeded
+from sizewise.errors import ContextLengthExceeded, UpstreamTimeout
 from sizewise.flows.language import types
 from sizewise.flows.language.types import Json, Type
+from sizewise.flows.map_reduce import MapReduce, Progress, out_of_time, patiently
 from sizewise.flows.model_node import Count, ModelNode
-from sizewise.flows.node import CostEstimate, NodeContext, ValidationContext, missing_dependency
+from sizewise.flows.node import CostEstimate, EstimateCost, NodeContext, ValidationContext, missing_dependency
+from sizewise.flows.text_pieces import split_text
 from sizewise.guardrails.untrusted_content import ContentMarkers
-from sizewise.handler import RequestOptions, discard_events
-from sizewise.knowledge.chunk import chunk_document
-from sizewise.knowledge.document import Document
-from sizewise.knowledge.text_formats import read
-from sizewise.messages import ChatRequest
+from sizewise.handler import Event, RequestOptions, TextDelta, discard_events
+from sizewise.messages import ChatRequest, Reply
 from sizewise.money import format_dollars
 
-CHARS_PER_TOKEN = 4  # the router's estimate
+CHARS_PER_TOKEN = 4.0  # the router's estimate
 WINDOW_FRACTION = 0.7
-"""Share of the context window for a piece; the rest is for the answer, since tokens are estimated."""
+"""Share of the context window for a piece; the rest is for the answer and for pieces denser than the samples."""
+SAMPLE_CHARS = 2_000
+SAMPLES = 3
 MIN_PIECE_TOKENS = 200
+MAX_LOCAL_PIECE_TOKENS = 2_000
+"""Of a piece for a model in this process: a CPU reads two short pieces sooner than a long one, and others wait less."""
 DEFAULT_WINDOW = 8_192  # tokens, if the context window is unknown
+DEFAULT_ANSWER = 400  # tokens of a note, without `max_tokens`
+NOTE_SHARE = 3
+"""A note is at most a third of a piece, so that each round of notes on notes has fewer."""
 CONCURRENCY = 4
-MAX_DEPTH = 5  # summaries of summaries
 DEFAULT_PROMPT = "Summarize the text: what it says, with its figures and names, and nothing that it does not say."
 PIECE_PROMPT = "This is piece {number} of {whole} of a longer text. Write down what in it matters for this: {prompt}"
 JOIN_PROMPT = "These are notes on the {whole} pieces of one text, in their order. From them do this: {prompt}"
 
 
-class PiecewisePlan(Struct, frozen=True):
-    """`cost` None: unknown."""
+class PieceSize(Struct, frozen=True):
+    """Tokens of a piece, and of a note on it; `chars_per_token` of this text, by the model's tokenizer or estimated."""
 
-    pieces: tuple[str, ...]
-    cost: int | None
+    tokens: int
+    note_tokens: int
+    chars_per_token: float
+    concurrency: int
+
+    @property
+    def chars(self) -> int:
+        return max(1, int(self.tokens * self.chars_per_token))
 
 
 class SummarizeNode(ModelNode, frozen=True, kw_only=True):
@@ -53,7 +66,7 @@ class SummarizeNode(ModelNode, frozen=True, kw_only=True):
     prompt: Annotated[str, Meta(description="Instruction for the summary.")] = DEFAULT_PROMPT
     max_tokens: Annotated[
         Count | None, Meta(description="Maximum tokens of the answer, and of the notes on each piece.")
-    ] = 400
+    ] = DEFAULT_ANSWER
     most_pieces: Annotated[int, Meta(ge=1, le=2_000, description="Maximum pieces; text beyond them is left out.")] = 200
 
     @classmethod
@@ -72,90 +85,147 @@ class SummarizeNode(ModelNode, frozen=True, kw_only=True):
             raise missing_dependency("router with prices", "This is a bug in the server; please report it.")
         # Derived from the key, so that a resumed run sends the same prompts and reuses the completed calls.
         marks = ContentMarkers(blake2b(context.idempotency_key.encode(), digest_size=8).hexdigest())
-        whole = self._build_chat(marks, self.prompt, self.text)
-        one = quote(context.build_request(whole, self.request_options()))
-        window = (
-            quote(
-                context.build_request(self._build_chat(marks, self.prompt, "x"), self.request_options())
-            ).context_window
-            or DEFAULT_WINDOW
-        )
-        most = max(
-            MIN_PIECE_TOKENS,
-            int((window - (self.max_tokens or 0)) * WINDOW_FRACTION) - len(self.prompt) // CHARS_PER_TOKEN,
-        )
-        pieces, left_out = self._split(most)
-        many = self._piecewise_plan(context, marks, pieces, most)
-        if not one.reason and (len(pieces) == 1 or not _is_cheaper(many, one)):
-            reply = await context.ask_model(whole, self.request_options())
-            why = f"whole, by {one.model}: {_dollars(one.cost)} against {_dollars(many.cost)} in {len(pieces)} pieces"
-            return {"text": reply.text, "pieces": 1, "why": why, "left_out": "", "model": reply.model or one.model}
-        why = f"in {len(pieces)} pieces: {_dollars(many.cost)}"
-        why += f"; no model can read it whole ({one.reason})" if one.reason else f" against {_dollars(one.cost)} whole"
-        notes = await self._summarize_pieces(context, marks, pieces)
-        for _ in range(MAX_DEPTH):
-            joined = "\n\n".join(notes)
-            if len(joined) // CHARS_PER_TOKEN <= most or len(notes) == 1:
-                break
-            notes = await self._summarize_pieces(context, marks, _pack(notes, most))
-        said = self._build_chat(marks, JOIN_PROMPT.format(whole=len(pieces), prompt=self.prompt), "\n\n".join(notes))
-        reply = await context.ask_model(said, self._step_options("joined", context))
-        return {"text": reply.text, "pieces": len(pieces), "why": why, "left_out": left_out, "model": reply.model}
-
-    def _split(self, most: int) -> tuple[list[str], str]:
-        """Pieces along headings and sentences, and a description of what was left out. Raises ContextLengthExceeded if
-        there is no text.
-        """
-        document: Document = read("markdown", self.text.encode("utf-8", "replace"), "text")
-        cuts, text, spans = chunk_document(document, _tokens, most, 0), document.text, list[tuple[int, int]]()
-        for each in cuts:
-            if spans and (each.end - spans[-1][0]) // CHARS_PER_TOKEN <= most:
-                spans[-1] = spans[-1][0], each.end
-            else:
-                start = each.start if spans else 0  # includes the heading above the first piece
-                spans.append((max(start, spans[-1][1]) if spans else start, each.end))
-        if not spans:
-            raise ContextLengthExceeded("the text is empty", "provide a text that contains words")
-        kept = spans[: self.most_pieces]
-        left = "" if len(kept) == len(spans) else (
-            f"{len(text) - kept[-1][1]:,} of {len(text):,} characters, from character {kept[-1][1]:,} on: "
-            f"beyond the first {self.most_pieces:,} pieces"
-        )  # fmt: skip
-        return [text[start:end] for start, end in kept], left
-
-    def _piecewise_plan(
-        self, context: NodeContext, marks: ContentMarkers, pieces: Sequence[str], most: int
-    ) -> PiecewisePlan:
-        """Expected cost of all calls for `pieces`."""
-        quote = context.dependencies.estimate_cost
-        assert quote is not None
-        total: int | None = 0
-        notes = "x" * (min(most, len(pieces) * (self.max_tokens or MIN_PIECE_TOKENS)) * CHARS_PER_TOKEN)
-        for text, times in ((max(pieces, key=len), len(pieces)), (notes, 1)):
-            cost = quote(context.build_request(self._build_chat(marks, self.prompt, text), self.request_options())).cost
-            total = None if cost is None or total is None else total + times * cost
-        return PiecewisePlan(tuple(pieces), total)
-
-    async def _summarize_pieces(self, context: NodeContext, marks: ContentMarkers, pieces: Sequence[str]) -> list[str]:
-        turn = asyncio.Semaphore(CONCURRENCY)
-
-        async def note(number: int, piece: str) -> str:
-            said = PIECE_PROMPT.format(number=number, whole=len(pieces), prompt=self.prompt)
-            async with turn:
-                request = context.build_request(
-                    self._build_chat(marks, said, piece),
-                    self._step_options(f"{len(pieces)}.{number}", context),
-                )
-                reply = await context.dependencies.handler(request, discard_events)
-            return reply.text
-
-        tasks = [asyncio.create_task(note(number, piece)) for number, piece in enumerate(pieces, 1)]
+        progress, allowed_s = Progress(), self._seconds(context)
         try:
-            return list(await asyncio.gather(*tasks))
-        finally:  # if one fails, cancel the others
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            async with asyncio.timeout(allowed_s):
+                return await self._summarize(context, quote, marks, progress)
+        except TimeoutError:
+            raise out_of_time(progress, allowed_s or 0.0) from None
+
+    def _seconds(self, context: NodeContext) -> float | None:
+        """Seconds that the whole summary may take: of the node, and what is left of the run's; None: unlimited."""
+        own, run = self.max_ms, context.request.options.max_latency_ms
+        left = [] if own is None else [own / 1_000]
+        left += [] if run is None else [max(0.001, run / 1_000 - (perf_counter() - context.request.started_at))]
+        return min(left, default=None)
+
+    async def _summarize(
+        self, context: NodeContext, quote: EstimateCost, marks: ContentMarkers, progress: Progress
+    ) -> Json:
+        whole = self._build_chat(marks, self.prompt, self.text)
+        one = await quote(context.build_request(whole, self.request_options()))
+        fits = not one.reason and _has_room(one, self.max_tokens)
+        size = await self._piece_size(context, quote, marks)
+        pieces, left_out = split_text(self.text, size.chars, self.most_pieces)
+        many = await self._cost_in_pieces(context, quote, marks, pieces, size)
+        if fits and (len(pieces) == 1 or not _is_cheaper(many, one)):
+            reply, reason = await self._whole(context, whole)
+            if reply is not None:
+                why = f"whole, by {one.model}: {_dollars(one.cost)} against {_dollars(many)} in {len(pieces)} pieces"
+                return {"text": reply.text, "pieces": 1, "why": why, "left_out": "", "model": reply.model or one.model}
+        else:
+            reason = one.reason or ("" if fits else _no_room(one, self.max_tokens))
+        why = f"in {len(pieces)} pieces: {_dollars(many)}"
+        why += f"; no model can read it whole ({reason})" if reason else f" against {_dollars(one.cost)} whole"
+        text, model = await self._in_pieces(context, quote, marks, pieces, size, progress)
+        return {"text": text, "pieces": len(pieces), "why": why, "left_out": left_out, "model": model}
+
+    async def _whole(self, context: NodeContext, chat: ChatRequest) -> tuple[Reply | None, str]:
+        """The summary by one call, or why there is none: a window that was only estimated, or a model too slow."""
+        sent = False
+
+        async def send(event: Event) -> None:
+            nonlocal sent
+            sent = sent or isinstance(event, TextDelta)
+            await context.send(event)
+
+        async def ask(mark: str) -> Reply:
+            return await context.dependencies.handler(context.build_request(chat, self.request_options()), send)
+
+        try:
+            return await patiently(ask), ""
+        except (ContextLengthExceeded, UpstreamTimeout) as error:
+            if sent:  # the client has the beginning of this answer
+                raise
+            return None, error.message
+
+    async def _piece_size(self, context: NodeContext, quote: EstimateCost, marks: ContentMarkers) -> PieceSize:
+        """By the window of the model that reads a short piece, and by the tokens that samples of the text have."""
+        step = max(1, len(self.text) // SAMPLES)
+        samples = [self.text[at : at + SAMPLE_CHARS] for at in range(0, len(self.text), step)][:SAMPLES] or [""]
+        empty, *sampled = [
+            await quote(
+                context.build_request(self._build_chat(marks, self.prompt, each), self.request_options()), exact=True
+            )
+            for each in ("", *samples)
+        ]
+        used = [
+            len(text) / max(1, each.prompt_tokens - empty.prompt_tokens)
+            for text, each in zip(samples, sampled, strict=True)
+            if each.counted and empty.counted
+        ]
+        window = empty.context_window or DEFAULT_WINDOW
+        fixed = max(empty.prompt_tokens, len(PIECE_PROMPT + self.prompt) // int(CHARS_PER_TOKEN))
+        answer = min(self.max_tokens or DEFAULT_ANSWER, window // NOTE_SHARE)
+        tokens = max(MIN_PIECE_TOKENS, int((window - answer) * WINDOW_FRACTION) - fixed)
+        if empty.is_local:
+            tokens = min(tokens, MAX_LOCAL_PIECE_TOKENS)
+        slots = empty.slots or (2 if empty.is_local else 2 * CONCURRENCY)
+        return PieceSize(
+            tokens=tokens,
+            note_tokens=max(1, min(answer, tokens // NOTE_SHARE)),
+            chars_per_token=min(used, default=CHARS_PER_TOKEN),
+            concurrency=min(CONCURRENCY, max(1, slots // 2)),  # half of the slots stay free for others
+        )
+
+    async def _cost_in_pieces(
+        self,
+        context: NodeContext,
+        quote: EstimateCost,
+        marks: ContentMarkers,
+        pieces: Sequence[str],
+        size: PieceSize,
+    ) -> int | None:
+        """Expected pico-dollars of all calls for `pieces`; None if a price is unknown."""
+        total: int | None = 0
+        notes = "x" * int(min(size.tokens, len(pieces) * size.note_tokens) * CHARS_PER_TOKEN)
+        for text, times in ((max(pieces, key=len), len(pieces)), (notes, 1)):
+            chat = self._build_chat(marks, self.prompt, text)
+            cost = (await quote(context.build_request(chat, self.request_options()))).cost
+            total = None if cost is None or total is None else total + times * cost
+        return total
+
+    async def _in_pieces(
+        self,
+        context: NodeContext,
+        quote: EstimateCost,
+        marks: ContentMarkers,
+        pieces: Sequence[str],
+        size: PieceSize,
+        progress: Progress,
+    ) -> tuple[str, str]:
+        """The summary, and the model that wrote it."""
+        noting = msgspec.structs.replace(self, max_tokens=size.note_tokens)
+        words = JOIN_PROMPT.format(whole=len(pieces), prompt=self.prompt)
+
+        def chat(number: int, whole: int, text: str) -> ChatRequest:
+            said = PIECE_PROMPT.format(number=number, whole=whole, prompt=self.prompt)
+            return noting._build_chat(marks, said, text)
+
+        async def ask(key: str, number: int, whole: int, text: str) -> str:
+            request = context.build_request(chat(number, whole, text), self._step_options(key, context))
+            return (await context.dependencies.handler(request, discard_events)).text
+
+        async def fits(text: str, final: bool) -> bool:
+            said = self._build_chat(marks, words, text) if final else chat(len(pieces), len(pieces), text)
+            seen = await quote(context.build_request(said, self.request_options()))
+            return not seen.too_long and _has_room(seen, said.max_tokens)
+
+        reading = MapReduce(
+            ask=ask,
+            fits=fits,
+            most=size.chars,
+            note=max(1, int(size.note_tokens * max(size.chars_per_token, CHARS_PER_TOKEN))),
+            concurrency=size.concurrency,
+            progress=progress,
+        )
+        notes = await reading.reduce(pieces)
+        progress.known += 1
+        said = self._build_chat(marks, words, "\n\n".join(notes))
+        reply = await patiently(
+            lambda mark: context.ask_model(said, self._step_options(f"joined{mark}", context)),
+        )
+        return reply.text, reply.model
 
     def _step_options(self, mark: str, context: NodeContext) -> RequestOptions:
         """A completed call is not repeated when the node resumes after an interruption."""
@@ -167,26 +237,24 @@ class SummarizeNode(ModelNode, frozen=True, kw_only=True):
         return said.build_chat([{"role": "user", "content": f"{prompt}\n\n{marks.wrap(text)}"}])
 
 
-def _tokens(text: str) -> int:
-    return -(-len(text) // CHARS_PER_TOKEN)
+def _has_room(seen: CostEstimate, answer: int | None) -> bool:
+    """Whether the prompt and the longest answer fit the window; where it is unknown, the model will say."""
+    return seen.context_window is None or seen.prompt_tokens + (answer or 0) <= seen.context_window
 
 
-def _pack(notes: Sequence[str], most: int) -> list[str]:
-    """Joins consecutive notes into texts of at most `most` tokens."""
-    found = [notes[0]]
-    for each in notes[1:]:
-        if (len(found[-1]) + len(each)) // CHARS_PER_TOKEN <= most:
-            found[-1] = f"{found[-1]}\n\n{each}"
-        else:
-            found.append(each)
-    return found
+def _no_room(seen: CostEstimate, answer: int | None) -> str:
+    kind = "has" if seen.counted else "has about"
+    return (
+        f"the prompt {kind} {seen.prompt_tokens:,} tokens and the answer {answer or 0:,}, "
+        f"and the window of {seen.model} {seen.context_window:,}"
+    )
 
 
-def _is_cheaper(many: PiecewisePlan, one: CostEstimate) -> bool:
+def _is_cheaper(many: int | None, one: CostEstimate) -> bool:
     """An unknown price counts as more expensive than a known one."""
-    if many.cost is None:
+    if many is None:
         return False
-    return one.cost is None or many.cost < one.cost
+    return one.cost is None or many < one.cost
 
 
 def _dollars(cost: int | None) -> str:

@@ -112,6 +112,11 @@ class LocalModel:
         return self._loading is not None and self._loading.done() and self._loading.exception() is None
 
     @property
+    def is_started(self) -> bool:
+        """Whether it is loaded or being loaded."""
+        return self._loading is not None and (not self._loading.done() or self.is_loaded)
+
+    @property
     def is_busy(self) -> bool:
         health = self._llama.health()
         return bool(health.busy or health.waiting)
