@@ -40,7 +40,7 @@ def test_a_scorer_accepts_the_reference_and_no_echo() -> None:
 def test_before_calibration_auto_loses_no_more_than_is_stated() -> None:
     dataset = read_dataset(RECORDED)
     ways, most = compare(dataset, SMALL, LARGE)
-    assert len(ways[0].scores) >= 240
+    assert len(ways[0].scores) >= 300
     assert most <= SHIPPED_PRIOR.max_loss
     assert f"auto loses at most {100 * most:.1f} points" in table(ways, most)
 
