@@ -26,9 +26,11 @@ from sizewise.routing.guarantees.bounds import (
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
+Places = NDArray[np.int64]
 QUALITIES = (0.90, 0.95, 0.98)
 SAMPLES = (200, 500, 1_000, 2_000)
 SURE = 0.95
+BLOCK = 6  # levels judged at once: few are certified from a small sample, and the first failure ends it
 ROUNDING = 1e-9  # a bound nearer to 0 than this is on neither side for sure
 
 
@@ -71,33 +73,26 @@ def allowed(draws: int, chance: float) -> int:
 
 
 def rows(ready: CalibrationData, seed: int, draws: int, methods: tuple[str, ...] = tuple(RISK_TESTS)) -> Iterator[Row]:
-    families = [
-        Family(
-            np.asarray([each.score for each in its]),
-            np.asarray([each.cost for each in its]),
-            np.asarray([each.small_share > 0 for each in its], np.bool_),
-        )
-        for its in ready.replays.values()
-    ]
+    families = replayed(ready)
     large = ready.scores[:, -1]
     for quality in QUALITIES:
         errors = [(1.0 - SURE) * share for share in ready.error_shares(quality).values()]
         true = [(quality * large - its.got).mean(axis=1) for its in families]
         saves = [1.0 - its.cost.mean(axis=1) for its in families]
-        kept = np.concatenate([its[lost <= 0.0] for its, lost in zip(saves, true, strict=True)])
-        best = max(0.0, float(kept.max(initial=0.0)))
+        best = best_possible(families, true)
         for sample in SAMPLES:
             chance = np.random.default_rng([seed, sample, round(1_000 * quality)])
             broken, saved = dict.fromkeys(methods, 0), dict.fromkeys(methods, 0.0)
             for draw in range(draws):
                 drawn = chance.integers(0, len(large), sample)
-                losses = [quality * large[drawn] - its.got[:, drawn] for its in families]
-                paid = [1.0 - its.cost[:, drawn].mean(axis=1) for its in families]
+                evidence = [Losses(its, quality * large[drawn], drawn) for its in families]
                 for method in methods:
-                    passed = [passes(method, each, quality, error) for each, error in zip(losses, errors, strict=True)]
+                    levels = [
+                        certified(method, each, quality, error) for each, error in zip(evidence, errors, strict=True)
+                    ]
                     if draw == 0:
-                        _same_as_shipped(method, losses, families, passed, quality, errors)
-                    chosen = _chosen(passed, paid, families)
+                        _same_as_shipped(method, evidence, levels, quality, errors)
+                    chosen = cheapest(evidence, levels)
                     if chosen is not None:
                         family, level = chosen
                         broken[method] += bool(true[family][level] > 1e-12)
@@ -106,16 +101,76 @@ def rows(ready: CalibrationData, seed: int, draws: int, methods: tuple[str, ...]
                 yield Row(method, quality, sample, draws, broken[method], saved[method] / draws, best)
 
 
-def _chosen(passed: list[Flags], paid: list[Floats], families: list[Family]) -> tuple[int, int] | None:
-    """Of what passed before the first that did not, what saves most on the sample."""
+def replayed(ready: CalibrationData) -> list[Family]:
+    return [
+        Family(
+            np.asarray([each.score for each in its]),
+            np.asarray([each.cost for each in its]),
+            np.asarray([each.small_share > 0 for each in its], np.bool_),
+        )
+        for its in ready.replays.values()
+    ]
+
+
+def best_possible(families: list[Family], true: list[Floats]) -> float:
+    """What the cheapest level saves that keeps the promise in truth; `true`: of each level the mean loss."""
+    saves = [(1.0 - its.cost.mean(axis=1))[lost <= 0.0] for its, lost in zip(families, true, strict=True)]
+    kept: Floats = np.concatenate(saves)
+    return max(0.0, float(np.max(kept, initial=0.0)))
+
+
+class Losses:
+    """One policy's losses on one sample, (levels, n), of the levels that keep any prompt small; made as they are read.
+
+    `starts`: where each group of the drawn rows begins; a group is one piece of evidence, with its mean.
+    """
+
+    def __init__(self, family: Family, wanted: Floats, drawn: Places, starts: Places | None = None) -> None:
+        self.levels = np.flatnonzero(family.serves)
+        self._family, self._wanted, self._drawn, self._starts = family, wanted, drawn, starts
+        self._blocks: list[Floats] = []
+
+    def blocks(self) -> Iterator[Floats]:
+        """BLOCK levels at a time, safest first."""
+        for number in range(-(-len(self.levels) // BLOCK)):
+            if number == len(self._blocks):
+                some = self.levels[number * BLOCK : (number + 1) * BLOCK]
+                self._blocks.append(self._means(self._wanted - self._family.got[np.ix_(some, self._drawn)]))
+            yield self._blocks[number]
+
+    def saves(self, levels: Places) -> Floats:
+        """Share of the cost of the large model alone, on the sample."""
+        found: Floats = 1.0 - self._means(self._family.cost[np.ix_(levels, self._drawn)]).mean(axis=1)
+        return found
+
+    def _means(self, values: Floats) -> Floats:
+        if self._starts is None:
+            return values
+        sizes = np.diff(np.append(self._starts, values.shape[1]))
+        found: Floats = np.add.reduceat(values, self._starts, axis=1) / sizes
+        return found
+
+
+def certified(method: str, losses: Losses, quality: float, error: float) -> Places:
+    """The levels that pass before the first that does not."""
+    passed = 0
+    for block in losses.blocks():
+        failed = np.flatnonzero(~passes(method, block, quality, error))
+        if len(failed):
+            return losses.levels[: passed + failed[0]]
+        passed += len(block)
+    return losses.levels
+
+
+def cheapest(evidence: list[Losses], levels: list[Places]) -> tuple[int, int] | None:
+    """Of what is certified, the policy and level that save most on the sample; None if none saves."""
     best, found = 0.0, None
-    for number, (flags, saves, its) in enumerate(zip(passed, paid, families, strict=True)):
-        tried = np.flatnonzero(its.serves)
-        failed = np.flatnonzero(~flags[tried])
-        certified = tried[: failed[0]] if len(failed) else tried
-        for level in certified:
-            if saves[level] > best:
-                best, found = float(saves[level]), (number, int(level))
+    for number, (its, known) in enumerate(zip(evidence, levels, strict=True)):
+        if len(known):
+            saves = its.saves(known)
+            place = int(np.argmax(saves))
+            if saves[place] > best:
+                best, found = float(saves[place]), (number, int(known[place]))
     return found
 
 
@@ -162,22 +217,15 @@ def _betting_slack(losses: Floats, top: float, error: float) -> Floats:
 
 
 def _same_as_shipped(
-    method: str,
-    losses: list[Floats],
-    families: list[Family],
-    passed: list[Flags],
-    quality: float,
-    errors: list[float],
+    method: str, evidence: list[Losses], levels: list[Places], quality: float, errors: list[float]
 ) -> None:
     """What is measured here must be what ships: the first draw of each cell is certified by bounds.py too."""
-    for its, family, flags, error in zip(losses, families, passed, errors, strict=True):
+    for its, ours, error in zip(evidence, levels, errors, strict=True):
+        every = (row.tolist() for block in its.blocks() for row in block)
         tries = [
-            (CertificationStep(float(place), float(family.serves[place]), 0.0, 0.0), row.tolist())
-            for place, row in enumerate(its)
+            (CertificationStep(float(place), 1.0, 0.0, 0.0), row) for place, row in zip(its.levels, every, strict=True)
         ]
-        promise = QualityGuarantee(quality, SURE)
-        shipped = fixed_sequence_test("", its.shape[1], tries, promise, error=error, risk_test=RISK_TESTS[method])
-        tried = np.flatnonzero(family.serves)
-        failed = np.flatnonzero(~flags[tried])
-        ours = tried[: failed[0]] if len(failed) else tried
+        shipped = fixed_sequence_test(
+            "", 0, tries, QualityGuarantee(quality, SURE), error=error, risk_test=RISK_TESTS[method]
+        )
         assert [step.threshold for step in shipped.steps] == ours.tolist(), method
