@@ -296,6 +296,15 @@ def with_machine_speed(assumptions: Assumptions, copy_gb_per_s: Fraction, cores:
     return here.with_measured("flops-cpu", cores * per_core, f"{cores} cores, times flops-core")
 
 
+def with_model_pace(assumptions: Assumptions, gb_per_s: Fraction, tflops: Fraction | None, how: str) -> Assumptions:
+    """The assumptions with what a model reached on this machine, instead of what its memory and cores promise.
+
+    `gb_per_s`: weights read for output; `tflops`: of reading prompts. What the user has set stays.
+    """
+    here = assumptions.with_measured("bandwidth-cpu", gb_per_s, how)
+    return here if tflops is None else here.with_measured("flops-cpu", tflops, how)
+
+
 def parse_assumptions(texts: Sequence[str] = ()) -> Assumptions:
     """`texts` are like wage=80. Raises BadRequest for an unknown name or a value out of bounds."""
     found = {each.name: each for each in ASSUMPTIONS}

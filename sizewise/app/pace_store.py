@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import platform
 import time
+from collections.abc import Mapping
 
 import msgspec
 
@@ -30,8 +32,7 @@ class PaceStore:
         self._write = write
         self._machine = platform.node() if shared else ""
         self._stored = read(lambda c: pace_tables.list_paces(c, self._machine, _now() - RETENTION_MS))
-        found = {model: _figures(text) for model, text in self._stored.items()}
-        self.paces = ModelPaces({model: figures for model, figures in found.items() if figures is not None})
+        self.paces = ModelPaces(_readable(self._stored))
 
     async def run_periodically(self) -> None:
         """Writes every minute until cancelled."""
@@ -54,14 +55,20 @@ class PaceStore:
             self._stored |= changed
 
 
+def stored_figures(read: TransactionRunner) -> Mapping[str, PaceFigures]:
+    """By model, from a database that no other machine uses; empty if it is of an older release. Raises StorageError."""
+    return _readable(read(lambda c: pace_tables.list_paces(c, "", _now() - RETENTION_MS)))
+
+
 def _now() -> int:
     """Unix ms."""
     return time.time_ns() // 1_000_000
 
 
-def _figures(text: str) -> PaceFigures | None:
-    """None for figures of another release."""
-    try:
-        return msgspec.json.decode(text, type=PaceFigures)
-    except msgspec.DecodeError:
-        return None
+def _readable(stored: Mapping[str, str]) -> Mapping[str, PaceFigures]:
+    """Without figures of another release."""
+    found = {}
+    for model, text in stored.items():
+        with contextlib.suppress(msgspec.DecodeError):
+            found[model] = msgspec.json.decode(text, type=PaceFigures)
+    return found

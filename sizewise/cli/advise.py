@@ -11,7 +11,7 @@ from fractions import Fraction
 
 import click
 
-from sizewise.advisor.assumptions import parse_assumptions, with_machine_speed
+from sizewise.advisor.assumptions import parse_assumptions
 from sizewise.advisor.candidate_kinds import CANDIDATE_KINDS
 from sizewise.advisor.cost import Interval
 from sizewise.advisor.criteria import CRITERIA, CriterionScore, parse_weights
@@ -26,10 +26,10 @@ from sizewise.advisor.workload import parse_workload
 from sizewise.catalog.availability import tuned_prices
 from sizewise.catalog.current_catalog import Catalog, current_catalog
 from sizewise.catalog.loader import bundled_models
-from sizewise.catalog.machine_speed import measure_machine
 from sizewise.catalog.memory_check import available_memory
 from sizewise.catalog.model_info import ModelInfo
 from sizewise.cli.advise_report import print_report, volumes
+from sizewise.cli.measured_assumptions import measured_assumptions
 from sizewise.cli.options import command_settings, local_options, wants_json
 from sizewise.cli.output import write_json
 from sizewise.model_card import SizeThresholds
@@ -87,8 +87,7 @@ def verb(
     work = parse_workload(given, today=date.today().isoformat(), free_memory=available_memory())
     assumptions, weighed = parse_assumptions(assume), parse_weights(weight)
     if work.memory_is_free:
-        speed = measure_machine()
-        assumptions = with_machine_speed(assumptions, speed.copy_gb_per_s, speed.cores)
+        assumptions = measured_assumptions(assumptions, found)
     catalog = current_catalog(found)
     every = catalog.load_models()
     offers = catalog_offers(catalog, every, found.sizes.thresholds)

@@ -7,14 +7,14 @@ from textwrap import wrap
 
 import click
 
-from sizewise.advisor.assumptions import Assumptions, parse_assumptions, with_machine_speed
+from sizewise.advisor.assumptions import Assumptions, parse_assumptions
 from sizewise.advisor.memory_fit import MemoryFit, MemoryPool, fit_quantizations
 from sizewise.catalog.accelerators import Accelerator, find_accelerator
 from sizewise.catalog.current_catalog import current_catalog
-from sizewise.catalog.machine_speed import measure_machine
 from sizewise.catalog.memory_check import available_memory
 from sizewise.catalog.memory_estimate import format_bytes
 from sizewise.catalog.model_info import ModelInfo
+from sizewise.cli.measured_assumptions import measured_assumptions
 from sizewise.cli.options import command_settings, local_options, wants_json
 from sizewise.cli.output import dim, write_json, write_table
 from sizewise.errors import BadRequest, ModelNotFound, did_you_mean
@@ -54,7 +54,7 @@ def fit(
     tokens = context or min(DEFAULT_CONTEXT, window)
     if info.context and tokens > window:
         raise BadRequest(f"{info.name} has a window of {window:,} tokens", f"Use --context {window} or less.")
-    place, pool, assumptions = _place(on, memory_gb, assumptions)
+    place, pool, assumptions = _place(on, memory_gb, info.name, assumptions)
     fits = tuple(fit_quantizations(info, pool, tokens, assumptions))
     if not fits:
         raise ModelNotFound(f"the architecture of {info.name} is unknown, so its memory cannot be estimated", "")
@@ -73,7 +73,7 @@ def _find(name: str) -> ModelInfo:
 
 
 def _place(
-    on: str | None, memory_gb: float | None, assumptions: Assumptions
+    on: str | None, memory_gb: float | None, model: str, assumptions: Assumptions
 ) -> tuple[Accelerator | None, MemoryPool, Assumptions]:
     """The GPU, or None for a machine; its memory; and the assumptions, with what was measured if it is this machine."""
     if on:
@@ -85,8 +85,7 @@ def _place(
     free = available_memory()
     if free is None:
         raise BadRequest("this machine does not report how much memory is free", "Set it, as --memory-gb 16.")
-    speed = measure_machine()
-    return None, MemoryPool("memory", free, 0), with_machine_speed(assumptions, speed.copy_gb_per_s, speed.cores)
+    return None, MemoryPool("memory", free, 0), measured_assumptions(assumptions, command_settings(), model)
 
 
 def _pace(each: MemoryFit, gpu: Accelerator | None, assumptions: Assumptions) -> Fraction | None:

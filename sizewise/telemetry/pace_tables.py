@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sqlalchemy import Column, Connection, MetaData, Table, Text, delete, insert, select, update
+from sqlalchemy import Column, Connection, MetaData, Table, Text, delete, insert, inspect, select, update
 from sqlalchemy.schema import CreateTable
 
 from sizewise.storage.migrations import BIG_INTEGER, Migrations
@@ -27,7 +27,9 @@ SCHEMA = Migrations("model_paces", ((CreateTable(PACES),),))
 
 
 def list_paces(connection: Connection, machine: str, since: int) -> dict[str, str]:
-    """Figures by model, of one machine, that were updated at `since` (unix ms) or later."""
+    """Figures by model, of one machine, that were updated at `since` (unix ms) or later; none without the table."""
+    if not inspect(connection).has_table(PACES.name):
+        return {}
     its = PACES.c
     recent = (its.tenant == TENANT) & (its.machine == machine) & (its.updated >= since)
     return {row.model: row.figures for row in connection.execute(select(its.model, its.figures).where(recent))}
