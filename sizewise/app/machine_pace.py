@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from sizewise.app.pace_store import stored_figures
+from sizewise.catalog.current_catalog import current_catalog
 from sizewise.catalog.loader import ready_local_cards
 from sizewise.catalog.memory_estimate import format_bytes
-from sizewise.catalog.model_files import find_models
+from sizewise.catalog.model_info import ModelInfo
 from sizewise.catalog.self_tests import read_self_tests
 from sizewise.errors import StorageError
 from sizewise.model_card import ModelCard
@@ -47,16 +48,17 @@ def machine_pace(settings: Settings, model: str = "") -> MachinePace | None:
 
 def _measured(settings: Settings) -> Iterator[MachinePace]:
     served, tested = _served(settings), read_self_tests(settings.home)
-    for card in ready_local_cards(settings):
-        if card.task != "chat" or card.weights is None:
-            continue
+    cards = [card for card in ready_local_cards(settings) if card.task == "chat" and card.weights is not None]
+    infos = current_catalog(settings).find_models(card.model for card in cards)
+    for card in cards:
         pace, test = served.get(card.name), tested.get(card.name)
         alone = None if pace is None else pace.loads.get(1)
         if alone is not None and alone.answers >= MIN_ANSWERS and alone.output_per_second:
-            yield _pace(card, alone.output_per_second, _reading_rate(alone), f"{alone.answers:,} requests")
+            rates = alone.output_per_second, _reading_rate(alone)
+            yield _pace(card, infos.get(card.model), rates, f"{alone.answers:,} requests")
         elif test is not None and test.output_tokens_per_s > 0:
             rates = test.output_tokens_per_s, test.prompt_tokens_per_s or None
-            yield _pace(card, *rates, f"its self-test of {test.date}")
+            yield _pace(card, infos.get(card.model), rates, f"its self-test of {test.date}")
 
 
 def _served(settings: Settings) -> Mapping[str, PaceFigures]:
@@ -80,10 +82,13 @@ def _reading_rate(pace: LoadPace) -> float | None:
     return its.per_second if its.weight and its.x / its.weight >= MIN_PROMPT_TOKENS else None
 
 
-def _pace(card: ModelCard, output: float, reading: float | None, how: str) -> MachinePace:
-    """A token reads the weights that are active, and a token of a prompt takes two operations for each of them."""
+def _pace(card: ModelCard, info: ModelInfo | None, rates: tuple[float, float | None], how: str) -> MachinePace:
+    """`rates`: tokens per second of output, and of reading prompts.
+
+    A token reads the weights that are active, and a token of a prompt takes two operations for each of them.
+    """
     assert card.weights is not None
-    info = find_models([card.model]).get(card.model)
+    output, reading = rates
     active = Fraction(1)
     if info is not None and info.active is not None and info.parameters is not None:
         active = Fraction(info.active.value, info.parameters.value)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
 from sizewise.atomic_file import write_file_atomically
 from sizewise.catalog.file_lock import file_lock
@@ -17,7 +17,8 @@ FILE = "self-tests.json"
 class SelfTest(Struct, frozen=True):
     """`date`: YYYY-MM-DD. `tools`: whether a question that needs a tool led to one well-formed call.
 
-    `tokens_per_character` by ISO 639 code of the language.
+    By ISO 639 code of the language: `tokens_per_character`, and `right_answers`, the share of a few simple questions,
+    0..1, of the languages that the test had time for.
     """
 
     date: str
@@ -26,6 +27,7 @@ class SelfTest(Struct, frozen=True):
     memory_bytes: int | None
     tools: bool
     tokens_per_character: Mapping[str, float]
+    right_answers: Mapping[str, float] = field(default_factory=dict)
 
 
 def read_self_tests(home: Path) -> Mapping[str, SelfTest]:

@@ -6,6 +6,7 @@ import asyncio
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import click
 from rich.console import Console
@@ -45,9 +46,13 @@ HEX = frozenset("0123456789abcdef")
 @click.option("--sha256", default="", metavar="HEX", help="The sha256 that a file from a URL must have.")
 @click.option("--yes", is_flag=True, help="Accept the license without being asked.")
 @click.option("--dry-run", is_flag=True, help="Show file, license and quantizations, and download nothing.")
-@click.option("--no-test", is_flag=True, help="Skip the self-test after the download.")
+@click.option(
+    "--test/--no-test",
+    default=None,
+    help="Run the self-test, or skip it. [models of the catalog: --no-test]",
+)
 @local_options
-def pull(name: str, source: str, model_name: str, sha256: str, yes: bool, dry_run: bool, no_test: bool) -> None:
+def pull(name: str, source: str, model_name: str, sha256: str, yes: bool, dry_run: bool, test: bool | None) -> None:
     """Download a model; resumes, and checks its sha256.
 
     NAME is a model of the catalog, hf:OWNER/REPO[:QUANTIZATION], ollama:NAME[:TAG], pypi:NAME==VERSION, or the URL of a
@@ -63,7 +68,7 @@ def pull(name: str, source: str, model_name: str, sha256: str, yes: bool, dry_ru
         shown = local_card(name, found).name if reference is None else name
         click.echo(f"{shown} cannot run yet: {lacks}\nhint: {INSTALL_HINT}", err=True)
     if reference is None:
-        _pull_catalog_model(name, source, found)
+        _pull_catalog_model(name, source, found, test=bool(test) and not lacks)
         return
     if source:
         raise BadRequest("--from goes with a model of the catalog only", f"Give the file itself: {FORMS}.")
@@ -75,21 +80,29 @@ def pull(name: str, source: str, model_name: str, sha256: str, yes: bool, dry_ru
         return
     _confirm(reference, remote, yes)
     pulled = asyncio.run(_pull(reference, remote, found, model_name, sha256))
-    measured = {} if no_test or lacks else asyncio.run(self_test_and_report(pulled.name, pulled.path, found))
+    measured = {} if test is False or lacks else asyncio.run(self_test_and_report(pulled.name, pulled.path, found))
     known = asyncio.run(reload_running_server(found))
     _report(pulled, measured, known)
 
 
-def _pull_catalog_model(name: str, source: str, found: Settings) -> None:
+def _pull_catalog_model(name: str, source: str, found: Settings, *, test: bool) -> None:
     card = local_card(name, found)
     assert card.weights is not None  # a local model has them
     here = bool(card.weights.path) or is_downloaded(card.weights, found.cache_dir)
-    silent = wants_json()
+    silent, test = wants_json(), test and card.task == "chat"
     path = asyncio.run(fetch_with_progress(card, found, source, silent=silent))
     known = False if here else asyncio.run(reload_running_server(found))
+    measured = asyncio.run(self_test_and_report(card.name, Path(path), found)) if test else {}
     if silent:
         write_json(
-            {"name": card.name, "path": path, "bytes": card.weights.bytes, "fetched": not here, "noticed": known},
+            {
+                "name": card.name,
+                "path": path,
+                "bytes": card.weights.bytes,
+                "fetched": not here,
+                "noticed": known,
+                **({"measured": measured} if test else {}),
+            },
         )
     else:
         click.echo(f"{card.name} {'was already downloaded' if here else 'is ready'}: {path}")

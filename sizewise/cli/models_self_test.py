@@ -9,6 +9,7 @@ import msgspec
 
 from sizewise.catalog.self_tests import store_self_test
 from sizewise.catalog.user_models import record_tools
+from sizewise.cli.language_report import write_languages
 from sizewise.cli.options import wants_json
 from sizewise.errors import SizewiseError
 from sizewise.providers.local.self_test import run_self_test
@@ -31,9 +32,6 @@ async def self_test_and_report(name: str, path: Path, settings: Settings) -> dic
         pace = f"reads {found.prompt_tokens_per_s:g} and writes {found.output_tokens_per_s:g} tokens/s"
         click.echo(f"measured here: {pace}{memory}")
         click.echo(f"tools: {'one well-formed call' if found.tools else 'no well-formed call'}")
-        english = found.tokens_per_character["en"]
-        worst = sorted(found.tokens_per_character.items(), key=lambda each: -each[1])[:4]
-        shown = ", ".join(f"{language} {density / english:.1f}x" for language, density in worst)
-        click.echo(f"tokens per character, against English: {shown}")
+        write_languages(found)
     measured: dict[str, object] = msgspec.to_builtins(found)
     return measured

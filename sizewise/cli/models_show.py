@@ -14,8 +14,10 @@ from sizewise.catalog.current_catalog import PACKAGED, current_catalog
 from sizewise.catalog.loader import load_cards
 from sizewise.catalog.loader import local_cards as local
 from sizewise.catalog.memory_estimate import format_bytes
+from sizewise.catalog.self_tests import read_self_tests
 from sizewise.cli import operations
 from sizewise.cli.api_client import ApiClient
+from sizewise.cli.language_report import write_languages
 from sizewise.cli.options import api_client_or_none, command_settings, server_options, wants_json
 from sizewise.cli.output import format_count, format_seconds, write_json, write_pairs, write_table
 from sizewise.cli.value_completion import complete_model_name
@@ -57,12 +59,19 @@ def show(name: str) -> None:
     \b
     Example: sizewise models show llama-3-8b
     """
-    shown = asyncio.run(_found(name, command_settings(), api_client_or_none()))
+    settings, server = command_settings(), api_client_or_none()
+    shown = asyncio.run(_found(name, settings, server))
+    tests = {} if server is not None and server.remote else read_self_tests(settings.home)
+    test = tests.get(shown.model.name) if shown.model is not None else None
     if wants_json():
         model = {} if shown.model is None else msgspec.to_builtins(shown.model)
-        write_json({**model, "catalogModel": msgspec.to_builtins(shown.catalog)})
+        measured = {} if test is None else {"selfTest": msgspec.to_builtins(test)}
+        write_json({**model, "catalogModel": msgspec.to_builtins(shown.catalog), **measured})
         return
     _write(shown)
+    if test is not None:
+        click.echo()
+        write_languages(test)
 
 
 async def _found(name: str, settings: Settings, server: ApiClient | None) -> KnownModel:

@@ -1,4 +1,4 @@
-"""Self-test of a local model after it was pulled: pace, memory, tools and tokens per character, in a few seconds.
+"""Self-test of a local model after it was pulled: pace, memory, tools and languages, in one to three minutes.
 
 It starts the model as the server would, in a worker process of its own. A figure is of this machine and of this day.
 """
@@ -8,12 +8,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import date
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from sizewise.catalog.self_tests import SelfTest
 from sizewise.errors import SizewiseError
+from sizewise.providers.local.language_test import measure_languages
 from sizewise.providers.local.llamacpp import LlamaCppModel
 from sizewise.providers.local.runtime import LocalRuntime
 
@@ -64,6 +66,7 @@ async def run_self_test(name: str, path: Path, threads: int = 0) -> SelfTest:
             memory_bytes=model.health().memory,
             tools=await _calls_a_tool(model),
             tokens_per_character=density,
+            right_answers=await measure_languages(partial(_answer, model)),
         )
     finally:
         await model.stop()
@@ -92,6 +95,12 @@ async def _calls_a_tool(model: LlamaCppModel) -> bool:
         return name == "get_weather" and isinstance(json.loads(arguments)["city"], str)
     except (ValueError, KeyError, TypeError):
         return False
+
+
+async def _answer(model: LlamaCppModel, question: str, max_tokens: int) -> str:
+    chunks = await _chat(model, _body(question, max_tokens=max_tokens, temperature=0))
+    deltas = [choice.get("delta") or {} for chunk in chunks for choice in chunk.get("choices") or ()]
+    return "".join(delta.get("content") or "" for delta in deltas)
 
 
 async def _chat(model: LlamaCppModel, body: bytes) -> list[dict[str, Any]]:
