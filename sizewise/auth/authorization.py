@@ -76,7 +76,6 @@ LIST_COMMANDS: Mapping[str, str] = {
     "user": "users",
     "invitation": "users invitations",
     "budget": "budgets",
-    "knowledge": "knowledge",
 }
 
 

@@ -68,6 +68,7 @@ class FlowStore(Protocol):
     def list_published(self, tenant: str = "", project: str = "") -> list[PublishedFlow]: ...
     def get_published(self, tenant: str, project: str, name: str) -> PublishedFlow: ...
     async def resolve_version(self, tenant: str, project: str, name: str, version: str) -> str: ...
+    def resolve_version_blocking(self, tenant: str, project: str, name: str, version: str) -> str: ...
     def read_source_blocking(self, tenant: str, project: str, name: str, version: str) -> bytes: ...
     async def run_in_thread(self, work: Callable[[], T]) -> T: ...
 
@@ -301,11 +302,11 @@ class CompiledFlows:
         return self._find(caller, call.name, call.version)
 
     def _find(self, caller: Place, name: str, version: str) -> Place | None:
-        """The version of the same project that is called; None if the flow is not published."""
+        """The version of the same project that is called; None if a run would not find it."""
         tenant, project = caller[:2]
         try:
-            return tenant, project, name, version or self._versions.get_published(tenant, project, name).version
-        except PathNotFound:
+            return tenant, project, name, self._versions.resolve_version_blocking(tenant, project, name, version)
+        except (PathNotFound, BadRequest):
             return None
 
     def _signature(self, caller: Place, name: str) -> FlowSignature | None:

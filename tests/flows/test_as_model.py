@@ -41,6 +41,14 @@ nodes:
   js: {kind: javascript, code: "({m: n * 2})", inputs: {n: "{{ py.n }}"}}
 outputs: {answer: "{{ js.m | text }}"}
 """
+CALLS = """
+name: calls
+inputs: {question: text}
+nodes:
+  other: {kind: subflow, flow: "support@VERSION", inputs: {question: "{{ inputs.question }}"}}
+outputs: {answer: "{{ other.answer }}"}
+"""
+CHECK = "query ($t: String!) { checkFlow(text: $t) { findings { message } } }"
 PRICE = '[models."echo/small"]\nprice = {input = "1", output = "2"}\n'
 FLOWS = {"support": SUPPORT, "talk": TALK, "reads": READS, "code": CODE}
 
@@ -147,6 +155,21 @@ def test_a_version_is_asked_for_by_its_hash(server: Served) -> None:
     version = server.chat("flow:support", "hi").json["sizewise"]["version"]  # type: ignore[index]  # an object
     assert said(server.chat(f"flow:support@{version[:12]}", "hi")) == "kind: hi"
     assert server.chat("flow:support@0123456789ab", "hi").status == 400
+
+
+def test_a_flow_calls_a_version_by_its_first_digits_and_the_check_knows_which(server: Served) -> None:
+    version = server.chat("flow:support", "hi").json["sizewise"]["version"]  # type: ignore[index]  # an object
+    for digits, wrong in ((12, ""), (64, ""), (7, "too short"), (0, "too short")):
+        text = CALLS.replace("VERSION", version[:digits])
+        checked: Any = server.ask("/graphql", {"query": CHECK, "variables": {"t": text}}).json
+        found = [each["message"] for each in checked["data"]["checkFlow"]["findings"]]
+        assert all(wrong in each for each in found) and bool(found) is bool(wrong)
+    strange: Any = server.ask("/graphql", {"query": CHECK, "variables": {"t": CALLS.replace("VERSION", "0" * 12)}}).json
+    assert "there is no flow" in strange["data"]["checkFlow"]["findings"][0]["message"]
+
+    (server.home / "flows" / "calls.yaml").write_text(CALLS.replace("VERSION", version[:12]))
+    until(lambda: server.chat("flow:calls", "hi").status == 200)
+    assert said(server.chat("flow:calls", "hi")) == "kind: hi"
 
 
 def test_flows_are_listed_among_the_models_and_a_key_is_held_to_its_own(server: Served) -> None:

@@ -96,7 +96,10 @@ class StoredTexts:
         return PublishedFlow(tenant="t", project="p", name=name, version=version, at=0, key="", user="")
 
     async def resolve_version(self, tenant: str, project: str, name: str, version: str) -> str:
-        return version or self._live[name]
+        return self.resolve_version_blocking(tenant, project, name, version)
+
+    def resolve_version_blocking(self, tenant: str, project: str, name: str, version: str) -> str:
+        return version or self.get_published(tenant, project, name).version
 
     def read_source_blocking(self, tenant: str, project: str, name: str, version: str) -> bytes:
         self.read[name] += 1

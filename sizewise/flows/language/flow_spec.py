@@ -24,6 +24,9 @@ RESERVED_NAMES = ("inputs", "true", "false", "null", "and", "or", "not", "in")
 MAX_ATTEMPTS = 10
 """Limit of `retry.times`."""
 
+MIN_VERSION_DIGITS = 8
+"""Hex digits of a version in NAME@VERSION, of 64."""
+
 TriggerKind = Literal["api", "webhook", "cron", "chat"]
 
 

@@ -9,6 +9,7 @@ from msgspec import Meta
 
 from sizewise.flows.language import types
 from sizewise.flows.language.diagnostics import did_you_mean
+from sizewise.flows.language.flow_spec import MIN_VERSION_DIGITS
 from sizewise.flows.language.types import Json, Type
 from sizewise.flows.node import Node, NodeContext, ParameterError, StaticText, ValidationContext, missing_dependency
 
@@ -37,6 +38,11 @@ class SubflowNode(Node, frozen=True, kw_only=True):
     @classmethod
     def validate(cls, context: ValidationContext) -> Iterator[ParameterError]:
         name = str(context.values.get("flow", ""))
+        _, pinned, version = name.partition("@")
+        if pinned and len(version) < MIN_VERSION_DIGITS:
+            hint = f"Use at least {MIN_VERSION_DIGITS} digits. Run: sizewise flow versions NAME"
+            yield ParameterError("flow", f"{version[:60]!r} is too short for a version", hint)
+            return
         other = context.signature_of(name)
         if other is None:
             yield ParameterError("flow", f"there is no flow {name[:60]!r}", "Run: sizewise flow list")

@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from sizewise.auth.api_keys import audit_event
 from sizewise.errors import BadRequest, PathNotFound
+from sizewise.flows.language.flow_spec import MIN_VERSION_DIGITS
 from sizewise.flows.step_store import StepStore
 from sizewise.flows.versions import tables
 from sizewise.flows.versions.tables import FlowVersion, PublishedFlow
@@ -23,8 +24,6 @@ T = TypeVar("T")
 
 VERSIONS = "flow_versions"
 VERSION = re.compile(r"[0-9a-f]{64}\Z")
-MIN_PREFIX = 8
-"""Minimum digits of an abbreviated version."""
 MAX_FLOW_BYTES = 2_000_000
 MAX_VERSIONS = 1_000
 
@@ -87,16 +86,23 @@ class FlowVersions:
         Raises PathNotFound if the flow is not published, BadRequest.
         """
         live = self.get_published(tenant, project, name).version
-        if not version:
-            return live
-        if VERSION.match(version):
-            return version
-        found = [each.version for each in await self.list_versions(tenant, project, name, MAX_VERSIONS)]
-        fits = [each for each in found if each.startswith(version)] if len(version) >= MIN_PREFIX else []
+        if not version or VERSION.match(version):
+            return version or live
+        return await self.run_in_thread(partial(self.resolve_version_blocking, tenant, project, name, version))
+
+    def resolve_version_blocking(self, tenant: str, project: str, name: str, version: str) -> str:
+        """`resolve_version`, for callers on a thread."""
+        live = self.get_published(tenant, project, name).version
+        if not version or VERSION.match(version):
+            return version or live
+        found = self._store.read(lambda c: tables.list_versions(c, tenant, project, name, MAX_VERSIONS))
+        fits = [each.version for each in found if each.version.startswith(version)]
+        if len(version) < MIN_VERSION_DIGITS:
+            fits = []
         if len(fits) != 1:
             raise BadRequest(
                 f"{version[:64]!r} does not identify a version of the flow {name[:100]!r}",
-                f"use all 64 digits, or at least the first {MIN_PREFIX}; sizewise flow versions lists them",
+                f"use all 64 digits, or at least the first {MIN_VERSION_DIGITS}; sizewise flow versions lists them",
                 param="version",
             )
         return fits[0]
