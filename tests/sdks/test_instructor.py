@@ -4,25 +4,17 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.running_server import environment
+from tests.sdks.apart import python
 from tests.sdks.conftest import Able
 
 pytestmark = pytest.mark.apart
 MODES = ("TOOLS", "JSON_SCHEMA")
-
-
-def python() -> str:
-    """The Python that has Instructor."""
-    found = Path(sys.prefix, "sdks", "bin", "python")
-    if not found.is_file():
-        pytest.skip("Instructor's virtual environment is not here; get it with: make test-sdks")
-    return str(found)
 
 
 @pytest.fixture(scope="module")
