@@ -15,7 +15,7 @@ FIELDS = {"name": {"type": "string"}, "people": {"type": "integer"}}
 SHAPE = {"name": "read", "schema": {"type": "object", "properties": FIELDS, "required": list(FIELDS)}}
 
 
-class Read(dspy.Signature):
+class Read(dspy.Signature):  # type: ignore[misc]  # DSPy is in an environment of its own
     """Reads what a text says about a city."""
 
     text: str = dspy.InputField()
