@@ -112,6 +112,7 @@ class ModelSelected(Struct, frozen=True):
     policy: str = ""
     data_class: DataClass | None = None  # the class that the constraints used
     online: bool = True  # whether models beyond this machine were allowed
+    freshness: str = ""  # why its answer may be out of date, in one sentence; empty: nothing shows it
 
 
 class ChoiceFinished(Struct, frozen=True):

@@ -102,6 +102,7 @@ class ModelCard:
     license: str = "unknown"
     title: str = ""  # for people; empty: unknown
     release_date: str = ""  # 2026, 2026-01 or 2026-01-31; empty: unknown
+    knowledge_cutoff: str = ""  # end of its training data, as release_date
     facts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))  # fact -> source and date
     sizes: SizeThresholds = DEFAULT_SIZE_THRESHOLDS
 

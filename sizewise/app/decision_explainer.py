@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from time import strftime
 
 from sizewise.app.prompt_counter import PromptCounter
 from sizewise.handler import Request
@@ -51,4 +52,5 @@ class DecisionExplainer:
             self.distrust_check,
             self.forecaster,
             counts=counts,
+            today=strftime("%Y-%m-%d"),
         )

@@ -13,7 +13,16 @@ from sizewise.catalog.current_catalog import PACKAGED, Catalog
 from sizewise.catalog.model_info import ModelInfo
 from sizewise.model_card import ModelCard
 
-CARD_FACTS = ("parameters", "context", "max_output", "input_modalities", "tools", "languages", "license")
+CARD_FACTS = (
+    "parameters",
+    "context",
+    "max_output",
+    "input_modalities",
+    "tools",
+    "languages",
+    "license",
+    "knowledge_cutoff",
+)
 """Fields of a card that are also facts in model_info.py."""
 
 
@@ -38,4 +47,4 @@ def enrich_card(card: ModelCard, info: ModelInfo) -> ModelCard:
 
 def _is_unset(card: ModelCard, name: str) -> bool:
     """Whether the fact is not set yet."""
-    return name not in card.facts and getattr(card, name) in (None, frozenset(), "unknown")
+    return name not in card.facts and getattr(card, name) in (None, frozenset(), "", "unknown")

@@ -22,12 +22,11 @@ from sizewise.errors import did_you_mean
 from sizewise.model_card import ModelTask
 from sizewise.settings.models import PriceSettings
 from sizewise.settings.toml_reader import TypeHintCache, parse_toml, raise_if_invalid, read_table, setting
-from sizewise.settings.validators import Modality
+from sizewise.settings.validators import Modality, partial_date
 
 MODELS_DIR = Path(__file__).with_name("models")
 SHARED_SOURCES = "sources.toml"
 LOWERCASE_NAME = re.compile(r"[a-z0-9@][a-z0-9._:/+@-]*\Z")
-PARTIAL_DATE = re.compile(r"\d{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01]))?)?\Z")
 TABLE_START = '\n["'  # start of a model's table
 MAX_TOKENS = 100_000_000  # plausibility limit
 MAX_PARAMETERS = 2**44  # plausibility limit
@@ -45,12 +44,6 @@ UPPER_BOUNDS: Mapping[str, str] = {
 def lowercase_name(text: str) -> str:
     if not LOWERCASE_NAME.match(text):
         raise ValueError(f"{text!r} is not a lower-case name")
-    return text
-
-
-def partial_date(text: str) -> str:
-    if not PARTIAL_DATE.match(text):
-        raise ValueError(f"{text!r} is not a date such as 2026, 2026-01 or 2026-01-31")
     return text
 
 

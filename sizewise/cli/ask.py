@@ -31,6 +31,7 @@ class Answer(Struct, rename="camel"):
     seconds: float = 0.0
     finish: str = ""
     degraded: str = ""
+    freshness: str = ""
     trace: str = ""
 
 
@@ -106,7 +107,7 @@ def _apply_chunk(answer: Answer, chunk: StreamChunk) -> None:
         answer.input_tokens, answer.output_tokens = chunk.usage.prompt_tokens, chunk.usage.completion_tokens
     if (ours := chunk.sizewise) is not None:
         answer.model, answer.why, answer.trace = ours.model, ours.why, ours.trace
-        answer.attempts, answer.degraded = ours.attempts, ours.degraded
+        answer.attempts, answer.degraded, answer.freshness = ours.attempts, ours.degraded, ours.freshness
         answer.cost_usd = None if ours.cost_usd == "unknown" else ours.cost_usd
 
 
@@ -124,5 +125,6 @@ def _account(answer: Answer) -> str:
         f"{answer.seconds:.1f} s",
         cut,
         f"not trusted: {answer.degraded}" if answer.degraded else "",
+        f"may be out of date: {answer.freshness}" if answer.freshness else "",
     )
     return " · ".join(filter(None, parts))

@@ -511,6 +511,7 @@ class Record(Struct, frozen=True, rename="camel"):
     error: str
     stream: bool
     degraded: str
+    freshness: str
     guardrails: str
     data_class: DataClass | None
     tokens: Tokens
@@ -591,6 +592,7 @@ class Explanation(Struct, frozen=True, rename="camel"):
     data_class: DataClass
     tokens: int
     language: str
+    freshness: str
     why: str
     error: str
     reasons: list[str]
@@ -1652,7 +1654,7 @@ async def release_email(client: ApiClient, *, email: str) -> ReleaseEmailResult:
 LIST_RECORDS = """\
 query ListRecords($last: Int, $model: String, $status: Int, $endpoint: String) { records(last: $last, model: $model,
 status: $status, endpoint: $endpoint) { ...Record } } fragment Record on Record { trace at endpoint key project
-requestedModel policy model why status error stream degraded guardrails dataClass tokens { ...Tokens } costUsd
+requestedModel policy model why status error stream degraded freshness guardrails dataClass tokens { ...Tokens } costUsd
 audioSeconds characters images firstTokenMs totalMs attemptCount } fragment Tokens on Tokens { input output cached
 cacheWrite reasoning estimated }
 """
@@ -1678,10 +1680,10 @@ async def list_records(
 GET_RECORD = """\
 query GetRecord($trace: String!) { record(trace: $trace) { ...RecordDetails } } fragment RecordDetails on Record {
 ...Record attempts { ...Attempt } } fragment Record on Record { trace at endpoint key project requestedModel policy
-model why status error stream degraded guardrails dataClass tokens { ...Tokens } costUsd audioSeconds characters images
-firstTokenMs totalMs attemptCount } fragment Tokens on Tokens { input output cached cacheWrite reasoning estimated }
-fragment Attempt on Attempt { number model place result why score error tokens { ...Tokens } costUsd startedMs
-firstTokenMs endedMs }
+model why status error stream degraded freshness guardrails dataClass tokens { ...Tokens } costUsd audioSeconds
+characters images firstTokenMs totalMs attemptCount } fragment Tokens on Tokens { input output cached cacheWrite
+reasoning estimated } fragment Attempt on Attempt { number model place result why score error tokens { ...Tokens }
+costUsd startedMs firstTokenMs endedMs }
 """
 
 
@@ -1771,8 +1773,8 @@ EXPLAIN = """\
 query Explain($prompt: String!, $model: String!, $policy: String, $maxTokens: Int, $maxCostUsd: Dollars, $maxMs: Int,
 $dataClass: DataClass, $online: Online, $session: String) { explain( prompt: $prompt model: $model policy: $policy
 maxTokens: $maxTokens maxCostUsd: $maxCostUsd maxMs: $maxMs dataClass: $dataClass online: $online session: $session ) {
-...Explanation } } fragment Explanation on Explanation { requestedModel policy dataClass tokens language why error
-reasons candidates { ...Candidate } steps { ...RoutingStep } } fragment Candidate on Candidate { model size place
+...Explanation } } fragment Explanation on Explanation { requestedModel policy dataClass tokens language freshness why
+error reasons candidates { ...Candidate } steps { ...RoutingStep } } fragment Candidate on Candidate { model size place
 eligible why costUsd expectedS countedTokens } fragment RoutingStep on RoutingStep { models action why }
 """
 

@@ -217,6 +217,7 @@ def _show(record: operations.RecordDetails) -> None:
                 "time",
                 f"{format_seconds(record.first_token_ms)} to the first token, {format_seconds(record.total_ms)} total",
             ),
+            *([("freshness", f"may be out of date: {record.freshness}")] if record.freshness else []),
             *([("guardrails", record.guardrails)] if record.guardrails else []),
             *([("degraded", f"not trusted: {record.degraded}")] if record.degraded else []),
         ],

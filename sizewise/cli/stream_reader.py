@@ -31,6 +31,7 @@ class ChunkMetadata(Struct):
     attempts: int = 1
     trace: str = ""
     degraded: str = ""
+    freshness: str = ""
     steps: list[dict[str, object]] = []  # of a flow, node by node
 
 

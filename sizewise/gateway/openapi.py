@@ -223,6 +223,10 @@ RESPONSE_HEADERS: Mapping[str, Any] = {
         "schema": _WORD,
         "description": "1 if an untrusted answer is returned because the policy allows it.",
     },
+    "x-sizewise-freshness": {
+        "schema": _WORD,
+        "description": "Why the answer may be out of date, if the question is about a time after the model's training.",
+    },
 }
 
 

@@ -304,6 +304,8 @@ class ResponseMetadata:
         if self.selection is not None:
             named.append((b"x-sizewise-model", header_value(self.selection.model)))
             named.append((b"x-sizewise-why", header_value(self.selection.reason)))
+            if self.selection.freshness:
+                named.append((b"x-sizewise-freshness", header_value(self.selection.freshness)))
         asked = self.attempts if self.selection is None else self.selection.attempts
         if asked > 1:
             named.append((b"x-sizewise-attempts", b"%d" % asked))
@@ -318,7 +320,7 @@ class ResponseMetadata:
     def header_lines(self, trace: str) -> bytes:
         """`final_headers` and the content type, encoded as header lines."""
         chosen = self.selection
-        if chosen is None or chosen.attempts > 1 or self.guardrails:
+        if chosen is None or chosen.attempts > 1 or self.guardrails or chosen.freshness:
             return encode_headers([JSON, *self.final_headers(trace)])
         id, price = trace.encode(), b"0" if self.cost == 0 else self.cost_text()
         return _HEADER_LINES % (id, id, header_value(chosen.model), header_value(chosen.reason), price)
@@ -334,6 +336,7 @@ class ResponseMetadata:
             "trace": trace,
         }
         ours |= {"guards": guardrail_summary(self.guardrails)} if self.guardrails else {}
+        ours |= {"freshness": self.selection.freshness} if self.selection and self.selection.freshness else {}
         return ours | ({"degraded": degraded} if degraded else {})
 
     def cost_text(self) -> bytes:

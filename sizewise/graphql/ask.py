@@ -106,6 +106,7 @@ def _answer(reply: Reply, chosen: ModelSelected, cost: _TotalCost, trace: str) -
         "why": chosen.reason,
         "trace": trace,
         "degraded": reply.degraded,
+        "freshness": chosen.freshness,
         "costUsd": None if cost.pico is None else format_dollars(cost.pico),
         "tokens": {
             "input": usage.input,

@@ -65,6 +65,7 @@ def _decision(decision: RoutingDecision) -> FieldValues:
         "reasons": list(decision.sentences),
         "error": decision.error,
         "language": decision.language,
+        "freshness": decision.freshness,
         "candidates": [_candidate(each) for each in decision.candidates],
         "steps": [{"models": list(step.models), "action": step.how, "why": step.why} for step in decision.steps],
     }

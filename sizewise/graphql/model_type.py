@@ -21,6 +21,7 @@ FACTS = (
     "prefill",
     "quality",
     "languages",
+    "knowledge_cutoff",
     "license",
 )
 RATES = ("input", "output", "cached", "cache_write", "cache_write_1h", "reasoning")

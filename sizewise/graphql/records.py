@@ -112,6 +112,7 @@ def _record(record: RequestRecord) -> FieldValues:
         "error": record.error,
         "stream": record.stream,
         "degraded": record.degraded,
+        "freshness": record.freshness or "",
         "guardrails": record.guards,
         "dataClass": record.data_class,
         "tokens": _tokens(record),

@@ -12,17 +12,37 @@ from sizewise.handler import AttemptResult, ModelSelected, Send
 from sizewise.messages import Reply
 from sizewise.routing.attempt_record import AttemptRecord, error_class, stream_cut_error, with_estimated_usage
 from sizewise.routing.data_policy import DataPolicyDecision
+from sizewise.routing.freshness import freshness_warning
 from sizewise.routing.policy import AttemptOutcome
 from sizewise.routing.request_rewrite import join_reply, mark_degraded, reply_without_logprobs, without_logprobs
+from sizewise.routing.text.time_references import NO_REFERENCE, TimeReference
 
 
 class ClientReply:
-    """`prompt_tokens`: the estimate for the prompt, for replies without usage."""
+    """`prompt_tokens`: the estimate for the prompt, for replies without usage. `asked_time`: that of the question."""
 
-    __slots__ = ("_data_decision", "_policy", "announced", "attempts", "delivered", "prompt_tokens", "send")
+    __slots__ = (
+        "_asked_time",
+        "_data_decision",
+        "_policy",
+        "announced",
+        "attempts",
+        "delivered",
+        "prompt_tokens",
+        "send",
+    )
 
-    def __init__(self, send: Send, policy: str, prompt_tokens: int, data_decision: DataPolicyDecision) -> None:
+    def __init__(
+        self,
+        send: Send,
+        policy: str,
+        prompt_tokens: int,
+        data_decision: DataPolicyDecision,
+        *,
+        asked_time: TimeReference = NO_REFERENCE,
+    ) -> None:
         self.send = send
+        self._asked_time = asked_time
         self._policy = policy
         self._data_decision = data_decision
         self.prompt_tokens = prompt_tokens
@@ -87,6 +107,7 @@ class ClientReply:
                 policy=self._policy,
                 data_class=terms.data_class,
                 online=not terms.offline_source,
+                freshness=freshness_warning(attempt.card, self._asked_time),
             ),
         )
 

@@ -21,6 +21,7 @@ from sizewise.routing.admission import check_key_policies, no_model_error
 from sizewise.routing.constraints import HealthCheck, eligible_models
 from sizewise.routing.data_policy import DataPolicy
 from sizewise.routing.deadlines import Forecaster, with_time_left
+from sizewise.routing.freshness import freshness_warning, question_time
 from sizewise.routing.languages import question_language
 from sizewise.routing.learned_judge import CertificateModels
 from sizewise.routing.model_aliases import ModelAliases, RoutePlan
@@ -85,6 +86,7 @@ class RoutingDecision(Struct, frozen=True):
     steps: tuple[DecisionStep, ...]
     sentences: tuple[str, ...]
     error: str = ""
+    freshness: str = ""  # why the answer of the first model may be out of date; empty: nothing shows it
     language: str = ""  # ISO 639 code of the question; empty: uncertain, or the same for all models
 
     @property
@@ -104,9 +106,10 @@ def explain(
     distrust_check: DistrustCheck | None = None,
     forecaster: Forecaster | None = None,
     counts: Mapping[str, int] = NO_COUNTS,
+    today: str = "",
 ) -> RoutingDecision:
     """Raises ModelNotFound for an unknown name. If no model fits, the decision holds the error. `counts`: exact prompt
-    tokens by model name.
+    tokens by model name. `today`: as 2026-11-28, for `freshness`; empty: it is not looked for.
     """
     plan = aliases(request.payload, request.options.policy)
     check_key_policies(request, plan)
@@ -153,6 +156,9 @@ def explain(
         for each in against
     ]
     failed = None if candidates else no_model_error(plan, against)
+    first = {each.card.name: each.card for each in candidates}.get(steps[0].models[0]) if steps else None
+    is_dated = first is not None and today and not plan.names_model
+    stale = freshness_warning(first, question_time(request.payload, today)) if first and is_dated else ""
     return RoutingDecision(
         requested_model=plan.requested_model,
         policy=plan.policy_name,
@@ -160,8 +166,9 @@ def explain(
         prompt_tokens=needed.features.prompt_tokens,
         candidates=tuple(seen),
         steps=steps,
-        sentences=tuple(_sentences(plan, needed, seen, steps, failed)),
+        sentences=(*_sentences(plan, needed, seen, steps, failed), *([f"Freshness: {stale}."] if stale else ())),
         error=failed.code if failed else "",
+        freshness=stale,
         language="" if plan.is_exact else question_language(plan.cards, needed.features),
     )
 

@@ -36,10 +36,13 @@ class RoutePlan:
     why: str = ""  # one sentence, if the name alone decides
     # set if there is nothing to decide unless the model fails
     direct_card: ModelCard | None = field(init=False, default=None)
+    names_model: bool = field(init=False, default=False)  # the request names a model, and no role or policy
 
     def __post_init__(self) -> None:
         if self.is_exact and len(self.cards) == 1 and self.policy == FixedPolicy(why=self.why):
             object.__setattr__(self, "direct_card", self.cards[0])
+        if self.is_exact and self.requested_model.partition(":")[0] not in ROLES:
+            object.__setattr__(self, "names_model", True)
 
 
 class ModelAliases:

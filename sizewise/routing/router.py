@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
-from time import perf_counter
+from time import perf_counter, strftime
 
 import msgspec
 
@@ -23,6 +23,7 @@ from sizewise.routing.deadlines import Forecaster, with_time_left
 from sizewise.routing.degraded import network_replacement_reason
 from sizewise.routing.direct_route import direct_prompt_tokens
 from sizewise.routing.executor import PolicyExecution, begin_attempt, report_attempts
+from sizewise.routing.freshness import question_time
 from sizewise.routing.learned_judge import CertificateModels
 from sizewise.routing.model_aliases import RoutePlan
 from sizewise.routing.observation import Observation, observe
@@ -36,6 +37,7 @@ from sizewise.routing.requirements import expected_cost, requirements_of
 from sizewise.routing.session_affinity import SessionAffinity
 from sizewise.routing.strongest_fallback import DistrustCheck, with_strongest_fallback
 from sizewise.routing.structured_output import OutputSchema, OutputSchemaCache
+from sizewise.routing.text.time_references import NO_REFERENCE
 
 
 def always_healthy(card: ModelCard) -> str:
@@ -125,7 +127,8 @@ class Router:
         prompt_tokens: int,
     ) -> Reply:
         """The first move of every policy with one model, without running the policy; a failure continues with it."""
-        given = ClientReply(send, plan.policy_name, prompt_tokens, data_decision)
+        when = NO_REFERENCE if plan.names_model else question_time(request.payload, strftime("%Y-%m-%d"))
+        given = ClientReply(send, plan.policy_name, prompt_tokens, data_decision, asked_time=when)
         asking = self._attempt_runner(request, given, None)
         one = begin_attempt(card, plan.why, given, request)
         reply: Reply | None = None
@@ -182,7 +185,10 @@ class Router:
             plan = turn.apply(plan, against)
         plan = with_exclusions(plan, against)
         judge = self._judge if mind is None else mind.judge
-        given = ClientReply(send, plan.policy_name, needed.features.prompt_tokens, needed.data_decision)
+        when = NO_REFERENCE if plan.names_model else question_time(request.payload, strftime("%Y-%m-%d"))
+        given = ClientReply(
+            send, plan.policy_name, needed.features.prompt_tokens, needed.data_decision, asked_time=when
+        )
         asking = self._attempt_runner(request, given, needed.output_schema)
         reply = await PolicyExecution(
             judge=judge,

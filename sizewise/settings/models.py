@@ -15,6 +15,7 @@ from sizewise.settings.validators import (
     auth,
     header,
     language_code,
+    partial_date,
     price_amount,
     reference,
     unit_price_amount,
@@ -210,6 +211,11 @@ class ModelSettings:
         None,
         "Languages that it answers in, as ISO 639 codes; questions in others go to models that list them.",
         validator=language_code,
+    )
+    knowledge_cutoff: str | None = setting(
+        None,
+        "End of its training data, as '2024', '2024-06' or '2024-06-30'; a question about later times is marked.",
+        validator=partial_date,
     )
     license: str | None = setting(None, "License.")
     price: PriceSettings | None = setting(None, "Price.")

@@ -18,6 +18,7 @@ ORIGIN = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?:[a-z0-9._-]+|\[[0-9a-f:
 DEFAULT_PORTS: Mapping[str, str] = {"http": "80", "https": "443"}
 ED25519_PREFIX = b"0*0\x05\x06\x03+ep\x03!\x00"
 """What precedes the key in its DER form (RFC 8410)."""
+PARTIAL_DATE = re.compile(r"\d{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01]))?)?\Z")
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]*\Z", re.IGNORECASE)
 
 
@@ -33,6 +34,12 @@ InjectionSource = Literal["tools", "people", "embedded"]
 def language_code(text: str) -> str:
     if not re.fullmatch(r"[a-z]{2,3}", text):
         raise ValueError("a language is an ISO 639 code of two or three small letters, as 'en'")
+    return text
+
+
+def partial_date(text: str) -> str:
+    if not PARTIAL_DATE.match(text):
+        raise ValueError(f"{text!r} is not a date such as 2026, 2026-01 or 2026-01-31")
     return text
 
 

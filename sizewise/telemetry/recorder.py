@@ -206,6 +206,7 @@ class RecordingMiddleware:
             None if units is None else units.audio_ms or None,
             None if units is None else units.characters or None,
             None if units is None else units.images or None,
+            (chosen.freshness or None) if chosen is not None else None,
         )
         if place is None and tries:
             apart = [_attempt_row(number, each, request, tried) for each, tried in enumerate(tries, 1)]

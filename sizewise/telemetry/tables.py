@@ -96,6 +96,7 @@ RECORDS = Table(
     Column("audio_ms", BIG_INTEGER),
     Column("characters", BIG_INTEGER),
     Column("images", BIG_INTEGER),
+    Column("freshness", Text),
 )
 BY_TRACE = Index("records_trace", RECORDS_V1.c.trace)
 BY_CHUNK = Index("records_chunk", RECORDS.c.chunk, RECORDS.c.trace)
@@ -165,6 +166,7 @@ SCHEMA = Migrations(
             migration_statement(f"ALTER TABLE records ADD COLUMN {name} BIGINT")
             for name in ("audio_ms", "characters", "images")
         ),
+        (migration_statement("ALTER TABLE records ADD COLUMN freshness TEXT"),),
     ),
 )
 
@@ -230,6 +232,7 @@ class RequestRecord(Struct, frozen=True):
     audio_ms: int | None = None
     characters: int | None = None
     images: int | None = None
+    freshness: str | None = None  # why the answer may be out of date; None: nothing shows it
 
 
 class AttemptRow(Struct, frozen=True):

@@ -24,7 +24,7 @@ def filled(path: Path, ages_days: list[float]) -> Database:
             apply_in_bulk(
                 connection,
                 database.insert_statement(RECORDS),
-                [(*record, 0, None, 1.0, False, "", None, "", *APART, 0, 0, 0, 0)],
+                [(*record, 0, None, 1.0, False, "", None, "", *APART, 0, 0, 0, 0, None)],
             )
             tried = (id, 1, "t", "aa", "m", "machine", "answered", "", 0.0, None, 1.0, 0, 0, 0, 0, 0, False)
             apply_in_bulk(connection, database.insert_statement(ATTEMPTS), [(*tried, 0, "", None)])

@@ -34,10 +34,10 @@ def asked(path: Path, answers: list[Answer], policy: str = "mine", apart: bool =
                 apply_in_bulk(
                     connection,
                     database.insert_statement(RECORDS),
-                    [(*record, "machine", None, 0.0, None, 1.0, None, 0, 0, 0, 0)],
+                    [(*record, "machine", None, 0.0, None, 1.0, None, 0, 0, 0, 0, None)],
                 )
                 continue
-            apply_in_bulk(connection, database.insert_statement(RECORDS), [(*record, *APART, 0, 0, 0, 0)])
+            apply_in_bulk(connection, database.insert_statement(RECORDS), [(*record, *APART, 0, 0, 0, 0, None)])
             times, tokens = (0.0, None, 1.0), (read, said, 0, 0, 0, False)
             tried = (id, 1, "t", "aa", model, "machine", "answered", "", *times, *tokens, own, "", None)
             apply_in_bulk(connection, database.insert_statement(ATTEMPTS), [tried])
