@@ -76,7 +76,8 @@ def _own(shape: Any, hints: Mapping[str, Any]) -> Iterator[Field[Any]]:
 
 def _bare(kind: Any) -> Any:
     if get_origin(kind) in (Union, UnionType):
-        return next(each for each in get_args(kind) if each is not type(None))
+        kinds = [each for each in get_args(kind) if each is not type(None)]
+        return kinds[0] if len(kinds) == 1 else kind
     return kind
 
 
@@ -91,6 +92,8 @@ def _type(kind: Any, each: Field[Any]) -> str:
         return "any"
     if origin is Literal:
         return ", ".join(f"`{value}`" for value in inner)
+    if origin in (Union, UnionType):
+        return " or ".join(_type(one, each) for one in inner)
     if origin in (tuple, frozenset):
         if is_dataclass(inner[0]):
             return "list of tables"
@@ -141,6 +144,8 @@ def _kind(kind: Any, each: Field[Any]) -> dict[str, object]:
         return _object(kind)
     if origin is Literal:
         return {"enum": list(inner)}
+    if origin in (Union, UnionType):
+        return {"anyOf": [_kind(one, each) for one in inner]}
     if origin in (tuple, frozenset):
         return {"type": "array", "items": _kind(inner[0], each)}
     if origin is not None:

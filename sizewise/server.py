@@ -211,7 +211,7 @@ async def _run_server(settings: Settings, as_json: bool) -> None:
         url=resolve_secret(settings.database.url),
         publish_event=webhooks.publish,
     )
-    locals = LocalModels()
+    locals = LocalModels(lambda placement: _warn([placement]))
     try:
         body_memory = BodyMemory()
         metrics = Metrics(services.records.queue_counts, services.limiter.spent_ratios, lambda: body_memory.held)

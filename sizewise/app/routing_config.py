@@ -74,7 +74,9 @@ def build_connections(
         providers=settings.providers,
         client=client,
         local_models=local_models,
-        runtime=LocalRuntime(context=local.context, slots=local.slots, threads=local.threads),
+        runtime=LocalRuntime(
+            context=local.context, slots=local.slots, threads=local.threads, gpu_layers=local.gpu_layers
+        ),
         cache=settings.cache_dir,
         plugins=plugins,
         timeout_s=settings.router.timeout_s,

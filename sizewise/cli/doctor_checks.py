@@ -297,7 +297,8 @@ def _personal_data(settings: Settings) -> CheckResult:
 
 
 def _fits(settings: Settings) -> Iterator[CheckResult]:
-    asked = LocalRuntime(context=settings.local.context, slots=settings.local.slots, threads=settings.local.threads)
+    local = settings.local
+    asked = LocalRuntime(context=local.context, slots=local.slots, threads=local.threads, gpu_layers=local.gpu_layers)
     free = memory_check.available_memory()
     for card in load_cards(settings):
         if card.weights is not None and card.task == "chat":

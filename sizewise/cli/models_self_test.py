@@ -21,7 +21,7 @@ async def self_test_and_report(name: str, path: Path, settings: Settings) -> dic
     if not wants_json():
         click.echo(f"testing {name} on this machine; --no-test skips this", err=True)
     try:
-        found = await run_self_test(name, path, settings.local.threads)
+        found = await run_self_test(name, path, settings.local.threads, settings.local.gpu_layers)
     except SizewiseError as error:
         click.echo(f"self-test of {name} failed: {error.message}\nhint: {error.hint}", err=True)
         return {}

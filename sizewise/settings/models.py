@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Literal
 
 from sizewise.data_class import Place
 from sizewise.model_card import ModelTask
@@ -233,3 +234,10 @@ class LocalSettings:
         maximum=256,
     )
     context: int = setting(8_192, "Context window of one request in tokens, limited by the model's own.", minimum=256)
+    gpu_layers: Literal["auto"] | int = setting(
+        "auto",
+        "Layers of a model on the GPU; `auto`: as many as fit into its free memory, none without one. "
+        "[Unproven](../how-to/own-gguf.md#use-a-gpu).",
+        minimum=0,
+        maximum=10_000,
+    )

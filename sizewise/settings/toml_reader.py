@@ -148,7 +148,11 @@ def _convert(
     if kind is object:
         return value
     if origin in (Union, UnionType):  # TOML has no null: an unset setting is omitted
-        return _convert(next(each for each in inner if each is not type(None)), value, path, errors, rules, types)
+        kinds = [each for each in inner if each is not type(None)]
+        literals = next((get_args(each) for each in kinds if get_origin(each) is Literal), ())
+        if len(kinds) > 1 and (value in literals or isinstance(value, str)):  # a word, or a number
+            return value if value in literals else _not_either(literals, kinds[-1], value, path, errors)
+        return _convert(kinds[-1], value, path, errors, rules, types)
     if origin is Literal:
         return _one_of(inner, value, path, errors)
     if origin in (tuple, frozenset):
@@ -158,6 +162,11 @@ def _convert(
     if origin is not None:
         return _table(inner[1], value, path, errors, rules, types)
     return _scalar(kind, value, path, errors, rules)
+
+
+def _not_either(literals: tuple[str, ...], kind: type, value: object, path: str, errors: list[str]) -> object:
+    errors.append(f"{path}: {_show(value)} is not {', '.join(map(repr, literals))} or {dict(TYPE_NAMES)[kind]}")
+    return value
 
 
 def _one_of(allowed: tuple[str, ...], value: object, path: str, errors: list[str]) -> object:

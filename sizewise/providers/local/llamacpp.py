@@ -12,7 +12,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -35,6 +35,7 @@ from sizewise.providers.local.runtime import (
     check_memory,
     estimate_memory,
     fit_runtime,
+    model_size,
 )
 from sizewise.providers.local.worker_protocol import FRAME_HEADER, FrameKind, encode_frame
 
@@ -74,6 +75,8 @@ class LlamaCppModel:
         self.runtime = runtime  # as requested; `start` replaces every 0
         self._header: gguf_header.GgufHeader | None = None
         self._memory_estimate = MemoryEstimate(0, 0, 0)
+        self._size: tuple[int, int, int] = (0, 0, 0)  # layers, bytes of one, bytes of a GPU's buffers
+        self.placement = ""  # where its layers run, in words; empty until it is loaded
         self._state: LocalModelState = "new"
         self._reason: SizewiseError | None = None
         self._state_known = asyncio.Event()  # set when requests can be accepted or refused
@@ -93,6 +96,7 @@ class LlamaCppModel:
             self._header = header = await asyncio.to_thread(gguf_header.read_header, self.file)
             self.runtime = fit_runtime(self.runtime, header)
             self._memory_estimate = estimate_memory(header, self.runtime)
+            self._size = astuple(model_size(header, self.runtime))
             check_memory(self.name, header, self.runtime, memory_check.available_memory())
             self._slots = asyncio.Semaphore(self.runtime.slots)
             child = await self._start_worker()
@@ -222,6 +226,7 @@ class LlamaCppModel:
             async with asyncio.timeout(LOAD_S):
                 kind, _, said = await _read_frame(child.reader)
             why = "" if kind is FrameKind.READY else said.decode("utf-8", "replace")
+            self.placement = said.decode() if kind is FrameKind.READY else ""
         except (asyncio.IncompleteReadError, OSError):
             why = "its worker process crashed"
         except TimeoutError:
@@ -255,6 +260,8 @@ class LlamaCppModel:
                 "threads": self.runtime.threads,
                 "batch": self.runtime.batch,
                 "folder": self._folder,
+                "gpu_layers": self.runtime.gpu_layers,
+                "size": self._size,
             },
         ).encode()
 

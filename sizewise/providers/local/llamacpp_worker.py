@@ -18,6 +18,7 @@ import threading
 from collections.abc import Mapping
 from typing import Protocol
 
+from sizewise.providers.local.gpu_layers import Gpu, GpuLayers, ModelSize, offloaded_layers, placement_text
 from sizewise.providers.local.worker_protocol import FRAME_HEADER, FrameKind, encode_frame
 
 PROGRESS_MARKER = b',"prompt_progress":'  # cannot occur inside a JSON string, whose quotes would be escaped
@@ -53,18 +54,28 @@ class LoadOptions:
         self.threads: int = said["threads"]
         self.batch: int = said["batch"]  # tokens
         self.folder: str = said["folder"]
+        self.gpu_layers: GpuLayers = said["gpu_layers"]
+        self.size = ModelSize(*said["size"])
 
     @property
     def address(self) -> str:
         return os.path.join(self.folder, f"{os.getpid()}.sock")
 
 
-def load_server(options: LoadOptions) -> LlamaCppServer:
-    """Loads the model in llama.cpp. Raises RuntimeError or ValueError if that fails."""
+def load_server(options: LoadOptions) -> tuple[LlamaCppServer, str]:
+    """Loads the model in llama.cpp; also where its layers run. Raises RuntimeError or ValueError if that fails."""
     os.environ.update(ENVIRONMENT)
     import xllamacpp  # after the environment is set, and only in this process
 
+    kind = xllamacpp.ggml_backend_dev_type.GGML_BACKEND_DEVICE_TYPE_GPU
+    gpus = [
+        Gpu(each["name"], each["description"], each["memory_free"])
+        for each in xllamacpp.get_device_info()
+        if each["type"] == kind
+    ]
+    offloaded = offloaded_layers(options.gpu_layers, options.size, gpus)
     said = xllamacpp.CommonParams()
+    said.n_gpu_layers = offloaded
     said.model.path = options.model
     said.model_alias = {options.name}  # the model's name in chunks; not its path
     said.n_ctx = options.context * options.slots  # llama.cpp divides it among the slots
@@ -85,7 +96,7 @@ def load_server(options: LoadOptions) -> LlamaCppServer:
     said.endpoint_slots = False  # it would show prompts
     said.hostnames = [options.address]
     server: LlamaCppServer = xllamacpp.Server(said)
-    return server
+    return server, placement_text(options.name, offloaded, options.size.layers, gpus)
 
 
 class WorkerRequest:
@@ -159,11 +170,11 @@ class LlamaCppWorker:
         # Not in the main thread, which keeps reading the parent's frames; some builds of llama.cpp install signal
         # handlers when loaded there.
         try:
-            self._server = load_server(options)
+            self._server, placement = load_server(options)
         except (ImportError, RuntimeError, ValueError) as error:
             self.send_frame(FrameKind.FAILED, 0, str(error).encode())
         else:
-            self.send_frame(FrameKind.READY)
+            self.send_frame(FrameKind.READY, 0, placement.encode())
 
     def _answer(self, request: WorkerRequest, number: int, payload: bytes, kind: FrameKind) -> None:
         server = self._server

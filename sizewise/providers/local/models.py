@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
 
@@ -29,6 +30,7 @@ from sizewise.providers.wires.original_body import not_translatable
 from sizewise.providers.wires.wire import StreamReader
 
 IDLE_POLL_S = 0.5
+OnLoad = Callable[[str], None]
 FileState = tuple[int, int] | None
 """Time of the last change in nanoseconds and bytes; None: there is no file."""
 
@@ -36,7 +38,8 @@ FileState = tuple[int, int] | None
 class LocalModel:
     """One embedded model. `load` loads it once for all callers; after a failure the next caller tries again."""
 
-    def __init__(self, card: ModelCard, file: Path, runtime: LocalRuntime) -> None:
+    def __init__(self, card: ModelCard, file: Path, runtime: LocalRuntime, on_load: OnLoad) -> None:
+        self._on_load = on_load
         self._card = card
         self._file = file
         self._runtime = runtime
@@ -52,9 +55,14 @@ class LocalModel:
         if self._loading is None or (self._loading.done() and self._loading.exception() is not None):
             self._tried = _file_state(self._file)
             self._llama = LlamaCppModel(self._card.name, self._file, self._runtime)
-            self._loading = asyncio.create_task(self._llama.start())
+            self._loading = asyncio.create_task(self._start())
         await asyncio.shield(self._loading)
         return self._llama
+
+    async def _start(self) -> None:
+        llama = self._llama
+        await llama.start()
+        self._on_load(llama.placement)
 
     async def __call__(self, request: Request, send: Send) -> Reply:
         chat = request.payload
@@ -146,7 +154,9 @@ def completion_body(chat: ChatRequest) -> bytes:
 class LocalModels:
     """All embedded models of this process, by file and settings; outlives a reload of the application."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_load: OnLoad = lambda placement: None) -> None:
+        """`on_load` gets a line about where a chat model runs, once it is loaded."""
+        self._on_load = on_load
         self._chat_models: dict[tuple[Path, LocalRuntime], LocalModel] = {}
         self._embedding_models: dict[tuple[Path, int, int | None], LocalEmbeddingModel] = {}
         self._opened: set[LocalModel | LocalEmbeddingModel] = set()
@@ -164,13 +174,13 @@ class LocalModels:
     def open_chat_model(self, card: ModelCard, file: Path, runtime: LocalRuntime) -> LocalModel:
         local = self._chat_models.get((file, runtime))
         if local is None:
-            local = self._chat_models[file, runtime] = LocalModel(card, file, runtime)
+            local = self._chat_models[file, runtime] = LocalModel(card, file, runtime, self._on_load)
         self._opened.add(local)
         return local
 
     def draft(self) -> LocalModels:
         """A copy for an application that may still be refused; `take` adopts the models opened in it."""
-        made = LocalModels()
+        made = LocalModels(self._on_load)
         made._chat_models, made._embedding_models = dict(self._chat_models), dict(self._embedding_models)
         return made
 

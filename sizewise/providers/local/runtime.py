@@ -9,6 +9,7 @@ from sizewise.catalog import gguf_header, memory_check
 from sizewise.catalog.memory_estimate import MemoryEstimate, format_bytes
 from sizewise.errors import ModelUnavailable
 from sizewise.process import physical_cores
+from sizewise.providers.local.gpu_layers import GpuLayers, ModelSize
 
 INSTALL_HINT = "pip install xllamacpp"  # our own package name might belong to others in an index
 DEFAULT_CONTEXT = 8192  # tokens per slot, unless the model was trained for fewer
@@ -26,6 +27,7 @@ class LocalRuntime:
     threads: int = 0
     batch: int = 0  # prompt tokens between two checks for a cancelled request
     max_waiting: int = 64  # requests in the queue
+    gpu_layers: GpuLayers = "auto"
 
 
 AUTO_RUNTIME = LocalRuntime()
@@ -56,7 +58,20 @@ def fit_runtime(requested: LocalRuntime, header: gguf_header.GgufHeader) -> Loca
 
 
 def estimate_memory(header: gguf_header.GgufHeader, runtime: LocalRuntime) -> MemoryEstimate:
-    return memory_check.estimate_memory(header, context=runtime.context, slots=runtime.slots, batch=runtime.batch)
+    """Of main memory. Layers that are requested for a GPU are not counted; with "auto" all are."""
+    whole = memory_check.estimate_memory(header, context=runtime.context, slots=runtime.slots, batch=runtime.batch)
+    if runtime.gpu_layers == "auto" or not runtime.gpu_layers:
+        return whole
+    layers = header.layers + 1
+    here = max(0, layers - runtime.gpu_layers)
+    return replace(whole, weights=whole.weights * here // layers, kv_cache=whole.kv_cache * here // layers)
+
+
+def model_size(header: gguf_header.GgufHeader, runtime: LocalRuntime) -> ModelSize:
+    """What a GPU needs for it."""
+    whole = memory_check.estimate_memory(header, context=runtime.context, slots=runtime.slots, batch=runtime.batch)
+    layers = header.layers + 1
+    return ModelSize(layers, (whole.weights + whole.kv_cache) // layers, whole.compute)
 
 
 def check_memory(name: str, header: gguf_header.GgufHeader, runtime: LocalRuntime, available: int | None) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 from sizewise.catalog.self_tests import SelfTest
 from sizewise.errors import SizewiseError
+from sizewise.providers.local.gpu_layers import GpuLayers
 from sizewise.providers.local.language_test import measure_languages
 from sizewise.providers.local.llamacpp import LlamaCppModel
 from sizewise.providers.local.runtime import LocalRuntime
@@ -48,9 +49,9 @@ TOOL: Mapping[str, object] = {
 }
 
 
-async def run_self_test(name: str, path: Path, threads: int = 0) -> SelfTest:
+async def run_self_test(name: str, path: Path, threads: int = 0, gpu_layers: GpuLayers = "auto") -> SelfTest:
     """Raises ModelUnavailable if the model cannot be loaded here."""
-    model = LlamaCppModel(name, path, LocalRuntime(context=CONTEXT, slots=1, threads=threads))
+    model = LlamaCppModel(name, path, LocalRuntime(context=CONTEXT, slots=1, threads=threads, gpu_layers=gpu_layers))
     await model.start()
     try:
         timings = await _timings(model)

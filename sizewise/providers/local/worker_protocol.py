@@ -21,7 +21,7 @@ class FrameKind(IntEnum):
     EMBED = 6  # a list of texts, or of token lists; answered by VECTORS, or by ERROR: [index of the text, its tokens]
     COMPLETE = 7  # a text completion body; answered as CHAT
     # worker to parent
-    READY = 10
+    READY = 10  # the payload says where the layers run; empty if there are none
     FAILED = 11  # not loaded; the payload is the reason
     CHUNK = 12  # one `chat.completion.chunk`, or one chunk of a text completion
     END = 13
