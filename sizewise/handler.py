@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Literal, Protocol
 
-from msgspec import Raw, Struct
+from msgspec import UNSET, Raw, Struct, UnsetType
 
+from sizewise.attempt_progress import AttemptStage, ProgressUpdate
 from sizewise.data_class import DataClass, Place
 from sizewise.messages import ChatRequest, EmbeddingRequest, JsonFields, Reply, Usage
 from sizewise.model_card import ModelCard
@@ -31,6 +32,7 @@ class RequestOptions(Struct, frozen=True):
     cache: Literal["no-cache", "no-store"] | None = None  # as in HTTP: do not read it; neither read nor write
     constraint_source: str = ""  # where data_class and online come from, if not from the request
     min_context_tokens: int | None = None  # the least context window of a model, however short the prompt
+    progress: bool | UnsetType = UNSET  # whether the client wants ProgressUpdate events; unset: in no digest of options
 
 
 NO_OPTIONS = RequestOptions()
@@ -158,18 +160,6 @@ class GuardrailTriggered(Struct, frozen=True):
     action: GuardrailAction
 
 
-class AttemptStage(Struct, frozen=True):
-    """A stage of an attempt, from the model to the router, which measures the pace; the client never sees it.
-
-    queued: a slot is taken after waiting `seconds`, the `load`-th in use. loaded: the model was loaded in `seconds`.
-    first_token: the first token of a reply that is not streamed, `seconds` after the request arrived.
-    """
-
-    stage: Literal["queued", "loaded", "first_token"]
-    seconds: float = 0.0
-    load: int = 0
-
-
 Event = (
     TextDelta
     | ToolDelta
@@ -180,6 +170,7 @@ Event = (
     | AttemptFinished
     | GuardrailTriggered
     | AttemptStage
+    | ProgressUpdate
 )
 Send = Callable[[Event], Awaitable[None]]
 

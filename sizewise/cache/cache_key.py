@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 
 import msgspec
-from msgspec import Raw
+from msgspec import UNSET, Raw
 from msgspec.structs import replace
 
 from sizewise.handler import Request
@@ -19,7 +19,7 @@ NULL = b"null"
 
 def request_digest(request: Request, *extra: object) -> bytes:
     """SHA-256 of the payload and options, whatever the API, and of `extra`."""
-    options = replace(request.options, idempotency_key=None, cache=None)
+    options = replace(request.options, idempotency_key=None, cache=None, progress=UNSET)
     said = {name: _normalized(name, raw) for name, raw in request.payload.fields.items() if name not in DELIVERY_FIELDS}
     if said.get(ORIGINAL_FIELD) == NULL:
         del said[ORIGINAL_FIELD]

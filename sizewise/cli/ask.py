@@ -14,6 +14,7 @@ from sizewise.cli.api_client import ApiClient
 from sizewise.cli.options import api_client, server_options, wants_json
 from sizewise.cli.output import dim, format_money, write_json
 from sizewise.cli.request_options import model_option, policy_option
+from sizewise.cli.status_line import StatusLine, progress_text, status_line
 from sizewise.cli.stream_reader import CHAT_PATH, STDIN, StreamChunk, join_prompt, read_stream
 from sizewise.errors import BadRequest
 
@@ -55,10 +56,12 @@ def ask(question: tuple[str, ...], model: str, policy: str, system: str, max_tok
     body: dict[str, object] = {"model": model, "messages": _messages(system, _text(question))}
     if max_tokens is not None:
         body["max_tokens"] = max_tokens
-    if policy:
-        body["sizewise"] = {"policy": policy}
-    silent = wants_json()
-    answer = asyncio.run(_ask(api_client(), body, silent))
+    silent, server = wants_json(), api_client()
+    with status_line() as status:
+        options = {"policy": policy or None, "progress": status.shown or None}
+        if wanted := {name: value for name, value in options.items() if value}:
+            body["sizewise"] = wanted
+        answer = asyncio.run(_ask(server, body, silent, status))
     if silent:
         write_json(msgspec.to_builtins(answer))
     else:
@@ -79,18 +82,25 @@ def _messages(system: str, text: str) -> list[dict[str, str]]:
     return [{"role": "system", "content": system}, *messages] if system else messages
 
 
-async def _ask(server: ApiClient, body: dict[str, object], silent: bool) -> Answer:
+async def _ask(server: ApiClient, body: dict[str, object], silent: bool, status: StatusLine) -> Answer:
     began = time.perf_counter()
+    status.show(f"asking {body['model']}")
     answer = Answer()
     request = {**body, "stream": True, "stream_options": {"include_usage": True}}
 
     def take(chunk: StreamChunk) -> None:
+        if chunk.sizewise is not None and chunk.sizewise.progress is not None:
+            return status.show(progress_text(chunk.sizewise.progress))
         _apply_chunk(answer, chunk)
-        if not silent:
-            click.echo("".join(choice.delta.content or "" for choice in chunk.choices), nl=False)
+        if words := "".join(choice.delta.content or "" for choice in chunk.choices):
+            status.clear()
+            if not silent:
+                click.echo(words, nl=False)
+        return None
 
     async with server.post(CHAT_PATH, request) as response:
         failure = await read_stream(response, take)
+    status.clear()
     if answer.answer and not answer.answer.endswith("\n") and not silent:
         click.echo()
     if failure is not None:

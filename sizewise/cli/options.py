@@ -76,6 +76,11 @@ def wants_json() -> bool:
     return bool(_option("as_json"))
 
 
+def wants_color() -> bool:
+    """False after `command_settings` if the settings or NO_COLOR rule colors out."""
+    return click.get_current_context().color is not False
+
+
 def command_settings() -> Settings:
     """Raises ConfigError."""
     config, home = _option("config"), _option("home")

@@ -22,9 +22,20 @@ class StreamUsage(Struct):
     completion_tokens: int = 0
 
 
-class ChunkMetadata(Struct):
-    """Sizewise's own fields of the last chunk."""
+class StreamProgress(Struct):
+    """What begins now; the stages are those of ProgressUpdate in handler.py."""
 
+    stage: str = ""
+    model: str = ""
+    reason: str = ""
+    held: bool = False
+    step: str = ""
+
+
+class ChunkMetadata(Struct):
+    """Sizewise's own fields of the last chunk; of a chunk before the answer, `progress` alone."""
+
+    progress: StreamProgress | None = None
     model: str = ""
     why: str = ""
     cost_usd: str = "unknown"

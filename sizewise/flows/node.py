@@ -372,6 +372,7 @@ def tighten_options(outer: RequestOptions, inner: RequestOptions) -> RequestOpti
         cache=inner.cache or outer.cache,
         constraint_source=outer.constraint_source,
         min_context_tokens=max(filter(None, (outer.min_context_tokens, inner.min_context_tokens)), default=None),
+        progress=outer.progress,
     )
 
 

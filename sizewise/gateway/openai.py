@@ -10,6 +10,7 @@ from sizewise.app.application import Application
 from sizewise.errors import SizewiseError
 from sizewise.gateway.body_reading import read_payload
 from sizewise.gateway.openai_stream import OpenAiStream
+from sizewise.gateway.progress_stream import ProgressStream
 from sizewise.gateway.request_context import RequestHead, ResponseMetadata, ResponseWriter, send_error
 from sizewise.handler import Request
 from sizewise.messages import reply_size
@@ -21,7 +22,7 @@ async def chat_completions(app: Application, head: RequestHead, body: bytes, wri
     what, options = await read_payload(app.resources.offload, read_request, body, head.options)
     request = Request(payload=what, principal=principal, trace_id=head.trace, started_at=head.started, options=options)
     if what.stream:
-        sse = OpenAiStream(writer, what, head.trace)
+        sse = (ProgressStream if options.progress else OpenAiStream)(writer, what, head.trace)
         try:
             await sse.finish(await app.handler(request, sse))
         except SizewiseError as error:

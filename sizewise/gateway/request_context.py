@@ -16,7 +16,7 @@ from random import getrandbits
 from typing import Annotated, Literal, Protocol
 
 import msgspec
-from msgspec import Meta, Raw, Struct
+from msgspec import UNSET, Meta, Raw, Struct
 
 from sizewise.app.application import Application
 from sizewise.auth.authenticator import digest
@@ -224,6 +224,7 @@ class SizewiseOptions(Struct, forbid_unknown_fields=True, rename="kebab"):
     session: Annotated[str, Meta(max_length=200)] | None = None
     idempotency_key: Annotated[str, Meta(max_length=200)] | None = None
     cache: Literal["no-cache", "no-store"] | None = None
+    progress: bool | None = None
 
 
 _HEADER_NAME: Mapping[str, str] = {name.replace("-", "_"): name for name in SizewiseOptions.__struct_encode_fields__}
@@ -260,6 +261,7 @@ def parse_options(headers: dict[str, str], body: Raw | None) -> RequestOptions:
         idempotency_key=seen.idempotency_key,
         cache=seen.cache,
         min_context_tokens=seen.min_window,
+        progress=seen.progress or UNSET,
     )
 
 

@@ -8,13 +8,23 @@ from functools import partial
 from typing import Literal
 
 import msgspec
+from msgspec import UNSET
 
+from sizewise.attempt_progress import ProgressUpdate
 from sizewise.data_class import DataClass
 from sizewise.errors import BadRequest
 from sizewise.graphql.context import RequestContext
 from sizewise.graphql.event_iterator import StreamResult, iterate_events
 from sizewise.graphql.model_type import FieldValues
-from sizewise.handler import AttemptFinished, ModelSelected, Request, RequestOptions, Send, TextDelta
+from sizewise.handler import (
+    AttemptFinished,
+    ModelSelected,
+    ReasoningDelta,
+    Request,
+    RequestOptions,
+    Send,
+    TextDelta,
+)
 from sizewise.messages import ChatRequest, Reply
 from sizewise.money import format_dollars
 from sizewise.providers.wires.openai.request_response import read_request
@@ -33,6 +43,7 @@ async def ask(
     data_class: DataClass | None = None,
     online: Literal["deny", "allow"] | None = None,
     session: str | None = None,
+    progress: bool = False,
 ) -> AsyncGenerator[FieldValues, None]:
     """`max_cost_usd` is in pico-dollars: the scalar Dollars converts it. Raises BadBody, BadRequest."""
     what = build_chat(prompt, body, model, max_tokens)
@@ -44,6 +55,7 @@ async def ask(
         data_class=data_class,
         online=online,
         session=session,
+        progress=progress or UNSET,
     )
     return _stream(
         context,
@@ -76,13 +88,40 @@ async def _stream(context: RequestContext, request: Request) -> AsyncGenerator[F
     chosen, cost = ModelSelected("", "", 0), _TotalCost()
     async for event in iterate_events(partial(_ask, context, request)):
         if isinstance(event, TextDelta):
-            yield {"ask": {"text": event.text, "choice": event.choice, "answer": None}}
+            yield _chunk(text=event.text, choice=event.choice)
+        elif isinstance(event, ReasoningDelta) and event.text:
+            yield _chunk(reasoning=event.text, choice=event.choice)
+        elif isinstance(event, ProgressUpdate):
+            yield _chunk(attempt=_attempt(event))
         elif isinstance(event, ModelSelected):
             chosen = event
         elif isinstance(event, AttemptFinished):
             cost.add(event.cost)
         elif isinstance(event, StreamResult):
-            yield {"ask": {"text": "", "choice": 0, "answer": _answer(event.result, chosen, cost, request.trace_id)}}
+            yield _chunk(answer=_answer(event.result, chosen, cost, request.trace_id))
+
+
+def _chunk(
+    *,
+    text: str = "",
+    reasoning: str = "",
+    choice: int = 0,
+    attempt: FieldValues | None = None,
+    answer: FieldValues | None = None,
+) -> FieldValues:
+    return {
+        "ask": {"text": text, "reasoning": reasoning, "choice": choice, "attempt": attempt, "answer": answer},
+    }
+
+
+def _attempt(event: ProgressUpdate) -> FieldValues:
+    return {
+        "stage": event.stage,
+        "model": event.model,
+        "why": event.reason,
+        "held": event.held,
+        "step": event.step,
+    }
 
 
 async def _ask(context: RequestContext, request: Request, send: Send) -> Reply:

@@ -13,8 +13,9 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
 
+from sizewise.attempt_progress import AttemptStage, ProgressUpdate
 from sizewise.errors import Busy
-from sizewise.handler import AttemptStage, Handler, Request, Send
+from sizewise.handler import Handler, Request, Send
 from sizewise.messages import Reply
 
 SMOOTHING = 0.2  # weight of the newest service time in the average
@@ -42,7 +43,7 @@ class FairQueue:
         max_wait_s: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._name = name
+        self.name = name
         self._slots = slots
         self._max_waiting = max_waiting
         self._max_wait_s = max_wait_s
@@ -58,6 +59,11 @@ class FairQueue:
         self.rejected_count = 0
 
     @property
+    def has_free_slot(self) -> bool:
+        """Whether a new request would begin at once."""
+        return self.available > 0 and not self.waiting
+
+    @property
     def in_use(self) -> int:
         return self._slots - self.available
 
@@ -66,7 +72,7 @@ class FairQueue:
 
         `remaining_s`: seconds that the request has left; one that would wait longer is rejected.
         """
-        if self.available and not self.waiting:
+        if self.has_free_slot:
             self.available -= 1
             self._last_start = self._clock()
             return
@@ -81,7 +87,7 @@ class FairQueue:
                 await place
         except TimeoutError:
             self._remove_waiter(lines, key, place)
-            raise self._busy_error(key, f"{self._name!r} had no free slot within {self._max_wait_s:g} s") from None
+            raise self._busy_error(key, f"{self.name!r} had no free slot within {self._max_wait_s:g} s") from None
         except asyncio.CancelledError:
             self._remove_waiter(lines, key, place)
             raise
@@ -113,7 +119,7 @@ class FairQueue:
 
         That average is at least the time that all running requests have taken so far.
         """
-        if self.available and not self.waiting:
+        if self.has_free_slot:
             return 0.0
         lines = self._background if background else self._foreground
         mine = len(lines.get(key, ()))
@@ -135,7 +141,7 @@ class FairQueue:
     def _check_capacity(self, key: str, remaining_s: float, background: bool) -> None:
         predicted = self.predicted_wait_s(key, background=background)
         if predicted > min(self._max_wait_s, remaining_s):
-            words = f"{self._name!r} would have no free slot for about {predicted:.0f} s"
+            words = f"{self.name!r} would have no free slot for about {predicted:.0f} s"
             if remaining_s < self._max_wait_s:
                 words += f", and the request has {max(0.0, remaining_s):.1f} s left"
             raise self._busy_error(key, words)
@@ -143,7 +149,7 @@ class FairQueue:
             return
         lines = self._background if background else self._background or self._foreground
         longest = max(lines, key=lambda each: len(lines[each]), default=key)
-        words = f"all {self._slots} slots of {self._name!r} are in use, and {self.waiting} requests are queued"
+        words = f"all {self._slots} slots of {self.name!r} are in use, and {self.waiting} requests are queued"
         yields = lines is self._background and not background
         if not yields and len(lines.get(longest, ())) <= len(lines.get(key, ())) + 1:
             raise self._busy_error(key, words)
@@ -181,6 +187,8 @@ class ConcurrencyLimitHandler:
 
     async def __call__(self, request: Request, send: Send) -> Reply:
         since = self._clock()
+        if request.options.progress and not self.queue.has_free_slot:
+            await send(ProgressUpdate("queued", self.queue.name))
         await self.queue.acquire(request.principal.key_id, _remaining_s(request), background=request.background)
         began, served = self._clock(), None
         try:

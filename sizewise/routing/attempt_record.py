@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from sizewise.attempt_progress import AttemptStage
 from sizewise.errors import (
     Busy,
     ModelUnavailable,
@@ -18,7 +19,6 @@ from sizewise.errors import (
 from sizewise.handler import (
     AttemptFinished,
     AttemptResult,
-    AttemptStage,
     ChoiceFinished,
     RawDelta,
     ReasoningDelta,

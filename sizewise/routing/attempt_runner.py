@@ -12,6 +12,7 @@ from time import perf_counter
 
 import msgspec
 
+from sizewise.attempt_progress import ProgressUpdate
 from sizewise.deadline import Deadline
 from sizewise.errors import SizewiseError, UpstreamTimeout
 from sizewise.handler import ConnectModel, Request, Send
@@ -143,6 +144,8 @@ class AttemptRunner:
         if limit is None:
             self._total_timeout.begin(self._request.started_at)
         try:
+            if request.options.progress:
+                await self._client_reply.send(progress_of(attempt, held))
             answerer = self._connect(attempt.card)
             if type(asked) is ChatRequest and asked.n > 1 and attempt.card.makes_single_choices:
                 answerer = ChoiceCalls(answerer, attempt, self._client_reply.prompt_tokens + attempt.extra_tokens)
@@ -272,6 +275,12 @@ class AttemptRunner:
                 timeout.reschedule(asyncio.get_running_loop().time() + self.remaining_s())
         if hedge_group is not None and not hedge_group.claim_win(attempt):
             raise asyncio.CancelledError
+
+
+def progress_of(attempt: AttemptRecord, held: bool) -> ProgressUpdate:
+    if attempt.is_verification:
+        return ProgressUpdate("verification", attempt.card.name, attempt.why)
+    return ProgressUpdate("attempt", attempt.card.name, attempt.why, held)
 
 
 async def wait_for_progress(hedge_group: HedgeGroup, seconds: float) -> None:

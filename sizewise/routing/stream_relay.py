@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+from sizewise.attempt_progress import AttemptStage, ProgressUpdate
 from sizewise.errors import UpstreamProtocolError
 from sizewise.handler import (
     AttemptFinished,
-    AttemptStage,
     ChoiceFinished,
     Event,
     GuardrailTriggered,
@@ -31,7 +31,7 @@ from sizewise.routing.requirements import text_bytes
 MAX_HELD = 8 * 1024 * 1024  # bytes of text and frames held for one attempt
 MAX_HELD_EVENTS = 100_000
 
-SIDE_EVENTS = (AttemptFinished, ModelSelected, GuardrailTriggered, AttemptStage)
+SIDE_EVENTS = (AttemptFinished, ModelSelected, GuardrailTriggered, AttemptStage, ProgressUpdate)
 """Events that are not content."""
 
 OnModelEvent = Callable[[], None]
@@ -100,7 +100,7 @@ def recording_send(attempt: AttemptRecord, on_event: OnModelEvent, send: Send) -
 
 async def forward_side_event(
     attempt: AttemptRecord,
-    event: AttemptFinished | ModelSelected | GuardrailTriggered | AttemptStage,
+    event: AttemptFinished | ModelSelected | GuardrailTriggered | AttemptStage | ProgressUpdate,
     send: Send,
 ) -> None:
     """The handler may be a router itself: its attempts are reported with ours, its selection is hidden."""

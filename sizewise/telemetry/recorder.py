@@ -13,6 +13,7 @@ from time import perf_counter
 from msgspec import Struct
 from msgspec.structs import replace
 
+from sizewise.attempt_progress import ProgressUpdate
 from sizewise.data_class import DataClass
 from sizewise.errors import BudgetExceeded, Forbidden, NoModelFits, ServerStopping, SizewiseError
 from sizewise.guardrails.summary import guardrail_summary
@@ -279,7 +280,7 @@ class EventCollector(Struct):
             self.model_selected = event
         elif type(event) is GuardrailTriggered:
             self.guardrail_events.append(event)
-        elif kind is not ChoiceFinished and self.first_token_at is None:
+        elif kind is not ChoiceFinished and kind is not ProgressUpdate and self.first_token_at is None:
             self.first_token_at = perf_counter()
         return self.send(event)
 

@@ -10,9 +10,10 @@ from time import perf_counter
 import msgspec
 from msgspec import Raw
 
+from sizewise.attempt_progress import AttemptStage, ProgressUpdate
 from sizewise.data_class import DataClass
 from sizewise.errors import BadRequest, ModelUnavailable, SizewiseError
-from sizewise.handler import AttemptStage, Request, Send
+from sizewise.handler import Request, Send
 from sizewise.messages import ChatRequest, Reply
 from sizewise.model_card import ModelCard
 from sizewise.providers.local.embedding import LocalEmbeddingModel
@@ -71,6 +72,8 @@ class LocalModel:
                 f"{self._card.name!r} is a chat model and cannot create embeddings", "use an embedding model"
             )
         began, was_loaded = perf_counter(), self.is_loaded
+        if not was_loaded and request.options.progress:
+            await send(ProgressUpdate("loading", self._card.name))
         llama = await self.load()
         if not was_loaded:
             await send(AttemptStage("loaded", perf_counter() - began))
