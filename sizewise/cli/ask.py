@@ -90,13 +90,14 @@ async def _ask(server: ApiClient, body: dict[str, object], silent: bool, status:
 
     def take(chunk: StreamChunk) -> None:
         if chunk.sizewise is not None and chunk.sizewise.progress is not None:
-            return status.show(progress_text(chunk.sizewise.progress))
+            if not answer.answer:  # a line amid the text would break it
+                status.show(progress_text(chunk.sizewise.progress))
+            return
         _apply_chunk(answer, chunk)
         if words := "".join(choice.delta.content or "" for choice in chunk.choices):
             status.clear()
             if not silent:
                 click.echo(words, nl=False)
-        return None
 
     async with server.post(CHAT_PATH, request) as response:
         failure = await read_stream(response, take)

@@ -17,6 +17,7 @@ from sizewise.cli.flow_run_durable import check_inputs, run_durable
 from sizewise.cli.flow_runs import print_steps
 from sizewise.cli.options import api_client, server_options, wants_json
 from sizewise.cli.output import dim, format_money, write_json
+from sizewise.cli.status_line import StatusLine, progress_text, status_line
 from sizewise.cli.stream_reader import CHAT_PATH, StreamChunk, read_stream
 from sizewise.cli.value_completion import complete_flow
 from sizewise.errors import BadRequest, ExternalFailure
@@ -89,7 +90,8 @@ def run(name: str, inputs: tuple[str, ...], durable: bool, steps: bool, live: bo
         whole = asyncio.run(_whole(found, body))
         write_json({key: value for key, value in msgspec.to_builtins(whole).items() if steps or key != "steps"})
     else:
-        asyncio.run(_streamed(found, body, steps))
+        with status_line() as status:
+            asyncio.run(_streamed(found, body, steps, status))
     return 0
 
 
@@ -136,21 +138,30 @@ async def _whole(server: ApiClient, body: dict[str, object]) -> FlowRunOutput:
         ) from error
 
 
-async def _streamed(server: ApiClient, body: dict[str, object], steps: bool) -> None:
+async def _streamed(server: ApiClient, body: dict[str, object], steps: bool, status: StatusLine) -> None:
     seen: list[StreamChunk] = []
     spoke = ""
 
     def take(chunk: StreamChunk) -> None:
         nonlocal spoke
-        words = "".join(choice.delta.content or "" for choice in chunk.choices)
-        spoke = words or spoke
-        click.echo(words, nl=False)
+        if chunk.sizewise is not None and chunk.sizewise.progress is not None:
+            if not spoke:  # a line amid the text would break it
+                status.show(progress_text(chunk.sizewise.progress))
+            return
+        if words := "".join(choice.delta.content or "" for choice in chunk.choices):
+            spoke = words
+            status.clear()
+            click.echo(words, nl=False)
         if chunk.sizewise is not None:
             seen.append(chunk)
 
     request = {**body, "stream": True, "stream_options": {"include_usage": True}}
+    if status.shown:
+        request["sizewise"] = {"progress": True}
+    status.show(f"running {body['model']}")
     async with server.post(CHAT_PATH, request) as response:
         failure = await read_stream(response, take, "the flow")
+    status.clear()
     if spoke and not spoke.endswith("\n"):
         click.echo()
     if failure is not None:

@@ -13,6 +13,7 @@ from sizewise.cli.api_client import ApiClient, ErrorDetails, to_exception
 from sizewise.cli.flow_runs import UNDERWAY, fetch_run, format_deciders, format_question, print_steps
 from sizewise.cli.options import wants_json
 from sizewise.cli.output import dim, write_json
+from sizewise.cli.status_line import StatusLine, status_line
 from sizewise.errors import BadRequest, Conflict, Forbidden, did_you_mean
 
 LOOK_S = 0.05, 1.0
@@ -27,7 +28,8 @@ def run_durable(server: ApiClient, name: str, given: Mapping[str, str], steps: b
     run = asyncio.run(operations.start_flow_run(server, flow=flow, version=version, inputs=inputs)).id
     click.echo(dim(f"run {run}"), err=True)
     try:
-        ended = asyncio.run(_ended(server, run))
+        with status_line() as status:
+            ended = asyncio.run(_ended(server, run, status))
     except (KeyboardInterrupt, asyncio.CancelledError):
         click.echo(f"\nthe run continues: sizewise flow status {run}\ncancel it: sizewise flow cancel {run}", err=True)
         raise
@@ -80,22 +82,31 @@ def _value(said: str) -> object:
         return said
 
 
-async def _ended(server: ApiClient, run: str) -> operations.FlowRunDetails:
+async def _ended(server: ApiClient, run: str, status: StatusLine) -> operations.FlowRunDetails:
     """The run when it has ended; reports each node that waits for a decision once."""
     pause, most = LOOK_S
     told: set[str] = set()
     while (found := await fetch_run(server, run)).state in UNDERWAY:
+        status.update(_status(found))
         waits = {each.key for each in found.steps if each.state == "waiting"} - told
         if waits:
             told |= waits
             for each in await operations.list_waiting_runs(server, last=1_000):
                 if each.run.id == run and each.key in waits:
+                    status.clear()
                     asks = format_question(each.request) if each.may_decide else f"for {format_deciders(each)}"
                     click.echo(f"{each.key} waits: {asks}", err=True)
                     click.echo(f"  sizewise flow decide {run} {each.key} yes", err=True)
         await asyncio.sleep(pause)
         pause = min(most, pause * 1.5)
     return found
+
+
+def _status(run: operations.FlowRunDetails) -> str:
+    """The nodes that run or wait now."""
+    running = [f"running {each.key}" for each in run.steps if each.state == "running"]
+    waiting = [f"{each.key} waits for a person" for each in run.steps if each.state == "waiting"]
+    return " · ".join([*running, *waiting]) or f"the run is {run.state}"
 
 
 def _shown(outputs: object) -> str:

@@ -39,6 +39,11 @@ class StatusLine:
         self._draw(text)
         self._timer = asyncio.get_running_loop().call_later(TICK_S, self._tick)
 
+    def update(self, text: str) -> None:
+        """As `show`; the same text goes on counting its seconds."""
+        if text != self._text or self._timer is None:
+            self.show(text)
+
     def clear(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
@@ -67,6 +72,8 @@ def status_line() -> Iterator[StatusLine]:
 
 def progress_text(progress: StreamProgress) -> str:
     """What begins, in words."""
+    if progress.stage == "step":
+        return f"running {progress.step}"
     model, held = progress.model, ", to be judged before it is shown" if progress.held else ""
     text = {
         "attempt": f"asking {model}{held}: {progress.reason}",
@@ -74,7 +81,7 @@ def progress_text(progress: StreamProgress) -> str:
         "loading": f"loading {model} into memory",
         "queued": f"waiting for a free slot of {model}",
     }.get(progress.stage, "")
-    return " · ".join(filter(None, (progress.step, text)))
+    return f"{progress.step}: {text}" if progress.step else text
 
 
 def fitted(text: str, columns: int) -> str:

@@ -14,6 +14,7 @@ from typing import cast
 import msgspec
 from msgspec import Struct
 
+from sizewise.attempt_progress import ProgressUpdate
 from sizewise.data_class import DataClass
 from sizewise.errors import BadRequest, Busy, ConfigError, SizewiseError, UpstreamTimeout
 from sizewise.flows.call_graph import MAX_DEPTH
@@ -238,7 +239,9 @@ class _NodeRun:
         self._run = run
         self._node = node
         self._path = path
-        self._events = NodeEvents(run, output, output.can_stream(node.id), level.parent)
+        self._events = NodeEvents(
+            run=run, path=path, output=output, streams=output.can_stream(node.id), parent=level.parent
+        )
         self._executed = False
 
     async def run(self) -> Json:
@@ -247,6 +250,8 @@ class _NodeRun:
         whole.limits.count_steps()
         whole.on_trace(NodeTrace(self._path, node.kind_name, "running", began))
         try:
+            if whole.request.options.progress:
+                await whole.send(ProgressUpdate("step", step=self._path))
             gave = await self._run_step() if node.node_class.is_step else await self._run_once(self._build_node())
         except SizewiseError as error:
             self._report(began, "failed", error.code)

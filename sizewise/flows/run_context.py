@@ -8,6 +8,7 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
+from sizewise.attempt_progress import ProgressUpdate
 from sizewise.data_class import DATA_CLASSES
 from sizewise.flows.engine import Steps
 from sizewise.flows.language.types import Json
@@ -135,9 +136,18 @@ class InnerSteps:
 class NodeEvents:
     """The `send` of one node: adds up its cost, and forwards its text if the flow streams it."""
 
-    def __init__(self, run: RunContext, output: StreamingOutput, streams: bool, parent: NodeEvents | None) -> None:
-        """`parent`: the events of the node around this one."""
+    def __init__(
+        self,
+        *,
+        run: RunContext,
+        path: str,
+        output: StreamingOutput,
+        streams: bool,
+        parent: NodeEvents | None,
+    ) -> None:
+        """`parent`: the events of the node around this one, whose path begins `path`."""
         self._run = run
+        self._path = path
         self._parent = parent
         self._output = output
         self.streams = streams
@@ -162,3 +172,5 @@ class NodeEvents:
             self.model = event.model or self.model
         elif isinstance(event, GuardrailTriggered):
             await self._run.send(event)
+        elif isinstance(event, ProgressUpdate):
+            await self._run.send(msgspec.structs.replace(event, step=event.step or self._path))
