@@ -1,4 +1,4 @@
-"""`sizewise doctor`: runs the checks of doctor_checks.py and doctor_knowledge.py and shows results; fixes nothing."""
+"""`sizewise doctor`: runs the checks of the files doctor_*.py and shows their results; fixes nothing."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import asyncio
 import click
 
 from sizewise.cli.doctor_checks import CheckResult, run_checks
+from sizewise.cli.doctor_files import check_files
 from sizewise.cli.doctor_knowledge import check_knowledge
+from sizewise.cli.doctor_prices import check_media_prices
 from sizewise.cli.options import command_settings, local_options, wants_json
 from sizewise.cli.output import write_json
 from sizewise.errors import ConfigError
@@ -40,7 +42,9 @@ def doctor(ctx: click.Context) -> None:
 async def _findings() -> list[CheckResult]:
     settings, error, hint = _settings()
     found = await run_checks(settings, error, hint)
-    return found if settings is None else [*found, *await check_knowledge(settings)]
+    if settings is None:
+        return found
+    return [*found, *check_media_prices(settings), *await check_knowledge(settings), *check_files(settings)]
 
 
 def _settings() -> tuple[Settings | None, str, str]:

@@ -116,6 +116,14 @@ def batch_counts(connection: Connection, tenant: str, project: str, store: str, 
     return found
 
 
+def failed_by_store(connection: Connection) -> dict[str, int]:
+    """Failed files of all organizations, by the id of their vector store."""
+    its = ATTACHED.c
+    query = select(its.store, func.count()).select_from(ATTACHED.outerjoin(DOCUMENTS, _document()))
+    found = connection.execute(query.where(_status().in_(["failed"])).group_by(its.store).order_by(its.store))
+    return {row[0]: row[1] for row in found}
+
+
 class NewAttached(Struct, frozen=True):
     """A file to attach."""
 

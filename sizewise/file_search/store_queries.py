@@ -91,6 +91,11 @@ def expired_stores(connection: Connection, now: int, limit: int = 20) -> list[tu
     return [(row[0], row[1], row[2]) for row in connection.execute(query)]
 
 
+def expired_ids(connection: Connection, now: int) -> list[str]:
+    """Of all organizations, oldest first."""
+    return list(connection.scalars(select(STORES.c.id).where(STORES.c.expires <= now).order_by(STORES.c.number)))
+
+
 class StoreUsage(Struct, frozen=True):
     """Counts of one store's files by status, and the bytes of their texts."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 import time
 from pathlib import Path
@@ -12,7 +13,8 @@ import pytest
 from sizewise.app.services import open_services
 from sizewise.cache.stored_responses import StoredResponse
 from tests.cli.terminal import sizewise
-from tests.running_server import ECHO, Served
+from tests.gateway.vector_store_client import SETTINGS, sdk, uploaded
+from tests.running_server import ECHO, Served, serving
 
 
 def checks(home: Path, **environ: str) -> dict[str, tuple[bool, str, str]]:
@@ -145,3 +147,43 @@ def test_the_database_is_of_a_newer_version(home: Path) -> None:
 def test_the_database_is_none(home: Path) -> None:
     (home / "sizewise.db").write_bytes(b"this is no database, and never was one" * 100)
     assert not checks(home)["database"][0]
+
+
+MEDIA = """
+[providers.media]
+base_url = "http://127.0.0.1:9"
+place = "machine"
+[models."media/ear"]
+task = "transcribe"
+[models."media/voice"]
+task = "speak"
+price = { character = "0.00001" }
+"""
+
+
+@pytest.mark.long
+def test_a_model_for_audio_has_no_price(home: Path) -> None:
+    file = home / "sizewise.toml"
+    file.write_text(file.read_text() + MEDIA)
+    assert checks(home)["price"][:2] == (True, "media/ear has no price, so its costs are unknown")
+    file.write_text(file.read_text() + '[limits.organization]\nusd_per_day = "5"\n')
+    well, found, then = checks(home)["price"]
+    assert not well and found == "media/ear has no price, so the budget of organization refuses it"
+    assert then == '[models."media/ear"] price = { second = "DOLLARS" } in sizewise.toml'
+
+
+@pytest.mark.long
+def test_a_vector_store_has_a_file_that_it_could_not_read_and_another_one_has_expired(tmp_path: Path) -> None:
+    with serving(tmp_path, SETTINGS) as server, sdk(server) as client:
+        assert "files" not in checks(tmp_path)
+        store = client.vector_stores.create(name="bad")
+        file = uploaded(client, "image.png", b"\x89PNG\r\n\x1a\n" + bytes(50))
+        client.vector_stores.files.create_and_poll(file, vector_store_id=store.id, poll_interval_ms=20)
+        well, found, then = checks(tmp_path)["files"]
+        assert not well and f"1 of {store.id}" in found
+        assert f"/v1/vector_stores/{store.id}/files?filter=failed" in then
+        client.vector_stores.files.delete(file, vector_store_id=store.id)
+        assert "files" not in checks(tmp_path)
+        with contextlib.closing(sqlite3.connect(tmp_path / "sizewise.db", timeout=30)) as connection, connection:
+            connection.execute("UPDATE vector_stores SET expires = 1")
+        assert checks(tmp_path)["files"][:2] == (True, f"1 vector store has expired and cannot be searched: {store.id}")
