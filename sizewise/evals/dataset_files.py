@@ -18,6 +18,7 @@ from sizewise.evals.outcomes import OutcomeDataset, RecordedOutcome, RecordedPro
 T = TypeVar("T")
 BOM = b"\xef\xbb\xbf"
 """The UTF-8 byte order mark, which some editors write."""
+CALIBRATE_HINT = "see docs/how-to/calibrate.md"
 
 
 def read_dataset(folder: Path) -> OutcomeDataset:
@@ -39,13 +40,13 @@ def _file(folder: Path, name: str) -> Path:
     raise BadRequest(f"there is no {name}.jsonl in {str(folder)!r}", hint)
 
 
-def read_rows(file: Path, shape: type[T]) -> Iterator[tuple[int, T]]:
+def read_rows(file: Path, shape: type[T], hint: str = CALIBRATE_HINT) -> Iterator[tuple[int, T]]:
     """The rows of a .jsonl or .parquet file with their numbers, from 1. Raises BadRequest, with file and line."""
     for number, row in _parquet(file) if file.suffix == ".parquet" else _lines(file):
         try:
             read = msgspec.json.decode(row, type=shape) if isinstance(row, bytes) else msgspec.convert(row, shape)
         except (msgspec.DecodeError, UnicodeDecodeError) as why:
-            raise BadRequest(f"{str(file)!r}, line {number}: {why}", "see docs/how-to/calibrate.md") from why
+            raise BadRequest(f"{str(file)!r}, line {number}: {why}", hint) from why
         yield number, read
 
 

@@ -1,0 +1,107 @@
+"""Eval files and their runs on disk: finds and reads them by name; asks no model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+
+import click
+
+from sizewise.cli.options import command_settings
+from sizewise.errors import BadRequest, did_you_mean
+from sizewise.evals.runs.eval_items import EvalDataset, read_items
+from sizewise.evals.runs.eval_spec import EvalSpec, EvalSpecError, build_spec
+from sizewise.evals.runs.run_file import ENDING, EvalRun, read_run
+from sizewise.flows.file_source import default_flows_folder
+from sizewise.flows.language.yaml_source import YamlError, parse_yaml
+
+SUFFIXES = (".yaml", ".yml")
+RUNS_FOLDER = ".runs"
+
+
+@dataclass(frozen=True)
+class EvalFile:
+    """An eval read from its file. `runs`: the folder of its runs."""
+
+    name: str
+    path: Path
+    spec: EvalSpec
+    runs: Path
+
+    def dataset(self) -> EvalDataset:
+        """Raises BadRequest."""
+        return read_items(self.path.parent / self.spec.data)
+
+
+def evals_folder() -> Path:
+    """`evals` beside the folder `flows`."""
+    found = command_settings()
+    return default_flows_folder(found.config_file, found.home).parent / "evals"
+
+
+def eval_names() -> list[str]:
+    folder = evals_folder()
+    return sorted(each.stem for each in folder.glob("*") if each.suffix in SUFFIXES) if folder.is_dir() else []
+
+
+def load_eval(name: str) -> EvalFile:
+    """A name in the folder, or a file anywhere. Raises BadRequest, with file, line and column."""
+    path = _find(name)
+    try:
+        source = parse_yaml(path.read_text("utf-8"))
+    except YamlError as error:
+        raise BadRequest(f"{path}:{error.line}:{error.column}: {error.reason}", error.hint) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadRequest(f"{str(path)!r} cannot be read", "save it as UTF-8 text") from error
+    try:
+        spec = build_spec(source.data)
+    except EvalSpecError as error:
+        line, column = next((source.positions[at] for at in _outwards(error.where) if at in source.positions), (1, 1))
+        raise BadRequest(f"{path}:{line}:{column}: {error.message}", error.hint) from error
+    return EvalFile(path.stem, path, spec, path.parent / RUNS_FOLDER / path.stem)
+
+
+def run_files(found: EvalFile) -> list[Path]:
+    """The newest first."""
+    return sorted(found.runs.glob(f"*{ENDING}"), reverse=True) if found.runs.is_dir() else []
+
+
+def find_run(found: EvalFile, name: str) -> EvalRun:
+    """By its name, the beginning of its name, or as a file. Raises BadRequest."""
+    if Path(name).suffix == ENDING or "/" in name:
+        return read_run(Path(name))
+    same = [each for each in run_files(found) if each.stem.startswith(name)]
+    if len(same) != 1:
+        several = f"{len(same)} runs begin with {name!r}" if same else f"{found.name!r} has no run {name!r}"
+        raise BadRequest(several, f"sizewise eval list {found.name} shows them")
+    return read_run(same[0])
+
+
+def new_run_name(target: str) -> str:
+    """Sorts by time, and differs by target."""
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{sha256(target.encode()).hexdigest()[:6]}"
+
+
+def complete_eval(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    return [each for each in eval_names() if each.startswith(incomplete)]
+
+
+def _find(name: str) -> Path:
+    given = Path(name)
+    if given.suffix in SUFFIXES:
+        if given.is_file():
+            return given
+        raise BadRequest(f"there is no file {name!r}", "sizewise eval list shows the evals")
+    for suffix in SUFFIXES:
+        if (path := evals_folder() / f"{name}{suffix}").is_file():
+            return path
+    known = eval_names()
+    hint = did_you_mean(name, known) or ("sizewise eval list" if known else f"create it: sizewise eval new {name}")
+    raise BadRequest(f"there is no eval {name!r} in {str(evals_folder())!r}", hint)
+
+
+def _outwards(where: tuple[str | int, ...]) -> list[tuple[str | int, ...]]:
+    """The path and those of its containers, the innermost first."""
+    return [where[:length] for length in range(len(where), -1, -1)]

@@ -1,0 +1,100 @@
+"""Items of an eval's data set: inputs with what is expected, one JSON object a line, each checked. Asks no model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+from sizewise.errors import BadRequest
+from sizewise.evals.dataset_files import read_rows
+
+HINT = "see docs/how-to/evals.md"
+
+
+class EvalItem(Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """`input`: text, or messages as in a chat request. `cluster`: items of one are not independent; its id by default.
+    `weight`: how many items of the traffic it stands for. `tools`: definitions that the target may call.
+    """
+
+    id: str
+    input: str | list[dict[str, Any]]
+    expected: Any = None
+    cluster: str = ""
+    tags: tuple[str, ...] = ()
+    weight: float = 1.0
+    tools: list[dict[str, Any]] = []
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of its content in hex, 16 digits."""
+        return sha256(msgspec.json.encode(self, order="sorted")).hexdigest()[:16]
+
+    def messages(self) -> Sequence[Mapping[str, object]]:
+        return [{"role": "user", "content": self.input}] if isinstance(self.input, str) else self.input
+
+    def question(self) -> str:
+        """What a judge sees of the input."""
+        if isinstance(self.input, str):
+            return self.input
+        return "\n\n".join(f"{each.get('role', '')}: {each.get('content', '')}" for each in self.input)
+
+
+class EvalDataset(Struct, frozen=True):
+    """`digest`: SHA-256 of the items in hex, independent of the file's spaces and keys' order."""
+
+    items: tuple[EvalItem, ...]
+    digest: str
+
+    @property
+    def clusters(self) -> int:
+        return len({each.cluster for each in self.items})
+
+
+class _Row(Struct, forbid_unknown_fields=True):
+    input: str | list[dict[str, Any]]
+    id: str | int | UnsetType = UNSET
+    expected: Any = None
+    cluster: str | int | None = None
+    tags: list[str] = []
+    weight: float = 1.0
+    tools: list[dict[str, Any]] = []
+
+
+def read_items(file: Path) -> EvalDataset:
+    """An item without an id is identified by its content. Raises BadRequest, with file and line."""
+    if not file.is_file():
+        raise BadRequest(f"there is no data file {str(file)!r}", f"write one JSON object a line: {HINT}")
+    found: dict[str, EvalItem] = {}
+    for number, row in read_rows(file, _Row, HINT):
+        where = f"{str(file)!r}, line {number}"
+        if not row.input:
+            raise BadRequest(f"{where}: the input is empty", "remove the line")
+        if not 0 < row.weight < float("inf"):
+            raise BadRequest(f"{where}: the weight is {row.weight}", "use a number above 0")
+        one = _item(row)
+        if one.id in found:
+            raise BadRequest(f"{where}: the id {one.id!r} is repeated", "use a unique id for each item")
+        found[one.id] = one
+    if not found:
+        raise BadRequest(f"{str(file)!r} has no items", f"write one JSON object a line: {HINT}")
+    items = tuple(found.values())
+    return EvalDataset(items, sha256(b"\n".join(each.digest.encode() for each in items)).hexdigest())
+
+
+def _item(row: _Row) -> EvalItem:
+    name = sha256(msgspec.json.encode([row.input, row.expected], order="sorted")).hexdigest()[:16]
+    id = name if row.id is UNSET else str(row.id)
+    return EvalItem(
+        id=id,
+        input=row.input,
+        expected=row.expected,
+        cluster=id if row.cluster is None else str(row.cluster),
+        tags=tuple(row.tags),
+        weight=row.weight,
+        tools=row.tools,
+    )

@@ -1,0 +1,233 @@
+"""What an eval file says: target, data, scorers, gate and budget, each checked. Reads no file and asks no model."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from hashlib import sha256
+from math import isfinite
+from typing import Any, Literal, TypeVar, get_args
+
+import msgspec
+from msgspec import Struct
+
+from sizewise.errors import BadRequest, did_you_mean
+from sizewise.evals.scorers import compile_schema
+from sizewise.money import PICO_PER_DOLLAR
+
+RuleKind = Literal["exact", "contains", "regex", "choice", "number", "json"]
+MeasureKind = Literal["cost", "latency", "tokens"]
+ScorerKind = Literal[RuleKind, "tool_calls", "language", "judge", MeasureKind]
+RULES: tuple[str, ...] = get_args(RuleKind)
+MEASURES: tuple[str, ...] = get_args(MeasureKind)
+"""Kinds whose value is an amount (dollars, seconds, tokens), not a score in 0..1."""
+SCORER_KINDS: tuple[str, ...] = (*RULES, "tool_calls", "language", "judge", *MEASURES)
+MAX_REPEATS = 50
+MAX_CONCURRENCY = 64
+
+T = TypeVar("T")
+Where = tuple[str | int, ...]
+
+
+class ScorerSpec(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`expected`: what counts as right, instead of the item's own. `rubric` and `scale`: of a judge, worst first."""
+
+    kind: ScorerKind
+    expected: Any = None
+    schema: dict[str, Any] | None = None
+    order: Literal["exact", "any", "subset"] = "exact"
+    language: str = ""
+    model: str = ""
+    rubric: str = ""
+    scale: tuple[str, ...] = ("no", "yes")
+
+    @property
+    def is_score(self) -> bool:
+        return self.kind not in MEASURES
+
+
+class GateRule(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One condition of the gate: `not_worse_by` (points of 0..1 against the base), `at_least` (of the head alone),
+    `every` (items with one of these tags, each repeat), or `ratio_at_most` (an amount against the base).
+    """
+
+    score: str = ""
+    not_worse_by: float | None = None
+    at_least: float | None = None
+    ratio_at_most: float | None = None
+    latency: Literal["", "mean", "p50", "p95"] = ""
+    every: dict[Literal["tags"], list[str]] | None = None
+    sure: float = 0.95
+
+    @property
+    def needs_base(self) -> bool:
+        return self.not_worse_by is not None or self.ratio_at_most is not None
+
+
+class EvalBudget(Struct, frozen=True, forbid_unknown_fields=True):
+    """Limits of one run; None: no limit."""
+
+    usd: Decimal | None = None
+    minutes: float | None = None
+    concurrency: int = 1
+
+    @property
+    def pico_dollars(self) -> int | None:
+        return None if self.usd is None else int(self.usd * PICO_PER_DOLLAR)
+
+
+class EvalTarget(Struct, frozen=True, forbid_unknown_fields=True):
+    """What answers: one of a model (also `auto` and `auto:POLICY`) or a flow."""
+
+    model: str = ""
+    flow: str = ""
+    system: str = ""
+    max_tokens: int = 512
+    temperature: float = 0.0
+
+    @property
+    def name(self) -> str:
+        return f"flow:{self.flow}" if self.flow else self.model
+
+
+class EvalSpec(Struct, frozen=True, kw_only=True):
+    """`data`: path of the items, from the eval file's folder."""
+
+    target: EvalTarget
+    data: str
+    scorers: Mapping[str, ScorerSpec]
+    repeat: int = 1
+    gate: tuple[GateRule, ...] = ()
+    budget: EvalBudget = EvalBudget()
+
+    @property
+    def scoring_digest(self) -> str:
+        """SHA-256 of what decides the scores, in hex: runs with the same one can be compared."""
+        return sha256(msgspec.json.encode([self.scorers, self.repeat], order="sorted")).hexdigest()
+
+
+class EvalSpecError(BadRequest):
+    """`where`: the path of the value in the file."""
+
+    def __init__(self, message: str, hint: str, where: Where) -> None:
+        super().__init__(message, hint)
+        self.where = where
+
+
+FIELDS = ("target", "data", "scorers", "repeat", "gate", "budget", "description")
+
+
+def build_spec(data: object) -> EvalSpec:
+    """From a parsed eval file. Raises EvalSpecError."""
+    if not isinstance(data, dict):
+        raise EvalSpecError("an eval is a mapping", "sizewise eval new NAME shows one", ())
+    for name in data:
+        if name not in FIELDS:
+            hint = did_you_mean(str(name), list(FIELDS)) or f"known: {', '.join(FIELDS)}"
+            raise EvalSpecError(f"there is no field {name!r}", hint, (name,))
+    for name in ("target", "data", "scorers"):
+        if not data.get(name):
+            raise EvalSpecError(f"the field `{name}` is missing", "sizewise eval new NAME shows a whole file", ())
+    scorers = _mapping(data, "scorers", _scorer)
+    rules = data.get("gate", [])
+    if not isinstance(rules, list):
+        raise EvalSpecError("`gate` is a list of rules", "begin each with a dash", ("gate",))
+    return EvalSpec(
+        target=_target(data["target"]),
+        data=_convert(data["data"], str, ("data",)),
+        scorers=scorers,
+        repeat=_between(data.get("repeat", 1), 1, MAX_REPEATS, ("repeat",)),
+        gate=tuple(_rule(each, scorers, ("gate", place)) for place, each in enumerate(rules)),
+        budget=_budget(data.get("budget", {})),
+    )
+
+
+def _convert(value: object, shape: type[T], where: Where) -> T:
+    try:
+        return msgspec.convert(value, shape, strict=False)
+    except msgspec.ValidationError as error:
+        said = str(error).partition(" - at `$")[0]
+        raise EvalSpecError(f"{'.'.join(map(str, where))}: {said}", "see docs/how-to/evals.md", where) from error
+
+
+def _mapping(data: Mapping[str, Any], name: str, build: Callable[[object, Where], T]) -> dict[str, T]:
+    if not isinstance(data[name], dict):
+        raise EvalSpecError(f"`{name}` is a mapping of names", "such as right: {kind: exact}", (name,))
+    return {str(key): build(each, (name, key)) for key, each in data[name].items()}
+
+
+def _target(value: object) -> EvalTarget:
+    target = _convert({"model": value} if isinstance(value, str) else value, EvalTarget, ("target",))
+    if bool(target.model) == bool(target.flow):
+        raise EvalSpecError("`target` names one model or one flow", "such as {model: auto}", ("target",))
+    return target
+
+
+def _scorer(value: object, where: Where) -> ScorerSpec:
+    kind = value.get("kind") if isinstance(value, dict) else value
+    if kind not in SCORER_KINDS:
+        hint = did_you_mean(str(kind), list(SCORER_KINDS)) or f"known: {', '.join(SCORER_KINDS)}"
+        raise EvalSpecError(f"{where[-1]!r}: there is no kind {kind!r} of scorer", hint, where)
+    spec = _convert({"kind": value} if isinstance(value, str) else value, ScorerSpec, where)
+    if spec.kind == "judge" and not (spec.model and spec.rubric):
+        raise EvalSpecError(f"the judge {where[-1]!r} needs `model` and `rubric`", "add them", where)
+    if spec.kind == "judge" and len({each.casefold() for each in spec.scale}) < max(2, len(spec.scale)):
+        raise EvalSpecError("`scale` has two or more different words", "such as [no, yes], worst first", where)
+    if spec.kind == "regex" and isinstance(spec.expected, str):
+        try:
+            re.compile(spec.expected)
+        except re.error as error:
+            raise EvalSpecError(f"`expected` is no regular expression: {error}", "fix the pattern", where) from error
+    if spec.kind == "language" and not spec.language:
+        raise EvalSpecError("the scorer `language` needs a language", "such as language: en", where)
+    if spec.schema is not None:
+        try:
+            compile_schema(spec.schema)
+        except BadRequest as error:
+            raise EvalSpecError(error.message, error.hint, where) from error
+    return spec
+
+
+def _rule(value: object, scorers: Mapping[str, ScorerSpec], where: Where) -> GateRule:
+    rule = _convert(value, GateRule, where)
+    kinds = [rule.not_worse_by, rule.at_least, rule.ratio_at_most, rule.every]
+    if sum(each is not None for each in kinds) != 1:
+        hint = "use one of not_worse_by, at_least, ratio_at_most, every"
+        raise EvalSpecError("a rule has one condition", hint, where)
+    if not 0.5 < rule.sure < 1:
+        raise EvalSpecError(f"`sure` is {rule.sure}", "use a fraction above 0.5, such as 0.95", where)
+    if any(isinstance(each, float) and not (isfinite(each) and each >= 0) for each in kinds):
+        raise EvalSpecError("a limit is a number from 0 on", "see docs/how-to/evals.md", where)
+    if rule.latency:
+        if rule.ratio_at_most is None or rule.score:
+            raise EvalSpecError("`latency` needs `ratio_at_most`, and no `score`", "such as 1.25", where)
+        return rule
+    if rule.every is not None and not rule.score:
+        return rule
+    spec = scorers.get(rule.score)
+    if spec is None:
+        hint = did_you_mean(rule.score, list(scorers)) or f"known: {', '.join(scorers)}"
+        raise EvalSpecError(f"there is no scorer {rule.score!r}", hint, where)
+    if spec.kind == "judge":
+        hint = "gate on a rule instead; people's labels that calibrate a judge are not built yet"
+        raise EvalSpecError(f"the judge {rule.score!r} is not calibrated: it informs, and cannot gate", hint, where)
+    if spec.is_score == (rule.ratio_at_most is not None):
+        want = "not_worse_by or at_least" if spec.is_score else "ratio_at_most"
+        raise EvalSpecError(f"a rule on {rule.score!r} uses {want}", "change the rule", where)
+    return rule
+
+
+def _budget(value: object) -> EvalBudget:
+    budget = _convert(value, EvalBudget, ("budget",))
+    _between(budget.concurrency, 1, MAX_CONCURRENCY, ("budget", "concurrency"))
+    if (budget.usd is not None and not 0 <= budget.usd <= 10**9) or (budget.minutes is not None and budget.minutes < 0):
+        raise EvalSpecError("a budget is a number from 0 on", "such as {usd: 2.00, minutes: 10}", ("budget",))
+    return budget
+
+
+def _between(value: object, low: int, high: int, where: Where) -> int:
+    number = _convert(value, int, where)
+    if not low <= number <= high:
+        raise EvalSpecError(f"`{where[-1]}` is {number}", f"use {low} to {high}", where)
+    return number

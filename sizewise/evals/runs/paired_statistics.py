@@ -1,0 +1,214 @@
+"""Intervals of a mean score and of a paired difference, with clusters, and the items that a verdict needs. Pure.
+
+clustered t  E. Miller 2024 (arXiv:2411.00640): items of one cluster are not independent, so clusters are what
+             varies. Not for few clusters (arXiv:2503.01747), nor where no score differs.
+Tango        T. Tango 1998 (Statistics in Medicine 17): score interval of paired proportions, for scores of 0 and 1.
+Wilson       E. B. Wilson 1927: score interval of one proportion.
+betting      Waudby-Smith and Ramdas 2024 (arXiv:2010.09686): exact for any sample size, and wider. Its mean is that
+             of the clusters.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from math import ceil, inf, log, log1p, sqrt
+from statistics import NormalDist
+from typing import Literal
+
+from msgspec import Struct
+
+from sizewise.routing.guarantees.bounds import t_quantile
+
+MIN_CLUSTERS = 30
+"""Clusters from which Student's t is used."""
+MAX_BET = 0.75
+"""Largest share of the wealth in one bet."""
+POWER = 0.8
+"""With which `items_needed` would decide."""
+BISECTIONS = 40
+
+Method = Literal["clustered t", "Tango", "Wilson", "betting"]
+
+
+class ItemValue(Struct, frozen=True):
+    """One item's value, the mean over its repeats; `weight`: above 0."""
+
+    cluster: str
+    value: float
+    weight: float = 1.0
+
+
+class ConfidenceInterval(Struct, frozen=True):
+    """`low` and `high`: each is wrong with probability `error` at most, so both are a level of 1 - 2 x `error`."""
+
+    estimate: float
+    low: float
+    high: float
+    method: Method
+    items: int
+    clusters: int
+    error: float
+    spread: float = 0.0  # standard deviation of an item that the interval's width amounts to
+
+    def items_needed(self, margin: float) -> int | None:
+        """Items from which a true difference of 0 is within `margin`; None if nothing differed yet."""
+        if not self.spread or margin <= 0:
+            return None
+        reach = NormalDist().inv_cdf(1 - self.error) + NormalDist().inv_cdf(POWER)
+        return ceil((reach * self.spread / margin) ** 2)
+
+
+def mean_interval(values: Sequence[ItemValue], error: float) -> ConfidenceInterval:
+    """Of values in 0..1, such as scores. Raises ValueError if there are none."""
+    return _interval(values, error, 0.0, 1.0, _wilson)
+
+
+def difference_interval(values: Sequence[ItemValue], error: float) -> ConfidenceInterval:
+    """Of differences in -1..1 between two scores of the same item. Raises ValueError if there are none."""
+    return _interval(values, error, -1.0, 1.0, _tango)
+
+
+def unbounded_interval(values: Sequence[ItemValue], error: float) -> ConfidenceInterval:
+    """Of values without bounds, such as differences of costs: Student's t whatever the number of clusters. Its ends are
+    infinite for a single cluster. Raises ValueError if there are no values.
+    """
+    return _clustered_t(values, error)
+
+
+def holm(p_values: Mapping[str, float]) -> dict[str, float]:
+    """P-values corrected for their number (S. Holm 1979)."""
+    corrected, highest = dict[str, float](), 0.0
+    for place, (name, p) in enumerate(sorted(p_values.items(), key=lambda each: each[1])):
+        highest = max(highest, min(1.0, p * (len(p_values) - place)))
+        corrected[name] = highest
+    return corrected
+
+
+def p_value(interval: ConfidenceInterval) -> float:
+    """Two-sided, of no difference; by the normal distribution."""
+    if not interval.spread or not interval.items:
+        return 1.0
+    return 2 * NormalDist().cdf(-abs(interval.estimate) / (interval.spread / sqrt(interval.items)))
+
+
+_Proportion = Callable[[Sequence[float], float], tuple[float, float, Method]]
+
+
+def _interval(
+    values: Sequence[ItemValue], error: float, lowest: float, highest: float, of_proportions: _Proportion
+) -> ConfidenceInterval:
+    found = _clustered_t(values, error)
+    is_counted = all(each.value in (-1.0, 0.0, 1.0) and each.weight == 1.0 for each in values)
+    if is_counted and found.clusters == found.items:
+        low, high, method = of_proportions([each.value for each in values], error)
+    elif found.clusters >= MIN_CLUSTERS and found.spread:
+        low, high, method = found.low, found.high, "clustered t"
+    else:
+        means = _cluster_means(values)
+        low = _betting_low(means, error, lowest, highest)
+        high = -_betting_low([-each for each in means], error, -highest, -lowest)
+        method = "betting"
+    return ConfidenceInterval(
+        estimate=found.estimate,
+        low=max(lowest, min(low, found.estimate)),
+        high=min(highest, max(high, found.estimate)),
+        method=method,
+        items=found.items,
+        clusters=found.clusters,
+        error=error,
+        spread=found.spread,
+    )
+
+
+def _clustered_t(values: Sequence[ItemValue], error: float) -> ConfidenceInterval:
+    if not values:
+        raise ValueError("there are no values")
+    total = sum(each.weight for each in values)
+    mean = sum(each.weight * each.value for each in values) / total
+    residuals = defaultdict[str, float](float)
+    for each in values:
+        residuals[each.cluster] += each.weight * (each.value - mean)
+    count = len(residuals)
+    squares = sum(each * each for each in residuals.values()) / total**2
+    standard_error = sqrt(squares * count / (count - 1)) if count > 1 else inf
+    reach = t_quantile(1 - error, count - 1) * standard_error if count > 1 else inf
+    effective = total**2 / sum(each.weight**2 for each in values)
+    return ConfidenceInterval(
+        estimate=mean,
+        low=mean - reach,
+        high=mean + reach,
+        method="clustered t",
+        items=len(values),
+        clusters=count,
+        error=error,
+        spread=standard_error * sqrt(effective) if count > 1 else 0.0,
+    )
+
+
+def _cluster_means(values: Sequence[ItemValue]) -> list[float]:
+    sums = defaultdict[str, list[float]](lambda: [0.0, 0.0])
+    for each in values:
+        entry = sums[each.cluster]
+        entry[0] += each.weight * each.value
+        entry[1] += each.weight
+    return [whole / weight for whole, weight in sums.values()]
+
+
+def _wilson(values: Sequence[float], error: float) -> tuple[float, float, Method]:
+    z, count = NormalDist().inv_cdf(1 - error), len(values)
+    share = sum(values) / count
+    middle = share + z * z / (2 * count)
+    reach = z * sqrt(share * (1 - share) / count + z * z / (4 * count * count))
+    return (middle - reach) / (1 + z * z / count), (middle + reach) / (1 + z * z / count), "Wilson"
+
+
+def _tango(values: Sequence[float], error: float) -> tuple[float, float, Method]:
+    better, worse, count = values.count(1.0), values.count(-1.0), len(values)
+    z = NormalDist().inv_cdf(1 - error)
+
+    def score(difference: float) -> float:
+        """How many standard errors the data lie above a true `difference`."""
+        a, b = 2 * count, -better - worse + (2 * count - better + worse) * difference
+        c = -worse * difference * (1 - difference)
+        chance = (sqrt(max(0.0, b * b - 4 * a * c)) - b) / (2 * a)
+        variance = count * (2 * chance + difference * (1 - difference))
+        distance = better - worse - count * difference
+        if variance <= 0:
+            return inf if distance > 0 else -inf if distance < 0 else 0.0
+        return distance / sqrt(variance)
+
+    estimate = (better - worse) / count
+    low = _bisect(lambda at: score(at) > z, -1.0, estimate)
+    high = _bisect(lambda at: score(at) >= -z, estimate, 1.0)
+    return low, high, "Tango"
+
+
+def _betting_low(values: Sequence[float], error: float, lowest: float, highest: float) -> float:
+    """The mean is above this with an error probability of at most `error`, whatever the distribution in the bounds."""
+    scaled = [(each - lowest) / (highest - lowest) for each in values]
+    spurred, enough = 2.0 * -log(error) / len(scaled), -log(error)
+    bets, squares, mean, variance = list[float](), 0.25, 0.5, 0.25
+    for number, value in enumerate(scaled, 2):
+        bets.append(sqrt(spurred / variance))
+        mean += (value - mean) / number
+        squares += (value - mean) ** 2
+        variance = squares / number
+
+    def refuted(at: float) -> bool:
+        wealth, most = 0.0, MAX_BET / at
+        for bet, value in zip(bets, scaled, strict=True):
+            wealth += log1p(min(bet, most) * (value - at))
+            if wealth >= enough:
+                return True
+        return False
+
+    return lowest + _bisect(refuted, 1e-9, 1.0) * (highest - lowest)
+
+
+def _bisect(holds: Callable[[float], bool], low: float, high: float) -> float:
+    """Where `holds` ends, which is true below it."""
+    for _ in range(BISECTIONS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if holds(middle) else (low, middle)
+    return low

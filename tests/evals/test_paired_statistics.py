@@ -1,0 +1,104 @@
+"""Intervals of eval scores: known values, and how often they are wrong where the truth is known."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+import pytest
+
+from sizewise.evals.runs.paired_statistics import (
+    ConfidenceInterval,
+    ItemValue,
+    difference_interval,
+    holm,
+    mean_interval,
+    p_value,
+    unbounded_interval,
+)
+
+
+def paired(better: int, worse: int, same: int) -> list[ItemValue]:
+    values = [1.0] * better + [-1.0] * worse + [0.0] * same
+    return [ItemValue(str(place), value) for place, value in enumerate(values)]
+
+
+def test_paired_proportions_as_published() -> None:
+    """Agresti and Min 2005, table 1: approval of a prime minister in two surveys, 150 and 86 of 1,600 changed."""
+    found = difference_interval(paired(150, 86, 1_364), 0.025)
+    assert found.method == "Tango"
+    assert [found.low, found.estimate, found.high] == pytest.approx([0.0214, 0.04, 0.0590], abs=1e-4)
+
+
+def test_a_proportion_of_one_is_not_certain() -> None:
+    found = mean_interval([ItemValue(str(place), 1.0) for place in range(20)], 0.05)
+    assert (found.method, found.high) == ("Wilson", 1.0) and 0.8 < found.low < 0.9
+
+
+def test_clusters_widen_the_interval() -> None:
+    """Forty clusters of five copies are forty items."""
+    alone = [ItemValue(str(place), float(place % 4 > 0) / 2) for place in range(200)]
+    copies = [ItemValue(str(place // 5), float(place // 5 % 4 > 0) / 2) for place in range(200)]
+    one, other = mean_interval(alone, 0.05), mean_interval(copies, 0.05)
+    assert one.method == other.method == "clustered t" and (one.clusters, other.clusters) == (200, 40)
+    assert (other.high - other.low) / (one.high - one.low) == pytest.approx(5**0.5, rel=0.05)
+
+
+def test_few_clusters_are_bet_on() -> None:
+    values = [ItemValue(str(place // 5), 0.5 + (place % 3) / 10) for place in range(50)]
+    found = mean_interval(values, 0.05)
+    assert found.method == "betting" and found.low < found.estimate < found.high
+
+
+def test_weights_count_an_item_as_often_as_it_stands_for() -> None:
+    heavy = [ItemValue("a", 1.0, 3.0), ItemValue("b", 0.0)]
+    assert unbounded_interval(heavy, 0.05).estimate == 0.75
+
+
+def test_one_cluster_says_nothing_of_an_amount() -> None:
+    found = unbounded_interval([ItemValue("a", 2.0), ItemValue("a", 3.0)], 0.05)
+    assert (found.low, found.high) == (float("-inf"), float("inf"))
+
+
+def test_more_items_are_needed_for_a_smaller_margin() -> None:
+    found = difference_interval(paired(10, 10, 80), 0.05)
+    needed = [found.items_needed(margin) for margin in (0.10, 0.05)]
+    assert needed[0] is not None and needed[1] == pytest.approx(4 * needed[0], rel=0.02)
+    assert difference_interval(paired(0, 0, 100), 0.05).items_needed(0.1) is None
+
+
+def test_p_values_are_corrected_for_their_number() -> None:
+    assert holm({"a": 0.01, "b": 0.04, "c": 0.03}) == {"a": pytest.approx(0.03), "c": 0.06, "b": 0.06}
+    assert p_value(difference_interval(paired(30, 5, 65), 0.05)) < 0.001
+    assert p_value(difference_interval(paired(0, 0, 9), 0.05)) == 1.0
+
+
+def wrong(
+    draw: Callable[[], list[ItemValue]], interval: Callable[[list[ItemValue], float], ConfidenceInterval], truth: float
+) -> float:
+    """How often the lower end lies above the truth."""
+    return sum(interval(draw(), 0.05).low > truth for _ in range(1_000)) / 1_000
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("clusters", [12, 60])
+def test_clustered_scores_are_rarely_overstated(clusters: int) -> None:
+    chance = random.Random(clusters)
+
+    def draw() -> list[ItemValue]:
+        shares = [chance.betavariate(4, 2) for _ in range(clusters)]
+        return [ItemValue(str(c), float(chance.random() < share)) for c, share in enumerate(shares) for _ in range(5)]
+
+    assert wrong(draw, mean_interval, 4 / 6) <= 0.072  # 0.05 and three standard errors of 1,000 draws
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("items", "better", "worse"), [(30, 0.05, 0.10), (100, 0.10, 0.15), (300, 0.02, 0.07)])
+def test_a_margin_that_is_just_missed_is_rarely_passed(items: int, better: float, worse: float) -> None:
+    chance = random.Random(items)
+
+    def draw() -> list[ItemValue]:
+        drawn = chance.choices((1.0, -1.0, 0.0), (better, worse, 1 - better - worse), k=items)
+        return [ItemValue(str(place), value) for place, value in enumerate(drawn)]
+
+    assert wrong(draw, difference_interval, better - worse) <= 0.072
