@@ -148,9 +148,7 @@ class AttemptRecord:
         return one
 
     def calls_made(self) -> list[AttemptRecord]:
-        """Its calls, each with what became of the whole; usually it is the only one."""
-        if not self.calls:
-            return [self]
+        """Its `calls` that were sent, each with what became of the whole."""
         made = [call for call in self.calls if call.was_sent]
         for call in made:
             call.score, call.verdict_why = self.score, self.verdict_why

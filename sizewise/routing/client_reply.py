@@ -98,12 +98,15 @@ class ClientReply:
 
     async def _announce(self, attempt: AttemptRecord, why: str) -> None:
         self.announced = True
-        terms = self._data_decision
+        terms, attempts = self._data_decision, len(self.attempts)
+        for one in self.attempts:
+            if one.calls:
+                attempts += len(one.calls) - 1
         await self.send(
             ModelSelected(
                 model=attempt.card.name,
                 reason=why,
-                attempts=sum(len(one.calls) or 1 for one in self.attempts),
+                attempts=attempts,
                 policy=self._policy,
                 data_class=terms.data_class,
                 online=not terms.offline_source,

@@ -347,7 +347,7 @@ async def report_attempts(client_reply: ClientReply, client_left: bool, paces: M
             continue  # its hedge was won before it started
         if one.result == "answered" and one is not client_reply.delivered:
             one.result = client_reply.discarded_result(one, client_left)
-        for call in one.calls_made():
+        for call in one.calls_made() if one.calls else (one,):
             event = call.to_event(client_reply.prompt_tokens)
             if one.media is None:  # a pace in tokens says nothing of audio and images
                 paces[event.model].finished.append(event)
@@ -356,6 +356,7 @@ async def report_attempts(client_reply: ClientReply, client_left: bool, paces: M
             except asyncio.CancelledError as error:
                 cancelled = error  # report the others anyway
     for one in client_reply.attempts:
-        one.forget_error()  # its traceback refers to this frame: a reference cycle
+        if one.error is not None or one.calls:
+            one.forget_error()  # its traceback refers to this frame: a reference cycle
     if cancelled is not None:
         raise cancelled

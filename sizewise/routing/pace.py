@@ -152,21 +152,18 @@ def _at_load(known: Mapping[int, LoadPace], load: int) -> tuple[LoadPace, float]
     return known[min(known)], 1.0
 
 
-class ModelPaces:
-    """The pace of every model by name. Outlives a reload of the settings. `earlier`: figures from before a restart."""
-
-    __slots__ = ("_models",)
+class ModelPaces(dict[str, ModelPace]):
+    """The pace of every model by name, a new one where none is known. Outlives a reload of the settings."""
 
     def __init__(self, earlier: Mapping[str, PaceFigures] = MappingProxyType({})) -> None:
-        self._models = {name: ModelPace(figures.discounted()) for name, figures in earlier.items()}
+        """`earlier`: figures from before a restart."""
+        super().__init__({name: ModelPace(figures.discounted()) for name, figures in earlier.items()})
 
-    def __getitem__(self, name: str) -> ModelPace:
-        pace = self._models.get(name)
-        if pace is None:
-            pace = self._models[name] = ModelPace()
+    def __missing__(self, name: str) -> ModelPace:
+        pace = self[name] = ModelPace()
         return pace
 
     def figures(self) -> Mapping[str, PaceFigures]:
         """Of every model that was measured, by name."""
-        found = {name: pace.figures() for name, pace in self._models.items()}
+        found = {name: pace.figures() for name, pace in self.items()}
         return {name: each for name, each in found.items() if each.loads}
