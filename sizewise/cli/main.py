@@ -21,7 +21,9 @@ COMMANDS: Mapping[str, LazyCommand] = {
     "up": LazyCommand("sizewise.cli.up:up", "Start the server: all APIs on one port."),
     "ask": LazyCommand("sizewise.cli.ask:ask", "Ask one question through the router."),
     "compare": LazyCommand("sizewise.cli.compare:compare", "Ask several models the same question, side by side."),
-    "models": LazyCommand("sizewise.cli.models:models", "Manage models: list, pull, show, add, probe, rm, remove."),
+    "models": LazyCommand(
+        "sizewise.cli.models:models", "Manage models: list, pull, update, show, add, probe, rm, remove."
+    ),
     "advise": LazyCommand("sizewise.cli.advise:verb", "Recommend a small or a large model for a workload."),
     "fit": LazyCommand("sizewise.cli.fit:fit", "Show whether a model fits a GPU or this machine."),
     "route": LazyCommand("sizewise.cli.route:route", "Explain, measure, calibrate, train and test routing."),
@@ -54,8 +56,7 @@ COMMANDS: Mapping[str, LazyCommand] = {
 SUBJECTS = (
     ("up ask compare doctor completion", "Start the server, ask questions, compare models, check the installation."),
     ("advise fit models route", "Choose and download models; explain, calibrate and train routing."),
-    ("flow knowledge import scan", "Build flows and knowledge bases; import flows; scan data."),
-    ("eval", "Measure answers on data sets; compare runs and gate changes."),
+    ("flow knowledge eval import scan", "Build flows and knowledge bases; measure answers; import; scan data."),
     ("records savings audit", "See requests, savings and changes."),
     ("keys users orgs budgets encryption", "Manage access, limits and encryption keys."),
     ("backup restore erase", "Back up and restore the home; erase one person's data."),
