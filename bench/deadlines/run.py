@@ -91,7 +91,7 @@ def server(settings: str) -> Iterator[tuple[int, str]]:
 
 
 def wait_until_ready(port: int) -> None:
-    until = time.monotonic() + 120
+    until = time.monotonic() + 600
     while time.monotonic() < until:
         try:
             connection = HTTPConnection("127.0.0.1", port, timeout=5)

@@ -18,6 +18,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from sizewise.agents.spec import AgentSpec
+from sizewise.agents.written_calls import written_tool_calls
 from sizewise.data_class import DataBounds, DataClass, strictest
 from sizewise.errors import BadRequest, BudgetExceeded, NoModelFits, RunLimitExceeded, SizewiseError
 from sizewise.guardrails.untrusted_content import tool_denial_reason
@@ -351,13 +352,14 @@ class AgentLoop:
                 raise
             ended = "money"
         choice = reply.choices[0] if reply.choices else Choice()
+        text, made = choice.text, choice.tool_calls
+        if tools and not made and choice.finish_reason == "stop":
+            text, made = written_tool_calls(text, tools)
         calls = tuple(
-            _with_call_id(call, n)
-            for n, call in enumerate(choice.tool_calls[:MAX_CALLS_PER_STEP])
-            if call.function is not None
+            _with_call_id(call, n) for n, call in enumerate(made[:MAX_CALLS_PER_STEP]) if call.function is not None
         )
         return ModelTurn(
-            text=choice.text,
+            text=text,
             calls=calls,
             model=reply.model,
             cost=cost,

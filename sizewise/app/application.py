@@ -92,7 +92,7 @@ def build_application(settings: Settings, resources: Resources, cards: tuple[Mod
         policies=settings.policies,
         plan=names,
         plugins=plugins,
-        connect=connections,
+        connect=routing_config.build_connect(connections),
         offload=offload,
     )
     monitored, large = monitored_policies(names.policy_plans), names.role_plan("large")

@@ -7,6 +7,7 @@ from sizewise.data_class import DataClass, Place
 from sizewise.errors import ConfigError, ModelNotFound
 from sizewise.evals.policy_loader import load_policy
 from sizewise.guardrails.pipeline import GuardrailPipeline
+from sizewise.handler import ConnectModel
 from sizewise.http.client import HttpClient
 from sizewise.http.egress import EgressPolicy
 from sizewise.model_card import MODEL_KINDS, ModelCard
@@ -17,6 +18,7 @@ from sizewise.providers.local.models import LocalModels
 from sizewise.providers.local.runtime import LocalRuntime
 from sizewise.routing.data_policy import DataPolicy, DataRule
 from sizewise.routing.judges.chain import JudgeChain
+from sizewise.routing.local_tool_calls import with_local_tool_calls
 from sizewise.routing.model_aliases import ModelAliases
 from sizewise.routing.policy import Policy
 from sizewise.routing.session_affinity import SessionAffinity
@@ -88,6 +90,11 @@ def build_prompt_counter(
     connections: ModelConnections, guardrails: GuardrailPipeline, aliases: ModelAliases, data_policy: DataPolicy
 ) -> PromptCounter:
     return PromptCounter(connections, guardrails, aliases, data_policy)
+
+
+def build_connect(connections: ModelConnections) -> ConnectModel:
+    """The handler of each model, with tool calls for those that run here."""
+    return with_local_tool_calls(connections)
 
 
 def reach_by_data_class(settings: Settings) -> dict[DataClass, Place]:

@@ -48,6 +48,7 @@ class AttemptRecord:
     # Class-level defaults, because most attempts never set them and construction is in the hot path.
     was_sent = False
     first_token_at: float | None = None
+    has_content: bool = False  # whether a content event has come
     result: AttemptResult = "cancelled"
     reply: Reply | None = None
     error: SizewiseError | None = None

@@ -269,8 +269,10 @@ class AttemptRunner:
         timeout: asyncio.Timeout | None,
     ) -> None:
         """Records the time of the first content event; in a race, cancels an attempt that has lost."""
-        if attempt.first_token_at is None:
-            attempt.first_token_at = perf_counter() - self._request.started_at
+        if not attempt.has_content:
+            attempt.has_content = True
+            if attempt.first_token_at is None:  # else the model has reported it
+                attempt.first_token_at = perf_counter() - self._request.started_at
             if timeout is not None:
                 timeout.reschedule(asyncio.get_running_loop().time() + self.remaining_s())
         if hedge_group is not None and not hedge_group.claim_win(attempt):

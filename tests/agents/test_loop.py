@@ -92,6 +92,31 @@ def test_an_error_of_a_tool_goes_back_to_the_model() -> None:
     assert "no tool 'nosuch'; there are: broken, denied" in told[3] and "nothing may go there" in told[4]
 
 
+@pytest.mark.parametrize(
+    ("written", "content"),
+    [
+        ('```json\n{"name": "add", "arguments": {"a": 1, "b": 2}}\n```', "3"),
+        ('I add them.\n<tool_call>{{"name": "add", "arguments": {"a": 1, "b": 2}}}</tool_call>', "3"),
+        ("[add(a=1, b=2)]", "3"),
+        ('{"name": "sum", "arguments": {"a": 1}}', "Error: there is no tool 'sum'; there are: add"),
+        ('{"name": "add", "arguments": {"a": "x", "b": 2}}', "Error: invalid arguments"),
+    ],
+)
+def test_a_call_written_as_words_is_a_call_and_no_answer(written: str, content: str) -> None:
+    script, client = Script(written, "It is 3."), Client()
+    done = worked(agents(script, [ADD]), {"tools": ["add"]}, client=client)
+    assert (done["text"], done["steps"], client.text) == ("It is 3.", 2, "It is 3.")
+    _, called, result = script.bodies()
+    assert called["tool_calls"][0]["id"] == result["tool_call_id"] and result["content"].startswith(content)
+
+
+@pytest.mark.parametrize("words", ['{"total": {"eur": 7}}', "Call `add(a=1, b=2)` for that.", '{"name": "Ulm"}', "[1]"])
+def test_an_answer_that_resembles_a_call_is_an_answer(words: str) -> None:
+    assert worked(agents(Script(words), [ADD]), {"tools": ["add"]})["text"] == words
+    alone = '{"name": "add", "arguments": {}}'
+    assert worked(agents(Script(alone), [ADD]), {})["text"] == alone  # an agent without tools
+
+
 def test_money_that_is_spent_ends_it_for_the_tool_too() -> None:
     def dear() -> str:
         """Dear."""

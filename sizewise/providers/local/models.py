@@ -79,7 +79,7 @@ class LocalModel:
             await send(AttemptStage("loaded", perf_counter() - began))
         is_raw = is_text_completion(chat)
         reader: StreamReader = CompletionStreamReader(True) if is_raw else OpenAiStreamReader(not chat.include_usage)
-        is_first = not chat.stream
+        is_first = not chat.stream or chat.tools  # a call's text waits until it is whole
 
         async def take(frame: bytes) -> None:
             nonlocal is_first

@@ -15,7 +15,6 @@ from collections.abc import Mapping
 
 MAX_CALL_CHARS = 4_000
 """Characters up to which a text is read as calls: Python's parser is not made for strangers' long texts."""
-_FENCE = re.compile(r"\s*```[\w+-]*\n(.*?)\n?```\s*\Z", re.DOTALL)
 _TAGGED = re.compile(r"<tool_call>((?:(?!</?tool_call>).)*)</tool_call>", re.DOTALL)
 _NAMED_TAG = re.compile(r"<function=([\w.-]+)>((?:(?!</?function[=>]).)*)</function>", re.DOTALL)
 _MISTRAL = "[TOOL_CALLS]"
@@ -24,21 +23,40 @@ _CONSTANTS: Mapping[str, object] = {"true": True, "false": False, "null": None, 
 _PAIRS = (("name", "arguments"), ("name", "parameters"), ("name", "args"), ("name", "input"), ("tool", "arguments"))
 _ENVELOPE = frozenset({"id", "type", "index", "call_id", "role", "content"})
 
+WrittenCall = tuple[str, object]
+"""Name and arguments."""
 Calls = Counter[tuple[str, str]]
 """Name and arguments as JSON with sorted keys; the order of the calls does not matter."""
 
 
 def written_calls(text: str) -> Calls | None:
     """The calls that a text consists of; None if it is or contains anything else, or is too long."""
-    if len(text) > MAX_CALL_CHARS or _STARTS.match(text.lstrip()) is None:
+    if len(text) > MAX_CALL_CHARS:
         return None
-    fenced = _FENCE.match(text)
-    bare = (fenced[1] if fenced else text).strip().removeprefix(_MISTRAL).strip()
     try:
-        found = _tagged(bare) or _json(bare) or _python(bare)
-        return Counter([(name, canonical_arguments(its)) for name, its in found]) if found else None
-    except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
+        return Counter([(name, canonical_arguments(its)) for name, its in read_calls(text)]) or None
+    except (ValueError, TypeError, RecursionError):
         return None
+
+
+def read_calls(text: str) -> list[WrittenCall]:
+    """The calls that a text consists of, in order; empty if it is or contains anything else. A fence or tag that is not
+    closed ends with the text.
+    """
+    if _STARTS.match(text.lstrip()) is None:
+        return []
+    bare = _unfenced(text.strip()).removeprefix(_MISTRAL).strip()
+    try:
+        return _tagged(bare) or _json(bare) or (_python(bare) if len(bare) <= MAX_CALL_CHARS else [])
+    except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
+        return []
+
+
+def _unfenced(text: str) -> str:
+    if not text.startswith("```"):
+        return text
+    _, _, inside = text.partition("\n")
+    return inside.strip().removesuffix("```").strip()
 
 
 def canonical_arguments(arguments: object) -> str:
@@ -55,32 +73,39 @@ def _number(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-_Written = list[tuple[str, object]]
-
-
-def _tagged(text: str) -> _Written:
+def _tagged(text: str) -> list[WrittenCall]:
     for pattern in (_TAGGED, _NAMED_TAG):
         if pattern.match(text) is None or pattern.sub("", text).strip():
             continue
         if pattern is _NAMED_TAG:
             return [(match[1], json.loads(match[2].strip() or "{}")) for match in pattern.finditer(text)]
         return [call for match in pattern.finditer(text) for call in _json(match[1].strip())]
-    return []
+    return _json(text.removeprefix("<tool_call>").strip()) if text.startswith("<tool_call>") else []
 
 
-def _json(text: str) -> _Written:
+def _json(text: str) -> list[WrittenCall]:
     if text[:1] not in ("{", "["):
         return []
-    if text.startswith("{{") and text.endswith("}}"):  # braces doubled, as in a template
-        text = text[1:-1]
+    values = _values(text)
+    if values is None and text.startswith("{{"):  # doubled as in a template: all braces, or the outer ones
+        values = _values(text[1:-1]) or _values(text.replace("{{", "{").replace("}}", "}")) or _values(text[1:])
+    return _from_value(values) if values else []
+
+
+def _values(text: str) -> list[object] | None:
+    """One JSON value after another, with blanks between them."""
+    values, place = list[object](), 0
     try:
-        value = json.loads(text)
+        while place < len(text):
+            value, end = json.JSONDecoder().raw_decode(text, place)
+            values.append(value)
+            place = len(text) - len(text[end:].lstrip())
     except ValueError:
-        return []
-    return _from_value(value)
+        return None
+    return values
 
 
-def _from_value(value: object) -> _Written:
+def _from_value(value: object) -> list[WrittenCall]:
     """Empty unless the value is a call, or a list of nothing but calls."""
     if isinstance(value, list):
         lists = [_from_value(each) for each in value]
@@ -101,7 +126,7 @@ def _from_value(value: object) -> _Written:
     return []
 
 
-def _python(text: str) -> _Written:
+def _python(text: str) -> list[WrittenCall]:
     tree = ast.parse(text, mode="eval").body
     nodes = tree.elts if isinstance(tree, (ast.List, ast.Tuple)) else [tree]
     return [_python_call(node) for node in nodes]

@@ -1,0 +1,1 @@
+"""How well local models call tools."""
