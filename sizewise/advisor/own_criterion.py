@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from types import MappingProxyType
@@ -53,13 +53,17 @@ class OwnCriterion:
 
 
 def parse_own_criteria(
-    texts: Sequence[str], taken: Collection[str], known: Collection[str]
+    texts: Sequence[str],
+    taken: Collection[str],
+    known: Collection[str],
+    named: Callable[[str], Sequence[str]] = lambda name: (),
 ) -> tuple[OwnCriterion, ...]:
     """`texts` are like lock-in=2,local=1,api=0.2: name and weight, then scores by kind or by a name in `known`.
+    `named`: the names in `known` that a plain name means.
 
     Raises BadRequest, also for a name that is `taken`.
     """
-    found = tuple(_parsed(text, [*CANDIDATE_KINDS, *known]) for text in texts)
+    found = tuple(_parsed(text, [*CANDIDATE_KINDS, *known], named) for text in texts)
     names = [*taken, *(each.name for each in found)]
     for each in found:
         if names.count(each.name) > 1:
@@ -67,7 +71,7 @@ def parse_own_criteria(
     return found
 
 
-def _parsed(text: str, known: list[str]) -> OwnCriterion:
+def _parsed(text: str, known: list[str], named: Callable[[str], Sequence[str]]) -> OwnCriterion:
     head, *rest = text.split(",")
     name, equals, weight = head.partition("=")
     if not equals or not NAME.match(name.strip()):
@@ -75,11 +79,13 @@ def _parsed(text: str, known: list[str]) -> OwnCriterion:
     scores = dict[str, Fraction]()
     for each in rest:
         key, equals, value = (part.strip() for part in each.partition("="))
-        if not equals or key not in known:
+        keys = (key,) if key in known else named(key)
+        if not equals or not keys:
             near = did_you_mean(key, known) or f"Known: {', '.join(CANDIDATE_KINDS)}, models and endpoints."
             raise BadRequest(f"{key!r} is neither a kind of deployment nor a model or endpoint", near)
-        scores[key] = parse_decimal(value, f"--criterion {name}")
-        if scores[key] > 1:
+        score = parse_decimal(value, f"--criterion {name}")
+        scores.update(dict.fromkeys(keys, score))
+        if score > 1:
             raise BadRequest(f"the score of {key} cannot be {value}", "Use a number from 0 to 1.")
     amount = parse_decimal(weight, f"--criterion {name}")
     if amount > 1000:

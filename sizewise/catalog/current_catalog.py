@@ -16,6 +16,7 @@ from sizewise.catalog import availability, model_files, prices
 from sizewise.catalog.catalog_update import NO_UPDATE, CatalogUpdate, parse_update
 from sizewise.catalog.model_info import ModelInfo
 from sizewise.catalog.offer_status import OfferStatus
+from sizewise.catalog.plain_names import models_named
 from sizewise.catalog.update_signature import verify_signature
 from sizewise.errors import BadRequest
 from sizewise.money import Price
@@ -48,6 +49,11 @@ class Catalog:
             elif (own := ours[name]) is not None:
                 found[name] = self.update.models[own]
         return found
+
+    def models_named(self, name: str) -> tuple[ModelInfo, ...]:
+        """The one with exactly this name, else those that the plain name means."""
+        exact = self.find_models([name])
+        return (exact[name],) if exact else models_named(name, self.load_models().values())
 
     def load_models(self) -> Mapping[str, ModelInfo]:
         """As model_files.load_models, and then the models that only the update has."""

@@ -28,6 +28,7 @@ from sizewise.catalog.current_catalog import Catalog, current_catalog
 from sizewise.catalog.loader import bundled_models
 from sizewise.catalog.memory_check import available_memory
 from sizewise.catalog.model_info import ModelInfo
+from sizewise.catalog.plain_names import models_named
 from sizewise.cli.advise_report import print_report, volumes
 from sizewise.cli.measured_assumptions import measured_assumptions
 from sizewise.cli.options import command_settings, local_options, wants_json
@@ -92,7 +93,12 @@ def verb(
     every = catalog.load_models()
     offers = catalog_offers(catalog, every, found.sizes.thresholds)
     known = {*every, *(endpoint for each in every.values() for endpoint in each.offers)}
-    own = parse_own_criteria(criterion, list(CRITERIA), sorted(known))
+    own = parse_own_criteria(
+        criterion,
+        list(CRITERIA),
+        sorted(known),
+        lambda name: [each.name for each in models_named(name, every.values())],
+    )
     advice = recommend(work, offers, assumptions, weighed, own)
     if wants_json():
         write_json(_advice_json(advice))

@@ -65,11 +65,15 @@ def fit(
 
 def _find(name: str) -> ModelInfo:
     catalog = current_catalog(command_settings())
-    found = catalog.find_models([name]).get(name)
-    if found is None:
+    found = catalog.models_named(name)
+    if len(found) > 1:
+        raise BadRequest(
+            f"{name!r} names {len(found)} models", f"Choose one: {', '.join(each.name for each in found)}."
+        )
+    if not found:
         near = did_you_mean(name, list(catalog.load_models())) or "See sizewise models list --all."
         raise ModelNotFound(f"the catalog has no model {name!r}", near, param="model")
-    return found
+    return found[0]
 
 
 def _place(

@@ -14,10 +14,12 @@ from sizewise.catalog.current_catalog import PACKAGED, current_catalog
 from sizewise.catalog.loader import load_cards
 from sizewise.catalog.loader import local_cards as local
 from sizewise.catalog.memory_estimate import format_bytes
+from sizewise.catalog.model_info import ModelInfo
 from sizewise.catalog.self_tests import read_self_tests
 from sizewise.cli import operations
 from sizewise.cli.api_client import ApiClient
 from sizewise.cli.language_report import write_languages
+from sizewise.cli.models_family import write_family
 from sizewise.cli.options import api_client_or_none, command_settings, server_options, wants_json
 from sizewise.cli.output import format_count, format_seconds, write_json, write_pairs, write_table
 from sizewise.cli.value_completion import complete_model_name
@@ -42,10 +44,11 @@ Fact = operations.Fact | operations.CatalogFact
 
 
 class KnownModel(NamedTuple):
-    """A model as it is configured, and as the catalog has it."""
+    """A model as it is configured, and as the catalog has it; or the `family` of a plain name."""
 
     model: operations.ModelDetails | None
     catalog: operations.CatalogModel | None
+    family: Sequence[ModelInfo] = ()
 
 
 @click.command()
@@ -54,7 +57,8 @@ class KnownModel(NamedTuple):
 def show(name: str) -> None:
     """Show every fact about a model, with source and date.
 
-    Works for any model in the catalog, configured or not: includes the memory it needs and its prices by provider.
+    Works for any model in the catalog, configured or not: includes the memory it needs and its prices by provider. A
+    plain name of several, as claude-3, lists them.
 
     \b
     Example: sizewise models show llama-3-8b
@@ -63,6 +67,9 @@ def show(name: str) -> None:
     shown = asyncio.run(_found(name, settings, server))
     tests = {} if server is not None and server.remote else read_self_tests(settings.home)
     test = tests.get(shown.model.name) if shown.model is not None else None
+    if shown.family:
+        write_family(name, shown.family)
+        return
     if wants_json():
         model = {} if shown.model is None else msgspec.to_builtins(shown.model)
         measured = {} if test is None else {"selfTest": msgspec.to_builtins(test)}
@@ -101,9 +108,11 @@ def _here(name: str, settings: Settings) -> KnownModel:
             weights = card.weights.bytes if card.weights else 0
             known = _catalog_model(find_catalog_model(catalog, [name, card.model], sizes, weights))
             return _both(_model(model_values(card, state)), known)
+    if len(family := catalog.models_named(name)) > 1:
+        return KnownModel(None, None, family)
     known = _catalog_model(find_catalog_model(catalog, [name], sizes))
     if known is not None:
-        return _both(_model(unconfigured_model(catalog, name, sizes)), known)
+        return _both(_model(unconfigured_model(catalog, known.name, sizes)), known)
     near = did_you_mean(name, [*ours, *(card.model for card, _ in ours.values()), *catalog_model_names(catalog)])
     raise ModelNotFound(f"there is no model {name!r}", near or "run: sizewise models list --all", param="model")
 
@@ -124,7 +133,7 @@ def _both(model: operations.ModelDetails | None, known: operations.CatalogModel 
 
 
 def _write(shown: KnownModel) -> None:
-    model, known = shown
+    model, known = shown.model, shown.catalog
     named = model or known
     heads = [] if named is None else [("name", named.name), ("task", named.task), ("size", named.size)]
     if known is not None:
@@ -154,7 +163,7 @@ def _whence(fact: Fact) -> str:
 
 def _facts(shown: KnownModel) -> list[Fact]:
     """Configured values take precedence over the catalog's."""
-    model, catalog = shown
+    model, catalog = shown.model, shown.catalog
     general = catalog.facts if catalog is not None else []
     here = model.facts if model is not None and model.provider else []
     known = {each.name: each for each in general}

@@ -13,6 +13,7 @@ import msgspec
 from sizewise.catalog.retirements import retirements
 from sizewise.cli import operations
 from sizewise.cli.lazy_group import LazyCommand, LazyGroup
+from sizewise.cli.models_family import configured_name
 from sizewise.cli.options import api_client, command_settings, server_options, wants_json
 from sizewise.cli.output import format_count, format_money, format_seconds, write_json, write_table
 from sizewise.cli.request_options import model_option, policy_option
@@ -81,10 +82,11 @@ def explain(
     \b
     Example: sizewise route explain "Prove that 2 is prime" --data-class confidential
     """
+    client = api_client()
     explained = operations.explain(
-        api_client(),
+        client,
         prompt=" ".join(question),
-        model=model,
+        model=asyncio.run(configured_name(client, model, command_settings())),
         policy=policy or None,
         max_tokens=max_tokens,
         max_cost_usd=max_cost_usd,

@@ -42,11 +42,13 @@ def find_catalog_model(
     sizes: SizeThresholds = DEFAULT_SIZE_THRESHOLDS,
     weights: int = 0,
 ) -> FieldValues | None:
-    """The catalog model of the first of `names` that the catalog has. `weights`: bytes of the weights file, 0 without
-    one.
+    """The catalog model of the first of `names` that the catalog has, else the only one that a plain name means.
+    `weights`: bytes of the weights file, 0 without one.
     """
     found = catalog.find_models(names)
     first = next((found[name] for name in names if name in found), None)
+    if first is None and len(meant := catalog.models_named(names[0])) == 1:
+        first = meant[0]
     return None if first is None else _catalog_values(first, catalog.prices_by_offer([first]), sizes, weights)
 
 
