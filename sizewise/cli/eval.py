@@ -14,6 +14,10 @@ COMMANDS: Mapping[str, LazyCommand] = {
     "list": LazyCommand("sizewise.cli.eval_list:list_", "List the evals of the folder with their runs."),
     "run": LazyCommand("sizewise.cli.eval_run:run", "Have a target answer the items, and score the answers."),
     "compare": LazyCommand("sizewise.cli.eval_compare:compare", "Compare two runs item by item, with intervals."),
+    "calibrate-judge": LazyCommand(
+        "sizewise.cli.eval_calibrate_judge:calibrate_judge_",
+        "Measure how often a judge errs, on answers that people labeled.",
+    ),
     "gate": LazyCommand("sizewise.cli.eval_gate:gate", "Check a run against the eval's rules."),
 }
 

@@ -8,11 +8,13 @@ from hashlib import sha256
 from pathlib import Path
 
 import click
+import msgspec
 
 from sizewise.cli.options import command_settings
 from sizewise.errors import BadRequest, did_you_mean
 from sizewise.evals.runs.eval_items import EvalDataset, read_items
 from sizewise.evals.runs.eval_spec import EvalSpec, EvalSpecError, build_spec
+from sizewise.evals.runs.judge_calibration import JudgeCalibration
 from sizewise.evals.runs.run_file import ENDING, EvalRun, read_run
 from sizewise.flows.file_source import default_flows_folder
 from sizewise.flows.language.yaml_source import YamlError, parse_yaml
@@ -77,6 +79,25 @@ def find_run(found: EvalFile, name: str) -> EvalRun:
         several = f"{len(same)} runs begin with {name!r}" if same else f"{found.name!r} has no run {name!r}"
         raise BadRequest(several, f"sizewise eval list {found.name} shows them")
     return read_run(same[0])
+
+
+def calibration_file(found: EvalFile, score: str) -> Path:
+    return found.path.parent / f"{found.name}.{score}.calibration.json"
+
+
+def load_calibrations(found: EvalFile) -> dict[str, JudgeCalibration]:
+    """Of the judges with `calibrated: true`, by score. Raises BadRequest if one is missing."""
+    loaded = dict[str, JudgeCalibration]()
+    for score, spec in found.spec.scorers.items():
+        if spec.kind != "judge" or not spec.calibrated:
+            continue
+        file = calibration_file(found, score)
+        try:
+            loaded[score] = msgspec.json.decode(file.read_bytes(), type=JudgeCalibration)
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+            hint = f"sizewise eval calibrate-judge {found.name} {score} LABELS"
+            raise BadRequest(f"the judge {score!r} has no calibration in {str(file)!r}", hint) from error
+    return loaded
 
 
 def new_run_name(target: str) -> str:

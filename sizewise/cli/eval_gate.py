@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from sizewise.cli.eval_files import complete_eval, find_run, load_eval, run_files
+from sizewise.cli.eval_files import complete_eval, find_run, load_calibrations, load_eval, run_files
 from sizewise.cli.eval_report import gate_json, gate_junit, gate_markdown, show_gate
 from sizewise.cli.options import local_options, wants_json
 from sizewise.cli.output import write_file, write_json
@@ -41,7 +41,7 @@ def gate(name: str, head: str | None, base: str | None, markdown: Path | None, j
     else:
         run = find_run(found, head)
     before = None if base is None else find_run(found, base)
-    result = check_gate(found.spec, run, before)
+    result = check_gate(found.spec, run, before, load_calibrations(found))
     compared = None if before is None else compare_runs(before, run)
     if markdown is not None:
         write_file(markdown, gate_markdown(found.name, result, compared))

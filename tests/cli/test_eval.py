@@ -191,6 +191,47 @@ def test_a_judge_scores_by_its_scale_and_cannot_gate(evals: Evals) -> None:
     assert refused.code == 2 and "not calibrated" in refused.err
 
 
+def labels(folder: Path, right: tuple[int, int], wrong: tuple[int, int]) -> str:
+    """Answers by label: how many the judge accepts and rejects of each."""
+    rows = [
+        {"input": f"[[echo/judge: say {verdict}]] Is it?", "answer": "Paris", "label": label}
+        for label, counts in (("yes", right), ("no", wrong))
+        for verdict, count in zip(("yes", "no"), counts, strict=True)
+        for _ in range(count)
+    ]
+    file = folder / "labels.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(file)
+
+
+@pytest.mark.long
+def test_a_judge_gates_once_its_errors_are_known(evals: Evals, tmp_path: Path) -> None:
+    fair = "  fair: {kind: judge, model: echo/judge, rubric: Is it right?, calibrated: true}\n"
+    head = EVAL.partition("gate:")[0] + fair
+    budget = "budget: {concurrency: 16}\n"
+    rule = "gate: [{score: fair, at_least: 0.6}]\n"
+    items = [
+        {"id": str(n), "input": f"[[echo/judge: say {'no' if n % 10 == 0 else 'yes'}]] [[echo/large: say Paris]]"}
+        for n in range(100)
+    ]
+    evals.write(head + rule + budget, items)
+    assert evals("run").code == 0
+    lacking = evals("gate")
+    assert lacking.code == 2 and "calibrate-judge capitals fair" in lacking.err
+    few = evals("calibrate-judge", "fair", labels(tmp_path, (30, 5), (5, 15)))
+    assert few.code == 1 and "100 are needed" in few.err
+    assert evals("gate").out.startswith("UNCLEAR")
+    good = evals("calibrate-judge", "fair", labels(tmp_path, (57, 3), (15, 45)), "--json")
+    assert good.code == 0 and good.json["may_gate"] and good.json["kappa"] == pytest.approx(0.7)
+    done = evals("gate", "--json")
+    (found,) = done.json["rules"]
+    assert (done.code, found["verdict"]) == (0, "pass") and "92.9 %" in found["why"], "(.9 + .75 - 1) / (.95 + .75 - 1)"
+    evals.write(head.replace("right?", "kind?") + rule + budget, items)
+    assert "another model, rubric or scale" in evals("gate").out
+    useless = evals("calibrate-judge", "fair", labels(tmp_path, (40, 20), (40, 20)))
+    assert useless.code == 1 and "better than chance" in useless.err
+
+
 @pytest.mark.long
 def test_tool_calls_are_scored_as_calls(evals: Evals) -> None:
     call = {"name": "weather", "arguments": {"city": "Rome"}}

@@ -31,7 +31,9 @@ Where = tuple[str | int, ...]
 
 
 class ScorerSpec(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """`expected`: what counts as right, instead of the item's own. `rubric` and `scale`: of a judge, worst first."""
+    """`expected`: what counts as right, instead of the item's own. `rubric` and `scale`: of a judge, worst first;
+    `calibrated`: its errors were measured, and its score may gate.
+    """
 
     kind: ScorerKind
     expected: Any = None
@@ -41,6 +43,7 @@ class ScorerSpec(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     model: str = ""
     rubric: str = ""
     scale: tuple[str, ...] = ("no", "yes")
+    calibrated: bool = False
 
     @property
     def is_score(self) -> bool:
@@ -209,8 +212,8 @@ def _rule(value: object, scorers: Mapping[str, ScorerSpec], where: Where) -> Gat
     if spec is None:
         hint = did_you_mean(rule.score, list(scorers)) or f"known: {', '.join(scorers)}"
         raise EvalSpecError(f"there is no scorer {rule.score!r}", hint, where)
-    if spec.kind == "judge":
-        hint = "gate on a rule instead; people's labels that calibrate a judge are not built yet"
+    if spec.kind == "judge" and not spec.calibrated:
+        hint = "measure its errors: sizewise eval calibrate-judge; then add `calibrated: true`"
         raise EvalSpecError(f"the judge {rule.score!r} is not calibrated: it informs, and cannot gate", hint, where)
     if spec.is_score == (rule.ratio_at_most is not None):
         want = "not_worse_by or at_least" if spec.is_score else "ratio_at_most"

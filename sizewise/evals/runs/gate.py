@@ -6,15 +6,17 @@ Fails closed: a run that is not whole, or whose scores are missing, does not pas
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 from statistics import fmean
+from types import MappingProxyType
 from typing import Literal
 
 from sizewise.errors import BadRequest
 from sizewise.evals.runs.comparison import ItemScores, compare_runs, paired_values
 from sizewise.evals.runs.eval_spec import EvalSpec, GateRule
+from sizewise.evals.runs.judge_calibration import JudgeCalibration
 from sizewise.evals.runs.paired_statistics import (
     ConfidenceInterval,
     difference_interval,
@@ -54,16 +56,24 @@ class GateResult:
         return f"{self.verdict.upper()}: {first}"
 
 
-def check_gate(spec: EvalSpec, head: EvalRun, base: EvalRun | None = None) -> GateResult:
-    """Raises BadRequest if there is no rule, a rule needs a base, or the two runs cannot be compared."""
+def check_gate(
+    spec: EvalSpec,
+    head: EvalRun,
+    base: EvalRun | None = None,
+    judges: Mapping[str, JudgeCalibration] = MappingProxyType({}),
+) -> GateResult:
+    """`judges`: of scores by a judge, which are corrected for its errors.
+
+    Raises BadRequest if there is no rule, a rule needs a base, or the two runs cannot be compared.
+    """
     if not spec.gate:
         raise BadRequest("the eval has no `gate`", "add rules: docs/how-to/evals.md")
     if base is None and any(each.needs_base for each in spec.gate):
         raise BadRequest("a rule compares with a base", "name the base's run: --base RUN")
     if base is not None:
         compare_runs(base, head)
-    gate = _Gate(ItemScores(head), None if base is None else ItemScores(base))
-    rules = tuple(gate.check(rule) for rule in spec.gate)
+    gate = _Gate(ItemScores(head), None if base is None else ItemScores(base), judges)
+    rules = tuple(_by_judge(spec, rule, judges) or gate.check(rule) for rule in spec.gate)
     problems = tuple(_problems(spec, head, "the run")) + tuple(_problems(spec, base, "the base") if base else ())
     verdicts = {each.verdict for each in rules}
     verdict: Verdict = "fail" if "fail" in verdicts else "unclear" if problems or "unclear" in verdicts else "pass"
@@ -82,9 +92,23 @@ def _problems(spec: EvalSpec, run: EvalRun, who: str) -> list[str]:
     return found
 
 
+def _by_judge(spec: EvalSpec, rule: GateRule, judges: Mapping[str, JudgeCalibration]) -> RuleResult | None:
+    """Unclear if the score is by a judge that may not gate; None otherwise."""
+    scorer = spec.scorers.get(rule.score)
+    if scorer is None or scorer.kind != "judge" or rule.every is not None:
+        return None
+    calibration = judges.get(rule.score)
+    why = "it is not calibrated" if calibration is None else calibration.objection(scorer)
+    return (
+        RuleResult("a judge that may gate", rule.score, "unclear", f"the judge of {rule.score!r}: {why}")
+        if why
+        else None
+    )
+
+
 class _Gate:
-    def __init__(self, head: ItemScores, base: ItemScores | None) -> None:
-        self._head, self._base = head, base
+    def __init__(self, head: ItemScores, base: ItemScores | None, judges: Mapping[str, JudgeCalibration]) -> None:
+        self._head, self._base, self._judges = head, base, judges
 
     def check(self, rule: GateRule) -> RuleResult:
         if rule.every is not None:
@@ -103,6 +127,8 @@ class _Gate:
         if not values:
             return _no_values(rule, words)
         found = mean_interval(values, 1 - rule.sure)
+        if rule.score in self._judges:
+            found = self._judges[rule.score].corrected_rate(found)
         shown = f"{rule.score} is {_percent(found.estimate)} ({_range(found)})"
         if found.low >= limit:
             return RuleResult(words, rule.score, "pass", shown)
@@ -119,6 +145,8 @@ class _Gate:
         if not values:
             return _no_values(rule, words)
         found = difference_interval(values, 1 - rule.sure)
+        if rule.score in self._judges:
+            found = self._judges[rule.score].corrected_difference(found)
         moved = "fell" if found.estimate < 0 else "rose"
         shown = f"{rule.score} {moved} by {abs(100 * found.estimate):.1f} points ({_range(found)})"
         if found.low > -margin:
