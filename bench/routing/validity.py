@@ -30,7 +30,7 @@ Places = NDArray[np.int64]
 QUALITIES = (0.90, 0.95, 0.98)
 SAMPLES = (200, 500, 1_000, 2_000)
 SURE = 0.95
-BLOCK = 6  # levels judged at once: few are certified from a small sample, and the first failure ends it
+BLOCK = 3  # levels judged at once: few are certified from a small sample, and the first failure ends it
 ROUNDING = 1e-9  # a bound nearer to 0 than this is on neither side for sure
 
 
@@ -203,16 +203,24 @@ def _slack(method: str, losses: Floats, top: float, error: float) -> Floats:
 
 
 def _betting_slack(losses: Floats, top: float, error: float) -> Floats:
-    """What the log of the highest wealth lacks."""
+    """What the log of the highest wealth lacks. Wealth is a product here, which takes half the time of logarithms."""
     width, count = 1.0 + top, losses.shape[1]
     fair, most = 1.0 / width, MAX_BET_SHARE * width / top
     value, number = (losses + 1.0) / width, np.arange(2, count + 2)
-    mean = (0.5 + np.cumsum(value, axis=1)) / number
-    variance = (0.25 + np.cumsum((value - mean) ** 2, axis=1)) / number
-    before = np.concatenate([np.full((len(losses), 1), 0.25), variance[:, :-1]], axis=1)
-    bets = np.minimum(np.sqrt(2.0 * -log(error) / count / before), most)
-    wealth = np.cumsum(np.log1p(bets * (fair - value)), axis=1)
-    lacking: Floats = -log(error) - np.maximum(wealth.max(axis=1), 0.0)
+    mean = np.cumsum(value, axis=1)
+    mean += 0.5
+    mean /= number
+    variance = np.cumsum((value - mean) ** 2, axis=1)
+    variance += 0.25
+    variance /= number
+    bets = np.empty_like(value)
+    bets[:, 0], bets[:, 1:] = 0.25, variance[:, :-1]
+    np.divide(2.0 * -log(error) / count, bets, out=bets)
+    np.minimum(np.sqrt(bets, out=bets), most, out=bets)
+    bets *= fair - value
+    bets += 1.0
+    wealth = np.maximum(np.cumprod(bets, axis=1).max(axis=1), 1.0)
+    lacking: Floats = -log(error) - np.log(wealth)
     return lacking
 
 

@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 TIME_LIMIT_S = 120.0
 """Languages that a slow model has not reached by then are unknown."""
-MAX_TOKENS = 12
+MAX_TOKENS = 24
 ANSWERS = (7, 8, 60, 12, 71, 9)
 QUESTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
