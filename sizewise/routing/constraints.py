@@ -53,7 +53,7 @@ def eligible_models(
     good = requirements.features.predicted_quality
     for card in plan.cards:
         why = find_rejection(card, requirements, plan.is_exact, health_check)
-        if why is None and forecast is not None:
+        if why is None and forecast is not None and forecast.left_s is not None:
             why = check_time(card, requirements.features, forecast)
         if why is None:
             quality = good.get(card.name) if good else card.quality

@@ -123,7 +123,7 @@ def with_times(candidates: list[Candidate], forecast: TimeForecast, features: Re
     Among models of the same cost, a weaker one that would answer much later than the strongest comes after it: asking
     it first would save neither money nor time.
     """
-    costs = [(each.expected_cost is None, each.expected_cost or 0) for each in candidates]
+    costs = [each.expected_cost for each in candidates]
     if forecast.left_s is None and len(set(costs)) == len(costs):
         return candidates
     timed = [_with_time(each, forecast(each.card, features)) for each in candidates]
