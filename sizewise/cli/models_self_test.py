@@ -7,12 +7,14 @@ from pathlib import Path
 import click
 import msgspec
 
+from sizewise.agents.written_calls import written_tool_calls
 from sizewise.catalog.self_tests import store_self_test
 from sizewise.catalog.user_models import record_tools
 from sizewise.cli.language_report import write_languages
 from sizewise.cli.options import wants_json
 from sizewise.errors import SizewiseError
-from sizewise.providers.local.self_test import run_self_test
+from sizewise.messages import ToolCall
+from sizewise.providers.local.self_test import TOOL_NAME, run_self_test
 from sizewise.settings.load import Settings
 
 
@@ -21,7 +23,8 @@ async def self_test_and_report(name: str, path: Path, settings: Settings) -> dic
     if not wants_json():
         click.echo(f"testing {name} on this machine; --no-test skips this", err=True)
     try:
-        found = await run_self_test(name, path, settings.local.threads, settings.local.gpu_layers)
+        local = settings.local
+        found = await run_self_test(name, path, local.threads, local.gpu_layers, _written_calls)
     except SizewiseError as error:
         click.echo(f"self-test of {name} failed: {error.message}\nhint: {error.hint}", err=True)
         return {}
@@ -35,3 +38,7 @@ async def self_test_and_report(name: str, path: Path, settings: Settings) -> dic
         write_languages(found)
     measured: dict[str, object] = msgspec.to_builtins(found)
     return measured
+
+
+def _written_calls(text: str) -> tuple[ToolCall, ...]:
+    return written_tool_calls(text, (TOOL_NAME,))[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,9 @@ import anthropic
 import openai
 import pytest
 
+from sizewise.agents.written_calls import written_tool_calls
+from sizewise.catalog.user_models import add_model, record_tools
+from sizewise.providers.local.self_test import run_self_test
 from tests.gateway.server_harness import refused
 from tests.running_server import Answer, Served, serving
 from tests.stories.test_first_light import LOCAL, only
@@ -155,3 +159,32 @@ def test_responses_and_messages_clients_get_their_forced_calls(local: Served) ->
 def test_a_choice_that_cannot_be_made_is_refused_with_its_place(local: Served, more: Any, param: str | None) -> None:
     error = refused(chat(local, **{"tools": TOOLS, **more, **CAREFUL}), 400, "bad_body")
     assert param is None or error["param"] == param
+
+
+def test_a_model_that_failed_its_self_test_is_not_asked_for_calls(tmp_path: Path, smollm_gguf: Path) -> None:
+    async def measured() -> None:
+        await add_model(smollm_gguf, tmp_path, "mine")
+        found = await run_self_test("local/mine", smollm_gguf, calls_of=lambda text: written_tool_calls(text, ["f"])[1])
+        await record_tools("local/mine", tmp_path, found.tools, "self-test on this machine")
+
+    asyncio.run(measured())
+    config = """
+[server]
+discover = false
+[providers.echo]
+wire = "echo"
+place = "process"
+models = ["small"]
+[models."echo/small"]
+tools = true
+price = {input = "1", output = "1"}
+[policies.default]
+kind = "cheapest"
+models = ["local/mine", "echo/small"]
+"""
+    with serving(tmp_path, config, SIZEWISE_CACHE=str(tmp_path / "cache")) as served:
+        answer = served.chat("auto", QUESTION, tools=TOOLS)
+        assert answer.headers["x-sizewise-model"] == "echo/small"
+        assert "x-sizewise-attempts" not in answer.headers
+        error = refused(served.chat("local/mine", QUESTION, tools=TOOLS), 400, "bad_request")
+        assert "does not support tool calls" in error["message"]

@@ -6,7 +6,7 @@ It starts the model as the server would, in a worker process of its own. A figur
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 
 from sizewise.catalog.self_tests import SelfTest
 from sizewise.errors import SizewiseError
+from sizewise.messages import ToolCall
 from sizewise.providers.local.gpu_layers import GpuLayers
 from sizewise.providers.local.language_test import measure_languages
 from sizewise.providers.local.llamacpp import LlamaCppModel
@@ -39,17 +40,28 @@ SCRIPTS: Mapping[str, str] = MappingProxyType(
     },
 )
 """Article 1 of the Universal Declaration of Human Rights in ten scripts or spellings, by ISO 639 code."""
+TOOL_NAME = "get_weather"
 TOOL: Mapping[str, object] = {
     "type": "function",
     "function": {
-        "name": "get_weather",
+        "name": TOOL_NAME,
         "description": "The weather in a city.",
         "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
     },
 }
 
 
-async def run_self_test(name: str, path: Path, threads: int = 0, gpu_layers: GpuLayers = "auto") -> SelfTest:
+CallsOf = Callable[[str], Sequence[ToolCall]]
+"""The tool calls that are written in an answer."""
+
+
+def no_calls(text: str) -> Sequence[ToolCall]:
+    return ()
+
+
+async def run_self_test(
+    name: str, path: Path, threads: int = 0, gpu_layers: GpuLayers = "auto", calls_of: CallsOf = no_calls
+) -> SelfTest:
     """Raises ModelUnavailable if the model cannot be loaded here."""
     model = LlamaCppModel(name, path, LocalRuntime(context=CONTEXT, slots=1, threads=threads, gpu_layers=gpu_layers))
     await model.start()
@@ -65,7 +77,7 @@ async def run_self_test(name: str, path: Path, threads: int = 0, gpu_layers: Gpu
             prompt_tokens_per_s=round(float(timings["prompt_per_second"]), 1),
             output_tokens_per_s=round(float(timings["predicted_per_second"]), 1),
             memory_bytes=model.health().memory,
-            tools=await _calls_a_tool(model),
+            tools=await _calls_a_tool(model, calls_of),
             tokens_per_character=density,
             right_answers=await measure_languages(partial(_answer, model)),
         )
@@ -79,21 +91,28 @@ async def _timings(model: LlamaCppModel) -> dict[str, Any]:
     return found[-1] if found else {"prompt_per_second": 0, "predicted_per_second": 0}
 
 
-async def _calls_a_tool(model: LlamaCppModel) -> bool:
-    """One question that only the tool can answer; the arguments must be JSON with a city."""
+async def _calls_a_tool(model: LlamaCppModel, calls_of: CallsOf) -> bool:
+    """One question that only the tool can answer; the arguments must be JSON with a city. The call may be written as
+    text, as the server takes it for one.
+    """
     body = _body("What is the weather in Paris now?", tools=[TOOL], max_tokens=96, temperature=0)
     try:
         chunks = await _chat(model, body)
     except SizewiseError:  # the template has no place for tools
         return False
-    name = arguments = ""
+    name = arguments = text = ""
     for chunk in chunks:
         for choice in chunk.get("choices") or ():
-            for call in (choice.get("delta") or {}).get("tool_calls") or ():
+            delta = choice.get("delta") or {}
+            text += delta.get("content") or ""
+            for call in delta.get("tool_calls") or ():
                 name += (call.get("function") or {}).get("name") or ""
                 arguments += (call.get("function") or {}).get("arguments") or ""
+    written = [call.function for call in calls_of(text) if call.function is not None]
+    if not name and written:
+        name, arguments = written[0].name, written[0].arguments
     try:
-        return name == "get_weather" and isinstance(json.loads(arguments)["city"], str)
+        return name == TOOL_NAME and isinstance(json.loads(arguments)["city"], str)
     except (ValueError, KeyError, TypeError):
         return False
 
