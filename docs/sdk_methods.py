@@ -8,7 +8,7 @@ from __future__ import annotations
 import dis
 import inspect
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from importlib.metadata import version
 from itertools import groupby
@@ -19,6 +19,7 @@ from anthropic import Anthropic
 from msgspec import Struct
 from openai import OpenAI
 
+from docs.sdk_alternatives import alternative
 from sizewise.gateway.openapi import build_document
 
 PAGE = Path(__file__).parent / "reference" / "sdk-methods.md"
@@ -156,8 +157,8 @@ def _page() -> Iterator[str]:
         yield f"\n## `{sdk}` {version(sdk)}, with an endpoint here\n\n| method | endpoint |\n|---|---|"
         for each in served:
             yield f"| `{_short(each)}` | {_shown(each)} |"
-        yield f"\n## `{sdk}`, without an endpoint here\n\n| resource | methods |\n|---|---|"
-        yield from _by_resource(away)
+        yield f"\n## `{sdk}`, without an endpoint here\n\n| resource | methods | instead |\n|---|---|---|"
+        yield from _by_resource(away, alternative)
         yield f"\n## `{sdk}`, without an HTTP request of their own\n"
         yield "They repeat other methods, work on what you have, or open a WebSocket, which is not served here.\n"
         yield "| resource | methods |\n|---|---|"
@@ -165,10 +166,10 @@ def _page() -> Iterator[str]:
     yield ""
 
 
-def _by_resource(methods: list[SdkMethod]) -> Iterator[str]:
+def _by_resource(methods: list[SdkMethod], instead: Callable[[str], str] | None = None) -> Iterator[str]:
     for resource, each in groupby(methods, lambda method: method.resource):
         names = ", ".join(f"`{method.name.rpartition('.')[2]}`" for method in each)
-        yield f"| `{resource.partition('.')[2]}` | {names} |"
+        yield f"| `{resource.partition('.')[2]}` | {names} |{f' {instead(resource)} |' if instead else ''}"
 
 
 def _shown(method: SdkMethod) -> str:

@@ -14,6 +14,7 @@ from anthropic import Anthropic, beta_tool
 from openai import OpenAI
 from pydantic import BaseModel
 
+from docs.sdk_alternatives import ALTERNATIVES
 from docs.sdk_methods import PAGE, SdkMethod, endpoints, sdk_methods
 from sizewise.testing.upstream import FakeOpenAI, FaultResponder, _answers
 from tests.fakes import fake_anthropic, fake_responses
@@ -353,6 +354,12 @@ def test_every_method_with_an_endpoint_here_is_called_above_or_where_its_resourc
     calls = VECTOR_STORE_TESTS.read_text()
     uncalled = {name for name in elsewhere if not re.search(rf"\.{name.partition('.')[2]}[(,)]", calls)}
     assert uncalled <= {"openai.vector_stores.files.upload"}  # the first half of `upload_and_poll`
+
+
+def test_what_the_page_offers_instead_is_of_resources_without_an_endpoint(methods: list[SdkMethod]) -> None:
+    ours = endpoints()
+    away = [each.name for each in methods if each.requests and not each.has_endpoint(ours)]
+    assert [name for name in ALTERNATIVES if not any(each.startswith(f"{name}.") for each in away)] == []
 
 
 def test_the_page_names_every_method_once(methods: list[SdkMethod]) -> None:
