@@ -66,6 +66,7 @@ class Request(Struct, frozen=True):
     spotlighting: Spotlighting | None = None  # None: nothing is added
     pending_record: int = 0  # id of the row that stands for a call with an idempotency key; 0: none
     background: bool = False  # no one waits for it: where requests queue, it lets others go first
+    response_id: str = ""  # of the API's answer, if that is not made of the trace
 
 
 class TextDelta(Struct, frozen=True):
@@ -105,6 +106,15 @@ class RawDelta(Struct, frozen=True):
     frame: bytes | None = None
 
 
+class FirstAnswer(Struct, frozen=True):
+    """What a retry under an idempotency key repeats of the first answer. `id`: the request's `response_id`, or else its
+    trace; `created`: Unix seconds.
+    """
+
+    id: str
+    created: int
+
+
 class ModelSelected(Struct, frozen=True):
     """Sent once, before the first content event: the answering model, the reason in one sentence, and the policy."""
 
@@ -115,6 +125,7 @@ class ModelSelected(Struct, frozen=True):
     data_class: DataClass | None = None  # the class that the constraints used
     online: bool = True  # whether models beyond this machine were allowed
     freshness: str = ""  # why its answer may be out of date, in one sentence; empty: nothing shows it
+    first_answer: FirstAnswer | None = None  # None: no idempotency key
 
 
 class ChoiceFinished(Struct, frozen=True):

@@ -309,6 +309,7 @@ class Reply(Struct, frozen=True):
     body: bytes | None = None
     embeddings: tuple[tuple[float, ...], ...] = ()  # (n_inputs, dim); of a RerankRequest: (n_documents, 1)
     degraded: str = ""  # why an untrusted reply is returned; otherwise empty
+    completed_at: int = 0  # unix seconds; 0: now
 
     @property
     def text(self) -> str:

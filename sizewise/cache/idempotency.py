@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import time
 from collections.abc import Awaitable, Coroutine
 from functools import partial
 
@@ -22,7 +23,7 @@ from sizewise.cache.reply_codec import StoredReply, decode_reply, encode_reply
 from sizewise.cache.single_flight import Leader, SingleFlight, SingleFlightFollower
 from sizewise.cache.tables import IdempotencyLease
 from sizewise.errors import BadRequest, Conflict, EncryptionKeyUnavailable, OutcomeUnknown, SizewiseError, StorageError
-from sizewise.handler import Handler, ModelSelected, Request, Send
+from sizewise.handler import Event, FirstAnswer, Handler, ModelSelected, Request, Send
 from sizewise.messages import ChatRequest, Reply, reply_size, request_size
 from sizewise.offload.offload import Offload
 from sizewise.storage.erasure import Caller
@@ -87,8 +88,13 @@ class IdempotencyMiddleware:
         )
 
     async def _call_handler(self, request: Request, lease: IdempotencyLease, call: SingleFlight) -> Reply:
+        first = FirstAnswer(request.response_id or request.trace_id, int(time.time()))
+
+        async def publish(event: Event) -> None:
+            await call.publish(replace(event, first_answer=first) if isinstance(event, ModelSelected) else event)
+
         try:
-            reply = await self._handler(request, call.publish)
+            reply = replace(await self._handler(request, publish), completed_at=int(time.time()))
         except SizewiseError as error:
             kept = IdempotencyRecord(lease.digest, error=recorded_error(error))
             await self._log_failure(

@@ -41,7 +41,7 @@ async def messages(app: Application, head: RequestHead, body: bytes, writer: Res
         if heard.selection is not None:
             reply = msgspec.structs.replace(reply, model=heard.selection.model)
         run = app.resources.offload.run
-        written = await run(reply_size(reply), write_reply, reply, f"msg_{request.trace_id}")
+        written = await run(reply_size(reply), write_reply, reply, f"msg_{heard.answer_id(request.trace_id)}")
     except SizewiseError as error:
         return await send_error(writer, error, heard.final_headers(request.trace_id), ERROR_FORMAT, request.trace_id)
     degraded = [(b"x-sizewise-degraded", b"1")] if reply.degraded else []

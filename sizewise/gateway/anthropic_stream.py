@@ -36,6 +36,7 @@ class AnthropicStream(ResponseMetadata):
             self.record(event)
             if isinstance(event, ModelSelected):
                 self._model = event.model
+                self._encoder.id = f"msg_{self.answer_id(self._trace)}"
 
     async def _begin(self) -> None:
         await self._writer.start_stream(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Sequence
 
 from msgspec.structs import replace
@@ -56,7 +55,7 @@ async def completions(app: Application, head: RequestHead, body: bytes, writer: 
         replies = await _answer_all(app.handler, requests, heard)
         size, whole = sum(map(reply_size, replies)), merged(heard)
         model = whole.selection.model if whole.selection is not None else replies[0].model
-        id, now = f"cmpl-{head.trace}", int(time.time())
+        id, now = f"cmpl-{whole.answer_id(head.trace)}", whole.created_at()
         written = await offload.run(size, write_completion, asked, replies, id, now, model)
     except SizewiseError as error:
         return await send_error(writer, _named(error, asked), merged(heard).final_headers(head.trace))

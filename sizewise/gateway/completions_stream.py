@@ -46,6 +46,8 @@ class CompletionStream(ResponseMetadata):
         elif self.selection is None:
             self.selection = event
             self._chunks.model = event.model
+            if event.first_answer is not None:
+                self._chunks.begin_as(f"cmpl-{event.first_answer.id}", event.first_answer.created)
 
     async def _write(self, frames: Sequence[bytes]) -> None:
         if not self._writer.has_started:

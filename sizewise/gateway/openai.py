@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import msgspec
 
 from sizewise.app.application import Application
@@ -44,7 +42,8 @@ async def chat_completions(app: Application, head: RequestHead, body: bytes, wri
     if heard.selection is not None and reply.body is None:
         reply = msgspec.structs.replace(reply, model=heard.selection.model)  # as in streams
     size = 0 if reply.body is not None else reply_size(reply)
-    written = await app.resources.offload.run(size, write_reply, reply, f"chatcmpl-{head.trace}", int(time.time()))
+    id, created = f"chatcmpl-{heard.answer_id(head.trace)}", heard.created_at()
+    written = await app.resources.offload.run(size, write_reply, reply, id, created)
     await writer.send_response(200, [], written, lines)
 
 

@@ -67,6 +67,9 @@ class OpenAiStream(ResponseMetadata):
             if kind is ModelSelected:
                 assert isinstance(event, ModelSelected)
                 self._model = event.model
+                if event.first_answer is not None:
+                    self._head["id"] = f"chatcmpl-{event.first_answer.id}"
+                    self._head["created"] = event.first_answer.created
 
     async def _begin(self) -> None:
         await self._writer.start_stream([*SSE_HEADERS, *self.headers(self._trace)])

@@ -341,6 +341,16 @@ class ResponseMetadata:
         ours |= {"freshness": self.selection.freshness} if self.selection and self.selection.freshness else {}
         return ours | ({"degraded": degraded} if degraded else {})
 
+    def answer_id(self, own: str) -> str:
+        """The id of the answer: `own`, or in a retry that of the first answer."""
+        first = self.selection.first_answer if self.selection is not None else None
+        return own if first is None else first.id
+
+    def created_at(self) -> int:
+        """Unix seconds, the same in a retry."""
+        first = self.selection.first_answer if self.selection is not None else None
+        return int(time.time()) if first is None else first.created
+
     def cost_text(self) -> bytes:
         return b"0" if self.cost == 0 else format_dollars(self.cost).encode()
 

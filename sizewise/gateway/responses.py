@@ -40,6 +40,7 @@ from sizewise.gateway.responses_storage import (
     PrincipalResponses,
     chain_id,
     context_items,
+    first_envelope,
     new_envelope,
     tighten_options,
 )
@@ -72,6 +73,7 @@ async def create(app: Application, head: RequestHead, body: bytes, writer: Respo
         started_at=head.started,
         options=tighten_options(_with_chain_session(parse_options(head.options, asked.sizewise), made), previous),
         endpoint="responses",
+        response_id=made.id,
     )
     if asked.body.background:
         if asks_for_file_search(asked):
@@ -85,7 +87,9 @@ async def create(app: Application, head: RequestHead, body: bytes, writer: Respo
     to_chat, call = searched.asked.to_chat, searched.call
     chat = await offload.in_thread(to_chat, searched.before) if is_long else to_chat(searched.before)
     request = replace(request, payload=chat, options=request.options if call is None else call.tighten(request.options))
-    keep: SaveResponse = partial(kept.save, request=asked, prior_items=before, offload=offload if is_long else None)
+    keep: SaveResponse = partial(
+        kept.save, request=asked, own_id=made.id, prior_items=before, offload=offload if is_long else None
+    )
     if asked.body.stream:
         return await _stream(app, request, made, keep, writer, asked, call)
     listening = ResponseMetadata()
@@ -95,8 +99,9 @@ async def create(app: Application, head: RequestHead, body: bytes, writer: Respo
         return await send_error(writer, explained(error, asked), listening.final_headers(request.trace_id))
     if listening.selection is not None:
         reply = replace(reply, model=listening.selection.model)
+    made = first_envelope(made, listening.selection)
     is_long = is_long or reply_size(reply) >= LONG_BYTES
-    now = int(time.time())
+    now = reply.completed_at or int(time.time())
     whole = await offload.in_thread(made.completed, reply, now) if is_long else made.completed(reply, now)
     if call is not None:
         whole = call.complete(whole, made)

@@ -91,12 +91,13 @@ class PrincipalResponses:
         selection: ModelSelected | None,
         request: ResponsesRequest,
         prior_items: list[Raw],
+        own_id: str,
         offload: Offload | None = None,
     ) -> Json:
         """Stores the response and returns it for the client, with `store` false if storing failed: it is paid for
-        anyway. `offload` encodes a long one.
+        anyway. A repeated one, whose id is not `own_id`, was stored as it was made. `offload` encodes a long one.
         """
-        if not response["store"]:
+        if not response["store"] or response["id"] != own_id:
             return response
         if offload is None:
             stored = to_stored(response, request, prior_items, *self._owner)
@@ -213,6 +214,12 @@ def new_envelope(request: ResponsesRequest) -> ResponseEnvelope:
         previous_response_id=previous,
         store=request.should_store,
     )
+
+
+def first_envelope(envelope: ResponseEnvelope, selection: ModelSelected | None) -> ResponseEnvelope:
+    """That of the first answer, if this is a retry under its idempotency key."""
+    first = selection.first_answer if selection is not None else None
+    return envelope if first is None else replace(envelope, id=first.id, created_at=first.created)
 
 
 def chain_id(id: str) -> str:

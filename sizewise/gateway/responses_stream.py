@@ -12,6 +12,7 @@ from sizewise.errors import SizewiseError
 from sizewise.gateway.file_search import FileSearchCall
 from sizewise.gateway.openai_stream import SSE_HEADERS
 from sizewise.gateway.request_context import ResponseMetadata, ResponseWriter
+from sizewise.gateway.responses_storage import first_envelope
 from sizewise.gateway.stream_keep_alive import KeepAlive
 from sizewise.handler import Event, ModelSelected, RawDelta, ReasoningDelta, TextDelta, ToolDelta
 from sizewise.messages import Reply
@@ -26,7 +27,7 @@ SaveResponse = Callable[[dict[str, Any], ModelSelected | None], Awaitable[dict[s
 class ResponsesStream(ResponseMetadata):
     """One OpenAI Responses stream to a client. Every event is composed, because upstream frames are of another wire."""
 
-    __slots__ = ("_encoder", "_envelope", "_keep_alive", "_model", "_trace", "_writer")
+    __slots__ = ("_encoder", "_envelope", "_keep_alive", "_model", "_search", "_trace", "_writer")
 
     def __init__(
         self,
@@ -40,12 +41,11 @@ class ResponsesStream(ResponseMetadata):
         """`search`: what was done before the model was called."""
         super().__init__()
         self._writer = writer
-        self._envelope = envelope
         self._model = model
         self._trace = trace
+        self._search = search
         self._encoder = ResponsesStreamWriter(envelope)
-        if search is not None:
-            self._encoder.begin_with([search.item(envelope)], search.annotations)
+        self._begin_as(envelope)
         self._keep_alive = KeepAlive(writer, KEEP_ALIVE_COMMENT)
 
     async def __call__(self, event: Event) -> None:
@@ -60,6 +60,13 @@ class ResponsesStream(ResponseMetadata):
             self.record(event)
             if isinstance(event, ModelSelected):
                 self._model = event.model
+                self._begin_as(first_envelope(self._envelope, event))
+
+    def _begin_as(self, envelope: ResponseEnvelope) -> None:
+        """Before the first event."""
+        self._envelope = self._encoder.envelope = envelope
+        if self._search is not None:
+            self._encoder.begin_with([self._search.item(envelope)], self._search.annotations)
 
     async def _begin(self) -> None:
         await self._writer.start_stream([*SSE_HEADERS, *self.headers(self._trace)])
@@ -71,7 +78,9 @@ class ResponsesStream(ResponseMetadata):
         if not self._writer.has_started:
             await self._begin()
         await self._writer.write(self._encoder.close_items(reply))
-        whole = self._envelope.completed(replace(reply, model=self._model), int(time.time()), self._encoder.items)
+        whole = self._envelope.completed(
+            replace(reply, model=self._model), reply.completed_at or int(time.time()), self._encoder.items
+        )
         shown = await save(whole, self.selection)
         ours = self.sizewise_object(self._model, self._trace, reply.degraded)
         await self._writer.write(self._encoder.finish(shown | {"sizewise": ours}))

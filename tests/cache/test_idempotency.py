@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import re
 import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -93,7 +95,7 @@ def test_on_the_messages_endpoint_too(served: Served, up: SlowUpstream, key: str
     body = {"model": "up/well", "max_tokens": 50, "messages": [{"role": "user", "content": "Hello"}]}
     first = served.ask("/v1/messages", body, idempotency_key=key)
     second = served.ask("/v1/messages", body, idempotency_key=key)
-    assert json.loads(first.body)["content"] == json.loads(second.body)["content"]
+    assert first.body == second.body
     was_given_again(served, second)
     third = served.ask("/v1/messages", {**body, "stream": True}, idempotency_key=key)
     assert third.body.count(b"event: message_stop") == 1 and b"Hello from the upstream." in third.body
@@ -105,9 +107,33 @@ def test_on_the_responses_endpoint_too(served: Served, up: SlowUpstream, key: st
     body = {"model": "up/well", "input": "Hello", "store": store}
     first, second = (served.ask("/v1/responses", body, idempotency_key=key) for _ in range(2))
     assert first.status == second.status == 200, second.body
-    assert json.loads(first.body)["output"][0]["content"] == json.loads(second.body)["output"][0]["content"]
+    assert first.body == second.body
+    assert served.ask(f"/v1/responses/{json.loads(first.body)['id']}").status == (200 if store else 404)
     was_given_again(served, second)
     assert up.asked("well") == 1
+
+
+ENDPOINTS: dict[str, dict[str, Any]] = {
+    "/v1/chat/completions": {"messages": [{"role": "user", "content": "Hello"}]},
+    "/v1/completions": {"prompt": "Hello"},
+    "/v1/messages": {"max_tokens": 50, "messages": [{"role": "user", "content": "Hello"}]},
+    "/v1/responses": {"input": "Hello"},
+}
+IDENTITY = re.compile(rb'"(?:id|created|created_at|completed_at|item_id)": ?("[^"]*"|[0-9]+)')
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("path", ENDPOINTS)
+def test_a_retry_has_the_ids_and_the_times_of_the_first_answer(
+    served: Served, key: str, path: str, stream: bool
+) -> None:
+    body = {"model": "echo/small", **ENDPOINTS[path], "stream": stream}
+    first = served.ask(path, body, idempotency_key=key)
+    second = served.ask(path, body, idempotency_key=key)
+    assert second.status == 200 and "replayed" in second.headers["x-sizewise-why"]
+    assert set(IDENTITY.findall(first.body)) == set(IDENTITY.findall(second.body)) != set()
+    assert stream or first.body == second.body
 
 
 def test_on_the_embeddings_endpoint_too(served: Served, key: str) -> None:

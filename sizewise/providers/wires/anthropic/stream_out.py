@@ -49,7 +49,7 @@ class AnthropicStreamWriter:
     """Writes one stream. Token counts come at the end, when they are known."""
 
     def __init__(self, id: str) -> None:
-        self._id = id
+        self.id = id
         self._index = -1
         self._open: tuple[str, int] | None = None  # kind of the open block, and the index of its call or upstream block
         self._calls: set[int] = set()
@@ -57,7 +57,7 @@ class AnthropicStreamWriter:
         self._waiting: list[Event] = []
 
     def start(self, model: str) -> bytes:
-        shown = build_message(Reply((Choice(),), Usage(), model), self._id)
+        shown = build_message(Reply((Choice(),), Usage(), model), self.id)
         return _event({"type": "message_start", "message": {**shown, "content": [], "stop_reason": None}})
 
     def write(self, event: Event) -> bytes:

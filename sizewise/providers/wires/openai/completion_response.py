@@ -135,6 +135,10 @@ class ChunkWriter:
         self._about: Mapping[str, object] = {"id": id, "object": OBJECT, "created": created}
         self._sent: dict[int, int] = {}
 
+    def begin_as(self, id: str, created: int) -> None:
+        """Before the first chunk."""
+        self._about = {"id": id, "object": OBJECT, "created": created}
+
     def text(self, prompt: int, choice: int, text: str, logprobs: Raw | None) -> Iterator[bytes]:
         """The chunk of a text, after the prompt where that is echoed and was not sent yet."""
         yield from self._echo(prompt, choice)

@@ -94,7 +94,7 @@ class ResponsesStreamWriter:
 
     def __init__(self, envelope: ResponseEnvelope, sequence: int = 0) -> None:
         """`sequence`: events written before."""
-        self._envelope = envelope
+        self.envelope = envelope
         self._sequence = sequence
         self._hosted: Sequence[Json] = ()
         self._annotate: Callable[[str], list[Json]] = no_annotations
@@ -111,7 +111,7 @@ class ResponsesStreamWriter:
         ] = {}  # output index in an upstream of this wire -> output index here
 
     def start(self, model: str) -> bytes:
-        begun = self._envelope.in_progress(model)
+        begun = self.envelope.in_progress(model)
         written = self._event("response.created", response=begun) + self._event("response.in_progress", response=begun)
         return written + self._hosted_calls()
 
@@ -132,11 +132,11 @@ class ResponsesStreamWriter:
 
     def queued(self, model: str) -> bytes:
         """Instead of `start`, for a response that waits; `in_progress` follows."""
-        waiting = self._envelope.in_progress(model) | {"status": "queued"}
+        waiting = self.envelope.in_progress(model) | {"status": "queued"}
         return self._event("response.created", response=waiting) + self._event("response.queued", response=waiting)
 
     def in_progress(self, model: str) -> bytes:
-        return self._event("response.in_progress", response=self._envelope.in_progress(model)) + self._hosted_calls()
+        return self._event("response.in_progress", response=self.envelope.in_progress(model)) + self._hosted_calls()
 
     def write(self, event: Event) -> bytes:
         """The bytes for an event; none if the wire cannot express it (audio)."""
@@ -172,7 +172,7 @@ class ResponsesStreamWriter:
         if event.index not in self._calls:
             written = self._close_item()
             place = len(self.items)
-            item = call_item(self._envelope, place, event.index, event.id, event.name, self._client_tools())
+            item = call_item(self.envelope, place, event.index, event.id, event.name, self._client_tools())
             self._calls[event.index] = (place, [])
             written += self._item_added(item)
         place, said = self._calls[event.index]
@@ -186,7 +186,7 @@ class ResponsesStreamWriter:
 
     def _client_tools(self) -> Mapping[str, ClientTool]:
         if self._tools is None:
-            self._tools = client_tools(self._envelope.raw_fields)
+            self._tools = client_tools(self.envelope.raw_fields)
         return self._tools
 
     # ---- raw events of an upstream of this wire
@@ -212,7 +212,7 @@ class ResponsesStreamWriter:
         written = self._close_item()
         self._open, self._place = item["type"], len(self.items)
         if item["type"] == "message":
-            item = {**message_item(self._envelope.item_id("msg", self._place)), **item, "content": []}
+            item = {**message_item(self.envelope.item_id("msg", self._place)), **item, "content": []}
         else:
             self._upstream_items[piece["output_index"]] = self._place
             item = {**item, **({"summary": []} if item["type"] == "reasoning" else {})}
@@ -272,8 +272,8 @@ class ResponsesStreamWriter:
     def _start_item(self, kind: str) -> bytes:
         self._open, self._place = kind, len(self.items)
         if kind == "message":
-            return self._item_added(message_item(self._envelope.item_id("msg", self._place)))
-        return self._item_added(reasoning_item(self._envelope.item_id("rs", self._place)))
+            return self._item_added(message_item(self.envelope.item_id("msg", self._place)))
+        return self._item_added(reasoning_item(self.envelope.item_id("rs", self._place)))
 
     def _item_added(self, item: Json) -> bytes:
         self.items.append(item)
@@ -343,7 +343,7 @@ class ResponsesStreamWriter:
     def fail(self, error: SizewiseError, model: str) -> bytes:
         """An error event, and the failed response with the items so far: clients wait for either."""
         self._sequence += 1
-        failed = self._envelope.failed(error, model, self.partial_items())
+        failed = self.envelope.failed(error, model, self.partial_items())
         return error_event(error, self._sequence - 1) + self._event("response.failed", response=failed)
 
     def _event(self, kind: str, /, **more: object) -> bytes:
