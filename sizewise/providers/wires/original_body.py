@@ -88,3 +88,12 @@ def not_translatable(path: str, kind: str = "") -> NotTranslatable:
         "remove it, use a model whose API supports it, or name it in `drop_params` of [providers.NAME]",
         param=path,
     )
+
+
+def tool_not_translatable(path: str, kind: object) -> NotTranslatable:
+    """A tool that is no function. `kind`: its type."""
+    error = not_translatable(path, kind[:100] if isinstance(kind, str) else "")
+    if kind == "custom":
+        function = "offer a function with one text parameter `input`, or use /v1/responses, which makes one of it"
+        error.hint = f"{function}; or {error.hint}"
+    return error

@@ -394,6 +394,13 @@ def test_what_this_wire_cannot_say_is_refused_by_name(more: Json, param: str) ->
     assert caught.value.param == param and caught.value.hint
 
 
+def test_a_custom_tool_of_a_chat_is_refused_with_what_works_instead() -> None:
+    with pytest.raises(NotTranslatable) as caught:
+        sent(ours(tools=[{"type": "custom", "custom": {"name": "apply_patch"}}]))
+    assert "'tools[0]' of type 'custom'" in caught.value.message
+    assert "a function with one text parameter `input`" in caught.value.hint and "/v1/responses" in caught.value.hint
+
+
 NAMES = (
     *("type", "text", "function", "name", "arguments", "parameters", "image_url", "url", "file", "file_data", "id"),
     *("json_schema", "schema", "source", "input", "input_schema", "tool_use_id", "content", "format", "user_id"),

@@ -16,7 +16,7 @@ from sizewise.errors import BadBody, NotTranslatable
 from sizewise.messages import ChatRequest, EmbeddingRequest, JsonFields
 from sizewise.providers.wires.anthropic.request_in import unchanged_original
 from sizewise.providers.wires.anthropic.thinking import EFFORTS
-from sizewise.providers.wires.original_body import not_translatable, translated_fields
+from sizewise.providers.wires.original_body import not_translatable, tool_not_translatable, translated_fields
 
 DEFAULT_MAX_TOKENS = 4096
 """The API requires a limit; every model of this wire allows this value. A truncated reply has finish `length`."""
@@ -147,7 +147,7 @@ def _tools(asked: Json) -> Json:
 
 def _tool(tool: Json, at: str) -> Json:
     if tool.get("type") != "function":
-        raise not_translatable(at)
+        raise tool_not_translatable(at, tool.get("type"))
     function = tool["function"]
     written: Json = {"name": function["name"], "input_schema": function.get("parameters") or {"type": "object"}}
     written |= {name: function[name] for name in ("description", "strict") if function.get(name) is not None}

@@ -15,7 +15,7 @@ from msgspec import Raw, Struct
 
 from sizewise.errors import BadBody, NotTranslatable
 from sizewise.messages import ChatRequest, EmbeddingRequest, JsonFields
-from sizewise.providers.wires.original_body import not_translatable, translated_fields
+from sizewise.providers.wires.original_body import not_translatable, tool_not_translatable, translated_fields
 from sizewise.providers.wires.responses.request_in import (
     INCLUDE_ENCRYPTED_REASONING,
     INCLUDE_LOGPROBS,
@@ -220,7 +220,7 @@ def _tools(asked: Json) -> Json:
 def _tool(tool: Json, at: str) -> Json:
     """`strict` defaults to true in this API, and to false in ours."""
     if tool.get("type") != "function":
-        raise not_translatable(at)
+        raise tool_not_translatable(at, tool.get("type"))
     function = tool["function"]
     parameters = function.get("parameters") or {"type": "object", "properties": {}}
     return {"type": "function", **function, "parameters": parameters, "strict": function.get("strict") is True}
