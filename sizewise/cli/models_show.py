@@ -40,6 +40,9 @@ RATES = MappingProxyType(
 )
 """Kinds of tokens, and the headings of their columns."""
 
+TOKENS_PER_PAGE = 667
+PAGE_RULE = "500 English words each at 4 tokens for 3 words; other languages take more tokens"
+
 Fact = operations.Fact | operations.CatalogFact
 
 
@@ -147,6 +150,9 @@ def _write(shown: KnownModel) -> None:
         )
     click.echo()
     write_table(("FACT", "VALUE", "SOURCE"), [(each.name, each.value, _whence(each)) for each in _facts(shown)])
+    context = (model.context if model is not None else None) or (known.context if known is not None else None)
+    if context is not None:
+        click.echo(f"its window holds about {context // TOKENS_PER_PAGE:,} pages, of {PAGE_RULE}")
     if model is not None and model.provider:
         _write_pace(model.pace)
     if known is not None:

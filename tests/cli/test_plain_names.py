@@ -57,6 +57,8 @@ def test_a_plain_name_of_several_models_lists_them(tmp_path: Path) -> None:
 
 @pytest.mark.long
 def test_a_plain_name_of_one_model_shows_and_fits_it(tmp_path: Path) -> None:
+    shown = sizewise("models", "show", "Granite 34B", home=tmp_path).out
+    assert "Granite 34B Code Instruct 8K" in shown and "its window holds about 12 pages" in shown
     assert "GPT-4 Turbo" in sizewise("models", "show", "GPT-4 Turbo", home=tmp_path).out
     assert sizewise("fit", "Falcon 7B", "--on", "24GB", "--json", home=tmp_path).json["model"] == "falcon-7b"
     several = sizewise("fit", "Llama 2", "--on", "24GB", home=tmp_path)
