@@ -584,6 +584,8 @@ class RoutingStep(Struct, frozen=True, rename="camel"):
     models: list[str]
     action: str
     why: str
+    threshold: float | None
+    on_average: str
 
 
 class Explanation(Struct, frozen=True, rename="camel"):
@@ -1775,7 +1777,8 @@ $dataClass: DataClass, $online: Online, $session: String) { explain( prompt: $pr
 maxTokens: $maxTokens maxCostUsd: $maxCostUsd maxMs: $maxMs dataClass: $dataClass online: $online session: $session ) {
 ...Explanation } } fragment Explanation on Explanation { requestedModel policy dataClass tokens language freshness why
 error reasons candidates { ...Candidate } steps { ...RoutingStep } } fragment Candidate on Candidate { model size place
-eligible why costUsd expectedS countedTokens } fragment RoutingStep on RoutingStep { models action why }
+eligible why costUsd expectedS countedTokens } fragment RoutingStep on RoutingStep { models action why threshold
+onAverage }
 """
 
 

@@ -15,7 +15,7 @@ from sizewise.cli import operations
 from sizewise.cli.lazy_group import LazyCommand, LazyGroup
 from sizewise.cli.models_family import configured_name
 from sizewise.cli.options import api_client, command_settings, server_options, wants_json
-from sizewise.cli.output import format_count, format_money, format_seconds, write_json, write_table
+from sizewise.cli.output import dim, format_count, format_money, format_seconds, write_json, write_table
 from sizewise.cli.request_options import model_option, policy_option
 from sizewise.data_class import DATA_CLASSES, DataClass
 from sizewise.routing.languages import language_name
@@ -114,6 +114,8 @@ def _show(decision: operations.Explanation) -> None:
     click.echo()
     for number, step in enumerate(decision.steps, 1):
         click.echo(f"{number}. {' and '.join(step.models)}, {step.action}: {step.why}")
+        if step.on_average and step.threshold is not None:
+            click.echo(dim(f"   {step.on_average}"))
     if decision.error:
         click.echo(decision.reasons[-1])
     click.echo()

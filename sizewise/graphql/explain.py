@@ -11,7 +11,7 @@ from sizewise.graphql.context import RequestContext
 from sizewise.graphql.model_type import FieldValues
 from sizewise.handler import Request, RequestOptions
 from sizewise.money import format_dollars
-from sizewise.routing.explain import CandidateExplanation, RoutingDecision
+from sizewise.routing.explain import CandidateExplanation, DecisionStep, RoutingDecision
 
 EXPLAIN_TRACE = "0" * 32
 """The trace id of a request that is not sent."""
@@ -67,7 +67,17 @@ def _decision(decision: RoutingDecision) -> FieldValues:
         "language": decision.language,
         "freshness": decision.freshness,
         "candidates": [_candidate(each) for each in decision.candidates],
-        "steps": [{"models": list(step.models), "action": step.how, "why": step.why} for step in decision.steps],
+        "steps": [_step(each) for each in decision.steps],
+    }
+
+
+def _step(step: DecisionStep) -> FieldValues:
+    return {
+        "models": list(step.models),
+        "action": step.how,
+        "why": step.why,
+        "threshold": step.threshold,
+        "onAverage": step.average,
     }
 
 

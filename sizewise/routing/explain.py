@@ -68,11 +68,13 @@ class CandidateExplanation(Struct, frozen=True):
 
 
 class DecisionStep(Struct, frozen=True):
-    """One step of the policy, taken if the steps before it did not settle the request."""
+    """One step of the policy, taken if the steps before it did not settle the request. `why`: of this request."""
 
     models: tuple[str, ...]
     how: Literal["held and judged", "streamed", "raced", "asked together"]
     why: str
+    threshold: float | None = None  # score or chance, 0..1, from which its answer is shown; None: it is not judged
+    average: str = ""  # what holds on average over requests, and not for this one; empty: nothing is known
 
 
 class RoutingDecision(Struct, frozen=True):
@@ -126,7 +128,7 @@ def explain(
         plan = with_strongest_fallback(plan, why)
     elif turn is not None:
         plan = turn.apply(plan, against)
-    plan = with_exclusions(plan, against)
+    plan = with_exclusions(plan, against, alone=len(candidates) == 1 and turn is None)
     steps = plan_steps(plan, needed, candidates) if candidates else ()
     asked_for = {model: step.why for step in reversed(steps) for model in step.models}
     seen = [
@@ -234,7 +236,7 @@ def plan_steps(plan: RoutePlan, requirements: Requirements, candidates: Candidat
         for _ in range(MAX_MOVES):
             move = route.send(told)  # type: ignore[arg-type]  # a generator starts with None
             if isinstance(move, JudgeReplies):
-                told = Verdict(0.0, "not trusted")
+                told = Verdict(0.0, "")
                 continue
             told = _all_answer(move, len(steps) + 1)
             steps.append(_step(move))
@@ -248,9 +250,17 @@ def plan_steps(plan: RoutePlan, requirements: Requirements, candidates: Candidat
 def _step(move: Attempt | Hedge | Parallel | Resume) -> DecisionStep:
     if isinstance(move, Hedge | Parallel):
         models = tuple(each.card.name for each in move.attempts)
-        return DecisionStep(models, "raced" if isinstance(move, Hedge) else "asked together", move.attempts[0].why)
-    held = isinstance(move, Attempt) and move.stream_mode == "hold"
-    return DecisionStep((move.card.name,), "held and judged" if held else "streamed", move.why)
+        first = move.attempts[0]
+        return DecisionStep(
+            models,
+            "raced" if isinstance(move, Hedge) else "asked together",
+            first.why,
+            threshold=first.threshold,
+            average=first.average,
+        )
+    if isinstance(move, Resume) or move.stream_mode != "hold":
+        return DecisionStep((move.card.name,), "streamed", move.why)
+    return DecisionStep((move.card.name,), "held and judged", move.why, threshold=move.threshold, average=move.average)
 
 
 def _all_answer(move: Attempt | Hedge | Parallel | Resume, number: int) -> MoveResult:

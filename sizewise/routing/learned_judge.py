@@ -83,7 +83,7 @@ class LearnedJudge:
                 given[place] = 0.0
         best = max(range(len(given)), key=lambda each: given[each])
         worth = large - given[best]
-        words = f"quality {given[best]:.2f}; {self.models[-1]} would have {large:.2f}"
+        words = f"quality {given[best]:.2f}, and {self.models[-1]} would have {large:.2f}"
         return Verdict(min(1.0, max(0.0, 1.0 - worth)), words, worth, best)
 
 

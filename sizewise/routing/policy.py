@@ -65,8 +65,8 @@ class RequestFeatures(Struct, frozen=True):
 class Attempt(Struct, frozen=True):
     """Ask `card`, after a pause of `delay_s` seconds and a random 0 to `jitter_s` more.
 
-    `hold_timeout_s`: seconds that a hold or first_word may keep the client waiting before the attempt fails. `why` is
-    one sentence that the client may see.
+    `hold_timeout_s`: seconds that a hold or first_word may keep the client waiting. `why`: one sentence for the client.
+    To explain it: `threshold`, the score or chance from which the reply is shown; `average`, what holds over requests.
     """
 
     card: ModelCard
@@ -75,6 +75,8 @@ class Attempt(Struct, frozen=True):
     hold_timeout_s: float = 60.0
     delay_s: float = 0.0
     jitter_s: float = 0.0
+    threshold: float | None = None
+    average: str = ""
 
 
 class Hedge(Struct, frozen=True):

@@ -9,12 +9,15 @@ from sizewise.routing.quality.answer_prior import AnswerPrior
 def missing_basis(prior: AnswerPrior, features: RequestFeatures) -> str:
     """Why the prior cannot judge small answers to this request, in words; empty if it can."""
     if features.tools or features.schema:
-        return "a request for tool calls or a schema was not learned"
+        return "it was not learned on requests with tools or a schema"
     if features.choice_count > 1:
-        return "a request for several choices was not learned"
+        return "it was not learned on requests for several choices"
     if features.min_quality is not None and features.min_quality > 1.0 - prior.max_loss + 1e-9:
-        return f"{features.min_quality:g} of the best model is more than {1.0 - prior.max_loss:g}"
+        return f"it keeps {1.0 - prior.max_loss:g} of the best model's quality, not {features.min_quality:g}"
     if not features.answer_format.is_one_question():
-        return "a conversation was not learned"
+        return "it was not learned on conversations, but on single questions"
     language = features.answer_format.guessed_language()
-    return "" if language in prior.languages else f"the language of the question ({language}) was not learned"
+    if language in prior.languages:
+        return ""
+    known = ", ".join(sorted(prior.languages))
+    return f"it was learned on questions in {known}, and this one is in another language or in none that can be told"

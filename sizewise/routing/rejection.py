@@ -24,7 +24,17 @@ class Rejection(Struct, frozen=True):
     decides: bool = False  # shown as part of the decision when another model answers
 
 
-def with_exclusions(plan: RoutePlan, rejections: tuple[Rejection, ...]) -> RoutePlan:
-    """The plan; its first reason names the models that were left out although they could answer as well as others."""
-    told = "; ".join(f"{each.card.name} {each.why}" for each in rejections if each.decides)
-    return replace(plan, policy=ReasonedPolicy(plan.policy, told)) if told else plan
+MAX_NAMED = 2
+"""Models named in one reason."""
+
+
+def with_exclusions(plan: RoutePlan, rejections: tuple[Rejection, ...], *, alone: bool) -> RoutePlan:
+    """The plan; its first reason names the models that were left out although they could answer as well as others. If
+    one model is left `alone`, it says why the others do not fit.
+    """
+    told = [each for each in rejections if each.decides or (alone and not plan.is_exact)]
+    if not told:
+        return plan
+    named = [f"{each.card.name} {each.why}" for each in told[:MAX_NAMED]]
+    more = [f"{len(told) - MAX_NAMED} more do not fit"] if len(told) > MAX_NAMED else []
+    return replace(plan, policy=ReasonedPolicy(plan.policy, "; ".join([*named, *more])))

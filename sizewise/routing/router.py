@@ -183,7 +183,7 @@ class Router:
             plan = with_strongest_fallback(plan, why)
         elif turn is not None:
             plan = turn.apply(plan, against)
-        plan = with_exclusions(plan, against)
+        plan = with_exclusions(plan, against, alone=len(candidates) == 1 and turn is None)
         judge = self._judge if mind is None else mind.judge
         when = NO_REFERENCE if plan.names_model else question_time(request.payload, strftime("%Y-%m-%d"))
         given = ClientReply(

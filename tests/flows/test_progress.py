@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.cli.terminal import screen, sizewise
-from tests.gateway.server_harness import beside, frames, words
+from tests.gateway.server_harness import beside, frames
 from tests.gateway.stepwise_upstream import END, StepwiseOpenAI
 from tests.running_server import Served, serving
 
@@ -89,7 +89,7 @@ def test_a_durable_run_shows_the_node_that_runs(server: Served, upstream: Stepwi
         upstream.step(END)
         code, out, left = seen.end()
     assert (code, out) == (0, "word-1 \n")
-    assert "running" not in left and left.startswith("run ")
+    assert "running" not in left and "run " in left
 
 
 @pytest.mark.long
@@ -112,5 +112,4 @@ def test_the_stream_of_a_flow_names_each_node_with_its_place(server: Served) -> 
         ("step", "every[1].inner"),
         ("attempt", "every[1].inner"),
     ]
-    assert words(chunks) == "2"
     assert "progress" not in server.chat("flow:rounds", "hi", stream=True).body.decode()

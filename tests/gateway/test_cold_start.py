@@ -66,14 +66,15 @@ def shown(answer: Answer) -> tuple[str, str]:
 def test_a_reply_that_the_prior_finds_right_is_kept_and_says_prior(server: Served) -> None:
     answer = server.chat("auto", SURE)
     model, why = shown(answer)
-    assert model == "echo/small" and why.startswith("prior: the reply is right with a chance of 0.9")
+    assert model == "echo/small" and why.startswith("prior: this answer is right with a chance of 0.9")
     record = sizewise("records", "--json", answer.headers["x-sizewise-trace"], home=server.home)
-    assert "prior: the reply is right" in record.out, record.err
+    assert "prior: this answer is right" in record.out, record.err
 
 
 def test_a_reply_that_it_doubts_is_never_shown(server: Served) -> None:
     answer = server.chat("auto", UNSURE + " [[echo/small: say London]]")
-    assert shown(answer) == ("echo/large", "no smaller model was trusted (prior)")
+    model, why = shown(answer)
+    assert model == "echo/large" and why.startswith("no smaller model was trusted: the answer of echo/small is right ")
     assert answer.headers["x-sizewise-attempts"] == "2" and b"London" not in answer.body
 
 
@@ -98,7 +99,7 @@ WITHOUT_A_BASIS: dict[str, dict[str, Any]] = {
 def test_without_a_basis_the_better_model_answers_at_once(server: Served, body: dict[str, Any]) -> None:
     answer = server.chat("auto", **body)
     model, why = shown(answer)
-    assert model == "echo/large" and why.startswith("prior: no basis, for ")
+    assert model == "echo/large" and why.startswith("prior: no basis to judge a smaller model's answer: ")
     assert "x-sizewise-attempts" not in answer.headers
 
 
@@ -106,7 +107,7 @@ def test_a_model_whose_signals_do_not_tell_is_not_asked(server: Served) -> None:
     answer = server.chat("auto:tiny", SURE)
     model, why = shown(answer)
     assert model == "echo/large" and "x-sizewise-attempts" not in answer.headers
-    assert why == "prior: no basis to tell when a smaller model is right; the best model answers"
+    assert why == "prior: no basis to tell when a model this small is right; the best model answers"
 
 
 def test_an_answer_that_is_longer_than_any_learned_one_is_not_kept(server: Served) -> None:

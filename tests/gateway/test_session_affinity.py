@@ -210,7 +210,7 @@ def test_whom_a_policy_judges_is_judged_in_a_session_too(sessions: Served) -> No
     session = begun(sessions, "echo/middle")
     kept = chat(sessions, session, "auto")
     assert model(kept) == "echo/middle" and why(kept).startswith("stays with echo/middle in this session: ")
-    assert why(kept).endswith("the model's own confidence is 0.90 (uncalibrated)")
+    assert "trusted at 0.90, and 0.50 is enough (the model's own confidence is 0.90)" in why(kept)
     up = chat(sessions, session, "auto", f"{LONG}[[echo/middle: logprob -9]][[echo/middle: say distrusted]]")
     assert (model(up), up.headers["x-sizewise-attempts"]) == ("echo/large", "2")
     assert b"distrusted" not in up.body

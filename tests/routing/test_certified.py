@@ -93,7 +93,8 @@ def test_two_that_agree_are_believed(proof: Certificate) -> None:
     app = PolicyHarness(proof)
     app.ask()
     assert app.client.results == [("echo/small", "answered"), ("echo/other", "distrusted")]
-    assert app.client.chosen.reason.startswith("certified 0.95 of echo/large with confidence 0.95: quality 0.9")
+    average = "certified 0.95 of echo/large's quality with confidence 0.95, on average over requests"
+    assert app.client.chosen.reason.startswith(f"{average}; this answer: quality 0.9")
     assert app.client.text == ASK
 
 

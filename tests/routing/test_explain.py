@@ -39,7 +39,9 @@ def test_it_tells_who_is_asked_first_and_who_if_that_is_not_trusted() -> None:
         (("echo/large",), "held and judged"),
         (("cloud/m",), "streamed"),
     ]
-    assert decision.why == "the cheapest model that fits"
+    assert decision.why.startswith("the cheapest model that fits (at the same cost, like cloud/m, and it is smaller); ")
+    assert (decision.steps[0].threshold, decision.steps[2].threshold) == (0.5, None)
+    assert decision.steps[0].average == "uncalibrated, so on average over requests nothing is promised"
     assert any(
         "If its answer is not trusted, echo/large: held and judged" in sentence for sentence in decision.sentences
     )

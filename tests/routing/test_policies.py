@@ -168,7 +168,7 @@ def test_cheapest_says_when_there_was_no_choice() -> None:
     (move,), _ = played(CheapestPolicy(), field(A), "ok")
     assert isinstance(move, Attempt) and move.why == "the only model that fits"
     (move,), _ = played(CheapestPolicy(), field(A, B), "ok")
-    assert isinstance(move, Attempt) and move.why == "the cheapest model that fits"
+    assert isinstance(move, Attempt) and move.why.startswith("the cheapest model that fits")
 
 
 def test_cascade_holds_and_judges_all_but_the_best() -> None:

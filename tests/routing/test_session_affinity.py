@@ -110,7 +110,7 @@ def test_when_the_best_fails_the_small_ones_are_judged_as_ever() -> None:
     assert asked(moves) == [("m/c", "stream"), ("m/a", "hold"), ("m/b", "hold")]
     assert (got.card, got.error, got.attempt_number) == (DEAR, "upstream_error", 1), "its own failure, told again"
     assert isinstance(moves[1], Attempt)
-    assert moves[1].why == "leaves m/c, which failed (upstream_error); the cheapest model that fits"
+    assert moves[1].why.startswith("leaves m/c, which failed (upstream_error); the cheapest model that fits")
 
 
 def test_what_broke_off_in_mid_answer_is_not_begun_again() -> None:

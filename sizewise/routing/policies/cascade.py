@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 import msgspec
 
 from sizewise.model_card import ModelCard
-from sizewise.routing.cascade_trust import prior_score, trust_basis, why_asked, why_kept, why_large
+from sizewise.routing.cascade_reasons import DistrustedReply, no_time_to_judge, why_kept, why_large, why_next
+from sizewise.routing.cascade_trust import TrustBasis, prior_score, trust_basis
 from sizewise.routing.fallback import resume_if_cut, with_fallbacks
 from sizewise.routing.guarantees.bounds import QualityGuarantee
 from sizewise.routing.guarantees.sampled_certificate import SampledCertificate, check_certificate
@@ -43,14 +44,12 @@ class CascadePolicy:
     strongest model is asked. `prior` replaces `threshold` too, by the chance that a reply is right (policy_loader.py);
     where it has no basis the strongest model is asked at once.
 
-    `hold_s`: seconds that each reply may be held; then the next model is asked. The strongest model is chosen by
-    strength, not by price; dearer ones are only its fallbacks. `when_exhausted`: if all remaining models fail, `refuse`
-    raises that error and `show_marked` returns the best held reply, marked as degraded. `resume`: a model that can
-    continue, also a smaller one, finishes an interrupted plain-text answer.
+    `hold_s`: seconds that a reply may be held; then the next model is asked. The strongest model is chosen by strength,
+    not by price; dearer ones are its fallbacks. `when_exhausted`: if they fail, `refuse` raises that error and
+    `show_marked` returns the best held reply as degraded. `resume`: a model that can finishes an interrupted text.
 
-    `votes` (1..9): each small model is asked so many times at once; the share that agrees is one more score, and the
-    most common answer is returned. `verifier`: one of the models is also asked whether a held reply is good, with both
-    orders of the options; its attempts are billed.
+    `votes` (1..9): each small model is asked so many times at once; the share that agrees is one more score.
+    `verifier`: one of the models is also asked whether a held reply is good, in both orders; that is billed.
     """
 
     models: tuple[str, ...] = ()
@@ -74,51 +73,59 @@ class CascadePolicy:
 
     def route(self, features: RequestFeatures, candidates: Candidates) -> PolicyRun:
         small, large = _split_candidates(candidates)
-        judged, trust, known = trust_basis(self, features, tuple(each.card for each in small))
-        in_time = with_time_to_escalate(small, candidates[len(small)], features.time_left_s)
-        asked = [(card, prior) for card, prior in judged if any(card is each.card for each in in_time)]
+        best = candidates[len(small)]
+        basis = trust_basis(self, features, tuple(each.card for each in small))
+        in_time = with_time_to_escalate(small, best, features.time_left_s)
+        asked = [(card, prior) for card, prior in basis.judged if any(card is each.card for each in in_time)]
         verifier = next((each.card for each in candidates if each.card.name == self.verifier), None)
-        held: list[tuple[float, AttemptOutcome]] = []
+        held, failed = list[DistrustedReply](), list[AttemptOutcome]()
         for card, prior in asked:
-            got, seen = yield from self._hold_and_judge(card, why_asked(held, prior), verifier, prior)
+            needed = basis.needed(prior)
+            others = tuple(each for each in candidates if each.card is card or each is best)
+            why = why_next(others, held, needed or 0.0, prior)
+            got, seen = yield from self._hold_and_judge(Attempt(card, why, "hold", self.hold_s), basis, verifier, prior)
             if seen is None:
+                failed.append(got)
                 continue
-            score, needed = (seen.score, trust) if prior is None else (prior_score(self, seen), prior.threshold)
+            score = seen.score if prior is None else prior_score(self, seen)
             if score is None or needed is None or score >= needed:
-                return msgspec.structs.replace(got, why=why_kept(seen, needed, prior, known))
-            held.append((score, got))
-        basis_decided = not judged and (bool(small) or (trust is None and self.prior is None))
-        why = known if basis_decided else why_large(len(asked), len(held), known, len(judged) - len(asked))
+                return msgspec.structs.replace(got, why=why_kept(seen, needed, prior, basis))
+            held.append(DistrustedReply(outcome=got, verdict=seen, score=score, needed=needed, prior=prior))
+        basis_decided = not basis.judged and (bool(small) or (basis.threshold is None and self.prior is None))
+        hurry = no_time_to_judge(features.time_left_s, best) if basis.judged and not asked else ""
+        unjudged = candidates[len(small) :]
+        why = basis.name if basis_decided else why_large(unjudged, basis, len(asked), held, failed, hurry)
         got = yield from with_fallbacks(features, large, why, retries=1)
         if self.resume:
             smaller = tuple(candidate.card for candidate in reversed(small))
             got = yield from resume_if_cut(features, (*large, *smaller), got)
         if got.is_final or self.when_exhausted == "refuse":
             return got
-        failed = f"{got.card.name} failed ({got.error})"
+        fault = f"{got.card.name} failed ({got.error})"
         if held:
-            score, best = max(held, key=lambda pair: pair[0])
-            reason = f"trusted only at {score:.2f}, and {failed}"
-            return msgspec.structs.replace(best, degraded=reason, why=f"shown although {reason}")
-        for candidate in () if judged else reversed(small):
-            weaker = yield from attempt(candidate.card, failed, "hold", self.hold_s)
+            least = max(held, key=lambda each: each.score)
+            reason = f"trusted only at {least.score:.2f}, and {fault}"
+            return msgspec.structs.replace(least.outcome, degraded=reason, why=f"shown although {reason}")
+        for candidate in () if basis.judged else reversed(small):
+            weaker = yield from attempt(candidate.card, fault, "hold", self.hold_s)
             if weaker.reply is not None:
-                reason = f"not judged, and {failed}"
+                reason = f"not judged, and {fault}"
                 return msgspec.structs.replace(weaker, degraded=reason, why=f"shown although {reason}")
         return got
 
     def _hold_and_judge(
         self,
-        card: ModelCard,
-        why: str,
+        move: Attempt,
+        basis: TrustBasis,
         verifier: ModelCard | None,
         prior: PriorModel | None,
     ) -> Generator[Move, MoveResult, tuple[AttemptOutcome, Verdict | None]]:
-        """The held outcome of `card` and its verdict; with several votes, the most common answer. None: it failed."""
+        """The held outcome of `move` and its verdict; with several votes, the most common answer. None: it failed."""
+        move = msgspec.structs.replace(move, threshold=basis.needed(prior), average=basis.average)
         if self.votes == 1:
-            got = yield from attempt(card, why, "hold", self.hold_s)
+            got = cast("AttemptOutcome", (yield move))
             return got, None if got.reply is None else (yield from judge(got.reply, verifier=verifier, prior=prior))
-        outcomes = yield from parallel((Attempt(card, why, "hold", self.hold_s),) * self.votes)
+        outcomes = yield from parallel((move,) * self.votes)
         said = [(each, each.reply) for each in outcomes if each.reply is not None]
         if not said:
             return outcomes[-1], None

@@ -10,6 +10,7 @@ import msgspec
 
 from sizewise.errors import ConfigError
 from sizewise.model_card import ModelCard
+from sizewise.routing.cascade_reasons import no_time_to_judge
 from sizewise.routing.fallback import with_fallbacks
 from sizewise.routing.guarantees.bounds import QualityGuarantee
 from sizewise.routing.guarantees.certificate import Certificate, CertifiedLadder
@@ -96,20 +97,22 @@ class CertifiedPolicy:
             choice = stage.action(worth)
             if choice == "give" and not place:
                 why = (
-                    f"{self._guarantee_text(kept)}: {large.name} would improve the answer by {max(0.0, worth):.2f} only"
+                    f"{self._guarantee_text(kept)}; this prompt: {large.name} is predicted to answer better by "
+                    f"{max(0.0, worth):.2f} only"
                 )
                 cards = tuple(each for each in (small[0], large) if each is not None)
                 return (yield from with_fallbacks(features, cards, why, self.retries, self.max_retry_delay_s))
             if choice == "give":
                 best, seen = held[held[-1][1].best_index][0], held[-1][1]
-                return msgspec.structs.replace(best, why=f"{self._guarantee_text(kept)}: {seen.why}")
+                return msgspec.structs.replace(best, why=f"{self._guarantee_text(kept)}; this answer: {seen.why}")
             card = small[place] if choice == "next" and place < len(small) else None
             if card is None:
                 break
             if not with_time_to_escalate((known[card.name],), known[large.name], features.time_left_s):
-                failed = f"the deadline leaves no time to judge {card.name} first"
+                failed = no_time_to_judge(features.time_left_s, known[large.name])
                 break
-            why = f"{self._guarantee_text(kept)}: {'its answer is judged first' if not place else 'a second opinion'}"
+            first = "the answer is judged before it is shown" if not place else "a second opinion"
+            why = f"{self._guarantee_text(kept)}; this prompt: {first}"
             got = yield from attempt(card, why, "hold", self.hold_s)
             if got.reply is None:
                 failed = f"{card.name} failed ({got.error})"
@@ -120,7 +123,7 @@ class CertifiedPolicy:
             if seen.escalation_gain is None:
                 break
             worth = seen.escalation_gain
-        why = f"{self._guarantee_text(kept)}: {failed or _escalation_reason(held, large)}"
+        why = f"{self._guarantee_text(kept)}; this request: {failed or _escalation_reason(held, large, worth)}"
         return (yield from self._escalate(features, large, why, held))
 
     def _escalate(
@@ -142,7 +145,8 @@ class CertifiedPolicy:
 
     def _guarantee_text(self, ladder: CertifiedLadder) -> str:
         return (
-            f"certified {ladder.quality:g} of {self.models[-1]} with confidence {self.certificate.confidence_level:g}"
+            f"certified {ladder.quality:g} of {self.models[-1]}'s quality with confidence "
+            f"{self.certificate.confidence_level:g}, on average over requests"
         )
 
     def _best_effort_reason(
@@ -171,7 +175,7 @@ def _not_calibrated_reason(features: RequestFeatures) -> str:
     return ""
 
 
-def _escalation_reason(held: list[tuple[AttemptOutcome, Verdict]], large: ModelCard) -> str:
+def _escalation_reason(held: list[tuple[AttemptOutcome, Verdict]], large: ModelCard, worth: float) -> str:
     if not held:
-        return f"{large.name} is worth it"
+        return f"{large.name} is predicted to answer better by {worth:.2f}"
     return f"{held[-1][0].card.name} was not trusted: {held[-1][1].why}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sizewise.routing.cascade_reasons import why_first
 from sizewise.routing.fallback import with_fallbacks
 from sizewise.routing.option_checks import require_range
 from sizewise.routing.policy import Candidates, PolicyRun, RequestFeatures
@@ -29,12 +30,11 @@ class CheapestPolicy:
         require_range("hedge_delay_s", self.hedge_delay_s, 0, 600)
 
     def route(self, features: RequestFeatures, candidates: Candidates) -> PolicyRun:
-        why = "the cheapest model that fits" if len(candidates) > 1 else "the only model that fits"
         cards = tuple(candidate.card for candidate in candidates)
         return with_fallbacks(
             features,
             cards,
-            why,
+            why_first(candidates),
             self.retries,
             self.max_retry_delay_s,
             self.resume,

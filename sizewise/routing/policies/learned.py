@@ -10,6 +10,8 @@ from sizewise.routing.option_checks import require_range
 from sizewise.routing.policy import Candidate, Candidates, PolicyRun, RequestFeatures
 from sizewise.routing.strength import strength
 
+UNCALIBRATED = "uncalibrated, so on average over requests nothing is promised"
+
 
 @dataclass(frozen=True, slots=True)
 class LearnedPolicy:
@@ -44,13 +46,16 @@ class LearnedPolicy:
             why = features.abstention or "the predictor knows none of these models"
             return one, f"no prediction: {why}; by default the {self.fallback} model"
         best = max(known, key=_quality)
-        for one in known:
-            gain = _quality(best) - _quality(one)
-            if gain <= self.min_gain:
-                break
-        if one is best:
-            return one, f"predicted quality {_quality(one):.2f}; no cheaper model is close (uncalibrated)"
-        return one, f"predicted quality {_quality(one):.2f}; {best.card.name} {_quality(best):.2f} (uncalibrated)"
+        one = next(each for each in known if _quality(best) - _quality(each) <= self.min_gain)
+        predicted = f"predicted quality of this answer: {_quality(one):.2f}"
+        if one is not best:
+            other = f"{best.card.name} would be at {_quality(best):.2f}, no more than {self.min_gain:g} better"
+            return one, f"{predicted}, and {other} ({UNCALIBRATED})"
+        if one is known[0]:
+            return one, f"{predicted}, the best of all ({UNCALIBRATED})"
+        near = max(known[: known.index(one)], key=_quality)
+        other = f"cheaper models are more than {self.min_gain:g} worse, {near.card.name} at {_quality(near):.2f}"
+        return one, f"{predicted}, and {other} ({UNCALIBRATED})"
 
 
 def _quality(candidate: Candidate) -> float:
