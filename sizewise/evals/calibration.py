@@ -139,10 +139,12 @@ def calibrate(
     per_request: bool = False,
     training_share: float = TRAINING_SHARE,
 ) -> Calibration:
-    """`costs`: of one answer of each small model, then of the large one, in any unit. `missing_is_wrong`: a model that
-    did not answer a prompt which another one answered counts as wrong. `per_request`: the rows are a random sample of
-    requests, and the guarantee is of requests; otherwise it is of questions, each of which counts once. Raises
-    BadRequest, also if many answers are missing, or if the large model is never right.
+    """`costs`: of one answer of each small model, then of the large one, in any unit.
+
+    A small model that did not answer a prompt which another one answered counts as wrong; `missing_is_wrong`: the large
+    one too, and however many are missing. `per_request`: the rows are a random sample of requests, and the guarantee is
+    of requests; otherwise it is of questions, each of which counts once. Raises BadRequest, also if many answers are
+    missing, or if the large model is never right.
     """
     names = (*small_models, large_model)
     missing = find_missing(dataset, names)
@@ -150,6 +152,7 @@ def calibrate(
         dataset = missing_as_wrong(dataset, names)
     else:
         require_answers(missing)
+        dataset = missing_as_wrong(dataset, names, small_models)
     asked = labeled_prompts(dataset, small_models, large_model, grouped=not per_request)
     _require_right_answers(asked.large_scores, large_model)
     ready = prepare_data(asked, names, costs, date, dataset.digest, version, training_share)
@@ -172,7 +175,7 @@ def calibrate(
         scorer=scorer,
         scorer_error=scorer_error,
         version=version,
-        missing_as_wrong=missing.incomplete if missing_is_wrong else 0,
+        missing_as_wrong=missing.incomplete if missing_is_wrong else missing.of(small_models),
         prompt_sketch=sketch_prompts(asked.prompts),
         unit="request" if per_request else "question",
     )

@@ -32,6 +32,10 @@ class MissingAnswers(Struct, frozen=True):
     def share(self) -> float:
         return self.incomplete / max(1, self.prompts)
 
+    def of(self, models: Sequence[str]) -> int:
+        """Answers that these models lack."""
+        return sum(self.by_model.get(model, 0) for model in models)
+
     def __str__(self) -> str:
         """Such as `12 of 400 prompts lack an answer (of gpt: 12)`."""
         named = ", ".join(f"of {name}: {count:,}" for name, count in self.by_model.items())
@@ -59,8 +63,11 @@ def require_answers(missing: MissingAnswers) -> None:
         raise BadRequest(f"{missing}; at most {MAX_MISSING_SHARE:.0%} may be left out", hint)
 
 
-def missing_as_wrong(dataset: OutcomeDataset, models: Sequence[str]) -> OutcomeDataset:
-    """The dataset with a score of 0 for each missing answer of `models` to a prompt that another of them answered."""
+def missing_as_wrong(dataset: OutcomeDataset, models: Sequence[str], of: Sequence[str] = ()) -> OutcomeDataset:
+    """The dataset with a score of 0 for each missing answer of `models` to a prompt that another of them answered.
+
+    `of`: of these models alone.
+    """
     old = {model: dataset.column(model).score for model in models}
     asked = [not all(isnan(column[row]) for column in old.values()) for row in range(len(dataset.ids))]
     new = {
@@ -69,5 +76,6 @@ def missing_as_wrong(dataset: OutcomeDataset, models: Sequence[str]) -> OutcomeD
             score=[0.0 if isnan(score) and its else score for score, its in zip(column, asked, strict=True)],
         )
         for model, column in old.items()
+        if not of or model in of
     }
     return replace(dataset, columns={**dataset.columns, **new})
