@@ -10,6 +10,7 @@ from sizewise.cli.doctor_checks import CheckResult, run_checks
 from sizewise.cli.doctor_files import check_files
 from sizewise.cli.doctor_knowledge import check_knowledge
 from sizewise.cli.doctor_prices import check_media_prices
+from sizewise.cli.doctor_web_search import check_web_search
 from sizewise.cli.options import command_settings, local_options, wants_json
 from sizewise.cli.output import write_json
 from sizewise.errors import ConfigError
@@ -22,7 +23,8 @@ from sizewise.settings.load import Settings
 def doctor(ctx: click.Context) -> None:
     """Check this installation, and show the next step for each problem.
 
-    Exits with 0 if all is well, else with 1. Contacts only the server of this machine.
+    Exits with 0 if all is well, else with 1. Contacts only the server of this machine,
+    and the search engine of [web_search].
 
     \b
     Example: sizewise doctor
@@ -44,7 +46,8 @@ async def _findings() -> list[CheckResult]:
     found = await run_checks(settings, error, hint)
     if settings is None:
         return found
-    return [*found, *check_media_prices(settings), *await check_knowledge(settings), *check_files(settings)]
+    found += [*check_media_prices(settings), *await check_knowledge(settings), *check_files(settings)]
+    return [*found, *await check_web_search(settings)]
 
 
 def _settings() -> tuple[Settings | None, str, str]:

@@ -18,14 +18,8 @@ from sizewise.cache.background_store import BackgroundRequest
 from sizewise.cache.event_log import EventLog
 from sizewise.cache.stored_responses import StoredResponse
 from sizewise.errors import InvalidApiKey, OutcomeUnknown, ServerStopping, SizewiseError
-from sizewise.gateway.file_search import (
-    NO_PAYLOAD,
-    FileSearchCall,
-    SearchedRequest,
-    asks_for_file_search,
-    search_files,
-    vector_stores_of,
-)
+from sizewise.gateway.file_search import NO_PAYLOAD
+from sizewise.gateway.hosted_search import SearchCalls, SearchedRequest, asks_for_search, search_before_answer
 from sizewise.gateway.request_context import ResponseMetadata
 from sizewise.gateway.responses_storage import to_stored
 from sizewise.handler import Event, ModelSelected, RawDelta, ReasoningDelta, Request, TextDelta, ToolDelta
@@ -98,8 +92,8 @@ class BackgroundStream(ResponseMetadata):
         if not log.events:  # of an earlier start
             log.append(self._encoder.queued(model))
 
-    def begin_with(self, call: FileSearchCall) -> None:
-        self._encoder.begin_with([call.item(self._envelope)], call.annotations)
+    def begin_with(self, searches: SearchCalls) -> None:
+        self._encoder.begin_with(searches.items(self._envelope), searches.annotations)
 
     def begin(self) -> None:
         self._log.append(self._encoder.in_progress(self.model))
@@ -149,16 +143,14 @@ class ResponsesRunner:
                 options=request.options,
                 endpoint="responses",
             )
-            searched = SearchedRequest(_runnable(job.parsed), job.prior, None)
-            if asks_for_file_search(job.parsed):
-                searched = await search_files(vector_stores_of(app), call, searched.asked, job.prior)
+            searched = SearchedRequest(_runnable(job.parsed), job.prior)
+            if asks_for_search(app, call, job.parsed):
+                searched = await search_before_answer(app, call, searched.asked, job.prior)
             chat = await offload.run(len(request.body), searched.asked.to_chat, searched.before)
         except SizewiseError as error:
             return job.failed(error)
-        options = request.options
-        if searched.call is not None:
-            options = searched.call.tighten(options)
-            job.stream.begin_with(searched.call)
+        options = searched.calls.tighten(request.options)
+        job.stream.begin_with(searched.calls)
         call = replace(call, payload=chat, options=options, pending_record=next(services.records.ids))
         if not await claim(partial(insert_pending_record, request=call)):
             return None

@@ -1,9 +1,9 @@
-"""File citations of an answer: finds `[1]` and the like in a text, and names the files they stand for; pure."""
+"""Citations of an answer: finds `[1]` and the like in a text, and names the files that they stand for; pure."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -20,18 +20,24 @@ class CitedFile(Struct, frozen=True):
     name: str
 
 
+def cited_numbers(text: str) -> Iterator[tuple[int, int, int]]:
+    """The numbers in markers, in the order of the text, with the marker's first character and the one after it."""
+    markers = (each for several in _MARKERS.finditer(text) for each in _MARKER.finditer(text, *several.span()))
+    for marker in markers:
+        for number in marker.group(1).split(","):
+            yield int(number), marker.start(), marker.end()
+
+
 def file_citations(text: str, files: Sequence[CitedFile]) -> list[Json]:
     """Annotations in the order of the text. `files`: those of the numbered passages, from 1. `index`: characters before
     the marker.
     """
     found: list[Json] = []
-    markers = (each for several in _MARKERS.finditer(text) for each in _MARKER.finditer(text, *several.span()))
-    for marker in markers:
-        for number in marker.group(1).split(","):
-            at = int(number) - 1
-            if 0 <= at < len(files):
-                cited = {"type": "file_citation", "index": marker.start(), "file_id": files[at].id}
-                annotation = {**cited, "filename": files[at].name}
-                if annotation not in found:
-                    found.append(annotation)
+    for number, start, _ in cited_numbers(text):
+        at = number - 1
+        if 0 <= at < len(files):
+            cited = {"type": "file_citation", "index": start, "file_id": files[at].id}
+            annotation = {**cited, "filename": files[at].name}
+            if annotation not in found:
+                found.append(annotation)
     return found

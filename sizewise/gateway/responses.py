@@ -14,15 +14,14 @@ from sizewise.errors import SizewiseError
 from sizewise.gateway import background
 from sizewise.gateway.body_reading import read_long_body
 from sizewise.gateway.count_tokens import count_prompt_tokens
-from sizewise.gateway.file_search import (
-    NO_PAYLOAD,
-    FileSearchCall,
+from sizewise.gateway.file_search import NO_PAYLOAD
+from sizewise.gateway.hosted_search import (
+    SearchCalls,
     SearchedRequest,
-    asks_for_file_search,
+    asks_for_search,
     explained,
-    plan_file_search,
-    search_files,
-    vector_stores_of,
+    plan_searches,
+    search_before_answer,
 )
 from sizewise.gateway.request_context import (
     JSON,
@@ -76,36 +75,36 @@ async def create(app: Application, head: RequestHead, body: bytes, writer: Respo
         response_id=made.id,
     )
     if asked.body.background:
-        if asks_for_file_search(asked):
-            await plan_file_search(vector_stores_of(app), request, asked)  # refuses at once what is known to fail
+        if asks_for_search(app, request, asked):
+            await plan_searches(app, request, asked)  # refuses at once what is known to fail
         chat = await offload.in_thread(asked.to_chat, before) if is_long else asked.to_chat(before)
         request = replace(request, payload=chat)
         return await _create_in_background(app, head, request, asked, before, made, writer)
-    searched = SearchedRequest(asked, before, None)
-    if asks_for_file_search(asked):
-        searched = await search_files(vector_stores_of(app), request, asked, before)
-    to_chat, call = searched.asked.to_chat, searched.call
+    searched = SearchedRequest(asked, before)
+    if asks_for_search(app, request, asked):
+        searched = await search_before_answer(app, request, asked, before)
+    to_chat, calls = searched.asked.to_chat, searched.calls
     chat = await offload.in_thread(to_chat, searched.before) if is_long else to_chat(searched.before)
-    request = replace(request, payload=chat, options=request.options if call is None else call.tighten(request.options))
+    request = replace(request, payload=chat, options=calls.tighten(request.options))
     keep: SaveResponse = partial(
         kept.save, request=asked, own_id=made.id, prior_items=before, offload=offload if is_long else None
     )
     if asked.body.stream:
-        return await _stream(app, request, made, keep, writer, asked, call)
+        return await _stream(app, request, made, keep, writer, asked, calls)
     listening = ResponseMetadata()
     try:
         reply = await app.handler(request, listening)
     except SizewiseError as error:
-        return await send_error(writer, explained(error, asked), listening.final_headers(request.trace_id))
+        return await send_error(
+            writer, explained(error, app, request, asked), listening.final_headers(request.trace_id)
+        )
     if listening.selection is not None:
         reply = replace(reply, model=listening.selection.model)
     made = first_envelope(made, listening.selection)
     is_long = is_long or reply_size(reply) >= LONG_BYTES
     now = reply.completed_at or int(time.time())
     whole = await offload.in_thread(made.completed, reply, now) if is_long else made.completed(reply, now)
-    if call is not None:
-        whole = call.complete(whole, made)
-    shown = await keep(whole, listening.selection)
+    shown = await keep(calls.complete(whole, made), listening.selection)
     degraded = [(b"x-sizewise-degraded", b"1")] if reply.degraded else []
     await writer.send_response(
         200,
@@ -139,16 +138,16 @@ async def _stream(
     save: SaveResponse,
     writer: ResponseWriter,
     asked: ResponsesRequest,
-    call: FileSearchCall | None,
+    calls: SearchCalls,
 ) -> None:
-    sse = ResponsesStream(writer, envelope, request.payload.model, request.trace_id, search=call)
+    sse = ResponsesStream(writer, envelope, request.payload.model, request.trace_id, searches=calls)
     try:
         await sse.finish(await app.handler(request, sse), save)
     except SizewiseError as error:
         if writer.has_started:
             await sse.fail(error)
         else:
-            await send_error(writer, explained(error, asked), sse.final_headers(request.trace_id))
+            await send_error(writer, explained(error, app, request, asked), sse.final_headers(request.trace_id))
     finally:
         sse.stop()
 

@@ -9,7 +9,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from sizewise.errors import SizewiseError
-from sizewise.gateway.file_search import FileSearchCall
+from sizewise.gateway.hosted_search import SearchCalls
 from sizewise.gateway.openai_stream import SSE_HEADERS
 from sizewise.gateway.request_context import ResponseMetadata, ResponseWriter
 from sizewise.gateway.responses_storage import first_envelope
@@ -27,7 +27,7 @@ SaveResponse = Callable[[dict[str, Any], ModelSelected | None], Awaitable[dict[s
 class ResponsesStream(ResponseMetadata):
     """One OpenAI Responses stream to a client. Every event is composed, because upstream frames are of another wire."""
 
-    __slots__ = ("_encoder", "_envelope", "_keep_alive", "_model", "_search", "_trace", "_writer")
+    __slots__ = ("_encoder", "_envelope", "_keep_alive", "_model", "_searches", "_trace", "_writer")
 
     def __init__(
         self,
@@ -36,14 +36,14 @@ class ResponsesStream(ResponseMetadata):
         model: str,
         trace: str,
         *,
-        search: FileSearchCall | None = None,
+        searches: SearchCalls,
     ) -> None:
-        """`search`: what was done before the model was called."""
+        """`searches`: what was done before the model was called."""
         super().__init__()
         self._writer = writer
         self._model = model
         self._trace = trace
-        self._search = search
+        self._searches = searches
         self._encoder = ResponsesStreamWriter(envelope)
         self._begin_as(envelope)
         self._keep_alive = KeepAlive(writer, KEEP_ALIVE_COMMENT)
@@ -65,8 +65,7 @@ class ResponsesStream(ResponseMetadata):
     def _begin_as(self, envelope: ResponseEnvelope) -> None:
         """Before the first event."""
         self._envelope = self._encoder.envelope = envelope
-        if self._search is not None:
-            self._encoder.begin_with([self._search.item(envelope)], self._search.annotations)
+        self._encoder.begin_with(self._searches.items(envelope), self._searches.annotations)
 
     async def _begin(self) -> None:
         await self._writer.start_stream([*SSE_HEADERS, *self.headers(self._trace)])

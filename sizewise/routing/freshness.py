@@ -15,11 +15,16 @@ def question_time(payload: ChatRequest | EmbeddingRequest, today: str) -> TimeRe
         return NO_REFERENCE
     for message in reversed(payload.messages):
         if message.role == "user" and (text := message.text):
-            if len(text) > MAX_CHARS:
-                text = f"{text[: MAX_CHARS // 2]}\n{text[-MAX_CHARS // 2 :]}"
-            if words := strip_harness_text(text):
-                return time_reference(text_outside_blocks(words) if "```" in words else words, today)
+            return words_time(text, today)
     return NO_REFERENCE
+
+
+def words_time(text: str, today: str) -> TimeReference:
+    """The time that a message of the user is about."""
+    if len(text) > MAX_CHARS:
+        text = f"{text[: MAX_CHARS // 2]}\n{text[-MAX_CHARS // 2 :]}"
+    words = strip_harness_text(text)
+    return time_reference(text_outside_blocks(words) if "```" in words else words, today)
 
 
 def freshness_warning(card: ModelCard, asked: TimeReference) -> str:

@@ -38,6 +38,7 @@ from sizewise.settings.storage import (
 from sizewise.settings.toml_reader import setting
 from sizewise.settings.tools import McpServerSettings, SandboxSettings
 from sizewise.settings.validators import model_name, name
+from sizewise.settings.web_search import WebSearchSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,7 @@ class FileSettings:
     triggers: Mapping[str, TriggerSettings] = setting(MappingProxyType({}), "", key_validator=name)
     hosts: Mapping[str, HttpHostSettings] = setting(MappingProxyType({}), "", key_validator=name)
     webhooks: Mapping[str, WebhookSettings] = setting(MappingProxyType({}), "", key_validator=name)
+    web_search: WebSearchSettings = setting(WebSearchSettings(), "")
     network: NetworkSettings = setting(NetworkSettings(), "")
 
     @property
@@ -91,4 +93,7 @@ class FileSettings:
         hooks = [(hook.url, hook.place) for hook in self.webhooks.values()]
         hooks += [(server.url, server.place) for server in self.mcp.values() if server.url]
         hooks += [(host.url, host.place) for host in self.hosts.values() if host.url]
+        if self.web_search.url:
+            hooks.append((self.web_search.url, self.web_search.place))
+            hooks += [(site, "anyone") for site in self.web_search.fetch_urls]
         return hooks + [(url, row.place) for row in self.oidc.values() for url in (row.issuer, *row.origins)]

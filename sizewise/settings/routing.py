@@ -12,6 +12,7 @@ from sizewise.money import parse_micro_dollars
 from sizewise.settings.guardrails import PolicyGuardrailMode, guardrail_name, tool_pattern
 from sizewise.settings.toml_reader import extra_keys, setting
 from sizewise.settings.validators import Online, data_class, dollar_amount, optional_model
+from sizewise.settings.web_search import WebSearchGrant
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +114,11 @@ class ProjectSettings:
 
     data_class: DataClass | None = setting(None, "Least strict data class of the project's data.")
     online: Online = setting("allow", "Whether requests may leave this machine: `allow` or `deny`.")
+    web_search: WebSearchGrant = setting(
+        "deny",
+        "Use of the search engine of [web_search]: `ask`, for requests with the tool `web_search`; `allow`, also for "
+        "requests of /v1/responses without it, about a time after the model's knowledge; or `deny`.",
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,6 +109,8 @@ TRANSLATED_KEYS: Mapping[str, frozenset[str]] = {
 
 RESULT_ITEMS = ("function_call_output", "custom_tool_call_output", "local_shell_call_output")
 
+DROPPED_ITEMS = ("reasoning", "file_search_call", "web_search_call")
+"""Of earlier turns; what was found is not part of the conversation."""
 TEXT_PART_TYPES = ("input_text", "output_text", "text")
 
 _encode = msgspec.json.Encoder().encode
@@ -143,7 +145,7 @@ class ResponsesInputTranslator:
 
     def _item(self, item: Json, at: str, found: list[Json]) -> None:
         kind = item.get("type") or ("message" if "role" in item else "item_reference" if "id" in item else None)
-        if kind not in RESULT_ITEMS and kind not in ("reasoning", "file_search_call"):
+        if kind not in RESULT_ITEMS and kind not in DROPPED_ITEMS:
             self._attach(found)
         match kind:
             case "message":
@@ -152,7 +154,7 @@ class ResponsesInputTranslator:
                 self._call(kind, item, at, found)
             case _ if kind in RESULT_ITEMS:
                 found.append(self._result(kind, item, at))
-            case "reasoning" | "file_search_call":
+            case _ if kind in DROPPED_ITEMS:
                 self.approximate = True  # dropped: from an earlier turn
             case str():
                 self.untranslated.append(at)

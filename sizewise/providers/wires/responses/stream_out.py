@@ -123,12 +123,12 @@ class ResponsesStreamWriter:
         return b"".join([self._hosted_call(item) for item in self._hosted])
 
     def _hosted_call(self, item: Json) -> bytes:
-        written = self._item_added({**item, "status": "in_progress", "results": None})
+        written = self._item_added({**item, "status": "in_progress"} | ({"results": None} if "results" in item else {}))
         place = len(self.items) - 1
         for phase in HOSTED_CALL_PHASES:
             written += self._event(f"response.{item['type']}.{phase}", item_id=item["id"], output_index=place)
         self.items[place] = item
-        return written + self._item_done(place, "completed")
+        return written + self._item_done(place, item["status"])
 
     def queued(self, model: str) -> bytes:
         """Instead of `start`, for a response that waits; `in_progress` follows."""

@@ -1,0 +1,90 @@
+"""Web search for a request: the query as it may leave this server, the search, and the results as text for a model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import blake2b
+from time import strftime
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from sizewise.app.application import Application
+from sizewise.errors import EgressDenied, ExternalFailure, UpstreamError
+from sizewise.guardrails.untrusted_content import ContentMarkers, suspect_label
+from sizewise.handler import Request
+from sizewise.messages import ChatRequest
+from sizewise.model_card import ModelCard, ModelEndpoint
+from sizewise.providers.wires.openai.request_response import read_request
+from sizewise.web_search.search_engines import WebQuery, WebResult, search_query
+from sizewise.web_search.web_search_service import WebSearchService
+
+INSTRUCTION = (
+    "Today is {today}. These pages were found by a web search for the user's question. Use them where they help to"
+    " answer, and cite each one that you use by its number in brackets, such as [{first}]."
+    " Do not cite anything else in this way."
+)
+NOTHING_FOUND = "(Today is {today}. A web search for the user's question found nothing.)"
+FAILED = "(A web search for the user's question failed.)"
+FLOW_PREFIX = "flow:"
+
+_encode = msgspec.json.Encoder().encode
+
+
+def web_search_of(app: Application) -> WebSearchService:
+    settings = app.settings
+    return WebSearchService(settings.web_search, settings.projects, app.client, app.resources.services.audit_log)
+
+
+class WebSearchOutcome(Struct, frozen=True):
+    """`query`: as it was sent. `first`: the number of the first result."""
+
+    query: str
+    found: Sequence[WebResult]
+    first: int = 1
+    failed: bool = False
+
+    def passages_text(self) -> str:
+        """Numbered results between markers that no page can forge: they are derived from all of them."""
+        if self.failed:
+            return FAILED
+        today = strftime("%Y-%m-%d")
+        if not self.found:
+            return NOTHING_FOUND.format(today=today)
+        seed = _encode([(each.url, each.title, each.text) for each in self.found])
+        marks = ContentMarkers(blake2b(seed, digest_size=8).hexdigest())
+        shown = [marks.wrap(each.text, _label(number, each)) for number, each in enumerate(self.found, self.first)]
+        return "\n\n".join([f"{INSTRUCTION.format(today=today, first=self.first)} {marks.instruction}", *shown])
+
+
+async def search_web(
+    app: Application, request: Request, model: str, words: str, limits: WebQuery, first: int = 1
+) -> WebSearchOutcome:
+    """Searches for the user's `words`, masked as for a model where the engine runs. `limits`: its text is ignored.
+
+    Raises EgressDenied where the question may not go to the engine, GuardrailBlocked, and ModelNotFound. A failure of
+    the engine is an outcome.
+    """
+    chat = read_request(_encode({"model": model, "messages": [{"role": "user", "content": words}]}))[0]
+    checked = await app.guardrails.check_offloaded(replace(request, payload=chat))
+    policy = "" if model.startswith(FLOW_PREFIX) else app.aliases(chat, request.options.policy).policy_name
+    bounds = app.explain.data_policy.decide(checked, policy)
+    engine = ModelEndpoint("web_search", place=app.settings.web_search.place)
+    seen = await app.guardrails.view_offloaded(ModelCard("web_search", engine, ""), checked)
+    assert isinstance(seen, ChatRequest)
+    query = replace(limits, text=search_query(seen.messages[-1].text))
+    try:
+        found = await web_search_of(app).search(request.principal, query, bounds, request.trace_id)
+    except EgressDenied as error:
+        hint = "leave out the tool `web_search`, or name a nearer search engine in [web_search]"
+        raise EgressDenied(error.message, hint) from error
+    except (UpstreamError, ExternalFailure):
+        return WebSearchOutcome(query.text, (), first, failed=True)
+    return WebSearchOutcome(query.text, found, first)
+
+
+def _label(number: int, result: WebResult) -> str:
+    age = f", {result.age}" if result.age else ""
+    label = f"[{number}] {result.title} ({result.url}{age})"
+    return suspect_label(label) if result.suspicions else label

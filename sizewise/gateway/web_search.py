@@ -1,0 +1,203 @@
+"""The tool `web_search` of /v1/responses: by a project's grant, one search before the model is called, on any model."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from time import strftime
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct
+
+from sizewise.app.application import Application
+from sizewise.data_class import DataClass
+from sizewise.errors import BadBody, EgressDenied, Forbidden, NotTranslatable, SizewiseError
+from sizewise.gateway.file_citations import cited_numbers
+from sizewise.gateway.web_query import FLOW_PREFIX, WebSearchOutcome, search_web, web_search_of
+from sizewise.handler import Request
+from sizewise.messages import ChatRequest
+from sizewise.principal import Principal
+from sizewise.providers.wires.responses.request_in import ResponsesRequest
+from sizewise.providers.wires.responses.response_object import ResponseEnvelope
+from sizewise.routing.freshness import freshness_warning, words_time
+from sizewise.routing.text.time_references import NO_REFERENCE
+from sizewise.web_search.search_engines import WebQuery
+
+Json = dict[str, Any]
+TOOLS = ("web_search", "web_search_2025_08_26", "web_search_preview", "web_search_preview_2025_03_11")
+CALL_ITEM, INCLUDE_SOURCES = "web_search_call", "web_search_call.action.sources"
+INCLUDES = (INCLUDE_SOURCES, "web_search_call.results")
+DOMAIN = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*\Z")
+COUNTRY = re.compile(r"[A-Za-z]{2}\Z")
+MAX_DOMAINS = 100
+
+
+class DomainFilters(Struct, forbid_unknown_fields=True):
+    allowed_domains: list[str] | None = None
+    blocked_domains: list[str] | None = None
+
+
+class UserLocation(Struct):
+    """Only the country is sent to the engine, where its API has a field for it."""
+
+    country: str | None = None
+
+
+class WebSearchTool(Struct, forbid_unknown_fields=True):
+    """The tool as a client describes it. `search_context_size` is accepted: the settings say how much is found."""
+
+    type: str
+    filters: DomainFilters | None = None
+    search_context_size: Literal["low", "medium", "high"] | None = None
+    user_location: UserLocation | None = None
+    external_web_access: bool | None = None
+
+    def limits(self, at: str) -> WebQuery:
+        """Raises BadBody."""
+        filters = self.filters or DomainFilters()
+        country = (self.user_location.country if self.user_location is not None else None) or ""
+        if country and not COUNTRY.match(country):
+            where = f"{at}.user_location.country"
+            raise BadBody(f"`{where}` is {country[:20]!r}", "use an ISO 3166-1 code of two letters", param=where)
+        return WebQuery(
+            text="",
+            allowed=checked_domains(filters.allowed_domains, f"{at}.filters.allowed_domains"),
+            blocked=checked_domains(filters.blocked_domains, f"{at}.filters.blocked_domains"),
+            country=country.upper(),
+        )
+
+
+def checked_domains(domains: Sequence[str] | None, at: str) -> tuple[str, ...]:
+    """In lower case. Raises BadBody for what is no domain."""
+    found = tuple(each.lower().rstrip(".") for each in domains or ())
+    if len(found) > MAX_DOMAINS:
+        raise BadBody(f"`{at}` has {len(found)} domains", f"use up to {MAX_DOMAINS}", param=at)
+    for each in found:
+        if not DOMAIN.match(each):
+            raise BadBody(f"`{at}` has {each[:60]!r}", "name domains without `https://` and path", param=at)
+    return found
+
+
+class WebSearchCall(Struct, frozen=True):
+    """A search that was done for a request: its item in the response, and the citations in its text."""
+
+    outcome: WebSearchOutcome
+    shows_sources: bool
+
+    @property
+    def passage_count(self) -> int:
+        return len(self.outcome.found)
+
+    @property
+    def data_classes(self) -> Sequence[DataClass]:
+        return ()  # what was found is public
+
+    def passages_text(self) -> str:
+        return self.outcome.passages_text()
+
+    def item(self, envelope: ResponseEnvelope) -> Json:
+        query = self.outcome.query
+        action: Json = {"type": "search", "query": query, "queries": [query]}
+        if self.shows_sources:
+            action["sources"] = [{"type": "url", "url": each.url} for each in self.outcome.found]
+        status = "failed" if self.outcome.failed else "completed"
+        return {"id": envelope.item_id("ws", 0), "type": CALL_ITEM, "status": status, "action": action}
+
+    def annotations(self, text: str) -> list[Json]:
+        return url_citations(text, self.outcome)
+
+
+def url_citations(text: str, outcome: WebSearchOutcome) -> list[Json]:
+    """Annotations in the order of the text. The indexes are those of the marker, such as `[1]`."""
+    found: list[Json] = []
+    for number, start, end in cited_numbers(text):
+        at = number - outcome.first
+        if 0 <= at < len(outcome.found):
+            page = outcome.found[at]
+            where = {"start_index": start, "end_index": end}
+            found.append({"type": "url_citation", **where, "url": page.url, "title": page.title})
+    return found
+
+
+class WebSearchPlan(Struct, frozen=True):
+    """A request with the tool, of a project that may search."""
+
+    tool: WebSearchTool
+    place: str  # such as `tools[0]`
+
+    @property
+    def tools(self) -> Sequence[str]:
+        return TOOLS
+
+    async def run(
+        self, app: Application, request: Request, asked: ResponsesRequest, query: str, first: int
+    ) -> WebSearchCall | None:
+        if self.tool.external_web_access is False:
+            return None
+        outcome = await search_web(app, request, asked.body.model, query, self.tool.limits(self.place), first)
+        return WebSearchCall(outcome, INCLUDE_SOURCES in (asked.body.include or ()))
+
+
+def plan_web_search(app: Application, request: Request, asked: ResponsesRequest) -> WebSearchPlan | None:
+    """None without the tool, and without the grant: the model's own API may have the tool. Raises BadBody."""
+    places = [n for n, tool in enumerate(asked.body.tools or ()) if tool.get("type") in TOOLS]
+    if not places or web_search_of(app).grant(request.principal) == "deny":
+        return None
+    if len(places) > 1:
+        raise BadBody(f"there are {len(places)} tools for web search", "use one", param=f"tools[{places[1]}]")
+    at = f"tools[{places[0]}]"
+    try:
+        tool = msgspec.convert((asked.body.tools or [])[places[0]], WebSearchTool)
+    except msgspec.ValidationError as error:
+        reason, _, path = str(error).partition(" - at `$")
+        where = f"{at}{path.rstrip('`')}"
+        raise BadBody(f"`{where}`: {reason[:1].lower()}{reason[1:]}", "see the API reference", param=where) from error
+    tool.limits(at)
+    return WebSearchPlan(tool, at)
+
+
+def refusal(app: Application, principal: Principal, tool: Json, number: int) -> SizewiseError | None:
+    """Why the tool was not done here, of a model whose API lacks it. None if it is another tool."""
+    if tool.get("type") not in TOOLS:
+        return None
+    param = f"tools[{number}]"
+    if not app.settings.web_search.url:
+        hint = "name a search engine in [web_search] of sizewise.toml, or use a model whose API searches"
+        return NotTranslatable(
+            "the model cannot search the web, and this server has no search engine", hint, param=param
+        )
+    hint = f'set web_search = "ask" in [projects.{principal.project}] of sizewise.toml'
+    return Forbidden(f"the project {principal.project!r} may not search the web", hint, param=param)
+
+
+class UnaskedWebSearch(Struct, frozen=True):
+    """A search without the tool, by a project's grant `allow`: if a model that may answer cannot know the answer."""
+
+    @property
+    def tools(self) -> Sequence[str]:
+        return ()
+
+    async def run(
+        self, app: Application, request: Request, asked: ResponsesRequest, query: str, first: int
+    ) -> WebSearchCall | None:
+        """None also where the question may not go to the engine, and if the search fails: the answer says it is old."""
+        model = asked.body.model
+        when = words_time(query, strftime("%Y-%m-%d"))
+        if when is NO_REFERENCE or model.startswith(FLOW_PREFIX):
+            return None
+        cards = app.aliases(ChatRequest(model, [], {}), request.options.policy).cards
+        if not any(freshness_warning(card, when) for card in cards):
+            return None
+        try:
+            outcome = await search_web(app, request, model, query, WebQuery(""), first)
+        except EgressDenied:
+            return None
+        shows_sources = INCLUDE_SOURCES in (asked.body.include or ())
+        return None if outcome.failed else WebSearchCall(outcome, shows_sources)
+
+
+def searches_unasked(app: Application, principal: Principal) -> bool:
+    """Whether the project's grant is `allow`; takes under 1 us."""
+    project = app.settings.projects.get(principal.project)
+    return project is not None and project.web_search == "allow" and bool(app.settings.web_search.url)

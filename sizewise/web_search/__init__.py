@@ -1,0 +1,1 @@
+"""Web search by a project's grant: search engines, pages of declared sites, and their texts as untrusted content."""
