@@ -126,6 +126,7 @@ class ModelSelected(Struct, frozen=True):
     online: bool = True  # whether models beyond this machine were allowed
     freshness: str = ""  # why its answer may be out of date, in one sentence; empty: nothing shows it
     first_answer: FirstAnswer | None = None  # None: no idempotency key
+    compacted: str = ""  # which part of the conversation the model gets as excerpts, in one sentence; empty: none
 
 
 class ChoiceFinished(Struct, frozen=True):

@@ -13,7 +13,7 @@ from functools import partial
 from random import random
 
 from sizewise.app import routing_config
-from sizewise.app.decision_explainer import DecisionExplainer
+from sizewise.app.decision_explainer import DecisionExplainer, build_explainer
 from sizewise.app.flow_stack import build_features
 from sizewise.app.layers import with_layers
 from sizewise.app.resources import Resources
@@ -36,7 +36,6 @@ from sizewise.plugins import PluginRegistry
 from sizewise.principal import Principal
 from sizewise.providers.connections import ModelConnections
 from sizewise.routing.attempt_limits import AttemptLimits
-from sizewise.routing.deadlines import Forecaster
 from sizewise.routing.learned_judge import CertificateModels
 from sizewise.routing.model_aliases import ModelAliases
 from sizewise.routing.quality_prediction import QualityPrediction
@@ -96,17 +95,15 @@ def build_application(settings: Settings, resources: Resources, cards: tuple[Mod
         offload=offload,
     )
     monitored, large = monitored_policies(names.policy_plans), names.role_plan("large")
-    explain = DecisionExplainer(
-        check=guardrails.check,
+    explain = build_explainer(
+        settings,
+        resources,
+        connections=connections,
+        guardrails=guardrails,
         aliases=names,
-        health_check=connections.unavailable_reason,
-        data_policy=(data_policy := routing_config.build_data_policy(settings)),
-        affinity=routing_config.build_session_affinity(settings, resources.routing_sessions),
         prediction=prediction,
         certificate_models=certificate_models,
         distrust_check=services.quality_monitor.distrust_check(monitored),
-        forecaster=Forecaster(resources.model_paces, connections.queue),
-        counter=routing_config.build_prompt_counter(connections, guardrails, names, data_policy),
     )
     shadow = ShadowTraffic(
         settings=settings.shadow,
@@ -123,7 +120,7 @@ def build_application(settings: Settings, resources: Resources, cards: tuple[Mod
         connect=guardrails.masking_connector,
         judge=routing_config.build_judge(plugins),
         health_check=connections.unavailable_reason,
-        data_policy=data_policy,
+        data_policy=explain.data_policy,
         affinity=explain.affinity,
         limits=AttemptLimits(
             may_retry=connections.allow_retry,
@@ -139,6 +136,7 @@ def build_application(settings: Settings, resources: Resources, cards: tuple[Mod
         distrust_check=explain.distrust_check,
         forecaster=explain.forecaster,
         count_prompts=explain.counter.count_all,
+        compaction=explain.compaction,
     )
 
     # The layers around the router, innermost first: a request passes them from the last to the first.

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from sizewise.app.prompt_counter import PromptCounter
 from sizewise.data_class import DataClass, Place
 from sizewise.errors import ConfigError, ModelNotFound
 from sizewise.evals.policy_loader import load_policy
-from sizewise.guardrails.pipeline import GuardrailPipeline
 from sizewise.handler import ConnectModel
 from sizewise.http.client import HttpClient
 from sizewise.http.egress import EgressPolicy
@@ -84,12 +82,6 @@ def build_connections(
         timeout_s=settings.router.timeout_s,
         offload=offload,
     )
-
-
-def build_prompt_counter(
-    connections: ModelConnections, guardrails: GuardrailPipeline, aliases: ModelAliases, data_policy: DataPolicy
-) -> PromptCounter:
-    return PromptCounter(connections, guardrails, aliases, data_policy)
 
 
 def build_connect(connections: ModelConnections) -> ConnectModel:

@@ -219,6 +219,10 @@ RESPONSE_HEADERS: Mapping[str, Any] = {
     "x-sizewise-why": {"schema": _WORD, "description": "Reason for the routing decision."},
     "x-sizewise-cost-usd": {"schema": _WORD, "description": "Cost of all attempts in US dollars, exact; or `unknown`."},
     "x-sizewise-attempts": {"schema": _WORD, "description": "Number of attempts, if more than one."},
+    "x-sizewise-compacted": {
+        "schema": _WORD,
+        "description": "Which part of the conversation the model got as excerpts, in one sentence; only if any.",
+    },
     "x-sizewise-degraded": {
         "schema": _WORD,
         "description": "1 if an untrusted answer is returned because the policy allows it.",

@@ -308,6 +308,8 @@ class ResponseMetadata:
             named.append((b"x-sizewise-why", header_value(self.selection.reason)))
             if self.selection.freshness:
                 named.append((b"x-sizewise-freshness", header_value(self.selection.freshness)))
+            if self.selection.compacted:
+                named.append((b"x-sizewise-compacted", header_value(self.selection.compacted)))
         asked = self.attempts if self.selection is None else self.selection.attempts
         if asked > 1:
             named.append((b"x-sizewise-attempts", b"%d" % asked))
@@ -322,7 +324,7 @@ class ResponseMetadata:
     def header_lines(self, trace: str) -> bytes:
         """`final_headers` and the content type, encoded as header lines."""
         chosen = self.selection
-        if chosen is None or chosen.attempts > 1 or self.guardrails or chosen.freshness:
+        if chosen is None or chosen.attempts > 1 or self.guardrails or chosen.freshness or chosen.compacted:
             return encode_headers([JSON, *self.final_headers(trace)])
         id, price = trace.encode(), b"0" if self.cost == 0 else self.cost_text()
         return _HEADER_LINES % (id, id, header_value(chosen.model), header_value(chosen.reason), price)
@@ -339,6 +341,7 @@ class ResponseMetadata:
         }
         ours |= {"guards": guardrail_summary(self.guardrails)} if self.guardrails else {}
         ours |= {"freshness": self.selection.freshness} if self.selection and self.selection.freshness else {}
+        ours |= {"compacted": self.selection.compacted} if self.selection and self.selection.compacted else {}
         return ours | ({"degraded": degraded} if degraded else {})
 
     def answer_id(self, own: str) -> str:

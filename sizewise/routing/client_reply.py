@@ -19,10 +19,13 @@ from sizewise.routing.text.time_references import NO_REFERENCE, TimeReference
 
 
 class ClientReply:
-    """`prompt_tokens`: the estimate for the prompt, for replies without usage. `asked_time`: that of the question."""
+    """`prompt_tokens`: the estimate for the prompt, for replies without usage. `asked_time`: that of the question.
+    `compacted`: as in ModelSelected.
+    """
 
     __slots__ = (
         "_asked_time",
+        "_compacted",
         "_data_decision",
         "_policy",
         "announced",
@@ -40,9 +43,11 @@ class ClientReply:
         data_decision: DataPolicyDecision,
         *,
         asked_time: TimeReference = NO_REFERENCE,
+        compacted: str = "",
     ) -> None:
         self.send = send
         self._asked_time = asked_time
+        self._compacted = compacted
         self._policy = policy
         self._data_decision = data_decision
         self.prompt_tokens = prompt_tokens
@@ -111,6 +116,7 @@ class ClientReply:
                 data_class=terms.data_class,
                 online=not terms.offline_source,
                 freshness=freshness_warning(attempt.card, self._asked_time),
+                compacted=self._compacted,
             ),
         )
 

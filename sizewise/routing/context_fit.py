@@ -11,7 +11,7 @@ from sizewise.errors import ContextLengthExceeded, NoModelFits
 from sizewise.model_card import ModelCard
 from sizewise.routing.policy import RequestFeatures
 from sizewise.routing.rejection import Rejection
-from sizewise.routing.requirements import MAX_BYTES_PER_TOKEN, Requirements
+from sizewise.routing.requirements import DEFAULT_ANSWER_TOKENS, MAX_BYTES_PER_TOKEN, Requirements
 
 
 def check_min_window(card: ModelCard, requirements: Requirements, is_exact: bool) -> Rejection | None:
@@ -28,13 +28,19 @@ def check_min_window(card: ModelCard, requirements: Requirements, is_exact: bool
     return Rejection(card=card, why=why, error=NoModelFits, param="min_window", hint=hint)
 
 
+def answer_room(card: ModelCard, max_tokens: int | None) -> int:
+    """Tokens to leave for an answer: its maximum, else at most an eighth of the window."""
+    return min(DEFAULT_ANSWER_TOKENS, (card.context or 0) // 8) if max_tokens is None else max_tokens
+
+
 def check_context(card: ModelCard, requirements: Requirements, is_exact: bool) -> Rejection | None:
     context, counted = card.context, requirements.counts.get(card.name)
-    answer = requirements.features.max_tokens or 0
-    if context is None or (requirements.size <= context and not answer):
+    longest = requirements.features.max_tokens
+    answer = answer_room(card, longest) if requirements.keeps_room else longest or 0
+    if context is None or requirements.size + answer <= context:
         return None  # no prompt has more tokens than bytes
     estimate = requirements.features.prompt_tokens
-    if is_exact:
+    if is_exact and not requirements.keeps_room:
         if counted is None and requirements.size // MAX_BYTES_PER_TOKEN <= context:
             return None  # exact counting is left to the model
         if counted is not None and counted <= context:
@@ -69,3 +75,8 @@ def fits_context(card: ModelCard, features: RequestFeatures) -> bool:
 def only_estimated(requirements: Requirements, against: Sequence[Rejection]) -> bool:
     """Whether a model was rejected because of an estimated prompt: without the margin it may be the best there is."""
     return any(each.error is ContextLengthExceeded and each.card.name not in requirements.counts for each in against)
+
+
+def too_long_for(against: Sequence[Rejection]) -> list[ModelCard]:
+    """The models whose window was too small."""
+    return [each.card for each in against if each.error is ContextLengthExceeded]

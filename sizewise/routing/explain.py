@@ -6,6 +6,7 @@ The policy is run with simulated outcomes: every model answers, and no held repl
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace as replace_plan
 from typing import Literal
 
 from msgspec import Struct
@@ -25,6 +26,7 @@ from sizewise.routing.freshness import freshness_warning, question_time
 from sizewise.routing.languages import question_language
 from sizewise.routing.learned_judge import CertificateModels
 from sizewise.routing.model_aliases import ModelAliases, RoutePlan
+from sizewise.routing.move_reason import ReasonedPolicy
 from sizewise.routing.pace import ModelPaces
 from sizewise.routing.policy import (
     Attempt,
@@ -109,9 +111,12 @@ def explain(
     forecaster: Forecaster | None = None,
     counts: Mapping[str, int] = NO_COUNTS,
     today: str = "",
+    compacted: str = "",
+    keeps_room: bool = False,
 ) -> RoutingDecision:
     """Raises ModelNotFound for an unknown name. If no model fits, the decision holds the error. `counts`: exact prompt
-    tokens by model name. `today`: as 2026-11-28, for `freshness`; empty: it is not looked for.
+    tokens by model name. `today`: as 2026-11-28, for `freshness`; empty: it is not looked for. `compacted`: what was
+    done to `request` before; `keeps_room`: as in Requirements.
     """
     plan = aliases(request.payload, request.options.policy)
     check_key_policies(request, plan)
@@ -120,7 +125,7 @@ def explain(
     if foresees is not None and not plan.is_exact:
         needed = foresees(needed, request.payload)
     forecast = (forecaster or Forecaster(ModelPaces())).for_request(request, request.started_at, probes=False)
-    needed = replace(needed, features=with_time_left(needed.features, forecast), counts=counts)
+    needed = replace(needed, features=with_time_left(needed.features, forecast), counts=counts, keeps_room=keeps_room)
     candidates, against = eligible_models(plan, needed, health_check, forecast)
     turn = affinity.for_request(request) if affinity is not None else None
     why = "" if distrust_check is None else distrust_check(request.principal.tenant, plan.policy_name)
@@ -129,6 +134,8 @@ def explain(
     elif turn is not None:
         plan = turn.apply(plan, against)
     plan = with_exclusions(plan, against, alone=len(candidates) == 1 and turn is None)
+    if compacted:
+        plan = replace_plan(plan, policy=ReasonedPolicy(plan.policy, compacted))
     steps = plan_steps(plan, needed, candidates) if candidates else ()
     asked_for = {model: step.why for step in reversed(steps) for model in step.models}
     seen = [

@@ -37,6 +37,7 @@ class Requirements(Struct, frozen=True):
     output_schema: OutputSchema | None = None  # that every answer must satisfy
     min_window: int | None = None  # requested context window, in tokens
     counts: Mapping[str, int] = {}  # exact tokens of the prompt by model name, where they were counted
+    keeps_room: bool = False  # an answer without a maximum needs room in the window too
     margin: float = ESTIMATE_MARGIN  # times as many tokens as estimated must fit, where several models could answer
 
 

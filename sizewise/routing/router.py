@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import replace
 from time import perf_counter, strftime
 
 import msgspec
@@ -14,29 +15,32 @@ from sizewise.handler import NO_OPTIONS, ConnectModel, Request, RequestOptions, 
 from sizewise.messages import ChatRequest, EmbeddingRequest, Reply
 from sizewise.model_card import ModelCard
 from sizewise.routing.admission import check_key_policies, no_model_error
+from sizewise.routing.assessment import Assessor
 from sizewise.routing.attempt_limits import NO_ATTEMPT_LIMITS, AttemptLimits
 from sizewise.routing.attempt_runner import AttemptRunner
 from sizewise.routing.client_reply import ClientReply
-from sizewise.routing.constraints import HealthCheck, eligible_models
+from sizewise.routing.constraints import HealthCheck
+from sizewise.routing.conversation_window import may_exceed
 from sizewise.routing.data_policy import DataPolicy, DataPolicyDecision
-from sizewise.routing.deadlines import Forecaster, with_time_left
+from sizewise.routing.deadlines import Forecaster
 from sizewise.routing.degraded import network_replacement_reason
 from sizewise.routing.direct_route import direct_prompt_tokens
 from sizewise.routing.executor import PolicyExecution, begin_attempt, report_attempts
 from sizewise.routing.freshness import question_time
 from sizewise.routing.learned_judge import CertificateModels
 from sizewise.routing.model_aliases import RoutePlan
+from sizewise.routing.move_reason import ReasonedPolicy
 from sizewise.routing.observation import Observation, observe
 from sizewise.routing.pace import ModelPaces
 from sizewise.routing.policy import Attempt, Candidate, Judge
-from sizewise.routing.prompt_count import CountPrompts, models_near_window, no_prompt_counts
+from sizewise.routing.prompt_count import CountPrompts, no_prompt_counts
 from sizewise.routing.quality_prediction import QualityPrediction
 from sizewise.routing.rejection import with_exclusions
 from sizewise.routing.request_rewrite import mark_degraded
 from sizewise.routing.requirements import expected_cost, requirements_of
 from sizewise.routing.session_affinity import SessionAffinity
 from sizewise.routing.strongest_fallback import DistrustCheck, with_strongest_fallback
-from sizewise.routing.structured_output import OutputSchema, OutputSchemaCache
+from sizewise.routing.structured_output import OutputSchema
 from sizewise.routing.text.time_references import NO_REFERENCE
 
 
@@ -52,15 +56,14 @@ class Router:
     `data_policy`: how far data may go. `affinity`: sticky sessions; None: none. `prediction`: predicted quality per
     model, for policies; `certificate_models` replaces it, and the judge, for the policy of its name. `observer`
     receives every chat that a policy answered; it must not wait. `distrust_check` returns why a policy is not trusted:
-    the strongest model then answers. `forecaster`: predicts times, and measures paces.
-    `count_prompts`: exact prompt tokens of models whose tokenizer is here.
+    the strongest model then answers. `forecaster`: predicts times, and measures paces. `count_prompts`: exact tokens of
+    prompts, where tokenizers are here. `compaction`: older turns may become excerpts.
     """
 
     __slots__ = (
         "_affinity",
-        "_certificate_models",
+        "_assessor",
         "_connect",
-        "_count_prompts",
         "_data_policy",
         "_distrust_check",
         "_forecaster",
@@ -69,8 +72,6 @@ class Router:
         "_limits",
         "_observer",
         "_plan",
-        "_prediction",
-        "_schemas",
         "_total_timeout",
     )
 
@@ -90,29 +91,36 @@ class Router:
         distrust_check: DistrustCheck | None = None,
         forecaster: Forecaster | None = None,
         count_prompts: CountPrompts = no_prompt_counts,
+        compaction: bool = False,
     ) -> None:
         self._plan = plan
-        self._count_prompts = count_prompts
         self._forecaster = forecaster or Forecaster(ModelPaces())
         self._observer = observer
         self._distrust_check = distrust_check
-        self._prediction = prediction
-        self._certificate_models = certificate_models or {}
         self._connect = connect
         self._judge = judge
         self._health_check = health_check
         self._data_policy = data_policy or DataPolicy()
         self._affinity = affinity
         self._limits = limits
+        self._assessor = Assessor(
+            data_policy=self._data_policy,
+            prediction=prediction,
+            certificate_models=certificate_models or {},
+            health_check=health_check,
+            forecaster=self._forecaster,
+            count_prompts=count_prompts,
+            compaction=compaction,
+        )
         self._total_timeout = Deadline(limits.timeout_s)
-        self._schemas = OutputSchemaCache()
 
     def __call__(self, request: Request, send: Send) -> Coroutine[object, object, Reply]:
         """Raises the errors of `plan` and `check_key_policies` here, before there is anything to await."""
         plan = self._plan(request.payload, request.options.policy)
         if (card := plan.direct_card) is not None:
             allowed = self._data_policy.decide(request, plan.policy_name)
-            if prompt := direct_prompt_tokens(request, plan, card, allowed, self._health_check):
+            prompt = direct_prompt_tokens(request, plan, card, allowed, self._health_check)
+            if prompt and not (self._assessor.compaction and may_exceed(card, request.payload, prompt)):
                 return self._direct(with_data_decision(request, allowed), send, plan, card, allowed, prompt)
         check_key_policies(request, plan)
         return self._by_policy(request, send, plan)
@@ -161,19 +169,8 @@ class Router:
         ).run(one)
 
     async def _by_policy(self, request: Request, send: Send, plan: RoutePlan) -> Reply:
-        needed = requirements_of(request, self._data_policy, plan.policy_name)
-        mind = None if plan.is_exact else self._certificate_models.get(plan.policy_name)
-        foresight = self._prediction if mind is None else mind
-        if foresight is not None and not plan.is_exact:
-            needed = foresight(needed, request.payload)
-        if isinstance(request.payload, ChatRequest) and request.payload.schema:
-            needed = msgspec.structs.replace(needed, output_schema=self._schemas(request.payload))
-        forecast = self._forecaster.for_request(request, perf_counter())
-        if forecast.left_s is not None:
-            needed = msgspec.structs.replace(needed, features=with_time_left(needed.features, forecast))
-        if not plan.is_exact and (near := models_near_window(plan, needed)):
-            needed = msgspec.structs.replace(needed, counts=await self._count_prompts(near, request))
-        candidates, against = eligible_models(plan, needed, self._health_check, forecast)
+        seen, mind = await self._assessor(request, plan, perf_counter()), self._assessor.certificate(plan)
+        request, needed, candidates, against = seen.request, seen.requirements, seen.candidates, seen.rejections
         if not candidates:
             raise no_model_error(plan, against, self._limits.retry_after, self._limits.refusal_status)
         request = with_data_decision(request, needed.data_decision)
@@ -184,10 +181,17 @@ class Router:
         elif turn is not None:
             plan = turn.apply(plan, against)
         plan = with_exclusions(plan, against, alone=len(candidates) == 1 and turn is None)
+        if seen.compacted:
+            plan = replace(plan, policy=ReasonedPolicy(plan.policy, seen.compacted))
         judge = self._judge if mind is None else mind.judge
         when = NO_REFERENCE if plan.names_model else question_time(request.payload, strftime("%Y-%m-%d"))
         given = ClientReply(
-            send, plan.policy_name, needed.features.prompt_tokens, needed.data_decision, asked_time=when
+            send,
+            plan.policy_name,
+            needed.features.prompt_tokens,
+            needed.data_decision,
+            asked_time=when,
+            compacted=seen.compacted,
         )
         asking = self._attempt_runner(request, given, needed.output_schema)
         reply = await PolicyExecution(
@@ -199,7 +203,7 @@ class Router:
             client_reply=given,
             runner=asking,
             limits=self._limits,
-            forecast=forecast,
+            forecast=seen.forecast,
         ).run()
         why = network_replacement_reason(plan, needed, candidates, against, given.attempts, given.delivered)
         if why and not reply.degraded:

@@ -32,6 +32,10 @@ class RouterSettings:
     data_class: DataClass = setting(
         "internal", "Data class of requests that set none. A request can only set a stricter one."
     )
+    compaction: bool = setting(
+        False,
+        "Shorten older turns of a conversation that no context window holds, marked in prompt and answer.",
+    )
     timeout_s: float = setting(
         600.0, "Timeout of a whole request, with all attempts and retries, in seconds.", minimum=0.001, maximum=86_400
     )
