@@ -176,12 +176,12 @@ def _memory_tools(memory: AgentMemoryAccess, request: Request) -> list[Tool]:
     subject = subject[:200]
 
     async def remember(text: ShortText, call: ToolInvocation) -> Sequence[object]:
-        """Store one fact about the user for later conversations, in one sentence."""
+        """Store one fact for later conversations, of the user or of an answer that you gave, in one sentence."""
         kept = replace(request, options=replace(request.options, data_class=call.data_class))
         return await memory.remember(kept, subject, text, key=call.idempotency_key)
 
     async def recall(query: Annotated[str, Meta(max_length=2_000)] = "") -> ToolOutput:
-        """Return stored facts about the user that share words with the query; without a query, the newest."""
+        """Return stored facts that share words with the query; without a query, the newest."""
         return _memories_result(await memory.recall(request, subject, query, RECALL_LIMIT))
 
     async def forget(query: ShortText) -> ToolOutput:

@@ -131,6 +131,11 @@ def test_a_short_text_is_asked_once(server: Served) -> None:
     assert asked(server, "little", "The rent is due.")[1] == 1
 
 
+def test_the_notes_count_in_the_usage_of_the_answer(server: Served) -> None:
+    answer: Any = server.chat("flow:little", "7 " * 3_000).json
+    assert answer["usage"]["prompt_tokens"] > 3_000  # the whole text was read; the last call alone has 100
+
+
 def test_what_was_left_out_is_said(server: Served) -> None:
     _, pieces, _, left = asked(server, "cut")
     assert pieces == 3

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from hashlib import blake2b
 from time import perf_counter
 from typing import Annotated
@@ -24,7 +25,7 @@ from sizewise.flows.model_node import Count, ModelNode
 from sizewise.flows.node import CostEstimate, EstimateCost, NodeContext, ValidationContext, missing_dependency
 from sizewise.flows.text_pieces import split_text
 from sizewise.guardrails.untrusted_content import ContentMarkers
-from sizewise.handler import Event, RequestOptions, TextDelta, discard_events
+from sizewise.handler import AttemptFinished, Event, RequestOptions, TextDelta
 from sizewise.messages import ChatRequest, Reply
 from sizewise.money import format_dollars
 
@@ -83,6 +84,8 @@ class SummarizeNode(ModelNode, frozen=True, kw_only=True):
         quote = context.dependencies.estimate_cost
         if quote is None:
             raise missing_dependency("router with prices", "This is a bug in the server; please report it.")
+        budget = context.remaining_cost()  # the same for all calls, so that a resumed run sends the same requests
+        context = replace(context, remaining_cost=lambda: budget)
         # Derived from the key, so that a resumed run sends the same prompts and reuses the completed calls.
         marks = ContentMarkers(blake2b(context.idempotency_key.encode(), digest_size=8).hexdigest())
         progress, allowed_s = Progress(), self._seconds(context)
@@ -204,7 +207,12 @@ class SummarizeNode(ModelNode, frozen=True, kw_only=True):
 
         async def ask(key: str, number: int, whole: int, text: str) -> str:
             request = context.build_request(chat(number, whole, text), self._step_options(key, context))
-            return (await context.dependencies.handler(request, discard_events)).text
+            return (await context.dependencies.handler(request, costs)).text
+
+        async def costs(event: Event) -> None:
+            """Notes are not shown, but count."""
+            if isinstance(event, AttemptFinished):
+                await context.send(event)
 
         async def fits(text: str, final: bool) -> bool:
             said = self._build_chat(marks, words, text) if final else chat(len(pieces), len(pieces), text)

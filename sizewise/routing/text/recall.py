@@ -22,8 +22,8 @@ _UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u3040-\u30ff\u3400-\u9fff\u
 def terms(text: str) -> list[str]:
     """What texts are compared by."""
     found: list[str] = []
-    for word in _WORD.findall(text.casefold()):
-        if _UNSPACED.search(word):
+    for word in _WORD.findall(text):
+        if not word.isascii() and _UNSPACED.search(word):
             found += [word[at : at + 2] for at in range(max(1, len(word) - 1))]
         elif len(word) >= MIN_WORD_CHARS:
             found.append(word[:PREFIX_CHARS])
@@ -31,18 +31,25 @@ def terms(text: str) -> list[str]:
 
 
 def rank(passages: Sequence[str], query: str) -> list[int]:
-    """Indexes of the passages that share a word with `query`, best first; of equals the later is first."""
-    wanted = set(terms(query[:MAX_QUERY_CHARS]))
-    counted = [Counter(terms(each)) for each in passages]
-    lengths = [sum(words.values()) for words in counted]
-    average = sum(lengths) / max(1, len(lengths)) or 1.0
-    holding = Counter(word for words in counted for word in wanted & words.keys())
-    weights = {word: math.log(1 + (len(passages) - n + 0.5) / (n + 0.5)) for word, n in holding.items()}
-    scores = [
-        sum(
-            weights[word] * words[word] * (K1 + 1) / (words[word] + K1 * (1 - B + B * length / average))
-            for word in weights.keys() & words.keys()
+    """Indexes of the passages that share a word with `query`, best first; of equals the later is first.
+
+    Only passages that contain a wanted term are taken apart, so most of a long conversation is only searched.
+    """
+    wanted = set(terms(query[:MAX_QUERY_CHARS].casefold()))
+    counted: dict[int, Counter[str]] = {}
+    for at, passage in enumerate(passages):
+        text = passage.casefold()
+        if any(term in text for term in wanted):
+            counted[at] = Counter(term for term in terms(text) if term in wanted)
+    average = sum(map(len, passages)) / max(1, len(passages)) or 1.0
+    holding = Counter(term for found in counted.values() for term in found)
+    weights = {term: math.log(1 + (len(passages) - n + 0.5) / (n + 0.5)) for term, n in holding.items()}
+    scores = {
+        at: sum(
+            weights[term] * times * (K1 + 1) / (times + K1 * (1 - B + B * len(passages[at]) / average))
+            for term, times in found.items()
         )
-        for words, length in zip(counted, lengths, strict=True)
-    ]
-    return sorted((at for at, score in enumerate(scores) if score > 0), key=lambda at: (-scores[at], -at))
+        for at, found in counted.items()
+        if found
+    }
+    return sorted(scores, key=lambda at: (-scores[at], -at))
