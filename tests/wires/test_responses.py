@@ -194,7 +194,7 @@ def test_log_probabilities_are_asked_for_in_either_way() -> None:
         ({"tools": [{"type": "custom", "name": "x", "later": 1}]}, "tools[0].later"),
         ({"tools": [{**TOOL, "later": True}]}, "tools[0].later"),
         ({"tool_choice": {"type": "allowed_tools", "mode": "auto", "tools": []}}, "tool_choice"),
-        ({"input": [{"role": "user", "content": "x"}, {"type": "web_search_call", "id": "w"}]}, "input[1]"),
+        ({"input": [{"role": "user", "content": "x"}, {"type": "code_interpreter_call", "id": "w"}]}, "input[1]"),
         ({"input": [{"role": "user", "content": "x", "later": 1}]}, "input[0].later"),
         ({"input": [{"role": "user", "content": [{"type": "later"}]}]}, "input[0].content[0]"),
         ({"input": [{**RESULT, "output": [{"type": "input_image", "file_id": "f"}]}]}, "input[0].output[0]"),
