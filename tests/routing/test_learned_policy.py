@@ -61,8 +61,8 @@ def routed(
 @pytest.mark.parametrize(
     ("words", "model", "why"),
     [
-        (EASY, "echo/small", "predicted quality 0."),
-        (HARD, "echo/large", "no cheaper model is close"),
+        (EASY, "echo/small", "predicted quality of this answer: 0."),
+        (HARD, "echo/large", "cheaper models are more than 0.1 worse"),
         ("the mitochondria of yeast ferment glucose anaerobically", "echo/large", "no prediction: the predictor knows"),
         ("Warum ist der Himmel blau und nicht die Erde?", "echo/large", "language"),
     ],
