@@ -31,6 +31,7 @@ def run(served: Served, name: str) -> str:
     return done.stdout
 
 
+@pytest.mark.long
 def test_a_chat_prints_its_answer(served: Served) -> None:
     assert run(served, "chat.py") == "Name three rivers.\n"
 

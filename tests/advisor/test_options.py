@@ -116,6 +116,7 @@ def test_a_model_from_scratch_takes_20_tokens_a_parameter() -> None:
     assert found.gpu_hours == Fraction(6 * 10**9 * 20 * 10**9, 150 * 10**12 * 3600)
 
 
+@pytest.mark.long
 def test_a_criterion_of_ones_own_changes_the_order(advised: Advised) -> None:
     plain = advised(**TICKETS, labels="2000")
     own = advised(**TICKETS, labels="2000", criterion=("open-weights=1000,classifier=0,api=1",))

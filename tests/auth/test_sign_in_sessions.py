@@ -41,6 +41,7 @@ def test_the_cookie_is_out_of_reach_of_scripts_and_of_other_sites(server: Served
     assert browser.cookie.partition("=")[2] not in str(answer.json)
 
 
+@pytest.mark.long
 def test_behind_a_proxy_with_tls_the_cookie_is_bound_to_the_host_and_never_sent_in_the_clear(tmp_path: Path) -> None:
     config = ECHO.replace("[server]", '[server]\ntrusted_proxies = ["127.0.0.0/8"]')
     with serving(tmp_path, config) as server:

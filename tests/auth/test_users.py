@@ -145,6 +145,7 @@ def test_the_audit_entry_of_a_denied_change_names_its_resource(server: Served, m
     assert (line["action"], line["resource"], line["error"]) == (mutation.partition("(")[0], resource, "forbidden")
 
 
+@pytest.mark.long
 def test_the_last_owner_can_be_neither_demoted_nor_disabled(tmp_path: Path) -> None:
     with serving(tmp_path) as server:
         owner = new_user(server, "one@example.com", "owner")
@@ -556,6 +557,7 @@ def test_what_seals_every_organization_is_rotated_by_the_first_alone(server: Ser
         assert other.graphql(query).code == "forbidden"
 
 
+@pytest.mark.long
 def test_an_address_that_another_organization_took_is_freed(server: Served) -> None:
     other, theirs = founder(server, "squatters"), email()
     squatter = Browser(server)

@@ -129,6 +129,7 @@ def test_the_verdict_follows_the_interval() -> None:
     assert "nothing is shown" in sentence(never)
 
 
+@pytest.mark.long
 def test_the_quadrants_add_up_to_the_cascade_and_the_oracle_is_never_beaten() -> None:
     made = asked(random.Random(5), clever=False)
     rows = {row.name: row for row in compare_policies(made)}

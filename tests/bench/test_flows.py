@@ -25,6 +25,7 @@ def test_every_graph_gives_what_it_must_by_both_ways(tmp_path: Path) -> None:
     assert len(found) == 13 and all(took.runs == 2 and took.wall_s > 0 for took in found)
 
 
+@pytest.mark.long
 def test_a_wrong_output_is_no_figure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def walked() -> None:
         async with walker(tmp_path) as made:

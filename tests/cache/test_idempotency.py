@@ -293,6 +293,7 @@ def test_the_answer_is_given_again_after_a_restart(home: Path, up: SlowUpstream)
     assert (up.asked("well"), up.asked("html")) == (2, 1)
 
 
+@pytest.mark.long
 def test_after_kill_9_in_mid_call_the_outcome_is_unknown_and_nobody_is_asked_again(
     home: Path,
     up: SlowUpstream,

@@ -231,6 +231,7 @@ def test_any_changed_field_changes_the_key(fields: dict[str, object], name: str,
     assert with_it != key({each: fields[each] for each in fields if each != name})
 
 
+@pytest.mark.long
 @given(some.dictionaries(NAMES, JSON, max_size=4), some.booleans())
 def test_neither_the_stream_flag_nor_order_nor_blanks_nor_the_idempotency_key_change_it(
     fields: dict[str, object],

@@ -317,6 +317,7 @@ def test_a_python_whose_pip_is_of_no_use_is_told_what_to_do(
     assert part in told.message and ("ensurepip" in told.hint or "Upgrade" in told.hint or "upgrade" in told.hint)
 
 
+@pytest.mark.long
 def test_an_index_that_lacks_the_wheels_is_told_in_pips_words(
     package_index: FakePackageIndex,
     tmp_path: Path,

@@ -24,6 +24,7 @@ SHOP = (
 )
 
 
+@pytest.mark.long
 def test_a_page_without_a_server_says_what_to_take_and_why(tmp_path: Path) -> None:
     done = sizewise("advise", *SHOP, "--labels", "2000", home=tmp_path)
     assert done.code == 0 and done.err == ""
@@ -89,6 +90,7 @@ def test_what_was_asked_wrong_is_told_with_the_next_step(words: tuple[str, ...],
     assert hint in done.hint
 
 
+@pytest.mark.long
 def test_memory_is_that_of_this_machine_where_nobody_says(tmp_path: Path) -> None:
     told = sizewise("advise", "--json", home=tmp_path).json
     (memory,) = (each for each in told["inputs"] if each["name"] == "memory-gb")

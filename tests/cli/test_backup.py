@@ -82,6 +82,7 @@ def test_a_backup_of_a_busy_server_is_whole_and_its_owners_only(backed_up: tuple
     assert [each.name for each in file.parent.iterdir() if each.name.startswith(".")] == []
 
 
+@pytest.mark.long
 def test_a_restored_home_answers_as_before(backed_up: tuple[Path, str, str], tmp_path: Path) -> None:
     file, id, key = backed_up
     home = tmp_path / "new" / "home"
@@ -101,6 +102,7 @@ def test_a_restored_home_answers_as_before(backed_up: tuple[Path, str, str], tmp
         assert sizewise("doctor", home=home).code in (0, 1)
 
 
+@pytest.mark.long
 def test_a_running_home_is_not_restored_into(backed_up: tuple[Path, str, str], tmp_path: Path) -> None:
     with serving(tmp_path / "home", ECHO) as server:
         id = remembered(server)

@@ -33,6 +33,7 @@ def written(folder: Path, count: int) -> Path:
 ASK = ("--small", "small", "--large", "large", "--second", "other", "--price-ratio", "0.02")
 
 
+@pytest.mark.long
 def test_a_promise_that_can_be_made_ends_with_0_and_shows_what_it_would_change(tmp_path: Path) -> None:
     picture = tmp_path / "plane.svg"
     said = sizewise("route", "calibrate", str(written(tmp_path, 1_000)), *ASK, "--svg", str(picture), home=tmp_path)

@@ -72,6 +72,7 @@ def test_no_model_is_there(home: Path) -> None:
     assert then == "sizewise models pull smollm2-135m"
 
 
+@pytest.mark.long
 def test_the_key_to_what_is_kept_is_gone(home: Path) -> None:
     with open_services(home) as services:
         asyncio.run(
@@ -85,6 +86,7 @@ def test_the_key_to_what_is_kept_is_gone(home: Path) -> None:
     assert not well and "vault.key" in found and "restore the file" in then
 
 
+@pytest.mark.long
 def test_the_key_service_does_not_answer(home: Path) -> None:
     with open_services(home):
         pass

@@ -125,6 +125,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         yield served
 
 
+@pytest.mark.long
 def test_a_person_is_erased_and_nobody_else(server: Served) -> None:
     anna, bob = person(server, "anna"), person(server, "bob")
     graphql(server, "{ records(last: 1) { trace } }")  # written, since they are read

@@ -79,6 +79,7 @@ def test_a_question_is_answered_with_page_and_source(server: Served, docs: Path)
     assert "page 2" in run(server, "show", "two", "guide.pdf").out
 
 
+@pytest.mark.long
 def test_what_cannot_be_read_is_told_and_the_rest_goes_in(server: Served, docs: Path) -> None:
     (docs / "bad.pdf").write_bytes(b"%PDF-1.7 nothing")
     done = run(server, "add", "three", str(docs))
@@ -87,6 +88,7 @@ def test_what_cannot_be_read_is_told_and_the_rest_goes_in(server: Served, docs: 
     assert "docs/bad.pdf: 'docs/bad.pdf' is damaged" in done.err
 
 
+@pytest.mark.long
 def test_a_large_file_is_read_here_and_only_its_words_are_sent(server: Served, tmp_path: Path) -> None:
     file = tmp_path / "large.txt"
     middle = "Lunch is served at noon in the canteen. \n\n" + " " * 9_000_000

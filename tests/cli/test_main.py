@@ -183,6 +183,7 @@ def test_another_server_is_asked_by_its_url_and_key(echo: Served, tmp_path: Path
     assert sizewise("keys", "revoke", "sw-a", "--url", echo.url, home=tmp_path, **named).code == 2
 
 
+@pytest.mark.long
 def test_colours_are_for_those_who_watch(tmp_path: Path) -> None:
     assert ESCAPE in watched("models", home=tmp_path)
     assert ESCAPE not in watched("models", home=tmp_path, NO_COLOR="1")

@@ -47,6 +47,7 @@ def test_what_it_takes_to_run_it_is_computed_by_quantisation_and_context(tmp_pat
     assert "MEMORY, COMPUTED" in sizewise("models", "show", "qwen2.5-7b", home=tmp_path).out
 
 
+@pytest.mark.long
 def test_the_shape_is_the_same_configured_or_not_and_with_or_without_a_server(echo: Served, tmp_path: Path) -> None:
     running = sizewise("models", "show", "gpt-4", "--json", home=echo.home).json
     offline = sizewise("models", "show", "gpt-4", "--json", home=tmp_path).json
@@ -59,6 +60,7 @@ def test_the_shape_is_the_same_configured_or_not_and_with_or_without_a_server(ec
     assert (running["place"], running["price"]["input"]) == ("", None)
 
 
+@pytest.mark.long
 def test_an_unknown_model_is_told_with_the_nearest_of_the_catalogue(echo: Served, tmp_path: Path) -> None:
     for home in (echo.home, tmp_path):
         done = sizewise("models", "show", "falcon-7", home=home)
@@ -66,6 +68,7 @@ def test_an_unknown_model_is_told_with_the_nearest_of_the_catalogue(echo: Served
     assert sizewise("models", "show", "falcon-7", "--url", echo.url, SIZEWISE_KEY=echo.key).code == 2
 
 
+@pytest.mark.long
 def test_a_configured_model_is_shown_with_both_what_is_set_and_what_is_known(tmp_path: Path) -> None:
     with serving(tmp_path, CLOUD) as served:
         shown = sizewise("models", "show", "cloud/meta-llama/Llama-3-8B", home=served.home).out

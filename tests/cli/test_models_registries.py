@@ -60,6 +60,7 @@ def registry(tmp_path: Path) -> Iterator[Registry]:
         yield Registry(double, tmp_path)
 
 
+@pytest.mark.long
 def test_a_repository_of_hugging_face_is_pulled_in_four_bits(registry: Registry) -> None:
     told = registry.pull("hf:acme/Tiny-GGUF", "--yes", "--json").json
     assert told["name"] == "local/tiny-q4_k_m" and told["sha256"] == registry.sha256 and told["verified"]
@@ -108,6 +109,7 @@ def test_a_license_that_is_not_confirmed_stops_the_download(registry: Registry) 
     assert registry.fetched() == []
 
 
+@pytest.mark.long
 def test_a_file_that_is_not_the_stated_one_is_not_kept(registry: Registry) -> None:
     registry.hugging_face({}, "tiny-q4_k_m.gguf", sha256="0" * 64)
     done = registry.pull("hf:acme/Tiny-GGUF", "--yes")
@@ -146,6 +148,7 @@ def test_several_quantizations_without_the_usual_one_are_listed(registry: Regist
     assert done.code == 2 and "Q2_K, Q8_0" in done.hint
 
 
+@pytest.mark.long
 def test_a_pulled_model_is_deleted_with_its_file_and_ones_own_file_is_not(registry: Registry, tmp_path: Path) -> None:
     path = Path(registry.pull("hf:acme/Tiny-GGUF", "--yes", "--json").json["path"])
     cache = {"SIZEWISE_CACHE": str(registry.home / "cache")}

@@ -52,6 +52,7 @@ def costs(home: Path) -> list[str]:
     return [each["costUsd"] for each in sizewise("records", "--json", home=home).json["records"]]
 
 
+@pytest.mark.long
 def test_a_signed_list_changes_prices_from_now_on_and_no_booked_cost(tmp_path: Path) -> None:
     with serving(tmp_path / "home", ECHO + MINE + TRUST) as server:
         home = server.home

@@ -44,6 +44,7 @@ def test_the_same_shape_is_told_with_and_without_a_server(echo: Served, tmp_path
     assert running.keys() == offline.keys()
 
 
+@pytest.mark.long
 def test_an_unknown_model_is_told_with_the_nearest(echo: Served, tmp_path: Path) -> None:
     for home in (echo.home, tmp_path):
         done = sizewise("models", "show", "smolm2-135m", home=home)
@@ -70,6 +71,7 @@ def test_an_amount_that_is_none_is_the_askers_mistake(echo: Served) -> None:
     assert sizewise("route", "explain", "hi", "--max-cost-usd", "much", home=echo.home).code == 2
 
 
+@pytest.mark.long
 def test_what_happened_is_listed_and_each_attempt_shown(echo: Served) -> None:
     trace = echo.chat("echo/small", "[[fail times=1]] a b").headers["x-sizewise-trace"]
     done = sizewise("records", "--last", "5", home=echo.home)
@@ -97,6 +99,7 @@ def test_records_that_do_not_match_are_not_called_missing(echo: Served, words: t
     assert (done.code, done.err) == (0, "no record has this model, endpoint or status\n")
 
 
+@pytest.mark.long
 def test_the_calls_of_one_job_are_one_line(tmp_path: Path) -> None:
     config = ECHO.replace('"large"]', '"large", "vectors"]\n[models."echo/vectors"]\ntask = "embed"')
     with serving(tmp_path, config) as served:
@@ -118,6 +121,7 @@ def test_a_trace_that_nobody_knows_is_told(echo: Served) -> None:
     assert "ffffffff" in done.err
 
 
+@pytest.mark.long
 def test_a_key_is_made_used_and_revoked(echo: Served) -> None:
     done = sizewise("keys", "create", "laptop", "--permissions", "ask,read", "--expires-days", "1", home=echo.home)
     key = done.out.strip()

@@ -29,6 +29,7 @@ def invited(server: Served, email: str, *words: str) -> Browser:
     return browser
 
 
+@pytest.mark.long
 def test_somebody_is_invited_raised_disabled_and_let_in_again(server: Served) -> None:
     ada = invited(server, "ada@example.com", "--role", "developer")
     invited(server, "eve@example.com", "--role", "viewer", "--project", "shop")

@@ -100,6 +100,7 @@ def test_the_admin_token_is_made_once_there_is_room(tmp_path: Path) -> None:
         assert served.chat("echo/small").status == 200
 
 
+@pytest.mark.long
 def test_a_command_leaves_no_new_file_and_the_old_ones_as_they_were(tmp_path: Path) -> None:
     (tmp_path / "flows").mkdir()
     tiny(tmp_path / "mine.gguf")

@@ -124,6 +124,7 @@ ENDS: dict[str, dict[str, object]] = {
 }
 
 
+@pytest.mark.long
 def test_however_a_call_ends_its_own_record_takes_the_place_of_the_pending_one(
     tmp_path: Path,
     up: SlowUpstream,
@@ -142,6 +143,7 @@ def test_however_a_call_ends_its_own_record_takes_the_place_of_the_pending_one(
         until(lambda: not rows(tmp_path, PENDING))
 
 
+@pytest.mark.long
 def test_a_client_that_leaves_keeps_its_call_on_disk_until_the_call_ends(tmp_path: Path, up: SlowUpstream) -> None:
     with serving(tmp_path, settings(up.url)) as served:
         with Line(served) as line:
@@ -187,6 +189,7 @@ class Client(threading.Thread):
         self._connection.close()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("idempotent", [False, True], ids=["plain", "with idempotency keys"])
 def test_killed_under_load_only_the_newest_records_are_lost(tmp_path: Path, idempotent: bool) -> None:
     """No hole: what is lost of a client's requests is the end of them, so all that is older was on disk."""

@@ -123,6 +123,7 @@ def stored_numbers(home: Path) -> set[int]:
     return {int(trace, 16) for trace, _ in rows}
 
 
+@pytest.mark.long
 def test_kill_9_never_damages_the_file_and_loses_no_more_than_the_last_50_ms(tmp_path: Path) -> None:
     number = 0
     for _ in range(5):

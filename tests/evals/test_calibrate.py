@@ -93,6 +93,7 @@ def test_the_curves_go_from_small_to_large_and_nobody_is_above_the_oracle() -> N
     assert max(oracle.values()) >= max(quality for curve in curves.values() for _, quality in curve)
 
 
+@pytest.mark.long
 def test_every_promise_of_the_proof_is_cheaper_than_a_stricter_one() -> None:
     proof = calibrated(recorded(1_200)).certificate
     assert proof is not None and len(proof.guarantees) > 2
@@ -116,6 +117,7 @@ def test_a_proof_is_read_as_it_was_written_and_a_cut_one_is_refused() -> None:
             decode_certificate(wrong)
 
 
+@pytest.mark.long
 def test_a_played_proof_gives_what_it_said() -> None:
     """Replay asks as the live policy does: on the prompts of the calibration it must come to the same figures."""
     known = recorded(1_200)

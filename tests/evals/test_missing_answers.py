@@ -40,6 +40,7 @@ def test_many_missing_answers_are_refused_with_the_next_step(tmp_path: Path) -> 
     assert "--missing-is-wrong" in said.err
 
 
+@pytest.mark.long
 def test_few_missing_answers_of_a_small_model_count_as_wrong(tmp_path: Path) -> None:
     """Left out, they broke the promise in 11 % of the calibrations of a recorded pair, where 5 % are allowed."""
     folder = str(without(written(tmp_path, 200), "small", 2))

@@ -66,6 +66,7 @@ def test_a_run_that_is_kept_shows_the_model_and_the_cost_of_each_node(helper: Se
     assert ran == {"facts": small, "terms": small, "answer": ("echo/large", True)}
 
 
+@pytest.mark.long
 def test_a_model_that_is_further_away_than_the_data_may_go_is_not_asked(tmp_path: Path) -> None:
     with copied("health", tmp_path, over=ECHO_LARGE + CLOUD, instead=AWAY) as served:
         body = {"model": "flow:health", "messages": [{"role": "user", "content": COUGH}]}

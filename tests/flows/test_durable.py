@@ -31,6 +31,7 @@ def floor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlowHarness]:
     made.close()
 
 
+@pytest.mark.long
 def test_a_run_gives_its_outputs_and_shows_its_steps(floor: FlowHarness) -> None:
     async def part(steps: Steps, floor: FlowHarness) -> bytes:
         async def work() -> bytes:
@@ -144,6 +145,7 @@ def test_a_client_that_leaves_takes_its_run_along(floor: FlowHarness) -> None:
     assert run.state == "cancelled"
 
 
+@pytest.mark.long
 def test_a_run_waits_for_a_person_over_restarts_and_the_first_word_counts(floor: FlowHarness) -> None:
     async def part(steps: Steps, floor: FlowHarness) -> bytes:
         await step(steps, floor, "draft")

@@ -89,6 +89,7 @@ def test_a_folder_that_cannot_be_read_ends_no_server_and_is_read_later(tmp_path:
         (home / "flows").chmod(0o700)
 
 
+@pytest.mark.long
 def test_a_pipe_among_the_flows_is_not_waited_for(tmp_path: Path) -> None:
     folder = tmp_path / "flows"
     folder.mkdir()

@@ -182,6 +182,7 @@ def test_a_loop_that_cannot_fit_is_refused_before_its_first_round(server: Served
     assert ran(server, "wide", items=[*range(140)])["state"] == "done"
 
 
+@pytest.mark.long
 def test_two_to_the_eleventh_subflows_end_at_the_limit_of_the_run_that_calls_them(server: Served) -> None:
     exceeds(ran(server, "f11"), "more than 300 steps", "max_steps_per_run")
     assert ran(server, "f5")["state"] == "done"

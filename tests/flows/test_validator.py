@@ -237,6 +237,7 @@ def test_checking_takes_time_that_grows_with_the_nodes() -> None:
     check_linear(check, 40)
 
 
+@pytest.mark.long
 def test_a_long_chain_and_a_wide_flow_need_no_stack() -> None:
     chain = "".join(f'  n{n}: {{kind: template, text: "{{{{ n{n - 1}.text }}}}"}}\n' for n in range(1, 2000))
     flow(HEAD + "  n0: {kind: template, text: hi}\n" + chain + 'outputs: {answer: "{{ n1999.text }}"}\n')

@@ -342,6 +342,7 @@ def kill(served: Served) -> None:
     served.process.wait(60)
 
 
+@pytest.mark.long
 def test_after_kill_9_what_was_queued_runs_and_what_ran_has_failed_unpaid_twice(tmp_path: Path) -> None:
     with serving(tmp_path, CONFIG) as first, client_of(first) as client:
         raw = client.responses.with_raw_response.create(model="echo/small", input=HANGS, background=True)

@@ -309,6 +309,7 @@ def test_the_output_of_a_call_without_an_id_is_refused(served: Served) -> None:
     assert (answer.status, answer.error["param"]) == (400, "input[0]")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("wire", ["openai", "anthropic"])
 def test_openais_sdk_reads_the_stream_of_a_custom_tool(served: Served, upstream: AgentUpstream, wire: str) -> None:
     upstream.calls = [("apply_patch", json.dumps({"input": PATCH}))]

@@ -162,6 +162,7 @@ def test_an_error_that_is_compressed_is_read(server: Served) -> None:
     assert "takes no images" in refused(server.chat("plain/error"), 400, "upstream_refused")["message"]
 
 
+@pytest.mark.long
 def test_a_provider_that_would_be_asked_for_what_nobody_decodes_is_named(tmp_path: Path) -> None:
     config = '[server]\nembedded = false\ndiscover = false\n[providers.up]\nbase_url = "http://127.0.0.1:9/v1"\n'
     config += 'models = ["m"]\nheaders = {"accept-encoding" = "gzip, br"}\n'

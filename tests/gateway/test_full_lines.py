@@ -154,6 +154,7 @@ def open_files(pid: int) -> set[int]:
     return {int(name) for name in os.listdir(f"/proc/{pid}/fd")}
 
 
+@pytest.mark.long
 def test_without_a_free_file_descriptor_requests_are_429_and_no_circuit_opens(bad: FakeOpenAI, tmp_path: Path) -> None:
     with serving(tmp_path, settings(bad.url, "", connect_s=5)) as served, Line(served) as line:
         line.say(line.request(CHAT, question("Hello", "echo/small")))

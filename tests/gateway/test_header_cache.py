@@ -307,6 +307,7 @@ def _said(body: bytes, lines: tuple[bytes, ...], first: bytes) -> bytes:
     return b"\r\n".join(head) + b"\r\n\r\n" + body
 
 
+@pytest.mark.long
 @examples(400)
 @given(st.lists(st.one_of(st.just(HELLO), MESSAGES, STRAY, STRAY), min_size=2, max_size=7), st.data())
 def test_a_connection_that_knows_heads_answers_as_one_that_parses_every_one(said: list[bytes], data: Any) -> None:

@@ -38,6 +38,7 @@ def test_a_question_goes_to_a_model_that_may_know_its_language(server: Served, q
     assert ("in Swedish (sv)" in answer.headers["x-sizewise-why"]) == (question == SWEDISH)
 
 
+@pytest.mark.long
 def test_records_and_explain_name_the_language(server: Served) -> None:
     server.ask(CHAT, {"model": "auto", "messages": [{"role": "user", "content": SWEDISH}]})
     told = sizewise("route", "explain", SWEDISH, home=server.home).out
@@ -46,6 +47,7 @@ def test_records_and_explain_name_the_language(server: Served) -> None:
     assert "the question is in Swedish (sv)" in sizewise("records", "--json", home=server.home).out
 
 
+@pytest.mark.long
 def test_the_languages_of_a_model_are_shown_with_their_source(server: Served) -> None:
     lines = sizewise("models", "show", "echo/small", home=server.home).out.splitlines()
     assert any(line.split() == ["languages", "en", "sizewise.toml"] for line in lines)

@@ -233,6 +233,7 @@ def test_a_key_that_may_only_ask_sees_no_metrics(server: Served) -> None:
 # ---- silence --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_no_word_of_a_prompt_a_reply_or_a_key_is_kept_anywhere(upstream: FakeOpenAI, tmp_path: Path) -> None:
     home = tmp_path / "home"
     canary = "XyloPhoneCanary7"

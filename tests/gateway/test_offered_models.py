@@ -146,6 +146,7 @@ def test_a_list_is_received_again_by_a_reload_and_kept_while_the_provider_is_awa
         assert KEY not in said and text(served.chat("vendor/newer")) == "I am newer"
 
 
+@pytest.mark.long
 def test_the_newest_settings_win_although_an_earlier_reload_ends_later(up: ListingUpstream, tmp_path: Path) -> None:
     patient = settings(up.url).replace("first_byte_s = 0.5", "first_byte_s = 60")
     with serving(tmp_path, patient, VENDOR_KEY=KEY) as served, ThreadPoolExecutor(1) as pool:
@@ -186,12 +187,14 @@ def test_a_provider_that_cannot_list_its_models_is_named_and_the_rest_starts(
             assert served.chat("echo/small").status == 200
 
 
+@pytest.mark.long
 def test_a_list_of_another_wire_is_asked_for_in_its_own_way(up: ListingUpstream, tmp_path: Path) -> None:
     config = settings(up.url).replace("[providers.vendor]", '[providers.vendor]\nwire = "anthropic"')
     with serving(tmp_path, config, VENDOR_KEY=KEY) as served:
         assert up.asked == [("GET", "/v1/models?limit=1000", KEY)] and "vendor/big-chat" in listed(served)
 
 
+@pytest.mark.long
 def test_star_beside_names_offers_both_and_the_echo_has_no_list(up: ListingUpstream, tmp_path: Path) -> None:
     config = settings(up.url, models='["hidden", "*"]').replace('["small", "large"]', '["small", "*"]')
     with serving(tmp_path, config, VENDOR_KEY=KEY) as served:
@@ -200,6 +203,7 @@ def test_star_beside_names_offers_both_and_the_echo_has_no_list(up: ListingUpstr
         assert "echo/*" not in listed(served)
 
 
+@pytest.mark.long
 def test_a_provider_without_models_says_so_at_start_and_in_doctor(tmp_path: Path) -> None:
     config = f'{ECHO}[providers.empty]\nbase_url = "http://127.0.0.1:{closed_port()}/v1"\n'
     with serving(tmp_path, config) as served:

@@ -20,6 +20,7 @@ def measured(served: Served) -> list[dict[str, float]]:
     return found
 
 
+@pytest.mark.long
 def test_the_first_request_after_a_restart_is_refused_by_the_earlier_pace(tmp_path: Path) -> None:
     with serving(tmp_path, ECHO) as served:
         for _ in range(2):

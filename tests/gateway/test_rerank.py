@@ -208,6 +208,7 @@ def test_fields_that_mean_nothing_are_left_out(server: Served) -> None:
     ranked(server, rank_fields=["text"], max_chunks_per_doc=None, user="me", priority=0, return_embeddings=False)
 
 
+@pytest.mark.long
 def test_without_a_model_the_only_reranker_or_else_the_embedder_ranks(server: Served, tmp_path: Any) -> None:
     answer = server.ask("/v1/rerank", {"query": "blue", "documents": ["sea"]})
     assert answer.status == 404 and "echo/ranks" in answer.error["hint"]  # there are several

@@ -230,6 +230,7 @@ REX = "Rex is a dog with 4 legs. His owner lives in Ulm. Answer in JSON."
 CAREFUL: Any = {"temperature": 0, "max_tokens": 150}
 
 
+@pytest.mark.long
 def test_a_real_model_of_135_million_parameters_fills_a_pydantic_model(local: Served) -> None:
     with OpenAI(base_url=f"{local.url}/v1", api_key=local.key, max_retries=0) as client:
         asked: Any = {"model": "local/smollm2-135m", "messages": ask(REX), "response_format": Pet, **CAREFUL}

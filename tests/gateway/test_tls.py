@@ -85,6 +85,7 @@ def test_answers_are_the_same_over_tls_and_a_connection_is_kept(
         assert large.status == 200 and len(large.body) > 900_000
 
 
+@pytest.mark.long
 def test_the_verbs_of_the_same_home_speak_to_it_and_trust_nobody_else(tmp_path: Path, authority: Authority) -> None:
     pair = authority.signs("server")
     with secured(tmp_path, authority, pair):
@@ -195,6 +196,7 @@ def test_who_shows_no_certificate_of_ours_is_turned_away(tmp_path: Path, authori
     assert not own.exists()
 
 
+@pytest.mark.long
 def test_an_authority_that_is_trusted_no_more_lets_nobody_in(tmp_path: Path, authority: Authority) -> None:
     old, new = Authority(tmp_path, "old-clients"), Authority(tmp_path, "new-clients")
     pair, known, later = authority.signs("server"), old.signs("known"), new.signs("later")

@@ -170,6 +170,7 @@ def test_a_key_is_told_once_and_kept_nowhere(echo: Served) -> None:
     assert all(key.encode() not in path.read_bytes() for path in echo.home.iterdir() if path.is_file())
 
 
+@pytest.mark.long
 def test_the_graphql_library_is_not_loaded_before_the_first_question() -> None:
     code = "import sys, sizewise.graphql.asgi; print('graphql' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

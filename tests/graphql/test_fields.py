@@ -71,6 +71,7 @@ def test_explain_wants_a_prompt_or_a_body(echo: Served) -> None:
     assert graphql(echo, "query($b: JSON) { explain(body: $b) { why } }", b={"messages": 1}).code == "bad_body"
 
 
+@pytest.mark.long
 def test_money_is_told_exactly(tmp_path: Path) -> None:
     with serving(tmp_path, ECHO + PRICED) as server:
         said = server.chat("echo/small", "one two three")
@@ -141,6 +142,7 @@ def test_the_health_is_told(echo: Served) -> None:
     assert health["impaired"] == []
 
 
+@pytest.mark.long
 def test_new_settings_are_taken_and_wrong_ones_are_not(tmp_path: Path) -> None:
     with serving(tmp_path) as server:
         file = tmp_path / "sizewise.toml"

@@ -62,6 +62,7 @@ def test_objects_and_enums_of_a_json_schema_are_types(desk: Served) -> None:
     assert graphql(desk, query).data["__type"] == {"kind": "ENUM", "enumValues": [{"name": "happy"}, {"name": "sad"}]}
 
 
+@pytest.mark.long
 def test_their_values_come_as_the_flow_gave_them(desk: Served) -> None:
     query = """{ judged(text: "tea") { way verdict {
         mood size truth author { name age } parts { kind } anything } } }"""

@@ -75,6 +75,7 @@ def test_the_query_that_the_editor_starts_with_fits_the_schema() -> None:
     assert validate(SERVED.schema, parse(query)) == []
 
 
+@pytest.mark.long
 def test_it_can_be_left_out(tmp_path: Path) -> None:
     with serving(tmp_path, ECHO + "[graphql]\ngraphiql = false\n") as server:
         assert server.ask("/graphql", key=None, accept="text/html").status == 401

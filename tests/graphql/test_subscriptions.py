@@ -241,6 +241,7 @@ def test_a_connection_takes_a_bounded_number_of_questions_at_once(echo: Served) 
         assert hear(connection)["payload"][0]["extensions"]["code"] == "busy"
 
 
+@pytest.mark.long
 def test_a_session_needs_the_proof_of_its_page_in_the_first_message(echo: Served) -> None:
     browser = new_user(echo, "socket@example.com", "developer")
     with socket(echo, {"x-sizewise-csrf": browser.csrf}, cookie=browser.cookie, origin=echo.url) as connection:

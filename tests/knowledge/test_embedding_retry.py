@@ -41,6 +41,7 @@ def warned(server: Served, words: str) -> int:
     return sum(words in line for line in server.said)
 
 
+@pytest.mark.long
 def test_a_store_that_cannot_be_started_names_the_next_step(tmp_path: Path) -> None:
     with serving(tmp_path, CONFIG) as server:
         break_store(server)

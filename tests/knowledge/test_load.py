@@ -197,6 +197,7 @@ def test_text_that_is_not_utf_8_is_read_and_said() -> None:
     assert loaded("Größe".encode("utf-16"), "a.txt").text == "Größe"
 
 
+@pytest.mark.long
 def test_a_file_that_takes_too_long_is_given_up() -> None:
     page = "\n".join("word " * 15 for _ in range(50))
     with pytest.raises(BadRequest, match=r"too much|takes longer"):  # which comes first depends on the machine

@@ -134,6 +134,7 @@ def test_a_client_that_leaves_in_mid_stream_leaves_no_reservation(server: Served
     assert stood["spent"] == pytest.approx(booked(server) - before)
 
 
+@pytest.mark.long
 def test_what_fails_is_retried_and_falls_back_is_counted_as_it_is_booked(tmp_path: Path) -> None:
     """The cascade asks the small one, distrusts it, and goes up; pairs are drawn; cues make attempts fail."""
     config = f"""{CONFIG}
@@ -290,6 +291,7 @@ def test_what_is_no_scope_is_said(server: Served, scope: str) -> None:
     assert graphql(server, SET, scope=scope, rpm=1).code == "bad_request"
 
 
+@pytest.mark.long
 def test_the_server_is_killed_and_comes_back_neither_overspent_nor_stuck(tmp_path: Path) -> None:
     config = f'{CONFIG}\n[limits.organization]\nusd_per_day = "0.01"\n'
     body = {"model": "echo/small", "max_tokens": 20, "messages": [{"role": "user", "content": "a b [[hang after=1]]"}]}

@@ -145,6 +145,7 @@ def test_our_own_pages_and_those_of_allowed_hosts_may_call(served: Served) -> No
         assert served.ask("/mcp", message(), Origin=origin).status == 200, origin
 
 
+@pytest.mark.long
 def test_a_server_on_every_address_serves_pages_of_its_own_host_alone(tmp_path: Path) -> None:
     with serving(tmp_path, ECHO, "--host", "0.0.0.0") as found:
         port = found.url.rpartition(":")[2]

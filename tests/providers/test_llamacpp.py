@@ -411,6 +411,7 @@ def test_a_bad_body_is_refused_and_the_model_stays(smollm_gguf: Path, body: byte
     asyncio.run(story())
 
 
+@pytest.mark.long
 def test_a_failing_listener_stops_the_model_and_keeps_its_error(smollm_gguf: Path) -> None:
     async def fail(chunk: bytes) -> None:
         raise ConnectionResetError("the client is gone")

@@ -57,6 +57,7 @@ class Replied:
         return REPLY
 
 
+@pytest.mark.long
 @given(weights=st.lists(st.integers(1, 9), min_size=1, max_size=5), rounds=st.integers(1, 4))
 def test_turns_are_exactly_by_weight_and_smooth(weights: list[int], rounds: int) -> None:
     async def run() -> None:

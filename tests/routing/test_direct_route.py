@@ -66,6 +66,7 @@ cards = st.builds(
 )
 
 
+@pytest.mark.long
 @given(bodies, wished, scopes, cards, st.sampled_from(["", "", "is ill"]))
 def test_it_is_taken_only_where_the_constraints_would_ask_that_model(
     body: dict[str, object],

@@ -191,6 +191,7 @@ def test_a_model_that_does_not_fit_is_refused_with_the_numbers(tmp_path: Path, s
         assert "GB" in answer.error["message"] and answer.error["hint"]
 
 
+@pytest.mark.long
 def test_the_users_own_file_is_a_model_like_any_other(tmp_path: Path, smollm_gguf: Path) -> None:
 
     own = tmp_path / "mine.gguf"
