@@ -21,6 +21,11 @@ date, the memory it needs, and its prices by provider; `sizewise models list --a
 *unknown*: there is no citable source. *claimed* means that the source is not authoritative. The price is that of the
 cheapest provider. The class follows the default thresholds of [`[sizes]`](settings.md#sizes).
 
+Of the facts, `architecture` says `decoder`, `encoder` or `encoder-decoder`, and `dense` or `moe` (a mixture of
+experts), as far as a source does. `training_data` is where a model's training data came from, as its vendor says.
+`calls_home` says whether the runtime that Sizewise embeds for a model opens connections of its own: `no` for those
+whose process was traced.
+
 ## How to add a fact
 
 Each vendor has a file in `sizewise/catalog/models`, and each model a table. Each entry of its `facts` holds what

@@ -159,8 +159,19 @@ def _runnable_cards(settings: Settings) -> Iterator[ModelCard]:
         assert card.weights is not None
         path = str(weights_path(card.weights, settings.cache_dir))
         given = settings.models.get(card.name, ModelSettings()).context
-        context = given or min(card.context or settings.local.context, settings.local.context)
-        yield replace(card, weights=replace(card.weights, path=path), context=context)
+        sized = card if given else _in_one_slot(card, settings.local.context)
+        yield replace(sized, weights=replace(card.weights, path=path))
+
+
+def _in_one_slot(card: ModelCard, tokens: int) -> ModelCard:
+    """The card with the window of one request: `tokens`, or the model's own if shorter. Its source names both."""
+    if card.context is not None and card.context <= tokens:
+        return card
+    own = "unknown" if card.context is None else f"{card.context:,} tokens"
+    whence = "local.context, for each request; the model's own window is " + own
+    if card.context is not None and (stated := card.facts.get("context")):
+        whence += f": {stated}"
+    return replace(card, context=tokens, facts=MappingProxyType({**card.facts, "context": whence}))
 
 
 def _card_of_entry(name: str, entry: LocalModelEntry, settings: Settings) -> ModelCard:

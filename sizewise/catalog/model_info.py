@@ -12,7 +12,8 @@ from sizewise.model_card import DEFAULT_SIZE_THRESHOLDS, ModelTask, SizeClass, S
 from sizewise.money import Price
 
 T = TypeVar("T")
-Architecture = Literal["dense", "moe"]
+Architecture = Literal["dense", "moe", "decoder", "encoder", "encoder-decoder", "dense decoder", "moe decoder"]
+"""Mixture of experts or not, and which half of a transformer, as far as a source says."""
 
 QUANTIZATION_BITS: Mapping[str, float] = MappingProxyType(
     {
@@ -93,6 +94,9 @@ class ModelInfo:
     scores: Fact[Mapping[str, float]] | None = None  # benchmark -> share correct, 0..1
 
     license: Fact[str] | None = None
+    training_data: Fact[str] | None = None  # where it came from, as its vendor says
+    calls_home: Fact[bool] | None = None  # whether the runtime that this package embeds for it opens connections
+    note: Fact[str] | None = None
     knowledge_cutoff: Fact[str] | None = None  # end of its training data: 2024, 2024-06 or 2024-06-30
     release_date: Fact[str] | None = None
     retirement_date: Fact[str] | None = None  # date of retirement, past or planned

@@ -29,6 +29,7 @@ OPTIONAL_FACTS = frozenset(
         "experts",
         "experts_used",
         "dimensions",
+        "note",
         "price",
         "seller",
     },

@@ -240,6 +240,16 @@ def test_what_a_server_says_of_itself_goes_before_the_catalogue(tmp_path: Path) 
     assert card.context == 8192 and card.facts["context"]
 
 
+def test_the_window_of_a_slot_names_the_window_of_the_file_too(tmp_path: Path) -> None:
+    pretend_fetched("qwen2.5-coder-1.5b", tmp_path / "cache")
+    (card,) = load_cards(settings(tmp_path))
+    assert card.context == 8_192
+    assert card.facts["context"].startswith(
+        "local.context, for each request; the model's own window is 32,768 tokens: "
+    )
+    assert "GGUF header" in card.facts["context"]
+
+
 def test_a_model_file_is_known_by_its_own_header_alone(tmp_path: Path) -> None:
     pretend_fetched("smollm2-135m", tmp_path / "cache")
     (card,) = load_cards(settings(tmp_path))

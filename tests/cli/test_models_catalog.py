@@ -37,6 +37,28 @@ def test_a_model_of_the_catalogue_is_shown_with_each_source_and_day(echo: Served
         assert lines["openai/gpt-4"].split()[1:3] == ["30", "60"] and "genai-prices" in lines["openai/gpt-4"]
 
 
+@pytest.mark.parametrize(
+    ("name", "known"),
+    [
+        (
+            "llama-2-7b",
+            {"architecture": "dense decoder", "languages": "en", "training_data": "2 trillion", "note": "English"},
+        ),
+        ("qwen2.5-coder-1.5b", {"calls_home": "no", "license": "Apache-2.0", "training_data": "source code"}),
+        ("mixtral-8x7b", {"architecture": "moe decoder", "training_data": "unknown", "calls_home": "unknown"}),
+        ("gpt-4o", {"architecture": "unknown", "training_data": "unknown", "license": "unknown"}),
+    ],
+)
+@pytest.mark.long
+def test_where_its_training_data_came_from_is_said_or_unknown(name: str, known: dict[str, str], tmp_path: Path) -> None:
+    shown = sizewise("models", "show", name, "--json", home=tmp_path).json["catalogModel"]["facts"]
+    facts = {each["name"]: each for each in shown}
+    for fact, value in known.items():
+        assert value in facts[fact]["value"], fact
+        assert bool(facts[fact]["source"] and facts[fact]["date"]) == (value != "unknown"), fact
+    assert ("note" in facts) == ("note" in known)
+
+
 def test_what_it_takes_to_run_it_is_computed_by_quantisation_and_context(tmp_path: Path) -> None:
     known = sizewise("models", "show", "qwen2.5-7b", "--json", home=tmp_path).json["catalogModel"]
     needs = {(each["quantization"], each["tokens"]): each["bytes"] for each in known["memory"]}
