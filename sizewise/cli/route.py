@@ -118,6 +118,8 @@ def _show(decision: operations.Explanation) -> None:
             click.echo(dim(f"   {step.on_average}"))
     if decision.error:
         click.echo(decision.reasons[-1])
+    if decision.freshness:
+        click.echo(f"The answer may be out of date: {decision.freshness}")
     click.echo()
     write_table(
         ("MODEL", "SIZE", "PLACE", "MAY", "EXPECTED", "TIME", "WHY"),

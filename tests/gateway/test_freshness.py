@@ -44,6 +44,8 @@ def test_an_answer_records_and_explain_say_that_the_model_cannot_know(server: Se
     assert sizewise("records", "--json", home=server.home).out.count(WARNING) == 1
     trace = answer.headers["x-sizewise-trace"]
     assert f"may be out of date: {WARNING}" in sizewise("records", trace, home=server.home).out
+    shown = sizewise("route", "explain", FRESH, home=server.home)
+    assert "The answer may be out of date: the question is about the time after" in shown.out
     told = sizewise("route", "explain", FRESH, "--json", home=server.home)
     assert told.json["freshness"] == WARNING and "2025" not in told.out
 
