@@ -101,8 +101,9 @@ def load_calibrations(found: EvalFile) -> dict[str, JudgeCalibration]:
 
 
 def new_run_name(target: str) -> str:
-    """Sorts by time, and differs by target."""
-    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{sha256(target.encode()).hexdigest()[:6]}"
+    """Sorts by time, to the millisecond, and differs by target."""
+    now = datetime.now(UTC)
+    return f"{now:%Y%m%d-%H%M%S}-{now.microsecond // 1_000:03d}-{sha256(target.encode()).hexdigest()[:6]}"
 
 
 def complete_eval(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
