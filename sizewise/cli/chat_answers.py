@@ -44,13 +44,12 @@ class ChatAnswers:
         if logprobs:
             body["logprobs"] = True
         found = await request_completion(self._server, body, most)
-        choice, tokens = found.choice, None if found.choice.logprobs is None else found.choice.logprobs.content
         return ModelAnswer(
-            text=choice.message.content or "",
-            tokens_in=found.usage.prompt_tokens,
-            tokens_out=found.usage.completion_tokens,
+            text=found.text,
+            tokens_in=found.tokens_in,
+            tokens_out=found.tokens_out,
             seconds=found.seconds,
-            finish=choice.finish_reason or "",
+            finish=found.finish,
             cost=found.cost,
-            logprobs=tuple(token.logprob for token in tokens or ()),
+            logprobs=found.logprobs,
         )

@@ -1,4 +1,4 @@
-"""One chat completion of the running server, whole: its message, usage, cost and seconds; knows no eval."""
+"""One whole chat completion of the running server: its answer, tokens, cost and seconds; scores nothing."""
 
 from __future__ import annotations
 
@@ -14,49 +14,55 @@ from sizewise.errors import ExternalFailure, SizewiseError
 from sizewise.money import PICO_PER_DOLLAR, format_dollars
 
 
-class CalledFunction(Struct):
+class _Function(Struct):
     name: str = ""
     arguments: str = ""
 
 
-class ToolCallMessage(Struct):
-    function: CalledFunction = msgspec.field(default_factory=CalledFunction)
+class _ToolCall(Struct):
+    function: _Function = msgspec.field(default_factory=_Function)
 
 
-class CompletionMessage(Struct):
+class _Message(Struct):
     content: str | None = None
-    tool_calls: list[ToolCallMessage] | None = None
+    tool_calls: list[_ToolCall] | None = None
 
 
-class TokenLogprob(Struct):
+class _Token(Struct):
     logprob: float = 0.0
 
 
-class CompletionLogprobs(Struct):
-    content: list[TokenLogprob] | None = None
+class _Logprobs(Struct):
+    content: list[_Token] | None = None
 
 
-class CompletionChoice(Struct):
-    message: CompletionMessage = msgspec.field(default_factory=CompletionMessage)
+class _Choice(Struct):
+    message: _Message = msgspec.field(default_factory=_Message)
     finish_reason: str | None = None
-    logprobs: CompletionLogprobs | None = None
+    logprobs: _Logprobs | None = None
 
 
-class ChatCompletion(Struct, frozen=True):
-    """`cost`: pico-dollars; None: unknown. `seconds`: from the request to its whole answer."""
+class WholeAnswer(Struct, frozen=True):
+    """`calls`: (name, arguments as JSON text) of its tool calls. `logprobs`: of its tokens in order; empty: the model
+    gives none. `cost`: pico-dollars; None: unknown. `seconds`: from the request to its end.
+    """
 
-    choice: CompletionChoice
-    usage: StreamUsage
+    text: str
+    calls: tuple[tuple[str, str], ...]
+    finish: str
+    logprobs: tuple[float, ...]
+    tokens_in: int
+    tokens_out: int
     cost: int | None
     seconds: float
 
 
 class _Body(Struct):
-    choices: list[CompletionChoice] = []
+    choices: list[_Choice] = []
     usage: StreamUsage | None = None
 
 
-async def request_completion(server: ApiClient, body: dict[str, object], most: int | None) -> ChatCompletion:
+async def request_completion(server: ApiClient, body: dict[str, object], most: int | None) -> WholeAnswer:
     """`most`: maximum cost in pico-dollars. Asks past the response cache. Raises the server's error."""
     limit = {} if most is None else {"max-cost-usd": format_dollars(most)}
     began = time.perf_counter()
@@ -71,7 +77,18 @@ async def request_completion(server: ApiClient, body: dict[str, object], most: i
         raise ExternalFailure("the server's response is no chat completion", "check that it is a Sizewise") from error
     if not shown.choices:
         raise SizewiseError("the answer has no choice", "sizewise records shows what happened")
-    return ChatCompletion(shown.choices[0], shown.usage or StreamUsage(), _pico_dollars(cost), seconds)
+    choice, usage = shown.choices[0], shown.usage or StreamUsage()
+    tokens = None if choice.logprobs is None else choice.logprobs.content
+    return WholeAnswer(
+        text=choice.message.content or "",
+        calls=tuple((each.function.name, each.function.arguments) for each in choice.message.tool_calls or ()),
+        finish=choice.finish_reason or "",
+        logprobs=tuple(token.logprob for token in tokens or ()),
+        tokens_in=usage.prompt_tokens,
+        tokens_out=usage.completion_tokens,
+        cost=_pico_dollars(cost),
+        seconds=seconds,
+    )
 
 
 def _pico_dollars(dollars: str | None) -> int | None:

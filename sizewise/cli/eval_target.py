@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sizewise.cli.api_client import ApiClient
-from sizewise.cli.chat_completion import ChatCompletion, request_completion
+from sizewise.cli.chat_completion import WholeAnswer, request_completion
 from sizewise.evals.runs.eval_items import EvalItem
 from sizewise.evals.runs.eval_spec import EvalTarget
 from sizewise.evals.runs.item_scorers import TargetAnswer
@@ -39,12 +39,11 @@ class EvalTargets:
         return _answer(await request_completion(self._server, body, most))
 
 
-def _answer(found: ChatCompletion) -> TargetAnswer:
-    message, usage = found.choice.message, found.usage
+def _answer(found: WholeAnswer) -> TargetAnswer:
     return TargetAnswer(
-        text=message.content or "",
-        calls=tuple((each.function.name, each.function.arguments) for each in message.tool_calls or ()),
-        tokens=usage.prompt_tokens + usage.completion_tokens,
+        text=found.text,
+        calls=found.calls,
+        tokens=found.tokens_in + found.tokens_out,
         seconds=found.seconds,
         cost=found.cost,
     )
