@@ -36,9 +36,16 @@ def catalog_changes(before: Catalog, after: Catalog) -> tuple[CatalogChange, ...
 
 
 def update_errors(catalog: Catalog, today: date) -> Iterator[str]:
-    """Errors that no single value of its update shows: names of other models, impossible facts, offers without a
-    price.
+    """Errors that no single value of its update shows: names of other models, impossible facts, dates in the future,
+    offers without a price.
     """
+    for part, tables in (("prices", catalog.update.prices), ("availability", catalog.update.availability)):
+        yield from (
+            f"{part}.{endpoint}.{name!r}: its source has a date in the future, {row.date}"
+            for endpoint, rows in tables.items()
+            for name, row in rows.items()
+            if row.date > today.isoformat()
+        )
     found = catalog.find_models(name for each in catalog.update.models.values() for name in (each.name, *each.aliases))
     for model in catalog.update.models.values():
         taken = {name: found[name].name for name in sorted({model.name, *model.aliases}) if name in found}

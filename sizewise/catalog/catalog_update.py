@@ -74,8 +74,13 @@ def parse_update(text: bytes) -> CatalogUpdate:
     wrong: list[str] = []
     try:
         tables = tomllib.loads(text.decode())
+        hidden = [each for each in _texts(tables) if not each.isprintable()]
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as why:
         raise _invalid([f"it is not TOML: {why}"]) from why
+    except RecursionError as why:
+        raise _invalid(["it is nested too deeply"]) from why
+    if hidden:  # a terminal would obey them
+        raise _invalid([f"{each!r} has characters that cannot be shown" for each in hidden])
     file = read_table(UpdateFile, tables, "", wrong) or UpdateFile()
     wrong.extend(f"{part} is missing" for part in ("date", "source") if not getattr(file, part))
     if wrong:
@@ -96,6 +101,19 @@ def _invalid(wrong: list[str]) -> BadRequest:
     shown = [*wrong[:SHOWN_ERRORS], *([f"and {len(wrong) - SHOWN_ERRORS} more"] if len(wrong) > SHOWN_ERRORS else [])]
     lines = "".join(f"\n  {each}" for each in shown)
     return BadRequest(f"the list is invalid:{lines}", "Ask who signs it; nothing was changed.")
+
+
+def _texts(value: object) -> Iterator[str]:
+    """Keys and texts."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, each in value.items():
+            yield key
+            yield from _texts(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from _texts(each)
 
 
 def _by_endpoint(rows: Mapping[tuple[str, str], T]) -> Mapping[str, Mapping[str, T]]:

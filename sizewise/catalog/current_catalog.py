@@ -76,14 +76,7 @@ class Catalog:
 
     def prices(self, endpoint: str, models: Iterable[str]) -> Mapping[str, Price]:
         """As prices.prices."""
-        wanted = tuple(models)
-        found = dict(prices.prices(endpoint, wanted))
-        if rows := self.update.prices.get(endpoint):
-            for model in wanted:
-                row = prices.entry_or_dated(model, rows.get)
-                if row is not None and (model not in found or row.date >= found[model].date):
-                    found[model] = prices.price_of(row)
-        return found
+        return prices.prices(endpoint, models, self.update.prices.get(endpoint, {}))
 
     def prices_by_offer(self, models: Iterable[ModelInfo]) -> Mapping[str, Price]:
         """Prices by `<endpoint>/<name>`."""
@@ -123,7 +116,7 @@ def current_catalog(settings: Settings) -> Catalog:
         return PACKAGED
     except BadRequest as error:
         return Catalog(problem=error.message.partition("\n")[0])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return Catalog(problem="the file cannot be read")
 
 

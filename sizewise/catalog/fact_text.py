@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 
-from sizewise.money import PICO_PER_DOLLAR, Price, format_dollars
+from sizewise.money import PICO_PER_DOLLAR, Price, PriceWindow, format_dollars
 
 TOKEN_RATES = ("input", "output", "cached", "cache_write", "cache_write_1h", "reasoning")
 UNIT_RATES = ("second", "character", "image", "request")
@@ -26,7 +27,7 @@ def fact_text(name: str, value: object) -> str:
 
 
 def price_text(price: Price) -> str:
-    """Its known rates, as `input 1, output 2 dollars per million tokens`; "unknown" without any."""
+    """Its known rates, as `input 1, output 2 dollars per million tokens`, and when others hold; else "unknown"."""
     return "; ".join(_rates(price)) or "unknown"
 
 
@@ -41,7 +42,15 @@ def _rates(price: Price) -> Iterator[str]:
         per_unit = [(name, getattr(price.units, name)) for name in UNIT_RATES]
         yield from (f"{format_dollars(rate)} dollars per {name}" for name, rate in per_unit if rate is not None)
         yield from (f"{format_dollars(rate)} dollars per {kind} image" for kind, rate in price.units.image_kinds)
-    if price.tiers:
-        yield "other rates above " + ", ".join(f"{tokens:,}" for tokens, _ in price.tiers) + " prompt tokens"
-    if price.schedule:
-        yield "other rates at other times"
+    yield from (f"above {tokens:,} prompt tokens {price_text(each)}" for tokens, each in price.tiers)
+    yield from (f"{_when(window)} {price_text(window.price)}" for window in price.schedule)
+    if price.unpriced_modalities:
+        yield f"unknown for {', '.join(sorted(price.unpriced_modalities))}"
+
+
+def _when(window: PriceWindow) -> str:
+    since = f"from {datetime.fromtimestamp(window.since, UTC):%Y-%m-%d}" if window.since else ""
+    if window.start_second == window.end_second:
+        return since or "always"
+    hours = "-".join(f"{each // 3600:02}:{each % 3600 // 60:02}" for each in (window.start_second, window.end_second))
+    return f"{since} daily {hours} UTC".strip()

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, time
 from pathlib import Path
+from types import MappingProxyType
 
 from sizewise.money import Price, PriceWindow
 from sizewise.settings.models import PriceSettings
@@ -48,27 +49,32 @@ class PriceEntry(PriceSettings):
     dated: bool = setting(False, "")
 
 
-def prices(endpoint: str, models: Iterable[str]) -> Mapping[str, Price]:
-    """The known prices of `models` at an endpoint; empty if there are none. ConfigError for an invalid line."""
+def prices(
+    endpoint: str, models: Iterable[str], update: Mapping[str, PriceEntry] = MappingProxyType({})
+) -> Mapping[str, Price]:
+    """The known prices of `models` at an endpoint; empty if there are none. ConfigError for an invalid line.
+
+    `update`: further entries; of two for a name the later counts, and of the same date the one of `update`.
+    """
     wanted = tuple(models)
     section = _section(endpoint) if endpoint and wanted else ""
-    if not section:
+    if not section and not update:
         return {}
     found: dict[str, Price] = {}
     for model in wanted:
-        line = entry_or_dated(model, lambda name: _entry(section, name))
+        line = _entry_or_dated(model, section, update)
         if line is not None:
             found[model] = price_of(line)
     return found
 
 
-def entry_or_dated(model: str, entry: Callable[[str], PriceEntry | None]) -> PriceEntry | None:
-    """The entry of `model`, else the one that also applies to its dated editions."""
-    line = entry(model)
-    if line is None and (undated := DATED_NAME.sub("", model)) != model:
-        line = entry(undated)
-        return line if line is not None and line.dated else None
-    return line
+def _entry_or_dated(model: str, section: str, update: Mapping[str, PriceEntry]) -> PriceEntry | None:
+    """The latest entry of `model`, else the latest that also applies to its dated editions."""
+    for name in dict.fromkeys((model, DATED_NAME.sub("", model))):
+        lines = [line for line in (update.get(name), _entry(section, name)) if line and (name == model or line.dated)]
+        if lines:
+            return max(lines, key=lambda line: line.date)
+    return None
 
 
 def _section(endpoint: str) -> str:

@@ -11,6 +11,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from sizewise.catalog.catalog_update import parse_update
+from sizewise.catalog.current_catalog import Catalog
 from sizewise.catalog.update_signature import KEY_HINT
 from tests.catalog.fake_package_index import serving as serving_files
 from tests.cli.terminal import Done, sizewise
@@ -141,6 +143,25 @@ def test_a_packaged_price_of_a_later_date_counts(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
+def test_a_price_also_for_dated_editions_leaves_one_that_has_its_own_price(tmp_path: Path) -> None:
+    text = HEAD + PRICE.replace("}", ", dated = true }")
+    assert [each["name"] for each in changes(tmp_path, text)] == ["openai/gpt-4o"]
+    prices = Catalog(parse_update(text.encode())).prices("openai", ["gpt-4o-2024-05-13", "gpt-4o-2026-11-01"])
+    assert {name: (price.input, price.output) for name, price in prices.items()} == {
+        "gpt-4o-2024-05-13": (5_000_000, 15_000_000),
+        "gpt-4o-2026-11-01": (250_000_000, 1_000_000_000),
+    }
+
+
+@pytest.mark.long
+def test_changed_rates_of_long_prompts_and_other_times_are_shown(tmp_path: Path) -> None:
+    row = ', above = [{ tokens = 200_000, input = "9" }], when = [{ since = "2027-01-01", input = "7" }] }'
+    (price,) = changes(tmp_path, HEAD + PRICE.replace(" }", row))
+    assert "above 200,000 prompt tokens input 9 dollars" in price["after"]
+    assert "from 2027-01-01 input 7 dollars" in price["after"]
+
+
+@pytest.mark.long
 def test_without_the_key_the_packaged_catalog_is_used_and_doctor_says_so(tmp_path: Path) -> None:
     assert update(tmp_path, signed(tmp_path, HEAD + NEW), "--yes").code == 0
     (tmp_path / "sizewise.toml").write_text("")
@@ -166,6 +187,13 @@ def test_a_damaged_update_in_the_home_folder_is_not_used(tmp_path: Path, damage:
     [
         (PRICE, "date is missing"),
         ("\x00", "not TOML"),
+        ("date = " + "[" * 5_000, "nested too deeply"),
+        (
+            HEAD + '[prices.openai]\n"gpt\\u001b[2J" = { input = "1" }',
+            r"'gpt\x1b[2J' has characters that cannot be shown",
+        ),
+        (HEAD + PRICE.replace("}", ', date = "2999-01-01" }'), "has a date in the future, 2999-01-01"),
+        (HEAD + '[availability.openai]\n"gpt-4o" = { date = "2999-01-01" }', "has a date in the future, 2999-01-01"),
         (HEAD.replace("2026", "2999") + PRICE, "in the future"),
         (HEAD + '[prices.openai]\n"gpt-4o" = { input = "-1" }', "prices.openai"),
         (HEAD + '[prices.openai]\n"gpt-4o" = { inptu = "1" }', "there is no such setting"),
