@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from time import process_time
 from typing import Any
 
 import pytest
@@ -270,3 +271,29 @@ def test_nothing_is_lost_or_raised_however_it_arrives(pieces: list[str]) -> None
     assert (whole.text, calls(whole)) == (streamed.text, calls(streamed))
     assert "".join(event.text for event in heard if isinstance(event, TextDelta)) == (streamed.text if text else "")
     assert whole.tool_calls or whole.text == text
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        pytest.param(["\n"] * 20_000, id="blank lines, one by one"),
+        pytest.param(["- a line\n" * 80_000], id="many lines at once"),
+        pytest.param(["\n" * 80_000 + "end"], id="blank lines at once"),
+    ],
+)
+def test_a_long_answer_is_read_once(pieces: list[str]) -> None:
+    before = process_time()
+    choice, _ = ask(Writes(*pieces), stream=True)
+    assert choice.text == "".join(pieces)
+    assert process_time() - before < 2.5  # some tenths; by the square of its length it would be 5 and more
+
+
+def test_a_far_indented_list_of_calls_is_read_alike_however_it_arrives() -> None:
+    text = f"[{' ' * 100}weather(city='Oslo')]"
+    assert ask(Writes(*text), stream=True)[0].text == ask(Writes(text))[0].text == text
+
+
+def test_no_warning_shows_what_a_model_wrote(recwarn: pytest.WarningsRecorder) -> None:
+    choice, _ = ask(Writes(r"weather(city='\d+ Oslo')"))
+    assert calls(choice) == [("weather", {"city": r"\d+ Oslo"})]
+    assert not recwarn.list

@@ -29,6 +29,10 @@ _OBJECT = re.compile(r'[\[{\s]{1,64}"([^"\\]{0,64})"')
 _OPEN_OBJECT = re.compile(r'[\[{\s]{1,64}(?:"[^"\\]{0,64})?')
 _HEADER = re.compile(r"```([\w+-]{0,20})[ \t\r]{0,8}\n\s{0,64}")
 _OPEN_HEADER = re.compile(r"```[\w+-]{0,20}[ \t\r]{0,8}(?:\n\s{0,64})?")
+_BLANKS = re.compile(r"[ \t\r\n]*+")
+_LIST = re.compile(r"\[\s{0,63}")
+BEGIN_CHARS = 512
+"""Characters that decide, beside the longest name of a tool, whether a call begins: the patterns here read fewer."""
 _BRACKETS = re.compile(r"[\"'\\\[\](){}]")
 
 Accept = Callable[[WrittenCall], bool]
@@ -43,9 +47,12 @@ class ToolCallSplitter:
 
     def __init__(self, names: Collection[str], accept: Accept) -> None:
         self._names = tuple(f"{name}(" for name in names)
+        self._starts = (*TAGS, *self._names)
+        self._begin_chars = BEGIN_CHARS + max(map(len, self._names), default=0)
         self._keys = KEYS | set(names)
         self._accept = accept
         self._held = ""
+        self._blanks = 0  # characters at the start of `_held` that are known to be blank
         self._at_line_start = True
         self._has_calls = False
         self._end: _CallEnd | None = None  # of the call that `_held` begins with
@@ -80,11 +87,13 @@ class ToolCallSplitter:
             self._held = ""
         while place < len(self._held):
             if self._at_line_start:
-                start = len(held) - len(held[place:].lstrip(" \t\r\n"))
-                begins = self._begins(held[start:])
+                start = _end_of(_BLANKS, held, max(place, self._blanks))
+                begins = self._begins(held[start : start + self._begin_chars])
                 if begins or (begins is None and not is_last):
-                    return self._take(place, start - place if begins else None)
-                self._at_line_start = False
+                    text = self._take(place, start - place if begins else None)
+                    self._blanks = start - place
+                    return text
+                self._at_line_start, place = False, start
             line = held.find("\n", place)
             until = len(held) if line < 0 else line + 1
             tag = _first_tag(held, place, until)
@@ -112,7 +121,7 @@ class ToolCallSplitter:
 
     def _take(self, size: int, start: int | None = None) -> str:
         """The first characters. `start`: a call may begin that many characters after them."""
-        taken, self._held = self._held[:size], self._held[size:]
+        taken, self._held, self._blanks = self._held[:size], self._held[size:], 0
         if start is not None:
             self._start, self._end = start, _CallEnd(self._held, start)
         return taken
@@ -129,12 +138,11 @@ class ToolCallSplitter:
         return None if text and FENCE.startswith(text) else self._begins_bare(text)
 
     def _begins_bare(self, text: str) -> bool | None:
-        starts = (*TAGS, *self._names)
-        if text.startswith(starts):
+        if text.startswith(self._starts):
             return True
-        if not text or _may_begin(starts, text):
+        if not text or _may_begin(self._starts, text):
             return None
-        if text[0] == "[" and (rest := text[1:].lstrip()) and rest[0] not in '{["':
+        if text[0] == "[" and (rest := text[_end_of(_LIST, text) :]) and rest[0] not in '{["':
             return True if rest.startswith(self._names) else None if _may_begin(self._names, rest) else False
         key = _OBJECT.match(text)
         return key[1] in self._keys if key else None if _OPEN_OBJECT.fullmatch(text) else False
@@ -142,6 +150,11 @@ class ToolCallSplitter:
 
 def _may_begin(starts: Collection[str], text: str) -> bool:
     return any(start.startswith(text) for start in starts)
+
+
+def _end_of(pattern: re.Pattern[str], text: str, start: int = 0) -> int:
+    found = pattern.match(text, start)
+    return start if found is None else found.end()
 
 
 def _first_tag(text: str, start: int, end: int) -> int | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+import warnings
 from collections import Counter
 from collections.abc import Mapping
 
@@ -19,6 +20,7 @@ _TAGGED = re.compile(r"<tool_call>((?:(?!</?tool_call>).)*)</tool_call>", re.DOT
 _NAMED_TAG = re.compile(r"<function=([\w.-]+)>((?:(?!</?function[=>]).)*)</function>", re.DOTALL)
 _MISTRAL = "[TOOL_CALLS]"
 _STARTS = re.compile(r"[\[{<`(]|[A-Za-z_][\w.]*\(")
+_BLANKS = re.compile(r"\s*+")
 _CONSTANTS: Mapping[str, object] = {"true": True, "false": False, "null": None, "none": None}
 _PAIRS = (("name", "arguments"), ("name", "parameters"), ("name", "args"), ("name", "input"), ("tool", "arguments"))
 _ENVELOPE = frozenset({"id", "type", "index", "call_id", "role", "content"})
@@ -99,7 +101,8 @@ def _values(text: str) -> list[object] | None:
         while place < len(text):
             value, end = json.JSONDecoder().raw_decode(text, place)
             values.append(value)
-            place = len(text) - len(text[end:].lstrip())
+            blanks = _BLANKS.match(text, end)
+            place = end if blanks is None else blanks.end()
     except ValueError:
         return None
     return values
@@ -127,7 +130,9 @@ def _from_value(value: object) -> list[WrittenCall]:
 
 
 def _python(text: str) -> list[WrittenCall]:
-    tree = ast.parse(text, mode="eval").body
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SyntaxWarning)  # it would print what the model wrote: "\d"
+        tree = ast.parse(text, mode="eval").body
     nodes = tree.elts if isinstance(tree, (ast.List, ast.Tuple)) else [tree]
     return [_python_call(node) for node in nodes]
 
