@@ -39,9 +39,15 @@ def _tie(candidates: Candidates) -> str:
     return f" ({price}, like {other.card.name}, and {gain})"
 
 
-def why_next(candidates: Candidates, distrusted: list[DistrustedReply], needed: float, prior: PriorModel | None) -> str:
+def why_next(
+    candidates: Candidates,
+    distrusted: list[DistrustedReply],
+    failed: list[AttemptOutcome],
+    needed: float,
+    prior: PriorModel | None,
+) -> str:
     """Why a small model is asked. `candidates`: itself, then those that could be asked instead."""
-    because = doubt(distrusted[-1]) if distrusted else why_first(candidates)
+    because = doubt(distrusted[-1]) if distrusted else _failures(failed) if failed else why_first(candidates)
     if prior is not None:
         return f"prior: its answer is shown if it is right with a chance of at least {needed:.2f}; {because}"
     return f"{because}; its answer is shown if it is trusted at {needed:.2f} or more"
@@ -56,15 +62,21 @@ def why_kept(seen: Verdict, needed: float | None, prior: PriorModel | None, basi
     return f"this answer is trusted at {seen.score:.2f}, and {needed:.2f} is enough ({seen.why}); {basis.average}"
 
 
+def _failures(failed: list[AttemptOutcome]) -> str:
+    return ", ".join(f"{one.card.name} failed ({one.error})" for one in failed)
+
+
 def doubt(reply: DistrustedReply) -> str:
     """Why a reply is not shown, with the numbers that decided."""
-    name, seen, needed = reply.outcome.card.name, reply.verdict, f"{reply.needed:.2f}"
+    name, seen = reply.outcome.card.name, reply.verdict
+    digits = 2 if f"{reply.score:.2f}" != f"{reply.needed:.2f}" else 4  # 0.497 is not 0.50 where 0.50 is needed
+    needed = f"{reply.needed:.{digits}f}"
     if seen.score == 0 and seen.why:
         return f"the answer of {name} is rejected: {seen.why}"
     measure = "trusted at" if reply.prior is None else "right with a chance of"
     if reply.score == 0:
         return f"the answer of {name} is {measure} less than {needed}"
-    return f"the answer of {name} is {measure} {reply.score:.2f} only, and {needed} is needed"
+    return f"the answer of {name} is {measure} {reply.score:.{digits}f} only, and {needed} is needed"
 
 
 def why_large(
@@ -82,7 +94,7 @@ def why_large(
         cheapest = f"the best model that fits is also the cheapest{_tie(candidates)}"
         return hurry or (cheapest if len(candidates) > 1 else why_first(candidates))
     if not distrusted:
-        return f"no smaller model answered: {', '.join(f'{one.card.name} failed ({one.error})' for one in failed)}"
+        return f"no smaller model answered: {_failures(failed)}"
     best = max(distrusted, key=lambda each: each.score)
     so = "no smaller model was trusted" if len(distrusted) == asked else "smaller models failed or were not trusted"
     of = f"the best of {len(distrusted)}: " if len(distrusted) > 1 else ""

@@ -11,11 +11,12 @@ from sizewise.handler import RequestOptions
 from sizewise.model_card import ModelCard
 from sizewise.money import FREE
 from sizewise.providers.echo import echo_card
+from sizewise.routing.cascade_reasons import DistrustedReply, doubt
 from sizewise.routing.guarantees.bounds import QualityGuarantee
 from sizewise.routing.guarantees.sampled_certificate import CertifiedThreshold, SampledCertificate
 from sizewise.routing.policies.cascade import CascadePolicy
 from sizewise.routing.policies.cheapest import CheapestPolicy
-from sizewise.routing.policy import Attempt, Candidate, Policy, RequestFeatures
+from sizewise.routing.policy import Attempt, AttemptOutcome, Candidate, Policy, RequestFeatures, Verdict
 from sizewise.routing.quality.shipped_prior import SHIPPED_PRIOR
 from tests.routing.router_harness import LARGE, Routing, chat
 from tests.routing.test_deadlines import Timed
@@ -211,3 +212,17 @@ def test_no_time_to_judge_says_what_is_left_and_what_the_large_model_needs() -> 
     assert isinstance(move, Attempt) and move.why == (
         "the deadline leaves no time to judge a smaller model first: 8.0 s are left, and echo/large needs up to 6.5 s"
     )
+
+
+def test_a_small_model_that_is_asked_after_a_failure_is_not_called_the_cheapest() -> None:
+    cards = [echo_card(f"echo/{n}", parameters=n * 1_000_000_000) for n in (1, 2, 9)]
+    route = CascadePolicy().route(RequestFeatures(10), tuple(Candidate(card, n) for n, card in enumerate(cards)))
+    next(route)
+    move = route.send(AttemptOutcome(cards[0], error="upstream_unreachable", attempt_number=1))
+    assert isinstance(move, Attempt) and move.card is cards[1]
+    assert move.why.startswith("echo/1 failed (upstream_unreachable); its answer is shown if")
+
+
+def test_a_score_just_below_the_threshold_does_not_look_like_it() -> None:
+    seen = DistrustedReply(AttemptOutcome(MIDDLE), Verdict(0.497, "close"), 0.497, 0.5, None)
+    assert doubt(seen) == "the answer of echo/small is trusted at 0.4970 only, and 0.5000 is needed"

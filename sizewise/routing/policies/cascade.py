@@ -82,7 +82,7 @@ class CascadePolicy:
         for card, prior in asked:
             needed = basis.needed(prior)
             others = tuple(each for each in candidates if each.card is card or each is best)
-            why = why_next(others, held, needed or 0.0, prior)
+            why = why_next(others, held, failed, needed or 0.0, prior)
             got, seen = yield from self._hold_and_judge(Attempt(card, why, "hold", self.hold_s), basis, verifier, prior)
             if seen is None:
                 failed.append(got)
