@@ -7,7 +7,12 @@ import random
 import pytest
 
 from sizewise.evals.runs.eval_spec import ScorerSpec
-from sizewise.evals.runs.judge_calibration import JudgedLabel, calibrate_judge, notable_correlation
+from sizewise.evals.runs.judge_calibration import (
+    JudgeCalibration,
+    JudgedLabel,
+    calibrate_judge,
+    notable_correlation,
+)
 from sizewise.evals.runs.paired_statistics import ItemValue, difference_interval, mean_interval
 
 JUDGE = ScorerSpec(kind="judge", model="a/b", rubric="Is it right?")
@@ -42,6 +47,35 @@ def test_who_may_gate(accepted: tuple[int, int], rejected: tuple[int, int], said
     ]
     objection = calibrate_judge(JUDGE, judged).objection(JUDGE)
     assert said in objection and bool(said) == bool(objection)
+
+
+def counted(right: tuple[int, int], wrong: tuple[int, int]) -> JudgeCalibration:
+    """By how many of each are accepted and rejected."""
+    labels = [
+        JudgedLabel(label, verdict, 10)
+        for label, counts in ((True, right), (False, wrong))
+        for verdict, count in zip((True, False), counts, strict=True)
+        for _ in range(count)
+    ]
+    return calibrate_judge(JUDGE, labels)
+
+
+def test_a_judge_that_may_be_no_better_than_chance_at_this_confidence_says_nothing() -> None:
+    """Wilson's ends of 61 of 100, twice, are above 1 together at 95 %, not at 99.8 %."""
+    its, values = counted((61, 39), (39, 61)), [ItemValue(str(place), float(place % 2)) for place in range(100)]
+    assert its.objection(JUDGE) == ""
+    rate = its.corrected_rate(mean_interval(values, 0.001))
+    assert (rate.low, rate.high) == (0.0, 1.0)
+    difference = its.corrected_difference(difference_interval(values, 0.001))
+    assert (difference.low, difference.high) == (-1.0, 1.0)
+
+
+def test_a_poor_judge_needs_more_items() -> None:
+    """Its differences are .8 of the true ones, so as many items again as 1 / .8 squared decide."""
+    values = [ItemValue(str(place), float(place % 2)) for place in range(400)]
+    own = mean_interval(values, 0.05)
+    corrected = counted((90, 10), (10, 90)).corrected_rate(own)
+    assert corrected.spread == pytest.approx(own.spread / 0.8)
 
 
 @pytest.mark.long

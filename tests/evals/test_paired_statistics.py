@@ -44,6 +44,22 @@ def test_clusters_widen_the_interval() -> None:
     assert (other.high - other.low) / (one.high - one.low) == pytest.approx(5**0.5, rel=0.05)
 
 
+def test_a_score_that_never_differs_but_for_rounding_is_bet_on() -> None:
+    """2/3 - 1/3 is not 1 - 2/3, and the mean of 40 times 2/3 is not 2/3."""
+    mean = mean_interval([ItemValue(str(place), 2 / 3) for place in range(40)], 0.05)
+    fell = [ItemValue(str(place), (1 / 3 - 2 / 3, 2 / 3 - 1)[place % 2]) for place in range(40)]
+    difference = difference_interval(fell, 0.05)
+    assert mean.method == difference.method == "betting"
+    assert mean.high - mean.low > 0.05 and difference.high - difference.low > 0.05
+
+
+def test_a_large_cluster_counts_as_its_items() -> None:
+    """One cluster of 500 wrong items and 20 right ones of one item say little, and nothing of a mean above .8."""
+    values = [ItemValue("large", 0.0)] * 500 + [ItemValue(str(place), 1.0) for place in range(20)]
+    found = mean_interval(values, 0.05)
+    assert found.method == "betting" and found.low < 0.01 and found.estimate == pytest.approx(20 / 520)
+
+
 def test_few_clusters_are_bet_on() -> None:
     values = [ItemValue(str(place // 5), 0.5 + (place % 3) / 10) for place in range(50)]
     found = mean_interval(values, 0.05)
@@ -71,6 +87,35 @@ def test_p_values_are_corrected_for_their_number() -> None:
     assert holm({"a": 0.01, "b": 0.04, "c": 0.03}) == {"a": pytest.approx(0.03), "c": 0.06, "b": 0.06}
     assert p_value(difference_interval(paired(30, 5, 65), 0.05)) < 0.001
     assert p_value(difference_interval(paired(0, 0, 9), 0.05)) == 1.0
+
+
+def test_the_p_value_of_a_fall_of_every_item() -> None:
+    """By signs: all of 10 moved alike."""
+    assert p_value(difference_interval(paired(0, 10, 0), 0.025)) == 2 / 2**10
+    assert p_value(difference_interval(paired(0, 1, 0), 0.025)) == 1.0
+
+
+def test_the_p_value_of_weighted_items_fits_their_interval() -> None:
+    """Sixty items, six of which weigh a hundred times as much."""
+    values = [ItemValue(str(n), (-1) ** n / 2 + 0.15, 10.0 if n < 6 else 0.1) for n in range(60)]
+    found = unbounded_interval(values, 0.025)
+    assert found.low < 0 < found.high and p_value(found) > 0.05
+
+
+@pytest.mark.long
+def test_few_clusters_of_very_different_size_are_rarely_overstated() -> None:
+    """A fifth of them have 20 items, half of which are right; the others one, which nearly always is."""
+    chance, truth = random.Random(3), (0.8 * 0.95 + 0.2 * 20 * 0.5) / (0.8 + 0.2 * 20)
+
+    def draw() -> list[ItemValue]:
+        sizes = [20 if chance.random() < 0.2 else 1 for _ in range(25)]
+        return [
+            ItemValue(str(c), float(chance.random() < (0.5 if size > 1 else 0.95)))
+            for c, size in enumerate(sizes)
+            for _ in range(size)
+        ]
+
+    assert wrong(draw, mean_interval, truth) <= 0.072
 
 
 def wrong(

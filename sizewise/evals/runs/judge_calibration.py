@@ -88,21 +88,34 @@ class JudgeCalibration(Struct, frozen=True, kw_only=True):
     def corrected_rate(self, found: ConfidenceInterval) -> ConfidenceInterval:
         """The rate of right answers, from that of accepted ones."""
         q0, q1 = self._ends(found.error)
+        estimate = (found.estimate + self.specificity.share - 1) / self._gain
+        if q0[0] + q1[0] <= 1:  # at this confidence it may be no better than chance, and says nothing
+            return self._within(found, estimate, (0.0, 1.0), 0.0)
         ends = [
             (rate + specificity - 1) / (specificity + sensitivity - 1)
             for rate in (found.low, found.high)
             for specificity in q0
             for sensitivity in q1
         ]
-        estimate = (found.estimate + self.specificity.share - 1) / self._gain
-        return _within(found, estimate, ends, 0.0)
+        return self._within(found, estimate, ends, 0.0)
 
     def corrected_difference(self, found: ConfidenceInterval) -> ConfidenceInterval:
         """The difference of two rates of right answers, from that of accepted ones."""
         q0, q1 = self._ends(found.error)
+        estimate = found.estimate / self._gain
+        if q0[0] + q1[0] <= 1:
+            return self._within(found, estimate, (-1.0, 1.0), -1.0)
         gains = (q0[0] + q1[0] - 1, q0[1] + q1[1] - 1)
         ends = [end / gain for end in (found.low, found.high) for gain in gains]
-        return _within(found, found.estimate / self._gain, ends, -1.0)
+        return self._within(found, estimate, ends, -1.0)
+
+    def _within(
+        self, found: ConfidenceInterval, estimate: float, ends: Sequence[float], lowest: float
+    ) -> ConfidenceInterval:
+        low, high = (min(1.0, max(lowest, end)) for end in (min(ends), max(ends)))
+        return replace(
+            found, estimate=min(high, max(low, estimate)), low=low, high=high, spread=found.spread / self._gain
+        )
 
     @property
     def _gain(self) -> float:
@@ -151,11 +164,3 @@ def length_preference(read: Sequence[JudgedLabel]) -> float:
 def notable_correlation(count: int) -> float:
     """By chance alone exceeded in 1 of 40 cases (R. Fisher's z)."""
     return NormalDist().inv_cdf(0.975) / sqrt(count) if count else 1.0
-
-
-def _within(found: ConfidenceInterval, estimate: float, ends: Sequence[float], lowest: float) -> ConfidenceInterval:
-    def bounded(value: float) -> float:
-        return min(1.0, max(lowest, value))
-
-    low, high = bounded(min(ends)), bounded(max(ends))
-    return replace(found, estimate=min(high, max(low, estimate)), low=low, high=high)

@@ -4,8 +4,8 @@ clustered t  E. Miller 2024 (arXiv:2411.00640): items of one cluster are not ind
              varies. Not for few clusters (arXiv:2503.01747), nor where no score differs.
 Tango        T. Tango 1998 (Statistics in Medicine 17): score interval of paired proportions, for scores of 0 and 1.
 Wilson       E. B. Wilson 1927: score interval of one proportion.
-betting      Waudby-Smith and Ramdas 2024 (arXiv:2010.09686): exact for any sample size, and wider. Its mean is that
-             of the clusters.
+betting      Waudby-Smith and Ramdas 2024 (arXiv:2010.09686): exact for any number of clusters of one weight, and wider.
+             A bet on a cluster is in proportion to its weight, so that its mean is that of the items.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ MAX_BET = 0.75
 POWER = 0.8
 """With which `items_needed` would decide."""
 BISECTIONS = 40
+ROUNDING = 1e-12
+"""A standard error below this share of the largest value is none: 2/3 - 1/3 is not 1 - 2/3."""
 
 Method = Literal["clustered t", "Tango", "Wilson", "betting"]
 
@@ -86,9 +88,9 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
 
 
 def p_value(interval: ConfidenceInterval) -> float:
-    """Two-sided, of no difference; by the normal distribution."""
-    if not interval.spread or not interval.items:
-        return 1.0
+    """Two-sided, of no difference; by the normal distribution, or by signs if every cluster moved alike."""
+    if not interval.spread:
+        return min(1.0, 2 * 0.5**interval.clusters) if interval.estimate else 1.0
     return 2 * NormalDist().cdf(-abs(interval.estimate) / (interval.spread / sqrt(interval.items)))
 
 
@@ -105,9 +107,9 @@ def _interval(
     elif found.clusters >= MIN_CLUSTERS and found.spread:
         low, high, method = found.low, found.high, "clustered t"
     else:
-        means = _cluster_means(values)
-        low = _betting_low(means, error, lowest, highest)
-        high = -_betting_low([-each for each in means], error, -highest, -lowest)
+        means, weights = _cluster_means(values)
+        low = _betting_low(means, weights, error, lowest, highest)
+        high = -_betting_low([-each for each in means], weights, error, -highest, -lowest)
         method = "betting"
     return ConfidenceInterval(
         estimate=found.estimate,
@@ -132,8 +134,9 @@ def _clustered_t(values: Sequence[ItemValue], error: float) -> ConfidenceInterva
     count = len(residuals)
     squares = sum(each * each for each in residuals.values()) / total**2
     standard_error = sqrt(squares * count / (count - 1)) if count > 1 else inf
+    if standard_error < ROUNDING * max(abs(each.value) for each in values):
+        standard_error = 0.0
     reach = t_quantile(1 - error, count - 1) * standard_error if count > 1 else inf
-    effective = total**2 / sum(each.weight**2 for each in values)
     return ConfidenceInterval(
         estimate=mean,
         low=mean - reach,
@@ -142,17 +145,18 @@ def _clustered_t(values: Sequence[ItemValue], error: float) -> ConfidenceInterva
         items=len(values),
         clusters=count,
         error=error,
-        spread=standard_error * sqrt(effective) if count > 1 else 0.0,
+        spread=standard_error * sqrt(len(values)) if count > 1 else 0.0,
     )
 
 
-def _cluster_means(values: Sequence[ItemValue]) -> list[float]:
+def _cluster_means(values: Sequence[ItemValue]) -> tuple[list[float], list[float]]:
+    """Mean and weight of each cluster."""
     sums = defaultdict[str, list[float]](lambda: [0.0, 0.0])
     for each in values:
         entry = sums[each.cluster]
         entry[0] += each.weight * each.value
         entry[1] += each.weight
-    return [whole / weight for whole, weight in sums.values()]
+    return [whole / weight for whole, weight in sums.values()], [weight for _, weight in sums.values()]
 
 
 def _wilson(values: Sequence[float], error: float) -> tuple[float, float, Method]:
@@ -184,21 +188,25 @@ def _tango(values: Sequence[float], error: float) -> tuple[float, float, Method]
     return low, high, "Tango"
 
 
-def _betting_low(values: Sequence[float], error: float, lowest: float, highest: float) -> float:
-    """The mean is above this with an error probability of at most `error`, whatever the distribution in the bounds."""
+def _betting_low(
+    values: Sequence[float], weights: Sequence[float], error: float, lowest: float, highest: float
+) -> float:
+    """The weighted mean is above this with an error probability of at most `error`, whatever the distribution."""
+    heaviest = max(weights)
+    shares = [each / heaviest for each in weights]
     scaled = [(each - lowest) / (highest - lowest) for each in values]
     spurred, enough = 2.0 * -log(error) / len(scaled), -log(error)
     bets, squares, mean, variance = list[float](), 0.25, 0.5, 0.25
-    for number, value in enumerate(scaled, 2):
+    for number, (value, share) in enumerate(zip(scaled, shares, strict=True), 2):
         bets.append(sqrt(spurred / variance))
         mean += (value - mean) / number
-        squares += (value - mean) ** 2
+        squares += (share * (value - mean)) ** 2
         variance = squares / number
 
     def refuted(at: float) -> bool:
         wealth, most = 0.0, MAX_BET / at
-        for bet, value in zip(bets, scaled, strict=True):
-            wealth += log1p(min(bet, most) * (value - at))
+        for bet, value, share in zip(bets, scaled, shares, strict=True):
+            wealth += log1p(min(bet, most) * share * (value - at))
             if wealth >= enough:
                 return True
         return False
