@@ -41,7 +41,7 @@ def gate(name: str, head: str | None, base: str | None, markdown: Path | None, j
     else:
         run = find_run(found, head)
     before = None if base is None else find_run(found, base)
-    result = check_gate(found.spec, run, before, load_calibrations(found))
+    result = check_gate(found.spec, run, before, load_calibrations(found), data=found.dataset().digest)
     compared = None if before is None else compare_runs(before, run)
     if markdown is not None:
         write_file(markdown, gate_markdown(found.name, result, compared))

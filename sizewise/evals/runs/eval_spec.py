@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeVar, get_args
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from sizewise.errors import BadRequest, did_you_mean
 from sizewise.evals.scorers import compile_schema
@@ -107,7 +108,8 @@ class EvalSpec(Struct, frozen=True, kw_only=True):
     @property
     def scoring_digest(self) -> str:
         """SHA-256 of what decides the scores, in hex: runs with the same one can be compared."""
-        return sha256(msgspec.json.encode([self.scorers, self.repeat], order="sorted")).hexdigest()
+        scorers = {name: replace(each, calibrated=False) for name, each in self.scorers.items()}
+        return sha256(msgspec.json.encode([scorers, self.repeat], order="sorted")).hexdigest()
 
 
 class EvalSpecError(BadRequest):
@@ -202,6 +204,8 @@ def _rule(value: object, scorers: Mapping[str, ScorerSpec], where: Where) -> Gat
         raise EvalSpecError(f"`sure` is {rule.sure}", "use a fraction above 0.5, such as 0.95", where)
     if any(isinstance(each, float) and not (isfinite(each) and each >= 0) for each in kinds):
         raise EvalSpecError("a limit is a number from 0 on", "see docs/how-to/evals.md", where)
+    if rule.every is not None and not rule.every.get("tags"):
+        raise EvalSpecError("`every` needs tags", "such as every: {tags: [must]}", where)
     if rule.latency:
         if rule.ratio_at_most is None or rule.score:
             raise EvalSpecError("`latency` needs `ratio_at_most`, and no `score`", "such as 1.25", where)
@@ -224,7 +228,8 @@ def _rule(value: object, scorers: Mapping[str, ScorerSpec], where: Where) -> Gat
 def _budget(value: object) -> EvalBudget:
     budget = _convert(value, EvalBudget, ("budget",))
     _between(budget.concurrency, 1, MAX_CONCURRENCY, ("budget", "concurrency"))
-    if (budget.usd is not None and not 0 <= budget.usd <= 10**9) or (budget.minutes is not None and budget.minutes < 0):
+    is_amount = budget.usd is None or (budget.usd.is_finite() and 0 <= budget.usd <= 10**9)
+    if not is_amount or (budget.minutes is not None and not budget.minutes >= 0):
         raise EvalSpecError("a budget is a number from 0 on", "such as {usd: 2.00, minutes: 10}", ("budget",))
     return budget
 

@@ -1,12 +1,12 @@
 """The gate: rules on a run, or on two, with a verdict each: pass, fail, or unclear with what would decide. Pure.
 
-Fails closed: a run that is not whole, or whose scores are missing, does not pass.
+Fails closed: a run that is not whole, lacks scores, or was made with other data or scorers does not pass.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from math import ceil
 from statistics import fmean
@@ -28,6 +28,10 @@ from sizewise.evals.runs.run_file import EvalRun
 MAX_MISSING = 0.02
 """Share of the planned results that may lack a score."""
 BOOTSTRAPS = 400
+MIN_TIMED = 20
+"""Clusters from which latencies are compared. Simulated at the limit itself, 1 passes in 50 %, 10 in up to 15 %, and 20
+in up to 6 %, of 5 % allowed.
+"""
 Verdict = Literal["pass", "fail", "unclear"]
 
 
@@ -61,23 +65,44 @@ def check_gate(
     head: EvalRun,
     base: EvalRun | None = None,
     judges: Mapping[str, JudgeCalibration] = MappingProxyType({}),
+    *,
+    data: str,
 ) -> GateResult:
-    """`judges`: of scores by a judge, which are corrected for its errors.
+    """`judges`: of scores by a judge, which are corrected for its errors. `data`: digest of the eval's items.
 
-    Raises BadRequest if there is no rule, a rule needs a base, or the two runs cannot be compared.
+    Raises BadRequest if there is no rule, a rule needs a base, or the two runs are one or cannot be compared.
     """
     if not spec.gate:
         raise BadRequest("the eval has no `gate`", "add rules: docs/how-to/evals.md")
     if base is None and any(each.needs_base for each in spec.gate):
         raise BadRequest("a rule compares with a base", "name the base's run: --base RUN")
     if base is not None:
+        if (base.head, base.results) == (head.head, head.results):
+            raise BadRequest(f"{base.name!r} is the run to check and its base", "name two runs: --head and --base")
         compare_runs(base, head)
     gate = _Gate(ItemScores(head), None if base is None else ItemScores(base), judges)
     rules = tuple(_by_judge(spec, rule, judges) or gate.check(rule) for rule in spec.gate)
-    problems = tuple(_problems(spec, head, "the run")) + tuple(_problems(spec, base, "the base") if base else ())
+    problems = [*_stale(spec, head, data), *_problems(spec, head, "the run")]
+    if base is not None:
+        problems += [*_problems(spec, base, "the base"), *_unpaired(spec, base, head)]
     verdicts = {each.verdict for each in rules}
     verdict: Verdict = "fail" if "fail" in verdicts else "unclear" if problems or "unclear" in verdicts else "pass"
-    return GateResult(verdict, rules, problems)
+    return GateResult(verdict, rules, tuple(problems))
+
+
+def _stale(spec: EvalSpec, head: EvalRun, data: str) -> Iterator[str]:
+    """What has changed in the eval since the run."""
+    changed = [("data", head.head.data != data), ("scorers or repeats", head.head.scoring != spec.scoring_digest)]
+    for what, is_other in changed:
+        if is_other:
+            yield f"the run has other {what} than the eval has now: run it again"
+
+
+def _unpaired(spec: EvalSpec, base: EvalRun, head: EvalRun) -> Iterator[str]:
+    one, other = ItemScores(base).results, ItemScores(head).results
+    lacking = len(other.keys() - one.keys())
+    if lacking > MAX_MISSING * len(other) and any(rule.needs_base for rule in spec.gate):
+        yield f"the base lacks {lacking} of the run's {len(other)} items: run the base again on the same data"
 
 
 def _problems(spec: EvalSpec, run: EvalRun, who: str) -> list[str]:
@@ -95,7 +120,7 @@ def _problems(spec: EvalSpec, run: EvalRun, who: str) -> list[str]:
 def _by_judge(spec: EvalSpec, rule: GateRule, judges: Mapping[str, JudgeCalibration]) -> RuleResult | None:
     """Unclear if the score is by a judge that may not gate; None otherwise."""
     scorer = spec.scorers.get(rule.score)
-    if scorer is None or scorer.kind != "judge" or rule.every is not None:
+    if scorer is None or scorer.kind != "judge":
         return None
     calibration = judges.get(rule.score)
     why = "it is not calibrated" if calibration is None else calibration.objection(scorer)
@@ -165,7 +190,8 @@ class _Gate:
         shared = [digest for digest in head if digest in base]
         if not shared:
             return _no_values(rule, words)
-        before, after = (fmean(each[digest].value for digest in shared) for each in (base, head))
+        weights = [head[digest].weight for digest in shared]
+        before, after = (fmean([each[digest].value for digest in shared], weights) for each in (base, head))
         shown = f"{rule.score} is {_ratio(after, before)} the base's"
         if after <= limit * before == 0:
             return RuleResult(words, rule.score, "pass", shown)
@@ -180,12 +206,16 @@ class _Gate:
     def _latency(self, rule: GateRule, limit: float) -> RuleResult:
         words = f"{rule.latency} latency at most {limit:g} x the base"
         assert self._base is not None
-        before, after = (_seconds_by_cluster(each) for each in (self._base, self._head))
+        items = self._base.results.keys() & self._head.results.keys()
+        before, after = (_seconds_by_cluster(each, items) for each in (self._base, self._head))
         shared = [cluster for cluster in after if cluster in before]
         if not shared:
             return RuleResult(words, "latency", "unclear", "no item has a latency in both runs")
         measured = _quantile_ratio(before, after, shared, rule.latency)
         shown = f"the {rule.latency} latency is {measured:.2f} x the base's"
+        if len(shared) < MIN_TIMED:
+            why = f"{shown}: of {len(shared)} clusters alone, {MIN_TIMED} are needed"
+            return RuleResult(words, "latency", "unclear", why, needed=MIN_TIMED)
         chance = random.Random(0)
         drawn = sorted(
             _quantile_ratio(before, after, chance.choices(shared, k=len(shared)), rule.latency)
@@ -200,14 +230,16 @@ class _Gate:
 
     def _every(self, rule: GateRule, tags: Sequence[str]) -> RuleResult:
         words = f"every item tagged {', '.join(tags)}"
+        names = [rule.score] if rule.score else [name for name in self._head.run.head.scorers if self._is_score(name)]
+        if not names:
+            return RuleResult(words, rule.score, "unclear", "no scorer says whether an answer is right")
         wrong, count = list[str](), 0
         for its in self._head.results.values():
             for each in its:
                 if not set(tags) & set(each.tags):
                     continue
                 count += 1
-                names = [rule.score] if rule.score else [name for name in each.scores if self._is_score(name)]
-                if any(each.scores[name].value != 1.0 for name in names):
+                if any(name not in each.scores or each.scores[name].value != 1.0 for name in names):
                     wrong.append(each.item)
         wrong += [each.item for each in self._head.failed if set(tags) & set(each.tags)]
         if wrong:
@@ -233,10 +265,12 @@ def _no_values(rule: GateRule, words: str) -> RuleResult:
     return RuleResult(words, rule.score, "unclear", f"no item has a value of {rule.score!r}")
 
 
-def _seconds_by_cluster(scores: ItemScores) -> dict[str, list[float]]:
+def _seconds_by_cluster(scores: ItemScores, items: Set[str]) -> dict[str, list[float]]:
+    """Of `items`, by digest; without those whose seconds are unknown (0)."""
     found = dict[str, list[float]]()
-    for its in scores.results.values():
-        found.setdefault(its[0].cluster, []).extend(each.seconds for each in its)
+    for digest, its in scores.results.items():
+        if digest in items and (known := [each.seconds for each in its if each.seconds > 0]):
+            found.setdefault(its[0].cluster, []).extend(known)
     return found
 
 
@@ -244,8 +278,7 @@ def _quantile_ratio(
     before: dict[str, list[float]], after: dict[str, list[float]], clusters: Sequence[str], which: str
 ) -> float:
     one, other = (sorted(seconds for cluster in clusters for seconds in its[cluster]) for its in (before, after))
-    below = _statistic(one, which)
-    return _statistic(other, which) / below if below > 0 else 1.0
+    return _statistic(other, which) / _statistic(one, which)
 
 
 def _statistic(ordered: Sequence[float], which: str) -> float:
