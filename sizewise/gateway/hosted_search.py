@@ -213,7 +213,7 @@ def _without_tools(asked: ResponsesRequest, items: Sequence[Raw], done: frozense
     include = [each for each in body.include or () if each not in OWN_INCLUDES]
     fields["include"] = Raw(_encode(include))
     choice = body.tool_choice
-    if not tools or choice == "required" or (isinstance(choice, dict) and choice.get("type") in done):
+    if not tools or (choice == "required" and done) or (isinstance(choice, dict) and choice.get("type") in done):
         fields.pop("tool_choice", None)  # it was called
     return read_request(
         _encode({name: raw for name, raw in fields.items() if name == "input" or bytes(raw) != b"[]"}), is_checked=True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from hashlib import blake2b
 from time import strftime
@@ -11,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from sizewise.app.application import Application
-from sizewise.errors import EgressDenied, ExternalFailure, UpstreamError
+from sizewise.errors import Busy, ConfigError, EgressDenied, ExternalFailure, UpstreamError
 from sizewise.guardrails.untrusted_content import ContentMarkers, suspect_label
 from sizewise.handler import Request
 from sizewise.messages import ChatRequest
@@ -28,6 +29,8 @@ INSTRUCTION = (
 NOTHING_FOUND = "(Today is {today}. A web search for the user's question found nothing.)"
 FAILED = "(A web search for the user's question failed.)"
 FLOW_PREFIX = "flow:"
+
+log = logging.getLogger("sizewise.gateway")
 
 _encode = msgspec.json.Encoder().encode
 
@@ -63,9 +66,13 @@ async def search_web(
 ) -> WebSearchOutcome:
     """Searches for the user's `words`, masked as for a model where the engine runs. `limits`: its text is ignored.
 
-    Raises EgressDenied where the question may not go to the engine, GuardrailBlocked, and ModelNotFound. A failure of
-    the engine is an outcome.
+    Counts as a request of its own: the one that it is for is counted only after it. Raises EgressDenied where the
+    question may not go to the engine, Busy over a limit, GuardrailBlocked, and ModelNotFound. A failure of the engine
+    is an outcome.
     """
+    waits = app.resources.services.limiter.count_request(request.principal)
+    if waits is not None:
+        await waits
     chat = read_request(_encode({"model": model, "messages": [{"role": "user", "content": words}]}))[0]
     checked = await app.guardrails.check_offloaded(replace(request, payload=chat))
     policy = "" if model.startswith(FLOW_PREFIX) else app.aliases(chat, request.options.policy).policy_name
@@ -79,7 +86,8 @@ async def search_web(
     except EgressDenied as error:
         hint = "leave out the tool `web_search`, or name a nearer search engine in [web_search]"
         raise EgressDenied(error.message, hint) from error
-    except (UpstreamError, ExternalFailure):
+    except (UpstreamError, ExternalFailure, ConfigError, Busy) as error:  # no key; no free connection
+        log.warning("a web search failed: %s (%s)", error.message, error.hint)
         return WebSearchOutcome(query.text, (), first, failed=True)
     return WebSearchOutcome(query.text, found, first)
 

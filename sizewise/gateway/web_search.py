@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from sizewise.app.application import Application
 from sizewise.data_class import DataClass
-from sizewise.errors import BadBody, EgressDenied, Forbidden, NotTranslatable, SizewiseError
+from sizewise.errors import BadBody, Busy, EgressDenied, Forbidden, NotTranslatable, SizewiseError
 from sizewise.gateway.file_citations import cited_numbers
 from sizewise.gateway.web_query import FLOW_PREFIX, WebSearchOutcome, search_web, web_search_of
 from sizewise.handler import Request
@@ -31,6 +31,7 @@ INCLUDES = (INCLUDE_SOURCES, "web_search_call.results")
 DOMAIN = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*\Z")
 COUNTRY = re.compile(r"[A-Za-z]{2}\Z")
 MAX_DOMAINS = 100
+MAX_DOMAIN_CHARS = 253  # RFC 1035
 
 
 class DomainFilters(Struct, forbid_unknown_fields=True):
@@ -74,7 +75,7 @@ def checked_domains(domains: Sequence[str] | None, at: str) -> tuple[str, ...]:
     if len(found) > MAX_DOMAINS:
         raise BadBody(f"`{at}` has {len(found)} domains", f"use up to {MAX_DOMAINS}", param=at)
     for each in found:
-        if not DOMAIN.match(each):
+        if len(each) > MAX_DOMAIN_CHARS or not DOMAIN.match(each):
             raise BadBody(f"`{at}` has {each[:60]!r}", "name domains without `https://` and path", param=at)
     return found
 
@@ -181,7 +182,7 @@ class UnaskedWebSearch(Struct, frozen=True):
     async def run(
         self, app: Application, request: Request, asked: ResponsesRequest, query: str, first: int
     ) -> WebSearchCall | None:
-        """None also where the question may not go to the engine, and if the search fails: the answer says it is old."""
+        """None also where the question may not go to the engine, over a limit, and if the search fails."""
         model = asked.body.model
         when = words_time(query, strftime("%Y-%m-%d"))
         if when is NO_REFERENCE or model.startswith(FLOW_PREFIX):
@@ -191,7 +192,7 @@ class UnaskedWebSearch(Struct, frozen=True):
             return None
         try:
             outcome = await search_web(app, request, model, query, WebQuery(""), first)
-        except EgressDenied:
+        except (EgressDenied, Busy):
             return None
         shows_sources = INCLUDE_SOURCES in (asked.body.include or ())
         return None if outcome.failed else WebSearchCall(outcome, shows_sources)

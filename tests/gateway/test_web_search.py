@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -168,6 +169,13 @@ def test_a_confidential_question_goes_to_no_engine_further_away(all: Setting) ->
 
 
 @pytest.mark.long
+def test_personal_data_is_masked_in_the_query(all: Setting) -> None:
+    asked = "Who is jane.doe@example.com, with the card 4111 1111 1111 1111?"
+    made = all.client.responses.create(model="echo/small", input=asked, tools=[TOOL])
+    assert all.engine.queries == [call_of(made).action.query] == ["Who is <EMAIL_1>, with the card <CARD_1>?"]
+
+
+@pytest.mark.long
 def test_domains_limit_what_is_asked_and_what_is_kept(all: Setting) -> None:
     all.engine.results = [
         ("https://evilnobel.example/", "A", "a"),
@@ -219,11 +227,12 @@ def test_a_search_that_fails_is_said_and_the_model_answers(all: Setting, failure
     [
         ({"type": "web_search", "novel": 1}, "tools[0]"),
         ({"type": "web_search", "filters": {"allowed_domains": ["https://a.b/c"]}}, "tools[0].filters.allowed_domains"),
+        ({"type": "web_search", "filters": {"allowed_domains": ["a" * 300]}}, "tools[0].filters.allowed_domains"),
         ({"type": "web_search", "filters": {"allowed_domains": [7]}}, "tools[0].filters.allowed_domains[0]"),
         ({"type": "web_search", "search_context_size": "vast"}, "tools[0].search_context_size"),
         ({"type": "web_search", "user_location": {"country": "France"}}, "tools[0].user_location.country"),
     ],
-    ids=["a field of a later day", "an address", "a number", "a size", "a country by name"],
+    ids=["a field of a later day", "an address", "a text", "a number", "a size", "a country by name"],
 )
 def test_a_tool_that_cannot_be_followed_is_refused_by_name(all: Setting, tool: Any, param: str) -> None:
     with pytest.raises(openai.BadRequestError) as caught:
@@ -310,3 +319,46 @@ def test_a_project_that_may_searches_unasked_what_a_model_cannot_know(tmp_path: 
             engine.failing = 500
             made = client.responses.create(model="auto", input=QUESTION)
             assert [item.type for item in made.output] == ["message"]
+
+
+FUNCTION: Any = {"type": "function", "name": "f", "parameters": {"type": "object", "properties": {}}, "strict": False}
+OLD = '[models."{}"]\nknowledge_cutoff = "2024-06"\n'
+
+
+def allowing(engine: FakeSearchEngines, more: str) -> str:
+    return settings(engine, more).replace('"ask"', '"allow"') + OLD.format("echo/small")
+
+
+@pytest.mark.long
+def test_a_search_unasked_leaves_the_choice_of_tools_to_the_client(tmp_path: Path) -> None:
+    with search_engines() as engine, upstreams() as doubles:
+        where = f'[providers.openai]\nbase_url = "{doubles["openai"].url}"\nplace = "machine"\nmodels = ["well"]\n'
+        with (
+            serving(tmp_path, allowing(engine, "") + where + OLD.format("openai/well")) as served,
+            sdk(served) as client,
+        ):
+            client.responses.create(model="openai/well", input=QUESTION, tools=[FUNCTION], tool_choice="required")
+            assert len(engine.queries) == 1 and doubles["openai"].received.bodies[-1]["tool_choice"] == "required"
+
+
+@pytest.mark.long
+def test_a_search_without_its_key_fails_and_the_model_answers(tmp_path: Path) -> None:
+    with search_engines() as engine:
+        given = allowing(engine, 'key = "env:NO_SUCH_KEY"\n')
+        with serving(tmp_path, given) as served, sdk(served) as client:
+            made = client.responses.create(model="echo/small", input=QUESTION)
+            assert [item.type for item in made.output] == ["message"]
+            assert call_of(client.responses.create(model="echo/small", input=QUESTION, tools=[TOOL])).status == "failed"
+            assert engine.sent == [] and "NO_SUCH_KEY" in "".join(served.said)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("tools", [[TOOL], []], ids=["with the tool", "unasked"])
+def test_nothing_is_searched_over_the_limit_of_requests(tmp_path: Path, tools: Any) -> None:
+    with search_engines() as engine:
+        given = allowing(engine, "") + '[limits."project:default"]\nrequests_per_minute = 4\n'
+        with serving(tmp_path, given) as served, sdk(served) as client:
+            for _ in range(9):
+                with contextlib.suppress(openai.RateLimitError):
+                    client.responses.create(model="echo/small", input=QUESTION, tools=tools)
+            assert 2 <= len(engine.queries) <= 4  # a minute may begin meanwhile
