@@ -32,12 +32,8 @@ def file_citations(text: str, files: Sequence[CitedFile]) -> list[Json]:
     """Annotations in the order of the text. `files`: those of the numbered passages, from 1. `index`: characters before
     the marker.
     """
-    found: list[Json] = []
-    for number, start, _ in cited_numbers(text):
-        at = number - 1
-        if 0 <= at < len(files):
-            cited = {"type": "file_citation", "index": start, "file_id": files[at].id}
-            annotation = {**cited, "filename": files[at].name}
-            if annotation not in found:
-                found.append(annotation)
-    return found
+    cited = [(start, files[number - 1]) for number, start, _ in cited_numbers(text) if 1 <= number <= len(files)]
+    return [
+        {"type": "file_citation", "index": start, "file_id": file.id, "filename": file.name}
+        for start, file in dict.fromkeys(cited)
+    ]
