@@ -9,6 +9,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 from typing import TypeVar, cast
 
@@ -69,6 +70,7 @@ class CatalogUpdate:
 NO_UPDATE = CatalogUpdate()
 
 
+@lru_cache(maxsize=2)  # a server reads the installed one for each query of its catalog
 def parse_update(text: bytes) -> CatalogUpdate:
     """Raises BadRequest with the errors of the list."""
     wrong: list[str] = []
