@@ -217,9 +217,11 @@ def new_envelope(request: ResponsesRequest) -> ResponseEnvelope:
 
 
 def first_envelope(envelope: ResponseEnvelope, selection: ModelSelected | None) -> ResponseEnvelope:
-    """That of the first answer, if this is a retry under its idempotency key."""
+    """That of the first answer, if this is a retry under its idempotency key; not that of another API's answer."""
     first = selection.first_answer if selection is not None else None
-    return envelope if first is None else replace(envelope, id=first.id, created_at=first.created)
+    if first is None or not first.id.startswith(RESPONSE_ID_PREFIX):
+        return envelope
+    return replace(envelope, id=first.id, created_at=first.created)
 
 
 def chain_id(id: str) -> str:

@@ -136,6 +136,16 @@ def test_a_retry_has_the_ids_and_the_times_of_the_first_answer(
     assert stream or first.body == second.body
 
 
+@pytest.mark.long
+def test_a_retry_through_the_api_of_responses_can_be_retrieved(served: Served, key: str) -> None:
+    path = "/v1/chat/completions"
+    served.ask(path, {"model": "echo/small", **ENDPOINTS[path]}, idempotency_key=key)
+    second = served.ask("/v1/responses", {"model": "echo/small", "input": "Hello"}, idempotency_key=key)
+    id = json.loads(second.body)["id"]
+    assert "replayed" in second.headers["x-sizewise-why"]
+    assert id.startswith("resp_") and served.ask(f"/v1/responses/{id}").status == 200
+
+
 def test_on_the_embeddings_endpoint_too(served: Served, key: str) -> None:
     body = {"model": "echo/vectors", "input": ["one", "two"]}
     first, second = (served.ask("/v1/embeddings", body, idempotency_key=key) for _ in range(2))
