@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from xml.sax.saxutils import escape, quoteattr
 
@@ -18,6 +19,9 @@ MARKER = "<!-- sizewise:evals -->"
 """By which a pull-request comment is found and updated."""
 MARKS: Mapping[str, str] = {"pass": "✅", "fail": "❌", "unclear": "❔"}
 SHOWN_ITEMS = 10
+REFERENCES = str.maketrans({each: f"&#{ord(each)};" for each in "\\|["})
+_LINK = re.compile(r"@|#|:(?=//)|\bwww(?=\.)|\bGH(?=-\d)", re.IGNORECASE)
+_NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def measured(run: EvalRun) -> dict[str, object]:
@@ -136,35 +140,36 @@ def gate_junit(title: str, result: GateResult, head: EvalRun) -> str:
     failures = sum("<failure" in case for case in cases)
     errors = sum("<error" in case for case in cases)
     counts = f'tests="{len(cases)}" failures="{failures}" errors="{errors}"'
-    suite = f"<testsuite name={quoteattr(title)} {counts}>"
+    suite = f"<testsuite name={_attribute(title)} {counts}>"
     return "\n".join(['<?xml version="1.0" encoding="utf-8"?>', suite, *cases, "</testsuite>"]) + "\n"
 
 
 def _rule_cases(title: str, result: GateResult) -> Iterator[str]:
     for each in result.rules:
-        name = quoteattr(f"{each.score}: {each.rule}" if each.score else each.rule)
+        name = _attribute(f"{each.score}: {each.rule}" if each.score else each.rule)
         wrong = (
-            "" if each.verdict == "pass" else f"<failure message={quoteattr(each.why)} type={quoteattr(each.verdict)}/>"
+            ""
+            if each.verdict == "pass"
+            else f"<failure message={_attribute(each.why)} type={_attribute(each.verdict)}/>"
         )
-        yield f"  <testcase classname={quoteattr(f'{title}.gate')} name={name}>{wrong}</testcase>"
+        yield f"  <testcase classname={_attribute(f'{title}.gate')} name={name}>{wrong}</testcase>"
     for problem in result.problems:
-        yield (
-            f"  <testcase classname={quoteattr(f'{title}.gate')} name={quoteattr('the run is whole')}>"
-            f'<failure message={quoteattr(problem)} type="unclear"/></testcase>'
-        )
+        failure = f'<failure message={_attribute(problem)} type="unclear"/>'
+        yield f'  <testcase classname={_attribute(f"{title}.gate")} name="the runs may be judged">{failure}</testcase>'
 
 
 def _answer_cases(title: str, head: EvalRun) -> Iterator[str]:
-    for each in head.results:
-        name = quoteattr(f"{each.item} #{each.repeat + 1}" if head.head.repeat > 1 else each.item)
+    given_up = {(each.digest, each.repeat): each for each in head.results if each.error}
+    for each in (given_up | dict(head.answered)).values():
+        name = _attribute(f"{each.item} #{each.repeat + 1}" if head.head.repeat > 1 else each.item)
         values = "".join(
-            f"<property name={quoteattr(score)} value={quoteattr('' if its.value is None else f'{its.value:g}')}/>"
+            f"<property name={_attribute(score)} value={_attribute('' if its.value is None else f'{its.value:g}')}/>"
             for score, its in each.scores.items()
         )
-        wrong = f"<error message={quoteattr(each.error)}/>" if each.error else ""
+        wrong = f"<error message={_attribute(each.error)}/>" if each.error else ""
         inner = f"<properties>{values}</properties>" if values else ""
         seconds = f'time="{each.seconds:.3f}"'
-        yield f"  <testcase classname={quoteattr(title)} name={name} {seconds}>{inner}{wrong}</testcase>"
+        yield f"  <testcase classname={_attribute(title)} name={name} {seconds}>{inner}{wrong}</testcase>"
 
 
 def _row(name: str, its: ScoreChange) -> tuple[str, ...]:
@@ -217,6 +222,11 @@ def _listed(items: Sequence[str]) -> str:
 
 
 def _cell(text: str) -> str:
-    """Text from a data set or an error, which must not end a table or make a link or a mention."""
-    plain = escape(" ".join(text.split())).replace("|", "\\|").replace("[", "\\[").replace("`", "'")
-    return plain.replace("@", "@\u200b")
+    """Text from a data set or an error, which must not end a table or make a link (also #1 is one) or a mention."""
+    plain = _LINK.sub("\\g<0>\u200b", " ".join(text.split()))
+    return escape(plain).replace("`", "'").translate(REFERENCES)
+
+
+def _attribute(text: str) -> str:
+    """In quotes; XML 1.0 has no control characters."""
+    return quoteattr(_NOT_XML.sub("\ufffd", text))
