@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from sizewise.errors import BadRequest
 from sizewise.evals.dataset_files import read_rows
 
 HINT = "see docs/how-to/evals.md"
+
+PlainLine = Annotated[str, Meta(pattern=r"\A[^\x00-\x1f\x7f-\x9f]*\Z")]
+"""Text that can be shown as it is: no control character."""
 
 
 class EvalItem(Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -57,7 +60,7 @@ class EvalDataset(Struct, frozen=True):
 
 class _Row(Struct, forbid_unknown_fields=True):
     input: str | list[dict[str, Any]]
-    id: str | int | UnsetType = UNSET
+    id: PlainLine | int | UnsetType = UNSET
     expected: Any = None
     cluster: str | int | None = None
     tags: list[str] = []

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import cast
+from typing import Annotated, cast
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from sizewise.errors import BadRequest
 from sizewise.evals.runs.eval_items import EvalItem
@@ -42,7 +42,7 @@ class TargetAnswer(Struct, frozen=True):
 class Score(Struct, frozen=True, omit_defaults=True):
     """`value`: in 0..1, or dollars, seconds, tokens. None: missing, and `why`; never 0 for a scorer's own failure."""
 
-    value: float | None
+    value: Annotated[float, Meta(ge=0)] | None
     why: str = ""
 
 

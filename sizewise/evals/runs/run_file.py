@@ -1,20 +1,25 @@
 """Run file: what a target answered to each item and how it scored, a JSON object a line, appended answer by answer.
 
-The first line says how the run was made. A killed run loses no whole line; its cut last one is dropped.
+The first line says how the run was made. A killed run loses no whole line; its cut last one is dropped. One process
+writes it at a time. It may come from elsewhere, so its values are checked.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Annotated, BinaryIO
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
+from sizewise.atomic_file import create_file_atomically
 from sizewise.errors import BadRequest, ExternalFailure
+from sizewise.evals.runs.eval_items import PlainLine
+from sizewise.evals.runs.eval_spec import MEASURES
 from sizewise.evals.runs.item_scorers import Score
 
 PRIVATE = 0o600
@@ -22,19 +27,21 @@ PRIVATE = 0o600
 FORMAT = 1
 ENDING = ".jsonl"
 
+Count = Annotated[int, Meta(ge=0)]
+
 
 class RunHead(Struct, frozen=True, kw_only=True):
     """How a run was made. `planned`: its results, items times repeats."""
 
     format: int = FORMAT
-    eval: str
-    target: str
-    started: str
+    eval: PlainLine
+    target: PlainLine
+    started: PlainLine
     data: str
     scoring: str
-    scorers: dict[str, str]
-    repeat: int
-    planned: int
+    scorers: dict[PlainLine, str]
+    repeat: Annotated[int, Meta(ge=1)]
+    planned: Annotated[int, Meta(ge=1)]
 
 
 class ItemResult(Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -42,17 +49,17 @@ class ItemResult(Struct, frozen=True, omit_defaults=True, kw_only=True):
     None: unknown.
     """
 
-    item: str
+    item: PlainLine
     digest: str
-    repeat: int
+    repeat: Count
     cluster: str
     tags: tuple[str, ...] = ()
-    weight: float = 1.0
+    weight: Annotated[float, Meta(gt=0)] = 1.0
     scores: dict[str, Score] = {}
     output: str = ""
     calls: tuple[tuple[str, str], ...] = ()
     tokens: int = 0
-    seconds: float = 0.0
+    seconds: Annotated[float, Meta(ge=0)] = 0.0
     cost: int | None = None
     error: str = ""
 
@@ -83,13 +90,27 @@ def read_run(file: Path) -> EvalRun:
         head = msgspec.json.decode(lines[0] if lines else b"", type=RunHead)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadRequest(f"{str(file)!r} is no eval run: {error}", "name a file that `eval run` wrote") from error
+    if head.format != FORMAT:
+        raise BadRequest(
+            f"{str(file)!r} has format {head.format}, not {FORMAT}", "read it with the Sizewise that wrote it"
+        )
     results = list[ItemResult]()
     for number, line in enumerate(lines[1:], 2):
         try:
-            results.append(msgspec.json.decode(line, type=ItemResult))
+            results.append(_result(line, head))
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise BadRequest(f"{str(file)!r}, line {number}: {error}", "remove the line, or run it again") from error
     return EvalRun(head, tuple(results), file.stem)
+
+
+def _result(line: bytes, head: RunHead) -> ItemResult:
+    found = msgspec.json.decode(line, type=ItemResult)
+    if found.repeat >= head.repeat:
+        raise msgspec.ValidationError(f"repeat {found.repeat} of {head.repeat}, counted from 0")
+    for name, its in found.scores.items():
+        if its.value is not None and its.value > 1 and head.scorers.get(name) not in MEASURES:
+            raise msgspec.ValidationError(f"the score {name!r} is {its.value}, not in 0..1")
+    return found
 
 
 class RunWriter:
@@ -99,7 +120,7 @@ class RunWriter:
         self.path = path
         self._file = file
 
-    def append(self, line: RunHead | ItemResult) -> None:
+    def append(self, line: ItemResult) -> None:
         """It is on disk when this returns. Raises ExternalFailure if it cannot be written."""
         try:
             self._file.write(msgspec.json.encode(line) + b"\n")
@@ -111,23 +132,30 @@ class RunWriter:
 
 @contextmanager
 def open_run(path: Path, head: RunHead) -> Iterator[RunWriter]:
-    """Creates the file with its head, or continues it. Raises ExternalFailure if it cannot be written."""
+    """Creates the file with its head, or continues it; no other process can until the block ends.
+
+    Raises ExternalFailure if it cannot be written, or if another process writes it.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         keep_out = path.parent.parent / ".gitignore"
         if not keep_out.exists():
             keep_out.write_text("*\n")
-        file = open(os.open(path, os.O_RDWR | os.O_CREAT, PRIVATE), "r+b")  # noqa: SIM115  # closed below
+        with suppress(FileExistsError):
+            create_file_atomically(path, msgspec.json.encode(head) + b"\n", PRIVATE)
+        file = path.open("r+b")
     except OSError as error:
         raise _unwritable(path, error) from error
     with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            hint = "wait for it, or start another run with --new"
+            raise ExternalFailure(f"another command is writing the run {str(path)!r}", hint) from error
         whole = file.read().rfind(b"\n") + 1
         file.seek(whole)
         file.truncate()
-        writer = RunWriter(path, file)
-        if not whole:
-            writer.append(head)
-        yield writer
+        yield RunWriter(path, file)
 
 
 def _unwritable(path: Path, error: OSError) -> ExternalFailure:
