@@ -71,6 +71,8 @@ def forced_calls(text: str) -> list[FunctionCall]:
         except (ValueError, RecursionError):
             cut = _CUT_CALL.match(text, place)
             return [*found, FunctionCall(cut[1], text[cut.end() :].strip())] if cut else found
+        if not isinstance(call.get("name"), str) or "arguments" not in call:
+            return found  # a runtime that ignores the grammar
         found.append(FunctionCall(call["name"], arguments_text(call["arguments"])))
         place = text.find("{", end)
     return found

@@ -48,7 +48,7 @@ class LocalToolCalls:
     """A handler that calls `handler`, whose model generates by grammars.
 
     Raises BadBody if `tool_choice` names an unknown tool or a forced tool has an unusable schema, and InvalidOutput if
-    the arguments of a forced call break a rule that no grammar expresses.
+    a forced answer is no call, or its arguments break a rule that no grammar expresses.
     """
 
     def __init__(self, handler: Handler, card: ModelCard, schemas: ArgumentSchemas) -> None:
@@ -106,12 +106,16 @@ class LocalToolCalls:
         found, finish = forced_calls(answer.text), answer.finish_reason
         if finish not in INCOMPLETE_FINISHES:
             finish = "tool_calls"
+            if not found:
+                raise self._no_call()
             for call in found:
                 self._check(call, choice)
         calls = tuple(number(call, place) for place, call in enumerate(found))
         return structs.replace(answer, text="", tool_calls=calls, finish_reason=finish)
 
     def _check(self, call: FunctionCall, choice: ToolChoice) -> None:
+        if call.name not in choice.tools:
+            raise self._no_call()
         schema = self._schemas(choice.tools[call.name])
         violation = schema.check_text(call.arguments) if schema is not None else None
         if violation is not None:
@@ -120,6 +124,10 @@ class LocalToolCalls:
                 "simplify the schema, or use a larger model",
                 param="tools",
             )
+
+    def _no_call(self) -> InvalidOutput:
+        said = f"{self._card.name} had to call a tool, and its answer is no call of one of `tools`"
+        return InvalidOutput(said, "use a larger model, or a newer runtime", param="tool_choice")
 
 
 def conversation_id(chat: ChatRequest, trace_id: str) -> bytes:

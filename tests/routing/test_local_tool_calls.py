@@ -274,6 +274,15 @@ def test_nothing_is_lost_or_raised_however_it_arrives(pieces: list[str]) -> None
 
 
 @pytest.mark.parametrize(
+    "text",
+    ["", "I cannot.", "{}", '{"city": "Oslo"}', '[{"name": 3, "arguments": {}}]', '{"name": "x", "arguments": {}}'],
+)
+def test_a_forced_answer_that_is_no_call_is_an_error_of_the_model(text: str) -> None:
+    with pytest.raises(InvalidOutput, match="is no call of one of `tools`"):
+        ask(Writes(text), tool_choice="required")
+
+
+@pytest.mark.parametrize(
     "pieces",
     [
         pytest.param(["\n"] * 20_000, id="blank lines, one by one"),
