@@ -137,6 +137,7 @@ def build_application(settings: Settings, resources: Resources, cards: tuple[Mod
         forecaster=explain.forecaster,
         count_prompts=explain.counter.count_all,
         compaction=explain.compaction,
+        mask=explain.mask,
     )
 
     # The layers around the router, innermost first: a request passes them from the last to the first.

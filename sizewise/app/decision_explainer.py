@@ -15,7 +15,7 @@ from sizewise.guardrails.pipeline import GuardrailPipeline
 from sizewise.handler import Request
 from sizewise.providers.connections import ModelConnections
 from sizewise.routing.constraints import HealthCheck
-from sizewise.routing.conversation_window import compact_until
+from sizewise.routing.conversation_window import MaskWhole, compact_until, unmasked
 from sizewise.routing.data_policy import DataPolicy
 from sizewise.routing.deadlines import Forecaster
 from sizewise.routing.explain import RoutingDecision, explain
@@ -43,6 +43,7 @@ class DecisionExplainer:
     forecaster: Forecaster
     counter: PromptCounter
     compaction: bool = False
+    mask: MaskWhole = unmasked
 
     async def __call__(self, request: Request) -> RoutingDecision:
         """Raises ModelNotFound, GuardrailBlocked."""
@@ -57,14 +58,14 @@ class DecisionExplainer:
         needed = requirements_of(request, self.data_policy, plan.policy_name)
         needed = replace(needed, counts=await self.counter.near_window(request))
 
-        async def assess(shorter: Request) -> RoutingDecision | None:
-            found = await self._with_room(shorter)
-            return None if found.error else found
+        async def assess(shorter: Request) -> Request | None:
+            return None if (await self._with_room(shorter)).error else shorter
 
-        done = await compact_until(request, needed, [card for card in plan.cards if card.name in small], assess)
+        cards = [card for card in plan.cards if card.name in small]
+        done = await compact_until(request, needed, cards, assess, self.mask)
         if done is None:
             return self.unchecked(request, needed.counts)
-        return await self._with_room(replace(request, payload=done[0].chat), done[0].sentence)
+        return await self._with_room(done[1], done[0].sentence)
 
     async def _with_room(self, request: Request, compacted: str = "") -> RoutingDecision:
         counts = await self.counter.near_window(request)
@@ -115,4 +116,5 @@ def build_explainer(
         forecaster=Forecaster(resources.model_paces, connections.queue),
         counter=PromptCounter(connections, guardrails, aliases, data_policy),
         compaction=settings.router.compaction,
+        mask=guardrails.masking_connector.masked_whole,
     )

@@ -6,7 +6,7 @@ A request that cannot be masked is not sent.
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Protocol
 
 from msgspec.structs import replace
@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from sizewise.data_class import Place, is_within
 from sizewise.errors import GuardrailBlocked
 from sizewise.guardrails.base import Guard
-from sizewise.guardrails.pseudonymization import MaskedScan, ScanFindings, Unmasker, pseudonymize
+from sizewise.guardrails.pseudonymization import MaskedScan, ScanFindings, Unmasker, pseudonymize, with_fields
 from sizewise.guardrails.stream_unmasking import UnmaskingSend, unmask_reply
 from sizewise.handler import ConnectModel, GuardrailTriggered, Handler, Request, Send
 from sizewise.messages import ChatRequest, EmbeddingRequest, MediaRequest, Reply
@@ -92,6 +92,19 @@ class MaskingConnector:
             {name: self._guards[name] for name in self._guards if name in hiding},
             seen,
         )
+
+    def masked_whole(self, request: Request) -> tuple[ChatRequest | EmbeddingRequest, Callable[[ChatRequest], Request]]:
+        """The masked payload, and what makes a request of excerpts from it: each value in them is whole, and masked."""
+        masked, unmasker = self.mask_request(request)
+        hiding = self._masking_guards if request.scan is None else request.scan.masking_guardrails
+
+        def with_values(excerpts: ChatRequest) -> Request:
+            if unmasker is None:
+                return replace(request, payload=excerpts)
+            payload = with_fields(excerpts, unmasker.fields(excerpts.fields))
+            return replace(request, payload=payload, scan=MaskedScan(payload, hiding, False, excerpts, unmasker))
+
+        return masked, with_values
 
     def view_for(self, card: ModelCard, request: Request) -> ChatRequest | EmbeddingRequest:
         """The request as `card` may see it."""

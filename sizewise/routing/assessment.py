@@ -12,7 +12,7 @@ from sizewise.handler import Request
 from sizewise.messages import ChatRequest
 from sizewise.routing.constraints import HealthCheck, eligible_models
 from sizewise.routing.context_fit import too_long_for
-from sizewise.routing.conversation_window import compact_until
+from sizewise.routing.conversation_window import MaskWhole, compact_until, unmasked
 from sizewise.routing.data_policy import DataPolicy
 from sizewise.routing.deadlines import Forecaster, TimeForecast, with_time_left
 from sizewise.routing.learned_judge import CertificateModels
@@ -47,6 +47,7 @@ class Assessor:
     forecaster: Forecaster
     count_prompts: CountPrompts
     compaction: bool
+    mask: MaskWhole = unmasked
     schemas: OutputSchemaCache = field(default_factory=OutputSchemaCache)
 
     async def __call__(self, request: Request, plan: RoutePlan, now: float) -> Assessment:
@@ -59,7 +60,7 @@ class Assessor:
             found = await self._assess(shorter, plan, now, True)
             return found if found.candidates else None
 
-        done = await compact_until(request, seen.requirements, too_long_for(seen.rejections), assess)
+        done = await compact_until(request, seen.requirements, too_long_for(seen.rejections), assess, self.mask)
         if done is None:
             return await self._assess(request, plan, now, False)
         return replace(done[1], compacted=done[0].sentence)

@@ -19,6 +19,15 @@ TRIES = 4
 STEP = 0.75  # of the size before, where a compacted conversation turned out to be too long
 
 T = TypeVar("T")
+MaskWhole = Callable[[Request], tuple[ChatRequest | EmbeddingRequest, Callable[[ChatRequest], Request]]]
+"""A request's payload with masked values, and what makes a request of excerpts from it, with values and masks. Excerpts
+could cut a value in two, which no guard finds then.
+"""
+
+
+def unmasked(request: Request) -> tuple[ChatRequest | EmbeddingRequest, Callable[[ChatRequest], Request]]:
+    """A MaskWhole that masks nothing."""
+    return request.payload, lambda excerpts: replace(request, payload=excerpts)
 
 
 def may_exceed(card: ModelCard, payload: ChatRequest | EmbeddingRequest, prompt_tokens: int) -> bool:
@@ -33,6 +42,7 @@ async def compact_until(
     requirements: Requirements,
     cards: Iterable[ModelCard],
     assess: Callable[[Request], Awaitable[T | None]],
+    mask: MaskWhole = unmasked,
 ) -> tuple[CompactedChat, T] | None:
     """The compacted conversation, with the first result of `assess` for it that is not None.
 
@@ -42,14 +52,16 @@ async def compact_until(
     chat = request.payload
     if widest is None or widest.context is None or type(chat) is not ChatRequest:
         return None
+    masked, whole = mask(request)
+    assert isinstance(masked, ChatRequest)
     counted, estimate = requirements.counts.get(widest.name), max(1, requirements.features.prompt_tokens)
     ratio = ESTIMATE_MARGIN if counted is None else counted / estimate
     most = int((widest.context - answer_room(widest, chat.max_tokens)) * BYTES_PER_TOKEN / max(ratio, 1 / MOST_RATIO))
     for _ in range(TRIES):
-        found = compact(chat, most)
+        found = compact(masked, most)
         if found is None:
             return None
-        if (result := await assess(replace(request, payload=found.chat))) is not None:
+        if (result := await assess(whole(found.chat))) is not None:
             return found, result
         most = int(most * STEP)
     return None

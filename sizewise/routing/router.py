@@ -20,7 +20,7 @@ from sizewise.routing.attempt_limits import NO_ATTEMPT_LIMITS, AttemptLimits
 from sizewise.routing.attempt_runner import AttemptRunner
 from sizewise.routing.client_reply import ClientReply
 from sizewise.routing.constraints import HealthCheck
-from sizewise.routing.conversation_window import may_exceed
+from sizewise.routing.conversation_window import MaskWhole, may_exceed, unmasked
 from sizewise.routing.data_policy import DataPolicy, DataPolicyDecision
 from sizewise.routing.deadlines import Forecaster
 from sizewise.routing.degraded import network_replacement_reason
@@ -57,7 +57,7 @@ class Router:
     model, for policies; `certificate_models` replaces it, and the judge, for the policy of its name. `observer`
     receives every chat that a policy answered; it must not wait. `distrust_check` returns why a policy is not trusted:
     the strongest model then answers. `forecaster`: predicts times, and measures paces. `count_prompts`: exact tokens of
-    prompts, where tokenizers are here. `compaction`: older turns may become excerpts.
+    prompts, where tokenizers are here. `compaction`: older turns may become excerpts, of what `mask` leaves.
     """
 
     __slots__ = (
@@ -92,6 +92,7 @@ class Router:
         forecaster: Forecaster | None = None,
         count_prompts: CountPrompts = no_prompt_counts,
         compaction: bool = False,
+        mask: MaskWhole = unmasked,
     ) -> None:
         self._plan = plan
         self._forecaster = forecaster or Forecaster(ModelPaces())
@@ -111,6 +112,7 @@ class Router:
             forecaster=self._forecaster,
             count_prompts=count_prompts,
             compaction=compaction,
+            mask=mask,
         )
         self._total_timeout = Deadline(limits.timeout_s)
 

@@ -174,3 +174,18 @@ def test_other_apis_are_compacted_as_well(server: Served, upstream: FakeOpenAI, 
     assert answer.status == 200, answer.body
     assert "compacted to excerpts" in answer.headers["x-sizewise-compacted"]
     assert FACT in sent(upstream)[0]["content"]
+
+
+def test_no_excerpt_cuts_a_value_in_two_that_is_masked(
+    tmp_path_factory: pytest.TempPathFactory, upstream: FakeOpenAI
+) -> None:
+    settings = SETTINGS.format(compaction="true", url=upstream.url).replace('place = "machine"', 'place = "anyone"')
+    with serving(tmp_path_factory.mktemp("masking"), f'{settings}\n[guardrails]\npii = "mask"\n') as served:
+        conversation = turns(40)
+        for message in conversation[1:-1:2]:
+            message["content"] = "Please pay all of it now with card 4111 1111 1111 1111, which is mine."
+        answer = ask(served, conversation)
+        assert answer.status == 200, answer.body
+        assert "compacted to excerpts" in answer.headers["x-sizewise-compacted"]
+        said = json.dumps(sent(upstream))
+        assert "<CARD_1>" in said and "4111" not in said.replace(FACT, "")
