@@ -30,6 +30,7 @@ from sizewise.cli.output import write_json, write_table
 from sizewise.cli.reload_server import reload_running_server
 from sizewise.errors import BadRequest, ExternalFailure, UpstreamError
 from sizewise.http.client import HttpTimeouts
+from sizewise.http.egress import origin
 from sizewise.settings.load import Settings
 
 TIMEOUTS = HttpTimeouts(connect=15.0, first_byte=30.0, between_bytes=30.0, total=120.0)
@@ -99,6 +100,7 @@ def _read(source: str, max_bytes: int, settings: Settings) -> bytes:
 
 
 async def _fetch(url: str, max_bytes: int, settings: Settings) -> bytes:
+    origin(url)  # ConfigError for one that cannot be read
     shown = redact_url(url)
     try:
         async with AsyncExitStack() as stack:

@@ -129,6 +129,14 @@ def test_a_list_is_read_from_a_url_with_its_signature_beside_it(tmp_path: Path) 
     assert missing.code == 3 and "404" in missing.err and "s3cret" not in missing.err
 
 
+@pytest.mark.parametrize("url", ["http://", "http://[::1", "http://h:99999/x?token=s3cret"])
+@pytest.mark.long
+def test_what_is_no_url_is_refused_without_its_query(tmp_path: Path, url: str) -> None:
+    (tmp_path / "sizewise.toml").write_text(TRUST)
+    done = update(tmp_path, url)
+    assert done.code == 2 and "https://host:port/path" in done.hint and "s3cret" not in done.err
+
+
 @pytest.mark.long
 def test_an_older_list_does_not_replace_a_newer_one_unasked(tmp_path: Path) -> None:
     assert update(tmp_path, signed(tmp_path, HEAD + NEW), "--yes").code == 0
