@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from sizewise.app.application import Application
-from sizewise.errors import Busy, ConfigError, EgressDenied, ExternalFailure, UpstreamError
+from sizewise.errors import Busy, ConfigError, EgressDenied, ExternalFailure, GuardrailBlocked, UpstreamError
 from sizewise.guardrails.untrusted_content import ContentMarkers, suspect_label
 from sizewise.handler import Request
 from sizewise.messages import ChatRequest
@@ -73,7 +73,7 @@ async def search_web(
     waits = app.resources.services.limiter.count_request(request.principal)
     if waits is not None:
         await waits
-    chat = read_request(_encode({"model": model, "messages": [{"role": "user", "content": words}]}))[0]
+    chat = _chat(model, words)
     checked = await app.guardrails.check_offloaded(replace(request, payload=chat))
     policy = "" if model.startswith(FLOW_PREFIX) else app.aliases(chat, request.options.policy).policy_name
     bounds = app.explain.data_policy.decide(checked, policy)
@@ -89,7 +89,21 @@ async def search_web(
     except (UpstreamError, ExternalFailure, ConfigError, Busy) as error:  # no key; no free connection
         log.warning("a web search failed: %s (%s)", error.message, error.hint)
         return WebSearchOutcome(query.text, (), first, failed=True)
-    return WebSearchOutcome(query.text, found, first)
+    return WebSearchOutcome(query.text, [each for each in found if await _may_join(app, checked, each)], first)
+
+
+async def _may_join(app: Application, asked: Request, result: WebResult) -> bool:
+    """Whether the guardrails let the request pass as before with what was found: no page of a stranger may end it."""
+    text = f"{result.title} {result.url} {result.age}\n{result.text}"
+    with_page = replace(asked, payload=_chat(asked.payload.model, text), scan=None, spotlighting=None)
+    try:
+        return (await app.guardrails.check_offloaded(with_page)).options == asked.options
+    except GuardrailBlocked:
+        return False
+
+
+def _chat(model: str, words: str) -> ChatRequest:
+    return read_request(_encode({"model": model, "messages": [{"role": "user", "content": words}]}))[0]
 
 
 def _label(number: int, result: WebResult) -> str:

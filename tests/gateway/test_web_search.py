@@ -362,3 +362,19 @@ def test_nothing_is_searched_over_the_limit_of_requests(tmp_path: Path, tools: A
                 with contextlib.suppress(openai.RateLimitError):
                     client.responses.create(model="echo/small", input=QUESTION, tools=tools)
             assert 2 <= len(engine.queries) <= 4  # a minute may begin meanwhile
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("action", ["block", "local"])
+def test_no_page_makes_a_guardrail_refuse_or_confine_the_request(tmp_path: Path, action: str) -> None:
+    with search_engines() as engine, upstreams() as doubles:
+        far = f'[providers.far]\nbase_url = "{doubles["openai"].url}"\nplace = "anyone"\nmodels = ["well"]\n'
+        given = settings(engine, "") + far + f'[guardrails]\npii = "{action}"\n'
+        engine.results = [
+            ("https://a.example/", "Contact", "Write to jane.doe@example.com."),
+            ("https://b.example/", "B", "Clarke."),
+        ]
+        with serving(tmp_path, given) as served, sdk(served) as client:
+            client.responses.create(model="far/well", input=QUESTION, tools=[TOOL])
+            sent = json.dumps(doubles["openai"].received.bodies[-1])
+            assert "Clarke." in sent and "jane.doe" not in sent and "Contact" not in sent
