@@ -60,6 +60,12 @@ def test_a_large_cluster_counts_as_its_items() -> None:
     assert found.method == "betting" and found.low < 0.01 and found.estimate == pytest.approx(20 / 520)
 
 
+def test_clusters_that_hold_most_items_are_few() -> None:
+    values = [ItemValue(str(place), place % 4 / 3, 50.0 if place == 0 else 1.0) for place in range(40)]
+    assert mean_interval(values, 0.05).method == "betting"
+    assert mean_interval([ItemValue(each.cluster, each.value) for each in values], 0.05).method == "clustered t"
+
+
 def test_few_clusters_are_bet_on() -> None:
     values = [ItemValue(str(place // 5), 0.5 + (place % 3) / 10) for place in range(50)]
     found = mean_interval(values, 0.05)

@@ -21,7 +21,9 @@ from msgspec import Struct
 from sizewise.routing.guarantees.bounds import t_quantile
 
 MIN_CLUSTERS = 30
-"""Clusters from which Student's t is used."""
+"""Clusters of one weight from which Student's t is used. Simulated, 40 of which one weighs 50 times as much as another
+overstate the mean in 46 % instead of 5 %.
+"""
 MAX_BET = 0.75
 """Largest share of the wealth in one bet."""
 POWER = 0.8
@@ -101,13 +103,13 @@ def _interval(
     values: Sequence[ItemValue], error: float, lowest: float, highest: float, of_proportions: _Proportion
 ) -> ConfidenceInterval:
     found = _clustered_t(values, error)
+    means, weights = _cluster_means(values)
     is_counted = all(each.value in (-1.0, 0.0, 1.0) and each.weight == 1.0 for each in values)
     if is_counted and found.clusters == found.items:
         low, high, method = of_proportions([each.value for each in values], error)
-    elif found.clusters >= MIN_CLUSTERS and found.spread:
+    elif _even_clusters(weights) >= MIN_CLUSTERS and found.spread:
         low, high, method = found.low, found.high, "clustered t"
     else:
-        means, weights = _cluster_means(values)
         low = _betting_low(means, weights, error, lowest, highest)
         high = -_betting_low([-each for each in means], weights, error, -highest, -lowest)
         method = "betting"
@@ -157,6 +159,11 @@ def _cluster_means(values: Sequence[ItemValue]) -> tuple[list[float], list[float
         entry[0] += each.weight * each.value
         entry[1] += each.weight
     return [whole / weight for whole, weight in sums.values()], [weight for _, weight in sums.values()]
+
+
+def _even_clusters(weights: Sequence[float]) -> float:
+    """Clusters of one weight that vary as these do (L. Kish 1965)."""
+    return sum(weights) ** 2 / sum(each * each for each in weights)
 
 
 def _wilson(values: Sequence[float], error: float) -> tuple[float, float, Method]:
