@@ -11,10 +11,12 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Literal
 
+from msgspec.structs import replace
+
 from sizewise.batch_job import map_batches
 from sizewise.errors import BudgetExceeded, ExternalFailure, Forbidden, InvalidApiKey, ModelNotFound, SizewiseError
 from sizewise.evals.runs.eval_items import EvalItem
-from sizewise.evals.runs.eval_spec import EvalSpec, ScorerSpec
+from sizewise.evals.runs.eval_spec import EvalSpec
 from sizewise.evals.runs.item_scorers import Score, TargetAnswer, judge_prompt, missing, parse_judgement, score_by_rule
 from sizewise.evals.runs.run_file import ItemResult, RunWriter
 
@@ -106,7 +108,7 @@ class EvalJob:
         try:
             answer = await self._ask(task.run.target, task.item, task.repeat, most)
         except BudgetExceeded as error:
-            self.report.stopped, self.report.why = "budget", error.message
+            self._end_budget(error)
             return
         except FATAL:
             raise
@@ -116,22 +118,45 @@ class EvalJob:
         self._failures_in_a_row = 0
         self._pay(answer)
         left = None if most is None else max(0, most - (answer.cost or 0))
-        scores = {name: await self._score(spec, task.item, answer, left) for name, spec in self._spec.scorers.items()}
-        task.run.writer.append(_result(task, scores=scores, answer=answer))
+        try:
+            scores, cost = await self._scores(task.item, answer, left)
+        except BudgetExceeded as error:  # not kept: an answer without its scores would not be asked again
+            self._end_budget(error)
+            return
+        task.run.writer.append(_result(task, scores=scores, answer=replace(answer, cost=cost)))
         self.report.added += 1
         self._progress(self.report.added + len(self.report.failed), self._whole)
 
-    async def _score(self, spec: ScorerSpec, item: EvalItem, answer: TargetAnswer, most: int | None) -> Score:
-        if spec.kind != "judge":
-            return score_by_rule(spec, item, answer)
-        if not answer.text.strip():
-            return Score(0.0, "the answer is empty")
-        try:
-            verdict = await self._ask_judge(spec.model, judge_prompt(spec, item, answer), most)
-        except SizewiseError as error:
-            return missing(f"the judge failed: {error.message}")
-        self._pay(verdict)
-        return parse_judgement(spec, verdict.text)
+    async def _scores(
+        self, item: EvalItem, answer: TargetAnswer, left: int | None
+    ) -> tuple[dict[str, Score], int | None]:
+        """By each scorer, with the cost of the answer and its judges, who may spend `left` together.
+
+        Raises BudgetExceeded, or an error that every further request would meet.
+        """
+        scores, cost = dict[str, Score](), answer.cost
+        for name, spec in self._spec.scorers.items():
+            if spec.kind != "judge":
+                scores[name] = score_by_rule(spec, item, answer)
+                continue
+            if not answer.text.strip():
+                scores[name] = Score(0.0, "the answer is empty")
+                continue
+            try:
+                verdict = await self._ask_judge(spec.model, judge_prompt(spec, item, answer), left)
+            except (BudgetExceeded, *FATAL):
+                raise
+            except SizewiseError as error:
+                scores[name] = missing(f"the judge failed: {error.message}")
+                continue
+            self._pay(verdict)
+            left = None if left is None else max(0, left - (verdict.cost or 0))
+            cost = None if cost is None or verdict.cost is None else cost + verdict.cost
+            scores[name] = parse_judgement(spec, verdict.text)
+        return scores, cost
+
+    def _end_budget(self, error: BudgetExceeded) -> None:
+        self.report.stopped, self.report.why = "budget", error.message
 
     def _fail(self, task: _Task, error: SizewiseError) -> None:
         task.run.writer.append(_result(task, error=error.message))
