@@ -102,7 +102,10 @@ class MaskingConnector:
             if unmasker is None:
                 return replace(request, payload=excerpts)
             payload = with_fields(excerpts, unmasker.fields(excerpts.fields))
-            return replace(request, payload=payload, scan=MaskedScan(payload, hiding, False, excerpts, unmasker))
+            scan = MaskedScan(
+                payload=payload, masking_guardrails=hiding, clean=False, masked=excerpts, unmasker=unmasker
+            )
+            return replace(request, payload=payload, scan=scan)
 
         return masked, with_values
 
