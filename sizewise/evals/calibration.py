@@ -30,7 +30,13 @@ from sizewise.evals.ladder_replay import (
     cost_quality_curves,
     replay_ladder,
 )
-from sizewise.evals.missing_answers import MissingAnswers, find_missing, missing_as_wrong, require_answers
+from sizewise.evals.missing_answers import (
+    MissingAnswers,
+    find_missing,
+    missing_as_wrong,
+    prompts_without,
+    require_answers,
+)
 from sizewise.evals.outcomes import OutcomeDataset
 from sizewise.evals.prompt_groups import seed_of
 from sizewise.evals.threshold_search import LADDER_COUNT, search_ladders
@@ -149,9 +155,11 @@ def calibrate(
     names = (*small_models, large_model)
     missing = find_missing(dataset, names)
     if missing_is_wrong:
+        counted_as_wrong = missing.incomplete
         dataset = missing_as_wrong(dataset, names)
     else:
         require_answers(missing)
+        counted_as_wrong = prompts_without(dataset, small_models, large_model)
         dataset = missing_as_wrong(dataset, names, small_models)
     asked = labeled_prompts(dataset, small_models, large_model, grouped=not per_request)
     _require_right_answers(asked.large_scores, large_model)
@@ -175,7 +183,7 @@ def calibrate(
         scorer=scorer,
         scorer_error=scorer_error,
         version=version,
-        missing_as_wrong=missing.incomplete if missing_is_wrong else missing.of(small_models),
+        missing_as_wrong=counted_as_wrong,
         prompt_sketch=sketch_prompts(asked.prompts),
         unit="request" if per_request else "question",
     )

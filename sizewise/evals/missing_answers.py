@@ -32,10 +32,6 @@ class MissingAnswers(Struct, frozen=True):
     def share(self) -> float:
         return self.incomplete / max(1, self.prompts)
 
-    def of(self, models: Sequence[str]) -> int:
-        """Answers that these models lack."""
-        return sum(self.by_model.get(model, 0) for model in models)
-
     def __str__(self) -> str:
         """Such as `12 of 400 prompts lack an answer (of gpt: 12)`."""
         named = ", ".join(f"of {name}: {count:,}" for name, count in self.by_model.items())
@@ -54,6 +50,13 @@ def find_missing(dataset: OutcomeDataset, models: Sequence[str]) -> MissingAnswe
         by_model={model: count for model, count in counts.items() if count},
         unanswered=len(lacking) - len(asked),
     )
+
+
+def prompts_without(dataset: OutcomeDataset, models: Sequence[str], answered_by: str) -> int:
+    """Prompts that `answered_by` answered, and one of `models` did not."""
+    scores = [dataset.column(model).score for model in models]
+    answered = [row for row, score in enumerate(dataset.column(answered_by).score) if not isnan(score)]
+    return sum(any(isnan(column[row]) for column in scores) for row in answered)
 
 
 def require_answers(missing: MissingAnswers) -> None:

@@ -12,7 +12,8 @@ from bench.routing.evidence import crashing, draw, paraphrased
 from sizewise.cli.calibrate import format_quality
 from sizewise.errors import BadRequest
 from sizewise.evals.calibration import calibrate
-from sizewise.evals.missing_answers import find_missing, missing_as_wrong
+from sizewise.evals.missing_answers import find_missing, missing_as_wrong, prompts_without
+from sizewise.evals.outcomes import RecordedOutcome, RecordedPrompt, build_dataset
 from sizewise.routing.guarantees.bounds import QualityGuarantee
 from tests.cli.terminal import sizewise
 from tests.cli.test_calibrate import ASK, written
@@ -51,6 +52,21 @@ def test_few_missing_answers_of_a_small_model_count_as_wrong(tmp_path: Path) -> 
     other = sizewise("route", "calibrate", folder, *ASK, "--missing-is-wrong", "--json", home=tmp_path).json
     assert one["small_score"] == other["small_score"]
     assert one["certification_prompts"] == other["certification_prompts"]
+
+
+def test_a_prompt_that_two_small_models_did_not_answer_counts_once() -> None:
+    answered = {
+        "both lack it": ["large"],
+        "one lacks it": ["large", "a"],
+        "all have it": ["large", "a", "b"],
+        "no large": ["a"],
+    }
+    dataset = build_dataset(
+        [RecordedPrompt(id, id) for id in answered],
+        [RecordedOutcome(id, model, 1.0, "A") for id, models in answered.items() for model in models],
+        "digest",
+    )
+    assert prompts_without(dataset, ("a", "b"), "large") == 2
 
 
 def test_missing_answers_count_as_wrong_on_demand(tmp_path: Path) -> None:
