@@ -95,9 +95,10 @@ class PrincipalResponses:
         offload: Offload | None = None,
     ) -> Json:
         """Stores the response and returns it for the client, with `store` false if storing failed: it is paid for
-        anyway. A repeated one, whose id is not `own_id`, was stored as it was made. `offload` encodes a long one.
+        anyway. A repeated one, whose id is not `own_id`, is there already, unless the first client left. `offload`
+        encodes a long one.
         """
-        if not response["store"] or response["id"] != own_id:
+        if not response["store"]:
             return response
         if offload is None:
             stored = to_stored(response, request, prior_items, *self._owner)
@@ -107,6 +108,9 @@ class PrincipalResponses:
             stored = replace(stored, data_class=selection.data_class, online=selection.online)
         try:
             await self._store.save(stored)
+        except Conflict:
+            if response["id"] == own_id:
+                raise
         except (StorageError, EncryptionKeyUnavailable):
             return response | {"store": False}
         return response

@@ -283,6 +283,25 @@ def test_a_client_that_leaves_does_not_stop_the_call_and_its_retry_gets_the_answ
     assert (left["attempts"], left["estimated"]) == (1, 1 if stream else 0) and left["cost"] > 0
 
 
+@pytest.mark.long
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+def test_a_response_whose_client_has_left_is_stored_by_the_retry(
+    served: Served, up: SlowUpstream, key: str, stream: bool
+) -> None:
+    body = json.dumps({"model": "up/waits", "input": "Hello", "stream": stream}).encode()
+    with Line(served) as leaving:
+        leaving.say(leaving.request("/v1/responses", body, f"idempotency-key: {key}"))
+        up.has_been_asked("waits")
+    left = "SELECT * FROM records WHERE status = 499"
+    with at_once(lambda: served.ask("/v1/responses", body, idempotency_key=key)) as retry:
+        up.go()
+        first, second = retry.result(60), served.ask("/v1/responses", body, idempotency_key=key)
+    until(lambda: rows(served.home, left))
+    [id] = set(re.findall(rb"resp_\w+", first.body)) | set(re.findall(rb"resp_\w+", second.body))
+    assert served.ask(f"/v1/responses/{id.decode()}").status == 200 and up.asked("waits") == 1
+    assert b'"store":false' not in first.body + second.body
+
+
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     return tmp_path / "home"
