@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from math import ceil, inf, log, log1p, sqrt
+from math import atan, ceil, cos, inf, log, log1p, pi, sin, sqrt
 from statistics import NormalDist
 from typing import Literal
 
@@ -90,10 +90,10 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
 
 
 def p_value(interval: ConfidenceInterval) -> float:
-    """Two-sided, of no difference; by the normal distribution, or by signs if every cluster moved alike."""
+    """Two-sided, of no difference; by Student's t over clusters, or by signs if every cluster moved alike."""
     if not interval.spread:
         return min(1.0, 2 * 0.5**interval.clusters) if interval.estimate else 1.0
-    return 2 * NormalDist().cdf(-abs(interval.estimate) / (interval.spread / sqrt(interval.items)))
+    return _t_tails(interval.estimate / (interval.spread / sqrt(interval.items)), interval.clusters - 1)
 
 
 _Proportion = Callable[[Sequence[float], float], tuple[float, float, Method]]
@@ -159,6 +159,17 @@ def _cluster_means(values: Sequence[ItemValue]) -> tuple[list[float], list[float
         entry[0] += each.weight * each.value
         entry[1] += each.weight
     return [whole / weight for whole, weight in sums.values()], [weight for _, weight in sums.values()]
+
+
+def _t_tails(t: float, degrees_of_freedom: int) -> float:
+    """Probability of a Student's t further from 0 (Abramowitz and Stegun 26.7.3 and 26.7.4)."""
+    angle, is_odd = atan(abs(t) / sqrt(degrees_of_freedom)), degrees_of_freedom % 2 == 1
+    term, series = cos(angle) if is_odd else 1.0, 0.0
+    for number in range(1 + is_odd, degrees_of_freedom, 2):
+        series += term
+        term *= cos(angle) ** 2 * number / (number + 1)
+    middle = 2 / pi * (angle + sin(angle) * series) if is_odd else sin(angle) * series
+    return max(0.0, 1.0 - middle)
 
 
 def _even_clusters(weights: Sequence[float]) -> float:
