@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from sizewise.cli.api_client import ApiClient
 from sizewise.cli.options import api_client, server_options, wants_json
-from sizewise.cli.output import dim, format_money, write_json
+from sizewise.cli.output import dim, format_money, printable, write_json
 from sizewise.cli.request_options import model_option, policy_option
 from sizewise.cli.status_line import StatusLine, progress_text, status_line
 from sizewise.cli.stream_reader import CHAT_PATH, STDIN, StreamChunk, join_prompt, read_stream
@@ -65,7 +65,7 @@ def ask(question: tuple[str, ...], model: str, policy: str, system: str, max_tok
     if silent:
         write_json(msgspec.to_builtins(answer))
     else:
-        click.echo(dim(_account(answer)), err=True)
+        click.echo(dim(printable(_account(answer))), err=True)
 
 
 def _text(words: tuple[str, ...]) -> str:

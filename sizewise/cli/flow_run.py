@@ -16,7 +16,7 @@ from sizewise.cli.flow_list import flows_folder
 from sizewise.cli.flow_run_durable import check_inputs, run_durable
 from sizewise.cli.flow_runs import print_steps
 from sizewise.cli.options import api_client, server_options, wants_json
-from sizewise.cli.output import dim, format_money, write_json
+from sizewise.cli.output import dim, format_money, printable, write_json
 from sizewise.cli.status_line import StatusLine, progress_text, status_line
 from sizewise.cli.stream_reader import CHAT_PATH, StreamChunk, read_stream
 from sizewise.cli.value_completion import complete_flow
@@ -175,4 +175,5 @@ async def _streamed(server: ApiClient, body: dict[str, object], steps: bool, sta
             asked = f"{ours.attempts} model calls" if ours.attempts != 1 else "1 model call"
             cost = None if ours.cost_usd == "unknown" else ours.cost_usd
             tokens = f"{usage.prompt_tokens}+{usage.completion_tokens} tokens" if usage is not None else ""
-            click.echo(dim(" · ".join(filter(None, (ours.model, asked, format_money(cost), tokens)))), err=True)
+            told = " · ".join(filter(None, (ours.model, asked, format_money(cost), tokens)))
+            click.echo(dim(printable(told)), err=True)

@@ -12,7 +12,7 @@ import msgspec
 from sizewise.cli import operations
 from sizewise.cli.lazy_group import LazyCommand, LazyGroup
 from sizewise.cli.options import api_client, server_options, wants_json
-from sizewise.cli.output import dim, format_date, write_json, write_pairs, write_table
+from sizewise.cli.output import dim, format_date, printable, write_json, write_pairs, write_table
 from sizewise.cli.value_completion import complete_knowledge_base
 from sizewise.data_class import DATA_CLASSES, DataClass
 from sizewise.errors import PathNotFound
@@ -64,7 +64,7 @@ def list_(base: str | None) -> None:
     if wants_json():
         write_json(msgspec.to_builtins(found))
         return
-    rows = [(its.id, _plain(its.source), its.kind, str(its.pages or "-"), its.data_class, its.state) for its in found]
+    rows = [(its.id, its.source, its.kind, str(its.pages or "-"), its.data_class, its.state) for its in found]
     write_table(("ID", "SOURCE", "KIND", "PAGES", "CLASS", "STATE"), rows, right="PAGES")
 
 
@@ -155,8 +155,8 @@ def search(
 
 def _tell(number: int, its: operations.SearchResult) -> None:
     marks = f"  suspect: {'; '.join(its.suspect)}" if its.suspect else ""
-    click.echo(f"{number}. {_plain(its.citation)}  {dim(f'{its.score:.2f}{marks}')}")
-    click.echo(f"   {_plain(' '.join(its.text.split()))}\n")
+    click.echo(f"{number}. {printable(its.citation)}  {dim(f'{its.score:.2f}{marks}')}")
+    click.echo(f"   {printable(' '.join(its.text.split()))}\n")
 
 
 @click.command()
@@ -178,22 +178,22 @@ def show(base: str, document: str) -> None:
         return
     write_pairs(
         [
-            ("source", _plain(found.source)),
+            ("source", found.source),
             ("id", found.id),
-            ("title", _plain(found.title) or "-"),
+            ("title", found.title or "-"),
             ("kind", found.kind + (f", {found.pages} pages" if found.pages else "")),
             ("class", found.data_class),
             ("readers", ", ".join(found.readers) or "everyone in the project"),
             ("changed", f"{format_date(found.changed)} by {found.added_by or '-'}"),
             ("state", found.state),
-            *(("note", _plain(note)) for note in found.notes),
+            *(("note", note) for note in found.notes),
         ],
     )
     for its in found.passages or ():
         place = " > ".join([*([f"page {its.page}"] if its.page else []), *its.headings])
         told = f" {its.state}" if its.state != "ready" else ""
         why = f": {'; '.join(its.suspect)}" if its.suspect else ""
-        click.echo(f"\n{dim(f'{_plain(place)}{told}{why}')}\n{_plain(its.text, lines=True)}")
+        click.echo(f"\n{dim(f'{printable(place)}{told}{why}')}\n{printable(its.text, lines=True)}")
 
 
 def find_document_id(base: str, named: str) -> str:
@@ -202,8 +202,3 @@ def find_document_id(base: str, named: str) -> str:
     if found is None:
         raise PathNotFound(f"there is no document {named[:100]!r} in {base!r}", f"run: sizewise knowledge list {base}")
     return found
-
-
-def _plain(text: str, lines: bool = False) -> str:
-    """Without control characters that would affect the terminal."""
-    return "".join(each if each.isprintable() or (lines and each == "\n") else "?" for each in text)

@@ -8,7 +8,7 @@ import click
 
 from sizewise.catalog.server_detection import DetectedServer, detect_server
 from sizewise.cli.options import command_settings, local_options, wants_json
-from sizewise.cli.output import dim, format_count, write_json, write_table
+from sizewise.cli.output import dim, format_count, printable, write_json, write_table
 from sizewise.settings.load import resolve_secret
 
 
@@ -28,16 +28,11 @@ def probe(url: str, key: str) -> None:
     if wants_json():
         write_json(_probe_json(server, key))
         return
-    click.echo(dim(_plain(f"{server.title} {server.version}".rstrip())), err=True)
-    rows = [(_plain(model.name), format_count(model.context) if model.context else "?") for model in server.models]
+    click.echo(dim(printable(f"{server.title} {server.version}".rstrip())), err=True)
+    rows = [(model.name, format_count(model.context) if model.context else "?") for model in server.models]
     write_table(("MODEL", "CONTEXT"), rows, right="CONTEXT")
     click.echo(dim("\nadd to sizewise.toml:"), err=True)
     click.echo(f"\n{server.to_toml(key)}")
-
-
-def _plain(text: str) -> str:
-    """Text from an unknown server, without terminal control characters."""
-    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
 
 
 def _probe_json(server: DetectedServer, key: str) -> dict[str, object]:

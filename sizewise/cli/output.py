@@ -44,9 +44,17 @@ def dim(text: str) -> str:
     return click.style(text, dim=True)
 
 
+def printable(text: str, lines: bool = False) -> str:
+    """Without characters that a terminal obeys: texts of documents, of servers, and names that a client made up.
+    `lines`: line breaks stay.
+    """
+    kept = "\n" if lines else ""
+    return "".join(char if char.isprintable() or char in kept else "\N{REPLACEMENT CHARACTER}" for char in text)
+
+
 def write_table(headers: Sequence[str], rows: Iterable[Sequence[str]], right: str = "", err: bool = False) -> None:
     """Prints columns, cut at the terminal's width. `right`: words of the headings to align right."""
-    lines = [headers, *rows]
+    lines = [headers, *(list(map(printable, row)) for row in rows)]
     wide = [max(len(line[column]) for line in lines) for column in range(len(headers))]
     edge = shutil.get_terminal_size().columns if (sys.stderr if err else sys.stdout).isatty() else MAX_WIDTH
     aligned = [any(word in right.split() for word in head.split()) for head in headers]
@@ -65,7 +73,7 @@ def write_pairs(pairs: Iterable[tuple[str, str]]) -> None:
     known = list(pairs)
     wide = max((len(name) for name, _ in known), default=0)
     for name, said in known:
-        click.echo(f"{dim(name.ljust(wide))}{' ' * COLUMN_GAP}{said}".rstrip())
+        click.echo(f"{dim(name.ljust(wide))}{' ' * COLUMN_GAP}{printable(said)}".rstrip())
 
 
 def format_money(amount: str | None) -> str:

@@ -15,7 +15,7 @@ from sizewise.cli import operations
 from sizewise.cli.lazy_group import LazyCommand, LazyGroup
 from sizewise.cli.models_family import configured_name
 from sizewise.cli.options import api_client, command_settings, server_options, wants_json
-from sizewise.cli.output import dim, format_count, format_money, format_seconds, write_json, write_table
+from sizewise.cli.output import dim, format_count, format_money, format_seconds, printable, write_json, write_table
 from sizewise.cli.request_options import model_option, policy_option
 from sizewise.data_class import DATA_CLASSES, DataClass
 from sizewise.routing.languages import language_name
@@ -107,17 +107,18 @@ def explain(
 
 
 def _show(decision: operations.Explanation) -> None:
+    spoken = f" in {language_name(decision.language)}" if decision.language else ""
     click.echo(
-        f"{decision.requested_model} by policy {decision.policy}; about {format_count(decision.tokens)} tokens of"
-        f" {decision.data_class} data{f' in {language_name(decision.language)}' if decision.language else ''}"
+        f"{printable(decision.requested_model)} by policy {decision.policy}; about {format_count(decision.tokens)}"
+        f" tokens of {decision.data_class} data{spoken}"
     )
     click.echo()
     for number, step in enumerate(decision.steps, 1):
-        click.echo(f"{number}. {' and '.join(step.models)}, {step.action}: {step.why}")
+        click.echo(printable(f"{number}. {' and '.join(step.models)}, {step.action}: {step.why}"))
         if step.on_average and step.threshold is not None:
             click.echo(dim(f"   {step.on_average}"))
     if decision.error:
-        click.echo(decision.reasons[-1])
+        click.echo(printable(decision.reasons[-1]))
     if decision.freshness:
         click.echo(f"The answer may be out of date: {decision.freshness}")
     click.echo()

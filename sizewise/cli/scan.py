@@ -68,7 +68,7 @@ def scan(ctx: click.Context, /, paths: tuple[Path, ...], quarantine: Path | None
 
 def _show(rows: list[ScannedPassage], suspects: list[Suspect]) -> None:
     if suspects:
-        write_table(("WHERE", "KIND", "WHY"), [(_plain(each.id), each.kind, _plain(each.reason)) for each in suspects])
+        write_table(("WHERE", "KIND", "WHY"), [(each.id, each.kind, each.reason) for each in suspects])
     known = len({each.id for each in suspects})
     click.echo(f"{known:,} of {len(rows):,} passages are suspect" if known else f"{len(rows):,} passages, none suspect")
 
@@ -82,11 +82,6 @@ def _suspect_json(suspect: Suspect) -> dict[str, object]:
         "reason": suspect.reason,
         "score": round(suspect.score, 3),
     }
-
-
-def _plain(text: str) -> str:
-    """Without control characters that would affect the terminal."""
-    return "".join(each if each.isprintable() else "?" for each in text)
 
 
 def _user() -> str:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from unicodedata import east_asian_width
 
 from sizewise.cli.options import wants_color, wants_json
+from sizewise.cli.output import printable
 from sizewise.cli.stream_reader import StreamProgress
 
 TICK_S = 1.0
@@ -87,9 +88,7 @@ def progress_text(progress: StreamProgress) -> str:
 def fitted(text: str, columns: int) -> str:
     """One printable line that is at most `columns` wide, cut if it is longer."""
     line, width = "", 0
-    for char in text:
-        if not char.isprintable():
-            char = " "
+    for char in printable(text):
         width += 2 if east_asian_width(char) in "WF" else 1
         if width > columns:
             return line[:-1] + "…" if line else ""

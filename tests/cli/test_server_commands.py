@@ -92,6 +92,13 @@ def test_records_can_be_narrowed(echo: Served) -> None:
     assert "attempts" not in told[0]
 
 
+@pytest.mark.long
+def test_a_name_that_a_client_made_up_does_not_command_the_terminal(echo: Served) -> None:
+    assert echo.chat("nope\x1b[2J").status == 404
+    (line, *_) = (line for line in sizewise("records", home=echo.home).out.splitlines() if "nope" in line)
+    assert "nope\ufffd[2J" in line and line.isprintable()
+
+
 @pytest.mark.parametrize("words", [("--status", "0"), ("--model", "echo/none"), ("--endpoint", "nowhere")])
 def test_records_that_do_not_match_are_not_called_missing(echo: Served, words: tuple[str, str]) -> None:
     echo.chat("echo/large")
