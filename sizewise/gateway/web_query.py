@@ -81,6 +81,8 @@ async def search_web(
     seen = await app.guardrails.view_offloaded(ModelCard("web_search", engine, ""), checked)
     assert isinstance(seen, ChatRequest)
     query = replace(limits, text=search_query(seen.messages[-1].text))
+    if not query.text:
+        return WebSearchOutcome("", (), first)
     try:
         found = await web_search_of(app).search(request.principal, query, bounds, request.trace_id)
     except EgressDenied as error:

@@ -143,8 +143,8 @@ def search_query(words: str) -> str:
     """A question of any length as a query that every engine accepts: its first line with a question mark, else its
     beginning. Empty if it has no word.
     """
-    lines = [line for line in words.splitlines() if line.strip()]
-    line = next((each for each in lines if "?" in each), " ".join(lines))
+    lines = [line for line in words.splitlines() if any(map(str.isalnum, line))]
+    line = next((each for each in lines if "?" in each or "？" in each), " ".join(lines))
     line = "".join(each if each.isprintable() else " " for each in line)
     return " ".join(line.split()[:MAX_QUERY_WORDS])[:MAX_QUERY_CHARS].strip()
 

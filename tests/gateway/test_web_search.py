@@ -169,6 +169,17 @@ def test_a_confidential_question_goes_to_no_engine_further_away(all: Setting) ->
 
 
 @pytest.mark.long
+@pytest.mark.parametrize(
+    ("said", "queries"),
+    [("Tell me\n??\nWho won?", ["Who won?"]), ("Erzähl\n谁赢了？", ["谁赢了？"]), ("?!\n:-)", [])],
+    ids=["after a line of marks", "a full-width mark", "no word"],
+)
+def test_the_question_with_a_word_is_searched_for(all: Setting, said: str, queries: list[str]) -> None:
+    made = all.client.responses.create(model="echo/small", input=said, tools=[TOOL])
+    assert all.engine.queries == queries and call_of(made).status == "completed"
+
+
+@pytest.mark.long
 def test_personal_data_is_masked_in_the_query(all: Setting) -> None:
     asked = "Who is jane.doe@example.com, with the card 4111 1111 1111 1111?"
     made = all.client.responses.create(model="echo/small", input=asked, tools=[TOOL])
