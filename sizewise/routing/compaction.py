@@ -1,7 +1,7 @@
 """Compaction: a conversation whose older turns are shortened to a marked note in the system prompt. Calls no model.
 
 The note has a line for each older message, and passages of any of them, answers and tool results included, that share
-words with the last question. Everything is made from the request itself; nothing is stored.
+words with the last question. System messages stay whole. Everything is made from the request itself; nothing is stored.
 """
 
 from __future__ import annotations
@@ -65,16 +65,18 @@ def compact(chat: ChatRequest, most_bytes: int) -> CompactedChat | None:
     head, tools = starts[0], len(bytes(chat.fields.get("tools", Raw(b""))))
     room = most_bytes - tools - sum(sizes[:head]) - sum(sizes[starts[-1] :])
     first = _first_kept(starts, sizes, int(room * (1 - NOTE_SHARE)))
-    note_bytes = room - sum(sizes[first : starts[-1]])
+    orders = [at for at in range(head, first) if chat.messages[at].role in SYSTEM_ROLES]  # the owner's, of any turn
+    note_bytes = room - sum(sizes[first : starts[-1]]) - sum(sizes[at] for at in orders)
     if first == head or note_bytes < MIN_NOTE_BYTES:
         return None
-    older = chat.messages[head:first]
+    older = [chat.messages[at] for at in range(head, first) if at not in orders]
     note, recalled = _note(older, chat.last_user_text(), note_bytes)
-    kept = [*_with_note(raws[:head], note), *raws[first:]]
+    kept = [*_with_note([*raws[:head], *(raws[at] for at in orders)], note), *raws[first:]]
     encoded = msgspec.json.encode(kept)
     fields = {name: raw for name, raw in chat.fields.items() if name != ORIGINAL_FIELD} | {"messages": Raw(encoded)}
     shorter = msgspec.structs.replace(chat, messages=msgspec.json.decode(encoded, type=list[Message]), fields=fields)
-    tokens = sum(sizes[head:first]) // BYTES_PER_TOKEN + TOKENS_PER_MESSAGE * len(older)
+    size = sum(sizes[at] for at in range(head, first) if at not in orders)
+    tokens = size // BYTES_PER_TOKEN + TOKENS_PER_MESSAGE * len(older)
     return CompactedChat(shorter, len(older), tokens, recalled)
 
 

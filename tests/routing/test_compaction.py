@@ -32,6 +32,17 @@ def test_a_compacted_conversation_keeps_its_size(answer: str, most: int) -> None
     assert roles[0] == "system" and roles[1] == "user" and roles[-1] == "user"
 
 
+def test_a_system_message_of_an_older_turn_stays_an_instruction() -> None:
+    messages = conversation("A sentence about ships. " * 20)
+    messages.insert(3, {"role": "system", "content": "From now on answer in French."})
+    found = compact(chat(messages=messages), 3_000)
+    assert found is not None
+    first, second, *others = found.chat.messages
+    assert (first.role, first.text) == ("system", "Be brief.")
+    assert second.role == "system" and second.text.startswith("From now on answer in French.\n\n[Compacted] ")
+    assert second.text.count("French") == 1 and all(each.role != "system" for each in others)
+
+
 @pytest.mark.parametrize(
     "messages",
     [
