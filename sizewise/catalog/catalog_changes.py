@@ -19,8 +19,8 @@ ChangeKind = Literal["price", "availability", "model", "fact"]
 
 @dataclass(frozen=True, slots=True)
 class CatalogChange:
-    """`name`: a model, or `<endpoint>/<model>`. `what`: a fact, or who sells it. `before` and `after`: empty if there
-    is none.
+    """`name`: a model, or `<endpoint>/<model>`. `what`: a fact, who sells it, or another name. `before` and `after`:
+    empty if there is none.
     """
 
     kind: ChangeKind
@@ -107,6 +107,9 @@ def _models(before: Catalog, after: Catalog) -> Iterator[CatalogChange]:
             continue
         yield from _facts(was, now)
         yield from _sellers(was, now)
+        for alias in sorted(was.aliases ^ now.aliases):
+            texts = (alias, "") if alias in was.aliases else ("", alias)
+            yield CatalogChange("model", now.name, *texts, what="also named")
 
 
 def _facts(was: ModelInfo, now: ModelInfo) -> Iterator[CatalogChange]:

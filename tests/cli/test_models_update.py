@@ -162,6 +162,12 @@ def test_a_price_also_for_dated_editions_leaves_one_that_has_its_own_price(tmp_p
 
 
 @pytest.mark.long
+def test_another_name_of_a_known_model_is_shown(tmp_path: Path) -> None:
+    (name,) = changes(tmp_path, HEAD + '[models."gpt-4o"]\naliases = ["our-best"]\n')
+    assert (name["name"], name["what"], name["after"]) == ("gpt-4o", "also named", "our-best")
+
+
+@pytest.mark.long
 def test_changed_rates_of_long_prompts_and_other_times_are_shown(tmp_path: Path) -> None:
     row = ', above = [{ tokens = 200_000, input = "9" }], when = [{ since = "2027-01-01", input = "7" }] }'
     (price,) = changes(tmp_path, HEAD + PRICE.replace(" }", row))
