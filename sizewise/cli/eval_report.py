@@ -19,7 +19,7 @@ MARKER = "<!-- sizewise:evals -->"
 """By which a pull-request comment is found and updated."""
 MARKS: Mapping[str, str] = {"pass": "✅", "fail": "❌", "unclear": "❔"}
 SHOWN_ITEMS = 10
-REFERENCES = str.maketrans({each: f"&#{ord(each)};" for each in "\\|["})
+REFERENCES: Mapping[int, str] = {ord(each): f"&#{ord(each)};" for each in "\\|["}
 _LINK = re.compile(r"@|#|:(?=//)|\bwww(?=\.)|\bGH(?=-\d)", re.IGNORECASE)
 _NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
