@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from sizewise.app.services import Services
 from sizewise.cache.idempotency import CallsInFlight
 from sizewise.cache.response_cache import CacheEpoch
+from sizewise.catalog.catalog_update import UpdateParser
 from sizewise.evals.shadow_traffic import ShadowComparisons
 from sizewise.file_search.attachment_worker import AttachmentWorker
 from sizewise.flows.file_source import FlowFolderWatcher
@@ -38,6 +39,7 @@ class Resources:
     embedding_retries: EmbeddingRetries = field(default_factory=EmbeddingRetries)
     file_attachments: AttachmentWorker = field(default_factory=AttachmentWorker)
     vector_stores: OpenStores = field(default_factory=OpenStores)
+    catalog_updates: UpdateParser = field(default_factory=UpdateParser)
     sandbox: Sandbox = field(default_factory=Sandbox)
     mcp_servers: McpServers = field(default_factory=lambda: McpServers(MemoryPinStore()))
     offload: Offload = field(default_factory=Offload)

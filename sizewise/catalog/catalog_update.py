@@ -9,7 +9,6 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from types import MappingProxyType
 from typing import TypeVar, cast
 
@@ -70,7 +69,21 @@ class CatalogUpdate:
 NO_UPDATE = CatalogUpdate()
 
 
-@lru_cache(maxsize=2)  # a server reads the installed one for each query of its catalog
+class UpdateParser:
+    """Parses a list once for a server that reads it for each query of its catalog. Called by any thread."""
+
+    def __init__(self) -> None:
+        self._last = (b"", NO_UPDATE)
+
+    def parse(self, text: bytes) -> CatalogUpdate:
+        """Raises BadRequest with the errors of the list."""
+        known, update = self._last
+        if text != known:
+            update = parse_update(text)
+            self._last = text, update
+        return update
+
+
 def parse_update(text: bytes) -> CatalogUpdate:
     """Raises BadRequest with the errors of the list."""
     wrong: list[str] = []

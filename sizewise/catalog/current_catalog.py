@@ -6,7 +6,7 @@ Recorded costs do not depend on it: each record has its own.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -104,14 +104,14 @@ class Catalog:
 PACKAGED = Catalog()
 
 
-def current_catalog(settings: Settings) -> Catalog:
+def current_catalog(settings: Settings, parse: Callable[[bytes], CatalogUpdate] = parse_update) -> Catalog:
     """The packaged catalog alone, with the problem, if the update cannot be verified or read."""
     path = settings.home / UPDATE_FILE
     try:
         held = json.loads(path.read_bytes())
         text = held["list"].encode()
         verify_signature(text, held["signature"].encode(), settings.catalog.update_key)
-        return Catalog(parse_update(text))
+        return Catalog(parse(text))
     except FileNotFoundError:
         return PACKAGED
     except BadRequest as error:

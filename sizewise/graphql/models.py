@@ -57,12 +57,17 @@ async def catalog_model(context: RequestContext, name: str) -> FieldValues | Non
     names = [name, card.model] if card else [name]
     weights = card.weights.bytes if card and card.weights else 0
     sizes = app.settings.sizes.thresholds
-    return await asyncio.to_thread(lambda: find_catalog_model(current_catalog(app.settings), names, sizes, weights))
+    parse = app.resources.catalog_updates.parse
+    return await asyncio.to_thread(
+        lambda: find_catalog_model(current_catalog(app.settings, parse), names, sizes, weights)
+    )
 
 
 async def catalog(context: RequestContext) -> AsyncIterator[FieldValues]:
     """Raises BadRequest if one request asks for it too often."""
     context.charge_rows(MAX_CATALOG_MODELS)
-    settings = context.app.settings
+    settings, parse = context.app.settings, context.app.resources.catalog_updates.parse
     sizes = settings.sizes.thresholds
-    return yielding_to_loop(await asyncio.to_thread(lambda: all_catalog_models(current_catalog(settings), sizes)))
+    return yielding_to_loop(
+        await asyncio.to_thread(lambda: all_catalog_models(current_catalog(settings, parse), sizes))
+    )
