@@ -11,18 +11,20 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
 from typing import Any, cast
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from sizewise import __version__
 from sizewise.app.application import Application, build_application
-from sizewise.app.resources import Resources
-from sizewise.app.services import open_services
+from sizewise.app.process_role import ALONE
+from sizewise.app.resources import MergeMetrics, Resources
+from sizewise.app.services import Services, open_services
 from sizewise.atomic_file import write_file_atomically
 from sizewise.catalog import discovery
 from sizewise.catalog.current_catalog import current_catalog
@@ -39,9 +41,10 @@ from sizewise.graphql.asgi import GraphQLApp
 from sizewise.limits.request_body import BodyMemory
 from sizewise.model_card import ModelCard
 from sizewise.process import raise_open_files_limit
+from sizewise.providers.concurrency_limiter import FairQueue, NewQueue
 from sizewise.providers.local.models import LocalModels
 from sizewise.providers.model_listing import refresh_offered_models
-from sizewise.settings.load import Settings, load_settings, resolve_secret
+from sizewise.settings.load import Settings, load_settings, read_settings_file, resolve_secret
 from sizewise.telemetry.metrics import Metrics
 from sizewise.telemetry.webhooks import WebhookDispatcher
 from sizewise.tools.mcp.client import McpServers
@@ -68,10 +71,14 @@ class ReloadableApplication:
         resources: Resources,
         discovered: tuple[ModelCard, ...],
         certificates: Certificates | None,
+        siblings: Siblings,
         on_reload: Callable[[], None],
     ) -> None:
-        """`discovered`: models of other servers on this machine. `on_reload` is called after each reload."""
+        """`discovered`: models of other servers on this machine. `siblings`: processes that reload together with this
+        one. `on_reload` is called after each reload.
+        """
         self.certificates = certificates
+        self._siblings = siblings
         self._on_reload = on_reload
         self._resources = resources
         self._discovered = discovered  # searched for once
@@ -84,9 +91,9 @@ class ReloadableApplication:
 
     def _build(self, settings: Settings) -> Application:
         if problem := current_catalog(settings).problem:
-            _warn([f"the installed catalog update is not used: {problem}; sizewise doctor shows the next step"])
+            warn([f"the installed catalog update is not used: {problem}; sizewise doctor shows the next step"])
         cards = load_cards(settings, self._discovered)
-        _warn(providers_without_models(settings, cards))
+        warn(providers_without_models(settings, cards))
         return build_application(settings, self._resources, cards)
 
     async def reload(self) -> Application:
@@ -98,24 +105,52 @@ class ReloadableApplication:
             return await self._reload()
 
     async def _reload(self) -> Application:
-        old = self.app
-        settings = load_settings(old.settings.config_file, old.settings.home)
-        _warn(await refresh_offered_models(settings))
-        server = replace(settings.server, host=old.settings.server.host, port=old.settings.server.port)
-        # Everything that can fail comes before the first change.
+        old, content = self.app.settings, read_settings_file(self.app.settings)
+        warn(await refresh_offered_models(load_settings(old.config_file, old.home, content=content)))
+        prepared = self.prepare(content)
+        await self._siblings.prepare_reload(content)  # everything that can fail comes before the first change
+        self._siblings.apply_reload(content)
+        self.apply(prepared)
+        return self.app
+
+    def prepare(self, content: bytes | None) -> PreparedReload:
+        """Checks settings, and changes nothing. `content`: of the settings file. Raises ConfigError."""
+        old = self.app.settings
+        settings = load_settings(old.config_file, old.home, content=content)
+        fixed = old.server
+        server = replace(settings.server, host=fixed.host, port=fixed.port, workers=fixed.workers)
         app = self._build(replace(settings, server=server))
-        if bool(server.tls.cert) is not (self.certificates is not None):
+        if bool(server.tls.cert) is not bool(old.server.tls.cert):
             raise ConfigError(
                 "TLS (server.tls) cannot be turned on or off by a reload", "restart Sizewise to change it"
             )
         renewed = self.certificates.prepare(server.tls) if self.certificates is not None else None
-        app.apply()
-        if renewed is not None:
-            renewed()
-        self.app = app
+        return PreparedReload(app, renewed)
+
+    def apply(self, prepared: PreparedReload) -> None:
+        """Cannot fail."""
+        old, self.app = self.app, prepared.app
+        prepared.app.apply()
+        if prepared.renew_certificates is not None:
+            prepared.renew_certificates()
         old.client.drain()  # requests in flight finish on it
         self._on_reload()
-        return self.app
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedReload:
+    app: Application
+    renew_certificates: Callable[[], None] | None
+
+
+class Siblings:
+    """The other processes of the server, as a reload sees them: here there are none."""
+
+    async def prepare_reload(self, content: bytes | None) -> None:
+        """Has all of them check the settings. Raises ConfigError if one cannot apply them; then none does."""
+
+    def apply_reload(self, content: bytes | None) -> None:
+        """Has all of them apply what they have checked."""
 
 
 class ServerFile:
@@ -188,35 +223,130 @@ class UvicornServer(uvicorn.Server):
                 loop.remove_signal_handler(number)
 
 
+class ServerProcess:
+    """What a process does of a server: here all of it. The parts of several processes are in sizewise/workers/."""
+
+    role = ALONE
+
+    def __init__(self, *, as_json: bool = False) -> None:
+        self._as_json = as_json
+
+    def listen(self, settings: Settings) -> tuple[Settings, list[socket.socket]]:
+        """The bound sockets, and the settings with their port. Raises ExternalFailure."""
+        server = settings.server
+        listening = bind_socket(server.host, server.port)
+        copies = [listening, *(listening.dup() for _ in range(1, LISTENER_COPIES))]
+        return replace(settings, server=replace(server, port=listening.getsockname()[1])), copies
+
+    async def discover(self, settings: Settings) -> tuple[ModelCard, ...]:
+        """Refreshes the lists of providers, and searches for models of other servers on this machine."""
+        warn(await refresh_offered_models(settings))
+        return await discovery.discover_models(skip=settings.server.port) if settings.server.discover else ()
+
+    def load_certificates(self, settings: Settings) -> Certificates | None:
+        return Certificates(settings.server.tls, settings.home) if settings.server.tls.cert else None
+
+    def local_models(self) -> LocalModels:
+        return LocalModels(lambda placement: warn([placement]))
+
+    def flow_folder(self, settings: Settings, services: Services) -> FlowFolderWatcher | None:
+        return FlowFolderWatcher(
+            default_flows_folder(settings.config_file, settings.home),
+            services.flow_versions,
+            services.api_keys.authenticator.authenticate(services.admin_token),
+            published_file=settings.home / "published-flows.json",
+        )
+
+    def first_key(self, settings: Settings, services: Services) -> str:
+        """A generated key, to be shown once; else empty. Raises ConfigError."""
+        return services.api_keys.ensure_first_key(settings.api_key)
+
+    def siblings(self) -> Siblings:
+        return Siblings()
+
+    def new_queue(self) -> NewQueue:
+        return FairQueue
+
+    def sibling_problem(self) -> str:
+        """What is wrong with another process of this server; empty if nothing is."""
+        return ""
+
+    def merge_metrics(self, metrics: Metrics) -> MergeMetrics | None:
+        return None
+
+    def server_file(self, settings: Settings, certificates: Certificates | None) -> ServerFile | None:
+        return ServerFile(settings, certificates)
+
+    def asgi_app(self, live: ReloadableApplication, services: Services) -> ASGIApp:
+        return CorsApp(build_asgi_app(live, GraphQLApp(live, live.reload, services), services), live)
+
+    def protocol(self, live: ReloadableApplication) -> type[asyncio.Protocol]:
+        return fast_path_protocol(live)
+
+    def websocket_protocol(self) -> Callable[..., asyncio.Protocol]:
+        return _websocket_protocol
+
+    def jobs(self, live: ReloadableApplication) -> list[Coroutine[object, None, None]]:
+        """What runs until the server ends."""
+        services, resources = live.app.resources.services, live.app.resources
+        folder, lost = resources.flow_files, resources.embedding_retries
+        each = (services.limiter, services.api_keys, services.runs.recovery, services.scheduler, services.background)
+        others = (services.measured_paces, resources.file_attachments)
+        return [
+            *(job.run_periodically() for job in (*each, *others)),
+            *([folder.run_periodically()] if folder is not None else ()),
+            live.app.knowledge_base.store_check.log_missing(),
+            lost.resume_all(shared=bool(live.app.settings.database.url)),
+            _warm(live),
+        ]
+
+    def reload_on_hangup(self, live: ReloadableApplication) -> None:
+        if not sys.stdin.isatty():  # with a terminal, SIGHUP means that it was closed: uvicorn shuts down
+            loop = asyncio.get_running_loop()
+            loop.add_signal_handler(signal.SIGHUP, lambda: loop.create_task(reload_or_warn(live)))
+
+    def announce(self, live: ReloadableApplication, key: str) -> None:
+        """The server answers from now on. `key`: the first one, if it was just generated."""
+        url = live.app.settings.server.url
+        print(_json(url, key) if self._as_json else welcome(live.app, url, key), flush=True)  # noqa: T201 - for the terminal
+
+
 def run_server(settings: Settings, as_json: bool) -> None:
     """Serves until SIGINT or SIGTERM. Raises SizewiseError if the server cannot start."""
+    run_process(settings, ServerProcess(as_json=as_json))
+
+
+def run_process(settings: Settings, process: ServerProcess) -> None:
+    """Serves until SIGINT or SIGTERM. Raises SizewiseError if the process cannot start."""
     try:
         import uvloop
     except ImportError:  # Windows
-        asyncio.run(_run_server(settings, as_json))
+        asyncio.run(_run_process(settings, process))
     else:
-        uvloop.run(_run_server(settings, as_json))
+        uvloop.run(_run_process(settings, process))
 
 
-async def _run_server(settings: Settings, as_json: bool) -> None:
+async def _run_process(settings: Settings, process: ServerProcess) -> None:
     raise_open_files_limit()
-    listening = bind_socket(settings.server.host, settings.server.port)
-    port = listening.getsockname()[1]
-    settings = replace(settings, server=replace(settings.server, port=port))
-    tls = settings.server.tls
+    settings, listening = process.listen(settings)
     webhooks = WebhookDispatcher()
     services = open_services(
         settings.home,
         settings,
         url=resolve_secret(settings.database.url),
         publish_event=webhooks.publish,
+        role=process.role,
     )
-    locals = LocalModels(lambda placement: _warn([placement]))
+    locals = process.local_models()
     try:
         body_memory = BodyMemory()
         metrics = Metrics(services.records.queue_counts, services.limiter.spent_ratios, lambda: body_memory.held)
         resources = Resources(
             services=services,
+            role=process.role,
+            new_queue=process.new_queue(),
+            sibling_problem=process.sibling_problem,
+            merge_metrics=process.merge_metrics(metrics),
             metrics=metrics,
             body_memory=body_memory,
             local_models=locals,
@@ -224,45 +354,44 @@ async def _run_server(settings: Settings, as_json: bool) -> None:
             webhooks=webhooks,
             sandbox=Sandbox(settings.sandbox),
             mcp_servers=McpServers(services.tool_pins),
-            flow_files=FlowFolderWatcher(
-                default_flows_folder(settings.config_file, settings.home),
-                services.flow_versions,
-                services.api_keys.authenticator.authenticate(services.admin_token),
-                published_file=settings.home / "published-flows.json",
-            ),
+            flow_files=process.flow_folder(settings, services),
         )
-        _warn(await refresh_offered_models(settings))
-        found = await discovery.discover_models(skip=port) if settings.server.discover else ()
-        certificates = Certificates(tls, settings.home) if tls.cert else None
-        server_file = ServerFile(settings, certificates)
+        found = await process.discover(settings)
+        certificates = process.load_certificates(settings)
+        server_file = process.server_file(settings, certificates)
         live = ReloadableApplication(
             settings=settings,
             resources=resources,
             discovered=found,
             certificates=certificates,
-            on_reload=server_file.rewrite,
+            siblings=process.siblings(),
+            on_reload=server_file.rewrite if server_file is not None else _nothing,
         )
-        shown = services.api_keys.ensure_first_key(settings.api_key)
-        await _serve(live, listening, server_file, shown, as_json=as_json)
+        shown = process.first_key(settings, services)
+        await _serve(live, process, listening, server_file, shown)
     finally:
         await locals.stop(0)
         services.close()
-        listening.close()
+        for each in listening:
+            each.close()
+
+
+def _nothing() -> None:
+    pass
 
 
 async def _serve(
     live: ReloadableApplication,
-    listening: socket.socket,
-    server_file: ServerFile,
+    process: ServerProcess,
+    listening: list[socket.socket],
+    server_file: ServerFile | None,
     key: str,
-    *,
-    as_json: bool,
 ) -> None:
     settings, services = live.app.settings, live.app.resources.services
     config = uvicorn.Config(
-        CorsApp(build_asgi_app(live, GraphQLApp(live, live.reload, services), services), live),
-        http=fast_path_protocol(live),
-        ws=cast("Any", _websocket_protocol),
+        process.asgi_app(live, services),
+        http=process.protocol(live),
+        ws=cast("Any", process.websocket_protocol()),
         ws_max_size=settings.server.max_body_bytes,
         ws_per_message_deflate=False,  # a small message may decompress to a thousand times its size
         lifespan="off",
@@ -284,41 +413,21 @@ async def _serve(
     if secured is not None:
         config.load()
         config.ssl = secured.context  # can be renewed; uvicorn reads its own only once
-    serving = asyncio.create_task(
-        server.serve(sockets=[listening, *(listening.dup() for _ in range(1, LISTENER_COPIES))]),
-    )
+    serving = asyncio.create_task(server.serve(sockets=listening))
     while not server.started and not serving.done():  # noqa: ASYNC110 - uvicorn has no event for it
         await asyncio.sleep(0.005)
 
-    server_file.write()
+    if server_file is not None:
+        server_file.write()
     loop = asyncio.get_running_loop()
-    if not sys.stdin.isatty():  # with a terminal, SIGHUP means that it was closed: uvicorn shuts down
-        loop.add_signal_handler(signal.SIGHUP, lambda: loop.create_task(_reloaded(live)))
-    warming = loop.create_task(_warm(live))
+    process.reload_on_hangup(live)
     folder = live.app.resources.flow_files
-    assert folder is not None
-    runs, tended = (
-        services.runs,
-        (
-            *(
-                services.limiter,
-                services.api_keys,
-                services.runs.recovery,
-                services.scheduler,
-                services.background,
-                services.measured_paces,
-                folder,
-            ),
-            live.app.resources.file_attachments,
-        ),
-    )
-    await folder.sync_or_warn()
-    tending = [loop.create_task(each.run_periodically()) for each in tended]
-    print(_json(server_file.url, key) if as_json else _welcome(live.app, server_file.url, key), flush=True)  # noqa: T201 - for the terminal
-    tending.append(loop.create_task(live.app.knowledge_base.store_check.log_missing()))
-    services.key_rotation.resume()
-    resumed = live.app.resources.embedding_retries.resume_all(shared=bool(settings.database.url))
-    tending.append(loop.create_task(resumed))
+    if folder is not None:
+        await folder.sync_or_warn()
+    tending = [loop.create_task(each) for each in process.jobs(live)]
+    process.announce(live, key)
+    if process.role.owns_store:
+        services.key_rotation.resume()
     with contextlib.suppress(OSError):  # no file descriptor is left: the first WebSocket imports it
         await asyncio.to_thread(import_module, WEBSOCKET_MODULE)
     gc.collect()
@@ -330,16 +439,16 @@ async def _serve(
             await asyncio.wait(server.server_state.tasks, timeout=1)
     finally:
         services.api_keys.authenticator.stop_in_flight()  # what is cancelled from now on is booked as ours
-        warming.cancel()
         for each in tending:
             each.cancel()
         await live.app.resources.file_attachments.close()
         await services.background.close(END_TIMEOUT_S)
         await live.app.resources.embedding_retries.close()
-        server_file.remove()
-        if secured is not None:
-            secured.close()
-        await runs.recovery.close()
+        if server_file is not None:
+            server_file.remove()
+            if secured is not None:
+                secured.close()
+        await services.runs.recovery.close()
         await live.app.resources.shadow_tasks.stop()
         await services.limiter.close()
         await services.measured_paces.save()
@@ -358,7 +467,7 @@ def _end_requests(resources: Resources) -> None:
         call.task.cancel()  # continues when its client leaves, but not past this point
 
 
-def _warn(problems: list[str]) -> None:
+def warn(problems: list[str]) -> None:
     for each in problems:
         print(each, file=sys.stderr)  # noqa: T201 - for the terminal
 
@@ -377,7 +486,7 @@ async def _warm(live: ReloadableApplication) -> None:
     )
 
 
-async def _reloaded(live: ReloadableApplication) -> None:
+async def reload_or_warn(live: ReloadableApplication) -> None:
     try:
         await live.reload()
     except SizewiseError as error:
@@ -422,7 +531,7 @@ def _json(url: str, key: str) -> str:
     return json.dumps({"url": url, "key": key or None, "pid": os.getpid()})
 
 
-def _welcome(app: Application, url: str, key: str) -> str:
+def welcome(app: Application, url: str, key: str) -> str:
     """The start message: URL, key and a command to paste."""
     settings = app.settings
     models = ", ".join(card.name for card in app.cards) or "none yet; `sizewise models` lists models to download"

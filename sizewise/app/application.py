@@ -82,7 +82,7 @@ def build_application(settings: Settings, resources: Resources, cards: tuple[Mod
     """Raises ConfigError. Changes no resource: `Application.apply` does."""
     services, plugins, offload, epoch = resources.services, PluginRegistry(), resources.offload, resources.cache_epoch
     client, local_models = routing_config.build_client(settings, cards), resources.local_models.draft()
-    connections = routing_config.build_connections(settings, cards, client, local_models, plugins, offload)
+    connections = routing_config.build_connections(settings, cards, client, local_models, plugins, resources)
     policies, names = routing_config.build_policies(settings, cards, plugins)
     certificate_models = load_certificate_models(policies, cards, routing_config.build_rule_judge(plugins))
     prediction = load_prediction(settings.trained_router, cards)

@@ -10,15 +10,17 @@ from sizewise.app.decision_explainer import DecisionExplainer
 from sizewise.app.layers import with_layers
 from sizewise.app.resources import Resources
 from sizewise.app.routing_config import reach_by_data_class
+from sizewise.app.store_dispatcher import StoreDispatcher
 from sizewise.auth.revocation import RevocationMiddleware
 from sizewise.cache.idempotency import IdempotencyMiddleware
+from sizewise.errors import SizewiseError
 from sizewise.file_search.file_ingestion import FileIngestion
 from sizewise.flows.as_model import FlowDispatcher, FlowModel
 from sizewise.flows.cost_estimate import CostEstimator
 from sizewise.flows.executor import FlowExecutor
 from sizewise.flows.node_dependencies import build_node_dependencies
 from sizewise.flows.toolsets import exported_toolset, internal_toolset
-from sizewise.handler import Handler
+from sizewise.handler import Handler, Request
 from sizewise.http.client import HttpClient
 from sizewise.knowledge.knowledge_service import KnowledgeService, build_knowledge_service
 from sizewise.limits.middleware import RateLimitMiddleware
@@ -105,8 +107,17 @@ def build_features(
     ]
     flow_handler = with_layers(FlowModel(services.compiled_flows, nodes, services.runs.limits), layers)
 
+    def uses_local_embedding(request: Request) -> bool:
+        try:
+            cards = explainer.aliases(request.payload, request.options.policy).cards
+        except SizewiseError:  # recorded and answered further in
+            return False
+        return any(card.weights is not None for card in cards)
+
     return Features(
-        handler=FlowDispatcher(handler, flow_handler),
+        handler=FlowDispatcher(handler, flow_handler)
+        if resources.role.owns_store
+        else StoreDispatcher(handler, uses_local_embedding),
         knowledge_base=knowledge,
         exported_toolset=exported_toolset(settings, *parts),
         changes=(

@@ -11,7 +11,7 @@ def check_readiness(app: Application) -> tuple[bool, list[str]]:
     reasons = [(card.name, app.connections.unavailable_reason(card)) for card in app.cards]
     impaired = [
         *(f"{name} {reason}" for name, reason in reasons if reason),
-        *filter(None, (resources.services.problem,)),
+        *filter(None, (resources.services.problem, resources.sibling_problem())),
         *resources.services.quality_monitor.impaired(app.monitored_policies),
         *resources.webhooks.impaired(),
         *resources.mcp_servers.impaired(),

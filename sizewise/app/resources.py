@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
+from sizewise.app.process_role import ALONE, ProcessRole
 from sizewise.app.services import Services
 from sizewise.cache.idempotency import CallsInFlight
 from sizewise.cache.response_cache import CacheEpoch
@@ -16,6 +18,8 @@ from sizewise.knowledge.embedding_retry import EmbeddingRetries
 from sizewise.knowledge.open_stores import OpenStores
 from sizewise.limits.request_body import BodyMemory
 from sizewise.offload.offload import Offload
+from sizewise.providers.concurrency_limiter import FairQueue, NewQueue
+from sizewise.providers.connections import ModelGauges
 from sizewise.providers.local.models import LocalModels
 from sizewise.routing.pace import ModelPaces
 from sizewise.routing.session_store import SessionStore
@@ -24,6 +28,9 @@ from sizewise.telemetry.webhooks import WebhookDispatcher
 from sizewise.tools.mcp.client import McpServers
 from sizewise.tools.mcp.pinning import MemoryPinStore
 from sizewise.tools.sandbox.process_pool import Sandbox
+
+MergeMetrics = Callable[[ModelGauges], Awaitable[tuple[Metrics, ModelGauges]]]
+"""Own gauges -> metrics and gauges of all processes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +51,10 @@ class Resources:
     mcp_servers: McpServers = field(default_factory=lambda: McpServers(MemoryPinStore()))
     offload: Offload = field(default_factory=Offload)
     flow_files: FlowFolderWatcher | None = None
+    role: ProcessRole = ALONE
+    new_queue: NewQueue = FairQueue  # of a model with slots
+    sibling_problem: Callable[[], str] = str  # of another process of this server; empty if there is none
+    merge_metrics: MergeMetrics | None = None  # with those of the other processes of this server
     started_at: float = field(default_factory=time.time)  # Unix seconds
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sizewise.app.resources import Resources
 from sizewise.data_class import DataClass, Place
 from sizewise.errors import ConfigError, ModelNotFound
 from sizewise.evals.policy_loader import load_policy
@@ -9,7 +10,6 @@ from sizewise.handler import ConnectModel
 from sizewise.http.client import HttpClient
 from sizewise.http.egress import EgressPolicy
 from sizewise.model_card import MODEL_KINDS, ModelCard
-from sizewise.offload.offload import Offload
 from sizewise.plugins import PluginRegistry
 from sizewise.providers.connections import ModelConnections
 from sizewise.providers.local.models import LocalModels
@@ -66,7 +66,7 @@ def build_connections(
     client: HttpClient,
     local_models: LocalModels,
     plugins: PluginRegistry,
-    offload: Offload,
+    resources: Resources,
 ) -> ModelConnections:
     local = settings.local
     return ModelConnections(
@@ -80,7 +80,8 @@ def build_connections(
         cache=settings.cache_dir,
         plugins=plugins,
         timeout_s=settings.router.timeout_s,
-        offload=offload,
+        offload=resources.offload,
+        new_queue=resources.new_queue,
     )
 
 

@@ -19,6 +19,7 @@ from sizewise.agents import tables as agent_tables
 from sizewise.agents.memory import AgentMemory
 from sizewise.app.erasure import Erasure
 from sizewise.app.pace_store import PaceStore
+from sizewise.app.process_role import ALONE, ProcessRole
 from sizewise.audit_log import tables as audit_tables
 from sizewise.audit_log.audit_log import AuditLog
 from sizewise.auth import tables as auth_tables
@@ -170,23 +171,28 @@ def open_services(
     *,
     url: str = "",
     publish_event: PublishEvent = ignore_event,
+    role: ProcessRole = ALONE,
 ) -> Services:
     """Locks the home, migrates the database and opens everything; or leaves nothing open.
 
     `url`: a database shared with other servers; empty: the file in `home`. `publish_event` receives budget alerts,
-    revoked keys and flow runs that ended. Raises ExternalFailure (home in use or not writable), StorageError (database
-    damaged or of a newer release), ConfigError (URL, token file).
+    revoked keys and flow runs that ended. `role`: with siblings, the caller holds the lock of the home. Raises
+    ExternalFailure (home in use or not writable), StorageError (database damaged or of a newer release), ConfigError
+    (URL, token file).
     """
     settings = settings or FileSettings()
+    shared = bool(url) or role.has_siblings
     with ExitStack() as opened:
-        opened.enter_context(locked_home(home))
-        finish_restore(home)
+        if not role.has_siblings:
+            opened.enter_context(locked_home(home))
+        if role.owns_store:
+            finish_restore(home)
         admin_token = load_or_create_admin_token(home)
         authenticator, denied_requests = Authenticator(admin_token), DeniedRequestLog()
         chores: list[MaintenanceTask] = [
             SessionCleanupJob(authenticator, settings.records.retention_days),
             denied_requests,
-            *_retention_jobs(settings),
+            *(_retention_jobs(settings) if role.owns_store else ()),
         ]
         storage = _open_storage(opened, home, settings, url, chores)
         read, executor = storage.database.read_transaction, storage.executor
@@ -207,13 +213,14 @@ def open_services(
             payload_log=payload_log,
             executor=executor,
             delete_feedback=lambda tenant, key: partial(eval_tables.erase_feedback, tenant=tenant, key=key),
+            process=role.number,
         )
         limits = read(limit_tables.read_snapshot)
         limiter = Limiter(
             limits,
             storage.database.read_in_thread,
             write,
-            shared=bool(url),
+            shared=shared,
             notify=publish_event,
             clock=WindowClock(read(limit_tables.read_clock)),
         )
@@ -253,7 +260,7 @@ def open_services(
         )
         return Services(
             admin_token=admin_token,
-            api_keys=ApiKeys(read, write, write_sync, authenticator, shared=bool(url), notify=publish_event),
+            api_keys=ApiKeys(read, write, write_sync, authenticator, shared=shared, notify=publish_event),
             users=users,
             sessions=Sessions(write, authenticator),
             denied_requests=denied_requests,

@@ -12,7 +12,7 @@ import os
 import secrets
 import stat
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Protocol
@@ -191,6 +191,7 @@ class Authenticator:
         self.in_flight: set[InFlightRequest] = set()
         self.is_stopping = False  # the drain has ended: no request may begin
         self.listeners: set[RevocationListener] = set()  # notified of every change
+        self.refresh_siblings: Callable[[], Awaitable[None]] | None = None  # has other processes read the change
         self.version = -1
 
     def load(self, version: int, keys: Iterable[ApiKey], users: UserSnapshot | None = None) -> None:
@@ -210,6 +211,8 @@ class Authenticator:
                 snapshot.version,
                 view if roles is self.effective_roles.roles else view.with_roles(self.effective_roles.roles),
             )
+            if self.refresh_siblings is not None:
+                await self.refresh_siblings()
 
     def prepare(self, roles: RoleActions, idle_s: float, projects: Iterable[str] = ()) -> Callable[[], None]:
         """Returns a function that applies these settings. A session unused for `idle_s` seconds ends."""

@@ -99,9 +99,12 @@ class CacheEpoch:
 
     def __init__(self) -> None:
         self.number = 0
+        self.on_advance: Callable[[], None] | None = None  # has the other processes of the server empty theirs
 
     def advance(self) -> None:
         self.number += 1
+        if self.on_advance is not None:
+            self.on_advance()
 
 
 class ResponseCache:

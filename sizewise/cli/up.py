@@ -31,10 +31,8 @@ def up(port: int | None, host: str | None) -> None:
     """
     found = _apply_options(command_settings(), port, host)
     _fetch_default_model(found)
-    serve = cast(
-        "Callable[[Settings, bool], None]",
-        load_attribute("sizewise.server:run_server"),
-    )  # loaded late, so that `up --help` is fast
+    program = "sizewise.server:run_server" if found.server.workers == 1 else "sizewise.workers.supervisor:run_workers"
+    serve = cast("Callable[[Settings, bool], None]", load_attribute(program))  # late, so that `up --help` is fast
     serve(found, wants_json())
 
 

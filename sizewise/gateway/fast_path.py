@@ -593,9 +593,11 @@ def _without_chunking(app: ASGIApp, cycle: Any) -> ASGIApp:
     return plainly
 
 
-def fast_path_protocol(get_app: Callable[[], Application]) -> type[FastPathProtocol]:
+def fast_path_protocol(
+    get_app: Callable[[], Application], routes: Mapping[bytes, FastRoute] = ROUTES
+) -> type[FastPathProtocol]:
     """The protocol class for uvicorn's `http=`; `get_app` returns the current application."""
-    routes, cork = ROUTES if get_app().settings.server.fast_path else {}, WriteCoalescer()
+    routes, cork = routes if get_app().settings.server.fast_path else {}, WriteCoalescer()
 
     class Lane(FastPathProtocol):
         def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -89,6 +89,10 @@ class FileSearchCall(Struct, frozen=True):
         return passages_text(self.found)
 
 
+def asks_for_file_search(asked: ResponsesRequest) -> bool:
+    return any(tool.get("type") == TOOL for tool in asked.body.tools or ())
+
+
 class FileSearchPlan(Struct, frozen=True):
     """A request with the tool, whose vector stores are on this server."""
 

@@ -46,5 +46,8 @@ async def metrics(app: Application, head: RequestHead, body: bytes, writer: Resp
     """Requires a key with `read_metrics`, because it shows model names and volumes."""
     head.authorize(app, "metrics", "read_metrics")
     scraped = await asyncio.to_thread(import_module, "sizewise.telemetry.prometheus")  # imported at the first scrape
-    text: bytes = scraped.render_metrics(app.resources.metrics, app.connections.gauges())
+    merged, gauges = app.resources.metrics, app.connections.gauges()
+    if app.resources.merge_metrics is not None:
+        merged, gauges = await app.resources.merge_metrics(gauges)
+    text: bytes = scraped.render_metrics(merged, gauges)
     await writer.send_response(200, [(b"content-type", b"text/plain; version=0.0.4; charset=utf-8")], text)

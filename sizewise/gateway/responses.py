@@ -10,11 +10,12 @@ from msgspec import Raw
 from msgspec.structs import replace
 
 from sizewise.app.application import Application
+from sizewise.app.store_dispatcher import NeedsStore
 from sizewise.errors import SizewiseError
 from sizewise.gateway import background
 from sizewise.gateway.body_reading import read_long_body
 from sizewise.gateway.count_tokens import count_prompt_tokens
-from sizewise.gateway.file_search import NO_PAYLOAD
+from sizewise.gateway.file_search import NO_PAYLOAD, asks_for_file_search
 from sizewise.gateway.hosted_search import (
     SearchCalls,
     SearchedRequest,
@@ -59,6 +60,8 @@ async def create(app: Application, head: RequestHead, body: bytes, writer: Respo
     kept = _responses_of(app, head)
     offload = app.resources.offload
     asked = read_request(body) if len(body) < LONG_BYTES else await read_long_body(offload, read_request, body)
+    if not app.resources.role.owns_store and (asked.body.background or asks_for_file_search(asked)):
+        raise NeedsStore
     previous = await kept.previous(asked.body.previous_response_id)
     is_long = len(body) + (0 if previous is None else len(previous.context)) >= LONG_BYTES
     before = await offload.in_thread(context_items, previous) if is_long else context_items(previous)

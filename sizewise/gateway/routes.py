@@ -68,6 +68,9 @@ ApplicationProvider = Callable[[], Application]
 UploadHandler = Callable[[str, Application, RequestHead, Upload, ResponseWriter], Awaitable[None]]
 """A route handler that reads the body itself; the first argument is the path of the upstream's endpoint."""
 
+WrapHandler = Callable[[str, RouteHandler], RouteHandler]
+"""Of a route: its path, and its handler."""
+
 ASK_ACTION = ("ask",)
 ROUTE_ACTIONS: Mapping[str, tuple[str, ...] | None] = {
     "/v1/chat/completions": ASK_ACTION,
@@ -141,15 +144,24 @@ METHOD_ACTIONS: Mapping[tuple[str, str], tuple[str, ...]] = {
 """The same for methods that need other actions than their path."""
 
 
-def build_asgi_app(get_app: ApplicationProvider, graphql: ASGIApp, services: Services) -> Starlette:
-    """`services` stay the same when a reload replaces the application."""
+def unchanged(path: str, handler: RouteHandler) -> RouteHandler:
+    return handler
+
+
+def build_asgi_app(
+    get_app: ApplicationProvider, graphql: ASGIApp, services: Services, wrap: WrapHandler = unchanged
+) -> Starlette:
+    """`services` stay the same when a reload replaces the application. `wrap` is applied to the route handlers that
+    read no stream.
+    """
     signing_in = SignInEndpoints(services.users, services.sessions, services.api_keys.authenticator)
     oidc = OidcEndpoints(services.users, services.sessions)
     webhook_handler = partial(inbound_webhooks.webhook_handler, services.webhook_triggers)
 
     def at(path: str, handler: RouteHandler, method: str = "POST", voice: ErrorFormat = OPENAI_ERRORS) -> Route:
         authenticated = ROUTE_ACTIONS[path] is not None
-        return Route(path, RouteEndpoint(get_app, handler, method, voice, authenticated=authenticated))
+        wrapped = wrap(path, handler)
+        return Route(path, RouteEndpoint(get_app, wrapped, method, voice, authenticated=authenticated))
 
     def upload(path: str, handler: UploadHandler) -> Route:
         return Route(path, UploadEndpoint(get_app, partial(handler, path.removeprefix("/v1")), media_limit))

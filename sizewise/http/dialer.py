@@ -29,12 +29,13 @@ class Proxy:
 
 @dataclass(frozen=True, slots=True)
 class DialTarget:
-    """How to reach one origin. `tls` is None for plain http."""
+    """How to reach one origin. `tls` is None for plain http. `path`: a Unix socket of this machine instead."""
 
     host: str
     port: int
     tls: ssl.SSLContext | None
     proxy: Proxy | None
+    path: str = ""
 
     @property
     def name(self) -> str:
@@ -122,7 +123,7 @@ async def dial(target: DialTarget, factory: Callable[[], HttpConnection]) -> Htt
             "Check that it is running, and the port.",
         ) from why
     bare = transport.get_extra_info("socket")
-    if bare is not None:  # so that a NAT does not drop the connection during a long computation
+    if bare is not None and not target.path:  # so that a NAT does not drop the connection during a long computation
         bare.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     return connection
 
@@ -138,6 +139,9 @@ async def _connect(
     factory: Callable[[], HttpConnection],
 ) -> tuple[HttpConnection, asyncio.BaseTransport]:
     loop, proxy = asyncio.get_running_loop(), target.proxy
+    if target.path:
+        local, connection = await loop.create_unix_connection(factory, target.path)
+        return connection, local
     if proxy is None:
         transport, connection = await loop.create_connection(factory, target.host, target.port, ssl=target.tls)
         return connection, transport
@@ -200,3 +204,24 @@ class ConnectTunnel(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if not self.opened.done():
             self.opened.set_exception(UpstreamUnreachable(f"the proxy closed the connection to {self._target.name}"))
+
+
+class _TunnelEnd(asyncio.Protocol):
+    """Writes what it receives to `other`, and closes with it."""
+
+    def __init__(self, other: asyncio.Transport) -> None:
+        self._other = other
+
+    def data_received(self, data: bytes) -> None:
+        if self._other.is_closing():
+            return
+        self._other.write(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._other.close()
+
+
+async def open_tunnel(path: str, other: asyncio.Transport) -> asyncio.Transport:
+    """A connection to the Unix socket `path`, whose bytes are written to `other`. Raises OSError."""
+    transport, _ = await asyncio.get_running_loop().create_unix_connection(lambda: _TunnelEnd(other), path)
+    return transport

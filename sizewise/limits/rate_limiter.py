@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 
 from msgspec import Struct, to_builtins
 
@@ -109,6 +109,7 @@ class Limiter:
         self._limits_by_identity: dict[int, tuple[Principal, PrincipalLimits]] = {}
         self._cost_count = 0
         self._leases = QuotaLeases(write, clock, self._alert)
+        self.flush_siblings: Callable[[], Awaitable[None]] | None = None  # has other processes return unused quota
         self._rebuild()
 
     # Rules
@@ -294,6 +295,8 @@ class Limiter:
 
     async def list_statuses(self, tenant: str) -> list[LimitStatus]:
         """Every limit of an organization with its current state. Raises StorageError."""
+        if self.flush_siblings is not None:
+            await self.flush_siblings()
         await self.flush(all=True)
         now = self._clock()
         found = [

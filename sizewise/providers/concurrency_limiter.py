@@ -12,6 +12,7 @@ import math
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
+from typing import Protocol
 
 from sizewise.attempt_progress import AttemptStage, ProgressUpdate
 from sizewise.errors import Busy
@@ -81,6 +82,7 @@ class FairQueue:
         lines = self._background if background else self._foreground
         lines.setdefault(key, deque()).append(place)
         self.waiting += 1
+        self._on_wait()
         since = self._clock()
         try:
             async with asyncio.timeout(self._max_wait_s):
@@ -100,6 +102,10 @@ class FairQueue:
             self._average_service_s += (service_s - self._average_service_s) * (
                 SMOOTHING if self._average_service_s else 1.0
             )
+        self._pass_on()
+
+    def _pass_on(self) -> None:
+        """Gives a free slot to the next waiter."""
         while lines := self._next_lines():
             key, line = next(iter(lines.items()))
             place = line.popleft()
@@ -127,6 +133,9 @@ class FairQueue:
         if background:
             turns += sum(map(len, self._foreground.values()))
         return turns * max(self._average_service_s, self._clock() - self._last_start) / self._slots
+
+    def _on_wait(self) -> None:
+        """Called when a request begins to wait."""
 
     def _next_lines(self) -> Lines | None:
         """Those whose turn it is; None if no request waits."""
@@ -173,6 +182,12 @@ class FairQueue:
         self.rejected_count += 1
         wait = max(1, math.ceil(self.predicted_wait_s(key)))
         return Busy(words, f"try again in about {wait} s, or use another model", retry_after=wait)
+
+
+class NewQueue(Protocol):
+    """Makes the queue of a model."""
+
+    def __call__(self, name: str, /, *, slots: int, max_waiting: int, max_wait_s: float) -> FairQueue: ...
 
 
 class ConcurrencyLimitHandler:

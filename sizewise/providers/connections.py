@@ -16,7 +16,7 @@ from sizewise.model_card import MEDIA_TASKS, ModelCard
 from sizewise.offload.offload import Offload
 from sizewise.plugins import PluginRegistry
 from sizewise.providers.circuit_breaker import BreakerSet, CircuitBreaker, CircuitBreakerHandler, RetryBudget
-from sizewise.providers.concurrency_limiter import ConcurrencyLimitHandler, FairQueue
+from sizewise.providers.concurrency_limiter import ConcurrencyLimitHandler, FairQueue, NewQueue
 from sizewise.providers.echo import EchoModel
 from sizewise.providers.http_model import HttpModel
 from sizewise.providers.load_balancer import LoadBalancer, Replica
@@ -93,8 +93,11 @@ class ModelConnections:
         plugins: PluginRegistry,
         timeout_s: float,
         offload: Offload,
+        new_queue: NewQueue = FairQueue,
     ) -> None:
-        """`timeout_s`: of a request with all its attempts; none waits longer for a slot."""
+        """`timeout_s`: of a request with all its attempts; none waits longer for a slot. `new_queue`: makes the queue
+        of a model with slots.
+        """
         self._offload = offload
         self._providers = providers
         self._client = client
@@ -129,7 +132,7 @@ class ModelConnections:
                 opened = ModelConnection(echo)
             else:
                 opened = self._open_remote(card)
-            self._connections[card.name] = _with_queue(card, slots, opened, timeout_s) if slots else opened
+            self._connections[card.name] = _with_queue(card, slots, opened, timeout_s, new_queue) if slots else opened
 
     def __call__(self, card: ModelCard) -> Handler:
         return self._connections[card.name].handler
@@ -270,9 +273,11 @@ class ModelConnections:
         return self._endpoints[name]
 
 
-def _with_queue(card: ModelCard, slot_count: int, connection: ModelConnection, timeout_s: float) -> ModelConnection:
+def _with_queue(
+    card: ModelCard, slot_count: int, connection: ModelConnection, timeout_s: float, new_queue: NewQueue
+) -> ModelConnection:
     max_wait_s = min(card.queue_timeout_s, timeout_s)
-    slots = FairQueue(card.name, slots=slot_count, max_waiting=card.queue, max_wait_s=max_wait_s)
+    slots = new_queue(card.name, slots=slot_count, max_waiting=card.queue, max_wait_s=max_wait_s)
     return replace(connection, handler=ConcurrencyLimitHandler(connection.handler, slots), queue=slots)
 
 

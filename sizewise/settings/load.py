@@ -73,8 +73,10 @@ def load_settings(
     config: Path | None = None,
     home: Path | None = None,
     environ: Mapping[str, str] | None = None,
+    content: bytes | None = None,
 ) -> Settings:
-    """The settings for `--config` and `--home`. `environ` defaults to the environment of the process.
+    """The settings for `--config` and `--home`. `environ` defaults to the environment of the process. `content`: of
+    the file `config`, if it was read before.
 
     The file is the first of `config`, SIZEWISE_CONFIG, ./sizewise.toml and <home>/sizewise.toml; without a file the
     defaults apply. ConfigError lists every error of the file at once.
@@ -82,7 +84,7 @@ def load_settings(
     env = os.environ if environ is None else environ
     where = home_folder(home, env)
     path = _find(config, where, env)
-    file = _read(path) if path else FileSettings()
+    file = _read(path, content) if path else FileSettings()
     return Settings(
         **{each.name: getattr(file, each.name) for each in fields(FileSettings)},
         home=where,
@@ -101,6 +103,14 @@ def load_settings(
         ),
         color=not env.get("NO_COLOR"),
     )
+
+
+def read_settings_file(settings: Settings) -> bytes | None:
+    """What the settings file contains now; None if there is none, or it cannot be read, which loading it reports."""
+    try:
+        return None if settings.config_file is None else settings.config_file.read_bytes()
+    except OSError:
+        return None
 
 
 def home_folder(home: Path | None = None, environ: Mapping[str, str] | None = None) -> Path:
@@ -155,9 +165,9 @@ def _find(config: Path | None, home: Path, env: Mapping[str, str]) -> Path | Non
     return next((each for each in known if each.is_file()), None)
 
 
-def _read(path: Path) -> FileSettings:
+def _read(path: Path, content: bytes | None) -> FileSettings:
     wrong: list[str] = []
-    tables = parse_toml(path)
+    tables = parse_toml(path, content)
     move(tables, wrong)
     if "providers" in tables:
         tables["providers"] = apply_presets(tables["providers"], wrong)

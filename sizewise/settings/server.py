@@ -39,6 +39,14 @@ class ServerSettings:
         "all. Cookies are never accepted from them.",
         validator=web_origin,
     )
+    workers: Literal["auto"] | int = setting(
+        1,
+        "Processes that serve model requests, each with its own core; `auto`: one for each physical core. With more "
+        "than one, a store process owns what needs one owner: APIs of accounts, flows and knowledge, local models, and "
+        "slots. Not changed by a reload.",
+        minimum=1,
+        maximum=64,
+    )
     trusted_proxies: tuple[str, ...] = setting(
         (),
         "CIDR networks of reverse proxies whose X-Forwarded-For and X-Forwarded-Proto headers are trusted.",

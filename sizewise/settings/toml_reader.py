@@ -61,12 +61,12 @@ def extra_keys(description: str) -> Mapping[str, object]:
     return field(default_factory=lambda: MappingProxyType({}), metadata={"says": description, "rest": True})
 
 
-def parse_toml(path: Path) -> dict[str, object]:
-    """The top-level table of the file. ConfigError if it cannot be read, is not UTF-8 or not TOML (with line and
-    column).
+def parse_toml(path: Path, content: bytes | None = None) -> dict[str, object]:
+    """The top-level table of the file. `content`: what was read of it before. ConfigError if it cannot be read, is not
+    UTF-8 or not TOML (with line and column).
     """
     try:
-        return tomllib.loads(path.read_bytes().decode())
+        return tomllib.loads((path.read_bytes() if content is None else content).decode())
     except FileNotFoundError as why:
         raise ConfigError(f"there is no file {str(path)!r}", "Give the path of an existing file.") from why
     except OSError as why:

@@ -113,6 +113,11 @@ class Metrics:
         """Requests by model, policy and status."""
         return {key: line.requests for key, line in self._counters.items()}
 
+    def add_requests(self, key: tuple[str, str, int], count: int) -> None:
+        """Requests by model, policy and status that another process has counted."""
+        line = self._counters.get(key) or self._counters.setdefault(key, RequestCounter(ModelMetrics()))
+        line.requests += count
+
     def count_rejection(self, code: str) -> None:
         """Counts a request rejected before routing; `code`: a code of errors.py."""
         self.rejections[code] += 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor
 from functools import partial
 
@@ -39,14 +39,18 @@ class RecordStore:
         payload_log: PayloadLog,
         executor: Executor,
         delete_feedback: Callable[[str, str], UnitOfWork[int]],
+        process: int = 0,
     ) -> None:
-        """`executor` runs decryption. `delete_feedback(tenant, key)` deletes the feedback of a key and counts it."""
-        self.ids = record_ids()
+        """`executor` runs decryption. `delete_feedback(tenant, key)` deletes the feedback of a key and counts it.
+        `process` (0..1023): different for each process that writes to the database.
+        """
+        self.ids = record_ids(process)
         self._read = read
         self._writer = writer
         self._payload_log = payload_log
         self._executor = executor
         self._delete_feedback = delete_feedback
+        self.flush_siblings: Callable[[], Awaitable[None]] | None = None  # has other processes write their records
 
     @property
     def problem(self) -> str:
@@ -66,7 +70,11 @@ class RecordStore:
         await self._writer.flush()
 
     async def flush_if_healthy(self) -> None:
-        """`flush`, unless records cannot be written: a disk that takes no writes can still be read."""
+        """`flush`, also of sibling processes, unless records cannot be written: a disk that takes no writes can still
+        be read.
+        """
+        if self.flush_siblings is not None:
+            await self.flush_siblings()
         if not self._writer.problem:
             await self.flush()
 

@@ -39,10 +39,17 @@ RESTRICTIONS: Mapping[str, RestrictedNames] = {
             "sizewise/process.py": "the socket pair between us and a child",
             "sizewise/providers/local/llamacpp_worker.py": "a unix socket to llama.cpp in the same process",
             "sizewise/providers/local/embedding_worker.py": "the socket to its parent process",
+            "sizewise/ipc/": "Unix sockets between our own processes",
             "sizewise/testing/": "doubles of upstreams listen themselves",
         },
     ),
-    "child processes": (CHILDREN, {"sizewise/process.py": "the only place that starts processes"}),
+    "child processes": (
+        CHILDREN,
+        {
+            "sizewise/process.py": "the only place that starts programs",
+            "sizewise/workers/forking.py": "forks the processes of a server",
+        },
+    ),
 }
 
 HARMLESS = frozenset({"urllib.request.url2pathname"})

@@ -31,6 +31,8 @@ STILL: Mapping[str, str] = {
     "logging.getLogger": "the standard library's own register; our walls cannot abolish it",
     "msgspec.json.Encoder": "keeps no state between two calls",
     "msgspec.json.Decoder": "keeps no state between two calls",
+    "msgspec.msgpack.Encoder": "keeps no state between two calls",
+    "msgspec.msgpack.Decoder": "keeps no state between two calls",
     "Table": "the declaration of a table; only a tables.py or storage/ can call it",
     "Schema": "the declaration of a package's tables",
     "MetaData": "the register of tables, complete when its tables.py has been read",

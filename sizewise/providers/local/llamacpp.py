@@ -14,7 +14,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 from sizewise.catalog import gguf_header, memory_check
 from sizewise.catalog.memory_estimate import MemoryEstimate
@@ -28,7 +28,7 @@ from sizewise.errors import (
     UpstreamRejected,
 )
 from sizewise.guardrails.upstream_error_text import client_text
-from sizewise.process import ChildProcess, start_module
+from sizewise.process import start_module
 from sizewise.providers.local.runtime import (
     AUTO_RUNTIME,
     LocalRuntime,
@@ -51,6 +51,25 @@ LocalModelState = Literal["new", "starting", "ready", "restarting", "failed", "s
 OnFrame = Callable[[bytes], Awaitable[None]]
 
 
+class WorkerConnection(Protocol):
+    """A model's process: our own child, or a connection to another process's."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+    pid: int
+
+    @property
+    def tail(self) -> tuple[str, ...]: ...
+    @property
+    def resident_bytes(self) -> int | None: ...
+    async def wait(self) -> str: ...
+    def kill(self) -> None: ...
+
+
+ConnectToModel = Callable[[Path, LocalRuntime], Awaitable[WorkerConnection]]
+"""Connects to the process of a model that another process runs. Raises ModelUnavailable."""
+
+
 @dataclass(frozen=True, slots=True)
 class LocalModelHealth:
     """Current health. `memory` is the worker's resident size in bytes, None if the system does not report it."""
@@ -69,9 +88,23 @@ class LocalModelHealth:
 class LlamaCppModel:
     """One local model, running between `start` and `stop`."""
 
-    def __init__(self, name: str, file: Path, runtime: LocalRuntime = AUTO_RUNTIME) -> None:
+    def __init__(
+        self,
+        name: str,
+        file: Path,
+        runtime: LocalRuntime = AUTO_RUNTIME,
+        *,
+        listen: str = "",
+        connect: ConnectToModel | None = None,
+    ) -> None:
+        """`listen`: path at which the model's process accepts other processes of the server. `connect`: it belongs to
+        another process of the server, which `connect` asks for it.
+        """
+        self._listen = listen
+        self._connect = connect
         self.name = name
         self.file = file
+        self._requested = runtime
         self.runtime = runtime  # as requested; `start` replaces every 0
         self._header: gguf_header.GgufHeader | None = None
         self._memory_estimate = MemoryEstimate(0, 0, 0)
@@ -84,7 +117,7 @@ class LlamaCppModel:
         self._waiting = 0
         self._number = 0
         self._requests: dict[int, _PendingRequest] = {}
-        self._child: ChildProcess | None = None
+        self._child: WorkerConnection | None = None
         self._supervisor: asyncio.Task[None] | None = None
         self._restarts = 0
         self._folder = ""  # for the worker's socket file; only this user can enter it
@@ -97,7 +130,8 @@ class LlamaCppModel:
             self.runtime = fit_runtime(self.runtime, header)
             self._memory_estimate = estimate_memory(header, self.runtime)
             self._size = astuple(model_size(header, self.runtime))
-            check_memory(self.name, header, self.runtime, memory_check.available_memory())
+            if self._connect is None:
+                check_memory(self.name, header, self.runtime, memory_check.available_memory())
             self._slots = asyncio.Semaphore(self.runtime.slots)
             child = await self._start_worker()
         except SizewiseError as error:
@@ -137,7 +171,7 @@ class LlamaCppModel:
     async def stop(self, drain_s: float = 0.0) -> None:
         """Refuses new requests, lets running ones finish for at most `drain_s` seconds, then ends the worker."""
         self._set_state("stopped", ModelUnavailable(f"{self.name!r} has been stopped", "Restart Sizewise."))
-        if self._child is not None:
+        if self._child is not None and self._connect is None:
             self._write(encode_frame(FrameKind.STOP))
             if self._supervisor is not None:
                 await asyncio.wait([self._supervisor], timeout=drain_s)
@@ -182,6 +216,10 @@ class LlamaCppModel:
         finally:
             self._waiting -= 1
 
+    async def wait_until_ready(self) -> None:
+        """While its process is restarted, waits. Raises ModelUnavailable."""
+        await self._ready()
+
     async def _ready(self) -> None:
         await self._state_known.wait()
         if self._reason is not None:
@@ -214,8 +252,11 @@ class LlamaCppModel:
 
     # ---- the worker
 
-    async def _start_worker(self) -> ChildProcess:
-        """Starts a worker and loads the model in it."""
+    async def _start_worker(self) -> WorkerConnection:
+        """Starts a worker and loads the model in it, or connects to the one that another process has started."""
+        if self._connect is not None:
+            self._child = shared = await self._connect(self.file, self._requested)
+            return shared
         try:
             self._folder = self._folder or tempfile.mkdtemp(prefix="sizewise-")
             self._child = child = await start_module(WORKER_MODULE)
@@ -262,10 +303,11 @@ class LlamaCppModel:
                 "folder": self._folder,
                 "gpu_layers": self.runtime.gpu_layers,
                 "size": self._size,
+                "listen": self._listen,
             },
         ).encode()
 
-    async def _supervise(self, child: ChildProcess) -> None:
+    async def _supervise(self, child: WorkerConnection) -> None:
         """Reads the worker's frames until it dies and restarts it, forever; backs off after consecutive failures."""
         failures = 0
         while True:
@@ -285,7 +327,7 @@ class LlamaCppModel:
             self._restarts += 1
             self._set_state("ready")
 
-    async def _restart_worker(self, failures: int, why: str) -> tuple[ChildProcess, int]:
+    async def _restart_worker(self, failures: int, why: str) -> tuple[WorkerConnection, int]:
         reason = f"the worker process of {self.name!r} {why}"
         while True:
             if failures > 1:
@@ -300,7 +342,7 @@ class LlamaCppModel:
                 failures += 1
                 reason = error.message
 
-    async def _dispatch_frames(self, child: ChildProcess) -> None:
+    async def _dispatch_frames(self, child: WorkerConnection) -> None:
         """Hands the worker's frames to their requests until the socket closes."""
         try:
             while True:

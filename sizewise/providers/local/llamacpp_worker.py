@@ -2,11 +2,13 @@
 
 `python -m sizewise.providers.local.llamacpp_worker FD` talks over the inherited socket FD and ends when that closes.
 A crash of llama.cpp ends this process and nothing else. It opens no port: llama.cpp's own server, needed to count
-tokens, listens on a socket file in a folder that only this user can enter.
+tokens, listens on a socket file in a folder that only this user can enter. So does this process, if the parent says so,
+for the other processes of the server: they send the same requests as the parent, and load and stop nothing.
 """
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -56,6 +58,7 @@ class LoadOptions:
         self.folder: str = said["folder"]
         self.gpu_layers: GpuLayers = said["gpu_layers"]
         self.size = ModelSize(*said["size"])
+        self.listen: str = said.get("listen", "")  # path of a socket for other processes; empty: none
 
     @property
     def address(self) -> str:
@@ -102,37 +105,35 @@ def load_server(options: LoadOptions) -> tuple[LlamaCppServer, str]:
 class WorkerRequest:
     """One chat or text completion. Forwards each JSON text from llama.cpp to the parent."""
 
-    def __init__(self, number: int, worker: LlamaCppWorker) -> None:
+    def __init__(self, number: int, client: RequestConnection) -> None:
         self.cancelled = False
         self._number = number
-        self._worker = worker
+        self._client = client
 
     def on_chunk(self, text: bytes) -> bool:
         """True stops the request. Must not raise: llama.cpp would swallow the exception and continue."""
         if self.cancelled:
             return True
         if text.startswith(b'{"error":'):
-            return self._worker.send_frame(FrameKind.ERROR, self._number, text)
+            return self._client.send_frame(FrameKind.ERROR, self._number, text)
         if PROGRESS_MARKER in text:
             # Requested only to notice a cancel between two batches of the prompt. Dropping it loses nothing: the
             # chunk that names the role is repeated with the first token.
             return False
-        return self._worker.send_frame(FrameKind.CHUNK, self._number, text)
+        return self._client.send_frame(FrameKind.CHUNK, self._number, text)
 
 
-class LlamaCppWorker:
-    """Reads the parent's frames and runs each request in a thread, until the socket closes."""
+class RequestConnection:
+    """A connection that sends requests: each runs in a thread, and all are cancelled when the connection closes."""
 
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: socket.socket, process: ModelProcess) -> None:
+        self.process = process
         self._socket = connection
         self._send_lock = threading.Lock()
         self._running: dict[int, WorkerRequest] = {}
-        self._stopping = False
-        self._server: LlamaCppServer | None = None
-        self._options: LoadOptions | None = None
 
     def send_frame(self, kind: FrameKind, request: int = 0, payload: bytes = b"") -> bool:
-        """Sends a frame; True if the parent is gone."""
+        """Sends a frame; True if the other side is gone."""
         try:
             with self._send_lock:
                 self._socket.sendall(encode_frame(kind, request, payload))
@@ -140,46 +141,35 @@ class LlamaCppWorker:
             return True
         return False
 
+    @property
+    def is_idle(self) -> bool:
+        return not self._running
+
     def run(self) -> None:
-        """Runs until the parent closes the socket, then exits without waiting for running requests."""
+        """Until the other side closes the socket."""
         try:
             while head := self._receive(FRAME_HEADER.size):
                 length, number, kind = FRAME_HEADER.unpack(head)
-                self._handle_frame(FrameKind(kind), number, self._receive(length))
+                self.handle_frame(FrameKind(kind), number, self._receive(length))
         except OSError:
-            pass  # the parent is gone
-        self._exit()
+            pass  # the other side is gone
+        for request in tuple(self._running.values()):
+            request.cancelled = True
+        self._socket.close()
 
-    def _handle_frame(self, kind: FrameKind, number: int, payload: bytes) -> None:
-        if kind is FrameKind.LOAD:
-            self._options = LoadOptions(payload)
-            _in_thread(self._load, self._options)
-        elif kind in (FrameKind.CHAT, FrameKind.COMPLETE):
+    def handle_frame(self, kind: FrameKind, number: int, payload: bytes) -> None:
+        if kind in (FrameKind.CHAT, FrameKind.COMPLETE):
             self._running[number] = request = WorkerRequest(number, self)
             _in_thread(self._answer, request, number, payload, kind)
         elif kind is FrameKind.COUNT:
             _in_thread(self._count, number, payload)
-        elif kind is FrameKind.CANCEL:
-            if asked := self._running.get(number):
-                asked.cancelled = True
-        elif kind is FrameKind.STOP:
-            self._stopping = True
-            self._exit_when_idle()
-
-    def _load(self, options: LoadOptions) -> None:
-        # Not in the main thread, which keeps reading the parent's frames; some builds of llama.cpp install signal
-        # handlers when loaded there.
-        try:
-            self._server, placement = load_server(options)
-        except (ImportError, RuntimeError, ValueError) as error:
-            self.send_frame(FrameKind.FAILED, 0, str(error).encode())
-        else:
-            self.send_frame(FrameKind.READY, 0, placement.encode())
+        elif kind is FrameKind.CANCEL and (asked := self._running.get(number)):
+            asked.cancelled = True
 
     def _answer(self, request: WorkerRequest, number: int, payload: bytes, kind: FrameKind) -> None:
-        server = self._server
+        server = self.process.server
         try:
-            assert server is not None  # the parent waits for READY
+            assert server is not None  # clients wait for READY
             handle = server.handle_chat_completions if kind is FrameKind.CHAT else server.handle_completions
             handle(streaming_body(payload), request.on_chunk)
         except (RuntimeError, ValueError, TypeError) as error:
@@ -187,12 +177,13 @@ class LlamaCppWorker:
         finally:
             del self._running[number]
             self.send_frame(FrameKind.END, number)
-            self._exit_when_idle()
+            self.process.exit_when_idle()
 
     def _count(self, number: int, payload: bytes) -> None:
-        assert self._options is not None  # the parent waits for READY
+        options = self.process.options
+        assert options is not None  # clients wait for READY
         try:
-            status, answer = post_over_socket(self._options.address, "/v1/chat/completions/input_tokens", payload)
+            status, answer = post_over_socket(options.address, "/v1/chat/completions/input_tokens", payload)
             self.send_frame(FrameKind.COUNTED if status == 200 else FrameKind.ERROR, number, answer)
         except (OSError, http.client.HTTPException) as error:
             self.send_frame(FrameKind.ERROR, number, error_payload(error))
@@ -206,14 +197,79 @@ class LlamaCppWorker:
             taken += more
         return bytes(taken) if len(taken) == length else b""
 
-    def _exit_when_idle(self) -> None:
-        if self._stopping and not self._running:
+
+class ParentConnection(RequestConnection):
+    """The connection of the parent, which also loads and stops."""
+
+    def handle_frame(self, kind: FrameKind, number: int, payload: bytes) -> None:
+        if kind is FrameKind.LOAD:
+            _in_thread(self._load, LoadOptions(payload))
+        elif kind is FrameKind.STOP:
+            self.process.is_stopping = True
+            self.process.exit_when_idle()
+        else:
+            super().handle_frame(kind, number, payload)
+
+    def _load(self, options: LoadOptions) -> None:
+        # Not in the main thread, which keeps reading the parent's frames; some builds of llama.cpp install signal
+        # handlers when loaded there.
+        self.process.options = options
+        try:
+            self.process.server, placement = load_server(options)
+            self.process.listen()
+        except (ImportError, OSError, RuntimeError, ValueError) as error:
+            self.send_frame(FrameKind.FAILED, 0, str(error).encode())
+        else:
+            self.send_frame(FrameKind.READY, 0, placement.encode())
+
+
+class ModelProcess:
+    """The loaded model and its connections. It ends when the parent closes its socket."""
+
+    def __init__(self, parent: socket.socket) -> None:
+        self.server: LlamaCppServer | None = None
+        self.options: LoadOptions | None = None
+        self.is_stopping = False
+        self._parent = ParentConnection(parent, self)
+        self._connections: set[RequestConnection] = {self._parent}
+
+    def run(self) -> None:
+        """Runs until the parent closes the socket, then exits without waiting for running requests."""
+        self._parent.run()
+        self._exit()
+
+    def listen(self) -> None:
+        """Accepts other processes of the server. Raises OSError."""
+        if self.options is not None and self.options.listen:
+            listening = socket.socket(socket.AF_UNIX)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self.options.listen)  # of a process that crashed
+            listening.bind(self.options.listen)
+            listening.listen()
+            _in_thread(self._accept, listening)
+
+    def exit_when_idle(self) -> None:
+        if self.is_stopping and all(each.is_idle for each in tuple(self._connections)):
             self._exit()
+
+    def _accept(self, listening: socket.socket) -> None:
+        while True:
+            connection, _ = listening.accept()
+            client = RequestConnection(connection, self)
+            self._connections.add(client)
+            _in_thread(self._serve, client)
+
+    def _serve(self, client: RequestConnection) -> None:
+        client.run()
+        self._connections.discard(client)
 
     def _exit(self) -> None:
         """Exits at once: llama.cpp's own shutdown waits for running requests."""
-        if self._options is not None:
-            shutil.rmtree(self._options.folder, ignore_errors=True)
+        if self.options is not None:
+            shutil.rmtree(self.options.folder, ignore_errors=True)
+            if self.options.listen:
+                with contextlib.suppress(OSError):
+                    os.unlink(self.options.listen)
         os._exit(0)
 
 
@@ -262,7 +318,7 @@ def main() -> None:
     for ignored in (signal.SIGINT, signal.SIGTERM):  # the parent decides when to stop
         signal.signal(ignored, signal.SIG_IGN)
     die_with_parent()
-    LlamaCppWorker(socket.socket(fileno=int(sys.argv[1]))).run()
+    ModelProcess(socket.socket(fileno=int(sys.argv[1]))).run()
 
 
 if __name__ == "__main__":

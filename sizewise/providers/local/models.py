@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from time import perf_counter
 
@@ -18,7 +20,7 @@ from sizewise.messages import ChatRequest, Reply
 from sizewise.model_card import ModelCard
 from sizewise.providers.local.embedding import LocalEmbeddingModel
 from sizewise.providers.local.gbnf_grammar import rewrite_root_references
-from sizewise.providers.local.llamacpp import LlamaCppModel, LocalModelHealth
+from sizewise.providers.local.llamacpp import ConnectToModel, LlamaCppModel, LocalModelHealth
 from sizewise.providers.local.runtime import INSTALL_HINT, LocalRuntime, missing_dependency
 from sizewise.providers.wires.openai.completion_upstream import (
     CompletionStreamReader,
@@ -36,18 +38,51 @@ FileState = tuple[int, int] | None
 """Time of the last change in nanoseconds and bytes; None: there is no file."""
 
 
+@dataclass(frozen=True, slots=True)
+class ModelSharing:
+    """Whether the processes of a server share models. `folder`: this process runs them, and their processes listen
+    there for the others. `connect`: another process runs them.
+    """
+
+    folder: Path | None = None
+    connect: ConnectToModel | None = None
+
+    def socket_path(self, file: Path, runtime: LocalRuntime) -> str:
+        """The socket of the model's process, the same whichever process computes it."""
+        assert self.folder is not None
+        said = f"{file}\0{runtime}".encode()
+        return str(self.folder / f"model-{blake2b(said, digest_size=8).hexdigest()}.sock")
+
+
+NOT_SHARED = ModelSharing()
+
+
 class LocalModel:
     """One embedded model. `load` loads it once for all callers; after a failure the next caller tries again."""
 
-    def __init__(self, card: ModelCard, file: Path, runtime: LocalRuntime, on_load: OnLoad) -> None:
+    def __init__(
+        self,
+        card: ModelCard,
+        file: Path,
+        runtime: LocalRuntime,
+        on_load: OnLoad,
+        *,
+        sharing: ModelSharing = NOT_SHARED,
+    ) -> None:
         self._on_load = on_load
         self._card = card
         self._file = file
         self._runtime = runtime
+        self._sharing = sharing
         self._missing = missing_dependency()
-        self._llama = LlamaCppModel(card.name, file, runtime)
+        self._llama = self._new_llama()
         self._loading: asyncio.Task[None] | None = None
         self._tried: FileState = None  # the file's state when it was last loaded
+
+    def _new_llama(self) -> LlamaCppModel:
+        its = self._sharing
+        listen = its.socket_path(self._file, self._runtime) if its.folder is not None else ""
+        return LlamaCppModel(self._card.name, self._file, self._runtime, listen=listen, connect=its.connect)
 
     async def load(self) -> LlamaCppModel:
         """Raises ModelUnavailable: no runtime, weights gone, too little memory, not loadable."""
@@ -55,7 +90,7 @@ class LocalModel:
             raise ModelUnavailable(f"{self._card.name!r} cannot run: {self._missing}", INSTALL_HINT)
         if self._loading is None or (self._loading.done() and self._loading.exception() is not None):
             self._tried = _file_state(self._file)
-            self._llama = LlamaCppModel(self._card.name, self._file, self._runtime)
+            self._llama = self._new_llama()
             self._loading = asyncio.create_task(self._start())
         await asyncio.shield(self._loading)
         return self._llama
@@ -157,9 +192,10 @@ def completion_body(chat: ChatRequest) -> bytes:
 class LocalModels:
     """All embedded models of this process, by file and settings; outlives a reload of the application."""
 
-    def __init__(self, on_load: OnLoad = lambda placement: None) -> None:
+    def __init__(self, on_load: OnLoad = lambda placement: None, sharing: ModelSharing = NOT_SHARED) -> None:
         """`on_load` gets a line about where a chat model runs, once it is loaded."""
         self._on_load = on_load
+        self.sharing = sharing
         self._chat_models: dict[tuple[Path, LocalRuntime], LocalModel] = {}
         self._embedding_models: dict[tuple[Path, int, int | None], LocalEmbeddingModel] = {}
         self._opened: set[LocalModel | LocalEmbeddingModel] = set()
@@ -177,13 +213,15 @@ class LocalModels:
     def open_chat_model(self, card: ModelCard, file: Path, runtime: LocalRuntime) -> LocalModel:
         local = self._chat_models.get((file, runtime))
         if local is None:
-            local = self._chat_models[file, runtime] = LocalModel(card, file, runtime, self._on_load)
+            local = self._chat_models[file, runtime] = LocalModel(
+                card, file, runtime, self._on_load, sharing=self.sharing
+            )
         self._opened.add(local)
         return local
 
     def draft(self) -> LocalModels:
         """A copy for an application that may still be refused; `take` adopts the models opened in it."""
-        made = LocalModels(self._on_load)
+        made = LocalModels(self._on_load, self.sharing)
         made._chat_models, made._embedding_models = dict(self._chat_models), dict(self._embedding_models)
         return made
 
@@ -196,6 +234,14 @@ class LocalModels:
             self._stopping.add(task := asyncio.get_running_loop().create_task(_stop_when_idle(retired)))
             task.add_done_callback(self._stopping.discard)
         self._opened = draft._opened
+
+    async def socket_of(self, file: Path, runtime: LocalRuntime) -> str:
+        """The socket of a model's process, which is loaded if it is not. Raises ModelUnavailable."""
+        local = self._chat_models.get((file, runtime))
+        if local is None:
+            raise ModelUnavailable(f"no model of the settings is in {str(file)!r}", "Try again after the reload.")
+        await (await local.load()).wait_until_ready()
+        return self.sharing.socket_path(file, runtime)
 
     def list_health(self) -> list[tuple[Path, LocalModelHealth]]:
         return [(file, local.health()) for (file, _), local in self._chat_models.items()]

@@ -1,0 +1,1 @@
+"""Several processes for one server: a supervisor, gateway workers and a store process."""
