@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from sizewise.catalog.current_catalog import PACKAGED
@@ -24,7 +24,9 @@ cheapest provider. The class follows the default thresholds of [`[sizes]`](setti
 Of the facts, `architecture` says `decoder`, `encoder` or `encoder-decoder`, and `dense` or `moe` (a mixture of
 experts), as far as a source does. `training_data` is where a model's training data came from, as its vendor says.
 `calls_home` says whether the runtime that Sizewise embeds for a model opens connections of its own: `no` for those
-whose process was traced.
+whose process was traced. Where the weights are not published, `license` says so, and the vendor's terms apply.
+`languages` is unknown if a vendor names only some of them, since a model is not asked first in a language that is
+[not listed](../explanation/languages.md).
 
 ## How to add a fact
 
@@ -45,6 +47,7 @@ def pages() -> dict[Path, str]:
 def _page(models: Mapping[str, ModelInfo]) -> Iterator[str]:
     vendors = list(dict.fromkeys(model.vendor for model in models.values()))
     yield INTRODUCTION.format(count=len(models), vendors=len(vendors))
+    yield from _known_facts([model for model in models.values() if model.task == "chat"])
     prices = PACKAGED.prices_by_offer(models.values())
     yield "## The models\n"
     yield "| model | vendor | parameters | class | context | license | $ per million, in / out | sources |"
@@ -61,6 +64,18 @@ def _page(models: Mapping[str, ModelInfo]) -> Iterator[str]:
             str(len({fact.source for _, fact in model.facts()} | {each.source for each in _offers(model, prices)})),
         )
         yield f"| {' | '.join(cells)} |"
+    yield ""
+
+
+def _known_facts(models: Sequence[ModelInfo]) -> Iterator[str]:
+    """How many of the chat models have these facts, each with its source."""
+    yield "## What is known\n"
+    yield f"Of {len(models)} chat models; the others are `unknown`, since nothing was found that can be cited.\n"
+    yield "| fact | known | unknown |"
+    yield "|---|---:|---:|"
+    for name in ("license", "languages", "training_data", "calls_home"):
+        known = sum(getattr(model, name) is not None for model in models)
+        yield f"| `{name}` | {known} | {len(models) - known} |"
     yield ""
 
 

@@ -32,7 +32,8 @@ def test_a_model_of_the_catalogue_is_shown_with_each_source_and_day(echo: Served
         assert "not configured here" in lines["state"]
         assert "unverified: the-decoder.com" in lines["parameters"] and "2023-07-11" in lines["parameters"]
         assert "8,192" in lines["context"] and "litellm" in lines["context"]
-        assert "unknown" in lines["license"]
+        assert "weights not published" in lines["license"] and "models.dev" in lines["license"]
+        assert "unknown" in lines["calls_home"]
         assert "memory to run it: unknown" in done.out
         assert lines["openai/gpt-4"].split()[1:3] == ["30", "60"] and "genai-prices" in lines["openai/gpt-4"]
 
@@ -46,7 +47,9 @@ def test_a_model_of_the_catalogue_is_shown_with_each_source_and_day(echo: Served
         ),
         ("qwen2.5-coder-1.5b", {"calls_home": "no", "license": "Apache-2.0", "training_data": "source code"}),
         ("mixtral-8x7b", {"architecture": "moe decoder", "training_data": "unknown", "calls_home": "unknown"}),
-        ("gpt-4o", {"architecture": "unknown", "training_data": "unknown", "license": "unknown"}),
+        ("gpt-4o", {"architecture": "unknown", "training_data": "web crawls", "license": "weights not published"}),
+        ("kimi-k2", {"training_data": "where they are from is not stated", "license": "Modified MIT"}),
+        ("nova-pro", {"training_data": "unknown", "languages": "unknown"}),
     ],
 )
 @pytest.mark.long
