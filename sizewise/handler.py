@@ -16,6 +16,7 @@ from sizewise.data_class import DataClass, Place
 from sizewise.messages import ChatRequest, EmbeddingRequest, JsonFields, Reply, Usage
 from sizewise.model_card import ModelCard
 from sizewise.principal import Principal
+from sizewise.request_origin import RequestOrigin
 
 
 class RequestOptions(Struct, frozen=True):
@@ -33,6 +34,8 @@ class RequestOptions(Struct, frozen=True):
     constraint_source: str = ""  # where data_class and online come from, if not from the request
     min_context_tokens: int | None = None  # the least context window of a model, however short the prompt
     progress: bool | UnsetType = UNSET  # whether the client wants ProgressUpdate events; unset: in no digest of options
+    end_user: str | UnsetType = UNSET  # the client's name of its own user; in no digest
+    tags: tuple[str, ...] | UnsetType = UNSET  # the client's labels of costs; in no digest
 
 
 NO_OPTIONS = RequestOptions()
@@ -66,6 +69,7 @@ class Request(Struct, frozen=True):
     spotlighting: Spotlighting | None = None  # None: nothing is added
     pending_record: int = 0  # id of the row that stands for a call with an idempotency key; 0: none
     background: bool = False  # no one waits for it: where requests queue, it lets others go first
+    origin: RequestOrigin | None = None
     response_id: str = ""  # of the API's answer, if that is not made of the trace
 
 

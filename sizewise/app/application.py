@@ -159,6 +159,7 @@ def build_application(settings: Settings, resources: Resources, cards: tuple[Mod
             write=services.records.enqueue,
             metrics=resources.metrics,
             record_ids=services.records.ids,
+            end_users=services.end_users,
             log_payload=services.payload_log.enqueue if settings.records.contents else None,
             is_stopping=lambda: services.api_keys.authenticator.is_stopping,
         ),

@@ -28,6 +28,7 @@ from sizewise.model_card import ModelCard
 from sizewise.plugins import PluginRegistry
 from sizewise.settings.load import Settings
 from sizewise.telemetry.pending_records import PendingRecordMiddleware
+from sizewise.telemetry.request_labels import label_requests
 from sizewise.tools.tool import Toolset
 
 
@@ -114,10 +115,10 @@ def build_features(
             return False
         return any(card.weights is not None for card in cards)
 
+    owns_store = resources.role.owns_store
+    answer = FlowDispatcher(handler, flow_handler) if owns_store else StoreDispatcher(handler, uses_local_embedding)
     return Features(
-        handler=FlowDispatcher(handler, flow_handler)
-        if resources.role.owns_store
-        else StoreDispatcher(handler, uses_local_embedding),
+        handler=label_requests(answer),
         knowledge_base=knowledge,
         exported_toolset=exported_toolset(settings, *parts),
         changes=(

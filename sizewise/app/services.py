@@ -75,8 +75,9 @@ from sizewise.storage.keys import tables as key_tables
 from sizewise.storage.keys.tables import DataKeyStore
 from sizewise.storage.reencryption import ReencryptionJob
 from sizewise.storage.retention import RetentionJob
-from sizewise.telemetry import pace_tables, payload_tables
+from sizewise.telemetry import end_user_tables, pace_tables, payload_tables
 from sizewise.telemetry import tables as telemetry_tables
+from sizewise.telemetry.end_users import EndUserHashes
 from sizewise.telemetry.payload_log import PayloadLog
 from sizewise.telemetry.record_store import RecordStore
 from sizewise.telemetry.tables import ATTEMPTS, ENDED_CALLS, RECORDS, RecordRetention
@@ -102,6 +103,7 @@ class Services:
     audit_log: AuditLog
     records: RecordStore
     payload_log: PayloadLog
+    end_users: EndUserHashes
     quality_monitor: QualityMonitor
     measured_paces: PaceStore
     stored_responses: StoredResponses
@@ -207,6 +209,7 @@ def open_services(
         key_rotation.probe()
         payload_log = PayloadLog(encryption, write_sync, settings.records.contents_row_bytes)
         opened.callback(payload_log.close)
+        hashes = EndUserHashes(encryption, read, write_sync, executor)
         records = RecordStore(
             read=read,
             writer=writer,
@@ -268,6 +271,7 @@ def open_services(
             audit_log=AuditLog(read, writer),
             records=records,
             payload_log=payload_log,
+            end_users=hashes,
             quality_monitor=QualityMonitor(read, write, records.flush_if_healthy),
             measured_paces=PaceStore(read, write, shared=bool(url)),
             stored_responses=stored_responses,
@@ -324,6 +328,7 @@ COMPONENTS = (
         background_tables,
         cache_tables,
         payload_tables,
+        end_user_tables,
         pace_tables,
         eval_tables,
         tool_tables,
@@ -336,6 +341,7 @@ COMPONENTS = (
 ENCRYPTED_TABLES = (
     *(stored_response_tables.SEALED, background_tables.SEALED, cache_tables.SEALED, payload_tables.SEALED),
     *(flow_version_tables.SEALED, *flow_tables.SEALED, *knowledge_tables.SEALED, agent_tables.SEALED),
+    end_user_tables.SEALED,
     *(*file_tables.SEALED, *file_search_tables.SEALED),
 )
 

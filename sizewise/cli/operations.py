@@ -522,6 +522,10 @@ class Record(Struct, frozen=True, rename="camel"):
     first_token_ms: float | None
     total_ms: float
     attempt_count: int
+    session: str | None
+    end_user: str | None
+    tags: list[str]
+    parent_span: str | None
 
 
 class Attempt(Struct, frozen=True, rename="camel"):
@@ -1654,10 +1658,11 @@ async def release_email(client: ApiClient, *, email: str) -> ReleaseEmailResult:
 
 
 LIST_RECORDS = """\
-query ListRecords($last: Int, $model: String, $status: Int, $endpoint: String) { records(last: $last, model: $model,
-status: $status, endpoint: $endpoint) { ...Record } } fragment Record on Record { trace at endpoint key project
-requestedModel policy model why status error stream degraded freshness guardrails dataClass tokens { ...Tokens } costUsd
-audioSeconds characters images firstTokenMs totalMs attemptCount } fragment Tokens on Tokens { input output cached
+query ListRecords($last: Int, $model: String, $status: Int, $endpoint: String, $session: String, $endUser: String, $tag:
+String) { records( last: $last model: $model status: $status endpoint: $endpoint session: $session endUser: $endUser
+tag: $tag ) { ...Record } } fragment Record on Record { trace at endpoint key project requestedModel policy model why
+status error stream degraded freshness guardrails dataClass tokens { ...Tokens } costUsd audioSeconds characters images
+firstTokenMs totalMs attemptCount session endUser tags parentSpan } fragment Tokens on Tokens { input output cached
 cacheWrite reasoning estimated }
 """
 
@@ -1673,8 +1678,19 @@ async def list_records(
     model: str | UnsetType | None = UNSET,
     status: int | UnsetType | None = UNSET,
     endpoint: str | UnsetType | None = UNSET,
+    session: str | UnsetType | None = UNSET,
+    end_user: str | UnsetType | None = UNSET,
+    tag: str | UnsetType | None = UNSET,
 ) -> list[Record]:
-    variables = {"last": last, "model": model, "status": status, "endpoint": endpoint}
+    variables = {
+        "last": last,
+        "model": model,
+        "status": status,
+        "endpoint": endpoint,
+        "session": session,
+        "endUser": end_user,
+        "tag": tag,
+    }
     response = await client.graphql(LIST_RECORDS, ListRecordsResponse, variables)
     return response.records
 
@@ -1683,9 +1699,9 @@ GET_RECORD = """\
 query GetRecord($trace: String!) { record(trace: $trace) { ...RecordDetails } } fragment RecordDetails on Record {
 ...Record attempts { ...Attempt } } fragment Record on Record { trace at endpoint key project requestedModel policy
 model why status error stream degraded freshness guardrails dataClass tokens { ...Tokens } costUsd audioSeconds
-characters images firstTokenMs totalMs attemptCount } fragment Tokens on Tokens { input output cached cacheWrite
-reasoning estimated } fragment Attempt on Attempt { number model place result why score error tokens { ...Tokens }
-costUsd startedMs firstTokenMs endedMs }
+characters images firstTokenMs totalMs attemptCount session endUser tags parentSpan } fragment Tokens on Tokens { input
+output cached cacheWrite reasoning estimated } fragment Attempt on Attempt { number model place result why score error
+tokens { ...Tokens } costUsd startedMs firstTokenMs endedMs }
 """
 
 

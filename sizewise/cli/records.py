@@ -34,6 +34,9 @@ OURS = ("shadow", "judge")
 @click.option("-m", "--model", shell_complete=complete_model_name, help="Only requests answered by this model.")
 @click.option("--endpoint", help="Only requests of this endpoint, such as chat or embeddings.")
 @click.option("--status", type=int, help="Only requests with this HTTP status; 0: unknown.")
+@click.option("--session", help="Only requests of this conversation of the client: `x-sizewise-session`.")
+@click.option("--end-user", help="Only requests of this user of the client, by the name that it sends as `user`.")
+@click.option("--tag", help="Only requests with this tag, such as `team=search`.")
 @click.option("--feedback", "score", type=float, metavar="SCORE", help="Rate the answer of TRACE: 0 is bad, 1 is good.")
 @click.option("--contents", is_flag=True, help="Show prompt and reply, if they are stored.")
 @click.option("--erase", metavar="KEY", help="Permanently delete all stored data of the key with this id.")
@@ -47,6 +50,9 @@ def records(
     model: str | None,
     endpoint: str | None,
     status: int | None,
+    session: str | None,
+    end_user: str | None,
+    tag: str | None,
     score: float | None,
     contents: bool,
     erase: str | None,
@@ -86,12 +92,12 @@ def records(
             _show(each)
         return
     count = last if wants_json() else min(last * MAX_FOLDED, MAX_RECORDS)
-    asked = operations.list_records(found, last=count, model=model, status=status, endpoint=endpoint)
-    listed = asyncio.run(asked)
+    criteria = {"model": model, "endpoint": endpoint, "session": session, "end_user": end_user, "tag": tag}
+    listed = asyncio.run(operations.list_records(found, last=count, status=status, **criteria))
     if wants_json():
         write_json(msgspec.to_builtins({"records": listed}))
     else:
-        _list(listed, last, filtered=bool(model or endpoint) or status is not None)
+        _list(listed, last, filtered=any(criteria.values()) or status is not None)
 
 
 def _say(trace: str | None, score: float, kind: str) -> None:
@@ -136,7 +142,7 @@ def _open(trace: str | None) -> None:
 
 def _list(records: list[operations.Record], last: int, filtered: bool) -> None:
     if not records:
-        click.echo("no record has this model, endpoint or status" if filtered else "there are no records yet", err=True)
+        click.echo("no record is like that" if filtered else "there are no records yet", err=True)
         return
     write_table(
         ("TIME", "TRACE", "ASKED", "ANSWERED", "STATUS", "TOKENS", "COST", "FIRST", "TOTAL", "WHY"),
@@ -217,6 +223,10 @@ def _show(record: operations.RecordDetails) -> None:
                 "time",
                 f"{format_seconds(record.first_token_ms)} to the first token, {format_seconds(record.total_ms)} total",
             ),
+            *([("session", record.session)] if record.session else []),
+            *([("end user", record.end_user)] if record.end_user else []),
+            *([("tags", ", ".join(record.tags))] if record.tags else []),
+            *([("caused by", f"span {record.parent_span}")] if record.parent_span else []),
             *([("freshness", f"may be out of date: {record.freshness}")] if record.freshness else []),
             *([("guardrails", record.guardrails)] if record.guardrails else []),
             *([("degraded", f"not trusted: {record.degraded}")] if record.degraded else []),

@@ -77,17 +77,10 @@ async def count_tokens(app: Application, head: RequestHead, body: bytes, writer:
 
 
 async def _read_request(app: Application, head: RequestHead, body: bytes, *, counting: bool = False) -> Request:
-    principal = head.authorize(app, "messages")
+    head.authorize(app, "messages")
     read = partial(read_request, headers=_forwarded_headers(head.headers), counting=counting)
     what, options = await read_payload(app.resources.offload, read, body, head.options, read_counted)
-    return Request(
-        payload=what,
-        principal=principal,
-        trace_id=head.trace,
-        started_at=head.started,
-        options=options,
-        endpoint="messages",
-    )
+    return head.request(what, options, "messages")
 
 
 def _forwarded_headers(headers: Headers) -> dict[str, str]:

@@ -33,18 +33,15 @@ RAW_HINT = (
 
 
 async def completions(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
-    principal = head.authorize(app, "completions")
+    head.authorize(app, "completions")
     offload = app.resources.offload
     asked, options = await read_payload(offload, read_completion, body, head.options)
     key = options.idempotency_key
     requests = [
-        Request(
-            payload=chat,
-            principal=principal,
-            trace_id=head.trace,
-            started_at=head.started,
-            options=replace(options, idempotency_key=f"{key} [{number}]") if key and number else options,
-            endpoint="completions",
+        head.request(
+            chat,
+            replace(options, idempotency_key=f"{key} [{number}]") if key and number else options,
+            "completions",
         )
         for number, chat in enumerate(await offload.run(len(body), chat_requests, asked))
     ]

@@ -19,7 +19,7 @@ from sizewise.gateway.request_context import (
     send_error,
 )
 from sizewise.gateway.stream_keep_alive import KeepAlive
-from sizewise.handler import Event, RawDelta, Request, RequestOptions, TextDelta
+from sizewise.handler import Event, RawDelta, RequestOptions, TextDelta
 from sizewise.messages import MediaRequest, Reply, reply_size
 from sizewise.providers.wires.openai.media_reply import (
     AUDIO,
@@ -46,15 +46,7 @@ async def answer(
     writer: ResponseWriter,
 ) -> None:
     """Runs a request for audio or images, whose caller is authorized, and writes its answer, whole or as a stream."""
-    assert head.principal is not None  # set by `authorize`
-    request = Request(
-        payload=what,
-        principal=head.principal,
-        trace_id=head.trace,
-        started_at=head.started,
-        options=options,
-        endpoint=endpoint,
-    )
+    request = head.request(what, options, endpoint)
     stream = MediaStream(writer, what, request.trace_id)
     try:
         reply = await app.handler(request, stream)

@@ -29,7 +29,7 @@ from sizewise.providers.wires.openai.moderation import (
 
 
 async def moderations(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
-    principal = head.authorize(app, "moderations")
+    head.authorize(app, "moderations")
     offload = app.resources.offload
     asked, options = await read_payload(offload, read_moderation, body, head.options)
     model = _model(app, asked)
@@ -38,14 +38,8 @@ async def moderations(app: Application, head: RequestHead, body: bytes, writer: 
         hint = 'send the text alone, or configure a model with `task = "moderate"` in [models."PROVIDER/MODEL"]'
         whose = "a chat model is asked for texts alone" if by_chat else "the guardrails judge no images"
         raise NotTranslatable(whose, hint, param=asked.image_path)
-    request = Request(
-        payload=await offload.run(len(body), chat_request, asked, model or "auto"),
-        principal=principal,
-        trace_id=head.trace,
-        started_at=head.started,
-        options=options,
-        endpoint="moderations",
-    )
+    payload = await offload.run(len(body), chat_request, asked, model or "auto")
+    request = head.request(payload, options, "moderations")
     heard = ResponseMetadata()
     try:
         seen, theirs = await _judge(app, request, heard, asks_model=bool(model), by_chat=by_chat)

@@ -10,15 +10,14 @@ from sizewise.gateway.body_reading import read_payload
 from sizewise.gateway.openai_stream import OpenAiStream
 from sizewise.gateway.progress_stream import ProgressStream
 from sizewise.gateway.request_context import RequestHead, ResponseMetadata, ResponseWriter, send_error
-from sizewise.handler import Request
 from sizewise.messages import reply_size
 from sizewise.providers.wires.openai.request_response import read_embed, read_request, write_reply, write_vectors
 
 
 async def chat_completions(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
-    principal = head.authorize(app, "chat")
+    head.authorize(app, "chat")
     what, options = await read_payload(app.resources.offload, read_request, body, head.options)
-    request = Request(payload=what, principal=principal, trace_id=head.trace, started_at=head.started, options=options)
+    request = head.request(what, options, "chat")
     if what.stream:
         sse = (ProgressStream if options.progress else OpenAiStream)(writer, what, head.trace)
         try:
@@ -48,21 +47,11 @@ async def chat_completions(app: Application, head: RequestHead, body: bytes, wri
 
 
 async def embeddings(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
-    principal = head.authorize(app, "embeddings")
+    head.authorize(app, "embeddings")
     what, options = await read_payload(app.resources.offload, read_embed, body, head.options)
     heard = ResponseMetadata()
     try:
-        reply = await app.handler(
-            Request(
-                payload=what,
-                principal=principal,
-                trace_id=head.trace,
-                started_at=head.started,
-                options=options,
-                endpoint="embeddings",
-            ),
-            heard,
-        )
+        reply = await app.handler(head.request(what, options, "embeddings"), heard)
     except SizewiseError as error:
         return await send_error(writer, error, heard.final_headers(head.trace))
     size = 0 if reply.body is not None else reply_size(reply)

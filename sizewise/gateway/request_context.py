@@ -24,13 +24,25 @@ from sizewise.auth.browser_security import CSRF_HEADER, authenticate_browser, ch
 from sizewise.auth.key_scope import check_scope
 from sizewise.data_class import DataClass
 from sizewise.errors import BadBody, BadRequest, Forbidden, SizewiseError
+from sizewise.gateway.trace_context import parse_traceparent
 from sizewise.guardrails.summary import guardrail_summary
-from sizewise.handler import NO_OPTIONS, AttemptFinished, Event, GuardrailTriggered, ModelSelected, RequestOptions
+from sizewise.handler import (
+    NO_OPTIONS,
+    AttemptFinished,
+    Event,
+    GuardrailTriggered,
+    ModelSelected,
+    Request,
+    RequestOptions,
+)
 from sizewise.limits.request_body import too_large
 from sizewise.limits.upload import UploadLimit
+from sizewise.messages import ChatRequest, EmbeddingRequest
 from sizewise.money import PICO_PER_DOLLAR, format_dollars
 from sizewise.principal import Principal
 from sizewise.providers.wires.openai.request_response import write_error
+from sizewise.request_origin import RequestOrigin
+from sizewise.telemetry.request_labels import MAX_TAG_CHARS, MAX_TAGS, is_tag
 
 log = logging.getLogger("sizewise.gateway")
 
@@ -78,6 +90,7 @@ class RequestHead(Struct):
     principal: Principal | None = None  # set by `authorize`
     key_digest: bytes = b""  # of the key
     hostname: str = ""  # `host` without its port
+    origin: RequestOrigin | None = None  # the span of the client's `traceparent`
     content_encoding: str = ""  # of the body; empty if it is not compressed
 
     def restarted_at(self, started: float) -> RequestHead:
@@ -113,6 +126,19 @@ class RequestHead(Struct):
             return self.session_principal(app) or keys.authenticate("")
         return keys.authenticate_digest(self.key_digest, self.api_key)
 
+    def request(self, payload: ChatRequest | EmbeddingRequest, options: RequestOptions, endpoint: str) -> Request:
+        """The request of the caller, whom `authorize` found."""
+        assert self.principal is not None
+        return Request(
+            payload=payload,
+            principal=self.principal,
+            trace_id=self.trace,
+            started_at=self.started,
+            options=options,
+            endpoint=endpoint,
+            origin=self.origin,
+        )
+
     def session_principal(self, app: Application) -> Principal | None:
         """None without a session cookie of ours. Raises InvalidApiKey or Forbidden."""
         check_host(self.host, app.allowed_hosts)
@@ -128,7 +154,6 @@ class RequestHead(Struct):
         )
 
 
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 _READ_HEADERS = frozenset(
     {
         b"authorization",
@@ -168,8 +193,9 @@ def parse_headers(headers: Headers) -> RequestHead:
         elif name == b"x-api-key":
             seen.api_key = seen.api_key or value.decode("latin-1").strip()
         elif name == b"traceparent":
-            match = _TRACEPARENT.fullmatch(value.decode("latin-1").strip())
-            seen.trace = match.group(1) if match else seen.trace
+            caused = parse_traceparent(value.decode("latin-1").strip())
+            if caused is not None:
+                seen.trace, seen.origin = caused
         elif name == b"idempotency-key":
             seen.options["idempotency-key"] = value.decode("latin-1")
         elif name == b"cache-control":
@@ -178,7 +204,8 @@ def parse_headers(headers: Headers) -> RequestHead:
                 seen.options["cache"] = said.group()
         elif name == b"x-sizewise-trace":
             match = _TRACE.fullmatch(value.decode("latin-1").strip())
-            seen.trace = match.group() if match else seen.trace
+            if match and match.group() != seen.trace:
+                seen.trace, seen.origin = match.group(), None
         elif name == b"cookie":
             seen.has_cookie = True
         elif name == b"content-encoding":
@@ -225,6 +252,8 @@ class SizewiseOptions(Struct, forbid_unknown_fields=True, rename="kebab"):
     idempotency_key: Annotated[str, Meta(max_length=200)] | None = None
     cache: Literal["no-cache", "no-store"] | None = None
     progress: bool | None = None
+    end_user: Annotated[str, Meta(max_length=512)] | None = None
+    tags: str | list[str] | None = None
 
 
 _HEADER_NAME: Mapping[str, str] = {name.replace("-", "_"): name for name in SizewiseOptions.__struct_encode_fields__}
@@ -262,7 +291,22 @@ def parse_options(headers: dict[str, str], body: Raw | None) -> RequestOptions:
         cache=seen.cache,
         min_context_tokens=seen.min_window,
         progress=seen.progress or UNSET,
+        end_user=seen.end_user or UNSET,
+        tags=_tags(seen.tags) or UNSET,
     )
+
+
+def _tags(given: str | list[str] | None) -> tuple[str, ...]:
+    """A list, or words between commas. Raises BadBody."""
+    words = given.split(",") if isinstance(given, str) else given or []
+    tags = tuple(sorted({word.strip() for word in words} - {""}))
+    if len(tags) > MAX_TAGS or not all(map(is_tag, tags)):
+        raise BadBody(
+            "`sizewise`: `tags` has too many tags, or one that is too long or not printable",
+            f"use up to {MAX_TAGS} tags of 1 to {MAX_TAG_CHARS} characters",
+            param="sizewise",
+        )
+    return tags
 
 
 def _stricter(a: object, b: object) -> object:

@@ -14,7 +14,6 @@ from sizewise.gateway.body_reading import read_payload
 from sizewise.gateway.relevance_scores import ScoringMethod, by_chat, by_reranker, by_vectors
 from sizewise.gateway.request_context import RequestHead, ResponseMetadata, ResponseWriter, send_error
 from sizewise.gateway.rerank_request import DEFAULT_TOKENS_PER_DOCUMENT, RerankCall, read_rerank
-from sizewise.handler import Request
 from sizewise.messages import Reply, reply_size
 
 SHORT_BYTES = 16 * 1024
@@ -22,19 +21,12 @@ SHORT_BYTES = 16 * 1024
 
 
 async def rerank(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
-    principal = head.authorize(app, "rerank")
+    head.authorize(app, "rerank")
     offload = app.resources.offload
     call, options = await read_payload(offload, read_rerank, body, head.options)
     choose = partial(choose_method, app, call, options.policy)
     method = choose() if len(body) < SHORT_BYTES else await offload.in_thread(choose)
-    request = Request(
-        payload=method.payload,
-        principal=principal,
-        trace_id=head.trace,
-        started_at=head.started,
-        options=options,
-        endpoint="rerank",
-    )
+    request = head.request(method.payload, options, "rerank")
     heard = ResponseMetadata()
     try:
         reply = await app.handler(request, heard)

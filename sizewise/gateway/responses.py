@@ -52,6 +52,7 @@ from sizewise.providers.wires.responses.request_in import ResponsesRequest, read
 from sizewise.providers.wires.responses.response_object import ResponseEnvelope
 from sizewise.providers.wires.responses.stream_out import error_event
 from sizewise.routing.admission import check_key_policies
+from sizewise.telemetry.request_labels import with_labels
 
 ERROR_FORMAT = ErrorFormat(OPENAI_ERRORS.body, lambda error, trace: error_event(error))
 
@@ -68,15 +69,9 @@ async def create(app: Application, head: RequestHead, body: bytes, writer: Respo
     if asked.body.background:
         background.check_storable(asked)
     made = new_envelope(asked)
-    request = Request(
-        payload=NO_PAYLOAD,
-        principal=head.authorize(app, "responses"),
-        trace_id=head.trace,
-        started_at=head.started,
-        options=tighten_options(_with_chain_session(parse_options(head.options, asked.sizewise), made), previous),
-        endpoint="responses",
-        response_id=made.id,
-    )
+    head.authorize(app, "responses")
+    options = tighten_options(_with_chain_session(_options(head, asked), made), previous)
+    request = replace(head.request(NO_PAYLOAD, options, "responses"), response_id=made.id)
     if asked.body.background:
         if asks_for_search(app, request, asked):
             await plan_searches(app, request, asked)  # refuses at once what is known to fail
@@ -160,14 +155,9 @@ async def count_input_tokens(app: Application, head: RequestHead, body: bytes, w
     kept = _responses_of(app, head)
     asked = read_countable_request(body)
     previous = await kept.previous(asked.body.previous_response_id)
-    request = Request(
-        payload=asked.to_chat(context_items(previous)),
-        principal=head.authorize(app, "responses"),
-        trace_id=head.trace,
-        started_at=head.started,
-        options=tighten_options(parse_options(head.options, asked.sizewise), previous),
-        endpoint="responses",
-    )
+    head.authorize(app, "responses")
+    options = tighten_options(_options(head, asked), previous)
+    request = head.request(asked.to_chat(context_items(previous)), options, "responses")
     count = await count_prompt_tokens(app, request)
     shown = {"object": "response.input_tokens", "input_tokens": count.tokens, "estimated": count.is_estimate}
     await writer.send_response(200, [JSON, *trace_headers(head.trace)], msgspec.json.encode(shown))
@@ -177,6 +167,11 @@ def _responses_of(app: Application, head: RequestHead) -> PrincipalResponses:
     """The stored responses of this caller. Raises InvalidApiKey or Forbidden."""
     services = app.resources.services
     return PrincipalResponses(services.stored_responses, head.authorize(app, "responses"), services.background)
+
+
+def _options(head: RequestHead, asked: ResponsesRequest) -> RequestOptions:
+    """With the labels of the body; its translation to a chat has not all of them."""
+    return with_labels(parse_options(head.options, asked.sizewise), asked.raw_fields)
 
 
 def _with_chain_session(options: RequestOptions, envelope: ResponseEnvelope) -> RequestOptions:

@@ -21,7 +21,6 @@ from sizewise.gateway.file_search_bodies import (
 )
 from sizewise.gateway.list_page import ListQuery, page_object, read_list_query
 from sizewise.gateway.request_context import JSON, RequestHead, ResponseWriter, parse_options, trace_headers
-from sizewise.handler import Request
 from sizewise.knowledge.ingestion import MANAGE_ACTION
 from sizewise.messages import EmbeddingRequest
 from sizewise.storage.row_pages import RowPage
@@ -86,17 +85,10 @@ async def delete(ids: Ids, app: Application, head: RequestHead, body: bytes, wri
 
 async def search(ids: Ids, app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
     """POST /v1/vector_stores/{id}/search. Raises BadBody, and the errors of the embedding model and the store."""
-    principal = head.authorize(app, ENDPOINT)
+    head.authorize(app, ENDPOINT)
     asked, options = read_body(VectorStoreSearch, body)
     wanted = asked.search()
-    request = Request(
-        payload=EmbeddingRequest("", [], {}),
-        principal=principal,
-        trace_id=head.trace,
-        started_at=head.started,
-        options=parse_options(head.options, options),
-        endpoint=ENDPOINT,
-    )
+    request = head.request(EmbeddingRequest("", [], {}), parse_options(head.options, options), ENDPOINT)
     found = await vector_stores_of(app).search(request, [ids["body"]], wanted, "vector_store_id")
     shown = {
         "object": "vector_store.search_results.page",

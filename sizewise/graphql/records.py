@@ -13,7 +13,7 @@ from sizewise.graphql.context import RequestContext, yielding_to_loop
 from sizewise.graphql.keys import key_resource
 from sizewise.graphql.model_type import FieldValues
 from sizewise.money import format_dollars
-from sizewise.telemetry.tables import AttemptRow, RecordFilter, RecordWithAttempts, RequestRecord
+from sizewise.telemetry.tables import AttemptRow, RecordFilter, RecordWithAttempts, RequestRecord, split_tags
 
 
 async def records(
@@ -24,17 +24,27 @@ async def records(
     since: int | None = None,
     trace: str | None = None,
     endpoint: str | None = None,
+    session: str | None = None,
+    end_user: str | None = None,
+    tag: str | None = None,
 ) -> AsyncIterator[FieldValues]:
     """Raises BadRequest if `last` is not from 1 to 1,000."""
     context.charge_rows(last)
+    tenant, hashed = context.principal.tenant, ""
+    if end_user:
+        await context.services.end_users.load(tenant)
+        hashed = context.services.end_users.hash(tenant, end_user)
     wanted = RecordFilter(
-        tenant=context.principal.tenant,
+        tenant=tenant,
         model=model or "",
         status=status,
         since=since,
         trace=trace or "",
         project=_project(context),
         endpoint=endpoint or "",
+        session=session or "",
+        end_user=hashed,
+        tag=tag or "",
     )
     found = await context.services.records.newest(wanted, last)
     return yielding_to_loop(_record(each) for each in found)
@@ -123,6 +133,10 @@ def _record(record: RequestRecord) -> FieldValues:
         "firstTokenMs": record.first_ms,
         "totalMs": record.total_ms,
         "attemptCount": record.attempts,
+        "session": record.session,
+        "endUser": record.end_user,
+        "tags": split_tags(record.tags),
+        "parentSpan": record.parent_span,
         "attempts": None,
         "contents": None,
     }

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from time import perf_counter
 
-from msgspec import Struct
+from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
 from sizewise.attempt_progress import ProgressUpdate
@@ -18,6 +18,7 @@ from sizewise.data_class import DataClass
 from sizewise.errors import BudgetExceeded, Forbidden, NoModelFits, ServerStopping, SizewiseError
 from sizewise.guardrails.summary import guardrail_summary
 from sizewise.handler import (
+    NO_OPTIONS,
     AttemptFinished,
     ChoiceFinished,
     Event,
@@ -29,10 +30,12 @@ from sizewise.handler import (
     TextDelta,
 )
 from sizewise.messages import ChatRequest, Reply, Usage
+from sizewise.request_origin import RequestOrigin
 from sizewise.storage.batch_writer import RowGroup
 from sizewise.storage.database import RowValues
+from sizewise.telemetry.end_users import EndUserHashes
 from sizewise.telemetry.metrics import Metrics
-from sizewise.telemetry.tables import CHUNK, ENDED_CALLS, PROCESS_BITS
+from sizewise.telemetry.tables import CHUNK, ENDED_CALLS, PROCESS_BITS, join_tags
 
 POLICY_ERRORS = (Forbidden, NoModelFits, BudgetExceeded)
 """Errors of our own whose message is recorded as the reason; an upstream's message may repeat the prompt."""
@@ -66,11 +69,13 @@ class RecordingMiddleware:
         record_ids: Iterator[int],
         log_payload: PayloadSink | None = None,
         is_stopping: Callable[[], bool] = bool,
+        end_users: EndUserHashes | None = None,
     ) -> None:
         """`write` accepts rows without waiting. `record_ids`: the ids of this process, shared across reloads.
         `is_stopping`: whether the server, and not the client, cancels requests.
 
-        `log_payload` accepts the contents of a record without waiting; None: contents are not stored.
+        `log_payload` accepts the contents of a record without waiting; None: contents are not stored. `end_users`:
+        hashes of the names of clients' users; None: they are not recorded.
         """
         self._handler = handler
         self._write = write
@@ -78,6 +83,7 @@ class RecordingMiddleware:
         self._record_ids = record_ids
         self._log_payload = log_payload
         self._is_stopping = is_stopping
+        self._end_users = end_users
         self._chunk, self._ids_left = 0, 0
 
     async def __call__(self, request: Request, send: Send) -> Reply:
@@ -88,6 +94,8 @@ class RecordingMiddleware:
         if request.options.idempotency_key is not None:
             request = replace(request, pending_record=next(self._record_ids))
         try:
+            if request.options.end_user is not UNSET and self._end_users is not None:
+                await self._end_users.try_load(request.principal.tenant)
             reply = await self._handler(request, heard.on_event)
             status, error = 200, ""
             return reply
@@ -209,11 +217,13 @@ class RecordingMiddleware:
             None if units is None else units.images or None,
             (chosen.freshness or None) if chosen is not None else None,
         )
+        plain = request.options is NO_OPTIONS and request.origin is None
+        labels = NO_LABELS if plain else self._labels(request)
         if place is None and tries:
             apart = [_attempt_row(number, each, request, tried) for each, tried in enumerate(tries, 1)]
-            rows: RowGroup = (("records", (came + took,)), ("attempts", apart))
+            rows: RowGroup = (("records", (came + took + labels,)), ("attempts", apart))
         else:
-            rows = (("records", (came + took,)),)
+            rows = (("records", (came + took + labels,)),)
         if request.pending_record:
             rows += ((ENDED_CALLS, ((request.pending_record,),)),)
         self._write(rows)
@@ -222,6 +232,31 @@ class RecordingMiddleware:
         self._metrics.count_request(model, policy if model else "", status, total_s, first, tries)
         for event in guarded:
             self._metrics.count_findings(event)
+
+    def _labels(self, request: Request) -> RowValues:
+        options, origin, hashed = request.options, request.origin, None
+        if options.end_user is not UNSET and self._end_users is not None:
+            hashed = self._end_users.hash(request.principal.tenant, options.end_user) or None
+        return (
+            options.session,
+            hashed,
+            None if options.tags is UNSET else join_tags(options.tags),
+            *(NO_ORIGIN if origin is None else _origin_values(origin)),
+        )
+
+
+NO_ORIGIN: RowValues = (None, None, None, None, None)
+NO_LABELS: RowValues = (None, None, None, *NO_ORIGIN)
+
+
+def _origin_values(origin: RequestOrigin) -> RowValues:
+    return (
+        origin.parent_span,
+        origin.trace_flags,
+        origin.flow or None,
+        origin.node or None,
+        origin.agent or None,
+    )
 
 
 def _total_usage(attempts: list[AttemptFinished]) -> tuple[Usage, int | None]:

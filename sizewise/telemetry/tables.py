@@ -80,6 +80,20 @@ def _first() -> list[Column[Any]]:
     ]
 
 
+def _labels() -> list[Column[Any]]:
+    """Null in the record of a plain request."""
+    return [
+        Column("session", Text),
+        Column("end_user", Text),
+        Column("tags", Text),
+        Column("parent_span", Text),
+        Column("trace_flags", Integer),
+        Column("flow", Text),
+        Column("node", Text),
+        Column("agent", Text),
+    ]
+
+
 RECORDS_V1 = Table("records", MetaData(), *_first())
 RECORDS = Table(
     "records",
@@ -97,10 +111,27 @@ RECORDS = Table(
     Column("characters", BIG_INTEGER),
     Column("images", BIG_INTEGER),
     Column("freshness", Text),
+    *_labels(),
 )
 BY_TRACE = Index("records_trace", RECORDS_V1.c.trace)
 BY_CHUNK = Index("records_chunk", RECORDS.c.chunk, RECORDS.c.trace)
 BY_TENANT = Index("records_tenant", RECORDS.c.tenant, RECORDS.c.id)
+BY_SESSION = Index(
+    "records_session",
+    RECORDS.c.tenant,
+    RECORDS.c.session,
+    RECORDS.c.id,
+    sqlite_where=RECORDS.c.session.is_not(None),
+    postgresql_where=RECORDS.c.session.is_not(None),
+)
+BY_END_USER = Index(
+    "records_end_user",
+    RECORDS.c.tenant,
+    RECORDS.c.end_user,
+    RECORDS.c.id,
+    sqlite_where=RECORDS.c.end_user.is_not(None),
+    postgresql_where=RECORDS.c.end_user.is_not(None),
+)
 
 
 def _try() -> list[Column[Any]]:
@@ -167,6 +198,16 @@ SCHEMA = Migrations(
             for name in ("audio_ms", "characters", "images")
         ),
         (migration_statement("ALTER TABLE records ADD COLUMN freshness TEXT"),),
+        (
+            *(
+                migration_statement(f"ALTER TABLE records ADD COLUMN {name} TEXT")
+                for name in ("session", "end_user", "tags", "parent_span")
+            ),
+            migration_statement("ALTER TABLE records ADD COLUMN trace_flags INTEGER"),
+            *(migration_statement(f"ALTER TABLE records ADD COLUMN {name} TEXT") for name in ("flow", "node", "agent")),
+            CreateIndex(BY_SESSION),
+            CreateIndex(BY_END_USER),
+        ),
     ),
 )
 
@@ -190,6 +231,18 @@ def record_ids(process: int = 0) -> Iterator[int]:
         now = time.time_ns() // 1000
         latest = now if now > latest else latest + 1
         yield latest << PROCESS_BITS | process
+
+
+TAG_END = "\x1f"
+"""Before, between and after the tags of a record. No tag has it, so `tags` contains each with its ends."""
+
+
+def join_tags(tags: Sequence[str]) -> str:
+    return f"{TAG_END}{TAG_END.join(tags)}{TAG_END}"
+
+
+def split_tags(joined: str | None) -> list[str]:
+    return joined.strip(TAG_END).split(TAG_END) if joined else []
 
 
 class RequestRecord(Struct, frozen=True):
@@ -233,6 +286,14 @@ class RequestRecord(Struct, frozen=True):
     characters: int | None = None
     images: int | None = None
     freshness: str | None = None  # why the answer may be out of date; None: nothing shows it
+    session: str | None = None  # the client's id of a conversation
+    end_user: str | None = None  # EndUserHashes.hash of the client's own user
+    tags: str | None = None  # see join_tags
+    parent_span: str | None = None  # 16 hex digits: the span that caused it
+    trace_flags: int | None = None  # of the client's traceparent
+    flow: str | None = None
+    node: str | None = None  # path in the flow
+    agent: str | None = None
 
 
 class AttemptRow(Struct, frozen=True):
@@ -275,6 +336,9 @@ class RecordFilter(Struct, frozen=True):
     trace: str = ""
     project: str = ""
     endpoint: str = ""
+    session: str = ""
+    end_user: str = ""  # its hash
+    tag: str = ""
 
 
 def newest_records(connection: Connection, criteria: RecordFilter, limit: int = 20) -> list[RequestRecord]:
@@ -386,6 +450,12 @@ def _apply_filter(query: Select[Any], criteria: RecordFilter) -> Select[Any]:
         query = query.where(RECORDS.c.project == criteria.project)
     if criteria.endpoint:
         query = query.where(RECORDS.c.door == criteria.endpoint)
+    if criteria.session:
+        query = query.where(RECORDS.c.session == criteria.session)
+    if criteria.end_user:
+        query = query.where(RECORDS.c.end_user == criteria.end_user)
+    if criteria.tag:
+        query = query.where(RECORDS.c.tags.contains(join_tags((criteria.tag,)), autoescape=True))
     if criteria.status is not None:
         query = query.where(RECORDS.c.status == criteria.status)
     if criteria.since is not None:

@@ -103,7 +103,7 @@ def test_a_name_that_a_client_made_up_does_not_command_the_terminal(echo: Served
 def test_records_that_do_not_match_are_not_called_missing(echo: Served, words: tuple[str, str]) -> None:
     echo.chat("echo/large")
     done = sizewise("records", *words, home=echo.home)
-    assert (done.code, done.err) == (0, "no record has this model, endpoint or status\n")
+    assert (done.code, done.err) == (0, "no record is like that\n")
 
 
 @pytest.mark.long

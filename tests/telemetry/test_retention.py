@@ -8,6 +8,7 @@ from pathlib import Path
 from sqlalchemy import select
 
 from sizewise.storage.database import Database, apply_in_bulk, open_database, sqlite_url
+from sizewise.telemetry.recorder import NO_LABELS
 from sizewise.telemetry.tables import ATTEMPTS, PROCESS_BITS, RECORDS, SCHEMA, RecordRetention
 
 APART = (None,) * 6
@@ -24,7 +25,7 @@ def filled(path: Path, ages_days: list[float]) -> Database:
             apply_in_bulk(
                 connection,
                 database.insert_statement(RECORDS),
-                [(*record, 0, None, 1.0, False, "", None, "", *APART, 0, 0, 0, 0, None)],
+                [(*record, 0, None, 1.0, False, "", None, "", *APART, 0, 0, 0, 0, None, *NO_LABELS)],
             )
             tried = (id, 1, "t", "aa", "m", "machine", "answered", "", 0.0, None, 1.0, 0, 0, 0, 0, 0, False)
             apply_in_bulk(connection, database.insert_statement(ATTEMPTS), [(*tried, 0, "", None)])

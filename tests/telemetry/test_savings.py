@@ -10,6 +10,7 @@ import pytest
 
 from sizewise.money import UNKNOWN_PRICE, Price
 from sizewise.storage.database import apply_in_bulk, open_database, sqlite_url
+from sizewise.telemetry.recorder import NO_LABELS
 from sizewise.telemetry.savings import Z_95, policy_savings
 from sizewise.telemetry.tables import ATTEMPTS, PROCESS_BITS, RECORDS, SCHEMA, PolicyUsage, policy_usage
 
@@ -34,10 +35,12 @@ def asked(path: Path, answers: list[Answer], policy: str = "mine", apart: bool =
                 apply_in_bulk(
                     connection,
                     database.insert_statement(RECORDS),
-                    [(*record, "machine", None, 0.0, None, 1.0, None, 0, 0, 0, 0, None)],
+                    [(*record, "machine", None, 0.0, None, 1.0, None, 0, 0, 0, 0, None, *NO_LABELS)],
                 )
                 continue
-            apply_in_bulk(connection, database.insert_statement(RECORDS), [(*record, *APART, 0, 0, 0, 0, None)])
+            apply_in_bulk(
+                connection, database.insert_statement(RECORDS), [(*record, *APART, 0, 0, 0, 0, None, *NO_LABELS)]
+            )
             times, tokens = (0.0, None, 1.0), (read, said, 0, 0, 0, False)
             tried = (id, 1, "t", "aa", model, "machine", "answered", "", *times, *tokens, own, "", None)
             apply_in_bulk(connection, database.insert_statement(ATTEMPTS), [tried])
