@@ -8,7 +8,7 @@ WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 # Bytecode is kept, also where the environment asks not to: without it each server takes twice the time to start.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: graphiql help up test test-all test-long test-large test-sdks coverage check fix docs prices lock bench-gateway bench-layers bench-first-light bench-soak bench-long bench-knowledge bench-flows bench-deadlines bench-tools bench-routing bench-cold-start bench-injection bench-poisoning train-injection train-names bench-context bench-scale
+.PHONY: graphiql help up test test-all test-long test-large test-sdks coverage check fix docs prices lock bench-gateway bench-layers bench-first-light bench-soak bench-long bench-knowledge bench-flows bench-deadlines bench-tools bench-routing bench-cold-start bench-injection bench-poisoning train-injection train-names bench-context bench-scale bench-cli
 
 help:
 	@echo "make up         serve on 127.0.0.1:$(PORT)   (PORT=..., HOME_DIR=... are passed on)"
@@ -24,6 +24,7 @@ help:
 	@echo "make bench-flows                                                         a flow's own cost, beside LangGraph"
 	@echo "make bench-deadlines [ARGS=--local]                                      how many deadlines are met, or refused at once"
 	@echo "make bench-tools [ARGS='--model NAME --out FILE']                        how well a local model calls tools"
+	@echo "make bench-cli                                                           ms until a command shows its first line"
 	@echo "make bench-context [ARGS='--model local/smollm2-135m --pages 2 20']   summaries and conversations of up to 500 pages"
 	@echo "make bench-scale                                                         one and two workers: CPU a request, requests/s"
 	@echo "make bench-routing DATA=FOLDER SMALL=NAME LARGE=NAME [SECOND=NAME JSON=1]  what routing is worth on any outcomes"
@@ -137,6 +138,9 @@ bench-context: .venv/dev
 
 bench-scale: .venv/dev
 	@$(BIN)/python -m bench.scale.run $(ARGS)
+
+bench-cli: .venv/dev
+	@$(BIN)/python -m bench.cli.run $(ARGS)
 
 bench-first-light: .venv/dev
 	$(BIN)/python -m bench.first_light.run $(ARGS)

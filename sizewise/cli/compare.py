@@ -28,7 +28,8 @@ from sizewise.advisor.response_metrics import (
 from sizewise.cli.api_client import ApiClient
 from sizewise.cli.options import api_client, server_options, wants_json
 from sizewise.cli.output import COLUMN_GAP, dim, format_money, write_json, write_pairs, write_table
-from sizewise.cli.stream_reader import CHAT_PATH, StreamChunk, join_prompt, read_stream
+from sizewise.cli.prompt_words import join_prompt
+from sizewise.cli.stream_reader import CHAT_PATH, StreamChunk, read_stream
 from sizewise.errors import BadRequest, SizewiseError
 
 MODELS = "small,large"

@@ -13,7 +13,7 @@ from sizewise.cli.api_client import ApiClient, ErrorDetails, to_exception
 from sizewise.cli.flow_runs import UNDERWAY, fetch_run, format_deciders, format_question, print_steps
 from sizewise.cli.options import wants_json
 from sizewise.cli.output import dim, write_json
-from sizewise.cli.status_line import StatusLine, status_line
+from sizewise.cli.status_line import StatusLine
 from sizewise.errors import BadRequest, Conflict, Forbidden, did_you_mean
 
 LOOK_S = 0.05, 1.0
@@ -21,18 +21,20 @@ LOOK_S = 0.05, 1.0
 PLAIN = ("text", "json")
 
 
-def run_durable(server: ApiClient, name: str, given: Mapping[str, str], steps: bool) -> int:
+def run_durable(server: ApiClient, name: str, given: Mapping[str, str], steps: bool, status: StatusLine) -> int:
     """Raises the error that the run failed with."""
     flow, _, version = name.partition("@")
     inputs = asyncio.run(_typed(server, flow, given))
     run = asyncio.run(operations.start_flow_run(server, flow=flow, version=version, inputs=inputs)).id
+    status.clear()
     click.echo(dim(f"run {run}"), err=True)
     try:
-        with status_line() as status:
-            ended = asyncio.run(_ended(server, run, status))
+        ended = asyncio.run(_ended(server, run, status))
     except (KeyboardInterrupt, asyncio.CancelledError):
+        status.clear()
         click.echo(f"\nthe run continues: sizewise flow status {run}\ncancel it: sizewise flow cancel {run}", err=True)
         raise
+    status.clear()
     if steps and not wants_json():
         print_steps(ended.steps, err=True)
     said = asyncio.run(operations.get_flow_run_output(server, id=run))
@@ -84,6 +86,7 @@ def _value(said: str) -> object:
 
 async def _ended(server: ApiClient, run: str, status: StatusLine) -> operations.FlowRunDetails:
     """The run when it has ended; reports each node that waits for a decision once."""
+    status.count_seconds(asyncio.get_running_loop())
     pause, most = LOOK_S
     told: set[str] = set()
     while (found := await fetch_run(server, run)).state in UNDERWAY:

@@ -12,7 +12,8 @@ import msgspec
 from sizewise.cli import operations
 from sizewise.cli.lazy_group import LazyCommand, LazyGroup
 from sizewise.cli.options import api_client, server_options, wants_json
-from sizewise.cli.output import dim, format_date, printable, write_json, write_pairs, write_table
+from sizewise.cli.output import dim, format_date, write_json, write_pairs, write_table
+from sizewise.cli.printable import printable
 from sizewise.cli.value_completion import complete_knowledge_base
 from sizewise.data_class import DATA_CLASSES, DataClass
 from sizewise.errors import PathNotFound

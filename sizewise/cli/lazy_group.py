@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from sizewise.errors import did_you_mean
 
@@ -88,6 +89,12 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         verb = self.lazy_commands.get(cmd_name)
         return None if verb is None else verb.load()
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """As click's, which would import every command to learn whether it is hidden."""
+        known = self.lazy_commands.items()
+        found = [CompletionItem(name, help=verb.short_help) for name, verb in known if name.startswith(incomplete)]
+        return [*found, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -5,7 +5,6 @@ Exit codes: 0 success, 1 the answer is no, 2 wrong usage, 3 an external failure,
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -138,17 +137,15 @@ def _misused(wrong: click.ClickException) -> BadRequest:
 
 def _say(error: SizewiseError, words: list[str]) -> int:
     if "--json" in words[: words.index("--") if "--" in words else None]:
+        from sizewise.cli.output import write_json
+
         shown = {"error": {"code": error.code, "message": error.message, "hint": error.hint, "exit": error.exit_code}}
-        click.echo(_json(shown))
+        write_json(shown)
     else:
         click.echo(f"sizewise: {error.message}", err=True)
         if error.hint:
             click.echo(f"hint: {error.hint}", err=True)
     return error.exit_code
-
-
-def _json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=2)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,8 @@ import click
 
 from sizewise.catalog.server_detection import DetectedServer, detect_server
 from sizewise.cli.options import command_settings, local_options, wants_json
-from sizewise.cli.output import dim, format_count, printable, write_json, write_table
+from sizewise.cli.output import dim, format_count, write_json, write_table
+from sizewise.cli.printable import printable
 from sizewise.settings.load import resolve_secret
 
 

@@ -1,18 +1,20 @@
 """Options shared by commands, each with one spelling and one help text.
 
-Their values are stored in click's context, where `command_settings`, `api_client` and `wants_json` read them.
+Their values are stored in click's context, where `command_settings`, `api_client` and `wants_json` read them. The
+settings and the client are imported when they are used, so that `ask` shows its first line before.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from sizewise.cli.api_client import ApiClient, find_server, running_server
-from sizewise.settings.load import Settings, home_folder, load_settings
+if TYPE_CHECKING:
+    from sizewise.cli.api_client import ApiClient
+    from sizewise.settings.load import Settings
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -77,33 +79,43 @@ def wants_json() -> bool:
 
 
 def wants_color() -> bool:
-    """False after `command_settings` if the settings or NO_COLOR rule colors out."""
-    return click.get_current_context().color is not False
+    """False until `command_settings` has read the settings and NO_COLOR, and after it if they rule colors out."""
+    return bool(_option("color"))
 
 
 def command_settings() -> Settings:
     """Raises ConfigError."""
+    from sizewise.settings.load import load_settings
+
     config, home = _option("config"), _option("home")
     found = load_settings(config if isinstance(config, Path) else None, home if isinstance(home, Path) else None)
+    context = click.get_current_context()
+    context.meta[_META + "color"] = found.color
     if not found.color:
-        click.get_current_context().color = False
+        context.color = False
     return found
 
 
 def command_home() -> Path:
     """The home, also if its settings file is invalid."""
+    from sizewise.settings.load import home_folder
+
     home = _option("home")
     return home_folder(home if isinstance(home, Path) else None)
 
 
 def api_client() -> ApiClient:
     """Raises ExternalFailure if no server is running."""
+    from sizewise.cli.api_client import find_server
+
     found = command_settings()
     return find_server(found, _url(found))
 
 
 def api_client_or_none() -> ApiClient | None:
     """Raises ExternalFailure only for a server given by its URL whose key is missing."""
+    from sizewise.cli.api_client import find_server, running_server
+
     found = command_settings()
     url = _url(found)
     return find_server(found, url) if url else running_server(found)

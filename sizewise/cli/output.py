@@ -15,6 +15,7 @@ from pathlib import Path
 import click
 
 from sizewise.atomic_file import write_file_atomically
+from sizewise.cli.printable import printable
 from sizewise.errors import ExternalFailure
 
 COLUMN_GAP = 2
@@ -42,14 +43,6 @@ def write_file(file: Path, said: str | bytes) -> None:
 
 def dim(text: str) -> str:
     return click.style(text, dim=True)
-
-
-def printable(text: str, lines: bool = False) -> str:
-    """Without characters that a terminal obeys: texts of documents, of servers, and names that a client made up.
-    `lines`: line breaks stay.
-    """
-    kept = "\n" if lines else ""
-    return "".join(char if char.isprintable() or char in kept else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
 def write_table(headers: Sequence[str], rows: Iterable[Sequence[str]], right: str = "", err: bool = False) -> None:

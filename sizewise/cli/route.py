@@ -15,7 +15,8 @@ from sizewise.cli import operations
 from sizewise.cli.lazy_group import LazyCommand, LazyGroup
 from sizewise.cli.models_family import configured_name
 from sizewise.cli.options import api_client, command_settings, server_options, wants_json
-from sizewise.cli.output import dim, format_count, format_money, format_seconds, printable, write_json, write_table
+from sizewise.cli.output import dim, format_count, format_money, format_seconds, write_json, write_table
+from sizewise.cli.printable import printable
 from sizewise.cli.request_options import model_option, policy_option
 from sizewise.data_class import DATA_CLASSES, DataClass
 from sizewise.routing.languages import language_name

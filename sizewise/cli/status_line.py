@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import sys
 import time
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 from unicodedata import east_asian_width
 
 from sizewise.cli.options import wants_color, wants_json
-from sizewise.cli.output import printable
-from sizewise.cli.stream_reader import StreamProgress
+from sizewise.cli.printable import printable
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop, TimerHandle
 
 TICK_S = 1.0
 """Seconds after which the line shows how long its state has lasted, and again after each of them."""
@@ -24,65 +26,63 @@ DEFAULT_COLUMNS = 80
 class StatusLine:
     """`shown`: whether there is a terminal to show it on. Nothing else may be printed between `show` and `clear`."""
 
-    def __init__(self, *, shown: bool, color: bool) -> None:
+    def __init__(self, *, shown: bool) -> None:
         self.shown = shown
-        self._color = color
-        self._text = ""
+        self._text = ""  # empty: there is no line
         self._since = 0.0
-        self._timer: asyncio.TimerHandle | None = None
+        self._loop: AbstractEventLoop | None = None
+        self._timer: TimerHandle | None = None
+
+    def count_seconds(self, loop: AbstractEventLoop) -> None:
+        """From now on, while this loop runs, the line shows how long its state has lasted."""
+        self._loop = loop
+        if self._timer is not None:  # of a loop that has ended
+            self._timer.cancel()
+        self._schedule()
 
     def show(self, text: str) -> None:
-        """Replaces the line. Called on the event loop."""
+        """Replaces the line, also before there is an event loop: the first line comes before asyncio is imported."""
         if not self.shown:
             return
         self.clear()
         self._text, self._since = text, time.monotonic()
         self._draw(text)
-        self._timer = asyncio.get_running_loop().call_later(TICK_S, self._tick)
+        self._schedule()
 
     def update(self, text: str) -> None:
         """As `show`; the same text goes on counting its seconds."""
-        if text != self._text or self._timer is None:
+        if text != self._text:
             self.show(text)
 
     def clear(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if self._text:
+            self._text = ""
             _write(CLEAR)
+
+    def _schedule(self) -> None:
+        if self._loop is not None and self._text:
+            self._timer = self._loop.call_later(TICK_S, self._tick)
 
     def _tick(self) -> None:
         self._draw(self._text, f" · {time.monotonic() - self._since:.0f} s")
-        self._timer = asyncio.get_running_loop().call_later(TICK_S, self._tick)
+        self._schedule()
 
     def _draw(self, text: str, end: str = "") -> None:
         line = fitted(text, _columns() - 1 - len(end)) + end
-        _write(CLEAR + (f"{DIM}{line}{PLAIN}" if self._color else line))
+        _write(CLEAR + (f"{DIM}{line}{PLAIN}" if wants_color() else line))
 
 
 @contextlib.contextmanager
 def status_line() -> Iterator[StatusLine]:
     """For one request; the line is gone when the block ends, however it ends."""
-    terminal = sys.stderr.isatty() and os.isatty(sys.stderr.fileno())
-    line = StatusLine(shown=terminal and not wants_json(), color=wants_color())
+    line = StatusLine(shown=sys.stderr.isatty() and os.isatty(sys.stderr.fileno()) and not wants_json())
     try:
         yield line
     finally:
         line.clear()
-
-
-def progress_text(progress: StreamProgress) -> str:
-    """What begins, in words."""
-    if progress.stage == "step":
-        return f"running {progress.step}"
-    model, held = progress.model, ", to be judged before it is shown" if progress.held else ""
-    text = {
-        "attempt": f"asking {model}{held}: {progress.reason}",
-        "verification": f"{model} judges the answer",
-        "loading": f"loading {model} into memory",
-        "queued": f"waiting for a free slot of {model}",
-    }.get(progress.stage, "")
-    return f"{progress.step}: {text}" if progress.step else text
 
 
 def fitted(text: str, columns: int) -> str:

@@ -1,8 +1,7 @@
-"""Reads a chat completion stream for the terminal, and joins a prompt with piped input."""
+"""Reads a chat completion stream for the terminal, and puts its progress into words."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 
 import msgspec
@@ -14,7 +13,6 @@ from sizewise.http.client import ClientResponse
 from sizewise.providers.wires.sse import SseDecoder
 
 CHAT_PATH = "/v1/chat/completions"
-STDIN = "-"
 
 
 class StreamUsage(Struct):
@@ -83,10 +81,15 @@ async def read_stream(
     return ExternalFailure(f"{subject} was interrupted", "try again; sizewise records shows what happened")
 
 
-def join_prompt(words: tuple[str, ...]) -> str:
-    """The words joined, with the piped text as a paragraph of its own in place of the -."""
-    if STDIN not in words:
-        return " ".join(words)
-    before, after = words[: words.index(STDIN)], words[words.index(STDIN) + 1 :]
-    piped = sys.stdin.buffer.read().decode("utf-8", "replace").strip()
-    return "\n\n".join(filter(None, [" ".join(before), piped, " ".join(after)]))
+def progress_text(progress: StreamProgress) -> str:
+    """What begins, in words."""
+    if progress.stage == "step":
+        return f"running {progress.step}"
+    model, held = progress.model, ", to be judged before it is shown" if progress.held else ""
+    text = {
+        "attempt": f"asking {model}{held}: {progress.reason}",
+        "verification": f"{model} judges the answer",
+        "loading": f"loading {model} into memory",
+        "queued": f"waiting for a free slot of {model}",
+    }.get(progress.stage, "")
+    return f"{progress.step}: {text}" if progress.step else text

@@ -1,76 +1,43 @@
-"""Shell completion of names: models, policies, flows and knowledge bases of the running server; none if none runs."""
+"""Shell completion of values of options and arguments; imports server_names.py, which finds them, only then."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Iterable
-from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import click
 
-from sizewise.catalog.loader import bundled_models
-from sizewise.cli import operations
-from sizewise.cli.api_client import ApiClient
-from sizewise.cli.options import api_client_or_none
-from sizewise.errors import SizewiseError
-
-TIMEOUT_S = 2.0
-"""A shell waits for the names: after this time there are none."""
-POLICY_PREFIX = "auto:"
-
-
-async def _models(client: ApiClient) -> list[str]:
-    found = await operations.list_models(client)
-    return [*found.model_aliases, *(each.name for each in found.models)]
-
-
-async def _model_names(client: ApiClient) -> list[str]:
-    return [each.name for each in (await operations.list_models(client)).models]
-
-
-async def _policies(client: ApiClient) -> list[str]:
-    aliases = (await operations.list_models(client)).model_aliases
-    return [each.removeprefix(POLICY_PREFIX) for each in aliases if each.startswith(POLICY_PREFIX)]
-
-
-async def _flows(client: ApiClient) -> list[str]:
-    return [each.name for each in await operations.list_flows(client)]
-
-
-async def _knowledge_bases(client: ApiClient) -> list[str]:
-    return [each.name for each in await operations.list_knowledge_bases(client)]
+if TYPE_CHECKING:
+    from sizewise.cli.server_names import NameKind
 
 
 def complete_model(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """Names that a request can have: also `auto` and the policies."""
-    return _complete(ctx, incomplete, _models)
+    return _complete(ctx, incomplete, "target")
 
 
 def complete_model_name(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    return _complete(ctx, incomplete, _model_names)
+    return _complete(ctx, incomplete, "model")
 
 
 def complete_policy(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    return _complete(ctx, incomplete, _policies)
+    return _complete(ctx, incomplete, "policy")
 
 
 def complete_flow(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    return _complete(ctx, incomplete, _flows)
+    return _complete(ctx, incomplete, "flow")
 
 
 def complete_knowledge_base(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    return _complete(ctx, incomplete, _knowledge_bases)
+    return _complete(ctx, incomplete, "knowledge base")
 
 
 def complete_download(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """Models that `sizewise models pull` downloads."""
-    return sorted(name for name in bundled_models() if name.startswith(incomplete))
+    return _complete(ctx, incomplete, "download")
 
 
-def _complete(ctx: click.Context, incomplete: str, names: Callable[[ApiClient], Awaitable[Iterable[str]]]) -> list[str]:
-    with ctx.scope(cleanup=False), suppress(SizewiseError, TimeoutError):
-        client = api_client_or_none()
-        if client is not None:
-            found = asyncio.run(asyncio.wait_for(names(client), TIMEOUT_S))
-            return sorted({each for each in found if each.startswith(incomplete)})
-    return []
+def _complete(ctx: click.Context, incomplete: str, kind: NameKind) -> list[str]:
+    from sizewise.cli.server_names import names
+
+    with ctx.scope(cleanup=False):
+        return sorted({each for each in names(kind) if each.startswith(incomplete)})

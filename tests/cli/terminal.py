@@ -7,7 +7,7 @@ import os
 import pty
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,12 +100,19 @@ class Screen:
 
 
 @contextmanager
-def screen(*words: str, home: Path, **environ: str) -> Iterator[Screen]:
+def screen(*words: str, home: Path, interpreter: Sequence[str] = (), **environ: str) -> Iterator[Screen]:
+    """`interpreter`: options of Python itself."""
     ours, theirs = pty.openpty()
+    python, *program = command(*words)
     env = environment(**{"SIZEWISE_HOME": str(home), "TERM": "xterm", **environ})
     env["PYTHONPATH"] = PYTHONPATH
     with subprocess.Popen(
-        command(*words), env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=theirs, cwd=home
+        [python, *interpreter, *program],
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        cwd=home,
     ) as process:
         os.close(theirs)
         try:

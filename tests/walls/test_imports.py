@@ -35,6 +35,12 @@ LATE: Mapping[tuple[str, str], str] = {
     ("sizewise/auth/oidc_token.py", "joserfc"): "60 ms, needed only where an identity provider is used",
     ("sizewise/auth/oidc_token.py", "joserfc.errors"): "the same",
     ("sizewise/auth/oidc_token.py", "joserfc.jwk"): "the same",
+    ("sizewise/cli/ask.py", "sizewise.cli.ask_answer"): "100 ms, after the line that shows what is asked",
+    ("sizewise/cli/flow_run.py", "sizewise.cli.flow_run_output"): "200 ms, after the line that shows what runs",
+    ("sizewise/cli/main.py", "sizewise.cli.output"): "10 ms, only for errors as JSON",
+    ("sizewise/cli/options.py", "sizewise.cli.api_client"): "80 ms, after that line",
+    ("sizewise/cli/options.py", "sizewise.settings.load"): "the same",
+    ("sizewise/cli/value_completion.py", "sizewise.cli.server_names"): "100 ms, only where a shell completes a name",
     (
         "sizewise/cli/calibrate.py",
         "sizewise.evals.calibration",
