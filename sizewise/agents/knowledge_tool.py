@@ -58,6 +58,7 @@ class KnowledgeTool:
                 started_at=perf_counter(),
                 options=call.options,
                 endpoint=self._endpoint,
+                origin=call.origin,
             )
             found = await self._knowledge.search(request, base, query, limit=limit)
             shown = [{"text": each.text, "source": each.cited, "score": round(each.score, 4)} for each in found.results]

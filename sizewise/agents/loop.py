@@ -37,6 +37,7 @@ from sizewise.handler import (
 )
 from sizewise.messages import Choice, Reply, ToolCall, Usage
 from sizewise.providers.wires.openai.request_response import read_request
+from sizewise.telemetry.spans import SpanRecorder
 from sizewise.tools.tool import Tool, ToolInvocation, ToolOutput, error_text, parse_arguments
 
 StopReason = Literal["done", "steps", "money", "time", "repeats"]
@@ -199,6 +200,7 @@ class AgentLoop:
         path: str,
         key: str,
         steps: AgentSteps | None,
+        spans: SpanRecorder,
     ) -> None:
         self.request = request
         self._handler = handler
@@ -208,6 +210,7 @@ class AgentLoop:
         self._path = path
         self._key = key
         self._steps = steps
+        self._spans = spans
         self._data_class: DataClass | None = None
 
     def for_worker(self, call: ToolInvocation) -> AgentLoop:
@@ -222,11 +225,12 @@ class AgentLoop:
             handler=self._handler,
             registry=self._registry,
             data_bounds=self._data_bounds,
-            request=self.request,
+            request=replace(self.request, origin=call.origin),
             send=booked,
             path=place,
             key=call.idempotency_key,
             steps=self._steps,
+            spans=self._spans,
         )
 
     async def run(
@@ -236,7 +240,11 @@ class AgentLoop:
         usage: AgentUsage | None = None,
     ) -> AgentResult:
         """Raises SizewiseError if no model can be called, BudgetExceeded if the caller's budget is spent."""
-        usage = usage or AgentUsage(spec)
+        with self._spans.open("invoke_agent", spec.name, self.request, agent=spec.name) as span:
+            self.request = span.request
+            return await self._run(spec, messages, usage or AgentUsage(spec))
+
+    async def _run(self, spec: AgentSpec, messages: Sequence[Mapping[str, object]], usage: AgentUsage) -> AgentResult:
         talk: list[dict[str, object]] = [dict(each) for each in messages]
         tools = await self._tools(spec, usage)
         while True:
@@ -490,12 +498,16 @@ class AgentLoop:
         )
 
         async def work() -> ToolOutput:
-            try:
-                return await tool.call(call)
-            except (BudgetExceeded, RunLimitExceeded):
-                raise
-            except SizewiseError as error:
-                return ToolOutput(error_text(error), failed=True)
+            with self._spans.open("execute_tool", tool.name, request, kind=tool.source) as span:
+                try:
+                    result = await tool.call(replace(call, origin=span.origin))
+                except (BudgetExceeded, RunLimitExceeded):
+                    raise
+                except SizewiseError as error:
+                    span.error = error.code
+                    return ToolOutput(error_text(error), failed=True)
+                span.end_tool(result.text, result.failed)
+                return result
 
         if tool.source == AGENT_SOURCE:  # its steps are stored one by one
             return await work()

@@ -23,6 +23,7 @@ from sizewise.data_class import DataClass, strictest
 from sizewise.errors import BadRequest
 from sizewise.handler import Handler, Request, Send
 from sizewise.settings.agents import AgentSettings
+from sizewise.telemetry.spans import SpanRecorder, unrecorded_spans
 from sizewise.tools.function_tool import function_tool
 from sizewise.tools.tool import Tool, ToolAccess, ToolInvocation, ToolOutput
 
@@ -57,13 +58,16 @@ class AgentRunner:
         handler: Handler,
         data_bounds: DataBoundsOf,
         memory: AgentMemoryAccess | None = None,
+        spans: SpanRecorder | None = None,
     ) -> None:
+        """`spans`: None: they are not recorded."""
         self._agents = {name: spec_from_settings(row, name) for name, row in settings.items()}
         validate_agents(self._agents)
         self._tools = tools
         self._handler = handler
         self._data_bounds = data_bounds
         self._memory = memory
+        self._spans = spans or unrecorded_spans()
 
     async def run(
         self,
@@ -99,6 +103,7 @@ class AgentRunner:
             path=path,
             key=key,
             steps=steps,
+            spans=self._spans,
         )
         outcome = await loop.run(spec, [{"role": "user", "content": task}])
         return msgspec.json.decode(msgspec.json.encode(outcome), type=dict[str, object])

@@ -63,6 +63,7 @@ def build_features(
         cards=cards,
         reach=reach_by_data_class(settings),
         data_bounds=data_policy.decide,
+        spans=services.spans,
     )
     parts = services.flow_versions, services.compiled_flows, services.runs.starter, knowledge
     tools = internal_toolset(
@@ -82,6 +83,7 @@ def build_features(
         tools=tools,
         memory=services.memories,
         estimate_cost=CostEstimator(explainer.unchecked, cards, explainer.counter.near_window, explainer.counter),
+        spans=services.spans,
     )
 
     # The layers around a flow, innermost first. Guardrails, cache and records are not among them: each model call of a

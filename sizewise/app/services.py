@@ -75,11 +75,13 @@ from sizewise.storage.keys import tables as key_tables
 from sizewise.storage.keys.tables import DataKeyStore
 from sizewise.storage.reencryption import ReencryptionJob
 from sizewise.storage.retention import RetentionJob
-from sizewise.telemetry import end_user_tables, pace_tables, payload_tables
+from sizewise.telemetry import end_user_tables, pace_tables, payload_tables, span_tables
 from sizewise.telemetry import tables as telemetry_tables
 from sizewise.telemetry.end_users import EndUserHashes
 from sizewise.telemetry.payload_log import PayloadLog
 from sizewise.telemetry.record_store import RecordStore
+from sizewise.telemetry.span_tables import SPANS
+from sizewise.telemetry.spans import SpanRecorder
 from sizewise.telemetry.tables import ATTEMPTS, ENDED_CALLS, RECORDS, RecordRetention
 from sizewise.tools import tables as tool_tables
 from sizewise.tools.mcp.pinning import DatabasePinStore
@@ -104,6 +106,7 @@ class Services:
     records: RecordStore
     payload_log: PayloadLog
     end_users: EndUserHashes
+    spans: SpanRecorder
     quality_monitor: QualityMonitor
     measured_paces: PaceStore
     stored_responses: StoredResponses
@@ -272,6 +275,7 @@ def open_services(
             records=records,
             payload_log=payload_log,
             end_users=hashes,
+            spans=SpanRecorder(writer.enqueue, records.ids),
             quality_monitor=QualityMonitor(read, write, records.flush_if_healthy),
             measured_paces=PaceStore(read, write, shared=bool(url)),
             stored_responses=stored_responses,
@@ -329,6 +333,7 @@ COMPONENTS = (
         cache_tables,
         payload_tables,
         end_user_tables,
+        span_tables,
         pace_tables,
         eval_tables,
         tool_tables,
@@ -346,7 +351,7 @@ ENCRYPTED_TABLES = (
 )
 
 PERSONAL_TABLES = (
-    *(telemetry_tables.PERSONAL, payload_tables.PERSONAL, eval_tables.PERSONAL),
+    *(telemetry_tables.PERSONAL, span_tables.PERSONAL, payload_tables.PERSONAL, eval_tables.PERSONAL),
     *(stored_response_tables.PERSONAL, background_tables.PERSONAL, cache_tables.PERSONAL, agent_tables.PERSONAL),
     file_tables.PERSONAL,
 )
@@ -366,7 +371,7 @@ def _open_storage(
     writer = BatchWriter(
         database,
         {
-            **{table.name: database.insert_statement(table) for table in (RECORDS, ATTEMPTS)},
+            **{table.name: database.insert_statement(table) for table in (RECORDS, ATTEMPTS, SPANS)},
             ENDED_CALLS: database.delete_statement(RECORDS),
         },
         flush_interval_ms=settings.records.flush_ms,
@@ -387,6 +392,7 @@ def _retention_jobs(settings: FileSettings) -> list[MaintenanceTask]:
     runs, memory = settings.flows, settings.memory
     return [
         RecordRetention(records.retention_days, records.max_rows),
+        RecordRetention(records.retention_days, records.max_rows, table=SPANS, parts=()),
         lambda c: limit_tables.delete_expired_windows(c, time.time()),
         eval_tables.EvalsRetention(records.retention_days, records.max_rows),
         RetentionJob(

@@ -478,6 +478,30 @@ class DisabledUser(User, frozen=True, rename="camel"):
     service_keys: list[ServiceKey]
 
 
+class Tokens(Struct, frozen=True, rename="camel"):
+    input: NonNegativeSafeInt
+    output: NonNegativeSafeInt
+    cached: NonNegativeSafeInt
+    cache_write: NonNegativeSafeInt
+    reasoning: NonNegativeSafeInt
+    estimated: bool
+
+
+class Span(Struct, frozen=True, rename="camel"):
+    id: str
+    parent: str
+    depth: int
+    operation: str
+    name: str
+    kind: str
+    at: Timestamp
+    total_ms: float
+    error: str
+    model: str
+    tokens: Tokens | None
+    cost_usd: Dollars | None
+
+
 class PersonalRows(Struct, frozen=True, rename="camel"):
     kind: str
     count: NonNegativeSafeInt
@@ -486,15 +510,6 @@ class PersonalRows(Struct, frozen=True, rename="camel"):
 class ErasedPersonalData(Struct, frozen=True, rename="camel"):
     dry_run: bool
     rows: list[PersonalRows]
-
-
-class Tokens(Struct, frozen=True, rename="camel"):
-    input: NonNegativeSafeInt
-    output: NonNegativeSafeInt
-    cached: NonNegativeSafeInt
-    cache_write: NonNegativeSafeInt
-    reasoning: NonNegativeSafeInt
-    estimated: bool
 
 
 class Record(Struct, frozen=True, rename="camel"):
@@ -1713,6 +1728,27 @@ async def get_record(client: ApiClient, *, trace: str) -> list[RecordDetails]:
     variables = {"trace": trace}
     response = await client.graphql(GET_RECORD, GetRecordResponse, variables)
     return response.record
+
+
+GET_TRACE = """\
+query GetTrace($id: String!) { trace(id: $id) { spans { ...Span } } } fragment Span on Span { id parent depth operation
+name kind at totalMs error model tokens { ...Tokens } costUsd } fragment Tokens on Tokens { input output cached
+cacheWrite reasoning estimated }
+"""
+
+
+class GetTraceResult(Struct, frozen=True, rename="camel"):
+    spans: list[Span]
+
+
+class GetTraceResponse(Struct, frozen=True, rename="camel"):
+    trace: GetTraceResult | None
+
+
+async def get_trace(client: ApiClient, *, id: str) -> GetTraceResult | None:
+    variables = {"id": id}
+    response = await client.graphql(GET_TRACE, GetTraceResponse, variables)
+    return response.trace
 
 
 GET_RECORD_CONTENTS = """\

@@ -85,9 +85,13 @@ def records(
         details.sort(key=lambda each: each.endpoint in OURS)  # the client's own first
         if not details:
             raise PathNotFound(f"there is no record with the trace {wanted!r}", "run: sizewise records")
+        found_trace = asyncio.run(operations.get_trace(found, id=details[0].trace))
+        spans = list(found_trace.spans) if found_trace is not None else []
         if wants_json():
-            write_json(msgspec.to_builtins({"records": details}))
+            write_json(msgspec.to_builtins({"records": details, "spans": spans}))
             return
+        if any(each.operation not in ("request", "chat") for each in spans):
+            _show_tree(spans)
         for each in details:
             _show(each)
         return
@@ -205,6 +209,25 @@ def _units(record: operations.RecordDetails) -> str:
         f"{record.images:,} images" if record.images else "",
     ]
     return ", ".join(filter(None, said))
+
+
+def _show_tree(spans: Sequence[operations.Span]) -> None:
+    """What a flow or agent did, one line a step."""
+    rows = [
+        (
+            "  " * each.depth + each.operation,
+            each.name,
+            each.kind,
+            "" if each.tokens is None else f"{each.tokens.input}+{each.tokens.output}",
+            "" if each.tokens is None else format_money(each.cost_usd),
+            format_seconds(each.total_ms),
+            each.error,
+        )
+        for each in spans
+        if each.operation != "chat"  # attempts are listed with their request
+    ]
+    write_table(("STEP", "NAME", "KIND", "TOKENS", "COST", "TIME", "ERROR"), rows, right="TOKENS COST TIME")
+    click.echo()
 
 
 def _show(record: operations.RecordDetails) -> None:

@@ -18,6 +18,7 @@ from sizewise.flows.language.types import Type
 from sizewise.flows.versions.tables import PublishedFlow
 from sizewise.handler import RequestOptions
 from sizewise.principal import Principal
+from sizewise.request_origin import RequestOrigin
 from sizewise.tools.tool import MAX_DESCRIPTION_CHARS, NAME_PATTERN, Tool, ToolInvocation, ToolOutput
 
 TIMEOUT_S = 600.0
@@ -44,6 +45,7 @@ class FlowCaller(Protocol):
         endpoint: str,
         options: RequestOptions,
         trace: str,
+        origin: RequestOrigin | None,
         id: str,
         parent_run: str,
     ) -> tuple[bytes, DataClass | None]: ...
@@ -87,6 +89,7 @@ class FlowTools:
                 endpoint=self._endpoint,
                 options=options,
                 trace=call.trace,
+                origin=call.origin,
                 id=_run_id(call, name),
                 parent_run=call.idempotency_key.partition(":")[0],
             )

@@ -13,6 +13,7 @@ from typing import cast
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from sizewise.attempt_progress import ProgressUpdate
 from sizewise.data_class import DataClass
@@ -80,32 +81,33 @@ async def run_flow(
     default limits. Raises BadRequest for invalid inputs, RunLimitExceeded, and what a node raises, with the path of the
     node as prefix.
     """
-    whole = RunContext(
-        id=id,
-        request=request,
-        steps=steps,
-        usage=usage or unshared_usage(),
-        dependencies=dependencies,
-        on_trace=on_trace,
-        send=send,
-        current_principal=current_principal,
-    )
-    names = {"inputs": validate_inputs(flow, inputs)}
-    speech = StreamingOutput(
-        send,
-        flow.stream_source,
-        ModelSelected(flow_model_name(flow), f"the flow {flow.name!r}", 0),
-    )
-    graph = _GraphRun(run=whole, graph=flow.graph, variables=names, path="", output=speech, depth=0, parent=None)
-    outputs = cast("dict[str, Json]", await graph())
-    await speech.finish(outputs)
-    return RunResult(
-        outputs=outputs,
-        usage=whole.usage,
-        cost=whole.cost,
-        model_calls=whole.model_calls,
-        data_class=whole.request.options.data_class,
-    )
+    with dependencies.spans.open("invoke_workflow", flow.name, request, flow=flow.name) as span:
+        whole = RunContext(
+            id=id,
+            request=span.request,
+            steps=steps,
+            usage=usage or unshared_usage(),
+            dependencies=dependencies,
+            on_trace=on_trace,
+            send=send,
+            current_principal=current_principal,
+        )
+        names = {"inputs": validate_inputs(flow, inputs)}
+        speech = StreamingOutput(
+            send,
+            flow.stream_source,
+            ModelSelected(flow_model_name(flow), f"the flow {flow.name!r}", 0),
+        )
+        graph = _GraphRun(run=whole, graph=flow.graph, variables=names, path="", output=speech, depth=0, parent=None)
+        outputs = cast("dict[str, Json]", await graph())
+        await speech.finish(outputs)
+        return RunResult(
+            outputs=outputs,
+            usage=whole.usage,
+            cost=whole.cost,
+            model_calls=whole.model_calls,
+            data_class=whole.request.options.data_class,
+        )
 
 
 def flow_model_name(flow: CompiledFlow) -> str:
@@ -239,12 +241,25 @@ class _NodeRun:
         self._run = run
         self._node = node
         self._path = path
+        outer = run.request if level.parent is None else replace(run.request, origin=level.parent.origin)
+        self._span = run.dependencies.spans.open("node", path, outer, kind=node.kind_name, node=path)
         self._events = NodeEvents(
-            run=run, path=path, output=output, streams=output.can_stream(node.id), parent=level.parent
+            run=run,
+            path=path,
+            output=output,
+            streams=output.can_stream(node.id),
+            parent=level.parent,
+            origin=self._span.origin,
         )
         self._executed = False
 
     async def run(self) -> Json:
+        with self._span as span:
+            gave = await self._run_reported()
+            span.is_recorded = self._executed or not self._node.node_class.is_step
+            return gave
+
+    async def _run_reported(self) -> Json:
         node, whole, began = self._node, self._run, time()
         await whole.limits.turn()
         whole.limits.count_steps()
@@ -335,7 +350,7 @@ class _NodeRun:
         job = NodeContext(
             path=self._path,
             idempotency_key=key,
-            request=whole.current_request(),
+            request=replace(whole.current_request(), origin=self._span.origin),
             dependencies=whole.dependencies,
             send=self._events,
             steps=whole.inner_steps,

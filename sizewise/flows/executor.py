@@ -365,6 +365,7 @@ class FlowExecutor:
             started_at=perf_counter(),
             options=started.options,
             endpoint=ENDPOINT,
+            origin=started.origin,
         )
         inputs = msgspec.json.decode(started.inputs, type=dict)
         resources, send, now = self._dependencies, started.send, started.current_principal

@@ -8,7 +8,7 @@ the Protocols of `NodeDependencies`; if a dependency is missing, the error names
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from time import perf_counter
 from typing import Annotated, ClassVar, Protocol
 
@@ -27,6 +27,7 @@ from sizewise.knowledge.results import SearchResponse
 from sizewise.knowledge.vector_store import TagFilter
 from sizewise.messages import ChatRequest, Reply
 from sizewise.principal import Principal
+from sizewise.telemetry.spans import SpanRecorder, unrecorded_spans
 from sizewise.tools.sandbox.process_pool import CodeResult
 from sizewise.tools.sandbox.protocol import Language
 from sizewise.tools.tool import ToolAccess
@@ -281,6 +282,7 @@ class NodeDependencies:
     http: HttpAccess | None = None
     flows: FlowAccess | None = None
     estimate_cost: EstimateCost | None = None
+    spans: SpanRecorder = field(default_factory=unrecorded_spans)
 
 
 class NodeBody(Protocol):

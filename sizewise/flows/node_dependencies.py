@@ -18,6 +18,7 @@ from sizewise.handler import Handler, Request
 from sizewise.http.client import HttpClient
 from sizewise.knowledge.load import load_document
 from sizewise.settings.root import FileSettings
+from sizewise.telemetry.spans import SpanRecorder, unrecorded_spans
 from sizewise.tools.tool import ToolAccess
 
 
@@ -32,6 +33,7 @@ def build_node_dependencies(
     tools: ToolAccess | None = None,
     memory: MemoryAccess | None = None,
     estimate_cost: EstimateCost | None = None,
+    spans: SpanRecorder | None = None,
 ) -> NodeDependencies:
     """`flows` is not set here: FlowModel and FlowExecutor add it."""
     http = HttpAllowlist(settings.hosts, client)
@@ -43,6 +45,7 @@ def build_node_dependencies(
             handler=handler,
             data_bounds=data_bounds,
             memory=memory,
+            spans=spans,
         )
     return NodeDependencies(
         handler,
@@ -55,4 +58,5 @@ def build_node_dependencies(
         memory=memory,
         http=http,
         estimate_cost=estimate_cost,
+        spans=spans or unrecorded_spans(),
     )

@@ -28,6 +28,7 @@ from sizewise.handler import (
 )
 from sizewise.messages import Usage
 from sizewise.principal import Principal
+from sizewise.request_origin import RequestOrigin
 
 DATA_CLASS_SOURCE = "what was found"
 
@@ -144,11 +145,13 @@ class NodeEvents:
         output: StreamingOutput,
         streams: bool,
         parent: NodeEvents | None,
+        origin: RequestOrigin,
     ) -> None:
-        """`parent`: the events of the node around this one, whose path begins `path`."""
+        """`parent`: the events of the node around this one, whose path begins `path`. `origin`: of its requests."""
         self._run = run
         self._path = path
         self._parent = parent
+        self.origin = origin
         self._output = output
         self.streams = streams
         self.has_streamed = False

@@ -15,6 +15,7 @@ from sizewise.flows.step_store import StepStore, StoredError
 from sizewise.flows.tables import FAILURE, INPUTS, OUTPUTS, FlowRun, RunState, RunStep
 from sizewise.handler import RequestOptions
 from sizewise.principal import Principal
+from sizewise.request_origin import RequestOrigin
 
 MAX_PAGE_SIZE = 1_000
 """Runs of one page."""
@@ -26,6 +27,7 @@ class StoredRunRequest(Struct, frozen=True):
     inputs: msgspec.Raw
     options: RequestOptions = RequestOptions()
     trace: str = ""
+    origin: RequestOrigin | None = None
 
 
 class RunQueries:

@@ -24,6 +24,7 @@ from sizewise.flows.versions.store import FlowVersions
 from sizewise.flows.versions.tables import PublishedFlow
 from sizewise.handler import RequestOptions, Send, discard_events
 from sizewise.principal import Principal
+from sizewise.request_origin import RequestOrigin
 
 MAX_INPUT_BYTES = 16_000_000
 MAX_DEPTH = 16
@@ -74,6 +75,7 @@ class RunStarter:
         endpoint: str = "graphql",
         options: RequestOptions = RequestOptions(),  # frozen
         trace: str = "",
+        origin: RequestOrigin | None = None,
         send: Send = discard_events,
         id: str = "",
         parent_run: str = "",
@@ -113,7 +115,7 @@ class RunStarter:
                 state="queued",
                 created=now_ms(),
             )
-            request = msgspec.json.encode(StoredRunRequest(msgspec.Raw(inputs), options, trace))
+            request = msgspec.json.encode(StoredRunRequest(msgspec.Raw(inputs), options, trace, origin))
             await self._engine.open()
             if await self._insert_if_new(run, request):
                 return await self._start(run, send, depth, parent_run)
@@ -161,6 +163,7 @@ class RunStarter:
         endpoint: str = "graphql",
         options: RequestOptions = RequestOptions(),  # frozen
         trace: str = "",
+        origin: RequestOrigin | None = None,
         send: Send = discard_events,
         id: str = "",
         parent_run: str = "",
@@ -177,6 +180,7 @@ class RunStarter:
             endpoint=endpoint,
             options=options,
             trace=trace,
+            origin=origin,
             send=send,
             id=id,
             parent_run=parent_run,

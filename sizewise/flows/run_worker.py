@@ -29,6 +29,7 @@ from sizewise.flows.step_store import DurableSteps, StepStore, encode_error, now
 from sizewise.flows.tables import FAILURE, INPUTS, OUTPUTS, FlowRun, RunState, RunStep
 from sizewise.handler import RequestOptions, Send, discard_events
 from sizewise.principal import Principal
+from sizewise.request_origin import RequestOrigin
 from sizewise.settings.storage import FlowsSettings
 
 MIN_LOOK_S = 1.0
@@ -47,6 +48,7 @@ class RunExecution(Struct, frozen=True, kw_only=True):
     inputs: bytes
     options: RequestOptions
     trace: str
+    origin: RequestOrigin | None
     send: Send
     usage: RunUsage
     current_principal: Callable[[], Principal]
@@ -151,6 +153,7 @@ class RunWorker:
             inputs=bytes(request.inputs),
             options=request.options,
             trace=request.trace,
+            origin=request.origin,
             send=self._active.sends.get(run.id, discard_events),
             usage=usage,
             current_principal=partial(self._principals.require_current, run),

@@ -7,7 +7,6 @@ newer, stateless protocol version fall back to this handshake. What is a message
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from time import perf_counter
 
 import msgspec
 from msgspec import Raw
@@ -35,7 +34,6 @@ from sizewise.gateway.request_context import (
     parse_options,
     trace_headers,
 )
-from sizewise.handler import Request
 from sizewise.messages import ChatRequest
 from sizewise.principal import Principal
 from sizewise.tools.mcp.protocol import PROTOCOL_VERSION, PROTOCOL_VERSIONS
@@ -136,16 +134,9 @@ async def _call(app: Application, head: RequestHead, message: JsonRpcRequest) ->
     except (msgspec.DecodeError, RecursionError) as error:
         raise McpError(INVALID_PARAMS, "`arguments` is not an object") from error
     wished = parse_options(head.options, None)
-    its = build_data_policy(app.settings).decide(
-        Request(
-            payload=EMPTY_CHAT,
-            principal=principal,
-            trace_id=head.trace,
-            started_at=perf_counter(),
-            options=wished,
-            endpoint=ENDPOINT,
-        ),
-    )
+    request = head.request(EMPTY_CHAT, wished, ENDPOINT)
+    its = build_data_policy(app.settings).decide(request)
+    span = app.resources.services.spans.open("execute_tool", tool.name, request, kind=tool.source)
     key = wished.idempotency_key or ""
     call = ToolInvocation(
         arguments=given,
@@ -155,10 +146,13 @@ async def _call(app: Application, head: RequestHead, message: JsonRpcRequest) ->
         options=wished,
         data_class=its.data_class,
         limit=its.limit or "process",
+        origin=span.origin,
     )
     try:
-        with stopped_with_server(app.resources.services.api_keys.authenticator, principal.key_id):
-            return _tool_result(await tool.call(call))
+        with span, stopped_with_server(app.resources.services.api_keys.authenticator, principal.key_id):
+            result = await tool.call(call)
+            span.end_tool(result.text, result.failed)
+            return _tool_result(result)
     except SizewiseError as error:
         app.resources.metrics.count_rejection(error.code)
         return _tool_result(ToolOutput(error_text(error), failed=True))

@@ -12,8 +12,13 @@ from sizewise.auth.authorization import Resource, require_permission
 from sizewise.graphql.context import RequestContext, yielding_to_loop
 from sizewise.graphql.keys import key_resource
 from sizewise.graphql.model_type import FieldValues
+from sizewise.messages import Usage
 from sizewise.money import format_dollars
 from sizewise.telemetry.tables import AttemptRow, RecordFilter, RecordWithAttempts, RequestRecord, split_tags
+from sizewise.telemetry.trace_tree import TraceSpan, depths
+
+MAX_TRACE_ROWS = 500
+"""Rows charged for a trace."""
 
 
 async def records(
@@ -62,6 +67,14 @@ async def record(context: RequestContext, trace: str) -> list[FieldValues]:
     ]
 
 
+async def trace(context: RequestContext, id: str) -> FieldValues | None:
+    """Null if there is none. `id`: whole."""
+    context.charge_rows(MAX_TRACE_ROWS)
+    found = await context.services.records.trace_spans(id, context.principal.tenant, _project(context))
+    spans = [_span(each, depth) for each, depth in zip(found, depths(found), strict=True)]
+    return {"id": id, "spans": spans} if spans else None
+
+
 async def erase_records(context: RequestContext, key: str) -> FieldValues:
     """`key`: the id of a key that the caller can see. The id of a session or of an unknown key needs access to all
     projects. Writes to the audit log before it deletes anything, and after.
@@ -105,6 +118,24 @@ async def _contents(context: RequestContext, record: RequestRecord, info: object
         audit_event(principal, principal.tenant, "read_contents", f"record:{record.trace}"),
     )
     return {"request": found.request, "response": found.response, "truncated": found.truncated}
+
+
+def _span(span: TraceSpan, depth: int) -> FieldValues:
+    costs = span.is_request or span.operation == "chat"
+    return {
+        "id": span.id,
+        "parent": span.parent,
+        "depth": depth,
+        "operation": span.operation,
+        "name": span.name,
+        "kind": span.kind,
+        "at": int(span.at),
+        "totalMs": span.total_ms,
+        "error": span.error,
+        "model": span.model,
+        "tokens": _tokens(span.usage) if costs else None,
+        "costUsd": _cost(span.cost) if costs else None,
+    }
 
 
 def _record(record: RequestRecord) -> FieldValues:
@@ -159,7 +190,7 @@ def _attempt(attempt: AttemptRow) -> FieldValues:
     }
 
 
-def _tokens(row: RequestRecord | AttemptRow) -> FieldValues:
+def _tokens(row: RequestRecord | AttemptRow | Usage) -> FieldValues:
     return {
         "input": row.input,
         "output": row.output,

@@ -48,6 +48,7 @@ from sizewise.principal import Principal
 from sizewise.settings.knowledge import KnowledgeSettings
 from sizewise.settings.load import Settings
 from sizewise.settings.validators import NAME
+from sizewise.telemetry.spans import SpanRecorder
 
 SearchMode = Literal["hybrid", "vector", "words"]
 MAX_QUERY_CHARS = 20_000
@@ -87,6 +88,7 @@ class KnowledgeService:
     settings: Mapping[str, KnowledgeSettings]
     data_bounds: Callable[[Request], RequestDataBounds]
     default_data_class: DataClass
+    spans: SpanRecorder
 
     # Search
 
@@ -122,33 +124,37 @@ class KnowledgeService:
             raise await self._unknown_base(base)
         if not open.dimension:
             return SearchResponse((), await self.store_check.warnings(base, found_any=False))
-        weigh = {"hybrid": said.alpha, "vector": 1.0, "words": 0.0}[mode] if alpha is None else alpha
-        vector: Sequence[float] = ()
-        if weigh > 0:
-            cut = self._shorten_query(query, open.model)
-            vector = (await self.embedder.embed(request, open.model, [cut], None))[0]
-        terms, given = KeywordHasher(open.key), self.data_bounds(request)
-        asked = PassageQuery(
-            vector=vector,
-            terms=terms(query) if weigh < 1 else {},
-            alpha=weigh,
-            limit=min(MAX_RESULTS, limit if said.rerank == "none" else max(10, RERANK_FACTOR * limit)),
-            readers=reader_ids(principal),
-            data_classes=DATA_CLASSES
-            if max_data_class is None
-            else DATA_CLASSES[: DATA_CLASSES.index(max_data_class) + 1],
-            documents=tuple(documents),
-            where=None if where is None else _hash_filter(where, terms),
-            data_class=given.data_class,
-            place=given.limit or "process",
-        )
-        hits = await (await self.open_stores.collection(base, open.dimension)).search(asked)
-        found = await self._readable_results(base, principal, [(hit.id, hit.score) for hit in hits], asked.data_classes)
-        if said.rerank == "words":
-            found = rerank_by_keywords(query, found)
-        elif said.rerank != "none":
-            found = await rerank_by_model(self.handler, request, said.rerank, query, found)
-        return SearchResponse(tuple(found[:limit]), await self.store_check.warnings(base, found_any=bool(hits)))
+        with self.spans.open("retrieval", name, request) as span:
+            request = span.request
+            weigh = {"hybrid": said.alpha, "vector": 1.0, "words": 0.0}[mode] if alpha is None else alpha
+            vector: Sequence[float] = ()
+            if weigh > 0:
+                cut = self._shorten_query(query, open.model)
+                vector = (await self.embedder.embed(request, open.model, [cut], None))[0]
+            terms, given = KeywordHasher(open.key), self.data_bounds(request)
+            asked = PassageQuery(
+                vector=vector,
+                terms=terms(query) if weigh < 1 else {},
+                alpha=weigh,
+                limit=min(MAX_RESULTS, limit if said.rerank == "none" else max(10, RERANK_FACTOR * limit)),
+                readers=reader_ids(principal),
+                data_classes=DATA_CLASSES
+                if max_data_class is None
+                else DATA_CLASSES[: DATA_CLASSES.index(max_data_class) + 1],
+                documents=tuple(documents),
+                where=None if where is None else _hash_filter(where, terms),
+                data_class=given.data_class,
+                place=given.limit or "process",
+            )
+            hits = await (await self.open_stores.collection(base, open.dimension)).search(asked)
+            found = await self._readable_results(
+                base, principal, [(hit.id, hit.score) for hit in hits], asked.data_classes
+            )
+            if said.rerank == "words":
+                found = rerank_by_keywords(query, found)
+            elif said.rerank != "none":
+                found = await rerank_by_model(self.handler, request, said.rerank, query, found)
+            return SearchResponse(tuple(found[:limit]), await self.store_check.warnings(base, found_any=bool(hits)))
 
     async def _readable_results(
         self,
@@ -406,6 +412,7 @@ def build_knowledge_service(
     cards: Sequence[ModelCard],
     reach: Mapping[DataClass, Place],
     data_bounds: Callable[[Request], DataBounds],
+    spans: SpanRecorder,
 ) -> KnowledgeService:
     """`handler`: the application's whole middleware stack. Raises ConfigError."""
     fetchable = [card.model for card in local_cards(settings) if card.task == "embed"]
@@ -425,6 +432,7 @@ def build_knowledge_service(
         settings=settings.knowledge,
         data_bounds=request_bounds,
         default_data_class=settings.router.data_class,
+        spans=spans,
     )
 
 

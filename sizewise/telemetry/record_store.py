@@ -12,9 +12,10 @@ from msgspec import Struct
 from sizewise.errors import BadRequest
 from sizewise.storage.batch_writer import BatchWriter, RowGroup
 from sizewise.storage.database import TransactionRunner, UnitOfWork
-from sizewise.telemetry import payload_tables, tables
+from sizewise.telemetry import payload_tables, span_tables, tables
 from sizewise.telemetry.payload_log import LoggedPayload, PayloadLog
 from sizewise.telemetry.tables import PolicyUsage, RecordFilter, RecordWithAttempts, RequestRecord, record_ids
+from sizewise.telemetry.trace_tree import TraceSpan, trace_spans
 
 MAX_RECORDS = 1_000
 """Records per list."""
@@ -94,6 +95,12 @@ class RecordStore:
         """
         await self.flush_if_healthy()
         return await asyncio.to_thread(self._read, lambda c: tables.records_of_trace(c, tenant, trace, project))
+
+    async def trace_spans(self, trace: str, tenant: str = "local", project: str = "") -> list[TraceSpan]:
+        """The spans of a whole trace id, each behind its parent; empty if there is none. `project`: only of that."""
+        records = await self.find_by_trace(trace, tenant, project)
+        spans = await asyncio.to_thread(self._read, lambda c: span_tables.spans_of_trace(c, tenant, trace, project))
+        return trace_spans(records, spans)
 
     async def policy_usage(self, tenant: str, since: int, policies: Sequence[str]) -> list[PolicyUsage]:
         """Usage of the requests that these policies answered since unix ms."""

@@ -475,24 +475,38 @@ def _traced(trace: str) -> Select[tuple[int]]:
 
 
 class RecordRetention:
-    """Maintenance task: deletes records older than `keep_days`, and the oldest beyond `max_rows`; 0: no limit."""
+    """Maintenance task: deletes records older than `keep_days`, and the oldest beyond `max_rows`; 0: no limit.
 
-    def __init__(self, keep_days: float = 90.0, max_rows: int = 1_000_000, batch_rows: int = 1_000) -> None:
+    `table`: with ids in the order of time. `parts`: columns of other tables that hold its ids.
+    """
+
+    def __init__(
+        self,
+        keep_days: float = 90.0,
+        max_rows: int = 1_000_000,
+        batch_rows: int = 1_000,
+        *,
+        table: Table = RECORDS,
+        parts: tuple[Column[int], ...] = (ATTEMPTS.c.record,),
+    ) -> None:
         """`batch_rows`: records per transaction, about 10 ms of lock."""
         self._keep_days = keep_days
         self._max_rows = max_rows
         self._batch_rows = batch_rows
+        self._table = table
+        self._parts = parts
         self._goal = -1  # the newest id to delete
 
     def __call__(self, connection: Connection) -> bool:
         """Deletes one batch; True if more is left."""
         if self._goal < 0:
             self._goal = max(self._too_old(), self._too_many(connection))
-        oldest = select(RECORDS.c.id).where(RECORDS.c.id <= self._goal).order_by(RECORDS.c.id).limit(self._batch_rows)
-        ids = list(connection.scalars(oldest))
+        id = self._table.c.id
+        ids = list(connection.scalars(select(id).where(id <= self._goal).order_by(id).limit(self._batch_rows)))
         if ids:
-            connection.execute(delete(ATTEMPTS).where(ATTEMPTS.c.record <= ids[-1]))
-            connection.execute(delete(RECORDS).where(RECORDS.c.id <= ids[-1]))
+            for part in self._parts:
+                connection.execute(delete(part.table).where(part <= ids[-1]))
+            connection.execute(delete(self._table).where(id <= ids[-1]))
         more = len(ids) == self._batch_rows
         self._goal = self._goal if more else -1
         return more
@@ -503,8 +517,8 @@ class RecordRetention:
     def _too_many(self, connection: Connection) -> int:
         if not self._max_rows:
             return -1
-        excess = (connection.scalar(select(func.count()).select_from(RECORDS)) or 0) - self._max_rows
+        excess = (connection.scalar(select(func.count()).select_from(self._table)) or 0) - self._max_rows
         if excess <= 0:
             return -1
-        newest = select(RECORDS.c.id).order_by(RECORDS.c.id).offset(excess - 1).limit(1)
-        return connection.scalar(newest) or -1
+        id = self._table.c.id
+        return connection.scalar(select(id).order_by(id).offset(excess - 1).limit(1)) or -1

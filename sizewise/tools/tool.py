@@ -20,6 +20,7 @@ from sizewise.guardrails.untrusted_content import tool_denial_reason
 from sizewise.handler import RequestOptions
 from sizewise.messages import ToolCall
 from sizewise.principal import Principal
+from sizewise.request_origin import RequestOrigin
 
 NAME_PATTERN = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 """Tool names that every wire accepts."""
@@ -43,6 +44,7 @@ class ToolInvocation(Struct, frozen=True):
     options: RequestOptions = RequestOptions()
     data_class: DataClass = "confidential"
     limit: Place = "machine"
+    origin: RequestOrigin | None = None  # the span of the call
 
 
 class ToolOutput(Struct, frozen=True):

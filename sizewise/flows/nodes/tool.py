@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
+from msgspec.structs import replace
 
 from sizewise.errors import ExternalFailure
 from sizewise.flows.language import types
@@ -45,7 +46,9 @@ class ToolNode(Node, frozen=True, kw_only=True):
             data_class=context.data_class,
             limit=context.limit,
         )
-        result = await tool.call(call)
+        with context.dependencies.spans.open("execute_tool", tool.name, request, kind=tool.source) as span:
+            result = await tool.call(replace(call, origin=span.origin))
+            span.end_tool(result.text, result.failed)
         if result.failed and self.on_error == "fail":
             raise ExternalFailure(
                 f"the tool {self.tool!r} returned an error: {result.text[:200]}",

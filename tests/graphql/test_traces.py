@@ -1,0 +1,90 @@
+"""A trace over flows, agents, tools and models is one tree, below the span of the client that caused it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.cli.terminal import sizewise
+from tests.graphql.graphql_client import fresh_key, graphql
+from tests.running_server import ECHO, Served, serving
+
+SETTINGS = """
+[agents.helper]
+model = "echo/small"
+tools = ["look"]
+max_steps = 2
+"""
+LOOK = """
+name: look
+inputs: {question: {type: text, default: "what?"}}
+nodes:
+  tell: {kind: ask, model: echo/large, prompt: "{{ inputs.question }}"}
+outputs: {answer: "{{ tell.text }}"}
+"""
+WHOLE = """
+name: whole
+inputs: {question: text}
+nodes:
+  help: {kind: agent, agent: helper, task: "{{ inputs.question }}"}
+  sum_up: {kind: ask, model: echo/small, prompt: "Sum up: {{ help.text }}"}
+outputs: {answer: "{{ sum_up.text }}"}
+"""
+PUBLISH = "mutation ($t: String!) { publishFlow(text: $t) { flow { name } } }"
+TRACE = "query ($id: String!) { trace(id: $id) { id spans { id parent depth operation name kind error costUsd } } }"
+SPAN = "00f067aa0ba902b7"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with serving(tmp_path_factory.mktemp("traces"), ECHO + SETTINGS) as served:
+        for text in (LOOK, WHOLE):
+            assert graphql(served, PUBLISH, t=text).errors == []
+        yield served
+
+
+def traced(server: Served, id: str, model: str = "flow:whole", question: str = "Why?") -> list[dict[str, Any]]:
+    body = {"model": model, "messages": [{"role": "user", "content": question}]}
+    assert server.ask("/v1/chat/completions", body, traceparent=f"00-{id}-{SPAN}-01").status == 200
+    spans: list[dict[str, Any]] = graphql(server, TRACE, id=id).data["trace"]["spans"]
+    return spans
+
+
+def test_a_flow_with_an_agent_a_tool_and_two_models_is_one_tree(server: Served) -> None:
+    spans = traced(server, "a" * 32, question="""[[tool look {"question": "where?"}]]""")
+    shown = [(each["depth"], each["operation"], each["name"]) for each in spans]
+    assert spans[0]["parent"] == SPAN and shown[0] == (0, "invoke_workflow", "whole")
+    assert [each["depth"] for each in spans].count(0) == 1
+    expected = [
+        (1, "node", "help"),
+        (2, "invoke_agent", "helper"),
+        (3, "execute_tool", "look"),
+        (4, "invoke_workflow", "look"),
+        (5, "node", "tell"),
+        (6, "request", "echo/large"),
+        (1, "node", "sum_up"),
+        (2, "request", "echo/small"),
+    ]
+    assert [each for each in shown if each in expected] == expected
+    listed = sizewise("records", "a" * 32, home=server.home, SIZEWISE_URL=server.url)
+    assert "invoke_agent" in listed.out and "execute_tool" in listed.out
+
+
+def test_a_plain_chat_has_its_request_and_attempt_and_no_further_row(server: Served) -> None:
+    spans = traced(server, "b" * 32, "echo/small")
+    assert [each["operation"] for each in spans] == ["request", "chat"] and spans[0]["parent"] == SPAN
+
+
+@pytest.mark.long
+def test_no_word_of_a_prompt_is_in_a_trace(server: Served) -> None:
+    assert "Canary4711" not in str(traced(server, "c" * 32, question="Canary4711 where?"))
+
+
+@pytest.mark.long
+def test_a_trace_of_another_project_is_not_there(server: Served) -> None:
+    traced(server, "d" * 32)
+    other = fresh_key(server, "ask", "read_records")
+    found = graphql(server, TRACE, key=other, id="d" * 32)
+    assert found.errors == [] and graphql(server, TRACE, id="e" * 32).data == {"trace": None}
