@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import gc
 import json
 import os
 import signal
@@ -22,6 +21,7 @@ from starlette.types import ASGIApp
 
 from sizewise import __version__
 from sizewise.app.application import Application, build_application
+from sizewise.app.garbage_collection import GarbageCollection
 from sizewise.app.process_role import ALONE
 from sizewise.app.resources import MergeMetrics, Resources
 from sizewise.app.services import Services, open_services
@@ -50,8 +50,6 @@ from sizewise.telemetry.webhooks import WebhookDispatcher
 from sizewise.tools.mcp.client import McpServers
 from sizewise.tools.sandbox.process_pool import Sandbox
 
-# Requests are freed by reference counting; the default collects cycles 30 times as often and takes 5 % of the CPU.
-GC_THRESHOLDS = (20_000, 20, 20)
 # libuv accepts one connection per loop iteration (libuv/libuv#3696), which takes 10 ms under load: 1,000 clients that
 # connected at once waited 6 s in bench/soak. Each copy of the listening socket accepts one per iteration.
 LISTENER_COPIES = 8
@@ -430,9 +428,7 @@ async def _serve(
         services.key_rotation.resume()
     with contextlib.suppress(OSError):  # no file descriptor is left: the first WebSocket imports it
         await asyncio.to_thread(import_module, WEBSOCKET_MODULE)
-    gc.collect()
-    gc.freeze()  # what is loaded by now stays; collections need not scan it
-    gc.set_threshold(*GC_THRESHOLDS)
+    tending.append(loop.create_task(GarbageCollection().run_periodically()))
     try:
         await serving
         if server.server_state.tasks:  # their clients read no end of the answer; recorded before the stores close

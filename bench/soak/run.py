@@ -44,9 +44,10 @@ max_connections = 4096
 
 @dataclass(slots=True)
 class Seen:
-    """What the gateway's process looked like, once a second: seconds since the start, MB, open descriptors."""
+    """What the gateway's process looked like, once a second: seconds since the start, answers, MB, descriptors."""
 
     at_s: list[float]
+    answers: list[int]
     rss_mb: list[float]
     files: list[int]
 
@@ -70,6 +71,8 @@ class Figures:
     rss_end_mb: float
     rss_slope_mb_per_min: float
     rss_slope_error: float  # two standard errors
+    rss_slope_bytes_per_request: float
+    rss_slope_bytes_error: float
     files_most: int
     files_end: int
     in_flight_end: float
@@ -79,11 +82,12 @@ class Figures:
 
 async def soaked(soak: Soak, gateway: Program) -> Seen:
     """Runs the load and looks at the gateway once a second, and once more when all is quiet."""
-    seen = Seen([], [], [])
+    seen = Seen([], [], [], [])
     began = perf_counter()
 
     def look() -> None:
         seen.at_s.append(perf_counter() - began)
+        seen.answers.append(len(soak.sums.plain_s))
         seen.rss_mb.append(gateway.rss_mb())
         seen.files.append(len(os.listdir(f"/proc/{gateway.popen.pid}/fd")))
 
@@ -132,7 +136,9 @@ def measured(requests: int, streams: int) -> Figures:
 
 def _figures(sums: Sums, seen: Seen, seconds: float, in_flight: float, records: int) -> Figures:
     settled = [number for number, at in enumerate(seen.at_s[:-1]) if at >= SETTLED * seconds]
-    slope, error = _slope([seen.at_s[i] / 60 for i in settled], [seen.rss_mb[i] for i in settled])
+    sizes = [seen.rss_mb[i] for i in settled]
+    slope, error = _slope([seen.at_s[i] / 60 for i in settled], sizes)
+    each, each_error = _slope([seen.answers[i] / 1e6 for i in settled], sizes)
     return Figures(
         len(sums.plain_s),
         sums.streams,
@@ -151,6 +157,8 @@ def _figures(sums: Sums, seen: Seen, seconds: float, in_flight: float, records: 
         seen.rss_mb[-1],
         slope,
         2 * error,
+        each,
+        2 * each_error,
         max(seen.files),
         seen.files[-1],
         in_flight,
@@ -165,7 +173,7 @@ def _slope(x: list[float], y: list[float]) -> tuple[float, float]:
     if n < 3:
         return 0.0, float("inf")
     mean_x, mean_y = sum(x) / n, sum(y) / n
-    spread = sum((each - mean_x) ** 2 for each in x)
+    spread = sum((each - mean_x) ** 2 for each in x) or float("inf")
     slope = sum((a - mean_x) * (b - mean_y) for a, b in zip(x, y, strict=True)) / spread
     rest = sum((b - mean_y - slope * (a - mean_x)) ** 2 for a, b in zip(x, y, strict=True))
     return slope, (rest / (n - 2) / spread) ** 0.5
@@ -200,6 +208,7 @@ def page(figures: Figures) -> str:
         ("first word p50 / p99 (the upstream waits 500)", f"{f.first_p50_ms:.0f} / {f.first_p99_ms:.0f} ms"),
         ("memory start / most / end", f"{f.rss_start_mb:.0f} / {f.rss_most_mb:.0f} / {f.rss_end_mb:.0f} MB"),
         ("its slope, from a quarter on", f"{f.rss_slope_mb_per_min:+.2f} +- {f.rss_slope_error:.2f} MB a minute"),
+        ("", f"{f.rss_slope_bytes_per_request:+.2f} +- {f.rss_slope_bytes_error:.2f} bytes a plain request"),
         ("descriptors most / end", f"{f.files_most:,} / {f.files_end:,}"),
         ("in flight at the end", f"{f.in_flight_end:.0f}"),
         ("records / lost", f"{f.records:,} / {f.records_lost}"),

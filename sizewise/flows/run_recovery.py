@@ -48,6 +48,7 @@ class RunRecovery:
         self._engine = engine
         self._store_is_shared = store_is_shared
         self._has_reconciled = store_is_shared  # there the engine's tables lie in the same database
+        self._has_active_runs = tables.active_run_check()
         authenticator.listeners.add(self)
 
     async def run_periodically(self) -> None:
@@ -60,7 +61,7 @@ class RunRecovery:
     async def _check_once(self) -> None:
         if self._store_is_shared:
             await self._versions.refresh()
-        if not self._engine.is_open and await self._store.read_in_thread(tables.has_active_runs):
+        if not self._engine.is_open and await self._store.read_in_thread(self._has_active_runs):
             await self._engine.open()
         if not self._engine.is_open:
             return

@@ -7,7 +7,7 @@ paused while another took over the run, or while it was cancelled, can no longer
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -314,8 +314,10 @@ def list_active_runs(connection: Connection, after: int, limit: int) -> list[tup
     return [(number, FlowRun(*rest)) for number, *rest in rows]
 
 
-def has_active_runs(connection: Connection) -> bool:
-    return bool(connection.scalar(select(exists().where(RUNS.c.state.in_(ACTIVE_STATES)))))
+def active_run_check() -> Callable[[Connection], bool]:
+    """Whether there are active runs, to be asked again and again: a statement made each time is a reference cycle."""
+    query = select(exists().where(RUNS.c.state.in_(ACTIVE_STATES)))
+    return lambda connection: bool(connection.scalar(query))
 
 
 def _select_runs() -> Select[Any]:

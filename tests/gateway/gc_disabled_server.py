@@ -1,4 +1,4 @@
-"""`sizewise up` without the garbage collector; SIGUSR1 says how many objects of each kind of ours are alive."""
+"""`sizewise up` without the garbage collector; SIGUSR1 counts objects of ours by kind, SIGUSR2 what cycles hold."""
 
 from __future__ import annotations
 
@@ -18,6 +18,11 @@ def tell(number: int, frame: FrameType | None) -> None:
     sys.stderr.write(f"alive {json.dumps(alive)}\n")
 
 
+def collect(number: int, frame: FrameType | None) -> None:
+    sys.stderr.write(f"collected {gc.collect()}\n")
+
+
 gc.disable()
 signal.signal(signal.SIGUSR1, tell)
+signal.signal(signal.SIGUSR2, collect)
 main()

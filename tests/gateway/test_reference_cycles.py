@@ -6,6 +6,7 @@ import json
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from time import sleep
 
 import pytest
 
@@ -45,6 +46,14 @@ def alive(served: Served) -> dict[str, int]:
     return counted
 
 
+def collected(served: Served) -> int:
+    """Objects in cycles since the last look."""
+    before = len(served.said)
+    served.process.send_signal(signal.SIGUSR2)
+    until(lambda: [line for line in served.said[before:] if line.startswith("collected ")])
+    return int(served.said[-1].removeprefix("collected "))
+
+
 def ask(served: Served, endpoint: Endpoint, fault: str, stream: bool, provider: int) -> None:
     """On a connection of its own; to its end, or until the client has enough of waiting."""
     with Line(served) as line:
@@ -69,3 +78,10 @@ def test_nothing_waits_for_the_collector(uncollected: Served, endpoint: Endpoint
         kind: count - before.get(kind, 0) for kind, count in alive(uncollected).items() if kind not in EXPECTED_ALIVE
     }
     assert {kind: more for kind, more in left.items() if more > MARGIN} == {}
+
+
+def test_an_idle_server_makes_no_cycles(uncollected: Served) -> None:
+    """Each of its polls, once a second, left some: 14 MB an hour until the collector came."""
+    collected(uncollected)
+    sleep(2.5)
+    assert collected(uncollected) == 0
