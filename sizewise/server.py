@@ -38,6 +38,7 @@ from sizewise.gateway.fast_path import fast_path_protocol
 from sizewise.gateway.routes import build_asgi_app
 from sizewise.gateway.tls import Certificates
 from sizewise.graphql.asgi import GraphQLApp
+from sizewise.knowledge.load import DocumentProcesses
 from sizewise.limits.request_body import BodyMemory
 from sizewise.model_card import ModelCard
 from sizewise.process import raise_open_files_limit
@@ -351,6 +352,7 @@ async def _run_process(settings: Settings, process: ServerProcess) -> None:
             shadow_tasks=ShadowComparisons(services.quality_monitor, metrics, notify=webhooks.publish),
             webhooks=webhooks,
             sandbox=Sandbox(settings.sandbox),
+            document_processes=DocumentProcesses(settings.jobs),
             mcp_servers=McpServers(services.tool_pins),
             flow_files=process.flow_folder(settings, services),
         )
@@ -452,6 +454,7 @@ async def _serve(
         await live.app.resources.vector_stores.close()
         await live.app.resources.sandbox.close()
         await live.app.resources.offload.close()
+        await live.app.resources.document_processes.close()
         await live.app.resources.mcp_servers.close()
         await live.app.client.close()
 

@@ -28,7 +28,7 @@ from sizewise.flows.language.yaml_source import parse_yaml
 from sizewise.flows.node import FlowSignature, NodeDependencies
 from sizewise.flows.validator import signature_of_spec, validate_flow
 from sizewise.handler import RequestOptions
-from sizewise.knowledge.load import load_document
+from sizewise.knowledge.load import DocumentProcesses
 from sizewise.lamatic import exporter, file_formats, file_writer, importer
 from sizewise.lamatic.canvas import Canvas, LamaticFileError
 from sizewise.lamatic.importer import ImportedFlow
@@ -171,7 +171,7 @@ def _check_and_run(
             memory=StandInMemory(),
             http=StandInHttp(answers),
             flows=StandInLibrary(texts, signature),
-            read_file=load_document,
+            read_file=DocumentProcesses().load,
         )
         try:
             async with asyncio.timeout(TIMEOUT_S):

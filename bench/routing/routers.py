@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from bench.routing.data import Task
 from bench.routing.measure import Ranking
-from sizewise.evals.cross_fitting import cross_fitted_log_odds, fit_log_odds, quality_gain, transfer_log_odds
+from sizewise.evals.cross_fitting import cross_fitted_log_odds
 from sizewise.routing.text.prompt_features import fold_text
 from sizewise.routing.training.combiner import train_combiner
-from sizewise.routing.training.trainer import FOLDS, TfidfVectorizer
+from sizewise.routing.training.trainer import FOLDS, TfidfVectorizer, fit_log_odds, quality_gain, transfer_log_odds
 
 Floats = NDArray[np.float64]
 NEAR = 40  # neighbours
@@ -104,7 +104,7 @@ def cascade(labels: int | None = None) -> Router:
             found, count = cross_fitted_log_odds(asked, texts, rest, seed + 3), len(asked.columns)
             known = [asked.answer_signals(int(i), its, count) for i, its in zip(rest, found, strict=True)]
             learnt = train_combiner(known, asked.scores[rest])
-            found = transfer_log_odds(asked, texts, rest, some)
+            found = transfer_log_odds(texts, asked.scores, rest, some)
             for i, its in zip(some, found, strict=True):
                 worth[i], best = learnt.escalation_gain(asked.answer_signals(int(i), its, count))
                 served[i] = asked.scores[i, best]

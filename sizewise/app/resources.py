@@ -15,6 +15,7 @@ from sizewise.evals.shadow_traffic import ShadowComparisons
 from sizewise.file_search.attachment_worker import AttachmentWorker
 from sizewise.flows.file_source import FlowFolderWatcher
 from sizewise.knowledge.embedding_retry import EmbeddingRetries
+from sizewise.knowledge.load import DocumentProcesses
 from sizewise.knowledge.open_stores import OpenStores
 from sizewise.limits.request_body import BodyMemory
 from sizewise.offload.offload import Offload
@@ -50,6 +51,7 @@ class Resources:
     sandbox: Sandbox = field(default_factory=Sandbox)
     mcp_servers: McpServers = field(default_factory=lambda: McpServers(MemoryPinStore()))
     offload: Offload = field(default_factory=Offload)
+    document_processes: DocumentProcesses = field(default_factory=DocumentProcesses)
     flow_files: FlowFolderWatcher | None = None
     role: ProcessRole = ALONE
     new_queue: NewQueue = FairQueue  # of a model with slots

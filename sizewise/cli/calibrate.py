@@ -16,6 +16,7 @@ import msgspec
 from sizewise import __version__
 from sizewise.catalog.loader import load_cards
 from sizewise.cli.calibrate_samples import calibrate_from_samples
+from sizewise.cli.local_jobs import run_steps
 from sizewise.cli.options import command_settings, server_options, wants_json
 from sizewise.cli.output import format_count, write_file, write_json, write_table
 from sizewise.cli.price_options import mean_answer_costs, parse_prices
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from sizewise.evals.calibration import Calibration, PolicyCalibration
 
 NEEDS = "numpy"
+LARGE = 5_000
+"""Prompts from which worker processes are faster than this one: they take half a second to start."""
 MAX_SHOWN_QUALITY = 2.0  # relative to the large model
 OPTIONS: Mapping[str, str] = {"ratio": "price-ratio", "picture": "svg"}
 OF_A_FOLDER = (
@@ -122,7 +125,7 @@ def calibrate(
         raise BadRequest("the models to compare are missing", "name both: --small MODEL --large MODEL")
     if find_spec(NEEDS) is None:
         raise ConfigError("calibrating needs numpy", "pip install numpy in the environment of Sizewise")
-    from sizewise.evals.calibration import calibrate as calibrated
+    from sizewise.evals.calibration import calibration_steps
 
     outcomes, names = read_dataset(folder), [small, *([second] if second else []), large]
     for name in names:
@@ -135,7 +138,7 @@ def calibrate(
     known = parse_prices(price, outcomes) or ({} if _said(ctx, "ratio") else _prices(here))
     if sys.stderr.isatty():
         click.echo(f"Calibrating on {format_count(len(outcomes.ids))} prompts ...", err=True)
-    found = calibrated(
+    steps = calibration_steps(
         outcomes,
         names[:-1],
         large,
@@ -148,6 +151,7 @@ def calibrate(
         missing_is_wrong=missing_is_wrong,
         per_request=per_request,
     )
+    found = run_steps(steps, f"calibrate-{outcomes.digest[:16]}", is_large=len(outcomes.ids) >= LARGE)
     if picture is not None:
         _draw(found, picture)
     proof = found.certificate if found.best is not None else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from base64 import b64encode
-from collections.abc import Awaitable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -15,18 +15,21 @@ import msgspec
 
 from sizewise.cli import operations
 from sizewise.cli.api_client import ApiClient
-from sizewise.cli.options import api_client, server_options, wants_json
+from sizewise.cli.options import api_client, command_settings, server_options, wants_json
 from sizewise.cli.output import dim, write_json
-from sizewise.cli.progress import progress_bar
+from sizewise.cli.progress import ProgressCallback, progress_bar
 from sizewise.cli.value_completion import complete_knowledge_base
 from sizewise.data_class import DATA_CLASSES, DataClass
 from sizewise.errors import BadRequest, SizewiseError
+from sizewise.jobs.map_batches import Batch, map_batches
 from sizewise.knowledge.folder import SourceFile, list_files
-from sizewise.knowledge.load import MAX_FILE_BYTES, load_document
+from sizewise.knowledge.load import MAX_FILE_BYTES, DocumentProcesses
 
 MAX_UPLOAD_BYTES = 4 << 20
 """Bytes of a file that is uploaded whole; of a larger one only its text, extracted here."""
 PAGE = 1_000
+CONCURRENCY = 4
+"""Sources sent at once: the server reads as many as its `[jobs]` allow, and the others wait there."""
 
 Sources = click.argument("sources", nargs=-1, required=True, metavar="FILE...")
 READERS = click.option(
@@ -122,26 +125,56 @@ async def _brought(
         raise BadRequest("two of these folders have the same name", "use the folder above them")
     send = partial(operations.add_document, client, base=base, readers=list(readers), data_class=data_class)
     done = operations.SyncedKnowledge([], [], [])
-    with progress_bar("reading", "files") as told:
-        for number, file in enumerate(found):
-            told(number, len(found) + len(pages))
-            try:
-                done.ingested.append(await _one(send, file))
-            except (SizewiseError, OSError) as error:
-                done.failed.append(operations.FailedSource(file.source, _why(error)))
-        for number, url in enumerate(pages, len(found)):
-            told(number, len(found) + len(pages))
-            try:
-                done.ingested.append(await send(source=url, url=url))
-            except SizewiseError as error:
-                done.failed.append(operations.FailedSource(url, _why(error)))
+    ingested, failed = await _sent(send, [*found, *pages])
+    done.ingested.extend(ingested)
+    done.failed.extend(failed)
     if prune:
         roots = tuple(f"{path.resolve().name}/" for path in paths if path.is_dir())
         done.removed.extend(await _pruned(client, base, roots, {file.source for file in found}))
     return done
 
 
-async def _one(send: AddDocument, file: SourceFile) -> operations.IngestedDocument:
+async def _sent(
+    send: AddDocument, sources: Sequence[SourceFile | str]
+) -> tuple[list[operations.IngestedDocument], list[operations.FailedSource]]:
+    """Files and URLs, some at once; both lists in their order."""
+    ended: dict[int, operations.IngestedDocument | operations.FailedSource] = {}
+    processes = DocumentProcesses(command_settings().jobs)
+
+    async def batches() -> AsyncIterator[Batch[int]]:
+        for number in range(len(sources)):
+            yield Batch(str(number), number)
+
+    async def one(number: int) -> None:
+        source = sources[number]
+        name = source if isinstance(source, str) else source.source
+        try:
+            if isinstance(source, str):
+                ended[number] = await send(source=source, url=source)
+            else:
+                ended[number] = await _one(send, source, processes)
+        except (SizewiseError, OSError) as error:
+            ended[number] = operations.FailedSource(name, _why(error))
+
+    try:
+        with progress_bar("reading", "files") as told:
+            told(0, len(sources))
+            progress = partial(_report, told, len(sources))
+            await map_batches(batches(), one, concurrency=CONCURRENCY, progress=progress)
+    finally:
+        await processes.close()
+    results = [ended[number] for number in sorted(ended)]
+    return (
+        [each for each in results if isinstance(each, operations.IngestedDocument)],
+        [each for each in results if isinstance(each, operations.FailedSource)],
+    )
+
+
+def _report(told: ProgressCallback, total: int, done: int) -> None:
+    told(done, total)
+
+
+async def _one(send: AddDocument, file: SourceFile, processes: DocumentProcesses) -> operations.IngestedDocument:
     """Uploads the file only if the server does not know its hash."""
     size = file.path.stat().st_size
     if size > MAX_FILE_BYTES:
@@ -153,7 +186,7 @@ async def _one(send: AddDocument, file: SourceFile) -> operations.IngestedDocume
         return known
     if size <= MAX_UPLOAD_BYTES:
         return await send(source=file.source, data=b64encode(data).decode())
-    read = msgspec.to_builtins(await load_document(data, file.source))
+    read = msgspec.to_builtins(await processes.load(data, file.source))
     return await send(source=file.source, sha256=digest, document=read)
 
 

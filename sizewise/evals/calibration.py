@@ -9,16 +9,25 @@ that saves most, if any saves compared with always calling the large model.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, sqrt
+from typing import TypedDict, Unpack
 
 import numpy as np
 from msgspec import Struct
 from msgspec.structs import replace
 
 from sizewise.errors import BadRequest
-from sizewise.evals.cross_fitting import cross_fitted_log_odds, quality_gain
+from sizewise.evals.calibration_batches import (
+    CertifyTarget,
+    certify_in_batches,
+    compare_in_batches,
+    fit_in_batches,
+    predict_in_batches,
+)
+from sizewise.evals.cross_fitting import halves
 from sizewise.evals.evidence_split import TRAINING_SHARE, split_groups
 from sizewise.evals.labeled_prompts import LabeledPrompts, labeled_prompts
 from sizewise.evals.ladder_replay import (
@@ -40,22 +49,27 @@ from sizewise.evals.missing_answers import (
 from sizewise.evals.outcomes import OutcomeDataset
 from sizewise.evals.prompt_groups import seed_of
 from sizewise.evals.threshold_search import LADDER_COUNT, search_ladders
+from sizewise.jobs.cpu_batches import CpuSteps, run_here
 from sizewise.routing.guarantees.bounds import (
     STANDARD_QUALITIES,
     CertificationResult,
-    CertificationStep,
-    Losses,
     QualityGuarantee,
-    fixed_sequence_test,
     samples_needed,
 )
 from sizewise.routing.guarantees.certificate import Certificate, CertificateProvenance, CertifiedLadder
 from sizewise.routing.guarantees.thresholds import StageThresholds, ThresholdLadder
-from sizewise.routing.quality.answer_signals import SignalCombiner, log_odds
+from sizewise.routing.quality.answer_signals import SignalCombiner
 from sizewise.routing.quality.predictor import Predictor
 from sizewise.routing.quality.prompt_sketch import sketch_prompts
 from sizewise.routing.training.combiner import train_combiner
-from sizewise.routing.training.trainer import Floats, Ints, numbered, train_predictor
+from sizewise.routing.training.trainer import (
+    Floats,
+    Ints,
+    cross_validation_splits,
+    numbered,
+    quality_gain,
+    train_predictor,
+)
 
 FAVORED_ERROR_SHARE = 0.8  # of the allowed error, for the policy that saves more on the training prompts
 UNFAMILIAR_GAIN = 10.0  # for a prompt on which the predictor abstains: above every threshold, so it escalates
@@ -93,6 +107,19 @@ class Calibration(Struct, frozen=True):
     curves: Curves  # of every level tried, plus the oracle and random routing
     missing: MissingAnswers = MissingAnswers(0, 0, {}, 0)  # left out, or counted as wrong
     row_count: int = 0  # rows that all models answered; of near copies and declared groups all count as one prompt
+
+
+class CalibrationOptions(TypedDict, total=False):
+    """As the parameters of `calibration_steps`."""
+
+    costs: Sequence[float]
+    date: str
+    version: str
+    scorer: str
+    scorer_error: float | None
+    missing_is_wrong: bool
+    per_request: bool
+    training_share: float
 
 
 @dataclass(frozen=True)
@@ -135,6 +162,17 @@ def calibrate(
     small_models: Sequence[str],
     large_model: str,
     guarantee: QualityGuarantee,
+    **options: Unpack[CalibrationOptions],
+) -> Calibration:
+    """As `calibration_steps`, in this process. Raises BadRequest."""
+    return run_here(calibration_steps(dataset, small_models, large_model, guarantee, **options))
+
+
+def calibration_steps(
+    dataset: OutcomeDataset,
+    small_models: Sequence[str],
+    large_model: str,
+    guarantee: QualityGuarantee,
     *,
     costs: Sequence[float] = (0.1, 0.1, 1.0),
     date: str = "",
@@ -144,7 +182,7 @@ def calibrate(
     missing_is_wrong: bool = False,
     per_request: bool = False,
     training_share: float = TRAINING_SHARE,
-) -> Calibration:
+) -> CpuSteps[Calibration]:
     """`costs`: of one answer of each small model, then of the large one, in any unit.
 
     A small model that did not answer a prompt which another one answered counts as wrong; `missing_is_wrong`: the large
@@ -163,17 +201,22 @@ def calibrate(
         dataset = missing_as_wrong(dataset, names, small_models)
     asked = labeled_prompts(dataset, small_models, large_model, grouped=not per_request)
     _require_right_answers(asked.large_scores, large_model)
-    ready = prepare_data(asked, names, costs, date, dataset.digest, version, training_share)
+    ready = yield from preparation_steps(asked, names, costs, date, dataset.digest, version, training_share)
     _require_right_answers(ready.scores[:, -1], large_model)
     played, proved = ready.replays, ready.scores
     per_pair = 1 + len(ready.large_training_scores) / len(proved)
-    tried = {
-        quality: [
-            _calibrate_policy(name, ready, replace(guarantee, quality=quality), share, per_pair)
-            for name, share in ready.error_shares(quality).items()
-        ]
+    targets = {
+        f"certification of {name} at {quality:g}": CertifyTarget(
+            name, replace(guarantee, quality=quality), (1.0 - guarantee.confidence) * share
+        )
         for quality in sorted({*STANDARD_QUALITIES, guarantee.quality})
+        for name, share in ready.error_shares(quality).items()
     }
+    certified = yield from certify_in_batches(played, proved[:, -1], targets)
+    tried: dict[float, list[PolicyCalibration]] = {}
+    for name, target in targets.items():
+        its = _policy_calibration(ready, certified[name], target.error, per_pair)
+        tried.setdefault(target.guarantee.quality, []).append(its)
     origin = CertificateProvenance(
         dataset_digest=dataset.digest,
         seed=ready.seed,
@@ -228,7 +271,12 @@ def _require_right_answers(large_scores: Floats, large_model: str) -> None:
         raise BadRequest(f"{large_model!r} is never right on {len(large_scores)} prompts: it is no reference", hint)
 
 
-def prepare_data(
+def prepare_data(labeled: LabeledPrompts, names: tuple[str, ...], costs: Sequence[float]) -> CalibrationData:
+    """As `preparation_steps`, in this process. Raises BadRequest."""
+    return run_here(preparation_steps(labeled, names, costs))
+
+
+def preparation_steps(
     labeled: LabeledPrompts,
     names: tuple[str, ...],
     costs: Sequence[float],
@@ -236,14 +284,16 @@ def prepare_data(
     dataset_digest: str = "",
     version: str = "",
     training_share: float = TRAINING_SHARE,
-) -> CalibrationData:
+) -> CpuSteps[CalibrationData]:
     """Trains on one part of the prompts and replays all levels on both parts. Raises BadRequest if there is nothing to
     train on."""
     texts, group_of = labeled.split_texts, labeled.group_of
     seed = seed_of(texts)
     taught, proved = split_groups(texts, group_of, training_share)
-    predictor, after, before = _train(labeled, names, taught, seed, date, dataset_digest, version)
-    new = _estimate_stages(labeled, proved, _predict_log_odds(predictor, labeled, names, proved), after)
+    labeled = dataclasses.replace(labeled, agreements=(yield from compare_in_batches(labeled.small_answers)))
+    predictor, after, before = yield from _train(labeled, names, taught, seed, date, dataset_digest, version)
+    odds = yield from predict_in_batches(predictor, [labeled.prompts[each] for each in proved], names)
+    new = _estimate_stages(labeled, proved, odds, after)
     paid = tuple(cost / costs[-1] for cost in costs[: len(names) - 1])
     families = {
         "prompt": [ThresholdLadder((StageThresholds(price, price),)) for price in _prices(before.escalation_gain[0])],
@@ -281,8 +331,20 @@ def _train(
     date: str,
     data: str,
     version: str,
-) -> tuple[Predictor, tuple[SignalCombiner, ...], StageEstimates]:
+) -> CpuSteps[tuple[Predictor, tuple[SignalCombiner, ...], StageEstimates]]:
     """The predictor from the prompt alone, a combiner per number of small answers, and the training estimates."""
+    groups, every = [labeled.group_of[each] for each in training_rows], tuple(range(len(names)))
+    texts = labeled.folded_texts
+    folds = {f"fold {at}": (*split, (0, every[-1])) for at, split in enumerate(cross_validation_splits(groups, seed))}
+    parts = {f"half {at}": (*split, every) for at, split in enumerate(halves(groups, seed))}
+    fitted = yield from fit_in_batches(
+        [texts[each] for each in training_rows], labeled.scores[training_rows], {**folds, **parts}
+    )
+    gain, odds = np.zeros(len(training_rows)), np.zeros((len(training_rows), len(names)))
+    for name, (_, some, _) in folds.items():
+        gain[some] = quality_gain(fitted[name])
+    for name, (_, some, _) in parts.items():
+        odds[some] = fitted[name]
     scores = {name: labeled.scores[training_rows, place].tolist() for place, name in enumerate(names)}
     predictor = train_predictor(
         [labeled.prompts[each] for each in training_rows],
@@ -294,9 +356,9 @@ def _train(
         dataset_digest=data,
         version=version,
         allow_no_gap=True,
-        groups=[labeled.group_of[each] for each in training_rows],
+        groups=groups,
+        cross_validated_gain=gain,
     )
-    odds = cross_fitted_log_odds(labeled, labeled.folded_texts, training_rows, seed)
     after = []
     for count in range(1, len(names)):
         signals = [labeled.answer_signals(int(each), its, count) for each, its in zip(training_rows, odds, strict=True)]
@@ -305,12 +367,6 @@ def _train(
     learned = replace(predictor.provenance, prompt_sketch=())  # the certificate has one of all prompts
     taught = replace(predictor, abstention="", provenance=learned)
     return taught, tuple(after), _estimate_stages(labeled, training_rows, odds, tuple(after))
-
-
-def _predict_log_odds(predictor: Predictor, labeled: LabeledPrompts, names: tuple[str, ...], rows: Ints) -> Floats:
-    """Predicted log-odds of prompts outside the training set, (n, models); nan where the predictor abstains."""
-    found = [predictor.predict(labeled.prompts[each]) for each in rows]
-    return np.asarray([[log_odds(its[name]) if its else np.nan for name in names] for its in found])
 
 
 def _estimate_stages(
@@ -333,39 +389,16 @@ def _estimate_stages(
     return StageEstimates(worth, best)
 
 
-def _steps_and_losses(
-    replays: Sequence[LadderReplay],
-    large_scores: Floats,
-    guarantee: QualityGuarantee,
-) -> Iterator[tuple[CertificationStep, Losses]]:
-    reference = float(large_scores.sum()) or 1.0
-    for place, its in enumerate(replays):
-        step = CertificationStep(float(place), its.small_share, float(its.score.sum()) / reference, its.savings)
-        yield step, (guarantee.quality * large_scores - its.score).tolist()
-
-
-def _calibrate_policy(
-    name: str,
-    ready: CalibrationData,
-    guarantee: QualityGuarantee,
-    error_share: float,
-    prompts_per_pair: float,
+def _policy_calibration(
+    ready: CalibrationData, certified: CertificationResult, error: float, prompts_per_pair: float
 ) -> PolicyCalibration:
-    """`prompts_per_pair`: prompts in all for each one that certifies."""
-    replays, large_scores = ready.replays[name], ready.scores[:, -1]
-    error = (1.0 - guarantee.confidence) * error_share
-    certified = fixed_sequence_test(
-        name,
-        len(large_scores),
-        _steps_and_losses(replays, large_scores, guarantee),
-        guarantee,
-        error=error,
-    )
+    """`prompts_per_pair`: prompts in all for each one that certifies. `error`: as it was certified with."""
+    large_scores = ready.scores[:, -1]
     best, pairs = certified.best_step, samples_needed(certified, error)
     needs = None if pairs is None else ceil(pairs * prompts_per_pair)
     if best is None:
         return PolicyCalibration(
-            policy=name,
+            policy=certified.policy,
             certification=certified,
             small_share=0.0,
             quality=None,
@@ -373,7 +406,7 @@ def _calibrate_policy(
             savings_margin=0.0,
             samples_needed=needs,
         )
-    its = replays[round(best.threshold)]
+    its = ready.replays[certified.policy][round(best.threshold)]
     spread = (
         Z_95
         * float((its.score - best.quality * large_scores).std())
@@ -382,7 +415,7 @@ def _calibrate_policy(
     )
     low, high = best.quality - spread, best.quality + spread
     return PolicyCalibration(
-        policy=name,
+        policy=certified.policy,
         certification=certified,
         small_share=best.small_share,
         quality=best.quality,

@@ -24,7 +24,8 @@ from sizewise.routing.training.trainer import MIN_LABELS, Floats
 class LabeledPrompts:
     """Prompts that every model answered. `scores`: 0..1, (n, models), the small models in the order of their calls,
     then the large one. `columns`: of the small models. `rows`: the prompts' rows in them. `groups`: empty if each
-    prompt is a group of its own. `repeats`: rows of the dataset with this prompt, of each.
+    prompt is a group of its own. `repeats`: rows of the dataset with this prompt, of each. `agreements`: of the first
+    two small answers to each, if they have been compared.
     """
 
     prompts: Sequence[str]
@@ -33,6 +34,12 @@ class LabeledPrompts:
     rows: Sequence[int]
     groups: Sequence[int] = field(default=())
     repeats: Sequence[int] = field(default=())
+    agreements: Sequence[bool | None] = field(default=())
+
+    @property
+    def small_answers(self) -> list[tuple[str | None, ...]]:
+        """The first two small answers to each prompt."""
+        return [tuple(its.answer[row] for its in self.columns[:2]) for row in self.rows]
 
     @property
     def folded_texts(self) -> list[str]:
@@ -74,9 +81,11 @@ class LabeledPrompts:
             replace(recorded_signals(its, row), prior_log_odds=float(log_odds[place]))
             for place, its in enumerate(asking)
         )
-        return CascadeSignals(said, float(log_odds[-1]), recorded_agreement(tuple(its.answer[row] for its in asking)))
+        return CascadeSignals(said, float(log_odds[-1]), self.answers_agree(index) if len(asking) > 1 else None)
 
     def answers_agree(self, index: int) -> bool | None:
+        if self.agreements:
+            return self.agreements[index]
         return recorded_agreement(tuple(its.answer[self.rows[index]] for its in self.columns[:2]))
 
 

@@ -5,15 +5,12 @@ Prompt by prompt, so that a run that ends early leaves whole pairs. Answers that
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from math import inf
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from typing import Literal
 
 from msgspec import Struct
 
-from sizewise.batch_job import map_batches
 from sizewise.errors import (
     BudgetExceeded,
     ExternalFailure,
@@ -26,6 +23,8 @@ from sizewise.evals.outcome_folder import OutcomeFolder
 from sizewise.evals.outcomes import RecordedOutcome
 from sizewise.evals.prompt_files import ScoredPrompt
 from sizewise.evals.scorers import score_answer
+from sizewise.jobs.map_batches import Batch, map_batches
+from sizewise.jobs.shared_budget import SharedBudget
 from sizewise.messages import ChatRequest, Choice, Message, Reply, Usage
 from sizewise.routing.llm_verifier import parse_verification, verification_request
 from sizewise.routing.quality.answer_signals import MIN_LOGPROB
@@ -80,6 +79,13 @@ class OutcomeReport(Struct):
     why: str = ""
 
 
+class _Question(Struct, frozen=True):
+    prompt: ScoredPrompt
+    model: str
+    most: int | None
+    """Pico-dollars that it may cost; None: no maximum."""
+
+
 class OutcomeJob:
     """One run. `ask` is called with a maximum cost only where the budget has one."""
 
@@ -101,45 +107,47 @@ class OutcomeJob:
         self._left = list(pending(prompts, models, folder.done))
         self._whole = len(self._left)
         self._failures_in_a_row = 0
+        self._shares = SharedBudget(self._budget.concurrent)
         self.report = OutcomeReport()
 
     async def run(self) -> OutcomeReport:
         """Raises an error that every further request would meet; what was answered before is kept."""
         self._progress(0, self._whole)
-        await map_batches(self._next_batch, self._work, time_limit_s=inf)
+        await map_batches(self._batches(), self._answer, self._keep, concurrency=self._budget.concurrent)
         return self.report
 
-    async def _next_batch(self, after: str) -> Sequence[str]:
-        """Keys of the next answers, by their place; the job itself keeps what is left."""
-        count = min(self._budget.concurrent, len(self._left))
-        if self._budget.answers is not None:
-            room = self._budget.answers - self.report.added
-            count = min(count, room)
-            if room <= 0 and self._left:
-                self.report.stopped = self.report.stopped or "limit"
-        if self._budget.cost is not None and self.report.cost >= self._budget.cost > 0 and self._left:
-            self.report.stopped = self.report.stopped or "budget"
-        return () if self.report.stopped else [f"{prompt.prompt_id} {model}" for prompt, model in self._left[:count]]
+    async def _batches(self) -> AsyncIterator[Batch[_Question]]:
+        """One answer each. Ends where the budget does."""
+        most, limit, report = self._budget.cost, self._budget.answers, self.report
+        for prompt, model in self._left:
+            while limit is not None and self._shares.running and report.added + self._shares.running >= limit:
+                await self._shares.wait()  # one that fails makes room for another
+            if limit is not None and report.added >= limit:
+                report.stopped = report.stopped or "limit"
+            if most is not None and report.cost >= most > 0:
+                report.stopped = report.stopped or "budget"
+            if report.stopped:
+                return
+            share = self._shares.take(None if most is None else most - report.cost)
+            yield Batch(f"{prompt.prompt_id} {model}", _Question(prompt, model, share))
 
-    async def _work(self, keys: Sequence[str]) -> None:
-        batch, self._left = self._left[: len(keys)], self._left[len(keys) :]
-        most = None if self._budget.cost is None else (self._budget.cost - self.report.cost) // len(batch)
-        ended = await asyncio.gather(*(self._one(*each, most) for each in batch), return_exceptions=True)
-        if error := next((each for each in ended if each is not None), None):
-            raise error  # after the others have been kept
-
-    async def _one(self, prompt: ScoredPrompt, model: str, most: int | None) -> None:
-        if self.report.stopped:
-            return
+    async def _answer(self, question: _Question) -> RecordedOutcome | None:
+        """None if it failed, or if the job has ended."""
+        prompt, model, most = question.prompt, question.model, question.most
         try:
-            outcome = await self._outcome(prompt, model, most)
+            return None if self.report.stopped else await self._outcome(prompt, model, most)
         except BudgetExceeded as error:
             self.report.stopped, self.report.why = "budget", error.message
-            return
         except FATAL:
             raise
         except SizewiseError as error:
             self._fail(prompt, model, error)
+        finally:
+            self._shares.put_back(most)
+        return None
+
+    def _keep(self, key: str, outcome: RecordedOutcome | None) -> None:
+        if outcome is None:
             return
         self._failures_in_a_row = 0
         self._folder.append(outcome)

@@ -22,7 +22,7 @@ from sizewise.knowledge.embedding_retry import RETRIED, Reauthenticate
 from sizewise.knowledge.file_types import detect_file_type
 from sizewise.knowledge.ingestion import MANAGE_ACTION, DocumentUpload
 from sizewise.knowledge.knowledge_service import KnowledgeService
-from sizewise.knowledge.load import MAX_FILE_BYTES, load_document
+from sizewise.knowledge.load import MAX_FILE_BYTES, DocumentProcesses
 from sizewise.knowledge.open_stores import MADE_HERE_PREFIX
 from sizewise.messages import EmbeddingRequest
 from sizewise.principal import Principal
@@ -62,7 +62,7 @@ class FileIngestion:
         if file is None:
             raise FileRefused("invalid_file", "the file was deleted, or has expired")
         data = await self._content(file, base.tenant)
-        document = await _parsed(data, file.name)
+        document = await _parsed(self.knowledge.processes, data, file.name)
         upload = DocumentUpload(
             source=source_of(file),
             sha256=sha256(data).hexdigest(),
@@ -107,13 +107,13 @@ class FileIngestion:
         return replace(found, project=base.project)
 
 
-async def _parsed(data: bytes, name: str) -> Document:
+async def _parsed(processes: DocumentProcesses, data: bytes, name: str) -> Document:
     try:
         detect_file_type(data, name)
     except BadRequest as error:
         raise FileRefused("unsupported_file" if data.strip() else "invalid_file", _in_words(error)) from error
     try:
-        return await load_document(data, name)
+        return await processes.load(data, name)
     except BadRequest as error:
         raise FileRefused("invalid_file", _in_words(error)) from error
 

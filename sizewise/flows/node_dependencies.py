@@ -9,6 +9,7 @@ from sizewise.data_class import DataBounds
 from sizewise.flows.http_allowlist import HttpAllowlist
 from sizewise.flows.node import (
     EstimateCost,
+    FileReader,
     KnowledgeAccess,
     MemoryAccess,
     NodeDependencies,
@@ -16,7 +17,6 @@ from sizewise.flows.node import (
 )
 from sizewise.handler import Handler, Request
 from sizewise.http.client import HttpClient
-from sizewise.knowledge.load import load_document
 from sizewise.settings.root import FileSettings
 from sizewise.telemetry.spans import SpanRecorder, unrecorded_spans
 from sizewise.tools.tool import ToolAccess
@@ -28,6 +28,7 @@ def build_node_dependencies(
     handler: Handler,
     client: HttpClient,
     data_bounds: Callable[[Request], DataBounds],
+    read_file: FileReader | None = None,
     knowledge: KnowledgeAccess | None = None,
     sandbox: SandboxAccess | None = None,
     tools: ToolAccess | None = None,
@@ -51,7 +52,7 @@ def build_node_dependencies(
         handler,
         data_bounds,
         knowledge=knowledge,
-        read_file=load_document,
+        read_file=read_file,
         tools=tools,
         sandbox=sandbox,
         agents=agents,

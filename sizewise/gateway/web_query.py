@@ -37,7 +37,8 @@ _encode = msgspec.json.Encoder().encode
 
 def web_search_of(app: Application) -> WebSearchService:
     settings = app.settings
-    return WebSearchService(settings.web_search, settings.projects, app.client, app.resources.services.audit_log)
+    audit_log, read = app.resources.services.audit_log, app.resources.document_processes.load
+    return WebSearchService(settings.web_search, settings.projects, app.client, audit_log, read_page=read)
 
 
 class WebSearchOutcome(Struct, frozen=True):

@@ -5,7 +5,6 @@ So data classes, budgets, records and key scopes apply to embeddings too.
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Sequence
 
@@ -23,6 +22,7 @@ from sizewise.errors import (
 )
 from sizewise.handler import Handler, Request, discard_events
 from sizewise.knowledge.chunk import HEADING_TOKENS, TextChunk
+from sizewise.knowledge.token_count import MAX_CHARS_PER_TOKEN, count_tokens
 from sizewise.limits.middleware import INTERNAL_ENDPOINTS
 from sizewise.messages import EmbeddingRequest
 from sizewise.model_card import ModelCard
@@ -33,8 +33,6 @@ BATCH_SIZE = 32
 DEFAULT_CONTEXT_TOKENS = 512  # for a model with an unknown window
 SPECIAL_TOKENS = 8
 """Margin for tokens that a model adds around a text, and for differences between its count and ours."""
-MAX_CHARS_PER_TOKEN = 7
-"""A token counts for at most this many characters: BERT takes a key of a thousand letters for one word."""
 EmbeddingVector = tuple[float, ...]
 
 
@@ -93,7 +91,7 @@ class Embedder:
         with self._lock:
             if self._tokenizer is None:
                 self._tokenizer = WordPieceTokenizer()
-            return max(self._tokenizer.count_tokens(text), math.ceil(len(text) / MAX_CHARS_PER_TOKEN))
+            return count_tokens(self._tokenizer, text)
 
     def embedding_text(self, chunk: TextChunk, title: str) -> str:
         """The text to embed for a passage: its headings, cut to HEADING_TOKENS, and its text."""

@@ -19,8 +19,9 @@ from msgspec import Struct
 from sizewise.data_class import DataClass, strictest
 from sizewise.errors import BadRequest, SizewiseError, StorageError
 from sizewise.handler import Request
-from sizewise.knowledge.chunk import TextChunk, chunk_document
+from sizewise.knowledge.chunk import TextChunk
 from sizewise.knowledge.document import Document
+from sizewise.knowledge.document_batches import SplitOrder
 from sizewise.knowledge.document_store import (
     BaseRecord,
     DocumentMetadata,
@@ -30,9 +31,9 @@ from sizewise.knowledge.document_store import (
     PassageRecord,
 )
 from sizewise.knowledge.embedder import BATCH_SIZE, Embedder, EmbeddingVector, check_dimension
-from sizewise.knowledge.injection_scan import InjectionSuspicion, find_suspects
+from sizewise.knowledge.injection_scan import InjectionSuspicion
 from sizewise.knowledge.keyword_index import KeywordHasher
-from sizewise.knowledge.load import load_document
+from sizewise.knowledge.load import DocumentProcesses
 from sizewise.knowledge.open_stores import OpenStores
 from sizewise.knowledge.vector_store import MAX_TAGS, TAG_NAME, KnowledgeBaseId, Passage, Tag
 from sizewise.settings.knowledge import KnowledgeSettings
@@ -95,6 +96,7 @@ class Ingestion:
     document_store: DocumentStore
     open_stores: OpenStores
     embedder: Embedder
+    processes: DocumentProcesses
     default_data_class: DataClass
     """For documents whose upload and settings name none."""
 
@@ -136,8 +138,8 @@ class Ingestion:
             )
         if upload.sha256 and not upload.data and upload.parsed is None:
             return IngestionResult(upload.source, id, "wanted")
-        document = upload.parsed or await load_document(upload.data, upload.source)
-        pieces = await asyncio.to_thread(self._split, open, id, document, upload, settings, model)
+        document = upload.parsed or await self.processes.load(upload.data, upload.source)
+        pieces = await self._split(open, id, document, upload, settings, model)
         now = time.time_ns() // 1_000_000
         about = DocumentMetadata(
             source=upload.source,
@@ -184,7 +186,7 @@ class Ingestion:
             if each.id != document.id
         ][:MAX_DUPLICATES]
 
-    def _split(
+    async def _split(
         self,
         record: BaseRecord,
         id: str,
@@ -193,15 +195,16 @@ class Ingestion:
         settings: KnowledgeSettings,
         model: str,
     ) -> list[PassageRecord]:
-        """Blocking. Raises BadRequest if the document has no text."""
+        """Raises BadRequest if the document has no text."""
         most = min(settings.chunk_tokens, self.embedder.max_passage_tokens(model))
-        cuts = chunk_document(document, self.embedder.count_tokens, most, min(settings.chunk_overlap, most // 3))
-        if not cuts:
+        order = SplitOrder(upload.source, most, min(settings.chunk_overlap, most // 3))
+        split = await self.processes.split(document, order, self.embedder.count_tokens)
+        if not split.chunks:
             raise BadRequest(f"{upload.source[:200]!r} contains no text", "add a file with content")
-        why = find_suspects(cuts, upload.source)
+        why = split.suspects
         turns: Counter[str] = Counter()
         found = list[PassageRecord]()
-        for place, each in enumerate(cuts):
+        for place, each in enumerate(split.chunks):
             suspicion = why.get(place, NO_SUSPICION)
             above = " > ".join(each.headings)
             key = f"{above}\n{each.text}"

@@ -7,7 +7,7 @@ query, and against the database, so that a store that missed a change reveals no
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -20,12 +20,14 @@ from sizewise.catalog.loader import local_cards
 from sizewise.data_class import DATA_CLASSES, DataBounds, DataClass, Place
 from sizewise.errors import BadRequest, PathNotFound, SizewiseError, did_you_mean
 from sizewise.handler import Handler, Request
+from sizewise.jobs.map_batches import Batch, map_batches
 from sizewise.knowledge.document_store import DocumentRecord, DocumentStore, PassageRecord
 from sizewise.knowledge.embedder import Embedder
 from sizewise.knowledge.embedding_retry import RETRIED, EmbeddingRetries
-from sizewise.knowledge.folder import list_files
+from sizewise.knowledge.folder import SourceFile, list_files
 from sizewise.knowledge.ingestion import MANAGE_ACTION, DocumentUpload, EmbeddingProgress, Ingestion, IngestionResult
 from sizewise.knowledge.keyword_index import KeywordHasher
+from sizewise.knowledge.load import DocumentProcesses
 from sizewise.knowledge.open_stores import OpenStores, settings_of_base
 from sizewise.knowledge.rebuild import Rebuild, RebuildStep
 from sizewise.knowledge.reranker import rerank_by_keywords, rerank_by_model
@@ -83,6 +85,7 @@ class KnowledgeService:
     store_check: StoreCheck
     embedding_retries: EmbeddingRetries
     embedder: Embedder
+    processes: DocumentProcesses
     handler: Handler
     web_pages: WebPageFetcher
     settings: Mapping[str, KnowledgeSettings]
@@ -285,15 +288,10 @@ class KnowledgeService:
                     failed.append((source, error.message))
                 there.add(source)
                 continue
-            for file in await asyncio.to_thread(list_files, Path(source)):
-                there.add(file.source)
-                try:
-                    data = await asyncio.to_thread(file.path.read_bytes)
-                    taken.append(await self.add_document(request, name, DocumentUpload(file.source, data)))
-                except OSError as error:
-                    failed.append((file.source, error.strerror or "cannot be read"))
-                except SizewiseError as error:
-                    failed.append((file.source, error.message))
+            files = await asyncio.to_thread(list_files, Path(source))
+            added, refused = await self._add_files(request, name, files)
+            there |= {file.source for file in files}
+            taken, failed = taken + added, failed + refused
         roots = tuple(f"{Path(source).name}/" for source in said.sources if not is_url(source))
         removed = list[str]()
         for kept in await self.documents(principal, name):
@@ -302,6 +300,36 @@ class KnowledgeService:
                 await self.document_store.mark_for_deletion(base, kept.id, principal)
                 removed.append(source)
         return SyncResult(tuple(taken), tuple(removed), tuple(failed))
+
+    async def _add_files(
+        self, request: Request, name: str, files: Sequence[SourceFile]
+    ) -> tuple[list[IngestionResult], list[tuple[str, str]]]:
+        """As many at once as there are processes. Results and failures in the order of the files."""
+        taken, failed = dict[str, IngestionResult](), dict[str, str]()
+
+        async def batches() -> AsyncIterator[Batch[SourceFile]]:
+            for file in files:
+                yield Batch(file.source, file)
+
+        async def add(file: SourceFile) -> IngestionResult | None:
+            try:
+                data = await asyncio.to_thread(file.path.read_bytes)
+                return await self.add_document(request, name, DocumentUpload(file.source, data))
+            except OSError as error:
+                failed[file.source] = error.strerror or "cannot be read"
+            except SizewiseError as error:
+                failed[file.source] = error.message
+            return None
+
+        def keep(source: str, result: IngestionResult | None) -> None:
+            if result is not None:
+                taken[source] = result
+
+        await map_batches(batches(), add, keep, concurrency=self.processes.size)
+        order = [file.source for file in files]
+        return [taken[each] for each in order if each in taken], [
+            (each, failed[each]) for each in order if each in failed
+        ]
 
     async def remove_document(self, principal: Principal, name: str, document_id: str) -> None:
         """Raises PathNotFound."""
@@ -377,7 +405,13 @@ class KnowledgeService:
     @property
     def ingestion(self) -> Ingestion:
         """Checks no access."""
-        return Ingestion(self.document_store, self.open_stores, self.embedder, self.default_data_class)
+        return Ingestion(
+            document_store=self.document_store,
+            open_stores=self.open_stores,
+            embedder=self.embedder,
+            processes=self.processes,
+            default_data_class=self.default_data_class,
+        )
 
     def settings_of(self, name: str) -> KnowledgeSettings:
         return settings_of_base(self.settings, name)
@@ -408,6 +442,7 @@ def build_knowledge_service(
     document_store: DocumentStore,
     open_stores: OpenStores,
     embedding_retries: EmbeddingRetries,
+    processes: DocumentProcesses,
     handler: Handler,
     cards: Sequence[ModelCard],
     reach: Mapping[DataClass, Place],
@@ -427,6 +462,7 @@ def build_knowledge_service(
         store_check=StoreCheck(document_store, open_stores),
         embedding_retries=embedding_retries,
         embedder=Embedder(handler, cards, fetchable),
+        processes=processes,
         handler=handler,
         web_pages=WebPageFetcher(reach, settings.proxies, settings.ca_file),
         settings=settings.knowledge,

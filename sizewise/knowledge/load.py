@@ -1,65 +1,95 @@
-"""Loads the bytes of a file into blocks with pages and headings, in a child process; stores nothing.
+"""Loads files into documents and splits these into scanned chunks, off the event loop; stores nothing.
 
-Parsers of untrusted files can hang, crash or use up memory, so they run in a child process with limits.
+Parsers of untrusted files can hang, crash or use up memory, so each file is parsed by a process of its own. How many
+run at once is bounded, with the memory of each.
 """
 
 from __future__ import annotations
 
 import asyncio
-import sys
 
 import msgspec
 
 from sizewise.errors import BadRequest, BodyTooLarge, ExternalFailure
+from sizewise.knowledge.chunk import CountTokens
 from sizewise.knowledge.document import Document
+from sizewise.knowledge.document_batches import (
+    MAX_OUTPUT_BYTES,
+    FileOrder,
+    SplitDocument,
+    SplitOrder,
+    parse_batch,
+    split_batch,
+    split_document,
+)
 from sizewise.knowledge.file_types import detect_file_type
-from sizewise.knowledge.load_protocol import EXIT_REFUSED, LoadRefusal, LoadRequest
 from sizewise.knowledge.text_formats import read
-from sizewise.process import run_with_input
+from sizewise.offload.job import WorkerLimits
+from sizewise.offload.worker_pool import PoolRules, WorkerPool
+from sizewise.settings.jobs import JobsSettings
 
-WORKER = "sizewise.knowledge.load_worker"
 MAX_FILE_BYTES = 64 << 20
-MAX_OUTPUT_BYTES = 50_000_000  # of the parsed document as JSON
 TIMEOUT_S = 120
 AT_ONCE = 65_536  # bytes; smaller plain text is parsed in a thread, which is cheaper than a process
+SPLIT_AT_ONCE = 4_096  # characters; splitting and scanning these takes 50 ms
+HINT = "split it into several files, or save it in another format"
 
 
-async def load_document(data: bytes, name: str, timeout_s: int = TIMEOUT_S) -> Document:
-    """`name` is used in errors, and to detect the type of a file that looks like plain text.
+class DocumentProcesses:
+    """One per process, for its event loop; outlives settings reloads."""
 
-    Raises BodyTooLarge, and BadRequest: empty, password-protected, damaged, only pictures, of an unsupported type, or
-    over the limits.
-    """
-    if len(data) > MAX_FILE_BYTES:
-        raise BodyTooLarge(f"{name[:200]!r} is larger than {MAX_FILE_BYTES:,} bytes", "split it into several files")
-    kind = detect_file_type(data, name)
-    if kind not in ("pdf", "docx", "html") and len(data) <= AT_ONCE:
-        return await asyncio.to_thread(read, kind, data, name)
-    order = msgspec.json.encode(LoadRequest(kind, name[:1_000], timeout_s)) + b"\n"
-    try:
-        done = await run_with_input(
-            [sys.executable, "-P", "-m", WORKER],
-            order + data,
-            timeout_s + 5.0,
-            MAX_OUTPUT_BYTES,
+    def __init__(self, settings: JobsSettings | None = None) -> None:
+        known = settings or JobsSettings()
+        parsing = PoolRules(
+            work="reading a file",
+            hint=HINT,
+            limits=WorkerLimits(memory_bytes=known.max_memory_bytes, cpu_s=TIMEOUT_S, confined=True),
+            attempts=1,  # a file that crashed its parser would do so again
+            max_jobs_per_worker=1,
+            max_result_bytes=2 * MAX_OUTPUT_BYTES,
         )
-    except ExternalFailure as error:
-        hint = "split it into several files, or save it in another format"
-        told = (
-            f"{name[:200]!r} cannot be read: it takes longer than {timeout_s} s, or contains more than "
-            f"{MAX_OUTPUT_BYTES:,} bytes of text"
-        )
-        raise BadRequest(told, hint) from error
-    if done.exit_code == EXIT_REFUSED:
-        refused = msgspec.json.decode(done.stdout, type=LoadRefusal)
-        raise BadRequest(refused.message, refused.hint)
-    if done.exit_code:
-        hint = "split it into several files, or save it in another format"
-        raise BadRequest(f"{name[:200]!r} cannot be read: it is damaged, or takes too much time or memory", hint)
-    return msgspec.json.decode(done.stdout, type=Document)
+        splitting = PoolRules("splitting a document", HINT, WorkerLimits(memory_bytes=known.max_memory_bytes))
+        self._parsers = WorkerPool(known.workers, parsing)
+        self._splitters = WorkerPool(known.workers, splitting)
 
+    @property
+    def size(self) -> int:
+        """Documents that can be worked on at once."""
+        return self._parsers.size
 
-async def extract_text(data: bytes, name: str) -> str:
-    """The text of a file, with Markdown headings. Raises as `load_document`."""
-    document = await load_document(data, name)
-    return "\n\n".join(f"{'#' * block.level} {block.text}" if block.level else block.text for block in document.blocks)
+    async def load(self, data: bytes, name: str, timeout_s: float = TIMEOUT_S) -> Document:
+        """`name` is used in errors, and to detect the type of a file that looks like plain text.
+
+        Raises BodyTooLarge, Busy, and BadRequest: empty, password-protected, damaged, only pictures, of an unsupported
+        type, or over the limits.
+        """
+        if len(data) > MAX_FILE_BYTES:
+            raise BodyTooLarge(f"{name[:200]!r} is larger than {MAX_FILE_BYTES:,} bytes", "split it into several files")
+        kind = detect_file_type(data, name)
+        if kind not in ("pdf", "docx", "html") and len(data) <= AT_ONCE:
+            return await asyncio.to_thread(read, kind, data, name)
+        order = msgspec.json.encode(FileOrder(kind, name[:1_000]))
+        try:
+            (found,) = await self._parsers.run(parse_batch, b"", [order, data], timeout_s)
+        except ExternalFailure as error:
+            damaged = "it is damaged, or takes too much time or memory"
+            raise BadRequest(f"{name[:200]!r} cannot be read: {damaged} ({error.message})", HINT) from error
+        return msgspec.json.decode(found, type=Document)
+
+    async def split(self, document: Document, order: SplitOrder, count_tokens: CountTokens) -> SplitDocument:
+        """`count_tokens`: as `token_count.py`, for a short document.
+
+        Raises BadRequest if the document has too many passages or is over the limits, and Busy.
+        """
+        if sum(len(block.text) for block in document.blocks) <= SPLIT_AT_ONCE:
+            return await asyncio.to_thread(split_document, document, order, count_tokens)
+        parts = [msgspec.json.encode(order), await asyncio.to_thread(msgspec.json.encode, document)]
+        try:
+            (found,) = await self._splitters.run(split_batch, b"", [*parts])
+        except ExternalFailure as error:
+            raise BadRequest(f"{order.source[:200]!r} cannot be split: {error.message}", HINT) from error
+        return msgspec.json.decode(found, type=SplitDocument)
+
+    async def close(self) -> None:
+        await self._parsers.close()
+        await self._splitters.close()

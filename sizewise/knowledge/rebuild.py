@@ -6,13 +6,14 @@ in the same way: everything is missing from another vector store, and vectors of
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 from msgspec import Struct
 
-from sizewise.batch_job import BatchProgress, map_batches
 from sizewise.errors import Conflict
+from sizewise.jobs.map_batches import Batch, map_batches
 from sizewise.knowledge.document_store import BaseRecord, DocumentStore
 from sizewise.knowledge.embedder import Embedder
 from sizewise.knowledge.open_stores import OpenStores
@@ -65,22 +66,32 @@ class Rebuild:
         if anew:
             if not dry_run:
                 await self._start_over(base, model, principal, total)
-            missing, done = total, BatchProgress(total, "")
+            checked, missing, last = total, total, ""
         else:
-            missing, done = await self._find_missing(base, principal, dry_run, after, time_limit_s)
+            checked, missing, last = await self._find_missing(base, principal, dry_run, after, time_limit_s)
         return RebuildStep(
-            checked=done.done,
+            checked=checked,
             missing=missing,
             total=total,
             model=model,
             previous_model=base.model,
-            next=done.next,
+            next=last,
         )
 
     async def _find_missing(
         self, base: BaseRecord, principal: Principal, dry_run: bool, after: str, time_limit_s: float
-    ) -> tuple[int, BatchProgress]:
-        missing = 0
+    ) -> tuple[int, int, str]:
+        """Passages checked and missing, and the last id checked: empty at the end. At least one batch is checked."""
+        until, checked, missing, last = time.monotonic() + time_limit_s, 0, 0, after
+
+        async def batches() -> AsyncIterator[Batch[Sequence[str]]]:
+            nonlocal checked, last
+            while ids := await self.document_store.ready_passage_ids(base.base, last, ID_BATCH):
+                yield Batch(ids[-1], ids)
+                checked, last = checked + len(ids), ids[-1]
+                if time.monotonic() > until:
+                    return
+            last = ""
 
         async def find_missing(ids: Sequence[str]) -> None:
             nonlocal missing
@@ -90,16 +101,13 @@ class Rebuild:
                 async with self.open_stores.write_lock(base.base):
                     await self.document_store.mark_for_embedding(base.base, lacking)
 
-        async def fetch(last: str) -> Sequence[str]:
-            return await self.document_store.ready_passage_ids(base.base, last, ID_BATCH)
-
-        done = await map_batches(fetch, find_missing, after=after, time_limit_s=time_limit_s)
+        await map_batches(batches(), find_missing)
         if not dry_run:
-            if not done.next:
+            if not last:
                 await self.open_stores.remove_elsewhere(base.base)
             if missing:
                 await self.document_store.record_rebuild(base.base, principal, missing, base.model)
-        return missing, done
+        return checked, missing, last
 
     async def _is_other_size(self, base: BaseRecord) -> bool:
         """Whether the stored vectors are of another model than the database says, as after a restore of one of them."""

@@ -17,6 +17,20 @@ WorkFactory = Callable[[bytes], Work]
 """A function at module level, so that a worker process can import it by its name."""
 
 
+OUT_OF_MEMORY = b"memory"
+"""In place of a JobError: the job needed more memory than its worker may have."""
+
+
+class WorkerLimits(Struct, frozen=True):
+    """Of one worker; 0: none. `cpu_s`: CPU seconds of all its jobs. `confined`: it can write no file, and
+    has no environment.
+    """
+
+    memory_bytes: int = 0
+    cpu_s: int = 0
+    confined: bool = False
+
+
 def function_name(function: Callable[..., object]) -> bytes:
     """`module:function`, by which another process finds it."""
     return f"{function.__module__}:{function.__qualname__}".encode()

@@ -1,14 +1,18 @@
 """Worker process for offloaded work: calls the named functions on what it receives; opens nothing, stores nothing.
 
-`python -m sizewise.offload.worker FD` talks over the inherited socket FD, handles one job at a time and ends when the
-socket closes. A job is the name of a factory (`module:function`), the factory's argument, and the parts of the input.
-What a factory makes is kept for jobs with the same argument: loading guards takes longer than scanning with them.
+`python -m sizewise.offload.worker FD [LIMITS]` talks over the inherited socket FD, handles one job at a time, and ends
+with its parent. LIMITS: WorkerLimits as JSON. A job is the name of a factory (`module:function`), the argument of the
+factory, and the parts of the input. What a factory makes is kept for jobs with the same argument: loading guards takes
+longer than scanning with them.
 """
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import os
+import resource
+import signal
 import socket
 import sys
 from collections import OrderedDict
@@ -19,13 +23,14 @@ import msgspec
 
 from sizewise.errors import SizewiseError
 from sizewise.offload.frames import PART_COUNT, PART_LENGTH, Bytes, decode_lengths, encode_head
-from sizewise.offload.job import JobError, Work
+from sizewise.offload.job import OUT_OF_MEMORY, JobError, Work, WorkerLimits
 
 MAX_KEPT = 8
 """Callables kept; the least recently used is dropped."""
 READ_BYTES = 1 << 20
 NICENESS = 5
 """On a full machine the event loop goes first."""
+PR_SET_PDEATHSIG = 1
 
 
 class OffloadWorker:
@@ -49,6 +54,9 @@ class OffloadWorker:
             self._send([b"", *self._work(name.decode(), setup)(*parts)])
         except SizewiseError as error:
             self._send([msgspec.json.encode(JobError.of(error))])
+        except MemoryError:
+            self._kept.clear()
+            self._send([OUT_OF_MEMORY])
 
     def _work(self, name: str, setup: bytes) -> Work:
         made = self._kept.pop((name, setup), None)
@@ -74,9 +82,34 @@ class OffloadWorker:
         return bytes(taken)
 
 
+def apply_limits(limits: WorkerLimits) -> None:
+    if limits.memory_bytes:
+        _limit(resource.RLIMIT_DATA, limits.memory_bytes)  # not the address space, of which threads reserve a lot
+    if limits.cpu_s:
+        resource.setrlimit(resource.RLIMIT_CPU, (limits.cpu_s, limits.cpu_s + 1))  # SIGXCPU first: it says why
+    if limits.confined:
+        _limit(resource.RLIMIT_FSIZE, 0)
+    _limit(resource.RLIMIT_CORE, 0)
+
+
+def _limit(what: int, most: int) -> None:
+    hard = resource.getrlimit(what)[1]
+    most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    resource.setrlimit(what, (most, most))
+
+
+def end_with_parent() -> None:
+    """Has the kernel kill this process with its parent (Linux; elsewhere it ends after its job: the socket closes)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def main() -> None:
+    end_with_parent()
     gc.freeze()
     os.nice(NICENESS)
+    if len(sys.argv) > 2:
+        apply_limits(msgspec.json.decode(sys.argv[2], type=WorkerLimits))
     with socket.socket(fileno=int(sys.argv[1])) as connection:
         OffloadWorker(connection).run()
 

@@ -13,6 +13,7 @@ from sizewise.settings.catalog import CatalogSettings
 from sizewise.settings.graphql import GraphQLSettings
 from sizewise.settings.guardrails import GuardrailsSettings, ModerationSettings
 from sizewise.settings.http_allowlist import HttpHostSettings
+from sizewise.settings.jobs import JobsSettings
 from sizewise.settings.knowledge import KnowledgeSettings
 from sizewise.settings.limits import BudgetsSettings, LimitsSettings, scope
 from sizewise.settings.models import LocalSettings, ModelSettings, ProviderSettings
@@ -78,6 +79,7 @@ class FileSettings:
     knowledge: Mapping[str, KnowledgeSettings] = setting(MappingProxyType({}), "", key_validator=name)
     graphql: GraphQLSettings = setting(GraphQLSettings(), "")
     sandbox: SandboxSettings = setting(SandboxSettings(), "")
+    jobs: JobsSettings = setting(JobsSettings(), "")
     agents: Mapping[str, AgentSettings] = setting(MappingProxyType({}), "", key_validator=name)
     memory: MemorySettings = setting(MemorySettings(), "")
     mcp: Mapping[str, McpServerSettings] = setting(MappingProxyType({}), "", key_validator=name)

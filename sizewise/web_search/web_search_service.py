@@ -21,7 +21,7 @@ from sizewise.principal import Principal
 from sizewise.settings.load import resolve_secret
 from sizewise.settings.routing import ProjectSettings
 from sizewise.settings.web_search import WebSearchGrant, WebSearchSettings
-from sizewise.web_search.page_reader import with_pages
+from sizewise.web_search.page_reader import ReadPage, with_pages
 from sizewise.web_search.search_engines import ENGINES, WebQuery, WebResult, selected
 
 MAX_BYTES = 4_000_000  # of the engine's answer, or of a page
@@ -36,6 +36,7 @@ class WebSearchService:
     projects: Mapping[str, ProjectSettings]
     client: HttpClient
     audit_log: AuditLog
+    read_page: ReadPage
 
     def grant(self, principal: Principal) -> WebSearchGrant:
         """`deny` also if no engine is configured."""
@@ -56,6 +57,7 @@ class WebSearchService:
                 self.settings.fetch_urls,
                 self.settings.max_pages,
                 lambda site, path: self._send(site, "GET", path, b"", (), bounds),
+                self.read_page,
             )
             kept = await asyncio.to_thread(_without_injections, found)  # 30 ms for five results with two pages
             outcome = "searched"

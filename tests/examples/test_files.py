@@ -10,7 +10,7 @@ import pytest
 
 from sizewise.flows.node_registry import NodeRegistry
 from sizewise.flows.validator import validate_flow
-from sizewise.knowledge.load import load_document as read
+from sizewise.knowledge.load import DocumentProcesses
 from sizewise.settings.load import load_settings
 from tests.examples import sample_documents
 from tests.examples.example_runner import EXAMPLES
@@ -48,5 +48,5 @@ def test_the_handbook_is_of_the_length_it_says_and_its_papers_are_what_was_writt
     sample_documents.write(tmp_path)
     for name in ("owners-manual.pdf", "agents-guide.docx"):
         kept, made = ((folder / name).read_bytes() for folder in (sample_documents.HANDBOOK / "files", tmp_path))
-        one, other = (asyncio.run(read(data, name)) for data in (kept, made))
+        one, other = (asyncio.run(DocumentProcesses().load(data, name)) for data in (kept, made))
         assert one.text == other.text and one.pages == other.pages

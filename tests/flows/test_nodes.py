@@ -30,7 +30,7 @@ from sizewise.http.client import HttpClient
 from sizewise.http.egress import EgressPolicy
 from sizewise.knowledge.ingestion import DocumentUpload, IngestionResult
 from sizewise.knowledge.knowledge_service import SearchMode
-from sizewise.knowledge.load import load_document
+from sizewise.knowledge.load import DocumentProcesses
 from sizewise.knowledge.results import SearchResponse, SearchResult
 from sizewise.knowledge.vector_store import TagFilter
 from sizewise.messages import Choice, Reply, Usage
@@ -219,7 +219,7 @@ def test_where_a_means_is_missing_the_node_says_what_would_bring_it(node: str, s
 def file(data: bytes, name: str) -> Ran:
     given = {"name": name, "media_type": "", "data": base64.b64encode(data).decode()}
     text = 'name: x\ninputs: {f: file}\nnodes: {a: {kind: file, file: "{{ inputs.f }}"}}\noutputs: {a: "{{ a }}"}'
-    return ran(text, {"f": given}, dependencies=lambda means: replace(means, read_file=load_document))
+    return ran(text, {"f": given}, dependencies=lambda means: replace(means, read_file=DocumentProcesses().load))
 
 
 def test_files_are_read_in_their_formats() -> None:
@@ -230,7 +230,7 @@ def test_files_are_read_in_their_formats() -> None:
         file(b"\x00\x01\x02", "a.bin")
     text = 'name: x\nnodes: {a: {kind: file, file: {data: "no base64!"}}}\noutputs: {}'
     with pytest.raises(BadRequest, match="is not valid base64"):
-        ran(text, dependencies=lambda means: replace(means, read_file=load_document))
+        ran(text, dependencies=lambda means: replace(means, read_file=DocumentProcesses().load))
 
 
 def test_json_keeps_its_schema_or_fails() -> None:

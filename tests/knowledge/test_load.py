@@ -10,13 +10,20 @@ import pytest
 
 from sizewise.errors import BadRequest
 from sizewise.knowledge.document import Document
-from sizewise.knowledge.load import extract_text, load_document
+from sizewise.knowledge.load import DocumentProcesses
 from tests.growth import check_linear
 from tests.knowledge.sample_files import docx, pdf, said
 
 
 def loaded(data: bytes | str, name: str = "file", seconds: int = 60) -> Document:
-    return asyncio.run(load_document(data if isinstance(data, bytes) else data.encode(), name, seconds))
+    async def load() -> Document:
+        processes = DocumentProcesses()
+        try:
+            return await processes.load(data if isinstance(data, bytes) else data.encode(), name, seconds)
+        finally:
+            await processes.close()
+
+    return asyncio.run(load())
 
 
 def shown(document: Document) -> list[tuple[str, str]]:
@@ -202,7 +209,3 @@ def test_a_file_that_takes_too_long_is_given_up() -> None:
     page = "\n".join("word " * 15 for _ in range(50))
     with pytest.raises(BadRequest, match=r"too much|takes longer"):  # which comes first depends on the machine
         loaded(pdf([page] * 1_000), "long.pdf", seconds=1)
-
-
-def test_flows_get_the_words_of_a_file() -> None:
-    assert asyncio.run(extract_text(b"# One\n\ntwo", "a.md")) == "# One\n\ntwo"

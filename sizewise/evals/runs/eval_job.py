@@ -5,20 +5,21 @@ Item by item, and target after target within it: two targets meet the same hour,
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+import dataclasses
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Literal
 
 from msgspec.structs import replace
 
-from sizewise.batch_job import map_batches
 from sizewise.errors import BudgetExceeded, ExternalFailure, Forbidden, InvalidApiKey, ModelNotFound, SizewiseError
 from sizewise.evals.runs.eval_items import EvalItem
 from sizewise.evals.runs.eval_spec import EvalSpec
 from sizewise.evals.runs.item_scorers import Score, TargetAnswer, judge_prompt, missing, parse_judgement, score_by_rule
 from sizewise.evals.runs.run_file import ItemResult, RunWriter
+from sizewise.jobs.map_batches import Batch, map_batches
+from sizewise.jobs.shared_budget import SharedBudget
 
 MAX_FAILURES = 5
 """Failures in a row after which the job stops: the next would fail as well."""
@@ -57,6 +58,8 @@ class _Task:
     run: TargetRun
     item: EvalItem
     repeat: int
+    most: int | None = None
+    """Pico-dollars that it may cost; None: no maximum."""
 
 
 class EvalJob:
@@ -76,55 +79,63 @@ class EvalJob:
         self._left = list(_pending(spec, items, runs))
         self._whole = len(self._left)
         self._failures_in_a_row = 0
+        self._shares = SharedBudget(spec.budget.concurrency)
         self._until = None if spec.budget.minutes is None else monotonic() + 60 * spec.budget.minutes
         self.report = EvalReport()
 
     async def run(self) -> EvalReport:
         """Raises an error that every further request would meet; what was answered before is kept."""
         self._progress(0, self._whole)
-        await map_batches(self._next_batch, self._work, time_limit_s=float("inf"))
+        await map_batches(self._batches(), self._answer, self._keep, concurrency=self._spec.budget.concurrency)
         return self.report
 
-    async def _next_batch(self, after: str) -> Sequence[str]:
-        most = self._spec.budget.pico_dollars
-        if self._left and most is not None and self.report.cost >= most:
-            self.report.stopped = self.report.stopped or "budget"
-        if self._left and self._until is not None and monotonic() >= self._until:
-            self.report.stopped = self.report.stopped or "time"
-        count = 0 if self.report.stopped else min(self._spec.budget.concurrency, len(self._left))
-        return [each.item.id for each in self._left[:count]]
+    async def _batches(self) -> AsyncIterator[Batch[_Task]]:
+        """One answer each. Ends where the budget does."""
+        most, report = self._spec.budget.pico_dollars, self.report
+        for task in self._left:
+            if most is not None and report.cost >= most:
+                report.stopped = report.stopped or "budget"
+            if self._until is not None and monotonic() >= self._until:
+                report.stopped = report.stopped or "time"
+            if report.stopped:
+                return
+            share = self._shares.take(None if most is None else most - report.cost)
+            name = f"{task.run.target} {task.item.id} {task.repeat}"
+            yield Batch(name, dataclasses.replace(task, most=share))
 
-    async def _work(self, keys: Sequence[str]) -> None:
-        batch, self._left = self._left[: len(keys)], self._left[len(keys) :]
-        budget = self._spec.budget.pico_dollars
-        most = None if budget is None else (budget - self.report.cost) // len(batch)
-        ended = await asyncio.gather(*(self._one(each, most) for each in batch), return_exceptions=True)
-        if error := next((each for each in ended if each is not None), None):
-            raise error  # after the others have been kept
-
-    async def _one(self, task: _Task, most: int | None) -> None:
-        if self.report.stopped:
-            return
+    async def _answer(self, task: _Task) -> tuple[_Task, ItemResult] | None:
+        """None if the job has ended."""
         try:
-            answer = await self._ask(task.run.target, task.item, task.repeat, most)
-        except BudgetExceeded as error:
-            self._end_budget(error)
-            return
-        except FATAL:
+            return None if self.report.stopped else (task, await self._result(task))
+        except BudgetExceeded as error:  # an answer without its scores is not kept, so it is asked again
+            self.report.stopped, self.report.why = "budget", error.message
+            return None
+        finally:
+            self._shares.put_back(task.most)
+
+    async def _result(self, task: _Task) -> ItemResult:
+        """Raises BudgetExceeded, or an error that every further request would meet."""
+        try:
+            answer = await self._ask(task.run.target, task.item, task.repeat, task.most)
+        except (BudgetExceeded, *FATAL):
             raise
         except SizewiseError as error:
-            self._fail(task, error)
-            return
-        self._failures_in_a_row = 0
+            return _result(task, error=error.message)
         self._pay(answer)
-        left = None if most is None else max(0, most - (answer.cost or 0))
-        try:
-            scores, cost = await self._scores(task.item, answer, left)
-        except BudgetExceeded as error:  # not kept: an answer without its scores would not be asked again
-            self._end_budget(error)
+        left = None if task.most is None else max(0, task.most - (answer.cost or 0))
+        scores, cost = await self._scores(task.item, answer, left)
+        return _result(task, scores=scores, answer=replace(answer, cost=cost))
+
+    def _keep(self, key: str, ended: tuple[_Task, ItemResult] | None) -> None:
+        if ended is None:
             return
-        task.run.writer.append(_result(task, scores=scores, answer=replace(answer, cost=cost)))
-        self.report.added += 1
+        task, result = ended
+        task.run.writer.append(result)
+        if result.error:
+            self._fail(task, result.error)
+        else:
+            self._failures_in_a_row = 0
+            self.report.added += 1
         self._progress(self.report.added + len(self.report.failed), self._whole)
 
     async def _scores(
@@ -155,16 +166,11 @@ class EvalJob:
             scores[name] = parse_judgement(spec, verdict.text)
         return scores, cost
 
-    def _end_budget(self, error: BudgetExceeded) -> None:
-        self.report.stopped, self.report.why = "budget", error.message
-
-    def _fail(self, task: _Task, error: SizewiseError) -> None:
-        task.run.writer.append(_result(task, error=error.message))
-        self.report.failed.append((task.item.id, error.message))
-        self._progress(self.report.added + len(self.report.failed), self._whole)
+    def _fail(self, task: _Task, error: str) -> None:
+        self.report.failed.append((task.item.id, error))
         self._failures_in_a_row += 1
         if self._failures_in_a_row >= MAX_FAILURES:
-            self.report.stopped, self.report.why = "failures", error.message
+            self.report.stopped, self.report.why = "failures", error
 
     def _pay(self, answer: TargetAnswer) -> None:
         self.report.cost += answer.cost or 0

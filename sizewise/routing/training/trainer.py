@@ -59,9 +59,11 @@ def train_predictor(
     version: str = "",
     allow_no_gap: bool = False,
     groups: Sequence[int] = (),
+    cross_validated_gain: Floats | None = None,
 ) -> Predictor:
     """`scores`: model -> quality of its answer to each prompt, 0..1, with `small_model` and `large_model` among them.
-    `groups`: of each prompt, such as of near copies; empty if each is one by itself.
+    `groups`: of each prompt, such as of near copies; empty if each is one by itself. `cross_validated_gain`: by
+    `transfer_log_odds` on each of the `cross_validation_splits`, if they were computed elsewhere.
 
     Deterministic. `date` and `dataset_digest` are stored in the provenance. `allow_no_gap`: train even if the large
     model is no better. Raises BadRequest for fewer than 40 labels, and without `allow_no_gap` if there is no gap.
@@ -79,17 +81,12 @@ def train_predictor(
             f"{large_model!r} is no better than {small_model!r} on these prompts",
             f"use {small_model!r} alone, or train on prompts that need the large model",
         )
-    apart = folds(groups or range(len(texts)), FOLDS, seed)
-    gain, length = np.zeros(len(texts)), np.asarray([log(1 + len(text)) for text in texts])
-    for held in range(FOLDS):
-        rest, some = np.flatnonzero(apart != held), np.flatnonzero(apart == held)
-        seen = TfidfVectorizer([texts[each] for each in rest])
-        rows = seen.transform([texts[each] for each in some])
-        heads = {name: fit_head(seen.matrix, good[name][rest]) for name in (small_model, large_model)}
-        gain[some] = rows.log_odds(heads[large_model], as_probability=True) - rows.log_odds(
-            heads[small_model],
-            as_probability=True,
-        )
+    length = np.asarray([log(1 + len(text)) for text in texts])
+    gain = cross_validated_gain
+    if gain is None:
+        gain, pair = np.zeros(len(texts)), np.stack([good[small_model], good[large_model]], axis=1)
+        for rest, some in cross_validation_splits(groups or range(len(texts)), seed):
+            gain[some] = quality_gain(transfer_log_odds(texts, pair, rest, some))
     ours = apgr_score(gain, good[small_model], good[large_model], seed)
     alone = apgr_score(length, good[small_model], good[large_model], seed)
     seen = TfidfVectorizer(texts)
@@ -123,6 +120,25 @@ def _abstention(predictor: Predictor) -> str:
         return ""
     measured = f"APGR {ours.apgr:.2f}, from {ours.low:.2f}"
     return f"on its own {predictor.provenance.label_count} labels it was not surely better than chance ({measured})"
+
+
+def fit_log_odds(vectorizer: TfidfVectorizer, matrix: FeatureMatrix, scores: Floats) -> Floats:
+    """Log-odds of a good answer by each model, (n, models), for `matrix`. Trains on the vectorizer's texts."""
+    heads = [fit_head(vectorizer.matrix, np.ascontiguousarray(column)) for column in scores.T]
+    return np.stack([matrix.log_odds(head) for head in heads], axis=1)
+
+
+def transfer_log_odds(texts: Sequence[str], scores: Floats, training_rows: Ints, rows: Ints) -> Floats:
+    """Log-odds of `rows` by what is trained on `training_rows` alone. `texts` are folded."""
+    seen = TfidfVectorizer([texts[each] for each in training_rows])
+    return fit_log_odds(seen, seen.transform([texts[each] for each in rows]), scores[training_rows])
+
+
+def quality_gain(log_odds: Floats) -> Floats:
+    """P(large good) - P(first small good), -1..1."""
+    chances = 1.0 / (1.0 + np.exp(-log_odds))
+    gain: Floats = chances[:, -1] - chances[:, 0]
+    return gain
 
 
 class TfidfVectorizer:
@@ -189,8 +205,8 @@ class FeatureMatrix:
     def weight_count(self) -> int:
         return 1 + len(SURFACE_FEATURES) + self._width
 
-    def log_odds(self, weights: Floats, *, as_probability: bool = False) -> Floats:
-        """Log odds of each row, or probabilities."""
+    def log_odds(self, weights: Floats) -> Floats:
+        """Log odds of each row."""
         own = self.surface @ weights[1 : 1 + len(SURFACE_FEATURES)]
         said = np.bincount(
             self._row,
@@ -198,7 +214,7 @@ class FeatureMatrix:
             minlength=len(self),
         )
         odds: Floats = weights[0] + own + said
-        return 1.0 / (1.0 + np.exp(-odds)) if as_probability else odds
+        return odds
 
     def sparse(self) -> list[tuple[Ints, Floats]]:
         """Only the words: indices and values by row."""
@@ -308,6 +324,12 @@ def folds(groups: Sequence[int], count: int, seed: int) -> Ints:
     numbers = numbered(groups)
     fold: Ints = np.random.default_rng(seed).permutation(len(np.unique(numbers)))[numbers] % count
     return fold
+
+
+def cross_validation_splits(groups: Sequence[int], seed: int) -> list[tuple[Ints, Ints]]:
+    """(rows to train on, rows to predict) of each fold of `train_predictor`."""
+    apart = folds(groups, FOLDS, seed)
+    return [(np.flatnonzero(apart != held), np.flatnonzero(apart == held)) for held in range(FOLDS)]
 
 
 def numbered(groups: Sequence[int]) -> Ints:

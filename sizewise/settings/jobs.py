@@ -1,0 +1,22 @@
+"""Settings of jobs: how much of the machine work in the background may take."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sizewise.settings.toml_reader import setting
+
+
+@dataclass(frozen=True, slots=True)
+class JobsSettings:
+    """CPU work of jobs, such as certifying a target or reading documents, in processes of their own. Changes need a
+    restart.
+    """
+
+    workers: int = setting(0, "Processes at once; 0: one per physical core, at most 4.", minimum=0, maximum=256)
+    max_memory_bytes: int = setting(
+        1_500_000_000,
+        "Memory limit of one process in bytes; a batch that needs more fails, and the others go on.",
+        minimum=256_000_000,
+        maximum=1_000_000_000_000,
+    )
