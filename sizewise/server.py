@@ -547,7 +547,8 @@ def welcome(app: Application, url: str, key: str) -> str:
         f"  curl {f'--cacert {cert} ' if cert else ''}{url}/v1/chat/completions \\",
         f'    -H "Authorization: Bearer {bearer}" \\',
         """    -H "Content-Type: application/json" \\""",
-        """    -d '{"model": "auto", "messages": [{"role": "user", "content": "Say hello in five words."}]}'""",
+        """    -d '{"model": "auto", "temperature": 0,""",
+        """         "messages": [{"role": "user", "content": "What is the capital of Italy?"}]}'""",
         "",
         "Ctrl-C stops it.",
     ]
