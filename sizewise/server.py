@@ -38,6 +38,7 @@ from sizewise.gateway.fast_path import fast_path_protocol
 from sizewise.gateway.routes import build_asgi_app
 from sizewise.gateway.tls import Certificates
 from sizewise.graphql.asgi import GraphQLApp
+from sizewise.jobs.periodic_tasks import PeriodicTask
 from sizewise.knowledge.load import DocumentProcesses
 from sizewise.limits.request_body import BodyMemory
 from sizewise.model_card import ModelCard
@@ -285,15 +286,22 @@ class ServerProcess:
     def websocket_protocol(self) -> Callable[..., asyncio.Protocol]:
         return _websocket_protocol
 
+    def periodic_tasks(self, live: ReloadableApplication) -> list[PeriodicTask]:
+        services, resources = live.app.resources.services, live.app.resources
+        sources = (
+            *(services.leadership, services.retention, services.limiter, services.api_keys, services.measured_paces),
+            *(services.runs.recovery, services.scheduler, services.background, resources.file_attachments),
+            *([resources.flow_files] if resources.flow_files is not None else ()),
+        )
+        return [task for source in sources for task in source.periodic_tasks()]
+
     def jobs(self, live: ReloadableApplication) -> list[Coroutine[object, None, None]]:
         """What runs until the server ends."""
         services, resources = live.app.resources.services, live.app.resources
-        folder, lost = resources.flow_files, resources.embedding_retries
-        each = (services.limiter, services.api_keys, services.runs.recovery, services.scheduler, services.background)
-        others = (services.measured_paces, resources.file_attachments)
+        lost = resources.embedding_retries
         return [
-            *(job.run_periodically() for job in (*each, *others)),
-            *([folder.run_periodically()] if folder is not None else ()),
+            resources.periodic_tasks.run(self.periodic_tasks(live), services.leadership.leads),
+            resources.file_attachments.resume(),
             live.app.knowledge_base.store_check.log_missing(),
             lost.resume_all(shared=bool(live.app.settings.database.url)),
             _warm(live),

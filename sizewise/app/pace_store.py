@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 import platform
@@ -12,6 +11,7 @@ from collections.abc import Mapping
 import msgspec
 
 from sizewise.errors import Conflict, StorageError
+from sizewise.jobs.periodic_tasks import PeriodicTask
 from sizewise.routing.pace import ModelPaces
 from sizewise.routing.pace_figures import PaceFigures
 from sizewise.storage.database import AsyncTransactionRunner, TransactionRunner
@@ -34,11 +34,8 @@ class PaceStore:
         self._stored = read(lambda c: pace_tables.list_paces(c, self._machine, _now() - RETENTION_MS))
         self.paces = ModelPaces(_readable(self._stored))
 
-    async def run_periodically(self) -> None:
-        """Writes every minute until cancelled."""
-        while True:
-            await asyncio.sleep(INTERVAL_S)
-            await self.save()
+    def periodic_tasks(self) -> list[PeriodicTask]:
+        return [PeriodicTask("measured paces", INTERVAL_S, self.save)]
 
     async def save(self) -> None:
         """Writes the paces that changed. A failure is logged: the next call tries again."""

@@ -14,6 +14,7 @@ from sizewise.catalog.catalog_update import UpdateParser
 from sizewise.evals.shadow_traffic import ShadowComparisons
 from sizewise.file_search.attachment_worker import AttachmentWorker
 from sizewise.flows.file_source import FlowFolderWatcher
+from sizewise.jobs.periodic_tasks import PeriodicTasks
 from sizewise.knowledge.embedding_retry import EmbeddingRetries
 from sizewise.knowledge.load import DocumentProcesses
 from sizewise.knowledge.open_stores import OpenStores
@@ -57,6 +58,7 @@ class Resources:
     new_queue: NewQueue = FairQueue  # of a model with slots
     sibling_problem: Callable[[], str] = str  # of another process of this server; empty if there is none
     merge_metrics: MergeMetrics | None = None  # with those of the other processes of this server
+    periodic_tasks: PeriodicTasks = field(default_factory=PeriodicTasks)
     started_at: float = field(default_factory=time.time)  # Unix seconds
 
     @property

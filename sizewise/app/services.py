@@ -6,6 +6,8 @@ It outlives applications: a settings reload reopens nothing.
 from __future__ import annotations
 
 import os
+import platform
+import secrets
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -65,6 +67,7 @@ from sizewise.limits import tables as limit_tables
 from sizewise.limits.rate_limiter import Limiter
 from sizewise.limits.window_clock import WindowClock
 from sizewise.settings.root import FileSettings
+from sizewise.storage import leader_lease
 from sizewise.storage.backup.staged_restore import finish_restore
 from sizewise.storage.batch_writer import BatchWriter, MaintenanceTask
 from sizewise.storage.database import Database, open_database, sqlite_url
@@ -73,8 +76,9 @@ from sizewise.storage.home_lock import locked_home
 from sizewise.storage.key_rotation import KeyRotation
 from sizewise.storage.keys import tables as key_tables
 from sizewise.storage.keys.tables import DataKeyStore
+from sizewise.storage.leader_lease import Leadership
 from sizewise.storage.reencryption import ReencryptionJob
-from sizewise.storage.retention import RetentionJob
+from sizewise.storage.retention import Retention, RetentionJob
 from sizewise.telemetry import end_user_tables, pace_tables, payload_tables, span_tables
 from sizewise.telemetry import tables as telemetry_tables
 from sizewise.telemetry.end_users import EndUserHashes
@@ -101,6 +105,8 @@ class Services:
     users: UserAccounts
     sessions: Sessions
     denied_requests: DeniedRequestLog
+    leadership: Leadership
+    retention: Retention
     limiter: Limiter
     audit_log: AuditLog
     records: RecordStore
@@ -197,12 +203,12 @@ def open_services(
         chores: list[MaintenanceTask] = [
             SessionCleanupJob(authenticator, settings.records.retention_days),
             denied_requests,
-            *(_retention_jobs(settings) if role.owns_store else ()),
         ]
         storage = _open_storage(opened, home, settings, url, chores)
         read, executor = storage.database.read_transaction, storage.executor
         encryption, writer = storage.encryption, storage.writer
         write, write_sync = writer.run_transaction, writer.run_transaction_sync
+        leadership = Leadership(f"{platform.node()}:{os.getpid()}:{secrets.token_hex(4)}", write, shared=bool(url))
 
         reencryption = ReencryptionJob(
             encryption=encryption, keys=storage.keys, tables=ENCRYPTED_TABLES, read=read, write=write_sync
@@ -270,6 +276,8 @@ def open_services(
             users=users,
             sessions=Sessions(write, authenticator),
             denied_requests=denied_requests,
+            leadership=leadership,
+            retention=Retention(_retention_jobs(settings), leadership),
             limiter=limiter,
             audit_log=AuditLog(read, writer),
             records=records,
@@ -339,6 +347,7 @@ COMPONENTS = (
         tool_tables,
         agent_tables,
         file_tables,
+        leader_lease,
     ),
     *(flow_version_tables, flow_tables, engine_tables, knowledge_tables, file_search_tables),
 )
@@ -387,41 +396,41 @@ def _open_storage(
     return Storage(database=database, writer=writer, keys=keys, encryption=encryption, executor=executor)
 
 
-def _retention_jobs(settings: FileSettings) -> list[MaintenanceTask]:
+def _retention_jobs(settings: FileSettings) -> dict[str, MaintenanceTask]:
     records, stored, idempotency = settings.records, settings.stored_responses, settings.idempotency
     runs, memory = settings.flows, settings.memory
-    return [
-        RecordRetention(records.retention_days, records.max_rows),
-        RecordRetention(records.retention_days, records.max_rows, table=SPANS, parts=()),
-        lambda c: limit_tables.delete_expired_windows(c, time.time()),
-        eval_tables.EvalsRetention(records.retention_days, records.max_rows),
-        RetentionJob(
+    return {
+        "records": RecordRetention(records.retention_days, records.max_rows),
+        "spans": RecordRetention(records.retention_days, records.max_rows, table=SPANS, parts=()),
+        "spending": lambda c: limit_tables.delete_expired_windows(c, time.time()),
+        "evaluations": eval_tables.EvalsRetention(records.retention_days, records.max_rows),
+        "stored responses": RetentionJob(
             stored_response_tables.RESPONSES,
             retention_ms=stored.retention_days * DAY_MS,
             max_rows=stored.max_rows,
             max_bytes=stored.max_bytes,
         ),
-        RetentionJob(
+        "idempotency keys": RetentionJob(
             cache_tables.IDEMPOTENCY,
             retention_ms=idempotency.retention_hours * HOUR_MS,
             max_rows=idempotency.max_rows,
             max_bytes=idempotency.max_bytes,
         ),
-        file_tables.FileRetention(settings.files.retention_days * DAY_MS),
-        flow_tables.RunRetention(runs.retention_days * DAY_MS, runs.max_rows, runs.max_bytes),
-        RetentionJob(
+        "files": file_tables.FileRetention(settings.files.retention_days * DAY_MS),
+        "flow runs": flow_tables.RunRetention(runs.retention_days * DAY_MS, runs.max_rows, runs.max_bytes),
+        "memories": RetentionJob(
             agent_tables.MEMORIES,
             retention_ms=memory.retention_days * DAY_MS,
             max_rows=memory.max_rows,
             max_bytes=memory.max_bytes,
         ),
-        RetentionJob(
+        "prompts and replies": RetentionJob(
             payload_tables.CONTENTS,
             retention_ms=records.contents_retention_days * DAY_MS,
             max_rows=records.contents_max_rows,
             max_bytes=records.contents_max_bytes,
         ),
-    ]
+    }
 
 
 def _build_engine(runner: Runner, *, home: Path, url: str, workers: WorkerRegistry) -> Engine:

@@ -19,7 +19,8 @@ from sizewise.auth.authenticator import Authenticator, digest, generate_key
 from sizewise.auth.authorization import not_found
 from sizewise.auth.tables import ApiKey, CredentialSnapshot
 from sizewise.data_class import DataClass
-from sizewise.errors import ConfigError, StorageError
+from sizewise.errors import ConfigError
+from sizewise.jobs.periodic_tasks import PeriodicTask
 from sizewise.principal import KeyScope, Principal
 from sizewise.storage.database import AsyncTransactionRunner, TransactionRunner, UnitOfWork
 
@@ -101,14 +102,9 @@ class ApiKeys:
         if await asyncio.to_thread(self._read, tables.read_version) != self.version:
             await self.authenticator.apply(await asyncio.to_thread(self._read, tables.read_snapshot))
 
-    async def run_periodically(self) -> None:
-        """If several servers share a database, loads their changes every POLL_S, until cancelled."""
-        while self._shared:
-            await asyncio.sleep(POLL_S)
-            try:
-                await self.refresh()
-            except StorageError as error:
-                log.warning("changes by other servers cannot be read: %s", error.message)
+    def periodic_tasks(self) -> list[PeriodicTask]:
+        """If several servers share a database, the changes of the others are loaded."""
+        return [PeriodicTask("keys of other servers", POLL_S, self.refresh)] if self._shared else []
 
     async def list(self, tenant: str = "local") -> list[ApiKey]:
         """Includes revoked and expired keys, oldest first; without digests."""

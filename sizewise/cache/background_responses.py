@@ -21,6 +21,7 @@ from sizewise.cache.background_tables import BackgroundRow, BackgroundStatus
 from sizewise.cache.event_log import EventLog, compress_events
 from sizewise.cache.stored_responses import StoredResponse
 from sizewise.errors import EncryptionKeyUnavailable, StorageError
+from sizewise.jobs.periodic_tasks import PeriodicTask
 from sizewise.messages import Reply
 from sizewise.storage.database import UnitOfWork
 
@@ -91,6 +92,7 @@ class BackgroundResponses:
         self._waiting: dict[str, ActiveResponse] = {}  # of these, in order
         self._tasks: dict[asyncio.Task[None], ActiveResponse] = {}
         self._lost: list[BackgroundRow] = []  # whose process or task is gone
+        self._is_new = True
         self._is_draining = False
 
     def start(self, runner: BackgroundRunner) -> None:
@@ -201,20 +203,20 @@ class BackgroundResponses:
 
     # ---- other processes
 
-    async def run_periodically(self) -> None:
-        """Takes over what a process that is gone has left: at the start, and from other servers of the database."""
-        is_new = True
-        while True:
-            try:
-                if is_new or self._shared:
-                    self._lost += await self._take_over()
-                    is_new = False
-                while self._lost:
-                    await self._end_lost(self._lost[-1])
-                    self._lost.pop()
-            except (StorageError, EncryptionKeyUnavailable) as error:
-                log.warning("background responses of an earlier start wait: %s", error.message)
-            await asyncio.sleep(POLL_INTERVAL_S)
+    def periodic_tasks(self) -> list[PeriodicTask]:
+        return [PeriodicTask("background responses", POLL_INTERVAL_S, self.take_over, at_once=True)]
+
+    async def take_over(self) -> None:
+        """Takes over what a process that is gone has left: at the start, and from other servers of the database.
+
+        Raises StorageError, EncryptionKeyUnavailable: what it left waits.
+        """
+        if self._is_new or self._shared:
+            self._lost += await self._take_over()
+            self._is_new = False
+        while self._lost:
+            await self._end_lost(self._lost[-1])
+            self._lost.pop()
 
     async def _take_over(self) -> list[BackgroundRow]:
         """Queues what was queued, and returns what was in progress."""

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from sizewise.errors import SizewiseError
 from sizewise.file_search.file_ingestion import FileIngestion
 from sizewise.file_search.store_records import AttachedFile, StoreRecords
+from sizewise.jobs.periodic_tasks import PeriodicTask
 from sizewise.knowledge.document_store import DocumentRecord
 from sizewise.knowledge.embedding_retry import FIRST_PAUSE_S, MAX_PAUSE_S, RETRIED, EmbeddingRetries
 from sizewise.knowledge.ingestion import MANAGE_ACTION
@@ -54,19 +55,16 @@ class AttachmentWorker:
             self._tasks[base] = task = asyncio.get_running_loop().create_task(self._read_queued(base))
             task.add_done_callback(lambda _: self._ended(base))
 
-    async def run_periodically(self) -> None:
-        """Resumes what was queued before the start; then looks for what has expired."""
+    def periodic_tasks(self) -> list[PeriodicTask]:
+        return [PeriodicTask("expired files of vector stores", SWEEP_S, self.sweep, at_once=True, leader_only=True)]
+
+    async def resume(self) -> None:
+        """Reads what was queued before the start."""
         try:
             for base in await self._records.stores_with_queued():
                 self.schedule(base)
         except SizewiseError as error:
             log.warning("queued files cannot be read: %s", error.message)
-        while True:
-            try:
-                await self.sweep()
-            except SizewiseError as error:
-                log.warning("what expired cannot be removed from vector stores: %s", error.message)
-            await asyncio.sleep(SWEEP_S)
 
     async def sweep(self) -> None:
         """Detaches files that were deleted or have expired, and empties expired stores."""

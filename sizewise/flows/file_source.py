@@ -39,6 +39,7 @@ from sizewise.flows.node import FlowSignature
 from sizewise.flows.node_registry import NodeRegistry
 from sizewise.flows.validator import ValidationResult, parse_flow_text, signature_of_spec, validate_parsed
 from sizewise.flows.versions.tables import PublishedFlow
+from sizewise.jobs.periodic_tasks import PeriodicTask
 from sizewise.principal import Principal
 
 log = logging.getLogger("sizewise.flows")
@@ -167,10 +168,8 @@ class FlowFolderWatcher:
         self._failure = ""
         self.impaired: list[str] = []
 
-    async def run_periodically(self) -> None:
-        while True:
-            await self.sync_or_warn()
-            await asyncio.sleep(POLL_INTERVAL_S)
+    def periodic_tasks(self) -> list[PeriodicTask]:
+        return [PeriodicTask("flow files", POLL_INTERVAL_S, self.sync_or_warn)]
 
     async def sync_or_warn(self) -> None:
         """Like `sync`. Whatever fails is logged once, shown as impaired and tried again later: a folder that cannot be

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from contextlib import suppress
 from functools import partial
 
 from sizewise.auth.authenticator import Authenticator
-from sizewise.errors import StorageError
 from sizewise.flows import tables
 from sizewise.flows.active_runs import ActiveRuns
 from sizewise.flows.engines.on_demand import OnDemandEngine
 from sizewise.flows.run_access import RunPrincipals, revoked
 from sizewise.flows.step_store import StepStore, now_ms
 from sizewise.flows.versions.store import FlowVersions
+from sizewise.jobs.periodic_tasks import PeriodicTask
 
 log = logging.getLogger("sizewise.flows")
 
@@ -51,14 +49,11 @@ class RunRecovery:
         self._has_active_runs = tables.active_run_check()
         authenticator.listeners.add(self)
 
-    async def run_periodically(self) -> None:
-        """Polls forever; opens the engine once there are unfinished runs, even if this server started none."""
-        while True:
-            with suppress(StorageError):
-                await self._check_once()
-            await asyncio.sleep(POLL_INTERVAL_S)
+    def periodic_tasks(self) -> list[PeriodicTask]:
+        return [PeriodicTask("flow runs", POLL_INTERVAL_S, self.check_once, at_once=True)]
 
-    async def _check_once(self) -> None:
+    async def check_once(self) -> None:
+        """Opens the engine once there are unfinished runs, even if this server started none. Raises StorageError."""
         if self._store_is_shared:
             await self._versions.refresh()
         if not self._engine.is_open and await self._store.read_in_thread(self._has_active_runs):

@@ -29,6 +29,7 @@ from sizewise.flows.run_start import RunStarter
 from sizewise.flows.tables import FlowRun
 from sizewise.flows.versions.store import FlowVersions
 from sizewise.flows.versions.tables import PublishedFlow
+from sizewise.jobs.periodic_tasks import PeriodicTask
 from sizewise.offload.offload import LONG_BYTES
 from sizewise.principal import Principal
 from sizewise.telemetry.webhooks import ReplayGuard, verify_webhook
@@ -196,14 +197,17 @@ class Scheduler:
         self._triggers: dict[tuple[str, str, str, str], tuple[PublishedFlow, tuple[TriggerSpec, ...]]] = {}
         self._queue: list[ScheduledRun] = []
 
-    async def run_periodically(self) -> None:
-        while True:
-            await self._sync()
-            now = time.time()
-            while self._queue and self._queue[0].at <= now:
-                await self._start_run(heappop(self._queue))
-            left = self._queue[0].at - now if self._queue else POLL_INTERVAL_S
-            await asyncio.sleep(min(POLL_INTERVAL_S, max(0.01, left)))
+    def periodic_tasks(self) -> list[PeriodicTask]:
+        return [PeriodicTask("flow schedules", POLL_INTERVAL_S, self.start_due, at_once=True)]
+
+    async def start_due(self) -> float:
+        """Seconds until it should be called again."""
+        await self._sync()
+        now = time.time()
+        while self._queue and self._queue[0].at <= now:
+            await self._start_run(heappop(self._queue))
+        left = self._queue[0].at - now if self._queue else POLL_INTERVAL_S
+        return min(POLL_INTERVAL_S, max(0.01, left))
 
     async def _sync(self) -> None:
         """Updates the queue with what was published or unpublished since the last call."""

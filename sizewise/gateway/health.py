@@ -50,4 +50,6 @@ async def metrics(app: Application, head: RequestHead, body: bytes, writer: Resp
     if app.resources.merge_metrics is not None:
         merged, gauges = await app.resources.merge_metrics(gauges)
     text: bytes = scraped.render_metrics(merged, gauges)
+    resources = app.resources
+    text += scraped.render_task_metrics(resources.periodic_tasks.status, resources.services.leadership.leads())
     await writer.send_response(200, [(b"content-type", b"text/plain; version=0.0.4; charset=utf-8")], text)

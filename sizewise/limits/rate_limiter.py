@@ -5,7 +5,6 @@ Without limits on a principal, nothing is done. Otherwise quota is reserved befo
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
@@ -13,7 +12,8 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from msgspec import Struct, to_builtins
 
 from sizewise.audit_log.hash_chain import AuditEvent
-from sizewise.errors import SizewiseError, StorageError
+from sizewise.errors import SizewiseError
+from sizewise.jobs.periodic_tasks import PeriodicTask
 from sizewise.limits import tables
 from sizewise.limits.quota_leases import QuotaLeases
 from sizewise.limits.reservations import RequestReservation, Reservation, WorstCaseCost, format_time
@@ -261,18 +261,8 @@ class Limiter:
 
     # Background work
 
-    async def run_periodically(self) -> None:
-        """Flushes every second until cancelled."""
-        ill = False
-        while True:
-            await asyncio.sleep(FLUSH_S)
-            try:
-                await self.flush()
-                ill = False
-            except StorageError as error:
-                if not ill:
-                    log.warning("spending cannot be written to the database: %s", error.message)
-                ill = True
+    def periodic_tasks(self) -> list[PeriodicTask]:
+        return [PeriodicTask("limits", FLUSH_S, self.flush)]
 
     async def flush(self, all: bool = False) -> None:
         """Reports spending to the store and returns unused quota; `all`: everything that no attempt holds.

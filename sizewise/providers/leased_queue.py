@@ -5,10 +5,10 @@ Invariant: what runs here never exceeds what is leased. So all workers together 
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 
 from sizewise.ipc.messages import GrantSlots, RecallSlots, ReturnSlots, ToStore, WantSlots
+from sizewise.jobs.periodic_tasks import PeriodicTask
 from sizewise.providers.concurrency_limiter import FairQueue
 
 IDLE_S = 1.0
@@ -116,13 +116,14 @@ class SlotLeases:
         for queue in queues:
             self.returned(message.name, queue.recall(message.keep if queue is queues[-1] else 0))
 
-    async def run_periodically(self) -> None:
-        while True:
-            await asyncio.sleep(IDLE_S)
-            for name, queues in self._queues.items():
-                for queue in queues:
-                    self.returned(name, queue.return_unused())
-                self._queues[name] = [each for each in queues if each.leased or each.waiting or each is queues[-1]]
+    def periodic_tasks(self) -> list[PeriodicTask]:
+        return [PeriodicTask("unused slots", IDLE_S, self.return_unused)]
+
+    async def return_unused(self) -> None:
+        for name, queues in self._queues.items():
+            for queue in queues:
+                self.returned(name, queue.return_unused())
+            self._queues[name] = [each for each in queues if each.leased or each.waiting or each is queues[-1]]
 
     def _ask(self, name: str) -> None:
         queues = self._queues[name]

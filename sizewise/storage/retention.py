@@ -1,10 +1,18 @@
-"""Retention job: deletes the oldest rows of a table by age, row count and size."""
+"""Retention: deletes the oldest rows of a table by age, row count and size, on the server that leads."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from functools import partial
 
 from sqlalchemy import Connection, Table, delete, func, select
+
+from sizewise.jobs.periodic_tasks import PeriodicTask
+from sizewise.storage.database import UnitOfWork
+from sizewise.storage.leader_lease import Leadership
+
+INTERVAL_S = 300.0
 
 
 class RetentionJob:
@@ -36,3 +44,21 @@ class RetentionJob:
         if gone:
             connection.execute(delete(self._table).where(its.number.in_(gone)))
         return len(gone) == self._batch_rows
+
+
+class Retention:
+    """The retention jobs of a database, by what they delete. A job deletes one batch; True if more is left."""
+
+    def __init__(self, jobs: Mapping[str, UnitOfWork[bool]], leadership: Leadership) -> None:
+        self._jobs = jobs
+        self._leadership = leadership
+
+    def periodic_tasks(self) -> list[PeriodicTask]:
+        return [
+            PeriodicTask(f"retention of {name}", INTERVAL_S, partial(self._run, job), at_once=True, leader_only=True)
+            for name, job in self._jobs.items()
+        ]
+
+    async def _run(self, job: UnitOfWork[bool]) -> None:
+        while await self._leadership.write(job):
+            pass

@@ -10,6 +10,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
+from sizewise.jobs.periodic_tasks import TaskStatus
 from sizewise.money import PICO_PER_DOLLAR
 from sizewise.telemetry.metrics import LATENCY_BUCKETS_S, MAX_SERIES, TOKEN_CLASSES, Metrics
 
@@ -25,6 +26,33 @@ def render_metrics(metrics: Metrics, gauges: GaugeValues = NO_GAUGES) -> bytes:
     ProcessCollector(registry=ours)
     beside.register(GaugeCollector(gauges))
     return generate_latest(ours) + generate_latest(beside)
+
+
+def render_task_metrics(tasks: Sequence[TaskStatus], is_leader: bool) -> bytes:
+    """The periodic tasks of this process, in the same format."""
+    registry = CollectorRegistry()
+    registry.register(TaskCollector(tasks, is_leader))
+    return generate_latest(registry)
+
+
+class TaskCollector(Collector):
+    """The last run of each periodic task, its failures, and whether this server does those of the leader."""
+
+    def __init__(self, tasks: Sequence[TaskStatus], is_leader: bool) -> None:
+        self._tasks = tasks
+        self._is_leader = is_leader
+
+    def collect(self) -> Iterator[Metric]:
+        words = "Whether this server does the periodic work that one server of a database does."
+        yield GaugeMetricFamily("sizewise_leader", words, int(self._is_leader))
+        words = "When a periodic task last ended, in Unix seconds; 0: never here."
+        ended = GaugeMetricFamily("sizewise_periodic_task_last_run_seconds", words, labels=["task"])
+        failed = CounterMetricFamily("sizewise_periodic_task_failures", "Failed runs.", labels=["task"])
+        for task in self._tasks:
+            ended.add_metric([task.name], task.last_run)
+            failed.add_metric([task.name], task.failures)
+        yield ended
+        yield failed
 
 
 class GaugeCollector(Collector):

@@ -41,6 +41,7 @@ from sizewise.ipc.messages import (
 )
 from sizewise.ipc.model_connection import SharedModelProcess, connect_to_model
 from sizewise.ipc.store_client import StoreClient
+from sizewise.jobs.periodic_tasks import PeriodicTask
 from sizewise.model_card import ModelCard
 from sizewise.providers.concurrency_limiter import NewQueue
 from sizewise.providers.leased_queue import SlotLeases
@@ -180,14 +181,15 @@ class GatewayWorker(ServerProcess):
     def websocket_protocol(self) -> Callable[..., asyncio.Protocol]:
         return websocket_tunnel(self._http)
 
-    def jobs(self, live: ReloadableApplication) -> list[Coroutine[object, None, None]]:
+    def periodic_tasks(self, live: ReloadableApplication) -> list[PeriodicTask]:
         services = live.app.resources.services
+        sources = (services.limiter, services.api_keys, services.measured_paces, self._leases)
+        return [task for source in sources for task in source.periodic_tasks()]
+
+    def jobs(self, live: ReloadableApplication) -> list[Coroutine[object, None, None]]:
         StoreMessages(live, self._client, self._set_digest)
         return [
-            services.limiter.run_periodically(),
-            services.api_keys.run_periodically(),
-            services.measured_paces.run_periodically(),
-            self._leases.run_periodically(),
+            live.app.resources.periodic_tasks.run(self.periodic_tasks(live)),
             self._client.run(),
             self._report_ready(),
         ]

@@ -39,6 +39,7 @@ from sizewise.ipc.messages import (
     ToWorker,
 )
 from sizewise.ipc.store_server import StoreServer
+from sizewise.jobs.periodic_tasks import PeriodicTask
 from sizewise.model_card import ModelCard
 from sizewise.providers.concurrency_limiter import NewQueue
 from sizewise.providers.connections import ModelGauges
@@ -141,10 +142,8 @@ class WorkerMetrics:
         mine = take_snapshot(own, gauges)
         return merge_snapshots([mine, *(each for _, each in self._latest.values()), *self._ended])
 
-    async def run_periodically(self) -> None:
-        while True:
-            await asyncio.sleep(COUNT_INTERVAL_S)
-            await self.refresh()
+    def periodic_tasks(self) -> list[PeriodicTask]:
+        return [PeriodicTask("metrics of workers", COUNT_INTERVAL_S, self.refresh)]
 
 
 def _sum(snapshots: list[MetricsSnapshot]) -> MetricsSnapshot:
@@ -216,9 +215,10 @@ class StoreProcess(ServerProcess):
         return [
             *super().jobs(live),
             self._server.serve(),
-            self._metrics.run_periodically(),
-            self._leases.run_periodically(),
         ]
+
+    def periodic_tasks(self, live: ReloadableApplication) -> list[PeriodicTask]:
+        return [*super().periodic_tasks(live), *self._metrics.periodic_tasks(), *self._leases.periodic_tasks()]
 
     def merge_metrics(self, metrics: Metrics) -> MergeMetrics | None:
         return partial(self._metrics.merge, metrics)

@@ -13,6 +13,7 @@ from sizewise.app.services import open_services
 from sizewise.flows.engine import Steps
 from sizewise.flows.run_worker import RunExecution
 from sizewise.flows.tables import FlowRun
+from sizewise.jobs.periodic_tasks import PeriodicTasks
 from sizewise.principal import Principal
 from sizewise.settings.root import FileSettings
 from sizewise.settings.storage import FlowsSettings
@@ -41,7 +42,9 @@ class FlowHarness:
         self.runs, self.versions = self.services.runs, self.services.flow_versions
         self.boss = self.services.api_keys.authenticator.authenticate(self.services.admin_token)
         self.runs.worker.configure(self._carry)
-        self._tending = asyncio.run_coroutine_threadsafe(self.runs.recovery.run_periodically(), self._loop)
+        self._tending = asyncio.run_coroutine_threadsafe(
+            PeriodicTasks().run(self.runs.recovery.periodic_tasks()), self._loop
+        )
 
     def shut(self) -> None:
         self._tending.cancel()

@@ -25,6 +25,7 @@ from sizewise.app.services import Services, open_services
 from sizewise.flows.engine import Steps
 from sizewise.flows.run_worker import RunExecution
 from sizewise.flows.step_store import retry_until_stored
+from sizewise.jobs.periodic_tasks import PeriodicTasks
 from sizewise.principal import Principal
 from sizewise.settings.root import FileSettings
 from sizewise.settings.storage import EncryptionSettings, FlowsSettings
@@ -70,7 +71,7 @@ async def serve(home: Path, folder: Path, url: str) -> None:
     services.runs.worker.configure(Work(folder))
     boss = services.api_keys.authenticator.authenticate(services.admin_token)
     principal = Principal(key_id=boss.key_id, permissions=boss.permissions, all_projects=True)
-    tending = asyncio.create_task(services.runs.recovery.run_periodically())
+    tending = asyncio.create_task(PeriodicTasks().run(services.runs.recovery.periodic_tasks()))
     loop = asyncio.get_running_loop()
     print("ready", flush=True)  # noqa: T201 - its parent reads it
     while line := await loop.run_in_executor(None, sys.stdin.readline):

@@ -1,0 +1,71 @@
+"""Periodic tasks run by their intervals, a failure is shown and tried again, and the leader's run on the leader."""
+
+from __future__ import annotations
+
+import asyncio
+
+from sizewise.errors import StorageError
+from sizewise.jobs.periodic_tasks import PeriodicTask, PeriodicTasks, TaskStatus
+
+
+def ran(*tasks: PeriodicTask, leads: bool = True) -> list[TaskStatus]:
+    """The status after a while: a task without a pause has run many times by then."""
+    periodic, seen = PeriodicTasks(), 0
+
+    async def count() -> None:
+        nonlocal seen
+        seen += 1
+
+    async def run() -> None:
+        ticks = PeriodicTask("ticks", 0.0, count)
+        task = asyncio.ensure_future(periodic.run([*tasks, ticks], lambda: leads))
+        while seen < 20:
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(run())
+    return periodic.status[:-1]
+
+
+def test_a_task_says_when_it_runs_next() -> None:
+    async def later() -> float:
+        return 3_600.0
+
+    (status,) = ran(PeriodicTask("schedules", 0.0, later, at_once=True))
+    assert status.runs == 1 and status.last_run > 0
+
+
+def test_a_task_that_is_not_due_has_not_run() -> None:
+    async def never() -> None:
+        raise AssertionError
+
+    (status,) = ran(PeriodicTask("hourly", 3_600.0, never))
+    assert (status.runs, status.last_run, status.last_error) == (0, 0.0, "")
+
+
+def test_a_failure_is_shown_and_the_task_runs_again() -> None:
+    failures = 0
+
+    async def fail_twice() -> float | None:
+        nonlocal failures
+        if failures == 2:
+            return 3_600.0
+        failures += 1
+        raise StorageError("the disk is full")
+
+    async def fail() -> None:
+        raise StorageError("the disk is full")
+
+    healed, ill = ran(PeriodicTask("healed", 0.0, fail_twice), PeriodicTask("ill", 0.0, fail))
+    assert (healed.failures, healed.last_error, healed.runs) == (2, "", 3)
+    assert ill.failures > 2 and ill.last_error == "the disk is full"
+
+
+def test_what_the_leader_does_runs_on_the_leader_alone() -> None:
+    async def work() -> None:
+        pass
+
+    task = PeriodicTask("retention", 0.0, work, leader_only=True)
+    assert ran(task)[0].runs > 0
+    assert ran(task, leads=False)[0].runs == 0
