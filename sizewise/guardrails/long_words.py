@@ -6,10 +6,8 @@ _SIGNS: bytes = bytes(32 if each < 128 and chr(each).isspace() else 119 for each
 
 
 def long_words(text: str, min_bytes: int) -> str:
-    """Words of at least `min_bytes` bytes of UTF-8, joined by spaces. Only ASCII whitespace separates words. Non-ASCII
-    characters in the result are garbled.
-    """
-    said = text.encode("utf-8", "replace")
+    """Words of at least `min_bytes` bytes of UTF-8, joined by spaces. Only ASCII whitespace separates words."""
+    said = text.encode("utf-8", "surrogatepass")
     drawn, run, found = said.translate(_SIGNS), b"w" * min_bytes, list[bytes]()
     start = drawn.find(run)
     while start >= 0:
@@ -17,4 +15,4 @@ def long_words(text: str, min_bytes: int) -> str:
         end = len(said) if end < 0 else end
         found.append(said[start:end])
         start = drawn.find(run, end)
-    return b" ".join(found).decode("latin-1")
+    return b" ".join(found).decode("utf-8", "surrogatepass")

@@ -26,22 +26,26 @@ NAME = "secrets"
 
 MIN_SECRET_CHARS = 14
 """Every issuer's secret has at least this many characters without a space; most prompts have few such words."""
+MAX_USER_CHARS = 306
+"""From the `://` of a URL to the `@` after its user and password: what the pattern takes at most, and more."""
 MIN_TEXT_CHARS = 10
 """Shortest text that can hold a keyword and its secret."""
 
 
 class SecretPattern(Struct, frozen=True):
     """Format of an issuer's secrets. Each contains one of `markers` literally, so that a text without any of them needs
-    no regular expression.
+    no regular expression. `is_long_word`: each has MIN_SECRET_CHARS or more and no space, so that the long words of a
+    text show whether it has any.
     """
 
     kind: str
     markers: tuple[str, ...]
     pattern: re.Pattern[str]
+    is_long_word: bool
 
 
-def _pattern(kind: str, markers: str, pattern: str) -> SecretPattern:
-    return SecretPattern(kind, tuple(markers.split()), re.compile(pattern))
+def _pattern(kind: str, markers: str, pattern: str, is_long_word: bool = True) -> SecretPattern:
+    return SecretPattern(kind, tuple(markers.split()), re.compile(pattern), is_long_word)
 
 
 B, E = r"(?<![A-Za-z0-9_])", r"(?![A-Za-z0-9_])"
@@ -76,14 +80,19 @@ SECRET_PATTERNS: tuple[SecretPattern, ...] = (
         rf"{B}(?:gl(?:pat|dt|rt|ptt|soat|ft|imt|agent)-|GR1348941|glcbt-[0-9a-fA-F]{{1,5}}_)[A-Za-z0-9_\-]{{20,64}}",
     ),
     _pattern("KEY", "npm_", rf"{B}npm_[A-Za-z0-9]{{36}}{E}"),
-    _pattern("KEY", "_authToken", r"_authToken\s?=\s?([A-Za-z0-9\-_]{20,100})"),
+    _pattern("KEY", "_authToken", r"_authToken\s?=\s?([A-Za-z0-9\-_]{20,100})", is_long_word=False),
     _pattern("KEY", "pypi-AgE", r"pypi-AgE[A-Za-z0-9_\-]{50,500}"),
     _pattern("KEY", "rubygems_", rf"{B}rubygems_[a-f0-9]{{48}}{E}"),
     _pattern("KEY", "dckr_pat_", rf"{B}dckr_pat_[A-Za-z0-9_\-]{{20,60}}"),
-    _pattern("KEY", "AKCp AP", rf"(?<![A-Za-z0-9+/])(?:AKC[A-Za-z0-9]{{10,200}}|AP[\dABCDEF][A-Za-z0-9]{{8,200}}){E}"),
+    _pattern(
+        "KEY",
+        "AKCp AP",
+        rf"A(?<![A-Za-z0-9+/]A)(?:KC[A-Za-z0-9]{{10,200}}|P[\dABCDEF][A-Za-z0-9]{{8,200}}){E}",
+        is_long_word=False,
+    ),
     _pattern("KEY", "lin_api_ ATATT3 ATCTT3 ATBB", rf"{B}(?:lin_api_|ATATT3|ATCTT3|ATBB)[A-Za-z0-9_\-=]{{24,250}}"),
     # ---- chat, mail, payments
-    _pattern("TOKEN", "xox", r"xox[aboeprs]-(?:[A-Za-z0-9]{1,60}-){0,6}[A-Za-z0-9]{1,80}"),
+    _pattern("TOKEN", "xox", r"xox[aboeprs]-(?:[A-Za-z0-9]{1,60}-){0,6}[A-Za-z0-9]{1,80}", is_long_word=False),
     _pattern("TOKEN", "xapp-", r"xapp-[0-9]-[A-Z0-9]{5,20}-[0-9]{5,20}-[a-f0-9]{30,80}"),
     _pattern("KEY", "hooks.slack.com", r"hooks\.slack\.com/(?:services|workflows)/[A-Za-z0-9_/]{20,100}"),
     _pattern("KEY", "discord", r"discord(?:app)?\.com/api/webhooks/[0-9]{15,25}/[A-Za-z0-9_\-]{50,90}"),
@@ -183,6 +192,7 @@ SECRET_PATTERNS: tuple[SecretPattern, ...] = (
         "PASSWORD",
         "://",
         r"[A-Za-z][A-Za-z0-9+.\-]{1,20}://[^\s:/@?#\"'<>]{0,100}:([^\s/@?#\"'<>]{1,200})@[^\s@\"'<>]",
+        is_long_word=False,
     ),
 )
 
@@ -245,7 +255,8 @@ def find_secrets(text: str) -> list[Finding]:
     long = long_words(text, MIN_SECRET_CHARS)
     if long and KEYWORDS.search(long):
         for form in dict.fromkeys([form for mark, form in MARKERS if mark in long]):
-            found += _matches(form, text)
+            if form.pattern.search(long) if form.is_long_word else form.kind != "PASSWORD" or _names_user(text):
+                found += _matches(form, text)
     if BEGUN in text:
         found += _keys(text)
     if text.isascii():
@@ -269,6 +280,16 @@ def _matches(pattern: SecretPattern, text: str) -> Iterator[Finding]:
         said = match.group(group)
         if (group or KEYWORDS.search(said)) and _random(said) and not (group and EXAMPLE.search(said)):
             yield Finding(NAME, pattern.kind, match.start(group), match.end(group))
+
+
+def _names_user(text: str) -> bool:
+    """Whether an `@` follows a `://` as near as in a URL with a password; its pattern takes 35 us a KB."""
+    place = text.find("://")
+    while place >= 0:
+        if text.find("@", place, place + MAX_USER_CHARS) >= 0:
+            return True
+        place = text.find("://", place + 3)
+    return False
 
 
 def _keys(text: str) -> Iterator[Finding]:
