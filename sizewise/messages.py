@@ -320,13 +320,14 @@ def reply_size(reply: Reply) -> int:
     """Characters of all texts of a reply, bytes of the parts that are kept as JSON, and about 20 bytes a number of a
     vector.
     """
-    size = 20 * sum(map(len, reply.embeddings))
+    size = 20 * sum(map(len, reply.embeddings)) if reply.embeddings else 0
     for choice in reply.choices:
         size += len(choice.text) + len(choice.reasoning)
         for call in choice.tool_calls:
             if call.function is not None:
                 size += len(call.function.arguments)
-        for raw in (choice.message, choice.logprobs):
-            if raw is not None:
-                size += len(raw)
+        if choice.message is not None:
+            size += len(choice.message)
+        if choice.logprobs is not None:
+            size += len(choice.logprobs)
     return size

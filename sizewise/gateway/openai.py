@@ -11,6 +11,7 @@ from sizewise.gateway.openai_stream import OpenAiStream
 from sizewise.gateway.progress_stream import ProgressStream
 from sizewise.gateway.request_context import RequestHead, ResponseMetadata, ResponseWriter, send_error
 from sizewise.messages import reply_size
+from sizewise.offload.offload import LONG_BYTES
 from sizewise.providers.wires.openai.request_response import read_embed, read_request, write_reply, write_vectors
 
 
@@ -40,9 +41,11 @@ async def chat_completions(app: Application, head: RequestHead, body: bytes, wri
         lines += b"x-sizewise-degraded: 1\r\n"
     if heard.selection is not None and reply.body is None:
         reply = msgspec.structs.replace(reply, model=heard.selection.model)  # as in streams
-    size = 0 if reply.body is not None else reply_size(reply)
     id, created = f"chatcmpl-{heard.answer_id(head.trace)}", heard.created_at()
-    written = await app.resources.offload.run(size, write_reply, reply, id, created)
+    if reply.body is not None or reply_size(reply) < LONG_BYTES:  # nearly every answer, without a coroutine
+        written = write_reply(reply, id, created)
+    else:
+        written = await app.resources.offload.in_thread(write_reply, reply, id, created)
     await writer.send_response(200, [], written, lines)
 
 

@@ -184,11 +184,12 @@ class UnaskedWebSearch(Struct, frozen=True):
     ) -> WebSearchCall | None:
         """None also where the question may not go to the engine, over a limit, and if the search fails."""
         model = asked.body.model
-        when = words_time(query, strftime("%Y-%m-%d"))
+        when = words_time(query)
         if when is NO_REFERENCE or model.startswith(FLOW_PREFIX):
             return None
         cards = app.aliases(ChatRequest(model, [], {}), request.options.policy).cards
-        if not any(freshness_warning(card, when) for card in cards):
+        today = strftime("%Y-%m-%d")
+        if not any(freshness_warning(card, when, today) for card in cards):
             return None
         try:
             outcome = await search_web(app, request, model, query, WebQuery(""), first)

@@ -11,7 +11,7 @@ from sizewise.model_card import ModelCard
 from sizewise.routing.guarantees.bounds import QualityGuarantee
 from sizewise.routing.guarantees.sampled_certificate import SampledCertificate
 from sizewise.routing.policy import RequestFeatures, Verdict
-from sizewise.routing.prior_basis import missing_basis
+from sizewise.routing.prior_basis import missing_basis, missing_language
 from sizewise.routing.quality.answer_prior import AnswerPrior, PriorModel
 
 
@@ -59,11 +59,13 @@ def trust_basis(options: TrustSettings, features: RequestFeatures, small: tuple[
         if basis.threshold is None:
             return basis
         return msgspec.structs.replace(basis, judged=tuple((card, None) for card in small))
-    lacks = missing_basis(options.prior, features)
+    judged = tuple((card, its) for card in small if card.logprobs and (its := options.prior.model_for(card.parameters)))
+    lacks = missing_basis(options.prior, features) if small else ""
+    if not lacks and judged:
+        lacks = missing_language(options.prior, features)
     if lacks:
         no_basis = "prior: no basis to judge a smaller model's answer"
         return TrustBasis((), None, f"{no_basis}: {lacks}; the best model answers")
-    judged = tuple((card, its) for card in small if card.logprobs and (its := options.prior.model_for(card.parameters)))
     if not judged:
         return TrustBasis((), None, "prior: no basis to tell when a model this small is right; the best model answers")
     loss = f"on average over requests at most {100 * options.prior.max_loss:g} points of 100 are lost"

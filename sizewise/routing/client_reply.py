@@ -19,7 +19,8 @@ from sizewise.routing.text.time_references import NO_REFERENCE, TimeReference
 
 
 class ClientReply:
-    """`prompt_tokens`: the estimate for the prompt, for replies without usage. `asked_time`: that of the question.
+    """`prompt_tokens`: the estimate for the prompt, for replies without usage. `asked_time`: that of the question,
+    as of `today`.
     `compacted`: as in ModelSelected.
     """
 
@@ -28,6 +29,7 @@ class ClientReply:
         "_compacted",
         "_data_decision",
         "_policy",
+        "_today",
         "announced",
         "attempts",
         "delivered",
@@ -43,10 +45,12 @@ class ClientReply:
         data_decision: DataPolicyDecision,
         *,
         asked_time: TimeReference = NO_REFERENCE,
+        today: str = "",
         compacted: str = "",
     ) -> None:
         self.send = send
         self._asked_time = asked_time
+        self._today = today
         self._compacted = compacted
         self._policy = policy
         self._data_decision = data_decision
@@ -115,7 +119,7 @@ class ClientReply:
                 policy=self._policy,
                 data_class=terms.data_class,
                 online=not terms.offline_source,
-                freshness=freshness_warning(attempt.card, self._asked_time),
+                freshness=freshness_warning(attempt.card, self._asked_time, self._today),
                 compacted=self._compacted,
             ),
         )

@@ -22,7 +22,7 @@ from sizewise.money import format_dollars
 from sizewise.principal import matches_any
 from sizewise.routing.context_fit import check_context, check_min_window, only_estimated
 from sizewise.routing.data_policy import DataPolicyDecision
-from sizewise.routing.deadlines import TimeForecast, check_time, with_times
+from sizewise.routing.deadlines import TimeForecast, check_time, with_time, with_times
 from sizewise.routing.languages import without_foreign
 from sizewise.routing.model_aliases import RoutePlan
 from sizewise.routing.policy import Candidate, Candidates
@@ -53,11 +53,13 @@ def eligible_models(
     good = requirements.features.predicted_quality
     for card in plan.cards:
         why = find_rejection(card, requirements, plan.is_exact, health_check)
+        predicted = None
         if why is None and forecast is not None and forecast.left_s is not None:
-            why = check_time(card, requirements.features, forecast)
+            predicted = forecast(card, requirements.features)
+            why = check_time(card, predicted, forecast)
         if why is None:
             quality = good.get(card.name) if good else card.quality
-            may.append(Candidate(card, expected_cost(card, requirements.features), quality))
+            may.append(with_time(Candidate(card, expected_cost(card, requirements.features), quality), predicted))
         else:
             against.append(why)
     if not may and not plan.is_exact and requirements.margin > 1 and only_estimated(requirements, against):

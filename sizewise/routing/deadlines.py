@@ -67,16 +67,16 @@ class TimeForecast(Struct, frozen=True):
             wait_s = queue.predicted_wait_s(self.key, background=self.background)
         return self.paces[card.name].predict(features.prompt_tokens, features.max_tokens, load, wait_s)
 
-    def too_late(self, card: ModelCard, features: RequestFeatures) -> PredictedTime | None:
-        """The prediction, if it is beyond the deadline."""
-        if self.left_s is None:
-            return None
-        predicted = self(card, features)
-        if predicted is None or predicted.seconds <= self.left_s:
-            return None
-        if self.probes and not predicted.wait_s and self.paces[card.name].takes_probe():
-            return None
-        return predicted
+    def is_measured(self, card: ModelCard) -> bool:
+        """Whether there may be a prediction for the model."""
+        pace = self.paces.get(card.name)
+        return pace is not None and pace.is_measured
+
+    def is_too_late(self, card: ModelCard, predicted: PredictedTime) -> bool:
+        """Whether the prediction for `card` is beyond the deadline, and this request is none that measures it anew."""
+        if self.left_s is None or predicted.seconds <= self.left_s:
+            return False
+        return not (self.probes and not predicted.wait_s and self.paces[card.name].takes_probe())
 
 
 class Forecaster(Struct, frozen=True):
@@ -102,10 +102,9 @@ def with_time_left(features: RequestFeatures, forecast: TimeForecast) -> Request
     return features if forecast.left_s is None else replace(features, time_left_s=forecast.left_s)
 
 
-def check_time(card: ModelCard, features: RequestFeatures, forecast: TimeForecast) -> Rejection | None:
-    """Rejects a model that is predicted to answer after the request's deadline."""
-    late = forecast.too_late(card, features)
-    if late is None:
+def check_time(card: ModelCard, late: PredictedTime | None, forecast: TimeForecast) -> Rejection | None:
+    """Rejects a model that is predicted (`late`) to answer after the request's deadline."""
+    if late is None or not forecast.is_too_late(card, late):
         return None
     left = forecast.left_s or 0.0
     why = f"{late.sentence}, and the request has {left:.1f} s"
@@ -118,15 +117,19 @@ def check_time(card: ModelCard, features: RequestFeatures, forecast: TimeForecas
 
 
 def with_times(candidates: list[Candidate], forecast: TimeForecast, features: RequestFeatures) -> list[Candidate]:
-    """The candidates with their predicted times, where the request has a deadline or cost leaves the order open.
+    """The candidates, with their predicted times where cost leaves the order open; with a deadline they have them.
 
     Among models of the same cost, a weaker one that would answer much later than the strongest comes after it: asking
     it first would save neither money nor time.
     """
     costs = [each.expected_cost for each in candidates]
-    if forecast.left_s is None and len(set(costs)) == len(costs):
+    if len(set(costs)) == len(costs):
         return candidates
-    timed = [_with_time(each, forecast(each.card, features)) for each in candidates]
+    timed = candidates
+    if forecast.left_s is None:
+        if sum(forecast.is_measured(each.card) for each in candidates) < 2:
+            return candidates
+        timed = [with_time(each, forecast(each.card, features)) for each in candidates]
     ordered: list[Candidate] = []
     for cost in dict.fromkeys(costs):
         alike = [each for each, its in zip(timed, costs, strict=True) if its == cost]
@@ -136,7 +139,7 @@ def with_times(candidates: list[Candidate], forecast: TimeForecast, features: Re
     return ordered
 
 
-def _with_time(candidate: Candidate, predicted: PredictedTime | None) -> Candidate:
+def with_time(candidate: Candidate, predicted: PredictedTime | None) -> Candidate:
     if predicted is None:
         return candidate
     return Candidate(

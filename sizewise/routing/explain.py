@@ -167,7 +167,7 @@ def explain(
     failed = None if candidates else no_model_error(plan, against)
     first = {each.card.name: each.card for each in candidates}.get(steps[0].models[0]) if steps else None
     is_dated = first is not None and today and not plan.names_model
-    stale = freshness_warning(first, question_time(request.payload, today)) if first and is_dated else ""
+    stale = freshness_warning(first, question_time(request.payload), today) if first and is_dated else ""
     return RoutingDecision(
         requested_model=plan.requested_model,
         policy=plan.policy_name,

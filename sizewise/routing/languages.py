@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 
 from sizewise.errors import NoModelFits
@@ -78,10 +78,11 @@ NAMES: Mapping[str, str] = MappingProxyType(
 SHOWN = 4  # codes of a list in a sentence
 
 
-def question_language(cards: Iterable[ModelCard], features: RequestFeatures) -> str:
+def question_language(cards: tuple[ModelCard, ...], features: RequestFeatures) -> str:
     """The ISO 639 code of the question's language; empty if it is uncertain, or the same facts hold for all `cards`."""
-    listed = {card.languages for card in cards}
-    return features.answer_format.question_language() if len(listed) > 1 else ""
+    first, *others = cards
+    differ = any(card.languages != first.languages for card in others)
+    return features.answer_format.question_language() if differ else ""
 
 
 def language_exclusions(cards: tuple[ModelCard, ...], language: str) -> Mapping[str, str]:
@@ -120,7 +121,9 @@ def without_foreign(
     """Moves those whose facts leave out the question's language to `against`."""
     cards = tuple(each.card for each in candidates)
     language = question_language(cards, features)
-    reasons = language_exclusions(cards, language) if language else {}
+    if not language:
+        return candidates
+    reasons = language_exclusions(cards, language)
     against += [
         Rejection(card, reasons[card.name], NoModelFits, decides=True) for card in cards if card.name in reasons
     ]

@@ -64,6 +64,11 @@ class ModelPace:
         """The measured pace by the number of requests that the model worked on."""
         return self.figures().loads
 
+    @property
+    def is_measured(self) -> bool:
+        """Whether there may be a prediction; counts no attempt."""
+        return bool(self.finished or self._figures.loads)
+
     def predict(self, prompt_tokens: int, max_tokens: int | None, load: int, wait_s: float) -> PredictedTime | None:
         """For a prompt with an answer of at most `max_tokens` tokens, at this load; None before the first attempt."""
         known = self.by_load()
@@ -74,9 +79,9 @@ class ModelPace:
         likely, longest = its.length, its.length + DEVIATIONS * its.length_deviation
         if max_tokens is not None:
             likely, longest = min(likely, max_tokens), min(longest, max_tokens)
-        expected = slower * pace.seconds(prompt_tokens, likely)
-        late = slower * pace.seconds(prompt_tokens, longest) * (1 + DEVIATIONS * its.deviation)
-        return PredictedTime(wait_s + late, wait_s + expected, wait_s, math.ceil(longest))
+        expected, late = pace.all_seconds(prompt_tokens, likely, longest)
+        late = slower * late * (1 + DEVIATIONS * its.deviation)
+        return PredictedTime(wait_s + late, wait_s + slower * expected, wait_s, math.ceil(longest))
 
     def takes_probe(self) -> bool:
         """Whether this request, which a prediction is against, is admitted to measure the model anew."""
@@ -145,6 +150,8 @@ class ModelPace:
 
 def _at_load(known: Mapping[int, LoadPace], load: int) -> tuple[LoadPace, float]:
     """The pace at the nearest measured load, and how many times slower this load may be: requests share the model."""
+    if (same := known.get(load)) is not None:
+        return same, 1.0
     below = [each for each in known if each <= load]
     if below:
         nearest = max(below)

@@ -85,10 +85,14 @@ class LoadPace(Struct):
 
     def seconds(self, prompt_tokens: float, output_tokens: float) -> float:
         """Predicted seconds from the start to the last token."""
+        return self.all_seconds(prompt_tokens, output_tokens)[0]
+
+    def all_seconds(self, prompt_tokens: float, *lengths: float) -> list[float]:
+        """The same for answers of each of `lengths`, in output tokens."""
         if self.first.weight >= self.whole.weight:
-            rate = self.rest.per_second
-            return self.first.at(prompt_tokens) + (max(0.0, output_tokens - 1) / rate if rate else 0.0)
-        return self.whole.at(output_tokens + PROMPT_TOKEN_SHARE * prompt_tokens)
+            start, rate = self.first.at(prompt_tokens), self.rest.per_second
+            return [start + (max(0.0, length - 1) / rate if rate else 0.0) for length in lengths]
+        return [self.whole.at(length + PROMPT_TOKEN_SHARE * prompt_tokens) for length in lengths]
 
     @property
     def output_per_second(self) -> float | None:

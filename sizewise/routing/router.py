@@ -41,7 +41,7 @@ from sizewise.routing.requirements import expected_cost, requirements_of
 from sizewise.routing.session_affinity import SessionAffinity
 from sizewise.routing.strongest_fallback import DistrustCheck, with_strongest_fallback
 from sizewise.routing.structured_output import OutputSchema
-from sizewise.routing.text.time_references import NO_REFERENCE
+from sizewise.routing.text.time_references import NO_REFERENCE, TimeReference
 
 
 def always_healthy(card: ModelCard) -> str:
@@ -137,8 +137,8 @@ class Router:
         prompt_tokens: int,
     ) -> Reply:
         """The first move of every policy with one model, without running the policy; a failure continues with it."""
-        when = NO_REFERENCE if plan.names_model else question_time(request.payload, strftime("%Y-%m-%d"))
-        given = ClientReply(send, plan.policy_name, prompt_tokens, data_decision, asked_time=when)
+        when, today = _asked_time(request, plan)
+        given = ClientReply(send, plan.policy_name, prompt_tokens, data_decision, asked_time=when, today=today)
         asking = self._attempt_runner(request, given, None)
         one = begin_attempt(card, plan.why, given, request)
         reply: Reply | None = None
@@ -186,13 +186,14 @@ class Router:
         if seen.compacted:
             plan = replace(plan, policy=ReasonedPolicy(plan.policy, seen.compacted))
         judge = self._judge if mind is None else mind.judge
-        when = NO_REFERENCE if plan.names_model else question_time(request.payload, strftime("%Y-%m-%d"))
+        when, today = _asked_time(request, plan)
         given = ClientReply(
             send,
             plan.policy_name,
             needed.features.prompt_tokens,
             needed.data_decision,
             asked_time=when,
+            today=today,
             compacted=seen.compacted,
         )
         asking = self._attempt_runner(request, given, needed.output_schema)
@@ -233,6 +234,12 @@ class Router:
             deadline=until,
             spend_limiter=self._limits.spend_limiter,
         )
+
+
+def _asked_time(request: Request, plan: RoutePlan) -> tuple[TimeReference, str]:
+    """The time that the question is about, and today's date if it is about any: reading the clock takes longer."""
+    when = NO_REFERENCE if plan.names_model else question_time(request.payload)
+    return when, "" if when is NO_REFERENCE else strftime("%Y-%m-%d")
 
 
 CLASS_ONLY_OPTIONS: Mapping[DataClass, RequestOptions] = {

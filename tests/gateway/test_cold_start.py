@@ -110,6 +110,11 @@ def test_a_model_whose_signals_do_not_tell_is_not_asked(server: Served) -> None:
     assert why == "prior: no basis to tell when a model this small is right; the best model answers"
 
 
+def test_a_model_that_no_prior_judges_is_the_reason_in_any_language(server: Served) -> None:
+    answer = server.chat("auto:tiny", "Wie heißt die Hauptstadt von Frankreich und wo ist sie?")
+    assert shown(answer)[1] == "prior: no basis to tell when a model this small is right; the best model answers"
+
+
 def test_an_answer_that_is_longer_than_any_learned_one_is_not_kept(server: Served) -> None:
     answer = server.chat("auto", f"{QUESTION} [[say yes]] [[repeat 200]] [[logprob -0.0001]]")
     assert shown(answer)[0] == "echo/large"

@@ -30,6 +30,11 @@ def test_what_is_no_courtesy_stays(kept: str) -> None:
     assert fold_text(kept) == kept
 
 
+@given(some.text(alphabet="ab09 _-\t\x00\x1c.", max_size=20))
+def test_words_of_ascii_are_the_words_of_any_text(text: str) -> None:
+    assert tokenize(text) == tokenize(f"{text} \u3042")[:-1]
+
+
 @given(some.lists(some.text(alphabet="abc", min_size=1, max_size=6), max_size=6))
 def test_doubled_letters_are_one_and_words_stay_apart(spelt: list[str]) -> None:
     single = collapse_doubled(spelt)

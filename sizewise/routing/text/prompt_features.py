@@ -26,7 +26,9 @@ _CLOSING_TAG = re.compile(rf"</{_TAG_NAME}\s*>", re.IGNORECASE)
 _PASTED_BEGIN = re.compile(r"^[ \t]*-{3,} *(?:begin|start)\b", re.IGNORECASE | re.MULTILINE)
 _PASTED_END = re.compile(r"^[ \t]*-{3,} *end\b.*$", re.IGNORECASE | re.MULTILINE)
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W\d_\u3040-\u30ff\u3400-\u9fff]+|\d+")
-_ASCII = re.compile(r"[a-z]+|0")  # the same, three times as fast
+_SPACED: bytes = bytes(b if 97 <= b <= 122 else 48 if 48 <= b <= 57 else 32 for b in range(256))
+"""Small ASCII text -> its letters, 0 for a digit, a space for all else: splits it ten times as fast as _WORD."""
+_ZEROS = re.compile(r"0+")
 _NUMBER = re.compile(r"\d+")
 _SYMBOL = re.compile(r"[+=*/^()\[\]{}<>\\|&%$#@~]")
 _LINE = re.compile(r"\n\s*")
@@ -114,8 +116,10 @@ def _strip_courtesy(folded: str) -> str:
 
 def tokenize(folded: str) -> list[str]:
     """Runs of letters; every number is `0`; a Chinese or Japanese character is a word."""
-    numbered = _NUMBER.sub("0", folded)
-    return (_ASCII if numbered.isascii() else _WORD).findall(numbered)
+    if folded.isascii():
+        spaced = folded.encode("ascii").translate(_SPACED).decode("ascii")
+        return (_ZEROS.sub(" 0 ", spaced) if "0" in spaced else spaced).split()
+    return _WORD.findall(_NUMBER.sub("0", folded))
 
 
 def ngrams(tokens: list[str]) -> list[str]:

@@ -19,6 +19,8 @@ MAX_YEARS_AHEAD = 1
 """A later year belongs to a story or a forecast, which no search answers."""
 
 _WORD = re.compile(r"[^\W_]+")
+_SPACED: bytes = bytes(b if 97 <= b <= 122 or 48 <= b <= 57 else 32 for b in range(256))
+"""Small ASCII text -> a space for all but letters and digits: splitting it is the same as _WORD, ten times as fast."""
 _QUOTED = re.compile(r"\"[^\"\n]*\"|“[^“”\n]*”|„[^„“\n]*“|«[^«»\n]*»|「[^「」\n]*」|`[^`\n]*`")
 _CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]")
 _CJK_YEAR = re.compile(r"(20\d\d)年")
@@ -122,26 +124,22 @@ _HINTS = frozenset(
 
 
 class TimeReference(Struct, frozen=True):
-    """`present`: asks for what is so now. `date`: the latest year, or year and month, that it names; empty: none.
-
-    `today`: when it was asked, as 2026-11-28.
-    """
+    """`present`: asks for what is so now. `date`: the latest year, or year and month, that it names; empty: none."""
 
     present: bool = False
     date: str = ""
-    today: str = ""
 
-    def is_after(self, cutoff: str) -> bool:
-        """Whether it is about the time after `cutoff` (2024, 2024-06 or 2024-06-30; empty: unknown).
+    def is_after(self, cutoff: str, today: str) -> bool:
+        """Whether it is about the time after `cutoff` (2024, 2024-06 or 2024-06-30; empty: unknown), as of `today`.
 
         With an unknown cutoff only the present, and the month of today or later, is after it.
         """
         if self.present:
             return True
-        if not self.date or int(self.date[:4]) > int(self.today[:4]) + MAX_YEARS_AHEAD:
+        if not self.date or int(self.date[:4]) > int(today[:4]) + MAX_YEARS_AHEAD:
             return False
         if not cutoff:
-            return self.date >= self.today[: len(self.date)]
+            return self.date >= today[: len(self.date)]
         size = min(len(cutoff), len(self.date))
         return self.date[:size] > cutoff[:size]
 
@@ -149,11 +147,13 @@ class TimeReference(Struct, frozen=True):
 NO_REFERENCE = TimeReference()
 
 
-def time_reference(text: str, today: str) -> TimeReference:
+def time_reference(text: str) -> TimeReference:
     """What the user's own words refer to; quotations, and text after a colon, do not count."""
     text = text[:MAX_CHARS].lower()
-    if text.isascii() and "20" not in text and _HINTS.isdisjoint(_WORD.findall(text)):
-        return NO_REFERENCE
+    if text.isascii() and "20" not in text:
+        words = text.encode("ascii").translate(_SPACED).decode("ascii").split()
+        if _HINTS.isdisjoint(words):
+            return NO_REFERENCE
     text = _own_question(text)
     words = _WORD.findall(text)
     while words and words[0] in _COURTESY:
@@ -161,7 +161,7 @@ def time_reference(text: str, today: str) -> TimeReference:
     if not words or words[0] in _OWN_WORK or tuple(words[:2]) in _HOW_TO:
         return NO_REFERENCE
     present, date = _asks_for_present(text, words), _latest_date(text, words)
-    return TimeReference(present, date, today) if present or date else NO_REFERENCE
+    return TimeReference(present, date) if present or date else NO_REFERENCE
 
 
 def _own_question(text: str) -> str:
