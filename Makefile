@@ -44,7 +44,7 @@ test-all: test test-long test-sdks test-large
 test-long: .venv/dev
 	ALL_EXAMPLES=1 $(BIN)/pytest -n $(WORKERS) -m "(long or all_examples) and not large"
 
-test-large: .venv/dev
+test-large: .venv/dev .venv/sdks/ready
 	@$(BIN)/sizewise models pull qwen2.5-coder-1.5b
 	$(BIN)/pytest -m large
 

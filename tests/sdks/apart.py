@@ -35,11 +35,13 @@ def python(environment_name: str = "sdks") -> str:
     return str(found)
 
 
-def run_cases(script: str, environment_name: str = "sdks", **environ: str) -> dict[str, Any]:
+def run_cases(
+    script: str, environment_name: str = "sdks", timeout_s: float = 600.0, /, **environ: str
+) -> dict[str, Any]:
     """What the script of this folder prints."""
     start = f"{CALLED_HOME}\nimport runpy\nrunpy.run_path({str(HERE / script)!r}, run_name='__main__')"
     words = [python(environment_name), "-c", start]
-    done = subprocess.run(words, env=environment(**environ), capture_output=True, text=True, timeout=600)
+    done = subprocess.run(words, env=environment(**environ), capture_output=True, text=True, timeout=timeout_s)
     assert done.returncode == 0, done.stderr
     shown: dict[str, Any] = json.loads(done.stdout)
     return shown
