@@ -2,6 +2,7 @@
 
     python -m bench.tools.run                        # local/qwen2.5-coder-1.5b
     python -m bench.tools.run --model NAME --out FILE  # continues what FILE has
+    python -m bench.tools.run --modes required named   # forced calls alone
 
 Prints the table of README.md. A call is well-formed if its tool was offered and its arguments fit the tool's schema.
 Whether it is the right call is another column, which has no bar.
@@ -30,6 +31,7 @@ def main() -> None:
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--model", default="local/qwen2.5-coder-1.5b")
     arguments.add_argument("--out", type=Path, default=None)
+    arguments.add_argument("--modes", nargs="+", choices=MODES, default=MODES)
     given = arguments.parse_args()
     tools = json.loads((HERE / "tools.json").read_text())
     rows = [json.loads(line) for line in (HERE / "prompts.jsonl").read_text().splitlines()]
@@ -38,7 +40,7 @@ def main() -> None:
         seen = [json.loads(line) for line in given.out.read_text().splitlines()]
     done = {(each["id"], each["mode"]) for each in seen}
     with server(SETTINGS) as (port, key):
-        for mode in MODES:
+        for mode in given.modes:
             for row in rows:
                 if (row["id"], mode) in done or (mode != "auto" and row["call"] is None):
                     continue

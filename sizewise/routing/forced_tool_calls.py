@@ -63,14 +63,14 @@ def calls_schema(choice: ToolChoice) -> dict[str, object]:
 
 
 def forced_calls(text: str) -> list[FunctionCall]:
-    """The calls of such an answer. The last may be cut off, as its arguments then are."""
+    """The calls of such an answer. Where it was cut off, its whole calls; a first call is kept as it is cut."""
     place, found = text.find("{"), list[FunctionCall]()
     while place >= 0:
         try:
             call, end = json.JSONDecoder().raw_decode(text, place)
         except (ValueError, RecursionError):
-            cut = _CUT_CALL.match(text, place)
-            return [*found, FunctionCall(cut[1], text[cut.end() :].strip())] if cut else found
+            cut = None if found else _CUT_CALL.match(text, place)
+            return [FunctionCall(cut[1], text[cut.end() :].strip())] if cut else found
         if not isinstance(call.get("name"), str) or "arguments" not in call:
             return found  # a runtime that ignores the grammar
         found.append(FunctionCall(call["name"], arguments_text(call["arguments"])))
