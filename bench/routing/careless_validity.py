@@ -1,8 +1,8 @@
 """Does a promise hold on recorded sets if the evidence is careless? Copies, groups, missing answers, orders; no model.
 
-`python -m bench.routing.careless_validity FOLDER:SMALL:LARGE[:SECOND] ... [--draws N]`. As bench/routing/validity.py:
-calibrations are drawn from the certifying prompts, whose whole is the truth. Each kind of evidence is judged as it is
-certified, and beside it by each row, as it was before rows were grouped.
+`python -m bench.routing.careless_validity FOLDER:SMALL:LARGE[:SECOND] ... [--draws N] [--kinds KIND ...]`.
+As bench/routing/validity.py: calibrations are drawn from the certifying prompts, whose whole is the truth. Each kind of
+evidence is judged as it is certified, and beside it by each row, as it was before rows were grouped.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -23,6 +24,7 @@ from bench.routing.validity import (
     SAMPLES,
     SURE,
     Family,
+    Flags,
     Floats,
     Losses,
     Places,
@@ -38,19 +40,20 @@ from sizewise.evals.prompt_groups import group_prompts
 FORMS = 4  # of a question that was asked often
 GROUP = 5  # questions of a session
 ORDERS = 10  # that a careless user tries
+ORDERS_SHARE = 5  # of the draws, one in so many: each takes ORDERS times as long
 
 
 @dataclass(frozen=True)
 class Population:
     """The certifying prompts. `copies`: of each, how many of its forms are not found to be copies, by their number;
-    `sessions`: rows by session, alike in their scores; `answered`: rows of which no answer is missing.
+    `sessions`: rows by session, alike in their scores. `answered`: by kind of missing answers, rows that lack none.
     """
 
     families: list[Family]
     large: Floats
     copies: Places
     sessions: Places
-    answered: Places
+    answered: Mapping[str, Places]
 
 
 Sample = tuple[Places, Places | None]
@@ -74,8 +77,14 @@ def grouped(its: Population, chance: np.random.Generator, size: int, *, found: b
     return [(rows, np.arange(0, len(rows), GROUP) if found else None)]
 
 
-def incomplete(its: Population, chance: np.random.Generator, size: int) -> list[Sample]:
-    return [(its.answered[chance.integers(0, len(its.answered), size)], None)]
+def counted_as_wrong(its: Population, chance: np.random.Generator, size: int) -> list[Sample]:
+    """Missing answers of the small model, which it would have had wrong: each has its true score of 0."""
+    return [(chance.integers(0, len(its.large), size), None)]
+
+
+def left_out(its: Population, chance: np.random.Generator, size: int, *, missing: str) -> list[Sample]:
+    rows = its.answered[missing]
+    return [(rows[chance.integers(0, len(rows), size)], None)]
 
 
 def reordered(its: Population, chance: np.random.Generator, size: int) -> list[Sample]:
@@ -84,11 +93,14 @@ def reordered(its: Population, chance: np.random.Generator, size: int) -> list[S
 
 
 KINDS: Mapping[str, Draw] = {
-    "copies, found": lambda its, chance, size: copied(its, chance, size, found=True),
-    "copies, each row": lambda its, chance, size: copied(its, chance, size, found=False),
-    "sessions, declared": lambda its, chance, size: grouped(its, chance, size, found=True),
-    "sessions, each row": lambda its, chance, size: grouped(its, chance, size, found=False),
-    f"{MAX_MISSING_SHARE:.0%} of answers missing, all wrong": incomplete,
+    "copies, found": partial(copied, found=True),
+    "copies, each row": partial(copied, found=False),
+    "sessions, declared": partial(grouped, found=True),
+    "sessions, each row": partial(grouped, found=False),
+    "missing, counted as wrong": counted_as_wrong,
+    "missing, left out": partial(left_out, missing="small, wrong"),
+    "missing of the large model, wrong": partial(left_out, missing="large, wrong"),
+    "missing of the large model, right": partial(left_out, missing="large, right"),
     f"best of {ORDERS} orders": reordered,
 }
 
@@ -138,18 +150,27 @@ def population(asked: Task, ready: CalibrationData, seed: int = 0) -> Population
     copies = np.asarray([len(set(row)) for row in numbers.tolist()], np.int64)
     alike = np.argsort(scores[:, 0] - scores[:, -1] + 0.1 * chance.random(count), kind="stable")
     whole = alike[: count - count % GROUP].reshape(-1, GROUP)
-    wrong = np.flatnonzero(scores[:, 0] < 0.5)
-    lost = chance.choice(wrong, min(len(wrong), int(MAX_MISSING_SHARE * count)), replace=False)
-    return Population(families, scores[:, -1], copies, whole, np.setdiff1d(np.arange(count), lost))
+    small, large = scores[:, 0] > 0.5, scores[:, -1] > 0.5
+    lost = {"small, wrong": ~small, "large, wrong": ~large, "large, right": large & ~small}
+    return Population(
+        families, scores[:, -1], copies, whole, {name: without(rows, chance) for name, rows in lost.items()}
+    )
+
+
+def without(lost: Flags, chance: np.random.Generator) -> Places:
+    """All rows but MAX_MISSING_SHARE of them, by lot from `lost`."""
+    rows = np.flatnonzero(lost)
+    few = min(len(rows), int(MAX_MISSING_SHARE * len(lost)))
+    return np.setdiff1d(np.arange(len(lost)), chance.choice(rows, few, replace=False))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pairs", nargs="+", metavar="FOLDER:SMALL:LARGE[:SECOND]")
     parser.add_argument("--ratio", type=float, default=0.1, help="price of a small answer, the large one's is 1")
-    parser.add_argument("--draws", type=int, default=200)
+    parser.add_argument("--draws", type=int, default=1_000)
+    parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=list(KINDS), metavar="KIND")
     asked = parser.parse_args()
-    few = allowed(asked.draws, 1.0 - SURE)
     print("| set, small model | evidence | cells broken too often | broken at most, % | saved at .95 with 1,000, % |")
     print("|---|---|---|---|---|")
     for spec in asked.pairs:
@@ -158,10 +179,12 @@ def main() -> None:
         ready = prepare_data(mine.evidence, mine.names, [mine.ratio] * (len(mine.names) - 1) + [1.0])
         its = population(mine, ready)
         print(f"{spec}: {len(its.large):,}, {its.copies.mean():.3f} groups of {FORMS} forms", file=sys.stderr)
-        for name, kind in KINDS.items():
-            found = list(cells(ready, its, kind, asked.draws))
+        for name, kind in ((each, KINDS[each]) for each in asked.kinds):
+            draws = max(1, asked.draws // ORDERS_SHARE) if kind is reordered else asked.draws
+            few = allowed(draws, 1.0 - SURE)
+            found = list(cells(ready, its, kind, draws))
             bad = sum(cell.broken > few for cell in found)
-            worst = max(cell.broken for cell in found) / asked.draws
+            worst = max(cell.broken for cell in found) / draws
             (saved,) = (cell.saved for cell in found if (cell.quality, cell.sample) == (0.95, 1_000))
             row = f"{bad} of {len(found)} | {100 * worst:.1f} | {100 * saved:.0f}"
             print(f"| {mine.name}, {small} | {name} | {row} |", flush=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.routing.careless_validity import FORMS, GROUP, KINDS, Population, copied, grouped
+from bench.routing.careless_validity import FORMS, GROUP, KINDS, Population, copied, grouped, without
 from bench.routing.validity import Family, Losses
 
 ROOT = Path(__file__).parents[2]
@@ -21,7 +21,7 @@ def population(count: int, copies: int) -> Population:
     family = Family(
         np.stack([np.ones(count), small]), np.stack([np.ones(count), np.zeros(count)]), np.array([0, 1]) > 0
     )
-    return Population([family], np.ones(count), np.full(count, copies), rows.reshape(-1, GROUP), rows)
+    return Population([family], np.ones(count), np.full(count, copies), rows.reshape(-1, GROUP), {})
 
 
 def test_a_question_counts_once_for_each_form_that_is_not_found_to_be_a_copy() -> None:
@@ -46,6 +46,12 @@ def test_a_session_counts_once_with_its_mean() -> None:
     assert block.shape == (1, 10) and losses.levels.tolist() == [1]
     assert block[0] == pytest.approx(0.9 - its.families[0].got[1][rows].reshape(10, GROUP).mean(axis=1))
     assert losses.saves(losses.levels).tolist() == [1.0]
+
+
+def test_two_in_a_hundred_answers_are_missing_and_all_where_they_would_have_been_wrong() -> None:
+    wrong = np.arange(200) % 2 > 0
+    kept = without(wrong, np.random.default_rng(0))
+    assert len(kept) == 196 and all(wrong[row] for row in set(range(200)) - set(kept.tolist()))
 
 
 @pytest.mark.long
