@@ -2,6 +2,8 @@
 
 python -m bench.context.run                        # an echo model: calls, tokens and time of the gateway alone
 python -m bench.context.run --model local/smollm2-135m --pages 2 20
+python -m bench.context.run --model local/smollm2-135m --layers 2 --max-tokens 64 --pages 500  # its first two layers
+python -m bench.context.run --model local/smollm2-135m --max-s 600 --pages 500                 # with a deadline
 """
 
 from __future__ import annotations
@@ -16,7 +18,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from bench.context.shallow_model import cut_layers
 from sizewise.testing.upstream import FakeOpenAI
+from tests.cli.terminal import sizewise
+from tests.conftest import weights
 from tests.gateway.server_harness import misbehaving
 from tests.running_server import Answer, Served, serving
 
@@ -33,7 +38,7 @@ SUMMARY = """
 name: pages
 inputs: {{question: text}}
 nodes:
-  short: {{kind: summarize, text: "{{{{ inputs.question }}}}", prompt: "{prompt}", model: {model}, max_tokens: {max_tokens}, most_pieces: 2000}}
+  short: {{kind: summarize, text: "{{{{ inputs.question }}}}", prompt: "{prompt}", model: {model}, max_tokens: {max_tokens}, most_pieces: 2000{deadline}}}
 outputs:
   answer: "{{{{ short.text }}}} / {{{{ short.pieces }}}} / {{{{ short.left_out }}}}"
 """  # noqa: E501 - one line of YAML
@@ -88,7 +93,7 @@ def summary_row(served: Served, count: int, draw: random.Random) -> str:
     answer, body, seconds = chat(served, "flow:pages", [{"role": "user", "content": "\n\n".join(said)}])
     row = f"| {count} | {count * WORDS_PER_PAGE:,} |"
     if answer.status != 200:
-        return f"{row} error: {body['error']['message'][:80]} | | | {seconds:,.1f} | |"
+        return f"{row} error: {body['error']['message'][:120]} | | | {seconds:,.1f} | |"
     text, pieces, left = body["choices"][0]["message"]["content"].rsplit(" / ", 2)
     usage, found = body["usage"], sum(code in text for code in codes.values())
     row = f"{row} {pieces} | {usage['prompt_tokens']:,} | {usage['completion_tokens']:,}"
@@ -120,12 +125,22 @@ def running(options: argparse.Namespace) -> Iterator[tuple[Served, FakeOpenAI]]:
     with tempfile.TemporaryDirectory() as folder, misbehaving() as upstream:
         flows = Path(folder, "flows")
         flows.mkdir()
+        if options.layers:
+            options.model = with_first_layers(options.model, options.layers, Path(folder))
+        deadline = f", max_ms: {options.max_s * 1_000}" if options.max_s else ""
         (flows / "pages.yaml").write_text(
-            SUMMARY.format(prompt=PROMPT, model=options.model, max_tokens=options.max_tokens)
+            SUMMARY.format(prompt=PROMPT, model=options.model, max_tokens=options.max_tokens, deadline=deadline)
         )
         local = "true" if options.model.startswith("local/") else "false"
         with serving(Path(folder), SETTINGS.format(embedded=local, url=upstream.url)) as served:
             yield served, upstream
+
+
+def with_first_layers(model: str, layers: int, home: Path) -> str:
+    """The name of a local model that has the first layers of `model` alone."""
+    cut_layers(weights(model.removeprefix("local/")), home / "shallow.gguf", layers)
+    assert sizewise("models", "add", str(home / "shallow.gguf"), "--name", "shallow", home=home).code == 0
+    return "local/shallow"
 
 
 def main() -> None:
@@ -133,6 +148,8 @@ def main() -> None:
     parser.add_argument("--model", default="echo/pages", help="model of the summary")
     parser.add_argument("--pages", type=int, nargs="+", default=[2, 20, 100, 500])
     parser.add_argument("--max-tokens", type=int, default=150, help="tokens of a note and of the summary")
+    parser.add_argument("--layers", type=int, default=0, help="take the first layers of the local model alone")
+    parser.add_argument("--max-s", type=int, default=0, help="seconds that a summary may take")
     parser.add_argument("--seed", default="1")
     options = parser.parse_args()
     with running(options) as (served, upstream):
