@@ -11,6 +11,7 @@ from sizewise.errors import SizewiseError
 from sizewise.gateway.anthropic_stream import AnthropicStream
 from sizewise.gateway.body_reading import read_payload
 from sizewise.gateway.count_tokens import count_prompt_tokens
+from sizewise.gateway.messages_search import MessagesSearch, explained, search_before_message
 from sizewise.gateway.request_context import (
     JSON,
     ErrorFormat,
@@ -32,17 +33,20 @@ ERROR_FORMAT = ErrorFormat(write_error, error_event, b"request-id")
 
 
 async def messages(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
-    request = await _read_request(app, head, body)
+    request, search = await search_before_message(app, await _read_request(app, head, body))
     if isinstance(request.payload, ChatRequest) and request.payload.stream:
-        return await _stream(app, request, writer)
+        return await _stream(app, request, writer, search)
     heard = ResponseMetadata()
     try:
         reply = await app.handler(request, heard)
         if heard.selection is not None:
             reply = msgspec.structs.replace(reply, model=heard.selection.model)
-        run = app.resources.offload.run
-        written = await run(reply_size(reply), write_reply, reply, f"msg_{heard.answer_id(request.trace_id)}")
+        run, id = app.resources.offload.run, heard.answer_id(request.trace_id)
+        written = await run(reply_size(reply), write_reply, reply, f"msg_{id}")
+        if search is not None:
+            written = await run(len(written), search.complete, written, id)
     except SizewiseError as error:
+        error = explained(error, app, request)
         return await send_error(writer, error, heard.final_headers(request.trace_id), ERROR_FORMAT, request.trace_id)
     degraded = [(b"x-sizewise-degraded", b"1")] if reply.degraded else []
     await writer.send_response(
@@ -52,22 +56,24 @@ async def messages(app: Application, head: RequestHead, body: bytes, writer: Res
     )
 
 
-async def _stream(app: Application, request: Request, writer: ResponseWriter) -> None:
-    sse = AnthropicStream(writer, request.payload.model, request.trace_id)
+async def _stream(app: Application, request: Request, writer: ResponseWriter, search: MessagesSearch | None) -> None:
+    sse = AnthropicStream(writer, request.payload.model, request.trace_id, search)
     try:
         await sse.finish(await app.handler(request, sse))
     except SizewiseError as error:
         if writer.has_started:
             await sse.fail(error)
         else:
+            error = explained(error, app, request)
             await send_error(writer, error, sse.final_headers(request.trace_id), ERROR_FORMAT, request.trace_id)
     finally:
         sse.stop()
 
 
 async def count_tokens(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
-    """An estimate says so, in a field and in a header."""
-    count = await count_prompt_tokens(app, await _read_request(app, head, body, counting=True))
+    """An estimate says so, in a field and in a header. What a web search would add is not counted."""
+    request, _ = await search_before_message(app, await _read_request(app, head, body, counting=True), counting=True)
+    count = await count_prompt_tokens(app, request)
     kind = b"estimated" if count.is_estimate else b"exact"
     await writer.send_response(
         200,

@@ -17,6 +17,7 @@ from sizewise.app.application import Application
 from sizewise.data_class import DataClass, strictest
 from sizewise.errors import NotTranslatable, SizewiseError
 from sizewise.gateway import file_search, web_search
+from sizewise.gateway.web_search_grant import searches_unasked
 from sizewise.handler import Request, RequestOptions
 from sizewise.messages import JsonFields
 from sizewise.providers.wires.responses.request_in import ResponsesRequest, read_request
@@ -133,7 +134,7 @@ async def search_before_answer(
 def asks_for_search(app: Application, request: Request, asked: ResponsesRequest) -> bool:
     """Whether anything may be searched for, with a tool or without."""
     has_tool = any(tool.get("type") in TOOLS for tool in asked.body.tools or ())
-    return has_tool or web_search.searches_unasked(app, request.principal)
+    return has_tool or searches_unasked(app, request.principal)
 
 
 async def plan_searches(app: Application, request: Request, asked: ResponsesRequest) -> list[SearchPlan]:
@@ -141,7 +142,7 @@ async def plan_searches(app: Application, request: Request, asked: ResponsesRequ
     files = await file_search.plan_file_search(file_search.vector_stores_of(app), request, asked)
     web: SearchPlan | None = web_search.plan_web_search(app, request, asked)
     has_tool = any(tool.get("type") in web_search.TOOLS for tool in asked.body.tools or ())
-    if web is None and not has_tool and web_search.searches_unasked(app, request.principal):
+    if web is None and not has_tool and searches_unasked(app, request.principal):
         web = web_search.UnaskedWebSearch()
     return [each for each in (files, web) if each is not None]
 

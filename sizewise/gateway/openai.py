@@ -7,6 +7,7 @@ import msgspec
 from sizewise.app.application import Application
 from sizewise.errors import SizewiseError
 from sizewise.gateway.body_reading import read_payload
+from sizewise.gateway.chat_search import citing, explained, may_search_chat, search_before_chat, with_citations
 from sizewise.gateway.openai_stream import OpenAiStream
 from sizewise.gateway.progress_stream import ProgressStream
 from sizewise.gateway.request_context import RequestHead, ResponseMetadata, ResponseWriter, send_error
@@ -19,14 +20,18 @@ async def chat_completions(app: Application, head: RequestHead, body: bytes, wri
     head.authorize(app, "chat")
     what, options = await read_payload(app.resources.offload, read_request, body, head.options)
     request = head.request(what, options, "chat")
+    found = None
+    if may_search_chat(app, request, what):
+        request, found = await search_before_chat(app, request)
     if what.stream:
         sse = (ProgressStream if options.progress else OpenAiStream)(writer, what, head.trace)
         try:
-            await sse.finish(await app.handler(request, sse))
+            await sse.finish(await app.handler(request, sse if found is None else citing(sse, found)))
         except SizewiseError as error:
             if writer.has_started:
                 await sse.fail(error)
             else:
+                error = explained(error, app, request)
                 await send_error(writer, error, sse.final_headers(head.trace))
         finally:
             sse.stop()
@@ -35,7 +40,7 @@ async def chat_completions(app: Application, head: RequestHead, body: bytes, wri
     try:
         reply = await app.handler(request, heard)
     except SizewiseError as error:
-        return await send_error(writer, error, heard.final_headers(head.trace))
+        return await send_error(writer, explained(error, app, request), heard.final_headers(head.trace))
     lines = heard.header_lines(head.trace)
     if reply.degraded:
         lines += b"x-sizewise-degraded: 1\r\n"
@@ -46,6 +51,8 @@ async def chat_completions(app: Application, head: RequestHead, body: bytes, wri
         written = write_reply(reply, id, created)
     else:
         written = await app.resources.offload.in_thread(write_reply, reply, id, created)
+    if found is not None:
+        written = await app.resources.offload.run(len(written), with_citations, written, found)
     await writer.send_response(200, [], written, lines)
 
 

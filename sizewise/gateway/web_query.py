@@ -18,6 +18,8 @@ from sizewise.handler import Request
 from sizewise.messages import ChatRequest
 from sizewise.model_card import ModelCard, ModelEndpoint
 from sizewise.providers.wires.openai.request_response import read_request
+from sizewise.routing.freshness import freshness_warning, words_time
+from sizewise.routing.text.time_references import NO_REFERENCE
 from sizewise.web_search.search_engines import WebQuery, WebResult, search_query
 from sizewise.web_search.web_search_service import WebSearchService
 
@@ -38,7 +40,7 @@ _encode = msgspec.json.Encoder().encode
 def web_search_of(app: Application) -> WebSearchService:
     settings = app.settings
     audit_log, read = app.resources.services.audit_log, app.resources.document_processes.load
-    return WebSearchService(settings.web_search, settings.projects, app.client, audit_log, read_page=read)
+    return WebSearchService(settings.web_search, app.client, audit_log, read_page=read)
 
 
 class WebSearchOutcome(Struct, frozen=True):
@@ -93,6 +95,26 @@ async def search_web(
         log.warning("a web search failed: %s (%s)", error.message, error.hint)
         return WebSearchOutcome(query.text, (), first, failed=True)
     return WebSearchOutcome(query.text, [each for each in found if await _may_join(app, checked, each)], first)
+
+
+async def search_unasked(
+    app: Application, request: Request, model: str, words: str, first: int = 1
+) -> WebSearchOutcome | None:
+    """None if a model that may answer can know it, where the question may not go to the engine, over a limit, and if
+    the search fails.
+    """
+    when = words_time(words)
+    if when is NO_REFERENCE or model.startswith(FLOW_PREFIX):
+        return None
+    cards = app.aliases(ChatRequest(model, [], {}), request.options.policy).cards
+    today = strftime("%Y-%m-%d")
+    if not any(freshness_warning(card, when, today) for card in cards):
+        return None
+    try:
+        outcome = await search_web(app, request, model, words, WebQuery(""), first)
+    except (EgressDenied, Busy):
+        return None
+    return None if outcome.failed else outcome
 
 
 async def _may_join(app: Application, asked: Request, result: WebResult) -> bool:

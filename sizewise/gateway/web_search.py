@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from time import strftime
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import msgspec
 from msgspec import Struct
 
 from sizewise.app.application import Application
 from sizewise.data_class import DataClass
-from sizewise.errors import BadBody, Busy, EgressDenied, Forbidden, NotTranslatable, SizewiseError
+from sizewise.errors import BadBody, SizewiseError
 from sizewise.gateway.file_citations import cited_numbers
-from sizewise.gateway.web_query import FLOW_PREFIX, WebSearchOutcome, search_web, web_search_of
+from sizewise.gateway.web_query import WebSearchOutcome, search_unasked, search_web
+from sizewise.gateway.web_search_grant import grant_of, search_refusal
 from sizewise.handler import Request
-from sizewise.messages import ChatRequest
 from sizewise.principal import Principal
 from sizewise.providers.wires.responses.request_in import ResponsesRequest
 from sizewise.providers.wires.responses.response_object import ResponseEnvelope
-from sizewise.routing.freshness import freshness_warning, words_time
-from sizewise.routing.text.time_references import NO_REFERENCE
 from sizewise.web_search.search_engines import WebQuery
 
 Json = dict[str, Any]
@@ -32,6 +29,7 @@ DOMAIN = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*\Z")
 COUNTRY = re.compile(r"[A-Za-z]{2}\Z")
 MAX_DOMAINS = 100
 MAX_DOMAIN_CHARS = 253  # RFC 1035
+T = TypeVar("T")
 
 
 class DomainFilters(Struct, forbid_unknown_fields=True):
@@ -58,14 +56,11 @@ class WebSearchTool(Struct, forbid_unknown_fields=True):
         """Raises BadBody."""
         filters = self.filters or DomainFilters()
         country = (self.user_location.country if self.user_location is not None else None) or ""
-        if country and not COUNTRY.match(country):
-            where = f"{at}.user_location.country"
-            raise BadBody(f"`{where}` is {country[:20]!r}", "use an ISO 3166-1 code of two letters", param=where)
         return WebQuery(
             text="",
             allowed=checked_domains(filters.allowed_domains, f"{at}.filters.allowed_domains"),
             blocked=checked_domains(filters.blocked_domains, f"{at}.filters.blocked_domains"),
-            country=country.upper(),
+            country=checked_country(country, f"{at}.user_location.country"),
         )
 
 
@@ -78,6 +73,23 @@ def checked_domains(domains: Sequence[str] | None, at: str) -> tuple[str, ...]:
         if len(each) > MAX_DOMAIN_CHARS or not DOMAIN.match(each):
             raise BadBody(f"`{at}` has {each[:60]!r}", "name domains without `https://` and path", param=at)
     return found
+
+
+def checked_country(country: str, where: str) -> str:
+    """In upper case. `where`: the field. Raises BadBody for what is no code of a country."""
+    if country and not COUNTRY.match(country):
+        raise BadBody(f"`{where}` is {country[:20]!r}", "use an ISO 3166-1 code of two letters", param=where)
+    return country.upper()
+
+
+def converted(value: object, kind: type[T], at: str) -> T:
+    """A part of a body, checked. `at`: its place, such as `tools[0]`. Raises BadBody, which names the field."""
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        reason, _, path = str(error).partition(" - at `$")
+        where = f"{at}{path.rstrip('`')}"
+        raise BadBody(f"`{where}`: {reason[:1].lower()}{reason[1:]}", "see the API reference", param=where) from error
 
 
 class WebSearchCall(Struct, frozen=True):
@@ -143,33 +155,19 @@ class WebSearchPlan(Struct, frozen=True):
 def plan_web_search(app: Application, request: Request, asked: ResponsesRequest) -> WebSearchPlan | None:
     """None without the tool, and without the grant: the model's own API may have the tool. Raises BadBody."""
     places = [n for n, tool in enumerate(asked.body.tools or ()) if tool.get("type") in TOOLS]
-    if not places or web_search_of(app).grant(request.principal) == "deny":
+    if not places or grant_of(app, request.principal) == "deny":
         return None
     if len(places) > 1:
         raise BadBody(f"there are {len(places)} tools for web search", "use one", param=f"tools[{places[1]}]")
     at = f"tools[{places[0]}]"
-    try:
-        tool = msgspec.convert((asked.body.tools or [])[places[0]], WebSearchTool)
-    except msgspec.ValidationError as error:
-        reason, _, path = str(error).partition(" - at `$")
-        where = f"{at}{path.rstrip('`')}"
-        raise BadBody(f"`{where}`: {reason[:1].lower()}{reason[1:]}", "see the API reference", param=where) from error
+    tool = converted((asked.body.tools or [])[places[0]], WebSearchTool, at)
     tool.limits(at)
     return WebSearchPlan(tool, at)
 
 
 def refusal(app: Application, principal: Principal, tool: Json, number: int) -> SizewiseError | None:
     """Why the tool was not done here, of a model whose API lacks it. None if it is another tool."""
-    if tool.get("type") not in TOOLS:
-        return None
-    param = f"tools[{number}]"
-    if not app.settings.web_search.url:
-        hint = "name a search engine in [web_search] of sizewise.toml, or use a model whose API searches"
-        return NotTranslatable(
-            "the model cannot search the web, and this server has no search engine", hint, param=param
-        )
-    hint = f'set web_search = "ask" in [projects.{principal.project}] of sizewise.toml'
-    return Forbidden(f"the project {principal.project!r} may not search the web", hint, param=param)
+    return search_refusal(app, principal, f"tools[{number}]") if tool.get("type") in TOOLS else None
 
 
 class UnaskedWebSearch(Struct, frozen=True):
@@ -182,24 +180,5 @@ class UnaskedWebSearch(Struct, frozen=True):
     async def run(
         self, app: Application, request: Request, asked: ResponsesRequest, query: str, first: int
     ) -> WebSearchCall | None:
-        """None also where the question may not go to the engine, over a limit, and if the search fails."""
-        model = asked.body.model
-        when = words_time(query)
-        if when is NO_REFERENCE or model.startswith(FLOW_PREFIX):
-            return None
-        cards = app.aliases(ChatRequest(model, [], {}), request.options.policy).cards
-        today = strftime("%Y-%m-%d")
-        if not any(freshness_warning(card, when, today) for card in cards):
-            return None
-        try:
-            outcome = await search_web(app, request, model, query, WebQuery(""), first)
-        except (EgressDenied, Busy):
-            return None
-        shows_sources = INCLUDE_SOURCES in (asked.body.include or ())
-        return None if outcome.failed else WebSearchCall(outcome, shows_sources)
-
-
-def searches_unasked(app: Application, principal: Principal) -> bool:
-    """Whether the project's grant is `allow`; takes under 1 us."""
-    project = app.settings.projects.get(principal.project)
-    return project is not None and project.web_search == "allow" and bool(app.settings.web_search.url)
+        outcome = await search_unasked(app, request, asked.body.model, query, first)
+        return None if outcome is None else WebSearchCall(outcome, INCLUDE_SOURCES in (asked.body.include or ()))

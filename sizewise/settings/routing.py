@@ -121,7 +121,7 @@ class ProjectSettings:
     web_search: WebSearchGrant = setting(
         "deny",
         "Use of the search engine of [web_search]: `ask`, for requests with the tool `web_search`; `allow`, also for "
-        "requests of /v1/responses without it, about a time after the model's knowledge; or `deny`.",
+        "requests without it, about a time after the model's knowledge; or `deny`.",
     )
 
 

@@ -1,9 +1,9 @@
-"""Web search service: searches within a project's grant and a data class, and logs each search without its words."""
+"""Web search service: searches within a data class, and logs each search without its words."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from urllib.parse import urlsplit
@@ -19,8 +19,7 @@ from sizewise.knowledge.chunk import TextChunk
 from sizewise.knowledge.injection_scan import find_suspects
 from sizewise.principal import Principal
 from sizewise.settings.load import resolve_secret
-from sizewise.settings.routing import ProjectSettings
-from sizewise.settings.web_search import WebSearchGrant, WebSearchSettings
+from sizewise.settings.web_search import WebSearchSettings
 from sizewise.web_search.page_reader import ReadPage, with_pages
 from sizewise.web_search.search_engines import ENGINES, WebQuery, WebResult, selected
 
@@ -33,15 +32,9 @@ class WebSearchService:
     """Belongs to one application."""
 
     settings: WebSearchSettings
-    projects: Mapping[str, ProjectSettings]
     client: HttpClient
     audit_log: AuditLog
     read_page: ReadPage
-
-    def grant(self, principal: Principal) -> WebSearchGrant:
-        """`deny` also if no engine is configured."""
-        project = self.projects.get(principal.project)
-        return "deny" if project is None or not self.settings.url else project.web_search
 
     async def search(self, principal: Principal, query: WebQuery, bounds: DataBounds, trace: str) -> list[WebResult]:
         """The results, without those that are surely a prompt injection. `bounds`: those of the query.

@@ -162,7 +162,9 @@ def test_what_means_something_is_refused_by_name_and_dropped_where_the_settings_
 
 
 def test_a_refusal_says_what_kind_of_tool_it_means(served: Served) -> None:
-    assert "web_search_20250305" in claude(served, "openai", tools=[WEB_SEARCH]).error["message"]
+    code = {"type": "code_execution_20250825", "name": "code_execution"}
+    assert "code_execution_20250825" in claude(served, "openai", tools=[code]).error["message"]
+    assert "no search engine" in claude(served, "openai", tools=[WEB_SEARCH]).error["message"]
     assert "sk-secret words" not in claude(served, "openai", tools=[{"type": "sk-secret words"}]).error["message"]
 
 

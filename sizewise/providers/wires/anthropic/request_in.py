@@ -21,6 +21,7 @@ from sizewise.providers.wires.anthropic.neutral_values import (
     is_offered,
     unsupported_fields,
 )
+from sizewise.providers.wires.anthropic.search_blocks import has_own_citations, is_own_search, without_searches
 from sizewise.providers.wires.anthropic.thinking import (
     EFFORTS,
     NEAREST_EFFORTS,
@@ -184,14 +185,21 @@ def read_counted(body: bytes, *, is_checked: bool = False) -> tuple[ChatRequest,
 
 
 def unchanged_original(chat: ChatRequest) -> JsonFields | None:
-    """The client's own body, if it used this wire and the request was not changed since."""
+    """The client's own body, if it used this wire and the request was not changed since; without what this server wrote
+    into earlier turns, which the vendor would refuse.
+    """
     found = original_body(chat.fields, WIRE_NAME)
     if found is None:
         return None
     seen, sent = decode_body(bytes(found.body), _body)
-    _, fields = translate(seen, sent)
+    reading, fields = translate(seen, sent)
     now = without_original(chat.fields)
-    return sent if {**fields, "model": Raw()} == {**now, "model": Raw()} else None
+    if {**fields, "model": Raw()} != {**now, "model": Raw()}:
+        return None
+    if reading.has_own_searches:
+        turns = without_searches(msgspec.json.decode(sent["messages"]), own_alone=True)
+        return {**sent, "messages": Raw(_encode(turns))}
+    return sent
 
 
 def translate(body: MessagesBody, raw_fields: JsonFields) -> tuple[AnthropicRequestTranslator, JsonFields]:
@@ -211,11 +219,14 @@ def translate(body: MessagesBody, raw_fields: JsonFields) -> tuple[AnthropicRequ
 
 
 class AnthropicRequestTranslator:
-    """Translates one body. `approximate`: a field was translated inexactly."""
+    """Translates one body. `approximate`: a field was translated inexactly. `has_own_searches`: earlier turns hold
+    searches of this server, which are left out.
+    """
 
     def __init__(self) -> None:
         self.untranslated: list[str] = []
         self.approximate = False
+        self.has_own_searches = False
 
     # ---- messages
 
@@ -268,7 +279,10 @@ class AnthropicRequestTranslator:
                 self._collect_unknown_keys(block, "tool_use", here)
                 function = {"name": use.name, "arguments": bytes(use.input).decode()}
                 calls.append({"id": use.id, "type": "function", "function": function})
+            elif is_own_search(block):
+                self.has_own_searches = True
             elif kind not in ("thinking", "redacted_thinking"):
+                self.has_own_searches |= "citations" in block and has_own_citations(block)
                 parts.append(self._part(block, here))
         message: Block = {"role": "assistant", "content": _collapse_text(parts) if parts or not calls else None}
         return {**message, "tool_calls": calls} if calls else message

@@ -6,6 +6,7 @@ until the open call's arguments are a complete object, or until the end.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -25,6 +26,7 @@ from sizewise.providers.wires.anthropic.response import (
     write_error,
     write_final_usage,
 )
+from sizewise.providers.wires.anthropic.search_blocks import USE as SEARCH_USE
 from sizewise.providers.wires.anthropic.stream_in import RAW_EVENT_FIELD
 from sizewise.providers.wires.openai.usage_and_errors import protocol_error
 from sizewise.providers.wires.original_body import original_body
@@ -158,8 +160,8 @@ class AnthropicStreamWriter:
         self._open = None
         return _event({"type": "content_block_stop", "index": self._index})
 
-    def finish(self, reply: Reply, sizewise: dict[str, object]) -> bytes:
-        """The end: waiting events, stop reason, usage and the `sizewise` object."""
+    def finish(self, reply: Reply, sizewise: dict[str, object], server_tool_use: Json | None = None) -> bytes:
+        """The end: waiting events, stop reason, usage and the `sizewise` object. `server_tool_use`: of this server."""
         late = b""
         while self._waiting:
             late += self._write_waiting()
@@ -167,12 +169,36 @@ class AnthropicStreamWriter:
         original = original_body(reply.fields, WIRE_NAME)
         if original is not None and read_reply(bytes(original.body)).choices == reply.choices:
             ended = msgspec.json.decode(original.body, type=MessageEnd)
-        last = {"type": "message_delta", "delta": ended, "usage": write_final_usage(reply.usage), "sizewise": sizewise}
+        usage = {**write_final_usage(reply.usage), "server_tool_use": server_tool_use}
+        last = {"type": "message_delta", "delta": ended, "usage": usage, "sizewise": sizewise}
         return late + self._close() + _event(last) + _event({"type": "message_stop"})
 
 
 def error_event(error: SizewiseError, trace: str) -> bytes:
     return encode_event(write_error(error, trace), "error")
+
+
+def block_events(blocks: Sequence[Json]) -> Iterator[RawDelta]:
+    """Blocks of this server as events of a stream: the tool's input comes after its block."""
+    for at, block in enumerate(blocks):
+        shown = {**block, "input": {}} if block["type"] == SEARCH_USE else block
+        yield _raw_event(
+            {"type": "content_block_start", "index": -1 - at, "content_block": shown}
+        )  # no index of a model
+        if block["type"] == SEARCH_USE:
+            partial = _encode(block["input"]).decode()
+            yield _raw_event(
+                {"type": "content_block_delta", "delta": {"type": "input_json_delta", "partial_json": partial}}
+            )
+
+
+def citation_events(citations: Sequence[Json]) -> Iterator[RawDelta]:
+    for each in citations:
+        yield _raw_event({"type": "content_block_delta", "delta": {"type": "citations_delta", "citation": each}})
+
+
+def _raw_event(event: Json) -> RawDelta:
+    return RawDelta(0, {RAW_EVENT_FIELD: Raw(_encode(event))})
 
 
 def _event(payload: Json) -> bytes:
