@@ -53,6 +53,10 @@ class PrincipalResponse:
     async def unfinished(self) -> Unfinished | None:
         return await self.background.store.find(self.id, self.principal.tenant, self.principal.project)
 
+    async def exists(self) -> bool:
+        found = self.active or await self.unfinished() or await self.responses.find(self.id)
+        return found is not None
+
     async def get(self) -> StoredResponse:
         """The response as it is now. Raises PathNotFound."""
         found = await self.find()
@@ -66,7 +70,13 @@ def _as_stored(row: BackgroundRow, request: BackgroundRequest) -> StoredResponse
 async def retrieve(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
     """GET /v1/responses/{id}: `body` is the id from the path. With `stream=true` its events. Raises PathNotFound."""
     mine = PrincipalResponse(app, head, body.decode("utf-8", "replace"))
-    query = read_query(head.query_string, StreamQuery)
+    await show(app, head, mine, read_query(head.query_string, StreamQuery), writer)
+
+
+async def show(
+    app: Application, head: RequestHead, mine: PrincipalResponse, query: StreamQuery, writer: ResponseWriter
+) -> None:
+    """The response as it is now, or its events. Raises PathNotFound."""
     if not query.stream:
         return await writer.send_response(200, [JSON, *trace_headers(head.trace)], (await mine.get()).body)
     active = mine.active

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from sizewise.app.application import Application
 from sizewise.app.store_dispatcher import NeedsStore
-from sizewise.errors import SizewiseError
+from sizewise.errors import Conflict, SizewiseError
 from sizewise.gateway import background
 from sizewise.gateway.body_reading import read_long_body
 from sizewise.gateway.count_tokens import count_prompt_tokens
@@ -35,6 +35,8 @@ from sizewise.gateway.request_context import (
     send_error,
     trace_headers,
 )
+from sizewise.gateway.response_routes import PrincipalResponse, show
+from sizewise.gateway.responses_query import StreamQuery
 from sizewise.gateway.responses_storage import (
     RESPONSE_ID_PREFIX,
     PrincipalResponses,
@@ -42,6 +44,7 @@ from sizewise.gateway.responses_storage import (
     context_items,
     first_envelope,
     new_envelope,
+    repeatable_envelope,
     tighten_options,
 )
 from sizewise.gateway.responses_stream import ResponsesStream, SaveResponse
@@ -77,6 +80,8 @@ async def create(app: Application, head: RequestHead, body: bytes, writer: Respo
             await plan_searches(app, request, asked)  # refuses at once what is known to fail
         chat = await offload.in_thread(asked.to_chat, before) if is_long else asked.to_chat(before)
         request = replace(request, payload=chat)
+        if (key := request.options.idempotency_key) is not None:
+            made = repeatable_envelope(made, request.principal, key)
         return await _create_in_background(app, head, request, asked, before, made, writer)
     searched = SearchedRequest(asked, before)
     if asks_for_search(app, request, asked):
@@ -120,10 +125,22 @@ async def _create_in_background(
     envelope: ResponseEnvelope,
     writer: ResponseWriter,
 ) -> None:
-    """Refuses at once what is known to fail, such as an unknown model; limits and guardrails see it when it runs."""
+    """Refuses at once what is known to fail, such as an unknown model; limits and guardrails see it when it runs. A
+    retry under an idempotency key is the same response.
+    """
     assert isinstance(request.payload, ChatRequest)
     check_key_policies(request, app.aliases(request.payload, request.options.policy))
-    active = await background.submit(app, head, request.principal, asked, before, envelope, request.options)
+    earlier = PrincipalResponse(app, head, envelope.id)
+    query = StreamQuery(stream=bool(asked.body.stream))
+    is_retryable = request.options.idempotency_key is not None
+    if is_retryable and await earlier.exists():
+        return await show(app, head, earlier, query, writer)
+    try:
+        active = await background.submit(app, head, request.principal, asked, before, envelope, request.options)
+    except Conflict:
+        if not is_retryable:
+            raise
+        return await show(app, head, earlier, query, writer)
     if asked.body.stream:
         return await background.stream_events(app, active, -1, head, writer)
     await background.write_queued(envelope, request.payload.model, head, writer)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Mapping
+from hashlib import blake2b
 from typing import Any
 
 import msgspec
@@ -218,6 +219,14 @@ def new_envelope(request: ResponsesRequest) -> ResponseEnvelope:
         previous_response_id=previous,
         store=request.should_store,
     )
+
+
+def repeatable_envelope(envelope: ResponseEnvelope, principal: Principal, key: str) -> ResponseEnvelope:
+    """With an id that each retry of the request under the idempotency key has too."""
+    said = _encode((principal.tenant, principal.project, key, envelope.raw_fields))
+    digits = blake2b(said, digest_size=ID_HALF_DIGITS).hexdigest()
+    chain = chain_id(envelope.id) if envelope.previous_response_id else digits[:ID_HALF_DIGITS]
+    return replace(envelope, id=f"{RESPONSE_ID_PREFIX}{chain}{digits[ID_HALF_DIGITS:]}")
 
 
 def first_envelope(envelope: ResponseEnvelope, selection: ModelSelected | None) -> ResponseEnvelope:
