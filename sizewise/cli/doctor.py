@@ -24,7 +24,7 @@ def doctor(ctx: click.Context) -> None:
     """Check this installation, and show the next step for each problem.
 
     Exits with 0 if all is well, else with 1. Contacts only the server of this machine,
-    and the search engine of [web_search].
+    the shared database, and the search engine of [web_search].
 
     \b
     Example: sizewise doctor

@@ -9,6 +9,7 @@ import shutil
 import stat
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
@@ -32,6 +33,7 @@ from sizewise.catalog.loader import (
 from sizewise.catalog.memory_estimate import format_bytes
 from sizewise.catalog.retirements import retirements
 from sizewise.cli.api_client import ApiClient, running_server
+from sizewise.cli.doctor_database import component_versions, has_database, opened_database
 from sizewise.errors import ConfigError, SizewiseError
 from sizewise.guardrails.named_entities import active_models
 from sizewise.process import max_open_files
@@ -207,23 +209,17 @@ def _open_files() -> CheckResult:
 
 
 def _database(settings: Settings) -> CheckResult:
-    path = settings.home / "sizewise.db"
-    if not path.exists():
-        return CheckResult("database", True, "will be created by sizewise up")
+    name = "the shared database" if settings.database.url else str(settings.home / "sizewise.db")
     try:
-        with open_database(
-            sqlite_url(str(path)),
-            (),
-        ).read() as connection:  # without schemas, so it is not migrated
-            rows = connection.exec_driver_sql("SELECT room, version FROM schema_version").tuples().all()
+        with opened_database(settings) if has_database(settings) else nullcontext() as database:
+            found = {} if database is None else component_versions(database)
     except SizewiseError as error:
         return CheckResult("database", False, error.message, error.hint)
-    found: dict[str, int] = dict(rows)
     for schema in SCHEMAS:
         if found.get(schema.component, 0) > len(schema.steps):
-            newer = f"{path} was written by a newer Sizewise"
+            newer = f"{name} was written by a newer Sizewise"
             return CheckResult("database", False, newer, "install that version again, or choose another --home")
-    return CheckResult("database", True, str(path))
+    return CheckResult("database", True, name if found else "will be created by sizewise up")
 
 
 def _encryption(settings: Settings) -> CheckResult:

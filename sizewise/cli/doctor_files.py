@@ -6,27 +6,26 @@ import time
 from collections.abc import Iterator
 
 from sizewise.cli.doctor_checks import CheckResult
+from sizewise.cli.doctor_database import component_versions, has_database, opened_database
 from sizewise.errors import SizewiseError
 from sizewise.file_search import attached_queries, store_queries, tables
 from sizewise.settings.load import Settings
-from sizewise.storage.database import open_database, sqlite_url
 
 MAX_SHOWN = 3
 """Vector stores that are named."""
 
 
 def check_files(settings: Settings) -> list[CheckResult]:
-    """Of all projects. None for a shared database, which a doctor of one server does not read."""
-    path = settings.home / "sizewise.db"
-    if settings.database.url or not path.exists():
+    """Of all projects."""
+    if not has_database(settings):
         return []
     try:
-        with open_database(sqlite_url(str(path)), ()).read() as connection:  # without schemas, so it is not migrated
-            rooms = connection.exec_driver_sql("SELECT room FROM schema_version").scalars().all()
-            if tables.SCHEMA.component not in rooms:
+        with opened_database(settings) as database:
+            if tables.SCHEMA.component not in component_versions(database):
                 return []
-            failed = attached_queries.failed_by_store(connection)
-            expired = store_queries.expired_ids(connection, time.time_ns() // 1_000_000)
+            failed = database.read_transaction(attached_queries.failed_by_store)
+            now = time.time_ns() // 1_000_000
+            expired = database.read_transaction(lambda connection: store_queries.expired_ids(connection, now))
     except SizewiseError:  # the check of the database reports it
         return []
     return [*_failed(failed), *_expired(expired)]

@@ -104,10 +104,10 @@ def batch_counts(connection: Connection, tenant: str, project: str, store: str, 
     """Files by status, with the earliest creation time as `created`; empty if there is no such batch."""
     its = ATTACHED.c
     query = (
-        select(_status(), func.count(), func.min(its.created))
+        select(_status().label("status"), func.count(), func.min(its.created))
         .select_from(ATTACHED.outerjoin(DOCUMENTS, _document()))
         .where(its.tenant == tenant, its.project == project, its.store == store, its.batch == batch)
-        .group_by(_status())
+        .group_by("status")  # the expression again would have other parameters, which Postgres takes for another
     )
     found: dict[str, int] = {}
     for status, count, created in connection.execute(query):

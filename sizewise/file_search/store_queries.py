@@ -119,7 +119,7 @@ def store_usage(connection: Connection, tenant: str, project: str, ids: Sequence
     counts: dict[str, dict[str, int]] = {id: {} for id in ids}
     its, mine = DOCUMENTS.c, ATTACHED.c
     documents = select(its.base, its.state, func.count()).where(its.tenant == tenant, its.project == project)
-    stored = mine.document != ""
+    stored = (mine.document != "").label("is_stored")
     files = select(mine.store, mine.state, stored, func.count(), func.coalesce(func.sum(mine.usage), 0)).where(
         mine.tenant == tenant, mine.project == project
     )
@@ -127,7 +127,9 @@ def store_usage(connection: Connection, tenant: str, project: str, ids: Sequence
         if state in DOCUMENT_STATUS:
             _add(counts[base], DOCUMENT_STATUS[state], count)
     for store, state, has_document, count, size in connection.execute(
-        files.where(mine.store.in_(ids)).group_by(mine.store, mine.state, stored)
+        files.where(mine.store.in_(ids)).group_by(
+            mine.store, mine.state, "is_stored"
+        )  # an expression has other parameters
     ):
         if state in UNSTORED_STATUS and not has_document:
             _add(counts[store], UNSTORED_STATUS[state], count)
