@@ -1,6 +1,9 @@
 # Every command makes its own .venv; needs only python3.11+ and make.
-PYTHON ?= $(shell for p in python3.13 python3.12 python3.14 python3.11 python3; do \
-  $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+# The first in PATH of the newest kind, unless it says that it was built slow and another does not.
+PYTHON ?= $(shell IFS=:; for p in python3.13 python3.12 python3.14 python3.11 python3; do for d in $$PATH; do \
+  "$$d/$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue; \
+  "$$d/$$p" sizewise/cli/python_build.py 2>/dev/null && { echo "$$d/$$p"; exit; }; \
+  slow="$${slow:-$$d/$$p}"; done; done; echo "$$slow")
 PORT ?= 8080
 BIN := .venv/bin
 # One more than there are cores: tests also wait.

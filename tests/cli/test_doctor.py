@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
+import os
+import shutil
 import sqlite3
+import subprocess
+import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -15,6 +21,8 @@ from sizewise.cache.stored_responses import StoredResponse
 from tests.cli.terminal import sizewise
 from tests.gateway.vector_store_client import SETTINGS, sdk, uploaded
 from tests.running_server import ECHO, Served, serving
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def checks(home: Path, **environ: str) -> dict[str, tuple[bool, str, str]]:
@@ -189,3 +197,68 @@ def test_a_vector_store_has_a_file_that_it_could_not_read_and_another_one_has_ex
         with contextlib.closing(sqlite3.connect(tmp_path / "sizewise.db", timeout=30)) as connection, connection:
             connection.execute("UPDATE vector_stores SET expires = 1")
         assert checks(tmp_path)["files"][:2] == (True, f"1 vector store has expired and cannot be searched: {store.id}")
+
+
+OWN: Mapping[str, object] = {
+    "CONFIG_ARGS": "'--prefix=/home/me/3.13'",
+    "PGO_PROF_USE_FLAG": "-fprofile-use",
+    "PY_CORE_CFLAGS": "-g -O3",
+}
+"""Flags that CPython's Makefile states when nobody asked for optimizations."""
+FLAGS: Mapping[str, tuple[Mapping[str, object], str]] = {
+    "pyenv": (OWN, "built without --enable-optimizations"),
+    "a debug build": ({**OWN, "Py_DEBUG": 1}, "built for debugging"),
+    "no optimization at all": ({**OWN, "PY_CORE_CFLAGS": "-O3 -O0"}, "compiled with -O0"),
+    "pyenv with optimizations": ({**OWN, "CONFIG_ARGS": "'--enable-optimizations' '--with-lto'"}, ""),
+    "profiled by hand": ({**OWN, "PY_CORE_CFLAGS": "-O3 -fprofile-use"}, ""),
+    "Debian": ({**OWN, "CONFIG_ARGS": "'--prefix=/usr'", "PGO_PROF_USE_FLAG": "", "PY_CORE_CFLAGS": "-g -O2"}, ""),
+    "another distribution": ({**OWN, "CONFIG_ARGS": "'--prefix=/usr' '--enable-shared'"}, ""),
+    "says nothing": ({}, ""),
+}
+
+
+def stated(folder: Path, flags: Mapping[str, object]) -> dict[str, str]:
+    """Environment in which a Python states these build flags: a double of the module that its build writes."""
+    (folder / "_sysconfigdata_double.py").write_text(f"build_time_vars = {dict(flags)!r}")
+    return {"PYTHONPATH": str(folder), "_PYTHON_SYSCONFIGDATA_NAME": "_sysconfigdata_double"}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("build", FLAGS)
+def test_a_python_that_was_built_slow_is_named_and_is_no_error(home: Path, tmp_path: Path, build: str) -> None:
+    flags, flaw = FLAGS[build]
+    ask = [sys.executable, "-m", "sizewise.cli.main", "doctor", "--json", "--home", str(home)]
+    ask += ["--config", str(home / "sizewise.toml")]
+    environ = {key: value for key, value in os.environ.items() if not key.startswith("SIZEWISE")}
+    done = subprocess.run(ask, env=environ | stated(tmp_path, flags), capture_output=True, text=True, check=False)
+    (python,) = [each for each in json.loads(done.stdout)["checks"] if each["check"] == "python"]
+    assert python["ok"]
+    assert flaw in python["found"] if flaw else "built" not in python["found"] and "compiled" not in python["found"]
+
+
+@pytest.mark.long
+def test_make_up_prefers_a_python_that_was_not_built_slow(tmp_path: Path) -> None:
+    def python(folder: str, name: str, build: str) -> str:
+        place = tmp_path / folder
+        (double := place / f"double-{name}").mkdir(parents=True)
+        environ = " ".join(f"{key}={value}" for key, value in stated(double, FLAGS[build][0]).items())
+        (program := place / name).write_text(f'#!/bin/sh\nexec env {environ} {sys.executable} "$@"\n')
+        program.chmod(0o755)
+        return str(program)
+
+    def chosen() -> str:
+        ask = ["make", "-s", "--eval", "chosen: ; @echo $(PYTHON)", "chosen"]
+        path = f"{tmp_path / 'shims'}:{tmp_path / 'bin'}:{tmp_path / 'tools'}"
+        return subprocess.run(
+            ask, cwd=ROOT, env={"PATH": path}, capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    (tools := tmp_path / "tools").mkdir()
+    for tool in ("make", "sh", "env", "echo", "getconf", "expr"):
+        (tools / tool).symlink_to(shutil.which(tool) or "")
+    slow = python("shims", "python3.13", "pyenv")
+    assert chosen() == slow  # nothing better is there
+    older = python("bin", "python3.12", "Debian")
+    assert chosen() == older
+    newer = python("bin", "python3.13", "pyenv with optimizations")
+    assert chosen() == newer  # behind the slow one of the same version
