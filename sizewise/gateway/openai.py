@@ -20,9 +20,7 @@ async def chat_completions(app: Application, head: RequestHead, body: bytes, wri
     head.authorize(app, "chat")
     what, options = await read_payload(app.resources.offload, read_request, body, head.options)
     request = head.request(what, options, "chat")
-    found = None
-    if may_search_chat(app, request, what):
-        request, found = await search_before_chat(app, request)
+    request, found = await search_before_chat(app, request) if may_search_chat(app, request, what) else (request, None)
     if what.stream:
         sse = (ProgressStream if options.progress else OpenAiStream)(writer, what, head.trace)
         try:
@@ -31,8 +29,7 @@ async def chat_completions(app: Application, head: RequestHead, body: bytes, wri
             if writer.has_started:
                 await sse.fail(error)
             else:
-                error = explained(error, app, request)
-                await send_error(writer, error, sse.final_headers(head.trace))
+                await send_error(writer, explained(error, app, request), sse.final_headers(head.trace))
         finally:
             sse.stop()
         return None
@@ -42,17 +39,15 @@ async def chat_completions(app: Application, head: RequestHead, body: bytes, wri
     except SizewiseError as error:
         return await send_error(writer, explained(error, app, request), heard.final_headers(head.trace))
     lines = heard.header_lines(head.trace)
-    if reply.degraded:
-        lines += b"x-sizewise-degraded: 1\r\n"
+    lines += b"x-sizewise-degraded: 1\r\n" if reply.degraded else b""
     if heard.selection is not None and reply.body is None:
         reply = msgspec.structs.replace(reply, model=heard.selection.model)  # as in streams
-    id, created = f"chatcmpl-{heard.answer_id(head.trace)}", heard.created_at()
+    id, created, run = f"chatcmpl-{heard.answer_id(head.trace)}", heard.created_at(), app.resources.offload.run
     if reply.body is not None or reply_size(reply) < LONG_BYTES:  # nearly every answer, without a coroutine
         written = write_reply(reply, id, created)
     else:
         written = await app.resources.offload.in_thread(write_reply, reply, id, created)
-    if found is not None:
-        written = await app.resources.offload.run(len(written), with_citations, written, found)
+    written = written if found is None else await run(len(written), with_citations, written, found)
     await writer.send_response(200, [], written, lines)
 
 
