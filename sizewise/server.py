@@ -290,7 +290,8 @@ class ServerProcess:
         services, resources = live.app.resources.services, live.app.resources
         sources = (
             *(services.leadership, services.retention, services.limiter, services.api_keys, services.measured_paces),
-            *(services.runs.recovery, services.scheduler, services.background, resources.file_attachments),
+            *(services.runs.recovery, services.scheduler, services.background, services.otlp),
+            resources.file_attachments,
             *([resources.flow_files] if resources.flow_files is not None else ()),
         )
         return [task for source in sources for task in source.periodic_tasks()]

@@ -79,9 +79,10 @@ from sizewise.storage.keys.tables import DataKeyStore
 from sizewise.storage.leader_lease import Leadership
 from sizewise.storage.reencryption import ReencryptionJob
 from sizewise.storage.retention import Retention, RetentionJob
-from sizewise.telemetry import end_user_tables, pace_tables, payload_tables, span_tables
+from sizewise.telemetry import end_user_tables, otlp_tables, pace_tables, payload_tables, span_tables
 from sizewise.telemetry import tables as telemetry_tables
 from sizewise.telemetry.end_users import EndUserHashes
+from sizewise.telemetry.otlp_exporter import OtlpExporter
 from sizewise.telemetry.payload_log import PayloadLog
 from sizewise.telemetry.record_store import RecordStore
 from sizewise.telemetry.span_tables import SPANS
@@ -113,6 +114,7 @@ class Services:
     payload_log: PayloadLog
     end_users: EndUserHashes
     spans: SpanRecorder
+    otlp: OtlpExporter
     quality_monitor: QualityMonitor
     measured_paces: PaceStore
     stored_responses: StoredResponses
@@ -147,6 +149,7 @@ class Services:
             self.users.relying_party.prepare(settings.oidc, client, roles),
             self.api_keys.authenticator.prepare(roles, settings.login_sessions.idle_timeout_s, settings.projects),
             self.limiter.prepare(settings.limits, settings.budgets),
+            self.otlp.prepare(settings.otlp, client),
         )
 
     def close(self) -> None:
@@ -284,6 +287,7 @@ def open_services(
             payload_log=payload_log,
             end_users=hashes,
             spans=SpanRecorder(writer.enqueue, records.ids),
+            otlp=OtlpExporter(read, leadership.write),
             quality_monitor=QualityMonitor(read, write, records.flush_if_healthy),
             measured_paces=PaceStore(read, write, shared=bool(url)),
             stored_responses=stored_responses,
@@ -342,6 +346,7 @@ COMPONENTS = (
         payload_tables,
         end_user_tables,
         span_tables,
+        otlp_tables,
         pace_tables,
         eval_tables,
         tool_tables,

@@ -25,7 +25,7 @@ from sizewise.settings.routing import (
     ShadowSettings,
     SizesSettings,
 )
-from sizewise.settings.server import NetworkSettings, ServerSettings, TriggerSettings, WebhookSettings
+from sizewise.settings.server import NetworkSettings, OtlpSettings, ServerSettings, TriggerSettings, WebhookSettings
 from sizewise.settings.storage import (
     EncryptionSettings,
     FilesSettings,
@@ -86,6 +86,7 @@ class FileSettings:
     triggers: Mapping[str, TriggerSettings] = setting(MappingProxyType({}), "", key_validator=name)
     hosts: Mapping[str, HttpHostSettings] = setting(MappingProxyType({}), "", key_validator=name)
     webhooks: Mapping[str, WebhookSettings] = setting(MappingProxyType({}), "", key_validator=name)
+    otlp: OtlpSettings = setting(OtlpSettings(), "")
     web_search: WebSearchSettings = setting(WebSearchSettings(), "")
     network: NetworkSettings = setting(NetworkSettings(), "")
 
@@ -95,6 +96,7 @@ class FileSettings:
         hooks = [(hook.url, hook.place) for hook in self.webhooks.values()]
         hooks += [(server.url, server.place) for server in self.mcp.values() if server.url]
         hooks += [(host.url, host.place) for host in self.hosts.values() if host.url]
+        hooks += [(self.otlp.endpoint, self.otlp.place)] if self.otlp.endpoint else []
         if self.web_search.url:
             hooks.append((self.web_search.url, self.web_search.place))
             hooks += [(site, "anyone") for site in self.web_search.fetch_urls]

@@ -123,6 +123,27 @@ class WebhookSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class OtlpSettings:
+    """Export of traces to a collector, by OTLP over HTTP with JSON. Spans never contain prompt text."""
+
+    endpoint: str = setting(
+        "",
+        "Base URL of the collector, as 'http://localhost:4318'; `/v1/traces` is appended. Empty: no export.",
+        validator=url,
+    )
+    place: Place = setting("anyone", "Where the collector runs. You declare it; `egress.internal` must allow it.")
+    headers: str = setting(
+        "",
+        "Headers by reference, `env:NAME` or `file:PATH`: `name=value`, between commas.",
+        validator=reference,
+        secret=True,
+    )
+    service_name: str = setting("sizewise", "`service.name` of the spans.")
+    sample: float = setting(1.0, "Share of traces to export. Errors are always exported.", minimum=0, maximum=1)
+    slow_ms: int = setting(0, "Requests of this many milliseconds or more are always exported; 0: none.", minimum=0)
+
+
+@dataclass(frozen=True, slots=True)
 class TriggerSettings:
     """A webhook that starts a flow: POST /hooks/flows/NAME, signed according to Standard Webhooks."""
 

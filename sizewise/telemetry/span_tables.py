@@ -14,7 +14,8 @@ SPANS_TABLE = "spans"
 SPANS = Table(
     SPANS_TABLE,
     META,
-    Column("id", BIG_INTEGER, primary_key=True, autoincrement=False),  # as of records: in the order of time
+    Column("id", BIG_INTEGER, primary_key=True, autoincrement=False),  # as of records: in the order of their end
+    Column("span", Text, nullable=False),  # 16 hex digits
     Column("tenant", Text, nullable=False),
     Column("project", Text, nullable=False),
     Column("key", Text, nullable=False),
@@ -42,6 +43,7 @@ class SpanRow(Struct, frozen=True):
     """
 
     id: int
+    span: str
     tenant: str
     project: str
     key: str
@@ -62,3 +64,9 @@ def spans_of_trace(connection: Connection, tenant: str, trace: str, project: str
     mine = (SPANS.c.tenant == tenant) & (SPANS.c.trace == trace)
     query = select(SPANS).where(mine & (SPANS.c.project == project) if project else mine)
     return [SpanRow(*row) for row in connection.execute(query.order_by(SPANS.c.id).limit(MAX_SPANS))]
+
+
+def ended_spans(connection: Connection, after: int, until: int, limit: int) -> list[SpanRow]:
+    """The first `limit` of all tenants with `after` < id <= `until`, in the order of their end."""
+    range = (SPANS.c.id > after) & (SPANS.c.id <= until)
+    return [SpanRow(*row) for row in connection.execute(select(SPANS).where(range).order_by(SPANS.c.id).limit(limit))]

@@ -50,15 +50,14 @@ class SpanRecorder:
         where they differ from those of `request.origin`.
         """
         outer = request.origin or NO_ORIGIN
-        id = next(self._ids)
         origin = RequestOrigin(
-            parent_span=span_id(id),
+            parent_span=span_id(next(self._ids)),
             trace_flags=outer.trace_flags,
             flow=flow or outer.flow,
             node=node or outer.node,
             agent=agent or outer.agent,
         )
-        return Span(self._write, id=id, operation=operation, name=name, kind=kind, request=request, origin=origin)
+        return Span(self._write, self._ids, request, origin, operation=operation, name=name, kind=kind)
 
 
 NO_ORIGIN = RequestOrigin(parent_span="")
@@ -83,16 +82,16 @@ class Span:
     def __init__(
         self,
         write: Callable[[RowGroup], None],
+        ids: Iterator[int],
+        request: Request,
+        origin: RequestOrigin,
         *,
-        id: int,
         operation: Operation,
         name: str,
         kind: str,
-        request: Request,
-        origin: RequestOrigin,
     ) -> None:
         self._write = write
-        self._id = id
+        self._ids = ids
         self._operation = operation
         self._name = name
         self._kind = kind
@@ -124,7 +123,8 @@ class Span:
         request = self._request
         principal, outer = request.principal, request.origin or NO_ORIGIN
         row = (
-            self._id,
+            next(self._ids),
+            self.origin.parent_span,
             principal.tenant,
             principal.project,
             principal.key_id,

@@ -361,6 +361,18 @@ def records_of_trace(connection: Connection, tenant: str, trace: str, project: s
     return found
 
 
+def ended_records(connection: Connection, after: int, until: int, limit: int) -> list[RecordWithAttempts]:
+    """The first `limit` of all tenants with `after` < id <= `until`, in the order of their end, none pending."""
+    range = (RECORDS.c.id > after) & (RECORDS.c.id <= until) & (RECORDS.c.status != PENDING_STATUS)
+    columns = (RECORDS.c[name] for name in RequestRecord.__struct_fields__)
+    rows = connection.execute(select(*columns).where(range).order_by(RECORDS.c.id).limit(limit)).all()
+    attempts: dict[int, list[AttemptRow]] = {}
+    tries = select(TRIES).where(TRIES.c.record.in_([row.id for row in rows])).order_by(TRIES.c.record, TRIES.c.number)
+    for row in connection.execute(tries):
+        attempts.setdefault(row.record, []).append(AttemptRow(*row))
+    return [RecordWithAttempts(RequestRecord(*row), tuple(attempts.get(row.id, ()))) for row in rows]
+
+
 def delete_records(connection: Connection, tenant: str, key: str, batch_rows: int = 1_000) -> int:
     """Deletes at most `batch_rows` records of an API key (by id) and their attempts. Returns their number."""
     mine = (RECORDS.c.tenant == tenant) & (RECORDS.c.key == key)

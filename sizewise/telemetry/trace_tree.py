@@ -39,7 +39,7 @@ class TraceSpan(Struct, frozen=True):
 
 def trace_spans(records: Sequence[RecordWithAttempts], spans: Sequence[SpanRow]) -> list[TraceSpan]:
     """In the order of their begin, and each behind its parent."""
-    found = [*map(_step, spans), *(span for whole in records for span in _of_record(whole))]
+    found = [*map(step_span, spans), *(span for whole in records for span in record_spans(whole))]
     below: dict[str, list[TraceSpan]] = {}
     ids = {each.id for each in found}
     for each in sorted(found, key=lambda span: (span.at, span.id)):
@@ -65,9 +65,9 @@ def _walk(below: dict[str, list[TraceSpan]]) -> Iterator[TraceSpan]:
         below = below if waiting else {parent: left for parent, left in below.items() if left}
 
 
-def _step(row: SpanRow) -> TraceSpan:
+def step_span(row: SpanRow) -> TraceSpan:
     return TraceSpan(
-        id=span_id(row.id),
+        id=row.span,
         parent=row.parent_span or "",
         operation=row.operation,
         name=row.name,
@@ -78,7 +78,7 @@ def _step(row: SpanRow) -> TraceSpan:
     )
 
 
-def _of_record(whole: RecordWithAttempts) -> Iterator[TraceSpan]:
+def record_spans(whole: RecordWithAttempts) -> Iterator[TraceSpan]:
     record = whole.record
     yield TraceSpan(
         id=span_id(record.id),
