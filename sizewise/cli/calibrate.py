@@ -245,7 +245,7 @@ def _show_evidence(found: Calibration, missing_is_wrong: bool) -> None:
             " rows of one group, session or template, count once"
         )
     if missing.incomplete:
-        few = "those of a small model count as wrong, the others are left out"
+        few = "those of a small model count as wrong, those of the large one as right"
         click.echo(f"{missing}: {'counted as wrong' if missing_is_wrong else few}")
     if missing.unanswered:
         click.echo(f"{format_count(missing.unanswered)} prompts without an answer of any of them were left out")

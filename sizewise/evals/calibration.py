@@ -42,8 +42,8 @@ from sizewise.evals.ladder_replay import (
 from sizewise.evals.missing_answers import (
     MissingAnswers,
     find_missing,
+    missing_against_small,
     missing_as_wrong,
-    prompts_without,
     require_answers,
 )
 from sizewise.evals.outcomes import OutcomeDataset
@@ -105,7 +105,7 @@ class Calibration(Struct, frozen=True):
     best: PolicyCalibration | None
     certificate: Certificate | None
     curves: Curves  # of every level tried, plus the oracle and random routing
-    missing: MissingAnswers = MissingAnswers(0, 0, {}, 0)  # left out, or counted as wrong
+    missing: MissingAnswers = MissingAnswers(0, 0, {}, 0)  # counted as wrong, or as right for the large model
     row_count: int = 0  # rows that all models answered; of near copies and declared groups all count as one prompt
 
 
@@ -185,20 +185,18 @@ def calibration_steps(
 ) -> CpuSteps[Calibration]:
     """`costs`: of one answer of each small model, then of the large one, in any unit.
 
-    A small model that did not answer a prompt which another one answered counts as wrong; `missing_is_wrong`: the large
-    one too, and however many are missing. `per_request`: the rows are a random sample of requests, and the guarantee is
-    of requests; otherwise it is of questions, each of which counts once. Raises BadRequest, also if many answers are
-    missing, or if the large model is never right.
+    A small model that did not answer a prompt which another one answered counts as wrong, and the large one as right;
+    `missing_is_wrong`: the large one as wrong too, and however many are missing. `per_request`: the rows are a random
+    sample of requests, and the guarantee is of requests; otherwise it is of questions, each of which counts once.
+    Raises BadRequest, also if many answers are missing, or if the large model is never right.
     """
     names = (*small_models, large_model)
     missing = find_missing(dataset, names)
     if missing_is_wrong:
-        counted_as_wrong = missing.incomplete
         dataset = missing_as_wrong(dataset, names)
     else:
         require_answers(missing)
-        counted_as_wrong = prompts_without(dataset, small_models, large_model)
-        dataset = missing_as_wrong(dataset, names, small_models)
+        dataset = missing_against_small(dataset, names, large_model)
     asked = labeled_prompts(dataset, small_models, large_model, grouped=not per_request)
     _require_right_answers(asked.large_scores, large_model)
     ready = yield from preparation_steps(asked, names, costs, date, dataset.digest, version, training_share)
@@ -226,7 +224,7 @@ def calibration_steps(
         scorer=scorer,
         scorer_error=scorer_error,
         version=version,
-        missing_as_wrong=counted_as_wrong,
+        missing_as_wrong=missing.incomplete,
         prompt_sketch=sketch_prompts(asked.prompts),
         unit="request" if per_request else "question",
     )

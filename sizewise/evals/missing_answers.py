@@ -6,7 +6,7 @@ random (Rubin 1976, "Inference and missing data"), so a comparison of what is le
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import isnan
 
 from msgspec import Struct
@@ -52,13 +52,6 @@ def find_missing(dataset: OutcomeDataset, models: Sequence[str]) -> MissingAnswe
     )
 
 
-def prompts_without(dataset: OutcomeDataset, models: Sequence[str], answered_by: str) -> int:
-    """Prompts that `answered_by` answered, and one of `models` did not."""
-    scores = [dataset.column(model).score for model in models]
-    answered = [row for row, score in enumerate(dataset.column(answered_by).score) if not isnan(score)]
-    return sum(any(isnan(column[row]) for column in scores) for row in answered)
-
-
 def require_answers(missing: MissingAnswers) -> None:
     """Raises BadRequest if more is missing than MAX_MISSING_SHARE."""
     if missing.share > MAX_MISSING_SHARE:
@@ -66,19 +59,27 @@ def require_answers(missing: MissingAnswers) -> None:
         raise BadRequest(f"{missing}; at most {MAX_MISSING_SHARE:.0%} may be left out", hint)
 
 
-def missing_as_wrong(dataset: OutcomeDataset, models: Sequence[str], of: Sequence[str] = ()) -> OutcomeDataset:
-    """The dataset with a score of 0 for each missing answer of `models` to a prompt that another of them answered.
+def missing_as_wrong(dataset: OutcomeDataset, models: Sequence[str]) -> OutcomeDataset:
+    """The dataset with a score of 0 for each missing answer of `models` to a prompt that another of them answered."""
+    return _with_scores(dataset, models, dict.fromkeys(models, 0.0))
 
-    `of`: of these models alone.
+
+def missing_against_small(dataset: OutcomeDataset, models: Sequence[str], large: str) -> OutcomeDataset:
+    """As `missing_as_wrong`, but `large` counts as right: the worst that may hide behind what is missing, for a promise
+    that the others lose little against it.
     """
+    return _with_scores(dataset, models, {model: float(model == large) for model in models})
+
+
+def _with_scores(dataset: OutcomeDataset, models: Sequence[str], scores: Mapping[str, float]) -> OutcomeDataset:
+    """With `scores` by model for the missing answers of `models` to prompts that another of them answered."""
     old = {model: dataset.column(model).score for model in models}
     asked = [not all(isnan(column[row]) for column in old.values()) for row in range(len(dataset.ids))]
     new = {
         model: replace(
             dataset.columns[model],
-            score=[0.0 if isnan(score) and its else score for score, its in zip(column, asked, strict=True)],
+            score=[scores[model] if isnan(score) and its else score for score, its in zip(column, asked, strict=True)],
         )
         for model, column in old.items()
-        if not of or model in of
     }
     return replace(dataset, columns={**dataset.columns, **new})

@@ -12,7 +12,7 @@ from bench.routing.evidence import crashing, draw, paraphrased
 from sizewise.cli.calibrate import format_quality
 from sizewise.errors import BadRequest
 from sizewise.evals.calibration import calibrate
-from sizewise.evals.missing_answers import find_missing, missing_as_wrong, prompts_without
+from sizewise.evals.missing_answers import find_missing, missing_against_small, missing_as_wrong
 from sizewise.evals.outcomes import RecordedOutcome, RecordedPrompt, build_dataset
 from sizewise.routing.guarantees.bounds import QualityGuarantee
 from tests.cli.terminal import sizewise
@@ -66,7 +66,19 @@ def test_a_prompt_that_two_small_models_did_not_answer_counts_once() -> None:
         [RecordedOutcome(id, model, 1.0, "A") for id, models in answered.items() for model in models],
         "digest",
     )
-    assert prompts_without(dataset, ("a", "b"), "large") == 2
+    assert find_missing(dataset, ("a", "b", "large")).incomplete == 3
+
+
+def test_a_missing_answer_counts_against_the_small_models() -> None:
+    """Left out, where a large model would have been right, broke the promise in 18 % of the calibrations."""
+    answered = {"both": ["large", "small"], "no large": ["small"], "no small": ["large"]}
+    dataset = build_dataset(
+        [RecordedPrompt(id, id) for id in answered],
+        [RecordedOutcome(id, model, 0.5, "A") for id, models in answered.items() for model in models],
+        "digest",
+    )
+    counted = missing_against_small(dataset, ("small", "large"), "large")
+    assert [counted.column(model).score for model in ("small", "large")] == [[0.5, 0.5, 0.0], [0.5, 1.0, 0.5]]
 
 
 def test_missing_answers_count_as_wrong_on_demand(tmp_path: Path) -> None:

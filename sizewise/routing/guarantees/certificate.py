@@ -51,7 +51,7 @@ class CertificateProvenance(Struct, frozen=True):
     scorer: str  # what scored the answers, as named by the user
     scorer_error: float | None  # share of wrong scores, 0..1; None: not measured
     version: str = ""
-    missing_as_wrong: int = 0  # prompts without an answer of one model, which counted as wrong
+    missing_as_wrong: int = 0  # prompts without an answer of one model, which counted against the small ones
     unit: Literal["question", "request"] = "question"  # what counts once
     prompt_sketch: tuple[str, ...] = ()  # of all prompts, as in prompt_sketch.py
 
