@@ -1,6 +1,7 @@
 """Labels of a request: the client's end user and tags, from Sizewise's options or from the fields of the OpenAI API.
 
-They only describe: no answer depends on them, and no record has prompt text from them.
+They only describe: no answer depends on them. `metadata` is not read: clients keep what they like there, and records
+are not encrypted.
 """
 
 from __future__ import annotations
@@ -32,19 +33,11 @@ def label_requests(handler: Handler) -> Handler:
 
 
 def with_labels(options: RequestOptions, fields: JsonFields) -> RequestOptions:
-    """`options`, and what they leave open from a body: `safety_identifier`, `user`, and `metadata` as tags `key=value`.
-
-    Pairs of `metadata` that are no tag, by length or type, are left out.
-    """
-    if "user" not in fields and "metadata" not in fields and "safety_identifier" not in fields:
+    """`options`, with the end user of a body where they name none."""
+    if ("user" not in fields and "safety_identifier" not in fields) or options.end_user is not UNSET:
         return options
-    if options.end_user is UNSET:
-        named = next((user for name in USER_FIELDS if (user := _text(fields.get(name)))), "")
-        if named:
-            options = replace(options, end_user=named)
-    if options.tags is UNSET and (tags := _metadata_tags(fields.get("metadata"))):
-        options = replace(options, tags=tags)
-    return options
+    named = next((user for name in USER_FIELDS if (user := _text(fields.get(name)))), "")
+    return replace(options, end_user=named) if named else options
 
 
 def is_tag(text: str) -> bool:
@@ -58,14 +51,3 @@ def _text(raw: Raw | None) -> str:
         return msgspec.json.decode(raw, type=str)
     except msgspec.DecodeError:  # the API's own check reports it
         return ""
-
-
-def _metadata_tags(raw: Raw | None) -> tuple[str, ...]:
-    if raw is None:
-        return ()
-    try:
-        pairs = msgspec.json.decode(raw, type=dict[str, object])
-    except (msgspec.DecodeError, RecursionError):
-        return ()
-    tags = (f"{name}={value}" for name, value in pairs.items() if isinstance(value, str))
-    return tuple(sorted(filter(is_tag, tags)))[:MAX_TAGS]
