@@ -53,6 +53,7 @@ test-large: .venv/dev .venv/sdks/ready
 
 test-sdks: .venv/dev .venv/sdks/ready .venv/sdks/agents .venv/llama-index/ready
 	$(BIN)/pytest -m "node or apart" tests/sdks tests/graphql tests/lamatic
+	@echo "openai-go and LangChain4j: not run, neither PyPI, npm nor Debian has their modules (docs/how-to/with-other-sdks.md)"
 
 # Each Python that is started counts, the servers of the tests too; not the sandbox, which has no environment.
 COUNTED := PYTHONPATH=$(CURDIR)/.venv/coverage COVERAGE_RCFILE=$(CURDIR)/pyproject.toml COVERAGE_FILE=$(CURDIR)/.venv/coverage/counted/lines

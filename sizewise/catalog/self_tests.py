@@ -18,7 +18,8 @@ class SelfTest(Struct, frozen=True):
     """`date`: YYYY-MM-DD. `tools`: whether a question that needs a tool led to one well-formed call.
 
     By ISO 639 code of the language: `tokens_per_character`, and `right_answers`, the share of a few simple questions,
-    0..1, of the languages that the test had time for.
+    0..1, of the languages that the test had time for. `questions_right` of `questions_asked`: of 200 short
+    questions, as many as there was time for; 0 in tests of older releases.
     """
 
     date: str
@@ -28,6 +29,8 @@ class SelfTest(Struct, frozen=True):
     tools: bool
     tokens_per_character: Mapping[str, float]
     right_answers: Mapping[str, float] = field(default_factory=dict)
+    questions_asked: int = 0
+    questions_right: int = 0
 
 
 def read_self_tests(home: Path) -> Mapping[str, SelfTest]:

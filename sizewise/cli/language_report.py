@@ -1,4 +1,4 @@
-"""Table of what a self-test measured of a model by language; measures nothing."""
+"""What a self-test measured of a model's answers: its score, and a table by language; measures nothing."""
 
 from __future__ import annotations
 
@@ -6,6 +6,17 @@ import click
 
 from sizewise.catalog.self_tests import SelfTest
 from sizewise.cli.output import dim, write_table
+from sizewise.evals.llm_judge import wilson_interval
+
+
+def question_score(test: SelfTest) -> str:
+    """Such as `87 of 200 short questions right (44%, 95%: 37% to 50%)`; empty if none was asked."""
+    if not test.questions_asked:
+        return ""
+    its = wilson_interval(test.questions_right, test.questions_asked)
+    share = test.questions_right / test.questions_asked
+    count = f"{test.questions_right} of {test.questions_asked} short questions right"
+    return f"{count} ({share:.0%}, 95%: {its.low:.0%} to {its.high:.0%})"
 
 
 def write_languages(test: SelfTest) -> None:

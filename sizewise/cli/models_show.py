@@ -18,7 +18,7 @@ from sizewise.catalog.model_info import ModelInfo
 from sizewise.catalog.self_tests import read_self_tests
 from sizewise.cli import operations
 from sizewise.cli.api_client import ApiClient
-from sizewise.cli.language_report import write_languages
+from sizewise.cli.language_report import question_score, write_languages
 from sizewise.cli.models_family import write_family
 from sizewise.cli.options import api_client_or_none, command_settings, server_options, wants_json
 from sizewise.cli.output import format_count, format_seconds, write_json, write_pairs, write_table
@@ -81,6 +81,8 @@ def show(name: str) -> None:
     _write(shown)
     if test is not None:
         click.echo()
+        if score := question_score(test):
+            click.echo(f"{score}, self-test on this machine, {test.date}\n")
         write_languages(test)
 
 

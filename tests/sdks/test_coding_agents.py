@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.agent_upstream import FINAL, MODEL, WIRES, AgentUpstream, answering, settings
+from tests.fakes.fake_search_engines import search_engines
 from tests.running_server import Served, serving
 from tests.sdks.conftest import QUIET
 
@@ -79,6 +80,33 @@ def test_claude_code_writes_a_file_with_a_model_behind_any_wire(
     assert done.returncode == 0, done.stdout + done.stderr
     assert json.loads(done.stdout)["result"] == FINAL
     assert file.read_text() == "hello\n"
+
+
+@pytest.mark.parametrize("wire", WIRES)
+def test_claude_code_searches_the_web_with_a_model_behind_any_wire(
+    upstream: AgentUpstream, tmp_path: Path, wire: str
+) -> None:
+    upstream.calls = [
+        ("ToolSearch", json.dumps({"query": "select:WebSearch", "max_results": 1})),  # it is a deferred tool
+        ("WebSearch", json.dumps({"query": "physics prize 2025"})),
+    ]
+    words = [program("@anthropic-ai/claude-code-*/claude"), "-p", "Who won?", "--output-format", "json"]
+    model = f"{wire}/{MODEL}"
+    with search_engines() as engine:
+        found = f'[web_search]\nurl = "{engine.url}"\n[projects.default]\nweb_search = "ask"\n'
+        with serving(tmp_path / "server", settings(upstream.url) + found) as served:
+            done = run(
+                [*words, "--model", model, "--allowedTools", "WebSearch"],
+                tmp_path,
+                ANTHROPIC_BASE_URL=served.url,
+                ANTHROPIC_AUTH_TOKEN=served.key,
+                ANTHROPIC_DEFAULT_HAIKU_MODEL=model,
+                CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC="1",
+            )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads(done.stdout)["result"] == FINAL and engine.queries == ["physics prize 2025"]
+    last = json.dumps(upstream.last)
+    assert "https://nobel.example/2025" in last and "Nobel Prize in Physics 2025" in last
 
 
 @pytest.mark.parametrize("wire", WIRES)

@@ -1,4 +1,4 @@
-"""Self-test of a local model after it was pulled: pace, memory, tools and languages, in one to three minutes.
+"""Self-test of a local model after it was pulled: pace, memory, tools, languages and 200 questions, in minutes.
 
 It starts the model as the server would, in a worker process of its own. A figure is of this machine and of this day.
 """
@@ -19,6 +19,7 @@ from sizewise.messages import ToolCall
 from sizewise.providers.local.gpu_layers import GpuLayers
 from sizewise.providers.local.language_test import measure_languages
 from sizewise.providers.local.llamacpp import LlamaCppModel
+from sizewise.providers.local.question_test import Progress, QuestionScore, measure_questions
 from sizewise.providers.local.runtime import LocalRuntime
 
 CONTEXT = 2048  # tokens
@@ -60,9 +61,14 @@ def no_calls(text: str) -> Sequence[ToolCall]:
 
 
 async def run_self_test(
-    name: str, path: Path, threads: int = 0, gpu_layers: GpuLayers = "auto", calls_of: CallsOf = no_calls
+    name: str,
+    path: Path,
+    threads: int = 0,
+    gpu_layers: GpuLayers = "auto",
+    calls_of: CallsOf = no_calls,
+    progress: Progress | None = None,
 ) -> SelfTest:
-    """Raises ModelUnavailable if the model cannot be loaded here."""
+    """`progress`: of the questions; None: they are not asked. Raises ModelUnavailable if the model cannot be loaded."""
     model = LlamaCppModel(name, path, LocalRuntime(context=CONTEXT, slots=1, threads=threads, gpu_layers=gpu_layers))
     await model.start()
     try:
@@ -72,14 +78,20 @@ async def run_self_test(
         for language, text in SCRIPTS.items():
             tokens = await model.count_tokens(_body(text)) - empty + 1
             density[language] = round(max(tokens, 1) / len(text), 3)
+        tools = await _calls_a_tool(model, calls_of)
+        answer = partial(_answer, model)
+        languages = await measure_languages(answer)
+        score = await measure_questions(answer, progress) if progress is not None else QuestionScore(0, 0)
         return SelfTest(
             date=date.today().isoformat(),
             prompt_tokens_per_s=round(float(timings["prompt_per_second"]), 1),
             output_tokens_per_s=round(float(timings["predicted_per_second"]), 1),
             memory_bytes=model.health().memory,
-            tools=await _calls_a_tool(model, calls_of),
+            tools=tools,
             tokens_per_character=density,
-            right_answers=await measure_languages(partial(_answer, model)),
+            right_answers=languages,
+            questions_asked=score.asked,
+            questions_right=score.right,
         )
     finally:
         await model.stop()
