@@ -167,7 +167,8 @@ def test_whatever_is_sent_the_answer_is_as_described(
     def every(case: Any) -> None:
         if sum(seen.values()) % 2 == 0:
             if isinstance(case.body, dict):
-                case.body.update({name: next(values) for name, values in known.items() if name in case.body})
+                needed = {*case.body, "prompt"}  # which no body of a text completion may lack
+                case.body.update({name: next(values) for name, values in known.items() if name in needed})
             if "vector_stores" in path:
                 case.path_parameters.update(stored_vector_store(house, path))
             elif "id" in case.path_parameters:

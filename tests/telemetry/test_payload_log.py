@@ -120,6 +120,8 @@ def test_what_waits_is_bounded_and_what_finds_no_room_is_counted(tmp_path: Path)
 def test_the_oldest_go_when_there_are_too_many(tmp_path: Path) -> None:
     with serving(tmp_path, KEEPS + "contents_max_rows = 1\n") as server:
         traces = [server.chat("echo/small", f"{CANARY} {number}").headers["x-sizewise-trace"] for number in range(3)]
+        until(lambda: all(contents(server, trace) for trace in traces))
+    with serving(tmp_path, KEEPS + "contents_max_rows = 1\n") as server:  # retention runs at the start
         until(lambda: contents(server, traces[2]) and contents(server, traces[0]) is None)
 
 
