@@ -62,8 +62,10 @@ def named(server: Served, name: str) -> int:
     return 0
 
 
-def kill(server: Served, name: str) -> None:
-    """With -9; returns when another process has taken its place."""
+def kill(server: Served, name: str, killed: list[str] | None = None) -> None:
+    """With -9; returns when another process has taken its place. `killed`: gets the name at that moment."""
     pid = named(server, name)
     os.kill(pid, signal.SIGKILL)
+    if killed is not None:
+        killed.append(name)
     until(lambda: named(server, name) not in (0, pid))

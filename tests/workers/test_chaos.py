@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from sizewise.workers.supervisor import STABLE_S
 from tests.cache.slow_upstream import SlowUpstream, slow_upstream
 from tests.gateway.server_harness import rows
 from tests.graphql.graphql_client import admin, graphql
@@ -108,6 +109,7 @@ def test_each_process_is_killed_twenty_times_under_load(server: Served, upstream
     limited = Clients(lambda: chat(server, "up/alone", "Hello there", poor), killed)
     keyed = Clients(lambda: keyed_twice(server, numbers), killed)
     reading = Clients(lambda: server.ask("/graphql", {"query": "{ me { key } }"}, key=admin(server)), killed)
+    stable: dict[str, float] = {}  # when a process has run for long enough, by its name
     kinds, began = (plain, plain, plain, limited, limited, keyed, reading), time.monotonic()
     with ThreadPoolExecutor(len(kinds)) as pool:
         running = [pool.submit(each.run, over) for each in kinds]
@@ -116,9 +118,9 @@ def test_each_process_is_killed_twenty_times_under_load(server: Served, upstream
                 goals = plain.met[200] + 20, reading.met[200] + 1  # the store process is back
                 until(lambda goals=goals: plain.met[200] >= goals[0] and reading.met[200] >= goals[1])
                 name = ("gw-1", "store", "gw-2")[number % 3]
-                until(lambda name=name: named(server, name))
-                killed.append(name)
-                kill(server, name)
+                until(lambda name=name: named(server, name) and time.monotonic() >= stable.get(name, 0.0))
+                kill(server, name, killed)
+                stable[name] = time.monotonic() + 2 * STABLE_S  # before, its next start would wait longer
         finally:
             over.set()
         for work in running:
