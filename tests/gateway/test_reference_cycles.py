@@ -21,8 +21,8 @@ pytestmark = pytest.mark.long
 FAULTS = ("well", "refuses", "broken", "busy", "reset-word", "half-frame", "hang", "hang-word")
 LEFT = ("hang", "hang-word")
 EACH = 30
-EXPECTED_ALIVE = ("ModelMetrics", "RequestCounter", "ModelPace", "PaceFigures", "AttemptFinished")
-"""One a model, one a model, policy and status, and the newest attempts of each model, which are bounded."""
+EXPECTED_ALIVE = ("ModelMetrics", "RequestCounter", "ModelPace", "LoadPace", "PaceFigures", "AttemptFinished")
+"""One a model, a load, or a policy and status, and the newest attempts of each model, which are bounded."""
 MARGIN = 12  # of a kind: an idle connection for each provider comes in the first round
 
 

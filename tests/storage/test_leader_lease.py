@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, create_engine, text
+from sqlalchemy import Connection, create_engine, delete, text
 
 from sizewise.storage import leader_lease
 from sizewise.storage.database import Database, UnitOfWork, open_database, sqlite_url
@@ -86,6 +86,8 @@ def test_a_paused_leader_that_goes_on_writes_nothing(database: Database) -> None
 def test_a_paused_leader_writes_nothing_in_postgres(url: str) -> None:
     found = open_database(url, [leader_lease.SCHEMA])
     paused_leader_is_fenced(found)
+    with found.write() as connection:  # the servers of the next tests need not wait for its end
+        connection.execute(delete(leader_lease.LEASES))
     found.close()
 
 
