@@ -118,14 +118,18 @@ class RecordStore:
         return await asyncio.get_running_loop().run_in_executor(self._executor, decrypt)
 
     async def delete_key_data(self, tenant: str, key: str) -> DeletedCounts:
-        """Deletes records, payloads and feedback of the key with id `key`. Stored responses and idempotency records
-        belong to the key's project and stay. Raises StorageError.
+        """Deletes records, spans, payloads and feedback of the key with id `key`. Stored responses and idempotency
+        records belong to the key's project and stay. Raises StorageError.
         """
         await self.flush_if_healthy()
         await asyncio.to_thread(self._payload_log.flush)
         delete_feedback = self._delete_feedback(tenant, key)
-        payloads, feedback = await self._writer.run_transaction(
-            lambda c: (payload_tables.delete_payloads(c, tenant, key), delete_feedback(c)),
+        payloads, feedback, _ = await self._writer.run_transaction(
+            lambda c: (
+                payload_tables.delete_payloads(c, tenant, key),
+                delete_feedback(c),
+                span_tables.delete_spans(c, tenant, key),
+            ),
         )
         records = 0
         while count := await self._writer.run_transaction(lambda c: tables.delete_records(c, tenant, key)):

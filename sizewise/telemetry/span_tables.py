@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from msgspec import Struct
-from sqlalchemy import Column, Connection, Float, Index, MetaData, Table, Text, select
+from sqlalchemy import Column, Connection, Float, Index, MetaData, Table, Text, delete, select
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from sizewise.storage.erasure import PersonalTable
@@ -64,6 +64,11 @@ def spans_of_trace(connection: Connection, tenant: str, trace: str, project: str
     mine = (SPANS.c.tenant == tenant) & (SPANS.c.trace == trace)
     query = select(SPANS).where(mine & (SPANS.c.project == project) if project else mine)
     return [SpanRow(*row) for row in connection.execute(query.order_by(SPANS.c.id).limit(MAX_SPANS))]
+
+
+def delete_spans(connection: Connection, tenant: str, key: str) -> int:
+    """Deletes the spans of an API key (by id) and returns their number."""
+    return connection.execute(delete(SPANS).where((SPANS.c.tenant == tenant) & (SPANS.c.key == key))).rowcount
 
 
 def ended_spans(connection: Connection, after: int, until: int, limit: int) -> list[SpanRow]:

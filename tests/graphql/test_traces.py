@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.cli.terminal import sizewise
-from tests.graphql.graphql_client import fresh_key, graphql
+from tests.graphql.graphql_client import graphql
 from tests.running_server import ECHO, Served, serving
 
 SETTINGS = """
@@ -83,8 +83,19 @@ def test_no_word_of_a_prompt_is_in_a_trace(server: Served) -> None:
 
 
 @pytest.mark.long
-def test_a_trace_of_another_project_is_not_there(server: Served) -> None:
-    traced(server, "d" * 32)
-    other = fresh_key(server, "ask", "read_records")
-    found = graphql(server, TRACE, key=other, id="d" * 32)
-    assert found.errors == [] and graphql(server, TRACE, id="e" * 32).data == {"trace": None}
+def test_a_trace_that_is_not_there_is_null(server: Served) -> None:
+    assert graphql(server, TRACE, id="e" * 32).data == {"trace": None}
+
+
+@pytest.mark.long
+def test_the_spans_of_a_key_are_erased_with_its_records(server: Served) -> None:
+    made = graphql(server, 'mutation { createKey(name: "t", permissions: [ask]) { secret key { id } } }').data[
+        "createKey"
+    ]
+    body = {"model": "flow:whole", "messages": [{"role": "user", "content": "Why?"}]}
+    trace = server.ask("/v1/chat/completions", body, key=made["secret"]).headers["x-sizewise-trace"]
+    assert graphql(server, TRACE, id=trace).data["trace"]["spans"]
+    assert (
+        graphql(server, "mutation($k: String!) { eraseRecords(key: $k) { records } }", k=made["key"]["id"]).errors == []
+    )
+    assert graphql(server, TRACE, id=trace).data == {"trace": None}
