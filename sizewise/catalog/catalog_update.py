@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TypeVar, cast
 
@@ -61,9 +61,9 @@ class CatalogUpdate:
 
     date: str = ""
     source: str = ""
-    prices: Mapping[str, Mapping[str, PriceEntry]] = MappingProxyType({})
-    availability: Mapping[str, Mapping[str, OfferStatus]] = MappingProxyType({})
-    models: Mapping[str, ModelInfo] = MappingProxyType({})
+    prices: Mapping[str, Mapping[str, PriceEntry]] = field(default_factory=lambda: MappingProxyType({}))
+    availability: Mapping[str, Mapping[str, OfferStatus]] = field(default_factory=lambda: MappingProxyType({}))
+    models: Mapping[str, ModelInfo] = field(default_factory=lambda: MappingProxyType({}))
 
 
 NO_UPDATE = CatalogUpdate()

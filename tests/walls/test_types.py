@@ -1,4 +1,4 @@
-"""What the type checker is told to overlook has a reason, and no public signature says `Any`."""
+"""What the type checker is told to overlook has a reason; no public signature says `Any`, no default fails on 3.11."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 
-from tests.walls.source import Source, planted, sources, stands
+from tests.walls.source import Source, dotted, planted, sources, stands
 
 TOLERATED: Mapping[tuple[str, str], str] = {
     (
@@ -67,12 +67,28 @@ def anything(file: Source) -> Iterator[str]:
             yield file.at(function, f"the signature of {name} says Any")
 
 
+def unhashable_default(file: Source) -> Iterator[str]:
+    """Python 3.11 refuses a dataclass whose field has a `MappingProxyType` as its default; 3.12 made that hashable."""
+    for node in (node for node in file.nodes if isinstance(node, ast.ClassDef)):
+        decorators = {dotted(each.func if isinstance(each, ast.Call) else each) for each in node.decorator_list}
+        for field in node.body if decorators & {"dataclass", "dataclasses.dataclass"} else ():
+            value = field.value if isinstance(field, (ast.Assign, ast.AnnAssign)) else None
+            if isinstance(value, ast.Call) and dotted(value.func) in {"MappingProxyType", "types.MappingProxyType"}:
+                yield file.at(
+                    field, "Python 3.11 refuses this default; field(default_factory=lambda: MappingProxyType(...))"
+                )
+
+
 def test_what_the_checkers_overlook_has_a_code_and_a_reason() -> None:
     stands(overlooked, "sizewise", "tests", "bench", "docs")
 
 
 def test_no_public_signature_says_any() -> None:
     stands(anything, "sizewise")
+
+
+def test_no_default_of_a_dataclass_is_refused_by_the_oldest_python() -> None:
+    stands(unhashable_default, "sizewise", "tests", "bench")
 
 
 def test_every_tolerated_any_still_exists() -> None:
@@ -100,3 +116,9 @@ def test_the_wall_sees_any(code: str) -> None:
 
 def test_private_functions_may_say_any() -> None:
     assert not planted(anything, "def _f(x: Any) -> None: ...")
+
+
+def test_the_wall_sees_a_default_that_python_3_11_refuses() -> None:
+    code = "@dataclass(frozen=True)\nclass A:\n    b: Mapping[str, str] = MappingProxyType({})"
+    assert planted(unhashable_default, code)
+    assert not planted(unhashable_default, code.replace("MappingProxyType({})", "field(default_factory=dict)"))
