@@ -131,7 +131,7 @@ def _from_value(value: object) -> list[WrittenCall]:
 
 def _python(text: str) -> list[WrittenCall]:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", SyntaxWarning)  # it would print what the model wrote: "\d"
+        warnings.simplefilter("ignore")  # it would print what the model wrote: "\d", a DeprecationWarning before 3.12
         tree = ast.parse(text, mode="eval").body
     nodes = tree.elts if isinstance(tree, (ast.List, ast.Tuple)) else [tree]
     return [_python_call(node) for node in nodes]
