@@ -41,7 +41,8 @@ from sizewise.telemetry.spans import SpanRecorder
 from sizewise.tools.tool import Tool, ToolInvocation, ToolOutput, error_text, parse_arguments
 
 StopReason = Literal["done", "steps", "money", "time", "repeats"]
-"""Why an agent stopped: `done`, or the limit it reached; `repeats`: it kept making the same call."""
+"""Why an agent stopped: `done`, or the limit it reached; `repeats`: it kept making the same call, and was then asked
+for an answer without calls."""
 
 MAX_SAME_CALLS = 3
 """Times a call with equal arguments is made. Further repeats are refused; at twice as many the agent stops."""
@@ -265,10 +266,29 @@ class AgentLoop:
             self._tighten(results)
             talk += [_tool_message(call, result) for call, result in zip(answer.calls, results, strict=True)]
             if repeated:
-                return self._outcome("", "repeats", spec, usage)
+                return await self._answer_without_calls(spec, talk, tools, usage)
             if (name := _handoff_target(spec, answer.calls)) is not None:
                 spec = self._registry.get_spec(name)
                 tools = await self._tools(spec, usage)
+
+    async def _answer_without_calls(
+        self,
+        spec: AgentSpec,
+        messages: Sequence[Mapping[str, object]],
+        tools: Mapping[str, Tool],
+        usage: AgentUsage,
+    ) -> AgentResult:
+        """The answer of an agent that repeats its calls, from what they brought: a last step in which it may call
+        nothing. Without text if a limit leaves no step.
+        """
+        if usage.exceeded_limit() is not None:
+            return self._outcome("", "repeats", spec, usage)
+        number = usage.steps
+        usage.count_step()
+        answer = await self._ask_model_step(spec, messages, tools, usage, number, may_call=False)
+        usage.add_cost(answer.cost)
+        usage.duration_s += answer.duration_s
+        return self._outcome(answer.text, "repeats", spec, usage)
 
     def _tighten(self, results: Sequence[ToolOutput]) -> None:
         """Raises the request's data class to the strictest of `results`."""
@@ -311,11 +331,13 @@ class AgentLoop:
         tools: Mapping[str, Tool],
         usage: AgentUsage,
         number: int,
+        *,
+        may_call: bool = True,
     ) -> ModelTurn:
         told: list[Event] = []
 
         async def work() -> bytes:
-            return _encode(await self._ask_model(spec, messages, tools, usage, told))
+            return _encode(await self._ask_model(spec, messages, tools, usage, told, may_call=may_call))
 
         answer = msgspec.json.decode(await self._step(str(number), work), type=ModelTurn)
         if not answer.calls:
@@ -332,12 +354,15 @@ class AgentLoop:
         tools: Mapping[str, Tool],
         usage: AgentUsage,
         chosen: list[Event],
+        *,
+        may_call: bool,
     ) -> ModelTurn:
         """Holds the model's output, since text that accompanies a tool call is no answer.
 
         Appends ModelSelected events to `chosen`; sends the other events at once.
         """
-        request, began, cost = self._build_request(spec, messages, tools, usage), perf_counter(), 0
+        request = self._build_request(spec, messages, tools, usage, may_call=may_call)
+        began, cost = perf_counter(), 0
         ended: Literal["", "money", "time"] = ""
 
         async def hear(event: Event) -> None:
@@ -360,8 +385,8 @@ class AgentLoop:
                 raise
             ended = "money"
         choice = reply.choices[0] if reply.choices else Choice()
-        text, made = choice.text, choice.tool_calls
-        if tools and not made and choice.finish_reason == "stop":
+        text, made = choice.text, choice.tool_calls if may_call else ()
+        if tools and may_call and not made and choice.finish_reason == "stop":
             text, made = written_tool_calls(text, tools)
         calls = tuple(
             _with_call_id(call, n) for n, call in enumerate(made[:MAX_CALLS_PER_STEP]) if call.function is not None
@@ -381,11 +406,14 @@ class AgentLoop:
         messages: Sequence[Mapping[str, object]],
         tools: Mapping[str, Tool],
         usage: AgentUsage,
+        *,
+        may_call: bool,
     ) -> Request:
         system = [{"role": "system", "content": spec.system}] if spec.system else []
         body: dict[str, object] = {"model": spec.model, "messages": [*system, *truncate_messages(messages)]}
         if tools:
             body["tools"] = [tool.to_openai() for tool in tools.values()]
+            body |= {} if may_call else {"tool_choice": "none"}
         if spec.max_tokens is not None:
             body["max_tokens"] = spec.max_tokens
         chat, _ = read_request(_encode(body))

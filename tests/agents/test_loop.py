@@ -158,8 +158,19 @@ def test_a_call_that_comes_again_and_again_is_made_three_times_and_then_it_ends(
 
     script = Script([("poll", '{"x": 1, "y": 2}')], [("poll", '{"y": 2, "x": 1}')], [("poll", {"x": 1, "y": 2})])
     done = worked(agents(script, [function_tool(poll)]), {"tools": ["poll"], "max_steps": 50})
-    assert done["ended"] == "repeats" and len(made) == 3 and done["steps"] == 6
+    assert done["ended"] == "repeats" and len(made) == 3 and done["steps"] == 7
     assert "was made 3 times" in script.bodies()[-1]["content"]
+
+
+def test_an_agent_that_repeats_its_call_answers_from_what_it_brought() -> None:
+    again = [("add", {"a": 1, "b": 2})]
+    script, client = Script(again, again, again, again, again, again, "It is 3."), Client()
+    done = worked(agents(script, [ADD]), {"tools": ["add"]}, client=client)
+    assert (done["text"], done["ended"], done["steps"], client.text) == ("It is 3.", "repeats", 7, "It is 3.")
+    *before, last = (request.payload.fields.get("tool_choice") for request in script.asked)
+    assert set(before) == {None} and bytes(last) == b'"none"'
+    stopped = worked(agents(Script(*[again] * 6, "3"), [ADD]), {"tools": ["add"], "max_steps": 6})
+    assert (stopped["text"], stopped["ended"], stopped["steps"]) == ("", "repeats", 6)
 
 
 def test_a_run_that_dies_goes_on_where_it_died_and_makes_no_call_twice() -> None:
