@@ -14,6 +14,8 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
+from bench.gateway.process import free_port
+
 KEY = "sk-bench-4f1d0c7a9b3e5826aa17"
 UPSTREAM_KEY = "sk-upstream-bench"
 
@@ -70,9 +72,8 @@ def litellm(place: Place) -> Gateway | None:
         "litellm_settings": {"telemetry": False},
     }
     config.write_text(json.dumps(settings))
-    found = program.parent.parent.glob("lib/python3*/site-packages/litellm-*.dist-info")
     return Gateway(
-        next((path.name.removesuffix(".dist-info").partition("-")[2] for path in found), "unknown"),
+        _version_in(program.parent.parent, "litellm"),
         (str(program), "--config", str(config), "--host", "127.0.0.1", "--port", str(place.port), "--num_workers", "1"),
         "/health/liveliness",
         "key check",
@@ -98,6 +99,41 @@ def portkey(place: Place) -> Gateway | None:
             f"x-portkey-custom-host: http://127.0.0.1:{place.upstream}/v1",
         ),
         env={"NODE_ENV": "production"},
+    )
+
+
+def vllm_router(place: Place) -> Gateway | None:
+    """`$BENCH_VLLM_ROUTER` is its venv; else the one that install_peers made."""
+    return _rust_router(place, "BENCH_VLLM_ROUTER", "vllm-router", ())
+
+
+def smg(place: Place) -> Gateway | None:
+    """`$BENCH_SMG` is its venv; else the one that install_peers made."""
+    return _rust_router(place, "BENCH_SMG", "smg", ("launch", "--backend", "openai", "--history-backend", "none"))
+
+
+def _rust_router(place: Place, variable: str, name: str, arguments: tuple[str, ...]) -> Gateway | None:
+    """Both take the same options. The key is checked by them and passed on."""
+    venv = _installed(variable, name)
+    program = venv / "bin" / name
+    if not program.exists():
+        return None
+    options = {
+        "worker-urls": f"http://127.0.0.1:{place.upstream}",
+        "host": "127.0.0.1",
+        "port": str(place.port),
+        "policy": "round_robin",
+        "api-key": KEY,
+        "prometheus-host": "127.0.0.1",
+        "prometheus-port": str(free_port()),
+        "log-level": "error",
+    }
+    return Gateway(
+        _version_in(venv, name.replace("-", "_")),
+        (str(program), *arguments, *(word for option, value in options.items() for word in (f"--{option}", value))),
+        "/health",
+        "key check, balancing, metrics",
+        headers=(f"authorization: Bearer {KEY}",),
     )
 
 
@@ -141,10 +177,17 @@ GATEWAYS: Mapping[str, Callable[[Place], Gateway | None]] = {
     "nginx": nginx,
     "portkey": portkey,
     "litellm": litellm,
+    "vllm-router": vllm_router,
+    "smg": smg,
     "sizewise": sizewise,
     "sizewise-unguarded": unguarded,
     "sizewise-limited": limited,
 }
+
+
+def _version_in(venv: Path, package: str) -> str:
+    found = venv.glob(f"lib/python3*/site-packages/{package}-*.dist-info")
+    return next((path.name.removesuffix(".dist-info").partition("-")[2] for path in found), "unknown")
 
 
 def _installed(variable: str, name: str) -> Path:
