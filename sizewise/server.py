@@ -48,7 +48,6 @@ from sizewise.providers.local.models import LocalModels
 from sizewise.providers.model_listing import refresh_offered_models
 from sizewise.settings.load import Settings, load_settings, read_settings_file, resolve_secret
 from sizewise.telemetry.metrics import Metrics
-from sizewise.telemetry.webhooks import WebhookDispatcher
 from sizewise.tools.mcp.client import McpServers
 from sizewise.tools.sandbox.process_pool import Sandbox
 
@@ -290,7 +289,7 @@ class ServerProcess:
         services, resources = live.app.resources.services, live.app.resources
         sources = (
             *(services.leadership, services.retention, services.limiter, services.api_keys, services.measured_paces),
-            *(services.runs.recovery, services.scheduler, services.background, services.otlp),
+            *(services.runs.recovery, services.scheduler, services.background, services.otlp, services.deliveries),
             resources.file_attachments,
             *([resources.flow_files] if resources.flow_files is not None else ()),
         )
@@ -302,6 +301,7 @@ class ServerProcess:
         lost = resources.embedding_retries
         return [
             resources.periodic_tasks.run(self.periodic_tasks(live), services.leadership.leads),
+            services.deliveries.run(),
             resources.file_attachments.resume(),
             live.app.knowledge_base.store_check.log_missing(),
             lost.resume_all(shared=bool(live.app.settings.database.url)),
@@ -337,12 +337,10 @@ def run_process(settings: Settings, process: ServerProcess) -> None:
 async def _run_process(settings: Settings, process: ServerProcess) -> None:
     raise_open_files_limit()
     settings, listening = process.listen(settings)
-    webhooks = WebhookDispatcher()
     services = open_services(
         settings.home,
         settings,
         url=resolve_secret(settings.database.url),
-        publish_event=webhooks.publish,
         role=process.role,
     )
     locals = process.local_models()
@@ -358,8 +356,7 @@ async def _run_process(settings: Settings, process: ServerProcess) -> None:
             metrics=metrics,
             body_memory=body_memory,
             local_models=locals,
-            shadow_tasks=ShadowComparisons(services.quality_monitor, metrics, notify=webhooks.publish),
-            webhooks=webhooks,
+            shadow_tasks=ShadowComparisons(services.quality_monitor, metrics),
             sandbox=Sandbox(settings.sandbox),
             document_processes=DocumentProcesses(settings.jobs),
             mcp_servers=McpServers(services.tool_pins),
@@ -459,7 +456,7 @@ async def _serve(
         await live.app.resources.shadow_tasks.stop()
         await services.limiter.close()
         await services.measured_paces.save()
-        await live.app.resources.webhooks.stop()
+        await services.deliveries.stop()
         await live.app.resources.vector_stores.close()
         await live.app.resources.sandbox.close()
         await live.app.resources.offload.close()

@@ -192,7 +192,6 @@ def build_application(settings: Settings, resources: Resources, cards: tuple[Mod
         mcp_toolset=features.exported_toolset,
         allowed_hosts=allowed_hosts(settings.server.host, settings.server.allowed_hosts),
         changes=(
-            resources.webhooks.prepare(settings.webhooks, client),
             *services.prepare(settings, client),
             partial(resources.local_models.take, local_models),
             *features.changes,

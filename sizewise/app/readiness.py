@@ -14,7 +14,7 @@ def check_readiness(app: Application) -> tuple[bool, list[str]]:
         *filter(None, (resources.services.problem, resources.sibling_problem())),
         *resources.services.quality_monitor.impaired(app.monitored_policies),
         *filter(None, (resources.services.otlp.problem,)),
-        *resources.webhooks.impaired(),
+        *resources.services.deliveries.impaired(),
         *resources.mcp_servers.impaired(),
         *(resources.flow_files.impaired if resources.flow_files else ()),
     ]

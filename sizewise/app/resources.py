@@ -26,7 +26,6 @@ from sizewise.providers.local.models import LocalModels
 from sizewise.routing.pace import ModelPaces
 from sizewise.routing.session_store import SessionStore
 from sizewise.telemetry.metrics import Metrics
-from sizewise.telemetry.webhooks import WebhookDispatcher
 from sizewise.tools.mcp.client import McpServers
 from sizewise.tools.mcp.pinning import MemoryPinStore
 from sizewise.tools.sandbox.process_pool import Sandbox
@@ -41,7 +40,6 @@ class Resources:
     metrics: Metrics
     local_models: LocalModels
     shadow_tasks: ShadowComparisons
-    webhooks: WebhookDispatcher = field(default_factory=WebhookDispatcher)
     routing_sessions: SessionStore = field(default_factory=SessionStore)
     calls_in_flight: CallsInFlight = field(default_factory=dict)
     body_memory: BodyMemory = field(default_factory=BodyMemory)

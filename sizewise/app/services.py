@@ -53,7 +53,6 @@ from sizewise.flows.engines.dbos import DbosEngine, is_installed
 from sizewise.flows.engines.inline import InlineEngine
 from sizewise.flows.engines.worker_registry import WorkerRegistry
 from sizewise.flows.executor import CompiledFlows
-from sizewise.flows.run_completion import PublishEvent, ignore_event
 from sizewise.flows.run_limits import RunLimits
 from sizewise.flows.run_service import RunService
 from sizewise.flows.scheduler import Scheduler, WebhookTriggers
@@ -66,6 +65,10 @@ from sizewise.knowledge.document_store import DocumentStore
 from sizewise.limits import tables as limit_tables
 from sizewise.limits.rate_limiter import Limiter
 from sizewise.limits.window_clock import WindowClock
+from sizewise.notifications import tables as outbox_tables
+from sizewise.notifications.delivery import Deliveries
+from sizewise.notifications.outbox import Outbox
+from sizewise.notifications.receivers import build_receivers
 from sizewise.settings.root import FileSettings
 from sizewise.storage import leader_lease
 from sizewise.storage.backup.staged_restore import finish_restore
@@ -115,6 +118,8 @@ class Services:
     end_users: EndUserHashes
     spans: SpanRecorder
     otlp: OtlpExporter
+    outbox: Outbox
+    deliveries: Deliveries
     quality_monitor: QualityMonitor
     measured_paces: PaceStore
     stored_responses: StoredResponses
@@ -150,6 +155,8 @@ class Services:
             self.api_keys.authenticator.prepare(roles, settings.login_sessions.idle_timeout_s, settings.projects),
             self.limiter.prepare(settings.limits, settings.budgets),
             self.otlp.prepare(settings.otlp, client),
+            self.outbox.prepare(settings.webhooks),
+            self.deliveries.prepare(build_receivers(settings, client)),
         )
 
     def close(self) -> None:
@@ -184,15 +191,13 @@ def open_services(
     settings: FileSettings | None = None,
     *,
     url: str = "",
-    publish_event: PublishEvent = ignore_event,
     role: ProcessRole = ALONE,
 ) -> Services:
     """Locks the home, migrates the database and opens everything; or leaves nothing open.
 
-    `url`: a database shared with other servers; empty: the file in `home`. `publish_event` receives budget alerts,
-    revoked keys and flow runs that ended. `role`: with siblings, the caller holds the lock of the home. Raises
-    ExternalFailure (home in use or not writable), StorageError (database damaged or of a newer release), ConfigError
-    (URL, token file).
+    `url`: a database shared with other servers; empty: the file in `home`. `role`: with siblings, the caller holds the
+    lock of the home. Raises ExternalFailure (home in use or not writable), StorageError (database damaged or of a newer
+    release), ConfigError (URL, token file).
     """
     settings = settings or FileSettings()
     shared = bool(url) or role.has_siblings
@@ -230,13 +235,13 @@ def open_services(
             delete_feedback=lambda tenant, key: partial(eval_tables.erase_feedback, tenant=tenant, key=key),
             process=role.number,
         )
-        limits = read(limit_tables.read_snapshot)
+        limits, outbox = read(limit_tables.read_snapshot), Outbox()
         limiter = Limiter(
             limits,
             storage.database.read_in_thread,
             write,
             shared=shared,
-            notify=publish_event,
+            publish_event=outbox.publish,
             clock=WindowClock(read(limit_tables.read_clock)),
         )
         steps = StepStore(encryption, read, write_sync, executor)
@@ -250,7 +255,7 @@ def open_services(
             count_request=limiter.count_request,
             limits=RunLimits(settings.flows),
             store_is_shared=bool(url),
-            publish_event=publish_event,
+            publish_event=outbox.publish,
         )
         stored_responses = StoredResponses(
             encryption=encryption,
@@ -275,7 +280,7 @@ def open_services(
         )
         return Services(
             admin_token=admin_token,
-            api_keys=ApiKeys(read, write, write_sync, authenticator, shared=shared, notify=publish_event),
+            api_keys=ApiKeys(read, write, write_sync, authenticator, shared=shared, publish_event=outbox.publish),
             users=users,
             sessions=Sessions(write, authenticator),
             denied_requests=denied_requests,
@@ -288,7 +293,9 @@ def open_services(
             end_users=hashes,
             spans=SpanRecorder(writer.enqueue, records.ids),
             otlp=OtlpExporter(read, leadership.write),
-            quality_monitor=QualityMonitor(read, write, records.flush_if_healthy),
+            outbox=outbox,
+            deliveries=Deliveries(outbox, read, write, shared=bool(url)),
+            quality_monitor=QualityMonitor(read, write, records.flush_if_healthy, outbox.publish),
             measured_paces=PaceStore(read, write, shared=bool(url)),
             stored_responses=stored_responses,
             background=BackgroundResponses(
@@ -353,6 +360,7 @@ COMPONENTS = (
         agent_tables,
         file_tables,
         leader_lease,
+        outbox_tables,
     ),
     *(flow_version_tables, flow_tables, engine_tables, knowledge_tables, file_search_tables),
 )

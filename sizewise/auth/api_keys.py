@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 
 from msgspec import Struct, to_builtins
 from msgspec.structs import replace
@@ -22,7 +22,14 @@ from sizewise.data_class import DataClass
 from sizewise.errors import ConfigError
 from sizewise.jobs.periodic_tasks import PeriodicTask
 from sizewise.principal import KeyScope, Principal
-from sizewise.storage.database import AsyncTransactionRunner, TransactionRunner, UnitOfWork
+from sizewise.storage.database import (
+    AsyncTransactionRunner,
+    PublishEvent,
+    TransactionRunner,
+    UnitOfWork,
+    no_event,
+    with_event,
+)
 
 log = logging.getLogger("sizewise.auth")
 
@@ -31,10 +38,6 @@ POLL_S = 0.5  # seconds between checks for changes by other servers
 PROVIDED_KEY_NAME = "SIZEWISE_KEY"
 SERVER_PRINCIPAL = Principal(key_id="sizewise", name="sizewise", all_projects=True)
 """The actor in the audit log for changes by the server itself."""
-
-
-def _discard_notification(event: str, data: Mapping[str, object], tenant: str) -> None:
-    pass
 
 
 class NewKey(Struct, frozen=True):
@@ -55,12 +58,12 @@ class ApiKeys:
         authenticator: Authenticator,
         *,
         shared: bool = False,
-        notify: Callable[[str, Mapping[str, object], str], None] = _discard_notification,
+        publish_event: PublishEvent = no_event,
     ) -> None:
         """`write_sync`: like `write`, for use before there is an event loop. `shared`: other servers write to the same
-        database. `notify` receives an event for each revoked key.
+        database. `publish_event` receives each revoked key.
         """
-        self._notify = notify
+        self._publish_event = publish_event
         self._shared = shared
         self._read = read
         self._write = write
@@ -174,9 +177,9 @@ class ApiKeys:
     async def revoke(self, id: str, tenant: str = "local", actor: Principal = SERVER_PRINCIPAL) -> None:
         """Invalidates the key and stops its requests in flight. Raises PathNotFound, StorageError."""
         key = await self.get(id, tenant)
-        await self.authenticator.apply(await self._write(_revocation(key, actor)))
         shown = {"key": key.id, "name": key.name, "project": key.project, "by": actor.user_id or actor.key_id}
-        self._notify("key.revoked", shown, tenant)
+        event = self._publish_event("key.revoked", shown, tenant)
+        await self.authenticator.apply(await self._write(with_event(_revocation(key, actor), event)))
 
     def _load(self, snapshot: CredentialSnapshot) -> None:
         self.authenticator.load(snapshot.version, snapshot.keys, snapshot.users)

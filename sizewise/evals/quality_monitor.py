@@ -21,7 +21,13 @@ from sizewise.routing.guarantees.bounds import QualityGuarantee
 from sizewise.routing.guarantees.drift import INITIAL_DRIFT, LossEstimate, estimate_loss, is_alarm, update_drift
 from sizewise.routing.model_aliases import RoutePlan
 from sizewise.routing.strongest_fallback import DistrustCheck, reference_card
-from sizewise.storage.database import AsyncTransactionRunner, TransactionRunner
+from sizewise.storage.database import (
+    AsyncTransactionRunner,
+    PublishEvent,
+    TransactionRunner,
+    UnitOfWork,
+    no_event,
+)
 from sizewise.telemetry import tables as telemetry
 from sizewise.telemetry.tables import RecordFilter, RequestRecord
 
@@ -87,11 +93,13 @@ class QualityMonitor:
         read: TransactionRunner,
         write: AsyncTransactionRunner,
         flush_records: Callable[[], Awaitable[None]],
+        publish_event: PublishEvent = no_event,
     ) -> None:
-        """`flush_records` returns when accepted records can be read."""
+        """`flush_records` returns when accepted records can be read. `publish_event` receives each missed target."""
         self._read = read
         self._write = write
         self._flush_records = flush_records
+        self._publish_event = publish_event
         self._alarms = {
             _status_key(each): each for each in read(tables.guarantee_statuses) if each.alarm_at is not None
         }
@@ -126,11 +134,13 @@ class QualityMonitor:
         """Stores a sample; returns whether it raised the alarm. While the guarantee holds, the probability that an
         alarm is ever raised is at most 1 - `confidence_level`.
         """
+        event = self._missed_target(sample, guarantee)
         now = await self._write(
             lambda c: tables.insert_sample(
                 c,
                 sample,
                 lambda its: _updated_status(its, sample, guarantee, confidence_level),
+                event,
             ),
         )
         rang = now.alarm_at is not None and _status_key(now) not in self._alarms
@@ -138,6 +148,11 @@ class QualityMonitor:
             self._alarms[_status_key(now)] = now
             log.warning("%s: only its large model answers", self.distrust_reason(*_status_key(now)))
         return rang
+
+    def _missed_target(self, sample: ShadowSample, guarantee: QualityGuarantee | None) -> UnitOfWork[None]:
+        target = None if guarantee is None else guarantee.quality
+        data = {"policy": sample.policy, "target": target, "reference_model": sample.large, "trace": sample.trace}
+        return self._publish_event("target.missed", data, sample.tenant)
 
     async def restore_policy(self, tenant: str, policy: str, version: str) -> bool:
         """Clears the alarm and restarts the measurement. Returns whether there was an alarm."""

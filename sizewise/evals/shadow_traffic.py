@@ -28,8 +28,6 @@ from sizewise.telemetry.metrics import Metrics
 
 log = logging.getLogger("sizewise.evals")
 
-Notify = Callable[[str, Mapping[str, object], str], None]
-"""(event, payload, tenant)."""
 IDLE_TIMEOUT_S = 60.0
 """How long a call to an embedded model waits until no client request is in progress."""
 IDLE_POLL_S = 0.02
@@ -45,10 +43,7 @@ class ShadowComparisons:
         monitor: QualityMonitor,
         metrics: Metrics,
         clock: Callable[[], float] = time.time,
-        notify: Notify | None = None,
     ) -> None:
-        """`notify` is called when a quality target is missed, and must not block."""
-        self.notify = notify
         self.monitor = monitor
         self.metrics = metrics
         self.budget = DailyBudget(monitor.comparison_cost, clock)
@@ -172,14 +167,6 @@ class ShadowTraffic:
         self._counts["judged" if worse is not None else "unjudged"] += 1
         if rang:
             self._comparisons.metrics.drift_alarms[observation.policy] += 1
-            if self._comparisons.notify is not None and its.guarantee is not None:
-                data = {
-                    "policy": observation.policy,
-                    "target": its.guarantee.quality,
-                    "reference_model": its.reference_model,
-                    "trace": observation.request.trace_id,
-                }
-                self._comparisons.notify("target.missed", data, principal.tenant)
 
     def _max_cost(self) -> int:
         """A share of the remaining budget, so that concurrent comparisons do not exceed it together."""

@@ -24,6 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from sizewise.routing.guarantees.drift import INITIAL_DRIFT, DriftState
+from sizewise.storage.database import UnitOfWork
 from sizewise.storage.erasure import PersonalTable
 from sizewise.storage.migrations import BIG_INTEGER, Migrations
 
@@ -186,14 +187,20 @@ def insert_sample(
     connection: Connection,
     sample: ShadowSample,
     update_status: Callable[[GuaranteeStatus], GuaranteeStatus],
+    event: UnitOfWork[None] = lambda connection: None,
 ) -> GuaranteeStatus:
-    """Adds a sample and updates the status of its policy version; the first sample creates it."""
+    """Adds a sample and updates the status of its policy version; the first sample creates it. `event`: of an alarm
+    that it raises.
+    """
     connection.execute(
         insert(SHADOW_SAMPLES).values({name: getattr(sample, name) for name in sample.__struct_fields__}),
     )
     place = (sample.tenant, sample.policy, sample.version)
-    now = update_status(guarantee_status(connection, *place) or GuaranteeStatus(*place, sample.at, INITIAL_DRIFT))
+    before = guarantee_status(connection, *place) or GuaranteeStatus(*place, sample.at, INITIAL_DRIFT)
+    now = update_status(before)
     save_status(connection, now)
+    if before.alarm_at is None and now.alarm_at is not None:
+        event(connection)
     return now
 
 

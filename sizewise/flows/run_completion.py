@@ -1,28 +1,21 @@
-"""Completion of runs: wakes callers when a run ends or waits for a person, and publishes the event `flow.ended`."""
+"""Completion of runs: wakes callers when a run ends or waits for a person, and the event `flow.ended`."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 
 from sizewise.flows.active_runs import ActiveRuns
 from sizewise.flows.run_queries import RunQueries
 from sizewise.flows.tables import ACTIVE_STATES, FlowRun
 from sizewise.principal import Principal
+from sizewise.storage.database import PublishEvent, UnitOfWork, no_event, with_event
 
 POLL_INTERVAL_S = 1.0
 """Between checks whether another server ended the run."""
 RUN_ENDED_EVENT = "flow.ended"
-
-
-PublishEvent = Callable[[str, Mapping[str, object], str], None]
-"""Called with the event name, its data and its organization."""
-
-
-def ignore_event(event: str, data: Mapping[str, object], tenant: str) -> None:
-    pass
 
 
 class RunCompletion:
@@ -34,9 +27,9 @@ class RunCompletion:
         active: ActiveRuns,
         *,
         store_is_shared: bool,
-        publish_event: PublishEvent = ignore_event,
+        publish_event: PublishEvent = no_event,
     ) -> None:
-        """`publish_event` is called with each run that ends."""
+        """`publish_event` receives each run that ends."""
         self._publish_event = publish_event
         self._queries = queries
         self._active = active
@@ -98,9 +91,13 @@ class RunCompletion:
                 woken.set()
 
     def notify(self, run: FlowRun) -> None:
-        """Wakes the waiters of `run`, which has ended in this process, and publishes the event."""
+        """Wakes the waiters of `run`, which has ended in this process."""
         self._active.forget(run.id)
         for woken in self._waiters.get(run.id, ()):
             woken.set()
+
+    def with_event(self, ending: UnitOfWork[bool], run: FlowRun) -> UnitOfWork[bool]:
+        """`ending`, and in its transaction the event of the run as it has ended, if it does."""
         data = {"run": run.id, "flow": run.flow, "version": run.version, "project": run.project, "state": run.state}
-        self._publish_event(RUN_ENDED_EVENT, data | ({"error": run.error} if run.error else {}), run.tenant)
+        event = self._publish_event(RUN_ENDED_EVENT, data | ({"error": run.error} if run.error else {}), run.tenant)
+        return with_event(ending, event)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from msgspec.structs import replace
 
 from sizewise.audit_log.hash_chain import AuditEvent
@@ -46,11 +48,13 @@ class RunControl:
 
     async def stop(self, run: FlowRun, audit_event: AuditEvent | None = None) -> bool:
         """Cancels without a permission check, for a caller that started the run. False if it has ended."""
-        if not await self._store.write_in_thread(lambda c: tables.cancel_run(c, run.id, now_ms(), audit_event)):
+        ended = replace(run, state="cancelled")
+        ending = partial(tables.cancel_run, id=run.id, now=now_ms(), audit_event=audit_event)
+        if not await self._store.write_in_thread(self._completion.with_event(ending, ended)):
             return False
         await self._engine.open()
         await self._engine.stop(run.id, run.attempt)
-        self._completion.notify(replace(run, state="cancelled"))
+        self._completion.notify(ended)
         return True
 
     async def resume(self, principal: Principal, id: str) -> FlowRun:

@@ -15,7 +15,7 @@ from sizewise.flows.engines.on_demand import OnDemandEngine
 from sizewise.flows.run_access import RunPrincipals
 from sizewise.flows.run_admission import CountRequest, RunAdmission
 from sizewise.flows.run_approval import RunApproval
-from sizewise.flows.run_completion import PublishEvent, RunCompletion, ignore_event
+from sizewise.flows.run_completion import RunCompletion
 from sizewise.flows.run_control import RunControl
 from sizewise.flows.run_erasure import RunErasure
 from sizewise.flows.run_limits import RunLimits
@@ -25,6 +25,7 @@ from sizewise.flows.run_start import RunStarter
 from sizewise.flows.run_worker import RunWorker
 from sizewise.flows.step_store import StepStore
 from sizewise.flows.versions.store import FlowVersions
+from sizewise.storage.database import PublishEvent, no_event
 
 
 class RunService:
@@ -40,9 +41,9 @@ class RunService:
         count_request: CountRequest,
         limits: RunLimits,
         store_is_shared: bool,
-        publish_event: PublishEvent = ignore_event,
+        publish_event: PublishEvent = no_event,
     ) -> None:
-        """`store_is_shared`: other servers use the same store. `publish_event` is called with each run that ends."""
+        """`store_is_shared`: other servers use the same store. `publish_event` receives each run that ends."""
         principals = RunPrincipals(authenticator)
         self.active = ActiveRuns()
         self.limits = limits

@@ -163,12 +163,15 @@ class RunWorker:
     async def _end(self, run: FlowRun, state: RunState, key: str, value: bytes, error: str = "") -> None:
         step = RunStep(key=key, state="done", attempt=run.attempt, began=run.began or run.created, ended=now_ms())
 
+        ended = replace(run, state=state, error=error)
+
         def write() -> bool:
             written = self._store.seal_step(run.tenant, run.id, step, value)
-            return self._store.write(lambda c: tables.end_run(c, run, state, now_ms(), written, error))
+            ending = partial(tables.end_run, run=run, state=state, now=now_ms(), sealed_step=written, error=error)
+            return self._store.write(self._completion.with_event(ending, ended))
 
         if await retry_until_stored(lambda: self._store.run_in_thread(write)):
-            self._completion.notify(replace(run, state=state, error=error))
+            self._completion.notify(ended)
 
 
 @contextmanager

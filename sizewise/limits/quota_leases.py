@@ -16,7 +16,7 @@ from msgspec import Struct
 from sizewise.errors import Busy, SizewiseError
 from sizewise.limits import tables
 from sizewise.limits.rules import LimitKey
-from sizewise.limits.tables import LeaseRequest, LeaseReturn, WindowState
+from sizewise.limits.tables import AddAlert, LeaseRequest, LeaseReturn, WindowState
 from sizewise.limits.windows import LimitCounter, LimitCounters, LimitWindow, LimitWindows
 from sizewise.storage.database import AsyncTransactionRunner
 
@@ -54,11 +54,9 @@ class QuotaRequest(Protocol):
 
 
 class QuotaLeases:
-    """All limits of one worker. `alert` receives crossed thresholds. For one thread: the event loop."""
+    """All limits of one worker. For one thread: the event loop."""
 
-    def __init__(
-        self, write: AsyncTransactionRunner, clock: Callable[[], float], alert: Callable[[LimitWindow, int], None]
-    ) -> None:
+    def __init__(self, write: AsyncTransactionRunner, clock: Callable[[], float], alert: AddAlert) -> None:
         self.clock = clock
         self.counters: dict[LimitKey, LimitCounter] = {}
         self._write = write
@@ -150,7 +148,7 @@ class QuotaLeases:
             pot.mark_reported(pot.unreported)
         pots = [each.window for each, _ in missing]
         try:
-            enough, stands = await self._write(lambda c: tables.lease_quota(c, wants))
+            enough, stands = await self._write(lambda c: tables.lease_quota(c, wants, self._alert))
         except SizewiseError:
             for pot, want in zip(pots, wants, strict=True):
                 pot.mark_reported(-want.spent)
@@ -172,8 +170,6 @@ class QuotaLeases:
 
     def _update_window(self, window: LimitWindow, state: WindowState, now: float) -> None:
         window.allocated, window.spent, window.refreshed_at = state.allocated, state.spent, now
-        for percent in state.thresholds:
-            self._alert(window, percent)
 
     async def flush(self, all: bool = False) -> None:
         """Reports spending to the store and returns unused quota; `all`: everything that no attempt holds.
@@ -220,7 +216,7 @@ class QuotaLeases:
     async def _flush_windows(self, windows: Sequence[LimitWindow], returns: Sequence[LeaseReturn], now: float) -> None:
         """If it fails, returned quota is lost until the window ends: the write may have succeeded."""
         try:
-            stands = await self._write(lambda c: tables.return_quota(c, returns))
+            stands = await self._write(lambda c: tables.return_quota(c, returns, self._alert))
         except SizewiseError:
             current = {each.window for each in self.counters.values()}
             for pot, told in zip(windows, returns, strict=True):

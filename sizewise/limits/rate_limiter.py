@@ -28,19 +28,16 @@ from sizewise.limits.rules import (
     validate_limit,
     window_bounds,
 )
-from sizewise.limits.tables import LimitSnapshot
+from sizewise.limits.tables import BudgetAlert, LimitSnapshot
 from sizewise.limits.window_clock import LimitClock, WindowClock
-from sizewise.limits.windows import LimitCounter, LimitCounters, LimitWindow
+from sizewise.limits.windows import LimitCounter, LimitCounters
 from sizewise.messages import ChatRequest, EmbeddingRequest
 from sizewise.model_card import ModelCard
 from sizewise.principal import Principal
 from sizewise.settings.limits import BudgetsSettings, LimitsSettings
-from sizewise.storage.database import AsyncTransactionRunner
+from sizewise.storage.database import AsyncTransactionRunner, PublishEvent, UnitOfWork, no_event
 
 log = logging.getLogger("sizewise.limits")
-
-AlertNotifier = Callable[[str, Mapping[str, object], str], None]
-"""An event, its data and its tenant; never waits."""
 
 FLUSH_S = 1.0
 MAX_CACHED_PRINCIPALS = 10_000
@@ -87,14 +84,14 @@ class Limiter:
         write: AsyncTransactionRunner,
         *,
         shared: bool = False,
-        notify: AlertNotifier | None = None,
+        publish_event: PublishEvent = no_event,
         clock: LimitClock | None = None,
     ) -> None:
-        """`snapshot`: the limits in the store. `shared`: other servers may change them there. `notify` receives budget
-        alerts. `clock`: None for one that starts with this machine's.
+        """`snapshot`: the limits in the store. `shared`: other servers may change them there. `publish_event` receives
+        budget alerts. `clock`: None for one that starts with this machine's.
         """
         clock = clock or WindowClock(time.time())
-        self._notify = notify
+        self._publish_event = publish_event
         self.has_limits = False
         self._read = read
         self._write = write
@@ -250,14 +247,14 @@ class Limiter:
             cost = self._build_cost(principal, limits, card)
         return Reservation(self._leases, cost, payload) if cost.counters.all else None
 
-    def _alert(self, window: LimitWindow, percent: int) -> None:
-        tenant, scope, unit = window.key
-        spent, limit = format_amount(unit, window.spent), format_amount(unit, window.limit)
-        log.warning("%d %% of the limit %s of %s in %s is used: %s of %s", percent, unit, scope, tenant, spent, limit)
-        if self._notify is not None:
-            sums = {"percent": percent, "spent_usd": spent, "limit_usd": limit}
-            told = {"scope": scope, "window": unit.partition("/")[2], **sums, "renews": format_time(window.ends_at)}
-            self._notify("budget.alert", told, tenant)
+    def _alert(self, alert: BudgetAlert) -> UnitOfWork[None]:
+        (tenant, scope, unit), percent = alert.key, alert.percent
+        used, limit = format_amount(unit, alert.spent), format_amount(unit, alert.limit)
+        log.warning("%d %% of the limit %s of %s in %s is used: %s of %s", percent, unit, scope, tenant, used, limit)
+        _, ends_at = window_bounds(unit, alert.starts_at)
+        sums = {"percent": percent, "spent_usd": used, "limit_usd": limit}
+        data = {"scope": scope, "window": unit.partition("/")[2], **sums, "renews": format_time(ends_at)}
+        return self._publish_event("budget.alert", data, tenant)
 
     # Background work
 

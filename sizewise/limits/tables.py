@@ -8,7 +8,7 @@ case.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from msgspec import Struct
 from sqlalchemy import Column, Connection, Integer, MetaData, Table, Text, delete, insert, select, text, update
@@ -18,7 +18,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from sizewise.audit_log import tables as audit
 from sizewise.audit_log.hash_chain import AuditEvent
 from sizewise.limits.rules import MONEY_UNITS, Limit, LimitKey, ScopedLimit, Unit
-from sizewise.storage.database import migration_statement
+from sizewise.storage.database import UnitOfWork, migration_statement
 from sizewise.storage.migrations import BIG_INTEGER, Migrations
 
 META = MetaData()
@@ -110,6 +110,20 @@ class WindowState(Struct, frozen=True):
     thresholds: tuple[int, ...] = ()
 
 
+class BudgetAlert(Struct, frozen=True):
+    """A window of a budget that has just crossed a threshold; `percent` of the limit is spent."""
+
+    key: LimitKey
+    starts_at: int
+    limit: int
+    spent: int
+    percent: int
+
+
+AddAlert = Callable[[BudgetAlert], UnitOfWork[None]]
+"""The work that adds the event of an alert, in the transaction that crosses the threshold."""
+
+
 class LimitSnapshot(Struct, frozen=True):
     """Every limit of all organizations, as of `read_version`."""
 
@@ -117,7 +131,9 @@ class LimitSnapshot(Struct, frozen=True):
     limits: list[ScopedLimit]
 
 
-def lease_quota(connection: Connection, requests: Sequence[LeaseRequest]) -> tuple[bool, list[WindowState]]:
+def lease_quota(
+    connection: Connection, requests: Sequence[LeaseRequest], alert: AddAlert | None = None
+) -> tuple[bool, list[WindowState]]:
     """Grants all requests or none; window states in the order of `requests`. Sorted locking prevents deadlocks."""
     stood = {
         want.key: _open_window(connection, want.key, want.starts_at)
@@ -130,16 +146,20 @@ def lease_quota(connection: Connection, requests: Sequence[LeaseRequest]) -> tup
         left = want.limit - pot.taken
         got = want.required + max(0, min(want.extra, (left - want.required) // 8)) if enough else 0
         full = not enough and left < want.required
-        stands.append(_update_window(connection, want.key, want.starts_at, pot, got, want.spent, want.limit, full))
+        state = _update_window(connection, want.key, want.starts_at, pot, got, want.spent, want.limit, full)
+        _add_alerts(connection, want, state, alert)
+        stands.append(state)
     return enough, stands
 
 
-def return_quota(connection: Connection, returns: Sequence[LeaseReturn]) -> list[WindowState]:
+def return_quota(
+    connection: Connection, returns: Sequence[LeaseReturn], alert: AddAlert | None = None
+) -> list[WindowState]:
     """Window states in the order of `returns`."""
     stands = {}
     for each in sorted(returns, key=lambda each: (each.key, each.starts_at)):
         pot = _open_window(connection, each.key, each.starts_at)
-        stands[each.key, each.starts_at] = _update_window(
+        stands[each.key, each.starts_at] = state = _update_window(
             connection,
             each.key,
             each.starts_at,
@@ -149,7 +169,23 @@ def return_quota(connection: Connection, returns: Sequence[LeaseReturn]) -> list
             each.limit,
             each.exhausted,
         )
+        _add_alerts(connection, each, state, alert)
     return [stands[each.key, each.starts_at] for each in returns]
+
+
+def _add_alerts(
+    connection: Connection, change: LeaseRequest | LeaseReturn, state: WindowState, alert: AddAlert | None
+) -> None:
+    if alert is not None:
+        for percent in state.thresholds:
+            found = BudgetAlert(
+                key=change.key,
+                starts_at=change.starts_at,
+                limit=change.limit,
+                spent=state.spent,
+                percent=percent,
+            )
+            alert(found)(connection)
 
 
 class _WindowRow(Struct, frozen=True):

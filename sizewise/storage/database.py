@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
@@ -39,6 +39,8 @@ from sizewise.storage.migrations import Migrations, apply_migrations, pending_mi
 T = TypeVar("T")
 UnitOfWork = Callable[[Connection], T]
 """Work on a connection that the caller opens and commits."""
+PublishEvent = Callable[[str, Mapping[str, object], str], UnitOfWork[None]]
+"""Called with an event, its data and its organization: the work that adds it in the transaction of what it reports."""
 DatabaseUrl = str | URL
 RowValues = tuple[str | int | float | None, ...]
 
@@ -54,6 +56,23 @@ block inserts made a saturated server a third faster (bench/gateway). 225 rows t
 SECURE_DELETE = "PRAGMA secure_delete = FAST"
 """Deleted rows are overwritten where that takes no more I/O: in pages that stay in use."""
 ROW_DOES_NOT_FIT = "a row does not match the table: {}"
+
+
+def no_event(event: str, data: Mapping[str, object], tenant: str) -> UnitOfWork[None]:
+    """Adds nothing."""
+    return lambda connection: None
+
+
+def with_event(work: UnitOfWork[T], event: UnitOfWork[None]) -> UnitOfWork[T]:
+    """`work` and, unless it returns False, after it `event` in the same transaction."""
+
+    def both(connection: Connection) -> T:
+        done = work(connection)
+        if done is not False:
+            event(connection)
+        return done
+
+    return both
 
 
 class TransactionRunner(Protocol):

@@ -75,7 +75,7 @@ class Shop:
             self.look,
             self.write,
             shared=shared,
-            notify=lambda *alert: self.alerts.append(alert),
+            publish_event=lambda *alert: lambda connection: self.alerts.append(alert),
             clock=self.clock,
         )
 
