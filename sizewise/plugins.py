@@ -14,7 +14,17 @@ from typing import Any, Literal
 from sizewise.errors import ConfigError, did_you_mean
 
 PluginKind = Literal[
-    "policies", "judges", "wires", "providers", "guardrails", "kms", "tools", "vector_stores", "nodes", "graphql"
+    "policies",
+    "judges",
+    "wires",
+    "providers",
+    "guardrails",
+    "kms",
+    "tools",
+    "vector_stores",
+    "nodes",
+    "graphql",
+    "scorers",
 ]
 SINGULAR: Mapping[str, str] = {
     "policies": "policy",

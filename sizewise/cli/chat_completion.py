@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
+from types import MappingProxyType
 
 import msgspec
 from msgspec import Struct
@@ -62,11 +64,15 @@ class _Body(Struct):
     usage: StreamUsage | None = None
 
 
-async def request_completion(server: ApiClient, body: dict[str, object], most: int | None) -> WholeAnswer:
-    """`most`: maximum cost in pico-dollars. Asks past the response cache. Raises the server's error."""
+async def request_completion(
+    server: ApiClient, body: dict[str, object], most: int | None, options: Mapping[str, object] = MappingProxyType({})
+) -> WholeAnswer:
+    """`most`: maximum cost in pico-dollars. `options`: of the body's `sizewise` object. Asks past the response cache.
+    Raises the server's error.
+    """
     limit = {} if most is None else {"max-cost-usd": format_dollars(most)}
     began = time.perf_counter()
-    async with server.post(CHAT_PATH, {**body, "sizewise": {"cache": "no-store", **limit}}) as response:
+    async with server.post(CHAT_PATH, {**body, "sizewise": {"cache": "no-store", **limit, **options}}) as response:
         raw, cost = await response.read(MAX_RESPONSE_BYTES), response.header("x-sizewise-cost-usd")
         seconds = time.perf_counter() - began
     if response.status != 200:  # raised here, since `post` takes an upstream's error for one of the connection
@@ -86,12 +92,12 @@ async def request_completion(server: ApiClient, body: dict[str, object], most: i
         logprobs=tuple(token.logprob for token in tokens or ()),
         tokens_in=usage.prompt_tokens,
         tokens_out=usage.completion_tokens,
-        cost=_pico_dollars(cost),
+        cost=parse_pico_dollars(cost),
         seconds=seconds,
     )
 
 
-def _pico_dollars(dollars: str | None) -> int | None:
+def parse_pico_dollars(dollars: str | None) -> int | None:
     try:
         return None if dollars is None else round(Decimal(dollars) * PICO_PER_DOLLAR)
     except InvalidOperation:  # "unknown"

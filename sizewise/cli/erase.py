@@ -8,12 +8,14 @@ import click
 import msgspec
 
 from sizewise.cli import operations
+from sizewise.cli.erase_eval_copies import erase_eval_copies
 from sizewise.cli.options import api_client, server_options, wants_json
 from sizewise.cli.output import dim, write_json, write_table
 from sizewise.cli.users import user_id
 from sizewise.errors import BadRequest
 
 KEPT = (
+    "copies in data sets of evals elsewhere, such as in git",
     "backups and the folders before-restore-* of the home: they hold what they held",
     "the audit log: ids, who erased whom, and the names that were given to keys",
     "documents of knowledge bases: sizewise knowledge remove",
@@ -42,13 +44,18 @@ def erase(user: str | None, key: str | None, yes: bool) -> None:
         raise BadRequest("name one user or one key", "sizewise erase --user USER, or --key ID: sizewise users, keys")
     client = api_client()
     whose = user_id(user) if user else None
+    owned = [each.id for each in asyncio.run(operations.list_keys(client)) if each.user == whose] if whose else []
     told = asyncio.run(operations.erase_personal_data(client, user=whose, key=key or None, dry_run=not yes))
+    copies = erase_eval_copies([*owned, *([key] if key else [])], dry_run=told.dry_run)
     if wants_json():
-        write_json({**msgspec.to_builtins(told), "kept": list(KEPT)})
+        write_json({**msgspec.to_builtins(told), "eval_copies": msgspec.to_builtins(copies), "kept": list(KEPT)})
         return
     write_table(("WHAT", "ROWS"), [(each.kind, f"{each.count:,}") for each in told.rows], right="ROWS")
     total = sum(each.count for each in told.rows)
     click.echo(f"{total:,} rows {'would be' if told.dry_run else 'are'} erased")
+    if copies.items:
+        said = "would be erased" if told.dry_run else "are erased"
+        click.echo(f"{copies.items:,} items of data sets here, and {copies.answers:,} answers to them, {said}")
     if told.dry_run:
         again = f"sizewise erase --{'user' if user else 'key'} {user or key} --yes"
         click.echo(dim(f"nothing was erased; to erase them: {again}"), err=True)

@@ -18,6 +18,7 @@ COMMANDS: Mapping[str, LazyCommand] = {
         "sizewise.cli.eval_calibrate_judge:calibrate_judge_",
         "Measure how often a judge errs, on answers that people labeled.",
     ),
+    "label": LazyCommand("sizewise.cli.eval_label:label", "Draw answers of runs for people to label."),
     "gate": LazyCommand("sizewise.cli.eval_gate:gate", "Check a run against the eval's rules."),
 }
 

@@ -98,7 +98,7 @@ async def _verdicts(found: EvalFile, spec: ScorerSpec, rows: Sequence[_Row]) -> 
     async def one(row: _Row) -> JudgedLabel:
         item = EvalItem(id="", input=row.input, expected=row.expected)
         async with room:
-            said = await targets.judge(spec.model, judge_prompt(spec, item, TargetAnswer(row.answer)), None)
+            said = await targets.judge(spec.model, judge_prompt(spec, item, TargetAnswer(row.answer)), None, None)
         value = parse_judgement(spec, said.text).value
         judged.append(
             JudgedLabel(

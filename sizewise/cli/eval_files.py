@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Container
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -21,6 +23,8 @@ from sizewise.flows.language.yaml_source import YamlError, parse_yaml
 
 SUFFIXES = (".yaml", ".yml")
 RUNS_FOLDER = ".runs"
+PIN = re.compile(r"[0-9a-f]{8,64}")
+"""The beginning of a data set's SHA-256, behind an @."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +36,23 @@ class EvalFile:
     spec: EvalSpec
     runs: Path
 
+    @property
+    def data_file(self) -> Path:
+        """Without the hash that pins it."""
+        return self.path.parent / self._data[0]
+
+    @property
+    def _data(self) -> tuple[str, str]:
+        name, _, pin = self.spec.data.rpartition("@")
+        return (name, pin) if name and PIN.fullmatch(pin) else (self.spec.data, "")
+
     def dataset(self) -> EvalDataset:
-        """Raises BadRequest."""
-        return read_items(self.path.parent / self.spec.data)
+        """Raises BadRequest, also if it is not the one that the eval pins."""
+        found, pin = read_items(self.data_file), self._data[1]
+        if not found.digest.startswith(pin):
+            hint = f"pin it anew if that is meant: {self._data[0]}@{found.digest[: len(pin)]}"
+            raise BadRequest(f"{str(self.data_file)!r} has changed since {self.name!r} pinned it as {pin}", hint)
+        return found
 
 
 def evals_folder() -> Path:
@@ -85,11 +103,13 @@ def calibration_file(found: EvalFile, score: str) -> Path:
     return found.path.parent / f"{found.name}.{score}.calibration.json"
 
 
-def load_calibrations(found: EvalFile) -> dict[str, JudgeCalibration]:
-    """Of the judges with `calibrated: true`, by score. Raises BadRequest if one is missing."""
+def load_calibrations(found: EvalFile, labeled: Container[str] = ()) -> dict[str, JudgeCalibration]:
+    """Of the judges with `calibrated: true`, by score; without those of `labeled`. Raises BadRequest if one is
+    missing.
+    """
     loaded = dict[str, JudgeCalibration]()
     for score, spec in found.spec.scorers.items():
-        if spec.kind != "judge" or not spec.calibrated:
+        if spec.kind != "judge" or not spec.calibrated or score in labeled:
             continue
         file = calibration_file(found, score)
         try:

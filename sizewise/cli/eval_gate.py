@@ -11,6 +11,7 @@ from sizewise.cli.eval_report import gate_json, gate_junit, gate_markdown, show_
 from sizewise.cli.options import local_options, wants_json
 from sizewise.cli.output import write_file, write_json
 from sizewise.errors import BadRequest
+from sizewise.evals.runs.answer_labels import read_labels
 from sizewise.evals.runs.comparison import compare_runs
 from sizewise.evals.runs.gate import check_gate
 from sizewise.evals.runs.run_file import read_run
@@ -22,8 +23,16 @@ from sizewise.evals.runs.run_file import read_run
 @click.option("--base", metavar="RUN", help="The run that it is compared with.")
 @click.option("--markdown", type=click.Path(path_type=Path), metavar="FILE", help="Write a pull-request comment.")
 @click.option("--junit", type=click.Path(path_type=Path), metavar="FILE", help="Write JUnit XML.")
+@click.option("--labels", type=click.Path(path_type=Path), metavar="FILE", help="People's labels: `eval label`.")
 @local_options
-def gate(name: str, head: str | None, base: str | None, markdown: Path | None, junit: Path | None) -> int:
+def gate(
+    name: str,
+    head: str | None,
+    base: str | None,
+    markdown: Path | None,
+    junit: Path | None,
+    labels: Path | None,
+) -> int:
     """Check a run against the eval's rules.
 
     The verdict is pass, fail, or unclear: then too few items were answered to tell, or some are missing. Exits with 1
@@ -41,7 +50,9 @@ def gate(name: str, head: str | None, base: str | None, markdown: Path | None, j
     else:
         run = find_run(found, head)
     before = None if base is None else find_run(found, base)
-    result = check_gate(found.spec, run, before, load_calibrations(found), data=found.dataset().digest)
+    told = {} if labels is None else read_labels(labels, found.spec)
+    judges = load_calibrations(found, told)
+    result = check_gate(found.spec, run, before, judges, data=found.dataset().digest, labels=told)
     compared = None if before is None else compare_runs(before, run)
     if markdown is not None:
         write_file(markdown, gate_markdown(found.name, result, compared))

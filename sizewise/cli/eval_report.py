@@ -9,7 +9,14 @@ from xml.sax.saxutils import escape, quoteattr
 import click
 
 from sizewise.cli.output import format_count, write_table
-from sizewise.evals.runs.comparison import ItemScores, RunComparison, ScoreChange, ScoreSummary, summarize
+from sizewise.evals.runs.comparison import (
+    ItemScores,
+    RunComparison,
+    ScoreChange,
+    ScoreSummary,
+    judge_change,
+    summarize,
+)
 from sizewise.evals.runs.eval_spec import MEASURES
 from sizewise.evals.runs.gate import GateResult
 from sizewise.evals.runs.paired_statistics import ConfidenceInterval
@@ -52,12 +59,13 @@ def show_run(run: EvalRun) -> None:
     write_table(("SCORE", "MEAN", "95 %", "METHOD", "MISSING"), rows, right="MEAN MISSING")
 
 
-def comparison_json(found: RunComparison) -> dict[str, object]:
+def comparison_json(found: RunComparison, margin: float) -> dict[str, object]:
     changes = {
         name: {
             "base": _summary_json(its.base),
             "head": _summary_json(its.head),
             "difference": _interval_json(its.difference),
+            **_verdict_json(its, margin),
             "p_holm": round(its.p, 6),
             "newly_wrong": list(its.newly_wrong),
             "newly_right": list(its.newly_right),
@@ -69,17 +77,38 @@ def comparison_json(found: RunComparison) -> dict[str, object]:
         "head": {"run": found.head.name, "target": found.head.head.target},
         "items": found.items,
         "left_out": found.left_out,
+        "margin": margin,
         "scores": changes,
     }
 
 
-def show_comparison(found: RunComparison) -> None:
+def _verdict_json(its: ScoreChange, margin: float) -> dict[str, object]:
+    """Nothing of an amount."""
+    if its.kind in MEASURES:
+        return {}
+    verdict, needed = judge_change(its, margin)
+    return {"verdict": verdict, "items_needed": needed}
+
+
+def _verdict(its: ScoreChange, margin: float) -> str:
+    verdict, needed = judge_change(its, margin)
+    points = f"{100 * margin:g} points"
+    if verdict == "equal":
+        return f"equal within {points}"
+    if verdict == "unclear":
+        return f"cannot tell within {points}" + (f": about {needed:,} items would" if needed else "")
+    return verdict
+
+
+def show_comparison(found: RunComparison, margin: float) -> None:
     click.echo(f"base {found.base.head.target} ({found.base.name}), head {found.head.head.target} ({found.head.name})")
     heads = ("SCORE", "BASE", "HEAD", "DIFFERENCE", "95 %", "METHOD")
     write_table(heads, [_row(name, its) for name, its in found.changes.items()], right="BASE HEAD DIFFERENCE")
     left = f"; {format_count(found.left_out)} are in one run alone" if found.left_out else ""
     click.echo(f"{format_count(found.items)} items in both{left}")
     for name, its in found.changes.items():
+        if its.kind not in MEASURES:
+            click.echo(f"{name}: {_verdict(its, margin)}")
         for words, items in (("newly wrong", its.newly_wrong), ("newly right", its.newly_right)):
             if items:
                 click.echo(f"{name}, {words} ({len(items)}): {_listed(items)}")

@@ -102,7 +102,15 @@ async def _answer(found: EvalFile, data: EvalDataset, names: Sequence[str], file
             writer = stack.enter_context(open_run(file, _head(found, data, name)))
             runs.append(TargetRun(name, writer, frozenset(read_run(file).answered)))
         try:
-            job = EvalJob(found.spec, data.items, runs, ask=asked.ask, ask_judge=asked.judge, progress=progress)
+            job = EvalJob(
+                found.spec,
+                data.items,
+                runs,
+                ask=asked.ask,
+                ask_judge=asked.judge,
+                embed=asked.embed,
+                progress=progress,
+            )
             return await job.run()
         finally:
             for file in files:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from sizewise.cli.api_client import ApiClient
 from sizewise.cli.chat_completion import WholeAnswer, request_completion
+from sizewise.cli.embedding_request import request_embeddings
+from sizewise.data_class import DataClass
 from sizewise.evals.runs.eval_items import EvalItem
 from sizewise.evals.runs.eval_spec import EvalTarget
 from sizewise.evals.runs.item_scorers import TargetAnswer
+from sizewise.evals.runs.model_scorers import EmbeddedTexts
 
+EVAL_TAG = "sizewise=eval"
+"""Of requests that are no traffic of users."""
 VERDICT_TOKENS = 16
 """Maximum tokens of a judge's answer: one word of its scale."""
 
@@ -31,12 +38,22 @@ class EvalTargets:
         }
         if item.tools:
             body["tools"] = item.tools
-        return _answer(await request_completion(self._server, body, most))
+        return _answer(await request_completion(self._server, body, most, _options(item.data_class)))
 
-    async def judge(self, model: str, prompt: str, most: int | None) -> TargetAnswer:
+    async def judge(self, model: str, prompt: str, most: int | None, data_class: DataClass | None) -> TargetAnswer:
+        """`data_class`: of what the prompt holds."""
         message = {"role": "user", "content": prompt}
         body = {"model": model, "messages": [message], "max_tokens": VERDICT_TOKENS, "temperature": 0, "seed": 1}
-        return _answer(await request_completion(self._server, body, most))
+        return _answer(await request_completion(self._server, body, most, _options(data_class)))
+
+    async def embed(
+        self, model: str, texts: Sequence[str], most: int | None, data_class: DataClass | None
+    ) -> EmbeddedTexts:
+        return await request_embeddings(self._server, model, texts, most, _options(data_class))
+
+
+def _options(data_class: DataClass | None) -> Mapping[str, object]:
+    return {"tags": [EVAL_TAG], **({"data-class": data_class} if data_class else {})}
 
 
 def _answer(found: WholeAnswer) -> TargetAnswer:

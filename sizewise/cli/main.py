@@ -29,8 +29,9 @@ COMMANDS: Mapping[str, LazyCommand] = {
     "scan": LazyCommand("sizewise.cli.scan:scan", "Scan data for poisoning: copies, triggers, outliers, injection."),
     "flow": LazyCommand("sizewise.cli.flow:flow", "Manage flows as files: new, check, run, publish."),
     "eval": LazyCommand("sizewise.cli.eval:eval_", "Measure answers: new, run, compare, gate."),
+    "dataset": LazyCommand("sizewise.cli.dataset:dataset", "Manage data sets of evals: add, from-records, split."),
     "knowledge": LazyCommand("sizewise.cli.knowledge:knowledge", "Manage knowledge bases: add, sync, search."),
-    "import": LazyCommand("sizewise.cli.import_:import_", "Import from other programs: lamatic."),
+    "import": LazyCommand("sizewise.cli.import_:import_", "Import from other programs: evals and flows."),
     "records": LazyCommand("sizewise.cli.records:records", "Show request records, newest first."),
     "savings": LazyCommand(
         "sizewise.cli.savings:savings", "Show what policies saved, and the measured loss of quality."
@@ -55,7 +56,7 @@ COMMANDS: Mapping[str, LazyCommand] = {
 SUBJECTS = (
     ("up ask compare doctor completion", "Start the server, ask questions, compare models, check the installation."),
     ("advise fit models route", "Choose and download models; explain, calibrate and train routing."),
-    ("flow knowledge eval import scan", "Build flows and knowledge bases; measure answers; import; scan data."),
+    ("flow knowledge eval dataset import scan", "Build flows and knowledge bases; measure answers; import; scan data."),
     ("records savings audit", "See requests, savings and changes."),
     ("keys users orgs budgets encryption", "Manage access, limits and encryption keys."),
     ("backup restore erase", "Back up and restore the home; erase one person's data."),

@@ -514,6 +514,7 @@ class ErasedPersonalData(Struct, frozen=True, rename="camel"):
 
 class Record(Struct, frozen=True, rename="camel"):
     trace: str
+    span_id: str
     at: Timestamp
     endpoint: str
     key: str
@@ -570,6 +571,7 @@ class RecordContents(Struct, frozen=True, rename="camel"):
 
 class RecordWithContents(Struct, frozen=True, rename="camel"):
     trace: str
+    span_id: str
     endpoint: str
     contents: RecordContents | None
 
@@ -1674,11 +1676,11 @@ async def release_email(client: ApiClient, *, email: str) -> ReleaseEmailResult:
 
 LIST_RECORDS = """\
 query ListRecords($last: Int, $model: String, $status: Int, $endpoint: String, $session: String, $endUser: String, $tag:
-String) { records( last: $last model: $model status: $status endpoint: $endpoint session: $session endUser: $endUser
-tag: $tag ) { ...Record } } fragment Record on Record { trace at endpoint key project requestedModel policy model why
-status error stream degraded freshness guardrails dataClass tokens { ...Tokens } costUsd audioSeconds characters images
-firstTokenMs totalMs attemptCount session endUser tags parentSpan } fragment Tokens on Tokens { input output cached
-cacheWrite reasoning estimated }
+String, $since: Timestamp, $before: String) { records( last: $last model: $model status: $status endpoint: $endpoint
+session: $session endUser: $endUser tag: $tag since: $since before: $before ) { ...Record } } fragment Record on Record
+{ trace spanId at endpoint key project requestedModel policy model why status error stream degraded freshness guardrails
+dataClass tokens { ...Tokens } costUsd audioSeconds characters images firstTokenMs totalMs attemptCount session endUser
+tags parentSpan } fragment Tokens on Tokens { input output cached cacheWrite reasoning estimated }
 """
 
 
@@ -1696,6 +1698,8 @@ async def list_records(
     session: str | UnsetType | None = UNSET,
     end_user: str | UnsetType | None = UNSET,
     tag: str | UnsetType | None = UNSET,
+    since: Timestamp | UnsetType | None = UNSET,
+    before: str | UnsetType | None = UNSET,
 ) -> list[Record]:
     variables = {
         "last": last,
@@ -1705,6 +1709,8 @@ async def list_records(
         "session": session,
         "endUser": end_user,
         "tag": tag,
+        "since": since,
+        "before": before,
     }
     response = await client.graphql(LIST_RECORDS, ListRecordsResponse, variables)
     return response.records
@@ -1712,8 +1718,8 @@ async def list_records(
 
 GET_RECORD = """\
 query GetRecord($trace: String!) { record(trace: $trace) { ...RecordDetails } } fragment RecordDetails on Record {
-...Record attempts { ...Attempt } } fragment Record on Record { trace at endpoint key project requestedModel policy
-model why status error stream degraded freshness guardrails dataClass tokens { ...Tokens } costUsd audioSeconds
+...Record attempts { ...Attempt } } fragment Record on Record { trace spanId at endpoint key project requestedModel
+policy model why status error stream degraded freshness guardrails dataClass tokens { ...Tokens } costUsd audioSeconds
 characters images firstTokenMs totalMs attemptCount session endUser tags parentSpan } fragment Tokens on Tokens { input
 output cached cacheWrite reasoning estimated } fragment Attempt on Attempt { number model place result why score error
 tokens { ...Tokens } costUsd startedMs firstTokenMs endedMs }
@@ -1753,8 +1759,8 @@ async def get_trace(client: ApiClient, *, id: str) -> GetTraceResult | None:
 
 GET_RECORD_CONTENTS = """\
 query GetRecordContents($trace: String!) { record(trace: $trace) { ...RecordWithContents } } fragment RecordWithContents
-on Record { trace endpoint contents { ...RecordContents } } fragment RecordContents on RecordContents { request response
-truncated }
+on Record { trace spanId endpoint contents { ...RecordContents } } fragment RecordContents on RecordContents { request
+response truncated }
 """
 
 

@@ -96,12 +96,22 @@ def records(
             _show(each)
         return
     count = last if wants_json() else min(last * MAX_FOLDED, MAX_RECORDS)
-    criteria = {"model": model, "endpoint": endpoint, "session": session, "end_user": end_user, "tag": tag}
-    listed = asyncio.run(operations.list_records(found, last=count, status=status, **criteria))
+    criteria = (model, endpoint, session, end_user, tag)
+    listing = operations.list_records(
+        found,
+        last=count,
+        status=status,
+        model=model,
+        endpoint=endpoint,
+        session=session,
+        end_user=end_user,
+        tag=tag,
+    )
+    listed = asyncio.run(listing)
     if wants_json():
         write_json(msgspec.to_builtins({"records": listed}))
     else:
-        _list(listed, last, filtered=any(criteria.values()) or status is not None)
+        _list(listed, last, filtered=any(criteria) or status is not None)
 
 
 def _say(trace: str | None, score: float, kind: str) -> None:

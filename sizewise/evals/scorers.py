@@ -10,6 +10,7 @@ from typing import Literal, get_args
 import msgspec
 
 from sizewise.errors import BadBody, BadRequest
+from sizewise.evals.linear_regex import compile_linear
 from sizewise.routing.structured_output import OutputSchema, compile_output_schema
 from sizewise.routing.text.final_answer import final_answer
 
@@ -31,10 +32,10 @@ _LISTED = re.compile(r"^[ \t*(]*([A-J])[).:]", re.MULTILINE)
 def score_answer(scorer: ScorerName, answer: str, reference: object, schema: OutputSchema | None = None) -> float:
     """1.0 if `answer` is right, else 0.0. With a list as the reference (except for `json`), any entry may match.
 
-    exact: the same text; case, punctuation and spaces do not count. contains: as whole words, likewise. regex: found
-    anywhere, ignoring case. choice: the letter that is chosen, A to J. number: the last number of the answer. json: the
-    answer is JSON (a code fence around it is allowed) that satisfies `schema` and equals the reference, if there is
-    one. An empty answer is wrong.
+    exact: the same text; case, punctuation and spaces do not count. contains: as whole words; case and the width of
+    spaces do not count, punctuation does. regex: found anywhere, ignoring case, in linear time. choice: the letter that
+    is chosen, A to J. number: the last number of the answer. json: the answer is JSON (a code fence around it is
+    allowed) that satisfies `schema` and equals the reference, if there is one. An empty answer is wrong.
     """
     if not answer.strip():
         return 0.0
@@ -55,15 +56,14 @@ def check_reference(scorer: ScorerName, reference: object, has_schema: bool) -> 
         raise BadRequest(f"the scorer {scorer!r} needs a `reference`", "add the right answer, or use --scorer judge")
     for each in map(str, known):
         if scorer == "regex":
-            try:
-                re.compile(each)
-            except re.error as error:
-                raise BadRequest(f"`reference` is no regular expression: {error}", "fix the pattern") from error
+            compile_linear(each)
         elif scorer == "choice" and re.fullmatch("[A-Ja-j]", each.strip()) is None:
             raise BadRequest(f"`reference` is {each!r}, no letter", "use the letter of the right option, A to J")
         elif scorer == "number" and _last_number(each) is None:
             raise BadRequest(f"`reference` is {each!r}, no number", "use a number such as 42 or 3.5")
-        elif scorer in ("exact", "contains") and not _plain(each):
+        elif scorer == "contains" and not each.strip():
+            raise BadRequest("`reference` is empty", "use the text that the answer must contain")
+        elif scorer == "exact" and not _plain(each):
             raise BadRequest(f"`reference` is {each!r}, which has no letter and no digit", "use the scorer 'regex'")
 
 
@@ -84,12 +84,30 @@ def _is_exact(answer: str, reference: str) -> bool:
     return _plain(reference) in (_plain(answer), _plain(final_answer(answer)))
 
 
-def _contains(answer: str, reference: str) -> bool:
-    return f" {_plain(reference)} " in f" {_plain(answer)} "
+def contains_text(answer: str, text: str, *, is_case_sensitive: bool = False, whole_words: bool = True) -> bool:
+    """Accents and the width of spaces do not count. `whole_words`: no word goes on beyond an end of `text`."""
+    where, wanted = _folded(answer, is_case_sensitive), _folded(text, is_case_sensitive)
+    place = where.find(wanted) if wanted else -1
+    while place >= 0:
+        end = place + len(wanted)
+        if not whole_words or not (_joins(where, place) or _joins(where, end)):
+            return True
+        place = where.find(wanted, place + 1)
+    return False
+
+
+def _joins(text: str, place: int) -> bool:
+    """Whether a word goes on from before `place` to behind it."""
+    return 0 < place < len(text) and text[place - 1].isalnum() and text[place].isalnum()
+
+
+def _folded(text: str, is_case_sensitive: bool) -> str:
+    letters = "".join(each for each in unicodedata.normalize("NFKD", text) if not unicodedata.combining(each))
+    return " ".join((letters if is_case_sensitive else letters.casefold()).replace("\u2019", "'").split())
 
 
 def _matches(answer: str, reference: str) -> bool:
-    return re.search(reference, answer, re.IGNORECASE | re.DOTALL) is not None
+    return compile_linear(reference)(answer.strip())
 
 
 def _chooses(answer: str, reference: str) -> bool:
@@ -100,9 +118,10 @@ def _chooses(answer: str, reference: str) -> bool:
     return found is not None and found[1].upper() == reference.strip().upper()
 
 
-def _is_number(answer: str, reference: str) -> bool:
+def is_number(answer: str, reference: str, *, relative: float = RELATIVE_TOLERANCE, absolute: float = 0.0) -> bool:
+    """Whether its last number is the reference, within the larger of both tolerances."""
     found, wanted = _last_number(final_answer(answer)), _last_number(reference)
-    return found is not None and wanted is not None and abs(found - wanted) <= RELATIVE_TOLERANCE * max(1, abs(wanted))
+    return found is not None and wanted is not None and abs(found - wanted) <= max(absolute, relative * abs(wanted))
 
 
 def _last_number(text: str) -> float | None:
@@ -129,8 +148,8 @@ def _plain(text: str) -> str:
 
 _RULES: Mapping[ScorerName, Callable[[str, str], bool]] = {
     "exact": _is_exact,
-    "contains": _contains,
+    "contains": contains_text,
     "regex": _matches,
     "choice": _chooses,
-    "number": _is_number,
+    "number": is_number,
 }

@@ -9,11 +9,13 @@ from msgspec.structs import replace
 
 from sizewise.auth.api_keys import audit_event
 from sizewise.auth.authorization import Resource, require_permission
+from sizewise.errors import BadRequest
 from sizewise.graphql.context import RequestContext, yielding_to_loop
 from sizewise.graphql.keys import key_resource
 from sizewise.graphql.model_type import FieldValues
 from sizewise.messages import Usage
 from sizewise.money import format_dollars
+from sizewise.telemetry.spans import span_id
 from sizewise.telemetry.tables import AttemptRow, RecordFilter, RecordWithAttempts, RequestRecord, split_tags
 from sizewise.telemetry.trace_tree import TraceSpan, depths
 
@@ -32,8 +34,9 @@ async def records(
     session: str | None = None,
     end_user: str | None = None,
     tag: str | None = None,
+    before: str | None = None,
 ) -> AsyncIterator[FieldValues]:
-    """Raises BadRequest if `last` is not from 1 to 1,000."""
+    """Raises BadRequest if `last` is not from 1 to 1,000, or `before` is no span id."""
     context.charge_rows(last)
     tenant, hashed = context.principal.tenant, ""
     if end_user:
@@ -50,6 +53,7 @@ async def records(
         session=session or "",
         end_user=hashed,
         tag=tag or "",
+        before=_record_id(before) if before else None,
     )
     found = await context.services.records.newest(wanted, last)
     return yielding_to_loop(_record(each) for each in found)
@@ -94,6 +98,16 @@ async def erase_records(context: RequestContext, key: str) -> FieldValues:
     after: dict[str, object] = {"records": gone.records, "contents": gone.payloads, "feedback": gone.feedback}
     await services.audit_log.append(replace(begun, after=after))
     return dict(after)
+
+
+def _record_id(span: str) -> int:
+    try:
+        found = int(span, 16)
+    except ValueError:
+        found = -1
+    if not 0 <= found < 1 << 63:
+        raise BadRequest(f"`before` is {span[:32]!r}, no span id", "pass the `spanId` of a record")
+    return found
 
 
 def _project(context: RequestContext) -> str:
@@ -141,6 +155,7 @@ def _span(span: TraceSpan, depth: int) -> FieldValues:
 def _record(record: RequestRecord) -> FieldValues:
     return {
         "trace": record.trace,
+        "spanId": span_id(record.id),
         "at": record.at,
         "endpoint": record.door,
         "key": record.key,

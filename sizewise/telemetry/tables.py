@@ -327,7 +327,9 @@ class RecordWithAttempts(Struct, frozen=True):
 
 
 class RecordFilter(Struct, frozen=True):
-    """Selects records; None and "" mean all. `since`: unix ms of their end. `trace`: an id or its prefix."""
+    """Selects records; None and "" mean all. `since`: unix ms of their end. `trace`: an id or its prefix. `before`: an
+    id that theirs is below.
+    """
 
     tenant: str = "local"
     model: str = ""  # the model that answered
@@ -339,6 +341,7 @@ class RecordFilter(Struct, frozen=True):
     session: str = ""
     end_user: str = ""  # its hash
     tag: str = ""
+    before: int | None = None
 
 
 def newest_records(connection: Connection, criteria: RecordFilter, limit: int = 20) -> list[RequestRecord]:
@@ -472,6 +475,8 @@ def _apply_filter(query: Select[Any], criteria: RecordFilter) -> Select[Any]:
         query = query.where(RECORDS.c.status == criteria.status)
     if criteria.since is not None:
         query = query.where(RECORDS.c.id >= (criteria.since * 1000) << PROCESS_BITS)
+    if criteria.before is not None:
+        query = query.where(RECORDS.c.id < criteria.before)
     return query
 
 

@@ -262,7 +262,7 @@ def test_a_budget_stops_the_run_and_the_same_command_goes_on(evals: Evals) -> No
 
 
 @pytest.mark.long
-def test_a_killed_run_goes_on_and_asks_nothing_twice(evals: Evals) -> None:
+def test_story_8_a_killed_run_goes_on_and_pays_the_rest_only(evals: Evals) -> None:
     evals.write(EVAL, [{**each, "input": "[[slow 0.2]] " + each["input"]} for each in capitals(20)])
     words = command("eval", "run", str(evals.folder / "capitals.yaml"), "--home", str(evals.server.home))
     child = subprocess.Popen(words, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from sizewise.data_class import DataClass
 from sizewise.errors import BudgetExceeded, InvalidApiKey, SizewiseError
 from sizewise.evals.runs.eval_items import EvalItem
 from sizewise.evals.runs.eval_job import EvalJob, EvalReport, TargetRun
@@ -31,7 +32,7 @@ def run(folder: Path, judge: Callable[[int], TargetAnswer]) -> tuple[EvalReport,
     async def ask(target: str, item: EvalItem, repeat: int, most: int | None) -> TargetAnswer:
         return ANSWER
 
-    async def ask_judge(model: str, prompt: str, most: int | None) -> TargetAnswer:
+    async def ask_judge(model: str, prompt: str, most: int | None, data_class: DataClass | None) -> TargetAnswer:
         assert most is not None
         return judge(most)
 

@@ -13,6 +13,7 @@ PLACES: Mapping[str, int] = {
     "sizewise/gateway/request_context.py": 1,  # the HTTP API: an unforeseen fault is a 500, never a traceback
     "sizewise/flows/run_worker.py": 1,  # a run: an unforeseen fault in a node fails the run, and the others go on
     "sizewise/knowledge/vector_stores/qdrant_worker.py": 3,  # Qdrant's engine raises Exception itself, and its panics
+    "sizewise/evals/runs/plugin_scorers.py": 1,  # a scorer that others wrote: whatever it raises is a missing score
     "sizewise/tools/function_tool.py": 1,  # a function that others wrote: whatever it raises is that tool's failure
 }
 """File -> how many catch-alls it may hold. The telemetry export will be the next."""

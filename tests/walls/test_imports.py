@@ -62,6 +62,7 @@ LATE: Mapping[tuple[str, str], str] = {
         "sizewise.knowledge.vector_stores.weaviate_client",
     ): "an extra: said in words where it is missing",
     ("sizewise/routing/structured_output.py", "jsonschema_rs"): "20 ms, needed only when a schema is used",
+    ("sizewise/evals/linear_regex.py", "jsonschema_rs"): "20 ms, needed only when a pattern is used",
     (
         "sizewise/providers/local/llamacpp_worker.py",
         "xllamacpp",

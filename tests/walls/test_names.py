@@ -29,6 +29,8 @@ SPOKEN: Mapping[tuple[str, str], str] = {
     ("sizewise/guardrails/secrets.py", "xai"): "the beginning of a key, which is what is looked for",
     ("sizewise/gateway/openapi.py", "openai"): "says which API an operation is; decides nothing",
     ("sizewise/gateway/openapi.py", "anthropic"): "the same",
+    ("sizewise/cli/import_.py", "openai"): "the format that a command imports",
+    ("sizewise/cli/import_evals.py", "openai"): "the same",
     ("sizewise/gateway/landing_page.py", "openai"): "tells people which formats the endpoints have; decides nothing",
     ("sizewise/gateway/landing_page.py", "anthropic"): "the same",
 }

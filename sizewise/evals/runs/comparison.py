@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from statistics import fmean
+from math import ceil
+from statistics import NormalDist, fmean
+from typing import Literal
 
 from sizewise.errors import BadRequest
 from sizewise.evals.runs.eval_spec import MEASURES
@@ -46,6 +48,24 @@ class ScoreChange:
     newly_right: tuple[str, ...]
 
 
+ChangeVerdict = Literal["better", "worse", "equal", "unclear"]
+
+
+def judge_change(change: ScoreChange, margin: float) -> tuple[ChangeVerdict, int | None]:
+    """Whether the head is better or worse, equal within `margin`, or whether that cannot be told; then about how many
+    items would tell. A score that differs in no item needs those of which none may (z^2 / margin, as Wilson's).
+    """
+    found = change.difference
+    if found is None:
+        return "unclear", None
+    if found.low > 0 or found.high < 0:
+        return ("better" if found.low > 0 else "worse"), None
+    if -margin < found.low and found.high < margin:
+        return "equal", None
+    needed = found.items_needed(margin) or ceil(NormalDist().inv_cdf(1 - found.error) ** 2 / margin)
+    return "unclear", max(needed, found.items + 1)
+
+
 @dataclass(frozen=True)
 class RunComparison:
     """`items`: of both runs; `left_out`: of one alone."""
@@ -79,11 +99,9 @@ class ItemScores:
         return found
 
     def missing(self, score: str) -> int:
-        """Results without a value of `score`, failed ones among them."""
+        """Results without a value of `score` that should have one, failed ones among them."""
         lacking = sum(
-            score not in each.scores or each.scores[score].value is None
-            for its in self.results.values()
-            for each in its
+            score not in each.scores or each.scores[score].is_missing for its in self.results.values() for each in its
         )
         return lacking + len(self.failed)
 

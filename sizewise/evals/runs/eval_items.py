@@ -10,8 +10,10 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from sizewise.data_class import DataClass
 from sizewise.errors import BadRequest
 from sizewise.evals.dataset_files import read_rows
+from sizewise.evals.runs.eval_spec import CHECKS, MEASURES, EvalSpecError, ScorerSpec, check_scorer
 
 HINT = "see docs/how-to/evals.md"
 
@@ -21,7 +23,10 @@ PlainLine = Annotated[str, Meta(pattern=r"\A[^\x00-\x1f\x7f-\x9f]*\Z")]
 
 class EvalItem(Struct, frozen=True, omit_defaults=True, kw_only=True):
     """`input`: text, or messages as in a chat request. `cluster`: items of one are not independent; its id by default.
-    `weight`: how many items of the traffic it stands for. `tools`: definitions that the target may call.
+    `weight`: how many items of the traffic it stands for, 1 / its inclusion probability if it was sampled. `tools`:
+    definitions that the target may call. `data_class`: of what it holds; the target answers within its limits.
+    `context`: sources that the answer may use. `criteria`: of this item, for a judge. `checks`: of this item, for the
+    scorer `checks`.
     """
 
     id: str
@@ -31,6 +36,10 @@ class EvalItem(Struct, frozen=True, omit_defaults=True, kw_only=True):
     tags: tuple[str, ...] = ()
     weight: float = 1.0
     tools: list[dict[str, Any]] = []
+    data_class: DataClass | None = None
+    context: tuple[str, ...] = ()
+    criteria: str = ""
+    checks: tuple[ScorerSpec, ...] = ()
 
     @property
     def digest(self) -> str:
@@ -57,14 +66,31 @@ class EvalDataset(Struct, frozen=True):
     def clusters(self) -> int:
         return len({each.cluster for each in self.items})
 
+    @property
+    def effective_items(self) -> float:
+        """Items of one weight whose mean varies as that of these does (L. Kish 1965)."""
+        weights = [each.weight for each in self.items]
+        return sum(weights) ** 2 / sum(each * each for each in weights)
+
 
 class _Row(Struct, forbid_unknown_fields=True):
+    """`probability`: with which it was sampled; then its weight is the inverse. `stratum` and `source`: of its
+    sampling, not used by a run.
+    """
+
     input: str | list[dict[str, Any]]
     id: PlainLine | int | UnsetType = UNSET
     expected: Any = None
     cluster: str | int | None = None
     tags: list[str] = []
-    weight: float = 1.0
+    weight: float | None = None
+    probability: float | None = None
+    stratum: str = ""
+    source: dict[str, str] = {}
+    data_class: DataClass | None = None
+    context: str | list[str] = []
+    criteria: str = ""
+    checks: list[ScorerSpec] = []
     tools: list[dict[str, Any]] = []
 
 
@@ -77,8 +103,11 @@ def read_items(file: Path) -> EvalDataset:
         where = f"{str(file)!r}, line {number}"
         if not row.input:
             raise BadRequest(f"{where}: the input is empty", "remove the line")
-        if not 0 < row.weight < float("inf"):
+        if row.weight is not None and not 0 < row.weight < float("inf"):
             raise BadRequest(f"{where}: the weight is {row.weight}", "use a number above 0")
+        if row.probability is not None and not 0 < row.probability <= 1:
+            raise BadRequest(f"{where}: the probability is {row.probability}", "use a number above 0, at most 1")
+        _check(row.checks, where)
         one = _item(row)
         if one.id in found:
             raise BadRequest(f"{where}: the id {one.id!r} is repeated", "use a unique id for each item")
@@ -87,6 +116,24 @@ def read_items(file: Path) -> EvalDataset:
         raise BadRequest(f"{str(file)!r} has no items", f"write one JSON object a line: {HINT}")
     items = tuple(found.values())
     return EvalDataset(items, sha256(b"\n".join(each.digest.encode() for each in items)).hexdigest())
+
+
+def _check(checks: Sequence[ScorerSpec], where: str) -> None:
+    for each in checks:
+        if each.kind not in CHECKS:
+            raise BadRequest(f"{where}: a check cannot be of the kind {each.kind!r}", f"use {', '.join(CHECKS)}")
+        if each.kind in MEASURES and each.at_most is None:
+            raise BadRequest(f"{where}: a check of the kind {each.kind!r} needs `at_most`", HINT)
+        try:
+            check_scorer(each, ("checks",))
+        except EvalSpecError as error:
+            raise BadRequest(f"{where}: {error.message}", error.hint) from error
+
+
+def _weight(row: _Row) -> float:
+    if row.weight is not None:
+        return row.weight
+    return 1.0 if row.probability is None else 1 / row.probability
 
 
 def _item(row: _Row) -> EvalItem:
@@ -98,6 +145,10 @@ def _item(row: _Row) -> EvalItem:
         expected=row.expected,
         cluster=id if row.cluster is None else str(row.cluster),
         tags=tuple(row.tags),
-        weight=row.weight,
+        weight=_weight(row),
         tools=row.tools,
+        data_class=row.data_class,
+        context=(row.context,) if isinstance(row.context, str) else tuple(row.context),
+        criteria=row.criteria.strip(),
+        checks=tuple(row.checks),
     )

@@ -5,6 +5,7 @@ Item by item, and target after target within it: two targets meet the same hour,
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -15,8 +16,10 @@ from msgspec.structs import replace
 
 from sizewise.errors import BudgetExceeded, ExternalFailure, Forbidden, InvalidApiKey, ModelNotFound, SizewiseError
 from sizewise.evals.runs.eval_items import EvalItem
-from sizewise.evals.runs.eval_spec import EvalSpec
-from sizewise.evals.runs.item_scorers import Score, TargetAnswer, judge_prompt, missing, parse_judgement, score_by_rule
+from sizewise.evals.runs.eval_spec import MODEL_KINDS, EvalSpec
+from sizewise.evals.runs.item_scorers import Score, TargetAnswer, missing, score_by_rule
+from sizewise.evals.runs.model_scorers import AskJudge, EmbedTexts, ModelScoring
+from sizewise.evals.runs.plugin_scorers import PluginScorers
 from sizewise.evals.runs.run_file import ItemResult, RunWriter
 from sizewise.jobs.map_batches import Batch, map_batches
 from sizewise.jobs.shared_budget import SharedBudget
@@ -28,8 +31,6 @@ FATAL = (ExternalFailure, Forbidden, InvalidApiKey, ModelNotFound)
 
 AskTarget = Callable[[str, EvalItem, int, int | None], Awaitable[TargetAnswer]]
 """(target, item, repeat, maximum cost in pico-dollars) -> its answer. Raises SizewiseError."""
-AskJudge = Callable[[str, str, int | None], Awaitable[TargetAnswer]]
-"""(model, prompt, maximum cost in pico-dollars) -> its verdict. Raises SizewiseError."""
 
 
 @dataclass
@@ -73,9 +74,11 @@ class EvalJob:
         *,
         ask: AskTarget,
         ask_judge: AskJudge,
+        embed: EmbedTexts | None = None,
         progress: Callable[[int, int], None] = lambda done, whole: None,
     ) -> None:
-        self._spec, self._ask, self._ask_judge, self._progress = spec, ask, ask_judge, progress
+        self._spec, self._ask, self._ask_judge, self._embed, self._progress = spec, ask, ask_judge, embed, progress
+        self._plugins = PluginScorers(each.name for each in spec.scorers.values() if each.kind == "plugin")
         self._left = list(_pending(spec, items, runs))
         self._whole = len(self._left)
         self._failures_in_a_row = 0
@@ -147,23 +150,24 @@ class EvalJob:
         """
         scores, cost = dict[str, Score](), answer.cost
         for name, spec in self._spec.scorers.items():
-            if spec.kind != "judge":
+            if spec.kind == "plugin":
+                scores[name] = await asyncio.to_thread(self._plugins, spec, item, answer)
+                continue
+            if spec.kind not in MODEL_KINDS:
                 scores[name] = score_by_rule(spec, item, answer)
                 continue
-            if not answer.text.strip():
-                scores[name] = Score(0.0, "the answer is empty")
-                continue
+            scored = ModelScoring(self._ask_judge, self._embed, left)
             try:
-                verdict = await self._ask_judge(spec.model, judge_prompt(spec, item, answer), left)
+                scores[name] = await scored(spec, item, answer)
             except (BudgetExceeded, *FATAL):
                 raise
             except SizewiseError as error:
-                scores[name] = missing(f"the judge failed: {error.message}")
-                continue
-            self._pay(verdict)
-            left = None if left is None else max(0, left - (verdict.cost or 0))
-            cost = None if cost is None or verdict.cost is None else cost + verdict.cost
-            scores[name] = parse_judgement(spec, verdict.text)
+                scores[name] = missing(f"the {spec.kind} scorer failed: {error.message}")
+            finally:
+                self.report.cost += sum(each or 0 for each in scored.costs)
+                self.report.unpriced += scored.costs.count(None)
+            left = scored.left
+            cost = None if cost is None or None in scored.costs else cost + sum(each or 0 for each in scored.costs)
         return scores, cost
 
     def _fail(self, task: _Task, error: str) -> None:

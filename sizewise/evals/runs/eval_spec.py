@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from hashlib import sha256
 from math import isfinite
-from typing import Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from sizewise.errors import BadRequest, did_you_mean
-from sizewise.evals.scorers import compile_schema
+from sizewise.evals.linear_regex import compile_linear
+from sizewise.evals.scorers import RELATIVE_TOLERANCE, compile_schema, references
 from sizewise.money import PICO_PER_DOLLAR
 
 RuleKind = Literal["exact", "contains", "regex", "choice", "number", "json"]
 MeasureKind = Literal["cost", "latency", "tokens"]
-ScorerKind = Literal[RuleKind, "tool_calls", "language", "judge", MeasureKind]
+ModelKind = Literal["judge", "pairwise", "similarity"]
+CheckKind = Literal[RuleKind, "tool_calls", "language", "cites", "grounded", MeasureKind]
+ScorerKind = Literal[CheckKind, "checks", "plugin", ModelKind]
 RULES: tuple[str, ...] = get_args(RuleKind)
+CHECKS: tuple[str, ...] = get_args(CheckKind)
+"""Kinds that an item's own `checks` may have: they ask no model."""
+MODEL_KINDS: tuple[str, ...] = get_args(ModelKind)
 MEASURES: tuple[str, ...] = get_args(MeasureKind)
 """Kinds whose value is an amount (dollars, seconds, tokens), not a score in 0..1."""
-SCORER_KINDS: tuple[str, ...] = (*RULES, "tool_calls", "language", "judge", *MEASURES)
+SCORER_KINDS: tuple[str, ...] = get_args(ScorerKind)
+RIGHT_OR_WRONG = (*RULES, "tool_calls", "cites", "checks")
+"""Kinds whose score is 1 if the answer is right."""
 MAX_REPEATS = 50
 MAX_CONCURRENCY = 64
 
@@ -31,15 +38,27 @@ T = TypeVar("T")
 Where = tuple[str | int, ...]
 
 
-class ScorerSpec(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class ScorerSpec(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
     """`expected`: what counts as right, instead of the item's own. `rubric` and `scale`: of a judge, worst first;
-    `calibrated`: its errors were measured, and its score may gate.
+    `calibrated`: its errors were measured, and its score may gate. `negate`: 1 - score. `threshold`: of a similarity or
+    a grounded share; from there on the score is 1, else 0. `at_most`: of an amount that an item checks.
     """
 
     kind: ScorerKind
     expected: Any = None
     schema: dict[str, Any] | None = None
-    order: Literal["exact", "any", "subset"] = "exact"
+    order: Literal["exact", "any", "subset", "in_order"] = "exact"
+    arguments: Literal["exact", "ignore"] = "exact"
+    relative_tolerance: Annotated[float, Meta(ge=0)] = RELATIVE_TOLERANCE
+    absolute_tolerance: Annotated[float, Meta(ge=0)] = 0.0
+    case_sensitive: bool = False
+    whole_words: bool = True
+    all_of: bool = False
+    negate: bool = False
+    threshold: Annotated[float, Meta(ge=0, le=1)] | None = None
+    at_most: Annotated[float, Meta(ge=0)] | None = None
+    name: str = ""
+    options: dict[str, Any] = {}
     language: str = ""
     model: str = ""
     rubric: str = ""
@@ -175,15 +194,27 @@ def _scorer(value: object, where: Where) -> ScorerSpec:
         hint = did_you_mean(str(kind), list(SCORER_KINDS)) or f"known: {', '.join(SCORER_KINDS)}"
         raise EvalSpecError(f"{where[-1]!r}: there is no kind {kind!r} of scorer", hint, where)
     spec = _convert({"kind": value} if isinstance(value, str) else value, ScorerSpec, where)
+    if spec.at_most is not None:
+        raise EvalSpecError("`at_most` is of the checks of an item", "use a rule of the gate: ratio_at_most", where)
+    if spec.kind == "pairwise" and not spec.model:
+        raise EvalSpecError(f"the judge {where[-1]!r} needs `model`", "add it", where)
+    if spec.kind == "plugin" and not spec.name:
+        raise EvalSpecError("the scorer `plugin` needs a `name`", "of an entry point in sizewise.scorers", where)
+    check_scorer(spec, where)
+    return spec
+
+
+def check_scorer(spec: ScorerSpec, where: Where) -> None:
+    """Raises EvalSpecError for what an answer cannot be scored by, whatever the item."""
     if spec.kind == "judge" and not (spec.model and spec.rubric):
         raise EvalSpecError(f"the judge {where[-1]!r} needs `model` and `rubric`", "add them", where)
     if spec.kind == "judge" and len({each.casefold() for each in spec.scale}) < max(2, len(spec.scale)):
         raise EvalSpecError("`scale` has two or more different words", "such as [no, yes], worst first", where)
-    if spec.kind == "regex" and isinstance(spec.expected, str):
+    for pattern in references(spec.expected) if spec.kind == "regex" and spec.expected is not None else ():
         try:
-            re.compile(spec.expected)
-        except re.error as error:
-            raise EvalSpecError(f"`expected` is no regular expression: {error}", "fix the pattern", where) from error
+            compile_linear(str(pattern))
+        except BadRequest as error:
+            raise EvalSpecError(f"`expected`: {error.message}", error.hint, where) from error
     if spec.kind == "language" and not spec.language:
         raise EvalSpecError("the scorer `language` needs a language", "such as language: en", where)
     if spec.schema is not None:
@@ -191,7 +222,6 @@ def _scorer(value: object, where: Where) -> ScorerSpec:
             compile_schema(spec.schema)
         except BadRequest as error:
             raise EvalSpecError(error.message, error.hint, where) from error
-    return spec
 
 
 def _rule(value: object, scorers: Mapping[str, ScorerSpec], where: Where) -> GateRule:
@@ -216,6 +246,10 @@ def _rule(value: object, scorers: Mapping[str, ScorerSpec], where: Where) -> Gat
     if spec is None:
         hint = did_you_mean(rule.score, list(scorers)) or f"known: {', '.join(scorers)}"
         raise EvalSpecError(f"there is no scorer {rule.score!r}", hint, where)
+    if spec.kind == "pairwise":
+        raise EvalSpecError(
+            f"{rule.score!r} is a judge's preference: it informs, and cannot gate", "use `judge`", where
+        )
     if spec.kind == "judge" and not spec.calibrated:
         hint = "measure its errors: sizewise eval calibrate-judge; then add `calibrated: true`"
         raise EvalSpecError(f"the judge {rule.score!r} is not calibrated: it informs, and cannot gate", hint, where)

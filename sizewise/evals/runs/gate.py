@@ -14,9 +14,12 @@ from types import MappingProxyType
 from typing import Literal
 
 from sizewise.errors import BadRequest
+from sizewise.evals.runs.answer_labels import Labels, count_labels, labeled_differences, labeled_values
 from sizewise.evals.runs.comparison import ItemScores, compare_runs, paired_values
-from sizewise.evals.runs.eval_spec import EvalSpec, GateRule
+from sizewise.evals.runs.eval_spec import RIGHT_OR_WRONG, EvalSpec, GateRule
+from sizewise.evals.runs.item_scorers import Score
 from sizewise.evals.runs.judge_calibration import JudgeCalibration
+from sizewise.evals.runs.judge_correction import corrected_mean, labels_objection
 from sizewise.evals.runs.paired_statistics import (
     ConfidenceInterval,
     difference_interval,
@@ -67,8 +70,10 @@ def check_gate(
     judges: Mapping[str, JudgeCalibration] = MappingProxyType({}),
     *,
     data: str,
+    labels: Labels = MappingProxyType({}),
 ) -> GateResult:
-    """`judges`: of scores by a judge, which are corrected for its errors. `data`: digest of the eval's items.
+    """`judges`: of scores by a judge, which are corrected for its errors. `data`: digest of the eval's items. `labels`:
+    by score and `answer_ref`, of people on answers of these runs; they correct a judge instead.
 
     Raises BadRequest if there is no rule, a rule needs a base, or the two runs are one or cannot be compared.
     """
@@ -80,8 +85,8 @@ def check_gate(
         if (base.head, base.results) == (head.head, head.results):
             raise BadRequest(f"{base.name!r} is the run to check and its base", "name two runs: --head and --base")
         compare_runs(base, head)
-    gate = _Gate(ItemScores(head), None if base is None else ItemScores(base), judges)
-    rules = tuple(_by_judge(spec, rule, judges) or gate.check(rule) for rule in spec.gate)
+    gate = _Gate(ItemScores(head), None if base is None else ItemScores(base), judges, labels)
+    rules = tuple(_by_judge(spec, rule, judges, labels) or gate.check(rule) for rule in spec.gate)
     problems = [*_stale(spec, head, data), *_problems(spec, head, "the run")]
     if base is not None:
         problems += [*_problems(spec, base, "the base"), *_unpaired(spec, base, head)]
@@ -117,10 +122,12 @@ def _problems(spec: EvalSpec, run: EvalRun, who: str) -> list[str]:
     return found
 
 
-def _by_judge(spec: EvalSpec, rule: GateRule, judges: Mapping[str, JudgeCalibration]) -> RuleResult | None:
-    """Unclear if the score is by a judge that may not gate; None otherwise."""
+def _by_judge(
+    spec: EvalSpec, rule: GateRule, judges: Mapping[str, JudgeCalibration], labels: Labels
+) -> RuleResult | None:
+    """Unclear if the score is by a judge that may not gate; None otherwise, and where labels correct it."""
     scorer = spec.scorers.get(rule.score)
-    if scorer is None or scorer.kind != "judge":
+    if scorer is None or scorer.kind != "judge" or rule.score in labels:
         return None
     calibration = judges.get(rule.score)
     why = "it is not calibrated" if calibration is None else calibration.objection(scorer)
@@ -132,8 +139,10 @@ def _by_judge(spec: EvalSpec, rule: GateRule, judges: Mapping[str, JudgeCalibrat
 
 
 class _Gate:
-    def __init__(self, head: ItemScores, base: ItemScores | None, judges: Mapping[str, JudgeCalibration]) -> None:
-        self._head, self._base, self._judges = head, base, judges
+    def __init__(
+        self, head: ItemScores, base: ItemScores | None, judges: Mapping[str, JudgeCalibration], labels: Labels
+    ) -> None:
+        self._head, self._base, self._judges, self._labels = head, base, judges, labels
 
     def check(self, rule: GateRule) -> RuleResult:
         if rule.every is not None:
@@ -151,10 +160,17 @@ class _Gate:
         values = list(self._head.values(rule.score).values())
         if not values:
             return _no_values(rule, words)
-        found = mean_interval(values, 1 - rule.sure)
-        if rule.score in self._judges:
+        naive = found = mean_interval(values, 1 - rule.sure)
+        if rule.score in self._labels:
+            judged = labeled_values(self._head, rule.score, self._labels[rule.score])
+            count = count_labels(judged)
+            why = labels_objection(count, None)
+            found = naive if why else corrected_mean(judged, 1 - rule.sure)
+            if why := why or labels_objection(count, found.estimate):
+                return RuleResult(words, rule.score, "unclear", f"the judge of {rule.score!r}: {why}")
+        elif rule.score in self._judges:
             found = self._judges[rule.score].corrected_rate(found)
-        shown = f"{rule.score} is {_percent(found.estimate)} ({_range(found)})"
+        shown = f"{rule.score} is {_percent(found.estimate)} ({_range(found)}){_beside(found, naive)}"
         if found.low >= limit:
             return RuleResult(words, rule.score, "pass", shown)
         if found.high < limit:
@@ -169,11 +185,18 @@ class _Gate:
         values = paired_values(base, head, lambda before, after: after - before)
         if not values:
             return _no_values(rule, words)
-        found = difference_interval(values, 1 - rule.sure)
-        if rule.score in self._judges:
+        naive = found = difference_interval(values, 1 - rule.sure)
+        if rule.score in self._labels:
+            judged = labeled_differences(self._base, self._head, rule.score, self._labels[rule.score])
+            if why := labels_objection(count_labels(judged), None):
+                return RuleResult(words, rule.score, "unclear", f"the judge of {rule.score!r}: {why}")
+            found = corrected_mean(judged, 1 - rule.sure, -1.0)
+        elif rule.score in self._judges:
             found = self._judges[rule.score].corrected_difference(found)
         moved = "fell" if found.estimate < 0 else "rose"
-        shown = f"{rule.score} {moved} by {abs(100 * found.estimate):.1f} points ({_range(found)})"
+        shown = (
+            f"{rule.score} {moved} by {abs(100 * found.estimate):.1f} points ({_range(found)}){_beside(found, naive)}"
+        )
         if found.low > -margin:
             return RuleResult(words, rule.score, "pass", shown)
         if found.high < 0:
@@ -239,7 +262,7 @@ class _Gate:
                 if not set(tags) & set(each.tags):
                     continue
                 count += 1
-                if any(name not in each.scores or each.scores[name].value != 1.0 for name in names):
+                if not _is_right([each.scores.get(name) for name in names]):
                     wrong.append(each.item)
         wrong += [each.item for each in self._head.failed if set(tags) & set(each.tags)]
         if wrong:
@@ -250,15 +273,14 @@ class _Gate:
         return RuleResult(words, rule.score, "pass", f"all {count} answers are right")
 
     def _is_score(self, name: str) -> bool:
-        return self._head.run.head.scorers[name] in (
-            "exact",
-            "contains",
-            "regex",
-            "choice",
-            "number",
-            "json",
-            "tool_calls",
-        )
+        return self._head.run.head.scorers[name] in RIGHT_OR_WRONG
+
+
+def _is_right(scores: Sequence[Score | None]) -> bool:
+    """Each is 1, or none of the item's, and there is one."""
+    return all(each is not None and not each.is_wrong for each in scores) and not all(
+        each is not None and each.skipped for each in scores
+    )
 
 
 def _no_values(rule: GateRule, words: str) -> RuleResult:
@@ -286,6 +308,11 @@ def _statistic(ordered: Sequence[float], which: str) -> float:
         return fmean(ordered)
     share = 0.5 if which == "p50" else 0.95
     return ordered[max(0, ceil(share * len(ordered)) - 1)]
+
+
+def _beside(found: ConfidenceInterval, naive: ConfidenceInterval) -> str:
+    """What the judge alone says, where it was corrected."""
+    return "" if found is naive else f", by the judge alone {_percent(naive.estimate)} ({_range(naive)})"
 
 
 def _percent(share: float) -> str:

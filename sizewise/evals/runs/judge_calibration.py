@@ -25,6 +25,8 @@ from sizewise.evals.runs.paired_statistics import ConfidenceInterval
 
 MIN_LABELS = 100
 """Labels from which a judge may gate; from 200 on where nearly all answers are right."""
+SURE_OF_LENGTH = 0.999
+"""Confidence from which a preference for long answers keeps a judge from gating."""
 MIN_OF_EACH = 20
 """Labels of right answers, and of wrong ones, at least."""
 
@@ -83,6 +85,8 @@ class JudgeCalibration(Struct, frozen=True, kw_only=True):
             return f"{self.labels} labels calibrate it, {right} right and {wrong} wrong: {least}"
         if self.sensitivity.low + self.specificity.low <= 1:
             return "it is not shown to be better than chance"
+        if self.length_preference > notable_correlation(self.labels - self.unreadable, SURE_OF_LENGTH):
+            return "it prefers long answers, so its errors are not those of other answers: correct it by `eval label`"
         return ""
 
     def corrected_rate(self, found: ConfidenceInterval) -> ConfidenceInterval:
@@ -161,6 +165,6 @@ def length_preference(read: Sequence[JudgedLabel]) -> float:
     return shared / spread if spread else 0.0
 
 
-def notable_correlation(count: int) -> float:
-    """By chance alone exceeded in 1 of 40 cases (R. Fisher's z)."""
-    return NormalDist().inv_cdf(0.975) / sqrt(count) if count else 1.0
+def notable_correlation(count: int, level: float = 0.975) -> float:
+    """By chance alone exceeded with the probability 1 - `level`, 1 of 40 (R. Fisher's z)."""
+    return NormalDist().inv_cdf(level) / sqrt(count) if count else 1.0

@@ -32,7 +32,7 @@ BISECTIONS = 40
 ROUNDING = 1e-12
 """A standard error below this share of the largest value is none: 2/3 - 1/3 is not 1 - 2/3."""
 
-Method = Literal["clustered t", "Tango", "Wilson", "betting"]
+Method = Literal["clustered t", "Tango", "Wilson", "betting", "PPI++"]
 
 
 class ItemValue(Struct, frozen=True):
