@@ -15,6 +15,7 @@ def check_readiness(app: Application) -> tuple[bool, list[str]]:
         *resources.services.quality_monitor.impaired(app.monitored_policies),
         *filter(None, (resources.services.otlp.problem,)),
         *resources.services.deliveries.impaired(),
+        *resources.periodic_tasks.impaired(),
         *resources.mcp_servers.impaired(),
         *(resources.flow_files.impaired if resources.flow_files else ()),
     ]

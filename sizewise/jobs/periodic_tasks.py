@@ -57,6 +57,10 @@ class PeriodicTasks:
     def __init__(self) -> None:
         self.status: list[TaskStatus] = []
 
+    def impaired(self) -> list[str]:
+        """Each task whose last run failed, with the reason."""
+        return [f"the periodic task {each.name!r} fails: {each.last_error}" for each in self.status if each.last_error]
+
     async def run(self, tasks: Iterable[PeriodicTask], leads: Callable[[], bool] = always) -> None:
         """Until cancelled. `leads`: whether this server is the leader now."""
         loops: dict[asyncio.Task[None], TaskStatus] = {}

@@ -8,11 +8,9 @@ longer than scanning with them.
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import os
 import resource
-import signal
 import socket
 import sys
 from collections import OrderedDict
@@ -24,13 +22,13 @@ import msgspec
 from sizewise.errors import SizewiseError
 from sizewise.offload.frames import PART_COUNT, PART_LENGTH, Bytes, decode_lengths, encode_head
 from sizewise.offload.job import OUT_OF_MEMORY, JobError, Work, WorkerLimits
+from sizewise.parent_process import end_with_parent
 
 MAX_KEPT = 8
 """Callables kept; the least recently used is dropped."""
 READ_BYTES = 1 << 20
 NICENESS = 5
 """On a full machine the event loop goes first."""
-PR_SET_PDEATHSIG = 1
 
 
 class OffloadWorker:
@@ -96,12 +94,6 @@ def _limit(what: int, most: int) -> None:
     hard = resource.getrlimit(what)[1]
     most = most if hard == resource.RLIM_INFINITY else min(most, hard)
     resource.setrlimit(what, (most, most))
-
-
-def end_with_parent() -> None:
-    """Has the kernel kill this process with its parent (Linux; elsewhere it ends after its job: the socket closes)."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sizewise.errors import SizewiseError
-from sizewise.providers.local.llamacpp_worker import die_with_parent
+from sizewise.parent_process import end_with_parent
 
 FAILED, CRASHED = 3, 70
 """Exit codes: the process could not start and said why; it had an unexpected error."""
@@ -36,7 +36,7 @@ def fork(name: str, main: Callable[[], None], report: Callable[[SizewiseError], 
             signal.signal(number, signal.SIG_DFL)
         signal.set_wakeup_fd(-1)
         os.setsid()  # Ctrl-C at the terminal reaches the supervisor alone
-        die_with_parent()
+        end_with_parent()
         _set_name(name)
         main()
         code = 0

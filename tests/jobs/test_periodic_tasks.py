@@ -62,6 +62,12 @@ def test_a_failure_is_shown_and_the_task_runs_again() -> None:
     assert ill.failures > 2 and ill.last_error == "the disk is full"
 
 
+def test_a_failing_task_impairs_the_server_and_says_why() -> None:
+    tasks = PeriodicTasks()
+    tasks.status += [TaskStatus("expiry", True, runs=1), TaskStatus("retention", True, last_error="the disk is full")]
+    assert tasks.impaired() == ["the periodic task 'retention' fails: the disk is full"]
+
+
 def test_what_the_leader_does_runs_on_the_leader_alone() -> None:
     async def work() -> None:
         pass

@@ -62,7 +62,7 @@ from sizewise.knowledge.vector_stores.qdrant_protocol import (
     UpsertPoints,
     encode_frame,
 )
-from sizewise.providers.local.llamacpp_worker import die_with_parent
+from sizewise.parent_process import end_with_parent
 
 NEAR, TERMS = "near", "terms"  # the two vectors of a point
 DOCUMENT, MARKS, NUMBERS, SEALED = "d", "m", "n", "s"  # its payload
@@ -511,7 +511,7 @@ def optimize_shard(path: str) -> None:
 def main() -> None:
     for ignored in (signal.SIGINT, signal.SIGTERM):  # the parent decides when to stop
         signal.signal(ignored, signal.SIG_IGN)
-    die_with_parent()
+    end_with_parent()
     if len(sys.argv) == 2:
         optimize_shard(sys.argv[1])
         return

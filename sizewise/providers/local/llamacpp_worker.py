@@ -20,11 +20,11 @@ import threading
 from collections.abc import Mapping
 from typing import Protocol
 
+from sizewise.parent_process import end_with_parent
 from sizewise.providers.local.gpu_layers import Gpu, GpuLayers, ModelSize, offloaded_layers, placement_text
 from sizewise.providers.local.worker_protocol import FRAME_HEADER, FrameKind, encode_frame
 
 PROGRESS_MARKER = b',"prompt_progress":'  # cannot occur inside a JSON string, whose quotes would be escaped
-PR_SET_PDEATHSIG = 1
 COUNT_TIMEOUT_S = 30.0  # seconds
 
 ENVIRONMENT: Mapping[str, str] = {
@@ -306,18 +306,10 @@ def _in_thread(work: object, *given: object) -> None:
     threading.Thread(target=work, args=given, daemon=True).start()  # type: ignore[arg-type]  # any of our methods
 
 
-def die_with_parent() -> None:
-    """Asks the kernel to kill this process when its parent dies (Linux; elsewhere the closed socket ends it)."""
-    if sys.platform == "linux":
-        import ctypes
-
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
 def main() -> None:
     for ignored in (signal.SIGINT, signal.SIGTERM):  # the parent decides when to stop
         signal.signal(ignored, signal.SIG_IGN)
-    die_with_parent()
+    end_with_parent()
     ModelProcess(socket.socket(fileno=int(sys.argv[1]))).run()
 
 

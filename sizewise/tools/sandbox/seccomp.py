@@ -15,7 +15,7 @@ import struct
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
-PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP = 1, 38, 22
+PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP = 38, 22
 SECCOMP_MODE_FILTER = 2
 ALLOW, EPERM = 0x7FFF0000, 0x00050001
 LOAD, EQUAL, ABOVE, ANY_OF, RETURN = 0x20, 0x15, 0x35, 0x45, 0x06  # BPF: ld abs; jeq, jge, jset by k; ret k
@@ -136,12 +136,6 @@ def confine_to_programs(programs: Sequence[str]) -> bool:
 def _prctl(*words: object) -> bool:
     given = [ctypes.c_ulong(each) if isinstance(each, int) else each for each in words]
     return bool(ctypes.CDLL(None).prctl(*given) == 0)
-
-
-def die_with_parent() -> None:
-    """The kernel kills this process when the thread that started it ends."""
-    if sys.platform == "linux":
-        _prctl(PR_SET_PDEATHSIG, 9, 0, 0, 0)
 
 
 def _step(code: int, k: int, yes: int = 0, no: int = 0) -> bytes:

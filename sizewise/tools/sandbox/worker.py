@@ -16,6 +16,7 @@ from collections.abc import Callable
 import msgspec
 from msgspec import Raw, Struct
 
+from sizewise.parent_process import end_with_parent
 from sizewise.tools.sandbox import seccomp
 from sizewise.tools.sandbox.protocol import (
     FRAME_HEADER,
@@ -230,7 +231,7 @@ def _pythonic(error: Exception, printed: str) -> CodeOutcome:
 def main() -> None:
     for ignored in (signal.SIGINT, signal.SIGTERM):  # the parent decides when it ends
         signal.signal(ignored, signal.SIG_IGN)
-    seccomp.die_with_parent()
+    end_with_parent()
     os.chdir("/")
     line = FramedSocket(socket.socket(fileno=int(sys.argv[1])))
     given = msgspec.json.decode(line.receive(), type=SandboxConfig)
