@@ -1,7 +1,8 @@
-"""Has the kernel end a process with its parent; imports next to nothing, for worker processes start with it."""
+"""Has the kernel end a process with its parent."""
 
 from __future__ import annotations
 
+import ctypes
 import sys
 
 PR_SET_PDEATHSIG = 1
@@ -13,6 +14,4 @@ def end_with_parent() -> None:
     the end of its job ends it).
     """
     if sys.platform == "linux":
-        import ctypes
-
         ctypes.CDLL(None).prctl(*map(ctypes.c_ulong, (PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0)))
