@@ -72,13 +72,7 @@ async def request_completion(
     """
     limit = {} if most is None else {"max-cost-usd": format_dollars(most)}
     began = time.perf_counter()
-<<<<<<< HEAD
     async with server.post(CHAT_PATH, {**body, "sizewise": {"cache": "no-store", **limit, **options}}) as response:
-=======
-    said = body.get("sizewise")
-    options = {**(said if isinstance(said, dict) else {}), "cache": "no-store", **limit}
-    async with server.post(CHAT_PATH, {**body, "sizewise": options}) as response:
->>>>>>> afaf9ab3c (Ask by a prompt's id: files with typed variables and versions)
         raw, cost = await response.read(MAX_RESPONSE_BYTES), response.header("x-sizewise-cost-usd")
         seconds = time.perf_counter() - began
     if response.status != 200:  # raised here, since `post` takes an upstream's error for one of the connection

@@ -22,11 +22,9 @@ VERDICT_TOKENS = 16
 class EvalTargets:
     """Asks without the response cache: a repeat is a new answer."""
 
-    def __init__(self, server: ApiClient, target: EvalTarget, version: str = "") -> None:
-        """`version`: of the target's prompt, which the server must have."""
+    def __init__(self, server: ApiClient, target: EvalTarget) -> None:
         self._server = server
         self._target = target
-        self._version = version
 
     async def ask(self, model: str, item: EvalItem, repeat: int, most: int | None) -> TargetAnswer:
         """`most`: maximum cost in pico-dollars. Raises the server's error."""
@@ -40,15 +38,7 @@ class EvalTargets:
         }
         if item.tools:
             body["tools"] = item.tools
-<<<<<<< HEAD
         return _answer(await request_completion(self._server, body, most, _options(item.data_class)))
-=======
-        if self._target.prompt:
-            variables = {**self._target.variables, **item.variables}
-            named = {"id": self._target.prompt, "version": self._version, "variables": variables}
-            body["sizewise"] = {"prompt": named}
-        return _answer(await request_completion(self._server, body, most))
->>>>>>> afaf9ab3c (Ask by a prompt's id: files with typed variables and versions)
 
     async def judge(self, model: str, prompt: str, most: int | None, data_class: DataClass | None) -> TargetAnswer:
         """`data_class`: of what the prompt holds."""

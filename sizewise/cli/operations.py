@@ -512,11 +512,6 @@ class ErasedPersonalData(Struct, frozen=True, rename="camel"):
     rows: list[PersonalRows]
 
 
-class PromptUse(Struct, frozen=True, rename="camel"):
-    id: str
-    version: str
-
-
 class Record(Struct, frozen=True, rename="camel"):
     trace: str
     span_id: str
@@ -546,7 +541,6 @@ class Record(Struct, frozen=True, rename="camel"):
     session: str | None
     end_user: str | None
     tags: list[str]
-    prompts: list[PromptUse]
     parent_span: str | None
 
 
@@ -1682,19 +1676,11 @@ async def release_email(client: ApiClient, *, email: str) -> ReleaseEmailResult:
 
 LIST_RECORDS = """\
 query ListRecords($last: Int, $model: String, $status: Int, $endpoint: String, $session: String, $endUser: String, $tag:
-<<<<<<< HEAD
 String, $since: Timestamp, $before: String) { records( last: $last model: $model status: $status endpoint: $endpoint
 session: $session endUser: $endUser tag: $tag since: $since before: $before ) { ...Record } } fragment Record on Record
 { trace spanId at endpoint key project requestedModel policy model why status error stream degraded freshness guardrails
 dataClass tokens { ...Tokens } costUsd audioSeconds characters images firstTokenMs totalMs attemptCount session endUser
 tags parentSpan } fragment Tokens on Tokens { input output cached cacheWrite reasoning estimated }
-=======
-String) { records( last: $last model: $model status: $status endpoint: $endpoint session: $session endUser: $endUser
-tag: $tag ) { ...Record } } fragment Record on Record { trace at endpoint key project requestedModel policy model why
-status error stream degraded freshness guardrails dataClass tokens { ...Tokens } costUsd audioSeconds characters images
-firstTokenMs totalMs attemptCount session endUser tags prompts { ...PromptUse } parentSpan } fragment Tokens on Tokens {
-input output cached cacheWrite reasoning estimated } fragment PromptUse on PromptUse { id version }
->>>>>>> afaf9ab3c (Ask by a prompt's id: files with typed variables and versions)
 """
 
 
@@ -1732,20 +1718,11 @@ async def list_records(
 
 GET_RECORD = """\
 query GetRecord($trace: String!) { record(trace: $trace) { ...RecordDetails } } fragment RecordDetails on Record {
-<<<<<<< HEAD
 ...Record attempts { ...Attempt } } fragment Record on Record { trace spanId at endpoint key project requestedModel
 policy model why status error stream degraded freshness guardrails dataClass tokens { ...Tokens } costUsd audioSeconds
 characters images firstTokenMs totalMs attemptCount session endUser tags parentSpan } fragment Tokens on Tokens { input
 output cached cacheWrite reasoning estimated } fragment Attempt on Attempt { number model place result why score error
 tokens { ...Tokens } costUsd startedMs firstTokenMs endedMs }
-=======
-...Record attempts { ...Attempt } } fragment Record on Record { trace at endpoint key project requestedModel policy
-model why status error stream degraded freshness guardrails dataClass tokens { ...Tokens } costUsd audioSeconds
-characters images firstTokenMs totalMs attemptCount session endUser tags prompts { ...PromptUse } parentSpan } fragment
-Tokens on Tokens { input output cached cacheWrite reasoning estimated } fragment PromptUse on PromptUse { id version }
-fragment Attempt on Attempt { number model place result why score error tokens { ...Tokens } costUsd startedMs
-firstTokenMs endedMs }
->>>>>>> afaf9ab3c (Ask by a prompt's id: files with typed variables and versions)
 """
 
 

@@ -23,15 +23,10 @@ PlainLine = Annotated[str, Meta(pattern=r"\A[^\x00-\x1f\x7f-\x9f]*\Z")]
 
 class EvalItem(Struct, frozen=True, omit_defaults=True, kw_only=True):
     """`input`: text, or messages as in a chat request. `cluster`: items of one are not independent; its id by default.
-<<<<<<< HEAD
     `weight`: how many items of the traffic it stands for, 1 / its inclusion probability if it was sampled. `tools`:
     definitions that the target may call. `data_class`: of what it holds; the target answers within its limits.
     `context`: sources that the answer may use. `criteria`: of this item, for a judge. `checks`: of this item, for the
     scorer `checks`.
-=======
-    `weight`: how many items of the traffic it stands for. `tools`: definitions that the target may call.
-    `variables`: of the target's prompt.
->>>>>>> afaf9ab3c (Ask by a prompt's id: files with typed variables and versions)
     """
 
     id: str
@@ -41,14 +36,10 @@ class EvalItem(Struct, frozen=True, omit_defaults=True, kw_only=True):
     tags: tuple[str, ...] = ()
     weight: float = 1.0
     tools: list[dict[str, Any]] = []
-<<<<<<< HEAD
     data_class: DataClass | None = None
     context: tuple[str, ...] = ()
     criteria: str = ""
     checks: tuple[ScorerSpec, ...] = ()
-=======
-    variables: dict[str, Any] = {}
->>>>>>> afaf9ab3c (Ask by a prompt's id: files with typed variables and versions)
 
     @property
     def digest(self) -> str:
@@ -56,14 +47,10 @@ class EvalItem(Struct, frozen=True, omit_defaults=True, kw_only=True):
         return sha256(msgspec.json.encode(self, order="sorted")).hexdigest()[:16]
 
     def messages(self) -> Sequence[Mapping[str, object]]:
-        if not self.input:
-            return []
         return [{"role": "user", "content": self.input}] if isinstance(self.input, str) else self.input
 
     def question(self) -> str:
         """What a judge sees of the input."""
-        if not self.input:
-            return msgspec.json.encode(self.variables).decode()
         if isinstance(self.input, str):
             return self.input
         return "\n\n".join(f"{each.get('role', '')}: {each.get('content', '')}" for each in self.input)
@@ -87,16 +74,11 @@ class EvalDataset(Struct, frozen=True):
 
 
 class _Row(Struct, forbid_unknown_fields=True):
-<<<<<<< HEAD
     """`probability`: with which it was sampled; then its weight is the inverse. `stratum` and `source`: of its
     sampling, not used by a run.
     """
 
     input: str | list[dict[str, Any]]
-=======
-    input: str | list[dict[str, Any]] = ""
-    variables: dict[str, Any] = {}
->>>>>>> afaf9ab3c (Ask by a prompt's id: files with typed variables and versions)
     id: PlainLine | int | UnsetType = UNSET
     expected: Any = None
     cluster: str | int | None = None
@@ -119,7 +101,7 @@ def read_items(file: Path) -> EvalDataset:
     found: dict[str, EvalItem] = {}
     for number, row in read_rows(file, _Row, HINT):
         where = f"{str(file)!r}, line {number}"
-        if not row.input and not row.variables:
+        if not row.input:
             raise BadRequest(f"{where}: the input is empty", "remove the line")
         if row.weight is not None and not 0 < row.weight < float("inf"):
             raise BadRequest(f"{where}: the weight is {row.weight}", "use a number above 0")
@@ -155,8 +137,7 @@ def _weight(row: _Row) -> float:
 
 
 def _item(row: _Row) -> EvalItem:
-    identity = [row.input, row.expected, *([row.variables] if row.variables else [])]
-    name = sha256(msgspec.json.encode(identity, order="sorted")).hexdigest()[:16]
+    name = sha256(msgspec.json.encode([row.input, row.expected], order="sorted")).hexdigest()[:16]
     id = name if row.id is UNSET else str(row.id)
     return EvalItem(
         id=id,
@@ -166,12 +147,8 @@ def _item(row: _Row) -> EvalItem:
         tags=tuple(row.tags),
         weight=_weight(row),
         tools=row.tools,
-<<<<<<< HEAD
         data_class=row.data_class,
         context=(row.context,) if isinstance(row.context, str) else tuple(row.context),
         criteria=row.criteria.strip(),
         checks=tuple(row.checks),
-=======
-        variables=row.variables,
->>>>>>> afaf9ab3c (Ask by a prompt's id: files with typed variables and versions)
     )

@@ -1,1 +1,0 @@
-"""Prompts by id: files with typed variables, rendered into the messages of a request."""
