@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -75,6 +75,7 @@ from sizewise.storage.backup.staged_restore import finish_restore
 from sizewise.storage.batch_writer import BatchWriter, MaintenanceTask
 from sizewise.storage.database import Database, open_database, sqlite_url
 from sizewise.storage.encryption import HEADER_BYTES, EnvelopeEncryption
+from sizewise.storage.erasure import PersonalTable
 from sizewise.storage.home_lock import locked_home
 from sizewise.storage.key_rotation import KeyRotation
 from sizewise.storage.keys import tables as key_tables
@@ -82,7 +83,7 @@ from sizewise.storage.keys.tables import DataKeyStore
 from sizewise.storage.leader_lease import Leadership
 from sizewise.storage.reencryption import ReencryptionJob
 from sizewise.storage.retention import Retention, RetentionJob
-from sizewise.telemetry import end_user_tables, otlp_tables, pace_tables, payload_tables, span_tables
+from sizewise.telemetry import end_user_tables, otlp_tables, pace_tables, payload_tables, span_tables, usage_tables
 from sizewise.telemetry import tables as telemetry_tables
 from sizewise.telemetry.end_users import EndUserHashes
 from sizewise.telemetry.otlp_exporter import OtlpExporter
@@ -91,6 +92,7 @@ from sizewise.telemetry.record_store import RecordStore
 from sizewise.telemetry.span_tables import SPANS
 from sizewise.telemetry.spans import SpanRecorder
 from sizewise.telemetry.tables import ATTEMPTS, ENDED_CALLS, RECORDS, RecordRetention
+from sizewise.telemetry.usage_rollup import UsageRollups, keep_usage
 from sizewise.tools import tables as tool_tables
 from sizewise.tools.mcp.pinning import DatabasePinStore
 
@@ -120,6 +122,7 @@ class Services:
     otlp: OtlpExporter
     outbox: Outbox
     deliveries: Deliveries
+    usage_rollups: UsageRollups
     quality_monitor: QualityMonitor
     measured_paces: PaceStore
     stored_responses: StoredResponses
@@ -296,6 +299,7 @@ def open_services(
             outbox=outbox,
             deliveries=Deliveries(outbox, read, write, shared=bool(url)),
             quality_monitor=QualityMonitor(read, write, records.flush_if_healthy, outbox.publish),
+            usage_rollups=UsageRollups(read, leadership.write, settings.records),
             measured_paces=PaceStore(read, write, shared=bool(url)),
             stored_responses=stored_responses,
             background=BackgroundResponses(
@@ -354,6 +358,7 @@ COMPONENTS = (
         end_user_tables,
         span_tables,
         otlp_tables,
+        usage_tables,
         pace_tables,
         eval_tables,
         tool_tables,
@@ -372,10 +377,15 @@ ENCRYPTED_TABLES = (
     *(*file_tables.SEALED, *file_search_tables.SEALED),
 )
 
-PERSONAL_TABLES = (
-    *(telemetry_tables.PERSONAL, span_tables.PERSONAL, payload_tables.PERSONAL, eval_tables.PERSONAL),
+PERSONAL_TABLES: Sequence[PersonalTable] = (
+    *(
+        replace(telemetry_tables.PERSONAL, before_delete=keep_usage),
+        span_tables.PERSONAL,
+        payload_tables.PERSONAL,
+        eval_tables.PERSONAL,
+    ),
     *(stored_response_tables.PERSONAL, background_tables.PERSONAL, cache_tables.PERSONAL, agent_tables.PERSONAL),
-    file_tables.PERSONAL,
+    *(file_tables.PERSONAL, *usage_tables.PERSONAL),
 )
 """Tables with personal data, except accounts and flow runs: erasing those takes more than deleting rows."""
 
@@ -413,7 +423,7 @@ def _retention_jobs(settings: FileSettings) -> dict[str, MaintenanceTask]:
     records, stored, idempotency = settings.records, settings.stored_responses, settings.idempotency
     runs, memory = settings.flows, settings.memory
     return {
-        "records": RecordRetention(records.retention_days, records.max_rows),
+        "records": RecordRetention(records.retention_days, records.max_rows, before_delete=keep_usage),
         "spans": RecordRetention(records.retention_days, records.max_rows, table=SPANS, parts=()),
         "spending": lambda c: limit_tables.delete_expired_windows(c, time.time()),
         "evaluations": eval_tables.EvalsRetention(records.retention_days, records.max_rows),

@@ -172,6 +172,15 @@ def user_key_ids(connection: Connection, tenant: str, user: str) -> list[str]:
     return list(connection.scalars(select(KEYS.c.id).where(KEYS.c.tenant == tenant, KEYS.c.user == user)))
 
 
+def key_users(connection: Connection, tenant: str) -> dict[str, str]:
+    """The user's id of each personal key that is stored, also revoked ones."""
+    its = KEYS.c
+    return {
+        row.id: row.user
+        for row in connection.execute(select(its.id, its.user).where(its.tenant == tenant, its.user != ""))
+    }
+
+
 def delete_user_keys(connection: Connection, tenant: str, user: str) -> int:
     """Deletes and overwrites the personal keys of a user, and returns their number."""
     with overwriting_deleted(connection):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -74,6 +74,14 @@ class UserAccounts:
         if found is None or found.tenant != tenant:
             raise not_found("user", id)
         return found
+
+    async def callers(self, tenant: str) -> Mapping[str, str]:
+        """The user's id by the id of each of their keys and sign-in sessions, as far as they are stored."""
+
+        def work(c: Transaction) -> dict[str, str]:
+            return {**tables.key_users(c, tenant), **user_tables.session_users(c, tenant)}
+
+        return await asyncio.to_thread(self._read, work)
 
     def find_by_email(self, email: str, tenant: str = "") -> User | None:
         """`tenant` empty: in any tenant."""

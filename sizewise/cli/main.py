@@ -36,6 +36,7 @@ COMMANDS: Mapping[str, LazyCommand] = {
     "savings": LazyCommand(
         "sizewise.cli.savings:savings", "Show what policies saved, and the measured loss of quality."
     ),
+    "usage": LazyCommand("sizewise.cli.usage:usage", "Show requests, tokens and cost, the dearest first."),
     "keys": LazyCommand("sizewise.cli.keys:keys", "Manage API keys: list, create, rotate, revoke."),
     "users": LazyCommand("sizewise.cli.users:users", "Manage users: list, invite, role, disable, sign out."),
     "orgs": LazyCommand("sizewise.cli.orgs:orgs", "Manage organizations: create."),
@@ -57,7 +58,7 @@ SUBJECTS = (
     ("up ask compare doctor completion", "Start the server, ask questions, compare models, check the installation."),
     ("advise fit models route", "Choose and download models; explain, calibrate and train routing."),
     ("flow knowledge eval dataset import scan", "Build flows and knowledge bases; measure answers; import; scan data."),
-    ("records savings audit", "See requests, savings and changes."),
+    ("records usage savings audit", "See requests, what they cost, savings and changes."),
     ("keys users orgs budgets encryption", "Manage access, limits and encryption keys."),
     ("backup restore erase", "Back up and restore the home; erase one person's data."),
 )

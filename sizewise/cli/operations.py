@@ -52,6 +52,21 @@ Permission: TypeAlias = Literal[
 SearchMode: TypeAlias = Literal["hybrid", "vector", "words"]
 Timestamp: TypeAlias = int
 """Milliseconds since 1970-01-01 UTC, as an integer."""
+UsageKey: TypeAlias = Literal[
+    "project",
+    "endpoint",
+    "flow",
+    "node",
+    "policy",
+    "model",
+    "key",
+    "user",
+    "session",
+    "endUser",
+    "tag",
+    "status",
+]
+"""What usage can be added up by."""
 
 
 class AuditEvent(Struct, frozen=True, rename="camel"):
@@ -641,6 +656,47 @@ class PolicyQuality(Struct, frozen=True, rename="camel"):
     since: Timestamp | None
     violated: Timestamp | None
     feedback: list[FeedbackSummary]
+
+
+class UsageRow(Struct, frozen=True, rename="camel"):
+    key: list[str] | None
+    at: Timestamp
+    requests: NonNegativeSafeInt
+    errors: NonNegativeSafeInt
+    degraded: NonNegativeSafeInt
+    unpriced: NonNegativeSafeInt
+    attempts: NonNegativeSafeInt
+    tokens: Tokens
+    cost_usd: Dollars
+    p50_ms: float | None
+    p95_ms: float | None
+
+
+class UsageSums(Struct, frozen=True, rename="camel"):
+    requests: NonNegativeSafeInt
+    errors: NonNegativeSafeInt
+    degraded: NonNegativeSafeInt
+    unpriced: NonNegativeSafeInt
+    attempts: NonNegativeSafeInt
+    tokens: Tokens
+    cost_usd: Dollars
+    p50_ms: float | None
+    p95_ms: float | None
+
+
+class UsageFolded(Struct, frozen=True, rename="camel"):
+    count: NonNegativeSafeInt
+    requests: NonNegativeSafeInt
+    cost_usd: Dollars
+
+
+class Usage(Struct, frozen=True, rename="camel"):
+    since: Timestamp
+    until: Timestamp
+    as_of: Timestamp
+    rows: list[UsageRow]
+    total: UsageSums
+    folded: UsageFolded
 
 
 class PolicySavings(Struct, frozen=True, rename="camel"):
@@ -1887,6 +1943,67 @@ async def get_quality(client: ApiClient, *, policy: str | UnsetType | None = UNS
     variables = {"policy": policy}
     response = await client.graphql(GET_QUALITY, GetQualityResponse, variables)
     return response.quality
+
+
+GET_USAGE = """\
+query GetUsage($since: Timestamp, $until: Timestamp, $step: Int, $by: [UsageKey!], $first: Int, $project: String,
+$endpoint: String, $flow: String, $node: String, $policy: String, $model: String, $key: String, $user: String, $session:
+String, $endUser: String, $tag: String, $status: Int) { usage( since: $since until: $until step: $step by: $by first:
+$first filter: { project: $project endpoint: $endpoint flow: $flow node: $node policy: $policy model: $model key: $key
+user: $user session: $session endUser: $endUser tag: $tag status: $status } ) { ...Usage } } fragment Usage on Usage {
+since until asOf rows { ...UsageRow } total { ...UsageSums } folded { count requests costUsd } } fragment UsageRow on
+UsageRow { key at requests errors degraded unpriced attempts tokens { ...Tokens } costUsd p50Ms p95Ms } fragment Tokens
+on Tokens { input output cached cacheWrite reasoning estimated } fragment UsageSums on UsageSums { requests errors
+degraded unpriced attempts tokens { ...Tokens } costUsd p50Ms p95Ms }
+"""
+
+
+class GetUsageResponse(Struct, frozen=True, rename="camel"):
+    usage: Usage
+
+
+async def get_usage(
+    client: ApiClient,
+    *,
+    since: Timestamp | UnsetType | None = UNSET,
+    until: Timestamp | UnsetType | None = UNSET,
+    step: int | UnsetType | None = UNSET,
+    by: Sequence[UsageKey] | UnsetType | None = UNSET,
+    first: int | UnsetType | None = UNSET,
+    project: str | UnsetType | None = UNSET,
+    endpoint: str | UnsetType | None = UNSET,
+    flow: str | UnsetType | None = UNSET,
+    node: str | UnsetType | None = UNSET,
+    policy: str | UnsetType | None = UNSET,
+    model: str | UnsetType | None = UNSET,
+    key: str | UnsetType | None = UNSET,
+    user: str | UnsetType | None = UNSET,
+    session: str | UnsetType | None = UNSET,
+    end_user: str | UnsetType | None = UNSET,
+    tag: str | UnsetType | None = UNSET,
+    status: int | UnsetType | None = UNSET,
+) -> Usage:
+    variables = {
+        "since": since,
+        "until": until,
+        "step": step,
+        "by": by,
+        "first": first,
+        "project": project,
+        "endpoint": endpoint,
+        "flow": flow,
+        "node": node,
+        "policy": policy,
+        "model": model,
+        "key": key,
+        "user": user,
+        "session": session,
+        "endUser": end_user,
+        "tag": tag,
+        "status": status,
+    }
+    response = await client.graphql(GET_USAGE, GetUsageResponse, variables)
+    return response.usage
 
 
 GET_SAVINGS = """\

@@ -41,6 +41,7 @@ from sizewise.graphql import (
     sampled_pairs,
     savings,
     server_status,
+    usage,
     users,
 )
 from sizewise.graphql.context import RequestContext
@@ -66,6 +67,7 @@ MODULES: Sequence[ModuleType] = (
     sampled_pairs,
     savings,
     server_status,
+    usage,
     users,
 )
 """A root field is resolved by the function of its name in one of these: `createKey` by `keys.create_key`. It is called

@@ -27,6 +27,13 @@ class RecordsSettings:
 
     retention_days: int = setting(30, "Days until a record is deleted.", minimum=1, maximum=36_500)
     max_rows: int = setting(5_000_000, "Maximum number of records; the oldest are deleted first.", minimum=1_000)
+    hourly_usage_days: int = setting(
+        90, "Days until the hourly sums of usage are added to daily ones.", minimum=2, maximum=36_500
+    )
+    daily_usage_days: int = setting(1_095, "Days until the daily sums of usage are deleted.", minimum=1, maximum=36_500)
+    end_user_usage_days: int = setting(
+        90, "Days until the sums of usage by end user are deleted.", minimum=1, maximum=36_500
+    )
     flush_ms: int = setting(50, "Maximum milliseconds that a record is buffered in memory.", minimum=1, maximum=10_000)
     contents: bool = setting(
         False,

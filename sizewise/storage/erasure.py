@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from msgspec import Struct
-from sqlalchemy import Column, Connection, Index, Table, Text, delete, false, or_, select
+from sqlalchemy import Column, Connection, Index, Table, Text, delete, false, or_, select, update
 from sqlalchemy.schema import CreateIndex
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -73,7 +73,8 @@ class PersonalTable:
 
     `key`, `user`: the columns of the caller who stored a row; by default those of `caller_columns`. `subject`: the
     column of the person whom it is about. `parts`: columns of other tables that hold `id`, whose rows are deleted too.
-    `batch_rows`: rows per transaction, few where a row has much below it.
+    `batch_rows`: rows per transaction, few where a row has much below it. `emptied`: in
+    place of the rows, this column's values are deleted. `before_delete`: given the ids, in the same transaction.
     """
 
     label: str
@@ -84,6 +85,8 @@ class PersonalTable:
     subject: Column[Any] | None = None
     parts: tuple[Column[Any], ...] = ()
     batch_rows: int = BATCH_ROWS
+    emptied: Column[str] | None = None
+    before_delete: Callable[[Connection, Sequence[Any]], None] | None = None
 
     def find(self, connection: Connection, subject: DataSubject) -> list[RowId]:
         """The ids of the rows of `subject`."""
@@ -93,9 +96,13 @@ class PersonalTable:
     def delete(self, connection: Connection, tenant: str, ids: Sequence[RowId]) -> int:
         """Deletes and overwrites up to `batch_rows` rows, and returns their number."""
         with overwriting_deleted(connection):
+            if self.before_delete is not None:
+                self.before_delete(connection, ids)
             for part in self.parts:
                 connection.execute(delete(part.table).where(part.in_(ids)))
             mine = (self.table.c.tenant == tenant) & self.id.in_(ids)
+            if self.emptied is not None:
+                return connection.execute(update(self.table).where(mine).values({self.emptied: ""})).rowcount
             return connection.execute(delete(self.table).where(mine)).rowcount
 
     def _matches(self, subject: DataSubject) -> list[ColumnElement[bool]]:

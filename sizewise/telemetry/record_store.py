@@ -16,6 +16,8 @@ from sizewise.telemetry import payload_tables, span_tables, tables
 from sizewise.telemetry.payload_log import LoggedPayload, PayloadLog
 from sizewise.telemetry.tables import PolicyUsage, RecordFilter, RecordWithAttempts, RequestRecord, record_ids
 from sizewise.telemetry.trace_tree import TraceSpan, trace_spans
+from sizewise.telemetry.usage_rollup import delete_key_records
+from sizewise.telemetry.usage_tables import forget_key
 
 MAX_RECORDS = 1_000
 """Records per list."""
@@ -132,6 +134,7 @@ class RecordStore:
             ),
         )
         records = 0
-        while count := await self._writer.run_transaction(lambda c: tables.delete_records(c, tenant, key)):
+        while count := await self._writer.run_transaction(partial(delete_key_records, tenant=tenant, key=key)):
             records += count
+        await self._writer.run_transaction(lambda c: forget_key(c, tenant, key))
         return DeletedCounts(records, payloads, feedback)

@@ -9,7 +9,7 @@ all of them.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -376,13 +376,16 @@ def ended_records(connection: Connection, after: int, until: int, limit: int) ->
     return [RecordWithAttempts(RequestRecord(*row), tuple(attempts.get(row.id, ()))) for row in rows]
 
 
-def delete_records(connection: Connection, tenant: str, key: str, batch_rows: int = 1_000) -> int:
-    """Deletes at most `batch_rows` records of an API key (by id) and their attempts. Returns their number."""
+def records_of_key(connection: Connection, tenant: str, key: str, limit: int = 1_000) -> list[int]:
+    """The ids of at most `limit` records of an API key (by id)."""
     mine = (RECORDS.c.tenant == tenant) & (RECORDS.c.key == key)
-    gone = list(connection.scalars(select(RECORDS.c.id).where(mine).limit(batch_rows)))
-    connection.execute(delete(ATTEMPTS).where(ATTEMPTS.c.record.in_(gone)))
-    connection.execute(delete(RECORDS).where(RECORDS.c.id.in_(gone)))
-    return len(gone)
+    return list(connection.scalars(select(RECORDS.c.id).where(mine).limit(limit)))
+
+
+def delete_records(connection: Connection, ids: Sequence[int]) -> None:
+    """Deletes records and their attempts."""
+    connection.execute(delete(ATTEMPTS).where(ATTEMPTS.c.record.in_(ids)))
+    connection.execute(delete(RECORDS).where(RECORDS.c.id.in_(ids)))
 
 
 class PolicyUsage(Struct, frozen=True):
@@ -505,13 +508,15 @@ class RecordRetention:
         *,
         table: Table = RECORDS,
         parts: tuple[Column[int], ...] = (ATTEMPTS.c.record,),
+        before_delete: Callable[[Connection, Sequence[int]], None] | None = None,
     ) -> None:
-        """`batch_rows`: records per transaction, about 10 ms of lock."""
+        """`batch_rows`: records per transaction, about 10 ms of lock. `before_delete`: given the ids, within it."""
         self._keep_days = keep_days
         self._max_rows = max_rows
         self._batch_rows = batch_rows
         self._table = table
         self._parts = parts
+        self._before_delete = before_delete
         self._goal = -1  # the newest id to delete
 
     def __call__(self, connection: Connection) -> bool:
@@ -521,9 +526,11 @@ class RecordRetention:
         id = self._table.c.id
         ids = list(connection.scalars(select(id).where(id <= self._goal).order_by(id).limit(self._batch_rows)))
         if ids:
+            if self._before_delete is not None:
+                self._before_delete(connection, ids)
             for part in self._parts:
-                connection.execute(delete(part.table).where(part <= ids[-1]))
-            connection.execute(delete(self._table).where(id <= ids[-1]))
+                connection.execute(delete(part.table).where(part.in_(ids)))
+            connection.execute(delete(self._table).where(id.in_(ids)))
         more = len(ids) == self._batch_rows
         self._goal = self._goal if more else -1
         return more

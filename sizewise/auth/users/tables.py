@@ -302,6 +302,12 @@ def session_ids(connection: Connection, tenant: str, user: str) -> list[str]:
     return list(connection.scalars(select(SESSIONS.c.id).where(SESSIONS.c.tenant == tenant, SESSIONS.c.user == user)))
 
 
+def session_users(connection: Connection, tenant: str) -> dict[str, str]:
+    """The user's id of each session that is stored, also of those that ended."""
+    its = SESSIONS.c
+    return {row.id: row.user for row in connection.execute(select(its.id, its.user).where(its.tenant == tenant))}
+
+
 def count_account(connection: Connection, user: User) -> dict[str, int]:
     """Rows of a user's account, by what people call them."""
     return {
