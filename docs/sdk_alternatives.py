@@ -28,7 +28,6 @@ ALTERNATIVES: Mapping[str, str] = {
     "openai.chat": STORED_CHATS,
     "openai.containers": CODE,
     "openai.conversations": CONTEXT,
-    "openai.evals": "[evals](../how-to/evals.md) in files, and [shadow traffic](../how-to/shadow.md)",
     "openai.fine_tuning": "the vendor, and then the model by its name: nothing is trained here",
     "openai.live": STREAMS,
     "openai.models": "the settings: models are [configured](../how-to/add-a-remote-model.md)",

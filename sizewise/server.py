@@ -34,6 +34,7 @@ from sizewise.evals.shadow_traffic import ShadowComparisons
 from sizewise.flows.file_source import FlowFolderWatcher, default_flows_folder
 from sizewise.gateway.background_runner import ResponsesRunner
 from sizewise.gateway.cors import CorsApp
+from sizewise.gateway.eval_runner import HostedEvalRunner
 from sizewise.gateway.fast_path import fast_path_protocol
 from sizewise.gateway.routes import build_asgi_app
 from sizewise.gateway.tls import Certificates
@@ -289,8 +290,8 @@ class ServerProcess:
         services, resources = live.app.resources.services, live.app.resources
         sources = (
             *(services.leadership, services.retention, services.limiter, services.api_keys, services.measured_paces),
-            *(services.runs.recovery, services.scheduler, services.background, services.otlp, services.deliveries),
-            services.usage_rollups,
+            *(services.runs.recovery, services.scheduler, services.background, services.eval_runs),
+            *(services.otlp, services.deliveries, services.usage_rollups),
             resources.file_attachments,
             *([resources.flow_files] if resources.flow_files is not None else ()),
         )
@@ -410,11 +411,12 @@ async def _serve(
         timeout_graceful_shutdown=round(settings.server.drain_timeout_s) + END_TIMEOUT_S,
     )
     services.background.start(ResponsesRunner(live))
+    services.eval_runs.start(HostedEvalRunner(live))
     server = UvicornServer(
         config,
         settings.server.drain_timeout_s,
         partial(_end_requests, live.app.resources),
-        services.background.drain,
+        partial(_drain, services),
     )
     secured = live.certificates
     if secured is not None:
@@ -447,7 +449,7 @@ async def _serve(
         for each in tending:
             each.cancel()
         await live.app.resources.file_attachments.close()
-        await services.background.close(END_TIMEOUT_S)
+        await asyncio.gather(services.background.close(END_TIMEOUT_S), services.eval_runs.close(END_TIMEOUT_S))
         await live.app.resources.embedding_retries.close()
         if server_file is not None:
             server_file.remove()
@@ -464,6 +466,10 @@ async def _serve(
         await live.app.resources.document_processes.close()
         await live.app.resources.mcp_servers.close()
         await live.app.client.close()
+
+
+async def _drain(services: Services) -> None:
+    await asyncio.gather(services.background.drain(), services.eval_runs.drain())
 
 
 def _end_requests(resources: Resources) -> None:

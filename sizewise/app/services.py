@@ -41,6 +41,10 @@ from sizewise.cache.response_cache import CacheEpoch
 from sizewise.cache.stored_responses import StoredResponses
 from sizewise.errors import StorageError
 from sizewise.evals import tables as eval_tables
+from sizewise.evals.hosted import tables as hosted_eval_tables
+from sizewise.evals.hosted.eval_store import HostedEvalStore
+from sizewise.evals.hosted.run_queries import HostedEvalRetention
+from sizewise.evals.hosted.run_queue import EvalRunQueue
 from sizewise.evals.quality_monitor import QualityMonitor
 from sizewise.file_search import tables as file_search_tables
 from sizewise.file_search.store_records import StoreRecords
@@ -128,6 +132,7 @@ class Services:
     stored_responses: StoredResponses
     files: FileStore
     background: BackgroundResponses
+    eval_runs: EvalRunQueue
     idempotency: IdempotencyStore
     cache_epoch: CacheEpoch
     erasure: Erasure
@@ -308,6 +313,17 @@ def open_services(
                 max_running=settings.stored_responses.max_background_running,
                 shared=bool(url),
             ),
+            eval_runs=EvalRunQueue(
+                HostedEvalStore(
+                    encryption=encryption,
+                    read=read,
+                    write=write_sync,
+                    executor=executor,
+                    settings=settings.evals,
+                ),
+                max_running=settings.evals.max_running,
+                shared=bool(url),
+            ),
             files=FileStore(
                 encryption=encryption,
                 database=storage.database,
@@ -364,6 +380,7 @@ COMPONENTS = (
         tool_tables,
         agent_tables,
         file_tables,
+        hosted_eval_tables,
         leader_lease,
         outbox_tables,
     ),
@@ -374,7 +391,7 @@ ENCRYPTED_TABLES = (
     *(stored_response_tables.SEALED, background_tables.SEALED, cache_tables.SEALED, payload_tables.SEALED),
     *(flow_version_tables.SEALED, *flow_tables.SEALED, *knowledge_tables.SEALED, agent_tables.SEALED),
     end_user_tables.SEALED,
-    *(*file_tables.SEALED, *file_search_tables.SEALED),
+    *(*file_tables.SEALED, *file_search_tables.SEALED, *hosted_eval_tables.SEALED),
 )
 
 PERSONAL_TABLES: Sequence[PersonalTable] = (
@@ -385,7 +402,7 @@ PERSONAL_TABLES: Sequence[PersonalTable] = (
         eval_tables.PERSONAL,
     ),
     *(stored_response_tables.PERSONAL, background_tables.PERSONAL, cache_tables.PERSONAL, agent_tables.PERSONAL),
-    *(file_tables.PERSONAL, *usage_tables.PERSONAL),
+    *(file_tables.PERSONAL, *usage_tables.PERSONAL, *hosted_eval_tables.PERSONAL),
 )
 """Tables with personal data, except accounts and flow runs: erasing those takes more than deleting rows."""
 
@@ -439,6 +456,7 @@ def _retention_jobs(settings: FileSettings) -> dict[str, MaintenanceTask]:
             max_rows=idempotency.max_rows,
             max_bytes=idempotency.max_bytes,
         ),
+        "evals of the API": HostedEvalRetention(settings.evals.retention_days * DAY_MS, settings.evals.max_bytes),
         "files": file_tables.FileRetention(settings.files.retention_days * DAY_MS),
         "flow runs": flow_tables.RunRetention(runs.retention_days * DAY_MS, runs.max_rows, runs.max_bytes),
         "memories": RetentionJob(

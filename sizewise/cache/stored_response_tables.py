@@ -76,6 +76,16 @@ def find_response(connection: Connection, tenant: str, project: str, id: str, si
     return None if found is None else (found.created, found.sealed)
 
 
+def list_responses(
+    connection: Connection, tenant: str, project: str, since: int, until: int, limit: int
+) -> list[tuple[str, int, bytes]]:
+    """(id, creation time, ciphertext) of the project's responses created from `since` to `until`, newest first."""
+    its = RESPONSES.c
+    mine = (its.tenant == tenant) & (its.project == project) & its.created.between(since, until)
+    query = select(its.id, its.created, its.sealed).where(mine).order_by(its.number.desc()).limit(limit)
+    return [(each[0], each[1], each[2]) for each in connection.execute(query)]
+
+
 def delete_response(connection: Connection, tenant: str, project: str, id: str) -> bool:
     """Whether it existed."""
     its = RESPONSES.c

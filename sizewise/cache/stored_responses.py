@@ -83,6 +83,18 @@ class StoredResponses:
         """None if the project has no response of this id. Raises EncryptionKeyUnavailable, StorageError."""
         return await asyncio.get_running_loop().run_in_executor(self._executor, self._find, id, tenant, project)
 
+    async def list_newest(
+        self, tenant: str, project: str, *, since: int, until: int, limit: int
+    ) -> list[StoredResponse]:
+        """Of the project, created from `since` to `until` (unix ms). Raises as `find`."""
+
+        def work() -> list[StoredResponse]:
+            oldest = max(since, time.time_ns() // 1_000_000 - self._retention_ms)
+            found = self._read(lambda c: tables.list_responses(c, tenant, project, oldest, until, limit))
+            return [self._opened(tenant, project, id, created, sealed) for id, created, sealed in found]
+
+        return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+
     async def delete(self, id: str, tenant: str, project: str) -> bool:
         """Whether it existed. Raises StorageError."""
         return await self._writer.run_transaction(lambda c: tables.delete_response(c, tenant, project, id))
@@ -92,7 +104,9 @@ class StoredResponses:
         found = self._read(lambda c: tables.find_response(c, tenant, project, id, since))
         if found is None:
             return None
-        created, sealed = found
+        return self._opened(tenant, project, id, *found)
+
+    def _opened(self, tenant: str, project: str, id: str, created: int, sealed: bytes) -> StoredResponse:
         plain = self._encryption.decrypt(sealed, tenant, TABLE, f"{project}/{id}")
         payload = msgspec.msgpack.decode(plain, type=StoredPayload)
         return StoredResponse(

@@ -17,14 +17,14 @@ from sizewise.cache.background_responses import ActiveResponse, Claim, EndedResp
 from sizewise.cache.background_store import BackgroundRequest
 from sizewise.cache.event_log import EventLog
 from sizewise.cache.stored_responses import StoredResponse
-from sizewise.errors import InvalidApiKey, OutcomeUnknown, ServerStopping, SizewiseError
+from sizewise.errors import OutcomeUnknown, ServerStopping, SizewiseError
 from sizewise.gateway.file_search import NO_PAYLOAD
 from sizewise.gateway.hosted_search import SearchCalls, SearchedRequest, asks_for_search, search_before_answer
 from sizewise.gateway.request_context import ResponseMetadata
 from sizewise.gateway.responses_storage import to_stored
+from sizewise.gateway.stored_caller import stored_principal
 from sizewise.handler import Event, ModelSelected, RawDelta, ReasoningDelta, Request, TextDelta, ToolDelta
 from sizewise.messages import Reply
-from sizewise.principal import Principal
 from sizewise.providers.wires.responses.request_in import ResponsesRequest, read_request
 from sizewise.providers.wires.responses.response_object import ResponseEnvelope
 from sizewise.providers.wires.responses.stream_out import ResponsesStreamWriter
@@ -134,7 +134,8 @@ class ResponsesRunner:
         offload, services = app.resources.offload, app.resources.services
         job = await offload.run(len(request.body) + len(request.context), BackgroundJob, active, request)
         try:
-            principal = _principal_of(app, job)
+            row = job.row
+            principal = stored_principal(app, row.caller, row.tenant, row.project, "the response")
             call = Request(
                 payload=NO_PAYLOAD,
                 principal=principal,
@@ -188,18 +189,6 @@ async def _call(app: Application, active: ActiveResponse, job: BackgroundJob, ca
             raise
         return job.cancelled()
     return job.ended(job.envelope.completed(replace(reply, model=job.stream.model), int(time.time()), items))
-
-
-def _principal_of(app: Application, job: BackgroundJob) -> Principal:
-    """Who asked, with current permissions. Raises InvalidApiKey."""
-    row, keys = job.row, app.resources.services.api_keys.authenticator
-    found = keys.reauthenticate(row.caller.key, row.caller.user, row.tenant, row.project)
-    if found is None or "ask" not in found.permissions or not (found.all_projects or found.project == row.project):
-        raise InvalidApiKey(
-            f"the key {row.caller.key!r}, which created the response, no longer has the permission `ask`",
-            "create it again with another key",
-        )
-    return found if found.project == row.project else replace(found, project=row.project)
 
 
 def _runnable(asked: ResponsesRequest) -> ResponsesRequest:

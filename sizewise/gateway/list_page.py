@@ -25,9 +25,16 @@ class ListQuery(Struct, frozen=True):
 
 
 def read_list_query(
-    query_string: bytes, *filters: str, most: int, default: int, cursors: Sequence[str] = ("after", "before")
+    query_string: bytes,
+    *filters: str,
+    most: int,
+    default: int,
+    cursors: Sequence[str] = ("after", "before"),
+    order: str = "desc",
 ) -> ListQuery:
-    """`most`, `default`: of `limit`. Raises BadRequest for a parameter that does not exist, is repeated or invalid."""
+    """`most`, `default`: of `limit`. `order`: if none is asked for. Raises BadRequest for a parameter that does not
+    exist, is repeated or invalid.
+    """
     known = (*cursors, "limit", ORDER, *filters)
     found: dict[str, str] = {}
     for name, value in parse_qsl(query_string.decode("latin-1"), keep_blank_values=True):
@@ -38,7 +45,7 @@ def read_list_query(
     limit = found.pop("limit", str(default))
     if not limit.isdecimal() or len(limit) > 9 or not 1 <= int(limit) <= most:
         raise BadRequest(f"`limit` is {limit[:50]!r}", f"use a number from 1 to {most:,}", param="limit")
-    order = found.pop(ORDER, "desc")
+    order = found.pop(ORDER, order)
     if order not in ("asc", "desc"):
         raise BadRequest(f"`order` is {order[:50]!r}", "use asc or desc", param=ORDER)
     after, before = found.pop("after", ""), found.pop("before", "")

@@ -16,6 +16,7 @@ from sizewise import __version__
 from sizewise.app.application import Application
 from sizewise.auth.browser_security import SESSION_COOKIE
 from sizewise.errors import SizewiseError
+from sizewise.gateway.eval_bodies import EvalChange, EvalCreation, EvalRunCreation
 from sizewise.gateway.file_search_bodies import (
     AttributeChange,
     FileAttachment,
@@ -26,6 +27,7 @@ from sizewise.gateway.file_search_bodies import (
 )
 from sizewise.gateway.file_upload import PURPOSES
 from sizewise.gateway.mcp_message import McpMessage
+from sizewise.gateway.openapi_evals import eval_answers, eval_paths
 from sizewise.gateway.openapi_file_search import vector_store_answers, vector_store_paths
 from sizewise.gateway.request_context import JSON, RequestHead, ResponseWriter, SizewiseOptions
 from sizewise.gateway.rerank_request import RerankBody
@@ -116,6 +118,7 @@ BODY_TYPES: tuple[type[Struct], ...] = (
     *(ResponseRequest, CountableRequest, MessageRequest, SpeechRequest, ImageRequest),
     *(VectorStoreCreation, VectorStoreChange, VectorStoreSearch),
     *(FileAttachment, FileBatchCreation, AttributeChange),
+    *(EvalCreation, EvalChange, EvalRunCreation),
     *(GraphQLRequest, McpMessage),
     *(SignIn, AcceptInvitation, PasswordChange, ProjectSwitch, SignInSession),
 )
@@ -415,6 +418,7 @@ def _paths() -> Json:
             "file id", get=_operation("getFileContent", "Its content", kind="application/octet-stream"),
         ),
         **vector_store_paths(_operation, _at),
+        **eval_paths(_operation, _at),
         "/v1/models": {
             "get": {
                 **_operation("listModels", "List the models that this key can use", "Models", error="ModelError"),
@@ -584,6 +588,7 @@ def _answers() -> Json:
         "Files": _object(object={"const": "list"}, data=_list(_ref("File")), has_more={"type": "boolean"}),
         "DeletedFile": _object(id=_WORD, object={"const": "file"}, deleted={"const": True}),
         **vector_store_answers(_ref, _object),
+        **eval_answers(_ref, _object),
         "Ranking": _object(
             "results", id=_WORD, object=_WORD, model=_WORD, usage=_ANY, meta=_ANY, scoring=_WORD,
             results=_list(_object("index relevance_score", index=_COUNT, relevance_score=_NUMBER, document=_ANY)),

@@ -19,6 +19,8 @@ from sizewise.gateway import (
     attached_files,
     audio,
     completions,
+    eval_runs,
+    evals,
     file_upload,
     files,
     health,
@@ -103,6 +105,13 @@ ROUTE_ACTIONS: Mapping[str, tuple[str, ...] | None] = {
     "/v1/vector_stores/{body}/file_batches/{batch}": ASK_ACTION,
     "/v1/vector_stores/{body}/file_batches/{batch}/cancel": ASK_ACTION,
     "/v1/vector_stores/{body}/file_batches/{batch}/files": ASK_ACTION,
+    "/v1/evals": ASK_ACTION,
+    "/v1/evals/{body}": ASK_ACTION,
+    "/v1/evals/{body}/runs": ASK_ACTION,
+    "/v1/evals/{body}/runs/{run}": ASK_ACTION,
+    "/v1/evals/{body}/runs/{run}/cancel": ASK_ACTION,
+    "/v1/evals/{body}/runs/{run}/output_items": ASK_ACTION,
+    "/v1/evals/{body}/runs/{run}/output_items/{item}": ASK_ACTION,
     "/v1/messages": ASK_ACTION,
     "/v1/messages/count_tokens": ASK_ACTION,
     "/v1/models": (),
@@ -189,6 +198,7 @@ def build_asgi_app(
         Route("/v1/files/{body}", MethodRouter(get_app, GET=files.get_file, DELETE=files.delete_file)),
         at("/v1/files/{body}/content", files.file_content, "GET"),
         *vector_store_routes(get_app),
+        *eval_routes(get_app),
         at("/v1/messages", anthropic.messages, voice=anthropic.ERROR_FORMAT),
         at("/v1/messages/count_tokens", anthropic.count_tokens, voice=anthropic.ERROR_FORMAT),
         at("/v1/models", model_list.list_models, "GET"),
@@ -234,6 +244,20 @@ def vector_store_routes(get_app: ApplicationProvider) -> list[BaseRoute]:
         f"{at}/{{body}}/file_batches/{{batch}}": {"GET": files.get_batch},
         f"{at}/{{body}}/file_batches/{{batch}}/cancel": {"POST": files.cancel_batch},
         f"{at}/{{body}}/file_batches/{{batch}}/files": {"GET": files.list_batch_files},
+    }
+    return [Route(path, PathIdsRouter(get_app, methods)) for path, methods in found.items()]
+
+
+def eval_routes(get_app: ApplicationProvider) -> list[BaseRoute]:
+    at, runs = "/v1/evals", "/v1/evals/{body}/runs"
+    found = {
+        at: {"GET": evals.list_evals, "POST": evals.create},
+        f"{at}/{{body}}": {"GET": evals.get, "POST": evals.modify, "DELETE": evals.delete},
+        runs: {"GET": eval_runs.list_runs, "POST": eval_runs.create},
+        f"{runs}/{{run}}": {"GET": eval_runs.get, "POST": eval_runs.cancel, "DELETE": eval_runs.delete},
+        f"{runs}/{{run}}/cancel": {"POST": eval_runs.cancel},
+        f"{runs}/{{run}}/output_items": {"GET": eval_runs.list_items},
+        f"{runs}/{{run}}/output_items/{{item}}": {"GET": eval_runs.get_item},
     }
     return [Route(path, PathIdsRouter(get_app, methods)) for path, methods in found.items()]
 

@@ -10,6 +10,7 @@ from sizewise.data_class import Place
 from sizewise.settings.agents import AgentSettings, MemorySettings
 from sizewise.settings.auth import LoginSessionsSettings, OidcSettings, RoleSettings
 from sizewise.settings.catalog import CatalogSettings
+from sizewise.settings.evals import EvalsSettings
 from sizewise.settings.graphql import GraphQLSettings
 from sizewise.settings.guardrails import GuardrailsSettings, ModerationSettings
 from sizewise.settings.http_allowlist import HttpHostSettings
@@ -63,6 +64,7 @@ class FileSettings:
     records: RecordsSettings = setting(RecordsSettings(), "")
     stored_responses: StoredResponsesSettings = setting(StoredResponsesSettings(), "")
     files: FilesSettings = setting(FilesSettings(), "")
+    evals: EvalsSettings = setting(EvalsSettings(), "")
     flows: FlowsSettings = setting(FlowsSettings(), "")
     idempotency: IdempotencySettings = setting(IdempotencySettings(), "")
     response_cache: ResponseCacheSettings = setting(ResponseCacheSettings(), "")

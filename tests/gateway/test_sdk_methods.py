@@ -260,9 +260,13 @@ BY_MODEL: dict[str, Callable[[Any, str], list[Any]]] = {
     "anthropic.beta.messages.tool_runner": messages_tool_runner,
 }
 """Methods that ask a model: called in front of every wire."""
-VECTOR_STORES = "openai.vector_stores."
-VECTOR_STORE_TESTS = Path(__file__).with_name("test_vector_stores.py")
-"""Calls their methods with the same strict client, in front of a knowledge base."""
+ELSEWHERE = {
+    "openai.vector_stores.": Path(__file__).with_name("test_vector_stores.py"),
+    "openai.evals.": Path(__file__).with_name("test_evals.py"),
+}
+"""Resources whose methods are called in a file of their own: with the same strict client in front of a knowledge base,
+and in front of runs.
+"""
 SOUND, PICTURE = ("a.mp3", b"sound"), ("a.png", b"picture")
 
 
@@ -349,9 +353,9 @@ def test_every_method_with_an_endpoint_here_is_called_above_or_where_its_resourc
     methods: list[SdkMethod],
 ) -> None:
     ours = endpoints()
-    elsewhere = {each.name for each in methods if each.has_endpoint(ours) and each.name.startswith(VECTOR_STORES)}
+    elsewhere = {each.name for each in methods if each.has_endpoint(ours) and each.name.startswith(tuple(ELSEWHERE))}
     assert {each.name for each in methods if each.has_endpoint(ours)} == {*BY_MODEL, *ONCE, *elsewhere}
-    calls = VECTOR_STORE_TESTS.read_text()
+    calls = "".join(file.read_text() for file in ELSEWHERE.values())
     uncalled = {name for name in elsewhere if not re.search(rf"\.{name.partition('.')[2]}[(,)]", calls)}
     assert uncalled <= {"openai.vector_stores.files.upload"}  # the first half of `upload_and_poll`
 

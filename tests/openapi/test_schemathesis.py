@@ -21,7 +21,7 @@ from schemathesis.specs.openapi.checks import (
 
 from tests.graphql.graphql_client import admin
 from tests.openapi.test_document import operations
-from tests.running_server import Served, serving
+from tests.running_server import Served, serving, until
 
 pytestmark = pytest.mark.long
 
@@ -39,6 +39,9 @@ SETTINGS = """
 [server]
 embedded = false
 discover = false
+[evals]
+max_evals = 100000
+max_unfinished = 1000
 [providers.echo]
 wire = "echo"
 place = "process"
@@ -47,6 +50,17 @@ models = ["small", "large", "vectors"]
 task = "embed"
 """
 MODELS = ("echo/small", "echo/large", "auto", "small")
+CHECK: Mapping[str, object] = {
+    "type": "string_check",
+    "name": "same",
+    "input": "{{ sample.output_text }}",
+    "operation": "eq",
+    "reference": "{{ item.a }}",
+}
+GIVEN: Mapping[str, object] = {
+    "type": "jsonl",
+    "source": {"type": "file_content", "content": [{"item": {"a": "b"}, "sample": {"output_text": "b"}}]},
+}
 KNOWN: Mapping[str, Mapping[str, tuple[object, ...]]] = {
     "/v1/chat/completions": {"model": MODELS},
     "/v1/messages": {"model": MODELS, "messages": ([{"role": "user", "content": "Hello"}],)},
@@ -70,6 +84,13 @@ KNOWN: Mapping[str, Mapping[str, tuple[object, ...]]] = {
         "ranking_options": (None, {"ranker": "auto"}),
     },
     "/v1/vector_stores/{id}/files/{file}": {"attributes": (None, {"k": "v"})},
+    "/v1/evals": {
+        "data_source_config": ({"type": "custom", "item_schema": {"type": "object"}},),
+        "testing_criteria": ([CHECK],),
+        "metadata": (None, {"k": "v"}),
+    },
+    "/v1/evals/{id}": {"metadata": (None, {"k": "v"})},
+    "/v1/evals/{id}/runs": {"data_source": (GIVEN,), "metadata": (None, {"k": "v"})},
     "/graphql": {"query": ("{ me { name } }", "{ health { ready } }", "{ models { name } }", "{ nonsense }")},
 }
 """Of the bodies for a path, half have these in place of what was made up: a random name reaches nothing."""
@@ -143,6 +164,24 @@ def stored_vector_store(app: Served, path: str) -> dict[str, str]:
     return ids
 
 
+def stored_eval(app: Served, path: str) -> dict[str, str]:
+    """The ids in the path of an eval that is there, with a run that has ended."""
+    if "{id}" not in path:
+        return {}
+    config = {"type": "custom", "item_schema": {"type": "object"}}
+    made: Any = app.ask("/v1/evals", {"data_source_config": config, "testing_criteria": [CHECK]}).json
+    ids = {"id": str(made["id"])}
+    if "{run}" in path:
+        run: Any = app.ask(f"/v1/evals/{made['id']}/runs", {"data_source": GIVEN}).json
+        ids["run"] = str(run["id"])
+    if "{item}" in path:
+        items = f"/v1/evals/{made['id']}/runs/{ids['run']}/output_items"
+        until(lambda: app.ask(items).json["data"])  # type: ignore[index]  # JSON
+        found: Any = app.ask(items).json
+        ids["item"] = found["data"][0]["id"]
+    return ids
+
+
 @pytest.mark.parametrize(("method", "path", "mode"), cases(), ids=str)
 def test_whatever_is_sent_the_answer_is_as_described(
     described: Any,
@@ -171,6 +210,8 @@ def test_whatever_is_sent_the_answer_is_as_described(
                 case.body.update({name: next(values) for name, values in known.items() if name in needed})
             if "vector_stores" in path:
                 case.path_parameters.update(stored_vector_store(house, path))
+            elif path.startswith("/v1/evals"):
+                case.path_parameters.update(stored_eval(house, path))
             elif "id" in case.path_parameters:
                 case.path_parameters["id"] = (
                     next(models)
