@@ -148,3 +148,4 @@ def _show(
         click.echo("Nothing was read or written (--dry-run).")
     else:
         click.echo(f"{file}: it holds prompts of your users, readable by you alone; decide before you commit it")
+        click.echo(f"Next: an eval with `data: {file.name}`: sizewise eval new NAME")

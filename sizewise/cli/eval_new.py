@@ -21,7 +21,7 @@ data: {name}.jsonl               # an item a line: id, input, expected, cluster,
 repeat: 1                      # answers an item
 
 scorers:
-  right: {{kind: number}}        # exact contains regex choice number json tool_calls language judge
+  right: {{kind: number}}        # exact contains regex choice json tool_calls cites judge ...: docs/how-to/evals.md
   cost: {{kind: cost}}           # cost latency tokens: amounts, not scores
 
 gate:                          # sizewise eval gate {name} checks these

@@ -162,3 +162,17 @@ def test_an_eval_refuses_data_that_changed_since_it_was_pinned(tmp_path: Path) -
     with (home / "evals" / "all.jsonl").open("a") as more:
         more.write('{"input": "one more"}\n')
     assert "has changed since" in sizewise("eval", "list", "--json", home=home).json["evals"][0]["error"]
+
+
+@pytest.mark.long
+def test_more_requests_than_a_page_are_all_in_the_frame_and_a_limit_says_so(tmp_path: Path) -> None:
+    with serving(tmp_path / "home", KEEPS) as served:
+        for place in range(1_030):
+            assert served.chat("echo/small", f"{place}", max_tokens=1).status == 200
+        words = ("dataset", "from-records", "all", "--by", "result", "--items", "30", "--json")
+        whole = sizewise(*words, home=served.home).json
+        cut = sizewise(*words[:2], "new", *words[3:], "--limit", "1010", "--dry-run", home=served.home).json
+    assert (whole["requests"], whole["is_cut"], whole["items"]) == (1_030, False, 30)
+    assert (cut["requests"], cut["is_cut"]) == (1_010, True)
+    found = lines(tmp_path / "home" / "evals" / "all.jsonl")
+    assert len({each["id"] for each in found}) == 30 and {each["probability"] for each in found} == {30 / 1_030}

@@ -303,3 +303,42 @@ def test_an_unknown_target_leaves_no_run(evals: Evals) -> None:
     evals.write(EVAL, capitals(2))
     done = evals("run", "-t", "echo/nope")
     assert done.code == 2 and "echo/nope" in done.err and evals.runs() == []
+
+
+@pytest.mark.long
+def test_labels_on_the_answers_of_a_run_correct_its_judge(evals: Evals, tmp_path: Path) -> None:
+    """The judge accepts 3 of 4 bad answers: it alone would pass."""
+    head = (
+        EVAL.partition("gate:")[0] + "  fair: {kind: judge, model: echo/judge, rubric: Is it good?, calibrated: true}\n"
+    )
+    spec = head + "gate: [{score: fair, at_least: 0.75}]\nbudget: {concurrency: 16}\n"
+    items = [
+        {
+            "id": str(n),
+            "input": f"[[echo/judge: say {'no' if n % 5 in (3, 4) and n % 4 == 0 else 'yes'}]] "
+            f"[[echo/large: say {'bad' if n % 5 in (3, 4) else 'good'} {n}]]",
+        }
+        for n in range(240)
+    ]
+    evals.write(spec, items)
+    assert evals("run").code == 0
+    assert evals("gate").code == 2, "neither calibrated nor labeled"
+    file = tmp_path / "labels.jsonl"
+    drawn = evals("label", "fair", evals.runs()[0].stem, "--items", "200", "--out", str(file), "--json")
+    assert drawn.code == 0 and drawn.json["answers"] == 200, drawn.err
+    assert evals("label", "fair", evals.runs()[0].stem, "--out", str(file)).code == 2, "labels are not overwritten"
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    assert all(row["label"] is None and "verdict" not in row for row in rows) and file.stat().st_mode & 0o077 == 0
+    few = [{**row, "label": "yes" if "good" in row["answer"] else "no"} for row in rows[:60]]
+    file.write_text("".join(json.dumps(row) + "\n" for row in [*few, *rows[60:]]))
+    unclear = evals("gate", "--labels", str(file))
+    assert unclear.code == 1 and "60 labels correct it, 100 are needed" in unclear.out
+    labeled = [{**row, "label": "yes" if "good" in row["answer"] else "no"} for row in rows]
+    file.write_text("".join(json.dumps(row) + "\n" for row in labeled))
+    done = evals("gate", "--labels", str(file), "--json")
+    (rule,) = done.json["rules"]
+    assert (done.code, rule["verdict"]) == (1, "fail") and "by the judge alone 90" in rule["why"], rule
+    labeled[7]["label"] = "perhaps"
+    file.write_text("".join(json.dumps(row) + "\n" for row in labeled))
+    wrong = evals("gate", "--labels", str(file))
+    assert wrong.code == 2 and "line 8: the label is 'perhaps'" in wrong.err

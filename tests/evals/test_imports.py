@@ -100,6 +100,41 @@ def test_a_promptfoo_configuration_becomes_evals_and_what_is_lost_has_its_line(f
     assert "stolen" not in json.dumps([each.items for each in report.evals])
 
 
+@pytest.mark.parametrize(
+    ("name", "items", "seen", "carried", "noted"),
+    [
+        (
+            "simple-test",
+            10,
+            8,
+            6,
+            ("promptfooconfig.yaml:32: ", "promptfooconfig.yaml:34: ", "promptfooconfig.yaml:52: "),
+        ),
+        ("simple-csv", 4, 4, 4, ("prompts.txt:1: the template {{ (style_config | load).tone }}",)),
+        ("multiple-translations-scenarios", 18, 9, 9, ()),
+        (
+            "json-output",
+            2,
+            5,
+            1,
+            ("promptfooconfig.yaml:15: ", "promptfooconfig.yaml:25: ", "promptfooconfig.yaml:39: "),
+        ),
+        ("rag-eval", 2, 11, 3, ("promptfooconfig.yaml:18: the assertion 'answer-relevance'",)),
+    ],
+)
+def test_real_configurations_are_carried_as_far_as_they_can_be(
+    name: str, items: int, seen: int, carried: int, noted: tuple[str, ...]
+) -> None:
+    file = Path(__file__).parent / "promptfoo" / name / "promptfooconfig.yaml"
+    report = import_promptfoo(file, partial(parse_yaml, allow_aliases=True), name, "auto")
+    assert sum(len(each.items) for each in report.evals) == items and (report.seen, report.carried) == (seen, carried)
+    notes = [str(each) for each in report.notes]
+    assert all(any(note.startswith(each) for note in notes) for each in noted) and bool(notes) == bool(noted)
+    for each in report.evals:
+        assert build_spec({**each.spec, "data": "x.jsonl"}).scorers
+        assert all(each["input"] and "{{" not in str(each["input"]) for each in each.items)
+
+
 def test_carried_assertions_score_as_they_do_there(folder: Path, tmp_path: Path) -> None:
     items = promptfoo(folder).evals[0].items
     (tmp_path / "x.jsonl").write_text("".join(json.dumps(each) + "\n" for each in items))

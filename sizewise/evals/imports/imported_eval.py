@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import csv
+import io
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,6 +58,30 @@ class ImportReport:
             self.notes.append(found)
 
 
+def mapping(value: JsonValue) -> Json:
+    """Empty if it is none."""
+    return value if isinstance(value, dict) else {}
+
+
+def sequence(value: JsonValue) -> list[JsonValue]:
+    """Empty if it is none."""
+    return value if isinstance(value, list) else []
+
+
+def csv_rows(text: str, name: str) -> Iterator[tuple[int, dict[str, str]]]:
+    """With their lines; cells without a column or a value are left out. Raises ImportRefused."""
+    rows = csv.DictReader(io.StringIO(text))
+    try:
+        for row in rows:
+            yield rows.line_num, {key: value for key, value in row.items() if key and isinstance(value, str)}
+    except csv.Error as error:
+        raise ImportRefused(f"{name!r}, line {rows.line_num}: {error}", "write it as .jsonl or YAML") from error
+
+
+class ImportRefused(BadRequest):
+    """The file is not of the format, or not to be read."""
+
+
 def scorers_for(items: Sequence[Mapping[str, JsonValue]], judge: str, threshold: float | None) -> Json:
     """That the items need. `threshold`: of similarities; None: there are none."""
     found = dict[str, Any]()
@@ -66,7 +92,3 @@ def scorers_for(items: Sequence[Mapping[str, JsonValue]], judge: str, threshold:
     if threshold is not None:
         found["similar"] = {"kind": "similarity", "threshold": threshold}
     return found or {"cost": {"kind": "cost"}}
-
-
-class ImportRefused(BadRequest):
-    """The file is not of the format, or not to be read."""

@@ -8,7 +8,16 @@ from pathlib import Path
 
 import msgspec
 
-from sizewise.evals.imports.imported_eval import RUBRIC, ImportedEval, ImportRefused, ImportReport, Json, JsonValue
+from sizewise.evals.imports.imported_eval import (
+    RUBRIC,
+    ImportedEval,
+    ImportRefused,
+    ImportReport,
+    Json,
+    JsonValue,
+    mapping,
+    sequence,
+)
 from sizewise.evals.imports.langfuse_items import input_of
 
 MAX_BYTES = 268_435_456
@@ -26,14 +35,13 @@ SCORERS: Mapping[str, str] = {
 def import_inspect(file: Path, name: str, judge: str) -> ImportReport:
     """`judge`: the model of model-graded scorers. Raises ImportRefused."""
     head, samples = _log(file)
-    task = head.get("eval") if isinstance(head.get("eval"), dict) else {}
-    assert isinstance(task, dict)
+    task = mapping(head.get("eval"))
     report, items = ImportReport(), dict[str, Json]()
     for number, sample in enumerate(samples, 1):
         item = _item(sample, report, file.name, number)
         if item is not None:
             items.setdefault(item["id"], item)
-    names = sorted({each for sample in samples for each in (sample.get("scores") or {})})
+    names = sorted({each for sample in samples for each in mapping(sample.get("scores"))})
     report.seen = len(names)
     scorers = dict[str, JsonValue]()
     for each in names:
@@ -85,7 +93,7 @@ def _log(file: Path) -> tuple[Mapping[str, JsonValue], list[Mapping[str, JsonVal
         if file.stat().st_size > MAX_BYTES:
             raise ImportRefused(f"{file.name!r} is larger than {MAX_BYTES:,} bytes", "split it")
         head = _decoded(file.read_bytes(), file.name)
-        samples = head.get("samples") or [] if isinstance(head, dict) else []
+        samples = sequence(mapping(head).get("samples"))
     if not isinstance(head, dict) or not all(isinstance(each, dict) for each in samples) or not samples:
         raise ImportRefused(f"{file.name!r} is no log of Inspect with samples", "name an .eval or .json log")
     return head, samples

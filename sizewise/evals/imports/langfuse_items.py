@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import msgspec
 
-from sizewise.evals.imports.imported_eval import ImportedEval, ImportRefused, ImportReport, Json, JsonValue
+from sizewise.evals.imports.imported_eval import ImportedEval, ImportRefused, ImportReport, Json, JsonValue, csv_rows
 
 MAX_BYTES = 268_435_456
 KNOWN = frozenset(
@@ -52,11 +50,13 @@ def import_langfuse(file: Path, name: str) -> ImportReport:
 
 def _rows(file: Path) -> Iterator[tuple[int, Mapping[str, JsonValue]]]:
     """With the line, or the number in a JSON list."""
-    text = file.read_text("utf-8-sig")
+    try:
+        text = file.read_text("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ImportRefused(f"{file.name!r} is no UTF-8 text", "export the items as JSON or CSV") from error
     if file.suffix == ".csv":
-        rows = csv.DictReader(io.StringIO(text))
-        for row in rows:
-            yield rows.line_num, {key: _decoded(value) for key, value in row.items() if key}
+        for line, row in csv_rows(text, file.name):
+            yield line, {key: _decoded(value) for key, value in row.items()}
         return
     try:
         if file.suffix == ".jsonl":
@@ -71,10 +71,10 @@ def _rows(file: Path) -> Iterator[tuple[int, Mapping[str, JsonValue]]]:
     yield from enumerate(rows_of, 1)
 
 
-def _decoded(value: str | None) -> JsonValue:
+def _decoded(value: str) -> JsonValue:
     """A cell that is JSON, or its text."""
     try:
-        return msgspec.json.decode(value or "")
+        return msgspec.json.decode(value)
     except (msgspec.DecodeError, RecursionError):
         return value or None
 

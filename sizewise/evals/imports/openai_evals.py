@@ -7,9 +7,18 @@ from pathlib import Path
 
 import msgspec
 
-from sizewise.evals.imports.imported_eval import ImportedEval, ImportRefused, ImportReport, Json, JsonValue, scorers_for
+from sizewise.evals.imports.imported_eval import (
+    ImportedEval,
+    ImportRefused,
+    ImportReport,
+    Json,
+    JsonValue,
+    mapping,
+    scorers_for,
+    sequence,
+)
 from sizewise.evals.imports.langfuse_items import input_of
-from sizewise.evals.imports.promptfoo_templates import UnknownTemplate, render_all
+from sizewise.evals.imports.promptfoo_templates import UnknownTemplate, render, render_all
 
 MAX_BYTES = 268_435_456
 OPERATIONS: Mapping[str, Mapping[str, JsonValue]] = {
@@ -31,13 +40,12 @@ def import_openai_evals(file: Path, name: str, judge: str) -> ImportReport:
     exported = None if file.suffix == ".jsonl" else _decoded(text, file.name)
     found = exported if isinstance(exported, dict) else {}
     rows = exported if isinstance(exported, list) else list(_rows_of(found)) if found else list(_lines(text, file.name))
-    source = found.get("data_source") if isinstance(found.get("data_source"), dict) else {}
-    assert isinstance(source, dict)
+    source = mapping(found.get("data_source"))
     items = list[Json]()
     for number, row in enumerate(rows, 1):
         item = _item(row, source, report, file.name, number)
         if item is not None:
-            items.append(_checked(item, row, found.get("testing_criteria") or [], report, file.name))
+            items.append(_checked(item, row, sequence(found.get("testing_criteria")), report, file.name))
     if not items:
         raise ImportRefused(f"{file.name!r} has no samples that can be read", "export the eval with its rows")
     scorers = scorers_for(items, judge, None)
@@ -50,8 +58,8 @@ def import_openai_evals(file: Path, name: str, judge: str) -> ImportReport:
 
 
 def _item(row: JsonValue, source: Mapping[str, JsonValue], report: ImportReport, file: str, number: int) -> Json | None:
-    values = row.get("item", row) if isinstance(row, dict) else {}
-    template = (source.get("input_messages") or {}).get("template")
+    values = mapping(mapping(row).get("item", row))
+    template = mapping(source.get("input_messages")).get("template")
     try:
         asked = input_of(_messages(template, values) if template else values.get("input"))
     except UnknownTemplate as error:
@@ -66,30 +74,28 @@ def _item(row: JsonValue, source: Mapping[str, JsonValue], report: ImportReport,
 
 def _messages(template: JsonValue, values: Mapping[str, JsonValue]) -> list[Json]:
     found = list[Json]()
-    for each in template if isinstance(template, list) else []:
-        content = each.get("content") if isinstance(each, dict) else None
+    for each in map(mapping, sequence(template)):
+        content = each.get("content")
         text = content.get("text", "") if isinstance(content, dict) else content
         role = "system" if each.get("role") == "developer" else each.get("role", "user")
         found.append({"role": role, "content": render_all(text, {"item": values})})
     return found
 
 
-def _checked(
-    item: Json, row: Mapping[str, JsonValue], criteria: list[JsonValue], report: ImportReport, file: str
-) -> Json:
+def _checked(item: Json, row: JsonValue, criteria: list[JsonValue], report: ImportReport, file: str) -> Json:
     checks, judged = list[Json](), list[str]()
-    values = {"item": row.get("item", row)}
-    for each in criteria if isinstance(criteria, list) else []:
+    values = {"item": mapping(row).get("item", row)}
+    for each in map(mapping, criteria):
         report.seen += 1
-        kind, name = (each.get("type"), each.get("name", "")) if isinstance(each, dict) else ("", "")
+        kind, operation = each.get("type"), str(each.get("operation"))
         try:
-            if kind == "string_check" and OUTPUT in str(each.get("input")) and each.get("operation") in OPERATIONS:
-                reference = render_all(each.get("reference", ""), values)
-                checks.append({**OPERATIONS[each["operation"]], "expected": reference})
+            if kind == "string_check" and _is_output(each.get("input")) and operation in OPERATIONS:
+                reference = render(str(each.get("reference", "")), values)
+                checks.append({**OPERATIONS[operation], "expected": reference})
             elif kind == "label_model" and each.get("passing_labels"):
                 judged.append(_criterion(each, values))
             else:
-                raise UnknownTemplate(f"the criterion {name!r} of the type {kind!r}")
+                raise UnknownTemplate(f"the criterion {each.get('name')!r} of the type {kind!r}")
             report.carried += 1
         except UnknownTemplate as error:
             report.note(file, 0, str(error))
@@ -97,22 +103,25 @@ def _checked(
     return {**item, **more, **({"criteria": "\n".join(f"* {each}" for each in judged)} if judged else {})}
 
 
+def _is_output(template: JsonValue) -> bool:
+    return isinstance(template, str) and template.strip("{} \n") == OUTPUT
+
+
 def _criterion(grader: Mapping[str, JsonValue], values: Mapping[str, JsonValue]) -> str:
     """The grader's instructions, with the labels that pass. Raises UnknownTemplate."""
-    said = [each.get("content") for each in grader.get("input") or [] if isinstance(each, dict)]
-    texts = [each.get("text", "") if isinstance(each, dict) else str(each or "") for each in said]
+    said = [each.get("content") for each in map(mapping, sequence(grader.get("input")))]
+    texts = [str(mapping(each).get("text", "") if isinstance(each, dict) else each or "") for each in said]
     text = (
         "\n".join(texts)
         .replace("{{ sample.output_text }}", "the answer")
         .replace("{{sample.output_text}}", "the answer")
     )
-    passing = ", ".join(map(str, grader["passing_labels"]))
-    return f"{render_all(text, values)}\n  It would be labeled: {passing}"
+    passing = ", ".join(map(str, sequence(grader["passing_labels"])))
+    return f"{render(text, values)}\n  It would be labeled: {passing}"
 
 
 def _rows_of(found: Mapping[str, JsonValue]) -> Iterator[JsonValue]:
-    source = found.get("data_source")
-    content = source.get("source", {}).get("content") if isinstance(source, dict) else None
+    content = mapping(mapping(found.get("data_source")).get("source")).get("content")
     for each in (found.get("items"), found.get("data"), content):
         if isinstance(each, list):
             yield from each

@@ -13,7 +13,15 @@ from pathlib import Path
 import msgspec
 
 from sizewise.errors import SizewiseError
-from sizewise.evals.imports.imported_eval import ImportedEval, ImportRefused, ImportReport, Json, JsonValue, scorers_for
+from sizewise.evals.imports.imported_eval import (
+    ImportedEval,
+    ImportRefused,
+    ImportReport,
+    Json,
+    JsonValue,
+    mapping,
+    scorers_for,
+)
 from sizewise.evals.imports.promptfoo_assertions import ItemAssertions, NotCarried
 from sizewise.evals.imports.promptfoo_templates import UnknownTemplate, render_all
 from sizewise.evals.imports.promptfoo_tests import TestCase, TestReader, line_of
@@ -66,12 +74,15 @@ class _Importer:
     def read(self, name: str) -> ImportReport:
         for lost in self._data.keys() - CARRIED:
             self._note(f"`{lost}`", (lost,))
+        if not isinstance(self._data.get("defaultTest", {}), dict):
+            self._note("`defaultTest` that is no mapping", ("defaultTest",))
         providers = list(self._providers())
         prompts = list(self._prompts(self._data.get("prompts"), ("prompts",)))
         cases = list(self._cases())
         if not cases:
             self._note("there are no tests that can be carried", ("tests",) if "tests" in self._data else ())
         asserted = [self._assertions(case) for case in cases]
+        labels = _unique([each.name or str(number) for number, each in enumerate(prompts, 1)])
         for number, prompt in enumerate(prompts, 1):
             items, threshold = self._items(prompt, cases, asserted, providers[0].tools if providers else ())
             if not items:
@@ -79,7 +90,7 @@ class _Importer:
             first = providers[0] if providers else Provider("auto", {})
             self.report.evals.append(
                 ImportedEval(
-                    name=name if len(prompts) == 1 else f"{name}.{prompt.name or number}",
+                    name=name if len(prompts) == 1 else f"{name}.{labels[number - 1]}",
                     spec={
                         "target": {"model": first.model, **first.target},
                         "scorers": scorers_for(items, self._judge, threshold),
@@ -114,15 +125,15 @@ class _Importer:
                     yield from self._provider(self._files.parsed(path).data, where)
             return
         if isinstance(found, dict) and "id" not in found and len(found) == 1:
-            found = {"id": next(iter(found)), **(next(iter(found.values())) or {})}
+            found = {"id": next(iter(found)), **mapping(next(iter(found.values())))}
         given = {"id": found} if isinstance(found, str) else found
         model = _model(given.get("id")) if isinstance(given, dict) else None
         if model is None:
             self._note(f"the provider {str(found)[:80]!r} is no model", where)
             return
-        config = given.get("config") or {}
+        config = mapping(given.get("config"))
         target, tools = dict[str, JsonValue](), list[Mapping[str, JsonValue]]()
-        for key, value in config.items() if isinstance(config, dict) else ():
+        for key, value in config.items():
             if key in ("max_tokens", "maxOutputTokens", "max_completion_tokens") and isinstance(value, int):
                 target["max_tokens"] = value
             elif key == "temperature" and isinstance(value, int | float):
@@ -203,7 +214,7 @@ class _Importer:
             ItemAssertions(),
             self._reader.asserts(default.get("assert"), self._source, ("defaultTest", "assert"), self._name),
         )
-        options = {**(default.get("options") or {}), **case.options}
+        options = {**mapping(default.get("options")), **case.options}
         own = [(each, case.file, line) for each, line in case.asserts]
         for given, file, line in [*((each, self._name, line) for each, line in common), *own]:
             self.report.seen += 1
@@ -250,6 +261,9 @@ class _Importer:
             except UnknownTemplate as error:
                 self.report.note(prompt.file, prompt.line, f"{error}: not asked for {case.file}:{case.line}")
                 continue
+            if not _is_input(content):
+                self.report.note(prompt.file, prompt.line, "a prompt that is no text and no messages")
+                break
             found: Json = {"id": f"test-{number}", "input": content}
             if its.checks:
                 found["checks"] = its.checks
@@ -263,6 +277,12 @@ class _Importer:
                     self.report.note(case.file, case.line, "a second `similar`, or one with another threshold")
             items.append(found | ({"tools": list(tools)} if tools else {}))
         return items, thresholds[0] if thresholds else None
+
+
+def _is_input(content: JsonValue) -> bool:
+    if isinstance(content, list):
+        return bool(content) and all(isinstance(each, dict) and isinstance(each.get("role"), str) for each in content)
+    return isinstance(content, str) and bool(content)
 
 
 def _messages(text: str) -> JsonValue:
@@ -295,6 +315,10 @@ def _is_path(text: str) -> bool:
         and "{{" not in text
         and text.endswith((".txt", ".json", ".yaml", ".yml", ".md", ".j2", ".js", ".py"))
     )
+
+
+def _unique(names: Sequence[str]) -> list[str]:
+    return [each if each not in names[:place] else f"{each}-{place + 1}" for place, each in enumerate(names)]
 
 
 def _slug(text: str) -> str:

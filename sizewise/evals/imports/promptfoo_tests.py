@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
 from sizewise.errors import SizewiseError
-from sizewise.evals.imports.imported_eval import ImportReport, Json, JsonValue
+from sizewise.evals.imports.imported_eval import ImportReport, Json, JsonValue, csv_rows
 from sizewise.evals.imports.promptfoo_assertions import csv_assertions
 from sizewise.evals.imports.source_files import DATA, TEXT, ParsedFile, SourceFiles
 
@@ -144,14 +142,13 @@ class TestReader:
         raise SizewiseError(f"{path.name!r} is no text or data file, and nothing is run")
 
     def _rows(self, path: Path) -> Iterator[TestCase]:
-        name, rows = self._files.name(path), csv.DictReader(io.StringIO(self._files.text(path)))
-        for row in rows:
-            values = {key: value for key, value in row.items() if key and not key.startswith("__")}
-            line = rows.line_num
-            for lost in sorted(key for key in row if key and key.startswith("__")):
+        name = self._files.name(path)
+        for line, row in csv_rows(self._files.text(path), name):
+            values = {key: value for key, value in row.items() if not key.startswith("__")}
+            for lost in sorted(key for key in row if key.startswith("__")):
                 if row[lost] and not lost.startswith(("__expected", "__description")):
                     self._report.note(name, line, f"the column {lost!r}")
-            cells = [row[key] for key in row if key and key.startswith("__expected") and row[key]]
+            cells = [row[key] for key in row if key.startswith("__expected") and row[key]]
             asserts = tuple((each, line) for cell in cells for each in csv_assertions(cell))
             description = str(row.get("__description") or "")
             yield TestCase(values, asserts, {}, file=name, line=line, description=description)
