@@ -16,6 +16,7 @@ from sizewise.data_class import DataClass, Place
 from sizewise.messages import ChatRequest, EmbeddingRequest, JsonFields, Reply, Usage
 from sizewise.model_card import ModelCard
 from sizewise.principal import Principal
+from sizewise.prompt_reference import PromptReference
 from sizewise.request_origin import RequestOrigin
 
 
@@ -36,6 +37,7 @@ class RequestOptions(Struct, frozen=True):
     progress: bool | UnsetType = UNSET  # whether the client wants ProgressUpdate events; unset: in no digest of options
     end_user: str | UnsetType = UNSET  # the client's name of its own user; in no digest
     tags: tuple[str, ...] | UnsetType = UNSET  # the client's labels of costs; in no digest
+    prompt: PromptReference | UnsetType = UNSET  # in no digest: its text is among the messages
 
 
 NO_OPTIONS = RequestOptions()
@@ -111,9 +113,7 @@ class RawDelta(Struct, frozen=True):
 
 
 class FirstAnswer(Struct, frozen=True):
-    """What a retry under an idempotency key repeats of the first answer. `id`: the request's `response_id`, or else its
-    trace; `created`: Unix seconds.
-    """
+    """What a keyed retry repeats of the first answer. `id`: its `response_id` or trace; `created`: Unix seconds."""
 
     id: str
     created: int

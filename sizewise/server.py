@@ -32,6 +32,7 @@ from sizewise.catalog.loader import load_cards, providers_without_models
 from sizewise.errors import ConfigError, ExternalFailure, SizewiseError
 from sizewise.evals.shadow_traffic import ShadowComparisons
 from sizewise.flows.file_source import FlowFolderWatcher, default_flows_folder
+from sizewise.flows.language.yaml_source import parse_yaml
 from sizewise.gateway.background_runner import ResponsesRunner
 from sizewise.gateway.cors import CorsApp
 from sizewise.gateway.eval_runner import HostedEvalRunner
@@ -44,6 +45,7 @@ from sizewise.knowledge.load import DocumentProcesses
 from sizewise.limits.request_body import BodyMemory
 from sizewise.model_card import ModelCard
 from sizewise.process import raise_open_files_limit
+from sizewise.prompts.prompt_library import PromptLibrary
 from sizewise.providers.concurrency_limiter import FairQueue, NewQueue
 from sizewise.providers.local.models import LocalModels
 from sizewise.providers.model_listing import refresh_offered_models
@@ -336,6 +338,13 @@ def run_process(settings: Settings, process: ServerProcess) -> None:
         uvloop.run(_run_process(settings, process))
 
 
+def prompt_library(settings: Settings, services: Services) -> PromptLibrary:
+    """The prompts beside the flows; they belong to the project of those."""
+    owner = services.api_keys.authenticator.authenticate(services.admin_token)
+    folder = default_flows_folder(settings.config_file, settings.home).parent / "prompts"
+    return PromptLibrary(folder, lambda text: parse_yaml(text).data, owner.tenant, owner.project)
+
+
 async def _run_process(settings: Settings, process: ServerProcess) -> None:
     raise_open_files_limit()
     settings, listening = process.listen(settings)
@@ -363,6 +372,7 @@ async def _run_process(settings: Settings, process: ServerProcess) -> None:
             document_processes=DocumentProcesses(settings.jobs),
             mcp_servers=McpServers(services.tool_pins),
             flow_files=process.flow_folder(settings, services),
+            prompts=prompt_library(settings, services),
         )
         found = await process.discover(settings)
         certificates = process.load_certificates(settings)

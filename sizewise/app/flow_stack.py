@@ -26,6 +26,7 @@ from sizewise.knowledge.knowledge_service import KnowledgeService, build_knowled
 from sizewise.limits.middleware import RateLimitMiddleware
 from sizewise.model_card import ModelCard
 from sizewise.plugins import PluginRegistry
+from sizewise.prompts.prompt_expansion import with_prompts
 from sizewise.settings.load import Settings
 from sizewise.telemetry.pending_records import PendingRecordMiddleware
 from sizewise.telemetry.request_labels import label_requests
@@ -76,7 +77,7 @@ def build_features(
     )
     nodes = build_node_dependencies(
         settings,
-        handler=handler,
+        handler=with_prompts(handler, resources.prompts),
         client=client,
         data_bounds=data_policy.decide,
         read_file=resources.document_processes.load,
@@ -122,7 +123,7 @@ def build_features(
     owns_store = resources.role.owns_store
     answer = FlowDispatcher(handler, flow_handler) if owns_store else StoreDispatcher(handler, uses_local_embedding)
     return Features(
-        handler=label_requests(answer),
+        handler=label_requests(with_prompts(answer, resources.prompts)),
         knowledge_base=knowledge,
         exported_toolset=exported_toolset(settings, *parts),
         changes=(

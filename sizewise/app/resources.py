@@ -20,6 +20,7 @@ from sizewise.knowledge.load import DocumentProcesses
 from sizewise.knowledge.open_stores import OpenStores
 from sizewise.limits.request_body import BodyMemory
 from sizewise.offload.offload import Offload
+from sizewise.prompts.prompt_library import PromptLibrary, empty_library
 from sizewise.providers.concurrency_limiter import FairQueue, NewQueue
 from sizewise.providers.connections import ModelGauges
 from sizewise.providers.local.models import LocalModels
@@ -52,6 +53,7 @@ class Resources:
     offload: Offload = field(default_factory=Offload)
     document_processes: DocumentProcesses = field(default_factory=DocumentProcesses)
     flow_files: FlowFolderWatcher | None = None
+    prompts: PromptLibrary = field(default_factory=empty_library)
     role: ProcessRole = ALONE
     new_queue: NewQueue = FairQueue  # of a model with slots
     sibling_problem: Callable[[], str] = str  # of another process of this server; empty if there is none

@@ -19,7 +19,15 @@ NULL = b"null"
 
 def request_digest(request: Request, *extra: object) -> bytes:
     """SHA-256 of the payload and options, whatever the API, and of `extra`."""
-    options = replace(request.options, idempotency_key=None, cache=None, progress=UNSET, end_user=UNSET, tags=UNSET)
+    options = replace(
+        request.options,
+        idempotency_key=None,
+        cache=None,
+        progress=UNSET,
+        end_user=UNSET,
+        tags=UNSET,
+        prompt=UNSET,
+    )
     said = {name: _normalized(name, raw) for name, raw in request.payload.fields.items() if name not in DELIVERY_FIELDS}
     if said.get(ORIGINAL_FIELD) == NULL:
         del said[ORIGINAL_FIELD]

@@ -13,6 +13,7 @@ import click
 import msgspec
 
 from sizewise.cli.options import command_settings
+from sizewise.cli.prompt_files import load_prompt
 from sizewise.errors import BadRequest, did_you_mean
 from sizewise.evals.runs.eval_items import EvalDataset, read_items
 from sizewise.evals.runs.eval_spec import EvalSpec, EvalSpecError, build_spec
@@ -118,6 +119,12 @@ def load_calibrations(found: EvalFile, labeled: Container[str] = ()) -> dict[str
             hint = f"sizewise eval calibrate-judge {found.name} {score} LABELS"
             raise BadRequest(f"the judge {score!r} has no calibration in {str(file)!r}", hint) from error
     return loaded
+
+
+def prompt_version(found: EvalFile) -> str:
+    """ID@VERSION of the target's prompt, as its file is now; empty: it has none. Raises BadRequest."""
+    id = found.spec.target.prompt
+    return f"{id}@{load_prompt(id).version}" if id else ""
 
 
 def new_run_name(target: str) -> str:

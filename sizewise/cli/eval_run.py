@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from sizewise.cli.eval_files import EvalFile, complete_eval, load_eval, new_run_name, run_files
+from sizewise.cli.eval_files import EvalFile, complete_eval, load_eval, new_run_name, prompt_version, run_files
 from sizewise.cli.eval_report import measured, show_run
 from sizewise.cli.eval_target import EvalTargets
 from sizewise.cli.options import api_client, server_options, wants_json
@@ -79,6 +79,7 @@ def _head(found: EvalFile, data: EvalDataset, target: str) -> RunHead:
         scorers={name: each.kind for name, each in found.spec.scorers.items()},
         repeat=found.spec.repeat,
         planned=len(data.items) * found.spec.repeat,
+        prompt=prompt_version(found),
     )
 
 
@@ -87,7 +88,8 @@ def _file(found: EvalFile, data: EvalDataset, target: str, is_new: bool) -> Path
     for file in () if is_new else run_files(found):
         run = read_run(file)
         if run.head.target == target:
-            is_alike = (run.head.data, run.head.scoring) == (data.digest, found.spec.scoring_digest)
+            was = (run.head.data, run.head.scoring, run.head.prompt)
+            is_alike = was == (data.digest, found.spec.scoring_digest, prompt_version(found))
             if is_alike and not run.is_whole:
                 return file
             break
@@ -95,7 +97,7 @@ def _file(found: EvalFile, data: EvalDataset, target: str, is_new: bool) -> Path
 
 
 async def _answer(found: EvalFile, data: EvalDataset, names: Sequence[str], files: Sequence[Path]) -> EvalReport:
-    asked = EvalTargets(api_client(), found.spec.target)
+    asked = EvalTargets(api_client(), found.spec.target, prompt_version(found).rpartition("@")[2])
     with ExitStack() as stack, progress_bar("answering", "answers") as progress:
         runs = list[TargetRun]()
         for name, file in zip(names, files, strict=True):

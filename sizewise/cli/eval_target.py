@@ -22,9 +22,11 @@ VERDICT_TOKENS = 16
 class EvalTargets:
     """Asks without the response cache: a repeat is a new answer."""
 
-    def __init__(self, server: ApiClient, target: EvalTarget) -> None:
+    def __init__(self, server: ApiClient, target: EvalTarget, version: str = "") -> None:
+        """`version`: of the target's prompt, which the server must have."""
         self._server = server
         self._target = target
+        self._version = version
 
     async def ask(self, model: str, item: EvalItem, repeat: int, most: int | None) -> TargetAnswer:
         """`most`: maximum cost in pico-dollars. Raises the server's error."""
@@ -38,7 +40,14 @@ class EvalTargets:
         }
         if item.tools:
             body["tools"] = item.tools
-        return _answer(await request_completion(self._server, body, most, _options(item.data_class)))
+        options = _options(item.data_class)
+        if self._target.prompt:
+            variables = {**self._target.variables, **item.variables}
+            options = {
+                **options,
+                "prompt": {"id": self._target.prompt, "version": self._version, "variables": variables},
+            }
+        return _answer(await request_completion(self._server, body, most, options))
 
     async def judge(self, model: str, prompt: str, most: int | None, data_class: DataClass | None) -> TargetAnswer:
         """`data_class`: of what the prompt holds."""

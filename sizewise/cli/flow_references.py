@@ -10,7 +10,7 @@ from sizewise.app.routing_config import build_policies
 from sizewise.auth.permissions import BUILTIN_ROLES
 from sizewise.catalog.loader import load_cards
 from sizewise.errors import ConfigError, ModelNotFound
-from sizewise.flows.file_source import FlowFile
+from sizewise.flows.file_source import FlowFile, default_flows_folder
 from sizewise.flows.language.diagnostics import Diagnostic, DiagnosticCollector, Path, did_you_mean
 from sizewise.flows.language.flow_spec import NodeSpec, TriggerSpec
 from sizewise.flows.language.types import Json
@@ -19,6 +19,7 @@ from sizewise.flows.node_registry import NodeRegistry
 from sizewise.flows.scheduler import schedule_error
 from sizewise.messages import ChatRequest
 from sizewise.plugins import PluginRegistry
+from sizewise.prompts.prompt_library import list_prompt_ids
 from sizewise.settings.load import Settings
 from sizewise.tools.code_tool import code_tools
 from sizewise.tools.sandbox.process_pool import Sandbox
@@ -28,6 +29,7 @@ NODE_FIELD_LABELS: Mapping[str, tuple[str, str]] = {
     "hosts": ("host", "Allow it: [hosts.{}] in sizewise.toml"),
     "approvers": ("role", "Define it: [roles.{}] in sizewise.toml"),
     "knowledge": ("knowledge base", "Create it: sizewise knowledge add {}"),
+    "prompts": ("prompt", "Write the file prompts/{}.md"),
     "tools": ("tool", "Declare the MCP server that has it: [mcp.NAME] in sizewise.toml"),
 }
 """For each value of a parameter's `x-names`: its description, and how to add a missing one."""
@@ -49,6 +51,7 @@ class ReferenceChecker:
             "approvers": [*BUILTIN_ROLES, *settings.roles],
             "hosts": settings.hosts,
             "knowledge": settings.knowledge,
+            "prompts": list_prompt_ids(default_flows_folder(settings.config_file, settings.home).parent / "prompts"),
             "tools": [*plugins.plugin_names("tools"), *codes, *map(tool_name, settings.knowledge), *flows],
         }
 
@@ -85,7 +88,8 @@ class ReferenceChecker:
         if names is None or which in self._reached or said in names:
             return "", ""
         what, hint = NODE_FIELD_LABELS[which]
-        return f"there is no {what} {said[:60]!r} in the settings", did_you_mean(said, names) or hint.format(said[:60])
+        where = "the folder `prompts`" if which == "prompts" else "the settings"
+        return f"there is no {what} {said[:60]!r} in {where}", did_you_mean(said, names) or hint.format(said[:60])
 
 
 def _names(which: str, said: Json) -> list[str]:

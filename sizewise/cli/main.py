@@ -28,6 +28,7 @@ COMMANDS: Mapping[str, LazyCommand] = {
     "route": LazyCommand("sizewise.cli.route:route", "Explain, measure, calibrate, train and test routing."),
     "scan": LazyCommand("sizewise.cli.scan:scan", "Scan data for poisoning: copies, triggers, outliers, injection."),
     "flow": LazyCommand("sizewise.cli.flow:flow", "Manage flows as files: new, check, run, publish."),
+    "prompt": LazyCommand("sizewise.cli.prompt:prompt", "Manage prompts as files: list, show, check, render."),
     "eval": LazyCommand("sizewise.cli.eval:eval_", "Measure answers: new, run, compare, gate."),
     "dataset": LazyCommand("sizewise.cli.dataset:dataset", "Manage data sets of evals: add, from-records, split."),
     "knowledge": LazyCommand("sizewise.cli.knowledge:knowledge", "Manage knowledge bases: add, sync, search."),
@@ -57,7 +58,7 @@ COMMANDS: Mapping[str, LazyCommand] = {
 SUBJECTS = (
     ("up ask compare doctor completion", "Start the server, ask questions, compare models, check the installation."),
     ("advise fit models route", "Choose and download models; explain, calibrate and train routing."),
-    ("flow knowledge eval dataset import scan", "Build flows and knowledge bases; measure answers; import; scan data."),
+    ("flow prompt knowledge eval dataset import scan", "Build flows and knowledge; measure answers; import; scan."),
     ("records usage savings audit", "See requests, what they cost, savings and changes."),
     ("keys users orgs budgets encryption", "Manage access, limits and encryption keys."),
     ("backup restore erase", "Back up and restore the home; erase one person's data."),

@@ -527,6 +527,11 @@ class ErasedPersonalData(Struct, frozen=True, rename="camel"):
     rows: list[PersonalRows]
 
 
+class PromptUse(Struct, frozen=True, rename="camel"):
+    id: str
+    version: str
+
+
 class Record(Struct, frozen=True, rename="camel"):
     trace: str
     span_id: str
@@ -556,6 +561,7 @@ class Record(Struct, frozen=True, rename="camel"):
     session: str | None
     end_user: str | None
     tags: list[str]
+    prompts: list[PromptUse]
     parent_span: str | None
 
 
@@ -1736,7 +1742,8 @@ String, $since: Timestamp, $before: String) { records( last: $last model: $model
 session: $session endUser: $endUser tag: $tag since: $since before: $before ) { ...Record } } fragment Record on Record
 { trace spanId at endpoint key project requestedModel policy model why status error stream degraded freshness guardrails
 dataClass tokens { ...Tokens } costUsd audioSeconds characters images firstTokenMs totalMs attemptCount session endUser
-tags parentSpan } fragment Tokens on Tokens { input output cached cacheWrite reasoning estimated }
+tags prompts { ...PromptUse } parentSpan } fragment Tokens on Tokens { input output cached cacheWrite reasoning
+estimated } fragment PromptUse on PromptUse { id version }
 """
 
 
@@ -1776,9 +1783,10 @@ GET_RECORD = """\
 query GetRecord($trace: String!) { record(trace: $trace) { ...RecordDetails } } fragment RecordDetails on Record {
 ...Record attempts { ...Attempt } } fragment Record on Record { trace spanId at endpoint key project requestedModel
 policy model why status error stream degraded freshness guardrails dataClass tokens { ...Tokens } costUsd audioSeconds
-characters images firstTokenMs totalMs attemptCount session endUser tags parentSpan } fragment Tokens on Tokens { input
-output cached cacheWrite reasoning estimated } fragment Attempt on Attempt { number model place result why score error
-tokens { ...Tokens } costUsd startedMs firstTokenMs endedMs }
+characters images firstTokenMs totalMs attemptCount session endUser tags prompts { ...PromptUse } parentSpan } fragment
+Tokens on Tokens { input output cached cacheWrite reasoning estimated } fragment PromptUse on PromptUse { id version }
+fragment Attempt on Attempt { number model place result why score error tokens { ...Tokens } costUsd startedMs
+firstTokenMs endedMs }
 """
 
 

@@ -259,6 +259,7 @@ def _show(record: operations.RecordDetails) -> None:
             *([("session", record.session)] if record.session else []),
             *([("end user", record.end_user)] if record.end_user else []),
             *([("tags", ", ".join(record.tags))] if record.tags else []),
+            *(("prompt", f"{each.id}@{each.version}") for each in record.prompts),
             *([("caused by", f"span {record.parent_span}")] if record.parent_span else []),
             *([("freshness", f"may be out of date: {record.freshness}")] if record.freshness else []),
             *([("guardrails", record.guardrails)] if record.guardrails else []),

@@ -6,15 +6,16 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta
 
 from sizewise.data_class import DataClass
 from sizewise.errors import BadRequest
 from sizewise.flows.language.types import Json
-from sizewise.flows.node import Node
+from sizewise.flows.node import Node, StaticText
 from sizewise.handler import RequestOptions
 from sizewise.messages import ChatRequest
 from sizewise.money import parse_micro_dollars
+from sizewise.prompt_reference import PromptReference
 from sizewise.providers.wires.openai.request_response import read_request
 
 _encode = msgspec.json.Encoder().encode
@@ -38,6 +39,14 @@ class ModelNode(Node, frozen=True, kw_only=True):
     ] = "auto"
     policy: Annotated[str | None, Meta(description="Policy to use if the model is `auto`.")] = None
     system: Annotated[str | None, Meta(description="System prompt.")] = None
+    prompt_id: Annotated[
+        StaticText | None,
+        Meta(
+            description="Id of a prompt in the folder `prompts`; its text is added to the messages.",
+            extra_json_schema={"x-names": "prompts"},
+        ),
+    ] = None
+    variables: Annotated[dict[str, Json], Meta(description="Values of the variables of `prompt_id`.")] = {}
     max_tokens: Annotated[Count | None, Meta(description="Maximum output tokens.")] = None
     temperature: Annotated[
         Temperature | None, Meta(description="Temperature; 0 is as deterministic as the model can be.")
@@ -62,6 +71,7 @@ class ModelNode(Node, frozen=True, kw_only=True):
             data_class=self.data_class,
             online=self.online,
             min_context_tokens=self.min_window,
+            prompt=UNSET if self.prompt_id is None else PromptReference(self.prompt_id, "", self.variables),
         )
 
     def build_chat(
@@ -75,7 +85,9 @@ class ModelNode(Node, frozen=True, kw_only=True):
         said: list[Json] = [{"role": "system", "content": self.system}] if self.system else []
         body: dict[str, Json] = {"model": self.model, "messages": [*said, *messages], "stream": stream}
         if not body["messages"]:
-            raise BadRequest("the prompt is missing", "set `prompt` or `messages`")
+            if self.prompt_id is None:
+                raise BadRequest("the prompt is missing", "set `prompt` or `messages`")
+            body["sizewise"] = {"prompt": self.prompt_id}  # no other messages are needed
         if self.max_tokens is not None:
             body["max_tokens"] = self.max_tokens
         if self.temperature is not None:

@@ -375,6 +375,7 @@ def tighten_options(outer: RequestOptions, inner: RequestOptions) -> RequestOpti
         constraint_source=outer.constraint_source,
         min_context_tokens=max(filter(None, (outer.min_context_tokens, inner.min_context_tokens)), default=None),
         progress=outer.progress,
+        prompt=inner.prompt,
     )
 
 

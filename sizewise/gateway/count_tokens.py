@@ -11,6 +11,7 @@ from sizewise.errors import BadRequest
 from sizewise.handler import Request
 from sizewise.messages import ChatRequest
 from sizewise.model_card import ModelCard
+from sizewise.prompts.prompt_expansion import expand
 from sizewise.routing.admission import check_key_policies, no_model_error
 from sizewise.routing.constraints import HealthCheck, eligible_models
 from sizewise.routing.policy import RequestFeatures
@@ -33,7 +34,7 @@ async def count_prompt_tokens(app: Application, request: Request) -> PromptToken
     waits = app.resources.services.limiter.count_request(request.principal)
     if waits is not None:
         await waits
-    request = await app.guardrails.check_offloaded(request)
+    request = await app.guardrails.check_offloaded(expand(request, app.resources.prompts))
     plan = app.aliases(request.payload, request.options.policy)
     check_key_policies(request, plan)
     if not isinstance(request.payload, ChatRequest):

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from random import getrandbits
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct
@@ -40,6 +40,7 @@ from sizewise.limits.upload import UploadLimit
 from sizewise.messages import ChatRequest, EmbeddingRequest
 from sizewise.money import PICO_PER_DOLLAR, format_dollars
 from sizewise.principal import Principal
+from sizewise.prompt_reference import PromptReference
 from sizewise.providers.wires.openai.request_response import write_error
 from sizewise.request_origin import RequestOrigin
 from sizewise.telemetry.request_labels import MAX_TAG_CHARS, MAX_TAGS, is_tag
@@ -238,6 +239,14 @@ def new_trace_id() -> str:
 DecimalText = Annotated[str, Meta(pattern=r"^\d{1,9}(\.\d{1,12})?$")]
 
 
+class PromptOption(Struct, forbid_unknown_fields=True):
+    """A prompt of the folder `prompts` by id, and the values of its variables."""
+
+    id: Annotated[str, Meta(max_length=200)]
+    version: Annotated[str, Meta(max_length=64)] | None = None
+    variables: dict[str, Any] = {}
+
+
 class SizewiseOptions(Struct, forbid_unknown_fields=True, rename="kebab"):
     """Routing options: the `sizewise` object of a body, or `x-sizewise-*` headers of the same names."""
 
@@ -254,6 +263,7 @@ class SizewiseOptions(Struct, forbid_unknown_fields=True, rename="kebab"):
     progress: bool | None = None
     end_user: Annotated[str, Meta(max_length=512)] | None = None
     tags: str | list[str] | None = None
+    prompt: Annotated[str, Meta(max_length=200)] | PromptOption | None = None
 
 
 _HEADER_NAME: Mapping[str, str] = {name.replace("-", "_"): name for name in SizewiseOptions.__struct_encode_fields__}
@@ -293,7 +303,16 @@ def parse_options(headers: dict[str, str], body: Raw | None) -> RequestOptions:
         progress=seen.progress or UNSET,
         end_user=seen.end_user or UNSET,
         tags=_tags(seen.tags) or UNSET,
+        prompt=UNSET if seen.prompt is None else _prompt(seen.prompt),
     )
+
+
+def _prompt(given: str | PromptOption) -> PromptReference:
+    """`ID` or `ID@VERSION`, as a header has it, or an object."""
+    if isinstance(given, str):
+        id, _, version = given.partition("@")
+        return PromptReference(id, version, {})
+    return PromptReference(given.id, given.version or "", given.variables)
 
 
 def _tags(given: str | list[str] | None) -> tuple[str, ...]:

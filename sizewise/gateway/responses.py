@@ -35,6 +35,7 @@ from sizewise.gateway.request_context import (
     send_error,
     trace_headers,
 )
+from sizewise.gateway.response_prompts import with_prompt
 from sizewise.gateway.response_routes import PrincipalResponse, show
 from sizewise.gateway.responses_query import StreamQuery
 from sizewise.gateway.responses_storage import (
@@ -72,8 +73,9 @@ async def create(app: Application, head: RequestHead, body: bytes, writer: Respo
     if asked.body.background:
         background.check_storable(asked)
     made = new_envelope(asked)
-    head.authorize(app, "responses")
-    options = tighten_options(_with_chain_session(_options(head, asked), made), previous)
+    prompted = with_prompt(asked, app.resources.prompts, head.authorize(app, "responses"))
+    asked = prompted.asked
+    options = tighten_options(_with_chain_session(prompted.options(_options(head, asked)), made), previous)
     request = replace(head.request(NO_PAYLOAD, options, "responses"), response_id=made.id)
     if asked.body.background:
         if asks_for_search(app, request, asked):
@@ -172,8 +174,9 @@ async def count_input_tokens(app: Application, head: RequestHead, body: bytes, w
     kept = _responses_of(app, head)
     asked = read_countable_request(body)
     previous = await kept.previous(asked.body.previous_response_id)
-    head.authorize(app, "responses")
-    options = tighten_options(_options(head, asked), previous)
+    prompted = with_prompt(asked, app.resources.prompts, head.authorize(app, "responses"))
+    asked = prompted.asked
+    options = tighten_options(prompted.options(_options(head, asked)), previous)
     request = head.request(asked.to_chat(context_items(previous)), options, "responses")
     count = await count_prompt_tokens(app, request)
     shown = {"object": "response.input_tokens", "input_tokens": count.tokens, "estimated": count.is_estimate}

@@ -182,10 +182,16 @@ def _record(record: RequestRecord) -> FieldValues:
         "session": record.session,
         "endUser": record.end_user,
         "tags": split_tags(record.tags),
+        "prompts": [] if record.prompt is None else [_prompt_use(record.prompt)],
         "parentSpan": record.parent_span,
         "attempts": None,
         "contents": None,
     }
+
+
+def _prompt_use(prompt: str) -> FieldValues:
+    id, _, version = prompt.partition("@")
+    return {"id": id, "version": version}
 
 
 def _attempt(attempt: AttemptRow) -> FieldValues:

@@ -242,11 +242,14 @@ class RecordingMiddleware:
             hashed,
             None if options.tags is UNSET else join_tags(options.tags),
             *(NO_ORIGIN if origin is None else _origin_values(origin)),
+            None if options.prompt is UNSET else f"{options.prompt.id}@{options.prompt.version}",
+            *NO_RELEASE,
         )
 
 
 NO_ORIGIN: RowValues = (None, None, None, None, None)
-NO_LABELS: RowValues = (None, None, None, *NO_ORIGIN)
+NO_RELEASE: RowValues = (None, None, None)
+NO_LABELS: RowValues = (None, None, None, *NO_ORIGIN, None, *NO_RELEASE)
 
 
 def _origin_values(origin: RequestOrigin) -> RowValues:

@@ -91,6 +91,10 @@ def _labels() -> list[Column[Any]]:
         Column("flow", Text),
         Column("node", Text),
         Column("agent", Text),
+        Column("prompt", Text),
+        Column("environment", Text),
+        Column("release", Text),
+        Column("arm", Text),
     ]
 
 
@@ -208,6 +212,10 @@ SCHEMA = Migrations(
             CreateIndex(BY_SESSION),
             CreateIndex(BY_END_USER),
         ),
+        tuple(
+            migration_statement(f"ALTER TABLE records ADD COLUMN {name} TEXT")
+            for name in ("prompt", "environment", "release", "arm")
+        ),
     ),
 )
 
@@ -294,6 +302,10 @@ class RequestRecord(Struct, frozen=True):
     flow: str | None = None
     node: str | None = None  # path in the flow
     agent: str | None = None
+    prompt: str | None = None  # ID@VERSION of the prompt file that it used
+    environment: str | None = None  # null: there are no environments
+    release: str | None = None  # hash of the release that answered
+    arm: str | None = None  # of a canary: stable or canary
 
 
 class AttemptRow(Struct, frozen=True):

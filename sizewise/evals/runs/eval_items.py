@@ -26,7 +26,7 @@ class EvalItem(Struct, frozen=True, omit_defaults=True, kw_only=True):
     `weight`: how many items of the traffic it stands for, 1 / its inclusion probability if it was sampled. `tools`:
     definitions that the target may call. `data_class`: of what it holds; the target answers within its limits.
     `context`: sources that the answer may use. `criteria`: of this item, for a judge. `checks`: of this item, for the
-    scorer `checks`.
+    scorer `checks`. `variables`: of the target's prompt.
     """
 
     id: str
@@ -40,6 +40,7 @@ class EvalItem(Struct, frozen=True, omit_defaults=True, kw_only=True):
     context: tuple[str, ...] = ()
     criteria: str = ""
     checks: tuple[ScorerSpec, ...] = ()
+    variables: dict[str, Any] = {}
 
     @property
     def digest(self) -> str:
@@ -47,10 +48,14 @@ class EvalItem(Struct, frozen=True, omit_defaults=True, kw_only=True):
         return sha256(msgspec.json.encode(self, order="sorted")).hexdigest()[:16]
 
     def messages(self) -> Sequence[Mapping[str, object]]:
+        if not self.input:
+            return []
         return [{"role": "user", "content": self.input}] if isinstance(self.input, str) else self.input
 
     def question(self) -> str:
         """What a judge sees of the input."""
+        if not self.input:
+            return msgspec.json.encode(self.variables).decode()
         if isinstance(self.input, str):
             return self.input
         return "\n\n".join(f"{each.get('role', '')}: {each.get('content', '')}" for each in self.input)
@@ -78,7 +83,8 @@ class _Row(Struct, forbid_unknown_fields=True):
     sampling, not used by a run.
     """
 
-    input: str | list[dict[str, Any]]
+    input: str | list[dict[str, Any]] = ""
+    variables: dict[str, Any] = {}
     id: PlainLine | int | UnsetType = UNSET
     expected: Any = None
     cluster: str | int | None = None
@@ -101,7 +107,7 @@ def read_items(file: Path) -> EvalDataset:
     found: dict[str, EvalItem] = {}
     for number, row in read_rows(file, _Row, HINT):
         where = f"{str(file)!r}, line {number}"
-        if not row.input:
+        if not row.input and not row.variables:
             raise BadRequest(f"{where}: the input is empty", "remove the line")
         if row.weight is not None and not 0 < row.weight < float("inf"):
             raise BadRequest(f"{where}: the weight is {row.weight}", "use a number above 0")
@@ -137,7 +143,8 @@ def _weight(row: _Row) -> float:
 
 
 def _item(row: _Row) -> EvalItem:
-    name = sha256(msgspec.json.encode([row.input, row.expected], order="sorted")).hexdigest()[:16]
+    identity = [row.input, row.expected, *([row.variables] if row.variables else [])]
+    name = sha256(msgspec.json.encode(identity, order="sorted")).hexdigest()[:16]
     id = name if row.id is UNSET else str(row.id)
     return EvalItem(
         id=id,
@@ -151,4 +158,5 @@ def _item(row: _Row) -> EvalItem:
         context=(row.context,) if isinstance(row.context, str) else tuple(row.context),
         criteria=row.criteria.strip(),
         checks=tuple(row.checks),
+        variables=row.variables,
     )

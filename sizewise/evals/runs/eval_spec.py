@@ -101,10 +101,14 @@ class EvalBudget(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class EvalTarget(Struct, frozen=True, forbid_unknown_fields=True):
-    """What answers: one of a model (also `auto` and `auto:POLICY`) or a flow."""
+    """What answers: one of a model (also `auto` and `auto:POLICY`) or a flow. `prompt`: id of a prompt file, in front
+    of each item's input; its `variables` are those of the items and these.
+    """
 
     model: str = ""
     flow: str = ""
+    prompt: str = ""
+    variables: dict[str, Any] = {}
     system: str = ""
     max_tokens: int = 512
     temperature: float = 0.0
@@ -183,6 +187,10 @@ def _mapping(data: Mapping[str, Any], name: str, build: Callable[[object, Where]
 
 def _target(value: object) -> EvalTarget:
     target = _convert({"model": value} if isinstance(value, str) else value, EvalTarget, ("target",))
+    if target.prompt and not target.model:
+        target = replace(target, model="auto")
+    if target.variables and not target.prompt:
+        raise EvalSpecError("`variables` of a target need its `prompt`", "such as prompt: answer", ("target",))
     if bool(target.model) == bool(target.flow):
         raise EvalSpecError("`target` names one model or one flow", "such as {model: auto}", ("target",))
     return target

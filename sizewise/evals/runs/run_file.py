@@ -42,6 +42,7 @@ class RunHead(Struct, frozen=True, kw_only=True):
     scorers: dict[PlainLine, str]
     repeat: Annotated[int, Meta(ge=1)]
     planned: Annotated[int, Meta(ge=1)]
+    prompt: PlainLine = ""  # ID@VERSION, if the target has one
 
 
 class ItemResult(Struct, frozen=True, omit_defaults=True, kw_only=True):

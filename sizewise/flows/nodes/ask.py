@@ -33,8 +33,8 @@ class AskNode(ModelNode, frozen=True, kw_only=True):
 
     @classmethod
     def validate(cls, context: ValidationContext) -> Iterator[ParameterError]:
-        if "prompt" not in context.types and "messages" not in context.types:
-            yield ParameterError("", "the prompt is missing", "Set `prompt` or `messages`.")
+        if not {"prompt", "messages", "prompt_id"} & context.types.keys():
+            yield ParameterError("", "the prompt is missing", "Set `prompt`, `messages` or `prompt_id`.")
 
     async def run(self, context: NodeContext) -> Json:
         answered = ""

@@ -44,7 +44,7 @@ class ResponseFormatType(Struct):
     type: str = "text"
 
 
-Messages = Annotated[list[Message], Meta(min_length=1, max_length=100_000)]
+Messages = Annotated[list[Message], Meta(max_length=100_000)]
 
 
 class ChatCompletionBody(Struct):
@@ -131,6 +131,8 @@ def read_request(body: bytes, *, is_checked: bool = False) -> tuple[ChatRequest,
     long = _decode_long_body(body, is_checked) if len(body) > LONG_BODY_BYTES else None
     seen, fields = long or decode_client_body(body, _body, is_checked)
     wishes = fields.pop("sizewise", None)
+    if not seen.messages and (wishes is None or b'"prompt"' not in bytes(wishes)):
+        raise BadBody("`messages`: expected `array` of length >= 1", "send a message", param="messages")
     fields.pop(ORIGINAL_FIELD, None)  # set only by our other APIs
     options = seen.stream_options
     one, other = seen.max_completion_tokens, seen.max_tokens

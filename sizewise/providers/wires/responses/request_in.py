@@ -58,6 +58,7 @@ class ResponsesBody(Struct):
     safety_identifier: str | None = None
     service_tier: str | None = None
     truncation: str | None = None
+    prompt: Json | None = None
 
 
 COPIED_FIELDS = ("stream", "temperature", "top_p", "parallel_tool_calls")
@@ -65,7 +66,7 @@ COPIED_FIELDS = ("stream", "temperature", "top_p", "parallel_tool_calls")
 
 TRANSLATED_FIELDS = frozenset(
     {
-        *ResponsesBody.__struct_fields__,
+        *(name for name in ResponsesBody.__struct_fields__ if name != "prompt"),
         *("stream_options", "prompt_cache_key", "prompt_cache_retention", "prompt_cache_options"),
         *("client_metadata", "max_tool_calls"),
     },
@@ -91,7 +92,15 @@ class CountableBody(ResponsesBody):
     input: str | Annotated[list[Json], Meta(max_length=100_000)] | None = None  # type: ignore[assignment]  # optional here
 
 
+class PromptedBody(ResponsesBody):
+    """A body with a `prompt`, which may name the model and be all the input."""
+
+    model: str = ""
+    input: str | Annotated[list[Json], Meta(max_length=100_000)] = []
+
+
 _body = msgspec.json.Decoder(ResponsesBody)
+_prompted: msgspec.json.Decoder[ResponsesBody] = msgspec.json.Decoder(PromptedBody)
 _countable = msgspec.json.Decoder(CountableBody)
 _encode = msgspec.json.Encoder().encode
 T = TypeVar("T")
@@ -155,7 +164,11 @@ class ResponsesRequest(Struct):
 
 def read_request(body: bytes, *, is_checked: bool = False) -> ResponsesRequest:
     """Raises BadBody, which names the field. `is_checked`: as in `decode_client_body`."""
-    seen, sent = decode_client_body(body, _body, is_checked)
+    seen: ResponsesBody
+    if b'"prompt"' in body:
+        seen, sent = decode_client_body(body, _prompted, is_checked)
+    if b'"prompt"' not in body or seen.prompt is None:
+        seen, sent = decode_client_body(body, _body, is_checked)
     ours = sent.pop("sizewise", None)
     sent.pop("previous_response_id", None)
     return ResponsesRequest(seen, sent, ours)

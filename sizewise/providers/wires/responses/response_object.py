@@ -77,6 +77,8 @@ class ResponseEnvelope(Struct, frozen=True):
     def in_progress(self, model: str) -> Json:
         """The response object before the first token."""
         echoed = {name: self._request_value(name, unsaid) for name, unsaid in REQUEST_DEFAULTS.items()}
+        if "prompt" in self.raw_fields:
+            echoed["prompt"] = self.raw_fields["prompt"]
         return {
             "id": self.id,
             "object": "response",

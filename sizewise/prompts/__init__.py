@@ -1,0 +1,1 @@
+"""Prompts by id: files with typed variables, rendered into the messages of a request."""
