@@ -69,7 +69,7 @@ def usage(
              sizewise usage --by end-user --by flow --since 30d
              sizewise usage --by key --model openai/gpt-5 --step 1d
     """
-    keys = tuple(by) or ("model",)
+    keys = tuple(by) or (("end-user",) if filters["end_user"] else ("model",))  # no sums of end users are by model
     now_ms = time.time_ns() // 1_000_000
     given = {name: value for name, value in filters.items() if value is not None}
     if isinstance(user := given.get("user"), str) and "@" in user:

@@ -85,7 +85,7 @@ def test_filters_name_one_session_tag_or_end_user(server: Served) -> None:
         ({"model": "echo/large", "tag": "job=b"}, 1),
     ):
         assert asked(server, by=[], filter=filter)["total"]["requests"] == requests, filter
-    one = sizewise("usage", "--end-user", "ann@example.com", "--by", "end-user", "--step", "1d", home=server.home)
+    one = sizewise("usage", "--end-user", "ann@example.com", "--step", "1d", home=server.home)
     assert one.code == 0 and "ann" not in one.out and "SINCE" in one.out
     none = sizewise("usage", "--tag", "nothing", home=server.home)
     assert none.code == 0 and "no request is like that" in none.err
