@@ -9,6 +9,8 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from functools import partial
 
+from msgspec.structs import replace
+
 from sizewise.agents import tables as memory_tables
 from sizewise.agents.memory import subject_hash
 from sizewise.auth.account_erasure import AccountErasure
@@ -61,6 +63,14 @@ class Erasure:
     async def subject_of_key(self, tenant: str, key: str) -> DataSubject:
         return await self._with_memories(DataSubject(tenant, "", (key,)), (key,))
 
+    async def subject_of_conversation(self, tenant: str, session: str) -> DataSubject:
+        """`session`: as the client names it; with the memories of agents in it."""
+        subject = await self._with_memories(DataSubject(tenant), (session,))
+        return replace(subject, conversations=(session,))
+
+    def subject_of_end_user(self, tenant: str, hashed: str) -> DataSubject:
+        return DataSubject(tenant, end_users=(hashed,))
+
     async def count(self, subject: DataSubject, user: User | None) -> Counts:
         """`user`: also the account."""
         await self._flush()
@@ -93,7 +103,7 @@ class Erasure:
         )
         owners = [owner for name in names for owner in (name, f"user:{name}", f"session:{name}")]
         hashes = tuple(subject_hash(subject.tenant, project, owner) for project in projects for owner in owners)
-        return DataSubject(subject.tenant, subject.user, subject.keys, hashes)
+        return replace(subject, subjects=hashes)
 
     async def _flush(self) -> None:
         """What was accepted before is in the tables when this returns."""

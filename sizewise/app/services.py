@@ -395,12 +395,8 @@ ENCRYPTED_TABLES = (
 )
 
 PERSONAL_TABLES: Sequence[PersonalTable] = (
-    *(
-        replace(telemetry_tables.PERSONAL, before_delete=keep_usage),
-        span_tables.PERSONAL,
-        payload_tables.PERSONAL,
-        eval_tables.PERSONAL,
-    ),
+    *(span_tables.PERSONAL, payload_tables.PERSONAL, eval_tables.personal_ratings(RECORDS.c.trace)),
+    replace(telemetry_tables.PERSONAL, before_delete=keep_usage),  # after those that are found by it
     *(stored_response_tables.PERSONAL, background_tables.PERSONAL, cache_tables.PERSONAL, agent_tables.PERSONAL),
     *(file_tables.PERSONAL, *usage_tables.PERSONAL, *hosted_eval_tables.PERSONAL),
 )

@@ -46,7 +46,7 @@ COMMANDS: Mapping[str, LazyCommand] = {
         "sizewise.cli.encryption:encryption", "Show and rotate the keys that encrypt prompts and replies."
     ),
     "budgets": LazyCommand("sizewise.cli.budgets:budgets", "Show rate limits and budgets, and what is left."),
-    "erase": LazyCommand("sizewise.cli.erase:erase", "Erase the stored data of one person, or of one key."),
+    "erase": LazyCommand("sizewise.cli.erase:erase", "Erase the stored data of one person, key, session or end user."),
     "backup": LazyCommand("sizewise.cli.backup:backup", "Back up the home to one file, while the server runs."),
     "restore": LazyCommand("sizewise.cli.restore:restore", "Restore a home from a backup."),
     "doctor": LazyCommand(

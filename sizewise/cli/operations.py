@@ -1855,9 +1855,10 @@ async def send_feedback(client: ApiClient, *, trace: str, score: float, kind: st
 
 
 ERASE_PERSONAL_DATA = """\
-mutation ErasePersonalData($user: String, $key: String, $dryRun: Boolean!) { erasePersonalData(user: $user, key: $key,
-dryRun: $dryRun) { ...ErasedPersonalData } } fragment ErasedPersonalData on ErasePersonalDataPayload { dryRun rows {
-...PersonalRows } } fragment PersonalRows on PersonalRows { kind count }
+mutation ErasePersonalData($user: String, $key: String, $session: String, $endUser: String, $dryRun: Boolean!) {
+erasePersonalData( user: $user key: $key session: $session endUser: $endUser dryRun: $dryRun ) { ...ErasedPersonalData }
+} fragment ErasedPersonalData on ErasePersonalDataPayload { dryRun rows { ...PersonalRows } } fragment PersonalRows on
+PersonalRows { kind count }
 """
 
 
@@ -1871,8 +1872,10 @@ async def erase_personal_data(
     dry_run: bool,
     user: str | UnsetType | None = UNSET,
     key: str | UnsetType | None = UNSET,
+    session: str | UnsetType | None = UNSET,
+    end_user: str | UnsetType | None = UNSET,
 ) -> ErasedPersonalData:
-    variables = {"user": user, "key": key, "dryRun": dry_run}
+    variables = {"user": user, "key": key, "session": session, "endUser": end_user, "dryRun": dry_run}
     response = await client.graphql(ERASE_PERSONAL_DATA, ErasePersonalDataResponse, variables)
     return response.erase_personal_data
 

@@ -91,7 +91,11 @@ FEEDBACK = Table(
 FEEDBACK_BY_TRACE = Index("feedback_trace", FEEDBACK.c.tenant, FEEDBACK.c.trace)
 FEEDBACK_BY_AGE = Index("feedback_age", FEEDBACK.c.at)
 
-PERSONAL = PersonalTable("ratings", FEEDBACK, FEEDBACK.c.number, key=FEEDBACK.c.key)
+
+def personal_ratings(trace: Column[str]) -> PersonalTable:
+    """`trace`: of the table of records."""
+    return PersonalTable("ratings", FEEDBACK, FEEDBACK.c.number, key=FEEDBACK.c.key, linked=(FEEDBACK.c.trace, trace))
+
 
 SCHEMA = Migrations(
     "evals",

@@ -12,25 +12,32 @@ from sizewise.graphql.context import RequestContext
 from sizewise.graphql.keys import key_resource
 from sizewise.graphql.model_type import FieldValues
 from sizewise.graphql.users import reachable_user, require_rights_over
+from sizewise.storage.erasure import DataSubject
 
 
 async def erase_personal_data(
     context: RequestContext,
     user: str | None = None,
     key: str | None = None,
+    session: str | None = None,
+    end_user: str | None = None,
     dry_run: bool = True,
 ) -> FieldValues:
-    """`user`: the id of a user; `key`: the id of a key or session, also of one that is gone. Writes to the audit log
-    before it deletes anything, and after. Raises BadRequest, Forbidden, PathNotFound, Conflict for the last owner.
+    """`user`: the id of a user; `key`: the id of a key or sign-in session, also of one that is gone; `session`,
+    `end_user`: as clients name them. Writes to the audit log before it deletes anything, and after. Raises BadRequest,
+    Forbidden, PathNotFound, Conflict for the last owner.
     """
-    if bool(user) == bool(key):
-        raise BadRequest("name one user or one key", "use `user` or `key`", param="user")
+    if sum(map(bool, (user, key, session, end_user))) != 1:
+        hint = "use `user`, `key`, `session` or `endUser`"
+        raise BadRequest("name one user, key, session or end user", hint, param="user")
     if key and "@" in key:  # it would stand in the audit log for ever, and nothing of the user would be erased
         raise BadRequest("an e-mail address is not the id of a key", "for a person, use `user`", param="key")
     principal, erasure = context.principal, context.services.erasure
     person = _erasable_user(context, user, dry_run) if user else None
     if person is not None:
         subject, thing = await erasure.subject_of_user(person), f"user:{person.id}"
+    elif session or end_user:
+        subject, thing = await _named_by_client(context, session or "", end_user or "")
     else:
         await _require_key(context, key or "")
         subject, thing = await erasure.subject_of_key(principal.tenant, key or ""), f"key:{(key or '')[:100]}"
@@ -51,6 +58,17 @@ def _erasable_user(context: RequestContext, id: str, dry_run: bool) -> User:
     if user.id == context.principal.user_id and not dry_run:
         raise Forbidden("you cannot erase yourself", "ask another user with the permission `erase_records`")
     return user
+
+
+async def _named_by_client(context: RequestContext, session: str, end_user: str) -> tuple[DataSubject, str]:
+    """In all projects. The audit log gets a keyed hash of the name: it cannot be erased."""
+    services, tenant = context.services, context.principal.tenant
+    require_permission(context.principal, "erase_records", Resource(tenant))
+    await services.end_users.load(tenant)
+    hashed = services.end_users.hash(tenant, session or end_user)
+    if session:
+        return await services.erasure.subject_of_conversation(tenant, session), f"session:{hashed}"
+    return services.erasure.subject_of_end_user(tenant, hashed), f"end_user:{hashed}"
 
 
 async def _require_key(context: RequestContext, id: str) -> None:

@@ -41,13 +41,15 @@ ANYBODY = Caller()
 
 class DataSubject(Struct, frozen=True):
     """A person: `user`, and the ids of their keys and sessions, past ones too. Or a key: its id alone, without a user.
-    `subjects`: their names in the memories of agents.
+    `subjects`: their names in the memories of agents. Or what clients name: `conversations`, or hashes of `end_users`.
     """
 
     tenant: str
     user: str = ""
     keys: tuple[str, ...] = ()
     subjects: tuple[str, ...] = ()
+    conversations: tuple[str, ...] = ()
+    end_users: tuple[str, ...] = ()
 
 
 def caller_columns() -> list[Column[str]]:
@@ -72,9 +74,11 @@ class PersonalTable:
     """A table with the column `tenant` whose rows belong to a person or a key. `label`: its rows, as users call them.
 
     `key`, `user`: the columns of the caller who stored a row; by default those of `caller_columns`. `subject`: the
-    column of the person whom it is about. `parts`: columns of other tables that hold `id`, whose rows are deleted too.
-    `batch_rows`: rows per transaction, few where a row has much below it. `emptied`: in
-    place of the rows, this column's values are deleted. `before_delete`: given the ids, in the same transaction.
+    column of the person whom it is about. `conversation`, `end_user`: of what clients name. `linked`: a column, and the
+    one of a table with both that has the same value: its rows are found by those of that table. `parts`:
+    columns of other tables that hold `id`, whose rows are deleted too. `batch_rows`: rows per transaction, few where a
+    row has much below it. `emptied`: in place of the rows, this column's values are deleted. `before_delete`: given the
+    ids, in the same transaction.
     """
 
     label: str
@@ -83,6 +87,9 @@ class PersonalTable:
     key: Column[Any] | None = None
     user: Column[Any] | None = None
     subject: Column[Any] | None = None
+    conversation: Column[Any] | None = None
+    end_user: Column[Any] | None = None
+    linked: tuple[Column[Any], Column[Any]] | None = None
     parts: tuple[Column[Any], ...] = ()
     batch_rows: int = BATCH_ROWS
     emptied: Column[str] | None = None
@@ -106,14 +113,31 @@ class PersonalTable:
             return connection.execute(delete(self.table).where(mine)).rowcount
 
     def _matches(self, subject: DataSubject) -> list[ColumnElement[bool]]:
-        key = self.table.c[CALLER_KEY] if self.key is None else self.key
+        key = self.table.c.get(CALLER_KEY) if self.key is None else self.key
         user = self.table.c.get(CALLER_USER) if self.user is None else self.user
-        found: list[ColumnElement[bool]] = [key.in_(subject.keys)] if subject.keys else []
+        found: list[ColumnElement[bool]] = [key.in_(subject.keys)] if subject.keys and key is not None else []
         if subject.user and user is not None:
             found.append(user == subject.user)
         if subject.subjects and self.subject is not None:
             found.append(self.subject.in_(subject.subjects))
-        return found
+        named = _named_by_clients(self.conversation, self.end_user, subject)
+        if self.linked is None or not (subject.conversations or subject.end_users):
+            return [*found, *named]
+        own, other = self.linked
+        its = other.table.c
+        of_both = or_(false(), *_named_by_clients(its.session, its.end_user, subject))
+        return [*found, *named, own.in_(select(other).where(its.tenant == subject.tenant, of_both))]
+
+
+def _named_by_clients(
+    conversation: Column[Any] | None, end_user: Column[Any] | None, subject: DataSubject
+) -> list[ColumnElement[bool]]:
+    found: list[ColumnElement[bool]] = []
+    if subject.conversations and conversation is not None:
+        found.append(conversation.in_(subject.conversations))
+    if subject.end_users and end_user is not None:
+        found.append(end_user.in_(subject.end_users))
+    return found
 
 
 def overwrite_free_pages(write: TransactionRunner) -> None:

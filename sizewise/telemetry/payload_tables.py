@@ -11,6 +11,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 from sizewise.storage.erasure import PersonalTable
 from sizewise.storage.keys.tables import EncryptedTable
 from sizewise.storage.migrations import BIG_INTEGER, Migrations
+from sizewise.telemetry.tables import RECORDS
 
 META = MetaData()
 
@@ -30,7 +31,9 @@ BY_AGE = Index("contents_age", CONTENTS.c.created, CONTENTS.c.bytes)
 
 SCHEMA = Migrations("contents", ((CreateTable(CONTENTS), CreateIndex(BY_RECORD), CreateIndex(BY_AGE)),))
 SEALED = EncryptedTable(CONTENTS, ("record",))
-PERSONAL = PersonalTable("prompts and replies", CONTENTS, CONTENTS.c.number, key=CONTENTS.c.key)
+PERSONAL = PersonalTable(
+    "prompts and replies", CONTENTS, CONTENTS.c.number, key=CONTENTS.c.key, linked=(CONTENTS.c.record, RECORDS.c.id)
+)
 
 
 class PayloadRow(Struct, frozen=True):

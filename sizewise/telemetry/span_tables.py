@@ -8,6 +8,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from sizewise.storage.erasure import PersonalTable
 from sizewise.storage.migrations import BIG_INTEGER, Migrations
+from sizewise.telemetry.tables import RECORDS
 
 META = MetaData()
 SPANS_TABLE = "spans"
@@ -32,7 +33,9 @@ SPANS = Table(
 )
 BY_TRACE = Index("spans_trace", SPANS.c.tenant, SPANS.c.trace)
 SCHEMA = Migrations("spans", ((CreateTable(SPANS), CreateIndex(BY_TRACE)),))
-PERSONAL = PersonalTable("spans", SPANS, SPANS.c.id, key=SPANS.c.key)
+PERSONAL = PersonalTable(
+    "spans", SPANS, SPANS.c.id, key=SPANS.c.key, conversation=SPANS.c.session, linked=(SPANS.c.trace, RECORDS.c.trace)
+)
 MAX_SPANS = 5_000
 """Of one trace that are read."""
 

@@ -173,7 +173,15 @@ SELECT id, 1, tenant, trace, model, only_place, 'answered', coalesce(only_why, w
 FROM records WHERE only_place IS NOT NULL"""
 
 
-PERSONAL = PersonalTable("records", RECORDS, RECORDS.c.id, key=RECORDS.c.key, parts=(ATTEMPTS.c.record,))
+PERSONAL = PersonalTable(
+    "records",
+    RECORDS,
+    RECORDS.c.id,
+    key=RECORDS.c.key,
+    conversation=RECORDS.c.session,
+    end_user=RECORDS.c.end_user,
+    parts=(ATTEMPTS.c.record,),
+)
 
 SCHEMA = Migrations(
     "telemetry",

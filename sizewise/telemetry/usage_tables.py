@@ -58,11 +58,18 @@ PERIODS = Table(
     Column("records", BIG_INTEGER),  # how many are counted; null: the period has to be counted
     Column("moves", BIG_INTEGER, nullable=False),  # one more whenever records of the period are deleted
 )
-PERSONAL = tuple(
-    PersonalTable(label, table, table.c.number, key=table.c.key, emptied=table.c.key)
-    for label, table in (("hourly sums", HOURS), ("daily sums", DAYS))
+PERSONAL = (
+    PersonalTable("hourly sums", HOURS, HOURS.c.number, key=HOURS.c.key, emptied=HOURS.c.key),
+    PersonalTable("daily sums", DAYS, DAYS.c.number, key=DAYS.c.key, emptied=DAYS.c.key),
+    PersonalTable(
+        "sums by end user",
+        END_USER_DAYS,
+        END_USER_DAYS.c.number,
+        end_user=END_USER_DAYS.c.end_user,
+        emptied=END_USER_DAYS.c.end_user,
+    ),
 )
-"""Sums stay, without the id of the key."""
+"""Sums stay, without the id of the key or the hash of the end user."""
 TENANT = "*"
 """A period is counted for all organizations at once."""
 INDEXES = tuple(Index(f"{table.name}_period", table.c.period, table.c.tenant) for table in (HOURS, DAYS, END_USER_DAYS))
