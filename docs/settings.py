@@ -11,7 +11,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from sizewise.settings.load import ENVIRONMENT_VARIABLES
 from sizewise.settings.root import FileSettings
-from sizewise.settings.toml_reader import TYPE_NAMES, format_range
+from sizewise.settings.toml_reader import TYPE_NAMES, format_range, settings_key
 
 FOLDER = Path(__file__).parent / "reference"
 KINDS = {bool: "boolean", int: "integer", float: "number", str: "string"}
@@ -45,7 +45,7 @@ def _page() -> Iterator[str]:
         yield f"## {place}\n\n{_prose(shape)}\n\n| key | type | default | meaning |\n|---|---|---|---|"
         hints = get_type_hints(shape)
         for each in _own(shape, hints):
-            name = "any other" if each.metadata.get("rest") else f"`{each.name}`"
+            name = "any other" if each.metadata.get("rest") else f"`{settings_key(each.name)}`"
             yield f"| {name} | {_type(hints[each.name], each)} | {_default(each)} | {each.metadata['says']} |"
         yield ""
     yield "## Environment\n\n| variable | meaning |\n|---|---|"
@@ -121,11 +121,13 @@ def _schema() -> dict[str, object]:
 def _object(shape: Any) -> dict[str, object]:
     hints = get_type_hints(shape)
     known = [each for each in fields(shape) if not each.metadata.get("rest")]
-    required = [each.name for each in known if each.default is MISSING and each.default_factory is MISSING]
+    required = [
+        settings_key(each.name) for each in known if each.default is MISSING and each.default_factory is MISSING
+    ]
     return {
         "description": _prose(shape),
         "type": "object",
-        "properties": {each.name: _property(hints[each.name], each) for each in known},
+        "properties": {settings_key(each.name): _property(hints[each.name], each) for each in known},
         "additionalProperties": len(known) < len(fields(shape)),
         **({"required": required} if required else {}),
     }

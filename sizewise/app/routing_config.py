@@ -10,6 +10,7 @@ from sizewise.handler import ConnectModel
 from sizewise.http.client import HttpClient
 from sizewise.http.egress import EgressPolicy
 from sizewise.model_card import MODEL_KINDS, ModelCard
+from sizewise.notifications.receivers import with_receivers
 from sizewise.plugins import PluginRegistry
 from sizewise.providers.connections import ModelConnections
 from sizewise.providers.local.models import LocalModels
@@ -117,7 +118,7 @@ def build_egress_policy(settings: Settings, cards: tuple[ModelCard, ...]) -> Egr
             egress = egress.with_origin(url, provider.place)
     for url, place in settings.outbound_urls:
         egress = egress.with_origin(url, place)
-    return egress
+    return with_receivers(egress, settings)
 
 
 def check_moderation_model(name: str, names: ModelAliases) -> None:

@@ -9,7 +9,7 @@ import os
 import platform
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -19,6 +19,11 @@ from types import TracebackType
 
 from sizewise.agents import tables as agent_tables
 from sizewise.agents.memory import AgentMemory
+from sizewise.alerts import tables as alert_tables
+from sizewise.alerts.evaluator import AlertEvaluator
+from sizewise.alerts.rules import build_rules
+from sizewise.alerts.silences import Silences
+from sizewise.app.alert_metrics import alert_metrics
 from sizewise.app.erasure import Erasure
 from sizewise.app.pace_store import PaceStore
 from sizewise.app.process_role import ALONE, ProcessRole
@@ -45,7 +50,7 @@ from sizewise.evals.hosted import tables as hosted_eval_tables
 from sizewise.evals.hosted.eval_store import HostedEvalStore
 from sizewise.evals.hosted.run_queries import HostedEvalRetention
 from sizewise.evals.hosted.run_queue import EvalRunQueue
-from sizewise.evals.quality_monitor import QualityMonitor
+from sizewise.evals.quality_monitor import MonitoredPolicy, QualityMonitor
 from sizewise.file_search import tables as file_search_tables
 from sizewise.file_search.store_records import StoreRecords
 from sizewise.files import tables as file_tables
@@ -73,6 +78,7 @@ from sizewise.notifications import tables as outbox_tables
 from sizewise.notifications.delivery import Deliveries
 from sizewise.notifications.outbox import Outbox
 from sizewise.notifications.receivers import build_receivers
+from sizewise.settings.load import Settings
 from sizewise.settings.root import FileSettings
 from sizewise.storage import leader_lease
 from sizewise.storage.backup.staged_restore import finish_restore
@@ -127,6 +133,8 @@ class Services:
     outbox: Outbox
     deliveries: Deliveries
     usage_rollups: UsageRollups
+    alerts: AlertEvaluator
+    silences: Silences
     quality_monitor: QualityMonitor
     measured_paces: PaceStore
     stored_responses: StoredResponses
@@ -155,8 +163,13 @@ class Services:
         found = (self.records.problem, self.key_rotation.problem, self.payload_log.problem)
         return "; ".join(filter(None, found))
 
-    def prepare(self, settings: FileSettings, client: HttpClient) -> Sequence[Callable[[], None]]:
-        """Checks settings of sign-in, roles and limits; returns the changes that apply them. Raises ConfigError."""
+    def prepare(
+        self, settings: Settings, client: HttpClient, policies: Mapping[str, MonitoredPolicy]
+    ) -> Sequence[Callable[[], None]]:
+        """Checks settings of sign-in, roles, limits and alerts; returns the changes that apply them. Raises
+        ConfigError.
+        """
+        metrics = alert_metrics(settings, self.quality_monitor, self.storage.database, policies)
         roles = merge_roles({name: role.permissions for name, role in settings.roles.items()})
         return (
             self.users.relying_party.prepare(settings.oidc, client, roles),
@@ -164,6 +177,7 @@ class Services:
             self.limiter.prepare(settings.limits, settings.budgets),
             self.otlp.prepare(settings.otlp, client),
             self.outbox.prepare(settings.webhooks),
+            self.alerts.prepare(build_rules(settings), metrics),
             self.deliveries.prepare(build_receivers(settings, client)),
         )
 
@@ -303,6 +317,8 @@ def open_services(
             otlp=OtlpExporter(read, leadership.write),
             outbox=outbox,
             deliveries=Deliveries(outbox, read, write, shared=bool(url)),
+            alerts=AlertEvaluator(outbox, read, leadership.write),
+            silences=Silences(read, write),
             quality_monitor=QualityMonitor(read, write, records.flush_if_healthy, outbox.publish),
             usage_rollups=UsageRollups(read, leadership.write, settings.records),
             measured_paces=PaceStore(read, write, shared=bool(url)),
@@ -383,6 +399,7 @@ COMPONENTS = (
         hosted_eval_tables,
         leader_lease,
         outbox_tables,
+        alert_tables,
     ),
     *(flow_version_tables, flow_tables, engine_tables, knowledge_tables, file_search_tables),
 )

@@ -26,6 +26,7 @@ ACTIONS: Mapping[str, str] = MappingProxyType(
         "manage_flows": "Publish and withdraw flows, and see their content.",
         "manage_policies": "Restore a policy after a missed target, and rate other callers' answers.",
         "manage_knowledge": "Add and remove documents of knowledge bases, and see all of them.",
+        "manage_alerts": "Silence alerts, and send test messages to receivers.",
         "manage_settings": "Reload the settings.",
         "manage_encryption": "Rotate the encryption keys of all organizations.",
         "erase_records": "Delete the stored data of a key or user.",
@@ -57,6 +58,7 @@ DEFAULT_TENANT = "local"
 _DEVELOPER = frozenset({"ask", "read_models", "read_records", "read_budgets", "own_keys"})
 _EDITOR: frozenset[str] = _DEVELOPER | {
     *("read_contents", "read_metrics", "read_keys", "approve", "manage_flows", "manage_policies", "manage_knowledge"),
+    "manage_alerts",
 }
 _OWNER: frozenset[str] = frozenset(ACTIONS) - {"create_organizations"}
 

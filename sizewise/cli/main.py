@@ -42,6 +42,7 @@ COMMANDS: Mapping[str, LazyCommand] = {
     "users": LazyCommand("sizewise.cli.users:users", "Manage users: list, invite, role, disable, sign out."),
     "orgs": LazyCommand("sizewise.cli.orgs:orgs", "Manage organizations: create."),
     "audit": LazyCommand("sizewise.cli.audit:audit", "List, export and verify the audit log."),
+    "alerts": LazyCommand("sizewise.cli.alerts:alerts", "Show alerts: list, check, test, silence, unsilence."),
     "encryption": LazyCommand(
         "sizewise.cli.encryption:encryption", "Show and rotate the keys that encrypt prompts and replies."
     ),
@@ -59,7 +60,7 @@ SUBJECTS = (
     ("up ask compare doctor completion", "Start the server, ask questions, compare models, check the installation."),
     ("advise fit models route", "Choose and download models; explain, calibrate and train routing."),
     ("flow prompt knowledge eval dataset import scan", "Build flows and knowledge; measure answers; import; scan."),
-    ("records usage savings audit", "See requests, what they cost, savings and changes."),
+    ("records usage savings audit alerts", "See requests, what they cost, savings, changes and alerts."),
     ("keys users orgs budgets encryption", "Manage access, limits and encryption keys."),
     ("backup restore erase", "Back up and restore the home; erase one person's data."),
 )

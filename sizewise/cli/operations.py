@@ -12,6 +12,8 @@ from msgspec import UNSET, Struct, UnsetType, field
 
 from sizewise.cli.api_client import ApiClient
 
+AlertState: TypeAlias = Literal["ok", "pending", "firing", "resolved"]
+"""The state of a series of an alert rule."""
 DataClass: TypeAlias = Literal["public", "internal", "confidential"]
 """Confidentiality, from least to most strict."""
 Dollars: TypeAlias = str
@@ -41,6 +43,7 @@ Permission: TypeAlias = Literal[
     "manage_flows",
     "manage_policies",
     "manage_knowledge",
+    "manage_alerts",
     "manage_settings",
     "manage_encryption",
     "erase_records",
@@ -81,6 +84,64 @@ class AuditEvent(Struct, frozen=True, rename="camel"):
     credential: str
     previous: str
     hash: str
+
+
+class Label(Struct, frozen=True, rename="camel"):
+    name: str
+    value: str
+
+
+class AlertSeries(Struct, frozen=True, rename="camel"):
+    labels: list[Label]
+    state: AlertState
+    severity: str
+    value: float | None
+    since: Timestamp
+    reason: str
+    sent: Timestamp | None
+    silenced_until: Timestamp | None
+
+
+class Alert(Struct, frozen=True, rename="camel"):
+    name: str
+    metric: str
+    by: list[str]
+    window_s: NonNegativeSafeInt
+    warning: float | None
+    alert: float | None
+    receivers: list[str]
+    problem: str
+    states: list[AlertSeries]
+
+
+class Silence(Struct, frozen=True, rename="camel"):
+    id: str
+    rule: str
+    labels: list[Label]
+    created: Timestamp
+    ends: Timestamp
+    author: str
+    reason: str
+    covers: NonNegativeSafeInt
+
+
+class AlertCheck(Struct, frozen=True, rename="camel"):
+    rule: str
+    labels: list[Label]
+    value: float | None
+    severity: str
+    reason: str
+
+
+class ExpireSilencePayload(Struct, frozen=True, rename="camel"):
+    id: str
+
+
+class TestAlertPayload(Struct, frozen=True, rename="camel"):
+    receiver: str
+    delivered: bool
+    error: str
+    hint: str
 
 
 class Budget(Struct, frozen=True, rename="camel"):
@@ -774,6 +835,95 @@ class ExportAuditEventsResponse(Struct, frozen=True, rename="camel"):
 async def export_audit_events(client: ApiClient, *, after: int) -> ExportAuditEventsResponse:
     variables = {"after": after}
     return await client.graphql(EXPORT_AUDIT_EVENTS, ExportAuditEventsResponse, variables)
+
+
+LIST_ALERTS = """\
+query ListAlerts { alerts { ...Alert } silences { ...Silence } } fragment Alert on Alert { name metric by windowS
+warning alert receivers problem states { ...AlertSeries } } fragment AlertSeries on AlertSeries { labels { ...Label }
+state severity value since reason sent silencedUntil } fragment Label on Label { name value } fragment Silence on
+Silence { id rule labels { ...Label } created ends author reason covers }
+"""
+
+
+class ListAlertsResponse(Struct, frozen=True, rename="camel"):
+    alerts: list[Alert]
+    silences: list[Silence]
+
+
+async def list_alerts(client: ApiClient) -> ListAlertsResponse:
+    return await client.graphql(LIST_ALERTS, ListAlertsResponse)
+
+
+CHECK_ALERTS = """\
+query CheckAlerts($rule: String) { checkAlerts(rule: $rule) { ...AlertCheck } } fragment AlertCheck on AlertCheck { rule
+labels { ...Label } value severity reason } fragment Label on Label { name value }
+"""
+
+
+class CheckAlertsResponse(Struct, frozen=True, rename="camel"):
+    check_alerts: list[AlertCheck]
+
+
+async def check_alerts(client: ApiClient, *, rule: str | UnsetType | None = UNSET) -> list[AlertCheck]:
+    variables = {"rule": rule}
+    response = await client.graphql(CHECK_ALERTS, CheckAlertsResponse, variables)
+    return response.check_alerts
+
+
+SILENCE_ALERT = """\
+mutation SilenceAlert($rule: String, $labels: JSON, $hours: Float!, $reason: String!) { silenceAlert(rule: $rule,
+labels: $labels, hours: $hours, reason: $reason) { ...Silence } } fragment Silence on Silence { id rule labels {
+...Label } created ends author reason covers } fragment Label on Label { name value }
+"""
+
+
+class SilenceAlertResponse(Struct, frozen=True, rename="camel"):
+    silence_alert: Silence
+
+
+async def silence_alert(
+    client: ApiClient,
+    *,
+    hours: float,
+    reason: str,
+    rule: str | UnsetType | None = UNSET,
+    labels: JSON | UnsetType | None = UNSET,
+) -> Silence:
+    variables = {"rule": rule, "labels": labels, "hours": hours, "reason": reason}
+    response = await client.graphql(SILENCE_ALERT, SilenceAlertResponse, variables)
+    return response.silence_alert
+
+
+EXPIRE_SILENCE = """\
+mutation ExpireSilence($id: String!) { expireSilence(id: $id) { ...ExpireSilencePayload } } fragment
+ExpireSilencePayload on ExpireSilencePayload { id }
+"""
+
+
+class ExpireSilenceResponse(Struct, frozen=True, rename="camel"):
+    expire_silence: ExpireSilencePayload
+
+
+async def expire_silence(client: ApiClient, *, id: str) -> ExpireSilencePayload:
+    variables = {"id": id}
+    response = await client.graphql(EXPIRE_SILENCE, ExpireSilenceResponse, variables)
+    return response.expire_silence
+
+
+TEST_ALERT = """\
+mutation TestAlert($receiver: String!) { testAlert(receiver: $receiver) { ...TestAlertPayload } } fragment
+TestAlertPayload on TestAlertPayload { receiver delivered error hint }
+"""
+
+
+class TestAlertResponse(Struct, frozen=True, rename="camel"):
+    test_alert: TestAlertPayload
+
+
+async def test_alert(client: ApiClient, *, receiver: str) -> TestAlertPayload:
+    variables = {"receiver": receiver}
+    response = await client.graphql(TEST_ALERT, TestAlertResponse, variables)
+    return response.test_alert
 
 
 LIST_BUDGETS = """\

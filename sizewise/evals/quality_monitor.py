@@ -125,6 +125,16 @@ class QualityMonitor:
         current = (place for place in self._alarms if place[1] in policies and policies[place[1]].version == place[2])
         return sorted({f"{self.distrust_reason(*place)}: only its large model answers" for place in current})
 
+    def target_states(self, policies: Mapping[str, MonitoredPolicy]) -> list[tuple[str, str, bool]]:
+        """Tenant, policy and whether its target was missed, for the current versions that were measured."""
+        return [
+            (each.tenant, each.policy, each.alarm_at is not None)
+            for each in self._read(tables.guarantee_statuses)
+            if each.policy in policies
+            and policies[each.policy].version == each.version
+            and policies[each.policy].guarantee is not None
+        ]
+
     async def record_sample(
         self,
         sample: ShadowSample,

@@ -358,6 +358,15 @@ class HttpClient:
         shared.max_connections = max(shared.max_connections, max_connections)
         return HttpEndpoint(base_url, headers, self._egress, shared)
 
+    @property
+    def tls_config(self) -> TlsConfig:
+        """The trusted authorities, for a protocol other than HTTP."""
+        return self._tls_config
+
+    def check_egress(self, origin: str, *, purpose: str, data_class: DataClass) -> None:
+        """For a protocol other than HTTP. Raises EgressDenied."""
+        self._egress.check(origin, purpose=purpose, data_class=data_class)
+
     def drain(self) -> None:
         """Closes idle connections, and the others when their exchange ends. For an application that is replaced."""
         for pool in self._pools.values():

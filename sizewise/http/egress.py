@@ -15,8 +15,17 @@ from sizewise.errors import ConfigError, EgressDenied, did_you_mean
 DEFAULT_PORTS: Mapping[str, int] = {"http": 80, "https": 443}
 
 
-def origin(url: str) -> str:
-    """The scheme, host and port of `url` in normalized form: lower case, without a default port.
+MAIL_PORTS: Mapping[str, int] = {"smtp": 587, "smtps": 465}
+
+
+def mail_origin(url: str) -> str:
+    """`origin` of a mail server. Raises ConfigError."""
+    return origin(url, MAIL_PORTS)
+
+
+def origin(url: str, ports: Mapping[str, int] = DEFAULT_PORTS) -> str:
+    """The scheme, host and port of `url` in normalized form: lower case, without a default port. `ports`: of the
+    schemes that are allowed.
 
     Raises ConfigError for a URL that is not http(s) or contains a user or password, which the message does not show.
     """
@@ -27,21 +36,14 @@ def origin(url: str) -> str:
         raise ConfigError(f"a URL cannot be read: {why}", "Write it as 'https://host:port/path'.") from why
     if "@" in parts.netloc:
         raise ConfigError(f"the URL of {host!r} contains a user or password", 'Use a key instead: key = "env:NAME".')
-    if (
-        parts.scheme not in DEFAULT_PORTS
-        or not host
-        or port == 0
-        or not host.isascii()
-        or not url.isprintable()
-        or " " in url
-    ):
+    if parts.scheme not in ports or not host or port == 0 or not host.isascii() or not url.isprintable() or " " in url:
         raise ConfigError(f"{url!r} is not an http or https URL", "Write it as 'https://host:port/path'.")
     shown = f"[{host}]" if ":" in host else host
-    return (
-        f"{parts.scheme}://{shown}"
-        if port in (None, DEFAULT_PORTS[parts.scheme])
-        else f"{parts.scheme}://{shown}:{port}"
-    )
+    return f"{parts.scheme}://{shown}" if port in (None, ports[parts.scheme]) else f"{parts.scheme}://{shown}:{port}"
+
+
+def _any_origin(url: str) -> str:
+    return origin(url, {**DEFAULT_PORTS, **MAIL_PORTS})
 
 
 class EgressPolicy:
@@ -59,7 +61,7 @@ class EgressPolicy:
                 raise ConfigError(f"{name!r} has the unknown place {place!r}", did_you_mean(place, PLACES))
         self._allowed: dict[str, Place] = {}
         for url, place in allowed.items():
-            where = origin(url)
+            where = _any_origin(url)
             self._allowed[where] = max(place, self._allowed.get(where, place), key=PLACES.index)
         self._reach = dict(reach)
         self._allowed_pairs = frozenset(
@@ -90,7 +92,7 @@ class EgressPolicy:
 
     def with_origin(self, url: str, place: Place) -> EgressPolicy:
         """This policy plus one origin, for a target that the user named, such as a download."""
-        where = origin(url)
+        where = _any_origin(url)
         wider = max(place, self._allowed.get(where, place), key=PLACES.index)
         return EgressPolicy({**self._allowed, where: wider}, self._reach)
 

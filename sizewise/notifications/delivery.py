@@ -15,7 +15,7 @@ from contextlib import suppress
 from functools import partial
 from types import MappingProxyType
 
-from sizewise.errors import SizewiseError, StorageError
+from sizewise.errors import PathNotFound, SizewiseError, StorageError
 from sizewise.jobs.periodic_tasks import PeriodicTask
 from sizewise.notifications import tables
 from sizewise.notifications.outbox import Outbox
@@ -76,6 +76,13 @@ class Deliveries:
             self._wake.set()
 
         return apply
+
+    async def send_now(self, message: OutboxMessage) -> None:
+        """Sends a message that is not in the outbox, once. Raises SizewiseError if its receiver did not take it."""
+        send = self._receivers.get(message.receiver)
+        if send is None:
+            raise PathNotFound(f"there is no receiver {message.receiver!r}", "reload the settings")
+        await send(message)
 
     def impaired(self) -> list[str]:
         """Receivers whose last delivery failed, with the reason."""

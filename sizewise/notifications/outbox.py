@@ -18,6 +18,7 @@ from sizewise.storage.database import UnitOfWork, no_event
 log = logging.getLogger("sizewise.notifications")
 
 MAX_BODY_BYTES = 65_536
+"""Of an event; an alert is bounded by its series."""
 
 
 class Outbox:
@@ -64,6 +65,11 @@ class Outbox:
 def webhook_receiver(name: str) -> str:
     """The receiver of `[webhooks.NAME]` in the outbox."""
     return f"webhooks.{name}"
+
+
+def alert_receiver(name: str) -> str:
+    """The receiver of `[receivers.NAME]` in the outbox."""
+    return f"receivers.{name}"
 
 
 def encode_event(event: str, data: Mapping[str, object], tenant: str) -> str:

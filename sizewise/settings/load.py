@@ -17,6 +17,7 @@ from platformdirs import user_cache_path, user_data_path
 
 from sizewise.errors import ConfigError, did_you_mean
 from sizewise.http.proxies import ProxyConfig
+from sizewise.settings.alerts import alert_contradictions
 from sizewise.settings.knowledge import KnowledgeSettings
 from sizewise.settings.models import ProviderSettings
 from sizewise.settings.provider_presets import apply_presets
@@ -187,6 +188,14 @@ def _read(path: Path, content: bytes | None) -> FileSettings:
     hooks = {
         name: replace(each, secret=_resolve_reference(path.parent, each.secret)) for name, each in file.webhooks.items()
     }
+    receivers = {
+        name: replace(
+            each,
+            url=_resolve_reference(path.parent, each.url),
+            secret=_resolve_reference(path.parent, each.secret),
+        )
+        for name, each in file.receivers.items()
+    }
     hosts = {name: replace(each, key=_resolve_reference(path.parent, each.key)) for name, each in file.hosts.items()}
     signers = {
         name: replace(each, secret=_resolve_reference(path.parent, each.secret))
@@ -201,6 +210,7 @@ def _read(path: Path, content: bytes | None) -> FileSettings:
         encryption=encryption,
         database=database,
         webhooks=MappingProxyType(hooks),
+        receivers=MappingProxyType(receivers),
         mcp=MappingProxyType(mcp),
         graphql=replace(file.graphql, signers=MappingProxyType(signers)),
         hosts=MappingProxyType(hosts),
@@ -248,6 +258,7 @@ def _contradictions(file: FileSettings, known_errors: list[str]) -> list[str]:
             place = f"webhooks.{name}.{key}:"
             if not getattr(hook, key) and not any(each.startswith(place) for each in known_errors):
                 wrong.append(f"{place} is missing: {says}")
+    wrong.extend(alert_contradictions(file.alerts, file.slo, file.receivers))
     for name, oidc in file.oidc.items():
         for key, says in (("issuer", "the issuer URL of the provider"), ("client_id", "the client ID of this server")):
             place = f"oidc.{name}.{key}:"

@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from sizewise.data_class import Place
 from sizewise.settings.agents import AgentSettings, MemorySettings
+from sizewise.settings.alerts import AlertSettings, ReceiverSettings, SloSettings
 from sizewise.settings.auth import LoginSessionsSettings, OidcSettings, RoleSettings
 from sizewise.settings.catalog import CatalogSettings
 from sizewise.settings.evals import EvalsSettings
@@ -88,6 +89,9 @@ class FileSettings:
     triggers: Mapping[str, TriggerSettings] = setting(MappingProxyType({}), "", key_validator=name)
     hosts: Mapping[str, HttpHostSettings] = setting(MappingProxyType({}), "", key_validator=name)
     webhooks: Mapping[str, WebhookSettings] = setting(MappingProxyType({}), "", key_validator=name)
+    alerts: Mapping[str, AlertSettings] = setting(MappingProxyType({}), "", key_validator=name)
+    slo: Mapping[str, SloSettings] = setting(MappingProxyType({}), "", key_validator=name)
+    receivers: Mapping[str, ReceiverSettings] = setting(MappingProxyType({}), "", key_validator=name)
     otlp: OtlpSettings = setting(OtlpSettings(), "")
     web_search: WebSearchSettings = setting(WebSearchSettings(), "")
     network: NetworkSettings = setting(NetworkSettings(), "")

@@ -106,7 +106,7 @@ def read_table(
     if not isinstance(table, dict):
         errors.append(f"{path}: {_show(table)} is not a table")
         return None
-    known = {each.name: each for each in fields(cast("Any", model))}
+    known = {settings_key(each.name): each for each in fields(cast("Any", model))}
     hints = types.get(model) or types.setdefault(model, get_type_hints(model))
     others = next((name for name, each in known.items() if each.metadata.get("rest")), "")
     values: dict[str, object] = {}
@@ -116,14 +116,20 @@ def read_table(
         here = f"{path}.{name}" if path else name
         if name in known and name != others:
             before = len(errors)
-            found = _convert(hints[name], value, here, errors, known[name].metadata, types)
+            found = _convert(hints[known[name].name], value, here, errors, known[name].metadata, types)
             if len(errors) == before or _is_usable(found):
-                values[name] = found
+                values[known[name].name] = found
         elif not others or name == others:
             near = did_you_mean(name, list(known)) or f"Known keys: {', '.join(known)}."
             errors.append(f"{here}: there is no such setting. {near}")
     errors.extend(f"{path}.{name}: is missing" for name, each in known.items() if name not in table and _required(each))
-    return model(**values) if not any(_required(each) and name not in values for name, each in known.items()) else None
+    complete = all(each.name in values for each in known.values() if _required(each))
+    return model(**values) if complete else None
+
+
+def settings_key(field_name: str) -> str:
+    """The key in the file: a field named after a word of Python ends with `_`."""
+    return field_name.removesuffix("_")
 
 
 def _required(each: Field[Any]) -> bool:

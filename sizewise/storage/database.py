@@ -151,6 +151,14 @@ class Database:
                 raise
             self._write_connection = kept
 
+    def size_bytes(self) -> int:
+        """Of the database, without SQLite's log. Raises StorageError."""
+        words = "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()"
+        if self.engine.dialect.name != "sqlite":
+            words = "SELECT pg_database_size(current_database())"
+        with self.read() as connection:
+            return int(connection.exec_driver_sql(words).scalar_one())
+
     def checkpoint(self, truncate: bool = False) -> bool:
         """Moves SQLite's write-ahead log into the file, concurrently with readers and writers.
 
