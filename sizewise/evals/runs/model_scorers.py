@@ -13,7 +13,7 @@ from math import sqrt
 from msgspec import Struct
 
 from sizewise.data_class import DataClass
-from sizewise.errors import SizewiseError
+from sizewise.errors import ContextLengthExceeded, SizewiseError
 from sizewise.evals.llm_judge import compare_answers
 from sizewise.evals.runs.eval_items import EvalItem
 from sizewise.evals.runs.eval_spec import ScorerSpec
@@ -28,6 +28,10 @@ from sizewise.evals.runs.item_scorers import (
     skipped,
 )
 from sizewise.evals.scorers import references
+
+PIECE_BYTES = 250
+"""No text of so many bytes has more than the 256 tokens that the smallest model takes."""
+MAX_PIECES = 64
 
 
 class EmbeddedTexts(Struct, frozen=True):
@@ -82,17 +86,57 @@ class ModelScoring:
         return missing(found.why) if found.worse is None else Score(1.0 - found.worse, found.why)
 
     async def _similarity(self, spec: ScorerSpec, item: EvalItem, text: str, known: Sequence[str]) -> Score:
-        if self._embed is None:
-            raise SizewiseError("there is no embedding model", "sizewise models pull minilm-l6-v2")
-        found = await self._embed(spec.model or "auto", [text, *known], self.left, item.data_class)
-        self._pay(found.cost)
-        vector, *others = found.vectors
+        vector, *others = await self._vectors(spec.model or "auto", [text, *known], item.data_class)
         nearest = min(1.0, max(0.0, *(cosine(vector, other) for other in others)))
         return Score(nearest if spec.threshold is None else float(nearest >= spec.threshold))
+
+    async def _vectors(
+        self, model: str, texts: Sequence[str], data_class: DataClass | None
+    ) -> Sequence[Sequence[float]]:
+        """Of texts that are too long for the model: the mean of their pieces, by length."""
+        try:
+            return await self._embedded(model, texts, data_class)
+        except ContextLengthExceeded:
+            pieces = [split_text(each) for each in texts]
+        vectors = iter(await self._embedded(model, [each for its in pieces for each in its], data_class))
+        return [weighted_mean([(len(each), next(vectors)) for each in its]) for its in pieces]
+
+    async def _embedded(
+        self, model: str, texts: Sequence[str], data_class: DataClass | None
+    ) -> Sequence[Sequence[float]]:
+        if self._embed is None:
+            raise SizewiseError("there is no embedding model", "sizewise models pull minilm-l6-v2")
+        found = await self._embed(model, texts, self.left, data_class)
+        self._pay(found.cost)
+        return found.vectors
 
     def _pay(self, cost: int | None) -> None:
         self.costs.append(cost)
         self.left = None if self.left is None else max(0, self.left - (cost or 0))
+
+
+def split_text(text: str) -> list[str]:
+    """Pieces of at most PIECE_BYTES, at spaces where there are any; of a very long text the beginning."""
+    pieces, piece = list[str](), ""
+    for word in text.split():
+        while len(word.encode("utf-8", "replace")) > PIECE_BYTES:
+            pieces.append(word[: PIECE_BYTES // 4])
+            word = word[PIECE_BYTES // 4 :]
+        longer = f"{piece} {word}" if piece else word
+        if len(longer.encode("utf-8", "replace")) > PIECE_BYTES:
+            pieces.append(piece)
+            longer = word
+        piece = longer
+        if len(pieces) >= MAX_PIECES:
+            break
+    return [each for each in [*pieces, piece] if each][:MAX_PIECES]
+
+
+def weighted_mean(vectors: Sequence[tuple[int, Sequence[float]]]) -> list[float]:
+    """By (weight, vector), of one length and at least one."""
+    whole = sum(weight for weight, _ in vectors)
+    columns = zip(*(vector for _, vector in vectors), strict=True)
+    return [sum(weight * each for (weight, _), each in zip(vectors, column, strict=True)) / whole for column in columns]
 
 
 def cosine(one: Sequence[float], other: Sequence[float]) -> float:
