@@ -16,6 +16,7 @@ COMMANDS: Mapping[str, LazyCommand] = {
     "from-records": LazyCommand(
         "sizewise.cli.dataset_from_records:from_records", "Sample items from stored requests, with their probabilities."
     ),
+    "export": LazyCommand("sizewise.cli.dataset_export:export", "Write a data set for another program."),
     "split": LazyCommand("sizewise.cli.dataset_split:split", "Split a data set by cluster, such as dev and test."),
 }
 

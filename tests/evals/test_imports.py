@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from sizewise.errors import SizewiseError
+from sizewise.evals.datasets.item_formats import ItemFormat, export_items, lost_fields
 from sizewise.evals.imports.imported_eval import ImportRefused, ImportReport
 from sizewise.evals.imports.inspect_log import import_inspect
 from sizewise.evals.imports.langfuse_items import import_langfuse
@@ -51,6 +52,17 @@ tests:
 assertionTemplates:
   rubric: {type: llm-rubric, value: 'Speaks like a {{tone}}'}
 """
+
+
+ITEMS: list[dict[str, Any]] = [
+    {"id": "a", "input": "Capital?", "expected": "Paris", "tags": ["must"]},
+    {
+        "id": "b",
+        "input": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "2+2?"}],
+        "expected": ["4", "four"],
+    },
+    {"id": "c", "input": "Anything."},
+]
 
 
 def promptfoo(folder: Path, text: str = PIRATE) -> ImportReport:
@@ -264,3 +276,22 @@ def test_an_imported_eval_is_a_file_that_runs_and_is_not_overwritten(folder: Pat
     again = sizewise(*words, home=home)
     assert again.code == 2 and "--replace" in again.err
     assert sizewise(*words, "--replace", "--strict", home=home).code == 1
+
+
+@pytest.mark.parametrize("to", ["langfuse", "openai-evals", "promptfoo"])
+def test_what_is_exported_is_imported_as_it_was(to: ItemFormat, tmp_path: Path) -> None:
+    data, out = tmp_path / "x.jsonl", tmp_path / ("out.jsonl" if to == "openai-evals" else "out.json")
+    data.write_text("".join(json.dumps(each) + "\n" for each in ITEMS))
+    items = read_items(data).items
+    rows: Any = export_items(items, to)
+    out.write_text("".join(json.dumps(each) + "\n" for each in rows) if to == "openai-evals" else json.dumps(rows))
+    assert lost_fields(ITEMS, to) == {"tags": 1} | ({"id": 3} if to == "openai-evals" else {})
+    if to == "promptfoo":
+        found = promptfoo(tmp_path, "prompts: ['{{input}}']\ntests: file://out.json\n").evals[0].items
+        assert [each["input"] for each in found] == [ITEMS[0]["input"], items[1].question(), ITEMS[2]["input"]]
+        assert found[1]["checks"][0]["expected"] == ["4", "four"] and "checks" not in found[2]
+        return
+    report = import_langfuse(out, "y") if to == "langfuse" else import_openai_evals(out, "y", "auto")
+    data.write_text("".join(json.dumps(each) + "\n" for each in report.evals[0].items))
+    again = read_items(data).items
+    assert [(each.messages(), each.expected) for each in again] == [(each.messages(), each.expected) for each in items]
