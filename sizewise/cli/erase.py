@@ -24,9 +24,7 @@ KEPT = (
     "what providers of remote models keep, by their own terms",
 )
 """What no erasure of this server reaches."""
-OF_CALLERS = (
-    "stored responses, idempotent answers, files, flow runs, items of data sets: they belong to the key, use --key"
-)
+OF_CALLERS = "stored responses, idempotent answers, files, flow runs, evals: they belong to the key, use --key"
 """What the names that clients send do not find."""
 
 
@@ -57,6 +55,12 @@ def erase(user: str | None, key: str | None, session: str | None, end_user: str 
     client = api_client()
     whose = user_id(user) if user else None
     owned = [each.id for each in asyncio.run(operations.list_keys(client)) if each.user == whose] if whose else []
+    last = asyncio.run(operations.list_records(client, last=1, end_user=end_user)) if end_user else []
+    copied = {
+        "key": [*owned, *([key] if key else [])],
+        "session": [session] if session else [],
+        "end_user": [each.end_user for each in last if each.end_user],
+    }
     told = asyncio.run(
         operations.erase_personal_data(
             client,
@@ -67,7 +71,7 @@ def erase(user: str | None, key: str | None, session: str | None, end_user: str 
             dry_run=not yes,
         )
     )
-    copies = erase_eval_copies([*owned, *([key] if key else [])], dry_run=told.dry_run)
+    copies = erase_eval_copies(copied, dry_run=told.dry_run)
     kept = (OF_CALLERS, *KEPT) if session or end_user else KEPT
     if wants_json():
         write_json({**msgspec.to_builtins(told), "eval_copies": msgspec.to_builtins(copies), "kept": list(kept)})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import msgspec
@@ -20,12 +20,14 @@ class EvalCopies(Struct, frozen=True):
     answers: int
 
 
-def erase_eval_copies(keys: Collection[str], *, dry_run: bool) -> EvalCopies:
-    """Of requests that were made by these keys, by id. A file that cannot be read as a data set or run stays."""
+def erase_eval_copies(whose: Mapping[str, Collection[str]], *, dry_run: bool) -> EvalCopies:
+    """Of requests with one of these values of `key` (id), `session` or `end_user` (hash). A file that cannot be read as
+    a data set or run stays.
+    """
     folder, names, items, answers = evals_folder(), set[str](), 0, 0
     for file, lines in _files(sorted(folder.glob(f"*{ENDING}"))):
-        kept = [each for each in lines if _key(each) not in keys]
-        names |= {str(each.get("id")) for each in lines if _key(each) in keys}
+        kept = [each for each in lines if not _is_of(each, whose)]
+        names |= {str(each.get("id")) for each in lines if _is_of(each, whose)}
         items += len(lines) - len(kept)
         if len(kept) < len(lines) and not dry_run:
             write_lines(file, kept)
@@ -47,6 +49,6 @@ def _files(paths: list[Path]) -> list[tuple[Path, list[Line]]]:
     return found
 
 
-def _key(line: Line) -> object:
+def _is_of(line: Line, whose: Mapping[str, Collection[str]]) -> bool:
     source = line.get("source")
-    return source.get("key") if isinstance(source, dict) else None
+    return isinstance(source, dict) and any(source.get(name) in values for name, values in whose.items())

@@ -101,7 +101,12 @@ def _item(record: Record, line: Line, expected: str) -> Line:
         **({"cluster": cluster} if cluster else {}),
         "tags": [_result(record), *record.tags],
         **({"data_class": record.data_class} if record.data_class else {}),
-        "source": {"trace": record.trace, "key": record.key, "end_user": record.end_user or ""},
+        "source": {
+            "trace": record.trace,
+            "key": record.key,
+            **({"session": record.session} if record.session else {}),
+            **({"end_user": record.end_user} if record.end_user else {}),
+        },
     }
 
 

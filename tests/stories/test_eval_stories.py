@@ -97,6 +97,8 @@ def test_story_7_an_erased_person_is_gone_from_items_outputs_and_scores(server: 
     for place in range(3):
         body = {"model": "echo/small", "messages": [{"role": "user", "content": f"[[say canary-ada]] {place}"}]}
         assert server.ask("/v1/chat/completions", body, key=made["secret"]).status == 200
+    assert server.chat("echo/small", "[[say canary-session]]", sizewise={"session": "s-1"}).status == 200
+    assert server.chat("echo/small", "[[say canary-customer]]", user="customer-1").status == 200
     assert server.chat("echo/small", "[[say of-others]]").status == 200
     assert sizewise("dataset", "from-records", "ada", "-n", "1000", "--by", "result", home=server.home).code == 0
     eval_file = server.home / "evals" / "ada.yaml"
@@ -111,7 +113,11 @@ def test_story_7_an_erased_person_is_gone_from_items_outputs_and_scores(server: 
     assert "3 items of data sets here, and 3 answers to them, would be erased" in dry.out and "canary-ada" in texts()
     done = sizewise("erase", "--key", made["key"]["id"], "--yes", "--json", home=server.home)
     assert done.json["eval_copies"] == {"items": 3, "answers": 3}
-    assert "canary-ada" not in texts() and "of-others" in texts()
+    assert "canary-ada" not in texts() and "canary-session" in texts() and "canary-customer" in texts()
+    for option, name in (("--session", "s-1"), ("--end-user", "customer-1")):
+        done = sizewise("erase", option, name, "--yes", "--json", home=server.home)
+        assert done.json["eval_copies"] == {"items": 1, "answers": 1}, done.err
+    assert "canary-" not in texts() and "of-others" in texts()
 
 
 @pytest.mark.long
