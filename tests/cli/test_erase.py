@@ -142,7 +142,7 @@ def test_a_person_is_erased_and_nobody_else(server: Served) -> None:
     rows = {each["kind"]: each["count"] for each in told["rows"]}
     assert {kind for kind, count in rows.items() if not count} <= {
         *("invitations", "roles in projects", "unfinished background responses"),
-        *("hourly sums", "daily sums", "sums by end user"),
+        *("hourly sums", "daily sums", "sums by end user", "evals", "eval runs"),
     }, rows
 
     done = sizewise("erase", "--user", anna.email, "--yes", home=server.home)
