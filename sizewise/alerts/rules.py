@@ -15,6 +15,8 @@ Severity = Literal["", "warning", "alert"]
 
 RETIREMENT_DAYS = (90, 30, 7)
 """Days before the end of a model at which its alert is sent; the last has the severity `alert`."""
+ENDS_EVERY_S = 600
+"""Seconds between two looks at the ends of models, at least. Each of RETIREMENT_DAYS is sent once."""
 BURN_WINDOWS: Sequence[tuple[float, int, int, Severity]] = (
     (14.4, 3_600, 300, "alert"),
     (6.0, 21_600, 1_800, "alert"),
@@ -75,6 +77,7 @@ def build_rules(settings: FileSettings) -> Mapping[str, AlertRule]:
 
 
 def _rule(name: str, given: AlertSettings) -> AlertRule:
+    ends = given.metric == "model_retires"
     return AlertRule(
         name=name,
         metric=given.metric,
@@ -85,8 +88,8 @@ def _rule(name: str, given: AlertSettings) -> AlertRule:
         warning=given.warning,
         below=given.below,
         no_data=given.no_data,
-        renotify_s=seconds(given.renotify),
-        every_s=seconds(given.every),
+        renotify_s=0 if ends else seconds(given.renotify),
+        every_s=max(seconds(given.every), ENDS_EVERY_S if ends else 0),
         to=given.to,
     )
 

@@ -2,29 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from functools import partial
 
 from sizewise.alerts.evaluator import MeasureMetric
 from sizewise.alerts.record_metrics import Measured, encode_labels
 from sizewise.alerts.series_state import SeriesValue
+from sizewise.app.model_uses import ModelUses
 from sizewise.auth.permissions import DEFAULT_TENANT
 from sizewise.catalog.retirements import retirements
-from sizewise.evals.quality_monitor import MonitoredPolicy, QualityMonitor
+from sizewise.evals.quality_monitor import MonitoredPolicy, QualityMonitor, monitored_policies
+from sizewise.routing.model_aliases import RoutePlan
 from sizewise.settings.load import Settings
+from sizewise.settings.routing import PolicySettings
 from sizewise.storage.database import Database
 
 
 def alert_metrics(
-    settings: Settings, monitor: QualityMonitor, database: Database, policies: Mapping[str, MonitoredPolicy]
+    settings: Settings, monitor: QualityMonitor, database: Database, uses: ModelUses, plans: Mapping[str, RoutePlan]
 ) -> Mapping[str, MeasureMetric]:
-    """By name in [alerts.NAME]."""
+    """By name in [alerts.NAME]. `plans`: of policies that choose among models, by name."""
+    models = {name: _named_models(each) for name, each in settings.policies.items()}
+    models |= {name: frozenset(card.name for card in plan.cards) for name, plan in plans.items()}
+    describe = partial(uses.describe, policies=models, default_policy=settings.router.policy)
     return {
-        "quality_target": partial(_quality_targets, monitor, policies),
-        "model_retires": partial(_model_ends, settings),
+        "quality_target": partial(_quality_targets, monitor, monitored_policies(plans)),
+        "model_retires": partial(_model_ends, settings, describe),
         "storage_bytes": partial(_storage_bytes, database),
     }
+
+
+def _named_models(policy: PolicySettings) -> frozenset[str]:
+    named = policy.options.get("models")
+    return frozenset(each for each in named if isinstance(each, str)) if isinstance(named, list) else frozenset()
 
 
 def _quality_targets(monitor: QualityMonitor, policies: Mapping[str, MonitoredPolicy], now: int) -> Measured:
@@ -39,15 +50,16 @@ def _storage_bytes(database: Database, now: int) -> Measured:
     return {(DEFAULT_TENANT, "{}"): SeriesValue(float(database.size_bytes()))}
 
 
-def _model_ends(settings: Settings, now: int) -> Measured:
-    """Days until each model ends, by the day."""
+def _model_ends(settings: Settings, describe: Callable[[str], str], now: int) -> Measured:
+    """Days until each model ends, and what uses it."""
     today = datetime.fromtimestamp(now / 1_000, UTC).date()
-    return {
-        (DEFAULT_TENANT, encode_labels({"model": each.name})): SeriesValue(
-            float((_last_day(each.ends) - today).days), reason=f"{each}"
-        )
-        for each in retirements(settings, today)
-    }
+    found: Measured = {}
+    for each in retirements(settings, today):
+        used = describe(each.name)
+        reason = f"{each}; used by {used}" if used else f"{each}; no policy and no flow uses it"
+        days = float((_last_day(each.ends) - today).days)
+        found[DEFAULT_TENANT, encode_labels({"model": each.name})] = SeriesValue(days, reason=reason)
+    return found
 
 
 def _last_day(ends: str) -> date:

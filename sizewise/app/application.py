@@ -192,7 +192,7 @@ def build_application(settings: Settings, resources: Resources, cards: tuple[Mod
         mcp_toolset=features.exported_toolset,
         allowed_hosts=allowed_hosts(settings.server.host, settings.server.allowed_hosts),
         changes=(
-            *services.prepare(settings, client, monitored),
+            *services.prepare(settings, client, names.policy_plans),
             partial(resources.local_models.take, local_models),
             *features.changes,
         ),

@@ -25,6 +25,7 @@ from sizewise.alerts.rules import build_rules
 from sizewise.alerts.silences import Silences
 from sizewise.app.alert_metrics import alert_metrics
 from sizewise.app.erasure import Erasure
+from sizewise.app.model_uses import ModelUses
 from sizewise.app.pace_store import PaceStore
 from sizewise.app.process_role import ALONE, ProcessRole
 from sizewise.audit_log import tables as audit_tables
@@ -50,7 +51,7 @@ from sizewise.evals.hosted import tables as hosted_eval_tables
 from sizewise.evals.hosted.eval_store import HostedEvalStore
 from sizewise.evals.hosted.run_queries import HostedEvalRetention
 from sizewise.evals.hosted.run_queue import EvalRunQueue
-from sizewise.evals.quality_monitor import MonitoredPolicy, QualityMonitor
+from sizewise.evals.quality_monitor import QualityMonitor
 from sizewise.file_search import tables as file_search_tables
 from sizewise.file_search.store_records import StoreRecords
 from sizewise.files import tables as file_tables
@@ -78,6 +79,7 @@ from sizewise.notifications import tables as outbox_tables
 from sizewise.notifications.delivery import Deliveries
 from sizewise.notifications.outbox import Outbox
 from sizewise.notifications.receivers import build_receivers
+from sizewise.routing.model_aliases import RoutePlan
 from sizewise.settings.load import Settings
 from sizewise.settings.root import FileSettings
 from sizewise.storage import leader_lease
@@ -135,6 +137,7 @@ class Services:
     usage_rollups: UsageRollups
     alerts: AlertEvaluator
     silences: Silences
+    model_uses: ModelUses
     quality_monitor: QualityMonitor
     measured_paces: PaceStore
     stored_responses: StoredResponses
@@ -164,12 +167,12 @@ class Services:
         return "; ".join(filter(None, found))
 
     def prepare(
-        self, settings: Settings, client: HttpClient, policies: Mapping[str, MonitoredPolicy]
+        self, settings: Settings, client: HttpClient, plans: Mapping[str, RoutePlan]
     ) -> Sequence[Callable[[], None]]:
         """Checks settings of sign-in, roles, limits and alerts; returns the changes that apply them. Raises
         ConfigError.
         """
-        metrics = alert_metrics(settings, self.quality_monitor, self.storage.database, policies)
+        metrics = alert_metrics(settings, self.quality_monitor, self.storage.database, self.model_uses, plans)
         roles = merge_roles({name: role.permissions for name, role in settings.roles.items()})
         return (
             self.users.relying_party.prepare(settings.oidc, client, roles),
@@ -319,6 +322,7 @@ def open_services(
             deliveries=Deliveries(outbox, read, write, shared=bool(url)),
             alerts=AlertEvaluator(outbox, read, leadership.write),
             silences=Silences(read, write),
+            model_uses=ModelUses(versions),
             quality_monitor=QualityMonitor(read, write, records.flush_if_healthy, outbox.publish),
             usage_rollups=UsageRollups(read, leadership.write, settings.records),
             measured_paces=PaceStore(read, write, shared=bool(url)),

@@ -11,6 +11,8 @@ from sizewise.notifications.alert_message import AlertMessage, AlertSeries, line
 
 RESOLVE_AFTER_S = 3_600
 """Seconds after `renotify` at which Alertmanager takes an alert that was not sent again for resolved."""
+ONCE_LASTS_S = 100 * 86_400
+"""The same for an alert that is sent once."""
 DISCORD_LENGTH = 2_000
 
 
@@ -73,7 +75,8 @@ def _alertmanager_alert(message: AlertMessage, series: AlertSeries) -> dict[str,
     }
     if message.test:
         labels["test"] = "true"
-    ends = message.at if series.status == "resolved" else message.at + (message.renotify_s + RESOLVE_AFTER_S) * 1_000
+    lasts_s = message.renotify_s + RESOLVE_AFTER_S if message.renotify_s else ONCE_LASTS_S
+    ends = message.at if series.status == "resolved" else message.at + lasts_s * 1_000
     return {
         "labels": labels,
         "annotations": {"summary": title(message), "description": series.reason, "severity": series.severity},
