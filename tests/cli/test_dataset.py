@@ -31,7 +31,19 @@ def lines(file: Path) -> list[dict[str, Any]]:
 
 
 def test_items_are_sampled_from_records_with_their_probability(server: Served) -> None:
-    words = ("dataset", "from-records", "traffic", "--items", "16", "--by", "result", "--oversample", "failed=2")
+    words = (
+        "dataset",
+        "from-records",
+        "traffic",
+        "-n",
+        "16",
+        "--by",
+        "result",
+        "--oversample",
+        "failed=2",
+        "--seed",
+        "1",
+    )
     done = sizewise(*words, "--json", home=server.home)
     assert done.code == 0, done.err
     told = done.json

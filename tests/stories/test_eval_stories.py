@@ -77,7 +77,9 @@ def test_story_6_a_run_on_sampled_records_estimates_what_the_whole_traffic_would
     for place in range(60):
         words = f"[[say {'Lyon' if place % 3 == 0 else 'Paris'}]] {place}"
         assert server.chat("echo/small", words if place < 54 else f"[[fail down]] {place}").status in (200, 502, 503)
-    drawn = sizewise("dataset", "from-records", "sampled", "-n", "20", "--by", "result", home=server.home)
+    drawn = sizewise(
+        "dataset", "from-records", "sampled", "-n", "20", "--by", "result", "--seed", "7", home=server.home
+    )
     assert drawn.code == 0, drawn.err
     rows = [json.loads(each) for each in (server.home / "evals" / "sampled.jsonl").read_text().splitlines()]
     assert {each["stratum"] for each in rows} == {"answered", "failed"}
