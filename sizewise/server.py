@@ -293,7 +293,7 @@ class ServerProcess:
         sources = (
             *(services.leadership, services.retention, services.limiter, services.api_keys, services.measured_paces),
             *(services.runs.recovery, services.scheduler, services.background, services.eval_runs),
-            *(services.otlp, services.deliveries, services.usage_rollups, services.alerts),
+            *(services.otlp, services.deliveries, services.usage_rollups, services.size_limit, services.alerts),
             resources.file_attachments,
             *([resources.flow_files] if resources.flow_files is not None else ()),
         )

@@ -85,7 +85,7 @@ from sizewise.settings.root import FileSettings
 from sizewise.storage import leader_lease
 from sizewise.storage.backup.staged_restore import finish_restore
 from sizewise.storage.batch_writer import BatchWriter, MaintenanceTask
-from sizewise.storage.database import Database, open_database, sqlite_url
+from sizewise.storage.database import AsyncTransactionRunner, Database, TransactionRunner, open_database, sqlite_url
 from sizewise.storage.encryption import HEADER_BYTES, EnvelopeEncryption
 from sizewise.storage.erasure import PersonalTable
 from sizewise.storage.home_lock import locked_home
@@ -95,12 +95,21 @@ from sizewise.storage.keys.tables import DataKeyStore
 from sizewise.storage.leader_lease import Leadership
 from sizewise.storage.reencryption import ReencryptionJob
 from sizewise.storage.retention import Retention, RetentionJob
-from sizewise.telemetry import end_user_tables, otlp_tables, pace_tables, payload_tables, span_tables, usage_tables
+from sizewise.telemetry import (
+    end_user_tables,
+    otlp_tables,
+    pace_tables,
+    payload_tables,
+    span_tables,
+    stored_sizes,
+    usage_tables,
+)
 from sizewise.telemetry import tables as telemetry_tables
 from sizewise.telemetry.end_users import EndUserHashes
 from sizewise.telemetry.otlp_exporter import OtlpExporter
 from sizewise.telemetry.payload_log import PayloadLog
 from sizewise.telemetry.record_store import RecordStore
+from sizewise.telemetry.size_limit import RecordsSizeLimit
 from sizewise.telemetry.span_tables import SPANS
 from sizewise.telemetry.spans import SpanRecorder
 from sizewise.telemetry.tables import ATTEMPTS, ENDED_CALLS, RECORDS, RecordRetention
@@ -138,6 +147,7 @@ class Services:
     alerts: AlertEvaluator
     silences: Silences
     model_uses: ModelUses
+    size_limit: RecordsSizeLimit
     quality_monitor: QualityMonitor
     measured_paces: PaceStore
     stored_responses: StoredResponses
@@ -325,6 +335,7 @@ def open_services(
             model_uses=ModelUses(versions),
             quality_monitor=QualityMonitor(read, write, records.flush_if_healthy, outbox.publish),
             usage_rollups=UsageRollups(read, leadership.write, settings.records),
+            size_limit=_size_limit(read, leadership.write, settings.records.max_bytes),
             measured_paces=PaceStore(read, write, shared=bool(url)),
             stored_responses=stored_responses,
             background=BackgroundResponses(
@@ -395,6 +406,7 @@ COMPONENTS = (
         span_tables,
         otlp_tables,
         usage_tables,
+        stored_sizes,
         pace_tables,
         eval_tables,
         tool_tables,
@@ -451,6 +463,21 @@ def _open_storage(
     executor = ThreadPoolExecutor(ENCRYPTION_THREADS, "sizewise-encryption")
     opened.callback(executor.shutdown, cancel_futures=True)
     return Storage(database=database, writer=writer, keys=keys, encryption=encryption, executor=executor)
+
+
+def _size_limit(read: TransactionRunner, write: AsyncTransactionRunner, max_bytes: int) -> RecordsSizeLimit:
+    records = RecordRetention(before_delete=keep_usage)
+    spans = RecordRetention(table=SPANS, parts=())
+    return RecordsSizeLimit(
+        read,
+        write,
+        max_bytes=max_bytes,
+        delete={
+            "contents": lambda until: partial(stored_sizes.delete_contents, until=until),
+            "spans": lambda until: partial(spans.delete_until, newest=until),
+            "records": lambda until: partial(records.delete_until, newest=until),
+        },
+    )
 
 
 def _retention_jobs(settings: FileSettings) -> dict[str, MaintenanceTask]:

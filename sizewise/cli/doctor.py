@@ -11,6 +11,7 @@ from sizewise.cli.doctor_files import check_files
 from sizewise.cli.doctor_knowledge import check_knowledge
 from sizewise.cli.doctor_prices import check_media_prices
 from sizewise.cli.doctor_receivers import check_receivers
+from sizewise.cli.doctor_records import check_records
 from sizewise.cli.doctor_web_search import check_web_search
 from sizewise.cli.options import command_settings, local_options, wants_json
 from sizewise.cli.output import write_json
@@ -47,7 +48,12 @@ async def _findings() -> list[CheckResult]:
     found = await run_checks(settings, error, hint)
     if settings is None:
         return found
-    found += [*check_media_prices(settings), *await check_knowledge(settings), *check_files(settings)]
+    found += [
+        *check_media_prices(settings),
+        *await check_knowledge(settings),
+        *check_files(settings),
+        *check_records(settings),
+    ]
     found += check_receivers(settings)
     return [*found, *await check_web_search(settings)]
 

@@ -52,4 +52,5 @@ async def metrics(app: Application, head: RequestHead, body: bytes, writer: Resp
     text: bytes = scraped.render_metrics(merged, gauges)
     resources = app.resources
     text += scraped.render_task_metrics(resources.periodic_tasks.status, resources.services.leadership.leads())
+    text += scraped.render_size_metrics(resources.services.size_limit.sizes)
     await writer.send_response(200, [(b"content-type", b"text/plain; version=0.0.4; charset=utf-8")], text)

@@ -27,6 +27,12 @@ class RecordsSettings:
 
     retention_days: int = setting(30, "Days until a record is deleted.", minimum=1, maximum=36_500)
     max_rows: int = setting(5_000_000, "Maximum number of records; the oldest are deleted first.", minimum=1_000)
+    max_bytes: int = setting(
+        4_000_000_000,
+        "About the maximum bytes of records, spans and contents together; the oldest contents are deleted first, then "
+        "spans, then records; 0: no limit. Sums of usage stay. Changes need a restart.",
+        minimum=0,
+    )
     hourly_usage_days: int = setting(
         90, "Days until the hourly sums of usage are added to daily ones.", minimum=2, maximum=36_500
     )

@@ -13,6 +13,7 @@ from prometheus_client.registry import Collector
 from sizewise.jobs.periodic_tasks import TaskStatus
 from sizewise.money import PICO_PER_DOLLAR
 from sizewise.telemetry.metrics import LATENCY_BUCKETS_S, MAX_SERIES, TOKEN_CLASSES, Metrics
+from sizewise.telemetry.stored_sizes import StoredSize
 
 GaugeValues = Mapping[tuple[str, str], Mapping[str, float]]
 """(metric name, help text) -> model -> value."""
@@ -33,6 +34,32 @@ def render_task_metrics(tasks: Sequence[TaskStatus], is_leader: bool) -> bytes:
     registry = CollectorRegistry()
     registry.register(TaskCollector(tasks, is_leader))
     return generate_latest(registry)
+
+
+def render_size_metrics(sizes: Sequence[StoredSize]) -> bytes:
+    """What is stored of requests, in the same format."""
+    registry = CollectorRegistry()
+    registry.register(SizeCollector(sizes))
+    return generate_latest(registry)
+
+
+class SizeCollector(Collector):
+    """Rows, bytes and the oldest row of records, spans and contents: of the leader, every five minutes."""
+
+    def __init__(self, sizes: Sequence[StoredSize]) -> None:
+        self._sizes = sizes
+
+    def collect(self) -> Iterator[Metric]:
+        rows = GaugeMetricFamily("sizewise_stored_rows", "Stored rows.", labels=["kind"])
+        size = GaugeMetricFamily("sizewise_stored_bytes", "About how many bytes they take.", labels=["kind"])
+        words = "When the oldest of them was stored, in Unix seconds."
+        oldest = GaugeMetricFamily("sizewise_stored_oldest_seconds", words, labels=["kind"])
+        for each in self._sizes:
+            rows.add_metric([each.kind], each.rows)
+            size.add_metric([each.kind], each.bytes)
+            if each.oldest is not None:
+                oldest.add_metric([each.kind], each.oldest / 1_000)
+        yield from (rows, size, oldest)
 
 
 class TaskCollector(Collector):

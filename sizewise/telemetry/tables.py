@@ -543,17 +543,21 @@ class RecordRetention:
         """Deletes one batch; True if more is left."""
         if self._goal < 0:
             self._goal = max(self._too_old(), self._too_many(connection))
+        more = self.delete_until(connection, self._goal)
+        self._goal = self._goal if more else -1
+        return more
+
+    def delete_until(self, connection: Connection, newest: int) -> bool:
+        """Deletes one batch of the rows up to the id `newest`; True if more is left."""
         id = self._table.c.id
-        ids = list(connection.scalars(select(id).where(id <= self._goal).order_by(id).limit(self._batch_rows)))
+        ids = list(connection.scalars(select(id).where(id <= newest).order_by(id).limit(self._batch_rows)))
         if ids:
             if self._before_delete is not None:
                 self._before_delete(connection, ids)
             for part in self._parts:
                 connection.execute(delete(part.table).where(part.in_(ids)))
             connection.execute(delete(self._table).where(id.in_(ids)))
-        more = len(ids) == self._batch_rows
-        self._goal = self._goal if more else -1
-        return more
+        return len(ids) == self._batch_rows
 
     def _too_old(self) -> int:
         return int((time.time() - self._keep_days * 86_400) * 1e6) << PROCESS_BITS if self._keep_days else -1
