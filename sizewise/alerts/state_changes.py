@@ -40,9 +40,8 @@ def change_states(connection: Connection, rule: AlertRule, found: Measured, now:
             receivers = [alert_receiver(name) for name in rule.to]
             id = f"alert_{secrets.token_hex(16)}"
             outbox.message(id, EVENT, encode_message(message), tenant, receivers)(connection)
-    for place, series in changed.items():
-        if series != known.get(place):
-            tables.save_series(connection, known.get(place), series)
+    changes = [(known.get(place), series) for place, series in changed.items() if series != known.get(place)]
+    tables.save_series(connection, changes)
 
 
 def _mark_due(

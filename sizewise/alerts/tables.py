@@ -118,18 +118,28 @@ def series_of(connection: Connection, rule: str, tenant: str = "") -> list[Serie
     return [Series(*row) for row in connection.execute(query.order_by(STATES.c.labels))]
 
 
-def save_series(connection: Connection, before: Series | None, now: Series) -> None:
-    """Writes a series, and its transition if its state has changed. `before`: None if it is new."""
-    values = {name: getattr(now, name) for name in Series.__struct_fields__}
-    if before is None:
-        connection.execute(insert(STATES).values(values))
-    else:
-        its = STATES.c
-        mine = (its.tenant == now.tenant) & (its.rule == now.rule) & (its.labels == now.labels)
-        connection.execute(update(STATES).where(mine).values(values))
-    if now.state != (before.state if before is not None else "ok"):
-        names = ("tenant", "rule", "labels", "state", "level", "value", "reason")
-        connection.execute(insert(HISTORY).values({name: values[name] for name in names} | {"at": now.since}))
+def save_series(connection: Connection, changes: Sequence[tuple[Series | None, Series]]) -> None:
+    """Writes series, and the transitions of those whose state has changed. A change: before (None if new), and now."""
+    its = STATES.c
+    fresh = [_values(now) for before, now in changes if before is None]
+    if fresh:
+        connection.execute(insert(STATES), fresh)
+    for before, now in changes:
+        if before is not None:
+            mine = (its.tenant == now.tenant) & (its.rule == now.rule) & (its.labels == now.labels)
+            connection.execute(update(STATES).where(mine).values(_values(now)))
+    names = ("tenant", "rule", "labels", "state", "level", "value", "reason")
+    transitions = [
+        {name: getattr(now, name) for name in names} | {"at": now.since}
+        for before, now in changes
+        if now.state != (before.state if before is not None else "ok")
+    ]
+    if transitions:
+        connection.execute(insert(HISTORY), transitions)
+
+
+def _values(series: Series) -> dict[str, object]:
+    return {name: getattr(series, name) for name in Series.__struct_fields__}
 
 
 def forget_series(connection: Connection, rules: Sequence[str], now: int) -> None:
