@@ -189,6 +189,7 @@ def compared(folder: Path, count: int, wrong: int) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.long
 def test_story_12_compare_tells_equal_from_cannot_tell_and_says_how_many_items(tmp_path: Path) -> None:
     few, many = compared(tmp_path, 20, 0), compared(tmp_path, 200, 0)
     assert few["difference"]["estimate"] == many["difference"]["estimate"] == 0
