@@ -205,22 +205,26 @@ class StdioProcess:
         await _kill_and_drain(self._process)
 
 
-async def start_program(argv: Sequence[str], env: Mapping[str, str], max_line_bytes: int) -> StdioProcess:
-    """Starts a program that is read and written line by line, with `env` as its whole environment.
+async def start_program(
+    argv: Sequence[str], env: Mapping[str, str], max_line_bytes: int, log: Path | None = None
+) -> StdioProcess:
+    """Starts a program that is read and written line by line, with `env` as its whole environment. `log`: gets its
+    stderr.
 
     Reading a line of more than `max_line_bytes` raises ValueError. Raises ExternalFailure if the program cannot start.
     """
     pipe = asyncio.subprocess.PIPE
     try:
-        process = await asyncio.create_subprocess_exec(
-            *argv,
-            stdin=pipe,
-            stdout=pipe,
-            stderr=asyncio.subprocess.DEVNULL,
-            env=dict(env),
-            start_new_session=True,
-            limit=max_line_bytes,
-        )
+        with (log or Path(os.devnull)).open("wb") as errors:
+            process = await asyncio.create_subprocess_exec(
+                *argv,
+                stdin=pipe,
+                stdout=pipe,
+                stderr=errors,
+                env=dict(env),
+                start_new_session=True,
+                limit=max_line_bytes,
+            )
     except OSError as why:
         raise ExternalFailure(
             f"{argv[0]!r} cannot be started: {why.strerror}",

@@ -19,6 +19,8 @@ COMMANDS: Mapping[str, LazyCommand] = {
         "Measure how often a judge errs, on answers that people labeled.",
     ),
     "label": LazyCommand("sizewise.cli.eval_label:label", "Draw answers of runs for people to label."),
+    "ci": LazyCommand("sizewise.cli.eval_ci:ci", "Judge a change by the evals of its base."),
+    "comment": LazyCommand("sizewise.cli.eval_comment:comment", "Write or update the one comment of a pull request."),
     "gate": LazyCommand("sizewise.cli.eval_gate:gate", "Check a run against the eval's rules."),
 }
 

@@ -69,7 +69,11 @@ def eval_names() -> list[str]:
 
 def load_eval(name: str) -> EvalFile:
     """A name in the folder, or a file anywhere. Raises BadRequest, with file, line and column."""
-    path = _find(name)
+    return read_eval(_find(name))
+
+
+def read_eval(path: Path) -> EvalFile:
+    """Raises BadRequest, with file, line and column."""
     try:
         source = parse_yaml(path.read_text("utf-8"))
     except YamlError as error:

@@ -143,24 +143,37 @@ def show_gate(result: GateResult) -> None:
 
 def gate_markdown(title: str, result: GateResult, found: RunComparison | None) -> str:
     """One comment of a pull request. No word of an input or an answer is in it."""
-    lines = [MARKER, f"### Sizewise: {_cell(title)}: {_cell(result.sentence)}", ""]
+    lines = [
+        MARKER,
+        f"### Sizewise: {table_cell(title)}: {table_cell(result.sentence)}",
+        "",
+        *gate_section(result, found),
+    ]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def gate_section(result: GateResult, found: RunComparison | None) -> list[str]:
+    """Lines of Markdown: scores, rules, problems and items that crossed."""
+    lines = list[str]()
     if found is not None:
         lines += ["| score | base | head | difference (95 %) |", "|---|---:|---:|---:|"]
         for name, its in found.changes.items():
             _, base, head, change, span, _ = _row(name, its)
-            lines.append(f"| {_cell(name)} | {base} | {head} | {change} ({span}) |")
+            lines.append(f"| {table_cell(name)} | {base} | {head} | {change} ({span}) |")
         lines.append("")
     lines += ["| rule | | |", "|---|---|---|"]
     for each in result.rules:
         name = f"{each.score}: " if each.score else ""
-        lines.append(f"| {_cell(name + each.rule)} | {MARKS[each.verdict]} {each.verdict} | {_cell(each.why)} |")
-    lines += ["", *(f"* {_cell(problem)}" for problem in result.problems)]
+        lines.append(
+            f"| {table_cell(name + each.rule)} | {MARKS[each.verdict]} {each.verdict} | {table_cell(each.why)} |"
+        )
+    lines += ["", *(f"* {table_cell(problem)}" for problem in result.problems)]
     if found is not None:
         for name, its in found.changes.items():
             for words, items in (("newly wrong", its.newly_wrong), ("newly right", its.newly_right)):
                 if items:
-                    lines.append(f"* {_cell(name)}, {words} ({len(items)}): {_cell(_listed(items))}")
-    return "\n".join(lines).rstrip() + "\n"
+                    lines.append(f"* {table_cell(name)}, {words} ({len(items)}): {table_cell(_listed(items))}")
+    return lines
 
 
 def gate_junit(title: str, result: GateResult, head: EvalRun) -> str:
@@ -250,7 +263,7 @@ def _listed(items: Sequence[str]) -> str:
     return ", ".join(f"#{each}" for each in items[:SHOWN_ITEMS]) + more
 
 
-def _cell(text: str) -> str:
+def table_cell(text: str) -> str:
     """Text from a data set or an error, which must not end a table or make a link (also #1 is one) or a mention."""
     plain = _LINK.sub("\\g<0>\u200b", " ".join(text.split()))
     return escape(plain).replace("`", "'").translate(REFERENCES)

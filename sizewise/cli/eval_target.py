@@ -22,11 +22,14 @@ VERDICT_TOKENS = 16
 class EvalTargets:
     """Asks without the response cache: a repeat is a new answer."""
 
-    def __init__(self, server: ApiClient, target: EvalTarget, version: str = "") -> None:
-        """`version`: of the target's prompt, which the server must have."""
+    def __init__(self, server: ApiClient, target: EvalTarget, version: str = "", *, only_here: bool = False) -> None:
+        """`version`: of the target's prompt, which the server must have; empty: as it has it. `only_here`: only models
+        of the server's machine answer.
+        """
         self._server = server
         self._target = target
         self._version = version
+        self._limits: Mapping[str, object] = {"online": "deny"} if only_here else {}
 
     async def ask(self, model: str, item: EvalItem, repeat: int, most: int | None) -> TargetAnswer:
         """`most`: maximum cost in pico-dollars. Raises the server's error."""
@@ -40,29 +43,26 @@ class EvalTargets:
         }
         if item.tools:
             body["tools"] = item.tools
-        options = _options(item.data_class)
+        options = self._options(item.data_class)
         if self._target.prompt:
             variables = {**self._target.variables, **item.variables}
-            options = {
-                **options,
-                "prompt": {"id": self._target.prompt, "version": self._version, "variables": variables},
-            }
+            version = {"version": self._version} if self._version else {}
+            options = {**options, "prompt": {"id": self._target.prompt, "variables": variables, **version}}
         return _answer(await request_completion(self._server, body, most, options))
 
     async def judge(self, model: str, prompt: str, most: int | None, data_class: DataClass | None) -> TargetAnswer:
         """`data_class`: of what the prompt holds."""
         message = {"role": "user", "content": prompt}
         body = {"model": model, "messages": [message], "max_tokens": VERDICT_TOKENS, "temperature": 0, "seed": 1}
-        return _answer(await request_completion(self._server, body, most, _options(data_class)))
+        return _answer(await request_completion(self._server, body, most, self._options(data_class)))
 
     async def embed(
         self, model: str, texts: Sequence[str], most: int | None, data_class: DataClass | None
     ) -> EmbeddedTexts:
-        return await request_embeddings(self._server, model, texts, most, _options(data_class))
+        return await request_embeddings(self._server, model, texts, most, self._options(data_class))
 
-
-def _options(data_class: DataClass | None) -> Mapping[str, object]:
-    return {"tags": [EVAL_TAG], **({"data-class": data_class} if data_class else {})}
+    def _options(self, data_class: DataClass | None) -> Mapping[str, object]:
+        return {**self._limits, "tags": [EVAL_TAG], **({"data-class": data_class} if data_class else {})}
 
 
 def _answer(found: WholeAnswer) -> TargetAnswer:

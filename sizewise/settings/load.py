@@ -6,7 +6,7 @@ Defines no setting: the tables and their defaults are in the other files of sett
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from itertools import pairwise
 from pathlib import Path
@@ -118,6 +118,11 @@ def home_folder(home: Path | None = None, environ: Mapping[str, str] | None = No
     """The home for `--home`, without reading any settings."""
     env = os.environ if environ is None else environ
     return _absolute(home or env.get("SIZEWISE_HOME") or user_data_path("sizewise", appauthor=False))
+
+
+def inherited_environment(keep: Callable[[str], bool]) -> dict[str, str]:
+    """The variables of this process that a child gets. `keep`: by name."""
+    return {name: value for name, value in os.environ.items() if keep(name)}
 
 
 def resolve_secret(reference: str, environ: Mapping[str, str] | None = None) -> str:
