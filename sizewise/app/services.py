@@ -79,6 +79,8 @@ from sizewise.notifications import tables as outbox_tables
 from sizewise.notifications.delivery import Deliveries
 from sizewise.notifications.outbox import Outbox
 from sizewise.notifications.receivers import build_receivers
+from sizewise.releases import tables as release_tables
+from sizewise.releases.release_store import ReleaseStore
 from sizewise.routing.model_aliases import RoutePlan
 from sizewise.settings.load import Settings
 from sizewise.settings.root import FileSettings
@@ -161,6 +163,7 @@ class Services:
     vector_stores: StoreRecords
     memories: AgentMemory
     tool_pins: DatabasePinStore
+    releases: ReleaseStore
     flow_versions: FlowVersions
     compiled_flows: CompiledFlows
     runs: RunService
@@ -380,6 +383,7 @@ def open_services(
                 max_memories=settings.memory.max_per_user,
             ),
             tool_pins=DatabasePinStore(read, write),
+            releases=ReleaseStore(encryption, read, write_sync, executor),
             flow_versions=versions,
             compiled_flows=compiled_flows,
             runs=runs,
@@ -418,6 +422,7 @@ COMPONENTS = (
         alert_tables,
     ),
     *(flow_version_tables, flow_tables, engine_tables, knowledge_tables, file_search_tables),
+    release_tables,
 )
 """Every package's tables, in the order in which they are migrated."""
 ENCRYPTED_TABLES = (
@@ -425,6 +430,7 @@ ENCRYPTED_TABLES = (
     *(flow_version_tables.SEALED, *flow_tables.SEALED, *knowledge_tables.SEALED, agent_tables.SEALED),
     end_user_tables.SEALED,
     *(*file_tables.SEALED, *file_search_tables.SEALED, *hosted_eval_tables.SEALED),
+    release_tables.SEALED,
 )
 
 PERSONAL_TABLES: Sequence[PersonalTable] = (

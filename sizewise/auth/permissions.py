@@ -17,6 +17,7 @@ ACTIONS: Mapping[str, str] = MappingProxyType(
         "read_keys": "See API keys, never their secrets.",
         "read_users": "See users, their roles and invitations.",
         "read_budgets": "See budgets and spending.",
+        "read_releases": "See releases: the names and hashes of their parts.",
         "read_audit": "Read and export the audit log.",
         "own_keys": "Create, rotate and revoke personal keys, with no more than your own permissions.",
         "manage_keys": "Create, rotate and revoke all keys.",
@@ -24,6 +25,7 @@ ACTIONS: Mapping[str, str] = MappingProxyType(
         "manage_budgets": "Set budgets and rate limits.",
         "approve": "Decide what waits for a person in flow runs and agents, except in your own runs.",
         "manage_flows": "Publish and withdraw flows, and see their content.",
+        "manage_releases": "Save releases, and put them into environments.",
         "manage_policies": "Restore a policy after a missed target, and rate other callers' answers.",
         "manage_knowledge": "Add and remove documents of knowledge bases, and see all of them.",
         "manage_alerts": "Silence alerts, and send test messages to receivers.",
@@ -35,7 +37,15 @@ ACTIONS: Mapping[str, str] = MappingProxyType(
 )
 """Each permission with what it allows, in one sentence."""
 
-_READ_ACTIONS = ("read_models", "read_records", "read_metrics", "read_keys", "read_users", "read_budgets")
+_READ_ACTIONS = (
+    "read_models",
+    "read_records",
+    "read_metrics",
+    "read_keys",
+    "read_users",
+    "read_budgets",
+    "read_releases",
+)
 _MANAGE_ACTIONS: Sequence[str] = (
     *(action for action in ACTIONS if action.startswith("manage_")),
     "approve",  # who publishes a flow can remove its approvals
@@ -55,10 +65,11 @@ SERVER_ACTIONS = frozenset({"read_metrics", "manage_settings", "manage_encryptio
 """These apply to the whole server: also never in another organization than the first."""
 DEFAULT_TENANT = "local"
 
-_DEVELOPER = frozenset({"ask", "read_models", "read_records", "read_budgets", "own_keys"})
+_DEVELOPER = frozenset({"ask", "read_models", "read_records", "read_budgets", "read_releases", "own_keys"})
 _EDITOR: frozenset[str] = _DEVELOPER | {
     *("read_contents", "read_metrics", "read_keys", "approve", "manage_flows", "manage_policies", "manage_knowledge"),
     "manage_alerts",
+    "manage_releases",
 }
 _OWNER: frozenset[str] = frozenset(ACTIONS) - {"create_organizations"}
 
@@ -68,7 +79,7 @@ BUILTIN_ROLES: Mapping[str, frozenset[str]] = MappingProxyType(
         "admin": _OWNER - {"read_contents", "manage_encryption", "erase_records"},
         "editor": _EDITOR,
         "developer": _DEVELOPER,
-        "viewer": frozenset({"read_models", "read_records", "read_metrics", "read_budgets"}),
+        "viewer": frozenset({"read_models", "read_records", "read_metrics", "read_budgets", "read_releases"}),
     },
 )
 """The built-in roles, most powerful first; [roles] in sizewise.toml adds more."""

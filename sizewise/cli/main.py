@@ -31,6 +31,7 @@ COMMANDS: Mapping[str, LazyCommand] = {
     "prompt": LazyCommand("sizewise.cli.prompt:prompt", "Manage prompts as files: list, show, check, render."),
     "eval": LazyCommand("sizewise.cli.eval:eval_", "Measure answers: new, run, compare, gate."),
     "dataset": LazyCommand("sizewise.cli.dataset:dataset", "Manage data sets of evals: add, from-records, split."),
+    "release": LazyCommand("sizewise.cli.release:release", "Manage releases: build, list, show, diff."),
     "knowledge": LazyCommand("sizewise.cli.knowledge:knowledge", "Manage knowledge bases: add, sync, search."),
     "import": LazyCommand("sizewise.cli.import_:import_", "Import from other programs: evals and flows."),
     "records": LazyCommand("sizewise.cli.records:records", "Show request records, newest first."),
@@ -59,7 +60,7 @@ COMMANDS: Mapping[str, LazyCommand] = {
 SUBJECTS = (
     ("up ask compare doctor completion", "Start the server, ask questions, compare models, check the installation."),
     ("advise fit models route", "Choose and download models; explain, calibrate and train routing."),
-    ("flow prompt knowledge eval dataset import scan", "Build flows and knowledge; measure answers; import; scan."),
+    ("flow prompt knowledge eval dataset release import scan", "Build flows; measure answers; release; import."),
     ("records usage savings audit alerts", "See requests, what they cost, savings, changes and alerts."),
     ("keys users orgs budgets encryption", "Manage access, limits and encryption keys."),
     ("backup restore erase", "Back up and restore the home; erase one person's data."),

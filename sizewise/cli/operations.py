@@ -34,6 +34,7 @@ Permission: TypeAlias = Literal[
     "read_keys",
     "read_users",
     "read_budgets",
+    "read_releases",
     "read_audit",
     "own_keys",
     "manage_keys",
@@ -41,6 +42,7 @@ Permission: TypeAlias = Literal[
     "manage_budgets",
     "approve",
     "manage_flows",
+    "manage_releases",
     "manage_policies",
     "manage_knowledge",
     "manage_alerts",
@@ -142,6 +144,28 @@ class TestAlertPayload(Struct, frozen=True, rename="camel"):
     delivered: bool
     error: str
     hint: str
+
+
+class SavedRelease(Struct, frozen=True, rename="camel"):
+    new: bool
+
+
+class ReleasePart(Struct, frozen=True, rename="camel"):
+    kind: str
+    name: str
+    version: str
+
+
+class Release(Struct, frozen=True, rename="camel"):
+    hash: str
+    created: Timestamp
+    created_by: str
+    parts: list[ReleasePart]
+    requires: JSON
+
+
+class ReleasePartContent(Struct, frozen=True, rename="camel"):
+    content: str
 
 
 class Budget(Struct, frozen=True, rename="camel"):
@@ -924,6 +948,70 @@ async def test_alert(client: ApiClient, *, receiver: str) -> TestAlertPayload:
     variables = {"receiver": receiver}
     response = await client.graphql(TEST_ALERT, TestAlertResponse, variables)
     return response.test_alert
+
+
+SAVE_RELEASE = """\
+mutation SaveRelease($manifest: JSON!, $parts: JSON!) { saveRelease(manifest: $manifest, parts: $parts) {
+...SavedRelease } } fragment SavedRelease on SaveReleasePayload { new }
+"""
+
+
+class SaveReleaseResponse(Struct, frozen=True, rename="camel"):
+    save_release: SavedRelease
+
+
+async def save_release(client: ApiClient, *, manifest: JSON, parts: JSON) -> SavedRelease:
+    variables = {"manifest": manifest, "parts": parts}
+    response = await client.graphql(SAVE_RELEASE, SaveReleaseResponse, variables)
+    return response.save_release
+
+
+LIST_RELEASES = """\
+query ListReleases($last: Int!) { releases(last: $last) { ...Release } } fragment Release on Release { hash created
+createdBy parts { ...ReleasePart } requires } fragment ReleasePart on ReleasePart { kind name version }
+"""
+
+
+class ListReleasesResponse(Struct, frozen=True, rename="camel"):
+    releases: list[Release]
+
+
+async def list_releases(client: ApiClient, *, last: int) -> list[Release]:
+    variables = {"last": last}
+    response = await client.graphql(LIST_RELEASES, ListReleasesResponse, variables)
+    return response.releases
+
+
+GET_RELEASE = """\
+query GetRelease($hash: String!) { release(hash: $hash) { ...Release } } fragment Release on Release { hash created
+createdBy parts { ...ReleasePart } requires } fragment ReleasePart on ReleasePart { kind name version }
+"""
+
+
+class GetReleaseResponse(Struct, frozen=True, rename="camel"):
+    release: Release
+
+
+async def get_release(client: ApiClient, *, hash: str) -> Release:
+    variables = {"hash": hash}
+    response = await client.graphql(GET_RELEASE, GetReleaseResponse, variables)
+    return response.release
+
+
+GET_RELEASE_PART = """\
+query GetReleasePart($kind: String!, $name: String!, $version: String!) { releasePart(kind: $kind, name: $name, version:
+$version) { ...ReleasePartContent } } fragment ReleasePartContent on ReleasePartContent { content }
+"""
+
+
+class GetReleasePartResponse(Struct, frozen=True, rename="camel"):
+    release_part: ReleasePartContent
+
+
+async def get_release_part(client: ApiClient, *, kind: str, name: str, version: str) -> ReleasePartContent:
+    variables = {"kind": kind, "name": name, "version": version}
+    response = await client.graphql(GET_RELEASE_PART, GetReleasePartResponse, variables)
+    return response.release_part
 
 
 LIST_BUDGETS = """\

@@ -147,7 +147,7 @@ def parse_prompt(id: str, source: str, parse_yaml: ParseYaml) -> PromptTemplate:
         raise PromptSyntaxError("`model` and `policy` exclude each other", "keep one", 1)
     if not prompt.text.strip():
         raise PromptSyntaxError("the prompt has no text", "write it below the front matter", line)
-    told = (prompt.text, prompt.description, prompt.model, prompt.policy, prompt.role, prompt.variables)
+    told = (prompt.pieces, prompt.description, prompt.model, prompt.policy, prompt.role, prompt.variables)
     return msgspec.structs.replace(prompt, version=sha256(_canonical(told)).hexdigest())
 
 

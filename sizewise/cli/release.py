@@ -1,0 +1,37 @@
+"""`sizewise release`: the group of release commands; without a command it lists the releases of the server."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import click
+
+from sizewise.cli.lazy_group import LazyCommand, LazyGroup
+from sizewise.cli.options import server_options
+
+COMMANDS: Mapping[str, LazyCommand] = {
+    "build": LazyCommand(
+        "sizewise.cli.release_build:build",
+        "Build a release of the folder next to sizewise.toml, and save it on the server.",
+    ),
+    "list": LazyCommand("sizewise.cli.release_show:list_", "List the releases of the server, newest first."),
+    "show": LazyCommand("sizewise.cli.release_show:show", "Show the parts of a release, and what it needs."),
+    "diff": LazyCommand(
+        "sizewise.cli.release_diff:diff", "Show what differs between two releases: + added, ~ changed, - removed."
+    ),
+}
+
+
+@click.group(cls=LazyGroup, lazy_commands=COMMANDS, invoke_without_command=True)
+@server_options
+@click.pass_context
+def release(ctx: click.Context) -> None:
+    """Manage releases: build, list, show, diff.
+
+    A release is what a project answers with (flows, prompts, policies, agents, guardrails, evals) under one hash.
+
+    \b
+    Example: sizewise release build
+    """
+    if ctx.invoked_subcommand is None:
+        ctx.invoke(COMMANDS["list"].load())

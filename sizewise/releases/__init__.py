@@ -1,0 +1,1 @@
+"""Releases: what a project answers with (flows, prompts, policies, agents, ...) under one hash."""
