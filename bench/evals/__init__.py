@@ -1,0 +1,1 @@
+"""How often the gate of an eval is wrong, on pull requests whose truth is drawn."""
