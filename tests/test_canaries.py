@@ -268,11 +268,11 @@ def test_no_canary_lies_in_any_file_of_the_home(tmp_path: Path) -> None:
                 thread.start()
             for thread in threads:
                 thread.join()
-            rows = "{ records(last: 200) { trace } encryption { keys { rows } } }"
+            rows = "{ records(last: 200) { rows { trace } } encryption { keys { rows } } }"
             until(
                 lambda: graphql(server, rows).data["encryption"]["keys"][0]["rows"] >= 60,
             )  # all of it was kept, sealed
-            trace = graphql(server, rows).data["records"][0]["trace"]
+            trace = graphql(server, rows).data["records"]["rows"][0]["trace"]
             assert trace
             assert found(home, canaries) == []
             # The search finds what does lie there.

@@ -48,11 +48,11 @@ def test_wishes_are_heeded_and_the_headers_tell_who_answered_and_why(served: Ser
     assert words == "Name three rivers."
     assert headers["model"] in ("echo/small", "echo/large") and headers["why"] != "-"
     query = {
-        "query": "query ($trace: String!) { record(trace: $trace) { dataClass } }",
+        "query": "query ($trace: String!) { records(filter: {trace: $trace}) { rows { dataClass } } }",
         "variables": {"trace": headers["trace"]},
     }
     recorded = served.ask("/graphql", query, content_type="application/json").json
-    assert recorded == {"data": {"record": [{"dataClass": "confidential"}]}}
+    assert recorded == {"data": {"records": {"rows": [{"dataClass": "confidential"}]}}}
 
 
 def test_curl_needs_no_sdk(served: Served) -> None:

@@ -119,3 +119,29 @@ class LazyGroup(click.Group):
             return
         with formatter.section("Verbs"):
             formatter.write_dl([(name, verb.short_help) for name, verb in self.lazy_commands.items()])
+
+
+SERVER_OPTIONS = ("--url", "--home", "--config")
+"""Options with a value that may come before a verb."""
+
+
+class CommandWithVerbs(LazyGroup):
+    """A command with arguments of its own that has verbs too: `records`, `records TRACE` and `records export`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        at = 0
+        while at < len(args) and (args[at] in SERVER_OPTIONS or args[at] == "--json"):
+            at += 2 if args[at] in SERVER_OPTIONS else 1
+        verb = args[at:] if at < len(args) and args[at] in self.lazy_commands else []
+        ctx.allow_interspersed_args, ctx.allow_extra_args = True, False
+        click.Command.parse_args(self, ctx, args[:at] if verb else args)
+        ctx.args = verb
+        return verb
+
+    def invoke(self, ctx: click.Context) -> object:
+        if not ctx.args:
+            return click.Command.invoke(self, ctx)
+        name, command, arguments = self.resolve_command(ctx, ctx.args)
+        assert command is not None
+        with command.make_context(name, arguments, parent=ctx) as inner:
+            return command.invoke(inner)

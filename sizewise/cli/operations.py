@@ -612,11 +612,6 @@ class ErasedPersonalData(Struct, frozen=True, rename="camel"):
     rows: list[PersonalRows]
 
 
-class PromptUse(Struct, frozen=True, rename="camel"):
-    id: str
-    version: str
-
-
 class Record(Struct, frozen=True, rename="camel"):
     trace: str
     span_id: str
@@ -646,8 +641,10 @@ class Record(Struct, frozen=True, rename="camel"):
     session: str | None
     end_user: str | None
     tags: list[str]
-    prompts: list[PromptUse]
     parent_span: str | None
+    flow: str | None
+    node: str | None
+    agent: str | None
 
 
 class Attempt(Struct, frozen=True, rename="camel"):
@@ -666,7 +663,7 @@ class Attempt(Struct, frozen=True, rename="camel"):
 
 
 class RecordDetails(Record, frozen=True, rename="camel"):
-    attempts: list[Attempt] | None
+    attempts: list[Attempt]
 
 
 class RecordContents(Struct, frozen=True, rename="camel"):
@@ -1975,67 +1972,177 @@ async def release_email(client: ApiClient, *, email: str) -> ReleaseEmailResult:
 
 
 LIST_RECORDS = """\
-query ListRecords($last: Int, $model: String, $status: Int, $endpoint: String, $session: String, $endUser: String, $tag:
-String, $since: Timestamp, $before: String) { records( last: $last model: $model status: $status endpoint: $endpoint
-session: $session endUser: $endUser tag: $tag since: $since before: $before ) { ...Record } } fragment Record on Record
-{ trace spanId at endpoint key project requestedModel policy model why status error stream degraded freshness guardrails
-dataClass tokens { ...Tokens } costUsd audioSeconds characters images firstTokenMs totalMs attemptCount session endUser
-tags prompts { ...PromptUse } parentSpan } fragment Tokens on Tokens { input output cached cacheWrite reasoning
-estimated } fragment PromptUse on PromptUse { id version }
+query ListRecords($last: Int, $before: String, $since: Timestamp, $until: Timestamp, $model: String, $requestedModel:
+String, $policy: String, $endpoint: String, $key: String, $project: String, $status: Int, $error: String, $failed:
+Boolean, $session: String, $endUser: String, $tag: String, $flow: String, $agent: String, $minCost: Dollars, $minMs:
+Float) { records( last: $last before: $before filter: { since: $since until: $until model: $model requestedModel:
+$requestedModel policy: $policy endpoint: $endpoint key: $key project: $project status: $status error: $error failed:
+$failed session: $session endUser: $endUser tag: $tag flow: $flow agent: $agent minCost: $minCost minMs: $minMs } ) {
+rows { ...Record } before scannedTo } } fragment Record on Record { trace spanId at endpoint key project requestedModel
+policy model why status error stream degraded freshness guardrails dataClass tokens { ...Tokens } costUsd audioSeconds
+characters images firstTokenMs totalMs attemptCount session endUser tags parentSpan flow node agent } fragment Tokens on
+Tokens { input output cached cacheWrite reasoning estimated }
 """
 
 
+class ListRecordsResult(Struct, frozen=True, rename="camel"):
+    rows: list[Record]
+    before: str | None
+    scanned_to: Timestamp | None
+
+
 class ListRecordsResponse(Struct, frozen=True, rename="camel"):
-    records: list[Record]
+    records: ListRecordsResult
 
 
 async def list_records(
     client: ApiClient,
     *,
     last: int | UnsetType | None = UNSET,
+    before: str | UnsetType | None = UNSET,
+    since: Timestamp | UnsetType | None = UNSET,
+    until: Timestamp | UnsetType | None = UNSET,
     model: str | UnsetType | None = UNSET,
-    status: int | UnsetType | None = UNSET,
+    requested_model: str | UnsetType | None = UNSET,
+    policy: str | UnsetType | None = UNSET,
     endpoint: str | UnsetType | None = UNSET,
+    key: str | UnsetType | None = UNSET,
+    project: str | UnsetType | None = UNSET,
+    status: int | UnsetType | None = UNSET,
+    error: str | UnsetType | None = UNSET,
+    failed: bool | UnsetType | None = UNSET,
     session: str | UnsetType | None = UNSET,
     end_user: str | UnsetType | None = UNSET,
     tag: str | UnsetType | None = UNSET,
-    since: Timestamp | UnsetType | None = UNSET,
-    before: str | UnsetType | None = UNSET,
-) -> list[Record]:
+    flow: str | UnsetType | None = UNSET,
+    agent: str | UnsetType | None = UNSET,
+    min_cost: Dollars | UnsetType | None = UNSET,
+    min_ms: float | UnsetType | None = UNSET,
+) -> ListRecordsResult:
     variables = {
         "last": last,
+        "before": before,
+        "since": since,
+        "until": until,
         "model": model,
-        "status": status,
+        "requestedModel": requested_model,
+        "policy": policy,
         "endpoint": endpoint,
+        "key": key,
+        "project": project,
+        "status": status,
+        "error": error,
+        "failed": failed,
         "session": session,
         "endUser": end_user,
         "tag": tag,
-        "since": since,
-        "before": before,
+        "flow": flow,
+        "agent": agent,
+        "minCost": min_cost,
+        "minMs": min_ms,
     }
     response = await client.graphql(LIST_RECORDS, ListRecordsResponse, variables)
     return response.records
 
 
-GET_RECORD = """\
-query GetRecord($trace: String!) { record(trace: $trace) { ...RecordDetails } } fragment RecordDetails on Record {
-...Record attempts { ...Attempt } } fragment Record on Record { trace spanId at endpoint key project requestedModel
-policy model why status error stream degraded freshness guardrails dataClass tokens { ...Tokens } costUsd audioSeconds
-characters images firstTokenMs totalMs attemptCount session endUser tags prompts { ...PromptUse } parentSpan } fragment
-Tokens on Tokens { input output cached cacheWrite reasoning estimated } fragment PromptUse on PromptUse { id version }
-fragment Attempt on Attempt { number model place result why score error tokens { ...Tokens } costUsd startedMs
-firstTokenMs endedMs }
+EXPORT_RECORDS = """\
+query ExportRecords($last: Int, $before: String, $since: Timestamp, $until: Timestamp, $model: String, $requestedModel:
+String, $policy: String, $endpoint: String, $key: String, $project: String, $status: Int, $error: String, $failed:
+Boolean, $session: String, $endUser: String, $tag: String, $flow: String, $agent: String, $minCost: Dollars, $minMs:
+Float) { records( last: $last before: $before filter: { since: $since until: $until model: $model requestedModel:
+$requestedModel policy: $policy endpoint: $endpoint key: $key project: $project status: $status error: $error failed:
+$failed session: $session endUser: $endUser tag: $tag flow: $flow agent: $agent minCost: $minCost minMs: $minMs } ) {
+rows { ...RecordDetails } before scannedTo } } fragment RecordDetails on Record { ...Record attempts { ...Attempt } }
+fragment Record on Record { trace spanId at endpoint key project requestedModel policy model why status error stream
+degraded freshness guardrails dataClass tokens { ...Tokens } costUsd audioSeconds characters images firstTokenMs totalMs
+attemptCount session endUser tags parentSpan flow node agent } fragment Tokens on Tokens { input output cached
+cacheWrite reasoning estimated } fragment Attempt on Attempt { number model place result why score error tokens {
+...Tokens } costUsd startedMs firstTokenMs endedMs }
 """
 
 
+class ExportRecordsResult(Struct, frozen=True, rename="camel"):
+    rows: list[RecordDetails]
+    before: str | None
+    scanned_to: Timestamp | None
+
+
+class ExportRecordsResponse(Struct, frozen=True, rename="camel"):
+    records: ExportRecordsResult
+
+
+async def export_records(
+    client: ApiClient,
+    *,
+    last: int | UnsetType | None = UNSET,
+    before: str | UnsetType | None = UNSET,
+    since: Timestamp | UnsetType | None = UNSET,
+    until: Timestamp | UnsetType | None = UNSET,
+    model: str | UnsetType | None = UNSET,
+    requested_model: str | UnsetType | None = UNSET,
+    policy: str | UnsetType | None = UNSET,
+    endpoint: str | UnsetType | None = UNSET,
+    key: str | UnsetType | None = UNSET,
+    project: str | UnsetType | None = UNSET,
+    status: int | UnsetType | None = UNSET,
+    error: str | UnsetType | None = UNSET,
+    failed: bool | UnsetType | None = UNSET,
+    session: str | UnsetType | None = UNSET,
+    end_user: str | UnsetType | None = UNSET,
+    tag: str | UnsetType | None = UNSET,
+    flow: str | UnsetType | None = UNSET,
+    agent: str | UnsetType | None = UNSET,
+    min_cost: Dollars | UnsetType | None = UNSET,
+    min_ms: float | UnsetType | None = UNSET,
+) -> ExportRecordsResult:
+    variables = {
+        "last": last,
+        "before": before,
+        "since": since,
+        "until": until,
+        "model": model,
+        "requestedModel": requested_model,
+        "policy": policy,
+        "endpoint": endpoint,
+        "key": key,
+        "project": project,
+        "status": status,
+        "error": error,
+        "failed": failed,
+        "session": session,
+        "endUser": end_user,
+        "tag": tag,
+        "flow": flow,
+        "agent": agent,
+        "minCost": min_cost,
+        "minMs": min_ms,
+    }
+    response = await client.graphql(EXPORT_RECORDS, ExportRecordsResponse, variables)
+    return response.records
+
+
+GET_RECORD = """\
+query GetRecord($trace: String!) { records(filter: { trace: $trace }, last: 100) { rows { ...RecordDetails } } }
+fragment RecordDetails on Record { ...Record attempts { ...Attempt } } fragment Record on Record { trace spanId at
+endpoint key project requestedModel policy model why status error stream degraded freshness guardrails dataClass tokens
+{ ...Tokens } costUsd audioSeconds characters images firstTokenMs totalMs attemptCount session endUser tags parentSpan
+flow node agent } fragment Tokens on Tokens { input output cached cacheWrite reasoning estimated } fragment Attempt on
+Attempt { number model place result why score error tokens { ...Tokens } costUsd startedMs firstTokenMs endedMs }
+"""
+
+
+class GetRecordResult(Struct, frozen=True, rename="camel"):
+    rows: list[RecordDetails]
+
+
 class GetRecordResponse(Struct, frozen=True, rename="camel"):
-    record: list[RecordDetails]
+    records: GetRecordResult
 
 
-async def get_record(client: ApiClient, *, trace: str) -> list[RecordDetails]:
+async def get_record(client: ApiClient, *, trace: str) -> GetRecordResult:
     variables = {"trace": trace}
     response = await client.graphql(GET_RECORD, GetRecordResponse, variables)
-    return response.record
+    return response.records
 
 
 GET_TRACE = """\
@@ -2060,20 +2167,24 @@ async def get_trace(client: ApiClient, *, id: str) -> GetTraceResult | None:
 
 
 GET_RECORD_CONTENTS = """\
-query GetRecordContents($trace: String!) { record(trace: $trace) { ...RecordWithContents } } fragment RecordWithContents
-on Record { trace spanId endpoint contents { ...RecordContents } } fragment RecordContents on RecordContents { request
-response truncated }
+query GetRecordContents($trace: String!) { records(filter: { trace: $trace }, last: 100) { rows { ...RecordWithContents
+} } } fragment RecordWithContents on Record { trace spanId endpoint contents { ...RecordContents } } fragment
+RecordContents on RecordContents { request response truncated }
 """
 
 
+class GetRecordContentsResult(Struct, frozen=True, rename="camel"):
+    rows: list[RecordWithContents]
+
+
 class GetRecordContentsResponse(Struct, frozen=True, rename="camel"):
-    record: list[RecordWithContents]
+    records: GetRecordContentsResult
 
 
-async def get_record_contents(client: ApiClient, *, trace: str) -> list[RecordWithContents]:
+async def get_record_contents(client: ApiClient, *, trace: str) -> GetRecordContentsResult:
     variables = {"trace": trace}
     response = await client.graphql(GET_RECORD_CONTENTS, GetRecordContentsResponse, variables)
-    return response.record
+    return response.records
 
 
 SEND_FEEDBACK = """\
@@ -2093,10 +2204,9 @@ async def send_feedback(client: ApiClient, *, trace: str, score: float, kind: st
 
 
 ERASE_PERSONAL_DATA = """\
-mutation ErasePersonalData($user: String, $key: String, $session: String, $endUser: String, $dryRun: Boolean!) {
-erasePersonalData( user: $user key: $key session: $session endUser: $endUser dryRun: $dryRun ) { ...ErasedPersonalData }
-} fragment ErasedPersonalData on ErasePersonalDataPayload { dryRun rows { ...PersonalRows } } fragment PersonalRows on
-PersonalRows { kind count }
+mutation ErasePersonalData($user: String, $key: String, $dryRun: Boolean!) { erasePersonalData(user: $user, key: $key,
+dryRun: $dryRun) { ...ErasedPersonalData } } fragment ErasedPersonalData on ErasePersonalDataPayload { dryRun rows {
+...PersonalRows } } fragment PersonalRows on PersonalRows { kind count }
 """
 
 
@@ -2110,10 +2220,8 @@ async def erase_personal_data(
     dry_run: bool,
     user: str | UnsetType | None = UNSET,
     key: str | UnsetType | None = UNSET,
-    session: str | UnsetType | None = UNSET,
-    end_user: str | UnsetType | None = UNSET,
 ) -> ErasedPersonalData:
-    variables = {"user": user, "key": key, "session": session, "endUser": end_user, "dryRun": dry_run}
+    variables = {"user": user, "key": key, "dryRun": dry_run}
     response = await client.graphql(ERASE_PERSONAL_DATA, ErasePersonalDataResponse, variables)
     return response.erase_personal_data
 

@@ -13,7 +13,8 @@ from sizewise.cli.options import wants_json
 
 
 class ProgressCallback(Protocol):
-    def __call__(self, done: int, total: int) -> None: ...
+    def __call__(self, done: int, total: int | None) -> None:
+        """`total`: None if it is not known."""
 
 
 @contextmanager

@@ -41,17 +41,17 @@ async def read_frame(
     """The newest `limit` chat requests of clients since unix ms, newest first, without those of evals; and whether
     there are more. Raises the server's error.
     """
-    found, before = list[Record](), ""
+    found, before = list[Record](), None
     with progress_bar("listing", "requests") as progress:
         while True:
             page = await operations.list_records(
-                client, last=PAGE, endpoint="chat", since=since, model=model, tag=tag, before=before or None
+                client, last=PAGE, endpoint="chat", since=since, model=model, tag=tag, before=before
             )
-            found += [each for each in page if EVAL_TAG not in each.tags]
+            found += [each for each in page.rows if EVAL_TAG not in each.tags]
             progress(len(found), max(limit, len(found)))
-            if len(found) > limit or len(page) < PAGE:
+            before = page.before
+            if len(found) > limit or before is None:
                 return found[:limit], len(found) > limit
-            before = page[-1].span_id
 
 
 def stratify(read: tuple[list[Record], bool], by: Sequence[str]) -> RecordFrame:
@@ -78,7 +78,7 @@ async def read_contents(
     with progress_bar("reading", "requests") as progress:
         for number, unit in enumerate(sample, 1):
             record = frame.records[unit.place]
-            rows = await operations.get_record_contents(client, trace=record.trace)
+            rows = (await operations.get_record_contents(client, trace=record.trace)).rows
             contents = next((each.contents for each in rows if each.span_id == record.span_id), None)
             line = None if contents is None else request_item(contents.request, is_masked=is_masked)
             if contents is None:

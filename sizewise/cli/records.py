@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from itertools import islice
 
@@ -11,9 +11,10 @@ import click
 import msgspec
 
 from sizewise.cli import operations
+from sizewise.cli.lazy_group import CommandWithVerbs, LazyCommand
 from sizewise.cli.options import api_client, server_options, wants_json
 from sizewise.cli.output import format_money, format_seconds, format_time, write_json, write_pairs, write_table
-from sizewise.cli.value_completion import complete_model_name
+from sizewise.cli.record_filters import RecordCriteria, criteria, filter_options
 from sizewise.errors import BadRequest, PathNotFound
 
 SHORT = 16
@@ -27,16 +28,16 @@ OURS = ("shadow", "judge")
 """APIs of requests that Sizewise made itself, to compare answers."""
 
 
-@click.command()
+COMMANDS: Mapping[str, LazyCommand] = {
+    "export": LazyCommand("sizewise.cli.records_export:export", "Export records as JSONL, Parquet, OTLP or Langfuse."),
+}
+
+
+@click.group(cls=CommandWithVerbs, lazy_commands=COMMANDS, subcommand_metavar="", invoke_without_command=True)
 @click.argument("trace", required=False)
 @click.option("--trace", "named", metavar="TRACE", help="The same as TRACE.")
 @click.option("-n", "--last", default=20, type=click.IntRange(1, 1_000), help="Number of records. [20]")
-@click.option("-m", "--model", shell_complete=complete_model_name, help="Only requests answered by this model.")
-@click.option("--endpoint", help="Only requests of this endpoint, such as chat or embeddings.")
-@click.option("--status", type=int, help="Only requests with this HTTP status; 0: unknown.")
-@click.option("--session", help="Only requests of this conversation of the client: `x-sizewise-session`.")
-@click.option("--end-user", help="Only requests of this user of the client, by the name that it sends as `user`.")
-@click.option("--tag", help="Only requests with this tag, such as `team=search`.")
+@filter_options
 @click.option("--feedback", "score", type=float, metavar="SCORE", help="Rate the answer of TRACE: 0 is bad, 1 is good.")
 @click.option("--contents", is_flag=True, help="Show prompt and reply, if they are stored.")
 @click.option("--erase", metavar="KEY", help="Permanently delete all stored data of the key with this id.")
@@ -47,17 +48,12 @@ def records(
     trace: str | None,
     named: str | None,
     last: int,
-    model: str | None,
-    endpoint: str | None,
-    status: int | None,
-    session: str | None,
-    end_user: str | None,
-    tag: str | None,
     score: float | None,
     contents: bool,
     erase: str | None,
     yes: bool,
     kind: str,
+    **filters: object,
 ) -> None:
     """Show request records, newest first.
 
@@ -66,52 +62,38 @@ def records(
 
     \b
     Example: sizewise records --last 5
+             sizewise records --since 24h --failed --tag team=search
              sizewise records 6b0641ee22d52f62
              sizewise records 6b0641ee22d52f62 --feedback 0.5
     """
     wanted = trace or named
     if score is not None:
         _say(wanted, score, kind)
-        return
-    if erase:
+    elif erase:
         _erase(erase, yes)
-        return
-    if contents:
+    elif contents:
         _open(wanted)
-        return
-    found = api_client()
-    if wanted:
-        details = asyncio.run(operations.get_record(found, trace=wanted))
-        details.sort(key=lambda each: each.endpoint in OURS)  # the client's own first
-        if not details:
-            raise PathNotFound(f"there is no record with the trace {wanted!r}", "run: sizewise records")
-        found_trace = asyncio.run(operations.get_trace(found, id=details[0].trace))
-        spans = list(found_trace.spans) if found_trace is not None else []
-        if wants_json():
-            write_json(msgspec.to_builtins({"records": details, "spans": spans}))
-            return
-        if any(each.operation not in ("request", "chat") for each in spans):
-            _show_tree(spans)
-        for each in details:
-            _show(each)
-        return
-    count = last if wants_json() else min(last * MAX_FOLDED, MAX_RECORDS)
-    criteria = (model, endpoint, session, end_user, tag)
-    listing = operations.list_records(
-        found,
-        last=count,
-        status=status,
-        model=model,
-        endpoint=endpoint,
-        session=session,
-        end_user=end_user,
-        tag=tag,
-    )
-    listed = asyncio.run(listing)
-    if wants_json():
-        write_json(msgspec.to_builtins({"records": listed}))
+    elif wanted:
+        _show_trace(wanted)
     else:
-        _list(listed, last, filtered=any(criteria) or status is not None)
+        _list(last, criteria(**filters))
+
+
+def _show_trace(trace: str) -> None:
+    found = api_client()
+    details = asyncio.run(operations.get_record(found, trace=trace)).rows
+    details.sort(key=lambda each: each.endpoint in OURS)  # the client's own first
+    if not details:
+        raise PathNotFound(f"there is no record with the trace {trace!r}", "run: sizewise records")
+    found_trace = asyncio.run(operations.get_trace(found, id=details[0].trace))
+    spans = list(found_trace.spans) if found_trace is not None else []
+    if wants_json():
+        write_json(msgspec.to_builtins({"records": details, "spans": spans}))
+        return
+    if any(each.operation not in ("request", "chat") for each in spans):
+        _show_tree(spans)
+    for each in details:
+        _show(each)
 
 
 def _say(trace: str | None, score: float, kind: str) -> None:
@@ -139,7 +121,7 @@ def _open(trace: str | None) -> None:
     if not trace:
         raise BadRequest("contents need a record", "give its TRACE: sizewise records TRACE --contents")
     told = asyncio.run(operations.get_record_contents(api_client(), trace=trace))
-    found = [each for each in told if each.contents is not None]
+    found = [each for each in told.rows if each.contents is not None]
     if not found:
         hint = "contents are stored if [records] has `contents = true`, for `contents_retention_days`"
         raise PathNotFound(f"no contents are stored for {trace!r}", hint)
@@ -154,15 +136,30 @@ def _open(trace: str | None) -> None:
             click.echo("the rest was not stored: it was too long", err=True)
 
 
-def _list(records: list[operations.Record], last: int, filtered: bool) -> None:
-    if not records:
-        click.echo("no record is like that" if filtered else "there are no records yet", err=True)
-        return
-    write_table(
-        ("TIME", "TRACE", "ASKED", "ANSWERED", "STATUS", "TOKENS", "COST", "FIRST", "TOTAL", "WHY"),
-        [_row(job) for job in islice(_jobs(records), last)],
-        right="TOKENS COST FIRST TOTAL",
-    )
+def _list(last: int, wanted: RecordCriteria) -> None:
+    count = last if wants_json() else min(last * MAX_FOLDED, MAX_RECORDS)
+    listed = asyncio.run(_fetch(count, wanted))
+    if wants_json():
+        write_json(msgspec.to_builtins({"records": listed}))
+    elif not listed:
+        click.echo("no record is like that" if wanted else "there are no records yet", err=True)
+    else:
+        write_table(
+            ("TIME", "TRACE", "ASKED", "ANSWERED", "STATUS", "TOKENS", "COST", "FIRST", "TOTAL", "WHY"),
+            [_row(job) for job in islice(_jobs(listed), last)],
+            right="TOKENS COST FIRST TOTAL",
+        )
+
+
+async def _fetch(count: int, wanted: RecordCriteria) -> list[operations.Record]:
+    """The newest `count`, from as many pages as it takes: one may have fewer rows than were requested."""
+    client, found, before = api_client(), list[operations.Record](), None
+    while True:
+        page = await operations.list_records(client, last=count - len(found), before=before, **wanted)
+        found += page.rows
+        before = page.before
+        if before is None or len(found) >= count:
+            return found
 
 
 def _jobs(records: list[operations.Record]) -> Iterator[list[operations.Record]]:

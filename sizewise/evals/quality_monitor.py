@@ -28,8 +28,8 @@ from sizewise.storage.database import (
     UnitOfWork,
     no_event,
 )
-from sizewise.telemetry import tables as telemetry
-from sizewise.telemetry.tables import RecordFilter, RequestRecord
+from sizewise.telemetry.record_queries import RecordFilter, newest_records
+from sizewise.telemetry.tables import RequestRecord
 
 log = logging.getLogger("sizewise.evals")
 
@@ -233,7 +233,7 @@ class QualityMonitor:
         await self._flush_records()
         found = await asyncio.to_thread(
             self._read,
-            lambda c: telemetry.newest_records(c, RecordFilter(principal.tenant, trace=trace), 100),
+            lambda c: newest_records(c, RecordFilter(principal.tenant, trace=trace), 100),
         )
         verdicts = _feedback_rows(found, principal, trace, score, kind)
         await self._write(lambda c: tables.replace_feedback(c, verdicts))

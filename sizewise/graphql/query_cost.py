@@ -102,7 +102,7 @@ class _QueryCost:
         kind = get_named_type(field.type)
         inner = node.selection_set
         below = self.of(inner, kind) if inner and isinstance(kind, (GraphQLObjectType, GraphQLInterfaceType)) else 0
-        return own + (self._length(node, field) * below if _lists(field) else below)
+        return own + (self._length(node, field) * below if _has_length(field) else below)
 
     def _length(self, node: FieldNode, field: GraphQLField) -> int:
         named = next((name for name in LENGTH_ARGUMENTS if name in field.args), None)
@@ -122,5 +122,6 @@ def _extension(field: GraphQLField, name: str, default: int) -> int:
     return found
 
 
-def _lists(field: GraphQLField) -> bool:
-    return is_list_type(get_nullable_type(field.type))
+def _has_length(field: GraphQLField) -> bool:
+    """Of a list, or of a page: a page has @listSize, and its list costs as one item of it."""
+    return is_list_type(get_nullable_type(field.type)) or ASSUMED_SIZE in (field.extensions or {})

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+import re
+from collections.abc import Sequence
 from functools import partial
 
+import msgspec
 from msgspec.structs import replace
 
 from sizewise.auth.api_keys import audit_event
@@ -15,8 +18,9 @@ from sizewise.graphql.keys import key_resource
 from sizewise.graphql.model_type import FieldValues
 from sizewise.messages import Usage
 from sizewise.money import format_dollars
+from sizewise.telemetry.record_queries import RecordFilter
 from sizewise.telemetry.spans import span_id
-from sizewise.telemetry.tables import AttemptRow, RecordFilter, RecordWithAttempts, RequestRecord, split_tags
+from sizewise.telemetry.tables import AttemptRow, RequestRecord, split_tags
 from sizewise.telemetry.trace_tree import TraceSpan, depths
 
 MAX_TRACE_ROWS = 500
@@ -24,51 +28,27 @@ MAX_TRACE_ROWS = 500
 
 
 async def records(
-    context: RequestContext,
-    last: int = 20,
-    model: str | None = None,
-    status: int | None = None,
-    since: int | None = None,
-    trace: str | None = None,
-    endpoint: str | None = None,
-    session: str | None = None,
-    end_user: str | None = None,
-    tag: str | None = None,
-    before: str | None = None,
-) -> AsyncIterator[FieldValues]:
-    """Raises BadRequest if `last` is not from 1 to 1,000, or `before` is no span id."""
+    context: RequestContext, filter: dict[str, object] | None = None, last: int = 20, before: str | None = None
+) -> FieldValues:
+    """Raises BadRequest if `last` is not from 1 to 1,000, or for a `before` that no page had."""
     context.charge_rows(last)
+    wanted = {name: value for name, value in (filter or {}).items() if value is not None}
     tenant, hashed = context.principal.tenant, ""
-    if end_user:
+    if user := wanted.pop("end_user", ""):
         await context.services.end_users.load(tenant)
-        hashed = context.services.end_users.hash(tenant, end_user)
-    wanted = RecordFilter(
-        tenant=tenant,
-        model=model or "",
-        status=status,
-        since=since,
-        trace=trace or "",
-        project=_project(context),
-        endpoint=endpoint or "",
-        session=session or "",
-        end_user=hashed,
-        tag=tag or "",
-        before=_record_id(before) if before else None,
-    )
-    found = await context.services.records.newest(wanted, last)
-    return yielding_to_loop(_record(each) for each in found)
-
-
-async def record(context: RequestContext, trace: str) -> list[FieldValues]:
-    context.charge_rows(100)
-    return [
-        _detail_values(context, each)
-        for each in await context.services.records.find_by_trace(
-            trace,
-            context.principal.tenant,
-            _project(context),
-        )
-    ]
+        hashed = context.services.end_users.hash(tenant, str(user))
+    only, project = _project(context), wanted.pop("project", "")
+    if only and project not in ("", only):
+        return {"rows": [], "before": None, "scannedTo": None}
+    own = {"tenant": tenant, "project": only or project, "end_user": hashed}
+    criteria = msgspec.convert({**wanted, **own}, RecordFilter)
+    page = await context.services.records.page(criteria, last, _position(before))
+    details = _Details(context, [each.id for each in page.rows], with_contents=bool(criteria.trace))
+    return {
+        "rows": yielding_to_loop(details.record(each) for each in page.rows),
+        "before": None if page.before is None else span_id(page.before),
+        "scannedTo": page.scanned_to,
+    }
 
 
 async def trace(context: RequestContext, id: str) -> FieldValues | None:
@@ -100,25 +80,37 @@ async def erase_records(context: RequestContext, key: str) -> FieldValues:
     return dict(after)
 
 
-def _record_id(span: str) -> int:
-    try:
-        found = int(span, 16)
-    except ValueError:
-        found = -1
-    if not 0 <= found < 1 << 63:
-        raise BadRequest(f"`before` is {span[:32]!r}, no span id", "pass the `spanId` of a record")
-    return found
-
-
 def _project(context: RequestContext) -> str:
     """The only project whose records the caller may see; empty: all."""
     return "" if context.principal.all_projects else context.principal.project
 
 
-def _detail_values(context: RequestContext, whole: RecordWithAttempts) -> FieldValues:
-    """`contents` are decrypted only if requested."""
-    found: FieldValues = {**_record(whole.record), "attempts": [_attempt(each) for each in whole.attempts]}
-    return {**found, "contents": partial(_contents, context, whole.record)}
+class _Details:
+    """Attempts and contents of the records of a page, read only if requested; attempts by one query for all."""
+
+    def __init__(self, context: RequestContext, ids: Sequence[int], with_contents: bool) -> None:
+        self._context = context
+        self._ids = ids
+        self._with_contents = with_contents
+        self._attempts: asyncio.Future[dict[int, list[AttemptRow]]] | None = None
+
+    def record(self, record: RequestRecord) -> FieldValues:
+        contents = partial(_contents, self._context, record) if self._with_contents else None
+        return {**_record(record), "attempts": partial(self._attempts_of, record.id), "contents": contents}
+
+    async def _attempts_of(self, id: int, info: object) -> list[FieldValues]:
+        if self._attempts is None:
+            self._attempts = asyncio.ensure_future(self._context.services.records.attempts(self._ids))
+        return [_attempt(each) for each in (await self._attempts).get(id, ())]
+
+
+def _position(before: str | None) -> int | None:
+    """Raises BadRequest."""
+    if before is None:
+        return None
+    if re.fullmatch(r"[0-9a-f]{16}", before) is None or before > "7fffffffffffffff":
+        raise BadRequest(f"no page of records goes on at {before!r}", "pass `before` of the last page", param="before")
+    return int(before, 16)
 
 
 async def _contents(context: RequestContext, record: RequestRecord, info: object) -> FieldValues | None:
@@ -184,8 +176,9 @@ def _record(record: RequestRecord) -> FieldValues:
         "tags": split_tags(record.tags),
         "prompts": [] if record.prompt is None else [_prompt_use(record.prompt)],
         "parentSpan": record.parent_span,
-        "attempts": None,
-        "contents": None,
+        "flow": record.flow,
+        "node": record.node,
+        "agent": record.agent,
     }
 
 

@@ -197,10 +197,13 @@ def _set_values(schema: GraphQLSchema) -> None:
         scalar = schema.type_map[name]
         assert isinstance(scalar, GraphQLScalarType)
         scalar.coerce_input_value = read
-    file, file_input = schema.type_map["File"], schema.type_map["FileInput"]
-    assert isinstance(file, GraphQLObjectType) and isinstance(file_input, GraphQLInputObjectType)
+    file = schema.type_map["File"]
+    assert isinstance(file, GraphQLObjectType)
     file.fields["mediaType"].resolve = lambda source, info: source.get("media_type")
-    file_input.fields["mediaType"].out_name = "media_type"
+    for each in schema.type_map.values():
+        if isinstance(each, GraphQLInputObjectType):
+            for field_name, input_field in each.fields.items():
+                input_field.out_name = _snake(field_name)
 
 
 def _resolved(field: str, resolver: Resolver, actions: tuple[str, ...]) -> Callable[..., object]:

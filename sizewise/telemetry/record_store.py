@@ -12,9 +12,10 @@ from msgspec import Struct
 from sizewise.errors import BadRequest
 from sizewise.storage.batch_writer import BatchWriter, RowGroup
 from sizewise.storage.database import TransactionRunner, UnitOfWork
-from sizewise.telemetry import payload_tables, span_tables, tables
+from sizewise.telemetry import payload_tables, record_queries, span_tables, tables
 from sizewise.telemetry.payload_log import LoggedPayload, PayloadLog
-from sizewise.telemetry.tables import PolicyUsage, RecordFilter, RecordWithAttempts, RequestRecord, record_ids
+from sizewise.telemetry.record_queries import RecordFilter, RecordPage
+from sizewise.telemetry.tables import AttemptRow, PolicyUsage, RecordWithAttempts, record_ids
 from sizewise.telemetry.trace_tree import TraceSpan, trace_spans
 from sizewise.telemetry.usage_rollup import delete_key_records
 from sizewise.telemetry.usage_tables import forget_key
@@ -81,26 +82,35 @@ class RecordStore:
         if not self._writer.problem:
             await self.flush()
 
-    async def newest(self, criteria: RecordFilter | None = None, limit: int = 20) -> list[RequestRecord]:
-        """The newest `limit` (1..1000) records, newest first. Raises BadRequest, StorageError."""
+    async def page(self, criteria: RecordFilter, limit: int = 20, before: int | None = None) -> RecordPage:
+        """The newest `limit` (1..1000) records with an id below `before`. Raises BadRequest, StorageError."""
         if not 1 <= limit <= MAX_RECORDS:
-            raise BadRequest(f"cannot list {limit!r} records", f"use 1 to {MAX_RECORDS}", param="limit")
-        await self.flush_if_healthy()
+            raise BadRequest(f"cannot list {limit!r} records", f"use 1 to {MAX_RECORDS}", param="last")
+        if before is None:
+            await self.flush_if_healthy()
         return await asyncio.to_thread(
             self._read,
-            lambda c: tables.newest_records(c, criteria or RecordFilter(), limit),
+            lambda c: record_queries.page_of_records(c, criteria, limit, before),
         )
 
-    async def find_by_trace(self, trace: str, tenant: str = "local", project: str = "") -> list[RecordWithAttempts]:
+    async def attempts(self, records: Sequence[int]) -> dict[int, list[AttemptRow]]:
+        """The attempts of records, by the id of their record, in order. Raises StorageError."""
+        return await asyncio.to_thread(self._read, lambda c: record_queries.attempts_of(c, records))
+
+    async def find_by_trace(
+        self, trace: str, tenant: str = "local", project: str = "", limit: int = 100
+    ) -> list[RecordWithAttempts]:
         """Records of a trace id or a prefix of it, with their attempts, newest first; empty if there are none.
         `project`: only of that one.
         """
         await self.flush_if_healthy()
-        return await asyncio.to_thread(self._read, lambda c: tables.records_of_trace(c, tenant, trace, project))
+        return await asyncio.to_thread(
+            self._read, lambda c: record_queries.records_of_trace(c, tenant, trace, project, limit)
+        )
 
     async def trace_spans(self, trace: str, tenant: str = "local", project: str = "") -> list[TraceSpan]:
         """The spans of a whole trace id, each behind its parent; empty if there is none. `project`: only of that."""
-        records = await self.find_by_trace(trace, tenant, project)
+        records = await self.find_by_trace(trace, tenant, project, MAX_RECORDS)
         spans = await asyncio.to_thread(self._read, lambda c: span_tables.spans_of_trace(c, tenant, trace, project))
         return trace_spans(records, spans)
 

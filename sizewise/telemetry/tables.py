@@ -22,7 +22,6 @@ from sqlalchemy import (
     Index,
     Integer,
     MetaData,
-    Select,
     Table,
     Text,
     case,
@@ -346,44 +345,6 @@ class RecordWithAttempts(Struct, frozen=True):
     attempts: tuple[AttemptRow, ...]
 
 
-class RecordFilter(Struct, frozen=True):
-    """Selects records; None and "" mean all. `since`: unix ms of their end. `trace`: an id or its prefix. `before`: an
-    id that theirs is below.
-    """
-
-    tenant: str = "local"
-    model: str = ""  # the model that answered
-    status: int | None = None
-    since: int | None = None
-    trace: str = ""
-    project: str = ""
-    endpoint: str = ""
-    session: str = ""
-    end_user: str = ""  # its hash
-    tag: str = ""
-    before: int | None = None
-
-
-def newest_records(connection: Connection, criteria: RecordFilter, limit: int = 20) -> list[RequestRecord]:
-    """The newest `limit` records, newest first."""
-    query = (
-        select(*(RECORDS.c[name] for name in RequestRecord.__struct_fields__))
-        .order_by(RECORDS.c.id.desc())
-        .limit(limit)
-    )
-    return [RequestRecord(*row) for row in connection.execute(_apply_filter(query, criteria))]
-
-
-def records_of_trace(connection: Connection, tenant: str, trace: str, project: str = "") -> list[RecordWithAttempts]:
-    """Records of a trace id or prefix, with their attempts, newest first; at most 100."""
-    found: list[RecordWithAttempts] = []
-    for record in newest_records(connection, RecordFilter(tenant, trace=trace, project=project), 100):
-        query = select(TRIES).where(TRIES.c.record == record.id).order_by(TRIES.c.number)
-        tries = tuple(AttemptRow(*row) for row in connection.execute(query))
-        found.append(RecordWithAttempts(record, tries))
-    return found
-
-
 def ended_records(connection: Connection, after: int, until: int, limit: int) -> list[RecordWithAttempts]:
     """The first `limit` of all tenants with `after` < id <= `until`, in the order of their end, none pending."""
     range = (RECORDS.c.id > after) & (RECORDS.c.id <= until) & (RECORDS.c.status != PENDING_STATUS)
@@ -475,43 +436,6 @@ def policy_usage(connection: Connection, tenant: str, since: int, policies: Sequ
         .order_by(each.policy, each.model)
     )
     return [PolicyUsage(row[0], row[1], *map(int, row[2:8]), *map(float, row[8:])) for row in connection.execute(query)]
-
-
-def _apply_filter(query: Select[Any], criteria: RecordFilter) -> Select[Any]:
-    if criteria.trace:  # `concat` prevents SQLite from choosing the tenant index, whatever its size
-        query = query.where(RECORDS.c.tenant.concat("") == criteria.tenant, RECORDS.c.id.in_(_traced(criteria.trace)))
-    else:
-        query = query.where(RECORDS.c.tenant == criteria.tenant)
-    if criteria.model:
-        query = query.where(RECORDS.c.model == criteria.model)
-    if criteria.project:
-        query = query.where(RECORDS.c.project == criteria.project)
-    if criteria.endpoint:
-        query = query.where(RECORDS.c.door == criteria.endpoint)
-    if criteria.session:
-        query = query.where(RECORDS.c.session == criteria.session)
-    if criteria.end_user:
-        query = query.where(RECORDS.c.end_user == criteria.end_user)
-    if criteria.tag:
-        query = query.where(RECORDS.c.tags.contains(join_tags((criteria.tag,)), autoescape=True))
-    if criteria.status is not None:
-        query = query.where(RECORDS.c.status == criteria.status)
-    if criteria.since is not None:
-        query = query.where(RECORDS.c.id >= (criteria.since * 1000) << PROCESS_BITS)
-    if criteria.before is not None:
-        query = query.where(RECORDS.c.id < criteria.before)
-    return query
-
-
-def _traced(trace: str) -> Select[tuple[int]]:
-    """Ids of the records of a trace id or prefix, by index within each chunk."""
-    other = RECORDS.alias("other")
-    chunks = select(func.max(RECORDS.c.chunk).label("chunk")).cte("chunks", recursive=True)
-    older = select(func.max(other.c.chunk)).where(other.c.chunk < chunks.c.chunk).scalar_subquery()
-    chunks = chunks.union_all(select(older).where(chunks.c.chunk.is_not(None)))
-    # not LIKE: both databases use the index for a range; hex digits are below "g"
-    its = (RECORDS.c.chunk == chunks.c.chunk) & (RECORDS.c.trace >= trace) & (RECORDS.c.trace < trace + "g")
-    return select(RECORDS.c.id).join_from(chunks, RECORDS, its)
 
 
 class RecordRetention:

@@ -11,6 +11,7 @@ import pytest
 
 from sizewise.app.services import open_services
 from sizewise.errors import ConfigError, ExternalFailure, StorageError
+from sizewise.telemetry.record_queries import RecordFilter
 
 
 def test_a_home_is_made_for_its_owner_alone_and_taken_by_one_at_a_time(tmp_path: Path) -> None:
@@ -46,7 +47,7 @@ def test_what_it_returns_can_travel_over_a_socket(tmp_path: Path) -> None:
         for value in (
             made,
             listed,
-            asyncio.run(services.records.newest()),
+            asyncio.run(services.records.page(RecordFilter())),
             asyncio.run(services.records.find_by_trace("ab")),
         ):
             assert msgspec.msgpack.decode(msgspec.msgpack.encode(value)) is not None

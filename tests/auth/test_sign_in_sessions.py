@@ -69,7 +69,7 @@ def test_a_session_opens_tokens_and_graphql_alike(server: Served) -> None:
     assert browser.chat().status == 200
     assert browser.send("/v1/models").status == 200
     assert browser.graphql("{ me { user key } }").data == {"me": {"user": browser.user, "key": browser.said["session"]}}
-    records = graphql(server, "{ records(last: 1) { key } }").data["records"]
+    records = graphql(server, "{ records(last: 1) { rows { key } } }").data["records"]["rows"]
     assert records[0]["key"] == browser.said["session"]
 
 

@@ -69,7 +69,7 @@ def test_an_invitation_is_good_once_and_for_its_role(server: Served) -> None:
     again = Browser(server).accept(token, "Eve")
     assert (again.status, again.error["code"]) == (403, "forbidden")
     assert browser.chat().status == 200
-    assert browser.graphql("{ records { trace } }").code == ""
+    assert browser.graphql("{ records { rows { trace } } }").code == ""
     assert browser.graphql("{ users { id } }").code == "forbidden"
 
 
@@ -184,17 +184,17 @@ def test_a_key_of_a_user_never_has_more_than_the_user_has_now(server: Served) ->
     made = user.graphql(OWN_KEY, may=["ask", "read_records"]).data["createKey"]
     assert made["key"]["user"] == user.user
     assert server.ask("/v1/models", key=made["secret"]).status == 200
-    assert graphql(server, "{ records { trace } }", key=made["secret"]).code == ""
+    assert graphql(server, "{ records { rows { trace } } }", key=made["secret"]).code == ""
     graphql(server, SET_ROLE, id=user.user, role="asker")
-    assert graphql(server, "{ records { trace } }", key=made["secret"]).code == "forbidden"
+    assert graphql(server, "{ records { rows { trace } } }", key=made["secret"]).code == "forbidden"
     assert graphql(server, "{ models { name } }", key=made["secret"]).code == ""
-    assert user.graphql("{ records { trace } }").code == "forbidden", "the session too, at once"
+    assert user.graphql("{ records { rows { trace } } }").code == "forbidden", "the session too, at once"
     graphql(server, SET_ROLE, id=user.user, role="viewer")
     assert chat(server, made["secret"]).status == 403
     graphql(server, DISABLE, id=user.user)
     assert (chat(server, made["secret"]).status, user.send("/auth/session").status) == (401, 401)
     graphql(server, ENABLE, id=user.user)
-    assert graphql(server, "{ records { trace } }", key=made["secret"]).code == ""
+    assert graphql(server, "{ records { rows { trace } } }", key=made["secret"]).code == ""
     assert user.send("/auth/session").status == 401, "a session that ended stays over"
 
 

@@ -128,7 +128,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 @pytest.mark.long
 def test_a_person_is_erased_and_nobody_else(server: Served) -> None:
     anna, bob = person(server, "anna"), person(server, "bob")
-    graphql(server, "{ records(last: 1) { trace } }")  # written, since they are read
+    graphql(server, "{ records(last: 1) { rows { trace } } }")  # written, since they are read
     until(lambda: counts(server.home)["contents"] >= 6)
     canaries = {**anna.canaries, **ciphertexts(server.home, anna)}
     assert len({each.partition(" in ")[0] for each in lying_about(server.home, canaries)}) == len(canaries)

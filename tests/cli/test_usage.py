@@ -55,15 +55,15 @@ def asked(server: Served, **variables: Any) -> Any:
 
 
 def test_usage_is_that_of_records_and_budgets_by_any_key(server: Served) -> None:
-    records = graphql(server, "{ records(last: 100) { costUsd } budgets { unit spent } }").data
-    spent = sum(Decimal(each["costUsd"] or 0) for each in records["records"])
+    records = graphql(server, "{ records(last: 100) { rows { costUsd } } budgets { unit spent } }").data
+    spent = sum(Decimal(each["costUsd"] or 0) for each in records["records"]["rows"])
     total = asked(server, by=["model"])["total"]
     (budget,) = [Decimal(each["spent"]) for each in records["budgets"] if each["unit"] == "usd/day"]
     assert (
         spent > 0
         and budget == spent
         and Decimal(total["costUsd"]) == spent
-        and total["requests"] == len(records["records"])
+        and total["requests"] == len(records["records"]["rows"])
     )
     for key in ("model", "key", "policy", "endUser", "session", "status", "flow", "user", "project", "endpoint"):
         rows = asked(server, by=[key])["rows"]

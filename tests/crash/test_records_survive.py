@@ -27,6 +27,7 @@ from sizewise.principal import Principal
 from sizewise.messages import ChatRequest, Choice, Message, Reply, Usage
 from sizewise.app.services import open_services
 from sizewise.telemetry.metrics import Metrics
+from sizewise.telemetry.record_queries import RecordFilter
 from sizewise.telemetry.recorder import RecordingMiddleware
 
 async def handler(request, send):
@@ -92,7 +93,7 @@ async def main():
     for number in range(number + 1, number + 51):
         await request(number)
     problem = services.problem
-    seen = len(await records.newest(limit=5))
+    seen = len((await records.page(RecordFilter(), 5)).rows)
     resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     await records.flush()
     print(json.dumps([number + 1, problem, seen, services.problem, records.queue_counts()]))

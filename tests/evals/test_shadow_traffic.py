@@ -32,6 +32,7 @@ from sizewise.routing.session_store import SessionStore
 from sizewise.settings.routing import ShadowSettings
 from sizewise.telemetry.metrics import Metrics
 from sizewise.telemetry.prometheus import render_metrics
+from sizewise.telemetry.record_queries import RecordFilter
 from sizewise.telemetry.recorder import RecordingMiddleware
 from tests.routing.router_harness import JUDGES, Client, asking, chat, embed, until
 
@@ -115,7 +116,9 @@ class Onion:
 
     async def endpoints(self) -> list[tuple[str, str]]:
         """(door, model) of all records, oldest first."""
-        return [(each.door, each.model) for each in reversed(await self.services.records.newest(limit=100))]
+        return [
+            (each.door, each.model) for each in reversed((await self.services.records.page(RecordFilter(), 100)).rows)
+        ]
 
 
 def played(home: Path, wanted: ShadowSettings, scene: Callable[[Onion], Awaitable[None]], **more: Any) -> None:
@@ -150,7 +153,7 @@ def test_a_small_answer_is_compared_with_the_large_models_own(tmp_path: Path) ->
         }
         assert row["trust"] > 0.5 and row["cost"] > 0
         assert await onion.endpoints() == [("chat", "echo/small"), ("shadow", "echo/large"), ("judge", "echo/judge")]
-        traces = {each.trace for each in await onion.services.records.newest()}
+        traces = {each.trace for each in (await onion.services.records.page(RecordFilter())).rows}
         assert traces == {row["trace"]}
 
     played(tmp_path, ALL, scene)
@@ -340,7 +343,7 @@ def test_the_end_of_the_server_cancels_what_is_under_way_and_books_it(tmp_path: 
         await until(lambda: onion.echoes["echo/large"].request_count == 1)
         await onion.shadows.stop()
         assert onion.echoes["echo/large"].cancel_count == 1
-        stopped, _ = await onion.services.records.newest()
+        stopped, _ = (await onion.services.records.page(RecordFilter())).rows
         assert (stopped.door, stopped.status) == ("shadow", 499)
         assert onion.rows() == []
 

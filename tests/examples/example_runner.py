@@ -17,8 +17,8 @@ EXAMPLES = ROOT / "examples"
 SYNC = "mutation ($b: String!) { syncKnowledge(base: $b) { ingested { source quarantined } failed { source why } } }"
 EMBED = "mutation ($b: String!) { embedDocuments(base: $b) { waiting } }"
 LIVE = "{ flows { name } }"
-SPENT = """query ($t: String!) { record(trace: $t) {
-  requestedModel model policy dataClass error costUsd attempts { model result place } } }"""
+SPENT = """query ($t: String!) { records(filter: {trace: $t}) { rows {
+  requestedModel model policy dataClass error costUsd attempts { model result place } } } }"""
 QUIET = "\n[server]\ndiscover = false\n"
 ECHO_LARGE = """
 [providers.echo]
@@ -84,5 +84,5 @@ def records(served: Served, trace: str) -> list[dict[str, Any]]:
     """What was asked of models under the trace, in its order."""
     answer = graphql(served, SPENT, t=trace)
     assert answer.errors == [], answer.errors
-    found: list[dict[str, Any]] = answer.data["record"]
+    found: list[dict[str, Any]] = answer.data["records"]["rows"]
     return found[::-1]

@@ -32,8 +32,8 @@ def state(server: Served, run: str) -> str:
 
 
 def paid(server: Served) -> int:
-    found: Any = graphql(server, "{ records(last: 50) { endpoint } }").data
-    return len(found["records"])
+    found: Any = graphql(server, "{ records(last: 50) { rows { endpoint } } }").data
+    return len(found["records"]["rows"])
 
 
 def begin(server: Served, words: str) -> str:

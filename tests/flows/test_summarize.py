@@ -112,7 +112,9 @@ def test_pieces_are_asked_where_that_is_cheaper(server: Served) -> None:
     assert (said, left) == ("noted", "")
     assert 6 <= pieces <= 14
     assert why.startswith(f"in {pieces} pieces: $") and "whole" in why
-    models = {each["model"] for each in graphql(server, "{ records(last: 100) { model } }").data["records"]}
+    models = {
+        each["model"] for each in graphql(server, "{ records(last: 100) { rows { model } } }").data["records"]["rows"]
+    }
     assert "echo/little" in models and "echo/great" not in models
 
 

@@ -420,7 +420,8 @@ def test_a_model_that_speaks_answers_no_chat_and_is_listed(server: Served) -> No
 
 def test_records_show_the_units(server: Served) -> None:
     trace = transcribe(server).headers["x-sizewise-trace"]
-    asked = "query($t: String!) { record(trace: $t) { endpoint audioSeconds characters images costUsd } }"
-    until(lambda: graphql(server, asked, t=trace).data["record"])
-    (shown,) = graphql(server, asked, t=trace).data["record"]
+    asked = """query($t: String!) {
+        records(filter: {trace: $t}) { rows { endpoint audioSeconds characters images costUsd } } }"""
+    until(lambda: graphql(server, asked, t=trace).data["records"]["rows"])
+    (shown,) = graphql(server, asked, t=trace).data["records"]["rows"]
     assert shown == {"endpoint": "audio", "audioSeconds": 12.0, "characters": None, "images": None, "costUsd": "0.0012"}

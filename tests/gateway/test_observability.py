@@ -158,7 +158,8 @@ def test_an_embedding_is_on_record_as_one(server: Served) -> None:
 def test_graphql_tells_the_same_as_the_file(server: Served) -> None:
     answer = server.chat("echo/small", "one two three")
     trace = answer.headers["x-sizewise-trace"]
-    query = "query ($t: String!) { record(trace: $t) { model costUsd tokens { input } attempts { result } } }"
+    query = """query ($t: String!) {
+        records(filter: {trace: $t}) { rows { model costUsd tokens { input } attempts { result } } } }"""
     body = json.dumps({"query": query, "variables": {"t": trace}}).encode()
     told: Any = server.ask("/graphql", body, content_type="application/json").json
     expected = {
@@ -167,7 +168,7 @@ def test_graphql_tells_the_same_as_the_file(server: Served) -> None:
         "tokens": {"input": 3},
         "attempts": [{"result": "answered"}],
     }
-    assert told["data"]["record"] == [expected]
+    assert told["data"]["records"]["rows"] == [expected]
 
 
 # ---- counters -------------------------------------------------------------------------------------------------------

@@ -231,9 +231,10 @@ def test_a_rerank_is_recorded_paid_and_named_like_any_request(server: Served) ->
     answer = server.ask("/v1/rerank", {"model": "echo/vectors", "query": "one two", "documents": ["three"]})
     assert answer.headers["x-sizewise-model"] == "echo/vectors" and answer.headers["x-sizewise-cost-usd"] == "0.000003"
     trace = answer.headers["x-sizewise-trace"]
-    query = "query ($trace: String!) { record(trace: $trace) { endpoint model costUsd requestedModel } }"
-    until(lambda: graphql(server, query, trace=trace).data["record"])
-    assert graphql(server, query, trace=trace).data["record"] == [
+    query = """query ($trace: String!) {
+        records(filter: {trace: $trace}) { rows { endpoint model costUsd requestedModel } } }"""
+    until(lambda: graphql(server, query, trace=trace).data["records"]["rows"])
+    assert graphql(server, query, trace=trace).data["records"]["rows"] == [
         {"endpoint": "rerank", "model": "echo/vectors", "costUsd": "0.000003", "requestedModel": "echo/vectors"}
     ]
 

@@ -120,7 +120,11 @@ def test_fragments_that_double_cost_nothing(echo: Served) -> None:
 
 
 def test_all_fields_together_bring_out_a_bounded_number_of_records(echo: Served) -> None:
-    answer = graphql(echo, "{ a: records(last: 1000) { at } b: records(last: 1000) { at } c: records(last: 1) { at } }")
+    answer = graphql(
+        echo,
+        "{ a: records(last: 1000) { rows { at } } b: records(last: 1000) { rows { at } } "
+        "c: records(last: 1) { rows { at } } }",
+    )
     assert answer.code == "bad_request"
 
 
@@ -130,8 +134,8 @@ def test_a_key_that_may_only_ask_sees_models_and_nothing_that_happened(echo: Ser
         "ask",
     ]
     for query in (
-        "{ records { trace } }",
-        '{ record(trace: "a") { trace } }',
+        "{ records { rows { trace } } }",
+        '{ records(filter: {trace: "a"}) { rows { trace } } }',
         "{ keys { id } }",
         'mutation { createKey(name: "more") { secret } }',
         'mutation { revokeKey(id: "sw-a") { id } }',
@@ -143,7 +147,7 @@ def test_a_key_that_may_only_ask_sees_models_and_nothing_that_happened(echo: Ser
 
 def test_a_key_that_may_only_read_can_neither_make_nor_revoke_keys(echo: Served) -> None:
     key = fresh_key(echo, "read")
-    assert graphql(echo, "{ records { trace } keys { id } models { name } }", key=key).errors == []
+    assert graphql(echo, "{ records { rows { trace } } keys { id } models { name } }", key=key).errors == []
     assert graphql(echo, 'mutation { createKey(name: "more") { secret } }', key=key).code == "forbidden"
 
 

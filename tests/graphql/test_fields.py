@@ -43,7 +43,7 @@ def test_an_unknown_model_is_told_with_the_nearest(echo: Served) -> None:
 
 @pytest.mark.long
 def test_a_decision_is_explained_without_asking_anybody(echo: Served) -> None:
-    before = len(graphql(echo, "{ records(last: 1000) { trace } }").data["records"])
+    before = len(graphql(echo, "{ records(last: 1000) { rows { trace } } }").data["records"]["rows"])
     answer = graphql(
         echo,
         """query($p: String!) { explain(prompt: $p, maxTokens: 50) {
@@ -56,7 +56,7 @@ def test_a_decision_is_explained_without_asking_anybody(echo: Served) -> None:
     assert decision["steps"]
     assert {each["model"] for each in decision["candidates"]} == {"echo/small", "echo/large"}
     assert "sky" not in str(decision)
-    assert len(graphql(echo, "{ records(last: 1000) { trace } }").data["records"]) == before
+    assert len(graphql(echo, "{ records(last: 1000) { rows { trace } } }").data["records"]["rows"]) == before
 
 
 def test_a_whole_body_can_be_explained_too(echo: Served) -> None:
@@ -78,11 +78,11 @@ def test_money_is_told_exactly(tmp_path: Path) -> None:
         trace = said.headers["x-sizewise-trace"]
         answer = graphql(
             server,
-            """query($t: String!) { record(trace: $t) {
-                 costUsd at totalMs tokens { input output } attempts { number model result costUsd } } }""",
+            """query($t: String!) { records(filter: {trace: $t}) { rows {
+                 costUsd at totalMs tokens { input output } attempts { number model result costUsd } } } }""",
             t=trace,
         )
-        (record,) = answer.data["record"]
+        (record,) = answer.data["records"]["rows"]
         assert record["costUsd"] == "0.00000225"  # 3 x 0.15 + 3 x 0.60 dollars per million
         assert record["tokens"] == {"input": 3, "output": 3}
         assert record["attempts"] == [
@@ -103,20 +103,23 @@ def test_records_can_be_narrowed(echo: Served) -> None:
     failed = echo.chat("echo/large", "[[fail refused]]")
     trace = failed.headers["x-sizewise-trace"]
     query = """query($m: String, $s: Int, $since: Timestamp, $t: String) {
-                 records(last: 5, model: $m, status: $s, since: $since, trace: $t) { trace model status error } }"""
-    assert {each["model"] for each in graphql(echo, query, m="echo/small").data["records"]} == {"echo/small"}
-    assert trace in [each["trace"] for each in graphql(echo, query, s=failed.status, since=began).data["records"]]
-    assert [each["trace"] for each in graphql(echo, query, t=trace).data["records"]] == [trace]
-    assert graphql(echo, query, since=began + 3_600_000).data["records"] == []
+                 records(filter: {model: $m, status: $s, since: $since, trace: $t}, last: 5) {
+                   rows { trace model status error } } }"""
+    assert {each["model"] for each in graphql(echo, query, m="echo/small").data["records"]["rows"]} == {"echo/small"}
+    assert trace in [
+        each["trace"] for each in graphql(echo, query, s=failed.status, since=began).data["records"]["rows"]
+    ]
+    assert [each["trace"] for each in graphql(echo, query, t=trace).data["records"]["rows"]] == [trace]
+    assert graphql(echo, query, since=began + 3_600_000).data["records"]["rows"] == []
 
 
 def test_more_records_than_a_thousand_are_refused(echo: Served) -> None:
     for last in (0, -1, 1_001):
-        assert graphql(echo, f"{{ records(last: {last}) {{ trace }} }}").code == "bad_request"
+        assert graphql(echo, f"{{ records(last: {last}) {{ rows {{ trace }} }} }}").code == "bad_request"
 
 
 def test_a_trace_that_nobody_knows_has_no_record(echo: Served) -> None:
-    assert graphql(echo, '{ record(trace: "ffffffff") { trace } }').data["record"] == []
+    assert graphql(echo, '{ records(filter: {trace: "ffffffff"}) { rows { trace } } }').data["records"]["rows"] == []
 
 
 def test_a_key_tells_its_days_and_its_rights(echo: Served) -> None:

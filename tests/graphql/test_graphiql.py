@@ -114,4 +114,4 @@ def _paths() -> set[str]:
 
 
 def _last(server: Served) -> object:
-    return graphql(server, "{ records(last: 1) { status error } }").data["records"][0]
+    return graphql(server, "{ records(last: 1) { rows { status error } } }").data["records"]["rows"][0]

@@ -17,7 +17,8 @@ from tests.running_server import Served
 SPAN = "00f067aa0ba902b7"
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 FIND = """query($session: String, $user: String, $tag: String) {
-    records(session: $session, endUser: $user, tag: $tag) { trace session endUser tags parentSpan endpoint } }"""
+    records(filter: {session: $session, endUser: $user, tag: $tag}) {
+        rows { trace session endUser tags parentSpan endpoint } } }"""
 
 
 def client(server: Served) -> openai.OpenAI:
@@ -25,7 +26,7 @@ def client(server: Served) -> openai.OpenAI:
 
 
 def found(server: Served, **criteria: str) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = graphql(server, FIND, **criteria).data["records"]
+    rows: list[dict[str, Any]] = graphql(server, FIND, **criteria).data["records"]["rows"]
     return rows
 
 

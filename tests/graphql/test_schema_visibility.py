@@ -54,7 +54,7 @@ def test_what_is_not_shown_is_refused_in_words_and_not_denied(echo: Served) -> N
         "{ " + " ".join(f"a{number}: me {{ key }}" for number in range(15)) + " }",
         "{ models { " + " ".join(f"a{number}: name" for number in range(30)) + " } }",
         "{ ...F ...F } fragment F on Query { a: me { key } }",
-        "{ records(last: 1000) { trace tokens { input output } attempts { model result } } }",
+        "{ records(last: 1000) { rows { trace tokens { input output } attempts { model result } } } }",
     ],
 )
 def test_a_question_within_the_bounds_is_answered(echo: Served, query: str) -> None:
@@ -65,8 +65,9 @@ def test_a_question_within_the_bounds_is_answered(echo: Served, query: str) -> N
     ("query", "why"),
     [
         ("{ models { " + " ".join(f"a{number}: name" for number in range(31)) + " } }", "aliases"),
-        ("{ a: records(last: 1000) { ...F } b: records(last: 1000) { ...F } } fragment F on Record { at trace key "
-         "attempts { model place result why error startedMs tokens { input output cached cacheWrite reasoning } } }",
+        ("{ a: records(last: 1000) { rows { ...F } } b: records(last: 1000) { rows { ...F } } } "
+         "fragment F on Record { at trace key attempts { model place result why error startedMs "
+         "tokens { input output cached cacheWrite reasoning } } }",
          "values"),
     ],
 )  # fmt: skip
@@ -78,11 +79,11 @@ def test_a_question_beyond_the_bounds_is_refused_before_it_is_answered(echo: Ser
 
 def test_a_length_in_a_variable_counts_as_one_that_is_written(echo: Served) -> None:
     query = (
-        "query($n: Int = 5) { records(last: $n) { trace attempts { "
+        "query($n: Int = 5) { records(last: $n) { rows { trace attempts { "
         + " ".join(
             f"{field} a{field}: {field} b{field}: {field}" for field in ("model", "place", "result", "why", "error")
         )
-        + " } } }"
+        + " } } } }"
     )
     assert graphql(echo, query).errors == []
     assert "values" in graphql(echo, query, n=2_000).message

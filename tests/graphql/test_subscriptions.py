@@ -21,12 +21,14 @@ REVOKE = "mutation($id: String!) { revokeKey(id: $id) { id } }"
 
 def stopped(server: Served, trace: str) -> bool:
     """It is on record that the client left, and the model with it."""
-    found = graphql(server, "query($t: String!) { record(trace: $t) { status error } }", t=trace).data["record"]
+    found = graphql(
+        server, "query($t: String!) { records(filter: {trace: $t}) { rows { status error } } }", t=trace
+    ).data["records"]["rows"]
     return bool(found == [{"status": 499, "error": "cancelled"}])
 
 
 def newest(server: Served) -> str:
-    return str(graphql(server, "{ records(last: 1) { trace } }").data["records"][0]["trace"])
+    return str(graphql(server, "{ records(last: 1) { rows { trace } } }").data["records"]["rows"][0]["trace"])
 
 
 def test_words_come_one_by_one_and_at_last_what_came_of_it(echo: Served) -> None:
@@ -34,9 +36,9 @@ def test_words_come_one_by_one_and_at_last_what_came_of_it(echo: Served) -> None
     assert [piece["text"] for piece in pieces] == ["one", " two", " three", ""]
     assert pieces[-1]["answer"]["model"] == "echo/small"
     assert pieces[-1]["answer"]["choices"] == [{"text": "one two three", "finishReason": "stop"}]
-    query = "query($t: String!) { record(trace: $t) { endpoint status } }"
+    query = "query($t: String!) { records(filter: {trace: $t}) { rows { endpoint status } } }"
     found = graphql(echo, query, t=pieces[-1]["answer"]["trace"])
-    assert found.data["record"] == [{"endpoint": "graphql", "status": 200}]
+    assert found.data["records"]["rows"] == [{"endpoint": "graphql", "status": 200}]
 
 
 def test_a_stream_ends_with_its_complete_event(echo: Served) -> None:
@@ -82,7 +84,9 @@ def test_who_reads_nothing_holds_the_model_back(echo: Served) -> None:
         trace = str(response.headers["x-sizewise-trace"])
         assert len(streamed(echo, ASK, p="[[repeat 9999]] a")) == 10_000
     until(lambda: stopped(echo, trace))
-    found = graphql(echo, "query($t: String!) { record(trace: $t) { tokens { output } } }", t=trace).data["record"][0]
+    found = graphql(
+        echo, "query($t: String!) { records(filter: {trace: $t}) { rows { tokens { output } } } }", t=trace
+    ).data["records"]["rows"][0]
     assert 0 < found["tokens"]["output"] < 5_000_000  # of ten, at four letters a token
 
 

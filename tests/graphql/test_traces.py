@@ -99,3 +99,18 @@ def test_the_spans_of_a_key_are_erased_with_its_records(server: Served) -> None:
         graphql(server, "mutation($k: String!) { eraseRecords(key: $k) { records } }", k=made["key"]["id"]).errors == []
     )
     assert graphql(server, TRACE, id=trace).data == {"trace": None}
+
+
+@pytest.mark.long
+def test_a_trace_of_another_project_is_hidden_from_a_key_that_sees_only_its_own(server: Served) -> None:
+    traced(server, "f" * 32)
+    made = 'mutation { createKey(name: "other", permissions: [read_records], project: "other") { secret } }'
+    key = str(graphql(server, made).data["createKey"]["secret"])
+    query = "query ($id: String!) { trace(id: $id) { spans { id } } records(filter: {trace: $id}) { rows { trace } } }"
+    assert len(graphql(server, query, id="f" * 32).data["trace"]["spans"]) > 5
+    assert graphql(server, query, key=key, id="f" * 32).data == {"trace": None, "records": {"rows": []}}
+    named = 'query ($id: String!) { records(filter: {trace: $id, project: "default"}) { rows { trace } before } }'
+    assert graphql(server, named, key=key, id="f" * 32).data == {"records": {"rows": [], "before": None}}
+    (home := server.home / "other").mkdir()
+    other = sizewise("records", "f" * 32, home=home, SIZEWISE_URL=server.url, SIZEWISE_KEY=key)
+    assert other.code == 2 and "there is no record" in other.err

@@ -316,13 +316,13 @@ def test_a_policy_keeps_at_home_what_must_not_leave(server: Served) -> None:
 
 def test_what_was_found_is_recorded_as_counts(server: Served) -> None:
     trace = server.chat("far/mirror", WORDS).headers["x-sizewise-trace"]
-    query = "query($t: String!) { record(trace: $t) { guardrails error } }"
+    query = "query($t: String!) { records(filter: {trace: $t}) { rows { guardrails error } } }"
     counts = "pii:EMAIL=1 masked, pii:CARD=1 masked, secrets:KEY=1 masked"
-    assert graphql(server, query, t=trace).data["record"] == [{"guardrails": counts, "error": ""}]
+    assert graphql(server, query, t=trace).data["records"]["rows"] == [{"guardrails": counts, "error": ""}]
     metrics = server.ask("/metrics").body.decode()
     assert 'sizewise_guardrail_findings_total{action="masked",guardrail="pii",kind="EMAIL"}' in metrics
     refused = server.chat("auto:strict", WORDS).headers["x-sizewise-trace"]
-    (record,) = graphql(server, query, t=refused).data["record"]
+    (record,) = graphql(server, query, t=refused).data["records"]["rows"]
     assert record["error"] == "guard_blocked" and "pii:EMAIL=1 blocked" in record["guardrails"]
 
 

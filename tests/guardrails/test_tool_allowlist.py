@@ -133,8 +133,8 @@ def test_a_request_whose_tools_are_all_taken_out_is_one_without_tools(
     assert answer.status == 200, answer.body
     assert not {"tools", "tool_choice", "parallel_tool_calls"} & mirror.received.bodies[-1].keys()
     trace = answer.headers["x-sizewise-trace"]
-    query = "query($t: String!) { record(trace: $t) { guardrails } }"
-    assert graphql(server, query, t=trace).data["record"] == [{"guardrails": "tools:UNLISTED=2 removed"}]
+    query = "query($t: String!) { records(filter: {trace: $t}) { rows { guardrails } } }"
+    assert graphql(server, query, t=trace).data["records"]["rows"] == [{"guardrails": "tools:UNLISTED=2 removed"}]
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
@@ -187,8 +187,9 @@ def test_after_the_first_word_a_stream_ends_with_an_error_event(server: Served, 
 
 def test_what_is_called_off_is_booked_and_recorded(server: Served) -> None:
     trace = ask(server, "chat", "auto:weather", "tell", stream=True).headers["x-sizewise-trace"]
-    query = "query($t: String!) { record(trace: $t) { guardrails error attempts { model result } } }"
-    (record,) = graphql(server, query, t=trace).data["record"]
+    query = """query($t: String!) {
+        records(filter: {trace: $t}) { rows { guardrails error attempts { model result } } } }"""
+    (record,) = graphql(server, query, t=trace).data["records"]["rows"]
     assert record["error"] == "guard_blocked"
     assert record["guardrails"] == "tools:UNLISTED=1 removed, tools:CALL=1 blocked"
     assert [each["model"] for each in record["attempts"]] == ["claude/calls"]

@@ -79,9 +79,9 @@ def test_20_no_number_and_no_list_is_without_a_bound(served: Served, wrong: dict
         ("/v1/embeddings", {"input": "hi", "dimensions": HUGE}),
         ("/v1/embeddings", {"input": ["hi"] * 2_049}),
         ("/v1/embeddings", {"input": [-1]}),
-        ("/graphql", {"query": "{ records(last: 1000000000) { trace } }"}),
+        ("/graphql", {"query": "{ records(last: 1000000000) { rows { trace } } }"}),
         ("/graphql", {"query": "{ savings(days: 1e300) { policy } }"}),
-        ("/graphql", {"query": "query($x: Int) { records(last: $x) { trace } }", "variables": {"x": HUGE}}),
+        ("/graphql", {"query": "query($x: Int) { records(last: $x) { rows { trace } } }", "variables": {"x": HUGE}}),
     ],
 )  # fmt: skip
 def test_20_on_no_endpoint(served: Served, path: str, body: dict[str, Any]) -> None:
@@ -201,7 +201,7 @@ ALIASES = "{ " + " ".join(f"a{i}: roles" for i in range(1_000)) + " }"
 DEEP = "{ " + "models { facts " * 1_000 + "}" * 1_001
 SPREADS = "{ ...a } " + " ".join(f"fragment f{i} on Query {{ ...f{i + 1} ...f{i + 1} }}" for i in range(60))
 CIRCLE = "{ ...a } fragment a on Query { ...b } fragment b on Query { ...a }"
-NUMBERS = "{ records(last: " + "9" * 30_000 + ") { trace } }"
+NUMBERS = "{ records(last: " + "9" * 30_000 + ") { rows { trace } } }"
 LISTS = "query($x: [Permission!]) { me { name } } " + "[" * 10_000
 BLOCK = '{ model(name: """' + "x" * 30_000 + '""") { name } }'
 COMMENTS = "#" + "x" * 200_000 + "\n{ me { name } }"

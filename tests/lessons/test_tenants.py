@@ -73,10 +73,9 @@ def test_16_things_of_another_organization_are_not_there(two: tuple[Served, str]
         assert (got.status, got.error["code"], got.error["hint"]) == (404, unknown.error["code"], unknown.error["hint"])
     on = {"model": "echo/small", "input": "go on", "previous_response_id": id}
     assert served.ask("/v1/responses", on, key=theirs).status == 404
-    assert graphql(served, "query($t: String!) { record(trace: $t) { trace } }", key=theirs, t=trace).data == {
-        "record": [],
-    }
-    seen = graphql(served, "{ keys { id } records(last: 1000) { key } }", key=theirs).data
+    find = "query($t: String!) { records(filter: {trace: $t}) { rows { trace } } trace(id: $t) { id } }"
+    assert graphql(served, find, key=theirs, t=trace).data == {"records": {"rows": []}, "trace": None}
+    seen = graphql(served, "{ keys { id } records(last: 1000) { rows { key } } }", key=theirs).data
     assert mine not in str(seen)
     for change in ("revokeKey", "rotateKey"):
         asked = f"mutation($id: String!) {{ {change}(id: $id) {{ __typename }} }}"

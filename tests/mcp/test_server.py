@@ -173,8 +173,8 @@ def test_what_a_tool_costs_is_recorded_under_the_callers_key(served: Served) -> 
     trace = "4bf92f3577b34da6a3ce929d0e0e4736"
     answer = served.ask("/mcp", body, key=mine, x_sizewise_trace=trace)
     assert answer.headers["x-sizewise-trace"] == trace and not json.loads(answer.body)["result"]["isError"]
-    found = graphql(served, "query($t: String!) { record(trace: $t) { model } }", t=trace)
-    assert found.data["record"] == [{"model": "echo/small"}]
+    found = graphql(served, "query($t: String!) { records(filter: {trace: $t}) { rows { model } } }", t=trace)
+    assert found.data["records"]["rows"] == [{"model": "echo/small"}]
 
 
 AGENT = """

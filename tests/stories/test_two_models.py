@@ -68,10 +68,11 @@ def test_a_distrusted_reply_is_never_shown_and_both_attempts_are_booked(sizes: S
     assert answer.headers["x-sizewise-model"] == "local/qwen2.5-coder-1.5b"
     assert answer.headers["x-sizewise-attempts"] == "2"
     assert words(answer) != alone and "391" in words(answer)
-    query = "query ($t: String!) { record(trace: $t) { model attempts { model result score tokens { output } } } }"
+    query = """query ($t: String!) {
+        records(filter: {trace: $t}) { rows { model attempts { model result score tokens { output } } } } }"""
     shown = sizes.ask("/graphql", {"query": query, "variables": {"t": answer.headers["x-sizewise-trace"]}}).json
     assert isinstance(shown, dict)
-    (record,) = shown["data"]["record"]
+    (record,) = shown["data"]["records"]["rows"]
     assert [(a["model"], a["result"]) for a in record["attempts"]] == [
         ("local/smollm2-135m", "distrusted"),
         ("local/qwen2.5-coder-1.5b", "answered"),

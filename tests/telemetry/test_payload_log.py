@@ -25,11 +25,11 @@ from tests.running_server import ECHO, Served, serving, until
 T = TypeVar("T")
 CANARY = "the canary sings at midnight"
 KEEPS = ECHO + "[records]\ncontents = true\n"
-READ = "query($t: String!) { record(trace: $t) { contents { request response truncated } } }"
+READ = "query($t: String!) { records(filter: {trace: $t}) { rows { contents { request response truncated } } } }"
 
 
 def contents(server: Served, trace: str, key: str = "") -> dict[str, Any] | None:
-    found: dict[str, Any] | None = graphql(server, READ, key=key, t=trace).data["record"][0]["contents"]
+    found: dict[str, Any] | None = graphql(server, READ, key=key, t=trace).data["records"]["rows"][0]["contents"]
     return found
 
 
@@ -42,7 +42,7 @@ def settled(server: Served, trace: str) -> dict[str, Any]:
 
 def test_nothing_is_kept_unless_it_is_wished(echo: Served) -> None:
     trace = echo.chat("echo/small", CANARY).headers["x-sizewise-trace"]
-    until(lambda: graphql(echo, READ, t=trace).data["record"])
+    until(lambda: graphql(echo, READ, t=trace).data["records"]["rows"])
     assert contents(echo, trace) is None
     done = sizewise("records", trace, "--contents", home=echo.home)
     assert done.code == 2 and "contents = true" in done.hint
@@ -139,7 +139,7 @@ def test_what_one_key_asked_is_erased_and_nobody_elses(tmp_path: Path) -> None:
         assert graphql(server, erase, key=theirs["secret"], k=theirs["key"]["id"]).code == "forbidden"
         done = sizewise("records", "--erase", theirs["key"]["id"], "--yes", "--json", home=tmp_path)
         assert done.json == {"records": 3, "contents": 3, "feedback": 1}
-        assert not any(graphql(server, READ, t=trace).data["record"] for trace in gone)
+        assert not any(graphql(server, READ, t=trace).data["records"]["rows"] for trace in gone)
         assert settled(server, stays)
         trail = graphql(server, "{ audit(last: 5) { action resource } }").data["audit"]
         assert {"action": "erase_records", "resource": f"key:{theirs['key']['id']}"} in trail

@@ -27,8 +27,9 @@ from sizewise.handler import (
 from sizewise.messages import ChatRequest, Choice, EmbeddingRequest, Message, Reply, Usage
 from sizewise.principal import Principal
 from sizewise.telemetry.metrics import Metrics
+from sizewise.telemetry.record_queries import RecordFilter
 from sizewise.telemetry.recorder import RecordingMiddleware
-from sizewise.telemetry.tables import RecordFilter, RecordWithAttempts
+from sizewise.telemetry.tables import RecordWithAttempts
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 SECRET = "my prompt of gold"
@@ -295,7 +296,7 @@ def test_the_last_records_can_be_narrowed_by_model_status_time_and_trace(tmp_pat
             await one("ac" * 16, saying(ModelSelected("here/small", "w", 1)), tenant="other")
 
             async def traces(wanted: RecordFilter, limit: int = 20) -> list[str]:
-                return [record.trace[:2] for record in await services.records.newest(wanted, limit)]
+                return [record.trace[:2] for record in (await services.records.page(wanted, limit)).rows]
 
             assert await traces(RecordFilter()) == ["ac", "ab", "aa"], "newest first, one tenant's only"
             assert await traces(RecordFilter(), 2) == ["ac", "ab"]
@@ -307,7 +308,7 @@ def test_the_last_records_can_be_narrowed_by_model_status_time_and_trace(tmp_pat
             assert await traces(RecordFilter("other")) == ["ac"]
             for wrong in (0, 1_001):
                 with pytest.raises(BadRequest, match=repr(wrong)):
-                    await services.records.newest(limit=wrong)
+                    await services.records.page(RecordFilter(), wrong)
 
     asyncio.run(scene())
 

@@ -15,15 +15,13 @@ from sizewise.storage.database import open_database, sqlite_url
 from sizewise.storage.migrations import Migrations
 from sizewise.telemetry import recorder as telemetry
 from sizewise.telemetry.metrics import Metrics
+from sizewise.telemetry.record_queries import RecordFilter, newest_records, records_of_trace
 from sizewise.telemetry.recorder import NO_LABELS, RecordingMiddleware
 from sizewise.telemetry.tables import (
     PROCESS_BITS,
     SCHEMA,
     PolicyUsage,
-    RecordFilter,
-    newest_records,
     policy_usage,
-    records_of_trace,
 )
 from tests.telemetry.test_recorder import LARGE, SMALL, ask, booked, saying
 
@@ -125,16 +123,16 @@ async def test_a_trace_is_found_in_whatever_chunk_it_lies(tmp_path: Path, monkey
                 await recorded(asked, discard_events)
         await services.records.flush()
         assert len(rows(tmp_path, "SELECT DISTINCT chunk FROM records")) == 8
-        everything = await services.records.newest()
+        everything = (await services.records.page(RecordFilter())).rows
         for wanted in ("3" * 32, "33", "3"):
-            found = await services.records.newest(RecordFilter(trace=wanted))
+            found = (await services.records.page(RecordFilter(trace=wanted))).rows
             assert found == [each for each in everything if each.trace == "3" * 32] and len(found) == 4
-        assert [each.id for each in await services.records.newest(RecordFilter(trace="3"), 2)] == [
+        assert [each.id for each in (await services.records.page(RecordFilter(trace="3"), 2)).rows] == [
             each.id for each in found[:2]
         ]
-        assert await services.records.newest(RecordFilter(trace="9")) == []
-        assert await services.records.newest(RecordFilter("other", trace="3")) == []
-        assert await services.records.newest(RecordFilter(trace="3", status=404)) == []
+        assert (await services.records.page(RecordFilter(trace="9"))).rows == []
+        assert (await services.records.page(RecordFilter("other", trace="3"))).rows == []
+        assert (await services.records.page(RecordFilter(trace="3", status=404))).rows == []
 
 
 def test_a_trace_is_looked_up_and_not_searched_for(tmp_path: Path) -> None:

@@ -146,7 +146,7 @@ def test_each_process_is_killed_twenty_times_under_load(server: Served, upstream
     contents = [str(body["messages"]) for body in upstream.received.bodies if body["model"] == "well"]
     assert max(Counter(contents).values()) == 1
     # no record is lost but of a worker that was killed
-    graphql(server, "{ records(last: 1) { trace } }")
+    graphql(server, "{ records(last: 1) { rows { trace } } }")
     until(lambda: "none" not in lost(server, plain) + lost(server, limited))  # a started worker writes on its own
     missing = lost(server, plain) + lost(server, limited)
     print(f"records lost: {Counter(missing)} of {len(plain.answered) + len(limited.answered)}")  # noqa: T201 - figures

@@ -36,8 +36,8 @@ def server(tmp_path_factory: pytest.TempPathFactory, upstream: SlowUpstream) -> 
 def test_a_record_is_listed_as_soon_as_its_answer_is_there(server: Served) -> None:
     for number in range(10):
         trace = server.chat("echo/small", f"Question {number}").headers["x-sizewise-trace"]
-        found = graphql(server, "query($t: String!) { record(trace: $t) { trace } }", t=trace)
-        assert found.errors == [] and found.data["record"], found
+        found = graphql(server, "query($t: String!) { records(filter: {trace: $t}) { rows { trace } } }", t=trace)
+        assert found.errors == [] and found.data["records"]["rows"], found
 
 
 @pytest.mark.parametrize(

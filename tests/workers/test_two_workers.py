@@ -21,7 +21,7 @@ def test_both_workers_answer_and_all_records_and_metrics_are_on_one_page(tmp_pat
         met = Counter[int]()
         while not {1, 2} <= processes(server):
             met.update(each.status for each in at_once(lambda n: server.chat("echo/small", f"Hello {n}"), 16))
-            graphql(server, "{ records(last: 1) { trace } }")  # has both write theirs
+            graphql(server, "{ records(last: 1) { rows { trace } } }")  # has both write theirs
         assert set(met) == {200}
         assert counted(server) == met.total()
         assert rows(server.home, "SELECT COUNT(*) AS n FROM records WHERE door = 'chat'")[0]["n"] == met.total()

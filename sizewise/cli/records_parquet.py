@@ -1,0 +1,104 @@
+"""Records as a Parquet file, in row groups of bounded size; needs pyarrow, an extra."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any, BinaryIO
+
+from sizewise.errors import BadRequest
+from sizewise.money import PICO_PER_DOLLAR
+from sizewise.telemetry.tables import AttemptRow, RecordWithAttempts, RequestRecord, split_tags
+
+GROUP_ROWS = 20_000
+"""Rows of a row group, which are in memory until it is written."""
+HIDDEN = frozenset({"tenant", "attempts", "cost", "tags", "at", "door", "asked", "trace_flags"})
+SPARSE = frozenset({"record", "tenant", "trace", "cost"})
+
+
+class ParquetRecords:
+    """Writes records; `close` writes the last row group and the footer."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        """Raises BadRequest without pyarrow."""
+        try:
+            import pyarrow
+            from pyarrow import parquet
+        except ImportError:
+            hint = "run: pip install 'sizewise[parquet]', or export as jsonl"
+            raise BadRequest("Parquet needs pyarrow, which is not installed", hint) from None
+        self._arrow = pyarrow
+        self._schema = _schema(pyarrow)
+        self._writer = parquet.ParquetWriter(file, self._schema, compression="zstd")
+        self._rows: list[dict[str, object]] = []
+
+    def write(self, records: Sequence[RecordWithAttempts]) -> None:
+        self._rows += map(_row, records)
+        if len(self._rows) >= GROUP_ROWS:
+            self._flush()
+
+    def close(self) -> None:
+        self._flush()
+        self._writer.close()
+
+    def _flush(self) -> None:
+        if self._rows:
+            self._writer.write_table(self._arrow.Table.from_pylist(self._rows, self._schema))
+            self._rows = []
+
+
+def _row(whole: RecordWithAttempts) -> dict[str, object]:
+    record = whole.record
+    return {
+        "at": record.at,
+        "endpoint": record.door,
+        "requested_model": record.asked,
+        "cost_usd": _dollars(record.cost),
+        "tags": split_tags(record.tags),
+        "attempts": [{**_fields(each, SPARSE), "cost_usd": _dollars(each.cost)} for each in whole.attempts],
+        **_fields(record, HIDDEN),
+    }
+
+
+def _fields(row: RequestRecord | AttemptRow, left_out: frozenset[str]) -> dict[str, object]:
+    return {name: getattr(row, name) for name in row.__struct_fields__ if name not in left_out}
+
+
+def _dollars(pico: int | None) -> Decimal | None:
+    return None if pico is None else Decimal(pico) / PICO_PER_DOLLAR
+
+
+def _schema(arrow: Any) -> Any:
+    text, whole, number, flag = arrow.string(), arrow.int64(), arrow.float64(), arrow.bool_()
+    money = arrow.decimal128(38, 12)
+    tokens = [(name, whole) for name in ("input", "output", "cached", "cache_write", "reasoning")]
+    attempt = arrow.struct(
+        [
+            ("number", whole),
+            *((name, text) for name in ("model", "place", "result", "why", "error")),
+            *((name, number) for name in ("began_ms", "first_ms", "ended_ms", "score")),
+            *tokens,
+            ("estimated", flag),
+            ("cost_usd", money),
+        ]
+    )
+    names = ("trace", "endpoint", "project", "key", "requested_model", "policy", "model", "why", "error")
+    labels = ("degraded", "data_class", "guards", "freshness", "session", "end_user", "parent_span")
+    return arrow.schema(
+        [
+            ("id", whole),
+            ("at", arrow.timestamp("ms", tz="UTC")),
+            *((name, text) for name in names),
+            ("status", whole),
+            *tokens,
+            ("estimated", flag),
+            ("cost_usd", money),
+            ("first_ms", number),
+            ("total_ms", number),
+            ("stream", flag),
+            *((name, text) for name in (*labels, "flow", "node", "agent")),
+            *((name, whole) for name in ("audio_ms", "characters", "images")),
+            ("tags", arrow.list_(text)),
+            ("attempts", arrow.list_(attempt)),
+        ]
+    )
