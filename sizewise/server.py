@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import errno
 import json
+import logging
 import os
 import signal
 import socket
@@ -50,6 +51,7 @@ from sizewise.providers.concurrency_limiter import FairQueue, NewQueue
 from sizewise.providers.local.models import LocalModels
 from sizewise.providers.model_listing import refresh_offered_models
 from sizewise.settings.load import Settings, load_settings, read_settings_file, resolve_secret
+from sizewise.telemetry.logs import log_loop_errors, prepare_logs
 from sizewise.telemetry.metrics import Metrics
 from sizewise.tools.mcp.client import McpServers
 from sizewise.tools.sandbox.process_pool import Sandbox
@@ -61,6 +63,8 @@ END_TIMEOUT_S = 2  # seconds after the drain in which clients may read how their
 KEEP_ALIVE_S = 75  # an idle connection is kept this long, seconds
 WEBSOCKET_MODULE = "uvicorn.protocols.websockets.websockets_sansio_impl"
 """Imported once the server is up, so that it delays neither the first requests nor the first subscription."""
+
+log = logging.getLogger("sizewise.server")
 
 
 class ReloadableApplication:
@@ -113,6 +117,7 @@ class ReloadableApplication:
         await self._siblings.prepare_reload(content)  # everything that can fail comes before the first change
         self._siblings.apply_reload(content)
         self.apply(prepared)
+        log.info("the settings were reloaded")
         return self.app
 
     def prepare(self, content: bytes | None) -> PreparedReload:
@@ -127,11 +132,12 @@ class ReloadableApplication:
                 "TLS (server.tls) cannot be turned on or off by a reload", "restart Sizewise to change it"
             )
         renewed = self.certificates.prepare(server.tls) if self.certificates is not None else None
-        return PreparedReload(app, renewed)
+        return PreparedReload(app, renewed, prepare_logs(settings.logs, settings.home))
 
     def apply(self, prepared: PreparedReload) -> None:
         """Cannot fail."""
         old, self.app = self.app, prepared.app
+        prepared.apply_logs()
         prepared.app.apply()
         if prepared.renew_certificates is not None:
             prepared.renew_certificates()
@@ -143,6 +149,7 @@ class ReloadableApplication:
 class PreparedReload:
     app: Application
     renew_certificates: Callable[[], None] | None
+    apply_logs: Callable[[], None]
 
 
 class Siblings:
@@ -173,11 +180,11 @@ class ServerFile:
             raise ExternalFailure(f"cannot write {str(self._path)!r}: {error.strerror}", hint) from error
 
     def rewrite(self) -> None:
-        """Called after a reload. Reports an error on stderr only, because the new settings are already in force."""
+        """Called after a reload. Only logs an error, because the new settings are already in force."""
         try:
             self.write()
         except ExternalFailure as error:
-            print(error.message, file=sys.stderr)  # noqa: T201 - no log is set up
+            log.error("%s", error.message)
 
     def remove(self) -> None:
         self._path.unlink(missing_ok=True)
@@ -346,6 +353,8 @@ def prompt_library(settings: Settings, services: Services) -> PromptLibrary:
 
 
 async def _run_process(settings: Settings, process: ServerProcess) -> None:
+    prepare_logs(settings.logs, settings.home)()
+    log_loop_errors(asyncio.get_running_loop())
     raise_open_files_limit()
     settings, listening = process.listen(settings)
     services = open_services(
@@ -445,6 +454,7 @@ async def _serve(
         await folder.sync_or_warn()
     tending = [loop.create_task(each) for each in process.jobs(live)]
     process.announce(live, key)
+    log.info("serving at %s", settings.server.url)
     if process.role.owns_store:
         services.key_rotation.resume()
     with contextlib.suppress(OSError):  # no file descriptor is left: the first WebSocket imports it
@@ -491,7 +501,7 @@ def _end_requests(resources: Resources) -> None:
 
 def warn(problems: list[str]) -> None:
     for each in problems:
-        print(each, file=sys.stderr)  # noqa: T201 - for the terminal
+        log.warning("%s", each)
 
 
 def _websocket_protocol(**options: object) -> asyncio.Protocol:
@@ -512,7 +522,7 @@ async def reload_or_warn(live: ReloadableApplication) -> None:
     try:
         await live.reload()
     except SizewiseError as error:
-        print(f"the new settings were rejected, the old ones stay: {error.message}", file=sys.stderr)  # noqa: T201 - for the terminal
+        log.error("the new settings were rejected, the old ones stay: %s", error.message)
 
 
 def bind_socket(host: str, port: int) -> socket.socket:

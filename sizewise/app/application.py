@@ -162,6 +162,7 @@ def build_application(settings: Settings, resources: Resources, cards: tuple[Mod
             end_users=services.end_users,
             log_payload=services.payload_log.enqueue if settings.records.contents else None,
             is_stopping=lambda: services.api_keys.authenticator.is_stopping,
+            logs=settings.logs,
         ),
     ]
     answer: Handler = with_layers(router, layers)

@@ -18,6 +18,7 @@ from sizewise.settings.http_allowlist import HttpHostSettings
 from sizewise.settings.jobs import JobsSettings
 from sizewise.settings.knowledge import KnowledgeSettings
 from sizewise.settings.limits import BudgetsSettings, LimitsSettings, scope
+from sizewise.settings.logs import LogsSettings
 from sizewise.settings.models import LocalSettings, ModelSettings, ProviderSettings
 from sizewise.settings.routing import (
     EgressSettings,
@@ -92,6 +93,7 @@ class FileSettings:
     alerts: Mapping[str, AlertSettings] = setting(MappingProxyType({}), "", key_validator=name)
     slo: Mapping[str, SloSettings] = setting(MappingProxyType({}), "", key_validator=name)
     receivers: Mapping[str, ReceiverSettings] = setting(MappingProxyType({}), "", key_validator=name)
+    logs: LogsSettings = setting(LogsSettings(), "")
     otlp: OtlpSettings = setting(OtlpSettings(), "")
     web_search: WebSearchSettings = setting(WebSearchSettings(), "")
     network: NetworkSettings = setting(NetworkSettings(), "")

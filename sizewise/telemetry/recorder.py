@@ -31,16 +31,19 @@ from sizewise.handler import (
 )
 from sizewise.messages import ChatRequest, Reply, Usage
 from sizewise.request_origin import RequestOrigin
+from sizewise.settings.logs import LogsSettings
 from sizewise.storage.batch_writer import RowGroup
 from sizewise.storage.database import RowValues
 from sizewise.telemetry.end_users import EndUserHashes
 from sizewise.telemetry.metrics import Metrics
+from sizewise.telemetry.request_log import request_log
 from sizewise.telemetry.tables import CHUNK, ENDED_CALLS, PROCESS_BITS, join_tags
 
 POLICY_ERRORS = (Forbidden, NoModelFits, BudgetExceeded)
 """Errors of our own whose message is recorded as the reason; an upstream's message may repeat the prompt."""
 CLIENT_CLOSED_REQUEST = 499
 """Status of a request whose client disconnected; nginx's number, since there is no official one."""
+NO_REQUEST_LOG = LogsSettings(level="warning")
 PayloadSink = Callable[[int, Request, Reply | None], None]
 MAX_NAME_CHARS = 200
 MAX_REASON_CHARS = 500
@@ -70,12 +73,13 @@ class RecordingMiddleware:
         log_payload: PayloadSink | None = None,
         is_stopping: Callable[[], bool] = bool,
         end_users: EndUserHashes | None = None,
+        logs: LogsSettings = NO_REQUEST_LOG,
     ) -> None:
         """`write` accepts rows without waiting. `record_ids`: the ids of this process, shared across reloads.
         `is_stopping`: whether the server, and not the client, cancels requests.
 
         `log_payload` accepts the contents of a record without waiting; None: contents are not stored. `end_users`:
-        hashes of the names of clients' users; None: they are not recorded.
+        hashes of the names of clients' users; None: they are not recorded. `logs`: whether to log each.
         """
         self._handler = handler
         self._write = write
@@ -84,6 +88,7 @@ class RecordingMiddleware:
         self._log_payload = log_payload
         self._is_stopping = is_stopping
         self._end_users = end_users
+        self._log_request = request_log(logs)
         self._chunk, self._ids_left = 0, 0
 
     async def __call__(self, request: Request, send: Send) -> Reply:
@@ -229,6 +234,8 @@ class RecordingMiddleware:
         self._write(rows)
         if self._log_payload is not None:
             self._log_payload(number, request, reply)
+        if self._log_request is not None:
+            self._log_request(request, model, policy if model else "", status, error, used, cost, total_s)
         self._metrics.count_request(model, policy if model else "", status, total_s, first, tries)
         for event in guarded:
             self._metrics.count_findings(event)

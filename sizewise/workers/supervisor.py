@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import select
 import shutil
@@ -22,12 +23,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from sizewise.errors import SizewiseError
+from sizewise.errors import ConfigError, SizewiseError
 from sizewise.gateway.tls import Certificates
 from sizewise.process import physical_cores, raise_open_files_limit
 from sizewise.server import LISTENER_COPIES, ServerFile, ServerProcess, bind_socket, run_process
 from sizewise.settings.load import Settings, load_settings, read_settings_file
 from sizewise.storage.home_lock import locked_home
+from sizewise.telemetry.logs import prepare_logs
 from sizewise.workers.control import ControlSocket, Ready, RunFolder, SettingsAccepted, StartFailed, listen_at
 from sizewise.workers.forking import fork
 from sizewise.workers.gateway_worker import GatewayWorker
@@ -41,6 +43,8 @@ BACKOFF_S, MAX_BACKOFF_S = 0.5, 30.0
 """Seconds before the second restart in a row, doubled for each further one."""
 END_S = 10.0
 """Seconds after the drain in which a process may end by itself."""
+
+log = logging.getLogger("sizewise.workers")
 
 
 @dataclass
@@ -68,6 +72,7 @@ def run_workers(settings: Settings, as_json: bool) -> None:
     raise_open_files_limit()
     with ExitStack() as opened:
         opened.enter_context(locked_home(settings.home))
+        prepare_logs(settings.logs, settings.home)()
         listening = opened.enter_context(bind_socket(settings.server.host, settings.server.port))
         settings = replace(settings, server=replace(settings.server, port=listening.getsockname()[1]))
         folder = RunFolder(Path(tempfile.mkdtemp(prefix="sizewise-")))
@@ -193,7 +198,7 @@ class Supervisor:
         if isinstance(report, Ready):
             self._children[report.number].ready_at = time.monotonic()
         elif isinstance(report, StartFailed):
-            _say(f"{self._children[report.number].name} cannot start: {report.message}; {report.hint}")
+            log.error("%s cannot start: %s; %s", self._children[report.number].name, report.message, report.hint)
         elif self._folder.settings.is_file():
             self._content = self._folder.settings.read_bytes()
             found = load_settings(self._settings.config_file, self._settings.home, content=self._content)
@@ -204,6 +209,8 @@ class Supervisor:
             if self._certificates is not None:
                 self._certificates.prepare(found.server.tls)()
             self._file.rewrite()
+            with suppress(ConfigError):  # the other processes could write to the file, a moment ago
+                prepare_logs(found.logs, found.home)()
 
     def _plan_restart(self, child: Child, cause: str) -> None:
         now = time.monotonic()
@@ -211,7 +218,7 @@ class Supervisor:
         child.failures = 1 if was_stable else child.failures + 1
         pause = 0.0 if child.failures == 1 else min(MAX_BACKOFF_S, BACKOFF_S * 2.0 ** (child.failures - 2))
         child.pid, child.due = 0, now + pause
-        _say(f"{child.name} {cause}; it is restarted {f'in {pause:g} s' if pause else 'at once'}")
+        log.warning("%s %s; it is restarted %s", child.name, cause, f"in {pause:g} s" if pause else "at once")
 
     def _pause(self) -> float:
         """Seconds until a restart is due."""
@@ -295,7 +302,3 @@ class Supervisor:
 
 
 CAUGHT = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-def _say(words: str) -> None:
-    print(words, file=sys.stderr, flush=True)  # noqa: T201 - for the terminal
