@@ -21,6 +21,9 @@ COMMANDS: Mapping[str, LazyCommand] = {
     "test": LazyCommand("sizewise.cli.alerts:test", "Send a test message to a receiver."),
     "silence": LazyCommand("sizewise.cli.alerts:silence", "Send nothing about a rule for some hours."),
     "unsilence": LazyCommand("sizewise.cli.alerts:unsilence", "End a silence."),
+    "files": LazyCommand(
+        "sizewise.cli.alerts_files:files", "Write Prometheus rules with alerts, and a Grafana dashboard, to a folder."
+    ),
 }
 HOURS = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,2})?)([hdm]?)")
 PER_UNIT: Mapping[str, float] = {"": 1.0, "h": 1.0, "d": 24.0, "m": 1 / 60}

@@ -55,7 +55,7 @@ def erase(user: str | None, key: str | None, session: str | None, end_user: str 
     client = api_client()
     whose = user_id(user) if user else None
     owned = [each.id for each in asyncio.run(operations.list_keys(client)) if each.user == whose] if whose else []
-    last = asyncio.run(operations.list_records(client, last=1, end_user=end_user)) if end_user else []
+    last = asyncio.run(operations.list_records(client, last=1, end_user=end_user)).rows if end_user else []
     copied = {
         "key": [*owned, *([key] if key else [])],
         "session": [session] if session else [],

@@ -612,6 +612,11 @@ class ErasedPersonalData(Struct, frozen=True, rename="camel"):
     rows: list[PersonalRows]
 
 
+class PromptUse(Struct, frozen=True, rename="camel"):
+    id: str
+    version: str
+
+
 class Record(Struct, frozen=True, rename="camel"):
     trace: str
     span_id: str
@@ -641,6 +646,7 @@ class Record(Struct, frozen=True, rename="camel"):
     session: str | None
     end_user: str | None
     tags: list[str]
+    prompts: list[PromptUse]
     parent_span: str | None
     flow: str | None
     node: str | None
@@ -1980,8 +1986,9 @@ $requestedModel policy: $policy endpoint: $endpoint key: $key project: $project 
 $failed session: $session endUser: $endUser tag: $tag flow: $flow agent: $agent minCost: $minCost minMs: $minMs } ) {
 rows { ...Record } before scannedTo } } fragment Record on Record { trace spanId at endpoint key project requestedModel
 policy model why status error stream degraded freshness guardrails dataClass tokens { ...Tokens } costUsd audioSeconds
-characters images firstTokenMs totalMs attemptCount session endUser tags parentSpan flow node agent } fragment Tokens on
-Tokens { input output cached cacheWrite reasoning estimated }
+characters images firstTokenMs totalMs attemptCount session endUser tags prompts { ...PromptUse } parentSpan flow node
+agent } fragment Tokens on Tokens { input output cached cacheWrite reasoning estimated } fragment PromptUse on PromptUse
+{ id version }
 """
 
 
@@ -2055,9 +2062,9 @@ $failed session: $session endUser: $endUser tag: $tag flow: $flow agent: $agent 
 rows { ...RecordDetails } before scannedTo } } fragment RecordDetails on Record { ...Record attempts { ...Attempt } }
 fragment Record on Record { trace spanId at endpoint key project requestedModel policy model why status error stream
 degraded freshness guardrails dataClass tokens { ...Tokens } costUsd audioSeconds characters images firstTokenMs totalMs
-attemptCount session endUser tags parentSpan flow node agent } fragment Tokens on Tokens { input output cached
-cacheWrite reasoning estimated } fragment Attempt on Attempt { number model place result why score error tokens {
-...Tokens } costUsd startedMs firstTokenMs endedMs }
+attemptCount session endUser tags prompts { ...PromptUse } parentSpan flow node agent } fragment Tokens on Tokens {
+input output cached cacheWrite reasoning estimated } fragment PromptUse on PromptUse { id version } fragment Attempt on
+Attempt { number model place result why score error tokens { ...Tokens } costUsd startedMs firstTokenMs endedMs }
 """
 
 
@@ -2125,9 +2132,10 @@ GET_RECORD = """\
 query GetRecord($trace: String!) { records(filter: { trace: $trace }, last: 100) { rows { ...RecordDetails } } }
 fragment RecordDetails on Record { ...Record attempts { ...Attempt } } fragment Record on Record { trace spanId at
 endpoint key project requestedModel policy model why status error stream degraded freshness guardrails dataClass tokens
-{ ...Tokens } costUsd audioSeconds characters images firstTokenMs totalMs attemptCount session endUser tags parentSpan
-flow node agent } fragment Tokens on Tokens { input output cached cacheWrite reasoning estimated } fragment Attempt on
-Attempt { number model place result why score error tokens { ...Tokens } costUsd startedMs firstTokenMs endedMs }
+{ ...Tokens } costUsd audioSeconds characters images firstTokenMs totalMs attemptCount session endUser tags prompts {
+...PromptUse } parentSpan flow node agent } fragment Tokens on Tokens { input output cached cacheWrite reasoning
+estimated } fragment PromptUse on PromptUse { id version } fragment Attempt on Attempt { number model place result why
+score error tokens { ...Tokens } costUsd startedMs firstTokenMs endedMs }
 """
 
 
@@ -2204,9 +2212,10 @@ async def send_feedback(client: ApiClient, *, trace: str, score: float, kind: st
 
 
 ERASE_PERSONAL_DATA = """\
-mutation ErasePersonalData($user: String, $key: String, $dryRun: Boolean!) { erasePersonalData(user: $user, key: $key,
-dryRun: $dryRun) { ...ErasedPersonalData } } fragment ErasedPersonalData on ErasePersonalDataPayload { dryRun rows {
-...PersonalRows } } fragment PersonalRows on PersonalRows { kind count }
+mutation ErasePersonalData($user: String, $key: String, $session: String, $endUser: String, $dryRun: Boolean!) {
+erasePersonalData( user: $user key: $key session: $session endUser: $endUser dryRun: $dryRun ) { ...ErasedPersonalData }
+} fragment ErasedPersonalData on ErasePersonalDataPayload { dryRun rows { ...PersonalRows } } fragment PersonalRows on
+PersonalRows { kind count }
 """
 
 
@@ -2220,8 +2229,10 @@ async def erase_personal_data(
     dry_run: bool,
     user: str | UnsetType | None = UNSET,
     key: str | UnsetType | None = UNSET,
+    session: str | UnsetType | None = UNSET,
+    end_user: str | UnsetType | None = UNSET,
 ) -> ErasedPersonalData:
-    variables = {"user": user, "key": key, "dryRun": dry_run}
+    variables = {"user": user, "key": key, "session": session, "endUser": end_user, "dryRun": dry_run}
     response = await client.graphql(ERASE_PERSONAL_DATA, ErasePersonalDataResponse, variables)
     return response.erase_personal_data
 

@@ -51,6 +51,9 @@ async def metrics(app: Application, head: RequestHead, body: bytes, writer: Resp
         merged, gauges = await app.resources.merge_metrics(gauges)
     text: bytes = scraped.render_metrics(merged, gauges)
     resources = app.resources
-    text += scraped.render_task_metrics(resources.periodic_tasks.status, resources.services.leadership.leads())
-    text += scraped.render_size_metrics(resources.services.size_limit.sizes)
+    services, leads = resources.services, resources.services.leadership.leads()
+    text += scraped.render_task_metrics(resources.periodic_tasks.status, leads)
+    otlp = services.otlp
+    text += scraped.render_export_metrics(otlp.exported, otlp.dropped, otlp.lag_s if leads else 0.0)
+    text += scraped.render_size_metrics(services.size_limit.sizes)
     await writer.send_response(200, [(b"content-type", b"text/plain; version=0.0.4; charset=utf-8")], text)

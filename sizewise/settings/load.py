@@ -20,6 +20,7 @@ from sizewise.http.proxies import ProxyConfig
 from sizewise.settings.alerts import alert_contradictions
 from sizewise.settings.knowledge import KnowledgeSettings
 from sizewise.settings.models import ProviderSettings
+from sizewise.settings.otel_variables import with_otel_variables
 from sizewise.settings.provider_presets import apply_presets
 from sizewise.settings.renamed import move
 from sizewise.settings.root import FileSettings
@@ -47,6 +48,13 @@ ENVIRONMENT_VARIABLES = (
     ("SSL_CERT_FILE", "CA file; `network.ca` takes precedence."),
     ("REQUESTS_CA_BUNDLE", "CA file, if SSL_CERT_FILE is not set."),
     ("PIP_CERT", "CA file, if neither of the two is set."),
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", "Collector of traces; `otlp.endpoint` takes precedence."),
+    ("OTEL_EXPORTER_OTLP_HEADERS", "Headers for it; `otlp.headers` takes precedence."),
+    ("OTEL_SERVICE_NAME", "`service.name` of spans; `otlp.service_name` takes precedence."),
+    (
+        "OTEL_RESOURCE_ATTRIBUTES",
+        "Attributes of spans, `name=value` between commas; `otlp.resource` takes precedence.",
+    ),
     ("NO_COLOR", "Any value: print without colors."),
 )
 """Every environment variable that is read, in addition to those named by `env:` references."""
@@ -87,7 +95,8 @@ def load_settings(
     path = _find(config, where, env)
     file = _read(path, content) if path else FileSettings()
     return Settings(
-        **{each.name: getattr(file, each.name) for each in fields(FileSettings)},
+        **{each.name: getattr(file, each.name) for each in fields(FileSettings) if each.name != "otlp"},
+        otlp=with_otel_variables(file.otlp, env),
         home=where,
         cache_dir=_absolute(env.get("SIZEWISE_CACHE") or user_cache_path("sizewise", appauthor=False)),
         config_file=path,
@@ -214,6 +223,7 @@ def _read(path: Path, content: bytes | None) -> FileSettings:
         server=replace(file.server, tls=_resolve_tls(path.parent, file.server.tls)),
         encryption=encryption,
         database=database,
+        otlp=replace(file.otlp, headers=_resolve_reference(path.parent, file.otlp.headers)),
         webhooks=MappingProxyType(hooks),
         receivers=MappingProxyType(receivers),
         mcp=MappingProxyType(mcp),

@@ -14,7 +14,8 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 LOG_AREAS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "accounts": ("auth", "audit_log"),
-        "flows": ("flows",),
+        "alerts": ("alerts", "notifications"),
+        "flows": ("flows", "prompts"),
         "gateway": ("gateway", "graphql"),
         "guardrails": ("guardrails",),
         "knowledge": ("knowledge", "file_search"),

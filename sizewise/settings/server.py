@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal
 
 from sizewise.data_class import Place
@@ -122,23 +124,39 @@ class WebhookSettings:
     events: tuple[WebhookEvent, ...] = setting((), "Event types to send; empty: all.")
 
 
+OtlpNames = Literal["2026-04", "main"]
+"""Versions of the names of attributes."""
+
+
 @dataclass(frozen=True, slots=True)
 class OtlpSettings:
     """Export of traces to a collector, by OTLP over HTTP with JSON. Spans never contain prompt text."""
 
     endpoint: str = setting(
         "",
-        "Base URL of the collector, as 'http://localhost:4318'; `/v1/traces` is appended. Empty: no export.",
+        "Base URL of the collector, as 'http://localhost:4318'; `/v1/traces` is appended. Empty: "
+        "OTEL_EXPORTER_OTLP_ENDPOINT, else no export.",
         validator=url,
     )
     place: Place = setting("anyone", "Where the collector runs. You declare it; `egress.internal` must allow it.")
     headers: str = setting(
         "",
-        "Headers by reference, `env:NAME` or `file:PATH`: `name=value`, between commas.",
+        "Headers by reference, `env:NAME` or `file:PATH`: `name=value`, between commas, percent-encoded. Empty: "
+        "OTEL_EXPORTER_OTLP_HEADERS.",
         validator=reference,
         secret=True,
     )
-    service_name: str = setting("sizewise", "`service.name` of the spans.")
+    service_name: str = setting("", "`service.name` of the spans. Empty: OTEL_SERVICE_NAME, else `sizewise`.")
+    resource: Mapping[str, str] = setting(
+        MappingProxyType({}),
+        'Attributes of the server on all its spans, as `"deployment.environment.name" = "prod"`, in addition to '
+        "OTEL_RESOURCE_ATTRIBUTES.",
+    )
+    names: OtlpNames = setting(
+        "2026-04",
+        "Version of the names of attributes: a month of OpenTelemetry's conventions for generative AI, or `main`: what "
+        "they say now.",
+    )
     sample: float = setting(1.0, "Share of traces to export. Errors are always exported.", minimum=0, maximum=1)
     slow_ms: int = setting(0, "Requests of this many milliseconds or more are always exported; 0: none.", minimum=0)
 

@@ -1,17 +1,18 @@
 """Spans in OTLP/HTTP's JSON, with the attribute names of OpenTelemetry's conventions for generative AI.
 
-Source of the format: https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding; of the names:
-https://github.com/open-telemetry/semantic-conventions-genai. Cost has no registered attribute there, so it has ours.
+Source of the format: https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding; of the names: otlp_names.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 import msgspec
 
 from sizewise import __version__
 from sizewise.money import format_dollars
+from sizewise.telemetry.otlp_names import VERSIONS, GenAiNames
 from sizewise.telemetry.span_tables import SpanRow
 from sizewise.telemetry.tables import AttemptRow, RecordWithAttempts, RequestRecord, split_tags
 from sizewise.telemetry.trace_tree import TraceSpan, record_spans, step_span
@@ -28,23 +29,28 @@ OPERATIONS: Mapping[str, str] = {"embeddings": "embeddings", "rerank": "rerank",
 """`gen_ai.operation.name` by endpoint; `chat` otherwise."""
 
 Attributes = dict[str, str | int | float | bool | list[str]]
+NO_ATTRIBUTES: Mapping[str, str] = MappingProxyType({})
+NAMES = VERSIONS["2026-04"]
 
 
-def encode_spans(spans: Iterable[dict[str, object]], service_name: str) -> bytes:
+def encode_spans(
+    spans: Iterable[dict[str, object]], service_name: str, resource_attributes: Mapping[str, str] = NO_ATTRIBUTES
+) -> bytes:
     """An ExportTraceServiceRequest of spans as `record_to_otlp` and `step_to_otlp` make them."""
-    resource = {"attributes": _attributes({"service.name": service_name, "service.version": __version__})}
+    own: Attributes = {"service.version": __version__, **resource_attributes, "service.name": service_name}
+    resource = {"attributes": _attributes(own)}
     scope = {"scope": {"name": "sizewise", "version": __version__}, "spans": list(spans)}
     return msgspec.json.encode({"resourceSpans": [{"resource": resource, "scopeSpans": [scope]}]})
 
 
-def record_to_otlp(whole: RecordWithAttempts) -> list[dict[str, object]]:
+def record_to_otlp(whole: RecordWithAttempts, names: GenAiNames = NAMES) -> list[dict[str, object]]:
     """A request, and below it each attempt at a model, which alone has tokens: a backend adds none of them twice."""
     record = whole.record
     request, *attempts = record_spans(whole)
     operation = OPERATIONS.get(record.door, "chat")
     found = [_span(record.trace, request, f"{operation} {record.asked}", SERVER, _request_attributes(record))]
     for span, attempt in zip(attempts, whole.attempts, strict=True):
-        attributes = _attempt_attributes(record, attempt, operation)
+        attributes = _attempt_attributes(record, attempt, operation, names)
         found.append(_span(record.trace, span, f"{operation} {attempt.model}", CLIENT, attributes))
     return found
 
@@ -87,7 +93,7 @@ def _request_attributes(record: RequestRecord) -> Attributes:
     return own
 
 
-def _attempt_attributes(record: RequestRecord, attempt: AttemptRow, operation: str) -> Attributes:
+def _attempt_attributes(record: RequestRecord, attempt: AttemptRow, operation: str, names: GenAiNames) -> Attributes:
     provider, _, model = attempt.model.partition("/")
     own: Attributes = {
         "gen_ai.operation.name": operation,
@@ -101,7 +107,11 @@ def _attempt_attributes(record: RequestRecord, attempt: AttemptRow, operation: s
     if attempt.cached:
         own["gen_ai.usage.cache_read.input_tokens"] = attempt.cached
     if attempt.cache_write:
-        own["gen_ai.usage.cache_creation.input_tokens"] = attempt.cache_write
+        own[names.cache_write] = attempt.cache_write
+    if attempt.reasoning:
+        own["gen_ai.usage.reasoning.output_tokens"] = attempt.reasoning
+    if attempt.first_ms is not None and record.stream:
+        own["gen_ai.response.time_to_first_chunk"] = (attempt.first_ms - attempt.began_ms) / 1000
     if record.session:
         own["gen_ai.conversation.id"] = record.session
     if attempt.cost is not None:

@@ -12,7 +12,7 @@ import logging
 import time
 from collections.abc import Callable
 from functools import partial
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from sizewise.data_class import DataClass
 from sizewise.errors import ConfigError, SizewiseError
@@ -25,6 +25,7 @@ from sizewise.storage.database import AsyncTransactionRunner, TransactionRunner
 from sizewise.storage.leader_lease import StaleLeader
 from sizewise.telemetry import otlp_tables
 from sizewise.telemetry.otlp_encoding import encode_spans, record_to_otlp, step_to_otlp
+from sizewise.telemetry.otlp_names import VERSIONS
 from sizewise.telemetry.span_tables import SpanRow
 from sizewise.telemetry.tables import PROCESS_BITS, RecordWithAttempts
 
@@ -46,7 +47,10 @@ RETRIED = frozenset({401, 403, 404, 408, 429, 502, 503, 504})
 
 
 class OtlpExporter:
-    """One per database. Outlives a reload. `dropped`, `exported`: spans since the start."""
+    """One per server; of servers that share a database, the leader exports. Outlives a reload.
+
+    `dropped`, `exported`: spans since the start.
+    """
 
     def __init__(
         self, read: TransactionRunner, write: AsyncTransactionRunner, clock: Callable[[], float] = time.time
@@ -60,6 +64,12 @@ class OtlpExporter:
         self._client: HttpClient | None = None
         self.exported, self.dropped = 0, 0
         self.problem = ""
+        self._oldest_s = 0.0  # unix seconds: the end of what is exported next; 0: nothing waits
+
+    @property
+    def lag_s(self) -> float:
+        """Seconds since the end of the oldest request that is to be exported and is not; 0: none waits."""
+        return max(0.0, self._clock() - self._oldest_s) if self._oldest_s and self._settings.endpoint else 0.0
 
     def prepare(self, settings: OtlpSettings, client: HttpClient) -> Callable[[], None]:
         """Returns the function that applies the settings. Raises ConfigError."""
@@ -82,6 +92,7 @@ class OtlpExporter:
             while await self.export_batch():
                 self._pause_s = RETRY_S[0]
         except StaleLeader:
+            self._oldest_s = 0.0
             return None
         except SizewiseError as error:
             self.problem = f"the OTLP collector: {error.message}"
@@ -100,10 +111,13 @@ class OtlpExporter:
             self._read, partial(otlp_tables.next_rows, after=after, until=until, limit=BATCH)
         )
         if not records and not steps:
+            self._oldest_s = 0.0
             return False
+        self._oldest_s = (min(_ids(records, steps)) >> PROCESS_BITS) / 1e6
         last = min((until, *_ends(records, steps)))
         kept = [each for each in records if each.record.id <= last and self._is_sampled(each)]
-        spans = [span for each in kept for span in record_to_otlp(each)]
+        names = VERSIONS[self._settings.names]
+        spans = [span for each in kept for span in record_to_otlp(each, names)]
         spans += [step_to_otlp(each) for each in steps if each.id <= last and self._is_sampled_step(each)]
         if spans:
             await self._send(spans)
@@ -118,7 +132,7 @@ class OtlpExporter:
             return until
         oldest = _id_at(self._clock() - MAX_BEHIND_S)
         if position < oldest:
-            count = partial(otlp_tables.count_rows, after=position, until=oldest)
+            count = partial(otlp_tables.count_spans, after=position, until=oldest)
             self.dropped += await asyncio.to_thread(self._read, count)
             await self._write(partial(otlp_tables.store_position, position=oldest))
         return max(position, oldest)
@@ -127,7 +141,9 @@ class OtlpExporter:
         """Raises SizewiseError if it has to be sent again."""
         assert self._client is not None
         settings = self._settings
-        body = await asyncio.to_thread(lambda: gzip.compress(encode_spans(spans, settings.service_name), 5))
+        body = await asyncio.to_thread(
+            lambda: gzip.compress(encode_spans(spans, settings.service_name, settings.resource), 5)
+        )
         path = urlsplit(settings.endpoint).path.rstrip("/")
         response = await self._client.endpoint(origin(settings.endpoint)).request(
             "POST",
@@ -161,6 +177,11 @@ class OtlpExporter:
         return self._settings.sample >= 1 or int(trace[-8:], 16) < self._settings.sample * 2**32
 
 
+def _ids(records: list[RecordWithAttempts], steps: list[SpanRow]) -> list[int]:
+    """The first id of each list."""
+    return [each.record.id for each in records[:1]] + [each.id for each in steps[:1]]
+
+
 def _ends(records: list[RecordWithAttempts], steps: list[SpanRow]) -> list[int]:
     """The last id of each list that may go on behind it."""
     found = [records[-1].record.id] if len(records) == BATCH else []
@@ -181,5 +202,5 @@ def _headers(settings: OtlpSettings) -> list[tuple[str, str]]:
         name, sign, value = pair.partition("=")
         if not sign or not name.strip():
             raise ConfigError("the headers of [otlp] are not valid", "write them as name=value, between commas")
-        found.append((name.strip(), value.strip()))
+        found.append((name.strip(), unquote(value.strip())))
     return found

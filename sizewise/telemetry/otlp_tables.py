@@ -40,9 +40,10 @@ def next_rows(
     return ended_records(connection, after, until, limit), ended_spans(connection, after, until, limit)
 
 
-def count_rows(connection: Connection, after: int, until: int) -> int:
-    """Records and spans with `after` < id <= `until`."""
+def count_spans(connection: Connection, after: int, until: int) -> int:
+    """The spans with `after` < id <= `until`: of requests, of their attempts, and of steps."""
+    requests = func.count() + func.coalesce(func.sum(RECORDS.c.attempts), 0)
     return sum(
-        connection.scalar(select(func.count()).where((table.c.id > after) & (table.c.id <= until))) or 0
-        for table in (RECORDS, SPANS)
+        int(connection.scalar(select(count).where((table.c.id > after) & (table.c.id <= until))) or 0)
+        for table, count in ((RECORDS, requests), (SPANS, func.count()))
     )

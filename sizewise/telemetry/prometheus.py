@@ -62,6 +62,29 @@ class SizeCollector(Collector):
         yield from (rows, size, oldest)
 
 
+def render_export_metrics(exported: int, dropped: int, lag_s: float) -> bytes:
+    """The OTLP export of this server, in the same format."""
+    registry = CollectorRegistry()
+    registry.register(ExportCollector(exported, dropped, lag_s))
+    return generate_latest(registry)
+
+
+class ExportCollector(Collector):
+    """Spans that were exported to the OTLP collector, those that were not, and how far the export is behind."""
+
+    def __init__(self, exported: int, dropped: int, lag_s: float) -> None:
+        self._exported = exported
+        self._dropped = dropped
+        self._lag_s = lag_s
+
+    def collect(self) -> Iterator[Metric]:
+        yield CounterMetricFamily("sizewise_otlp_spans_exported", "Spans exported by OTLP.", self._exported)
+        words = "Spans that the OTLP collector refused, or that it was away for too long to get."
+        yield CounterMetricFamily("sizewise_otlp_spans_dropped", words, self._dropped)
+        words = "Seconds since the end of the oldest request that waits for its export; 0: none waits."
+        yield GaugeMetricFamily("sizewise_otlp_lag_seconds", words, self._lag_s)
+
+
 class TaskCollector(Collector):
     """The last run of each periodic task, its failures, and whether this server does those of the leader."""
 

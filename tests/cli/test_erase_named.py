@@ -52,7 +52,7 @@ def rows(server: Served) -> dict[str, int]:
 
 
 def written(server: Served) -> None:
-    graphql(server, "{ records(last: 1) { trace } }")
+    graphql(server, "{ records(last: 1) { rows { trace } } }")
     until(lambda: rows(server)["contents"] == rows(server)["records"])
 
 
@@ -80,9 +80,9 @@ def test_one_conversation_or_end_user_is_erased_after_a_dry_run_and_the_sums_sta
     assert done.code == 0 and "not erased: stored responses" in done.err, done.err
     assert rows(server) == {table: count - 1 for table, count in before.items()}
     assert total(server) == spent
-    find = "query($s: String) { records(session: $s) { trace } }"
-    assert graphql(server, find, s=f"talk-{ann}").data["records"] == []
-    assert len(graphql(server, find, s=f"talk-{bob}").data["records"]) == 1
+    find = "query($s: String) { records(filter: {session: $s}) { rows { trace } } }"
+    assert graphql(server, find, s=f"talk-{ann}").data["records"]["rows"] == []
+    assert len(graphql(server, find, s=f"talk-{bob}").data["records"]["rows"]) == 1
     log = graphql(server, "{ audit(last: 2) { action resource } }").data["audit"]
     assert ann not in str(log) and "erase_personal_data" in str(log)
     files = [path for path in server.home.rglob("*") if path.is_file() and path.name.startswith("sizewise.db")]

@@ -31,7 +31,7 @@ nodes:
   answer: {kind: ask, model: echo/small, prompt_id: capital, variables: {country: "{{ inputs.country }}"}}
 outputs: {answer: "{{ answer.text }}"}
 """
-FIND = "query($trace: String!) { record(trace: $trace) { prompts { id version } } }"
+FIND = "query($trace: String!) { records(filter: {trace: $trace}) { rows { prompts { id version } } } }"
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ def test_an_sdk_asks_by_id_and_the_record_names_the_version(server: Served) -> N
     assert chat.parse().choices[0].message.content == "Name the capital of Peru in 1 words."
     trace = chat.headers["x-sizewise-trace"]
     used = [{"id": "capital", "version": version(server, "capital")}]
-    assert graphql(server, FIND, trace=trace).data["record"] == [{"prompts": used}]
+    assert graphql(server, FIND, trace=trace).data["records"]["rows"] == [{"prompts": used}]
     assert used[0]["version"] in sizewise("records", trace, home=server.home).out
 
 
@@ -169,7 +169,7 @@ def test_a_flow_uses_a_prompt_and_its_record_names_it(server: Served) -> None:
     until(lambda: server.chat("flow:capital", "Peru").status == 200)
     answer = server.chat("flow:capital", "Peru")
     assert text(answer) == "Name the capital of Peru in 3 words."
-    rows = graphql(server, FIND, trace=answer.headers["x-sizewise-trace"]).data["record"]
+    rows = graphql(server, FIND, trace=answer.headers["x-sizewise-trace"]).data["records"]["rows"]
     assert {"id": "capital", "version": version(server, "capital")} in [use for row in rows for use in row["prompts"]]
     (server.home / "flows" / "odd.yaml").write_text(FLOW.replace("prompt_id: capital", "prompt_id: capitel"))
     warned = sizewise("flow", "check", str(server.home / "flows" / "odd.yaml"), home=server.home)

@@ -16,6 +16,7 @@ from docs.settings import pages
 from sizewise.errors import ConfigError
 from sizewise.http.proxies import ProxyConfig
 from sizewise.settings import load as page
+from sizewise.settings import otel_variables
 from sizewise.settings.load import ENVIRONMENT_VARIABLES, Settings, load_settings, resolve_secret
 from sizewise.settings.renamed import RENAMED
 from sizewise.settings.root import FileSettings
@@ -296,7 +297,7 @@ def test_a_key_that_cannot_be_read_is_told_with_the_next_step(reference: str, pa
 
 def test_every_variable_that_is_read_is_documented() -> None:
     source = Path(page.__file__).read_text()
-    body = source[source.index("SECRET_BYTES") :]
+    body = source[source.index("SECRET_BYTES") :] + Path(otel_variables.__file__).read_text()
     assert set(re.findall(r'"((?:[A-Z]+_)+[A-Z]+)"', body)) == {name for name, _ in ENVIRONMENT_VARIABLES}
 
 

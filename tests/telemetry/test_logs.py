@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,12 +12,14 @@ from typing import Any
 
 import pytest
 
+from sizewise.settings.logs import LOG_AREAS
 from sizewise.testing.upstream import FAULTS, FakeOpenAI
 from tests.cli.terminal import sizewise
 from tests.gateway.server_harness import CHAT, SECRET, misbehaving
 from tests.gateway.server_harness import settings as faulty
 from tests.graphql.graphql_client import graphql
 from tests.running_server import ECHO, KEY, Served, serving, until
+from tests.walls.source import ROOT
 
 PROMPT = "canary-prompt-9d41c7"
 WRONG = "sk-canary-wrong-key-7b20"
@@ -61,6 +64,12 @@ def test_a_line_is_json_and_says_what_a_request_was_and_a_reload_changes_the_lev
     assert requests(server) == [line]
     assert PROMPT not in (server.home / "sizewise.log").read_text()
     assert (server.home / "sizewise.log").stat().st_mode & 0o777 == 0o600
+
+
+def test_each_logger_belongs_to_an_area_that_the_settings_know() -> None:
+    texts = [file.read_text() for file in (ROOT / "sizewise").rglob("*.py")]
+    packages = {name for text in texts for name in re.findall(r'getLogger\("sizewise\.(\w+)', text)}
+    assert packages - {package for area in LOG_AREAS.values() for package in area} == set()
 
 
 @pytest.mark.long

