@@ -30,7 +30,7 @@ def others(name: str) -> FlowSignature | None:
         ("a: {kind: asc, prompt: hi}", "4:13: a: there is no node kind 'asc'. Did you mean 'ask'?"),
         ("a: {prompt: hi}", "4:3: a: the node has no kind. Set it, as in: kind: ask"),
         ("a: {kind: ask, promt: hi}", "4:18: a: 'ask' has no parameter 'promt'. Did you mean 'prompt'?"),
-        ("a: {kind: ask}", "4:3: a: the prompt is missing. Set `prompt` or `messages`."),
+        ("a: {kind: ask}", "4:3: a: the prompt is missing. Set `prompt`, `messages` or `prompt_id`."),
         ("a: {kind: json, prompt: hi}", "4:3: a: `schema` is missing. Add it: schema: {...}"),
         ("a: {kind: ask, prompt: hi, max_tokens: many}", "`max_tokens`: expected int, got str. Use an integer."),
         ("a: {kind: ask, prompt: hi, data_class: secret}", "`data_class` is never 'secret'."),
