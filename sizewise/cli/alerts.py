@@ -192,4 +192,7 @@ def _labels(labels: Sequence[operations.Label]) -> str:
 
 
 def _value(value: float | None) -> str:
-    return "no data" if value is None else f"{value:,.6g}"
+    """Dollars may be millionths: never as 1.8e-06."""
+    if value is None:
+        return "no data"
+    return f"{value:.9f}".rstrip("0").rstrip(".") if abs(value) < 1 else f"{value:,.6g}"
