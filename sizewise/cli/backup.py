@@ -29,8 +29,8 @@ from sizewise.storage.backup.state_files import other_entries
 def backup(file: Path, without_key: bool, force: bool) -> None:
     """Back up the home to one file, while the server runs.
 
-    FILE holds the databases, the settings file, flows, and the encryption key if that is in the home: keep it as secret
-    as the home. Stop the server first to include the vectors of knowledge bases.
+    FILE holds the databases, the settings file, flows, prompts, and the encryption key if that is in the home: keep it
+    as secret as the home. Stop the server first to include the vectors of knowledge bases.
 
     \b
     Example: sizewise backup /backup/sizewise.tar
@@ -39,7 +39,7 @@ def backup(file: Path, without_key: bool, force: bool) -> None:
     state = HomeState(
         home=settings.home,
         settings_file=settings.config_file,
-        flows=default_flows_folder(settings.config_file, settings.home),
+        project=default_flows_folder(settings.config_file, settings.home).parent,
         uses_postgres=bool(settings.database.url),
         key_is_elsewhere=bool(settings.encryption.key or settings.encryption.kms),
     )

@@ -339,12 +339,14 @@ def test_without_its_key_a_backup_says_what_it_needs(backed_up: tuple[Path, str,
         assert server.ask(f"/v1/responses/{id}").status == 200
 
 
-def test_settings_and_flows_beside_the_home_come_into_it(backed_up: tuple[Path, str, str], tmp_path: Path) -> None:
+def test_what_stands_beside_the_home_comes_into_it(backed_up: tuple[Path, str, str], tmp_path: Path) -> None:
     home, etc = tmp_path / "home", tmp_path / "etc"
     assert sizewise("restore", str(backed_up[0]), home=home).code == 0
     (etc / "flows").mkdir(parents=True)
     (etc / "sizewise.toml").write_text(ECHO)
     (etc / "flows" / "one.yaml").write_text("name: one")
+    (etc / "prompts").mkdir()
+    (etc / "prompts" / "greet.md").write_text("Say hello.")
     (home / "offered-models.json").write_text("{}")
     done = sizewise("backup", str(tmp_path / "x.tar"), "--config", str(etc / "sizewise.toml"), home=home)
     assert done.code == 0 and "offered-models" not in done.err
@@ -353,6 +355,7 @@ def test_settings_and_flows_beside_the_home_come_into_it(backed_up: tuple[Path, 
     assert f"the settings file was {etc / 'sizewise.toml'}" in back.err
     assert (tmp_path / "again" / "sizewise.toml").read_text() == ECHO
     assert (tmp_path / "again" / "flows" / "one.yaml").read_text() == "name: one"
+    assert (tmp_path / "again" / "prompts" / "greet.md").read_text() == "Say hello."
 
 
 def test_a_damaged_database_is_not_backed_up(backed_up: tuple[Path, str, str], tmp_path: Path) -> None:

@@ -29,13 +29,14 @@ SPARE_BYTES = 16_000_000
 
 
 class HomeState(Struct, frozen=True, kw_only=True):
-    """Where the state of a home is. `settings_file`, `flows`: they may be elsewhere, and go into the home at a restore.
-    `uses_postgres`: the database is there. `key_is_elsewhere`: by [encryption].
+    """Where the state of a home is. `settings_file`, and `project` with the folders `flows` and `prompts`: they may be
+    elsewhere, and go into the home at a restore. `uses_postgres`: the database is there. `key_is_elsewhere`: by
+    [encryption].
     """
 
     home: Path
     settings_file: Path | None
-    flows: Path
+    project: Path
     uses_postgres: bool
     key_is_elsewhere: bool
 
@@ -85,8 +86,8 @@ def _plain_files(state: HomeState, with_key: bool) -> dict[str, Path]:
             found[name] = state.home / name
     if state.settings_file is not None:
         found[state_files.SETTINGS] = state.settings_file
-    for name in state_files.files_below(state.flows.parent, state.flows.name):
-        found[f"flows/{name.partition('/')[2]}"] = state.flows.parent / name
+    for folder in state_files.PROJECT_FOLDERS:
+        found |= {name: state.project / name for name in state_files.files_below(state.project, folder)}
     return {name: path for name, path in found.items() if path.is_file()}
 
 

@@ -13,7 +13,9 @@ KEY = "vault.key"
 SETTINGS = "sizewise.toml"
 PASSAGES = "passages"
 FILES = (*DATABASES, KEY, SETTINGS, "models.toml", "offered-models.json", "published-flows.json")
-FOLDERS = (PASSAGES, "flows")
+PROJECT_FOLDERS = ("flows", "prompts")
+"""What people write beside the settings file."""
+FOLDERS = (PASSAGES, *PROJECT_FOLDERS)
 STATE: Sequence[str] = (*(f"{name}{end}" for name in DATABASES for end in ("-wal", "-shm")), *FILES, *FOLDERS)
 """All that belongs to the state of a home. A log comes before its database: it must never meet another one."""
 TRANSIENT = ("server.lock", "server.json", "admin.token", "local.pem", "models.lock", "lost+found", ".restore-staged")
