@@ -34,7 +34,7 @@ KEYS: Mapping[str, UsageKey] = {"endUser" if each == "end_user" else each: each 
 
 async def usage(
     context: RequestContext,
-    filter: Mapping[str, str | int | None] | None = None,
+    filter: Mapping[UsageKey, str | int | None] | None = None,
     since: int | None = None,
     until: int | None = None,
     step: int = 0,
@@ -66,9 +66,9 @@ async def usage(
     return _payload(report, start, end, now_ms)
 
 
-async def _filters(context: RequestContext, given: Mapping[str, str | int | None]) -> dict[UsageKey, str | int]:
+async def _filters(context: RequestContext, given: Mapping[UsageKey, str | int | None]) -> dict[UsageKey, str | int]:
     principal = context.principal
-    found = {KEYS[name]: value for name, value in given.items() if value is not None}
+    found = {name: value for name, value in given.items() if value is not None}
     name = found.get("end_user")
     if name:
         await context.services.end_users.load(principal.tenant)

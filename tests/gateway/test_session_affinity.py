@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from uuid import uuid4
 
@@ -65,7 +66,7 @@ def sessions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         body = {"query": 'mutation { createKey(name: "others", permissions: [ask]) { secret } }'}
         made = served.ask("/graphql", body, key=(home / "admin.token").read_text().strip())
         text = json.loads(made.body)["data"]["createKey"]["secret"]
-    with sqlite3.connect(home / "sizewise.db") as db:
+    with closing(sqlite3.connect(home / "sizewise.db")) as db, db:
         db.execute("UPDATE keys SET project = 'others' WHERE name = 'others'")
     db.close()
     (home / OTHERS).write_text(text)

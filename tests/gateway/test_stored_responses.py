@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import openai
@@ -48,7 +49,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         body = {"query": 'mutation { createKey(name: "others", permissions: [ask]) { secret } }'}
         made = first.ask("/graphql", body, key=(home / "admin.token").read_text().strip())
         (home / OTHERS).write_text(json.loads(made.body)["data"]["createKey"]["secret"])
-    with sqlite3.connect(home / "sizewise.db") as db:
+    with closing(sqlite3.connect(home / "sizewise.db")) as db, db:
         db.execute("UPDATE keys SET project = 'others' WHERE name = 'others'")
     db.close()
     with serving(home, CONFIG) as second:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -48,7 +49,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Served, str]
     with serving(home) as first:
         theirs = fresh_key(first, "ask", "read", "manage", "read_audit", "read_contents")
         id = graphql(first, "{ me { key } }", key=theirs).data["me"]["key"]
-    with sqlite3.connect(home / "sizewise.db") as db:
+    with closing(sqlite3.connect(home / "sizewise.db")) as db, db:
         assert db.execute("UPDATE keys SET tenant = 'theirs', project = 'default' WHERE id = ?", (id,)).rowcount == 1
     db.close()
     with serving(home) as second:

@@ -65,7 +65,7 @@ def test_the_runtime_gets_the_layers_and_a_line_says_where_they_run(
     params = tmp_path / "params"
     said = lines_of(tmp_path, layers, PYTHONPATH=double, FREE_GPU_BYTES=str(free), PARAMS_FILE=str(params))
     assert params.read_text() == passed
-    assert any(each.startswith("local/mine runs") and line in each for each in said), said
+    assert any("local/mine runs" in each and line in each for each in said), said
 
 
 @pytest.mark.long

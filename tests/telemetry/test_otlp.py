@@ -11,6 +11,7 @@ import json
 import socket
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -156,7 +157,7 @@ def test_what_was_missed_for_over_an_hour_is_counted_as_dropped_and_not_sent(
         ask(server)
         until(lambda: len(spans(collector)) == 2)
     hours_ago = 2 * 3_600 * 10**6 << 10  # of an id
-    with sqlite3.connect(home / "sizewise.db") as database:
+    with closing(sqlite3.connect(home / "sizewise.db")) as database, database:
         database.execute("UPDATE records SET id = id - ?", [hours_ago])
         database.execute("UPDATE otlp_position SET position = position - ? * 2", [hours_ago])
     with serving(home, settings(collector)) as server:
