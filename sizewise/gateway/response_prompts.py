@@ -87,7 +87,8 @@ def _prompted(asked: ResponsesRequest, prompt: PromptTemplate, text: str) -> Res
         instructions = f"{text}\n\n{instructions}" if instructions else text
         fields["instructions"] = Raw(_encode(instructions))
         if not items:
-            raise BadBody("`input` is missing", "send a text or a message beside the prompt", param="input")
+            hint = "send a text beside the prompt, or write `role: user` in its file if it is the whole question"
+            raise BadBody("`input` is missing: the prompt is an instruction", hint, param="input")
     else:
         part = {"type": "input_text", "text": text}
         items = [*items, Raw(_encode({"type": "message", "role": "user", "content": [part]}))]
