@@ -17,6 +17,8 @@ log = logging.getLogger("sizewise.jobs")
 
 JITTER = 0.1
 """Share of its interval by which a leader's task varies, so that they do not all write at once."""
+RETRY_S = 30.0
+"""Seconds until a task that failed runs again, if its interval is longer."""
 LOOK_S = 5.0
 """Seconds between two looks at whether this server leads now."""
 
@@ -52,7 +54,7 @@ def always() -> bool:
 
 
 class PeriodicTasks:
-    """One per process. A task that fails is logged once, and runs again after its interval."""
+    """One per process. A task that fails is logged once, and runs again soon."""
 
     def __init__(self) -> None:
         self.status: list[TaskStatus] = []
@@ -96,6 +98,7 @@ async def _run(task: PeriodicTask, status: TaskStatus, leads: Callable[[], bool]
                 log.warning("the periodic task %r fails, it is tried again: %s", task.name, error.message)
             status.last_error = error.message
             status.failures += 1
+            pause = min(pause, RETRY_S)
         else:
             if status.last_error:
                 log.warning("the periodic task %r succeeds again", task.name)
