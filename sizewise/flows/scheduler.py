@@ -30,9 +30,9 @@ from sizewise.flows.tables import FlowRun
 from sizewise.flows.versions.store import FlowVersions
 from sizewise.flows.versions.tables import PublishedFlow
 from sizewise.jobs.periodic_tasks import PeriodicTask
+from sizewise.notifications.webhook_signatures import ReplayGuard, verify_webhook
 from sizewise.offload.offload import LONG_BYTES
 from sizewise.principal import Principal
-from sizewise.telemetry.webhooks import ReplayGuard, verify_webhook
 
 log = logging.getLogger("sizewise.flows")
 

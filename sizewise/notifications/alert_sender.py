@@ -12,9 +12,9 @@ from sizewise.http.egress import origin
 from sizewise.notifications.alert_message import AlertMessage, decode_message
 from sizewise.notifications.receiver_formats import FORMATS, PATHS, pagerduty
 from sizewise.notifications.tables import OutboxMessage
+from sizewise.notifications.webhook_signatures import sign_webhook
 from sizewise.settings.alerts import ReceiverSettings
 from sizewise.settings.load import resolve_secret
-from sizewise.telemetry.webhooks import sign_webhook
 
 DATA_CLASS: DataClass = "internal"
 TIMEOUTS = HttpTimeouts(connect=5, first_byte=15, between_bytes=5, total=20)

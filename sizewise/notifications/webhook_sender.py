@@ -10,9 +10,9 @@ from sizewise.errors import ExternalFailure
 from sizewise.http.client import HttpClient, HttpTimeouts
 from sizewise.http.egress import origin
 from sizewise.notifications.tables import OutboxMessage
+from sizewise.notifications.webhook_signatures import sign_webhook
 from sizewise.settings.load import resolve_secret
 from sizewise.settings.server import WebhookSettings
-from sizewise.telemetry.webhooks import sign_webhook
 
 DATA_CLASS: DataClass = "internal"
 """The data class of messages: names, counts and sums, never prompt text."""

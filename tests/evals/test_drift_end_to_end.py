@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from sizewise.evals.calibration import calibrate
+from sizewise.notifications.webhook_signatures import ReplayGuard, verify_webhook
 from sizewise.routing.guarantees.bounds import QualityGuarantee
 from sizewise.routing.guarantees.certificate import encode_certificate
-from sizewise.telemetry.webhooks import ReplayGuard, verify_webhook
 from tests.cli.terminal import sizewise
 from tests.evals.fake_judge import Judge, judging
 from tests.evals.test_calibrate import recorded

@@ -16,7 +16,7 @@ from sizewise.app.services import Services, open_services
 from sizewise.flows.engine import Steps
 from sizewise.flows.language.yaml_source import parse_yaml
 from sizewise.flows.scheduler import _next_time, schedule_error
-from sizewise.telemetry.webhooks import sign_webhook
+from sizewise.notifications.webhook_signatures import sign_webhook
 from tests.fakes.webhook_receiver import receiving
 from tests.flows.flow_harness import FlowHarness
 from tests.running_server import ECHO, Served, serving, until

@@ -18,9 +18,9 @@ from sizewise.http.client import HttpClient
 from sizewise.http.egress import EgressPolicy
 from sizewise.notifications import tables
 from sizewise.notifications.tables import MAX_WAITING, OutboxRetention
+from sizewise.notifications.webhook_signatures import ReplayGuard, verify_webhook
 from sizewise.settings.server import WebhookEvent, WebhookSettings
 from sizewise.storage.database import Database
-from sizewise.telemetry.webhooks import ReplayGuard, verify_webhook
 from tests.fakes.webhook_receiver import SECRET, WebhookReceiver, receiving
 from tests.notifications.outbox_harness import Server, opened, until
 

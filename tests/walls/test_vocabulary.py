@@ -22,7 +22,7 @@ SEARCHES: Mapping[str, str] = {
     "session": "sizewise/auth/sign_in_sessions.py",
     "tokenizer": "sizewise/providers/local/wordpiece_tokenizer.py",
     "vector store": "sizewise/knowledge/vector_store.py",
-    "webhook": "sizewise/telemetry/webhooks.py",
+    "webhook": "sizewise/notifications/webhook_signatures.py",
 }
 """What someone types into a file search -> the file that they need to open."""
 

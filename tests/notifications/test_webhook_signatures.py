@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from sizewise.errors import Busy, ConfigError, Forbidden
-from sizewise.telemetry.webhooks import TOLERANCE_S, ReplayGuard, sign_webhook, verify_webhook
+from sizewise.notifications.webhook_signatures import TOLERANCE_S, ReplayGuard, sign_webhook, verify_webhook
 from tests.fakes.webhook_receiver import SECRET
 
 OTHER = "whsec_" + "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
