@@ -45,8 +45,13 @@ INITIAL_DRIFT = DriftState()
 
 def update_drift(drift: DriftState, loss: float, max_loss: float) -> DriftState:
     """State after one more request. `loss`: 0..1; `max_loss`: the guaranteed mean loss, above 0."""
+    return place_bets(drift, loss / max_loss - 1.0)
+
+
+def place_bets(drift: DriftState, gain: float) -> DriftState:
+    """State after one more observation. `gain`: at least -1, and at most 0 in the mean while the guarantee holds."""
     number = drift.sample_count + 1
-    stake, gain = 1.0 / (number * (number + 1)), loss / max_loss - 1.0
+    stake = 1.0 / (number * (number + 1))
     return DriftState(
         number,
         tuple((had + stake) * (1.0 + bet * gain) for had, bet in zip(drift.bet_wealths, BET_SHARES, strict=True)),
