@@ -72,6 +72,7 @@ def qwen_gguf() -> Path:
 
 
 SKIPS = Path(__file__).with_name("skips.txt")
+MAX_RERUNS = 5  # of a whole run: tests that failed and passed when they ran again (--reruns, which CI sets)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -102,7 +103,12 @@ def unlisted(skipped: list[tuple[str, str]]) -> list[str]:
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Where many share the work, only who prints has all the reports."""
     printer: Any = session.config.pluginmanager.get_plugin("terminalreporter")
-    if printer is None or not session.config.getoption("only_listed_skips"):
+    if printer is None:
+        return
+    if len(rerun := printer.stats.get("rerun", ())) > MAX_RERUNS:
+        printer.section(f"{len(rerun)} tests had to run again, and {MAX_RERUNS} may", red=True)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    if not session.config.getoption("only_listed_skips"):
         return
     skipped = [(each.nodeid.partition("::")[0], reason(each)) for each in printer.stats.get("skipped", ())]
     if strange := unlisted(skipped):

@@ -69,9 +69,8 @@ class MediaUpstream(FakeOpenAI):
                     self.uploads.append(form)
                 if is_form and self.refuses_early:
                     _whole(writer, b'{"error": {"message": "no room"}}', "application/json", "413 Content Too Large")
-                    while await reader.read(65536):
-                        pass
-                    return
+                    await self._read(form, reader)
+                    continue
                 await self._read(form, reader)
                 fields: dict[str, Any] = form.fields() if is_form else json.loads(bytes(form.body))
                 if not is_form:
