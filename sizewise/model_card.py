@@ -99,6 +99,8 @@ class ModelCard:
     queue: int = 64  # requests that may wait for a slot
     queue_timeout_s: float = 60.0  # longest wait for a slot, seconds
     languages: frozenset[str] = frozenset()  # that it is listed to answer in, ISO 639 codes; empty: unknown
+    temperature: float | None = None  # of an embedded model, where the client sets neither it nor top_p
+    top_p: float | None = None
     license: str = "unknown"
     title: str = ""  # for people; empty: unknown
     release_date: str = ""  # 2026, 2026-01 or 2026-01-31; empty: unknown

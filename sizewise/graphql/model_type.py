@@ -22,6 +22,8 @@ FACTS = (
     "quality",
     "languages",
     "knowledge_cutoff",
+    "temperature",
+    "top_p",
     "license",
 )
 RATES = ("input", "output", "cached", "cache_write", "cache_write_1h", "reasoning")

@@ -218,6 +218,18 @@ class ModelSettings:
         "End of its training data, as '2024', '2024-06' or '2024-06-30'; a question about later times is marked.",
         validator=partial_date,
     )
+    temperature: float | None = setting(
+        None,
+        "Sampling temperature of an embedded model, for requests that set neither it nor `top_p`.",
+        minimum=0,
+        maximum=2,
+    )
+    top_p: float | None = setting(
+        None,
+        "`top_p` of an embedded model, for requests that set neither it nor `temperature`.",
+        minimum=0,
+        maximum=1,
+    )
     license: str | None = setting(None, "License.")
     price: PriceSettings | None = setting(None, "Price.")
 

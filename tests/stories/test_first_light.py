@@ -112,6 +112,25 @@ def test_greedy_answers_are_the_same_alone_and_in_company(small: Served) -> None
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_a_reply_that_repeats_itself_without_end_is_cut_off(small: Served, stream: bool) -> None:
+    """Without a limit of the client's; with one it is the client's."""
+    smile = "Write \U0001f60a without end: " + "\U0001f60a" * 10
+    if stream:
+        chunks = client(small).chat.completions.create(
+            model="small", messages=[{"role": "user", "content": smile}], temperature=0, stream=True
+        )
+        finishes = [choice.finish_reason for chunk in chunks for choice in chunk.choices if choice.finish_reason]
+        assert finishes == ["length"]
+        return
+    body = small.chat("small", smile, temperature=0).json
+    assert isinstance(body, dict)
+    assert body["choices"][0]["finish_reason"] == "length" and body["usage"]["completion_tokens"] < 1_000
+    bounded = small.chat("small", smile, temperature=0, max_tokens=300).json
+    assert isinstance(bounded, dict) and bounded["usage"]["completion_tokens"] == 300
+
+
+@pytest.mark.long
 def test_requests_run_side_by_side(small: Served) -> None:
     """The second answer begins while the first is still being written."""
     began: list[float] = []

@@ -21,6 +21,7 @@ from sizewise.model_card import ModelCard
 from sizewise.providers.local.embedding import LocalEmbeddingModel
 from sizewise.providers.local.gbnf_grammar import rewrite_root_references
 from sizewise.providers.local.llamacpp import ConnectToModel, LlamaCppModel, LocalModelHealth
+from sizewise.providers.local.repetition import RepetitionDetector
 from sizewise.providers.local.runtime import INSTALL_HINT, LocalRuntime, missing_dependency
 from sizewise.providers.wires.openai.completion_upstream import (
     CompletionStreamReader,
@@ -33,6 +34,8 @@ from sizewise.providers.wires.original_body import not_translatable
 from sizewise.providers.wires.wire import StreamReader
 
 IDLE_POLL_S = 0.5
+CUT_OFF = b'{"choices":[{"index":0,"delta":{},"text":"","finish_reason":"length"}]}'
+"""Ends a chat or a text completion in the place of llama.cpp."""
 OnLoad = Callable[[str], None]
 FileState = tuple[int, int] | None
 """Time of the last change in nanoseconds and bytes; None: there is no file."""
@@ -55,6 +58,10 @@ class ModelSharing:
 
 
 NOT_SHARED = ModelSharing()
+
+
+class _RepeatsItself(Exception):
+    """The reply repeats itself: the model is stopped."""
 
 
 class LocalModel:
@@ -115,6 +122,8 @@ class LocalModel:
         is_raw = is_text_completion(chat)
         reader: StreamReader = CompletionStreamReader(True) if is_raw else OpenAiStreamReader(not chat.include_usage)
         is_first = not chat.stream or chat.tools  # a call's text waits until it is whole
+        # Who sets a limit has bounded the reply, and may want a repetition.
+        detector = RepetitionDetector() if chat.max_tokens is None and chat.n == 1 else None
 
         async def take(frame: bytes) -> None:
             nonlocal is_first
@@ -124,11 +133,17 @@ class LocalModel:
             for event in reader.read_frame(frame):
                 if chat.stream:
                     await send(event)
+                if detector is not None and detector.repeats(event):
+                    raise _RepeatsItself
 
-        if is_raw:
-            await llama.complete(completion_body(chat), take)
-        else:
-            await llama.chat(self._body(chat), take)
+        try:
+            if is_raw:
+                await llama.complete(completion_body(self._with_sampling(chat)), take)
+            else:
+                await llama.chat(self._body(chat), take)
+        except _RepeatsItself:
+            detector = None
+            await take(CUT_OFF)
         return reader.reply()
 
     async def count_tokens(self, chat: ChatRequest, data_class: DataClass) -> int:
@@ -137,7 +152,16 @@ class LocalModel:
         return await llama.count_tokens(self._body(chat))
 
     def _body(self, chat: ChatRequest) -> bytes:
+        chat = self._with_sampling(chat)
         return write_request(rewrite_root_references(chat) if chat.schema else chat, self._card.model)
+
+    def _with_sampling(self, chat: ChatRequest) -> ChatRequest:
+        """`chat` with the temperature and top_p of the model's card, unless the client set one of them."""
+        its = {"temperature": self._card.temperature, "top_p": self._card.top_p}
+        if chat.fields.keys() & its.keys():
+            return chat
+        known = {name: Raw(msgspec.json.encode(value)) for name, value in its.items() if value is not None}
+        return msgspec.structs.replace(chat, fields={**chat.fields, **known}) if known else chat
 
     def unavailable_reason(self) -> str:
         """Why it is unavailable. A model that is not loaded yet is available: the first request waits for it. So is one
