@@ -39,8 +39,10 @@ from sizewise.gateway.cors import CorsApp
 from sizewise.gateway.eval_runner import HostedEvalRunner
 from sizewise.gateway.fast_path import fast_path_protocol
 from sizewise.gateway.routes import build_asgi_app
+from sizewise.gateway.signin_link import sign_in_url
 from sizewise.gateway.tls import Certificates
 from sizewise.graphql.asgi import GraphQLApp
+from sizewise.http.proxies import is_loopback
 from sizewise.jobs.periodic_tasks import PeriodicTask
 from sizewise.knowledge.load import DocumentProcesses
 from sizewise.limits.request_body import BodyMemory
@@ -270,6 +272,12 @@ class ServerProcess:
         """A generated key, to be shown once; else empty. Raises ConfigError."""
         return services.api_keys.ensure_first_key(settings.api_key)
 
+    def sign_in_link(self, settings: Settings, services: Services) -> str:
+        """URL of a one-time sign-in link, to be shown; empty unless only this machine can reach the server."""
+        if not is_loopback(settings.server.host):
+            return ""
+        return sign_in_url(settings.server.url, services.sign_in_links.create_at_start())
+
     def siblings(self) -> Siblings:
         return Siblings()
 
@@ -324,10 +332,11 @@ class ServerProcess:
             loop = asyncio.get_running_loop()
             loop.add_signal_handler(signal.SIGHUP, lambda: loop.create_task(reload_or_warn(live)))
 
-    def announce(self, live: ReloadableApplication, key: str) -> None:
-        """The server answers from now on. `key`: the first one, if it was just generated."""
+    def announce(self, live: ReloadableApplication, key: str, link: str) -> None:
+        """The server answers from now on. `key`: the first one, if it was just generated. `link`: of `sign_in_link`."""
         url = live.app.settings.server.url
-        print(_json(url, key) if self._as_json else welcome(live.app, url, key), flush=True)  # noqa: T201 - for the terminal
+        said = announcement(url, key, link, os.getpid()) if self._as_json else welcome(live.app, url, key, link)
+        print(said, flush=True)  # noqa: T201 - for the terminal
 
 
 def run_server(settings: Settings, as_json: bool) -> None:
@@ -394,7 +403,7 @@ async def _run_process(settings: Settings, process: ServerProcess) -> None:
             siblings=process.siblings(),
             on_reload=server_file.rewrite if server_file is not None else _nothing,
         )
-        shown = process.first_key(settings, services)
+        shown = process.first_key(settings, services), process.sign_in_link(settings, services)
         await _serve(live, process, listening, server_file, shown)
     finally:
         await locals.stop(0)
@@ -412,7 +421,7 @@ async def _serve(
     process: ServerProcess,
     listening: list[socket.socket],
     server_file: ServerFile | None,
-    key: str,
+    shown: tuple[str, str],
 ) -> None:
     settings, services = live.app.settings, live.app.resources.services
     config = uvicorn.Config(
@@ -453,7 +462,7 @@ async def _serve(
     if folder is not None:
         await folder.sync_or_warn()
     tending = [loop.create_task(each) for each in process.jobs(live)]
-    process.announce(live, key)
+    process.announce(live, *shown)
     log.info("serving at %s", settings.server.url)
     if process.role.owns_store:
         services.key_rotation.resume()
@@ -559,12 +568,13 @@ def _certificate_fields(certificates: Certificates | None) -> dict[str, object]:
     )
 
 
-def _json(url: str, key: str) -> str:
-    return json.dumps({"url": url, "key": key or None, "pid": os.getpid()})
+def announcement(url: str, key: str, link: str, pid: int) -> str:
+    """The start message of `up --json`. `pid`: of the process to signal."""
+    return json.dumps({"url": url, "key": key or None, "sign_in": link or None, "pid": pid})
 
 
-def welcome(app: Application, url: str, key: str) -> str:
-    """The start message: URL, key and a command to paste."""
+def welcome(app: Application, url: str, key: str, link: str) -> str:
+    """The start message: URL, key, sign-in link and a command to paste."""
     settings = app.settings
     models = ", ".join(card.name for card in app.cards) or "none yet; `sizewise models` lists models to download"
     token, cert = settings.home / "admin.token", settings.server.tls.cert
@@ -576,6 +586,8 @@ def welcome(app: Application, url: str, key: str) -> str:
         f"  key      {key}   (shown only once: store it)"
         if key
         else f"  key      your existing key, or the admin token in {token}",
+        f"  sign in  {link}" if link else "  sign in  run on this machine: sizewise open",
+        *(["           (works once, within 15 minutes; a new one: sizewise open)"] if link else []),
         "",
         f"  curl {f'--cacert {cert} ' if cert else ''}{url}/v1/chat/completions \\",
         f'    -H "Authorization: Bearer {bearer}" \\',

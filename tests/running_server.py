@@ -59,6 +59,7 @@ class Served:
     said: list[str] = field(default_factory=list)  # lines of its stderr
     key: str = KEY
     tls: ssl.SSLContext | None = None  # whom to trust, where it speaks TLS
+    sign_in: str = ""  # the link that `up` printed
 
     def connection(self, timeout: float = 30) -> http.client.HTTPConnection:
         parts = urlsplit(self.url)
@@ -165,7 +166,7 @@ def serving(
             reading.join(60)
             raise AssertionError(f"`sizewise up` ended with {process.returncode}: {''.join(said)}")
         told = json.loads(line)
-        yield Served(told["url"], home, process, said, told["key"] or key)
+        yield Served(told["url"], home, process, said, told["key"] or key, sign_in=told["sign_in"] or "")
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)

@@ -36,6 +36,7 @@ from sizewise.auth.api_keys import ApiKeys
 from sizewise.auth.authenticator import Authenticator, load_or_create_admin_token
 from sizewise.auth.denied_audit import DeniedRequestLog
 from sizewise.auth.permissions import merge_roles
+from sizewise.auth.sign_in_links import SignInLinks
 from sizewise.auth.sign_in_sessions import SessionCleanupJob, Sessions
 from sizewise.auth.user_accounts import UserAccounts
 from sizewise.cache import background_tables, stored_response_tables
@@ -133,6 +134,7 @@ class Services:
     api_keys: ApiKeys
     users: UserAccounts
     sessions: Sessions
+    sign_in_links: SignInLinks
     denied_requests: DeniedRequestLog
     leadership: Leadership
     retention: Retention
@@ -321,6 +323,7 @@ def open_services(
             api_keys=ApiKeys(read, write, write_sync, authenticator, shared=shared, publish_event=outbox.publish),
             users=users,
             sessions=Sessions(write, authenticator),
+            sign_in_links=SignInLinks(write, write_sync, authenticator),
             denied_requests=denied_requests,
             leadership=leadership,
             retention=Retention(_retention_jobs(settings), leadership),

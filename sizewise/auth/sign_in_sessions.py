@@ -9,7 +9,7 @@ import secrets
 import time
 from hashlib import sha256
 
-from msgspec import Struct
+from msgspec import Struct, structs
 from msgspec.structs import replace
 
 from sizewise.audit_log import tables as audit
@@ -18,6 +18,7 @@ from sizewise.auth import tables
 from sizewise.auth.api_keys import audit_event
 from sizewise.auth.authenticator import Authenticator, digest
 from sizewise.auth.user_accounts import DAY_MS, new_id
+from sizewise.auth.users import link_tables
 from sizewise.auth.users import tables as user_tables
 from sizewise.auth.users.tables import Session, Transaction, User
 from sizewise.errors import Forbidden, PathNotFound, SizewiseError
@@ -26,6 +27,17 @@ from sizewise.settings.validators import NAME
 from sizewise.storage.database import AsyncTransactionRunner, UnitOfWork
 
 log = logging.getLogger("sizewise.auth")
+
+
+class SignInOrigin(Struct, frozen=True):
+    """How and from where a user signed in; the fields of Session."""
+
+    method: str
+    factor: str = ""
+    device: str = ""
+    network: str = ""
+    issuer: str = ""
+    issuer_session: str = ""
 
 
 class NewSession(Struct, frozen=True):
@@ -43,7 +55,7 @@ class Sessions:
         self._authenticator = authenticator
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def start(self, user: User, lifetime_s: float, project: str = "", method: str = "password") -> NewSession:
+    async def start(self, user: User, lifetime_s: float, origin: SignInOrigin, project: str = "") -> NewSession:
         """Valid for at most `lifetime_s` seconds. Ends the oldest sessions beyond MAX_SESSIONS_PER_USER. Raises
         Forbidden if the user is not in `project`.
         """
@@ -64,6 +76,7 @@ class Sessions:
             created=now,
             seen=now,
             expires=ends,
+            **structs.asdict(origin),
         )
         told = AuditEvent(
             tenant=user.tenant,
@@ -71,7 +84,7 @@ class Sessions:
             action="session.begin",
             thing=f"session:{made.id}",
             before=None,
-            after={"how": method, "project": home},
+            after={"how": origin.method, "project": home, **({"factor": origin.factor} if origin.factor else {})},
         )
 
         def work(c: Transaction) -> None:
@@ -180,6 +193,7 @@ class SessionCleanupJob:
         )
         user_tables.delete_expired(connection, sessions, now - SESSION_RETENTION_DAYS * DAY_MS)
         tables.delete_expired_keys(connection, keys)
+        link_tables.delete_expired_links(connection, now - DAY_MS)
         self._written = seen
         return False
 

@@ -13,6 +13,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from sizewise.audit_log import tables as audit
 from sizewise.audit_log.hash_chain import AuditEvent
+from sizewise.auth.users import link_tables
 from sizewise.auth.users import tables as user_tables
 from sizewise.auth.users.tables import UserSnapshot
 from sizewise.data_class import DataClass
@@ -83,6 +84,7 @@ SCHEMA = Migrations(
                 " WHERE replace(' ' || may || ' ', ' manage_flows ', '') <> ' ' || may || ' '",
             ),
         ),
+        (*user_tables.SESSION_ORIGIN_MIGRATION, *link_tables.MIGRATION),
     ),
 )
 

@@ -18,6 +18,7 @@ from sizewise.errors import BadRequest, SizewiseError
 
 COMMANDS: Mapping[str, LazyCommand] = {
     "up": LazyCommand("sizewise.cli.up:up", "Start the server: all APIs on one port."),
+    "open": LazyCommand("sizewise.cli.open:open_", "Sign in with the browser, without a password."),
     "ask": LazyCommand("sizewise.cli.ask:ask", "Ask one question through the router."),
     "compare": LazyCommand("sizewise.cli.compare:compare", "Ask several models the same question, side by side."),
     "models": LazyCommand(
@@ -58,7 +59,7 @@ COMMANDS: Mapping[str, LazyCommand] = {
 }
 
 SUBJECTS = (
-    ("up ask compare doctor completion", "Start the server, ask questions, compare models, check the installation."),
+    ("up open ask compare doctor completion", "Start the server, sign in, ask questions, compare models, check it."),
     ("advise fit models route", "Choose and download models; explain, calibrate and train routing."),
     ("flow prompt knowledge eval dataset release import scan", "Build flows; measure answers; release; import."),
     ("records usage savings audit alerts", "See requests, what they cost, savings, changes and alerts."),

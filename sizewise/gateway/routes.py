@@ -58,6 +58,7 @@ from sizewise.gateway.request_context import (
     upload_refusal,
 )
 from sizewise.gateway.signin import SignInEndpoints
+from sizewise.gateway.signin_link import LinkEndpoints
 from sizewise.gateway.signin_oidc import OidcEndpoints
 from sizewise.knowledge.ingestion import MANAGE_ACTION
 from sizewise.limits.request_body import BodyReader
@@ -123,6 +124,8 @@ ROUTE_ACTIONS: Mapping[str, tuple[str, ...] | None] = {
     "/auth/sign-in": None,
     "/auth/sign-out": None,
     "/auth/invitation": None,
+    "/auth/link": ("create_organizations",),
+    "/auth/link/redeem": None,
     "/auth/session": (),
     "/auth/password": (),
     "/auth/oidc/{body}": None,
@@ -164,6 +167,7 @@ def build_asgi_app(
     read no stream.
     """
     signing_in = SignInEndpoints(services.users, services.sessions, services.api_keys.authenticator)
+    links = LinkEndpoints(services.sign_in_links, services.users, signing_in)
     oidc = OidcEndpoints(services.users, services.sessions)
     webhook_handler = partial(inbound_webhooks.webhook_handler, services.webhook_triggers)
 
@@ -211,6 +215,8 @@ def build_asgi_app(
         at("/auth/sign-in", signing_in.sign_in),
         at("/auth/sign-out", signing_in.sign_out),
         at("/auth/invitation", signing_in.accept_invitation),
+        at("/auth/link", links.create),
+        at("/auth/link/redeem", links.redeem),
         at("/auth/password", signing_in.change_password),
         Route("/auth/session", MethodRouter(get_app, GET=signing_in.get_session, POST=signing_in.switch_project)),
         at("/auth/oidc/{body}", oidc.start_sign_in, "GET"),

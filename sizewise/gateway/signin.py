@@ -9,12 +9,13 @@ from __future__ import annotations
 from typing import Annotated, TypeVar
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
 
 from sizewise.app.application import Application
 from sizewise.auth.authenticator import Authenticator
 from sizewise.auth.browser_security import SESSION_COOKIE, check_csrf, check_host, client_address, is_https, read_cookie
-from sizewise.auth.sign_in_sessions import NewSession, Sessions, csrf_token
+from sizewise.auth.sign_in_device import device_family, network_prefix
+from sizewise.auth.sign_in_sessions import NewSession, Sessions, SignInOrigin, csrf_token
 from sizewise.auth.user_accounts import UserAccounts
 from sizewise.auth.users.passwords import MAX_LENGTH
 from sizewise.auth.users.tables import Session, User
@@ -72,6 +73,7 @@ class SignInSession(Struct):
     all_projects: bool
     csrf: str
     expires: int
+    method: str
 
 
 class SignInEndpoints:
@@ -84,9 +86,9 @@ class SignInEndpoints:
 
     async def sign_in(self, app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
         """Raises SignInFailed, with the same message and timing whatever is wrong; Busy after too many attempts."""
-        wanted = _read(body, SignIn)
-        _check_same_site(app, head)
-        address = _client_address(app, head)
+        wanted = read_json(body, SignIn)
+        check_same_site(app, head)
+        address = address_of(app, head)
         account = wanted.email.strip().lower()
         self._users.login_throttle.record_attempt(account, address)
         user = self._users.find_by_email(account)
@@ -96,26 +98,24 @@ class SignInEndpoints:
                 self._sessions.record_failed_sign_in(user, SignInFailed.code)
             raise SignInFailed(_WRONG_CREDENTIALS, _HINT)
         self._users.login_throttle.record_success(account, address)
-        made = await self._sessions.start(user, app.settings.login_sessions.max_age_s, wanted.project)
-        await self._send_new_session(app, head, writer, made)
+        await self.start_session(app, head, writer, user, sign_in_origin(app, head, "password"), wanted.project)
 
     async def accept_invitation(self, app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
         """Signs in by invitation. Raises Forbidden, BadRequest (password), Conflict, Busy."""
-        wanted = _read(body, AcceptInvitation)
-        _check_same_site(app, head)
-        users, address = self._users, _client_address(app, head)
+        wanted = read_json(body, AcceptInvitation)
+        check_same_site(app, head)
+        users, address = self._users, address_of(app, head)
         users.login_throttle.record_attempt("", address)
         user = await users.accept_invitation(wanted.token, strip_unprintable(wanted.name), wanted.password)
         users.login_throttle.record_success("", address)
-        made = await self._sessions.start(user, app.settings.login_sessions.max_age_s, method="invitation")
-        await self._send_new_session(app, head, writer, made)
+        await self.start_session(app, head, writer, user, sign_in_origin(app, head, "invitation"))
 
     async def sign_out(self, app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
         """Ends the session of this cookie and deletes the cookie; succeeds without a session. Raises Forbidden."""
         try:
-            principal, session, _ = self._current_session(app, head)
+            principal, session, _ = self.current_session(app, head)
         except InvalidApiKey:
-            _check_same_site(app, head)
+            check_same_site(app, head)
         else:
             await self._sessions.end(session, principal)
         gone = set_cookie(app, head, "", 0)
@@ -123,13 +123,13 @@ class SignInEndpoints:
 
     async def get_session(self, app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
         """The current session. Raises InvalidApiKey."""
-        principal, its, token = self._current_session(app, head)
+        principal, its, token = self.current_session(app, head)
         await self._send_session(app, head, writer, principal, its, token)
 
     async def switch_project(self, app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
         """Moves the session to another project. Raises PathNotFound, InvalidApiKey, Forbidden."""
-        principal, its, token = self._current_session(app, head)
-        moved = await self._sessions.switch_project(its, _read(body, ProjectSwitch).project, principal)
+        principal, its, token = self.current_session(app, head)
+        moved = await self._sessions.switch_project(its, read_json(body, ProjectSwitch).project, principal)
         principal, _ = self._keys.authenticate_session(token)
         await self._send_session(app, head, writer, principal, moved, token)
 
@@ -137,19 +137,19 @@ class SignInEndpoints:
         """Changes the user's password, ends all their sessions and starts a new one. Raises InvalidApiKey, Forbidden,
         SignInFailed (wrong current password), BadRequest, Busy.
         """
-        _, its, _ = self._current_session(app, head)
-        wanted = _read(body, PasswordChange)
-        users, address = self._users, _client_address(app, head)
+        _, its, _ = self.current_session(app, head)
+        wanted = read_json(body, PasswordChange)
+        users, address = self._users, address_of(app, head)
         user = users.get(its.user, its.tenant)
         users.login_throttle.record_attempt(user.email, address)
         if not await users.password_hasher.verify(wanted.current, user.password):
             raise SignInFailed("this is not the current password", _HINT)
         users.login_throttle.record_success(user.email, address)
         await users.change_password(user, wanted.password)
-        made = await self._sessions.start(user, app.settings.login_sessions.max_age_s, its.project)
-        await self._send_new_session(app, head, writer, made)
+        origin = structs.replace(sign_in_origin(app, head, "password"), factor=its.factor)
+        await self.start_session(app, head, writer, user, origin, its.project)
 
-    def _current_session(self, app: Application, head: RequestHead) -> tuple[Principal, Session, str]:
+    def current_session(self, app: Application, head: RequestHead) -> tuple[Principal, Session, str]:
         """The signed-in user, the session and its token. Raises InvalidApiKey, Forbidden."""
         check_host(head.host, app.allowed_hosts)
         token = read_cookie(head.headers, request_is_https(app, head))
@@ -158,17 +158,21 @@ class SignInEndpoints:
             check_csrf(head.headers, head.host, token)
         return principal, its, token
 
-    async def _send_new_session(
+    async def start_session(
         self,
         app: Application,
         head: RequestHead,
         writer: ResponseWriter,
-        new_session: NewSession,
+        user: User,
+        origin: SignInOrigin,
+        project: str = "",
     ) -> None:
-        """Sends the new session and its cookie."""
-        principal, _ = self._keys.authenticate_session(new_session.token)
-        given = set_cookie(app, head, new_session.token, app.settings.login_sessions.max_age_s)
-        await self._send_session(app, head, writer, principal, new_session.session, new_session.token, [given])
+        """Starts a session, and sends it with its cookie. Raises Forbidden if the user is not in `project`."""
+        lifetime = app.settings.login_sessions.max_age_s
+        made: NewSession = await self._sessions.start(user, lifetime, origin, project)
+        principal, _ = self._keys.authenticate_session(made.token)
+        given = set_cookie(app, head, made.token, lifetime)
+        await self._send_session(app, head, writer, principal, made.session, made.token, [given])
 
     async def _send_session(
         self,
@@ -195,6 +199,7 @@ class SignInEndpoints:
             all_projects=principal.all_projects,
             csrf=csrf_token(token),
             expires=session.expires,
+            method=session.method,
         )
         await writer.send_response(
             200,
@@ -226,16 +231,21 @@ def strip_unprintable(name: str) -> str:
     return "".join(c for c in name if c.isprintable()).strip()
 
 
-def _client_address(app: Application, head: RequestHead) -> str:
+def sign_in_origin(app: Application, head: RequestHead, method: str) -> SignInOrigin:
+    agent = next((value.decode("latin-1") for name, value in head.headers if name == b"user-agent"), "")
+    return SignInOrigin(method, device=device_family(agent), network=network_prefix(address_of(app, head)))
+
+
+def address_of(app: Application, head: RequestHead) -> str:
     return client_address(head.peer_address, head.headers, app.settings.server.trusted_proxies)
 
 
-def _check_same_site(app: Application, head: RequestHead) -> None:
+def check_same_site(app: Application, head: RequestHead) -> None:
     check_host(head.host, app.allowed_hosts)
     check_csrf(head.headers, head.host)
 
 
-def _read(body: bytes, kind: type[T]) -> T:
+def read_json(body: bytes, kind: type[T]) -> T:
     try:
         parsed = msgspec.json.decode(body, type=kind)
         check_json(body)

@@ -13,7 +13,7 @@ from sizewise.auth.user_accounts import UserAccounts
 from sizewise.auth.users.tables import User
 from sizewise.errors import Conflict, SignInFailed, SizewiseError
 from sizewise.gateway.request_context import RequestHead, ResponseWriter, trace_headers
-from sizewise.gateway.signin import NO_STORE, set_cookie
+from sizewise.gateway.signin import NO_STORE, set_cookie, sign_in_origin
 from sizewise.gateway.signin_page import SECURITY_HEADERS, message_page
 from sizewise.principal import Principal
 from sizewise.settings.auth import OidcSettings
@@ -74,7 +74,8 @@ class OidcEndpoints:
                 "",
                 client_address(head.peer_address, head.headers, app.settings.server.trusted_proxies),
             )
-            made = await self._sessions.start(user, app.settings.login_sessions.max_age_s, method=f"oidc:{name}")
+            origin = sign_in_origin(app, head, f"oidc:{name}")
+            made = await self._sessions.start(user, app.settings.login_sessions.max_age_s, origin)
         except SizewiseError as error:
             return await _send_failure_page(app, head, writer, error)
         after = app.settings.login_sessions.redirect_path

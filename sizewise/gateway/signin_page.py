@@ -1,6 +1,6 @@
 """HTML pages /sign-in and /invitation, with inline scripts allowed by their hash in the Content-Security-Policy.
 
-An invitation's token is in the fragment of its link, so it appears in no log and no Referer.
+The token of an invitation or a sign-in link is in the fragment, so it appears in no log and no Referer.
 """
 
 from __future__ import annotations
@@ -36,23 +36,31 @@ small{opacity:.7}
 """
 SCRIPT = """
 const form=document.forms[0],said=document.querySelector('output'),button=form.querySelector('button');
-const token=location.hash.slice(1);
+const token=location.hash.slice(1),hash=new URLSearchParams(token),link=hash.get('link');
 if(form.dataset.to==='/auth/invitation'){
 history.replaceState(null,'',location.pathname);
 if(!token){said.textContent='This link is incomplete: open the link from your invitation.';button.disabled=true}}
-form.addEventListener('submit',async event=>{
-event.preventDefault();button.disabled=true;said.textContent='';
-const sent=Object.fromEntries(new FormData(form));
-if(form.dataset.to==='/auth/invitation')sent.token=token;
+async function send(to,sent,after){
+button.disabled=true;said.textContent='';
 try{
-const answer=await fetch(form.dataset.to,{method:'POST',headers:{'content-type':'application/json'},
-body:JSON.stringify(sent)});
-if(answer.ok){location.assign(form.dataset.after);return}
+const answer=await fetch(to,{method:'POST',headers:{'content-type':'application/json'},body:JSON.stringify(sent)});
+if(answer.ok){location.assign(after);return}
 const {error}=await answer.json();
 said.textContent=error.message+(error.hint?'; '+error.hint:'')+'.';
 }catch(fault){said.textContent='The server did not respond. Try again.'}
 button.disabled=false;
+}
+form.addEventListener('submit',event=>{
+event.preventDefault();
+const sent=Object.fromEntries(new FormData(form));
+if(form.dataset.to==='/auth/invitation')sent.token=token;
+send(form.dataset.to,sent,form.dataset.after);
 });
+if(link&&form.dataset.to==='/auth/sign-in'){
+history.replaceState(null,'',location.pathname);
+const to=hash.get('to')||'';
+send('/auth/link/redeem',{token:link},/^[/](?![/])[A-Za-z0-9._~/-]*$/.test(to)?to:form.dataset.after);
+}
 """
 PAGE_TEMPLATE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">

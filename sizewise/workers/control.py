@@ -17,11 +17,11 @@ ERRORS: tuple[type[SizewiseError], ...] = (ConfigError, ExternalFailure, Storage
 
 
 class Ready(Struct, frozen=True, tag=True):
-    """The process serves. `key`: the first API key, if it was just generated; `welcome`: the start message."""
+    """The process serves. `welcome`: the start message, as text and as JSON; of the store process alone."""
 
     number: int
-    key: str = ""
     welcome: str = ""
+    welcome_json: str = ""
 
 
 class StartFailed(Struct, frozen=True, tag=True):

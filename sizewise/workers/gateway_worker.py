@@ -166,6 +166,9 @@ class GatewayWorker(ServerProcess):
     def first_key(self, settings: Settings, services: Services) -> str:
         return ""
 
+    def sign_in_link(self, settings: Settings, services: Services) -> str:
+        return ""
+
     def server_file(self, settings: Settings, certificates: Certificates | None) -> ServerFile | None:
         return None
 
@@ -197,7 +200,7 @@ class GatewayWorker(ServerProcess):
     def reload_on_hangup(self, live: ReloadableApplication) -> None:
         pass  # the store process leads reloads
 
-    def announce(self, live: ReloadableApplication, key: str) -> None:
+    def announce(self, live: ReloadableApplication, key: str, link: str) -> None:
         pass  # by `_report_ready`
 
     async def _report_ready(self) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import os
 import signal
 import socket
 from collections.abc import Coroutine, Mapping, Set
@@ -46,7 +47,16 @@ from sizewise.providers.connections import ModelGauges
 from sizewise.providers.leased_queue import SlotLeases
 from sizewise.providers.local.models import LocalModels, ModelSharing
 from sizewise.providers.local.runtime import LocalRuntime
-from sizewise.server import ReloadableApplication, ServerFile, ServerProcess, Siblings, reload_or_warn, warn, welcome
+from sizewise.server import (
+    ReloadableApplication,
+    ServerFile,
+    ServerProcess,
+    Siblings,
+    announcement,
+    reload_or_warn,
+    warn,
+    welcome,
+)
 from sizewise.settings.load import Settings
 from sizewise.telemetry.metrics import Metrics
 from sizewise.telemetry.metrics_snapshot import MetricsSnapshot, decode_snapshot, merge_snapshots, take_snapshot
@@ -227,8 +237,9 @@ class StoreProcess(ServerProcess):
         loop = asyncio.get_running_loop()  # the supervisor decides what a hangup means
         loop.add_signal_handler(signal.SIGHUP, lambda: loop.create_task(reload_or_warn(live)))
 
-    def announce(self, live: ReloadableApplication, key: str) -> None:
-        self._control.report(Ready(0, key, welcome(live.app, live.app.settings.server.url, key)))
+    def announce(self, live: ReloadableApplication, key: str, link: str) -> None:
+        url = live.app.settings.server.url
+        self._control.report(Ready(0, welcome(live.app, url, key, link), announcement(url, key, link, os.getppid())))
 
     async def _flush_workers(self) -> None:
         await self._server.ask(Flush, FLUSH_TIMEOUT_S)

@@ -7,7 +7,6 @@ listening sockets, and the settings that were accepted last.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
 import select
@@ -173,8 +172,7 @@ class Supervisor:
 
     def _announce(self, store: Ready | None) -> None:
         assert store is not None  # the store process has started
-        told = {"url": self._settings.server.url, "key": store.key or None, "pid": os.getpid()}
-        print(json.dumps(told) if self._as_json else store.welcome, flush=True)  # noqa: T201 - for the terminal
+        print(store.welcome_json if self._as_json else store.welcome, flush=True)  # noqa: T201 - for the terminal
 
     # ---- while it runs
 

@@ -62,18 +62,33 @@ INVITATIONS = Table(
     _time("expires"),
     _time("used", known=False),
 )
+
+
+def _first_session_columns() -> list[Column[Any]]:
+    """The columns of the migration that created the table."""
+    return [
+        _text("id", primary_key=True),
+        _text("tenant"),
+        _text("user"),
+        _text("digest"),
+        _text("project"),
+        _time("created"),
+        _time("seen"),
+        _time("expires"),
+        _time("revoked", known=False),
+    ]
+
+
 SESSIONS = Table(
     "sessions",
     META,
-    _text("id", primary_key=True),
-    _text("tenant"),
-    _text("user"),
-    _text("digest"),
-    _text("project"),
-    _time("created"),
-    _time("seen"),
-    _time("expires"),
-    _time("revoked", known=False),
+    *_first_session_columns(),
+    _text("method", server_default=""),
+    _text("factor", server_default=""),
+    _text("device", server_default=""),
+    _text("network", server_default=""),
+    _text("issuer", server_default=""),
+    _text("issuer_session", server_default=""),
 )
 _BY = (
     Index("users_email", USERS.c.email, unique=True),
@@ -82,9 +97,14 @@ _BY = (
     Index("sessions_digest", SESSIONS.c.digest, unique=True),
 )
 MIGRATION: tuple[ExecutableDDLElement, ...] = (
-    *(CreateTable(table) for table in (ORGANIZATIONS, USERS, MEMBERSHIPS, INVITATIONS, SESSIONS)),
+    *(CreateTable(table) for table in (ORGANIZATIONS, USERS, MEMBERSHIPS, INVITATIONS)),
+    CreateTable(Table("sessions", MetaData(), *_first_session_columns())),
     *(CreateIndex(index) for index in _BY),
     migration_statement("INSERT INTO organisations (tenant, name, created) VALUES ('local', 'local', 0)"),
+)
+SESSION_ORIGIN_MIGRATION: tuple[ExecutableDDLElement, ...] = tuple(
+    migration_statement(f"ALTER TABLE sessions ADD COLUMN {name} TEXT NOT NULL DEFAULT ''")
+    for name in ("method", "factor", "device", "network", "issuer", "issuer_session")
 )
 
 
@@ -132,7 +152,12 @@ class Invitation(Struct, frozen=True):
 
 
 class Session(Struct, frozen=True):
-    """`digest`: SHA-256 of its token in hex. `seen`: last use, stored periodically."""
+    """`digest`: SHA-256 of its token in hex. `seen`: last use, stored periodically.
+
+    `method`: password, invitation, link or oidc:NAME; empty for old sessions. `factor`: the second one, totp, recovery
+    or link. `device`: browser and system family; `network`: prefix of the address. `issuer` and `issuer_session`: of
+    the identity provider, which may end the session.
+    """
 
     id: str
     tenant: str
@@ -143,6 +168,12 @@ class Session(Struct, frozen=True):
     seen: int
     expires: int
     revoked: int | None = None
+    method: str = ""
+    factor: str = ""
+    device: str = ""
+    network: str = ""
+    issuer: str = ""
+    issuer_session: str = ""
 
 
 class UserSnapshot(Struct, frozen=True):
