@@ -53,6 +53,8 @@ from sizewise.evals.hosted.eval_store import HostedEvalStore
 from sizewise.evals.hosted.run_queries import HostedEvalRetention
 from sizewise.evals.hosted.run_queue import EvalRunQueue
 from sizewise.evals.quality_monitor import QualityMonitor
+from sizewise.evals.scores import tables as score_tables
+from sizewise.evals.scores.score_store import ScoreStore
 from sizewise.file_search import tables as file_search_tables
 from sizewise.file_search.store_records import StoreRecords
 from sizewise.files import tables as file_tables
@@ -153,6 +155,7 @@ class Services:
     model_uses: ModelUses
     size_limit: RecordsSizeLimit
     quality_monitor: QualityMonitor
+    scores: ScoreStore
     measured_paces: PaceStore
     stored_responses: StoredResponses
     files: FileStore
@@ -272,7 +275,7 @@ def open_services(
             writer=writer,
             payload_log=payload_log,
             executor=executor,
-            delete_feedback=lambda tenant, key: partial(eval_tables.erase_feedback, tenant=tenant, key=key),
+            delete_feedback=lambda tenant, key: partial(score_tables.erase_judgements, tenant=tenant, key=key),
             process=role.number,
         )
         limits, outbox = read(limit_tables.read_snapshot), Outbox()
@@ -339,7 +342,14 @@ def open_services(
             alerts=AlertEvaluator(outbox, read, leadership.write),
             silences=Silences(read, write),
             model_uses=ModelUses(versions),
-            quality_monitor=QualityMonitor(read, write, records.flush_if_healthy, outbox.publish),
+            quality_monitor=QualityMonitor(read, write, outbox.publish),
+            scores=ScoreStore(
+                encryption=encryption,
+                read=read,
+                write=write,
+                executor=executor,
+                flush_records=records.flush_if_healthy,
+            ),
             usage_rollups=UsageRollups(read, leadership.write, settings.records),
             size_limit=_size_limit(read, leadership.write, settings.records.max_bytes),
             measured_paces=PaceStore(read, write, shared=bool(url)),
@@ -416,6 +426,7 @@ COMPONENTS = (
         stored_sizes,
         pace_tables,
         eval_tables,
+        score_tables,
         tool_tables,
         agent_tables,
         file_tables,
@@ -431,13 +442,14 @@ COMPONENTS = (
 ENCRYPTED_TABLES = (
     *(stored_response_tables.SEALED, background_tables.SEALED, cache_tables.SEALED, payload_tables.SEALED),
     *(flow_version_tables.SEALED, *flow_tables.SEALED, *knowledge_tables.SEALED, agent_tables.SEALED),
-    end_user_tables.SEALED,
+    *(end_user_tables.SEALED, score_tables.SEALED),
     *(*file_tables.SEALED, *file_search_tables.SEALED, *hosted_eval_tables.SEALED),
     release_tables.SEALED,
 )
 
 PERSONAL_TABLES: Sequence[PersonalTable] = (
     *(span_tables.PERSONAL, payload_tables.PERSONAL, eval_tables.personal_ratings(RECORDS.c.trace)),
+    score_tables.PERSONAL,
     replace(telemetry_tables.PERSONAL, before_delete=keep_usage),  # after those that are found by it
     *(stored_response_tables.PERSONAL, background_tables.PERSONAL, cache_tables.PERSONAL, agent_tables.PERSONAL),
     *(file_tables.PERSONAL, *usage_tables.PERSONAL, *hosted_eval_tables.PERSONAL),
@@ -497,6 +509,7 @@ def _retention_jobs(settings: FileSettings) -> dict[str, MaintenanceTask]:
         "spans": RecordRetention(records.retention_days, records.max_rows, table=SPANS, parts=()),
         "spending": lambda c: limit_tables.delete_expired_windows(c, time.time()),
         "evaluations": eval_tables.EvalsRetention(records.retention_days, records.max_rows),
+        "scores": score_tables.ScoreRetention(records.scores_retention_days, records.scores_max_rows),
         "stored responses": RetentionJob(
             stored_response_tables.RESPONSES,
             retention_ms=stored.retention_days * DAY_MS,

@@ -18,14 +18,18 @@ ACTIONS: Mapping[str, str] = MappingProxyType(
         "read_users": "See users, their roles and invitations.",
         "read_budgets": "See budgets and spending.",
         "read_releases": "See releases: the names and hashes of their parts.",
+        "read_evals": "See evals, their runs, data sets and scorers, without inputs and answers.",
         "read_audit": "Read and export the audit log.",
         "own_keys": "Create, rotate and revoke personal keys, with no more than your own permissions.",
         "manage_keys": "Create, rotate and revoke all keys.",
         "manage_users": "Invite users, grant roles no higher than your own, disable users.",
         "manage_budgets": "Set budgets and rate limits.",
+        "annotate": "Label the items of annotation queues, with their inputs and answers.",
+        "run_evals": "Start and cancel runs of evals.",
         "approve": "Decide what waits for a person in flow runs and agents, except in your own runs.",
         "manage_flows": "Publish and withdraw flows, and see their content.",
         "manage_releases": "Save releases, and put them into environments.",
+        "manage_evals": "Import data sets, and see where people and judges disagree.",
         "manage_policies": "Restore a policy after a missed target, and rate other callers' answers.",
         "manage_knowledge": "Add and remove documents of knowledge bases, and see all of them.",
         "manage_alerts": "Silence alerts, and send test messages to receivers.",
@@ -45,6 +49,7 @@ _READ_ACTIONS = (
     "read_users",
     "read_budgets",
     "read_releases",
+    "read_evals",
 )
 _MANAGE_ACTIONS: Sequence[str] = (
     *(action for action in ACTIONS if action.startswith("manage_")),
@@ -65,12 +70,17 @@ SERVER_ACTIONS = frozenset({"read_metrics", "manage_settings", "manage_encryptio
 """These apply to the whole server: also never in another organization than the first."""
 DEFAULT_TENANT = "local"
 
-_DEVELOPER = frozenset({"ask", "read_models", "read_records", "read_budgets", "read_releases", "own_keys"})
+_DEVELOPER = frozenset(
+    {"ask", "read_models", "read_records", "read_budgets", "read_releases", "read_evals", "run_evals", "own_keys"}
+)
 _EDITOR: frozenset[str] = _DEVELOPER | {
     *("read_contents", "read_metrics", "read_keys", "approve", "manage_flows", "manage_policies", "manage_knowledge"),
     "manage_alerts",
     "manage_releases",
+    "manage_evals",
+    "annotate",
 }
+_VIEWER = frozenset({"read_models", "read_records", "read_metrics", "read_budgets", "read_releases", "read_evals"})
 _OWNER: frozenset[str] = frozenset(ACTIONS) - {"create_organizations"}
 
 BUILTIN_ROLES: Mapping[str, frozenset[str]] = MappingProxyType(
@@ -79,7 +89,8 @@ BUILTIN_ROLES: Mapping[str, frozenset[str]] = MappingProxyType(
         "admin": _OWNER - {"read_contents", "manage_encryption", "erase_records"},
         "editor": _EDITOR,
         "developer": _DEVELOPER,
-        "viewer": frozenset({"read_models", "read_records", "read_metrics", "read_budgets", "read_releases"}),
+        "viewer": _VIEWER,
+        "annotator": frozenset({"annotate"}),
     },
 )
 """The built-in roles, most powerful first; [roles] in sizewise.toml adds more."""

@@ -36,6 +36,7 @@ COMMANDS: Mapping[str, LazyCommand] = {
     "knowledge": LazyCommand("sizewise.cli.knowledge:knowledge", "Manage knowledge bases: add, sync, search."),
     "import": LazyCommand("sizewise.cli.import_:import_", "Import from other programs: evals and flows."),
     "records": LazyCommand("sizewise.cli.records:records", "Show request records, newest first."),
+    "scores": LazyCommand("sizewise.cli.scores:scores", "Judgements of users, people, judges: list, add."),
     "savings": LazyCommand(
         "sizewise.cli.savings:savings", "Show what policies saved, and the measured loss of quality."
     ),
@@ -62,7 +63,7 @@ SUBJECTS = (
     ("up open ask compare doctor completion", "Start the server, sign in, ask questions, compare models, check it."),
     ("advise fit models route", "Choose and download models; explain, calibrate and train routing."),
     ("flow prompt knowledge eval dataset release import scan", "Build flows; measure answers; release; import."),
-    ("records usage savings audit alerts", "See requests, what they cost, savings, changes and alerts."),
+    ("records scores usage savings audit alerts", "See requests, their scores and cost, savings, changes, alerts."),
     ("keys users orgs budgets encryption", "Manage access, limits and encryption keys."),
     ("backup restore erase", "Back up and restore the home; erase one person's data."),
 )

@@ -35,14 +35,18 @@ Permission: TypeAlias = Literal[
     "read_users",
     "read_budgets",
     "read_releases",
+    "read_evals",
     "read_audit",
     "own_keys",
     "manage_keys",
     "manage_users",
     "manage_budgets",
+    "annotate",
+    "run_evals",
     "approve",
     "manage_flows",
     "manage_releases",
+    "manage_evals",
     "manage_policies",
     "manage_knowledge",
     "manage_alerts",
@@ -54,6 +58,8 @@ Permission: TypeAlias = Literal[
     "manage",
 ]
 """What a key or role allows; `read` and `manage` are bundles."""
+ScoreSource: TypeAlias = Literal["user", "person", "judge", "code"]
+ScoreTarget: TypeAlias = Literal["record", "trace", "session", "item"]
 SearchMode: TypeAlias = Literal["hybrid", "vector", "words"]
 Timestamp: TypeAlias = int
 """Milliseconds since 1970-01-01 UTC, as an integer."""
@@ -602,6 +608,25 @@ class Span(Struct, frozen=True, rename="camel"):
     cost_usd: Dollars | None
 
 
+class Score(Struct, frozen=True, rename="camel"):
+    id: str
+    target: ScoreTarget
+    target_id: str
+    name: str
+    value: float | None
+    label: str | None
+    source: ScoreSource
+    scorer: str
+    author: str
+    at: Timestamp
+    weight: float
+    blind: bool | None
+    trace: str | None
+    session: str | None
+    model: str | None
+    commented: bool
+
+
 class PersonalRows(Struct, frozen=True, rename="camel"):
     kind: str
     count: NonNegativeSafeInt
@@ -670,6 +695,7 @@ class Attempt(Struct, frozen=True, rename="camel"):
 
 class RecordDetails(Record, frozen=True, rename="camel"):
     attempts: list[Attempt]
+    scores: list[Score]
 
 
 class RecordContents(Struct, frozen=True, rename="camel"):
@@ -2059,12 +2085,14 @@ Boolean, $session: String, $endUser: String, $tag: String, $flow: String, $agent
 Float) { records( last: $last before: $before filter: { since: $since until: $until model: $model requestedModel:
 $requestedModel policy: $policy endpoint: $endpoint key: $key project: $project status: $status error: $error failed:
 $failed session: $session endUser: $endUser tag: $tag flow: $flow agent: $agent minCost: $minCost minMs: $minMs } ) {
-rows { ...RecordDetails } before scannedTo } } fragment RecordDetails on Record { ...Record attempts { ...Attempt } }
-fragment Record on Record { trace spanId at endpoint key project requestedModel policy model why status error stream
-degraded freshness guardrails dataClass tokens { ...Tokens } costUsd audioSeconds characters images firstTokenMs totalMs
-attemptCount session endUser tags prompts { ...PromptUse } parentSpan flow node agent } fragment Tokens on Tokens {
-input output cached cacheWrite reasoning estimated } fragment PromptUse on PromptUse { id version } fragment Attempt on
-Attempt { number model place result why score error tokens { ...Tokens } costUsd startedMs firstTokenMs endedMs }
+rows { ...RecordDetails } before scannedTo } } fragment RecordDetails on Record { ...Record attempts { ...Attempt }
+scores { ...Score } } fragment Record on Record { trace spanId at endpoint key project requestedModel policy model why
+status error stream degraded freshness guardrails dataClass tokens { ...Tokens } costUsd audioSeconds characters images
+firstTokenMs totalMs attemptCount session endUser tags prompts { ...PromptUse } parentSpan flow node agent } fragment
+Tokens on Tokens { input output cached cacheWrite reasoning estimated } fragment PromptUse on PromptUse { id version }
+fragment Attempt on Attempt { number model place result why score error tokens { ...Tokens } costUsd startedMs
+firstTokenMs endedMs } fragment Score on Score { id target targetId name value label source scorer author at weight
+blind trace session model commented }
 """
 
 
@@ -2130,12 +2158,13 @@ async def export_records(
 
 GET_RECORD = """\
 query GetRecord($trace: String!) { records(filter: { trace: $trace }, last: 100) { rows { ...RecordDetails } } }
-fragment RecordDetails on Record { ...Record attempts { ...Attempt } } fragment Record on Record { trace spanId at
-endpoint key project requestedModel policy model why status error stream degraded freshness guardrails dataClass tokens
-{ ...Tokens } costUsd audioSeconds characters images firstTokenMs totalMs attemptCount session endUser tags prompts {
-...PromptUse } parentSpan flow node agent } fragment Tokens on Tokens { input output cached cacheWrite reasoning
-estimated } fragment PromptUse on PromptUse { id version } fragment Attempt on Attempt { number model place result why
-score error tokens { ...Tokens } costUsd startedMs firstTokenMs endedMs }
+fragment RecordDetails on Record { ...Record attempts { ...Attempt } scores { ...Score } } fragment Record on Record {
+trace spanId at endpoint key project requestedModel policy model why status error stream degraded freshness guardrails
+dataClass tokens { ...Tokens } costUsd audioSeconds characters images firstTokenMs totalMs attemptCount session endUser
+tags prompts { ...PromptUse } parentSpan flow node agent } fragment Tokens on Tokens { input output cached cacheWrite
+reasoning estimated } fragment PromptUse on PromptUse { id version } fragment Attempt on Attempt { number model place
+result why score error tokens { ...Tokens } costUsd startedMs firstTokenMs endedMs } fragment Score on Score { id target
+targetId name value label source scorer author at weight blind trace session model commented }
 """
 
 
@@ -2193,6 +2222,89 @@ async def get_record_contents(client: ApiClient, *, trace: str) -> GetRecordCont
     variables = {"trace": trace}
     response = await client.graphql(GET_RECORD_CONTENTS, GetRecordContentsResponse, variables)
     return response.records
+
+
+LIST_SCORES = """\
+query ListScores($last: Int, $before: String, $name: String, $source: ScoreSource, $trace: String, $session: String,
+$model: String, $since: Timestamp) { scores( last: $last before: $before filter: { name: $name source: $source trace:
+$trace session: $session model: $model since: $since } ) { rows { ...Score } before } } fragment Score on Score { id
+target targetId name value label source scorer author at weight blind trace session model commented }
+"""
+
+
+class ListScoresResult(Struct, frozen=True, rename="camel"):
+    rows: list[Score]
+    before: str | None
+
+
+class ListScoresResponse(Struct, frozen=True, rename="camel"):
+    scores: ListScoresResult
+
+
+async def list_scores(
+    client: ApiClient,
+    *,
+    last: int | UnsetType | None = UNSET,
+    before: str | UnsetType | None = UNSET,
+    name: str | UnsetType | None = UNSET,
+    source: ScoreSource | UnsetType | None = UNSET,
+    trace: str | UnsetType | None = UNSET,
+    session: str | UnsetType | None = UNSET,
+    model: str | UnsetType | None = UNSET,
+    since: Timestamp | UnsetType | None = UNSET,
+) -> ListScoresResult:
+    variables = {
+        "last": last,
+        "before": before,
+        "name": name,
+        "source": source,
+        "trace": trace,
+        "session": session,
+        "model": model,
+        "since": since,
+    }
+    response = await client.graphql(LIST_SCORES, ListScoresResponse, variables)
+    return response.scores
+
+
+ADD_SCORE = """\
+mutation AddScore($trace: String, $span: String, $session: String, $name: String!, $value: Float, $label: String,
+$source: ScoreSource!, $scorer: String, $comment: String) { score( trace: $trace span: $span session: $session name:
+$name value: $value label: $label source: $source scorer: $scorer comment: $comment ) { ...Score } } fragment Score on
+Score { id target targetId name value label source scorer author at weight blind trace session model commented }
+"""
+
+
+class AddScoreResponse(Struct, frozen=True, rename="camel"):
+    score: Score
+
+
+async def add_score(
+    client: ApiClient,
+    *,
+    name: str,
+    source: ScoreSource,
+    trace: str | UnsetType | None = UNSET,
+    span: str | UnsetType | None = UNSET,
+    session: str | UnsetType | None = UNSET,
+    value: float | UnsetType | None = UNSET,
+    label: str | UnsetType | None = UNSET,
+    scorer: str | UnsetType | None = UNSET,
+    comment: str | UnsetType | None = UNSET,
+) -> Score:
+    variables = {
+        "trace": trace,
+        "span": span,
+        "session": session,
+        "name": name,
+        "value": value,
+        "label": label,
+        "source": source,
+        "scorer": scorer,
+        "comment": comment,
+    }
+    response = await client.graphql(ADD_SCORE, AddScoreResponse, variables)
+    return response.score
 
 
 SEND_FEEDBACK = """\

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sizewise.cli import operations
 from sizewise.money import parse_pico_dollars
 from sizewise.telemetry.span_tables import SpanRow
-from sizewise.telemetry.tables import AttemptRow, RecordWithAttempts, RequestRecord, join_tags
+from sizewise.telemetry.tables import AttemptRow, RecordScore, RecordWithAttempts, RequestRecord, join_tags
 
 
 def record_rows(shown: operations.RecordDetails) -> RecordWithAttempts:
@@ -50,7 +50,8 @@ def record_rows(shown: operations.RecordDetails) -> RecordWithAttempts:
         node=shown.node,
         agent=shown.agent,
     )
-    return RecordWithAttempts(record, tuple(_attempt(record, each) for each in shown.attempts))
+    attempts = tuple(_attempt(record, each) for each in shown.attempts)
+    return RecordWithAttempts(record, attempts, tuple(map(_score, shown.scores)))
 
 
 def step_row(span: operations.Span, record: RequestRecord) -> SpanRow:
@@ -96,6 +97,18 @@ def _attempt(record: RequestRecord, shown: operations.Attempt) -> AttemptRow:
         cost=_pico(shown.cost_usd),
         error=shown.error,
         score=shown.score,
+    )
+
+
+def _score(shown: operations.Score) -> RecordScore:
+    return RecordScore(
+        id=shown.id,
+        name=shown.name,
+        value=shown.value,
+        label=shown.label,
+        source=shown.source,
+        at=shown.at,
+        of_record=shown.target == "record",
     )
 
 

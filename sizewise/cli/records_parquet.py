@@ -8,11 +8,12 @@ from typing import Any, BinaryIO
 
 from sizewise.errors import BadRequest
 from sizewise.money import PICO_PER_DOLLAR
-from sizewise.telemetry.tables import AttemptRow, RecordWithAttempts, RequestRecord, split_tags
+from sizewise.telemetry.tables import AttemptRow, RecordScore, RecordWithAttempts, RequestRecord, split_tags
 
 GROUP_ROWS = 20_000
 """Rows of a row group, which are in memory until it is written."""
 HIDDEN = frozenset({"tenant", "attempts", "cost", "tags", "at", "door", "asked", "trace_flags"})
+UNSCORED = frozenset({"of_record"})
 SPARSE = frozenset({"record", "tenant", "trace", "cost"})
 
 
@@ -56,11 +57,12 @@ def _row(whole: RecordWithAttempts) -> dict[str, object]:
         "cost_usd": _dollars(record.cost),
         "tags": split_tags(record.tags),
         "attempts": [{**_fields(each, SPARSE), "cost_usd": _dollars(each.cost)} for each in whole.attempts],
+        "scores": [_fields(each, UNSCORED) for each in whole.scores],
         **_fields(record, HIDDEN),
     }
 
 
-def _fields(row: RequestRecord | AttemptRow, left_out: frozenset[str]) -> dict[str, object]:
+def _fields(row: RequestRecord | AttemptRow | RecordScore, left_out: frozenset[str]) -> dict[str, object]:
     return {name: getattr(row, name) for name in row.__struct_fields__ if name not in left_out}
 
 
@@ -82,6 +84,13 @@ def _schema(arrow: Any) -> Any:
             ("cost_usd", money),
         ]
     )
+    score = arrow.struct(
+        [
+            *((name, text) for name in ("id", "name", "label", "source")),
+            ("value", number),
+            ("at", arrow.timestamp("ms", tz="UTC")),
+        ]
+    )
     names = ("trace", "endpoint", "project", "key", "requested_model", "policy", "model", "why", "error")
     labels = ("degraded", "data_class", "guards", "freshness", "session", "end_user", "parent_span")
     return arrow.schema(
@@ -100,5 +109,6 @@ def _schema(arrow: Any) -> Any:
             *((name, whole) for name in ("audio_ms", "characters", "images")),
             ("tags", arrow.list_(text)),
             ("attempts", arrow.list_(attempt)),
+            ("scores", arrow.list_(score)),
         ]
     )

@@ -5,18 +5,15 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-import math
-import re
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from sizewise.errors import BadRequest, PathNotFound
 from sizewise.evals import tables
+from sizewise.evals.scores.tables import ScoreRow, put_score, score_id
 from sizewise.evals.tables import Feedback, FeedbackSummary, GuaranteeStatus, SampleSummary, ShadowSample
-from sizewise.principal import Principal
 from sizewise.routing.guarantees.bounds import QualityGuarantee
 from sizewise.routing.guarantees.drift import INITIAL_DRIFT, LossEstimate, estimate_loss, is_alarm, update_drift
 from sizewise.routing.model_aliases import RoutePlan
@@ -27,18 +24,13 @@ from sizewise.storage.database import (
     TransactionRunner,
     UnitOfWork,
     no_event,
+    with_event,
 )
-from sizewise.telemetry.record_queries import RecordFilter, newest_records
-from sizewise.telemetry.tables import RequestRecord
 
 log = logging.getLogger("sizewise.evals")
 
-FEEDBACK_KIND = re.compile(r"[a-z][a-z0-9_-]{0,31}\Z")
-"""One word: free text is not stored."""
 TRUST_OPTIONS = ("kind", "votes", "verifier")
 """Policy options that change the meaning of its trust scores."""
-INTERNAL_ENDPOINTS = frozenset({"shadow", "judge"})
-"""Endpoint names of requests that Sizewise itself makes."""
 
 
 class MonitoredPolicy(Struct, frozen=True):
@@ -92,13 +84,11 @@ class QualityMonitor:
         self,
         read: TransactionRunner,
         write: AsyncTransactionRunner,
-        flush_records: Callable[[], Awaitable[None]],
         publish_event: PublishEvent = no_event,
     ) -> None:
-        """`flush_records` returns when accepted records can be read. `publish_event` receives each missed target."""
+        """`publish_event` receives each missed target."""
         self._read = read
         self._write = write
-        self._flush_records = flush_records
         self._publish_event = publish_event
         self._alarms = {
             _status_key(each): each for each in read(tables.guarantee_statuses) if each.alarm_at is not None
@@ -216,28 +206,11 @@ class QualityMonitor:
         )
 
     async def record_implicit(self, verdict: Feedback) -> None:
-        """Stores feedback inferred from a client's behavior."""
-        await self._write(lambda c: tables.replace_feedback(c, [verdict]))
-
-    async def record_feedback(self, principal: Principal, trace: str, score: float, kind: str) -> list[Feedback]:
-        """Stores the caller's feedback on the answers of a trace id or prefix. Answers to other keys need
-        manage_policies.
-
-        Raises BadRequest (score, kind, ambiguous prefix), PathNotFound (no answer that the caller may rate).
-        """
-        if not math.isfinite(score) or not 0.0 <= score <= 1.0:
-            raise BadRequest(f"{score!r} is not a score", "use a number from 0 (bad) to 1 (good)", param="score")
-        if not FEEDBACK_KIND.match(kind):
-            hint = "use one word of lower-case letters, digits, '-' and '_', such as 'user'"
-            raise BadRequest(f"{kind[:100]!r} is not a valid kind of feedback", hint, param="kind")
-        await self._flush_records()
-        found = await asyncio.to_thread(
-            self._read,
-            lambda c: newest_records(c, RecordFilter(principal.tenant, trace=trace), 100),
+        """Stores feedback inferred from a client's behavior, also as a score."""
+        score = _implicit_score(verdict)
+        await self._write(
+            with_event(lambda c: tables.replace_feedback(c, [verdict]), lambda c: put_score(c, score)),
         )
-        verdicts = _feedback_rows(found, principal, trace, score, kind)
-        await self._write(lambda c: tables.replace_feedback(c, verdicts))
-        return verdicts
 
 
 def _status_key(status: GuaranteeStatus) -> tuple[str, str, str]:
@@ -286,41 +259,25 @@ def _to_policy_quality(
     )
 
 
-def _feedback_rows(
-    found: list[RequestRecord],
-    principal: Principal,
-    trace: str,
-    score: float,
-    kind: str,
-) -> list[Feedback]:
-    """One row for each policy and model that answered in the trace."""
-    own = "manage_policies" not in principal.permissions
-    seen = [its for its in found if principal.all_projects or its.project == principal.project]
-    mine = [
-        its
-        for its in seen
-        if its.model and its.door not in INTERNAL_ENDPOINTS and not (own and its.key != principal.key_id)
-    ]
-    if not mine or not trace:
-        hint = "use the x-sizewise-trace of an answer to your key; `sizewise records` lists them"
-        raise PathNotFound(f"there is no answer with the trace {trace[:100]!r}", hint)
-    if len({its.trace for its in mine}) > 1:
-        raise BadRequest(f"several traces begin with {trace[:100]!r}", "use a longer prefix", param="trace")
-    answered = {(its.policy, its.model): its for its in mine}
-    return [
-        Feedback(
-            tenant=its.tenant,
-            project=its.project,
-            policy=its.policy,
-            model=its.model,
-            trace=its.trace,
-            at=_now(),
-            key=principal.key_id,
-            kind=kind,
-            score=score,
-        )
-        for its in answered.values()
-    ]
+def _implicit_score(verdict: Feedback) -> ScoreRow:
+    """The same key asked both times."""
+    row = ScoreRow(
+        tenant=verdict.tenant,
+        project=verdict.project,
+        kind="trace",
+        target=verdict.trace,
+        name=verdict.kind,
+        source="code",
+        author=verdict.key,
+        value=verdict.score,
+        created=verdict.at,
+        trace=verdict.trace,
+        about_key=verdict.key,
+        model=verdict.model,
+        policy=verdict.policy,
+        caller_key=verdict.key,
+    )
+    return replace(row, id=score_id(row))
 
 
 def _now() -> int:

@@ -31,6 +31,7 @@ from sizewise.gateway.openapi_evals import eval_answers, eval_paths
 from sizewise.gateway.openapi_file_search import vector_store_answers, vector_store_paths
 from sizewise.gateway.request_context import JSON, RequestHead, ResponseWriter, SizewiseOptions
 from sizewise.gateway.rerank_request import RerankBody
+from sizewise.gateway.scores import ScoreCreation
 from sizewise.gateway.signin import AcceptInvitation, PasswordChange, ProjectSwitch, SignIn, SignInSession
 from sizewise.providers.wires.anthropic import request_in as anthropic_request
 from sizewise.providers.wires.openai import completion_request, media_request, moderation, request_response
@@ -118,7 +119,7 @@ BODY_TYPES: tuple[type[Struct], ...] = (
     *(ResponseRequest, CountableRequest, MessageRequest, SpeechRequest, ImageRequest),
     *(VectorStoreCreation, VectorStoreChange, VectorStoreSearch),
     *(FileAttachment, FileBatchCreation, AttributeChange),
-    *(EvalCreation, EvalChange, EvalRunCreation),
+    *(EvalCreation, EvalChange, EvalRunCreation, ScoreCreation),
     *(GraphQLRequest, McpMessage),
     *(SignIn, AcceptInvitation, PasswordChange, ProjectSwitch, SignInSession),
 )
@@ -419,6 +420,9 @@ def _paths() -> Json:
         ),
         **vector_store_paths(_operation, _at),
         **eval_paths(_operation, _at),
+        "/v1/scores": {
+            "post": _operation("createScore", "Score an answer", "Score", body="ScoreCreation", tags=("write",))
+        },
         "/v1/models": {
             "get": {
                 **_operation("listModels", "List the models that this key can use", "Models", error="ModelError"),
@@ -589,6 +593,12 @@ def _answers() -> Json:
         "DeletedFile": _object(id=_WORD, object={"const": "file"}, deleted={"const": True}),
         **vector_store_answers(_ref, _object),
         **eval_answers(_ref, _object),
+        "Score": _object(
+            "id object target target_id name source created_at",
+            id=_WORD, object={"const": "score"}, target={"enum": ["trace", "record", "session"]}, target_id=_WORD,
+            trace=_MAYBE, session=_MAYBE, name=_WORD, value={"type": ["number", "null"]}, label=_MAYBE,
+            source={"enum": ["user", "person", "judge", "code"]}, scorer=_WORD, created_at=_COUNT,
+        ),
         "Ranking": _object(
             "results", id=_WORD, object=_WORD, model=_WORD, usage=_ANY, meta=_ANY, scoring=_WORD,
             results=_list(_object("index relevance_score", index=_COUNT, relevance_score=_NUMBER, document=_ANY)),

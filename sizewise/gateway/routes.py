@@ -34,6 +34,7 @@ from sizewise.gateway import (
     openapi,
     rerank,
     responses,
+    scores,
     signin_page,
     vector_stores,
 )
@@ -91,6 +92,7 @@ ROUTE_ACTIONS: Mapping[str, tuple[str, ...] | None] = {
     "/v1/images/generations": ASK_ACTION,
     "/v1/images/edits": ASK_ACTION,
     "/v1/images/variations": ASK_ACTION,
+    "/v1/scores": ASK_ACTION,
     "/v1/rerank": ASK_ACTION,
     "/v2/rerank": ASK_ACTION,
     "/v1/files": ASK_ACTION,
@@ -196,6 +198,7 @@ def build_asgi_app(
         at("/v1/images/generations", images.generations),
         upload("/v1/images/edits", images.change),
         upload("/v1/images/variations", images.change),
+        at("/v1/scores", scores.create),
         at("/v1/rerank", rerank.rerank),
         at("/v2/rerank", rerank.rerank),
         Route("/v1/files", MethodRouter(get_app, file_post, GET=files.list_files)),

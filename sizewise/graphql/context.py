@@ -75,6 +75,11 @@ class RequestContext:
             raise BadRequest(f"one request returns at most {MAX_ROWS:,} records", "request fewer")
 
 
+def only_project(context: RequestContext) -> str:
+    """The only project whose records the caller may see; empty: all."""
+    return "" if context.principal.all_projects else context.principal.project
+
+
 async def yielding_to_loop(items: Iterable[T]) -> AsyncIterator[T]:
     """The same items, yielding to the event loop every YIELD_EVERY items."""
     for number, item in enumerate(items):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sizewise.errors import BadRequest, did_you_mean
 from sizewise.evals.quality_monitor import MonitoredPolicy, PolicyQuality
+from sizewise.evals.scores.score_draft import ScoreDraft
 from sizewise.evals.tables import Feedback, FeedbackSummary
 from sizewise.graphql.context import RequestContext
 from sizewise.graphql.model_type import FieldValues
@@ -18,17 +19,13 @@ async def quality(context: RequestContext, policy: str | None = None) -> list[Fi
     return [_quality(each) for each in await watch.policy_quality(context.principal.tenant, now, sure)]
 
 
-async def feedback(context: RequestContext, trace: str, score: float, kind: str = "user") -> list[FieldValues]:
+async def feedback(
+    context: RequestContext, trace: str, score: float, kind: str = "user", comment: str | None = None
+) -> list[FieldValues]:
     """Raises BadRequest, and PathNotFound if the trace has no answer that the caller may rate."""
-    return [
-        _verdict(each)
-        for each in await context.services.quality_monitor.record_feedback(
-            context.principal,
-            trace,
-            score,
-            kind,
-        )
-    ]
+    draft = ScoreDraft(trace=trace, value=score, name=kind, comment=comment)
+    _, found = await context.services.scores.add(context.principal, draft)
+    return [_verdict(each) for each in found]
 
 
 async def restore_policy(context: RequestContext, policy: str) -> FieldValues:

@@ -13,9 +13,11 @@ from msgspec.structs import replace
 from sizewise.auth.api_keys import audit_event
 from sizewise.auth.authorization import Resource, require_permission
 from sizewise.errors import BadRequest
-from sizewise.graphql.context import RequestContext, yielding_to_loop
+from sizewise.evals.scores.tables import ScoreRow
+from sizewise.graphql.context import RequestContext, only_project, yielding_to_loop
 from sizewise.graphql.keys import key_resource
 from sizewise.graphql.model_type import FieldValues
+from sizewise.graphql.scores import score_fields
 from sizewise.messages import Usage
 from sizewise.money import format_dollars
 from sizewise.telemetry.record_queries import RecordFilter
@@ -37,13 +39,13 @@ async def records(
     if user := wanted.pop("end_user", ""):
         await context.services.end_users.load(tenant)
         hashed = context.services.end_users.hash(tenant, str(user))
-    only, project = _project(context), wanted.pop("project", "")
+    only, project = only_project(context), wanted.pop("project", "")
     if only and project not in ("", only):
         return {"rows": [], "before": None, "scannedTo": None}
     own = {"tenant": tenant, "project": only or project, "end_user": hashed}
     criteria = msgspec.convert({**wanted, **own}, RecordFilter)
     page = await context.services.records.page(criteria, last, _position(before))
-    details = _Details(context, [each.id for each in page.rows], with_contents=bool(criteria.trace))
+    details = _Details(context, page.rows, with_contents=bool(criteria.trace))
     return {
         "rows": yielding_to_loop(details.record(each) for each in page.rows),
         "before": None if page.before is None else span_id(page.before),
@@ -54,7 +56,7 @@ async def records(
 async def trace(context: RequestContext, id: str) -> FieldValues | None:
     """Null if there is none. `id`: whole."""
     context.charge_rows(MAX_TRACE_ROWS)
-    found = await context.services.records.trace_spans(id, context.principal.tenant, _project(context))
+    found = await context.services.records.trace_spans(id, context.principal.tenant, only_project(context))
     spans = [_span(each, depth) for each, depth in zip(found, depths(found), strict=True)]
     return {"id": id, "spans": spans} if spans else None
 
@@ -80,28 +82,38 @@ async def erase_records(context: RequestContext, key: str) -> FieldValues:
     return dict(after)
 
 
-def _project(context: RequestContext) -> str:
-    """The only project whose records the caller may see; empty: all."""
-    return "" if context.principal.all_projects else context.principal.project
-
-
 class _Details:
-    """Attempts and contents of the records of a page, read only if requested; attempts by one query for all."""
+    """Attempts, scores and contents of the records of a page, read only if requested; the former by one query each."""
 
-    def __init__(self, context: RequestContext, ids: Sequence[int], with_contents: bool) -> None:
+    def __init__(self, context: RequestContext, records: Sequence[RequestRecord], with_contents: bool) -> None:
         self._context = context
-        self._ids = ids
+        self._ids = [each.id for each in records]
+        self._traces = sorted({each.trace for each in records})
         self._with_contents = with_contents
         self._attempts: asyncio.Future[dict[int, list[AttemptRow]]] | None = None
+        self._scores: asyncio.Future[dict[str, list[ScoreRow]]] | None = None
 
     def record(self, record: RequestRecord) -> FieldValues:
         contents = partial(_contents, self._context, record) if self._with_contents else None
-        return {**_record(record), "attempts": partial(self._attempts_of, record.id), "contents": contents}
+        lazily = {"attempts": partial(self._attempts_of, record.id), "scores": partial(self._scores_of, record)}
+        return {**_record(record), **lazily, "contents": contents}
 
     async def _attempts_of(self, id: int, info: object) -> list[FieldValues]:
         if self._attempts is None:
             self._attempts = asyncio.ensure_future(self._context.services.records.attempts(self._ids))
         return [_attempt(each) for each in (await self._attempts).get(id, ())]
+
+    async def _scores_of(self, record: RequestRecord, info: object) -> list[FieldValues]:
+        """Those of the record's project."""
+        if self._scores is None:
+            of_traces = self._context.services.scores.of_traces
+            self._scores = asyncio.ensure_future(of_traces(record.tenant, self._traces))
+        span = span_id(record.id)
+        return [
+            score_fields(self._context, each)
+            for each in (await self._scores).get(record.trace, ())
+            if each.project == record.project and (each.kind == "trace" or each.target == span)
+        ]
 
 
 def _position(before: str | None) -> int | None:

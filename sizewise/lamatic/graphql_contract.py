@@ -167,9 +167,9 @@ async def submit_feedback(
     if rating is None or not 0 <= rating <= MAX_RATING:
         raise BadRequest(f"{rating!r} is not a valid rating", f"use 0 to {MAX_RATING}", param="rating")
     await context.services.runs.queries.get(context.principal, request_id)
-    said = {"success": True, "message": "kept" if not comment else "stored without its comment", "error": None}
+    said = {"success": True, "message": "kept with its comment" if comment else "kept", "error": None}
     try:
-        verdicts = await feedback(context, request_id, rating / MAX_RATING, "rating")
+        verdicts = await feedback(context, request_id, rating / MAX_RATING, "rating", comment)
     except PathNotFound:
         return {"success": False, "message": "no model answered in this run", "data": None, "error": "not_found"}
     return {**said, "data": verdicts}

@@ -40,6 +40,8 @@ class RecordsSettings:
     end_user_usage_days: int = setting(
         90, "Days until the sums of usage by end user are deleted.", minimum=1, maximum=36_500
     )
+    scores_retention_days: int = setting(90, "Days until a score is deleted.", minimum=1, maximum=36_500)
+    scores_max_rows: int = setting(1_000_000, "Maximum number of scores; the oldest are deleted first.", minimum=1_000)
     flush_ms: int = setting(50, "Maximum milliseconds that a record is buffered in memory.", minimum=1, maximum=10_000)
     contents: bool = setting(
         False,

@@ -73,12 +73,12 @@ def caller_migration(index: Index) -> MigrationStep:
 class PersonalTable:
     """A table with the column `tenant` whose rows belong to a person or a key. `label`: its rows, as users call them.
 
-    `key`, `user`: the columns of the caller who stored a row; by default those of `caller_columns`. `subject`: the
-    column of the person whom it is about. `conversation`, `end_user`: of what clients name. `linked`: a column, and the
-    one of a table with both that has the same value: its rows are found by those of that table. `parts`:
-    columns of other tables that hold `id`, whose rows are deleted too. `batch_rows`: rows per transaction, few where a
-    row has much below it. `emptied`: in place of the rows, this column's values are deleted. `before_delete`: given the
-    ids, in the same transaction.
+    `key`, `user`: the columns of the caller who stored a row; by default those of `caller_columns`. `about`: that of
+    the key whose request it is about. `subject`: the column of the person whom it is about. `conversation`,
+    `end_user`: of what clients name. `linked`: a column, and the one of a table with both that has the same value: its
+    rows are found by those of that table. `parts`: columns of other tables that hold `id`, whose rows are deleted too.
+    `batch_rows`: rows per transaction, few where a row has much below it. `emptied`: in place of the rows, this
+    column's values are deleted. `before_delete`: given the ids, in the same transaction.
     """
 
     label: str
@@ -86,6 +86,7 @@ class PersonalTable:
     id: Column[Any]
     key: Column[Any] | None = None
     user: Column[Any] | None = None
+    about: Column[Any] | None = None
     subject: Column[Any] | None = None
     conversation: Column[Any] | None = None
     end_user: Column[Any] | None = None
@@ -118,6 +119,8 @@ class PersonalTable:
         found: list[ColumnElement[bool]] = [key.in_(subject.keys)] if subject.keys and key is not None else []
         if subject.user and user is not None:
             found.append(user == subject.user)
+        if subject.keys and self.about is not None:
+            found.append(self.about.in_(subject.keys))
         if subject.subjects and self.subject is not None:
             found.append(self.subject.in_(subject.subjects))
         named = _named_by_clients(self.conversation, self.end_user, subject)

@@ -1,4 +1,4 @@
-"""Records as events of Langfuse's ingestion API: a trace, a span per request, a generation per attempt; sends nothing.
+"""Records as events of Langfuse's ingestion API: a trace, a span per request, generations, scores; sends nothing.
 
 Source: https://api.reference.langfuse.com/#tag/ingestion. Ids are those of our spans, so that what is sent twice is
 there once.
@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from sizewise.money import format_dollars
 from sizewise.telemetry.spans import span_id
-from sizewise.telemetry.tables import AttemptRow, RecordWithAttempts, RequestRecord, split_tags
+from sizewise.telemetry.tables import AttemptRow, RecordScore, RecordWithAttempts, RequestRecord, split_tags
 from sizewise.telemetry.trace_tree import attempt_span_id
 
 Event = dict[str, object]
@@ -24,6 +24,11 @@ def record_to_langfuse(whole: RecordWithAttempts) -> Iterator[Event]:
     for attempt in whole.attempts:
         id = attempt_span_id(record.id, attempt.number)
         yield _event("generation-create", id, record, _generation(record, attempt, id))
+    for score in whole.scores:
+        yield {
+            **_event("score-create", f"{score.id}-{score.at}", record, _score(record, score)),
+            "timestamp": _time(score.at),
+        }
 
 
 def _event(kind: str, id: str, record: RequestRecord, body: dict[str, object]) -> Event:
@@ -92,6 +97,19 @@ def _generation(record: RequestRecord, attempt: AttemptRow, id: str) -> dict[str
         "costDetails": None if attempt.cost is None else {"total": float(format_dollars(attempt.cost))},
         **_level(attempt.error),
         "metadata": {"provider": attempt.model.partition("/")[0], "place": attempt.place, "why": attempt.why},
+    }
+
+
+def _score(record: RequestRecord, score: RecordScore) -> dict[str, object]:
+    """A label beside a value is in the metadata: a score of Langfuse has one of them."""
+    return {
+        "id": score.id,
+        "traceId": record.trace,
+        "observationId": span_id(record.id) if score.of_record else None,
+        "name": score.name,
+        "value": score.label if score.value is None else score.value,
+        "dataType": "CATEGORICAL" if score.value is None else "NUMERIC",
+        "metadata": {"source": score.source, **({"label": score.label} if score.label else {})},
     }
 
 

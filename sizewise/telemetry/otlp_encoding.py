@@ -14,7 +14,7 @@ from sizewise import __version__
 from sizewise.money import format_dollars
 from sizewise.telemetry.otlp_names import VERSIONS, GenAiNames
 from sizewise.telemetry.span_tables import SpanRow
-from sizewise.telemetry.tables import AttemptRow, RecordWithAttempts, RequestRecord, split_tags
+from sizewise.telemetry.tables import AttemptRow, RecordScore, RecordWithAttempts, RequestRecord, split_tags
 from sizewise.telemetry.trace_tree import TraceSpan, record_spans, step_span
 
 INTERNAL, SERVER, CLIENT = 1, 2, 3
@@ -49,6 +49,8 @@ def record_to_otlp(whole: RecordWithAttempts, names: GenAiNames = NAMES) -> list
     request, *attempts = record_spans(whole)
     operation = OPERATIONS.get(record.door, "chat")
     found = [_span(record.trace, request, f"{operation} {record.asked}", SERVER, _request_attributes(record))]
+    if whole.scores:
+        found[0]["events"] = [_evaluation(each) for each in whole.scores]
     for span, attempt in zip(attempts, whole.attempts, strict=True):
         attributes = _attempt_attributes(record, attempt, operation, names)
         found.append(_span(record.trace, span, f"{operation} {attempt.model}", CLIENT, attributes))
@@ -64,6 +66,17 @@ def step_to_otlp(row: SpanRow) -> dict[str, object]:
     if row.session:
         own["gen_ai.conversation.id"] = row.session
     return _span(row.trace, step_span(row), f"{row.operation} {row.name}", INTERNAL, own)
+
+
+def _evaluation(score: RecordScore) -> dict[str, object]:
+    """An event of the request's span."""
+    own: Attributes = {"gen_ai.evaluation.name": score.name, "sizewise.score.source": score.source}
+    if score.value is not None:
+        own["gen_ai.evaluation.score.value"] = float(score.value)
+    if score.label is not None:
+        own["gen_ai.evaluation.score.label"] = score.label
+    at = str(score.at * 1_000_000)
+    return {"name": "gen_ai.evaluation.result", "timeUnixNano": at, "attributes": _attributes(own)}
 
 
 def _request_attributes(record: RequestRecord) -> Attributes:

@@ -102,6 +102,12 @@ def newest_records(connection: Connection, criteria: RecordFilter, limit: int = 
     return [RequestRecord(*row) for row in connection.execute(query)]
 
 
+def record_by_id(connection: Connection, tenant: str, id: int) -> RequestRecord | None:
+    mine = (RECORDS.c.id == id) & (RECORDS.c.tenant == tenant)
+    found = connection.execute(select(*COLUMNS).where(mine)).one_or_none()
+    return None if found is None else RequestRecord(*found)
+
+
 def records_of_trace(
     connection: Connection, tenant: str, trace: str, project: str = "", limit: int = 100
 ) -> list[RecordWithAttempts]:

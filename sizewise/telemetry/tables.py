@@ -340,9 +340,24 @@ class AttemptRow(Struct, frozen=True):
     score: float | None
 
 
+class RecordScore(Struct, frozen=True):
+    """A judgement on a record or its trace, as an export has it. `value`: 0..1; `at`: unix ms."""
+
+    id: str
+    name: str
+    value: float | None
+    label: str | None
+    source: str
+    at: int
+    of_record: bool
+
+
 class RecordWithAttempts(Struct, frozen=True):
+    """`scores`: in an export alone."""
+
     record: RequestRecord
     attempts: tuple[AttemptRow, ...]
+    scores: tuple[RecordScore, ...] = ()
 
 
 def ended_records(connection: Connection, after: int, until: int, limit: int) -> list[RecordWithAttempts]:

@@ -15,6 +15,7 @@ from sqlalchemy import func, select
 from sizewise.app.services import Services, open_services
 from sizewise.errors import BadRequest, PathNotFound
 from sizewise.evals.quality_monitor import MonitoredPolicy, QualityMonitor, monitored_policies
+from sizewise.evals.scores.score_draft import ScoreDraft
 from sizewise.evals.tables import (
     FEEDBACK,
     SCHEMA,
@@ -201,7 +202,7 @@ def test_feedback_is_noted_by_model_and_the_last_word_counts(tmp_path: Path) -> 
             ("bb", 0.5, "user"),
             ("bb", 0, "test"),
         ):
-            (noted,) = await services.quality_monitor.record_feedback(mine, trace, score, kind)
+            _, (noted,) = await services.scores.add(mine, ScoreDraft(trace=trace, value=score, name=kind))
             assert (noted.model, noted.trace[:2], noted.key) == ("small", trace[:2], "k1")
         known, _ = await services.quality_monitor.policy_quality("local", MINE, 0.95)
         said = [(each.model, each.kind, each.count, each.mean) for each in known.feedback]
@@ -222,16 +223,19 @@ def test_feedback_that_cannot_be_is_refused_with_a_hint(tmp_path: Path) -> None:
         await answered(services, "ab" * 16, "small", "k1")
         for score in (-0.1, 1.1, float("nan")):
             with pytest.raises(BadRequest, match="is not a score"):
-                await services.quality_monitor.record_feedback(mine, "aa", score, "user")
-        with pytest.raises(BadRequest, match="is not a valid kind"):
-            await services.quality_monitor.record_feedback(mine, "aa", 1, "it was rubbish!")
+                await services.scores.add(mine, ScoreDraft(trace="aa", value=score, name="user"))
+        with pytest.raises(BadRequest, match="is not the name of a score"):
+            await services.scores.add(mine, ScoreDraft(trace="aa", value=1, name="it was rubbish!"))
+        for trace, why in (("", "needs one target"), ("not a trace", "is not a trace id")):
+            with pytest.raises(BadRequest, match=why):
+                await services.scores.add(mine, ScoreDraft(trace=trace, value=1))
         with pytest.raises(BadRequest, match="several traces"):
-            await services.quality_monitor.record_feedback(mine, "a", 1, "user")
-        for principal, trace in ((mine, "ff"), (mine, ""), (other, "aa")):
+            await services.scores.add(mine, ScoreDraft(trace="a", value=1, name="user"))
+        for principal, trace in ((mine, "ff"), (other, "aa")):
             with pytest.raises(PathNotFound) as refused:
-                await services.quality_monitor.record_feedback(principal, trace, 1, "user")
+                await services.scores.add(principal, ScoreDraft(trace=trace, value=1, name="user"))
             assert "sizewise records" in refused.value.hint
-        assert await services.quality_monitor.record_feedback(manager, "aa", 1, "user")
+        assert await services.scores.add(manager, ScoreDraft(trace="aa", value=1, name="user"))
 
     with_services(tmp_path, scene)
 

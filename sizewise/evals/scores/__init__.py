@@ -1,0 +1,1 @@
+"""Scores: named judgements on what was answered, by people, judges and code."""
