@@ -284,9 +284,9 @@ class ServerProcess:
     def new_queue(self) -> NewQueue:
         return FairQueue
 
-    def sibling_problem(self) -> str:
+    def sibling_problems(self) -> list[str]:
         """What is wrong with another process of this server; empty if nothing is."""
-        return ""
+        return []
 
     def merge_metrics(self, metrics: Metrics) -> MergeMetrics | None:
         return None
@@ -380,7 +380,7 @@ async def _run_process(settings: Settings, process: ServerProcess) -> None:
             services=services,
             role=process.role,
             new_queue=process.new_queue(),
-            sibling_problem=process.sibling_problem,
+            sibling_problems=process.sibling_problems,
             merge_metrics=process.merge_metrics(metrics),
             metrics=metrics,
             body_memory=body_memory,

@@ -56,7 +56,7 @@ class Resources:
     prompts: PromptLibrary = field(default_factory=empty_library)
     role: ProcessRole = ALONE
     new_queue: NewQueue = FairQueue  # of a model with slots
-    sibling_problem: Callable[[], str] = str  # of another process of this server; empty if there is none
+    sibling_problems: Callable[[], list[str]] = list  # of other processes of this server
     merge_metrics: MergeMetrics | None = None  # with those of the other processes of this server
     periodic_tasks: PeriodicTasks = field(default_factory=PeriodicTasks)
     started_at: float = field(default_factory=time.time)  # Unix seconds

@@ -107,6 +107,12 @@ class RecallSlots(Struct, frozen=True, tag=True, array_like=True):
     keep: int
 
 
+class ReportImpaired(Struct, frozen=True, tag=True, array_like=True):
+    """What is impaired in the work that the store process does for the whole server; empty: nothing any more."""
+
+    reasons: list[str]
+
+
 class ModelOpened(Struct, frozen=True, tag=True, array_like=True):
     """The model is loaded; its process listens at `path`."""
 
@@ -129,6 +135,7 @@ ToWorker = (
     | RefreshKeys
     | GrantSlots
     | RecallSlots
+    | ReportImpaired
     | ModelOpened
     | ModelFailed
 )

@@ -38,6 +38,7 @@ from sizewise.ipc.messages import (
     PrepareReload,
     RecallSlots,
     RefreshKeys,
+    ReportImpaired,
 )
 from sizewise.ipc.model_connection import SharedModelProcess, connect_to_model
 from sizewise.ipc.store_client import StoreClient
@@ -138,6 +139,8 @@ class GatewayWorker(ServerProcess):
         self._leases = SlotLeases(self._client.send)
         self._client.on(GrantSlots, self._leases.grant)
         self._client.on(RecallSlots, self._leases.recall)
+        self._client.on(ReportImpaired, self._take_impaired)
+        self._impaired: list[str] = []  # in the store process
         self._client.on_connect(self._leases.want_again)
         self._forwarder: StoreForwarder | None = None
 
@@ -157,8 +160,8 @@ class GatewayWorker(ServerProcess):
     def new_queue(self) -> NewQueue:
         return self._leases.new_queue
 
-    def sibling_problem(self) -> str:
-        return "" if self._client.is_connected.is_set() else "the store process is being restarted"
+    def sibling_problems(self) -> list[str]:
+        return self._impaired if self._client.is_connected.is_set() else ["the store process is being restarted"]
 
     def flow_folder(self, settings: Settings, services: Services) -> FlowFolderWatcher | None:
         return None
@@ -209,6 +212,9 @@ class GatewayWorker(ServerProcess):
 
     def _set_digest(self, digest: str) -> None:
         self._digest = digest
+
+    def _take_impaired(self, message: ReportImpaired) -> None:
+        self._impaired = message.reasons
 
     def _hello(self) -> Hello:
         return Hello(self.role.number, os.getpid(), self._digest, self._leases.held())

@@ -20,6 +20,7 @@ import msgspec
 from starlette.types import ASGIApp
 
 from sizewise.app.process_role import ProcessRole
+from sizewise.app.readiness import background_problems
 from sizewise.app.resources import MergeMetrics
 from sizewise.app.services import Services
 from sizewise.errors import ConfigError
@@ -37,6 +38,7 @@ from sizewise.ipc.messages import (
     PrepareReload,
     RecallSlots,
     RefreshKeys,
+    ReportImpaired,
     ToWorker,
 )
 from sizewise.ipc.store_server import StoreServer
@@ -73,6 +75,7 @@ REFRESH_TIMEOUT_S = 1.0
 METRICS_TIMEOUT_S = 1.0
 COUNT_INTERVAL_S = 5.0
 """Seconds between two looks at the metrics of the workers: a worker that is killed loses at most so much of them."""
+IMPAIRED_INTERVAL_S = 1.0
 
 
 def settings_digest(content: bytes | None) -> str:
@@ -161,6 +164,26 @@ def _sum(snapshots: list[MetricsSnapshot]) -> MetricsSnapshot:
     return take_snapshot(metrics, gauges)
 
 
+class ImpairedReport:
+    """Tells the workers what is impaired in the work that this process does for all, so that their /readyz names it."""
+
+    def __init__(self, server: StoreServer) -> None:
+        self._server = server
+        self._told: list[str] = []
+
+    def on_join(self, hello: Hello) -> None:
+        self._server.tell(ReportImpaired(self._told), {hello.worker})
+
+    def periodic_tasks(self, live: ReloadableApplication) -> list[PeriodicTask]:
+        async def tell() -> None:
+            found = background_problems(live.app.resources)
+            if found != self._told:
+                self._told = found
+                self._server.tell(ReportImpaired(found))
+
+        return [PeriodicTask("state for workers", IMPAIRED_INTERVAL_S, tell)]
+
+
 class StoreProcess(ServerProcess):
     """The part of the server that this process does."""
 
@@ -184,6 +207,7 @@ class StoreProcess(ServerProcess):
         self._discovered = discovered
         self._server = StoreServer(protocol, worker_count)
         self._metrics = WorkerMetrics(self._server)
+        self._impaired = ImpairedReport(self._server)
         self._siblings = WorkerSiblings(self._server, control, folder, settings_digest(content))
         self._leases = SlotLeases(self._server.take_own_slots(self._take_slots))
         self._locals = LocalModels(lambda placement: warn([placement]), ModelSharing(folder=folder.path))
@@ -228,7 +252,12 @@ class StoreProcess(ServerProcess):
         ]
 
     def periodic_tasks(self, live: ReloadableApplication) -> list[PeriodicTask]:
-        return [*super().periodic_tasks(live), *self._metrics.periodic_tasks(), *self._leases.periodic_tasks()]
+        return [
+            *super().periodic_tasks(live),
+            *self._metrics.periodic_tasks(),
+            *self._leases.periodic_tasks(),
+            *self._impaired.periodic_tasks(live),
+        ]
 
     def merge_metrics(self, metrics: Metrics) -> MergeMetrics | None:
         return partial(self._metrics.merge, metrics)
@@ -253,6 +282,7 @@ class StoreProcess(ServerProcess):
 
     def _join(self, hello: Hello) -> None:
         self._metrics.retire(hello)
+        self._impaired.on_join(hello)
         self._siblings.on_join(hello)
 
     def _take_slots(self, message: ToWorker) -> None:

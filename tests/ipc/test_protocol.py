@@ -29,6 +29,7 @@ from sizewise.ipc.messages import (
     PrepareReload,
     RecallSlots,
     RefreshKeys,
+    ReportImpaired,
     ReturnSlots,
     WantSlots,
     encode_frame,
@@ -50,6 +51,7 @@ SENT: tuple[Message, ...] = (
     RefreshKeys(4, clears_cache=True),
     GrantSlots("up/model", 1),
     RecallSlots("up/model", 0),
+    ReportImpaired(["the OTLP collector does not answer"]),
     ModelOpened(7, "/run/model.sock"),
     ModelFailed(8, "too large", "use a smaller one"),
 )

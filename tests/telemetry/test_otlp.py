@@ -79,16 +79,18 @@ def test_a_request_and_its_attempt_are_exported_once_below_the_clients_span(
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("workers", [1, 2])
 def test_what_a_collector_missed_comes_when_it_is_back_and_after_a_restart(
-    tmp_path_factory: pytest.TempPathFactory,
+    tmp_path_factory: pytest.TempPathFactory, workers: int
 ) -> None:
     home = tmp_path_factory.mktemp("away")
     with receiving(503, 503, 200) as collector:
-        with serving(home, settings(collector)) as server:
+        config = settings(collector).replace("[server]", f"[server]\nworkers = {workers}")
+        with serving(home, config) as server:
             ask(server)
             until(lambda: b"the OTLP collector" in server.ask("/readyz").body)
             assert server.ask("/readyz").status == 200
-        with serving(home, settings(collector)) as server:
+        with serving(home, config) as server:
             until(lambda: len(collector.came) >= 3)
             last = json.loads(gzip.decompress(collector.came[-1][1]))
             assert len(last["resourceSpans"][0]["scopeSpans"][0]["spans"]) == 2
