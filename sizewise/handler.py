@@ -17,7 +17,7 @@ from sizewise.messages import ChatRequest, EmbeddingRequest, JsonFields, Reply, 
 from sizewise.model_card import ModelCard
 from sizewise.principal import Principal
 from sizewise.prompt_reference import PromptReference
-from sizewise.request_origin import RequestOrigin
+from sizewise.request_origin import ReleaseLabel, RequestOrigin
 
 
 class RequestOptions(Struct, frozen=True):
@@ -73,6 +73,7 @@ class Request(Struct, frozen=True):
     background: bool = False  # no one waits for it: where requests queue, it lets others go first
     origin: RequestOrigin | None = None
     response_id: str = ""  # of the API's answer, if that is not made of the trace
+    release: ReleaseLabel | None = None  # None: there are no environments
 
 
 class TextDelta(Struct, frozen=True):

@@ -48,3 +48,4 @@ class Principal(Struct, frozen=True):
     user_id: str = ""  # owner of the key or session; empty: a service key
     all_projects: bool = False  # sees every project of the organization
     scope: KeyScope | None = None
+    environment: str = ""  # empty: the default one

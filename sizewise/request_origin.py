@@ -1,4 +1,4 @@
-"""Request origin: the span that caused a request, in the client's program or in a flow or agent of ours."""
+"""Request origin: the span that caused a request, in a client's program or a flow or agent; and what answers it."""
 
 from __future__ import annotations
 
@@ -16,3 +16,13 @@ class RequestOrigin(Struct, frozen=True):
     flow: str = ""
     node: str = ""  # path of the flow's node
     agent: str = ""
+
+
+class ReleaseLabel(Struct, frozen=True):
+    """What answers a request where there are environments. `release`: a hash; empty: what is published. `arm`: of a
+    canary, stable or canary; forced: the caller chose it; empty: there is no canary.
+    """
+
+    environment: str
+    release: str = ""
+    arm: str = ""

@@ -22,8 +22,11 @@ from starlette.types import ASGIApp
 
 from sizewise import __version__
 from sizewise.app.application import Application, build_application
+from sizewise.app.environment_serving import EnvironmentServing
+from sizewise.app.first_releases import FirstReleases, folder_owner
 from sizewise.app.garbage_collection import GarbageCollection
 from sizewise.app.process_role import ALONE
+from sizewise.app.release_application import build_release_application
 from sizewise.app.resources import MergeMetrics, Resources
 from sizewise.app.services import Services, open_services
 from sizewise.atomic_file import write_file_atomically
@@ -52,6 +55,7 @@ from sizewise.prompts.prompt_library import PromptLibrary
 from sizewise.providers.concurrency_limiter import FairQueue, NewQueue
 from sizewise.providers.local.models import LocalModels
 from sizewise.providers.model_listing import refresh_offered_models
+from sizewise.releases.manifest import Release
 from sizewise.settings.load import Settings, load_settings, read_settings_file, resolve_secret
 from sizewise.telemetry.logs import log_loop_errors, prepare_logs
 from sizewise.telemetry.metrics import Metrics
@@ -91,8 +95,11 @@ class ReloadableApplication:
         self._resources = resources
         self._discovered = discovered  # searched for once
         self._reloading = asyncio.Lock()
+        services = resources.services
+        self.environments = EnvironmentServing(services.environments, services.releases, self._build_release)
         self.app = self._build(settings)
         self.app.apply()
+        self.environments.use(self.app)
 
     def __call__(self) -> Application:
         return self.app
@@ -102,7 +109,15 @@ class ReloadableApplication:
             warn([f"the installed catalog update is not used: {problem}; sizewise doctor shows the next step"])
         cards = load_cards(settings, self._discovered)
         warn(providers_without_models(settings, cards))
-        return build_application(settings, self._resources, cards)
+        built = build_application(settings, self._resources, cards)
+        return replace(built, environments=self.environments) if settings.environments else built
+
+    def _build_release(self, live: Application, release: Release, tenant: str, project: str) -> Application:
+        def cards_of(settings: Settings) -> tuple[ModelCard, ...]:
+            return load_cards(settings, self._discovered)
+
+        built = build_release_application(live, release, tenant, project, cards_of)
+        return replace(built, environments=self.environments)
 
     async def reload(self) -> Application:
         """Reloads the settings. Raises ConfigError if they are invalid; then nothing has changed.
@@ -141,6 +156,7 @@ class ReloadableApplication:
         old, self.app = self.app, prepared.app
         prepared.apply_logs()
         prepared.app.apply()
+        self.environments.use(prepared.app)
         if prepared.renew_certificates is not None:
             prepared.renew_certificates()
         old.client.drain()  # requests in flight finish on it
@@ -264,7 +280,7 @@ class ServerProcess:
         return FlowFolderWatcher(
             default_flows_folder(settings.config_file, settings.home),
             services.flow_versions,
-            services.api_keys.authenticator.authenticate(services.admin_token),
+            folder_owner(services),
             published_file=settings.home / "published-flows.json",
         )
 
@@ -310,6 +326,7 @@ class ServerProcess:
             *(services.runs.recovery, services.scheduler, services.background, services.eval_runs),
             *(services.otlp, services.deliveries, services.usage_rollups, services.size_limit, services.alerts),
             resources.file_attachments,
+            live.environments,
             *([resources.flow_files] if resources.flow_files is not None else ()),
         )
         return [task for source in sources for task in source.periodic_tasks()]
@@ -356,7 +373,7 @@ def run_process(settings: Settings, process: ServerProcess) -> None:
 
 def prompt_library(settings: Settings, services: Services) -> PromptLibrary:
     """The prompts beside the flows; they belong to the project of those."""
-    owner = services.api_keys.authenticator.authenticate(services.admin_token)
+    owner = folder_owner(services)
     folder = default_flows_folder(settings.config_file, settings.home).parent / "prompts"
     return PromptLibrary(folder, lambda text: parse_yaml(text).data, owner.tenant, owner.project)
 
@@ -461,6 +478,8 @@ async def _serve(
     folder = live.app.resources.flow_files
     if folder is not None:
         await folder.sync_or_warn()
+    if process.role.owns_store:  # only now, what is published is complete
+        live.environments.before_refresh = FirstReleases(services, lambda: live.app.settings)
     tending = [loop.create_task(each) for each in process.jobs(live)]
     process.announce(live, *shown)
     log.info("serving at %s", settings.server.url)

@@ -14,6 +14,7 @@ from random import random
 
 from sizewise.app import routing_config
 from sizewise.app.decision_explainer import DecisionExplainer, build_explainer
+from sizewise.app.environments import Environments
 from sizewise.app.flow_stack import build_features
 from sizewise.app.layers import with_layers
 from sizewise.app.resources import Resources
@@ -25,6 +26,7 @@ from sizewise.evals.llm_judge import compare_answers
 from sizewise.evals.policy_loader import load_certificate_models, load_prediction
 from sizewise.evals.quality_monitor import MonitoredPolicy, monitored_policies
 from sizewise.evals.shadow_traffic import ShadowTraffic, judge_card
+from sizewise.flows.executor import FlowExecutor
 from sizewise.guardrails.pipeline import GuardrailPipeline
 from sizewise.guardrails.text_judge import TextJudge
 from sizewise.handler import Handler
@@ -35,6 +37,7 @@ from sizewise.model_card import ModelCard
 from sizewise.plugins import PluginRegistry
 from sizewise.principal import Principal
 from sizewise.providers.connections import ModelConnections
+from sizewise.request_origin import ReleaseLabel
 from sizewise.routing.attempt_limits import AttemptLimits
 from sizewise.routing.learned_judge import CertificateModels
 from sizewise.routing.model_aliases import ModelAliases
@@ -65,7 +68,10 @@ class Application:
     knowledge_base: KnowledgeService
     mcp_toolset: Toolset  # tools for other programs
     allowed_hosts: frozenset[str]  # Host names this server answers to; empty: all
+    run_flow: FlowExecutor  # of durable runs
     changes: tuple[Callable[[], None], ...]  # to the resources, in this order; none of them raises
+    environments: Environments[Application] | None = None  # None: what is published answers all
+    label: ReleaseLabel | None = None  # of the requests that it answers; None: there are no environments
 
     def apply(self) -> None:
         """Applies these settings to the resources. Call it once, before the first request."""
@@ -81,19 +87,11 @@ class Application:
 def build_application(settings: Settings, resources: Resources, cards: tuple[ModelCard, ...]) -> Application:
     """Raises ConfigError. Changes no resource: `Application.apply` does."""
     services, plugins, offload, epoch = resources.services, PluginRegistry(), resources.offload, resources.cache_epoch
-    client, local_models = routing_config.build_client(settings, cards), resources.local_models.draft()
-    connections = routing_config.build_connections(settings, cards, client, local_models, plugins, resources)
+    client, local_models, connections = routing_config.connect(settings, cards, plugins, resources)
     policies, names = routing_config.build_policies(settings, cards, plugins)
     certificate_models = load_certificate_models(policies, cards, routing_config.build_rule_judge(plugins))
     prediction = load_prediction(settings.trained_router, cards)
-    guardrails = GuardrailPipeline(
-        settings=settings.guardrails,
-        policies=settings.policies,
-        plan=names,
-        plugins=plugins,
-        connect=routing_config.build_connect(connections),
-        offload=offload,
-    )
+    guardrails = routing_config.build_guardrails(settings, names, plugins, connections, offload)
     monitored, large = monitored_policies(names.policy_plans), names.role_plan("large")
     explain = build_explainer(
         settings,
@@ -190,6 +188,7 @@ def build_application(settings: Settings, resources: Resources, cards: tuple[Mod
         learned_judges=certificate_models,
         monitored_policies=monitored,
         knowledge_base=features.knowledge_base,
+        run_flow=features.run_flow,
         mcp_toolset=features.exported_toolset,
         allowed_hosts=allowed_hosts(settings.server.host, settings.server.allowed_hosts),
         changes=(

@@ -40,6 +40,7 @@ class Features:
     handler: Handler
     knowledge_base: KnowledgeService
     exported_toolset: Toolset  # tools for other programs
+    run_flow: FlowExecutor  # of durable runs
     changes: Sequence[Callable[[], None]]  # to the resources, in this order; none of them raises
 
 
@@ -54,7 +55,9 @@ def build_features(
     plugins: PluginRegistry,
 ) -> Features:
     """`handler` answers requests to models, with all its layers. Raises ConfigError. Changes no resource."""
-    services, data_policy = resources.services, explainer.data_policy
+    services, data_policy, release = resources.services, explainer.data_policy, resources.release
+    published = services.flow_versions if release is None else release.flows
+    compiled = services.compiled_flows if release is None else release.compiled
     knowledge = build_knowledge_service(
         settings,
         document_store=services.documents,
@@ -67,7 +70,7 @@ def build_features(
         data_bounds=data_policy.decide,
         spans=services.spans,
     )
-    parts = services.flow_versions, services.compiled_flows, services.runs.starter, knowledge
+    parts = published, compiled, services.runs.starter, knowledge
     tools = internal_toolset(
         settings,
         exported_toolset(settings, *parts, internal=True),
@@ -111,7 +114,7 @@ def build_features(
         # Outermost: a request over its limit starts nothing.
         partial(RateLimitMiddleware, limiter=services.limiter),
     ]
-    flow_handler = with_layers(FlowModel(services.compiled_flows, nodes, services.runs.limits), layers)
+    flow_handler = with_layers(FlowModel(compiled, nodes, services.runs.limits), layers)
 
     def uses_local_embedding(request: Request) -> bool:
         try:
@@ -121,11 +124,13 @@ def build_features(
         return any(card.weights is not None for card in cards)
 
     owns_store = resources.role.owns_store
+    run_flow = FlowExecutor(compiled, nodes)
     answer = FlowDispatcher(handler, flow_handler) if owns_store else StoreDispatcher(handler, uses_local_embedding)
     return Features(
         handler=label_requests(with_prompts(answer, resources.prompts)),
         knowledge_base=knowledge,
         exported_toolset=exported_toolset(settings, *parts),
+        run_flow=run_flow,
         changes=(
             resources.vector_stores.prepare(settings, reach_by_data_class(settings)),
             resources.embedding_retries.prepare(
@@ -144,6 +149,6 @@ def build_features(
             ),
             resources.mcp_servers.prepare(settings.mcp, client),
             # Runs outlive the application; runs that start from now on use its nodes.
-            partial(services.runs.worker.configure, FlowExecutor(services.compiled_flows, nodes)),
+            partial(services.runs.worker.configure, run_flow),
         ),
     )

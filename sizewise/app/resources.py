@@ -13,7 +13,9 @@ from sizewise.cache.response_cache import CacheEpoch
 from sizewise.catalog.catalog_update import UpdateParser
 from sizewise.evals.shadow_traffic import ShadowComparisons
 from sizewise.file_search.attachment_worker import AttachmentWorker
+from sizewise.flows.executor import CompiledFlows, FlowStore
 from sizewise.flows.file_source import FlowFolderWatcher
+from sizewise.http.client import HttpClient
 from sizewise.jobs.periodic_tasks import PeriodicTasks
 from sizewise.knowledge.embedding_retry import EmbeddingRetries
 from sizewise.knowledge.load import DocumentProcesses
@@ -22,7 +24,7 @@ from sizewise.limits.request_body import BodyMemory
 from sizewise.offload.offload import Offload
 from sizewise.prompts.prompt_library import PromptLibrary, empty_library
 from sizewise.providers.concurrency_limiter import FairQueue, NewQueue
-from sizewise.providers.connections import ModelGauges
+from sizewise.providers.connections import ModelConnections, ModelGauges
 from sizewise.providers.local.models import LocalModels
 from sizewise.routing.pace import ModelPaces
 from sizewise.routing.session_store import SessionStore
@@ -33,6 +35,17 @@ from sizewise.tools.sandbox.process_pool import Sandbox
 
 MergeMetrics = Callable[[ModelGauges], Awaitable[tuple[Metrics, ModelGauges]]]
 """Own gauges -> metrics and gauges of all processes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseParts:
+    """What the application of a release has in place of what is published, and what it shares with the live one.
+    `connected`: the client and the connections to models; None if its models differ.
+    """
+
+    flows: FlowStore
+    compiled: CompiledFlows
+    connected: tuple[HttpClient, ModelConnections] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +67,7 @@ class Resources:
     document_processes: DocumentProcesses = field(default_factory=DocumentProcesses)
     flow_files: FlowFolderWatcher | None = None
     prompts: PromptLibrary = field(default_factory=empty_library)
+    release: ReleaseParts | None = None  # None: what is published answers
     role: ProcessRole = ALONE
     new_queue: NewQueue = FairQueue  # of a model with slots
     sibling_problems: Callable[[], list[str]] = list  # of other processes of this server

@@ -6,11 +6,13 @@ from sizewise.app.resources import Resources
 from sizewise.data_class import DataClass, Place
 from sizewise.errors import ConfigError, ModelNotFound
 from sizewise.evals.policy_loader import load_policy
+from sizewise.guardrails.pipeline import GuardrailPipeline
 from sizewise.handler import ConnectModel
 from sizewise.http.client import HttpClient
 from sizewise.http.egress import EgressPolicy
 from sizewise.model_card import MODEL_KINDS, ModelCard
 from sizewise.notifications.receivers import with_receivers
+from sizewise.offload.offload import Offload
 from sizewise.plugins import PluginRegistry
 from sizewise.providers.connections import ModelConnections
 from sizewise.providers.local.models import LocalModels
@@ -48,6 +50,19 @@ def build_policies(
     return policies, names
 
 
+def build_guardrails(
+    settings: Settings, names: ModelAliases, plugins: PluginRegistry, connections: ModelConnections, offload: Offload
+) -> GuardrailPipeline:
+    return GuardrailPipeline(
+        settings=settings.guardrails,
+        policies=settings.policies,
+        plan=names,
+        plugins=plugins,
+        connect=build_connect(connections),
+        offload=offload,
+    )
+
+
 def build_judge(plugins: PluginRegistry) -> JudgeChain:
     return JudgeChain(tuple(plugins("judges", name) for name in (*RULE_JUDGES, *SIGNAL_JUDGES)))
 
@@ -59,6 +74,19 @@ def build_rule_judge(plugins: PluginRegistry) -> JudgeChain:
 
 def build_session_affinity(settings: Settings, sessions: SessionStore) -> SessionAffinity:
     return SessionAffinity(sessions, settings.router.session_ttl_s, settings.router.switch_cost)
+
+
+def connect(
+    settings: Settings, cards: tuple[ModelCard, ...], plugins: PluginRegistry, resources: Resources
+) -> tuple[HttpClient, LocalModels, ModelConnections]:
+    """The connections to models, and what they use: those of the live application if they are the same. Raises
+    ConfigError.
+    """
+    shared, local_models = resources.release, resources.local_models.draft()
+    if shared is not None and shared.connected is not None:
+        return shared.connected[0], local_models, shared.connected[1]
+    client = build_client(settings, cards)
+    return client, local_models, build_connections(settings, cards, client, local_models, plugins, resources)
 
 
 def build_connections(

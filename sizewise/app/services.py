@@ -83,6 +83,8 @@ from sizewise.notifications.delivery import Deliveries
 from sizewise.notifications.outbox import Outbox
 from sizewise.notifications.receivers import build_receivers
 from sizewise.releases import tables as release_tables
+from sizewise.releases.environments import tables as environment_tables
+from sizewise.releases.environments.environment_store import EnvironmentStore
 from sizewise.releases.release_store import ReleaseStore
 from sizewise.routing.model_aliases import RoutePlan
 from sizewise.settings.load import Settings
@@ -169,6 +171,7 @@ class Services:
     memories: AgentMemory
     tool_pins: DatabasePinStore
     releases: ReleaseStore
+    environments: EnvironmentStore
     flow_versions: FlowVersions
     compiled_flows: CompiledFlows
     runs: RunService
@@ -397,6 +400,7 @@ def open_services(
             ),
             tool_pins=DatabasePinStore(read, write),
             releases=ReleaseStore(encryption, read, write_sync, executor),
+            environments=EnvironmentStore(read, write),
             flow_versions=versions,
             compiled_flows=compiled_flows,
             runs=runs,
@@ -436,7 +440,7 @@ COMPONENTS = (
         alert_tables,
     ),
     *(flow_version_tables, flow_tables, engine_tables, knowledge_tables, file_search_tables),
-    release_tables,
+    *(release_tables, environment_tables),
 )
 """Every package's tables, in the order in which they are migrated."""
 ENCRYPTED_TABLES = (

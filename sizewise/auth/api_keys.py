@@ -133,6 +133,7 @@ class ApiKeys:
         user: str = "",
         wide: bool = False,
         scope: KeyScope | None = None,
+        environment: str = "",
         actor: Principal = SERVER_PRINCIPAL,
     ) -> NewKey:
         """`expires`: unix ms. Raises BadRequest (unknown action, time in the past), Conflict (too many keys of a user),
@@ -148,6 +149,7 @@ class ApiKeys:
             user=user,
             wide=wide,
             scope=scope,
+            environment=environment,
             created_by=actor.user_id or actor.key_id,
         )
         await self.authenticator.apply(await self._write(_insertion(key, actor)))
@@ -169,6 +171,7 @@ class ApiKeys:
             user=old.user,
             wide=old.wide,
             scope=old.scope,
+            environment=old.environment,
             created_by=actor.user_id or actor.key_id,
         )
         await self.authenticator.apply(await self._write(_rotation(old, key, now + overlap_ms, actor)))

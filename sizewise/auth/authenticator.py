@@ -55,6 +55,7 @@ def generate_key(
     wide: bool = False,
     scope: KeyScope | None = None,
     created_by: str = "",
+    environment: str = "",
 ) -> tuple[ApiKey, str]:
     """A new key and its text, which is stored nowhere. `expires`: unix ms. `key_text`: a key that the user provides.
 
@@ -85,6 +86,7 @@ def generate_key(
         wide=wide,
         scope=scope,
         by=created_by,
+        environment=environment,
     )
     return key, key_text
 
@@ -379,6 +381,7 @@ def principal_of_key(key: ApiKey, effective_roles: EffectiveRoles) -> Principal 
         user_id=key.user,
         all_projects=wide,
         scope=key.scope,
+        environment=key.environment,
     )
 
 

@@ -49,6 +49,7 @@ KEYS = Table(
     Column("wide", Integer, nullable=False, server_default="0"),
     Column("scope", Text),  # JSON
     Column("by", Text, nullable=False, server_default=""),
+    Column("environment", Text, nullable=False, server_default=""),
 )
 BY_DIGEST = Index("keys_digest", KEYS.c.digest, unique=True)
 
@@ -85,6 +86,7 @@ SCHEMA = Migrations(
             ),
         ),
         (*user_tables.SESSION_ORIGIN_MIGRATION, *link_tables.MIGRATION),
+        (migration_statement("ALTER TABLE keys ADD COLUMN environment TEXT NOT NULL DEFAULT ''"),),
     ),
 )
 
@@ -93,7 +95,8 @@ class ApiKey(Struct, frozen=True):
     """A key without its text. Times are unix ms; `expires` and `revoked` None: never. `digest`: SHA-256 in hex.
 
     `may`: actions and action groups of permissions.py. `wide`: valid in all projects of the organization. `user`: id of
-    the owner; empty: a service key. `by`: id of the user or key that created it; empty for old keys.
+    the owner; empty: a service key. `by`: id of the user or key that created it; empty for old keys. `environment`:
+    empty: the default one.
     """
 
     id: str
@@ -110,6 +113,7 @@ class ApiKey(Struct, frozen=True):
     wide: bool = False
     scope: KeyScope | None = None
     by: str = ""
+    environment: str = ""
 
 
 class CredentialSnapshot(Struct, frozen=True):

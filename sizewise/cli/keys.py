@@ -83,6 +83,7 @@ def _list() -> None:
 @click.option("--expires-days", type=float, help="Days until it expires. [never]")
 @click.option("--project", help="Restrict it to this project. [as the key that creates it]")
 @click.option("--own", is_flag=True, help="A personal key, disabled together with its user.")
+@click.option("--environment", help="Environment whose release answers it. [as the key that creates it]")
 @click.option("--data-class", type=click.Choice(DATA_CLASSES), help="Minimum data class of all its requests.")
 @click.option("--endpoint", "endpoints", multiple=True, help="Restrict it to this endpoint; repeatable, as all below.")
 @click.option(
@@ -102,6 +103,7 @@ def create(
     expires_days: float | None,
     project: str | None,
     own: bool,
+    environment: str | None,
     data_class: DataClass | None,
     **confined: tuple[str, ...],
 ) -> None:
@@ -119,6 +121,7 @@ def create(
         project=project,
         data_class=data_class,
         personal=own,
+        environment=environment,
         **lists,
     )
     _show(asyncio.run(made))
@@ -140,7 +143,8 @@ def rotate(id: str, overlap_hours: float) -> None:
 def _only(key: operations.Key) -> str:
     """The restrictions of a key, in a few words."""
     its = key.scope
-    return ", ".join((*its.endpoints, *its.models, *its.policies, *its.flows, *its.networks)) or "-"
+    where = (key.environment,) if key.environment else ()
+    return ", ".join((*where, *its.endpoints, *its.models, *its.policies, *its.flows, *its.networks)) or "-"
 
 
 def _show(made: operations.NewKey) -> None:

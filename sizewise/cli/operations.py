@@ -152,6 +152,34 @@ class TestAlertPayload(Struct, frozen=True, rename="camel"):
     hint: str
 
 
+class LiveRelease(Struct, frozen=True, rename="camel"):
+    release: str
+    previous: str | None
+    canary: str | None
+    share: float
+    changed: Timestamp
+    changed_by: str
+
+
+class ReleaseMove(Struct, frozen=True, rename="camel"):
+    release: str
+    before: str | None
+    at: Timestamp
+    by: str
+    action: str
+    reason: str
+
+
+class Environment(Struct, frozen=True, rename="camel"):
+    name: str
+    is_default: bool
+    source: str
+    approve: int
+    live: LiveRelease | None
+    problem: str
+    moves: list[ReleaseMove]
+
+
 class SavedRelease(Struct, frozen=True, rename="camel"):
     new: bool
 
@@ -301,6 +329,7 @@ class Key(Struct, frozen=True, rename="camel"):
     name: str
     project: str
     user: str
+    environment: str
     all_projects: bool
     permissions: list[Permission]
     data_class: DataClass | None
@@ -672,6 +701,9 @@ class Record(Struct, frozen=True, rename="camel"):
     end_user: str | None
     tags: list[str]
     prompts: list[PromptUse]
+    environment: str | None
+    release: str | None
+    arm: str | None
     parent_span: str | None
     flow: str | None
     node: str | None
@@ -1043,6 +1075,77 @@ async def get_release_part(client: ApiClient, *, kind: str, name: str, version: 
     return response.release_part
 
 
+LIST_ENVIRONMENTS = """\
+query ListEnvironments { environments { ...Environment } } fragment Environment on Environment { name isDefault source
+approve live { ...LiveRelease } problem moves { ...ReleaseMove } } fragment LiveRelease on LiveRelease { release
+previous canary share changed changedBy } fragment ReleaseMove on ReleaseMove { release before at by action reason }
+"""
+
+
+class ListEnvironmentsResponse(Struct, frozen=True, rename="camel"):
+    environments: list[Environment]
+
+
+async def list_environments(client: ApiClient) -> list[Environment]:
+    response = await client.graphql(LIST_ENVIRONMENTS, ListEnvironmentsResponse)
+    return response.environments
+
+
+APPLY_RELEASE = """\
+mutation ApplyRelease($environment: String!, $release: String!, $reason: String!) { applyRelease(environment:
+$environment, release: $release, reason: $reason) { ...Environment } } fragment Environment on Environment { name
+isDefault source approve live { ...LiveRelease } problem moves { ...ReleaseMove } } fragment LiveRelease on LiveRelease
+{ release previous canary share changed changedBy } fragment ReleaseMove on ReleaseMove { release before at by action
+reason }
+"""
+
+
+class ApplyReleaseResponse(Struct, frozen=True, rename="camel"):
+    apply_release: Environment
+
+
+async def apply_release(client: ApiClient, *, environment: str, release: str, reason: str) -> Environment:
+    variables = {"environment": environment, "release": release, "reason": reason}
+    response = await client.graphql(APPLY_RELEASE, ApplyReleaseResponse, variables)
+    return response.apply_release
+
+
+PROMOTE_RELEASE = """\
+mutation PromoteRelease($environment: String!, $reason: String!) { promoteRelease(environment: $environment, reason:
+$reason) { ...Environment } } fragment Environment on Environment { name isDefault source approve live { ...LiveRelease
+} problem moves { ...ReleaseMove } } fragment LiveRelease on LiveRelease { release previous canary share changed
+changedBy } fragment ReleaseMove on ReleaseMove { release before at by action reason }
+"""
+
+
+class PromoteReleaseResponse(Struct, frozen=True, rename="camel"):
+    promote_release: Environment
+
+
+async def promote_release(client: ApiClient, *, environment: str, reason: str) -> Environment:
+    variables = {"environment": environment, "reason": reason}
+    response = await client.graphql(PROMOTE_RELEASE, PromoteReleaseResponse, variables)
+    return response.promote_release
+
+
+ROLLBACK_RELEASE = """\
+mutation RollbackRelease($environment: String!, $to: String!, $reason: String!) { rollbackRelease(environment:
+$environment, to: $to, reason: $reason) { ...Environment } } fragment Environment on Environment { name isDefault source
+approve live { ...LiveRelease } problem moves { ...ReleaseMove } } fragment LiveRelease on LiveRelease { release
+previous canary share changed changedBy } fragment ReleaseMove on ReleaseMove { release before at by action reason }
+"""
+
+
+class RollbackReleaseResponse(Struct, frozen=True, rename="camel"):
+    rollback_release: Environment
+
+
+async def rollback_release(client: ApiClient, *, environment: str, to: str, reason: str) -> Environment:
+    variables = {"environment": environment, "to": to, "reason": reason}
+    response = await client.graphql(ROLLBACK_RELEASE, RollbackReleaseResponse, variables)
+    return response.rollback_release
+
+
 LIST_BUDGETS = """\
 query ListBudgets { budgets { ...Budget } } fragment Budget on Budget { scope unit limit spent reserved remaining resets
 source }
@@ -1371,8 +1474,9 @@ async def decide(
 
 
 LIST_KEYS = """\
-query ListKeys { keys { ...Key } } fragment Key on Key { id name project user allProjects permissions dataClass scope {
-...Scope } created expires revoked state } fragment Scope on Scope { endpoints models policies flows networks }
+query ListKeys { keys { ...Key } } fragment Key on Key { id name project user environment allProjects permissions
+dataClass scope { ...Scope } created expires revoked state } fragment Scope on Scope { endpoints models policies flows
+networks }
 """
 
 
@@ -1387,12 +1491,13 @@ async def list_keys(client: ApiClient) -> list[Key]:
 
 CREATE_KEY = """\
 mutation CreateKey($name: String!, $permissions: [Permission!], $expiresInDays: Float, $project: String, $dataClass:
-DataClass, $personal: Boolean!, $endpoints: [String!], $models: [String!], $policies: [String!], $flows: [String!],
-$networks: [String!]) { createKey( name: $name permissions: $permissions expiresInDays: $expiresInDays project: $project
-dataClass: $dataClass personal: $personal endpoints: $endpoints models: $models policies: $policies flows: $flows
-networks: $networks ) { ...NewKey } } fragment NewKey on NewKey { secret key { ...Key } } fragment Key on Key { id name
-project user allProjects permissions dataClass scope { ...Scope } created expires revoked state } fragment Scope on
-Scope { endpoints models policies flows networks }
+DataClass, $personal: Boolean!, $environment: String, $endpoints: [String!], $models: [String!], $policies: [String!],
+$flows: [String!], $networks: [String!]) { createKey( name: $name permissions: $permissions expiresInDays:
+$expiresInDays project: $project dataClass: $dataClass personal: $personal environment: $environment endpoints:
+$endpoints models: $models policies: $policies flows: $flows networks: $networks ) { ...NewKey } } fragment NewKey on
+NewKey { secret key { ...Key } } fragment Key on Key { id name project user environment allProjects permissions
+dataClass scope { ...Scope } created expires revoked state } fragment Scope on Scope { endpoints models policies flows
+networks }
 """
 
 
@@ -1409,6 +1514,7 @@ async def create_key(
     expires_in_days: float | UnsetType | None = UNSET,
     project: str | UnsetType | None = UNSET,
     data_class: DataClass | UnsetType | None = UNSET,
+    environment: str | UnsetType | None = UNSET,
     endpoints: Sequence[str] | UnsetType | None = UNSET,
     models: Sequence[str] | UnsetType | None = UNSET,
     policies: Sequence[str] | UnsetType | None = UNSET,
@@ -1422,6 +1528,7 @@ async def create_key(
         "project": project,
         "dataClass": data_class,
         "personal": personal,
+        "environment": environment,
         "endpoints": endpoints,
         "models": models,
         "policies": policies,
@@ -1434,9 +1541,9 @@ async def create_key(
 
 ROTATE_KEY = """\
 mutation RotateKey($id: String!, $overlapHours: Float!) { rotateKey(id: $id, overlapHours: $overlapHours) { ...NewKey }
-} fragment NewKey on NewKey { secret key { ...Key } } fragment Key on Key { id name project user allProjects permissions
-dataClass scope { ...Scope } created expires revoked state } fragment Scope on Scope { endpoints models policies flows
-networks }
+} fragment NewKey on NewKey { secret key { ...Key } } fragment Key on Key { id name project user environment allProjects
+permissions dataClass scope { ...Scope } created expires revoked state } fragment Scope on Scope { endpoints models
+policies flows networks }
 """
 
 
@@ -2012,9 +2119,9 @@ $requestedModel policy: $policy endpoint: $endpoint key: $key project: $project 
 $failed session: $session endUser: $endUser tag: $tag flow: $flow agent: $agent minCost: $minCost minMs: $minMs } ) {
 rows { ...Record } before scannedTo } } fragment Record on Record { trace spanId at endpoint key project requestedModel
 policy model why status error stream degraded freshness guardrails dataClass tokens { ...Tokens } costUsd audioSeconds
-characters images firstTokenMs totalMs attemptCount session endUser tags prompts { ...PromptUse } parentSpan flow node
-agent } fragment Tokens on Tokens { input output cached cacheWrite reasoning estimated } fragment PromptUse on PromptUse
-{ id version }
+characters images firstTokenMs totalMs attemptCount session endUser tags prompts { ...PromptUse } environment release
+arm parentSpan flow node agent } fragment Tokens on Tokens { input output cached cacheWrite reasoning estimated }
+fragment PromptUse on PromptUse { id version }
 """
 
 
@@ -2088,11 +2195,11 @@ $failed session: $session endUser: $endUser tag: $tag flow: $flow agent: $agent 
 rows { ...RecordDetails } before scannedTo } } fragment RecordDetails on Record { ...Record attempts { ...Attempt }
 scores { ...Score } } fragment Record on Record { trace spanId at endpoint key project requestedModel policy model why
 status error stream degraded freshness guardrails dataClass tokens { ...Tokens } costUsd audioSeconds characters images
-firstTokenMs totalMs attemptCount session endUser tags prompts { ...PromptUse } parentSpan flow node agent } fragment
-Tokens on Tokens { input output cached cacheWrite reasoning estimated } fragment PromptUse on PromptUse { id version }
-fragment Attempt on Attempt { number model place result why score error tokens { ...Tokens } costUsd startedMs
-firstTokenMs endedMs } fragment Score on Score { id target targetId name value label source scorer author at weight
-blind trace session model commented }
+firstTokenMs totalMs attemptCount session endUser tags prompts { ...PromptUse } environment release arm parentSpan flow
+node agent } fragment Tokens on Tokens { input output cached cacheWrite reasoning estimated } fragment PromptUse on
+PromptUse { id version } fragment Attempt on Attempt { number model place result why score error tokens { ...Tokens }
+costUsd startedMs firstTokenMs endedMs } fragment Score on Score { id target targetId name value label source scorer
+author at weight blind trace session model commented }
 """
 
 
@@ -2161,10 +2268,11 @@ query GetRecord($trace: String!) { records(filter: { trace: $trace }, last: 100)
 fragment RecordDetails on Record { ...Record attempts { ...Attempt } scores { ...Score } } fragment Record on Record {
 trace spanId at endpoint key project requestedModel policy model why status error stream degraded freshness guardrails
 dataClass tokens { ...Tokens } costUsd audioSeconds characters images firstTokenMs totalMs attemptCount session endUser
-tags prompts { ...PromptUse } parentSpan flow node agent } fragment Tokens on Tokens { input output cached cacheWrite
-reasoning estimated } fragment PromptUse on PromptUse { id version } fragment Attempt on Attempt { number model place
-result why score error tokens { ...Tokens } costUsd startedMs firstTokenMs endedMs } fragment Score on Score { id target
-targetId name value label source scorer author at weight blind trace session model commented }
+tags prompts { ...PromptUse } environment release arm parentSpan flow node agent } fragment Tokens on Tokens { input
+output cached cacheWrite reasoning estimated } fragment PromptUse on PromptUse { id version } fragment Attempt on
+Attempt { number model place result why score error tokens { ...Tokens } costUsd startedMs firstTokenMs endedMs }
+fragment Score on Score { id target targetId name value label source scorer author at weight blind trace session model
+commented }
 """
 
 

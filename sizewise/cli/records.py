@@ -257,6 +257,7 @@ def _show(record: operations.RecordDetails) -> None:
             *([("end user", record.end_user)] if record.end_user else []),
             *([("tags", ", ".join(record.tags))] if record.tags else []),
             *(("prompt", f"{each.id}@{each.version}") for each in record.prompts),
+            *([("environment", _environment(record))] if record.environment else []),
             *([("caused by", f"span {record.parent_span}")] if record.parent_span else []),
             *([("freshness", f"may be out of date: {record.freshness}")] if record.freshness else []),
             *([("guardrails", record.guardrails)] if record.guardrails else []),
@@ -269,6 +270,11 @@ def _show(record: operations.RecordDetails) -> None:
         right="# TRUST TOKENS COST BEGAN FIRST ENDED",
     )
     click.echo()
+
+
+def _environment(record: operations.Record | operations.RecordDetails) -> str:
+    release = f", release {record.release[:12]}" if record.release else ""
+    return f"{record.environment}{release}{f' ({record.arm})' if record.arm else ''}"
 
 
 def _tried(attempt: operations.Attempt) -> tuple[str, ...]:

@@ -14,6 +14,12 @@ COMMANDS: Mapping[str, LazyCommand] = {
         "sizewise.cli.release_build:build",
         "Build a release of the folder next to sizewise.toml, and save it on the server.",
     ),
+    "status": LazyCommand("sizewise.cli.release_status:status", "Show what is live in each environment."),
+    "apply": LazyCommand("sizewise.cli.release_apply:apply", "Make a release live in an environment."),
+    "promote": LazyCommand(
+        "sizewise.cli.release_apply:promote", "Make live what is live in the environment before this one."
+    ),
+    "rollback": LazyCommand("sizewise.cli.release_apply:rollback", "Go back to the release that was live before."),
     "list": LazyCommand("sizewise.cli.release_show:list_", "List the releases of the server, newest first."),
     "show": LazyCommand("sizewise.cli.release_show:show", "Show the parts of a release, and what it needs."),
     "diff": LazyCommand(
@@ -26,7 +32,7 @@ COMMANDS: Mapping[str, LazyCommand] = {
 @server_options
 @click.pass_context
 def release(ctx: click.Context) -> None:
-    """Manage releases: build, list, show, diff.
+    """Manage releases and environments: build, status, apply, promote, rollback, list, show, diff.
 
     A release is what a project answers with (flows, prompts, policies, agents, guardrails, evals) under one hash.
 

@@ -13,6 +13,7 @@ from msgspec import Raw
 from msgspec.structs import replace
 
 from sizewise.app.application import Application
+from sizewise.app.release_choice import answering
 from sizewise.cache.background_responses import ActiveResponse, Claim, EndedResponse
 from sizewise.cache.background_store import BackgroundRequest
 from sizewise.cache.event_log import EventLog
@@ -136,6 +137,7 @@ class ResponsesRunner:
         try:
             row = job.row
             principal = stored_principal(app, row.caller, row.tenant, row.project, "the response")
+            app = await answering(app, principal, request.options.session, request.trace)
             call = Request(
                 payload=NO_PAYLOAD,
                 principal=principal,

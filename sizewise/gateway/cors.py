@@ -22,7 +22,7 @@ PREFLIGHT_S = b"600"  # seconds for which a browser may remember a preflight; a 
 EXPOSED = (
     b"x-request-id, request-id, retry-after, x-sizewise-trace, x-sizewise-model, x-sizewise-why, x-sizewise-cost-usd, "
     b"x-sizewise-attempts, x-sizewise-guards, x-sizewise-degraded, x-sizewise-freshness, x-sizewise-compacted, "
-    b"x-ratelimit-limit-requests, "
+    b"x-sizewise-release, x-sizewise-arm, x-ratelimit-limit-requests, "
     b"x-ratelimit-remaining-requests, x-ratelimit-reset-requests, x-ratelimit-limit-tokens, "
     b"x-ratelimit-remaining-tokens, x-ratelimit-reset-tokens"
 )

@@ -15,6 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from sizewise.app.application import Application
+from sizewise.app.release_choice import answering
 from sizewise.errors import (
     BudgetExceeded,
     Busy,
@@ -227,8 +228,9 @@ class _Item:
             endpoint="evals",
             background=True,
         )
+        app = await answering(self._app, self._principal, content.options.session, content.trace)
         try:
-            reply = await self._app.handler(call, seen)
+            reply = await app.handler(call, seen)
         finally:
             self._pay(seen.cost)
         model = seen.selection.model if seen.selection is not None else chat.model

@@ -19,11 +19,13 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, Struct
 
 from sizewise.app.application import Application
+from sizewise.app.environments import NO_UNIT, Environments
 from sizewise.auth.authenticator import digest
 from sizewise.auth.browser_security import CSRF_HEADER, authenticate_browser, check_host, client_address, strip_port
 from sizewise.auth.key_scope import check_scope
 from sizewise.data_class import DataClass
 from sizewise.errors import BadBody, BadRequest, Forbidden, SizewiseError
+from sizewise.gateway.request_unit import unit_of
 from sizewise.gateway.trace_context import parse_traceparent
 from sizewise.guardrails.summary import guardrail_summary
 from sizewise.handler import (
@@ -42,7 +44,7 @@ from sizewise.money import PICO_PER_DOLLAR, format_dollars
 from sizewise.principal import Principal
 from sizewise.prompt_reference import PromptReference
 from sizewise.providers.wires.openai.request_response import write_error
-from sizewise.request_origin import RequestOrigin
+from sizewise.request_origin import ReleaseLabel, RequestOrigin
 from sizewise.telemetry.request_labels import MAX_TAG_CHARS, MAX_TAGS, is_tag
 
 log = logging.getLogger("sizewise.gateway")
@@ -100,6 +102,12 @@ class RequestHead(Struct):
         seen.started = started
         if not seen.trace:
             seen.trace = new_trace_id()
+        return seen
+
+    def without_option(self, name: str) -> RequestHead:
+        """A copy: heads of one connection may be shared."""
+        seen: RequestHead = self.__copy__()  # type: ignore[attr-defined]  # every Struct has it
+        seen.options = {each: value for each, value in self.options.items() if each != name}
         return seen
 
     def authorize(self, app: Application, endpoint: str, action: str = "ask") -> Principal:
@@ -550,6 +558,54 @@ class RateLimitHeaders:
         return self._writer.has_started
 
 
+class ReleaseHeaders:
+    """Wraps a ResponseWriter and adds what answered, unless the process that a request was forwarded to said so."""
+
+    def __init__(self, writer: ResponseWriter, label: ReleaseLabel) -> None:
+        self._writer = writer
+        self._added: Headers = [(RELEASE_HEADER, label.release.encode())]
+        if label.arm:
+            self._added.append((b"x-sizewise-arm", label.arm.encode()))
+        self.write = writer.write
+        self.end_stream = writer.end_stream
+        self.cut_stream = writer.cut_stream
+
+    async def send_response(self, status: int, headers: Headers, body: bytes, header_lines: bytes = b"") -> None:
+        await self._writer.send_response(status, self._with_release(headers), body, header_lines)
+
+    async def start_stream(self, headers: Headers) -> None:
+        await self._writer.start_stream(self._with_release(headers))
+
+    def _with_release(self, headers: Headers) -> Headers:
+        said = any(name == RELEASE_HEADER for name, _ in headers)
+        return headers if said else [*headers, *self._added]
+
+    @property
+    def has_started(self) -> bool:
+        return self._writer.has_started
+
+
+RELEASE_HEADER = b"x-sizewise-release"
+
+
+async def choose_release(
+    environments: Environments[Application], app: Application, head: RequestHead, body: bytes, writer: ResponseWriter
+) -> tuple[Application, RequestHead, ResponseWriter]:
+    """What answers in the environment of the caller. Raises what `Environments.choose` raises."""
+    try:
+        principal = head.authenticate(app)
+    except SizewiseError:
+        return app, head, writer  # the route refuses it, if it needs a caller
+    forced = head.options.get("release", "")
+    if forced:
+        head = head.without_option("release")
+    split = environments.has_canary(principal)
+    unit = await unit_of(head.options, principal, head.trace, body) if split else NO_UNIT
+    chosen = await environments.choose(principal, unit, forced)
+    label = chosen.label
+    return chosen, head, writer if label is None or not label.release else ReleaseHeaders(writer, label)
+
+
 def _rate_limit_headers(app: Application, head: RequestHead) -> bytes:
     """x-ratelimit-*, as in OpenAI's API: the tightest limits of requests and of tokens a minute."""
     lines = b""
@@ -580,6 +636,8 @@ async def handle(
     if app.resources.services.limiter.has_limits:
         writer = RateLimitHeaders(writer, partial(_rate_limit_headers, app, head))
     try:
+        if app.environments is not None:
+            app, head, writer = await choose_release(app.environments, app, head, body, writer)
         await route_handler(app, head, body, writer)
     except SizewiseError as error:
         app.resources.metrics.count_rejection(error.code)

@@ -10,6 +10,7 @@ from typing import Literal
 import msgspec
 from msgspec import UNSET
 
+from sizewise.app.release_choice import answering
 from sizewise.attempt_progress import ProgressUpdate
 from sizewise.data_class import DataClass
 from sizewise.errors import BadRequest
@@ -125,7 +126,8 @@ def _attempt(event: ProgressUpdate) -> FieldValues:
 
 
 async def _ask(context: RequestContext, request: Request, send: Send) -> Reply:
-    return await context.app.handler(request, send)
+    app = await answering(context.app, request.principal, request.options.session, request.trace_id)
+    return await app.handler(request, send)
 
 
 class _TotalCost:

@@ -12,7 +12,7 @@ from sizewise.auth.key_scope import build_scope, narrow_scope
 from sizewise.auth.permissions import expand_actions
 from sizewise.auth.tables import ApiKey
 from sizewise.data_class import DataClass, strictest
-from sizewise.errors import BadRequest, Forbidden
+from sizewise.errors import BadRequest, Forbidden, did_you_mean
 from sizewise.graphql.context import RequestContext
 from sizewise.graphql.model_type import FieldValues
 from sizewise.principal import KeyScope, Principal
@@ -52,6 +52,7 @@ async def create_key(
     project: str | None = None,
     data_class: DataClass | None = None,
     personal: bool = False,
+    environment: str | None = None,
     **confined: list[str],
 ) -> FieldValues:
     """A key never exceeds the caller's own permissions, scope and data class; CVE-2026-47101 was such an escalation."""
@@ -102,9 +103,27 @@ async def create_key(
             ),
             principal.scope,
         ),
+        environment=_environment(context, environment),
         actor=principal,
     )
     return {"key": key_values(made.key), "secret": made.text}
+
+
+def _environment(context: RequestContext, named: str | None) -> str:
+    """Empty: the default one. The caller's own unless it names another, which one with an environment of its own
+    cannot, without `manage_releases`. Raises BadRequest, Forbidden.
+    """
+    own, known = context.principal.environment, context.app.settings.environments
+    if named is None or named == own:
+        return own
+    if named not in known:
+        hint = did_you_mean(named, list(known)) or (
+            f"known: {', '.join(known)}" if known else "add a table [environments.NAME] to the settings"
+        )
+        raise BadRequest(f"there is no environment {named[:100]!r}", hint, param="environment")
+    if own and "manage_releases" not in context.principal.permissions:
+        raise Forbidden(f"{context.principal.key_id!r} is limited to the environment {own!r}", "use another key")
+    return named
 
 
 async def rotate_key(context: RequestContext, id: str, overlap_hours: float) -> FieldValues:
@@ -208,6 +227,7 @@ def key_values(key: ApiKey) -> FieldValues:
         "user": key.user,
         "createdBy": key.by,
         "allProjects": key.wide,
+        "environment": key.environment,
         "scope": msgspec.structs.asdict(key.scope or KeyScope()),
         "permissions": sorted(key.may),
         "dataClass": key.data_class,

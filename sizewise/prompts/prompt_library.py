@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from msgspec import Struct
@@ -146,3 +146,17 @@ class PromptLibrary:
         for id in self.ids(principal):
             if (found := self.file(principal, id)) is not None:
                 yield found
+
+
+class FixedPrompts(PromptLibrary):
+    """Prompts that never change, and lie in no folder: those of a release. `tenant`, `project`: whose they are."""
+
+    def __init__(self, prompts: Mapping[str, PromptTemplate], tenant: str, project: str) -> None:
+        super().__init__(None, lambda text: None, tenant, project)
+        self._prompts = prompts
+
+    def find(self, principal: Principal, id: str) -> PromptTemplate | None:
+        return self._prompts.get(id) if self._owner == (principal.tenant, principal.project) else None
+
+    def ids(self, principal: Principal) -> list[str]:
+        return sorted(self._prompts) if self._owner == (principal.tenant, principal.project) else []

@@ -1,4 +1,4 @@
-"""Builds a release from a project's folder and settings: parts, requirements and their hash; stores nothing.
+"""Builds a release from a project's folder, or what it has published, and settings: parts and hash; stores nothing.
 
 Never in a release: secrets, provider keys, and the settings of server, accounts, limits and database. A text that looks
 like a secret is refused, by file and line.
@@ -17,8 +17,10 @@ from sizewise.errors import BadRequest
 from sizewise.evals.runs.eval_items import read_items
 from sizewise.evals.runs.eval_spec import build_spec
 from sizewise.flows.file_source import FlowFile, default_flows_folder, load_flow_files
+from sizewise.flows.language.flow_spec import FlowSpec
 from sizewise.flows.language.yaml_source import parse_yaml
 from sizewise.flows.node_registry import NodeRegistry
+from sizewise.flows.validator import parse_flow_text
 from sizewise.guardrails.secrets import find_secrets
 from sizewise.prompts.prompt_library import PromptFile, list_prompt_ids, read_prompt
 from sizewise.releases.manifest import (
@@ -36,6 +38,8 @@ from sizewise.settings.toml_reader import parse_toml
 from sizewise.settings.validators import is_reference
 
 Tables = Mapping[str, Any]
+PublishedText = tuple[str, str, str]
+"""Name, version and YAML of a published flow."""
 NAMED_TABLES: tuple[PartKind, ...] = ("policies", "agents", "models")
 """Settings whose tables are parts of their own; `guardrails` and `routing` are one each."""
 ROUTING_TABLES = ("router", "sizes", "shadow")
@@ -47,22 +51,50 @@ INDEX_OPTIONS = ("embedding_model", "chunk_tokens", "chunk_overlap", "vector_sto
 
 def build_release(settings: Settings) -> Release:
     """Raises BadRequest, which names each file with an error or a secret, and ConfigError."""
-    root = default_flows_folder(settings.config_file, settings.home).parent
-    tables: Tables = {} if settings.config_file is None else parse_toml(settings.config_file)
+    root = project_folder(settings)
     registry = NodeRegistry()
-    flows = load_flow_files(root / "flows", registry)
-    prompts = [read_prompt(root / "prompts", id, _data) for id in list_prompt_ids(root / "prompts")]
+    files = load_flow_files(root / "flows", registry).values()
+    return _assemble(settings, list(_flow_parts(files)), (each.validation.spec for each in files), registry)
+
+
+def build_published_release(settings: Settings, flows: Iterable[PublishedText], *, has_folder: bool) -> Release:
+    """What a project answers with now: its published flows and the settings, with the prompts and evals of the folder
+    if `has_folder`. Raises BadRequest, ConfigError.
+    """
+    found = list(flows)
+    parts = [Part("flows", name, version, _normal_text(text)) for name, version, text in found]
+    specs = (parse_flow_text(text).spec for _, _, text in found)
+    return _assemble(settings, parts, specs, NodeRegistry(), has_folder=has_folder)
+
+
+def project_folder(settings: Settings) -> Path:
+    return default_flows_folder(settings.config_file, settings.home).parent
+
+
+def _assemble(
+    settings: Settings,
+    flow_parts: Iterable[Part],
+    specs: Iterable[FlowSpec | None],
+    registry: NodeRegistry,
+    *,
+    has_folder: bool = True,
+) -> Release:
+    root = project_folder(settings)
+    tables: Tables = {} if settings.config_file is None else parse_toml(settings.config_file)
+    ids = list_prompt_ids(root / "prompts") if has_folder else []
+    prompts = [read_prompt(root / "prompts", id, _data) for id in ids]
     parts = [
-        *_flow_parts(flows.values()),
+        *flow_parts,
         *_prompt_parts(prompts),
-        *_eval_parts(root / "evals"),
+        *(_eval_parts(root / "evals") if has_folder else ()),
         *_setting_parts(tables, root),
     ]
     if len(parts) > MAX_PARTS:
         raise BadRequest(f"the release has more than {MAX_PARTS} parts", "split the project")
     for part in parts:
         _refuse_secrets(part)
-    return Release(build_manifest(parts, _requirements(tables, flows.values(), prompts, registry)), tuple(parts))
+    needed = _requirements(tables, specs, prompts, registry)
+    return Release(build_manifest(parts, needed), tuple(parts))
 
 
 def _data(text: str) -> object:
@@ -151,12 +183,11 @@ def _refuse_secrets(part: Part) -> None:
 
 
 def _requirements(
-    tables: Tables, flows: Iterable[FlowFile], prompts: Iterable[PromptFile], registry: NodeRegistry
+    tables: Tables, specs: Iterable[FlowSpec | None], prompts: Iterable[PromptFile], registry: NodeRegistry
 ) -> ReleaseRequirements:
     """From the names that parts use. Models named by a role or policy need nothing more."""
     used: dict[str, set[str]] = {"models": set(), "hosts": set(), "knowledge": set(), "tools": set()}
-    for file in flows:
-        spec = file.validation.spec
+    for spec in specs:
         for node in spec.all_nodes() if spec is not None else ():
             kind = registry(node.kind)
             for name, parameter in kind.parameters.items() if kind is not None else ():

@@ -109,6 +109,18 @@ class ReleaseStore:
             raise PathNotFound(f"there is no release {hash[:64]!r}", hint)
         return _stored(found[0])
 
+    async def load(self, tenant: str, project: str, hash: str) -> Release:
+        """With all its parts. Raises PathNotFound, BadRequest, EncryptionKeyUnavailable, StorageError."""
+        return await self._in_thread(partial(self._load, tenant, project, hash))
+
+    def _load(self, tenant: str, project: str, hash: str) -> Release:
+        manifest = self._find(tenant, project, hash).manifest
+        parts = [
+            Part(kind, name, version, self._read_part(tenant, project, kind, name, version))
+            for kind, name, version in manifest.each()
+        ]
+        return Release(manifest, tuple(parts))
+
     async def read_part(self, tenant: str, project: str, kind: str, name: str, version: str) -> bytes:
         """Raises PathNotFound, EncryptionKeyUnavailable, StorageError."""
         return await self._in_thread(partial(self._read_part, tenant, project, kind, name, version))

@@ -18,6 +18,7 @@ from platformdirs import user_cache_path, user_data_path
 from sizewise.errors import ConfigError, did_you_mean
 from sizewise.http.proxies import ProxyConfig
 from sizewise.settings.alerts import alert_contradictions
+from sizewise.settings.environments import environment_contradictions
 from sizewise.settings.knowledge import KnowledgeSettings
 from sizewise.settings.models import ProviderSettings
 from sizewise.settings.otel_variables import with_otel_variables
@@ -113,6 +114,32 @@ def load_settings(
         ),
         color=not env.get("NO_COLOR"),
     )
+
+
+RELEASE_TABLES = ("policies", "agents", "models", "guardrails", "router", "sizes", "shadow")
+"""The tables that a release has; all others are the server's own."""
+
+
+def with_release_tables(settings: Settings, tables: Mapping[str, object], folder: Path) -> Settings:
+    """`settings` with RELEASE_TABLES as in `tables`. `folder`: where the paths in them begin. Raises ConfigError."""
+    wrong: list[str] = []
+    said = dict(tables)
+    move(said, wrong)
+    file = read_table(FileSettings, said, "", wrong) or FileSettings()
+    policies = {name: _resolve_policy(each, folder) for name, each in file.policies.items()}
+    router = file.router
+    mixed = replace(
+        settings,
+        **{name: getattr(file, name) for name in RELEASE_TABLES},
+        trained_router=folder / Path(router.predictor).expanduser() if router.predictor else None,
+    )
+    mixed = replace(mixed, policies=MappingProxyType({**FileSettings().policies, **policies}))
+    wrong.extend(_contradictions(mixed, wrong))
+    if wrong:
+        raise ConfigError(
+            f"the release does not fit the settings here: {'; '.join(wrong)}", "fix it, and build it again"
+        )
+    return mixed
 
 
 def read_settings_file(settings: Settings) -> bytes | None:
@@ -274,6 +301,7 @@ def _contradictions(file: FileSettings, known_errors: list[str]) -> list[str]:
             if not getattr(hook, key) and not any(each.startswith(place) for each in known_errors):
                 wrong.append(f"{place} is missing: {says}")
     wrong.extend(alert_contradictions(file.alerts, file.slo, file.receivers))
+    wrong.extend(environment_contradictions(file.environments))
     for name, oidc in file.oidc.items():
         for key, says in (("issuer", "the issuer URL of the provider"), ("client_id", "the client ID of this server")):
             place = f"oidc.{name}.{key}:"

@@ -11,6 +11,7 @@ from sizewise.settings.agents import AgentSettings, MemorySettings
 from sizewise.settings.alerts import AlertSettings, ReceiverSettings, SloSettings
 from sizewise.settings.auth import LoginSessionsSettings, OidcSettings, RoleSettings
 from sizewise.settings.catalog import CatalogSettings
+from sizewise.settings.environments import EnvironmentSettings, environment_name
 from sizewise.settings.evals import EvalsSettings
 from sizewise.settings.graphql import GraphQLSettings
 from sizewise.settings.guardrails import GuardrailsSettings, ModerationSettings
@@ -93,6 +94,7 @@ class FileSettings:
     alerts: Mapping[str, AlertSettings] = setting(MappingProxyType({}), "", key_validator=name)
     slo: Mapping[str, SloSettings] = setting(MappingProxyType({}), "", key_validator=name)
     receivers: Mapping[str, ReceiverSettings] = setting(MappingProxyType({}), "", key_validator=name)
+    environments: Mapping[str, EnvironmentSettings] = setting(MappingProxyType({}), "", key_validator=environment_name)
     logs: LogsSettings = setting(LogsSettings(), "")
     otlp: OtlpSettings = setting(OtlpSettings(), "")
     web_search: WebSearchSettings = setting(WebSearchSettings(), "")

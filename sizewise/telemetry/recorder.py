@@ -30,7 +30,7 @@ from sizewise.handler import (
     TextDelta,
 )
 from sizewise.messages import ChatRequest, Reply, Usage
-from sizewise.request_origin import RequestOrigin
+from sizewise.request_origin import ReleaseLabel, RequestOrigin
 from sizewise.settings.logs import LogsSettings
 from sizewise.storage.batch_writer import RowGroup
 from sizewise.storage.database import RowValues
@@ -222,7 +222,7 @@ class RecordingMiddleware:
             None if units is None else units.images or None,
             (chosen.freshness or None) if chosen is not None else None,
         )
-        plain = request.options is NO_OPTIONS and request.origin is None
+        plain = request.options is NO_OPTIONS and request.origin is None and request.release is None
         labels = NO_LABELS if plain else self._labels(request)
         if place is None and tries:
             apart = [_attempt_row(number, each, request, tried) for each, tried in enumerate(tries, 1)]
@@ -241,7 +241,7 @@ class RecordingMiddleware:
             self._metrics.count_findings(event)
 
     def _labels(self, request: Request) -> RowValues:
-        options, origin, hashed = request.options, request.origin, None
+        options, origin, answered, hashed = request.options, request.origin, request.release, None
         if options.end_user is not UNSET and self._end_users is not None:
             hashed = self._end_users.hash(request.principal.tenant, options.end_user) or None
         return (
@@ -250,7 +250,7 @@ class RecordingMiddleware:
             None if options.tags is UNSET else join_tags(options.tags),
             *(NO_ORIGIN if origin is None else _origin_values(origin)),
             None if options.prompt is UNSET else f"{options.prompt.id}@{options.prompt.version}",
-            *NO_RELEASE,
+            *(NO_RELEASE if answered is None else _release_values(answered)),
         )
 
 
@@ -267,6 +267,10 @@ def _origin_values(origin: RequestOrigin) -> RowValues:
         origin.node or None,
         origin.agent or None,
     )
+
+
+def _release_values(label: ReleaseLabel) -> RowValues:
+    return label.environment, label.release or None, label.arm or None
 
 
 def _total_usage(attempts: list[AttemptFinished]) -> tuple[Usage, int | None]:

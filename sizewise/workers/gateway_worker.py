@@ -189,7 +189,7 @@ class GatewayWorker(ServerProcess):
 
     def periodic_tasks(self, live: ReloadableApplication) -> list[PeriodicTask]:
         services = live.app.resources.services
-        sources = (services.limiter, services.api_keys, services.measured_paces, self._leases)
+        sources = (services.limiter, services.api_keys, services.measured_paces, live.environments, self._leases)
         return [task for source in sources for task in source.periodic_tasks()]
 
     def jobs(self, live: ReloadableApplication) -> list[Coroutine[object, None, None]]:

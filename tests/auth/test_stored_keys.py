@@ -25,7 +25,7 @@ def stored_key(home: Path, may: str, scope: str | None = None) -> Principal:
     key, text = generate_key()
     path = home / "sizewise.db"
     old = open_database(sqlite_url(str(path)), [Migrations("accounts", tables.SCHEMA.steps[:OLD_STEPS])])
-    row = {column.name: getattr(key, column.name) for column in tables.KEYS.columns}
+    row = {column.name: getattr(key, column.name) for column in tables.KEYS.columns if column.name != "environment"}
     with old.write() as connection:
         connection.execute(insert(tables.KEYS).values({**row, "may": may, "scope": scope, "wide": 1}))
     old.close()

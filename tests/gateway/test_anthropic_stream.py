@@ -141,7 +141,7 @@ def test_an_unforeseen_fault_is_told_in_this_wires_words(begun: bool) -> None:
         raise ZeroDivisionError("a prompt")
 
     out, services = RecordingWriter(), SimpleNamespace(limiter=SimpleNamespace(has_limits=False))
-    app = cast("Application", SimpleNamespace(resources=SimpleNamespace(services=services)))
+    app = cast("Application", SimpleNamespace(environments=None, resources=SimpleNamespace(services=services)))
     asyncio.run(handle(broken, app, read_head([], 0.0), b"", out, ERROR_FORMAT))
     data = out.body.removeprefix(b"event: error\ndata: ").removesuffix(b"\n\n")
     shown = json.loads(data)

@@ -98,7 +98,9 @@ def lane(lessons: int) -> tuple[Counting, Wire]:
     settings = SimpleNamespace(server=server)
     app = cast(
         "Application",
-        SimpleNamespace(settings=settings, resources=resources, allowed_hosts={"localhost", "a", "b"}),
+        SimpleNamespace(
+            settings=settings, resources=resources, environments=None, allowed_hosts={"localhost", "a", "b"}
+        ),
     )
     config = Config(other, log_config=None, lifespan="off", interface="asgi3", ws="none")
     routes = {CHAT: (describe_request, OPENAI_ERRORS), b"/v1/messages": (describe_request, OPENAI_ERRORS)}

@@ -11,6 +11,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 import pytest
 
 from sizewise.settings.root import FileSettings
+from sizewise.settings.toml_reader import settings_key
 from tests.walls.source import Source, docstrings, planted, stands
 
 RENAMED = "sizewise/settings/renamed.py"
@@ -67,7 +68,7 @@ def _table(hint: Any) -> Any:
 
 def all_keys(model: Any = FileSettings) -> Iterator[str]:
     for each in fields(model):
-        yield each.name
+        yield settings_key(each.name)
         inner = _table(get_type_hints(model)[each.name])
         while inner is not None and not is_dataclass(inner):
             inner = _table(get_args(inner)[1])
@@ -102,7 +103,7 @@ def unknown_settings(file: Source) -> Iterator[str]:
                 continue
             if model is None:
                 yield file.at(node, f"[{section}] is no section of the settings")
-            elif key and is_dataclass(model) and key not in {each.name for each in fields(model)}:
+            elif key and is_dataclass(model) and key not in {settings_key(each.name) for each in fields(model)}:
                 yield file.at(node, f"[{section}] has no setting {key!r}")
         for match in (*ANY_KEY.finditer(text), *ASSIGNED.finditer(text)):
             if match["key"] not in KEYS:

@@ -1,0 +1,116 @@
+"""Changes of what is live in an environment: checked, built in this process, and only then made."""
+
+from __future__ import annotations
+
+from sizewise.app.application import Application
+from sizewise.app.environments import Environments
+from sizewise.app.first_releases import published_release
+from sizewise.app.release_application import MissingRequirement, missing_requirements
+from sizewise.errors import BadRequest, did_you_mean
+from sizewise.principal import Principal
+from sizewise.releases.environments.environment_store import Place
+from sizewise.releases.environments.tables import LiveRelease
+from sizewise.settings.environments import ANY, PUBLISHED, source_of
+
+
+def serving(app: Application) -> Environments[Application]:
+    """Raises BadRequest."""
+    if app.environments is None:
+        raise BadRequest("there are no environments", "add a table [environments.NAME] to the settings")
+    return app.environments
+
+
+def place_of(app: Application, principal: Principal, environment: str) -> Place:
+    """Raises BadRequest."""
+    serving(app)
+    known = app.settings.environments
+    if environment not in known:
+        hint = did_you_mean(environment, list(known)) or f"known: {', '.join(known)}"
+        raise BadRequest(f"there is no environment {environment[:100]!r}", hint, param="environment")
+    return principal.tenant, principal.project, environment
+
+
+async def apply_release(
+    app: Application, principal: Principal, environment: str, hash: str, *, action: str = "apply", reason: str = ""
+) -> LiveRelease:
+    """`hash`: whole, or its first digits. Raises BadRequest, PathNotFound, Conflict, ConfigError, StorageError,
+    EncryptionKeyUnavailable; then nothing has changed.
+    """
+    place, services = place_of(app, principal, environment), app.resources.services
+    before = await services.environments.find(place)
+    stored = await services.releases.find(principal.tenant, principal.project, hash)
+    await _require_source(app, place, stored.hash)
+    if before is not None and before.release == stored.hash and before.canary is None:
+        return before
+    built = await serving(app).application(principal.tenant, principal.project, stored.hash)
+    require_nothing_missing(environment, missing_requirements(app, built, stored.manifest.requires))
+    moved = await services.environments.apply(principal, place, before, stored.hash, action=action, reason=reason)
+    await serving(app).refresh()
+    return moved
+
+
+async def _require_source(app: Application, place: Place, hash: str) -> None:
+    """Raises BadRequest unless the environment may receive the release."""
+    environment, source = place[2], source_of(app.settings.environments, place[2])
+    if source == PUBLISHED:
+        raise BadRequest(
+            f"what is published is live in {environment!r}, so no release is applied there",
+            f'apply it to another environment, or set from = "any" in [environments.{environment}]',
+        )
+    if source == ANY:
+        return
+    hint = f"apply it there first: sizewise release apply {hash[:12]} --to {source}"
+    if source_of(app.settings.environments, source) == PUBLISHED:
+        made = await published_release(app.resources.services, app.settings, place[:2])
+        live, hint = made.manifest.hash, f"promote what is published: sizewise release promote {environment}"
+    else:
+        found = await app.resources.services.environments.find((*place[:2], source))
+        live = "" if found is None else found.release
+    if live != hash:
+        raise BadRequest(f"{environment!r} receives only what is live in {source!r}, and {hash[:12]} is not", hint)
+
+
+def require_nothing_missing(environment: str, missing: list[MissingRequirement]) -> None:
+    """Raises BadRequest, which names all of it."""
+    if missing:
+        named = "; ".join(f"{each.kind}/{each.name}" for each in missing)
+        raise BadRequest(f"{environment!r} lacks what the release needs: {named}", missing[0].hint)
+
+
+async def promote_release(app: Application, principal: Principal, environment: str, reason: str = "") -> LiveRelease:
+    """What is live in the environment's source becomes live in it. Raises as `apply_release`."""
+    place_of(app, principal, environment)
+    source = source_of(app.settings.environments, environment)
+    if source in (ANY, PUBLISHED):
+        raise BadRequest(
+            f"{environment!r} receives from no other environment",
+            f"apply a release: sizewise release apply HASH --to {environment}",
+        )
+    hash = await live_hash(app, principal, source)
+    return await apply_release(app, principal, environment, hash, action="promote", reason=reason)
+
+
+async def live_hash(app: Application, principal: Principal, environment: str) -> str:
+    """The release that is live; of an environment that follows what is published, it is saved. Raises BadRequest."""
+    place, services = place_of(app, principal, environment), app.resources.services
+    if source_of(app.settings.environments, environment) == PUBLISHED:
+        made = await published_release(services, app.settings, place[:2])
+        stored, _ = await services.releases.save(principal, made)
+        return stored.hash
+    live = await services.environments.find(place)
+    if live is None:
+        raise BadRequest(f"no release is live in {environment!r}", "apply one: sizewise release apply")
+    return live.release
+
+
+async def rollback_release(
+    app: Application, principal: Principal, environment: str, to: str = "", reason: str = ""
+) -> LiveRelease:
+    """Raises BadRequest, PathNotFound, Conflict, StorageError."""
+    place, services = place_of(app, principal, environment), app.resources.services
+    before = await services.environments.find(place)
+    if to:
+        to = (await services.releases.find(principal.tenant, principal.project, to)).hash
+    moved = await services.environments.rollback(principal, place, before, to=to, reason=reason)
+    await serving(app).refresh()
+    return moved

@@ -1,0 +1,1 @@
+"""Environments: which release is live in each, and how that came about."""

@@ -1,0 +1,188 @@
+"""Tables of environments: the release that is live in each, moved by compare-and-set, and the history of it."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+from sqlalchemy import (
+    Column,
+    Connection,
+    Float,
+    Index,
+    MetaData,
+    Table,
+    Text,
+    exists,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.schema import CreateIndex, CreateTable
+from sqlalchemy.sql.elements import ColumnElement
+
+from sizewise.audit_log import tables as audit
+from sizewise.audit_log.hash_chain import AuditEvent
+from sizewise.storage.migrations import BIG_INTEGER, Migrations
+
+META = MetaData()
+
+LIVE = Table(
+    "live_releases",
+    META,
+    Column("tenant", Text, primary_key=True),
+    Column("project", Text, primary_key=True),
+    Column("environment", Text, primary_key=True),
+    Column("release", Text, nullable=False),  # hash
+    Column("previous", Text),  # hash of the one before, to which a rollback goes
+    Column("epoch", BIG_INTEGER, nullable=False),  # one more with each move
+    Column("changed", BIG_INTEGER, nullable=False),  # unix ms
+    Column("by", Text, nullable=False),
+    Column("canary", Text),  # hash
+    Column("share", Float, nullable=False),  # of the canary, 0..1
+    Column("split", Text, nullable=False),
+    Column("ticked", BIG_INTEGER, nullable=False),  # unix ms of the evaluator's last look at the canary
+)
+HISTORY = Table(
+    "release_history",
+    META,
+    Column("number", BIG_INTEGER, primary_key=True),
+    Column("tenant", Text, nullable=False),
+    Column("project", Text, nullable=False),
+    Column("environment", Text, nullable=False),
+    Column("release", Text, nullable=False),
+    Column("before", Text),
+    Column("at", BIG_INTEGER, nullable=False),  # unix ms
+    Column("by", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+)
+BY_ENVIRONMENT = Index(
+    "release_history_environment", HISTORY.c.tenant, HISTORY.c.project, HISTORY.c.environment, HISTORY.c.number
+)
+
+SCHEMA = Migrations("environments", ((CreateTable(LIVE), CreateTable(HISTORY), CreateIndex(BY_ENVIRONMENT)),))
+
+
+class LiveRelease(Struct, frozen=True):
+    """A row of LIVE: the release that is live in an environment of a project."""
+
+    tenant: str
+    project: str
+    environment: str
+    release: str
+    previous: str | None = None
+    epoch: int = 1
+    changed: int = 0
+    by: str = ""
+    canary: str | None = None
+    share: float = 0.0
+    split: str = "session"
+    ticked: int = 0
+
+    @property
+    def place(self) -> tuple[str, str, str]:
+        return self.tenant, self.project, self.environment
+
+
+class ReleaseMove(Struct, frozen=True):
+    """A row of HISTORY. `before`: the release that was live until then. `at`: unix ms."""
+
+    environment: str
+    release: str
+    before: str | None
+    at: int
+    by: str
+    action: str
+    reason: str
+
+
+def _is(table: Table, place: tuple[str, str, str]) -> ColumnElement[bool]:
+    its = table.c
+    return (its.tenant == place[0]) & (its.project == place[1]) & (its.environment == place[2])
+
+
+def list_live(connection: Connection) -> list[LiveRelease]:
+    """Of all projects."""
+    rows = connection.execute(select(*(LIVE.c[name] for name in LiveRelease.__struct_fields__)))
+    return [LiveRelease(*row) for row in rows]
+
+
+def find_live(connection: Connection, place: tuple[str, str, str]) -> LiveRelease | None:
+    """`place`: tenant, project and environment."""
+    columns = (LIVE.c[name] for name in LiveRelease.__struct_fields__)
+    row = connection.execute(select(*columns).where(_is(LIVE, place))).one_or_none()
+    return None if row is None else LiveRelease(*row)
+
+
+def insert_first(connection: Connection, live: LiveRelease, action: str, reason: str, event: AuditEvent) -> bool:
+    """False if the environment has a release. Raises Conflict (from the transaction) if it gets one at this time."""
+    if connection.scalar(select(exists().where(_is(LIVE, live.place)))):
+        return False
+    connection.execute(insert(LIVE).values({name: getattr(live, name) for name in LiveRelease.__struct_fields__}))
+    _note(connection, live, None, action, reason)
+    audit.append_event(connection, event)
+    return True
+
+
+def move(
+    connection: Connection, before: LiveRelease, after: LiveRelease, action: str, reason: str, event: AuditEvent
+) -> bool:
+    """Compare-and-set: False, and nothing is written, if the environment has moved since `before` was read.
+
+    `after.epoch` is set here.
+    """
+    changed = {name: getattr(after, name) for name in ("release", "previous", "canary", "share", "split", "ticked")}
+    done = connection.execute(
+        update(LIVE)
+        .where(_is(LIVE, before.place) & (LIVE.c.epoch == before.epoch))
+        .values(**changed, epoch=before.epoch + 1, changed=after.changed, by=after.by)
+    )
+    if done.rowcount != 1:
+        return False
+    _note(connection, after, before.release, action, reason)
+    audit.append_event(connection, event)
+    return True
+
+
+def tick(connection: Connection, live: LiveRelease, now: int) -> bool:
+    """Notes that the canary was looked at. `now`: unix ms. False if the environment has moved."""
+    found = update(LIVE).where(_is(LIVE, live.place) & (LIVE.c.epoch == live.epoch)).values(ticked=now)
+    return connection.execute(found).rowcount == 1
+
+
+def _note(connection: Connection, live: LiveRelease, before: str | None, action: str, reason: str) -> None:
+    connection.execute(
+        insert(HISTORY).values(
+            tenant=live.tenant,
+            project=live.project,
+            environment=live.environment,
+            release=live.canary or live.release,
+            before=before,
+            at=live.changed,
+            by=live.by,
+            action=action,
+            reason=reason,
+        )
+    )
+
+
+def list_moves(connection: Connection, place: tuple[str, str, str], limit: int) -> list[ReleaseMove]:
+    """Newest first."""
+    columns = (HISTORY.c[name] for name in ReleaseMove.__struct_fields__)
+    found = select(*columns).where(_is(HISTORY, place)).order_by(HISTORY.c.number.desc()).limit(limit)
+    return [ReleaseMove(*row) for row in connection.execute(found)]
+
+
+def release_before(connection: Connection, place: tuple[str, str, str], release: str) -> str | None:
+    """The one that was live when `release` last became live by other means than a rollback."""
+    found = (
+        select(HISTORY.c.before)
+        .where(_is(HISTORY, place) & (HISTORY.c.release == release) & (HISTORY.c.action != "rollback"))
+        .order_by(HISTORY.c.number.desc())
+        .limit(1)
+    )
+    before: str | None = connection.scalar(found)
+    return before if before != release else None
+
+
+def has_been_live(connection: Connection, place: tuple[str, str, str], release: str) -> bool:
+    return bool(connection.scalar(select(exists().where(_is(HISTORY, place) & (HISTORY.c.release == release)))))
