@@ -11,7 +11,7 @@ WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 # Bytecode is kept, also where the environment asks not to: without it each server takes twice the time to start.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: graphiql help up test test-all test-long test-large test-sdks coverage check fix docs prices lock bench-gateway bench-layers bench-first-light bench-soak bench-long bench-knowledge bench-flows bench-deadlines bench-tools bench-routing bench-cold-start bench-injection bench-poisoning train-injection train-names bench-context bench-scale bench-cli bench-evals
+.PHONY: graphiql studio studio-dev check-web help up test test-all test-long test-large test-sdks coverage check fix docs prices lock bench-gateway bench-layers bench-first-light bench-soak bench-long bench-knowledge bench-flows bench-deadlines bench-tools bench-routing bench-cold-start bench-injection bench-poisoning train-injection train-names bench-context bench-scale bench-cli bench-evals
 
 help:
 	@echo "make up         serve on 127.0.0.1:$(PORT)   (PORT=..., HOME_DIR=... are passed on)"
@@ -20,6 +20,8 @@ help:
 	@echo "make coverage   how much of sizewise/ make test and test-long run, and what it runs least   (ARGS=tests/cache: of these alone)"
 	@echo "make check      format, types, walls, docs, holes make fix    mend what can be mended by machine"
 	@echo "make docs       write the generated pages anew    make lock   resolve the dependencies anew"
+	@echo "make studio     build web/ into the package     make check-web  types, lint and tests of web/"
+	@echo "make studio-dev a studio that follows changes of web/, on a server (SIZEWISE_URL=http://127.0.0.1:8080)"
 	@echo "make prices DATE=...   write the price list anew from genai-prices, published on that day"
 	@echo "make bench-gateway | bench-layers | bench-soak | bench-first-light       figures, never pass or fail by time"
 	@echo "make bench-long                                                          what bodies of megabytes cost others"
@@ -40,13 +42,22 @@ up: .venv/up
 test: .venv/dev
 	@$(BIN)/sizewise models pull smollm2-135m
 	@$(BIN)/sizewise models pull minilm-l6-v2
-	$(BIN)/pytest -n $(WORKERS) -m "not large and not long and not node and not apart" --ignore tests/walls
+	$(BIN)/pytest -n $(WORKERS) -m "not large and not long and not node and not apart and not browser" --ignore tests/walls
 
 # In the order of what breaks most.
-test-all: test test-long test-sdks test-large
+test-all: test check-web test-browser test-long test-sdks test-large
 
 test-long: .venv/dev
-	ALL_EXAMPLES=1 $(BIN)/pytest -n $(WORKERS) -m "(long or all_examples) and not large"
+	ALL_EXAMPLES=1 $(BIN)/pytest -n $(WORKERS) -m "(long or all_examples) and not large and not browser"
+
+# The studio in a real browser: Debian's, with what drives it apart, since it brings a Node of its own.
+test-browser: .venv/dev .venv/browser/ready web/node_modules/.package-lock.json
+	$(BIN)/pytest -m browser tests/studio
+
+.venv/browser/ready: requirements/browser.lock | .venv/bin/python
+	@rm -rf .venv/browser
+	@$(BIN)/pip --disable-pip-version-check install -q --require-hashes --only-binary :all: --target .venv/browser -r requirements/browser.lock
+	@touch $@
 
 test-large: .venv/dev .venv/sdks/ready
 	@$(BIN)/sizewise models pull qwen2.5-coder-1.5b
@@ -64,7 +75,7 @@ coverage: .venv/dev .venv/coverage/ready
 	@$(BIN)/sizewise models pull minilm-l6-v2
 	@code=0; \
 	$(COUNTED) COVERAGE_PROCESS_START=$(CURDIR)/pyproject.toml \
-	  $(BIN)/pytest -n 2 -m "not large and not node and not apart" --ignore tests/walls $(ARGS) || code=$$?; \
+	  $(BIN)/pytest -n 2 -m "not large and not node and not apart and not browser" --ignore tests/walls $(ARGS) || code=$$?; \
 	$(COUNTED) $(BIN)/python -m coverage combine -q && $(COUNTED) $(BIN)/python -m coverage report --sort=cover \
 	  | sed -n '1,17p;$$p' && exit $$code
 
@@ -103,6 +114,7 @@ lock: .venv/dev .venv/sdks/ready
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header requirements/coverage.in -o requirements/coverage.lock
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-deps requirements/guards.in -o requirements/guards.lock
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header -c requirements/dev.lock requirements/names.in -o requirements/names.lock
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header -c requirements/dev.lock requirements/browser.in -o requirements/browser.lock
 	@rm -f tests/sdks/node/package-lock.json
 	$(call npm,tests/sdks/node,install --package-lock-only)
 	@rm -f tests/sdks/agents/package-lock.json
@@ -112,6 +124,26 @@ lock: .venv/dev .venv/sdks/ready
 graphiql: .venv/sdks/ready
 	@$(call npm,requirements/graphiql,ci)
 	@$(BIN)/python requirements/graphiql/vendor.py
+
+# What the package serves to browsers, built from web/: the same bytes wherever it is built.
+studio: .venv/dev web/node_modules/.package-lock.json
+	@$(BIN)/python -m docs.build
+	@$(call npm,web,run --silent build) -- --logLevel warn
+	@$(BIN)/python -m docs.studio_sources
+
+studio-dev: web/node_modules/.package-lock.json
+	@$(call npm,web,run dev)
+
+check-web: web/node_modules/.package-lock.json
+	@$(call npm,web,run --silent check)
+	@$(call npm,web,run --silent lint)
+	@$(call npm,web,run --silent test)
+	@$(call npm,web,run --silent build) -- --logLevel warn --outDir $(CURDIR)/.venv/studio-built
+	@diff -rq --exclude SOURCES .venv/studio-built sizewise/studio/built || { echo "Not built from web/: run make studio" >&2; exit 1; }
+
+web/node_modules/.package-lock.json: web/package-lock.json | .venv/sdks/ready
+	@$(call npm,web,ci)
+	@touch $@
 
 bench-gateway: .venv/dev
 	$(BIN)/python -m bench.gateway.run $(ARGS)

@@ -25,6 +25,7 @@ from docs import (
     sbom,
     sdk_methods,
     settings,
+    studio_operations,
 )
 from sizewise import errors
 from sizewise.errors import SizewiseError
@@ -49,6 +50,7 @@ def pages() -> dict[Path, str]:
         **sbom.pages(),
         **roles.pages(),
         **sdk_methods.pages(),
+        **studio_operations.pages(),
         DOCS / "map.md": "\n".join(_map()),
         DOCS / "errors" / "README.md": "\n".join(_errors()),
         DOCS / "reference" / "kinds.md": "\n".join(_kinds()),

@@ -26,7 +26,6 @@ from sizewise.gateway import (
     health,
     images,
     inbound_webhooks,
-    landing_page,
     mcp_server,
     model_list,
     moderations,
@@ -36,6 +35,7 @@ from sizewise.gateway import (
     responses,
     scores,
     signin_page,
+    studio,
     vector_stores,
 )
 from sizewise.gateway import response_routes as stored
@@ -138,7 +138,7 @@ ROUTE_ACTIONS: Mapping[str, tuple[str, ...] | None] = {
     "/readyz": None,
     "/metrics": ("read_metrics",),
     "/openapi.json": None,
-    "/": None,
+    **dict.fromkeys((studio.FILES, *studio.PAGES)),
 }
 """Path -> actions, any of which gives access; empty: any key or session; None: no authentication. The route handlers
 check this themselves; tests/auth/test_authorization_matrix.py compares each of them with this table.
@@ -170,6 +170,7 @@ def build_asgi_app(
     """
     signing_in = SignInEndpoints(services.users, services.sessions, services.api_keys.authenticator)
     links = LinkEndpoints(services.sign_in_links, services.users, signing_in)
+    studio_files = studio.StudioFiles()
     oidc = OidcEndpoints(services.users, services.sessions)
     webhook_handler = partial(inbound_webhooks.webhook_handler, services.webhook_triggers)
 
@@ -230,7 +231,8 @@ def build_asgi_app(
         at("/readyz", health.readyz, "GET"),
         at("/metrics", health.metrics, "GET"),
         at("/openapi.json", openapi.OpenApiEndpoint(), "GET"),
-        at("/", landing_page.landing_page, "GET"),
+        at(studio.FILES, studio_files.file, "GET"),
+        *(at(path, studio_files.page, "GET") for path in studio.PAGES),
     ]
     paths = [route.path for route in routes if isinstance(route, Route) and not route.path.startswith("/auth/")]
     lost = [

@@ -7,6 +7,7 @@ from typing import Any
 
 from starlette.routing import Route
 
+from sizewise.gateway import studio
 from sizewise.gateway.openapi import BODY_TYPES, build_document
 from sizewise.gateway.request_context import SizewiseOptions
 from sizewise.gateway.routes import MethodRouter, RouteEndpoint
@@ -14,7 +15,11 @@ from sizewise.graphql.request import OperationRequest
 from tests.fakes.unstarted_app import unstarted_app
 from tests.running_server import Served
 
-PAGES = ("/", "/graphql/{body}", "/sign-in", "/invitation", "/auth/oidc/{body}", "/auth/oidc/{body}/callback")
+PAGES = (
+    *studio.PAGES,
+    studio.FILES,
+    *("/graphql/{body}", "/sign-in", "/invitation", "/auth/oidc/{body}", "/auth/oidc/{body}/callback"),
+)
 """For people; no document of an API describes them."""
 
 

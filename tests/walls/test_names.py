@@ -33,8 +33,6 @@ SPOKEN: Mapping[tuple[str, str], str] = {
     ("sizewise/cli/import_evals.py", "openai"): "the same",
     ("sizewise/cli/dataset_export.py", "openai"): "the format that it writes",
     ("sizewise/evals/datasets/item_formats.py", "openai"): "the same",
-    ("sizewise/gateway/landing_page.py", "openai"): "tells people which formats the endpoints have; decides nothing",
-    ("sizewise/gateway/landing_page.py", "anthropic"): "the same",
 }
 """(file, name) -> why it may stand there all the same."""
 

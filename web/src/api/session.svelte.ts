@@ -1,0 +1,99 @@
+// Who is signed in and what they may do; the proof against forged requests is kept here and nowhere else.
+import { asFailure, type Failure, failureOf } from './failure';
+
+export interface Who {
+  session: string;
+  user: string;
+  email: string;
+  name: string;
+  organization: string;
+  project: string;
+  projects: string[];
+  role: string;
+  permissions: string[];
+  csrf: string;
+  expires: number;
+  method?: string;
+  second_factor?: string;
+}
+
+type State = 'loading' | 'in' | 'out' | 'unreachable';
+
+class Session {
+  state = $state<State>('loading');
+  who = $state.raw<Who | null>(null);
+  #waiting: (() => void)[] = [];
+
+  get headers(): Record<string, string> {
+    return this.who ? { 'x-sizewise-csrf': this.who.csrf } : {};
+  }
+
+  /** Whether any of `permissions` is granted; without any, whether someone is signed in. */
+  may(permissions: readonly string[]): boolean {
+    const granted = this.who?.permissions ?? [];
+    return this.who !== null && (permissions.length === 0 || permissions.some((each) => granted.includes(each)));
+  }
+
+  async load(): Promise<void> {
+    try {
+      const answer = await fetch('/auth/session');
+      if (answer.ok) this.#entered((await answer.json()) as Who);
+      else this.expire();
+    } catch {
+      if (this.state === 'loading') this.state = 'unreachable';
+    }
+  }
+
+  /** Signs in. Returns what was wrong, or null. */
+  async signIn(body: Record<string, string>): Promise<Failure | null> {
+    return this.#post('/auth/sign-in', body);
+  }
+
+  async switchProject(project: string): Promise<Failure | null> {
+    return this.#post('/auth/session', { project });
+  }
+
+  async signOut(): Promise<void> {
+    await fetch('/auth/sign-out', {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', ...this.headers },
+      body: '{}',
+    });
+    this.who = null;
+    this.state = 'out';
+  }
+
+  /** The server refused the session: the sign-in dialog opens over the page. */
+  expire(): void {
+    this.state = 'out';
+  }
+
+  /** Resolves once someone is signed in. */
+  async entered(): Promise<void> {
+    if (this.state !== 'in') await new Promise<void>((resolve) => this.#waiting.push(resolve));
+  }
+
+  async #post(path: string, body: Record<string, string>): Promise<Failure | null> {
+    try {
+      const answer = await fetch(path, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', ...this.headers },
+        body: JSON.stringify(body),
+      });
+      const said = (await answer.json()) as Who & { error?: { message: string; hint: string; code: string } };
+      if (!answer.ok) return failureOf(said.error ?? {}, answer.status);
+      this.#entered(said);
+      return null;
+    } catch (cause) {
+      return asFailure(cause);
+    }
+  }
+
+  #entered(who: Who): void {
+    this.who = who;
+    this.state = 'in';
+    for (const go of this.#waiting.splice(0)) go();
+  }
+}
+
+export const session = new Session();

@@ -1,0 +1,12 @@
+// Starts the studio; knows no page.
+import './kit/tokens.css';
+import './kit/base.css';
+import { mount } from 'svelte';
+import App from './App.svelte';
+import { session } from './api/session.svelte';
+
+const place = document.getElementById('studio');
+if (place) {
+  void session.load();
+  mount(App, { target: place });
+}

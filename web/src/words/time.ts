@@ -1,0 +1,45 @@
+// Times and durations as people read them; `unknown` is a word, never 0.
+
+const SECOND = 1_000;
+const MINUTE = 60 * SECOND;
+const HOUR = 60 * MINUTE;
+const DAY = 24 * HOUR;
+
+const clock = new Intl.DateTimeFormat(undefined, {
+  hour: '2-digit',
+  minute: '2-digit',
+  second: '2-digit',
+  hour12: false,
+});
+const day = new Intl.DateTimeFormat(undefined, { day: 'numeric', month: 'short' });
+const full = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium' });
+
+/** `at` in unix ms: the time of today, or day and time. */
+export function moment(at: number, now = Date.now()): string {
+  const date = new Date(at);
+  const today = new Date(now).toDateString() === date.toDateString();
+  return today ? clock.format(date) : `${day.format(date)} ${clock.format(date).slice(0, 5)}`;
+}
+
+export function whole(at: number): string {
+  return full.format(new Date(at));
+}
+
+export function ago(at: number, now = Date.now()): string {
+  const past = now - at;
+  if (past < MINUTE) return 'just now';
+  if (past < HOUR) return `${Math.floor(past / MINUTE)} min ago`;
+  if (past < DAY) return `${Math.floor(past / HOUR)} h ago`;
+  const days = Math.floor(past / DAY);
+  return days === 1 ? 'yesterday' : `${days} days ago`;
+}
+
+/** `ms` -> `840 ms`, `2.4 s`, `3 min 20 s`. */
+export function duration(ms: number | null | undefined): string {
+  if (ms === null || ms === undefined) return 'unknown';
+  if (ms < 10) return `${ms.toFixed(1)} ms`;
+  if (ms < SECOND) return `${Math.round(ms)} ms`;
+  if (ms < MINUTE) return `${(ms / SECOND).toFixed(ms < 10 * SECOND ? 2 : 1)} s`;
+  if (ms < HOUR) return `${Math.floor(ms / MINUTE)} min ${Math.round((ms % MINUTE) / SECOND)} s`;
+  return `${Math.floor(ms / HOUR)} h ${Math.round((ms % HOUR) / MINUTE)} min`;
+}

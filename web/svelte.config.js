@@ -1,0 +1,4 @@
+// Svelte's options: runes everywhere, types in components.
+import { vitePreprocess } from '@sveltejs/vite-plugin-svelte';
+
+export default { preprocess: vitePreprocess(), compilerOptions: { runes: true } };
