@@ -111,7 +111,7 @@ def _run(words: list[str]) -> int:
         bare.show()
         return bare.exit_code
     except click.ClickException as wrong:
-        return _say(_misused(wrong), words)
+        return _say(_misused(wrong, words), words)
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
     except SystemExit:
@@ -132,14 +132,26 @@ def _unforeseen(kind: type[BaseException], fault: BaseException, trace: Tracebac
     os._exit(SizewiseError.exit_code)  # the interpreter would exit with 1, which means "no" here
 
 
-def _misused(wrong: click.ClickException) -> BadRequest:
+def _misused(wrong: click.ClickException, words: list[str]) -> BadRequest:
     context = wrong.ctx if isinstance(wrong, click.UsageError) else None
-    path = context.command_path if context else "sizewise"
+    path = context.command_path if context else _command_path(words)
     if isinstance(wrong, click.NoSuchOption):
         old = f"{path.removeprefix('sizewise ')} {wrong.option_name}"
         if old in RENAMED_OPTIONS:
             return BadRequest(f"there is no option {wrong.option_name}", f"it was renamed to {RENAMED_OPTIONS[old]}")
     return BadRequest(wrong.format_message(), f"{path} --help")
+
+
+def _command_path(words: list[str]) -> str:
+    """The command that `words` name, for errors that click raises without saying where."""
+    named: list[str] = []
+    command: click.Command | None = sizewise
+    for word in words:
+        command = command.get_command(click.Context(command), word) if isinstance(command, click.Group) else None
+        if command is None:
+            break
+        named.append(word)
+    return " ".join(("sizewise", *named))
 
 
 def _say(error: SizewiseError, words: list[str]) -> int:

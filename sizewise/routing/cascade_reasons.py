@@ -33,10 +33,15 @@ def _tie(candidates: Candidates) -> str:
         return ""
     other, price = equal[-1], "free" if first.expected_cost == 0 else "at the same cost"
     if first.expected_s is not None and other.expected_s is not None and first.expected_s < other.expected_s:
-        gain = f"it answers in about {first.expected_s:.1f} s instead of {other.expected_s:.1f} s"
+        one, two = _about(first.expected_s), _about(other.expected_s)
+        gain = "it answers sooner" if one == two else f"it answers in about {one} instead of {two}"
     else:
         gain = "it is smaller" if strength(first.card) < strength(other.card) else "it is no weaker"
     return f" ({price}, like {other.card.name}, and {gain})"
+
+
+def _about(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds >= 1 else f"{seconds * 1000:.0f} ms"
 
 
 def why_next(

@@ -145,6 +145,11 @@ def test_for_scripts_an_error_is_json_on_stdout_and_nothing_else(tmp_path: Path)
     assert done.json["error"]["hint"]
 
 
+def test_an_option_without_its_value_points_to_the_help_of_its_command() -> None:
+    assert sizewise("erase", "--session").hint == "hint: sizewise erase --help"
+    assert sizewise("eval", "run", "--target").hint == "hint: sizewise eval run --help"
+
+
 def test_a_misuse_is_json_too_where_json_was_asked_for() -> None:
     done = sizewise("records", "--json", "--lsat", "3")
     assert (done.code, done.err) == (2, "")

@@ -11,7 +11,7 @@ from sizewise.handler import RequestOptions
 from sizewise.model_card import ModelCard
 from sizewise.money import FREE
 from sizewise.providers.echo import echo_card
-from sizewise.routing.cascade_reasons import DistrustedReply, doubt
+from sizewise.routing.cascade_reasons import DistrustedReply, doubt, why_first
 from sizewise.routing.guarantees.bounds import QualityGuarantee
 from sizewise.routing.guarantees.sampled_certificate import CertifiedThreshold, SampledCertificate
 from sizewise.routing.policies.cascade import CascadePolicy
@@ -203,6 +203,13 @@ def test_of_two_free_models_the_faster_says_so() -> None:
     assert " s instead of 4." in first
     best = Timed(CASCADE, small=6.0, large=4.0).ask(max_ms=60_000).chosen.reason
     assert best.startswith("the best model that fits is also the cheapest (free, like echo/small, and it answers in ")
+
+
+def test_a_difference_too_small_to_show_is_no_number() -> None:
+    free = [Candidate(card, 0, expected_s=seconds) for card, seconds in ((MIDDLE, 0.0201), (LARGE, 0.0204))]
+    assert "and it answers sooner)" in why_first(tuple(free))
+    wider = [Candidate(card, 0, expected_s=seconds) for card, seconds in ((MIDDLE, 0.02), (LARGE, 0.9))]
+    assert "it answers in about 20 ms instead of 900 ms" in why_first(tuple(wider))
 
 
 def test_no_time_to_judge_says_what_is_left_and_what_the_large_model_needs() -> None:
