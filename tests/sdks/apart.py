@@ -42,6 +42,6 @@ def run_cases(
     start = f"{CALLED_HOME}\nimport runpy\nrunpy.run_path({str(HERE / script)!r}, run_name='__main__')"
     words = [python(environment_name), "-c", start]
     done = subprocess.run(words, env=environment(**environ), capture_output=True, text=True, timeout=timeout_s)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stderr[-4000:]
     shown: dict[str, Any] = json.loads(done.stdout)
     return shown
