@@ -6,13 +6,14 @@ import asyncio
 import json
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import click
 
+from sizewise.cli.change_annotations import change_annotations
 from sizewise.cli.change_report import (
     ChangeReport,
     FileFinding,
@@ -46,6 +47,7 @@ SECRET_NAME = re.compile(r"\benv:([A-Za-z0-9_]{1,100})")
 @click.option(
     "--sarif", "sarif_file", type=click.Path(path_type=Path), metavar="FILE", help="Write SARIF of mistakes in files."
 )
+@click.option("--annotations", type=click.Path(path_type=Path), metavar="FILE", help="Write GitHub annotations.")
 @click.option("--report", type=click.Path(path_type=Path), metavar="FILE", help="Write JSON.")
 @local_options
 def ci(
@@ -57,6 +59,7 @@ def ci(
     markdown: Path | None,
     junit: Path | None,
     sarif_file: Path | None,
+    annotations: Path | None,
     report: Path | None,
 ) -> int:
     """Judge a change by the evals of its base.
@@ -68,10 +71,12 @@ def ci(
     \b
     Example: sizewise eval ci --base origin/main --markdown comment.md
     """
-    found = asyncio.run(_check(base, head, is_trusted=not untrusted, every=every, cache=cache))
+    found, files = asyncio.run(_check(base, head, is_trusted=not untrusted, every=every, cache=cache))
     for file, text in ((markdown, change_markdown), (junit, change_junit)):
         if file is not None:
             write_file(file, text(found))
+    if annotations is not None:
+        write_file(annotations, change_annotations(found, files))
     for file, value in ((sarif_file, sarif(found.findings)), (report, change_json(found))):
         if file is not None:
             write_file(file, _json_text(value))
@@ -86,8 +91,10 @@ def ci(
     return 0 if found.verdict == "pass" else 1
 
 
-async def _check(base: str, head: str, *, is_trusted: bool, every: bool, cache: Path | None) -> ChangeReport:
-    """Raises BadRequest if a commit is missing."""
+async def _check(
+    base: str, head: str, *, is_trusted: bool, every: bool, cache: Path | None
+) -> tuple[ChangeReport, Mapping[str, str]]:
+    """With the path of each eval of the head. Raises BadRequest if a commit is missing."""
     top = await top_folder(Path.cwd())
     below = Path.cwd().resolve().relative_to(top.resolve())
     head_id = await resolve_commit(top, head)
@@ -102,9 +109,12 @@ async def _check(base: str, head: str, *, is_trusted: bool, every: bool, cache: 
         outcomes = await _outcomes(
             before, after, below, is_trusted=is_trusted, every=every, cache=cache or work / "runs"
         )
-        return ChangeReport(
+        report = ChangeReport(
             base=before.short, head=after.short, outcomes=outcomes, findings=findings, only_here=not is_trusted
         )
+        return report, {
+            path.stem: (below / "evals" / path.name).as_posix() for path in _eval_files(after.folder / below)
+        }
 
 
 async def _outcomes(
@@ -132,19 +142,22 @@ async def _outcomes(
 def _findings(after: Commit, below: Path) -> Iterator[FileFinding]:
     """Mistakes in evals and flows of the head."""
     folder = after.folder / below
-    for name in eval_names_in(folder):
-        for path in (folder / "evals" / f"{name}{suffix}" for suffix in SUFFIXES):
-            try:
-                if path.is_file():
-                    read_eval(path)
-            except BadRequest as error:
-                found = finding_of(error.message, after.folder)
-                if found is not None:
-                    yield found
+    for path in _eval_files(folder):
+        try:
+            read_eval(path)
+        except BadRequest as error:
+            found = finding_of(error.message, after.folder)
+            if found is not None:
+                yield found
     flows = folder / "flows"
     for file in load_flow_files(flows, NodeRegistry()).values() if flows.is_dir() else ():
         for each in file.errors:
             yield FileFinding(str(file.path).removeprefix(f"{after.folder}/"), each.line, each.column, each.message)
+
+
+def _eval_files(folder: Path) -> Iterator[Path]:
+    for name in eval_names_in(folder):
+        yield from (path for suffix in SUFFIXES if (path := folder / "evals" / f"{name}{suffix}").is_file())
 
 
 def _use_settings_of(base: Path, head: Path) -> None:

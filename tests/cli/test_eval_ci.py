@@ -89,7 +89,8 @@ class Repository:
         out = self.folder.parent / "out"
         out.mkdir(exist_ok=True)
         files = ("--markdown", f"{out}/comment.md", "--junit", f"{out}/junit.xml", "--sarif", f"{out}/x.sarif")
-        line = command("eval", "ci", "--base", "main", "--head", "head", *files, "--json", *words)
+        marks = ("--annotations", f"{out}/annotations.txt")
+        line = command("eval", "ci", "--base", "main", "--head", "head", *files, *marks, "--json", *words)
         env = environment(**{"FAR_KEY": SECRET, "SIZEWISE_HOME": str(self.folder.parent / "home"), **environ})
         done = subprocess.run(line, cwd=self.folder, env=env, capture_output=True, text=True, timeout=300)
         assert done.stdout, done.stderr
@@ -223,6 +224,12 @@ def test_mistakes_in_files_are_findings_with_a_line(repository: Repository) -> N
     places = {each["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] for each in found}
     assert places == {"flows/answer.yaml", "evals/capitals.yaml"}
     assert all(each["locations"][0]["physicalLocation"]["region"]["startLine"] > 1 for each in found)
+    marks = (repository.folder.parent / "out" / "annotations.txt").read_text().splitlines()
+    assert [each.partition(",")[0] for each in marks[:2]] == [
+        "::error file=evals/capitals.yaml",
+        "::error file=flows/answer.yaml",
+    ]
+    assert marks[2].startswith("::error file=evals/capitals.yaml,line=1,title=Eval capitals%3A fail::")
 
 
 @pytest.mark.long

@@ -20,7 +20,7 @@ PROVIDERS = ("openai", "openai-api/sizewise", "anthropic/sizewise")
 """The two with a service take its name off the model's."""
 
 
-@tool
+@tool  # type: ignore[untyped-decorator]  # it is not installed beside the checker
 def weather() -> Tool:
     async def execute(city: str) -> str:
         """The weather in a city.
