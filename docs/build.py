@@ -121,7 +121,8 @@ def _table(places: list[Path]) -> Iterator[str]:
 
 def _files(room: Path) -> list[Path]:
     """The page of a package, then its files, then its subpackages."""
-    found = [path for path in room.rglob("*") if path.suffix in (".py", ".toml") and "__pycache__" not in path.parts]
+    strange = {"__pycache__", "node_modules"}
+    found = [path for path in room.rglob("*") if path.suffix in (".py", ".toml") and not strange & set(path.parts)]
     return sorted(found, key=lambda path: (path.parent.parts, path.name != "__init__.py", path.name))
 
 
