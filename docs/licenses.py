@@ -36,7 +36,7 @@ SPELT: Mapping[str, str] = {
     "python software foundation license": "PSF-2.0",
 }
 """Other spellings, in lower case, of licenses with an SPDX name. "BSD License" is not among them: it is ambiguous."""
-READ: Mapping[str, str] = {"quickjs-ng": "MIT"}
+READ: Mapping[str, str] = {"quickjs-ng": "MIT", "segno": "BSD-3-Clause"}
 """Packages without license metadata, and the license file in their wheel."""
 UNKNOWN = "unknown"
 CLASSIFIER = "License :: OSI Approved :: "

@@ -123,6 +123,10 @@ class SignInFailed(SizewiseError):
     code, status, error_type, exit_code = "sign_in_refused", 401, "authentication_error", 2
 
 
+class SecondFactorRequired(SignInFailed):
+    code = "second_factor_required"
+
+
 class BudgetExceeded(SizewiseError):
     code, status, error_type, exit_code = "over_budget", 402, "insufficient_quota", 1
 

@@ -36,9 +36,11 @@ from sizewise.auth.api_keys import ApiKeys
 from sizewise.auth.authenticator import Authenticator, load_or_create_admin_token
 from sizewise.auth.denied_audit import DeniedRequestLog
 from sizewise.auth.permissions import merge_roles
+from sizewise.auth.second_factor import SecondFactors, second_factor_rule
 from sizewise.auth.sign_in_links import SignInLinks
 from sizewise.auth.sign_in_sessions import SessionCleanupJob, Sessions
 from sizewise.auth.user_accounts import UserAccounts
+from sizewise.auth.users import factor_tables
 from sizewise.cache import background_tables, stored_response_tables
 from sizewise.cache import tables as cache_tables
 from sizewise.cache.background_responses import BackgroundResponses
@@ -138,6 +140,7 @@ class Services:
     api_keys: ApiKeys
     users: UserAccounts
     sessions: Sessions
+    second_factors: SecondFactors
     sign_in_links: SignInLinks
     denied_requests: DeniedRequestLog
     leadership: Leadership
@@ -197,7 +200,12 @@ class Services:
         roles = merge_roles({name: role.permissions for name, role in settings.roles.items()})
         return (
             self.users.relying_party.prepare(settings.oidc, client, roles),
-            self.api_keys.authenticator.prepare(roles, settings.login_sessions.idle_timeout_s, settings.projects),
+            self.api_keys.authenticator.prepare(
+                roles,
+                settings.login_sessions.idle_timeout_s,
+                settings.projects,
+                second_factor_rule(settings.sign_in, roles),
+            ),
             self.limiter.prepare(settings.limits, settings.budgets),
             self.otlp.prepare(settings.otlp, client),
             self.outbox.prepare(settings.webhooks),
@@ -329,6 +337,7 @@ def open_services(
             api_keys=ApiKeys(read, write, write_sync, authenticator, shared=shared, publish_event=outbox.publish),
             users=users,
             sessions=Sessions(write, authenticator),
+            second_factors=SecondFactors(encryption, read, write, authenticator),
             sign_in_links=SignInLinks(write, write_sync, authenticator),
             denied_requests=denied_requests,
             leadership=leadership,
@@ -445,6 +454,7 @@ COMPONENTS = (
 """Every package's tables, in the order in which they are migrated."""
 ENCRYPTED_TABLES = (
     *(stored_response_tables.SEALED, background_tables.SEALED, cache_tables.SEALED, payload_tables.SEALED),
+    factor_tables.SEALED,
     *(flow_version_tables.SEALED, *flow_tables.SEALED, *knowledge_tables.SEALED, agent_tables.SEALED),
     *(end_user_tables.SEALED, score_tables.SEALED),
     *(*file_tables.SEALED, *file_search_tables.SEALED, *hosted_eval_tables.SEALED),

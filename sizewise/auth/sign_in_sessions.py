@@ -147,6 +147,9 @@ class Sessions:
         """Valid sessions, without digests."""
         return [replace(each, digest="") for each in self._authenticator.active_sessions(tenant)]
 
+    def get_active(self, tenant: str, id: str) -> Session | None:
+        return next((each for each in self._authenticator.active_sessions(tenant) if each.id == id), None)
+
     async def _commit(self, change: UnitOfWork[None], event: AuditEvent) -> None:
         await self._authenticator.apply(await self._write(tables.with_audit_event(change, event)))
 

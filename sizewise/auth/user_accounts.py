@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -157,10 +157,18 @@ class UserAccounts:
             tables.with_audit_event(lambda c: user_tables.withdraw_invitation(c, tenant, id, _now()), told)
         )
 
-    async def accept_invitation(self, token: str, name: str, password: str) -> User:
-        """Creates the invited user, or sets a user's password. Raises Forbidden, BadRequest, Conflict, Busy."""
+    async def accept_invitation(
+        self, token: str, name: str, password: str, check: Callable[[User], Awaitable[None]]
+    ) -> User:
+        """Creates the invited user, or sets a user's password. Raises Forbidden, BadRequest, Conflict, Busy.
+
+        `check` is called with an existing user before anything changes, and may raise.
+        """
         invitation = await self._valid_invitation(token)
         validate_password(password, name, invitation.email.partition("@")[0])
+        existing = self.find_by_email(invitation.email, invitation.tenant)
+        if existing is not None:
+            await check(existing)
         phc = await self.password_hasher.hash(password)
         return await self._redeem(invitation, lambda user: replace(user, name=name or user.name, password=phc))
 

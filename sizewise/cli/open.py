@@ -14,7 +14,7 @@ from sizewise.cli.options import command_settings, local_options, wants_json
 from sizewise.cli.output import write_json
 
 
-class CreatedLink(Struct):
+class SignInLinkAnswer(Struct):
     """`expires`: unix ms."""
 
     url: str
@@ -43,12 +43,12 @@ def open_(path: str, only_print: bool) -> None:
         click.echo("The browser signs in. If it does not open: sizewise open --print")
 
 
-async def _create_link(client: ApiClient, path: str) -> CreatedLink:
+async def _create_link(client: ApiClient, path: str) -> SignInLinkAnswer:
     async with client.post("/auth/link", {"to": path}) as response:
         body = await response.read(MAX_RESPONSE_BYTES)
         if response.status != 200:
             raise parse_error(response.status, body)
-    return msgspec.json.decode(body, type=CreatedLink)
+    return msgspec.json.decode(body, type=SignInLinkAnswer)
 
 
 def _open_window(url: str) -> bool:

@@ -586,6 +586,10 @@ class SignInSession(Struct, frozen=True, rename="camel"):
     created: Timestamp
     last_seen: Timestamp
     expires: Timestamp
+    method: str
+    second_factor: str
+    device: str
+    network: str
 
 
 class Membership(Struct, frozen=True, rename="camel"):
@@ -1965,7 +1969,7 @@ async def list_invitations(client: ApiClient) -> list[Invitation]:
 
 LIST_SIGN_IN_SESSIONS = """\
 query ListSignInSessions { signInSessions { ...SignInSession } } fragment SignInSession on SignInSession { id user email
-project created lastSeen expires }
+project created lastSeen expires method secondFactor device network }
 """
 
 
@@ -2073,7 +2077,7 @@ async def enable_user(client: ApiClient, *, id: str) -> User:
 
 
 SIGN_OUT = """\
-mutation SignOut($user: String!) { signOut(user: $user) { id } }
+mutation SignOut($user: String, $session: String) { signOut(user: $user, session: $session) { id } }
 """
 
 
@@ -2085,10 +2089,34 @@ class SignOutResponse(Struct, frozen=True, rename="camel"):
     sign_out: SignOutResult
 
 
-async def sign_out(client: ApiClient, *, user: str) -> SignOutResult:
-    variables = {"user": user}
+async def sign_out(
+    client: ApiClient,
+    *,
+    user: str | UnsetType | None = UNSET,
+    session: str | UnsetType | None = UNSET,
+) -> SignOutResult:
+    variables = {"user": user, "session": session}
     response = await client.graphql(SIGN_OUT, SignOutResponse, variables)
     return response.sign_out
+
+
+RESET_SECOND_FACTOR = """\
+mutation ResetSecondFactor($user: String!) { resetSecondFactor(user: $user) { id } }
+"""
+
+
+class ResetSecondFactorResult(Struct, frozen=True, rename="camel"):
+    id: str
+
+
+class ResetSecondFactorResponse(Struct, frozen=True, rename="camel"):
+    reset_second_factor: ResetSecondFactorResult
+
+
+async def reset_second_factor(client: ApiClient, *, user: str) -> ResetSecondFactorResult:
+    variables = {"user": user}
+    response = await client.graphql(RESET_SECOND_FACTOR, ResetSecondFactorResponse, variables)
+    return response.reset_second_factor
 
 
 RELEASE_EMAIL = """\

@@ -22,6 +22,9 @@ COMMANDS: Mapping[str, LazyCommand] = {
     "enable": LazyCommand("sizewise.cli.users:enable", "Enable a user again."),
     "sessions": LazyCommand("sizewise.cli.users:sessions", "List the sign-in sessions."),
     "sign-out": LazyCommand("sizewise.cli.users:sign_out", "Sign a user out everywhere."),
+    "reset-second-factor": LazyCommand(
+        "sizewise.cli.users:reset_second_factor", "Remove the second factor of a user who has lost it."
+    ),
     "invitations": LazyCommand("sizewise.cli.users:invitations", "List invitations, and whether they were accepted."),
     "withdraw": LazyCommand("sizewise.cli.users:withdraw", "Withdraw an invitation."),
     "release-email": LazyCommand(
@@ -209,12 +212,21 @@ def sessions() -> None:
         write_json(msgspec.to_builtins({"sessions": told}))
         return
     write_table(
-        ("ID", "E-MAIL", "PROJECT", "SINCE", "LAST", "ENDS"),
+        ("ID", "E-MAIL", "PROJECT", "BY", "DEVICE", "NETWORK", "SINCE", "LAST", "ENDS"),
         [
-            (s.id, s.email, s.project, format_date(s.created), format_date(s.last_seen), format_date(s.expires))
+            (s.id, s.email, s.project, _signed_in_by(s), s.device or "-", s.network or "-", *_session_times(s))
             for s in told
         ],
     )
+
+
+def _signed_in_by(session: operations.SignInSession) -> str:
+    """As 'password + totp'."""
+    return " + ".join(dict.fromkeys(filter(None, (session.method, session.second_factor)))) or "-"
+
+
+def _session_times(session: operations.SignInSession) -> tuple[str, str, str]:
+    return format_date(session.created), format_date(session.last_seen), format_date(session.expires)
 
 
 @click.command(name="sign-out")
@@ -223,14 +235,35 @@ def sessions() -> None:
 def sign_out(user: str) -> None:
     """Sign a user out everywhere.
 
+    USER may be the id of one session: that one ends.
+
     \b
     Example: sizewise users sign-out ada@example.com
     """
-    told = asyncio.run(operations.sign_out(api_client(), user=user_id(user)))
+    if user.startswith("ss-"):
+        told = asyncio.run(operations.sign_out(api_client(), session=user))
+    else:
+        told = asyncio.run(operations.sign_out(api_client(), user=user_id(user)))
     if wants_json():
         write_json({"signed_out": told.id})
     else:
-        click.echo(f"{told.id} is signed out everywhere")
+        click.echo(f"{told.id} has ended" if user.startswith("ss-") else f"{told.id} is signed out everywhere")
+
+
+@click.command(name="reset-second-factor")
+@click.argument("user")
+@server_options
+def reset_second_factor(user: str) -> None:
+    """Remove the second factor of a user who has lost it.
+
+    \b
+    Example: sizewise users reset-second-factor ada@example.com
+    """
+    told = asyncio.run(operations.reset_second_factor(api_client(), user=user_id(user)))
+    if wants_json():
+        write_json({"reset": told.id})
+    else:
+        click.echo(f"{told.id} signs in without a second factor")
 
 
 @click.command()

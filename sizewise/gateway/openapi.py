@@ -29,17 +29,16 @@ from sizewise.gateway.file_upload import PURPOSES
 from sizewise.gateway.mcp_message import McpMessage
 from sizewise.gateway.openapi_evals import eval_answers, eval_paths
 from sizewise.gateway.openapi_file_search import vector_store_answers, vector_store_paths
+from sizewise.gateway.openapi_sign_in import SIGN_IN_TYPES, sign_in_paths
 from sizewise.gateway.request_context import JSON, RequestHead, ResponseWriter, SizewiseOptions
 from sizewise.gateway.rerank_request import RerankBody
 from sizewise.gateway.scores import ScoreCreation
-from sizewise.gateway.signin import AcceptInvitation, PasswordChange, ProjectSwitch, SignIn, SignInSession
 from sizewise.providers.wires.anthropic import request_in as anthropic_request
 from sizewise.providers.wires.openai import completion_request, media_request, moderation, request_response
 from sizewise.providers.wires.responses import request_in as responses_request
 
 Json = Mapping[str, Any]
 
-SESSION_SECURITY: Sequence[Json] = ({"session": []},)
 SCHEMA_PREFIX = "#/components/schemas/"
 ASK_TAG = "inference"
 """Tag of the operations that call a model: only they take routing options and report a cost."""
@@ -121,7 +120,7 @@ BODY_TYPES: tuple[type[Struct], ...] = (
     *(FileAttachment, FileBatchCreation, AttributeChange),
     *(EvalCreation, EvalChange, EvalRunCreation, ScoreCreation),
     *(GraphQLRequest, McpMessage),
-    *(SignIn, AcceptInvitation, PasswordChange, ProjectSwitch, SignInSession),
+    *SIGN_IN_TYPES,
 )
 
 
@@ -329,7 +328,6 @@ def _at(id: str, **operations: Json) -> Json:
 
 def _paths() -> Json:
     request = partial(_operation, tags=(ASK_TAG,))
-    coming = partial(_operation, tags=("write",), key=False)
     unready = {
         "503": {"description": "no model is available", "content": {"application/json": {"schema": _ref("Readiness")}}},
     }
@@ -452,22 +450,7 @@ def _paths() -> Json:
                 also={"202": {"description": "accepted: a notification has no response"}},
             ),
         },
-        "/auth/sign-in": {"post": coming("signIn", "Sign in with a password", "SignInSession", body="SignIn")},
-        "/auth/invitation": {"post": coming("acceptInvitation", "Join", "SignInSession", body="AcceptInvitation")},
-        "/auth/sign-out": {"post": coming("signOut", "Sign out", "SignOut")},
-        "/auth/password": {
-            "post": _operation(
-                "changePassword", "Change your password", "SignInSession",
-                body="PasswordChange", tags=("write",), secured=SESSION_SECURITY,
-            ),
-        },
-        "/auth/session": {
-            "get": _operation("getSession", "Get the current session", "SignInSession", secured=SESSION_SECURITY),
-            "post": _operation(
-                "switchProject", "Switch to another project", "SignInSession",
-                body="ProjectSwitch", tags=("write",), secured=SESSION_SECURITY,
-            ),
-        },
+        **sign_in_paths(_operation),
         "/healthz": {"get": _operation("healthz", "Liveness", "Health", key=False)},
         "/readyz": {"get": _operation("readyz", "Readiness", "Readiness", key=False, also=unready)},
         "/metrics": {"get": _operation("metrics", "Metrics in Prometheus text format", kind="text/plain")},

@@ -58,6 +58,7 @@ from sizewise.gateway.request_context import (
     trace_headers,
     upload_refusal,
 )
+from sizewise.gateway.second_factor import SecondFactorEndpoints
 from sizewise.gateway.signin import SignInEndpoints
 from sizewise.gateway.signin_link import LinkEndpoints
 from sizewise.gateway.signin_oidc import OidcEndpoints
@@ -130,6 +131,10 @@ ROUTE_ACTIONS: Mapping[str, tuple[str, ...] | None] = {
     "/auth/link/redeem": None,
     "/auth/session": (),
     "/auth/password": (),
+    "/auth/second-factor": (),
+    "/auth/second-factor/confirm": (),
+    "/auth/second-factor/recovery-codes": (),
+    "/auth/second-factor/remove": (),
     "/auth/oidc/{body}": None,
     "/auth/oidc/{body}/callback": None,
     "/sign-in": None,
@@ -168,7 +173,10 @@ def build_asgi_app(
     """`services` stay the same when a reload replaces the application. `wrap` is applied to the route handlers that
     read no stream.
     """
-    signing_in = SignInEndpoints(services.users, services.sessions, services.api_keys.authenticator)
+    signing_in = SignInEndpoints(
+        services.users, services.sessions, services.api_keys.authenticator, services.second_factors
+    )
+    factors = SecondFactorEndpoints(services.second_factors, services.users, signing_in)
     links = LinkEndpoints(services.sign_in_links, services.users, signing_in)
     studio_files = studio.StudioFiles()
     oidc = OidcEndpoints(services.users, services.sessions)
@@ -222,6 +230,10 @@ def build_asgi_app(
         at("/auth/link", links.create),
         at("/auth/link/redeem", links.redeem),
         at("/auth/password", signing_in.change_password),
+        Route("/auth/second-factor", MethodRouter(get_app, GET=factors.show, POST=factors.begin)),
+        at("/auth/second-factor/confirm", factors.confirm),
+        at("/auth/second-factor/recovery-codes", factors.new_recovery_codes),
+        at("/auth/second-factor/remove", factors.remove),
         Route("/auth/session", MethodRouter(get_app, GET=signing_in.get_session, POST=signing_in.switch_project)),
         at("/auth/oidc/{body}", oidc.start_sign_in, "GET"),
         at("/auth/oidc/{body}/callback", oidc.complete_sign_in, "GET"),

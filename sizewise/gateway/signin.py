@@ -6,7 +6,7 @@ Its checks are in auth/browser_security.py.
 
 from __future__ import annotations
 
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct, structs
@@ -14,12 +14,13 @@ from msgspec import Meta, Struct, structs
 from sizewise.app.application import Application
 from sizewise.auth.authenticator import Authenticator
 from sizewise.auth.browser_security import SESSION_COOKIE, check_csrf, check_host, client_address, is_https, read_cookie
+from sizewise.auth.second_factor import SecondFactorProof, SecondFactors
 from sizewise.auth.sign_in_device import device_family, network_prefix
 from sizewise.auth.sign_in_sessions import NewSession, Sessions, SignInOrigin, csrf_token
 from sizewise.auth.user_accounts import UserAccounts
 from sizewise.auth.users.passwords import MAX_LENGTH
 from sizewise.auth.users.tables import Session, User
-from sizewise.errors import BadBody, InvalidApiKey, SignInFailed
+from sizewise.errors import BadBody, InvalidApiKey, SecondFactorRequired, SignInFailed
 from sizewise.gateway.request_context import JSON, Headers, RequestHead, ResponseWriter, trace_headers
 from sizewise.interoperable_json import check_json
 from sizewise.principal import Principal
@@ -28,6 +29,7 @@ T = TypeVar("T", bound=Struct)
 
 Password = Annotated[str, Meta(max_length=4 * MAX_LENGTH)]
 Name = Annotated[str, Meta(max_length=100)]
+Code = Annotated[str, Meta(max_length=40)]
 NO_STORE = (b"cache-control", b"no-store")
 _WRONG_CREDENTIALS = "the address or the password is wrong"
 _HINT = "try again, or ask an administrator for a link to a new password"
@@ -37,6 +39,8 @@ class SignIn(Struct, forbid_unknown_fields=True):
     email: Annotated[str, Meta(max_length=254)]
     password: Password
     project: Name = ""
+    code: Code = ""
+    recovery_code: Code = ""
 
 
 class AcceptInvitation(Struct, forbid_unknown_fields=True):
@@ -45,6 +49,8 @@ class AcceptInvitation(Struct, forbid_unknown_fields=True):
     token: Annotated[str, Meta(min_length=20, max_length=200)]
     password: Password
     name: Name = ""
+    code: Code = ""
+    recovery_code: Code = ""
 
 
 class ProjectSwitch(Struct, forbid_unknown_fields=True):
@@ -59,7 +65,10 @@ class PasswordChange(Struct, forbid_unknown_fields=True):
 
 
 class SignInSession(Struct):
-    """Times are unix ms. Send `csrf` as x-sizewise-csrf with every method but GET."""
+    """Times are unix ms. Send `csrf` as x-sizewise-csrf with every method but GET.
+
+    `second_factor` required: the session has no permission until its user adds one.
+    """
 
     session: str
     user: str
@@ -74,18 +83,24 @@ class SignInSession(Struct):
     csrf: str
     expires: int
     method: str
+    second_factor: Literal["none", "enrolled", "required"]
 
 
 class SignInEndpoints:
     """The route handlers of /auth, except OpenID Connect."""
 
-    def __init__(self, users: UserAccounts, sessions: Sessions, keys: Authenticator) -> None:
+    def __init__(
+        self, users: UserAccounts, sessions: Sessions, keys: Authenticator, second_factors: SecondFactors
+    ) -> None:
         self._users = users
         self._sessions = sessions
         self._keys = keys
+        self._second_factors = second_factors
 
     async def sign_in(self, app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
-        """Raises SignInFailed, with the same message and timing whatever is wrong; Busy after too many attempts."""
+        """Raises SignInFailed, with the same message and timing whatever is wrong; SecondFactorRequired if only the
+        code is missing; Busy after too many attempts.
+        """
         wanted = read_json(body, SignIn)
         check_same_site(app, head)
         address = address_of(app, head)
@@ -98,7 +113,9 @@ class SignInEndpoints:
                 self._sessions.record_failed_sign_in(user, SignInFailed.code)
             raise SignInFailed(_WRONG_CREDENTIALS, _HINT)
         self._users.login_throttle.record_success(account, address)
-        await self.start_session(app, head, writer, user, sign_in_origin(app, head, "password"), wanted.project)
+        factor = await self._challenge(user, SecondFactorProof(wanted.code, wanted.recovery_code), address)
+        origin = structs.replace(sign_in_origin(app, head, "password"), factor=factor)
+        await self.start_session(app, head, writer, user, origin, wanted.project)
 
     async def accept_invitation(self, app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
         """Signs in by invitation. Raises Forbidden, BadRequest (password), Conflict, Busy."""
@@ -106,9 +123,16 @@ class SignInEndpoints:
         check_same_site(app, head)
         users, address = self._users, address_of(app, head)
         users.login_throttle.record_attempt("", address)
-        user = await users.accept_invitation(wanted.token, strip_unprintable(wanted.name), wanted.password)
+        proof, factor = SecondFactorProof(wanted.code, wanted.recovery_code), ""
+
+        async def check(user: User) -> None:
+            nonlocal factor
+            factor = await self._challenge(user, proof, address)
+
+        user = await users.accept_invitation(wanted.token, strip_unprintable(wanted.name), wanted.password, check)
         users.login_throttle.record_success("", address)
-        await self.start_session(app, head, writer, user, sign_in_origin(app, head, "invitation"))
+        origin = structs.replace(sign_in_origin(app, head, "invitation"), factor=factor)
+        await self.start_session(app, head, writer, user, origin)
 
     async def sign_out(self, app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
         """Ends the session of this cookie and deletes the cookie; succeeds without a session. Raises Forbidden."""
@@ -148,6 +172,22 @@ class SignInEndpoints:
         await users.change_password(user, wanted.password)
         origin = structs.replace(sign_in_origin(app, head, "password"), factor=its.factor)
         await self.start_session(app, head, writer, user, origin, its.project)
+
+    async def _challenge(self, user: User, proof: SecondFactorProof, address: str) -> str:
+        """The second factor used. Raises SecondFactorRequired, SignInFailed, Busy."""
+        try:
+            return await self._second_factors.challenge(user, proof, address)
+        except SecondFactorRequired:
+            raise
+        except SignInFailed as error:
+            self._sessions.record_failed_sign_in(user, error.code)
+            raise
+
+    def factor_state(self, session: Session) -> Literal["none", "enrolled", "required"]:
+        standing = self._keys.effective_roles
+        if session.user in standing.enrolled:
+            return "enrolled"
+        return "required" if standing.must_enroll(session) else "none"
 
     def current_session(self, app: Application, head: RequestHead) -> tuple[Principal, Session, str]:
         """The signed-in user, the session and its token. Raises InvalidApiKey, Forbidden."""
@@ -200,6 +240,7 @@ class SignInEndpoints:
             csrf=csrf_token(token),
             expires=session.expires,
             method=session.method,
+            second_factor=self.factor_state(session),
         )
         await writer.send_response(
             200,

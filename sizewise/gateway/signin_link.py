@@ -29,6 +29,13 @@ class LinkRequest(Struct, forbid_unknown_fields=True):
     to: Annotated[str, Meta(max_length=500)] = ""
 
 
+class CreatedLink(Struct):
+    """`expires`: unix ms."""
+
+    url: str
+    expires: int
+
+
 class LinkRedemption(Struct, forbid_unknown_fields=True):
     token: Annotated[str, Meta(min_length=20, max_length=200)]
 
@@ -52,7 +59,7 @@ class LinkEndpoints:
         except ValueError as error:
             raise BadRequest(str(error), "use a path such as /play", param="to") from None
         made = await self._links.create()
-        shown = {"url": sign_in_url(app.settings.server.url, made, to), "expires": made.expires}
+        shown = CreatedLink(sign_in_url(app.settings.server.url, made, to), made.expires)
         await writer.send_response(200, [JSON, NO_STORE, *trace_headers(head.trace)], msgspec.json.encode(shown))
 
     async def redeem(self, app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:

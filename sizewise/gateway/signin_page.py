@@ -33,9 +33,11 @@ a.by{margin-top:.6rem;color:inherit;background:none;border-color:var(--line)}
 hr{border:0;border-top:1px solid var(--line);margin:1.5rem 0 1rem}
 output{display:block;min-height:1.5rem;margin:.8rem 0 0;color:var(--wrong);font-size:.9rem}
 small{opacity:.7}
+fieldset{border:0;margin:0;padding:0}
 """
 SCRIPT = """
-const form=document.forms[0],said=document.querySelector('output'),button=form.querySelector('button');
+const form=document.forms[0],codes=form.querySelector('fieldset');
+const said=document.querySelector('output'),button=form.querySelector('button');
 const token=location.hash.slice(1),hash=new URLSearchParams(token),link=hash.get('link');
 if(form.dataset.to==='/auth/invitation'){
 history.replaceState(null,'',location.pathname);
@@ -46,13 +48,15 @@ try{
 const answer=await fetch(to,{method:'POST',headers:{'content-type':'application/json'},body:JSON.stringify(sent)});
 if(answer.ok){location.assign(after);return}
 const {error}=await answer.json();
+if(error.code==='second_factor_required'&&codes.hidden){
+codes.hidden=false;button.disabled=false;codes.querySelector('input').focus();return}
 said.textContent=error.message+(error.hint?'; '+error.hint:'')+'.';
 }catch(fault){said.textContent='The server did not respond. Try again.'}
 button.disabled=false;
 }
 form.addEventListener('submit',event=>{
 event.preventDefault();
-const sent=Object.fromEntries(new FormData(form));
+const sent=Object.fromEntries([...new FormData(form)].filter(([name,value])=>value||!name.endsWith('code')));
 if(form.dataset.to==='/auth/invitation')sent.token=token;
 send(form.dataset.to,sent,form.dataset.after);
 });
@@ -85,6 +89,11 @@ NEW_PASSWORD_FIELD = (
     '<label>Password<input name="password" type="password" autocomplete="new-password" required'
     f' minlength="{MIN_LENGTH}" maxlength="{MAX_LENGTH}"><small>{MIN_LENGTH} characters or more, such as a'
     " few words</small></label>"
+)
+CODE_FIELDS = (
+    '<fieldset hidden><label>Code of your authenticator app<input name="code" inputmode="numeric"'
+    ' autocomplete="one-time-code" maxlength="40"></label><label>or a recovery code<input name="recovery_code"'
+    ' autocomplete="off" maxlength="40"></label></fieldset>'
 )
 HTML_CONTENT_TYPE = (b"content-type", b"text/html; charset=utf-8")
 
@@ -134,7 +143,7 @@ async def sign_in_page(app: Application, head: RequestHead, body: bytes, writer:
         lead="Use the account that you created with your invitation.",
         to="/auth/sign-in",
         after=escape(app.settings.login_sessions.redirect_path),
-        fields=EMAIL_FIELD + CURRENT_PASSWORD_FIELD,
+        fields=EMAIL_FIELD + CURRENT_PASSWORD_FIELD + CODE_FIELDS,
         verb="Sign in",
         more=f"<hr>{ways}" if ways else "",
         style=STYLE,
@@ -150,7 +159,7 @@ async def invitation_page(app: Application, head: RequestHead, body: bytes, writ
         lead="Choose a password to create your account, or to replace your old password.",
         to="/auth/invitation",
         after=escape(app.settings.login_sessions.redirect_path),
-        fields=NAME_FIELD + NEW_PASSWORD_FIELD,
+        fields=NAME_FIELD + NEW_PASSWORD_FIELD + CODE_FIELDS,
         verb="Continue",
         more="",
         style=STYLE,

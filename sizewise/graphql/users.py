@@ -60,6 +60,11 @@ async def sign_in_sessions(context: RequestContext) -> list[FieldValues]:
             "created": each.created,
             "lastSeen": each.seen,
             "expires": each.expires,
+            "method": each.method,
+            "secondFactor": each.factor,
+            "device": each.device,
+            "network": each.network,
+            "current": each.id == principal.key_id,
         }
         for each, user in found
         if user.id == principal.user_id
@@ -146,9 +151,21 @@ async def enable_user(context: RequestContext, id: str) -> FieldValues:
     return _user(reachable_user(context, id), context)
 
 
-async def sign_out(context: RequestContext, user: str | None = None) -> FieldValues:
-    """Ends all sessions of `user`; without it, all of the caller's own."""
+async def reset_second_factor(context: RequestContext, user: str) -> FieldValues:
+    """For a user who has lost it. Nobody resets their own: that takes a code."""
+    whose, principal = reachable_user(context, user), context.principal
+    if whose.id == principal.user_id:
+        raise Forbidden("you cannot reset your own second factor", "remove it with a code, or a recovery code")
+    require_rights_over(context, whose)
+    await context.services.second_factors.reset(whose, principal)
+    return {"id": whose.id}
+
+
+async def sign_out(context: RequestContext, user: str | None = None, session: str | None = None) -> FieldValues:
+    """Ends one session, or all of `user`; without either, all of the caller's own."""
     principal = context.principal
+    if session is not None:
+        return await _end_session(context, session)
     if user is None and not principal.user_id:
         raise BadRequest("a service key has no sessions", "pass the id of a user", param="user")
     whose = reachable_user(context, user if user is not None else principal.user_id)
@@ -156,6 +173,18 @@ async def sign_out(context: RequestContext, user: str | None = None) -> FieldVal
         require_rights_over(context, whose)
     await context.services.sessions.end_all(whose, principal)
     return {"id": whose.id}
+
+
+async def _end_session(context: RequestContext, id: str) -> FieldValues:
+    principal, standing = context.principal, _standing(context)
+    found = context.services.sessions.get_active(principal.tenant, id)
+    user = standing.users[found.user] if found is not None else None
+    if found is None or user is None or not can_see(principal, _user_resource(user, principal, standing)):
+        raise not_found("session", id)
+    if user.id != principal.user_id:
+        require_rights_over(context, user)
+    await context.services.sessions.end(found, principal)
+    return {"id": found.id}
 
 
 async def create_organization(
@@ -274,7 +303,16 @@ def _user(user: User, context: RequestContext) -> FieldValues:
         "disabled": user.disabled,
         "state": "valid" if user.disabled is None else "disabled",
         "serviceKeys": partial(_created_keys, context, user),
+        "secondFactor": partial(_second_factor, context, user),
     }
+
+
+async def _second_factor(context: RequestContext, user: User, info: object) -> FieldValues | None:
+    since = context.services.second_factors.enrolled_since(user)
+    if since is None:
+        return None
+    left = await context.services.second_factors.recovery_codes_left([user.id])
+    return {"since": since, "recoveryLeft": left.get(user.id, 0)}
 
 
 async def _created_keys(context: RequestContext, user: User, info: object) -> list[FieldValues]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Literal
 
 from sizewise.data_class import Place
 from sizewise.settings.toml_reader import setting
@@ -35,6 +36,20 @@ class LoginSessionsSettings:
         maximum=31_536_000,
     )
     redirect_path: str = setting("/", "Path to redirect to after sign-in.", validator=local_path)
+
+
+@dataclass(frozen=True, slots=True)
+class SignInSettings:
+    """Second factors (TOTP) of users who sign in with a password. Identity providers ask for their own."""
+
+    second_factor: Literal["off", "optional", "required"] = setting(
+        "optional",
+        "off: nobody can add one, and those that exist still count; required: users without one add it at their next "
+        "sign-in, before anything else.",
+    )
+    second_factor_roles: tuple[str, ...] = setting(
+        (), "Roles, in the organization or in a project, whose users need one even if `second_factor` is optional."
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from sizewise.data_class import Place
 from sizewise.settings.agents import AgentSettings, MemorySettings
 from sizewise.settings.alerts import AlertSettings, ReceiverSettings, SloSettings
-from sizewise.settings.auth import LoginSessionsSettings, OidcSettings, RoleSettings
+from sizewise.settings.auth import LoginSessionsSettings, OidcSettings, RoleSettings, SignInSettings
 from sizewise.settings.catalog import CatalogSettings
 from sizewise.settings.environments import EnvironmentSettings, environment_name
 from sizewise.settings.evals import EvalsSettings
@@ -76,6 +76,7 @@ class FileSettings:
     moderation: ModerationSettings = setting(ModerationSettings(), "")
     roles: Mapping[str, RoleSettings] = setting(MappingProxyType({}), "", key_validator=name)
     login_sessions: LoginSessionsSettings = setting(LoginSessionsSettings(), "")
+    sign_in: SignInSettings = setting(SignInSettings(), "")
     oidc: Mapping[str, OidcSettings] = setting(MappingProxyType({}), "", key_validator=name)
     encryption: EncryptionSettings = setting(EncryptionSettings(), "")
     limits: Mapping[str, LimitsSettings] = setting(MappingProxyType({}), "", key_validator=scope)

@@ -47,7 +47,8 @@ class Browser:
             connection.close()
         if "set-cookie" in answer.headers:
             self.cookie = answer.headers["set-cookie"].partition(";")[0]
-        if answer.status == 200 and path.startswith("/auth/") and isinstance(answer.json, dict):
+        tells_session = path.startswith("/auth/") and not path.startswith("/auth/second-factor")
+        if answer.status == 200 and tells_session and isinstance(answer.json, dict):
             self.said = answer.json
             self.csrf = self.said.get("csrf", "")
         return answer

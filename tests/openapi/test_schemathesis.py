@@ -109,6 +109,12 @@ NEVER = (
     "/auth/invitation",
     "/auth/session",
     "/auth/password",
+    "/auth/link",
+    "/auth/link/redeem",
+    "/auth/second-factor",
+    "/auth/second-factor/confirm",
+    "/auth/second-factor/recovery-codes",
+    "/auth/second-factor/remove",
 )
 """The echo counts no tokens exactly and has no audio and no images, so it refuses; nobody signs in by chance, and no
 id of a file is guessed."""

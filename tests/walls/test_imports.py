@@ -32,6 +32,7 @@ LATE: Mapping[tuple[str, str], str] = {
         "sizewise/catalog/update_signature.py",
         "cryptography.hazmat.primitives.asymmetric.ed25519",
     ): "the same",
+    ("sizewise/auth/users/qr_code.py", "segno"): "needed only when somebody enrolls a second factor",
     ("sizewise/auth/oidc_token.py", "joserfc"): "60 ms, needed only where an identity provider is used",
     ("sizewise/auth/oidc_token.py", "joserfc.errors"): "the same",
     ("sizewise/auth/oidc_token.py", "joserfc.jwk"): "the same",

@@ -4,18 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sizewise.auth.users.tables import User, UserSnapshot
+from msgspec import Struct
+
+from sizewise.auth.users.tables import Session, User, UserSnapshot
 
 RoleActions = Mapping[str, frozenset[str]]
 """Role -> actions, for the built-in roles (permissions.py) and those of the settings."""
 NO_ACTIONS: frozenset[str] = frozenset()
+LOCAL_METHODS = ("password", "invitation")
+"""Ways to sign in that a second factor protects."""
+
+
+class SecondFactorRule(Struct, frozen=True):
+    """Whose second factor is required: of everyone, or of those with one of `roles` anywhere. `can_enroll`: of all."""
+
+    can_enroll: bool = True
+    of_everyone: bool = False
+    roles: frozenset[str] = frozenset()
+
+
+NO_RULE = SecondFactorRule()
 
 
 class EffectiveRoles:
     """Roles of all users in one snapshot."""
 
-    def __init__(self, users: UserSnapshot, roles: RoleActions) -> None:
+    def __init__(self, users: UserSnapshot, roles: RoleActions, second_factor: SecondFactorRule = NO_RULE) -> None:
         self.roles = roles
+        self.second_factor = second_factor
+        self.enrolled = users.enrolled
         self.users: Mapping[str, User] = {user.id: user for user in users.users}
         self._project_roles: dict[str, dict[str, str]] = {}
         for each in users.memberships:
@@ -52,6 +69,13 @@ class EffectiveRoles:
         if preferred:
             return preferred if user.role or preferred in own else None
         return "default" if user.role else next(iter(own), None)
+
+    def must_enroll(self, session: Session) -> bool:
+        """Whether the user has to add a second factor before this session can do anything else."""
+        user, rule = self.users.get(session.user), self.second_factor
+        if user is None or session.method not in LOCAL_METHODS or user.id in self.enrolled:
+            return False
+        return rule.of_everyone or not rule.roles.isdisjoint((user.role, *self.project_roles(user.id).values()))
 
     def all_actions(self, user: User) -> frozenset[str]:
         """Actions allowed in any project."""

@@ -14,15 +14,17 @@ from sizewise.errors import Busy
 
 SLOT_COUNT = 1 << 16
 WINDOW_S = 900.0
-MAX_PER_ACCOUNT_AND_ADDRESS, MAX_PER_ACCOUNT, MAX_PER_ADDRESS = 10, 50, 300
+LIMITS = (10, 50, 300)
 """Attempts per window: per account and address, per account, per address."""
 
 
 class LoginThrottle:
     """Bounded memory: SLOT_COUNT slots of two numbers."""
 
-    def __init__(self, window_s: float = WINDOW_S) -> None:
+    def __init__(self, window_s: float = WINDOW_S, *, limits: tuple[int, int, int] = LIMITS) -> None:
+        """`limits`: as LIMITS."""
         self._window = window_s
+        self._limits = limits
         self._key = os.urandom(16)
         self._attempts = [0] * SLOT_COUNT
         self._since = [0.0] * SLOT_COUNT
@@ -44,15 +46,11 @@ class LoginThrottle:
         typing errors.
         """
         for slot, most in self._slots_of(account, address):
-            self._attempts[slot] = 0 if most == MAX_PER_ACCOUNT_AND_ADDRESS else max(0, self._attempts[slot] - 1)
+            self._attempts[slot] = 0 if most == self._limits[0] else max(0, self._attempts[slot] - 1)
 
     def _slots_of(self, account: str, address: str) -> list[tuple[int, int]]:
-        where = _network_of(address)
-        named = [
-            (f"h{account}\0{where}", MAX_PER_ACCOUNT_AND_ADDRESS),
-            (f"c{account}", MAX_PER_ACCOUNT),
-            (f"a{where}", MAX_PER_ADDRESS),
-        ]
+        where, (with_address, alone, of_address) = _network_of(address), self._limits
+        named = [(f"h{account}\0{where}", with_address), (f"c{account}", alone), (f"a{where}", of_address)]
         return [(self._slot(text), most) for text, most in named if account or text[0] == "a"]
 
     def _slot(self, text: str) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from msgspec import Struct
@@ -9,6 +11,7 @@ from sqlalchemy import Column, Connection, Index, MetaData, Table, Text, delete,
 from sqlalchemy.schema import CreateIndex, CreateTable, ExecutableDDLElement
 from sqlalchemy.sql.elements import ColumnElement
 
+from sizewise.auth.users import factor_tables
 from sizewise.storage.database import migration_statement, overwriting_deleted
 from sizewise.storage.migrations import BIG_INTEGER
 
@@ -182,6 +185,7 @@ class UserSnapshot(Struct, frozen=True):
     users: tuple[User, ...] = ()
     memberships: tuple[Membership, ...] = ()
     sessions: tuple[Session, ...] = ()
+    enrolled: Mapping[str, int] = MappingProxyType({})  # user id -> since when it has a second factor
 
 
 def read_user_snapshot(connection: Connection, now: int) -> UserSnapshot:
@@ -190,6 +194,7 @@ def read_user_snapshot(connection: Connection, now: int) -> UserSnapshot:
         tuple(User(*row) for row in connection.execute(select(USERS).order_by(USERS.c.created, USERS.c.id))),
         tuple(Membership(*row) for row in connection.execute(select(MEMBERSHIPS))),
         tuple(Session(*row) for row in connection.execute(select(SESSIONS).where(live))),
+        factor_tables.read_enrolled(connection),
     )
 
 
@@ -341,16 +346,21 @@ def session_users(connection: Connection, tenant: str) -> dict[str, str]:
 
 def count_account(connection: Connection, user: User) -> dict[str, int]:
     """Rows of a user's account, by what people call them."""
-    return {
+    counted = {
         label: connection.scalar(select(func.count()).select_from(table).where(mine)) or 0
         for label, table, mine in _account(user)
     }
+    return {**counted, SECOND_FACTOR: factor_tables.count_account(connection, user.id)}
 
 
 def delete_account(connection: Connection, user: User) -> dict[str, int]:
     """Deletes and overwrites them, and counts them as `count_account`."""
     with overwriting_deleted(connection):
-        return {label: connection.execute(delete(table).where(mine)).rowcount for label, table, mine in _account(user)}
+        gone = {label: connection.execute(delete(table).where(mine)).rowcount for label, table, mine in _account(user)}
+    return {**gone, SECOND_FACTOR: factor_tables.delete_factor(connection, user.id)}
+
+
+SECOND_FACTOR = "second factor with its recovery codes"
 
 
 def _account(user: User) -> list[tuple[str, Table, ColumnElement[bool]]]:
