@@ -150,5 +150,6 @@ def build_features(
             resources.mcp_servers.prepare(settings.mcp, client),
             # Runs outlive the application; runs that start from now on use its nodes.
             partial(services.runs.worker.configure, run_flow),
+            partial(services.runs.trials.configure, services.compiled_flows, nodes),
         ),
     )

@@ -62,6 +62,8 @@ from sizewise.file_search.store_records import StoreRecords
 from sizewise.files import tables as file_tables
 from sizewise.files.file_store import FileStore
 from sizewise.flows import tables as flow_tables
+from sizewise.flows.drafts import tables as draft_tables
+from sizewise.flows.drafts.store import FlowDrafts
 from sizewise.flows.engine import Engine, Runner
 from sizewise.flows.engines import tables as engine_tables
 from sizewise.flows.engines.dbos import DbosEngine, is_installed
@@ -176,6 +178,7 @@ class Services:
     releases: ReleaseStore
     environments: EnvironmentStore
     flow_versions: FlowVersions
+    flow_drafts: FlowDrafts
     compiled_flows: CompiledFlows
     runs: RunService
     webhook_triggers: WebhookTriggers
@@ -411,6 +414,7 @@ def open_services(
             releases=ReleaseStore(encryption, read, write_sync, executor),
             environments=EnvironmentStore(read, write),
             flow_versions=versions,
+            flow_drafts=FlowDrafts(steps),
             compiled_flows=compiled_flows,
             runs=runs,
             webhook_triggers=WebhookTriggers(versions, compiled_flows, runs.starter),
@@ -448,13 +452,14 @@ COMPONENTS = (
         outbox_tables,
         alert_tables,
     ),
+    draft_tables,
     *(flow_version_tables, flow_tables, engine_tables, knowledge_tables, file_search_tables),
     *(release_tables, environment_tables),
 )
 """Every package's tables, in the order in which they are migrated."""
 ENCRYPTED_TABLES = (
     *(stored_response_tables.SEALED, background_tables.SEALED, cache_tables.SEALED, payload_tables.SEALED),
-    factor_tables.SEALED,
+    *(factor_tables.SEALED, draft_tables.SEALED),
     *(flow_version_tables.SEALED, *flow_tables.SEALED, *knowledge_tables.SEALED, agent_tables.SEALED),
     *(end_user_tables.SEALED, score_tables.SEALED),
     *(*file_tables.SEALED, *file_search_tables.SEALED, *hosted_eval_tables.SEALED),
@@ -466,6 +471,7 @@ PERSONAL_TABLES: Sequence[PersonalTable] = (
     score_tables.PERSONAL,
     replace(telemetry_tables.PERSONAL, before_delete=keep_usage),  # after those that are found by it
     *(stored_response_tables.PERSONAL, background_tables.PERSONAL, cache_tables.PERSONAL, agent_tables.PERSONAL),
+    draft_tables.PERSONAL,
     *(file_tables.PERSONAL, *usage_tables.PERSONAL, *hosted_eval_tables.PERSONAL),
 )
 """Tables with personal data, except accounts and flow runs: erasing those takes more than deleting rows."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
@@ -21,7 +22,7 @@ import msgspec
 from msgspec import Struct
 
 from sizewise.atomic_file import write_file_atomically
-from sizewise.errors import PathNotFound, SizewiseError
+from sizewise.errors import Conflict, PathNotFound, SizewiseError
 from sizewise.flows.call_graph import (
     AgentCalls,
     AgentEdges,
@@ -217,6 +218,31 @@ class FlowFolderWatcher:
         await self._note_published(self._published_names & found.keys())
         self._file_stats, self._is_first = seen, False
 
+    def belongs_to(self, tenant: str, project: str) -> bool:
+        return (tenant, project) == (self._principal.tenant, self._principal.project)
+
+    def file_of(self, tenant: str, project: str, name: str) -> Path | None:
+        """The flow's file in this folder; None if it has none."""
+        if not self.belongs_to(tenant, project):
+            return None
+        try:
+            return list_flow_files(self._path).get(name)
+        except OSError:
+            return None
+
+    async def load(self) -> dict[str, FlowFile]:
+        """All files, with their errors. Raises OSError."""
+        self._registry = self._registry or NodeRegistry()
+        return await asyncio.to_thread(partial(load_flow_files, self._path, self._registry))
+
+    async def require_replaceable(self, file: Path, expected: str) -> None:
+        """Raises Conflict if the file's flow is not `expected`, or the file cannot be written."""
+        await asyncio.to_thread(_require_replaceable, file, expected)
+
+    async def replace(self, file: Path, text: str, expected: str) -> None:
+        """Writes the file whose flow has the version `expected`. Raises Conflict as `require_replaceable`."""
+        await asyncio.to_thread(_replace_file, file, text, expected)
+
     async def _note_published(self, names: frozenset[str]) -> None:
         if names == self._published_names:
             return
@@ -231,6 +257,31 @@ class FlowFolderWatcher:
             return self._versions.get_published(self._principal.tenant, self._principal.project, name).version
         except PathNotFound:
             return ""
+
+
+def _require_replaceable(file: Path, expected: str) -> None:
+    spec = parse_flow_text(_read_text(file)).spec
+    if spec is None or spec.version != expected:
+        raise Conflict(
+            f"the file {file.name!r} was changed meanwhile, and is not what is published",
+            "read it with flowFiles, and merge the two",
+        )
+    whole = file.resolve()
+    if not os.access(whole, os.W_OK) or not os.access(whole.parent, os.W_OK):
+        raise _not_writable(file, "it is read-only")
+
+
+def _replace_file(file: Path, text: str, expected: str) -> None:
+    _require_replaceable(file, expected)
+    try:
+        write_file_atomically(file.resolve(), text.encode())
+    except OSError as error:
+        raise _not_writable(file, error.strerror or type(error).__name__) from error
+
+
+def _not_writable(file: Path, why: str) -> Conflict:
+    hint = "this flow belongs to the folder: copy the difference into your repository (flowDiff)"
+    return Conflict(f"the file {file.name!r} cannot be written: {why}", hint)
 
 
 def _read_published(path: Path) -> dict[str, frozenset[str]]:

@@ -24,6 +24,7 @@ from sizewise.flows.run_recovery import RunRecovery
 from sizewise.flows.run_start import RunStarter
 from sizewise.flows.run_worker import RunWorker
 from sizewise.flows.step_store import StepStore
+from sizewise.flows.trial_run import TrialRuns
 from sizewise.flows.versions.store import FlowVersions
 from sizewise.storage.database import PublishEvent, no_event
 
@@ -47,6 +48,7 @@ class RunService:
         principals = RunPrincipals(authenticator)
         self.active = ActiveRuns()
         self.limits = limits
+        self.trials = TrialRuns(limits)
         self.queries = RunQueries(store, self.active)
         approvers = Approvers(authenticator, allow_self_approval=limits.settings.allow_self_approval)
         self.approval = RunApproval(store, self.active, self.queries, approvers)

@@ -47,11 +47,13 @@ INVALID_TEMPLATE = Template((LiteralValue(None),))
 
 
 class ValidationResult(Struct, frozen=True):
-    """`flow` is None if there is any error; warnings are allowed."""
+    """`flow` is None if there is any error; warnings are allowed. `levels`: also of a flow with errors."""
 
     flow: CompiledFlow | None
     diagnostics: tuple[Diagnostic, ...]
     spec: FlowSpec | None = None
+    source: YamlSource | None = None
+    levels: tuple[ValidatedLevel, ...] = ()
 
 
 def no_flows(name: str) -> FlowSignature | None:
@@ -98,10 +100,12 @@ def validate_parsed(
     if parsed.source is None or parsed.spec is None:
         return ValidationResult(None, () if parsed.error is None else (parsed.error,))
     found = parsed.found
-    flow = _Validator(parsed.source, found, registry, signatures).flow(parsed.spec)
+    validator = _Validator(parsed.source, found, registry, signatures)
+    flow = validator.flow(parsed.spec)
     for each in call_findings:
         found.add(each.path, each.node, each.message, each.hint, warning=each.is_warning)
-    return ValidationResult(None if found else flow, found.sorted(), parsed.spec)
+    made = None if found else flow
+    return ValidationResult(made, found.sorted(), parsed.spec, parsed.source, tuple(validator.levels))
 
 
 class NodeDraft(Struct):
@@ -117,6 +121,19 @@ class NodeDraft(Struct):
     context: ValidationContext
 
 
+class ValidatedLevel(Struct):
+    """Nodes beside each other, with their output types and cases. `outputs`: what the level's outputs refer to.
+
+    `within`: the id of the node around them; empty: none.
+    """
+
+    within: str
+    drafts: Sequence[NodeDraft]
+    outputs: Sequence[Dependency]
+    types: Mapping[str, Type]
+    cases: Mapping[str, tuple[str, ...]]
+
+
 class _Validator:
     def __init__(
         self,
@@ -129,6 +146,7 @@ class _Validator:
         self._diagnostics = diagnostics
         self._registry = registry
         self._signatures = signatures
+        self.levels: list[ValidatedLevel] = []
 
     def flow(self, spec: FlowSpec) -> CompiledFlow:
         scope = {"inputs": Type("object", fields={name: each.type for name, each in spec.inputs.items()})}
@@ -326,6 +344,7 @@ class _Validator:
         edges.check_cases(cases)
         gives = self._infer(outputs, kinds, outputs_path, within)
         self._check_unused(drafts, edges, dependencies)
+        self.levels.append(ValidatedLevel(within, drafts, dependencies, kinds, cases))
         numbers = {each.id: number for number, each in enumerate(ready)}
         following: dict[str, tuple[int, ...]] = {}
         for one in ready:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from functools import partial
 
 import msgspec
@@ -12,12 +12,14 @@ from sizewise.auth.authorization import Resource, require_permission
 from sizewise.errors import BadRequest, Conflict, PathNotFound, UpstreamTimeout
 from sizewise.flows.compiled_flow import CompiledFlow
 from sizewise.flows.executor import FlowOutline
+from sizewise.flows.graph_outline import OutlineEdge, OutlineNode, outline_graph
 from sizewise.flows.language.diagnostics import Diagnostic
 from sizewise.flows.language.types import Json, format_type
 from sizewise.flows.node import FlowSignature
+from sizewise.flows.quick_fixes import line_starts, quick_fixes
 from sizewise.flows.tables import INPUTS, OUTPUTS, FlowRun, RunState, RunStep
 from sizewise.flows.validator import ValidationResult
-from sizewise.flows.versions.tables import FlowVersion, PublishedFlow
+from sizewise.flows.versions.tables import FlowVersion, PublishedFlow, require_version
 from sizewise.graphql.context import RequestContext
 from sizewise.graphql.event_iterator import StreamResult, iterate_events
 from sizewise.graphql.flow_fields import has_side_effects
@@ -28,6 +30,7 @@ from sizewise.handler import Event, TextDelta
 from sizewise.money import format_dollars
 from sizewise.principal import Principal
 
+MAX_NOTE_CHARS = 500
 PAGE_ARGUMENTS = ("before", "limit")
 SEVERITIES: Mapping[str, str] = {"mistake": "error", "warning": "warning"}
 
@@ -79,6 +82,11 @@ def _flow(context: RequestContext, published: PublishedFlow) -> FieldValues:
             await shelf.read_source(published.tenant, published.project, published.name, published.version)
         ).decode()
 
+    def file(info: object) -> str | None:
+        folder = context.app.resources.flow_files
+        found = None if folder is None else folder.file_of(published.tenant, published.project, published.name)
+        return None if found is None else found.name
+
     async def effects(info: object) -> bool:
         flow = (await outline()).flow
         return flow is None or has_side_effects(flow.graph)
@@ -95,6 +103,7 @@ def _flow(context: RequestContext, published: PublishedFlow) -> FieldValues:
         "outputs": outputs,
         "sideEffects": effects,
         "text": text,
+        "file": file,
     }
 
 
@@ -111,38 +120,103 @@ async def flow_versions(context: RequestContext, name: str, limit: int = 20) -> 
     principal, shelf = context.principal, context.services.flow_versions
     found = await shelf.list_versions(principal.tenant, principal.project, name, limit)
     lives = {each.version for each in live_flows(context) if each.name == name}
-    return [_version(each, each.version in lives) for each in found]
+    return [_version(context, each, each.version in lives) for each in found]
 
 
-def _version(version: FlowVersion, lives: bool) -> FieldValues:
-    return {"version": version.version, "created": version.created, "createdBy": version.by, "live": lives}
+def _version(context: RequestContext, version: FlowVersion, lives: bool) -> FieldValues:
+    async def text(info: object) -> str:
+        context.require("manage_flows", "read_contents")
+        principal, versions = context.principal, context.services.flow_versions
+        return (await versions.read_source(principal.tenant, principal.project, version.name, version.version)).decode()
+
+    return {
+        "version": version.version,
+        "created": version.created,
+        "createdBy": version.by,
+        "live": lives,
+        "text": text,
+    }
 
 
 async def check_flow(context: RequestContext, text: str) -> FieldValues:
     principal = context.principal
-    return _checked(
-        await context.services.compiled_flows.validate(
-            principal.tenant, principal.project, text, context.app.settings.agents
-        ),
+    checked = await context.services.compiled_flows.validate(
+        principal.tenant, principal.project, text, context.app.settings.agents
     )
-
-
-def _checked(checked: ValidationResult) -> FieldValues:
     return {
         "name": checked.spec.name if checked.spec else "",
         "version": checked.spec.version if checked.spec else "",
         "valid": checked.flow is not None,
-        "findings": [_finding(each) for each in checked.diagnostics],
+        "findings": flow_findings(text, checked.diagnostics),
+        "graph": partial(_graph, context, checked),
     }
 
 
-def _finding(found: Diagnostic) -> FieldValues:
-    place = {"node": found.node, "line": found.line, "column": found.column}
-    return {**place, "message": found.message, "hint": found.hint, "severity": SEVERITIES[found.kind]}
+def flow_findings(text: str, diagnostics: Sequence[Diagnostic]) -> list[FieldValues]:
+    starts = line_starts(text) if diagnostics else []
+    return [
+        {
+            "node": found.node,
+            "line": found.line,
+            "column": found.column,
+            "message": found.message,
+            "hint": found.hint,
+            "severity": SEVERITIES[found.kind],
+            "fixes": [msgspec.structs.asdict(each) for each in quick_fixes(text, starts, found)],
+        }
+        for found in diagnostics
+    ]
 
 
-async def publish_flow(context: RequestContext, text: str, project: str | None = None) -> FieldValues:
-    """Raises BadRequest with the first error, Conflict if another flow has the same field name."""
+async def _graph(context: RequestContext, checked: ValidationResult, info: object) -> FieldValues | None:
+    """Computed only if it is requested."""
+    if checked.source is None:
+        return None
+    outline = await asyncio.to_thread(outline_graph, checked)
+    return {"nodes": list(map(_graph_node, outline.nodes)), "edges": list(map(_graph_edge, outline.edges))}
+
+
+def _graph_node(node: OutlineNode) -> FieldValues:
+    return {
+        "id": node.id,
+        "path": node.path,
+        "kind": node.kind,
+        "parent": node.parent,
+        "line": node.line,
+        "endLine": node.end_line,
+        "outputs": format_type(node.outputs),
+        "cases": node.cases,
+        "sideEffect": node.side_effect,
+        "streams": node.streams,
+    }
+
+
+def _graph_edge(edge: OutlineEdge) -> FieldValues:
+    return {
+        "from": edge.source,
+        "to": edge.target,
+        "case": edge.case,
+        "kind": edge.kind,
+        "path": edge.path,
+        "reference": edge.reference,
+        "line": edge.line,
+        "column": edge.column,
+        "endColumn": edge.end_column,
+    }
+
+
+async def publish_flow(
+    context: RequestContext,
+    text: str,
+    project: str | None = None,
+    expected_version: str | None = None,
+    note: str = "",
+) -> FieldValues:
+    """Raises BadRequest with the first error, Conflict if another flow has the same field name, or if the flow or its
+    file was changed meanwhile.
+    """
+    if len(note) > MAX_NOTE_CHARS:
+        raise BadRequest(f"the note has more than {MAX_NOTE_CHARS} characters", "shorten it", param="note")
     principal, services = context.principal, context.services
     where = principal.project if project is None else validate_project_name(project)
     require_permission(principal, "manage_flows", Resource(principal.tenant, where))
@@ -160,9 +234,22 @@ async def publish_flow(context: RequestContext, text: str, project: str | None =
     ]
     if other := next((each for each in alike if each != name), ""):
         raise Conflict(f"the flow {other!r} has the same field in GraphQL as {name!r}", "choose another name")
+    live = next((each.version for each in shelf.list_published(principal.tenant, where) if each.name == name), "")
+    folder = context.app.resources.flow_files
+    file = None if folder is None else folder.file_of(principal.tenant, where, name)
+    if file is not None and folder is not None:
+        require_version(name, live, live if expected_version is None else expected_version)
+        await folder.require_replaceable(file, live)
+        expected_version = live
     new = await shelf.save(principal, where, name, version, text.encode())
-    published = await shelf.publish(principal, where, name, version)
-    return {"flow": _flow(context, published), "new": new, "findings": [_finding(each) for each in checked.diagnostics]}
+    published = await shelf.publish(principal, where, name, version, expected_version, note)
+    if file is not None and folder is not None:
+        try:
+            await folder.replace(file, text, live)
+        except Conflict:  # the folder owns the flow: what is live is what the file says
+            await shelf.publish(principal, where, name, live, version)
+            raise
+    return {"flow": _flow(context, published), "new": new, "findings": flow_findings(text, checked.diagnostics)}
 
 
 async def withdraw_flow(context: RequestContext, name: str, project: str | None = None) -> FieldValues:

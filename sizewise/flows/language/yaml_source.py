@@ -54,10 +54,13 @@ class YamlSource(Struct, frozen=True):
     def version(self) -> str:
         return content_hash(self.data)
 
-    def locate(self, path: Path, text: str, occurrence: int) -> tuple[int, int]:
-        """Line and column of the `occurrence`th (from 0) `text` within the value at `path`; else of the value."""
+    def locate(self, path: Path, text: str, occurrence: int, lines: Sequence[str] | None = None) -> tuple[int, int]:
+        """Line and column of the `occurrence`th (from 0) `text` within the value at `path`; else of the value.
+
+        `lines`: those of the text, from callers that ask often.
+        """
         line, column = self.positions.get(path, (1, 1))
-        lines = self.text.split("\n")
+        lines = self.text.split("\n") if lines is None else lines
         seen = -1
         for row in range(line - 1, min(len(lines), line + 2_000)):
             start = column - 1 if row == line - 1 else 0

@@ -124,10 +124,14 @@ class FlowVersions:
         told = audit_event(principal, principal.tenant, "flow.save", f"flow:{project}/{version.name}@{version.version}")
         return self._store.write(lambda c: tables.insert_version(c, principal.tenant, project, version, sealed, told))
 
-    async def publish(self, principal: Principal, project: str, name: str, version: str) -> PublishedFlow:
-        """Publishes a stored version instead of the current one.
+    async def publish(
+        self, principal: Principal, project: str, name: str, version: str, expected: str | None = None, note: str = ""
+    ) -> PublishedFlow:
+        """Publishes a stored version instead of the current one. `expected`: which one that is; empty: none.
 
-        Raises PathNotFound, EncryptionKeyUnavailable, StorageError.
+        `note`: for the audit log.
+
+        Raises Conflict, PathNotFound, EncryptionKeyUnavailable, StorageError.
         """
         await self.read_source(principal.tenant, project, name, version)
         return await self._insert_published(
@@ -142,6 +146,8 @@ class FlowVersions:
                 user=principal.user_id,
             ),
             "flow.publish",
+            expected,
+            note,
         )
 
     async def unpublish(self, principal: Principal, project: str, name: str) -> None:
@@ -161,7 +167,14 @@ class FlowVersions:
             "flow.withdraw",
         )
 
-    async def _insert_published(self, principal: Principal, published: PublishedFlow, action: str) -> PublishedFlow:
+    async def _insert_published(
+        self,
+        principal: Principal,
+        published: PublishedFlow,
+        action: str,
+        expected: str | None = None,
+        note: str = "",
+    ) -> PublishedFlow:
         before = self._published.get((principal.tenant, published.project, published.name))
         told = audit_event(
             principal,
@@ -169,12 +182,12 @@ class FlowVersions:
             action,
             f"flow:{published.project}/{published.name}",
             None if before is None else {"version": before.version},
-            {"version": published.version} if published.version else None,
+            {"version": published.version, **({"note": note} if note else {})} if published.version else None,
         )
 
         self._replace_published(
             await self._store.run_in_thread(
-                lambda: self._store.write(lambda c: tables.insert_published(c, published, told)),
+                lambda: self._store.write(lambda c: tables.insert_published(c, published, told, expected)),
             ),
         )
         return published

@@ -8,6 +8,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from sizewise.audit_log import tables as audit
 from sizewise.audit_log.hash_chain import AuditEvent
+from sizewise.errors import Conflict
 from sizewise.storage.keys.tables import EncryptedTable
 from sizewise.storage.migrations import BIG_INTEGER, Migrations
 
@@ -109,12 +110,30 @@ def list_versions(connection: Connection, tenant: str, project: str, name: str, 
     return [FlowVersion(*row) for row in connection.execute(query)]
 
 
-def insert_published(connection: Connection, published: PublishedFlow, audit_event: AuditEvent) -> list[PublishedFlow]:
-    """Publishes a flow instead of its current version; an empty version unpublishes it. Returns all published flows."""
+def insert_published(
+    connection: Connection, published: PublishedFlow, audit_event: AuditEvent, expected: str | None = None
+) -> list[PublishedFlow]:
+    """Publishes a flow instead of its current version; an empty version unpublishes it. Returns all published flows.
+
+    `expected`: the version to replace; empty: there is none. Raises Conflict if it is another.
+    """
+    audit.append_event(connection, audit_event)  # first: whoever writes the same chain waits here for our end
+    if expected is not None:
+        current = list_published(connection, published.tenant, published.project, published.name)
+        require_version(published.name, current[0].version if current else "", expected)
     row = {name: getattr(published, name) for name in PublishedFlow.__struct_fields__}
     connection.execute(insert(PUBLISHED).values(row))
-    audit.append_event(connection, audit_event)
     return list_published(connection)
+
+
+def require_version(name: str, current: str, expected: str) -> None:
+    """Raises Conflict."""
+    if current != expected:
+        now = f"version {current[:12]}" if current else "not published"
+        raise Conflict(
+            f"the flow {name!r} was changed meanwhile: it is {now}",
+            "compare it with yours, and publish again with that version as expectedVersion",
+        )
 
 
 def list_published(connection: Connection, tenant: str = "", project: str = "", name: str = "") -> list[PublishedFlow]:

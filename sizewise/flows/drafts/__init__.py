@@ -1,0 +1,1 @@
+"""Drafts of flows: one per person and flow, encrypted, never published by themselves."""
