@@ -12,6 +12,7 @@ SizewiseError                       code                        status
 │   └── PersistedQueryNotFound      PERSISTED_QUERY_NOT_FOUND   200   Apollo clients retry with the query
 ├── InvalidApiKey                   invalid_api_key             401
 ├── SignInFailed                    sign_in_refused             401   without the reason, on purpose
+│   └── SecondFactorRequired        second_factor_required      401   the password is right
 ├── BudgetExceeded                  over_budget                 402
 ├── Forbidden                       forbidden                   403
 │   └── EgressDenied                egress_denied               403   the egress policy refused
@@ -51,12 +52,9 @@ FailureScope = Literal["request", "model", "key", "endpoint"]
 
 
 class SizewiseError(Exception):
-    """Base class of all errors. `message` states the problem with the value in quotes, `hint` the next step; neither
-    contains a secret or prompt text.
-    """
+    """`message` states the problem with the value in quotes, `hint` the next step; no secret or prompt text in them."""
 
-    code = "internal_error"
-    status = 500
+    code, status = "internal_error", 500
     error_type = "api_error"  # the `type` of OpenAI's error object
     exit_code = 3  # 2 bad usage, 3 an external failure
     retryable = False  # the same model may succeed in a moment
@@ -190,8 +188,7 @@ class Busy(SizewiseError):
 class UpstreamError(SizewiseError):
     code, status = "upstream_error", 502
     failure_scope: FailureScope = "request"
-    # What the upstream wrote, where `message` is ours; may hold secrets and prompt text.
-    withheld_text: str | None = None
+    withheld_text: str | None = None  # what the upstream wrote; may hold secrets and prompt text
 
 
 class UpstreamRejected(UpstreamError):
@@ -254,5 +251,4 @@ def did_you_mean(word: str, known: list[str] | tuple[str, ...]) -> str:
     """The known word closest to `word`, as a hint; empty if none is close."""
     from difflib import get_close_matches  # costs 10 ms at import, needed only on errors
 
-    near = get_close_matches(word, known, n=1, cutoff=0.5)
-    return f"Did you mean {near[0]!r}?" if near else ""
+    return f"Did you mean {near[0]!r}?" if (near := get_close_matches(word, known, n=1, cutoff=0.5)) else ""

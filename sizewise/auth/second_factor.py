@@ -38,7 +38,6 @@ CODE_ATTEMPTS = (5, 10, 300)
 """Per 15 minutes: by account and address, by account, by address. At 10, a guess of six digits takes years."""
 _RECOVERY_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # 31 characters that are hard to confuse
 _RECOVERY_GROUPS, _RECOVERY_GROUP_CHARS = 4, 4
-_NO_FACTOR = Conflict("this account has no second factor", "add one first: POST /auth/second-factor")
 
 
 class Enrollment(Struct, frozen=True):
@@ -89,7 +88,9 @@ class SecondFactors:
             raise Conflict("this account has a second factor", "remove it first, with a code")
         secret = new_secret()
         sealed = await asyncio.to_thread(self._encryption.encrypt, secret, user.tenant, TABLE, user.id)
-        made = SecondFactor(user.tenant, user.id, _now(), None, 0, sealed)
+        made = SecondFactor(
+            tenant=user.tenant, user=user.id, created=_now(), confirmed=None, last_step=0, sealed=sealed
+        )
         await self._write(lambda c: factor_tables.replace_factor(c, made))
         uri = provisioning_uri(secret, user.email, ISSUER)
         return Enrollment(as_base32(secret), uri, qr_matrix(uri))
@@ -117,7 +118,7 @@ class SecondFactors:
     async def reset(self, user: User, actor: Principal) -> None:
         """Removes the second factor of a user who has lost it, without a code. Raises Conflict if there is none."""
         if self.enrolled_since(user) is None:
-            raise _NO_FACTOR
+            raise _no_factor()
         after: Snapshot = {"state": "off", "by": "reset"}
         await self._delete(user, audit_event(actor, user.tenant, "user.second_factor", f"user:{user.id}", None, after))
 
@@ -137,7 +138,7 @@ class SecondFactors:
     async def _verify_enrolled(self, user: User, proof: SecondFactorProof, address: str) -> str:
         factor = await self._stored(user)
         if factor is None or factor.confirmed is None:
-            raise _NO_FACTOR
+            raise _no_factor()
         if proof.recovery_code:
             await self._use_recovery_code(user, proof.recovery_code, address)
             return "recovery"
@@ -204,6 +205,10 @@ def second_factor_rule(settings: SignInSettings, roles: Mapping[str, object]) ->
 
 def _own_event(user: User, action: str, after: Snapshot) -> AuditEvent:
     return AuditEvent(tenant=user.tenant, who=user.id, action=action, thing=f"user:{user.id}", before=None, after=after)
+
+
+def _no_factor() -> Conflict:
+    return Conflict("this account has no second factor", "add one first: POST /auth/second-factor")
 
 
 def _new_recovery_code() -> str:

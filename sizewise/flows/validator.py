@@ -105,7 +105,7 @@ def validate_parsed(
     for each in call_findings:
         found.add(each.path, each.node, each.message, each.hint, warning=each.is_warning)
     made = None if found else flow
-    return ValidationResult(made, found.sorted(), parsed.spec, parsed.source, tuple(validator.levels))
+    return ValidationResult(made, found.sorted(), parsed.spec, source=parsed.source, levels=tuple(validator.levels))
 
 
 class NodeDraft(Struct):
@@ -344,7 +344,7 @@ class _Validator:
         edges.check_cases(cases)
         gives = self._infer(outputs, kinds, outputs_path, within)
         self._check_unused(drafts, edges, dependencies)
-        self.levels.append(ValidatedLevel(within, drafts, dependencies, kinds, cases))
+        self.levels.append(ValidatedLevel(within, drafts, dependencies, types=kinds, cases=cases))
         numbers = {each.id: number for number, each in enumerate(ready)}
         following: dict[str, tuple[int, ...]] = {}
         for one in ready:

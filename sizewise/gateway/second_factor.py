@@ -11,7 +11,7 @@ from sizewise.app.application import Application
 from sizewise.auth.second_factor import SecondFactorProof, SecondFactors
 from sizewise.auth.user_accounts import UserAccounts
 from sizewise.auth.users.tables import User
-from sizewise.errors import Conflict, SignInFailed
+from sizewise.errors import BadRequest, Conflict, SignInFailed
 from sizewise.gateway.request_context import JSON, RequestHead, ResponseWriter, trace_headers
 from sizewise.gateway.signin import NO_STORE, Code, Password, SignInEndpoints, address_of, read_json
 
@@ -100,8 +100,8 @@ class SecondFactorEndpoints:
 
 
 def _proof(body: bytes) -> SecondFactorProof:
-    """Raises SignInFailed without one."""
+    """Raises BadRequest without one."""
     wanted = read_json(body, FactorProof)
     if not wanted.code and not wanted.recovery_code:
-        raise SignInFailed("a code is missing", "send the `code` of your app, or a `recovery_code`")
+        raise BadRequest("a code is missing", "send the `code` of your app, or a `recovery_code`", param="code")
     return SecondFactorProof(wanted.code, wanted.recovery_code)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from functools import lru_cache
 
 from sizewise import plugins
 from sizewise.agents.knowledge_tool import tool_name
@@ -24,7 +23,6 @@ async def node_kinds(context: RequestContext) -> list[FieldValues]:
     return [_kind(each) for each in (await asyncio.to_thread(_vocabulary))[1]]
 
 
-@lru_cache(maxsize=1)  # node types are loaded once for the life of a process
 def _vocabulary() -> tuple[dict[str, Json], tuple[NodeType, ...]]:
     registry = NodeRegistry()
     kinds = tuple(each for name in registry.names if (each := registry(name)) is not None)

@@ -46,7 +46,11 @@ SCHEMA = SERVED.schema
 FOUND = "mutation($id: String!, $email: String!) { createOrganization(id: $id, email: $email) { token } }"
 
 CHAT = {"model": "echo/small", "messages": [{"role": "user", "content": "Hello"}]}
-PEOPLE = ("/auth/session", "/auth/password")
+FACTOR = "/auth/second-factor"
+PEOPLE = (
+    *("/auth/session", "/auth/password", FACTOR),
+    *(f"{FACTOR}/confirm", f"{FACTOR}/recovery-codes", f"{FACTOR}/remove"),
+)
 """For whoever is signed in, and no key."""
 BODIES: Mapping[str, object] = {
     "/v1/chat/completions": CHAT,

@@ -113,7 +113,7 @@ def test_removing_it_and_new_recovery_codes_take_a_code(server: Served) -> None:
     browser, email = person(server)
     app, codes = enrolled(browser)
     assert posted(browser, "", password=PASSWORD).status == 409, "one at a time"
-    assert posted(browser, "/remove").status == 401 and posted(browser, "/remove", code="000000").status == 401
+    assert posted(browser, "/remove").status == 400 and posted(browser, "/remove", code="000000").status == 401
     new = posted(browser, "/recovery-codes", code=app.code())
     assert new.status == 200 and posted(browser, "/remove", recovery_code=codes[1]).status == 401, "an old one"
     removed = posted(browser, "/remove", recovery_code=new.json["recovery_codes"][3])  # type: ignore[index]  # an object
@@ -172,7 +172,7 @@ def test_a_role_that_requires_it_opens_nothing_before(tmp_path: Path) -> None:
         assert developer.said["second_factor"] == "none" and developer.chat().status == 200
         browser = Browser(server)
         joined = browser.accept(invited(server, "chief@example.com", "admin"))
-        assert joined.json["second_factor"] == "required" and joined.json["permissions"] == []  # type: ignore[index]
+        assert joined.json["second_factor"] == "required" and joined.json["permissions"] == []  # type: ignore[index]  # an object
         assert browser.chat().status == 403
         assert browser.graphql("{ users { id } }").errors[0]["extensions"]["code"] == "forbidden"
         assert browser.send("/auth/second-factor").json["state"] == "required"  # type: ignore[index]  # an object

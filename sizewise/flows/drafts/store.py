@@ -105,7 +105,14 @@ def _place(principal: Principal, name: str) -> FlowDraft:
         raise BadRequest("drafts belong to people, and a service key is none", "sign in, or use a personal key")
     if not NAME.match(name) or len(name) > MAX_NAME_CHARS:
         raise BadRequest(f"{name[:100]!r} is not a valid name", "use letters, digits, '.', '_' and '-'", param="name")
-    return FlowDraft(principal.tenant, principal.project, name, principal.user_id, "", 0)
+    return FlowDraft(
+        tenant=principal.tenant,
+        project=principal.project,
+        name=name,
+        user=principal.user_id,
+        base_version="",
+        saved=0,
+    )
 
 
 def _row(draft: FlowDraft) -> str:
