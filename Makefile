@@ -11,7 +11,7 @@ WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 # Bytecode is kept, also where the environment asks not to: without it each server takes twice the time to start.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: graphiql studio studio-dev check-web help up test test-all test-long test-large test-sdks coverage check fix docs prices lock bench-gateway bench-layers bench-first-light bench-soak bench-long bench-knowledge bench-flows bench-deadlines bench-tools bench-routing bench-cold-start bench-injection bench-poisoning train-injection train-names bench-context bench-scale bench-cli bench-evals bench-eval-speed
+.PHONY: graphiql studio studio-dev check-web help up test test-all test-long test-large test-sdks coverage check fix docs prices lock bench-gateway bench-layers bench-first-light bench-soak bench-long bench-knowledge bench-flows bench-deadlines bench-tools bench-routing bench-cold-start bench-injection bench-poisoning train-injection train-names bench-context bench-scale bench-cli bench-evals bench-eval-speed bench-releases
 
 help:
 	@echo "make up         serve on 127.0.0.1:$(PORT)   (PORT=..., HOME_DIR=... are passed on)"
@@ -35,6 +35,7 @@ help:
 	@echo "make bench-routing DATA=FOLDER SMALL=NAME LARGE=NAME [SECOND=NAME JSON=1]  what routing is worth on any outcomes"
 	@echo "make bench-evals                                                         how often the gate of an eval is wrong"
 	@echo "make bench-eval-speed                                                    items/s of an eval, beside promptfoo and Inspect"
+	@echo "make bench-releases                                                      how long a rollback takes on two servers"
 	@echo "make bench-cold-start                                                what auto loses before calibration"
 
 up: .venv/up
@@ -185,6 +186,9 @@ bench-evals: .venv/dev
 
 bench-eval-speed: .venv/dev .venv/sdks/ready .venv/sdks/promptfoo .venv/evals/ready
 	@$(BIN)/python -m bench.evals.throughput $(ARGS)
+
+bench-releases: .venv/dev
+	$(BIN)/python -m bench.releases.run $(ARGS)
 
 bench-cli: .venv/dev
 	@$(BIN)/python -m bench.cli.run $(ARGS)

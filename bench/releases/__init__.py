@@ -1,0 +1,1 @@
+"""How long a rollback takes on two servers that share a Postgres; nothing here is imported by Sizewise."""
