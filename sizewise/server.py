@@ -98,6 +98,7 @@ class ReloadableApplication:
         self._reloading = asyncio.Lock()
         services = resources.services
         self.environments = EnvironmentServing(services.environments, services.releases, self._build_release)
+        services.runs.use_releases(self.environments)
         self.app = self._build(settings)
         self.app.apply()
         self.environments.use(self.app)

@@ -18,6 +18,9 @@ from msgspec import Struct
 from sizewise.app.application import Application
 from sizewise.app.environments import NO_UNIT, ServedState, labelling
 from sizewise.errors import Forbidden, SizewiseError
+from sizewise.flows.run_release import RunRelease
+from sizewise.flows.run_worker import ExecuteFlow
+from sizewise.flows.tables import FlowRun
 from sizewise.jobs.periodic_tasks import PeriodicTask
 from sizewise.principal import Principal
 from sizewise.releases.canary.split import Arm, RequestUnit, arm_of
@@ -131,6 +134,24 @@ class EnvironmentServing:
         await self._serve(place)
         return self._served[place]
 
+    # ---- flow runs
+
+    async def release_of(self, principal: Principal) -> RunRelease | None:
+        if self._published is None or not self._published.settings.environments:
+            return None
+        return _run_release(await self.choose(principal, RequestUnit(key=principal.key_id)))
+
+    async def release_of_run(self, run: FlowRun) -> RunRelease:
+        assert run.environment is not None
+        if run.release is None:
+            return RunRelease(run.environment)
+        app = await self.application(run.tenant, run.project, run.release)
+        return _run_release(_labelled(app, ReleaseLabel(run.environment, run.release)))
+
+    async def executor_of(self, run: FlowRun) -> ExecuteFlow:
+        assert run.release is not None
+        return (await self.application(run.tenant, run.project, run.release)).run_flow
+
     # ---- applications
 
     async def application(self, tenant: str, project: str, hash: str) -> Application:
@@ -220,6 +241,12 @@ class EnvironmentServing:
         if live is None:
             return ServedState(problem=self._problems.get(place, ""))
         return ServedState(live.release, live.canary or "", self._problems.get(place, ""))
+
+
+def _run_release(app: Application) -> RunRelease:
+    label, parts = app.label, app.resources.release
+    assert label is not None
+    return RunRelease(label.environment, label.release, None if parts is None else parts.flows)
 
 
 def _labelled(app: Application, label: ReleaseLabel) -> Application:

@@ -33,13 +33,15 @@ def place_of(app: Application, principal: Principal, environment: str) -> Place:
 async def apply_release(
     app: Application, principal: Principal, environment: str, hash: str, *, action: str = "apply", reason: str = ""
 ) -> LiveRelease:
-    """`hash`: whole, or its first digits. Raises BadRequest, PathNotFound, Conflict, ConfigError, StorageError,
-    EncryptionKeyUnavailable; then nothing has changed.
+    """`hash`: whole, or its first digits. Checks no approval.
+
+    Raises BadRequest, PathNotFound, Conflict, ConfigError, StorageError, EncryptionKeyUnavailable; then nothing has
+    changed.
     """
     place, services = place_of(app, principal, environment), app.resources.services
     before = await services.environments.find(place)
     stored = await services.releases.find(principal.tenant, principal.project, hash)
-    await _require_source(app, place, stored.hash)
+    await require_source(app, place, stored.hash)
     if before is not None and before.release == stored.hash and before.canary is None:
         return before
     built = await serving(app).application(principal.tenant, principal.project, stored.hash)
@@ -49,7 +51,7 @@ async def apply_release(
     return moved
 
 
-async def _require_source(app: Application, place: Place, hash: str) -> None:
+async def require_source(app: Application, place: Place, hash: str) -> None:
     """Raises BadRequest unless the environment may receive the release."""
     environment, source = place[2], source_of(app.settings.environments, place[2])
     if source == PUBLISHED:
@@ -77,8 +79,8 @@ def require_nothing_missing(environment: str, missing: list[MissingRequirement])
         raise BadRequest(f"{environment!r} lacks what the release needs: {named}", missing[0].hint)
 
 
-async def promote_release(app: Application, principal: Principal, environment: str, reason: str = "") -> LiveRelease:
-    """What is live in the environment's source becomes live in it. Raises as `apply_release`."""
+async def promoted_hash(app: Application, principal: Principal, environment: str) -> str:
+    """What is live where the environment receives from. Raises BadRequest, StorageError, EncryptionKeyUnavailable."""
     place_of(app, principal, environment)
     source = source_of(app.settings.environments, environment)
     if source in (ANY, PUBLISHED):
@@ -86,8 +88,7 @@ async def promote_release(app: Application, principal: Principal, environment: s
             f"{environment!r} receives from no other environment",
             f"apply a release: sizewise release apply HASH --to {environment}",
         )
-    hash = await live_hash(app, principal, source)
-    return await apply_release(app, principal, environment, hash, action="promote", reason=reason)
+    return await live_hash(app, principal, source)
 
 
 async def live_hash(app: Application, principal: Principal, environment: str) -> str:

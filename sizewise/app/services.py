@@ -89,7 +89,9 @@ from sizewise.notifications.receivers import build_receivers
 from sizewise.releases import tables as release_tables
 from sizewise.releases.environments import tables as environment_tables
 from sizewise.releases.environments.environment_store import EnvironmentStore
+from sizewise.releases.environments.plan_store import PlanStore
 from sizewise.releases.release_store import ReleaseStore
+from sizewise.releases.retention import delete_unneeded_releases
 from sizewise.routing.model_aliases import RoutePlan
 from sizewise.settings.load import Settings
 from sizewise.settings.root import FileSettings
@@ -177,6 +179,7 @@ class Services:
     tool_pins: DatabasePinStore
     releases: ReleaseStore
     environments: EnvironmentStore
+    release_plans: PlanStore
     flow_versions: FlowVersions
     flow_drafts: FlowDrafts
     compiled_flows: CompiledFlows
@@ -413,6 +416,7 @@ def open_services(
             tool_pins=DatabasePinStore(read, write),
             releases=ReleaseStore(encryption, read, write_sync, executor),
             environments=EnvironmentStore(read, write),
+            release_plans=PlanStore(read, write),
             flow_versions=versions,
             flow_drafts=FlowDrafts(steps),
             compiled_flows=compiled_flows,
@@ -544,6 +548,7 @@ def _retention_jobs(settings: FileSettings) -> dict[str, MaintenanceTask]:
         ),
         "evals of the API": HostedEvalRetention(settings.evals.retention_days * DAY_MS, settings.evals.max_bytes),
         "files": file_tables.FileRetention(settings.files.retention_days * DAY_MS),
+        "releases": delete_unneeded_releases,
         "flow runs": flow_tables.RunRetention(runs.retention_days * DAY_MS, runs.max_rows, runs.max_bytes),
         "memories": RetentionJob(
             agent_tables.MEMORIES,

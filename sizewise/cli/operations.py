@@ -152,6 +152,38 @@ class TestAlertPayload(Struct, frozen=True, rename="camel"):
     hint: str
 
 
+class ReleaseChange(Struct, frozen=True, rename="camel"):
+    sign: str
+    kind: str
+    name: str
+    details: list[str]
+    breaking: list[str]
+
+
+class MissingRequirement(Struct, frozen=True, rename="camel"):
+    kind: str
+    name: str
+    hint: str
+
+
+class ReleasePlan(Struct, frozen=True, rename="camel"):
+    id: str
+    sentence: str
+    environment: str
+    source: str
+    release: str
+    base: str
+    created: Timestamp
+    created_by: str
+    applied: Timestamp | None
+    stale: bool
+    changes: list[ReleaseChange]
+    missing: list[MissingRequirement]
+    effects: str
+    approvals: list[str]
+    needed: int
+
+
 class LiveRelease(Struct, frozen=True, rename="camel"):
     release: str
     previous: str | None
@@ -1096,11 +1128,11 @@ async def list_environments(client: ApiClient) -> list[Environment]:
 
 
 APPLY_RELEASE = """\
-mutation ApplyRelease($environment: String!, $release: String!, $reason: String!) { applyRelease(environment:
-$environment, release: $release, reason: $reason) { ...Environment } } fragment Environment on Environment { name
-isDefault source approve live { ...LiveRelease } problem moves { ...ReleaseMove } } fragment LiveRelease on LiveRelease
-{ release previous canary share changed changedBy } fragment ReleaseMove on ReleaseMove { release before at by action
-reason }
+mutation ApplyRelease($plan: String, $environment: String, $release: String, $breaking: Boolean!, $reason: String!) {
+applyRelease( plan: $plan environment: $environment release: $release breaking: $breaking reason: $reason ) {
+...Environment } } fragment Environment on Environment { name isDefault source approve live { ...LiveRelease } problem
+moves { ...ReleaseMove } } fragment LiveRelease on LiveRelease { release previous canary share changed changedBy }
+fragment ReleaseMove on ReleaseMove { release before at by action reason }
 """
 
 
@@ -1108,17 +1140,80 @@ class ApplyReleaseResponse(Struct, frozen=True, rename="camel"):
     apply_release: Environment
 
 
-async def apply_release(client: ApiClient, *, environment: str, release: str, reason: str) -> Environment:
-    variables = {"environment": environment, "release": release, "reason": reason}
+async def apply_release(
+    client: ApiClient,
+    *,
+    breaking: bool,
+    reason: str,
+    plan: str | UnsetType | None = UNSET,
+    environment: str | UnsetType | None = UNSET,
+    release: str | UnsetType | None = UNSET,
+) -> Environment:
+    variables = {"plan": plan, "environment": environment, "release": release, "breaking": breaking, "reason": reason}
     response = await client.graphql(APPLY_RELEASE, ApplyReleaseResponse, variables)
     return response.apply_release
 
 
+GET_RELEASE_PLAN = """\
+query GetReleasePlan($id: String!) { releasePlan(id: $id) { ...ReleasePlan } } fragment ReleasePlan on ReleasePlan { id
+sentence environment source release base created createdBy applied stale changes { ...ReleaseChange } missing {
+...MissingRequirement } effects approvals needed } fragment ReleaseChange on ReleaseChange { sign kind name details
+breaking } fragment MissingRequirement on MissingRequirement { kind name hint }
+"""
+
+
+class GetReleasePlanResponse(Struct, frozen=True, rename="camel"):
+    release_plan: ReleasePlan
+
+
+async def get_release_plan(client: ApiClient, *, id: str) -> ReleasePlan:
+    variables = {"id": id}
+    response = await client.graphql(GET_RELEASE_PLAN, GetReleasePlanResponse, variables)
+    return response.release_plan
+
+
+PLAN_RELEASE = """\
+mutation PlanRelease($source: String!, $to: String!) { planRelease(from: $source, to: $to) { ...ReleasePlan } } fragment
+ReleasePlan on ReleasePlan { id sentence environment source release base created createdBy applied stale changes {
+...ReleaseChange } missing { ...MissingRequirement } effects approvals needed } fragment ReleaseChange on ReleaseChange
+{ sign kind name details breaking } fragment MissingRequirement on MissingRequirement { kind name hint }
+"""
+
+
+class PlanReleaseResponse(Struct, frozen=True, rename="camel"):
+    plan_release: ReleasePlan
+
+
+async def plan_release(client: ApiClient, *, source: str, to: str) -> ReleasePlan:
+    variables = {"source": source, "to": to}
+    response = await client.graphql(PLAN_RELEASE, PlanReleaseResponse, variables)
+    return response.plan_release
+
+
+APPROVE_RELEASE = """\
+mutation ApproveRelease($plan: String!) { approveRelease(plan: $plan) { ...ReleasePlan } } fragment ReleasePlan on
+ReleasePlan { id sentence environment source release base created createdBy applied stale changes { ...ReleaseChange }
+missing { ...MissingRequirement } effects approvals needed } fragment ReleaseChange on ReleaseChange { sign kind name
+details breaking } fragment MissingRequirement on MissingRequirement { kind name hint }
+"""
+
+
+class ApproveReleaseResponse(Struct, frozen=True, rename="camel"):
+    approve_release: ReleasePlan
+
+
+async def approve_release(client: ApiClient, *, plan: str) -> ReleasePlan:
+    variables = {"plan": plan}
+    response = await client.graphql(APPROVE_RELEASE, ApproveReleaseResponse, variables)
+    return response.approve_release
+
+
 PROMOTE_RELEASE = """\
-mutation PromoteRelease($environment: String!, $reason: String!) { promoteRelease(environment: $environment, reason:
-$reason) { ...Environment } } fragment Environment on Environment { name isDefault source approve live { ...LiveRelease
-} problem moves { ...ReleaseMove } } fragment LiveRelease on LiveRelease { release previous canary share changed
-changedBy } fragment ReleaseMove on ReleaseMove { release before at by action reason }
+mutation PromoteRelease($environment: String!, $breaking: Boolean!, $reason: String!) { promoteRelease(environment:
+$environment, breaking: $breaking, reason: $reason) { ...Environment } } fragment Environment on Environment { name
+isDefault source approve live { ...LiveRelease } problem moves { ...ReleaseMove } } fragment LiveRelease on LiveRelease
+{ release previous canary share changed changedBy } fragment ReleaseMove on ReleaseMove { release before at by action
+reason }
 """
 
 
@@ -1126,8 +1221,8 @@ class PromoteReleaseResponse(Struct, frozen=True, rename="camel"):
     promote_release: Environment
 
 
-async def promote_release(client: ApiClient, *, environment: str, reason: str) -> Environment:
-    variables = {"environment": environment, "reason": reason}
+async def promote_release(client: ApiClient, *, environment: str, breaking: bool, reason: str) -> Environment:
+    variables = {"environment": environment, "breaking": breaking, "reason": reason}
     response = await client.graphql(PROMOTE_RELEASE, PromoteReleaseResponse, variables)
     return response.promote_release
 

@@ -15,6 +15,10 @@ COMMANDS: Mapping[str, LazyCommand] = {
         "Build a release of the folder next to sizewise.toml, and save it on the server.",
     ),
     "status": LazyCommand("sizewise.cli.release_status:status", "Show what is live in each environment."),
+    "plan": LazyCommand(
+        "sizewise.cli.release_plan:plan", "Plan a release for an environment: what changes, breaks and is missing."
+    ),
+    "approve": LazyCommand("sizewise.cli.release_plan:approve", "Approve a plan of someone else's."),
     "apply": LazyCommand("sizewise.cli.release_apply:apply", "Make a release live in an environment."),
     "promote": LazyCommand(
         "sizewise.cli.release_apply:promote", "Make live what is live in the environment before this one."
@@ -32,7 +36,7 @@ COMMANDS: Mapping[str, LazyCommand] = {
 @server_options
 @click.pass_context
 def release(ctx: click.Context) -> None:
-    """Manage releases and environments: build, status, apply, promote, rollback, list, show, diff.
+    """Manage releases and environments: build, status, plan, approve, apply, promote, rollback, list, show, diff.
 
     A release is what a project answers with (flows, prompts, policies, agents, guardrails, evals) under one hash.
 

@@ -13,31 +13,46 @@ from sizewise.cli.output import write_json
 from sizewise.cli.release_build import part_inputs
 from sizewise.cli.release_source import FOLDER, complete_release
 from sizewise.cli.release_status import SHORT, complete_environment
+from sizewise.errors import BadRequest
 from sizewise.releases.folder_release import build_release
 
+PLAN_PREFIX = "plan-"
+_breaking = click.option("--breaking", is_flag=True, help="Also if it breaks callers.")
 _reason = click.option("--reason", default="", help="Why; it stands in the history and in the audit log.")
 
 
 @click.command()
-@click.argument("name", default=FOLDER, metavar="[RELEASE]", shell_complete=complete_release)
-@click.option("--to", "environment", required=True, help="Environment.", shell_complete=complete_environment)
+@click.argument("name", default=FOLDER, metavar="[PLAN|RELEASE]", shell_complete=complete_release)
+@click.option("--to", "environment", help="Environment; a plan names its own.", shell_complete=complete_environment)
+@_breaking
 @_reason
 @server_options
-def apply(name: str, environment: str, reason: str) -> None:
+def apply(name: str, environment: str | None, breaking: bool, reason: str) -> None:
     """Make a release live in an environment. The server builds it first; if that fails, nothing changes.
 
-    RELEASE is the first 8 or more digits of its hash, or `.`, the folder as it is now, which is saved first.
+    PLAN is the id of a plan. RELEASE is the first 8 or more digits of a hash, or `.`, the folder as it is now, which is
+    saved first.
 
     \b
     Example: sizewise release apply 3f2a9c01 --to prod
     """
-    server = api_client()
-    if name == FOLDER:
-        name = asyncio.run(_save_folder())
-    _show(asyncio.run(operations.apply_release(server, environment=environment, release=name, reason=reason)))
+    server, plan = api_client(), None
+    if name.startswith(PLAN_PREFIX):
+        plan, release = name, None
+        if environment is not None:
+            raise BadRequest("a plan names its environment", "leave --to out")
+    else:
+        if environment is None:
+            raise BadRequest("--to is missing", f"name an environment: sizewise release apply {name} --to prod")
+        release = asyncio.run(save_folder()) if name == FOLDER else name
+    made = operations.apply_release(
+        server, plan=plan, environment=environment, release=release, breaking=breaking, reason=reason
+    )
+    _show(asyncio.run(made))
 
 
-async def _save_folder() -> str:
+async def save_folder() -> str:
+    """The hash of the folder's release, which the server has then."""
     made = build_release(command_settings())
     await operations.save_release(api_client(), manifest=msgspec.to_builtins(made.manifest), parts=part_inputs(made))
     return made.manifest.hash
@@ -45,15 +60,17 @@ async def _save_folder() -> str:
 
 @click.command()
 @click.argument("environment", shell_complete=complete_environment)
+@_breaking
 @_reason
 @server_options
-def promote(environment: str, reason: str) -> None:
+def promote(environment: str, breaking: bool, reason: str) -> None:
     """Make live what is live in the environment that ENVIRONMENT receives from: the same hash.
 
     \b
     Example: sizewise release promote prod
     """
-    _show(asyncio.run(operations.promote_release(api_client(), environment=environment, reason=reason)))
+    made = operations.promote_release(api_client(), environment=environment, breaking=breaking, reason=reason)
+    _show(asyncio.run(made))
 
 
 @click.command()

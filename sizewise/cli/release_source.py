@@ -11,10 +11,9 @@ import msgspec
 from sizewise.cli import operations
 from sizewise.cli.options import api_client, api_client_or_none, command_settings
 from sizewise.errors import SizewiseError
-from sizewise.flows.language.yaml_source import parse_yaml
-from sizewise.prompts.prompt import parse_prompt
 from sizewise.releases.folder_release import build_release
 from sizewise.releases.manifest import FORMAT, Json, PartKind, ReleaseManifest, ReleaseRequirements
+from sizewise.releases.part_meaning import meaning
 
 FOLDER = "."
 
@@ -36,20 +35,6 @@ class NamedRelease:
             found = asyncio.run(operations.get_release_part(api_client(), kind=kind, name=name, version=version))
             content = base64.b64decode(found.content)
         return meaning(kind, name, content)
-
-
-def meaning(kind: PartKind, name: str, content: bytes) -> Json:
-    match kind:
-        case "flows":
-            return parse_yaml(content.decode()).data
-        case "prompts":
-            found = parse_prompt(name, content.decode(), lambda text: parse_yaml(text).data)
-            shown = msgspec.to_builtins(found)
-            return {key: each for key, each in shown.items() if key not in ("id", "version", "pieces")}
-    try:
-        return msgspec.json.decode(content)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return None
 
 
 def _of_server(name: str) -> ReleaseManifest:

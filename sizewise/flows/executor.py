@@ -45,6 +45,7 @@ from sizewise.flows.validator import (
 from sizewise.flows.versions.tables import PublishedFlow
 from sizewise.handler import Request
 from sizewise.messages import ChatRequest
+from sizewise.request_origin import ReleaseLabel
 
 T = TypeVar("T")
 
@@ -366,6 +367,7 @@ class FlowExecutor:
             options=started.options,
             endpoint=ENDPOINT,
             origin=started.origin,
+            release=None if its.environment is None else ReleaseLabel(its.environment, its.release or ""),
         )
         inputs = msgspec.json.decode(started.inputs, type=dict)
         resources, send, now = self._dependencies, started.send, started.current_principal

@@ -21,6 +21,7 @@ from sizewise.flows.run_erasure import RunErasure
 from sizewise.flows.run_limits import RunLimits
 from sizewise.flows.run_queries import RunQueries
 from sizewise.flows.run_recovery import RunRecovery
+from sizewise.flows.run_release import RunReleases
 from sizewise.flows.run_start import RunStarter
 from sizewise.flows.run_worker import RunWorker
 from sizewise.flows.step_store import StepStore
@@ -100,3 +101,8 @@ class RunService:
             engine=engine,
             store_is_shared=store_is_shared,
         )
+
+    def use_releases(self, releases: RunReleases) -> None:
+        """A run ends under the release under which it began."""
+        self.starter.releases = releases
+        self.worker.use_releases(releases.executor_of)

@@ -13,11 +13,13 @@ from sizewise.errors import BadRequest, Conflict, Forbidden, SizewiseError, Wait
 from sizewise.flows import tables
 from sizewise.flows.active_runs import ActiveRuns
 from sizewise.flows.engines.on_demand import OnDemandEngine
+from sizewise.flows.executor import FlowStore
 from sizewise.flows.run_access import RunPrincipals
 from sizewise.flows.run_admission import RunAdmission
 from sizewise.flows.run_completion import RunCompletion
 from sizewise.flows.run_control import RunControl
 from sizewise.flows.run_queries import RunQueries, StoredRunRequest
+from sizewise.flows.run_release import RunRelease, RunReleases
 from sizewise.flows.step_store import StepStore, StoredError, now_ms
 from sizewise.flows.tables import CLASS, INPUTS, FlowRun, RunStep
 from sizewise.flows.versions.store import FlowVersions
@@ -31,6 +33,7 @@ MAX_DEPTH = 16
 """Nesting of runs that call runs as tools."""
 WAITING_ENDPOINTS = frozenset({"tool"})
 """Starts that wait for a person as long as it takes: calls by another run."""
+TRIGGERED_ENDPOINTS = frozenset({"cron", "webhook"})
 UNCOUNTED_ENDPOINTS = frozenset({"tool", "cron"})
 """Starts that do not count against the request rate: calls as a tool, and schedules."""
 
@@ -60,6 +63,7 @@ class RunStarter:
         self._completion = completion
         self._control = control
         self._engine = engine
+        self.releases: RunReleases | None = None  # None: what is published runs
 
     def publisher(self, published: PublishedFlow) -> Principal:
         """The principal to pass to `start` if a trigger starts the flow. Raises InvalidApiKey."""
@@ -103,17 +107,20 @@ class RunStarter:
         id = id or secrets.token_hex(16)
         self._admission.admit(id, principal.tenant)
         try:
+            release = await self._release(principal, parent_run)
             run = FlowRun(
                 id=id,
                 tenant=principal.tenant,
                 project=principal.project,
                 flow=flow,
-                version=await self._versions.resolve_version(principal.tenant, principal.project, flow, version),
+                version=await self._resolve(principal, flow, version, endpoint, release),
                 door=endpoint,
                 key=principal.key_id,
                 user=principal.user_id,
                 state="queued",
                 created=now_ms(),
+                environment=None if release is None else release.environment,
+                release=None if release is None else release.release or None,
             )
             request = msgspec.json.encode(StoredRunRequest(msgspec.Raw(inputs), options, trace, origin))
             await self._engine.open()
@@ -127,6 +134,24 @@ class RunStarter:
         if existing.flow != flow:
             raise Conflict(f"the run {id} belongs to another flow", "use a unique ID for each run")
         return existing
+
+    async def _release(self, principal: Principal, parent_run: str) -> RunRelease | None:
+        """That of the run which calls this one, else that of the caller's environment."""
+        if self.releases is None:
+            return None
+        parent = self._active.executing.get(parent_run)
+        if parent is not None and parent.run.environment is not None:
+            return await self.releases.release_of_run(parent.run)
+        return await self.releases.release_of(principal)
+
+    async def _resolve(
+        self, principal: Principal, flow: str, version: str, endpoint: str, release: RunRelease | None
+    ) -> str:
+        """The version that runs. A trigger names the published one, in place of which its environment has its own."""
+        flows: FlowStore = self._versions
+        if release is not None and release.flows is not None:
+            flows, version = release.flows, "" if endpoint in TRIGGERED_ENDPOINTS else version
+        return await flows.resolve_version(principal.tenant, principal.project, flow, version)
 
     async def run_to_completion(
         self,

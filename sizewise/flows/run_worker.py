@@ -76,6 +76,7 @@ class RunWorker:
         self._principals = principals
         self._completion = completion
         self._execute: ExecuteFlow | None = None
+        self._executor_of: Callable[[FlowRun], Awaitable[ExecuteFlow]] | None = None
 
     def configure(self, execute: ExecuteFlow) -> None:
         """Sets the executor for runs that begin from now on.
@@ -83,6 +84,10 @@ class RunWorker:
         Not a constructor argument, since the executor belongs to the application, which a settings reload replaces.
         """
         self._execute = execute
+
+    def use_releases(self, executor_of: Callable[[FlowRun], Awaitable[ExecuteFlow]]) -> None:
+        """`executor_of` a run that has a release. Raises SizewiseError."""
+        self._executor_of = executor_of
 
     async def run(self, id: str) -> None:
         """Executes a run and stores how it ended; raises nothing but CancelledError."""
@@ -158,7 +163,10 @@ class RunWorker:
             usage=usage,
             current_principal=partial(self._principals.require_current, run),
         )
-        return await self._execute(execution, active.steps)
+        execute = self._execute
+        if run.release is not None and self._executor_of is not None:
+            execute = await self._executor_of(run)
+        return await execute(execution, active.steps)
 
     async def _end(self, run: FlowRun, state: RunState, key: str, value: bytes, error: str = "") -> None:
         step = RunStep(key=key, state="done", attempt=run.attempt, began=run.began or run.created, ended=now_ms())

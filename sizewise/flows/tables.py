@@ -38,32 +38,43 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from sizewise.audit_log import tables as audit
 from sizewise.audit_log.hash_chain import AuditEvent
+from sizewise.storage.database import migration_statement
 from sizewise.storage.erasure import BATCH_ROWS, DataSubject, PersonalTable
 from sizewise.storage.keys.tables import EncryptedTable
 from sizewise.storage.migrations import BIG_INTEGER, Migrations
 
 META = MetaData()
 
+
+def _first_run_columns() -> list[Column[Any]]:
+    """The columns of version 1."""
+    return [
+        Column("number", BIG_INTEGER, primary_key=True),
+        Column("tenant", Text, nullable=False),
+        Column("project", Text, nullable=False),
+        Column("id", Text, nullable=False),
+        Column("flow", Text, nullable=False),
+        Column("version", Text, nullable=False),
+        Column("door", Text, nullable=False),
+        Column("key", Text, nullable=False),  # the id of the key or session that started it
+        Column("user", Text, nullable=False),
+        Column("state", Text, nullable=False),
+        Column("attempt", Integer, nullable=False),
+        Column("epoch", BIG_INTEGER, nullable=False),
+        Column("created", BIG_INTEGER, nullable=False),  # unix ms, like `began` and `ended`
+        Column("began", BIG_INTEGER),
+        Column("ended", BIG_INTEGER),
+        Column("error", Text, nullable=False),
+        Column("bytes", BIG_INTEGER, nullable=False),  # of its steps
+    ]
+
+
 RUNS = Table(
     "flow_runs",
     META,
-    Column("number", BIG_INTEGER, primary_key=True),
-    Column("tenant", Text, nullable=False),
-    Column("project", Text, nullable=False),
-    Column("id", Text, nullable=False),
-    Column("flow", Text, nullable=False),
-    Column("version", Text, nullable=False),
-    Column("door", Text, nullable=False),
-    Column("key", Text, nullable=False),  # the id of the key or session that started it
-    Column("user", Text, nullable=False),
-    Column("state", Text, nullable=False),
-    Column("attempt", Integer, nullable=False),
-    Column("epoch", BIG_INTEGER, nullable=False),
-    Column("created", BIG_INTEGER, nullable=False),  # unix ms, like `began` and `ended`
-    Column("began", BIG_INTEGER),
-    Column("ended", BIG_INTEGER),
-    Column("error", Text, nullable=False),
-    Column("bytes", BIG_INTEGER, nullable=False),  # of its steps
+    *_first_run_columns(),
+    Column("environment", Text),  # null: there are none
+    Column("release", Text),  # hash; null: what is published
 )
 BY_RUN = Index("flow_runs_id", RUNS.c.id, unique=True)
 BY_PROJECT = Index("flow_runs_project", RUNS.c.tenant, RUNS.c.project, RUNS.c.number)
@@ -105,8 +116,12 @@ SCHEMA = Migrations(
     "flows",
     (
         (
-            *(CreateTable(table) for table in (RUNS, STEPS, BLOBS)),
+            *(CreateTable(table) for table in (Table("flow_runs", MetaData(), *_first_run_columns()), STEPS, BLOBS)),
             *(CreateIndex(each) for each in (BY_RUN, BY_PROJECT, BY_AGE, BY_STEP, BY_HASH)),
+        ),
+        (
+            migration_statement("ALTER TABLE flow_runs ADD COLUMN environment TEXT"),
+            migration_statement("ALTER TABLE flow_runs ADD COLUMN release TEXT"),
         ),
     ),
 )
@@ -149,6 +164,8 @@ class FlowRun(Struct, frozen=True):
     began: int | None = None
     ended: int | None = None
     error: str = ""
+    environment: str | None = None  # of who started it; null: there are none
+    release: str | None = None  # hash, under which it ends; null: what is published
 
 
 class RunStep(Struct, frozen=True):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from sizewise.app import release_changes
+from sizewise.app import release_plan as plans
 from sizewise.app.application import Application
+from sizewise.errors import BadRequest
 from sizewise.graphql.context import RequestContext
 from sizewise.graphql.model_type import FieldValues
 from sizewise.releases.environments.tables import LiveRelease, ReleaseMove
@@ -18,15 +20,42 @@ async def environments(context: RequestContext) -> list[FieldValues]:
     return [await _environment(context, app, name) for name in app.settings.environments]
 
 
-async def apply_release(context: RequestContext, environment: str, release: str, reason: str = "") -> FieldValues:
-    app = context.get_app()
-    await release_changes.apply_release(app, context.principal, environment, release, reason=reason)
-    return await _environment(context, app, environment)
+async def apply_release(
+    context: RequestContext,
+    plan: str | None = None,
+    environment: str | None = None,
+    release: str | None = None,
+    breaking: bool = False,
+    reason: str = "",
+) -> FieldValues:
+    app, principal = context.get_app(), context.principal
+    if plan is not None and environment is None and release is None:
+        moved = await plans.apply_plan(app, principal, plan, breaking=breaking, reason=reason)
+    elif plan is None and environment is not None and release is not None:
+        moved = await plans.apply_unplanned(app, principal, environment, release, breaking=breaking, reason=reason)
+    else:
+        raise BadRequest("name a `plan`, or an `environment` and a `release`", "a plan names both", param="plan")
+    return await _environment(context, app, moved.environment)
 
 
-async def promote_release(context: RequestContext, environment: str, reason: str = "") -> FieldValues:
+async def release_plan(context: RequestContext, id: str) -> FieldValues:
+    return _plan(context, await plans.find_plan(context.get_app(), context.principal, id))
+
+
+async def plan_release(context: RequestContext, to: str, **named: str) -> FieldValues:
+    """`from` is a word of Python."""
+    return _plan(context, await plans.plan_release(context.get_app(), context.principal, named["from"], to))
+
+
+async def approve_release(context: RequestContext, plan: str) -> FieldValues:
+    return _plan(context, await plans.approve_plan(context.get_app(), context.principal, plan))
+
+
+async def promote_release(
+    context: RequestContext, environment: str, breaking: bool = False, reason: str = ""
+) -> FieldValues:
     app = context.get_app()
-    await release_changes.promote_release(app, context.principal, environment, reason)
+    await plans.promote(app, context.principal, environment, breaking=breaking, reason=reason)
     return await _environment(context, app, environment)
 
 
@@ -47,6 +76,36 @@ async def _environment(context: RequestContext, app: Application, name: str) -> 
         "live": None if live is None else _live(live),
         "problem": release_changes.serving(app).state(place).problem,
         "moves": [_move(each) for each in moves],
+    }
+
+
+def _plan(context: RequestContext, plan: plans.ReleasePlan) -> FieldValues:
+    row, may_read = plan.row, {"manage_flows", "read_contents"} & context.principal.permissions
+    return {
+        "id": row.id,
+        "sentence": plan.sentence,
+        "environment": row.environment,
+        "source": row.source,
+        "release": row.release,
+        "base": row.base,
+        "created": row.created,
+        "createdBy": row.by,
+        "applied": row.applied,
+        "stale": plan.stale,
+        "changes": [
+            {
+                "sign": each.sign,
+                "kind": each.kind,
+                "name": each.name,
+                "details": list(each.details) if may_read else [],
+                "breaking": list(each.breaking),
+            }
+            for each in plan.changes
+        ],
+        "missing": [{"kind": each.kind, "name": each.name, "hint": each.hint} for each in plan.missing],
+        "effects": "not measured",
+        "approvals": list(plan.approvals),
+        "needed": plan.needed,
     }
 
 

@@ -59,7 +59,36 @@ BY_ENVIRONMENT = Index(
     "release_history_environment", HISTORY.c.tenant, HISTORY.c.project, HISTORY.c.environment, HISTORY.c.number
 )
 
-SCHEMA = Migrations("environments", ((CreateTable(LIVE), CreateTable(HISTORY), CreateIndex(BY_ENVIRONMENT)),))
+PLANS = Table(
+    "release_plans",  # hashes alone: what changes is computed when it is shown
+    META,
+    Column("id", Text, primary_key=True),
+    Column("tenant", Text, nullable=False),
+    Column("project", Text, nullable=False),
+    Column("environment", Text, nullable=False),
+    Column("source", Text, nullable=False),  # an environment; empty: a release was named
+    Column("release", Text, nullable=False),
+    Column("base", Text, nullable=False),  # the release that was live; empty: none
+    Column("created", BIG_INTEGER, nullable=False),  # unix ms
+    Column("by", Text, nullable=False),
+    Column("applied", BIG_INTEGER),  # unix ms
+)
+APPROVALS = Table(
+    "release_approvals",
+    META,
+    Column("plan", Text, primary_key=True),
+    Column("by", Text, primary_key=True),
+    Column("tenant", Text, nullable=False),
+    Column("at", BIG_INTEGER, nullable=False),  # unix ms
+)
+
+SCHEMA = Migrations(
+    "environments",
+    (
+        (CreateTable(LIVE), CreateTable(HISTORY), CreateIndex(BY_ENVIRONMENT)),
+        (CreateTable(PLANS), CreateTable(APPROVALS)),
+    ),
+)
 
 
 class LiveRelease(Struct, frozen=True):
@@ -93,6 +122,21 @@ class ReleaseMove(Struct, frozen=True):
     by: str
     action: str
     reason: str
+
+
+class PlanRow(Struct, frozen=True):
+    """A row of PLANS. `created`, `applied`: unix ms."""
+
+    id: str
+    tenant: str
+    project: str
+    environment: str
+    source: str
+    release: str
+    base: str
+    created: int
+    by: str
+    applied: int | None = None
 
 
 def _is(table: Table, place: tuple[str, str, str]) -> ColumnElement[bool]:
@@ -186,3 +230,35 @@ def release_before(connection: Connection, place: tuple[str, str, str], release:
 
 def has_been_live(connection: Connection, place: tuple[str, str, str], release: str) -> bool:
     return bool(connection.scalar(select(exists().where(_is(HISTORY, place) & (HISTORY.c.release == release)))))
+
+
+def insert_plan(connection: Connection, plan: PlanRow, event: AuditEvent) -> None:
+    connection.execute(insert(PLANS).values({name: getattr(plan, name) for name in PlanRow.__struct_fields__}))
+    audit.append_event(connection, event)
+
+
+def find_plan(connection: Connection, tenant: str, project: str, id: str) -> PlanRow | None:
+    its = PLANS.c
+    columns = (its[name] for name in PlanRow.__struct_fields__)
+    mine = (its.tenant == tenant) & (its.project == project) & (its.id == id)
+    row = connection.execute(select(*columns).where(mine)).one_or_none()
+    return None if row is None else PlanRow(*row)
+
+
+def mark_applied(connection: Connection, plan: str, now: int) -> None:
+    connection.execute(update(PLANS).where(PLANS.c.id == plan).values(applied=now))
+
+
+def insert_approval(connection: Connection, plan: PlanRow, by: str, now: int, event: AuditEvent) -> bool:
+    """False if `by` has approved it before."""
+    its = APPROVALS.c
+    if connection.scalar(select(exists().where((its.plan == plan.id) & (its.by == by)))):
+        return False
+    connection.execute(insert(APPROVALS).values(plan=plan.id, by=by, tenant=plan.tenant, at=now))
+    audit.append_event(connection, event)
+    return True
+
+
+def list_approvals(connection: Connection, plan: str) -> list[str]:
+    """Who has approved it, in order."""
+    return list(connection.scalars(select(APPROVALS.c.by).where(APPROVALS.c.plan == plan).order_by(APPROVALS.c.at)))
