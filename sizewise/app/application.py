@@ -14,6 +14,7 @@ from random import random
 
 from sizewise.app import routing_config
 from sizewise.app.decision_explainer import DecisionExplainer, build_explainer
+from sizewise.app.decision_layer import DecisionLayer
 from sizewise.app.environments import Environments
 from sizewise.app.flow_stack import build_features
 from sizewise.app.layers import with_layers
@@ -38,7 +39,6 @@ from sizewise.plugins import PluginRegistry
 from sizewise.principal import Principal
 from sizewise.providers.connections import ModelConnections
 from sizewise.request_origin import ReleaseLabel
-from sizewise.routing.attempt_limits import AttemptLimits
 from sizewise.routing.learned_judge import CertificateModels
 from sizewise.routing.model_aliases import ModelAliases
 from sizewise.routing.quality_prediction import QualityPrediction
@@ -120,14 +120,7 @@ def build_application(settings: Settings, resources: Resources, cards: tuple[Mod
         health_check=connections.unavailable_reason,
         data_policy=explain.data_policy,
         affinity=explain.affinity,
-        limits=AttemptLimits(
-            may_retry=connections.allow_retry,
-            refusal_status=connections.refusal_status,
-            retry_after=connections.retry_after_s,
-            draw=random,
-            timeout_s=settings.router.timeout_s,
-            spend_limiter=services.limiter,
-        ),
+        limits=routing_config.build_attempt_limits(settings, connections, services.limiter),
         prediction=prediction,
         certificate_models=certificate_models,
         observer=shadow.observer,
@@ -138,12 +131,15 @@ def build_application(settings: Settings, resources: Resources, cards: tuple[Mod
         mask=explain.mask,
     )
 
+    decisions = DecisionLayer(settings.learn, services.decisions, explain, cards)
     # The layers around the router, innermost first: a request passes them from the last to the first.
     # docs/explanation/how-a-request-flows.md lists them; a test compares the two.
     layers: list[Callable[[Handler], Handler]] = [
         # Next to the router: a hit replaces only the models, so every layer above still checks, counts and records it.
         partial(with_response_cache, plan=names, settings=settings.response_cache, offload=offload, epoch=epoch),
-        # Above the cache: a replay under an idempotency key is the first outcome, whatever the cache holds by now.
+        # Above the cache: what a certified ladder answers is not cached, and what it learns from is. Off by default.
+        decisions.wrap,
+        # Above both: a replay under an idempotency key is the first outcome, whatever the cache holds by now.
         partial(IdempotencyMiddleware, store=services.idempotency, calls=resources.calls_in_flight, offload=offload),
         # Above idempotency: a revoked key stops waiting, but a call that other requests wait for continues.
         partial(RevocationMiddleware, authenticator=services.api_keys.authenticator),
@@ -173,6 +169,7 @@ def build_application(settings: Settings, resources: Resources, cards: tuple[Mod
         handler=answer,
         plugins=plugins,
     )
+    decisions.embed_by(features.handler)
     return Application(
         settings=settings,
         resources=resources,
@@ -183,7 +180,7 @@ def build_application(settings: Settings, resources: Resources, cards: tuple[Mod
         guardrails=guardrails,
         explain=explain,
         handler=features.handler,
-        moderation=with_layers(TextJudge(guardrails), (layers[1], *layers[-2:])),
+        moderation=with_layers(TextJudge(guardrails), (layers[2], *layers[-2:])),
         quality_prediction=prediction,
         learned_judges=certificate_models,
         monitored_policies=monitored,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from random import random
+
 from sizewise.app.resources import Resources
 from sizewise.data_class import DataClass, Place
 from sizewise.errors import ConfigError, ModelNotFound
@@ -10,6 +12,7 @@ from sizewise.guardrails.pipeline import GuardrailPipeline
 from sizewise.handler import ConnectModel
 from sizewise.http.client import HttpClient
 from sizewise.http.egress import EgressPolicy
+from sizewise.limits.rate_limiter import Limiter
 from sizewise.model_card import MODEL_KINDS, ModelCard
 from sizewise.notifications.receivers import with_receivers
 from sizewise.offload.offload import Offload
@@ -17,6 +20,7 @@ from sizewise.plugins import PluginRegistry
 from sizewise.providers.connections import ModelConnections
 from sizewise.providers.local.models import LocalModels
 from sizewise.providers.local.runtime import LocalRuntime
+from sizewise.routing.attempt_limits import AttemptLimits
 from sizewise.routing.data_policy import DataPolicy, DataRule
 from sizewise.routing.judges.chain import JudgeChain
 from sizewise.routing.local_tool_calls import with_local_tool_calls
@@ -129,6 +133,17 @@ def build_data_policy(settings: Settings) -> DataPolicy:
     policies = {name: DataRule(None, each.online == "allow", each.egress) for name, each in settings.policies.items()}
     said = {name: rule for name, rule in policies.items() if rule != DataRule()}
     return DataPolicy(reach_by_data_class(settings), settings.router.data_class, projects, said)
+
+
+def build_attempt_limits(settings: Settings, connections: ModelConnections, spend: Limiter) -> AttemptLimits:
+    return AttemptLimits(
+        may_retry=connections.allow_retry,
+        refusal_status=connections.refusal_status,
+        retry_after=connections.retry_after_s,
+        draw=random,
+        timeout_s=settings.router.timeout_s,
+        spend_limiter=spend,
+    )
 
 
 def build_client(settings: Settings, cards: tuple[ModelCard, ...]) -> HttpClient:

@@ -48,6 +48,8 @@ from sizewise.cache.background_store import BackgroundStore
 from sizewise.cache.idempotency_store import IdempotencyStore
 from sizewise.cache.response_cache import CacheEpoch
 from sizewise.cache.stored_responses import StoredResponses
+from sizewise.decisions import tables as decision_tables
+from sizewise.decisions.decision_store import DecisionStore
 from sizewise.errors import StorageError
 from sizewise.evals import tables as eval_tables
 from sizewise.evals.hosted import tables as hosted_eval_tables
@@ -165,6 +167,7 @@ class Services:
     size_limit: RecordsSizeLimit
     quality_monitor: QualityMonitor
     scores: ScoreStore
+    decisions: DecisionStore
     measured_paces: PaceStore
     stored_responses: StoredResponses
     files: FileStore
@@ -361,6 +364,14 @@ def open_services(
             silences=Silences(read, write),
             model_uses=ModelUses(versions),
             quality_monitor=QualityMonitor(read, write, outbox.publish),
+            decisions=DecisionStore(
+                encryption=encryption,
+                read=read,
+                write=write,
+                executor=executor,
+                epoch=lambda: cache_epoch.number,
+                hash_end_user=hashes.hash,
+            ),
             scores=ScoreStore(
                 encryption=encryption,
                 read=read,
@@ -448,6 +459,7 @@ COMPONENTS = (
         pace_tables,
         eval_tables,
         score_tables,
+        decision_tables,
         tool_tables,
         agent_tables,
         file_tables,
@@ -468,6 +480,7 @@ ENCRYPTED_TABLES = (
     *(end_user_tables.SEALED, score_tables.SEALED),
     *(*file_tables.SEALED, *file_search_tables.SEALED, *hosted_eval_tables.SEALED),
     release_tables.SEALED,
+    *decision_tables.SEALED,
 )
 
 PERSONAL_TABLES: Sequence[PersonalTable] = (
@@ -477,6 +490,7 @@ PERSONAL_TABLES: Sequence[PersonalTable] = (
     *(stored_response_tables.PERSONAL, background_tables.PERSONAL, cache_tables.PERSONAL, agent_tables.PERSONAL),
     draft_tables.PERSONAL,
     *(file_tables.PERSONAL, *usage_tables.PERSONAL, *hosted_eval_tables.PERSONAL),
+    decision_tables.PERSONAL,
 )
 """Tables with personal data, except accounts and flow runs: erasing those takes more than deleting rows."""
 
@@ -555,6 +569,12 @@ def _retention_jobs(settings: FileSettings) -> dict[str, MaintenanceTask]:
             retention_ms=memory.retention_days * DAY_MS,
             max_rows=memory.max_rows,
             max_bytes=memory.max_bytes,
+        ),
+        "learned decisions": RetentionJob(
+            decision_tables.ANSWERS,
+            retention_ms=settings.learn.retention_days * DAY_MS,
+            max_rows=settings.learn.max_rows,
+            max_bytes=settings.learn.max_bytes,
         ),
         "prompts and replies": RetentionJob(
             payload_tables.CONTENTS,

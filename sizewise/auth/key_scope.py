@@ -9,7 +9,7 @@ from sizewise.errors import BadRequest, Forbidden, did_you_mean
 from sizewise.principal import KeyScope, Principal, name_matches
 
 ENDPOINTS = (
-    *("chat", "messages", "responses", "completions", "moderations", "embeddings", "rerank"),
+    *("chat", "messages", "responses", "completions", "moderations", "embeddings", "rerank", "decisions"),
     *("audio", "images", "files", "vector_stores", "evals", "scores", "models", "metrics", "graphql", "mcp", "hooks"),
 )
 MAX_ENTRIES = 100

@@ -12,7 +12,18 @@ from sizewise.handler import Handler, Request, Send
 from sizewise.messages import Reply
 
 AWAITED_ENDPOINTS = frozenset(
-    {"chat", "messages", "responses", "completions", "moderations", "embeddings", "rerank", "audio", "images"},
+    {
+        "chat",
+        "messages",
+        "responses",
+        "completions",
+        "moderations",
+        "embeddings",
+        "rerank",
+        "decisions",
+        "audio",
+        "images",
+    },
 )
 """Endpoints whose clients are told when the server stops. Calls of runs and of documents are made again after it."""
 

@@ -16,6 +16,7 @@ from sizewise import __version__
 from sizewise.app.application import Application
 from sizewise.auth.browser_security import SESSION_COOKIE
 from sizewise.errors import SizewiseError
+from sizewise.gateway.decisions_request import DecisionBody
 from sizewise.gateway.eval_bodies import EvalChange, EvalCreation, EvalRunCreation
 from sizewise.gateway.file_search_bodies import (
     AttributeChange,
@@ -80,6 +81,12 @@ class ImageRequest(media_request.ImageBody):
     sizewise: SizewiseOptions | None = None
 
 
+class DecisionRequest(DecisionBody):
+    """OpenAI's body of decisions: 1 to 400 questions about one input."""
+
+    sizewise: SizewiseOptions | None = None
+
+
 class RerankRequest(RerankBody):
     """Cohere's and Jina's rerank body; other fields are passed to a reranking upstream unread."""
 
@@ -114,7 +121,7 @@ class GraphQLRequest(Struct, rename="camel"):
 
 
 BODY_TYPES: tuple[type[Struct], ...] = (
-    *(ChatRequest, CompletionRequest, ModerationRequest, EmbeddingRequest, RerankRequest),
+    *(ChatRequest, CompletionRequest, ModerationRequest, EmbeddingRequest, RerankRequest, DecisionRequest),
     *(ResponseRequest, CountableRequest, MessageRequest, SpeechRequest, ImageRequest),
     *(VectorStoreCreation, VectorStoreChange, VectorStoreSearch),
     *(FileAttachment, FileBatchCreation, AttributeChange),
@@ -402,6 +409,7 @@ def _paths() -> Json:
         "/v1/images/variations": {
             "post": request("varyImage", "OpenAI image variation", "Images", form="ImageForm"),
         },
+        "/v1/decisions": {"post": request("decide", "Decisions", "Decisions", body="DecisionRequest")},
         "/v1/rerank": {"post": request("rerank", "Documents by relevance", "Ranking", body="RerankRequest")},
         "/v2/rerank": {"post": request("rerankV2", "Documents by relevance", "Ranking", body="RerankRequest")},
         "/v1/files": {
@@ -576,6 +584,9 @@ def _answers() -> Json:
         "DeletedFile": _object(id=_WORD, object={"const": "file"}, deleted={"const": True}),
         **vector_store_answers(_ref, _object),
         **eval_answers(_ref, _object),
+        "Decisions": _object(
+            "answers model usage", answers=_list(_ANY), model=_WORD, usage=_ANY, sizewise=_ANY,
+        ),
         "Score": _object(
             "id object target target_id name source created_at",
             id=_WORD, object={"const": "score"}, target={"enum": ["trace", "record", "session"]}, target_id=_WORD,

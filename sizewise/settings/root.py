@@ -18,6 +18,7 @@ from sizewise.settings.guardrails import GuardrailsSettings, ModerationSettings
 from sizewise.settings.http_allowlist import HttpHostSettings
 from sizewise.settings.jobs import JobsSettings
 from sizewise.settings.knowledge import KnowledgeSettings
+from sizewise.settings.learning import LearnSettings
 from sizewise.settings.limits import BudgetsSettings, LimitsSettings, scope
 from sizewise.settings.logs import LogsSettings
 from sizewise.settings.models import LocalSettings, ModelSettings, ProviderSettings
@@ -72,6 +73,7 @@ class FileSettings:
     idempotency: IdempotencySettings = setting(IdempotencySettings(), "")
     response_cache: ResponseCacheSettings = setting(ResponseCacheSettings(), "")
     shadow: ShadowSettings = setting(ShadowSettings(), "")
+    learn: LearnSettings = setting(LearnSettings(), "")
     guardrails: GuardrailsSettings = setting(GuardrailsSettings(), "")
     moderation: ModerationSettings = setting(ModerationSettings(), "")
     roles: Mapping[str, RoleSettings] = setting(MappingProxyType({}), "", key_validator=name)

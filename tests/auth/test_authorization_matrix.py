@@ -52,6 +52,7 @@ PEOPLE = (
     *(f"{FACTOR}/confirm", f"{FACTOR}/recovery-codes", f"{FACTOR}/remove"),
 )
 """For whoever is signed in, and no key."""
+QUESTION = {"type": "predicate", "instructions": "It is a greeting."}
 BODIES: Mapping[str, object] = {
     "/v1/chat/completions": CHAT,
     "/v1/messages": {**CHAT, "max_tokens": 5},
@@ -66,6 +67,7 @@ BODIES: Mapping[str, object] = {
     "/v1/images/generations": {"model": "none", "prompt": "Hello"},
     "/v1/images/edits": {},
     "/v1/images/variations": {},
+    "/v1/decisions": {"model": "echo/small", "input": "Hello", "questions": [QUESTION]},
     "/v1/rerank": {"model": "echo/vectors", "query": "Hello", "documents": ["Hello"]},
     "/v2/rerank": {"model": "echo/vectors", "query": "Hello", "documents": ["Hello"]},
     "/graphql": {"query": "{ me { key } }"},

@@ -61,6 +61,7 @@ GIVEN: Mapping[str, object] = {
     "type": "jsonl",
     "source": {"type": "file_content", "content": [{"item": {"a": "b"}, "sample": {"output_text": "b"}}]},
 }
+QUESTION: Mapping[str, object] = {"type": "predicate", "instructions": "It is a greeting."}
 KNOWN: Mapping[str, Mapping[str, tuple[object, ...]]] = {
     "/v1/chat/completions": {"model": MODELS},
     "/v1/messages": {"model": MODELS, "messages": ([{"role": "user", "content": "Hello"}],)},
@@ -69,6 +70,7 @@ KNOWN: Mapping[str, Mapping[str, tuple[object, ...]]] = {
     "/v1/completions": {"model": MODELS, "prompt": ("Hello", ["Hello", "there"])},
     "/v1/moderations": {"model": (None, "auto"), "input": ("Hello", ["Hello", "there"])},
     "/v1/embeddings": {"model": ("echo/vectors",), "input": ("Hello", ["Hello", "there"]), "dimensions": (8, None)},
+    "/v1/decisions": {"model": MODELS, "input": ("Hello",), "questions": ([QUESTION],)},
     "/v1/rerank": {"model": ("echo/vectors",), "query": ("Hello",), "documents": (["Hello", {"text": "there"}],)},
     "/v2/rerank": {"model": ("echo/vectors",), "query": ("Hello",), "documents": (["Hello"],)},
     "/v1/vector_stores": {

@@ -48,6 +48,8 @@ LATE: Mapping[tuple[str, str], str] = {
     ): "needs numpy, an extra: said in words where it is missing",
     ("sizewise/cli/router.py", "sizewise.routing.training.trainer"): "the same",
     ("sizewise/cli/route_prior.py", "sizewise.routing.training.answer_prior"): "the same",
+    ("sizewise/decisions/decision_store.py", "numpy"): "the same",
+    ("sizewise/decisions/decision_store.py", "sizewise.decisions.ladder"): "the same",
     ("sizewise/evals/dataset_files.py", "pyarrow"): "an extra: only where somebody has .parquet",
     ("sizewise/cli/records_parquet.py", "pyarrow"): "the same",
     ("sizewise/flows/language/yaml_source.py", "yaml"): "an extra: said in words where it is missing",

@@ -10,7 +10,11 @@ import pytest
 
 from tests.walls.source import ROOT
 
-PAGE_NAMES: Mapping[str, str] = {"with_response_cache": "ResponseCache", "guardrails.wrap": "GuardrailMiddleware"}
+PAGE_NAMES: Mapping[str, str] = {
+    "with_response_cache": "ResponseCache",
+    "decisions.wrap": "DecisionLadders",
+    "guardrails.wrap": "GuardrailMiddleware",
+}
 """What a function of the list adds, where it is no class itself."""
 
 

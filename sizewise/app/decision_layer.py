@@ -1,0 +1,51 @@
+"""Layer of decisions: the middleware that answers closed questions by certified ladders, where learning is on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from random import random
+
+from sizewise.app.decision_explainer import DecisionExplainer
+from sizewise.decisions.decision_store import DecisionStore
+from sizewise.decisions.ladder_middleware import DecisionLadders
+from sizewise.handler import Handler, Request
+from sizewise.knowledge.embedder import Embedder
+from sizewise.model_card import ModelCard
+from sizewise.settings.learning import LearnSettings
+
+
+class DecisionLayer:
+    """Of one application. `embed_by` closes a cycle: vectors of inputs come from what is built upon the layer."""
+
+    def __init__(
+        self, settings: LearnSettings, store: DecisionStore, explain: DecisionExplainer, cards: Sequence[ModelCard]
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._explain = explain
+        self._cards = [card for card in cards if card.task == "embed" and card.place == "process"]
+        self._embedder: Embedder | None = None
+
+    def embed_by(self, handler: Handler) -> None:
+        """`handler`: with all layers."""
+        self._embedder = Embedder(handler, self._cards, ())
+
+    def wrap(self, handler: Handler) -> Handler:
+        """`handler` itself if nothing is learned."""
+        if self._settings.keep == "off":
+            return handler
+        return DecisionLadders(
+            handler,
+            store=self._store,
+            plan=self._explain.aliases,
+            keep=self._settings.keep,
+            embed=self._embed,
+            data_bounds=self._explain.data_policy.decide,
+            draw=random,
+        )
+
+    async def _embed(self, request: Request, text: str) -> Sequence[float] | None:
+        """None without an embedding model on this machine: nothing is learned then."""
+        if self._embedder is None or not self._cards:
+            return None
+        return (await self._embedder.embed(request, self._cards[0].name, [text], None))[0]

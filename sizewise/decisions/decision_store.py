@@ -1,0 +1,316 @@
+"""Store of decisions: learns the reference's answers, certifies ladders on them, and holds those that are in use.
+
+A question is `learning` until a ladder is certified, and `void`, with the cause, when the certificate no longer holds;
+then it learns anew, from later answers alone. What answers to a ladder's own traffic are learned must be drawn at
+random, or the next certificate would be on hard inputs only: the caller passes the drawn ones.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from array import array
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from functools import partial
+from typing import TypeVar
+
+import msgspec
+from msgspec import UNSET, Struct
+from msgspec.structs import replace
+
+from sizewise.decisions import tables
+from sizewise.decisions.certificate import LOOKS, MAX_ANSWERS, LadderCertificate, ReadyLadder
+from sizewise.decisions.question import ClosedQuestion
+from sizewise.decisions.tables import AnswerRow, QuestionRow
+from sizewise.errors import PathNotFound
+from sizewise.handler import Request
+from sizewise.routing.guarantees.bounds import QualityGuarantee
+from sizewise.routing.guarantees.drift import DriftState, is_alarm, update_drift
+from sizewise.storage.database import AsyncTransactionRunner, TransactionRunner
+from sizewise.storage.encryption import EnvelopeEncryption
+from sizewise.storage.erasure import Caller
+
+log = logging.getLogger("sizewise.decisions")
+
+GUARANTEE = QualityGuarantee(0.95, 0.95)
+"""Agreement with the reference over all inputs, and the confidence in the certification."""
+REFRESH_S = 5.0
+"""How long a certificate that another server made void may still be used here."""
+CHANGED_REFERENCE = "the reference changed: another model, or other settings of its policy"
+CHANGED_OPTIONS = "its options changed: the same instructions were asked with others"
+DRIFT = "drift: in a random sample the ladder disagreed with the reference too often"
+ALL_EQUAL = "every answer so far was the same: there is nothing to tell apart"
+QUESTIONS_TABLE, ANSWERS_TABLE = "decision_questions", "decision_answers"
+"""Names of the tables, to which their sealed values are bound."""
+
+T = TypeVar("T")
+
+
+class LearnedInput(Struct, frozen=True):
+    """What is kept of an input: `vector` as 32-bit floats. `text` is empty unless `[learn] keep = "text"`."""
+
+    digest: str
+    vector: bytes
+    text: str = ""
+
+
+class QuestionText(Struct, frozen=True):
+    """What people recognize a question by. `instructions` is empty unless `[learn] keep = "text"`."""
+
+    options: tuple[str, ...]
+    instructions: str = ""
+
+
+class LiveQuestion(Struct):
+    """A question in memory. `ladder`: None while nothing is certified. `read_at`: time.monotonic()."""
+
+    row: QuestionRow
+    ladder: ReadyLadder | None
+    read_at: float
+    epoch: int
+
+
+class DecisionStore:
+    """One per process. Methods raise StorageError, EncryptionKeyUnavailable."""
+
+    def __init__(
+        self,
+        *,
+        encryption: EnvelopeEncryption,
+        read: TransactionRunner,
+        write: AsyncTransactionRunner,
+        executor: Executor,
+        epoch: Callable[[], int],
+        hash_end_user: Callable[[str, str], str],
+    ) -> None:
+        """`epoch` changes when personal data was erased: then no ladder of before is used."""
+        self._encryption = encryption
+        self._read = read
+        self._write = write
+        self._executor = executor
+        self._epoch = epoch
+        self._hash_end_user = hash_end_user
+        self._live: dict[tuple[str, str, str], LiveQuestion] = {}
+        self._certifying: set[tuple[str, str, str]] = set()
+        self.pending: set[asyncio.Task[None]] = set()  # answers that are being learned
+
+    async def find(self, request: Request, question: ClosedQuestion, version: str) -> LiveQuestion | None:
+        """None: nothing was learned of it yet. A certificate on another reference is void from here on."""
+        key = (request.principal.tenant, request.principal.project, question.id)
+        live = self._live.get(key)
+        if live is None or time.monotonic() - live.read_at > REFRESH_S or live.epoch != self._epoch():
+            live = await self._in_thread(self._reload, key, live)
+        if live is not None and live.row.version != version:
+            live = await self._void(live, CHANGED_REFERENCE, version)
+        return live
+
+    async def learn(
+        self,
+        request: Request,
+        question: ClosedQuestion,
+        version: str,
+        learned: LearnedInput,
+        option: int,
+        instructions: str = "",
+    ) -> None:
+        """Adds an answer of the reference, and tries a certification when there are enough."""
+        principal = request.principal
+        tenant, project, id = principal.tenant, principal.project, secrets.token_hex(10)
+        name = request.options.end_user
+        sealed = await self._in_thread(self._seal, learned, tenant, ANSWERS_TABLE, f"{project}/{id}")
+        row = AnswerRow(
+            tenant=tenant,
+            project=project,
+            question=question.id,
+            id=id,
+            option=option,
+            created=_now(),
+            session=request.options.session,
+            end_user=None if name is UNSET else self._hash_end_user(tenant, name) or None,
+            sealed=sealed,
+        )
+        fresh = await self._new_question(request, question, version, instructions)
+        caller = Caller(principal.key_id, principal.user_id)
+        number, state, count = await self._write(
+            partial(tables.add_answer, row=row, caller=caller, fresh=fresh, cause=CHANGED_OPTIONS)
+        )
+        if state.looks < len(LOOKS) and count >= LOOKS[state.looks]:
+            await self.certify(tenant, project, question.id, number)
+
+    async def record_sample(self, live: LiveQuestion, disagreed: bool) -> None:
+        """One randomly drawn input whose ladder's answer was compared. Too many that disagree raise the alarm."""
+        row = live.row
+        before = DriftState(row.samples, msgspec.json.decode(row.wealths, type=tuple[float, ...]))
+        drift = update_drift(before, float(disagreed), 1.0 - GUARANTEE.quality)
+        wealths = msgspec.json.encode(drift.bet_wealths).decode()
+        live.row = replace(row, samples=drift.sample_count, wealths=wealths)
+        if is_alarm(drift, GUARANTEE.confidence):
+            await self._void(live, DRIFT, row.version)
+        else:
+            await self._write(partial(tables.save_question, row=live.row))
+
+    async def certify(self, tenant: str, project: str, id: str, until: int | None = None) -> QuestionRow:
+        """Tries a certification now, which spends a part of the allowed error. Raises PathNotFound."""
+        key = (tenant, project, id)
+        if key not in self._certifying:
+            self._certifying.add(key)
+            try:
+                row = await self._in_thread(self._certify, key, until)
+                await self._write(partial(tables.save_question, row=row))
+                self._live.pop(key, None)
+            finally:
+                self._certifying.discard(key)
+        return await self._in_thread(self._require, key)
+
+    async def list(self, tenant: str, project: str | None) -> Sequence[tuple[QuestionRow, QuestionText, int]]:
+        """Each question with what it is about, and the number of its answers. `project`: None for all."""
+        return await self._in_thread(self._list, tenant, project)
+
+    async def forget(self, tenant: str, project: str, id: str) -> int:
+        """Deletes a question with all that was learned; the number of answers. Raises PathNotFound."""
+        await self._in_thread(self._require, (tenant, project, id))
+        gone = await self._write(partial(tables.delete_question, tenant=tenant, project=project, question=id))
+        self._live.pop((tenant, project, id), None)
+        return gone
+
+    async def _new_question(
+        self, request: Request, question: ClosedQuestion, version: str, instructions: str
+    ) -> QuestionRow:
+        tenant, project = request.principal.tenant, request.principal.project
+        text, now = QuestionText(question.options, instructions), _now()
+        sealed = await self._in_thread(self._seal, text, tenant, QUESTIONS_TABLE, f"{project}/{question.id}")
+        return QuestionRow(
+            tenant=tenant,
+            project=project,
+            question=question.id,
+            family=question.family,
+            route=question.route,
+            version=version,
+            options=len(question.options),
+            state="learning",
+            cause="",
+            since=0,
+            until=0,
+            looks=0,
+            certificate="",
+            samples=0,
+            wealths=msgspec.json.encode(DriftState().bet_wealths).decode(),
+            created=now,
+            changed=now,
+            sealed=sealed,
+        )
+
+    async def _void(self, live: LiveQuestion, cause: str, version: str) -> LiveQuestion:
+        """Learns anew from the next answer on. A question that was not certified only changes its reference."""
+        row = live.row
+        was_certified = row.state == "certified"
+        since = await self._in_thread(self._read, tables.last_number)
+        live.row = replace(
+            row,
+            state="void" if was_certified else row.state,
+            cause=cause if was_certified else row.cause,
+            version=version,
+            since=since,
+            looks=0,
+            samples=0,
+            wealths=msgspec.json.encode(DriftState().bet_wealths).decode(),
+            changed=_now(),
+        )
+        live.ladder = None
+        if was_certified:
+            log.warning("the certificate of decision %s is void: %s", row.question, cause)
+        await self._write(partial(tables.save_question, row=live.row))
+        return live
+
+    def _reload(self, key: tuple[str, str, str], live: LiveQuestion | None) -> LiveQuestion | None:
+        tenant, project, id = key
+        row, epoch = self._read(lambda c: tables.find_question(c, tenant, project, id)), self._epoch()
+        if row is None:
+            self._live.pop(key, None)
+            return None
+        same = live is not None and live.row.changed == row.changed and live.epoch == epoch
+        ladder = live.ladder if same and live is not None else self._ladder(row)
+        self._live[key] = LiveQuestion(row, ladder, time.monotonic(), epoch)
+        return self._live[key]
+
+    def _ladder(self, row: QuestionRow) -> ReadyLadder | None:
+        """The certified ladder, built again from the answers: the same, unless some were erased."""
+        if row.state != "certified":
+            return None
+        return self._build(row, row.until, msgspec.json.decode(row.certificate, type=LadderCertificate).look)
+
+    def _build(self, row: QuestionRow, until: int, look: int) -> ReadyLadder | None:
+        import numpy as np
+
+        from sizewise.decisions.ladder import build_ladder
+
+        found = self._read(lambda c: tables.learned_answers(c, row, until, MAX_ANSWERS))
+        inputs = [
+            self._open(each[3], LearnedInput, row.tenant, ANSWERS_TABLE, f"{row.project}/{each[1]}") for each in found
+        ]
+        width = len(inputs[-1].vector) if inputs else 0  # of today's embedding model
+        kept = [(each, said) for each, said in zip(found, inputs, strict=True) if len(said.vector) == width]
+        if not kept:
+            return None
+        return build_ladder(
+            [each[0] for each, _ in kept],
+            [said.digest for _, said in kept],
+            np.stack([np.frombuffer(said.vector, "<f4") for _, said in kept]),
+            np.array([each[2] for each, _ in kept]),
+            row.options,
+            GUARANTEE,
+            look,
+        )
+
+    def _certify(self, key: tuple[str, str, str], until: int | None) -> QuestionRow:
+        row = self._require(key)
+        last = self._read(tables.last_number) if until is None else until
+        ladder = self._build(row, last, row.looks)
+        if ladder is None:
+            few = self._read(lambda c: tables.count_answers(c, row)) < LOOKS[0]
+            return row if few else replace(row, cause=ALL_EQUAL, looks=row.looks + 1, changed=_now())
+        proof = ladder.certificate
+        row = replace(row, looks=row.looks + 1, changed=_now())
+        if proof.threshold is None:
+            return row if row.state == "certified" else replace(row, certificate=_json(proof))
+        return replace(row, state="certified", cause="", until=last, certificate=_json(proof))
+
+    def _require(self, key: tuple[str, str, str]) -> QuestionRow:
+        row = self._read(lambda c: tables.find_question(c, *key))
+        if row is None:
+            raise PathNotFound(f"there is no decision {key[2][:100]!r}", "list them: sizewise decisions list")
+        return row
+
+    def _list(self, tenant: str, project: str | None) -> Sequence[tuple[QuestionRow, QuestionText, int]]:
+        rows = self._read(lambda c: tables.list_questions(c, tenant, project))
+        counts = self._read(lambda c: [tables.count_answers(c, row) for row in rows])
+        texts = [
+            self._open(row.sealed, QuestionText, tenant, QUESTIONS_TABLE, f"{row.project}/{row.question}")
+            for row in rows
+        ]
+        return list(zip(rows, texts, counts, strict=True))
+
+    def _seal(self, plain: Struct, tenant: str, table: str, row: str) -> bytes:
+        return self._encryption.encrypt(msgspec.msgpack.encode(plain), tenant, table, row)
+
+    def _open(self, sealed: bytes, kind: type[T], tenant: str, table: str, row: str) -> T:
+        return msgspec.msgpack.decode(self._encryption.decrypt(sealed, tenant, table, row), type=kind)
+
+    async def _in_thread(self, work: Callable[..., T], *args: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._executor, partial(work, *args))
+
+
+def pack_vector(vector: Sequence[float]) -> bytes:
+    return array("f", vector).tobytes()
+
+
+def _json(certificate: LadderCertificate) -> str:
+    return msgspec.json.encode(certificate).decode()
+
+
+def _now() -> int:
+    """Unix ms."""
+    return time.time_ns() // 1_000_000

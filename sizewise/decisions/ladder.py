@@ -1,0 +1,201 @@
+"""Ladder of one question: exact text, near copy, head; what each would answer, and which threshold is certified.
+
+The ladder is taught on one part of the reference's answers and certified on the rest, which it never saw. What is
+certified is the share of all inputs on which a rung answers something else than the reference: at most 1 - quality,
+also counting those that go up, which lose nothing. Rungs and thresholds are one fixed sequence from the safest on,
+tested as in routing/guarantees/bounds.py, so that the choice among thresholds costs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import exp, lgamma, log, log1p
+
+import numpy as np
+
+from sizewise.decisions.certificate import LadderCertificate, Rung, RungAnswer, is_taught, look_error
+from sizewise.decisions.head import Decided, Doubles, Floats, Integers, KernelHead, fit_head
+from sizewise.routing.guarantees.bounds import CertificationResult, Losses, PairScores, QualityGuarantee, certify
+
+EXACT_TRUST, NEAR_TRUST = 3.0, 2.0
+"""Beyond the trust of a head, which is at most 1: so these rungs come first in the sequence."""
+THRESHOLDS: Sequence[float] = (
+    EXACT_TRUST,
+    NEAR_TRUST,
+    0.995,
+    0.99,
+    *(round(0.98 - 0.02 * step, 2) for step in range(43)),
+)
+NEAR_COSINES = (0.99, 0.97, 0.95, 0.93, 0.91, 0.89, 0.87, 0.85)
+MIN_NEAR_EXAMPLES = 30
+MOST_TRUST = 0.999
+MAX_NEAR_ERROR = 0.01
+"""Of near copies among the taught examples themselves: a first sieve, before the certification."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ladder:
+    """`exact`: option by digest of the text, where all answers agreed. `near_cosine`: None if near copies are off."""
+
+    head: KernelHead
+    exact: Mapping[str, int]
+    near_cosine: float | None
+    certificate: LadderCertificate
+
+    def answer(self, digest: str, vector: Sequence[float] | None, *, confidential: bool = False) -> RungAnswer | None:
+        """As in ReadyLadder."""
+        threshold = self.certificate.threshold
+        if threshold is None:
+            return None
+        known = self.exact.get(digest)
+        if known is not None:
+            return None if confidential else self._answer("exact", known, MOST_TRUST)
+        if vector is None:
+            return None
+        decided = self.head.decide(np.asarray([vector], np.float32))
+        trust = min(MOST_TRUST, float(decided.trust[0]))
+        if self.near_cosine is not None and decided.similarity[0] >= self.near_cosine:
+            if confidential or threshold > NEAR_TRUST:
+                return None
+            return self._answer("near copy", int(self.head.options[decided.nearest[0]]), 1.0 - MAX_NEAR_ERROR)
+        if trust < threshold:
+            return None
+        return self._answer("head", int(decided.option[0]), trust, decided.probabilities[0])
+
+    def _answer(self, rung: Rung, option: int, trust: float, shares: Doubles | None = None) -> RungAnswer:
+        """The chosen option has the calibrated trust as its probability; the others share the rest as the head says."""
+        rest = np.ones(len(self.head.bias)) if shares is None else shares.copy()
+        rest[option] = 0.0
+        rest *= (1.0 - trust) / max(float(rest.sum()), 1e-12)
+        rest[option] = trust
+        return RungAnswer(rung, option, trust, tuple(rest.tolist()))
+
+
+def build_ladder(
+    numbers: Sequence[int],
+    digests: Sequence[str],
+    vectors: Floats,
+    options: Integers,
+    option_count: int,
+    guarantee: QualityGuarantee,
+    look: int = 0,
+) -> Ladder | None:
+    """By the reference's answers in the order in which they came, each with its number. None if there are too few, or
+    all are equal.
+    """
+    taught = np.array([is_taught(number) for number in numbers], bool)
+    if taught.sum() < 10 or (~taught).sum() < 10 or len(set(options[taught].tolist())) < 2:
+        return None
+    head = fit_head(vectors[taught], options[taught], option_count)
+    near = near_cosine(head)
+    exact = _unanimous([digest for digest, is_in in zip(digests, taught, strict=True) if is_in], options[taught])
+    rest = [digest for digest, is_in in zip(digests, taught, strict=True) if not is_in]
+    certificate = _certify(head, exact, near, rest, vectors[~taught], options[~taught], guarantee, look)
+    return Ladder(head, exact, near, certificate)
+
+
+def near_cosine(head: KernelHead) -> float | None:
+    """The lowest cosine from which the nearest other example has nearly always the same option; None: too few."""
+    cosines = head.examples @ head.examples.T
+    np.fill_diagonal(cosines, -1.0)
+    nearest = cosines.argmax(1)
+    best, same = cosines.max(1), head.options[nearest] == head.options
+    found: float | None = None
+    for cosine in NEAR_COSINES:
+        count, wrong = int((best >= cosine).sum()), int(((best >= cosine) & ~same).sum())
+        if wrong > MAX_NEAR_ERROR * max(count, 1):
+            break
+        found = cosine if count >= MIN_NEAR_EXAMPLES else found
+    return found
+
+
+def _unanimous(digests: Sequence[str], options: Integers) -> dict[str, int]:
+    """Texts whose answers were all the same: one that was answered both ways is no exact match for anything."""
+    answers: dict[str, set[int]] = {}
+    for digest, option in zip(digests, options.tolist(), strict=True):
+        answers.setdefault(digest, set()).add(option)
+    return {digest: next(iter(found)) for digest, found in answers.items() if len(found) == 1}
+
+
+def rung_choices(
+    head: KernelHead, exact: Mapping[str, int], near: float | None, digests: Sequence[str], decided: Decided
+) -> list[tuple[Rung, int, float]]:
+    """The rung of each input, its option, and its place in the sequence of thresholds."""
+    found = list[tuple[Rung, int, float]]()
+    for at, digest in enumerate(digests):
+        if digest in exact:
+            found.append(("exact", exact[digest], EXACT_TRUST))
+        elif near is not None and decided.similarity[at] >= near:
+            found.append(("near copy", int(head.options[decided.nearest[at]]), NEAR_TRUST))
+        else:
+            found.append(("head", int(decided.option[at]), float(decided.trust[at])))
+    return found
+
+
+def _certify(
+    head: KernelHead,
+    exact: Mapping[str, int],
+    near: float | None,
+    digests: Sequence[str],
+    vectors: Floats,
+    options: Integers,
+    guarantee: QualityGuarantee,
+    look: int,
+) -> LadderCertificate:
+    decided = head.decide(vectors)
+    choices = rung_choices(head, exact, near, digests, decided)
+    pairs = [
+        PairScores(trust, float(option == truth), 1.0)
+        for (_, option, trust), truth in zip(choices, options.tolist(), strict=True)
+    ]
+    error = look_error(look, 1.0 - guarantee.confidence)
+    result: CertificationResult = certify(
+        "ladder", pairs, THRESHOLDS, guarantee, error=error, risk_test=disagreement_test
+    )
+    step = result.best_step
+    counts: dict[str, int] = {}
+    if step is not None:
+        for rung, _, trust in choices:
+            counts[rung] = counts.get(rung, 0) + (trust >= step.threshold)
+    return LadderCertificate(
+        quality=guarantee.quality,
+        error=error,
+        look=look,
+        taught=len(head.examples),
+        certified_on=len(pairs),
+        threshold=None if step is None else step.threshold,
+        share=0.0 if step is None else step.small_share,
+        agreement=1.0 if step is None else step.quality,
+        rungs={rung: count for rung, count in counts.items() if count},
+        calibration_error=calibration_error(decided.trust.tolist(), (decided.option == options).tolist()),
+    )
+
+
+def disagreement_test(losses: Losses, max_loss: float, error: float) -> bool:
+    """Exact binomial test, for losses that are each -eps (agrees, or goes up) or 1 - eps: the most powerful there is
+    for a fixed number of inputs. A RiskTest.
+    """
+    allowed = 1.0 - max_loss
+    count = len(losses)
+    wrong = round(sum(losses) + allowed * count)
+    return count > 0 and binomial_tail(wrong, count, allowed) <= error
+
+
+def binomial_tail(most: int, count: int, chance: float) -> float:
+    """Probability of at most `most` hits in `count` draws."""
+    whole = lgamma(count + 1)
+    return sum(
+        exp(whole - lgamma(hits + 1) - lgamma(count - hits + 1) + hits * log(chance) + (count - hits) * log1p(-chance))
+        for hits in range(most + 1)
+    )
+
+
+def calibration_error(chances: Sequence[float], right: Sequence[bool], bins: int = 10) -> float:
+    """Expected calibration error: the mean distance of chance and frequency over bins of equal width."""
+    sums = [[0.0, 0.0] for _ in range(bins)]
+    for chance, hit in zip(chances, right, strict=True):
+        place = sums[min(bins - 1, int(chance * bins))]
+        place[0] += chance
+        place[1] += hit
+    return sum(abs(chance - hits) for chance, hits in sums) / max(1, len(chances))

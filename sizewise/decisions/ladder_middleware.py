@@ -1,0 +1,151 @@
+"""Middleware that answers closed questions by a certified ladder, and learns from the answers that it lets through.
+
+Other requests pass untouched. A small share of the inputs that it could answer goes up all the same, drawn at random:
+their answers are compared and learned.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Literal
+
+import msgspec
+from msgspec import Raw
+
+from sizewise.cache.response_cache import PlanLookup, is_cacheable, plan_fingerprint
+from sizewise.data_class import DataBounds
+from sizewise.decisions.certificate import RungAnswer
+from sizewise.decisions.decision_store import DecisionStore, LearnedInput, LiveQuestion, pack_vector
+from sizewise.decisions.question import ClosedRequest, option_index, read_closed_request
+from sizewise.errors import SizewiseError
+from sizewise.handler import ChoiceFinished, Handler, ModelSelected, Request, Send, TextDelta
+from sizewise.messages import ChatRequest, Choice, Reply, Usage
+
+log = logging.getLogger("sizewise.decisions")
+
+NAME = "decisions"
+"""In place of a model's name: `decisions/head` and the like."""
+DECISION_FIELD = "decision"
+"""Of a reply: which rung answered, and the probability of each option."""
+SAMPLE_RATE = 0.05
+"""Share of the inputs that a ladder could answer and that go up all the same."""
+MAX_PENDING = 1_000
+"""Answers that wait to be learned; more are dropped."""
+Embed = Callable[[Request, str], Awaitable[Sequence[float] | None]]
+
+
+class DecisionLadders:
+    """Wraps a handler. Belongs to one application; what it learns outlives it."""
+
+    def __init__(
+        self,
+        handler: Handler,
+        *,
+        store: DecisionStore,
+        plan: PlanLookup,
+        keep: Literal["vectors", "text"],
+        embed: Embed,
+        data_bounds: Callable[[Request, str], DataBounds],
+        draw: Callable[[], float],
+    ) -> None:
+        """`embed` returns None if no vector can be had. `draw` returns a random number from 0 to 1."""
+        self._handler = handler
+        self._store = store
+        self._plan = plan
+        self._keep = keep
+        self._embed = embed
+        self._data_bounds = data_bounds
+        self._draw = draw
+        self._tasks = store.pending
+
+    def __call__(self, request: Request, send: Send) -> Coroutine[object, None, Reply]:
+        if not isinstance(request.payload, ChatRequest) or not request.payload.schema:
+            return self._handler(request, send)
+        return self._decide(request, request.payload, send)
+
+    async def _decide(self, request: Request, chat: ChatRequest, send: Send) -> Reply:
+        principal, policy = request.principal, request.options.policy
+        scope = (principal.scope, sorted(principal.permissions), principal.data_class)
+        route = chat.model if policy is None else f"{chat.model}:{policy}"
+        asked = read_closed_request(chat, route, scope) if request.options.cache is None else None
+        if asked is None:
+            return await self._handler(request, send)
+        plan = self._plan(chat, policy)
+        version = plan_fingerprint(plan)
+        confidential = self._data_bounds(request, plan.policy_name).data_class == "confidential"
+        digest = hashlib.sha256(asked.input.encode("utf-8", "surrogatepass")).hexdigest()
+        live, vector, found = await self._look_up(request, asked, version, digest, confidential)
+        sampled = live is not None and live.ladder is not None and self._draw() < SAMPLE_RATE
+        if live is not None and found is not None and not sampled:
+            return await self._give(chat, asked, live, found, send)
+        reply = await self._handler(request, send)
+        told = option_index(asked.question, reply.text) if is_cacheable(reply) else None
+        if told is None or confidential or (live is not None and live.ladder is not None and not sampled):
+            return reply
+        if len(self._tasks) < MAX_PENDING:
+            work = self._learn(request, asked, version, digest, vector, told, live if sampled else None, found)
+            task = asyncio.get_running_loop().create_task(work)
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        return reply
+
+    async def _look_up(
+        self, request: Request, asked: ClosedRequest, version: str, digest: str, confidential: bool
+    ) -> tuple[LiveQuestion | None, Sequence[float] | None, RungAnswer | None]:
+        """A store or an embedding model that fails costs the small answer, never the request."""
+        try:
+            live = await self._store.find(request, asked.question, version)
+            if live is None or live.ladder is None:
+                return live, None, None
+            found = live.ladder.answer(digest, None, confidential=confidential)
+            if found is not None:
+                return live, None, found
+            vector = await self._embed(request, asked.input)
+            return live, vector, live.ladder.answer(digest, vector, confidential=confidential)
+        except SizewiseError as error:
+            log.warning("a decision goes up: %s", error.code)
+            return None, None, None
+
+    async def _give(
+        self, chat: ChatRequest, asked: ClosedRequest, live: LiveQuestion, found: RungAnswer, send: Send
+    ) -> Reply:
+        assert live.ladder is not None
+        proof = live.ladder.certificate
+        text, name = asked.question.options[found.option], f"{NAME}/{found.rung.replace(' ', '-')}"
+        why = (
+            f"decision rung {found.rung}: certified to differ from {live.row.route} on at most"
+            f" {1 - proof.quality:.0%} of all inputs ({proof.certified_on} answers); this one: trust {found.trust:.2f}"
+        )
+        await send(ModelSelected(name, why, 0))
+        if chat.stream:
+            await send(TextDelta(0, text))
+            await send(ChoiceFinished(0, "stop"))
+        fields = {DECISION_FIELD: Raw(msgspec.json.encode(found))}
+        return Reply((Choice(0, text, "stop"),), Usage(), name, fields=fields)
+
+    async def _learn(
+        self,
+        request: Request,
+        asked: ClosedRequest,
+        version: str,
+        digest: str,
+        vector: Sequence[float] | None,
+        told: int,
+        sampled: LiveQuestion | None,
+        found: RungAnswer | None,
+    ) -> None:
+        """Without a vector nothing is learned. `sampled`: the question whose ladder was compared."""
+        try:
+            if sampled is not None:
+                await self._store.record_sample(sampled, found is not None and found.option != told)
+            vector = vector or await self._embed(request, asked.input)
+            if vector is None:
+                return
+            text, instructions = (asked.input, asked.instructions) if self._keep == "text" else ("", "")
+            learned = LearnedInput(digest, pack_vector(vector), text)
+            await self._store.learn(request, asked.question, version, learned, told, instructions)
+        except SizewiseError as error:
+            log.warning("a decision was not learned: %s", error.code)

@@ -1,0 +1,218 @@
+"""Tables of decisions: the state of each question, and the answers that it learns from; inputs are encrypted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import asdict, replace
+from sqlalchemy import (
+    Column,
+    Connection,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+from sizewise.storage.database import overwriting_deleted
+from sizewise.storage.erasure import Caller, PersonalTable, caller_columns, caller_index
+from sizewise.storage.keys.tables import EncryptedTable
+from sizewise.storage.migrations import BIG_INTEGER, Migrations
+
+META = MetaData()
+QUESTIONS = Table(
+    "decision_questions",
+    META,
+    Column("number", BIG_INTEGER, primary_key=True),
+    Column("tenant", Text, nullable=False),
+    Column("project", Text, nullable=False),
+    Column("question", Text, nullable=False),
+    Column("family", Text, nullable=False),
+    Column("route", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("options", Integer, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("cause", Text, nullable=False),
+    Column("since", BIG_INTEGER, nullable=False),
+    Column("until", BIG_INTEGER, nullable=False),
+    Column("looks", Integer, nullable=False),
+    Column("certificate", Text, nullable=False),
+    Column("samples", Integer, nullable=False),
+    Column("wealths", Text, nullable=False),
+    Column("created", BIG_INTEGER, nullable=False),
+    Column("changed", BIG_INTEGER, nullable=False),
+    Column("bytes", BIG_INTEGER, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+)
+BY_QUESTION = Index("decision_questions_id", QUESTIONS.c.tenant, QUESTIONS.c.project, QUESTIONS.c.question, unique=True)
+ANSWERS = Table(
+    "decision_answers",
+    META,
+    Column("number", BIG_INTEGER, primary_key=True),
+    Column("tenant", Text, nullable=False),
+    Column("project", Text, nullable=False),
+    Column("question", Text, nullable=False),
+    Column("id", Text, nullable=False),
+    Column("option", Integer, nullable=False),
+    Column("created", BIG_INTEGER, nullable=False),
+    Column("session", Text),
+    Column("end_user", Text),
+    Column("bytes", BIG_INTEGER, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    *caller_columns(),
+)
+ANSWERS_OF = Index(
+    "decision_answers_question", ANSWERS.c.tenant, ANSWERS.c.project, ANSWERS.c.question, ANSWERS.c.number
+)
+ANSWERS_BY_AGE = Index("decision_answers_age", ANSWERS.c.created, ANSWERS.c.bytes)
+SCHEMA = Migrations(
+    "decisions",
+    (
+        (
+            *(CreateTable(table) for table in (QUESTIONS, ANSWERS)),
+            *(CreateIndex(index) for index in (BY_QUESTION, ANSWERS_OF, ANSWERS_BY_AGE, caller_index(ANSWERS))),
+        ),
+    ),
+)
+SEALED = (EncryptedTable(QUESTIONS, ("project", "question")), EncryptedTable(ANSWERS, ("project", "id")))
+PERSONAL = PersonalTable(
+    "learned decisions", ANSWERS, ANSWERS.c.number, conversation=ANSWERS.c.session, end_user=ANSWERS.c.end_user
+)
+
+
+class QuestionRow(Struct, frozen=True):
+    """The state of a question. `state`: learning, certified or void, with its `cause`. It learns from the answers with
+    numbers above `since`; the certificate is on those up to `until`. `looks`: certifications that were tried.
+    """
+
+    tenant: str
+    project: str
+    question: str
+    family: str
+    route: str
+    version: str  # fingerprint of the model or policy that is the reference
+    options: int
+    state: str
+    cause: str
+    since: int
+    until: int
+    looks: int
+    certificate: str
+    samples: int
+    wealths: str
+    created: int  # unix ms
+    changed: int
+    sealed: bytes
+
+
+class AnswerRow(Struct, frozen=True):
+    """One answer of the reference. `sealed`: a LearnedInput."""
+
+    tenant: str
+    project: str
+    question: str
+    id: str
+    option: int
+    created: int  # unix ms
+    session: str | None
+    end_user: str | None
+    sealed: bytes
+
+
+QUESTION_COLUMNS: Sequence[Column[Any]] = tuple(QUESTIONS.c[name] for name in QuestionRow.__struct_fields__)
+
+
+def find_question(connection: Connection, tenant: str, project: str, question: str) -> QuestionRow | None:
+    row = connection.execute(select(*QUESTION_COLUMNS).where(_is(tenant, project, question))).one_or_none()
+    return None if row is None else QuestionRow(*row)
+
+
+def list_questions(connection: Connection, tenant: str, project: str | None) -> list[QuestionRow]:
+    """Of one project, or of all; those that changed last first."""
+    its = QUESTIONS.c
+    mine = its.tenant == tenant if project is None else (its.tenant == tenant) & (its.project == project)
+    query = select(*QUESTION_COLUMNS).where(mine).order_by(its.changed.desc(), its.number)
+    return [QuestionRow(*row) for row in connection.execute(query)]
+
+
+def save_question(connection: Connection, row: QuestionRow) -> None:
+    """Inserts or replaces it."""
+    values = {**asdict(row), "bytes": len(row.sealed)}
+    mine = _is(row.tenant, row.project, row.question)
+    if not connection.execute(update(QUESTIONS).where(mine).values(values)).rowcount:
+        connection.execute(insert(QUESTIONS).values(values))
+
+
+def void_family(connection: Connection, row: QuestionRow, cause: str, now: int) -> None:
+    """Makes the certificates of the other questions of its family void: those that differ in their options alone."""
+    its = QUESTIONS.c
+    others = (its.tenant == row.tenant) & (its.project == row.project) & (its.family == row.family)
+    others &= (its.question != row.question) & (its.state == "certified")
+    connection.execute(update(QUESTIONS).where(others).values(state="void", cause=cause, changed=now))
+
+
+def add_answer(
+    connection: Connection, row: AnswerRow, caller: Caller, fresh: QuestionRow, cause: str
+) -> tuple[int, QuestionRow, int]:
+    """Number of the answer, the state of its question, and the answers from which that learns. `fresh`: the state of a
+    new question, which makes the certificates of others with the same instructions void, for this cause.
+    """
+    state = find_question(connection, row.tenant, row.project, row.question)
+    if state is None:
+        state = replace(fresh, since=last_number(connection))
+        save_question(connection, state)
+        void_family(connection, state, cause, state.changed)
+    values = {**asdict(row), **caller.values, "bytes": len(row.sealed)}
+    number = connection.execute(insert(ANSWERS).values(values).returning(ANSWERS.c.number)).scalar_one()
+    return int(number), state, count_answers(connection, state)
+
+
+def count_answers(connection: Connection, row: QuestionRow) -> int:
+    """Answers from which the question learns."""
+    its = ANSWERS.c
+    mine = _answers_of(row) & (its.number > row.since)
+    return int(connection.scalar(select(func.count()).select_from(ANSWERS).where(mine)) or 0)
+
+
+def learned_answers(
+    connection: Connection, row: QuestionRow, until: int, limit: int
+) -> list[tuple[int, str, int, bytes]]:
+    """Number, id, option and sealed input of the newest `limit` up to number `until`, the oldest first."""
+    its = ANSWERS.c
+    mine = _answers_of(row) & (its.number > row.since) & (its.number <= until)
+    newest = select(its.number, its.id, its.option, its.sealed).where(mine).order_by(its.number.desc()).limit(limit)
+    return [(row.number, row.id, row.option, row.sealed) for row in reversed(connection.execute(newest).all())]
+
+
+def delete_question(connection: Connection, tenant: str, project: str, question: str) -> int:
+    """Deletes a question and overwrites its answers; the number of answers."""
+    its = ANSWERS.c
+    with overwriting_deleted(connection):
+        mine = (its.tenant == tenant) & (its.project == project) & (its.question == question)
+        gone = connection.execute(delete(ANSWERS).where(mine)).rowcount
+        connection.execute(delete(QUESTIONS).where(_is(tenant, project, question)))
+    return gone
+
+
+def last_number(connection: Connection) -> int:
+    return int(connection.scalar(select(func.max(ANSWERS.c.number))) or 0)
+
+
+def _answers_of(row: QuestionRow) -> Any:
+    its = ANSWERS.c
+    return (its.tenant == row.tenant) & (its.project == row.project) & (its.question == row.question)
+
+
+def _is(tenant: str, project: str, question: str) -> Any:
+    its = QUESTIONS.c
+    return (its.tenant == tenant) & (its.project == project) & (its.question == question)

@@ -1,0 +1,87 @@
+"""/v1/decisions: typed questions about one input, each asked as a chat with a closed schema, and answered in order."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+
+import msgspec
+from msgspec.structs import replace
+
+from sizewise.app.application import Application
+from sizewise.decisions.certificate import RungAnswer
+from sizewise.decisions.ladder_middleware import DECISION_FIELD
+from sizewise.errors import SizewiseError
+from sizewise.gateway.body_reading import read_payload
+from sizewise.gateway.decisions_request import DecisionCall, answer_of, question_chat, read_decision
+from sizewise.gateway.request_context import RequestHead, ResponseMetadata, ResponseWriter, send_error
+from sizewise.handler import RequestOptions
+from sizewise.messages import NO_USAGE, Reply
+from sizewise.routing.run_all import run_all
+
+QUESTIONS_AT_ONCE = 4
+
+
+async def decisions(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
+    head.authorize(app, "decisions")
+    call, options = await read_payload(app.resources.offload, read_decision, body, head.options)
+    heard = [ResponseMetadata() for _ in call.questions]
+    replies: dict[int, Reply] = {}
+    places = asyncio.Semaphore(QUESTIONS_AT_ONCE)
+
+    async def ask(number: int) -> None:
+        async with places:
+            payload = question_chat(call.questions[number], call.model, call.text)
+            request = head.request(payload, _own_options(options, number, len(call.questions)), "decisions")
+            replies[number] = await app.handler(request, heard[number])
+
+    try:
+        await run_all([ask(number) for number in range(len(call.questions))])
+    except SizewiseError as error:
+        return await send_error(writer, error, _merged(heard).final_headers(head.trace))
+    size = sum(len(reply.text) for reply in replies.values())
+    written = await app.resources.offload.run(size, partial(_write, call, replies, heard))
+    await writer.send_response(200, [], written, _merged(heard).header_lines(head.trace))
+
+
+def _own_options(options: RequestOptions, number: int, count: int) -> RequestOptions:
+    """Several questions are several requests: each has a key of its own, that is the same in a retry."""
+    if options.idempotency_key is None or count == 1:
+        return options
+    return replace(options, idempotency_key=f"{options.idempotency_key}/{number}")
+
+
+def _merged(heard: list[ResponseMetadata]) -> ResponseMetadata:
+    """The model and reason of the first question, and the cost of all."""
+    whole = ResponseMetadata()
+    whole.selection = next((each.selection for each in heard if each.selection is not None), None)
+    whole.attempts = sum(each.attempts for each in heard)
+    whole.cost = None if any(each.cost is None for each in heard) else sum(each.cost or 0 for each in heard)
+    whole.guardrails = [found for each in heard for found in each.guardrails]
+    return whole
+
+
+def _write(call: DecisionCall, replies: dict[int, Reply], heard: list[ResponseMetadata]) -> bytes:
+    answers, rungs, usage = [], [], NO_USAGE
+    for number, question in enumerate(call.questions):
+        reply = replies[number]
+        usage = usage + reply.usage
+        raw = reply.fields.get(DECISION_FIELD)
+        found = None if raw is None else msgspec.json.decode(raw, type=RungAnswer)
+        answers.append(answer_of(question, reply.text, found))
+        rungs.append("large" if found is None else found.rung)
+    chosen = [each.selection.model for each in heard if each.selection is not None]
+    return msgspec.json.encode(
+        {
+            "answers": answers,
+            "model": chosen[0] if chosen else call.model,
+            "usage": {
+                "input_tokens": usage.input,
+                "input_tokens_details": {"cached_tokens": usage.cached, "cache_write_tokens": usage.cache_write},
+                "output_tokens": usage.output,
+                "output_tokens_details": {"reasoning_tokens": usage.reasoning},
+                "total_tokens": usage.input + usage.output,
+            },
+            "sizewise": {"rungs": rungs},
+        }
+    )

@@ -1,0 +1,180 @@
+"""POST /v1/decisions and chats with a closed schema: asked of the large model, learned, and then answered by a ladder.
+
+The large model is a double that answers by a word of the input; the vectors are those of the echo model, equal for
+equal texts alone, so that only the exact rung can be certified.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain_openai.decisions import Choice, OpenAIDecisions
+from openai import OpenAI
+from pydantic import SecretStr
+
+from sizewise.decisions.certificate import LOOKS
+from sizewise.testing.upstream import FakeOpenAI, FaultResponder
+from tests.gateway.server_harness import beside
+from tests.running_server import Answer, Served, serving, until
+
+CONFIG = """
+[server]
+embedded = false
+discover = false
+[learn]
+keep = "{keep}"
+[providers.echo]
+wire = "echo"
+place = "process"
+models = ["vectors"]
+[models."echo/vectors"]
+task = "embed"
+[providers.up]
+base_url = "{url}"
+place = "machine"
+models = ["large"]
+"""
+TEAM: Any = {
+    "type": "choice",
+    "name": "team",
+    "instructions": "Which team answers this?",
+    "choices": [{"value": "billing", "description": "invoices"}, {"value": "support"}, {"value": True}],
+}
+URGENT: Any = {"type": "predicate", "name": "urgent", "instructions": "It is urgent."}
+MOOD: Any = {"type": "score", "instructions": "How happy?", "levels": [{"label": "sad"}, {"label": "glad"}]}
+TEXTS = [f"{what} number {number}" for number in range(10) for what in ("invoice", "crash")]
+
+
+class Decides(FakeOpenAI):
+    """Billing for what speaks of an invoice, else support; true; glad. `nonsense` is none of the options."""
+
+    def fault(self, model: str) -> FaultResponder:
+        return _decide
+
+
+async def _decide(body: dict[str, Any], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    text, schema = body["messages"][-1]["content"], body["response_format"]["json_schema"]["schema"]
+    answer = schema["properties"]["answer"]
+    values = answer.get("enum", [True, False])
+    chosen = values[-1] if values == ["sad", "glad"] else values[0 if "invoice" in text or len(values) == 2 else 1]
+    said = json.dumps({"answer": chosen})
+    message = {"role": "assistant", "content": said}
+    usage = {"prompt_tokens": 10, "completion_tokens": 2, "total_tokens": 12}
+    shown = {"id": "up", "object": "chat.completion", "created": 1, "model": "large", "usage": usage}
+    raw = json.dumps(shown | {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}).encode()
+    writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(raw) + raw)
+    return True
+
+
+@pytest.fixture(scope="module")
+def upstream() -> Iterator[Decides]:
+    with beside(Decides) as up:
+        yield up
+
+
+@pytest.fixture(scope="module")
+def server(upstream: Decides, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    config = CONFIG.format(url=upstream.url, keep="vectors")
+    with serving(tmp_path_factory.mktemp("decisions"), config) as served:
+        yield served
+
+
+def rows(server: Served, query: str) -> list[Any]:
+    with contextlib.closing(sqlite3.connect(server.home / "sizewise.db")) as database:
+        return database.execute(query).fetchall()
+
+
+def decide(server: Served, text: Any = "an invoice", *questions: Any, **more: Any) -> Answer:
+    body = {"model": "large", "input": text, "questions": questions or [TEAM], **more}
+    return server.ask("/v1/decisions", body)
+
+
+def shown(answer: Answer) -> Any:
+    return answer.json
+
+
+def test_the_official_sdk_gets_typed_answers_in_the_order_of_the_questions(server: Served) -> None:
+    with OpenAI(base_url=f"{server.url}/v1", api_key=server.key, max_retries=0) as client:
+        found = client.decisions.create(model="large", input="an invoice", questions=[URGENT, TEAM, MOOD])
+    urgent, team, mood = found.answers
+    assert urgent.type == "predicate" and urgent.name == "urgent" and urgent.probability == 1.0
+    assert team.type == "choice" and team.choice == "billing" and team.confidence == 1.0
+    assert [each.value for each in team.probabilities] == ["billing", "support", True]
+    assert mood.type == "score" and mood.name is None and mood.score == 1.0
+    assert [(each.label, each.value) for each in mood.probabilities] == [("sad", 0), ("glad", 1)]
+    assert found.model == "up/large" and found.usage.total_tokens == 36
+
+
+def test_langchain_asks_unchanged(server: Served) -> None:
+    asked = OpenAIDecisions(model="large", base_url=f"{server.url}/v1", api_key=SecretStr(server.key), max_retries=0)
+    choice = Choice(instructions="Which team answers this?", choices={"billing": "invoices", "support": "the rest"})
+    found = asked.invoke({"input": "an invoice", "questions": {"team": choice}})
+    assert found.choices["team"].choice == "billing"
+
+
+def test_a_conversation_is_told_with_its_roles_and_tools(server: Served, upstream: Decides) -> None:
+    call = {"type": "function_call", "name": "find", "arguments": '{"id": 7}', "call_id": "c"}
+    output = {"type": "function_call_output", "output": [{"type": "input_text", "text": "none"}], "call_id": "c"}
+    said = [{"role": "user", "content": [{"type": "input_text", "text": "an invoice"}]}, call, output]
+    assert decide(server, said).status == 200
+    body: Any = upstream.received.bodies[-1]
+    assert body["messages"][-1]["content"] == 'user: an invoice\ncall of find: {"id": 7}\nresult: none'
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        ({"questions": []}, "questions"),
+        ({"questions": [URGENT] * 401}, "questions"),
+        ({"questions": [{**URGENT, "instructions": " "}]}, "questions[0].instructions"),
+        ({"questions": [{**TEAM, "choices": [{"value": "a"}, {"value": "a"}]}]}, "questions[0]"),
+        ({"questions": [{**TEAM, "choices": [{"value": "a"}]}]}, None),
+        ({"questions": [{"type": "essay", "instructions": "Why?"}]}, None),
+        ({"input": "  "}, "input"),
+        ({"input": [{"type": "video"}]}, "input[0]"),
+        (
+            {"input": [{"role": "user", "content": [{"type": "input_image", "image_url": "data:,"}]}]},
+            "input[0].content",
+        ),
+        ({"temperature": 1}, "temperature"),
+    ],
+)
+def test_a_bad_request_says_where_it_is_wrong(server: Served, body: dict[str, Any], param: str | None) -> None:
+    answer = server.ask("/v1/decisions", {"model": "large", "input": "an invoice", "questions": [TEAM], **body})
+    error = shown(answer)["error"]
+    assert answer.status == 400 and error["message"] and error["code"] in ("bad_body", "not_translatable")
+    assert param is None or param in (error["param"], error["message"]) or param in error["message"]
+
+
+def test_nothing_is_learned_where_learning_is_off(upstream: Decides, tmp_path: Path) -> None:
+    with serving(tmp_path, CONFIG.format(url=upstream.url, keep="off")) as served:
+        assert shown(decide(served))["sizewise"] == {"rungs": ["large"]}
+        assert not rows(served, "SELECT 1 FROM decision_answers")
+
+
+@pytest.mark.long
+def test_a_question_moves_down_by_itself_and_up_when_its_options_change(server: Served, upstream: Decides) -> None:
+    first = "SELECT question, state FROM decision_questions WHERE question IN (SELECT question FROM decision_answers"
+    first += " GROUP BY question ORDER BY count(*) DESC LIMIT 1)"
+    for number in range(LOOKS[0]):
+        assert decide(server, TEXTS[number % len(TEXTS)]).status == 200
+    until(lambda: rows(server, first)[0][1] == "certified")
+    asked = len(upstream.received.bodies)
+    found = [decide(server, text) for text in TEXTS * 3]
+    small = [each for each in found if shown(each)["sizewise"]["rungs"] == ["exact"]]
+    assert len(small) > len(found) / 2 and len(upstream.received.bodies) - asked == len(found) - len(small)
+    assert {shown(each)["answers"][0]["choice"] for each in small} == {"billing", "support"}
+    assert "certified to differ from large on at most 5%" in small[0].headers["x-sizewise-why"]
+    assert small[0].headers["x-sizewise-cost-usd"] == "0" and small[0].headers["x-sizewise-model"] == "decisions/exact"
+    more = {**TEAM, "choices": [*TEAM["choices"], {"value": "legal"}]}
+    assert decide(server, TEXTS[0], more).status == 200
+    until(lambda: rows(server, first)[0][1] == "void")
+    ((cause,),) = rows(server, "SELECT cause FROM decision_questions WHERE state = 'void'")
+    assert cause.startswith("its options changed")
