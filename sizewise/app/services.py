@@ -35,6 +35,7 @@ from sizewise.auth.account_erasure import AccountErasure
 from sizewise.auth.api_keys import ApiKeys
 from sizewise.auth.authenticator import Authenticator, load_or_create_admin_token
 from sizewise.auth.denied_audit import DeniedRequestLog
+from sizewise.auth.oidc_logout import BackChannelLogout
 from sizewise.auth.permissions import merge_roles
 from sizewise.auth.second_factor import SecondFactors, second_factor_rule
 from sizewise.auth.sign_in_links import SignInLinks
@@ -147,6 +148,7 @@ class Services:
     users: UserAccounts
     sessions: Sessions
     second_factors: SecondFactors
+    oidc_logout: BackChannelLogout
     sign_in_links: SignInLinks
     denied_requests: DeniedRequestLog
     leadership: Leadership
@@ -346,6 +348,7 @@ def open_services(
             api_keys=ApiKeys(read, write, write_sync, authenticator, shared=shared, publish_event=outbox.publish),
             users=users,
             sessions=Sessions(write, authenticator),
+            oidc_logout=BackChannelLogout(write, authenticator, users.relying_party),
             second_factors=SecondFactors(encryption, read, write, authenticator),
             sign_in_links=SignInLinks(write, write_sync, authenticator),
             denied_requests=denied_requests,

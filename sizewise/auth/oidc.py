@@ -22,7 +22,14 @@ import msgspec
 from msgspec import Struct
 
 from sizewise.auth.authenticator import digest
-from sizewise.auth.oidc_token import IdTokenClaims, Jwk, UnknownSigningKey, verify_id_token
+from sizewise.auth.oidc_token import (
+    IdTokenClaims,
+    Jwk,
+    LogoutTokenClaims,
+    UnknownSigningKey,
+    verify_id_token,
+    verify_logout_token,
+)
 from sizewise.errors import ConfigError, PathNotFound, SignInFailed, did_you_mean
 from sizewise.http.client import HttpClient, HttpHeaders, HttpTimeouts
 from sizewise.http.egress import origin
@@ -85,6 +92,7 @@ class OidcIdentity(Struct, frozen=True):
     email: str
     name: str
     groups: tuple[str, ...]
+    session: str = ""  # the provider's `sid`; empty: it named none
 
 
 class OidcProvider:
@@ -147,6 +155,17 @@ class OidcProvider:
             keys = await self.signing_keys(fresh)
             try:
                 return verify_id_token(id_token, keys, row.issuer, row.client_id, nonce, time.time())
+            except UnknownSigningKey:
+                continue
+        raise SignInFailed("the identity provider's token is signed with an unknown key", _RETRY_HINT)
+
+    async def verified_logout(self, token: str) -> LogoutTokenClaims:
+        """Raises SignInFailed."""
+        row = self.settings
+        for fresh in (False, True):  # as above
+            keys = await self.signing_keys(fresh)
+            try:
+                return verify_logout_token(token, keys, issuer=row.issuer, client_id=row.client_id, now=time.time())
             except UnknownSigningKey:
                 continue
         raise SignInFailed("the identity provider's token is signed with an unknown key", _RETRY_HINT)
@@ -292,4 +311,5 @@ class RelyingParty:
             email=str(email).strip().lower()[:254] if sure else "",
             name="".join(c for c in name if c.isprintable())[:100] if isinstance(name, str) else "",
             groups=tuple(each for each in listed if isinstance(each, str)),
+            session=sid[:255] if isinstance(sid := claims.all.get("sid"), str) else "",
         )

@@ -9,9 +9,10 @@ from __future__ import annotations
 import binascii
 from base64 import urlsafe_b64decode
 from collections.abc import Mapping, Sequence
+from typing import Annotated
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from sizewise.errors import SignInFailed
 
@@ -48,6 +49,50 @@ class IdTokenClaims(Struct):
     all: dict[str, object] = {}
 
 
+LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"
+
+
+class LogoutTokenClaims(Struct):
+    """Claims of a logout token. It names a person (`sub`), a session of the provider (`sid`), or both."""
+
+    iss: str
+    aud: str | list[str]
+    iat: float
+    jti: Annotated[str, Meta(min_length=1, max_length=255)]
+    events: dict[str, object]
+    exp: float | None = None
+    sub: Annotated[str, Meta(max_length=255)] | None = None
+    sid: Annotated[str, Meta(max_length=255)] | None = None
+
+
+def verify_logout_token(
+    token: str, keys: Sequence[Jwk], *, issuer: str, client_id: str, now: float
+) -> LogoutTokenClaims:
+    """OpenID Connect Back-Channel Logout 1.0, section 2.6; whether `jti` was seen before is the caller's to know.
+
+    `now`: unix seconds. Raises SignInFailed, or UnknownSigningKey before any claim is read.
+    """
+    all_claims = _verified(token, keys)
+    try:
+        claims = msgspec.convert(all_claims, LogoutTokenClaims)
+    except msgspec.ValidationError as error:
+        raise _refused(f"{type(error).__name__}") from error
+    meant = [claims.aud] if isinstance(claims.aud, str) else claims.aud
+    if claims.iss.rstrip("/") != issuer.rstrip("/"):
+        raise _refused("it comes from another issuer")
+    if client_id not in meant:
+        raise _refused("it was issued to another client")
+    if not now - MAX_AGE_S <= claims.iat <= now + LEEWAY_S or (claims.exp is not None and now >= claims.exp + LEEWAY_S):
+        raise _refused("it was not issued just now")
+    if not isinstance(claims.events.get(LOGOUT_EVENT), dict):
+        raise _refused("it is no logout token")
+    if "nonce" in all_claims:
+        raise _refused("it has a nonce, as an ID token has")
+    if not claims.sub and not claims.sid:
+        raise _refused("it names neither a person nor a session")
+    return claims
+
+
 def verify_id_token(
     token: str,
     keys: Sequence[Jwk],
@@ -57,6 +102,17 @@ def verify_id_token(
     now: float,
 ) -> IdTokenClaims:
     """`now`: unix seconds. Raises SignInFailed, or UnknownSigningKey before any claim is read."""
+    claims = _verified(token, keys)
+    try:
+        seen = msgspec.convert({**claims, "all": claims}, IdTokenClaims)
+    except msgspec.ValidationError as error:
+        raise _refused(f"{type(error).__name__}") from error
+    _check_claims(seen, issuer, client_id, nonce, now)
+    return seen
+
+
+def _verified(token: str, keys: Sequence[Jwk]) -> dict[str, object]:
+    """The claims of a token whose signature is right. Raises SignInFailed, UnknownSigningKey."""
     from joserfc import jwt
     from joserfc.errors import JoseError
     from joserfc.jwk import import_key
@@ -66,12 +122,9 @@ def verify_id_token(
         raise _refused(f"the algorithm {head.alg[:20]!r} is not accepted")
     found = _signing_key(head, keys)
     try:
-        claims = jwt.decode(token, import_key(found), algorithms=[head.alg]).claims
-        seen = msgspec.convert({**claims, "all": claims}, IdTokenClaims)
-    except (JoseError, msgspec.ValidationError, ValueError, TypeError, KeyError) as error:
+        return dict(jwt.decode(token, import_key(found), algorithms=[head.alg]).claims)
+    except (JoseError, ValueError, TypeError, KeyError) as error:
         raise _refused(f"{type(error).__name__}") from error
-    _check_claims(seen, issuer, client_id, nonce, now)
-    return seen
 
 
 def _check_claims(claims: IdTokenClaims, issuer: str, client_id: str, nonce: str, now: float) -> None:

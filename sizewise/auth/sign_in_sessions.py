@@ -18,7 +18,7 @@ from sizewise.auth import tables
 from sizewise.auth.api_keys import audit_event
 from sizewise.auth.authenticator import Authenticator, digest
 from sizewise.auth.user_accounts import DAY_MS, new_id
-from sizewise.auth.users import link_tables
+from sizewise.auth.users import link_tables, logout_tables
 from sizewise.auth.users import tables as user_tables
 from sizewise.auth.users.tables import Session, Transaction, User
 from sizewise.errors import Forbidden, PathNotFound, SizewiseError
@@ -197,6 +197,7 @@ class SessionCleanupJob:
         user_tables.delete_expired(connection, sessions, now - SESSION_RETENTION_DAYS * DAY_MS)
         tables.delete_expired_keys(connection, keys)
         link_tables.delete_expired_links(connection, now - DAY_MS)
+        logout_tables.delete_expired_logout_tokens(connection, now)
         self._written = seen
         return False
 

@@ -13,7 +13,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from sizewise.audit_log import tables as audit
 from sizewise.audit_log.hash_chain import AuditEvent
-from sizewise.auth.users import factor_tables, link_tables
+from sizewise.auth.users import factor_tables, link_tables, logout_tables
 from sizewise.auth.users import tables as user_tables
 from sizewise.auth.users.tables import UserSnapshot
 from sizewise.data_class import DataClass
@@ -88,6 +88,7 @@ SCHEMA = Migrations(
         (*user_tables.SESSION_ORIGIN_MIGRATION, *link_tables.MIGRATION),
         (migration_statement("ALTER TABLE keys ADD COLUMN environment TEXT NOT NULL DEFAULT ''"),),
         factor_tables.MIGRATION,
+        logout_tables.MIGRATION,
     ),
 )
 

@@ -63,6 +63,7 @@ from sizewise.gateway.second_factor import SecondFactorEndpoints
 from sizewise.gateway.signin import SignInEndpoints
 from sizewise.gateway.signin_link import LinkEndpoints
 from sizewise.gateway.signin_oidc import OidcEndpoints
+from sizewise.gateway.signin_oidc_logout import OidcLogoutEndpoints
 from sizewise.knowledge.ingestion import MANAGE_ACTION
 from sizewise.limits.request_body import BodyReader
 from sizewise.limits.upload import Upload, UploadLimit
@@ -139,6 +140,7 @@ ROUTE_ACTIONS: Mapping[str, tuple[str, ...] | None] = {
     "/auth/second-factor/remove": (),
     "/auth/oidc/{body}": None,
     "/auth/oidc/{body}/callback": None,
+    "/auth/oidc/{body}/backchannel-logout": None,
     "/sign-in": None,
     "/invitation": None,
     "/healthz": None,
@@ -182,6 +184,7 @@ def build_asgi_app(
     links = LinkEndpoints(services.sign_in_links, services.users, signing_in)
     studio_files = studio.StudioFiles()
     oidc = OidcEndpoints(services.users, services.sessions)
+    oidc_logout = OidcLogoutEndpoints(services.users, services.oidc_logout)
     webhook_handler = partial(inbound_webhooks.webhook_handler, services.webhook_triggers)
 
     def at(path: str, handler: RouteHandler, method: str = "POST", voice: ErrorFormat = OPENAI_ERRORS) -> Route:
@@ -240,6 +243,7 @@ def build_asgi_app(
         Route("/auth/session", MethodRouter(get_app, GET=signing_in.get_session, POST=signing_in.switch_project)),
         at("/auth/oidc/{body}", oidc.start_sign_in, "GET"),
         at("/auth/oidc/{body}/callback", oidc.complete_sign_in, "GET"),
+        Route("/auth/oidc/{body}/backchannel-logout", PathParamEndpoint(get_app, oidc_logout.handler)),
         at("/sign-in", signin_page.sign_in_page, "GET"),
         at("/invitation", signin_page.invitation_page, "GET"),
         at("/healthz", health.healthz, "GET"),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from html import escape
 
+from msgspec.structs import replace
+
 from sizewise.app.application import Application
 from sizewise.auth.browser_security import check_host, client_address, is_https, read_cookie
 from sizewise.auth.oidc import OidcIdentity
@@ -74,7 +76,7 @@ class OidcEndpoints:
                 "",
                 client_address(head.peer_address, head.headers, app.settings.server.trusted_proxies),
             )
-            origin = sign_in_origin(app, head, f"oidc:{name}")
+            origin = replace(sign_in_origin(app, head, f"oidc:{name}"), issuer=came.issuer, issuer_session=came.session)
             made = await self._sessions.start(user, app.settings.login_sessions.max_age_s, origin)
         except SizewiseError as error:
             return await _send_failure_page(app, head, writer, error)

@@ -122,6 +122,8 @@ class MatrixServer:
             first = shown["errors"][0]
             return got.status, first["extensions"]["code"], first["message"]
         error = shown.get("error") or {}
+        if isinstance(error, str):
+            return got.status, error, ""  # as OAuth writes it, at the door of identity providers
         code = error.get("data", error).get("code")  # JSON-RPC has numbers, and ours beside them
         return got.status, code or "", error.get("message") or ""
 

@@ -18,7 +18,14 @@ from tests.running_server import Served
 PAGES = (
     *studio.PAGES,
     studio.FILES,
-    *("/graphql/{body}", "/sign-in", "/invitation", "/auth/oidc/{body}", "/auth/oidc/{body}/callback"),
+    *(
+        "/graphql/{body}",
+        "/sign-in",
+        "/invitation",
+        "/auth/oidc/{body}",
+        "/auth/oidc/{body}/callback",
+        "/auth/oidc/{body}/backchannel-logout",
+    ),
 )
 """For people; no document of an API describes them."""
 
