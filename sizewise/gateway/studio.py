@@ -17,7 +17,10 @@ from sizewise.auth.browser_security import check_host
 from sizewise.errors import PathNotFound
 from sizewise.gateway.request_context import RequestHead, ResponseWriter
 
-PAGES = ("/", "/play", "/records", "/records/{body}")
+PAGES = (
+    *("/", "/inbox", "/play", "/flows", "/flows/{body}", "/records", "/records/{body}", "/runs", "/runs/{body}"),
+    *("/spend", "/alerts", "/quality", "/models", "/models/{body:path}"),
+)
 """Addresses of pages: those of web/src/routes.ts. All other paths are not found."""
 FILES = "/studio/{body}"
 

@@ -26,7 +26,7 @@ logprobs = true
 price = { input = "0.40", output = "1.20" }
 [policies.default]
 threshold = 0.5
-[alerts.slow_answers]
+[alerts.many_requests]
 metric = "requests"
 window = "5m"
 alert = 1000
@@ -46,12 +46,16 @@ ESCALATED = (
 FAILING = ("Hello [[fail refused]]", "Hello [[fail]]")
 
 
+RUN = 'mutation($mail: JSON) { startFlowRun(flow: "refund", inputs: { mail: $mail }) { id } }'
+
+
 def fill(server: Served, rounds: int = 4) -> None:
     for number in range(rounds):
         for words in KEPT:
             server.chat("auto", words)
         for words in ESCALATED:
             server.chat("auto", words)
+        server.ask("/graphql", {"query": RUN, "variables": {"mail": f"My parcel {number} is broken."}})
         if number % 2 == 0:
             server.chat("echo/small", FAILING[number // 2 % 2])
 

@@ -83,7 +83,7 @@ def test_each_source_begins_with_its_promise_and_stays_short() -> None:
 
 def test_the_pages_that_are_served_are_those_that_the_studio_has() -> None:
     routes = (WEB / "src/routes.ts").read_text().partition("routes: readonly Route[] = [")[2].partition("\n];")[0]
-    known = {re.sub(r":\w+", "{body}", path) for path in re.findall(r"path: '([^']+)'", routes)}
+    known = {re.sub(r"[:*]\w+", "{body}", path) for path in re.findall(r"path: '([^']+)'", routes)}
     assert {re.sub(r":path", "", path) for path in studio.PAGES} == known
 
 

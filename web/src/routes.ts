@@ -23,10 +23,19 @@ export interface Entry {
 const EVERYONE: readonly string[] = [];
 const ASK = ['ask'];
 const RECORDS = ['read_records'];
+const ALERTS = ['read_records', 'manage_alerts'];
+const FLOWS = ['ask', 'manage_flows'];
+const INBOX = ['approve', 'ask', 'read_records'];
+const MODELS = ['ask', 'read_models'];
+const RUNS = ['ask', 'read_records'];
+const SPEND = ['read_budgets', 'read_records'];
 
 export const routes: readonly Route[] = [
   { path: '/', title: 'Home', entry: 'Home', may: EVERYONE, load: () => import('./home/Home.svelte') },
+  { path: '/inbox', title: 'Inbox', entry: 'Home', may: INBOX, load: () => import('./flows/Inbox.svelte') },
   { path: '/play', title: 'Play', entry: 'Play', may: ASK, load: () => import('./routing/Play.svelte') },
+  { path: '/flows', title: 'Flows', entry: 'Build', may: FLOWS, load: () => import('./flows/Flows.svelte') },
+  { path: '/flows/:name', title: 'Flow', entry: 'Build', may: FLOWS, load: () => import('./flows/Flow.svelte') },
   {
     path: '/records',
     title: 'Records',
@@ -41,12 +50,30 @@ export const routes: readonly Route[] = [
     may: RECORDS,
     load: () => import('./telemetry/Record.svelte'),
   },
+  { path: '/runs', title: 'Runs', entry: 'Monitor', may: RUNS, load: () => import('./flows/Runs.svelte') },
+  { path: '/runs/:id', title: 'Run', entry: 'Monitor', may: INBOX, load: () => import('./flows/Run.svelte') },
+  { path: '/spend', title: 'Spend', entry: 'Monitor', may: SPEND, load: () => import('./usage/Spend.svelte') },
+  { path: '/alerts', title: 'Alerts', entry: 'Monitor', may: ALERTS, load: () => import('./alerts/Alerts.svelte') },
+  { path: '/quality', title: 'Quality', entry: 'Quality', may: RECORDS, load: () => import('./evals/Quality.svelte') },
+  { path: '/models', title: 'Models', entry: 'Models', may: MODELS, load: () => import('./catalog/Models.svelte') },
+  { path: '/models/*name', title: 'Model', entry: 'Models', may: MODELS, load: () => import('./catalog/Model.svelte') },
 ];
 
 export const entries: readonly Entry[] = [
   { name: 'Home', tabs: [{ path: '/', title: 'Home', may: EVERYONE }] },
   { name: 'Play', tabs: [{ path: '/play', title: 'Play', may: ASK }] },
-  { name: 'Monitor', tabs: [{ path: '/records', title: 'Records', may: RECORDS }] },
+  { name: 'Build', tabs: [{ path: '/flows', title: 'Flows', may: FLOWS }] },
+  {
+    name: 'Monitor',
+    tabs: [
+      { path: '/records', title: 'Records', may: RECORDS },
+      { path: '/runs', title: 'Runs', may: RUNS },
+      { path: '/spend', title: 'Spend', may: SPEND },
+      { path: '/alerts', title: 'Alerts', may: ALERTS },
+    ],
+  },
+  { name: 'Quality', tabs: [{ path: '/quality', title: 'Quality', may: RECORDS }] },
+  { name: 'Models', tabs: [{ path: '/models', title: 'Models', may: MODELS }] },
 ];
 
 export function find(path: string): { route: Route; parameters: Parameters } | null {

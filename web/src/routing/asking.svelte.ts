@@ -53,6 +53,7 @@ export class Asking {
     if (this.state === 'running') {
       this.state = 'stopped';
       this.totalMs = this.#now();
+      this.#change({ result: 'cancelled', endedMs: this.#now() });
     }
     this.#stop?.abort();
   }

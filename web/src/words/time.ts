@@ -40,6 +40,10 @@ export function duration(ms: number | null | undefined): string {
   if (ms < 10) return `${ms.toFixed(1)} ms`;
   if (ms < SECOND) return `${Math.round(ms)} ms`;
   if (ms < MINUTE) return `${(ms / SECOND).toFixed(ms < 10 * SECOND ? 2 : 1)} s`;
-  if (ms < HOUR) return `${Math.floor(ms / MINUTE)} min ${Math.round((ms % MINUTE) / SECOND)} s`;
-  return `${Math.floor(ms / HOUR)} h ${Math.round((ms % HOUR) / MINUTE)} min`;
+  if (ms < HOUR) return both(Math.floor(ms / MINUTE), 'min', Math.round((ms % MINUTE) / SECOND), 's');
+  return both(Math.floor(ms / HOUR), 'h', Math.round((ms % HOUR) / MINUTE), 'min');
+}
+
+function both(large: number, of: string, small: number, unit: string): string {
+  return small > 0 ? `${large} ${of} ${small} ${unit}` : `${large} ${of}`;
 }

@@ -1,0 +1,115 @@
+"""A real browser at the studio: Debian's chromium, driven by playwright; keeps what must not happen on a page."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.auth.user_client import Browser as Client
+from tests.running_server import Served
+
+ROOT = Path(__file__).parents[2]
+DRIVER = ROOT / ".venv" / "browser"
+AXE = ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js"
+DESK, PHONE = {"width": 1280, "height": 860}, {"width": 360, "height": 740}
+VIOLATIONS = """window.violations = [];
+document.addEventListener('securitypolicyviolation', (event) => violations.push(event.violatedDirective));"""
+RULES = "() => axe.run().then((found) => found.violations.map((v) => v.id + ': ' + v.nodes.map((n) => n.html).join()))"
+WAIT_MS = 60_000
+
+
+def chromium() -> str:
+    found = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    if found is None:
+        pytest.skip("there is no Chromium here; on Debian: apt install chromium")
+    return found
+
+
+@dataclass
+class Tab:
+    """A page of the studio, and the problems seen on it."""
+
+    page: Any
+    server: Served
+    problems: list[str] = field(default_factory=list)
+
+    def open(self, path: str) -> None:
+        """Opens an address and waits until its title is there and nothing loads any more."""
+        self.page.goto(self.server.url + path)
+        self.page.wait_for_selector("h1", timeout=WAIT_MS)
+        self.page.wait_for_load_state("networkidle")
+
+    def picture(self, name: str) -> None:
+        """Kept where PICTURES says."""
+        if folder := os.environ.get("PICTURES"):
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            self.page.screenshot(path=str(Path(folder) / f"{name}.png"), full_page=True)
+
+    def inaccessible(self) -> list[str]:
+        """What axe-core finds on the page as it is."""
+        self.page.evaluate(AXE.read_text())
+        return list(self.page.evaluate(RULES))
+
+    def scrolls_sideways(self) -> bool:
+        return bool(self.page.evaluate("document.documentElement.scrollWidth > innerWidth"))
+
+    def wrong(self) -> list[str]:
+        """Errors, requests to other hosts, dialogs and breaches of the Content-Security-Policy so far."""
+        return [*self.problems, *self.page.evaluate("window.violations")]
+
+
+@contextmanager
+def driven() -> Iterator[Any]:
+    if not DRIVER.is_dir():
+        pytest.skip("there is no playwright here; run: make test-browser")
+    sys.path.insert(0, str(DRIVER))
+    try:
+        from playwright.sync_api import sync_playwright
+
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
+            yield browser
+            browser.close()
+    finally:
+        sys.path.remove(str(DRIVER))
+
+
+@contextmanager
+def tab(
+    browser: Any, server: Served, client: Client | None = None, *, dark: bool = False, phone: bool = False
+) -> Iterator[Tab]:
+    """A new tab, signed in as `client` where there is one."""
+    look = "dark" if dark else "light"
+    context = browser.new_context(viewport=PHONE if phone else DESK, color_scheme=look, reduced_motion="reduce")
+    context.set_default_timeout(WAIT_MS)
+    if client is not None:
+        name, _, value = client.cookie.partition("=")
+        context.add_cookies([{"name": name, "value": value, "url": server.url}])
+    page = context.new_page()
+    page.add_init_script(VIOLATIONS)
+    opened = Tab(page, server)
+    page.on("console", lambda said: opened.problems.append(said.text) if said.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: opened.problems.append(str(error)))
+
+    def refuse(dialog: Any) -> None:
+        opened.problems.append(f"dialog {dialog.message}")
+        dialog.dismiss()
+
+    page.on("dialog", refuse)
+    page.on("request", lambda asked: opened.problems.append(asked.url) if _foreign(asked.url, server) else None)
+    try:
+        yield opened
+    finally:
+        context.close()
+
+
+def _foreign(url: str, server: Served) -> bool:
+    return not url.startswith((server.url, server.url.replace("http", "ws"), "data:", "blob:"))

@@ -1,0 +1,17 @@
+// Typed documents of this room, generated from queries.graphql by `make docs`; do not edit.
+import type { Document } from '../api/document';
+
+export type AlertList = { alerts: Array<{ name: string; metric: string; by: Array<string>; windowS: number; warning: number | null; alert: number | null; receivers: Array<string>; problem: string; states: Array<{ labels: Array<{ name: string; value: string; }>; state: 'ok' | 'pending' | 'firing' | 'resolved'; severity: string; value: number | null; since: number; reason: string; silencedUntil: number | null; }>; }>; silences: Array<{ id: string; rule: string; created: number; ends: number; author: string; reason: string; covers: number; }>; };
+export const alertListDocument: Document<AlertList, object> = {
+  text: `query AlertList{alerts{name metric by windowS warning alert receivers problem states{labels{name value}state severity value since reason silencedUntil}}silences{id rule created ends author reason covers}}`,
+};
+
+export type AlertSilence = { silenceAlert: { id: string; covers: number; ends: number; }; };
+export const alertSilenceDocument: Document<AlertSilence, { rule: string; hours: number; reason: string; }> = {
+  text: `mutation AlertSilence($rule:String!$hours:Float!$reason:String!){silenceAlert(rule:$rule hours:$hours reason:$reason){id covers ends}}`,
+};
+
+export type AlertExpire = { expireSilence: { id: string; }; };
+export const alertExpireDocument: Document<AlertExpire, { id: string; }> = {
+  text: `mutation AlertExpire($id:String!){expireSilence(id:$id){id}}`,
+};
