@@ -139,4 +139,5 @@ def test_every_field_that_runs_a_model_costs_more() -> None:
         "passages",
         "resumeFlowRun",
         "startFlowRun",
+        "testFlow",
     }
