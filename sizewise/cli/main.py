@@ -32,7 +32,7 @@ COMMANDS: Mapping[str, LazyCommand] = {
     "prompt": LazyCommand("sizewise.cli.prompt:prompt", "Manage prompts as files: list, show, check, render."),
     "eval": LazyCommand("sizewise.cli.eval:eval_", "Measure answers: new, run, compare, gate."),
     "dataset": LazyCommand("sizewise.cli.dataset:dataset", "Manage data sets of evals: add, from-records, split."),
-    "release": LazyCommand("sizewise.cli.release:release", "Manage releases: build, apply, promote, rollback, status."),
+    "release": LazyCommand("sizewise.cli.release:release", "Manage releases: build, plan, apply, promote, roll back."),
     "knowledge": LazyCommand("sizewise.cli.knowledge:knowledge", "Manage knowledge bases: add, sync, search."),
     "import": LazyCommand("sizewise.cli.import_:import_", "Import from other programs: evals and flows."),
     "records": LazyCommand("sizewise.cli.records:records", "Show request records, newest first."),

@@ -36,7 +36,7 @@ COMMANDS: Mapping[str, LazyCommand] = {
 @server_options
 @click.pass_context
 def release(ctx: click.Context) -> None:
-    """Manage releases and environments: build, status, plan, approve, apply, promote, rollback, list, show, diff.
+    """Manage releases: build, plan, apply, promote, roll back.
 
     A release is what a project answers with (flows, prompts, policies, agents, guardrails, evals) under one hash.
 

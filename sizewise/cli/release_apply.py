@@ -28,7 +28,9 @@ _reason = click.option("--reason", default="", help="Why; it stands in the histo
 @_reason
 @server_options
 def apply(name: str, environment: str | None, breaking: bool, reason: str) -> None:
-    """Make a release live in an environment. The server builds it first; if that fails, nothing changes.
+    """Make a release live in an environment.
+
+    The server builds it first; if that fails, nothing changes.
 
     PLAN is the id of a plan. RELEASE is the first 8 or more digits of a hash, or `.`, the folder as it is now, which is
     saved first.
@@ -64,7 +66,9 @@ async def save_folder() -> str:
 @_reason
 @server_options
 def promote(environment: str, breaking: bool, reason: str) -> None:
-    """Make live what is live in the environment that ENVIRONMENT receives from: the same hash.
+    """Make live what is live in the environment before this one.
+
+    It is the same hash: that of the environment from which ENVIRONMENT receives.
 
     \b
     Example: sizewise release promote prod
@@ -79,9 +83,10 @@ def promote(environment: str, breaking: bool, reason: str) -> None:
 @_reason
 @server_options
 def rollback(environment: str, to: str, reason: str) -> None:
-    """Go back to the release that was live before. Every server follows within a second.
+    """Go back to the release that was live before.
 
-    Requests in flight finish, and so do flow runs, under the release that they began with.
+    Every server follows within a second. Requests in flight finish, and so do flow runs, under the release that they
+    began with.
 
     \b
     Example: sizewise release rollback prod --reason "refunds are wrong"

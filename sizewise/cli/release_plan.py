@@ -22,7 +22,7 @@ from sizewise.cli.release_status import complete_environment
 @server_options
 @click.pass_context
 def plan(ctx: click.Context, source: str, to: str, exit_code: bool) -> None:
-    """Plan a release for the environment TO: what changes, what breaks callers, and what is missing there.
+    """Plan a release for an environment: what changes, breaks and is missing.
 
     FROM is an environment, the first 8 or more digits of a hash, or `.`, the folder as it is now. The plan is saved;
     it is refused later if what is live in TO has changed.

@@ -30,7 +30,9 @@ def complete_environment(ctx: click.Context, param: click.Parameter, incomplete:
 @click.argument("name", required=False, metavar="[ENVIRONMENT]", shell_complete=complete_environment)
 @server_options
 def status(name: str | None) -> None:
-    """Show what is live in each environment; with a name, also its last changes.
+    """Show what is live in each environment.
+
+    With a name, it also shows the last changes.
 
     \b
     Example: sizewise release status prod
