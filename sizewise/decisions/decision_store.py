@@ -150,7 +150,7 @@ class DecisionStore:
         if is_alarm(drift, GUARANTEE.confidence):
             await self._void(live, DRIFT, row.version)
         else:
-            await self._write(partial(tables.save_question, row=live.row))
+            await self._write(partial(tables.update_question, row=live.row, before=row))
 
     async def certify(self, tenant: str, project: str, id: str, until: int | None = None) -> QuestionRow:
         """Tries a certification now, which spends a part of the allowed error. Raises PathNotFound."""
@@ -158,8 +158,9 @@ class DecisionStore:
         if key not in self._certifying:
             self._certifying.add(key)
             try:
-                row = await self._in_thread(self._certify, key, until)
-                await self._write(partial(tables.save_question, row=row))
+                before = await self._in_thread(self._require, key)
+                row = await self._in_thread(self._certify, before, until)
+                await self._write(partial(tables.update_question, row=row, before=before))
                 self._live.pop(key, None)
             finally:
                 self._certifying.discard(key)
@@ -265,8 +266,7 @@ class DecisionStore:
             look,
         )
 
-    def _certify(self, key: tuple[str, str, str], until: int | None) -> QuestionRow:
-        row = self._require(key)
+    def _certify(self, row: QuestionRow, until: int | None) -> QuestionRow:
         last = self._read(tables.last_number) if until is None else until
         ladder = self._build(row, last, row.looks)
         if ladder is None:
@@ -281,7 +281,7 @@ class DecisionStore:
     def _require(self, key: tuple[str, str, str]) -> QuestionRow:
         row = self._read(lambda c: tables.find_question(c, *key))
         if row is None:
-            raise PathNotFound(f"there is no decision {key[2][:100]!r}", "list them: sizewise decisions list")
+            raise PathNotFound(f"there is no decision {key[2][:100]!r}", "it is known from its first learned answer on")
         return row
 
     def _list(self, tenant: str, project: str | None) -> Sequence[tuple[QuestionRow, QuestionText, int]]:

@@ -153,6 +153,12 @@ def save_question(connection: Connection, row: QuestionRow) -> None:
         connection.execute(insert(QUESTIONS).values(values))
 
 
+def update_question(connection: Connection, row: QuestionRow, before: QuestionRow) -> bool:
+    """Replaces it, unless another server has changed it since `before` was read; whether it did."""
+    same = _is(row.tenant, row.project, row.question) & (QUESTIONS.c.changed == before.changed)
+    return bool(connection.execute(update(QUESTIONS).where(same).values(asdict(row))).rowcount)
+
+
 def void_family(connection: Connection, row: QuestionRow, cause: str, now: int) -> None:
     """Makes the certificates of the other questions of its family void: those that differ in their options alone."""
     its = QUESTIONS.c

@@ -22,6 +22,7 @@ from pydantic import SecretStr
 from sizewise.decisions.certificate import LOOKS
 from sizewise.testing.upstream import FakeOpenAI, FaultResponder
 from tests.gateway.server_harness import beside
+from tests.graphql.graphql_client import graphql
 from tests.running_server import Answer, Served, serving, until
 
 CONFIG = """
@@ -157,6 +158,18 @@ def test_nothing_is_learned_where_learning_is_off(upstream: Decides, tmp_path: P
     with serving(tmp_path, CONFIG.format(url=upstream.url, keep="off")) as served:
         assert shown(decide(served))["sizewise"] == {"rungs": ["large"]}
         assert not rows(served, "SELECT 1 FROM decision_answers")
+
+
+@pytest.mark.parametrize("named", ["session", "endUser"])
+def test_what_was_learned_of_a_session_or_an_end_user_is_erased_with_them(server: Served, named: str) -> None:
+    name, mine = f"ann-{named}", {"session": "session = 'ann-session'", "endUser": "end_user IS NOT NULL"}[named]
+    count = f"SELECT count(*) FROM decision_answers WHERE {mine}"
+    label = {"session": "session", "endUser": "end-user"}[named]
+    assert decide(server, "an invoice", sizewise={label: name}).status == 200
+    until(lambda: rows(server, count) == [(1,)])
+    erase = f"mutation {{ erasePersonalData({named}: {json.dumps(name)}, dryRun: false) {{ rows {{ kind count }} }} }}"
+    gone = {each["kind"]: each["count"] for each in graphql(server, erase).data["erasePersonalData"]["rows"]}
+    assert gone["learned decisions"] == 1 and rows(server, count) == [(0,)]
 
 
 @pytest.mark.long

@@ -263,6 +263,7 @@ BY_MODEL: dict[str, Callable[[Any, str], list[Any]]] = {
 ELSEWHERE = {
     "openai.vector_stores.": Path(__file__).with_name("test_vector_stores.py"),
     "openai.evals.": Path(__file__).with_name("test_evals.py"),
+    "openai.decisions.": Path(__file__).parents[1] / "decisions/test_decisions_served.py",
 }
 """Resources whose methods are called in a file of their own: with the same strict client in front of a knowledge base,
 and in front of runs.
