@@ -242,10 +242,16 @@ class CompletedProcess:
     stderr: str
 
 
-async def run(argv: Sequence[str], timeout_s: float) -> CompletedProcess:
-    """Runs a command without input and returns its output. It inherits the environment.
+async def run(
+    argv: Sequence[str],
+    timeout_s: float,
+    env: Mapping[str, str] | None = None,
+    max_output_bytes: int = 64 * 1024 * 1024,
+) -> CompletedProcess:
+    """Runs a command without input and returns its output. `env`: its whole environment; None: it inherits ours.
 
-    Raises ExternalFailure if it cannot start or takes longer than `timeout_s` seconds; it never outlives the call.
+    Raises ExternalFailure if it cannot start, writes more, or takes longer than `timeout_s` seconds; it never outlives
+    the call.
     """
     pipe = asyncio.subprocess.PIPE
     try:
@@ -255,12 +261,18 @@ async def run(argv: Sequence[str], timeout_s: float) -> CompletedProcess:
             stdout=pipe,
             stderr=pipe,
             start_new_session=True,
+            env=None if env is None else dict(env),
         )
     except OSError as why:
         raise ExternalFailure(f"{argv[0]!r} cannot be started: {why.strerror}", "Check that it is installed.") from why
+    assert process.stdout is not None and process.stderr is not None
     try:
         async with asyncio.timeout(timeout_s):
-            out, err = await process.communicate()
+            both = (_read_at_most(each, max_output_bytes) for each in (process.stdout, process.stderr))
+            out, err = await asyncio.gather(*both)
+            if out is None or err is None:
+                raise ExternalFailure(f"{argv[0]!r} wrote more than {max_output_bytes} bytes", "Check what it says.")
+            await process.wait()
     except TimeoutError as why:
         raise ExternalFailure(
             f"{' '.join(argv)!r} took longer than {timeout_s:g} s",
@@ -269,6 +281,16 @@ async def run(argv: Sequence[str], timeout_s: float) -> CompletedProcess:
     finally:
         await _kill_and_drain(process)
     return CompletedProcess(process.returncode or 0, out.decode("utf-8", "replace"), err.decode("utf-8", "replace"))
+
+
+async def _read_at_most(reader: asyncio.StreamReader, limit: int) -> bytes | None:
+    """All of it; None as soon as it is more."""
+    read = bytearray()
+    while block := await reader.read(65_536):
+        read += block
+        if len(read) > limit:
+            return None
+    return bytes(read)
 
 
 async def _kill_and_drain(process: asyncio.subprocess.Process) -> None:

@@ -327,6 +327,7 @@ class ServerProcess:
             *(services.leadership, services.retention, services.limiter, services.api_keys, services.measured_paces),
             *(services.runs.recovery, services.scheduler, services.background, services.eval_runs),
             *(services.otlp, services.deliveries, services.usage_rollups, services.size_limit, services.alerts),
+            services.git_sync,
             resources.file_attachments,
             live.environments,
             *([resources.flow_files] if resources.flow_files is not None else ()),

@@ -93,6 +93,7 @@ from sizewise.releases import tables as release_tables
 from sizewise.releases.environments import tables as environment_tables
 from sizewise.releases.environments.environment_store import EnvironmentStore
 from sizewise.releases.environments.plan_store import PlanStore
+from sizewise.releases.git_sync import GitSync
 from sizewise.releases.release_store import ReleaseStore
 from sizewise.releases.retention import delete_unneeded_releases
 from sizewise.routing.model_aliases import RoutePlan
@@ -185,6 +186,7 @@ class Services:
     releases: ReleaseStore
     environments: EnvironmentStore
     release_plans: PlanStore
+    git_sync: GitSync
     flow_versions: FlowVersions
     flow_drafts: FlowDrafts
     compiled_flows: CompiledFlows
@@ -300,6 +302,7 @@ def open_services(
             delete_feedback=lambda tenant, key: partial(score_tables.erase_judgements, tenant=tenant, key=key),
             process=role.number,
         )
+        releases = ReleaseStore(encryption, read, write_sync, executor)
         limits, outbox = read(limit_tables.read_snapshot), Outbox()
         limiter = Limiter(
             limits,
@@ -428,9 +431,10 @@ def open_services(
                 max_memories=settings.memory.max_per_user,
             ),
             tool_pins=DatabasePinStore(read, write),
-            releases=ReleaseStore(encryption, read, write_sync, executor),
+            releases=releases,
             environments=EnvironmentStore(read, write),
             release_plans=PlanStore(read, write),
+            git_sync=GitSync(settings, home, releases, partial(authenticator.authenticate, admin_token)),
             flow_versions=versions,
             flow_drafts=FlowDrafts(steps),
             compiled_flows=compiled_flows,

@@ -212,6 +212,15 @@ class Environment(Struct, frozen=True, rename="camel"):
     moves: list[ReleaseMove]
 
 
+class SyncedGit(Struct, frozen=True, rename="camel"):
+    url: str
+    branch: str
+    commit: str | None
+    release: str | None
+    checked: Timestamp | None
+    error: str | None
+
+
 class SavedRelease(Struct, frozen=True, rename="camel"):
     new: bool
 
@@ -1061,6 +1070,20 @@ async def save_release(client: ApiClient, *, manifest: JSON, parts: JSON) -> Sav
     variables = {"manifest": manifest, "parts": parts}
     response = await client.graphql(SAVE_RELEASE, SaveReleaseResponse, variables)
     return response.save_release
+
+
+SYNC_GIT = """\
+mutation SyncGit { syncGit { ...SyncedGit } } fragment SyncedGit on GitSync { url branch commit release checked error }
+"""
+
+
+class SyncGitResponse(Struct, frozen=True, rename="camel"):
+    sync_git: SyncedGit
+
+
+async def sync_git(client: ApiClient) -> SyncedGit:
+    response = await client.graphql(SYNC_GIT, SyncGitResponse)
+    return response.sync_git
 
 
 LIST_RELEASES = """\

@@ -24,6 +24,9 @@ COMMANDS: Mapping[str, LazyCommand] = {
         "sizewise.cli.release_apply:promote", "Make live what is live in the environment before this one."
     ),
     "rollback": LazyCommand("sizewise.cli.release_apply:rollback", "Go back to the release that was live before."),
+    "sync": LazyCommand(
+        "sizewise.cli.release_sync:sync", "Look at the git branch now; a new commit becomes a saved release."
+    ),
     "list": LazyCommand("sizewise.cli.release_show:list_", "List the releases of the server, newest first."),
     "show": LazyCommand("sizewise.cli.release_show:show", "Show the parts of a release, and what it needs."),
     "diff": LazyCommand(

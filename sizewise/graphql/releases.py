@@ -11,6 +11,7 @@ from msgspec import Struct
 from sizewise.errors import BadRequest
 from sizewise.graphql.context import RequestContext
 from sizewise.graphql.model_type import FieldValues
+from sizewise.releases.git_sync import GitStatus
 from sizewise.releases.manifest import Part, PartKind, Release, canonical, read_manifest
 from sizewise.releases.release_store import StoredRelease
 
@@ -25,6 +26,16 @@ async def releases(context: RequestContext, last: int = 20) -> list[FieldValues]
 async def release(context: RequestContext, hash: str) -> FieldValues:
     principal = context.principal
     return _release(await context.services.releases.find(principal.tenant, principal.project, hash))
+
+
+async def git_sync(context: RequestContext) -> FieldValues | None:
+    found = context.services.git_sync.status
+    return _git_status(found) if found.url else None
+
+
+async def sync_git(context: RequestContext) -> FieldValues:
+    """Raises BadRequest if there is no repository, or for a commit that is refused."""
+    return _git_status(await context.services.git_sync.sync())
 
 
 async def release_part(context: RequestContext, kind: str, name: str, version: str) -> FieldValues:
@@ -64,6 +75,17 @@ def _part(given: GivenPart) -> Part:
     except (binascii.Error, ValueError) as error:
         raise BadRequest(f"the part {given.kind}/{given.name[:100]} is not base64", "encode its bytes") from error
     return Part(given.kind, given.name, given.version, content)
+
+
+def _git_status(found: GitStatus) -> FieldValues:
+    return {
+        "url": found.url,
+        "branch": found.branch,
+        "commit": found.commit or None,
+        "release": found.release or None,
+        "checked": found.checked or None,
+        "error": found.error or None,
+    }
 
 
 def _release(stored: StoredRelease) -> FieldValues:

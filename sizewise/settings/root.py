@@ -13,6 +13,7 @@ from sizewise.settings.auth import LoginSessionsSettings, OidcSettings, RoleSett
 from sizewise.settings.catalog import CatalogSettings
 from sizewise.settings.environments import EnvironmentSettings, environment_name
 from sizewise.settings.evals import EvalsSettings
+from sizewise.settings.git import GitSettings
 from sizewise.settings.graphql import GraphQLSettings
 from sizewise.settings.guardrails import GuardrailsSettings, ModerationSettings
 from sizewise.settings.http_allowlist import HttpHostSettings
@@ -88,6 +89,7 @@ class FileSettings:
     graphql: GraphQLSettings = setting(GraphQLSettings(), "")
     sandbox: SandboxSettings = setting(SandboxSettings(), "")
     jobs: JobsSettings = setting(JobsSettings(), "")
+    git: GitSettings = setting(GitSettings(), "")
     agents: Mapping[str, AgentSettings] = setting(MappingProxyType({}), "", key_validator=name)
     memory: MemorySettings = setting(MemorySettings(), "")
     mcp: Mapping[str, McpServerSettings] = setting(MappingProxyType({}), "", key_validator=name)

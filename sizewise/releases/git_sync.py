@@ -1,0 +1,155 @@
+"""Git sync: each new commit of a branch becomes a saved release; makes nothing live.
+
+A commit whose message has SKIP_MARK was made by Sizewise, and is no release of its own: that ends loops.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import Struct
+
+from sizewise.errors import BadRequest, SizewiseError
+from sizewise.flows.language.yaml_source import YamlError, parse_yaml
+from sizewise.http.egress import DEFAULT_PORTS, EgressPolicy, origin
+from sizewise.jobs.periodic_tasks import PeriodicTask
+from sizewise.principal import Principal
+from sizewise.releases.folder_release import FILE_OPTIONS, build_release
+from sizewise.releases.git_mirror import GitMirror, GitRemote
+from sizewise.releases.manifest import Release
+from sizewise.releases.release_store import ReleaseStore
+from sizewise.settings.load import Settings, resolve_secret
+from sizewise.settings.root import FileSettings
+from sizewise.settings.toml_reader import parse_toml
+
+SKIP_MARK = "[SIZEWISE-COMMIT]"
+SHORT = 12
+
+
+class GitStatus(Struct, frozen=True):
+    """`checked`: unix ms of the last look; 0: none yet. `error`: of the last look; empty: it succeeded. `release`: that
+    the commit became; empty: none.
+    """
+
+    url: str
+    branch: str
+    commit: str = ""
+    release: str = ""
+    checked: int = 0
+    error: str = ""
+
+
+class GitSync:
+    """One per process; the leader looks."""
+
+    def __init__(
+        self, settings: FileSettings, home: Path, store: ReleaseStore, principal: Callable[[], Principal]
+    ) -> None:
+        """`principal`: who saves; its project gets the releases."""
+        self._git, self._public_reach = settings.git, settings.egress.public
+        self._store, self._principal, self._folder = store, principal, home / "git"
+        remote = GitRemote(self._git.url, self._git.branch, self._git.path, self._git.max_mb)
+        self._mirror = GitMirror(self._folder, remote)
+        self._lock = asyncio.Lock()
+        self._refused: SizewiseError | None = None  # of the commit, which is not tried again
+        self.status = GitStatus(self._git.url, self._git.branch)
+
+    def periodic_tasks(self) -> list[PeriodicTask]:
+        if not self._git.url:
+            return []
+        return [PeriodicTask("git sync", self._git.poll_s, self._look, at_once=True, leader_only=True)]
+
+    async def _look(self) -> None:
+        await self.sync()
+
+    async def sync(self) -> GitStatus:
+        """Raises BadRequest for a commit that is refused, EgressDenied, ExternalFailure."""
+        if not self._git.url:
+            raise BadRequest("there is no repository to look at", 'set it: url = "https://..." in [git]')
+        async with self._lock:
+            try:
+                await self._sync()
+            except SizewiseError as error:
+                self.status = msgspec.structs.replace(self.status, checked=_now(), error=error.message)
+                raise
+            self.status = msgspec.structs.replace(self.status, checked=_now(), error="")
+            return self.status
+
+    async def _sync(self) -> None:
+        self._check_egress()
+        commit = await self._mirror.fetch(resolve_secret(self._git.token))
+        if commit == self.status.commit:
+            if self._refused is not None:
+                raise self._refused
+            return
+        self._refused = None
+        self.status = msgspec.structs.replace(self.status, commit=commit, release="")
+        if SKIP_MARK in await self._mirror.message(commit):
+            return
+        try:
+            release = await self._build(commit)
+        except BadRequest as error:
+            self._refused = error
+            raise
+        who = self._principal()
+        by = msgspec.structs.replace(who, key_id=f"git:{commit[:SHORT]}", user_id="")
+        saved, _ = await self._store.save(by, release)
+        self.status = msgspec.structs.replace(self.status, release=saved.manifest.hash)
+
+    async def _build(self, commit: str) -> Release:
+        with TemporaryDirectory(prefix="commit-", dir=self._folder) as made:
+            folder = Path(made)
+            await self._mirror.write_out(commit, folder)
+            return await asyncio.to_thread(_build, folder)
+
+    def _check_egress(self) -> None:
+        """A fetch sends no data but the address and the token: what is public may."""
+        parts = urlsplit(self._git.url)
+        where = f"{'https' if parts.scheme == 'ssh' else parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+        egress = EgressPolicy({where: self._git.place}, {"public": self._public_reach})
+        egress.check(origin(where, DEFAULT_PORTS), purpose="git", data_class="public")
+
+
+def _build(folder: Path) -> Release:
+    """Raises BadRequest."""
+    file = folder / "sizewise.toml"
+    for path in _named_files(file, folder):
+        if path.is_absolute() or path.parts[:1] == ("~",) or ".." in path.parts:
+            raise BadRequest(f"the commit is refused: it names {str(path)[:100]!r}", "name files inside its folder")
+    own = Settings(config_file=file if file.is_file() else None, home=folder)
+    try:
+        return build_release(own)
+    except SizewiseError as error:
+        raise BadRequest(error.message.replace(f"{folder}/", ""), error.hint) from None
+
+
+def _named_files(file: Path, folder: Path) -> Iterator[PurePosixPath]:
+    """All that settings and evals of the commit name as a file of their own."""
+    if file.is_file():
+        yield from _named_in(parse_toml(file))
+    for each in sorted((folder / "evals").glob("*.y*ml")):
+        try:
+            data = parse_yaml(each.read_text("utf-8", "replace")).data
+        except YamlError:  # the build says so, with its line
+            continue
+        if isinstance(data, dict) and isinstance(data.get("data"), str):
+            yield PurePosixPath(data["data"])
+
+
+def _named_in(table: Mapping[str, Any]) -> Iterator[PurePosixPath]:
+    for key, value in table.items():
+        if key in (*FILE_OPTIONS, "predictor") and isinstance(value, str) and value:
+            yield PurePosixPath(value)
+        elif isinstance(value, dict):
+            yield from _named_in(value)
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000
