@@ -328,6 +328,7 @@ class ServerProcess:
             *(services.runs.recovery, services.scheduler, services.background, services.eval_runs),
             *(services.otlp, services.deliveries, services.usage_rollups, services.size_limit, services.alerts),
             services.git_sync,
+            services.annotation_feed,
             resources.file_attachments,
             live.environments,
             *([resources.flow_files] if resources.flow_files is not None else ()),

@@ -53,6 +53,9 @@ from sizewise.decisions import tables as decision_tables
 from sizewise.decisions.decision_store import DecisionStore
 from sizewise.errors import StorageError
 from sizewise.evals import tables as eval_tables
+from sizewise.evals.annotation import tables as annotation_tables
+from sizewise.evals.annotation.queue_feed import QueueFeed
+from sizewise.evals.annotation.queue_store import AnnotationQueues
 from sizewise.evals.hosted import tables as hosted_eval_tables
 from sizewise.evals.hosted.eval_store import HostedEvalStore
 from sizewise.evals.hosted.run_queries import HostedEvalRetention
@@ -171,6 +174,8 @@ class Services:
     quality_monitor: QualityMonitor
     scores: ScoreStore
     decisions: DecisionStore
+    annotation: AnnotationQueues
+    annotation_feed: QueueFeed
     measured_paces: PaceStore
     stored_responses: StoredResponses
     files: FileStore
@@ -223,6 +228,7 @@ class Services:
             self.otlp.prepare(settings.otlp, client),
             self.outbox.prepare(settings.webhooks),
             self.alerts.prepare(build_rules(settings), metrics),
+            self.annotation.prepare(settings.annotation),
             self.deliveries.prepare(build_receivers(settings, client)),
         )
 
@@ -335,6 +341,9 @@ def open_services(
         unfinished = BackgroundStore(
             encryption=encryption, read=read, writer=writer, executor=executor, responses=stored_responses
         )
+        annotation = AnnotationQueues(
+            encryption=encryption, payload_log=payload_log, read=read, write=write, executor=executor
+        )
         users, cache_epoch = UserAccounts(read, write, authenticator), CacheEpoch()
         erasure = Erasure(
             database=storage.database,
@@ -387,6 +396,8 @@ def open_services(
             ),
             usage_rollups=UsageRollups(read, leadership.write, settings.records),
             size_limit=_size_limit(read, leadership.write, settings.records.max_bytes),
+            annotation=annotation,
+            annotation_feed=QueueFeed(annotation, encryption, read, leadership),
             measured_paces=PaceStore(read, write, shared=bool(url)),
             stored_responses=stored_responses,
             background=BackgroundResponses(
@@ -467,6 +478,7 @@ COMPONENTS = (
         eval_tables,
         score_tables,
         decision_tables,
+        annotation_tables,
         tool_tables,
         agent_tables,
         file_tables,
@@ -484,7 +496,7 @@ ENCRYPTED_TABLES = (
     *(stored_response_tables.SEALED, background_tables.SEALED, cache_tables.SEALED, payload_tables.SEALED),
     *(factor_tables.SEALED, draft_tables.SEALED),
     *(flow_version_tables.SEALED, *flow_tables.SEALED, *knowledge_tables.SEALED, agent_tables.SEALED),
-    *(end_user_tables.SEALED, score_tables.SEALED),
+    *(end_user_tables.SEALED, score_tables.SEALED, annotation_tables.SEALED),
     *(*file_tables.SEALED, *file_search_tables.SEALED, *hosted_eval_tables.SEALED),
     release_tables.SEALED,
     *decision_tables.SEALED,
@@ -492,7 +504,7 @@ ENCRYPTED_TABLES = (
 
 PERSONAL_TABLES: Sequence[PersonalTable] = (
     *(span_tables.PERSONAL, payload_tables.PERSONAL, eval_tables.personal_ratings(RECORDS.c.trace)),
-    score_tables.PERSONAL,
+    *(score_tables.PERSONAL, *annotation_tables.PERSONAL),
     replace(telemetry_tables.PERSONAL, before_delete=keep_usage),  # after those that are found by it
     *(stored_response_tables.PERSONAL, background_tables.PERSONAL, cache_tables.PERSONAL, agent_tables.PERSONAL),
     draft_tables.PERSONAL,
@@ -555,6 +567,12 @@ def _retention_jobs(settings: FileSettings) -> dict[str, MaintenanceTask]:
         "spending": lambda c: limit_tables.delete_expired_windows(c, time.time()),
         "evaluations": eval_tables.EvalsRetention(records.retention_days, records.max_rows),
         "scores": score_tables.ScoreRetention(records.scores_retention_days, records.scores_max_rows),
+        "items to label": RetentionJob(
+            annotation_tables.ITEMS,
+            retention_ms=records.scores_retention_days * DAY_MS,
+            max_rows=records.scores_max_rows,
+            max_bytes=records.contents_max_bytes,
+        ),
         "stored responses": RetentionJob(
             stored_response_tables.RESPONSES,
             retention_ms=stored.retention_days * DAY_MS,

@@ -37,6 +37,9 @@ class _Row(Struct, forbid_unknown_fields=True):
     answer: str
     label: str
     expected: Any = None
+    criteria: str = ""
+    ref: str = ""
+    score: str = ""
 
 
 @click.command("calibrate-judge")
@@ -96,7 +99,7 @@ async def _verdicts(found: EvalFile, spec: ScorerSpec, rows: Sequence[_Row]) -> 
     judged = list[JudgedLabel]()
 
     async def one(row: _Row) -> JudgedLabel:
-        item = EvalItem(id="", input=row.input, expected=row.expected)
+        item = EvalItem(id="", input=row.input, expected=row.expected, criteria=row.criteria)
         async with room:
             said = await targets.judge(spec.model, judge_prompt(spec, item, TargetAnswer(row.answer)), None, None)
         value = parse_judgement(spec, said.text).value

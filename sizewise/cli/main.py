@@ -31,6 +31,7 @@ COMMANDS: Mapping[str, LazyCommand] = {
     "flow": LazyCommand("sizewise.cli.flow:flow", "Manage flows as files: new, check, run, publish."),
     "prompt": LazyCommand("sizewise.cli.prompt:prompt", "Manage prompts as files: list, show, check, render."),
     "eval": LazyCommand("sizewise.cli.eval:eval_", "Measure answers: new, run, compare, gate."),
+    "annotate": LazyCommand("sizewise.cli.annotate:annotate", "Label answers without seeing who gave them."),
     "dataset": LazyCommand("sizewise.cli.dataset:dataset", "Manage data sets of evals: add, from-records, split."),
     "release": LazyCommand("sizewise.cli.release:release", "Manage releases: build, plan, apply, promote, roll back."),
     "knowledge": LazyCommand("sizewise.cli.knowledge:knowledge", "Manage knowledge bases: add, sync, search."),
@@ -62,7 +63,7 @@ COMMANDS: Mapping[str, LazyCommand] = {
 SUBJECTS = (
     ("up open ask compare doctor completion", "Start the server, sign in, ask questions, compare models, check it."),
     ("advise fit models route", "Choose and download models; explain, calibrate and train routing."),
-    ("flow prompt knowledge eval dataset release import scan", "Build flows; measure answers; release; import."),
+    ("flow prompt knowledge eval annotate dataset release import scan", "Build flows; measure answers; release."),
     ("records scores usage savings audit alerts", "See requests, their scores and cost, savings, changes, alerts."),
     ("keys users orgs budgets encryption", "Manage access, limits and encryption keys."),
     ("backup restore erase", "Back up and restore the home; erase one person's data."),

@@ -14,6 +14,7 @@ from sizewise.cli.api_client import ApiClient
 
 AlertState: TypeAlias = Literal["ok", "pending", "firing", "resolved"]
 """The state of a series of an alert rule."""
+AnnotationSkip: TypeAlias = Literal["unclear", "cannot_judge", "language", "sensitive", "broken"]
 DataClass: TypeAlias = Literal["public", "internal", "confidential"]
 """Confidentiality, from least to most strict."""
 Dollars: TypeAlias = str
@@ -699,6 +700,63 @@ class Score(Struct, frozen=True, rename="camel"):
     session: str | None
     model: str | None
     commented: bool
+
+
+class QueueCounts(Struct, frozen=True, rename="camel"):
+    name: str
+    needed: int
+    done: int
+    mine: int
+
+
+class AnnotationScore(Struct, frozen=True, rename="camel"):
+    name: str
+    words: list[str]
+
+
+class AnnotationItem(Struct, frozen=True, rename="camel"):
+    id: str
+    input: JSON
+    answers: list[str]
+    expected: JSON | None
+    criteria: str
+    options: list[AnnotationScore]
+    expires: Timestamp
+
+
+class AnnotationQueue(QueueCounts, frozen=True, rename="camel"):
+    rubric: str
+    labels: int
+    wanted: int
+    rules: list[str]
+    next: AnnotationItem | None
+    labeled: list[AnnotationItem]
+
+
+class Annotated(Struct, frozen=True, rename="camel"):
+    next: AnnotationItem | None
+    needed: int
+    done: int
+    mine: int
+
+
+class AddedAnnotationItems(Struct, frozen=True, rename="camel"):
+    added: int
+    known: int
+
+
+class AnnotationLabel(Struct, frozen=True, rename="camel"):
+    number: int
+    ref: str
+    score: str
+    input: JSON
+    answer: str
+    expected: JSON | None
+    criteria: str
+    label: str
+    value: float | None
+    blind: bool
+    probability: float | None
 
 
 class PersonalRows(Struct, frozen=True, rename="camel"):
@@ -2559,6 +2617,106 @@ async def add_score(
     }
     response = await client.graphql(ADD_SCORE, AddScoreResponse, variables)
     return response.score
+
+
+LIST_ANNOTATION_QUEUES = """\
+query ListAnnotationQueues { annotationQueues { ...QueueCounts } } fragment QueueCounts on AnnotationQueue { name needed
+done mine }
+"""
+
+
+class ListAnnotationQueuesResponse(Struct, frozen=True, rename="camel"):
+    annotation_queues: list[QueueCounts]
+
+
+async def list_annotation_queues(client: ApiClient) -> list[QueueCounts]:
+    response = await client.graphql(LIST_ANNOTATION_QUEUES, ListAnnotationQueuesResponse)
+    return response.annotation_queues
+
+
+GET_ANNOTATION_QUEUE = """\
+query GetAnnotationQueue($name: String!) { annotationQueue(name: $name) { ...AnnotationQueue } } fragment
+AnnotationQueue on AnnotationQueue { ...QueueCounts rubric labels wanted rules next { ...AnnotationItem } labeled {
+...AnnotationItem } } fragment QueueCounts on AnnotationQueue { name needed done mine } fragment AnnotationItem on
+AnnotationItem { id input answers expected criteria options { ...AnnotationScore } expires } fragment AnnotationScore on
+AnnotationScore { name words }
+"""
+
+
+class GetAnnotationQueueResponse(Struct, frozen=True, rename="camel"):
+    annotation_queue: AnnotationQueue
+
+
+async def get_annotation_queue(client: ApiClient, *, name: str) -> AnnotationQueue:
+    variables = {"name": name}
+    response = await client.graphql(GET_ANNOTATION_QUEUE, GetAnnotationQueueResponse, variables)
+    return response.annotation_queue
+
+
+ANNOTATE = """\
+mutation Annotate($queue: String!, $item: String!, $scores: JSON, $comment: String, $skip: AnnotationSkip) { annotate(
+queue: $queue item: $item scores: $scores comment: $comment skip: $skip ) { ...Annotated } } fragment Annotated on
+AnnotatePayload { next { ...AnnotationItem } needed done mine } fragment AnnotationItem on AnnotationItem { id input
+answers expected criteria options { ...AnnotationScore } expires } fragment AnnotationScore on AnnotationScore { name
+words }
+"""
+
+
+class AnnotateResponse(Struct, frozen=True, rename="camel"):
+    annotate: Annotated
+
+
+async def annotate(
+    client: ApiClient,
+    *,
+    queue: str,
+    item: str,
+    scores: JSON | UnsetType | None = UNSET,
+    comment: str | UnsetType | None = UNSET,
+    skip: AnnotationSkip | UnsetType | None = UNSET,
+) -> Annotated:
+    variables = {"queue": queue, "item": item, "scores": scores, "comment": comment, "skip": skip}
+    response = await client.graphql(ANNOTATE, AnnotateResponse, variables)
+    return response.annotate
+
+
+ADD_ANNOTATION_ITEMS = """\
+mutation AddAnnotationItems($queue: String!, $items: JSON!) { addAnnotationItems(queue: $queue, items: $items) {
+...AddedAnnotationItems } } fragment AddedAnnotationItems on AddAnnotationItemsPayload { added known }
+"""
+
+
+class AddAnnotationItemsResponse(Struct, frozen=True, rename="camel"):
+    add_annotation_items: AddedAnnotationItems
+
+
+async def add_annotation_items(client: ApiClient, *, queue: str, items: JSON) -> AddedAnnotationItems:
+    variables = {"queue": queue, "items": items}
+    response = await client.graphql(ADD_ANNOTATION_ITEMS, AddAnnotationItemsResponse, variables)
+    return response.add_annotation_items
+
+
+LIST_ANNOTATION_LABELS = """\
+query ListAnnotationLabels($queue: String!, $first: Int, $after: Int) { annotationLabels(queue: $queue, first: $first,
+after: $after) { ...AnnotationLabel } } fragment AnnotationLabel on AnnotationLabel { number ref score input answer
+expected criteria label value blind probability }
+"""
+
+
+class ListAnnotationLabelsResponse(Struct, frozen=True, rename="camel"):
+    annotation_labels: list[AnnotationLabel]
+
+
+async def list_annotation_labels(
+    client: ApiClient,
+    *,
+    queue: str,
+    first: int | UnsetType | None = UNSET,
+    after: int | UnsetType | None = UNSET,
+) -> list[AnnotationLabel]:
+    variables = {"queue": queue, "first": first, "after": after}
+    response = await client.graphql(LIST_ANNOTATION_LABELS, ListAnnotationLabelsResponse, variables)
+    return response.annotation_labels
 
 
 SEND_FEEDBACK = """\

@@ -105,6 +105,8 @@ class _Details:
 
     async def _scores_of(self, record: RequestRecord, info: object) -> list[FieldValues]:
         """Those of the record's project."""
+        if self._with_contents:
+            await self._context.services.annotation.saw(self._context.principal, record.trace)
         if self._scores is None:
             of_traces = self._context.services.scores.of_traces
             self._scores = asyncio.ensure_future(of_traces(record.tenant, self._traces))
@@ -135,6 +137,7 @@ async def _contents(context: RequestContext, record: RequestRecord, info: object
     await services.audit_log.append(
         audit_event(principal, principal.tenant, "read_contents", f"record:{record.trace}"),
     )
+    await services.annotation.saw(principal, record.trace)
     return {"request": found.request, "response": found.response, "truncated": found.truncated}
 
 

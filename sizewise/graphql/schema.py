@@ -25,6 +25,7 @@ from graphql import (
 from sizewise.errors import Forbidden, PathNotFound
 from sizewise.graphql import (
     alerts,
+    annotation,
     ask,
     audit,
     budgets,
@@ -59,6 +60,7 @@ from sizewise.money import PICO_PER_DOLLAR
 
 MODULES: Sequence[ModuleType] = (
     alerts,
+    annotation,
     ask,
     audit,
     budgets,

@@ -23,6 +23,8 @@ async def scores(
         return {"rows": [], "before": None}
     own = {"tenant": context.principal.tenant, "project": only or project}
     criteria = msgspec.convert({**wanted, **own}, ScoreFilter)
+    if criteria.trace:
+        await context.services.annotation.saw(context.principal, criteria.trace)
     page = await context.services.scores.page(criteria, last, score_position(before))
     return {
         "rows": [score_fields(context, each) for each in page.rows],

@@ -18,6 +18,7 @@ from platformdirs import user_cache_path, user_data_path
 from sizewise.errors import ConfigError, did_you_mean
 from sizewise.http.proxies import ProxyConfig
 from sizewise.settings.alerts import alert_contradictions
+from sizewise.settings.annotation import annotation_contradictions
 from sizewise.settings.environments import environment_contradictions
 from sizewise.settings.knowledge import KnowledgeSettings
 from sizewise.settings.models import ProviderSettings
@@ -302,6 +303,7 @@ def _contradictions(file: FileSettings, known_errors: list[str]) -> list[str]:
                 wrong.append(f"{place} is missing: {says}")
     wrong.extend(alert_contradictions(file.alerts, file.slo, file.receivers))
     wrong.extend(environment_contradictions(file.environments))
+    wrong.extend(annotation_contradictions(file.annotation, file.records.contents))
     for name, oidc in file.oidc.items():
         for key, says in (("issuer", "the issuer URL of the provider"), ("client_id", "the client ID of this server")):
             place = f"oidc.{name}.{key}:"

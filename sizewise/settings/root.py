@@ -9,6 +9,7 @@ from types import MappingProxyType
 from sizewise.data_class import Place
 from sizewise.settings.agents import AgentSettings, MemorySettings
 from sizewise.settings.alerts import AlertSettings, ReceiverSettings, SloSettings
+from sizewise.settings.annotation import AnnotationSettings
 from sizewise.settings.auth import LoginSessionsSettings, OidcSettings, RoleSettings, SignInSettings
 from sizewise.settings.catalog import CatalogSettings
 from sizewise.settings.environments import EnvironmentSettings, environment_name
@@ -98,6 +99,7 @@ class FileSettings:
     webhooks: Mapping[str, WebhookSettings] = setting(MappingProxyType({}), "", key_validator=name)
     alerts: Mapping[str, AlertSettings] = setting(MappingProxyType({}), "", key_validator=name)
     slo: Mapping[str, SloSettings] = setting(MappingProxyType({}), "", key_validator=name)
+    annotation: Mapping[str, AnnotationSettings] = setting(MappingProxyType({}), "", key_validator=name)
     receivers: Mapping[str, ReceiverSettings] = setting(MappingProxyType({}), "", key_validator=name)
     environments: Mapping[str, EnvironmentSettings] = setting(MappingProxyType({}), "", key_validator=environment_name)
     logs: LogsSettings = setting(LogsSettings(), "")
