@@ -23,6 +23,7 @@ from starlette.types import ASGIApp
 from sizewise import __version__
 from sizewise.app.application import Application, build_application
 from sizewise.app.environment_serving import EnvironmentServing
+from sizewise.app.eval_jobs import EvalJobs
 from sizewise.app.first_releases import FirstReleases, folder_owner
 from sizewise.app.garbage_collection import GarbageCollection
 from sizewise.app.process_role import ALONE
@@ -383,6 +384,13 @@ def prompt_library(settings: Settings, services: Services) -> PromptLibrary:
     return PromptLibrary(folder, lambda text: parse_yaml(text).data, owner.tenant, owner.project)
 
 
+def eval_jobs(settings: Settings, services: Services) -> EvalJobs:
+    """The evals beside the flows; they belong to the project of those."""
+    owner = folder_owner(services)
+    folder = default_flows_folder(settings.config_file, settings.home).parent / "evals"
+    return EvalJobs(folder, owner.tenant, owner.project)
+
+
 async def _run_process(settings: Settings, process: ServerProcess) -> None:
     prepare_logs(settings.logs, settings.home)()
     log_loop_errors(asyncio.get_running_loop())
@@ -413,6 +421,7 @@ async def _run_process(settings: Settings, process: ServerProcess) -> None:
             mcp_servers=McpServers(services.tool_pins),
             flow_files=process.flow_folder(settings, services),
             prompts=prompt_library(settings, services),
+            eval_jobs=eval_jobs(settings, services),
         )
         found = await process.discover(settings)
         certificates = process.load_certificates(settings)
@@ -502,6 +511,7 @@ async def _serve(
         for each in tending:
             each.cancel()
         await live.app.resources.file_attachments.close()
+        await live.app.resources.eval_jobs.close()
         await asyncio.gather(services.background.close(END_TIMEOUT_S), services.eval_runs.close(END_TIMEOUT_S))
         await live.app.resources.embedding_retries.close()
         if server_file is not None:

@@ -397,7 +397,7 @@ def open_services(
             usage_rollups=UsageRollups(read, leadership.write, settings.records),
             size_limit=_size_limit(read, leadership.write, settings.records.max_bytes),
             annotation=annotation,
-            annotation_feed=QueueFeed(annotation, encryption, read, leadership),
+            annotation_feed=QueueFeed(queues=annotation, encryption=encryption, read=read, leadership=leadership),
             measured_paces=PaceStore(read, write, shared=bool(url)),
             stored_responses=stored_responses,
             background=BackgroundResponses(

@@ -8,8 +8,9 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from sizewise.app.eval_folder import RUNS_FOLDER
 from sizewise.cli.dataset_files import ENDING, Line, read_lines, write_lines
-from sizewise.cli.eval_files import RUNS_FOLDER, evals_folder
+from sizewise.cli.eval_files import evals_folder
 from sizewise.errors import BadRequest
 
 

@@ -11,7 +11,8 @@ import click
 import msgspec
 from msgspec import Struct
 
-from sizewise.cli.eval_files import EvalFile, calibration_file, complete_eval, load_eval
+from sizewise.app.eval_folder import EvalFile, calibration_file
+from sizewise.cli.eval_files import complete_eval, load_eval
 from sizewise.cli.eval_target import EvalTargets
 from sizewise.cli.options import api_client, server_options, wants_json
 from sizewise.cli.output import write_file, write_json

@@ -16,8 +16,8 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
+from sizewise.app.eval_folder import SUFFIXES, EvalFile, load_calibrations, read_eval
 from sizewise.cli.api_client import ApiClient
-from sizewise.cli.eval_files import SUFFIXES, EvalFile, load_calibrations, read_eval
 from sizewise.cli.eval_target import EvalTargets
 from sizewise.errors import BadRequest, SizewiseError
 from sizewise.evals.runs.comparison import RunComparison, compare_runs

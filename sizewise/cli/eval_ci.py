@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 
 import click
 
+from sizewise.app.eval_folder import SUFFIXES, read_eval
 from sizewise.cli.change_annotations import change_annotations
 from sizewise.cli.change_report import (
     ChangeReport,
@@ -25,7 +26,6 @@ from sizewise.cli.change_report import (
 )
 from sizewise.cli.commit_server import SETTINGS_FILE, commit_server
 from sizewise.cli.eval_change import ChangeCheck, EvalOutcome, Side, eval_names_in
-from sizewise.cli.eval_files import SUFFIXES, read_eval
 from sizewise.cli.git_commits import Commit, check_out, merge_base, resolve_commit, top_folder
 from sizewise.cli.options import command_settings, local_options, wants_json
 from sizewise.cli.output import write_file, write_json

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from sizewise.cli.eval_files import complete_eval, find_run, load_eval
+from sizewise.app.eval_folder import find_run
+from sizewise.cli.eval_files import complete_eval, load_eval
 from sizewise.cli.eval_report import comparison_json, show_comparison
 from sizewise.cli.options import local_options, wants_json
 from sizewise.cli.output import write_json

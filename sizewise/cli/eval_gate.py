@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from sizewise.cli.eval_files import complete_eval, find_run, load_calibrations, load_eval, run_files
+from sizewise.app.eval_folder import find_run, load_calibrations, run_files
+from sizewise.cli.eval_files import complete_eval, load_eval
 from sizewise.cli.eval_report import gate_json, gate_junit, gate_markdown, show_gate
 from sizewise.cli.options import local_options, wants_json
 from sizewise.cli.output import write_file, write_json

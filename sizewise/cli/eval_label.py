@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 import msgspec
 
-from sizewise.cli.eval_files import complete_eval, find_run, load_eval
+from sizewise.app.eval_folder import find_run
+from sizewise.cli.eval_files import complete_eval, load_eval
 from sizewise.cli.options import local_options, wants_json
 from sizewise.cli.output import format_count, write_file, write_json
 from sizewise.errors import BadRequest

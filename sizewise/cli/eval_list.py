@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from sizewise.cli.eval_files import complete_eval, eval_names, evals_folder, load_eval, run_files
+from sizewise.app.eval_folder import run_files
+from sizewise.cli.eval_files import complete_eval, eval_names, evals_folder, load_eval
 from sizewise.cli.eval_report import measured, show_run
 from sizewise.cli.options import local_options, wants_json
 from sizewise.cli.output import write_json, write_table

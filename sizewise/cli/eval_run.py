@@ -10,7 +10,8 @@ from pathlib import Path
 
 import click
 
-from sizewise.cli.eval_files import EvalFile, complete_eval, load_eval, new_run_name, prompt_version, run_files
+from sizewise.app.eval_folder import EvalFile, new_run_name, run_files
+from sizewise.cli.eval_files import complete_eval, load_eval, prompt_version
 from sizewise.cli.eval_report import measured, show_run
 from sizewise.cli.eval_target import EvalTargets
 from sizewise.cli.options import api_client, server_options, wants_json

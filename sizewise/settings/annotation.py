@@ -21,7 +21,7 @@ class AnnotationSettings:
 
     rubric: str = setting("", "What annotators judge by, with examples.")
     scores: Mapping[str, tuple[str, ...]] = setting(
-        MappingProxyType({}), "Scores to give, each with 2 to 9 words, the worst first: `resolved = ['no', 'yes']`."
+        MappingProxyType({}), "Scores to give, each with 2 to 9 words, the worst first, such as no and yes."
     )
     labels: int = setting(
         1, "People who label an item. One in ten items drawn at random goes to two.", minimum=1, maximum=10

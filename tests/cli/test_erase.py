@@ -144,6 +144,7 @@ def test_a_person_is_erased_and_nobody_else(server: Served) -> None:
         *("invitations", "roles in projects", "unfinished background responses"),
         *("hourly sums", "daily sums", "sums by end user", "evals", "eval runs"),
         *("second factor with its recovery codes", "drafts of flows", "learned decisions"),
+        *("items to label", "labeled items", "seen answers"),
     }, rows
 
     done = sizewise("erase", "--user", anna.email, "--yes", home=server.home)

@@ -80,13 +80,13 @@ def label(server: Served, queue: str, key: str, item: str, **said: object) -> An
     return found.data["annotate"]
 
 
-def given(number: int, **more: object) -> dict[str, object]:
+def plain(number: int, **more: object) -> dict[str, object]:
     return {"ref": f"answer-{number}", "input": f"question {number}", "answer": f"{CANARY} {number}", **more}
 
 
 def test_story_31_neither_of_two_annotators_learns_who_answered_or_what_the_other_said(server: Served) -> None:
     ann, bob = fresh_key(server, "annotate"), fresh_key(server, "annotate")
-    add(server, "resolved", given(1), given(2))
+    add(server, "resolved", plain(1), plain(2))
     first, other = read(server, "resolved", ann), read(server, "resolved", bob)
     assert first["next"]["id"] == other["next"]["id"] == read(server, "resolved", ann)["next"]["id"]
     assert set(first["next"]) == {"id", "input", "answers", "expected", "criteria", "expires", "options"}
@@ -115,7 +115,7 @@ def test_story_31_neither_of_two_annotators_learns_who_answered_or_what_the_othe
 @pytest.mark.long
 def test_story_31_a_and_b_are_in_an_order_of_each_persons_own_that_stays(server: Served) -> None:
     people = [fresh_key(server, "annotate") for _ in range(2)]
-    add(server, "pairs", *({**given(each), "answer": "one", "other": "two"} for each in range(40)))
+    add(server, "pairs", *({**plain(each), "answer": "one", "other": "two"} for each in range(40)))
     orders: list[list[str]] = []
     for key in people:
         item, mine = read(server, "pairs", key)["next"], list[str]()
@@ -138,7 +138,7 @@ def test_story_31_a_and_b_are_in_an_order_of_each_persons_own_that_stays(server:
 @pytest.mark.long
 def test_story_32_a_lost_claim_is_offered_again_and_its_holder_may_still_submit(server: Served) -> None:
     ann, bob = fresh_key(server, "annotate"), fresh_key(server, "annotate")
-    add(server, "quick", given(7))
+    add(server, "quick", plain(7))
     held = read(server, "quick", ann)["next"]
     until(lambda: read(server, "quick", bob)["next"] is not None)
     assert read(server, "quick", bob)["next"]["id"] == held["id"]
@@ -156,7 +156,7 @@ def test_story_32_a_lost_claim_is_offered_again_and_its_holder_may_still_submit(
 
 def test_a_label_that_cannot_be_is_refused_and_nothing_is_lost(server: Served) -> None:
     key = fresh_key(server, "annotate")
-    add(server, "resolved", given(99))
+    add(server, "resolved", plain(99))
     item = read(server, "resolved", key)["next"]["id"]
     for said, why in REFUSED:
         refused = graphql(server, LABEL, key=key, q="resolved", i=item, **said)
@@ -186,9 +186,12 @@ def test_answers_of_traffic_are_drawn_with_their_probability_and_labels_of_who_s
             queues, storage = services.annotation, services.storage
             queues.prepare({"q": drawn})()
             feed = QueueFeed(
-                queues, storage.encryption, storage.database.read_transaction, services.leadership,
+                queues=queues,
+                encryption=storage.encryption,
+                read=storage.database.read_transaction,
+                leadership=services.leadership,
                 clock=lambda: time.time() + 60,
-            )  # fmt: skip
+            )
             await feed.feed()
             count = len(rows(tmp_path, "SELECT 1 FROM annotation_items"))
             await feed.feed()
@@ -211,7 +214,7 @@ def test_answers_of_traffic_are_drawn_with_their_probability_and_labels_of_who_s
 
 @pytest.mark.long
 def test_the_command_line_lists_labels_and_exports_for_a_judge(server: Served, tmp_path: Path) -> None:
-    lines = [json.dumps({**given(each), "score": "tone"}) for each in range(500, 503)]
+    lines = [json.dumps({**plain(each), "score": "tone"}) for each in range(500, 503)]
     (tmp_path / "in.jsonl").write_text("\n".join(lines) + "\n")
     home = server.home
     added = sizewise("annotate", "quick", "--add", str(tmp_path / "in.jsonl"), home=home)

@@ -132,6 +132,7 @@ def test_every_field_that_runs_a_model_costs_more() -> None:
         if field.extensions and field.extensions.get("sizewise.cost") == 5_000
     }
     assert costly == {
+        "startEval",
         "ask",
         "embedDocuments",
         "executeAgent",

@@ -13,7 +13,7 @@ from hashlib import blake2b
 
 from sizewise.evals.annotation import tables
 from sizewise.evals.annotation.queue_store import AnnotationQueues, new_item_id
-from sizewise.evals.annotation.tables import ITEMS_NAME, Candidate, ItemRow, Rule
+from sizewise.evals.annotation.tables import ITEMS_NAME, AnnotationCandidate, AnnotationItem, Rule
 from sizewise.jobs.periodic_tasks import PeriodicTask
 from sizewise.settings.annotation import AnnotationSettings
 from sizewise.storage.database import TransactionRunner, UnitOfWork, with_event
@@ -36,6 +36,7 @@ class QueueFeed:
 
     def __init__(
         self,
+        *,
         queues: AnnotationQueues,
         encryption: EnvelopeEncryption,
         read: TransactionRunner,
@@ -60,7 +61,7 @@ class QueueFeed:
                 if not is_more:
                     break
 
-    def _batch(self, name: str, queue: AnnotationSettings) -> tuple[list[ItemRow], int, int, bool]:
+    def _batch(self, name: str, queue: AnnotationSettings) -> tuple[list[AnnotationItem], int, int, bool]:
         """New items, and up to which record and score; whether there are more."""
         until = ((round(self._clock() * 1_000) - LAG_MS) * 1_000) << PROCESS_BITS
         record, score = self._read(partial(tables.queue_position, tenant=ALL_TENANTS, queue=name)) or (0, 0)
@@ -78,10 +79,10 @@ class QueueFeed:
         is_more = len(found) == BATCH or liked > score
         return rows, max(ids, default=record), liked, is_more
 
-    def _row(self, name: str, queue: AnnotationSettings, candidate: Candidate, rule: Rule) -> ItemRow:
+    def _row(self, name: str, queue: AnnotationSettings, candidate: AnnotationCandidate, rule: Rule) -> AnnotationItem:
         id, is_random = new_item_id(), rule == "random"
         twice = is_random and draw(f"{name}/twice", candidate.record) < DOUBLE_SHARE
-        return ItemRow(
+        return AnnotationItem(
             tenant=candidate.tenant,
             project=candidate.project,
             queue=name,
@@ -104,6 +105,6 @@ def draw(name: str, record: int) -> float:
     return int.from_bytes(blake2b(f"{name}/{record}".encode(), digest_size=8).digest()) / 2**64
 
 
-def _stored(name: str, rows: Iterable[ItemRow], max_open: int, record: int, score: int) -> UnitOfWork[int]:
+def _stored(name: str, rows: Iterable[AnnotationItem], max_open: int, record: int, score: int) -> UnitOfWork[int]:
     added = partial(tables.insert_items, rows=list(rows), max_open=max_open)
     return with_event(added, partial(tables.set_position, tenant=ALL_TENANTS, queue=name, record=record, score=score))

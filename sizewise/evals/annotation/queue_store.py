@@ -31,7 +31,7 @@ from sizewise.evals.annotation.shown_item import (
     shown_item,
 )
 from sizewise.evals.annotation.submission import Submission, claim_next, labeled_items, submit, target_of
-from sizewise.evals.annotation.tables import CORRECTABLE, ITEMS_NAME, ItemRow, QueueCounts, QueuePlace
+from sizewise.evals.annotation.tables import CORRECTABLE, ITEMS_NAME, AnnotationItem, QueueCounts, QueuePlace
 from sizewise.evals.scores.score_draft import MAX_COMMENT
 from sizewise.evals.scores.tables import COMMENTS_NAME, ScoreRow, score_id
 from sizewise.principal import Principal
@@ -147,7 +147,7 @@ class AnnotationQueues:
         sealed = await self._encrypted_comment(rows, comment)
 
         place = self._place(principal, name)
-        submission = Submission(found, tuple(rows), sealed, skip or "", self._now())
+        submission = Submission(item=found, scores=tuple(rows), sealed=sealed, reason=skip or "", at=self._now())
         until = submission.at + round(queue.claim_s * 1_000)
         following = await self._write(lambda c: submit(c, place, submission, until))
         return await self._shown(principal, name, following)
@@ -190,14 +190,14 @@ class AnnotationQueues:
 
     # ---- one item
 
-    def _claim(self, principal: Principal, name: str) -> UnitOfWork[ItemRow | None]:
+    def _claim(self, principal: Principal, name: str) -> UnitOfWork[AnnotationItem | None]:
         now, place = self._now(), self._place(principal, name)
         return lambda c: claim_next(c, place, now, now + round(self.queues[name].claim_s * 1_000))
 
     def _place(self, principal: Principal, name: str) -> QueuePlace:
         return QueuePlace(principal.tenant, name, _project(principal), person_of(principal))
 
-    async def _shown(self, principal: Principal, name: str, item: ItemRow | None) -> ShownItem | None:
+    async def _shown(self, principal: Principal, name: str, item: AnnotationItem | None) -> ShownItem | None:
         """Items whose text is gone are passed over, and not counted."""
         for _ in range(MAX_EXPIRED):
             if item is None:
@@ -209,14 +209,14 @@ class AnnotationQueues:
             item = await self._write(self._claim(principal, name))
         return None
 
-    async def _show(self, principal: Principal, name: str, item: ItemRow) -> ShownItem | None:
+    async def _show(self, principal: Principal, name: str, item: AnnotationItem) -> ShownItem | None:
         content = await self._content(item)
         if content is None:
             return None
         queue = self.queues[name]
         return shown_item(item.id, content, queue, person_of(principal), self._now() + round(queue.claim_s * 1_000))
 
-    async def _content(self, item: ItemRow) -> ItemContent | None:
+    async def _content(self, item: AnnotationItem) -> ItemContent | None:
         """None if it was deleted."""
         if item.rule == "given":
             plain = await self._in_thread(
@@ -234,7 +234,7 @@ class AnnotationQueues:
         principal: Principal,
         name: str,
         queue: AnnotationSettings,
-        item: ItemRow,
+        item: AnnotationItem,
         words: Mapping[str, str],
     ) -> list[ScoreRow]:
         """Raises BadRequest."""
@@ -285,9 +285,11 @@ class AnnotationQueues:
             partial(self._encryption.encrypt, plain, rows[0].tenant, COMMENTS_NAME, rows[0].id)
         )
 
-    def _given(self, principal: Principal, name: str, queue: AnnotationSettings, content: ItemContent) -> ItemRow:
+    def _given(
+        self, principal: Principal, name: str, queue: AnnotationSettings, content: ItemContent
+    ) -> AnnotationItem:
         id = new_item_id()
-        return ItemRow(
+        return AnnotationItem(
             tenant=principal.tenant,
             project=principal.project,
             queue=name,
@@ -328,7 +330,7 @@ def _project(principal: Principal) -> str:
     return "" if principal.all_projects else principal.project
 
 
-def _label(item: ItemRow, content: ItemContent, score: ScoreRow) -> AnnotationLabel:
+def _label(item: AnnotationItem, content: ItemContent, score: ScoreRow) -> AnnotationLabel:
     return AnnotationLabel(
         number=item.number,
         ref=item.ref,

@@ -10,24 +10,24 @@ from sqlalchemy import Connection
 
 from sizewise.errors import Conflict
 from sizewise.evals.annotation import tables
-from sizewise.evals.annotation.tables import CORRECTABLE, ItemRow, QueuePlace
+from sizewise.evals.annotation.tables import CORRECTABLE, AnnotationItem, QueuePlace
 from sizewise.evals.scores.tables import ScoreRow, labels_of, put_score, with_record_labels
 from sizewise.telemetry.record_queries import record_by_id
 
 
-class Submission(Struct, frozen=True):
+class Submission(Struct, frozen=True, kw_only=True):
     """`scores`: of the item, without what was known of it; none: it is skipped. `sealed`: comment of the first score.
     `at`: unix ms.
     """
 
-    item: ItemRow
+    item: AnnotationItem
     scores: tuple[ScoreRow, ...]
     sealed: bytes | None
     reason: str
     at: int
 
 
-def claim_next(connection: Connection, place: QueuePlace, now: int, until: int) -> ItemRow | None:
+def claim_next(connection: Connection, place: QueuePlace, now: int, until: int) -> AnnotationItem | None:
     """The item that the person holds, also after their time was over, or a free one; held until `until` (unix ms)."""
     item = tables.held_item(connection, place) or tables.free_item(connection, place, now)
     if item is None:
@@ -37,7 +37,7 @@ def claim_next(connection: Connection, place: QueuePlace, now: int, until: int) 
     return item
 
 
-def submit(connection: Connection, place: QueuePlace, submission: Submission, until: int) -> ItemRow | None:
+def submit(connection: Connection, place: QueuePlace, submission: Submission, until: int) -> AnnotationItem | None:
     """Stores the labels, closes the claim, and claims the next item until `until`. Raises Conflict for an item that the
     person does not hold, and has not labeled lately.
     """
@@ -65,7 +65,7 @@ def submit(connection: Connection, place: QueuePlace, submission: Submission, un
 
 def labeled_items(
     connection: Connection, place: QueuePlace, scorer: str, limit: int, after: int
-) -> list[tuple[ItemRow, list[ScoreRow]]]:
+) -> list[tuple[AnnotationItem, list[ScoreRow]]]:
     """Items with all their labels, above the number `after`, and these labels."""
     items = tables.complete_items(connection, place, limit, after)
     targets = [target_of(each) for each in items]
@@ -73,5 +73,5 @@ def labeled_items(
     return [(each, [its for its in found if (its.kind, its.target) == target_of(each)]) for each in items]
 
 
-def target_of(item: ItemRow) -> tuple[Literal["record", "item"], str]:
+def target_of(item: AnnotationItem) -> tuple[Literal["record", "item"], str]:
     return ("item", item.ref) if item.rule == "given" else ("record", item.ref)

@@ -129,7 +129,7 @@ PERSONAL = (
 )
 
 
-class ItemRow(Struct, frozen=True, kw_only=True):
+class AnnotationItem(Struct, frozen=True, kw_only=True):
     """One item. `created`: unix ms."""
 
     tenant: str
@@ -166,7 +166,7 @@ class QueuePlace(Struct, frozen=True):
         return mine & (ITEMS.c.project == self.project) if self.project else mine
 
 
-class Candidate(Struct, frozen=True):
+class AnnotationCandidate(Struct, frozen=True):
     """A record whose answer a queue may ask about."""
 
     record: int
@@ -186,10 +186,10 @@ class QueueCounts(Struct, frozen=True):
     mine: int
 
 
-_ITEM = tuple(ITEMS.c[name] for name in ItemRow.__struct_fields__)
+_ITEM = tuple(ITEMS.c[name] for name in AnnotationItem.__struct_fields__)
 
 
-def insert_items(connection: Connection, rows: Sequence[ItemRow], max_open: int) -> int:
+def insert_items(connection: Connection, rows: Sequence[AnnotationItem], max_open: int) -> int:
     """Adds items whose `ref` their queue does not have, while it has less than `max_open` open ones; their number."""
     added = 0
     for row in rows:
@@ -200,25 +200,25 @@ def insert_items(connection: Connection, rows: Sequence[ItemRow], max_open: int)
             continue
         if added == 0 and _count(connection, queue & (its.state == "open")) + len(rows) > max_open:
             return 0
-        values = {name: getattr(row, name) for name in ItemRow.__struct_fields__ if name != "number"}
+        values = {name: getattr(row, name) for name in AnnotationItem.__struct_fields__ if name != "number"}
         connection.execute(insert(ITEMS).values(**values, bytes=len(row.sealed)))
         added += 1
     return added
 
 
-def find_item(connection: Connection, place: QueuePlace, id: str) -> ItemRow | None:
+def find_item(connection: Connection, place: QueuePlace, id: str) -> AnnotationItem | None:
     found = connection.execute(select(*_ITEM).where(place.items(), ITEMS.c.id == id)).one_or_none()
     return None if found is None else _item(found)
 
 
-def held_item(connection: Connection, place: QueuePlace) -> ItemRow | None:
+def held_item(connection: Connection, place: QueuePlace) -> AnnotationItem | None:
     """The open item that a person holds, also after their time is over."""
     query = _claimed(place, "held").where(ITEMS.c.state == "open")
     found = connection.execute(query.limit(1)).one_or_none()
     return None if found is None else _item(found)
 
 
-def free_item(connection: Connection, place: QueuePlace, now: int) -> ItemRow | None:
+def free_item(connection: Connection, place: QueuePlace, now: int) -> AnnotationItem | None:
     """The oldest item that still lacks a label, and which the person has neither labeled nor skipped. Locked."""
     its, claim = ITEMS.c, CLAIMS.c
     of_item = (claim.tenant == its.tenant) & (claim.item == its.id)
@@ -230,7 +230,7 @@ def free_item(connection: Connection, place: QueuePlace, now: int) -> ItemRow | 
     return None if found is None else _item(found)
 
 
-def claim_state(connection: Connection, item: ItemRow, person: str) -> ClaimState | None:
+def claim_state(connection: Connection, item: AnnotationItem, person: str) -> ClaimState | None:
     """Locks the item until the end of the transaction."""
     its = ITEMS.c
     mine = (its.tenant == item.tenant) & (its.id == item.id)
@@ -242,7 +242,7 @@ def claim_state(connection: Connection, item: ItemRow, person: str) -> ClaimStat
 
 
 def set_claim(
-    connection: Connection, item: ItemRow, person: str, state: ClaimState, until: int = 0, reason: str = ""
+    connection: Connection, item: AnnotationItem, person: str, state: ClaimState, until: int = 0, reason: str = ""
 ) -> None:
     """`until`: when it ends, or when it was labeled."""
     its = CLAIMS.c
@@ -259,27 +259,27 @@ def release_claims(connection: Connection, place: QueuePlace, but: str) -> None:
     connection.execute(delete(CLAIMS).where(mine))
 
 
-def count_label(connection: Connection, item: ItemRow) -> None:
+def count_label(connection: Connection, item: AnnotationItem) -> None:
     its = ITEMS.c
     mine = (its.tenant == item.tenant) & (its.id == item.id)
     connection.execute(update(ITEMS).where(mine).values(done=its.done + 1))
     connection.execute(update(ITEMS).where(mine, its.done >= its.labels).values(state="done"))
 
 
-def expire_item(connection: Connection, item: ItemRow) -> None:
+def expire_item(connection: Connection, item: AnnotationItem) -> None:
     """Its text is gone: nobody can label it."""
     connection.execute(
         update(ITEMS).where(ITEMS.c.tenant == item.tenant, ITEMS.c.id == item.id).values(state="expired")
     )
 
 
-def last_labeled(connection: Connection, place: QueuePlace, limit: int) -> list[ItemRow]:
+def last_labeled(connection: Connection, place: QueuePlace, limit: int) -> list[AnnotationItem]:
     """Those that a person labeled last, the last one first."""
     query = _claimed(place, "labeled").order_by(CLAIMS.c.until.desc(), CLAIMS.c.number.desc()).limit(limit)
     return [_item(each) for each in connection.execute(query)]
 
 
-def complete_items(connection: Connection, place: QueuePlace, limit: int, after: int) -> list[ItemRow]:
+def complete_items(connection: Connection, place: QueuePlace, limit: int, after: int) -> list[AnnotationItem]:
     """Items with all their labels, in the order of their numbers, above `after`."""
     its = ITEMS.c
     query = select(*_ITEM).where(place.items(), its.state == "done", its.number > after)
@@ -320,11 +320,11 @@ def set_position(connection: Connection, tenant: str, queue: str, record: int, s
         connection.execute(insert(POSITIONS).values(tenant=tenant, queue=queue, **values))
 
 
-def random_candidates(connection: Connection, after: int, until: int, limit: int) -> list[Candidate]:
+def random_candidates(connection: Connection, after: int, until: int, limit: int) -> list[AnnotationCandidate]:
     """Answers with stored contents and `after` < id <= `until`, in the order of their end."""
     its = RECORDS.c
     query = _candidates().where(its.id > after, its.id <= until).order_by(its.id).limit(limit)
-    return [Candidate(*each) for each in connection.execute(query)]
+    return [AnnotationCandidate(*each) for each in connection.execute(query)]
 
 
 def judged_candidates(connection: Connection, ids: Sequence[int], low: float, high: float) -> set[int]:
@@ -334,17 +334,17 @@ def judged_candidates(connection: Connection, ids: Sequence[int], low: float, hi
     return set(connection.scalars(select(its.record).where(mine)))
 
 
-def disliked_candidates(connection: Connection, after: int, limit: int) -> tuple[list[Candidate], int]:
+def disliked_candidates(connection: Connection, after: int, limit: int) -> tuple[list[AnnotationCandidate], int]:
     """Answers of traces that a user gave a value below one half, in scores above the number `after`; and up to which
     score they were looked at.
     """
     its = SCORES.c
     query = select(its.number, its.tenant, its.trace).where(its.number > after, its.source == "user", its.value < 0.5)
     scores = connection.execute(query.order_by(its.number).limit(limit)).all()
-    found = list[Candidate]()
+    found = list[AnnotationCandidate]()
     for tenant, trace in {(tenant, trace) for _, tenant, trace in scores if trace}:
         ids = [each.id for each in newest_records(connection, RecordFilter(tenant, trace=trace), MAX_TRACE_RECORDS)]
-        found += [Candidate(*each) for each in connection.execute(_candidates().where(RECORDS.c.id.in_(ids)))]
+        found += [AnnotationCandidate(*each) for each in connection.execute(_candidates().where(RECORDS.c.id.in_(ids)))]
     return found, max((number for number, _, _ in scores), default=after)
 
 
@@ -366,5 +366,5 @@ def _count(connection: Connection, which: ColumnElement[bool]) -> int:
     return connection.scalar(select(func.count()).select_from(ITEMS).where(which)) or 0
 
 
-def _item(values: Sequence[Any]) -> ItemRow:
-    return ItemRow(**dict(zip(ItemRow.__struct_fields__, values, strict=True)))
+def _item(values: Sequence[Any]) -> AnnotationItem:
+    return AnnotationItem(**dict(zip(AnnotationItem.__struct_fields__, values, strict=True)))

@@ -13,12 +13,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from hashlib import sha256
 from math import log1p, sqrt
+from pathlib import Path
 from statistics import NormalDist, fmean
 
 import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from sizewise.errors import BadRequest
 from sizewise.evals.llm_judge import Proportion, wilson_interval
 from sizewise.evals.runs.eval_spec import ScorerSpec
 from sizewise.evals.runs.paired_statistics import ConfidenceInterval
@@ -131,6 +133,16 @@ class JudgeCalibration(Struct, frozen=True, kw_only=True):
         q0 = wilson_interval(self.wrong_rejected, self.wrong_accepted + self.wrong_rejected, level)
         q1 = wilson_interval(self.right_accepted, self.right_accepted + self.right_rejected, level)
         return (q0.low, q0.high), (q1.low, q1.high)
+
+
+def read_calibration(file: Path) -> JudgeCalibration | None:
+    """None if there is none. Raises BadRequest for a file that is none."""
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=JudgeCalibration)
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadRequest(f"{file.name!r} is no calibration of a judge", "sizewise eval calibrate-judge") from error
 
 
 def judge_digest(spec: ScorerSpec) -> str:

@@ -1,0 +1,130 @@
+"""Evals of a folder: eval files with their data sets, runs and calibrations, found and read by name; asks no model."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Container
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+
+import msgspec
+
+from sizewise.errors import BadRequest, did_you_mean
+from sizewise.evals.runs.eval_items import EvalDataset, read_items
+from sizewise.evals.runs.eval_spec import EvalSpec, EvalSpecError, build_spec
+from sizewise.evals.runs.judge_calibration import JudgeCalibration
+from sizewise.evals.runs.run_file import ENDING, EvalRun, read_run
+from sizewise.flows.language.yaml_source import YamlError, parse_yaml
+
+SUFFIXES = (".yaml", ".yml")
+RUNS_FOLDER = ".runs"
+PIN = re.compile(r"[0-9a-f]{8,64}")
+"""The beginning of a data set's SHA-256, behind an @."""
+
+
+@dataclass(frozen=True)
+class EvalFile:
+    """An eval read from its file. `runs`: the folder of its runs."""
+
+    name: str
+    path: Path
+    spec: EvalSpec
+    runs: Path
+
+    @property
+    def data_file(self) -> Path:
+        """Without the hash that pins it."""
+        return self.path.parent / self._data[0]
+
+    @property
+    def _data(self) -> tuple[str, str]:
+        name, _, pin = self.spec.data.rpartition("@")
+        return (name, pin) if name and PIN.fullmatch(pin) else (self.spec.data, "")
+
+    def dataset(self) -> EvalDataset:
+        """Raises BadRequest, also if it is not the one that the eval pins."""
+        found, pin = read_items(self.data_file), self._data[1]
+        if not found.digest.startswith(pin):
+            hint = f"pin it anew if that is meant: {self._data[0]}@{found.digest[: len(pin)]}"
+            raise BadRequest(f"{str(self.data_file)!r} has changed since {self.name!r} pinned it as {pin}", hint)
+        return found
+
+
+def eval_names_in(folder: Path) -> list[str]:
+    """Sorted; none if there is no such folder."""
+    return sorted(each.stem for each in folder.glob("*") if each.suffix in SUFFIXES) if folder.is_dir() else []
+
+
+def find_eval(folder: Path, name: str) -> EvalFile:
+    """An eval of the folder by name. Raises BadRequest, with file, line and column."""
+    known = eval_names_in(folder)
+    if name not in known:
+        hint = did_you_mean(name, known) or ("sizewise eval list" if known else f"create it: sizewise eval new {name}")
+        raise BadRequest(f"there is no eval {name[:100]!r} in {str(folder)!r}", hint)
+    return read_eval(next(path for suffix in SUFFIXES if (path := folder / f"{name}{suffix}").is_file()))
+
+
+def read_eval(path: Path) -> EvalFile:
+    """Raises BadRequest, with file, line and column."""
+    try:
+        source = parse_yaml(path.read_text("utf-8"))
+    except YamlError as error:
+        raise BadRequest(f"{path}:{error.line}:{error.column}: {error.reason}", error.hint) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadRequest(f"{str(path)!r} cannot be read", "save it as UTF-8 text") from error
+    try:
+        spec = build_spec(source.data)
+    except EvalSpecError as error:
+        line, column = next((source.positions[at] for at in _outwards(error.where) if at in source.positions), (1, 1))
+        raise BadRequest(f"{path}:{line}:{column}: {error.message}", error.hint) from error
+    return EvalFile(path.stem, path, spec, path.parent / RUNS_FOLDER / path.stem)
+
+
+def run_files(found: EvalFile) -> list[Path]:
+    """The newest first."""
+    return sorted(found.runs.glob(f"*{ENDING}"), reverse=True) if found.runs.is_dir() else []
+
+
+def find_run(found: EvalFile, name: str) -> EvalRun:
+    """By its name, the beginning of its name, or as a file. Raises BadRequest."""
+    if Path(name).suffix == ENDING or "/" in name:
+        return read_run(Path(name))
+    same = [each for each in run_files(found) if each.stem.startswith(name)]
+    if len(same) != 1:
+        several = f"{len(same)} runs begin with {name!r}" if same else f"{found.name!r} has no run {name!r}"
+        raise BadRequest(several, f"sizewise eval list {found.name} shows them")
+    return read_run(same[0])
+
+
+def calibration_file(found: EvalFile, score: str) -> Path:
+    return found.path.parent / f"{found.name}.{score}.calibration.json"
+
+
+def load_calibrations(found: EvalFile, labeled: Container[str] = ()) -> dict[str, JudgeCalibration]:
+    """Of the judges with `calibrated: true`, by score; without those of `labeled`. Raises BadRequest if one is
+    missing.
+    """
+    loaded = dict[str, JudgeCalibration]()
+    for score, spec in found.spec.scorers.items():
+        if spec.kind != "judge" or not spec.calibrated or score in labeled:
+            continue
+        file = calibration_file(found, score)
+        try:
+            loaded[score] = msgspec.json.decode(file.read_bytes(), type=JudgeCalibration)
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+            hint = f"sizewise eval calibrate-judge {found.name} {score} LABELS"
+            raise BadRequest(f"the judge {score!r} has no calibration in {str(file)!r}", hint) from error
+    return loaded
+
+
+def new_run_name(target: str) -> str:
+    """Sorts by time, to the millisecond, and differs by target."""
+    now = datetime.now(UTC)
+    return f"{now:%Y%m%d-%H%M%S}-{now.microsecond // 1_000:03d}-{sha256(target.encode()).hexdigest()[:6]}"
+
+
+def _outwards(where: tuple[str | int, ...]) -> list[tuple[str | int, ...]]:
+    """The path and those of its containers, the innermost first."""
+    return [where[:length] for length in range(len(where), -1, -1)]

@@ -1,0 +1,190 @@
+"""Eval jobs: runs of the folder's evals on this server: started, watched, cancelled; writes run files as the CLI does.
+
+A job outlives the request that started it. What was answered is on disk: after a restart, `start` goes on with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from msgspec import Struct
+
+from sizewise.app.eval_folder import EvalFile, find_eval, new_run_name, run_files
+from sizewise.app.eval_target import OwnTargets
+from sizewise.errors import Busy, PathNotFound, SizewiseError
+from sizewise.evals.runs.eval_items import EvalDataset
+from sizewise.evals.runs.eval_job import EvalJob, TargetRun
+from sizewise.evals.runs.run_file import ENDING, RunHead, open_run, read_run
+from sizewise.handler import Handler
+from sizewise.principal import Principal
+
+log = logging.getLogger("sizewise.evals")
+
+JobState = Literal["running", "done", "failed", "cancelled", "interrupted"]
+MAX_RUNNING = 2
+"""Jobs at a time in this process: each has its own concurrency."""
+MAX_KNOWN = 200
+"""Ended jobs whose end is remembered; their run files stay."""
+
+
+class JobStatus(Struct):
+    """Of a run of this process. `done`, `total`: answers; `cost`: pico-dollars of this job."""
+
+    state: JobState = "running"
+    total: int = 0
+    done: int = 0
+    failed: int = 0
+    cost: int = 0
+    error: str = ""
+
+
+class EvalJobs:
+    """One per process. `folder` None: there are no evals. They belong to one project, as the folder's flows do."""
+
+    def __init__(self, folder: Path | None, tenant: str = "", project: str = "") -> None:
+        self._folder = folder
+        self._owner = (tenant, project)
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._known: dict[str, JobStatus] = {}
+
+    def folder(self, principal: Principal) -> Path | None:
+        """The evals that the caller may see; None: none."""
+        mine = principal.tenant == self._owner[0] and (principal.all_projects or principal.project == self._owner[1])
+        return self._folder if mine else None
+
+    def status(self, id: str) -> JobStatus | None:
+        """None if this process did not run it lately."""
+        return self._known.get(id)
+
+    async def start(
+        self, principal: Principal, suite: str, target: str, handler: Callable[[], Handler], *, is_new: bool
+    ) -> str:
+        """Starts or continues a run, and returns its id: that of the running one, if there is. Raises BadRequest for an
+        eval that cannot be read, ExternalFailure if the folder cannot be written, Busy.
+        """
+        folder = self.folder(principal)
+        if folder is None:
+            raise PathNotFound(f"there is no eval {suite[:100]!r} in your project", "evals lie beside sizewise.toml")
+        found = await asyncio.to_thread(find_eval, folder, suite)
+        data = await asyncio.to_thread(found.dataset)
+        name = target or found.spec.target.name
+        file = await asyncio.to_thread(_run_file, found, data, name, is_new)
+        id = f"{suite}/{file.stem}"
+        if id in self._tasks:
+            return id
+        if len(self._tasks) >= MAX_RUNNING:
+            raise Busy(f"{MAX_RUNNING} runs of evals are in progress", "wait for one, or cancel it", retry_after=30)
+        head = _head(found, data, name)
+        await asyncio.to_thread(_create, file, head)
+        status = JobStatus(total=head.planned)
+        asked = OwnTargets(handler, principal, found.spec.target)
+        for old in list(self._known)[: max(0, len(self._known) - MAX_KNOWN)]:
+            if old not in self._tasks:
+                del self._known[old]
+        self._known[id] = status
+        task = asyncio.create_task(_run(found, data, TargetFile(name, file, head), asked, status))
+        self._tasks[id] = task
+        task.add_done_callback(lambda done: self._ended(id, done))
+        return id
+
+    async def cancel(self, id: str) -> bool:
+        """Whether it ran. Answers in flight are given up; what was answered is kept."""
+        task = self._tasks.get(id)
+        if task is None:
+            return False
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await asyncio.wait({task})
+        return True
+
+    async def close(self) -> None:
+        for task in self._tasks.values():
+            task.cancel()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+    def _ended(self, id: str, task: asyncio.Task[None]) -> None:
+        self._tasks.pop(id, None)
+        if task.cancelled():
+            self._known[id].state = "cancelled"
+        elif (fault := task.exception()) is not None:  # only its type: it may hold a prompt
+            log.error("unexpected %s in the eval run %s", type(fault).__name__, id)
+            self._known[id].state, self._known[id].error = "failed", "internal error: see the server's log"
+
+
+class TargetFile(Struct, frozen=True):
+    """A target and its run file."""
+
+    target: str
+    file: Path
+    head: RunHead
+
+
+async def _run(found: EvalFile, data: EvalDataset, into: TargetFile, asked: OwnTargets, status: JobStatus) -> None:
+    def progress(done: int, total: int) -> None:
+        status.done, status.total = done, total
+        status.failed, status.cost = len(job.report.failed), job.report.cost
+
+    try:
+        with open_run(into.file, into.head) as writer:
+            run = TargetRun(into.target, writer, frozenset(read_run(into.file).answered))
+            job = EvalJob(
+                found.spec,
+                data.items,
+                [run],
+                ask=asked.ask,
+                ask_judge=asked.judge,
+                embed=asked.embed,
+                progress=progress,
+            )
+            report = await job.run()
+    except SizewiseError as error:
+        status.state, status.error = "failed", error.message
+        return
+    progress(status.done, status.total)
+    is_whole = read_run(into.file).is_whole
+    status.state = "done" if is_whole else "failed"
+    status.error = "" if is_whole else report.why or STOPPED.get(report.stopped, "some requests failed")
+
+
+STOPPED: Mapping[str, str] = {
+    "budget": "the budget is used up",
+    "time": "the time is over",
+    "failures": "too many requests failed",
+}
+
+
+def _create(file: Path, head: RunHead) -> None:
+    """So that it can be read at once. Raises ExternalFailure."""
+    with open_run(file, head):
+        pass
+
+
+def _run_file(found: EvalFile, data: EvalDataset, target: str, is_new: bool) -> Path:
+    """The newest run of this target, if it is not whole and was made alike; else a new one."""
+    for file in () if is_new else run_files(found):
+        run = read_run(file)
+        if run.head.target == target:
+            is_alike = (run.head.data, run.head.scoring) == (data.digest, found.spec.scoring_digest)
+            if is_alike and not run.is_whole and not run.head.prompt:
+                return file
+            break
+    return found.runs / f"{new_run_name(target)}{ENDING}"
+
+
+def _head(found: EvalFile, data: EvalDataset, target: str) -> RunHead:
+    return RunHead(
+        eval=found.name,
+        target=target,
+        started=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
+        data=data.digest,
+        scoring=found.spec.scoring_digest,
+        scorers={name: each.kind for name, each in found.spec.scorers.items()},
+        repeat=found.spec.repeat,
+        planned=len(data.items) * found.spec.repeat,
+    )
