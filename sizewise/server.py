@@ -22,6 +22,7 @@ from starlette.types import ASGIApp
 
 from sizewise import __version__
 from sizewise.app.application import Application, build_application
+from sizewise.app.canary_serving import CanaryServing
 from sizewise.app.environment_serving import EnvironmentServing
 from sizewise.app.eval_jobs import EvalJobs
 from sizewise.app.first_releases import FirstReleases, folder_owner
@@ -46,6 +47,7 @@ from sizewise.gateway.routes import build_asgi_app
 from sizewise.gateway.signin_link import sign_in_url
 from sizewise.gateway.tls import Certificates
 from sizewise.graphql.asgi import GraphQLApp
+from sizewise.handler import Handler
 from sizewise.http.proxies import is_loopback
 from sizewise.jobs.periodic_tasks import PeriodicTask
 from sizewise.knowledge.load import DocumentProcesses
@@ -100,6 +102,9 @@ class ReloadableApplication:
         services = resources.services
         self.environments = EnvironmentServing(services.environments, services.releases, self._build_release)
         services.runs.use_releases(self.environments)
+        self.environments.canaries = CanaryServing(
+            services, self._release_handler, lambda: self.app.handler, self.environments.live_releases
+        )
         self.app = self._build(settings)
         self.app.apply()
         self.environments.use(self.app)
@@ -114,6 +119,9 @@ class ReloadableApplication:
         warn(providers_without_models(settings, cards))
         built = build_application(settings, self._resources, cards)
         return replace(built, environments=self.environments) if settings.environments else built
+
+    async def _release_handler(self, place: tuple[str, str, str], hash: str) -> Handler:
+        return (await self.environments.application(place[0], place[1], hash)).handler
 
     def _build_release(self, live: Application, release: Release, tenant: str, project: str) -> Application:
         def cards_of(settings: Settings) -> tuple[ModelCard, ...]:
@@ -330,6 +338,7 @@ class ServerProcess:
             *(services.otlp, services.deliveries, services.usage_rollups, services.size_limit, services.alerts),
             services.git_sync,
             services.annotation_feed,
+            services.canaries,
             resources.file_attachments,
             live.environments,
             *([resources.flow_files] if resources.flow_files is not None else ()),
@@ -520,6 +529,8 @@ async def _serve(
                 secured.close()
         await services.runs.recovery.close()
         await live.app.resources.shadow_tasks.stop()
+        if live.environments.canaries is not None:
+            await live.environments.canaries.stop()
         await services.limiter.close()
         await services.measured_paces.save()
         await services.deliveries.stop()

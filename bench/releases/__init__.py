@@ -1,1 +1,1 @@
-"""How long a rollback takes on two servers that share a Postgres; nothing here is imported by Sizewise."""
+"""How long a rollback takes, and how often a canary is rolled back for nothing; not imported by Sizewise."""

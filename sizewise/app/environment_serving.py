@@ -16,6 +16,7 @@ from dataclasses import replace
 from msgspec import Struct
 
 from sizewise.app.application import Application
+from sizewise.app.canary_serving import CanaryServing
 from sizewise.app.environments import NO_UNIT, ServedState, labelling
 from sizewise.errors import Forbidden, SizewiseError
 from sizewise.flows.run_release import RunRelease
@@ -37,8 +38,6 @@ POLL_S = 0.5
 """Between two looks at what is live: the longest delay before a rollback is seen."""
 STALE_S = 5.0
 """Without a look at the store for so long, no canary answers."""
-UNWATCHED_S = 60.0
-"""A canary that nothing has looked at for so long answers nothing."""
 KEPT = 8
 """Applications that are kept beside those of environments in use."""
 
@@ -73,6 +72,7 @@ class EnvironmentServing:
         self._rows: dict[Place, LiveRelease] | None = None
         self._read_at = 0.0  # time.monotonic()
         self._refreshing = asyncio.Lock()
+        self.canaries: CanaryServing | None = None
         self.before_refresh: Callable[[dict[Place, LiveRelease]], Awaitable[bool]] | None = None
 
     def use(self, app: Application) -> None:
@@ -92,9 +92,19 @@ class EnvironmentServing:
         if forced:
             return await self._forced(principal, place, forced)
         served = self._served.get(place) or await self._open(place)
-        if served.canary is not None and self._arm(served, unit) == "canary":
-            return served.canary
-        return served.stable
+        if served.canary is None or served.live is None:
+            return served.stable
+        if self.canaries is not None:
+            unit = await self.canaries.begun(served.live, unit)
+        return served.canary if self._arm(served, unit) == "canary" else served.stable
+
+    async def stable(self, principal: Principal) -> Application:
+        place = self._place(principal)
+        return (self._served.get(place) or await self._open(place)).stable
+
+    def live_releases(self) -> list[LiveRelease]:
+        """Those that this process serves."""
+        return [each.live for each in self._served.values() if each.live is not None]
 
     def has_canary(self, principal: Principal) -> bool:
         served = self._served.get(self._place(principal))
@@ -104,11 +114,11 @@ class EnvironmentServing:
         return principal.tenant, principal.project, principal.environment or self._default
 
     def _arm(self, served: ServedEnvironment, unit: RequestUnit) -> Arm:
-        """Stable, unless what is live was just read, and something watches the canary."""
+        """Stable, unless what is live was just read."""
         assert served.live is not None
-        if time.monotonic() - self._read_at > STALE_S or time.time() - served.live.ticked / 1_000 > UNWATCHED_S:
+        if time.monotonic() - self._read_at > STALE_S:
             return "stable"
-        return arm_of(served.live, unit)
+        return arm_of(served.live, unit, time.time())
 
     async def _forced(self, principal: Principal, place: Place, hash: str) -> Application:
         if "manage_releases" not in principal.permissions:
@@ -186,7 +196,8 @@ class EnvironmentServing:
     # ---- what is live
 
     def periodic_tasks(self) -> list[PeriodicTask]:
-        return [PeriodicTask("live releases", POLL_S, self.refresh, at_once=True)]
+        more = self.canaries.periodic_tasks() if self.canaries is not None else []
+        return [PeriodicTask("live releases", POLL_S, self.refresh, at_once=True), *more]
 
     async def refresh(self) -> None:
         if self._published is None or not self._published.settings.environments:
@@ -233,7 +244,10 @@ class EnvironmentServing:
         if live.canary:
             built = await self.application(place[0], place[1], live.canary)
             canary = _labelled(built, ReleaseLabel(place[2], live.canary, "canary"))
-        return ServedEnvironment(live, _labelled(stable, ReleaseLabel(place[2], live.release, arm)), canary)
+        served = _labelled(stable, ReleaseLabel(place[2], live.release, arm))
+        if self.canaries is not None:
+            served = replace(served, handler=self.canaries.observing(served.handler, live))
+        return ServedEnvironment(live, served, canary)
 
     def state(self, place: Place) -> ServedState:
         served = self._served.get(place)

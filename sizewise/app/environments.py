@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeVar
 from msgspec import Struct
 from msgspec.structs import replace
 
+from sizewise.app.canary_serving import CanaryServing
 from sizewise.handler import Handler, Request, Send
 from sizewise.messages import Reply
 from sizewise.principal import Principal
@@ -35,6 +36,13 @@ class Environments(Protocol[App_co]):
         ConfigError, StorageError, EncryptionKeyUnavailable.
         """
         ...
+
+    async def stable(self, principal: Principal) -> App_co:
+        """The stable release where a canary has failed. Raises as `choose`."""
+        ...
+
+    @property
+    def canaries(self) -> CanaryServing | None: ...
 
     def has_canary(self, principal: Principal) -> bool:
         """Whether `unit` matters."""

@@ -6,10 +6,14 @@ from sizewise.app.application import Application
 from sizewise.app.environments import Environments
 from sizewise.app.first_releases import published_release
 from sizewise.app.release_application import MissingRequirement, missing_requirements
-from sizewise.errors import BadRequest, did_you_mean
+from sizewise.app.services import Services
+from sizewise.auth.api_keys import audit_event
+from sizewise.errors import BadRequest, Conflict, did_you_mean
 from sizewise.principal import Principal
-from sizewise.releases.environments.environment_store import Place
+from sizewise.releases.canary.canary_store import start_canary
+from sizewise.releases.environments.environment_store import MAX_REASON_CHARS, Place
 from sizewise.releases.environments.tables import LiveRelease
+from sizewise.settings.canary import CanarySettings
 from sizewise.settings.environments import ANY, PUBLISHED, source_of
 
 
@@ -31,9 +35,17 @@ def place_of(app: Application, principal: Principal, environment: str) -> Place:
 
 
 async def apply_release(
-    app: Application, principal: Principal, environment: str, hash: str, *, action: str = "apply", reason: str = ""
+    app: Application,
+    principal: Principal,
+    environment: str,
+    hash: str,
+    *,
+    action: str = "apply",
+    reason: str = "",
+    now: bool = False,
 ) -> LiveRelease:
-    """`hash`: whole, or its first digits. Checks no approval.
+    """`hash`: whole, or its first digits. Checks no approval. Begins a canary where the settings have steps of it,
+    unless `now`; what is the canary already becomes live by the action `promote`.
 
     Raises BadRequest, PathNotFound, Conflict, ConfigError, StorageError, EncryptionKeyUnavailable; then nothing has
     changed.
@@ -42,12 +54,46 @@ async def apply_release(
     before = await services.environments.find(place)
     stored = await services.releases.find(principal.tenant, principal.project, hash)
     await require_source(app, place, stored.hash)
-    if before is not None and before.release == stored.hash and before.canary is None:
+    if (
+        before is not None
+        and stored.hash == (before.canary or before.release)
+        and (before.canary is None or not (now or action == "promote"))
+    ):
         return before
     built = await serving(app).application(principal.tenant, principal.project, stored.hash)
     require_nothing_missing(environment, missing_requirements(app, built, stored.manifest.requires))
-    moved = await services.environments.apply(principal, place, before, stored.hash, action=action, reason=reason)
+    canary = app.settings.environments[environment].canary
+    if canary.steps and before is not None and not now and before.canary != stored.hash:
+        moved = await _start_canary(services, principal, before, stored.hash, canary, reason)
+    else:
+        moved = await services.environments.apply(principal, place, before, stored.hash, action=action, reason=reason)
     await serving(app).refresh()
+    return moved
+
+
+async def _start_canary(
+    services: Services, principal: Principal, before: LiveRelease, hash: str, settings: CanarySettings, reason: str
+) -> LiveRelease:
+    """Raises Conflict if the environment has moved since `before` was read."""
+    tenant, project, environment = before.place
+    event = audit_event(
+        principal,
+        tenant,
+        "release.canary",
+        f"environment:{project}/{environment}",
+        {"release": before.release},
+        {"release": before.release, "canary": hash},
+    )
+    who = principal.user_id or principal.key_id
+    started = await services.storage.writer.run_transaction(
+        lambda c: start_canary(c, before, hash, settings, event, by=who, reason=reason[:MAX_REASON_CHARS])
+    )
+    moved = await services.environments.find(before.place)
+    if not started or moved is None:
+        raise Conflict(
+            f"another change of {environment!r} came first, nothing was changed",
+            f"look at it, and apply again: sizewise release status {environment}",
+        )
     return moved
 
 

@@ -89,7 +89,7 @@ async def approve_plan(app: Application, principal: Principal, id: str) -> Relea
 
 
 async def apply_plan(
-    app: Application, principal: Principal, id: str, *, breaking: bool = False, reason: str = ""
+    app: Application, principal: Principal, id: str, *, breaking: bool = False, reason: str = "", now: bool = False
 ) -> LiveRelease:
     """Raises what `apply_release` raises, and Conflict for a plan that is stale, applied or not approved."""
     plan = await find_plan(app, principal, id)
@@ -105,7 +105,7 @@ async def apply_plan(
     require_unbroken(plan.changes, allowed=breaking)
     action = "promote" if plan.row.source else "apply"
     moved = await release_changes.apply_release(
-        app, principal, plan.row.environment, plan.row.release, action=action, reason=reason or id
+        app, principal, plan.row.environment, plan.row.release, action=action, reason=reason or id, now=now
     )
     await app.resources.services.release_plans.mark_applied(plan.row)
     return moved
@@ -120,6 +120,7 @@ async def apply_unplanned(
     breaking: bool = False,
     action: str = "apply",
     reason: str = "",
+    now: bool = False,
 ) -> LiveRelease:
     """Raises what `apply_release` raises."""
     place, services = release_changes.place_of(app, principal, environment), app.resources.services
@@ -134,7 +135,9 @@ async def apply_unplanned(
         release = await services.releases.load(principal.tenant, principal.project, stored.hash)
         base = await services.releases.load(principal.tenant, principal.project, live.release)
         require_unbroken(await _compared(app, base, release), allowed=breaking)
-    return await release_changes.apply_release(app, principal, environment, stored.hash, action=action, reason=reason)
+    return await release_changes.apply_release(
+        app, principal, environment, stored.hash, action=action, reason=reason, now=now
+    )
 
 
 async def promote(

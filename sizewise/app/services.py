@@ -93,6 +93,8 @@ from sizewise.notifications.delivery import Deliveries
 from sizewise.notifications.outbox import Outbox
 from sizewise.notifications.receivers import build_receivers
 from sizewise.releases import tables as release_tables
+from sizewise.releases.canary import tables as canary_tables
+from sizewise.releases.canary.evaluator import CanaryEvaluator
 from sizewise.releases.environments import tables as environment_tables
 from sizewise.releases.environments.environment_store import EnvironmentStore
 from sizewise.releases.environments.plan_store import PlanStore
@@ -192,6 +194,7 @@ class Services:
     environments: EnvironmentStore
     release_plans: PlanStore
     git_sync: GitSync
+    canaries: CanaryEvaluator
     flow_versions: FlowVersions
     flow_drafts: FlowDrafts
     compiled_flows: CompiledFlows
@@ -446,6 +449,7 @@ def open_services(
             environments=EnvironmentStore(read, write),
             release_plans=PlanStore(read, write),
             git_sync=GitSync(settings, home, releases, partial(authenticator.authenticate, admin_token)),
+            canaries=CanaryEvaluator(storage.database.read_in_thread, leadership.write),
             flow_versions=versions,
             flow_drafts=FlowDrafts(steps),
             compiled_flows=compiled_flows,
@@ -489,7 +493,7 @@ COMPONENTS = (
     ),
     draft_tables,
     *(flow_version_tables, flow_tables, engine_tables, knowledge_tables, file_search_tables),
-    *(release_tables, environment_tables),
+    *(release_tables, environment_tables, canary_tables),
 )
 """Every package's tables, in the order in which they are migrated."""
 ENCRYPTED_TABLES = (

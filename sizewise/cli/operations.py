@@ -185,6 +185,78 @@ class ReleasePlan(Struct, frozen=True, rename="camel"):
     needed: int
 
 
+class CanaryUnits(Struct, frozen=True, rename="camel"):
+    canary: int
+    stable: int
+    step: int
+    needed: int
+
+
+class CanaryPairs(Struct, frozen=True, rename="camel"):
+    seen: int
+    needed: int
+
+
+class CanaryEvidence(Struct, frozen=True, rename="camel"):
+    value: float
+    needed: float
+    metric: str
+    clock: str
+
+
+class CanaryCertification(Struct, frozen=True, rename="camel"):
+    value: float
+    needed: float
+    metric: str
+    forecast_days: float | None
+
+
+class CanaryMetrics(Struct, frozen=True, rename="camel"):
+    name: str
+    margin: float
+    value: float | None
+    low: float | None
+    high: float | None
+    evidence: float
+    certified: float
+
+
+class CanaryFailures(Struct, frozen=True, rename="camel"):
+    trace: str
+    at: Timestamp
+
+
+class CanaryServers(Struct, frozen=True, rename="camel"):
+    name: str
+    at: Timestamp
+    confirmed: bool
+
+
+class Canary(Struct, frozen=True, rename="camel"):
+    environment: str
+    release: str
+    stable: str
+    state: str
+    paused: bool
+    step: int
+    steps: list[float]
+    share: float
+    started: Timestamp
+    ended: Timestamp | None
+    reason: str
+    sentence: str
+    evidence_sentence: str
+    limits: list[str]
+    units: CanaryUnits
+    pairs: CanaryPairs
+    evidence: CanaryEvidence
+    certification: CanaryCertification
+    metrics: list[CanaryMetrics]
+    failures: list[CanaryFailures]
+    servers: list[CanaryServers]
+    last_tick: Timestamp | None
+
+
 class LiveRelease(Struct, frozen=True, rename="camel"):
     release: str
     previous: str | None
@@ -1209,11 +1281,11 @@ async def list_environments(client: ApiClient) -> list[Environment]:
 
 
 APPLY_RELEASE = """\
-mutation ApplyRelease($plan: String, $environment: String, $release: String, $breaking: Boolean!, $reason: String!) {
-applyRelease( plan: $plan environment: $environment release: $release breaking: $breaking reason: $reason ) {
-...Environment } } fragment Environment on Environment { name isDefault source approve live { ...LiveRelease } problem
-moves { ...ReleaseMove } } fragment LiveRelease on LiveRelease { release previous canary share changed changedBy }
-fragment ReleaseMove on ReleaseMove { release before at by action reason }
+mutation ApplyRelease($plan: String, $environment: String, $release: String, $breaking: Boolean!, $reason: String!,
+$now: Boolean!) { applyRelease( plan: $plan environment: $environment release: $release breaking: $breaking reason:
+$reason now: $now ) { ...Environment } } fragment Environment on Environment { name isDefault source approve live {
+...LiveRelease } problem moves { ...ReleaseMove } } fragment LiveRelease on LiveRelease { release previous canary share
+changed changedBy } fragment ReleaseMove on ReleaseMove { release before at by action reason }
 """
 
 
@@ -1226,11 +1298,19 @@ async def apply_release(
     *,
     breaking: bool,
     reason: str,
+    now: bool,
     plan: str | UnsetType | None = UNSET,
     environment: str | UnsetType | None = UNSET,
     release: str | UnsetType | None = UNSET,
 ) -> Environment:
-    variables = {"plan": plan, "environment": environment, "release": release, "breaking": breaking, "reason": reason}
+    variables = {
+        "plan": plan,
+        "environment": environment,
+        "release": release,
+        "breaking": breaking,
+        "reason": reason,
+        "now": now,
+    }
     response = await client.graphql(APPLY_RELEASE, ApplyReleaseResponse, variables)
     return response.apply_release
 
@@ -1287,6 +1367,63 @@ async def approve_release(client: ApiClient, *, plan: str) -> ReleasePlan:
     variables = {"plan": plan}
     response = await client.graphql(APPROVE_RELEASE, ApproveReleaseResponse, variables)
     return response.approve_release
+
+
+SHOW_CANARY = """\
+query ShowCanary($environment: String!) { canary(environment: $environment, last: 1) { ...Canary } } fragment Canary on
+Canary { environment release stable state paused step steps share started ended reason sentence evidenceSentence limits
+units { canary stable step needed } pairs { seen needed } evidence { value needed metric clock } certification { value
+needed metric forecastDays } metrics { name margin value low high evidence certified } failures { trace at } servers {
+name at confirmed } lastTick }
+"""
+
+
+class ShowCanaryResponse(Struct, frozen=True, rename="camel"):
+    canary: Canary | None
+
+
+async def show_canary(client: ApiClient, *, environment: str) -> Canary | None:
+    variables = {"environment": environment}
+    response = await client.graphql(SHOW_CANARY, ShowCanaryResponse, variables)
+    return response.canary
+
+
+PAUSE_RELEASE = """\
+mutation PauseRelease($environment: String!) { pauseRelease(environment: $environment) { ...Canary } } fragment Canary
+on Canary { environment release stable state paused step steps share started ended reason sentence evidenceSentence
+limits units { canary stable step needed } pairs { seen needed } evidence { value needed metric clock } certification {
+value needed metric forecastDays } metrics { name margin value low high evidence certified } failures { trace at }
+servers { name at confirmed } lastTick }
+"""
+
+
+class PauseReleaseResponse(Struct, frozen=True, rename="camel"):
+    pause_release: Canary | None
+
+
+async def pause_release(client: ApiClient, *, environment: str) -> Canary | None:
+    variables = {"environment": environment}
+    response = await client.graphql(PAUSE_RELEASE, PauseReleaseResponse, variables)
+    return response.pause_release
+
+
+RESUME_RELEASE = """\
+mutation ResumeRelease($environment: String!) { resumeRelease(environment: $environment) { ...Canary } } fragment Canary
+on Canary { environment release stable state paused step steps share started ended reason sentence evidenceSentence
+limits units { canary stable step needed } pairs { seen needed } evidence { value needed metric clock } certification {
+value needed metric forecastDays } metrics { name margin value low high evidence certified } failures { trace at }
+servers { name at confirmed } lastTick }
+"""
+
+
+class ResumeReleaseResponse(Struct, frozen=True, rename="camel"):
+    resume_release: Canary | None
+
+
+async def resume_release(client: ApiClient, *, environment: str) -> Canary | None:
+    variables = {"environment": environment}
+    response = await client.graphql(RESUME_RELEASE, ResumeReleaseResponse, variables)
+    return response.resume_release
 
 
 PROMOTE_RELEASE = """\

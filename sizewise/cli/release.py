@@ -27,6 +27,8 @@ COMMANDS: Mapping[str, LazyCommand] = {
     "sync": LazyCommand(
         "sizewise.cli.release_sync:sync", "Look at the git branch now; a new commit becomes a saved release."
     ),
+    "pause": LazyCommand("sizewise.cli.release_canary:pause", "Let a canary take no further step."),
+    "resume": LazyCommand("sizewise.cli.release_canary:resume", "Let a paused canary go on."),
     "list": LazyCommand("sizewise.cli.release_show:list_", "List the releases of the server, newest first."),
     "show": LazyCommand("sizewise.cli.release_show:show", "Show the parts of a release, and what it needs."),
     "diff": LazyCommand(

@@ -26,11 +26,13 @@ _reason = click.option("--reason", default="", help="Why; it stands in the histo
 @click.option("--to", "environment", help="Environment; a plan names its own.", shell_complete=complete_environment)
 @_breaking
 @_reason
+@click.option("--now", is_flag=True, help="Without a canary: it answers all requests at once.")
 @server_options
-def apply(name: str, environment: str | None, breaking: bool, reason: str) -> None:
+def apply(name: str, environment: str | None, breaking: bool, reason: str, now: bool) -> None:
     """Make a release live in an environment.
 
-    The server builds it first; if that fails, nothing changes.
+    The server builds it first; if that fails, nothing changes. Where the environment has canary steps, it answers a
+    share of new sessions first.
 
     PLAN is the id of a plan. RELEASE is the first 8 or more digits of a hash, or `.`, the folder as it is now, which is
     saved first.
@@ -48,7 +50,7 @@ def apply(name: str, environment: str | None, breaking: bool, reason: str) -> No
             raise BadRequest("--to is missing", f"name an environment: sizewise release apply {name} --to prod")
         release = asyncio.run(save_folder()) if name == FOLDER else name
     made = operations.apply_release(
-        server, plan=plan, environment=environment, release=release, breaking=breaking, reason=reason
+        server, plan=plan, environment=environment, release=release, breaking=breaking, reason=reason, now=now
     )
     _show(asyncio.run(made))
 

@@ -11,6 +11,7 @@ import msgspec
 from sizewise.cli import operations
 from sizewise.cli.options import api_client, api_client_or_none, server_options, wants_json
 from sizewise.cli.output import format_time, write_json, write_table
+from sizewise.cli.release_canary import write_canary
 from sizewise.errors import BadRequest, SizewiseError, did_you_mean
 
 SHORT = 12
@@ -43,13 +44,17 @@ def status(name: str | None) -> None:
         hint = did_you_mean(name, [each.name for each in found]) or "add a table [environments.NAME] to the settings"
         raise BadRequest(f"there is no environment {name[:100]!r}", hint)
     if wants_json():
-        write_json(msgspec.to_builtins({"environments": chosen}))
+        canaries = [asyncio.run(operations.show_canary(api_client(), environment=each.name)) for each in chosen]
+        write_json(msgspec.to_builtins({"environments": chosen, "canaries": [each for each in canaries if each]}))
         return
     if not chosen:
         click.echo("There are no environments: what is published is live.")
         click.echo("To have some, add to sizewise.toml: [environments.staging] and [environments.prod]")
         return
     write_environments(chosen)
+    for each in chosen:
+        if each.live is not None and (each.live.canary or name is not None):
+            write_canary(asyncio.run(operations.show_canary(api_client(), environment=each.name)))
     if name is not None:
         write_moves(chosen[0].moves)
 

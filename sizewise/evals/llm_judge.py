@@ -70,6 +70,23 @@ def combine_verdicts(first: str | None, swapped: str | None) -> Preference:
     return Preference(against / 2, words.get(against, better))
 
 
+async def signed_preference(ask_model: AskModel, question: str, one: str, other: str) -> float | None:
+    """How much worse `one` is than `other`, -1..1; 0 if the judge contradicts itself, None if it cannot be read.
+
+    Its mean is 0 for answers that are equally good, however often a judge errs, as long as it errs both ways alike.
+    """
+    told = _trivial_preference(one, other)
+    if told is not None:
+        swapped = _trivial_preference(other, one)
+        return (told.worse or 0.0) - (swapped.worse or 0.0 if swapped is not None else 0.0)
+    first = parse_verdict(await ask_model(judge_prompt(question, one, other)))
+    second = parse_verdict(await ask_model(judge_prompt(question, other, one)))
+    if first is None or second is None:
+        return None
+    against, favor = (first == "B") + (second == "A"), (first == "A") + (second == "B")
+    return 0.0 if against and favor else (against - favor) / 2
+
+
 def judge_prompt(question: str, a: str, b: str) -> str:
     """The instruction comes last, after any instruction that the answers may contain.
 

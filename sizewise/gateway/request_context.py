@@ -25,6 +25,7 @@ from sizewise.auth.browser_security import CSRF_HEADER, authenticate_browser, ch
 from sizewise.auth.key_scope import check_scope
 from sizewise.data_class import DataClass
 from sizewise.errors import BadBody, BadRequest, Forbidden, SizewiseError
+from sizewise.gateway.canary_answer import answer_twice
 from sizewise.gateway.request_unit import unit_of
 from sizewise.gateway.trace_context import parse_traceparent
 from sizewise.guardrails.summary import guardrail_summary
@@ -563,12 +564,15 @@ class ReleaseHeaders:
 
     def __init__(self, writer: ResponseWriter, label: ReleaseLabel) -> None:
         self._writer = writer
-        self._added: Headers = [(RELEASE_HEADER, label.release.encode())]
-        if label.arm:
-            self._added.append((b"x-sizewise-arm", label.arm.encode()))
+        self._added: Headers = []
+        self.say(label)
         self.write = writer.write
         self.end_stream = writer.end_stream
         self.cut_stream = writer.cut_stream
+
+    def say(self, label: ReleaseLabel) -> None:
+        arm = [(b"x-sizewise-arm", label.arm.encode())] if label.arm else []
+        self._added = [(RELEASE_HEADER, label.release.encode()), *arm]
 
     async def send_response(self, status: int, headers: Headers, body: bytes, header_lines: bytes = b"") -> None:
         await self._writer.send_response(status, self._with_release(headers), body, header_lines)
@@ -600,10 +604,39 @@ async def choose_release(
     if forced:
         head = head.without_option("release")
     split = environments.has_canary(principal)
-    unit = await unit_of(head.options, principal, head.trace, body) if split else NO_UNIT
+    unit = unit_of(head.options, principal, head.trace, body) if split else NO_UNIT
     chosen = await environments.choose(principal, unit, forced)
     label = chosen.label
     return chosen, head, writer if label is None or not label.release else ReleaseHeaders(writer, label)
+
+
+async def answer_in_split(
+    environments: Environments[Application] | None,
+    route_handler: RouteHandler,
+    app: Application,
+    head: RequestHead,
+    body: bytes,
+    writer: ResponseWriter,
+) -> None:
+    """Runs a route handler where there is a canary: counted as open, and once more by stable if the canary fails."""
+    assert environments is not None
+    assert environments.canaries is not None
+    assert app.label is not None
+
+    async def by_stable() -> None:
+        stable = await environments.stable(head.authenticate(app))
+        if stable.label is not None and isinstance(writer, ReleaseHeaders):
+            writer.say(stable.label)
+        await route_handler(stable, head, body, writer)
+
+    with environments.canaries.open_requests.entered():
+        if app.label.arm == "canary":
+            await answer_twice(partial(route_handler, app, head, body), by_stable, writer, body)
+        else:
+            await route_handler(app, head, body, writer)
+
+
+SPLIT_ARMS = ("stable", "canary")
 
 
 def _rate_limit_headers(app: Application, head: RequestHead) -> bytes:
@@ -638,6 +671,8 @@ async def handle(
     try:
         if app.environments is not None:
             app, head, writer = await choose_release(app.environments, app, head, body, writer)
+            if app.label is not None and app.label.arm in SPLIT_ARMS:
+                route_handler = partial(answer_in_split, app.environments, route_handler)
         await route_handler(app, head, body, writer)
     except SizewiseError as error:
         app.resources.metrics.count_rejection(error.code)

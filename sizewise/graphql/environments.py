@@ -27,12 +27,15 @@ async def apply_release(
     release: str | None = None,
     breaking: bool = False,
     reason: str = "",
+    now: bool = False,
 ) -> FieldValues:
     app, principal = context.get_app(), context.principal
     if plan is not None and environment is None and release is None:
-        moved = await plans.apply_plan(app, principal, plan, breaking=breaking, reason=reason)
+        moved = await plans.apply_plan(app, principal, plan, breaking=breaking, reason=reason, now=now)
     elif plan is None and environment is not None and release is not None:
-        moved = await plans.apply_unplanned(app, principal, environment, release, breaking=breaking, reason=reason)
+        moved = await plans.apply_unplanned(
+            app, principal, environment, release, breaking=breaking, reason=reason, now=now
+        )
     else:
         raise BadRequest("name a `plan`, or an `environment` and a `release`", "a plan names both", param="plan")
     return await _environment(context, app, moved.environment)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sizewise.errors import did_you_mean
-from sizewise.settings.canary import CanarySettings
+from sizewise.settings.canary import CanarySettings, canary_contradictions
 from sizewise.settings.toml_reader import setting
 from sizewise.settings.validators import name
 
@@ -58,6 +58,7 @@ def default_environment(environments: Environments) -> str:
 def environment_contradictions(environments: Environments) -> list[str]:
     wrong = []
     for each in environments:
+        wrong += canary_contradictions(f"environments.{each}.canary", environments[each].canary)
         source, path = source_of(environments, each), [each]
         while source not in (PUBLISHED, ANY):
             if source not in environments:

@@ -27,6 +27,7 @@ from sizewise.releases.canary.split import RequestUnit, arm_of, position
 from tests.properties import examples
 
 NEEDED = 20.0
+NOW = 1_800_000_000.0
 SHARES = some.floats(0.01, 0.99)
 RATES = some.floats(0.0, 1.0)
 
@@ -35,6 +36,7 @@ class Live:
     def __init__(self, share: float, canary: str | None = "c" * 64) -> None:
         self.share = share
         self.canary = canary
+        self.ticked = round(NOW * 1_000)
 
 
 def units(number: int) -> list[RequestUnit]:
@@ -43,7 +45,7 @@ def units(number: int) -> list[RequestUnit]:
 
 def test_the_canary_answers_its_share_of_the_units_and_keeps_them_while_it_rises() -> None:
     shares = (0.0, 0.05, 0.25, 0.5, 1.0)
-    arms = [{each.session for each in units(4_000) if arm_of(Live(share), each) == "canary"} for share in shares]
+    arms = [{each.session for each in units(4_000) if arm_of(Live(share), each, NOW) == "canary"} for share in shares]
     assert arms[0] < arms[1] < arms[2] < arms[3] < arms[4]
     assert 140 < len(arms[1]) < 260 and 900 < len(arms[2]) < 1_100
 
@@ -60,9 +62,14 @@ def test_a_unit_is_its_session_else_its_end_user_else_its_key_else_its_trace() -
 
 def test_a_conversation_that_has_begun_keeps_its_arm_until_the_canary_is_over() -> None:
     unit = RequestUnit(session="s", begun="stable")
-    assert arm_of(Live(1.0), unit) == "stable"
-    assert arm_of(Live(0.0), RequestUnit(session="s", begun="canary")) == "canary"
-    assert arm_of(Live(1.0, None), RequestUnit(session="s", begun="canary")) == "stable"
+    assert arm_of(Live(1.0), unit, NOW) == "stable"
+    assert arm_of(Live(0.05), RequestUnit(session="s", begun="canary"), NOW) == "canary"
+    assert arm_of(Live(1.0, None), RequestUnit(session="s", begun="canary"), NOW) == "stable"
+
+
+def test_stable_answers_all_once_nobody_has_evaluated_for_a_minute() -> None:
+    unit = RequestUnit(session="s", begun="canary")
+    assert arm_of(Live(1.0), unit, NOW + 59) == "canary" and arm_of(Live(1.0), unit, NOW + 61) == "stable"
 
 
 def test_two_releases_split_the_same_units_independently() -> None:

@@ -70,14 +70,11 @@ class RollbackCause(Struct, frozen=True):
 
 
 class GuardState(Struct, frozen=True):
-    """Evidence by clock and metric; its keys are what is watched, and never change while a canary runs."""
+    """Evidence by clock and metric. `bets`: how many share the error; it never changes while a canary runs."""
 
     margins: GuardMargins
     evidence: Mapping[Clock, Mapping[Metric, MetricEvidence]]
-
-    @property
-    def bets(self) -> int:
-        return sum(map(len, self.evidence.values()))
+    bets: int
 
     def rollback(self) -> RollbackCause:
         """The clock with the most evidence, as if each bet had an equal part of the error."""
@@ -100,6 +97,17 @@ class GuardState(Struct, frozen=True):
         """Of the metric with the least evidence."""
         return min((self.certified(each) for each in self.metrics()), default=0.0)
 
+    def least_certified(self) -> Metric:
+        return min(self.metrics(), key=self.certified)
+
+    def without(self, metric: Metric) -> GuardState:
+        """`metric` is not watched any more; its part of the error is not given to others."""
+        left = {
+            clock: {name: each for name, each in found.items() if name != metric}
+            for clock, found in self.evidence.items()
+        }
+        return replace(self, evidence={clock: found for clock, found in left.items() if found})
+
     def metrics(self) -> list[Metric]:
         return [each for each in METRICS if any(each in found for found in self.evidence.values())]
 
@@ -111,7 +119,10 @@ class GuardState(Struct, frozen=True):
         seen, (margin, ratio) = self.evidence[clock][metric], self.margins.of(metric)
         found = interval(seen, error)
         if found is None or not ratio:
-            return found and DifferenceInterval(found.value + margin, found.low + margin, found.high + margin)
+            if found is None:
+                return None
+            points = (margin + each for each in (found.value, found.low, found.high))
+            return DifferenceInterval(*(max(-1.0, min(1.0, each)) for each in points))
         unit = seen.stable.mean
         if not unit:
             return None
@@ -125,7 +136,9 @@ def initial_state(margins: GuardMargins, *, shadow: bool, judged: bool) -> Guard
     in_units: list[Metric] = [each for each in watched if each != "quality"]
     found: dict[Clock, list[Metric]] = {"pairs": in_pairs, "first": in_units, "session": in_units}
     return GuardState(
-        margins, {clock: dict.fromkeys(metrics, MetricEvidence()) for clock, metrics in found.items() if metrics}
+        margins,
+        {clock: dict.fromkeys(metrics, MetricEvidence()) for clock, metrics in found.items() if metrics},
+        sum(map(len, found.values())),
     )
 
 

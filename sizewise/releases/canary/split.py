@@ -14,6 +14,8 @@ from msgspec import Struct
 
 Arm = Literal["stable", "canary"]
 DIGEST_BYTES = 8
+SILENT_S = 60.0
+"""Without an evaluation for so long, no canary answers."""
 POSITION_BITS = 53
 """Of a digest: so many are exact in a float below 1."""
 
@@ -40,17 +42,22 @@ class RequestUnit(Struct, frozen=True):
 
 
 class SplitShare(Protocol):
-    """`canary`: the hash of its release. `share`: of units, 0..1."""
+    """`canary`: the hash of its release. `share`: of units, 0..1. `ticked`: unix ms of the last evaluation."""
 
     @property
     def canary(self) -> str | None: ...
     @property
     def share(self) -> float: ...
+    @property
+    def ticked(self) -> int: ...
 
 
-def arm_of(live: SplitShare, unit: RequestUnit) -> Arm:
-    """The arm that answers `unit`: that which began with it, else by its position."""
-    if live.canary is None:
+def arm_of(live: SplitShare, unit: RequestUnit, now: float) -> Arm:
+    """The arm that answers `unit`: that which began with it, else by its position. `now`: unix seconds.
+
+    Where nobody evaluates the canary, stable answers all.
+    """
+    if live.canary is None or live.share <= 0 or now - live.ticked / 1_000 > SILENT_S:
         return "stable"
     if unit.begun is not None:
         return unit.begun
