@@ -29,6 +29,8 @@ base_url = "http://127.0.0.1:9/v1"
 key = "env:UPSTREAM_KEY"
 place = "machine"
 models = ["gone"]
+[policies.default]
+threshold = 0.5
 [policies.answer]
 kind = "fixed"
 models = ["{model}"]
