@@ -65,26 +65,32 @@ class PeriodicTasks:
 
     async def run(self, tasks: Iterable[PeriodicTask], leads: Callable[[], bool] = always) -> None:
         """Until cancelled. `leads`: whether this server is the leader now."""
-        loops: dict[asyncio.Task[None], TaskStatus] = {}
+        loops: dict[asyncio.Task[None], tuple[PeriodicTask, TaskStatus]] = {}
         for task in tasks:
             status = TaskStatus(task.name, task.leader_only)
             self.status.append(status)
-            loops[asyncio.ensure_future(_run(task, status, leads))] = status
-        running = set(loops)
+            first = 0.0 if task.at_once else task.interval_s
+            loops[asyncio.ensure_future(_run(task, status, leads, first))] = task, status
         try:
-            while running:
-                ended, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-                for loop in ended:  # a fault of ours ends its task alone
-                    loops[loop].last_error = f"unexpected {type(loop.exception()).__name__}"
-                    log.error("the periodic task %r has ended: %s", loops[loop].name, loops[loop].last_error)
+            while loops:
+                ended, _ = await asyncio.wait(loops, return_when=asyncio.FIRST_COMPLETED)
+                for loop in ended:  # a fault of ours: no reason for it never to run again
+                    task, status = loops.pop(loop)
+                    fault = f"unexpected {type(loop.exception()).__name__}"
+                    if status.last_error != fault:
+                        log.error("the periodic task %r fails, it is tried again: %s", task.name, fault)
+                    status.last_error = fault
+                    status.failures += 1
+                    again = _run(task, status, leads, min(task.interval_s, RETRY_S))
+                    loops[asyncio.ensure_future(again)] = task, status
         finally:
-            for loop in running:
+            for loop in loops:
                 loop.cancel()
-            await asyncio.gather(*running, return_exceptions=True)
+            await asyncio.gather(*loops, return_exceptions=True)
 
 
-async def _run(task: PeriodicTask, status: TaskStatus, leads: Callable[[], bool]) -> None:
-    pause = 0.0 if task.at_once else task.interval_s
+async def _run(task: PeriodicTask, status: TaskStatus, leads: Callable[[], bool], pause: float) -> None:
+    """`pause`: before the first run, seconds."""
     while True:
         await asyncio.sleep(pause * uniform(1 - JITTER, 1 + JITTER) if task.leader_only else pause)
         if task.leader_only and not leads():

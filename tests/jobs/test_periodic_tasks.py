@@ -62,6 +62,24 @@ def test_a_failure_is_shown_and_the_task_runs_again() -> None:
     assert ill.failures > 2 and ill.last_error == "the disk is full"
 
 
+def test_a_fault_of_our_own_is_shown_and_the_task_runs_again() -> None:
+    faults = 0
+
+    async def fault_twice() -> float | None:
+        nonlocal faults
+        if faults == 2:
+            return 3_600.0
+        faults += 1
+        raise ZeroDivisionError
+
+    async def fault() -> None:
+        raise KeyError("secret")
+
+    healed, ill = ran(PeriodicTask("healed", 0.0, fault_twice), PeriodicTask("ill", 0.0, fault))
+    assert (healed.failures, healed.last_error, healed.runs) == (2, "", 1)
+    assert ill.failures > 2 and ill.last_error == "unexpected KeyError"
+
+
 def test_a_failing_task_impairs_the_server_and_says_why() -> None:
     tasks = PeriodicTasks()
     tasks.status += [TaskStatus("expiry", True, runs=1), TaskStatus("retention", True, last_error="the disk is full")]
