@@ -27,6 +27,9 @@ COMMANDS: Mapping[str, LazyCommand] = {
     "advise": LazyCommand("sizewise.cli.advise:verb", "Recommend a small or a large model for a workload."),
     "fit": LazyCommand("sizewise.cli.fit:fit", "Show whether a model fits a GPU or this machine."),
     "route": LazyCommand("sizewise.cli.route:route", "Explain, measure, calibrate, train and test routing."),
+    "decisions": LazyCommand(
+        "sizewise.cli.decisions:decisions", "Show decisions and certificates: list, show, certify, forget."
+    ),
     "scan": LazyCommand("sizewise.cli.scan:scan", "Scan data for poisoning: copies, triggers, outliers, injection."),
     "flow": LazyCommand("sizewise.cli.flow:flow", "Manage flows as files: new, check, run, publish."),
     "prompt": LazyCommand("sizewise.cli.prompt:prompt", "Manage prompts as files: list, show, check, render."),
@@ -62,7 +65,7 @@ COMMANDS: Mapping[str, LazyCommand] = {
 
 SUBJECTS = (
     ("up open ask compare doctor completion", "Start the server, sign in, ask questions, compare models, check it."),
-    ("advise fit models route", "Choose and download models; explain, calibrate and train routing."),
+    ("advise fit models route decisions", "Choose and download models; explain, calibrate and train routing."),
     ("flow prompt knowledge eval annotate dataset release import scan", "Build flows; measure answers; release."),
     ("records scores usage savings audit alerts", "See requests, their scores and cost, savings, changes, alerts."),
     ("keys users orgs budgets encryption", "Manage access, limits and encryption keys."),

@@ -1061,6 +1061,39 @@ class RestoredPolicy(Struct, frozen=True, rename="camel"):
     was_violated: bool
 
 
+class DecisionRung(Struct, frozen=True, rename="camel"):
+    rung: str
+    inputs: NonNegativeSafeInt
+
+
+class DecisionCertificate(Struct, frozen=True, rename="camel"):
+    quality: float
+    error: float
+    taught: NonNegativeSafeInt
+    certified_on: NonNegativeSafeInt
+    is_certified: bool
+    share: float
+    agreement: float
+    calibration_error: float
+    rungs: list[DecisionRung]
+
+
+class Decision(Struct, frozen=True, rename="camel"):
+    id: str
+    project: str
+    model: str
+    state: str
+    cause: str
+    options: list[str]
+    instructions: str
+    answers: NonNegativeSafeInt
+    next_certification_at: NonNegativeSafeInt | None
+    sampled: NonNegativeSafeInt
+    created: Timestamp
+    changed: Timestamp
+    certificate: DecisionCertificate | None
+
+
 LIST_AUDIT_EVENTS = """\
 query ListAuditEvents($last: Int!) { audit(last: $last) { ...AuditEvent } } fragment AuditEvent on AuditEvent { seq at
 actor action resource before after error credential previous hash }
@@ -3100,3 +3133,73 @@ class ReloadResponse(Struct, frozen=True, rename="camel"):
 async def reload(client: ApiClient) -> ReloadResult:
     response = await client.graphql(RELOAD, ReloadResponse)
     return response.reload
+
+
+LIST_DECISIONS = """\
+query ListDecisions { decisions { ...Decision } } fragment Decision on Decision { id project model state cause options
+instructions answers nextCertificationAt sampled created changed certificate { ...DecisionCertificate } } fragment
+DecisionCertificate on DecisionCertificate { quality error taught certifiedOn isCertified share agreement
+calibrationError rungs { ...DecisionRung } } fragment DecisionRung on DecisionRung { rung inputs }
+"""
+
+
+class ListDecisionsResponse(Struct, frozen=True, rename="camel"):
+    decisions: list[Decision]
+
+
+async def list_decisions(client: ApiClient) -> list[Decision]:
+    response = await client.graphql(LIST_DECISIONS, ListDecisionsResponse)
+    return response.decisions
+
+
+SHOW_DECISION = """\
+query ShowDecision($id: ID!) { decision(id: $id) { ...Decision } } fragment Decision on Decision { id project model
+state cause options instructions answers nextCertificationAt sampled created changed certificate {
+...DecisionCertificate } } fragment DecisionCertificate on DecisionCertificate { quality error taught certifiedOn
+isCertified share agreement calibrationError rungs { ...DecisionRung } } fragment DecisionRung on DecisionRung { rung
+inputs }
+"""
+
+
+class ShowDecisionResponse(Struct, frozen=True, rename="camel"):
+    decision: Decision | None
+
+
+async def show_decision(client: ApiClient, *, id: str) -> Decision | None:
+    variables = {"id": id}
+    response = await client.graphql(SHOW_DECISION, ShowDecisionResponse, variables)
+    return response.decision
+
+
+CERTIFY_DECISION = """\
+mutation CertifyDecision($id: ID!) { certifyDecision(id: $id) { ...Decision } } fragment Decision on Decision { id
+project model state cause options instructions answers nextCertificationAt sampled created changed certificate {
+...DecisionCertificate } } fragment DecisionCertificate on DecisionCertificate { quality error taught certifiedOn
+isCertified share agreement calibrationError rungs { ...DecisionRung } } fragment DecisionRung on DecisionRung { rung
+inputs }
+"""
+
+
+class CertifyDecisionResponse(Struct, frozen=True, rename="camel"):
+    certify_decision: Decision
+
+
+async def certify_decision(client: ApiClient, *, id: str) -> Decision:
+    variables = {"id": id}
+    response = await client.graphql(CERTIFY_DECISION, CertifyDecisionResponse, variables)
+    return response.certify_decision
+
+
+FORGET_DECISION = """\
+mutation ForgetDecision($id: ID!) { forgetDecision(id: $id) }
+"""
+
+
+class ForgetDecisionResponse(Struct, frozen=True, rename="camel"):
+    forget_decision: NonNegativeSafeInt
+
+
+async def forget_decision(client: ApiClient, *, id: str) -> NonNegativeSafeInt:
+    variables = {"id": id}
+    response = await client.graphql(FORGET_DECISION, ForgetDecisionResponse, variables)
+    return response.forget_decision

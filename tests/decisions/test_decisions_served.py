@@ -21,6 +21,7 @@ from pydantic import SecretStr
 
 from sizewise.decisions.certificate import LOOKS
 from sizewise.testing.upstream import FakeOpenAI, FaultResponder
+from tests.cli.terminal import sizewise
 from tests.gateway.server_harness import beside
 from tests.graphql.graphql_client import graphql
 from tests.running_server import Answer, Served, serving, until
@@ -191,3 +192,29 @@ def test_a_question_moves_down_by_itself_and_up_when_its_options_change(server: 
     until(lambda: rows(server, first)[0][1] == "void")
     ((cause,),) = rows(server, "SELECT cause FROM decision_questions WHERE state = 'void'")
     assert cause.startswith("its options changed")
+
+
+def test_decisions_are_listed_certified_and_forgotten_by_graphql_and_the_command_line(server: Served) -> None:
+    question = {**TEAM, "instructions": "Who reads this?"}
+    before = {each["id"] for each in listed(server)}
+    assert decide(server, "an invoice", question).status == 200
+    until(lambda: len(listed(server)) > len(before))
+    (mine,) = [each for each in listed(server) if each["id"] not in before]
+    assert (mine["state"], mine["model"], mine["answers"], mine["certificate"]) == ("learning", "large", 1, None)
+    assert mine["options"] == ['{"answer":"billing"}', '{"answer":"support"}', '{"answer":true}']
+    assert mine["instructions"] == "" and mine["next_certification_at"] == LOOKS[0]
+    told = sizewise("decisions", "show", mine["id"][:12], home=server.home).out
+    assert "learning" in told and "next certification at 250" in told
+    tried = sizewise("decisions", "certify", mine["id"], "--json", home=server.home)
+    assert json.loads(tried.out)["state"] == "learning", "one answer certifies nothing"
+    gone = sizewise("decisions", "forget", mine["id"], "--json", home=server.home)
+    assert json.loads(gone.out) == {"forgotten": mine["id"], "answers": 1}
+    missing = sizewise("decisions", "show", mine["id"], home=server.home)
+    assert missing.code != 0 and "sizewise decisions list" in missing.err
+    refused = graphql(server, "mutation($id: ID!) { forgetDecision(id: $id) }", id=mine["id"], key=server.key)
+    assert refused.errors
+
+
+def listed(server: Served) -> list[Any]:
+    found: list[Any] = json.loads(sizewise("decisions", "--json", home=server.home).out)["decisions"]
+    return found

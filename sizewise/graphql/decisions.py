@@ -1,0 +1,99 @@
+"""Fields of decisions: each question's ladder and certificate, its certification, and its removal; returns no input."""
+
+from __future__ import annotations
+
+import msgspec
+
+from sizewise.auth.api_keys import audit_event
+from sizewise.auth.authorization import Resource, require_permission
+from sizewise.decisions.certificate import LOOKS, LadderCertificate
+from sizewise.decisions.decision_store import QuestionText
+from sizewise.decisions.tables import QuestionRow
+from sizewise.errors import PathNotFound
+from sizewise.graphql.context import RequestContext, only_project
+from sizewise.graphql.model_type import FieldValues
+
+MOST = 500
+
+
+async def decisions(context: RequestContext) -> list[FieldValues]:
+    """Those that changed last first. Raises EncryptionKeyUnavailable, StorageError."""
+    context.charge_rows(MOST)
+    project = only_project(context) or None
+    found = await context.services.decisions.list(context.principal.tenant, project)
+    return [_values(*each) for each in found[:MOST]]
+
+
+async def decision(context: RequestContext, id: str) -> FieldValues | None:
+    """By its id, or the beginning of it that no other has."""
+    found = [each for each in await decisions(context) if str(each["id"]).startswith(id)] if id else []
+    return found[0] if len(found) == 1 else None
+
+
+async def certify_decision(context: RequestContext, id: str) -> FieldValues:
+    """Tries a certification now. Raises PathNotFound."""
+    row = await _own(context, id, "manage_policies")
+    principal = context.principal
+    await context.services.decisions.certify(row.tenant, row.project, row.question)
+    await context.services.audit_log.append(
+        audit_event(principal, row.tenant, "certify_decision", f"decision:{row.question}")
+    )
+    changed = await decision(context, row.question)
+    assert changed is not None
+    return changed
+
+
+async def forget_decision(context: RequestContext, id: str) -> int:
+    """Deletes a question with all that was learned; returns the number of answers. Raises PathNotFound."""
+    row = await _own(context, id, "manage_policies")
+    gone = await context.services.decisions.forget(row.tenant, row.project, row.question)
+    await context.services.audit_log.append(
+        audit_event(
+            context.principal, row.tenant, "forget_decision", f"decision:{row.question}", None, {"answers": gone}
+        )
+    )
+    return gone
+
+
+async def _own(context: RequestContext, id: str, action: str) -> QuestionRow:
+    """The question, if the caller may manage it. Raises PathNotFound, Forbidden."""
+    project = only_project(context) or None
+    rows = [row for row, *_ in await context.services.decisions.list(context.principal.tenant, project)]
+    found = [row for row in rows if id and row.question.startswith(id)]
+    if len(found) == 1:
+        require_permission(context.principal, action, Resource(found[0].tenant, found[0].project))
+        return found[0]
+    raise PathNotFound(f"there is no decision {id[:100]!r}", "list them: sizewise decisions list")
+
+
+def _values(row: QuestionRow, text: QuestionText, answers: int) -> FieldValues:
+    proof = msgspec.json.decode(row.certificate, type=LadderCertificate) if row.certificate else None
+    return {
+        "id": row.question,
+        "project": row.project,
+        "model": row.route,
+        "state": row.state,
+        "cause": row.cause,
+        "options": list(text.options),
+        "instructions": text.instructions,
+        "answers": answers,
+        "nextCertificationAt": LOOKS[row.looks] if row.looks < len(LOOKS) else None,
+        "sampled": row.samples,
+        "created": row.created,
+        "changed": row.changed,
+        "certificate": None if proof is None else _certificate(proof),
+    }
+
+
+def _certificate(proof: LadderCertificate) -> FieldValues:
+    return {
+        "quality": proof.quality,
+        "error": proof.error,
+        "taught": proof.taught,
+        "certifiedOn": proof.certified_on,
+        "isCertified": proof.threshold is not None,
+        "share": proof.share,
+        "agreement": proof.agreement,
+        "calibrationError": proof.calibration_error,
+        "rungs": [{"rung": rung, "inputs": count} for rung, count in proof.rungs.items()],
+    }
