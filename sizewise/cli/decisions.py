@@ -86,7 +86,9 @@ def certify(id: str) -> None:
 @click.argument("id")
 @server_options
 def forget(id: str) -> None:
-    """Delete one, with all that was learned. It begins with the large model again.
+    """Delete one, with all that was learned.
+
+    It begins with the large model again.
 
     \b
     Example: sizewise decisions forget 3f2a

@@ -27,9 +27,7 @@ COMMANDS: Mapping[str, LazyCommand] = {
     "advise": LazyCommand("sizewise.cli.advise:verb", "Recommend a small or a large model for a workload."),
     "fit": LazyCommand("sizewise.cli.fit:fit", "Show whether a model fits a GPU or this machine."),
     "route": LazyCommand("sizewise.cli.route:route", "Explain, measure, calibrate, train and test routing."),
-    "decisions": LazyCommand(
-        "sizewise.cli.decisions:decisions", "Show decisions and certificates: list, show, certify, forget."
-    ),
+    "decisions": LazyCommand("sizewise.cli.decisions:decisions", "List, show, certify and forget decisions."),
     "scan": LazyCommand("sizewise.cli.scan:scan", "Scan data for poisoning: copies, triggers, outliers, injection."),
     "flow": LazyCommand("sizewise.cli.flow:flow", "Manage flows as files: new, check, run, publish."),
     "prompt": LazyCommand("sizewise.cli.prompt:prompt", "Manage prompts as files: list, show, check, render."),

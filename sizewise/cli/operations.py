@@ -1431,10 +1431,10 @@ servers { name at confirmed } lastTick }
 
 
 class PauseReleaseResponse(Struct, frozen=True, rename="camel"):
-    pause_release: Canary | None
+    pause_release: Canary
 
 
-async def pause_release(client: ApiClient, *, environment: str) -> Canary | None:
+async def pause_release(client: ApiClient, *, environment: str) -> Canary:
     variables = {"environment": environment}
     response = await client.graphql(PAUSE_RELEASE, PauseReleaseResponse, variables)
     return response.pause_release
@@ -1450,10 +1450,10 @@ servers { name at confirmed } lastTick }
 
 
 class ResumeReleaseResponse(Struct, frozen=True, rename="camel"):
-    resume_release: Canary | None
+    resume_release: Canary
 
 
-async def resume_release(client: ApiClient, *, environment: str) -> Canary | None:
+async def resume_release(client: ApiClient, *, environment: str) -> Canary:
     variables = {"environment": environment}
     response = await client.graphql(RESUME_RELEASE, ResumeReleaseResponse, variables)
     return response.resume_release

@@ -25,7 +25,7 @@ COMMANDS: Mapping[str, LazyCommand] = {
     ),
     "rollback": LazyCommand("sizewise.cli.release_apply:rollback", "Go back to the release that was live before."),
     "sync": LazyCommand(
-        "sizewise.cli.release_sync:sync", "Look at the git branch now; a new commit becomes a saved release."
+        "sizewise.cli.release_sync:sync", "Look at the branch of [git] now; a new commit becomes a saved release."
     ),
     "pause": LazyCommand("sizewise.cli.release_canary:pause", "Let a canary take no further step."),
     "resume": LazyCommand("sizewise.cli.release_canary:resume", "Let a paused canary go on."),

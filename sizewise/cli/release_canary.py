@@ -23,7 +23,9 @@ MAX_FAILURES = 5
 @click.argument("environment")
 @server_options
 def pause(environment: str) -> None:
-    """Let the canary of an environment take no further step. Its guards go on: it may still be rolled back.
+    """Let a canary take no further step.
+
+    Its guards go on: it may still be rolled back.
 
     \b
     Example: sizewise release pause prod
@@ -35,7 +37,9 @@ def pause(environment: str) -> None:
 @click.argument("environment")
 @server_options
 def resume(environment: str) -> None:
-    """Let a paused canary take its steps again. It does not become live by this: that is `release promote`.
+    """Let a paused canary go on.
+
+    It takes its steps again. It does not become live by this: that is `release promote`.
 
     \b
     Example: sizewise release resume prod

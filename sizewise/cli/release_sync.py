@@ -16,7 +16,7 @@ from sizewise.cli.release_show import SHORT
 @click.command()
 @server_options
 def sync() -> None:
-    """Look at the git branch of [git] now; a new commit becomes a saved release.
+    """Look at the branch of [git] now; a new commit becomes a saved release.
 
     The server looks by itself once a minute. Nothing becomes live by it.
 

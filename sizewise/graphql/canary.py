@@ -37,12 +37,12 @@ async def canary(context: RequestContext, environment: str, last: int = 60) -> F
     return await _read(context, place_of(context.get_app(), context.principal, environment), last)
 
 
-async def pause_release(context: RequestContext, environment: str) -> FieldValues | None:
+async def pause_release(context: RequestContext, environment: str) -> FieldValues:
     """Raises BadRequest unless a canary runs there."""
     return await _set_paused(context, environment, True)
 
 
-async def resume_release(context: RequestContext, environment: str) -> FieldValues | None:
+async def resume_release(context: RequestContext, environment: str) -> FieldValues:
     """Raises BadRequest unless a canary is paused there."""
     return await _set_paused(context, environment, False)
 
@@ -63,12 +63,14 @@ async def _changes(context: RequestContext, place: Place) -> AsyncGenerator[Fiel
         await asyncio.sleep(POLL_S)
 
 
-async def _set_paused(context: RequestContext, environment: str, paused: bool) -> FieldValues | None:
+async def _set_paused(context: RequestContext, environment: str, paused: bool) -> FieldValues:
     place = place_of(context.get_app(), context.principal, environment)
     action = "release.pause" if paused else "release.resume"
     event = audit_event(context.principal, place[0], action, f"environment:{place[1]}/{place[2]}")
     await context.services.storage.writer.run_transaction(lambda c: set_paused(c, place, paused, event) and None)
-    return await _read(context, place, 1)
+    changed = await _read(context, place, 1)
+    assert changed is not None  # `set_paused` has found it
+    return changed
 
 
 async def _read(context: RequestContext, place: Place, ticks: int) -> FieldValues | None:

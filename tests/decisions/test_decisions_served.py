@@ -202,7 +202,7 @@ def test_decisions_are_listed_certified_and_forgotten_by_graphql_and_the_command
     (mine,) = [each for each in listed(server) if each["id"] not in before]
     assert (mine["state"], mine["model"], mine["answers"], mine["certificate"]) == ("learning", "large", 1, None)
     assert mine["options"] == ['{"answer":"billing"}', '{"answer":"support"}', '{"answer":true}']
-    assert mine["instructions"] == "" and mine["next_certification_at"] == LOOKS[0]
+    assert mine["instructions"] == "" and mine["nextCertificationAt"] == LOOKS[0]
     told = sizewise("decisions", "show", mine["id"][:12], home=server.home).out
     assert "learning" in told and "next certification at 250" in told
     tried = sizewise("decisions", "certify", mine["id"], "--json", home=server.home)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from tests.gateway.server_harness import CHAT, Line, question
@@ -33,9 +35,12 @@ def test_a_stream_too(served: Served) -> None:
     assert served.chat("echo/small", stream=True).headers["x-content-type-options"] == "nosniff"
 
 
-def test_the_page_loads_nothing_and_stands_in_no_frame(served: Served) -> None:
+def test_the_page_loads_only_what_is_ours_and_stands_in_no_frame(served: Served) -> None:
     answer = served.ask("/", key=None)
     policy = dict(each.strip().partition(" ")[::2] for each in answer.headers["content-security-policy"].split(";"))
     assert policy["default-src"] == policy["base-uri"] == policy["form-action"] == policy["frame-ancestors"] == "'none'"
     assert answer.headers["referrer-policy"] == "no-referrer"
-    assert b"<script" not in answer.body
+    assert policy["script-src"] == "'self'" and policy["require-trusted-types-for"] == "'script'"
+    loaded = re.findall(rb"""(?:src|href)=["']([^"']*)""", answer.body)
+    assert loaded and all(each.startswith(b"/") and not each.startswith(b"//") for each in loaded)
+    assert b"<script>" not in answer.body
