@@ -117,9 +117,10 @@ NEVER = (
     "/auth/second-factor/confirm",
     "/auth/second-factor/recovery-codes",
     "/auth/second-factor/remove",
+    "/v1/scores",
 )
-"""The echo counts no tokens exactly and has no audio and no images, so it refuses; nobody signs in by chance, and no
-id of a file is guessed."""
+"""The echo counts no tokens exactly and has no audio and no images, so it refuses; nobody signs in by chance, no id of
+a file is guessed, and no trace of an answer."""
 
 
 def cases() -> list[tuple[str, str, GenerationMode]]:

@@ -179,9 +179,15 @@ def test_24_a_server_that_is_killed_goes_on_where_its_evidence_stood(tmp_path: P
     steps = 'steps = [0.5]\nshadow_pairs = 0\npromote = "manual"'
     arms: dict[str, str] = {}
     with canary_of(tmp_path, steps, next="near/worse") as server:
-        for number in range(30):
-            arms[f"s{number}"] = arm(ask(server, f"s{number}"))
-        until(lambda: sum(state(tmp_path)["units"][each] for each in ("canary", "stable")) >= 10)
+
+        def compared() -> bool:
+            """Sessions of the first seconds after a change of the share are not."""
+            for number in range(len(arms), len(arms) + 10):
+                arms[f"s{number}"] = arm(ask(server, f"s{number}"))
+            units: dict[str, int] = state(tmp_path)["units"]
+            return units["canary"] + units["stable"] >= 10
+
+        until(compared)
         before = state(tmp_path)["units"]
         server.process.send_signal(signal.SIGKILL)
         server.process.wait(60)

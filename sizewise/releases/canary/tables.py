@@ -237,8 +237,8 @@ def find_canary(connection: Connection, place: tuple[str, str, str]) -> Canary |
 
 
 def open_canaries(connection: Connection) -> list[Canary]:
-    rows = connection.execute(select(CANARIES).where(CANARIES.c.state.in_(OPEN_STATES)))
-    return [_canary(row) for row in rows]
+    """They have not ended: `state in OPEN_STATES` would leave a reference cycle in SQLAlchemy, once a second."""
+    return [_canary(row) for row in connection.execute(select(CANARIES).where(CANARIES.c.ended.is_(None)))]
 
 
 def _canary(row: Row[Any]) -> Canary:
