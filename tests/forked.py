@@ -90,6 +90,8 @@ class Forked:
         for stream in (self.stdout, self.stderr):
             if stream:
                 stream.close()
+        if error is not None:
+            self.kill()
         self.wait()
 
     def _end(self) -> None:
@@ -259,7 +261,8 @@ def _receive(control: socket.socket) -> tuple[bytes, list[int]]:
 
 
 def _become(request: _Request) -> None:
-    """What Python does when it starts."""
+    """What Python does when it starts, in a terminal: a shell's background jobs are born with SIGINT ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for number, descriptor in enumerate(request.streams):
         os.dup2(descriptor, number)
         os.close(descriptor)
