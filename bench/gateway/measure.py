@@ -96,18 +96,18 @@ class Bench:
         """All figures of one gateway but its memory and its start."""
         try:
             check(target)
-            self._load(target, gateway, "plain", f"--connections={CONNECTIONS}", seconds=min(2.0, self.seconds))
+            self.load(target, gateway, "plain", f"--connections={CONNECTIONS}", seconds=min(2.0, self.seconds))
             return _middle([self._round(target, gateway) for _ in range(self.rounds)])
         except Wrong as wrong:
             return Figures(errors=str(wrong))
 
     def _round(self, target: Target, gateway: Program | None) -> Figures:
         figures = Figures()
-        busy = self._load(target, gateway, "plain", f"--connections={CONNECTIONS}")
+        busy = self.load(target, gateway, "plain", f"--connections={CONNECTIONS}")
         figures.requests_s, figures.cpu_us = busy.per_second, busy.cpu_us if gateway else None
         figures.gateway_core_busy = busy.gateway_cpu_s / busy.wall_s if gateway else None
         figures.load_core_busy = (busy.cpu_s + busy.upstream_cpu_s) / busy.wall_s
-        figures.long_requests_s = self._load(target, gateway, "long", f"--connections={CONNECTIONS}").per_second
+        figures.long_requests_s = self.load(target, gateway, "long", f"--connections={CONNECTIONS}").per_second
         self._latency(figures, target, gateway)
         try:
             self._streams(figures, target, gateway)
@@ -116,25 +116,25 @@ class Bench:
         return figures
 
     def _latency(self, figures: Figures, target: Target, gateway: Program | None) -> None:
-        calm = self._load(target, gateway, "plain", f"--rate={LATENCY_RATE}")
+        calm = self.load(target, gateway, "plain", f"--rate={LATENCY_RATE}")
         figures.p50_ms, figures.p99_ms = calm.p50_ms, calm.p99_ms
         if gateway:
-            bare = self._load(Target(self.upstream_port), None, "plain", f"--rate={LATENCY_RATE}")
+            bare = self.load(Target(self.upstream_port), None, "plain", f"--rate={LATENCY_RATE}")
             figures.added_p50_ms, figures.added_p99_ms = calm.p50_ms - bare.p50_ms, calm.p99_ms - bare.p99_ms
 
     def _streams(self, figures: Figures, target: Target, gateway: Program | None) -> None:
-        fast = self._load(target, gateway, "stream", f"--connections={STREAM_CONNECTIONS}")
+        fast = self.load(target, gateway, "stream", f"--connections={STREAM_CONNECTIONS}")
         figures.events_s = fast.events_per_second
-        paced = self._load(target, gateway, "paced", f"--rate={STREAM_RATE}")
+        paced = self.load(target, gateway, "paced", f"--rate={STREAM_RATE}")
         figures.first_p50_ms = paced.first_p50_ms
         if gateway:
-            alone = self._load(target, gateway, "dripped", f"--connections={STREAM_CONNECTIONS}")
+            alone = self.load(target, gateway, "dripped", f"--connections={STREAM_CONNECTIONS}")
             figures.event_cpu_us = alone.cpu_us / EVENTS["dripped"]
-            bare = self._load(Target(self.upstream_port), None, "paced", f"--rate={STREAM_RATE}")
+            bare = self.load(Target(self.upstream_port), None, "paced", f"--rate={STREAM_RATE}")
             figures.added_first_p50_ms = paced.first_p50_ms - bare.first_p50_ms
             figures.added_first_p99_ms = paced.first_p99_ms - bare.first_p99_ms
 
-    def _load(self, target: Target, gateway: Program | None, kind: Kind, how: str, seconds: float = 0.0) -> Heard:
+    def load(self, target: Target, gateway: Program | None, kind: Kind, how: str, seconds: float = 0.0) -> Heard:
         """Runs load.py; raises Wrong if one answer was wrong or none came."""
         seconds = seconds or self.seconds
         command = [sys.executable, "-m", "bench.gateway.load", f"--port={target.port}", f"--model={target.model}"]
