@@ -1,7 +1,7 @@
-"""Runs gateways side by side and asks them in turns, so that a ratio is of one moment: the median over interleaved rounds.
+"""Runs gateways side by side and asks them in turns, so that a ratio is of one moment: the median over all rounds.
 
-`python -m bench.gateway.pairs [--of nginx,vllm-router,smg] [--rounds 9]`. All stand on the gateway's core at once; who is
-not asked idles. A ratio is of one round; printed are its median and its range over the rounds. Figures never pass or fail.
+`python -m bench.gateway.pairs [--of nginx,vllm-router,smg] [--rounds 9]`. All stand on the gateway's core at once; who
+is not asked idles. A ratio is of one round; printed are its median and its range. Figures never pass or fail.
 """
 
 from __future__ import annotations
