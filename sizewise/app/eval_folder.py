@@ -15,7 +15,7 @@ from sizewise.errors import BadRequest, did_you_mean
 from sizewise.evals.runs.eval_items import EvalDataset, read_items
 from sizewise.evals.runs.eval_spec import EvalSpec, EvalSpecError, build_spec
 from sizewise.evals.runs.judge_calibration import JudgeCalibration
-from sizewise.evals.runs.run_file import ENDING, EvalRun, read_run
+from sizewise.evals.runs.run_file import ENDING, EvalRun, RunHead, read_run
 from sizewise.flows.language.yaml_source import YamlError, parse_yaml
 
 SUFFIXES = (".yaml", ".yml")
@@ -119,7 +119,34 @@ def load_calibrations(found: EvalFile, labeled: Container[str] = ()) -> dict[str
     return loaded
 
 
-def new_run_name(target: str) -> str:
+def run_head(found: EvalFile, data: EvalDataset, target: str, prompt: str = "") -> RunHead:
+    """Of a run that starts now. `prompt`: ID@VERSION of the target's; empty: it has none."""
+    return RunHead(
+        eval=found.name,
+        target=target,
+        started=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
+        data=data.digest,
+        scoring=found.spec.scoring_digest,
+        scorers={name: each.kind for name, each in found.spec.scorers.items()},
+        repeat=found.spec.repeat,
+        planned=len(data.items) * found.spec.repeat,
+        prompt=prompt,
+    )
+
+
+def next_run_file(found: EvalFile, data: EvalDataset, target: str, prompt: str, *, is_new: bool) -> Path:
+    """The newest run of this target, if it is not whole and was made alike; else a new one."""
+    for file in () if is_new else run_files(found):
+        run = read_run(file)
+        if run.head.target == target:
+            was = run.head.data, run.head.scoring, run.head.prompt
+            if was == (data.digest, found.spec.scoring_digest, prompt) and not run.is_whole:
+                return file
+            break
+    return found.runs / f"{_new_run_name(target)}{ENDING}"
+
+
+def _new_run_name(target: str) -> str:
     """Sorts by time, to the millisecond, and differs by target."""
     now = datetime.now(UTC)
     return f"{now:%Y%m%d-%H%M%S}-{now.microsecond // 1_000:03d}-{sha256(target.encode()).hexdigest()[:6]}"

@@ -9,20 +9,20 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
 from msgspec import Struct
 
-from sizewise.app.eval_folder import EvalFile, find_eval, new_run_name, run_files
+from sizewise.app.eval_folder import EvalFile, find_eval, next_run_file, run_head
 from sizewise.app.eval_target import OwnTargets
 from sizewise.errors import Busy, PathNotFound, SizewiseError
 from sizewise.evals.runs.eval_items import EvalDataset
 from sizewise.evals.runs.eval_job import EvalJob, TargetRun
-from sizewise.evals.runs.run_file import ENDING, RunHead, open_run, read_run
+from sizewise.evals.runs.run_file import RunHead, open_run, read_run
 from sizewise.handler import Handler
 from sizewise.principal import Principal
+from sizewise.prompts.prompt_library import PromptLibrary
 
 log = logging.getLogger("sizewise.evals")
 
@@ -47,8 +47,9 @@ class JobStatus(Struct):
 class EvalJobs:
     """One per process. `folder` None: there are no evals. They belong to one project, as the folder's flows do."""
 
-    def __init__(self, folder: Path | None, tenant: str = "", project: str = "") -> None:
+    def __init__(self, folder: Path | None, prompts: PromptLibrary, tenant: str = "", project: str = "") -> None:
         self._folder = folder
+        self._prompts = prompts
         self._owner = (tenant, project)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._known: dict[str, JobStatus] = {}
@@ -74,16 +75,17 @@ class EvalJobs:
         found = await asyncio.to_thread(find_eval, folder, suite)
         data = await asyncio.to_thread(found.dataset)
         name = target or found.spec.target.name
-        file = await asyncio.to_thread(_run_file, found, data, name, is_new)
+        prompt = self._prompt_version(principal, found.spec.target.prompt)
+        file = await asyncio.to_thread(next_run_file, found, data, name, prompt, is_new=is_new)
         id = f"{suite}/{file.stem}"
         if id in self._tasks:
             return id
         if len(self._tasks) >= MAX_RUNNING:
             raise Busy(f"{MAX_RUNNING} runs of evals are in progress", "wait for one, or cancel it", retry_after=30)
-        head = _head(found, data, name)
+        head = run_head(found, data, name, prompt)
         await asyncio.to_thread(_create, file, head)
         status = JobStatus(total=head.planned)
-        asked = OwnTargets(handler, principal, found.spec.target)
+        asked = OwnTargets(handler, principal, found.spec.target, prompt.rpartition("@")[2])
         for old in list(self._known)[: max(0, len(self._known) - MAX_KNOWN)]:
             if old not in self._tasks:
                 del self._known[old]
@@ -92,6 +94,10 @@ class EvalJobs:
         self._tasks[id] = task
         task.add_done_callback(lambda done: self._ended(id, done))
         return id
+
+    def _prompt_version(self, principal: Principal, id: str) -> str:
+        """ID@VERSION; empty: no prompt. Raises PathNotFound, BadRequest."""
+        return f"{id}@{self._prompts.get(principal, id).version}" if id else ""
 
     async def cancel(self, id: str) -> bool:
         """Whether it ran. Answers in flight are given up; what was answered is kept."""
@@ -163,28 +169,3 @@ def _create(file: Path, head: RunHead) -> None:
     """So that it can be read at once. Raises ExternalFailure."""
     with open_run(file, head):
         pass
-
-
-def _run_file(found: EvalFile, data: EvalDataset, target: str, is_new: bool) -> Path:
-    """The newest run of this target, if it is not whole and was made alike; else a new one."""
-    for file in () if is_new else run_files(found):
-        run = read_run(file)
-        if run.head.target == target:
-            is_alike = (run.head.data, run.head.scoring) == (data.digest, found.spec.scoring_digest)
-            if is_alike and not run.is_whole and not run.head.prompt:
-                return file
-            break
-    return found.runs / f"{new_run_name(target)}{ENDING}"
-
-
-def _head(found: EvalFile, data: EvalDataset, target: str) -> RunHead:
-    return RunHead(
-        eval=found.name,
-        target=target,
-        started=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
-        data=data.digest,
-        scoring=found.spec.scoring_digest,
-        scorers={name: each.kind for name, each in found.spec.scorers.items()},
-        repeat=found.spec.repeat,
-        planned=len(data.items) * found.spec.repeat,
-    )

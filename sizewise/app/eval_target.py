@@ -41,10 +41,14 @@ class _Costs:
 class OwnTargets:
     """Asks as `principal`, past the response cache: a repeat is a new answer. `handler`: the present one."""
 
-    def __init__(self, handler: Callable[[], Handler], principal: Principal, target: EvalTarget) -> None:
+    def __init__(
+        self, handler: Callable[[], Handler], principal: Principal, target: EvalTarget, version: str = ""
+    ) -> None:
+        """`version`: of the target's prompt, if it has one: answers of another one are errors."""
         self._handler = handler
         self._principal = principal
         self._target = target
+        self._version = version
         self._trace = secrets.token_hex(16)
 
     async def ask(self, model: str, item: EvalItem, repeat: int, most: int | None) -> TargetAnswer:
@@ -59,9 +63,9 @@ class OwnTargets:
             "seed": repeat + 1,
             **({"tools": item.tools} if item.tools else {}),
         }
-        prompt = (
-            PromptReference(target.prompt, variables={**target.variables, **item.variables}) if target.prompt else None
-        )
+        prompt = None
+        if target.prompt:
+            prompt = PromptReference(target.prompt, self._version, {**target.variables, **item.variables})
         return await self._answer(body, most, item.data_class, prompt)
 
     async def judge(self, model: str, prompt: str, most: int | None, data_class: DataClass | None) -> TargetAnswer:

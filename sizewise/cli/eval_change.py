@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import ExitStack
-from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Literal
@@ -16,7 +15,7 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-from sizewise.app.eval_folder import SUFFIXES, EvalFile, load_calibrations, read_eval
+from sizewise.app.eval_folder import SUFFIXES, EvalFile, load_calibrations, read_eval, run_head
 from sizewise.cli.api_client import ApiClient
 from sizewise.cli.eval_target import EvalTargets
 from sizewise.errors import BadRequest, SizewiseError
@@ -26,7 +25,7 @@ from sizewise.evals.runs.eval_job import EvalJob, EvalReport, TargetRun
 from sizewise.evals.runs.eval_spec import EvalTarget
 from sizewise.evals.runs.gate import GateResult, check_gate
 from sizewise.evals.runs.item_scorers import TargetAnswer
-from sizewise.evals.runs.run_file import ENDING, EvalRun, RunHead, open_run, read_run
+from sizewise.evals.runs.run_file import ENDING, EvalRun, open_run, read_run
 
 READ_BY_SERVER = ("sizewise.toml", "flows", "prompts", "data")
 """Beside the folder `evals`: what an answer may depend on."""
@@ -149,25 +148,12 @@ class ChangeCheck:
         with ExitStack() as stack:
             runs = list[TargetRun]()
             for side in SIDES:
-                head = _head(rules, data, f"{targets[side].name} of the {side}")
+                head = run_head(rules, data, f"{targets[side].name} of the {side}")
                 writer = stack.enter_context(open_run(files[side], head))
                 runs.append(TargetRun(side, writer, frozenset(read_run(files[side]).answered)))
             judge = asked["base"]
             job = EvalJob(rules.spec, data.items, runs, ask=ask, ask_judge=judge.judge, embed=judge.embed)
             return await job.run()
-
-
-def _head(rules: EvalFile, data: EvalDataset, target: str) -> RunHead:
-    return RunHead(
-        eval=rules.name,
-        target=target,
-        started=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
-        data=data.digest,
-        scoring=rules.spec.scoring_digest,
-        scorers={name: each.kind for name, each in rules.spec.scorers.items()},
-        repeat=rules.spec.repeat,
-        planned=len(data.items) * rules.spec.repeat,
-    )
 
 
 def _notes(rules: EvalFile, changed: EvalFile | None) -> list[str]:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
-from sizewise.app.eval_folder import EvalFile, new_run_name, run_files
+from sizewise.app.eval_folder import EvalFile, next_run_file, run_head
 from sizewise.cli.eval_files import complete_eval, load_eval, prompt_version
 from sizewise.cli.eval_report import measured, show_run
 from sizewise.cli.eval_target import EvalTargets
@@ -21,7 +20,7 @@ from sizewise.cli.value_completion import complete_model
 from sizewise.errors import BadRequest
 from sizewise.evals.runs.eval_items import EvalDataset
 from sizewise.evals.runs.eval_job import EvalJob, EvalReport, TargetRun
-from sizewise.evals.runs.run_file import ENDING, EvalRun, RunHead, open_run, read_run
+from sizewise.evals.runs.run_file import EvalRun, open_run, read_run
 from sizewise.money import format_dollars
 
 STOPS: Mapping[str, str] = {
@@ -60,49 +59,25 @@ def run(ctx: click.Context, /, name: str, targets: tuple[str, ...], is_new: bool
     names = targets or (found.spec.target.name,)
     if len(set(names)) < len(names):
         raise BadRequest("a target is named twice", "name each once")
-    files = [_file(found, data, each, is_new) for each in names]
+    prompt = prompt_version(found)
+    files = [next_run_file(found, data, each, prompt, is_new=is_new) for each in names]
     if dry_run:
         _show_plan(found, data, names, files)
         return
-    report = asyncio.run(_answer(found, data, names, files))
+    report = asyncio.run(_answer(found, data, prompt, names, files))
     runs = [read_run(file) for file in files if file.is_file()]
     _show(found, runs, report)
     ctx.exit(0 if len(runs) == len(files) and all(each.is_whole for each in runs) else 1)
 
 
-def _head(found: EvalFile, data: EvalDataset, target: str) -> RunHead:
-    return RunHead(
-        eval=found.name,
-        target=target,
-        started=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
-        data=data.digest,
-        scoring=found.spec.scoring_digest,
-        scorers={name: each.kind for name, each in found.spec.scorers.items()},
-        repeat=found.spec.repeat,
-        planned=len(data.items) * found.spec.repeat,
-        prompt=prompt_version(found),
-    )
-
-
-def _file(found: EvalFile, data: EvalDataset, target: str, is_new: bool) -> Path:
-    """The newest run of this target, if it is not whole and was made alike; else a new one."""
-    for file in () if is_new else run_files(found):
-        run = read_run(file)
-        if run.head.target == target:
-            was = (run.head.data, run.head.scoring, run.head.prompt)
-            is_alike = was == (data.digest, found.spec.scoring_digest, prompt_version(found))
-            if is_alike and not run.is_whole:
-                return file
-            break
-    return found.runs / f"{new_run_name(target)}{ENDING}"
-
-
-async def _answer(found: EvalFile, data: EvalDataset, names: Sequence[str], files: Sequence[Path]) -> EvalReport:
-    asked = EvalTargets(api_client(), found.spec.target, prompt_version(found).rpartition("@")[2])
+async def _answer(
+    found: EvalFile, data: EvalDataset, prompt: str, names: Sequence[str], files: Sequence[Path]
+) -> EvalReport:
+    asked = EvalTargets(api_client(), found.spec.target, prompt.rpartition("@")[2])
     with ExitStack() as stack, progress_bar("answering", "answers") as progress:
         runs = list[TargetRun]()
         for name, file in zip(names, files, strict=True):
-            writer = stack.enter_context(open_run(file, _head(found, data, name)))
+            writer = stack.enter_context(open_run(file, run_head(found, data, name, prompt)))
             runs.append(TargetRun(name, writer, frozenset(read_run(file).answered)))
         try:
             job = EvalJob(

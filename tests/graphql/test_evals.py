@@ -97,6 +97,34 @@ def test_a_run_on_the_server_is_a_run_of_the_command_line(server: Served) -> Non
     assert plan["evalPlan"]["costUsd"] == run["costUsd"]
 
 
+def test_a_run_goes_on_with_the_prompt_that_it_began_with_and_never_with_another(server: Served) -> None:
+    prompt = server.home / "prompts" / "greet.md"
+    prompt.parent.mkdir(exist_ok=True)
+    prompt.write_text("---\nrole: user\n---\n[[say Paris]] one\n")
+    suite = SUITE.replace("target: echo/small", "target: {model: echo/small, prompt: greet}")
+    (server.home / "evals" / "greet.yaml").write_text(suite)
+
+    def whole(is_new: bool) -> tuple[str, str, list[str]]:
+        id = asked(server, START, s="greet", t=None, n=is_new)["startEval"]["id"]
+        until(lambda: asked(server, RUN, id=id)["evalRun"]["state"] == "done")
+        head, *lines = (server.home / "evals" / ".runs" / f"{id}.jsonl").read_text().splitlines()
+        return id, json.loads(head)["prompt"], [head, *lines]
+
+    def forget_last_answer(id: str, lines: list[str]) -> None:
+        (server.home / "evals" / ".runs" / f"{id}.jsonl").write_text("".join(f"{each}\n" for each in lines[:-1]))
+
+    first, version, lines = whole(True)
+    assert version.startswith("greet@") and len(version) == len("greet@") + 64
+    forget_last_answer(first, lines)
+    again, same, lines = whole(False)
+    assert (again, same, len(lines)) == (first, version, ITEMS + 1)
+    forget_last_answer(first, lines)
+    prompt.write_text("---\nrole: user\n---\n[[say Paris]] two\n")
+    second, other, _ = whole(False)
+    assert second != first and other != version
+    (server.home / "evals" / "greet.yaml").unlink()
+
+
 @pytest.mark.long
 def test_story_28_the_comparison_lists_exactly_the_newly_wrong_and_its_sentence_is_the_gates(server: Served) -> None:
     base = finished(server)
