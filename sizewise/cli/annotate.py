@@ -173,7 +173,7 @@ def _ask(
         while True:
             click.echo(f"{option.name}:  {shown}   ({KEYS}) ", nl=False)
             key = click.getchar()
-            click.echo(printable(key))
+            click.echo(key if key.isprintable() else "")
             if key in ("q", "\x03", "\x04"):
                 return None
             if key == "u":

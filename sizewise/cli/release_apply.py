@@ -104,5 +104,9 @@ def _show(environment: operations.Environment) -> None:
     assert live is not None
     before = f" (before: {live.previous[:SHORT]})" if live.previous else ""
     click.echo(f"{live.release[:SHORT]} is live in {environment.name}{before}")
+    if live.canary:
+        doing = f"answers {100 * live.share:g} % of new sessions" if live.share else "answers copies of requests first"
+        click.echo(f"{live.canary[:SHORT]} is its canary now: it {doing}")
+        click.echo(f"Watch it: sizewise release status {environment.name}")
     if environment.problem:
         click.echo(f"This server does not serve it: {environment.problem}")

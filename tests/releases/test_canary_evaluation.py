@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
+from msgspec.structs import replace
 from sqlalchemy import insert
 
 from bench.releases import canary as traffic
 from bench.releases.canary import BEGAN, EVENT, PLACE, STABLE, Arm, Scenario, open_bench_database
 from sizewise.errors import BadRequest
 from sizewise.releases.canary import tables
+from sizewise.releases.canary.canary_reports import read_report
 from sizewise.releases.canary.canary_store import set_paused, start_canary
 from sizewise.releases.canary.decision import CanaryDecision
 from sizewise.releases.canary.evaluator import evaluate
@@ -142,6 +144,23 @@ def test_a_paused_one_takes_no_step_and_is_still_rolled_back(database: Database)
     assert decision is not None and decision.action == "roll_back"
     with pytest.raises(BadRequest, match="no canary runs"):
         write_in(database, lambda c: set_paused(c, PLACE, False, EVENT))
+
+
+@pytest.mark.parametrize(("release", "state"), [(STABLE, "stopped"), (CANARY, "promoted")])
+def test_one_that_a_person_ends_has_ended_before_the_evaluator_looks(
+    database: Database, release: str, state: str
+) -> None:
+    begin(database, ONE_STEP)
+    with database.write() as c:
+        before = live(database)
+        after = replace(before, release=release, canary=None, share=0.0, changed=BEGAN + 5_000)
+        assert move(c, before, after, "rollback", "", EVENT)
+    report = database.read_transaction(lambda c: read_report(c, PLACE, 1, BEGAN + 9_000))
+    assert report is not None and report.share == 0.0
+    assert (report.canary.state, report.canary.ended) == (state, BEGAN + 5_000)
+    with pytest.raises(BadRequest, match="no canary runs"):
+        write_in(database, lambda c: set_paused(c, PLACE, True, EVENT))
+    assert look(database, 10) is None and canary(database).state == state
 
 
 def test_sessions_from_before_the_canary_and_near_a_change_of_its_share_are_not_counted(database: Database) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.cli.terminal import sizewise
 from tests.releases.canary_upstream import upstream
 from tests.releases.test_environments import live, run
 from tests.running_server import ECHO, Answer, Served, serving, until
@@ -206,3 +207,15 @@ def test_a_paused_canary_says_so_and_goes_on(tmp_path: Path) -> None:
         assert paused["paused"]
         until(lambda: "it is paused" in state(tmp_path)["sentence"])
         assert not run(tmp_path, "release", "resume", "prod")["canary"]["paused"]
+
+
+def test_a_canary_that_a_person_ends_is_seen_as_ended_at_once(tmp_path: Path) -> None:
+    with canary_of(tmp_path, "steps = [0.5]\nshadow_pairs = 0", next="near/worse"):
+        canary = state(tmp_path)["release"]
+        run(tmp_path, "release", "rollback", "prod")
+        ended = state(tmp_path)
+        assert (ended["state"], ended["share"], ended["reason"]) == ("stopped", 0.0, "ended by hand")
+        gone = sizewise("release", "pause", "prod", home=tmp_path)
+        assert gone.code == 2 and "no canary runs in 'prod'" in gone.err
+        again = sizewise("release", "apply", canary, "--to", "prod", home=tmp_path)
+        assert f"{canary[:12]} is its canary now: it answers 50 % of new sessions" in again.out, again.out + again.err

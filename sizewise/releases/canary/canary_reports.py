@@ -33,12 +33,12 @@ class CanaryReport(Struct, frozen=True):
 
 def read_report(connection: Connection, place: tuple[str, str, str], ticks: int, now: int) -> CanaryReport | None:
     """Of the newest canary of an environment; None: it has had none. `now`: unix ms."""
-    canary = tables.find_canary(connection, place)
+    canary, live = tables.find_canary(connection, place), find_live(connection, place)
     if canary is None:
         return None
     return CanaryReport(
-        canary=canary,
-        live=find_live(connection, place),
+        canary=tables.as_it_is(canary, live, now),
+        live=live,
         ticks=tables.list_ticks(connection, canary.number, ticks),
         failures=failed_units(connection, canary.number, MAX_FAILURES),
         servers=tables.live_servers(connection, now),

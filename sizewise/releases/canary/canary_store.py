@@ -14,7 +14,15 @@ from sizewise.errors import BadRequest
 from sizewise.releases.canary import tables, unit_queries
 from sizewise.releases.canary.decision import CanaryDecision
 from sizewise.releases.canary.guards import GuardMargins, initial_state
-from sizewise.releases.canary.tables import OPEN_STATES, RUNNING, SHADOW, Canary, CanaryProgress, ShareChange
+from sizewise.releases.canary.tables import (
+    OPEN_STATES,
+    RUNNING,
+    SHADOW,
+    Canary,
+    CanaryProgress,
+    ShareChange,
+    as_it_is,
+)
 from sizewise.releases.environments.tables import LiveRelease, find_live, move
 from sizewise.settings.canary import OFF, CanaryMargins, CanarySettings
 
@@ -121,11 +129,8 @@ def _move(connection: Connection, before: LiveRelease, after: LiveRelease, actio
 
 def end_if_gone(connection: Connection, canary: Canary, live: LiveRelease | None, now: int) -> Canary:
     """A canary that is no longer in its environment has been ended by a person."""
-    if live is not None and live.canary == canary.release:
-        return canary
-    is_live = live is not None and live.release == canary.release
-    state, reason = ("promoted", "promoted by hand") if is_live else ("stopped", "ended by hand")
-    return _ended(connection, canary, state, reason, now)
+    left = as_it_is(canary, live, now)
+    return left if left is canary else _ended(connection, canary, left.state, left.reason, now)
 
 
 def _ended(connection: Connection, canary: Canary, state: str, reason: str, now: int) -> Canary:
@@ -136,8 +141,8 @@ def _ended(connection: Connection, canary: Canary, state: str, reason: str, now:
 
 def set_paused(connection: Connection, place: tuple[str, str, str], paused: bool, event: AuditEvent) -> Canary:
     """Raises BadRequest if no canary runs there, or it is paused or not already."""
-    canary = tables.find_canary(connection, place)
-    if canary is None or canary.state not in OPEN_STATES or find_live(connection, place) is None:
+    canary, live = tables.find_canary(connection, place), find_live(connection, place)
+    if canary is None or canary.state not in OPEN_STATES or live is None or live.canary != canary.release:
         raise BadRequest(f"no canary runs in {place[2]!r}", f"sizewise release status {place[2]}")
     if canary.paused == paused:
         said = "is paused already" if paused else "is not paused"
