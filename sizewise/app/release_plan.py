@@ -9,6 +9,7 @@ from msgspec import Struct
 from sizewise.app import release_changes
 from sizewise.app.application import Application
 from sizewise.app.release_application import MissingRequirement, missing_requirements
+from sizewise.app.release_effects import ReleaseEffect, ReleasePair, measure_effects
 from sizewise.errors import BadRequest, Conflict
 from sizewise.principal import Principal
 from sizewise.releases.environments.tables import LiveRelease, PlanRow
@@ -170,6 +171,20 @@ async def describe_plan(app: Application, row: PlanRow) -> ReleasePlan:
         needed=app.settings.environments[row.environment].approve,
         stale=row.applied is None and (now != row.base or (live is not None and live.canary is not None)),
     )
+
+
+async def plan_effects(app: Application, row: PlanRow) -> list[ReleaseEffect]:
+    """None where nothing was live, or the same is. Raises as `describe_plan`."""
+    if row.base in ("", row.release):
+        return []
+    serving, releases = release_changes.serving(app), app.resources.services.releases
+    pair = ReleasePair(
+        await serving.application(row.tenant, row.project, row.base),
+        await serving.application(row.tenant, row.project, row.release),
+        await releases.load(row.tenant, row.project, row.base),
+        await releases.load(row.tenant, row.project, row.release),
+    )
+    return await measure_effects(app, (row.tenant, row.project, row.environment), pair)
 
 
 async def changes_between(app: Application, row: PlanRow, release: Release) -> tuple[PlannedChange, ...]:

@@ -167,6 +167,19 @@ class MissingRequirement(Struct, frozen=True, rename="camel"):
     hint: str
 
 
+class ReleaseEffect(Struct, frozen=True, rename="camel"):
+    kind: str
+    name: str
+    sentence: str
+    measured: bool
+    requests: int
+    cost_usd_before: Dollars | None
+    cost_usd_after: Dollars | None
+    quality_before: float | None
+    quality_after: float | None
+    quality_margin: float | None
+
+
 class ReleasePlan(Struct, frozen=True, rename="camel"):
     id: str
     sentence: str
@@ -180,7 +193,7 @@ class ReleasePlan(Struct, frozen=True, rename="camel"):
     stale: bool
     changes: list[ReleaseChange]
     missing: list[MissingRequirement]
-    effects: str
+    effects: list[ReleaseEffect]
     approvals: list[str]
     needed: int
 
@@ -1351,8 +1364,10 @@ async def apply_release(
 GET_RELEASE_PLAN = """\
 query GetReleasePlan($id: String!) { releasePlan(id: $id) { ...ReleasePlan } } fragment ReleasePlan on ReleasePlan { id
 sentence environment source release base created createdBy applied stale changes { ...ReleaseChange } missing {
-...MissingRequirement } effects approvals needed } fragment ReleaseChange on ReleaseChange { sign kind name details
-breaking } fragment MissingRequirement on MissingRequirement { kind name hint }
+...MissingRequirement } effects { ...ReleaseEffect } approvals needed } fragment ReleaseChange on ReleaseChange { sign
+kind name details breaking } fragment MissingRequirement on MissingRequirement { kind name hint } fragment ReleaseEffect
+on ReleaseEffect { kind name sentence measured requests costUsdBefore costUsdAfter qualityBefore qualityAfter
+qualityMargin }
 """
 
 
@@ -1369,8 +1384,10 @@ async def get_release_plan(client: ApiClient, *, id: str) -> ReleasePlan:
 PLAN_RELEASE = """\
 mutation PlanRelease($source: String!, $to: String!) { planRelease(from: $source, to: $to) { ...ReleasePlan } } fragment
 ReleasePlan on ReleasePlan { id sentence environment source release base created createdBy applied stale changes {
-...ReleaseChange } missing { ...MissingRequirement } effects approvals needed } fragment ReleaseChange on ReleaseChange
-{ sign kind name details breaking } fragment MissingRequirement on MissingRequirement { kind name hint }
+...ReleaseChange } missing { ...MissingRequirement } effects { ...ReleaseEffect } approvals needed } fragment
+ReleaseChange on ReleaseChange { sign kind name details breaking } fragment MissingRequirement on MissingRequirement {
+kind name hint } fragment ReleaseEffect on ReleaseEffect { kind name sentence measured requests costUsdBefore
+costUsdAfter qualityBefore qualityAfter qualityMargin }
 """
 
 
@@ -1387,8 +1404,10 @@ async def plan_release(client: ApiClient, *, source: str, to: str) -> ReleasePla
 APPROVE_RELEASE = """\
 mutation ApproveRelease($plan: String!) { approveRelease(plan: $plan) { ...ReleasePlan } } fragment ReleasePlan on
 ReleasePlan { id sentence environment source release base created createdBy applied stale changes { ...ReleaseChange }
-missing { ...MissingRequirement } effects approvals needed } fragment ReleaseChange on ReleaseChange { sign kind name
-details breaking } fragment MissingRequirement on MissingRequirement { kind name hint }
+missing { ...MissingRequirement } effects { ...ReleaseEffect } approvals needed } fragment ReleaseChange on
+ReleaseChange { sign kind name details breaking } fragment MissingRequirement on MissingRequirement { kind name hint }
+fragment ReleaseEffect on ReleaseEffect { kind name sentence measured requests costUsdBefore costUsdAfter qualityBefore
+qualityAfter qualityMargin }
 """
 
 

@@ -58,7 +58,8 @@ def _write(made: operations.ReleasePlan) -> None:
     for each in made.changes:
         for why in each.breaking:
             click.echo(f"breaking: {each.kind}/{each.name}: {why}")
-    click.echo(f"effects: {made.effects}")
+    for effect in made.effects:
+        click.echo(f"effect: {effect.kind}/{effect.name}: {effect.sentence}")
     for each in made.changes:
         click.echo(f"{each.sign} {each.kind}/{each.name}")
         for line in each.details:

@@ -99,11 +99,20 @@ def replay(
     cards: Sequence[ModelCard],
 ) -> ReplaySummary:
     """Raises BadRequest for a policy with a move that a record cannot answer."""
+    return summarize(replay_prompts(policy, cases, dataset, cards))
+
+
+def replay_prompts(
+    policy: Policy,
+    cases: Sequence[ReplayCase],
+    dataset: OutcomeDataset,
+    cards: Sequence[ModelCard],
+) -> list[ReplayedPrompt]:
+    """One for each case. Raises as `replay`."""
     columns = _columns(dataset, cards)
     replies = {name: Reply((Choice(text=name, finish_reason="stop"),), Usage(0, 0)) for name in columns}
     names = {id(reply): name for name, reply in replies.items()}
-    found = [_replay_case(policy, case, columns, replies, names) for case in cases]
-    return _summarize(found)
+    return [_replay_case(policy, case, columns, replies, names) for case in cases]
 
 
 def _columns(dataset: OutcomeDataset, cards: Sequence[ModelCard]) -> Mapping[str, ModelOutcomes]:
@@ -230,7 +239,7 @@ def _wilson_margin(variance: float, count: int) -> float:
     return Z_95 / (1.0 + Z_95**2 / count) * sqrt(variance / count + Z_95**2 / (4.0 * count**2))
 
 
-def _summarize(found: Sequence[ReplayedPrompt]) -> ReplaySummary:
+def summarize(found: Sequence[ReplayedPrompt]) -> ReplaySummary:
     count = len(found)
     mean = sum([each.score for each in found]) / count
     spread = sum([(each.score - mean) ** 2 for each in found]) / max(1, count - 1)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from sizewise.app import release_changes
 from sizewise.app import release_plan as plans
 from sizewise.app.application import Application
+from sizewise.app.release_effects import ReleaseEffect
 from sizewise.errors import BadRequest
 from sizewise.graphql.context import RequestContext
 from sizewise.graphql.model_type import FieldValues
+from sizewise.money import format_dollars
 from sizewise.releases.environments.tables import LiveRelease, ReleaseMove
 from sizewise.settings.environments import default_environment, source_of
 
@@ -42,16 +44,16 @@ async def apply_release(
 
 
 async def release_plan(context: RequestContext, id: str) -> FieldValues:
-    return _plan(context, await plans.find_plan(context.get_app(), context.principal, id))
+    return await _plan(context, await plans.find_plan(context.get_app(), context.principal, id))
 
 
 async def plan_release(context: RequestContext, to: str, **named: str) -> FieldValues:
     """`from` is a word of Python."""
-    return _plan(context, await plans.plan_release(context.get_app(), context.principal, named["from"], to))
+    return await _plan(context, await plans.plan_release(context.get_app(), context.principal, named["from"], to))
 
 
 async def approve_release(context: RequestContext, plan: str) -> FieldValues:
-    return _plan(context, await plans.approve_plan(context.get_app(), context.principal, plan))
+    return await _plan(context, await plans.approve_plan(context.get_app(), context.principal, plan))
 
 
 async def promote_release(
@@ -82,7 +84,7 @@ async def _environment(context: RequestContext, app: Application, name: str) -> 
     }
 
 
-def _plan(context: RequestContext, plan: plans.ReleasePlan) -> FieldValues:
+async def _plan(context: RequestContext, plan: plans.ReleasePlan) -> FieldValues:
     row, may_read = plan.row, {"manage_flows", "read_contents"} & context.principal.permissions
     return {
         "id": row.id,
@@ -106,10 +108,29 @@ def _plan(context: RequestContext, plan: plans.ReleasePlan) -> FieldValues:
             for each in plan.changes
         ],
         "missing": [{"kind": each.kind, "name": each.name, "hint": each.hint} for each in plan.missing],
-        "effects": "not measured",
+        "effects": [_effect(each) for each in await plans.plan_effects(context.get_app(), row)],
         "approvals": list(plan.approvals),
         "needed": plan.needed,
     }
+
+
+def _effect(effect: ReleaseEffect) -> FieldValues:
+    return {
+        "kind": effect.kind,
+        "name": effect.name,
+        "sentence": effect.sentence,
+        "measured": effect.measured,
+        "requests": effect.requests,
+        "costUsdBefore": _dollars(effect.cost_before),
+        "costUsdAfter": _dollars(effect.cost_after),
+        "qualityBefore": effect.quality_before,
+        "qualityAfter": effect.quality_after,
+        "qualityMargin": effect.quality_margin,
+    }
+
+
+def _dollars(cost: int | None) -> str | None:
+    return None if cost is None else format_dollars(cost)
 
 
 def _live(live: LiveRelease) -> FieldValues:

@@ -28,7 +28,7 @@ def test_a_plan_shows_what_changes_before_it_does_and_a_stale_one_is_refused(tmp
         for said in (
             "2 changes, 1 of them breaks callers, 0 of 1 approvals",
             "breaking: flows/answer: its input 'tone' is required now",
-            "effects: not measured",
+            "effect: flows/answer: not measured: records hold no text to answer again",
             '~ text: "PROMPT one" -> "PROMPT two"',
         ):
             assert said in planned.out, planned.out
