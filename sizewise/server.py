@@ -393,11 +393,11 @@ def prompt_library(settings: Settings, services: Services) -> PromptLibrary:
     return PromptLibrary(folder, lambda text: parse_yaml(text).data, owner.tenant, owner.project)
 
 
-def eval_jobs(settings: Settings, services: Services, prompts: PromptLibrary) -> EvalJobs:
+def eval_jobs(settings: Settings, services: Services) -> EvalJobs:
     """The evals beside the flows; they belong to the project of those."""
     owner = folder_owner(services)
     folder = default_flows_folder(settings.config_file, settings.home).parent / "evals"
-    return EvalJobs(folder, prompts, owner.tenant, owner.project)
+    return EvalJobs(folder, owner.tenant, owner.project)
 
 
 async def _run_process(settings: Settings, process: ServerProcess) -> None:
@@ -414,7 +414,6 @@ async def _run_process(settings: Settings, process: ServerProcess) -> None:
     locals = process.local_models()
     try:
         body_memory = BodyMemory()
-        prompts = prompt_library(settings, services)
         metrics = Metrics(services.records.queue_counts, services.limiter.spent_ratios, lambda: body_memory.held)
         resources = Resources(
             services=services,
@@ -430,8 +429,8 @@ async def _run_process(settings: Settings, process: ServerProcess) -> None:
             document_processes=DocumentProcesses(settings.jobs),
             mcp_servers=McpServers(services.tool_pins),
             flow_files=process.flow_folder(settings, services),
-            prompts=prompts,
-            eval_jobs=eval_jobs(settings, services, prompts),
+            prompts=prompt_library(settings, services),
+            eval_jobs=eval_jobs(settings, services),
         )
         found = await process.discover(settings)
         certificates = process.load_certificates(settings)

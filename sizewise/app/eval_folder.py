@@ -119,8 +119,8 @@ def load_calibrations(found: EvalFile, labeled: Container[str] = ()) -> dict[str
     return loaded
 
 
-def run_head(found: EvalFile, data: EvalDataset, target: str, prompt: str = "") -> RunHead:
-    """Of a run that starts now. `prompt`: ID@VERSION of the target's; empty: it has none."""
+def run_head(found: EvalFile, data: EvalDataset, target: str, prompt: str = "", release: str = "") -> RunHead:
+    """Of a run that starts now. `prompt`: ID@VERSION of the target's; empty: it has none. `release`: that answers."""
     return RunHead(
         eval=found.name,
         target=target,
@@ -131,19 +131,32 @@ def run_head(found: EvalFile, data: EvalDataset, target: str, prompt: str = "") 
         repeat=found.spec.repeat,
         planned=len(data.items) * found.spec.repeat,
         prompt=prompt,
+        release=release,
     )
 
 
-def next_run_file(found: EvalFile, data: EvalDataset, target: str, prompt: str, *, is_new: bool) -> Path:
-    """The newest run of this target, if it is not whole and was made alike; else a new one."""
+def next_run_file(
+    found: EvalFile, data: EvalDataset, target: str, prompt: str, *, is_new: bool, release: str = ""
+) -> Path:
+    """The newest run of this target and release, if it is not whole and was made alike; else a new one."""
     for file in () if is_new else run_files(found):
         run = read_run(file)
-        if run.head.target == target:
+        if (run.head.target, run.head.release) == (target, release):
             was = run.head.data, run.head.scoring, run.head.prompt
             if was == (data.digest, found.spec.scoring_digest, prompt) and not run.is_whole:
                 return file
             break
     return found.runs / f"{_new_run_name(target)}{ENDING}"
+
+
+def whole_run_of(found: EvalFile, data: EvalDataset, release: str) -> EvalRun | None:
+    """The newest whole run of the eval's own target by a release, if it has the data and scorers of now."""
+    for file in run_files(found):
+        run = read_run(file)
+        of = run.head.target, run.head.release, run.head.data, run.head.scoring
+        if of == (found.spec.target.name, release, data.digest, found.spec.scoring_digest) and run.is_whole:
+            return run
+    return None
 
 
 def _new_run_name(target: str) -> str:

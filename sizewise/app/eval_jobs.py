@@ -9,12 +9,13 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from msgspec import Struct
 
-from sizewise.app.eval_folder import EvalFile, find_eval, next_run_file, run_head
+from sizewise.app.eval_folder import EvalFile, find_eval, next_run_file, run_head, whole_run_of
 from sizewise.app.eval_target import OwnTargets
 from sizewise.errors import Busy, PathNotFound, SizewiseError
 from sizewise.evals.runs.eval_items import EvalDataset
@@ -44,12 +45,19 @@ class JobStatus(Struct):
     error: str = ""
 
 
+class EvalAnswers(Struct, frozen=True):
+    """What answers a run: the present handler and its prompts. `release`: hash; empty: what is published."""
+
+    handler: Callable[[], Handler]
+    prompts: PromptLibrary
+    release: str = ""
+
+
 class EvalJobs:
     """One per process. `folder` None: there are no evals. They belong to one project, as the folder's flows do."""
 
-    def __init__(self, folder: Path | None, prompts: PromptLibrary, tenant: str = "", project: str = "") -> None:
+    def __init__(self, folder: Path | None, tenant: str = "", project: str = "") -> None:
         self._folder = folder
-        self._prompts = prompts
         self._owner = (tenant, project)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._known: dict[str, JobStatus] = {}
@@ -59,15 +67,19 @@ class EvalJobs:
         mine = principal.tenant == self._owner[0] and (principal.all_projects or principal.project == self._owner[1])
         return self._folder if mine else None
 
+    @property
+    def own_folder(self) -> Path | None:
+        """The evals, whoever asks."""
+        return self._folder
+
     def status(self, id: str) -> JobStatus | None:
         """None if this process did not run it lately."""
         return self._known.get(id)
 
-    async def start(
-        self, principal: Principal, suite: str, target: str, handler: Callable[[], Handler], *, is_new: bool
-    ) -> str:
-        """Starts or continues a run, and returns its id: that of the running one, if there is. Raises BadRequest for an
-        eval that cannot be read, ExternalFailure if the folder cannot be written, Busy.
+    async def start(self, principal: Principal, suite: str, target: str, answers: EvalAnswers, *, is_new: bool) -> str:
+        """Starts or continues a run, and returns its id: that of the running one, if there is, or of the whole one of a
+        release, which answers alike for ever. Raises BadRequest for an eval that cannot be read, ExternalFailure if the
+        folder cannot be written, Busy.
         """
         folder = self.folder(principal)
         if folder is None:
@@ -75,17 +87,23 @@ class EvalJobs:
         found = await asyncio.to_thread(find_eval, folder, suite)
         data = await asyncio.to_thread(found.dataset)
         name = target or found.spec.target.name
-        prompt = self._prompt_version(principal, found.spec.target.prompt)
-        file = await asyncio.to_thread(next_run_file, found, data, name, prompt, is_new=is_new)
+        release = answers.release
+        if release and not is_new and not target:
+            known = await asyncio.to_thread(whole_run_of, found, data, release)
+            if known is not None:
+                return f"{suite}/{known.name}"
+        prompt = _prompt_version(answers.prompts, principal, found.spec.target.prompt)
+        choose = partial(next_run_file, found, data, name, prompt, is_new=is_new, release=release)
+        file = await asyncio.to_thread(choose)
         id = f"{suite}/{file.stem}"
         if id in self._tasks:
             return id
         if len(self._tasks) >= MAX_RUNNING:
             raise Busy(f"{MAX_RUNNING} runs of evals are in progress", "wait for one, or cancel it", retry_after=30)
-        head = run_head(found, data, name, prompt)
+        head = run_head(found, data, name, prompt, release)
         await asyncio.to_thread(_create, file, head)
         status = JobStatus(total=head.planned)
-        asked = OwnTargets(handler, principal, found.spec.target, prompt.rpartition("@")[2])
+        asked = OwnTargets(answers.handler, principal, found.spec.target, prompt.rpartition("@")[2])
         for old in list(self._known)[: max(0, len(self._known) - MAX_KNOWN)]:
             if old not in self._tasks:
                 del self._known[old]
@@ -94,10 +112,6 @@ class EvalJobs:
         self._tasks[id] = task
         task.add_done_callback(lambda done: self._ended(id, done))
         return id
-
-    def _prompt_version(self, principal: Principal, id: str) -> str:
-        """ID@VERSION; empty: no prompt. Raises PathNotFound, BadRequest."""
-        return f"{id}@{self._prompts.get(principal, id).version}" if id else ""
 
     async def cancel(self, id: str) -> bool:
         """Whether it ran. Answers in flight are given up; what was answered is kept."""
@@ -163,6 +177,11 @@ STOPPED: Mapping[str, str] = {
     "time": "the time is over",
     "failures": "too many requests failed",
 }
+
+
+def _prompt_version(prompts: PromptLibrary, principal: Principal, id: str) -> str:
+    """ID@VERSION; empty: no prompt. Raises PathNotFound, BadRequest."""
+    return f"{id}@{prompts.get(principal, id).version}" if id else ""
 
 
 def _create(file: Path, head: RunHead) -> None:

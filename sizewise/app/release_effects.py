@@ -1,4 +1,4 @@
-"""Effects of a planned release: what its changes would do to recorded outcomes and traffic, or why that is not measured.
+"""Effects of a planned release: what it would do to recorded outcomes and traffic, or why that is not measured.
 
 Policies are replayed on recorded outcomes. Prices and prompts are applied to the tokens of recorded requests, which
 hold no text. Calls no model.

@@ -10,6 +10,7 @@ from sizewise.app import release_changes
 from sizewise.app.application import Application
 from sizewise.app.release_application import MissingRequirement, missing_requirements
 from sizewise.app.release_effects import ReleaseEffect, ReleasePair, measure_effects
+from sizewise.app.release_gates import ReleaseGate, gates_of, judge_gate, require_gates
 from sizewise.errors import BadRequest, Conflict
 from sizewise.principal import Principal
 from sizewise.releases.environments.tables import LiveRelease, PlanRow
@@ -33,6 +34,7 @@ class ReleasePlan(Struct, frozen=True):
     row: PlanRow
     changes: tuple[PlannedChange, ...]
     missing: tuple[MissingRequirement, ...]
+    gates: tuple[ReleaseGate, ...]
     approvals: tuple[str, ...]
     needed: int
     stale: bool
@@ -52,6 +54,8 @@ class ReleasePlan(Struct, frozen=True):
             parts.append(f"{len(self.breaking)} of them break{'s' if len(self.breaking) == 1 else ''} callers")
         if self.missing:
             parts.append(f"{len(self.missing)} missing there")
+        if self.gates:
+            parts.append(f"{sum(each.passes for each in self.gates)} of {len(self.gates)} evals passed")
         if len(self.approvals) < self.needed:
             parts.append(f"{len(self.approvals)} of {self.needed} approvals")
         return ", ".join(parts)
@@ -89,6 +93,15 @@ async def approve_plan(app: Application, principal: Principal, id: str) -> Relea
     return await describe_plan(app, plan.row)
 
 
+async def gate_plan(app: Application, principal: Principal, id: str, eval: str) -> ReleasePlan:
+    """Judges an eval that the plan needs, on the runs of both releases. Raises Conflict, BadRequest, PathNotFound."""
+    plan = await find_plan(app, principal, id)
+    if plan.stale:
+        raise _stale(plan)
+    await judge_gate(app, principal, plan.row, eval)
+    return await describe_plan(app, plan.row)
+
+
 async def apply_plan(
     app: Application, principal: Principal, id: str, *, breaking: bool = False, reason: str = "", now: bool = False
 ) -> LiveRelease:
@@ -104,6 +117,7 @@ async def apply_plan(
             f"another person approves it: release approve {id}",
         )
     require_unbroken(plan.changes, allowed=breaking)
+    require_gates(plan.row.environment, plan.gates, id)
     action = "promote" if plan.row.source else "apply"
     moved = await release_changes.apply_release(
         app, principal, plan.row.environment, plan.row.release, action=action, reason=reason or id, now=now
@@ -136,6 +150,8 @@ async def apply_unplanned(
         release = await services.releases.load(principal.tenant, principal.project, stored.hash)
         base = await services.releases.load(principal.tenant, principal.project, live.release)
         require_unbroken(await _compared(app, base, release), allowed=breaking)
+    gates = await gates_of(app, place, stored.hash, "" if live is None else live.release)
+    require_gates(environment, gates, stored.hash)
     return await release_changes.apply_release(
         app, principal, environment, stored.hash, action=action, reason=reason, now=now
     )
@@ -167,6 +183,7 @@ async def describe_plan(app: Application, row: PlanRow) -> ReleasePlan:
         row=row,
         changes=await changes_between(app, row, release),
         missing=tuple(missing_requirements(app, built, release.manifest.requires)),
+        gates=await gates_of(app, place, row.release, row.base),
         approvals=tuple(await services.release_plans.approvals(row)),
         needed=app.settings.environments[row.environment].approve,
         stale=row.applied is None and (now != row.base or (live is not None and live.canary is not None)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from sizewise.app.eval_jobs import EvalJobs
 from sizewise.app.process_role import ALONE, ProcessRole
@@ -69,7 +70,7 @@ class Resources:
     flow_files: FlowFolderWatcher | None = None
     prompts: PromptLibrary = field(default_factory=empty_library)
     release: ReleaseParts | None = None  # None: what is published answers
-    eval_jobs: EvalJobs = field(default_factory=lambda: EvalJobs(None, empty_library()))
+    eval_jobs: EvalJobs = field(default_factory=partial(EvalJobs, None))
     role: ProcessRole = ALONE
     new_queue: NewQueue = FairQueue  # of a model with slots
     sibling_problems: Callable[[], list[str]] = list  # of other processes of this server

@@ -19,10 +19,12 @@ DataClass: TypeAlias = Literal["public", "internal", "confidential"]
 """Confidentiality, from least to most strict."""
 Dollars: TypeAlias = str
 """An exact amount of US dollars as a decimal string, such as '0.000012'."""
+EvalVerdict: TypeAlias = Literal["pass", "fail", "unclear"]
 FlowRunState: TypeAlias = Literal["queued", "running", "waiting", "done", "failed", "cancelled"]
 """The state of a flow run."""
 JSON: TypeAlias = object
 """Any JSON value."""
+JobState: TypeAlias = Literal["running", "done", "failed", "cancelled", "interrupted"]
 NonNegativeSafeInt: TypeAlias = int
 """An integer from 0 to 2^53 - 1."""
 Online: TypeAlias = Literal["allow", "deny"]
@@ -180,6 +182,13 @@ class ReleaseEffect(Struct, frozen=True, rename="camel"):
     quality_margin: float | None
 
 
+class ReleaseGate(Struct, frozen=True, rename="camel"):
+    eval: str
+    verdict: EvalVerdict | None
+    sentence: str
+    at: Timestamp | None
+
+
 class ReleasePlan(Struct, frozen=True, rename="camel"):
     id: str
     sentence: str
@@ -194,6 +203,7 @@ class ReleasePlan(Struct, frozen=True, rename="camel"):
     changes: list[ReleaseChange]
     missing: list[MissingRequirement]
     effects: list[ReleaseEffect]
+    gates: list[ReleaseGate]
     approvals: list[str]
     needed: int
 
@@ -1364,10 +1374,10 @@ async def apply_release(
 GET_RELEASE_PLAN = """\
 query GetReleasePlan($id: String!) { releasePlan(id: $id) { ...ReleasePlan } } fragment ReleasePlan on ReleasePlan { id
 sentence environment source release base created createdBy applied stale changes { ...ReleaseChange } missing {
-...MissingRequirement } effects { ...ReleaseEffect } approvals needed } fragment ReleaseChange on ReleaseChange { sign
-kind name details breaking } fragment MissingRequirement on MissingRequirement { kind name hint } fragment ReleaseEffect
-on ReleaseEffect { kind name sentence measured requests costUsdBefore costUsdAfter qualityBefore qualityAfter
-qualityMargin }
+...MissingRequirement } effects { ...ReleaseEffect } gates { ...ReleaseGate } approvals needed } fragment ReleaseChange
+on ReleaseChange { sign kind name details breaking } fragment MissingRequirement on MissingRequirement { kind name hint
+} fragment ReleaseEffect on ReleaseEffect { kind name sentence measured requests costUsdBefore costUsdAfter
+qualityBefore qualityAfter qualityMargin } fragment ReleaseGate on ReleaseGate { eval verdict sentence at }
 """
 
 
@@ -1384,10 +1394,11 @@ async def get_release_plan(client: ApiClient, *, id: str) -> ReleasePlan:
 PLAN_RELEASE = """\
 mutation PlanRelease($source: String!, $to: String!) { planRelease(from: $source, to: $to) { ...ReleasePlan } } fragment
 ReleasePlan on ReleasePlan { id sentence environment source release base created createdBy applied stale changes {
-...ReleaseChange } missing { ...MissingRequirement } effects { ...ReleaseEffect } approvals needed } fragment
-ReleaseChange on ReleaseChange { sign kind name details breaking } fragment MissingRequirement on MissingRequirement {
-kind name hint } fragment ReleaseEffect on ReleaseEffect { kind name sentence measured requests costUsdBefore
-costUsdAfter qualityBefore qualityAfter qualityMargin }
+...ReleaseChange } missing { ...MissingRequirement } effects { ...ReleaseEffect } gates { ...ReleaseGate } approvals
+needed } fragment ReleaseChange on ReleaseChange { sign kind name details breaking } fragment MissingRequirement on
+MissingRequirement { kind name hint } fragment ReleaseEffect on ReleaseEffect { kind name sentence measured requests
+costUsdBefore costUsdAfter qualityBefore qualityAfter qualityMargin } fragment ReleaseGate on ReleaseGate { eval verdict
+sentence at }
 """
 
 
@@ -1401,13 +1412,96 @@ async def plan_release(client: ApiClient, *, source: str, to: str) -> ReleasePla
     return response.plan_release
 
 
+SHOW_PLAN = """\
+query ShowPlan($id: String!) { releasePlan(id: $id) { ...ReleasePlan } } fragment ReleasePlan on ReleasePlan { id
+sentence environment source release base created createdBy applied stale changes { ...ReleaseChange } missing {
+...MissingRequirement } effects { ...ReleaseEffect } gates { ...ReleaseGate } approvals needed } fragment ReleaseChange
+on ReleaseChange { sign kind name details breaking } fragment MissingRequirement on MissingRequirement { kind name hint
+} fragment ReleaseEffect on ReleaseEffect { kind name sentence measured requests costUsdBefore costUsdAfter
+qualityBefore qualityAfter qualityMargin } fragment ReleaseGate on ReleaseGate { eval verdict sentence at }
+"""
+
+
+class ShowPlanResponse(Struct, frozen=True, rename="camel"):
+    release_plan: ReleasePlan
+
+
+async def show_plan(client: ApiClient, *, id: str) -> ReleasePlan:
+    variables = {"id": id}
+    response = await client.graphql(SHOW_PLAN, ShowPlanResponse, variables)
+    return response.release_plan
+
+
+GATE_RELEASE = """\
+mutation GateRelease($plan: String!, $eval: String!) { gateRelease(plan: $plan, eval: $eval) { ...ReleasePlan } }
+fragment ReleasePlan on ReleasePlan { id sentence environment source release base created createdBy applied stale
+changes { ...ReleaseChange } missing { ...MissingRequirement } effects { ...ReleaseEffect } gates { ...ReleaseGate }
+approvals needed } fragment ReleaseChange on ReleaseChange { sign kind name details breaking } fragment
+MissingRequirement on MissingRequirement { kind name hint } fragment ReleaseEffect on ReleaseEffect { kind name sentence
+measured requests costUsdBefore costUsdAfter qualityBefore qualityAfter qualityMargin } fragment ReleaseGate on
+ReleaseGate { eval verdict sentence at }
+"""
+
+
+class GateReleaseResponse(Struct, frozen=True, rename="camel"):
+    gate_release: ReleasePlan
+
+
+async def gate_release(client: ApiClient, *, plan: str, eval: str) -> ReleasePlan:
+    variables = {"plan": plan, "eval": eval}
+    response = await client.graphql(GATE_RELEASE, GateReleaseResponse, variables)
+    return response.gate_release
+
+
+START_EVAL_OF_RELEASE = """\
+mutation StartEvalOfRelease($suite: String!, $release: String!) { startEval(suite: $suite, release: $release) { id } }
+"""
+
+
+class StartEvalOfReleaseResult(Struct, frozen=True, rename="camel"):
+    id: str
+
+
+class StartEvalOfReleaseResponse(Struct, frozen=True, rename="camel"):
+    start_eval: StartEvalOfReleaseResult
+
+
+async def start_eval_of_release(client: ApiClient, *, suite: str, release: str) -> StartEvalOfReleaseResult:
+    variables = {"suite": suite, "release": release}
+    response = await client.graphql(START_EVAL_OF_RELEASE, StartEvalOfReleaseResponse, variables)
+    return response.start_eval
+
+
+WATCH_EVAL_RUN = """\
+query WatchEvalRun($id: String!) { evalRun(id: $id) { state total done failed error } }
+"""
+
+
+class WatchEvalRunResult(Struct, frozen=True, rename="camel"):
+    state: JobState
+    total: int
+    done: int
+    failed: int
+    error: str | None
+
+
+class WatchEvalRunResponse(Struct, frozen=True, rename="camel"):
+    eval_run: WatchEvalRunResult
+
+
+async def watch_eval_run(client: ApiClient, *, id: str) -> WatchEvalRunResult:
+    variables = {"id": id}
+    response = await client.graphql(WATCH_EVAL_RUN, WatchEvalRunResponse, variables)
+    return response.eval_run
+
+
 APPROVE_RELEASE = """\
 mutation ApproveRelease($plan: String!) { approveRelease(plan: $plan) { ...ReleasePlan } } fragment ReleasePlan on
 ReleasePlan { id sentence environment source release base created createdBy applied stale changes { ...ReleaseChange }
-missing { ...MissingRequirement } effects { ...ReleaseEffect } approvals needed } fragment ReleaseChange on
-ReleaseChange { sign kind name details breaking } fragment MissingRequirement on MissingRequirement { kind name hint }
-fragment ReleaseEffect on ReleaseEffect { kind name sentence measured requests costUsdBefore costUsdAfter qualityBefore
-qualityAfter qualityMargin }
+missing { ...MissingRequirement } effects { ...ReleaseEffect } gates { ...ReleaseGate } approvals needed } fragment
+ReleaseChange on ReleaseChange { sign kind name details breaking } fragment MissingRequirement on MissingRequirement {
+kind name hint } fragment ReleaseEffect on ReleaseEffect { kind name sentence measured requests costUsdBefore
+costUsdAfter qualityBefore qualityAfter qualityMargin } fragment ReleaseGate on ReleaseGate { eval verdict sentence at }
 """
 
 

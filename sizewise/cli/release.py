@@ -18,6 +18,7 @@ COMMANDS: Mapping[str, LazyCommand] = {
     "plan": LazyCommand(
         "sizewise.cli.release_plan:plan", "Plan a release for an environment: what changes, breaks and is missing."
     ),
+    "gate": LazyCommand("sizewise.cli.release_gate:gate", "Run the evals that a plan needs, and have them judged."),
     "approve": LazyCommand("sizewise.cli.release_plan:approve", "Approve a plan of someone else's."),
     "apply": LazyCommand("sizewise.cli.release_apply:apply", "Make a release live in an environment."),
     "promote": LazyCommand(

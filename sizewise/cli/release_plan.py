@@ -32,7 +32,7 @@ def plan(ctx: click.Context, source: str, to: str, exit_code: bool) -> None:
     """
     named = asyncio.run(save_folder()) if source == FOLDER else source
     made = asyncio.run(operations.plan_release(api_client(), source=named, to=to))
-    _write(made)
+    write_plan(made)
     ctx.exit(1 if exit_code and made.base != made.release else 0)
 
 
@@ -45,16 +45,18 @@ def approve(id: str) -> None:
     \b
     Example: sizewise release approve plan-3f2a9c01
     """
-    _write(asyncio.run(operations.approve_release(api_client(), plan=id)))
+    write_plan(asyncio.run(operations.approve_release(api_client(), plan=id)))
 
 
-def _write(made: operations.ReleasePlan) -> None:
+def write_plan(made: operations.ReleasePlan) -> None:
     if wants_json():
         write_json(msgspec.to_builtins(made))
         return
     click.echo(made.sentence)
     for missing in made.missing:
         click.echo(f"missing: {missing.kind}/{missing.name}: {missing.hint}")
+    for gate in made.gates:
+        click.echo(f"eval: {gate.eval}: {gate.sentence}")
     for each in made.changes:
         for why in each.breaking:
             click.echo(f"breaking: {each.kind}/{each.name}: {why}")
@@ -64,5 +66,7 @@ def _write(made: operations.ReleasePlan) -> None:
         click.echo(f"{each.sign} {each.kind}/{each.name}")
         for line in each.details:
             click.echo(f"    {line}")
-    if made.base != made.release:
+    if any(gate.verdict != "pass" for gate in made.gates):
+        click.echo(f"Run its evals: sizewise release gate {made.id}")
+    elif made.base != made.release:
         click.echo(f"Apply it: sizewise release apply {made.id}")

@@ -56,6 +56,11 @@ async def approve_release(context: RequestContext, plan: str) -> FieldValues:
     return await _plan(context, await plans.approve_plan(context.get_app(), context.principal, plan))
 
 
+async def gate_release(context: RequestContext, plan: str, eval: str) -> FieldValues:
+    """Raises BadRequest unless both releases have a whole run of the eval."""
+    return await _plan(context, await plans.gate_plan(context.get_app(), context.principal, plan, eval))
+
+
 async def promote_release(
     context: RequestContext, environment: str, breaking: bool = False, reason: str = ""
 ) -> FieldValues:
@@ -109,6 +114,10 @@ async def _plan(context: RequestContext, plan: plans.ReleasePlan) -> FieldValues
         ],
         "missing": [{"kind": each.kind, "name": each.name, "hint": each.hint} for each in plan.missing],
         "effects": [_effect(each) for each in await plans.plan_effects(context.get_app(), row)],
+        "gates": [
+            {"eval": each.eval, "verdict": each.verdict or None, "sentence": each.sentence, "at": each.at}
+            for each in plan.gates
+        ],
         "approvals": list(plan.approvals),
         "needed": plan.needed,
     }

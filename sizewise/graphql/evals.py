@@ -12,7 +12,8 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from sizewise.app.eval_folder import EvalFile, eval_names_in, find_eval, find_run, run_files
-from sizewise.app.eval_jobs import JobStatus
+from sizewise.app.eval_jobs import EvalAnswers, JobStatus
+from sizewise.app.release_gates import answers_of_release
 from sizewise.auth.api_keys import audit_event
 from sizewise.errors import BadRequest, PathNotFound
 from sizewise.evals.runs.comparison import ItemScores, summarize
@@ -61,15 +62,20 @@ async def eval_run(context: RequestContext, id: str) -> FieldValues:
     return _run(context, found, run)
 
 
-async def start_eval(context: RequestContext, suite: str, target: str | None = None, new: bool = False) -> FieldValues:
+async def start_eval(
+    context: RequestContext, suite: str, target: str | None = None, new: bool = False, release: str | None = None
+) -> FieldValues:
     """Raises BadRequest, Busy, Forbidden for a caller who may not ask, ExternalFailure for a folder without writes."""
     found = await suite_file(context, suite)
     context.require("ask")
     jobs, get_app = context.app.resources.eval_jobs, context.get_app
-    id = await jobs.start(context.principal, suite, target or "", lambda: get_app().handler, is_new=new)
+    answers = EvalAnswers(lambda: get_app().handler, get_app().resources.prompts)
+    if release is not None:
+        answers = await answers_of_release(get_app(), context.principal, release)
+    id = await jobs.start(context.principal, suite, target or "", answers, is_new=new)
     event = audit_event(context.principal, context.principal.tenant, "eval.start", f"eval:{suite}")
     await context.services.audit_log.append(event)
-    status = jobs.status(id) or JobStatus()
+    status = jobs.status(id) or JobStatus("done")
     return {"id": id, "suite": found.name, **_job(status)}
 
 
@@ -123,6 +129,7 @@ def _run(context: RequestContext, found: EvalFile, run: EvalRun) -> FieldValues:
         "target": run.head.target,
         "started": run.head.started,
         "prompt": run.head.prompt or None,
+        "release": run.head.release or None,
         "repeat": run.head.repeat,
         **_job(_merged(status, stored)),
         "costUsd": None if None in costs else format_dollars(stored.cost),

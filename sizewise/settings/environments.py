@@ -28,6 +28,10 @@ class EnvironmentSettings:
         "`published`: what is published is live at once. Empty: the environment before it; in the first, `published`.",
     )
     approve: int = setting(0, "People, other than who planned it, who must approve a release.", minimum=0, maximum=10)
+    gate: tuple[str, ...] = setting(
+        (),
+        "Evals of this folder that a release must pass, against what is live: `sizewise release gate PLAN` runs them.",
+    )
     outcomes: str = setting(
         "",
         "Folder of recorded outcomes (`sizewise route outcomes`): plans replay changed policies on them.",

@@ -43,6 +43,7 @@ class RunHead(Struct, frozen=True, kw_only=True):
     repeat: Annotated[int, Meta(ge=1)]
     planned: Annotated[int, Meta(ge=1)]
     prompt: PlainLine = ""  # ID@VERSION, if the target has one
+    release: PlainLine = ""  # hash of the release that answered; empty: what was published
 
 
 class ItemResult(Struct, frozen=True, omit_defaults=True, kw_only=True):

@@ -12,7 +12,7 @@ from sizewise.errors import Conflict, Forbidden, PathNotFound
 from sizewise.principal import Principal
 from sizewise.releases.environments import tables
 from sizewise.releases.environments.environment_store import Place
-from sizewise.releases.environments.tables import PlanRow
+from sizewise.releases.environments.tables import GateRow, PlanRow
 from sizewise.storage.database import AsyncTransactionRunner, TransactionRunner
 
 PREFIX = "plan-"
@@ -62,6 +62,36 @@ class PlanStore:
     async def approvals(self, plan: PlanRow) -> list[str]:
         """Ids of users or keys."""
         return await asyncio.to_thread(self._read, lambda c: tables.list_approvals(c, plan.id))
+
+    async def save_gate(
+        self, principal: Principal, plan: PlanRow, eval: str, *, verdict: str, sentence: str, rules: str
+    ) -> GateRow:
+        gate = GateRow(
+            tenant=plan.tenant,
+            project=plan.project,
+            release=plan.release,
+            base=plan.base,
+            eval=eval,
+            verdict=verdict,
+            sentence=sentence,
+            rules=rules,
+            at=_now(),
+            by=_who(principal),
+        )
+        told = audit_event(
+            principal,
+            plan.tenant,
+            "release.gate",
+            f"environment:{plan.project}/{plan.environment}",
+            None,
+            {"plan": plan.id, "release": plan.release, "eval": eval, "verdict": verdict},
+        )
+        await self._write(lambda c: tables.save_gate(c, gate, told))
+        return gate
+
+    async def gates(self, place: Place, release: str, base: str) -> list[GateRow]:
+        """Verdicts on `release` against `base`."""
+        return await asyncio.to_thread(self._read, lambda c: tables.list_gates(c, place[:2], release, base))
 
     async def mark_applied(self, plan: PlanRow) -> None:
         await self._write(lambda c: tables.mark_applied(c, plan.id, _now()))

@@ -11,6 +11,7 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    delete,
     exists,
     insert,
     select,
@@ -82,11 +83,27 @@ APPROVALS = Table(
     Column("at", BIG_INTEGER, nullable=False),  # unix ms
 )
 
+GATES = Table(
+    "release_gates",  # verdicts of evals on a release, against the one that was live; the newest of each is kept
+    META,
+    Column("tenant", Text, primary_key=True),
+    Column("project", Text, primary_key=True),
+    Column("release", Text, primary_key=True),
+    Column("base", Text, primary_key=True),
+    Column("eval", Text, primary_key=True),
+    Column("verdict", Text, nullable=False),
+    Column("sentence", Text, nullable=False),
+    Column("rules", Text, nullable=False),  # SHA-256 of the eval, its data and calibrations, in hex
+    Column("at", BIG_INTEGER, nullable=False),  # unix ms
+    Column("by", Text, nullable=False),
+)
+
 SCHEMA = Migrations(
     "environments",
     (
         (CreateTable(LIVE), CreateTable(HISTORY), CreateIndex(BY_ENVIRONMENT)),
         (CreateTable(PLANS), CreateTable(APPROVALS)),
+        (CreateTable(GATES),),
     ),
 )
 
@@ -137,6 +154,21 @@ class PlanRow(Struct, frozen=True):
     created: int
     by: str
     applied: int | None = None
+
+
+class GateRow(Struct, frozen=True):
+    """A row of GATES. `at`: unix ms."""
+
+    tenant: str
+    project: str
+    release: str
+    base: str
+    eval: str
+    verdict: str
+    sentence: str
+    rules: str
+    at: int
+    by: str
 
 
 def _is(table: Table, place: tuple[str, str, str]) -> ColumnElement[bool]:
@@ -262,3 +294,20 @@ def insert_approval(connection: Connection, plan: PlanRow, by: str, now: int, ev
 def list_approvals(connection: Connection, plan: str) -> list[str]:
     """Who has approved it, in order."""
     return list(connection.scalars(select(APPROVALS.c.by).where(APPROVALS.c.plan == plan).order_by(APPROVALS.c.at)))
+
+
+def save_gate(connection: Connection, gate: GateRow, event: AuditEvent) -> None:
+    """In place of the verdict before."""
+    its = GATES.c
+    same = (its.tenant == gate.tenant) & (its.project == gate.project) & (its.release == gate.release)
+    connection.execute(delete(GATES).where(same & (its.base == gate.base) & (its.eval == gate.eval)))
+    connection.execute(insert(GATES).values({name: getattr(gate, name) for name in GateRow.__struct_fields__}))
+    audit.append_event(connection, event)
+
+
+def list_gates(connection: Connection, project: tuple[str, str], release: str, base: str) -> list[GateRow]:
+    """`project`: tenant and project."""
+    its = GATES.c
+    mine = (its.tenant == project[0]) & (its.project == project[1]) & (its.release == release) & (its.base == base)
+    columns = (its[name] for name in GateRow.__struct_fields__)
+    return [GateRow(*row) for row in connection.execute(select(*columns).where(mine))]
