@@ -20,7 +20,7 @@ class Finding(Struct, frozen=True):
 
 class Guard(Protocol):
     """Runs in time linear in the text and never raises. Findings are in text order, within the text and do not
-    overlap.
+    overlap. The same text always has the same findings: what was found clean may not be asked again.
     """
 
     def __call__(self, text: str) -> list[Finding]: ...

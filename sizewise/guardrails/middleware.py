@@ -12,12 +12,13 @@ from collections.abc import Callable, Coroutine, Iterator, Mapping
 from typing import Protocol
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw, Struct, field
 from msgspec.structs import replace
 
 from sizewise.data_class import DataClass, strictest
 from sizewise.errors import GuardrailBlocked
 from sizewise.guardrails.base import Finding, Guard, OriginAwareGuard, TextOrigin
+from sizewise.guardrails.clean_texts import MIN_CHARS, CleanTexts
 from sizewise.guardrails.data_leakage import DataLeakageGuard
 from sizewise.guardrails.json_text import JSON_OPENINGS, MIN_TEXT_CHARS, decode_json, json_texts
 from sizewise.guardrails.output_filter import FindingCounts, OutputFilter, find_leaks, redact_reply
@@ -56,7 +57,7 @@ LONG_TEXT_BYTES = 32 * 1024
 
 class GuardrailRules(Struct, frozen=True):
     """Guardrail rules of one policy. `active` guards scan the request, `masking_guards` name those that mask. If the
-    `prefilter` finds no sign, only the `unfiltered` guards run.
+    `prefilter` finds no sign, only the `unfiltered` guards run. None of them runs on a text in `clean`.
 
     `origin_aware` guards scan messages from `suspect_origins`. `actions` is by guard; `leakage_action` is for replies;
     `detected_classes` is the data class that a guard's finding gives the request. `spotlighting` is what each attempt
@@ -77,6 +78,7 @@ class GuardrailRules(Struct, frozen=True):
     suspect_origins: frozenset[TextOrigin] = frozenset()
     prefilter: Prefilter | None = None
     unfiltered: tuple[tuple[str, Guard], ...] = ()
+    clean: CleanTexts = field(default_factory=CleanTexts)
 
 
 def split_prefiltered(active: tuple[tuple[str, Guard], ...]) -> tuple[Prefilter | None, tuple[tuple[str, Guard], ...]]:
@@ -139,7 +141,7 @@ Found = tuple[FindingCounts, dict[str, list[Finding]]]
 
 def find_in_request(payload: ChatRequest | EmbeddingRequest, rules: GuardrailRules) -> Found:
     """Raises BadBody."""
-    found = _find(payload, rules, is_long=False)
+    found = _find(payload, rules, request_size(payload), in_full=True)
     assert found is not None
     return found
 
@@ -149,10 +151,10 @@ def find_in_short_request(payload: ChatRequest | EmbeddingRequest, rules: Guardr
     size = request_size(payload)
     if size >= LONG_BYTES and (rules.active or rules.origin_aware):
         return None
-    return _find(payload, rules, is_long=size >= LONG_TEXT_BYTES)
+    return _find(payload, rules, size, in_full=False)
 
 
-def _find(payload: ChatRequest | EmbeddingRequest, rules: GuardrailRules, is_long: bool) -> Found | None:
+def _find(payload: ChatRequest | EmbeddingRequest, rules: GuardrailRules, size: int, in_full: bool) -> Found | None:
     told: list[tuple[str, str]] = []
     seen: dict[str, list[Finding]] = {}
     active = rules.active
@@ -160,10 +162,15 @@ def _find(payload: ChatRequest | EmbeddingRequest, rules: GuardrailRules, is_lon
         said = request_texts(payload)
         if rules.prefilter is not None and not rules.prefilter("\n".join(said)):
             active = rules.unfiltered
-        if active and is_long:
+    if active:
+        if size >= MIN_CHARS:
+            said = rules.clean.without(said)
+        if not in_full and sum(map(len, said)) >= LONG_TEXT_BYTES:
             return None
-        for text in said if active else ():
+        clean: list[str] = []
+        for text in said:
             hidden: list[Finding] = []
+            before = len(told)
             for name, guard in active:
                 found = guard(text)
                 if found:
@@ -171,9 +178,12 @@ def _find(payload: ChatRequest | EmbeddingRequest, rules: GuardrailRules, is_lon
                     hidden += found if name in rules.masking_guards else ()
             if hidden:
                 seen[text] = hidden
+            if len(told) == before:
+                clean.append(text)
+        rules.clean.add(clean)
     if rules.origin_aware:
         foreign = texts_by_origin(payload, rules.suspect_origins)
-        if is_long and sum(len(text) for _, text in foreign) >= LONG_TEXT_BYTES:
+        if not in_full and sum(len(text) for _, text in foreign) >= LONG_TEXT_BYTES:
             return None
         for origin, text in foreign:
             for name, guard_of in rules.origin_aware:

@@ -177,7 +177,11 @@ class GuardrailPipeline:
         """As `scan`, away from the event loop."""
         rules = self.rules_for(request)
         request, gone = await long.offload.in_thread(_without_unlisted_tools, request, rules)
-        return self._completed(*(await long.scan(request, rules)), rules, gone)
+        asked, counts = await long.scan(request, rules)
+        if not counts and isinstance(request.payload, ChatRequest):
+            said = (message.content for message in request.payload.messages)
+            rules.clean.add(text for text in said if isinstance(text, str))
+        return self._completed(asked, counts, rules, gone)
 
     def _completed(
         self, asked: Request, counts: FindingCounts, rules: GuardrailRules, gone: int
