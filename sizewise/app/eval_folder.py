@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from sizewise.errors import BadRequest, did_you_mean
+from sizewise.evals.dataset_files import ENDINGS
 from sizewise.evals.runs.eval_items import EvalDataset, read_items
 from sizewise.evals.runs.eval_spec import EvalSpec, EvalSpecError, build_spec
 from sizewise.evals.runs.judge_calibration import JudgeCalibration
@@ -163,6 +164,12 @@ def _new_run_name(target: str) -> str:
     """Sorts by time, to the millisecond, and differs by target."""
     now = datetime.now(UTC)
     return f"{now:%Y%m%d-%H%M%S}-{now.microsecond // 1_000:03d}-{sha256(target.encode()).hexdigest()[:6]}"
+
+
+def dataset_files(folder: Path) -> dict[str, Path]:
+    """The data sets of a folder by name, sorted. Of files with the same name the first of ENDINGS counts."""
+    files = {each.stem: each for ending in reversed(ENDINGS) for each in folder.glob(f"*{ending}")}
+    return dict(sorted(files.items()))
 
 
 def _outwards(where: tuple[str | int, ...]) -> list[tuple[str | int, ...]]:

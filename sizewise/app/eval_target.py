@@ -7,15 +7,16 @@ import time
 from collections.abc import Callable, Sequence
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, Raw
 
 from sizewise.data_class import DataClass
-from sizewise.errors import SizewiseError
+from sizewise.errors import UpstreamProtocolError
 from sizewise.evals.runs.eval_items import EvalItem
 from sizewise.evals.runs.eval_spec import EvalTarget
 from sizewise.evals.runs.item_scorers import TargetAnswer
 from sizewise.evals.runs.model_scorers import EmbeddedTexts
 from sizewise.handler import AttemptFinished, Event, Handler, Request, RequestOptions
+from sizewise.messages import ChatRequest, EmbeddingRequest, Reply
 from sizewise.principal import Principal
 from sizewise.prompt_reference import PromptReference
 from sizewise.providers.wires.openai.request_response import read_request
@@ -77,8 +78,14 @@ class OwnTargets:
     async def embed(
         self, model: str, texts: Sequence[str], most: int | None, data_class: DataClass | None
     ) -> EmbeddedTexts:
-        """Raises SizewiseError: the score is missing, with this reason."""
-        raise SizewiseError("a run of the server has no similarity", "sizewise eval run has it")
+        """`model`: `auto` is the one on this machine. Raises SizewiseError."""
+        inputs = list(texts)
+        fields = {"model": Raw(msgspec.json.encode(model)), "input": Raw(msgspec.json.encode(inputs))}
+        options = RequestOptions(max_cost=most, data_class=data_class, cache="no-store", tags=(EVAL_TAG,))
+        reply, cost = await self._send(EmbeddingRequest(model, inputs, fields), options)
+        if len(reply.embeddings) != len(inputs):
+            raise UpstreamProtocolError(f"{model!r} lacks vectors", "check that it is an embedding model")
+        return EmbeddedTexts(tuple(reply.embeddings), cost)
 
     async def _answer(
         self,
@@ -95,22 +102,27 @@ class OwnTargets:
             tags=(EVAL_TAG,),
             prompt=UNSET if prompt is None else prompt,
         )
-        began, costs = time.perf_counter(), _Costs()
-        request = Request(
-            payload=chat,
-            principal=self._principal,
-            trace_id=self._trace,
-            started_at=began,
-            options=options,
-            endpoint=ENDPOINT,
-            background=True,
-        )
-        reply = await self._handler()(request, costs)
+        began = time.perf_counter()
+        reply, cost = await self._send(chat, options)
         calls = reply.choices[0].tool_calls if reply.choices else ()
         return TargetAnswer(
             text=reply.text,
             calls=tuple((each.function.name, each.function.arguments) for each in calls if each.function is not None),
             tokens=reply.usage.input + reply.usage.output,
             seconds=time.perf_counter() - began,
-            cost=costs.cost,
+            cost=cost,
         )
+
+    async def _send(self, payload: ChatRequest | EmbeddingRequest, options: RequestOptions) -> tuple[Reply, int | None]:
+        """With what its attempts cost, in pico-dollars."""
+        costs = _Costs()
+        request = Request(
+            payload=payload,
+            principal=self._principal,
+            trace_id=self._trace,
+            started_at=time.perf_counter(),
+            options=options,
+            endpoint=ENDPOINT,
+            background=True,
+        )
+        return await self._handler()(request, costs), costs.cost

@@ -9,9 +9,10 @@ from pathlib import Path
 import click
 import msgspec
 
+from sizewise.app.dataset_addition import read_lines
 from sizewise.cli import operations
 from sizewise.cli.api_client import ApiClient
-from sizewise.cli.dataset_files import read_lines, write_lines
+from sizewise.cli.dataset_files import write_lines
 from sizewise.cli.options import api_client, server_options, wants_json
 from sizewise.cli.output import dim, format_count, write_json, write_table
 from sizewise.cli.printable import printable
@@ -29,6 +30,7 @@ KEYS = "1-9 choose, s skip, u previous, c comment, q quit"
 @click.option("--skip", type=click.Choice(SKIPS), help="Skip --item for this reason.")
 @click.option("--comment", help="Of --item; stored encrypted.")
 @click.option("--add", type=click.Path(path_type=Path), metavar="FILE", help="Add items, such as of `eval label`.")
+@click.option("--agreement", is_flag=True, help="Show how far two people agree on the same items.")
 @click.option("--export", type=click.Path(path_type=Path), metavar="FILE", help="Write the labels for a judge.")
 @server_options
 def annotate(
@@ -38,6 +40,7 @@ def annotate(
     skip: str | None,
     comment: str | None,
     add: Path | None,
+    agreement: bool,
     export: Path | None,
 ) -> None:
     """Label answers without seeing who gave them.
@@ -55,6 +58,8 @@ def annotate(
         _list(client)
     elif add is not None:
         _add(client, queue, add)
+    elif agreement:
+        _agreement(client, queue)
     elif export is not None:
         _export(client, queue, export)
     elif item is not None:
@@ -106,6 +111,24 @@ def _export(client: ApiClient, queue: str, file: Path) -> None:
     click.echo(f"{file}: {format_count(len(lines))} blind labels")
     if seen:
         click.echo(dim(f"{format_count(seen)} are left out: who gave them knew the answer's record"), err=True)
+
+
+def _agreement(client: ApiClient, queue: str) -> None:
+    found = asyncio.run(operations.get_label_agreement(client, name=queue)).agreement
+    if wants_json():
+        write_json(msgspec.to_builtins({"queue": queue, "agreement": found}))
+        return
+    rows = [
+        (
+            each.score,
+            f"{each.items:,}",
+            f"{each.agreed / each.items:.0%}" if each.items else "",
+            "" if each.kappa is None else f"{each.kappa:.2f}",
+            "" if each.low is None or each.high is None else f"{each.low:.2f} to {each.high:.2f}",
+        )
+        for each in found
+    ]
+    write_table(("SCORE", "PAIRS", "AGREED", "KAPPA", "95 %"), rows, right="PAIRS AGREED KAPPA")
 
 
 def _scores(words: tuple[str, ...]) -> dict[str, str]:

@@ -27,8 +27,8 @@ COMMANDS: Mapping[str, LazyCommand] = {
 def dataset(ctx: click.Context) -> None:
     """Manage data sets of evals: add, from-records, split.
 
-    A data set is a file NAME.jsonl in the folder `evals` next to sizewise.toml, an item a line. Its hash is that of its
-    items. Without a command the data sets are listed.
+    A data set is a file NAME.jsonl or NAME.csv in the folder `evals` next to sizewise.toml, an item a line. Its hash is
+    that of its items. Without a command the data sets are listed.
 
     \b
     Example: sizewise dataset from-records traffic --items 200

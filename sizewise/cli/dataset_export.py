@@ -8,7 +8,8 @@ from typing import cast, get_args
 import click
 import msgspec
 
-from sizewise.cli.dataset_files import complete_dataset, find_dataset, read_lines
+from sizewise.app.dataset_addition import read_lines
+from sizewise.cli.dataset_files import complete_dataset, find_dataset
 from sizewise.cli.options import local_options, wants_json
 from sizewise.cli.output import format_count, write_file, write_json
 from sizewise.errors import BadRequest

@@ -2,63 +2,43 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 import click
 import msgspec
 
+from sizewise.app.dataset_addition import named_dataset
+from sizewise.app.eval_folder import dataset_files
 from sizewise.cli.eval_files import eval_names, evals_folder, load_eval
 from sizewise.cli.output import write_file
 from sizewise.errors import BadRequest, ExternalFailure, did_you_mean
-from sizewise.evals.dataset_files import read_rows
-from sizewise.evals.runs.eval_items import HINT
-
-ENDING = ".jsonl"
-NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,62}")
-
-Line = dict[str, Any]
+from sizewise.evals.dataset_files import ENDINGS
 
 
 def dataset_names() -> list[str]:
-    folder = evals_folder()
-    return sorted(each.stem for each in folder.glob(f"*{ENDING}")) if folder.is_dir() else []
+    return list(dataset_files(evals_folder()))
 
 
 def find_dataset(name: str) -> Path:
     """A name in the folder, or a file anywhere. Raises BadRequest."""
-    if Path(name).suffix == ENDING or "/" in name:
+    if Path(name).suffix in ENDINGS or "/" in name:
         if Path(name).is_file():
             return Path(name)
         raise BadRequest(f"there is no file {name!r}", "sizewise dataset list shows the data sets")
-    path = evals_folder() / f"{name}{ENDING}"
-    if path.is_file():
-        return path
-    known = dataset_names()
-    hint = did_you_mean(name, known) or ("sizewise dataset list" if known else "sizewise dataset add NAME FILE")
+    known = dataset_files(evals_folder())
+    if name in known:
+        return known[name]
+    hint = did_you_mean(name, list(known)) or ("sizewise dataset list" if known else "sizewise dataset add NAME FILE")
     raise BadRequest(f"there is no data set {name!r} in {str(evals_folder())!r}", hint)
 
 
 def new_dataset(name: str) -> Path:
     """Its path. Raises BadRequest if there is one of this name, or it is none."""
-    path = named_dataset(name)
-    if path.exists():
-        raise BadRequest(f"there is already {str(path)!r}", "choose another name")
+    path = named_dataset(evals_folder(), name)
+    if name in (known := dataset_files(evals_folder())):
+        raise BadRequest(f"there is already {str(known[name])!r}", "choose another name")
     return path
-
-
-def named_dataset(name: str) -> Path:
-    """Raises BadRequest if it is no name of a file."""
-    if NAME.fullmatch(name) is None:
-        raise BadRequest(f"{name[:60]!r} is not a data set's name", "use a letter, then letters, digits, _ - and .")
-    return evals_folder() / f"{name}{ENDING}"
-
-
-def read_lines(file: Path) -> list[Line]:
-    """As they are, in order. Raises BadRequest, with file and line."""
-    return [row for _, row in read_rows(file, Line, HINT)]
 
 
 def write_lines(file: Path, lines: Iterable[Mapping[str, object]]) -> None:

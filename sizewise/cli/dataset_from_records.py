@@ -11,7 +11,8 @@ from pathlib import Path
 
 import click
 
-from sizewise.cli.dataset_files import Line, new_dataset, write_lines
+from sizewise.app.dataset_addition import Line
+from sizewise.cli.dataset_files import new_dataset, write_lines
 from sizewise.cli.options import api_client, server_options, wants_json
 from sizewise.cli.output import format_count, write_json, write_table
 from sizewise.cli.record_frame import STRATA, RecordFrame, read_contents, read_frame, stratify

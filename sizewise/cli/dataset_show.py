@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import click
 
-from sizewise.cli.dataset_files import Line, complete_dataset, find_dataset, read_lines
+from sizewise.app.dataset_addition import Line, read_lines
+from sizewise.cli.dataset_files import complete_dataset, find_dataset
 from sizewise.cli.options import local_options, wants_json
 from sizewise.cli.output import format_count, write_json, write_pairs, write_table
 from sizewise.evals.runs.eval_items import EvalDataset, EvalItem, read_items

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from sizewise.cli.dataset_files import complete_dataset, find_dataset, new_dataset, read_lines, write_lines
+from sizewise.app.dataset_addition import read_lines
+from sizewise.cli.dataset_files import complete_dataset, find_dataset, new_dataset, write_lines
 from sizewise.cli.options import local_options, wants_json
 from sizewise.cli.output import write_json, write_table
 from sizewise.errors import BadRequest

@@ -10,6 +10,7 @@ import msgspec
 
 from sizewise.cli import operations
 from sizewise.cli.erase_eval_copies import erase_eval_copies
+from sizewise.cli.eval_files import evals_folder
 from sizewise.cli.options import api_client, server_options, wants_json
 from sizewise.cli.output import dim, write_json, write_table
 from sizewise.cli.users import user_id
@@ -71,7 +72,7 @@ def erase(user: str | None, key: str | None, session: str | None, end_user: str 
             dry_run=not yes,
         )
     )
-    copies = erase_eval_copies(copied, dry_run=told.dry_run)
+    copies = erase_eval_copies(evals_folder(), copied, dry_run=told.dry_run)
     kept = (OF_CALLERS, *KEPT) if session or end_user else KEPT
     if wants_json():
         write_json({**msgspec.to_builtins(told), "eval_copies": msgspec.to_builtins(copies), "kept": list(kept)})

@@ -797,6 +797,15 @@ class Score(Struct, frozen=True, rename="camel"):
     commented: bool
 
 
+class LabelAgreement(Struct, frozen=True, rename="camel"):
+    score: str
+    items: int
+    agreed: int
+    kappa: float | None
+    low: float | None
+    high: float | None
+
+
 class QueueCounts(Struct, frozen=True, rename="camel"):
     name: str
     needed: int
@@ -2915,6 +2924,26 @@ class ListAnnotationQueuesResponse(Struct, frozen=True, rename="camel"):
 async def list_annotation_queues(client: ApiClient) -> list[QueueCounts]:
     response = await client.graphql(LIST_ANNOTATION_QUEUES, ListAnnotationQueuesResponse)
     return response.annotation_queues
+
+
+GET_LABEL_AGREEMENT = """\
+query GetLabelAgreement($name: String!) { annotationQueue(name: $name) { agreement { ...LabelAgreement } } } fragment
+LabelAgreement on LabelAgreement { score items agreed kappa low high }
+"""
+
+
+class GetLabelAgreementResult(Struct, frozen=True, rename="camel"):
+    agreement: list[LabelAgreement]
+
+
+class GetLabelAgreementResponse(Struct, frozen=True, rename="camel"):
+    annotation_queue: GetLabelAgreementResult
+
+
+async def get_label_agreement(client: ApiClient, *, name: str) -> GetLabelAgreementResult:
+    variables = {"name": name}
+    response = await client.graphql(GET_LABEL_AGREEMENT, GetLabelAgreementResponse, variables)
+    return response.annotation_queue
 
 
 GET_ANNOTATION_QUEUE = """\

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+from sizewise.app.dataset_addition import Line
 from sizewise.cli import operations
 from sizewise.cli.api_client import ApiClient
-from sizewise.cli.dataset_files import Line
 from sizewise.cli.eval_target import EVAL_TAG
 from sizewise.cli.operations import Record
 from sizewise.cli.progress import progress_bar

@@ -1,11 +1,11 @@
-"""Reads a dataset folder: `prompts` and `outcomes` as .jsonl or .parquet files. Does not interpret them.
+"""Reads a dataset folder: `prompts` and `outcomes` as .jsonl, .csv or .parquet files. Does not interpret them.
 
 .parquet needs pyarrow, which is not a dependency of Sizewise.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import TypeVar
@@ -13,11 +13,14 @@ from typing import TypeVar
 import msgspec
 
 from sizewise.errors import BadRequest
+from sizewise.evals.csv_rows import read_csv
 from sizewise.evals.outcomes import OutcomeDataset, RecordedOutcome, RecordedPrompt, build_dataset
 
 T = TypeVar("T")
 BOM = b"\xef\xbb\xbf"
 """The UTF-8 byte order mark, which some editors write."""
+ENDINGS = (".jsonl", ".csv", ".parquet")
+"""Of files of data; the first that is there is read."""
 CALIBRATE_HINT = "see docs/how-to/calibrate.md"
 
 
@@ -33,20 +36,26 @@ def read_dataset(folder: Path) -> OutcomeDataset:
 
 
 def _file(folder: Path, name: str) -> Path:
-    for ending in (".jsonl", ".parquet"):
+    for ending in ENDINGS:
         if (file := folder / f"{name}{ending}").is_file():
             return file
-    hint = "a folder of outcomes contains prompts.jsonl and outcomes.jsonl (or .parquet): docs/how-to/calibrate.md"
+    hint = "a folder of outcomes has prompts.jsonl and outcomes.jsonl (or .csv, .parquet): docs/how-to/calibrate.md"
     raise BadRequest(f"there is no {name}.jsonl in {str(folder)!r}", hint)
 
 
 def read_rows(file: Path, shape: type[T], hint: str = CALIBRATE_HINT) -> Iterator[tuple[int, T]]:
-    """The rows of a .jsonl or .parquet file with their numbers, from 1. Raises BadRequest, with file and line."""
-    for number, row in _parquet(file) if file.suffix == ".parquet" else _lines(file):
+    """The rows of a .jsonl, .csv or .parquet file with their numbers, from 1. Raises BadRequest, with file and line."""
+    is_csv = file.suffix == ".csv"
+    for number, row in _READERS.get(file.suffix, _lines)(file):
         try:
-            read = msgspec.json.decode(row, type=shape) if isinstance(row, bytes) else msgspec.convert(row, shape)
+            if isinstance(row, bytes):
+                read = msgspec.json.decode(row, type=shape)
+            else:
+                read = msgspec.convert(row, shape, strict=not is_csv)  # all cells of a CSV file are text
         except (msgspec.DecodeError, UnicodeDecodeError) as why:
-            raise BadRequest(f"{str(file)!r}, line {number}: {why}", hint) from why
+            fields = getattr(shape, "__struct_encode_fields__", ())
+            known = f"use {', '.join(fields)}: {hint}" if "unknown field" in str(why) else hint
+            raise BadRequest(f"{str(file)!r}, line {number}: {why}", known) from why
         yield number, read
 
 
@@ -66,3 +75,7 @@ def _parquet(file: Path) -> Iterator[tuple[int, object]]:
         raise BadRequest(f"{str(file)!r} cannot be read without pyarrow", hint) from None
     batches = parquet.ParquetFile(file).iter_batches()
     yield from enumerate((row for batch in batches for row in batch.to_pylist()), 1)
+
+
+_READERS: Mapping[str, Callable[[Path], Iterable[tuple[int, object]]]] = {".csv": read_csv, ".parquet": _parquet}
+"""By ending; every other file is JSON lines."""

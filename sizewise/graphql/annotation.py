@@ -84,6 +84,10 @@ def _queue(context: RequestContext, view: QueueView) -> FieldValues:
         context.require("annotate")
         return [_item(each) for each in await service.labeled(principal, view.name)]
 
+    async def agreement(info: object) -> list[FieldValues]:
+        context.require("manage_evals")  # who labels must not learn what others said
+        return [msgspec.structs.asdict(each) for each in await service.agreement(principal, view.name)]
+
     its = view.settings
     return {
         "name": view.name,
@@ -100,6 +104,7 @@ def _queue(context: RequestContext, view: QueueView) -> FieldValues:
         **_counts(view),
         "next": next,
         "labeled": labeled,
+        "agreement": agreement,
     }
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Literal
 
-from sizewise.app.eval_folder import EvalFile, calibration_file
+from sizewise.app.dataset_addition import DatasetAddition, add_items
+from sizewise.app.eval_folder import EvalFile, calibration_file, dataset_files
 from sizewise.auth.api_keys import audit_event
-from sizewise.errors import BadRequest
+from sizewise.errors import BadRequest, PathNotFound
 from sizewise.evals.llm_judge import Proportion
 from sizewise.evals.runs.eval_items import EvalDataset, EvalItem, read_items
 from sizewise.evals.runs.eval_spec import ScorerSpec
@@ -16,20 +19,59 @@ from sizewise.graphql.context import RequestContext
 from sizewise.graphql.eval_fields import evals_folder, page_fields, suite_file
 from sizewise.graphql.model_type import FieldValues
 
+DatasetFormat = Literal["jsonl", "csv"]
+
 
 async def datasets(context: RequestContext) -> list[FieldValues]:
     folder = evals_folder(context)
-    if folder is None or not folder.is_dir():
+    if folder is None:
         return []
-    return await asyncio.to_thread(lambda: [_dataset(context, each) for each in sorted(folder.glob("*.jsonl"))])
+    return await asyncio.to_thread(lambda: [_dataset(context, each) for each in dataset_files(folder).values()])
 
 
-async def dataset(context: RequestContext, name: str) -> FieldValues | None:
+async def dataset(context: RequestContext, name: str, version: str = "") -> FieldValues | None:
+    """Raises BadRequest if it is another version now."""
     folder = evals_folder(context)
-    names = set() if folder is None else await asyncio.to_thread(lambda: {each.stem for each in folder.glob("*.jsonl")})
-    if folder is None or name not in names:
+    files = {} if folder is None else await asyncio.to_thread(dataset_files, folder)
+    if name not in files:
         return None
-    return await asyncio.to_thread(_dataset, context, folder / f"{name}.jsonl")
+    found = await asyncio.to_thread(_dataset, context, files[name])
+    if not str(found["sha"]).startswith(version.lower()):
+        now = str(found["sha"])[:12] or "none that can be read"
+        raise BadRequest(f"{name!r} is not the version {version[:64]!r} now: it is {now}", "git has earlier versions")
+    return found
+
+
+async def import_dataset(
+    context: RequestContext,
+    name: str,
+    text: str,
+    format: DatasetFormat = "jsonl",
+    dry_run: bool = False,
+) -> FieldValues:
+    """Raises BadRequest, with the line, and ExternalFailure for a folder that cannot be written."""
+    folder = evals_folder(context)
+    if folder is None:
+        raise PathNotFound("your project has no folder of evals", "evals lie beside sizewise.toml")
+    found = await asyncio.to_thread(_import, folder, name, text, format, dry_run)
+    if not dry_run:
+        principal = context.principal
+        await context.services.audit_log.append(
+            audit_event(principal, principal.tenant, "dataset.import", f"dataset:{name}")
+        )
+    return {"name": name, "added": found.added, "known": found.known, "count": found.items, "sha": found.digest or None}
+
+
+def _import(folder: Path, name: str, text: str, format: DatasetFormat, dry_run: bool) -> DatasetAddition:
+    """Errors name the text, and no path of the server."""
+    with TemporaryDirectory() as place:
+        file = Path(place) / f"text.{format}"
+        file.write_text(text, "utf-8", newline="")
+        try:
+            return add_items(folder, name, file, dry_run=dry_run)
+        except BadRequest as error:
+            shown = error.message.replace(str(file), file.name).replace(str(folder), "evals")
+            raise BadRequest(shown, error.hint, param="text") from error
 
 
 async def scorers(context: RequestContext, suite: str) -> list[FieldValues]:

@@ -76,7 +76,7 @@ async def start_eval(
     event = audit_event(context.principal, context.principal.tenant, "eval.start", f"eval:{suite}")
     await context.services.audit_log.append(event)
     status = jobs.status(id) or JobStatus("done")
-    return {"id": id, "suite": found.name, **_job(status)}
+    return {"id": id, "suite": found.name, **job_fields(status)}
 
 
 async def cancel_eval(context: RequestContext, id: str) -> FieldValues:
@@ -85,7 +85,7 @@ async def cancel_eval(context: RequestContext, id: str) -> FieldValues:
     if jobs.folder(context.principal) is None or not await jobs.cancel(id):
         raise PathNotFound(f"the run {id[:100]!r} does not run here", "evalRuns(suite) lists the runs")
     status = jobs.status(id) or JobStatus(state="cancelled")
-    return {"id": id, "suite": suite, **_job(status)}
+    return {"id": id, "suite": suite, **job_fields(status)}
 
 
 def _suite(folder: Path, name: str) -> FieldValues:
@@ -113,15 +113,7 @@ def _suite(folder: Path, name: str) -> FieldValues:
 
 def _run(context: RequestContext, found: EvalFile, run: EvalRun) -> FieldValues:
     id = f"{found.name}/{run.name}"
-    status = context.app.resources.eval_jobs.status(id)
     costs = [each.cost for each in run.results]
-    stored = JobStatus(
-        state="done" if run.is_whole else "interrupted",
-        total=run.head.planned,
-        done=len(run.answered),
-        failed=len({each.digest for each in run.results if each.error}),
-        cost=sum(each or 0 for each in costs),
-    )
     items = _Items(context, found, run)
     return {
         "id": id,
@@ -131,8 +123,8 @@ def _run(context: RequestContext, found: EvalFile, run: EvalRun) -> FieldValues:
         "prompt": run.head.prompt or None,
         "release": run.head.release or None,
         "repeat": run.head.repeat,
-        **_job(_merged(status, stored)),
-        "costUsd": None if None in costs else format_dollars(stored.cost),
+        **job_fields(run_status(context, found, run)),
+        "costUsd": None if None in costs else format_dollars(sum(each or 0 for each in costs)),
         **verdict_fields(found, run, None),
         "scores": _scores(run),
         "items": items.page,
@@ -201,6 +193,17 @@ class _Items:
         return self._inputs[digest].input if digest in self._inputs else None
 
 
+def run_status(context: RequestContext, found: EvalFile, run: EvalRun) -> JobStatus:
+    stored = JobStatus(
+        state="done" if run.is_whole else "interrupted",
+        total=run.head.planned,
+        done=len(run.answered),
+        failed=len({each.digest for each in run.results if each.error}),
+        cost=sum(each.cost or 0 for each in run.results),
+    )
+    return _merged(context.app.resources.eval_jobs.status(f"{found.name}/{run.name}"), stored)
+
+
 def _merged(status: JobStatus | None, stored: JobStatus) -> JobStatus:
     """What this process knows of a run, and of one that has ended what its file has."""
     if status is None or status.state == "running":
@@ -212,7 +215,7 @@ def _dollars(pico: int | None) -> str | None:
     return None if pico is None else format_dollars(pico)
 
 
-def _job(status: JobStatus) -> FieldValues:
+def job_fields(status: JobStatus) -> FieldValues:
     return {
         "state": status.state,
         "total": status.total,

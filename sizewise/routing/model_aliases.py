@@ -249,12 +249,11 @@ def _only_model_plan(kind: str, cards: tuple[ModelCard, ...]) -> dict[str, Route
     if len(cards) == 1:
         why = f"auto is the only configured {kind} model"
         return {"auto": RoutePlan("auto", FixedPolicy(why=why), "fixed", cards, is_exact=True, why=why)}
-    listed = ", ".join(card.name for card in cards) or "none is configured"
-    return {
-        "auto": ModelNotFound(
-            f"`auto` cannot choose among several {kind} models", f"name a model: {listed}", param="model"
-        )
-    }
+    if not cards:
+        hint = "`sizewise models list` names those that can be pulled; or add one under [providers.NAME]"
+        return {"auto": ModelNotFound(f"no {kind} model is configured", hint, param="model")}
+    hint = f"name a model: {', '.join(card.name for card in cards)}"
+    return {"auto": ModelNotFound(f"`auto` cannot choose among several {kind} models", hint, param="model")}
 
 
 def _short_names(cards: tuple[ModelCard, ...]) -> dict[str, tuple[ModelCard, ...]]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from sizewise.cli.erase_eval_copies import erase_eval_copies
 from tests.cli.terminal import sizewise
 from tests.running_server import ECHO, Served, serving
 
@@ -134,6 +135,38 @@ def test_a_data_set_is_added_to_and_split_by_cluster(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
+def test_a_csv_file_is_a_data_set_for_every_command(tmp_path: Path) -> None:
+    folder = tmp_path / "evals"
+    folder.mkdir()
+    (folder / "geo.csv").write_text("id,input,expected,cluster\n1,Paris?,Paris,a\n2,Rome?,Rome,b\n3,Oslo?,Oslo,c\n")
+    (folder / "geo.yaml").write_text("target: echo/small\ndata: geo.csv\nscorers: {right: {kind: contains}}\n")
+    (found,) = sizewise("dataset", "list", "--json", home=tmp_path).json["datasets"]
+    assert (found["name"], found["items"], found["evals"], found["error"]) == ("geo", 3, ["geo"], "")
+    assert sizewise("dataset", "show", "geo", "--json", home=tmp_path).json["first"][0]["input"] == "Paris?"
+    refused = sizewise("dataset", "add", "geo", str(folder / "geo.csv"), home=tmp_path)
+    assert refused.code == 2 and "no file of JSON lines" in refused.err and "dataset add NEW geo.csv" in refused.hint
+    assert sizewise("dataset", "add", "more", str(folder / "geo.csv"), home=tmp_path).code == 0
+    assert [each["input"] for each in lines(folder / "more.jsonl")] == ["Paris?", "Rome?", "Oslo?"]
+    more = sizewise("dataset", "show", "more", "--json", home=tmp_path).json
+    assert more["sha256"] == sizewise("dataset", "show", "geo", "--json", home=tmp_path).json["sha256"]
+    split = sizewise("dataset", "split", "geo", "--part", "a=0.5", "--part", "b=0.5", "--seed", "3", home=tmp_path)
+    assert split.code == 0, split.err
+    assert len(lines(folder / "geo.a.jsonl")) + len(lines(folder / "geo.b.jsonl")) == 3
+
+
+def test_copies_of_a_persons_requests_are_erased_from_csv_too(tmp_path: Path) -> None:
+    folder = tmp_path / "evals"
+    folder.mkdir()
+    kept = 'id,input,source\nb,"two\nlines",\n'
+    (folder / "geo.csv").write_text(
+        'id,input,source\na,"mine, of\ntwo lines","{""key"": ""k1""}"\nb,"two\nlines",\nc,mine,"{""key"": ""k1""}"\n'
+    )
+    assert erase_eval_copies(folder, {"key": ["k1"]}, dry_run=True).items == 2
+    assert erase_eval_copies(folder, {"key": ["k1"]}, dry_run=False).items == 2
+    assert (folder / "geo.csv").read_text() == kept
+    assert erase_eval_copies(folder, {"key": ["k1"]}, dry_run=False).items == 0
+
+
 def test_an_item_that_is_added_moves_no_other_one(tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()

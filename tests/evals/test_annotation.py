@@ -104,6 +104,10 @@ def test_story_31_neither_of_two_annotators_learns_who_answered_or_what_the_othe
         assert graphql(server, query, key=ann).code == "forbidden"
     labels = '{ annotationLabels(queue: "resolved") { ref score label value blind } }'
     assert graphql(server, labels, key=ann).code == "forbidden"
+    agreement = '{ annotationQueue(name: "resolved") { agreement { score items agreed kappa low high } } }'
+    assert graphql(server, agreement, key=ann).code == "forbidden"
+    (agreed,) = graphql(server, agreement).data["annotationQueue"]["agreement"]
+    assert (agreed["items"], agreed["agreed"], agreed["kappa"]) == (1, 0, 0.0) and agreed["low"] < 0 < agreed["high"]
     said = graphql(server, labels).data["annotationLabels"]
     assert sorted((each["ref"], each["label"], each["value"], each["blind"]) for each in said) == [
         ("answer-1", "no", 0.0, True),
@@ -225,6 +229,10 @@ def test_the_command_line_lists_labels_and_exports_for_a_judge(server: Served, t
     assert done["next"]["id"] != item["id"]
     assert sizewise("annotate", "quick", "--item", done["next"]["id"], "--skip", "unclear", home=home).code == 0
     assert "quick" in sizewise("annotate", home=home).out
+    agreed = sizewise("annotate", "resolved", "--agreement", home=home)
+    assert agreed.code == 0 and "KAPPA" in agreed.out, agreed.err
+    found = sizewise("annotate", "quick", "--agreement", "--json", home=home).json["agreement"]
+    assert [each["score"] for each in found] == ["tone"]
     wrong = sizewise("annotate", "quick", "--item", item["id"], "--score", "tone=loud", home=home)
     assert wrong.code == 2 and "use rude, plain, kind" in wrong.hint
     out = sizewise("annotate", "quick", "--export", str(tmp_path / "out.jsonl"), home=home)

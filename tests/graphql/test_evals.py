@@ -12,6 +12,7 @@ import pytest
 from tests.cli.terminal import sizewise
 from tests.gateway.vector_store_client import key_of
 from tests.graphql.graphql_client import fresh_key, graphql
+from tests.graphql.subscription_client import opened, streamed
 from tests.running_server import ECHO, Served, serving, until
 
 CANARY = "canary-eval-4711"
@@ -19,6 +20,12 @@ CONFIG = (
     ECHO
     + """
 [projects.other]
+[providers.vectors]
+wire = "echo"
+place = "process"
+models = ["embed"]
+[models."vectors/embed"]
+task = "embed"
 [models."echo/small"]
 price = {input = "1", output = "1"}
 [models."echo/large"]
@@ -42,6 +49,10 @@ COMPARE = """query($b: String!, $h: String!) { compareRuns(base: $b, head: $h) {
   differences { name value low high allowed } items(change: newlyWrong) { rows { item base head } } } }"""
 START = """mutation($s: String!, $t: String, $n: Boolean!) {
   startEval(suite: $s, target: $t, new: $n) { id state } }"""
+IMPORT = """mutation($t: String!, $f: DatasetFormat!, $d: Boolean!) {
+  importDataset(name: "sent", text: $t, format: $f, dryRun: $d) { name added known count sha } }"""
+JOB = """subscription($i: String!) { jobChanged(id: $i) {
+  __typename id state done total ... on EvalJob { suite } } }"""
 ITEMS = 60
 WORSE = [f"item-{each}" for each in range(14)]
 
@@ -173,6 +184,45 @@ def test_words_need_their_right_and_a_viewer_gets_none(server: Served) -> None:
     texts = '{ dataset(name: "right") { items(last: 1) { rows { input } } } }'
     assert graphql(server, texts, key=viewer).code == "forbidden"
     assert CANARY in asked(server, texts)["dataset"]["items"]["rows"][0]["input"]
+
+
+def test_a_data_set_is_imported_once_and_asked_for_by_its_version(server: Served) -> None:
+    text = "id,input,expected\n1,[[say Rome]] capital?,Rome\n2,[[say Oslo]] capital?,Oslo\n"
+    assert graphql(server, IMPORT, key=fresh_key(server, "run_evals"), t=text, f="csv", d=False).code == "forbidden"
+    dry = asked(server, IMPORT, t=text, f="csv", d=True)["importDataset"]
+    assert (dry["added"], dry["count"], dry["sha"]) == (2, 2, None) and not (server.home / "evals/sent.jsonl").exists()
+    done = asked(server, IMPORT, t=text, f="csv", d=False)["importDataset"]
+    again = asked(server, IMPORT, t=text, f="csv", d=False)["importDataset"]
+    assert (done["added"], done["known"], again["added"], again["known"]) == (2, 0, 0, 2)
+    (event,) = asked(server, "{ audit(last: 1) { action resource } }")["audit"]
+    assert (event["action"], event["resource"]) == ("dataset.import", "dataset:sent")
+    version = 'query($v: String!) { dataset(name: "sent", version: $v) { count sha } }'
+    assert asked(server, version, v=done["sha"][:12])["dataset"] == {"count": 2, "sha": again["sha"]}
+    other = graphql(server, version, v="0000")
+    assert other.code == "bad_request" and done["sha"][:12] in other.message
+    wrong = [("id,inputs\n1,x\n", "'text.csv', line 2"), ("id,input\n1,other\n", "another item '1'"), ("", "no items")]
+    for said, why in wrong:
+        refused = graphql(server, IMPORT, t=said, f="csv", d=False)
+        assert why in refused.message and str(server.home) not in json.dumps(refused.errors), refused.errors
+    (server.home / "evals" / "sent.jsonl").unlink()
+
+
+@pytest.mark.long
+def test_a_run_of_the_server_has_similarity_and_tells_its_progress_until_it_ends(server: Served) -> None:
+    suite = "target: echo/small\ndata: right.jsonl\nscorers: {near: {kind: similarity}}\n"
+    (server.home / "evals" / "near.yaml").write_text(suite)
+    id = asked(server, START, s="near", t="echo/small", n=True)["startEval"]["id"]
+    told = [each["jobChanged"] for each in streamed(server, JOB, i=id)]
+    assert {"state": "done", "done": ITEMS, "total": ITEMS, "suite": "near"}.items() <= told[-1].items()
+    assert all(each["state"] == "running" for each in told[:-1])
+    assert [each["done"] for each in told] == sorted(each["done"] for each in told)
+    (near,) = asked(server, RUN, id=id)["evalRun"]["scores"]
+    assert (near["n"], near["missing"]) == (ITEMS, 0) and 0 <= near["value"] <= 1
+    for key, wrong in (("", "near/none"), ("", "evalrun_none"), ("", "knowledge/none"), ("ask", id)):
+        with opened(server, JOB, key=key and fresh_key(server, key), i=wrong) as response:
+            (refused,) = json.loads(response.read())["errors"]
+        assert refused["extensions"]["code"] == ("forbidden" if key else "not_found"), refused
+    (server.home / "evals" / "near.yaml").unlink()
 
 
 def test_what_is_not_there_or_not_the_callers_is_not_found(server: Served) -> None:

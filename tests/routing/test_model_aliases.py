@@ -120,6 +120,8 @@ def test_the_same_error_is_a_new_one_each_time() -> None:
 
 def test_auto_chooses_no_embedding_model_among_several() -> None:
     assert names(SMALL, VECTORS)(embed("x")).cards == (VECTORS,)
+    with pytest.raises(ModelNotFound, match="no embedding model is configured"):
+        names(SMALL)(embed("x"))
     with pytest.raises(ModelNotFound, match="cannot choose among several embedding models"):
         names(VECTORS, replace(echo_card("echo/other"), task="embed"))(embed("x"))
 

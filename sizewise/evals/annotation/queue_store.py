@@ -22,6 +22,7 @@ from msgspec.structs import replace
 
 from sizewise.errors import BadRequest, PathNotFound, did_you_mean
 from sizewise.evals.annotation import tables
+from sizewise.evals.annotation.agreement import ScoreAgreement, score_agreement
 from sizewise.evals.annotation.shown_item import (
     ItemContent,
     ShownItem,
@@ -181,6 +182,20 @@ class AnnotationQueues:
             content = await self._content(item)
             shown += [] if content is None else [_label(item, content, each) for each in scores if each.label]
         return shown
+
+    async def agreement(self, principal: Principal, name: str) -> list[ScoreAgreement]:
+        """Of each score, over the complete items. Raises PathNotFound."""
+        queue = self.find(name)
+        place, scorer = self._place(principal, name), scorer_of(name, queue)
+        found, after = list[Sequence[ScoreRow]](), 0
+        while True:
+            read = partial(labeled_items, place=place, scorer=scorer, limit=MAX_ADDED, after=after)
+            items = await asyncio.to_thread(self._read, read)
+            found += [rows for _, rows in items]
+            if len(items) < MAX_ADDED:
+                break
+            after = items[-1][0].number
+        return [score_agreement(score, found) for score in queue.scores]
 
     async def saw(self, principal: Principal, trace: str) -> None:
         """Notes that a person has read the record or the scores of a trace: their labels on it calibrate no judge."""

@@ -1,4 +1,4 @@
-"""Items of an eval's data set: inputs with what is expected, one JSON object a line, each checked. Asks no model."""
+"""Items of an eval's data set: inputs with what is expected, one a line as JSON or CSV, each checked. Asks no model."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ class _Row(Struct, forbid_unknown_fields=True):
 def read_items(file: Path) -> EvalDataset:
     """An item without an id is identified by its content. Raises BadRequest, with file and line."""
     if not file.is_file():
-        raise BadRequest(f"there is no data file {str(file)!r}", f"write one JSON object a line: {HINT}")
+        raise BadRequest(f"there is no data file {str(file)!r}", f"write one item a line, as JSON or CSV: {HINT}")
     found: dict[str, EvalItem] = {}
     for number, row in read_rows(file, _Row, HINT):
         where = f"{str(file)!r}, line {number}"
@@ -119,7 +119,7 @@ def read_items(file: Path) -> EvalDataset:
             raise BadRequest(f"{where}: the id {one.id!r} is repeated", "use a unique id for each item")
         found[one.id] = one
     if not found:
-        raise BadRequest(f"{str(file)!r} has no items", f"write one JSON object a line: {HINT}")
+        raise BadRequest(f"{str(file)!r} has no items", f"write one item a line, as JSON or CSV: {HINT}")
     items = tuple(found.values())
     return EvalDataset(items, sha256(b"\n".join(each.digest.encode() for each in items)).hexdigest())
 
