@@ -2,17 +2,43 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import openai
 import pytest
 
-from tests.running_server import Served, environment, serving
+from tests.gateway.vector_store_client import key_of
+from tests.running_server import ECHO, Served, environment, serving, until
 from tests.walls.source import ROOT
 
 EXAMPLES = ROOT / "examples"
+
+CONFIG: Any = {"type": "custom", "item_schema": {"type": "object"}, "include_sample_schema": True}
+NAMES_IT: Any = {
+    "type": "string_check",
+    "name": "names it",
+    "input": "{{ sample.output_text }}",
+    "operation": "ilike",
+    "reference": "{{ item.capital }}",
+}
+TEMPLATE = [{"role": "user", "content": "Capital of {{ item.country }}? {{ item.capital }}"}]
+SOURCE: Any = {
+    "type": "completions",
+    "model": "echo/small",
+    "input_messages": {"type": "template", "template": TEMPLATE},
+    "source": {
+        "type": "file_content",
+        "content": [
+            {"item": {"country": "Italy", "capital": "Rome"}},
+            {"item": {"country": "France", "capital": "Paris"}},
+        ],
+    },
+}
 
 
 @pytest.fixture(scope="module")
@@ -21,12 +47,12 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         yield running
 
 
-def run(served: Served, name: str) -> str:
+def run(served: Served, name: str, cwd: str = "/", **environ: str) -> str:
     """What an example prints. It must end well, and say nothing on stderr."""
     path = EXAMPLES / name
     words = ["bash", str(path)] if path.suffix == ".sh" else [sys.executable, str(path)]
-    env = environment(SIZEWISE_URL=served.url, SIZEWISE_KEY=served.key)
-    done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=60, cwd="/")
+    env = environment(SIZEWISE_URL=served.url, SIZEWISE_KEY=served.key, **environ)
+    done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=60, cwd=cwd)
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
 
@@ -58,6 +84,27 @@ def test_wishes_are_heeded_and_the_headers_tell_who_answered_and_why(served: Ser
 def test_curl_needs_no_sdk(served: Served) -> None:
     said = run(served, "curl.sh")
     assert said.startswith("HTTP/1.1 200") and "x-sizewise-why:" in said and '"content":"Name three rivers."' in said
+
+
+@pytest.mark.long
+def test_evals_of_the_api_are_copied_once_with_the_items_of_their_last_run(tmp_path: Path) -> None:
+    with serving(tmp_path / "home", f"{ECHO}[projects.old]\n[projects.new]\n") as served:
+        old, new = (key_of(served, ["ask"], project=name) for name in ("old", "new"))
+        there, here = (openai.OpenAI(base_url=f"{served.url}/v1", api_key=key) for key in (old, new))
+        made = there.evals.create(name="capitals", data_source_config=CONFIG, testing_criteria=[NAMES_IT])
+        run_id = there.evals.runs.create(made.id, data_source=SOURCE).id
+        until(lambda: there.evals.runs.retrieve(run_id, eval_id=made.id).status == "completed")
+        environ = {"OPENAI_API_KEY": old, "OPENAI_BASE_URL": f"{served.url}/v1", "SIZEWISE_KEY": new}
+        said = run(served, "move_evals.py", str(tmp_path), **environ)
+        (copied,) = here.evals.list()
+        assert f"capitals: {copied.id}\n  2 items" in said
+        assert "known" in run(served, "move_evals.py", str(tmp_path), **environ)
+        assert (copied.name, copied.data_source_config) == (made.name, made.data_source_config)
+        rows = [json.loads(line) for line in (tmp_path / f"{copied.id}.jsonl").read_text().splitlines()]
+        assert rows == SOURCE["source"]["content"]
+        again = here.evals.runs.create(copied.id, data_source=SOURCE)
+        until(lambda: here.evals.runs.retrieve(again.id, eval_id=copied.id).status == "completed")
+        assert here.evals.runs.retrieve(again.id, eval_id=copied.id).result_counts.passed == 2
 
 
 def test_every_example_is_listed_and_tested() -> None:
