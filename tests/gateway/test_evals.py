@@ -109,10 +109,7 @@ def ran(client: OpenAI, eval_id: str, source: Any, **more: Any) -> Any:
     return ended(client, client.evals.runs.create(eval_id, data_source=source, **more).id, eval_id)
 
 
-# ---- story 17: client.evals.* of OpenAI's SDK works by base_url
-
-
-def test_an_eval_is_created_run_and_read_by_the_sdk(mine: OpenAI) -> None:
+def test_story_17_an_eval_is_created_run_and_read_by_the_sdk(mine: OpenAI) -> None:
     made = mine.evals.create(
         name="capitals", data_source_config=CUSTOM, testing_criteria=[EXACT, SIMILAR], metadata={"team": "a"}
     )
