@@ -11,7 +11,7 @@ WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 # Bytecode is kept, also where the environment asks not to: without it each server takes twice the time to start.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: graphiql studio studio-dev check-web help up test test-all test-long test-large test-sdks coverage check fix docs prices lock bench-gateway bench-layers bench-first-light bench-soak bench-long bench-knowledge bench-flows bench-deadlines bench-tools bench-routing bench-cold-start bench-injection bench-poisoning train-injection train-names bench-context bench-scale bench-cli bench-evals bench-eval-speed bench-releases bench-canary
+.PHONY: graphiql studio studio-dev check-web help up test test-all test-long test-large test-sdks coverage check fix docs prices lock bench-gateway bench-layers bench-first-light bench-soak bench-long bench-knowledge bench-flows bench-deadlines bench-tools bench-routing bench-cold-start bench-injection bench-poisoning train-injection train-names bench-context bench-scale bench-cli bench-evals bench-judge bench-eval-speed bench-releases bench-canary
 
 help:
 	@echo "make up         serve on 127.0.0.1:$(PORT)   (PORT=..., HOME_DIR=... are passed on)"
@@ -34,6 +34,7 @@ help:
 	@echo "make bench-scale                                                         one and two workers: CPU a request, requests/s"
 	@echo "make bench-routing DATA=FOLDER SMALL=NAME LARGE=NAME [SECOND=NAME JSON=1]  what routing is worth on any outcomes"
 	@echo "make bench-evals                                                         how often the gate of an eval is wrong"
+	@echo "make bench-judge ARGS='--data FOLDER'                                     how often a corrected judge holds the truth"
 	@echo "make bench-eval-speed                                                    items/s of an eval, beside promptfoo and Inspect"
 	@echo "make bench-releases                                                      how long a rollback takes on two servers"
 	@echo "make bench-canary                                                        how often a canary is rolled back, and when"
@@ -184,6 +185,9 @@ bench-scale: .venv/dev
 
 bench-evals: .venv/dev
 	$(BIN)/python -m bench.evals.gate_errors $(ARGS)
+
+bench-judge: .venv/dev
+	$(BIN)/python -m bench.evals.judge_coverage $(ARGS)
 
 bench-eval-speed: .venv/dev .venv/sdks/ready .venv/sdks/promptfoo .venv/evals/ready
 	@$(BIN)/python -m bench.evals.throughput $(ARGS)

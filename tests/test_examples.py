@@ -51,7 +51,7 @@ def run(served: Served, name: str, cwd: str = "/", **environ: str) -> str:
     """What an example prints. It must end well, and say nothing on stderr."""
     path = EXAMPLES / name
     words = ["bash", str(path)] if path.suffix == ".sh" else [sys.executable, str(path)]
-    env = environment(SIZEWISE_URL=served.url, SIZEWISE_KEY=served.key, **environ)
+    env = environment(**{"SIZEWISE_URL": served.url, "SIZEWISE_KEY": served.key, **environ})
     done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=60, cwd=cwd)
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Container
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,7 +12,7 @@ import msgspec
 
 from sizewise.errors import BadRequest, did_you_mean
 from sizewise.evals.dataset_files import ENDINGS
-from sizewise.evals.runs.eval_items import EvalDataset, read_items
+from sizewise.evals.runs.eval_items import EvalDataset, read_pinned, split_pin
 from sizewise.evals.runs.eval_spec import EvalSpec, EvalSpecError, build_spec
 from sizewise.evals.runs.judge_calibration import JudgeCalibration
 from sizewise.evals.runs.run_file import ENDING, EvalRun, RunHead, read_run
@@ -21,8 +20,6 @@ from sizewise.flows.language.yaml_source import YamlError, parse_yaml
 
 SUFFIXES = (".yaml", ".yml")
 RUNS_FOLDER = ".runs"
-PIN = re.compile(r"[0-9a-f]{8,64}")
-"""The beginning of a data set's SHA-256, behind an @."""
 
 
 @dataclass(frozen=True)
@@ -37,20 +34,11 @@ class EvalFile:
     @property
     def data_file(self) -> Path:
         """Without the hash that pins it."""
-        return self.path.parent / self._data[0]
-
-    @property
-    def _data(self) -> tuple[str, str]:
-        name, _, pin = self.spec.data.rpartition("@")
-        return (name, pin) if name and PIN.fullmatch(pin) else (self.spec.data, "")
+        return self.path.parent / split_pin(self.spec.data)[0]
 
     def dataset(self) -> EvalDataset:
         """Raises BadRequest, also if it is not the one that the eval pins."""
-        found, pin = read_items(self.data_file), self._data[1]
-        if not found.digest.startswith(pin):
-            hint = f"pin it anew if that is meant: {self._data[0]}@{found.digest[: len(pin)]}"
-            raise BadRequest(f"{str(self.data_file)!r} has changed since {self.name!r} pinned it as {pin}", hint)
-        return found
+        return read_pinned(self.path.parent, self.spec.data)
 
 
 def eval_names_in(folder: Path) -> list[str]:

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from sizewise.errors import BadRequest
-from sizewise.evals.runs.eval_items import read_items
+from sizewise.evals.runs.eval_items import read_pinned
 from sizewise.evals.runs.eval_spec import build_spec
 from sizewise.flows.file_source import FlowFile, default_flows_folder, load_flow_files
 from sizewise.flows.language.flow_spec import FlowSpec
@@ -123,7 +123,7 @@ def _eval_parts(folder: Path) -> Iterator[Part]:
     for path in found:
         data = parse_yaml(path.read_text("utf-8")).data
         try:
-            items = read_items(folder / build_spec(data).data)
+            items = read_pinned(folder, build_spec(data).data)
         except BadRequest as error:
             raise BadRequest(f"{path}: {error.message}", error.hint) from error
         yield json_part("evals", path.stem, {"eval": data, "data": items.digest})

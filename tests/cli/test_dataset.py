@@ -204,9 +204,11 @@ def test_an_eval_refuses_data_that_changed_since_it_was_pinned(tmp_path: Path) -
     shown = sizewise("eval", "list", "--json", home=home).json["evals"]
     assert (shown[0]["items"], shown[0]["error"]) == (3, "")
     assert sizewise("dataset", "list", "--json", home=home).json["datasets"][0]["evals"] == ["pinned"]
+    assert sizewise("release", "build", "--dry-run", home=home).code == 0, "a release knows a pin too"
     with (home / "evals" / "all.jsonl").open("a") as more:
         more.write('{"input": "one more"}\n')
     assert "has changed since" in sizewise("eval", "list", "--json", home=home).json["evals"][0]["error"]
+    assert "has changed since" in sizewise("release", "build", "--dry-run", home=home).err
 
 
 @pytest.mark.long

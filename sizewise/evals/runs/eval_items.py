@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -16,6 +17,8 @@ from sizewise.evals.dataset_files import read_rows
 from sizewise.evals.runs.eval_spec import CHECKS, MEASURES, EvalSpecError, ScorerSpec, check_scorer
 
 HINT = "see docs/how-to/evals.md"
+PIN = re.compile(r"[0-9a-f]{8,64}")
+"""The beginning of a data set's SHA-256, behind an @."""
 
 PlainLine = Annotated[str, Meta(pattern=r"\A[^\x00-\x1f\x7f-\x9f]*\Z")]
 """Text that can be shown as it is: no control character."""
@@ -98,6 +101,22 @@ class _Row(Struct, forbid_unknown_fields=True):
     criteria: str = ""
     checks: list[ScorerSpec] = []
     tools: list[dict[str, Any]] = []
+
+
+def split_pin(data: str) -> tuple[str, str]:
+    """The file that an eval names as its data, and the beginning of its SHA-256 that it pins, or nothing."""
+    name, _, pin = data.rpartition("@")
+    return (name, pin) if name and PIN.fullmatch(pin) else (data, "")
+
+
+def read_pinned(folder: Path, data: str) -> EvalDataset:
+    """`data`: as an eval names it, within its folder. Raises BadRequest, also if it is not the one that is pinned."""
+    name, pin = split_pin(data)
+    found = read_items(folder / name)
+    if not found.digest.startswith(pin):
+        hint = f"pin it anew if that is meant: {name}@{found.digest[: len(pin)]}"
+        raise BadRequest(f"{str(folder / name)!r} has changed since it was pinned as {pin}", hint)
+    return found
 
 
 def read_items(file: Path) -> EvalDataset:
