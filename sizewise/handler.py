@@ -162,7 +162,8 @@ class AttemptFinished(Struct, frozen=True):
     usage: Usage
     cost: int | None
     error_code: str = ""  # a code of errors.py
-    score: float | None = None  # 0..1, the judge's trust; None if not judged
+    score: float | None = None  # 0..1, the judge's trust, or a prior's chance; None if not judged
+    threshold: float | None = None  # the score from which the answer is shown; None: no score decides
     wait_s: float = 0.0  # of this time, before the model worked: in its queue, or until it was loaded
     load: int = 0  # requests that the model worked on, with this one; 0: unknown
 

@@ -924,6 +924,7 @@ class Attempt(Struct, frozen=True, rename="camel"):
     result: str
     why: str
     score: float | None
+    threshold: float | None
     error: str
     tokens: Tokens
     cost_usd: Dollars | None
@@ -2693,9 +2694,9 @@ scores { ...Score } } fragment Record on Record { trace spanId at endpoint key p
 status error stream degraded freshness guardrails dataClass tokens { ...Tokens } costUsd audioSeconds characters images
 firstTokenMs totalMs attemptCount session endUser tags prompts { ...PromptUse } environment release arm parentSpan flow
 node agent } fragment Tokens on Tokens { input output cached cacheWrite reasoning estimated } fragment PromptUse on
-PromptUse { id version } fragment Attempt on Attempt { number model place result why score error tokens { ...Tokens }
-costUsd startedMs firstTokenMs endedMs } fragment Score on Score { id target targetId name value label source scorer
-author at weight blind trace session model commented }
+PromptUse { id version } fragment Attempt on Attempt { number model place result why score threshold error tokens {
+...Tokens } costUsd startedMs firstTokenMs endedMs } fragment Score on Score { id target targetId name value label
+source scorer author at weight blind trace session model commented }
 """
 
 
@@ -2766,9 +2767,9 @@ trace spanId at endpoint key project requestedModel policy model why status erro
 dataClass tokens { ...Tokens } costUsd audioSeconds characters images firstTokenMs totalMs attemptCount session endUser
 tags prompts { ...PromptUse } environment release arm parentSpan flow node agent } fragment Tokens on Tokens { input
 output cached cacheWrite reasoning estimated } fragment PromptUse on PromptUse { id version } fragment Attempt on
-Attempt { number model place result why score error tokens { ...Tokens } costUsd startedMs firstTokenMs endedMs }
-fragment Score on Score { id target targetId name value label source scorer author at weight blind trace session model
-commented }
+Attempt { number model place result why score threshold error tokens { ...Tokens } costUsd startedMs firstTokenMs
+endedMs } fragment Score on Score { id target targetId name value label source scorer author at weight blind trace
+session model commented }
 """
 
 

@@ -97,6 +97,7 @@ def _attempt(record: RequestRecord, shown: operations.Attempt) -> AttemptRow:
         cost=_pico(shown.cost_usd),
         error=shown.error,
         score=shown.score,
+        threshold=shown.threshold,
     )
 
 

@@ -265,9 +265,9 @@ def _show(record: operations.RecordDetails) -> None:
         ],
     )
     write_table(
-        ("#", "MODEL", "PLACE", "RESULT", "TRUST", "TOKENS", "COST", "BEGAN", "FIRST", "ENDED", "WHY"),
+        ("#", "MODEL", "PLACE", "RESULT", "TRUST", "NEEDED", "TOKENS", "COST", "BEGAN", "FIRST", "ENDED", "WHY"),
         [_tried(each) for each in record.attempts or ()],
-        right="# TRUST TOKENS COST BEGAN FIRST ENDED",
+        right="# TRUST NEEDED TOKENS COST BEGAN FIRST ENDED",
     )
     click.echo()
 
@@ -277,13 +277,20 @@ def _environment(record: operations.Record | operations.RecordDetails) -> str:
     return f"{record.environment}{release}{f' ({record.arm})' if record.arm else ''}"
 
 
+def _trust(attempt: operations.Attempt) -> list[str]:
+    """Score and threshold, with as many digits as tell them apart: 0.497 is not 0.50 where 0.50 is needed."""
+    both = (attempt.score, attempt.threshold)
+    short = ["-" if each is None else f"{each:.2f}" for each in both]
+    return short if len(set(short)) == 2 else ["-" if each is None else f"{each:.4f}" for each in both]
+
+
 def _tried(attempt: operations.Attempt) -> tuple[str, ...]:
     return (
         str(attempt.number),
         attempt.model,
         attempt.place,
         attempt.result,
-        "-" if attempt.score is None else f"{attempt.score:.2f}",
+        *_trust(attempt),
         _tokens([attempt]),
         format_money(attempt.cost_usd),
         format_seconds(attempt.started_ms),

@@ -78,7 +78,7 @@ def _schema(arrow: Any) -> Any:
         [
             ("number", whole),
             *((name, text) for name in ("model", "place", "result", "why", "error")),
-            *((name, number) for name in ("began_ms", "first_ms", "ended_ms", "score")),
+            *((name, number) for name in ("began_ms", "first_ms", "ended_ms", "score", "threshold")),
             *tokens,
             ("estimated", flag),
             ("cost_usd", money),

@@ -213,6 +213,7 @@ def _attempt(attempt: AttemptRow) -> FieldValues:
         "result": attempt.result,
         "why": attempt.why,
         "score": attempt.score,
+        "threshold": attempt.threshold,
         "error": attempt.error,
         "tokens": _tokens(attempt),
         "costUsd": _cost(attempt.cost),

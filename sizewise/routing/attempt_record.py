@@ -60,7 +60,9 @@ class AttemptRecord:
     extra_tokens = 0  # tokens of the prompt in addition to the request's
     added_logprobs = False  # log-probabilities were requested although the client did not
     is_verification = False  # asked to judge another model's answer
-    score: float | None = None
+    score: float | None = None  # of the judge
+    chance: float | None = None  # that the answer is right, by a prior
+    threshold: float | None = None  # the score, or chance, from which it is shown
     verdict_why = ""
     modalities: frozenset[str] = frozenset()  # of the request, besides text
     media: MediaRequest | None = None  # the request, if it is one for audio or images
@@ -152,7 +154,8 @@ class AttemptRecord:
         """Its `calls` that were sent, each with what became of the whole."""
         made = [call for call in self.calls if call.was_sent]
         for call in made:
-            call.score, call.verdict_why = self.score, self.verdict_why
+            call.score, call.chance, call.verdict_why = self.score, self.chance, self.verdict_why
+            call.threshold = self.threshold
             if call.result == "answered" and self.result not in ("failed", "cancelled"):
                 call.result = self.result
         return made
@@ -228,7 +231,8 @@ class AttemptRecord:
             usage=usage,
             cost=cost,
             error_code=code,
-            score=self.score,
+            score=self.score if self.chance is None or self.score == 0 else self.chance,
+            threshold=self.threshold,
             wait_s=self.wait_s,
             load=self.load,
         )

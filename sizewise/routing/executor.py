@@ -152,7 +152,7 @@ class PolicyExecution:
         if self._is_blocked(move.card):
             return self._blocked_outcome(move)
         one = self._begin(move.card, move.why)
-        one.limit_s = self._time_limit(move)
+        one.limit_s, one.threshold = self._time_limit(move), move.threshold
         await self._runner(one, move)
         return self._outcome(one if one.violation is None else await self._repair_output(one, move))
 
@@ -161,7 +161,7 @@ class PolicyExecution:
         pairs = list(zip(made, move.attempts, strict=True))
         for one, each in pairs:
             if one is not None:
-                one.limit_s = self._time_limit(each)
+                one.limit_s, one.threshold = self._time_limit(each), each.threshold
         held = [(one, msgspec.structs.replace(each, stream_mode="hold")) for one, each in pairs if one is not None]
         await run_all([self._runner(one, each) for one, each in held])
         return tuple(self._blocked_outcome(each) if one is None else self._outcome(one) for one, each in pairs)
@@ -228,7 +228,7 @@ class PolicyExecution:
             verdict = msgspec.structs.replace(verdict, chance=chance)
         for one in self._client_reply.attempts:
             if any(one.reply is reply for reply in move.replies):
-                one.score, one.verdict_why = verdict.score, verdict.why
+                one.score, one.chance, one.verdict_why = verdict.score, verdict.chance, verdict.why
         return verdict
 
     def _begin_verification(self, card: ModelCard) -> AttemptRecord | None:

@@ -131,6 +131,8 @@ def _attempt_attributes(record: RequestRecord, attempt: AttemptRow, operation: s
         own["sizewise.cost.usd"] = float(format_dollars(attempt.cost))
     if attempt.score is not None:
         own["sizewise.score"] = attempt.score
+    if attempt.threshold is not None:
+        own["sizewise.threshold"] = attempt.threshold
     return own
 
 

@@ -151,7 +151,7 @@ class RecordingMiddleware:
         if len(asked) > MAX_NAME_CHARS:
             asked = asked[:MAX_NAME_CHARS]
         first = None if collector.first_token_at is None else collector.first_token_at - request.started_at
-        place = reason = began = word = ended = score = None
+        place = reason = began = word = ended = score = threshold = None
         if len(tries) == 1:
             tried = tries[0]
             used, cost = tried.usage, tried.cost
@@ -159,7 +159,8 @@ class RecordingMiddleware:
                 if first is None:
                     first = tried.first_token_s  # of a reply that was not streamed
                 if tried.model == model and not tried.error_code:
-                    place, began, ended, score = tried.place, tried.start_s * 1e3, tried.end_s * 1e3, tried.score
+                    place, began, ended = tried.place, tried.start_s * 1e3, tried.end_s * 1e3
+                    score, threshold = tried.score, tried.threshold
                     if tried.first_token_s is not None:
                         word = tried.first_token_s * 1e3
                     reason = tried.reason
@@ -226,9 +227,9 @@ class RecordingMiddleware:
         labels = NO_LABELS if plain else self._labels(request)
         if place is None and tries:
             apart = [_attempt_row(number, each, request, tried) for each, tried in enumerate(tries, 1)]
-            rows: RowGroup = (("records", (came + took + labels,)), ("attempts", apart))
+            rows: RowGroup = (("records", (came + took + labels + (threshold,),)), ("attempts", apart))
         else:
-            rows = (("records", (came + took + labels,)),)
+            rows = (("records", (came + took + labels + (threshold,),)),)
         if request.pending_record:
             rows += ((ENDED_CALLS, ((request.pending_record,),)),)
         self._write(rows)
@@ -306,6 +307,7 @@ def _attempt_row(number: int, place: int, request: Request, attempt: AttemptFini
         attempt.cost,
         attempt.error_code,
         attempt.score,
+        attempt.threshold,
     )
 
 

@@ -115,6 +115,7 @@ RECORDS = Table(
     Column("images", BIG_INTEGER),
     Column("freshness", Text),
     *_labels(),
+    Column("only_threshold", Float),
 )
 BY_TRACE = Index("records_trace", RECORDS_V1.c.trace)
 BY_CHUNK = Index("records_chunk", RECORDS.c.chunk, RECORDS.c.trace)
@@ -156,20 +157,25 @@ def _try() -> list[Column[Any]]:
     ]
 
 
+ATTEMPTS_V1 = Table("attempts", MetaData(), *_try(), sqlite_with_rowid=False)
 ATTEMPTS = Table(
     "attempts",
     META,
     *_try(),
+    Column("threshold", Float),
     sqlite_with_rowid=False,  # stored in key order, next to the record's other attempts: one tree, no index
 )
-TRIES = Table("tries", META, *_try())
-VIEW = """CREATE VIEW tries AS
+TRIES = Table("tries", META, *_try(), Column("threshold", Float))
+VIEW_V3 = """CREATE VIEW tries AS
 SELECT record, number, tenant, trace, model, place, result, why, began_ms, first_ms, ended_ms,
     input, output, cached, cache_write, reasoning, estimated, cost, error, score FROM attempts
 UNION ALL
 SELECT id, 1, tenant, trace, model, only_place, 'answered', coalesce(only_why, why), only_began_ms, only_first_ms,
     only_ended_ms, input, output, cached, cache_write, reasoning, estimated, cost, '', only_score
 FROM records WHERE only_place IS NOT NULL"""
+VIEW = VIEW_V3.replace("score FROM attempts", "score, threshold FROM attempts").replace(
+    "only_score\n", "only_score, only_threshold\n"
+)
 
 
 PERSONAL = PersonalTable(
@@ -189,7 +195,7 @@ SCHEMA = Migrations(
             CreateTable(RECORDS_V1),
             CreateIndex(BY_TRACE),
             CreateIndex(BY_TENANT),
-            CreateTable(ATTEMPTS),
+            CreateTable(ATTEMPTS_V1),
         ),
         (migration_statement("ALTER TABLE records ADD COLUMN guards TEXT NOT NULL DEFAULT ''"),),
         (
@@ -202,7 +208,7 @@ SCHEMA = Migrations(
             migration_statement("ALTER TABLE records ADD COLUMN chunk BIGINT NOT NULL DEFAULT 0"),
             migration_statement("DROP INDEX records_trace"),
             CreateIndex(BY_CHUNK),
-            migration_statement(VIEW),
+            migration_statement(VIEW_V3),
         ),
         tuple(
             migration_statement(f"ALTER TABLE records ADD COLUMN {name} BIGINT")
@@ -222,6 +228,12 @@ SCHEMA = Migrations(
         tuple(
             migration_statement(f"ALTER TABLE records ADD COLUMN {name} TEXT")
             for name in ("prompt", "environment", "release", "arm")
+        ),
+        (
+            migration_statement("ALTER TABLE attempts ADD COLUMN threshold FLOAT"),
+            migration_statement("ALTER TABLE records ADD COLUMN only_threshold FLOAT"),
+            migration_statement("DROP VIEW tries"),
+            migration_statement(VIEW),
         ),
     ),
 )
@@ -316,7 +328,10 @@ class RequestRecord(Struct, frozen=True):
 
 
 class AttemptRow(Struct, frozen=True):
-    """One attempt of a record. Times in ms since the request arrived; `score`: the judge's score, 0..1."""
+    """One attempt of a record. Times in ms since the request arrived.
+
+    `score`: 0..1, the judge's, or a prior's chance; `threshold`: from which the answer is shown.
+    """
 
     record: int
     number: int  # from 1
@@ -338,6 +353,7 @@ class AttemptRow(Struct, frozen=True):
     cost: int | None
     error: str
     score: float | None
+    threshold: float | None = None
 
 
 class RecordScore(Struct, frozen=True):

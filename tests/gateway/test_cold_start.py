@@ -63,12 +63,22 @@ def shown(answer: Answer) -> tuple[str, str]:
     return answer.headers["x-sizewise-model"], answer.headers["x-sizewise-why"]
 
 
+def trust_and_needed(server: Served, answer: Answer) -> list[tuple[str, str]]:
+    """The columns TRUST and NEEDED of each attempt, as `sizewise records TRACE` shows them."""
+    told = sizewise("records", answer.headers["x-sizewise-trace"], home=server.home).out
+    _, table = told.split("TRUST", 1)
+    rows = [line.split() for line in table.splitlines() if "echo/" in line]
+    return [(row[4], row[5]) for row in rows]
+
+
 def test_a_reply_that_the_prior_finds_right_is_kept_and_says_prior(server: Served) -> None:
     answer = server.chat("auto", SURE)
     model, why = shown(answer)
     assert model == "echo/small" and why.startswith("prior: this answer is right with a chance of 0.9")
     record = sizewise("records", "--json", answer.headers["x-sizewise-trace"], home=server.home)
     assert "prior: this answer is right" in record.out, record.err
+    score, needed = trust_and_needed(server, answer)[0]
+    assert f"a chance of {score}, and {needed} is enough" in why and float(score) >= float(needed)
 
 
 def test_a_reply_that_it_doubts_is_never_shown(server: Served) -> None:
@@ -76,6 +86,14 @@ def test_a_reply_that_it_doubts_is_never_shown(server: Served) -> None:
     model, why = shown(answer)
     assert model == "echo/large" and why.startswith("no smaller model was trusted: the answer of echo/small is right ")
     assert answer.headers["x-sizewise-attempts"] == "2" and b"London" not in answer.body
+    (score, needed), unjudged = trust_and_needed(server, answer)
+    assert f"a chance of {score} only, and {needed} is needed" in why and float(score) < float(needed)
+    assert unjudged == ("-", "-"), "nothing judges the better model"
+
+
+def test_a_threshold_of_ones_own_stands_beside_the_score(server: Served) -> None:
+    ((score, needed),) = trust_and_needed(server, server.chat("auto:mine", SURE))
+    assert (float(score), needed) == (0.99, "0.50")
 
 
 WITHOUT_A_BASIS: dict[str, dict[str, Any]] = {
