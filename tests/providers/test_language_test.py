@@ -42,7 +42,9 @@ def test_a_model_that_knows_english_alone_is_right_in_english_alone() -> None:
         english = next((at for at, each in enumerate(QUESTIONS["en"]) if question.startswith(each)), None)
         return f"It is {ANSWERS[english]}." if english else question
 
-    found = asyncio.run(measure_languages(ask))
+    seen: list[tuple[int, int]] = []
+    found = asyncio.run(measure_languages(ask, lambda done, count: seen.append((done, count))))
+    assert seen == [(done, 10) for done in range(1, 11)]
     assert found == {language: 0.833 if language == "en" else 0.0 for language in QUESTIONS}
 
 
@@ -56,4 +58,4 @@ def test_languages_that_a_slow_model_does_not_reach_are_unknown() -> None:
     async def ask(question: str, max_tokens: int) -> str:
         return "7"
 
-    assert list(asyncio.run(measure_languages(ask, clock().__next__))) == ["en", "de", "ru"]
+    assert list(asyncio.run(measure_languages(ask, lambda done, count: None, clock().__next__))) == ["en", "de", "ru"]

@@ -113,9 +113,13 @@ QUESTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 _NUMBER = re.compile(r"\d+")
 Ask = Callable[[str, int], Awaitable[str]]
 """The answer to a question, with at most so many tokens."""
+Progress = Callable[[int, int], None]
+"""Called with the languages that are measured and all."""
 
 
-async def measure_languages(ask: Ask, clock: Callable[[], float] = time.monotonic) -> Mapping[str, float]:
+async def measure_languages(
+    ask: Ask, progress: Progress, clock: Callable[[], float] = time.monotonic
+) -> Mapping[str, float]:
     """The share of right answers by language, 0..1, to three decimals."""
     found: dict[str, float] = {}
     begun = clock()
@@ -126,6 +130,7 @@ async def measure_languages(ask: Ask, clock: Callable[[], float] = time.monotoni
                 return found
             right += is_right(await ask(f"{question} {instruction}", MAX_TOKENS), answer)
         found[language] = round(right / len(ANSWERS), 3)
+        progress(len(found), len(QUESTIONS))
     return found
 
 

@@ -11,15 +11,15 @@ from datetime import date
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 from sizewise.catalog.self_tests import SelfTest
 from sizewise.errors import SizewiseError
 from sizewise.messages import ToolCall
 from sizewise.providers.local.gpu_layers import GpuLayers
-from sizewise.providers.local.language_test import measure_languages
+from sizewise.providers.local.language_test import QUESTIONS, measure_languages
 from sizewise.providers.local.llamacpp import LlamaCppModel
-from sizewise.providers.local.question_test import Progress, QuestionScore, measure_questions
+from sizewise.providers.local.question_test import QuestionScore, measure_questions
 from sizewise.providers.local.runtime import LocalRuntime
 
 CONTEXT = 2048  # tokens
@@ -60,28 +60,43 @@ def no_calls(text: str) -> Sequence[ToolCall]:
     return ()
 
 
+Stage = Literal["load", "pace", "tools", "languages", "questions"]
+Progress = Callable[[Stage, int, int], None]
+"""Called when a stage begins, and with how much of it is done, of how much."""
+
+
+def no_progress(stage: Stage, done: int, count: int) -> None:
+    pass
+
+
 async def run_self_test(
     name: str,
     path: Path,
     threads: int = 0,
     gpu_layers: GpuLayers = "auto",
     calls_of: CallsOf = no_calls,
-    progress: Progress | None = None,
+    progress: Progress = no_progress,
+    *,
+    questions: bool = False,
 ) -> SelfTest:
-    """`progress`: of the questions; None: they are not asked. Raises ModelUnavailable if the model cannot be loaded."""
+    """`questions`: whether the 200 are asked. Raises ModelUnavailable if the model cannot be loaded."""
+    progress("load", 0, 1)
     model = LlamaCppModel(name, path, LocalRuntime(context=CONTEXT, slots=1, threads=threads, gpu_layers=gpu_layers))
     await model.start()
     try:
+        progress("pace", 0, 1)
         timings = await _timings(model)
         empty = await model.count_tokens(_body("a"))
         density = {}
         for language, text in SCRIPTS.items():
             tokens = await model.count_tokens(_body(text)) - empty + 1
             density[language] = round(max(tokens, 1) / len(text), 3)
+        progress("tools", 0, 1)
         tools = await _calls_a_tool(model, calls_of)
         answer = partial(_answer, model)
-        languages = await measure_languages(answer)
-        score = await measure_questions(answer, progress) if progress is not None else QuestionScore(0, 0)
+        progress("languages", 0, len(QUESTIONS))
+        languages = await measure_languages(answer, partial(progress, "languages"))
+        score = await measure_questions(answer, partial(progress, "questions")) if questions else QuestionScore(0, 0)
         return SelfTest(
             date=date.today().isoformat(),
             prompt_tokens_per_s=round(float(timings["prompt_per_second"]), 1),
