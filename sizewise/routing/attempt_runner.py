@@ -236,7 +236,13 @@ class AttemptRunner:
             words = f"did not finish within the request's {self.deadline - self._request.started_at:g} seconds"
         else:
             words = f"did not answer within {move.hold_timeout_s:g} seconds"
-        return UpstreamTimeout(f"{attempt.card.name} {words}", "try again later")
+        own = self._request.options.max_latency_ms
+        hint = (
+            "try again later"
+            if own is None
+            else f"allow more than {own} ms, set a lower `max_tokens`, or try again later"
+        )
+        return UpstreamTimeout(f"{attempt.card.name} {words}", hint)
 
     def _relay(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,20 @@ def test_a_deadline_that_cannot_be_met_is_refused_at_once_with_the_prediction(
     assert "echo/small would take about" in answer.error["message"]
     assert "the request has 0.1 s" in answer.error["message"]
     assert answer.headers["x-sizewise-cost-usd"] == "0" and answer.headers.get("x-sizewise-attempts", "0") == "0"
+
+
+def test_where_no_model_can_make_it_the_hint_says_how_much_time_would_do(tmp_path: Path) -> None:
+    with serving(tmp_path, SETTINGS) as served:
+        for model in ("echo/small", "echo/large"):
+            assert served.chat(model, "one two [[slow 0.4]]").status == 200
+        answer = ask(served, "auto")
+        assert (answer.status, answer.error["code"], answer.error["param"]) == (422, "no_model_fits", "max_ms")
+        assert re.fullmatch(r"allow \d+ ms, set a lower `max_tokens`, or use a faster model", answer.error["hint"])
+
+
+def test_a_deadline_that_passed_says_so_in_its_hint(server: Served) -> None:
+    answer = ask(server, "echo/new-large", "one [[slow 3]]", max_ms=150)
+    assert answer.status == 504 and answer.error["hint"].startswith("allow more than 150 ms")
 
 
 def test_auto_leaves_out_who_cannot_make_it_and_the_record_says_why(server: Served) -> None:
