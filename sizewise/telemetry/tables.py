@@ -173,9 +173,13 @@ UNION ALL
 SELECT id, 1, tenant, trace, model, only_place, 'answered', coalesce(only_why, why), only_began_ms, only_first_ms,
     only_ended_ms, input, output, cached, cache_write, reasoning, estimated, cost, '', only_score
 FROM records WHERE only_place IS NOT NULL"""
-VIEW = VIEW_V3.replace("score FROM attempts", "score, threshold FROM attempts").replace(
-    "only_score\n", "only_score, only_threshold\n"
-)
+VIEW = """CREATE VIEW tries AS
+SELECT record, number, tenant, trace, model, place, result, why, began_ms, first_ms, ended_ms,
+    input, output, cached, cache_write, reasoning, estimated, cost, error, score, threshold FROM attempts
+UNION ALL
+SELECT id, 1, tenant, trace, model, only_place, 'answered', coalesce(only_why, why), only_began_ms, only_first_ms,
+    only_ended_ms, input, output, cached, cache_write, reasoning, estimated, cost, '', only_score, only_threshold
+FROM records WHERE only_place IS NOT NULL"""
 
 
 PERSONAL = PersonalTable(
