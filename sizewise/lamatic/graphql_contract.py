@@ -32,6 +32,9 @@ from sizewise.graphql.extension import GraphQLExtension
 from sizewise.graphql.model_type import FieldValues
 from sizewise.graphql.quality import feedback
 from sizewise.handler import RequestOptions
+from sizewise.lamatic.canvas import LamaticFileError
+from sizewise.lamatic.importer import ImportedFlow
+from sizewise.lamatic.uploaded_files import import_upload
 
 EMPTY_PAYLOAD: Mapping[str, str] = {"dummy": "empty"}
 """Sent by Lamatic's MCP client for an empty payload."""
@@ -175,6 +178,21 @@ async def submit_feedback(
     return {**said, "data": verdicts}
 
 
+async def lamatic_flows(context: RequestContext, name: str, content: str) -> list[FieldValues]:
+    """Imports and publishes nothing: the texts are for an editor."""
+    made = await asyncio.to_thread(import_upload, name, content)
+    return [_imported(file, each) for file, each in made.items()]
+
+
+def _imported(file: str, made: ImportedFlow | LamaticFileError) -> FieldValues:
+    if isinstance(made, LamaticFileError):
+        return {"file": file, "name": "", "text": "", "error": f"{made.message}. {made.hint or ''}", "notes": []}
+    notes = [
+        {"grade": each.grade, "node": each.node, "message": each.message, "hint": each.hint} for each in made.notes
+    ]
+    return {"file": file, "name": made.name, "text": made.text, "error": None, "notes": notes}
+
+
 def normalize_document(document: DocumentNode) -> DocumentNode:
     """The document with `checkStatus` as a scalar, and its id as a string even if it was written as an enum."""
     asked = [each for each in document.definitions if isinstance(each, OperationDefinitionNode)]
@@ -204,7 +222,7 @@ def _string_argument(argument: ArgumentNode) -> ArgumentNode:
 
 
 EXTENSION = GraphQLExtension(
-    resolvers=(execute_workflow, execute_agent, check_status, submit_feedback),
+    resolvers=(execute_workflow, execute_agent, check_status, submit_feedback, lamatic_flows),
     normalize=normalize_document,
     acting_queries=("executeWorkflow", "executeAgent"),
 )
