@@ -11,7 +11,7 @@ WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 # Bytecode is kept, also where the environment asks not to: without it each server takes twice the time to start.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: graphiql studio studio-dev check-web help up test test-all test-long test-large test-sdks coverage check fix docs prices lock bench-gateway bench-layers bench-first-light bench-soak bench-long bench-knowledge bench-flows bench-deadlines bench-tools bench-routing bench-cold-start bench-injection bench-poisoning train-injection train-names bench-context bench-scale bench-cli bench-evals bench-judge bench-eval-speed bench-releases bench-canary
+.PHONY: graphiql studio studio-dev check-web help up test test-all test-long test-large test-sdks coverage check fix docs prices lock bench-gateway bench-layers bench-first-light bench-soak bench-long bench-knowledge bench-flows bench-deadlines bench-tools bench-routing bench-cold-start bench-injection bench-poisoning train-injection train-names bench-context bench-scale bench-cli bench-evals bench-judge bench-eval-speed bench-releases bench-canary bench-studio
 
 help:
 	@echo "make up         serve on 127.0.0.1:$(PORT)   (PORT=..., HOME_DIR=... are passed on)"
@@ -37,6 +37,7 @@ help:
 	@echo "make bench-judge ARGS='--data FOLDER'                                     how often a corrected judge holds the truth"
 	@echo "make bench-eval-speed                                                    items/s of an eval, beside promptfoo and Inspect"
 	@echo "make bench-releases                                                      how long a rollback takes on two servers"
+	@echo "make bench-studio                                                        how fast a large flow opens and moves"
 	@echo "make bench-canary                                                        how often a canary is rolled back, and when"
 	@echo "make bench-cold-start                                                what auto loses before calibration"
 
@@ -194,6 +195,9 @@ bench-eval-speed: .venv/dev .venv/sdks/ready .venv/sdks/promptfoo .venv/evals/re
 
 bench-releases: .venv/dev
 	$(BIN)/python -m bench.releases.run $(ARGS)
+
+bench-studio: .venv/dev .venv/browser/ready
+	$(BIN)/python -m bench.studio.large_flow $(ARGS)
 
 bench-canary: .venv/dev
 	$(BIN)/python -m bench.releases.canary $(ARGS)

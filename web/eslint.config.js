@@ -29,6 +29,7 @@ export default ts.config(
       'svelte/no-target-blank': 'error',
       'svelte/button-has-type': 'error',
       'svelte/no-navigation-without-resolve': 'off', // of SvelteKit
+      'svelte/prefer-svelte-reactivity': 'off', // state is replaced, never mutated
       'no-undef': 'off', // the compiler knows
       'no-restricted-syntax': [
         'error',

@@ -21,7 +21,19 @@ export default defineConfig({
         chunkFileNames: '[name]-[hash].js',
         assetFileNames: '[name]-[hash][extname]',
         // What changes rarely stands apart, so that a change of a page replaces a small file.
-        codeSplitting: { groups: [{ name: 'vendor', test: /node_modules/ }] },
+        // The editor and the canvas are loaded with the page of a flow.
+        codeSplitting: {
+          groups: [
+            { name: 'vendor', test: /node_modules\/(svelte|esm-env|clsx|@lucide|graphql-ws)/, priority: 3 },
+            {
+              name: 'editor',
+              test: /node_modules\/(@codemirror|@lezer|@marijn|crelt|style-mod|w3c-keyname|yaml|node-diff3)/,
+              priority: 2,
+            },
+            { name: 'canvas', test: /node_modules\/(@xyflow|d3-|@svelte-put)/, priority: 2 },
+            { name: 'canvas', test: /node_modules/, priority: 1 },
+          ],
+        },
       },
     },
   },

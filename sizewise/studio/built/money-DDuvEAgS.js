@@ -1,1 +1,0 @@
-function e(e){if(e==null)return`unknown`;let n=e.startsWith(`-`)?`−`:``,[r=`0`,i=``]=e.replace(`-`,``).split(`.`);if(r!==`0`)return`${n}$${t(r)}.${i.padEnd(2,`0`).slice(0,2)}`;let a=i.search(/[1-9]/);return a<0?`$0`:`${n}$0.${i.slice(0,Math.max(2,a+3)).replace(/0+$/,``).padEnd(2,`0`)}`}function t(e){return e.replace(/\B(?=(\d{3})+$)/g,`,`)}export{e as t};

@@ -1,0 +1,234 @@
+// One flow being edited: its document, what the server says of it, what is selected, and the draft that keeps it.
+import { asFailure, Failure } from '../api/failure';
+import { ask } from '../api/graphql';
+import { FlowDocument } from './document/doc.svelte';
+import { Refused, type Gesture } from './document/splices';
+import type { Tree } from './document/tree';
+import { offsetOf, units } from './document/places';
+import {
+  flowCheckDocument,
+  flowDraftDropDocument,
+  flowDraftSaveDocument,
+  flowOpenDocument,
+  flowVocabularyDocument,
+  type Finding,
+  type FlowEdge,
+  type FlowNode,
+  type FlowOpen,
+  type FlowVocabulary,
+} from './queries';
+
+const CHECK_MS = 250;
+const SAVE_MS = 2_000;
+
+export interface Graph {
+  nodes: FlowNode[];
+  edges: FlowEdge[];
+}
+export type Live = NonNullable<FlowOpen['flow']>;
+type Saving = 'saved' | 'waiting' | 'saving' | 'failed';
+
+export class FlowEditing {
+  readonly document = new FlowDocument();
+  /** The last good picture: of a text that is no YAML, of the one before. */
+  graph = $state.raw<Graph>({ nodes: [], edges: [] });
+  findings = $state.raw<Finding[]>([]);
+  valid = $state(false);
+  /** The text that graph and findings are of. */
+  checked = $state.raw('');
+  checkFailure = $state.raw<Failure | null>(null);
+  vocabulary = $state.raw<FlowVocabulary | null>(null);
+
+  selected = $state('');
+  /** What a gesture did, or why it was refused; read aloud. */
+  said = $state('');
+  refused = $state(false);
+
+  live = $state.raw<Live | null>(null);
+  /** The published text that this one is made from, and its version. */
+  base = $state.raw({ version: '', text: '' });
+  others = $state.raw<FlowOpen['flowDrafts']>([]);
+  file = $state('');
+  opened = $state(false);
+  failure = $state.raw<Failure | null>(null);
+  saving = $state<Saving>('saved');
+  saved = $state(0);
+  saveFailure = $state.raw<Failure | null>(null);
+  layout = $state.raw<Record<string, unknown>>({});
+
+  #check: ReturnType<typeof setTimeout> | undefined;
+  #asked = 0;
+  #save: ReturnType<typeof setTimeout> | undefined;
+  #running: Promise<void> = Promise.resolve();
+
+  constructor(readonly name: string) {
+    this.document.changed = (gesture) => {
+      this.#checkLater(gesture ? 0 : CHECK_MS);
+      this.saveLater();
+    };
+  }
+
+  get dirty(): boolean {
+    return this.document.file !== this.base.text;
+  }
+
+  node(id: string): FlowNode | null {
+    return this.graph.nodes.find((each) => each.id === id) ?? null;
+  }
+
+  get mistakes(): number {
+    return this.findings.filter((each) => each.severity === 'error').length + (this.document.tree.wrong ? 1 : 0);
+  }
+
+  async open(): Promise<void> {
+    try {
+      const vocabulary = ask(flowVocabularyDocument, {});
+      await this.reload();
+      const draft = this.#draft;
+      this.document.open(draft?.text ?? this.base.text);
+      this.opened = true;
+      this.vocabulary = await vocabulary;
+    } catch (cause) {
+      this.failure = asFailure(cause);
+      return;
+    }
+    await this.check();
+  }
+
+  #draft: FlowOpen['flowDraft'] = null;
+
+  /** Asks what is live now; the text stays. */
+  async reload(): Promise<void> {
+    const found = await ask(flowOpenDocument, { name: this.name });
+    this.live = found.flow;
+    this.#draft = found.flowDraft;
+    this.saved = found.flowDraft?.saved ?? 0;
+    this.layout = (found.flowDraft?.layout ?? {}) as Record<string, unknown>;
+    if (!this.opened) this.base = this.#begun(found);
+    this.others = found.flowDrafts.filter((each) => each.name === this.name && !each.mine);
+    this.file = found.flowFiles.find((each) => each.name === this.name)?.file ?? '';
+  }
+
+  /** A draft of an earlier version says which; its text is kept with the draft. */
+  #begun(found: FlowOpen): { version: string; text: string } {
+    const live = { version: found.flow?.version ?? '', text: found.flow?.text ?? '' };
+    const draft = found.flowDraft;
+    if (!draft || draft.baseVersion === live.version) return live;
+    const base = (draft.layout as { base?: unknown } | null)?.base;
+    return { version: draft.baseVersion, text: typeof base === 'string' ? base : live.text };
+  }
+
+  /** One change of the text. What cannot be done so is said, and changes nothing. */
+  perform(make: (tree: Tree) => Gesture, said: string): boolean {
+    try {
+      this.document.perform(make);
+    } catch (cause) {
+      if (!(cause instanceof Refused)) throw cause;
+      this.tell(cause.message, true);
+      return false;
+    }
+    this.tell(said);
+    return true;
+  }
+
+  tell(said: string, refused = false): void {
+    this.said = said;
+    this.refused = refused;
+  }
+
+  fix(finding: Finding, number: number): void {
+    const fix = finding.fixes[number];
+    if (!fix || this.checked !== this.document.text) return;
+    const from = units(this.checked, fix.start);
+    this.document.replace(from, units(this.checked, fix.end), fix.text);
+    this.tell(`${fix.title}: done.`);
+  }
+
+  place(finding: { line: number; column: number }): number {
+    return offsetOf(this.document.text, finding.line, finding.column);
+  }
+
+  /** Resolves when graph and findings are of the text as it is. */
+  async check(): Promise<void> {
+    clearTimeout(this.#check);
+    const text = this.document.text;
+    if (text === this.checked) return;
+    const number = ++this.#asked;
+    try {
+      const { checkFlow } = await ask(flowCheckDocument, { text });
+      if (number !== this.#asked) return;
+      this.findings = checkFlow.findings;
+      this.valid = checkFlow.valid;
+      if (checkFlow.graph && !this.document.tree.wrong) this.graph = checkFlow.graph;
+      this.checked = text;
+      this.checkFailure = null;
+      if (this.selected && !this.node(this.selected) && !this.document.tree.wrong) this.selected = '';
+    } catch (cause) {
+      if (number === this.#asked) this.checkFailure = asFailure(cause);
+    }
+  }
+
+  #checkLater(ms: number): void {
+    clearTimeout(this.#check);
+    this.#check = setTimeout(() => void this.check(), ms);
+  }
+
+  saveLater(): void {
+    this.saving = 'waiting';
+    clearTimeout(this.#save);
+    this.#save = setTimeout(() => void this.save(), SAVE_MS);
+  }
+
+  /** Saves the draft, or forgets it where nothing differs from what is live. */
+  save(): Promise<void> {
+    clearTimeout(this.#save);
+    this.#running = this.#running.then(() => this.#saveNow());
+    return this.#running;
+  }
+
+  async #saveNow(): Promise<void> {
+    this.saving = 'saving';
+    const text = this.document.file;
+    try {
+      if (!this.dirty && this.live && this.saved > 0) {
+        await ask(flowDraftDropDocument, { name: this.name });
+        this.saved = 0;
+      } else if (this.dirty) {
+        const layout = { ...this.layout, base: this.base.text };
+        const { saveFlowDraft } = await ask(flowDraftSaveDocument, {
+          name: this.name,
+          text,
+          baseVersion: this.base.version,
+          layout,
+          expectedSaved: this.saved,
+        });
+        this.saved = saveFlowDraft.saved;
+      }
+      this.saving = text === this.document.file ? 'saved' : 'waiting';
+      this.saveFailure = null;
+    } catch (cause) {
+      this.saving = 'failed';
+      this.saveFailure = asFailure(cause);
+    }
+  }
+
+  /** My other tab saved meanwhile: this text takes its place. */
+  async saveOver(): Promise<void> {
+    const found = await ask(flowOpenDocument, { name: this.name });
+    this.saved = found.flowDraft?.saved ?? 0;
+    await this.save();
+  }
+
+  /** What was published now is what the text is made from. */
+  published(version: string): void {
+    this.base = { version, text: this.document.file };
+    void this.reload().then(() => this.save());
+  }
+
+  close(): void {
+    clearTimeout(this.#check);
+    if (this.saving === 'waiting') void this.save();
+    clearTimeout(this.#save);
+    this.document.unmount();
+  }
+}
