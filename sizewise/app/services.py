@@ -96,6 +96,7 @@ from sizewise.releases import tables as release_tables
 from sizewise.releases.canary import tables as canary_tables
 from sizewise.releases.canary.evaluator import CanaryEvaluator
 from sizewise.releases.environments import tables as environment_tables
+from sizewise.releases.environments.commit_plans import CommitPlans
 from sizewise.releases.environments.environment_store import EnvironmentStore
 from sizewise.releases.environments.plan_store import PlanStore
 from sizewise.releases.git_sync import GitSync
@@ -264,7 +265,7 @@ class Storage:
 
 def open_services(
     home: Path,
-    settings: FileSettings | None = None,
+    settings: Settings | None = None,
     *,
     url: str = "",
     role: ProcessRole = ALONE,
@@ -275,7 +276,7 @@ def open_services(
     lock of the home. Raises ExternalFailure (home in use or not writable), StorageError (database damaged or of a newer
     release), ConfigError (URL, token file).
     """
-    settings = settings or FileSettings()
+    settings = settings or Settings()
     shared = bool(url) or role.has_siblings
     with ExitStack() as opened:
         if not role.has_siblings:
@@ -312,6 +313,7 @@ def open_services(
             process=role.number,
         )
         releases = ReleaseStore(encryption, read, write_sync, executor)
+        environments, release_plans = EnvironmentStore(read, write), PlanStore(read, write)
         limits, outbox = read(limit_tables.read_snapshot), Outbox()
         limiter = Limiter(
             limits,
@@ -446,9 +448,14 @@ def open_services(
             ),
             tool_pins=DatabasePinStore(read, write),
             releases=releases,
-            environments=EnvironmentStore(read, write),
-            release_plans=PlanStore(read, write),
-            git_sync=GitSync(settings, home, releases, partial(authenticator.authenticate, admin_token)),
+            environments=environments,
+            release_plans=release_plans,
+            git_sync=GitSync(
+                settings,
+                releases,
+                partial(authenticator.authenticate, admin_token),
+                CommitPlans(settings.environments, environments, release_plans).create,
+            ),
             canaries=CanaryEvaluator(storage.database.read_in_thread, leadership.write),
             flow_versions=versions,
             flow_drafts=FlowDrafts(steps),

@@ -313,6 +313,7 @@ class SyncedGit(Struct, frozen=True, rename="camel"):
     branch: str
     commit: str | None
     release: str | None
+    plans: list[str]
     checked: Timestamp | None
     error: str | None
 
@@ -1269,7 +1270,8 @@ async def save_release(client: ApiClient, *, manifest: JSON, parts: JSON) -> Sav
 
 
 SYNC_GIT = """\
-mutation SyncGit { syncGit { ...SyncedGit } } fragment SyncedGit on GitSync { url branch commit release checked error }
+mutation SyncGit($ref: String) { syncGit(ref: $ref) { ...SyncedGit } } fragment SyncedGit on GitSync { url branch commit
+release plans checked error }
 """
 
 
@@ -1277,8 +1279,9 @@ class SyncGitResponse(Struct, frozen=True, rename="camel"):
     sync_git: SyncedGit
 
 
-async def sync_git(client: ApiClient) -> SyncedGit:
-    response = await client.graphql(SYNC_GIT, SyncGitResponse)
+async def sync_git(client: ApiClient, *, ref: str | UnsetType | None = UNSET) -> SyncedGit:
+    variables = {"ref": ref}
+    response = await client.graphql(SYNC_GIT, SyncGitResponse, variables)
     return response.sync_git
 
 

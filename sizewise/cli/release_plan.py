@@ -13,15 +13,17 @@ from sizewise.cli.output import write_json
 from sizewise.cli.release_apply import save_folder
 from sizewise.cli.release_source import FOLDER
 from sizewise.cli.release_status import complete_environment
+from sizewise.errors import BadRequest
 
 
 @click.command()
-@click.argument("source", metavar="FROM", shell_complete=complete_environment)
-@click.argument("to", shell_complete=complete_environment)
+@click.argument("names", nargs=-1, metavar="[FROM] TO", shell_complete=complete_environment)
+@click.option("--commit", metavar="ID", help="In place of FROM: a commit of the repository of [git], by its whole id.")
+@click.option("--ref", metavar="BRANCH", help="In place of FROM: the last commit of a branch there.")
 @click.option("--exit-code", is_flag=True, help="Exit with 1 if something would change.")
 @server_options
 @click.pass_context
-def plan(ctx: click.Context, source: str, to: str, exit_code: bool) -> None:
+def plan(ctx: click.Context, names: tuple[str, ...], commit: str | None, ref: str | None, exit_code: bool) -> None:
     """Plan a release for an environment: what changes, breaks and is missing.
 
     FROM is an environment, the first 8 or more digits of a hash, or `.`, the folder as it is now. The plan is saved;
@@ -29,11 +31,31 @@ def plan(ctx: click.Context, source: str, to: str, exit_code: bool) -> None:
 
     \b
     Example: sizewise release plan staging prod
+             sizewise release plan --ref main prod
     """
-    named = asyncio.run(save_folder()) if source == FOLDER else source
+    *sources, to = names or ("",)
+    given = [*sources, *(each for each in (commit, ref) if each is not None)]
+    if not to or len(given) != 1:
+        raise BadRequest(
+            "name what to plan, once, and an environment",
+            "sizewise release plan FROM TO, or sizewise release plan --commit ID TO",
+        )
+    named = given[0]
+    if commit is not None or ref is not None:
+        named = asyncio.run(_release_of(named))
+    elif named == FOLDER:
+        named = asyncio.run(save_folder())
     made = asyncio.run(operations.plan_release(api_client(), source=named, to=to))
     write_plan(made)
     ctx.exit(1 if exit_code and made.base != made.release else 0)
+
+
+async def _release_of(ref: str) -> str:
+    """The hash of the release that a branch or commit becomes. Raises BadRequest."""
+    found = await operations.sync_git(api_client(), ref=ref)
+    if found.release is None:
+        raise BadRequest(f"{ref!r} became no release", "sizewise release sync says why")
+    return found.release
 
 
 @click.command()

@@ -18,7 +18,8 @@ from sizewise.cli.release_show import SHORT
 def sync() -> None:
     """Look at the branch of [git] now; a new commit becomes a saved release.
 
-    The server looks by itself once a minute. Nothing becomes live by it.
+    It is planned for each environment that may receive any release. The server looks by itself once a minute. Nothing
+    becomes live by it.
 
     \b
     Example: sizewise release sync
@@ -32,4 +33,7 @@ def sync() -> None:
         click.echo(f"{found.branch} is at {commit}, a commit of Sizewise's own: no release.")
         return
     click.echo(f"{found.branch} is at {commit}: release {found.release}")
-    click.echo(f"Next: sizewise release show {found.release[:SHORT]}")
+    for plan in found.plans:
+        click.echo(f"Planned: sizewise release apply {plan}")
+    if not found.plans:
+        click.echo(f"Next: sizewise release show {found.release[:SHORT]}")

@@ -445,6 +445,12 @@ def _paths() -> Json:
                 "triggerFlow", "Start a flow run", "StartedFlowRun", body="FlowInputs", tags=("write",), done="202",
             ),
         ),
+        "/hooks/git": {
+            "post": _operation(
+                "gitWebhook", "Have the server look at its git branch; signed by the host", "AcceptedPush", key=False,
+                done="202",
+            ),
+        },
         "/graphql": {
             "post": _operation(
                 "graphql", "Query and manage everything but model inference", "GraphQLResponse",
@@ -498,6 +504,7 @@ def _answers() -> Json:
         "MessageError": _object(type={"const": "error"}, error=_object(**about), request_id=_MAYBE),
         "McpResponse": _object("jsonrpc id", jsonrpc={"const": "2.0"}, id={}, result=_ANY, error=_ANY),
         "FlowInputs": {"type": "object", "description": "inputs of the flow"},
+        "AcceptedPush": _object("branch", branch=_WORD),
         "StartedFlowRun": _object(run=_WORD, flow=_WORD, version=_WORD, state=_WORD),
         "ChatReply": _object(
             "choices",

@@ -33,9 +33,10 @@ async def git_sync(context: RequestContext) -> FieldValues | None:
     return _git_status(found) if found.url else None
 
 
-async def sync_git(context: RequestContext) -> FieldValues:
+async def sync_git(context: RequestContext, ref: str | None = None) -> FieldValues:
     """Raises BadRequest if there is no repository, or for a commit that is refused."""
-    return _git_status(await context.services.git_sync.sync())
+    sync = context.services.git_sync
+    return _git_status(await sync.sync() if ref is None else await sync.release_of(ref))
 
 
 async def release_part(context: RequestContext, kind: str, name: str, version: str) -> FieldValues:
@@ -83,6 +84,7 @@ def _git_status(found: GitStatus) -> FieldValues:
         "branch": found.branch,
         "commit": found.commit or None,
         "release": found.release or None,
+        "plans": list(found.plans),
         "checked": found.checked or None,
         "error": found.error or None,
     }

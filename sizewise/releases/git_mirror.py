@@ -32,6 +32,8 @@ BLOCK_BYTES = 512
 """Of `ulimit -f`, by POSIX."""
 MEMORY_KB = 2_000_000
 REF = "refs/sizewise/head"
+ASKED_REF = "refs/sizewise/asked"
+COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 TOO_LARGE = re.compile("died of signal|File too large|[Oo]ut of memory")
 """What git says where a limit stops it or one of its children."""
 LINK, SUBMODULE = "120000", "160000"
@@ -56,12 +58,16 @@ SSH = "ssh -o BatchMode=yes -o ForwardAgent=no -o ClearAllForwardings=yes -o Per
 
 
 class GitRemote(Struct, frozen=True):
-    """`url` and `branch` are checked by the settings. `max_mb`: of what is fetched, and of a commit's files."""
+    """`url` and `branch` are checked by the settings. `max_mb`: of a fetch, and of a commit's files. `proxy`: of https,
+    with its password; `ca_file`: in place of the system's.
+    """
 
     url: str
     branch: str
     path: str
     max_mb: int
+    proxy: str = ""
+    ca_file: Path | None = None
 
 
 class GitMirror:
@@ -72,24 +78,27 @@ class GitMirror:
         self._remote = remote
         self._git_dir = folder / "mirror.git"
 
-    async def fetch(self, token: str = "") -> str:
-        """The id of the branch's last commit. Raises ExternalFailure."""
+    async def fetch(self, token: str = "", asked: str = "") -> str:
+        """The id of the branch's last commit. `asked`: another branch, or the whole id of a commit. Raises
+        ExternalFailure.
+        """
         await self._create()
-        ref = f"+{HEADS}{self._remote.branch}:{REF}"
+        named, kept = asked or self._remote.branch, ASKED_REF if asked else REF
+        ref = f"+{asked if COMMIT.fullmatch(asked) else HEADS + named}:{kept}"
         words = ("fetch", "--quiet", "--depth=1", "--no-tags", "--no-write-fetch-head", "--", self._remote.url, ref)
         done = await self._git(*words, token=token)
         if done.exit_code and TOO_LARGE.search(done.stderr):
             shutil.rmtree(self._git_dir, ignore_errors=True)
             raise ExternalFailure(
-                f"the branch {self._remote.branch!r} is larger than {self._remote.max_mb} MB, or needs too much memory",
+                f"{named!r} is larger than {self._remote.max_mb} MB, or needs too much memory",
                 "set `max_mb` in [git], or keep large files out of the repository",
             )
         if done.exit_code:
             raise ExternalFailure(
-                f"git cannot fetch {self._remote.branch!r}: {_reason(done.stderr)}",
+                f"git cannot fetch {named!r}: {_reason(done.stderr)}",
                 "check url, branch and token in [git]",
             )
-        return (await self._read("rev-parse", "--verify", "--end-of-options", REF)).strip()
+        return (await self._read("rev-parse", "--verify", "--end-of-options", f"{kept}^{{commit}}")).strip()
 
     async def message(self, commit: str) -> str:
         return await self._read("log", "-1", "--format=%B", "--end-of-options", commit, limit=MAX_MESSAGE_BYTES)
@@ -152,7 +161,7 @@ class GitMirror:
         config = [word for each in CONFIG for word in ("-c", each)]
         place = ("--git-dir", str(self._git_dir))
         argv = ("sh", "-c", LIMITED, blocks, str(MEMORY_KB), *config, *place, *words)
-        env = {**self._environment(), **_authorization(self._remote.url, token), **(more or {})}
+        env = {**self._environment(), **_secret_config(self._remote, token), **(more or {})}
         try:
             return await run(argv, TIMEOUT_S, env, limit)
         except ExternalFailure as error:
@@ -179,17 +188,26 @@ class _TooMuch(ExternalFailure):
     """Git wrote more than was allowed."""
 
 
-def _authorization(url: str, token: str) -> dict[str, str]:
-    """A header for this server alone, in the environment: arguments are seen by every user of the machine."""
-    parts = urlsplit(url)
-    if not token or parts.scheme == "ssh":
+def _secret_config(remote: GitRemote, token: str) -> dict[str, str]:
+    """A header for this server alone, and the proxy, in the environment: arguments are seen by every user of the
+    machine.
+    """
+    parts = urlsplit(remote.url)
+    if parts.scheme == "ssh":
         return {}
-    basic = base64.b64encode(f"x-access-token:{token}".encode()).decode()
-    return {
-        "GIT_CONFIG_COUNT": "1",
-        "GIT_CONFIG_KEY_0": f"http.{parts.scheme}://{parts.netloc}/.extraHeader",
-        "GIT_CONFIG_VALUE_0": f"Authorization: Basic {basic}",
+    config = {"http.proxy": remote.proxy}
+    if remote.ca_file is not None:
+        config["http.sslCAInfo"] = str(remote.ca_file)
+    if token:
+        basic = base64.b64encode(f"x-access-token:{token}".encode()).decode()
+        config[f"http.{parts.scheme}://{parts.netloc}/.extraHeader"] = f"Authorization: Basic {basic}"
+    numbered = enumerate(config.items())
+    named = {
+        f"GIT_CONFIG_{what}_{at}": word
+        for at, pair in numbered
+        for what, word in zip(("KEY", "VALUE"), pair, strict=True)
     }
+    return {"GIT_CONFIG_COUNT": str(len(config)), **named}
 
 
 def _bytes_below(folder: Path) -> int:

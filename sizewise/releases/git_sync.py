@@ -1,4 +1,4 @@
-"""Git sync: each new commit of a branch becomes a saved release; makes nothing live.
+"""Git sync: each new commit of a branch becomes a saved release, with plans for it; makes nothing live.
 
 A commit whose message has SKIP_MARK was made by Sizewise, and is no release of its own: that ends loops.
 """
@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -22,11 +23,11 @@ from sizewise.http.egress import DEFAULT_PORTS, EgressPolicy, origin
 from sizewise.jobs.periodic_tasks import PeriodicTask
 from sizewise.principal import Principal
 from sizewise.releases.folder_release import FILE_OPTIONS, build_release
-from sizewise.releases.git_mirror import GitMirror, GitRemote
+from sizewise.releases.git_mirror import COMMIT, GitMirror, GitRemote
 from sizewise.releases.manifest import Release
 from sizewise.releases.release_store import ReleaseStore
+from sizewise.settings.git import git_branch
 from sizewise.settings.load import Settings, resolve_secret
-from sizewise.settings.root import FileSettings
 from sizewise.settings.toml_reader import parse_toml
 
 SKIP_MARK = "[SIZEWISE-COMMIT]"
@@ -35,7 +36,7 @@ SHORT = 12
 
 class GitStatus(Struct, frozen=True):
     """`checked`: unix ms of the last look; 0: none yet. `error`: of the last look; empty: it succeeded. `release`: that
-    the commit became; empty: none.
+    the commit became; empty: none. `plans`: ids of those that were made of it.
     """
 
     url: str
@@ -44,20 +45,27 @@ class GitStatus(Struct, frozen=True):
     release: str = ""
     checked: int = 0
     error: str = ""
+    plans: tuple[str, ...] = ()
+
+
+PlanCommit = Callable[[Principal, str], Awaitable[tuple[str, ...]]]
+"""Of who saved a release, and its hash: the ids of the plans that it made."""
 
 
 class GitSync:
     """One per process; the leader looks."""
 
     def __init__(
-        self, settings: FileSettings, home: Path, store: ReleaseStore, principal: Callable[[], Principal]
+        self, settings: Settings, store: ReleaseStore, principal: Callable[[], Principal], plan: PlanCommit
     ) -> None:
         """`principal`: who saves; its project gets the releases."""
         self._git, self._public_reach = settings.git, settings.egress.public
-        self._store, self._principal, self._folder = store, principal, home / "git"
-        remote = GitRemote(self._git.url, self._git.branch, self._git.path, self._git.max_mb)
+        self._store, self._principal, self._folder = store, principal, settings.home / "git"
+        self._plan = plan
+        remote = _remote(settings)
         self._mirror = GitMirror(self._folder, remote)
         self._lock = asyncio.Lock()
+        self._soon: asyncio.Task[None] | None = None
         self._refused: SizewiseError | None = None  # of the commit, which is not tried again
         self.status = GitStatus(self._git.url, self._git.branch)
 
@@ -69,10 +77,38 @@ class GitSync:
     async def _look(self) -> None:
         await self.sync()
 
-    async def sync(self) -> GitStatus:
-        """Raises BadRequest for a commit that is refused, EgressDenied, ExternalFailure."""
+    def look_soon(self) -> None:
+        """Looks in the background, at most once more than is in progress."""
+        if self._soon is None:
+            self._soon = asyncio.get_running_loop().create_task(self._look_once())
+
+    async def _look_once(self) -> None:
+        async with self._lock:
+            self._soon = None  # what comes from now on may be of a later commit
+        with suppress(SizewiseError):  # it is in the status, and the log has it from the next look
+            await self.sync()
+
+    async def release_of(self, asked: str) -> GitStatus:
+        """Of another branch, or of a commit by its whole id: saved, neither planned nor followed. Raises as `sync`."""
+        self._require_repository()
+        if not COMMIT.fullmatch(asked):
+            try:
+                git_branch(asked)
+            except ValueError as error:
+                raise BadRequest(f"{error}, nor the whole id of a commit", "git rev-parse HEAD shows one") from error
+        async with self._lock:
+            self._check_egress()
+            commit = await self._mirror.fetch(resolve_secret(self._git.token), asked)
+            saved = await self._save(commit)
+        return GitStatus(url=self._git.url, branch=asked, commit=commit, release=saved, checked=_now())
+
+    def _require_repository(self) -> None:
         if not self._git.url:
             raise BadRequest("there is no repository to look at", 'set it: url = "https://..." in [git]')
+
+    async def sync(self) -> GitStatus:
+        """Raises BadRequest for a commit that is refused, EgressDenied, ExternalFailure."""
+        self._require_repository()
         async with self._lock:
             try:
                 await self._sync()
@@ -90,18 +126,25 @@ class GitSync:
                 raise self._refused
             return
         self._refused = None
-        self.status = msgspec.structs.replace(self.status, commit=commit, release="")
+        self.status = msgspec.structs.replace(self.status, commit=commit, release="", plans=())
         if SKIP_MARK in await self._mirror.message(commit):
             return
         try:
-            release = await self._build(commit)
+            hash = await self._save(commit)
         except BadRequest as error:
             self._refused = error
             raise
-        who = self._principal()
-        by = msgspec.structs.replace(who, key_id=f"git:{commit[:SHORT]}", user_id="")
-        saved, _ = await self._store.save(by, release)
-        self.status = msgspec.structs.replace(self.status, release=saved.manifest.hash)
+        plans = await self._plan(self._committer(commit), hash)
+        self.status = msgspec.structs.replace(self.status, release=hash, plans=plans)
+
+    def _committer(self, commit: str) -> Principal:
+        return msgspec.structs.replace(self._principal(), key_id=f"git:{commit[:SHORT]}", user_id="")
+
+    async def _save(self, commit: str) -> str:
+        """The hash of its release."""
+        release = await self._build(commit)
+        saved, _ = await self._store.save(self._committer(commit), release)
+        return saved.manifest.hash
 
     async def _build(self, commit: str) -> Release:
         with TemporaryDirectory(prefix="commit-", dir=self._folder) as made:
@@ -115,6 +158,17 @@ class GitSync:
         where = f"{'https' if parts.scheme == 'ssh' else parts.scheme}://{parts.netloc.rpartition('@')[2]}"
         egress = EgressPolicy({where: self._git.place}, {"public": self._public_reach})
         egress.check(origin(where, DEFAULT_PORTS), purpose="git", data_class="public")
+
+
+def _remote(settings: Settings) -> GitRemote:
+    git, parts = settings.git, urlsplit(settings.git.url)
+    proxy = ""
+    if parts.scheme in DEFAULT_PORTS:
+        port = parts.port or int(DEFAULT_PORTS[parts.scheme])
+        proxy = settings.proxies.proxy_for(parts.scheme, parts.hostname or "", port)
+    return GitRemote(
+        url=git.url, branch=git.branch, path=git.path, max_mb=git.max_mb, proxy=proxy, ca_file=settings.ca_file
+    )
 
 
 def _build(folder: Path) -> Release:

@@ -53,6 +53,11 @@ class GitSettings:
         "", "Folder in the repository with sizewise.toml, flows and prompts. Empty: its top.", validator=git_path
     )
     token: str = setting("", "Reference to an access token, for https.", validator=optional_reference)
+    webhook_secret: str = setting(
+        "",
+        "Reference to the secret of the repository's webhook: POST /hooks/git has the server look at once.",
+        validator=optional_reference,
+    )
     place: Place = setting("anyone", "Where the server of the repository runs.")
     poll_s: float = setting(60.0, "Seconds between two looks at the branch.", minimum=1, maximum=86_400)
     max_mb: int = setting(

@@ -16,7 +16,7 @@ from sizewise.audit_log.hash_chain import AuditEvent
 from sizewise.errors import BadRequest
 from sizewise.handler import Request, RequestOptions
 from sizewise.settings.agents import AgentSettings, MemorySettings
-from sizewise.settings.root import FileSettings
+from sizewise.settings.load import Settings
 from tests.agents.scripted_model import ME, NOBODYS, Script, agents, worked
 from tests.graphql.graphql_client import fresh_key, graphql
 from tests.running_server import serving
@@ -25,7 +25,7 @@ ASK = Request(NOBODYS, ME, "0" * 32, time.perf_counter())
 
 
 def within(home: Path, work: Callable[[AgentMemory], Awaitable[object]], row: MemorySettings | None = None) -> None:
-    with open_services(home, FileSettings(memory=row or MemorySettings())) as services:
+    with open_services(home, Settings(memory=row or MemorySettings())) as services:
         asyncio.run(work(services.memories))  # type: ignore[arg-type]  # a coroutine
 
 
@@ -111,7 +111,7 @@ def test_what_is_too_old_is_forgotten_by_itself(tmp_path: Path) -> None:
         await memories.remember(ASK, "u-1", "soon forgotten")
 
     within(tmp_path, work)
-    with open_services(tmp_path, FileSettings(memory=MemorySettings(max_rows=1))) as services:
+    with open_services(tmp_path, Settings(memory=MemorySettings(max_rows=1))) as services:
         asyncio.run(services.memories.remember(ASK, "u-2", "newer"))  # the task keeps one row of all
         for task in services.retention.periodic_tasks():
             asyncio.run(task.run())  # type: ignore[arg-type]  # an awaitable of our own is a coroutine

@@ -5,11 +5,14 @@ from __future__ import annotations
 import base64
 import contextlib
 import os
+import ssl
 import subprocess
 import threading
 from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+
+from tests.certificates import Pair
 
 TOKEN = "ghp-canary-5f6071829a0a1b2c3d4e"
 
@@ -31,7 +34,7 @@ class GitServer:
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 
-    def commit(self, files: Mapping[str, str | bytes | Path], message: str = "change") -> str:
+    def commit(self, files: Mapping[str, str | bytes | Path], message: str = "change", branch: str = "main") -> str:
         """Replaces everything by `files` and pushes it. A path is a symbolic link to it."""
         self.git(self.work, "rm", "-rqf", "--ignore-unmatch", ".")
         for name, content in files.items():
@@ -42,11 +45,11 @@ class GitServer:
             else:
                 path.write_bytes(content.encode() if isinstance(content, str) else content)
         self.git(self.work, "add", "-A")
-        return self.push(message)
+        return self.push(message, branch)
 
-    def push(self, message: str = "change") -> str:
+    def push(self, message: str = "change", branch: str = "main") -> str:
         self.git(self.work, "commit", "-q", "--allow-empty", "-m", message)
-        self.git(self.work, "push", "-qf", str(self.folder / "repo.git"), "HEAD:main")
+        self.git(self.work, "push", "-qf", str(self.folder / "repo.git"), f"HEAD:{branch}")
         return self.git(self.work, "rev-parse", "HEAD")
 
 
@@ -101,13 +104,19 @@ def _command_lines() -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def git_server(folder: Path) -> Iterator[GitServer]:
+def git_server(folder: Path, certificate: Pair | None = None) -> Iterator[GitServer]:
+    """With a `certificate`, by https as the host git.example, which only a proxy knows."""
     folder.mkdir(parents=True, exist_ok=True)
     made = GitServer(folder)
     with ThreadingHTTPServer(("127.0.0.1", 0), _handler(made)) as http:
+        if certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate.cert, certificate.key)
+            http.socket = context.wrap_socket(http.socket, server_side=True)
         thread = threading.Thread(target=http.serve_forever, daemon=True)
         thread.start()
-        made.url = f"http://127.0.0.1:{http.server_address[1]}/repo.git"
+        host = "http://127.0.0.1" if certificate is None else "https://git.example"
+        made.url = f"{host}:{http.server_address[1]}/repo.git"
         try:
             yield made
         finally:

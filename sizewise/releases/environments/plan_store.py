@@ -48,6 +48,10 @@ class PlanStore:
             raise PathNotFound(f"there is no plan {id[:60]!r}", "make one: sizewise release plan FROM TO")
         return found
 
+    async def find_open(self, place: Place, release: str, base: str) -> PlanRow | None:
+        """The newest one of the same that was not applied."""
+        return await asyncio.to_thread(self._read, lambda c: tables.find_open_plan(c, place, release, base))
+
     async def approve(self, principal: Principal, plan: PlanRow) -> None:
         """Raises Forbidden for who planned it, Conflict if it was applied or approved by the same before."""
         who = _who(principal)

@@ -277,6 +277,15 @@ def find_plan(connection: Connection, tenant: str, project: str, id: str) -> Pla
     return None if row is None else PlanRow(*row)
 
 
+def find_open_plan(connection: Connection, place: tuple[str, str, str], release: str, base: str) -> PlanRow | None:
+    """The newest one that was not applied."""
+    its = PLANS.c
+    same = _is(PLANS, place) & (its.release == release) & (its.base == base) & its.applied.is_(None)
+    columns = (its[name] for name in PlanRow.__struct_fields__)
+    row = connection.execute(select(*columns).where(same).order_by(its.created.desc()).limit(1)).one_or_none()
+    return None if row is None else PlanRow(*row)
+
+
 def mark_applied(connection: Connection, plan: str, now: int) -> None:
     connection.execute(update(PLANS).where(PLANS.c.id == plan).values(applied=now))
 
