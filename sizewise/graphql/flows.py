@@ -350,6 +350,8 @@ def _run(context: RequestContext, run: FlowRun, number: int = 0) -> FieldValues:
         "number": number or None,
         "flow": run.flow,
         "version": run.version,
+        "environment": run.environment,
+        "release": run.release,
         "project": run.project,
         "endpoint": run.door,
         "key": run.key,

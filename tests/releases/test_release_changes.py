@@ -30,7 +30,7 @@ nodes:
 outputs: {answer: "{{ say.text }}"}
 """
 START = 'mutation { startFlowRun(flow: "later", inputs: {}) { id } }'
-RUN = "query ($i: String!) { flowRun(id: $i) { state outputs steps { key state } } }"
+RUN = "query ($i: String!) { flowRun(id: $i) { state environment release outputs steps { key state } } }"
 DECIDE = 'mutation ($i: String!) { decide(id: $i, key: "asked", approved: true) { state } }'
 APPLY = 'mutation ($h: String!) { applyRelease(environment: "free", release: $h) { live { release } } }'
 CRM = """
@@ -81,6 +81,8 @@ def test_a_durable_run_ends_under_the_release_that_it_began_with(tmp_path: Path)
         for each in (begun, later):
             until(lambda each=each: graphql(server, RUN, prod, i=each)["data"]["flowRun"]["state"] == "done")
             done[each] = graphql(server, RUN, prod, i=each)["data"]["flowRun"]["outputs"]["answer"]
+        of = graphql(server, RUN, prod, i=begun)["data"]["flowRun"]
+        assert (of["environment"], of["release"]) == ("prod", first)
         assert "PROMPT one" in done[begun] and "PROMPT two" in done[later]
         assert run(home, "release", "rollback", "prod")["live"]["release"] == first
 
