@@ -1,4 +1,4 @@
-"""Keeps measured paces over a restart: loads them at the start, writes what changed once a minute and at the end."""
+"""Keeps measured paces over a restart: loads them, and those of self-tests, at the start, and writes what changed."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from collections.abc import Mapping
 
 import msgspec
 
+from sizewise.catalog.self_tests import SelfTest
 from sizewise.errors import Conflict, StorageError
 from sizewise.jobs.periodic_tasks import PeriodicTask
 from sizewise.routing.pace import ModelPaces
-from sizewise.routing.pace_figures import PaceFigures
+from sizewise.routing.pace_figures import LoadPace, PaceFigures
 from sizewise.storage.database import AsyncTransactionRunner, TransactionRunner
 from sizewise.telemetry import pace_tables
 
@@ -22,17 +23,26 @@ log = logging.getLogger("sizewise.app.pace_store")
 INTERVAL_S = 60.0
 RETENTION_MS = 30 * 86_400_000
 """An older pace says little of today, and its model or machine may be gone."""
+TESTED_PROMPT, TESTED_OUTPUT = 180.0, 32.0
+"""Tokens of the prompt of a self-test, and of its answer."""
 
 
 class PaceStore:
     """`paces` are those of this process; no request reads or writes the database for them."""
 
-    def __init__(self, read: TransactionRunner, write: AsyncTransactionRunner, *, shared: bool) -> None:
-        """`shared`: other machines use the same database. Raises StorageError."""
+    def __init__(
+        self,
+        read: TransactionRunner,
+        write: AsyncTransactionRunner,
+        *,
+        shared: bool,
+        tested: Mapping[str, SelfTest],
+    ) -> None:
+        """`shared`: other machines use the same database. `tested`: by model. Raises StorageError."""
         self._write = write
         self._machine = platform.node() if shared else ""
         self._stored = read(lambda c: pace_tables.list_paces(c, self._machine, _now() - RETENTION_MS))
-        self.paces = ModelPaces(_readable(self._stored))
+        self.paces = ModelPaces({**_tested(tested), **_readable(self._stored)})
 
     def periodic_tasks(self) -> list[PeriodicTask]:
         return [PeriodicTask("measured paces", INTERVAL_S, self.save)]
@@ -55,6 +65,18 @@ class PaceStore:
 def stored_figures(read: TransactionRunner) -> Mapping[str, PaceFigures]:
     """By model, from a database that no other machine uses; empty if it is of an older release. Raises StorageError."""
     return _readable(read(lambda c: pace_tables.list_paces(c, "", _now() - RETENTION_MS)))
+
+
+def _tested(tested: Mapping[str, SelfTest]) -> Mapping[str, PaceFigures]:
+    """The paces of self-tests, so that a model's first deadline is predicted too. The first request replaces them."""
+    found = {}
+    for model, test in tested.items():
+        if test.prompt_tokens_per_s > 0 and test.output_tokens_per_s > 0:
+            pace = LoadPace()
+            pace.first.add(TESTED_PROMPT, TESTED_PROMPT / test.prompt_tokens_per_s)
+            pace.rest.add(TESTED_OUTPUT, TESTED_OUTPUT / test.output_tokens_per_s)
+            found[model] = PaceFigures({1: pace}, length=TESTED_OUTPUT)
+    return found
 
 
 def _now() -> int:

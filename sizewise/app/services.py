@@ -49,6 +49,7 @@ from sizewise.cache.background_store import BackgroundStore
 from sizewise.cache.idempotency_store import IdempotencyStore
 from sizewise.cache.response_cache import CacheEpoch
 from sizewise.cache.stored_responses import StoredResponses
+from sizewise.catalog.self_tests import read_self_tests
 from sizewise.decisions import tables as decision_tables
 from sizewise.decisions.decision_store import DecisionStore
 from sizewise.errors import StorageError
@@ -403,7 +404,7 @@ def open_services(
             size_limit=_size_limit(read, leadership.write, settings.records.max_bytes),
             annotation=annotation,
             annotation_feed=QueueFeed(queues=annotation, encryption=encryption, read=read, leadership=leadership),
-            measured_paces=PaceStore(read, write, shared=bool(url)),
+            measured_paces=PaceStore(read, write, shared=bool(url), tested=read_self_tests(settings.home)),
             stored_responses=stored_responses,
             background=BackgroundResponses(
                 unfinished,

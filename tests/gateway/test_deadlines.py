@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -75,6 +76,18 @@ def test_where_no_model_can_make_it_the_hint_says_how_much_time_would_do(tmp_pat
         answer = ask(served, "auto")
         assert (answer.status, answer.error["code"], answer.error["param"]) == (422, "no_model_fits", "max_ms")
         assert re.fullmatch(r"allow \d+ ms, set a lower `max_tokens`, or use a faster model", answer.error["hint"])
+
+
+def test_the_first_deadline_of_a_model_is_predicted_by_its_self_test(tmp_path: Path) -> None:
+    measured: dict[str, object] = {"date": "2026-11-28", "prompt_tokens_per_s": 10.0, "output_tokens_per_s": 4.0}
+    measured |= {"memory_bytes": None, "tools": False, "tokens_per_character": {}}
+    (tmp_path / "self-tests.json").write_text(json.dumps({"echo/large": measured}))
+    with serving(tmp_path, SETTINGS) as served:
+        answer = ask(served, "echo/large", max_ms=1_000)
+        assert answer.status == 422, answer.body
+        assert "echo/large would take about" in answer.error["message"]
+        assert ask(served, "echo/large", max_ms=600_000).status == 200
+        assert ask(served, "echo/large", max_ms=2_000).status == 200, "a request has shown that it is quicker"
 
 
 def test_a_deadline_that_passed_says_so_in_its_hint(server: Served) -> None:
