@@ -41,7 +41,7 @@ def main() -> None:
     answers = dict[str, dict[str, tuple[str, float]]]()
     for _, row in read_rows(asked.data / "outcomes.parquet", RecordedOutcome):
         if row.answer is not None and row.score is not None:
-            answers.setdefault(row.model, {})[str(row.prompt_id)] = row.answer, row.score
+            answers.setdefault(row.model, {})[str(row.prompt_id)] = str(row.answer), row.score
     print(f"{asked.draws:,} draws a row\n")
     print("| who answers | who judges | truth | judge says | labels | holds it | half width | judge's own interval |")
     print("|---|---|---:|---:|---:|---:|---:|---:|")
