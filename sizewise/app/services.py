@@ -404,7 +404,7 @@ def open_services(
             size_limit=_size_limit(read, leadership.write, settings.records.max_bytes),
             annotation=annotation,
             annotation_feed=QueueFeed(queues=annotation, encryption=encryption, read=read, leadership=leadership),
-            measured_paces=PaceStore(read, write, shared=bool(url), tested=read_self_tests(settings.home)),
+            measured_paces=PaceStore(read, write, shared=bool(url), tested=read_self_tests(home)),
             stored_responses=stored_responses,
             background=BackgroundResponses(
                 unfinished,
