@@ -62,7 +62,13 @@ def add_items(folder: Path, name: str, file: Path, *, dry_run: bool = False) -> 
         rows = read_lines(file)
         _write(into, [*(read_lines(into) if known else []), *(rows[place] for place in added)])
         digest = read_items(into).digest
-    return DatasetAddition(into, len(added), len(new.items) - len(added), len(known) + len(added), digest)
+    return DatasetAddition(
+        file=into,
+        added=len(added),
+        known=len(new.items) - len(added),
+        items=len(known) + len(added),
+        digest=digest,
+    )
 
 
 def read_lines(file: Path) -> list[Line]:

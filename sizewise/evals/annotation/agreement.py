@@ -51,7 +51,14 @@ def score_agreement(score: str, labels: Iterable[Sequence[ScoreRow]]) -> ScoreAg
     counts = [[float(pairs.count((one, other))) for other in words] for one in words]
     found = cohen_kappa(counts)
     low, high = (None, None) if found is None else kappa_interval(counts)
-    return ScoreAgreement(score, len(pairs), sum(one == other for one, other in pairs), found, low, high)
+    return ScoreAgreement(
+        score=score,
+        items=len(pairs),
+        agreed=sum(one == other for one, other in pairs),
+        kappa=found,
+        low=low,
+        high=high,
+    )
 
 
 def cohen_kappa(counts: Counts) -> float | None:
