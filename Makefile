@@ -37,7 +37,7 @@ help:
 	@echo "make bench-judge ARGS='--data FOLDER'                                     how often a corrected judge holds the truth"
 	@echo "make bench-eval-speed                                                    items/s of an eval, beside promptfoo and Inspect"
 	@echo "make bench-releases                                                      how long a rollback takes on two servers"
-	@echo "make bench-studio                                                        how fast a large flow opens and moves"
+	@echo "make bench-studio                                                        how fast pages are painted, and a large flow opens and moves"
 	@echo "make bench-canary                                                        how often a canary is rolled back, and when"
 	@echo "make bench-cold-start                                                what auto loses before calibration"
 
@@ -197,6 +197,7 @@ bench-releases: .venv/dev
 	$(BIN)/python -m bench.releases.run $(ARGS)
 
 bench-studio: .venv/dev .venv/browser/ready
+	$(BIN)/python -m bench.studio.run
 	$(BIN)/python -m bench.studio.large_flow $(ARGS)
 
 bench-canary: .venv/dev

@@ -6,7 +6,19 @@ import ts from 'typescript-eslint';
 
 import config from './svelte.config.js';
 
-const rooms = ['home', 'routing', 'telemetry', 'flows', 'catalog', 'usage', 'alerts', 'evals'];
+const rooms = [
+  'home',
+  'routing',
+  'telemetry',
+  'flows',
+  'catalog',
+  'usage',
+  'alerts',
+  'quality',
+  'accounts',
+  'knowledge',
+  'settings',
+];
 const neighbours = (room) =>
   rooms
     .filter((each) => each !== room)

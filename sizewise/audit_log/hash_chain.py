@@ -50,11 +50,16 @@ class ChainBreak(Struct, frozen=True):
 
 
 def chain_entry(event: AuditEvent, seq: int, at: int, previous: str) -> AuditEntry:
+    body = chained_text(event, seq, at, previous)
+    return AuditEntry(seq=seq, at=at, deed=event, previous=previous, hash=sha256(body).hexdigest())
+
+
+def chained_text(event: AuditEvent, seq: int, at: int, previous: str) -> bytes:
+    """What the hash of an entry is of: JSON of [tenant, seq, at, event, previous]."""
     said = msgspec.to_builtins(event)
     if not event.by:
         del said["by"]  # entries written before this field existed keep their hash
-    body = msgspec.json.encode([event.tenant, seq, at, said, previous], order="deterministic")
-    return AuditEntry(seq=seq, at=at, deed=event, previous=previous, hash=sha256(body).hexdigest())
+    return msgspec.json.encode([event.tenant, seq, at, said, previous], order="deterministic")
 
 
 def verify_chain(lines: Iterable[AuditEntry], previous: str = GENESIS, seq: int = 0) -> ChainBreak | None:

@@ -19,7 +19,9 @@ from sizewise.gateway.request_context import RequestHead, ResponseWriter
 
 PAGES = (
     *("/", "/inbox", "/play", "/flows", "/flows/{body}", "/records", "/records/{body}", "/runs", "/runs/{body}"),
-    *("/spend", "/alerts", "/quality", "/models", "/models/{body:path}"),
+    *("/spend", "/alerts", "/quality", "/quality/{body}", "/models", "/models/{body:path}"),
+    *("/access/keys", "/access/people", "/access/sessions", "/access/audit", "/account", "/spend/budgets", "/settings"),
+    *("/knowledge", "/knowledge/{body:path}"),
 )
 """Addresses of pages: those of web/src/routes.ts. All other paths are not found."""
 FILES = "/studio/{body}"

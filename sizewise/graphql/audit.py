@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sizewise.audit_log.hash_chain import AuditEntry
+from sizewise.audit_log.hash_chain import AuditEntry, chained_text
 from sizewise.errors import BadRequest
 from sizewise.graphql.context import RequestContext
 from sizewise.graphql.model_type import FieldValues
@@ -36,4 +36,5 @@ def _event_values(line: AuditEntry) -> FieldValues:
         "credential": deed.by,
         "previous": line.previous,
         "hash": line.hash,
+        "chained": chained_text(deed, line.seq, line.at, line.previous).decode(),
     }

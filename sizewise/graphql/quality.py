@@ -14,7 +14,7 @@ async def quality(context: RequestContext, policy: str | None = None) -> list[Fi
     """Raises BadRequest for an unknown policy."""
     context.require_all_projects("read_records")
     app = context.app
-    now = app.monitored_policies if policy is None else {policy: _monitored(context, policy)}
+    now = app.monitored_policies if policy is None else {policy: monitored_policy(context, policy)}
     watch, sure = context.services.quality_monitor, app.settings.shadow.confidence
     return [_quality(each) for each in await watch.policy_quality(context.principal.tenant, now, sure)]
 
@@ -31,7 +31,7 @@ async def feedback(
 async def restore_policy(context: RequestContext, policy: str) -> FieldValues:
     """Raises BadRequest for an unknown policy."""
     context.require_all_projects("manage_policies")
-    version = _monitored(context, policy).version
+    version = monitored_policy(context, policy).version
     fell = await context.services.quality_monitor.restore_policy(
         context.principal.tenant,
         policy,
@@ -40,7 +40,7 @@ async def restore_policy(context: RequestContext, policy: str) -> FieldValues:
     return {"policy": policy, "wasViolated": fell}
 
 
-def _monitored(context: RequestContext, policy: str) -> MonitoredPolicy:
+def monitored_policy(context: RequestContext, policy: str) -> MonitoredPolicy:
     known = context.app.monitored_policies
     if policy not in known:
         hint = did_you_mean(policy, list(known)) or f"known: {', '.join(known)}"

@@ -24,6 +24,12 @@ price = { input = "0.02", output = "0.06" }
 parameters = 32_000_000_000
 logprobs = true
 price = { input = "0.40", output = "1.20" }
+[providers.near]
+wire = "echo"
+place = "process"
+models = ["vectors"]
+[models."near/vectors"]
+task = "embed"
 [policies.default]
 threshold = 0.5
 [alerts.many_requests]

@@ -28,6 +28,12 @@ const FLOWS = ['ask', 'manage_flows'];
 const INBOX = ['approve', 'ask', 'read_records'];
 const MODELS = ['ask', 'read_models'];
 const RUNS = ['ask', 'read_records'];
+const BUDGETS = ['read_budgets'];
+const AUDIT = ['read_audit'];
+const KEYS = ['read_keys', 'own_keys', 'manage_keys'];
+const KNOWLEDGE = ['ask', 'manage_knowledge'];
+const PEOPLE = ['read_users', 'manage_users'];
+const SETTINGS = ['manage_settings'];
 const SPEND = ['read_budgets', 'read_records'];
 
 export const routes: readonly Route[] = [
@@ -54,26 +60,101 @@ export const routes: readonly Route[] = [
   { path: '/runs/:id', title: 'Run', entry: 'Monitor', may: INBOX, load: () => import('./flows/Run.svelte') },
   { path: '/spend', title: 'Spend', entry: 'Monitor', may: SPEND, load: () => import('./usage/Spend.svelte') },
   { path: '/alerts', title: 'Alerts', entry: 'Monitor', may: ALERTS, load: () => import('./alerts/Alerts.svelte') },
-  { path: '/quality', title: 'Quality', entry: 'Quality', may: RECORDS, load: () => import('./evals/Quality.svelte') },
+  {
+    path: '/quality',
+    title: 'Quality',
+    entry: 'Quality',
+    may: RECORDS,
+    load: () => import('./quality/Quality.svelte'),
+  },
+  {
+    path: '/quality/:policy',
+    title: 'Quality',
+    entry: 'Quality',
+    may: RECORDS,
+    load: () => import('./quality/Quality.svelte'),
+  },
   { path: '/models', title: 'Models', entry: 'Models', may: MODELS, load: () => import('./catalog/Models.svelte') },
   { path: '/models/*name', title: 'Model', entry: 'Models', may: MODELS, load: () => import('./catalog/Model.svelte') },
+  { path: '/access/keys', title: 'Keys', entry: 'Admin', may: KEYS, load: () => import('./accounts/Keys.svelte') },
+  {
+    path: '/access/people',
+    title: 'People',
+    entry: 'Admin',
+    may: PEOPLE,
+    load: () => import('./accounts/People.svelte'),
+  },
+  {
+    path: '/access/sessions',
+    title: 'Sessions',
+    entry: 'Admin',
+    may: PEOPLE,
+    load: () => import('./accounts/OpenSessions.svelte'),
+  },
+  { path: '/access/audit', title: 'Audit', entry: 'Admin', may: AUDIT, load: () => import('./accounts/Audit.svelte') },
+  { path: '/account', title: 'My account', entry: '', may: EVERYONE, load: () => import('./accounts/Account.svelte') },
+  {
+    path: '/knowledge',
+    title: 'Knowledge',
+    entry: 'Build',
+    may: KNOWLEDGE,
+    load: () => import('./knowledge/Knowledge.svelte'),
+  },
+  {
+    path: '/knowledge/*place',
+    title: 'Knowledge base',
+    entry: 'Build',
+    may: KNOWLEDGE,
+    load: () => import('./knowledge/Place.svelte'),
+  },
+  {
+    path: '/settings',
+    title: 'Settings',
+    entry: 'Admin',
+    may: SETTINGS,
+    load: () => import('./settings/Settings.svelte'),
+  },
+  {
+    path: '/spend/budgets',
+    title: 'Budgets',
+    entry: 'Monitor',
+    may: BUDGETS,
+    load: () => import('./usage/Budgets.svelte'),
+  },
 ];
 
 export const entries: readonly Entry[] = [
   { name: 'Home', tabs: [{ path: '/', title: 'Home', may: EVERYONE }] },
   { name: 'Play', tabs: [{ path: '/play', title: 'Play', may: ASK }] },
-  { name: 'Build', tabs: [{ path: '/flows', title: 'Flows', may: FLOWS }] },
+  {
+    name: 'Build',
+    tabs: [
+      { path: '/flows', title: 'Flows', may: FLOWS },
+      { path: '/knowledge', title: 'Knowledge', may: KNOWLEDGE },
+    ],
+  },
   {
     name: 'Monitor',
     tabs: [
       { path: '/records', title: 'Records', may: RECORDS },
       { path: '/runs', title: 'Runs', may: RUNS },
       { path: '/spend', title: 'Spend', may: SPEND },
+      { path: '/spend/budgets', title: 'Budgets', may: BUDGETS },
       { path: '/alerts', title: 'Alerts', may: ALERTS },
     ],
   },
   { name: 'Quality', tabs: [{ path: '/quality', title: 'Quality', may: RECORDS }] },
   { name: 'Models', tabs: [{ path: '/models', title: 'Models', may: MODELS }] },
+  {
+    name: 'Admin',
+    tabs: [
+      { path: '/access/keys', title: 'Keys', may: KEYS },
+      { path: '/access/people', title: 'People', may: PEOPLE },
+      { path: '/access/sessions', title: 'Sessions', may: PEOPLE },
+      { path: '/access/audit', title: 'Audit', may: AUDIT },
+      { path: '/settings', title: 'Settings', may: SETTINGS },
+    ],
+  },
 ];
 
 export function find(path: string): { route: Route; parameters: Parameters } | null {

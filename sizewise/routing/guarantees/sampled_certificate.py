@@ -6,6 +6,8 @@ prompts.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from msgspec import Struct
 
 from sizewise.errors import ConfigError
@@ -102,12 +104,17 @@ class SampledCertification(Struct, frozen=True):
     samples_needed: int | None
 
 
-def certify_samples(sampled_pairs: list[SampledPair], guarantee: QualityGuarantee) -> SampledCertification:
-    """`sampled_pairs`: by time. The large model's answers are the reference; better ones count as equal."""
-    pairs = [
+def pair_scores(sampled_pairs: Sequence[SampledPair]) -> list[PairScores]:
+    """As the bounds take them: an undecided pair is lost, and an answer without a score is given."""
+    return [
         PairScores(1.0 if its.trust is None else its.trust, 1.0 - (1.0 if its.worse is None else its.worse), 1.0)
         for its in sampled_pairs
     ]
+
+
+def certify_samples(sampled_pairs: list[SampledPair], guarantee: QualityGuarantee) -> SampledCertification:
+    """`sampled_pairs`: by time. The large model's answers are the reference; better ones count as equal."""
+    pairs = pair_scores(sampled_pairs)
     kept, needs = list[CertifiedThreshold](), None
     for quality in sorted({*STANDARD_QUALITIES, guarantee.quality}):
         found = certify(

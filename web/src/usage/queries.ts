@@ -5,3 +5,13 @@ export type SpendUsage = { chart: { rows: Array<{ at: number; requests: number; 
 export const spendUsageDocument: Document<SpendUsage, { since: number; step: number; by?: Array<'project' | 'endpoint' | 'flow' | 'node' | 'policy' | 'model' | 'key' | 'user' | 'session' | 'endUser' | 'tag' | 'status'> | null; }> = {
   text: `query SpendUsage($since:Timestamp!$step:Int!$by:[UsageKey!]){chart:usage(since:$since step:$step){rows{at requests errors costUsd}}table:usage(since:$since by:$by first:50){since asOf rows{key requests errors costUsd unpriced tokens{input output}p50Ms p95Ms}total{requests errors unpriced costUsd tokens{input output}}folded{count requests costUsd}}}`,
 };
+
+export type BudgetList = { budgets: Array<{ scope: string; unit: string; limit: string; spent: string; reserved: string; remaining: string; resets: number; source: string; }>; };
+export const budgetListDocument: Document<BudgetList, object> = {
+  text: `query BudgetList{budgets{scope unit limit spent reserved remaining resets source}}`,
+};
+
+export type BudgetSet = { setBudget: Array<{ scope: string; }>; };
+export const budgetSetDocument: Document<BudgetSet, { scope: string; requestsPerMinute?: number | null; tokensPerMinute?: number | null; usdPerDay?: string | null; usdPerMonth?: string | null; }> = {
+  text: `mutation BudgetSet($scope:String!$requestsPerMinute:NonNegativeSafeInt$tokensPerMinute:NonNegativeSafeInt$usdPerDay:Dollars$usdPerMonth:Dollars){setBudget(scope:$scope requestsPerMinute:$requestsPerMinute tokensPerMinute:$tokensPerMinute usdPerDay:$usdPerDay usdPerMonth:$usdPerMonth){scope}}`,
+};

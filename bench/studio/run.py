@@ -1,0 +1,113 @@
+"""How long pages of the studio take: first paint, and the newest records of many, in Debian's Chromium.
+
+    python -m bench.studio.run [--records 1000000] [--rounds 9] [--json]
+
+A server with echo models answers some requests; their rows are then copied in the database, an hour apart at most.
+First contentful paint is the browser's own figure of a page that is opened anew with an empty cache. The list is
+measured from the request for its rows until the frame after they stand in the page.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sqlite3
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from tests.auth.user_client import new_user
+from tests.running_server import Served, serving
+from tests.studio.browser import driven, tab
+from tests.studio.traffic import SETTINGS, fill, write_flow
+
+PAINTED = ("/", "/play", "/records", "/quality")
+HOUR_MS = 3_600_000
+PAINT = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? null"
+WATCH = """addEventListener('DOMContentLoaded', () => {
+  const watching = new MutationObserver(() => {
+    const rows = document.querySelectorAll('tbody tr').length;
+    if (rows < 20) return;
+    watching.disconnect();
+    requestAnimationFrame(() => setTimeout(() => {
+      const asked = performance.getEntriesByType('resource').filter((each) => each.name.endsWith('/graphql'));
+      const list = asked.reduce((longest, each) => (each.responseEnd > longest.responseEnd ? each : longest));
+      window.listed = { rows, ms: performance.now() - list.startTime, server: list.responseEnd - list.startTime };
+    }));
+  });
+  watching.observe(document.documentElement, { childList: true, subtree: true });
+});"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--records", type=int, default=1_000_000)
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--json", action="store_true")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        rows = list(measured(Path(folder), asked.records, asked.rounds))
+    if asked.json:
+        print(json.dumps(rows))
+        return
+    for row in rows:
+        print(f"{row['what']:44} median {row['median']:7.0f} ms   worst {row['worst']:7.0f} ms   {row['note']}")
+
+
+def measured(home: Path, records: int, rounds: int) -> Iterator[dict[str, Any]]:
+    write_flow(home)
+    with serving(home, SETTINGS) as server, driven() as browser:
+        fill(server)
+        client = new_user(server, "bench@example.com", "owner")
+        for path in PAINTED:
+            yield _row(f"first paint of {path}", [_paint(browser, server, client, path) for _ in range(rounds)])
+        began = time.monotonic()
+        stored = multiply(home, records)
+        print(f"copied to {stored:,} records in {time.monotonic() - began:.0f} s")
+        found = [_list(browser, server, client) for _ in range(rounds)]
+        note = (
+            f"{found[0]['rows']} rows of {stored:,}; the server's part is {median(r['server'] for r in found):.0f} ms"
+        )
+        yield _row("newest records, from request to paint", [each["ms"] for each in found], note)
+
+
+def multiply(home: Path, records: int) -> int:
+    """Copies the rows of `records`, older ones further back, until there are as many. Returns their number."""
+    with closing(sqlite3.connect(home / "sizewise.db", timeout=60)) as db:
+        names = [row[1] for row in db.execute("PRAGMA table_info(records)") if row[1] != "id"]
+        columns = ", ".join(names)
+        changed = ", ".join("at - ?" if name == "at" else name for name in names)
+        while (stored := int(db.execute("SELECT COUNT(*) FROM records").fetchone()[0])) < records:
+            few = min(stored, records - stored)
+            db.execute(
+                f"INSERT INTO records ({columns}) SELECT {changed} FROM records ORDER BY id LIMIT ?", (HOUR_MS, few)
+            )
+            db.commit()
+        return stored
+
+
+def _paint(browser: Any, server: Served, client: Any, path: str) -> float:
+    with tab(browser, server, client) as opened:
+        opened.open(path)
+        return float(opened.page.evaluate(PAINT))
+
+
+def _list(browser: Any, server: Served, client: Any) -> dict[str, float]:
+    with tab(browser, server, client) as opened:
+        opened.page.add_init_script(WATCH)
+        opened.open("/records")
+        opened.page.wait_for_function("window.listed")
+        found: dict[str, float] = opened.page.evaluate("window.listed")
+        return found
+
+
+def _row(what: str, times: list[float], note: str = "") -> dict[str, Any]:
+    return {"what": what, "median": median(times), "worst": max(times), "note": note}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,19 @@
+// How a passage moves between the ways of searching; pure.
+
+/** Its place among `results` from 1, or 0 where it was not found. */
+export function rank(id: string, results: readonly { id: string }[]): number {
+  return results.findIndex((each) => each.id === id) + 1;
+}
+
+/** "words 1, vector 4": where else it was found; "only here" where it was not. */
+export function elsewhere(
+  id: string,
+  mode: string,
+  found: Readonly<Record<string, readonly { id: string }[]>>,
+): string {
+  const others = Object.entries(found)
+    .filter(([name]) => name !== mode)
+    .map(([name, results]) => [name, rank(id, results)] as const)
+    .filter(([, place]) => place > 0);
+  return others.length > 0 ? others.map(([name, place]) => `${name} ${place}`).join(', ') : 'only here';
+}
