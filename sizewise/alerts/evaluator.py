@@ -15,6 +15,7 @@ import msgspec
 from sizewise.alerts import tables
 from sizewise.alerts.record_metrics import Measured, measure_burn_rates, measure_records
 from sizewise.alerts.rules import AlertRule
+from sizewise.alerts.score_metrics import measure_scores
 from sizewise.alerts.state_changes import change_states
 from sizewise.errors import SizewiseError
 from sizewise.jobs.periodic_tasks import PeriodicTask
@@ -30,16 +31,17 @@ BUSY_SHARE = 20
 """A rule is evaluated at most one part in this many of the time: what takes a second, every 20 seconds."""
 RETENTION_S = 3_600.0
 
-MeasureMetric = Callable[[int], Measured]
-"""Measures a metric that is not of records. Takes unix ms."""
+MeasureMetric = Callable[[AlertRule, int], Measured]
+"""Measures a metric that is neither of records nor of scores. Takes unix ms."""
 NO_METRICS: Mapping[str, MeasureMetric] = MappingProxyType({})
 
 
 @dataclass(slots=True)
 class RuleSchedule:
-    """`due`: unix seconds. `problem`: why the last evaluation failed; empty if it did not."""
+    """`due`: unix seconds. `took_s`: the last evaluation. `problem`: why it failed; empty if it did not."""
 
     due: float = 0.0
+    took_s: float = 0.0
     problem: str = ""
 
 
@@ -65,7 +67,7 @@ class AlertEvaluator:
     def prepare(
         self, rules: Mapping[str, AlertRule], metrics: Mapping[str, MeasureMetric] = NO_METRICS
     ) -> Callable[[], None]:
-        """Returns the function that applies them. `metrics`: those that are not of records."""
+        """Returns the function that applies them. `metrics`: those of neither records nor scores."""
 
         def apply() -> None:
             self._rules, self._metrics = MappingProxyType(dict(rules)), metrics
@@ -103,7 +105,9 @@ class AlertEvaluator:
                 if not schedule.problem:
                     log.warning("the alert rule %r cannot be evaluated, it is tried again: %s", name, error.message)
                 schedule.problem = error.message
-            schedule.due = self._clock() + max(rule.every_s, BUSY_SHARE * (time.monotonic() - begun))
+            took, before = time.monotonic() - begun, schedule.took_s
+            schedule.took_s, least = took, min(took, before)  # one slow one alone may be a busy machine's
+            schedule.due = self._clock() + max(rule.every_s, BUSY_SHARE * least)
 
     async def evaluate(self, rule: AlertRule) -> None:
         """Evaluates one rule now. Raises SizewiseError."""
@@ -117,7 +121,9 @@ class AlertEvaluator:
             return self._read(partial(measure_burn_rates, rule=rule, now=now))
         if rule.metric in RECORD_METRICS:
             return self._read(partial(measure_records, rule=rule, now=now))
-        measured = self._metrics[rule.metric](now)
+        if rule.metric.startswith("score:"):
+            return measure_scores(self._read, rule, now)
+        measured = self._metrics[rule.metric](rule, now)
         return {
             place: each if each.value is None else msgspec.structs.replace(each, level=rule.level(each.value))
             for place, each in measured.items()

@@ -78,13 +78,14 @@ def build_rules(settings: FileSettings) -> Mapping[str, AlertRule]:
 
 def _rule(name: str, given: AlertSettings) -> AlertRule:
     ends = given.metric == "model_retires"
+    by_default = 1.0 if given.metric == "canary" else None  # 1: it is rolled back
     return AlertRule(
         name=name,
         metric=given.metric,
         by=given.by,
         window_s=seconds(given.window),
         pending_s=seconds(given.for_),
-        alert=given.alert,
+        alert=by_default if given.alert is None else given.alert,
         warning=given.warning,
         below=given.below,
         no_data=given.no_data,

@@ -1,4 +1,4 @@
-"""Metrics of alert rules that are not of request records: quality targets, ends of models, the size of the database."""
+"""Metrics of alert rules of neither records nor scores: quality targets, canaries, budgets, ends of models, storage."""
 
 from __future__ import annotations
 
@@ -8,11 +8,18 @@ from functools import partial
 
 from sizewise.alerts.evaluator import MeasureMetric
 from sizewise.alerts.record_metrics import Measured, encode_labels
+from sizewise.alerts.rules import AlertRule
 from sizewise.alerts.series_state import SeriesValue
 from sizewise.app.model_uses import ModelUses
 from sizewise.auth.permissions import DEFAULT_TENANT
 from sizewise.catalog.retirements import retirements
 from sizewise.evals.quality_monitor import MonitoredPolicy, QualityMonitor, monitored_policies
+from sizewise.limits.rate_limiter import Limiter
+from sizewise.limits.rules import ALL_TENANTS, forecast, window_bounds
+from sizewise.limits.tables import money_windows
+from sizewise.money import format_dollars
+from sizewise.releases.canary.canary_view import evidence_line
+from sizewise.releases.canary.tables import OPEN_STATES, Canary, newest_canaries
 from sizewise.routing.model_aliases import RoutePlan
 from sizewise.settings.load import Settings
 from sizewise.settings.routing import PolicySettings
@@ -20,7 +27,12 @@ from sizewise.storage.database import Database
 
 
 def alert_metrics(
-    settings: Settings, monitor: QualityMonitor, database: Database, uses: ModelUses, plans: Mapping[str, RoutePlan]
+    settings: Settings,
+    monitor: QualityMonitor,
+    limiter: Limiter,
+    database: Database,
+    uses: ModelUses,
+    plans: Mapping[str, RoutePlan],
 ) -> Mapping[str, MeasureMetric]:
     """By name in [alerts.NAME]. `plans`: of policies that choose among models, by name."""
     models = {name: _named_models(each) for name, each in settings.policies.items()}
@@ -28,6 +40,8 @@ def alert_metrics(
     describe = partial(uses.describe, policies=models, default_policy=settings.router.policy)
     return {
         "quality_target": partial(_quality_targets, monitor, monitored_policies(plans)),
+        "canary": partial(_canaries, database),
+        "budget_forecast": partial(_budget_forecasts, limiter, database),
         "model_retires": partial(_model_ends, settings, describe),
         "storage_bytes": partial(_storage_bytes, database),
     }
@@ -38,7 +52,9 @@ def _named_models(policy: PolicySettings) -> frozenset[str]:
     return frozenset(each for each in named if isinstance(each, str)) if isinstance(named, list) else frozenset()
 
 
-def _quality_targets(monitor: QualityMonitor, policies: Mapping[str, MonitoredPolicy], now: int) -> Measured:
+def _quality_targets(
+    monitor: QualityMonitor, policies: Mapping[str, MonitoredPolicy], rule: AlertRule, now: int
+) -> Measured:
     """1 for each policy that missed its target, 0 for the others that were measured."""
     return {
         (tenant, encode_labels({"policy": policy})): SeriesValue(float(missed))
@@ -46,11 +62,44 @@ def _quality_targets(monitor: QualityMonitor, policies: Mapping[str, MonitoredPo
     }
 
 
-def _storage_bytes(database: Database, now: int) -> Measured:
+def _storage_bytes(database: Database, rule: AlertRule, now: int) -> Measured:
     return {(DEFAULT_TENANT, "{}"): SeriesValue(float(database.size_bytes()))}
 
 
-def _model_ends(settings: Settings, describe: Callable[[str], str], now: int) -> Measured:
+def _canaries(database: Database, rule: AlertRule, now: int) -> Measured:
+    """Of each environment, that of its newest canary; one that was rolled back counts for a window."""
+    return {
+        (each.tenant, encode_labels({"project": each.project, "environment": each.environment})): _canary(each)
+        for each in database.read_transaction(newest_canaries)
+        if each.ended is None or now - each.ended < rule.window_s * 1_000
+    }
+
+
+def _canary(canary: Canary) -> SeriesValue:
+    if canary.state in OPEN_STATES:
+        share = canary.progress.guards.rollback().value / canary.needed
+        return SeriesValue(min(share, 1.0), reason=evidence_line(canary))
+    return SeriesValue(float(canary.state == "rolled_back"), reason=canary.reason)
+
+
+def _budget_forecasts(limiter: Limiter, database: Database, rule: AlertRule, now: int) -> Measured:
+    """Of each dollar budget that was used in its present day or month."""
+    at = now / 1_000
+    month, _ = window_bounds("usd/month", at)
+    found: Measured = {}
+    for key, starts_at, spent in database.read_transaction(partial(money_windows, since=month)):
+        tenant, scope, unit = key
+        limit, (present, ends_at) = limiter.limit_of(key), window_bounds(unit, at)
+        if limit and starts_at == present:
+            expected = forecast(spent, starts_at, ends_at, at)
+            reason = f"${format_dollars(spent)} of ${format_dollars(limit)} is spent"
+            labels = encode_labels({"scope": scope, "window": unit.partition("/")[2]})
+            place = DEFAULT_TENANT if tenant == ALL_TENANTS else tenant
+            found[place, labels] = SeriesValue(expected / limit, reason=reason)
+    return found
+
+
+def _model_ends(settings: Settings, describe: Callable[[str], str], rule: AlertRule, now: int) -> Measured:
     """Days until each model ends, and what uses it."""
     today = datetime.fromtimestamp(now / 1_000, UTC).date()
     found: Measured = {}

@@ -219,7 +219,9 @@ class Services:
         """Checks settings of sign-in, roles, limits and alerts; returns the changes that apply them. Raises
         ConfigError.
         """
-        metrics = alert_metrics(settings, self.quality_monitor, self.storage.database, self.model_uses, plans)
+        metrics = alert_metrics(
+            settings, self.quality_monitor, self.limiter, self.storage.database, self.model_uses, plans
+        )
         roles = merge_roles({name: role.permissions for name, role in settings.roles.items()})
         return (
             self.users.relying_party.prepare(settings.oidc, client, roles),

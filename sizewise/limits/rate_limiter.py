@@ -300,6 +300,10 @@ class Limiter:
             )
         return listed
 
+    def limit_of(self, key: LimitKey) -> int | None:
+        """What limits a window at present; None: nothing. For any thread."""
+        return self._limit_rules.limit_of(key)
+
     def spent_ratios(self) -> Iterator[tuple[str, str, str, float]]:
         """(organization, scope, day or month, spent share) of each money budget that was used."""
         self._leases.distribute()

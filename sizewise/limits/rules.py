@@ -85,6 +85,13 @@ class LimitRules(Struct, frozen=True):
         if scope == "organization":
             yield from _keyed_amounts(tenant, scope, self.configured.get(f"organization:{tenant}"))
 
+    def limit_of(self, key: LimitKey) -> int | None:
+        """What limits a window at present; None: nothing."""
+        tenant, scope, _ = key
+        kind, _, name = scope.partition(":")
+        found = self.for_model(tenant, name) if kind == "model" else self.for_scope(tenant, scope)
+        return dict(found).get(key)
+
     def for_tenant(self, tenant: str) -> list[tuple[LimitKey, int, str]]:
         """Every limit that can apply within `tenant`, and its source: server, file or both."""
         scopes = {scope for whose, scope in self.stored if whose == tenant}
@@ -159,6 +166,16 @@ def window_bounds(unit: Unit, now: float) -> tuple[int, int]:
     length = DAY_S if unit == "usd/day" else 60
     start = int(now // length) * length
     return start, start + length
+
+
+SETTLING_SHARE = 1 / 24
+"""Of a window: what is spent in this first part of it counts as spent over all of this part."""
+
+
+def forecast(spent: int, starts_at: int, ends_at: int, now: float) -> float:
+    """What will be spent at the end of a window at its pace so far; times in unix seconds."""
+    length = ends_at - starts_at
+    return spent * length / min(max(now - starts_at, length * SETTLING_SHARE), length)
 
 
 def format_amount(unit: Unit, number: int) -> str:

@@ -253,6 +253,14 @@ def read_windows(
     return found
 
 
+def money_windows(connection: Connection, since: int) -> list[tuple[LimitKey, int, int]]:
+    """Key, start and spent pico-dollars of the windows of budgets that began at unix seconds `since` or later."""
+    its = WINDOWS.c
+    mine = its.unit.in_(sorted(MONEY_UNITS)) & (its.since >= since)
+    rows = connection.execute(select(its.tenant, its.scope, its.unit, its.since, its.spent).where(mine))
+    return [((tenant, scope, unit), starts, int(spent)) for tenant, scope, unit, starts, spent in rows]
+
+
 def _window_filter(key: LimitKey, starts_at: int) -> ColumnElement[bool]:
     tenant, scope, unit = key
     its = WINDOWS.c

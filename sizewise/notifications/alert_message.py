@@ -13,6 +13,10 @@ EVENT = "alert"
 SHOWN = 20
 """Series that a text lists."""
 
+OF_NO_WINDOW = frozenset(
+    {"model_retires", "quality_target", "canary", "budget_forecast", "storage_bytes", "burn_rate"},
+)
+"""Metrics whose text names no duration."""
 AlertStatus = Literal["firing", "resolved"]
 
 
@@ -81,7 +85,7 @@ def lines(message: AlertMessage) -> list[str]:
 
 
 def _what(message: AlertMessage) -> str:
-    if message.metric in ("model_retires", "quality_target", "storage_bytes", "burn_rate"):
+    if message.metric in OF_NO_WINDOW:
         return message.metric
     hours, minutes = divmod(message.window_s, 3_600)
     return f"{message.metric} over {f'{hours} h' if hours and not minutes else f'{message.window_s // 60} min'}"

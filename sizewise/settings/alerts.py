@@ -13,8 +13,14 @@ from sizewise.settings.toml_reader import setting
 from sizewise.settings.validators import is_reference, reference, url
 
 METRICS = (
-    *("requests", "error_rate", "p95_s", "cost_usd", "tokens", "quality_target", "model_retires", "storage_bytes"),
+    *("requests", "error_rate", "p95_s", "cost_usd", "tokens", "quality_target", "canary", "budget_forecast"),
+    *("model_retires", "storage_bytes"),
 )
+SCORE_METRIC = re.compile(r"score:[a-z][a-z0-9_-]{0,31}")
+"""`score:` and the name of a score."""
+SCORE_GROUPS = frozenset({"project", "model", "policy", "flow", "end_user"})
+UNGUARDED = frozenset({"model_retires", "quality_target", "canary"})
+"""Metrics that need no threshold."""
 RECORD_METRICS = frozenset({"requests", "error_rate", "p95_s", "cost_usd", "tokens"})
 """Of request records, so they can be grouped and have a window."""
 DURATION = re.compile(r"([1-9][0-9]{0,5})(s|m|h|d)")
@@ -27,9 +33,11 @@ ADDRESS = re.compile(r"[^\s@<>,;\"]{1,64}@[A-Za-z0-9.-]{1,253}")
 
 
 def metric(text: str) -> str:
-    if text in METRICS:
+    if text in METRICS or SCORE_METRIC.fullmatch(text):
         return text
-    near = did_you_mean(text, METRICS) or f"Known: {', '.join(METRICS)}."
+    if text.startswith("score:"):
+        raise ValueError(f"{text[6:60]!r} is not the name of a score. Use lower-case letters, digits, '-' and '_'.")
+    near = did_you_mean(text, METRICS) or f"Known: {', '.join(METRICS)}, score:NAME."
     raise ValueError(f"there is no metric {text[:60]!r}. {near}")
 
 
@@ -76,8 +84,10 @@ class AlertSettings:
     metric: str = setting(
         "",
         "What is measured: `requests`, `error_rate` (share with status 500 or more), `p95_s` (seconds of successful "
-        "requests), `cost_usd`, `tokens`, `quality_target` (1: a policy missed it), `model_retires` (days left) or "
-        "`storage_bytes` (of the database).",
+        "requests), `cost_usd`, `tokens`, `score:NAME` (mean of the scores of that name; fires when its whole 95 % "
+        "interval is beyond the threshold), `quality_target` (1: a policy missed it), `canary` (evidence against it as "
+        "a share of what rolls it back; 1: rolled back), `budget_forecast` (share of a dollar budget used at its end, "
+        "at its pace so far), `model_retires` (days left) or `storage_bytes` (of the database).",
         validator=metric,
     )
     by: tuple[Grouping, ...] = setting(
@@ -162,11 +172,17 @@ def alert_contradictions(
 
 def _rule_errors(rule: AlertSettings) -> Iterator[str]:
     if not rule.metric:
-        yield f"metric: is missing: one of {', '.join(METRICS)}"
+        yield f"metric: is missing: one of {', '.join(METRICS)}, score:NAME"
         return
-    if rule.alert is None and rule.warning is None and rule.metric not in ("model_retires", "quality_target"):
+    if rule.alert is None and rule.warning is None and rule.metric not in UNGUARDED:
         yield "alert: is missing: the threshold from which it fires"
-    if rule.by and rule.metric not in RECORD_METRICS:
+    if rule.by and SCORE_METRIC.fullmatch(rule.metric):
+        yield from (
+            f"by: scores have no {each!r}; use one of {', '.join(sorted(SCORE_GROUPS))}"
+            for each in rule.by
+            if each not in SCORE_GROUPS
+        )
+    elif rule.by and rule.metric not in RECORD_METRICS:
         yield f"by: {rule.metric} cannot be grouped"
     if rule.alert is not None and rule.warning is not None and (rule.alert < rule.warning) is not rule.below:
         yield f"warning: is reached {'before' if rule.alert == rule.warning else 'after'} `alert`; swap the two"

@@ -40,7 +40,7 @@ def test_a_model_that_ends_is_announced_90_30_and_7_days_ahead_once_each(tmp_pat
         alerts = AlertEvaluator(
             services.outbox, database.read_transaction, services.leadership.write, clock=lambda: now
         )
-        metrics = alert_metrics(settings, services.quality_monitor, database, services.model_uses, {})
+        metrics = alert_metrics(settings, services.quality_monitor, services.limiter, database, services.model_uses, {})
         alerts.prepare(build_rules(settings), metrics)()
         sent = list[tuple[int, int]]()
         for days in (120, 91, 90, 89, 60, 30, 29, 8, 7, 6, 0, -5):

@@ -235,6 +235,28 @@ def labels_of(connection: Connection, tenant: str, targets: Sequence[tuple[str, 
     return [_row(each) for each in connection.execute(select(*_COLUMNS).where(mine, among).order_by(its.number))]
 
 
+def count_values(
+    connection: Connection, name: str, since: int, by: Sequence[str], most: int
+) -> dict[tuple[str, ...], dict[float, int]]:
+    """How often each value, to the hundredth, was given under a name since unix ms: by tenant and the columns `by`, the
+    `most` groups with the most values. A column that a score lacks is empty.
+    """
+    its = SCORES.c
+    groups = [its.tenant, *(func.coalesce(its[each], "") for each in by)]
+    mine = (its.name == name) & (its.created >= since) & its.value.is_not(None)
+    if "end_user" in by:
+        mine &= its.end_user.is_not(None)
+    many = select(*groups).where(mine).group_by(*groups).order_by(func.count().desc()).limit(most)
+    found: dict[tuple[str, ...], dict[float, int]] = {tuple(row): {} for row in connection.execute(many)}
+    hundredths = func.round(its.value * 100)
+    for *group, value, count in connection.execute(
+        select(*groups, hundredths, func.count()).where(mine).group_by(*groups, hundredths)
+    ):
+        if tuple(group) in found:
+            found[tuple(group)][float(value) / 100] = count
+    return found
+
+
 def find_comment(connection: Connection, tenant: str, score: str) -> bytes | None:
     return connection.scalar(select(COMMENTS.c.sealed).where(COMMENTS.c.tenant == tenant, COMMENTS.c.score == score))
 

@@ -237,6 +237,13 @@ def find_canary(connection: Connection, place: tuple[str, str, str]) -> Canary |
     return None if row is None else _canary(row)
 
 
+def newest_canaries(connection: Connection) -> list[Canary]:
+    """The newest of each environment, running or not."""
+    its = CANARIES.c
+    newest = select(func.max(its.number)).group_by(its.tenant, its.project, its.environment)
+    return [_canary(row) for row in connection.execute(select(CANARIES).where(its.number.in_(newest)))]
+
+
 def open_canaries(connection: Connection) -> list[Canary]:
     """They have not ended: `state in OPEN_STATES` would leave a reference cycle in SQLAlchemy, once a second."""
     return [_canary(row) for row in connection.execute(select(CANARIES).where(CANARIES.c.ended.is_(None)))]
