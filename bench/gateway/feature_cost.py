@@ -21,7 +21,9 @@ from sizewise.app.services import open_services
 from sizewise.catalog.loader import load_cards
 from sizewise.evals.shadow_traffic import ShadowComparisons
 from sizewise.gateway.openai import chat_completions
-from sizewise.gateway.request_context import Headers, handle, read_head
+from sizewise.gateway.request_handling import handle
+from sizewise.gateway.request_head import read_head
+from sizewise.gateway.response_writer import Headers
 from sizewise.principal import KeyScope
 from sizewise.providers.local.models import LocalModels
 from sizewise.settings.load import load_settings

@@ -20,7 +20,10 @@ from sizewise.app.services import open_services
 from sizewise.catalog.loader import load_cards
 from sizewise.evals.shadow_traffic import ShadowComparisons
 from sizewise.gateway.openai import chat_completions
-from sizewise.gateway.request_context import Headers, ResponseMetadata, handle, read_head
+from sizewise.gateway.request_handling import handle
+from sizewise.gateway.request_head import read_head
+from sizewise.gateway.response_metadata import ResponseMetadata
+from sizewise.gateway.response_writer import Headers
 from sizewise.handler import Request, discard_events
 from sizewise.providers.local.models import LocalModels
 from sizewise.providers.wires.openai.request_response import read_reply, read_request, write_reply, write_request

@@ -18,7 +18,7 @@ from sizewise.app.resources import Resources
 from sizewise.app.services import open_services
 from sizewise.catalog.loader import load_cards
 from sizewise.evals.shadow_traffic import ShadowComparisons
-from sizewise.gateway.request_context import ResponseMetadata
+from sizewise.gateway.response_metadata import ResponseMetadata
 from sizewise.handler import Request
 from sizewise.principal import Principal
 from sizewise.providers.local.models import LocalModels

@@ -11,17 +11,11 @@ from sizewise.errors import SizewiseError
 from sizewise.gateway.anthropic_stream import AnthropicStream
 from sizewise.gateway.body_reading import read_payload
 from sizewise.gateway.count_tokens import count_prompt_tokens
+from sizewise.gateway.error_response import ErrorFormat, send_error
 from sizewise.gateway.messages_search import MessagesSearch, explained, search_before_message
-from sizewise.gateway.request_context import (
-    JSON,
-    ErrorFormat,
-    Headers,
-    RequestHead,
-    ResponseMetadata,
-    ResponseWriter,
-    send_error,
-    trace_headers,
-)
+from sizewise.gateway.request_head import RequestHead
+from sizewise.gateway.response_metadata import ResponseMetadata
+from sizewise.gateway.response_writer import JSON, Headers, ResponseWriter, trace_headers
 from sizewise.handler import Request
 from sizewise.messages import ChatRequest, reply_size
 from sizewise.providers.wires.anthropic.request_in import read_counted, read_request

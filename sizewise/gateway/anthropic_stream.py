@@ -5,7 +5,8 @@ from __future__ import annotations
 from sizewise.errors import SizewiseError
 from sizewise.gateway.messages_search import MessagesSearch
 from sizewise.gateway.openai_stream import SSE_HEADERS
-from sizewise.gateway.request_context import ResponseMetadata, ResponseWriter
+from sizewise.gateway.response_metadata import ResponseMetadata
+from sizewise.gateway.response_writer import ResponseWriter
 from sizewise.gateway.stream_keep_alive import KeepAlive
 from sizewise.handler import Event, ModelSelected, RawDelta, ReasoningDelta, TextDelta, ToolDelta
 from sizewise.messages import Reply

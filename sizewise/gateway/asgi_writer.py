@@ -6,7 +6,7 @@ from typing import Any
 
 from starlette.types import Send
 
-from sizewise.gateway.request_context import Headers, decode_headers, trace_headers
+from sizewise.gateway.response_writer import Headers, decode_headers, trace_headers
 from sizewise.gateway.stream_cut import CUT_STREAM
 
 NOSNIFF = (b"x-content-type-options", b"nosniff")

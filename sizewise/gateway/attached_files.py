@@ -18,7 +18,9 @@ from sizewise.gateway.file_search_bodies import (
     read_body,
 )
 from sizewise.gateway.list_page import read_list_query
-from sizewise.gateway.request_context import RequestHead, ResponseWriter, parse_options
+from sizewise.gateway.request_head import RequestHead
+from sizewise.gateway.request_options import parse_options
+from sizewise.gateway.response_writer import ResponseWriter
 from sizewise.gateway.vector_stores import DEFAULT_LIMIT, ENDPOINT, MAX_LIMIT, Ids, page_of, send_json, send_page
 from sizewise.knowledge.ingestion import MANAGE_ACTION
 from sizewise.principal import Principal

@@ -11,7 +11,9 @@ from sizewise.errors import BadBody, BadRequest
 from sizewise.gateway import media_stream
 from sizewise.gateway.body_reading import read_payload
 from sizewise.gateway.media_form import FormFile, FormReader
-from sizewise.gateway.request_context import RequestHead, ResponseWriter, parse_options
+from sizewise.gateway.request_head import RequestHead
+from sizewise.gateway.request_options import parse_options
+from sizewise.gateway.response_writer import ResponseWriter
 from sizewise.limits.upload import Upload
 from sizewise.providers.wires.openai.media_request import read_speech, transcription_request
 

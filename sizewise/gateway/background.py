@@ -16,7 +16,8 @@ from sizewise.cache.background_store import BackgroundRequest, now_ms
 from sizewise.cache.background_tables import BackgroundRow
 from sizewise.errors import BadRequest, SizewiseError
 from sizewise.gateway.openai_stream import SSE_HEADERS
-from sizewise.gateway.request_context import JSON, RequestHead, ResponseWriter, trace_headers
+from sizewise.gateway.request_head import RequestHead
+from sizewise.gateway.response_writer import JSON, ResponseWriter, trace_headers
 from sizewise.gateway.stream_keep_alive import KeepAlive
 from sizewise.handler import RequestOptions
 from sizewise.principal import Principal

@@ -21,7 +21,7 @@ from sizewise.cache.stored_responses import StoredResponse
 from sizewise.errors import OutcomeUnknown, ServerStopping, SizewiseError
 from sizewise.gateway.file_search import NO_PAYLOAD
 from sizewise.gateway.hosted_search import SearchCalls, SearchedRequest, asks_for_search, search_before_answer
-from sizewise.gateway.request_context import ResponseMetadata
+from sizewise.gateway.response_metadata import ResponseMetadata
 from sizewise.gateway.responses_storage import to_stored
 from sizewise.gateway.stored_caller import stored_principal
 from sizewise.handler import Event, ModelSelected, RawDelta, ReasoningDelta, Request, TextDelta, ToolDelta

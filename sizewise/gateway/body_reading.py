@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from msgspec import Raw
 
-from sizewise.gateway.request_context import parse_options
+from sizewise.gateway.request_options import parse_options
 from sizewise.handler import RequestOptions
 from sizewise.offload.frames import Bytes
 from sizewise.offload.job import Work, function_name

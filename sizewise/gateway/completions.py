@@ -12,7 +12,10 @@ from sizewise.errors import NotTranslatable, SizewiseError
 from sizewise.flows.concurrency import task_group
 from sizewise.gateway.body_reading import read_payload
 from sizewise.gateway.completions_stream import CompletionStream
-from sizewise.gateway.request_context import RequestHead, ResponseMetadata, ResponseWriter, send_error
+from sizewise.gateway.error_response import send_error
+from sizewise.gateway.request_head import RequestHead
+from sizewise.gateway.response_metadata import ResponseMetadata
+from sizewise.gateway.response_writer import ResponseWriter
 from sizewise.handler import Handler, Request, Send
 from sizewise.messages import Reply, reply_size
 from sizewise.providers.wires.openai.completion_request import (

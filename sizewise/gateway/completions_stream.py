@@ -10,7 +10,8 @@ import msgspec
 
 from sizewise.errors import SizewiseError
 from sizewise.gateway.openai_stream import SSE_HEADERS
-from sizewise.gateway.request_context import ResponseMetadata, ResponseWriter
+from sizewise.gateway.response_metadata import ResponseMetadata
+from sizewise.gateway.response_writer import ResponseWriter
 from sizewise.gateway.stream_keep_alive import KeepAlive
 from sizewise.handler import Event, ModelSelected, Send, TextDelta
 from sizewise.messages import Reply

@@ -13,7 +13,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sizewise.app.application import Application
 from sizewise.errors import Forbidden
-from sizewise.gateway.request_context import JSON, Headers, new_trace_id, trace_headers
+from sizewise.gateway.request_head import new_trace_id
+from sizewise.gateway.response_writer import JSON, Headers, trace_headers
 from sizewise.providers.wires.openai.request_response import write_error
 
 ALL = "*"

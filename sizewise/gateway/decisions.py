@@ -14,7 +14,10 @@ from sizewise.decisions.ladder_middleware import DECISION_FIELD
 from sizewise.errors import SizewiseError
 from sizewise.gateway.body_reading import read_payload
 from sizewise.gateway.decisions_request import DecisionCall, answer_of, question_chat, read_decision
-from sizewise.gateway.request_context import RequestHead, ResponseMetadata, ResponseWriter, send_error
+from sizewise.gateway.error_response import send_error
+from sizewise.gateway.request_head import RequestHead
+from sizewise.gateway.response_metadata import ResponseMetadata
+from sizewise.gateway.response_writer import ResponseWriter
 from sizewise.handler import RequestOptions
 from sizewise.messages import NO_USAGE, Reply
 from sizewise.routing.run_all import run_all

@@ -14,7 +14,7 @@ from sizewise.evals.hosted.data_sources import item_schema, shown_source
 from sizewise.evals.hosted.eval_store import StoredEval, StoredItem, StoredRun
 from sizewise.evals.hosted.graders import read_graders
 from sizewise.evals.hosted.tables import RunRow
-from sizewise.gateway.request_context import SizewiseOptions
+from sizewise.gateway.request_options import SizewiseOptions
 from sizewise.money import format_dollars
 from sizewise.principal import Principal
 from sizewise.providers.wires.openai.request_response import decode_client_body

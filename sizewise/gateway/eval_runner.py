@@ -50,7 +50,7 @@ from sizewise.evals.hosted.graders import (
 from sizewise.evals.hosted.messages import shown_messages
 from sizewise.evals.hosted.results import GradedItem, ItemOutcome, ModelUse
 from sizewise.evals.hosted.run_queue import RunEnd, RunTask
-from sizewise.gateway.request_context import ResponseMetadata
+from sizewise.gateway.response_metadata import ResponseMetadata
 from sizewise.gateway.stored_caller import stored_principal
 from sizewise.handler import Request
 from sizewise.jobs.map_batches import Batch, map_batches

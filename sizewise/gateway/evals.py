@@ -25,7 +25,9 @@ from sizewise.gateway.eval_bodies import (
 )
 from sizewise.gateway.file_search_bodies import check_metadata
 from sizewise.gateway.list_page import read_list_query
-from sizewise.gateway.request_context import RequestHead, ResponseWriter, parse_options
+from sizewise.gateway.request_head import RequestHead
+from sizewise.gateway.request_options import parse_options
+from sizewise.gateway.response_writer import ResponseWriter
 from sizewise.gateway.vector_stores import send_json, send_page
 from sizewise.principal import Principal
 from sizewise.storage.erasure import Caller

@@ -20,22 +20,13 @@ from sizewise.app.application import Application
 from sizewise.errors import BadRequest, SizewiseError
 from sizewise.gateway import anthropic, openai, responses
 from sizewise.gateway.cors import cors_headers
+from sizewise.gateway.error_response import OPENAI_ERRORS, ErrorFormat
 from sizewise.gateway.header_cache import CachedHead, cacheable_head
 from sizewise.gateway.protocol_upgrade import UpgradeProtocol
-from sizewise.gateway.request_context import (
-    OPENAI_ERRORS,
-    ErrorFormat,
-    Headers,
-    RequestHead,
-    RouteHandler,
-    encode_headers,
-    handle,
-    new_trace_id,
-    parse_headers,
-    refusal,
-    refuse_with,
-    trace_headers,
-)
+from sizewise.gateway.request_handling import handle
+from sizewise.gateway.request_head import RequestHead, RouteHandler, new_trace_id, parse_headers
+from sizewise.gateway.request_refusal import refusal, refuse_with
+from sizewise.gateway.response_writer import Headers, encode_headers, trace_headers
 from sizewise.gateway.stream_cut import reset_on_close, with_cuts
 from sizewise.http.write_coalescing import WriteCoalescer
 from sizewise.limits.request_body import (

@@ -12,7 +12,7 @@ from sizewise.errors import BadBody
 from sizewise.file_search.attribute_filter import check_attributes, read_filter
 from sizewise.file_search.file_search_service import FileSearch, FoundPassage
 from sizewise.file_search.store_records import AttachedFile, Attribute, FileToAttach, StoreRecord
-from sizewise.gateway.request_context import SizewiseOptions
+from sizewise.gateway.request_options import SizewiseOptions
 from sizewise.providers.wires.openai.request_response import decode_client_body
 from sizewise.settings.knowledge import KnowledgeSettings
 

@@ -13,7 +13,8 @@ from sizewise.errors import BadBody
 from sizewise.files.file_store import DAY_MS, PART_BYTES, FileStore, FileUpload, StoredFile, file_too_large
 from sizewise.gateway.files import file_object
 from sizewise.gateway.multipart import FormEvent, MultipartParser, PartHeader, boundary_of
-from sizewise.gateway.request_context import JSON, RequestHead, ResponseWriter, trace_headers
+from sizewise.gateway.request_head import RequestHead
+from sizewise.gateway.response_writer import JSON, ResponseWriter, trace_headers
 from sizewise.limits.upload import Upload, UploadLimit
 from sizewise.principal import Principal
 

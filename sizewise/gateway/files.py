@@ -13,7 +13,8 @@ from sizewise.errors import PathNotFound, SizewiseError
 from sizewise.files.file_store import FileStore, StoredFile
 from sizewise.gateway.file_search import vector_stores_of
 from sizewise.gateway.list_page import page_object, read_list_query
-from sizewise.gateway.request_context import JSON, RequestHead, ResponseWriter, trace_headers
+from sizewise.gateway.request_head import RequestHead
+from sizewise.gateway.response_writer import JSON, ResponseWriter, trace_headers
 from sizewise.principal import Principal
 from sizewise.storage.row_pages import RowPage
 

@@ -11,7 +11,8 @@ from sizewise.app.application import Application
 from sizewise.app.readiness import check_readiness
 from sizewise.auth.browser_security import LOOPBACK
 from sizewise.errors import Forbidden, InvalidApiKey
-from sizewise.gateway.request_context import JSON, RequestHead, ResponseWriter
+from sizewise.gateway.request_head import RequestHead
+from sizewise.gateway.response_writer import JSON, ResponseWriter
 
 
 async def healthz(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:

@@ -10,7 +10,8 @@ from sizewise.app.application import Application
 from sizewise.errors import BadRequest, Forbidden
 from sizewise.flows.scheduler import WebhookTriggers
 from sizewise.flows.tables import FlowRun
-from sizewise.gateway.request_context import JSON, RequestHead, ResponseWriter, RouteHandler, trace_headers
+from sizewise.gateway.request_head import RequestHead, RouteHandler
+from sizewise.gateway.response_writer import JSON, ResponseWriter, trace_headers
 from sizewise.settings.load import resolve_secret
 
 ENDPOINT = "hooks"

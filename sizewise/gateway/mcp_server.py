@@ -18,6 +18,7 @@ from sizewise.auth.browser_security import check_origin
 from sizewise.auth.revocation import stopped_with_server
 from sizewise.errors import SizewiseError
 from sizewise.gateway.cors import is_allowed
+from sizewise.gateway.error_response import ErrorFormat
 from sizewise.gateway.mcp_message import (
     INVALID_PARAMS,
     METHOD_NOT_FOUND,
@@ -26,14 +27,9 @@ from sizewise.gateway.mcp_message import (
     check_protocol_version,
     read_message,
 )
-from sizewise.gateway.request_context import (
-    JSON,
-    ErrorFormat,
-    RequestHead,
-    ResponseWriter,
-    parse_options,
-    trace_headers,
-)
+from sizewise.gateway.request_head import RequestHead
+from sizewise.gateway.request_options import parse_options
+from sizewise.gateway.response_writer import JSON, ResponseWriter, trace_headers
 from sizewise.messages import ChatRequest
 from sizewise.principal import Principal
 from sizewise.tools.mcp.protocol import PROTOCOL_VERSION, PROTOCOL_VERSIONS

@@ -9,15 +9,11 @@ from msgspec import Raw
 
 from sizewise.app.application import Application
 from sizewise.errors import SizewiseError
+from sizewise.gateway.error_response import send_error
 from sizewise.gateway.openai_stream import SSE_HEADERS
-from sizewise.gateway.request_context import (
-    Headers,
-    RequestHead,
-    ResponseMetadata,
-    ResponseWriter,
-    header_value,
-    send_error,
-)
+from sizewise.gateway.request_head import RequestHead
+from sizewise.gateway.response_metadata import ResponseMetadata
+from sizewise.gateway.response_writer import Headers, ResponseWriter, header_value
 from sizewise.gateway.stream_keep_alive import KeepAlive
 from sizewise.handler import Event, RawDelta, RequestOptions, TextDelta
 from sizewise.messages import MediaRequest, Reply, reply_size

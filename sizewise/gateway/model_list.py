@@ -12,8 +12,10 @@ from sizewise.errors import ModelNotFound, SizewiseError
 from sizewise.flows.as_model import MODEL_PREFIX
 from sizewise.gateway import model_list_anthropic
 from sizewise.gateway.anthropic import ERROR_FORMAT as ANTHROPIC_ERRORS
+from sizewise.gateway.error_response import send_error
 from sizewise.gateway.listed_model import ListedModel, listed_card
-from sizewise.gateway.request_context import JSON, RequestHead, ResponseWriter, send_error, trace_headers
+from sizewise.gateway.request_head import RequestHead
+from sizewise.gateway.response_writer import JSON, ResponseWriter, trace_headers
 from sizewise.model_card import ModelCard
 from sizewise.principal import Principal, matches_any
 from sizewise.providers.wires.anthropic.wire import VERSION_HEADER

@@ -10,8 +10,11 @@ from msgspec.structs import replace
 from sizewise.app.application import Application
 from sizewise.errors import ModelNotFound, NotTranslatable, SizewiseError, UpstreamProtocolError
 from sizewise.gateway.body_reading import read_payload
+from sizewise.gateway.error_response import send_error
 from sizewise.gateway.moderation_by_chat import LABEL, chat_judgement, read_judgement
-from sizewise.gateway.request_context import RequestHead, ResponseMetadata, ResponseWriter, send_error
+from sizewise.gateway.request_head import RequestHead
+from sizewise.gateway.response_metadata import ResponseMetadata
+from sizewise.gateway.response_writer import ResponseWriter
 from sizewise.guardrails.text_judge import JudgedText, TextJudge
 from sizewise.handler import Request, discard_events
 from sizewise.messages import ChatRequest, Choice, Message, Reply

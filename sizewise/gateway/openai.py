@@ -8,9 +8,12 @@ from sizewise.app.application import Application
 from sizewise.errors import SizewiseError
 from sizewise.gateway.body_reading import read_payload
 from sizewise.gateway.chat_search import citing, explained, may_search_chat, search_before_chat, with_citations
+from sizewise.gateway.error_response import send_error
 from sizewise.gateway.openai_stream import OpenAiStream
 from sizewise.gateway.progress_stream import ProgressStream
-from sizewise.gateway.request_context import RequestHead, ResponseMetadata, ResponseWriter, send_error
+from sizewise.gateway.request_head import RequestHead
+from sizewise.gateway.response_metadata import ResponseMetadata
+from sizewise.gateway.response_writer import ResponseWriter
 from sizewise.messages import reply_size
 from sizewise.offload.offload import LONG_BYTES
 from sizewise.providers.wires.openai.request_response import read_embed, read_request, write_reply, write_vectors

@@ -7,7 +7,8 @@ import time
 import msgspec
 
 from sizewise.errors import SizewiseError
-from sizewise.gateway.request_context import ResponseMetadata, ResponseWriter
+from sizewise.gateway.response_metadata import ResponseMetadata
+from sizewise.gateway.response_writer import ResponseWriter
 from sizewise.gateway.stream_keep_alive import KeepAlive
 from sizewise.handler import ChoiceFinished, Event, ModelSelected, RawDelta, ReasoningDelta, TextDelta, ToolDelta
 from sizewise.messages import ChatRequest, Reply

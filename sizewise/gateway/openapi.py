@@ -31,8 +31,10 @@ from sizewise.gateway.mcp_message import McpMessage
 from sizewise.gateway.openapi_evals import eval_answers, eval_paths
 from sizewise.gateway.openapi_file_search import vector_store_answers, vector_store_paths
 from sizewise.gateway.openapi_sign_in import SIGN_IN_TYPES, sign_in_paths
-from sizewise.gateway.request_context import JSON, RequestHead, ResponseWriter, SizewiseOptions
+from sizewise.gateway.request_head import RequestHead
+from sizewise.gateway.request_options import SizewiseOptions
 from sizewise.gateway.rerank_request import RerankBody
+from sizewise.gateway.response_writer import JSON, ResponseWriter
 from sizewise.gateway.scores import ScoreCreation
 from sizewise.providers.wires.anthropic import request_in as anthropic_request
 from sizewise.providers.wires.openai import completion_request, media_request, moderation, request_response
@@ -222,9 +224,15 @@ REQUEST_HEADERS: Mapping[str, Any] = {
         "Retries with the same key return the first answer and are billed once.",
     ),
     "cache": _header("cache-control", _WORD, "no-cache and no-store are supported."),
+    "release": _header(
+        "x-sizewise-release",
+        _WORD,
+        "Where there are environments: answer with this release, by its hash; needs the permission `manage_releases`.",
+    ),
 }
 RESPONSE_HEADERS: Mapping[str, Any] = {
     "x-sizewise-trace": {"schema": _WORD, "description": "Trace id of the request record."},
+    "x-request-id": {"schema": _WORD, "description": "The same as `x-sizewise-trace`."},
     "x-sizewise-model": {"schema": _WORD, "description": "The model that answered."},
     "x-sizewise-why": {"schema": _WORD, "description": "Reason for the routing decision."},
     "x-sizewise-cost-usd": {"schema": _WORD, "description": "Cost of all attempts in US dollars, exact; or `unknown`."},
@@ -240,6 +248,22 @@ RESPONSE_HEADERS: Mapping[str, Any] = {
     "x-sizewise-freshness": {
         "schema": _WORD,
         "description": "Why the answer may be out of date, if the question is about a time after the model's training.",
+    },
+    "x-sizewise-guards": {"schema": _WORD, "description": "Findings of guardrails, as counts by kind; only if any."},
+    "x-sizewise-release": {"schema": _WORD, "description": "Hash of the release that answered, in an environment."},
+    "x-sizewise-arm": {
+        "schema": {"enum": ["stable", "canary"]},
+        "description": "Which of two, while there is a canary.",
+    },
+    "retry-after": {"schema": {"type": "integer"}, "description": "Seconds until a refused request may be repeated."},
+    **{
+        f"x-ratelimit-{what}-{unit}": {"schema": _WORD, "description": f"{said} {unit}, of the tightest limit, if any."}
+        for unit in ("requests", "tokens")
+        for what, said in (
+            ("limit", "Most"),
+            ("remaining", "What is left of"),
+            ("reset", "Time until there are all again of"),
+        )
     },
 }
 
@@ -295,7 +319,8 @@ def _operation(
         content |= {"text/plain": {"schema": _WORD}, "text/vtt": {"schema": _WORD}}
     asking = ASK_TAG in tags
     told = {name: {"$ref": f"#/components/headers/{name}"} for name in RESPONSE_HEADERS} if asking else {}
-    refused = {"description": "error", "content": {"application/json": {"schema": _ref(error)}}}
+    refused: dict[str, Any] = {"description": "error", "content": {"application/json": {"schema": _ref(error)}}}
+    refused |= {"headers": told} if told else {}
     shown: dict[str, Any] = {
         "operationId": id,
         "summary": summary,

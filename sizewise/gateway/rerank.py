@@ -11,9 +11,12 @@ from sizewise.app.application import Application
 from sizewise.errors import BadRequest, SizewiseError, UpstreamProtocolError
 from sizewise.flows.as_model import MODEL_PREFIX
 from sizewise.gateway.body_reading import read_payload
+from sizewise.gateway.error_response import send_error
 from sizewise.gateway.relevance_scores import ScoringMethod, by_chat, by_reranker, by_vectors
-from sizewise.gateway.request_context import RequestHead, ResponseMetadata, ResponseWriter, send_error
+from sizewise.gateway.request_head import RequestHead
 from sizewise.gateway.rerank_request import DEFAULT_TOKENS_PER_DOCUMENT, RerankCall, read_rerank
+from sizewise.gateway.response_metadata import ResponseMetadata
+from sizewise.gateway.response_writer import ResponseWriter
 from sizewise.messages import Reply, reply_size
 
 SHORT_BYTES = 16 * 1024

@@ -17,7 +17,8 @@ from sizewise.errors import BadRequest
 from sizewise.gateway.background import await_elsewhere, stream_events
 from sizewise.gateway.background_runner import BackgroundJob
 from sizewise.gateway.openai_stream import SSE_HEADERS
-from sizewise.gateway.request_context import JSON, RequestHead, ResponseWriter, RouteHandler, trace_headers
+from sizewise.gateway.request_head import RequestHead, RouteHandler
+from sizewise.gateway.response_writer import JSON, ResponseWriter, trace_headers
 from sizewise.gateway.responses_query import ItemQuery, StreamQuery, read_query
 from sizewise.gateway.responses_storage import PrincipalResponses, input_item_page
 from sizewise.offload.offload import LONG_BYTES

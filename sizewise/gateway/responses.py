@@ -15,6 +15,7 @@ from sizewise.errors import Conflict, SizewiseError
 from sizewise.gateway import background
 from sizewise.gateway.body_reading import read_long_body
 from sizewise.gateway.count_tokens import count_prompt_tokens
+from sizewise.gateway.error_response import OPENAI_ERRORS, ErrorFormat, send_error
 from sizewise.gateway.file_search import NO_PAYLOAD, asks_for_file_search
 from sizewise.gateway.hosted_search import (
     SearchCalls,
@@ -24,19 +25,12 @@ from sizewise.gateway.hosted_search import (
     plan_searches,
     search_before_answer,
 )
-from sizewise.gateway.request_context import (
-    JSON,
-    OPENAI_ERRORS,
-    ErrorFormat,
-    RequestHead,
-    ResponseMetadata,
-    ResponseWriter,
-    parse_options,
-    send_error,
-    trace_headers,
-)
+from sizewise.gateway.request_head import RequestHead
+from sizewise.gateway.request_options import parse_options
+from sizewise.gateway.response_metadata import ResponseMetadata
 from sizewise.gateway.response_prompts import with_prompt
 from sizewise.gateway.response_routes import PrincipalResponse, show
+from sizewise.gateway.response_writer import JSON, ResponseWriter, trace_headers
 from sizewise.gateway.responses_query import StreamQuery
 from sizewise.gateway.responses_storage import (
     RESPONSE_ID_PREFIX,

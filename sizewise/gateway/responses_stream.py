@@ -11,7 +11,8 @@ from msgspec.structs import replace
 from sizewise.errors import SizewiseError
 from sizewise.gateway.hosted_search import SearchCalls
 from sizewise.gateway.openai_stream import SSE_HEADERS
-from sizewise.gateway.request_context import ResponseMetadata, ResponseWriter
+from sizewise.gateway.response_metadata import ResponseMetadata
+from sizewise.gateway.response_writer import ResponseWriter
 from sizewise.gateway.responses_storage import first_envelope
 from sizewise.gateway.stream_keep_alive import KeepAlive
 from sizewise.handler import Event, ModelSelected, RawDelta, ReasoningDelta, TextDelta, ToolDelta

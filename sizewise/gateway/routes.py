@@ -42,24 +42,12 @@ from sizewise.gateway import (
 )
 from sizewise.gateway import response_routes as stored
 from sizewise.gateway.asgi_writer import AsgiResponseWriter
+from sizewise.gateway.error_response import OPENAI_ERRORS, ErrorFormat, send_error
 from sizewise.gateway.media_form import media_limit
-from sizewise.gateway.request_context import (
-    OPENAI_ERRORS,
-    ErrorFormat,
-    Headers,
-    RequestHead,
-    ResponseWriter,
-    RouteHandler,
-    body_compressed,
-    declared_length,
-    handle,
-    read_head,
-    refusal,
-    refuse_with,
-    send_error,
-    trace_headers,
-    upload_refusal,
-)
+from sizewise.gateway.request_handling import handle
+from sizewise.gateway.request_head import RequestHead, RouteHandler, declared_length, read_head
+from sizewise.gateway.request_refusal import body_compressed, refusal, refuse_with, upload_refusal
+from sizewise.gateway.response_writer import Headers, ResponseWriter, trace_headers
 from sizewise.gateway.second_factor import SecondFactorEndpoints
 from sizewise.gateway.signin import SignInEndpoints
 from sizewise.gateway.signin_link import LinkEndpoints

@@ -11,7 +11,8 @@ from sizewise.app.application import Application
 from sizewise.errors import BadBody
 from sizewise.evals.scores.score_draft import ScoreDraft
 from sizewise.evals.scores.tables import ScoreRow
-from sizewise.gateway.request_context import RequestHead, ResponseWriter
+from sizewise.gateway.request_head import RequestHead
+from sizewise.gateway.response_writer import ResponseWriter
 from sizewise.gateway.vector_stores import send_json
 from sizewise.providers.wires.openai.request_response import decode_client_body
 

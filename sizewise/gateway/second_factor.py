@@ -12,7 +12,8 @@ from sizewise.auth.second_factor import SecondFactorProof, SecondFactors
 from sizewise.auth.user_accounts import UserAccounts
 from sizewise.auth.users.tables import User
 from sizewise.errors import BadRequest, Conflict, SignInFailed
-from sizewise.gateway.request_context import JSON, RequestHead, ResponseWriter, trace_headers
+from sizewise.gateway.request_head import RequestHead
+from sizewise.gateway.response_writer import JSON, ResponseWriter, trace_headers
 from sizewise.gateway.signin import NO_STORE, Code, Password, SignInEndpoints, address_of, read_json
 
 

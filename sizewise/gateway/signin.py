@@ -21,7 +21,8 @@ from sizewise.auth.user_accounts import UserAccounts
 from sizewise.auth.users.passwords import MAX_LENGTH
 from sizewise.auth.users.tables import Session, User
 from sizewise.errors import BadBody, InvalidApiKey, SecondFactorRequired, SignInFailed
-from sizewise.gateway.request_context import JSON, Headers, RequestHead, ResponseWriter, trace_headers
+from sizewise.gateway.request_head import RequestHead
+from sizewise.gateway.response_writer import JSON, Headers, ResponseWriter, trace_headers
 from sizewise.interoperable_json import check_json
 from sizewise.principal import Principal
 

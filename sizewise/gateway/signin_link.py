@@ -11,7 +11,8 @@ from sizewise.app.application import Application
 from sizewise.auth.sign_in_links import NewSignInLink, SignInLinks
 from sizewise.auth.user_accounts import UserAccounts
 from sizewise.errors import BadRequest, Forbidden
-from sizewise.gateway.request_context import JSON, RequestHead, ResponseWriter, trace_headers
+from sizewise.gateway.request_head import RequestHead
+from sizewise.gateway.response_writer import JSON, ResponseWriter, trace_headers
 from sizewise.gateway.signin import NO_STORE, SignInEndpoints, address_of, check_same_site, read_json, sign_in_origin
 from sizewise.http.proxies import is_loopback
 from sizewise.settings.validators import local_path

@@ -14,7 +14,8 @@ from sizewise.auth.sign_in_sessions import Sessions
 from sizewise.auth.user_accounts import UserAccounts
 from sizewise.auth.users.tables import User
 from sizewise.errors import Conflict, SignInFailed, SizewiseError
-from sizewise.gateway.request_context import RequestHead, ResponseWriter, trace_headers
+from sizewise.gateway.request_head import RequestHead
+from sizewise.gateway.response_writer import ResponseWriter, trace_headers
 from sizewise.gateway.signin import NO_STORE, set_cookie, sign_in_origin
 from sizewise.gateway.signin_page import SECURITY_HEADERS, message_page
 from sizewise.principal import Principal

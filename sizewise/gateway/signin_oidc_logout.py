@@ -11,7 +11,8 @@ from sizewise.app.application import Application
 from sizewise.auth.oidc_logout import BackChannelLogout
 from sizewise.auth.user_accounts import UserAccounts
 from sizewise.errors import PathNotFound, SignInFailed
-from sizewise.gateway.request_context import JSON, RequestHead, ResponseWriter, RouteHandler, trace_headers
+from sizewise.gateway.request_head import RequestHead, RouteHandler
+from sizewise.gateway.response_writer import JSON, ResponseWriter, trace_headers
 from sizewise.gateway.signin import NO_STORE, address_of
 
 log = logging.getLogger("sizewise.gateway")

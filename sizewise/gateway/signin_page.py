@@ -12,7 +12,8 @@ from html import escape
 from sizewise.app.application import Application
 from sizewise.auth.browser_security import check_host
 from sizewise.auth.users.passwords import MAX_LENGTH, MIN_LENGTH
-from sizewise.gateway.request_context import RequestHead, ResponseWriter
+from sizewise.gateway.request_head import RequestHead
+from sizewise.gateway.response_writer import ResponseWriter
 
 STYLE = """
 :root{color-scheme:light dark;font:16px/1.5 system-ui,sans-serif;

@@ -18,7 +18,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from sizewise.data_class import DATA_CLASSES, Place
 from sizewise.errors import ModelUnavailable, SizewiseError, StreamInterrupted, UpstreamError
 from sizewise.gateway.asgi_writer import NOSNIFF, AsgiResponseWriter
-from sizewise.gateway.request_context import Headers, RequestHead, ResponseWriter, new_trace_id, send_error
+from sizewise.gateway.error_response import send_error
+from sizewise.gateway.request_head import RequestHead, new_trace_id
+from sizewise.gateway.response_writer import Headers, ResponseWriter
 from sizewise.http.client import ClientResponse, HttpEndpoint, HttpHeaders, HttpTimeouts
 from sizewise.http.dialer import DialTarget
 from sizewise.http.egress import EgressPolicy

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from sizewise.gateway.request_context import ResponseWriter
+from sizewise.gateway.response_writer import ResponseWriter
 
 KEEP_ALIVE_S = 15.0
 

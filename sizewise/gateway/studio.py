@@ -15,7 +15,8 @@ from importlib.resources import files
 from sizewise.app.application import Application
 from sizewise.auth.browser_security import check_host
 from sizewise.errors import PathNotFound
-from sizewise.gateway.request_context import RequestHead, ResponseWriter
+from sizewise.gateway.request_head import RequestHead
+from sizewise.gateway.response_writer import ResponseWriter
 
 PAGES = (
     *("/", "/inbox", "/play", "/flows", "/flows/{body}", "/records", "/records/{body}", "/runs", "/runs/{body}"),

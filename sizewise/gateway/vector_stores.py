@@ -20,7 +20,9 @@ from sizewise.gateway.file_search_bodies import (
     store_object,
 )
 from sizewise.gateway.list_page import ListQuery, page_object, read_list_query
-from sizewise.gateway.request_context import JSON, RequestHead, ResponseWriter, parse_options, trace_headers
+from sizewise.gateway.request_head import RequestHead
+from sizewise.gateway.request_options import parse_options
+from sizewise.gateway.response_writer import JSON, ResponseWriter, trace_headers
 from sizewise.knowledge.ingestion import MANAGE_ACTION
 from sizewise.messages import EmbeddingRequest
 from sizewise.storage.row_pages import RowPage

@@ -9,7 +9,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from sizewise.app.application import Application
 from sizewise.app.store_dispatcher import NeedsStore
 from sizewise.gateway.fast_path import ROUTES, FastRoute
-from sizewise.gateway.request_context import RequestHead, ResponseWriter, RouteHandler
+from sizewise.gateway.request_head import RequestHead, RouteHandler
+from sizewise.gateway.response_writer import ResponseWriter
 from sizewise.gateway.store_forwarding import StoreForwarder
 
 SERVED = frozenset(

@@ -15,7 +15,9 @@ from anthropic import Anthropic
 
 from sizewise.app.application import Application
 from sizewise.gateway.anthropic import ERROR_FORMAT
-from sizewise.gateway.request_context import Headers, RequestHead, ResponseWriter, handle, read_head
+from sizewise.gateway.request_handling import handle
+from sizewise.gateway.request_head import RequestHead, read_head
+from sizewise.gateway.response_writer import Headers, ResponseWriter
 from sizewise.testing.upstream import FakeOpenAI, FaultResponder
 from tests.gateway.server_harness import Line
 from tests.running_server import Served, serving

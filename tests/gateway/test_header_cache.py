@@ -14,9 +14,11 @@ from uvicorn import Config
 from uvicorn.server import ServerState
 
 from sizewise.app.application import Application
+from sizewise.gateway.error_response import OPENAI_ERRORS
 from sizewise.gateway.fast_path import FastPathProtocol
 from sizewise.gateway.header_cache import MAX_HEAD_BYTES, CachedHead, cacheable_head
-from sizewise.gateway.request_context import OPENAI_ERRORS, RequestHead, ResponseWriter
+from sizewise.gateway.request_head import RequestHead
+from sizewise.gateway.response_writer import ResponseWriter
 from sizewise.http.write_coalescing import WriteCoalescer
 from sizewise.limits.request_body import BodyMemory
 from sizewise.settings.server import ServerSettings

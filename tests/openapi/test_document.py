@@ -8,8 +8,9 @@ from typing import Any
 from starlette.routing import Route
 
 from sizewise.gateway import studio
+from sizewise.gateway.cors import EXPOSED
 from sizewise.gateway.openapi import BODY_TYPES, build_document
-from sizewise.gateway.request_context import SizewiseOptions
+from sizewise.gateway.request_options import SizewiseOptions
 from sizewise.gateway.routes import MethodRouter, RouteEndpoint
 from sizewise.graphql.request import OperationRequest
 from tests.fakes.unstarted_app import unstarted_app
@@ -71,6 +72,17 @@ def test_every_wish_is_a_header_and_a_field_of_the_body() -> None:
     assert set(shown["schemas"]["SizewiseOptions"]["properties"]) == set(SizewiseOptions.__struct_fields__)
     asking = [each for each in operations().values() if "inference" in each["tags"]]
     assert len(asking) == 15 and all(len(each["parameters"]) == len(shown["parameters"]) for each in asking)
+
+
+def test_headers_that_a_request_may_have_and_that_browsers_may_read_are_in_the_document(echo: Served) -> None:
+    shown = build_document()["components"]
+    understood = {each["name"] for each in shown["parameters"].values()}
+    assert {"traceparent", "x-sizewise-trace", "idempotency-key", "cache-control", "x-sizewise-release"} <= understood
+    readable = {name.strip() for name in EXPOSED.decode().lower().split(",")}
+    assert readable - {"request-id", "date"} <= set(shown["headers"])
+    body = {"model": "echo/small", "messages": [{"role": "user", "content": "hi"}]}
+    sent = {name.lower() for name in echo.ask("/v1/chat/completions", body).headers}
+    assert {name for name in sent if name.startswith(("x-sizewise-", "x-request"))} <= set(shown["headers"])
 
 
 def test_whatever_is_pointed_to_is_there_and_no_schema_is_left_over() -> None:

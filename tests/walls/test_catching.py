@@ -10,7 +10,7 @@ import pytest
 from tests.walls.source import Source, dotted, planted, sources, stands
 
 PLACES: Mapping[str, int] = {
-    "sizewise/gateway/request_context.py": 1,  # the HTTP API: an unforeseen fault is a 500, never a traceback
+    "sizewise/gateway/request_handling.py": 1,  # the HTTP API: an unforeseen fault is a 500, never a traceback
     "sizewise/flows/run_worker.py": 1,  # a run: an unforeseen fault in a node fails the run, and the others go on
     "sizewise/knowledge/vector_stores/qdrant_worker.py": 3,  # Qdrant's engine raises Exception itself, and its panics
     "sizewise/evals/runs/plugin_scorers.py": 1,  # a scorer that others wrote: whatever it raises is a missing score
