@@ -129,15 +129,17 @@ from sizewise.telemetry import (
     usage_tables,
 )
 from sizewise.telemetry import tables as telemetry_tables
+from sizewise.telemetry.day_partitions import prepare_days
 from sizewise.telemetry.end_users import EndUserHashes
 from sizewise.telemetry.otlp_exporter import OtlpExporter
 from sizewise.telemetry.payload_log import PayloadLog
+from sizewise.telemetry.record_retention import RecordRetention
 from sizewise.telemetry.record_store import RecordStore
 from sizewise.telemetry.size_limit import RecordsSizeLimit
 from sizewise.telemetry.span_tables import SPANS
 from sizewise.telemetry.spans import SpanRecorder
-from sizewise.telemetry.tables import ATTEMPTS, ENDED_CALLS, RECORDS, RecordRetention
-from sizewise.telemetry.usage_rollup import UsageRollups, keep_usage
+from sizewise.telemetry.tables import ATTEMPTS, ENDED_CALLS, RECORDS
+from sizewise.telemetry.usage_rollup import UsageRollups, keep_usage, keep_usage_between
 from sizewise.tools import tables as tool_tables
 from sizewise.tools.mcp.pinning import DatabasePinStore
 
@@ -558,7 +560,7 @@ def _open_storage(
 
 
 def _size_limit(read: TransactionRunner, write: AsyncTransactionRunner, max_bytes: int) -> RecordsSizeLimit:
-    records = RecordRetention(before_delete=keep_usage)
+    records = RecordRetention(before_delete=keep_usage, before_drop=keep_usage_between)
     spans = RecordRetention(table=SPANS, parts=())
     return RecordsSizeLimit(
         read,
@@ -576,7 +578,10 @@ def _retention_jobs(settings: FileSettings) -> dict[str, MaintenanceTask]:
     records, stored, idempotency = settings.records, settings.stored_responses, settings.idempotency
     runs, memory = settings.flows, settings.memory
     return {
-        "records": RecordRetention(records.retention_days, records.max_rows, before_delete=keep_usage),
+        "tables of a day": prepare_days,
+        "records": RecordRetention(
+            records.retention_days, records.max_rows, before_delete=keep_usage, before_drop=keep_usage_between
+        ),
         "spans": RecordRetention(records.retention_days, records.max_rows, table=SPANS, parts=()),
         "spending": lambda c: limit_tables.delete_expired_windows(c, time.time()),
         "evaluations": eval_tables.EvalsRetention(records.retention_days, records.max_rows),

@@ -41,8 +41,7 @@ async def chat_completions(app: Application, head: RequestHead, body: bytes, wri
         reply = await app.handler(request, heard)
     except SizewiseError as error:
         return await send_error(writer, explained(error, app, request), heard.final_headers(head.trace))
-    lines = heard.header_lines(head.trace)
-    lines += b"x-sizewise-degraded: 1\r\n" if reply.degraded else b""
+    lines = heard.header_lines(head.trace) + (b"x-sizewise-degraded: 1\r\n" if reply.degraded else b"")
     if heard.selection is not None and reply.body is None:
         reply = msgspec.structs.replace(reply, model=heard.selection.model)  # as in streams
     id, created, run = f"chatcmpl-{heard.answer_id(head.trace)}", heard.created_at(), app.resources.offload.run

@@ -7,13 +7,49 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import BigInteger, Column, Connection, Integer, MetaData, Table, Text, insert, inspect, select, update
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.schema import CreateTable, ExecutableDDLElement
+from sqlalchemy.sql.compiler import DDLCompiler
 
 from sizewise.errors import StorageError
 
 MigrationStep = tuple[ExecutableDDLElement, ...]
 BIG_INTEGER = BigInteger().with_variant(Integer, "sqlite")
 """64 bits on both databases; in SQLite only a column declared INTEGER can be the row id."""
+
+DAY_S = 86_400
+
+
+class PartitionByDay(ExecutableDDLElement):
+    """A step that makes a plain table of Postgres one that is partitioned by day, without copying a row: those that it
+    has are its first partition, up to the first day without rows. Others find a default one. SQLite has no partitions.
+
+    `key`: a column of numbers in the order of time, `a_second` of them a second.
+    """
+
+    def __init__(self, table: str, key: str, a_second: int) -> None:
+        self.table, self.key, self.a_day = table, key, a_second * DAY_S
+
+
+@compiles(PartitionByDay)  # type: ignore[no-untyped-call, untyped-decorator]  # untyped in SQLAlchemy
+def _nothing(step: PartitionByDay, compiler: DDLCompiler, **options: object) -> str:
+    return "SELECT 1"
+
+
+@compiles(PartitionByDay, "postgresql")  # type: ignore[no-untyped-call, untyped-decorator]  # untyped in SQLAlchemy
+def _partition(step: PartitionByDay, compiler: DDLCompiler, **options: object) -> str:
+    name, key, today = step.table, step.key, f"floor(extract(epoch FROM now()) / {DAY_S})"
+    return f"""DO $$
+DECLARE bound bigint;
+BEGIN
+  SELECT CASE WHEN max({key}) IS NULL THEN {today} ELSE greatest(max({key}) / {step.a_day}, {today}) + 1 END
+    * {step.a_day} INTO bound FROM {name};
+  ALTER TABLE {name} RENAME TO {name}_before;
+  CREATE TABLE {name} (LIKE {name}_before INCLUDING ALL) PARTITION BY RANGE ({key});
+  EXECUTE 'ALTER TABLE {name} ATTACH PARTITION {name}_before FOR VALUES FROM (MINVALUE) TO (' || bound || ')';
+  CREATE TABLE {name}_default PARTITION OF {name} DEFAULT;
+END $$"""
+
 
 SCHEMA_VERSIONS = Table(
     "schema_version",  # about the database, not a tenant: the only table without `tenant`

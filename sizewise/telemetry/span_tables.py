@@ -7,8 +7,8 @@ from sqlalchemy import Column, Connection, Float, Index, MetaData, Table, Text, 
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from sizewise.storage.erasure import PersonalTable
-from sizewise.storage.migrations import BIG_INTEGER, Migrations
-from sizewise.telemetry.tables import RECORDS
+from sizewise.storage.migrations import BIG_INTEGER, Migrations, PartitionByDay
+from sizewise.telemetry.tables import IDS_A_SECOND, RECORDS
 
 META = MetaData()
 SPANS_TABLE = "spans"
@@ -32,7 +32,9 @@ SPANS = Table(
     Column("session", Text),
 )
 BY_TRACE = Index("spans_trace", SPANS.c.tenant, SPANS.c.trace)
-SCHEMA = Migrations("spans", ((CreateTable(SPANS), CreateIndex(BY_TRACE)),))
+SCHEMA = Migrations(
+    "spans", ((CreateTable(SPANS), CreateIndex(BY_TRACE)), (PartitionByDay(SPANS_TABLE, "id", IDS_A_SECOND),))
+)
 PERSONAL = PersonalTable(
     "spans", SPANS, SPANS.c.id, key=SPANS.c.key, conversation=SPANS.c.session, linked=(SPANS.c.trace, RECORDS.c.trace)
 )

@@ -9,7 +9,7 @@ all of them.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -36,9 +36,12 @@ from sizewise.data_class import DataClass
 from sizewise.handler import AttemptResult
 from sizewise.storage.database import migration_statement
 from sizewise.storage.erasure import PersonalTable
-from sizewise.storage.migrations import BIG_INTEGER, Migrations
+from sizewise.storage.migrations import BIG_INTEGER, Migrations, PartitionByDay
 
 META = MetaData()
+PROCESS_BITS = 10
+"""An id is microseconds << 10 | process: 63 bits last until the year 2255."""
+IDS_A_SECOND = 1_000_000 << PROCESS_BITS
 
 
 def _used() -> list[Column[Any]]:
@@ -239,6 +242,12 @@ SCHEMA = Migrations(
             migration_statement("DROP VIEW tries"),
             migration_statement(VIEW),
         ),
+        (
+            migration_statement("DROP VIEW tries"),
+            PartitionByDay("records", "id", IDS_A_SECOND),
+            PartitionByDay("attempts", "record", IDS_A_SECOND),
+            migration_statement(VIEW),
+        ),
     ),
 )
 
@@ -250,9 +259,6 @@ ENDED_CALLS = "ended_calls"
 """Name of the batch writer's statement that deletes pending records."""
 PENDING_STATUS = 0
 """`status` of a call whose end is not recorded: see pending_records.py."""
-
-PROCESS_BITS = 10
-"""An id is microseconds << 10 | process: 63 bits last until the year 2255."""
 
 
 def record_ids(process: int = 0) -> Iterator[int]:
@@ -471,61 +477,3 @@ def policy_usage(connection: Connection, tenant: str, since: int, policies: Sequ
         .order_by(each.policy, each.model)
     )
     return [PolicyUsage(row[0], row[1], *map(int, row[2:8]), *map(float, row[8:])) for row in connection.execute(query)]
-
-
-class RecordRetention:
-    """Maintenance task: deletes records older than `keep_days`, and the oldest beyond `max_rows`; 0: no limit.
-
-    `table`: with ids in the order of time. `parts`: columns of other tables that hold its ids.
-    """
-
-    def __init__(
-        self,
-        keep_days: float = 90.0,
-        max_rows: int = 1_000_000,
-        batch_rows: int = 1_000,
-        *,
-        table: Table = RECORDS,
-        parts: tuple[Column[int], ...] = (ATTEMPTS.c.record,),
-        before_delete: Callable[[Connection, Sequence[int]], None] | None = None,
-    ) -> None:
-        """`batch_rows`: records per transaction, about 10 ms of lock. `before_delete`: given the ids, within it."""
-        self._keep_days = keep_days
-        self._max_rows = max_rows
-        self._batch_rows = batch_rows
-        self._table = table
-        self._parts = parts
-        self._before_delete = before_delete
-        self._goal = -1  # the newest id to delete
-
-    def __call__(self, connection: Connection) -> bool:
-        """Deletes one batch; True if more is left."""
-        if self._goal < 0:
-            self._goal = max(self._too_old(), self._too_many(connection))
-        more = self.delete_until(connection, self._goal)
-        self._goal = self._goal if more else -1
-        return more
-
-    def delete_until(self, connection: Connection, newest: int) -> bool:
-        """Deletes one batch of the rows up to the id `newest`; True if more is left."""
-        id = self._table.c.id
-        ids = list(connection.scalars(select(id).where(id <= newest).order_by(id).limit(self._batch_rows)))
-        if ids:
-            if self._before_delete is not None:
-                self._before_delete(connection, ids)
-            for part in self._parts:
-                connection.execute(delete(part.table).where(part.in_(ids)))
-            connection.execute(delete(self._table).where(id.in_(ids)))
-        return len(ids) == self._batch_rows
-
-    def _too_old(self) -> int:
-        return int((time.time() - self._keep_days * 86_400) * 1e6) << PROCESS_BITS if self._keep_days else -1
-
-    def _too_many(self, connection: Connection) -> int:
-        if not self._max_rows:
-            return -1
-        excess = (connection.scalar(select(func.count()).select_from(self._table)) or 0) - self._max_rows
-        if excess <= 0:
-            return -1
-        id = self._table.c.id
-        return connection.scalar(select(id).order_by(id).offset(excess - 1).limit(1)) or -1

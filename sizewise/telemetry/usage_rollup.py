@@ -54,6 +54,7 @@ HOUR_S, DAY_S = 3_600, 86_400
 PERIOD = 2
 """Position of the period in the names of a series."""
 BATCH_ROWS = 2_000
+IN_RANGE = "r.id >= :first AND r.id < :until"
 CHUNK = 24
 """Periods that are counted together."""
 
@@ -68,6 +69,16 @@ def keep_usage(connection: Connection, ids: Sequence[int]) -> None:
         periods = sorted({id // (HOUR_IDS * rollup.hours) for id in gone})
         _begin_move(connection, rollup, periods)
         _merge(connection, rollup, periods, usage_series(connection, rollup, "r.id IN :ids", {"ids": gone}))
+
+
+def keep_usage_between(connection: Connection, first: int, until: int) -> None:
+    """As `keep_usage`, for all records with `first` <= id < `until`: whole days."""
+    for rollup in COUNTED:
+        size = HOUR_IDS * rollup.hours
+        for period in list(_used_periods(connection, rollup, first // size, -(-until // size))):
+            _begin_move(connection, rollup, [period])
+            ids = {"first": period * size, "until": (period + 1) * size}
+            _merge(connection, rollup, [period], usage_series(connection, rollup, IN_RANGE, ids))
 
 
 def delete_key_records(connection: Connection, tenant: str, key: str) -> int:
@@ -143,8 +154,8 @@ def due_periods(connection: Connection, rollup: Rollup, now: float, turn: int) -
     old = sorted(known)[:-RECHECKED]
     looked = sorted(known)[-RECHECKED:] + ([old[turn % len(old)]] if old else [])
     late = {each for each in looked if _count(connection, rollup, each) != known[each]}
-    used = set(_used_periods(connection, rollup, start, end))
     new = [each for each in range(start, end) if each not in known]
+    used = set(_used_periods(connection, rollup, new[0], new[-1] + 1)) if new else set[int]()
     return [each for each in new if each in used] + sorted(late), [each for each in new if each not in used]
 
 
@@ -172,7 +183,7 @@ def store_empty(connection: Connection, rollup: Rollup, periods: Sequence[int]) 
 def count_periods(connection: Connection, rollup: Rollup, periods: Sequence[int]) -> CountedPeriods:
     size, series = HOUR_IDS * rollup.hours, BoundedSeries(rollup)
     range = {"first": min(periods) * size, "until": (max(periods) + 1) * size}
-    for names, sums in usage_series(connection, rollup, "r.id >= :first AND r.id < :until", range):
+    for names, sums in usage_series(connection, rollup, IN_RANGE, range):
         if names[PERIOD] in periods:
             series.add(names, sums)
     its, mine = PERIODS.c, _these_periods(rollup, periods)

@@ -13,9 +13,10 @@ from sqlalchemy import func, select
 from sizewise.storage.database import Database, UnitOfWork, open_database, sqlite_url
 from sizewise.telemetry import payload_tables, span_tables, stored_sizes, tables, usage_tables
 from sizewise.telemetry.payload_tables import CONTENTS, PayloadRow, insert_payloads
+from sizewise.telemetry.record_retention import RecordRetention
 from sizewise.telemetry.size_limit import KEPT_SHARE, RecordsSizeLimit
 from sizewise.telemetry.stored_sizes import measure, read_cut
-from sizewise.telemetry.tables import RECORDS, RecordRetention
+from sizewise.telemetry.tables import RECORDS
 from sizewise.telemetry.usage_rollup import keep_usage
 from tests.cli.terminal import sizewise
 from tests.running_server import ECHO, serving, until

@@ -16,7 +16,8 @@ from sqlalchemy import Table, func, select, true
 from sizewise.settings.storage import RecordsSettings
 from sizewise.storage.database import Database, UnitOfWork, apply_in_bulk, open_database, sqlite_url
 from sizewise.telemetry import tables, usage_tables
-from sizewise.telemetry.tables import ATTEMPTS, PROCESS_BITS, RECORDS, RecordRetention, join_tags
+from sizewise.telemetry.record_retention import RecordRetention
+from sizewise.telemetry.tables import ATTEMPTS, PROCESS_BITS, RECORDS, join_tags
 from sizewise.telemetry.usage_report import USAGE_KEYS, UsageKey, UsageQuery, read_usage
 from sizewise.telemetry.usage_rollup import UsageRollups, delete_key_records, keep_usage
 from sizewise.telemetry.usage_sums import NOTHING, Sums

