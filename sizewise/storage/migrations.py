@@ -31,12 +31,12 @@ class PartitionByDay(ExecutableDDLElement):
         self.table, self.key, self.a_day = table, key, a_second * DAY_S
 
 
-@compiles(PartitionByDay)  # type: ignore[no-untyped-call, untyped-decorator]  # untyped in SQLAlchemy
+@compiles(PartitionByDay)
 def _nothing(step: PartitionByDay, compiler: DDLCompiler, **options: object) -> str:
     return "SELECT 1"
 
 
-@compiles(PartitionByDay, "postgresql")  # type: ignore[no-untyped-call, untyped-decorator]  # untyped in SQLAlchemy
+@compiles(PartitionByDay, "postgresql")
 def _partition(step: PartitionByDay, compiler: DDLCompiler, **options: object) -> str:
     name, key, today = step.table, step.key, f"floor(extract(epoch FROM now()) / {DAY_S})"
     return f"""DO $$
