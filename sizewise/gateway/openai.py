@@ -44,12 +44,10 @@ async def chat_completions(app: Application, head: RequestHead, body: bytes, wri
     lines = heard.header_lines(head.trace) + (b"x-sizewise-degraded: 1\r\n" if reply.degraded else b"")
     if heard.selection is not None and reply.body is None:
         reply = msgspec.structs.replace(reply, model=heard.selection.model)  # as in streams
-    id, created, run = f"chatcmpl-{heard.answer_id(head.trace)}", heard.created_at(), app.resources.offload.run
-    if reply.body is not None or reply_size(reply) < LONG_BYTES:  # nearly every answer, without a coroutine
-        written = write_reply(reply, id, created)
-    else:
-        written = await app.resources.offload.in_thread(write_reply, reply, id, created)
-    written = written if found is None else await run(len(written), with_citations, written, found)
+    id, created, offload = f"chatcmpl-{heard.answer_id(head.trace)}", heard.created_at(), app.resources.offload
+    short = reply.body is not None or reply_size(reply) < LONG_BYTES  # nearly every answer: without a coroutine
+    written = write_reply(reply, id, created) if short else await offload.in_thread(write_reply, reply, id, created)
+    written = written if found is None else await offload.run(len(written), with_citations, written, found)
     await writer.send_response(200, [], written, lines)
 
 

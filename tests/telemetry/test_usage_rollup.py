@@ -40,7 +40,7 @@ def record(at: float, number: int, **values: object) -> dict[str, object]:
 
 def attempt(record: dict[str, object], number: int, model: str, cost: int | None) -> dict[str, object]:
     its = {column.name: record.get(column.name, "") for column in ATTEMPTS.columns}
-    times = {"began_ms": 0.0, "first_ms": None, "ended_ms": 1.0, "score": None}
+    times = {"began_ms": 0.0, "first_ms": None, "ended_ms": 1.0, "score": None, "threshold": None}
     return {**its, **times, "record": record["id"], "number": number, "model": model, "cost": cost, "result": "x"}
 
 
