@@ -6,7 +6,8 @@ import msgspec
 
 from sizewise.app.application import Application
 from sizewise.errors import BadRequest
-from sizewise.gateway.request_context import JSON, RequestHead, ResponseWriter, trace_headers
+from sizewise.gateway.request_head import RequestHead
+from sizewise.gateway.response_writer import JSON, ResponseWriter, trace_headers
 from sizewise.releases.push_signatures import is_signed
 from sizewise.settings.load import resolve_secret
 
