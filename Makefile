@@ -11,7 +11,7 @@ WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 # Bytecode is kept, also where the environment asks not to: without it each server takes twice the time to start.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: graphiql studio studio-dev check-web help up test test-all test-long test-large test-sdks coverage check fix docs prices lock bench-gateway bench-layers bench-first-light bench-soak bench-long bench-knowledge bench-flows bench-deadlines bench-tools bench-routing bench-cold-start bench-injection bench-poisoning train-injection train-names bench-context bench-scale bench-cli bench-evals bench-judge bench-eval-speed bench-releases bench-canary bench-studio bench-storage bench-collector
+.PHONY: graphiql studio studio-dev check-web help up test test-all test-long test-large test-sdks coverage check fix docs prices lock bench-gateway bench-layers bench-first-light bench-soak bench-long bench-knowledge bench-flows bench-deadlines bench-tools bench-routing bench-cold-start bench-injection bench-poisoning train-injection train-names bench-context bench-scale bench-cli bench-evals bench-judge bench-eval-speed bench-releases bench-canary bench-studio bench-storage bench-collector bench-tuning
 
 help:
 	@echo "make up         serve on 127.0.0.1:$(PORT)   (PORT=..., HOME_DIR=... are passed on)"
@@ -41,6 +41,7 @@ help:
 	@echo "make bench-canary                                                        how often a canary is rolled back, and when"
 	@echo "make bench-storage                                                       bytes of a million records, at the cap, and their export"
 	@echo "make bench-collector                                                     memory while an OTLP collector hangs for ten minutes"
+	@echo "make bench-tuning                                                        what tuning makes of a 135M model"
 	@echo "make bench-cold-start                                                what auto loses before calibration"
 
 up: .venv/up
@@ -201,6 +202,9 @@ bench-releases: .venv/dev
 bench-studio: .venv/dev .venv/browser/ready
 	$(BIN)/python -m bench.studio.run
 	$(BIN)/python -m bench.studio.large_flow $(ARGS)
+
+bench-tuning: .venv/dev
+	@$(BIN)/python -m bench.tuning.run $(ARGS)
 
 bench-canary: .venv/dev
 	$(BIN)/python -m bench.releases.canary $(ARGS)

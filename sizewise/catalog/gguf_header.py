@@ -103,6 +103,9 @@ QUANTIZATIONS: Mapping[int, str] = {
     38: "MXFP4",
 }
 
+END_TOKEN = "tokenizer.ggml.eos_token_id"
+ADAPTER_BASE = "sizewise.base.sha256"
+
 GgufValue = int | float | bool | str | list[int]
 
 
@@ -126,6 +129,8 @@ class GgufHeader:
     license: str
     languages: tuple[str, ...]  # ISO 639 codes; empty: not stated
     chat_template: bool
+    end_token: int = -1  # that ends an answer; -1: not stated
+    adapter_base: str = ""  # of an adapter that Sizewise trained: sha256 of the file of its base
 
     @property
     def kv_cache_bytes_per_token(self) -> int:
@@ -201,6 +206,8 @@ class _HeaderReader:
             license=_text(metadata, "general.license"),
             languages=self._languages,
             chat_template=bool(_text(metadata, "tokenizer.chat_template")),
+            end_token=_whole(metadata, END_TOKEN) if END_TOKEN in metadata else -1,
+            adapter_base=_text(metadata, ADAPTER_BASE),
         )
 
     def _pair(self) -> tuple[str, GgufValue]:

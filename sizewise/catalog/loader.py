@@ -129,6 +129,11 @@ def local_card(name: str, settings: Settings) -> ModelCard:
     return cards[wanted]
 
 
+def local_entry(name: str, settings: Settings) -> LocalModelEntry:
+    """What is written of the local model `name`. Raises ModelNotFound."""
+    return {**bundled_models(), **user_models(settings.home)}[local_card(name, settings).model]
+
+
 def load_cards(settings: Settings, discovered: Iterable[ModelCard] = ()) -> tuple[ModelCard, ...]:
     """All usable models: local ones with their weights, configured ones, and those `discovered` by discovery.py.
 

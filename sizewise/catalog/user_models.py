@@ -58,6 +58,23 @@ async def add_model(
     return f"{LOCAL_PROVIDER}/{model}"
 
 
+async def add_adapter(
+    adapter: Path, base: LocalModelEntry, base_file: Path, home: Path, model_name: str, *, origin: str
+) -> str:
+    """Registers the LoRA file `adapter` on `base`, whose weights are in `base_file`, and returns its model name,
+    `local/<name>`. Adding one of the same name again replaces it. Raises Conflict if another model has the name.
+    """
+    model = _name(model_name)
+    weights = replace(base.weights, path=str(base_file), wheels=(), member="", adapter=str(adapter.absolute()))
+    row = LocalModelEntry(weights, base.facts, {**base.sources, "origin": origin})
+    async with file_lock(home / "models.lock"):
+        rows = user_models(home)
+        if model in bundled_models() or (model in rows and not rows[model].weights.adapter):
+            raise Conflict(f"the local model {model!r} already exists", "Use another name: --name NAME")
+        _write({**rows, model: row}, home)
+    return f"{LOCAL_PROVIDER}/{model}"
+
+
 async def remove_model(model_name: str, home: Path) -> None:
     """Removes the entry; the file stays. ModelNotFound suggests the closest name."""
     model = model_name.removeprefix(f"{LOCAL_PROVIDER}/")

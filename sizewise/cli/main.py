@@ -28,6 +28,7 @@ COMMANDS: Mapping[str, LazyCommand] = {
     "fit": LazyCommand("sizewise.cli.fit:fit", "Show whether a model fits a GPU or this machine."),
     "route": LazyCommand("sizewise.cli.route:route", "Explain, measure, calibrate, train and test routing."),
     "decisions": LazyCommand("sizewise.cli.decisions:decisions", "List, show, certify and forget decisions."),
+    "tune": LazyCommand("sizewise.cli.tune:tune", "Train a small model on one task: setup, plan, run, promote."),
     "scan": LazyCommand("sizewise.cli.scan:scan", "Scan data for poisoning: copies, triggers, outliers, injection."),
     "flow": LazyCommand("sizewise.cli.flow:flow", "Manage flows as files: new, check, run, publish."),
     "prompt": LazyCommand("sizewise.cli.prompt:prompt", "Manage prompts as files: list, show, check, render."),
@@ -63,7 +64,7 @@ COMMANDS: Mapping[str, LazyCommand] = {
 
 SUBJECTS = (
     ("up open ask compare doctor completion", "Start the server, sign in, ask questions, compare models, check it."),
-    ("advise fit models route decisions", "Choose and download models; explain, calibrate and train routing."),
+    ("advise fit models route decisions tune", "Choose and download models; calibrate routing; train small ones."),
     ("flow prompt knowledge eval annotate dataset release import scan", "Build flows; measure answers; release."),
     ("records scores usage savings audit alerts", "See requests, their scores and cost, savings, changes, alerts."),
     ("keys users orgs budgets encryption", "Manage access, limits and encryption keys."),

@@ -31,6 +31,8 @@ def rm(name: str, dry_run: bool) -> None:
     found = command_settings()
     card = local_card(name, found)
     assert card.weights is not None  # a local model has them
+    if card.weights.adapter:
+        raise BadRequest(f"{card.name} is tuned", f"Delete it: sizewise tune delete {card.model}")
     path = weights_path(card.weights, found.cache_dir)
     if card.model not in bundled_models() and not _is_in(path, found.cache_dir / "models"):
         raise BadRequest(

@@ -20,7 +20,8 @@ from sizewise.providers.concurrency_limiter import ConcurrencyLimitHandler, Fair
 from sizewise.providers.echo import EchoModel
 from sizewise.providers.http_model import HttpModel
 from sizewise.providers.load_balancer import LoadBalancer, Replica
-from sizewise.providers.local.models import LocalModel, LocalModels
+from sizewise.providers.local.adapters import adapter_problem, adapters_by_base
+from sizewise.providers.local.models import AdaptedModel, LocalModel, LocalModels
 from sizewise.providers.local.runtime import LocalRuntime
 from sizewise.providers.media_model import MediaModel
 from sizewise.providers.stop_sequences import StopSequences
@@ -108,6 +109,7 @@ class ModelConnections:
         self._token_counters: dict[str, PromptTokenCounter] = {}
         self.local_models: dict[str, LocalModel] = {}
         self._connections: dict[str, ModelConnection] = {}
+        adapters = adapters_by_base(cards, cache)
         for card in cards:
             slots = card.slots
             if card.weights is not None and card.task == "embed":
@@ -115,14 +117,13 @@ class ModelConnections:
                 slots, opened = 0, ModelConnection(embedding, embedding.unavailable_reason)
             elif card.weights is not None:
                 slots = slots or runtime.slots
-                local = local_models.open_chat_model(
-                    card,
-                    weights_path(card.weights, cache),
-                    replace(runtime, slots=slots),
-                )
+                file = weights_path(card.weights, cache)
+                sharing = adapters.get(file, ())
+                shown = "\n".join(sharing)
+                local = local_models.open_chat_model(card, file, replace(runtime, slots=slots, adapters=shown))
                 self.local_models[card.name] = local
                 self._token_counters[card.name] = local.count_tokens
-                opened = ModelConnection(local, local.unavailable_reason)
+                opened = _open_local(card, local, sharing)
             elif card.endpoint.wire == "echo" and card.task in MEDIA_TASKS:
                 none = UnavailableModel(ConfigError("the echo model has no audio and no images"))
                 opened = ModelConnection(none, none.unavailable_reason)
@@ -271,6 +272,17 @@ class ModelConnections:
             url = row.base_url or card.endpoint.base_url
             self._endpoints[name] = self._client.endpoint(url, headers, max_connections=provider.max_connections)
         return self._endpoints[name]
+
+
+def _open_local(card: ModelCard, local: LocalModel, adapters: tuple[str, ...]) -> ModelConnection:
+    """`local`, or the adapter of `card` on it, which is one of `adapters` unless it cannot be used."""
+    if card.weights is None or not card.weights.adapter:
+        return ModelConnection(local, local.unavailable_reason)
+    if (problem := adapter_problem(card.name, card.weights)) is not None:
+        none = UnavailableModel(problem)
+        return ModelConnection(none, none.unavailable_reason)
+    adapted = AdaptedModel(local, card, adapters.index(card.weights.adapter))
+    return ModelConnection(adapted, local.unavailable_reason)
 
 
 def _with_queue(

@@ -63,7 +63,7 @@ class ModelAliases:
         self._policies = policies
         self._cards = {card.name: card for card in cards}
         self._short_names = _short_names(cards)
-        chats = tuple(card for card in cards if card.task == "chat")
+        chats = tuple(card for card in cards if card.task == "chat" and not card.is_adapter)
         self._plans: dict[ModelTask, dict[str, RoutePlan | SizewiseError]] = {
             "chat": {**self._roles(chats, small, large), **self._autos(chats)},
             "embed": _only_model_plan("embedding", tuple(card for card in cards if card.task == "embed")),

@@ -63,10 +63,10 @@ class Decides(FakeOpenAI):
 
 async def _decide(body: dict[str, Any], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
     text, schema = body["messages"][-1]["content"], body["response_format"]["json_schema"]["schema"]
-    answer = schema["properties"]["answer"]
+    ((name, answer),) = schema["properties"].items()
     values = answer.get("enum", [True, False])
     chosen = values[-1] if values == ["sad", "glad"] else values[0 if "invoice" in text or len(values) == 2 else 1]
-    said = json.dumps({"answer": chosen})
+    said = json.dumps({name: chosen})
     message = {"role": "assistant", "content": said}
     usage = {"prompt_tokens": 10, "completion_tokens": 2, "total_tokens": 12}
     shown = {"id": "up", "object": "chat.completion", "created": 1, "model": "large", "usage": usage}

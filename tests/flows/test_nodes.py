@@ -33,7 +33,7 @@ from sizewise.knowledge.knowledge_service import SearchMode
 from sizewise.knowledge.load import DocumentProcesses
 from sizewise.knowledge.results import SearchResponse, SearchResult
 from sizewise.knowledge.vector_store import TagFilter
-from sizewise.messages import Choice, Reply, Usage
+from sizewise.messages import ChatRequest, Choice, Reply, Usage
 from sizewise.settings.http_allowlist import HttpHostSettings
 from tests.flows.in_process import Ran, flow, going, ran, soon
 
@@ -272,7 +272,8 @@ outputs: {label: "{{ a.label }}"}
     (request,) = seen.asked.asks
     assert request.payload.model == "small"
     assert b'"enum":["one","two"]' in bytes(request.payload.fields["response_format"])
-    assert "- two: the second" in seen.asked.prompts()[0]
+    assert seen.asked.prompts() == ["hello"] and isinstance(request.payload, ChatRequest)
+    assert "- two: the second" in request.payload.messages[0].text
 
 
 class Base:

@@ -39,7 +39,9 @@ class ClassifyNode(ModelNode, frozen=True, kw_only=True):
         names = list(self.labels)
         told = "\n".join(f"- {name}: {self.labels[name]}" if isinstance(self.labels, Mapping) else f"- {name}"
                          for name in names)  # fmt: skip
-        prompt = f"Choose the one label that fits the text best.\n\nLabels:\n{told}\n\nText:\n{self.text}"
+        # The text alone is the last message: so this is one question about it, which a ladder of decisions may answer.
+        instructions = f"Choose the one label that fits the text best.\n\nLabels:\n{told}"
+        messages = [{"role": "system", "content": instructions}, {"role": "user", "content": self.text}]
         shape = {
             "type": "object",
             "properties": {"label": {"type": "string", "enum": names}},
@@ -47,7 +49,7 @@ class ClassifyNode(ModelNode, frozen=True, kw_only=True):
             "additionalProperties": False,
         }
         reply = await context.ask_model(
-            self.build_chat([{"role": "user", "content": prompt}], json_schema=shape),
+            self.build_chat(messages, json_schema=shape),
             self.request_options(),
         )
         try:

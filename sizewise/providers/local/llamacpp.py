@@ -158,15 +158,30 @@ class LlamaCppModel:
 
     async def count_tokens(self, body: bytes) -> int:
         """Tokens of the prompt in `body`, by the model's own template and tokenizer."""
+        count: int = json.loads(await self._asked(FrameKind.COUNT, body))["input_tokens"]
+        return count
+
+    async def tokenize_prompt(self, body: bytes) -> list[int]:
+        """The prompt in `body` as the model sees it, by its own template and tokenizer."""
+        tokens: list[int] = json.loads(await self._asked(FrameKind.TOKENIZE_PROMPT, body))["tokens"]
+        return tokens
+
+    async def tokenize_text(self, text: str) -> list[int]:
+        """`text` by the model's tokenizer, in the middle of a text: without a token that begins it."""
+        body = json.dumps({"content": text, "add_special": False, "parse_special": False}).encode()
+        tokens: list[int] = json.loads(await self._asked(FrameKind.TOKENIZE_TEXT, body))["tokens"]
+        return tokens
+
+    async def _asked(self, kind: FrameKind, body: bytes) -> bytes:
+        """The one answer to what needs no slot."""
         answers: list[bytes] = []
 
         async def keep(answer: bytes) -> None:
             answers.append(answer)
 
         await self._ready()
-        await self._read_chunks(self._send_request(FrameKind.COUNT, body, slot=False), keep)
-        count: int = json.loads(answers[0])["input_tokens"]
-        return count
+        await self._read_chunks(self._send_request(kind, body, slot=False), keep)
+        return answers[0]
 
     async def stop(self, drain_s: float = 0.0) -> None:
         """Refuses new requests, lets running ones finish for at most `drain_s` seconds, then ends the worker."""
@@ -304,6 +319,7 @@ class LlamaCppModel:
                 "gpu_layers": self.runtime.gpu_layers,
                 "size": self._size,
                 "listen": self._listen,
+                "adapters": self.runtime.adapters.splitlines(),
             },
         ).encode()
 

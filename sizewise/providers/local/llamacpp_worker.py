@@ -18,7 +18,7 @@ import socket
 import sys
 import threading
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 from sizewise.parent_process import end_with_parent
 from sizewise.providers.local.gpu_layers import Gpu, GpuLayers, ModelSize, offloaded_layers, placement_text
@@ -59,6 +59,7 @@ class LoadOptions:
         self.gpu_layers: GpuLayers = said["gpu_layers"]
         self.size = ModelSize(*said["size"])
         self.listen: str = said.get("listen", "")  # path of a socket for other processes; empty: none
+        self.adapters: list[str] = said.get("adapters", [])  # paths of LoRA files; a request names one by its place
 
     @property
     def address(self) -> str:
@@ -98,6 +99,7 @@ def load_server(options: LoadOptions) -> tuple[LlamaCppServer, str]:
     said.ui = False
     said.endpoint_slots = False  # it would show prompts
     said.hostnames = [options.address]
+    said.lora_adapters = [_adapter(xllamacpp.CommonAdapterLoraInfo(), path) for path in options.adapters]
     server: LlamaCppServer = xllamacpp.Server(said)
     return server, placement_text(options.name, offloaded, options.size.layers, gpus)
 
@@ -161,8 +163,8 @@ class RequestConnection:
         if kind in (FrameKind.CHAT, FrameKind.COMPLETE):
             self._running[number] = request = WorkerRequest(number, self)
             _in_thread(self._answer, request, number, payload, kind)
-        elif kind is FrameKind.COUNT:
-            _in_thread(self._count, number, payload)
+        elif kind in (FrameKind.COUNT, FrameKind.TOKENIZE_PROMPT, FrameKind.TOKENIZE_TEXT):
+            _in_thread(self._count, number, payload, kind)
         elif kind is FrameKind.CANCEL and (asked := self._running.get(number)):
             asked.cancelled = True
 
@@ -171,7 +173,8 @@ class RequestConnection:
         try:
             assert server is not None  # clients wait for READY
             handle = server.handle_chat_completions if kind is FrameKind.CHAT else server.handle_completions
-            handle(streaming_body(payload), request.on_chunk)
+            adapters = len(self.process.options.adapters) if self.process.options is not None else 0
+            handle(streaming_body(payload, adapters), request.on_chunk)
         except (RuntimeError, ValueError, TypeError) as error:
             self.send_frame(FrameKind.ERROR, number, error_payload(error))
         finally:
@@ -179,12 +182,16 @@ class RequestConnection:
             self.send_frame(FrameKind.END, number)
             self.process.exit_when_idle()
 
-    def _count(self, number: int, payload: bytes) -> None:
+    def _count(self, number: int, payload: bytes, kind: FrameKind) -> None:
         options = self.process.options
         assert options is not None  # clients wait for READY
+        path = "/v1/chat/completions/input_tokens" if kind is FrameKind.COUNT else "/tokenize"
         try:
-            status, answer = post_over_socket(options.address, "/v1/chat/completions/input_tokens", payload)
-            self.send_frame(FrameKind.COUNTED if status == 200 else FrameKind.ERROR, number, answer)
+            if kind is FrameKind.TOKENIZE_PROMPT:
+                payload = _prompt_to_tokenize(options.address, payload)
+            status, answer = post_over_socket(options.address, path, payload)
+            answered = FrameKind.COUNTED if kind is FrameKind.COUNT else FrameKind.TOKENS
+            self.send_frame(answered if status == 200 else FrameKind.ERROR, number, answer)
         except (OSError, http.client.HTTPException) as error:
             self.send_frame(FrameKind.ERROR, number, error_payload(error))
         finally:
@@ -273,12 +280,19 @@ class ModelProcess:
         os._exit(0)
 
 
-def streaming_body(payload: bytes) -> bytes:
-    """The body for llama.cpp: always a stream, with usage and progress reports."""
+def streaming_body(payload: bytes, adapters: int = 0) -> bytes:
+    """The body for llama.cpp: always a stream, with usage and progress reports.
+
+    Each of `adapters` is named: after a request with one, llama.cpp would read a request that names none from the
+    prompt cache of the other (seen with xllamacpp 2026.10).
+    """
     body = json.loads(payload)
     if not isinstance(body, dict):
         raise ValueError("the request's body is not a JSON object")
     body.pop("id_slot", None)  # clients must not choose slots
+    if adapters:
+        chosen = {each["id"] for each in body.get("lora") or ()}
+        body["lora"] = [{"id": at, "scale": 1.0 if at in chosen else 0.0} for at in range(adapters)]
     body |= {"stream": True, "return_progress": True, "stream_options": {"include_usage": True}}
     return json.dumps(body).encode()
 
@@ -300,6 +314,21 @@ def post_over_socket(address: str, path: str, body: bytes) -> tuple[int, bytes]:
         return answer.status, answer.read()
     finally:
         connection.close()
+
+
+def _prompt_to_tokenize(address: str, payload: bytes) -> bytes:
+    """Raises OSError if the template refuses the messages."""
+    status, answer = post_over_socket(address, "/apply-template", payload)
+    if status != 200:
+        raise OSError(f"the chat template refused the messages: {answer[:200]!r}")
+    said = {"content": json.loads(answer)["prompt"], "add_special": True, "parse_special": True}
+    return json.dumps(said).encode()
+
+
+def _adapter(info: Any, path: str) -> Any:
+    """`info`: an empty CommonAdapterLoraInfo of xllamacpp."""
+    info.path, info.scale = path, 0.0  # a request without an adapter gets the model itself
+    return info
 
 
 def _in_thread(work: object, *given: object) -> None:

@@ -34,6 +34,7 @@ from sizewise.providers.wires.original_body import not_translatable
 from sizewise.providers.wires.wire import StreamReader
 
 IDLE_POLL_S = 0.5
+ADAPTER_FIELD = "lora"  # of llama.cpp's bodies
 CUT_OFF = b'{"choices":[{"index":0,"delta":{},"text":"","finish_reason":"length"}]}'
 """Ends a chat or a text completion in the place of llama.cpp."""
 OnLoad = Callable[[str], None]
@@ -108,14 +109,16 @@ class LocalModel:
         self._on_load(llama.placement)
 
     async def __call__(self, request: Request, send: Send) -> Reply:
+        return await self.answer(request, send, self._card)
+
+    async def answer(self, request: Request, send: Send, card: ModelCard, adapter: int | None = None) -> Reply:
+        """As the model of `card`: this one, or the adapter on it that was loaded in the place `adapter`."""
         chat = request.payload
         if not isinstance(chat, ChatRequest):
-            raise BadRequest(
-                f"{self._card.name!r} is a chat model and cannot create embeddings", "use an embedding model"
-            )
+            raise BadRequest(f"{card.name!r} is a chat model and cannot create embeddings", "use an embedding model")
         began, was_loaded = perf_counter(), self.is_loaded
         if not was_loaded and request.options.progress:
-            await send(ProgressUpdate("loading", self._card.name))
+            await send(ProgressUpdate("loading", card.name))
         llama = await self.load()
         if not was_loaded:
             await send(AttemptStage("loaded", perf_counter() - began))
@@ -138,9 +141,9 @@ class LocalModel:
 
         try:
             if is_raw:
-                await llama.complete(completion_body(self._with_sampling(chat)), take)
+                await llama.complete(completion_body(_with_defaults(chat, card, adapter)), take)
             else:
-                await llama.chat(self._body(chat), take)
+                await llama.chat(_body(chat, card, adapter), take)
         except _RepeatsItself:
             detector = None
             await take(CUT_OFF)
@@ -149,19 +152,7 @@ class LocalModel:
     async def count_tokens(self, chat: ChatRequest, data_class: DataClass) -> int:
         """Tokens of the prompt, by the model's own template and tokenizer; nothing leaves this machine."""
         llama = await self.load()
-        return await llama.count_tokens(self._body(chat))
-
-    def _body(self, chat: ChatRequest) -> bytes:
-        chat = self._with_sampling(chat)
-        return write_request(rewrite_root_references(chat) if chat.schema else chat, self._card.model)
-
-    def _with_sampling(self, chat: ChatRequest) -> ChatRequest:
-        """`chat` with the temperature and top_p of the model's card, unless the client set one of them."""
-        its = {"temperature": self._card.temperature, "top_p": self._card.top_p}
-        if chat.fields.keys() & its.keys():
-            return chat
-        known = {name: Raw(msgspec.json.encode(value)) for name, value in its.items() if value is not None}
-        return msgspec.structs.replace(chat, fields={**chat.fields, **known}) if known else chat
+        return await llama.count_tokens(_body(chat, self._card, None))
 
     def unavailable_reason(self) -> str:
         """Why it is unavailable. A model that is not loaded yet is available: the first request waits for it. So is one
@@ -198,6 +189,36 @@ class LocalModel:
             loading.cancel()
             await asyncio.gather(loading, return_exceptions=True)
             await self._llama.stop(drain_s)
+
+
+class AdaptedModel:
+    """A LoRA adapter on a model that others share: the model's process has loaded it in the place `number`."""
+
+    def __init__(self, base: LocalModel, card: ModelCard, number: int) -> None:
+        self._base = base
+        self._card = card
+        self._number = number
+
+    async def __call__(self, request: Request, send: Send) -> Reply:
+        return await self._base.answer(request, send, self._card, self._number)
+
+
+def _body(chat: ChatRequest, card: ModelCard, adapter: int | None) -> bytes:
+    chat = _with_defaults(chat, card, adapter)
+    return write_request(rewrite_root_references(chat) if chat.schema else chat, card.model)
+
+
+def _with_defaults(chat: ChatRequest, card: ModelCard, adapter: int | None) -> ChatRequest:
+    """`chat` with the temperature and top_p of the card, unless the client set one of them, and with the adapter, which
+    no client can choose.
+    """
+    its = {"temperature": card.temperature, "top_p": card.top_p}
+    fields = {name: value for name, value in chat.fields.items() if name != ADAPTER_FIELD}
+    if not fields.keys() & its.keys():
+        fields |= {name: Raw(msgspec.json.encode(value)) for name, value in its.items() if value is not None}
+    if adapter is not None:
+        fields[ADAPTER_FIELD] = Raw(msgspec.json.encode([{"id": adapter, "scale": 1.0}]))
+    return msgspec.structs.replace(chat, fields=fields)
 
 
 def completion_body(chat: ChatRequest) -> bytes:

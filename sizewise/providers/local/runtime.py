@@ -28,6 +28,7 @@ class LocalRuntime:
     batch: int = 0  # prompt tokens between two checks for a cancelled request
     max_waiting: int = 64  # requests in the queue
     gpu_layers: GpuLayers = "auto"
+    adapters: str = ""  # paths of the LoRA adapters that share the model, one a line
 
 
 AUTO_RUNTIME = LocalRuntime()

@@ -20,6 +20,8 @@ class FrameKind(IntEnum):
     STOP = 5  # finish running requests, then exit
     EMBED = 6  # a list of texts, or of token lists; answered by VECTORS, or by ERROR: [index of the text, its tokens]
     COMPLETE = 7  # a text completion body; answered as CHAT
+    TOKENIZE_PROMPT = 8  # as COUNT; answered by TOKENS or ERROR, then END
+    TOKENIZE_TEXT = 9  # {"content", "add_special", "parse_special"}; answered as TOKENIZE_PROMPT
     # worker to parent
     READY = 10  # the payload says where the layers run; empty if there are none
     FAILED = 11  # not loaded; the payload is the reason
@@ -27,6 +29,7 @@ class FrameKind(IntEnum):
     END = 13
     ERROR = 14  # {"error": {"code", "message", "type", ...}}
     COUNTED = 15  # {"input_tokens": n}
+    TOKENS = 17  # {"tokens": [...]}
     VECTORS = 16  # three 32-bit integers: vectors, dimensions, tokens; then 32-bit floats
 
 

@@ -1,0 +1,92 @@
+"""Tunes the 135M model on the task of this bench from an empty home, and asks it beside the 1.5B: one command.
+
+It can be stopped: the same home goes on. Figures stand in README.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.tuning.task import INSTRUCTIONS, INTENTS, messages
+from sizewise.catalog.loader import local_card, weights_path
+from sizewise.settings.load import Settings, load_settings
+from sizewise.tuning.examples import Example, PromptMessage
+from sizewise.tuning.model_answers import GreedyAnswer, ask_all, is_right, running_model, with_options
+
+SMALL, LARGE = "local/smollm2-135m", "local/qwen2.5-coder-1.5b"
+KEPT = 0.8
+ASKED = 120
+ANSWER_TOKENS = 12
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--home", type=Path, default=Path("tuning-bench"))
+    parser.add_argument("--examples", type=int, default=300)
+    parser.add_argument("--adapter", type=Path, help="ask this one, and train none")
+    given = parser.parse_args()
+    given.home.mkdir(parents=True, exist_ok=True)
+    if given.adapter is None:
+        tune(given.home, given.examples)
+    adapter = given.adapter or given.home / "tuning" / "intents" / "adapter.gguf"
+    asyncio.run(compare(load_settings(None, given.home.absolute(), environ=dict(os.environ)), adapter))
+
+
+def tune(home: Path, count: int) -> None:
+    for name, rows in (("train", messages(count, 1, test=False)), ("test", messages(2 * ASKED, 1, test=True))):
+        lines = [json.dumps({"input": text, "output": intent}) for text, intent in rows]
+        (home / f"{name}.jsonl").write_text("\n".join(lines) + "\n")
+    sizewise = [sys.executable, "-m", "sizewise", "tune"]
+    files = [str(home / "train.jsonl"), "--test", str(home / "test.jsonl"), "--instructions", INSTRUCTIONS]
+    if not (home / "tuning" / "intents" / "adapter.gguf").exists():
+        if not (home / "tuning" / "intents" / "checkpoint.pt").exists():
+            subprocess.run([*sizewise, "plan", "intents", *files, "--home", str(home)], check=True)
+        subprocess.run([*sizewise, "run", "intents", "--anyway", "--home", str(home)], check=False)
+    subprocess.run([*sizewise, "status", "intents", "--home", str(home)], check=True)
+
+
+async def compare(settings: Settings, adapter: Path) -> None:
+    rows = messages(2 * ASKED, 1, test=True)[:ASKED]
+    asked = [
+        Example((PromptMessage("system", INSTRUCTIONS), PromptMessage("user", text)), intent) for text, intent in rows
+    ]
+    small = await answers(settings, SMALL, asked, adapter)
+    large = await answers(settings, LARGE, asked, None)
+    scores = [sum(each.logprobs) / max(1, len(each.logprobs)) for each in small]
+    bar = sorted(scores, reverse=True)[int(KEPT * len(scores)) - 1]
+    both = [one if score >= bar else other for one, other, score in zip(small, large, scores, strict=True)]
+    print(f"{'tuned 135M':>28} {share(small, asked):.3f}")
+    print(f"{'1.5B, answers listed':>28} {share(large, asked):.3f}")
+    print(f"{f'tuned, 1.5B for {1 - KEPT:.0%}':>28} {share(both, asked):.3f}")
+
+
+async def answers(settings: Settings, name: str, asked: Sequence[Example], adapter: Path | None) -> list[GreedyAnswer]:
+    card = local_card(name, settings)
+    assert card.weights is not None
+    options = () if adapter else INTENTS
+    prompts = [with_options(each.prompt, options) if options else each.prompt for each in asked]
+    file = weights_path(card.weights, settings.cache_dir)
+    async with running_model(name, file, 0, adapter) as model:
+        return await ask_all(
+            model,
+            prompts,
+            ANSWER_TOKENS,
+            adapted=adapter is not None,
+            options=options,
+            progress=lambda done, of: None,
+        )
+
+
+def share(said: Sequence[GreedyAnswer], asked: Sequence[Example]) -> float:
+    return sum(is_right(said, asked)) / len(asked)
+
+
+if __name__ == "__main__":
+    main()

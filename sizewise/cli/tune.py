@@ -1,0 +1,151 @@
+"""`sizewise tune`: trains a small model on one task and shows, promotes and deletes what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from datetime import date
+
+import click
+import msgspec
+
+from sizewise.catalog import user_models
+from sizewise.catalog.loader import local_card, local_entry, weights_path
+from sizewise.cli.lazy_group import LazyCommand, LazyGroup
+from sizewise.cli.options import command_settings, local_options, wants_json
+from sizewise.cli.output import write_json, write_table
+from sizewise.cli.reload_server import reload_running_server
+from sizewise.cli.tune_report import write_run
+from sizewise.errors import Conflict
+from sizewise.tuning.run_store import RunStore, TuningRun
+
+COMMANDS: Mapping[str, LazyCommand] = {
+    "setup": LazyCommand("sizewise.cli.tune_setup:setup", "Install PyTorch in an environment of its own."),
+    "plan": LazyCommand("sizewise.cli.tune_run:plan", "Measure what needs no tuning, and estimate time and memory."),
+    "run": LazyCommand("sizewise.cli.tune_run:run", "Train a planned run, or continue one; then measure it."),
+    "status": LazyCommand("sizewise.cli.tune:status", "Show a run: what was measured before and after."),
+    "list": LazyCommand("sizewise.cli.tune:list_", "List the runs, the newest first."),
+    "promote": LazyCommand("sizewise.cli.tune:promote", "Let a tuned model answer under a name of its own."),
+    "delete": LazyCommand("sizewise.cli.tune:delete", "Delete a run, its adapter and its model."),
+}
+
+
+@click.group(cls=LazyGroup, lazy_commands=COMMANDS, invoke_without_command=True)
+@local_options
+@click.pass_context
+def tune(ctx: click.Context) -> None:
+    """Train a small model on one task: setup, plan, run, promote.
+
+    Without a command it lists the runs.
+
+    \b
+    Example: sizewise tune plan intents examples.jsonl
+    """
+    if ctx.invoked_subcommand is None:
+        ctx.invoke(COMMANDS["list"].load())
+
+
+@click.command("list")
+@local_options
+def list_() -> None:
+    """List the runs, the newest first.
+
+    \b
+    Example: sizewise tune list --json
+    """
+    runs = RunStore(command_settings().home).list()
+    if wants_json():
+        write_json({"runs": [msgspec.to_builtins(each) for each in runs]})
+        return
+    write_table(
+        ("NAME", "BASE", "STATE", "EXAMPLES", "BEFORE", "AFTER"),
+        [
+            (each.name, each.base, _state(each), f"{each.train_count:,}", _before(each), _share(each.tuned))
+            for each in runs
+        ],
+    )
+
+
+@click.command()
+@click.argument("name")
+@local_options
+def status(name: str) -> None:
+    """Show a run: what was measured before and after.
+
+    \b
+    Example: sizewise tune status intents
+    """
+    write_run(RunStore(command_settings().home).require(name))
+
+
+@click.command()
+@click.argument("name")
+@local_options
+def promote(name: str) -> None:
+    """Let a tuned model answer under a name of its own.
+
+    It becomes the model local/NAME, on the same base in memory as the others. It is never chosen as `small` or `large`:
+    name it in a request, a policy or a flow. A run that did not pass its gate is refused.
+
+    \b
+    Example: sizewise tune promote intents
+    """
+    found = command_settings()
+    store = RunStore(found.home)
+    run = store.require(name)
+    if run.tuned is None:
+        raise Conflict(f"the run {name!r} is not trained yet", f"Train it: sizewise tune run {name}")
+    if run.refused:
+        raise Conflict(f"the run {name!r} did not pass its gate: {run.refused}", "Add examples, and plan a new run.")
+    card = local_card(run.base, found)
+    assert card.weights is not None  # a local model has them
+    if card.weights.sha256 != run.base_sha256:
+        raise Conflict(f"{run.base} is another file than the one that was tuned", "Plan a new run.")
+    file = weights_path(card.weights, found.cache_dir)
+    origin = f"tuned from {run.base} on {run.train_count:,} examples, {date.today().isoformat()}"
+    adapter = store.folder(name) / "adapter.gguf"
+    entry = local_entry(run.base, found)
+    model = asyncio.run(user_models.add_adapter(adapter, entry, file, found.home, name, origin=origin))
+    store.save(msgspec.structs.replace(run, state="promoted", model=model))
+    noticed = asyncio.run(reload_running_server(found))
+    if wants_json():
+        write_json({"model": model, "noticed": noticed})
+    else:
+        click.echo(f"{model} can be asked{'; the running server has reloaded' if noticed else ''}")
+
+
+@click.command()
+@click.argument("name")
+@local_options
+def delete(name: str) -> None:
+    """Delete a run, its adapter and its model.
+
+    \b
+    Example: sizewise tune delete intents
+    """
+    found = command_settings()
+    store = RunStore(found.home)
+    run = store.require(name)
+    if run.model:
+        asyncio.run(user_models.remove_model(run.model, found.home))
+    store.delete(name)
+    noticed = asyncio.run(reload_running_server(found)) if run.model else False
+    if wants_json():
+        write_json({"name": name, "model": run.model or None, "noticed": noticed})
+    else:
+        click.echo(f"{name} deleted{f', {run.model} with it' if run.model else ''}")
+
+
+def _state(run: TuningRun) -> str:
+    if run.state == "training":
+        return f"training, {run.step} of {run.estimate.steps}"
+    return "refused" if run.refused else run.state
+
+
+def _before(run: TuningRun) -> str:
+    return _share(run.baselines.get("prompting"))
+
+
+def _share(measured: object) -> str:
+    share = getattr(measured, "share", None)
+    return "-" if share is None else f"{share:.0%}"

@@ -1,0 +1,69 @@
+"""The text report of a tuning run: what it takes, what was measured, and the next step; decides nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import click
+import msgspec
+
+from sizewise.catalog.memory_estimate import format_bytes
+from sizewise.cli.options import wants_json
+from sizewise.cli.output import write_json, write_table
+from sizewise.evals.llm_judge import wilson_interval
+from sizewise.tuning.gate import needless
+from sizewise.tuning.run_store import Measured, TrainingCost, TuningRun
+
+NAMES: Mapping[str, str] = {"prompting": "without tuning, answers listed", "head": "a head on vectors"}
+
+
+def write_run(run: TuningRun) -> None:
+    if wants_json():
+        write_json(msgspec.to_builtins(run))
+        return
+    its = run.estimate
+    rows = [
+        ("run", f"{run.name}, {run.state}" + (f", step {run.step} of {its.steps}" if run.state == "training" else "")),
+        ("base", run.base),
+        ("examples", f"{run.train_count:,} to learn from, {run.test_count:,} held out, {run.answers:,} answers"),
+        ("left out", f"{run.suspects:,} suspect examples: they read like those of another answer"),
+        *((NAMES[name], _measured(found)) for name, found in run.baselines.items()),
+        ("estimate", f"{duration(its.cpu_seconds)} of processor time, {format_bytes(its.bytes)} of memory"),
+    ]
+    if run.cost is not None and run.tuned is not None:
+        rows.append(("took", _cost(run.cost)))
+    if run.tuned is not None and run.equality is not None:
+        rows.append(("tuned", _measured(run.tuned)))
+        same = f"{run.equality.equal} of {run.equality.asked} answers as in PyTorch"
+        rows.append(("equality", f"{same}, log-probabilities differ by {run.equality.logprob_difference:.3f}"))
+    if run.refused:
+        rows.append(("gate", f"refused: {run.refused}"))
+    if run.model:
+        rows.append(("model", run.model))
+    write_table(("", ""), [row for row in rows if row[0] != "left out" or run.suspects])
+    click.echo(_next_step(run))
+
+
+def _cost(cost: TrainingCost) -> str:
+    memory = format_bytes(cost.bytes)
+    return f"{duration(cost.cpu_seconds)} of processor time, {memory} of memory, {duration(cost.seconds)} on the clock"
+
+
+def duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+
+
+def _measured(found: Measured) -> str:
+    said = wilson_interval(sum(found.right), len(found.right))
+    return f"{found.share:.1%} right ({said.low:.0%} to {said.high:.0%}), {len(found.right):,} asked"
+
+
+def _next_step(run: TuningRun) -> str:
+    if run.state == "planned" and (enough := needless(run)):
+        what = "a head on vectors answers them: turn on [learn]" if enough == "head" else "ask the base as it is"
+        return f"you do not need tuning: {what}. To tune all the same: sizewise tune run {run.name} --anyway"
+    if run.state in ("planned", "training"):
+        return f"next: sizewise tune run {run.name}"
+    if run.state == "trained" and not run.refused:
+        return f"next: sizewise tune promote {run.name}"
+    return f"ask it: sizewise ask --model {run.model} ..." if run.model else "it does not answer"

@@ -1,0 +1,168 @@
+"""`sizewise tune plan` and `run`: baselines and an estimate, then the training with its progress; needs no server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from time import perf_counter
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from sizewise.catalog.loader import default_local_card, is_downloaded, local_card, local_cards, weights_path
+from sizewise.cli.options import command_settings, local_options, wants_json
+from sizewise.cli.tune_report import write_run
+from sizewise.errors import BadRequest, ModelUnavailable
+from sizewise.handler import Request, discard_events
+from sizewise.messages import EmbeddingRequest
+from sizewise.principal import Principal
+from sizewise.providers.local.embedding import MAX_TEXTS, LocalEmbeddingModel
+from sizewise.settings.load import Settings, inherited_environment
+from sizewise.tuning.environment import require_environment
+from sizewise.tuning.gate import needless
+from sizewise.tuning.recipe import PRESETS
+from sizewise.tuning.run_store import RunStore, TuningRun
+from sizewise.tuning.tuner import BaseModel, Reporter, Tuner
+
+MAX_EMBEDDED_CHARS = 600
+"""Of an input, for its vector: what an embedding model of 256 tokens takes."""
+KEPT_VARIABLES = ("PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "LANG", "CUDA_VISIBLE_DEVICES")
+OFFLINE: Mapping[str, str] = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "OMP_WAIT_POLICY": "passive"}
+"""The training opens no connection, and its threads give way instead of spinning."""
+
+
+@click.command()
+@click.argument("name")
+@click.argument("data", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--base", default="", metavar="MODEL", help="The embedded model to tune. [the smallest]")
+@click.option("--test", type=click.Path(path_type=Path, dir_okay=False), help="Held-out examples. [a fifth of DATA]")
+@click.option("--instructions", default="", metavar="TEXT", help="The system message of examples without one.")
+@click.option("--preset", type=click.Choice(list(PRESETS)), default="standard", show_default=True, help="How long.")
+@local_options
+def plan(name: str, data: Path, base: str, test: Path | None, instructions: str, preset: str) -> None:
+    """Measure what needs no tuning, and estimate time and memory.
+
+    DATA is JSONL: {"messages": [...]} with the wanted answer as the last message, or {"input", "output"}. A head on
+    vectors and the base itself, with the answers listed, are asked first. Nothing is trained.
+
+    \b
+    Example: sizewise tune plan intents examples.jsonl --instructions "Name the intent."
+    """
+    found = command_settings()
+    store = RunStore(found.home)
+
+    async def work(tuner: Tuner) -> TuningRun:
+        return await tuner.plan(name, _base(base, found), data, test, instructions, preset)
+
+    write_run(asyncio.run(_with_tuner(found, store, work)))
+
+
+@click.command()
+@click.argument("name")
+@click.option("--anyway", is_flag=True, help="Tune even if a baseline is good enough.")
+@local_options
+@click.pass_context
+def run(ctx: click.Context, /, name: str, anyway: bool) -> None:
+    """Train a planned run, or continue one; then measure it.
+
+    It can be stopped at any time: the same command goes on from the last checkpoint, which is at most 20 seconds old.
+    Exits with 1 if the tuned model does not pass its gate, or if tuning is not needed.
+
+    \b
+    Example: sizewise tune run intents
+    """
+    found = command_settings()
+    store = RunStore(found.home)
+    planned = store.require(name)
+    if planned.state == "planned" and needless(planned) and not anyway:
+        write_run(planned)
+        ctx.exit(1)
+    environment = require_environment(found.cache_dir)
+    env = inherited_environment(lambda variable: variable in KEPT_VARIABLES) | dict(OFFLINE)
+
+    async def work(tuner: Tuner) -> TuningRun:
+        return await tuner.train(planned, _base(planned.base, found), environment, env)
+
+    done = asyncio.run(_with_tuner(found, store, work))
+    write_run(done)
+    ctx.exit(1 if done.refused else 0)
+
+
+def _base(name: str, found: Settings) -> BaseModel:
+    """Raises ModelNotFound, BadRequest, ModelUnavailable."""
+    card = local_card(name, found) if name else default_local_card(found)
+    weights = card.weights
+    assert weights is not None  # a local model has them
+    if card.task != "chat" or weights.adapter:
+        raise BadRequest(f"{card.name} is not a model that can be tuned", "Name a chat model: --base MODEL")
+    file = weights_path(weights, found.cache_dir)
+    if not file.is_file():
+        raise ModelUnavailable(f"{card.name} is not on this machine", f"Run: sizewise models pull {card.model}")
+    return BaseModel(card.name, file, weights.sha256)
+
+
+async def _with_tuner(found: Settings, store: RunStore, work: Callable[[Tuner], Awaitable[TuningRun]]) -> TuningRun:
+    embedding = _embedding_model(found)
+    try:
+        embed = None if embedding is None else partial(_vectors, embedding)
+        with _progress() as report:
+            return await work(Tuner(store, report, embed=embed, threads=found.local.threads))
+    finally:
+        if embedding is not None:
+            await embedding.stop(0)
+
+
+def _embedding_model(found: Settings) -> LocalEmbeddingModel | None:
+    for card in local_cards(found):
+        if card.task == "embed" and card.weights is not None and is_downloaded(card.weights, found.cache_dir):
+            return LocalEmbeddingModel(card, weights_path(card.weights, found.cache_dir), found.local.threads)
+    return None
+
+
+async def _vectors(model: LocalEmbeddingModel, texts: Sequence[str]) -> Sequence[Sequence[float]]:
+    found = list[Sequence[float]]()
+    for start in range(0, len(texts), MAX_TEXTS):
+        inputs = [text[:MAX_EMBEDDED_CHARS] for text in texts[start : start + MAX_TEXTS]]
+        asked = EmbeddingRequest(model="", inputs=inputs, fields={})
+        request = Request(asked, Principal(key_id="tune"), "0" * 32, perf_counter())
+        found.extend((await model(request, discard_events)).embeddings)
+    return found
+
+
+class _Bar(Reporter):
+    """Each stage with its bar on stderr, if that is a terminal; else one line a stage."""
+
+    def __init__(self, bar: Progress | None) -> None:
+        self._bar = bar
+        self._task: TaskID | None = None
+
+    def stage(self, text: str) -> None:
+        if self._bar is None:
+            click.echo(text, err=True)
+            return
+        if self._task is not None:
+            self._bar.remove_task(self._task)
+        self._task = self._bar.add_task(text, total=None)
+
+    def progress(self, done: int, total: int, detail: str = "") -> None:
+        if self._bar is not None and self._task is not None:
+            if detail:
+                self._bar.update(self._task, description=f"training, {detail}")
+            self._bar.update(self._task, completed=done, total=total)
+
+
+@contextmanager
+def _progress() -> Iterator[Reporter]:
+    console = Console(stderr=True)
+    if wants_json():
+        yield Reporter()
+    elif not console.is_terminal:
+        yield _Bar(None)
+    else:
+        columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+        with Progress(*columns, console=console, transient=True) as bar:
+            yield _Bar(bar)

@@ -1,0 +1,311 @@
+"""Tuner: plans a run with its baselines, trains it, and measures what came of it; makes nothing answer."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from sizewise.catalog.file_lock import file_lock
+from sizewise.catalog.gguf_header import GgufHeader, read_header
+from sizewise.catalog.memory_check import available_memory
+from sizewise.catalog.memory_estimate import format_bytes
+from sizewise.catalog.weights import sha256_of
+from sizewise.errors import BadRequest, Conflict, ExternalFailure
+from sizewise.process import physical_cores
+from sizewise.process import run as run_process
+from sizewise.providers.local.llamacpp import LlamaCppModel
+from sizewise.settings.toml_reader import parse_toml
+from sizewise.tuning.environment import TrainingEnvironment
+from sizewise.tuning.examples import Example, TaskExamples, read_examples
+from sizewise.tuning.gate import refusal
+from sizewise.tuning.model_answers import (
+    GreedyAnswer,
+    ask_all,
+    is_right,
+    prompt_body,
+    running_model,
+    with_options,
+)
+from sizewise.tuning.recipe import PRESETS, estimate
+from sizewise.tuning.run_store import Equality, Measured, RunStore, TrainingCost, TuningRun
+from sizewise.tuning.training import ProbeAnswer, TokenizedExample, TrainingJob, TrainingStep, train
+
+MAX_ASKED = 120
+"""Held-out prompts that are asked."""
+MAX_PROBES = 40
+SPARE_TOKENS = 4
+SAVED_S = 5.0
+SPEED_CODE = """
+import time, numpy as n
+a = n.random.rand(576, 576).astype("f"); begin = time.process_time(); done = 0
+while time.process_time() < begin + 0.5: a @ a; done += 1
+print(2 * 576**3 * done / (time.process_time() - begin))
+"""
+
+Embed = Callable[[Sequence[str]], Awaitable[Sequence[Sequence[float]]]]
+
+
+@dataclass(frozen=True, slots=True)
+class BaseModel:
+    """The model that gets an adapter."""
+
+    name: str
+    file: Path
+    sha256: str
+
+
+class Reporter:
+    """What a run says while it works; the command line draws it."""
+
+    def stage(self, text: str) -> None: ...
+    def progress(self, done: int, total: int, detail: str = "") -> None: ...
+
+
+class _Tokens(Struct):
+    examples: list[TokenizedExample]
+    probes: list[list[int]]
+    longest_answer: int
+
+
+class Tuner:
+    """`embed`: vectors of texts; None: no embedding model is on this machine."""
+
+    def __init__(self, store: RunStore, report: Reporter, *, embed: Embed | None, threads: int) -> None:
+        self._store = store
+        self._report = report
+        self._embed = embed
+        self._threads = threads or physical_cores()
+
+    async def plan(
+        self, name: str, base: BaseModel, data: Path, test: Path | None, instructions: str, preset: str
+    ) -> TuningRun:
+        """Saves a run that can be trained, with its baselines. Raises BadRequest, Conflict, ModelUnavailable."""
+        old = self._store.find(name)
+        if old is not None and old.state != "planned":
+            raise Conflict(f"the tuning run {name!r} is {old.state}", f"Continue it: sizewise tune run {name}")
+        header = _supported(base)
+        examples = read_examples(data.absolute(), None if test is None else test.absolute(), instructions)
+        recipe = PRESETS[preset]
+        suspects, baselines = await self._head_baseline(examples)
+        kept = _without(examples.train, suspects)
+        async with running_model(base.name, base.file, self._threads) as model:
+            self._report.stage("reading the examples as the model does")
+            tokens = await self._tokenize(model, kept, examples.test)
+            asked = examples.test[:MAX_ASKED]
+            self._report.stage(f"asking {base.name} without tuning")
+            options = examples.answers if examples.is_closed else ()
+            prompts = [with_options(each.prompt, options) if options else each.prompt for each in asked]
+            said = await ask_all(
+                model, prompts, tokens.longest_answer + SPARE_TOKENS, options=options, progress=self._report.progress
+            )
+            baselines["prompting"] = Measured(is_right(said, asked))
+        lengths = [len(each) for each, _ in tokens.examples]
+        flops = await _matrix_pace()
+        run = TuningRun(
+            name=name,
+            base=base.name,
+            base_sha256=base.sha256 or sha256_of(base.file),
+            data=str(data.absolute()),
+            test="" if test is None else str(test.absolute()),
+            instructions=instructions,
+            digest=examples.digest,
+            train_count=len(kept),
+            test_count=len(asked),
+            answers=len(examples.answers),
+            preset=preset,
+            recipe=recipe,
+            estimate=estimate(header, recipe, len(lengths), sum(lengths), max(lengths), flops),
+            created=time.time(),
+            baselines=baselines,
+            suspects=len(suspects),
+        )
+        self._store.save(run)
+        return run
+
+    async def train(
+        self, run: TuningRun, base: BaseModel, environment: TrainingEnvironment, env: Mapping[str, str]
+    ) -> TuningRun:
+        """Trains a run, or goes on with it, and measures it. Raises ExternalFailure, BadRequest, ModelUnavailable."""
+        async with file_lock(self._store.lock, lambda: self._report.stage("waiting for another tuning to end")):
+            run = self._store.require(run.name)
+            if run.state not in ("planned", "training"):
+                return run
+            return await self._train(run, base, environment, env)
+
+    async def _train(
+        self, run: TuningRun, base: BaseModel, environment: TrainingEnvironment, env: Mapping[str, str]
+    ) -> TuningRun:
+        if run.base_sha256 != (base.sha256 or sha256_of(base.file)):
+            raise Conflict(f"{base.name} is another file than when {run.name!r} was planned", "Plan a new run.")
+        examples = read_examples(Path(run.data), Path(run.test) if run.test else None, run.instructions)
+        if examples.digest != run.digest:
+            raise Conflict(f"the examples of {run.name!r} have changed since it was planned", "Plan a new run.")
+        _check_memory(run)
+        suspects, _ = await self._head_baseline(examples)
+        header, folder = _supported(base), self._store.folder(run.name)
+        async with running_model(base.name, base.file, self._threads) as model:
+            self._report.stage("reading the examples as the model does")
+            kept = _without(examples.train, suspects)
+            tokens = await self._tokenize(model, kept, examples.test)
+        job = self._job(run, base, header, tokens, gpu=environment.gpu)
+        begun = time.monotonic()
+        self._report.stage("loading PyTorch and the base")
+        shown = _Steps(self._store, replace(run, state="training"), self._report)
+        ended = await train(job, environment.python, env, shown)
+        before = run.cost or TrainingCost()
+        cost = TrainingCost(
+            before.seconds + time.monotonic() - begun, before.cpu_seconds + ended.cpu_seconds, ended.peak_bytes
+        )
+        run = replace(shown.run, cost=cost)
+        run = await self._measure(run, base, examples, tokens, ended.answers, folder / "adapter.gguf")
+        self._store.save(run)
+        (folder / "checkpoint.pt").unlink(missing_ok=True)
+        return run
+
+    async def _measure(
+        self,
+        run: TuningRun,
+        base: BaseModel,
+        examples: TaskExamples,
+        tokens: _Tokens,
+        trained: Sequence[ProbeAnswer],
+        adapter: Path,
+    ) -> TuningRun:
+        """The adapter as it will answer: in llama.cpp, without options, beside what PyTorch answered."""
+        asked = examples.test[:MAX_ASKED]
+        async with running_model(base.name, base.file, self._threads, adapter) as model:
+            self._report.stage("asking the tuned model")
+            prompts = [each.prompt for each in asked]
+            limit = tokens.longest_answer + SPARE_TOKENS
+            said = await ask_all(model, prompts, limit, adapted=True, progress=self._report.progress)
+            equality = await _compare(model.tokenize_text, said[: len(trained)], trained)
+        tuned = Measured(is_right(said, asked))
+        return replace(run, state="trained", tuned=tuned, equality=equality, refused=refusal(run, tuned, equality))
+
+    async def _head_baseline(self, examples: TaskExamples) -> tuple[frozenset[int], dict[str, Measured]]:
+        """Places of suspect examples, and what a head on vectors gives; nothing where answers are open."""
+        if self._embed is None or not examples.is_closed:
+            return frozenset(), {}
+        self._report.stage("asking a head on vectors")
+        from sizewise.tuning.head_baseline import head_answers, suspect_examples
+
+        vectors = await self._embed([each.input for each in examples.train])
+        suspects = frozenset(suspect_examples(vectors, examples.train, examples.answers))
+        clear = [vector for at, vector in enumerate(vectors) if at not in suspects]
+        asked = examples.test[:MAX_ASKED]
+        test = await self._embed([each.input for each in asked])
+        said = head_answers(clear, _without(examples.train, suspects), test, examples.answers)
+        right = tuple(answer == each.answer for answer, each in zip(said, asked, strict=True))
+        return suspects, {"head": Measured(right)}
+
+    async def _tokenize(self, model: LlamaCppModel, train: Sequence[Example], test: Sequence[Example]) -> _Tokens:
+        end, found, longest = read_header(model.file).end_token, list[TokenizedExample](), 0
+        for at, each in enumerate(train):
+            prompt = await model.tokenize_prompt(prompt_body(each.prompt))
+            answer = await model.tokenize_text(each.answer)
+            longest = max(longest, len(answer) + 1)
+            found.append(([*prompt, *answer, end], len(prompt)))
+            self._report.progress(at + 1, len(train))
+        probes = [await model.tokenize_prompt(prompt_body(each.prompt)) for each in test[:MAX_PROBES]]
+        return _Tokens(found, probes, longest)
+
+    def _job(self, run: TuningRun, base: BaseModel, header: GgufHeader, tokens: _Tokens, *, gpu: bool) -> TrainingJob:
+        said = msgspec.json.encode((tokens.examples, run.recipe, run.base_sha256))
+        return TrainingJob(
+            base=str(base.file),
+            base_sha256=run.base_sha256,
+            architecture=header.architecture,
+            permuted=tunable_architectures()[header.architecture],
+            folder=str(self._store.folder(run.name)),
+            hash=hashlib.sha256(said).hexdigest(),
+            gpu=gpu,
+            threads=self._threads,
+            examples=tokens.examples,
+            probes=tokens.probes,
+            answer_tokens=tokens.longest_answer + SPARE_TOKENS,
+            end_token=header.end_token,
+            **msgspec.structs.asdict(run.recipe),
+        )
+
+
+class _Steps:
+    """Draws the steps of a training, and keeps their number now and then."""
+
+    def __init__(self, store: RunStore, run: TuningRun, report: Reporter) -> None:
+        self.run = run
+        self._store = store
+        self._report = report
+        self._before = run.cost or TrainingCost()
+        self._begun = self._saved = time.monotonic()
+
+    def __call__(self, event: TrainingStep) -> None:
+        now = time.monotonic()
+        if event.step in (0, event.steps) or now - self._saved > SAVED_S:
+            self._saved, before = now, self._before
+            cost = TrainingCost(before.seconds + now - self._begun, before.cpu_seconds + event.cpu_seconds)
+            self.run = replace(self.run, step=event.step, cost=cost)
+            self._store.save(self.run)
+        self._report.progress(event.step, event.steps, f"loss {event.loss:.2f}" if event.loss else "")
+
+
+async def _compare(
+    tokens_of: Callable[[str], Awaitable[list[int]]], said: Sequence[GreedyAnswer], trained: Sequence[ProbeAnswer]
+) -> Equality:
+    equal, differences = 0, list[float]()
+    for ours, theirs in zip(said, trained, strict=True):
+        if await tokens_of(ours.text) == theirs.tokens:
+            equal += 1
+            pairs = zip(ours.logprobs, theirs.logprobs, strict=False)
+            differences.extend(abs(one - other) for one, other in pairs)
+    mean = sum(differences) / len(differences) if differences else 1.0
+    return Equality(len(trained), equal, round(mean, 5))
+
+
+def tunable_architectures() -> Mapping[str, bool]:
+    """Each with whether the rows of q and k are in another order in GGUF."""
+    said = parse_toml(Path(__file__).with_name("architectures.toml"))
+    return {name: msgspec.convert(row, dict[str, bool])["permuted"] for name, row in said.items()}
+
+
+def _supported(base: BaseModel) -> GgufHeader:
+    header = read_header(base.file)
+    known = tunable_architectures()
+    if header.architecture not in known:
+        raise BadRequest(
+            f"{base.name} is of the architecture {header.architecture!r}, which cannot be tuned",
+            f"Tuning works with: {', '.join(known)}.",
+        )
+    if header.end_token < 0:
+        raise BadRequest(f"the file of {base.name} does not name the token that ends an answer", "Use another model.")
+    return header
+
+
+def _check_memory(run: TuningRun) -> None:
+    free = available_memory()
+    if free is not None and run.estimate.bytes > free:
+        raise ExternalFailure(
+            f"the training of {run.name!r} needs about {format_bytes(run.estimate.bytes)} of memory, and "
+            f"{format_bytes(free)} are free",
+            "Close other programs, shorten the longest examples, or tune a smaller model.",
+        )
+
+
+def _without(examples: Sequence[Example], places: frozenset[int]) -> tuple[Example, ...]:
+    return tuple(each for at, each in enumerate(examples) if at not in places)
+
+
+async def _matrix_pace() -> float:
+    """Operations a second of processor time that matrix products reach on this machine, also while it is busy."""
+    done = await run_process([sys.executable, "-c", SPEED_CODE], 60.0)
+    try:
+        return float(done.stdout)
+    except ValueError as why:
+        raise ExternalFailure("numpy is not installed", "Run: pip install numpy") from why
