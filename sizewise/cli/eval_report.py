@@ -8,7 +8,8 @@ from xml.sax.saxutils import escape, quoteattr
 
 import click
 
-from sizewise.cli.output import format_count, write_table
+from sizewise.cli.output import dim, format_count, write_table
+from sizewise.cli.printable import printable
 from sizewise.evals.runs.comparison import (
     ItemScores,
     RunComparison,
@@ -57,6 +58,9 @@ def show_run(run: EvalRun) -> None:
         method = "" if kind in MEASURES else its.interval.method
         rows.append((name, _value(kind, its.interval.estimate), _span(kind, its.interval), method, str(its.missing)))
     write_table(("SCORE", "MEAN", "95 %", "METHOD", "MISSING"), rows, right="MEAN MISSING")
+    for name in run.head.scorers:
+        if why := scores.why_missing(name):
+            click.echo(dim(f"{name} is missing: {printable(why)[:200]}"))
 
 
 def comparison_json(found: RunComparison, margin: float) -> dict[str, object]:

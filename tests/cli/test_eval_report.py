@@ -5,9 +5,11 @@ from __future__ import annotations
 from xml.etree import ElementTree
 
 import pytest
+from msgspec.structs import replace
 
-from sizewise.cli.eval_report import gate_junit, gate_markdown
+from sizewise.cli.eval_report import gate_junit, gate_markdown, show_run
 from sizewise.evals.runs.gate import GateResult, RuleResult
+from sizewise.evals.runs.item_scorers import Score
 from sizewise.evals.runs.run_file import EvalRun, ItemResult, RunHead
 
 HEAD = RunHead(eval="x", target="a/b", started="", data="", scoring="", scorers={}, repeat=1, planned=2)
@@ -19,6 +21,24 @@ def result(item: str, error: str = "") -> ItemResult:
 
 def junit(*results: ItemResult) -> ElementTree.Element:
     return ElementTree.fromstring(gate_junit("x", GateResult("pass", (), ()), EvalRun(HEAD, results)))
+
+
+def test_missing_scores_say_why_and_no_amount_is_negative(capsys: pytest.CaptureFixture[str]) -> None:
+    scorers = {"right": "number", "latency": "latency"}
+    results = tuple(
+        ItemResult(
+            item=name,
+            digest=name,
+            repeat=0,
+            cluster=name,
+            scores={"right": Score(None, "the item expects no number"), "latency": Score(seconds)},
+        )
+        for name, seconds in (("a", 0.1), ("b", 9.0))
+    )
+    show_run(EvalRun(replace(HEAD, scorers=scorers), results, "run"))
+    said = capsys.readouterr().out
+    assert "right is missing: the item expects no number" in said
+    assert "0.00 s to" in said, "no answer takes less than no time"
 
 
 def test_an_answer_that_was_asked_again_is_one_case() -> None:

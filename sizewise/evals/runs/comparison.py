@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import ceil
 from statistics import NormalDist, fmean
 from typing import Literal
+
+import msgspec
 
 from sizewise.errors import BadRequest
 from sizewise.evals.runs.eval_spec import MEASURES
@@ -105,6 +108,16 @@ class ItemScores:
         )
         return lacking + len(self.failed)
 
+    def why_missing(self, score: str) -> str:
+        """The most frequent reason; empty if none is missing, or no answer was scored."""
+        reasons = Counter(
+            each.scores[score].why or "no reason"
+            for its in self.results.values()
+            for each in its
+            if score in each.scores and each.scores[score].is_missing
+        )
+        return reasons.most_common(1)[0][0] if reasons else ""
+
     def names(self) -> dict[str, str]:
         """Item ids by digest."""
         return {digest: its[0].item for digest, its in self.results.items()}
@@ -112,8 +125,13 @@ class ItemScores:
 
 def summarize(scores: ItemScores, name: str, kind: str, error: float = SHOWN_ERROR) -> ScoreSummary:
     values = list(scores.values(name).values())
-    interval = unbounded_interval if kind in MEASURES else mean_interval
-    return ScoreSummary(interval(values, error) if values else None, scores.missing(name))
+    missing = scores.missing(name)
+    if not values:
+        return ScoreSummary(None, missing)
+    if kind not in MEASURES:
+        return ScoreSummary(mean_interval(values, error), missing)
+    found = unbounded_interval(values, error)
+    return ScoreSummary(msgspec.structs.replace(found, low=max(0.0, found.low)), missing)  # no amount is negative
 
 
 def compare_runs(base: EvalRun, head: EvalRun) -> RunComparison:
