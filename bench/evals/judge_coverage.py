@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=1_000)
     parser.add_argument("--data", type=Path, required=True)
     asked = parser.parse_args()
-    answers = dict[str, dict[str, tuple[str, float]]]()
+    answers = dict[str, dict[str, tuple[object, float]]]()
     for _, row in read_rows(asked.data / "outcomes.parquet", RecordedOutcome):
         if row.answer is not None and row.score is not None:
             answers.setdefault(row.model, {})[str(row.prompt_id)] = str(row.answer), row.score

@@ -71,7 +71,7 @@ def promptfoo(file: Path, name: str | None, **given: Unpack[_Given]) -> int:
 def openai_evals(file: Path, name: str | None, **given: Unpack[_Given]) -> int:
     """Import an eval from OpenAI.
 
-    FILE is an exported eval with its rows (JSON), or samples as JSON lines with `input` and `ideal`, or `item`.
+    FILE is an exported eval with its rows (JSON), or samples as JSON lines or CSV with `input` and `ideal`.
 
     \b
     Example: sizewise import openai-evals samples.jsonl

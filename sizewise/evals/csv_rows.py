@@ -17,7 +17,7 @@ from sizewise.errors import BadRequest
 DELIMITERS = ",;\t"
 HINT = "save it as CSV with UTF-8 and the names of its columns in the first line, or write JSON lines"
 JSON_COLUMNS = frozenset(
-    {"checks", "context", "expected", "input", "reference", "schema", "source", "tools", "variables"}
+    {"checks", "context", "expected", "ideal", "input", "reference", "schema", "source", "tools", "variables"}
 )
 """Whose cells may hold a JSON array or object; every other cell that is one is text."""
 VARIABLE = "variables."

@@ -262,6 +262,12 @@ def test_an_eval_of_openai_is_imported_with_its_criteria(tmp_path: Path) -> None
     (tmp_path / "samples.jsonl").write_text('{"input": [{"role": "user", "content": "1+1"}], "ideal": ["2", "two"]}\n')
     (plain,) = import_openai_evals(tmp_path / "samples.jsonl", "y", "auto").evals
     assert plain.items[0]["expected"] == ["2", "two"] and plain.spec["scorers"] == {"right": {"kind": "contains"}}
+    (tmp_path / "samples.csv").write_text('input,ideal\n1+1,"[""2"", ""two""]"\nCapital of France?,Paris\n')
+    (table,) = import_openai_evals(tmp_path / "samples.csv", "z", "auto").evals
+    assert [(each["input"], each["expected"]) for each in table.items] == [
+        ("1+1", ["2", "two"]),
+        ("Capital of France?", "Paris"),
+    ]
 
 
 @pytest.mark.long

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from sizewise.evals.csv_rows import read_csv
 from sizewise.evals.imports.imported_eval import (
     ImportedEval,
     ImportRefused,
@@ -31,15 +32,20 @@ OUTPUT = "sample.output_text"
 
 
 def import_openai_evals(file: Path, name: str, judge: str) -> ImportReport:
-    """FILE: JSON with `testing_criteria` and rows in `data_source` or `items`; or JSON lines of `input` and `ideal`, or
-    of `item`. Raises ImportRefused.
+    """FILE: JSON with `testing_criteria` and rows in `data_source` or `items`; or JSON lines or CSV of `input` and
+    `ideal`, or of `item`. Raises ImportRefused, BadRequest.
     """
     if file.stat().st_size > MAX_BYTES:
         raise ImportRefused(f"{file.name!r} is larger than {MAX_BYTES:,} bytes", "split it")
     report, text = ImportReport(), file.read_bytes()
-    exported = None if file.suffix == ".jsonl" else _decoded(text, file.name)
+    exported = _decoded(text, file.name) if file.suffix not in (".jsonl", ".csv") else None
     found = exported if isinstance(exported, dict) else {}
-    rows = exported if isinstance(exported, list) else list(_rows_of(found)) if found else list(_lines(text, file.name))
+    if file.suffix == ".csv":
+        rows: list[JsonValue] = [row for _, row in read_csv(file)]
+    elif isinstance(exported, list):
+        rows = exported
+    else:
+        rows = list(_rows_of(found)) if found else list(_lines(text, file.name))
     source = mapping(found.get("data_source"))
     items = list[Json]()
     for number, row in enumerate(rows, 1):
