@@ -18,6 +18,11 @@ const rooms = [
   'accounts',
   'knowledge',
   'settings',
+  'releases',
+  'suites',
+  'annotation',
+  'prompts',
+  'widgets',
 ];
 const neighbours = (room) =>
   rooms

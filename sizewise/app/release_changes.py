@@ -53,7 +53,8 @@ async def apply_release(
     place, services = place_of(app, principal, environment), app.resources.services
     before = await services.environments.find(place)
     stored = await services.releases.find(principal.tenant, principal.project, hash)
-    await require_source(app, place, stored.hash)
+    if before is None or before.canary != stored.hash:
+        await require_source(app, place, stored.hash)
     if (
         before is not None
         and stored.hash == (before.canary or before.release)

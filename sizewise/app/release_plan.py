@@ -160,7 +160,15 @@ async def apply_unplanned(
 async def promote(
     app: Application, principal: Principal, environment: str, *, breaking: bool = False, reason: str = ""
 ) -> LiveRelease:
-    """What is live in the environment's source becomes live in it. Raises what `apply_release` raises."""
+    """What is live in the environment's source becomes live in it; while a canary runs, the canary does, as it was
+    approved when it began. Raises what `apply_release` raises.
+    """
+    place = release_changes.place_of(app, principal, environment)
+    live = await app.resources.services.environments.find(place)
+    if live is not None and live.canary is not None:
+        return await release_changes.apply_release(
+            app, principal, environment, live.canary, action="promote", reason=reason
+        )
     hash = await release_changes.promoted_hash(app, principal, environment)
     return await apply_unplanned(app, principal, environment, hash, breaking=breaking, action="promote", reason=reason)
 

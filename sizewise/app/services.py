@@ -142,6 +142,8 @@ from sizewise.telemetry.tables import ATTEMPTS, ENDED_CALLS, RECORDS
 from sizewise.telemetry.usage_rollup import UsageRollups, keep_usage, keep_usage_between
 from sizewise.tools import tables as tool_tables
 from sizewise.tools.mcp.pinning import DatabasePinStore
+from sizewise.widgets import tables as widget_tables
+from sizewise.widgets.widget_store import WidgetStore
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
@@ -197,6 +199,7 @@ class Services:
     releases: ReleaseStore
     environments: EnvironmentStore
     release_plans: PlanStore
+    widgets: WidgetStore
     git_sync: GitSync
     canaries: CanaryEvaluator
     flow_versions: FlowVersions
@@ -365,9 +368,10 @@ def open_services(
             accounts=AccountErasure(read, write, authenticator),
             cache_epoch=cache_epoch,
         )
+        api_keys = ApiKeys(read, write, write_sync, authenticator, shared=shared, publish_event=outbox.publish)
         return Services(
             admin_token=admin_token,
-            api_keys=ApiKeys(read, write, write_sync, authenticator, shared=shared, publish_event=outbox.publish),
+            api_keys=api_keys,
             users=users,
             sessions=Sessions(write, authenticator),
             oidc_logout=BackChannelLogout(write, authenticator, users.relying_party),
@@ -461,6 +465,7 @@ def open_services(
                 partial(authenticator.authenticate, admin_token),
                 CommitPlans(settings.environments, environments, release_plans).create,
             ),
+            widgets=WidgetStore(read, write, api_keys, limiter),
             canaries=CanaryEvaluator(storage.database.read_in_thread, leadership.write),
             flow_versions=versions,
             flow_drafts=FlowDrafts(steps),
@@ -502,6 +507,7 @@ COMPONENTS = (
         leader_lease,
         outbox_tables,
         alert_tables,
+        widget_tables,
     ),
     draft_tables,
     *(flow_version_tables, flow_tables, engine_tables, knowledge_tables, file_search_tables),

@@ -45,6 +45,7 @@ COMMANDS: Mapping[str, LazyCommand] = {
     ),
     "usage": LazyCommand("sizewise.cli.usage:usage", "Show requests, tokens and cost, the dearest first."),
     "keys": LazyCommand("sizewise.cli.keys:keys", "Manage API keys: list, create, rotate, revoke."),
+    "widget": LazyCommand("sizewise.cli.widget:widget", "Manage chat widgets: list, create, revoke."),
     "users": LazyCommand("sizewise.cli.users:users", "Manage users: list, invite, role, disable, sign out."),
     "orgs": LazyCommand("sizewise.cli.orgs:orgs", "Manage organizations: create."),
     "audit": LazyCommand("sizewise.cli.audit:audit", "List, export and verify the audit log."),
@@ -67,7 +68,7 @@ SUBJECTS = (
     ("advise fit models route decisions tune", "Choose and download models; calibrate routing; train small ones."),
     ("flow prompt knowledge eval annotate dataset release import scan", "Build flows; measure answers; release."),
     ("records scores usage savings audit alerts", "See requests, their scores and cost, savings, changes, alerts."),
-    ("keys users orgs budgets encryption", "Manage access, limits and encryption keys."),
+    ("keys widget users orgs budgets encryption", "Manage access, widgets, limits and encryption keys."),
     ("backup restore erase", "Back up and restore the home; erase one person's data."),
 )
 """The commands in the order of the help."""

@@ -1128,6 +1128,24 @@ class Decision(Struct, frozen=True, rename="camel"):
     certificate: DecisionCertificate | None
 
 
+class WidgetUsdPerDay(Struct, frozen=True, rename="camel"):
+    limit: Dollars | None
+    spent: Dollars | None
+
+
+class Widget(Struct, frozen=True, rename="camel"):
+    id: str
+    name: str
+    key: str
+    target: str
+    origins: list[str]
+    page: bool
+    path: str
+    created: Timestamp
+    stopped: Timestamp | None
+    usd_per_day: WidgetUsdPerDay
+
+
 LIST_AUDIT_EVENTS = """\
 query ListAuditEvents($last: Int!) { audit(last: $last) { ...AuditEvent } } fragment AuditEvent on AuditEvent { seq at
 actor action resource before after error credential previous hash }
@@ -3349,3 +3367,54 @@ async def forget_decision(client: ApiClient, *, id: str) -> NonNegativeSafeInt:
     variables = {"id": id}
     response = await client.graphql(FORGET_DECISION, ForgetDecisionResponse, variables)
     return response.forget_decision
+
+
+LIST_WIDGETS = """\
+query ListWidgets { widgets { ...Widget } } fragment Widget on Widget { id name key target origins page path created
+stopped usdPerDay { limit spent } }
+"""
+
+
+class ListWidgetsResponse(Struct, frozen=True, rename="camel"):
+    widgets: list[Widget]
+
+
+async def list_widgets(client: ApiClient) -> list[Widget]:
+    response = await client.graphql(LIST_WIDGETS, ListWidgetsResponse)
+    return response.widgets
+
+
+CREATE_WIDGET = """\
+mutation CreateWidget($name: String!, $target: String!, $origins: [String!]!, $usdPerDay: Dollars, $page: Boolean,
+$title: String, $greeting: String) { createWidget( name: $name target: $target origins: $origins usdPerDay: $usdPerDay
+page: $page title: $title greeting: $greeting ) { ...Widget } } fragment Widget on Widget { id name key target origins
+page path created stopped usdPerDay { limit spent } }
+"""
+
+
+class CreateWidgetResponse(Struct, frozen=True, rename="camel"):
+    create_widget: Widget
+
+
+async def create_widget(
+    client: ApiClient,
+    *,
+    name: str,
+    target: str,
+    origins: Sequence[str],
+    usd_per_day: Dollars | UnsetType | None = UNSET,
+    page: bool | UnsetType | None = UNSET,
+    title: str | UnsetType | None = UNSET,
+    greeting: str | UnsetType | None = UNSET,
+) -> Widget:
+    variables = {
+        "name": name,
+        "target": target,
+        "origins": origins,
+        "usdPerDay": usd_per_day,
+        "page": page,
+        "title": title,
+        "greeting": greeting,
+    }
+    response = await client.graphql(CREATE_WIDGET, CreateWidgetResponse, variables)
+    return response.create_widget

@@ -39,6 +39,7 @@ from sizewise.gateway import (
     signin_page,
     studio,
     vector_stores,
+    widget,
 )
 from sizewise.gateway import response_routes as stored
 from sizewise.gateway.asgi_writer import AsgiResponseWriter
@@ -137,7 +138,7 @@ ROUTE_ACTIONS: Mapping[str, tuple[str, ...] | None] = {
     "/readyz": None,
     "/metrics": ("read_metrics",),
     "/openapi.json": None,
-    **dict.fromkeys((studio.FILES, *studio.PAGES)),
+    **dict.fromkeys((widget.PATH, widget.MESSAGES, studio.FILES, *studio.PAGES)),
 }
 """Path -> actions, any of which gives access; empty: any key or session; None: no authentication. The route handlers
 check this themselves; tests/auth/test_authorization_matrix.py compares each of them with this table.
@@ -172,7 +173,7 @@ def build_asgi_app(
     )
     factors = SecondFactorEndpoints(services.second_factors, services.users, signing_in)
     links = LinkEndpoints(services.sign_in_links, services.users, signing_in)
-    studio_files = studio.StudioFiles()
+    studio_files, embedded = studio.StudioFiles(), widget.WidgetEndpoints()
     oidc = OidcEndpoints(services.users, services.sessions)
     oidc_logout = OidcLogoutEndpoints(services.users, services.oidc_logout)
     webhook_handler = partial(inbound_webhooks.webhook_handler, services.webhook_triggers)
@@ -241,6 +242,8 @@ def build_asgi_app(
         at("/readyz", health.readyz, "GET"),
         at("/metrics", health.metrics, "GET"),
         at("/openapi.json", openapi.OpenApiEndpoint(), "GET"),
+        at(widget.PATH, embedded.public, "GET"),
+        Route(widget.MESSAGES, PathIdsRouter(get_app, {"POST": embedded.messages}, authenticated=False)),
         at(studio.FILES, studio_files.file, "GET"),
         *(at(path, studio_files.page, "GET") for path in studio.PAGES),
     ]
@@ -444,15 +447,21 @@ PathIdsHandler = Callable[[Mapping[str, str], Application, RequestHead, bytes, R
 class PathIdsRouter(MethodRouter):
     """One path with ids, and a handler per method; another method gets a 405 that names them."""
 
-    def __init__(self, get_app: ApplicationProvider, handlers: Mapping[str, PathIdsHandler]) -> None:
+    def __init__(
+        self, get_app: ApplicationProvider, handlers: Mapping[str, PathIdsHandler], *, authenticated: bool = True
+    ) -> None:
+        """`authenticated`: refuses a caller without a valid key before it reads the body."""
         super().__init__(get_app, **{method: partial(handler, {}) for method, handler in handlers.items()})
+        self._authenticated = authenticated
         self._get_app = get_app
         self._handlers = handlers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         method = scope["method"] if scope["method"] in self._handlers else next(iter(self._handlers))
         handler = partial(self._handlers[method], scope["path_params"])
-        endpoint = RouteEndpoint(self._get_app, handler, method, authenticated=True, allowed=tuple(self._handlers))
+        endpoint = RouteEndpoint(
+            self._get_app, handler, method, authenticated=self._authenticated, allowed=tuple(self._handlers)
+        )
         await endpoint(scope, receive, send)
 
 

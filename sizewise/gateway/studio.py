@@ -23,6 +23,9 @@ PAGES = (
     *("/spend", "/alerts", "/quality", "/quality/{body}", "/models", "/models/{body:path}"),
     *("/access/keys", "/access/people", "/access/sessions", "/access/audit", "/account", "/spend/budgets", "/settings"),
     *("/knowledge", "/knowledge/{body:path}"),
+    *("/releases", "/releases/plan/{body}", "/releases/canary/{body}", "/releases/{body}"),
+    *("/prompts", "/prompts/{body}", "/evals", "/evals/compare", "/evals/judges", "/evals/runs/{body:path}"),
+    *("/evals/{body}", "/annotate", "/annotate/{body}", "/widgets", "/widgets/{body}"),
 )
 """Addresses of pages: those of web/src/routes.ts. All other paths are not found."""
 FILES = "/studio/{body}"

@@ -10,11 +10,13 @@ from sizewise.errors import BadRequest
 from sizewise.graphql.context import RequestContext
 from sizewise.graphql.model_type import FieldValues
 from sizewise.money import format_dollars
-from sizewise.releases.environments.tables import LiveRelease, ReleaseMove
+from sizewise.releases.environments.tables import LiveRelease, PlanRow, ReleaseMove
 from sizewise.settings.environments import default_environment, source_of
 
 MOVES = 20
 """Changes that an environment lists."""
+PLANS = 10
+"""Plans that an environment lists."""
 
 
 async def environments(context: RequestContext) -> list[FieldValues]:
@@ -78,6 +80,12 @@ async def rollback_release(context: RequestContext, environment: str, to: str = 
 async def _environment(context: RequestContext, app: Application, name: str) -> FieldValues:
     place, store = release_changes.place_of(app, context.principal, name), context.services.environments
     live, moves, known = await store.find(place), await store.history(place, MOVES), app.settings.environments
+    base = "" if live is None else live.release
+
+    async def open_plans(info: object) -> list[FieldValues]:
+        found = await context.services.release_plans.list_open(place, PLANS)
+        return [_open_plan(each) for each in found if each.base == base]
+
     return {
         "name": name,
         "isDefault": name == default_environment(known),
@@ -86,6 +94,7 @@ async def _environment(context: RequestContext, app: Application, name: str) -> 
         "live": None if live is None else _live(live),
         "problem": release_changes.serving(app).state(place).problem,
         "moves": [_move(each) for each in moves],
+        "plans": open_plans,
     }
 
 
@@ -140,6 +149,11 @@ def _effect(effect: ReleaseEffect) -> FieldValues:
 
 def _dollars(cost: int | None) -> str | None:
     return None if cost is None else format_dollars(cost)
+
+
+def _open_plan(row: PlanRow) -> FieldValues:
+    names = ("id", "release", "source", "created")
+    return {**{name: getattr(row, name) for name in names}, "createdBy": row.by}
 
 
 def _live(live: LiveRelease) -> FieldValues:

@@ -36,14 +36,16 @@ MAX_RUNS = 200
 
 async def eval_suites(context: RequestContext) -> list[FieldValues]:
     folder = evals_folder(context)
-    return [] if folder is None else await asyncio.to_thread(lambda: [_suite(folder, n) for n in eval_names_in(folder)])
+    if folder is None:
+        return []
+    return await asyncio.to_thread(lambda: [_suite(context, folder, each) for each in eval_names_in(folder)])
 
 
 async def eval_suite(context: RequestContext, name: str) -> FieldValues | None:
     folder = evals_folder(context)
     if folder is None or name not in await asyncio.to_thread(eval_names_in, folder):
         return None
-    return await asyncio.to_thread(_suite, folder, name)
+    return await asyncio.to_thread(_suite, context, folder, name)
 
 
 async def eval_runs(context: RequestContext, suite: str, last: int = 20) -> list[FieldValues]:
@@ -88,7 +90,7 @@ async def cancel_eval(context: RequestContext, id: str) -> FieldValues:
     return {"id": id, "suite": suite, **job_fields(status)}
 
 
-def _suite(folder: Path, name: str) -> FieldValues:
+def _suite(context: RequestContext, folder: Path, name: str) -> FieldValues:
     """A suite whose file has mistakes has them as a finding."""
     try:
         found = find_eval(folder, name)
@@ -96,6 +98,11 @@ def _suite(folder: Path, name: str) -> FieldValues:
     except BadRequest as error:
         finding = f"{error.message.replace(str(folder), 'evals')}; {error.hint}"
         return {"name": name, "file": f"evals/{name}.yaml", "findings": [finding], "gate": [], "runs": 0}
+
+    async def last_run(info: object) -> FieldValues | None:
+        newest = await asyncio.to_thread(lambda: next((find_run(found, str(each)) for each in run_files(found)), None))
+        return None if newest is None else _run(context, found, newest)
+
     return {
         "name": name,
         "file": f"evals/{found.path.name}",
@@ -107,6 +114,7 @@ def _suite(folder: Path, name: str) -> FieldValues:
         "scorers": list(found.spec.scorers),
         "gate": [each.score or each.latency or "every" for each in found.spec.gate],
         "runs": len(run_files(found)),
+        "lastRun": last_run,
         "budgetUsd": _dollars(found.spec.budget.pico_dollars),
     }
 
@@ -148,6 +156,7 @@ class _Items:
         info: object,
         tag: str | None = None,
         failed: bool | None = None,
+        digest: str | None = None,
         last: int = 100,
         before: str | None = None,
     ) -> FieldValues:
@@ -155,7 +164,9 @@ class _Items:
         rows = [
             each
             for each in {(its.digest, its.repeat): its for its in self._run.results}.values()
-            if (tag is None or tag in each.tags) and (failed is None or bool(each.error) is failed)
+            if (tag is None or tag in each.tags)
+            and (failed is None or bool(each.error) is failed)
+            and (digest is None or each.digest == digest)
         ]
         return page_fields(rows, last, before, self._row)
 

@@ -59,6 +59,7 @@ from sizewise.graphql import (
     server_status,
     usage,
     users,
+    widgets,
 )
 from sizewise.graphql.context import RequestContext
 from sizewise.graphql.extension import GraphQLExtension, Resolver, load_extensions
@@ -101,6 +102,7 @@ MODULES: Sequence[ModuleType] = (
     server_status,
     usage,
     users,
+    widgets,
 )
 """A root field is resolved by the function of its name in one of these: `createKey` by `keys.create_key`. It is called
 with the RequestContext and the field's arguments in snake_case, if the caller has one of the permissions of the

@@ -67,3 +67,23 @@ def test_a_plan_shows_what_changes_before_it_does_and_a_stale_one_is_refused(tmp
 
 def published(home: Path) -> bool:
     return "tone" in sizewise("flow", "list", "--json", home=home).out
+
+
+@pytest.mark.long
+def test_a_canary_that_was_approved_is_promoted_also_when_its_source_has_moved_on(tmp_path: Path) -> None:
+    canary = '[environments.prod.canary]\nsteps = [0.5]\nshadow_pairs = 0\npromote = "manual"\n'
+    settings = ENVIRONMENTS.replace("[environments.prod]\n", f"[environments.prod]\napprove = 1\n{canary}")
+    home = project(tmp_path, settings)
+    with serving(home, settings) as server:
+        until(lambda: live(home)["prod"])
+        (home / "prompts" / "greet.md").write_text(PROMPT.replace("one", "two"))
+        plan = run(home, "release", "plan", "staging", "prod")
+        elsewhere = tmp_path / "elsewhere"
+        elsewhere.mkdir()
+        other = {"SIZEWISE_URL": server.url, "SIZEWISE_KEY": key_of(home, "prod", "read_releases,manage_releases")}
+        assert sizewise("release", "approve", plan["id"], home=elsewhere, **other).code == 0
+        assert run(home, "release", "apply", plan["id"])["live"]["canary"] == plan["release"]
+        (home / "prompts" / "greet.md").write_text(PROMPT.replace("one", "three"))
+        made = run(home, "release", "promote", "prod", "--reason", "the words alone changed")
+        assert (made["live"]["release"], made["live"]["canary"]) == (plan["release"], None)
+        assert made["moves"][0]["action"] == "promote"

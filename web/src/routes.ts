@@ -27,6 +27,10 @@ const ALERTS = ['read_records', 'manage_alerts'];
 const FLOWS = ['ask', 'manage_flows'];
 const INBOX = ['approve', 'ask', 'read_records'];
 const MODELS = ['ask', 'read_models'];
+const ANNOTATE = ['annotate', 'manage_evals'];
+const EVALS = ['read_evals'];
+const PROMPTS = ['ask', 'manage_flows'];
+const RELEASES = ['read_releases', 'manage_releases'];
 const RUNS = ['ask', 'read_records'];
 const BUDGETS = ['read_budgets'];
 const AUDIT = ['read_audit'];
@@ -34,6 +38,7 @@ const KEYS = ['read_keys', 'own_keys', 'manage_keys'];
 const KNOWLEDGE = ['ask', 'manage_knowledge'];
 const PEOPLE = ['read_users', 'manage_users'];
 const SETTINGS = ['manage_settings'];
+const WIDGETS = ['manage_keys'];
 const SPEND = ['read_budgets', 'read_records'];
 
 export const routes: readonly Route[] = [
@@ -121,6 +126,81 @@ export const routes: readonly Route[] = [
     may: BUDGETS,
     load: () => import('./usage/Budgets.svelte'),
   },
+  {
+    path: '/releases',
+    title: 'Releases',
+    entry: 'Releases',
+    may: RELEASES,
+    load: () => import('./releases/Releases.svelte'),
+  },
+  {
+    path: '/releases/plan/:id',
+    title: 'Plan',
+    entry: 'Releases',
+    may: RELEASES,
+    load: () => import('./releases/Plan.svelte'),
+  },
+  {
+    path: '/releases/canary/:environment',
+    title: 'Canary',
+    entry: 'Releases',
+    may: RELEASES,
+    load: () => import('./releases/Canary.svelte'),
+  },
+  {
+    path: '/releases/:hash',
+    title: 'Release',
+    entry: 'Releases',
+    may: RELEASES,
+    load: () => import('./releases/Release.svelte'),
+  },
+  { path: '/prompts', title: 'Prompts', entry: 'Build', may: PROMPTS, load: () => import('./prompts/Prompts.svelte') },
+  {
+    path: '/prompts/:id',
+    title: 'Prompt',
+    entry: 'Build',
+    may: PROMPTS,
+    load: () => import('./prompts/Prompt.svelte'),
+  },
+  { path: '/evals', title: 'Evals', entry: 'Quality', may: EVALS, load: () => import('./suites/Suites.svelte') },
+  {
+    path: '/evals/compare',
+    title: 'Comparison',
+    entry: 'Quality',
+    may: EVALS,
+    load: () => import('./suites/Compare.svelte'),
+  },
+  {
+    path: '/evals/judges',
+    title: 'Judges',
+    entry: 'Quality',
+    may: EVALS,
+    load: () => import('./suites/Judges.svelte'),
+  },
+  { path: '/evals/runs/*id', title: 'Run', entry: 'Quality', may: EVALS, load: () => import('./suites/Run.svelte') },
+  { path: '/evals/:suite', title: 'Suite', entry: 'Quality', may: EVALS, load: () => import('./suites/Suite.svelte') },
+  {
+    path: '/annotate',
+    title: 'Annotate',
+    entry: 'Quality',
+    may: ANNOTATE,
+    load: () => import('./annotation/Queues.svelte'),
+  },
+  {
+    path: '/annotate/:queue',
+    title: 'Annotate',
+    entry: 'Quality',
+    may: ANNOTATE,
+    load: () => import('./annotation/Queue.svelte'),
+  },
+  { path: '/widgets', title: 'Widgets', entry: 'Build', may: WIDGETS, load: () => import('./widgets/Widgets.svelte') },
+  {
+    path: '/widgets/:name',
+    title: 'Widget',
+    entry: 'Build',
+    may: WIDGETS,
+    load: () => import('./widgets/Widget.svelte'),
+  },
 ];
 
 export const entries: readonly Entry[] = [
@@ -131,6 +211,8 @@ export const entries: readonly Entry[] = [
     tabs: [
       { path: '/flows', title: 'Flows', may: FLOWS },
       { path: '/knowledge', title: 'Knowledge', may: KNOWLEDGE },
+      { path: '/prompts', title: 'Prompts', may: PROMPTS },
+      { path: '/widgets', title: 'Widgets', may: WIDGETS },
     ],
   },
   {
@@ -143,7 +225,15 @@ export const entries: readonly Entry[] = [
       { path: '/alerts', title: 'Alerts', may: ALERTS },
     ],
   },
-  { name: 'Quality', tabs: [{ path: '/quality', title: 'Quality', may: RECORDS }] },
+  {
+    name: 'Quality',
+    tabs: [
+      { path: '/quality', title: 'Quality', may: RECORDS },
+      { path: '/evals', title: 'Evals', may: EVALS },
+      { path: '/annotate', title: 'Annotate', may: ANNOTATE },
+      { path: '/evals/judges', title: 'Judges', may: EVALS },
+    ],
+  },
   { name: 'Models', tabs: [{ path: '/models', title: 'Models', may: MODELS }] },
   {
     name: 'Admin',
@@ -155,6 +245,7 @@ export const entries: readonly Entry[] = [
       { path: '/settings', title: 'Settings', may: SETTINGS },
     ],
   },
+  { name: 'Releases', tabs: [{ path: '/releases', title: 'Releases', may: RELEASES }] },
 ];
 
 export function find(path: string): { route: Route; parameters: Parameters } | null {

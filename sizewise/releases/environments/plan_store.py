@@ -52,6 +52,10 @@ class PlanStore:
         """The newest one of the same that was not applied."""
         return await asyncio.to_thread(self._read, lambda c: tables.find_open_plan(c, place, release, base))
 
+    async def list_open(self, place: Place, limit: int) -> list[PlanRow]:
+        """Plans that were not applied, newest first."""
+        return await asyncio.to_thread(self._read, lambda c: tables.list_open_plans(c, place, limit))
+
     async def approve(self, principal: Principal, plan: PlanRow) -> None:
         """Raises Forbidden for who planned it, Conflict if it was applied or approved by the same before."""
         who = _who(principal)

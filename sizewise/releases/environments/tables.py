@@ -286,6 +286,13 @@ def find_open_plan(connection: Connection, place: tuple[str, str, str], release:
     return None if row is None else PlanRow(*row)
 
 
+def list_open_plans(connection: Connection, place: tuple[str, str, str], limit: int) -> list[PlanRow]:
+    """Those that were not applied, newest first."""
+    columns = (PLANS.c[name] for name in PlanRow.__struct_fields__)
+    unapplied = select(*columns).where(_is(PLANS, place) & PLANS.c.applied.is_(None))
+    return [PlanRow(*row) for row in connection.execute(unapplied.order_by(PLANS.c.created.desc()).limit(limit))]
+
+
 def mark_applied(connection: Connection, plan: str, now: int) -> None:
     connection.execute(update(PLANS).where(PLANS.c.id == plan).values(applied=now))
 

@@ -1,0 +1,133 @@
+"""`sizewise widget`: makes, lists and stops chat widgets, and prints the line for the page."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from decimal import Decimal
+
+import click
+import msgspec
+
+from sizewise.cli import operations
+from sizewise.cli.api_client import ApiClient
+from sizewise.cli.lazy_group import LazyCommand, LazyGroup
+from sizewise.cli.options import api_client, server_options, wants_json
+from sizewise.cli.output import dim, format_date, write_json, write_table
+from sizewise.errors import PathNotFound
+
+COMMANDS: Mapping[str, LazyCommand] = {
+    "list": LazyCommand("sizewise.cli.widget:list_", "List chat widgets, including stopped ones."),
+    "create": LazyCommand("sizewise.cli.widget:create", "Create a chat widget, and print its tag."),
+    "revoke": LazyCommand("sizewise.cli.widget:revoke", "Stop a chat widget, effective immediately."),
+}
+
+
+@click.group(cls=LazyGroup, lazy_commands=COMMANDS)
+def widget() -> None:
+    """Manage chat widgets: list, create, revoke.
+
+    \b
+    Example: sizewise widget create help --target auto:default --origin https://www.example.com
+    """
+
+
+@click.command("list")
+@server_options
+def list_() -> None:
+    """List chat widgets, including stopped ones.
+
+    \b
+    Example: sizewise widget list
+    """
+    client = api_client()
+    told = asyncio.run(operations.list_widgets(client))
+    if wants_json():
+        write_json(msgspec.to_builtins({"widgets": told}))
+        return
+    write_table(
+        ("NAME", "TARGET", "ORIGINS", "SPENT TODAY", "CREATED", "STATE"),
+        [
+            (
+                each.name,
+                each.target,
+                ", ".join(each.origins) or "nowhere",
+                f"${each.usd_per_day.spent or 0} of ${each.usd_per_day.limit or '?'}",
+                format_date(each.created),
+                "stopped" if each.stopped else "live",
+            )
+            for each in told
+        ],
+    )
+
+
+@click.command()
+@click.argument("name")
+@click.option("--target", required=True, help="What answers: auto:POLICY or flow:NAME.")
+@click.option("--origin", "origins", multiple=True, help="Origin of pages that may hold it; repeatable. [nowhere]")
+@click.option("--usd-per-day", type=Decimal, help="The most that it costs a day, a hard limit. [5]")
+@click.option("--page", is_flag=True, help="It may be opened by itself too.")
+@click.option("--title", help="Text of the button and above the conversation.")
+@click.option("--greeting", help="The first line of a conversation.")
+@server_options
+def create(
+    name: str,
+    target: str,
+    origins: tuple[str, ...],
+    usd_per_day: Decimal | None,
+    page: bool,
+    title: str | None,
+    greeting: str | None,
+) -> None:
+    """Create a chat widget, and print its tag.
+
+    \b
+    Example: sizewise widget create help --target auto:default --origin https://www.example.com
+    """
+    client = api_client()
+    made = operations.create_widget(
+        client,
+        name=name,
+        target=target,
+        origins=list(origins),
+        usd_per_day=None if usd_per_day is None else str(usd_per_day),
+        page=page,
+        title=title,
+        greeting=greeting,
+    )
+    told = asyncio.run(made)
+    if wants_json():
+        write_json(msgspec.to_builtins(told) | {"tag": _tag(client, told)})
+        return
+    click.echo(_tag(client, told))
+    where = ", ".join(told.origins) or "nowhere yet: add origins with --origin, or in the studio"
+    click.echo(dim(f"it may stand on: {where}"), err=True)
+
+
+@click.command()
+@click.argument("name")
+@server_options
+def revoke(name: str) -> None:
+    """Stop a chat widget, effective immediately.
+
+    \b
+    Example: sizewise widget revoke help
+    """
+    told = asyncio.run(_revoke(api_client(), name))
+    if wants_json():
+        write_json({"revoked": told.name})
+    else:
+        click.echo(f"{told.name} is stopped")
+
+
+async def _revoke(client: ApiClient, name: str) -> operations.Widget:
+    """Raises PathNotFound."""
+    found = next((each for each in await operations.list_widgets(client) if each.name == name), None)
+    if found is None:
+        raise PathNotFound(f"there is no widget {name[:100]!r}", "list them: sizewise widget list")
+    await operations.revoke_key(client, id=found.key)
+    return found
+
+
+def _tag(client: ApiClient, widget: operations.Widget) -> str:
+    return f'<script async src="{client.url}{widget.path}.js"></script>'

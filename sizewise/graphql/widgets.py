@@ -1,0 +1,131 @@
+"""Fields of chat widgets: what stands where, at which price a day, and the tag for the page; serves no visitor."""
+
+from __future__ import annotations
+
+import asyncio
+
+from msgspec.structs import replace
+
+from sizewise.auth.authorization import Resource, require_permission
+from sizewise.data_class import DataClass
+from sizewise.errors import BadRequest, PathNotFound
+from sizewise.flows.node_registry import NodeRegistry
+from sizewise.flows.validator import parse_flow_text
+from sizewise.graphql.context import RequestContext
+from sizewise.graphql.model_type import FieldValues
+from sizewise.limits.rules import format_amount
+from sizewise.widgets.tables import Widget, WidgetSettings
+
+FIVE_DOLLARS = 5 * 10**12
+"""A day, in pico-dollars."""
+WAITING = ("approve", "wait")
+"""Kinds that act on nothing but the run itself."""
+
+
+async def widgets(context: RequestContext) -> list[FieldValues]:
+    return [_widget(context, each) for each in await context.services.widgets.list(context.principal)]
+
+
+async def widget(context: RequestContext, name: str) -> FieldValues:
+    """Raises PathNotFound."""
+    return _widget(context, await context.services.widgets.by_name(context.principal, name))
+
+
+async def create_widget(
+    context: RequestContext,
+    name: str,
+    target: str,
+    origins: list[str],
+    usd_per_day: int | None = None,
+    data_class: DataClass = "public",
+    **given: object,
+) -> FieldValues:
+    """Raises BadRequest for a target that is none, or a flow with effects; Conflict, Forbidden."""
+    principal = context.principal
+    require_permission(principal, "manage_keys", Resource(principal.tenant, principal.project))
+    await _check_target(context, target)
+    settings = replace(WidgetSettings(), origins=tuple(origins), **_said(given))
+    made = await context.services.widgets.create(
+        principal,
+        name,
+        target,
+        settings,
+        usd_per_day=FIVE_DOLLARS if usd_per_day is None else usd_per_day,
+        data_class=data_class,
+    )
+    return _widget(context, made)
+
+
+async def set_widget(
+    context: RequestContext, name: str, origins: list[str] | None = None, **given: object
+) -> FieldValues:
+    """Raises PathNotFound, BadRequest, Forbidden."""
+    principal = context.principal
+    require_permission(principal, "manage_keys", Resource(principal.tenant, principal.project))
+    found = await context.services.widgets.by_name(principal, name)
+    named = {"origins": tuple(origins)} if origins is not None else {}
+    changed = replace(found.settings, **named, **_said(given))
+    return _widget(context, await context.services.widgets.set(principal, found, changed))
+
+
+def _said(given: dict[str, object]) -> dict[str, object]:
+    return {name: value for name, value in given.items() if value is not None}
+
+
+async def _check_target(context: RequestContext, target: str) -> None:
+    kind, _, name = target.partition(":")
+    if kind == "auto" and name:
+        if name not in context.app.settings.policies:
+            raise BadRequest(f"there is no policy {name[:100]!r}", "use auto:NAME of [policies.NAME]", param="target")
+        return
+    if kind != "flow" or not name:
+        raise BadRequest(f"{target[:100]!r} is no target", "use auto:POLICY or flow:NAME", param="target")
+    versions, principal = context.services.flow_versions, context.principal
+    published = await asyncio.to_thread(versions.list_published, principal.tenant)
+    flow = next((each for each in published if (each.project, each.name) == (principal.project, name)), None)
+    if flow is None:
+        raise PathNotFound(f"there is no published flow {name[:100]!r}", "publish it first")
+    place = (principal.tenant, principal.project, name, flow.version)
+    text = (await asyncio.to_thread(versions.read_source_blocking, *place)).decode()
+    spec, kinds = parse_flow_text(text).spec, NodeRegistry()
+    for node in spec.all_nodes() if spec is not None else ():
+        known = kinds(node.kind)
+        if node.kind not in WAITING and (known is None or known.node_class.has_side_effects):
+            raise BadRequest(
+                f"the node {node.id!r} of the flow acts on something ({node.kind}), and its visitors are strangers",
+                "give the widget a flow without such nodes",
+                param="target",
+            )
+
+
+def _widget(context: RequestContext, widget: Widget) -> FieldValues:
+    its = widget.settings
+
+    async def per_day(info: object) -> FieldValues:
+        limits = await context.services.limiter.list_statuses(widget.tenant)
+        daily = next((each for each in limits if each.key[1:] == (f"key:{widget.key}", "usd/day")), None)
+        if daily is None:
+            return {"limit": None, "spent": None}
+        return {"limit": format_amount("usd/day", daily.limit), "spent": format_amount("usd/day", daily.spent)}
+
+    return {
+        "id": widget.id,
+        "name": widget.name,
+        "key": widget.key,
+        "target": widget.target,
+        "origins": list(its.origins),
+        "page": its.page,
+        "title": its.title,
+        "greeting": its.greeting,
+        "note": its.note,
+        "perConversation": its.per_conversation,
+        "perMinute": its.per_minute,
+        "perHour": its.per_hour,
+        "openAnswers": its.open_answers,
+        "characters": its.characters,
+        "created": widget.created,
+        "createdBy": widget.by,
+        "stopped": widget.revoked,
+        "usdPerDay": per_day,
+        "path": f"/embed/{widget.id}",
+    }

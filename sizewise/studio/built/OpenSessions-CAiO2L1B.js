@@ -1,1 +1,0 @@
-import"./vendor-osZD3NNX.js";import{t as e}from"./Page-J80O8bsP.js";import{t}from"./Sessions-hTOO_O2i.js";function n(n){e(n,{title:`Sessions`,lead:`Who is signed in, from where, by which factor. Full addresses are not stored.`,children:(e,n)=>{t(e,{own:!1})},$$slots:{default:!0}})}export{n as default};

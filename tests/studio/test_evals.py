@@ -1,0 +1,151 @@
+"""Evals, judges and prompts in a real browser: started with a live bar, cancelled, compared item by item."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.auth.user_client import Browser, new_user
+from tests.graphql.test_evals import CONFIG, ITEMS, SUITE, WORSE, finished, item
+from tests.running_server import Served, serving
+from tests.studio.browser import tab
+
+pytestmark = pytest.mark.browser
+SLOW = SUITE.replace("right.jsonl", "slow.jsonl").replace("concurrency: 2", "concurrency: 1")
+JUDGED = """
+target: {model: echo/small, prompt: greet}
+data: right.jsonl
+scorers:
+  resolved: {kind: judge, model: echo/large, rubric: "Is it answered?", scale: [no, yes]}
+"""
+PROMPT = "---\nrole: user\ndescription: A greeting.\n---\nHello <script>alert(1)</script>\n"
+
+
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    home = tmp_path_factory.mktemp("evaluated")
+    lines = [json.dumps(item(each)) for each in range(ITEMS)]
+    slow = [json.dumps({**item(each), "input": f"[[pace 0.05]] [[repeat 9999]] {each}"}) for each in range(5)]
+    files = {
+        "evals/right.yaml": SUITE,
+        "evals/right.jsonl": "\n".join(lines),
+        "evals/slow.yaml": SLOW,
+        "evals/slow.jsonl": "\n".join(slow),
+        "evals/judged.yaml": JUDGED,
+        "evals/broken.yaml": "target: echo/small\nscorer: {}\n",
+        "prompts/greet.md": PROMPT,
+    }
+    for name, text in files.items():
+        (home / name).parent.mkdir(exist_ok=True)
+        (home / name).write_text(text)
+    with serving(home, CONFIG + "[environments.staging]\n[environments.prod]\n") as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def owner(evaluated: Served) -> Browser:
+    return new_user(evaluated, "anna@example.com", "owner")
+
+
+def test_a_suite_is_run_with_a_live_bar_and_its_items_open(browser: Any, evaluated: Served, owner: Browser) -> None:
+    with tab(browser, evaluated, owner) as opened:
+        opened.open("/evals")
+        opened.page.get_by_text("evals/broken.yaml:").wait_for()
+        opened.picture("evals-full-light")
+        assert opened.inaccessible() == []
+        opened.page.get_by_role("link", name="right", exact=True).click()
+        opened.page.get_by_text("60 answers").wait_for()
+        opened.page.get_by_role("button", name="Run").click()
+        opened.page.get_by_role("heading", name="right, ").wait_for()
+        opened.page.get_by_text(f"{ITEMS} of {ITEMS}, 0 failed").wait_for()
+        opened.page.get_by_role("button", name="Show the words of item-0", exact=True).click()
+        opened.page.get_by_text("Reading these words was written to the audit log.").wait_for()
+        opened.page.get_by_text("Paris", exact=True).first.wait_for()
+        opened.picture("eval-run-light")
+        assert opened.inaccessible() == []
+        opened.open("/evals/slow")
+        opened.page.get_by_role("button", name="Run").click()
+        opened.page.get_by_role("progressbar").wait_for()
+        opened.page.get_by_role("button", name="Cancel").click()
+        opened.page.get_by_role("progressbar").wait_for(state="detached")
+        opened.page.get_by_text("cancelled").first.wait_for()
+        assert opened.wrong() == []
+
+
+def test_story_28_a_worse_run_fails_and_the_page_lists_exactly_what_it_broke(
+    browser: Any, evaluated: Served, owner: Browser
+) -> None:
+    base = finished(evaluated)
+    runs = evaluated.home / "evals" / ".runs" / "right"
+    head, *lines = (runs / f"{base.partition('/')[2]}.jsonl").read_text().splitlines()
+    results = [json.loads(each) for each in lines]
+    for each in results:
+        if each["item"] in WORSE:
+            each["scores"]["right"]["value"] = 0.0
+            each["output"] = "London <img src=x onerror=alert(1)>"
+    worse = runs / "20990101-000000-000-worse0.jsonl"
+    worse.write_text("".join(f"{line}\n" for line in (head, *map(json.dumps, results))))
+    with tab(browser, evaluated, owner) as opened:
+        opened.open("/evals/right")
+        opened.page.get_by_label(f"Compare {worse.stem}").check()
+        opened.page.get_by_label(f"Compare {base.partition('/')[2]}").check()
+        opened.picture("suite-light")
+        opened.page.get_by_role("link", name="Compare").click()
+        opened.page.get_by_role("button", name="Newly wrong 14", exact=True).wait_for()
+        names = opened.page.locator("details.item summary strong")
+        names.nth(len(WORSE) - 1).wait_for()
+        shown = names.all_inner_texts()
+        assert sorted(shown) == sorted(WORSE)
+        sentence = owner.graphql(
+            "query($b: String!, $h: String!) { compareRuns(base: $b, head: $h) { sentence } }",
+            b=base,
+            h=f"right/{worse.stem}",
+        ).data["compareRuns"]["sentence"]
+        opened.page.get_by_text(sentence, exact=True).wait_for()
+        opened.page.keyboard.press("n")
+        opened.page.get_by_text("London <img src=x onerror=alert(1)>").wait_for()
+        opened.picture("comparison-light")
+        assert opened.inaccessible() == []
+        address = opened.page.url.removeprefix(evaluated.url)
+        assert opened.wrong() == []
+    viewer = new_user(evaluated, "vera@example.com", "viewer")
+    with tab(browser, evaluated, viewer, phone=True, dark=True) as opened:
+        opened.open(address)
+        opened.page.get_by_role("button", name="Newly wrong 14", exact=True).wait_for()
+        opened.picture("comparison-phone")
+        assert "London" not in opened.page.content()
+        assert opened.inaccessible() == [] and not opened.scrolls_sideways()
+        assert opened.wrong() == []
+
+
+def test_a_judge_informs_only_until_it_is_calibrated(browser: Any, evaluated: Served, owner: Browser) -> None:
+    with tab(browser, evaluated, owner) as opened:
+        opened.open("/evals/judges")
+        judge = opened.page.get_by_role("region", name="Judge resolved of judged")
+        judge.get_by_text("It informs only: it is not calibrated.").wait_for()
+        opened.picture("judges-light")
+        assert opened.inaccessible() == [] and opened.wrong() == []
+
+
+def test_a_prompt_shows_who_uses_it_its_versions_and_their_difference(
+    browser: Any, evaluated: Served, owner: Browser
+) -> None:
+    (evaluated.home / "evals" / "broken.yaml").unlink()  # no release can be built of it
+    saved = owner.graphql('mutation { planRelease(from: "staging", to: "prod") { release } }')
+    assert saved.errors == [], saved.errors
+    (evaluated.home / "prompts" / "greet.md").write_text(PROMPT.replace("Hello", "Good morning"))
+    with tab(browser, evaluated, owner, phone=True) as opened:
+        opened.open("/prompts")
+        opened.page.get_by_role("cell", name="eval judged").wait_for()
+        opened.page.get_by_role("link", name="greet").click()
+        opened.page.get_by_role("button", name="Compare").first.wait_for()
+        opened.page.keyboard.press("d")
+        difference = opened.page.get_by_role("region", name="Difference of the texts")
+        difference.locator("ins", has_text="Good").wait_for()
+        assert difference.locator("del").all_inner_texts() == ["Hello"]
+        opened.picture("prompt-phone")
+        assert opened.inaccessible() == [] and not opened.scrolls_sideways()
+        assert opened.wrong() == []

@@ -1,0 +1,152 @@
+"""Releases in a real browser: planned, approved and applied; a canary grows before one's eyes; back in two taps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.auth.user_client import Browser, new_user
+from tests.releases.test_environments import ENVIRONMENTS, PROMPT, key_of, live, project, run
+from tests.running_server import Served, serving, until
+from tests.studio.browser import tab
+
+pytestmark = pytest.mark.browser
+SETTINGS = (
+    ENVIRONMENTS.replace("[environments.prod]\n", "[environments.prod]\napprove = 1\n")
+    + """
+[environments.free.canary]
+steps = [0.5]
+shadow_pairs = 0
+units = [1]
+minutes = [0]
+promote = "manual"
+"""
+)
+
+
+@pytest.fixture(scope="module")
+def released(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    home = project(tmp_path_factory.mktemp("released"), SETTINGS)
+    with serving(home, SETTINGS) as served:
+        until(lambda: all(live(home)[each] for each in ("prod", "free")))
+        yield served
+
+
+@pytest.fixture(scope="module")
+def owners(released: Served) -> tuple[Browser, Browser]:
+    return new_user(released, "anna@example.com", "owner"), new_user(released, "ben@example.com", "owner")
+
+
+def publish(server: Served, words: str) -> None:
+    (server.home / "prompts" / "greet.md").write_text(PROMPT.replace("one", words))
+
+
+def test_a_release_is_planned_approved_by_another_applied_and_rolled_back_in_two_taps(
+    browser: Any, released: Served, owners: tuple[Browser, Browser]
+) -> None:
+    anna, ben = owners
+    first = live(released.home)["prod"]
+    publish(released, "two <img src=x onerror=alert(1)>")
+    with tab(browser, released, anna) as opened:
+        opened.open("/releases")
+        opened.page.get_by_role("button", name="Plan from staging").first.click()
+        opened.page.get_by_role("heading", name="Plan for prod").wait_for()
+        opened.page.get_by_text("<img src=x onerror=alert(1)>").first.wait_for()
+        opened.page.get_by_role("heading", name="Effects on recorded traffic").wait_for()
+        assert opened.page.get_by_role("button", name="Apply").is_disabled()
+        opened.page.get_by_text("You planned it, so another person approves it").wait_for()
+        assert opened.page.get_by_role("button", name="Approve").count() == 0
+        opened.picture("plan-light")
+        assert opened.inaccessible() == []
+        address = opened.page.url.removeprefix(released.url)
+        assert opened.wrong() == []
+    with tab(browser, released, ben, dark=True) as opened:
+        opened.open(address)
+        opened.page.get_by_role("button", name="Approve").click()
+        opened.page.get_by_text("0 of 1 approvals").wait_for(state="detached")
+        opened.page.get_by_role("button", name="Apply").click()
+        opened.page.get_by_role("dialog").get_by_label("Reason").fill("better words")
+        assert opened.inaccessible() == []
+        opened.page.get_by_role("dialog").get_by_role("button", name="Apply").click()
+        lane = opened.page.get_by_role("region", name="Environment prod")
+        lane.get_by_text(f"before it {first[:12]}").wait_for()
+        opened.picture("releases-full-dark")
+        assert opened.inaccessible() == []
+        opened.open(address)
+        opened.page.get_by_text("It was applied at").wait_for()
+        assert opened.wrong() == []
+    assert live(released.home)["prod"] != first
+    with tab(browser, released, ben, phone=True) as opened:
+        opened.page.route_web_socket("**", lambda socket: socket.close())
+        opened.open("/releases")
+        opened.picture("releases-full-phone")
+        assert not opened.scrolls_sideways()
+        opened.page.get_by_role("region", name="Environment prod").get_by_role("button", name="Roll back").click()
+        opened.picture("rollback-phone")
+        opened.page.get_by_role("dialog").get_by_role("button", name="Roll back").click()
+        opened.page.get_by_role("dialog").wait_for(state="detached")
+        until(lambda: live(released.home)["prod"] == first)
+        opened.page.get_by_role("cell", name="rolled back").first.wait_for()
+        assert opened.wrong() == []
+
+
+def test_a_canary_is_seen_growing_and_is_paused_resumed_and_promoted(
+    browser: Any, released: Served, owners: tuple[Browser, Browser]
+) -> None:
+    publish(released, "three")
+    run(released.home, "release", "apply", ".", "--to", "free")
+    key = key_of(released.home, "free")
+
+    def greet(session: str) -> str:
+        body = {
+            "model": "echo/small",
+            "messages": [{"role": "user", "content": "Hi"}],
+            "sizewise": {"prompt": {"id": "greet"}},
+        }
+        answer = released.ask("/v1/chat/completions", body, key=key, x_sizewise_session=session)
+        assert answer.status == 200, answer.body
+        return answer.headers["x-sizewise-arm"]
+
+    with tab(browser, released, owners[0]) as opened:
+        opened.open("/releases/canary/free")
+        opened.page.get_by_text("0 canary, 0 stable").wait_for()
+        arms = [greet(f"s{number}") for number in range(30)]
+        opened.page.get_by_text(f"{arms.count('canary')} canary, {arms.count('stable')} stable").wait_for()
+        opened.picture("canary-light")
+        assert opened.inaccessible() == []
+        opened.page.get_by_role("button", name="Pause").click()
+        opened.page.get_by_role("button", name="Resume").click()
+        opened.page.get_by_role("button", name="Pause").wait_for()
+        opened.page.get_by_role("button", name="Promote").click()
+        dialog = opened.page.get_by_role("dialog")
+        dialog.get_by_text("Not certified").wait_for()
+        dialog.get_by_role("button", name="Promote").click()
+        assert dialog.is_visible(), "a reason is required"
+        dialog.get_by_label("Reason").fill("the words alone changed")
+        dialog.get_by_role("button", name="Promote").click()
+        opened.page.get_by_text("has become live").wait_for()
+        assert opened.page.get_by_role("button", name="Promote").count() == 0
+        assert opened.wrong() == []
+    with tab(browser, released, owners[0], phone=True, dark=True) as opened:
+        opened.open("/releases/canary/free")
+        opened.page.get_by_text("has become live").wait_for()
+        opened.picture("canary-phone")
+        assert opened.inaccessible() == [] and not opened.scrolls_sideways()
+        opened.open(f"/releases/{live(released.home)['free']}")
+        opened.page.get_by_role("button", name="Show prompts greet").click()
+        opened.page.get_by_text("PROMPT three").wait_for()
+        opened.picture("release-phone")
+        assert opened.inaccessible() == [] and not opened.scrolls_sideways()
+        assert opened.wrong() == []
+
+
+def test_who_may_not_release_sees_the_page_and_no_button(browser: Any, released: Served) -> None:
+    viewer = new_user(released, "vera@example.com", "viewer")
+    with tab(browser, released, viewer) as opened:
+        opened.open("/releases")
+        opened.page.get_by_role("region", name="Environment prod").wait_for()
+        assert opened.page.get_by_role("button", name="Roll back").count() == 0
+        refused = viewer.graphql('mutation { rollbackRelease(environment: "prod") { name } }')
+        assert refused.errors[0]["extensions"]["code"] == "forbidden", refused.errors
