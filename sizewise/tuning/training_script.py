@@ -19,8 +19,11 @@ from pathlib import Path
 from typing import Any
 
 import gguf
+import numpy
 import torch
-from peft import LoraConfig, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 from transformers import AutoModelForCausalLM
 
 IGNORED = -100  # label of a token that is not learned
@@ -44,7 +47,7 @@ def device(gpu: bool) -> tuple[str, bool]:
     return "cpu", any(check is not None and check() for check in known)
 
 
-def load_base(job: Job) -> Any:
+def load_base(job: Job) -> PeftModel:
     """The model with an untrained adapter on all its linear layers."""
     file = Path(job["base"])
     device = job["device"]
@@ -76,7 +79,7 @@ def batches(job: Job, examples: list[Example]) -> Iterator[list[Example]]:
                 yield [examples[each] for each in group]
 
 
-def loss_of(model: Any, batch: list[Example], device: str) -> Any:
+def loss_of(model: PeftModel, batch: list[Example], device: str) -> torch.Tensor:
     """Mean loss of the answers' tokens. Their logits alone are computed: the vocabulary is a fifth of a small model."""
     hidden, labels = hidden_states(model, batch, device)
     chosen = labels != IGNORED
@@ -84,7 +87,7 @@ def loss_of(model: Any, batch: list[Example], device: str) -> Any:
     return torch.nn.functional.cross_entropy(logits, labels[chosen])
 
 
-def hidden_states(model: Any, batch: list[Example], device: str) -> tuple[Any, Any]:
+def hidden_states(model: PeftModel, batch: list[Example], device: str) -> tuple[torch.Tensor, torch.Tensor]:
     """Hidden states at each position, and the token that follows where it belongs to an answer."""
     width = max(len(tokens) for tokens, _ in batch)
     ids = torch.zeros((len(batch), width), dtype=torch.long)
@@ -99,7 +102,7 @@ def hidden_states(model: Any, batch: list[Example], device: str) -> tuple[Any, A
     return found.last_hidden_state, labels.to(device)
 
 
-def train(job: Job, model: Any) -> None:
+def train(job: Job, model: PeftModel) -> None:
     examples = [(list(tokens), int(prompt)) for tokens, prompt in job["examples"]]
     plan = list(batches(job, examples))
     weights = [each for each in model.parameters() if each.requires_grad]
@@ -131,7 +134,7 @@ def train(job: Job, model: Any) -> None:
             saved = time.monotonic()
 
 
-def save(path: Path, hash: str, step: int, model: Any, optimizer: Any, schedule: Any) -> None:
+def save(path: Path, hash: str, step: int, model: PeftModel, optimizer: Optimizer, schedule: LRScheduler) -> None:
     state = {
         "hash": hash,
         "step": step,
@@ -147,7 +150,7 @@ def save(path: Path, hash: str, step: int, model: Any, optimizer: Any, schedule:
     fresh.replace(path)
 
 
-def resume(path: Path, hash: str, model: Any, optimizer: Any, schedule: Any) -> int:
+def resume(path: Path, hash: str, model: PeftModel, optimizer: Optimizer, schedule: LRScheduler) -> int:
     """The number of the step to go on with; 0 without a checkpoint of this very job."""
     if not path.is_file():
         return 0
@@ -160,7 +163,7 @@ def resume(path: Path, hash: str, model: Any, optimizer: Any, schedule: Any) -> 
     return int(state["step"])
 
 
-def answers(job: Job, model: Any) -> list[dict[str, object]]:
+def answers(job: Job, model: PeftModel) -> list[dict[str, object]]:
     """Greedy answer and mean log-probability of each prompt's, to compare with the other runtime."""
     model.eval()
     found: list[dict[str, object]] = []
@@ -194,12 +197,12 @@ def gguf_name(module: str) -> str:
     return f"blk.{words[words.index('layers') + 1]}.{parts[words[-1]]}"
 
 
-def permuted(rows: Any, heads: int) -> Any:
+def permuted(rows: numpy.ndarray, heads: int) -> numpy.ndarray:
     """The rows of a q or k matrix in the order of GGUF: of each head, the two halves interleaved."""
     return rows.reshape(heads, 2, rows.shape[0] // heads // 2, *rows.shape[1:]).swapaxes(1, 2).reshape(rows.shape)
 
 
-def export(job: Job, model: Any) -> None:
+def export(job: Job, model: PeftModel) -> None:
     """The adapter as a GGUF file for llama.cpp, with the sha256 of the base that it belongs to."""
     config = model.get_base_model().config
     path = Path(job["folder"]) / "adapter.gguf"

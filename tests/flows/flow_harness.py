@@ -15,7 +15,7 @@ from sizewise.flows.run_worker import RunExecution
 from sizewise.flows.tables import FlowRun
 from sizewise.jobs.periodic_tasks import PeriodicTasks
 from sizewise.principal import Principal
-from sizewise.settings.root import FileSettings
+from sizewise.settings.load import Settings
 from sizewise.settings.storage import FlowsSettings
 
 T = TypeVar("T")
@@ -31,7 +31,7 @@ class FlowHarness:
         self.plays: dict[str, Part] = {}
         self.asked: Counter[str] = Counter()
         self.started: list[RunExecution] = []
-        self._settings = FileSettings(flows=flowing or FlowsSettings())
+        self._settings = Settings(flows=flowing or FlowsSettings())
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()

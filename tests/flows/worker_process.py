@@ -27,7 +27,7 @@ from sizewise.flows.run_worker import RunExecution
 from sizewise.flows.step_store import retry_until_stored
 from sizewise.jobs.periodic_tasks import PeriodicTasks
 from sizewise.principal import Principal
-from sizewise.settings.root import FileSettings
+from sizewise.settings.load import Settings
 from sizewise.settings.storage import EncryptionSettings, FlowsSettings
 from tests.running_server import until
 
@@ -66,7 +66,7 @@ class Work:
 
 async def serve(home: Path, folder: Path, url: str) -> None:
     encryption, flows = EncryptionSettings(key="env:WORKING_VAULT"), FlowsSettings(allow_self_approval=True)
-    settings = FileSettings(encryption=encryption, flows=flows)
+    settings = Settings(encryption=encryption, flows=flows)
     services = open_services(home, settings, url=url)
     services.runs.worker.configure(Work(folder))
     boss = services.api_keys.authenticator.authenticate(services.admin_token)
