@@ -23,13 +23,19 @@ COMMANDS: Mapping[str, LazyCommand] = {
 }
 
 
-@click.group(cls=LazyGroup, lazy_commands=COMMANDS)
-def widget() -> None:
+@click.group(cls=LazyGroup, lazy_commands=COMMANDS, invoke_without_command=True)
+@server_options
+@click.pass_context
+def widget(ctx: click.Context) -> None:
     """Manage chat widgets: list, create, revoke.
 
+    Without a command it lists them, including stopped ones.
+
     \b
-    Example: sizewise widget create help --target auto:default --origin https://www.example.com
+    Example: sizewise widget
     """
+    if ctx.invoked_subcommand is None:
+        _list()
 
 
 @click.command("list")
@@ -40,8 +46,11 @@ def list_() -> None:
     \b
     Example: sizewise widget list
     """
-    client = api_client()
-    told = asyncio.run(operations.list_widgets(client))
+    _list()
+
+
+def _list() -> None:
+    told = asyncio.run(operations.list_widgets(api_client()))
     if wants_json():
         write_json(msgspec.to_builtins({"widgets": told}))
         return

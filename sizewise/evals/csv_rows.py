@@ -20,6 +20,7 @@ JSON_COLUMNS = frozenset(
     {"checks", "context", "expected", "ideal", "input", "reference", "schema", "source", "tools", "variables"}
 )
 """Whose cells may hold a JSON array or object; every other cell that is one is text."""
+MAX_CELL_CHARS = 131_072
 VARIABLE = "variables."
 """Before the name of a column: a variable of the target's prompt."""
 
@@ -27,6 +28,7 @@ VARIABLE = "variables."
 def read_csv(file: Path) -> Iterator[tuple[int, dict[str, object]]]:
     """With the line on which each row ends. Raises BadRequest, with file and line."""
     line = 1
+    csv.field_size_limit(MAX_CELL_CHARS)  # of the whole process, so that other readers set theirs too
     try:
         with file.open(encoding="utf-8-sig", newline="") as lines:
             head = lines.readline()

@@ -63,7 +63,7 @@ def test_a_renamed_option_is_refused_with_its_new_name(old: str) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("group", ["audit", "budgets", "keys", "knowledge", "models", "users"])
+@pytest.mark.parametrize("group", ["audit", "budgets", "keys", "knowledge", "models", "users", "widget"])
 def test_list_does_what_the_bare_group_does(echo: Served, group: str) -> None:
     listed = sizewise(group, "list", "--json", home=echo.home)
     assert listed.code == 0 and listed.json == sizewise(group, "--json", home=echo.home).json

@@ -20,6 +20,8 @@ PAGES = (
     *studio.PAGES,
     studio.FILES,
     *(
+        "/embed/{body}",
+        "/embed/{id}/messages",
         "/graphql/{body}",
         "/sign-in",
         "/invitation",
