@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Mapping
 
 from sizewise.app.eval_jobs import JobState
+from sizewise.auth.authorization import is_allowed
 from sizewise.errors import PathNotFound
 from sizewise.graphql.context import RequestContext
 from sizewise.graphql.eval_fields import find_suite_run
@@ -27,7 +28,7 @@ API_STATES: Mapping[str, JobState] = {
 
 
 async def job_changed(context: RequestContext, id: str) -> AsyncGenerator[FieldValues, None]:
-    """Raises PathNotFound, Forbidden."""
+    """Raises PathNotFound, also for a job that the caller may not read; Forbidden."""
     return _changes(context, id, await _read(context, id))
 
 
@@ -45,7 +46,8 @@ async def _read(context: RequestContext, id: str, before: FieldValues | None = N
     """`before`: as it was; what cannot change is not read again."""
     if id.startswith(KNOWLEDGE):
         return await _embedding(context, id)
-    context.require("read_evals")
+    if not is_allowed(context.principal, "read_evals"):
+        raise PathNotFound(f"there is no job {id[:100]!r} that you may read", "runs of evals need read_evals")
     if id.startswith(API_RUN):
         return await _api_run(context, id, before)
     found, run = await find_suite_run(context, id)

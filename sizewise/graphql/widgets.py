@@ -23,11 +23,14 @@ WAITING = ("approve", "wait")
 
 
 async def widgets(context: RequestContext) -> list[FieldValues]:
+    """Raises Forbidden."""
+    _require_keys(context)
     return [_widget(context, each) for each in await context.services.widgets.list(context.principal)]
 
 
 async def widget(context: RequestContext, name: str) -> FieldValues:
-    """Raises PathNotFound."""
+    """Raises PathNotFound, Forbidden."""
+    _require_keys(context)
     return _widget(context, await context.services.widgets.by_name(context.principal, name))
 
 
@@ -41,8 +44,8 @@ async def create_widget(
     **given: object,
 ) -> FieldValues:
     """Raises BadRequest for a target that is none, or a flow with effects; Conflict, Forbidden."""
+    _require_keys(context)
     principal = context.principal
-    require_permission(principal, "manage_keys", Resource(principal.tenant, principal.project))
     await _check_target(context, target)
     settings = replace(WidgetSettings(), origins=tuple(origins), **_said(given))
     made = await context.services.widgets.create(
@@ -60,12 +63,18 @@ async def set_widget(
     context: RequestContext, name: str, origins: list[str] | None = None, **given: object
 ) -> FieldValues:
     """Raises PathNotFound, BadRequest, Forbidden."""
+    _require_keys(context)
     principal = context.principal
-    require_permission(principal, "manage_keys", Resource(principal.tenant, principal.project))
     found = await context.services.widgets.by_name(principal, name)
     named = {"origins": tuple(origins)} if origins is not None else {}
     changed = replace(found.settings, **named, **_said(given))
     return _widget(context, await context.services.widgets.set(principal, found, changed))
+
+
+def _require_keys(context: RequestContext) -> None:
+    """A widget is a key of its project and nobody's own, so `own_keys` is not enough."""
+    principal = context.principal
+    require_permission(principal, "manage_keys", Resource(principal.tenant, principal.project))
 
 
 def _said(given: dict[str, object]) -> dict[str, object]:

@@ -52,6 +52,8 @@ PEOPLE = (
     *(f"{FACTOR}/confirm", f"{FACTOR}/recovery-codes", f"{FACTOR}/remove"),
 )
 """For whoever is signed in, and no key."""
+PROJECT_KEYS = ("widgets", "widget", "createWidget", "setWidget")
+"""For who manages keys: a widget is nobody's own."""
 QUESTION = {"type": "predicate", "instructions": "It is a greeting."}
 BODIES: Mapping[str, object] = {
     "/v1/chat/completions": CHAT,
@@ -204,7 +206,7 @@ def _literal(kind: Any) -> str:
 
 def opens(principal: Caller, name: str, actions: tuple[str, ...]) -> bool:
     own = {OWN_RESOURCE_ACTIONS[action] for action in actions if action in OWN_RESOURCE_ACTIONS}
-    if name == "createKey" and principal.browser is None:
+    if name in PROJECT_KEYS or (name == "createKey" and principal.browser is None):
         own = set()  # what is one's own needs somebody whose it is
     return not actions or bool(principal.may & ({*actions} | own))
 

@@ -20,7 +20,7 @@ test('without prices a cost is the share that the large model answers', () => {
 
 test('a scale has few round ticks around all values', () => {
   expect(scale([0.62, 1], 0.1).ticks).toEqual([0.6, 0.7, 0.8, 0.9, 1]);
-  expect(scale([1, 1], 0.1)).toMatchObject({ from: 1 });
+  expect(scale([1, 1], 0.1)).toMatchObject({ from: 0.9, to: 1 });
   expect(scale([0, 1, 1.13], 1).ticks.at(-1)).toBe(1.2);
 });
 

@@ -60,9 +60,9 @@ export interface Scale {
   ticks: number[];
 }
 
-/** Round numbers around `values`, which are at least `least` apart, in about `most` steps. */
+/** Round numbers around `values`, at least `least` apart, in about `most` steps; what is missing is added below. */
 export function scale(values: readonly number[], least: number, most = 6): Scale {
-  const low = Math.min(...values);
+  const low = Math.max(0, Math.min(...values, Math.max(...values) - least));
   const high = Math.max(...values, low + least);
   const step = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10].find((each) => (high - low) / each <= most) ?? 20;
   const from = Math.floor(low / step + 1e-9);
