@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from decimal import Decimal
 
 import click
 import msgspec
 
 from sizewise.cli import operations
 from sizewise.cli.api_client import ApiClient
+from sizewise.cli.budgets import DOLLARS
 from sizewise.cli.lazy_group import LazyCommand, LazyGroup
 from sizewise.cli.options import api_client, server_options, wants_json
 from sizewise.cli.output import dim, format_date, write_json, write_table
-from sizewise.errors import PathNotFound
+from sizewise.errors import BadRequest, PathNotFound
 
 COMMANDS: Mapping[str, LazyCommand] = {
     "list": LazyCommand("sizewise.cli.widget:list_", "List chat widgets, including stopped ones."),
@@ -74,7 +74,7 @@ def _list() -> None:
 @click.argument("name")
 @click.option("--target", required=True, help="What answers: auto:POLICY or flow:NAME.")
 @click.option("--origin", "origins", multiple=True, help="Origin of pages that may hold it; repeatable. [nowhere]")
-@click.option("--usd-per-day", type=Decimal, help="The most that it costs a day, a hard limit. [5]")
+@click.option("--usd-day", metavar="N", help="Dollars per day, a hard limit. [5]")
 @click.option("--page", is_flag=True, help="It may be opened by itself too.")
 @click.option("--title", help="Text of the button and above the conversation.")
 @click.option("--greeting", help="The first line of a conversation.")
@@ -83,7 +83,7 @@ def create(
     name: str,
     target: str,
     origins: tuple[str, ...],
-    usd_per_day: Decimal | None,
+    usd_day: str | None,
     page: bool,
     title: str | None,
     greeting: str | None,
@@ -93,13 +93,15 @@ def create(
     \b
     Example: sizewise widget create help --target auto:default --origin https://www.example.com
     """
+    if usd_day is not None and not DOLLARS.fullmatch(usd_day):
+        raise BadRequest(f"{usd_day[:50]!r} is not an amount of dollars", "write it as 0.25")
     client = api_client()
     made = operations.create_widget(
         client,
         name=name,
         target=target,
         origins=list(origins),
-        usd_per_day=None if usd_per_day is None else str(usd_per_day),
+        usd_per_day=usd_day,
         page=page,
         title=title,
         greeting=greeting,

@@ -154,7 +154,8 @@ def test_story_62_a_script_is_bounded_and_a_revoked_widget_is_silent(server: Ser
         (("--target", "flow:nothing"), "no published flow"),
         (("--target", "auto:default", "--origin", "https://a.example.com/path"), "is not an origin"),
         (("--target", "auto:default", "--origin", "http://a.example.com"), "is not encrypted"),
-        (("--target", "auto:default", "--usd-per-day", "0"), "above 0"),
+        (("--target", "auto:default", "--usd-day", "0"), "above 0"),
+        (("--target", "auto:default", "--usd-day", "-1"), "is not an amount of dollars"),
     ],
 )
 def test_a_widget_that_would_not_be_bounded_is_refused(server: Served, words: tuple[str, ...], said: str) -> None:
