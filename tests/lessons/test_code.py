@@ -16,7 +16,9 @@ from tests.walls.source import Source, dotted, planted, stands
 
 TEMPLATES = "{{7*7}} ${7*7} #{7*7} <%= 7*7 %> {{config.__class__}} {%% for x in y %%} {0.__class__} %(x)s %n"
 RUNS = ("exec", "eval", "compile", "__import__", "os.system", "os.popen", "runpy.run_path", "code.interact")
-OBJECTS = ("pickle", "cPickle", "dill", "cloudpickle", "marshal", "shelve", "jsonpickle", "joblib", "torch")
+OBJECTS = ("pickle", "cPickle", "dill", "cloudpickle", "marshal", "shelve", "jsonpickle", "joblib")
+TORCH = ("torch.load", "torch.hub.load", "torch.jit.load", "torch.export.load")
+"""Makes objects of a file, but for the first with `weights_only=True`: numbers and lists alone."""
 YAML = ("parse", "SafeLoader", "CSafeLoader", "MarkedYAMLError", "reader")
 """What may be used of PyYAML: it tells what stands there, and makes nothing of it."""
 
@@ -50,8 +52,15 @@ def runs(file: Source) -> Iterator[str]:
             yield file.at(node, "yaml makes objects of text")
         if isinstance(node, ast.Attribute) and dotted(node.value) == "yaml" and node.attr not in YAML:
             yield file.at(node, f"yaml.{node.attr} makes objects of text")
+        if isinstance(node, ast.Call) and dotted(node.func) in TORCH and not loads_weights(node):
+            yield file.at(node, f"{dotted(node.func)} makes objects of a file")
         if isinstance(node, ast.keyword) and node.arg == "allow_pickle" and ast.unparse(node.value) != "False":
             yield file.at(node, "pickled arrays may do anything")
+
+
+def loads_weights(call: ast.Call) -> bool:
+    safe = any(each.arg == "weights_only" and ast.unparse(each.value) == "True" for each in call.keywords)
+    return dotted(call.func) == "torch.load" and safe
 
 
 @pytest.mark.long
@@ -61,7 +70,16 @@ def test_09_nothing_in_the_house_runs_text() -> None:
 
 @pytest.mark.parametrize(
     "code",
-    ["eval('1')", "import pickle", "from yaml import load", "yaml.safe_load(x)", "np.load(x, allow_pickle=True)"],
+    [
+        "eval('1')",
+        "import pickle",
+        "from yaml import load",
+        "yaml.safe_load(x)",
+        "np.load(x, allow_pickle=True)",
+        "torch.load(x)",
+        "torch.load(x, weights_only=False)",
+        "torch.hub.load(x, weights_only=True)",
+    ],
 )
 def test_19_the_wall_sees_what_makes_objects_of_text(code: str) -> None:
     assert planted(runs, code)

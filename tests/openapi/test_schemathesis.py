@@ -107,6 +107,7 @@ NEVER = (
     "/v1/images/edits",
     "/v1/images/variations",
     "/hooks/flows/{id}",
+    "/hooks/git",
     "/auth/sign-in",
     "/auth/invitation",
     "/auth/session",
