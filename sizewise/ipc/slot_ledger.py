@@ -54,7 +54,9 @@ class SlotLedger:
         return self._settle(name, worker)
 
     def give_back(self, worker: int, name: str, count: int) -> list[SlotMessage]:
+        """A worker whose requests still wait says so again after it: those of before may be served."""
         queue = self._queue(name)
+        queue.waiting[worker] = 0
         queue.held[worker] = max(0, queue.held.get(worker, 0) - count)
         return self._settle(name)
 

@@ -102,3 +102,13 @@ def test_a_worker_alone_gets_a_block_beyond_its_need() -> None:
     ledger = SlotLedger()
     ledger.open()
     assert ledger.want(1, NAME, 64, 1) == [(1, GrantSlots(NAME, 1 + 64 // 16))]
+
+
+def test_a_slot_goes_to_who_waits_and_not_to_who_gave_it_back() -> None:
+    ledger = SlotLedger()
+    ledger.open()
+    ledger.want(2, NAME, 3, 2)
+    ledger.want(1, NAME, 3, 1)
+    ledger.want(2, NAME, 3, 1)
+    ledger.want(1, NAME, 3, 2)  # both end in the worker's own slot, one after the other, which it then gives back
+    assert ledger.give_back(1, NAME, 1) == [(2, GrantSlots(NAME, 1))]

@@ -11,7 +11,7 @@ import pytest
 
 from sizewise.catalog.loader import bundled_models
 from sizewise.catalog.user_models import add_adapter
-from tests.running_server import Served, serving
+from tests.running_server import Served, children, serving
 from tests.tuning.adapter_file import write_adapter
 
 pytestmark = pytest.mark.long
@@ -40,13 +40,24 @@ def said(server: Served, model: str) -> str:
     return str(shown["choices"][0]["message"]["content"])
 
 
+def model_processes(server: Served) -> list[int]:
+    return sorted(pid for pid in children(server.process.pid) if b"llamacpp_worker" in _command(pid))
+
+
+def _command(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:  # it has ended
+        return b""
+
+
 def test_an_adapter_answers_under_its_name_and_the_base_stays_as_it_was(server: Served) -> None:
     before = said(server, "local/smollm2-135m")
+    runtimes = model_processes(server)
     assert said(server, "local/other") != before
     assert said(server, "local/same") == before
     assert said(server, "local/smollm2-135m") == before
-    processes = [line for line in server.said if "llamacpp" in line]
-    assert len(processes) <= 1
+    assert runtimes and model_processes(server) == runtimes, "an adapter has no process of its own"
 
 
 def test_a_client_cannot_choose_an_adapter_by_a_field(server: Served) -> None:
