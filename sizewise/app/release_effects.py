@@ -115,6 +115,21 @@ def _not_measured(change: PartChange, why: str) -> ReleaseEffect:
     return ReleaseEffect(kind=change.kind, name=change.name, sentence=f"not measured: {why}")
 
 
+def _cost_effect(
+    kind: PartKind, name: str, sentence: str, *, requests: int, before: int | None, after: int | None
+) -> ReleaseEffect:
+    """Of what changes the price of recorded requests and says nothing of quality."""
+    return ReleaseEffect(
+        kind=kind,
+        name=name,
+        sentence=sentence,
+        measured=before is not None and after is not None,
+        requests=requests,
+        cost_before=before,
+        cost_after=after,
+    )
+
+
 def _policy_effect(
     pair: ReleasePair, change: PartChange, traffic: Sequence[TrafficSum], outcomes: OutcomeDataset | str
 ) -> ReleaseEffect:
@@ -134,14 +149,13 @@ def _policy_effect(
     before = _sum([_cost(_card(pair.before, each.model), each) for each in asked])
     after = _sum([_cost(card, each) for each in asked])
     requests = sum(each.requests for each in asked)
-    return ReleaseEffect(
-        kind="policies",
-        name=name,
-        sentence=f"{_money_change(before, after)} for the tokens of {_times(requests)}; quality not measured: {why}",
-        measured=before is not None and after is not None,
+    return _cost_effect(
+        "policies",
+        name,
+        f"{_money_change(before, after)} for the tokens of {_times(requests)}; quality not measured: {why}",
         requests=requests,
-        cost_before=before,
-        cost_after=after,
+        before=before,
+        after=after,
     )
 
 
@@ -185,7 +199,7 @@ def _prompt_effect(pair: ReleasePair, change: PartChange, traffic: Sequence[Traf
     asked = [each for each in traffic if each.prompt.partition("@")[0] == change.name]
     version = pair.base.manifest.parts["prompts"][change.name]
     now = [each for each in asked if each.prompt.endswith(f"@{version}")] or asked
-    why = f"an eval measures its quality: sizewise eval list shows those of {change.name}"
+    why = "an eval measures its quality: sizewise eval list"
     if not now:
         return _not_measured(change, f"no request of {TRAFFIC_DAYS} days named it; {why}")
     old, new = (len(prompts_of(each)[change.name].text) for each in (pair.base, pair.release))
@@ -193,14 +207,13 @@ def _prompt_effect(pair: ReleasePair, change: PartChange, traffic: Sequence[Traf
     before = _sum([_cost(_card(pair.before, each.model), each) for each in now])
     after = _sum([_cost(_card(pair.after, each.model), each, tokens) for each in now])
     requests = sum(each.requests for each in now)
-    return ReleaseEffect(
-        kind="prompts",
-        name=change.name,
-        sentence=f"about {tokens:+d} tokens a request, {_money_change(before, after)} for {_times(requests)}; {why}",
-        measured=before is not None and after is not None,
+    return _cost_effect(
+        "prompts",
+        change.name,
+        f"about {tokens:+d} tokens a request, {_money_change(before, after)} for {_times(requests)}; {why}",
         requests=requests,
-        cost_before=before,
-        cost_after=after,
+        before=before,
+        after=after,
     )
 
 
@@ -213,14 +226,13 @@ def _price_effects(pair: ReleasePair, traffic: Sequence[TrafficSum]) -> Iterator
         requests = sum(each.requests for each in asked)
         before, after = _sum([_cost(old, each) for each in asked]), _sum([_cost(new, each) for each in asked])
         what = "it is gone" if new is None else f"its price changes, {_money_change(before, after)}"
-        yield ReleaseEffect(
-            kind="models",
-            name=name,
-            sentence=f"{what} for the tokens of {_times(requests)}",
-            measured=before is not None and after is not None,
+        yield _cost_effect(
+            "models",
+            name,
+            f"{what} for the tokens of {_times(requests)}",
             requests=requests,
-            cost_before=before,
-            cost_after=after,
+            before=before,
+            after=after,
         )
 
 
