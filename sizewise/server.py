@@ -53,7 +53,7 @@ from sizewise.http.proxies import is_loopback
 from sizewise.jobs.periodic_tasks import PeriodicTask
 from sizewise.knowledge.load import DocumentProcesses
 from sizewise.limits.request_body import BodyMemory
-from sizewise.malloc_settings import set_malloc_options
+from sizewise.malloc_arena import share_arena
 from sizewise.model_card import ModelCard
 from sizewise.process import raise_open_files_limit
 from sizewise.prompts.prompt_library import PromptLibrary
@@ -379,7 +379,7 @@ def run_server(settings: Settings, as_json: bool) -> None:
 
 def run_process(settings: Settings, process: ServerProcess) -> None:
     """Serves until SIGINT or SIGTERM. Raises SizewiseError if the process cannot start."""
-    set_malloc_options()
+    share_arena()
     try:
         import uvloop
     except ImportError:  # Windows

@@ -1,4 +1,4 @@
-"""Where threads of a process allocate, and which memory it keeps, as the kernel sees it."""
+"""Where threads of a process allocate, as the kernel's list of its memory shows."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import pytest
 THREADS = """
 import threading, sys
 from pathlib import Path
-from sizewise.malloc_settings import set_malloc_options
+from sizewise.malloc_arena import share_arena
 if sys.argv[1] == "shared":
-    set_malloc_options()
+    share_arena()
 all_have, may_end = threading.Barrier(5), threading.Event()
 def work():
     held = [bytes(5_000 + n) for n in range(50)]  # from malloc: Python's own arenas are for less than 512 bytes
@@ -39,29 +39,3 @@ def test_threads_share_an_arena_once_they_are_told() -> None:
     assert arenas("shared") == 0
     if arenas("alone") == 0:
         pytest.skip("this C library has no arenas of threads")
-
-
-BODIES = """
-import resource, sys
-from sizewise.malloc_settings import set_malloc_options
-if sys.argv[1] == "kept":
-    set_malloc_options()
-def fill():
-    held = [bytes([1]) * 40_000 for _ in range(25)]
-fill()
-before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(50):
-    fill()
-print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
-"""
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="glibc's options")
-def test_a_body_of_40_kb_finds_the_memory_of_the_one_before() -> None:
-    def page_faults(how: str) -> int:
-        words = [sys.executable, "-c", BODIES, how]
-        return int(subprocess.run(words, capture_output=True, text=True, check=True, timeout=120).stdout)
-
-    assert page_faults("kept") < 100
-    if page_faults("as it comes") < 1000:
-        pytest.skip("this C library keeps what is free")
