@@ -5,6 +5,7 @@ from __future__ import annotations
 from random import random
 
 from sizewise.app.resources import Resources
+from sizewise.catalog.self_tests import read_self_tests
 from sizewise.data_class import DataClass, Place
 from sizewise.errors import ConfigError, ModelNotFound
 from sizewise.evals.policy_loader import load_policy
@@ -115,6 +116,11 @@ def build_connections(
         timeout_s=settings.router.timeout_s,
         offload=resources.offload,
         new_queue=resources.new_queue,
+        reading_paces={
+            name: test.prompt_tokens_per_s
+            for name, test in read_self_tests(settings.home).items()
+            if test.prompt_tokens_per_s > 0
+        },
     )
 
 

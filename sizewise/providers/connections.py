@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 from sizewise.catalog.loader import weights_path
 from sizewise.data_class import DataClass
@@ -95,9 +96,10 @@ class ModelConnections:
         timeout_s: float,
         offload: Offload,
         new_queue: NewQueue = FairQueue,
+        reading_paces: Mapping[str, float] = MappingProxyType({}),
     ) -> None:
         """`timeout_s`: of a request with all its attempts; none waits longer for a slot. `new_queue`: makes the queue
-        of a model with slots.
+        of a model with slots. `reading_paces`: prompt tokens per second of local models that were measured here.
         """
         self._offload = offload
         self._providers = providers
@@ -120,7 +122,8 @@ class ModelConnections:
                 file = weights_path(card.weights, cache)
                 sharing = adapters.get(file, ())
                 shown = "\n".join(sharing)
-                local = local_models.open_chat_model(card, file, replace(runtime, slots=slots, adapters=shown))
+                asked, pace = replace(runtime, slots=slots, adapters=shown), reading_paces.get(card.name)
+                local = local_models.open_chat_model(card, file, asked, pace)
                 self.local_models[card.name] = local
                 self._token_counters[card.name] = local.count_tokens
                 opened = _open_local(card, local, sharing)

@@ -50,10 +50,10 @@ def test_layers_that_go_to_a_gpu(requested: GpuLayers, gpus: list[Gpu], layers: 
 @pytest.mark.parametrize(
     ("layers", "free", "passed", "line"),
     [
-        ('"auto"', 10**9, "1", "1 of 1 layers on CUDA0 (Example GPU); offload is unproven"),
-        ('"auto"', 1, "0", "runs on the CPU: as gpu_layers and the free GPU memory allow"),
-        ("0", 10**9, "0", "runs on the CPU: as gpu_layers and the free GPU memory allow"),
-        ("1", 1, "1", "1 of 1 layers on CUDA0"),
+        ('"auto"', 10**9, "1 layers, batches of 512", "1 of 1 layers on CUDA0 (Example GPU); offload is unproven"),
+        ('"auto"', 1, "0 layers, batches of 32", "runs on the CPU: as gpu_layers and the free GPU memory allow"),
+        ("0", 10**9, "0 layers, batches of 32", "runs on the CPU: as gpu_layers and the free GPU memory allow"),
+        ("1", 1, "1 layers, batches of 512", "1 of 1 layers on CUDA0"),
     ],
     ids=["auto", "no memory free", "none", "one"],
 )

@@ -191,7 +191,7 @@ def test_requests_run_side_by_side(smollm_gguf: Path) -> None:
             async def note(chunk: bytes) -> None:
                 order.append(name)
 
-            await llama.chat(asking("Tell a story.", max_tokens=30, ignore_eos=True), note)
+            await llama.chat(asking("Tell a story.", max_tokens=90, ignore_eos=True), note)
 
         async with running(smollm_gguf) as llama:
             await asyncio.gather(ask(llama, "a"), ask(llama, "b"))

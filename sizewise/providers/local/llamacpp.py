@@ -31,6 +31,7 @@ from sizewise.guardrails.upstream_error_text import client_text
 from sizewise.process import start_module
 from sizewise.providers.local.runtime import (
     AUTO_RUNTIME,
+    GPU_BATCH,
     LocalRuntime,
     check_memory,
     estimate_memory,
@@ -96,10 +97,12 @@ class LlamaCppModel:
         *,
         listen: str = "",
         connect: ConnectToModel | None = None,
+        tokens_per_s: float | None = None,
     ) -> None:
         """`listen`: path at which the model's process accepts other processes of the server. `connect`: it belongs to
-        another process of the server, which `connect` asks for it.
+        another process of the server, which `connect` asks for it. `tokens_per_s`: as `fit_runtime`.
         """
+        self._tokens_per_s = tokens_per_s
         self._listen = listen
         self._connect = connect
         self.name = name
@@ -127,7 +130,7 @@ class LlamaCppModel:
         self._set_state("starting")
         try:
             self._header = header = await asyncio.to_thread(gguf_header.read_header, self.file)
-            self.runtime = fit_runtime(self.runtime, header)
+            self.runtime = fit_runtime(self.runtime, header, self._tokens_per_s)
             self._memory_estimate = estimate_memory(header, self.runtime)
             self._size = astuple(model_size(header, self.runtime))
             if self._connect is None:
@@ -315,6 +318,7 @@ class LlamaCppModel:
                 "slots": self.runtime.slots,
                 "threads": self.runtime.threads,
                 "batch": self.runtime.batch,
+                "gpu_batch": max(self.runtime.batch, GPU_BATCH),
                 "folder": self._folder,
                 "gpu_layers": self.runtime.gpu_layers,
                 "size": self._size,

@@ -55,6 +55,7 @@ class LoadOptions:
         self.slots: int = said["slots"]
         self.threads: int = said["threads"]
         self.batch: int = said["batch"]  # tokens
+        self.gpu_batch: int = said["gpu_batch"]  # tokens, if all layers are on GPUs
         self.folder: str = said["folder"]
         self.gpu_layers: GpuLayers = said["gpu_layers"]
         self.size = ModelSize(*said["size"])
@@ -85,7 +86,7 @@ def load_server(options: LoadOptions) -> tuple[LlamaCppServer, str]:
     said.n_ctx = options.context * options.slots  # llama.cpp divides it among the slots
     said.n_parallel = options.slots
     said.kv_unified = False  # a greedy answer must not depend on concurrent requests
-    said.n_batch = said.n_ubatch = options.batch
+    said.n_batch = said.n_ubatch = options.gpu_batch if offloaded == options.size.layers else options.batch
     said.cpuparams.n_threads = said.cpuparams_batch.n_threads = options.threads
     # Without the fused kernel a long context costs a third less, but sums depend on the other requests in the batch.
     # With it, greedy answers and their log-probabilities were bit-identical, alone and in a batch.

@@ -76,7 +76,9 @@ class LocalModel:
         on_load: OnLoad,
         *,
         sharing: ModelSharing = NOT_SHARED,
+        tokens_per_s: float | None = None,
     ) -> None:
+        self._tokens_per_s = tokens_per_s
         self._on_load = on_load
         self._card = card
         self._file = file
@@ -90,7 +92,14 @@ class LocalModel:
     def _new_llama(self) -> LlamaCppModel:
         its = self._sharing
         listen = its.socket_path(self._file, self._runtime) if its.folder is not None else ""
-        return LlamaCppModel(self._card.name, self._file, self._runtime, listen=listen, connect=its.connect)
+        return LlamaCppModel(
+            self._card.name,
+            self._file,
+            self._runtime,
+            listen=listen,
+            connect=its.connect,
+            tokens_per_s=self._tokens_per_s,
+        )
 
     async def load(self) -> LlamaCppModel:
         """Raises ModelUnavailable: no runtime, weights gone, too little memory, not loadable."""
@@ -255,11 +264,14 @@ class LocalModels:
         self._opened.add(found)
         return found
 
-    def open_chat_model(self, card: ModelCard, file: Path, runtime: LocalRuntime) -> LocalModel:
+    def open_chat_model(
+        self, card: ModelCard, file: Path, runtime: LocalRuntime, tokens_per_s: float | None = None
+    ) -> LocalModel:
+        """`tokens_per_s`: at which it was measured to read prompts here; counts when the model is loaded."""
         local = self._chat_models.get((file, runtime))
         if local is None:
             local = self._chat_models[file, runtime] = LocalModel(
-                card, file, runtime, self._on_load, sharing=self.sharing
+                card, file, runtime, self._on_load, sharing=self.sharing, tokens_per_s=tokens_per_s
             )
         self._opened.add(local)
         return local

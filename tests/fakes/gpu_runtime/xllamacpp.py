@@ -31,12 +31,12 @@ class CommonParams:
     def __init__(self) -> None:
         self.model = SimpleNamespace(path="")
         self.cpuparams, self.cpuparams_batch = SimpleNamespace(n_threads=0), SimpleNamespace(n_threads=0)
-        self.n_gpu_layers = -1
+        self.n_gpu_layers = self.n_batch = -1
 
 
 class Server:
     def __init__(self, params: CommonParams) -> None:
-        Path(os.environ["PARAMS_FILE"]).write_text(str(params.n_gpu_layers))
+        Path(os.environ["PARAMS_FILE"]).write_text(f"{params.n_gpu_layers} layers, batches of {params.n_batch}")
 
     def handle_chat_completions(self, body: bytes, seen: Callable[[bytes], bool], /) -> None:
         delta = {"role": "assistant", "content": "Hello"}
