@@ -17,13 +17,14 @@ from sizewise.catalog.model_info import ModelInfo
 from sizewise.cli.measured_assumptions import measured_assumptions
 from sizewise.cli.options import command_settings, local_options, wants_json
 from sizewise.cli.output import dim, write_json, write_table
+from sizewise.cli.value_completion import complete_catalog_model
 from sizewise.errors import BadRequest, ModelNotFound, did_you_mean
 
 DEFAULT_CONTEXT = 4096  # tokens, unless the model's window is smaller
 
 
 @click.command("fit")
-@click.argument("model")
+@click.argument("model", shell_complete=complete_catalog_model)
 @click.option("--on", metavar="GPU", help="A GPU as V100-32GB, or its memory as 24GB. [this machine, without a GPU]")
 @click.option("--memory-gb", metavar="GB", type=click.FloatRange(min=0.001), help="Memory of another machine.")
 @click.option("--context", metavar="TOKENS", type=click.IntRange(min=64), help="Tokens of a request and its response.")

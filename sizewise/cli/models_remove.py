@@ -13,11 +13,12 @@ from sizewise.catalog.memory_estimate import format_bytes
 from sizewise.cli.options import command_settings, local_options, wants_json
 from sizewise.cli.output import write_json
 from sizewise.cli.reload_server import reload_running_server
+from sizewise.cli.value_completion import complete_model_name
 from sizewise.errors import BadRequest
 
 
 @click.command("rm")
-@click.argument("name")
+@click.argument("name", shell_complete=complete_model_name)
 @click.option("--dry-run", is_flag=True, help="Show what would be deleted, and delete nothing.")
 @local_options
 def rm(name: str, dry_run: bool) -> None:

@@ -13,6 +13,7 @@ import msgspec
 from sizewise.cli.options import command_settings, local_options, wants_json
 from sizewise.cli.output import format_count, write_json, write_table
 from sizewise.cli.price_options import parse_prices
+from sizewise.cli.value_completion import complete_policy
 from sizewise.errors import BadRequest, did_you_mean
 from sizewise.evals.dataset_files import read_dataset
 from sizewise.evals.missing_answers import find_missing
@@ -28,6 +29,7 @@ from sizewise.plugins import PluginRegistry, plugin_names
 from sizewise.routing.guarantees.certificate import CertificateProvenance
 from sizewise.routing.policies.certified import CertifiedPolicy
 from sizewise.routing.policies.fixed import FixedPolicy
+from sizewise.routing.policies.learned import LearnedPolicy
 from sizewise.routing.policy import Policy, RequestFeatures, Verdict
 from sizewise.routing.quality.predictor import PredictorProvenance
 from sizewise.routing.quality.prompt_sketch import known_share
@@ -38,7 +40,7 @@ FEW_PROMPTS = 30
 
 
 @click.command("replay")
-@click.argument("policy")
+@click.argument("policy", shell_complete=complete_policy)
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option(
     "--models", metavar="A,B,...", help="Smallest first, by their names in the outcomes. [all, by their scores]"
@@ -89,12 +91,23 @@ def replay(policy: str, folder: Path, models: str | None, prices: tuple[str, ...
             f"In-sample: {policy} was learned from about {in_sample:.0%} of these prompts, so its row is better than on"
             " new ones. Replay prompts that it was not learned from."
         )
+    if isinstance(its, LearnedPolicy) and foresight is None:
+        click.echo(f"{policy} has no predictor, so it asks the best model each time: name one with --predictor.")
     if missing.incomplete:
         click.echo(f"{missing}: left out")
     if len(played) < FEW_PROMPTS:
-        click.echo(f"{len(played)} prompts are too few to compare policies: the margins say by how much.")
-    if not any(row.quality for row in rows.values()):
+        few = "1 prompt is" if len(played) == 1 else f"{len(played)} prompts are"
+        click.echo(f"{few} too few to compare policies: the margins say by how much.")
+    _write_never_right([card.name for card in cards if not rows[f"{card.name} alone"].quality], len(cards))
+
+
+def _write_never_right(names: Sequence[str], count: int) -> None:
+    """Of `count` models, `names` have no right answer."""
+    if len(names) == count:
         click.echo("No answer to any of these prompts is right: check the scores of the outcomes.")
+    elif names:
+        are = "is" if len(names) == 1 else "are"
+        click.echo(f"{', '.join(names)} {are} never right on these prompts: check the scores of the outcomes.")
 
 
 def _in_sample_share(

@@ -10,10 +10,11 @@ import msgspec
 from sizewise.cli import operations
 from sizewise.cli.options import api_client, server_options, wants_json
 from sizewise.cli.output import format_count, format_date, write_json, write_table
+from sizewise.cli.value_completion import complete_policy
 
 
 @click.command()
-@click.argument("policy", required=False)
+@click.argument("policy", required=False, shell_complete=complete_policy)
 @server_options
 @click.pass_context
 def quality(ctx: click.Context, /, policy: str | None) -> None:
@@ -67,7 +68,7 @@ def _row(its: operations.PolicyQuality) -> tuple[str, ...]:
 
 
 @click.command()
-@click.argument("policy")
+@click.argument("policy", shell_complete=complete_policy)
 @server_options
 def restore(policy: str) -> None:
     """Restore a policy that missed its quality target.

@@ -1,4 +1,4 @@
-"""Names for shell completion: of the running server, none if none runs; and the models that can be downloaded."""
+"""Names for shell completion: of the running server, none if none runs; and of models to download or of the catalog."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Literal
 
+from sizewise.catalog.current_catalog import current_catalog
 from sizewise.catalog.loader import bundled_models
 from sizewise.cli import operations
 from sizewise.cli.api_client import ApiClient
-from sizewise.cli.options import api_client_or_none
+from sizewise.cli.options import api_client_or_none, command_settings
 from sizewise.errors import SizewiseError
 
-NameKind = Literal["target", "model", "policy", "flow", "knowledge base", "download"]
-"""What the names are of. A target is what a request can name: a model, `auto` or a policy."""
+NameKind = Literal["target", "model", "policy", "flow", "knowledge base", "download", "catalog"]
+"""What the names are of. A target is what a chat can name: a model, `auto` or a policy."""
 TIMEOUT_S = 2.0
 """A shell waits for the names: after this time there are none."""
 POLICY_PREFIX = "auto:"
@@ -24,6 +25,8 @@ def names(kind: NameKind) -> Iterable[str]:
     """Raises nothing that the shell would show."""
     if kind == "download":
         return bundled_models()
+    if kind == "catalog":
+        return current_catalog(command_settings()).load_models()
     with suppress(SizewiseError, TimeoutError):
         client = api_client_or_none()
         if client is not None:
@@ -33,7 +36,7 @@ def names(kind: NameKind) -> Iterable[str]:
 
 async def _targets(client: ApiClient) -> list[str]:
     found = await operations.list_models(client)
-    return [*found.model_aliases, *(each.name for each in found.models)]
+    return [*found.model_aliases, *(each.name for each in found.models if each.task == "chat")]
 
 
 async def _models(client: ApiClient) -> list[str]:

@@ -36,6 +36,10 @@ def complete_download(ctx: click.Context, param: click.Parameter, incomplete: st
     return _complete(ctx, incomplete, "download")
 
 
+def complete_catalog_model(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    return _complete(ctx, incomplete, "catalog")
+
+
 def _complete(ctx: click.Context, incomplete: str, kind: NameKind) -> list[str]:
     from sizewise.cli.server_names import names
 

@@ -107,3 +107,13 @@ def test_missing_answers_and_scores_that_are_all_zero_are_named(tmp_path: Path) 
     said = sizewise("route", "replay", "cheapest", folder, home=tmp_path)
     assert "1 of 8 prompts lack an answer (of small: 1): left out" in said.out, said.err
     assert "No answer to any of these prompts is right" in said.out
+
+
+def test_a_model_that_is_never_right_and_a_router_without_a_predictor_are_named(tmp_path: Path) -> None:
+    folder = written(tmp_path)
+    file = tmp_path / "outcomes.jsonl"
+    rows = [json.loads(row) for row in file.read_text().splitlines()]
+    file.write_text("\n".join(json.dumps({**row, "score": float(row["model"] != "large")}) for row in rows))
+    said = sizewise("route", "replay", "learned", folder, "--models", "small,large", home=tmp_path)
+    assert "large is never right on these prompts: check the scores" in said.out, said.err
+    assert "learned has no predictor, so it asks the best model each time" in said.out
