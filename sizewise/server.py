@@ -28,6 +28,7 @@ from sizewise.app.environment_serving import EnvironmentServing
 from sizewise.app.eval_jobs import EvalJobs
 from sizewise.app.first_releases import FirstReleases, folder_owner
 from sizewise.app.garbage_collection import GarbageCollection
+from sizewise.app.knowledge_generations import KnowledgeGenerations
 from sizewise.app.process_role import ALONE
 from sizewise.app.release_application import build_release_application
 from sizewise.app.resources import MergeMetrics, Resources
@@ -343,6 +344,7 @@ class ServerProcess:
             services.canaries,
             resources.file_attachments,
             live.environments,
+            KnowledgeGenerations(live),
             *([resources.flow_files] if resources.flow_files is not None else ()),
         )
         return [task for source in sources for task in source.periodic_tasks()]

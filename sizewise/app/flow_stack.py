@@ -69,6 +69,7 @@ def build_features(
         reach=reach_by_data_class(settings),
         data_bounds=data_policy.decide,
         spans=services.spans,
+        pinned={} if release is None else release.embedding_models,
     )
     parts = published, compiled, services.runs.starter, knowledge
     tools = internal_toolset(

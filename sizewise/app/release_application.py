@@ -17,10 +17,11 @@ from sizewise.app.application import Application, build_application
 from sizewise.app.resources import ReleaseParts
 from sizewise.errors import ConfigError, ExternalFailure, ModelNotFound
 from sizewise.flows.executor import CompiledFlows
+from sizewise.knowledge.vector_store import KnowledgeBaseId
 from sizewise.model_card import ModelCard
 from sizewise.prompts.prompt_library import FixedPrompts
 from sizewise.releases.manifest import Release, ReleaseRequirements
-from sizewise.releases.release_contents import ReleaseFlows, prompts_of, setting_tables
+from sizewise.releases.release_contents import ReleaseFlows, embedding_models, prompts_of, setting_tables
 from sizewise.settings.load import Settings, resolve_secret, with_release_tables
 from sizewise.settings.validators import is_reference
 
@@ -52,15 +53,16 @@ def build_release_application(
             flows=flows,
             compiled=CompiledFlows(flows),
             connected=(live.client, live.connections) if cards == live.cards else None,
+            embedding_models=embedding_models(release),
         )
         prompts = FixedPrompts(prompts_of(release), tenant, project)
         return build_application(settings, replace(live.resources, prompts=prompts, release=parts), cards)
 
 
-def missing_requirements(
-    live: Application, app: Application, requires: ReleaseRequirements
+async def missing_requirements(
+    live: Application, app: Application, requires: ReleaseRequirements, tenant: str, project: str
 ) -> list[MissingRequirement]:
-    """`app`: of the release."""
+    """`app`: of the release. Raises StorageError, EncryptionKeyUnavailable."""
     settings = live.settings
     tables: Mapping[str, Mapping[str, object]] = {
         "providers": settings.providers,
@@ -81,6 +83,21 @@ def missing_requirements(
             app.aliases.find_card(name)
         except ModelNotFound as error:
             found.append(MissingRequirement("models", name, error.hint))
+    return found + await _missing_generations(app, tenant, project)
+
+
+async def _missing_generations(app: Application, tenant: str, project: str) -> list[MissingRequirement]:
+    """Pinned embedding models that have not embedded their base, or not whole. Another one would answer."""
+    found: list[MissingRequirement] = []
+    documents = app.resources.services.documents
+    for name, model in app.resources.release.embedding_models.items() if app.resources.release is not None else ():
+        base = await documents.base(KnowledgeBaseId(tenant, project, name))
+        generation = None if base is None else base.generation(model)
+        if base is None or not base.dimension or (generation is not None and generation.ready):
+            continue
+        lacking = await documents.unbuilt_passages(base, model)
+        hint = f'set embedding_model = "{model}" in [knowledge.{name}], then run: sizewise knowledge rebuild {name}'
+        found.append(MissingRequirement("knowledge", name, f"{model} has {lacking:,} passages of it to embed: {hint}"))
     return found
 
 

@@ -62,7 +62,8 @@ async def apply_release(
     ):
         return before
     built = await serving(app).application(principal.tenant, principal.project, stored.hash)
-    require_nothing_missing(environment, missing_requirements(app, built, stored.manifest.requires))
+    missing = await missing_requirements(app, built, stored.manifest.requires, place[0], place[1])
+    require_nothing_missing(environment, missing)
     canary = app.settings.environments[environment].canary
     if canary.steps and before is not None and not now and before.canary != stored.hash:
         moved = await _start_canary(services, principal, before, stored.hash, canary, reason)

@@ -190,7 +190,7 @@ async def describe_plan(app: Application, row: PlanRow) -> ReleasePlan:
     return ReleasePlan(
         row=row,
         changes=await changes_between(app, row, release),
-        missing=tuple(missing_requirements(app, built, release.manifest.requires)),
+        missing=tuple(await missing_requirements(app, built, release.manifest.requires, row.tenant, row.project)),
         gates=await gates_of(app, place, row.release, row.base),
         approvals=tuple(await services.release_plans.approvals(row)),
         needed=app.settings.environments[row.environment].approve,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -42,12 +42,14 @@ MergeMetrics = Callable[[ModelGauges], Awaitable[tuple[Metrics, ModelGauges]]]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReleaseParts:
     """What the application of a release has in place of what is published, and what it shares with the live one.
-    `connected`: the client and the connections to models; None if its models differ.
+    `connected`: the client and the connections to models; None if its models differ. `embedding_models`: those that it
+    pins, by knowledge base.
     """
 
     flows: FlowStore
     compiled: CompiledFlows
     connected: tuple[HttpClient, ModelConnections] | None
+    embedding_models: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

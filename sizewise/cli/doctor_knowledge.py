@@ -5,17 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 
+from msgspec.structs import replace
+
 from sizewise.cli import operations
 from sizewise.cli.api_client import ApiClient, running_server
 from sizewise.cli.doctor_checks import CheckResult
 from sizewise.errors import SizewiseError
-from sizewise.knowledge import tables
+from sizewise.knowledge import generation_tables, tables
 from sizewise.knowledge.open_stores import DEFAULT_SETTINGS, EMBEDDED_STORE
 from sizewise.knowledge.vector_store import KnowledgeBaseId
 from sizewise.settings.load import Settings
 from sizewise.storage.database import open_database, sqlite_url
 
 TIMEOUT_S = 60.0
+FIRST_WITH_GENERATIONS = 3
+"""Version of the tables of knowledge bases."""
 
 
 async def check_knowledge(settings: Settings) -> list[CheckResult]:
@@ -57,12 +61,20 @@ def _lost_files(settings: Settings) -> Iterator[CheckResult]:
     if settings.database.url or not path.exists():
         return
     with open_database(sqlite_url(str(path)), ()).read() as connection:  # without schemas, so it is not migrated
-        rooms = connection.exec_driver_sql("SELECT room FROM schema_version").scalars().all()
-        bases = tables.base_ids(connection) if tables.SCHEMA.component in rooms else []
+        rooms: dict[str, int] = dict(
+            connection.exec_driver_sql("SELECT room, version FROM schema_version").tuples().all()
+        )
+        version = rooms.get(tables.SCHEMA.component, 0)
+        bases = tables.base_ids(connection) if version else []
         embedded = {KnowledgeBaseId(*each): tables.embedded_passage_count(connection, *each) for each in bases}
+        collections = {base: [base] for base in embedded}
+        for base, its in collections.items():
+            if version >= FIRST_WITH_GENERATIONS:
+                found = generation_tables.generations(connection, base.tenant, base.project, base.name)
+                its += [replace(base, generation=each.label) for each in found]
     for base, many in embedded.items():
         store = settings.knowledge.get(base.name, DEFAULT_SETTINGS).vector_store or EMBEDDED_STORE
-        there = (settings.home / "passages" / base.hashed / "shelf.json").is_file()
+        there = any((settings.home / "passages" / each.hashed / "shelf.json").is_file() for each in collections[base])
         if many and store == EMBEDDED_STORE and not there:
             message = f"the vector store lacks all {many:,} passages of {base.name!r}"
             yield CheckResult("knowledge", False, message, f"sizewise up, then sizewise knowledge rebuild {base.name}")

@@ -83,7 +83,7 @@ def _bases() -> None:
             f"{its.waiting:,}",
             f"{its.quarantined:,}",
             "?" if its.missing is None else f"{its.missing:,}",
-            its.model,
+            ", ".join((its.model, *(_other(each) for each in its.generations if not each.current))),
         )
         for its in found
     ]
@@ -98,6 +98,10 @@ def _bases() -> None:
             click.echo(told, err=True)
     if not found:
         click.echo(dim("there is no knowledge base; create one: sizewise knowledge add NAME FILE..."), err=True)
+
+
+def _other(generation: operations.KnowledgeBaseGenerations) -> str:
+    return f"{generation.model} (kept)" if generation.ready else f"{generation.model} (being built)"
 
 
 def fetch_documents(base: str) -> list[operations.Document]:

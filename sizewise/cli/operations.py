@@ -483,6 +483,12 @@ class NewKey(Struct, frozen=True, rename="camel"):
     key: Key
 
 
+class KnowledgeBaseGenerations(Struct, frozen=True, rename="camel"):
+    model: str
+    current: bool
+    ready: bool
+
+
 class KnowledgeBase(Struct, frozen=True, rename="camel"):
     name: str
     project: str
@@ -493,6 +499,7 @@ class KnowledgeBase(Struct, frozen=True, rename="camel"):
     waiting: int
     quarantined: int
     missing: int | None
+    generations: list[KnowledgeBaseGenerations]
 
 
 class Document(Struct, frozen=True, rename="camel"):
@@ -2072,7 +2079,7 @@ async def revoke_key(client: ApiClient, *, id: str) -> RevokeKeyResult:
 
 LIST_KNOWLEDGE_BASES = """\
 query ListKnowledgeBases { knowledge { ...KnowledgeBase } } fragment KnowledgeBase on KnowledgeBase { name project
-created model documents passages waiting quarantined missing }
+created model documents passages waiting quarantined missing generations { model current ready } }
 """
 
 

@@ -74,8 +74,8 @@ class AttachmentWorker:
         for base in await self._records.expired():
             async with knowledge.open_stores.write_lock(base):
                 open = await knowledge.document_store.base(base)
-                if open is not None and open.dimension:
-                    await knowledge.open_stores.remove(base)
+                if open is not None:
+                    await knowledge.ingestion.index.remove_all(open)
                 await knowledge.document_store.empty_base(base, _system(base))
             for attached in await self._records.list_attached(base, EVERY):
                 await self._records.detach(attached)

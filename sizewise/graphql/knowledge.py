@@ -52,8 +52,19 @@ async def knowledge(context: RequestContext) -> list[FieldValues]:
             "waiting": its.counts.waiting,
             "quarantined": its.counts.held_back,
             "missing": partial(_missing, context, its),
+            "generations": partial(_generations, context, its),
         }
         for its in found
+    ]
+
+
+async def _generations(context: RequestContext, its: BaseSummary, info: object) -> list[FieldValues]:
+    record = await context.app.knowledge_base.record(context.principal, its.project, its.name)
+    found = () if record is None else record.generations
+    context.charge_rows(len(found))
+    return [
+        {"model": each.model, "current": record is not None and each.model == record.model, "ready": each.ready}
+        for each in found
     ]
 
 

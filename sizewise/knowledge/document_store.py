@@ -21,7 +21,8 @@ from msgspec import Struct
 from sizewise.audit_log.hash_chain import AuditEvent, Snapshot
 from sizewise.auth.api_keys import audit_event
 from sizewise.data_class import DataClass
-from sizewise.knowledge import tables
+from sizewise.knowledge import generation_tables, tables
+from sizewise.knowledge.generation_tables import Generation
 from sizewise.knowledge.tables import BaseRow, DocumentRow, PassageCounts, PassageRow
 from sizewise.knowledge.vector_store import KnowledgeBaseId, Tag
 from sizewise.principal import Principal
@@ -36,13 +37,28 @@ BASES, DOCUMENTS, PASSAGES = tuple(each.name for each in tables.SEALED)
 
 
 class BaseRecord(Struct, frozen=True):
-    """A base with its decrypted key, from which terms, ids and digests are derived."""
+    """A base with its decrypted key, from which terms, ids and digests are derived. `model` and `dimension`: of the
+    current generation, which answers unless a release pins another. `generations`: at least that one.
+    """
 
     base: KnowledgeBaseId
     created: int
     model: str
     dimension: int
     key: bytes
+    generations: tuple[Generation, ...] = ()
+
+    @property
+    def current(self) -> Generation:
+        found = self.generation(self.model)
+        assert found is not None
+        return found
+
+    def generation(self, model: str) -> Generation | None:
+        return next((each for each in self.generations if each.model == model), None)
+
+    def collection_id(self, generation: Generation) -> KnowledgeBaseId:
+        return msgspec.structs.replace(self.base, generation=generation.label)
 
     def document_id(self, source: str) -> str:
         return self._hmac(b"source", source.encode("utf-8", "replace"))[:24]
@@ -144,9 +160,11 @@ class DocumentStore:
 
         return await self._in_executor(work)
 
-    async def all_bases(self) -> list[KnowledgeBaseId]:
-        """Of all organizations."""
-        return [KnowledgeBaseId(*each) for each in await self._in_executor(self._read, tables.base_ids)]
+    async def current_collections(self) -> list[KnowledgeBaseId]:
+        """The current generation of each base, of all organizations."""
+        ids = [KnowledgeBaseId(*each) for each in await self._in_executor(self._read, tables.base_ids)]
+        found = [await self.base(each) for each in ids]
+        return [each.collection_id(each.current) for each in found if each is not None]
 
     async def base(self, base: KnowledgeBaseId) -> BaseRecord | None:
         return await self._in_executor(self._base, base)
@@ -184,7 +202,15 @@ class DocumentStore:
         if row is None:
             return None
         key = self._encryption.decrypt(row.sealed, base.tenant, BASES, _place(base))
-        return BaseRecord(base=base, created=row.created, model=row.model, dimension=row.dimension, key=key)
+        found = self._read(lambda c: generation_tables.generations(c, base.tenant, base.project, base.name))
+        return BaseRecord(
+            base=base,
+            created=row.created,
+            model=row.model,
+            dimension=row.dimension,
+            key=key,
+            generations=tuple(found) or (Generation("", row.model, row.dimension),),
+        )
 
     async def set_embedding_model(
         self, base: KnowledgeBaseId, model: str, dimension: int, *, reembed: bool = False
@@ -197,6 +223,46 @@ class DocumentStore:
         shown: Snapshot = {"passages": passages, "model": model}
         told = _audit_event(principal, base, "knowledge.rebuild", None, shown)
         await self._in_executor(self._write, partial(tables.record_event, audit_event=told))
+
+    # Generations
+
+    async def bases_with_generations(self) -> list[KnowledgeBaseId]:
+        """Of all organizations, with more than one."""
+        found = await self._in_executor(self._read, generation_tables.bases_with_generations)
+        return [KnowledgeBaseId(*each) for each in found]
+
+    async def begin_generation(self, base: KnowledgeBaseId, model: str, principal: Principal) -> None:
+        """An empty index by `model` beside those that the base has, unless there is one."""
+        by = principal.user_id or principal.key_id
+        started = Generation(secrets.token_hex(4), model, 0, built="", ready=False, started_by=by)
+        told = _audit_event(principal, base, "knowledge.rebuild", None, {"model": model})
+        await self._write_to(base, generation_tables.begin_generation, started=started, now=_now(), audit_event=told)
+
+    async def set_dimension(self, base: KnowledgeBaseId, model: str, dimension: int) -> None:
+        await self._write_to(base, generation_tables.set_dimension, model=model, dimension=dimension)
+
+    async def set_built(self, base: KnowledgeBaseId, model: str, built: str) -> None:
+        """Empty: each passage is checked again."""
+        await self._write_to(base, generation_tables.set_built, model=model, built=built)
+
+    async def complete_generation(self, base: KnowledgeBaseId, model: str) -> None:
+        await self._write_to(base, generation_tables.complete_generation, model=model)
+
+    async def make_current(self, base: KnowledgeBaseId, model: str) -> None:
+        """If it is ready."""
+        await self._write_to(base, generation_tables.make_current, model=model)
+
+    async def drop_generation(self, base: KnowledgeBaseId, model: str) -> None:
+        """The caller removes its collection first."""
+        await self._write_to(base, generation_tables.drop_generation, model=model)
+
+    async def unbuilt_passages(self, base: BaseRecord, model: str) -> int:
+        """Embedded passages that the generation of `model` may lack: all, if there is none."""
+        generation = base.generation(model)
+        if generation is not None and generation.built is None:
+            return 0
+        after = "" if generation is None else generation.built or ""
+        return await self._read_of(base.base, generation_tables.count_ready_after, after=after)
 
     async def remove_base(self, base: KnowledgeBaseId, principal: Principal) -> bool:
         return await self._write_to(
@@ -249,10 +315,11 @@ class DocumentStore:
 
         return await self._in_executor(work)
 
-    async def bases_with_pending_documents(self) -> list[KnowledgeBaseId]:
-        """Of all organizations."""
-        found = await self._in_executor(self._read, tables.bases_with_pending_documents)
-        return [KnowledgeBaseId(*each) for each in found]
+    async def bases_to_embed(self) -> list[KnowledgeBaseId]:
+        """Of all organizations: with pending documents, or a generation that lacks passages."""
+        pending = await self._in_executor(self._read, tables.bases_with_pending_documents)
+        building = await self._in_executor(self._read, generation_tables.bases_to_build)
+        return [KnowledgeBaseId(*each) for each in dict.fromkeys([*pending, *building])]
 
     async def pending_documents(self, base: KnowledgeBaseId, limit: int = 100) -> list[DocumentRecord]:
         """Documents to be embedded, or to be deleted from the vector store."""

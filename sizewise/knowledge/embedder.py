@@ -47,6 +47,9 @@ class Embedder:
         self._tokenizer: WordPieceTokenizer | None = None
         self._lock = threading.Lock()
 
+    def knows(self, model: str) -> bool:
+        return model in self._cards
+
     def resolve_model(self, name: str) -> str:
         """`name`, or if empty the only embedding model, local ones first. Raises ModelUnavailable, ConfigError."""
         known = list(self._cards)

@@ -91,7 +91,7 @@ class EmbeddingRetries:
         """
         assert self._ingestion is not None
         try:
-            for base in await self._ingestion.document_store.bases_with_pending_documents():
+            for base in await self._ingestion.document_store.bases_to_embed():
                 if base not in self._tasks:
                     resumed = self._resume_when_quiet(base) if shared else self._retry(base, None)
                     self._start(base, resumed)
@@ -155,10 +155,12 @@ class EmbeddingRetries:
         """Embeds for about STEP_S. Returns whether documents still wait. Raises Forbidden if no one has access."""
         assert self._ingestion is not None
         documents = await self._ingestion.document_store.pending_documents(base)
-        if not documents:
+        record = await self._ingestion.document_store.base(base)
+        starters = [] if record is None else [each.started_by for each in record.generations if each.built is not None]
+        if not documents and not starters:
             return False
         try:
-            principal = self._principal(base, documents, caller)
+            principal = self._principal(base, documents, caller, starters)
         except Forbidden as error:
             waiting = [each for each in documents if each.state == "waiting"]
             if True in [await self._refuse(base, each, error) for each in waiting]:
@@ -168,25 +170,33 @@ class EmbeddingRetries:
             EmbeddingRequest("", [], {}), principal, secrets.token_hex(16), time.perf_counter(), endpoint="graphql"
         )
         settings = settings_of_base(self._settings, base.name)
-        await self._ingestion.embed_pending(request, base, settings, STEP_S, self._refuse)
-        return True
+        left = await self._ingestion.embed_pending(request, base, settings, STEP_S, self._refuse)
+        return bool(documents or left.waiting)
 
     async def _refuse(self, base: KnowledgeBaseId, document: DocumentRecord, error: SizewiseError) -> bool:
         return not isinstance(error, RETRIED) and await self.on_refused(base, document, error)
 
     def _principal(
-        self, base: KnowledgeBaseId, documents: Sequence[DocumentRecord], caller: Principal | None
+        self,
+        base: KnowledgeBaseId,
+        documents: Sequence[DocumentRecord],
+        caller: Principal | None,
+        starters: Sequence[str],
     ) -> Principal:
-        """The first of the caller and those who added the documents that may manage the base. Raises Forbidden."""
-        for key, user in _candidates(documents, caller):
+        """The first of the caller and those who added the documents, or began a generation, that may manage the base.
+        Raises Forbidden.
+        """
+        for key, user in _candidates(documents, caller, starters):
             found = self._reauthenticate(key, user, base.tenant, base.project)
             if found is not None and is_allowed(found, MANAGE_ACTION, Resource(base.tenant, base.project)):
                 return replace(found, project=base.project)
         raise Forbidden("those who added them no longer have access", "add one of them again")
 
 
-def _candidates(documents: Sequence[DocumentRecord], caller: Principal | None) -> Iterable[tuple[str, str]]:
+def _candidates(
+    documents: Sequence[DocumentRecord], caller: Principal | None, starters: Sequence[str]
+) -> Iterable[tuple[str, str]]:
     if caller is not None:
         yield caller.key_id, caller.user_id
-    for each in dict.fromkeys(document.metadata.added_by for document in documents):
+    for each in dict.fromkeys((*(document.metadata.added_by for document in documents), *starters)):
         yield each, each

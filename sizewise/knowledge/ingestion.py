@@ -7,9 +7,10 @@ batches, so that a restarted server continues where it stopped.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
 
@@ -17,9 +18,8 @@ import msgspec
 from msgspec import Struct
 
 from sizewise.data_class import DataClass, strictest
-from sizewise.errors import BadRequest, SizewiseError, StorageError
+from sizewise.errors import BadRequest, SizewiseError
 from sizewise.handler import Request
-from sizewise.knowledge.chunk import TextChunk
 from sizewise.knowledge.document import Document
 from sizewise.knowledge.document_batches import SplitOrder
 from sizewise.knowledge.document_store import (
@@ -30,13 +30,16 @@ from sizewise.knowledge.document_store import (
     PassageContent,
     PassageRecord,
 )
-from sizewise.knowledge.embedder import BATCH_SIZE, Embedder, EmbeddingVector, check_dimension
+from sizewise.knowledge.embedder import BATCH_SIZE, Embedder
 from sizewise.knowledge.injection_scan import InjectionSuspicion
-from sizewise.knowledge.keyword_index import KeywordHasher
 from sizewise.knowledge.load import DocumentProcesses
 from sizewise.knowledge.open_stores import OpenStores
-from sizewise.knowledge.vector_store import MAX_TAGS, TAG_NAME, KnowledgeBaseId, Passage, Tag
+from sizewise.knowledge.passage_index import PassageIndex, hashed_tags
+from sizewise.knowledge.vector_store import MAX_TAGS, TAG_NAME, KnowledgeBaseId, Tag
+from sizewise.principal import Principal
 from sizewise.settings.knowledge import KnowledgeSettings
+
+log = logging.getLogger("sizewise.knowledge")
 
 MANAGE_ACTION = "manage_knowledge"
 MAX_SOURCE_CHARS = 1_000
@@ -100,6 +103,10 @@ class Ingestion:
     default_data_class: DataClass
     """For documents whose upload and settings name none."""
 
+    @property
+    def index(self) -> PassageIndex:
+        return PassageIndex(self.document_store, self.open_stores, self.embedder)
+
     async def add_document(
         self,
         request: Request,
@@ -118,7 +125,7 @@ class Ingestion:
         if request.options.data_class is not None:  # search results keep their class in another base
             data_class = strictest(data_class, request.options.data_class)
         hashed = upload.sha256 or (await asyncio.to_thread(sha256, upload.data)).hexdigest()
-        tags = {name: _tag(open, value) for name, value in upload.tags.items()}
+        tags = hashed_tags(open, upload.tags)
         how = msgspec.json.encode(
             [settings.chunk_tokens, settings.chunk_overlap, settings.on_injection, upload.title, 1],
             order="deterministic",
@@ -241,110 +248,70 @@ class Ingestion:
         until, done = time.monotonic() + time_limit_s, 0
         model = self.embedder.resolve_model(settings.embedding_model)
         async with self.open_stores.write_lock(base):
-            open = await self.document_store.base(base)
+            open = await self._with_generation(base, model, request.principal)
             if open is None:
                 return EmbeddingProgress(0, 0)
-            if open.model != model:
-                await self.open_stores.remove(base)
-                await self.document_store.set_embedding_model(base, model, 0)
-                open = await self.document_store.base(base)
-                assert open is not None
-            terms = KeywordHasher(open.key)
             while documents := await self.document_store.pending_documents(base):
                 for document in documents:
                     if document.state == "leaving":
-                        if open.dimension:
-                            await (await self.open_stores.collection(base, open.dimension)).delete_document(document.id)
+                        await self.index.remove(open, document.id)
                         await self.document_store.delete_document(base, document.id)
                         continue
                     while pieces := await self.document_store.passages(base, document.id, "waiting", BATCH_SIZE):
                         try:
-                            open = await self._embed_batch(request, open, document, pieces, terms)
+                            await self.index.add(request, open, model, document, pieces)
+                            await self.document_store.set_passage_state(base, [each.id for each in pieces], "ready")
                         except SizewiseError as error:
                             if not await on_refused(base, document, error):
                                 raise
                             break
                         done += len(pieces)
-                        if time.monotonic() > until and (left := (await self.document_store.size(base)).waiting):
-                            return EmbeddingProgress(done, left)
+                        open = (
+                            await self.document_store.base(base) or open
+                        )  # another server may have begun a generation
+                        if time.monotonic() > until and (await self.document_store.size(base)).waiting:
+                            return await self._progress(open, model, done)
                     else:
                         await self._finish(open, document)
                 if time.monotonic() > until:
                     break
-        return EmbeddingProgress(done, (await self.document_store.size(base)).waiting)
+            done += await self._build(request, open, model, until)
+            return await self._progress(open, model, done)
 
-    async def _embed_batch(
-        self,
-        request: Request,
-        record: BaseRecord,
-        document: DocumentRecord,
-        passages: Sequence[PassageRecord],
-        hasher: KeywordHasher,
-    ) -> BaseRecord:
-        title, base = document.metadata.title or document.metadata.source, record.base
-        texts = [self.embedder.embedding_text(_cut(each), title) for each in passages]
-        vectors = await self.embedder.embed(request, record.model, texts, document.data_class, background=True)
-        dimension = check_dimension(vectors, record.dimension)
-        if not record.dimension:
-            await self.document_store.set_embedding_model(base, record.model, dimension)
-            record = msgspec.structs.replace(record, dimension=dimension)
-        shelf = await self.open_stores.collection(base, dimension)
-        refused = await shelf.upsert(
-            await asyncio.to_thread(_passages, record, document, passages, vectors, texts, hasher),
-        )
-        if refused:
-            raise StorageError(
-                f"the vector store rejected a passage: {next(iter(refused.values()))}", "see the store's log"
-            )
-        await self.document_store.set_passage_state(base, [each.id for each in passages], "ready")
-        return record
+    async def _with_generation(self, base: KnowledgeBaseId, model: str, principal: Principal) -> BaseRecord | None:
+        """The base, with a generation of `model`; begun if there is none."""
+        open = await self.document_store.base(base)
+        if open is None or open.generation(model) is not None:
+            return open
+        if len(open.generations) == 1 and not open.dimension:  # nothing is embedded that could answer meanwhile
+            await self.document_store.set_embedding_model(base, model, 0)
+        else:
+            await self.document_store.begin_generation(base, model, principal)
+        return await self.document_store.base(base)
+
+    async def _build(self, request: Request, open: BaseRecord, model: str, until: float) -> int:
+        """Builds the generation of `model`, which then answers, and others that lack passages, if they can be."""
+        done = await self.index.build(request, open, model, until)
+        if open.model != model:
+            await self.document_store.make_current(open.base, model)
+        for each in open.generations:
+            if each.model != model and each.built is not None and time.monotonic() < until:
+                try:
+                    await self.index.build(request, open, each.model, until)
+                except SizewiseError as error:
+                    log.warning("%r by %s is behind: %s", open.base.name, each.model, error.message)
+        return done
+
+    async def _progress(self, open: BaseRecord, model: str, done: int) -> EmbeddingProgress:
+        now = await self.document_store.base(open.base) or open
+        waiting = (await self.document_store.size(open.base)).waiting
+        return EmbeddingProgress(done, waiting + await self.document_store.unbuilt_passages(now, model))
 
     async def _finish(self, record: BaseRecord, document: DocumentRecord) -> None:
         """Called when all passages are embedded: deletes those of the previous version."""
-        if record.dimension:
-            shelf = await self.open_stores.collection(record.base, record.dimension)
-            await shelf.delete_document(
-                document.id,
-                keep=await self.document_store.embedded_passage_ids(record.base, document.id),
-            )
+        kept = await self.document_store.embedded_passage_ids(record.base, document.id)
+        await self.index.remove(record, document.id, kept)
         await self.document_store.mark_document_ready(record.base, document.id)
-
-
-def _passages(
-    open: BaseRecord,
-    document: DocumentRecord,
-    pieces: Sequence[PassageRecord],
-    vectors: Sequence[EmbeddingVector],
-    texts: Sequence[str],
-    terms: KeywordHasher,
-) -> list[Passage]:
-    tags = {name: _tag(open, value) for name, value in document.metadata.tags.items()}
-    return [
-        Passage(
-            id=each.id,
-            document=document.id,
-            vector=vector,
-            terms=terms(text),
-            sealed=b"",
-            readers=document.readers,
-            data_class=document.data_class,
-            tags=tags,
-        )
-        for each, vector, text in zip(pieces, vectors, texts, strict=True)
-    ]
-
-
-def _cut(piece: PassageRecord) -> TextChunk:
-    its = piece.content
-    return TextChunk(
-        text=its.text,
-        start=its.start,
-        end=its.end,
-        first_page=its.first_page,
-        last_page=its.last_page,
-        headings=its.headings,
-        tokens=its.tokens,
-    )
 
 
 def _access_difference(one: DocumentRecord, other: DocumentRecord) -> str:
@@ -354,14 +321,6 @@ def _access_difference(one: DocumentRecord, other: DocumentRecord) -> str:
     if one.data_class != other.data_class:
         return f", which is {other.data_class}"
     return ", and is found twice"
-
-
-def _tag(open: BaseRecord, value: Tag) -> Tag:
-    """The tag as stored: texts become keyed hashes, which can only be compared for equality."""
-    terms = KeywordHasher(open.key)
-    if isinstance(value, str):
-        return terms.hash_text(value)
-    return tuple(terms.hash_text(each) for each in value) if isinstance(value, tuple) else value
 
 
 def _refuse(brought: DocumentUpload) -> None:

@@ -18,13 +18,14 @@ from msgspec import Struct
 from sizewise.auth.authorization import Resource, require_permission
 from sizewise.catalog.loader import local_cards
 from sizewise.data_class import DATA_CLASSES, DataBounds, DataClass, Place
-from sizewise.errors import BadRequest, PathNotFound, SizewiseError, did_you_mean
+from sizewise.errors import BadRequest, ConfigError, ModelUnavailable, PathNotFound, SizewiseError, did_you_mean
 from sizewise.handler import Handler, Request
 from sizewise.jobs.map_batches import Batch, map_batches
-from sizewise.knowledge.document_store import DocumentRecord, DocumentStore, PassageRecord
+from sizewise.knowledge.document_store import BaseRecord, DocumentRecord, DocumentStore, PassageRecord
 from sizewise.knowledge.embedder import Embedder
 from sizewise.knowledge.embedding_retry import RETRIED, EmbeddingRetries
 from sizewise.knowledge.folder import SourceFile, list_files
+from sizewise.knowledge.generation_tables import Generation
 from sizewise.knowledge.ingestion import MANAGE_ACTION, DocumentUpload, EmbeddingProgress, Ingestion, IngestionResult
 from sizewise.knowledge.keyword_index import KeywordHasher
 from sizewise.knowledge.load import DocumentProcesses
@@ -78,7 +79,9 @@ class SyncResult(Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class KnowledgeService:
-    """`data_bounds`: the data class of a request and how far it may go."""
+    """`data_bounds`: the data class of a request and how far it may go. `pinned`: embedding models that a release names
+    for its bases, by base; it answers from their generations.
+    """
 
     document_store: DocumentStore
     open_stores: OpenStores
@@ -92,6 +95,7 @@ class KnowledgeService:
     data_bounds: Callable[[Request], RequestDataBounds]
     default_data_class: DataClass
     spans: SpanRecorder
+    pinned: Mapping[str, str]
 
     # Search
 
@@ -125,15 +129,17 @@ class KnowledgeService:
         open = await self.document_store.base(base)
         if open is None:
             raise await self._unknown_base(base)
-        if not open.dimension:
-            return SearchResponse((), await self.store_check.warnings(base, found_any=False))
+        generation, notes = self._generation(open)
+        collection = open.collection_id(generation)
+        if not generation.dimension:
+            return SearchResponse((), (*notes, *await self.store_check.warnings(collection, found_any=False)))
         with self.spans.open("retrieval", name, request) as span:
             request = span.request
             weigh = {"hybrid": said.alpha, "vector": 1.0, "words": 0.0}[mode] if alpha is None else alpha
             vector: Sequence[float] = ()
             if weigh > 0:
-                cut = self._shorten_query(query, open.model)
-                vector = (await self.embedder.embed(request, open.model, [cut], None))[0]
+                cut = self._shorten_query(query, generation.model)
+                vector = (await self.embedder.embed(request, generation.model, [cut], None))[0]
             terms, given = KeywordHasher(open.key), self.data_bounds(request)
             asked = PassageQuery(
                 vector=vector,
@@ -149,7 +155,7 @@ class KnowledgeService:
                 data_class=given.data_class,
                 place=given.limit or "process",
             )
-            hits = await (await self.open_stores.collection(base, open.dimension)).search(asked)
+            hits = await (await self.open_stores.collection(collection, generation.dimension)).search(asked)
             found = await self._readable_results(
                 base, principal, [(hit.id, hit.score) for hit in hits], asked.data_classes
             )
@@ -157,7 +163,30 @@ class KnowledgeService:
                 found = rerank_by_keywords(query, found)
             elif said.rerank != "none":
                 found = await rerank_by_model(self.handler, request, said.rerank, query, found)
-            return SearchResponse(tuple(found[:limit]), await self.store_check.warnings(base, found_any=bool(hits)))
+            told = await self.store_check.warnings(collection, found_any=bool(hits))
+            return SearchResponse(tuple(found[:limit]), (*notes, *told))
+
+    def _generation(self, record: BaseRecord) -> tuple[Generation, tuple[str, ...]]:
+        """What answers: the generation of the wanted model if it is whole, else the current one. With warnings."""
+        name, wanted = record.base.name, self.wanted_model(record.base.name)
+        found = record.generation(wanted)
+        if not wanted or (found is not None and found.ready):
+            return found or record.current, ()
+        if found is None and not self.embedder.knows(record.model):
+            return record.current, ()  # the embedder says what is missing
+        if self.embedder.knows(record.model):
+            found = record.current
+        assert found is not None
+        has = f"release pins {wanted}" if name in self.pinned else f"settings name {wanted}"
+        hint = f"{found.model} answers until all passages are embedded; run: sizewise knowledge rebuild {name}"
+        return found, (f"the {has}, whose index of {name!r} is not whole: {hint}",)
+
+    def wanted_model(self, name: str) -> str:
+        """Whose generation of a base should answer; empty if that cannot be told."""
+        try:
+            return self.pinned.get(name) or self.embedder.resolve_model(self.settings_of(name).embedding_model)
+        except (ModelUnavailable, ConfigError):
+            return ""
 
     async def _readable_results(
         self,
@@ -351,8 +380,7 @@ class KnowledgeService:
             open = await self.document_store.base(base)
             if open is None:
                 raise await self._unknown_base(base)
-            if open.dimension:
-                await self.open_stores.remove(base)
+            await self.ingestion.index.remove_all(open)
             await self.document_store.remove_base(base, principal)
 
     # Listings
@@ -364,9 +392,15 @@ class KnowledgeService:
             for base, created, model, size in found
         ]
 
+    async def record(self, principal: Principal, project: str, name: str) -> BaseRecord | None:
+        """Of a base that `bases` lists."""
+        return await self.document_store.base(KnowledgeBaseId(principal.tenant, project, name))
+
     async def stored_passages(self, principal: Principal, project: str, name: str) -> StoredPassages:
-        """Of a base that `bases` lists. Raises StorageError, EgressDenied, ConfigError."""
-        return await self.store_check.check(KnowledgeBaseId(principal.tenant, project, name))
+        """Of a base that `bases` lists: in its current index. Raises StorageError, EgressDenied, ConfigError."""
+        open = await self.record(principal, project, name)
+        base = KnowledgeBaseId(principal.tenant, project, name)
+        return await self.store_check.check(base if open is None else open.collection_id(open.current))
 
     async def documents(
         self,
@@ -448,6 +482,7 @@ def build_knowledge_service(
     reach: Mapping[DataClass, Place],
     data_bounds: Callable[[Request], DataBounds],
     spans: SpanRecorder,
+    pinned: Mapping[str, str],
 ) -> KnowledgeService:
     """`handler`: the application's whole middleware stack. Raises ConfigError."""
     fetchable = [card.model for card in local_cards(settings) if card.task == "embed"]
@@ -469,6 +504,7 @@ def build_knowledge_service(
         data_bounds=request_bounds,
         default_data_class=settings.router.data_class,
         spans=spans,
+        pinned=pinned,
     )
 
 

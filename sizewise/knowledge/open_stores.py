@@ -63,7 +63,7 @@ class OpenStores:
         return apply
 
     def write_lock(self, base: KnowledgeBaseId) -> asyncio.Lock:
-        """Hold it to write to the base or to remove it."""
+        """Hold it to write to the base or to remove it. `base`: without a generation."""
         return self._write_locks.setdefault(base, asyncio.Lock())
 
     async def collection(self, base: KnowledgeBaseId, dimension: int) -> PassageCollection:

@@ -11,6 +11,7 @@ import logging
 import time
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from sizewise.errors import SizewiseError
 from sizewise.knowledge.document_store import DocumentStore
@@ -50,7 +51,7 @@ class StoredPassages(Struct, frozen=True):
 
 
 class StoreCheck:
-    """One per application, for its event loop."""
+    """One per application, for its event loop. Each base is that of a collection, with its generation."""
 
     def __init__(self, document_store: DocumentStore, open_stores: OpenStores) -> None:
         self._document_store = document_store
@@ -81,13 +82,14 @@ class StoreCheck:
         return known[1].warnings(base.name)
 
     def forget(self, base: KnowledgeBaseId) -> None:
-        """Call when passages were embedded or removed: the next search counts again."""
-        self._known.pop(base, None)
+        """Call when passages were embedded or removed: the next search counts again. `base`: without a generation."""
+        for each in [its for its in self._known if replace(its, generation="") == base]:
+            del self._known[each]
 
     async def log_missing(self) -> None:
         """Logs a warning for each base, of all organizations, whose vector store lacks passages."""
         try:
-            bases = await self._document_store.all_bases()
+            bases = await self._document_store.current_collections()
         except SizewiseError as error:
             log.warning("knowledge bases cannot be checked: %s", error.message)
             return
@@ -105,6 +107,6 @@ class StoreCheck:
         try:
             await self.check(base)
         except SizewiseError:
-            self.forget(base)
+            self._known.pop(base, None)
         finally:
             del self._tasks[base]

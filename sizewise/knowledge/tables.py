@@ -113,6 +113,30 @@ BY_DOCUMENT = Index(
     PASSAGES.c.state,
 )
 
+GENERATIONS = Table(  # none: the only index of a base is that of its `model`
+    "knowledge_generations",
+    META,
+    Column("number", BIG_INTEGER, primary_key=True),
+    Column("tenant", Text, nullable=False),
+    Column("project", Text, nullable=False),
+    Column("base", Text, nullable=False),
+    Column("label", Text, nullable=False),  # in the name of its collection
+    Column("model", Text, nullable=False),
+    Column("dimension", Integer, nullable=False),  # 0: nothing embedded yet
+    Column("built", Text),  # passages with ids up to it are embedded; null: all are
+    Column("ready", Integer, nullable=False),  # 1: all passages were embedded once
+    Column("started_by", Text, nullable=False),
+    Column("created", BIG_INTEGER, nullable=False),
+)
+BY_MODEL = Index(
+    "knowledge_generations_model",
+    GENERATIONS.c.tenant,
+    GENERATIONS.c.project,
+    GENERATIONS.c.base,
+    GENERATIONS.c.model,
+    unique=True,
+)
+
 SCHEMA = Migrations(
     "knowledge",
     (
@@ -126,6 +150,7 @@ SCHEMA = Migrations(
             CreateIndex(BY_DOCUMENT),
         ),
         (CreateIndex(BY_CONTENT),),
+        (CreateTable(GENERATIONS), CreateIndex(BY_MODEL)),
     ),
 )
 SEALED = (
@@ -183,7 +208,7 @@ class PassageCounts(Struct, frozen=True):
     documents: int = 0
 
 
-def _in(table: Table, tenant: str, project: str, base: str) -> ColumnElement[bool]:
+def in_base(table: Table, tenant: str, project: str, base: str) -> ColumnElement[bool]:
     its = table.c
     return and_(its.tenant == tenant, its.project == project, (its.name if table is BASES else its.base) == base)
 
@@ -202,7 +227,7 @@ def bases(connection: Connection, tenant: str, project: str | None) -> list[Base
 
 def base(connection: Connection, tenant: str, project: str, name: str) -> BaseRow | None:
     names = [BASES.c[each] for each in BaseRow.__struct_fields__]
-    row = connection.execute(select(*names).where(_in(BASES, tenant, project, name))).one_or_none()
+    row = connection.execute(select(*names).where(in_base(BASES, tenant, project, name))).one_or_none()
     return None if row is None else BaseRow(*row)
 
 
@@ -233,15 +258,17 @@ def set_embedding_model(
     dimension: int,
     reembed: bool = False,
 ) -> None:
-    """If the model changes, or with `reembed`, all passages wait to be embedded again."""
-    where = _in(BASES, tenant, project, name)
+    """Of a base with one generation. If the model changes, or with `reembed`, all passages wait to be embedded."""
+    where = in_base(BASES, tenant, project, name)
     before = connection.scalar(select(BASES.c.model).where(where))
     connection.execute(update(BASES).where(where).values(model=model, dimension=dimension))
+    its = in_base(GENERATIONS, tenant, project, name)
+    connection.execute(update(GENERATIONS).where(its).values(model=model, dimension=dimension))
     if reembed or before != model:
-        its = _in(PASSAGES, tenant, project, name)
+        its = in_base(PASSAGES, tenant, project, name)
         connection.execute(delete(PASSAGES).where(its, PASSAGES.c.state == "old"))
         connection.execute(update(PASSAGES).where(its, PASSAGES.c.state == "ready").values(state="waiting"))
-        documents = _in(DOCUMENTS, tenant, project, name)
+        documents = in_base(DOCUMENTS, tenant, project, name)
         connection.execute(update(DOCUMENTS).where(documents, DOCUMENTS.c.state == "ready").values(state="waiting"))
 
 
@@ -251,9 +278,9 @@ def record_event(connection: Connection, audit_event: AuditEvent) -> None:
 
 def remove_base(connection: Connection, tenant: str, project: str, name: str, audit_event: AuditEvent) -> bool:
     """Deletes the base with all its documents. Returns whether it existed."""
-    for table in (PASSAGES, DOCUMENTS):
-        connection.execute(delete(table).where(_in(table, tenant, project, name)))
-    there = connection.execute(delete(BASES).where(_in(BASES, tenant, project, name))).rowcount > 0
+    for table in (PASSAGES, DOCUMENTS, GENERATIONS):
+        connection.execute(delete(table).where(in_base(table, tenant, project, name)))
+    there = connection.execute(delete(BASES).where(in_base(BASES, tenant, project, name))).rowcount > 0
     if there:
         audit.append_event(connection, audit_event)
     return there
@@ -261,19 +288,19 @@ def remove_base(connection: Connection, tenant: str, project: str, name: str, au
 
 def empty_base(connection: Connection, tenant: str, project: str, name: str, audit_event: AuditEvent) -> None:
     """Deletes all documents of a base, which stays."""
-    for table in (PASSAGES, DOCUMENTS):
-        connection.execute(delete(table).where(_in(table, tenant, project, name)))
-    connection.execute(update(BASES).where(_in(BASES, tenant, project, name)).values(dimension=0))
+    for table in (PASSAGES, DOCUMENTS, GENERATIONS):
+        connection.execute(delete(table).where(in_base(table, tenant, project, name)))
+    connection.execute(update(BASES).where(in_base(BASES, tenant, project, name)).values(dimension=0))
     audit.append_event(connection, audit_event)
 
 
 def passage_counts(connection: Connection, tenant: str, project: str, name: str, document: str = "") -> PassageCounts:
-    mine = _in(PASSAGES, tenant, project, name)
+    mine = in_base(PASSAGES, tenant, project, name)
     if document:
         mine = and_(mine, PASSAGES.c.document == document)
     query = select(PASSAGES.c.state, func.count()).where(mine).group_by(PASSAGES.c.state)
     counts: dict[str, int] = dict(connection.execute(query).tuples().all())
-    there = and_(_in(DOCUMENTS, tenant, project, name), DOCUMENTS.c.state != "leaving")
+    there = and_(in_base(DOCUMENTS, tenant, project, name), DOCUMENTS.c.state != "leaving")
     documents = 1 if document else connection.scalar(select(func.count()).select_from(DOCUMENTS).where(there)) or 0
     waiting, held = counts.get("waiting", 0), counts.get("held", 0)
     return PassageCounts(counts.get("ready", 0) + waiting + held, waiting, held, documents)
@@ -293,14 +320,18 @@ def documents(
     """Ordered by id, after the id `after`; includes documents that are leaving."""
     its = DOCUMENTS.c
     names = [its[each] for each in DocumentRow.__struct_fields__]
-    query = select(*names).where(_in(DOCUMENTS, tenant, project, name), its.id > after).order_by(its.id).limit(limit)
+    query = (
+        select(*names).where(in_base(DOCUMENTS, tenant, project, name), its.id > after).order_by(its.id).limit(limit)
+    )
     return [DocumentRow(*row) for row in connection.execute(query)]
 
 
 def document(connection: Connection, tenant: str, project: str, name: str, id: str) -> DocumentRow | None:
     its = DOCUMENTS.c
     names = [its[each] for each in DocumentRow.__struct_fields__]
-    row = connection.execute(select(*names).where(_in(DOCUMENTS, tenant, project, name), its.id == id)).one_or_none()
+    row = connection.execute(
+        select(*names).where(in_base(DOCUMENTS, tenant, project, name), its.id == id)
+    ).one_or_none()
     return None if row is None else DocumentRow(*row)
 
 
@@ -314,7 +345,7 @@ def documents_by_id(
     its, found = DOCUMENTS.c, list[DocumentRow]()
     names = [its[each] for each in DocumentRow.__struct_fields__]
     for start in range(0, len(ids), ID_BATCH):
-        mine = and_(_in(DOCUMENTS, tenant, project, name), its.id.in_(ids[start : start + ID_BATCH]))
+        mine = and_(in_base(DOCUMENTS, tenant, project, name), its.id.in_(ids[start : start + ID_BATCH]))
         found += [DocumentRow(*row) for row in connection.execute(select(*names).where(mine))]
     return found
 
@@ -325,7 +356,7 @@ def documents_by_content(
     """Documents whose digest begins with `content`, lowercase hex, without those that are leaving."""
     its = DOCUMENTS.c
     names = [its[each] for each in DocumentRow.__struct_fields__]
-    mine = and_(_in(DOCUMENTS, tenant, project, name), its.state != "leaving")
+    mine = and_(in_base(DOCUMENTS, tenant, project, name), its.state != "leaving")
     same = and_(mine, its.digest >= content, its.digest < f"{content}g")
     return [DocumentRow(*row) for row in connection.execute(select(*names).where(same).order_by(its.id).limit(limit))]
 
@@ -340,7 +371,7 @@ def save_document(
     """Replaces a document. Embedded passages with the same id are kept; other embedded ones become old and stay
     searchable until `mark_document_ready`. `reembed`: keeps none, so that all passages are embedded again.
     """
-    mine, its = _in(DOCUMENTS, row.tenant, row.project, row.base), PASSAGES.c
+    mine, its = in_base(DOCUMENTS, row.tenant, row.project, row.base), PASSAGES.c
     values = {name: getattr(row, name) for name in DocumentRow.__struct_fields__} | {"bytes": len(row.sealed)}
     there = document(connection, row.tenant, row.project, row.base, row.id)
     if there is None:
@@ -349,7 +380,7 @@ def save_document(
         connection.execute(
             update(DOCUMENTS).where(mine, DOCUMENTS.c.id == row.id).values(**values | {"created": there.created}),
         )
-    of_it = and_(_in(PASSAGES, row.tenant, row.project, row.base), its.document == row.id)
+    of_it = and_(in_base(PASSAGES, row.tenant, row.project, row.base), its.document == row.id)
     before = set(connection.scalars(select(its.id).where(of_it, its.state.in_(("ready", "old")))))
     kept = before.intersection(each.id for each in passages)
     connection.execute(delete(PASSAGES).where(of_it, its.state.in_(("waiting", "held"))))
@@ -372,9 +403,9 @@ def save_document(
 
 def mark_document_ready(connection: Connection, tenant: str, project: str, name: str, id: str) -> None:
     """Deletes the passages of the previous version."""
-    of_it = and_(_in(PASSAGES, tenant, project, name), PASSAGES.c.document == id)
+    of_it = and_(in_base(PASSAGES, tenant, project, name), PASSAGES.c.document == id)
     connection.execute(delete(PASSAGES).where(of_it, PASSAGES.c.state == "old"))
-    its = and_(_in(DOCUMENTS, tenant, project, name), DOCUMENTS.c.id == id, DOCUMENTS.c.state == "waiting")
+    its = and_(in_base(DOCUMENTS, tenant, project, name), DOCUMENTS.c.id == id, DOCUMENTS.c.state == "waiting")
     connection.execute(update(DOCUMENTS).where(its).values(state="ready"))
 
 
@@ -389,16 +420,16 @@ def mark_for_deletion(
     """Hides a document; `delete_document` removes its row once the vector store has deleted it. Returns whether it
     existed.
     """
-    its = and_(_in(DOCUMENTS, tenant, project, name), DOCUMENTS.c.id == id, DOCUMENTS.c.state != "leaving")
+    its = and_(in_base(DOCUMENTS, tenant, project, name), DOCUMENTS.c.id == id, DOCUMENTS.c.state != "leaving")
     there = connection.execute(update(DOCUMENTS).where(its).values(state="leaving")).rowcount > 0
     if there:
-        connection.execute(delete(PASSAGES).where(_in(PASSAGES, tenant, project, name), PASSAGES.c.document == id))
+        connection.execute(delete(PASSAGES).where(in_base(PASSAGES, tenant, project, name), PASSAGES.c.document == id))
         audit.append_event(connection, audit_event)
     return there
 
 
 def delete_document(connection: Connection, tenant: str, project: str, name: str, id: str) -> None:
-    its = and_(_in(DOCUMENTS, tenant, project, name), DOCUMENTS.c.id == id, DOCUMENTS.c.state == "leaving")
+    its = and_(in_base(DOCUMENTS, tenant, project, name), DOCUMENTS.c.id == id, DOCUMENTS.c.state == "leaving")
     connection.execute(delete(DOCUMENTS).where(its))
 
 
@@ -413,7 +444,7 @@ def pending_documents(connection: Connection, tenant: str, project: str, name: s
     """Documents to be embedded, or to be deleted from the vector store."""
     its = DOCUMENTS.c
     names = [its[each] for each in DocumentRow.__struct_fields__]
-    query = select(*names).where(_in(DOCUMENTS, tenant, project, name), its.state != "ready").limit(limit)
+    query = select(*names).where(in_base(DOCUMENTS, tenant, project, name), its.state != "ready").limit(limit)
     return [DocumentRow(*row) for row in connection.execute(query)]
 
 
@@ -431,7 +462,7 @@ def passages(
 ) -> list[PassageRow]:
     """In document order; an empty `state` selects all."""
     its = PASSAGES.c
-    mine = and_(_in(PASSAGES, tenant, project, name), its.document == document)
+    mine = and_(in_base(PASSAGES, tenant, project, name), its.document == document)
     if state:
         mine = and_(mine, its.state == state)
     names = [its[each] for each in PassageRow.__struct_fields__]
@@ -440,7 +471,7 @@ def passages(
 
 def embedded_passage_ids(connection: Connection, tenant: str, project: str, name: str, document: str) -> list[str]:
     its = PASSAGES.c
-    mine = and_(_in(PASSAGES, tenant, project, name), its.document == document, its.state == "ready")
+    mine = and_(in_base(PASSAGES, tenant, project, name), its.document == document, its.state == "ready")
     return list(connection.scalars(select(its.id).where(mine)))
 
 
@@ -455,7 +486,7 @@ def passages_by_id(
     its, found = PASSAGES.c, list[PassageRow]()
     names = [its[each] for each in PassageRow.__struct_fields__]
     for start in range(0, len(ids), ID_BATCH):
-        mine = and_(_in(PASSAGES, tenant, project, name), its.id.in_(ids[start : start + ID_BATCH]))
+        mine = and_(in_base(PASSAGES, tenant, project, name), its.id.in_(ids[start : start + ID_BATCH]))
         query = select(*names).where(mine, its.state.in_(("ready", "old")))
         found += [PassageRow(*row) for row in connection.execute(query)]
     return found
@@ -463,7 +494,7 @@ def passages_by_id(
 
 def embedded_passage_count(connection: Connection, tenant: str, project: str, name: str) -> int:
     """Passages that the vector store must have: ready or old."""
-    mine = and_(_in(PASSAGES, tenant, project, name), PASSAGES.c.state.in_(("ready", "old")))
+    mine = and_(in_base(PASSAGES, tenant, project, name), PASSAGES.c.state.in_(("ready", "old")))
     return connection.scalar(select(func.count()).select_from(PASSAGES).where(mine)) or 0
 
 
@@ -472,7 +503,7 @@ def ready_passage_ids(
 ) -> list[str]:
     """Ordered by id, after the id `after`."""
     its = PASSAGES.c
-    mine = and_(_in(PASSAGES, tenant, project, name), its.state == "ready", its.id > after)
+    mine = and_(in_base(PASSAGES, tenant, project, name), its.state == "ready", its.id > after)
     return list(connection.scalars(select(its.id).where(mine).order_by(its.id).limit(limit)))
 
 
@@ -480,10 +511,10 @@ def mark_for_embedding(connection: Connection, tenant: str, project: str, name: 
     """Ready passages with these ids, and their documents, wait to be embedded again."""
     its, every = PASSAGES.c, list(ids)
     for start in range(0, len(every), ID_BATCH):
-        mine = and_(_in(PASSAGES, tenant, project, name), its.id.in_(every[start : start + ID_BATCH]))
+        mine = and_(in_base(PASSAGES, tenant, project, name), its.id.in_(every[start : start + ID_BATCH]))
         documents = set(connection.scalars(select(its.document).where(mine, its.state == "ready")))
         connection.execute(update(PASSAGES).where(mine, its.state == "ready").values(state="waiting"))
-        theirs = and_(_in(DOCUMENTS, tenant, project, name), DOCUMENTS.c.id.in_(documents))
+        theirs = and_(in_base(DOCUMENTS, tenant, project, name), DOCUMENTS.c.id.in_(documents))
         connection.execute(update(DOCUMENTS).where(theirs, DOCUMENTS.c.state == "ready").values(state="waiting"))
 
 
@@ -498,7 +529,7 @@ def set_passage_state(
     """Ignores ids that have been deleted."""
     its, every = PASSAGES.c, list(ids)
     for start in range(0, len(every), ID_BATCH):
-        mine = and_(_in(PASSAGES, tenant, project, name), its.id.in_(every[start : start + ID_BATCH]))
+        mine = and_(in_base(PASSAGES, tenant, project, name), its.id.in_(every[start : start + ID_BATCH]))
         connection.execute(update(PASSAGES).where(mine).values(state=state))
 
 
@@ -511,10 +542,10 @@ def release_passages(
     audit_event: AuditEvent,
 ) -> int:
     """Lets held back passages of a document be embedded. Returns how many."""
-    mine = and_(_in(PASSAGES, tenant, project, name), PASSAGES.c.document == document, PASSAGES.c.state == "held")
+    mine = and_(in_base(PASSAGES, tenant, project, name), PASSAGES.c.document == document, PASSAGES.c.state == "held")
     count = connection.execute(update(PASSAGES).where(mine).values(state="waiting")).rowcount
     if count:
-        its = and_(_in(DOCUMENTS, tenant, project, name), DOCUMENTS.c.id == document, DOCUMENTS.c.state == "ready")
+        its = and_(in_base(DOCUMENTS, tenant, project, name), DOCUMENTS.c.id == document, DOCUMENTS.c.state == "ready")
         connection.execute(update(DOCUMENTS).where(its).values(state="waiting"))
         audit.append_event(connection, audit_event)
     return count

@@ -52,14 +52,17 @@ need not count the whole base."""
 
 
 class KnowledgeBaseId(Struct, frozen=True):
+    """`generation`: for vector stores, that of the collection; empty: the first."""
+
     tenant: str
     project: str
     name: str
+    generation: str = ""
 
     @property
     def hashed(self) -> str:
         """32 hexadecimal digits, for names of folders and remote collections that reveal no customer."""
-        parts = (self.tenant, self.project, self.name)
+        parts = (self.tenant, self.project, self.name, *filter(None, (self.generation,)))
         return sha256(b"".join(b"%d:%b" % (len(part.encode()), part.encode()) for part in parts)).hexdigest()[:32]
 
 

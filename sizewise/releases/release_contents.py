@@ -35,6 +35,12 @@ def setting_tables(release: Release, folder: Path) -> Mapping[str, Json]:
     return tables
 
 
+def embedding_models(release: Release) -> Mapping[str, str]:
+    """By knowledge base, of those whose embedding model the release names: it answers from their generations."""
+    found = {part.name: _with_paths(part.content) for part in release.parts if part.kind == "knowledge"}
+    return {name: its["embedding_model"] for name, its in found.items() if its.get("embedding_model")}
+
+
 def _with_paths(content: bytes) -> Json:
     """A table in which a file is named by its path: before, it is by its hash."""
     return {
