@@ -13,10 +13,11 @@ COMMANDS: Mapping[str, LazyCommand] = {
     "openai-evals": LazyCommand("sizewise.cli.import_evals:openai_evals", "Import an eval from OpenAI."),
     "langfuse": LazyCommand("sizewise.cli.import_evals:langfuse", "Import a data set from Langfuse."),
     "inspect": LazyCommand("sizewise.cli.import_evals:inspect_", "Import the samples of an Inspect log."),
+    "litellm": LazyCommand("sizewise.cli.import_litellm:litellm", "Import the configuration of a LiteLLM proxy."),
     "lamatic": LazyCommand("sizewise.lamatic.cli:lamatic", "Import flows from Lamatic."),
 }
 
 
 @click.group("import", cls=LazyGroup, lazy_commands=COMMANDS)
 def import_() -> None:
-    """Import from other programs: evals and flows."""
+    """Import from other programs: settings, evals and flows."""

@@ -37,7 +37,7 @@ COMMANDS: Mapping[str, LazyCommand] = {
     "dataset": LazyCommand("sizewise.cli.dataset:dataset", "Manage data sets of evals: add, from-records, split."),
     "release": LazyCommand("sizewise.cli.release:release", "Manage releases: build, plan, apply, promote, roll back."),
     "knowledge": LazyCommand("sizewise.cli.knowledge:knowledge", "Manage knowledge bases: add, sync, search."),
-    "import": LazyCommand("sizewise.cli.import_:import_", "Import from other programs: evals and flows."),
+    "import": LazyCommand("sizewise.cli.import_:import_", "Import from other programs: settings, evals and flows."),
     "records": LazyCommand("sizewise.cli.records:records", "Show request records, newest first."),
     "scores": LazyCommand("sizewise.cli.scores:scores", "Judgements of users, people, judges: list, add."),
     "savings": LazyCommand(

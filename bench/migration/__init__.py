@@ -1,0 +1,1 @@
+"""The migration bench: real configurations of other gateways; nothing here is imported by Sizewise."""

@@ -1,0 +1,105 @@
+"""Reads the entries of `model_list`: each becomes a deployment, or the report says why not."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from sizewise.migration.litellm_connections import Connection, ConnectionReader
+from sizewise.migration.litellm_facts import read_facts, read_limits
+from sizewise.migration.litellm_providers import find_target, read_provider_table
+from sizewise.migration.litellm_values import whole
+from sizewise.migration.migration_report import ConfigNode, MigrationReport
+from sizewise.migration.settings_draft import Value
+
+AUTO_ROUTER = "auto_router"
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """`group`: the name that clients ask for. `node`: the entry in the file. `limits`: of the model."""
+
+    group: str
+    connection: Connection
+    model: str
+    prefix: str
+    node: ConfigNode
+    facts: Mapping[str, Value] = field(default_factory=dict)
+    limits: Mapping[str, Value] = field(default_factory=dict)
+    weight: int = 1
+
+    @property
+    def is_pattern(self) -> bool:
+        return "*" in self.group
+
+
+class DeploymentReader:
+    """`credentials`: values of `credential_list` by name."""
+
+    def __init__(
+        self, report: MigrationReport, credentials: Mapping[str, ConfigNode], environ: Mapping[str, str]
+    ) -> None:
+        self._report, self._credentials, self._table = report, credentials, read_provider_table()
+        self._connections = ConnectionReader(report, environ)
+
+    def read(self, entry: ConfigNode) -> Deployment | None:
+        report, params = self._report, entry.get("litellm_params")
+        group, name = entry.text("model_name"), params.text("model") if params else ""
+        if not group or params is None or not name:
+            report.refused(entry, "an entry needs `model_name` and `litellm_params.model`")
+            return None
+        target = find_target(self._table, name, params.text("custom_llm_provider"))
+        if problem := target.reason or _pattern_problem(group, target.model):
+            report.refused(entry, problem)
+            return None
+        params = self._with_credential(params)
+        connection = self._connections.read(entry, params, target)
+        if connection is None:
+            return None
+        report.carried(entry.get("model_name"), "its name here" if "*" in group else "[router] alias")
+        if target.row.changed:
+            report.changed(params.get("model"), target.row.changed)
+        report.carried(params.get("model"), f"[providers] models: {target.model!r}")
+        report.carried(params.get("custom_llm_provider"), "`endpoint` in [providers.NAME]")
+        deployment = Deployment(
+            group=group,
+            connection=connection,
+            model=target.model,
+            prefix=target.prefix,
+            node=entry,
+            facts=read_facts(entry, params, target, report),
+            limits=read_limits(params, report),
+            weight=self._weight(params),
+        )
+        report.by_rules("litellm_params", params)
+        return deployment
+
+    def _with_credential(self, params: ConfigNode) -> ConfigNode:
+        """With the values of the credential that it names; its own take precedence."""
+        named = params.get("litellm_credential_name")
+        credential = self._credentials.get(str(named.value)) if named else None
+        if named is None or credential is None:
+            self._report.refused(named, "there is no such credential in `credential_list`")
+            return params
+        self._report.carried(named, "key and address of the provider")
+        return replace(params, value={**credential.value, **params.value})
+
+    def _weight(self, params: ConfigNode) -> int:
+        node = params.get("weight")
+        count = whole(node.value) if node else None
+        if node and count and count <= 1_000:
+            self._report.carried(node, "[[providers.NAME.replicas]] weight")
+            return count
+        self._report.refused(node, "not a whole number from 1 to 1000")
+        return 1
+
+
+def _pattern_problem(group: str, model: str) -> str:
+    if "*" not in group and "*" not in model:
+        return ""
+    if model != "*":
+        return "all names of a pattern go to one model: give that model an alias for each name"
+    if group != "*" and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*/\*", group):
+        return "patterns are * and PROVIDER/*"
+    return ""

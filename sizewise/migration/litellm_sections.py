@@ -1,0 +1,208 @@
+"""What becomes of LiteLLM's settings besides its models: router, budgets, cache, logging, guardrails, MCP and keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from sizewise.migration.litellm_facts import read_budget
+from sizewise.migration.litellm_guardrails import read_guardrails
+from sizewise.migration.litellm_values import fits, number, reference, slug, whole
+from sizewise.migration.migration_report import ConfigNode, MigrationReport
+from sizewise.migration.settings_draft import SettingsDraft
+from sizewise.settings.validators import url as valid_url
+
+STRATEGIES: Mapping[str, tuple[str, str]] = {
+    "simple-shuffle": ("fixed", "replicas share requests by weight; different models are asked in their order"),
+    "cost-based-routing": ("cheapest", "[policies] kind = 'cheapest'"),
+    "latency-based-routing": ("fixed", "replicas share requests by weight; different models are asked in their order"),
+    "least-busy": ("fixed", "replicas share requests by weight; different models are asked in their order"),
+    "usage-based-routing": ("fixed", "replicas share requests by weight; limits hold for each model"),
+    "usage-based-routing-v2": ("fixed", "replicas share requests by weight; limits hold for each model"),
+}
+CALLBACK_KEYS = ("callbacks", "success_callback", "failure_callback")
+CACHE_TTL_S = 600.0
+"""LiteLLM's, where none is set (litellm/caching/in_memory_cache.py)."""
+
+
+def read_sections(root: ConfigNode, draft: SettingsDraft, report: MigrationReport) -> None:
+    """All but `model_list`, `credential_list` and what the router says of groups."""
+    for name, section in root.fields():
+        report.by_rule("sections", name, section)
+        if name in _READERS:
+            report.by_rules(name, section)
+            _READERS[name](section, draft, report)
+    _read_mcp(root.get("mcp_servers"), draft, report)
+    _read_search(root.get("search_tools"), draft, report)
+    read_guardrails(root, draft, report)
+
+
+def _read_litellm(section: ConfigNode, draft: SettingsDraft, report: MigrationReport) -> None:
+    if budget := section.get("max_budget"):
+        draft.table("limits", "organization").update(read_budget(budget, section.get("budget_duration"), report))
+    _read_timeout(section, draft, report)
+    _read_cache(section, draft, report)
+    if (node := section.get("json_logs")) is not None:
+        if node.value is True:
+            draft.table("logs")["format"] = "json"
+        report.carried(node, "[logs] format")
+    if node := section.get("log_level"):
+        level = str(node.value).lower()
+        if level in ("debug", "info", "warning", "error"):
+            draft.table("logs")["level"] = level
+            report.carried(node, "[logs] level")
+        else:
+            report.refused(node, "levels are debug, info, warning and error")
+    for key in CALLBACK_KEYS:
+        for each in node.items() if (node := section.get(key)) else ():
+            if not report.by_rule("callbacks", str(each.value), each):
+                report.by_rule("callbacks", "other", each)
+
+
+def _read_timeout(section: ConfigNode, draft: SettingsDraft, report: MigrationReport) -> None:
+    for key in ("request_timeout", "timeout"):
+        if node := section.get(key):
+            seconds = float(number(node.value) or 0)
+            if 0.001 <= seconds <= 86_400:
+                draft.table("router")["timeout_s"] = seconds
+                report.carried(node, "[router] timeout_s")
+            else:
+                report.refused(node, "not a number of seconds from 0.001 to 86400")
+
+
+def _read_cache(section: ConfigNode, draft: SettingsDraft, report: MigrationReport) -> None:
+    """Only identical requests share a response, also where LiteLLM's cache took similar ones."""
+    node, params = section.get("cache"), section.get("cache_params")
+    kind = params.text("type") if params else ""
+    if node is not None and node.value is not True:
+        report.carried(node, "the cache is off")
+        report.changed(params, "the cache is off")
+        return
+    if node is not None:
+        ttl = number(params.value["ttl"]) if params and params.get("ttl") else None
+        draft.table("response_cache")["ttl_s"] = float(ttl) if ttl else CACHE_TTL_S
+        report.carried(node, "[response_cache], in the memory of each server")
+        report.carried(params.get("ttl") if params else None, "[response_cache] ttl_s")
+    if params is None:
+        return
+    for key, each in params.fields():
+        if key == "type" and kind.endswith("semantic"):
+            report.refused(
+                each, "answers to similar requests are reused only where that is certified: only identical ones are"
+            )
+        elif key in (
+            "similarity_threshold",
+            "redis_semantic_cache_embedding_model",
+            "qdrant_semantic_cache_embedding_model",
+        ):
+            report.refused(each, "only identical requests share a response")
+        elif key == "type" and kind == "local":
+            report.carried(each, "[response_cache]")
+        else:
+            report.changed(each, "in the memory of each server, without Redis or a bucket")
+
+
+def _read_general(section: ConfigNode, draft: SettingsDraft, report: MigrationReport) -> None:
+    if node := section.get("master_key"):
+        name = reference(node.value).removeprefix("env:")
+        report.changed(
+            node,
+            f"the first key is SIZEWISE_KEY, of at least 24 characters{f': it may be that of {name}' if name else ''}",
+        )
+    if node := section.get("database_url"):
+        if found := reference(node.value):
+            draft.table("database")["url"] = found
+            report.changed(node, "[database] url: an empty database of its own, postgresql+psycopg://...")
+        else:
+            report.refused(node, "a database's URL is given by reference: os.environ/NAME")
+    if node := section.get("alerting"):
+        for each in node.items():
+            if each.value == "slack":
+                draft.table("receivers", "slack").update({"kind": "slack", "url": "env:SLACK_WEBHOOK_URL"})
+                report.carried(each, "[receivers.slack]; [alerts.NAME] says what is sent")
+            else:
+                report.refused(each, "see [receivers.NAME] for where alerts can go")
+    if (node := section.get("store_prompts_in_spend_logs")) is not None:
+        if node.value is True:
+            draft.table("records")["contents"] = True
+        report.carried(node, "[records] contents, encrypted")
+
+
+def _read_mcp(section: ConfigNode | None, draft: SettingsDraft, report: MigrationReport) -> None:
+    for name, server in section.fields() if section else ():
+        url, command = server.get("url"), server.get("command")
+        is_remote = url is not None and isinstance(url.value, str) and fits(valid_url, url.value)
+        if not is_remote and not (command is not None and isinstance(command.value, str) and command.value):
+            report.refused(server, "a server has a `url` or a `command`")
+            continue
+        if server.text("transport") == "sse":
+            report.refused(server, "the transport sse is not spoken: use http")
+            continue
+        table = draft.table("mcp", slug(name))
+        if is_remote and url is not None:
+            table["url"] = str(url.value)
+        elif command is not None:
+            args = server.get("args")
+            table["command"] = [str(command.value), *(str(each.value) for each in (args.items() if args else ()))]
+            table["place"] = "machine"
+        for key, ours in (("url", "url"), ("command", "command"), ("args", "command"), ("transport", "url or command")):
+            report.carried(server.get(key), f"[mcp] {ours}")
+        if token := server.get("authentication_token") or server.get("auth_value"):
+            found = reference(token.value)
+            if found:
+                table["key"] = found
+                report.carried(token, "[mcp] key")
+            else:
+                report.refused(token, "a key is given by reference: os.environ/NAME")
+        kind = server.text("auth_type")
+        if kind not in ("", "none", "bearer_token", "api_key"):
+            report.by_rule("mcp_servers", "oauth2", server.get("auth_type"))
+        else:
+            report.carried(server.get("auth_type"), "`auth` in [mcp.NAME]")
+            if kind == "api_key":
+                table["auth"] = "x-api-key"
+        report.by_rules("mcp_servers", server)
+
+
+def _read_search(section: ConfigNode | None, draft: SettingsDraft, report: MigrationReport) -> None:
+    for tool in section.items() if section else ():
+        params = tool.get("litellm_params")
+        engine = params.text("search_provider") if params else ""
+        key = params.get("api_key") if params else None
+        if engine not in ("searxng", "brave") or draft.table("web_search"):
+            report.refused(tool, "one search engine can be set, searxng or brave: [web_search]")
+            continue
+        base = params.text("api_base") if params else ""
+        if base and not fits(valid_url, base):
+            report.refused(tool, "its `api_base` is not a URL such as 'https://host'")
+            continue
+        table = draft.table("web_search")
+        table.update({"engine": engine, "url": base or "https://api.search.brave.com"})
+        if key is not None and (found := reference(key.value)):
+            table["key"] = found
+        report.carried(tool, "[web_search]; [projects.NAME] web_search allows its use")
+
+
+_READERS: Mapping[str, Callable[[ConfigNode, SettingsDraft, MigrationReport], None]] = {
+    "litellm_settings": _read_litellm,
+    "router_settings": _read_timeout,
+    "general_settings": _read_general,
+}
+
+
+def read_retries(*sections: ConfigNode | None, report: MigrationReport) -> int | None:
+    """Of the first section that has `num_retries`."""
+    found = None
+    for section in sections:
+        if section is None or (node := section.get("num_retries")) is None:
+            continue
+        count = whole(node.value)
+        if count is None:
+            report.refused(node, "not a whole number")
+        elif found is not None:
+            report.changed(node, "the other section's holds")
+        else:
+            found = min(count, 5)
+            (report.carried if found == count else report.changed)(
+                node, f"`retries` of the policies: {found}, of 0 to 5"
+            )
+    return found

@@ -1,0 +1,79 @@
+"""How LiteLLM writes values: references to the environment, dollars per token, durations; opens no file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from decimal import Decimal, InvalidOperation
+
+_REFERENCE = re.compile(r"os\.environ/([A-Za-z_][A-Za-z0-9_]*)")
+_DURATION = re.compile(r"(\d+)(s|m|h|d|w|mo)\Z")
+_DAYS: Mapping[str, Decimal] = {
+    "s": Decimal(1) / 86_400,
+    "m": Decimal(1) / 1_440,
+    "h": Decimal(1) / 24,
+    "d": Decimal(1),
+    "w": Decimal(7),
+    "mo": Decimal(30),
+}
+
+
+def reference(value: object) -> str:
+    """`env:NAME` of `os.environ/NAME`; empty if it is none."""
+    found = _REFERENCE.fullmatch(value.strip()) if isinstance(value, str) else None
+    return f"env:{found[1]}" if found else ""
+
+
+def fits(check: Callable[[str], str], text: str) -> bool:
+    """Whether `check`, of a setting, accepts it."""
+    try:
+        check(text)
+    except ValueError:
+        return False
+    return True
+
+
+def looked_up(value: object, environ: Mapping[str, str]) -> str:
+    """The text, or that of the variable which it names; empty if the variable is not set, or it is no text."""
+    if found := reference(value):
+        return environ.get(found.removeprefix("env:"), "").strip()
+    return value.strip() if isinstance(value, str) else ""
+
+
+def number(value: object) -> Decimal | None:
+    """A number that is not negative, also as text; None if it is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        found = Decimal(str(value))
+    except InvalidOperation:
+        return None
+    return found if found.is_finite() and found >= 0 else None
+
+
+def whole(value: object) -> int | None:
+    found = number(value)
+    return int(found) if found is not None and found == int(found) else None
+
+
+def dollars(amount: Decimal) -> str:
+    """Without an exponent, as settings write it."""
+    text = f"{amount:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def per_million(value: object) -> str:
+    """Dollars per million tokens of dollars per token; empty if it is no number."""
+    found = number(value)
+    return "" if found is None else dollars(found * 1_000_000)
+
+
+def days(value: object) -> Decimal | None:
+    """Of a duration such as `30d`, `1mo` or `24h`; None if it is none."""
+    found = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
+    return None if found is None else int(found[1]) * _DAYS[found[2]]
+
+
+def slug(name: str) -> str:
+    """A name for a provider or policy: letters, digits, `.`, `_` and `-`."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._") or "imported"
