@@ -100,6 +100,9 @@ from sizewise.releases.environments import tables as environment_tables
 from sizewise.releases.environments.commit_plans import CommitPlans
 from sizewise.releases.environments.environment_store import EnvironmentStore
 from sizewise.releases.environments.plan_store import PlanStore
+from sizewise.releases.git_mirror import GitMirror
+from sizewise.releases.git_publisher import GitPublisher
+from sizewise.releases.git_remote import remote_of
 from sizewise.releases.git_sync import GitSync
 from sizewise.releases.release_store import ReleaseStore
 from sizewise.releases.retention import delete_unneeded_releases
@@ -201,6 +204,7 @@ class Services:
     release_plans: PlanStore
     widgets: WidgetStore
     git_sync: GitSync
+    git_publisher: GitPublisher
     canaries: CanaryEvaluator
     flow_versions: FlowVersions
     flow_drafts: FlowDrafts
@@ -322,6 +326,10 @@ def open_services(
         )
         releases = ReleaseStore(encryption, read, write_sync, executor)
         environments, release_plans = EnvironmentStore(read, write), PlanStore(read, write)
+        mirror, git_owner = (
+            GitMirror(home / "git", remote_of(settings)),
+            partial(authenticator.authenticate, admin_token),
+        )
         limits, outbox = read(limit_tables.read_snapshot), Outbox()
         limiter = Limiter(
             limits,
@@ -461,10 +469,12 @@ def open_services(
             release_plans=release_plans,
             git_sync=GitSync(
                 settings,
+                mirror,
                 releases,
-                partial(authenticator.authenticate, admin_token),
-                CommitPlans(settings.environments, environments, release_plans).create,
+                principal=git_owner,
+                plan=CommitPlans(settings.environments, environments, release_plans).create,
             ),
+            git_publisher=GitPublisher(settings, mirror, git_owner),
             widgets=WidgetStore(read, write, api_keys, limiter),
             canaries=CanaryEvaluator(storage.database.read_in_thread, leadership.write),
             flow_versions=versions,

@@ -26,7 +26,7 @@ def publish(flow: str, project: str | None) -> None:
     """Publish a flow on the server.
 
     FLOW is a name in the folder `flows` next to sizewise.toml, or a file. It is checked here first; a flow with errors
-    is not published.
+    is not published. A server with [git] makes it a commit on a branch of yours, and a pull request.
 
     \b
     Example: sizewise flow publish support
@@ -40,8 +40,22 @@ def publish(flow: str, project: str | None) -> None:
     if wants_json():
         write_json(msgspec.to_builtins(told))
         return
+    if told.commit is not None:
+        _write_commit(told.commit)
+        return
+    assert told.flow is not None
     again = "" if told.new else " (unchanged)"
     click.echo(f"flow:{told.flow.name}@{told.flow.version[:SHORT]} is live in {told.flow.project!r}{again}")
+
+
+def _write_commit(made: operations.FlowCommit) -> None:
+    click.echo(
+        f"Committed {made.commit[:SHORT]} to the branch {made.branch} of {made.repository}: nothing is live by it"
+    )
+    if made.pull_request:
+        click.echo(f"Pull request: {made.pull_request}")
+    elif made.problem:
+        click.echo(f"warning: no pull request: {made.problem}", err=True)
 
 
 @click.command()

@@ -398,9 +398,18 @@ class FlowVersion(Struct, frozen=True, rename="camel"):
     live: bool
 
 
+class FlowCommit(Struct, frozen=True, rename="camel"):
+    repository: str
+    branch: str
+    commit: str
+    pull_request: str | None
+    problem: str | None
+
+
 class PublishedFlow(Struct, frozen=True, rename="camel"):
     new: bool
-    flow: FlowSummary
+    flow: FlowSummary | None
+    commit: FlowCommit | None
 
 
 class FlowRun(Struct, frozen=True, rename="camel"):
@@ -1788,8 +1797,9 @@ async def list_flow_versions(client: ApiClient, *, name: str, limit: int) -> lis
 
 PUBLISH_FLOW = """\
 mutation PublishFlow($text: String!, $project: String) { publishFlow(text: $text, project: $project) { ...PublishedFlow
-} } fragment PublishedFlow on PublishFlowPayload { new flow { ...FlowSummary } } fragment FlowSummary on Flow { name
-version published project error }
+} } fragment PublishedFlow on PublishFlowPayload { new flow { ...FlowSummary } commit { ...FlowCommit } } fragment
+FlowSummary on Flow { name version published project error } fragment FlowCommit on PublishedCommit { repository branch
+commit pullRequest problem }
 """
 
 

@@ -29,6 +29,7 @@ from sizewise.graphql.naming import to_graphql_name
 from sizewise.handler import Event, TextDelta
 from sizewise.money import format_dollars
 from sizewise.principal import Principal
+from sizewise.releases.git_publisher import FlowPublication, PublishedCommit
 
 MAX_NOTE_CHARS = 500
 PAGE_ARGUMENTS = ("before", "limit")
@@ -234,6 +235,10 @@ async def publish_flow(
     ]
     if other := next((each for each in alike if each != name), ""):
         raise Conflict(f"the flow {other!r} has the same field in GraphQL as {name!r}", "choose another name")
+    findings = flow_findings(text, checked.diagnostics)
+    if services.git_publisher.takes(principal.tenant, where):
+        made = await services.git_publisher.publish(principal, FlowPublication(name, text, expected_version, note))
+        return {"flow": None, "new": False, "findings": findings, "commit": _commit(made)}
     live = next((each.version for each in shelf.list_published(principal.tenant, where) if each.name == name), "")
     folder = context.app.resources.flow_files
     file = None if folder is None else folder.file_of(principal.tenant, where, name)
@@ -249,7 +254,17 @@ async def publish_flow(
         except Conflict:  # the folder owns the flow: what is live is what the file says
             await shelf.publish(principal, where, name, live, version)
             raise
-    return {"flow": _flow(context, published), "new": new, "findings": flow_findings(text, checked.diagnostics)}
+    return {"flow": _flow(context, published), "new": new, "findings": findings, "commit": None}
+
+
+def _commit(made: PublishedCommit) -> FieldValues:
+    return {
+        "repository": made.repository,
+        "branch": made.branch,
+        "commit": made.commit,
+        "pullRequest": made.pull_request or None,
+        "problem": made.problem or None,
+    }
 
 
 async def withdraw_flow(context: RequestContext, name: str, project: str | None = None) -> FieldValues:

@@ -8,17 +8,17 @@ The token is in git's environment and in no argument, log or message.
 from __future__ import annotations
 
 import asyncio
-import base64
 import os
 import re
 import shutil
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from msgspec import Struct
-
+from sizewise.catalog.file_lock import file_lock
 from sizewise.errors import BadRequest, ExternalFailure
 from sizewise.process import CompletedProcess, run
+from sizewise.releases.git_remote import GitRemote, secret_config
 from sizewise.settings.load import inherited_environment
 
 TIMEOUT_S = 300.0
@@ -57,61 +57,50 @@ OURS = frozenset({"PATH", "HOME"})
 SSH = "ssh -o BatchMode=yes -o ForwardAgent=no -o ClearAllForwardings=yes -o PermitLocalCommand=no"
 
 
-class GitRemote(Struct, frozen=True):
-    """`url` and `branch` are checked by the settings. `max_mb`: of a fetch, and of a commit's files. `proxy`: of https,
-    with its password; `ca_file`: in place of the system's.
-    """
-
-    url: str
-    branch: str
-    path: str
-    max_mb: int
-    proxy: str = ""
-    ca_file: Path | None = None
-
-
 class GitMirror:
     """`folder`: of its own, made when it is needed, and never a checkout of the user's."""
 
     def __init__(self, folder: Path, remote: GitRemote) -> None:
-        self._folder = folder
-        self._remote = remote
+        self.folder, self.remote = folder, remote
         self._git_dir = folder / "mirror.git"
+
+    def alone(self) -> AbstractAsyncContextManager[None]:
+        """For who fetches and reads on: refs are shared, also with other processes of this server."""
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return file_lock(self.folder / "lock")
 
     async def fetch(self, token: str = "", asked: str = "") -> str:
         """The id of the branch's last commit. `asked`: another branch, or the whole id of a commit. Raises
         ExternalFailure.
         """
         await self._create()
-        named, kept = asked or self._remote.branch, ASKED_REF if asked else REF
+        named, kept = asked or self.remote.branch, ASKED_REF if asked else REF
         ref = f"+{asked if COMMIT.fullmatch(asked) else HEADS + named}:{kept}"
-        words = ("fetch", "--quiet", "--depth=1", "--no-tags", "--no-write-fetch-head", "--", self._remote.url, ref)
-        done = await self._git(*words, token=token)
+        words = ("fetch", "--quiet", "--depth=1", "--no-tags", "--no-write-fetch-head", "--", self.remote.url, ref)
+        done = await self.git(*words, token=token)
         if done.exit_code and TOO_LARGE.search(done.stderr):
             shutil.rmtree(self._git_dir, ignore_errors=True)
             raise ExternalFailure(
-                f"{named!r} is larger than {self._remote.max_mb} MB, or needs too much memory",
+                f"{named!r} is larger than {self.remote.max_mb} MB, or needs too much memory",
                 "set `max_mb` in [git], or keep large files out of the repository",
             )
         if done.exit_code:
             raise ExternalFailure(
-                f"git cannot fetch {named!r}: {_reason(done.stderr)}",
+                f"git cannot fetch {named!r}: {reason(done.stderr)}",
                 "check url, branch and token in [git]",
             )
-        return (await self._read("rev-parse", "--verify", "--end-of-options", f"{kept}^{{commit}}")).strip()
+        return (await self.read("rev-parse", "--verify", "--end-of-options", f"{kept}^{{commit}}")).strip()
 
     async def message(self, commit: str) -> str:
-        return await self._read("log", "-1", "--format=%B", "--end-of-options", commit, limit=MAX_MESSAGE_BYTES)
+        return await self.read("log", "-1", "--format=%B", "--end-of-options", commit, limit=MAX_MESSAGE_BYTES)
 
     async def write_out(self, commit: str, folder: Path) -> None:
         """The files of the path, into `folder`, which is empty. Raises BadRequest, with the reason, for a commit that
         is refused.
         """
-        tree = f"{commit}:{self._remote.path}"
+        tree = f"{commit}:{self.remote.path}"
         try:
-            listed = await self._read(
-                "ls-tree", "-r", "-z", "--long", "--end-of-options", tree, limit=MAX_LISTING_BYTES
-            )
+            listed = await self.read("ls-tree", "-r", "-z", "--long", "--end-of-options", tree, limit=MAX_LISTING_BYTES)
         except _TooMuch as error:
             raise _refused(commit, f"it has more than {MAX_FILES} files", "set `path` in [git]") from error
         entries = listed.split("\0")[:-1]
@@ -126,42 +115,41 @@ class GitMirror:
             if mode == SUBMODULE:
                 raise _refused(commit, f"{path[:200]!r} is a submodule", "put its files there")
             size += int(bytes_)
-            if size > self._remote.max_mb * MEGABYTE:
-                raise _refused(commit, f"its files have more than {self._remote.max_mb} MB", "set `max_mb` in [git]")
-        index = self._folder / "index"
+            if size > self.remote.max_mb * MEGABYTE:
+                raise _refused(commit, f"its files have more than {self.remote.max_mb} MB", "set `max_mb` in [git]")
+        index = self.folder / "index"
         index.unlink(missing_ok=True)
         own = {"GIT_INDEX_FILE": str(index)}
         for words in (("read-tree", tree), (f"--work-tree={folder}", "checkout-index", "--all", "--force")):
-            done = await self._git(*words, more=own)
+            done = await self.git(*words, more=own)
             if done.exit_code:
-                raise ExternalFailure(f"git cannot write out {commit[:10]}: {_reason(done.stderr)}", "see its message")
+                raise ExternalFailure(f"git cannot write out {commit[:10]}: {reason(done.stderr)}", "see its message")
 
     async def _create(self) -> None:
         """Anew where old commits have grown it: git keeps what no branch needs any more."""
-        if await asyncio.to_thread(_bytes_below, self._git_dir) > REBUILD_FACTOR * self._remote.max_mb * MEGABYTE:
+        if await asyncio.to_thread(_bytes_below, self._git_dir) > REBUILD_FACTOR * self.remote.max_mb * MEGABYTE:
             await asyncio.to_thread(shutil.rmtree, self._git_dir)
         if (self._git_dir / "HEAD").is_file():
             return
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        done = await self._git("init", "--quiet", "--bare", "--template=", str(self._git_dir))
+        done = await self.git("init", "--quiet", "--bare", "--template=", str(self._git_dir))
         if done.exit_code:
-            raise ExternalFailure(f"git cannot make a mirror: {_reason(done.stderr)}", "check the home folder")
+            raise ExternalFailure(f"git cannot make a mirror: {reason(done.stderr)}", "check the home folder")
 
-    async def _read(self, *words: str, limit: int = 4096) -> str:
+    async def read(self, *words: str, limit: int = 4096) -> str:
         """Raises BadRequest if git refuses, such as for a path that the commit does not have."""
-        done = await self._git(*words, limit=limit)
+        done = await self.git(*words, limit=limit)
         if done.exit_code:
-            raise BadRequest(f"git: {_reason(done.stderr)}", "check `path` in [git]")
+            raise BadRequest(f"git: {reason(done.stderr)}", "check `path` in [git]")
         return done.stdout
 
-    async def _git(
+    async def git(
         self, *words: str, token: str = "", more: dict[str, str] | None = None, limit: int = 1_000_000
     ) -> CompletedProcess:
-        blocks = str(self._remote.max_mb * MEGABYTE // BLOCK_BYTES)
+        blocks = str(self.remote.max_mb * MEGABYTE // BLOCK_BYTES)
         config = [word for each in CONFIG for word in ("-c", each)]
         place = ("--git-dir", str(self._git_dir))
         argv = ("sh", "-c", LIMITED, blocks, str(MEMORY_KB), *config, *place, *words)
-        env = {**self._environment(), **_secret_config(self._remote, token), **(more or {})}
+        env = {**self._environment(), **secret_config(self.remote, token), **(more or {})}
         try:
             return await run(argv, TIMEOUT_S, env, limit)
         except ExternalFailure as error:
@@ -179,35 +167,13 @@ class GitMirror:
             "GIT_CONFIG_GLOBAL": os.devnull,
             "GIT_ATTR_NOSYSTEM": "1",
             "GIT_TERMINAL_PROMPT": "0",
-            "GIT_ALLOW_PROTOCOL": urlsplit(self._remote.url).scheme,
+            "GIT_ALLOW_PROTOCOL": urlsplit(self.remote.url).scheme,
             "GIT_SSH_COMMAND": SSH,
         }
 
 
 class _TooMuch(ExternalFailure):
     """Git wrote more than was allowed."""
-
-
-def _secret_config(remote: GitRemote, token: str) -> dict[str, str]:
-    """A header for this server alone, and the proxy, in the environment: arguments are seen by every user of the
-    machine.
-    """
-    parts = urlsplit(remote.url)
-    if parts.scheme == "ssh":
-        return {}
-    config = {"http.proxy": remote.proxy}
-    if remote.ca_file is not None:
-        config["http.sslCAInfo"] = str(remote.ca_file)
-    if token:
-        basic = base64.b64encode(f"x-access-token:{token}".encode()).decode()
-        config[f"http.{parts.scheme}://{parts.netloc}/.extraHeader"] = f"Authorization: Basic {basic}"
-    numbered = enumerate(config.items())
-    named = {
-        f"GIT_CONFIG_{what}_{at}": word
-        for at, pair in numbered
-        for what, word in zip(("KEY", "VALUE"), pair, strict=True)
-    }
-    return {"GIT_CONFIG_COUNT": str(len(config)), **named}
 
 
 def _bytes_below(folder: Path) -> int:
@@ -218,7 +184,7 @@ def _refused(commit: str, why: str, hint: str) -> BadRequest:
     return BadRequest(f"the commit {commit[:10]} is refused: {why}", hint)
 
 
-def _reason(stderr: str) -> str:
+def reason(stderr: str) -> str:
     """Git's last error, which says more than the failure of the whole that follows it."""
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith("error:")]

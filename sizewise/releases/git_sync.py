@@ -12,18 +12,17 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Struct
 
 from sizewise.errors import BadRequest, SizewiseError
 from sizewise.flows.language.yaml_source import YamlError, parse_yaml
-from sizewise.http.egress import DEFAULT_PORTS, EgressPolicy, origin
 from sizewise.jobs.periodic_tasks import PeriodicTask
 from sizewise.principal import Principal
 from sizewise.releases.folder_release import FILE_OPTIONS, build_release
-from sizewise.releases.git_mirror import COMMIT, GitMirror, GitRemote
+from sizewise.releases.git_mirror import COMMIT, GitMirror
+from sizewise.releases.git_remote import check_egress
 from sizewise.releases.manifest import Release
 from sizewise.releases.release_store import ReleaseStore
 from sizewise.settings.git import git_branch
@@ -56,15 +55,18 @@ class GitSync:
     """One per process; the leader looks."""
 
     def __init__(
-        self, settings: Settings, store: ReleaseStore, principal: Callable[[], Principal], plan: PlanCommit
+        self,
+        settings: Settings,
+        mirror: GitMirror,
+        store: ReleaseStore,
+        *,
+        principal: Callable[[], Principal],
+        plan: PlanCommit,
     ) -> None:
         """`principal`: who saves; its project gets the releases."""
-        self._git, self._public_reach = settings.git, settings.egress.public
-        self._store, self._principal, self._folder = store, principal, settings.home / "git"
-        self._plan = plan
-        remote = _remote(settings)
-        self._mirror = GitMirror(self._folder, remote)
-        self._lock = asyncio.Lock()
+        self._settings, self._git = settings, settings.git
+        self._store, self._principal, self._plan = store, principal, plan
+        self._mirror = mirror
         self._soon: asyncio.Task[None] | None = None
         self._refused: SizewiseError | None = None  # of the commit, which is not tried again
         self.status = GitStatus(self._git.url, self._git.branch)
@@ -83,7 +85,7 @@ class GitSync:
             self._soon = asyncio.get_running_loop().create_task(self._look_once())
 
     async def _look_once(self) -> None:
-        async with self._lock:
+        async with self._mirror.alone():
             self._soon = None  # what comes from now on may be of a later commit
         with suppress(SizewiseError):  # it is in the status, and the log has it from the next look
             await self.sync()
@@ -96,8 +98,8 @@ class GitSync:
                 git_branch(asked)
             except ValueError as error:
                 raise BadRequest(f"{error}, nor the whole id of a commit", "git rev-parse HEAD shows one") from error
-        async with self._lock:
-            self._check_egress()
+        async with self._mirror.alone():
+            check_egress(self._settings)
             commit = await self._mirror.fetch(resolve_secret(self._git.token), asked)
             saved = await self._save(commit)
         return GitStatus(url=self._git.url, branch=asked, commit=commit, release=saved, checked=_now())
@@ -109,7 +111,7 @@ class GitSync:
     async def sync(self) -> GitStatus:
         """Raises BadRequest for a commit that is refused, EgressDenied, ExternalFailure."""
         self._require_repository()
-        async with self._lock:
+        async with self._mirror.alone():
             try:
                 await self._sync()
             except SizewiseError as error:
@@ -119,7 +121,7 @@ class GitSync:
             return self.status
 
     async def _sync(self) -> None:
-        self._check_egress()
+        check_egress(self._settings)
         commit = await self._mirror.fetch(resolve_secret(self._git.token))
         if commit == self.status.commit:
             if self._refused is not None:
@@ -147,28 +149,10 @@ class GitSync:
         return saved.manifest.hash
 
     async def _build(self, commit: str) -> Release:
-        with TemporaryDirectory(prefix="commit-", dir=self._folder) as made:
+        with TemporaryDirectory(prefix="commit-", dir=self._mirror.folder) as made:
             folder = Path(made)
             await self._mirror.write_out(commit, folder)
             return await asyncio.to_thread(_build, folder)
-
-    def _check_egress(self) -> None:
-        """A fetch sends no data but the address and the token: what is public may."""
-        parts = urlsplit(self._git.url)
-        where = f"{'https' if parts.scheme == 'ssh' else parts.scheme}://{parts.netloc.rpartition('@')[2]}"
-        egress = EgressPolicy({where: self._git.place}, {"public": self._public_reach})
-        egress.check(origin(where, DEFAULT_PORTS), purpose="git", data_class="public")
-
-
-def _remote(settings: Settings) -> GitRemote:
-    git, parts = settings.git, urlsplit(settings.git.url)
-    proxy = ""
-    if parts.scheme in DEFAULT_PORTS:
-        port = parts.port or int(DEFAULT_PORTS[parts.scheme])
-        proxy = settings.proxies.proxy_for(parts.scheme, parts.hostname or "", port)
-    return GitRemote(
-        url=git.url, branch=git.branch, path=git.path, max_mb=git.max_mb, proxy=proxy, ca_file=settings.ca_file
-    )
 
 
 def _build(folder: Path) -> Release:

@@ -18,12 +18,13 @@ TOKEN = "ghp-canary-5f6071829a0a1b2c3d4e"
 
 
 class GitServer:
-    """`seen`: command lines of this machine that held the token while git asked."""
+    """`seen`: command lines of this machine that held the token while git asked. `read_only`: no push is taken."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.work = folder, folder / "work"
         self.seen: list[str] = []
         self.url = ""
+        self.read_only = False
         self.git(folder, "init", "-q", "--bare", "-b", "main", "repo.git")
         self.git(folder, "init", "-q", "-b", "main", "work")
 
@@ -76,6 +77,7 @@ def _handler(server: GitServer) -> type[BaseHTTPRequestHandler]:
                 "CONTENT_TYPE": self.headers.get("Content-Type", ""),
                 "CONTENT_LENGTH": str(len(body)),
                 "HTTP_CONTENT_ENCODING": self.headers.get("Content-Encoding", ""),
+                **({} if server.read_only else {"REMOTE_USER": "x-access-token"}),
                 "GIT_PROTOCOL": self.headers.get("Git-Protocol", ""),
             }
             done = subprocess.run(["git", "http-backend"], env=env, input=body, capture_output=True, timeout=60)

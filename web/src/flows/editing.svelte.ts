@@ -49,6 +49,8 @@ export class FlowEditing {
   base = $state.raw({ version: '', text: '' });
   others = $state.raw<FlowOpen['flowDrafts']>([]);
   file = $state('');
+  /** The repository that publishing commits to; null: none. */
+  git = $state.raw<FlowOpen['gitSync']>(null);
   opened = $state(false);
   failure = $state.raw<Failure | null>(null);
   saving = $state<Saving>('saved');
@@ -107,6 +109,7 @@ export class FlowEditing {
     if (!this.opened) this.base = this.#begun(found);
     this.others = found.flowDrafts.filter((each) => each.name === this.name && !each.mine);
     this.file = found.flowFiles.find((each) => each.name === this.name)?.file ?? '';
+    this.git = found.gitSync;
   }
 
   /** A draft of an earlier version says which; its text is kept with the draft. */

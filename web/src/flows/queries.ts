@@ -16,9 +16,9 @@ export const flowListDocument: Document<FlowList, object> = {
   text: `query FlowList{flows{name version project published publishedBy description sideEffects error inputs{name type required}}}`,
 };
 
-export type FlowOpen = { flow: { name: string; version: string; published: number; publishedBy: string; sideEffects: boolean; error: string | null; text: string; } | null; flowDraft: { baseVersion: string; saved: number; text: string | null; layout: unknown | null; } | null; flowDrafts: Array<{ name: string; user: string; mine: boolean; saved: number; }>; flowFiles: Array<{ name: string; file: string; }>; };
+export type FlowOpen = { flow: { name: string; version: string; published: number; publishedBy: string; sideEffects: boolean; error: string | null; text: string; } | null; flowDraft: { baseVersion: string; saved: number; text: string | null; layout: unknown | null; } | null; flowDrafts: Array<{ name: string; user: string; mine: boolean; saved: number; }>; flowFiles: Array<{ name: string; file: string; }>; gitSync: { url: string; branch: string; } | null; };
 export const flowOpenDocument: Document<FlowOpen, { name: string; }> = {
-  text: `query FlowOpen($name:String!){flow(name:$name){name version published publishedBy sideEffects error text}flowDraft(name:$name){baseVersion saved text layout}flowDrafts{name user mine saved}flowFiles{name file}}`,
+  text: `query FlowOpen($name:String!){flow(name:$name){name version published publishedBy sideEffects error text}flowDraft(name:$name){baseVersion saved text layout}flowDrafts{name user mine saved}flowFiles{name file}gitSync{url branch}}`,
 };
 
 export type FlowVocabulary = { flowSchema: unknown; nodeKinds: Array<{ name: string; description: string; sideEffect: boolean; hasNodes: boolean; canBePinned: boolean; parameters: Array<{ name: string; type: unknown; required: boolean; expression: boolean; names: string; }>; }>; flowFilters: Array<{ name: string; description: string; inputs: Array<unknown>; }>; flowNames: { models: Array<string>; policies: Array<string>; flows: Array<string>; knowledge: Array<string>; hosts: Array<string>; agents: Array<string>; prompts: Array<string>; tools: Array<string>; }; };
@@ -56,9 +56,9 @@ export const flowDraftDropDocument: Document<FlowDraftDrop, { name: string; }> =
   text: `mutation FlowDraftDrop($name:String!){dropFlowDraft(name:$name){name}}`,
 };
 
-export type FlowPublish = { publishFlow: { new: boolean; flow: { name: string; version: string; }; findings: Array<Finding>; }; };
+export type FlowPublish = { publishFlow: { new: boolean; flow: { name: string; version: string; } | null; findings: Array<Finding>; commit: { branch: string; commit: string; pullRequest: string | null; problem: string | null; } | null; }; };
 export const flowPublishDocument: Document<FlowPublish, { text: string; expectedVersion?: string | null; note?: string | null; }> = {
-  text: `mutation FlowPublish($text:String!$expectedVersion:String$note:String){publishFlow(text:$text expectedVersion:$expectedVersion note:$note){new flow{name version}findings{...Finding}}}fragment Finding on FlowFinding{node line column message hint severity fixes{title start end text}}`,
+  text: `mutation FlowPublish($text:String!$expectedVersion:String$note:String){publishFlow(text:$text expectedVersion:$expectedVersion note:$note){new flow{name version}findings{...Finding}commit{branch commit pullRequest problem}}}fragment Finding on FlowFinding{node line column message hint severity fixes{title start end text}}`,
 };
 
 export type FlowTest = { testFlow: { key: string; kind: string; state: 'running' | 'text' | 'done' | 'pinned' | 'failed' | 'skipped' | 'ended'; at: number; text: string; model: string; why: string; tokens: number; costUsd: string | null; error: string; message: string; hint: string; output: unknown | null; }; };
