@@ -42,7 +42,7 @@ KEPT = 8
 """Applications that are kept beside those of environments in use."""
 
 BuildApplication = Callable[[Application, Release, str, str], Application]
-"""Of the live application, a release, tenant and project. Raises ConfigError, BadRequest."""
+"""Of the live application, a release, tenant and project; runs on a thread. Raises ConfigError, BadRequest."""
 ReleaseKey = tuple[str, str, str]
 """Tenant, project and hash."""
 
@@ -177,9 +177,13 @@ class EnvironmentServing:
         return await asyncio.shield(task)
 
     async def _build(self, key: ReleaseKey) -> Application:
+        """On a thread: requests are answered meanwhile. Again, if the settings changed meanwhile."""
         release = await self._releases.load(*key)
-        assert self._published is not None
-        built = self._build_application(self._published, release, key[0], key[1])
+        built = published = None
+        while built is None or published is not self._published:
+            published = self._published
+            assert published is not None
+            built = await asyncio.to_thread(self._build_application, published, release, key[0], key[1])
         self._applications[key] = built
         self._evict()
         return built
