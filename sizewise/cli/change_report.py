@@ -16,6 +16,9 @@ FORMAT = 1
 STATE_MARKS: Mapping[str, str] = {**MARKS, "unchanged": "⏭️", "new": "🆕"}
 SARIF_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 
+ALTERS = "evals-change"
+"""Label of a pull request, set by someone who may: it may change evals. They hold from the merge on."""
+
 Verdict = Literal["pass", "fail", "unclear"]
 
 
@@ -29,19 +32,27 @@ class FileFinding(Struct, frozen=True):
 
 
 class ChangeReport(Struct, frozen=True, kw_only=True):
-    """`base`, `head`: ids of commits, shortened. `only_here`: no model beyond this machine was asked."""
+    """`base`, `head`: ids of commits, shortened. `only_here`: no model beyond this machine was asked. `may_alter`: the
+    pull request has the label ALTERS, so it may change evals.
+    """
 
     base: str
     head: str
     outcomes: tuple[EvalOutcome, ...]
     findings: tuple[FileFinding, ...] = ()
     only_here: bool = False
+    may_alter: bool = False
+
+    @property
+    def lacks_label(self) -> tuple[str, ...]:
+        """Evals that the change alters or removes, and that nobody allowed."""
+        return () if self.may_alter else tuple(each.name for each in self.outcomes if each.altered)
 
     @property
     def verdict(self) -> Verdict:
         """Fails closed: what could not be run is unclear, and so is a change without any eval."""
         states = {each.state for each in self.outcomes}
-        if "fail" in states or self.findings:
+        if "fail" in states or self.findings or self.lacks_label:
             return "fail"
         return "unclear" if "unclear" in states or not self.outcomes else "pass"
 
@@ -49,6 +60,7 @@ class ChangeReport(Struct, frozen=True, kw_only=True):
     def sentence(self) -> str:
         wrong = [f"{each.name}: {each.why}" for each in self.outcomes if each.state == self.verdict != "pass"]
         found = [f"{each.path}:{each.line}: {each.message}" for each in self.findings]
+        found += [f"{name}: a change of evals needs the label {ALTERS!r}" for name in self.lacks_label]
         first = next(iter([*wrong, *found]), "the base has no eval" if not self.outcomes else "every rule holds")
         return f"{self.verdict.upper()}: {first}"
 
@@ -65,6 +77,9 @@ def change_markdown(report: ChangeReport) -> str:
         if each.gate is not None:
             lines += ["", f"**{table_cell(each.name)}**", "", *gate_section(each.gate, each.comparison)]
         lines += [f"* {table_cell(f'{each.name}: {note}')}" for note in each.notes]
+    if report.lacks_label:
+        names = ", ".join(map(table_cell, report.lacks_label))
+        lines += ["", f"Changes of evals ({names}) need the label `{ALTERS}`, by someone who may set it."]
     if report.only_here:
         lines += ["", "Only models of this machine were asked: this change comes from a fork."]
     cost = format_dollars(sum(each.cost for each in report.outcomes))
@@ -80,6 +95,7 @@ def change_json(report: ChangeReport) -> dict[str, object]:
         "base": report.base,
         "head": report.head,
         "only_here": report.only_here,
+        "lacks_label": list(report.lacks_label),
         "evals": [
             {
                 "name": each.name,

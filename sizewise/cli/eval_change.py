@@ -30,17 +30,19 @@ from sizewise.evals.runs.run_file import ENDING, EvalRun, open_run, read_run
 READ_BY_SERVER = ("sizewise.toml", "flows", "prompts", "data")
 """Beside the folder `evals`: what an answer may depend on."""
 SIDES = ("base", "head")
+MAX_RULE_CHARS = 300
 
 State = Literal["pass", "fail", "unclear", "unchanged", "new"]
 
 
 class EvalOutcome(Struct, frozen=True, kw_only=True):
-    """One eval. `why`: in a sentence. `notes`: what a reviewer should know."""
+    """One eval. `why`: in a sentence. `notes`: what a reviewer should know. `altered`: the change does that to it."""
 
     name: str
     state: State
     why: str
     notes: tuple[str, ...] = ()
+    altered: bool = False
     gate: GateResult | None = None
     comparison: RunComparison | None = None
     head: EvalRun | None = None
@@ -107,11 +109,12 @@ class ChangeCheck:
             why = "the base has no such eval: its rules hold from the merge on"
             return EvalOutcome(name=name, state="new", why=why)
         notes = list(_notes(rules, changed))
+        altered = bool(notes)
         targets = {"base": rules.spec.target, "head": (changed or rules).spec.target}
         digests = {side.name: target_digest(side.folder, targets[side.name]) for side in (self._base, self._head)}
         if digests["base"] == digests["head"] and not self._every:
             why = "nothing that its answers depend on has changed"
-            return EvalOutcome(name=name, state="unchanged", why=why, notes=tuple(notes))
+            return EvalOutcome(name=name, state="unchanged", why=why, notes=tuple(notes), altered=altered)
         data = rules.dataset()
         files = {side: self._file(rules, data, digests[side], side) for side in SIDES}
         report = await self._answer(rules, data, targets, files)
@@ -124,6 +127,7 @@ class ChangeCheck:
             state=gate.verdict,
             why=gate.sentence.partition(": ")[2],
             notes=tuple(notes),
+            altered=altered,
             gate=gate,
             comparison=compare_runs(base, head),
             head=head,
@@ -161,8 +165,8 @@ def _notes(rules: EvalFile, changed: EvalFile | None) -> list[str]:
     if changed is None:
         return ["this change removes the eval: it is checked all the same"]
     found = list[str]()
-    pairs = [
-        ("its rules", rules.spec.gate, changed.spec.gate),
+    pairs: list[tuple[str, object, object]] = [
+        (_rules_of(rules, changed), rules.spec.gate, changed.spec.gate),
         ("its scorers or repeats", rules.spec.scoring_digest, changed.spec.scoring_digest),
         ("its budget", rules.spec.budget, changed.spec.budget),
     ]
@@ -172,6 +176,12 @@ def _notes(rules: EvalFile, changed: EvalFile | None) -> list[str]:
     except BadRequest:
         is_same = False
     return found if is_same else [*found, "this change alters its data: those of the base were used"]
+
+
+def _rules_of(rules: EvalFile, changed: EvalFile) -> str:
+    """Both, for a reviewer."""
+    was, now = (msgspec.json.encode(each.spec.gate).decode()[:MAX_RULE_CHARS] for each in (rules, changed))
+    return f"its rules from {was} to {now}"
 
 
 def _without_folder(message: str, folder: Path) -> str:

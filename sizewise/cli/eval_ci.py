@@ -12,10 +12,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import click
+from msgspec.structs import replace
 
 from sizewise.app.eval_folder import SUFFIXES, read_eval
 from sizewise.cli.change_annotations import change_annotations
 from sizewise.cli.change_report import (
+    ALTERS,
     ChangeReport,
     FileFinding,
     change_json,
@@ -40,6 +42,9 @@ SECRET_NAME = re.compile(r"\benv:([A-Za-z0-9_]{1,100})")
 @click.option("--base", metavar="REF", required=True, help="Branch or commit that the change goes to.")
 @click.option("--head", metavar="REF", default="HEAD", help="The change. [HEAD]")
 @click.option("--untrusted", is_flag=True, help="From a fork: no secrets, and only models of this machine.")
+@click.option(
+    "--labels", default="", metavar="NAMES", help=f"Of the pull request, by comma; {ALTERS} allows new rules."
+)
 @click.option("--all", "every", is_flag=True, help="Also evals whose inputs did not change.")
 @click.option("--cache", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Keep answers here.")
 @click.option("--markdown", type=click.Path(path_type=Path), metavar="FILE", help="Write a pull-request comment.")
@@ -54,6 +59,7 @@ def ci(
     base: str,
     head: str,
     untrusted: bool,
+    labels: str,
     every: bool,
     cache: Path | None,
     markdown: Path | None,
@@ -66,12 +72,13 @@ def ci(
 
     Checks out the commit where the change began and the change itself, each in a folder of its own, starts a server for
     each, asks both in turn on the same items, and applies the base's rules, data and budget. Exits with 1 unless all
-    pass.
+    pass, and if evals are changed without the label `evals-change`.
 
     \b
     Example: sizewise eval ci --base origin/main --markdown comment.md
     """
     found, files = asyncio.run(_check(base, head, is_trusted=not untrusted, every=every, cache=cache))
+    found = replace(found, may_alter=ALTERS in {each.strip() for each in labels.split(",")})
     for file, text in ((markdown, change_markdown), (junit, change_junit)):
         if file is not None:
             write_file(file, text(found))

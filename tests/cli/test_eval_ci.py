@@ -170,6 +170,17 @@ def test_story_15_a_change_that_lowers_the_gate_is_judged_by_the_old_one(reposit
 
 
 @pytest.mark.long
+def test_a_change_of_evals_shows_both_rules_and_passes_only_with_the_label(repository: Repository) -> None:
+    repository.commit(evals__capitals_DOT_yaml=EVAL.replace("0.1}", "0.2}"))
+    code, shown, comment = repository.check()
+    assert (code, shown["verdict"], state(shown)) == (1, "fail", "unchanged") and shown["lacks_label"] == ["capitals"]
+    assert "need the label `evals-change`" in comment and "0.1" in comment and "0.2" in comment, comment
+    assert repository.check("--labels", "docs")[0] == 1
+    code, shown, comment = repository.check("--labels", "docs,evals-change")
+    assert (code, shown["verdict"]) == (0, "pass") and "alters its rules" in comment
+
+
+@pytest.mark.long
 def test_story_16_a_fork_runs_what_is_offline_and_gets_no_secret_and_no_settings(repository: Repository) -> None:
     evil = SETTINGS.replace('base_url = "https://far.example/v1"', 'base_url = "http://127.0.0.1:9/v1"')
     repository.git("checkout", "-q", "main")
