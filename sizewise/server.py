@@ -33,6 +33,7 @@ from sizewise.app.process_role import ALONE
 from sizewise.app.release_application import build_release_application
 from sizewise.app.resources import MergeMetrics, Resources
 from sizewise.app.services import Services, open_services
+from sizewise.app.shadow_flows import acting_node_of
 from sizewise.atomic_file import write_file_atomically
 from sizewise.catalog import discovery
 from sizewise.catalog.current_catalog import current_catalog
@@ -105,7 +106,11 @@ class ReloadableApplication:
         self.environments = EnvironmentServing(services.environments, services.releases, self._build_release)
         services.runs.use_releases(self.environments)
         self.environments.canaries = CanaryServing(
-            services, self._release_handler, lambda: self.app.handler, self.environments.live_releases
+            services,
+            handler_of=self._release_handler,
+            acting_node=partial(acting_node_of, self.environments),
+            published=lambda: self.app.handler,
+            served=self.environments.live_releases,
         )
         self.app = self._build(settings)
         self.app.apply()

@@ -36,11 +36,15 @@ class CanaryServing:
     def __init__(
         self,
         services: Services,
+        *,
         handler_of: Callable[[Place, str], Awaitable[Handler]],
+        acting_node: Callable[[Place, str, str], Awaitable[str]],
         published: Callable[[], Handler],
         served: Callable[[], Iterable[LiveRelease]],
     ) -> None:
-        """`handler_of`: of a release; `published`: answers a judge's prompts; `served`: what this process serves."""
+        """`handler_of`: of a release; `acting_node`: of one of its flows; `published`: answers a judge's prompts;
+        `served`: what this process serves.
+        """
         self.open_requests = OpenRequests()
         self._arms = BegunArms(services.storage.database.read_in_thread)
         self._write = services.storage.writer.run_transaction
@@ -50,6 +54,7 @@ class CanaryServing:
             write=self._write,
             numbers=services.records.ids,
             handler_of=handler_of,
+            acting_node=acting_node,
             judge=published,
             draw=random,
         )

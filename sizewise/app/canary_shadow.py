@@ -1,7 +1,7 @@
 """Shadow run of a canary: it answers copies of some of stable's requests; nobody sees those answers.
 
-A request is drawn by chance, at most one of a session, and never one that a flow answers, since a flow may act. The
-copy runs after stable's answer has gone out, and none begins once a day's budget is spent. It is a request of its own:
+A request is drawn by chance, at most one of a session, and none that a flow with a node that may act answers. The copy
+runs after stable's answer has gone out, and none begins once a day's budget is spent. It is a request of its own:
 data classes, limits and records apply to it. Of each pair outcomes, times and costs are stored, and the verdict of a
 judge that does not know which answer is which; no text.
 """
@@ -38,6 +38,7 @@ MAX_RUNNING = 4
 """Pairs in progress in this process."""
 KEPT_SESSIONS = 10_000
 FLOW = "flow:"
+METADATA = "metadata"
 SHADOW_ARM = "shadow"
 """Of the records of copies: they are of no arm that is compared."""
 
@@ -61,17 +62,20 @@ class CanaryShadow:
         write: AsyncTransactionRunner,
         numbers: Iterator[int],
         handler_of: Callable[[Place, str], Awaitable[Handler]],
+        acting_node: Callable[[Place, str, str], Awaitable[str]],
         judge: Callable[[], Handler],
         draw: Callable[[], float],
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`numbers`: ids of records. `handler_of`: of a release, by place and hash. `judge`: what answers a judge's
-        prompts. `draw` returns a random number from 0 to 1. `clock`: unix seconds.
+        """`numbers`: ids of records. `handler_of`: of a release, by place and hash. `acting_node`: of its flow, which
+        is not run twice if it has one. `judge`: what answers a judge's prompts. `draw` returns a random number from 0
+        to 1. `clock`: unix seconds.
         """
         self._read = read
         self._write = write
         self._numbers = numbers
         self._handler_of = handler_of
+        self._acting_node = acting_node
         self._judge = judge
         self._draw = draw
         self._budget = DailyBudget(lambda since: read(lambda c: tables.pairs_cost(c, first_id(since))), clock)
@@ -117,7 +121,7 @@ class CanaryShadow:
     def _takes(self, canary: Canary, request: Request) -> bool:
         if self._draw() >= canary.settings.shadow_rate or len(self.tasks) >= MAX_RUNNING:
             return False
-        if not is_comparable(request) or request.payload.model.startswith(FLOW):
+        if not is_comparable(request):
             return False
         if not self._left(canary):
             return False
@@ -146,6 +150,8 @@ class CanaryShadow:
             log.error("a pair of a shadow run failed: %s", code)
 
     async def _pair(self, canary: Canary, request: Request, stable: ArmAnswer) -> None:
+        if not await self._may_copy(canary, request.payload.model):
+            return
         answered = await self._answer(canary, request)
         if answered is None:
             return
@@ -165,12 +171,23 @@ class CanaryShadow:
         )
         await self._write(lambda c: tables.insert_pair(c, canary.tenant, pair))
 
+    async def _may_copy(self, canary: Canary, model: str) -> bool:
+        if not model.startswith(FLOW):
+            return True
+        try:
+            return not await self._acting_node(canary.place, canary.release, model.removeprefix(FLOW))
+        except SizewiseError:  # it has no such flow: its answer says so
+            return True
+
     async def _answer(self, canary: Canary, request: Request) -> ArmAnswer | None:
         """The canary's answer; None if the budget does not allow it."""
         seen, begun = ArmAnswer(), time.perf_counter()
         copy = shadow_request(
             request, request.payload.model, begun, None
         )  # a limit would refuse models without a price
+        if request.payload.model.startswith(FLOW) and METADATA in request.payload.fields:  # inputs of a flow by name
+            fields = copy.payload.fields | {METADATA: request.payload.fields[METADATA]}
+            copy = replace(copy, payload=replace(copy.payload, fields=fields))
         copy = replace(copy, release=ReleaseLabel(canary.environment, canary.release, SHADOW_ARM))
         try:
             handler = await self._handler_of(canary.place, canary.release)

@@ -10,7 +10,9 @@ from functools import partial
 import msgspec
 
 from sizewise.app.release_changes import place_of
+from sizewise.app.shadow_flows import left_out
 from sizewise.auth.api_keys import audit_event
+from sizewise.errors import SizewiseError
 from sizewise.graphql.context import RequestContext
 from sizewise.graphql.model_type import FieldValues
 from sizewise.releases.canary.canary_reports import CanaryReport, read_report
@@ -23,7 +25,7 @@ from sizewise.releases.canary.canary_view import (
     metric_views,
     sentence,
 )
-from sizewise.releases.canary.tables import CanaryTick
+from sizewise.releases.canary.tables import SHADOW, Canary, CanaryTick
 from sizewise.settings.canary import at_step
 
 Place = tuple[str, str, str]
@@ -77,10 +79,20 @@ async def _read(context: RequestContext, place: Place, ticks: int) -> FieldValue
     now = time.time_ns() // 1_000_000
     read = partial(read_report, place=place, ticks=max(1, ticks), now=now)
     found = await context.services.storage.database.read_in_thread(read)
-    return None if found is None else _report(found, now)
+    return None if found is None else _report(found, now, await _left_out(context, found.canary))
 
 
-def _report(report: CanaryReport, now: int) -> FieldValues:
+async def _left_out(context: RequestContext, canary: Canary) -> list[str]:
+    environments = context.get_app().environments
+    if environments is None or canary.state != SHADOW:
+        return []
+    try:
+        return await left_out(environments, canary.place, canary.release)
+    except SizewiseError:  # it cannot be built any more, which the environment's `problem` says
+        return []
+
+
+def _report(report: CanaryReport, now: int, unshadowed: list[str]) -> FieldValues:
     canary, progress, guards = report.canary, report.canary.progress, report.canary.progress.guards
     settings, share = canary.settings, report.share
     ticked = report.live.ticked if report.live is not None else 0
@@ -99,7 +111,7 @@ def _report(report: CanaryReport, now: int) -> FieldValues:
         "reason": canary.reason,
         "sentence": sentence(canary, share, (now - ticked) / 1_000),
         "evidenceSentence": evidence_line(canary),
-        "limits": limits(canary, share, now),
+        "limits": [*limits(canary, share, now), *unshadowed],
         "units": {
             "canary": progress.canary_units,
             "stable": progress.stable_units,
