@@ -39,9 +39,9 @@ def parse_reference(text: str) -> ModelReference | None:
         if not urlsplit(text).path.lower().endswith(".gguf"):
             raise BadRequest("the URL does not end in .gguf", "Only GGUF files can run here.")
         return ModelReference("url", text)
-    prefix, _, rest = text.partition(":")
+    prefix, colon, rest = text.partition(":")
     kinds: dict[str, ReferenceKind] = {"hf": "hugging-face", "ollama": "ollama", "pypi": "package"}
-    if prefix not in kinds or not rest:
+    if prefix not in kinds or not colon:
         return None
     kind = kinds[prefix]
     if kind == "hugging-face":

@@ -53,7 +53,8 @@ def no_model_error(
         return ModelUnavailable(words, hint, retry_after=wait, status=status)
     if kinds == {ContextLengthExceeded}:
         return ContextLengthExceeded(f"the request fits no model: {reasons}", "shorten the prompt", param="messages")
-    late = [each for each in rejections if each.param == "max_ms"]  # nothing but time is missing, the cheapest first
-    hint = late[0].hint if late else "relax the request, or add a model that meets it"
+    late = [each for each in rejections if each.needed_s is not None]
+    soonest = min(late, key=lambda each: each.needed_s or 0.0, default=None)
+    hint = soonest.hint if soonest else "relax the request, or add a model that meets it"
     words = f"no model meets the request's constraints: {reasons}"
     return NoModelFits(words, hint, param="max_ms" if late else "model")

@@ -113,7 +113,7 @@ def check_time(card: ModelCard, late: PredictedTime | None, forecast: TimeForeca
         wait = max(1.0, math.ceil(late.wait_s))
         return Rejection(card, why, Busy, param="max_ms", hint=hint, retry_after=wait, decides=True)
     hint = f"allow {math.ceil(late.seconds) * 1_000} ms, set a lower `max_tokens`, or use a faster model"
-    return Rejection(card, why, NoModelFits, param="max_ms", hint=hint, decides=True)
+    return Rejection(card, why, NoModelFits, param="max_ms", hint=hint, needed_s=late.seconds, decides=True)
 
 
 def with_times(candidates: list[Candidate], forecast: TimeForecast, features: RequestFeatures) -> list[Candidate]:

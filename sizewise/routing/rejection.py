@@ -21,6 +21,7 @@ class Rejection(Struct, frozen=True):
     param: str | None = None
     hint: str = ""
     retry_after: float | None = None  # seconds, if it may answer later
+    needed_s: float | None = None  # seconds that the model would take, if only time is missing
     decides: bool = False  # shown as part of the decision when another model answers
 
 

@@ -122,6 +122,7 @@ def test_a_file_that_is_not_the_stated_one_is_not_kept(registry: Registry) -> No
     [
         (("hf:acme/Tiny-GGUF:Q2_K",), 2, "Q4_K_M, Q8_0"),
         (("hf:acme/Other",), 2, "Check its spelling"),
+        (("hf:",), 2, "hf:OWNER/REPO"),
         (("hf:acme",), 2, "hf:OWNER/REPO"),
         (("ollama:tiny:9b",), 2, "Check its spelling"),
         (("https://example.com/model.bin",), 2, "GGUF"),

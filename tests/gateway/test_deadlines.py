@@ -71,11 +71,12 @@ def test_a_deadline_that_cannot_be_met_is_refused_at_once_with_the_prediction(
 
 def test_where_no_model_can_make_it_the_hint_says_how_much_time_would_do(tmp_path: Path) -> None:
     with serving(tmp_path, SETTINGS) as served:
-        for model in ("echo/small", "echo/large"):
-            assert served.chat(model, "one two [[slow 0.4]]").status == 200
+        for model, pause in (("echo/small", 3), ("echo/large", 0.4)):
+            assert served.chat(model, f"one two [[slow {pause}]]").status == 200
         answer = ask(served, "auto")
         assert (answer.status, answer.error["code"], answer.error["param"]) == (422, "no_model_fits", "max_ms")
-        assert re.fullmatch(r"allow \d+ ms, set a lower `max_tokens`, or use a faster model", answer.error["hint"])
+        hint = re.fullmatch(r"allow (\d+) ms, set a lower `max_tokens`, or use a faster model", answer.error["hint"])
+        assert hint and int(hint[1]) < 3_000, "the time of the faster model"
 
 
 def test_the_first_deadline_of_a_model_is_predicted_by_its_self_test(tmp_path: Path) -> None:

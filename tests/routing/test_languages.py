@@ -26,7 +26,7 @@ ENGLISH = replace(
     echo_card("echo/small", parameters=135_000_000, price=FREE, logprobs=True), languages=frozenset({"en"})
 )
 UNKNOWN = echo_card("echo/large", parameters=1_500_000_000, price=FREE)
-MANY = replace(UNKNOWN, languages=frozenset({"en", "zh", "hi", "ar", "sv", "de", "fr"}))
+MANY = replace(UNKNOWN, languages=frozenset({"en", "zh", "ja", "hi", "ar", "sv", "de", "fr"}))
 QUESTIONS = {
     "zh": "请用中文解释一下为什么天空是蓝色的。",
     "hi": "आसमान नीला क्यों होता है, कृपया समझाइए।",
@@ -36,12 +36,14 @@ QUESTIONS = {
     "th": "ทำไมท้องฟ้าถึงเป็นสีฟ้า ช่วยอธิบายหน่อย",
     "ko": "하늘은 왜 파란색인지 아이에게 설명해 주세요.",
 }
+SHORT = {"zh": "中国的首都是哪里", "ja": "日本国憲法", "ko": "안녕하세요", "th": "สวัสดีครับ"}
 NOT_FOREIGN = {
     "English": "Why is the sky blue? Explain it to a child, please.",
     "code": "def f(x):\n    return x + 1",
     "a formula": "sin(x)^2 + cos(x)^2 = ?",
     "one word": "hi",
     "names": "Tell me about Angela Merkel and Emmanuel Macron.",
+    "a foreign word in its script": "The word 中国 means China.",
     "a foreign word": "What does 'Schadenfreude' mean?",
     "nothing but signs": "\u0000\ud800 \ufffe !!! 🙂🙂",
     "nothing": "",
@@ -65,6 +67,11 @@ def _chat(text: str) -> ChatRequest:
 def explained(text: str, *cards: ModelCard) -> RoutingDecision:
     names = ModelAliases(cards, {"default": CascadePolicy()})
     return explain(asking(_chat(text)), names, always_healthy, DataPolicy())
+
+
+@pytest.mark.parametrize("language", SHORT)
+def test_a_short_question_is_known_by_a_script_without_spaces(language: str) -> None:
+    assert asked(SHORT[language], ENGLISH, UNKNOWN)[0] == ["echo/large"]
 
 
 @pytest.mark.parametrize("language", QUESTIONS)

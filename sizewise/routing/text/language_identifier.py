@@ -19,15 +19,20 @@ NO_LANGUAGES = frozenset({"un", "xxx", "tlh", "zzp", "zzb", "zze", "zzh"})
 """CLD2's codes for no language, and languages in jest, which are given to odd texts."""
 _UNREADABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
 _LETTER = re.compile(r"[^\W\d_]")
+_UNSPACED = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]")
+"""Thai, kana, Han and Hangul: a question in them is too short for CLD2 to be certain, and its script tells enough."""
+UNSPACED_SHARE = 0.7  # of the letters
 
 
 def identify_language(text: str) -> str:
     """For example `sv`; empty if CLD2 calls its guess unreliable, as in code, formulas and very short texts."""
     readable = _UNREADABLE.sub(" ", text[:MAX_CHARS])
-    if pycld2 is None or len(_LETTER.findall(readable)) < MIN_LETTERS:
+    letters = len(_LETTER.findall(readable))
+    if pycld2 is None or letters < MIN_LETTERS:
         return ""
+    by_script = len(_UNSPACED.findall(readable)) >= UNSPACED_SHARE * letters
     try:
-        reliable, _, found = pycld2.detect(readable)
+        reliable, _, found = pycld2.detect(readable, bestEffort=by_script)
     except pycld2.error:  # a character that CLD2 does not know
         return ""
     code = str(found[0][1]).partition("-")[0]
