@@ -69,6 +69,7 @@ class Figures:
     rss_start_mb: float
     rss_most_mb: float
     rss_end_mb: float
+    rss_quarters_mb: tuple[float, ...]  # after each quarter of the run; a slope through steps does not say if they end
     rss_slope_mb_per_min: float
     rss_slope_error: float  # two standard errors
     rss_slope_bytes_per_request: float
@@ -155,6 +156,7 @@ def _figures(sums: Sums, seen: Seen, seconds: float, in_flight: float, records: 
         seen.rss_mb[0],
         max(seen.rss_mb),
         seen.rss_mb[-1],
+        tuple(seen.rss_mb[len(seen.rss_mb) * part // 4 - 1] for part in (1, 2, 3, 4)),
         slope,
         2 * error,
         each,
@@ -207,6 +209,7 @@ def page(figures: Figures) -> str:
         ("plain p50 / p99", f"{f.plain_p50_ms:.1f} / {f.plain_p99_ms:.1f} ms"),
         ("first word p50 / p99 (the upstream waits 500)", f"{f.first_p50_ms:.0f} / {f.first_p99_ms:.0f} ms"),
         ("memory start / most / end", f"{f.rss_start_mb:.0f} / {f.rss_most_mb:.0f} / {f.rss_end_mb:.0f} MB"),
+        ("after each quarter", " / ".join(f"{each:.1f}" for each in f.rss_quarters_mb) + " MB"),
         ("its slope, from a quarter on", f"{f.rss_slope_mb_per_min:+.2f} +- {f.rss_slope_error:.2f} MB a minute"),
         ("", f"{f.rss_slope_bytes_per_request:+.2f} +- {f.rss_slope_bytes_error:.2f} bytes a plain request"),
         ("descriptors most / end", f"{f.files_most:,} / {f.files_end:,}"),
