@@ -18,13 +18,17 @@ TOKEN = "ghp-canary-5f6071829a0a1b2c3d4e"
 
 
 class GitServer:
-    """`seen`: command lines of this machine that held the token while git asked. `read_only`: no push is taken."""
+    """`seen`: command lines of this machine that held the token while git asked. `read_only`: no push is taken. A
+    push that has come sets `pushing`, and waits for `held`.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.work = folder, folder / "work"
         self.seen: list[str] = []
         self.url = ""
         self.read_only = False
+        self.pushing, self.held = threading.Event(), threading.Event()
+        self.held.set()
         self.git(folder, "init", "-q", "--bare", "-b", "main", "repo.git")
         self.git(folder, "init", "-q", "-b", "main", "work")
 
@@ -67,6 +71,9 @@ def _handler(server: GitServer) -> type[BaseHTTPRequestHandler]:
                 return
             path, _, query = self.path.partition("?")
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            if self.command == "POST" and path.endswith("git-receive-pack"):
+                server.pushing.set()
+                server.held.wait(60)
             env = {
                 "PATH": os.environ["PATH"],
                 "GIT_PROJECT_ROOT": str(server.folder),

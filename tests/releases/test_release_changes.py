@@ -55,8 +55,7 @@ def graphql(server: Served, query: str, key: str = "", **variables: object) -> A
 
 
 @pytest.mark.long
-def test_a_durable_run_ends_under_the_release_that_it_began_with(tmp_path: Path) -> None:
-    """Story 25."""
+def test_story_25_a_durable_run_ends_under_the_release_that_it_began_with(tmp_path: Path) -> None:
     home = project(tmp_path)
     (home / "flows" / "later.yaml").write_text(WAITING_FLOW)
     admin = home / "admin.token"
@@ -88,8 +87,8 @@ def test_a_durable_run_ends_under_the_release_that_it_began_with(tmp_path: Path)
 
 
 @pytest.mark.long
-def test_a_missing_secret_stops_apply_by_name_and_so_does_a_provider(tmp_path: Path) -> None:
-    """Story 20; and 19: the release was built elsewhere, and has the same hash here."""
+def test_story_20_a_missing_secret_stops_apply_by_name_and_so_does_a_provider(tmp_path: Path) -> None:
+    """And story 19: the release was built elsewhere, and has the same hash here."""
     made = project(tmp_path / "elsewhere", ENVIRONMENTS + CRM)
     (made / "flows" / "find.yaml").write_text(CRM_FLOW)
     hash = run(made, "release", "build", "--dry-run")["hash"]

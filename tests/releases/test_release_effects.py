@@ -46,7 +46,7 @@ def outcomes(folder: Path) -> None:
 
 
 @pytest.mark.long
-def test_18_a_plan_shows_effects_on_cost_and_quality_before_anything_happens(tmp_path: Path) -> None:
+def test_story_18_a_plan_shows_effects_on_cost_and_quality_before_anything_happens(tmp_path: Path) -> None:
     home = project(tmp_path, SETTINGS)
     outcomes(home / "outcomes")
     with serving(home, SETTINGS) as server:

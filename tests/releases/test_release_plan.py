@@ -14,8 +14,7 @@ APPROVED = ENVIRONMENTS.replace("[environments.prod]\n", "[environments.prod]\na
 
 
 @pytest.mark.long
-def test_a_plan_shows_what_changes_before_it_does_and_a_stale_one_is_refused(tmp_path: Path) -> None:
-    """Story 18."""
+def test_story_18_a_plan_shows_what_changes_before_it_does_and_a_stale_one_is_refused(tmp_path: Path) -> None:
     home = project(tmp_path)
     with serving(home, APPROVED) as server:
         until(lambda: all(live(home)[each] for each in ("prod", "free")))

