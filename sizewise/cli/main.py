@@ -55,6 +55,7 @@ COMMANDS: Mapping[str, LazyCommand] = {
     ),
     "budgets": LazyCommand("sizewise.cli.budgets:budgets", "Show rate limits and budgets, and what is left."),
     "erase": LazyCommand("sizewise.cli.erase:erase", "Erase the stored data of one person, key, session or end user."),
+    "settings": LazyCommand("sizewise.cli.settings:settings", "Change a settings file to this version's names."),
     "backup": LazyCommand("sizewise.cli.backup:backup", "Back up the home to one file, while the server runs."),
     "restore": LazyCommand("sizewise.cli.restore:restore", "Restore a home from a backup."),
     "doctor": LazyCommand(
@@ -69,7 +70,7 @@ SUBJECTS = (
     ("flow prompt knowledge eval annotate dataset release import scan", "Build flows; measure answers; release."),
     ("records scores usage savings audit alerts", "See requests, their scores and cost, savings, changes, alerts."),
     ("keys widget users orgs budgets encryption", "Manage access, widgets, limits and encryption keys."),
-    ("backup restore erase", "Back up and restore the home; erase one person's data."),
+    ("backup restore erase settings", "Back up and restore the home; erase one person's data; rename."),
 )
 """The commands in the order of the help."""
 
