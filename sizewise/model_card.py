@@ -93,6 +93,7 @@ class ModelCard:
     prefill: bool = False  # can continue a partial assistant message
     single_choice: bool = False  # makes one choice per call
     completions: bool = False  # its endpoint for text completions takes prompts without a chat template
+    decisions: bool = False  # its endpoint for decisions takes questions with few answers
     quality: float | None = None
     price: Price = UNKNOWN_PRICE
     weights: ModelWeights | None = None

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from functools import partial
 
 import msgspec
+from msgspec import Raw, Struct
 from msgspec.structs import replace
 
 from sizewise.app.application import Application
@@ -19,15 +21,54 @@ from sizewise.gateway.request_head import RequestHead
 from sizewise.gateway.response_metadata import ResponseMetadata
 from sizewise.gateway.response_writer import ResponseWriter
 from sizewise.handler import RequestOptions
-from sizewise.messages import NO_USAGE, Reply
+from sizewise.messages import NO_USAGE, Reply, Usage
+from sizewise.providers.wires.openai.decision_upstream import OPTION_FIELD, OptionAnswer
 from sizewise.routing.run_all import run_all
 
 QUESTIONS_AT_ONCE = 4
 
 
+class DecisionResult(Struct, frozen=True):
+    """The reply to each question in their order, and what was heard meanwhile."""
+
+    call: DecisionCall
+    replies: list[Reply]
+    metadata: ResponseMetadata
+
+    @property
+    def usage(self) -> Usage:
+        return sum((reply.usage for reply in self.replies), NO_USAGE)
+
+    @property
+    def model(self) -> str:
+        chosen = self.metadata.selection
+        return self.call.model if chosen is None else chosen.model
+
+    def answers(self) -> tuple[list[dict[str, object]], list[str]]:
+        """In the form of `/v1/decisions`, and the rung of each."""
+        answers, rungs = [], []
+        for question, reply in zip(self.call.questions, self.replies, strict=True):
+            found = _rung_answer(reply)
+            answers.append(answer_of(question, reply.text, found))
+            rungs.append("large" if found is None else found.rung if isinstance(found, RungAnswer) else found.source)
+        return answers, rungs
+
+
 async def decisions(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
+    await answer_decision(app, head, body, writer, read_decision, _write)
+
+
+async def answer_decision(
+    app: Application,
+    head: RequestHead,
+    body: bytes,
+    writer: ResponseWriter,
+    read: Callable[..., tuple[DecisionCall, Raw | None]],
+    write: Callable[[DecisionResult], bytes],
+) -> None:
+    """`read` and `write`: of the wire that the client speaks."""
     head.authorize(app, "decisions")
-    call, options = await read_payload(app.resources.offload, read_decision, body, head.options)
+    call, options = await read_payload(app.resources.offload, read, body, head.options)
     heard = [ResponseMetadata() for _ in call.questions]
     replies: dict[int, Reply] = {}
     places = asyncio.Semaphore(QUESTIONS_AT_ONCE)
@@ -43,8 +84,9 @@ async def decisions(app: Application, head: RequestHead, body: bytes, writer: Re
     except SizewiseError as error:
         return await send_error(writer, error, _merged(heard).final_headers(head.trace))
     size = sum(len(reply.text) for reply in replies.values())
-    written = await app.resources.offload.run(size, partial(_write, call, replies, heard))
-    await writer.send_response(200, [], written, _merged(heard).header_lines(head.trace))
+    result = DecisionResult(call, [replies[number] for number in range(len(call.questions))], _merged(heard))
+    written = await app.resources.offload.run(size, partial(write, result))
+    await writer.send_response(200, [], written, result.metadata.header_lines(head.trace))
 
 
 def _own_options(options: RequestOptions, number: int, count: int) -> RequestOptions:
@@ -64,20 +106,19 @@ def _merged(heard: list[ResponseMetadata]) -> ResponseMetadata:
     return whole
 
 
-def _write(call: DecisionCall, replies: dict[int, Reply], heard: list[ResponseMetadata]) -> bytes:
-    answers, rungs, usage = [], [], NO_USAGE
-    for number, question in enumerate(call.questions):
-        reply = replies[number]
-        usage = usage + reply.usage
-        raw = reply.fields.get(DECISION_FIELD)
-        found = None if raw is None else msgspec.json.decode(raw, type=RungAnswer)
-        answers.append(answer_of(question, reply.text, found))
-        rungs.append("large" if found is None else found.rung)
-    chosen = [each.selection.model for each in heard if each.selection is not None]
+def _rung_answer(reply: Reply) -> RungAnswer | OptionAnswer | None:
+    if DECISION_FIELD in reply.fields:
+        return msgspec.json.decode(reply.fields[DECISION_FIELD], type=RungAnswer)
+    raw = reply.fields.get(OPTION_FIELD)
+    return None if raw is None else msgspec.json.decode(raw, type=OptionAnswer)
+
+
+def _write(result: DecisionResult) -> bytes:
+    (answers, rungs), usage = result.answers(), result.usage
     return msgspec.json.encode(
         {
             "answers": answers,
-            "model": chosen[0] if chosen else call.model,
+            "model": result.model,
             "usage": {
                 "input_tokens": usage.input,
                 "input_tokens_details": {"cached_tokens": usage.cached, "cache_write_tokens": usage.cache_write},

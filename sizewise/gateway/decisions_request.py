@@ -8,12 +8,15 @@ from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta, Raw, Struct
+from msgspec.structs import replace
 
 from sizewise.decisions.certificate import RungAnswer
 from sizewise.decisions.question import NAMED_PREFIX
 from sizewise.errors import BadBody, NotTranslatable
 from sizewise.messages import ChatRequest
+from sizewise.providers.wires.openai.decision_upstream import CarriedQuestion, OptionAnswer, carried
 from sizewise.providers.wires.openai.request_response import decode_client_body, read_request
+from sizewise.providers.wires.original_body import ORIGINAL_FIELD
 
 MAX_QUESTIONS = 400
 MAX_CHOICES = 255
@@ -31,19 +34,19 @@ class InstructionPart(Struct):
     type: str = "input_text"
 
 
-class Predicate(Struct, tag="predicate"):
+class Predicate(Struct, tag="predicate", omit_defaults=True):
     """Whether a statement about the input is true."""
 
     instructions: str | list[InstructionPart]
     name: str | None = None
 
 
-class ChoiceOption(Struct):
+class ChoiceOption(Struct, omit_defaults=True):
     value: str | bool
     description: str = ""
 
 
-class ChoiceQuestion(Struct, tag="choice"):
+class ChoiceQuestion(Struct, tag="choice", omit_defaults=True):
     """One of several options. Values are typed: `true` and `"true"` are two."""
 
     instructions: str | list[InstructionPart]
@@ -51,12 +54,12 @@ class ChoiceQuestion(Struct, tag="choice"):
     name: str | None = None
 
 
-class ScoreLevel(Struct):
+class ScoreLevel(Struct, omit_defaults=True):
     label: str
     description: str = ""
 
 
-class ScoreQuestion(Struct, tag="score"):
+class ScoreQuestion(Struct, tag="score", omit_defaults=True):
     """One of several levels, from the lowest on."""
 
     instructions: str | list[InstructionPart]
@@ -92,8 +95,7 @@ def read_decision(body: bytes, *, is_checked: bool = False) -> tuple[DecisionCal
     options = fields.pop("sizewise", None)
     for name in fields.keys() - set(DecisionBody.__struct_fields__) - IGNORED_FIELDS:
         raise BadBody(f"`{name[:100]}` is not known", "remove it", param=name[:100])
-    for at, question in enumerate(seen.questions):
-        _check(question, f"questions[{at}]")
+    check_questions(seen.questions, [f"questions[{at}]" for at in range(len(seen.questions))])
     text = seen.input if isinstance(seen.input, str) else _conversation(seen.input)
     if not text.strip():
         raise BadBody("`input` is empty", "send what is to be decided on", param="input")
@@ -124,20 +126,26 @@ def question_chat(question: DecisionQuestion, model: str, text: str) -> ChatRequ
         },
     }
     payload, _ = read_request(_encode(body), is_checked=True)
-    return payload
+    carries = CarriedQuestion(
+        options=[_encode(value).decode() for value in values],
+        texts=[_encode({"answer": value}).decode() for value in values],
+        instructions=told,
+        question=Raw(_encode(question)),
+    )
+    return replace(payload, fields={**payload.fields, ORIGINAL_FIELD: carried(carries)})
 
 
-def answer_of(question: DecisionQuestion, text: str, found: RungAnswer | None) -> dict[str, object]:
+def answer_of(question: DecisionQuestion, text: str, found: RungAnswer | OptionAnswer | None) -> dict[str, object]:
     """The wire's answer. `text`: what the model said; without `found`, its answer has the probability 1. An answer
     that is not allowed is a refusal.
     """
-    values = _values(question)
+    values = question_values(question)
     try:
         said = msgspec.json.decode(text)["answer"]
         chosen = next(at for at, value in enumerate(values) if value == said and type(value) is type(said))
     except (msgspec.DecodeError, KeyError, TypeError, StopIteration):
         return {"type": "refusal", "name": question.name}
-    shares = found.probabilities if found is not None else [float(at == chosen) for at in range(len(values))]
+    shares = _shares(found, values, chosen)
     answer: dict[str, object]
     if isinstance(question, Predicate):
         answer = {"type": "predicate", "probability": shares[0]}
@@ -154,12 +162,22 @@ def answer_of(question: DecisionQuestion, text: str, found: RungAnswer | None) -
     return {"name": question.name, **answer}
 
 
+def _shares(found: RungAnswer | OptionAnswer | None, values: Sequence[str | bool], chosen: int) -> Sequence[float]:
+    """The probability of each value, in their order."""
+    if found is None:
+        return [float(at == chosen) for at in range(len(values))]
+    if isinstance(found, RungAnswer) or not found.values:
+        return found.probabilities
+    known = {(type(value), value): share for value, share in zip(found.values, found.probabilities, strict=True)}
+    return [known.get((type(value), value), 0.0) for value in values]
+
+
 def _question_text(question: DecisionQuestion) -> str:
     said = question.instructions
     return said if isinstance(said, str) else "\n".join(part.text for part in said)
 
 
-def _values(question: DecisionQuestion) -> Sequence[str | bool]:
+def question_values(question: DecisionQuestion) -> Sequence[str | bool]:
     if isinstance(question, Predicate):
         return (True, False)
     if isinstance(question, ChoiceQuestion):
@@ -169,7 +187,7 @@ def _values(question: DecisionQuestion) -> Sequence[str | bool]:
 
 def _told(question: DecisionQuestion) -> tuple[str, Sequence[str | bool]]:
     """The instructions for a model, and the values that it may answer."""
-    text, values = _question_text(question), _values(question)
+    text, values = _question_text(question), question_values(question)
     if isinstance(question, Predicate):
         return f"{PREDICATE_PROMPT}\n\nStatement: {text}", values
     shown = question.choices if isinstance(question, ChoiceQuestion) else question.levels
@@ -179,12 +197,15 @@ def _told(question: DecisionQuestion) -> tuple[str, Sequence[str | bool]]:
     return "\n".join([prompt, "", text, "", *lines]), values
 
 
-def _check(question: DecisionQuestion, where: str) -> None:
-    if not _question_text(question).strip():
-        raise BadBody(f"`{where}.instructions` is empty", "say what is to be decided", param=f"{where}.instructions")
-    values = [(type(value), value) for value in _values(question)]
-    if len(set(values)) != len(values):
-        raise BadBody(f"`{where}` has the same option twice", "make each unique", param=where)
+def check_questions(questions: Sequence[DecisionQuestion], paths: Sequence[str]) -> None:
+    """`paths`: of each in the body. Raises BadBody."""
+    for question, where in zip(questions, paths, strict=True):
+        if not _question_text(question).strip():
+            said = "say what is to be decided"
+            raise BadBody(f"`{where}.instructions` is empty", said, param=f"{where}.instructions")
+        values = [(type(value), value) for value in question_values(question)]
+        if len(set(values)) != len(values):
+            raise BadBody(f"`{where}` has the same option twice", "make each unique", param=where)
 
 
 def _conversation(items: list[dict[str, Any]]) -> str:

@@ -36,6 +36,7 @@ from sizewise.gateway.request_options import SizewiseOptions
 from sizewise.gateway.rerank_request import RerankBody
 from sizewise.gateway.response_writer import JSON, ResponseWriter
 from sizewise.gateway.scores import ScoreCreation
+from sizewise.gateway.systemone import SystemOneBody
 from sizewise.providers.wires.anthropic import request_in as anthropic_request
 from sizewise.providers.wires.openai import completion_request, media_request, moderation, request_response
 from sizewise.providers.wires.responses import request_in as responses_request
@@ -89,6 +90,12 @@ class DecisionRequest(DecisionBody):
     sizewise: SizewiseOptions | None = None
 
 
+class SystemOneRequest(SystemOneBody):
+    """TypeSafe's body of decisions: named questions about one state."""
+
+    sizewise: SizewiseOptions | None = None
+
+
 class RerankRequest(RerankBody):
     """Cohere's and Jina's rerank body; other fields are passed to a reranking upstream unread."""
 
@@ -123,7 +130,15 @@ class GraphQLRequest(Struct, rename="camel"):
 
 
 BODY_TYPES: tuple[type[Struct], ...] = (
-    *(ChatRequest, CompletionRequest, ModerationRequest, EmbeddingRequest, RerankRequest, DecisionRequest),
+    *(
+        ChatRequest,
+        CompletionRequest,
+        ModerationRequest,
+        EmbeddingRequest,
+        RerankRequest,
+        DecisionRequest,
+        SystemOneRequest,
+    ),
     *(ResponseRequest, CountableRequest, MessageRequest, SpeechRequest, ImageRequest),
     *(VectorStoreCreation, VectorStoreChange, VectorStoreSearch),
     *(FileAttachment, FileBatchCreation, AttributeChange),
@@ -435,6 +450,7 @@ def _paths() -> Json:
             "post": request("varyImage", "OpenAI image variation", "Images", form="ImageForm"),
         },
         "/v1/decisions": {"post": request("decide", "Decisions", "Decisions", body="DecisionRequest")},
+        "/v1/systemone": {"post": request("decideSystemOne", "Decisions", "SystemOne", body="SystemOneRequest")},
         "/v1/rerank": {"post": request("rerank", "Documents by relevance", "Ranking", body="RerankRequest")},
         "/v2/rerank": {"post": request("rerankV2", "Documents by relevance", "Ranking", body="RerankRequest")},
         "/v1/files": {
@@ -619,6 +635,7 @@ def _answers() -> Json:
         "Decisions": _object(
             "answers model usage", answers=_list(_ANY), model=_WORD, usage=_ANY, sizewise=_ANY,
         ),
+        "SystemOne": _object("answers model usage", answers=_ANY, model=_WORD, usage=_ANY, sizewise=_ANY),
         "Score": _object(
             "id object target target_id name source created_at",
             id=_WORD, object={"const": "score"}, target={"enum": ["trace", "record", "session"]}, target_id=_WORD,

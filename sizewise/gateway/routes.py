@@ -38,6 +38,7 @@ from sizewise.gateway import (
     scores,
     signin_page,
     studio,
+    systemone,
     vector_stores,
     widget,
 )
@@ -86,6 +87,7 @@ ROUTE_ACTIONS: Mapping[str, tuple[str, ...] | None] = {
     "/v1/images/edits": ASK_ACTION,
     "/v1/images/variations": ASK_ACTION,
     "/v1/decisions": ASK_ACTION,
+    "/v1/systemone": ASK_ACTION,
     "/v1/scores": ASK_ACTION,
     "/v1/rerank": ASK_ACTION,
     "/v2/rerank": ASK_ACTION,
@@ -204,6 +206,7 @@ def build_asgi_app(
         upload("/v1/images/edits", images.change),
         upload("/v1/images/variations", images.change),
         at("/v1/decisions", decisions.decisions),
+        at("/v1/systemone", systemone.systemone),
         at("/v1/scores", scores.create),
         at("/v1/rerank", rerank.rerank),
         at("/v2/rerank", rerank.rerank),

@@ -27,6 +27,7 @@ SERVED = frozenset(
         "/v1/images/edits",
         "/v1/images/variations",
         "/v1/decisions",
+        "/v1/systemone",
         "/v1/rerank",
         "/v2/rerank",
         "/v1/messages",

@@ -201,6 +201,11 @@ class ModelConnections:
                     f"models.{card.name!r}.completions: the wire {card.endpoint.wire!r} has no text completions",
                     "remove it: text completions are sent as a chat",
                 )
+            if card.decisions and spoken.decisions is None:
+                raise ConfigError(
+                    f"models.{card.name!r}.decisions: the wire {card.endpoint.wire!r} has no decisions",
+                    "remove it: decisions are sent as a chat with a closed schema",
+                )
             if card.task == "moderate" and spoken.moderations is None:
                 raise ConfigError(
                     f"models.{card.name!r}.task: the wire {card.endpoint.wire!r} has no moderations",

@@ -44,17 +44,24 @@ class HttpModel:
         self._timeouts = timeouts
         self._sanitize_error = ErrorSanitizer(card.name, secrets)
         self._fixed_header_names = frozenset(name.lower() for name, _ in card.endpoint.headers)
-        self._own_endpoint = (
-            wire.moderations if card.task == "moderate" else wire.completions if card.completions else None
-        )
+        self._own_endpoints = [
+            endpoint
+            for endpoint, is_served in (
+                (wire.moderations, card.task == "moderate"),
+                (wire.completions, card.completions),
+                (wire.decisions, card.decisions),
+            )
+            if endpoint is not None and is_served
+        ]
         self._has_no_chat_headers = wire.chat_headers is no_headers  # true of nearly every wire
 
     async def __call__(self, request: Request, send: Send) -> Reply:
         what, wire = request.payload, self._wire
         spoken: Wire | TextEndpoint = wire
         if isinstance(what, ChatRequest):
-            if self._own_endpoint is not None and self._own_endpoint.takes(what):
-                spoken = self._own_endpoint
+            for endpoint in self._own_endpoints:
+                if endpoint.takes(what):
+                    spoken = endpoint
             path = spoken.chat_path
             if request_size(what) < LONG_BYTES:  # nearly every chat, without the coroutine of `Offload.run`
                 body = spoken.write_request(what, self._card.model)

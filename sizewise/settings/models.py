@@ -192,6 +192,10 @@ class ModelSettings:
         None,
         "The provider has `/completions` for it: text completions go there as they are, not as a chat.",
     )
+    decisions: bool | None = setting(
+        None,
+        "The provider has `/decisions` for it: questions of `/v1/decisions` go there as they are, not as a chat.",
+    )
     quality: float | None = setting(
         None, "Quality prior from 0 to 1, to rank models of unknown size.", minimum=0, maximum=1
     )

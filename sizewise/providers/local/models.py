@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from time import perf_counter
@@ -21,6 +22,7 @@ from sizewise.model_card import ModelCard
 from sizewise.providers.local.embedding import LocalEmbeddingModel
 from sizewise.providers.local.gbnf_grammar import rewrite_root_references
 from sizewise.providers.local.llamacpp import ConnectToModel, LlamaCppModel, LocalModelHealth
+from sizewise.providers.local.option_choice import choose_option
 from sizewise.providers.local.repetition import RepetitionDetector
 from sizewise.providers.local.runtime import INSTALL_HINT, LocalRuntime, missing_dependency
 from sizewise.providers.wires.openai.completion_upstream import (
@@ -28,6 +30,7 @@ from sizewise.providers.wires.openai.completion_upstream import (
     completion_fields,
     is_text_completion,
 )
+from sizewise.providers.wires.openai.decision_upstream import carried_question
 from sizewise.providers.wires.openai.request_response import write_request
 from sizewise.providers.wires.openai.stream_in import OpenAiStreamReader
 from sizewise.providers.wires.original_body import not_translatable
@@ -131,6 +134,10 @@ class LocalModel:
         llama = await self.load()
         if not was_loaded:
             await send(AttemptStage("loaded", perf_counter() - began))
+        asked = carried_question(chat)
+        if asked is not None:
+            write = partial(_body, card=card, adapter=adapter)
+            return await choose_option(llama, chat, asked, write, is_adapted=adapter is not None)
         is_raw = is_text_completion(chat)
         reader: StreamReader = CompletionStreamReader(True) if is_raw else OpenAiStreamReader(not chat.include_usage)
         is_first = not chat.stream or chat.tools  # a call's text waits until it is whole

@@ -57,6 +57,7 @@ def apply_overrides(wire: Wire, rename: Mapping[str, str], drop: Collection[str]
         write_embed=bend(wire.write_embed),
         write_rerank=bend(wire.write_rerank),
         completions=bend_endpoint(wire.completions),
+        decisions=bend_endpoint(wire.decisions),
         moderations=bend_endpoint(wire.moderations),
         media=bend_media(wire.media),
     )

@@ -91,6 +91,7 @@ class Wire:
     uncounted_fields: frozenset[str] = frozenset()  # request fields that counting refuses
     list_path: str = "/models"  # lists the models
     completions: TextEndpoint | None = None  # for models whose provider has it
+    decisions: TextEndpoint | None = None  # for models whose provider has it
     moderations: TextEndpoint | None = None  # for models with the task `moderate`
     media: MediaEndpoints | None = None  # for models with the tasks `transcribe`, `speak` and `image`
     has_stop: bool = True  # takes stop sequences

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from sizewise.providers.wires.openai import completion_upstream, media_reply, media_request, moderation
+from sizewise.providers.wires.openai import (
+    completion_upstream,
+    decision_upstream,
+    media_reply,
+    media_request,
+    moderation,
+)
 from sizewise.providers.wires.openai.request_response import read_reply, read_vectors, write_embed, write_request
 from sizewise.providers.wires.openai.rerank import read_scores, write_rerank
 from sizewise.providers.wires.openai.stream_in import OpenAiStreamReader
@@ -24,6 +30,13 @@ WIRE = Wire(
         write_request=completion_upstream.write_request,
         read_reply=completion_upstream.read_reply,
         read_stream=completion_upstream.CompletionStreamReader,
+    ),
+    decisions=TextEndpoint(
+        chat_path="/decisions",
+        takes=decision_upstream.is_decision,
+        write_request=decision_upstream.write_request,
+        read_reply=decision_upstream.read_reply,
+        read_stream=moderation.NoStream,
     ),
     rerank_path="/rerank",
     write_rerank=write_rerank,
