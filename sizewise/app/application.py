@@ -169,7 +169,7 @@ def build_application(settings: Settings, resources: Resources, cards: tuple[Mod
         handler=answer,
         plugins=plugins,
     )
-    decisions.embed_by(features.handler)
+    decisions.ask_by(features.handler)
     return Application(
         settings=settings,
         resources=resources,

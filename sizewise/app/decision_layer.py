@@ -7,19 +7,23 @@ from importlib.util import find_spec
 from random import random
 
 from sizewise.app.decision_explainer import DecisionExplainer
+from sizewise.app.option_model import OptionModel
+from sizewise.decisions.certificate import ModelRungName
 from sizewise.decisions.decision_store import DecisionStore
 from sizewise.decisions.ladder_middleware import DecisionLadders
+from sizewise.decisions.question import ClosedRequest
+from sizewise.errors import did_you_mean
 from sizewise.handler import Handler, Request
 from sizewise.knowledge.embedder import Embedder
 from sizewise.model_card import ModelCard
-from sizewise.routing.model_aliases import ModelAliases
+from sizewise.routing.model_aliases import ModelAliases, RoutePlan
 from sizewise.settings.learning import LearnSettings
 
 NOTHING_LEARNED = "nothing is learned of decisions, though [learn] is on:"
 
 
 class DecisionLayer:
-    """Of one application. `embed_by` closes a cycle: vectors of inputs come from what is built upon the layer."""
+    """Of one application. `ask_by` closes a cycle: vectors of inputs come from what is built upon the layer."""
 
     def __init__(
         self, settings: LearnSettings, store: DecisionStore, explain: DecisionExplainer, cards: Sequence[ModelCard]
@@ -28,11 +32,14 @@ class DecisionLayer:
         self._store = store
         self._explain = explain
         self._cards = [card for card in cards if card.task == "embed" and card.place == "process"]
+        self._tuned = {card.decides: card.name for card in cards if card.decides}
         self._embedder: Embedder | None = None
+        self._model: OptionModel | None = None
 
-    def embed_by(self, handler: Handler) -> None:
+    def ask_by(self, handler: Handler) -> None:
         """`handler`: with all layers."""
         self._embedder = Embedder(handler, self._cards, ())
+        self._model = OptionModel(handler)
 
     def wrap(self, handler: Handler) -> Handler:
         """`handler` itself if nothing is learned."""
@@ -44,6 +51,8 @@ class DecisionLayer:
             plan=self._explain.aliases,
             keep=self._settings.keep,
             embed=self._embed,
+            ask_model=self._ask_model,
+            find_model=self._find_model,
             data_bounds=self._explain.data_policy.decide,
             draw=random,
         )
@@ -53,6 +62,17 @@ class DecisionLayer:
         if self._embedder is None or not self._cards:
             return None
         return (await self._embedder.embed(request, self._cards[0].name, [text], None))[0]
+
+    async def _ask_model(self, request: Request, asked: ClosedRequest, model: str) -> Sequence[float] | None:
+        return None if self._model is None else await self._model.ask(request, asked, model)
+
+    def _find_model(self, asked: ClosedRequest, plan: RoutePlan) -> tuple[ModelRungName, str] | None:
+        """The adapter that was tuned for this question, else the model of the settings, unless it is the reference."""
+        tuned = self._tuned.get(asked.question.id)
+        if tuned is not None:
+            return "tuned", tuned
+        name = self._settings.model
+        return ("next token", name) if name and all(card.name != name for card in plan.cards) else None
 
 
 def learning_problems(
@@ -68,6 +88,11 @@ def learning_problems(
     if not embedding:
         return [f"{NOTHING_LEARNED} no embedding model is on this machine. Run: sizewise models pull minilm-l6-v2"]
     found = []
+    model = next((card for card in cards if card.name == settings.model), None)
+    if settings.model and (model is None or model.place != "process" or model.task != "chat"):
+        known = [card.name for card in cards if card.place == "process" and card.task == "chat"]
+        hint = did_you_mean(settings.model, known) or f"Embedded models: {', '.join(known) or 'none'}"
+        found.append(f"[learn] model: {settings.model!r} is no embedded chat model. {hint}")
     if reason := unavailable_reason(embedding[0]):
         found.append(f"{NOTHING_LEARNED} {embedding[0].name} {reason}")
     if find_spec("numpy") is None:

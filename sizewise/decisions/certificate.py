@@ -7,7 +7,8 @@ from typing import Literal, Protocol
 
 from msgspec import Struct
 
-Rung = Literal["exact", "near copy", "head"]
+Rung = Literal["exact", "near copy", "head", "tuned", "next token"]
+ModelRungName = Literal["tuned", "next token"]
 LOOKS = (250, 500, 1_000, 2_000, 3_000, 5_000, 8_000)
 """Numbers of answers at which a certification is tried."""
 MAX_ANSWERS = LOOKS[-1]
@@ -42,6 +43,7 @@ class LadderCertificate(Struct, frozen=True):
     agreement: float = 1.0
     rungs: Mapping[str, int] = {}  # inputs of the certification that each rung would answer
     calibration_error: float = 0.0
+    model: str = ""  # that is asked where the head is not trusted; empty: none
 
 
 class ReadyLadder(Protocol):
@@ -49,6 +51,15 @@ class ReadyLadder(Protocol):
 
     @property
     def certificate(self) -> LadderCertificate: ...
+
+    @property
+    def asks(self) -> str:
+        """The small model whose probabilities are asked for where `answer` has none; empty: none."""
+        ...
+
+    def answer_with(self, vector: Sequence[float], shares: Sequence[float]) -> RungAnswer | None:
+        """The answer with the probabilities of the model that it asks. None: the input goes up."""
+        ...
 
     def answer(self, digest: str, vector: Sequence[float] | None, *, confidential: bool = False) -> RungAnswer | None:
         """None: the input goes up. Without a `vector` only the exact text is known. For confidential inputs the stored

@@ -15,14 +15,14 @@ from array import array
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from functools import partial
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import msgspec
 from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
 from sizewise.decisions import tables
-from sizewise.decisions.certificate import LOOKS, MAX_ANSWERS, LadderCertificate, ReadyLadder
+from sizewise.decisions.certificate import LOOKS, MAX_ANSWERS, LadderCertificate, ModelRungName, ReadyLadder
 from sizewise.decisions.question import ClosedQuestion
 from sizewise.decisions.tables import AnswerRow, QuestionRow
 from sizewise.errors import PathNotFound
@@ -50,11 +50,16 @@ T = TypeVar("T")
 
 
 class LearnedInput(Struct, frozen=True):
-    """What is kept of an input: `vector` as 32-bit floats. `text` is empty unless `[learn] keep = "text"`."""
+    """What is kept of an input: `vector` as 32-bit floats. `text` is empty unless `[learn] keep = "text"`. `shares`:
+    the probability of each option by a small model, as 32-bit floats; `rung` and `model`: which; empty: none was asked.
+    """
 
     digest: str
     vector: bytes
     text: str = ""
+    shares: bytes = b""
+    rung: ModelRungName | Literal[""] = ""
+    model: str = ""
 
 
 class QuestionText(Struct, frozen=True):
@@ -246,7 +251,7 @@ class DecisionStore:
     def _build(self, row: QuestionRow, until: int, look: int) -> ReadyLadder | None:
         import numpy as np
 
-        from sizewise.decisions.ladder import build_ladder
+        from sizewise.decisions.ladder import SmallModel, build_ladder
 
         found = self._read(lambda c: tables.learned_answers(c, row, until, MAX_ANSWERS))
         inputs = [
@@ -256,6 +261,14 @@ class DecisionStore:
         kept = [(each, said) for each, said in zip(found, inputs, strict=True) if len(said.vector) == width]
         if not kept:
             return None
+        small, newest = None, kept[-1][1]
+        asked = [pair for pair in kept if (pair[1].model, pair[1].rung) == (newest.model, newest.rung)]
+        if (
+            newest.rung and len(asked) >= LOOKS[min(look, len(LOOKS) - 1)]
+        ):  # whether it was asked tells nothing of an input
+            kept = asked
+            shares = np.stack([np.frombuffer(said.shares, "<f4") for _, said in kept]).astype(np.float64)
+            small = SmallModel(newest.rung, newest.model, shares)
         return build_ladder(
             [each[0] for each, _ in kept],
             [said.digest for _, said in kept],
@@ -264,6 +277,7 @@ class DecisionStore:
             row.options,
             GUARANTEE,
             look,
+            small,
         )
 
     def _certify(self, row: QuestionRow, until: int | None) -> QuestionRow:
@@ -303,7 +317,7 @@ class DecisionStore:
         return await asyncio.get_running_loop().run_in_executor(self._executor, partial(work, *args))
 
 
-def pack_vector(vector: Sequence[float]) -> bytes:
+def pack_floats(vector: Sequence[float]) -> bytes:
     return array("f", vector).tobytes()
 
 

@@ -56,6 +56,9 @@ class KernelHead:
         scores = _kernel(cosines) @ self.weights + self.bias
         choice = scores.argmax(1)
         evidence, nearest = _evidence(scores, cosines, choice, self.options)
+        return self.decided(scores, choice, evidence, nearest)
+
+    def decided(self, scores: Doubles, choice: Integers, evidence: Doubles, nearest: Integers) -> Decided:
         odds = (evidence - self.trust_mean) / self.trust_scale @ self.trust_weights[1:] + self.trust_weights[0]
         return Decided(
             option=choice,
@@ -68,6 +71,11 @@ class KernelHead:
 
 def fit_head(vectors: Floats, options: Integers, option_count: int) -> KernelHead:
     """`options[i]`: the reference's option for `vectors[i]`, below `option_count`; an option may be without example."""
+    return fit_head_unseen(vectors, options, option_count)[0]
+
+
+def fit_head_unseen(vectors: Floats, options: Integers, option_count: int) -> tuple[KernelHead, Decided]:
+    """As `fit_head`, with what it says of each example without that example."""
     targets = np.eye(option_count)[options]
     bias = targets.mean(0)
     cosines = vectors @ vectors.T
@@ -75,19 +83,20 @@ def fit_head(vectors: Floats, options: Integers, option_count: int) -> KernelHea
     unseen = unseen + bias
     np.fill_diagonal(cosines, -1.0)
     choice = unseen.argmax(1)
-    evidence, _ = _evidence(unseen, cosines, choice, options)
+    evidence, nearest = _evidence(unseen, cosines, choice, options)
     spread = evidence.std(0) + 1e-6
     right = (choice == options).astype(np.float64)
-    return KernelHead(
+    head = KernelHead(
         bias=bias,
         weights=weights.astype(np.float32),
         temperature=_temperature(unseen, options),
         trust_mean=evidence.mean(0),
         trust_scale=spread,
-        trust_weights=_logistic((evidence - evidence.mean(0)) / spread, right),
+        trust_weights=logistic((evidence - evidence.mean(0)) / spread, right),
         examples=vectors,
         options=options,
     )
+    return head, head.decided(unseen, choice, evidence, nearest)
 
 
 def _kernel(cosines: Floats) -> Floats:
@@ -126,7 +135,7 @@ def _evidence(scores: Doubles, cosines_to: Floats, choice: Integers, options: In
     return np.stack(columns, axis=1), near[rows, first]
 
 
-def _logistic(evidence: Doubles, right: Doubles) -> Doubles:
+def logistic(evidence: Doubles, right: Doubles) -> Doubles:
     """Newton's method for a logistic regression with an intercept."""
     columns = np.concatenate([np.ones((len(evidence), 1)), evidence], axis=1)
     penalty = np.diag([1e-2, *([PENALTY] * evidence.shape[1])])

@@ -1,4 +1,4 @@
-"""Ladder of one question: exact text, near copy, head; what each would answer, and which threshold is certified.
+"""Ladder of one question: exact text, near copy, head, small model; what each would answer, and what is certified.
 
 The ladder is taught on one part of the reference's answers and certified on the rest, which it never saw. What is
 certified is the share of all inputs on which a rung answers something else than the reference: at most 1 - quality,
@@ -8,15 +8,23 @@ tested as in routing/guarantees/bounds.py, so that the choice among thresholds c
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import exp, lgamma, log, log1p
 
 import numpy as np
 
-from sizewise.decisions.certificate import LadderCertificate, Rung, RungAnswer, is_taught, look_error
-from sizewise.decisions.head import Decided, Doubles, Floats, Integers, KernelHead, fit_head
-from sizewise.routing.guarantees.bounds import CertificationResult, Losses, PairScores, QualityGuarantee, certify
+from sizewise.decisions.certificate import (
+    LadderCertificate,
+    ModelRungName,
+    Rung,
+    RungAnswer,
+    is_taught,
+    look_error,
+)
+from sizewise.decisions.head import Decided, Doubles, Floats, Integers, KernelHead, fit_head_unseen
+from sizewise.decisions.model_rung import Joined, ModelRung, fit_model_rung
+from sizewise.routing.guarantees.bounds import CertificationStep, Losses, QualityGuarantee, fixed_sequence_test
 
 EXACT_TRUST, NEAR_TRUST = 3.0, 2.0
 """Beyond the trust of a head, which is at most 1: so these rungs come first in the sequence."""
@@ -35,6 +43,15 @@ MAX_NEAR_ERROR = 0.01
 
 
 @dataclass(frozen=True, slots=True)
+class SmallModel:
+    """`shares`: its probability of each option, a row for each answer of the reference."""
+
+    name: ModelRungName
+    model: str
+    shares: Doubles
+
+
+@dataclass(frozen=True, slots=True)
 class Ladder:
     """`exact`: option by digest of the text, where all answers agreed. `near_cosine`: None if near copies are off."""
 
@@ -42,6 +59,24 @@ class Ladder:
     exact: Mapping[str, int]
     near_cosine: float | None
     certificate: LadderCertificate
+    model_rung: ModelRung | None = None
+
+    @property
+    def asks(self) -> str:
+        return "" if self.model_rung is None else self.model_rung.model
+
+    def answer_with(self, vector: Sequence[float], shares: Sequence[float]) -> RungAnswer | None:
+        """As in ReadyLadder."""
+        threshold, rung = self.certificate.threshold, self.model_rung
+        decided = self.head.decide(np.asarray([vector], np.float32))
+        is_near = self.near_cosine is not None and decided.similarity[0] >= self.near_cosine
+        if threshold is None or rung is None or is_near or len(shares) != len(self.head.bias):
+            return None
+        joined = rung.join(decided, np.asarray([shares], np.float64))
+        trust = min(MOST_TRUST, float(joined.trust[0]))
+        if trust < threshold:
+            return None
+        return self._answer(rung.name, int(joined.option[0]), trust, joined.probabilities[0])
 
     def answer(self, digest: str, vector: Sequence[float] | None, *, confidential: bool = False) -> RungAnswer | None:
         """As in ReadyLadder."""
@@ -80,19 +115,24 @@ def build_ladder(
     option_count: int,
     guarantee: QualityGuarantee,
     look: int = 0,
+    model: SmallModel | None = None,
 ) -> Ladder | None:
-    """By the reference's answers in the order in which they came, each with its number. None if there are too few, or
-    all are equal.
+    """By the reference's answers in the order in which they came, each with its number. `model`: what a small model
+    says of the same inputs. None if there are too few, or all are equal.
     """
     taught = np.array([is_taught(number) for number in numbers], bool)
     if taught.sum() < 10 or (~taught).sum() < 10 or len(set(options[taught].tolist())) < 2:
         return None
-    head = fit_head(vectors[taught], options[taught], option_count)
+    head, unseen = fit_head_unseen(vectors[taught], options[taught], option_count)
+    rung = None if model is None else fit_model_rung(model.name, model.model, head, unseen, model.shares[taught])
     near = near_cosine(head)
     exact = _unanimous([digest for digest, is_in in zip(digests, taught, strict=True) if is_in], options[taught])
     rest = [digest for digest, is_in in zip(digests, taught, strict=True) if not is_in]
-    certificate = _certify(head, exact, near, rest, vectors[~taught], options[~taught], guarantee, look)
-    return Ladder(head, exact, near, certificate)
+    decided = head.decide(vectors[~taught])
+    choices = rung_choices(head, exact, near, rest, decided)
+    joined = None if rung is None or model is None else (rung, rung.join(decided, model.shares[~taught]))
+    certificate = _certify(len(head.examples), choices, decided, joined, options[~taught], guarantee, look)
+    return Ladder(head, exact, near, certificate, model_rung=rung)
 
 
 def near_cosine(head: KernelHead) -> float | None:
@@ -133,42 +173,60 @@ def rung_choices(
     return found
 
 
+def with_model(
+    choices: Sequence[tuple[Rung, int, float]], joined: tuple[ModelRung, Joined] | None, threshold: float
+) -> list[tuple[Rung, int, float]]:
+    """The choices at one threshold: where the head is not trusted so far, the small model is asked."""
+    if joined is None:
+        return list(choices)
+    rung, said = joined
+    return [
+        each if each[2] >= threshold else (rung.name, int(option), float(trust))
+        for each, option, trust in zip(choices, said.option, said.trust, strict=True)
+    ]
+
+
 def _certify(
-    head: KernelHead,
-    exact: Mapping[str, int],
-    near: float | None,
-    digests: Sequence[str],
-    vectors: Floats,
+    taught: int,
+    choices: Sequence[tuple[Rung, int, float]],
+    decided: Decided,
+    joined: tuple[ModelRung, Joined] | None,
     options: Integers,
     guarantee: QualityGuarantee,
     look: int,
 ) -> LadderCertificate:
-    decided = head.decide(vectors)
-    choices = rung_choices(head, exact, near, digests, decided)
-    pairs = [
-        PairScores(trust, float(option == truth), 1.0)
-        for (_, option, trust), truth in zip(choices, options.tolist(), strict=True)
-    ]
+    truth, count = options.tolist(), max(1, len(options))
+
+    def steps() -> Iterator[tuple[CertificationStep, Losses]]:
+        before = 0.0
+        for threshold in THRESHOLDS:
+            at = with_model(choices, joined, threshold)
+            wrong = [trust >= threshold and said != right for (_, said, trust), right in zip(at, truth, strict=True)]
+            served = sum(trust >= threshold for _, _, trust in at) / count
+            if served > before:
+                before, losses = served, [each - (1.0 - guarantee.quality) for each in wrong]
+                yield CertificationStep(threshold, served, 1.0 - sum(wrong) / count, served), losses
+
     error = look_error(look, 1.0 - guarantee.confidence)
-    result: CertificationResult = certify(
-        "ladder", pairs, THRESHOLDS, guarantee, error=error, risk_test=disagreement_test
-    )
+    result = fixed_sequence_test("ladder", len(truth), steps(), guarantee, error=error, risk_test=disagreement_test)
     step = result.best_step
     counts: dict[str, int] = {}
     if step is not None:
-        for rung, _, trust in choices:
+        for rung, _, trust in with_model(choices, joined, step.threshold):
             counts[rung] = counts.get(rung, 0) + (trust >= step.threshold)
+    asked = joined[0].model if joined is not None else ""
     return LadderCertificate(
         quality=guarantee.quality,
         error=error,
         look=look,
-        taught=len(head.examples),
-        certified_on=len(pairs),
+        taught=taught,
+        certified_on=len(truth),
         threshold=None if step is None else step.threshold,
         share=0.0 if step is None else step.small_share,
         agreement=1.0 if step is None else step.quality,
         rungs={rung: count for rung, count in counts.items() if count},
         calibration_error=calibration_error(decided.trust.tolist(), (decided.option == options).tolist()),
+        model=asked,
     )
 
 

@@ -14,15 +14,17 @@ from typing import Literal
 
 import msgspec
 from msgspec import Raw
+from msgspec.structs import replace
 
 from sizewise.cache.response_cache import PlanLookup, is_cacheable, plan_fingerprint
 from sizewise.data_class import DataBounds
-from sizewise.decisions.certificate import RungAnswer
-from sizewise.decisions.decision_store import DecisionStore, LearnedInput, LiveQuestion, pack_vector
+from sizewise.decisions.certificate import ModelRungName, RungAnswer
+from sizewise.decisions.decision_store import DecisionStore, LearnedInput, LiveQuestion, pack_floats
 from sizewise.decisions.question import ClosedRequest, option_index, read_closed_request
 from sizewise.errors import SizewiseError
 from sizewise.handler import ChoiceFinished, Handler, ModelSelected, Request, Send, TextDelta
 from sizewise.messages import ChatRequest, Choice, Reply, Usage
+from sizewise.routing.model_aliases import RoutePlan
 
 log = logging.getLogger("sizewise.decisions")
 
@@ -34,7 +36,11 @@ SAMPLE_RATE = 0.05
 """Share of the inputs that a ladder could answer and that go up all the same."""
 MAX_PENDING = 1_000
 """Answers that wait to be learned; more are dropped."""
+MAX_ASKED = 8
+"""Answers that wait to be learned, up to which the small model is asked about them too: it has other work to do."""
 Embed = Callable[[Request, str], Awaitable[Sequence[float] | None]]
+AskModel = Callable[[Request, ClosedRequest, str], Awaitable[Sequence[float] | None]]
+FindModel = Callable[[ClosedRequest, RoutePlan], tuple[ModelRungName, str] | None]
 
 
 class DecisionLadders:
@@ -48,15 +54,21 @@ class DecisionLadders:
         plan: PlanLookup,
         keep: Literal["vectors", "text"],
         embed: Embed,
+        ask_model: AskModel,
+        find_model: FindModel,
         data_bounds: Callable[[Request, str], DataBounds],
         draw: Callable[[], float],
     ) -> None:
-        """`embed` returns None if no vector can be had. `draw` returns a random number from 0 to 1."""
+        """`embed` returns None if no vector can be had. `find_model`: the small model of a question, with its rung;
+        `ask_model` returns its probability of each option, or None. `draw` returns a random number from 0 to 1.
+        """
         self._handler = handler
         self._store = store
         self._plan = plan
         self._keep = keep
         self._embed = embed
+        self._ask_model = ask_model
+        self._find_model = find_model
         self._data_bounds = data_bounds
         self._draw = draw
         self._tasks = store.pending
@@ -86,7 +98,8 @@ class DecisionLadders:
         if told is None or confidential or (live is not None and live.ladder is not None and not sampled):
             return reply
         if len(self._tasks) < MAX_PENDING:
-            work = self._learn(request, asked, version, digest, vector, told, live if sampled else None, found)
+            small = self._find_model(asked, plan) if len(self._tasks) < MAX_ASKED else None
+            work = self._learn(request, asked, version, digest, vector, told, live if sampled else None, found, small)
             task = asyncio.get_running_loop().create_task(work)
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -104,7 +117,11 @@ class DecisionLadders:
             if found is not None:
                 return live, None, found
             vector = await self._embed(request, asked.input)
-            return live, vector, live.ladder.answer(digest, vector, confidential=confidential)
+            found = live.ladder.answer(digest, vector, confidential=confidential)
+            if found is None and vector is not None and live.ladder.asks:
+                shares = await self._ask_model(request, asked, live.ladder.asks)
+                found = None if shares is None else live.ladder.answer_with(vector, shares)
+            return live, vector, found
         except SizewiseError as error:
             log.warning("a decision goes up: %s", error.code)
             return None, None, None
@@ -136,6 +153,7 @@ class DecisionLadders:
         told: int,
         sampled: LiveQuestion | None,
         found: RungAnswer | None,
+        small: tuple[ModelRungName, str] | None,
     ) -> None:
         """Without a vector nothing is learned. `sampled`: the question whose ladder was compared."""
         try:
@@ -145,7 +163,10 @@ class DecisionLadders:
             if vector is None:
                 return
             text, instructions = (asked.input, asked.instructions) if self._keep == "text" else ("", "")
-            learned = LearnedInput(digest, pack_vector(vector), text)
+            learned = LearnedInput(digest, pack_floats(vector), text)
+            shares = None if small is None else await self._ask_model(request, asked, small[1])
+            if small is not None and shares is not None:
+                learned = replace(learned, shares=pack_floats(shares), rung=small[0], model=small[1])
             await self._store.learn(request, asked.question, version, learned, told, instructions)
         except SizewiseError as error:
             log.warning("a decision was not learned: %s", error.code)

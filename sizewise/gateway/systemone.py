@@ -38,24 +38,29 @@ class NoulCriteria(Struct):
     false: Text = ""
 
 
-class Noul(Struct, tag="noul"):
+class NoulQuestion(Struct, tag="noul"):
     instructions: Text
     criteria: NoulCriteria | None = None
 
 
-class Choice(Struct, tag="choice"):
+class NamedChoice(Struct, tag="choice"):
     instructions: Text
     criteria: Annotated[dict[str, Text], Meta(min_length=2, max_length=MAX_CHOICES)]
 
 
-class Score(Struct, tag="score"):
+class NamedScore(Struct, tag="score"):
     instructions: Text
     criteria: Annotated[list[Text], Meta(min_length=2, max_length=MAX_CHOICES)]
 
 
+NamedQuestion = NoulQuestion | NamedChoice | NamedScore
+
+
 class SystemOneBody(Struct):
     state: Text
-    questions: Annotated[dict[str, Noul | Choice | Score], Meta(min_length=1, max_length=MAX_QUESTIONS)]
+    questions: Annotated[
+        dict[str, NoulQuestion | NamedChoice | NamedScore], Meta(min_length=1, max_length=MAX_QUESTIONS)
+    ]
     model: str | None = None
 
 
@@ -80,13 +85,13 @@ def _read(body: bytes, *, is_checked: bool = False) -> tuple[DecisionCall, Raw |
     return DecisionCall(seen.model or "auto", state, questions), options
 
 
-def _question(name: str, asked: Noul | Choice | Score) -> DecisionQuestion:
+def _question(name: str, asked: NamedQuestion) -> DecisionQuestion:
     said = _text(asked.instructions)
-    if isinstance(asked, Noul):
+    if isinstance(asked, NoulQuestion):
         its = asked.criteria
         more = "" if its is None else f"\nTrue: {_text(its.true)}\nFalse: {_text(its.false)}"
         return Predicate(said + more, name)
-    if isinstance(asked, Choice):
+    if isinstance(asked, NamedChoice):
         options = [ChoiceOption(value, _text(about)) for value, about in asked.criteria.items()]
         return ChoiceQuestion(said, options, name)
     return ScoreQuestion(said, [ScoreLevel(str(at), _text(each)) for at, each in enumerate(asked.criteria)], name)

@@ -44,24 +44,15 @@ class HttpModel:
         self._timeouts = timeouts
         self._sanitize_error = ErrorSanitizer(card.name, secrets)
         self._fixed_header_names = frozenset(name.lower() for name, _ in card.endpoint.headers)
-        self._own_endpoints = [
-            endpoint
-            for endpoint, is_served in (
-                (wire.moderations, card.task == "moderate"),
-                (wire.completions, card.completions),
-                (wire.decisions, card.decisions),
-            )
-            if endpoint is not None and is_served
-        ]
+        own = (wire.completions if card.completions else None, wire.decisions if card.decisions else None)
+        self._own_endpoints = [wire.moderations] if card.task == "moderate" else [each for each in own if each]
         self._has_no_chat_headers = wire.chat_headers is no_headers  # true of nearly every wire
 
     async def __call__(self, request: Request, send: Send) -> Reply:
         what, wire = request.payload, self._wire
         spoken: Wire | TextEndpoint = wire
         if isinstance(what, ChatRequest):
-            for endpoint in self._own_endpoints:
-                if endpoint.takes(what):
-                    spoken = endpoint
+            spoken = next((each for each in self._own_endpoints if each is not None and each.takes(what)), spoken)
             path = spoken.chat_path
             if request_size(what) < LONG_BYTES:  # nearly every chat, without the coroutine of `Offload.run`
                 body = spoken.write_request(what, self._card.model)

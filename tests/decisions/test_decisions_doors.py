@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from sizewise.testing.upstream import FaultResponder
-from tests.decisions.test_decisions_served import CONFIG, MOOD, TEAM, URGENT, Decides, decide, shown
+from tests.decisions.test_decisions_served import CONFIG, MOOD, TEAM, URGENT, Decides, decide, rows, shown
 from tests.gateway.server_harness import beside
-from tests.running_server import Answer, Served, serving
+from tests.running_server import Answer, Served, serving, until
 
 NATIVE = """
 [providers.native]
@@ -137,3 +137,14 @@ def test_an_embedded_model_gives_the_probability_of_each_option(tmp_path: Path, 
         assert sum(shares) == pytest.approx(1.0) and all(0.0 < share < 1.0 for share in shares), shares
         assert team["confidence"] == max(shares) and shown(answer)["sizewise"]["rungs"] == ["next token"]
         assert 0 < shown(answer)["usage"]["output_tokens"] < 8, "no more tokens than tell the options apart"
+
+
+@pytest.mark.long
+def test_a_small_model_is_asked_about_what_is_learned(upstream: Decides, tmp_path: Path, smollm_gguf: Path) -> None:
+    config = CONFIG.format(url=upstream.url, keep="vectors").replace("embedded = false", "embedded = true")
+    config = config.replace('keep = "vectors"', 'keep = "vectors"\nmodel = "local/smollm2-135m"')
+    with serving(tmp_path, config) as served:
+        assert shown(decide(served, "an invoice", model="up/large"))["sizewise"] == {"rungs": ["large"]}
+        until(lambda: rows(served, "SELECT count(*) FROM decision_answers") == [(1,)])
+        asked = rows(served, "SELECT count(*) FROM requests WHERE model = 'local/smollm2-135m'")
+        assert asked == [(1,)], "in the background, with a record of its own"

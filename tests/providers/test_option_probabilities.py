@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from math import log
-from typing import Any
 
 import msgspec
 import pytest
 
 from sizewise.messages import ChatRequest, Message
-from sizewise.providers.local.option_probabilities import OptionReader, option_chat
+from sizewise.providers.local.option_probabilities import OptionReader, TokenLogprob, option_chat
 from sizewise.providers.wires.openai.decision_upstream import CarriedQuestion
 
 
-def token(said: str, **others: float) -> dict[str, Any]:
-    """`others`: the probability of each token at this position; "quote" is a quotation mark."""
-    tops = [{"token": name.replace("quote", '"'), "logprob": log(chance)} for name, chance in others.items()]
-    mine = next(each for each in tops if each["token"] == said)
-    return {**mine, "top_logprobs": tops}
+def token(said: str, **others: float) -> TokenLogprob:
+    """`others`: the probability of each token at this position."""
+    tops = [TokenLogprob(name, log(chance)) for name, chance in others.items()]
+    mine = next(each for each in tops if each.token == said)
+    return TokenLogprob(said, mine.logprob, top_logprobs=tops)
 
 
 def test_one_token_is_enough_where_options_begin_differently() -> None:
@@ -45,12 +44,11 @@ def test_an_option_that_begins_another_ends_where_nothing_continues_it() -> None
 
 def test_tokens_that_are_parts_of_characters_are_read_as_bytes() -> None:
     reader = OptionReader(['"é"', '"à"'])
-    first = token('"', quote=1.0) | {"bytes": [34]}
-    first["top_logprobs"] = [{"token": '"', "bytes": [34], "logprob": 0.0}]
-    half = {"token": "�", "bytes": [0xC3], "logprob": 0.0, "top_logprobs": []}
-    rest = {"token": "�", "bytes": [0xA9], "logprob": log(0.9)}
-    other = {"token": "�", "bytes": [0xA0], "logprob": log(0.1)}
-    reader.read([first, half, rest | {"top_logprobs": [rest, other]}])
+    first = TokenLogprob('"', bytes=[34], top_logprobs=[TokenLogprob('"', bytes=[34])])
+    half = TokenLogprob("", bytes=[0xC3])
+    rest, other = TokenLogprob("", log(0.9), [0xA9]), TokenLogprob("", log(0.1), [0xA0])
+    rest.top_logprobs = [rest, other]
+    reader.read([first, half, rest])
     assert reader.probabilities() == pytest.approx((0.9, 0.1))
 
 

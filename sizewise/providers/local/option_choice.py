@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from sizewise.messages import ChatRequest, Reply, Usage
 from sizewise.providers.local.llamacpp import LlamaCppModel
-from sizewise.providers.local.option_probabilities import OptionReader, option_chat
+from sizewise.providers.local.option_probabilities import OptionReader, TokenLogprob, option_chat
 from sizewise.providers.wires.openai.decision_upstream import CarriedQuestion, OptionAnswer, option_reply
 
 
@@ -19,7 +18,7 @@ class _Decided(Exception):
 
 
 class _Logprobs(Struct):
-    content: list[dict[str, Any]] = []
+    content: list[TokenLogprob] = []
 
 
 class _Choice(Struct):

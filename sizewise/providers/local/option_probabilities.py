@@ -9,10 +9,9 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from math import exp
-from typing import Any
 
 import msgspec
-from msgspec import Raw
+from msgspec import Raw, Struct
 
 from sizewise.messages import ChatRequest, Message
 from sizewise.providers.wires.openai.decision_upstream import CarriedQuestion
@@ -46,6 +45,15 @@ def option_chat(chat: ChatRequest, asked: CarriedQuestion, *, is_adapted: bool) 
     return ChatRequest(chat.model, msgspec.json.decode(said, type=list[Message]), fields, logprobs=True)
 
 
+class TokenLogprob(Struct):
+    """A token of llama.cpp's log-probabilities. `bytes`: its own, which may be a part of a character."""
+
+    token: str = ""
+    logprob: float = 0.0
+    bytes: list[int] | None = None
+    top_logprobs: list[TokenLogprob] = []
+
+
 class OptionReader:
     """Reads the answer token by token. `is_decided`: no later token changes which option it is."""
 
@@ -60,12 +68,11 @@ class OptionReader:
     def is_decided(self) -> bool:
         return len(self._open) == 1
 
-    def read(self, tokens: Sequence[dict[str, Any]]) -> None:
-        """`tokens`: of llama.cpp's log-probabilities."""
+    def read(self, tokens: Sequence[TokenLogprob]) -> None:
         for token in tokens:
             if self.is_decided:
                 return
-            self._step(_text(token), {_text(each): each["logprob"] for each in token["top_logprobs"]})
+            self._step(_text(token), {_text(each): each.logprob for each in token.top_logprobs})
 
     def probabilities(self) -> tuple[float, ...]:
         found = list(self._shares)
@@ -104,6 +111,5 @@ class OptionReader:
         self._said += said
 
 
-def _text(token: dict[str, Any]) -> bytes:
-    raw = token.get("bytes")
-    return bytes(raw) if raw else str(token.get("token", "")).encode("utf-8", "surrogatepass")
+def _text(token: TokenLogprob) -> bytes:
+    return bytes(token.bytes) if token.bytes else token.token.encode("utf-8", "surrogatepass")
