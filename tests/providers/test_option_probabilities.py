@@ -8,15 +8,15 @@ import msgspec
 import pytest
 
 from sizewise.messages import ChatRequest, Message
-from sizewise.providers.local.option_probabilities import OptionReader, TokenLogprob, option_chat
+from sizewise.providers.local.option_probabilities import OptionReader, OptionToken, option_chat
 from sizewise.providers.wires.openai.decision_upstream import CarriedQuestion
 
 
-def token(said: str, **others: float) -> TokenLogprob:
+def token(said: str, **others: float) -> OptionToken:
     """`others`: the probability of each token at this position."""
-    tops = [TokenLogprob(name, log(chance)) for name, chance in others.items()]
+    tops = [OptionToken(name, log(chance)) for name, chance in others.items()]
     mine = next(each for each in tops if each.token == said)
-    return TokenLogprob(said, mine.logprob, top_logprobs=tops)
+    return OptionToken(said, mine.logprob, top_logprobs=tops)
 
 
 def test_one_token_is_enough_where_options_begin_differently() -> None:
@@ -44,9 +44,9 @@ def test_an_option_that_begins_another_ends_where_nothing_continues_it() -> None
 
 def test_tokens_that_are_parts_of_characters_are_read_as_bytes() -> None:
     reader = OptionReader(['"é"', '"à"'])
-    first = TokenLogprob('"', bytes=[34], top_logprobs=[TokenLogprob('"', bytes=[34])])
-    half = TokenLogprob("", bytes=[0xC3])
-    rest, other = TokenLogprob("", log(0.9), [0xA9]), TokenLogprob("", log(0.1), [0xA0])
+    first = OptionToken('"', bytes=[34], top_logprobs=[OptionToken('"', bytes=[34])])
+    half = OptionToken("", bytes=[0xC3])
+    rest, other = OptionToken("", log(0.9), [0xA9]), OptionToken("", log(0.1), [0xA0])
     rest.top_logprobs = [rest, other]
     reader.read([first, half, rest])
     assert reader.probabilities() == pytest.approx((0.9, 0.1))

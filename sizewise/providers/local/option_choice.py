@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from sizewise.messages import ChatRequest, Reply, Usage
 from sizewise.providers.local.llamacpp import LlamaCppModel
-from sizewise.providers.local.option_probabilities import OptionReader, TokenLogprob, option_chat
+from sizewise.providers.local.option_probabilities import OptionReader, OptionToken, option_chat
 from sizewise.providers.wires.openai.decision_upstream import CarriedQuestion, OptionAnswer, option_reply
 
 
@@ -18,7 +18,7 @@ class _Decided(Exception):
 
 
 class _Logprobs(Struct):
-    content: list[TokenLogprob] = []
+    content: list[OptionToken] = []
 
 
 class _Choice(Struct):

@@ -45,13 +45,13 @@ def option_chat(chat: ChatRequest, asked: CarriedQuestion, *, is_adapted: bool) 
     return ChatRequest(chat.model, msgspec.json.decode(said, type=list[Message]), fields, logprobs=True)
 
 
-class TokenLogprob(Struct):
+class OptionToken(Struct):
     """A token of llama.cpp's log-probabilities. `bytes`: its own, which may be a part of a character."""
 
     token: str = ""
     logprob: float = 0.0
     bytes: list[int] | None = None
-    top_logprobs: list[TokenLogprob] = []
+    top_logprobs: list[OptionToken] = []
 
 
 class OptionReader:
@@ -68,7 +68,7 @@ class OptionReader:
     def is_decided(self) -> bool:
         return len(self._open) == 1
 
-    def read(self, tokens: Sequence[TokenLogprob]) -> None:
+    def read(self, tokens: Sequence[OptionToken]) -> None:
         for token in tokens:
             if self.is_decided:
                 return
@@ -111,5 +111,5 @@ class OptionReader:
         self._said += said
 
 
-def _text(token: TokenLogprob) -> bytes:
+def _text(token: OptionToken) -> bytes:
     return bytes(token.bytes) if token.bytes else token.token.encode("utf-8", "surrogatepass")
