@@ -474,7 +474,7 @@ def open_services(
                 principal=git_owner,
                 plan=CommitPlans(settings.environments, environments, release_plans).create,
             ),
-            git_publisher=GitPublisher(settings, mirror, git_owner),
+            git_publisher=GitPublisher(settings, mirror, git_owner, write),
             widgets=WidgetStore(read, write, api_keys, limiter),
             canaries=CanaryEvaluator(storage.database.read_in_thread, leadership.write),
             flow_versions=versions,

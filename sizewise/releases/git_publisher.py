@@ -16,6 +16,8 @@ from tempfile import TemporaryDirectory
 
 from msgspec import Struct
 
+from sizewise.audit_log.tables import append_event
+from sizewise.auth.api_keys import audit_event
 from sizewise.errors import BadRequest, Conflict, ExternalFailure, SizewiseError
 from sizewise.flows.validator import parse_flow_text
 from sizewise.flows.versions.tables import require_version
@@ -24,6 +26,7 @@ from sizewise.releases.git_mirror import HEADS, GitMirror, reason
 from sizewise.releases.git_remote import check_egress
 from sizewise.releases.pull_requests import Change, PullRequests
 from sizewise.settings.load import Settings, resolve_secret
+from sizewise.storage.database import AsyncTransactionRunner
 
 REGULAR = ("100644", "100755")
 SUFFIXES = (".yaml", ".yml")
@@ -67,9 +70,12 @@ class _GitFile(Struct, frozen=True):
 class GitPublisher:
     """One per process, on the mirror of git sync."""
 
-    def __init__(self, settings: Settings, mirror: GitMirror, owner: Callable[[], Principal]) -> None:
-        """`owner`: whose project the repository is."""
+    def __init__(
+        self, settings: Settings, mirror: GitMirror, owner: Callable[[], Principal], write: AsyncTransactionRunner
+    ) -> None:
+        """`owner`: whose project the repository is. `write`: the audit log's."""
         self._settings, self._git, self._mirror, self._owner = settings, settings.git, mirror, owner
+        self._write = write
         self._pull_requests = PullRequests(settings)
 
     def takes(self, tenant: str, project: str) -> bool:
@@ -101,6 +107,7 @@ class GitPublisher:
             else:
                 commit = await self._commit(principal, flow, parent, file.path)
                 await self._push(commit, branch, before, token)
+                await self._log(principal, flow, branch, commit)
         made = PublishedCommit(self._git.url, branch, commit)
         change = Change(_title(flow), flow.note, branch, self._git.branch)
         return await self._with_pull_request(made, change, token)
@@ -162,6 +169,18 @@ class GitPublisher:
             f"git cannot push {branch!r}: {reason(done.stderr)}",
             "the token of [git] needs the right to write; nothing was published",
         )
+
+    async def _log(self, principal: Principal, flow: FlowPublication, branch: str, commit: str) -> None:
+        """Raises StorageError; the commit is there, and publishing again finds it."""
+        event = audit_event(
+            principal,
+            principal.tenant,
+            "flow.commit",
+            f"flow:{self._owner().project}/{flow.name}",
+            None,
+            {"branch": branch, "commit": commit, **({"note": flow.note} if flow.note else {})},
+        )
+        await self._write(lambda connection: append_event(connection, event))
 
     async def _with_pull_request(self, made: PublishedCommit, change: Change, token: str) -> PublishedCommit:
         """The commit is there, so what fails from here on is told and not raised."""

@@ -88,6 +88,8 @@ def test_a_flow_becomes_a_commit_on_a_branch_of_ones_own_and_one_pull_request(
         second = publish(server, text.replace("question }}", "question }} please"))
         assert second["branch"] == first["branch"] and second["pullRequest"] == first["pullRequest"]
         assert shown(repository, "rev-list", "--count", f"main..{second['branch']}") == "2"
+        entries = graphql(server, "{ audit(last: 20) { action } }").data["audit"]
+        assert sum(each["action"] == "flow.commit" for each in entries) == 2, "one for each commit"
         assert len(host.opened) == 1 and set(host.seen) == {
             f"token {TOKEN}" if host.kind == "gitea" else f"Bearer {TOKEN}"
         }

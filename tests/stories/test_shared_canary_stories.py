@@ -141,3 +141,21 @@ def test_story_22_a_release_that_fails_is_back_on_both_servers_by_one_decision(t
         moves = run(one.home, "release", "status", "prod")["environments"][0]["moves"]
         assert [each["action"] for each in moves] == ["rollback", "canary", "first"], "one decision"
         assert state(one.home)["units"]["canary"] <= 14
+
+
+def test_story_24_the_other_server_goes_on_evaluating_when_one_is_killed(tmp_path: Path) -> None:
+    with pair(tmp_path, "steps = [0.5]\nshadow_pairs = 0", "broken/gone") as made:
+        one, other = made.servers
+        one.process.kill()
+        one.process.wait(60)
+        number = 0
+
+        def ended() -> bool:
+            nonlocal number
+            number += 1
+            answer = ask(other, f"s{number}")
+            assert answer.status == 200 and b"The answer to Hello" in answer.body, answer.body
+            return bool(state(other.home)["state"] == "rolled_back")
+
+        until(ended, 120)
+        until(lambda: arm(ask(other, "later")) == "")
