@@ -115,6 +115,15 @@ def test_a_base_is_another_run_of_the_same_items() -> None:
     assert gate(of, head, run(of, 100, scores={"right": 1.0}, seconds=2.0)).verdict == "pass"
 
 
+def test_a_score_that_is_0_everywhere_in_both_runs_measures_nothing_and_does_not_pass() -> None:
+    of = spec({"score": "right", "not_worse_by": 0.2})
+    base = run(of, 100, scores={"right": 0.0}, seconds=2.0)
+    found = gate(of, run(of, 100, scores={"right": 0.0}), base)
+    assert found.verdict == "unclear"
+    assert "0 on all 100 items of both runs" in found.sentence and "fix the scorer" in found.sentence
+    assert gate(of, run(of, 100, scores={"right": 1.0}), base).verdict == "pass"
+
+
 @pytest.mark.parametrize(
     ("count", "before", "after", "verdict", "said"),
     [

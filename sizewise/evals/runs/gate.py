@@ -185,6 +185,10 @@ class _Gate:
         values = paired_values(base, head, lambda before, after: after - before)
         if not values:
             return _no_values(rule, words)
+        if not any(each[digest].value for each in (base, head) for digest in base.keys() & head.keys()):
+            why = f"{rule.score} is 0 on all {len(values)} items of both runs: it cannot fall, so the rule says nothing"
+            hint = "look at the answers, fix the scorer or the data, or add a rule `at_least`"
+            return RuleResult(words, rule.score, "unclear", f"{why}; {hint}")
         naive = found = difference_interval(values, 1 - rule.sure)
         if rule.score in self._labels:
             judged = labeled_differences(self._base, self._head, rule.score, self._labels[rule.score])
