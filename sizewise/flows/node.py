@@ -360,7 +360,9 @@ class NodeContext:
 
 
 def tighten_options(outer: RequestOptions, inner: RequestOptions) -> RequestOptions:
-    """The stricter of each limit and data class. Policy, session and idempotency key are those of `inner` only."""
+    """The stricter of each limit and data class. Policy, session and idempotency key are those of `inner` only; whose
+    costs they are, `outer` says.
+    """
     classes: list[DataClass] = [each for each in (outer.data_class, inner.data_class) if each is not None]
     return RequestOptions(
         policy=inner.policy,
@@ -375,6 +377,8 @@ def tighten_options(outer: RequestOptions, inner: RequestOptions) -> RequestOpti
         constraint_source=outer.constraint_source,
         min_context_tokens=max(filter(None, (outer.min_context_tokens, inner.min_context_tokens)), default=None),
         progress=outer.progress,
+        end_user=outer.end_user,
+        tags=outer.tags,
         prompt=inner.prompt,
     )
 
