@@ -22,14 +22,19 @@ def needless(run: TuningRun) -> str:
 
 
 def refusal(run: TuningRun, tuned: Measured, equality: Equality) -> str:
-    """Why the model may not answer; empty if it may: it is better than its base, and the same in both runtimes."""
+    """Why the model may not answer; empty if it may: it is better than what needs no tuning, and the same in both
+    runtimes.
+    """
     if equality.equal < MIN_EQUAL_SHARE * equality.asked or equality.logprob_difference > MAX_LOGPROB_DIFFERENCE:
         return f"both runtimes gave {equality.equal} equal answers of {equality.asked}"
-    before = run.baselines["prompting"].right
-    gained = sum(new and not old for new, old in zip(tuned.right, before, strict=True))
-    lost = sum(old and not new for new, old in zip(tuned.right, before, strict=True))
-    if sign_test(gained, lost) > ERROR:
-        return f"it is not certain to be better than its base: {gained} answers were gained and {lost} lost"
+    for name, what in (("prompting", "its base"), ("head", "a head on vectors")):
+        if name not in run.baselines:
+            continue
+        before = run.baselines[name].right
+        gained = sum(new and not old for new, old in zip(tuned.right, before, strict=True))
+        lost = sum(old and not new for new, old in zip(tuned.right, before, strict=True))
+        if sign_test(gained, lost) > ERROR:
+            return f"it is not certain to be better than {what}: {gained} answers were gained and {lost} lost"
     return ""
 
 

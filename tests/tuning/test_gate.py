@@ -33,6 +33,12 @@ def test_a_model_that_is_not_better_than_its_base_is_refused() -> None:
     assert "0 answers were gained and 10 lost" in refusal(run, share(40), EQUAL)
 
 
+def test_a_model_that_is_no_better_than_a_head_is_refused() -> None:
+    run = planned(baselines={"prompting": share(7), "head": share(73)})
+    assert "better than a head on vectors: 0 answers were gained and 2 lost" in refusal(run, share(71), EQUAL)
+    assert not refusal(run, share(80), EQUAL)
+
+
 @pytest.mark.parametrize("equality", [Equality(40, 37, 0.001), Equality(40, 40, 0.2)])
 def test_a_model_that_differs_between_the_runtimes_is_refused(equality: Equality) -> None:
     run = planned(baselines={"prompting": share(10)})
