@@ -26,7 +26,8 @@ PRESETS: Mapping[str, Recipe] = MappingProxyType(
     {"quick": Recipe(epochs=1), "standard": Recipe(epochs=3), "thorough": Recipe(epochs=6)}
 )
 FLOPS_PER_PARAMETER = 4.0
-"""Of one token: forward, and backward to the adapter; the base gets no gradient."""
+"""Of one token: forward, and backward to the adapter; the base gets no gradient. An embedding is looked up, and gives
+logits for answers alone."""
 START_S = 20.0
 """To import PyTorch and read the base."""
 RUNTIME_BYTES = 500_000_000
@@ -55,9 +56,10 @@ def estimate(
     logits = header.vocabulary * 8 * 4  # of answers of eight tokens
     held = recipe.batch * (longest * kept + logits)
     base = header.parameters * 4
+    multiplied = max(header.parameters - header.vocabulary * header.embedding_length, header.parameters // 2)
     return TrainingEstimate(
         tokens=total,
         steps=-(-examples // recipe.batch) * recipe.epochs,
-        cpu_seconds=START_S + total * header.parameters * FLOPS_PER_PARAMETER / flops,
+        cpu_seconds=START_S + total * multiplied * FLOPS_PER_PARAMETER / flops,
         bytes=int(RUNTIME_BYTES + max(base * LOADING_COPIES, base + held)),
     )
