@@ -81,6 +81,18 @@ def test_every_names_tags(every: dict[str, Any]) -> None:
         spec({"every": every})
 
 
+@pytest.mark.parametrize("rule", [{"not_worse_by": 3}, {"at_least": 1.9}, {"at_least": 90}])
+def test_a_limit_in_points_or_percent_is_refused_since_it_would_always_or_never_hold(rule: dict[str, float]) -> None:
+    with pytest.raises(EvalSpecError, match="0 to 1"):
+        spec({"score": "right", **rule})
+
+
+def test_a_field_that_there_is_not_is_told_with_those_that_there_are() -> None:
+    with pytest.raises(EvalSpecError, match="unknown field `pattern`") as raised:
+        spec(scorers={"re": {"kind": "regex", "pattern": "a+"}})
+    assert "expected" in raised.value.hint
+
+
 @pytest.mark.parametrize("budget", [{"usd": "nan"}, {"usd": "inf"}, {"minutes": float("nan")}])
 def test_a_budget_is_a_number(budget: dict[str, Any]) -> None:
     with pytest.raises(EvalSpecError, match="a budget is a number"):

@@ -175,8 +175,10 @@ def _convert(value: object, shape: type[T], where: Where) -> T:
     try:
         return msgspec.convert(value, shape, strict=False)
     except msgspec.ValidationError as error:
-        said = str(error).partition(" - at `$")[0]
-        raise EvalSpecError(f"{'.'.join(map(str, where))}: {said}", "see docs/how-to/evals.md", where) from error
+        said, hint = str(error).partition(" - at `$")[0], "see docs/how-to/evals.md"
+        if "unknown field" in said:
+            hint = f"known: {', '.join(getattr(shape, '__struct_encode_fields__', ()))}"
+        raise EvalSpecError(f"{'.'.join(map(str, where))}: {said}", hint, where) from error
 
 
 def _mapping(data: Mapping[str, Any], name: str, build: Callable[[object, Where], T]) -> dict[str, T]:
@@ -242,6 +244,8 @@ def _rule(value: object, scorers: Mapping[str, ScorerSpec], where: Where) -> Gat
         raise EvalSpecError(f"`sure` is {rule.sure}", "use a fraction above 0.5, such as 0.95", where)
     if any(isinstance(each, float) and not (isfinite(each) and each >= 0) for each in kinds):
         raise EvalSpecError("a limit is a number from 0 on", "see docs/how-to/evals.md", where)
+    if (rule.at_least or 0) > 1 or (rule.not_worse_by or 0) >= 1:
+        raise EvalSpecError("a score is 0 to 1, and so is its limit", "3 points are 0.03, and 90 % is 0.9", where)
     if rule.every is not None and not rule.every.get("tags"):
         raise EvalSpecError("`every` needs tags", "such as every: {tags: [must]}", where)
     if rule.latency:
