@@ -151,6 +151,8 @@ def score_output(candidate: DeploymentCandidate, workload: Workload, assumptions
     part = candidate.placements[0]
     had = f"{format_number(part.quality_estimate.accuracy, 3)} before tuning and " if part.fine_tuned else ""
     measure = task.benchmark if part.quality_estimate.measured else f"{task.benchmark}, not measured"
+    if part.is_classifier:
+        measure = f"estimated from {workload.labels:,} labels, not measured"
     told = (
         f"accuracy {had}{format_number(part.accuracy, 3)} ({measure}); "
         f"{workload.task} needs {format_number(task.required_accuracy, 3)}"

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.terminal import sizewise
 from tests.flows.test_triggers import publish
-from tests.running_server import serving, until
+from tests.running_server import Served, serving, until
 
 STEPS = 10
 CONFIG = """
@@ -115,3 +116,50 @@ def test_a_server_killed_at_each_of_ten_steps_goes_on_there_and_asks_nothing_twi
         with serving(home, config):
             until(lambda: sum(up.asked.values()) == STEPS * STEPS + STEPS)
             assert all(up.asked[n, step] == (2 if n == step else 1) for n in range(STEPS) for step in range(STEPS))
+
+
+SUMMARY = """
+name: pages
+inputs: {text: text}
+nodes:
+  short:
+    {kind: summarize, text: "{{ inputs.text }}", prompt: "[[say noted]] [[slow 1]]", model: echo/small, max_tokens: 50}
+outputs: {short: "{{ short.text }}"}
+triggers: [{kind: webhook}]
+"""
+ECHO = """
+[server]
+embedded = false
+discover = false
+[providers.echo]
+wire = "echo"
+place = "process"
+models = ["small"]
+[models."echo/small"]
+context = 2_000
+slots = 2
+"""
+
+
+@pytest.mark.long
+def test_a_long_summary_goes_on_after_a_crash_and_asks_no_piece_again_that_was_answered(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    publish(home, SUMMARY)
+    text = "\n\n".join(f"Clause {number} says that the rent is paid. " * 25 for number in range(24))
+    with serving(home, ECHO) as server:
+        assert server.ask("/hooks/flows/pages", {"text": text}).status == 202
+        until(lambda: answered(server) >= 2)
+        server.process.kill()
+        server.process.wait()
+    with serving(home, ECHO) as server:
+        until(lambda: sizewise("flow", "runs", "--json", home=home).json["runs"][0]["state"] in ("done", "failed"))
+        assert sizewise("flow", "runs", "--json", home=home).json["runs"][0]["state"] == "done"
+        told = sizewise("records", "--last", "100", "--json", home=home).json["records"]
+    replayed = [each for each in told if each["why"].startswith("replayed")]
+    assert len(replayed) >= 2
+    assert [each["error"] for each in told if each["status"] == 409] == ["outcome_unknown"]
+
+
+def answered(server: Served) -> int:
+    told = sizewise("records", "--last", "100", "--json", home=server.home).json["records"]
+    return sum(each["status"] == 200 for each in told)

@@ -8,7 +8,7 @@ next step.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from hashlib import blake2b
 from time import perf_counter
@@ -17,7 +17,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
-from sizewise.errors import ContextLengthExceeded, UpstreamTimeout
+from sizewise.errors import ContextLengthExceeded, OutcomeUnknown, UpstreamTimeout
 from sizewise.flows.language import types
 from sizewise.flows.language.types import Json, Type
 from sizewise.flows.map_reduce import MapReduce, Progress, out_of_time, patiently
@@ -42,6 +42,8 @@ DEFAULT_ANSWER = 400  # tokens of a note, without `max_tokens`
 NOTE_SHARE = 3
 """A note is at most a third of a piece, so that each round of notes on notes has fewer."""
 CONCURRENCY = 4
+MOST_CRASHES = 20
+"""Of the server during the same call, after which the summary fails."""
 DEFAULT_PROMPT = "Summarize the text: what it says, with its figures and names, and nothing that it does not say."
 PIECE_PROMPT = "This is piece {number} of {whole} of a longer text. Write down what in it matters for this: {prompt}"
 JOIN_PROMPT = "These are notes on the {whole} pieces of one text, in their order. From them do this: {prompt}"
@@ -206,8 +208,12 @@ class SummarizeNode(ModelNode, frozen=True, kw_only=True):
             return noting._build_chat(marks, said, text)
 
         async def ask(key: str, number: int, whole: int, text: str) -> str:
-            request = context.build_request(chat(number, whole, text), self._step_options(key, context))
-            return (await context.dependencies.handler(request, costs)).text
+            its = chat(number, whole, text)
+
+            async def send(options: RequestOptions) -> Reply:
+                return await context.dependencies.handler(context.build_request(its, options), costs)
+
+            return (await self._step(context, key, send)).text
 
         async def costs(event: Event) -> None:
             """Notes are not shown, but count."""
@@ -231,13 +237,22 @@ class SummarizeNode(ModelNode, frozen=True, kw_only=True):
         progress.known += 1
         said = self._build_chat(marks, words, "\n\n".join(notes))
         reply = await patiently(
-            lambda mark: context.ask_model(said, self._step_options(f"joined{mark}", context)),
+            lambda mark: self._step(context, f"joined{mark}", lambda options: context.ask_model(said, options)),
         )
         return reply.text, reply.model
 
-    def _step_options(self, mark: str, context: NodeContext) -> RequestOptions:
-        """A completed call is not repeated when the node resumes after an interruption."""
-        return msgspec.structs.replace(self.request_options(), idempotency_key=f"{context.idempotency_key}:{mark}")
+    async def _step(self, context: NodeContext, key: str, send: Callable[[RequestOptions], Awaitable[Reply]]) -> Reply:
+        """The reply to the call `key`. When the node resumes after an interruption, a completed call is not repeated,
+        and one that a crash of the server cut off is made again, as by an `ask` node.
+        """
+        for crashes in range(MOST_CRASHES):
+            mark = f"{context.idempotency_key}:{key}{f'~{crashes}' if crashes else ''}"
+            try:
+                return await send(msgspec.structs.replace(self.request_options(), idempotency_key=mark))
+            except OutcomeUnknown:
+                if crashes == MOST_CRASHES - 1:
+                    raise
+        raise AssertionError("the last crash is raised")
 
     def _build_chat(self, marks: ContentMarkers, prompt: str, text: str) -> ChatRequest:
         system = f"{self.system}\n\n{marks.instruction}" if self.system else marks.instruction
