@@ -311,7 +311,7 @@ class ServerProcess:
         """URL of a one-time sign-in link, to be shown; empty unless only this machine can reach the server."""
         if not is_loopback(settings.server.host):
             return ""
-        return sign_in_url(settings.server.url, services.sign_in_links.create_at_start())
+        return sign_in_url(settings.server.url, services.sign_in_links.create_at_start(), "/play")
 
     def siblings(self) -> Siblings:
         return Siblings()

@@ -292,6 +292,7 @@ class _NodeRun:
                 usage=ears.usage,
                 cost=ears.cost,
                 error=error,
+                why=ears.why,
             ),
         )
 

@@ -48,6 +48,7 @@ class NodeTrace(Struct, frozen=True):
     usage: Usage = Usage()
     cost: int | None = 0
     error: str = ""  # a code of errors.py
+    why: str = ""  # the reason for the model
 
 
 TraceListener = Callable[[NodeTrace], None]
@@ -155,7 +156,7 @@ class NodeEvents:
         self._output = output
         self.streams = streams
         self.has_streamed = False
-        self.model = ""
+        self.model = self.why = ""
         self.usage = Usage()
         self.cost: int | None = 0
 
@@ -172,7 +173,7 @@ class NodeEvents:
                 ears = ears._parent
             await self._run.send(event)
         elif isinstance(event, ModelSelected):
-            self.model = event.model or self.model
+            self.model, self.why = event.model or self.model, event.reason
         elif isinstance(event, GuardrailTriggered):
             await self._run.send(event)
         elif isinstance(event, ProgressUpdate):

@@ -26,7 +26,7 @@ from sizewise.flows.language.types import JSON, Json, Type
 from sizewise.flows.node import NodeDependencies
 from sizewise.flows.run_context import NodeTrace
 from sizewise.flows.run_limits import RunLimits
-from sizewise.handler import Event, ModelSelected, Request, TextDelta
+from sizewise.handler import Event, Request, TextDelta
 
 QUEUE_SIZE = 256
 """Events that wait for the client before the model does."""
@@ -128,7 +128,6 @@ class _TrialEvents:
         self._queue: asyncio.Queue[TrialEvent] = asyncio.Queue()
         self._room = asyncio.Event()
         self._room.set()
-        self._why = ""
 
     def trace(self, trace: NodeTrace) -> None:
         state: TrialState = "pinned" if trace.state == "kept" else trace.state
@@ -139,7 +138,7 @@ class _TrialEvents:
             state=state,
             at=round((trace.ended or trace.began) * 1_000),
             model=trace.model,
-            why=self._why if trace.model else "",
+            why=trace.why,
             tokens=trace.usage.input + trace.usage.output,
             cost=trace.cost,
             error=trace.error,
@@ -148,8 +147,6 @@ class _TrialEvents:
         self._queue.put_nowait(event)
 
     async def send(self, event: Event) -> None:
-        if isinstance(event, ModelSelected):
-            self._why = event.reason
         if isinstance(event, TextDelta):
             await self._room.wait()
             self._queue.put_nowait(TrialEvent("", "", "text", self._now(), text=event.text))

@@ -63,17 +63,18 @@ async def flow_filters(context: RequestContext) -> list[FieldValues]:
 
 
 async def flow_names(context: RequestContext) -> FieldValues:
-    """Names of things of the settings, never their addresses or keys."""
+    """Names of things that a flow can use, never their addresses or keys."""
     app, principal = context.app, context.principal
     settings = app.settings
     flows = [each.name for each in live_flows(context)]
     tools = {*plugins.plugin_names("tools"), *map(tool_name, settings.knowledge), *flows}
     found = await asyncio.to_thread(lambda: [each.id for each in app.resources.prompts.files(principal)])
+    bases = [each.name for each in await app.knowledge_base.bases(principal) if each.project == principal.project]
     return {
         "models": sorted({card.name for card in app.cards}),
         "policies": sorted(settings.policies),
         "flows": flows,
-        "knowledge": sorted(settings.knowledge),
+        "knowledge": sorted({*settings.knowledge, *bases}),
         "hosts": sorted(settings.hosts),
         "agents": sorted(settings.agents),
         "prompts": sorted(found),

@@ -157,8 +157,8 @@ def test_files_are_dropped_into_a_base_searched_in_three_ways_and_rebuilt(
     with tab(browser, server, anna) as opened:
         opened.open("/knowledge")
         page = opened.page
-        page.get_by_label("New base").fill("handbook")
-        page.get_by_role("button", name="Go on").click()
+        page.get_by_label("Name of the new base").fill("handbook")
+        page.get_by_role("button", name="Add documents …").click()
         files = [{"name": name, "mimeType": "text/markdown", "buffer": data} for name, data in LEAFLETS.items()]
         page.locator("input[type=file]").set_input_files(files)
         page.get_by_text("Added returns.md, evil.md.").wait_for()

@@ -5,3 +5,8 @@ export type ModelSizes = { models: Array<{ name: string; size: string; }>; };
 export const modelSizesDocument: Document<ModelSizes, object> = {
   text: `query ModelSizes{models{name size}}`,
 };
+
+export type PaletteNames = { flows: Array<{ name: string; }>; knowledge: Array<{ name: string; }>; };
+export const paletteNamesDocument: Document<PaletteNames, object> = {
+  text: `query PaletteNames{flows{name}knowledge{name}}`,
+};

@@ -1,6 +1,7 @@
 // The desk of a flow: which view is open, which dialog, and what each key and button does there.
 import { openSearchPanel } from '@codemirror/search';
 import { session } from '../api/session.svelte';
+import type { Target } from '../kit/palette';
 import { router } from '../kit/router.svelte';
 import { dollars } from '../words/money';
 import { duration } from '../words/time';
@@ -13,6 +14,15 @@ import { Trial } from './trying/trial.svelte';
 
 export const VIEWS = ['Canvas', 'Text', 'Node', 'Try', 'Words', 'Versions'] as const;
 export type View = (typeof VIEWS)[number];
+const WORDS = {
+  try: 'Try all',
+  only: 'Try this node',
+  publish: 'Publish …',
+  undo: 'Undo',
+  redo: 'Redo',
+  fit: 'Show all of the picture',
+  help: 'Keys',
+} as const;
 const CHANGES: readonly Action[] = ['add', 'connect', 'duplicate', 'remove', 'publish'];
 
 export class Desk {
@@ -31,11 +41,14 @@ export class Desk {
 
   readonly pins = $derived.by(() => (this.editing.layout['pins'] ?? {}) as Record<string, unknown>);
   readonly acts: Record<Action, () => void>;
+  /** Of the cursor, while the check is not yet done. */
+  #line = 0;
 
   constructor(readonly editing: FlowEditing) {
     const narrow = matchMedia('(max-width: 60rem)');
     this.small = narrow.matches;
     narrow.addEventListener('change', () => (this.small = narrow.matches));
+    editing.selected = router.query.get('node') ?? '';
     const asked = VIEWS.find((each) => each.toLowerCase() === router.query.get('view'));
     this.view = asked ?? (this.small ? 'Canvas' : 'Text');
     this.picture.chosen = (id) => (editing.selected = id.startsWith('#') ? '' : id);
@@ -46,6 +59,18 @@ export class Desk {
     };
     this.acts = this.#acts();
   }
+
+  /** Its nodes and acts, for the palette. */
+  readonly targets = $derived.by((): Target[] => [
+    ...this.editing.graph.nodes.map((node): Target => ({
+      kind: 'node',
+      name: node.id,
+      to: () => (this.editing.selected = node.id),
+    })),
+    ...(['try', 'only', 'publish', 'undo', 'redo', 'fit', 'help'] as const)
+      .filter((each) => this.mayEdit || !CHANGES.includes(each))
+      .map((each): Target => ({ kind: 'this flow', name: WORDS[each], to: this.acts[each] })),
+  ]);
 
   /** What the picture shows is what the document and its check say. */
   draw(): void {
@@ -58,6 +83,7 @@ export class Desk {
       wrong.set(node, (wrong.get(node) ?? 0) + 1);
     picture.mistakes = wrong;
     picture.pinned = new Set(Object.keys(this.pins));
+    if (this.#line > 0 && editing.checked === editing.document.text) this.at(this.#line);
   }
 
   pin(id: string, output: unknown): void {
@@ -70,11 +96,14 @@ export class Desk {
     );
   }
 
-  /** The cursor is in this line: its node is the chosen one. */
+  /** The cursor is in this line: its node is the chosen one, once the check has said where nodes are. */
   at(line: number): void {
     const { editing } = this;
-    const deepest = editing.graph.nodes.filter((each) => each.line <= line && line <= each.endLine).at(-1)?.id ?? '';
-    if (deepest !== editing.selected && editing.checked === editing.document.text) editing.selected = deepest;
+    const checked = editing.checked === editing.document.text;
+    this.#line = checked ? 0 : line;
+    if (checked)
+      editing.selected =
+        editing.graph.nodes.filter((each) => each.line <= line && line <= each.endLine).at(-1)?.id ?? '';
   }
 
   show(line: number): void {
@@ -135,7 +164,6 @@ export class Desk {
 
   #acts(): Record<Action, () => void> {
     const { editing, picture } = this;
-    const zoom = (by: number): number => Math.min(1.6, Math.max(0.08, (picture.zoom || 1) * by));
     return {
       edit: () => this.#open('Node', '.form textarea, .form input'),
       rename: () => this.#open('Node', '.form .name input'),
@@ -157,8 +185,8 @@ export class Desk {
       },
       fit: () => (picture.wantsAll += 1),
       whole: () => (picture.zoom = 1),
-      closer: () => (picture.zoom = zoom(1.25)),
-      further: () => (picture.zoom = zoom(0.8)),
+      closer: () => picture.scale(1.25),
+      further: () => picture.scale(0.8),
       none: () => (editing.selected = ''),
       find: () => {
         this.view = 'Text';

@@ -12,6 +12,7 @@ export interface Known {
   keys: number | null;
   models: readonly { size: string }[] | null;
   flows: number | null;
+  documents: number | null;
   requests: number | null;
 }
 
@@ -24,8 +25,8 @@ export function checklist(known: Known): Step[] {
       ? null
       : {
           title: 'Make a key for your program',
-          text: 'With',
-          command: 'sizewise keys create NAME',
+          text: 'It is shown once.',
+          href: '/access/keys',
           done: known.keys > 0,
         },
     known.models === null
@@ -36,12 +37,20 @@ export function checklist(known: Known): Step[] {
           command: 'sizewise models pull qwen2.5-coder-1.5b',
           done: known.models.length > 1,
         },
+    known.documents === null
+      ? null
+      : {
+          title: 'Add your documents',
+          text: 'Drop a folder: flows and agents answer from it.',
+          href: '/knowledge',
+          done: known.documents > 0,
+        },
     known.flows === null
       ? null
       : {
-          title: 'Write a flow',
-          text: 'An assistant in one YAML file:',
-          command: 'sizewise flow new support',
+          title: 'Build an assistant',
+          text: 'From a template or from words; your programs ask it by its name.',
+          href: '/flows',
           done: known.flows > 0,
         },
   ];

@@ -21,6 +21,11 @@ export const homeModelsDocument: Document<HomeModels, object> = {
   text: `query HomeModels{models{name size task}}`,
 };
 
+export type HomeDocuments = { knowledge: Array<{ documents: number; }>; };
+export const homeDocumentsDocument: Document<HomeDocuments, object> = {
+  text: `query HomeDocuments{knowledge{documents}}`,
+};
+
 export type HomeFlows = { flows: Array<{ name: string; }>; };
 export const homeFlowsDocument: Document<HomeFlows, object> = {
   text: `query HomeFlows{flows{name}}`,

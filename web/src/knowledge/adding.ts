@@ -13,6 +13,26 @@ async function base64(file: File): Promise<string> {
   return btoa(text);
 }
 
+/** What was dropped: files, and those in folders, without hidden ones. */
+export async function filesOf(dropped: DataTransfer | null): Promise<File[]> {
+  const entries = [...(dropped?.items ?? [])].map((each) => each.webkitGetAsEntry()).filter((each) => each !== null);
+  if (entries.length === 0) return [...(dropped?.files ?? [])];
+  return (await Promise.all(entries.map(within))).flat();
+}
+
+async function within(entry: FileSystemEntry): Promise<File[]> {
+  if (entry.name.startsWith('.')) return [];
+  if (entry.isFile)
+    return [await new Promise<File>((found, failed) => (entry as FileSystemFileEntry).file(found, failed))];
+  const reader = (entry as FileSystemDirectoryEntry).createReader();
+  const files: File[] = [];
+  for (;;) {
+    const some = await new Promise<FileSystemEntry[]>((found, failed) => reader.readEntries(found, failed));
+    if (some.length === 0) return files;
+    files.push(...(await Promise.all(some.map(within))).flat());
+  }
+}
+
 export async function addFiles(base: string, files: readonly File[], say: Say): Promise<void> {
   for (const [number, file] of files.entries()) {
     say(`Reading ${file.name}, ${number + 1} of ${files.length}`);

@@ -77,6 +77,10 @@ export class Picture {
     facts: () => '',
   };
 
+  scale(by: number): void {
+    this.zoom = Math.min(1.6, Math.max(0.08, (this.zoom || 1) * by));
+  }
+
   select(id: string): void {
     this.selected = id;
     this.chosen(id);

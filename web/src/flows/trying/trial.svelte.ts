@@ -69,7 +69,7 @@ export class Trial {
     for (const told of this.#waiting.splice(0)) {
       if (told.key === '') {
         if (told.state === 'text') this.words += told.text;
-        else if (told.state === 'ended') this.end = told;
+        else this.end = told;
         continue;
       }
       const id =
