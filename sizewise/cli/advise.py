@@ -5,38 +5,23 @@ The report is in advise_report.py.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import date
-from fractions import Fraction
 
 import click
 
 from sizewise.advisor.assumptions import parse_assumptions
-from sizewise.advisor.candidate_kinds import CANDIDATE_KINDS
-from sizewise.advisor.cost import Interval
-from sizewise.advisor.criteria import CRITERIA, CriterionScore, parse_weights
-from sizewise.advisor.memory_fit import MemoryFit
-from sizewise.advisor.next_steps import next_steps
+from sizewise.advisor.criteria import CRITERIA, parse_weights
 from sizewise.advisor.own_criterion import parse_own_criteria
-from sizewise.advisor.placements import Placement
-from sizewise.advisor.quality_estimates import ModelOffers, build_model_offers
-from sizewise.advisor.recommendation import BreakEven, RankedCandidate, Recommendation, recommend
-from sizewise.advisor.sourced_number import SourcedNumber
+from sizewise.advisor.recommendation import recommend
 from sizewise.advisor.workload import parse_workload
-from sizewise.catalog.availability import tuned_prices
-from sizewise.catalog.current_catalog import Catalog, current_catalog
-from sizewise.catalog.loader import bundled_models
+from sizewise.app.advice_json import advice_json, catalog_offers
+from sizewise.app.measured_assumptions import measured_assumptions
+from sizewise.catalog.current_catalog import current_catalog
 from sizewise.catalog.memory_check import available_memory
-from sizewise.catalog.model_info import ModelInfo
 from sizewise.catalog.plain_names import models_named
-from sizewise.cli.advise_report import print_report, volumes
-from sizewise.cli.measured_assumptions import measured_assumptions
+from sizewise.cli.advise_report import print_report
 from sizewise.cli.options import command_settings, local_options, wants_json
 from sizewise.cli.output import write_json
-from sizewise.model_card import SizeThresholds
-from sizewise.money import format_dollars
-
-Json = dict[str, object]
 
 
 @click.command("advise")
@@ -101,142 +86,7 @@ def verb(
     )
     advice = recommend(work, offers, assumptions, weighed, own)
     if wants_json():
-        write_json(_advice_json(advice))
+        write_json(advice_json(advice))
     else:
         print_report(advice, reasons)
     ctx.exit(0 if advice.ranked else 1)
-
-
-def catalog_offers(catalog: Catalog, models: Mapping[str, ModelInfo], sizes: SizeThresholds) -> ModelOffers:
-    """The catalog: prices, what is sold where, tuned prices, and the model of a classifier's vectors."""
-    prices = catalog.prices_by_offer(models.values())
-    return build_model_offers(
-        models.values(),
-        prices,
-        sizes,
-        statuses=catalog.offer_statuses(prices),
-        tuned_prices=tuned_prices(),
-        encoder=models["all-minilm-l6-v2"],
-    )
-
-
-def _advice_json(advice: Recommendation) -> Json:
-    return {
-        "inputs": [_number(each) for each in advice.workload.all_numbers()],
-        "recommendations": [_advised(rank, each, advice) for rank, each in enumerate(advice.ranked, 1)],
-        "misses_the_need": [_advised(None, each, advice) for each in advice.near],
-        "from_scratch": advice.scratch.reason(advice.workload),
-        "break_even": [_break_even(each) for each in advice.break_even],
-        "total_cost": _totals(advice),
-        "hardware": [_fit(each) for each in advice.fits],
-        "excluded": [
-            {"kind": each.kind, "why": each.reason, "count": each.count, "example": each.example}
-            for each in advice.exclusions
-        ],
-        "weights": {name: float(weight) for name, weight in advice.weights.items()},
-        "assumptions": [_number(each.number()) for each in advice.assumptions.all.values()],
-    }
-
-
-def _advised(rank: int | None, each: RankedCandidate, advice: Recommendation) -> Json:
-    option, work = each.candidate, advice.workload
-    return {
-        "rank": rank,
-        "kind": option.kind,
-        "title": CANDIDATE_KINDS[option.kind],
-        "points": _float(each.points),
-        "models": [_part(part) for part in option.placements],
-        "others": [other.name for other in each.alternatives],
-        "quality": _float(option.quality),
-        "seconds": _float(option.latency_s),
-        "escalated": _float(option.escalation_share),
-        "cost": {
-            "one_off_usd": _usd(option.cost.one_off),
-            "month_usd": _usd(option.cost.monthly_total(work.requests)),
-            "total_usd": _usd(option.cost.total(work.requests, work.months)),
-            "request_usd": _usd(option.cost.per_request),
-            "next_request_usd": _usd(option.cost.marginal(work.requests)),
-            "machines": _float(option.cost.machines(work.requests)),
-            "capacity": None if option.cost.capacity is None else int(option.cost.capacity),
-        },
-        "setup_hours": _float(option.setup_hours),
-        "risks": [{"name": risk.name, "level": risk.level, "why": risk.reason} for risk in advice.risks(each)],
-        "next_steps": list(next_steps(option, bundled_models())),
-        "criteria": {name: _score(score, advice.weights[name]) for name, score in each.scores.items()},
-    }
-
-
-def _part(part: Placement) -> Json:
-    fit, license_ = part.fit, part.model.license
-    return {
-        "name": part.name,
-        "model": part.model.name,
-        "where": part.offer.partition("/")[0] if fit is None else fit.pool.kind,
-        "quantization": None if fit is None else fit.quantization,
-        "tuned": part.fine_tuned,
-        "parameters": part.model.parameters.value if part.model.parameters else None,
-        "license": license_.value if license_ else None,
-        "ability": _float(part.accuracy),
-        "ability_source": part.quality_estimate.source,
-    }
-
-
-def _score(score: CriterionScore, weight: Fraction) -> Json:
-    return {
-        "score": _float(score.value),
-        "weight": _float(weight),
-        "over_budget": _float(score.over_budget),
-        "why": score.reason,
-        "numbers": [_number(each) for each in score.numbers],
-    }
-
-
-def _number(number: SourcedNumber) -> Json:
-    return {"name": number.name, "value": number.value, "kind": number.kind, "source": number.source}
-
-
-def _break_even(each: BreakEven) -> Json:
-    return {
-        "than": each.alternative.candidate.kind,
-        "cheaper_between": [_span(span) for span in each.volumes],
-        "cheaper_months": None if each.months is None else _span(each.months),
-    }
-
-
-def _span(span: Interval) -> list[str | None]:
-    """Exact fractions, as 1250/3; null is infinity."""
-    return [str(span.start), None if span.end is None else str(span.end)]
-
-
-def _totals(advice: Recommendation) -> list[Json]:
-    return [
-        {
-            "requests_per_month": volume,
-            "months": months,
-            "usd": {each.candidate.kind: _usd(each.candidate.cost.total(volume, months)) for each in advice.ranked},
-        }
-        for volume, months in volumes(advice.workload)
-    ]
-
-
-def _fit(fit: MemoryFit) -> Json:
-    return {
-        "model": fit.model.name,
-        "quantization": fit.quantization,
-        "where": fit.pool.kind,
-        "fits": fit.slots > 0,
-        "slots": fit.slots,
-        "context": fit.context,
-        "weights_bytes": fit.memory.weights,
-        "cache_bytes": fit.memory.kv_cache,
-        "compute_bytes": fit.memory.compute,
-        "room_bytes": fit.pool.available,
-    }
-
-
-def _float(value: Fraction) -> float:
-    return round(float(value), 6)
-
-
-def _usd(pico: Fraction) -> str:
-    return format_dollars(round(pico))

@@ -14,6 +14,7 @@ from sizewise.advisor.next_steps import next_steps
 from sizewise.advisor.recommendation import BreakEven, RankedCandidate, Recommendation
 from sizewise.advisor.sourced_number import SourcedNumber, format_number, format_seconds, format_usd
 from sizewise.advisor.workload import Workload
+from sizewise.app.advice_json import volumes
 from sizewise.catalog.loader import bundled_models
 from sizewise.catalog.memory_estimate import format_bytes
 from sizewise.cli.output import dim, write_table
@@ -41,13 +42,6 @@ def print_report(advice: Recommendation, reasons: bool) -> None:
         _footing(advice)
     if advice.ranked:
         _next(advice.ranked[0])
-
-
-def volumes(work: Workload) -> tuple[tuple[int, int], ...]:
-    """Pairs of requests per month and months to show costs for."""
-    few, many = max(1, work.requests // 10), max(10, work.requests * 10)
-    pairs = ((few, work.months), (work.requests, work.months), (many, work.months))
-    return (*pairs, (work.requests, 1), (work.requests, work.months * 3))
 
 
 def _title(text: str) -> None:

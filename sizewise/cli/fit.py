@@ -9,12 +9,12 @@ import click
 
 from sizewise.advisor.assumptions import Assumptions, parse_assumptions
 from sizewise.advisor.memory_fit import MemoryFit, MemoryPool, fit_quantizations
+from sizewise.app.measured_assumptions import measured_assumptions
 from sizewise.catalog.accelerators import Accelerator, find_accelerator
 from sizewise.catalog.current_catalog import current_catalog
 from sizewise.catalog.memory_check import available_memory
 from sizewise.catalog.memory_estimate import format_bytes
 from sizewise.catalog.model_info import ModelInfo
-from sizewise.cli.measured_assumptions import measured_assumptions
 from sizewise.cli.options import command_settings, local_options, wants_json
 from sizewise.cli.output import dim, write_json, write_table
 from sizewise.cli.value_completion import complete_catalog_model

@@ -293,11 +293,11 @@ async def flow_runs(
         before=before,
         limit=last,
     )
-    return [_run(context, run, number) for number, run in found]
+    return [run_fields(context, run, number) for number, run in found]
 
 
 async def flow_run(context: RequestContext, id: str) -> FieldValues:
-    return _run(context, await context.services.runs.queries.get(context.principal, id))
+    return run_fields(context, await context.services.runs.queries.get(context.principal, id))
 
 
 async def waiting(context: RequestContext, last: int = 100) -> list[FieldValues]:
@@ -305,7 +305,7 @@ async def waiting(context: RequestContext, last: int = 100) -> list[FieldValues]
     found = await context.services.runs.approval.list_waiting(context.principal, last)
     return [
         {
-            "run": _run(context, each.run),
+            "run": run_fields(context, each.run),
             "key": each.key,
             "request": msgspec.json.decode(each.question),
             "approvers": each.approvers,
@@ -334,15 +334,15 @@ async def start_flow_run(
         trace=context.trace,
         id=id or "",
     )
-    return _run(context, begun)
+    return run_fields(context, begun)
 
 
 async def cancel_flow_run(context: RequestContext, id: str) -> FieldValues:
-    return _run(context, await context.services.runs.control.cancel(context.principal, id))
+    return run_fields(context, await context.services.runs.control.cancel(context.principal, id))
 
 
 async def resume_flow_run(context: RequestContext, id: str) -> FieldValues:
-    return _run(context, await context.services.runs.control.resume(context.principal, id))
+    return run_fields(context, await context.services.runs.control.resume(context.principal, id))
 
 
 async def decide(
@@ -355,10 +355,10 @@ async def decide(
 ) -> FieldValues:
     said = msgspec.json.encode(value)
     await context.services.runs.approval.decide(context.principal, id, key, approved, note, said)
-    return _run(context, await context.services.runs.queries.get(context.principal, id))
+    return run_fields(context, await context.services.runs.queries.get(context.principal, id))
 
 
-def _run(context: RequestContext, run: FlowRun, number: int = 0) -> FieldValues:
+def run_fields(context: RequestContext, run: FlowRun, number: int = 0) -> FieldValues:
     """Steps, inputs, outputs and failure are read and decrypted only if requested."""
     return {
         "id": run.id,

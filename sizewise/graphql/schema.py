@@ -24,6 +24,7 @@ from graphql import (
 
 from sizewise.errors import Forbidden, PathNotFound
 from sizewise.graphql import (
+    advise,
     alerts,
     annotation,
     ask,
@@ -53,6 +54,7 @@ from sizewise.graphql import (
     receivers,
     records,
     releases,
+    run_events,
     sampled_pairs,
     savings,
     scores,
@@ -67,6 +69,7 @@ from sizewise.graphql.query_cost import ASSUMED_SIZE, COST
 from sizewise.money import PICO_PER_DOLLAR
 
 MODULES: Sequence[ModuleType] = (
+    advise,
     alerts,
     annotation,
     ask,
@@ -96,6 +99,7 @@ MODULES: Sequence[ModuleType] = (
     receivers,
     records,
     releases,
+    run_events,
     sampled_pairs,
     savings,
     scores,

@@ -12,9 +12,9 @@ from sizewise.advisor.own_criterion import parse_own_criteria
 from sizewise.advisor.quality_estimates import ModelOffers
 from sizewise.advisor.recommendation import Recommendation, recommend
 from sizewise.advisor.workload import parse_workload
+from sizewise.app.advice_json import catalog_offers
 from sizewise.catalog.current_catalog import PACKAGED
 from sizewise.catalog.model_files import load_models
-from sizewise.cli.advise import catalog_offers
 from sizewise.model_card import DEFAULT_SIZE_THRESHOLDS
 
 Advised = Callable[..., Recommendation]

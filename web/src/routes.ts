@@ -80,6 +80,13 @@ export const routes: readonly Route[] = [
     load: () => import('./quality/Quality.svelte'),
   },
   { path: '/models', title: 'Models', entry: 'Models', may: MODELS, load: () => import('./catalog/Models.svelte') },
+  {
+    path: '/models/advise',
+    title: 'Advisor',
+    entry: 'Models',
+    may: MODELS,
+    load: () => import('./catalog/Advise.svelte'),
+  },
   { path: '/models/*name', title: 'Model', entry: 'Models', may: MODELS, load: () => import('./catalog/Model.svelte') },
   { path: '/access/keys', title: 'Keys', entry: 'Admin', may: KEYS, load: () => import('./accounts/Keys.svelte') },
   {
@@ -234,7 +241,13 @@ export const entries: readonly Entry[] = [
       { path: '/evals/judges', title: 'Judges', may: EVALS },
     ],
   },
-  { name: 'Models', tabs: [{ path: '/models', title: 'Models', may: MODELS }] },
+  {
+    name: 'Models',
+    tabs: [
+      { path: '/models', title: 'Models', may: MODELS },
+      { path: '/models/advise', title: 'Advisor', may: MODELS },
+    ],
+  },
   {
     name: 'Admin',
     tabs: [

@@ -12,3 +12,8 @@ export type ModelDetail = { model: ModelRow & { maxOutput: number | null; inputM
 export const modelDetailDocument: Document<ModelDetail, { name: string; }> = {
   text: `query ModelDetail($name:String!){model(name:$name){...ModelRow maxOutput inputModalities tools logprobs slots queue{busy waiting}pace{load requests firstTokenS outputTokensPerS}weights{file bytes}facts{name value source}}}fragment ModelRow on Model{name provider task size place state parameters context quality license price{input output source date}}`,
 };
+
+export type Advise = { advise: unknown; };
+export const adviseDocument: Document<Advise, { input?: unknown | null; }> = {
+  text: `query Advise($input:JSON){advise(input:$input)}`,
+};

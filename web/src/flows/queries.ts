@@ -115,3 +115,8 @@ export type FlowDraftList = { flowDrafts: Array<{ name: string; mine: boolean; s
 export const flowDraftListDocument: Document<FlowDraftList, object> = {
   text: `query FlowDraftList{flowDrafts{name mine saved}}`,
 };
+
+export type RunEvents = { runEvents: RunDetail; };
+export const runEventsDocument: Document<RunEvents, { id: string; }> = {
+  text: `subscription RunEvents($id:String!){runEvents(id:$id){...RunDetail}}fragment RunDetail on FlowRun{...RunRow project user key steps{key state attempt started ended decidedBy model costUsd error}failure{code message hint}}fragment RunRow on FlowRun{id number flow version state attempt error created started ended}`,
+};

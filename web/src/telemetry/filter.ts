@@ -3,6 +3,9 @@
 export interface Filter {
   /** `15m`, `1h`, `24h`, `7d`; empty: all that is kept. */
   within: string;
+  /** Of a bar of the histogram, in ms; empty: as `within` says. */
+  from: string;
+  until: string;
   /** `failed`, `degraded`, or empty. */
   outcome: string;
   model: string;
@@ -20,6 +23,8 @@ export interface Filter {
 
 export const FIELDS = [
   'within',
+  'from',
+  'until',
   'outcome',
   'model',
   'requestedModel',
@@ -34,6 +39,7 @@ export const FIELDS = [
   'trace',
 ] as const satisfies readonly (keyof Filter)[];
 
+export const HOUR = 3_600_000;
 export const WITHIN: Record<string, number> = { '15m': 900_000, '1h': 3_600_000, '24h': 86_400_000, '7d': 604_800_000 };
 
 export function fromQuery(query: URLSearchParams): Filter {
@@ -51,6 +57,8 @@ export function toApi(filter: Filter, now: number): Record<string, string | numb
     if (filter[name]) found[name] = filter[name];
   const within = WITHIN[filter.within];
   if (within !== undefined) found['since'] = now - within;
+  if (/^\d+$/.test(filter.from)) found['since'] = Number(filter.from);
+  if (/^\d+$/.test(filter.until)) found['until'] = Number(filter.until);
   if (filter.outcome === 'failed') found['failed'] = true;
   if (filter.outcome === 'degraded') found['degraded'] = true;
   if (/^\d+(\.\d+)?$/.test(filter.minCost)) found['minCost'] = filter.minCost;

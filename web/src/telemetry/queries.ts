@@ -21,3 +21,8 @@ export type RecordContents = { records: { rows: Array<{ spanId: string; contents
 export const recordContentsDocument: Document<RecordContents, { trace: string; }> = {
   text: `query RecordContents($trace:String!){records(filter:{trace:$trace}last:50){rows{spanId contents{request response truncated}}}}`,
 };
+
+export type RecordHistogram = { usage: { rows: Array<{ at: number; requests: number; errors: number; }>; }; };
+export const recordHistogramDocument: Document<RecordHistogram, { since: number; step: number; filter?: { project?: string | null; endpoint?: string | null; flow?: string | null; node?: string | null; policy?: string | null; model?: string | null; key?: string | null; user?: string | null; session?: string | null; endUser?: string | null; tag?: string | null; status?: number | null; } | null; }> = {
+  text: `query RecordHistogram($since:Timestamp!$step:Int!$filter:UsageFilter){usage(since:$since step:$step filter:$filter){rows{at requests errors}}}`,
+};

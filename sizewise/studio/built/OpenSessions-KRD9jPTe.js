@@ -1,1 +1,0 @@
-import"./vendor-CARI6dvk.js";import{t as e}from"./Page-BQDqXxTg.js";import{t}from"./Sessions-DNq4mt7M.js";function n(n){e(n,{title:`Sessions`,lead:`Who is signed in, from where, by which factor. Full addresses are not stored.`,children:(e,n)=>{t(e,{own:!1})},$$slots:{default:!0}})}export{n as default};

@@ -1,0 +1,152 @@
+"""Clicks of the pages that watch and decide: runs live, inbox, alerts, histogram, palette, advisor, a phone's bar."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from tests.auth.user_client import Browser
+from tests.graphql.graphql_client import graphql
+from tests.running_server import Served
+from tests.studio import traffic
+from tests.studio.browser import tab
+
+pytestmark = pytest.mark.browser
+
+
+def started(server: Served, mail: str) -> str:
+    """The id of a run of the flow `refund`, which waits for a person."""
+    return str(graphql(server, traffic.RUN, mail=mail).data["startFlowRun"]["id"])
+
+
+def test_a_run_is_seen_going_on_while_it_is_decided_elsewhere(browser: Any, server: Served, anna: Browser) -> None:
+    run = started(server, "My lamp arrived broken.")
+    with tab(browser, server, anna) as opened:
+        page = opened.page
+        opened.open(f"/runs/{run}")
+        page.get_by_role("row", name="check").get_by_text("waiting").wait_for()
+        with tab(browser, server, anna, phone=True) as inbox:
+            inbox.open("/inbox")
+            card = inbox.page.get_by_role("article").filter(has_text="My lamp arrived broken.")
+            card.get_by_label("Note").fill("friendly enough")
+            inbox.picture("inbox-card-phone")
+            assert not inbox.scrolls_sideways()
+            card.get_by_role("button", name="Approve").click()
+            inbox.page.get_by_text("Approved. The run goes on.").wait_for()
+            card.wait_for(state="detached")
+            assert inbox.wrong() == []
+        page.get_by_role("row", name="check").get_by_text("done").wait_for()
+        page.get_by_text("Outputs").wait_for()
+        opened.picture("run")
+        assert opened.inaccessible() == []
+        assert opened.wrong() == []
+
+
+def test_runs_are_filtered_and_one_is_cancelled_and_resumed(browser: Any, server: Served, anna: Browser) -> None:
+    run = started(server, "Cancel me.")
+    with tab(browser, server, anna) as opened:
+        page = opened.page
+        opened.open("/runs")
+        page.get_by_label("State").select_option("waiting")
+        page.wait_for_url("**/runs?state=waiting")
+        page.locator(f"a[href='/runs/{run}']").click()
+        page.get_by_role("button", name="Cancel").click()
+        page.get_by_role("button", name="Resume").wait_for()
+        page.get_by_role("button", name="Resume").click()
+        page.get_by_role("row", name="check").get_by_text("waiting").wait_for()
+        assert opened.wrong() == []
+
+
+def test_an_alert_is_silenced_for_a_stated_time_and_heard_again(browser: Any, server: Served, anna: Browser) -> None:
+    with tab(browser, server, anna) as opened:
+        page = opened.page
+        opened.open("/alerts")
+        page.get_by_role("button", name="Silence", exact=True).click()
+        page.get_by_label("For").select_option("1 hour")
+        page.get_by_label("Reason").fill("deployment")
+        opened.picture("alerts-silence")
+        assert opened.inaccessible() == []
+        page.get_by_role("button", name="Silence many_requests").click()
+        page.get_by_text("by Anna").or_(page.get_by_text("ends ")).first.wait_for()
+        page.get_by_role("button", name="End now").click()
+        page.get_by_role("heading", name="Silences").wait_for(state="detached")
+        assert opened.wrong() == []
+
+
+def test_a_bar_of_the_histogram_leads_to_its_requests(browser: Any, server: Served, anna: Browser) -> None:
+    with tab(browser, server, anna) as opened:
+        page = opened.page
+        opened.open("/records?within=24h")
+        page.get_by_text("Show as table").click()
+        counted = page.locator("td:nth-child(2)", has_text=re.compile("[1-9]"))
+        page.locator("figure tbody tr").filter(has=counted).last.get_by_role("button").click()
+        page.get_by_role("button", name="Only ").wait_for()
+        assert "from=" in page.url and "until=" in page.url
+        page.locator(".models").first.wait_for()
+        opened.picture("records-histogram")
+        page.get_by_role("button", name="Only ").click()
+        page.get_by_text("Show as table").wait_for()
+        assert opened.inaccessible() == []
+        assert opened.wrong() == []
+
+
+def test_a_few_letters_and_enter_go_anywhere_without_a_pointer(browser: Any, server: Served, anna: Browser) -> None:
+    with tab(browser, server, anna) as opened:
+        page = opened.page
+        opened.open("/")
+        page.keyboard.press("Control+k")
+        page.get_by_role("combobox", name="Go to a page").wait_for()
+        page.keyboard.type("refu")
+        page.get_by_role("option", name="refund flow").wait_for()
+        opened.picture("palette")
+        assert opened.inaccessible() == []
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/flows/refund")
+        page.locator("[data-node=check]").wait_for()
+        page.keyboard.press("Control+k")
+        page.keyboard.type("check")
+        page.get_by_role("option", name="check node").wait_for()
+        page.keyboard.press("Enter")
+        page.locator("[data-node=check].selected").wait_for()
+        assert opened.wrong() == []
+
+
+def test_the_advisor_ranks_by_eight_criteria_and_shows_where_it_pays(
+    browser: Any, server: Served, anna: Browser
+) -> None:
+    with tab(browser, server, anna) as opened:
+        page = opened.page
+        opened.open("/models/advise")
+        page.get_by_label("Task").select_option("classify")
+        page.get_by_label("Requests a month", exact=True).fill("3M")
+        page.get_by_label("Labeled examples").fill("2000")
+        page.get_by_role("button", name="Advise").click()
+        first = page.locator("details[open]").filter(has_text="1. trained classifier")
+        first.wait_for()
+        assert first.get_by_role("listitem").count() == 8
+        page.get_by_text("costs less than").first.wait_for()
+        page.get_by_role("heading", name="Does it fit your machine?").wait_for()
+        opened.picture("advise")
+        assert opened.inaccessible() == []
+        page.get_by_label("Requests a month", exact=True).fill("many")
+        page.get_by_role("button", name="Advise").click()
+        page.get_by_role("alert").filter(has_text="many").wait_for()
+        assert [each for each in opened.wrong() if "400" not in each] == []
+
+
+def test_a_phone_has_four_entries_and_the_rest_behind_more(browser: Any, server: Served, anna: Browser) -> None:
+    with tab(browser, server, anna, phone=True) as opened:
+        page = opened.page
+        opened.open("/")
+        bar = page.get_by_role("navigation", name="Main")
+        assert bar.get_by_role("link").all_inner_texts() == ["Home", "Play", "Monitor", "Releases"]
+        bar.get_by_role("button", name="More").click()
+        opened.picture("more-phone")
+        assert opened.inaccessible() == []
+        page.get_by_role("dialog").get_by_role("link", name="Audit").click()
+        page.get_by_role("heading", name="Audit").wait_for()
+        assert page.get_by_role("dialog").count() == 0
+        assert not opened.scrolls_sideways()
+        assert opened.wrong() == []
