@@ -11,7 +11,7 @@ WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 # Bytecode is kept, also where the environment asks not to: without it each server takes twice the time to start.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: graphiql studio studio-dev check-web help up test test-all test-long test-large test-sdks coverage check fix docs prices lock bench-gateway bench-layers bench-first-light bench-soak bench-long bench-knowledge bench-flows bench-deadlines bench-tools bench-routing bench-cold-start bench-injection bench-poisoning train-injection train-names bench-context bench-scale bench-cli bench-evals bench-judge bench-eval-speed bench-releases bench-canary bench-studio bench-storage bench-collector bench-tuning
+.PHONY: graphiql studio studio-dev check-web help up test test-all test-long test-large test-sdks coverage check fix docs prices lock bench-gateway bench-layers bench-first-light bench-soak bench-long bench-knowledge bench-flows bench-deadlines bench-tools bench-routing bench-cold-start bench-injection bench-poisoning train-injection train-names bench-context bench-scale bench-cli bench-evals bench-judge bench-eval-speed bench-releases bench-canary bench-studio bench-storage bench-collector bench-tuning bench-bias
 
 help:
 	@echo "make up         serve on 127.0.0.1:$(PORT)   (PORT=..., HOME_DIR=... are passed on)"
@@ -42,6 +42,7 @@ help:
 	@echo "make bench-storage                                                       bytes of a million records, at the cap, and their export"
 	@echo "make bench-collector                                                     memory while an OTLP collector hangs for ten minutes"
 	@echo "make bench-tuning                                                        what tuning makes of a 135M model"
+	@echo "make bench-bias [ARGS='--draws N --seeds N']                              how often a planted bias is found, and what mitigation does"
 	@echo "make bench-cold-start                                                what auto loses before calibration"
 
 up: .venv/up
@@ -205,6 +206,9 @@ bench-studio: .venv/dev .venv/browser/ready
 
 bench-tuning: .venv/dev
 	@$(BIN)/python -m bench.tuning.run $(ARGS)
+
+bench-bias: .venv/dev
+	@$(BIN)/python -m bench.bias.run $(ARGS)
 
 bench-canary: .venv/dev
 	$(BIN)/python -m bench.releases.canary $(ARGS)

@@ -52,4 +52,5 @@ class ChatAnswers:
             finish=found.finish,
             cost=found.cost,
             logprobs=found.logprobs,
+            answered_by=found.model,
         )

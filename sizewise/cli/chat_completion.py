@@ -57,6 +57,7 @@ class WholeAnswer(Struct, frozen=True):
     tokens_out: int
     cost: int | None
     seconds: float
+    model: str = ""  # the model that answered
 
 
 class _Body(Struct):
@@ -74,7 +75,7 @@ async def request_completion(
     began = time.perf_counter()
     async with server.post(CHAT_PATH, {**body, "sizewise": {"cache": "no-store", **limit, **options}}) as response:
         raw, cost = await response.read(MAX_RESPONSE_BYTES), response.header("x-sizewise-cost-usd")
-        seconds = time.perf_counter() - began
+        seconds, model = time.perf_counter() - began, response.header("x-sizewise-model")
     if response.status != 200:  # raised here, since `post` takes an upstream's error for one of the connection
         raise parse_error(response.status, raw)
     try:
@@ -94,6 +95,7 @@ async def request_completion(
         tokens_out=usage.completion_tokens,
         cost=parse_pico_dollars(cost),
         seconds=seconds,
+        model=model or "",
     )
 
 

@@ -33,6 +33,7 @@ COMMANDS: Mapping[str, LazyCommand] = {
     "flow": LazyCommand("sizewise.cli.flow:flow", "Manage flows as files: new, check, run, publish."),
     "prompt": LazyCommand("sizewise.cli.prompt:prompt", "Manage prompts as files: list, show, check, render."),
     "eval": LazyCommand("sizewise.cli.eval:eval_", "Measure answers: new, run, compare, gate."),
+    "bias": LazyCommand("sizewise.cli.bias:bias", "Compare groups of people: run, report, mitigate."),
     "annotate": LazyCommand("sizewise.cli.annotate:annotate", "Label answers without seeing who gave them."),
     "dataset": LazyCommand("sizewise.cli.dataset:dataset", "Manage data sets of evals: add, from-records, split."),
     "release": LazyCommand("sizewise.cli.release:release", "Manage releases: build, plan, apply, promote, roll back."),
@@ -67,7 +68,7 @@ COMMANDS: Mapping[str, LazyCommand] = {
 SUBJECTS = (
     ("up open ask compare doctor completion", "Start the server, sign in, ask questions, compare models, check it."),
     ("advise fit models route decisions tune", "Choose and download models; calibrate routing; train small ones."),
-    ("flow prompt knowledge eval annotate dataset release import scan", "Build flows; measure answers; release."),
+    ("flow prompt knowledge eval bias annotate dataset release import scan", "Build flows; measure answers; release."),
     ("records scores usage savings audit alerts", "See requests, their scores and cost, savings, changes, alerts."),
     ("keys widget users orgs budgets encryption", "Manage access, widgets, limits and encryption keys."),
     ("backup restore erase settings", "Back up and restore the home; erase one person's data; rename."),

@@ -57,10 +57,10 @@ def replay(policy: str, folder: Path, models: str | None, prices: tuple[str, ...
     Example: sizewise route replay cascade data/mine --models phi,gpt --price phi=0.05,0.1 --price gpt=2,8
     """
     outcomes = read_dataset(folder)
-    its = _policy(policy)
-    named = _named(its, outcomes)
-    cards = _cards(outcomes, models or ",".join(named) or None, parse_prices(prices, outcomes), named)
-    known = certificate_models(its, cards, _silent) if isinstance(its, CertifiedPolicy) else None
+    its = named_policy(policy)
+    named = certified_names(its, outcomes)
+    cards = recorded_cards(outcomes, models or ",".join(named) or None, parse_prices(prices, outcomes), named)
+    known = certificate_models(its, cards, no_judge) if isinstance(its, CertifiedPolicy) else None
     foresight = load_prediction(router, cards) if known is None else known.prediction
     played = replay_cases(outcomes, cards, foresight, None if known is None else known.judge)
     began = perf_counter()
@@ -125,7 +125,7 @@ def _in_sample_share(
     return known_share(learned.prompt_sketch, prompts)
 
 
-def _silent(features: RequestFeatures, replies: tuple[Reply, ...]) -> Verdict:
+def no_judge(features: RequestFeatures, replies: tuple[Reply, ...]) -> Verdict:
     """Replaces the rule judges, which need the whole reply: only the final answer was recorded."""
     return Verdict(None, "nothing to judge")
 
@@ -143,7 +143,7 @@ def _gave(its: ReplaySummary) -> str:
     return ", ".join([*told, f"refused {its.refusal_share:.0%}"] if its.refusal_share else told)
 
 
-def _named(policy: Policy, outcomes: OutcomeDataset) -> dict[str, str]:
+def certified_names(policy: Policy, outcomes: OutcomeDataset) -> dict[str, str]:
     """For a certified policy: each model's name in the outcomes and in the settings. Raises BadRequest."""
     if not isinstance(policy, CertifiedPolicy):
         return {}
@@ -152,7 +152,7 @@ def _named(policy: Policy, outcomes: OutcomeDataset) -> dict[str, str]:
     return dict(zip(policy.certificate.models, policy.models, strict=True))
 
 
-def _cards(
+def recorded_cards(
     outcomes: OutcomeDataset, models: str | None, prices: dict[str, Price], named: Mapping[str, str]
 ) -> tuple[ModelCard, ...]:
     """Weakest first, with a `quality` by rank. `named`: name in the outcomes -> name in the settings."""
@@ -175,7 +175,8 @@ def _mean(outcomes: OutcomeDataset, name: str) -> float:
     return sum(known) / max(1, len(known))
 
 
-def _policy(name: str) -> Policy:
+def named_policy(name: str) -> Policy:
+    """Of the settings, or a kind of policy with its defaults. Raises BadRequest."""
     wanted, known = command_settings().policies, plugin_names("policies")
     if name in wanted:
         return made(name, wanted[name], PluginRegistry())

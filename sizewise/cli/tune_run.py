@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from time import perf_counter
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from sizewise.catalog.loader import default_local_card, is_downloaded, local_card, local_cards, weights_path
+from sizewise.catalog.loader import default_local_card, local_card, weights_path
+from sizewise.cli.local_vectors import local_embedding_model, local_vectors
 from sizewise.cli.options import command_settings, local_options, wants_json
 from sizewise.cli.tune_report import write_run
 from sizewise.errors import BadRequest, ModelUnavailable
-from sizewise.handler import Request, discard_events
-from sizewise.messages import EmbeddingRequest
-from sizewise.principal import Principal
-from sizewise.providers.local.embedding import MAX_TEXTS, LocalEmbeddingModel
 from sizewise.settings.load import Settings, inherited_environment
 from sizewise.tuning.environment import require_environment
 from sizewise.tuning.gate import needless
@@ -28,8 +24,6 @@ from sizewise.tuning.recipe import PRESETS
 from sizewise.tuning.run_store import RunStore, TuningRun
 from sizewise.tuning.tuner import BaseModel, Reporter, Tuner
 
-MAX_EMBEDDED_CHARS = 600
-"""Of an input, for its vector: what an embedding model of 256 tokens takes."""
 KEPT_VARIABLES = ("PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "LANG", "CUDA_VISIBLE_DEVICES")
 OFFLINE: Mapping[str, str] = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "OMP_WAIT_POLICY": "passive"}
 """The training opens no connection, and its threads give way instead of spinning."""
@@ -106,31 +100,14 @@ def _base(name: str, found: Settings) -> BaseModel:
 
 
 async def _with_tuner(found: Settings, store: RunStore, work: Callable[[Tuner], Awaitable[TuningRun]]) -> TuningRun:
-    embedding = _embedding_model(found)
+    embedding = local_embedding_model(found)
     try:
-        embed = None if embedding is None else partial(_vectors, embedding)
+        embed = None if embedding is None else partial(local_vectors, embedding)
         with _progress() as report:
             return await work(Tuner(store, report, embed=embed, threads=found.local.threads))
     finally:
         if embedding is not None:
             await embedding.stop(0)
-
-
-def _embedding_model(found: Settings) -> LocalEmbeddingModel | None:
-    for card in local_cards(found):
-        if card.task == "embed" and card.weights is not None and is_downloaded(card.weights, found.cache_dir):
-            return LocalEmbeddingModel(card, weights_path(card.weights, found.cache_dir), found.local.threads)
-    return None
-
-
-async def _vectors(model: LocalEmbeddingModel, texts: Sequence[str]) -> Sequence[Sequence[float]]:
-    found = list[Sequence[float]]()
-    for start in range(0, len(texts), MAX_TEXTS):
-        inputs = [text[:MAX_EMBEDDED_CHARS] for text in texts[start : start + MAX_TEXTS]]
-        asked = EmbeddingRequest(model="", inputs=inputs, fields={})
-        request = Request(asked, Principal(key_id="tune"), "0" * 32, perf_counter())
-        found.extend((await model(request, discard_events)).embeddings)
-    return found
 
 
 class _Bar(Reporter):

@@ -26,7 +26,7 @@ CALIBRATE_HINT = "see docs/how-to/calibrate.md"
 
 def read_dataset(folder: Path) -> OutcomeDataset:
     """Raises BadRequest, with file and line, for anything missing or invalid."""
-    prompts, outcomes = _file(folder, "prompts"), _file(folder, "outcomes")
+    prompts, outcomes = outcome_file(folder, "prompts"), outcome_file(folder, "outcomes")
     digest = sha256(prompts.read_bytes() + outcomes.read_bytes()).hexdigest()
     return build_dataset(
         (row for _, row in read_rows(prompts, RecordedPrompt)),
@@ -35,7 +35,8 @@ def read_dataset(folder: Path) -> OutcomeDataset:
     )
 
 
-def _file(folder: Path, name: str) -> Path:
+def outcome_file(folder: Path, name: str) -> Path:
+    """`prompts` or `outcomes` of a folder of outcomes. Raises BadRequest."""
     for ending in ENDINGS:
         if (file := folder / f"{name}{ending}").is_file():
             return file

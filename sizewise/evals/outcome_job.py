@@ -46,6 +46,7 @@ class ModelAnswer(Struct, frozen=True):
     finish: str = ""
     cost: int | None = None
     logprobs: tuple[float, ...] = ()
+    answered_by: str = ""  # if it is not known: empty
 
 
 AskModel = Callable[[str, str, int | None], Awaitable[ModelAnswer]]
@@ -231,4 +232,5 @@ def _record(prompt: ScoredPrompt, model: str, answer: ModelAnswer, score: float)
         seconds=round(answer.seconds, 3),
         finish=answer.finish or None,
         first=known[0] if known else None,
+        answered_by=answer.answered_by if answer.answered_by not in ("", model) else None,
     )

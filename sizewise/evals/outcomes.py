@@ -55,6 +55,7 @@ class RecordedOutcome(Struct, frozen=True):
     seconds: float | None = None
     finish: str | None = None
     first: float | None = None
+    answered_by: str | None = None  # the model that a policy chose, if `model` is one
 
 
 class ModelOutcomes(Struct, frozen=True):

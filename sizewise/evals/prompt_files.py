@@ -25,6 +25,8 @@ class ScoredPrompt(Struct, frozen=True, omit_defaults=True):
     category: str | int | None = None
     reference: object = None
     schema: dict[str, object] | None = None
+    template: str | int | None = None  # prompts of one template are one piece of evidence
+    groups: dict[str, str] = {}  # of the bias suite: dimension -> group
 
     def compiled_schema(self) -> OutputSchema | None:
         return None if self.schema is None else compile_schema(self.schema)
@@ -42,6 +44,8 @@ class _Row(Struct):
     reference: object = None
     scorer: ScorerName | None = None
     schema: dict[str, object] | None = None
+    template: str | int | None = None
+    groups: dict[str, str] = {}
 
 
 def read_prompts(file: Path, scorer: ScorerName | None) -> tuple[ScoredPrompt, ...]:
@@ -82,6 +86,8 @@ def _scored(row: _Row, scorer: ScorerName | None) -> ScoredPrompt:
         category=row.category,
         reference=row.reference,
         schema=row.schema,
+        template=row.template,
+        groups=row.groups,
     )
 
 

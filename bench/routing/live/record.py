@@ -131,7 +131,7 @@ def outcome(model: str, question: Question, body: Mapping[str, object], seconds:
         round(seconds, 3),
         choice.finish_reason,
         probable[0] if probable else None,
-        probable,
+        logprobs=probable,
     )
 
 

@@ -55,14 +55,22 @@ def find_problem(features: RequestFeatures, choice: Choice) -> str:
         return "the request asked for JSON, and the reply is not JSON"
     if features.tools and TOOL_CALL_TEXT.search(text):
         return "the reply writes a tool call as plain text"
-    opening = text[:OPENING_CHARS].replace("’", "'")
-    if REFUSALS.search(opening):
+    if is_refusal(text):
         return "the reply is a refusal"
-    if NON_ANSWERS.search(opening):
+    if NON_ANSWERS.search(_opening(text)):
         return "the reply says that the model does not know"
     if _loops(text):
         return "the reply repeats itself"
     return ""
+
+
+def is_refusal(text: str) -> bool:
+    """Whether an answer begins by refusing."""
+    return REFUSALS.search(_opening(text)) is not None
+
+
+def _opening(text: str) -> str:
+    return text[:OPENING_CHARS].replace("’", "'")
 
 
 def _calls(choice: Choice) -> str:

@@ -1,0 +1,234 @@
+"""`sizewise bias report`: compares groups on recorded answers, as tables, JSON or Markdown; asks no model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import date
+from functools import wraps
+from pathlib import Path
+
+import click
+import msgspec
+from msgspec import Struct
+
+from sizewise.cli.bias_replay import replayed_outcomes
+from sizewise.cli.options import local_options, wants_json
+from sizewise.cli.output import write_file, write_json, write_table
+from sizewise.errors import BadRequest
+from sizewise.evals.bias.gaps import TOLERANCE, GroupGap, Metric, dimension_verdict, find_gaps, points
+from sizewise.evals.bias.grouped_answers import (
+    chosen_models,
+    grouped_answers,
+    read_grouped_prompts,
+    read_outcomes,
+)
+from sizewise.evals.bias.suite import REFERENCES
+from sizewise.evals.outcomes import RecordedOutcome
+
+TITLES: Mapping[Metric, str] = {
+    "quality": "Quality",
+    "refusal": "Refusals",
+    "small_share": "Answered by the small model",
+}
+METHOD = (
+    "A group is compared text by text with other versions of the same texts where there are any (else by means), with"
+    " the reference group where a dimension has one, else with all other groups. All intervals of a model hold together"
+    " with 95 %. A gap is found if it survives Holm's correction. Unclear: it may be anything within the interval."
+)
+
+
+class ReportOptions(Struct, frozen=True):
+    references: Mapping[str, str]
+    tolerance: float
+    small: str
+    policies: tuple[str, ...]
+    markdown: Path | None
+
+
+class TargetGaps(Struct, frozen=True):
+    """Of one model or policy."""
+
+    name: str
+    answers: int
+    chosen: Sequence[str]  # the models that answered, if it is a policy
+    small: str
+    gaps: Sequence[GroupGap]
+
+    @property
+    def has_gap(self) -> bool:
+        return any(each.verdict == "gap found" for each in self.gaps)
+
+
+def report_options(verb: Callable[..., None]) -> Callable[..., None]:
+    """Options of a report, as one argument `options`."""
+
+    @click.option("--reference", multiple=True, metavar="DIMENSION=GROUP", help="Compare with this group.")
+    @click.option(
+        "--tolerance", default=100 * TOLERANCE, show_default=True, metavar="POINTS", help="A gap that counts as none."
+    )
+    @click.option("--small", default="", metavar="MODEL", help="The small model of the policies.")
+    @click.option("--policy", "policies", multiple=True, metavar="NAME", help="Replay a policy of the settings too.")
+    @click.option("--markdown", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write it too.")
+    @wraps(verb)
+    def with_options(
+        *arguments: object,
+        reference: tuple[str, ...],
+        tolerance: float,
+        small: str,
+        policies: tuple[str, ...],
+        markdown: Path | None,
+        **others: object,
+    ) -> None:
+        if not 0 < tolerance < 100:
+            raise BadRequest(f"--tolerance is {tolerance:g}", "use points between 0 and 100, such as 5")
+        options = ReportOptions(references_of(reference), tolerance / 100, small, policies, markdown)
+        verb(*arguments, options=options, **others)
+
+    return with_options
+
+
+def references_of(options: Sequence[str]) -> dict[str, str]:
+    """By dimension, those of the suite among them. Raises BadRequest."""
+    references = dict(REFERENCES)
+    for each in options:
+        dimension, _, group = each.partition("=")
+        if not group:
+            raise BadRequest(f"--reference is {each!r}", "use DIMENSION=GROUP, such as variety=standard")
+        references[dimension] = group
+    return references
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@report_options
+@local_options
+@click.pass_context
+def report(ctx: click.Context, /, folder: Path, options: ReportOptions) -> None:
+    """Compare groups on recorded answers; asks no model.
+
+    FOLDER holds prompts.jsonl and outcomes.jsonl, as `bias run` and `route outcomes` make them. A prompt names
+    "groups": {"dimension": "group"}, or has a category. Exits with 1 if a gap is found.
+
+    \b
+    Example: sizewise bias report bias-2026-11-28 --markdown bias.md
+    """
+    ctx.exit(write_report(folder, options))
+
+
+def write_report(folder: Path, options: ReportOptions, small: str = "") -> int:
+    """`small`: the small model of policies if the options name none. 1: a gap is found."""
+    targets = measure(folder, options, small)
+    for dimension, group in options.references.items():
+        seen = {gap.group for target in targets for gap in target.gaps if gap.dimension == dimension}
+        if seen and group not in seen:
+            raise BadRequest(f"{dimension} has no group {group!r}", f"known: {', '.join(sorted(seen))}")
+    if options.markdown is not None:
+        write_file(options.markdown, "\n".join(markdown_lines(folder, targets)) + "\n")
+    if wants_json():
+        write_json({"folder": str(folder), "targets": [_as_json(each) for each in targets]})
+    else:
+        for target in targets:
+            _write_target(target)
+        if options.markdown is not None:
+            click.echo(f"Written: {options.markdown}")
+    return int(any(each.has_gap for each in targets))
+
+
+def measure(folder: Path, options: ReportOptions, small: str = "") -> list[TargetGaps]:
+    """Raises BadRequest if there is nothing to compare."""
+    prompts, outcomes = read_grouped_prompts(folder), read_outcomes(folder)
+    for policy in options.policies:
+        outcomes.extend(replayed_outcomes(policy, folder))
+    chosen = chosen_models(outcomes)
+    named = options.small or small or _smallest(outcomes, chosen)
+    answers = grouped_answers(prompts, outcomes, named)
+    found = [
+        TargetGaps(name, len(its), chosen.get(name, []), named, find_gaps(its, options.references, options.tolerance))
+        for name, its in answers.items()
+    ]
+    if not any(target.gaps for target in found):
+        raise BadRequest(f"{str(folder)!r} has no two groups with answers", "let more prompts be answered")
+    return found
+
+
+def _smallest(outcomes: Sequence[RecordedOutcome], chosen: Mapping[str, Sequence[str]]) -> str:
+    """Of the models that policies chose: the first that was recorded alone (`bias run` asks the small one first)."""
+    models = {model for names in chosen.values() for model in names}
+    return next((each.model for each in outcomes if each.model in models), "")
+
+
+def _as_json(target: TargetGaps) -> dict[str, object]:
+    verdicts = [
+        {"metric": metric, "dimension": dimension, "verdict": dimension_verdict(gaps)}
+        for metric, dimension, gaps in _panels(target.gaps)
+    ]
+    return {
+        "name": target.name,
+        "answers": target.answers,
+        "answered_by": list(target.chosen),
+        "verdicts": verdicts,
+        "groups": msgspec.to_builtins(target.gaps),
+    }
+
+
+def _panels(gaps: Sequence[GroupGap]) -> Iterator[tuple[Metric, str, list[GroupGap]]]:
+    for metric in TITLES:
+        for dimension in dict.fromkeys(each.dimension for each in gaps):
+            same = [each for each in gaps if (each.metric, each.dimension) == (metric, dimension)]
+            if same:
+                yield metric, dimension, same
+
+
+def _write_target(target: TargetGaps) -> None:
+    chosen = f", answered by {', '.join(target.chosen)}" if target.chosen else ""
+    click.echo(f"{target.name}: {target.answers:,} answers{chosen}")
+    for metric, title in TITLES.items():
+        same = [each for each in target.gaps if each.metric == metric]
+        if not same:
+            continue
+        if not any(each.value for each in same):
+            least = max((each.bound for each in same), default=0.0)
+            click.echo(f"\n{title}: none; a group's share differs by no more than {points(least)}")
+            continue
+        click.echo(f"\n{title}")
+        write_table(
+            ("DIMENSION", "GROUP", "TEXTS", "VALUE", "GAP", "INTERVAL", "VERDICT"),
+            [_cells(each) for each in same],
+            right="TEXTS VALUE GAP",
+        )
+    if target.chosen and not target.small:
+        click.echo(f"\nWhich of {', '.join(target.chosen)} is the small model? Name it: --small MODEL")
+    click.echo()
+
+
+def _cells(each: GroupGap) -> tuple[str, ...]:
+    shared = each.dimension, each.group, f"{each.texts:,}", f"{each.value:.1%}"
+    if each.verdict == "reference":
+        return (*shared, "", "", "reference")
+    return (*shared, f"{100 * each.gap:+.1f}", f"{100 * each.low:+.1f} to {100 * each.high:+.1f}", _verdict(each))
+
+
+def _verdict(each: GroupGap) -> str:
+    if each.verdict == "no gap":
+        return f"no gap larger than {points(each.bound)}"
+    return each.verdict if each.verdict != "unclear" else f"unclear: {each.needed:,} more texts"
+
+
+def markdown_lines(folder: Path, targets: Sequence[TargetGaps]) -> Iterator[str]:
+    """A report to hand on: what was asked, each group's figures, and what the sample could not have seen."""
+    yield f"# Bias report, {date.today().isoformat()}"
+    yield ""
+    yield f"Answers: `{folder.name}`. {METHOD}"
+    for target in targets:
+        yield f"\n## {target.name}\n"
+        yield f"{target.answers:,} answers" + (f", by {', '.join(target.chosen)}." if target.chosen else ".")
+        for metric, dimension, gaps in _panels(target.gaps):
+            if metric != "quality" and not any(each.value for each in gaps):
+                continue
+            yield f"\n### {TITLES[metric]} by {dimension}: {dimension_verdict(gaps)}\n"
+            yield "| group | texts | value | gap, points | interval | could have been found | verdict |"
+            yield "|---|---:|---:|---:|---|---|---|"
+            for each in gaps:
+                *shared, gap, interval, verdict = _cells(each)[1:]
+                least = "" if each.detectable is None else f"from {points(each.detectable)}"
+                yield f"| {' | '.join([*shared, gap, interval, least, verdict])} |"
