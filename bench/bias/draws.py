@@ -48,7 +48,9 @@ def cascade_rows(seed: int, texts: int, worse: float) -> list[CascadeRow]:
             right = 0.35 + 0.63 * trust - (worse if group == "african-american" else 0.0)
             small, large = float(chance.random() < right), float(chance.random() < 0.97)
             seen = min(1.0, max(0.0, trust + chance.gauss(0, 0.03)))
-            found.append(CascadeRow(str(text), {"variety": group}, seen, small, large))
+            found.append(
+                CascadeRow(template=str(text), groups={"variety": group}, trust=seen, small=small, large=large)
+            )
     return found
 
 

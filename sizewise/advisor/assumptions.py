@@ -61,6 +61,14 @@ ASSUMPTIONS: tuple[Assumption, ...] = (
     _assumption("electricity", "0.30", "$/kWh", "price of electricity"),
     _assumption("watts-cpu", "60", "W", "power of a machine without a GPU while it answers"),
     _assumption("watts-gpu", "400", "W", "power of a machine with a GPU while it answers"),
+    _assumption(
+        "pue",
+        "1.2",
+        "",
+        "power of a data center relative to that of its servers (EcoLogits' figure, read 2026-11-28)",
+        minimum="1",
+    ),
+    _assumption("energy-limit", "5", "Wh", "energy of a request that scores 0", minimum="0.000001"),
     _assumption("own-machine", "0", "$/month", "cost of the machine that you already have"),
     _assumption("rent-per-gb", "4", "$/month", "cost of an additional machine per GB of memory"),
     _assumption("rent-per-gpu-gb", "20", "$/month", "cost of an additional machine with a GPU per GB of GPU memory"),
@@ -188,6 +196,13 @@ ASSUMPTIONS: tuple[Assumption, ...] = (
     ),
     _assumption("train-flops", "150", "TFLOP/s", "speed of one rented GPU while it trains", minimum="0.1"),
     _assumption("gpu-hour", "3", "$/hour", "rent of such a GPU"),
+    _assumption(
+        "train-watts",
+        "812.5",
+        "W",
+        "power of such a GPU with its share of the server: an eighth of a DGX A100's 6.5 kW (pcnews.ru, read"
+        " 2026-11-28)",
+    ),
     _assumption("quantized", "0.01", "", "accuracy lost by 4-bit weights", "1"),
     _assumption("unmeasured", "0.6", "", "quality of a model without any relevant measurement", "1"),
     _assumption("enough", "0.3", "", "minimum quality of a model in a proposed option", "1"),

@@ -1,4 +1,4 @@
-"""The eight criteria: for each candidate a score from 0 to 1, the reason and the numbers behind it."""
+"""The nine criteria: for each candidate a score from 0 to 1, the reason and the numbers behind it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from types import MappingProxyType
 
 from sizewise.advisor.assumptions import TASKS, Assumptions, parse_pairs
 from sizewise.advisor.candidates import DeploymentCandidate
-from sizewise.advisor.latency import reasoning_assumptions
+from sizewise.advisor.energy import EnergyEstimate, format_wh, hosted_energy, local_energy
+from sizewise.advisor.latency import output_tokens, reasoning_assumptions
 from sizewise.advisor.placements import Placement
 from sizewise.advisor.quality_estimates import quality_number
 from sizewise.advisor.sourced_number import SourcedNumber, format_number, format_seconds, format_usd
@@ -192,6 +193,36 @@ def score_security(candidate: DeploymentCandidate, workload: Workload, assumptio
     return CriterionScore(leaves, f"all {workload.privacy} requests go to {hosts}", numbers)
 
 
+def request_energy(
+    candidate: DeploymentCandidate, workload: Workload, assumptions: Assumptions
+) -> EnergyEstimate | None:
+    """Of one request on average; None if the size of one of its models is unknown."""
+    whole: EnergyEstimate | None = None
+    for share, part in _shares(candidate):
+        if part.is_local:
+            on_gpu = part.fit is not None and part.fit.pool.kind == "gpu"
+            one = local_energy(part.latency.busy_seconds, on_gpu=on_gpu, assumptions=assumptions)
+        else:
+            away = hosted_energy(part.model, output_tokens(part.model, workload, assumptions), assumptions)
+            if away is None:
+                return None
+            one = away
+        whole = one.times(share) if whole is None else whole + one.times(share)
+    return whole
+
+
+def score_energy(candidate: DeploymentCandidate, workload: Workload, assumptions: Assumptions) -> CriterionScore:
+    found = request_energy(candidate, workload, assumptions)
+    limit = assumptions.number("energy-limit")
+    if found is None:
+        return CriterionScore(Fraction(0), "unknown: the vendor does not say how large its model is", (limit,))
+    within = "" if found.low == found.high else f" ({format_wh(found.low)} to {format_wh(found.high)})"
+    month = format_wh(found.wh * workload.requests)
+    why = f"{format_wh(found.wh)}{within} a request, {month} a month; {found.how}"
+    value = max(Fraction(0), 1 - found.wh / assumptions["energy-limit"])
+    return CriterionScore(value, why, (*found.numbers, workload.number("requests-per-month"), limit))
+
+
 CRITERIA: Mapping[str, tuple[Criterion, str, Fraction]] = MappingProxyType(
     {
         "resources": (score_resources, "resources", Fraction(1)),
@@ -202,9 +233,10 @@ CRITERIA: Mapping[str, tuple[Criterion, str, Fraction]] = MappingProxyType(
         "speed": (score_speed, "speed", Fraction(1)),
         "quality": (score_output, "output quality", Fraction(4)),
         "security": (score_security, "security", Fraction(2)),
+        "energy": (score_energy, "energy", Fraction(0)),
     },
 )
-"""Short name -> (function, full name, default weight)."""
+"""Short name -> (function, full name, default weight). Energy is shown, and counts if a weight is given."""
 
 
 def parse_weights(texts: Sequence[str] = ()) -> Mapping[str, Fraction]:

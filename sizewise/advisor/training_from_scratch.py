@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from sizewise.advisor.assumptions import Assumptions
+from sizewise.advisor.energy import format_wh
 from sizewise.advisor.sourced_number import SourcedNumber, format_number
 from sizewise.advisor.workload import Workload
 
@@ -15,14 +16,20 @@ OPERATIONS_PER_TOKEN = 6
 """Operations per parameter and training token, forward and backward (Kaplan et al., arXiv:2001.08361, section 2.1)."""
 
 
+def training_energy(gpu_hours: Fraction, assumptions: Assumptions) -> Fraction:
+    """Watt-hours, with what the data center takes."""
+    return gpu_hours * assumptions["train-watts"] * assumptions["pue"]
+
+
 @dataclass(frozen=True, slots=True)
 class ScratchEstimate:
-    """`usd`: rent of the GPUs alone, without people and without failed runs."""
+    """`usd`: rent of the GPUs alone, without people and without failed runs. `wh`: energy."""
 
     parameters: int
     tokens: int
     gpu_hours: Fraction
     usd: Fraction
+    wh: Fraction
     numbers: tuple[SourcedNumber, ...]
 
     def reason(self, workload: Workload) -> str:
@@ -31,8 +38,8 @@ class ScratchEstimate:
         return (
             f"A model of {format_number(Fraction(self.parameters, 10**9), 1)} billion parameters takes"
             f" {format_number(Fraction(self.tokens, 10**9))} billion tokens of text{has}, and"
-            f" {format_number(self.gpu_hours, 0)} GPU hours, ${format_number(self.usd, 0)} of rent, before the first"
-            " answer. Tuning one that exists takes thousands of times less."
+            f" {format_number(self.gpu_hours, 0)} GPU hours, ${format_number(self.usd, 0)} of rent and"
+            f" {format_wh(self.wh)}, before the first answer. Tuning one that exists takes thousands of times less."
         )
 
 
@@ -40,11 +47,12 @@ def scratch_estimate(parameters: int, assumptions: Assumptions) -> ScratchEstima
     tokens = TOKENS_PER_PARAMETER * parameters
     operations = OPERATIONS_PER_TOKEN * parameters * tokens
     hours = operations / (assumptions["train-flops"] * 10**12 * 3600)
-    numbers = assumptions.numbers("train-flops", "gpu-hour")
+    numbers = assumptions.numbers("train-flops", "gpu-hour", "train-watts", "pue")
     return ScratchEstimate(
         parameters=parameters,
         tokens=tokens,
         gpu_hours=hours,
         usd=hours * assumptions["gpu-hour"],
+        wh=training_energy(Fraction(hours), assumptions),
         numbers=numbers,
     )

@@ -5,20 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from fractions import Fraction
 
+from sizewise.advisor.assumptions import Assumptions
 from sizewise.advisor.candidate_kinds import CANDIDATE_KINDS
+from sizewise.advisor.candidates import DeploymentCandidate
 from sizewise.advisor.cost import Interval
-from sizewise.advisor.criteria import CriterionScore
+from sizewise.advisor.criteria import CriterionScore, request_energy
 from sizewise.advisor.memory_fit import MemoryFit
 from sizewise.advisor.next_steps import next_steps
 from sizewise.advisor.placements import Placement
 from sizewise.advisor.quality_estimates import ModelOffers, build_model_offers
 from sizewise.advisor.recommendation import BreakEven, RankedCandidate, Recommendation
 from sizewise.advisor.sourced_number import SourcedNumber
+from sizewise.advisor.training_from_scratch import training_energy
 from sizewise.advisor.workload import Workload
 from sizewise.catalog.availability import tuned_prices
 from sizewise.catalog.current_catalog import Catalog
 from sizewise.catalog.loader import bundled_models
 from sizewise.catalog.model_info import ModelInfo
+from sizewise.catalog.reported_trainings import reported_trainings
 from sizewise.model_card import SizeThresholds
 from sizewise.money import format_dollars
 
@@ -51,6 +55,7 @@ def advice_json(advice: Recommendation) -> Json:
         "recommendations": [_advised(rank, each, advice) for rank, each in enumerate(advice.ranked, 1)],
         "misses_the_need": [_advised(None, each, advice) for each in advice.near],
         "from_scratch": advice.scratch.reason(advice.workload),
+        "reported_trainings": _trainings(advice.assumptions),
         "break_even": [_break_even(each) for each in advice.break_even],
         "total_cost": _totals(advice),
         "curve": _curve(advice),
@@ -85,11 +90,42 @@ def _advised(rank: int | None, each: RankedCandidate, advice: Recommendation) ->
             "machines": _float(option.cost.machines(work.requests)),
             "capacity": None if option.cost.capacity is None else int(option.cost.capacity),
         },
+        "energy": _energy(option, advice),
         "setup_hours": _float(option.setup_hours),
         "risks": [{"name": risk.name, "level": risk.level, "why": risk.reason} for risk in advice.risks(each)],
         "next_steps": list(next_steps(option, bundled_models())),
         "criteria": {name: _score(score, advice.weights[name]) for name, score in each.scores.items()},
     }
+
+
+def _energy(option: DeploymentCandidate, advice: Recommendation) -> Json | None:
+    """Watt-hours of a request, estimated; None if a model's size is unknown."""
+    found = request_energy(option, advice.workload, advice.assumptions)
+    if found is None:
+        return None
+    return {
+        "request_wh": _float(found.wh),
+        "low_wh": _float(found.low),
+        "high_wh": _float(found.high),
+        "how": found.how,
+    }
+
+
+def _trainings(assumptions: Assumptions) -> list[Json]:
+    rate = assumptions["gpu-hour"]
+    return [
+        {
+            "name": each.name,
+            "gpus": each.gpus,
+            "gpu": each.gpu,
+            "days": list(each.days),
+            "gpu_hours": list(each.gpu_hours()),
+            "usd": [_float(hours * rate) for hours in each.gpu_hours()],
+            "wh": [_float(training_energy(Fraction(hours), assumptions)) for hours in each.gpu_hours()],
+            "source": each.source,
+        }
+        for each in reported_trainings()
+    ]
 
 
 def _part(part: Placement) -> Json:

@@ -6,6 +6,7 @@ The report is in advise_report.py.
 from __future__ import annotations
 
 from datetime import date
+from pathlib import Path
 
 import click
 
@@ -20,8 +21,10 @@ from sizewise.catalog.current_catalog import current_catalog
 from sizewise.catalog.memory_check import available_memory
 from sizewise.catalog.plain_names import models_named
 from sizewise.cli.advise_report import print_report
+from sizewise.cli.advise_second import advise_second
 from sizewise.cli.options import command_settings, local_options, wants_json
 from sizewise.cli.output import write_json
+from sizewise.errors import BadRequest
 
 
 @click.command("advise")
@@ -48,6 +51,10 @@ from sizewise.cli.output import write_json
     help="A criterion of your own: its weight, and scores from 0 to 1 by kind, model or endpoint.",
 )
 @click.option("--assume", metavar="NAME=N", multiple=True, help="Override an assumption, as wage=80.")
+@click.option("--second", type=click.Path(path_type=Path), metavar="FOLDER", help="Rank second models by outcomes.")
+@click.option("--small", metavar="MODEL", help="With --second: the small model that you have.")
+@click.option("--large", metavar="MODEL", help="With --second. [the best in the outcomes]")
+@click.option("--price", multiple=True, metavar="MODEL=IN,OUT", help="With --second: dollars per million tokens.")
 @click.option("--reasons", is_flag=True, help="Show every number with its source, and every assumption.")
 @local_options
 @click.pass_context
@@ -58,6 +65,10 @@ def verb(
     criterion: tuple[str, ...],
     assume: tuple[str, ...],
     reasons: bool,
+    second: Path | None,
+    small: str | None,
+    large: str | None,
+    price: tuple[str, ...],
     **said: str | None,
 ) -> None:
     """Recommend a small or a large model for a workload.
@@ -65,9 +76,16 @@ def verb(
     Ranks what meets the need: a classifier, a model on this machine (tuned or not), a hosted small model, a large model
     by API (tuned or not), and a cascade of both. Exits with 1 if none can do the work. Needs no server and no network.
 
+    With --second it tells which second small model is worth its price beside --small, from a folder of recorded answers
+    (sizewise route outcomes).
+
     \b
     Example: sizewise advise --task classify --requests-per-month 3M --labels 2000
     """
+    if second is not None:
+        ctx.exit(advise_second(second, small, large, price))
+    if small or large or price:
+        raise BadRequest("--small, --large and --price are used with --second alone", "add --second FOLDER")
     found = command_settings()
     given = {name.replace("_", "-"): text for name, text in said.items()}
     work = parse_workload(given, today=date.today().isoformat(), free_memory=available_memory())

@@ -7,16 +7,20 @@ from textwrap import wrap
 
 import click
 
+from sizewise.advisor.assumptions import Assumptions
 from sizewise.advisor.candidate_kinds import CANDIDATE_KINDS
 from sizewise.advisor.cost import Interval
+from sizewise.advisor.energy import format_wh
 from sizewise.advisor.memory_fit import MemoryFit
 from sizewise.advisor.next_steps import next_steps
 from sizewise.advisor.recommendation import BreakEven, RankedCandidate, Recommendation
 from sizewise.advisor.sourced_number import SourcedNumber, format_number, format_seconds, format_usd
+from sizewise.advisor.training_from_scratch import training_energy
 from sizewise.advisor.workload import Workload
 from sizewise.app.advice_json import volumes
 from sizewise.catalog.loader import bundled_models
 from sizewise.catalog.memory_estimate import format_bytes
+from sizewise.catalog.reported_trainings import ReportedTraining, reported_trainings
 from sizewise.cli.output import dim, write_table
 
 MAX_COLUMNS = 100
@@ -114,6 +118,20 @@ def _security(advice: Recommendation) -> None:
 def _scratch(advice: Recommendation) -> None:
     _title("Train one from scratch?")
     _lines(advice.scratch.reason(advice.workload))
+    for each in reported_trainings():
+        _lines(_reported(each, advice.assumptions))
+
+
+def _reported(each: ReportedTraining, assumptions: Assumptions) -> str:
+    hours = [Fraction(count) for count in each.gpu_hours()]
+    millions = [format_number(count / 10**6, 0) for count in hours]
+    dollars = [format_number(count * assumptions["gpu-hour"] / 10**6, 0) for count in hours]
+    energy = [format_wh(training_energy(count, assumptions)) for count in hours]
+    return (
+        f"For comparison, {each.name} is reported to have taken {each.gpus:,} {each.gpu} for {each.days[0]} to"
+        f" {each.days[1]} days: {millions[0]} to {millions[1]} million GPU hours, ${dollars[0]} to ${dollars[1]}"
+        f" million of rent, {energy[0]} to {energy[1]} ({each.source})."
+    )
 
 
 def _next(first: RankedCandidate) -> None:

@@ -24,7 +24,9 @@ COMMANDS: Mapping[str, LazyCommand] = {
 @click.group(cls=LazyGroup, lazy_commands=COMMANDS, subcommand_metavar="VERB ...")
 @server_options
 def bias() -> None:
-    """Compare groups of people: quality, refusals, and how often the small model answers them.
+    """Compare groups of people: run, report, mitigate.
+
+    Their quality, their refusals, and how often the small model answers them.
 
     \b
     Example: sizewise bias run --models small,large,auto

@@ -25,7 +25,7 @@ MIN_ROWS = 20
 WAYS: tuple[Way, ...] = ("every-group", "by-group")
 
 
-class Measured(Struct, frozen=True):
+class MitigationResult(Struct, frozen=True):
     """On texts that the thresholds were not fitted on. `small_share` and `quality`: of all; the rest by group."""
 
     thresholds: Thresholds
@@ -128,10 +128,10 @@ def _row(
     )
 
 
-def _measure(thresholds: Thresholds, rows: list[CascadeRow], references: dict[str, str]) -> Measured:
+def _measure(thresholds: Thresholds, rows: list[CascadeRow], references: dict[str, str]) -> MitigationResult:
     answers = thresholds.answers(rows)
     gaps = find_gaps(answers, references)
-    return Measured(
+    return MitigationResult(
         thresholds=thresholds,
         quality=fmean(each.quality for each in answers),
         large_quality=fmean(row.large for row in rows),
@@ -141,11 +141,11 @@ def _measure(thresholds: Thresholds, rows: list[CascadeRow], references: dict[st
     )
 
 
-def _as_json(its: Measured) -> object:
+def _as_json(its: MitigationResult) -> object:
     return msgspec.to_builtins(its)
 
 
-def _write(before: Measured, after: Measured, small: str, large: str, dimension: str) -> None:
+def _write(before: MitigationResult, after: MitigationResult, small: str, large: str, dimension: str) -> None:
     then = {(each.dimension, each.metric, each.group): each for each in after.groups}
     rows = [
         (

@@ -81,7 +81,13 @@ def report_options(verb: Callable[..., None]) -> Callable[..., None]:
     ) -> None:
         if not 0 < tolerance < 100:
             raise BadRequest(f"--tolerance is {tolerance:g}", "use points between 0 and 100, such as 5")
-        options = ReportOptions(references_of(reference), tolerance / 100, small, policies, markdown)
+        options = ReportOptions(
+            references=references_of(reference),
+            tolerance=tolerance / 100,
+            small=small,
+            policies=policies,
+            markdown=markdown,
+        )
         verb(*arguments, options=options, **others)
 
     return with_options
@@ -143,7 +149,13 @@ def measure(folder: Path, options: ReportOptions, small: str = "") -> list[Targe
     named = options.small or small or _smallest(outcomes, chosen)
     answers = grouped_answers(prompts, outcomes, named)
     found = [
-        TargetGaps(name, len(its), chosen.get(name, []), named, find_gaps(its, options.references, options.tolerance))
+        TargetGaps(
+            name=name,
+            answers=len(its),
+            chosen=chosen.get(name, []),
+            small=named,
+            gaps=find_gaps(its, options.references, options.tolerance),
+        )
         for name, its in answers.items()
     ]
     if not any(target.gaps for target in found):

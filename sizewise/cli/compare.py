@@ -25,6 +25,8 @@ from sizewise.advisor.response_metrics import (
     measure_response,
     parse_facts,
 )
+from sizewise.cli import operations
+from sizewise.cli.answer_energy import HERE, EnergyMeter, answer_energy
 from sizewise.cli.api_client import ApiClient
 from sizewise.cli.options import api_client, server_options, wants_json
 from sizewise.cli.output import COLUMN_GAP, dim, format_money, write_json, write_pairs, write_table
@@ -56,7 +58,8 @@ class ComparedAnswer(Struct, rename="camel"):
     input_tokens: int | None = None
     output_tokens: int | None = None
     cost_usd: str | None = None
-    energy_wh: float | None = None  # nothing here measures it yet
+    energy_wh: float | None = None
+    energy_how: str = ""  # how it was measured or estimated
     trace: str = ""
 
 
@@ -148,10 +151,15 @@ async def _answers(
     and the failure.
     """
     answers: list[ComparedAnswer] = []
+    places = {each.name: each.place for each in (await operations.list_models(server)).models}
     for name in names:
-        answer = ComparedAnswer(name)
+        answer, meter = ComparedAnswer(name), EnergyMeter()
         try:
             failure = await _ask(server, answer, prompt, max_tokens, not silent and sys.stderr.isatty())
+            is_here = places.get(answer.model) in HERE
+            answer.energy_wh, answer.energy_how = answer_energy(
+                answer.model, answer.seconds, answer.output_tokens, meter.wh() if is_here else None, is_here=is_here
+            )
         except SizewiseError as of_the_line:
             failure = of_the_line
         if failure is not None:
@@ -270,5 +278,5 @@ def _measures(answer: ComparedAnswer) -> list[tuple[str, str]]:
         ("total", f"{answer.seconds:.2f} s"),
         ("tokens", tokens),
         ("cost", format_money(answer.cost_usd)),
-        ("energy", UNKNOWN if answer.energy_wh is None else f"{answer.energy_wh:g} Wh"),
+        ("energy", UNKNOWN if answer.energy_wh is None else f"{answer.energy_wh:.2g} Wh, {answer.energy_how}"),
     ]

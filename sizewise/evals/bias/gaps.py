@@ -147,7 +147,11 @@ def _comparisons(dimension: str, metric: Metric, values: Values, references: Map
     reference = references.get(dimension, "")
     if reference not in values:
         reference = next(iter(values)) if len(values) == 2 else ""
-    return [_Comparison(dimension, metric, group, values, reference) for group in values if group != reference]
+    return [
+        _Comparison(dimension=dimension, metric=metric, group=group, values=values, reference=reference)
+        for group in values
+        if group != reference
+    ]
 
 
 def _found(compared: Sequence[_Comparison], error: float) -> set[int]:
@@ -179,13 +183,21 @@ def _difference(ours: Sequence[tuple[str, float]], others: Sequence[tuple[str, f
     both = [text for text in mine if text in theirs]
     if len(both) >= PAIRED_SHARE * len(mine):
         pairs = difference_interval([ItemValue(text, mine[text] - theirs[text]) for text in both], side)
-        return _Difference(pairs.estimate, pairs.low, pairs.high, len(both), True, side, is_flat=not pairs.spread)
+        return _Difference(
+            gap=pairs.estimate,
+            low=pairs.low,
+            high=pairs.high,
+            texts=len(both),
+            is_paired=True,
+            side=side,
+            is_flat=not pairs.spread,
+        )
     a = mean_interval([ItemValue(text, value) for text, value in mine.items()], side)
     b = mean_interval([ItemValue(text, value) for text, value in theirs.items()], side)
     gap = a.estimate - b.estimate
     low = gap - sqrt((a.estimate - a.low) ** 2 + (b.high - b.estimate) ** 2)
     high = gap + sqrt((a.high - a.estimate) ** 2 + (b.estimate - b.low) ** 2)
-    return _Difference(gap, max(-1.0, low), min(1.0, high), len(mine), False, side)
+    return _Difference(gap=gap, low=max(-1.0, low), high=min(1.0, high), texts=len(mine), is_paired=False, side=side)
 
 
 def _by_text(values: Sequence[tuple[str, float]]) -> dict[str, float]:
@@ -227,4 +239,12 @@ def _gap(one: _Comparison, seen: _Difference, verdict: Verdict, tolerance: float
 
 def _reference(dimension: str, metric: Metric, group: str, values: Sequence[tuple[str, float]]) -> GroupGap:
     mean = fmean(value for _, value in values)
-    return GroupGap(dimension, metric, group, len(values), len(_by_text(values)), mean, "reference")
+    return GroupGap(
+        dimension=dimension,
+        metric=metric,
+        group=group,
+        items=len(values),
+        texts=len(_by_text(values)),
+        value=mean,
+        verdict="reference",
+    )

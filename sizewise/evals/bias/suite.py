@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
 from importlib.resources import files
 
 import msgspec
@@ -47,7 +46,6 @@ class BiasSuite(Struct, frozen=True, forbid_unknown_fields=True):
         return (VARIETY, SPELLING, *self.dimensions)
 
 
-@cache
 def bias_suite() -> BiasSuite:
     return msgspec.toml.decode((files("sizewise.evals.bias") / "suite.toml").read_bytes(), type=BiasSuite)
 
