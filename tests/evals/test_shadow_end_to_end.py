@@ -70,8 +70,8 @@ def test_a_pair_is_judged_in_both_orders_by_who_sees_no_names_and_no_word_is_kep
         assert (row["worse"], row["judge"], row["trace"]) == (1.0, "outside/judge", answer.headers["x-sizewise-trace"])
         assert len(judge.shown) == 2 and all(CANARY in prompt for prompt in judge.shown)
         assert not [prompt for prompt in judge.shown if "echo" in prompt.replace("[[echo/small", "")]
-        counted = server.ask("/metrics").body
-        assert b'sizewise_shadow_requests_total{result="judged"} 1.0' in counted
+        counted = b'sizewise_shadow_requests_total{result="judged"} 1.0'
+        until(lambda: counted in server.ask("/metrics").body)  # after the row
     assert CANARY.encode() not in b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
 
 

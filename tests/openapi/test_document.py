@@ -73,7 +73,7 @@ def test_every_wish_is_a_header_and_a_field_of_the_body() -> None:
     assert headers == {f"x-sizewise-{name}" for name in SizewiseOptions.__struct_encode_fields__}
     assert set(shown["schemas"]["SizewiseOptions"]["properties"]) == set(SizewiseOptions.__struct_fields__)
     asking = [each for each in operations().values() if "inference" in each["tags"]]
-    assert len(asking) == 15 and all(len(each["parameters"]) == len(shown["parameters"]) for each in asking)
+    assert len(asking) == 16 and all(len(each["parameters"]) == len(shown["parameters"]) for each in asking)
 
 
 def test_headers_that_a_request_may_have_and_that_browsers_may_read_are_in_the_document(echo: Served) -> None:
