@@ -113,7 +113,7 @@ def test_a_few_letters_and_enter_go_anywhere_without_a_pointer(browser: Any, ser
         assert opened.wrong() == []
 
 
-def test_the_advisor_ranks_by_eight_criteria_and_shows_where_it_pays(
+def test_the_advisor_ranks_by_nine_criteria_and_shows_where_it_pays(
     browser: Any, server: Served, anna: Browser
 ) -> None:
     with tab(browser, server, anna) as opened:
@@ -125,7 +125,7 @@ def test_the_advisor_ranks_by_eight_criteria_and_shows_where_it_pays(
         page.get_by_role("button", name="Advise").click()
         first = page.locator("details[open]").filter(has_text="1. trained classifier")
         first.wait_for()
-        assert first.get_by_role("listitem").count() == 8
+        assert first.get_by_role("listitem").count() == 9
         page.get_by_text("costs less than").first.wait_for()
         page.get_by_role("heading", name="Does it fit your machine?").wait_for()
         opened.picture("advise")
