@@ -158,7 +158,7 @@ def test_story_14_a_worse_prompt_is_blocked_and_its_fix_turns_the_same_comment_g
 def test_story_15_a_change_that_lowers_the_gate_is_judged_by_the_old_one(repository: Repository) -> None:
     repository.commit(
         flows__answer_DOT_yaml=FLOW.replace("PROMPT", WORSE),
-        evals__capitals_DOT_yaml=EVAL.replace("0.1}", "1.0}").replace("tags: [must]", "tags: [none]"),
+        evals__capitals_DOT_yaml=EVAL.replace("0.1}", "0.99}").replace("tags: [must]", "tags: [none]"),
         evals__capitals_DOT_jsonl=json.dumps({"input": "x", "expected": "know"}),
     )
     code, shown, comment = repository.check()

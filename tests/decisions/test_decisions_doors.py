@@ -146,5 +146,5 @@ def test_a_small_model_is_asked_about_what_is_learned(upstream: Decides, tmp_pat
     with serving(tmp_path, config) as served:
         assert shown(decide(served, "an invoice", model="up/large"))["sizewise"] == {"rungs": ["large"]}
         until(lambda: rows(served, "SELECT count(*) FROM decision_answers") == [(1,)])
-        asked = rows(served, "SELECT count(*) FROM requests WHERE model = 'local/smollm2-135m'")
-        assert asked == [(1,)], "in the background, with a record of its own"
+        asked = "SELECT count(*) FROM records WHERE model = 'local/smollm2-135m'"
+        until(lambda: rows(served, asked) == [(1,)])  # in the background, with a record of its own

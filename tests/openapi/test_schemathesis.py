@@ -71,6 +71,11 @@ KNOWN: Mapping[str, Mapping[str, tuple[object, ...]]] = {
     "/v1/moderations": {"model": (None, "auto"), "input": ("Hello", ["Hello", "there"])},
     "/v1/embeddings": {"model": ("echo/vectors",), "input": ("Hello", ["Hello", "there"]), "dimensions": (8, None)},
     "/v1/decisions": {"model": MODELS, "input": ("Hello",), "questions": ([QUESTION],)},
+    "/v1/systemone": {
+        "model": MODELS,
+        "state": ("Hello",),
+        "questions": ({"kind": {"type": "noul", "instructions": "Is it a greeting?"}},),
+    },
     "/v1/rerank": {"model": ("echo/vectors",), "query": ("Hello",), "documents": (["Hello", {"text": "there"}],)},
     "/v2/rerank": {"model": ("echo/vectors",), "query": ("Hello",), "documents": (["Hello"],)},
     "/v1/vector_stores": {
