@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sizewise.errors import BadRequest
-from sizewise.evals.imports.source_files import ParseYaml
+from sizewise.errors import BadRequest, SizewiseError
+from sizewise.evals.imports.source_files import ParsedFile, ParseYaml
 from sizewise.migration.litellm_deployments import AUTO_ROUTER, DeploymentReader
 from sizewise.migration.litellm_keys import read_rules
 from sizewise.migration.litellm_models import ModelTables, RoutingWishes
@@ -69,7 +69,8 @@ def _read_files(path: Path, parse: ParseYaml, report: MigrationReport) -> list[C
         seen.add(file)
         if len(seen) > MAX_INCLUDES:
             raise BadRequest(f"{path.name!r} includes more than {MAX_INCLUDES} files", "import fewer")
-        root = report.add_file(file.relative_to(folder).as_posix(), parse(_text(file)))
+        name = file.relative_to(folder).as_posix()
+        root = report.add_file(name, _parsed(name, _text(file), parse))
         if not isinstance(root.value, dict):
             raise BadRequest(f"{file.name!r} is no configuration of LiteLLM", "it has `model_list` and the like")
         roots.append(root)
@@ -84,6 +85,13 @@ def _read_files(path: Path, parse: ParseYaml, report: MigrationReport) -> list[C
     ):
         raise BadRequest(f"{path.name!r} is no configuration of LiteLLM", "it has `model_list` and the like")
     return roots
+
+
+def _parsed(name: str, text: str, parse: ParseYaml) -> ParsedFile:
+    try:
+        return parse(text)
+    except SizewiseError as error:
+        raise BadRequest(f"{name!r}, {error.message}", error.hint) from error
 
 
 def _text(file: Path) -> str:

@@ -309,7 +309,7 @@ def _value(data: Any, path: list[Any]) -> Any:
     [
         ("[1]", "is no configuration of LiteLLM"),
         ("providers: {}", "is no configuration of LiteLLM"),
-        ("model_list: [", "not valid YAML"),
+        ("model_list: [", "'config.yaml', line 2, column 1: this is not valid YAML"),
         ("include: [../other.yaml]\nmodel_list: []", "leads out of the folder"),
         ("include: [absent.yaml]\nmodel_list: []", "cannot be read"),
     ],
