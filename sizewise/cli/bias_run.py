@@ -14,12 +14,12 @@ from sizewise.cli.bias_report import ReportOptions, report_options, write_report
 from sizewise.cli.chat_answers import ChatAnswers
 from sizewise.cli.options import api_client, server_options
 from sizewise.cli.output import format_count
-from sizewise.cli.progress import progress_bar
+from sizewise.cli.route_outcomes import record_answers
 from sizewise.errors import BadRequest, ModelNotFound, did_you_mean
 from sizewise.evals.bias.suite import SYSTEM, suite_prompts
-from sizewise.evals.outcome_folder import OutcomeRun, digest_of, finished, open_folder
-from sizewise.evals.outcome_job import OutcomeBudget, OutcomeJob, OutcomeReport, missing_by_model
-from sizewise.evals.prompt_files import ScoredPrompt, read_prompts
+from sizewise.evals.outcome_folder import OutcomeRun, digest_of, finished
+from sizewise.evals.outcome_job import OutcomeBudget, missing_by_model
+from sizewise.evals.prompt_files import read_prompts
 
 MAX_TOKENS = 12
 POLICIES = "auto"
@@ -72,7 +72,7 @@ def run(
     said = (SYSTEM if prompts is None else "") if system is None else system
     made = OutcomeRun(digest_of(asked), max_tokens, said)
     budget = OutcomeBudget(None, limit, concurrency)
-    done = asyncio.run(_ask(ChatAnswers(server, max_tokens, said), folder, asked, names, made, budget))
+    done = asyncio.run(record_answers(ChatAnswers(server, max_tokens, said), folder, asked, names, made, budget))
     missing = {name: count for name, count in missing_by_model(asked, names, finished(folder)).items() if count}
     for failed in done.failed[:5]:
         click.echo(f"{failed.model} on {failed.prompt_id}: {failed.error}", err=True)
@@ -98,16 +98,3 @@ async def _targets(server: ApiClient, names: list[str]) -> list[str]:
     if not found or len(set(found)) < len(found):
         raise BadRequest("--models names no model, or one twice", "such as --models local/small,auto")
     return found
-
-
-async def _ask(
-    ask: ChatAnswers,
-    path: Path,
-    prompts: tuple[ScoredPrompt, ...],
-    models: list[str],
-    run: OutcomeRun,
-    budget: OutcomeBudget,
-) -> OutcomeReport:
-    async with open_folder(path, prompts, run) as folder:
-        with progress_bar("answering", "answers") as progress:
-            return await OutcomeJob(prompts, models, folder, ask, budget=budget, progress=progress).run()

@@ -86,7 +86,7 @@ def outcomes(
         check_run(folder, run)
         _show_plan(folder, asked, names)
         return
-    report = asyncio.run(_record(ChatAnswers(server, max_tokens, system), folder, asked, names, run, budget))
+    report = asyncio.run(record_answers(ChatAnswers(server, max_tokens, system), folder, asked, names, run, budget))
     missing = missing_by_model(asked, names, finished(folder))
     _show(report, folder, names, missing)
     ctx.exit(1 if any(missing.values()) else 0)
@@ -137,7 +137,7 @@ def _judge(chats: Mapping[str, object], prompts: tuple[ScoredPrompt, ...], judge
     return _configured(chats, [judge])[0]
 
 
-async def _record(
+async def record_answers(
     ask: ChatAnswers,
     path: Path,
     prompts: tuple[ScoredPrompt, ...],
@@ -145,6 +145,7 @@ async def _record(
     run: OutcomeRun,
     budget: OutcomeBudget,
 ) -> OutcomeReport:
+    """Into the folder `path`, with a bar; answers that are there are not asked for again."""
     async with open_folder(path, prompts, run) as folder:
         with progress_bar("answering", "answers") as progress:
             job = OutcomeJob(prompts, models, folder, ask, judge=run.judge, budget=budget, progress=progress)
