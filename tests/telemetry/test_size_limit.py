@@ -97,8 +97,8 @@ def test_the_server_reports_sizes_and_doctor_that_records_are_cut(tmp_path: Path
     with serving(tmp_path, ECHO) as server:
         for _ in range(30):
             assert server.chat("echo/small", words).status == 200
-        metrics = server.ask("/metrics", key=(tmp_path / "admin.token").read_text().strip()).body.decode()
-        assert 'sizewise_stored_rows{kind="records"}' in metrics
+        key = (tmp_path / "admin.token").read_text().strip()
+        until(lambda: 'sizewise_stored_rows{kind="records"}' in server.ask("/metrics", key=key).body.decode())
         assert "max_bytes" not in sizewise("doctor", home=tmp_path).out
     with serving(tmp_path, ECHO + "[records]\nmax_bytes = 5000\n") as server:
         until(lambda: len(sizewise("records", "--json", home=tmp_path).json["records"]) < 15)
