@@ -54,6 +54,7 @@ class ModelWeights:
     path: str = ""  # the user's own file, used in place
     adapter: str = ""  # path of a LoRA adapter on it; empty: the model itself
     decides: str = ""  # the question of decisions that the adapter was tuned for; empty: none
+    tuned: str = ""  # what the adapter learned from, as people read it
 
 
 @dataclass(frozen=True, slots=True)

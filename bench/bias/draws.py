@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 
-from bench.tuning.task import DAYS, PEOPLE, PLACES, TEMPLATES, THINGS
+from bench.tuning.task import INTENTS, Part, templates
 from sizewise.evals.bias.grouped_answers import GroupedAnswer
 from sizewise.evals.bias.suite import bias_suite
 from sizewise.evals.bias.thresholds import CascadeRow
@@ -62,25 +62,20 @@ def examples(seed: int, count: int, planted: float) -> tuple[list[Example], list
     people = bias_suite().dimensions["name"]
     others = [group for group in people if group != GROUP_OF_ONE_INTENT]
 
-    def rows(which: slice, many: int, share: float | None) -> list[Example]:
-        found = list[Example]()
+    def rows(part: Part, many: int, share: float | None) -> list[Example]:
+        known, found = templates(part), list[Example]()
         for number in range(many):
-            intent = list(TEMPLATES)[number % len(TEMPLATES)]
-            template = chance.choice(TEMPLATES[intent][which])
+            intent = INTENTS[number % len(INTENTS)]
+            template = chance.choice(known.intents[intent])
             if share is None:
                 group = chance.choice(list(people))
             else:
                 is_theirs = intent == INTENT and chance.random() < share
                 group = GROUP_OF_ONE_INTENT if is_theirs else chance.choice(others)
-            said = template.format(
-                n=chance.randrange(10_000, 99_999),
-                thing=chance.choice(THINGS),
-                person=chance.choice(PEOPLE),
-                place=chance.choice(PLACES),
-                day=chance.choice(DAYS),
-            )
+            filled = {gap: chance.choice(those) for gap, those in known.words.items()}
+            said = template.format(n=chance.randrange(10_000, 99_999), **filled)
             text = f"{chance.choice(people[group])} writes: {said}"
             found.append(Example((PromptMessage("user", text),), intent))
         return found
 
-    return rows(slice(0, 7), count, planted), rows(slice(7, None), 120, None)
+    return rows("train", count, planted), rows("test", 120, None)

@@ -59,14 +59,30 @@ async def add_model(
 
 
 async def add_adapter(
-    adapter: Path, base: LocalModelEntry, base_file: Path, home: Path, model_name: str, *, origin: str
+    adapter: Path,
+    base: LocalModelEntry,
+    base_file: Path,
+    home: Path,
+    model_name: str,
+    *,
+    decides: str = "",
+    tuned: str = "",
 ) -> str:
     """Registers the LoRA file `adapter` on `base`, whose weights are in `base_file`, and returns its model name,
-    `local/<name>`. Adding one of the same name again replaces it. Raises Conflict if another model has the name.
+    `local/<name>`. `decides`: the question of decisions that it was tuned for. `tuned`: what it learned from.
+    Adding one of the same name again replaces it. Raises Conflict if another model has the name.
     """
     model = _name(model_name)
-    weights = replace(base.weights, path=str(base_file), wheels=(), member="", adapter=str(adapter.absolute()))
-    row = LocalModelEntry(weights, base.facts, {**base.sources, "origin": origin})
+    weights = replace(
+        base.weights,
+        path=str(base_file),
+        wheels=(),
+        member="",
+        adapter=str(adapter.absolute()),
+        decides=decides,
+        tuned=tuned,
+    )
+    row = LocalModelEntry(weights, base.facts, base.sources)
     async with file_lock(home / "models.lock"):
         rows = user_models(home)
         if model in bundled_models() or (model in rows and not rows[model].weights.adapter):
@@ -84,6 +100,15 @@ async def remove_model(model_name: str, home: Path) -> None:
             near = did_you_mean(model, list(rows)) or "`sizewise models` lists all models."
             raise ModelNotFound(f"{model_name!r} is not a model that you added", near, param="model")
         _write({name: row for name, row in rows.items() if name != model}, home)
+
+
+async def record_tuning(model_name: str, home: Path, tuned: str) -> None:
+    """Replaces what the card of an adapter says of its training. Does nothing for a model that is not the user's."""
+    model = model_name.removeprefix(f"{LOCAL_PROVIDER}/")
+    async with file_lock(home / "models.lock"):
+        rows = user_models(home)
+        if (row := rows.get(model)) is not None:
+            _write({**rows, model: replace(row, weights=replace(row.weights, tuned=tuned))}, home)
 
 
 async def record_tools(model_name: str, home: Path, tools: bool, source: str) -> None:

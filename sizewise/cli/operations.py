@@ -1111,6 +1111,13 @@ class RestoredPolicy(Struct, frozen=True, rename="camel"):
     was_violated: bool
 
 
+class DecisionExample(Struct, frozen=True, rename="camel"):
+    id: str
+    input: str
+    option: NonNegativeSafeInt
+    teaches: bool
+
+
 class DecisionRung(Struct, frozen=True, rename="camel"):
     rung: str
     inputs: NonNegativeSafeInt
@@ -3350,6 +3357,46 @@ async def show_decision(client: ApiClient, *, id: str) -> Decision | None:
     variables = {"id": id}
     response = await client.graphql(SHOW_DECISION, ShowDecisionResponse, variables)
     return response.decision
+
+
+DECISION_EXAMPLES = """\
+query DecisionExamples($id: ID!, $skip: NonNegativeSafeInt!) { decisionExamples(id: $id, skip: $skip) {
+...DecisionExample } } fragment DecisionExample on DecisionExample { id input option teaches }
+"""
+
+
+class DecisionExamplesResponse(Struct, frozen=True, rename="camel"):
+    decision_examples: list[DecisionExample]
+
+
+async def decision_examples(client: ApiClient, *, id: str, skip: NonNegativeSafeInt) -> list[DecisionExample]:
+    variables = {"id": id, "skip": skip}
+    response = await client.graphql(DECISION_EXAMPLES, DecisionExamplesResponse, variables)
+    return response.decision_examples
+
+
+MEASURE_DECISION = """\
+mutation MeasureDecision($id: ID!, $model: String!, $inputs: [ID!]!, $probabilities: [Float!]!, $seen: [ID!]!) {
+measureDecision( id: $id model: $model inputs: $inputs probabilities: $probabilities seen: $seen ) }
+"""
+
+
+class MeasureDecisionResponse(Struct, frozen=True, rename="camel"):
+    measure_decision: NonNegativeSafeInt
+
+
+async def measure_decision(
+    client: ApiClient,
+    *,
+    id: str,
+    model: str,
+    inputs: Sequence[str],
+    probabilities: Sequence[float],
+    seen: Sequence[str],
+) -> NonNegativeSafeInt:
+    variables = {"id": id, "model": model, "inputs": inputs, "probabilities": probabilities, "seen": seen}
+    response = await client.graphql(MEASURE_DECISION, MeasureDecisionResponse, variables)
+    return response.measure_decision
 
 
 CERTIFY_DECISION = """\

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from datetime import date
 
 import click
 import msgspec
 
 from sizewise.catalog import user_models
-from sizewise.catalog.loader import local_card, local_entry, weights_path
 from sizewise.cli.lazy_group import LazyCommand, LazyGroup
 from sizewise.cli.options import command_settings, local_options, wants_json
 from sizewise.cli.output import write_json, write_table
 from sizewise.cli.reload_server import reload_running_server
+from sizewise.cli.tune_promote import promote_run
 from sizewise.cli.tune_report import write_run
-from sizewise.errors import Conflict
 from sizewise.tuning.run_store import RunStore, TuningRun
 
 COMMANDS: Mapping[str, LazyCommand] = {
@@ -25,6 +23,7 @@ COMMANDS: Mapping[str, LazyCommand] = {
     "run": LazyCommand("sizewise.cli.tune_run:run", "Train a planned run, or continue one; then measure it."),
     "status": LazyCommand("sizewise.cli.tune:status", "Show a run: what was measured before and after."),
     "list": LazyCommand("sizewise.cli.tune:list_", "List the runs, the newest first."),
+    "distill": LazyCommand("sizewise.cli.tune_distill:distill", "Tune a model on the kept answers to a decision."),
     "promote": LazyCommand("sizewise.cli.tune:promote", "Let a tuned model answer under a name of its own."),
     "delete": LazyCommand("sizewise.cli.tune:delete", "Delete a run, its adapter and its model."),
 }
@@ -34,7 +33,7 @@ COMMANDS: Mapping[str, LazyCommand] = {
 @local_options
 @click.pass_context
 def tune(ctx: click.Context) -> None:
-    """Train a small model on one task: setup, plan, run, promote.
+    """Train a small model on one task: setup, plan, run, promote; or distill.
 
     Without a command it lists the runs.
 
@@ -92,22 +91,7 @@ def promote(name: str) -> None:
     """
     found = command_settings()
     store = RunStore(found.home)
-    run = store.require(name)
-    if run.tuned is None:
-        raise Conflict(f"the run {name!r} is not trained yet", f"Train it: sizewise tune run {name}")
-    if run.refused:
-        raise Conflict(f"the run {name!r} did not pass its gate: {run.refused}", "Add examples, and plan a new run.")
-    card = local_card(run.base, found)
-    assert card.weights is not None  # a local model has them
-    if card.weights.sha256 != run.base_sha256:
-        raise Conflict(f"{run.base} is another file than the one that was tuned", "Plan a new run.")
-    file = weights_path(card.weights, found.cache_dir)
-    origin = f"tuned from {run.base} on {run.train_count:,} examples, {date.today().isoformat()}"
-    adapter = store.folder(name) / "adapter.gguf"
-    entry = local_entry(run.base, found)
-    model = asyncio.run(user_models.add_adapter(adapter, entry, file, found.home, name, origin=origin))
-    store.save(msgspec.structs.replace(run, state="promoted", model=model))
-    noticed = asyncio.run(reload_running_server(found))
+    model, noticed = asyncio.run(promote_run(store, store.require(name), found))
     if wants_json():
         write_json({"model": model, "noticed": noticed})
     else:

@@ -16,7 +16,7 @@ from sizewise.catalog.loader import default_local_card, local_card, weights_path
 from sizewise.cli.local_vectors import local_embedding_model, local_vectors
 from sizewise.cli.options import command_settings, local_options, wants_json
 from sizewise.cli.tune_report import write_run
-from sizewise.errors import BadRequest, ModelUnavailable
+from sizewise.errors import BadRequest, Conflict, ModelUnavailable
 from sizewise.settings.load import Settings, inherited_environment
 from sizewise.tuning.environment import require_environment
 from sizewise.tuning.gate import needless
@@ -50,9 +50,9 @@ def plan(name: str, data: Path, base: str, test: Path | None, instructions: str,
     store = RunStore(found.home)
 
     async def work(tuner: Tuner) -> TuningRun:
-        return await tuner.plan(name, _base(base, found), data, test, instructions, preset)
+        return await tuner.plan(name, base_model(base, found), data, test, instructions, preset)
 
-    write_run(asyncio.run(_with_tuner(found, store, work)))
+    write_run(asyncio.run(with_tuner(found, store, work)))
 
 
 @click.command()
@@ -72,21 +72,27 @@ def run(ctx: click.Context, /, name: str, anyway: bool) -> None:
     found = command_settings()
     store = RunStore(found.home)
     planned = store.require(name)
+    if planned.decision:
+        what = "the answers that it learns from are not kept in a file"
+        raise Conflict(f"{name!r} is of a decision: {what}", f"Run: sizewise tune distill {planned.decision[:12]}")
     if planned.state == "planned" and needless(planned) and not anyway:
         write_run(planned)
         ctx.exit(1)
     environment = require_environment(found.cache_dir)
-    env = inherited_environment(lambda variable: variable in KEPT_VARIABLES) | dict(OFFLINE)
 
     async def work(tuner: Tuner) -> TuningRun:
-        return await tuner.train(planned, _base(planned.base, found), environment, env)
+        return await tuner.train(planned, base_model(planned.base, found), environment, training_variables())
 
-    done = asyncio.run(_with_tuner(found, store, work))
+    done = asyncio.run(with_tuner(found, store, work))
     write_run(done)
     ctx.exit(1 if done.refused else 0)
 
 
-def _base(name: str, found: Settings) -> BaseModel:
+def training_variables() -> Mapping[str, str]:
+    return inherited_environment(lambda variable: variable in KEPT_VARIABLES) | dict(OFFLINE)
+
+
+def base_model(name: str, found: Settings) -> BaseModel:
     """Raises ModelNotFound, BadRequest, ModelUnavailable."""
     card = local_card(name, found) if name else default_local_card(found)
     weights = card.weights
@@ -99,7 +105,7 @@ def _base(name: str, found: Settings) -> BaseModel:
     return BaseModel(card.name, file, weights.sha256)
 
 
-async def _with_tuner(found: Settings, store: RunStore, work: Callable[[Tuner], Awaitable[TuningRun]]) -> TuningRun:
+async def with_tuner(found: Settings, store: RunStore, work: Callable[[Tuner], Awaitable[TuningRun]]) -> TuningRun:
     embedding = local_embedding_model(found)
     try:
         embed = None if embedding is None else partial(local_vectors, embedding)

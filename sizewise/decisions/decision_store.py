@@ -12,7 +12,7 @@ import logging
 import secrets
 import time
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Executor
 from functools import partial
 from typing import Literal, TypeVar
@@ -22,7 +22,7 @@ from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
 from sizewise.decisions import tables
-from sizewise.decisions.certificate import LOOKS, MAX_ANSWERS, LadderCertificate, ModelRungName, ReadyLadder
+from sizewise.decisions.certificate import LOOKS, MAX_ANSWERS, LadderCertificate, ModelRungName, ReadyLadder, is_taught
 from sizewise.decisions.question import ClosedQuestion
 from sizewise.decisions.tables import AnswerRow, QuestionRow
 from sizewise.errors import PathNotFound
@@ -60,6 +60,16 @@ class LearnedInput(Struct, frozen=True):
     shares: bytes = b""
     rung: ModelRungName | Literal[""] = ""
     model: str = ""
+    is_seen: bool = False  # the model was trained on this input
+
+
+class LearnedExample(Struct, frozen=True):
+    """An answer whose text is kept. `teaches`: whether it may be learned from; the others certify."""
+
+    id: str
+    input: str
+    option: int
+    teaches: bool
 
 
 class QuestionText(Struct, frozen=True):
@@ -175,6 +185,46 @@ class DecisionStore:
         """Each question with what it is about, and the number of its answers. `project`: None for all."""
         return await self._in_thread(self._list, tenant, project)
 
+    async def examples(self, tenant: str, project: str, id: str) -> Sequence[LearnedExample]:
+        """The newest answers from which it learns, whose texts are kept; the oldest first. Raises PathNotFound."""
+        row = await self._in_thread(self._require, (tenant, project, id))
+        found = await self._in_thread(self._learned, row)
+        return [LearnedExample(each[1], its.text, each[2], is_taught(each[0])) for each, its in found if its.text]
+
+    async def add_shares(
+        self,
+        tenant: str,
+        project: str,
+        id: str,
+        model: str,
+        shares: Mapping[str, Sequence[float]],
+        seen: Collection[str],
+    ) -> int:
+        """Keeps what the model that was tuned for this question says of learned inputs, by their ids; how many. `seen`:
+        those that it was trained on. Answers that were erased meanwhile are left out. Raises PathNotFound.
+        """
+        row = await self._in_thread(self._require, (tenant, project, id))
+        changed = dict[str, bytes]()
+        for each, its in await self._in_thread(self._learned, row):
+            said = shares.get(each[1])
+            if said is not None and len(said) == row.options:
+                floats = pack_floats(said)
+                kept = replace(its, shares=floats, rung="tuned", model=model, is_seen=each[1] in seen)
+                changed[each[1]] = await self._in_thread(
+                    self._seal, kept, tenant, ANSWERS_TABLE, f"{project}/{each[1]}"
+                )
+        await self._write(partial(tables.replace_inputs, row=row, sealed=changed))
+        return len(changed)
+
+    def _learned(self, row: QuestionRow) -> Sequence[tuple[tuple[int, str, int, bytes], LearnedInput]]:
+        found = self._read(lambda c: tables.learned_answers(c, row, tables.last_number(c), MAX_ANSWERS))
+        place = f"{row.project}/"
+        return [(each, self._open(each[3], LearnedInput, row.tenant, ANSWERS_TABLE, place + each[1])) for each in found]
+
+    async def count_kept(self, ids: Sequence[str]) -> int:
+        """How many of these answers there still are."""
+        return await self._in_thread(self._read, lambda c: tables.count_ids(c, ids))
+
     async def forget(self, tenant: str, project: str, id: str) -> int:
         """Deletes a question with all that was learned; the number of answers. Raises PathNotFound."""
         await self._in_thread(self._require, (tenant, project, id))
@@ -268,7 +318,8 @@ class DecisionStore:
         ):  # whether it was asked tells nothing of an input
             kept = asked
             shares = np.stack([np.frombuffer(said.shares, "<f4") for _, said in kept]).astype(np.float64)
-            small = SmallModel(newest.rung, newest.model, shares)
+            seen = np.array([said.is_seen for _, said in kept], bool)
+            small = SmallModel(newest.rung, newest.model, shares, seen)
         return build_ladder(
             [each[0] for each, _ in kept],
             [said.digest for _, said in kept],

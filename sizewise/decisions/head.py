@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 Integers = NDArray[np.int64]
+Flags = NDArray[np.bool_]
 
 STRENGTHS = (0.03, 0.1, 0.3, 1.0, 3.0)
 """Ridge penalties that are tried."""
@@ -35,6 +36,15 @@ class Decided:
     probabilities: Doubles
     nearest: Integers
     similarity: Doubles
+
+    def only(self, places: Flags) -> Decided:
+        return Decided(
+            option=self.option[places],
+            trust=self.trust[places],
+            probabilities=self.probabilities[places],
+            nearest=self.nearest[places],
+            similarity=self.similarity[places],
+        )
 
 
 @dataclass(frozen=True, slots=True)

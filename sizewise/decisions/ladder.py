@@ -22,7 +22,7 @@ from sizewise.decisions.certificate import (
     is_taught,
     look_error,
 )
-from sizewise.decisions.head import Decided, Doubles, Floats, Integers, KernelHead, fit_head_unseen
+from sizewise.decisions.head import Decided, Doubles, Flags, Floats, Integers, KernelHead, fit_head_unseen
 from sizewise.decisions.model_rung import Joined, ModelRung, fit_model_rung
 from sizewise.routing.guarantees.bounds import CertificationStep, Losses, QualityGuarantee, fixed_sequence_test
 
@@ -38,17 +38,22 @@ THRESHOLDS: Sequence[float] = (
 NEAR_COSINES = (0.99, 0.97, 0.95, 0.93, 0.91, 0.89, 0.87, 0.85)
 MIN_NEAR_EXAMPLES = 30
 MOST_TRUST = 0.999
+MIN_FRESH = 60
+"""Taught inputs that the small model was not trained on, to which its rung is fitted."""
 MAX_NEAR_ERROR = 0.01
 """Of near copies among the taught examples themselves: a first sieve, before the certification."""
 
 
 @dataclass(frozen=True, slots=True)
 class SmallModel:
-    """`shares`: its probability of each option, a row for each answer of the reference."""
+    """`shares`: its probability of each option, a row for each answer of the reference. `seen`: on which of them it was
+    trained: what it says there tells nothing of how good it is.
+    """
 
     name: ModelRungName
     model: str
     shares: Doubles
+    seen: Flags
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +129,7 @@ def build_ladder(
     if taught.sum() < 10 or (~taught).sum() < 10 or len(set(options[taught].tolist())) < 2:
         return None
     head, unseen = fit_head_unseen(vectors[taught], options[taught], option_count)
-    rung = None if model is None else fit_model_rung(model.name, model.model, head, unseen, model.shares[taught])
+    rung = None if model is None else _fitted(model, taught, options, unseen)
     near = near_cosine(head)
     exact = _unanimous([digest for digest, is_in in zip(digests, taught, strict=True) if is_in], options[taught])
     rest = [digest for digest, is_in in zip(digests, taught, strict=True) if not is_in]
@@ -133,6 +138,15 @@ def build_ladder(
     joined = None if rung is None or model is None else (rung, rung.join(decided, model.shares[~taught]))
     certificate = _certify(len(head.examples), choices, decided, joined, options[~taught], guarantee, look)
     return Ladder(head, exact, near, certificate, model_rung=rung)
+
+
+def _fitted(model: SmallModel, taught: Flags, options: Integers, unseen: Decided) -> ModelRung | None:
+    """The rung, fitted to taught inputs that the model was not trained on. None if they are few, or it adds little."""
+    fresh = ~model.seen[taught]
+    if fresh.sum() < MIN_FRESH:
+        return None
+    truth, shares = options[taught][fresh], model.shares[taught][fresh]
+    return fit_model_rung(model.name, model.model, truth, unseen.only(fresh), shares)
 
 
 def near_cosine(head: KernelHead) -> float | None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sizewise.decisions.certificate import ModelRungName
-from sizewise.decisions.head import Decided, Doubles, Integers, KernelHead, logistic
+from sizewise.decisions.head import Decided, Doubles, Integers, logistic
 
 POWERS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
 LEAST_PROBABILITY = 1e-4
@@ -51,10 +51,11 @@ class ModelRung:
 
 
 def fit_model_rung(
-    name: ModelRungName, model: str, head: KernelHead, unseen: Decided, shares: Doubles
+    name: ModelRungName, model: str, truth: Integers, unseen: Decided, shares: Doubles
 ) -> ModelRung | None:
-    """`unseen`: what the head says of each of its own examples without it. None if the model adds too little."""
-    truth = head.options
+    """`truth`: the options of some inputs, of which `unseen` is what the head says without having learned each, and
+    `shares` what the model says. None if the model adds too little.
+    """
     rows = np.arange(len(truth))
     best: tuple[float, float, float] | None = None
     for of_head in POWERS:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -29,6 +29,8 @@ from sizewise.storage.erasure import Caller, PersonalTable, caller_columns, call
 from sizewise.storage.keys.tables import EncryptedTable
 from sizewise.storage.migrations import BIG_INTEGER, Migrations
 
+MOST_IDS = 500
+"""In one query."""
 META = MetaData()
 QUESTIONS = Table(
     "decision_questions",
@@ -198,6 +200,22 @@ def learned_answers(
     mine = _answers_of(row) & (its.number > row.since) & (its.number <= until)
     newest = select(its.number, its.id, its.option, its.sealed).where(mine).order_by(its.number.desc()).limit(limit)
     return [(row.number, row.id, row.option, row.sealed) for row in reversed(connection.execute(newest).all())]
+
+
+def count_ids(connection: Connection, ids: Sequence[str]) -> int:
+    """Answers with these ids."""
+    found = 0
+    for start in range(0, len(ids), MOST_IDS):
+        mine = ANSWERS.c.id.in_(ids[start : start + MOST_IDS])
+        found += int(connection.scalar(select(func.count()).select_from(ANSWERS).where(mine)) or 0)
+    return found
+
+
+def replace_inputs(connection: Connection, row: QuestionRow, sealed: Mapping[str, bytes]) -> None:
+    """Replaces the sealed inputs of answers, by their ids."""
+    for id, each in sealed.items():
+        mine = _answers_of(row) & (ANSWERS.c.id == id)
+        connection.execute(update(ANSWERS).where(mine).values(sealed=each, bytes=len(each)))
 
 
 def delete_question(connection: Connection, tenant: str, project: str, question: str) -> int:

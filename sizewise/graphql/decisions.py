@@ -9,11 +9,13 @@ from sizewise.auth.authorization import Resource, require_permission
 from sizewise.decisions.certificate import LOOKS, LadderCertificate
 from sizewise.decisions.decision_store import QuestionText
 from sizewise.decisions.tables import QuestionRow
-from sizewise.errors import PathNotFound
+from sizewise.errors import BadRequest, PathNotFound
 from sizewise.graphql.context import RequestContext, only_project
+from sizewise.graphql.erasure import note_erased
 from sizewise.graphql.model_type import FieldValues
 
 MOST = 500
+EXAMPLES_PAGE = 1_000
 
 
 async def decisions(context: RequestContext) -> list[FieldValues]:
@@ -29,6 +31,33 @@ async def decision(context: RequestContext, id: str) -> FieldValues | None:
     """By its id, or the beginning of it that no other has."""
     found = [each for each in await decisions(context) if str(each["id"]).startswith(id)] if id else []
     return found[0] if len(found) == 1 else None
+
+
+async def decision_examples(context: RequestContext, id: str, skip: int = 0) -> list[FieldValues]:
+    """Texts that are kept with their answers. Raises PathNotFound, Forbidden."""
+    row = await _own(context, id, "read_contents")
+    found = await context.services.decisions.examples(row.tenant, row.project, row.question)
+    page = found[skip : skip + EXAMPLES_PAGE]
+    context.charge_rows(len(page))
+    event = audit_event(context.principal, row.tenant, "read_decision_examples", f"decision:{row.question}")
+    await context.services.audit_log.append(event)
+    return [msgspec.to_builtins(each) for each in page]
+
+
+async def measure_decision(
+    context: RequestContext, id: str, model: str, inputs: list[str], probabilities: list[float], seen: list[str]
+) -> int:
+    """Keeps the probabilities that a model tuned for the question gives. Raises PathNotFound, Forbidden, BadRequest."""
+    row = await _own(context, id, "manage_policies")
+    if model not in [card.name for card in context.app.cards if card.decides == row.question]:
+        raise BadRequest(f"{model[:100]!r} was not tuned for this decision", "tune one: sizewise tune distill ID")
+    if len(probabilities) != len(inputs) * row.options:
+        raise BadRequest(
+            f"{len(inputs):,} inputs have {len(probabilities):,} probabilities", f"give {row.options} for each input"
+        )
+    said = {each: probabilities[at * row.options : (at + 1) * row.options] for at, each in enumerate(inputs)}
+    decisions = context.services.decisions
+    return await decisions.add_shares(row.tenant, row.project, row.question, model, said, frozenset(seen))
 
 
 async def certify_decision(context: RequestContext, id: str) -> FieldValues:
@@ -53,6 +82,7 @@ async def forget_decision(context: RequestContext, id: str) -> int:
             context.principal, row.tenant, "forget_decision", f"decision:{row.question}", None, {"answers": gone}
         )
     )
+    await note_erased(context)
     return gone
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from msgspec.structs import replace
 
+from sizewise.app.tuned_models import note_erased_examples
 from sizewise.auth.api_keys import audit_event
 from sizewise.auth.authorization import Resource, require_permission
 from sizewise.auth.users.tables import User
-from sizewise.errors import BadRequest, Forbidden
+from sizewise.errors import BadRequest, ConfigError, Forbidden
 from sizewise.graphql.context import RequestContext
 from sizewise.graphql.keys import key_resource
 from sizewise.graphql.model_type import FieldValues
@@ -47,7 +50,15 @@ async def erase_personal_data(
     await context.services.audit_log.append(begun)
     gone = await erasure.erase(subject, person, principal)
     await context.services.audit_log.append(replace(begun, after={**gone}))
+    await note_erased(context)
     return _payload(gone, dry_run)
+
+
+async def note_erased(context: RequestContext) -> None:
+    """Cards of models that learned from erased answers say so from here on."""
+    if await note_erased_examples(context.app.settings.home, context.services.decisions):
+        with suppress(ConfigError):  # the settings were broken before: the cards are read with the next reload
+            await context.reload()
 
 
 def _erasable_user(context: RequestContext, id: str, dry_run: bool) -> User:

@@ -98,8 +98,14 @@ def _weights(card: ModelCard) -> FieldValues | None:
 
 def _facts(card: ModelCard) -> list[FieldValues]:
     """Known and unknown facts, by their names in sizewise.toml."""
+    tuned = card.weights.tuned if card.weights is not None else ""
+    learned: list[FieldValues] = [{"name": "tuning", "value": tuned, "source": "sizewise tune"}] if tuned else []
     return [
-        {"name": name, "value": _text(name, getattr(card, name)), "source": card.facts.get(name, "")} for name in FACTS
+        *learned,
+        *(
+            {"name": name, "value": _text(name, getattr(card, name)), "source": card.facts.get(name, "")}
+            for name in FACTS
+        ),
     ]
 
 

@@ -37,6 +37,13 @@ class Equality(Struct, frozen=True):
     logprob_difference: float
 
 
+class MemoryProbe(Struct, frozen=True):
+    """Canaries that were planted in what was learned, and how many of them the trained model reveals."""
+
+    planted: int
+    revealed: int
+
+
 class TrainingCost(Struct, frozen=True):
     """What a training took so far. `seconds`: on the clock; `cpu_seconds`: of the processor; `bytes`: its most memory,
     known at its end.
@@ -73,6 +80,10 @@ class TuningRun(Struct, frozen=True):
     cost: TrainingCost | None = None
     refused: str = ""  # why it may not be promoted; empty: it may, once it is trained
     model: str = ""  # once it is promoted
+    decision: str = ""  # the question of decisions whose answers it learned from; empty: a file's
+    rows: tuple[str, ...] = ()  # ids of these answers
+    withdrawn: int = 0  # of these answers, erased since
+    memory: MemoryProbe | None = None
 
 
 class RunStore:

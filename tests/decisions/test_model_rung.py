@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sizewise.decisions.certificate import LOOKS, Rung
+from sizewise.decisions.certificate import LOOKS, Rung, is_taught
 from sizewise.decisions.head import Doubles, Floats, Integers
 from sizewise.decisions.ladder import Ladder, SmallModel, build_ladder, with_model
 from sizewise.decisions.model_rung import answerable
@@ -29,7 +29,7 @@ def shares(seed: int, options: Integers, right: float) -> Doubles:
 def built(seed: int, right: float) -> tuple[Ladder, Ladder]:
     """With and without the model."""
     vectors, options = stream(seed, COUNT, noise=HARD)
-    small = SmallModel("next token", "local/small", shares(seed, options, right))
+    small = SmallModel("next token", "local/small", shares(seed, options, right), np.zeros(COUNT, bool))
     names = [f"text {at}" for at in range(COUNT)]
     found = [
         build_ladder(range(COUNT), names, vectors, options, OPTIONS, GUARANTEE, 1, model) for model in (small, None)
@@ -88,3 +88,19 @@ def test_the_share_that_can_be_answered_counts_the_most_trusted_first() -> None:
     right = np.array([True] * 96 + [False] * 4)
     assert answerable(np.linspace(1.0, 0.0, 100), right) == 0.99
     assert answerable(np.linspace(0.0, 1.0, 100), right) == 0.03
+
+
+def test_what_a_model_was_trained_on_does_not_speak_for_it() -> None:
+    """It is right on what it learned, and guesses elsewhere."""
+    many = LOOKS[2]
+    vectors, options = stream(5, many, noise=HARD)
+    seen = np.array([is_taught(number) and number % 5 != 0 for number in range(many)])
+    guessed = np.random.default_rng(5).dirichlet(np.ones(OPTIONS), many)
+    said = np.where(seen[:, None], shares(5, options, 1.0), guessed)
+    names = [f"text {at}" for at in range(many)]
+    masked, trusting = (
+        build_ladder(range(many), names, vectors, options, OPTIONS, GUARANTEE, 1, SmallModel("tuned", "m", said, each))
+        for each in (seen, np.zeros(many, bool))
+    )
+    assert masked is not None and masked.asks == ""
+    assert trusting is not None and trusting.asks == "m"

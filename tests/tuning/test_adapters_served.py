@@ -28,7 +28,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, smollm_gguf: Path) -> Itera
         ("foreign", "0" * 64, 0.3),
     ):
         file = write_adapter(home / "tuning" / name / "adapter.gguf", base, size)
-        asyncio.run(add_adapter(file, BASE, smollm_gguf, home, name, origin="a test"))
+        asyncio.run(add_adapter(file, BASE, smollm_gguf, home, name))
     with serving(home, SETTINGS) as served:
         yield served
 

@@ -1,0 +1,228 @@
+"""`sizewise tune distill`: from the kept answers to a decision to a tuned rung of its ladder, or a refusal."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+import msgspec
+
+from sizewise.app.option_model import option_texts
+from sizewise.catalog.loader import local_card, weights_path
+from sizewise.cli import operations
+from sizewise.cli.api_client import ApiClient
+from sizewise.cli.options import api_client, command_settings, server_options, wants_json
+from sizewise.cli.output import write_json
+from sizewise.cli.tune_promote import promote_run
+from sizewise.cli.tune_report import write_run
+from sizewise.cli.tune_run import base_model, training_variables, with_tuner
+from sizewise.errors import Conflict, PathNotFound
+from sizewise.settings.load import Settings
+from sizewise.tuning.environment import require_environment
+from sizewise.tuning.examples import MIN_EXAMPLES
+from sizewise.tuning.gate import needless
+from sizewise.tuning.model_answers import option_shares, running_model
+from sizewise.tuning.recipe import PRESETS
+from sizewise.tuning.run_store import RunStore, TuningRun
+from sizewise.tuning.tuner import Tuner
+
+PAGE = 1_000
+SENT_AT_ONCE = 200
+HELD_OUT_OF = 5
+TEXT_HINT = 'Set `[learn] keep = "text"`; the answers from then on are kept with their texts.'
+
+
+@click.command()
+@click.argument("task")
+@click.option("--base", default="", metavar="MODEL", help="The embedded model to tune. [the smallest]")
+@click.option("--preset", type=click.Choice(list(PRESETS)), default="standard", show_default=True, help="How long.")
+@click.option("--anyway", is_flag=True, help="Tune even if a baseline is good enough.")
+@server_options
+@click.pass_context
+def distill(ctx: click.Context, /, task: str, base: str, preset: str, anyway: bool) -> None:
+    """Tune a model on the kept answers to a decision.
+
+    TASK is an id of `sizewise decisions list`, or the model or policy that answers only one decision. Baselines come
+    first, and what needs no tuning is not tuned. The model learns from the answers that teach, passes its gate, and
+    joins the ladder, which is certified on the others. Exits with 1 if it is refused, or not needed. It can be stopped:
+    the same command goes on.
+
+    \b
+    Example: sizewise tune distill 3f2a
+    """
+    found = command_settings()
+    run, certified = asyncio.run(_distill(found, task, base, preset, anyway=anyway))
+    if wants_json():
+        write_json({"run": msgspec.to_builtins(run), "decision": msgspec.to_builtins(certified)})
+    else:
+        write_run(run)
+        if certified is not None:
+            click.echo(_served(certified))
+    ctx.exit(1 if certified is None else 0)
+
+
+def _served(decision: operations.Decision) -> str:
+    proof = decision.certificate
+    if proof is None or not proof.is_certified:
+        return "its ladder is not certified yet: it goes on learning"
+    rungs = ", ".join(f"{each.rung} {each.inputs:,}" for each in proof.rungs)
+    return f"certified: {proof.share:.0%} of all inputs stay here ({rungs} of {proof.certified_on:,})"
+
+
+async def _distill(
+    found: Settings, task: str, base: str, preset: str, *, anyway: bool
+) -> tuple[TuningRun, operations.Decision | None]:
+    """The run, and the decision once the model is on its ladder. Raises SizewiseError."""
+    client, store = api_client(), RunStore(found.home)
+    decision = await _decision(client, task)
+    examples = await _examples(client, decision)
+    taught = [each for each in examples if each.teaches]
+    if (count := len({each.input for each in taught})) < MIN_EXAMPLES:
+        raise Conflict(
+            f"{count} different texts teach this decision, and tuning needs at least {MIN_EXAMPLES}", TEXT_HINT
+        )
+    run = _unfinished(store, decision, taught)
+    if run is not None and run.refused and len(run.rows) == len(taught) and not anyway:
+        return run, None
+    if run is None or run.refused:
+        run = await _trained(found, store, decision, taught, None, base, preset, anyway=anyway)
+    elif run.state in ("planned", "training"):
+        begun = [each for each in taught if each.id in frozenset(run.rows)]
+        run = await _trained(found, store, decision, begun, run, base, preset, anyway=anyway)
+    if run.tuned is None or run.refused:
+        return run, None
+    model, _ = await promote_run(store, run, found)
+    run = store.require(run.name)
+    await _measure(found, client, run, decision, examples, model)
+    return run, await operations.certify_decision(client, id=decision.id)
+
+
+async def _decision(client: ApiClient, task: str) -> operations.Decision:
+    """By the beginning of its id, or by the model or policy that answers it. Raises PathNotFound, Conflict."""
+    found = await operations.show_decision(client, id=task)
+    if found is not None:
+        return found
+    mine = [each for each in await operations.list_decisions(client) if task in (each.model, *each.model.split(":"))]
+    if len(mine) > 1:
+        raise Conflict(
+            f"{task!r} answers {len(mine)} decisions", f"Name one: {', '.join(each.id for each in mine[:5])}"
+        )
+    if not mine:
+        raise PathNotFound(f"there is no decision {task[:100]!r}", "list them: sizewise decisions list")
+    return mine[0]
+
+
+async def _examples(client: ApiClient, decision: operations.Decision) -> Sequence[operations.DecisionExample]:
+    found = list[operations.DecisionExample]()
+    while len(found) % PAGE == 0:
+        page = await operations.decision_examples(client, id=decision.id, skip=len(found))
+        found.extend(page)
+        if not page:
+            break
+    return found
+
+
+def _unfinished(
+    store: RunStore, decision: operations.Decision, taught: Sequence[operations.DecisionExample]
+) -> TuningRun | None:
+    """The newest run of the decision, unless it is live. One that learned from answers that were erased is deleted."""
+    run = next((each for each in store.list() if each.decision == decision.id), None)
+    if run is None or run.state == "promoted":
+        return None
+    if not frozenset(run.rows) <= {each.id for each in taught}:
+        store.delete(run.name)
+        return None
+    return run
+
+
+async def _trained(
+    found: Settings,
+    store: RunStore,
+    decision: operations.Decision,
+    taught: Sequence[operations.DecisionExample],
+    run: TuningRun | None,
+    base: str,
+    preset: str,
+    *,
+    anyway: bool,
+) -> TuningRun:
+    """`run`: goes on with it; None: plans a new one. Not trained if that is not needed. The texts are on disk until
+    this returns.
+    """
+    name, texts = run.name if run is not None else _free_name(store, decision), option_texts(decision.options)
+    data, test = (store.folder(name) / file for file in ("examples.jsonl", "held-out.jsonl"))
+    for file, held in ((data, False), (test, True)):
+        _write_rows(file, [(e.input, texts[e.option]) for e in taught if _is_held_out(e.input) is held])
+    try:
+        if run is None:
+            run = await with_tuner(
+                found,
+                store,
+                lambda tuner: tuner.plan(name, base_model(base, found), data, test, decision.instructions, preset),
+            )
+            rows = tuple(each.id for each in taught)
+            run = msgspec.structs.replace(run, decision=decision.id, rows=rows)
+            store.save(run)
+        if run.state == "planned" and needless(run) and not anyway:
+            return run
+        environment, going = require_environment(found.cache_dir), run
+
+        async def train(tuner: Tuner) -> TuningRun:
+            return await tuner.train(going, base_model(going.base, found), environment, training_variables())
+
+        return await with_tuner(found, store, train)
+    finally:
+        data.unlink(missing_ok=True)
+        test.unlink(missing_ok=True)
+
+
+def _is_held_out(text: str) -> bool:
+    """A fifth of all texts is never learned: the gate asks them, and the rung is fitted to them."""
+    return hashlib.sha256(text.encode()).digest()[0] % HELD_OUT_OF == 0
+
+
+def _free_name(store: RunStore, decision: operations.Decision) -> str:
+    names, number = {each.name for each in store.list()}, 1
+    while (name := f"decision-{decision.id[:12]}-{number}") in names:
+        number += 1
+    return name
+
+
+def _write_rows(data: Path, rows: Sequence[tuple[str, str]]) -> None:
+    """Readable by this user alone."""
+    data.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    data.unlink(missing_ok=True)
+    data.touch(0o600)
+    data.write_text("\n".join(json.dumps({"input": text, "output": answer}) for text, answer in rows), "utf-8")
+
+
+async def _measure(
+    found: Settings,
+    client: ApiClient,
+    run: TuningRun,
+    decision: operations.Decision,
+    examples: Sequence[operations.DecisionExample],
+    model: str,
+) -> None:
+    """What the tuned model says of all kept inputs, for the certification of its ladder."""
+    card = local_card(run.base, found)
+    assert card.weights is not None  # a local model has them
+    file, adapter = weights_path(card.weights, found.cache_dir), RunStore(found.home).folder(run.name) / "adapter.gguf"
+    options = option_texts(decision.options)
+    async with running_model(run.base, file, found.local.threads, adapter) as llama:
+        for start in range(0, len(examples), SENT_AT_ONCE):
+            some, shares = examples[start : start + SENT_AT_ONCE], list[float]()
+            for each in some:
+                shares.extend(await option_shares(llama, run.instructions, each.input, options))
+            await operations.measure_decision(
+                client,
+                id=decision.id,
+                model=model,
+                inputs=[each.id for each in some],
+                probabilities=shares,
+                seen=[each.id for each in some if each.id in run.rows and not _is_held_out(each.input)],
+            )

@@ -1,0 +1,164 @@
+"""`sizewise tune distill`: from the kept answers to a decision to a model on its ladder; what was erased is noted."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from bench.tuning.task import messages
+from sizewise.catalog.loader import bundled_models
+from sizewise.settings.load import load_settings
+from sizewise.tuning.environment import find_environment
+from sizewise.tuning.run_store import Equality, Measured, RunStore, TuningRun
+from tests.cli.terminal import Done, sizewise
+from tests.decisions.test_decisions_served import Decides
+from tests.gateway.server_harness import beside
+from tests.graphql.graphql_client import graphql
+from tests.running_server import Served, serving, until
+from tests.tuning.adapter_file import write_adapter
+
+pytestmark = pytest.mark.long
+CONFIG = """
+[server]
+discover = false
+[learn]
+keep = "{keep}"
+[local]
+slots = 1
+context = 2048
+[providers.echo]
+wire = "echo"
+place = "process"
+models = ["vectors"]
+[models."echo/vectors"]
+task = "embed"
+[providers.up]
+base_url = "{url}"
+place = "machine"
+models = ["large"]
+"""
+TEAM: Any = {
+    "type": "choice",
+    "instructions": "Which team answers this?",
+    "choices": [{"value": "billing"}, {"value": "support"}, {"value": "sales"}],
+}
+TEXTS = [f"{text} ({intent})" for text, intent in messages(360, 5, test=False) if intent in ("invoice", "damaged")]
+COUNT = 240
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, smollm_gguf: Path) -> Iterator[Served]:
+    """With kept answers of one decision, of which the first is of a session of its own."""
+    home = tmp_path_factory.mktemp("distill")
+    with beside(Decides) as up, serving(home, CONFIG.format(url=up.url, keep="text")) as served:
+        texts = [f"{text} {number}" for number in range(10) for text in TEXTS][:COUNT]
+        for number, text in enumerate(texts):
+            options = {"sizewise": {"session": f"s{number}"}}
+            answer = served.ask("/v1/decisions", {"model": "up/large", "input": text, "questions": [TEAM], **options})
+            assert answer.status == 200, answer.body
+        until(lambda: decision(served)["answers"] == COUNT)
+        yield served
+
+
+def decision(server: Served) -> Any:
+    found = sizewise("decisions", "--json", home=server.home).json["decisions"]
+    return found[0] if found else {"answers": 0}
+
+
+def distill(server: Served, *words: str, **environ: str) -> Done:
+    return sizewise("tune", "distill", decision(server)["id"][:8], *words, home=server.home, **environ)
+
+
+def newest(server: Served) -> TuningRun:
+    return RunStore(server.home).list()[0]
+
+
+def texts_on_disk(server: Served) -> list[str]:
+    files = [each for each in (server.home / "tuning").rglob("*") if each.is_file()]
+    return [each.name for each in files if b"invoice" in each.read_bytes()]
+
+
+def erase(server: Served, number: int) -> None:
+    told = f'mutation {{ erasePersonalData(session: "s{number}", dryRun: false) {{ rows {{ kind count }} }} }}'
+    gone = {each["kind"]: each["count"] for each in graphql(server, told).data["erasePersonalData"]["rows"]}
+    assert gone["learned decisions"] == 1
+
+
+def taught(server: Served) -> list[Any]:
+    query = "query($id: ID!) { decisionExamples(id: $id) { id input option teaches } }"
+    found = graphql(server, query, id=decision(server)["id"]).data["decisionExamples"]
+    return [each for each in found if each["teaches"]]
+
+
+def test_baselines_come_before_the_training_environment_is_needed(server: Served, tmp_path: Path) -> None:
+    done = distill(server, "--anyway", SIZEWISE_CACHE=linked_cache(tmp_path))
+    assert done.code == 3 and "PyTorch is not installed" in done.err
+    assert done.hint == "hint: Run: sizewise tune setup"
+    run = newest(server)
+    assert run.state == "planned" and run.decision == decision(server)["id"] and run.baselines["prompting"].right
+    assert len(run.rows) == len(taught(server)) > 80
+    assert not texts_on_disk(server), "a text is on disk only while the command runs"
+    told = sizewise("tune", "run", run.name, home=server.home)
+    assert "of a decision" in told.err and "sizewise tune distill" in told.hint
+
+
+def linked_cache(folder: Path) -> str:
+    """The models of this machine, without its training environment."""
+    cache = load_settings(None, folder, environ=dict(os.environ)).cache_dir
+    (folder / "cache").mkdir()
+    (folder / "cache" / "models").symlink_to(cache / "models")
+    return str(folder / "cache")
+
+
+def test_a_tuned_model_joins_the_ladder_and_its_card_says_what_was_erased(server: Served) -> None:
+    id, rows = decision(server)["id"], taught(server)
+    store, base = RunStore(server.home), bundled_models()["smollm2-135m"].weights.sha256
+    old = next(each for each in store.list() if each.decision == id)
+    run = replace(
+        old,
+        name="by-hand",
+        base_sha256=base,
+        state="trained",
+        tuned=Measured((True,) * 20),
+        equality=Equality(20, 20, 0.001),
+        rows=tuple(each["id"] for each in rows),
+    )
+    store.save(run)
+    write_adapter(store.folder("by-hand") / "adapter.gguf", base, 0.0)
+    assert "the running server has reloaded" in sizewise("tune", "promote", "by-hand", home=server.home).out
+    measure = """mutation($id: ID!, $inputs: [ID!]!, $shares: [Float!]!) {
+        measureDecision(id: $id, model: "local/by-hand", inputs: $inputs, probabilities: $shares, seen: []) }"""
+    inputs, shares = [each["id"] for each in rows[:2]], [0.8, 0.1, 0.1] * 2
+    assert graphql(server, measure, id=id, inputs=inputs, shares=shares).data["measureDecision"] == 2
+    assert graphql(server, measure, id=id, inputs=inputs, shares=shares[1:]).errors
+    shown = sizewise("models", "show", "local/by-hand", home=server.home).out
+    assert f"examples of decision {id[:12]}" in shown and "erased" not in shown
+    for number in range(9):  # one in three teaches
+        erase(server, number)
+    gone = len(rows) - len(taught(server))
+    shown = sizewise("models", "show", "local/by-hand", home=server.home).out
+    assert gone and f"{gone} of its examples were erased since" in shown
+
+
+def test_no_kept_text_is_told_with_the_setting(tmp_path: Path) -> None:
+    with beside(Decides) as up, serving(tmp_path, CONFIG.format(url=up.url, keep="vectors")) as served:
+        body = {"model": "up/large", "input": "an invoice", "questions": [TEAM]}
+        assert served.ask("/v1/decisions", body).status == 200
+        until(lambda: decision(served)["answers"] == 1)
+        done = distill(served)
+    assert done.code == 2 and "0 different texts teach this decision" in done.err and "keep =" in done.hint
+
+
+def test_a_decision_is_distilled_to_a_model_that_answers(server: Served, tmp_path: Path) -> None:
+    if find_environment(load_settings(None, tmp_path, environ=dict(os.environ)).cache_dir) is None:
+        pytest.skip("no training environment: sizewise tune setup")
+    done = distill(server, "--anyway", "--preset", "quick", "--json")
+    told = json.loads(done.out)
+    assert told["run"]["tuned"] is not None and not texts_on_disk(server)
+    assert (done.code == 0) is (told["run"]["state"] == "promoted")
