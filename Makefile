@@ -11,7 +11,7 @@ WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 # Bytecode is kept, also where the environment asks not to: without it each server takes twice the time to start.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: graphiql studio studio-dev check-web help up test test-all test-long test-large test-sdks coverage check fix docs prices lock bench-gateway bench-layers bench-first-light bench-soak bench-long bench-knowledge bench-flows bench-deadlines bench-tools bench-routing bench-cold-start bench-injection bench-poisoning train-injection train-names bench-context bench-scale bench-cli bench-evals bench-judge bench-eval-speed bench-releases bench-canary bench-studio bench-storage bench-collector bench-tuning bench-bias
+.PHONY: graphiql studio studio-dev edge check-edge check-web help up test test-all test-long test-large test-sdks coverage check fix docs prices lock bench-gateway bench-layers bench-first-light bench-soak bench-long bench-knowledge bench-flows bench-deadlines bench-tools bench-routing bench-cold-start bench-injection bench-poisoning train-injection train-names bench-context bench-scale bench-cli bench-evals bench-judge bench-eval-speed bench-releases bench-canary bench-studio bench-storage bench-collector bench-tuning bench-bias
 
 help:
 	@echo "make up         serve on 127.0.0.1:$(PORT)   (PORT=..., HOME_DIR=... are passed on)"
@@ -21,6 +21,7 @@ help:
 	@echo "make check      format, types, walls, docs, holes make fix    mend what can be mended by machine"
 	@echo "make docs       write the generated pages anew    make lock   resolve the dependencies anew"
 	@echo "make studio     build web/ into the package     make check-web  types, lint and tests of web/"
+	@echo "make edge       build edge/ into the package    make check-edge types and format of edge/, and its tests in workerd"
 	@echo "make studio-dev a studio that follows changes of web/, on a server (SIZEWISE_URL=http://127.0.0.1:8080)"
 	@echo "make prices DATE=...   write the price list anew from genai-prices, published on that day"
 	@echo "make bench-gateway | bench-layers | bench-soak | bench-first-light       figures, never pass or fail by time"
@@ -54,7 +55,7 @@ test: .venv/dev
 	$(BIN)/pytest -n $(WORKERS) -m "not large and not long and not node and not apart and not browser" --ignore tests/walls
 
 # In the order of what breaks most.
-test-all: test check-web test-browser test-long test-sdks test-large
+test-all: test check-web check-edge test-browser test-long test-sdks test-large
 
 test-long: .venv/dev
 	ALL_EXAMPLES=1 $(BIN)/pytest -n $(WORKERS) -m "(long or all_examples) and not large and not browser"
@@ -141,7 +142,7 @@ graphiql: .venv/sdks/ready
 studio: .venv/dev web/node_modules/.package-lock.json
 	@$(BIN)/python -m docs.build
 	@$(call npm,web,run --silent build) -- --logLevel warn
-	@$(BIN)/python -m docs.studio_sources
+	@$(BIN)/python -m docs.built_sources studio
 
 studio-dev: web/node_modules/.package-lock.json
 	@$(call npm,web,run dev)
@@ -152,6 +153,21 @@ check-web: web/node_modules/.package-lock.json
 	@$(call npm,web,run --silent test)
 	@$(call npm,web,run --silent build) -- --logLevel warn --outDir $(CURDIR)/.venv/studio-built
 	@diff -rq --exclude SOURCES .venv/studio-built sizewise/studio/built || { echo "Not built from web/: run make studio" >&2; exit 1; }
+
+# The runtime of a Worker, built from edge/ into the package: the same bytes wherever it is built.
+edge: .venv/dev edge/node_modules/.package-lock.json
+	@$(call npm,edge,run --silent build) -- --outdir=../sizewise/edge/built --log-level=warning
+	@$(BIN)/python -m docs.built_sources edge
+
+check-edge: .venv/dev edge/node_modules/.package-lock.json
+	@$(call npm,edge,run --silent check)
+	@$(call npm,edge,run --silent build) -- --outdir=$(CURDIR)/.venv/edge-built --log-level=warning
+	@diff -rq --exclude SOURCES .venv/edge-built sizewise/edge/built || { echo "Not built from edge/: run make edge" >&2; exit 1; }
+	$(BIN)/pytest -m node tests/edge
+
+edge/node_modules/.package-lock.json: edge/package-lock.json | .venv/sdks/ready
+	@$(call npm,edge,ci)
+	@touch $@
 
 web/node_modules/.package-lock.json: web/package-lock.json | .venv/sdks/ready
 	@$(call npm,web,ci)

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Generic, NoReturn, TypeVar
 
 from sizewise.errors import ExternalFailure
 
@@ -358,6 +358,17 @@ async def run_with_input(
     finally:
         await _kill_and_drain(process)
     return CompletedProcess(code, out.decode("utf-8", "replace"), "")
+
+
+def become(argv: Sequence[str]) -> NoReturn:
+    """Replaces this process by a program, with its environment, terminal and signals. Raises ExternalFailure."""
+    try:
+        os.execv(argv[0], list(argv))
+    except OSError as why:
+        raise ExternalFailure(
+            f"{argv[0]!r} cannot be started: {why.strerror}",
+            "check the path, and that the file is executable",
+        ) from why
 
 
 def raise_open_files_limit() -> None:

@@ -37,6 +37,7 @@ COMMANDS: Mapping[str, LazyCommand] = {
     "annotate": LazyCommand("sizewise.cli.annotate:annotate", "Label answers without seeing who gave them."),
     "dataset": LazyCommand("sizewise.cli.dataset:dataset", "Manage data sets of evals: add, from-records, split."),
     "release": LazyCommand("sizewise.cli.release:release", "Manage releases: build, plan, apply, promote, roll back."),
+    "edge": LazyCommand("sizewise.cli.edge:edge", "Manage edges: a release that answers near its users."),
     "knowledge": LazyCommand("sizewise.cli.knowledge:knowledge", "Manage knowledge bases: add, sync, search."),
     "import": LazyCommand("sizewise.cli.import_:import_", "Import from other programs: settings, evals and flows."),
     "records": LazyCommand("sizewise.cli.records:records", "Show request records, newest first."),
@@ -68,7 +69,10 @@ COMMANDS: Mapping[str, LazyCommand] = {
 SUBJECTS = (
     ("up open ask compare doctor completion", "Start the server, sign in, ask questions, compare models, check it."),
     ("advise fit models route decisions tune", "Choose and download models; calibrate routing; train small ones."),
-    ("flow prompt knowledge eval bias annotate dataset release import scan", "Build flows; measure answers; release."),
+    (
+        "flow prompt knowledge eval bias annotate dataset release edge import scan",
+        "Build flows; measure answers; release.",
+    ),
     ("records scores usage savings audit alerts", "See requests, their scores and cost, savings, changes, alerts."),
     ("keys widget users orgs budgets encryption", "Manage access, widgets, limits and encryption keys."),
     ("backup restore erase settings", "Back up and restore the home; erase one person's data; rename."),

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 
 from msgspec import Struct
 
 from sizewise.catalog.loader import weights_path
+from sizewise.catalog.release_date import first_second
 from sizewise.model_card import ModelCard
 
 
@@ -46,9 +46,3 @@ def created_at(card: ModelCard, cache: Path, started_at: float) -> int:
         except OSError:  # removed while the server runs
             pass
     return int(started_at)
-
-
-def first_second(date: str) -> int:
-    """The first second, in UTC, of a date such as 2026, 2026-01 or 2026-01-31."""
-    year, month, day = (*map(int, date.split("-")), 1, 1)[:3]
-    return int(datetime(year, month, day, tzinfo=UTC).timestamp())

@@ -196,6 +196,11 @@ class ModelSettings:
         None,
         "The provider has `/decisions` for it: questions of `/v1/decisions` go there as they are, not as a chat.",
     )
+    edge: bool | None = setting(
+        None,
+        "At [an edge](../how-to/edge.md) it is asked by the binding of Workers AI, under the provider's name for it, "
+        "instead of at `base_url`.",
+    )
     quality: float | None = setting(
         None, "Quality prior from 0 to 1, to rank models of unknown size.", minimum=0, maximum=1
     )

@@ -12,6 +12,7 @@ from sizewise.settings.alerts import AlertSettings, ReceiverSettings, SloSetting
 from sizewise.settings.annotation import AnnotationSettings
 from sizewise.settings.auth import LoginSessionsSettings, OidcSettings, RoleSettings, SignInSettings
 from sizewise.settings.catalog import CatalogSettings
+from sizewise.settings.edge import EdgeSettings
 from sizewise.settings.environments import EnvironmentSettings, environment_name
 from sizewise.settings.evals import EvalsSettings
 from sizewise.settings.git import GitSettings
@@ -102,6 +103,7 @@ class FileSettings:
     annotation: Mapping[str, AnnotationSettings] = setting(MappingProxyType({}), "", key_validator=name)
     receivers: Mapping[str, ReceiverSettings] = setting(MappingProxyType({}), "", key_validator=name)
     environments: Mapping[str, EnvironmentSettings] = setting(MappingProxyType({}), "", key_validator=environment_name)
+    edge: EdgeSettings = setting(EdgeSettings(), "")
     logs: LogsSettings = setting(LogsSettings(), "")
     otlp: OtlpSettings = setting(OtlpSettings(), "")
     web_search: WebSearchSettings = setting(WebSearchSettings(), "")

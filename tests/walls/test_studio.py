@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from docs import studio_sources
+from docs.built_sources import SOURCES, STUDIO
 from sizewise.gateway import studio
 from tests.walls.source import ROOT, committed
 
 WEB = ROOT / "web"
-BUILT = studio_sources.BUILT
+BUILT = STUDIO.built
 FIRST_PAGE_BYTES = 98_000
 ALL_BYTES = 640_000
 LINES = 350
@@ -35,7 +35,7 @@ def packed(name: str) -> int:
 
 
 def test_the_build_is_of_these_sources() -> None:
-    assert (BUILT / studio_sources.SOURCES).read_text() == studio_sources.text(), "run `make studio`"
+    assert (BUILT / SOURCES).read_text() == STUDIO.text(), "run `make studio`"
 
 
 def test_the_first_page_and_all_of_it_are_small() -> None:

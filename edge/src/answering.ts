@@ -1,0 +1,156 @@
+// One chat from plan to answer: who may answer, by which policy, and what every attempt came to. Writes no response.
+
+import { askStream, askWhole, type Caller as Asker, type Started } from './attempt.js';
+import { candidatesOf, needsOf } from './candidates.js';
+import type { Chat } from './chat.js';
+import { decideData, type DataDecision } from './data_policy.js';
+import { EdgeError } from './errors.js';
+import type { Caller } from './keys.js';
+import type { RequestOptions } from './options.js';
+import { runPolicy, type Attempt, type Outcome } from './policies.js';
+import type { Plan, Release, Row } from './release.js';
+import type { Choice, Frame, Reply } from './reply.js';
+import { costOf, NO_USAGE, type Usage } from './usage.js';
+
+/** What the client gets. Of a stream: frames that are there, then the rest as they come. */
+export type Answer = { kind: 'whole'; reply: Reply } | { kind: 'stream'; started: Started; held: Frame[] | null };
+
+/** One finished attempt. `result`: as in the gateway's records. */
+export interface Attempted {
+  row: Row;
+  result: 'answered' | 'failed' | 'distrusted';
+  error: string;
+  usage: Usage;
+  ms: number;
+}
+
+export interface Answered {
+  plan: Plan;
+  data: DataDecision;
+  outcome: Outcome<Answer>;
+  attempts: Attempted[];
+}
+
+export interface Question {
+  chat: Chat;
+  caller: Caller;
+  options: RequestOptions;
+  asker: Asker;
+}
+
+/** The plan of a model's name. Throws model_not_found, forbidden. */
+export function planOf(release: Release, chat: Chat, caller: Caller, options: RequestOptions): Plan {
+  const name = chat.model === 'auto' && options.policy !== null ? `auto:${options.policy}` : chat.model;
+  const plan = release.plans[name] ?? shortPlan(release, name);
+  if (!plan) throw unknownModel(name);
+  if (caller.policies.length && !caller.policies.includes(plan.policy)) {
+    throw new EdgeError(
+      'forbidden',
+      `the key '${caller.id}' does not allow the policy '${plan.policy}'`,
+      `use auto:${caller.policies[0]}`,
+      { param: 'model' },
+    );
+  }
+  return plan;
+}
+
+function shortPlan(release: Release, name: string): Plan | undefined {
+  const same = release.short[name] ?? [];
+  if (same.length > 1) {
+    const words = `'${name}' is ambiguous`;
+    throw new EdgeError('model_not_found', words, `use one of: ${same.join(', ')}`, { param: 'model' });
+  }
+  return same[0] === undefined ? undefined : release.plans[same[0]];
+}
+
+function unknownModel(name: string): EdgeError {
+  const shown = name.length <= 100 ? name : `${name.slice(0, 100)}…`;
+  const words = name.startsWith('auto:')
+    ? `there is no policy named '${shown.slice(5)}'`
+    : `there is no model named '${shown}'`;
+  return new EdgeError('model_not_found', words, 'list the models: GET /v1/models', { param: 'model' });
+}
+
+/** Throws the error that the client gets if nobody answers. */
+export async function answerChat(release: Release, question: Question, attempts: Attempted[]): Promise<Answered> {
+  const { chat, caller, options, asker } = question;
+  const plan = planOf(release, chat, caller, options);
+  const data = decideData(release, caller, options, plan.policy);
+  const needs = needsOf(chat, caller, data, options);
+  const { candidates, exclusions } = candidatesOf(release, plan, needs, null);
+  const asked = { chat, candidates, abstention: 'no predictor is configured' };
+  const outcome = await runPolicy(plan, asked, attemptWith(chat, asker, attempts, exclusions));
+  if (outcome.error) throw outcome.error;
+  return { plan, data, outcome, attempts };
+}
+
+function attemptWith(chat: Chat, asker: Asker, attempts: Attempted[], exclusions: string): Attempt<Answer> {
+  return async (row, reason, holdS) => {
+    const why = exclusions && !attempts.length ? `${exclusions}; ${reason}` : reason;
+    const begun = Date.now();
+    const note = (result: Attempted['result'], error = '', usage = NO_USAGE): void => {
+      attempts.push({ row, result, error, usage, ms: Date.now() - begun });
+    };
+    try {
+      const work = holdS === undefined ? open(row, chat, asker) : within(holdS, row, hold(row, chat, asker));
+      const { answer, choices, usage } = await work;
+      note('answered', '', usage);
+      return { row, why, answer, choices, error: null, degraded: '' };
+    } catch (fault) {
+      if (!(fault instanceof EdgeError)) throw fault;
+      note('failed', fault.code);
+      return { row, why, answer: null, choices: [], error: fault, degraded: '' };
+    }
+  };
+}
+
+interface Made {
+  answer: Answer;
+  choices: Choice[];
+  usage: Usage;
+}
+
+async function open(row: Row, chat: Chat, asker: Asker): Promise<Made> {
+  if (chat.stream) {
+    const started = await askStream(row, chat, asker);
+    return { answer: { kind: 'stream', started, held: null }, choices: [], usage: NO_USAGE };
+  }
+  const reply = await askWhole(row, chat, asker);
+  return { answer: { kind: 'whole', reply }, choices: reply.choices, usage: reply.usage ?? NO_USAGE };
+}
+
+/** As `open`, but a stream is complete before anything of it is shown. */
+async function hold(row: Row, chat: Chat, asker: Asker): Promise<Made> {
+  const made = await open(row, chat, asker);
+  if (made.answer.kind === 'whole') return made;
+  const { started } = made.answer;
+  const held = [...started.first];
+  for await (const frames of started.rest()) held.push(...frames);
+  const choices = [...started.reader.choices.values()];
+  return { answer: { ...made.answer, held }, choices, usage: started.reader.usage ?? NO_USAGE };
+}
+
+async function within<T>(seconds: number, row: Row, work: Promise<T>): Promise<T> {
+  let clock: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<never>((_, reject) => {
+    clock = setTimeout(() => {
+      reject(new EdgeError('upstream_timeout', `${row.name} did not answer in ${seconds} s`, 'try again later'));
+    }, seconds * 1000);
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(clock);
+  }
+}
+
+/** Pico-dollars of all attempts; null: one of them is unknown. */
+export function totalCost(attempts: Attempted[]): number | null {
+  let total = 0;
+  for (const each of attempts) {
+    const cost = each.result === 'failed' ? 0 : costOf(each.row, each.usage);
+    if (cost === null) return null;
+    total += cost;
+  }
+  return total;
+}

@@ -1,0 +1,3 @@
+// The type of the release beside the runtime; its content is data.
+declare const release: unknown;
+export default release;

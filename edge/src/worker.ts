@@ -1,0 +1,124 @@
+// The Worker: a request to the door of its path, its errors in that door's shape. The release is data beside this file.
+
+import data from './release.mjs';
+import { planOf } from './answering.js';
+import { readChat } from './chat.js';
+import { chatResponse, type Finished } from './chat_door.js';
+import { asEdgeError, EdgeError } from './errors.js';
+import { forwardHome } from './forward.js';
+import { decodeUtf8 } from './json.js';
+import { authenticate, requirePermission } from './keys.js';
+import { limitRate } from './limits.js';
+import { getModel, listModels } from './models_door.js';
+import { readOptions } from './options.js';
+import type { Context, Env } from './platform.js';
+import type { Release } from './release.js';
+
+const release = data as unknown as Release;
+/** The formats of a release that this runtime reads; a newer one is refused by name. */
+const FORMAT = 1;
+const TRACE = /^[0-9a-f]{32}$/;
+const TRACEPARENT = /^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}/;
+
+export default {
+  async fetch(request: Request, env: Env, context: Context): Promise<Response> {
+    const trace = traceOf(request.headers);
+    try {
+      return await route(request, env, context, trace);
+    } catch (fault) {
+      return errorResponse(asEdgeError(fault, trace), trace);
+    }
+  },
+};
+
+async function route(request: Request, env: Env, _context: Context, trace: string): Promise<Response> {
+  if (release.format !== FORMAT) {
+    const words = `the release has the format ${release.format}, and this runtime reads ${FORMAT}`;
+    throw new EdgeError('model_unavailable', words, 'build and deploy it again: sizewise edge build');
+  }
+  const path = new URL(request.url).pathname;
+  if (path === '/health') return Response.json({ status: 'ok', release: release.hash, version: release.version });
+  if (path === '/v1/chat/completions') {
+    expectMethod(request, 'POST');
+    return chat(request, env, trace);
+  }
+  if (path === '/v1/models' || path.startsWith('/v1/models/')) {
+    expectMethod(request, 'GET');
+    const caller = await authenticate(request.headers, env, release, 'models');
+    const name = decodeURIComponent(path.slice('/v1/models/'.length));
+    const shown = name ? getModel(release, caller, name) : { object: 'list', data: listModels(release, caller) };
+    return Response.json(shown, { headers: traceHeaders(trace) });
+  }
+  throw new EdgeError('not_found', `there is no ${path.slice(0, 200)} at this edge`, 'see docs/how-to/edge.md');
+}
+
+async function chat(request: Request, env: Env, trace: string): Promise<Response> {
+  const caller = await authenticate(request.headers, env, release, 'chat');
+  requirePermission(caller, 'ask');
+  await limitRate(env, release, caller.id);
+  const body = await readBody(request);
+  const asked = readChat(body);
+  const asker = {
+    env,
+    release,
+    authorization: request.headers.get('authorization') ?? '',
+    signal: request.signal,
+  };
+  const options = readOptions(request.headers, asked.options);
+  if (planOf(release, asked, caller, options).kind === 'origin') return forwardHome(release, request, body, trace);
+  const question = { chat: asked, caller, options, asker };
+  return chatResponse(release, question, trace, (_finished: Finished) => undefined);
+}
+
+async function readBody(request: Request): Promise<string> {
+  if (request.headers.has('content-encoding') && request.headers.get('content-encoding') !== 'identity') {
+    const kind = request.headers.get('content-encoding')?.slice(0, 40);
+    const hint = 'send it uncompressed, without the header `content-encoding`';
+    throw new EdgeError('bad_request', `the body is compressed as '${kind}'`, hint, { status: 415 });
+  }
+  const most = release.limits.bodyBytes;
+  if (Number(request.headers.get('content-length') ?? 0) > most) throw tooLarge(most);
+  const pieces: Uint8Array[] = [];
+  let size = 0;
+  for await (const piece of request.body ?? []) {
+    size += (piece as Uint8Array).length;
+    if (size > most) throw tooLarge(most);
+    pieces.push(piece as Uint8Array);
+  }
+  const whole = new Uint8Array(size);
+  let at = 0;
+  for (const piece of pieces) {
+    whole.set(piece, at);
+    at += piece.length;
+  }
+  return decodeUtf8(whole);
+}
+
+function tooLarge(most: number): EdgeError {
+  const hint = 'send less, or raise `max_body_bytes` in [server] and build the release again';
+  return new EdgeError('body_too_large', `the body is larger than ${most} bytes`, hint);
+}
+
+function expectMethod(request: Request, method: string): void {
+  if (request.method === method) return;
+  const words = `${request.method} is not allowed here`;
+  throw new EdgeError('bad_request', words, `use ${method}`, { status: 405 });
+}
+
+function errorResponse(error: EdgeError, trace: string): Response {
+  const headers = traceHeaders(trace);
+  headers.set('content-type', 'application/json');
+  if (error.retryAfter !== null) headers.set('retry-after', `${Math.max(1, Math.ceil(error.retryAfter))}`);
+  if (error.status === 401) headers.set('www-authenticate', 'Bearer realm="sizewise"');
+  return new Response(error.body(), { status: error.status, headers });
+}
+
+function traceHeaders(trace: string): Headers {
+  return new Headers({ 'x-sizewise-trace': trace, 'x-request-id': trace });
+}
+
+function traceOf(headers: Headers): string {
+  const own = (headers.get('x-sizewise-trace') ?? '').trim();
+  if (TRACE.test(own)) return own;
+  return TRACEPARENT.exec(headers.get('traceparent') ?? '')?.[1] ?? crypto.randomUUID().replaceAll('-', '');
+}

@@ -1,0 +1,54 @@
+"""Settings of the edge: the Worker that answers near the users, and its way home; deploys nothing."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from sizewise.settings.toml_reader import setting
+from sizewise.settings.validators import url
+
+WORKER_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+
+
+def worker_name(text: str) -> str:
+    if not WORKER_NAME.fullmatch(text):
+        raise ValueError(f"{text[:70]!r} is no name of a Worker: up to 63 small letters, digits and '-'")
+    return text
+
+
+def namespace_id(text: str) -> str:
+    if text and not re.fullmatch(r"[0-9a-f]{32}", text):
+        raise ValueError("is not the ID of a KV namespace, 32 hex digits")
+    return text
+
+
+def optional_url(text: str) -> str:
+    return url(text) if text else ""
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeSettings:
+    """A Cloudflare Worker that answers with this project's release: [how](../how-to/edge.md)."""
+
+    name: str = setting("sizewise-edge", "Name of the Worker.", validator=worker_name)
+    keys: str = setting(
+        "",
+        "ID of the KV namespace at Cloudflare that holds the digests of the keys.",
+        validator=namespace_id,
+    )
+    origin: str = setting(
+        "",
+        "URL of this server as the Worker reaches it, without a path: it is asked for the models that only it has. "
+        "Empty: the Worker stands alone.",
+        validator=optional_url,
+    )
+    unsupported: Literal["refuse", "forward"] = setting(
+        "refuse",
+        "What the build does with a policy that cannot run at an edge: refuse it by name, or have the Worker forward "
+        "its requests to `origin`.",
+    )
+    requests_per_minute: int = setting(
+        0, "Requests per minute of each key at one edge; 0: no limit.", minimum=0, maximum=1_000_000
+    )

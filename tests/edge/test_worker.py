@@ -1,0 +1,165 @@
+"""The Worker in a real workerd: what a client sees of it. Provider, KV and cache are doubles."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.edge.running_worker import upstream, worker
+from tests.running_server import KEY, Served
+
+pytestmark = pytest.mark.node
+SETTINGS = """
+[server]
+discover = false
+embedded = false
+max_body_bytes = 100_000
+[guardrails]
+pii = "off"
+secrets = "off"
+[egress]
+confidential = "network"
+[providers.up]
+base_url = "{url}"
+key = "env:UP_KEY"
+models = ["plain", "list", "reset-mid", "broken"]
+[providers.near]
+base_url = "{url}"
+place = "network"
+models = ["counted"]
+[models."up/plain"]
+parameters = 1_000_000_000
+[models."up/plain".price]
+input = "0.1"
+output = "0.2"
+[models."near/counted"]
+parameters = 70_000_000_000
+context = 2_000
+[models."near/counted".price]
+input = "1"
+output = "2"
+[policies.default]
+kind = "cheapest"
+models = ["up/plain", "near/counted"]
+[policies.broken]
+kind = "fixed"
+retries = 0
+models = ["up/broken", "near/counted"]
+"""
+
+
+@pytest.fixture(scope="module")
+def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with upstream() as url, worker(tmp_path_factory.mktemp("edge"), SETTINGS.format(url=url), UP_KEY="sk-up") as made:
+        yield made
+
+
+def test_a_chat_is_answered_by_the_model_that_the_policy_chooses(edge: Served) -> None:
+    answer = edge.chat("auto")
+    assert answer.status == 200
+    assert (answer.headers["x-sizewise-model"], answer.headers["x-sizewise-why"]) == (
+        "up/plain",
+        "the cheapest model that fits",
+    )
+    assert answer.headers["x-sizewise-cost-usd"] == "0.0000017"
+    assert json.loads(answer.body)["choices"][0]["message"]["content"] == "Hello from the upstream."
+
+
+def test_a_stream_is_passed_through_and_its_last_chunk_says_what_it_cost(edge: Served) -> None:
+    answer = edge.chat("auto", stream=True)
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    chunks = [line.removeprefix("data: ") for line in answer.body.decode().splitlines() if line.startswith("data: ")]
+    assert chunks.pop() == "[DONE]"
+    read = [json.loads(each) for each in chunks]
+    assert "".join(each["choices"][0]["delta"].get("content") or "" for each in read) == "Hello from the upstream."
+    assert read[-1]["sizewise"]["model"] == "up/plain"
+    assert read[-1]["sizewise"]["cost_usd"] == "0.0000017"
+
+
+def test_a_failed_model_is_followed_by_the_next_one(edge: Served) -> None:
+    answer = edge.chat("auto:broken")
+    assert (answer.status, answer.headers["x-sizewise-model"], answer.headers["x-sizewise-attempts"]) == (
+        200,
+        "near/counted",
+        "2",
+    )
+    assert answer.headers["x-sizewise-why"] == "up/broken failed (upstream_error)"
+
+
+def test_confidential_data_goes_no_further_than_the_settings_allow(edge: Served) -> None:
+    answer = edge.ask(
+        "/v1/chat/completions",
+        {"model": "auto", "messages": [{"role": "user", "content": "Hi"}]},
+        x_sizewise_data_class="confidential",
+    )
+    assert answer.headers["x-sizewise-model"] == "near/counted"
+    named = edge.ask(
+        "/v1/chat/completions",
+        {
+            "model": "up/plain",
+            "messages": [{"role": "user", "content": "Hi"}],
+            "sizewise": {"data_class": "confidential"},
+        },
+    )
+    assert (named.status, named.error["code"]) == (403, "forbidden")
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        (b"{", 400, "bad_body"),
+        (b'{"model":"auto","model":"x","messages":[]}', 400, "bad_body"),
+        (b'{"model":"auto","messages":[{"role":"king","content":"x"}]}', 400, "bad_body"),
+        (b'{"model":"nope","messages":[{"role":"user","content":"x"}]}', 404, "model_not_found"),
+        (b'{"model":"auto","messages":[{"role":"user","content":"' + b"x" * 100_000 + b'"}]}', 413, "body_too_large"),
+        (b'{"model":"up/list","messages":[{"role":"user","content":"x"}]}', 502, "upstream_garbled"),
+    ],
+)
+def test_errors_have_the_shape_of_openais_api(edge: Served, body: bytes, status: int, code: str) -> None:
+    answer = edge.ask("/v1/chat/completions", body)
+    assert (answer.status, answer.error["code"]) == (status, code)
+    assert answer.error["hint"]
+
+
+def test_without_a_valid_key_nothing_is_answered(edge: Served) -> None:
+    for key in (None, "sk-other", KEY + "x"):
+        answer = edge.ask("/v1/models", key=key)
+        assert (answer.status, answer.error["code"]) == (401, "invalid_api_key")
+
+
+def test_models_lists_roles_and_models(edge: Served) -> None:
+    names = [each["id"] for each in json.loads(edge.ask("/v1/models").body)["data"]]
+    assert {"auto", "auto:broken", "small", "large", "up/plain", "near/counted"} <= set(names)
+    assert json.loads(edge.ask("/v1/models/up/plain").body)["owned_by"] == "up"
+    assert edge.ask("/v1/models/nope").status == 404
+
+
+def test_a_stream_that_breaks_after_its_first_word_ends_with_an_error_event(edge: Served) -> None:
+    connection = edge.connection()
+    body = json.dumps({"model": "up/reset-mid", "stream": True, "messages": [{"role": "user", "content": "Hi"}]})
+    connection.request("POST", "/v1/chat/completions", body, {"Authorization": f"Bearer {KEY}"})
+    try:
+        said = connection.getresponse().read()
+    except http.client.IncompleteRead as cut:
+        said = cut.partial
+    finally:
+        connection.close()
+    assert b'"code":"stream_interrupted"' in said
+    assert b"[DONE]" not in said
+
+
+def test_health_names_the_release_to_anyone(edge: Served) -> None:
+    shown = json.loads(edge.ask("/health", key=None).body)
+    assert (shown["status"], len(shown["release"])) == ("ok", 64)
+
+
+def test_a_limit_of_requests_holds_per_key(tmp_path: Path) -> None:
+    limited = SETTINGS + "\n[edge]\nrequests_per_minute = 2\n"
+    with upstream() as url, worker(tmp_path, limited.format(url=url), UP_KEY="sk-up") as edge:
+        answers = [edge.chat("auto") for _ in range(3)]
+    assert [each.status for each in answers] == [200, 200, 429]
+    assert (answers[2].error["code"], answers[2].headers["retry-after"]) == ("busy", "60")
