@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Literal
 
@@ -11,6 +11,16 @@ from sizewise.data_class import Place
 from sizewise.money import UNKNOWN_PRICE, Price
 
 SizeClass = Literal["tiny", "slm", "llm", "unknown"]
+Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh"]
+EFFORTS: tuple[Effort, ...] = ("none", "minimal", "low", "medium", "high", "xhigh")
+"""How much a model thinks before it answers, least first; the words of OpenAI's API."""
+
+
+def effort_in(name: str) -> Effort | None:
+    """The effort that the name of a model ends with."""
+    return next((each for each in EFFORTS if name.endswith(f"@{each}")), None)
+
+
 ModelTask = Literal["chat", "embed", "rerank", "moderate", "transcribe", "speak", "image"]
 MEDIA_TASKS: frozenset[ModelTask] = frozenset({"transcribe", "speak", "image"})
 MODEL_KINDS: Mapping[ModelTask, str] = MappingProxyType(
@@ -99,6 +109,8 @@ class ModelCard:
     quality: float | None = None
     price: Price = UNKNOWN_PRICE
     weights: ModelWeights | None = None
+    efforts: tuple[Effort, ...] = ()  # at which it is a model of its own, `<name>@<effort>`, for policies
+    effort: Effort | None = None  # of such a model; None: as the request asks
     slots: int = 0  # concurrent requests; 0: unlimited
     queue: int = 64  # requests that may wait for a slot
     queue_timeout_s: float = 60.0  # longest wait for a slot, seconds
@@ -115,6 +127,16 @@ class ModelCard:
     @property
     def place(self) -> Place:
         return self.endpoint.place
+
+    @property
+    def base_name(self) -> str:
+        """The name without the effort: models with the same one share connection, slots and price."""
+        return self.name if self.effort is None else self.name.removesuffix(f"@{self.effort}")
+
+    def at_efforts(self) -> tuple[ModelCard, ...]:
+        """The model itself, then as a model of its own at each of its efforts, least first."""
+        ranked = sorted(self.efforts, key=EFFORTS.index)
+        return (self, *(replace(self, name=f"{self.name}@{each}", effort=each, efforts=()) for each in ranked))
 
     @property
     def is_adapter(self) -> bool:

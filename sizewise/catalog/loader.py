@@ -155,7 +155,8 @@ def load_cards(settings: Settings, discovered: Iterable[ModelCard] = ()) -> tupl
     ]
     _check_unknown_names(settings)
     unsized = {card.name: card for card in enrich_cards((*others, *local, *remote), catalog)}
-    return tuple(replace(card, sizes=settings.sizes.thresholds) for card in unsized.values())
+    sized = [replace(card, sizes=settings.sizes.thresholds) for card in unsized.values()]
+    return tuple(each for card in sized for each in card.at_efforts())
 
 
 def _runnable_cards(settings: Settings) -> Iterator[ModelCard]:

@@ -53,4 +53,5 @@ class ChatAnswers:
             cost=found.cost,
             logprobs=found.logprobs,
             answered_by=found.model,
+            tokens_thinking=found.tokens_thinking,
         )

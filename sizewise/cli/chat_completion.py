@@ -58,6 +58,7 @@ class WholeAnswer(Struct, frozen=True):
     cost: int | None
     seconds: float
     model: str = ""  # the model that answered
+    tokens_thinking: int = 0  # part of tokens_out
 
 
 class _Body(Struct):
@@ -96,6 +97,7 @@ async def request_completion(
         cost=parse_pico_dollars(cost),
         seconds=seconds,
         model=model or "",
+        tokens_thinking=usage.thinking_tokens,
     )
 
 

@@ -990,6 +990,8 @@ class Candidate(Struct, frozen=True, rename="camel"):
     why: str
     cost_usd: Dollars | None
     expected_s: float | None
+    effort: str
+    thinking_tokens: int | None
     counted_tokens: int | None
 
 
@@ -3141,8 +3143,8 @@ $dataClass: DataClass, $online: Online, $session: String) { explain( prompt: $pr
 maxTokens: $maxTokens maxCostUsd: $maxCostUsd maxMs: $maxMs dataClass: $dataClass online: $online session: $session ) {
 ...Explanation } } fragment Explanation on Explanation { requestedModel policy dataClass tokens language freshness why
 error reasons candidates { ...Candidate } steps { ...RoutingStep } } fragment Candidate on Candidate { model size place
-eligible why costUsd expectedS countedTokens } fragment RoutingStep on RoutingStep { models action why threshold
-onAverage }
+eligible why costUsd expectedS effort thinkingTokens countedTokens } fragment RoutingStep on RoutingStep { models action
+why threshold onAverage }
 """
 
 

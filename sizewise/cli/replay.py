@@ -23,7 +23,7 @@ from sizewise.evals.policy_loader import load_policy as made
 from sizewise.evals.replay import ReplayCase, ReplaySummary, replay_cases
 from sizewise.evals.replay import replay as replayed
 from sizewise.messages import Reply
-from sizewise.model_card import ModelCard, ModelEndpoint
+from sizewise.model_card import ModelCard, ModelEndpoint, effort_in
 from sizewise.money import UNKNOWN_PRICE, Price, format_dollars
 from sizewise.plugins import PluginRegistry, plugin_names
 from sizewise.routing.guarantees.certificate import CertificateProvenance
@@ -165,7 +165,14 @@ def recorded_cards(
     here = ModelEndpoint("recorded", place="process")
     last = max(1, len(ranked) - 1)
     return tuple(
-        ModelCard(named.get(name, name), here, name, quality=number / last, price=prices.get(name, UNKNOWN_PRICE))
+        ModelCard(
+            name=named.get(name, name),
+            endpoint=here,
+            model=name,
+            quality=number / last,
+            price=prices.get(name, UNKNOWN_PRICE),
+            effort=effort_in(named.get(name, name)),
+        )
         for number, name in enumerate(ranked)
     )
 

@@ -123,10 +123,15 @@ def _show(decision: operations.Explanation) -> None:
     if decision.freshness:
         click.echo(f"The answer may be out of date: {decision.freshness}")
     click.echo()
+    has_efforts = any(each.effort for each in decision.candidates)
     write_table(
-        ("MODEL", "SIZE", "PLACE", "MAY", "EXPECTED", "TIME", "WHY"),
+        ("MODEL", "SIZE", "PLACE", "MAY", "EXPECTED", "TIME", *(["THINKS"] if has_efforts else []), "WHY"),
         [
-            (c.model, c.size, c.place, "yes" if c.eligible else "no", _cost(c), _time(c), c.why)
+            (
+                *(c.model, c.size, c.place, "yes" if c.eligible else "no", _cost(c), _time(c)),
+                *([_thinking(c)] if has_efforts else []),
+                c.why,
+            )
             for c in decision.candidates
         ],
     )
@@ -144,3 +149,7 @@ def _cost(candidate: operations.Candidate) -> str:
 
 def _time(candidate: operations.Candidate) -> str:
     return "-" if candidate.expected_s is None else format_seconds(candidate.expected_s * 1_000)
+
+
+def _thinking(candidate: operations.Candidate) -> str:
+    return "-" if candidate.thinking_tokens is None else f"{format_count(candidate.thinking_tokens)} tokens"

@@ -27,6 +27,8 @@ from sizewise.evals.prompt_files import ScoredPrompt, read_prompts
 from sizewise.evals.scorers import SCORERS, ScorerName
 from sizewise.money import PICO_PER_DOLLAR, format_dollars
 
+MEANS = ("score", "tokens_out", "tokens_thinking", "seconds")
+
 
 @click.command("outcomes")
 @click.argument("prompts", type=click.Path(path_type=Path))
@@ -172,8 +174,8 @@ def _show(report: OutcomeReport, folder: Path, models: list[str], missing: dict[
         del told["cost"]
         write_json({"folder": str(folder), **told, "missing": missing, "models": rows})
         return
-    heads = ("MODEL", "ANSWERS", "MEAN SCORE", "TOKENS", "SECONDS", "WITH LOGPROBS")
-    write_table(heads, [_row(name, its) for name, its in rows.items()], right="ANSWERS SCORE TOKENS SECONDS LOGPROBS")
+    heads = ("MODEL", "ANSWERS", "MEAN SCORE", "TOKENS", "THINKING", "SECONDS", "WITH LOGPROBS")
+    write_table(heads, [_row(name, its) for name, its in rows.items()], right=" ".join(heads[1:]))
     unknown = f", {format_count(report.unpriced)} of unknown cost" if report.unpriced else ""
     click.echo(f"{format_count(report.added)} new answers for {format_money(format_dollars(report.cost))}{unknown}")
     for failed in report.failed[:5]:
@@ -201,12 +203,13 @@ def _summaries(folder: Path, models: list[str]) -> dict[str, dict[str, float | i
         column = dataset.columns.get(name)
         rows = [] if column is None else [row for row, score in enumerate(column.score) if not isnan(score)]
         if column is None or not rows:
-            found[name] = {"answers": 0, "score": None, "tokens_out": None, "seconds": None, "with_logprobs": 0}
+            found[name] = {**dict.fromkeys(MEANS), "answers": 0, "with_logprobs": 0}
             continue
         found[name] = {
             "answers": len(rows),
             "score": sum(column.score[row] for row in rows) / len(rows),
             "tokens_out": sum(column.tokens_out[row] for row in rows) / len(rows),
+            "tokens_thinking": sum(column.tokens_thinking[row] for row in rows) / len(rows),
             "seconds": sum(column.seconds[row] for row in rows) / len(rows),
             "with_logprobs": sum(not isnan(column.confidence[row]) for row in rows),
         }
@@ -214,7 +217,8 @@ def _summaries(folder: Path, models: list[str]) -> dict[str, dict[str, float | i
 
 
 def _row(name: str, its: dict[str, float | int | None]) -> tuple[str, ...]:
-    answers, score, tokens, seconds, known = its.values()
-    if score is None or tokens is None or seconds is None:
-        return name, "0", "-", "-", "-", "-"
-    return name, f"{answers:,}", f"{score:.3f}", f"{tokens:.0f}", f"{seconds:.2f}", f"{known:,}"
+    score, tokens, thinking, seconds = (its[each] for each in MEANS)
+    if score is None or tokens is None or thinking is None or seconds is None:
+        return name, "0", *["-"] * 5
+    means = f"{score:.3f}", f"{tokens:.0f}", f"{thinking:.0f}" if thinking else "-", f"{seconds:.2f}"
+    return name, f"{its['answers']:,}", *means, f"{its['with_logprobs']:,}"

@@ -15,9 +15,19 @@ from sizewise.providers.wires.sse import SseDecoder
 CHAT_PATH = "/v1/chat/completions"
 
 
+class CompletionDetails(Struct):
+    reasoning_tokens: int | None = None
+
+
 class StreamUsage(Struct):
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    completion_tokens_details: CompletionDetails | None = None
+
+    @property
+    def thinking_tokens(self) -> int:
+        """Part of `completion_tokens`."""
+        return (self.completion_tokens_details or CompletionDetails()).reasoning_tokens or 0
 
 
 class StreamProgress(Struct):

@@ -47,6 +47,7 @@ class ModelAnswer(Struct, frozen=True):
     cost: int | None = None
     logprobs: tuple[float, ...] = ()
     answered_by: str = ""  # if it is not known: empty
+    tokens_thinking: int = 0  # part of tokens_out
 
 
 AskModel = Callable[[str, str, int | None], Awaitable[ModelAnswer]]
@@ -227,6 +228,7 @@ def _record(prompt: ScoredPrompt, model: str, answer: ModelAnswer, score: float)
         answer=answer.text,
         tokens_in=answer.tokens_in,
         tokens_out=answer.tokens_out,
+        tokens_thinking=answer.tokens_thinking or None,
         confidence=round(sum(known) / len(known), DIGITS) if known else None,
         least=min(known, default=None),
         seconds=round(answer.seconds, 3),

@@ -55,6 +55,7 @@ class RecordedOutcome(Struct, frozen=True):
     seconds: float | None = None
     finish: str | None = None
     first: float | None = None
+    tokens_thinking: float | None = None  # part of tokens_out
     answered_by: str | None = None  # the model that a policy chose, if `model` is one
 
 
@@ -70,6 +71,7 @@ class ModelOutcomes(Struct, frozen=True):
     seconds: list[float]
     finish: list[str | None]
     first: list[float]  # log-probability of the first token, <= 0
+    tokens_thinking: list[int]  # part of tokens_out
 
 
 class OutcomeDataset(Struct, frozen=True):
@@ -155,6 +157,7 @@ def _empty(rows: int) -> ModelOutcomes:
         seconds=unknown(),
         finish=[None] * rows,
         first=unknown(),
+        tokens_thinking=[0] * rows,
     )
 
 
@@ -171,6 +174,7 @@ def _put(column: ModelOutcomes, row: int | None, outcome: RecordedOutcome) -> No
     for name, value, least, most in (
         ("tokens_in", outcome.tokens_in, 0, MAX_VALUE),
         ("tokens_out", outcome.tokens_out, 0, MAX_VALUE),
+        ("tokens_thinking", outcome.tokens_thinking, 0, MAX_VALUE),
         ("confidence", outcome.confidence, -MAX_VALUE, 0),
         ("least", outcome.least, -MAX_VALUE, 0),
         ("first", outcome.first, -MAX_VALUE, 0),
@@ -182,6 +186,7 @@ def _put(column: ModelOutcomes, row: int | None, outcome: RecordedOutcome) -> No
     column.answer[row] = None if outcome.answer is None else str(outcome.answer)
     column.tokens_in[row] = _whole(outcome.tokens_in)
     column.tokens_out[row] = _whole(outcome.tokens_out)
+    column.tokens_thinking[row] = _whole(outcome.tokens_thinking)
     column.confidence[row] = _number(outcome.confidence)
     column.least[row] = _number(outcome.least)
     column.seconds[row] = _number(outcome.seconds)

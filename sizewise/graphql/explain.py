@@ -90,5 +90,7 @@ def _candidate(seen: CandidateExplanation) -> FieldValues:
         "why": seen.why,
         "costUsd": None if seen.expected_cost is None else format_dollars(seen.expected_cost),
         "expectedS": seen.expected_s,
+        "effort": seen.effort,
+        "thinkingTokens": seen.thinking_tokens,
         "countedTokens": seen.counted_tokens,
     }

@@ -113,6 +113,8 @@ class ModelConnections:
         self._connections: dict[str, ModelConnection] = {}
         adapters = adapters_by_base(cards, cache)
         for card in cards:
+            if card.effort is not None:
+                continue  # another effort is another request to the same connection
             slots = card.slots
             if card.weights is not None and card.task == "embed":
                 embedding = local_models.open_embedding_model(card, weights_path(card.weights, cache), runtime.threads)
@@ -139,22 +141,22 @@ class ModelConnections:
             self._connections[card.name] = _with_queue(card, slots, opened, timeout_s, new_queue) if slots else opened
 
     def __call__(self, card: ModelCard) -> Handler:
-        return self._connections[card.name].handler
+        return self._connections[card.base_name].handler
 
     def unavailable_reason(self, card: ModelCard) -> str:
-        return self._connections[card.name].unavailable_reason()
+        return self._connections[card.base_name].unavailable_reason()
 
     def retry_after_s(self, card: ModelCard) -> float:
         """Seconds until an unavailable model may be called; 0 if unknown."""
-        return self._connections[card.name].retry_after_s()
+        return self._connections[card.base_name].retry_after_s()
 
     def refusal_status(self, card: ModelCard) -> int:
         """The HTTP status while the model is unavailable: 429 where it limits our rate, else 503."""
-        return min((each.refusal_status() for each in self._connections[card.name].breakers), default=503)
+        return min((each.refusal_status() for each in self._connections[card.base_name].breakers), default=503)
 
     def queue(self, card: ModelCard) -> FairQueue | None:
         """The queue in front of a model with slots."""
-        return self._connections[card.name].queue
+        return self._connections[card.base_name].queue
 
     def allow_retry(self, card: ModelCard) -> bool:
         """Whether a failed request may retry `card`: the model is available, and the budget has a retry left."""
@@ -184,13 +186,13 @@ class ModelConnections:
 
     def token_counter(self, card: ModelCard) -> PromptTokenCounter | None:
         """None if no exact count is available for this model."""
-        return self._token_counters.get(card.name)
+        return self._token_counters.get(card.base_name)
 
     def tokenizer(self, card: ModelCard) -> PromptTokenCounter | None:
         """As `token_counter`, of a tokenizer in this process or in a model that is loaded here."""
-        local = self.local_models.get(card.name)
+        local = self.local_models.get(card.base_name)
         here = card.endpoint.wire == "echo" if local is None else local.is_started
-        return self._token_counters.get(card.name) if here else None
+        return self._token_counters.get(card.base_name) if here else None
 
     def _open_remote(self, card: ModelCard) -> ModelConnection:
         try:

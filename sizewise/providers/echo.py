@@ -75,7 +75,7 @@ MAX_REPEAT = 10_000
 PRICE = Price(input=1_000, output=2_000, cached=100, source="made up, so that sums can be checked", date="2026-11-25")
 """1,000 pico-dollars per input token, 2,000 per output token."""
 
-CUE = re.compile(r"\[\[(?:(?P<to>[\w./-]+):\s*)?(?P<verb>\w+)\s*(?P<rest>(?:[^\]]|\](?!\]))*)\]\]")
+CUE = re.compile(r"\[\[(?:(?P<to>[\w./@-]+):\s*)?(?P<verb>\w+)\s*(?P<rest>(?:[^\]]|\](?!\]))*)\]\]")
 FAILURES: tuple[tuple[str, type[SizewiseError], str], ...] = (
     ("down", UpstreamUnreachable, "the echo cannot be reached"),
     ("refused", UpstreamRejected, "the echo refuses this request"),

@@ -22,6 +22,7 @@ from sizewise.routing.attempt_limits import SpendLimiter, SpendReservation
 from sizewise.routing.attempt_record import AttemptRecord
 from sizewise.routing.choice_calls import ChoiceCalls
 from sizewise.routing.client_reply import ClientReply
+from sizewise.routing.effort import with_effort
 from sizewise.routing.llm_verifier import parse_verification, verification_request
 from sizewise.routing.policy import Attempt, Verdict
 from sizewise.routing.request_rewrite import with_logprobs, with_token_limit
@@ -136,6 +137,8 @@ class AttemptRunner:
         request, held, clock = self._request, move.stream_mode == "hold", None
         attempt.was_sent, attempt.result = True, "failed"  # until it succeeds
         asked = chat or request.payload
+        if attempt.card.effort is not None and isinstance(asked, ChatRequest):
+            chat = asked = with_effort(asked, attempt.card.effort)
         if held and attempt.card.logprobs and isinstance(asked, ChatRequest) and not asked.logprobs:
             chat, attempt.added_logprobs = with_logprobs(asked), True
         if chat is not None:

@@ -53,6 +53,9 @@ def why_next(
 ) -> str:
     """Why a small model is asked. `candidates`: itself, then those that could be asked instead."""
     because = doubt(distrusted[-1]) if distrusted else _failures(failed) if failed else why_first(candidates)
+    card = candidates[0].card
+    if any(each.outcome.card.base_name == card.base_name for each in distrusted):
+        because += f"; the same model may think more before a larger one is asked (effort {card.effort})"
     if prior is not None:
         return f"prior: its answer is shown if it is right with a chance of at least {needed:.2f}; {because}"
     return f"{because}; its answer is shown if it is trusted at {needed:.2f} or more"

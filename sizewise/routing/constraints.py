@@ -23,6 +23,7 @@ from sizewise.principal import matches_any
 from sizewise.routing.context_fit import check_context, check_min_window, only_estimated
 from sizewise.routing.data_policy import DataPolicyDecision
 from sizewise.routing.deadlines import TimeForecast, check_time, with_time, with_times
+from sizewise.routing.effort import check_effort, with_measured_tokens
 from sizewise.routing.languages import without_foreign
 from sizewise.routing.model_aliases import RoutePlan
 from sizewise.routing.policy import Candidate, Candidates
@@ -67,6 +68,8 @@ def eligible_models(
     if len(may) > 1 and not plan.is_exact:
         may = without_foreign(may, requirements.features, against)
     if len(may) > 1:
+        if forecast is not None:
+            may = with_measured_tokens(may, forecast.paces, requirements.features)
         may.sort(key=cost_order)
         if forecast is not None:
             may = with_times(may, forecast, requirements.features)
@@ -105,6 +108,7 @@ def find_rejection(
         (check_min_window(card, requirements, is_exact) if requirements.min_window is not None else None)
         or (check_context(card, requirements, is_exact) if card.context is not None else None)
         or _check_capabilities(card, requirements, is_exact)
+        or (check_effort(card, requirements, is_exact) if card.efforts or card.effort else None)
         or (_check_cost(card, requirements) if requirements.max_cost is not None else None)
         or _check_health(card, health_check)
     )

@@ -142,13 +142,7 @@ def with_times(candidates: list[Candidate], forecast: TimeForecast, features: Re
 def with_time(candidate: Candidate, predicted: PredictedTime | None) -> Candidate:
     if predicted is None:
         return candidate
-    return Candidate(
-        candidate.card,
-        candidate.expected_cost,
-        candidate.quality,
-        expected_s=predicted.expected_s,
-        latest_s=predicted.seconds,
-    )
+    return replace(candidate, expected_s=predicted.expected_s, latest_s=predicted.seconds)
 
 
 def _is_slower(candidate: Candidate, strongest: Candidate) -> bool:

@@ -45,6 +45,8 @@ def direct_prompt_tokens(
     limit, size = data_decision.limit, what.prompt_bytes()
     if limit is None or not is_within(limit, card.place) or card.task != "chat" or plan.direct_card is not card:
         return 0
+    if card.effort is not None:  # the request may ask for another
+        return 0
     if card.context is not None and size // MAX_BYTES_PER_TOKEN > card.context:
         return 0
     return 0 if health_check(card) else size // BYTES_PER_TOKEN + TOKENS_PER_MESSAGE * len(what.messages)

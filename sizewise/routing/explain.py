@@ -67,6 +67,8 @@ class CandidateExplanation(Struct, frozen=True):
     counted_tokens: int | None = None
     size_note: str = ""
     too_long: bool = False  # the prompt, for its window
+    effort: str = ""  # of its reasoning; empty: as the request asks
+    thinking_tokens: int | None = None  # of its answers so far; None: no efforts are compared, or not measured yet
 
 
 class DecisionStep(Struct, frozen=True):
@@ -149,6 +151,8 @@ def explain(
             expected_s=None if (predicted := forecast(each.card, needed.features)) is None else predicted.expected_s,
             counted_tokens=counts.get(each.card.name),
             size_note=_size_note(each.card, needed),
+            effort=each.card.effort or "",
+            thinking_tokens=each.thinking_tokens,
         )
         for each in candidates
     ]

@@ -65,7 +65,10 @@ class ModelAliases:
         self._short_names = _short_names(cards)
         chats = tuple(card for card in cards if card.task == "chat" and not card.is_adapter)
         self._plans: dict[ModelTask, dict[str, RoutePlan | SizewiseError]] = {
-            "chat": {**self._roles(chats, small, large), **self._autos(chats)},
+            "chat": {
+                **self._roles(tuple(card for card in chats if card.effort is None), small, large),
+                **self._autos(chats),
+            },
             "embed": _only_model_plan("embedding", tuple(card for card in cards if card.task == "embed")),
             "moderate": _only_model_plan("moderation", tuple(card for card in cards if card.task == "moderate")),
             "transcribe": _only_model_plan("transcription", tuple(card for card in cards if card.task == "transcribe")),
@@ -260,6 +263,7 @@ def _short_names(cards: tuple[ModelCard, ...]) -> dict[str, tuple[ModelCard, ...
     """Names without their provider, and the upstream's names -> cards."""
     known: dict[str, tuple[ModelCard, ...]] = {}
     for card in cards:
-        for name in {card.name.partition("/")[2], card.model} - {""}:
+        names = {card.name.partition("/")[2], card.model if card.effort is None else ""}
+        for name in names - {""}:
             known[name] = (*known.get(name, ()), card)
     return known

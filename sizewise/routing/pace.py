@@ -117,6 +117,9 @@ class ModelPace:
             pace.first.add(fresh, first)
             if used.output > 1:
                 pace.rest.add(used.output - 1, seconds - first)
+        its.thinking = (
+            used.reasoning if not its.length else its.thinking + (1 - DECAY) * (used.reasoning - its.thinking)
+        )
         self._observe_length(used.output)
 
     def _observe_part(self, attempt: AttemptFinished, load: int, seconds: float, first: float | None) -> None:

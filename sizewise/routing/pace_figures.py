@@ -100,7 +100,7 @@ class LoadPace(Struct):
 
 
 class PaceFigures(Struct):
-    """All that was measured of one model. `length`: output tokens of an answer.
+    """All that was measured of one model. `length`: output tokens of an answer, `thinking` those before it.
 
     The deviations are mean absolute errors, `deviation` relative to the time.
     """
@@ -109,6 +109,7 @@ class PaceFigures(Struct):
     length: float = 0.0
     length_deviation: float = 0.0
     deviation: float = FIRST_DEVIATION
+    thinking: float = 0.0
 
     def discounted(self) -> PaceFigures:
         """The same figures for after a restart, which new attempts soon outweigh."""
@@ -122,4 +123,4 @@ class PaceFigures(Struct):
             )
             for load, each in self.loads.items()
         }
-        return PaceFigures(loads, self.length, self.length_deviation, self.deviation)
+        return PaceFigures(loads, self.length, self.length_deviation, self.deviation, self.thinking)

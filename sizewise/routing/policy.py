@@ -39,6 +39,7 @@ class Candidate(Struct, frozen=True):
     quality: float | None = None
     expected_s: float | None = None
     latest_s: float | None = None
+    thinking_tokens: int | None = None  # of its answers so far, at this effort; None: not measured, or not looked at
 
 
 class RequestFeatures(Struct, frozen=True):

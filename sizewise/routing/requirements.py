@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import msgspec
 from msgspec import Struct
 
 from sizewise.data_class import DataClass
@@ -38,6 +39,7 @@ class Requirements(Struct, frozen=True):
     min_window: int | None = None  # requested context window, in tokens
     counts: Mapping[str, int] = {}  # exact tokens of the prompt by model name, where they were counted
     keeps_room: bool = False  # an answer without a maximum needs room in the window too
+    effort: str = ""  # that the request sets; empty: the policy may choose it
     margin: float = ESTIMATE_MARGIN  # times as many tokens as estimated must fit, where several models could answer
 
 
@@ -81,7 +83,14 @@ def requirements_of(request: Request, data_policy: DataPolicy, policy: str = "")
         max_cost=options.max_cost,
         allowed_models=models,
         min_window=options.min_context_tokens,
+        effort=_asked_effort(what) if isinstance(what, ChatRequest) else "",
     )
+
+
+def _asked_effort(chat: ChatRequest) -> str:
+    raw = chat.fields.get("reasoning_effort")
+    told = None if raw is None else msgspec.json.decode(raw)
+    return told if isinstance(told, str) else ""
 
 
 def _measure(chat: ChatRequest) -> tuple[int, frozenset[str], int]:

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from sizewise.data_class import Place
-from sizewise.model_card import ModelTask
+from sizewise.model_card import Effort, ModelTask
 from sizewise.money import Price, UnitRates, parse_micro_dollars, parse_pico_dollars
 from sizewise.settings.toml_reader import setting
 from sizewise.settings.validators import (
@@ -238,6 +238,10 @@ class ModelSettings:
         "`top_p` of an embedded model, for requests that set neither it nor `temperature`.",
         minimum=0,
         maximum=1,
+    )
+    efforts: tuple[Effort, ...] | None = setting(
+        None,
+        "Efforts of reasoning at which policies may choose it, each as a model of its own: `<name>@low`.",
     )
     license: str | None = setting(None, "License.")
     price: PriceSettings | None = setting(None, "Price.")

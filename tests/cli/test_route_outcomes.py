@@ -71,7 +71,7 @@ def test_each_model_answers_each_prompt_and_the_folder_is_what_calibrate_reads(s
     assert (told["added"], told["missing"]) == (6, {"echo/small": 0, "echo/large": 0})
     assert told["models"]["echo/small"]["score"] == pytest.approx(2 / 3)
     assert told["models"]["echo/large"] | {"seconds": 0} == {
-        "answers": 3, "score": 1.0, "tokens_out": 2.0, "seconds": 0, "with_logprobs": 3,
+        "answers": 3, "score": 1.0, "tokens_out": 2.0, "tokens_thinking": 0.0, "seconds": 0, "with_logprobs": 3,
     }  # fmt: skip
     folder = tmp_path / "mine.outcomes"
     assert told["folder"] == str(folder)

@@ -34,6 +34,7 @@ class OriginalBody(Struct, frozen=True):
     approximate: bool = False
     headers: dict[str, str] = {}
     max_tokens_field: str = "max_tokens"
+    effort_field: str = ""  # the object of the body whose `effort` says how much to think
 
     @property
     def is_lossless(self) -> bool:
@@ -56,6 +57,18 @@ def with_max_tokens(field: Raw, tokens: Raw) -> Raw:
     """The same original body with another limit of output tokens."""
     found = msgspec.json.decode(field, type=OriginalBody)
     body = msgspec.json.decode(found.body, type=JsonFields) | {found.max_tokens_field: tokens}
+    return msgspec.structs.replace(found, body=Raw(msgspec.json.encode(body))).to_field()
+
+
+def with_original_effort(field: Raw, effort: str) -> Raw:
+    """The same original body with another effort, as far as its wire can say it."""
+    found = msgspec.json.decode(field, type=OriginalBody)
+    if not found.effort_field:
+        return field
+    body = msgspec.json.decode(found.body, type=JsonFields)
+    before = msgspec.json.decode(body[found.effort_field]) if found.effort_field in body else None
+    after = {**(before if isinstance(before, dict) else {}), "effort": effort}
+    body[found.effort_field] = Raw(msgspec.json.encode(after))
     return msgspec.structs.replace(found, body=Raw(msgspec.json.encode(body))).to_field()
 
 

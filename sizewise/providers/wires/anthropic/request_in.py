@@ -160,6 +160,7 @@ def read_request(
         untranslated=reading.untranslated,
         approximate=reading.approximate,
         headers=dict(headers or {}),
+        effort_field="output_config",
     ).to_field()
     limit, schema = seen.max_tokens, "response_format" in fields
     return (

@@ -144,6 +144,7 @@ class ResponsesRequest(Struct):
             reading.untranslated,
             reading.approximate,
             max_tokens_field="max_output_tokens",
+            effort_field="reasoning",
         )
         fields[ORIGINAL_FIELD] = original.to_field()
         schema, logprobs = "response_format" in fields, "logprobs" in fields
