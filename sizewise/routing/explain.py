@@ -210,6 +210,10 @@ def _sentences(
         said = [
             f"{plan.why[:1].upper()}{plan.why[1:]}; the prompt has about {requirements.features.prompt_tokens} tokens.",
         ]
+    turn = requirements.features.turn
+    if turn is not None:
+        stalled = f"; it has stalled: {turn.stalled}" if turn.stalled else ""
+        said.append(f"Turn {turn.number} of an agent's tool loop: {turn.stage}{stalled}.")
     for each in seen:
         if each.eligible:
             cost = (

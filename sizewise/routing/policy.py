@@ -17,6 +17,7 @@ from msgspec import Struct
 from sizewise.messages import Reply, Usage
 from sizewise.model_card import ModelCard
 from sizewise.money import MediaUnits
+from sizewise.routing.agent_turn import AgentTurn
 from sizewise.routing.answer_format import AnswerFormat
 from sizewise.routing.quality.answer_prior import PriorModel
 
@@ -60,6 +61,7 @@ class RequestFeatures(Struct, frozen=True):
     predicted_quality: Mapping[str, float] = {}  # by model: predicted chance of a good answer, 0..1
     min_quality: float | None = None  # requested, 0..1 of the reference model
     media: MediaUnits | None = None  # at most, of a request for audio or images
+    turn: AgentTurn | None = None  # of an agent; None: a chat without tools
     time_left_s: float | None = None  # until the request's own deadline; None: it has none
 
 

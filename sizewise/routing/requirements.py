@@ -11,6 +11,7 @@ from sizewise.data_class import DataClass
 from sizewise.handler import Request
 from sizewise.messages import ChatRequest, MediaRequest
 from sizewise.model_card import ModelCard, ModelTask
+from sizewise.routing.agent_turn import agent_turn
 from sizewise.routing.answer_format import AnswerFormat
 from sizewise.routing.data_policy import DataPolicy, DataPolicyDecision
 from sizewise.routing.policy import RequestFeatures
@@ -64,6 +65,7 @@ def requirements_of(request: Request, data_policy: DataPolicy, policy: str = "")
             logprobs=what.logprobs,
             is_plain_text=plain,
             answer_format=AnswerFormat(what),
+            turn=agent_turn(what) if what.tools or what.messages[-1].role == "tool" else None,
             min_quality=options.min_quality,
             media=what.most if isinstance(what, MediaRequest) else None,
         )

@@ -6,11 +6,12 @@ from dataclasses import dataclass, replace
 
 from sizewise.handler import Request
 from sizewise.messages import ChatRequest, Reply
+from sizewise.routing.agent_turn import is_in_loop
 from sizewise.routing.attempt_record import AttemptRecord
 from sizewise.routing.client_reply import ClientReply
 from sizewise.routing.model_aliases import RoutePlan
 from sizewise.routing.rejection import Rejection
-from sizewise.routing.session_store import JudgmentCount, SessionMemory, SessionStore, session_key
+from sizewise.routing.session_store import JudgmentCount, SessionMemory, SessionStore, session_key, tool_loop_key
 from sizewise.routing.sticky_sessions import NO_JUDGMENTS, StickySessionPolicy
 
 
@@ -27,11 +28,18 @@ class SessionAffinity:
         self._switch_cost = switch_cost
 
     def for_request(self, request: Request) -> SessionTurn | None:
-        """None if the request names no session or is no chat, or sessions are off."""
-        key = session_key(request) if self._timeout_s and request.payload.task == "chat" else None
+        """None if the request names no session and is no turn of a tool loop, or is no chat, or sessions are off."""
+        what = request.payload
+        if not self._timeout_s or not isinstance(what, ChatRequest):
+            return None
+        key = session_key(request)
+        begins = False
+        if key is None:
+            key = tool_loop_key(request)
+            begins = key is not None and not is_in_loop(what)
         if key is None:
             return None
-        before = self._sessions.find(key, request.started_at, self._timeout_s)
+        before = None if begins else self._sessions.find(key, request.started_at, self._timeout_s)
         return SessionTurn(
             sessions=self._sessions, session_key=key, memory=before, request=request, switch_cost=self._switch_cost
         )

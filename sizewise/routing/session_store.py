@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from sizewise.handler import Request
 from sizewise.messages import ChatRequest
+from sizewise.routing.agent_turn import loop_key
 
 MAX_SESSIONS = 20_000
 """Maximum number of sessions, about 650 bytes each; the longest idle are evicted first."""
@@ -74,6 +75,18 @@ def session_key(request: Request) -> bytes | None:
         return None
     scope = msgspec.json.encode((request.principal.tenant, request.principal.project, named))
     return blake2b(scope, digest_size=16).digest()
+
+
+def tool_loop_key(request: Request) -> bytes | None:
+    """As `session_key`, of the tool loop that a request without a session is a turn of; None if it is of none."""
+    what = request.payload
+    if not isinstance(what, ChatRequest) or request.options.session == "" or not what.tools:
+        return None
+    loop = loop_key(what)
+    if loop is None:
+        return None
+    scope = msgspec.json.encode((request.principal.tenant, request.principal.project, request.principal.key_id))
+    return blake2b(loop + scope, digest_size=16).digest()
 
 
 def _named(chat: ChatRequest, field: str) -> str:

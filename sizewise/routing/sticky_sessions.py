@@ -31,6 +31,7 @@ from sizewise.routing.policy import (
 )
 from sizewise.routing.rejection import Rejection
 from sizewise.routing.session_store import JudgmentCount, SessionMemory
+from sizewise.routing.strength import strength
 
 MAX_MOVES = 100
 NO_JUDGMENTS = JudgmentCount()
@@ -108,6 +109,9 @@ class StickySessionPolicy:
         first = _cards(moves[0])[0]
         held = isinstance(moves[0], Parallel) or (isinstance(moves[0], Attempt) and moves[0].stream_mode == "hold")
         seen = switch_tradeoff(home, known[first.name], held, self.memory, features, self.handover_cost)
+        if _needs_stronger(features) and strength(first) > strength(home.card):
+            why = f"leaves {home.card.name} at a cost of {_usd(seen.cost)}: {_trouble(features)}"
+            return with_reason(self.policy.route(features, candidates), why)
         if not seen.keeps_model:
             assert seen.gain is not None
             why = f"leaves {home.card.name}: saves {_usd(seen.gain)}, switching costs {_usd(seen.cost)}"
@@ -120,6 +124,17 @@ class StickySessionPolicy:
         """Why the session's model is no candidate; constraints take precedence."""
         found = next((each for each in self.rejections if each.card.name == self.memory.model), None)
         return f"it {found.why}" if found is not None else "it is not used here"
+
+
+def _needs_stronger(features: RequestFeatures) -> bool:
+    """Whether a tool loop is in trouble, so that it does not stay with a model that brought it there."""
+    turn = features.turn
+    return turn is not None and (turn.stage == "repair" or bool(turn.stalled))
+
+
+def _trouble(features: RequestFeatures) -> str:
+    turn = features.turn
+    return "" if turn is None else turn.stalled or "its last tool calls failed"
 
 
 def policy_order(
