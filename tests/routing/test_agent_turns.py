@@ -80,7 +80,7 @@ def answered_by(server: Served, talk: list[Json], **more: object) -> tuple[str, 
 
 
 def test_easy_turns_go_to_the_cheap_model_and_a_stalled_loop_to_the_best(server: Served) -> None:
-    named = {"question": "First loop?"}
+    named: Json = {"question": "First loop?"}
     model, why = answered_by(server, loop(**named))
     assert model == "echo/large"
     assert why.startswith("agent turn 1 (plan): the best model")
@@ -98,7 +98,7 @@ def test_easy_turns_go_to_the_cheap_model_and_a_stalled_loop_to_the_best(server:
 def test_a_loop_stays_with_its_model_where_a_switch_costs_more_than_it_saves(server: Served) -> None:
     """The tokens that the large model has cached are cheap for it, and the small model would read them anew."""
     long = "word " * 4_000
-    named = {"question": f"{long} Third loop?"}
+    named: Json = {"question": f"{long} Third loop?"}
     assert answered_by(server, loop(**named), max_tokens=1)[0] == "echo/large"
     model, why = answered_by(server, loop("12 degrees", **named), max_tokens=1)
     assert model == "echo/small"  # a thirtieth of the price is worth it even so
@@ -107,7 +107,7 @@ def test_a_loop_stays_with_its_model_where_a_switch_costs_more_than_it_saves(ser
         assert answered_by(other, loop(**named), max_tokens=1)[0] == "echo/large"
         model, why = answered_by(other, loop("12 degrees", **named), max_tokens=1)
         assert (model, "stays with echo/large" in why) == ("echo/large", True)
-        fresh = {"question": f"{long} Another question?"}
+        fresh: Json = {"question": f"{long} Another question?"}
         assert answered_by(other, loop("12 degrees", **fresh), max_tokens=1)[0] == "echo/small"  # unknown here
 
 
