@@ -11,12 +11,7 @@ from collections.abc import Callable
 from msgspec.structs import replace
 
 from sizewise.data_class import is_within
-from sizewise.errors import (
-    BadRequest,
-    BudgetExceeded,
-    Forbidden,
-    ModelUnavailable,
-)
+from sizewise.errors import BadRequest, BudgetExceeded, Forbidden, ModelUnavailable
 from sizewise.model_card import MODEL_KINDS, ModelCard
 from sizewise.money import format_dollars
 from sizewise.principal import matches_any

@@ -123,4 +123,10 @@ class PaceFigures(Struct):
             )
             for load, each in self.loads.items()
         }
-        return PaceFigures(loads, self.length, self.length_deviation, self.deviation, self.thinking)
+        return PaceFigures(
+            loads=loads,
+            length=self.length,
+            length_deviation=self.length_deviation,
+            deviation=self.deviation,
+            thinking=self.thinking,
+        )
