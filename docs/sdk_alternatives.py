@@ -7,7 +7,7 @@ from collections.abc import Mapping
 VENDOR = "the vendor's own: call the vendor"
 ACCOUNTS = "`sizewise keys`, `users`, `orgs`, `budgets` and `audit`, or [GraphQL](../how-to/graphql.md)"
 AGENTS = "[agents](../how-to/agents.md) and [flows](../how-to/flows.md), called as models"
-BATCHES = "single requests: no batches here yet. `background: true` of `/v1/responses` does not wait"
+BATCHES = "`/v1/batches` of OpenAI's API, whose requests may name any model here"
 COMPACT = "[`previous_response_id`](../how-to/with-responses.md): a stored conversation is sent whole, not compacted"
 CODE = "[code in a flow's sandbox](../how-to/tools.md#code)"
 CONTEXT = "the whole conversation as `input`, or [`previous_response_id`](../how-to/with-responses.md)"
@@ -17,7 +17,6 @@ STREAMS = "[audio](../how-to/audio-and-images.md) by HTTP: no WebSocket, no call
 ALTERNATIVES: Mapping[str, str] = {
     "openai.admin": ACCOUNTS,
     "openai.audio": VENDOR,
-    "openai.batches": BATCHES,
     "openai.beta.agents": AGENTS,
     "openai.beta.assistants": AGENTS,
     "openai.beta.chat": STORED_CHATS,

@@ -43,6 +43,7 @@ from sizewise.evals.shadow_traffic import ShadowComparisons
 from sizewise.flows.file_source import FlowFolderWatcher, default_flows_folder
 from sizewise.flows.language.yaml_source import parse_yaml
 from sizewise.gateway.background_runner import ResponsesRunner
+from sizewise.gateway.batch_runner import ApiBatchRunner
 from sizewise.gateway.cors import CorsApp
 from sizewise.gateway.eval_runner import HostedEvalRunner
 from sizewise.gateway.fast_path import fast_path_protocol
@@ -343,6 +344,7 @@ class ServerProcess:
         sources = (
             *(services.leadership, services.retention, services.limiter, services.api_keys, services.measured_paces),
             *(services.runs.recovery, services.scheduler, services.background, services.eval_runs),
+            services.batches,
             *(services.otlp, services.deliveries, services.usage_rollups, services.size_limit, services.alerts),
             services.git_sync,
             services.annotation_feed,
@@ -489,6 +491,7 @@ async def _serve(
     )
     services.background.start(ResponsesRunner(live))
     services.eval_runs.start(HostedEvalRunner(live))
+    services.batches.start(ApiBatchRunner(live, services.batches))
     server = UvicornServer(
         config,
         settings.server.drain_timeout_s,
@@ -530,7 +533,8 @@ async def _serve(
             each.cancel()
         await live.app.resources.file_attachments.close()
         await live.app.resources.eval_jobs.close()
-        await asyncio.gather(services.background.close(END_TIMEOUT_S), services.eval_runs.close(END_TIMEOUT_S))
+        works = services.background, services.eval_runs, services.batches
+        await asyncio.gather(*(each.close(END_TIMEOUT_S) for each in works))
         await live.app.resources.embedding_retries.close()
         if server_file is not None:
             server_file.remove()
@@ -552,7 +556,7 @@ async def _serve(
 
 
 async def _drain(services: Services) -> None:
-    await asyncio.gather(services.background.drain(), services.eval_runs.drain())
+    await asyncio.gather(services.background.drain(), services.eval_runs.drain(), services.batches.drain())
 
 
 def _end_requests(resources: Resources) -> None:

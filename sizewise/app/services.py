@@ -42,6 +42,10 @@ from sizewise.auth.sign_in_links import SignInLinks
 from sizewise.auth.sign_in_sessions import SessionCleanupJob, Sessions
 from sizewise.auth.user_accounts import UserAccounts
 from sizewise.auth.users import factor_tables
+from sizewise.batches import tables as batch_tables
+from sizewise.batches.batch_queue import BatchQueue
+from sizewise.batches.batch_store import BatchStore
+from sizewise.batches.tables import BatchRetention
 from sizewise.cache import background_tables, stored_response_tables
 from sizewise.cache import tables as cache_tables
 from sizewise.cache.background_responses import BackgroundResponses
@@ -192,6 +196,7 @@ class Services:
     files: FileStore
     background: BackgroundResponses
     eval_runs: EvalRunQueue
+    batches: BatchQueue
     idempotency: IdempotencyStore
     cache_epoch: CacheEpoch
     erasure: Erasure
@@ -439,6 +444,16 @@ def open_services(
                 max_running=settings.evals.max_running,
                 shared=bool(url),
             ),
+            batches=BatchQueue(
+                BatchStore(
+                    encryption=encryption,
+                    read=read,
+                    write=write_sync,
+                    executor=executor,
+                    settings=settings.batches,
+                ),
+                shared=bool(url),
+            ),
             files=FileStore(
                 encryption=encryption,
                 database=storage.database,
@@ -514,6 +529,7 @@ COMPONENTS = (
         agent_tables,
         file_tables,
         hosted_eval_tables,
+        batch_tables,
         leader_lease,
         outbox_tables,
         alert_tables,
@@ -530,6 +546,7 @@ ENCRYPTED_TABLES = (
     *(flow_version_tables.SEALED, *flow_tables.SEALED, *knowledge_tables.SEALED, agent_tables.SEALED),
     *(end_user_tables.SEALED, score_tables.SEALED, annotation_tables.SEALED),
     *(*file_tables.SEALED, *file_search_tables.SEALED, *hosted_eval_tables.SEALED),
+    *batch_tables.SEALED,
     release_tables.SEALED,
     *decision_tables.SEALED,
 )
@@ -541,6 +558,7 @@ PERSONAL_TABLES: Sequence[PersonalTable] = (
     *(stored_response_tables.PERSONAL, background_tables.PERSONAL, cache_tables.PERSONAL, agent_tables.PERSONAL),
     draft_tables.PERSONAL,
     *(file_tables.PERSONAL, *usage_tables.PERSONAL, *hosted_eval_tables.PERSONAL),
+    batch_tables.PERSONAL,
     decision_tables.PERSONAL,
 )
 """Tables with personal data, except accounts and flow runs: erasing those takes more than deleting rows."""
@@ -620,6 +638,7 @@ def _retention_jobs(settings: FileSettings) -> dict[str, MaintenanceTask]:
             max_rows=idempotency.max_rows,
             max_bytes=idempotency.max_bytes,
         ),
+        "batches": BatchRetention(settings.batches.retention_days * DAY_MS),
         "evals of the API": HostedEvalRetention(settings.evals.retention_days * DAY_MS, settings.evals.max_bytes),
         "files": file_tables.FileRetention(settings.files.retention_days * DAY_MS),
         "releases": delete_unneeded_releases,

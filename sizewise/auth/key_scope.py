@@ -10,7 +10,8 @@ from sizewise.principal import KeyScope, Principal, name_matches
 
 ENDPOINTS = (
     *("chat", "messages", "responses", "completions", "moderations", "embeddings", "rerank", "decisions"),
-    *("audio", "images", "files", "vector_stores", "evals", "scores", "models", "metrics", "graphql", "mcp", "hooks"),
+    *("audio", "images", "files", "vector_stores", "batches", "evals", "scores", "models", "metrics", "graphql"),
+    *("mcp", "hooks"),
 )
 MAX_ENTRIES = 100
 """Entries in one list."""

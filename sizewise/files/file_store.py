@@ -68,8 +68,12 @@ class FileStore:
         self._executor = executor
         self._settings = settings
 
-    async def begin(self, principal: Principal, name: str, expected_bytes: int = 0) -> FileUpload:
-        """A file that is hidden until `finish`. Raises BodyTooLarge if `expected_bytes` more do not fit."""
+    async def begin(
+        self, principal: Principal, name: str, expected_bytes: int = 0, max_bytes: int | None = None
+    ) -> FileUpload:
+        """A file that is hidden until `finish`. Raises BodyTooLarge if `expected_bytes` more do not fit. `max_bytes`:
+        None: as `max_file_bytes` of the settings says.
+        """
         id, now = f"{ID_PREFIX}{secrets.token_hex(12)}", _now()
         plain = msgspec.msgpack.encode(FileName(name))
         where = f"{principal.project}/{id}"
@@ -88,7 +92,8 @@ class FileStore:
                 partial(self._check_room, expected_bytes, 1),
             )
         )
-        return FileUpload(self, principal.tenant, principal.project, id)
+        most = self.max_file_bytes if max_bytes is None else max_bytes
+        return FileUpload(self, principal.tenant, principal.project, id, max_bytes=most)
 
     async def find(self, id: str, tenant: str, project: str) -> StoredFile | None:
         """None if the project has no such file, or it has expired."""
@@ -188,11 +193,12 @@ class FileStore:
 class FileUpload:
     """One file on its way into the store; holds at most one part of it."""
 
-    def __init__(self, store: FileStore, tenant: str, project: str, id: str) -> None:
+    def __init__(self, store: FileStore, tenant: str, project: str, id: str, *, max_bytes: int) -> None:
         self.tenant = tenant
         self.project = project
         self.id = id
         self._store = store
+        self._max_bytes = max_bytes
         self._buffer = bytearray()
         self._parts = 0
         self._size = 0
@@ -200,8 +206,8 @@ class FileUpload:
     async def write(self, piece: bytes) -> None:
         """Raises BodyTooLarge."""
         self._size += len(piece)
-        if self._size > self._store.max_file_bytes:
-            raise file_too_large(self._store.max_file_bytes)
+        if self._size > self._max_bytes:
+            raise file_too_large(self._max_bytes)
         self._buffer += piece
         while len(self._buffer) >= PART_BYTES:
             await self._append(bytes(self._buffer[:PART_BYTES]))

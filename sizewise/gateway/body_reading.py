@@ -10,13 +10,16 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import TypeVar
 
+import msgspec
 from msgspec import Raw
 
+from sizewise.errors import BadBody
 from sizewise.gateway.request_options import parse_options
 from sizewise.handler import RequestOptions
 from sizewise.offload.frames import Bytes
 from sizewise.offload.job import Work, function_name
 from sizewise.offload.offload import LONG_BYTES, Offload
+from sizewise.providers.wires.openai.request_response import decode_client_body
 
 CHECKED_BYTES = 1024 * 1024
 """Bodies from this size are checked in a worker process; a shorter one holds the GIL for at most 40 ms."""
@@ -30,6 +33,20 @@ alike. Raises BadBody.
 """
 BodyReader = Callable[..., Parsed]
 """The same, for any result."""
+
+
+def read_known_body(decoder: msgspec.json.Decoder[Parsed], body: bytes) -> tuple[Parsed, dict[str, Raw]]:
+    """A body of an API that passes nothing on, and its raw fields. Raises BadBody, also for a field that is unknown
+    and says something, and for wrong options in `sizewise`.
+    """
+    found, fields = decode_client_body(body or b"{}", decoder)
+    known = type(found).__struct_fields__  # type: ignore[attr-defined]  # every such body is a Struct
+    for name, raw in fields.items():
+        if name not in known and bytes(raw) not in (b"null", b"[]", b"{}", b"false"):
+            hint = f"known: {', '.join(each for each in known if each != 'sizewise')}"
+            raise BadBody(f"there is no field `{name[:100]}`", hint, param=name[:100])
+    parse_options({}, fields.get("sizewise"))
+    return found, fields
 
 
 async def read_payload(

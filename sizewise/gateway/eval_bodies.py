@@ -14,10 +14,9 @@ from sizewise.evals.hosted.data_sources import item_schema, shown_source
 from sizewise.evals.hosted.eval_store import StoredEval, StoredItem, StoredRun
 from sizewise.evals.hosted.graders import read_graders
 from sizewise.evals.hosted.tables import RunRow
-from sizewise.gateway.request_options import SizewiseOptions
+from sizewise.gateway.body_reading import read_known_body
 from sizewise.money import format_dollars
 from sizewise.principal import Principal
-from sizewise.providers.wires.openai.request_response import decode_client_body
 
 LEVEL = 0.95
 """Of the interval of a pass rate."""
@@ -28,9 +27,9 @@ T = TypeVar("T", bound="EvalBody")
 
 
 class EvalBody(Struct, kw_only=True):
-    """What every body may have: our options."""
+    """What every body may have: our options, which `parse_options` reads."""
 
-    sizewise: SizewiseOptions | None = None
+    sizewise: Any = None
 
 
 class EvalCreation(EvalBody, kw_only=True):
@@ -80,13 +79,8 @@ _decoders: Mapping[type[EvalBody], msgspec.json.Decoder[Any]] = {
 
 
 def read_eval_body(kind: type[T], body: bytes) -> tuple[T, dict[str, Raw]]:
-    """The body and its raw fields. Raises BadBody, also for a field that is unknown and says something."""
-    found, fields = decode_client_body(body or b"{}", _decoders[kind])
-    for name, raw in fields.items():
-        if name not in kind.__struct_fields__ and bytes(raw) not in (b"null", b"[]", b"{}", b"false"):
-            known = ", ".join(each for each in kind.__struct_fields__ if each != "sizewise")
-            raise BadBody(f"there is no field `{name[:100]}`", f"known: {known}", param=name[:100])
-    return found, fields
+    """The body and its raw fields. Raises BadBody."""
+    return read_known_body(_decoders[kind], body)
 
 
 def new_id(prefix: str, principal: Principal, key: str | None, random: str) -> str:

@@ -12,8 +12,7 @@ from sizewise.errors import BadBody
 from sizewise.file_search.attribute_filter import check_attributes, read_filter
 from sizewise.file_search.file_search_service import FileSearch, FoundPassage
 from sizewise.file_search.store_records import AttachedFile, Attribute, FileToAttach, StoreRecord
-from sizewise.gateway.request_options import SizewiseOptions
-from sizewise.providers.wires.openai.request_response import decode_client_body
+from sizewise.gateway.body_reading import read_known_body
 from sizewise.settings.knowledge import KnowledgeSettings
 
 MAX_FILES = 2_000
@@ -28,9 +27,9 @@ Attributes = dict[str, str | int | float | bool]
 
 
 class VectorStoreBody(Struct, kw_only=True):
-    """What every body may have: our options."""
+    """What every body may have: our options, which `parse_options` reads."""
 
-    sizewise: SizewiseOptions | None = None
+    sizewise: Any = None
 
 
 class ExpiresAfter(Struct):
@@ -186,12 +185,8 @@ _decoders: Mapping[type[VectorStoreBody], msgspec.json.Decoder[Any]] = {
 
 
 def read_body(kind: type[T], body: bytes) -> tuple[T, Raw | None]:
-    """The body and its `sizewise` object. Raises BadBody, also for a field that is unknown and says something."""
-    found, fields = decode_client_body(body or b"{}", _decoders[kind])
-    for name, raw in fields.items():
-        if name not in kind.__struct_fields__ and bytes(raw) not in (b"null", b"[]", b"{}", b"false"):
-            known = ", ".join(each for each in kind.__struct_fields__ if each != "sizewise")
-            raise BadBody(f"there is no field `{name[:100]}`", f"known: {known}", param=name[:100])
+    """The body and its `sizewise` object. Raises BadBody."""
+    found, fields = read_known_body(_decoders[kind], body)
     return found, fields.get("sizewise")
 
 

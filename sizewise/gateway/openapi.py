@@ -16,6 +16,7 @@ from sizewise import __version__
 from sizewise.app.application import Application
 from sizewise.auth.browser_security import SESSION_COOKIE
 from sizewise.errors import SizewiseError
+from sizewise.gateway.batches import BatchCreation
 from sizewise.gateway.decisions_request import DecisionBody
 from sizewise.gateway.eval_bodies import EvalChange, EvalCreation, EvalRunCreation
 from sizewise.gateway.file_search_bodies import (
@@ -28,6 +29,7 @@ from sizewise.gateway.file_search_bodies import (
 )
 from sizewise.gateway.file_upload import PURPOSES
 from sizewise.gateway.mcp_message import McpMessage
+from sizewise.gateway.openapi_batches import batch_answers, batch_paths
 from sizewise.gateway.openapi_evals import eval_answers, eval_paths
 from sizewise.gateway.openapi_file_search import vector_store_answers, vector_store_paths
 from sizewise.gateway.openapi_sign_in import SIGN_IN_TYPES, sign_in_paths
@@ -142,7 +144,7 @@ BODY_TYPES: tuple[type[Struct], ...] = (
     *(ResponseRequest, CountableRequest, MessageRequest, SpeechRequest, ImageRequest),
     *(VectorStoreCreation, VectorStoreChange, VectorStoreSearch),
     *(FileAttachment, FileBatchCreation, AttributeChange),
-    *(EvalCreation, EvalChange, EvalRunCreation, ScoreCreation),
+    *(BatchCreation, EvalCreation, EvalChange, EvalRunCreation, ScoreCreation),
     *(GraphQLRequest, McpMessage),
     *SIGN_IN_TYPES,
 )
@@ -154,6 +156,9 @@ def build_document() -> Json:
         schema_hook=_open_schema,
         ref_template=SCHEMA_PREFIX + "{name}",
     )
+    for schema in schemas.values():
+        if schema.get("properties", {}).get("sizewise") == {"default": None}:  # a body that keeps them unread
+            schema["properties"]["sizewise"] = {"anyOf": [_ref("SizewiseOptions"), {"type": "null"}], "default": None}
     said = schemas["SizewiseOptions"]["properties"]
     return {
         "openapi": "3.1.0",
@@ -466,6 +471,7 @@ def _paths() -> Json:
             "file id", get=_operation("getFileContent", "Its content", kind="application/octet-stream"),
         ),
         **vector_store_paths(_operation, _at),
+        **batch_paths(_operation, _at),
         **eval_paths(_operation, _at),
         "/v1/scores": {
             "post": _operation("createScore", "Score an answer", "Score", body="ScoreCreation", tags=("write",))
@@ -631,6 +637,7 @@ def _answers() -> Json:
         "Files": _object(object={"const": "list"}, data=_list(_ref("File")), has_more={"type": "boolean"}),
         "DeletedFile": _object(id=_WORD, object={"const": "file"}, deleted={"const": True}),
         **vector_store_answers(_ref, _object),
+        **batch_answers(_ref, _object),
         **eval_answers(_ref, _object),
         "Decisions": _object(
             "answers model usage", answers=_list(_ANY), model=_WORD, usage=_ANY, sizewise=_ANY,

@@ -18,6 +18,7 @@ from sizewise.gateway import (
     anthropic,
     attached_files,
     audio,
+    batches,
     completions,
     decisions,
     eval_runs,
@@ -104,6 +105,9 @@ ROUTE_ACTIONS: Mapping[str, tuple[str, ...] | None] = {
     "/v1/vector_stores/{body}/file_batches/{batch}": ASK_ACTION,
     "/v1/vector_stores/{body}/file_batches/{batch}/cancel": ASK_ACTION,
     "/v1/vector_stores/{body}/file_batches/{batch}/files": ASK_ACTION,
+    "/v1/batches": ASK_ACTION,
+    "/v1/batches/{body}": ASK_ACTION,
+    "/v1/batches/{body}/cancel": ASK_ACTION,
     "/v1/evals": ASK_ACTION,
     "/v1/evals/{body}": ASK_ACTION,
     "/v1/evals/{body}/runs": ASK_ACTION,
@@ -214,6 +218,7 @@ def build_asgi_app(
         Route("/v1/files/{body}", MethodRouter(get_app, GET=files.get_file, DELETE=files.delete_file)),
         at("/v1/files/{body}/content", files.file_content, "GET"),
         *vector_store_routes(get_app),
+        *batch_routes(get_app),
         *eval_routes(get_app),
         at("/v1/messages", anthropic.messages, voice=anthropic.ERROR_FORMAT),
         at("/v1/messages/count_tokens", anthropic.count_tokens, voice=anthropic.ERROR_FORMAT),
@@ -271,6 +276,16 @@ def vector_store_routes(get_app: ApplicationProvider) -> list[BaseRoute]:
         f"{at}/{{body}}/file_batches/{{batch}}": {"GET": files.get_batch},
         f"{at}/{{body}}/file_batches/{{batch}}/cancel": {"POST": files.cancel_batch},
         f"{at}/{{body}}/file_batches/{{batch}}/files": {"GET": files.list_batch_files},
+    }
+    return [Route(path, PathIdsRouter(get_app, methods)) for path, methods in found.items()]
+
+
+def batch_routes(get_app: ApplicationProvider) -> list[BaseRoute]:
+    at = "/v1/batches"
+    found = {
+        at: {"GET": batches.list_batches, "POST": batches.create},
+        f"{at}/{{body}}": {"GET": batches.get},
+        f"{at}/{{body}}/cancel": {"POST": batches.cancel},
     }
     return [Route(path, PathIdsRouter(get_app, methods)) for path, methods in found.items()]
 

@@ -11,6 +11,7 @@ from sizewise.settings.agents import AgentSettings, MemorySettings
 from sizewise.settings.alerts import AlertSettings, ReceiverSettings, SloSettings
 from sizewise.settings.annotation import AnnotationSettings
 from sizewise.settings.auth import LoginSessionsSettings, OidcSettings, RoleSettings, SignInSettings
+from sizewise.settings.batches import BatchesSettings
 from sizewise.settings.catalog import CatalogSettings
 from sizewise.settings.edge import EdgeSettings
 from sizewise.settings.environments import EnvironmentSettings, environment_name
@@ -71,6 +72,7 @@ class FileSettings:
     records: RecordsSettings = setting(RecordsSettings(), "")
     stored_responses: StoredResponsesSettings = setting(StoredResponsesSettings(), "")
     files: FilesSettings = setting(FilesSettings(), "")
+    batches: BatchesSettings = setting(BatchesSettings(), "")
     evals: EvalsSettings = setting(EvalsSettings(), "")
     flows: FlowsSettings = setting(FlowsSettings(), "")
     idempotency: IdempotencySettings = setting(IdempotencySettings(), "")

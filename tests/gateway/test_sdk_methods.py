@@ -262,6 +262,7 @@ BY_MODEL: dict[str, Callable[[Any, str], list[Any]]] = {
 """Methods that ask a model: called in front of every wire."""
 ELSEWHERE = {
     "openai.vector_stores.": Path(__file__).with_name("test_vector_stores.py"),
+    "openai.batches.": Path(__file__).with_name("test_batches.py"),
     "openai.evals.": Path(__file__).with_name("test_evals.py"),
     "openai.decisions.": Path(__file__).parents[1] / "decisions/test_decisions_served.py",
 }

@@ -5,8 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from sqlalchemy import Connection, Select, delete, func, insert, select, update
-from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy import Connection, RowMapping, Select, delete, func, insert, select, update
 
 from sizewise.evals.hosted.tables import (
     DATA,
@@ -21,7 +20,9 @@ from sizewise.evals.hosted.tables import (
 )
 from sizewise.storage.erasure import CALLER_KEY, CALLER_USER, Caller
 from sizewise.storage.row_pages import RowPage, in_page_order, page_query
+from sizewise.storage.run_rows import RunTable
 
+RUN_TABLE = RunTable(RUNS, UNFINISHED)
 _ITEM = tuple(ITEMS.c[name] for name in ItemRow.__struct_fields__)
 
 
@@ -44,13 +45,9 @@ def find_data(connection: Connection, run: str) -> bytes | None:
     return found
 
 
-def _run_of(row: RunRow) -> ColumnElement[bool]:
-    return (RUNS.c.tenant == row.tenant) & (RUNS.c.id == row.id)
-
-
 def find_run(connection: Connection, tenant: str, project: str, id: str) -> RunRow | None:
     mine = (RUNS.c.tenant == tenant) & (RUNS.c.project == project) & (RUNS.c.id == id)
-    found = connection.execute(select(RUNS).where(mine)).one_or_none()
+    found = connection.execute(select(RUNS).where(mine)).mappings().one_or_none()
     return None if found is None else _run(found)
 
 
@@ -60,49 +57,37 @@ def list_runs(
     query: Select[Any] = select(RUNS).where(RUNS.c.tenant == tenant, RUNS.c.project == project, RUNS.c.eval == eval)
     if status:
         query = query.where(RUNS.c.status == status)
-    return in_page_order([_run(each) for each in connection.execute(page_query(query, RUNS.c.number, page))], page)
+    found = connection.execute(page_query(query, RUNS.c.number, page)).mappings()
+    return in_page_order([_run(each) for each in found], page)
 
 
 def claim_run(connection: Connection, row: RunRow, now: int) -> bool:
     """Whether it is this server's and unfinished; it is in progress from now on."""
-    mine = _run_of(row) & (RUNS.c.server == row.server) & RUNS.c.status.in_(UNFINISHED)
-    return connection.execute(update(RUNS).where(mine).values(status="in_progress", seen=now)).rowcount > 0
+    return RUN_TABLE.claim(connection, row, now, status="in_progress")
 
 
 def end_run(connection: Connection, row: RunRow, status: RunStatus, summary: str, sealed: bytes | None = None) -> bool:
     """Whether it was unfinished, and has ended now. `sealed`: its content with the error that ended it."""
-    mine = _run_of(row) & RUNS.c.status.in_(UNFINISHED)
+    mine = RUN_TABLE.at(row) & RUNS.c.status.in_(UNFINISHED)
     content = {} if sealed is None else {"sealed": sealed, "bytes": len(sealed)}
     return connection.execute(update(RUNS).where(mine).values(status=status, summary=summary, **content)).rowcount > 0
 
 
 def release_run(connection: Connection, row: RunRow) -> None:
-    """So that another server takes it over at once."""
-    connection.execute(update(RUNS).where(_run_of(row) & (RUNS.c.server == row.server)).values(server="", seen=0))
+    RUN_TABLE.release(connection, row)
 
 
 def take_orphans(connection: Connection, server: str, before: int, now: int) -> list[RunRow]:
-    """Unfinished runs whose server was not seen since `before` (unix ms), oldest first; they are this server's now."""
-    lost = RUNS.c.status.in_(UNFINISHED) & (RUNS.c.server != server) & (RUNS.c.seen < before)
-    rows = [_run(each) for each in connection.execute(select(RUNS).where(lost).order_by(RUNS.c.number))]
-    for row in rows:
-        mine = _run_of(row) & (RUNS.c.server == row.server) & (RUNS.c.seen < before)
-        connection.execute(update(RUNS).where(mine).values(server=server, seen=now))
-    ids = [row.id for row in rows]
-    found = select(RUNS).where(RUNS.c.id.in_(ids), RUNS.c.server == server, RUNS.c.status.in_(UNFINISHED))
-    return [_run(each) for each in connection.execute(found.order_by(RUNS.c.number))] if ids else []
+    return [_run(each) for each in RUN_TABLE.take_orphans(connection, server, before, now)]
 
 
 def renew(connection: Connection, server: str, now: int) -> set[str]:
-    """Marks the unfinished runs of `server` as seen, and returns their ids."""
-    mine = (RUNS.c.server == server) & RUNS.c.status.in_(UNFINISHED)
-    connection.execute(update(RUNS).where(mine).values(seen=now))
-    return set(connection.scalars(select(RUNS.c.id).where(mine)))
+    return RUN_TABLE.renew(connection, server, now)
 
 
 def delete_run(connection: Connection, row: RunRow) -> bool:
     """Whether it existed. Its items go with it, as many as may be in one transaction; the rest by retention."""
-    existed = connection.execute(delete(RUNS).where(_run_of(row))).rowcount > 0
+    existed = connection.execute(delete(RUNS).where(RUN_TABLE.at(row))).rowcount > 0
     connection.execute(delete(DATA).where(DATA.c.run == row.id))
     _delete_items(connection, row.id)
     return existed
@@ -117,9 +102,8 @@ def _delete_items(connection: Connection, run: str) -> bool:
     return len(numbers) == ITEMS_PER_TRANSACTION
 
 
-def _run(found: Any) -> RunRow:
+def _run(values: RowMapping) -> RunRow:
     names = ("tenant", "project", "eval", "id", "created", "status", "server", "summary", "sealed", "number")
-    values = found._mapping
     caller = Caller(values[CALLER_KEY], values[CALLER_USER])
     return RunRow(**{name: values[name] for name in names}, caller=caller)
 
@@ -129,7 +113,7 @@ def _run(found: Any) -> RunRow:
 
 def insert_item(connection: Connection, row: RunRow, item: ItemRow) -> bool:
     """False if the run has ended, is another server's, or has a result at this position."""
-    mine = _run_of(row) & (RUNS.c.server == row.server) & (RUNS.c.status == "in_progress")
+    mine = RUN_TABLE.at(row) & (RUNS.c.server == row.server) & (RUNS.c.status == "in_progress")
     if not connection.execute(update(RUNS).where(mine).values(seen=item.created)).rowcount:
         return False
     same = (ITEMS.c.run == row.id) & (ITEMS.c.position == item.position)

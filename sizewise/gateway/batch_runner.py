@@ -1,0 +1,335 @@
+"""Runs a batch: checks its file, has the API answer each request as its creator's, and writes the result files.
+
+Each result is on disk before it counts. A batch that was stopped, also by kill -9, goes on with the requests that have
+none; those in flight are asked again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TypeVar
+
+from msgspec.structs import replace
+
+from sizewise.app.application import Application
+from sizewise.batches.batch_file import BatchError, BatchResult, LineChecks, read_line, read_lines, result_line
+from sizewise.batches.batch_queue import BatchQueue, stamped
+from sizewise.batches.batch_store import BatchContent, BatchStore, StoredBatch, now_ms
+from sizewise.batches.tables import BatchRow, BatchStatus
+from sizewise.errors import BodyTooLarge, BudgetExceeded, InvalidApiKey, ServerStopping, StorageError
+from sizewise.files.file_store import StoredFile
+from sizewise.gateway.batch_request import BatchCall, CallResponse
+from sizewise.gateway.stored_caller import stored_principal
+from sizewise.jobs.map_batches import Batch, map_batches
+from sizewise.jobs.run_queue import StopFlag
+from sizewise.jobs.shared_budget import SharedBudget
+from sizewise.money import PICO_PER_DOLLAR
+from sizewise.principal import Principal
+
+RETRIED_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
+LASTING_CODES = frozenset({"insufficient_quota", "model_unavailable"})
+"""Errors with such a status that waiting does not mend."""
+MAX_TRIES = 5
+FIRST_WAIT_S, MAX_WAIT_S = 1.0, 60.0
+"""Before a request is tried again, unless the answer says how long: doubled with each try."""
+PAGE = 500
+"""Results that are read at once."""
+FULL_WAIT_S = 60.0
+"""Between attempts to write the result files, while no more files fit."""
+EXPIRED = "batch_expired", "the request was not answered within the batch's completion window"
+SPENT = BudgetExceeded.code, "the batch has cost as much as `max-cost-usd` allows"
+
+Line = tuple[int, bytes, int | None]
+"""A position in the file, its line, and the pico-dollars that it may cost."""
+T = TypeVar("T")
+
+
+class ApiBatchRunner:
+    """The runner of this API. `get_app`: the current application; one request has one."""
+
+    def __init__(self, get_app: Callable[[], Application], queue: BatchQueue) -> None:
+        self._get_app = get_app
+        self._queue = queue
+
+    async def run(self, row: BatchRow, flag: StopFlag) -> bool:
+        """Step by step; each begins with what is stored."""
+        while True:
+            stored = await self._queue.until_stored(
+                lambda: self._queue.store.find(row.tenant, row.project, row.id),
+            )
+            if stored is None:
+                return True
+            stored = replace(stored, row=replace(stored.row, server=row.server))
+            if flag.is_set and stored.row.status != "finalizing":
+                return False
+            run = _BatchRun(self._get_app, self._queue, stored, flag)
+            match stored.row.status:
+                case "validating":
+                    await run.validate()
+                case "in_progress":
+                    if not await run.answer():
+                        return False
+                case "finalizing" | "cancelling":
+                    if not await run.finish():
+                        return False
+                case _:
+                    return True
+
+
+class _BatchRun:
+    def __init__(
+        self, get_app: Callable[[], Application], queue: BatchQueue, stored: StoredBatch, flag: StopFlag
+    ) -> None:
+        self._get_app = get_app
+        self._queue = queue
+        self._store: BatchStore = queue.store
+        self._row, self._content = stored.row, stored.content
+        self._flag = flag
+        self._done = set[int]()
+        self._spent = stored.row.cost
+        self._shares = SharedBudget(self._store.limits.concurrency)
+        self._cut: tuple[str, str] | None = None
+        self._is_over = False  # canceled, deleted or another server's
+
+    # ---- step 1: the file
+
+    async def validate(self) -> None:
+        checks = LineChecks(self._content.endpoint, self._store.limits.max_requests)
+        offload = self._get_app().resources.offload
+        try:
+            async for lines in self._lines():
+                await offload.run(8 * sum(map(len, lines)), checks.check, lines)
+                if len(checks.errors) > 0 and checks.total > self._store.limits.max_requests:
+                    break
+        except _FileIsGone:
+            checks.errors.append(BatchError("invalid_file", f"there is no file {self._content.input_file!r} any more"))
+        if not checks.errors and not checks.total:
+            checks.errors.append(BatchError("empty_file", "the file has no requests"))
+        if checks.errors:
+            await self._change("failed", "failed_at", errors=checks.errors)
+        else:
+            await self._change("in_progress", "in_progress_at", total=checks.total)
+
+    # ---- step 2: the answers
+
+    async def answer(self) -> bool:
+        """False: it was stopped, and goes on elsewhere or later."""
+        self._done = set(await self._kept(lambda: self._store.answered(self._row.id)))
+        try:
+            await map_batches(self._open_lines(), self._answer_line, concurrency=self._store.limits.concurrency)
+        except _FileIsGone:
+            self._cut = "invalid_file", f"the file {self._content.input_file!r} was deleted"
+        except ServerStopping:
+            return False
+        if self._is_over:
+            return True  # the next step looks at what it is now
+        if self._cut is None and len(self._done) < self._row.total:
+            return False
+        await self._change("finalizing", "finalizing_at", cut=self._cut)
+        return True
+
+    async def _open_lines(self) -> AsyncIterator[Batch[Line]]:
+        most = self._content.max_cost
+        position = -1
+        async for lines in self._lines():
+            for line in lines:
+                position += 1
+                if position in self._done:
+                    continue
+                if self._cut is None and now_ms() >= self._row.expires:
+                    self._cut = EXPIRED
+                if self._cut is None and most is not None and self._spent >= most:
+                    self._cut = SPENT
+                if self._cut is not None or self._is_over or self._flag.is_set:
+                    return
+                share = self._shares.take(None if most is None else most - self._spent)
+                yield Batch(str(position), (position, line, share))
+
+    async def _answer_line(self, job: Line) -> None:
+        """Raises ServerStopping if it was not answered because the server stops."""
+        position, line, share = job
+        try:
+            result = await self._result(line, share)
+        finally:
+            self._shares.put_back(share)
+        if result is None:
+            return
+        self._spent += result.cost or 0
+        status = await self._kept(lambda: self._store.insert_result(self._row, position, result))
+        self._done.add(position)
+        self._is_over = self._is_over or status != "in_progress"
+
+    async def _result(self, line: bytes, share: int | None) -> BatchResult | None:
+        """None if an error would meet every further request as well: then `_cut` is set."""
+        asked, content, wait = read_line(line), self._content, FIRST_WAIT_S
+        for tries in range(1, MAX_TRIES + 1):
+            app = self._get_app()
+            try:
+                principal = self._creator(app)
+            except InvalidApiKey as error:
+                self._cut = error.code, error.message
+                return None
+            limits = (
+                {} if share is None else {"max-cost-usd": f"{share // PICO_PER_DOLLAR}.{share % PICO_PER_DOLLAR:012}"}
+            )
+            call = BatchCall.of(principal, content.address, {**content.options, **limits}, self._row.id)
+            response = await call.answer(app, content.endpoint, bytes(asked.body))
+            code = response.error_code
+            if code == ServerStopping.code:
+                raise ServerStopping("the server stops", "the batch goes on when it is back")
+            if code == BudgetExceeded.code:
+                self._cut = code, response.error_message
+                return None
+            if response.status not in RETRIED_STATUSES or code in LASTING_CODES or tries == MAX_TRIES:
+                break
+            if self._flag.is_set:
+                raise ServerStopping("the server stops", "the batch goes on when it is back")
+            if now_ms() >= self._row.expires:
+                break
+            await asyncio.sleep(min(response.retry_after or wait, MAX_WAIT_S))
+            wait = min(2 * wait, MAX_WAIT_S)
+        return _batch_result(asked.custom_id, response)
+
+    # ---- step 3: the result files
+
+    async def finish(self) -> bool:
+        """False: it was stopped, and goes on elsewhere or later."""
+        is_canceled = self._row.status == "cancelling"
+        done = set(await self._kept(lambda: self._store.answered(self._row.id)))
+        left = 0 if is_canceled else self._row.total - len(done)
+        while True:
+            try:
+                output = await self._write_file("output", failed=False)
+                errors = await self._write_file("error", failed=True, unanswered=done if left else None)
+                break
+            except BodyTooLarge as error:
+                full = BatchError("result_files_full", f"{error.message}: {error.hint}")
+                self._content = replace(self._content, errors=[full])
+                await self._kept(
+                    lambda: self._store.change(self._row, self._content, (self._row.status,), self._row.status)
+                )
+            except StorageError:
+                pass
+            if await self._stopped_within(FULL_WAIT_S):
+                return False
+        self._content = replace(self._content, output_file=output, error_file=errors, errors=[])
+        cut = self._content.cut
+        ended: BatchStatus = "cancelled" if is_canceled else "expired" if cut == EXPIRED else "completed"
+        await self._change(ended, f"{ended}_at", failed=left)
+        return True
+
+    async def _write_file(self, kind: str, *, failed: bool, unanswered: set[int] | None = None) -> str:
+        """The id of the new file, empty if it would be. `unanswered`: the positions that do have an answer; the others
+        of the batch's file are written with what cut the batch.
+        """
+        app, row = self._get_app(), self._row
+        files, after, number = app.resources.services.files, -1, 0
+        owner = Principal(row.tenant, row.project, row.caller.key, user_id=row.caller.user)
+        settings = app.settings.files
+        upload = await files.begin(owner, f"{row.id}_{kind}.jsonl", max_bytes=settings.max_bytes)
+        try:
+            while found := await self._store.results(row, after, failed=failed, limit=PAGE):
+                await upload.write(b"".join(result_line(_result_id(row, at), result) for at, result in found))
+                after, number = found[-1][0], number + len(found)
+            if unanswered is not None:
+                async for lines in self._unanswered(unanswered):
+                    await upload.write(lines)
+                    number += 1
+            if not number:
+                await upload.abort()
+                return ""
+            expires = now_ms() + 1_000 * self._content.files_expire_s
+            return (await upload.finish("batch_output", expires)).id
+        except BaseException:
+            await asyncio.shield(upload.abort())
+            raise
+
+    async def _unanswered(self, answered: set[int]) -> AsyncIterator[bytes]:
+        cut, position = self._content.cut or EXPIRED, -1
+        try:
+            async for lines in self._lines():
+                written = list[bytes]()
+                for line in lines:
+                    position += 1
+                    if position not in answered:
+                        result = BatchResult(read_line(line).custom_id, "", error=cut)
+                        written.append(result_line(_result_id(self._row, position), result))
+                if written:
+                    yield b"".join(written)
+        except _FileIsGone:
+            return
+
+    # ---- what the steps share
+
+    async def _lines(self) -> AsyncIterator[list[bytes]]:
+        """Raises _FileIsGone."""
+        files, row = self._get_app().resources.services.files, self._row
+        found: StoredFile | None = await self._kept(
+            lambda: files.find(self._content.input_file, row.tenant, row.project),
+        )
+        if found is None:
+            raise _FileIsGone
+        async for lines in read_lines(files.read(found, row.tenant)):
+            yield lines
+
+    def _creator(self, app: Application) -> Principal:
+        """Raises InvalidApiKey if the creator may no longer ask."""
+        return stored_principal(app, self._row.caller, self._row.tenant, self._row.project, "the batch")
+
+    async def _change(
+        self,
+        status: BatchStatus,
+        time_name: str,
+        *,
+        errors: list[BatchError] | None = None,
+        total: int | None = None,
+        failed: int = 0,
+        cut: tuple[str, str] | None = None,
+    ) -> None:
+        """From the status that it had when this step began; nothing if that has changed."""
+        content: BatchContent = replace(self._content, times=stamped(self._content.times, time_name))
+        if errors is not None:
+            content = replace(content, errors=errors)
+        if cut is not None:
+            content = replace(content, cut=cut)
+        was = (self._row.status,)
+        await self._kept(
+            lambda: self._store.change(self._row, content, was, status, total=total, failed=failed),
+        )
+
+    async def _kept(self, work: Callable[[], Awaitable[T]]) -> T:
+        return await self._queue.until_stored(work)
+
+    async def _stopped_within(self, seconds: float) -> bool:
+        """Waits; True as soon as the server stops."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if self._flag.is_set:
+                return True
+            await asyncio.sleep(min(1.0, seconds))
+        return False
+
+
+class _FileIsGone(Exception):
+    """The batch's file was deleted or has expired."""
+
+
+def _result_id(row: BatchRow, position: int) -> str:
+    return f"batch_req_{row.id.removeprefix('batch_')}_{position}"
+
+
+def _limit(share: int | None) -> dict[str, str]:
+    return {} if share is None else {"max-cost-usd": f"{share // PICO_PER_DOLLAR}.{share % PICO_PER_DOLLAR:012}"}
+
+
+def _batch_result(custom_id: str, response: CallResponse) -> BatchResult:
+    return BatchResult(
+        custom_id=custom_id,
+        trace=response.trace,
+        status=response.status,
+        body=response.body,
+        model=response.model,
+        cost=response.cost,
+    )
