@@ -11,7 +11,7 @@ WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 # Bytecode is kept, also where the environment asks not to: without it each server takes twice the time to start.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: graphiql studio studio-dev edge check-edge check-web help up test test-all test-long test-large test-sdks coverage check fix docs prices lock bench-gateway bench-layers bench-first-light bench-soak bench-long bench-knowledge bench-flows bench-deadlines bench-tools bench-routing bench-cold-start bench-injection bench-poisoning train-injection train-names bench-context bench-scale bench-cli bench-evals bench-judge bench-eval-speed bench-releases bench-canary bench-studio bench-storage bench-collector bench-tuning bench-bias
+.PHONY: graphiql studio studio-dev edge check-edge check-web help up test test-all test-long test-large test-sdks coverage check fix docs prices lock bench-gateway bench-layers bench-first-light bench-soak bench-long bench-knowledge bench-flows bench-deadlines bench-tools bench-routing bench-cold-start bench-injection bench-poisoning train-injection train-names bench-context bench-scale bench-cli bench-evals bench-judge bench-eval-speed bench-releases bench-canary bench-studio bench-storage bench-collector bench-tuning bench-bias bench-batches
 
 help:
 	@echo "make up         serve on 127.0.0.1:$(PORT)   (PORT=..., HOME_DIR=... are passed on)"
@@ -25,6 +25,7 @@ help:
 	@echo "make studio-dev a studio that follows changes of web/, on a server (SIZEWISE_URL=http://127.0.0.1:8080)"
 	@echo "make prices DATE=...   write the price list anew from genai-prices, published on that day"
 	@echo "make bench-gateway | bench-layers | bench-soak | bench-first-light       figures, never pass or fail by time"
+	@echo "make bench-batches                                                       100,000 requests of a file, the server killed three times"
 	@echo "make bench-long                                                          what bodies of megabytes cost others"
 	@echo "make bench-knowledge                                                     the stores of passages, at 100,000"
 	@echo "make bench-flows                                                         a flow's own cost, beside LangGraph"
@@ -181,6 +182,9 @@ bench-layers: .venv/dev
 
 bench-soak: .venv/dev
 	$(BIN)/python -m bench.soak.run $(ARGS)
+
+bench-batches: .venv/dev
+	$(BIN)/python -m bench.batches.run $(ARGS)
 
 bench-long: .venv/dev
 	@$(BIN)/python -m bench.gateway.long_bodies $(ARGS)

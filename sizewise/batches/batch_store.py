@@ -120,13 +120,14 @@ class BatchStore:
         *,
         total: int | None = None,
         failed: int = 0,
+        cost: int | None = None,
     ) -> bool:
         """As `tables.change_batch`, with the content."""
 
         def work() -> bool:
             sealed = self._seal_content(row, content)
             return self._write(
-                lambda c: tables.change_batch(c, row, sealed, was, status, total=total, failed=failed),
+                lambda c: tables.change_batch(c, row, sealed, was, status, total=total, failed=failed, cost=cost),
             )
 
         return await self._run(work)

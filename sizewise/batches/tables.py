@@ -170,12 +170,13 @@ def change_batch(
     *,
     total: int | None = None,
     failed: int = 0,
+    cost: int | None = None,
 ) -> bool:
     """Whether its status was one of `was`; it is `status` now. `total`: of its requests, once they are counted.
-    `failed`: requests that were never answered; they count as done and failed.
+    `failed`: requests that were never answered; they count as done and failed. `cost`: as records have it.
     """
     its = BATCHES.c
-    counted: dict[str, Any] = {} if total is None else {"total": total}
+    counted: dict[str, Any] = {name: value for name, value in (("total", total), ("cost", cost)) if value is not None}
     if failed:
         counted |= {"done": its.done + failed, "failed": its.failed + failed}
     changed = update(BATCHES).where(BATCH_TABLE.at(row) & its.status.in_(was))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import TypeVar
 
 from msgspec.structs import replace
@@ -27,6 +28,8 @@ from sizewise.jobs.run_queue import StopFlag
 from sizewise.jobs.shared_budget import SharedBudget
 from sizewise.money import PICO_PER_DOLLAR
 from sizewise.principal import Principal
+from sizewise.telemetry.usage_report import HOUR_MS, UsageQuery, read_usage
+from sizewise.telemetry.usage_tables import COST
 
 RETRIED_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 LASTING_CODES = frozenset({"insufficient_quota", "model_unavailable"})
@@ -117,6 +120,8 @@ class _BatchRun:
     async def answer(self) -> bool:
         """False: it was stopped, and goes on elsewhere or later."""
         self._done = set(await self._kept(lambda: self._store.answered(self._row.id)))
+        if self._done:
+            self._spent = await self._booked()
         try:
             await map_batches(self._open_lines(), self._answer_line, concurrency=self._store.limits.concurrency)
         except _FileIsGone:
@@ -157,6 +162,7 @@ class _BatchRun:
         if result is None:
             return
         self._spent += result.cost or 0
+        await self._kept(self._get_app().resources.services.records.flush)  # no result without its record
         status = await self._kept(lambda: self._store.insert_result(self._row, position, result))
         self._done.add(position)
         self._is_over = self._is_over or status != "in_progress"
@@ -217,7 +223,7 @@ class _BatchRun:
         self._content = replace(self._content, output_file=output, error_file=errors, errors=[])
         cut = self._content.cut
         ended: BatchStatus = "cancelled" if is_canceled else "expired" if cut == EXPIRED else "completed"
-        await self._change(ended, f"{ended}_at", failed=left)
+        await self._change(ended, f"{ended}_at", failed=left, cost=await self._booked())
         return True
 
     async def _write_file(self, kind: str, *, failed: bool, unanswered: set[int] | None = None) -> str:
@@ -274,6 +280,22 @@ class _BatchRun:
         async for lines in read_lines(files.read(found, row.tenant)):
             yield lines
 
+    async def _booked(self) -> int:
+        """Pico-dollars of all records of the batch, also of answers that a kill -9 kept from being stored; at least
+        those of its results, whose records may be summed up without their tags.
+        """
+        services, row = self._get_app().resources.services, self._row
+        query = UsageQuery(
+            tenant=row.tenant,
+            since=row.created // HOUR_MS,
+            until=now_ms() // HOUR_MS + 1,
+            filters={"project": row.project, "tag": row.id},
+        )
+        await self._kept(services.records.flush_if_healthy)
+        read = partial(services.storage.database.read_transaction, partial(read_usage, query=query))
+        report = await self._kept(partial(asyncio.to_thread, read))
+        return max(row.cost, report.total[COST])
+
     def _creator(self, app: Application) -> Principal:
         """Raises InvalidApiKey if the creator may no longer ask."""
         return stored_principal(app, self._row.caller, self._row.tenant, self._row.project, "the batch")
@@ -286,6 +308,7 @@ class _BatchRun:
         errors: list[BatchError] | None = None,
         total: int | None = None,
         failed: int = 0,
+        cost: int | None = None,
         cut: tuple[str, str] | None = None,
     ) -> None:
         """From the status that it had when this step began; nothing if that has changed."""
@@ -296,7 +319,7 @@ class _BatchRun:
             content = replace(content, cut=cut)
         was = (self._row.status,)
         await self._kept(
-            lambda: self._store.change(self._row, content, was, status, total=total, failed=failed),
+            lambda: self._store.change(self._row, content, was, status, total=total, failed=failed, cost=cost),
         )
 
     async def _kept(self, work: Callable[[], Awaitable[T]]) -> T:

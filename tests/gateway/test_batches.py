@@ -273,6 +273,7 @@ def test_a_batch_that_is_stopped_three_times_has_each_result_once(tmp_path: Path
             str(n) for n in range(60)
         }
         recorded = rows(served.home, f"SELECT cost FROM records WHERE tags LIKE '%{id}%'")
+        assert sum(each["cost"] for each in recorded) == round(cost_of(batch) * 1e12), "of lost answers too"
         assert 48 <= len(recorded) <= 72, "only what was in flight is asked twice, or loses its record"
 
 
