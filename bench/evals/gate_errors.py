@@ -1,6 +1,6 @@
 """How often the gate passes what it must not, and finds what is worse: simulated pull requests, through `check_gate`.
 
-    python -m bench.evals.gate_errors [--draws 1000] [--json]
+    python -m bench.evals.gate_errors [--draws 1000] [--most-items N] [--json]
 
 A pull request is a base and a head on the same items. An item is newly wrong, newly right or as before; half of a
 cluster's items share their luck. The rule is `not_worse_by: 0.03`, sure in 95 %. A head that is worse by exactly
@@ -29,7 +29,7 @@ BASE_RIGHT = 0.86
 CHURN = 0.11
 """Share of the items whose answer changes between right and wrong."""
 SHARED = 0.5
-CELLS = ((100, 1), (400, 1), (400, 4), (1_600, 4), (1_600, 16))
+CELLS = ((50, 1), (50, 2), (100, 1), (100, 2), (100, 4), (400, 1), (400, 4), (400, 8), (1_600, 4), (1_600, 16))
 """Items, and items a cluster."""
 TRUTHS = (0.0, MARGIN, 2 * MARGIN, 0.10)
 """Points by which the head is worse."""
@@ -51,17 +51,20 @@ class Row:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--draws", type=int, default=1_000)
+    parser.add_argument("--most-items", type=int, default=CELLS[-1][0], help="leave out larger evals")
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
-    rows = list(measured(asked.draws))
-    if asked.json:
-        print(json.dumps([asdict(row) for row in rows]))
-    else:
+    rows = list[Row]()
+    if not asked.json:
         print(f"{asked.draws:,} draws a row\n")
         print("| items | a cluster | worse by | pass | unclear | fail |\n|---|---|---|---|---|---|")
-        for row in rows:
+    for row in measured(asked.draws, asked.most_items):
+        rows.append(row)
+        if not asked.json:
             shares = " | ".join(f"{100 * each:.1f} %" for each in (row.passed, row.unclear, row.failed))
-            print(f"| {row.items:,} | {row.in_cluster} | {100 * row.worse_by:.0f} points | {shares} |")
+            print(f"| {row.items:,} | {row.in_cluster} | {100 * row.worse_by:.0f} points | {shares} |", flush=True)
+    if asked.json:
+        print(json.dumps([asdict(row) for row in rows]))
     sys.exit(any(broken(row) for row in rows))
 
 
@@ -70,7 +73,7 @@ def broken(row: Row) -> bool:
     return row.worse_by >= MARGIN and low > ALLOWED
 
 
-def measured(draws: int) -> Iterator[Row]:
+def measured(draws: int, most_items: int) -> Iterator[Row]:
     spec = build_spec(
         {
             "target": "a/b",
@@ -80,6 +83,8 @@ def measured(draws: int) -> Iterator[Row]:
         }
     )
     for items, in_cluster in CELLS:
+        if items > most_items:
+            continue
         for worse in TRUTHS:
             lot = random.Random(f"{items} {in_cluster} {worse}")
             met = Counter(verdict(spec, lot, items, in_cluster, worse) for _ in range(draws))

@@ -162,3 +162,33 @@ def test_a_margin_that_is_just_missed_is_rarely_passed(items: int, better: float
         return [ItemValue(str(place), value) for place, value in enumerate(drawn)]
 
     assert wrong(draw, difference_interval, better - worse) <= 0.072
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("clusters", "size"), [(100, 4), (50, 8)])
+def test_a_margin_that_is_just_missed_in_clusters_is_rarely_passed(clusters: int, size: int) -> None:
+    """Newly wrong answers outnumber newly right ones, and half of a cluster's items share their luck."""
+    chance = random.Random(clusters)
+
+    def draw() -> list[ItemValue]:
+        values = []
+        for cluster in range(clusters):
+            shared = chance.random()
+            for _ in range(size):
+                luck = shared if chance.random() < 0.5 else chance.random()
+                values.append(ItemValue(str(cluster), -1.0 if luck < 0.07 else 1.0 if luck > 0.96 else 0.0))
+        return values
+
+    assert difference_interval(draw(), 0.05).method == "clustered Tango"
+    assert wrong(draw, difference_interval, -0.03) <= 0.072
+
+
+def test_clusters_whose_items_agree_count_as_one_item_each() -> None:
+    """Forty clusters of five equal items are forty items, but for Student's t instead of the normal distribution."""
+    changed = [1.0] * 4 + [-1.0] * 8 + [0.0] * 28
+    alone = difference_interval([ItemValue(str(place), value) for place, value in enumerate(changed)], 0.05)
+    copies = [ItemValue(str(place), value) for place, value in enumerate(changed) for _ in range(5)]
+    together = difference_interval(copies, 0.05)
+    assert (alone.method, together.method) == ("Tango", "clustered Tango")
+    assert together.low < alone.low < alone.estimate < alone.high < together.high
+    assert together.high - together.low == pytest.approx(alone.high - alone.low, rel=0.08)

@@ -4,13 +4,17 @@ clustered t  E. Miller 2024 (arXiv:2411.00640): items of one cluster are not ind
              varies. Not for few clusters (arXiv:2503.01747), nor where no score differs.
 Tango        T. Tango 1998 (Statistics in Medicine 17): score interval of paired proportions, for scores of 0 and 1.
 Wilson       E. B. Wilson 1927: score interval of one proportion.
+clustered .. Both of counts divided by their design effect (J. N. K. Rao and A. J. Scott 1992, Biometrics 48), at each
+             end by the residuals from that end, as a score is (D. Boos 1992, The American Statistician 46), and by
+             Student's t instead of the normal distribution (E. Korn and B. Graubard 1998, Survey Methodology 24).
+             The clustered t of such scores is too narrow where newly wrong answers outnumber newly right ones.
 betting      Waudby-Smith and Ramdas 2024 (arXiv:2010.09686): exact for any number of clusters of one weight, and wider.
              A bet on a cluster is in proportion to its weight, so that its mean is that of the items.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from math import atan, ceil, cos, inf, log, log1p, pi, sin, sqrt
 from statistics import NormalDist
@@ -32,7 +36,7 @@ BISECTIONS = 40
 ROUNDING = 1e-12
 """A standard error below this share of the largest value is none: 2/3 - 1/3 is not 1 - 2/3."""
 
-Method = Literal["clustered t", "Tango", "Wilson", "betting", "PPI++"]
+Method = Literal["clustered t", "Tango", "clustered Tango", "Wilson", "clustered Wilson", "betting", "PPI++"]
 
 
 class ItemValue(Struct, frozen=True):
@@ -65,12 +69,12 @@ class ConfidenceInterval(Struct, frozen=True):
 
 def mean_interval(values: Sequence[ItemValue], error: float) -> ConfidenceInterval:
     """Of values in 0..1, such as scores. Raises ValueError if there are none."""
-    return _interval(values, error, 0.0, 1.0, _wilson)
+    return _interval(values, error, 0.0, 1.0, _WILSON)
 
 
 def difference_interval(values: Sequence[ItemValue], error: float) -> ConfidenceInterval:
     """Of differences in -1..1 between two scores of the same item. Raises ValueError if there are none."""
-    return _interval(values, error, -1.0, 1.0, _tango)
+    return _interval(values, error, -1.0, 1.0, _TANGO)
 
 
 def unbounded_interval(values: Sequence[ItemValue], error: float) -> ConfidenceInterval:
@@ -96,17 +100,22 @@ def p_value(interval: ConfidenceInterval) -> float:
     return _t_tails(interval.estimate / (interval.spread / sqrt(interval.items)), interval.clusters - 1)
 
 
-_Proportion = Callable[[Sequence[float], float], tuple[float, float, Method]]
-
-
 def _interval(
-    values: Sequence[ItemValue], error: float, lowest: float, highest: float, of_proportions: _Proportion
+    values: Sequence[ItemValue], error: float, lowest: float, highest: float, of_proportions: _Proportions
 ) -> ConfidenceInterval:
     found = _clustered_t(values, error)
     means, weights = _cluster_means(values)
     is_counted = all(each.value in (-1.0, 0.0, 1.0) and each.weight == 1.0 for each in values)
+    method: Method
     if is_counted and found.clusters == found.items:
-        low, high, method = of_proportions([each.value for each in values], error)
+        low, high = _score_interval(
+            _by_cluster(values), NormalDist().inv_cdf(1 - error), lowest, highest, of_proportions
+        )
+        method = of_proportions.method
+    elif is_counted and _even_clusters(weights) >= MIN_CLUSTERS and found.spread:
+        reach = t_quantile(1 - error, _even_clusters(weights) - 1)
+        low, high = _score_interval(_by_cluster(values), reach, lowest, highest, of_proportions)
+        method = of_proportions.clustered
     elif _even_clusters(weights) >= MIN_CLUSTERS and found.spread:
         low, high, method = found.low, found.high, "clustered t"
     else:
@@ -177,33 +186,67 @@ def _even_clusters(weights: Sequence[float]) -> float:
     return sum(weights) ** 2 / sum(each * each for each in weights)
 
 
-def _wilson(values: Sequence[float], error: float) -> tuple[float, float, Method]:
-    z, count = NormalDist().inv_cdf(1 - error), len(values)
-    share = sum(values) / count
-    middle = share + z * z / (2 * count)
-    reach = z * sqrt(share * (1 - share) / count + z * z / (4 * count * count))
-    return (middle - reach) / (1 + z * z / count), (middle + reach) / (1 + z * z / count), "Wilson"
+def _by_cluster(values: Sequence[ItemValue]) -> list[list[float]]:
+    found = defaultdict[str, list[float]](list)
+    for each in values:
+        found[each.cluster].append(each.value)
+    return list(found.values())
 
 
-def _tango(values: Sequence[float], error: float) -> tuple[float, float, Method]:
-    better, worse, count = values.count(1.0), values.count(-1.0), len(values)
-    z = NormalDist().inv_cdf(1 - error)
+class _Proportions(Struct, frozen=True):
+    """`score`: how many standard errors independent values lie above a mean of them all."""
 
-    def score(difference: float) -> float:
-        """How many standard errors the data lie above a true `difference`."""
-        a, b = 2 * count, -better - worse + (2 * count - better + worse) * difference
-        c = -worse * difference * (1 - difference)
-        chance = (sqrt(max(0.0, b * b - 4 * a * c)) - b) / (2 * a)
-        variance = count * (2 * chance + difference * (1 - difference))
-        distance = better - worse - count * difference
-        if variance <= 0:
-            return inf if distance > 0 else -inf if distance < 0 else 0.0
-        return distance / sqrt(variance)
+    method: Method
+    clustered: Method
+    score: Callable[[Counter[float], float], float]
 
-    estimate = (better - worse) / count
-    low = _bisect(lambda at: score(at) > z, -1.0, estimate)
-    high = _bisect(lambda at: score(at) >= -z, estimate, 1.0)
-    return low, high, "Tango"
+
+def _score_interval(
+    clusters: Sequence[Sequence[float]], reach: float, lowest: float, highest: float, of: _Proportions
+) -> tuple[float, float]:
+    """The means that lie at most `reach` standard errors from what was seen."""
+    counts = Counter(each for cluster in clusters for each in cluster)
+    sizes = [(len(cluster), sum(cluster)) for cluster in clusters]
+    items = counts.total()
+    estimate, squares = sum(total for _, total in sizes) / items, sum(n * each * each for each, n in counts.items())
+    # The sum over clusters of (total - size x mean) squared, as a polynomial of the mean.
+    a, b, c = (sum(f) for f in zip(*((t * t, 2 * t * n, n * n) for n, t in sizes), strict=True))
+    corrected = len(sizes) / (len(sizes) - 1) if len(sizes) > 1 else 1.0
+
+    def design_effect(at: float) -> float:
+        """Variance of the mean over that of independent items, both about `at`; 1 at least."""
+        alone = squares - 2 * at * estimate * items + items * at * at
+        return max(1.0, (a - b * at + c * at * at) * corrected / alone) if len(sizes) < items and alone else 1.0
+
+    def distance(at: float) -> float:
+        return of.score(counts, at) / sqrt(design_effect(at))
+
+    return _bisect(lambda at: distance(at) > reach, lowest, estimate), _bisect(
+        lambda at: distance(at) >= -reach, estimate, highest
+    )
+
+
+def _wilson_score(counts: Counter[float], mean: float) -> float:
+    count = counts.total()
+    return _in_errors(counts[1.0] - count * mean, count * mean * (1 - mean))
+
+
+def _tango_score(counts: Counter[float], difference: float) -> float:
+    better, worse, count = counts[1.0], counts[-1.0], counts.total()
+    a, b = 2 * count, -better - worse + (2 * count - better + worse) * difference
+    c = -worse * difference * (1 - difference)
+    chance = (sqrt(max(0.0, b * b - 4 * a * c)) - b) / (2 * a)
+    return _in_errors(better - worse - count * difference, count * (2 * chance + difference * (1 - difference)))
+
+
+def _in_errors(distance: float, variance: float) -> float:
+    if variance <= 0:
+        return inf if distance > 0 else -inf if distance < 0 else 0.0
+    return distance / sqrt(variance)
+
+
+_WILSON = _Proportions("Wilson", "clustered Wilson", _wilson_score)
+_TANGO = _Proportions("Tango", "clustered Tango", _tango_score)
 
 
 def _betting_low(

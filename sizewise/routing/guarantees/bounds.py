@@ -115,7 +115,7 @@ RISK_TESTS: Mapping[str, RiskTest] = {
 }
 
 
-def t_quantile(probability: float, degrees_of_freedom: int) -> float:
+def t_quantile(probability: float, degrees_of_freedom: float) -> float:
     """Quantile of Student's t (Abramowitz and Stegun 26.7.5); off by 1e-3 from 10 degrees of freedom on."""
     z = NormalDist().inv_cdf(probability)
     first = (z**3 + z) / 4
