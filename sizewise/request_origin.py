@@ -16,6 +16,7 @@ class RequestOrigin(Struct, frozen=True):
     flow: str = ""
     node: str = ""  # path of the flow's node
     agent: str = ""
+    session: str = ""  # of the request that the flow or agent answers; it labels records, and routes and caches nothing
 
 
 class ReleaseLabel(Struct, frozen=True):

@@ -360,8 +360,8 @@ class NodeContext:
 
 
 def tighten_options(outer: RequestOptions, inner: RequestOptions) -> RequestOptions:
-    """The stricter of each limit and data class. Policy, session and idempotency key are those of `inner` only; whose
-    costs they are, `outer` says.
+    """The stricter of each limit and data class. Policy, session (which routes) and idempotency key are those of
+    `inner` only; whose costs they are, `outer` says, and whose conversation, the request's origin.
     """
     classes: list[DataClass] = [each for each in (outer.data_class, inner.data_class) if each is not None]
     return RequestOptions(

@@ -9,10 +9,10 @@ import msgspec
 from msgspec import Struct
 
 from sizewise.attempt_progress import ProgressUpdate
-from sizewise.data_class import DATA_CLASSES
+from sizewise.data_class import DATA_CLASSES, DataClass, strictest
 from sizewise.flows.engine import Steps
 from sizewise.flows.language.types import Json
-from sizewise.flows.node import NodeDependencies, tighten_options
+from sizewise.flows.node import NodeDependencies
 from sizewise.flows.run_limits import RunUsage
 from sizewise.flows.streaming_output import StreamingOutput
 from sizewise.handler import (
@@ -22,7 +22,6 @@ from sizewise.handler import (
     ModelSelected,
     ReasoningDelta,
     Request,
-    RequestOptions,
     Send,
     TextDelta,
 )
@@ -93,11 +92,11 @@ class RunContext:
     def tighten_data_class(self, data_class: Json) -> None:
         """Later steps have at least this data class: their content may come from that data."""
         if data_class in DATA_CLASSES:
-            options = tighten_options(self.request.options, RequestOptions(data_class=data_class))
-            self.request = msgspec.structs.replace(
-                self.request,
-                options=msgspec.structs.replace(options, constraint_source=DATA_CLASS_SOURCE),
-            )
+            own = self.request.options
+            found = msgspec.convert(data_class, DataClass)
+            strict = found if own.data_class is None else strictest(found, own.data_class)
+            options = msgspec.structs.replace(own, data_class=strict, constraint_source=DATA_CLASS_SOURCE)
+            self.request = msgspec.structs.replace(self.request, options=options)
 
     def current_request(self) -> Request:
         """The request, with its principal's current permissions."""

@@ -246,7 +246,7 @@ class RecordingMiddleware:
         if options.end_user is not UNSET and self._end_users is not None:
             hashed = self._end_users.hash(request.principal.tenant, options.end_user) or None
         return (
-            options.session,
+            options.session or (origin.session or None if origin is not None else None),
             hashed,
             None if options.tags is UNSET else join_tags(options.tags),
             *(NO_ORIGIN if origin is None else _origin_values(origin)),

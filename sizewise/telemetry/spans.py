@@ -56,6 +56,7 @@ class SpanRecorder:
             flow=flow or outer.flow,
             node=node or outer.node,
             agent=agent or outer.agent,
+            session=request.options.session or outer.session,
         )
         return Span(self._write, self._ids, request, origin, operation=operation, name=name, kind=kind)
 
@@ -137,7 +138,7 @@ class Span:
             (time.perf_counter() - self._began) * 1e3,
             _error_code(error) or self.error,
             self.result_bytes,
-            request.options.session,
+            self.origin.session or None,
         )
         self._write(((SPANS_TABLE, (row,)),))
 

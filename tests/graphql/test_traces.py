@@ -72,6 +72,27 @@ def test_a_flow_with_an_agent_a_tool_and_two_models_is_one_tree(server: Served) 
     assert "invoke_agent" in listed.out and "execute_tool" in listed.out
 
 
+def test_all_records_and_spans_of_a_flow_are_of_the_session_that_asked(server: Served) -> None:
+    """Its agent, the agent's tool, and what it asks models; which model answers does not follow the conversation."""
+    body: dict[str, Any] = {"model": "flow:whole", "sizewise": {"session": "conversation-4711", "end-user": "ann"}}
+    body["messages"] = [{"role": "user", "content": """[[tool look {"question": "where?"}]]"""}]
+    trace = server.ask("/v1/chat/completions", body).headers["x-sizewise-trace"]
+    rows = "{ rows { trace session flow node agent model } }"
+    found = graphql(server, "query ($id: String!) { records(filter: {trace: $id}) " + rows + " }", id=trace)
+    records = found.data["records"]["rows"]
+    assert {each["session"] for each in records} == {"conversation-4711"}
+    assert {(each["flow"], each["agent"]) for each in records} >= {
+        ("whole", "helper"),
+        ("look", "helper"),
+        ("whole", None),
+    }
+    of_session = 'query { records(filter: {session: "conversation-4711"}) ' + rows + " }"
+    assert graphql(server, of_session).data["records"]["rows"] == records
+    erase = 'mutation { erasePersonalData(session: "conversation-4711", dryRun: false) { dryRun } }'
+    assert graphql(server, erase).errors == []
+    assert graphql(server, TRACE, id=trace).data == {"trace": None}, "its spans too"
+
+
 def test_a_plain_chat_has_its_request_and_attempt_and_no_further_row(server: Served) -> None:
     spans = traced(server, "b" * 32, "echo/small")
     assert [each["operation"] for each in spans] == ["request", "chat"] and spans[0]["parent"] == SPAN
