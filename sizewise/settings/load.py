@@ -215,7 +215,8 @@ def _read(path: Path, content: bytes | None) -> FileSettings:
     if "providers" in tables:
         tables["providers"] = apply_presets(tables["providers"], wrong)
     file = read_table(FileSettings, tables, "", wrong) or FileSettings()
-    wrong.extend(_contradictions(file, wrong))
+    known = {_key_of(each) for each in wrong}  # such a setting has its default here, so what is said of it misleads
+    wrong.extend([each for each in _contradictions(file, wrong) if _key_of(each) not in known])
     raise_if_invalid(wrong, path)
     providers = {name: _resolve_provider(each, path.parent) for name, each in file.providers.items()}
     policies = {name: _resolve_policy(each, path.parent) for name, each in file.policies.items()}
@@ -280,6 +281,10 @@ def _resolve_knowledge(knowledge: KnowledgeSettings, folder: Path) -> KnowledgeS
     )
 
 
+def _key_of(error: str) -> str:
+    return error.partition(":")[0]
+
+
 def _contradictions(file: FileSettings, known_errors: list[str]) -> list[str]:
     """Errors that only several settings together show; `known_errors` are those found before."""
     wrong = []
@@ -299,7 +304,7 @@ def _contradictions(file: FileSettings, known_errors: list[str]) -> list[str]:
     for name, hook in file.webhooks.items():
         for key, says in (("url", "the URL to send events to"), ("secret", "the signing secret")):
             place = f"webhooks.{name}.{key}:"
-            if not getattr(hook, key) and not any(each.startswith(place) for each in known_errors):
+            if not getattr(hook, key):
                 wrong.append(f"{place} is missing: {says}")
     wrong.extend(alert_contradictions(file.alerts, file.slo, file.receivers))
     wrong.extend(environment_contradictions(file.environments))
@@ -307,12 +312,12 @@ def _contradictions(file: FileSettings, known_errors: list[str]) -> list[str]:
     for name, oidc in file.oidc.items():
         for key, says in (("issuer", "the issuer URL of the provider"), ("client_id", "the client ID of this server")):
             place = f"oidc.{name}.{key}:"
-            if not getattr(oidc, key) and not any(each.startswith(place) for each in known_errors):
+            if not getattr(oidc, key):
                 wrong.append(f"{place} is missing: {says}")
         if "openid" not in oidc.scopes:
             wrong.append(f"oidc.{name}.scopes: must include 'openid'")
     for name, host in file.hosts.items():
-        if not host.url and not any(each.startswith(f"hosts.{name}.url") for each in known_errors):
+        if not host.url:
             wrong.append(f"hosts.{name}.url: is missing")
     for name, server in file.mcp.items():
         if bool(server.url) is bool(server.command) and not any(
@@ -326,8 +331,7 @@ def _contradictions(file: FileSettings, known_errors: list[str]) -> list[str]:
         )
     for name, provider in file.providers.items():
         place = f"providers.{name}.base_url:"
-        said = provider.endpoint or provider.wire == "echo" or any(each.startswith(place) for each in known_errors)
-        if not provider.base_url and not said:
+        if not provider.base_url and not provider.endpoint and provider.wire != "echo":
             wrong.append(f"{place} is missing: the base URL of the provider, as 'https://host/v1'")
         wrong.extend(
             f'providers.{name}.headers.{header!r}: give the value by reference, as "env:NAME"'

@@ -93,7 +93,9 @@ def read_examples(file: Path, test: Path | None, instructions: str) -> TaskExamp
 def _read(file: Path, instructions: str) -> list[Example]:
     try:
         lines = file.read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as why:
+    except OSError as why:
+        raise BadRequest(f"{str(file)!r} cannot be read: {why.strerror}", "Give a JSONL file in UTF-8.") from why
+    except UnicodeDecodeError as why:
         raise BadRequest(f"{str(file)!r} cannot be read: {why}", "Give a JSONL file in UTF-8.") from why
     found = [_example(line, f"{file}:{at}", instructions) for at, line in enumerate(lines, 1) if line.strip()]
     if len(found) > MAX_EXAMPLES:

@@ -197,6 +197,7 @@ def test_a_test_message_shows_what_the_receiver_answered(tmp_path: Path, status:
 BAD = {
     'metric = "cost"': "alerts.a.metric: there is no metric 'cost'. Did you mean 'cost_usd'?",
     'metric = "cost_usd"': "alerts.a.alert: is missing",
+    'metric = "cost_usd"\nalert = "lots"': "alerts.a.alert: 'lots' is not a number",
     'metric = "cost_usd"\nalert = 1\nto = ["opps"]': "alerts.a.to: there is no receiver 'opps'. Did you mean 'ops'?",
     'metric = "cost_usd"\nalert = 1\nwindow = "1 day"': "alerts.a.window: '1 day' is not a duration",
     'metric = "cost_usd"\nalert = 1\nwarning = 2': "alerts.a.warning: is reached after `alert`",
@@ -225,6 +226,8 @@ def test_bad_settings_say_what_is_wrong(tmp_path: Path, wrong: str) -> None:
     with pytest.raises(ConfigError) as refused:
         load_settings(file, tmp_path)
     assert BAD[wrong] in refused.value.message
+    keys = [line.strip().partition(":")[0] for line in refused.value.message.splitlines()[1:]]
+    assert len(keys) == len(set(keys)), "a wrong value is not missing too"
 
 
 def test_a_message_in_each_format_mentions_no_one() -> None:

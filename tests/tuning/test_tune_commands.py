@@ -42,7 +42,11 @@ def test_the_size_is_told_before_anything_is_installed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "why", "hint"),
     [
-        (("plan", "intents", "absent.jsonl"), "cannot be read", "JSONL file in UTF-8"),
+        (
+            ("plan", "intents", "absent.jsonl"),
+            "absent.jsonl' cannot be read: No such file or directory\n",
+            "JSONL file in UTF-8",
+        ),
         (("plan", "Not A Name", "data.jsonl"), "is not a name of a tuning run", "Use a-z, 0-9 and -"),
         (("plan", "intents", "data.jsonl", "--base", "local/nothing"), "there is no local model", ""),
         (("status", "intent"), "there is no tuning run 'intent'", "intents"),
