@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from tests.fakes.json_server import JsonHandler, json_server
 
 
 @dataclass
@@ -28,10 +27,7 @@ class GithubDouble:
 def github_double() -> Iterator[GithubDouble]:
     double = GithubDouble()
 
-    class Handler(BaseHTTPRequestHandler):
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
+    class Handler(JsonHandler):
         def do_GET(self) -> None:
             self._answer(200, double.comments if "page=1" in self.path.split("&") else [])
 
@@ -43,7 +39,7 @@ def github_double() -> Iterator[GithubDouble]:
             self._write(200, lambda body: double.comments[id - 1].update(body=body))
 
         def _write(self, status: int, write: Any) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["content-length"])))["body"]
+            body = self.read_json()["body"]
             if not double.may_write:
                 return self._answer(403, {"message": "Resource not accessible by integration"})
             write(body)
@@ -51,18 +47,7 @@ def github_double() -> Iterator[GithubDouble]:
 
         def _answer(self, status: int, value: object) -> None:
             double.requests.append((self.command, self.headers["authorization"]))
-            data = json.dumps(value).encode()
-            self.send_response(status)
-            self.send_header("content-type", "application/json")
-            self.send_header("content-length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
+            self.answer(status, value)
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    double.url = f"http://127.0.0.1:{server.server_port}"
-    try:
+    with json_server(Handler) as double.url:
         yield double
-    finally:
-        server.shutdown()
-        server.server_close()

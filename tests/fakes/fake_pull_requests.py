@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from tests.fakes.json_server import JsonHandler, json_server
 
 PATHS = {
     "github": "/repos/repo/pulls",
@@ -42,10 +41,7 @@ class PullRequestDouble:
 def pull_request_double(kind: str) -> Iterator[PullRequestDouble]:
     double = PullRequestDouble(kind)
 
-    class Handler(BaseHTTPRequestHandler):
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
+    class Handler(JsonHandler):
         def do_GET(self) -> None:
             asked = parse_qs(urlsplit(self.path).query)
             found = [double.shown(number) for number in range(1, len(double.opened) + 1)]
@@ -54,7 +50,7 @@ def pull_request_double(kind: str) -> Iterator[PullRequestDouble]:
             self._answer(200, found if kind == "gitea" else known)
 
         def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            body = self.read_json()
             if double.refuses:
                 return self._answer(double.refuses, {"message": "no"})
             if self.path != PATHS[kind]:
@@ -66,18 +62,7 @@ def pull_request_double(kind: str) -> Iterator[PullRequestDouble]:
 
         def _answer(self, status: int, value: object) -> None:
             double.seen.append(self.headers["authorization"])
-            data = json.dumps(value).encode()
-            self.send_response(status)
-            self.send_header("content-type", "application/json")
-            self.send_header("content-length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
+            self.answer(status, value)
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    double.url = f"http://127.0.0.1:{server.server_port}"
-    try:
+    with json_server(Handler) as double.url:
         yield double
-    finally:
-        server.shutdown()
-        server.server_close()
