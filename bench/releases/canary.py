@@ -237,7 +237,7 @@ def _fault_scenarios() -> list[Scenario]:
         ("30 % errors", Arm(error=0.3), 1_500),
         ("10 % errors", Arm(error=0.1), 6_000),
         ("2 x latency", Arm(slow=0.5), 2_000),
-        ("+30 % cost", Arm(cost=1.3), 6_000),
+        ("+30 % cost", Arm(cost=1.3), 20_000),
     )
     return [Scenario(name, arm, (share,), count) for name, arm, count in faults for share in (0.05, 0.25, 0.5)]
 
@@ -255,14 +255,34 @@ def _quantiles(found: Sequence[int | None]) -> str:
     return "not found" if middle >= 10**9 else f"{middle:.0f}"
 
 
+def _print_faults(pool: ProcessPoolExecutor, canaries: int, only: str = "") -> None:
+    print("| fault | share | found | sessions in all | of the canary (median) |\n|---|---|---|---|---|", flush=True)
+    for scenario in _fault_scenarios():
+        if only not in scenario.name:
+            continue
+        outcomes = list(pool.map(partial(run, scenario), range(1, canaries + 1), chunksize=4))
+        hits = [each.canary_units for each in outcomes]
+        sessions = [each.sessions if each.canary_units is not None else None for each in outcomes]
+        share = sum(each is not None for each in hits) / len(hits)
+        print(
+            f"| {scenario.name} | {100 * scenario.steps[0]:g} % | {share:.0%} | {_quantiles(sessions)}"
+            f" | {_quantiles(hits)} |",
+            flush=True,
+        )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--canaries", type=int, default=1_000)
     parser.add_argument("--faults", type=int, default=40)
     parser.add_argument("--sessions", type=int, default=400)
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--only", help="one fault alone, such as '+30 %% cost'")
     options = parser.parse_args()
     with ProcessPoolExecutor(options.processes) as pool:
+        if options.only:
+            _print_faults(pool, options.faults, options.only)
+            return
         print("| canary | shares | canaries | false rollbacks | upper 95 % |\n|---|---|---|---|---|", flush=True)
         total = found = 0
         scenarios = _false_scenarios(options.sessions)
@@ -276,17 +296,7 @@ def main() -> None:
                 f"| {scenario.name} | {steps} | {each_of} | {wrong} | {upper_limit(wrong, each_of):.3f} |", flush=True
             )
         print(f"| all | | {total} | {found} ({found / total:.3f}) | {upper_limit(found, total):.3f} |\n")
-        print("| fault | share | found | sessions in all | of the canary (median) |\n|---|---|---|---|---|", flush=True)
-        for scenario in _fault_scenarios():
-            outcomes = list(pool.map(partial(run, scenario), range(1, options.faults + 1), chunksize=4))
-            hits = [each.canary_units for each in outcomes]
-            sessions = [each.sessions if each.canary_units is not None else None for each in outcomes]
-            share = sum(each is not None for each in hits) / len(hits)
-            print(
-                f"| {scenario.name} | {100 * scenario.steps[0]:g} % | {share:.0%} | {_quantiles(sessions)}"
-                f" | {_quantiles(hits)} |",
-                flush=True,
-            )
+        _print_faults(pool, options.faults)
         print("\n| quality in pairs | margin | found | pairs (median) |\n|---|---|---|---|", flush=True)
         for worse, better, margin, most in (
             (0.2, 0.0, 0.03, 1_000),

