@@ -41,14 +41,14 @@ def publish(flow: str, project: str | None) -> None:
         write_json(msgspec.to_builtins(told))
         return
     if told.commit is not None:
-        _write_commit(told.commit)
+        write_commit(told.commit)
         return
     assert told.flow is not None
     again = "" if told.new else " (unchanged)"
     click.echo(f"flow:{told.flow.name}@{told.flow.version[:SHORT]} is live in {told.flow.project!r}{again}")
 
 
-def _write_commit(made: operations.FlowCommit) -> None:
+def write_commit(made: operations.FlowCommit) -> None:
     click.echo(
         f"Committed {made.commit[:SHORT]} to the branch {made.branch} of {made.repository}: nothing is live by it"
     )
@@ -65,14 +65,17 @@ def _write_commit(made: operations.FlowCommit) -> None:
 def withdraw(name: str, project: str | None) -> None:
     """Withdraw a published flow.
 
-    Its versions and runs are kept. A flow in the server's folder is published again when its file changes.
+    Its versions and runs are kept. A flow in the server's folder is published again when its file changes. A server
+    with [git] removes a flow of its repository by a commit on a branch of yours, and a pull request.
 
     \b
     Example: sizewise flow withdraw support
     """
     told = asyncio.run(operations.withdraw_flow(api_client(), name=name, project=project))
     if wants_json():
-        write_json({"withdrawn": told.name})
+        write_json({"withdrawn": None if told.commit else told.name, "commit": msgspec.to_builtins(told.commit)})
+    elif told.commit is not None:
+        write_commit(told.commit)
     else:
         click.echo(f"flow:{told.name} is withdrawn")
 

@@ -412,6 +412,17 @@ class PublishedFlow(Struct, frozen=True, rename="camel"):
     commit: FlowCommit | None
 
 
+class PublishedPromptPrompt(Struct, frozen=True, rename="camel"):
+    id: str
+    version: str
+
+
+class PublishedPrompt(Struct, frozen=True, rename="camel"):
+    new: bool
+    prompt: PublishedPromptPrompt | None
+    commit: FlowCommit | None
+
+
 class FlowRun(Struct, frozen=True, rename="camel"):
     id: str
     number: NonNegativeSafeInt | None
@@ -1823,12 +1834,14 @@ async def publish_flow(client: ApiClient, *, text: str, project: str | UnsetType
 
 
 WITHDRAW_FLOW = """\
-mutation WithdrawFlow($name: String!, $project: String) { withdrawFlow(name: $name, project: $project) { name } }
+mutation WithdrawFlow($name: String!, $project: String) { withdrawFlow(name: $name, project: $project) { name commit {
+...FlowCommit } } } fragment FlowCommit on PublishedCommit { repository branch commit pullRequest problem }
 """
 
 
 class WithdrawFlowResult(Struct, frozen=True, rename="camel"):
     name: str
+    commit: FlowCommit | None
 
 
 class WithdrawFlowResponse(Struct, frozen=True, rename="camel"):
@@ -1839,6 +1852,31 @@ async def withdraw_flow(client: ApiClient, *, name: str, project: str | UnsetTyp
     variables = {"name": name, "project": project}
     response = await client.graphql(WITHDRAW_FLOW, WithdrawFlowResponse, variables)
     return response.withdraw_flow
+
+
+PUBLISH_PROMPT = """\
+mutation PublishPrompt($id: String!, $text: String!, $expectedVersion: String, $note: String!) { publishPrompt( id: $id
+text: $text expectedVersion: $expectedVersion note: $note ) { ...PublishedPrompt } } fragment PublishedPrompt on
+PublishPromptPayload { new prompt { id version } commit { ...FlowCommit } } fragment FlowCommit on PublishedCommit {
+repository branch commit pullRequest problem }
+"""
+
+
+class PublishPromptResponse(Struct, frozen=True, rename="camel"):
+    publish_prompt: PublishedPrompt
+
+
+async def publish_prompt(
+    client: ApiClient,
+    *,
+    id: str,
+    text: str,
+    note: str,
+    expected_version: str | UnsetType | None = UNSET,
+) -> PublishedPrompt:
+    variables = {"id": id, "text": text, "expectedVersion": expected_version, "note": note}
+    response = await client.graphql(PUBLISH_PROMPT, PublishPromptResponse, variables)
+    return response.publish_prompt
 
 
 LIST_FLOW_RUNS = """\

@@ -1,4 +1,4 @@
-"""`sizewise prompt`: list, check, show and render the prompt files of the folder; needs no server."""
+"""`sizewise prompt`: list, check, show and render the prompt files of the folder, without a server; and publish one."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ COMMANDS: Mapping[str, LazyCommand] = {
     "list": LazyCommand("sizewise.cli.prompt:list_", "List the prompts of the folder."),
     "show": LazyCommand("sizewise.cli.prompt:show", "Show a prompt: its version, its variables and its text."),
     "check": LazyCommand("sizewise.cli.prompt:check", "Report all errors in prompts; exits with 1 if there are any."),
+    "publish": LazyCommand("sizewise.cli.prompt_publish:publish", "Publish a prompt on the server."),
     "render": LazyCommand("sizewise.cli.prompt:render", "Print a prompt with values of its variables."),
 }
 
@@ -31,7 +32,7 @@ COMMANDS: Mapping[str, LazyCommand] = {
 @local_options
 @click.pass_context
 def prompt(ctx: click.Context) -> None:
-    """Manage prompts as files: list, show, check, render.
+    """Manage prompts as files: list, show, check, render, publish.
 
     A prompt is a file in the folder `prompts` next to sizewise.toml; its id is its name. Without a command it lists
     them.

@@ -22,7 +22,7 @@ def prompts_folder() -> Path:
 
 def prompt_files() -> list[PromptFile]:
     folder = prompts_folder()
-    return [read_prompt(folder, id, _data) for id in list_prompt_ids(folder)]
+    return [read_prompt(folder, id, parse_front_matter) for id in list_prompt_ids(folder)]
 
 
 def find_prompt_file(id: str) -> PromptFile:
@@ -32,7 +32,7 @@ def find_prompt_file(id: str) -> PromptFile:
     if id not in known:
         hint = did_you_mean(id, known) or f"write the file {folder / f'{id[:60]}.md'}"
         raise BadRequest(f"there is no prompt {id[:60]!r} in {str(folder)!r}", hint)
-    return read_prompt(folder, id, _data)
+    return read_prompt(folder, id, parse_front_matter)
 
 
 def load_prompt(id: str) -> PromptTemplate:
@@ -48,5 +48,5 @@ def complete_prompt(ctx: click.Context, param: click.Parameter, incomplete: str)
     return [each for each in list_prompt_ids(prompts_folder()) if each.startswith(incomplete)]
 
 
-def _data(text: str) -> object:
+def parse_front_matter(text: str) -> object:
     return parse_yaml(text).data

@@ -26,12 +26,12 @@ from sizewise.graphql.flow_fields import has_side_effects
 from sizewise.graphql.keys import validate_project_name
 from sizewise.graphql.model_type import FieldValues
 from sizewise.graphql.naming import to_graphql_name
+from sizewise.graphql.published_commit import commit_fields, require_short_note
 from sizewise.handler import Event, TextDelta
 from sizewise.money import format_dollars
 from sizewise.principal import Principal
-from sizewise.releases.git_publisher import FlowPublication, PublishedCommit
+from sizewise.releases.publication import Publication
 
-MAX_NOTE_CHARS = 500
 PAGE_ARGUMENTS = ("before", "limit")
 SEVERITIES: Mapping[str, str] = {"mistake": "error", "warning": "warning"}
 
@@ -216,8 +216,7 @@ async def publish_flow(
     """Raises BadRequest with the first error, Conflict if another flow has the same field name, or if the flow or its
     file was changed meanwhile.
     """
-    if len(note) > MAX_NOTE_CHARS:
-        raise BadRequest(f"the note has more than {MAX_NOTE_CHARS} characters", "shorten it", param="note")
+    require_short_note(note)
     principal, services = context.principal, context.services
     where = principal.project if project is None else validate_project_name(project)
     require_permission(principal, "manage_flows", Resource(principal.tenant, where))
@@ -237,8 +236,10 @@ async def publish_flow(
         raise Conflict(f"the flow {other!r} has the same field in GraphQL as {name!r}", "choose another name")
     findings = flow_findings(text, checked.diagnostics)
     if services.git_publisher.takes(principal.tenant, where):
-        made = await services.git_publisher.publish(principal, FlowPublication(name, text, expected_version, note))
-        return {"flow": None, "new": False, "findings": findings, "commit": _commit(made)}
+        made = await services.git_publisher.publish(
+            principal, Publication("flow", name, text, expected=expected_version, note=note)
+        )
+        return {"flow": None, "new": False, "findings": findings, "commit": commit_fields(made)}
     live = next((each.version for each in shelf.list_published(principal.tenant, where) if each.name == name), "")
     folder = context.app.resources.flow_files
     file = None if folder is None else folder.file_of(principal.tenant, where, name)
@@ -257,22 +258,17 @@ async def publish_flow(
     return {"flow": _flow(context, published), "new": new, "findings": findings, "commit": None}
 
 
-def _commit(made: PublishedCommit) -> FieldValues:
-    return {
-        "repository": made.repository,
-        "branch": made.branch,
-        "commit": made.commit,
-        "pullRequest": made.pull_request or None,
-        "problem": made.problem or None,
-    }
-
-
 async def withdraw_flow(context: RequestContext, name: str, project: str | None = None) -> FieldValues:
     principal = context.principal
     where = principal.project if project is None else validate_project_name(project)
     require_permission(principal, "manage_flows", Resource(principal.tenant, where))
+    publisher = context.services.git_publisher
+    if publisher.takes(principal.tenant, where):
+        made = await publisher.publish(principal, Publication("flow", name, None))
+        if made is not None:
+            return {"name": name, "commit": commit_fields(made)}
     await context.services.flow_versions.unpublish(principal, where, name)
-    return {"name": name}
+    return {"name": name, "commit": None}
 
 
 # ---- runs

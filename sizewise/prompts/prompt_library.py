@@ -1,4 +1,4 @@
-"""Prompt library: the files of one folder by id, each read again when it has changed; renders nothing.
+"""Prompt library: the files of one folder by id, each read again when it has changed, and replaced; renders nothing.
 
 A prompt is live as soon as its file is saved: its size and time are looked at each time it is used, which takes
 microseconds, and no other file is. Belongs to one project, as the flows of the folder do.
@@ -13,7 +13,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from sizewise.errors import BadRequest, PathNotFound, did_you_mean
+from sizewise.atomic_file import write_file_atomically
+from sizewise.errors import BadRequest, Conflict, PathNotFound, did_you_mean
 from sizewise.principal import Principal
 from sizewise.prompts.prompt import MAX_BYTES, PROMPT_ID, ParseYaml, PromptSyntaxError, PromptTemplate, parse_prompt
 
@@ -140,6 +141,22 @@ class PromptLibrary:
             return read_prompt(self._folder, id, self._parse_yaml)
         except OSError:  # just removed
             return None
+
+    def replace(self, principal: Principal, id: str, text: str) -> None:
+        """Writes the file, which is live at once. Raises BadRequest if this principal has no folder here, and Conflict
+        if the file cannot be written.
+        """
+        if self._folder is None or self._owner != (principal.tenant, principal.project):
+            raise BadRequest("this server has no prompts of your project", "use a key of the folder's project")
+        path = self._folder / f"{id}{SUFFIX}"
+        try:
+            path.parent.mkdir(exist_ok=True)
+            write_file_atomically(path.resolve(), text.encode())
+        except OSError as error:
+            raise Conflict(
+                f"the file {path.name!r} cannot be written: {error.strerror or type(error).__name__}",
+                "copy your text into the file where the folder comes from, such as its repository",
+            ) from error
 
     def files(self, principal: Principal) -> Iterator[PromptFile]:
         """As they lie in the folder now."""

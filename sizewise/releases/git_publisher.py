@@ -1,4 +1,4 @@
-"""Publishing to git: a flow becomes a commit on a branch of its publisher's, pushed by the mirror; makes nothing live.
+"""Publishing to git: a file becomes a commit on a branch of its publisher's, pushed by the mirror; makes nothing live.
 
 The branch is named by who publishes and what. It begins at the last commit of the followed branch, which is never
 written to, and each publication adds a commit, until the followed branch has the same file; then it begins anew. A push
@@ -19,29 +19,18 @@ from msgspec import Struct
 from sizewise.audit_log.tables import append_event
 from sizewise.auth.api_keys import audit_event
 from sizewise.errors import BadRequest, Conflict, ExternalFailure, SizewiseError
-from sizewise.flows.validator import parse_flow_text
-from sizewise.flows.versions.tables import require_version
 from sizewise.principal import Principal
 from sizewise.releases.git_mirror import HEADS, GitMirror, reason
 from sizewise.releases.git_remote import check_egress
+from sizewise.releases.publication import Publication
 from sizewise.releases.pull_requests import Change, PullRequests
 from sizewise.settings.load import Settings, resolve_secret
 from sizewise.storage.database import AsyncTransactionRunner
 
 REGULAR = ("100644", "100755")
-SUFFIXES = (".yaml", ".yml")
 MAX_FILE_BYTES = 4_000_000
 COMMITTER = ("Sizewise", "sizewise@localhost")
 NAME_CHARS = 30
-
-
-class FlowPublication(Struct, frozen=True):
-    """A flow that is to become a commit. `expected`: the version that it replaces, empty for a new one; None: any."""
-
-    name: str
-    text: str
-    expected: str | None
-    note: str = ""
 
 
 class PublishedCommit(Struct, frozen=True):
@@ -59,12 +48,7 @@ class _GitFile(Struct, frozen=True):
 
     path: str
     blob: str = ""
-    text: str = ""
-
-    @property
-    def version(self) -> str:
-        spec = parse_flow_text(self.text).spec if self.blob else None
-        return "" if spec is None else spec.version
+    text: str | None = None
 
 
 class GitPublisher:
@@ -85,19 +69,23 @@ class GitPublisher:
         owner = self._owner()
         return (tenant, project) == (owner.tenant, owner.project)
 
-    async def publish(self, principal: Principal, flow: FlowPublication) -> PublishedCommit:
-        """The same text again is the same commit. Raises Conflict, BadRequest, EgressDenied, ExternalFailure."""
+    async def publish(self, principal: Principal, its: Publication) -> PublishedCommit | None:
+        """The same text again is the same commit. None: there is no such file to remove. Raises Conflict, BadRequest,
+        EgressDenied, ExternalFailure.
+        """
         token = resolve_secret(self._git.token)
         check_egress(self._settings)
-        branch = _branch_of(principal, flow.name)
+        branch = _branch_of(principal, its.branch_name)
         async with self._mirror.alone():
             base = await self._mirror.fetch(token)
-            in_base = await self._file(base, flow.name)
-            before, on_branch = await self._head(branch, flow.name, token)
+            in_base = await self._file(base, its)
+            before, on_branch = await self._head(branch, its, token)
             is_merged = before and on_branch.blob == in_base.blob
             parent, file = (base, in_base) if is_merged or not before else (before, on_branch)
-            self._require_known(flow, in_base, file)
-            if file.text == flow.text and file.blob:
+            self._require_known(its, in_base, file)
+            if its.text is None and not in_base.blob and not file.blob:
+                return None
+            if file.text == its.text:
                 if parent == base:
                     raise Conflict(
                         f"the branch {self._git.branch!r} has this text already",
@@ -105,35 +93,33 @@ class GitPublisher:
                     )
                 commit = parent
             else:
-                commit = await self._commit(principal, flow, parent, file.path)
+                commit = await self._commit(principal, its, parent, file.path)
                 await self._push(commit, branch, before, token)
-                await self._log(principal, flow, branch, commit)
+                await self._log(principal, its, branch, commit)
         made = PublishedCommit(self._git.url, branch, commit)
-        change = Change(_title(flow), flow.note, branch, self._git.branch)
+        change = Change(its.title, its.note, branch, self._git.branch)
         return await self._with_pull_request(made, change, token)
 
-    def _require_known(self, flow: FlowPublication, in_base: _GitFile, file: _GitFile) -> None:
+    def _require_known(self, its: Publication, in_base: _GitFile, file: _GitFile) -> None:
         """What is replaced is what the publisher began with: of the followed branch, or of his own."""
-        if flow.expected is not None and flow.expected != file.version:
-            require_version(f"{flow.name} of the branch {self._git.branch}", in_base.version, flow.expected)
+        if its.expected != its.version_of(file.text):
+            its.require_replaces(its.version_of(in_base.text), f"the branch {self._git.branch}")
 
-    async def _head(self, branch: str, name: str, token: str) -> tuple[str, _GitFile]:
+    async def _head(self, branch: str, its: Publication, token: str) -> tuple[str, _GitFile]:
         """The branch's last commit at the server, empty if there is no such branch, and its file."""
         words = ("ls-remote", "--heads", "--end-of-options", self._git.url, f"{HEADS}{branch}")
         listed = await self._mirror.git(*words, token=token)
         if listed.exit_code:
             raise ExternalFailure(f"git cannot list branches: {reason(listed.stderr)}", "check [git]")
         if not listed.stdout.strip():
-            return "", _GitFile(self._path(name))
+            return "", _GitFile(its.paths(self._git.path)[0])
         commit = await self._mirror.fetch(token, branch)
-        return commit, await self._file(commit, name)
+        return commit, await self._file(commit, its)
 
-    def _path(self, name: str, suffix: str = SUFFIXES[0]) -> str:
-        return "/".join(each for each in (self._git.path, "flows", f"{name}{suffix}") if each)
-
-    async def _file(self, commit: str, name: str) -> _GitFile:
+    async def _file(self, commit: str, its: Publication) -> _GitFile:
         """Raises BadRequest for what is no regular file."""
-        for path in (self._path(name, suffix) for suffix in SUFFIXES):
+        paths = its.paths(self._git.path)
+        for path in paths:
             words = ("ls-tree", "-z", "--full-tree", "--end-of-options", commit, "--", path)
             about, _, found = (await self._mirror.read(*words)).rstrip("\0").partition("\t")
             if found != path:
@@ -142,18 +128,22 @@ class GitPublisher:
             if mode not in REGULAR:
                 raise BadRequest(f"{path!r} is no regular file in the repository", "put the file itself there")
             return _GitFile(path, blob, await self._mirror.read("cat-file", "blob", blob, limit=MAX_FILE_BYTES))
-        return _GitFile(self._path(name))
+        return _GitFile(paths[0])
 
-    async def _commit(self, principal: Principal, flow: FlowPublication, parent: str, path: str) -> str:
+    async def _commit(self, principal: Principal, its: Publication, parent: str, path: str) -> str:
         with TemporaryDirectory(prefix="publish-", dir=self._mirror.folder) as folder:
             text, message, index = (f"{folder}/{name}" for name in ("text", "message", "index"))
-            said = "\n\n".join(each for each in (_title(flow), flow.note) if each)
-            for path_of, content in ((text, flow.text), (message, f"{said}\n")):
-                await asyncio.to_thread(Path(path_of).write_bytes, content.encode())
+            said = "\n\n".join(each for each in (its.title, its.note) if each)
+            await asyncio.to_thread(Path(message).write_bytes, f"{said}\n".encode())
             more = {"GIT_INDEX_FILE": index, **_people(principal)}
-            blob = await self._done("hash-object", "-w", "--no-filters", "--", text)
             await self._done("read-tree", parent, more=more)
-            await self._done("update-index", "--add", "--cacheinfo", f"{REGULAR[0]},{blob},{path}", more=more)
+            if its.text is None:
+                at = {**more, "GIT_WORK_TREE": folder}  # git wants one, and reads none of its files
+                await self._done("update-index", "--force-remove", "--", path, more=at)
+            else:
+                await asyncio.to_thread(Path(text).write_bytes, its.text.encode())
+                blob = await self._done("hash-object", "-w", "--no-filters", "--", text)
+                await self._done("update-index", "--add", "--cacheinfo", f"{REGULAR[0]},{blob},{path}", more=more)
             tree = await self._done("write-tree", more=more)
             return await self._done("commit-tree", tree, "-p", parent, "-F", message, more=more)
 
@@ -170,15 +160,15 @@ class GitPublisher:
             "the token of [git] needs the right to write; nothing was published",
         )
 
-    async def _log(self, principal: Principal, flow: FlowPublication, branch: str, commit: str) -> None:
+    async def _log(self, principal: Principal, its: Publication, branch: str, commit: str) -> None:
         """Raises StorageError; the commit is there, and publishing again finds it."""
         event = audit_event(
             principal,
             principal.tenant,
-            "flow.commit",
-            f"flow:{self._owner().project}/{flow.name}",
+            f"{its.kind}.commit",
+            f"{its.kind}:{self._owner().project}/{its.name}",
             None,
-            {"branch": branch, "commit": commit, **({"note": flow.note} if flow.note else {})},
+            {"branch": branch, "commit": commit, **({"note": its.note} if its.note else {})},
         )
         await self._write(lambda connection: append_event(connection, event))
 
@@ -195,10 +185,6 @@ class GitPublisher:
         if done.exit_code:
             raise ExternalFailure(f"git cannot make a commit: {reason(done.stderr)}", "see its message")
         return done.stdout.strip()
-
-
-def _title(flow: FlowPublication) -> str:
-    return f"Publish the flow {flow.name}"
 
 
 def _branch_of(principal: Principal, name: str) -> str:

@@ -133,6 +133,37 @@ def test_a_push_that_is_refused_publishes_nothing_and_a_pull_request_that_is_ref
         assert server.chat("echo/small").status == 200
 
 
+def test_a_prompt_becomes_a_commit_beside_the_flow_of_the_same_name(
+    tmp_path: Path, repository: GitServer, github: PullRequestDouble
+) -> None:
+    with serving(tmp_path / "home", settings(repository, github), GIT_TOKEN=TOKEN) as server:
+        flow = publish(server, FLOW.replace("small", "large"))
+        (tmp_path / "answer.md").write_text("Answer shortly: {{ question }}\n")
+        by_cli = sizewise("prompt", "publish", str(tmp_path / "answer.md"), "--note", "shorter", home=server.home)
+        assert by_cli.code == 0 and "nothing is live" in by_cli.out and "Pull request: " in by_cli.out, by_cli.err
+        branch = f"{flow['branch']}.md"
+        assert shown(repository, "diff", "--name-only", "main", branch) == "prompts/answer.md"
+        assert shown(repository, "show", f"{branch}:prompts/answer.md") == "Answer shortly: {{ question }}"
+        assert "shorter" in shown(repository, "log", "-1", "--format=%B", branch)
+        assert not (server.home / "prompts").exists(), "nothing is live"
+        again = sizewise("prompt", "publish", str(tmp_path / "answer.md"), "--replaces", "f" * 64, home=server.home)
+        assert again.code == 2 and "was changed meanwhile" in again.err
+
+
+def test_a_flow_is_withdrawn_by_a_commit_that_removes_its_file(
+    tmp_path: Path, repository: GitServer, github: PullRequestDouble
+) -> None:
+    with serving(tmp_path / "home", settings(repository, github), GIT_TOKEN=TOKEN) as server:
+        by_cli = sizewise("flow", "withdraw", "answer", "--json", home=server.home)
+        made = by_cli.json["commit"]
+        assert by_cli.json["withdrawn"] is None and made["pullRequest"] == "https://git.example/repo/1", by_cli.err
+        assert shown(repository, "diff", "--name-status", "main", made["commit"]) == "D\tflows/answer.yaml"
+        assert "Withdraw the flow answer" in shown(repository, "log", "-1", "--format=%B", made["commit"])
+        assert sizewise("flow", "withdraw", "answer", "--json", home=server.home).json["commit"] == made
+        absent = sizewise("flow", "withdraw", "absent", home=server.home)
+        assert absent.code != 0 and "absent" in absent.err
+
+
 @pytest.mark.parametrize("target", ["/etc/passwd", "elsewhere.yaml"])
 def test_a_link_in_the_repository_is_not_written_through(tmp_path: Path, repository: GitServer, target: str) -> None:
     repository.commit({"flows/answer.yaml": Path(target)})

@@ -1,0 +1,51 @@
+"""`sizewise prompt publish`: sends a prompt file to the server, which writes it to its folder or commits it."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import click
+import msgspec
+
+from sizewise.cli import operations
+from sizewise.cli.flow_publish import write_commit
+from sizewise.cli.options import api_client, server_options, wants_json
+from sizewise.cli.output import write_json
+from sizewise.cli.prompt import SHORT
+from sizewise.cli.prompt_files import complete_prompt, find_prompt_file, parse_front_matter
+from sizewise.errors import BadRequest
+from sizewise.prompts.prompt_library import SUFFIX, read_prompt
+
+
+@click.command()
+@click.argument("id", shell_complete=complete_prompt)
+@click.option("--replaces", metavar="VERSION", default=None, help="Version that it replaces; empty: it is new. [any]")
+@click.option("--note", default="", help="Why, for the audit log or the commit.")
+@server_options
+def publish(id: str, replaces: str | None, note: str) -> None:
+    """Publish a prompt on the server.
+
+    ID is a prompt of the folder `prompts` next to sizewise.toml, or a file. It is checked here first. The server writes
+    it to its own folder, where it is live at once. A server with [git] makes it a commit on a branch of yours, and a
+    pull request.
+
+    \b
+    Example: sizewise prompt publish answer
+    """
+    path = Path(id)
+    is_file = path.suffix == SUFFIX and path.is_file()
+    file = read_prompt(path.parent, path.stem, parse_front_matter) if is_file else find_prompt_file(id)
+    if file.error is not None:
+        raise BadRequest(file.error.message, f"run: sizewise prompt check {id}")
+    text = file.path.read_text("utf-8")
+    told = asyncio.run(
+        operations.publish_prompt(api_client(), id=file.id, text=text, expected_version=replaces, note=note)
+    )
+    if wants_json():
+        write_json(msgspec.to_builtins(told))
+    elif told.commit is not None:
+        write_commit(told.commit)
+    elif told.prompt is not None:
+        again = "" if told.new else " (unchanged)"
+        click.echo(f"prompt {told.prompt.id}@{told.prompt.version[:SHORT]} is live{again}")
