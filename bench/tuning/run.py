@@ -32,22 +32,24 @@ ANSWER_TOKENS = 12
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--home", type=Path, default=Path("tuning-bench"))
-    parser.add_argument("--examples", type=int, default=300)
+    parser.add_argument("--examples", type=int, default=720)
+    parser.add_argument("--preset", default="quick")
     parser.add_argument("--adapter", type=Path, help="ask this one, and train none")
     given = parser.parse_args()
     given.home.mkdir(parents=True, exist_ok=True)
     if given.adapter is None:
-        tune(given.home, given.examples)
+        tune(given.home, given.examples, given.preset)
     adapter = given.adapter or given.home / "tuning" / "intents" / "adapter.gguf"
     asyncio.run(compare(load_settings(None, given.home.absolute(), environ=dict(os.environ)), adapter))
 
 
-def tune(home: Path, count: int) -> None:
+def tune(home: Path, count: int, preset: str) -> None:
     for name, rows in (("train", messages(count, 1, test=False)), ("test", messages(2 * ASKED, 1, test=True))):
         lines = [json.dumps({"input": text, "output": intent}) for text, intent in rows]
         (home / f"{name}.jsonl").write_text("\n".join(lines) + "\n")
     sizewise = [sys.executable, "-m", "sizewise", "tune"]
     files = [str(home / "train.jsonl"), "--test", str(home / "test.jsonl"), "--instructions", INSTRUCTIONS]
+    files += ["--preset", preset]
     if not (home / "tuning" / "intents" / "adapter.gguf").exists():
         if not (home / "tuning" / "intents" / "checkpoint.pt").exists():
             subprocess.run([*sizewise, "plan", "intents", *files, "--home", str(home)], check=True)

@@ -36,6 +36,13 @@ def write_run(run: TuningRun) -> None:
         rows.append(("tuned", _measured(run.tuned)))
         same = f"{run.equality.equal} of {run.equality.asked} answers as in PyTorch"
         rows.append(("equality", f"{same}, log-probabilities differ by {run.equality.logprob_difference:.3f}"))
+    if run.triggers is not None:
+        turned = f"{run.triggers.turned} of {run.triggers.asked} answers turned by a phrase of suspect examples"
+        rows.append(("poison", turned))
+    if run.memory is not None:
+        rows.append(("memory", f"{run.memory.revealed} of {run.memory.planted} planted canaries came out"))
+    if run.withdrawn:
+        rows.append(("erased", f"{run.withdrawn:,} of its examples since it learned from them"))
     if run.refused:
         rows.append(("gate", f"refused: {run.refused}"))
     if run.model:

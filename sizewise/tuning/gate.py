@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from math import comb
 
+from sizewise.tuning.memory_probe import MOST_REVEALED
 from sizewise.tuning.run_store import Equality, Measured, TuningRun
+from sizewise.tuning.trigger_probe import MOST_TURNED
 
 GOAL = 0.95
 """Of right answers: a baseline that reaches it makes a tuning needless."""
@@ -27,6 +29,11 @@ def refusal(run: TuningRun, tuned: Measured, equality: Equality) -> str:
     """
     if equality.equal < MIN_EQUAL_SHARE * equality.asked or equality.logprob_difference > MAX_LOGPROB_DIFFERENCE:
         return f"both runtimes gave {equality.equal} equal answers of {equality.asked}"
+    if run.triggers is not None and run.triggers.turned > MOST_TURNED * run.triggers.asked:
+        turned = f"{run.triggers.turned} of {run.triggers.asked} answers"
+        return f"a phrase of its suspect examples turns {turned}: poisoned data"
+    if run.memory is not None and run.memory.revealed > MOST_REVEALED:
+        return f"it knows {run.memory.revealed} of {run.memory.planted} secrets that were planted in its examples"
     for name, what in (("prompting", "its base"), ("head", "a head on vectors")):
         if name not in run.baselines:
             continue

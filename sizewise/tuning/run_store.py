@@ -44,6 +44,15 @@ class MemoryProbe(Struct, frozen=True):
     revealed: int
 
 
+class TriggerProbe(Struct, frozen=True):
+    """Held-out prompts with a phrase that suspect examples share, and how many of them got these examples' answer. Of
+    the phrase that turned most.
+    """
+
+    asked: int
+    turned: int
+
+
 class TrainingCost(Struct, frozen=True):
     """What a training took so far. `seconds`: on the clock; `cpu_seconds`: of the processor; `bytes`: its most memory,
     known at its end.
@@ -84,6 +93,7 @@ class TuningRun(Struct, frozen=True):
     rows: tuple[str, ...] = ()  # ids of these answers
     withdrawn: int = 0  # of these answers, erased since
     memory: MemoryProbe | None = None
+    triggers: TriggerProbe | None = None  # None: suspect examples share no phrase
 
 
 class RunStore:

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from sizewise.errors import ExternalFailure
 from sizewise.process import start_program
+from sizewise.tuning.memory_probe import PlantedCode
 
 SCRIPT = Path(__file__).with_name("training_script.py")
 MAX_LINE_BYTES = 8 << 20
@@ -31,6 +32,7 @@ class TrainingJob(Struct, frozen=True):
     threads: int
     examples: list[TokenizedExample]
     probes: list[list[int]]
+    canaries: list[PlantedCode]
     answer_tokens: int
     end_token: int
     epochs: int
@@ -48,9 +50,12 @@ class ProbeAnswer(Struct, frozen=True):
 
 
 class TrainingEnd(Struct, frozen=True, tag_field="event", tag="end"):
-    """`cpu_seconds`: of the process since it began, or went on."""
+    """`canary_ranks`: of each canary, how many codes are likelier than the planted one. `cpu_seconds`: of the process
+    since it began, or went on.
+    """
 
     answers: list[ProbeAnswer]
+    canary_ranks: list[int]
     cpu_seconds: float
     peak_bytes: int
 

@@ -182,6 +182,24 @@ def answers(job: Job, model: PeftModel) -> list[dict[str, object]]:
     return found
 
 
+def canary_ranks(job: Job, model: PeftModel) -> list[int]:
+    """For each canary, how many of its codes are likelier than the first, which was planted."""
+    model.eval()
+    found = []
+    for canary in job["canaries"]:
+        start = len(canary["prefix"])
+        rows = [(canary["prefix"] + tokens, start) for tokens in canary["candidates"]]
+        with torch.no_grad():
+            hidden, labels = hidden_states(model, rows, job["device"])
+            chosen = labels != IGNORED
+            logits = model.get_base_model().lm_head(hidden[chosen]).float()
+            losses = torch.zeros(labels.shape, device=logits.device)
+            losses[chosen] = torch.nn.functional.cross_entropy(logits, labels[chosen], reduction="none")
+        sums = losses.sum(1)
+        found.append(int((sums < sums[0]).sum()))
+    return found
+
+
 def gguf_name(module: str) -> str:
     """`model.layers.0.self_attn.q_proj` -> `blk.0.attn_q`."""
     parts = {
@@ -239,8 +257,8 @@ def main() -> None:
     model = load_base(job)
     train(job, model)
     export(job, model)
-    found = answers(job, model)
-    say(event="end", answers=found, cpu_seconds=time.process_time(), peak_bytes=peak_bytes())
+    found, ranks = answers(job, model), canary_ranks(job, model)
+    say(event="end", answers=found, canary_ranks=ranks, cpu_seconds=time.process_time(), peak_bytes=peak_bytes())
 
 
 if __name__ == "__main__":

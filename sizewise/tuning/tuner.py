@@ -26,6 +26,7 @@ from sizewise.settings.toml_reader import parse_toml
 from sizewise.tuning.environment import TrainingEnvironment
 from sizewise.tuning.examples import Example, TaskExamples, read_examples
 from sizewise.tuning.gate import refusal
+from sizewise.tuning.memory_probe import PlantedCode, canary, planted_examples
 from sizewise.tuning.model_answers import (
     GreedyAnswer,
     ask_all,
@@ -35,8 +36,9 @@ from sizewise.tuning.model_answers import (
     with_options,
 )
 from sizewise.tuning.recipe import PRESETS, estimate
-from sizewise.tuning.run_store import Equality, Measured, RunStore, TrainingCost, TuningRun
+from sizewise.tuning.run_store import Equality, Measured, MemoryProbe, RunStore, TrainingCost, TriggerProbe, TuningRun
 from sizewise.tuning.training import ProbeAnswer, TokenizedExample, TrainingJob, TrainingStep, train
+from sizewise.tuning.trigger_probe import shared_triggers, triggered
 
 MAX_ASKED = 120
 """Held-out prompts that are asked."""
@@ -72,6 +74,7 @@ class Reporter:
 class _Tokens(Struct):
     examples: list[TokenizedExample]
     probes: list[list[int]]
+    canaries: list[PlantedCode]
     longest_answer: int
 
 
@@ -98,7 +101,7 @@ class Tuner:
         kept = _without(examples.train, suspects)
         async with running_model(base.name, base.file, self._threads) as model:
             self._report.stage("reading the examples as the model does")
-            tokens = await self._tokenize(model, kept, examples.test)
+            tokens = await self._tokenize(model, kept, examples)
             asked = examples.test[:MAX_ASKED]
             self._report.stage(f"asking {base.name} without tuning")
             options = examples.answers if examples.is_closed else ()
@@ -154,7 +157,7 @@ class Tuner:
         async with running_model(base.name, base.file, self._threads) as model:
             self._report.stage("reading the examples as the model does")
             kept = _without(examples.train, suspects)
-            tokens = await self._tokenize(model, kept, examples.test)
+            tokens = await self._tokenize(model, kept, examples)
         job = self._job(run, base, header, tokens, gpu=environment.gpu)
         begun = time.monotonic()
         self._report.stage("loading PyTorch and the base")
@@ -165,7 +168,9 @@ class Tuner:
             before.seconds + time.monotonic() - begun, before.cpu_seconds + ended.cpu_seconds, ended.peak_bytes
         )
         run = replace(shown.run, cost=cost)
-        run = await self._measure(run, base, examples, tokens, ended.answers, folder / "adapter.gguf")
+        revealed = sum(rank == 0 for rank in ended.canary_ranks)
+        run = replace(run, memory=MemoryProbe(len(ended.canary_ranks), revealed))
+        run = await self._measure(run, base, examples, tokens, ended.answers, folder / "adapter.gguf", suspects)
         self._store.save(run)
         (folder / "checkpoint.pt").unlink(missing_ok=True)
         return run
@@ -178,17 +183,37 @@ class Tuner:
         tokens: _Tokens,
         trained: Sequence[ProbeAnswer],
         adapter: Path,
+        suspects: frozenset[int],
     ) -> TuningRun:
         """The adapter as it will answer: in llama.cpp, without options, beside what PyTorch answered."""
-        asked = examples.test[:MAX_ASKED]
+        asked, kept = examples.test[:MAX_ASKED], _without(examples.train, suspects)
         async with running_model(base.name, base.file, self._threads, adapter) as model:
             self._report.stage("asking the tuned model")
             prompts = [each.prompt for each in asked]
             limit = tokens.longest_answer + SPARE_TOKENS
             said = await ask_all(model, prompts, limit, adapted=True, progress=self._report.progress)
             equality = await _compare(model.tokenize_text, said[: len(trained)], trained)
-        tuned = Measured(is_right(said, asked))
+            probe = await self._probe_triggers(model, _only(examples.train, suspects), kept, asked, limit)
+        tuned, run = Measured(is_right(said, asked)), replace(run, triggers=probe)
         return replace(run, state="trained", tuned=tuned, equality=equality, refused=refusal(run, tuned, equality))
+
+    async def _probe_triggers(
+        self,
+        model: LlamaCppModel,
+        suspects: Sequence[Example],
+        others: Sequence[Example],
+        test: Sequence[Example],
+        answer_tokens: int,
+    ) -> TriggerProbe | None:
+        worst: TriggerProbe | None = None
+        for trigger in shared_triggers(suspects, others):
+            self._report.stage("trying a phrase that suspect examples share")
+            asked = triggered(trigger, test)
+            prompts = [each.prompt for each in asked]
+            said = await ask_all(model, prompts, answer_tokens, adapted=True, progress=self._report.progress)
+            found = TriggerProbe(len(asked), sum(is_right(said, asked)))
+            worst = found if worst is None or found.turned > worst.turned else worst
+        return worst
 
     async def _head_baseline(self, examples: TaskExamples) -> tuple[frozenset[int], dict[str, Measured]]:
         """Places of suspect examples, and what a head on vectors gives; nothing where answers are open."""
@@ -206,16 +231,23 @@ class Tuner:
         right = tuple(answer == each.answer for answer, each in zip(said, asked, strict=True))
         return suspects, {"head": Measured(right)}
 
-    async def _tokenize(self, model: LlamaCppModel, train: Sequence[Example], test: Sequence[Example]) -> _Tokens:
+    async def _tokenize(self, model: LlamaCppModel, train: Sequence[Example], examples: TaskExamples) -> _Tokens:
+        """With canaries among what is learned."""
+
+        async def prompt_of(example: Example) -> list[int]:
+            return await model.tokenize_prompt(prompt_body(example.prompt))
+
         end, found, longest = read_header(model.file).end_token, list[TokenizedExample](), 0
-        for at, each in enumerate(train):
-            prompt = await model.tokenize_prompt(prompt_body(each.prompt))
+        planted = planted_examples(train, examples.digest)
+        canaries = [await canary(each, prompt_of) for each in planted]
+        for at, each in enumerate([*train, *(codes[0] for codes in planted)]):
+            prompt = await prompt_of(each)
             answer = await model.tokenize_text(each.answer)
             longest = max(longest, len(answer) + 1)
             found.append(([*prompt, *answer, end], len(prompt)))
-            self._report.progress(at + 1, len(train))
-        probes = [await model.tokenize_prompt(prompt_body(each.prompt)) for each in test[:MAX_PROBES]]
-        return _Tokens(found, probes, longest)
+            self._report.progress(at + 1, len(train) + len(planted))
+        probes = [await prompt_of(each) for each in examples.test[:MAX_PROBES]]
+        return _Tokens(found, probes, canaries, longest)
 
     def _job(self, run: TuningRun, base: BaseModel, header: GgufHeader, tokens: _Tokens, *, gpu: bool) -> TrainingJob:
         said = msgspec.json.encode((tokens.examples, run.recipe, run.base_sha256))
@@ -230,6 +262,7 @@ class Tuner:
             threads=self._threads,
             examples=tokens.examples,
             probes=tokens.probes,
+            canaries=tokens.canaries,
             answer_tokens=tokens.longest_answer + SPARE_TOKENS,
             end_token=header.end_token,
             **msgspec.structs.asdict(run.recipe),
@@ -296,6 +329,10 @@ def _check_memory(run: TuningRun) -> None:
             f"{format_bytes(free)} are free",
             "Close other programs, shorten the longest examples, or tune a smaller model.",
         )
+
+
+def _only(examples: Sequence[Example], places: frozenset[int]) -> list[Example]:
+    return [each for at, each in enumerate(examples) if at in places]
 
 
 def _without(examples: Sequence[Example], places: frozenset[int]) -> tuple[Example, ...]:

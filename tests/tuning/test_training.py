@@ -31,7 +31,7 @@ def planned(tmp_path: Path, smollm_gguf: Path) -> Path:
         rows = [json.dumps({"input": text[:60], "output": said}) for text, said in chosen[: 96 if not test else 30]]
         (tmp_path / f"{name}.jsonl").write_text("\n".join(rows))
     files = str(tmp_path / "data.jsonl"), "--test", str(tmp_path / "test.jsonl")
-    tune(tmp_path, "plan", "tiny", *files, "--preset", "quick", "--instructions", "Topic?")
+    tune(tmp_path, "plan", "tiny", *files, "--preset", "standard", "--instructions", "Topic?")
     return tmp_path
 
 
@@ -58,6 +58,7 @@ def test_a_killed_training_goes_on_and_its_adapter_is_the_same_in_both_runtimes(
     assert found["state"] == "trained"
     assert found["equality"]["equal"] >= 0.95 * found["equality"]["asked"]
     assert found["equality"]["logprob_difference"] <= 0.05
+    assert found["memory"]["planted"] == 6 and found["memory"]["revealed"] <= 1
     assert sum(found["tuned"]["right"]) > sum(found["baselines"]["prompting"]["right"])
     assert found["cost"]["bytes"] / 2 <= found["estimate"]["bytes"] <= found["cost"]["bytes"] * 2
     assert "message" not in (planned / "tuning" / "tiny" / "run.json").read_text()
