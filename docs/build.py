@@ -15,6 +15,7 @@ from pathlib import Path
 from docs import (
     cli_operations,
     command_line,
+    edge_parity,
     fault_outcomes,
     flows,
     lamatic,
@@ -45,6 +46,7 @@ def pages() -> dict[Path, str]:
         **flows.pages(),
         **lamatic.pages(),
         **models.pages(),
+        **edge_parity.pages(),
         **fault_outcomes.pages(),
         **licenses.pages(),
         **sbom.pages(),

@@ -2,18 +2,23 @@
 
 import { askStream, askWhole, type Caller as Asker, type Started } from './attempt.js';
 import { candidatesOf, needsOf } from './candidates.js';
+import { StreamUnmasker, type Unmasker } from './guards/masking.js';
+import { scan, summary, viewFor, type Scan } from './guards/rules.js';
 import type { Chat } from './chat.js';
-import { decideData, type DataDecision } from './data_policy.js';
+import { decideData, strictest, type DataDecision } from './data_policy.js';
 import { EdgeError } from './errors.js';
 import type { Caller } from './keys.js';
 import type { RequestOptions } from './options.js';
 import { runPolicy, type Attempt, type Outcome } from './policies.js';
 import type { Plan, Release, Row } from './release.js';
-import type { Choice, Frame, Reply } from './reply.js';
-import { costOf, NO_USAGE, type Usage } from './usage.js';
+import { predict, userText } from './predictor.js';
+import { readReply, type Choice, type Frame, type Reply } from './reply.js';
+import { costOf, estimateUsage, NO_USAGE, type Usage } from './usage.js';
 
 /** What the client gets. Of a stream: frames that are there, then the rest as they come. */
-export type Answer = { kind: 'whole'; reply: Reply } | { kind: 'stream'; started: Started; held: Frame[] | null };
+export type Answer =
+  | { kind: 'whole'; reply: Reply }
+  | { kind: 'stream'; started: Started; held: Frame[] | null; restore: StreamUnmasker | null };
 
 /** One finished attempt. `result`: as in the gateway's records. */
 export interface Attempted {
@@ -29,6 +34,9 @@ export interface Answered {
   data: DataDecision;
   outcome: Outcome<Answer>;
   attempts: Attempted[];
+  promptTokens: number;
+  /** What the guards found, in one line; empty: nothing. */
+  guards: string;
 }
 
 export interface Question {
@@ -73,28 +81,68 @@ function unknownModel(name: string): EdgeError {
 
 /** Throws the error that the client gets if nobody answers. */
 export async function answerChat(release: Release, question: Question, attempts: Attempted[]): Promise<Answered> {
-  const { chat, caller, options, asker } = question;
-  const plan = planOf(release, chat, caller, options);
-  const data = decideData(release, caller, options, plan.policy);
+  const { chat, caller, asker } = question;
+  const plan = planOf(release, chat, caller, question.options);
+  const found = await scan(release.guards, plan.policy, chat);
+  const options = tightened(question.options, found);
+  const data = decideData(release, caller, options, plan.policy, found.dataClass?.[1] ?? found.offline);
   const needs = needsOf(chat, caller, data, options);
-  const { candidates, exclusions } = candidatesOf(release, plan, needs, null);
-  const asked = { chat, candidates, abstention: 'no predictor is configured' };
-  const outcome = await runPolicy(plan, asked, attemptWith(chat, asker, attempts, exclusions));
+  const { chances, abstention } = predicted(release, plan, chat);
+  const { candidates, exclusions } = candidatesOf(release, plan, needs, abstention ? null : chances);
+  const making = { release, chat, asker, attempts, exclusions, found, masked: false, promptTokens: needs.promptTokens };
+  const outcome = await runPolicy(plan, { chat, candidates, abstention }, attemptWith(making));
   if (outcome.error) throw outcome.error;
-  return { plan, data, outcome, attempts };
+  const { promptTokens } = needs;
+  return {
+    plan,
+    data,
+    outcome,
+    attempts,
+    promptTokens,
+    guards: summary(release.guards, plan.policy, found, making.masked),
+  };
 }
 
-function attemptWith(chat: Chat, asker: Asker, attempts: Attempted[], exclusions: string): Attempt<Answer> {
+/** Findings only ever make the options stricter. */
+function tightened(options: RequestOptions, found: Scan): RequestOptions {
+  return {
+    ...options,
+    dataClass: strictest(options.dataClass, found.dataClass?.[0] ?? null),
+    online: options.online && !found.offline,
+  };
+}
+
+function predicted(release: Release, plan: Plan, chat: Chat): { chances: Record<string, number>; abstention: string } {
+  if (!release.predictor || plan.exact) return { chances: {}, abstention: 'no predictor is configured' };
+  return predict(release.predictor, userText(chat));
+}
+
+interface Making {
+  release: Release;
+  chat: Chat;
+  asker: Asker;
+  attempts: Attempted[];
+  exclusions: string;
+  found: Scan;
+  masked: boolean;
+  promptTokens: number;
+}
+
+function attemptWith(making: Making): Attempt<Answer> {
+  const { release, asker, attempts, exclusions, found } = making;
   return async (row, reason, holdS) => {
+    const { chat, unmasker } = viewFor(release.guards, row, making.chat, found);
+    making.masked ||= unmasker !== null;
     const why = exclusions && !attempts.length ? `${exclusions}; ${reason}` : reason;
     const begun = Date.now();
     const note = (result: Attempted['result'], error = '', usage = NO_USAGE): void => {
       attempts.push({ row, result, error, usage, ms: Date.now() - begun });
     };
     try {
-      const work = holdS === undefined ? open(row, chat, asker) : within(holdS, row, hold(row, chat, asker));
+      const opened = open(row, chat, asker, unmasker);
+      const work = holdS === undefined ? opened : within(holdS, row, hold(opened));
       const { answer, choices, usage } = await work;
-      note('answered', '', usage);
+      note('answered', '', usage ?? estimateUsage(choices, making.promptTokens));
       return { row, why, answer, choices, error: null, degraded: '' };
     } catch (fault) {
       if (!(fault instanceof EdgeError)) throw fault;
@@ -107,27 +155,35 @@ function attemptWith(chat: Chat, asker: Asker, attempts: Attempted[], exclusions
 interface Made {
   answer: Answer;
   choices: Choice[];
-  usage: Usage;
+  usage: Usage | null;
 }
 
-async function open(row: Row, chat: Chat, asker: Asker): Promise<Made> {
+async function open(row: Row, chat: Chat, asker: Asker, unmasker: Unmasker | null): Promise<Made> {
   if (chat.stream) {
     const started = await askStream(row, chat, asker);
-    return { answer: { kind: 'stream', started, held: null }, choices: [], usage: NO_USAGE };
+    const restore = unmasker && new StreamUnmasker(unmasker);
+    return { answer: { kind: 'stream', started, held: null, restore }, choices: [], usage: NO_USAGE };
   }
-  const reply = await askWhole(row, chat, asker);
-  return { answer: { kind: 'whole', reply }, choices: reply.choices, usage: reply.usage ?? NO_USAGE };
+  const said = await askWhole(row, chat, asker);
+  const reply = unmasker ? unmasked(said, unmasker) : said;
+  return { answer: { kind: 'whole', reply }, choices: reply.choices, usage: reply.usage };
 }
 
-/** As `open`, but a stream is complete before anything of it is shown. */
-async function hold(row: Row, chat: Chat, asker: Asker): Promise<Made> {
-  const made = await open(row, chat, asker);
+function unmasked(reply: Reply, unmasker: Unmasker): Reply {
+  const before: unknown = JSON.parse(reply.body);
+  const after = unmasker.value(before);
+  return after === before ? reply : readReply(JSON.stringify(after));
+}
+
+/** As `opened`, but a stream is complete before anything of it is shown. */
+async function hold(opened: Promise<Made>): Promise<Made> {
+  const made = await opened;
   if (made.answer.kind === 'whole') return made;
   const { started } = made.answer;
   const held = [...started.first];
   for await (const frames of started.rest()) held.push(...frames);
   const choices = [...started.reader.choices.values()];
-  return { answer: { ...made.answer, held }, choices, usage: started.reader.usage ?? NO_USAGE };
+  return { answer: { ...made.answer, held }, choices, usage: started.reader.usage };
 }
 
 async function within<T>(seconds: number, row: Row, work: Promise<T>): Promise<T> {

@@ -31,6 +31,10 @@ export async function askWhole(row: Row, chat: Chat, by: Caller): Promise<Reply>
   const { response, stop } = await send(row, bodyFor(row, chat, false), by);
   try {
     return readReply(await readText(response, MAX_REPLY));
+  } catch (fault) {
+    throw fault instanceof EdgeError
+      ? fault
+      : garbled(`${row.name} closed the connection in the middle of its response`);
   } finally {
     stop();
   }
@@ -42,7 +46,8 @@ export async function askStream(row: Row, chat: Chat, by: Caller): Promise<Start
   const kind = response.headers.get('content-type') ?? '';
   if (!kind.includes('text/event-stream') || !response.body) {
     cancel();
-    throw garbled(`the upstream sent a stream with content type '${kind.slice(0, 100)}'`);
+    const words = `the upstream sent a stream with content type '${kind.slice(0, 100)}'`;
+    throw new EdgeError('upstream_garbled', words, 'check `base_url` and `wire` in [providers.NAME]');
   }
   const reader = new StreamReader(!chat.includeUsage);
   const bytes = response.body.getReader();

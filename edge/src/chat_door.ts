@@ -1,13 +1,14 @@
 // /v1/chat/completions: a chat's bytes in, the answer out, whole or as a stream that nothing holds back.
 
-import { answerChat, totalCost, type Answered, type Attempted, type Question } from './answering.js';
+import { answerChat, planOf, totalCost, type Answered, type Attempted, type Question } from './answering.js';
+import { cached, cacheKey, keep } from './cache.js';
 import { dollars } from './candidates.js';
 import type { Started } from './attempt.js';
 import { asEdgeError, EdgeError } from './errors.js';
 import type { Release, Row } from './release.js';
 import type { Frame } from './reply.js';
 import { DONE, frame, SSE_HEADERS } from './sse.js';
-import { NO_USAGE, writeUsage } from './usage.js';
+import { estimateUsage, writeUsage, type Usage } from './usage.js';
 
 export interface Finished {
   attempts: Attempted[];
@@ -24,6 +25,14 @@ export async function chatResponse(
 ): Promise<Response> {
   const attempts: Attempted[] = [];
   try {
+    const { chat, caller, options } = question;
+    const plan = planOf(release, chat, caller, options);
+    const key = await cacheKey(release, caller, plan, chat, options.cache);
+    const hit = await cached(key);
+    if (hit) {
+      onEnd({ attempts, answered: null, error: null });
+      return fromCache(hit, trace);
+    }
     const answered = await answerChat(release, question, attempts);
     const { answer, degraded } = answered.outcome;
     const headers = headersOf(answered, trace);
@@ -32,19 +41,32 @@ export async function chatResponse(
     if (degraded) headers.set('x-sizewise-degraded', '1');
     headers.set('x-sizewise-cost-usd', dollars(totalCost(attempts)));
     headers.set('content-type', 'application/json');
+    if (key && answer) await keep(release, key, answer.reply.body, headers);
     return new Response(answer?.reply.body, { headers });
   } catch (fault) {
     const error = asEdgeError(fault, trace);
+    error.headers['x-sizewise-cost-usd'] = dollars(totalCost(attempts));
+    if (attempts.length > 1) error.headers['x-sizewise-attempts'] = `${attempts.length}`;
     onEnd({ attempts, answered: null, error });
     throw error;
   }
 }
 
-function headersOf({ outcome, attempts }: Answered, trace: string): Headers {
+function fromCache(hit: Response, trace: string): Response {
+  const age = Math.round((Date.now() - Number(hit.headers.get('x-sizewise-kept-at'))) / 1000);
+  const headers = new Headers({ 'content-type': 'application/json', 'x-sizewise-trace': trace, 'x-request-id': trace });
+  headers.set('x-sizewise-model', hit.headers.get('x-sizewise-model') ?? '');
+  headers.set('x-sizewise-why', `the same request was answered ${age} s ago (response cache)`);
+  headers.set('x-sizewise-cost-usd', '0');
+  return new Response(hit.body, { headers });
+}
+
+function headersOf({ outcome, attempts, guards }: Answered, trace: string): Headers {
   const headers = new Headers({ 'x-sizewise-trace': trace, 'x-request-id': trace });
   headers.set('x-sizewise-model', latin(outcome.row.name));
   headers.set('x-sizewise-why', latin(outcome.why));
   if (attempts.length > 1) headers.set('x-sizewise-attempts', `${attempts.length}`);
+  if (guards) headers.set('x-sizewise-guards', latin(guards));
   return headers;
 }
 
@@ -63,7 +85,8 @@ function streamed(
   const { outcome, attempts } = answered;
   const { answer, row } = outcome;
   if (answer?.kind !== 'stream') throw new EdgeError('internal_error', 'not a stream');
-  const { started, held } = answer;
+  const { started, held, restore } = answer;
+  const shown = (each: Frame): Frame => (restore ? { ...each, payload: restore.payload(each.payload) } : each);
   const rest = started.rest();
   const encoder = new TextEncoder();
   const finishing: Frame[] = [];
@@ -73,11 +96,12 @@ function streamed(
     if (ended) return;
     ended = true;
     const last = attempts[attempts.length - 1];
-    if (last && !held) last.usage = started.reader.usage ?? NO_USAGE;
+    if (last && !held) last.usage = usageOf(started, answered.promptTokens);
     if (last && error) [last.result, last.error] = ['failed', error.code];
     onEnd({ attempts, answered, error });
   };
-  const passable = (frames: Frame[]): string => {
+  const passable = (came: Frame[]): string => {
+    const frames = came.map(shown);
     finishing.push(...frames.filter((each) => each.finish));
     return frames
       .filter((each) => !each.finish)
@@ -94,7 +118,16 @@ function streamed(
             end(null);
             const ours = sizewiseObject(answered, row, trace);
             control.enqueue(
-              encoder.encode(tail(finishing, started.reader, question.chat.includeUsage, ours, trace, row)),
+              encoder.encode(
+                tail(
+                  finishing,
+                  started.reader,
+                  question.chat.includeUsage ? usageOf(started, answered.promptTokens) : null,
+                  ours,
+                  trace,
+                  row,
+                ),
+              ),
             );
             control.close();
             return;
@@ -135,31 +168,37 @@ function interrupted(error: EdgeError, row: Row): EdgeError {
   return new EdgeError('stream_interrupted', `${row.name} failed after its first word: ${error.message}`, 'ask again');
 }
 
-function sizewiseObject({ outcome, attempts }: Answered, row: Row, trace: string): object {
+function sizewiseObject({ outcome, attempts, guards }: Answered, row: Row, trace: string): object {
   return {
     model: row.name,
     why: outcome.why,
     cost_usd: dollars(totalCost(attempts)),
     attempts: attempts.length,
     trace,
+    ...(guards ? { guards } : {}),
     ...(outcome.degraded ? { degraded: outcome.degraded } : {}),
   };
 }
 
+function usageOf({ reader }: Started, promptTokens: number): Usage {
+  return reader.usage ?? estimateUsage([...reader.choices.values()], promptTokens);
+}
+
+/** `used`: for a client that asked for it. */
 function tail(
   finishing: Frame[],
   reader: Started['reader'],
-  includeUsage: boolean,
+  used: Usage | null,
   ours: object,
   trace: string,
   row: Row,
 ): string {
   const frames = finishing.map((each, place) => {
-    const last = place === finishing.length - 1 && !includeUsage && each.payload.endsWith('}');
+    const last = place === finishing.length - 1 && !used && each.payload.endsWith('}');
     return frame(last ? `${each.payload.slice(0, -1)},"sizewise":${JSON.stringify(ours)}}` : each.payload);
   });
-  if (includeUsage) {
-    const usage = writeUsage(reader.usage ?? NO_USAGE);
+  if (used) {
+    const usage = writeUsage(used);
     const head = { id: reader.id || `chatcmpl-${trace}`, object: 'chat.completion.chunk' };
     const created = Math.floor(Date.now() / 1000);
     const chunk = { ...head, created, model: reader.model || row.name, choices: [], usage, sizewise: ours };

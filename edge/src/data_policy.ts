@@ -16,15 +16,29 @@ export interface DataDecision {
   offline: string;
 }
 
+/** The stricter of two classes. */
+export function strictest(one: DataClass | null, other: DataClass | null): DataClass | null {
+  if (one === null || other === null) return one ?? other;
+  return CLASSES.indexOf(one) > CLASSES.indexOf(other) ? one : other;
+}
+
 export function isWithin(limit: Place, place: Place): boolean {
   return PLACES.indexOf(place) <= PLACES.indexOf(limit);
 }
 
-export function decideData(release: Release, caller: Caller, options: RequestOptions, policy: string): DataDecision {
+/** `source`: who made the request's own options stricter; empty: the request itself. */
+export function decideData(
+  release: Release,
+  caller: Caller,
+  options: RequestOptions,
+  policy: string,
+  source = '',
+): DataDecision {
+  const request = source || 'the request';
   const project = release.projects[caller.project] ?? NO_RULE;
   const chosen = release.policies[policy] ?? NO_RULE;
   const said: [DataClass | null, string][] = [
-    [options.dataClass, 'the request'],
+    [options.dataClass, request],
     [caller.dataClass, `the key '${caller.id}'`],
     [project.dataClass, `the project '${caller.project}'`],
     [chosen.dataClass, `the policy '${policy}'`],
@@ -41,7 +55,7 @@ export function decideData(release: Release, caller: Caller, options: RequestOpt
     [reach, reason] = [narrower, `${dataClass} data under the policy '${policy}'`];
   }
   const denies: [boolean, string][] = [
-    [options.online, 'the request'],
+    [options.online, request],
     [project.online, `the project '${caller.project}'`],
     [chosen.online, `the policy '${policy}'`],
   ];

@@ -45,6 +45,8 @@ export interface Details {
 }
 
 export class EdgeError extends Error {
+  /** What the answer's headers say besides: of a request that was understood, what it cost. */
+  readonly headers: Record<string, string> = {};
   readonly status: number;
   readonly type: string;
   readonly param: string | null;

@@ -53,9 +53,11 @@ export function utf8Length(text: string): number {
   return length;
 }
 
+/** `place`: of the value in a list. */
 interface Open {
   keys: Set<string> | null;
   key: string;
+  place: number;
 }
 
 /** The fields of the outermost object of valid JSON. Throws what readers disagree on. */
@@ -90,12 +92,12 @@ function scan(text: string): Map<string, string> {
       wellFormed(text.slice(start, at));
       end = at;
     } else if (c === 0x7b || c === 0x5b) {
-      open.push({ keys: c === 0x7b ? new Set() : null, key: '' });
+      open.push({ keys: c === 0x7b ? new Set() : null, key: '', place: 0 });
       if (open.length > MAX_DEPTH) throw new EdgeError('bad_body', 'the body is nested too deeply', 'flatten it');
       at++;
     } else if (c === 0x7d || c === 0x5d || c === 0x2c) {
       if (open.length === 1 && inner && inner.key !== '') fields.set(inner.key.slice(1), text.slice(fieldStart, end));
-      if (inner) inner.key = '';
+      if (inner) [inner.key, inner.place] = ['', inner.place + 1];
       if (c !== 0x2c) {
         open.pop();
         end = at + 1;
@@ -151,8 +153,11 @@ function checkNumber(number: string): void {
 }
 
 function twice(open: Open[], key: string): EdgeError {
-  const names = [...open.slice(0, -1).map((each) => each.key.slice(1)), key];
-  const plain = names.every((each) => /^\w{1,64}$/.test(each));
-  const where = plain ? `the key \`${names.join('.')}\`` : 'a key';
-  return new EdgeError('bad_body', `${where} is written twice`, HINT, { param: plain ? names.join('.') : null });
+  const path = open.slice(0, -1).map((each) => (each.keys ? `.${each.key.slice(1)}` : `[${each.place}]`));
+  const named = `${path.join('')}.${key}`.slice(1);
+  const plain = [...open.slice(0, -1).map((each) => each.key.slice(1) || 'x'), key].every((each) =>
+    /^\w{1,64}$/.test(each),
+  );
+  const where = plain ? `the key \`${named}\`` : 'a key';
+  return new EdgeError('bad_body', `${where} is written twice`, HINT, { param: plain ? named : null });
 }

@@ -121,7 +121,7 @@ async function cascade<A>(plan: Plan, { chat, candidates }: Asked, attempt: Atte
     }
     const problem = got.choices.map((each) => findProblem(chat, each)).find(Boolean) ?? '';
     if (!problem || threshold <= 0) {
-      const why = `this answer is shown because nothing speaks against it (no rule rejects the reply); ${UNCALIBRATED}`;
+      const why = `this answer is shown because nothing speaks against it (no rule rejects the reply, the reply has no log-probabilities); ${UNCALIBRATED}`;
       return { ...got, why };
     }
     held.push({ outcome: got, why: problem });

@@ -1,5 +1,8 @@
 // The compiled release as `sizewise edge build` writes it (sizewise/edge/compiled_release.py): data, never code.
 
+import type { GuardData } from './guards/rules.js';
+import type { Predictor } from './predictor.js';
+
 export type Place = 'process' | 'machine' | 'network' | 'region' | 'anyone';
 export type DataClass = 'public' | 'internal' | 'confidential';
 
@@ -93,4 +96,9 @@ export interface Release {
   limits: { bodyBytes: number; requestsPerMinute: number };
   origin: string;
   revoked: string[];
+  guards: GuardData;
+  /** Of [router] predictor; its heads under the names of rows. */
+  predictor: Predictor | null;
+  /** Seconds that an answer at temperature 0 is kept; 0: none is. */
+  cacheS: number;
 }

@@ -1,6 +1,8 @@
 // What an answer used and cost, by the usage that its model reports. An unknown price gives an unknown cost.
 
+import { utf8Length } from './json.js';
 import type { Price, Row } from './release.js';
+import type { Choice } from './reply.js';
 
 export interface Usage {
   input: number;
@@ -51,14 +53,18 @@ export function writeUsage(usage: Usage): Record<string, unknown> {
   };
 }
 
-/** Pico-dollars; null: unknown. */
-export function costOf(row: Row, usage: Usage): number | null {
-  if (row.price.others.length || usage.estimated) return isFree(row.price) ? 0 : null;
-  return attemptCost(row.price, usage);
+/** Of an answer whose model reports none: four bytes a token, as the gateway estimates. */
+export function estimateUsage(choices: Choice[], promptTokens: number): Usage {
+  const size = (each: Choice): number =>
+    utf8Length(each.text) + each.calls.reduce((sum, call) => sum + utf8Length(call.name + call.arguments), 0);
+  const output = Math.ceil(choices.reduce((sum, each) => sum + size(each), 0) / 4);
+  return { ...NO_USAGE, input: promptTokens, output };
 }
 
-function isFree(price: Price): boolean {
-  return price.input === 0 && price.output === 0 && !price.request && !price.others.length;
+/** Pico-dollars; null: unknown. */
+export function costOf(row: Row, usage: Usage): number | null {
+  if (row.price.others.length) return null;
+  return attemptCost(row.price, usage);
 }
 
 function attemptCost(price: Price, usage: Usage): number | null {

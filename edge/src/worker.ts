@@ -17,6 +17,8 @@ import type { Release } from './release.js';
 const release = data as unknown as Release;
 /** The formats of a release that this runtime reads; a newer one is refused by name. */
 const FORMAT = 1;
+/** What the gateway alone answers: with `origin`, the request goes there in the client's own name. */
+const AT_HOME = ['/v1/responses', '/v1/messages', '/v1/decisions', '/v1/embeddings', '/graphql'];
 const TRACE = /^[0-9a-f]{32}$/;
 const TRACEPARENT = /^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}/;
 
@@ -48,6 +50,10 @@ async function route(request: Request, env: Env, _context: Context, trace: strin
     const name = decodeURIComponent(path.slice('/v1/models/'.length));
     const shown = name ? getModel(release, caller, name) : { object: 'list', data: listModels(release, caller) };
     return Response.json(shown, { headers: traceHeaders(trace) });
+  }
+  if (AT_HOME.some((each) => path === each || path.startsWith(`${each}/`)) && release.origin) {
+    await authenticate(request.headers, env, release, path.split('/')[2] ?? 'graphql');
+    return forwardHome(release, request, request.method === 'GET' ? null : await readBody(request), trace);
   }
   throw new EdgeError('not_found', `there is no ${path.slice(0, 200)} at this edge`, 'see docs/how-to/edge.md');
 }
@@ -109,6 +115,7 @@ function errorResponse(error: EdgeError, trace: string): Response {
   const headers = traceHeaders(trace);
   headers.set('content-type', 'application/json');
   if (error.retryAfter !== null) headers.set('retry-after', `${Math.max(1, Math.ceil(error.retryAfter))}`);
+  for (const [name, value] of Object.entries(error.headers)) headers.set(name, value);
   if (error.status === 401) headers.set('www-authenticate', 'Bearer realm="sizewise"');
   return new Response(error.body(), { status: error.status, headers });
 }

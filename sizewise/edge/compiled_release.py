@@ -13,12 +13,16 @@ from sizewise import __version__
 from sizewise.app.routing_config import build_policies, reach_by_data_class
 from sizewise.catalog.release_date import first_second
 from sizewise.edge.edge_safety import (
+    EDGE_GUARDS,
     Obstacle,
     flagging_guards,
+    guard_actions,
     guard_obstacles,
     model_obstacle,
     policy_obstacles,
 )
+from sizewise.edge.guard_tables import pii_tables, secret_tables
+from sizewise.evals.policy_loader import load_prediction
 from sizewise.messages import ChatRequest
 from sizewise.model_card import MODEL_KINDS, ModelCard
 from sizewise.money import Price
@@ -29,7 +33,9 @@ from sizewise.routing.policies.cheapest import CheapestPolicy
 from sizewise.routing.policies.fixed import FixedPolicy
 from sizewise.routing.policies.learned import LearnedPolicy
 from sizewise.routing.policy import Policy
+from sizewise.routing.quality_prediction import QualityPrediction
 from sizewise.routing.strength import strength
+from sizewise.routing.text.prompt_features import STOP_WORDS
 from sizewise.settings.load import Settings
 from sizewise.settings.validators import is_reference
 
@@ -103,6 +109,9 @@ def compile_release(settings: Settings, cards: tuple[ModelCard, ...], release_ha
         },
         "origin": settings.edge.origin,
         "revoked": [],
+        "guards": _guards(settings),
+        "predictor": _predictor(load_prediction(settings.trained_router, usable)),
+        "cacheS": int(settings.response_cache.ttl_s),
     }
     return CompiledRelease(
         data=data,
@@ -179,6 +188,43 @@ def _plan(plan: RoutePlan, *, forwarded: bool) -> Json:
             "order": list(policy.models),
             "judges": not never_small,
         },
+    }
+
+
+def _guards(settings: Settings) -> Json:
+    usual = _edge_actions(settings, None)
+    own = {name: _edge_actions(settings, name) for name in settings.policies}
+    used = {guard for actions in (usual, *own.values()) for guard, action in actions.items() if action != "off"}
+    return {
+        "tables": {
+            "pii": pii_tables() if "pii" in used else None,
+            "secrets": secret_tables() if "secrets" in used else None,
+        },
+        "unmaskedPlace": settings.guardrails.unmasked_place,
+        "usual": usual,
+        "policies": {name: actions for name, actions in own.items() if actions != usual},
+        "dataClass": dict(settings.guardrails.detected_data_class),
+    }
+
+
+def _edge_actions(settings: Settings, policy: str | None) -> dict[str, str]:
+    found = guard_actions(settings.guardrails, None if policy is None else settings.policies[policy])
+    return {guard: action for guard, action in found.items() if guard in EDGE_GUARDS}
+
+
+def _predictor(prediction: QualityPrediction | None) -> Json | None:
+    if prediction is None:
+        return None
+    known = prediction.predictor
+    return {
+        "vocabulary": known.vocabulary,
+        "idf": known.idf,
+        "scale": {"mean": known.scale.mean, "scale": known.scale.scale},
+        "heads": {name: known.heads[head] for name, head in prediction.heads.items()},
+        "languages": sorted(known.languages),
+        "min_known_share": known.min_known_share,
+        "abstention": known.abstention,
+        "stopWords": dict(STOP_WORDS),
     }
 
 

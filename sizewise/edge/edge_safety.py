@@ -17,7 +17,7 @@ from sizewise.settings.models import ProviderSettings
 from sizewise.settings.routing import PolicySettings
 from sizewise.settings.validators import is_reference
 
-EDGE_GUARDS: tuple[str, ...] = ()
+EDGE_GUARDS = ("pii", "secrets")
 """Guards whose patterns a Worker has."""
 GUARDS = ("pii", "secrets", "injection", "topics", "leakage")
 
@@ -63,12 +63,11 @@ def policy_obstacles(name: str, policy: Policy, cards: Iterable[ModelCard]) -> I
             yield Obstacle(subject, "it hedges (`hedge_delay_s`)", "leave it out at the edge")
         if policy.resume:
             yield Obstacle(subject, "it resumes interrupted answers (`resume`)", "leave it out at the edge")
-    else:
-        what = "learned" if isinstance(policy, LearnedPolicy) else type(policy).__name__
+    elif not isinstance(policy, LearnedPolicy):
         yield Obstacle(
             subject,
-            f"its kind ({what}) runs in the gateway alone",
-            'use cascade, cheapest or fixed, or unsupported = "forward" in [edge]',
+            f"its kind ({type(policy).__name__}) runs in the gateway alone",
+            'use cascade, cheapest, fixed or learned, or unsupported = "forward" in [edge]',
         )
 
 

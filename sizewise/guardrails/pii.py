@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 
 from msgspec import Struct
@@ -76,7 +77,7 @@ ALTERNATIVE = re.compile(r"\|(?![^(]*\))")
 """A | between keywords, not one within parentheses."""
 
 
-def _always(text: str) -> bool:
+def always(text: str) -> bool:
     return True
 
 
@@ -84,7 +85,7 @@ def _pattern(
     kind: str,
     shapes: str,
     pattern: str,
-    is_valid: Callable[[str], bool] = _always,
+    is_valid: Callable[[str], bool] = always,
     marker: str = "",
     marker_count: int = 1,
 ) -> PiiPattern:
@@ -106,7 +107,7 @@ def _keyword_pattern(
     shapes: str,
     keywords: str,
     pattern: str,
-    is_valid: Callable[[str], bool] = _always,
+    is_valid: Callable[[str], bool] = always,
 ) -> PiiPattern:
     """A pattern that counts only within 30 characters after one of `keywords`."""
     beside = {re.sub(r"[^a-zà-ÿ ].*", "", word.lower()) for word in ALTERNATIVE.split(keywords)}
@@ -122,19 +123,20 @@ def _keyword_pattern(
 
 
 def _digits(least: int, most: int) -> Callable[[str], bool]:
-    def fits(text: str) -> bool:
-        return least <= sum(c.isdigit() for c in text) <= most
-
-    return fits
+    return partial(has_digits, least, most)
 
 
-def _phone(text: str) -> bool:
+def has_digits(least: int, most: int, text: str) -> bool:
+    return least <= sum(c.isdigit() for c in text) <= most
+
+
+def is_phone(text: str) -> bool:
     """8 to 15 digits, at least three different ones."""
     digits = [c for c in text if c.isdigit()]
     return 8 <= len(digits) <= 15 and len(set(digits)) > 2
 
 
-def _ip4(text: str) -> bool:
+def is_ip4(text: str) -> bool:
     try:
         address = IPv4Address(text)
     except AddressValueError:
@@ -142,7 +144,7 @@ def _ip4(text: str) -> bool:
     return not (address.is_loopback or address.is_unspecified) and address.packed[3:] != b"\0"
 
 
-def _ip6(text: str) -> bool:
+def is_ip6(text: str) -> bool:
     try:
         address = IPv6Address(text.partition("%")[0])
     except AddressValueError:
@@ -287,8 +289,8 @@ PII_PATTERNS: tuple[PiiPattern, ...] = (
     ),
     _keyword_pattern("BIRTH", "00", BORN, DATE),
     # ---- network addresses and wallets
-    _pattern("IP", "0.0.0|0.00.0|0.000.0", r"(?<![0-9.])(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?!\.?[0-9])", _ip4, ".", 3),
-    _pattern("IP", ":", r"(?<![\w:.])(?:[0-9A-F]{0,4}:){3,7}[0-9A-F]{0,4}(?![\w:])", _ip6, ":", 3),
+    _pattern("IP", "0.0.0|0.00.0|0.000.0", r"(?<![0-9.])(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?!\.?[0-9])", is_ip4, ".", 3),
+    _pattern("IP", ":", r"(?<![\w:.])(?:[0-9A-F]{0,4}:){3,7}[0-9A-F]{0,4}(?![\w:])", is_ip6, ":", 3),
     _pattern("MAC", ":", r"(?<![\w:\-])[0-9A-F]{2}(?::[0-9A-F]{2}){5}(?![\w:\-])", marker=":", marker_count=5),
     _pattern("MAC", "-", r"(?<![\w:\-])[0-9A-F]{2}(?:-[0-9A-F]{2}){5}(?![\w:\-])", marker="-", marker_count=5),
     _pattern("CRYPTO", 42 * "w", r"\b0x[0-9A-F]{40}\b", marker="0x"),
@@ -300,7 +302,7 @@ PII_PATTERNS: tuple[PiiPattern, ...] = (
         "+0|000",
         r"[+0](?<![\w+].)(?:(?<=\+)|(?<=0)0)[1-9][0-9]{0,2}(?:[ .\-/\u00a0]?\(?[0-9]{1,4}\)?){1,6}"
         r"(?:\s?(?:x|ext\.?)\s?[0-9]{1,6})?(?![0-9])",
-        _phone,
+        is_phone,
     ),
     _pattern(
         "PHONE",
@@ -320,7 +322,7 @@ PII_PATTERNS: tuple[PiiPattern, ...] = (
         "9999999",
         TEL,
         r"(?![0-9]+[.,][0-9]+(?![0-9.,]))[(+]?[0-9](?:[ .\-/()]{0,2}[0-9]){6,14}(?:\s?(?:x|ext\.?)\s?[0-9]{1,6})?",
-        _phone,
+        is_phone,
     ),
 )
 
@@ -438,7 +440,7 @@ def _holds(pattern: PiiPattern, said: str) -> bool:
         return numbers.bech32(said.lower()) if said[:3].lower() == "bc1" else numbers.base58(said)
     if pattern.kind in UNTOUCHED:
         return pattern.is_valid(said)
-    if pattern.is_valid is _always and pattern.kind == "NATIONAL_ID" and HETU.match(said.upper()):
+    if pattern.is_valid is always and pattern.kind == "NATIONAL_ID" and HETU.match(said.upper()):
         return numbers.fi_hetu(said.upper())
     said = said.translate(SEPARATORS)
     return said.isascii() and pattern.is_valid(

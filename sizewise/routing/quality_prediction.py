@@ -17,20 +17,20 @@ from sizewise.routing.text.prompt_features import user_text
 class QualityPrediction:
     """Adds predictions to requirements. The predictor's models are matched by `<provider>/<model>` or bare name."""
 
-    __slots__ = ("_heads", "_predictor")
+    __slots__ = ("heads", "predictor")
 
     def __init__(self, predictor: Predictor, cards: Sequence[ModelCard]) -> None:
         """Raises ConfigError if fewer than two of the predictor's models are configured: it could not compare any."""
-        self._predictor = predictor
-        self._heads = {card.name: head for head in predictor.heads for card in cards if head in (card.name, card.model)}
-        if len(set(self._heads.values())) < 2:
+        self.predictor = predictor
+        self.heads = {card.name: head for head in predictor.heads for card in cards if head in (card.name, card.model)}
+        if len(set(self.heads.values())) < 2:
             learnt = ", ".join(predictor.heads)
             hint = "configure both, or train on configured models: sizewise route train"
             raise ConfigError(f"the predictor knows {learnt}, and fewer than two of them are configured", hint)
 
     @property
     def provenance(self) -> PredictorProvenance:
-        return self._predictor.provenance
+        return self.predictor.provenance
 
     def __call__(self, requirements: Requirements, payload: ChatRequest | EmbeddingRequest) -> Requirements:
         if not isinstance(payload, ChatRequest):
@@ -41,7 +41,7 @@ class QualityPrediction:
 
     def predict(self, prompt: str) -> tuple[dict[str, float], str]:
         """Chance of a good answer per model, 0..1, to a user's text; or the reason to abstain."""
-        found = self._predictor(prompt)
+        found = self.predictor(prompt)
         if found is None:
-            return {}, self._predictor.abstention_reason(prompt)
-        return {name: found[head] for name, head in self._heads.items()}, ""
+            return {}, self.predictor.abstention_reason(prompt)
+        return {name: found[head] for name, head in self.heads.items()}, ""

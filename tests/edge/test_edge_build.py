@@ -16,9 +16,6 @@ BASE = """
 [server]
 discover = false
 embedded = false
-[guardrails]
-pii = "off"
-secrets = "off"
 [providers.up]
 base_url = "https://api.example.com/v1"
 key = "env:UP_KEY"

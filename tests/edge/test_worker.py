@@ -18,9 +18,6 @@ SETTINGS = """
 discover = false
 embedded = false
 max_body_bytes = 100_000
-[guardrails]
-pii = "off"
-secrets = "off"
 [egress]
 confidential = "network"
 [providers.up]
@@ -155,6 +152,16 @@ def test_a_stream_that_breaks_after_its_first_word_ends_with_an_error_event(edge
 def test_health_names_the_release_to_anyone(edge: Served) -> None:
     shown = json.loads(edge.ask("/health", key=None).body)
     assert (shown["status"], len(shown["release"])) == ("ok", 64)
+
+
+def test_an_answer_at_temperature_0_is_kept_for_the_same_question(tmp_path: Path) -> None:
+    kept = SETTINGS + "\n[response_cache]\nttl_s = 60\n"
+    with upstream() as url, worker(tmp_path, kept.format(url=url), UP_KEY="sk-up") as edge:
+        first, again = (edge.chat("auto", temperature=0) for _ in range(2))
+        other, warm = edge.chat("auto", "Hello you", temperature=0), edge.chat("auto", temperature=0.5)
+    assert (first.json, first.headers["x-sizewise-cost-usd"]) == (again.json, "0.0000017")
+    assert (again.headers["x-sizewise-cost-usd"], "response cache" in again.headers["x-sizewise-why"]) == ("0", True)
+    assert [each.headers["x-sizewise-cost-usd"] for each in (other, warm)] == ["0.0000017"] * 2
 
 
 def test_a_limit_of_requests_holds_per_key(tmp_path: Path) -> None:

@@ -1,0 +1,62 @@
+"""A double of OpenAI's API that writes down what it is asked, and whose model `echo` repeats the last message."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sizewise.testing.upstream import FakeOpenAI, FaultResponder
+
+PIECE = 3
+"""Characters of one chunk: placeholders come in several."""
+
+
+class EchoingOpenAI(FakeOpenAI):
+    def fault(self, model: str) -> FaultResponder:
+        return _echo if model == "echo" else super().fault(model)
+
+
+async def _echo(body: dict[str, object], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    messages = body["messages"]
+    assert isinstance(messages, list)
+    said = messages[-1]["content"]
+    text = said if isinstance(said, str) else json.dumps(said)
+    head = {"id": "up-1", "created": 1, "model": "up"}
+    if not body.get("stream"):
+        choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+        usage = {"prompt_tokens": 7, "completion_tokens": 5, "total_tokens": 12}
+        whole = json.dumps({**head, "object": "chat.completion", "choices": [choice], "usage": usage}).encode()
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(whole))
+        writer.write(whole)
+        return True
+    writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
+    deltas = [text[at : at + PIECE] for at in range(0, len(text), PIECE)]
+    chunks: list[tuple[dict[str, str], str | None]] = [({"content": each}, None) for each in deltas] + [({}, "stop")]
+    for delta, finish in chunks:
+        choice = {"index": 0, "delta": delta, "finish_reason": finish}
+        data = (
+            b"data: " + json.dumps({**head, "object": "chat.completion.chunk", "choices": [choice]}).encode() + b"\n\n"
+        )
+        writer.write(b"%x\r\n%b\r\n" % (len(data), data))
+    writer.write(b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n")
+    return True
+
+
+@contextmanager
+def echoing_upstream() -> Iterator[EchoingOpenAI]:
+    """In a thread of its own; `received` may be read between two requests."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    up = EchoingOpenAI()
+    asyncio.run_coroutine_threadsafe(up.__aenter__(), loop).result(30)
+    try:
+        yield up
+    finally:
+        asyncio.run_coroutine_threadsafe(up.__aexit__(None, None, None), loop).result(30)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(30)
+        loop.close()
