@@ -25,6 +25,8 @@ export default defineConfig({
         codeSplitting: {
           groups: [
             { name: 'vendor', test: /node_modules\/(svelte|esm-env|clsx|@lucide|graphql-ws)/, priority: 3 },
+            // What all pages share comes in one file: few requests until the first page stands.
+            { name: 'kit', test: /src\/(kit|words|api)\//, priority: 3 },
             {
               name: 'editor',
               test: /node_modules\/(@codemirror|@lezer|@marijn|crelt|style-mod|w3c-keyname|yaml|node-diff3)/,

@@ -51,15 +51,21 @@ class RunApproval:
 
     async def list_waiting(self, principal: Principal, limit: int = 100) -> list[WaitingStep]:
         """What waits for a person in the runs that the caller can see, oldest first."""
+        return [
+            await self._store.run_in_thread(partial(self._open, principal, run, key, sealed))
+            for run, key, sealed in await self._waiting(principal, limit)
+        ]
+
+    async def list_waiting_keys(self, principal: Principal) -> list[tuple[str, str]]:
+        """Run and step of each of the same, without decrypting what they ask."""
+        return [(run.id, key) for run, key, _ in await self._waiting(principal, MAX_PAGE_SIZE)]
+
+    async def _waiting(self, principal: Principal, limit: int) -> list[tuple[tables.FlowRun, str, bytes]]:
         project = "" if principal.all_projects else principal.project
         found = await self._store.read_in_thread(
             lambda c: tables.list_waiting_steps(c, principal.tenant, project, min(limit, MAX_PAGE_SIZE)),
         )
-        return [
-            await self._store.run_in_thread(partial(self._open, principal, run, key, sealed))
-            for run, key, sealed in found
-            if can_see(principal, run)
-        ]
+        return [each for each in found if can_see(principal, each[0])]
 
     async def decide(
         self,

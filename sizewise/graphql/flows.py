@@ -298,6 +298,10 @@ async def flow_run(context: RequestContext, id: str) -> FieldValues:
 
 async def waiting(context: RequestContext, last: int = 100) -> list[FieldValues]:
     context.charge_rows(last)
+    return await waiting_fields(context, last)
+
+
+async def waiting_fields(context: RequestContext, last: int) -> list[FieldValues]:
     found = await context.services.runs.approval.list_waiting(context.principal, last)
     return [
         {

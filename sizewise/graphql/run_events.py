@@ -1,4 +1,4 @@
-"""A stream of a flow run as its steps change; ends with the run, and starts or stops none."""
+"""Streams of flow runs as they change: the steps of one, and what waits for a decision; starts and stops none."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from collections.abc import AsyncGenerator
 
 from sizewise.flows.tables import FlowRun
 from sizewise.graphql.context import RequestContext
-from sizewise.graphql.flows import run_fields
+from sizewise.graphql.flows import run_fields, waiting_fields
 from sizewise.graphql.model_type import FieldValues
 
 POLL_S = 0.25
 """Between two looks for a change: the run may be on another server."""
+INBOX_POLL_S = 1.0
+MAX_WAITING = 100
 ENDED = ("done", "failed", "cancelled")
 
 
@@ -32,3 +34,17 @@ async def _changes(context: RequestContext, run: FlowRun) -> AsyncGenerator[Fiel
             return
         await asyncio.sleep(POLL_S)
         run = await queries.get(context.principal, run.id)
+
+
+async def approvals_changed(context: RequestContext) -> AsyncGenerator[FieldValues, None]:
+    return _approvals(context)
+
+
+async def _approvals(context: RequestContext) -> AsyncGenerator[FieldValues, None]:
+    approval, seen = context.services.runs.approval, None
+    while True:
+        now = await approval.list_waiting_keys(context.principal)
+        if now != seen:
+            seen = now
+            yield {"approvalsChanged": await waiting_fields(context, MAX_WAITING)}
+        await asyncio.sleep(INBOX_POLL_S)

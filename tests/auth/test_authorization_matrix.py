@@ -116,10 +116,10 @@ class MatrixServer:
         kind = {} if data is None else {"content-type": "application/json", "accept": "text/event-stream"}
         self.connection.request(method, path, data, {**kind, **headers})
         got = self.connection.getresponse()
-        text = got.read()
         if got.headers["content-type"] != "application/json":
+            self.connection.close()  # a stream may have no end; the next request opens another one
             return got.status, "", ""
-        shown: Any = json.loads(text)
+        shown: Any = json.loads(got.read())
         if shown.get("errors"):
             first = shown["errors"][0]
             return got.status, first["extensions"]["code"], first["message"]

@@ -276,3 +276,16 @@ def test_the_schema_takes_time_that_grows_with_the_flows() -> None:
     assert_valid_schema(schema)
     query: Any = schema.query_type
     assert isinstance(query, GraphQLObjectType) and len(query.fields) == 301
+
+
+def test_what_waits_is_told_as_it_comes_and_goes(desk: Served) -> None:
+    start = 'mutation { startFlowRun(flow: "refund", inputs: {sum: 7}) { id } }'
+    decide = 'mutation($i: String!) { decide(id: $i, key: "asked", approved: true) { state } }'
+    query = "subscription { approvalsChanged { key mayDecide run { id flow } } }"
+    with opened(desk, query) as response:
+        told = (data["data"]["approvalsChanged"] for name, data in events(response) if name == "next")
+        assert next(told) == []
+        run = graphql(desk, start, key=fresh_key(desk, "ask")).data["startFlowRun"]["id"]
+        assert next(told) == [{"key": "asked", "mayDecide": True, "run": {"id": run, "flow": "refund"}}]
+        assert graphql(desk, decide, i=run).errors == []
+        assert next(told) == []

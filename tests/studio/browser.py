@@ -20,6 +20,8 @@ ROOT = Path(__file__).parents[2]
 DRIVER = ROOT / ".venv" / "browser"
 AXE = ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js"
 DESK, PHONE = {"width": 1280, "height": 860}, {"width": 360, "height": 740}
+OFFLINE = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
+"""No name but this machine's is known: each page works without a network."""
 VIOLATIONS = """window.violations = [];
 document.addEventListener('securitypolicyviolation', (event) => violations.push(event.violatedDirective));"""
 RULES = "() => axe.run().then((found) => found.violations.map((v) => v.id + ': ' + v.nodes.map((n) => n.html).join()))"
@@ -75,7 +77,7 @@ def driven() -> Iterator[Any]:
         from playwright.sync_api import sync_playwright
 
         with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
+            browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox", OFFLINE])
             yield browser
             browser.close()
     finally:
@@ -84,11 +86,22 @@ def driven() -> Iterator[Any]:
 
 @contextmanager
 def tab(
-    browser: Any, server: Served, client: Client | None = None, *, dark: bool = False, phone: bool = False
+    browser: Any,
+    server: Served,
+    client: Client | None = None,
+    *,
+    dark: bool = False,
+    phone: bool = False,
+    zone: str = "UTC",
 ) -> Iterator[Tab]:
-    """A new tab, signed in as `client` where there is one."""
-    look = "dark" if dark else "light"
-    context = browser.new_context(viewport=PHONE if phone else DESK, color_scheme=look, reduced_motion="reduce")
+    """A new tab, signed in as `client` where there is one. A phone has a touch screen."""
+    context = browser.new_context(
+        viewport=PHONE if phone else DESK,
+        color_scheme="dark" if dark else "light",
+        reduced_motion="reduce",
+        timezone_id=zone,
+        has_touch=phone,
+    )
     context.set_default_timeout(WAIT_MS)
     if client is not None:
         name, _, value = client.cookie.partition("=")

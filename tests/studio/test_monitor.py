@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.auth.user_client import Browser
+from bench.studio.run import multiply
+from tests.auth.user_client import Browser, new_user
 from tests.graphql.graphql_client import graphql
-from tests.running_server import Served
+from tests.running_server import Served, serving, until
 from tests.studio import traffic
 from tests.studio.browser import tab
 
@@ -29,6 +31,7 @@ def test_a_run_is_seen_going_on_while_it_is_decided_elsewhere(browser: Any, serv
         page.get_by_role("row", name="check").get_by_text("waiting").wait_for()
         with tab(browser, server, anna, phone=True) as inbox:
             inbox.open("/inbox")
+            inbox.page.get_by_role("link", name=re.compile(r"Inbox: \d+ waiting")).wait_for()
             card = inbox.page.get_by_role("article").filter(has_text="My lamp arrived broken.")
             card.get_by_label("Note").fill("friendly enough")
             inbox.picture("inbox-card-phone")
@@ -42,6 +45,72 @@ def test_a_run_is_seen_going_on_while_it_is_decided_elsewhere(browser: Any, serv
         opened.picture("run")
         assert opened.inaccessible() == []
         assert opened.wrong() == []
+
+
+def test_the_inbox_is_told_what_comes_and_a_second_decider_that_it_was_late(
+    browser: Any, server: Served, anna: Browser
+) -> None:
+    decide = 'mutation($i: String!) { decide(id: $i, key: "check", approved: true) { id } }'
+    with tab(browser, server, anna, phone=True) as opened:
+        asked: list[str] = []
+        opened.open("/inbox")
+        opened.page.on("request", lambda request: asked.append(request.url))
+        first = started(server, "My vase is in pieces.")
+        card = opened.page.get_by_role("article").filter(has_text="My vase is in pieces.")
+        card.wait_for()
+        assert asked == [], "the server tells it: the page does not ask"
+        assert anna.graphql(decide, i=first).errors == []
+        card.wait_for(state="detached")
+        second = started(server, "My jug is in pieces.")
+        card = opened.page.get_by_role("article").filter(has_text="My jug is in pieces.")
+        card.wait_for()
+
+        def late(route: Any) -> None:
+            if "decide" in (route.request.post_data or ""):
+                anna.graphql(decide, i=second)
+            route.continue_()
+
+        opened.page.route("**/graphql", late)
+        card.get_by_role("button", name="Approve").tap()
+        opened.page.get_by_role("alert").filter(has_text="wait").wait_for()
+        opened.picture("inbox-late-phone")
+        assert [each for each in opened.wrong() if "409" not in each] == []
+
+
+def test_story_6_older_records_follow_without_a_gap_and_nothing_found_says_how_far(
+    browser: Any, tmp_path: Path
+) -> None:
+    with serving(tmp_path, traffic.SETTINGS) as fresh:
+        traffic.fill(fresh, 1)
+        assert multiply(tmp_path, 5_000) >= 5_000
+        with tab(browser, fresh, new_user(fresh, "anna@example.com", "owner")) as opened:
+            page = opened.page
+            opened.open("/records")
+            rows = page.locator("table.rows tbody tr")
+            for shown in (100, 200, 300):
+                until(lambda shown=shown: rows.count() == shown)
+                page.get_by_role("button", name="Show older records").click()
+            until(lambda: rows.count() == 400)
+            opened.open("/records?tag=there-is-none")
+            page.get_by_text(re.compile("Searched back to|All records were searched")).wait_for()
+            opened.picture("records-none")
+            assert opened.inaccessible() == [] and opened.wrong() == []
+
+
+def test_story_43_totals_are_the_same_wherever_the_browser_is(browser: Any, server: Served, anna: Browser) -> None:
+    seen = set()
+    for zone in ("UTC", "Asia/Kolkata", "America/Los_Angeles"):
+        with tab(browser, server, anna, zone=zone) as opened:
+            opened.open("/spend")
+            spent = opened.page.locator("dl, .figures").first.inner_text().split()
+            opened.open("/")
+            home = opened.page.get_by_role("link", name=re.compile("Spent")).or_(
+                opened.page.get_by_text(re.compile(r"^\$\d"))
+            )
+            assert home.first.inner_text().split()[-1] in spent or home.first.inner_text().split()[0] in spent
+            seen.add(" ".join(spent))
+            assert opened.wrong() == []
+    assert len(seen) == 1, seen
 
 
 def test_runs_are_filtered_and_one_is_cancelled_and_resumed(browser: Any, server: Served, anna: Browser) -> None:

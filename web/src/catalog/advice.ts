@@ -39,7 +39,6 @@ export interface Advice {
   excluded: { kind: string; why: string; count: number; example: string }[];
 }
 
-export const WIDTH = 640;
 export const HEIGHT = 260;
 const LEFT = 64;
 const TOP = 10;
@@ -56,13 +55,13 @@ export interface Axis {
 const LEAST = 0.01;
 
 /** Both axes are logarithmic: costs of small and large volumes are of other sizes. */
-export function axis(curve: readonly Costs[]): Axis {
+export function axis(curve: readonly Costs[], width: number): Axis {
   const volumes = curve.map((each) => each.requests_per_month);
   const costs = curve.flatMap((each) => Object.values(each.usd).map((usd) => Math.max(LEAST, Number(usd))));
   const [from, to] = [Math.log10(Math.min(...volumes)), Math.log10(Math.max(...volumes))];
   const [low, high] = [Math.floor(Math.log10(Math.min(...costs))), Math.ceil(Math.log10(Math.max(...costs)))];
   const x = (requests: number): number =>
-    LEFT + ((WIDTH - LEFT - 8) * (Math.log10(requests) - from)) / Math.max(1e-9, to - from);
+    LEFT + ((width - LEFT - 8) * (Math.log10(requests) - from)) / Math.max(1e-9, to - from);
   const y = (usd: number): number =>
     HEIGHT - FOOT - ((HEIGHT - FOOT - TOP) * (Math.log10(Math.max(LEAST, usd)) - low)) / Math.max(1, high - low);
   const powers = (least: number, most: number): number[] => {

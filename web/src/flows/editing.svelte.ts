@@ -10,6 +10,7 @@ import {
   flowDraftDropDocument,
   flowDraftSaveDocument,
   flowOpenDocument,
+  flowVersionTextsDocument,
   flowVocabularyDocument,
   type Finding,
   type FlowEdge,
@@ -82,19 +83,32 @@ export class FlowEditing {
     return this.findings.filter((each) => each.severity === 'error').length + (this.document.tree.wrong ? 1 : 0);
   }
 
-  async open(): Promise<void> {
+  /** `version`: an earlier one, whose text is put over what is live unless there is a draft. */
+  async open(version = ''): Promise<void> {
     try {
-      const vocabulary = ask(flowVocabularyDocument, {});
+      const vocabulary = ask(flowVocabularyDocument, {}).then((found) => (this.vocabulary = found));
       await this.reload();
-      const draft = this.#draft;
-      this.document.open(draft?.text ?? this.base.text);
+      this.document.open(this.#draft?.text ?? this.base.text);
       this.opened = true;
-      this.vocabulary = await vocabulary;
+      if (version && version !== this.live?.version && !this.#draft) await this.take(version);
+      await Promise.all([this.check(), vocabulary]);
     } catch (cause) {
       this.failure = asFailure(cause);
-      return;
     }
-    await this.check();
+  }
+
+  /** The text of a version takes the place of this one, as one step of undo. */
+  async take(version: string): Promise<void> {
+    const text = await this.textOf(version);
+    this.document.replace(0, this.document.text.length, text.replaceAll('\r\n', '\n'));
+    this.tell(`The text is that of version ${version.slice(0, 8)}; undo brings yours back.`);
+  }
+
+  async textOf(version: string): Promise<string> {
+    const { flowVersions } = await ask(flowVersionTextsDocument, { name: this.name });
+    const found = flowVersions.find((each) => each.version === version);
+    if (!found) throw new Failure(`There is no version ${version.slice(0, 8)}.`, 'It may be older than those kept.', '');
+    return found.text;
   }
 
   #draft: FlowOpen['flowDraft'] = null;

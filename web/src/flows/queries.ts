@@ -86,11 +86,6 @@ export const runResumeDocument: Document<RunResume, { id: string; }> = {
   text: `mutation RunResume($id:String!){resumeFlowRun(id:$id){id}}`,
 };
 
-export type WaitingList = { waiting: Array<{ key: string; request: unknown | null; approvers: Array<string>; mayDecide: boolean; run: RunRow & { user: string; }; }>; };
-export const waitingListDocument: Document<WaitingList, object> = {
-  text: `query WaitingList{waiting{key request approvers mayDecide run{...RunRow user}}}fragment RunRow on FlowRun{id number flow version state attempt error created started ended}`,
-};
-
 export type WaitingDecide = { decide: { id: string; state: 'queued' | 'running' | 'waiting' | 'done' | 'failed' | 'cancelled'; }; };
 export const waitingDecideDocument: Document<WaitingDecide, { id: string; key: string; approved: boolean; note?: string | null; }> = {
   text: `mutation WaitingDecide($id:String!$key:String!$approved:Boolean!$note:String){decide(id:$id key:$key approved:$approved note:$note){id state}}`,

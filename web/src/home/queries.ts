@@ -31,11 +31,6 @@ export const homeFlowsDocument: Document<HomeFlows, object> = {
   text: `query HomeFlows{flows{name}}`,
 };
 
-export type HomeWaiting = { waiting: Array<{ key: string; mayDecide: boolean; }>; };
-export const homeWaitingDocument: Document<HomeWaiting, object> = {
-  text: `query HomeWaiting{waiting{key mayDecide}}`,
-};
-
 export type HomeKeys = { keys: Array<{ id: string; state: string; }>; };
 export const homeKeysDocument: Document<HomeKeys, object> = {
   text: `query HomeKeys{keys{id state}}`,

@@ -35,7 +35,7 @@ export class Asking {
     this.#clear();
     this.state = 'running';
     const wanted = { prompt, model, ...variables(wishes) };
-    void this.#explain(wanted, stop.signal);
+    if (!model.startsWith('flow:')) void this.#explain(wanted, stop.signal); // a flow is no choice among models
     try {
       await listen(playAskDocument, wanted, (event) => this.#heard(event.ask), stop.signal);
       if (stop.signal.aborted) return;

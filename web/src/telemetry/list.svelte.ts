@@ -5,7 +5,7 @@ import { recordListDocument, type RecordRow } from './queries';
 
 export type Row = RecordRow;
 
-const PAGE = 50;
+const PAGE = 100;
 const TAIL_MS = 2_000;
 const MOST_WAITING = 50;
 

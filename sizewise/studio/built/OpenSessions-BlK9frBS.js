@@ -1,1 +1,0 @@
-import"./vendor-4tsZz_Xq.js";import{t as e}from"./Page-DQE9H1jK.js";import{t}from"./Sessions-TkCRyAAH.js";function n(n){e(n,{title:`Sessions`,lead:`Who is signed in, from where, by which factor. Full addresses are not stored.`,children:(e,n)=>{t(e,{own:!1})},$$slots:{default:!0}})}export{n as default};

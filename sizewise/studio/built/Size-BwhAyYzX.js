@@ -1,1 +1,0 @@
-import{Et as e,at as t,bt as n,ct as r,ot as i,q as a}from"./vendor-4tsZz_Xq.js";var o=r(`<span> </span>`);function s(r,s){let c={tiny:`tiny`,slm:`small`,llm:`large`};var l=o(),u=e(l,!0);n(()=>{a(l,1,`size ${s.size??``}`,`svelte-m0rnbr`),t(u,c[s.size]??`unknown`)}),i(r,l)}export{s as t};
