@@ -9,7 +9,8 @@ import pytest
 
 from tests.auth.user_client import new_user
 from tests.evals.test_annotation import CONFIG, add
-from tests.running_server import Served, serving
+from tests.graphql.graphql_client import graphql
+from tests.running_server import Served, serving, until
 from tests.studio.browser import tab
 
 pytestmark = pytest.mark.browser
@@ -82,3 +83,32 @@ def test_story_31_two_people_see_neither_the_judge_nor_each_other(browser: Any, 
             before = "".join(bodies)
             assert "echo/" not in before and "bea@" not in before and '"kappa"' not in before
             assert opened.wrong() == []
+
+
+def test_story_32_a_tab_that_dies_loses_no_item_and_its_holder_may_still_submit(browser: Any, queued: Served) -> None:
+    add(queued, "quick", {"ref": "claimed", "input": "A claimed question", "answer": "Its answer"})
+    dan, eve = (new_user(queued, f"{name}@example.com", "annotator") for name in ("dan", "eve"))
+    with tab(browser, queued, dan) as dies, tab(browser, queued, dan) as stays:
+        dies.open("/annotate/quick")
+        dies.page.get_by_text("A claimed question").wait_for()
+        stays.open("/annotate/quick")
+        stays.page.get_by_text("A claimed question").wait_for()
+        dies.page.close()
+        with tab(browser, queued, eve) as other:
+            offered = other.page.get_by_text("A claimed question")
+
+            def again() -> bool:
+                other.open("/annotate/quick")
+                return bool(offered.count())
+
+            until(again)  # claims of this queue last a second
+            other.page.get_by_role("button", name="kind").click()
+            other.page.get_by_role("button", name="Submit").click()
+            other.page.get_by_role("heading", name="All items have the labels they need").wait_for()
+            assert other.wrong() == []
+        stays.page.get_by_role("button", name="rude").click()
+        stays.page.get_by_role("button", name="Submit").click()
+        stays.page.get_by_role("heading", name="All items have the labels they need").wait_for()
+        assert stays.wrong() == []
+    labels = graphql(queued, '{ annotationLabels(queue: "quick") { ref label } }').data["annotationLabels"]
+    assert sorted(each["label"] for each in labels if each["ref"] == "claimed") == ["kind", "rude"], "one a person"

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.auth.user_client import Browser, new_user
-from tests.graphql.test_evals import CONFIG, ITEMS, SUITE, WORSE, finished, item
+from tests.graphql.test_evals import CANARY, CONFIG, ITEMS, SUITE, WORSE, finished, item
 from tests.running_server import Served, serving
 from tests.studio.browser import tab
 
@@ -50,6 +52,19 @@ def owner(evaluated: Served) -> Browser:
     return new_user(evaluated, "anna@example.com", "owner")
 
 
+def answers(server: Served, run: str) -> tuple[str, list[dict[str, Any]]]:
+    """The head of a run's file, and its results."""
+    head, *lines = (server.home / "evals" / ".runs" / f"{run}.jsonl").read_text().splitlines()
+    return head, [json.loads(each) for each in lines]
+
+
+def written(server: Served, name: str, head: str, results: list[dict[str, Any]]) -> Path:
+    """A run that was made elsewhere."""
+    path = server.home / "evals" / ".runs" / "right" / f"20990101-000000-000-{name}.jsonl"
+    path.write_text("".join(f"{line}\n" for line in (head, *map(json.dumps, results))))
+    return path
+
+
 def test_a_suite_is_run_with_a_live_bar_and_its_items_open(browser: Any, evaluated: Served, owner: Browser) -> None:
     with tab(browser, evaluated, owner) as opened:
         opened.open("/evals")
@@ -79,15 +94,12 @@ def test_story_28_a_worse_run_fails_and_the_page_lists_exactly_what_it_broke(
     browser: Any, evaluated: Served, owner: Browser
 ) -> None:
     base = finished(evaluated)
-    runs = evaluated.home / "evals" / ".runs" / "right"
-    head, *lines = (runs / f"{base.partition('/')[2]}.jsonl").read_text().splitlines()
-    results = [json.loads(each) for each in lines]
+    head, results = answers(evaluated, base)
     for each in results:
         if each["item"] in WORSE:
             each["scores"]["right"]["value"] = 0.0
             each["output"] = "London <img src=x onerror=alert(1)>"
-    worse = runs / "20990101-000000-000-worse0.jsonl"
-    worse.write_text("".join(f"{line}\n" for line in (head, *map(json.dumps, results))))
+    worse = written(evaluated, "worse0", head, results)
     with tab(browser, evaluated, owner) as opened:
         opened.open("/evals/right")
         opened.page.get_by_label(f"Compare {worse.stem}").check()
@@ -118,6 +130,67 @@ def test_story_28_a_worse_run_fails_and_the_page_lists_exactly_what_it_broke(
         opened.picture("comparison-phone")
         assert "London" not in opened.page.content()
         assert opened.inaccessible() == [] and not opened.scrolls_sideways()
+        assert opened.wrong() == []
+
+
+def test_story_29_repeats_and_items_of_one_run_alone_are_paired_by_content(
+    browser: Any, evaluated: Served, owner: Browser
+) -> None:
+    single, results = answers(evaluated, finished(evaluated))
+    head = json.dumps({**json.loads(single), "repeat": 3, "planned": 3 * ITEMS})
+    thrice = [{**each, "repeat": repeat} for each in results for repeat in range(3)]
+    before = written(evaluated, "before", head, thrice[: 3 * 40])
+    after = [*reversed(thrice)]
+    for each in after[:2]:  # two repeats of the last item disagree with its third
+        each["scores"] = {**each["scores"], "right": {"value": 0.0}}
+    more = written(evaluated, "after0", head, after)
+    base, run = f"right/{before.stem}", f"right/{more.stem}"
+    with tab(browser, evaluated, owner) as opened:
+        opened.open(f"/evals/compare?base={base}&head={run}&change=bothRight")
+        opened.page.get_by_text("Not compared: 0 only in base, 20 only in head.").wait_for()
+        opened.page.get_by_role("button", name="Both right 40", exact=True).wait_for()
+        names = opened.page.locator("details.item summary strong")
+        names.nth(39).wait_for()
+        shown = set(names.all_inner_texts())
+        assert shown == {each["item"] for each in results[:40]}, "no item of one run alone"
+        for change in ("Newly wrong 0", "Newly right 0", "Both wrong 0"):
+            opened.page.get_by_role("button", name=change, exact=True).wait_for()
+        query = """query($b: String!, $h: String!) { compareRuns(base: $b, head: $h) {
+          items(change: bothRight, last: 100) { rows { item digest base head } } } }"""
+        rows = owner.graphql(query, b=base, h=run).data["compareRuns"]["items"]["rows"]
+        digest = {each["item"]: each["digest"] for each in results}
+        assert all(row["digest"] == digest[row["item"]] for row in rows)
+        assert len(rows) == 40 and all((len(row["base"]), len(row["head"])) == (3, 3) for row in rows)
+        opened.picture("comparison-repeats")
+        assert opened.inaccessible() == [] and opened.wrong() == []
+        other = written(evaluated, "single", single.replace(json.loads(single)["scoring"], "0" * 64), results)
+        opened.open(f"/evals/compare?base={base}&head=right/{other.stem}")
+        opened.page.get_by_text("were scored by other scorers or repeats").first.wait_for()
+        opened.picture("comparison-refused")
+
+
+def test_story_30_what_cannot_be_told_says_how_many_items_and_dollars_would_decide(
+    browser: Any, evaluated: Served, owner: Browser
+) -> None:
+    head, results = answers(evaluated, finished(evaluated))
+    base = written(evaluated, "few000", head, results[:20])
+    for each in results[:1]:
+        each["scores"] = {**each["scores"], "right": {"value": 0.0}}
+    unclear = written(evaluated, "unsure", head, results[:20])
+    address = f"/evals/compare?base=right/{base.stem}&head=right/{unclear.stem}"
+    with tab(browser, evaluated, owner) as opened:
+        opened.open(address)
+        opened.page.get_by_text(re.compile(r"About \d[\d,]* more items would decide, about \$\d")).wait_for()
+        opened.picture("comparison-unclear")
+        assert opened.inaccessible() == [] and opened.wrong() == []
+    viewer = new_user(evaluated, "vito@example.com", "viewer")
+    with tab(browser, evaluated, viewer) as opened:
+        said: list[str] = []
+        opened.page.on("response", lambda answer: said.append(answer.text()) if "/graphql" in answer.url else None)
+        opened.open(address)
+        opened.page.get_by_text("more items would decide").wait_for()
+        opened.page.locator("details.item summary").first.click()
+        assert "Paris" not in "".join(said) and CANARY not in "".join(said)
         assert opened.wrong() == []
 
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sizewise.releases.canary.evaluation import CHANGE_MS
 from tests.auth.user_client import Browser, new_user
+from tests.graphql.graphql_client import graphql
 from tests.releases.test_environments import ENVIRONMENTS, PROMPT, key_of, live, project, run
 from tests.running_server import Served, serving, until
+from tests.stories.test_canary_stories import arm, canary_of
+from tests.stories.test_canary_stories import ask as asked
 from tests.studio.browser import tab
 
 pytestmark = pytest.mark.browser
@@ -118,6 +123,14 @@ def test_a_canary_is_seen_growing_and_is_paused_resumed_and_promoted(
         opened.page.get_by_text(f"{arms.count('canary')} canary, {arms.count('stable')} stable").wait_for()
         opened.picture("canary-light")
         assert opened.inaccessible() == []
+        with tab(browser, released, owners[0]) as quiet:  # story 40: what is told by nobody never looks live
+            quiet.page.clock.install()
+            quiet.page.route_web_socket("**", lambda socket: socket.close())
+            quiet.open("/releases/canary/free")
+            quiet.page.clock.fast_forward(75_000)
+            quiet.page.get_by_text(re.compile(r"No evaluation for \d+ s: stable serves on all servers")).wait_for()
+            quiet.picture("canary-silent")
+            assert quiet.inaccessible() == []
         opened.page.get_by_role("button", name="Pause").click()
         opened.page.get_by_role("button", name="Resume").click()
         opened.page.get_by_role("button", name="Pause").wait_for()
@@ -142,6 +155,75 @@ def test_a_canary_is_seen_growing_and_is_paused_resumed_and_promoted(
         opened.picture("release-phone")
         assert opened.inaccessible() == [] and not opened.scrolls_sideways()
         assert opened.wrong() == []
+
+
+def done(person: Browser, query: str, **variables: object) -> Any:
+    found = person.graphql(query, **variables)
+    assert found.errors == [], found.errors
+    return found.data
+
+
+def test_story_38_a_plan_whose_base_has_moved_is_stale_and_made_again(
+    browser: Any, released: Served, owners: tuple[Browser, Browser]
+) -> None:
+    anna, ben = owners
+
+    def approved() -> str:
+        """A plan for prod of what is in staging, which only waits to be applied."""
+        plan = str(done(anna, 'mutation { planRelease(from: "staging", to: "prod") { id } }')["planRelease"]["id"])
+        done(ben, "mutation($p: String!) { approveRelease(plan: $p) { id } }", p=plan)
+        return plan
+
+    publish(released, "four")
+    first = approved()
+    with tab(browser, released, ben) as opened:
+        opened.open(f"/releases/plan/{first}")
+        opened.page.get_by_text("PROMPT four").first.wait_for()
+        publish(released, "five")
+        done(ben, 'mutation($p: String!) { applyRelease(plan: $p, reason: "") { name } }', p=approved())
+        opened.page.get_by_role("button", name="Apply").click()
+        opened.page.get_by_role("dialog").get_by_role("button", name="Apply").click()
+        opened.page.get_by_role("dialog").get_by_role("alert").wait_for()
+        opened.picture("plan-refused")
+        opened.page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
+        opened.page.reload()
+        opened.page.get_by_text("What is live has changed since. Make a new plan.").wait_for()
+        opened.picture("plan-stale")
+        assert opened.inaccessible() == []
+        opened.page.get_by_role("button", name="Plan again").click()
+        opened.page.wait_for_url(lambda url: not url.endswith(first))
+        opened.page.get_by_role("heading", name="Plan for prod").wait_for()
+        assert [each for each in opened.wrong() if "409" not in each] == []
+
+
+def test_story_36_a_release_that_fails_is_taken_back_and_the_page_lists_its_sessions(
+    browser: Any, tmp_path: Path
+) -> None:
+    with canary_of(tmp_path, "steps = [0.5]\nshadow_pairs = 0", next="broken/gone") as server:
+        number = 0
+
+        def ended() -> bool:
+            nonlocal number
+            number += 1
+            answer = asked(server, f"s{number}")
+            assert answer.status == 200 and arm(answer) in ("stable", "")
+            found = graphql(server, '{ canary(environment: "prod") { state } }').data["canary"]
+            return bool(found["state"] == "rolled_back")
+
+        until(ended)
+        with tab(browser, server, new_user(server, "anna@example.com", "owner")) as opened:
+            opened.open("/releases/canary/prod")
+            opened.page.get_by_text("rolled back").first.wait_for()
+            opened.page.get_by_text("100.0 %").first.wait_for()
+            opened.page.get_by_role("heading", name="The first sessions that failed").wait_for()
+            traces = opened.page.locator("a.mono[href^='/records/']")
+            assert traces.count() > 0
+            assert opened.page.get_by_role("button", name="Promote").count() == 0
+            opened.picture("canary-failed")
+            assert opened.inaccessible() == []
+            traces.first.click()
+            opened.page.get_by_role("heading", name="What it caused").wait_for()
+            assert opened.wrong() == []
 
 
 def test_who_may_not_release_sees_the_page_and_no_button(browser: Any, released: Served) -> None:

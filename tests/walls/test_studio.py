@@ -90,3 +90,17 @@ def test_the_pages_that_are_served_are_those_that_the_studio_has() -> None:
 def test_packages_of_the_studio_are_locked_by_their_content() -> None:
     locked = json.loads((WEB / "package-lock.json").read_text())["packages"]
     assert [name for name, row in locked.items() if name and not row.get("integrity", "").startswith("sha512-")] == []
+
+
+def test_each_story_of_the_studio_names_tests_that_exist() -> None:
+    folder = ROOT / "tests" / "studio"
+    table = (folder / "README.md").read_text()
+    missing = [
+        f"{file}::{test}"
+        for file, test in re.findall(r"`(test_\w+\.py)::(test_\w+)`", table)
+        if f"def {test}(" not in (folder / file).read_text()
+    ]
+    assert missing == []
+    assert [each for each in re.findall(r"`((?:web|tests)/[\w/.]+)`", table) if not (ROOT / each).exists()] == []
+    told = [int(each) for each in re.findall(r"^\| (\d+) ", table, re.MULTILINE)]
+    assert told == [each for each in range(1, 63) if each != 42 and not 51 <= each <= 57]
