@@ -17,14 +17,22 @@ from tests.studio.test_newcomer import RETURNS, SHIPPING
 
 pytestmark = pytest.mark.browser
 MOST_BYTES = 110_000
-HIGH = {"play": 1010, "knowledge": 850, "audit": 620, "flow": 620}
+ASKED = "Why is the sky blue?"
+CUES = (
+    "[[echo/small: say Because of the ocean, which it mirrors.]] [[echo/small: logprob -3]]"
+    " [[echo/large: say Air scatters blue light more than red light, so the sky looks blue.]]"
+)
+"""What the models answer, in their settings and not in the question, so that a reader sees a question."""
+HIGH = {"play": 981, "knowledge": 850, "audit": 620, "flow": 620}
 
 
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     home = tmp_path_factory.mktemp("pictures")
     traffic.write_flow(home)
-    with serving(home, traffic.SETTINGS) as server:
+    models = 'models = ["small", "large"]\n'
+    settings = traffic.SETTINGS.replace(models, f"{models}headers = {{ cues = '{CUES}' }}\n")
+    with serving(home, settings) as server:
         traffic.fill(server, 1)
         yield server
 
@@ -50,7 +58,7 @@ def kept(opened: Tab, name: str) -> None:
 def test_play_shows_an_escalation(browser: Any, shown: Served, maria: Browser) -> None:
     with tab(browser, shown, maria) as opened:
         opened.open("/play?m=auto&m=echo/small")
-        opened.page.get_by_label("Prompt").fill(traffic.ESCALATED[0])
+        opened.page.get_by_label("Prompt").fill(ASKED)
         opened.page.get_by_role("button", name="Run").click()
         for model in ("auto", "echo/small"):
             opened.page.get_by_role("region", name=f"Answer of {model}").get_by_text("Why this model").wait_for()
