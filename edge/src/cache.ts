@@ -23,7 +23,7 @@ export async function cacheKey(
   if (!release.cacheS || !allowed || chat.stream || chat.temperature !== 0 || chat.n !== 1) return '';
   const fields = [...chat.raw].filter(([name]) => !IGNORED.has(name)).sort(([one], [other]) => (one < other ? -1 : 1));
   const scope = [caller.tenant, caller.project, caller.dataClass, caller.models, caller.policies];
-  return `https://cache.sizewise.invalid/${await digest(JSON.stringify([release.hash, plan.policy, scope, fields]))}`;
+  return `https://cache.sizewise.invalid/${await digest(JSON.stringify([release.build, plan.policy, scope, fields]))}`;
 }
 
 export async function cached(key: string): Promise<Response | undefined> {

@@ -81,6 +81,8 @@ export interface Rule {
 export interface Release {
   format: number;
   hash: string;
+  /** Of all that is here, the models too: a release does not have these. */
+  build: string;
   version: string;
   name: string;
   built: number;

@@ -39,7 +39,8 @@ async function route(request: Request, env: Env, _context: Context, trace: strin
     throw new EdgeError('model_unavailable', words, 'build and deploy it again: sizewise edge build');
   }
   const path = new URL(request.url).pathname;
-  if (path === '/health') return Response.json({ status: 'ok', release: release.hash, version: release.version });
+  if (path === '/health')
+    return Response.json({ status: 'ok', release: release.hash, build: release.build, version: release.version });
   if (path === '/v1/chat/completions') {
     expectMethod(request, 'POST');
     return chat(request, env, trace);

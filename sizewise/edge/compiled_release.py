@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
+from hashlib import sha256
 from typing import Any
 
 from sizewise import __version__
@@ -27,6 +28,7 @@ from sizewise.messages import ChatRequest
 from sizewise.model_card import MODEL_KINDS, ModelCard
 from sizewise.money import Price
 from sizewise.plugins import PluginRegistry
+from sizewise.releases.manifest import canonical
 from sizewise.routing.model_aliases import ModelAliases, RoutePlan
 from sizewise.routing.policies.cascade import CascadePolicy
 from sizewise.routing.policies.cheapest import CheapestPolicy
@@ -52,7 +54,9 @@ KINDS: Mapping[type, str] = {
 
 @dataclass(frozen=True, slots=True)
 class CompiledRelease:
-    """`obstacles`: what has to be changed before it can be built. `left_out`: what the Worker does without,
+    """`data` has the `hash` of the release, and of all of itself, models too, as `build`.
+
+    `obstacles`: what has to be changed before it can be built. `left_out`: what the Worker does without,
     `forwarded`: what it has the gateway do, each in words. `secrets`: names that the Worker must have.
     """
 
@@ -113,6 +117,7 @@ def compile_release(settings: Settings, cards: tuple[ModelCard, ...], release_ha
         "predictor": _predictor(load_prediction(settings.trained_router, usable)),
         "cacheS": int(settings.response_cache.ttl_s),
     }
+    data["build"] = sha256(canonical({**data, "built": 0})).hexdigest()
     return CompiledRelease(
         data=data,
         obstacles=tuple(refused),

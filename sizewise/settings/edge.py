@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from sizewise.settings.git import optional_reference
 from sizewise.settings.toml_reader import setting
 from sizewise.settings.validators import url
 
@@ -20,7 +21,7 @@ def worker_name(text: str) -> str:
 
 def namespace_id(text: str) -> str:
     if text and not re.fullmatch(r"[0-9a-f]{32}", text):
-        raise ValueError("is not the ID of a KV namespace, 32 hex digits")
+        raise ValueError("is not an ID of 32 hex digits")
     return text
 
 
@@ -33,6 +34,18 @@ class EdgeSettings:
     """A Cloudflare Worker that answers with this project's release: [how](../how-to/edge.md)."""
 
     name: str = setting("sizewise-edge", "Name of the Worker.", validator=worker_name)
+    account: str = setting("", "ID of the account at Cloudflare, 32 hex digits.", validator=namespace_id)
+    token: str = setting(
+        "",
+        "Reference to an API token that may edit Workers, and KV for `sizewise edge key`.",
+        validator=optional_reference,
+    )
+    api: str = setting("https://api.cloudflare.com/client/v4", "URL of Cloudflare's API.", validator=url)
+    url: str = setting(
+        "",
+        "URL at which clients reach the Worker, without a path: `sizewise edge deploy` checks the release there.",
+        validator=optional_url,
+    )
     keys: str = setting(
         "",
         "ID of the KV namespace at Cloudflare that holds the digests of the keys.",

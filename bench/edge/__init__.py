@@ -1,0 +1,1 @@
+"""What a Worker costs in raw workerd: size, cold start, milliseconds; not imported by Sizewise."""

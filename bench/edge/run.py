@@ -1,0 +1,117 @@
+"""Measures a Worker in raw workerd: size, cold start, what it adds to a request, and many streams at once.
+
+`make bench-edge`, or `python -m bench.edge.run [--requests N] [--streams N]`. Needs workerd (make check-edge). The
+provider is a double on this machine; what is added is the median of requests through the Worker less that of requests
+to the double alone, in turns. Never measured through `wrangler dev`, which is thirty times slower.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gzip
+import json
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+from sizewise.edge.worker_folder import RELEASE, RUNTIME
+from tests.edge.running_worker import WORKERD, free_port, upstream, wait_for, worker
+from tests.running_server import KEY
+
+SETTINGS = """
+[server]
+discover = false
+embedded = false
+[providers.up]
+base_url = "{url}"
+models = ["plain", "counted"]
+[models."up/plain".price]
+input = "0.1"
+output = "0.2"
+[models."up/counted".price]
+input = "1"
+output = "2"
+[policies.default]
+kind = "cheapest"
+"""
+WORDS = "Please write to ada@example.org about the order of last week. " * 3
+
+
+async def ask(port: int, path: str, model: str, *, stream: bool = False) -> float:
+    """Seconds until the last byte, on a connection of its own."""
+    body = json.dumps({"model": model, "stream": stream, "messages": [{"role": "user", "content": WORDS}]}).encode()
+    begun = time.perf_counter()
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    head = f"POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\nconnection: close\r\n"
+    writer.write(f"{head}content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body)
+    answered = await reader.readuntil(b"\r\n\r\n")
+    assert b" 200 " in answered.partition(b"\r\n")[0], answered
+    if stream:
+        await reader.readuntil(b"[DONE]")
+    else:
+        length = answered.lower().partition(b"content-length:")[2].partition(b"\r\n")[0]
+        await reader.readexactly(int(length))
+    writer.close()
+    return time.perf_counter() - begun
+
+
+async def added(port: int, up: int, count: int) -> tuple[float, float]:
+    """Milliseconds: the median through the Worker, and of the double alone."""
+    through, alone = list[float](), list[float]()
+    for _ in range(count):
+        through.append(await ask(port, "/v1/chat/completions", "auto"))
+        alone.append(await ask(up, "/v1/chat/completions", "plain"))
+    return median(through) * 1e3, median(alone) * 1e3
+
+
+async def streams(port: int, count: int) -> float:
+    """Seconds until as many streams as that, begun at once, are complete."""
+    begun = time.perf_counter()
+    await asyncio.gather(*(ask(port, "/v1/chat/completions", "auto", stream=True) for _ in range(count)))
+    return time.perf_counter() - begun
+
+
+def cold_start(folder: Path, times: int) -> float:
+    """Milliseconds from the start of workerd to its first answer, the median; the process itself is part of it."""
+    seen = []
+    for _ in range(times):
+        port = free_port()
+        argv = [str(WORKERD), "serve", "--experimental", f"--socket-addr=http=127.0.0.1:{port}", "config.capnp"]
+        begun = time.perf_counter()
+        process = subprocess.Popen(argv, cwd=folder)
+        try:
+            wait_for(port, process)
+            seen.append((time.perf_counter() - begun) * 1e3)
+        finally:
+            process.terminate()
+            process.wait(30)
+    return median(seen)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--requests", type=int, default=500)
+    parser.add_argument("--streams", type=int, default=1_000)
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as place, upstream() as url:
+        folder = Path(place)
+        up = int(url.rsplit(":", 1)[1].partition("/")[0])
+        with worker(folder, SETTINGS.format(url=url)) as edge:
+            port = int(edge.url.rsplit(":", 1)[1])
+            asyncio.run(added(port, up, 50))
+            through, alone = asyncio.run(added(port, up, asked.requests))
+            seconds = asyncio.run(streams(port, asked.streams))
+        built = folder / "build/edge"
+        size = sum(len(gzip.compress((built / name).read_bytes())) for name in (RUNTIME, RELEASE))
+        start = cold_start(built, 9)
+    print(f"runtime and release: {size / 1000:.1f} kB, gzipped")
+    print(f"start of workerd until it listens: {start:.0f} ms in the median")
+    print(f"added: {through - alone:.2f} ms in the median ({through:.2f} through the Worker, {alone:.2f} without)")
+    print(f"{asked.streams} streams at once: all complete in {seconds:.1f} s")
+
+
+if __name__ == "__main__":
+    main()
