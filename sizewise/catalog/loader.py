@@ -242,8 +242,13 @@ def _with_model_settings(card: ModelCard, settings: Settings) -> ModelCard:
     return _with_facts(card, facts, {}) if facts else card
 
 
+NO_FACTS = ("edge",)
+"""Settings of a model that say how it is asked, not what it is."""
+
+
 def _with_facts(card: ModelCard, facts: ModelSettings, sources: Mapping[str, str]) -> ModelCard:
-    said = {each.name: value for each in fields(facts) if (value := getattr(facts, each.name)) is not None}
+    known = [each.name for each in fields(facts) if each.name not in NO_FACTS]
+    said = {name: value for name in known if (value := getattr(facts, name)) is not None}
     where = {fact: sources.get(fact, "sizewise.toml") for fact in said}
     if facts.price is not None:
         said["price"] = facts.price.price()

@@ -63,3 +63,8 @@ def test_a_policy_that_cannot_run_there_is_forwarded_if_the_settings_say_so(tmp_
     votes = '[policies.p]\nkind = "cascade"\nvotes = 3\nmodels = ["up/one", "up/two"]\n'
     told = json.loads(build(tmp_path, BASE + edge + votes, "--json").stdout)
     assert [each.partition(" ")[0] for each in told["forwarded"]] == ["auto:p"]
+
+
+def test_a_model_of_workers_ai_is_asked_by_its_binding(tmp_path: Path) -> None:
+    assert build(tmp_path, BASE + '[models."up/one"]\nedge = true\n').returncode == 0
+    assert json.loads((tmp_path / "build/edge/wrangler.json").read_text())["ai"] == {"binding": "AI"}
