@@ -35,6 +35,7 @@ class Outcome:
     disagreement: float
     calibration: float
     certified: bool
+    served_calibration: float | None = None  # of the head's answers that were given
 
 
 def main() -> None:
@@ -48,7 +49,7 @@ def main() -> None:
     chosen = options.parse_args()
     bank = banking(chosen.folder, chosen.cache, chosen.model)
     scope = clinc(chosen.folder, chosen.cache, chosen.model)
-    print("set                       answers  runs  served   (min)  disagree  broken    ECE")
+    print("set                       answers  runs  served   (min)  disagree  broken    ECE  given")
     for name, draw, shift, size in _cells(bank, scope, chosen.sizes):
         if chosen.only in name:
             _show(name, size, [_outcome(seed, draw, size, shift) for seed in range(chosen.runs)])
@@ -100,7 +101,8 @@ def _tested(ladder: Ladder, intents: Intents, tested: Integers) -> Outcome:
     truth = intents.labels[tested]
     decided = ladder.head.decide(intents.vectors[tested])
     right = (decided.option == truth).tolist()
-    error = calibration_error(decided.trust.tolist(), right)
+    shown = ladder.calibration(decided.trust)
+    error = calibration_error(shown.tolist(), right)
     least = ladder.certificate.threshold
     if least is None:
         return Outcome(0.0, 0.0, error, False)
@@ -108,16 +110,19 @@ def _tested(ladder: Ladder, intents: Intents, tested: Integers) -> Outcome:
     choices = rung_choices(ladder.head, ladder.exact, ladder.near_cosine, digests, decided)
     served = np.array([trust >= least for _, _, trust in choices])
     differs = np.array([option for _, option, _ in choices]) != truth
-    return Outcome(float(served.mean()), float((served & differs).mean()), error, True)
+    by_head = served & np.array([rung == "head" for rung, _, _ in choices])
+    of_served = calibration_error(shown[by_head].tolist(), np.array(right)[by_head].tolist()) if by_head.any() else None
+    return Outcome(float(served.mean()), float((served & differs).mean()), error, True, of_served)
 
 
 def _show(name: str, size: int, runs: list[Outcome]) -> None:
     share = [run.share for run in runs]
     broken = sum(run.disagreement > 1 - GUARANTEE.quality for run in runs) / len(runs)
+    given = [run.served_calibration for run in runs if run.served_calibration is not None]
     differs, error = np.mean([run.disagreement for run in runs]), np.mean([run.calibration for run in runs])
     print(
         f"{name:<25} {size:>7,} {len(runs):>5,} {np.mean(share):>7.3f} {min(share):>7.3f} {differs:>9.4f}"
-        f" {broken:>7.3f} {error:>6.3f}",
+        f" {broken:>7.3f} {error:>6.3f} {np.mean(given) if given else float('nan'):>6.3f}",
         flush=True,
     )
 

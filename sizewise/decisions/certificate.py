@@ -20,7 +20,7 @@ GOLDEN_RATIO = 0.6180339887498949
 
 
 class RungAnswer(Struct, frozen=True):
-    """`trust` (0..1): estimated probability that the reference would say the same; `probabilities`: of every option."""
+    """`trust` (0..1): what is compared with the threshold; `probabilities`: of every option, calibrated."""
 
     rung: Rung
     option: int

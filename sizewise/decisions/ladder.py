@@ -14,6 +14,7 @@ from math import exp, lgamma, log, log1p
 
 import numpy as np
 
+from sizewise.decisions.calibration import AS_IT_IS, TrustCalibration, fit_calibration
 from sizewise.decisions.certificate import (
     LadderCertificate,
     ModelRungName,
@@ -58,13 +59,18 @@ class SmallModel:
 
 @dataclass(frozen=True, slots=True)
 class Ladder:
-    """`exact`: option by digest of the text, where all answers agreed. `near_cosine`: None if near copies are off."""
+    """`exact`: option by digest of the text, where all answers agreed. `near_cosine`: None if near copies are off.
+
+    Thresholds are of the trust as it was certified; the probability that an answer shows is the calibrated one.
+    """
 
     head: KernelHead
     exact: Mapping[str, int]
     near_cosine: float | None
     certificate: LadderCertificate
     model_rung: ModelRung | None = None
+    calibration: TrustCalibration = AS_IT_IS
+    model_calibration: TrustCalibration = AS_IT_IS
 
     @property
     def asks(self) -> str:
@@ -81,7 +87,8 @@ class Ladder:
         trust = min(MOST_TRUST, float(joined.trust[0]))
         if trust < threshold:
             return None
-        return self._answer(rung.name, int(joined.option[0]), trust, joined.probabilities[0])
+        shown = float(self.model_calibration(joined.trust)[0])
+        return self._answer(rung.name, int(joined.option[0]), trust, shown, joined.probabilities[0])
 
     def answer(self, digest: str, vector: Sequence[float] | None, *, confidential: bool = False) -> RungAnswer | None:
         """As in ReadyLadder."""
@@ -90,7 +97,7 @@ class Ladder:
             return None
         known = self.exact.get(digest)
         if known is not None:
-            return None if confidential else self._answer("exact", known, MOST_TRUST)
+            return None if confidential else self._answer("exact", known, MOST_TRUST, MOST_TRUST)
         if vector is None:
             return None
         decided = self.head.decide(np.asarray([vector], np.float32))
@@ -98,17 +105,19 @@ class Ladder:
         if self.near_cosine is not None and decided.similarity[0] >= self.near_cosine:
             if confidential or threshold > NEAR_TRUST:
                 return None
-            return self._answer("near copy", int(self.head.options[decided.nearest[0]]), 1.0 - MAX_NEAR_ERROR)
+            near = 1.0 - MAX_NEAR_ERROR
+            return self._answer("near copy", int(self.head.options[decided.nearest[0]]), near, near)
         if trust < threshold:
             return None
-        return self._answer("head", int(decided.option[0]), trust, decided.probabilities[0])
+        shown = float(self.calibration(decided.trust)[0])
+        return self._answer("head", int(decided.option[0]), trust, shown, decided.probabilities[0])
 
-    def _answer(self, rung: Rung, option: int, trust: float, shares: Doubles | None = None) -> RungAnswer:
-        """The chosen option has the calibrated trust as its probability; the others share the rest as the head says."""
+    def _answer(self, rung: Rung, option: int, trust: float, shown: float, shares: Doubles | None = None) -> RungAnswer:
+        """`shown`: the probability of the chosen option; the others share the rest as the head says."""
         rest = np.ones(len(self.head.bias)) if shares is None else shares.copy()
         rest[option] = 0.0
-        rest *= (1.0 - trust) / max(float(rest.sum()), 1e-12)
-        rest[option] = trust
+        rest *= (1.0 - shown) / max(float(rest.sum()), 1e-12)
+        rest[option] = shown
         return RungAnswer(rung, option, trust, tuple(rest.tolist()))
 
 
@@ -136,8 +145,24 @@ def build_ladder(
     decided = head.decide(vectors[~taught])
     choices = rung_choices(head, exact, near, rest, decided)
     joined = None if rung is None or model is None else (rung, rung.join(decided, model.shares[~taught]))
-    certificate = _certify(len(head.examples), choices, decided, joined, options[~taught], guarantee, look)
-    return Ladder(head, exact, near, certificate, model_rung=rung)
+    right = (decided.option == options[~taught]).astype(np.float64)
+    seen_right = (unseen.option == options[taught]).astype(np.float64)
+    shown = fit_calibration(np.concatenate([decided.trust, unseen.trust]), np.concatenate([right, seen_right]))
+    told = shown(decided.trust)
+    certificate = _certify(len(head.examples), choices, told, right, joined, options[~taught], guarantee, look)
+    return Ladder(
+        head=head,
+        exact=exact,
+        near_cosine=near,
+        certificate=certificate,
+        model_rung=rung,
+        calibration=shown,
+        model_calibration=AS_IT_IS if joined is None else _joined_calibration(joined[1], options[~taught]),
+    )
+
+
+def _joined_calibration(joined: Joined, options: Integers) -> TrustCalibration:
+    return fit_calibration(joined.trust, (joined.option == options).astype(np.float64))
 
 
 def _fitted(model: SmallModel, taught: Flags, options: Integers, unseen: Decided) -> ModelRung | None:
@@ -203,12 +228,14 @@ def with_model(
 def _certify(
     taught: int,
     choices: Sequence[tuple[Rung, int, float]],
-    decided: Decided,
+    shown: Doubles,
+    right: Doubles,
     joined: tuple[ModelRung, Joined] | None,
     options: Integers,
     guarantee: QualityGuarantee,
     look: int,
 ) -> LadderCertificate:
+    """`shown`: the head's calibrated trust in each input, `right`: whether it was right, 1 or 0."""
     truth, count = options.tolist(), max(1, len(options))
 
     def steps() -> Iterator[tuple[CertificationStep, Losses]]:
@@ -239,7 +266,7 @@ def _certify(
         share=0.0 if step is None else step.small_share,
         agreement=1.0 if step is None else step.quality,
         rungs={rung: count for rung, count in counts.items() if count},
-        calibration_error=calibration_error(decided.trust.tolist(), (decided.option == options).tolist()),
+        calibration_error=calibration_error(shown.tolist(), (right > 0.5).tolist()),
         model=asked,
     )
 
