@@ -25,7 +25,15 @@ PAGES = (
     *("/knowledge", "/knowledge/{body:path}"),
     *("/releases", "/releases/plan/{body}", "/releases/canary/{body}", "/releases/{body}"),
     *("/prompts", "/prompts/{body}", "/evals", "/evals/compare", "/evals/judges", "/evals/runs/{body:path}"),
-    *("/evals/{body}", "/annotate", "/annotate/{body}", "/widgets", "/widgets/{body}"),
+    *(
+        "/evals/{body}",
+        "/annotate",
+        "/annotate/{body}",
+        "/widgets",
+        "/widgets/{body}",
+        "/decisions",
+        "/decisions/{body}",
+    ),
 )
 """Addresses of pages: those of web/src/routes.ts. All other paths are not found."""
 FILES = "/studio/{body}"

@@ -200,6 +200,20 @@ export const routes: readonly Route[] = [
     may: ANNOTATE,
     load: () => import('./annotation/Queue.svelte'),
   },
+  {
+    path: '/decisions',
+    title: 'Decisions',
+    entry: 'Models',
+    may: RECORDS,
+    load: () => import('./decisions/Decisions.svelte'),
+  },
+  {
+    path: '/decisions/:id',
+    title: 'Decision',
+    entry: 'Models',
+    may: RECORDS,
+    load: () => import('./decisions/Decision.svelte'),
+  },
   { path: '/widgets', title: 'Widgets', entry: 'Build', may: WIDGETS, load: () => import('./widgets/Widgets.svelte') },
   {
     path: '/widgets/:name',
@@ -246,6 +260,7 @@ export const entries: readonly Entry[] = [
     tabs: [
       { path: '/models', title: 'Models', may: MODELS },
       { path: '/models/advise', title: 'Advisor', may: MODELS },
+      { path: '/decisions', title: 'Decisions', may: RECORDS },
     ],
   },
   {
