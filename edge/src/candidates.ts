@@ -62,7 +62,7 @@ export function candidatesOf(
   }
   if (!may.length) throw noModel(plan, against);
   may.sort(byCost);
-  const alone = may.length === 1 && !plan.exact;
+  const alone = may.length === 1 && !plan.exact && !needs.chat.tools; // with tools it is a session, as in the gateway
   const told = alone ? against.slice(0, MAX_NAMED).map((each) => `${each.row.name} ${each.why}`) : [];
   if (alone && against.length > MAX_NAMED) told.push(`${against.length - MAX_NAMED} more do not fit`);
   return { candidates: may, exclusions: told.join('; ') };
