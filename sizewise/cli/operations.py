@@ -76,6 +76,7 @@ UsageKey: TypeAlias = Literal[
     "key",
     "user",
     "session",
+    "release",
     "endUser",
     "tag",
     "status",
@@ -3238,13 +3239,13 @@ async def get_quality(client: ApiClient, *, policy: str | UnsetType | None = UNS
 GET_USAGE = """\
 query GetUsage($since: Timestamp, $until: Timestamp, $step: Int, $by: [UsageKey!], $first: Int, $project: String,
 $endpoint: String, $flow: String, $node: String, $policy: String, $model: String, $key: String, $user: String, $session:
-String, $endUser: String, $tag: String, $status: Int) { usage( since: $since until: $until step: $step by: $by first:
-$first filter: { project: $project endpoint: $endpoint flow: $flow node: $node policy: $policy model: $model key: $key
-user: $user session: $session endUser: $endUser tag: $tag status: $status } ) { ...Usage } } fragment Usage on Usage {
-since until asOf rows { ...UsageRow } total { ...UsageSums } folded { count requests costUsd } } fragment UsageRow on
-UsageRow { key at requests errors degraded unpriced attempts tokens { ...Tokens } costUsd p50Ms p95Ms } fragment Tokens
-on Tokens { input output cached cacheWrite reasoning estimated } fragment UsageSums on UsageSums { requests errors
-degraded unpriced attempts tokens { ...Tokens } costUsd p50Ms p95Ms }
+String, $release: String, $endUser: String, $tag: String, $status: Int) { usage( since: $since until: $until step: $step
+by: $by first: $first filter: { project: $project endpoint: $endpoint flow: $flow node: $node policy: $policy model:
+$model key: $key user: $user session: $session release: $release endUser: $endUser tag: $tag status: $status } ) {
+...Usage } } fragment Usage on Usage { since until asOf rows { ...UsageRow } total { ...UsageSums } folded { count
+requests costUsd } } fragment UsageRow on UsageRow { key at requests errors degraded unpriced attempts tokens {
+...Tokens } costUsd p50Ms p95Ms } fragment Tokens on Tokens { input output cached cacheWrite reasoning estimated }
+fragment UsageSums on UsageSums { requests errors degraded unpriced attempts tokens { ...Tokens } costUsd p50Ms p95Ms }
 """
 
 
@@ -3269,6 +3270,7 @@ async def get_usage(
     key: str | UnsetType | None = UNSET,
     user: str | UnsetType | None = UNSET,
     session: str | UnsetType | None = UNSET,
+    release: str | UnsetType | None = UNSET,
     end_user: str | UnsetType | None = UNSET,
     tag: str | UnsetType | None = UNSET,
     status: int | UnsetType | None = UNSET,
@@ -3288,6 +3290,7 @@ async def get_usage(
         "key": key,
         "user": user,
         "session": session,
+        "release": release,
         "endUser": end_user,
         "tag": tag,
         "status": status,

@@ -28,6 +28,7 @@ KEYS: Mapping[str, operations.UsageKey] = {
     "user": "user",
     "end-user": "endUser",
     "session": "session",
+    "release": "release",
     "tag": "tag",
     "flow": "flow",
     "node": "node",
@@ -50,6 +51,7 @@ KEYS: Mapping[str, operations.UsageKey] = {
 @click.option("--user", metavar="USER", help="Only requests of this user, by e-mail address or id.")
 @click.option("--end-user", metavar="NAME", help="Only requests of this user of the client, by the client's name.")
 @click.option("--session", metavar="ID", help="Only requests of this conversation.")
+@click.option("--release", metavar="HASH", help="Only requests that this release answered, by its whole hash.")
 @click.option("--tag", help="Only requests with this tag.")
 @click.option("--flow", shell_complete=complete_flow, help="Only requests of this flow.")
 @click.option("--node", metavar="PATH", help="Only requests of this node of a flow.")

@@ -34,6 +34,7 @@ UsageKey = Literal[
     "key",
     "user",
     "session",
+    "release",
     "end_user",
     "tag",
     "status",
@@ -43,6 +44,8 @@ COLUMNS: Mapping[str, str] = {"tag": "tags", "user": "key"}
 """The column of a key, where it is not of the same name."""
 END_USER_KEYS = frozenset({"end_user", "project", "flow"})
 """What end users are rolled up by."""
+OF_RECORDS = frozenset({"session", "release"})
+"""What no roll-up has, as it is unbounded."""
 HOUR_MS, DAY_HOURS = 3_600_000, 24
 
 
@@ -70,7 +73,7 @@ class UsageQuery:
     @property
     def rollup(self) -> Rollup | None:
         """None: only records have what is asked."""
-        if "session" in self.keys:
+        if self.keys & OF_RECORDS:
             return None
         return END_USERS if "end_user" in self.keys else HOURLY
 

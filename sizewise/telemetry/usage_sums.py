@@ -36,7 +36,7 @@ def usage_rows(where: str, hours: int) -> str:
     """
     labels = f"""r.tenant, r.project, r.door AS endpoint, coalesce(r.flow, '') AS flow, coalesce(r.node, '') AS node,
         r.policy, r.key, coalesce(r.tags, '') AS tags, r.status, coalesce(r.end_user, '') AS end_user,
-        coalesce(r.session, '') AS session, r.id / {HOUR_IDS * hours} AS period"""
+        coalesce(r.session, '') AS session, coalesce(r.release, '') AS release, r.id / {HOUR_IDS * hours} AS period"""
     request = {
         "requests": "1",
         "errors": f"CASE WHEN r.status >= {ERROR_STATUS} THEN 1 ELSE 0 END",

@@ -99,6 +99,11 @@ def test_keys_are_answered_by_the_release_of_their_environment(server: Served) -
     assert "PROMPT one" in text(greet(server, free))
     assert run(home, "release", "show", second[:8])["parts"]["prompts"].keys() == {"greet"}
 
+    found = run(home, "usage", "--by", "release")["rows"]
+    assert {first["prod"], second} <= {each["key"][0] for each in found}
+    (one,) = run(home, "usage", "--by", "release", "--release", second)["rows"]
+    assert (one["key"], one["requests"]) == ([second], 1)
+
     back = run(home, "release", "rollback", "prod")
     assert back["live"]["release"] == first["prod"] and back["live"]["previous"] is None
     assert "PROMPT one" in text(greet(server, prod))

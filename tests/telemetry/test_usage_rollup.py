@@ -66,6 +66,7 @@ def traffic(count: int, since: float, until: float, seed: int) -> tuple[list[dic
             "status": chance.choice([200, 200, 429, 0]),
             "flow": chance.choice([None, "f"]),
             "session": chance.choice([None, "s"]),
+            "release": chance.choice([None, "r1", "r2"]),
             "end_user": chance.choice([None, "u1", "u2"]),
             "tags": chance.choice([None, join_tags(["a"]), join_tags(["a", "b"])]),
             "total_ms": chance.expovariate(1 / 500),
@@ -180,9 +181,9 @@ def sums_stay_exact(database: Database) -> None:
         for key in ("model", "status", "policy", "user", *more):
             assert short(total(work.usage(key).rows)) == right, key
 
-    check("end_user", "session")
+    check("end_user", "session", "release")
     work.count()
-    check("end_user", "session")
+    check("end_user", "session", "release")
     assert work.stored(PERIODS) > 48
     late = traffic(60, NOW - 3 * HOUR, NOW - HOUR, 2)
     insert(database, *late)
@@ -319,7 +320,15 @@ def test_each_key_can_be_asked_for(tmp_path: Path) -> None:
     with opened(tmp_path) as database:
         work = Clockwork(database)
         tags = join_tags(["a", "b"])
-        labels = {"session": "s", "flow": "f", "node": "n", "tags": tags, "policy": "auto", "door": "chat"}
+        labels = {
+            "session": "s",
+            "release": "r1",
+            "flow": "f",
+            "node": "n",
+            "tags": tags,
+            "policy": "auto",
+            "door": "chat",
+        }
         rows = [
             record(NOW - 2 * HOUR, 1, cost=3, key="k1", model="m", **labels),
             record(NOW - 2 * HOUR, 2, cost=4, key="k2", model="l"),
@@ -327,7 +336,7 @@ def test_each_key_can_be_asked_for(tmp_path: Path) -> None:
         insert(database, rows)
         work.count()
         wanted = {"key": "k1", "model": "m", "user": "ann", "tag": "a", "endpoint": "chat"} | {
-            key: labels[key] for key in ("session", "flow", "node", "policy")
+            key: labels[key] for key in ("session", "release", "flow", "node", "policy")
         }
         for key, value in wanted.items():
             users = {"k1": "ann"}

@@ -23,6 +23,6 @@ export const recordContentsDocument: Document<RecordContents, { trace: string; }
 };
 
 export type RecordHistogram = { usage: { rows: Array<{ at: number; requests: number; errors: number; }>; }; };
-export const recordHistogramDocument: Document<RecordHistogram, { since: number; step: number; filter?: { project?: string | null; endpoint?: string | null; flow?: string | null; node?: string | null; policy?: string | null; model?: string | null; key?: string | null; user?: string | null; session?: string | null; endUser?: string | null; tag?: string | null; status?: number | null; } | null; }> = {
+export const recordHistogramDocument: Document<RecordHistogram, { since: number; step: number; filter?: { project?: string | null; endpoint?: string | null; flow?: string | null; node?: string | null; policy?: string | null; model?: string | null; key?: string | null; user?: string | null; session?: string | null; release?: string | null; endUser?: string | null; tag?: string | null; status?: number | null; } | null; }> = {
   text: `query RecordHistogram($since:Timestamp!$step:Int!$filter:UsageFilter){usage(since:$since step:$step filter:$filter){rows{at requests errors}}}`,
 };

@@ -2,7 +2,7 @@
 import type { Document } from '../api/document';
 
 export type SpendUsage = { chart: { rows: Array<{ at: number; requests: number; errors: number; costUsd: string; }>; }; table: { since: number; asOf: number; rows: Array<{ key: Array<string> | null; requests: number; errors: number; costUsd: string; unpriced: number; tokens: { input: number; output: number; }; p50Ms: number | null; p95Ms: number | null; }>; total: { requests: number; errors: number; unpriced: number; costUsd: string; tokens: { input: number; output: number; }; }; folded: { count: number; requests: number; costUsd: string; }; }; };
-export const spendUsageDocument: Document<SpendUsage, { since: number; step: number; by?: Array<'project' | 'endpoint' | 'flow' | 'node' | 'policy' | 'model' | 'key' | 'user' | 'session' | 'endUser' | 'tag' | 'status'> | null; }> = {
+export const spendUsageDocument: Document<SpendUsage, { since: number; step: number; by?: Array<'project' | 'endpoint' | 'flow' | 'node' | 'policy' | 'model' | 'key' | 'user' | 'session' | 'release' | 'endUser' | 'tag' | 'status'> | null; }> = {
   text: `query SpendUsage($since:Timestamp!$step:Int!$by:[UsageKey!]){chart:usage(since:$since step:$step){rows{at requests errors costUsd}}table:usage(since:$since by:$by first:50){since asOf rows{key requests errors costUsd unpriced tokens{input output}p50Ms p95Ms}total{requests errors unpriced costUsd tokens{input output}}folded{count requests costUsd}}}`,
 };
 
