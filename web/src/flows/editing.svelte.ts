@@ -107,7 +107,8 @@ export class FlowEditing {
   async textOf(version: string): Promise<string> {
     const { flowVersions } = await ask(flowVersionTextsDocument, { name: this.name });
     const found = flowVersions.find((each) => each.version === version);
-    if (!found) throw new Failure(`There is no version ${version.slice(0, 8)}.`, 'It may be older than those kept.', '');
+    if (!found)
+      throw new Failure(`There is no version ${version.slice(0, 8)}.`, 'It may be older than those kept.', '');
     return found.text;
   }
 
