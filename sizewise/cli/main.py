@@ -28,10 +28,12 @@ COMMANDS: Mapping[str, LazyCommand] = {
     "fit": LazyCommand("sizewise.cli.fit:fit", "Show whether a model fits a GPU or this machine."),
     "route": LazyCommand("sizewise.cli.route:route", "Explain, measure, calibrate, train and test routing."),
     "decisions": LazyCommand("sizewise.cli.decisions:decisions", "List, show, certify and forget decisions."),
-    "tune": LazyCommand("sizewise.cli.tune:tune", "Train a small model on one task: setup, plan, run, promote."),
+    "tune": LazyCommand(
+        "sizewise.cli.tune:tune", "Train a small model on one task: setup, plan, run, promote; or distill."
+    ),
     "scan": LazyCommand("sizewise.cli.scan:scan", "Scan data for poisoning: copies, triggers, outliers, injection."),
     "flow": LazyCommand("sizewise.cli.flow:flow", "Manage flows as files: new, check, run, publish."),
-    "prompt": LazyCommand("sizewise.cli.prompt:prompt", "Manage prompts as files: list, show, check, render."),
+    "prompt": LazyCommand("sizewise.cli.prompt:prompt", "Manage prompts as files: list, show, check, render, publish."),
     "eval": LazyCommand("sizewise.cli.eval:eval_", "Measure answers: new, run, compare, gate."),
     "bias": LazyCommand("sizewise.cli.bias:bias", "Compare groups of people: run, report, mitigate."),
     "annotate": LazyCommand("sizewise.cli.annotate:annotate", "Label answers without seeing who gave them."),
@@ -69,13 +71,10 @@ COMMANDS: Mapping[str, LazyCommand] = {
 SUBJECTS = (
     ("up open ask compare doctor completion", "Start the server, sign in, ask questions, compare models, check it."),
     ("advise fit models route decisions tune", "Choose and download models; calibrate routing; train small ones."),
-    (
-        "flow prompt knowledge eval bias annotate dataset release edge import scan",
-        "Build flows; measure answers; release.",
-    ),
+    ("flow prompt knowledge eval bias annotate dataset release edge", "Build flows; measure answers; release."),
     ("records scores usage savings audit alerts", "See requests, their scores and cost, savings, changes, alerts."),
     ("keys widget users orgs budgets encryption", "Manage access, widgets, limits and encryption keys."),
-    ("backup restore erase settings", "Back up and restore the home; erase one person's data; rename."),
+    ("import scan backup restore erase settings", "Move in; scan data; back up; erase a person's data; rename."),
 )
 """The commands in the order of the help."""
 

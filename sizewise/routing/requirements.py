@@ -65,7 +65,7 @@ def requirements_of(request: Request, data_policy: DataPolicy, policy: str = "")
             logprobs=what.logprobs,
             is_plain_text=plain,
             answer_format=AnswerFormat(what),
-            turn=agent_turn(what) if what.tools or what.messages[-1].role == "tool" else None,
+            turn=agent_turn(what) if what.tools or (what.messages and what.messages[-1].role == "tool") else None,
             min_quality=options.min_quality,
             media=what.most if isinstance(what, MediaRequest) else None,
         )

@@ -70,7 +70,7 @@ def test_list_does_what_the_bare_group_does(echo: Served, group: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", [path for path in ALL if path not in ((), ("route",), ("orgs",), ("import",), ("settings",))]
+    "path", [path for path in ALL if path not in ((), ("route",), ("orgs",), ("import",), ("settings",), ("edge",))]
 )
 def test_every_verb_has_json_and_an_example(path: tuple[str, ...]) -> None:
     shown = ALL[path].get_help(click.Context(ALL[path], info_name=path[-1], **root.context_settings))
