@@ -55,6 +55,11 @@ place = "process"
 models = ["large"]
 [models."big/large"]
 parameters = 70_000_000_000
+price = {{input = "10", output = "10"}}
+[models."one/small"]
+price = {{input = "1", output = "1"}}
+[models."two/other"]
+price = {{input = "1", output = "1"}}
 [providers.outside]
 base_url = "{url}"
 place = "anyone"
