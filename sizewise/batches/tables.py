@@ -150,13 +150,17 @@ def insert_batch(connection: Connection, row: BatchRow, now: int, max_unfinished
 
 
 def find_batch(connection: Connection, tenant: str, project: str, id: str) -> BatchRow | None:
-    mine = (BATCHES.c.tenant == tenant) & (BATCHES.c.project == project) & (BATCHES.c.id == id)
+    """`project`: empty for all."""
+    mine = (BATCHES.c.tenant == tenant) & (BATCHES.c.id == id)
+    mine = mine & (BATCHES.c.project == project) if project else mine
     found = connection.execute(select(BATCHES).where(mine)).mappings().one_or_none()
     return None if found is None else _batch(found)
 
 
 def list_batches(connection: Connection, tenant: str, project: str, page: RowPage) -> list[BatchRow]:
-    query = select(BATCHES).where(BATCHES.c.tenant == tenant, BATCHES.c.project == project)
+    """`project`: empty for all."""
+    query = select(BATCHES).where(BATCHES.c.tenant == tenant)
+    query = query.where(BATCHES.c.project == project) if project else query
     found = connection.execute(page_query(query, BATCHES.c.number, page)).mappings()
     return in_page_order([_batch(each) for each in found], page)
 

@@ -27,6 +27,7 @@ COMMANDS: Mapping[str, LazyCommand] = {
     "advise": LazyCommand("sizewise.cli.advise:verb", "Recommend a small or a large model for a workload."),
     "fit": LazyCommand("sizewise.cli.fit:fit", "Show whether a model fits a GPU or this machine."),
     "route": LazyCommand("sizewise.cli.route:route", "Explain, measure, calibrate, train and test routing."),
+    "batches": LazyCommand("sizewise.cli.batches:batches", "See and cancel batches of requests."),
     "decisions": LazyCommand("sizewise.cli.decisions:decisions", "List, show, certify and forget decisions."),
     "tune": LazyCommand(
         "sizewise.cli.tune:tune", "Train a small model on one task: setup, plan, run, promote; or distill."
@@ -72,7 +73,7 @@ SUBJECTS = (
     ("up open ask compare doctor completion", "Start the server, sign in, ask questions, compare models, check it."),
     ("advise fit models route decisions tune", "Choose and download models; calibrate routing; train small ones."),
     ("flow prompt knowledge eval bias annotate dataset release edge", "Build flows; measure answers; release."),
-    ("records scores usage savings audit alerts", "See requests, their scores and cost, savings, changes, alerts."),
+    ("records scores usage batches savings audit alerts", "See requests, their scores and cost, savings, alerts."),
     ("keys widget users orgs budgets encryption", "Manage access, widgets, limits and encryption keys."),
     ("import scan backup restore erase settings", "Move in; scan data; back up; erase a person's data; rename."),
 )

@@ -1125,6 +1125,31 @@ class RestoredPolicy(Struct, frozen=True, rename="camel"):
     was_violated: bool
 
 
+class BatchErrors(Struct, frozen=True, rename="camel"):
+    code: str
+    message: str
+    line: int | None
+
+
+class Batch(Struct, frozen=True, rename="camel"):
+    id: str
+    project: str
+    status: str
+    endpoint: str
+    created: Timestamp
+    expires: Timestamp
+    total: NonNegativeSafeInt
+    done: NonNegativeSafeInt
+    failed: NonNegativeSafeInt
+    cost_usd: Dollars
+    max_cost_usd: Dollars | None
+    input_file: str
+    output_file: str | None
+    error_file: str | None
+    errors: list[BatchErrors]
+    cut: str | None
+
+
 class DecisionExample(Struct, frozen=True, rename="camel"):
     id: str
     input: str
@@ -3364,6 +3389,56 @@ class ReloadResponse(Struct, frozen=True, rename="camel"):
 async def reload(client: ApiClient) -> ReloadResult:
     response = await client.graphql(RELOAD, ReloadResponse)
     return response.reload
+
+
+LIST_BATCHES = """\
+query ListBatches($first: Int!) { batches(first: $first) { ...Batch } } fragment Batch on Batch { id project status
+endpoint created expires total done failed costUsd maxCostUsd inputFile outputFile errorFile errors { code message line
+} cut }
+"""
+
+
+class ListBatchesResponse(Struct, frozen=True, rename="camel"):
+    batches: list[Batch]
+
+
+async def list_batches(client: ApiClient, *, first: int) -> list[Batch]:
+    variables = {"first": first}
+    response = await client.graphql(LIST_BATCHES, ListBatchesResponse, variables)
+    return response.batches
+
+
+SHOW_BATCH = """\
+query ShowBatch($id: ID!) { batch(id: $id) { ...Batch } } fragment Batch on Batch { id project status endpoint created
+expires total done failed costUsd maxCostUsd inputFile outputFile errorFile errors { code message line } cut }
+"""
+
+
+class ShowBatchResponse(Struct, frozen=True, rename="camel"):
+    batch: Batch | None
+
+
+async def show_batch(client: ApiClient, *, id: str) -> Batch | None:
+    variables = {"id": id}
+    response = await client.graphql(SHOW_BATCH, ShowBatchResponse, variables)
+    return response.batch
+
+
+CANCEL_BATCH = """\
+mutation CancelBatch($id: ID!) { cancelBatch(id: $id) { ...Batch } } fragment Batch on Batch { id project status
+endpoint created expires total done failed costUsd maxCostUsd inputFile outputFile errorFile errors { code message line
+} cut }
+"""
+
+
+class CancelBatchResponse(Struct, frozen=True, rename="camel"):
+    cancel_batch: Batch
+
+
+async def cancel_batch(client: ApiClient, *, id: str) -> Batch:
+    variables = {"id": id}
+    response = await client.graphql(CANCEL_BATCH, CancelBatchResponse, variables)
+    return response.cancel_batch
 
 
 LIST_DECISIONS = """\

@@ -16,8 +16,10 @@ import pytest
 from openai import OpenAI
 from openai.types import Batch
 
+from tests.cli.terminal import sizewise
 from tests.gateway.server_harness import rows
 from tests.gateway.vector_store_client import key_of
+from tests.graphql.graphql_client import graphql
 from tests.running_server import Served, serving, until
 
 CONFIG = """
@@ -291,3 +293,29 @@ def test_two_workers_serve_the_same_batches(tmp_path: Path) -> None:
     with serving(tmp_path, config) as served, client_of(served) as client:
         batch = ended(client, begun(client, [line(f"q{n}", "x") for n in range(10)]).id)
         assert batch.request_counts is not None and batch.request_counts.completed == 10
+
+
+# ---- at a terminal and in GraphQL
+
+BATCHES = "query($n: Int!, $b: ID!) { batches(first: $n, before: $b) { id status total done failed costUsd } }"
+
+
+def test_a_terminal_and_graphql_show_the_same_batches_and_cancel_them(served: Served, client: OpenAI) -> None:
+    earlier = ended(client, begun(client, [line("a", "x")]).id)
+    done = ended(client, begun(client, [line("a", "[[say a b]]"), line("b", "x", temperature="hot")]).id)
+    shown = sizewise("batches", "show", done.id, home=served.home).out
+    assert "completed" in shown and "2: 2 done, 1 of them failed" in shown and str(done.output_file_id) in shown
+    listed = sizewise("batches", "--json", home=served.home).json["batches"]
+    assert listed[0]["id"] == done.id and listed[0]["costUsd"] == f"{cost_of(done):f}".rstrip("0")
+    found = graphql(served, BATCHES, n=1, b="").data["batches"]
+    assert [(each["id"], each["done"], each["failed"]) for each in found] == [(done.id, 2, 1)]
+    assert graphql(served, BATCHES, n=1, b=done.id).data["batches"][0]["id"] == earlier.id
+    running = begun(client, [line(f"q{n}", "[[slow 0.3]] x") for n in range(30)])
+    assert sizewise("batches", "cancel", running.id, home=served.home).code == 0
+    assert ended(client, running.id).status == "cancelled"
+    again = sizewise("batches", "cancel", done.id, home=served.home)
+    assert again.code == 2 and "completed" in again.err
+    unknown = sizewise("batches", "show", "batch_none", home=served.home)
+    assert unknown.code == 2 and "sizewise batches" in unknown.err
+    theirs = key_of(served, ["ask"], project="other")
+    assert graphql(served, BATCHES, key=theirs, n=5, b="").data["batches"] == []
