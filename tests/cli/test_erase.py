@@ -142,7 +142,7 @@ def test_a_person_is_erased_and_nobody_else(server: Served) -> None:
     rows = {each["kind"]: each["count"] for each in told["rows"]}
     assert {kind for kind, count in rows.items() if not count} <= {
         *("invitations", "roles in projects", "unfinished background responses"),
-        *("hourly sums", "daily sums", "sums by end user", "evals", "eval runs"),
+        *("hourly sums", "daily sums", "sums by end user", "evals", "eval runs", "batches"),
         *("second factor with its recovery codes", "drafts of flows", "learned decisions"),
         *("items to label", "labeled items", "seen answers"),
     }, rows

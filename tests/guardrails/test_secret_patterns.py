@@ -42,7 +42,9 @@ ELSE = [*NEARLY, *SIGNS, " ", " ", "\n"]
 
 
 def without_a_first_look(text: str) -> list[Finding]:
-    """Secrets with an issuer's format, each searched in the whole text."""
+    """Secrets with an issuer's format, each searched in the whole text, if that is as long as any with a secret."""
+    if len(text) < secrets.MIN_TEXT_CHARS:
+        return []
     long = long_words(text, secrets.MIN_SECRET_CHARS)
     forms = dict.fromkeys(form for mark, form in secrets.MARKERS if mark in long)
     found = [each for form in forms for each in secrets._matches(form, text)]

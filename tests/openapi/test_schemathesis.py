@@ -102,6 +102,9 @@ KNOWN: Mapping[str, Mapping[str, tuple[object, ...]]] = {
 }
 """Of the bodies for a path, half have these in place of what was made up: a random name reaches nothing."""
 NEVER = (
+    "/v1/batches",
+    "/v1/batches/{id}",
+    "/v1/batches/{id}/cancel",
     "/v1/vector_stores/{id}/files",
     "/v1/vector_stores/{id}/file_batches",
     "/v1/messages/count_tokens",
