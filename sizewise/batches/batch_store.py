@@ -21,6 +21,7 @@ from sizewise.batches.tables import (
     BATCH_TABLE,
     BATCHES_NAME,
     RESULTS_NAME,
+    UNFINISHED,
     BatchRow,
     BatchStatus,
     ResultRow,
@@ -139,6 +140,19 @@ class BatchStore:
 
     async def release(self, row: BatchRow) -> None:
         await self._run(self._write, lambda c: BATCH_TABLE.release(c, row))
+
+    async def fail(self, row: BatchRow) -> bool:
+        """One that was answering goes on to its result files, so that no answer is lost; every other one ends."""
+        found = await self.find(row.tenant, row.project, row.id)
+        if found is None or found.row.status not in UNFINISHED:
+            return False
+        fault = "internal_error", "internal error: see the server's log"
+        if found.row.status == "in_progress":
+            content = msgspec.structs.replace(found.content, cut=fault)
+            return await self.change(row, content, ("in_progress",), "finalizing")
+        content = msgspec.structs.replace(found.content, errors=[BatchError(*fault)])
+        await self.change(row, content, UNFINISHED, "failed")
+        return False
 
     async def take_orphans(self, server: str, before: int) -> list[BatchRow]:
         return await self._run(self._write, lambda c: tables.take_orphans(c, server, before, now_ms()))

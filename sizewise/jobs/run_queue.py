@@ -50,6 +50,10 @@ class RunRows(Protocol[RowT]):
         """Leaves it to the next server that looks."""
         ...
 
+    async def fail(self, row: RowT) -> bool:
+        """After an unforeseen fault in its run. Whether it goes on, with what is left to do; otherwise it has ended."""
+        ...
+
     async def take_orphans(self, server: str, before: int) -> Sequence[RowT]:
         """Unfinished rows whose server was not seen since `before` (unix ms); they are this server's now."""
         ...
@@ -83,6 +87,7 @@ class RunQueue(Generic[RowT]):
         self._running: dict[str, asyncio.Task[None]] = {}
         self._tenants: dict[str, str] = {}  # of those that run
         self._flags: dict[str, StopFlag] = {}
+        self._failing = set[asyncio.Task[None]]()
         self._is_new = True
         self._is_draining = False
 
@@ -109,14 +114,21 @@ class RunQueue(Generic[RowT]):
             del self._waiting[row.id]
             task = asyncio.get_running_loop().create_task(self._execute(row))
             self._running[row.id], self._tenants[row.id] = task, row.tenant
-            task.add_done_callback(partial(self._on_done, row.id))
+            task.add_done_callback(partial(self._on_done, row))
 
-    def _on_done(self, id: str, task: asyncio.Task[None]) -> None:
+    def _on_done(self, row: RowT, task: asyncio.Task[None]) -> None:
         for each in (self._running, self._tenants, self._flags):
-            each.pop(id, None)
+            each.pop(row.id, None)
         if not task.cancelled() and (fault := task.exception()) is not None:  # only its type: it may hold a prompt
-            log.error("unexpected %s in one of the %s: %s", type(fault).__name__, self._what, id)
+            log.error("unexpected %s in one of the %s: %s", type(fault).__name__, self._what, row.id)
+            failing = asyncio.get_running_loop().create_task(self._fail(row))
+            self._failing.add(failing)
+            failing.add_done_callback(self._failing.discard)
         self._start_waiting()
+
+    async def _fail(self, row: RowT) -> None:
+        if await self.until_stored(lambda: self._rows.fail(row)):
+            self.enqueue(row)
 
     async def _execute(self, row: RowT) -> None:
         if not await self.until_stored(lambda: self._rows.claim(row)):

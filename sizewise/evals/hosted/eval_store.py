@@ -215,6 +215,11 @@ class HostedEvalStore:
 
         return await self._run(work)
 
+    async def fail(self, row: RunRow) -> bool:
+        """False: it ends."""
+        await self.end_run(row, "failed", ("internal_error", "internal error: see the server's log"))
+        return False
+
     async def release(self, row: RunRow) -> None:
         """Leaves it to the next server that looks."""
         await self._run(self._write, lambda c: run_queries.release_run(c, row))

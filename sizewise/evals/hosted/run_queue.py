@@ -107,12 +107,7 @@ class EvalRunQueue:
             return await until_stored(lambda: self.store.insert_item(row, item))
 
         task = RunTask(row, found.content, rows=rows, done=done, spent=spent, keep=keep, flag=flag)
-        try:
-            ended = await runner.run(task)
-        except Exception:
-            internal = "internal_error", "internal error: see the server's log"
-            await until_stored(lambda: self.store.end_run(row, "failed", internal))
-            raise
+        ended = await runner.run(task)
         if ended is None:
             return False
         status: RunStatus = "completed" if ended.error is None else "failed"
