@@ -56,7 +56,7 @@ def test_a_fault_fails_its_own_run_alone(going_on: int, ran: list[str], caplog: 
         queue.start(work)
         queue.enqueue(Row("bad"))
         queue.enqueue(Row("good"))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while len(seen) < len(ran) or not rows.failed:
                 await asyncio.sleep(0.001)
         assert (seen, rows.failed) == (ran, ["bad"])
