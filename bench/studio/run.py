@@ -2,7 +2,8 @@
 
     python -m bench.studio.run [--records 1000000] [--rounds 9] [--json]
 
-A server with echo models answers some requests; their rows are then copied in the database, an hour apart at most.
+A server with echo models answers some requests; their rows are then copied in the database, some in each minute of the
+days before, and the list is asked for once the server has summed them up by the hour.
 First contentful paint is the browser's own figure of a page that is opened anew with an empty cache. The list is
 measured from the request for its rows until the frame after they stand in the page.
 """
@@ -20,13 +21,13 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from sizewise.telemetry.usage_sums import HOUR_IDS
 from tests.auth.user_client import new_user
 from tests.running_server import Served, serving
 from tests.studio.browser import driven, tab
 from tests.studio.traffic import SETTINGS, fill, write_flow
 
 PAINTED = ("/", "/play", "/records", "/quality")
-HOUR_MS = 3_600_000
 PAINT = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? null"
 WATCH = """addEventListener('DOMContentLoaded', () => {
   const watching = new MutationObserver(() => {
@@ -67,7 +68,8 @@ def measured(home: Path, records: int, rounds: int) -> Iterator[dict[str, Any]]:
             yield _row(f"first paint of {path}", [_paint(browser, server, client, path) for _ in range(rounds)])
         began = time.monotonic()
         stored = multiply(home, records)
-        print(f"copied to {stored:,} records in {time.monotonic() - began:.0f} s")
+        wait_until_summed(home)
+        print(f"copied to {stored:,} records, and summed up, in {time.monotonic() - began:.0f} s")
         found = [_list(browser, server, client) for _ in range(rounds)]
         note = (
             f"{found[0]['rows']} rows of {stored:,}; the server's part is {median(r['server'] for r in found):.0f} ms"
@@ -76,18 +78,29 @@ def measured(home: Path, records: int, rounds: int) -> Iterator[dict[str, Any]]:
 
 
 def multiply(home: Path, records: int) -> int:
-    """Copies the rows of `records`, older ones further back, until there are as many. Returns their number."""
+    """Copies the rows of `records` into the minutes before until there are as many. Returns their number."""
     with closing(sqlite3.connect(home / "sizewise.db", timeout=60)) as db:
-        names = [row[1] for row in db.execute("PRAGMA table_info(records)") if row[1] != "id"]
-        columns = ", ".join(names)
-        changed = ", ".join("at - ?" if name == "at" else name for name in names)
+        names = [row[1] for row in db.execute("PRAGMA table_info(records)") if row[1] not in ("id", "at")]
+        columns, minutes = ", ".join(names), 1
         while (stored := int(db.execute("SELECT COUNT(*) FROM records").fetchone()[0])) < records:
-            few = min(stored, records - stored)
             db.execute(
-                f"INSERT INTO records ({columns}) SELECT {changed} FROM records ORDER BY id LIMIT ?", (HOUR_MS, few)
+                f"""INSERT INTO records (id, at, {columns}) SELECT id - ?, at - ?, {columns} FROM records
+                    ORDER BY id DESC LIMIT ?""",
+                (minutes * HOUR_IDS // 60, minutes * 60_000, records - stored),
             )
             db.commit()
+            minutes *= 2
         return stored
+
+
+def wait_until_summed(home: Path) -> None:
+    """Until all hours but those of the last two are in roll-ups."""
+    until = int(time.time() / 3_600) - 2
+    with closing(sqlite3.connect(home / "sizewise.db", timeout=60)) as db:
+        hours = {row[0] for row in db.execute(f"SELECT DISTINCT id / {HOUR_IDS} FROM records") if row[0] < until}
+        counted = "SELECT period FROM usage_periods WHERE rollup = 'usage_hours' AND records IS NOT NULL"
+        while hours - {row[0] for row in db.execute(counted)}:
+            time.sleep(1)
 
 
 def _paint(browser: Any, server: Served, client: Any, path: str) -> float:
