@@ -11,7 +11,7 @@ WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 # Bytecode is kept, also where the environment asks not to: without it each server takes twice the time to start.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: graphiql studio studio-dev edge check-edge check-web help up test test-all test-long test-large test-sdks coverage check fix docs prices lock bench-gateway bench-layers bench-first-light bench-soak bench-long bench-knowledge bench-flows bench-deadlines bench-tools bench-routing bench-cold-start bench-injection bench-poisoning train-injection train-names bench-context bench-scale bench-cli bench-evals bench-judge bench-eval-speed bench-releases bench-canary bench-edge bench-studio bench-storage bench-collector bench-tuning bench-bias bench-batches
+.PHONY: graphiql studio studio-dev edge check-edge check-web help up test test-all test-long test-large test-sdks coverage check fix docs prices lock bench-gateway bench-layers bench-first-light bench-soak bench-long bench-knowledge bench-flows bench-deadlines bench-tools bench-routing bench-cold-start bench-injection bench-poisoning train-injection train-names bench-context bench-scale bench-cli bench-evals bench-judge bench-eval-speed bench-releases bench-canary bench-edge bench-studio bench-volume bench-storage bench-collector bench-tuning bench-bias bench-batches
 
 help:
 	@echo "make up         serve on 127.0.0.1:$(PORT)   (PORT=..., HOME_DIR=... are passed on)"
@@ -41,6 +41,7 @@ help:
 	@echo "make bench-releases                                                      how long a rollback takes on two servers"
 	@echo "make bench-edge                                                          size, cold start and cost of a Worker, in raw workerd"
 	@echo "make bench-studio                                                        how fast pages are painted, and a large flow opens and moves"
+	@echo "make bench-volume [ARGS='--records N --keys N --flows N']                 what each page and verb takes in a home with much in it"
 	@echo "make bench-canary                                                        how often a canary is rolled back, and when"
 	@echo "make bench-storage                                                       bytes of a million records, at the cap, and their export"
 	@echo "make bench-collector                                                     memory while an OTLP collector hangs for ten minutes"
@@ -227,6 +228,9 @@ bench-edge: .venv/dev edge/node_modules/.package-lock.json
 bench-studio: .venv/dev .venv/browser/ready
 	$(BIN)/python -m bench.studio.run
 	$(BIN)/python -m bench.studio.large_flow $(ARGS)
+
+bench-volume: .venv/dev .venv/browser/ready
+	@$(BIN)/python -m bench.volume.run $(ARGS)
 
 bench-tuning: .venv/dev
 	@$(BIN)/python -m bench.tuning.run $(ARGS)

@@ -98,9 +98,10 @@ def wait_until_summed(home: Path) -> None:
     until = int(time.time() / 3_600) - 2
     with closing(sqlite3.connect(home / "sizewise.db", timeout=60)) as db:
         hours = {row[0] for row in db.execute(f"SELECT DISTINCT id / {HOUR_IDS} FROM records") if row[0] < until}
-        counted = "SELECT period FROM usage_periods WHERE rollup = 'usage_hours' AND records IS NOT NULL"
-        while hours - {row[0] for row in db.execute(counted)}:
-            time.sleep(1)
+        counted = "SELECT period FROM usage_periods WHERE rollup = ? AND records IS NOT NULL"
+        for rollup in ("usage_hours", "usage_policy_hours"):
+            while hours - {row[0] for row in db.execute(counted, (rollup,))}:
+                time.sleep(1)
 
 
 def _paint(browser: Any, server: Served, client: Any, path: str) -> float:

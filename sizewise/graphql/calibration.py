@@ -16,7 +16,7 @@ from sizewise.routing.guarantees.certificate import Certificate, CertifiedLadder
 from sizewise.routing.guarantees.sampled_certificate import CertifiedThreshold, SampledCertificate, SampledPair
 from sizewise.routing.model_aliases import RoutePlan
 from sizewise.routing.strongest_fallback import reference_card
-from sizewise.telemetry.tables import PolicyUsage
+from sizewise.telemetry.policy_usage import PolicyUsage
 
 MOST_PAIRS = 5_000
 USAGE_S = 30 * 86_400

@@ -12,10 +12,11 @@ from msgspec import Struct
 from sizewise.errors import BadRequest
 from sizewise.storage.batch_writer import BatchWriter, RowGroup
 from sizewise.storage.database import TransactionRunner, UnitOfWork
-from sizewise.telemetry import payload_tables, record_queries, span_tables, tables
+from sizewise.telemetry import payload_tables, record_queries, span_tables
 from sizewise.telemetry.payload_log import LoggedPayload, PayloadLog
+from sizewise.telemetry.policy_usage import PolicyUsage, policy_usage
 from sizewise.telemetry.record_queries import RecordFilter, RecordPage
-from sizewise.telemetry.tables import AttemptRow, PolicyUsage, RecordWithAttempts, record_ids
+from sizewise.telemetry.tables import AttemptRow, RecordWithAttempts, record_ids
 from sizewise.telemetry.trace_tree import TraceSpan, trace_spans
 from sizewise.telemetry.usage_rollup import delete_key_records
 from sizewise.telemetry.usage_tables import forget_key
@@ -115,9 +116,9 @@ class RecordStore:
         return trace_spans(records, spans)
 
     async def policy_usage(self, tenant: str, since: int, policies: Sequence[str]) -> list[PolicyUsage]:
-        """Usage of the requests that these policies answered since unix ms."""
+        """Usage of the requests that these policies answered since the hour of `since` (unix ms)."""
         await self.flush_if_healthy()
-        return await asyncio.to_thread(self._read, lambda c: tables.policy_usage(c, tenant, since, policies))
+        return await asyncio.to_thread(self._read, partial(policy_usage, tenant=tenant, since=since, policies=policies))
 
     async def payload(self, record: int, tenant: str) -> LoggedPayload | None:
         """Prompt and reply of a record; None if they were not stored or are deleted. Raises EncryptionKeyUnavailable,

@@ -12,7 +12,7 @@ from math import sqrt
 from msgspec import Struct
 
 from sizewise.money import Price
-from sizewise.telemetry.tables import PolicyUsage
+from sizewise.telemetry.policy_usage import PolicyUsage
 
 Z_95 = 1.96  # standard errors in a 95 % interval
 

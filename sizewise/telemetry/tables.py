@@ -17,17 +17,13 @@ from sqlalchemy import (
     Boolean,
     Column,
     Connection,
-    Double,
     Float,
     Index,
     Integer,
     MetaData,
     Table,
     Text,
-    case,
-    cast,
     delete,
-    func,
     select,
 )
 from sqlalchemy.schema import CreateIndex, CreateTable
@@ -408,72 +404,3 @@ def delete_records(connection: Connection, ids: Sequence[int]) -> None:
     """Deletes records and their attempts."""
     connection.execute(delete(ATTEMPTS).where(ATTEMPTS.c.record.in_(ids)))
     connection.execute(delete(RECORDS).where(RECORDS.c.id.in_(ids)))
-
-
-class PolicyUsage(Struct, frozen=True):
-    """Usage of one model by one policy. Tokens are those of the answers; `cost` is that of all attempts and `overhead`
-    the part that was not the answer, in pico-dollars. The products are sums, for the variance.
-    """
-
-    policy: str
-    model: str
-    requests: int
-    input: int
-    output: int
-    cost: int
-    overhead: int
-    unpriced: int  # requests of unknown cost
-    input_input: float
-    input_output: float
-    output_output: float
-    input_cost: float
-    output_cost: float
-    cost_cost: float
-    overhead_overhead: float
-
-
-def policy_usage(connection: Connection, tenant: str, since: int, policies: Sequence[str]) -> list[PolicyUsage]:
-    """Usage of the requests that `policies` answered since unix ms, without those that no model answered."""
-    its, answer = RECORDS.c, ATTEMPTS.c
-    mine = (
-        its.tenant == tenant,
-        its.status == 200,
-        its.policy.in_(policies),
-        its.id >= (since * 1000) << PROCESS_BITS,
-    )
-    among = (answer.record == its.id) & (answer.result == "answered") & (answer.model == its.model)
-    several = select(
-        its.policy,
-        its.model,
-        its.cost,
-        answer.input.label("read"),
-        answer.output.label("said"),
-        answer.cost.label("own"),
-    )
-    only = select(its.policy, its.model, its.cost, its.input, its.output, its.cost.label("own"))
-    each = (
-        several.join(ATTEMPTS, among)
-        .where(*mine)
-        .union_all(only.where(its.only_place.is_not(None), *mine))
-        .subquery()
-        .c
-    )
-    cost, own = cast(func.coalesce(each.cost, 0), Double), cast(func.coalesce(each.own, 0), Double)
-    read, said = cast(each.read, Double), cast(each.said, Double)
-    products = [
-        read * read,
-        read * said,
-        said * said,
-        read * cost,
-        said * cost,
-        cost * cost,
-        (cost - own) * (cost - own),
-    ]
-    unpriced = func.sum(case((each.cost.is_(None) | each.own.is_(None), 1), else_=0))
-    sums = (each.read, each.said, func.coalesce(each.cost, 0), func.coalesce(each.cost - each.own, 0))
-    query = (
-        select(each.policy, each.model, func.count(), *map(func.sum, sums), unpriced, *map(func.sum, products))
-        .group_by(each.policy, each.model)
-        .order_by(each.policy, each.model)
-    )
-    return [PolicyUsage(row[0], row[1], *map(int, row[2:8]), *map(float, row[8:])) for row in connection.execute(query)]

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection
 
-from sizewise.telemetry.tables import RECORDS, join_tags, split_tags
+from sizewise.telemetry.tables import join_tags, split_tags
 from sizewise.telemetry.usage_sums import (
     ADDED,
     HOUR_IDS,
@@ -20,9 +20,10 @@ from sizewise.telemetry.usage_sums import (
     by_cost,
     run,
     split_rows,
+    uncounted_hours,
     usage_rows,
 )
-from sizewise.telemetry.usage_tables import DAILY, END_USERS, HOURLY, PERIODS, Rollup
+from sizewise.telemetry.usage_tables import DAILY, END_USERS, HOURLY, Rollup
 
 UsageKey = Literal[
     "project",
@@ -117,30 +118,13 @@ def _read(connection: Connection, query: UsageQuery) -> Iterator[Part]:
         yield from _of_records(connection, query, 1, [(query.since, query.until)])
         return
     first, last = query.since // rollup.hours, -(-query.until // rollup.hours)
-    its = PERIODS.c
-    counted = (its.rollup == rollup.table.name) & its.records.is_not(None)
-    known = set(connection.scalars(select(its.period).where(counted, its.period >= first, its.period < last)))
     where = f"""period >= :first AND period < :last AND (NOT counted OR period IN
         (SELECT period FROM usage_periods WHERE rollup = '{rollup.table.name}' AND records IS NOT NULL))"""
     yield from _of_rollup(connection, query, rollup, where, {"first": first, "last": last})
     if rollup is HOURLY:
         days = {"first": query.since // DAY_HOURS, "last": -(-query.until // DAY_HOURS)}
         yield from _of_rollup(connection, query, DAILY, "period >= :first AND period < :last", days)
-    yield from _of_records(connection, query, rollup.hours, _gaps(connection, rollup, first, last, known))
-
-
-def _gaps(connection: Connection, rollup: Rollup, first: int, last: int, known: set[int]) -> list[tuple[int, int]]:
-    """The periods that are not counted, as ranges of hours, from the oldest record on."""
-    oldest = connection.scalar(select(func.min(RECORDS.c.id)))
-    if oldest is None:
-        return []
-    gaps: list[tuple[int, int]] = []
-    start = max(first, oldest // (HOUR_IDS * rollup.hours))
-    for period in [*sorted(each for each in known if each >= start), last]:
-        if period > start:
-            gaps.append((start * rollup.hours, period * rollup.hours))
-        start = period + 1
-    return gaps
+    yield from _of_records(connection, query, rollup.hours, uncounted_hours(connection, rollup, first, last))
 
 
 def _of_rollup(

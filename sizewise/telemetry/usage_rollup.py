@@ -18,6 +18,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from sizewise.jobs.periodic_tasks import PeriodicTask
 from sizewise.settings.storage import RecordsSettings
 from sizewise.storage.database import AsyncTransactionRunner, TransactionRunner
+from sizewise.telemetry.policy_usage import count_policy_hours, delete_old_policy_hours, store_policy_hours
 from sizewise.telemetry.tables import RECORDS, delete_records, records_of_key
 from sizewise.telemetry.usage_sums import (
     HOUR_IDS,
@@ -38,6 +39,7 @@ from sizewise.telemetry.usage_tables import (
     HOURLY,
     HOURS,
     PERIODS,
+    POLICY_HOURLY,
     SUMS,
     TENANT,
     Rollup,
@@ -153,7 +155,7 @@ def due_periods(connection: Connection, rollup: Rollup, now: float, turn: int) -
     known = {row.period: row.records for row in connection.execute(select(its.period, its.records).where(mine))}
     old = sorted(known)[:-RECHECKED]
     looked = sorted(known)[-RECHECKED:] + ([old[turn % len(old)]] if old else [])
-    late = {each for each in looked if _count(connection, rollup, each) != known[each]}
+    late = {each for each in looked if _count(connection, rollup, each) > known[each]}
     new = [each for each in range(start, end) if each not in known]
     used = set(_used_periods(connection, rollup, new[0], new[-1] + 1)) if new else set[int]()
     return [each for each in new if each in used] + sorted(late), [each for each in new if each not in used]
@@ -278,14 +280,13 @@ class UsageRollups:
         """Counts what has ended, and deletes what is too old. Raises StorageError."""
         self._turn += 1
         for rollup in COUNTED:
-            due = partial(due_periods, rollup=rollup, now=self._clock(), turn=self._turn)
-            used, empty = await asyncio.to_thread(self._read, due)
-            if empty:
-                await self._write(partial(store_empty, rollup=rollup, periods=empty))
-            for periods in _chunks(used):
+            for periods in await self._due(rollup):
                 counted = await asyncio.to_thread(self._read, partial(count_periods, rollup=rollup, periods=periods))
                 await self._write(partial(store_periods, counted=counted))
             await self._write(partial(close_periods, rollup=rollup))
+        for hours in await self._due(POLICY_HOURLY):
+            answers = await asyncio.to_thread(self._read, partial(count_policy_hours, hours=hours))
+            await self._write(partial(store_policy_hours, counted=answers))
         today = int(self._clock() // DAY_S)
         while await self._write(partial(hours_to_days, before_day=today - self._settings.hourly_usage_days)):
             pass
@@ -294,3 +295,13 @@ class UsageRollups:
             (END_USER_DAYS, self._settings.end_user_usage_days),
         ):
             await self._write(partial(delete_old_usage, table=table, before_day=today - days))
+        before = (today - self._settings.daily_usage_days) * DAILY.hours
+        await self._write(partial(delete_old_policy_hours, before=before))
+
+    async def _due(self, rollup: Rollup) -> list[list[int]]:
+        """The periods to count, some together."""
+        due = partial(due_periods, rollup=rollup, now=self._clock(), turn=self._turn)
+        used, empty = await asyncio.to_thread(self._read, due)
+        if empty:
+            await self._write(partial(store_empty, rollup=rollup, periods=empty))
+        return _chunks(used)

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import BindParameter, Connection, bindparam, text
+from sqlalchemy import BindParameter, Connection, bindparam, func, select, text
 
-from sizewise.telemetry.tables import PENDING_STATUS, PROCESS_BITS
-from sizewise.telemetry.usage_tables import COST, LATENCIES, LATENCY_BUCKETS, REQUESTS, SUMS, TOKENS, Rollup
+from sizewise.telemetry.tables import PENDING_STATUS, PROCESS_BITS, RECORDS
+from sizewise.telemetry.usage_tables import COST, LATENCIES, LATENCY_BUCKETS, PERIODS, REQUESTS, SUMS, TOKENS, Rollup
 
 HOUR_IDS = 3_600_000_000 << PROCESS_BITS
 """Ids of records in an hour: they are in the order of time."""
@@ -75,6 +75,22 @@ def usage_series(
     query = f"""SELECT {names}, {ADDED} FROM ({usage_rows(where, rollup.hours)}) AS usage_rows
         GROUP BY {by} ORDER BY sum(cost) DESC, sum(requests) DESC"""
     yield from split_rows(run(connection, query, parameters), len(rollup.names))
+
+
+def uncounted_hours(connection: Connection, rollup: Rollup, first: int, last: int) -> list[tuple[int, int]]:
+    """The periods from `first` until `last` that are not counted, as ranges of hours, from the oldest record on."""
+    oldest = connection.scalar(select(func.min(RECORDS.c.id)))
+    if oldest is None:
+        return []
+    its, start = PERIODS.c, max(first, oldest // (HOUR_IDS * rollup.hours))
+    counted = (its.rollup == rollup.table.name) & its.records.is_not(None)
+    known = connection.scalars(select(its.period).where(counted, its.period >= start, its.period < last))
+    gaps: list[tuple[int, int]] = []
+    for period in [*sorted(known), last]:
+        if period > start:
+            gaps.append((start * rollup.hours, period * rollup.hours))
+        start = period + 1
+    return gaps
 
 
 def run(connection: Connection, query: str, parameters: Parameters) -> Rows:

@@ -1,4 +1,4 @@
-"""Tables of usage roll-ups: sums of requests by hour, by day, and by end user and day; knows no record.
+"""Tables of usage roll-ups: sums of requests by hour, by day, by end user and day, and by policy; knows no record.
 
 A roll-up row is either `counted`: a copy of the sums of records that are still stored, which may be made anew at any
 time; or not: the sums of records that are deleted, added in the transaction that deletes them. So the sums over all
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Boolean, Column, Connection, Index, MetaData, Table, Text, update
+from sqlalchemy import Boolean, Column, Connection, Double, Index, MetaData, Table, Text, update
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from sizewise.storage.erasure import PersonalTable
@@ -49,6 +49,27 @@ def _columns(series: Sequence[str]) -> list[Column[Any]]:
 HOURS = Table("usage_hours", META, *_columns(SERIES))
 DAYS = Table("usage_days", META, *_columns(SERIES))
 END_USER_DAYS = Table("usage_end_user_days", META, *_columns(END_USER_SERIES))
+POLICY_COUNTS = ("requests", "input", "output", "cost", "overhead", "unpriced")
+POLICY_PRODUCTS = (
+    "input_input",
+    "input_output",
+    "output_output",
+    "input_cost",
+    "output_cost",
+    "cost_cost",
+    "overhead_overhead",
+)
+POLICY_HOURS = Table(
+    "usage_policy_hours",
+    META,
+    Column("tenant", Text, primary_key=True),
+    Column("period", BIG_INTEGER, primary_key=True),
+    Column("policy", Text, primary_key=True),
+    Column("model", Text, primary_key=True),
+    *(Column(each, BIG_INTEGER, nullable=False) for each in POLICY_COUNTS),
+    *(Column(each, Double, nullable=False) for each in POLICY_PRODUCTS),
+)
+"""Answers of policies, as `PolicyUsage`. Once an hour is counted its rows stay, also when its records are deleted."""
 PERIODS = Table(
     "usage_periods",
     META,
@@ -75,7 +96,10 @@ TENANT = "*"
 INDEXES = tuple(Index(f"{table.name}_period", table.c.period, table.c.tenant) for table in (HOURS, DAYS, END_USER_DAYS))
 SCHEMA = Migrations(
     "usage",
-    ((*(CreateTable(table) for table in (HOURS, DAYS, END_USER_DAYS, PERIODS)), *map(CreateIndex, INDEXES)),),
+    (
+        (*(CreateTable(table) for table in (HOURS, DAYS, END_USER_DAYS, PERIODS)), *map(CreateIndex, INDEXES)),
+        (CreateTable(POLICY_HOURS),),
+    ),
 )
 
 
@@ -99,6 +123,7 @@ class Rollup:
 HOURLY = Rollup(HOURS, SERIES, 1, 200)
 DAILY = Rollup(DAYS, SERIES, 24, 200)
 END_USERS = Rollup(END_USER_DAYS, END_USER_SERIES, 24, 5_000)
+POLICY_HOURLY = Rollup(POLICY_HOURS, ("policy", "model"), 1, 0)
 COUNTED: tuple[Rollup, ...] = (HOURLY, END_USERS)
 """Made of records; days are made of hours."""
 

@@ -10,9 +10,11 @@ import pytest
 
 from sizewise.money import UNKNOWN_PRICE, Price
 from sizewise.storage.database import apply_in_bulk, open_database, sqlite_url
+from sizewise.telemetry.policy_usage import PolicyUsage, policy_usage
 from sizewise.telemetry.recorder import NO_LABELS
 from sizewise.telemetry.savings import Z_95, policy_savings
-from sizewise.telemetry.tables import ATTEMPTS, PROCESS_BITS, RECORDS, SCHEMA, PolicyUsage, policy_usage
+from sizewise.telemetry.tables import ATTEMPTS, PROCESS_BITS, RECORDS, SCHEMA
+from sizewise.telemetry.usage_tables import SCHEMA as USAGE
 
 LARGE = Price(input=10, output=40)
 NOW = 1_800_000_000_000  # unix ms
@@ -25,7 +27,7 @@ Answer = tuple[str, int, int, int | None, int | None]
 
 def asked(path: Path, answers: list[Answer], policy: str = "mine", apart: bool = True) -> list[PolicyUsage]:
     """`apart`: each attempt has a row of its own, also one that is all there was."""
-    database = open_database(sqlite_url(str(path / "x.db")), [SCHEMA])
+    database = open_database(sqlite_url(str(path / "x.db")), [SCHEMA, USAGE])
     with database.write() as connection:
         for number, (model, read, said, own, cost) in enumerate(answers):
             id = (NOW * 1000 + number) << PROCESS_BITS

@@ -15,14 +15,14 @@ from sizewise.storage.database import open_database, sqlite_url
 from sizewise.storage.migrations import Migrations
 from sizewise.telemetry import recorder as telemetry
 from sizewise.telemetry.metrics import Metrics
+from sizewise.telemetry.policy_usage import PolicyUsage, policy_usage
 from sizewise.telemetry.record_queries import RecordFilter, newest_records, records_of_trace
 from sizewise.telemetry.recorder import NO_LABELS, RecordingMiddleware
 from sizewise.telemetry.tables import (
     PROCESS_BITS,
     SCHEMA,
-    PolicyUsage,
-    policy_usage,
 )
+from sizewise.telemetry.usage_tables import SCHEMA as USAGE
 from tests.telemetry.test_recorder import LARGE, SMALL, ask, booked, saying
 
 NOW = 1_800_000_000_000  # unix ms
@@ -52,7 +52,7 @@ def test_a_database_written_before_reads_as_it_did(tmp_path: Path) -> None:
     connection.commit()
     connection.close()
 
-    database = open_database(sqlite_url(str(path)), [SCHEMA])
+    database = open_database(sqlite_url(str(path)), [SCHEMA, USAGE])
     with database.read() as reading:
         found = records_of_trace(reading, "t", "0")
         assert [int(each.record.trace, 16) for each in found] == [2, 1, 0]

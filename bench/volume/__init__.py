@@ -1,0 +1,1 @@
+"""What pages and verbs take in a home with much in it."""

@@ -1,0 +1,140 @@
+"""What each page of the studio and each verb takes in a home with much in it: records, keys, flows and audit entries.
+
+    python -m bench.volume.run [--records 1000000] [--keys 1000] [--flows 300] [--rounds 3] [--json]
+
+A page's time is the browser's, from the navigation until its last question to /graphql is answered; the slowest of
+them is named. A verb's is its whole process. Needs Debian's Chromium and `make .venv/browser/ready`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from bench.studio.run import multiply, wait_until_summed
+from sizewise.gateway.studio import PAGES
+from tests.auth.user_client import new_user
+from tests.graphql.graphql_client import graphql
+from tests.running_server import Served, serving
+from tests.studio.browser import driven, tab
+from tests.studio.traffic import SETTINGS, fill, write_flow
+
+PAGE_MS, VERB_MS = 1_000, 1_000
+"""Budgets."""
+VERBS = (
+    "records --last 20",
+    "records --last 20 --flow flow_7",
+    "usage",
+    "usage --since 30d --by model",
+    "usage --since 30d --by key",
+    "usage --since 30d --by session",
+    "savings",
+    "audit",
+    "keys list",
+    "flow list",
+    "flow show flow_7",
+    "models list",
+    "release status",
+    "eval list",
+    "alerts",
+    "batches list",
+    "scores list",
+    "decisions list",
+    "doctor",
+)
+OPERATION = re.compile(r"(?:query|mutation|subscription) (\w+)")
+LOADED = """() => Math.max(0, ...performance.getEntriesByType('resource')
+  .filter((each) => each.name.endsWith('/graphql')).map((each) => each.responseEnd))"""
+FLOW = """name: flow_{0}
+inputs:
+  mail: text
+nodes:
+  draft:
+    kind: ask
+    model: echo/small
+    prompt: "{{{{ inputs.mail }}}}"
+  short:
+    kind: template
+    text: "{0}: {{{{ draft.text }}}}"
+outputs:
+  answer: "{{{{ short.text }}}}"
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--records", type=int, default=1_000_000)
+    parser.add_argument("--keys", type=int, default=1_000)
+    parser.add_argument("--flows", type=int, default=300)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--json", action="store_true")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        rows = list(measured(Path(folder), asked.records, asked.keys, asked.flows, asked.rounds))
+    if asked.json:
+        print(json.dumps(rows))
+        return
+    for row in sorted(rows, key=lambda each: -each["ms"]):
+        over = "over" if row["ms"] > row["budget"] else ""
+        print(f"{row['what']:44} {row['ms']:7.0f} ms {over:5} {row['slowest']}")
+
+
+def measured(home: Path, records: int, keys: int, flows: int, rounds: int) -> Iterator[dict[str, Any]]:
+    write_flow(home)
+    for number in range(flows):
+        (home / "flows" / f"flow_{number}.yaml").write_text(FLOW.format(number))
+    with serving(home, SETTINGS) as server, driven() as browser:
+        fill(server)
+        client = new_user(server, "bench@example.com", "owner")
+        for number in range(keys):
+            made = graphql(server, "mutation($name: String!) { createKey(name: $name) { secret } }", name=f"k{number}")
+            assert made.errors == [], made.errors
+        multiply(home, records)
+        wait_until_summed(home)
+        for path in PAGES:
+            if "{" not in path:
+                yield min((_page(browser, server, client, path) for _ in range(rounds)), key=lambda each: each["ms"])
+        for verb in VERBS:
+            yield {"what": f"sizewise {verb}", "budget": VERB_MS, **_verb(home, verb, rounds)}
+
+
+def _page(browser: Any, server: Served, client: Any, path: str) -> dict[str, Any]:
+    took: dict[str, float] = {}
+    with tab(browser, server, client) as opened:
+
+        def note(request: Any) -> None:
+            if request.url.endswith("/graphql"):
+                found = OPERATION.search(request.post_data or "")
+                took[found[1] if found else "?"] = request.timing["responseEnd"]
+
+        opened.page.on("requestfinished", note)
+        opened.open(path)
+        opened.page.wait_for_timeout(300)
+        name = max(took, key=lambda each: took[each], default="")
+        slowest = f"{name} {took[name]:.0f} ms" if name else ""
+        return {"what": path, "budget": PAGE_MS, "ms": opened.page.evaluate(LOADED), "slowest": slowest}
+
+
+def _verb(home: Path, verb: str, rounds: int) -> dict[str, Any]:
+    times = list[float]()
+    for _ in range(rounds):
+        began = time.perf_counter()
+        done = subprocess.run(
+            [sys.executable, "-m", "sizewise", *verb.split(), "--home", str(home)], capture_output=True, check=False
+        )
+        times.append((time.perf_counter() - began) * 1000)
+    last = done.stderr.decode().strip().splitlines()[:1] if done.returncode else []
+    return {"ms": median(times), "slowest": f"exit {done.returncode} {last}" if last else ""}
+
+
+if __name__ == "__main__":
+    main()
