@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import openai
@@ -61,17 +62,18 @@ def test_a_folder_of_documents_becomes_an_assistant(browser: Any, fresh: Served)
             {"name": name, "mimeType": "text/markdown", "buffer": data}
             for name, data in {"returns.md": RETURNS, "shipping.md": SHIPPING}.items()
         ]
-        page.locator("input[type=file]").set_input_files(files)
+        page.get_by_label("Choose files").set_input_files(files)
         page.get_by_text("Added returns.md, shipping.md.").wait_for()
         page.get_by_role("link", name="New flow that answers from it").click()
         page.get_by_label("Name", exact=True).fill("Lamp help")
         page.get_by_role("button", name="Make a draft").click()
         page.get_by_text("Lamp help cannot be its name.").wait_for()
-        page.get_by_label("Name", exact=True).fill("lamp_help")
+        page.get_by_role("button", name="Use lamp_help").click()
         page.get_by_role("button", name="Make a draft").click()
         page.locator("[data-node=find]").get_by_text("lamps").wait_for()
         page.get_by_role("button", name="Try", exact=True).click()
-        page.get_by_label("question").fill(QUESTION)
+        page.get_by_text("Fill in question, then try.").wait_for()
+        page.keyboard.type(QUESTION)
         page.get_by_role("button", name="Try all").click()
         page.get_by_role("figure").filter(has_text="answer").get_by_text("Within 30 days [1].").wait_for()
         page.get_by_role("button", name="answer", exact=True).click()
@@ -81,7 +83,7 @@ def test_a_folder_of_documents_becomes_an_assistant(browser: Any, fresh: Served)
         opened.picture("newcomer-try")
         page.get_by_role("button", name="Publish …").click()
         page.get_by_role("button", name="Publish it").click()
-        page.get_by_text("is live.").wait_for()
+        page.get_by_text("Programs ask it as the model flow:lamp_help.").wait_for()
         page.get_by_role("tab", name="Versions").click()
         page.get_by_text("by you").wait_for()
 
@@ -98,6 +100,25 @@ def test_a_folder_of_documents_becomes_an_assistant(browser: Any, fresh: Served)
         page.get_by_text(re.compile("^2 requests to models, ")).wait_for()
         opened.picture("newcomer-record")
         assert opened.wrong() == []
+
+
+def test_a_folder_keeps_its_paths_and_one_bad_file_keeps_no_other_out(
+    browser: Any, fresh: Served, lena: Browser, tmp_path: Path
+) -> None:
+    for name, data in {"eu/rules.md": RETURNS, "us/rules.md": SHIPPING, "logo.png": b"\x89PNG\r\n\x1a\n\0\0"}.items():
+        (tmp_path / "shop" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "shop" / name).write_bytes(data)
+    with tab(browser, fresh, lena) as opened:
+        page = opened.page
+        opened.open("/knowledge/rules")
+        page.get_by_label("Choose a folder").set_input_files(tmp_path / "shop")
+        page.get_by_text(re.compile("^Added .*eu/rules.md")).wait_for()
+        page.get_by_role("alert").get_by_text("1 file not added").wait_for()
+        page.get_by_role("alert").get_by_text("logo.png").wait_for()
+        page.get_by_role("row").filter(has_text="Returns").wait_for()
+        page.get_by_role("row").filter(has_text="Shipping").wait_for()
+        opened.picture("knowledge-refused")
+        assert [each for each in opened.wrong() if "400" not in each] == []
 
 
 def test_what_was_published_is_rolled_back(browser: Any, fresh: Served, lena: Browser) -> None:
@@ -175,7 +196,7 @@ def test_a_flow_is_drafted_from_words_and_accepted_as_a_difference(browser: Any,
         page.get_by_label("What shall it do").fill(f"Say hi. [[say {new}]]".replace("\\n", "\n"))
         page.get_by_role("button", name="Write a draft").click()
         page.get_by_text("the check finds no mistake").wait_for()
-        page.get_by_text("1 new, 0 changed, 2 removed.").wait_for()
+        page.get_by_text("Nodes: 1 new, 2 removed.").wait_for()
         opened.picture("flow-words")
         assert opened.inaccessible() == []
         page.get_by_role("button", name="Take it into the draft").click()

@@ -84,7 +84,7 @@ def test_knowledge_is_searched_in_three_ways(browser: Any, shown: Served, maria:
             {"name": name, "mimeType": "text/markdown", "buffer": data}
             for name, data in {"returns.md": RETURNS, "shipping.md": SHIPPING}.items()
         ]
-        page.locator("input[type=file]").set_input_files(files)
+        page.get_by_label("Choose files").set_input_files(files)
         page.get_by_text("Added returns.md, shipping.md.").wait_for()
         page.get_by_label("Search test").fill("How long can I send a lamp back?")
         page.get_by_role("button", name="Search").click()

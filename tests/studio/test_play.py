@@ -127,7 +127,7 @@ def test_story_4_a_confidential_question_never_reaches_a_cloud_and_the_page_says
         config = f'{traffic.SETTINGS}\n[providers.cloud]\nbase_url = "{address}"\nplace = "anyone"\nmodels = ["big"]\n'
         with serving(tmp_path, config) as server, tab(browser, server, new_user(server, "c@x.example", "owner")) as at:
             at.open("/play?m=cloud/big")
-            at.page.get_by_role("button", name="Wishes").click()
+            at.page.get_by_role("button", name="Options").click()
             at.page.get_by_label("Confidentiality").select_option("confidential")
             at.page.get_by_label("Prompt").fill("Our salaries")
             at.page.get_by_role("button", name="Run").click()

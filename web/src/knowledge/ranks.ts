@@ -5,7 +5,9 @@ export function rank(id: string, results: readonly { id: string }[]): number {
   return results.findIndex((each) => each.id === id) + 1;
 }
 
-/** "words 1, vector 4": where else it was found; "only here" where it was not. */
+const WAYS: Record<string, string> = { hybrid: 'by both', words: 'by words', vector: 'by meaning' };
+
+/** "by words 1, by meaning 4": where else it was found; "only here" where it was not. */
 export function elsewhere(
   id: string,
   mode: string,
@@ -15,5 +17,5 @@ export function elsewhere(
     .filter(([name]) => name !== mode)
     .map(([name, results]) => [name, rank(id, results)] as const)
     .filter(([, place]) => place > 0);
-  return others.length > 0 ? others.map(([name, place]) => `${name} ${place}`).join(', ') : 'only here';
+  return others.length > 0 ? others.map(([name, place]) => `${WAYS[name] ?? name} ${place}`).join(', ') : 'only here';
 }

@@ -4,6 +4,7 @@ import { ask } from '../api/graphql';
 import { listen } from '../api/live';
 import { session } from '../api/session.svelte';
 import type { Attempt } from '../kit/attempts';
+import { clock } from '../words/clock';
 import { playAskDocument, playExplainDocument, playRecordDocument, type PlayAsk, type PlayExplain } from './queries';
 import { variables, type Wishes } from './wishes';
 
@@ -46,6 +47,14 @@ export class Asking {
       this.failure = asFailure(cause);
       this.state = 'failed';
     }
+  }
+
+  /** The attempts, where the one that goes on lasts until now. */
+  get soFar(): readonly Attempt[] {
+    const last = this.attempts.at(-1);
+    if (this.state !== 'running' || !last) return this.attempts;
+    clock();
+    return [...this.attempts.slice(0, -1), { ...last, endedMs: this.#now() }];
   }
 
   /** Stops the model: the server cancels it when the stream ends. */

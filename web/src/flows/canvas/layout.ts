@@ -22,10 +22,10 @@ export interface Box {
   frame: boolean;
 }
 
-export const WIDTH = 220;
+export const WIDTH = 184;
 export const HEIGHT = 74;
 export const CASE = 24;
-const BETWEEN = { x: 72, y: 26 };
+const BETWEEN = { x: 44, y: 26 };
 const FRAME = { top: 48, side: 20, bottom: 20 };
 
 /** `nodes` in the order of the file. Links between levels count for what holds their ends. */

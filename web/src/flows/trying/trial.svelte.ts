@@ -7,6 +7,8 @@ import { flowTestDocument, type FlowTest } from '../queries';
 export type Told = FlowTest['testFlow'];
 export interface NodeState extends Told {
   began: number;
+  /** When it was heard that it runs, by this machine's clock. */
+  since: number;
   /** Rounds of `each` and `loop` that are done. */
   rounds: number;
 }
@@ -80,7 +82,8 @@ export class Trial {
       const before = states.get(id);
       const began = told.state === 'running' ? told.at : (before?.began ?? told.at);
       const rounds = (before?.rounds ?? 0) + (told.state === 'done' ? 1 : 0);
-      states.set(id, { ...told, began, rounds });
+      const since = told.state === 'running' ? Date.now() : (before?.since ?? Date.now());
+      states.set(id, { ...told, began, since, rounds });
     }
     this.states = states;
   }

@@ -1,1 +1,0 @@
-import"./vendor-CeGwXqIV.js";import{E as e}from"./kit-B9GIyiui.js";import{t}from"./Sessions-CEeofZvN.js";function n(n){e(n,{title:`Sessions`,lead:`Who is signed in, from where, by which factor. Full addresses are not stored.`,children:(e,n)=>{t(e,{own:!1})},$$slots:{default:!0}})}export{n as default};
