@@ -234,5 +234,16 @@ def format_dollars(pico: int | None) -> str:
     """Pico-dollars as an exact decimal in dollars, '0' for nothing and 'unknown' for None."""
     if pico is None:
         return "unknown"
+    if pico < 0:
+        return f"-{format_dollars(-pico)}"
     whole, rest = divmod(pico, PICO_PER_DOLLAR)
     return f"{whole}.{rest:012d}".rstrip("0").rstrip(".") if rest else str(whole)
+
+
+def short_dollars(pico: int) -> str:
+    """As people read them: cents from a dollar on, else three digits that count, cut off: $1,204.50, $0.000123, -$3."""
+    sign, amount = "-" if pico < 0 else "", abs(pico)
+    whole, rest = divmod(amount, PICO_PER_DOLLAR)
+    digits = f"{rest:012d}"
+    kept = digits[:2] if whole else digits[: max(2, 12 - len(str(rest)) + 3)].rstrip("0").ljust(2, "0")
+    return f"{sign}${whole:,}.{kept}".removesuffix(".00")

@@ -1090,6 +1090,13 @@ class Usage(Struct, frozen=True, rename="camel"):
     folded: UsageFolded
 
 
+class CostParts(Struct, frozen=True, rename="camel"):
+    volume_usd: Dollars
+    mix_usd: Dollars
+    tokens_usd: Dollars
+    price_usd: Dollars
+
+
 class PolicySavings(Struct, frozen=True, rename="camel"):
     policy: str
     large: str
@@ -3322,6 +3329,84 @@ async def get_usage(
     }
     response = await client.graphql(GET_USAGE, GetUsageResponse, variables)
     return response.usage
+
+
+GET_USAGE_CHANGE = """\
+query GetUsageChange($since: Timestamp, $until: Timestamp, $project: String, $endpoint: String, $flow: String, $node:
+String, $policy: String, $model: String, $key: String, $user: String, $session: String, $release: String, $endUser:
+String, $tag: String, $status: Int) { usageChange( since: $since until: $until filter: { project: $project endpoint:
+$endpoint flow: $flow node: $node policy: $policy model: $model key: $key user: $user session: $session release:
+$release endUser: $endUser tag: $tag status: $status } ) { comparedSince since until asOf sentence before { ...UsageSums
+} after { ...UsageSums } differenceUsd parts { ...CostParts } models { model beforeUsd afterUsd differenceUsd parts {
+...CostParts } } } } fragment UsageSums on UsageSums { requests errors degraded unpriced attempts tokens { ...Tokens }
+costUsd p50Ms p95Ms } fragment Tokens on Tokens { input output cached cacheWrite reasoning estimated } fragment
+CostParts on CostParts { volumeUsd mixUsd tokensUsd priceUsd }
+"""
+
+
+class GetUsageChangeResultModels(Struct, frozen=True, rename="camel"):
+    model: str | None
+    before_usd: Dollars
+    after_usd: Dollars
+    difference_usd: Dollars
+    parts: CostParts
+
+
+class GetUsageChangeResult(Struct, frozen=True, rename="camel"):
+    compared_since: Timestamp
+    since: Timestamp
+    until: Timestamp
+    as_of: Timestamp
+    sentence: str
+    before: UsageSums
+    after: UsageSums
+    difference_usd: Dollars
+    parts: CostParts
+    models: list[GetUsageChangeResultModels]
+
+
+class GetUsageChangeResponse(Struct, frozen=True, rename="camel"):
+    usage_change: GetUsageChangeResult
+
+
+async def get_usage_change(
+    client: ApiClient,
+    *,
+    since: Timestamp | UnsetType | None = UNSET,
+    until: Timestamp | UnsetType | None = UNSET,
+    project: str | UnsetType | None = UNSET,
+    endpoint: str | UnsetType | None = UNSET,
+    flow: str | UnsetType | None = UNSET,
+    node: str | UnsetType | None = UNSET,
+    policy: str | UnsetType | None = UNSET,
+    model: str | UnsetType | None = UNSET,
+    key: str | UnsetType | None = UNSET,
+    user: str | UnsetType | None = UNSET,
+    session: str | UnsetType | None = UNSET,
+    release: str | UnsetType | None = UNSET,
+    end_user: str | UnsetType | None = UNSET,
+    tag: str | UnsetType | None = UNSET,
+    status: int | UnsetType | None = UNSET,
+) -> GetUsageChangeResult:
+    variables = {
+        "since": since,
+        "until": until,
+        "project": project,
+        "endpoint": endpoint,
+        "flow": flow,
+        "node": node,
+        "policy": policy,
+        "model": model,
+        "key": key,
+        "user": user,
+        "session": session,
+        "release": release,
+        "endUser": end_user,
+        "tag": tag,
+        "status": status,
+    }
+    response = await client.graphql(GET_USAGE_CHANGE, GetUsageChangeResponse, variables)
+    return response.usage_change
 
 
 GET_SAVINGS = """\

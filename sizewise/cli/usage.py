@@ -44,6 +44,7 @@ KEYS: Mapping[str, operations.UsageKey] = {
 @click.option("--since", default="7d", show_default=True, metavar="TIME", help="From when: 24h, 7d, 4w or 2026-11-01.")
 @click.option("--until", metavar="TIME", help="To when. [now]")
 @click.option("--step", metavar="TIME", help="Split the time into rows of this length: 1h, 1d, 1w. [no split]")
+@click.option("--compare", is_flag=True, help="Show what made it dearer or cheaper than as long a time before.")
 @click.option("--first", type=int, help="Show this many keys, the dearest, and the rest as one row. [100]")
 @click.option("-m", "--model", shell_complete=complete_model_name, help="Only attempts at this model.")
 @click.option("--policy", shell_complete=complete_policy, help="Only requests of this policy.")
@@ -60,7 +61,13 @@ KEYS: Mapping[str, operations.UsageKey] = {
 @click.option("--project", metavar="NAME", help="Only requests of this project.")
 @server_options
 def usage(
-    by: Sequence[str], since: str, until: str | None, step: str | None, first: int | None, **filters: str | int | None
+    by: Sequence[str],
+    since: str,
+    until: str | None,
+    step: str | None,
+    compare: bool,
+    first: int | None,
+    **filters: str | int | None,
 ) -> None:
     """Show requests, tokens and cost, the dearest first.
 
@@ -70,18 +77,26 @@ def usage(
     Example: sizewise usage --by model --since 7d
              sizewise usage --by end-user --by flow --since 30d
              sizewise usage --by key --model openai/gpt-5 --step 1d
+             sizewise usage --compare --since 7d --project web
     """
+    if compare and (by or step is not None or first is not None):
+        raise BadRequest("--compare shows each model of one time", "leave --by, --step and --first out")
     keys = tuple(by) or (("end-user",) if filters["end_user"] else ("model",))  # no sums of end users are by model
     now_ms = time.time_ns() // 1_000_000
     given = {name: value for name, value in filters.items() if value is not None}
     if isinstance(user := given.get("user"), str) and "@" in user:
         given["user"] = user_id(user)
+    start, end = _moment(since, now_ms), UNSET if until is None else _moment(until, now_ms)
+    if compare:
+        change = asyncio.run(operations.get_usage_change(api_client(), since=start, until=end, **given))  # type: ignore[arg-type]  # as below
+        _show_change(change)
+        return
     found = asyncio.run(
         operations.get_usage(
             api_client(),
             by=[KEYS[each] for each in keys],
-            since=_moment(since, now_ms),
-            until=UNSET if until is None else _moment(until, now_ms),
+            since=start,
+            until=end,
             step=UNSET if step is None else _hours(step),
             first=UNSET if first is None else first,
             **given,  # type: ignore[arg-type]  # click has checked them
@@ -93,9 +108,43 @@ def usage(
     _show(found, keys, stepped=step is not None)
 
 
+def _show_change(change: operations.GetUsageChangeResult) -> None:
+    if wants_json():
+        write_json(msgspec.to_builtins(change))
+        return
+    times = f"{_time(change.since)} to {_time(change.until)} UTC, against the time since {_time(change.compared_since)}"
+    click.echo(dim(times), err=True)
+    click.echo(change.sentence)
+    if change.models:
+        total = ("total", change.before.cost_usd, change.after.cost_usd, change.difference_usd, change.parts)
+        names = [("all others" if each.model is None else each.model or "-") for each in change.models]
+        models = [
+            (name, each.before_usd, each.after_usd, each.difference_usd, each.parts)
+            for name, each in zip(names, change.models, strict=True)
+        ]
+        write_table(
+            ("MODEL", "BEFORE", "AFTER", "CHANGE", "VOLUME", "MIX", "TOKENS", "PRICE"),
+            [
+                [name, format_money(before), format_money(after), _signed(difference), *_parts(parts)]
+                for name, before, after, difference, parts in (*models, total)
+            ],
+            right="BEFORE AFTER CHANGE VOLUME MIX TOKENS PRICE",
+        )
+    if change.before.unpriced or change.after.unpriced:
+        unpriced = format_count(change.before.unpriced + change.after.unpriced)
+        click.echo(dim(f"{unpriced} requests have a part without a known price"), err=True)
+
+
+def _parts(parts: operations.CostParts) -> list[str]:
+    return [_signed(each) for each in (parts.volume_usd, parts.mix_usd, parts.tokens_usd, parts.price_usd)]
+
+
+def _signed(amount: str) -> str:
+    return f"-${amount[1:]}" if amount.startswith("-") else f"+${amount}" if amount != "0" else "$0"
+
+
 def _show(found: operations.Usage, keys: Sequence[str], stepped: bool) -> None:
-    begin, end = (datetime.fromtimestamp(at / 1_000, UTC) for at in (found.since, found.until))
-    click.echo(dim(f"{begin:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC"), err=True)
+    click.echo(dim(f"{_time(found.since)} to {_time(found.until)} UTC"), err=True)
     if not found.total.requests and not found.rows:
         click.echo("no request is like that", err=True)
         return

@@ -49,12 +49,8 @@ def _saving(its: PolicySavings, policy: Policy, measuring: int) -> FieldValues:
         "unpriced": its.unpriced_requests,
         "spentUsd": format_dollars(its.cost),
         "baselineUsd": None if its.baseline_cost is None else format_dollars(its.baseline_cost),
-        "savedUsd": None if its.saved_cost is None else _signed(its.saved_cost),
+        "savedUsd": None if its.saved_cost is None else format_dollars(its.saved_cost),
         "marginUsd": None if its.margin is None else format_dollars(its.margin),
         "evaluationUsd": format_dollars(measuring),
         "curves": None if proof is None else {name: list(map(list, curve)) for name, curve in proof.curves.items()},
     }
-
-
-def _signed(pico: int) -> str:
-    return format_dollars(pico) if pico >= 0 else f"-{format_dollars(-pico)}"

@@ -1,16 +1,19 @@
-"""The `usage` field: requests, tokens and cost over a time, by model, key, end user and others."""
+"""The fields `usage`, tokens and cost over a time by model, key and others, and `usageChange`, what made it dearer."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 from sizewise.errors import BadRequest, Forbidden
 from sizewise.graphql.context import MAX_ROWS, RequestContext
 from sizewise.graphql.model_type import FieldValues
-from sizewise.money import format_dollars
+from sizewise.model_card import ModelCard
+from sizewise.money import format_dollars, short_dollars
+from sizewise.telemetry.usage_change import CostParts, UsageChange, explain_change
 from sizewise.telemetry.usage_report import (
     DAY_HOURS,
     END_USER_KEYS,
@@ -21,13 +24,22 @@ from sizewise.telemetry.usage_report import (
     UsageReport,
     UsageRow,
     read_usage,
+    read_usages,
 )
 from sizewise.telemetry.usage_sums import Sums, about_percentile
-from sizewise.telemetry.usage_tables import SUMS
+from sizewise.telemetry.usage_tables import COST, REQUESTS, SUMS
 
 DEFAULT_HOURS = 7 * DAY_HOURS
 DEFAULT_KEYS = 100
 MAX_HOURS = 4 * 366 * DAY_HOURS
+MAX_MODELS = 1_000_000
+PARTS: Mapping[str, str] = {
+    "volume": "by the number of requests",
+    "mix": "by the mix of models",
+    "tokens": "by tokens an attempt",
+    "price": "by prices",
+}
+"""As the sentence of a change names them."""
 KEYS: Mapping[str, UsageKey] = {"endUser" if each == "end_user" else each: each for each in USAGE_KEYS}
 """By the names of schema.graphql."""
 
@@ -64,6 +76,89 @@ async def usage(
     report = await asyncio.to_thread(services.storage.database.read_transaction, partial(read_usage, query=query))
     context.charge_rows(len(report.rows))
     return _payload(report, start, end, now_ms)
+
+
+async def usage_change(
+    context: RequestContext,
+    filter: Mapping[UsageKey, str | int | None] | None = None,
+    since: int | None = None,
+    until: int | None = None,
+) -> FieldValues:
+    """Against as many hours or days before. Raises BadRequest, Forbidden."""
+    services, now_ms = context.services, time.time_ns() // 1_000_000
+    filters = await _filters(context, filter or {})
+    start, end = _range(since, until, now_ms, _is_old(context, since, now_ms))
+    if _is_old(context, (2 * start - end) * HOUR_MS, now_ms):
+        start, end = _range(since, until, now_ms, whole_days=True)
+    query = UsageQuery(
+        tenant=context.principal.tenant,
+        since=start,
+        until=end,
+        by=("model",),
+        filters=filters,
+        users=await services.users.callers(context.principal.tenant) if "user" in filters else {},
+        limit=MAX_MODELS,
+    )
+    _check(query)
+    await services.records.flush_if_healthy()
+    cards = {card.name: card for card in context.app.cards}
+    queries = (replace(query, since=2 * start - end, until=start), query)
+    read = partial(read_usages, queries=queries)
+    before, after = await asyncio.to_thread(services.storage.database.read_transaction, read)
+    explain = partial(
+        explain_change, before, after, partial(_list_cost, cards), filtered=not filters.keys() <= {"project"}
+    )
+    change = await asyncio.to_thread(explain)
+    context.charge_rows(len(change.models))
+    return {
+        "comparedSince": (2 * start - end) * HOUR_MS,
+        "since": start * HOUR_MS,
+        "until": end * HOUR_MS,
+        "asOf": now_ms,
+        "sentence": _sentence(change),
+        "before": _sums(change.before),
+        "after": _sums(change.after),
+        "differenceUsd": format_dollars(change.parts.total),
+        "parts": _parts(change.parts),
+        "models": [
+            {
+                "model": each.model,
+                "beforeUsd": format_dollars(each.before),
+                "afterUsd": format_dollars(each.after),
+                "differenceUsd": format_dollars(each.parts.total),
+                "parts": _parts(each.parts),
+            }
+            for each in change.models
+        ],
+    }
+
+
+def _list_cost(cards: Mapping[str, ModelCard], model: str, sums: Sums) -> int:
+    """Pico-dollars at the plain price of today; 0: there is none."""
+    card, its = cards.get(model), dict(zip(SUMS, sums, strict=True))
+    if card is None:
+        return 0
+    plain = replace(card.price, tiers=(), schedule=())
+    return plain.cost(its["input"], its["output"], its["cached"], its["cache_write"], its["reasoning"]) or 0
+
+
+def _parts(parts: CostParts) -> FieldValues:
+    return {f"{name}Usd": format_dollars(getattr(parts, name)) for name in PARTS}
+
+
+def _sentence(change: UsageChange) -> str:
+    difference, spent = change.parts.total, short_dollars(change.after[COST])
+    if not change.before[REQUESTS] and not change.before[COST]:
+        if not change.after[REQUESTS]:
+            return "No request in this time, nor in as long a time before."
+        return f"{spent}, and no request in as long a time before."
+    if not difference:
+        return f"{spent}, as much as in as long a time before."
+    parts = {name: getattr(change.parts, name) for name in PARTS}
+    ranked = sorted((name for name in PARTS if parts[name]), key=lambda name: -abs(parts[name]))
+    why = ", ".join(f"{'+' if parts[name] > 0 else ''}{short_dollars(parts[name])} {PARTS[name]}" for name in ranked)
+    than = f"{short_dollars(abs(difference))} {'more' if difference > 0 else 'less'} than in as long a time before"
+    return f"{spent}, {than} ({short_dollars(change.before[COST])}): {why}."
 
 
 async def _filters(context: RequestContext, given: Mapping[UsageKey, str | int | None]) -> dict[UsageKey, str | int]:

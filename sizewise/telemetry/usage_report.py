@@ -108,6 +108,11 @@ def read_usage(connection: Connection, query: UsageQuery) -> UsageReport:
     return collected.report()
 
 
+def read_usages(connection: Connection, queries: Sequence[UsageQuery]) -> list[UsageReport]:
+    """Of one snapshot of the database."""
+    return [read_usage(connection, each) for each in queries]
+
+
 Part = tuple[int, tuple[Any, ...], int, Sums]
 """Start of the row in hours, values of the columns, how many series are folded, and sums."""
 
@@ -197,7 +202,7 @@ class _Collected:
     def add(self, bucket: int, values: tuple[Any, ...], folded: int, sums: Sums) -> None:
         if folded and not self._keeps_folded:
             self._fold(bucket, folded, sums)
-            if not self._query.filters:
+            if self._query.filters.keys() <= {"project"}:
                 self._total = add_sums(self._total, sums)
             return
         self._total = add_sums(self._total, sums)

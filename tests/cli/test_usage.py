@@ -15,6 +15,7 @@ import pytest
 
 from tests.cli.terminal import sizewise
 from tests.graphql.graphql_client import fresh_key, graphql
+from tests.older_records import make_older
 from tests.running_server import ECHO, KEY, Served, serving, until
 
 PRICED = (
@@ -120,20 +121,13 @@ def test_a_key_of_one_project_sees_its_project_alone(server: Served) -> None:
     assert graphql(server, ASK, key=fresh_key(server, "ask")).code == "forbidden"
 
 
-def shifted(home: Path, hours: int) -> None:
-    """All records as if they had ended so many hours before."""
-    with closing(sqlite3.connect(home / "sizewise.db")) as database, database:
-        for table, column in (("attempts", "record"), ("records", "id")):
-            database.execute(f"UPDATE {table} SET {column} = {column} - {hours * 3_600_000_000 << 10}")
-
-
 @pytest.mark.long
 def test_roll_ups_are_made_by_the_server_and_outlive_the_records_also_across_a_kill(tmp_path: Path) -> None:
     with serving(tmp_path, PRICED) as server:
         for words in ("one", "one two", "one two three"):
             assert server.chat("echo/large", words).status == 200
         before = asked(server, by=["model"])["total"]
-    shifted(tmp_path, 5)
+    make_older(tmp_path, 5)
     with serving(tmp_path, PRICED, key=KEY) as server:
         os.kill(server.process.pid, signal.SIGKILL)
         server.process.wait()
@@ -150,3 +144,31 @@ def test_roll_ups_are_made_by_the_server_and_outlive_the_records_also_across_a_k
         assert asked(server, by=["model"])["total"] == before
         assert [row["key"] for row in asked(server, by=["key"])["rows"]] == [[""]]
         assert sizewise("records", "--json", home=tmp_path).json["records"] == []
+
+
+def test_another_model_since_a_day_explains_what_a_day_costs_more(tmp_path: Path) -> None:
+    with serving(tmp_path, PRICED) as served:
+        for _ in range(3):
+            served.chat("echo/small", "one two three")
+        graphql(served, "{ records { rows { at } } }")  # which writes them
+        assert make_older(tmp_path, 30) == 3
+        for _ in range(3):
+            served.chat("echo/large", "one two three")
+        shown = sizewise("usage", "--compare", "--since", "24h", home=tmp_path)
+        told = sizewise("usage", "--compare", "--since", "24h", "--json", home=tmp_path).json
+        assert shown.code == 0 and told["sentence"] in shown.out, shown.out + shown.err
+        difference = Decimal(told["after"]["costUsd"]) - Decimal(told["before"]["costUsd"])
+        assert difference > 0 and Decimal(told["differenceUsd"]) == difference
+        assert told["parts"] == {"volumeUsd": "0", "mixUsd": str(difference), "tokensUsd": "0", "priceUsd": "0"}
+        assert [each["model"] for each in told["models"]] == ["echo/large", "echo/small"]
+        assert "more than in as long a time before" in told["sentence"] and "by the mix of models" in told["sentence"]
+        make = 'mutation { createKey(name: "p", project: "other", permissions: [read_budgets]) { secret } }'
+        other = graphql(served, make).data["createKey"]["secret"]
+        mine = graphql(served, "{ usageChange { sentence after { requests } models { model } } }", key=other).data
+        assert mine["usageChange"] == {
+            "sentence": "No request in this time, nor in as long a time before.",
+            "after": {"requests": 0},
+            "models": [],
+        }
+    refused = sizewise("usage", "--compare", "--by", "key", home=tmp_path)
+    assert refused.code == 2 and "leave --by" in refused.err

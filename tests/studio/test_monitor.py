@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from bench.studio.run import multiply
 from tests.auth.user_client import Browser, new_user
 from tests.graphql.graphql_client import graphql
+from tests.older_records import make_older
 from tests.running_server import Served, serving, until
 from tests.studio import traffic
 from tests.studio.browser import tab
@@ -111,6 +113,36 @@ def test_story_43_totals_are_the_same_wherever_the_browser_is(browser: Any, serv
             seen.add(" ".join(spent))
             assert opened.wrong() == []
     assert len(seen) == 1, seen
+
+
+def test_story_45_a_model_change_is_what_grew_and_the_parts_sum_to_it(browser: Any, tmp_path: Path) -> None:
+    sums = "{ usageChange { sentence parts { mixUsd volumeUsd tokensUsd priceUsd } differenceUsd } }"
+    with serving(tmp_path, traffic.SETTINGS) as fresh:
+        for _ in range(4):
+            fresh.chat("echo/small", traffic.KEPT[0])
+        graphql(fresh, "{ records { rows { at } } }")  # which writes them
+        assert make_older(tmp_path, 30) == 4
+        for _ in range(4):
+            fresh.chat("echo/large", traffic.KEPT[0])
+        anna = new_user(fresh, "anna@example.com", "owner")
+        with tab(browser, fresh, anna) as opened:
+            page = opened.page
+            opened.open("/spend")
+            part = page.locator("section", has=page.get_by_role("heading", name="What changed"))
+            part.get_by_text("more than in as long a time before").wait_for()
+            figures = part.locator("dl").inner_text().split("\n")
+            shown = dict(zip(figures[::2], figures[1::2], strict=True))
+            assert shown["Number of requests"] == shown["Tokens an attempt"] == shown["Prices"] == "$0"
+            assert shown["Mix of models"].startswith("+$0.0")
+            part.get_by_text("By model", exact=True).click()
+            assert part.get_by_role("row", name="echo/large").count() == 1
+            opened.picture("spend-changed")
+            assert opened.inaccessible() == []
+            page.get_by_label("Range").select_option("7 days")
+            part.get_by_text("no request in as long a time before").wait_for()
+            assert opened.wrong() == []
+        change = anna.graphql(sums).data["usageChange"]
+        assert sum(map(Decimal, change["parts"].values())) == Decimal(change["differenceUsd"])
 
 
 def test_runs_are_filtered_and_one_is_cancelled_and_resumed(browser: Any, server: Served, anna: Browser) -> None:

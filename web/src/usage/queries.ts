@@ -6,6 +6,11 @@ export const spendUsageDocument: Document<SpendUsage, { since: number; step: num
   text: `query SpendUsage($since:Timestamp!$step:Int!$by:[UsageKey!]){chart:usage(since:$since step:$step){rows{at requests errors costUsd}}table:usage(since:$since by:$by first:50){since asOf rows{key requests errors costUsd unpriced tokens{input output}p50Ms p95Ms}total{requests errors unpriced costUsd tokens{input output}}folded{count requests costUsd}}}`,
 };
 
+export type SpendChange = { usageChange: { comparedSince: number; since: number; sentence: string; differenceUsd: string; before: { requests: number; costUsd: string; }; after: { requests: number; costUsd: string; }; parts: { volumeUsd: string; mixUsd: string; tokensUsd: string; priceUsd: string; }; models: Array<{ model: string | null; beforeUsd: string; afterUsd: string; differenceUsd: string; parts: { volumeUsd: string; mixUsd: string; tokensUsd: string; priceUsd: string; }; }>; }; };
+export const spendChangeDocument: Document<SpendChange, { since: number; }> = {
+  text: `query SpendChange($since:Timestamp!){usageChange(since:$since){comparedSince since sentence differenceUsd before{requests costUsd}after{requests costUsd}parts{volumeUsd mixUsd tokensUsd priceUsd}models{model beforeUsd afterUsd differenceUsd parts{volumeUsd mixUsd tokensUsd priceUsd}}}}`,
+};
+
 export type BudgetList = { budgets: Array<{ scope: string; unit: string; limit: string; spent: string; reserved: string; remaining: string; resets: number; source: string; }>; };
 export const budgetListDocument: Document<BudgetList, object> = {
   text: `query BudgetList{budgets{scope unit limit spent reserved remaining resets source}}`,

@@ -14,6 +14,11 @@ export function dollars(exact: string | null | undefined): string {
   return `${minus}$0.${shown.padEnd(CENT, '0')}`;
 }
 
+/** With its sign, as a change: `+$0.25`, `−$3.00`. */
+export function change(exact: string): string {
+  return exact.startsWith('-') || pico(exact) === 0n ? dollars(exact) : `+${dollars(exact)}`;
+}
+
 /** The sum of exact decimal texts, exact; null if one of them is unknown. */
 export function sum(amounts: readonly (string | null)[]): string | null {
   let total = 0n;
