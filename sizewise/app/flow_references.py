@@ -30,7 +30,7 @@ NODE_FIELD_LABELS: Mapping[str, tuple[str, str]] = {
     "tools": ("tool", "Declare the MCP server that has it: [mcp.NAME] in sizewise.toml"),
 }
 """For each value of a parameter's `x-names`: its description, and how to add a missing one."""
-MAX_CHOICES = 5
+MAX_CHOICES = 8
 """Names that are offered in place of one that is missing."""
 
 
@@ -111,7 +111,9 @@ def _task(name: str, models: ModelAliases) -> ModelTask:
 
 
 def _chat_names(models: ModelAliases) -> list[str]:
-    return [name for name in models.chat_names if _task(name, models) == "chat"]
+    """Models before roles and policies."""
+    found = [name for name in models.chat_names if _task(name, models) == "chat"]
+    return sorted(found, key=set(models.role_names).__contains__)
 
 
 def _nodes(checked: ValidationResult) -> Iterator[tuple[NodeSpec, NodeType]]:

@@ -8,17 +8,28 @@ from pathlib import Path
 
 import click
 
+from sizewise.app.flow_references import FlowReferences, known_names
+from sizewise.app.routing_config import build_policies
+from sizewise.catalog.loader import load_cards
 from sizewise.cli.flow_diagnostics import diagnostics_json, print_diagnostic
 from sizewise.cli.flow_list import flows_folder
-from sizewise.cli.flow_references import ReferenceChecker
 from sizewise.cli.options import command_settings, local_options, wants_json
 from sizewise.cli.output import write_json
 from sizewise.errors import BadRequest
 from sizewise.flows.call_graph import AgentCalls
-from sizewise.flows.file_source import SUFFIXES, FlowFile, list_flow_files, load_flow_files
+from sizewise.flows.file_source import (
+    SUFFIXES,
+    FlowFile,
+    default_flows_folder,
+    list_flow_files,
+    load_flow_files,
+)
 from sizewise.flows.json_schema import flow_json_schema
 from sizewise.flows.language.diagnostics import did_you_mean
 from sizewise.flows.node_registry import NodeRegistry
+from sizewise.plugins import PluginRegistry
+from sizewise.prompts.prompt_library import list_prompt_ids
+from sizewise.settings.load import Settings
 
 
 @click.command()
@@ -35,8 +46,8 @@ def check(flows: tuple[str, ...]) -> int:
     """
     settings = command_settings()
     found = select_flows(flows, settings.agents)
-    known = ReferenceChecker(settings, list_flow_files(flows_folder()))
-    told = {name: [*file.validation.diagnostics, *known.check(file)] for name, file in found.items()}
+    known = _references(settings)
+    told = {name: [*file.validation.diagnostics, *known.check(file.validation)] for name, file in found.items()}
     wrong = sum(each.kind == "mistake" for each in (each for name in told for each in told[name]))
     if wants_json():
         write_json(diagnostics_json(found, told))
@@ -48,6 +59,13 @@ def check(flows: tuple[str, ...]) -> int:
     mistakes = "1 error" if wrong == 1 else f"{wrong} errors" if wrong else "no errors"
     click.echo(f"{count} checked: {mistakes}", err=bool(wrong))
     return 1 if wrong else 0
+
+
+def _references(settings: Settings) -> FlowReferences:
+    """Raises ConfigError if the settings name models that do not exist."""
+    models = build_policies(settings, load_cards(settings), PluginRegistry())[1] if settings.config_file else None
+    prompts = list_prompt_ids(default_flows_folder(settings.config_file, settings.home).parent / "prompts")
+    return FlowReferences(models, known_names(settings, flows=list_flow_files(flows_folder()), prompts=prompts))
 
 
 def select_flows(

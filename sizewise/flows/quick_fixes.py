@@ -49,11 +49,9 @@ def quick_fixes(text: str, starts: Sequence[int], found: Diagnostic) -> list[Qui
             return []
         return [QuickFix("Quote it", begin + quoted.start(1), begin + quoted.end(1), f"{mark}{value}{mark}")]
     nearest = _NEAREST.match(found.hint)
-    if nearest is None:
-        return []
+    names = list(dict.fromkeys([*([nearest.group(1)] if nearest else []), *found.choices]))
     wrong = _NAMED.findall(found.message)[-1:]  # what comes before is what was asked: "'ask' has no parameter 'modle'"
     at = line.find(wrong[0], found.column - 1, found.column + MAX_DISTANCE) if wrong else -1
     if at < 0:
         return []
-    title = f"Change it to {nearest.group(1)!r}"
-    return [QuickFix(title, begin + at, begin + at + len(wrong[0]), nearest.group(1))]
+    return [QuickFix(f"Change it to {name!r}", begin + at, begin + at + len(wrong[0]), name) for name in names]

@@ -146,6 +146,7 @@ class _Validator:
         self._diagnostics = diagnostics
         self._registry = registry
         self._signatures = signatures
+        self._around: list[tuple[DependencyGraph, str]] = []  # of the bodies that are being compiled
         self.levels: list[ValidatedLevel] = []
 
     def flow(self, spec: FlowSpec) -> CompiledFlow:
@@ -262,7 +263,7 @@ class _Validator:
 
     def _unknown_parameter(self, node: NodeSpec, name: str, node_type: NodeType) -> None:
         names = [*node_type.parameters, *NODE_FIELDS, *(BODY_FIELDS if node_type.node_class.has_body else ())]
-        hint = did_you_mean(name, names)
+        hint = did_you_mean(name, _without(names, self._value_at(node.path)))
         self._diagnostics.add(
             (*node.path, name),
             node.id,
@@ -295,7 +296,8 @@ class _Validator:
         return walk(said, path), leaned
 
     def _unknown_reference(self, dependency: Dependency, names: frozenset[str]) -> None:
-        hint = did_you_mean(dependency.name, sorted(names - {dependency.node}), "available")
+        circular = frozenset[str]().union(*(graph.at_or_after(id) for graph, id in self._around))
+        hint = did_you_mean(dependency.name, sorted(names - circular), "available")
         wrong = ExpressionError(f"there is no variable {dependency.name[:60]!r}", hint, dependency.offset)
         self._report(dependency.path, dependency.node, wrong, self._value_at(dependency.path))
 
@@ -372,7 +374,9 @@ class _Validator:
         draft.context = msgspec.structs.replace(_validation_context(draft, self._signatures), types=kept)
         inner, outer = None, frozenset[str]()
         if known_kind is not None and known_kind.node_class.has_body:
+            self._around.append((graph, node.id))
             inner = self._compile_body(draft, kinds)
+            self._around.pop()
             outer = frozenset(each.name for each in draft.dependencies)
         if known_kind is not None and len(self._diagnostics) == before:
             for wrong in known_kind.node_class.validate(draft.context):
@@ -490,7 +494,7 @@ class _Validator:
             self._infer(value, names, path, "")
             for name in each.inputs:
                 if name not in spec.inputs:
-                    hint = did_you_mean(name, spec.inputs)
+                    hint = did_you_mean(name, _without(spec.inputs, each.inputs))
                     self._diagnostics.add((*path, name), "", f"the flow has no input {name[:60]!r}", hint, at_key=True)
 
 
@@ -508,6 +512,11 @@ def value_dependencies(value: CompiledValue, path: Path, node: str) -> list[Depe
     if isinstance(value, list):
         return [each for number, inner in enumerate(value) for each in value_dependencies(inner, (*path, number), node)]
     return []
+
+
+def _without(names: Iterable[str], present: object) -> list[str]:
+    """The names that a mapping does not have yet."""
+    return [each for each in names if not isinstance(present, dict) or each not in present]
 
 
 def _type_at(ref: Reference, kinds: Mapping[str, Type]) -> Type:

@@ -13,7 +13,7 @@ from sizewise.flows.language.flow_spec import NodeSpec
 from sizewise.flows.language.types import Json
 from sizewise.flows.validator import parse_flow_text
 from sizewise.graphql.context import RequestContext
-from sizewise.graphql.flows import flow_findings
+from sizewise.graphql.flow_findings import flow_findings
 from sizewise.graphql.model_type import FieldValues
 
 # ---- drafts

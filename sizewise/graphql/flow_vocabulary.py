@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection, Mapping
 
-from sizewise import plugins
-from sizewise.agents.knowledge_tool import tool_name
+from sizewise.app.flow_references import known_names
 from sizewise.flows.json_schema import flow_json_schema
 from sizewise.flows.language.filters import FILTERS
 from sizewise.flows.language.types import Json, format_type
@@ -64,19 +64,19 @@ async def flow_filters(context: RequestContext) -> list[FieldValues]:
 
 async def flow_names(context: RequestContext) -> FieldValues:
     """Names of things that a flow can use, never their addresses or keys."""
-    app, principal = context.app, context.principal
-    settings = app.settings
-    flows = [each.name for each in live_flows(context)]
-    tools = {*plugins.plugin_names("tools"), *map(tool_name, settings.knowledge), *flows}
-    found = await asyncio.to_thread(lambda: [each.id for each in app.resources.prompts.files(principal)])
-    bases = [each.name for each in await app.knowledge_base.bases(principal) if each.project == principal.project]
+    app, names = context.app, await names_of_project(context)
     return {
         "models": sorted({card.name for card in app.cards}),
-        "policies": sorted(settings.policies),
-        "flows": flows,
-        "knowledge": sorted({*settings.knowledge, *bases}),
-        "hosts": sorted(settings.hosts),
-        "agents": sorted(settings.agents),
-        "prompts": sorted(found),
-        "tools": sorted(tools),
+        "policies": sorted(app.settings.policies),
+        "flows": [each.name for each in live_flows(context)],
+        **{name: sorted(names.get(name, ())) for name in ("knowledge", "hosts", "agents", "prompts", "tools")},
     }
+
+
+async def names_of_project(context: RequestContext) -> Mapping[str, Collection[str]]:
+    """What a flow of the caller's project can name, by kind; those that the server does not know are left out."""
+    app, principal = context.app, context.principal
+    prompts = await asyncio.to_thread(lambda: [each.id for each in app.resources.prompts.files(principal)])
+    bases = [each.name for each in await app.knowledge_base.bases(principal) if each.project == principal.project]
+    flows = [each.name for each in live_flows(context)]
+    return known_names(app.settings, flows=flows, prompts=prompts, bases=bases)

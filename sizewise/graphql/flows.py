@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from functools import partial
 
 import msgspec
@@ -12,17 +12,14 @@ from sizewise.auth.authorization import Resource, require_permission
 from sizewise.errors import BadRequest, Conflict, PathNotFound, UpstreamTimeout
 from sizewise.flows.compiled_flow import CompiledFlow
 from sizewise.flows.executor import FlowOutline
-from sizewise.flows.graph_outline import OutlineEdge, OutlineNode, outline_graph
-from sizewise.flows.language.diagnostics import Diagnostic
 from sizewise.flows.language.types import Json, format_type
 from sizewise.flows.node import FlowSignature
-from sizewise.flows.quick_fixes import line_starts, quick_fixes
 from sizewise.flows.tables import INPUTS, OUTPUTS, FlowRun, RunState, RunStep
-from sizewise.flows.validator import ValidationResult
 from sizewise.flows.versions.tables import FlowVersion, PublishedFlow, require_version
 from sizewise.graphql.context import RequestContext
 from sizewise.graphql.event_iterator import StreamResult, iterate_events
 from sizewise.graphql.flow_fields import has_side_effects
+from sizewise.graphql.flow_findings import flow_findings
 from sizewise.graphql.keys import validate_project_name
 from sizewise.graphql.model_type import FieldValues
 from sizewise.graphql.naming import to_graphql_name
@@ -33,7 +30,6 @@ from sizewise.principal import Principal
 from sizewise.releases.publication import Publication
 
 PAGE_ARGUMENTS = ("before", "limit")
-SEVERITIES: Mapping[str, str] = {"mistake": "error", "warning": "warning"}
 
 
 def may_use_flow(principal: Principal, published: PublishedFlow) -> bool:
@@ -136,73 +132,6 @@ def _version(context: RequestContext, version: FlowVersion, lives: bool) -> Fiel
         "createdBy": version.by,
         "live": lives,
         "text": text,
-    }
-
-
-async def check_flow(context: RequestContext, text: str) -> FieldValues:
-    principal = context.principal
-    checked = await context.services.compiled_flows.validate(
-        principal.tenant, principal.project, text, context.app.settings.agents
-    )
-    return {
-        "name": checked.spec.name if checked.spec else "",
-        "version": checked.spec.version if checked.spec else "",
-        "valid": checked.flow is not None,
-        "findings": flow_findings(text, checked.diagnostics),
-        "graph": partial(_graph, context, checked),
-    }
-
-
-def flow_findings(text: str, diagnostics: Sequence[Diagnostic]) -> list[FieldValues]:
-    starts = line_starts(text) if diagnostics else []
-    return [
-        {
-            "node": found.node,
-            "line": found.line,
-            "column": found.column,
-            "message": found.message,
-            "hint": found.hint,
-            "severity": SEVERITIES[found.kind],
-            "fixes": [msgspec.structs.asdict(each) for each in quick_fixes(text, starts, found)],
-        }
-        for found in diagnostics
-    ]
-
-
-async def _graph(context: RequestContext, checked: ValidationResult, info: object) -> FieldValues | None:
-    """Computed only if it is requested."""
-    if checked.source is None:
-        return None
-    outline = await asyncio.to_thread(outline_graph, checked)
-    return {"nodes": list(map(_graph_node, outline.nodes)), "edges": list(map(_graph_edge, outline.edges))}
-
-
-def _graph_node(node: OutlineNode) -> FieldValues:
-    return {
-        "id": node.id,
-        "path": node.path,
-        "kind": node.kind,
-        "parent": node.parent,
-        "line": node.line,
-        "endLine": node.end_line,
-        "outputs": format_type(node.outputs),
-        "cases": node.cases,
-        "sideEffect": node.side_effect,
-        "streams": node.streams,
-    }
-
-
-def _graph_edge(edge: OutlineEdge) -> FieldValues:
-    return {
-        "from": edge.source,
-        "to": edge.target,
-        "case": edge.case,
-        "kind": edge.kind,
-        "path": edge.path,
-        "reference": edge.reference,
-        "line": edge.line,
-        "column": edge.column,
-        "endColumn": edge.end_column,
     }
 
 

@@ -140,21 +140,21 @@ class ModelAliases:
             name = f"auto:{policy}"
         plan = self._plans[payload.task].get(name)
         if plan is None:
-            plan = self._short_name_plan(name)
+            plan = self._short_name_plan(name, payload.task)
         if isinstance(plan, SizewiseError):
             raise type(plan)(plan.message, plan.hint, param=plan.param)
         return plan
 
-    def _short_name_plan(self, name: str) -> RoutePlan:
+    def _short_name_plan(self, name: str, task: ModelTask) -> RoutePlan:
         same = self._short_names.get(name, ())
         if len(same) == 1:
             return _named_plan(name, same[0])
         if same:
             listed = ", ".join(card.name for card in same)
             raise ModelNotFound(f"{name!r} is ambiguous", f"use one of: {listed}", param="model")
-        raise self._unknown(name)
+        raise self._unknown(name, task)
 
-    def _unknown(self, name: str) -> ModelNotFound:
+    def _unknown(self, name: str, task: ModelTask) -> ModelNotFound:
         shown = name if len(name) <= 100 else name[:100] + "…"
         if name.startswith("flow:"):
             hint = "name a model, or run that flow as a subflow"
@@ -163,7 +163,9 @@ class ModelAliases:
             policy, known = shown.removeprefix("auto:"), list(self._policies)
             hint = did_you_mean(policy, known) or f"known: {', '.join(known)}"
             return ModelNotFound(f"there is no policy named {policy!r}", hint, param="model")
-        near = did_you_mean(shown, [*ROLES, *self._cards, *self._short_names])
+        named = self._cards | {each: same[0] for each, same in self._short_names.items() if len(same) == 1}
+        names = [each for each, card in named.items() if card.task == task]
+        near = did_you_mean(shown, [*(ROLES if task == "chat" else ()), *names])
         return ModelNotFound(
             f"there is no model named {shown!r}", near or "list the models: GET /v1/models", param="model"
         )

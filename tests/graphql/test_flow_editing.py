@@ -27,7 +27,8 @@ nodes:
   third: {{kind: ask, model: echo/small, prompt: "again: {{{{ second.text }}}}"}}
 outputs: {{answer: "{{{{ third.text }}}}"}}
 """
-CHECK = """query($t: String!) { checkFlow(text: $t) { valid findings { message fixes { title start end text } } graph {
+CHECK = """query($t: String!) { checkFlow(text: $t) {
+  valid findings { node line severity message fixes { title start end text } } graph {
   nodes { id path kind parent line endLine outputs cases sideEffect streams }
   edges { from to case kind path reference line column endColumn } } } }"""
 PUBLISH = """mutation($t: String!, $v: String) {
@@ -46,7 +47,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     home = tmp_path_factory.mktemp("editing")
     (home / "flows").mkdir()
     (home / "flows" / "kept.yaml").write_text(FLOW.format(name="kept"))
-    with serving(home, ECHO) as served:
+    near = '[providers.near]\nwire = "echo"\nplace = "process"\nmodels = ["vectors"]\n'
+    with serving(home, ECHO + near + '[models."near/vectors"]\ntask = "embed"\n') as served:
         until(lambda: version(served, "kept"))
         yield served
 
@@ -98,6 +100,64 @@ def test_the_graph_comes_with_the_findings(server: Served) -> None:
     fix = next(fix for each in found["findings"] for fix in each["fixes"])
     assert not found["valid"] and wrong[: fix["start"]] + fix["text"] + wrong[fix["end"] :] == text
     assert graphql(server, CHECK, t="nodes: [").data["checkFlow"]["graph"] is None
+
+
+def fixed(server: Served, text: str) -> list[str]:
+    """The text after each of the fixes that are offered."""
+    found = graphql(server, CHECK, t=text).data["checkFlow"]["findings"]
+    return [text[: each["start"]] + each["text"] + text[each["end"] :] for one in found for each in one["fixes"]]
+
+
+def test_a_model_that_is_not_configured_is_a_warning_with_the_configured_ones_to_choose(server: Served) -> None:
+    text = fresh()
+    for wrong in ("echo/smal", "nowhere/gpt-9", "near/vectors"):
+        planted = text.replace("model: echo/small", f"model: {wrong}", 1)
+        shown = graphql(server, CHECK, t=planted).data["checkFlow"]
+        (finding,) = shown["findings"]
+        assert shown["valid"] and wrong in finding["message"] and finding["severity"] == "warning"
+        assert (finding["node"], finding["line"]) == ("first", 6)
+        mended = fixed(server, planted)
+        assert text in mended and len(mended) >= 3
+        for each in mended:
+            assert graphql(server, CHECK, t=each).data["checkFlow"]["findings"] == [], each
+    for name in ("auto", "small", "auto:default", "echo/small", "{{ inputs.question }}"):
+        planted = text.replace("model: echo/small", f"model: '{name}'", 1)
+        assert all("model named" not in each["message"] for each in checked(server, planted)["findings"])
+
+
+def test_no_fix_makes_a_circle_or_a_key_twice(server: Served) -> None:
+    text = fresh()
+    inner = """\
+name: inner
+nodes:
+  many:
+    kind: each
+    items: [1]
+    nodes:
+      one: {{kind: template, text: "{0}"}}
+    outputs: "{{{{ one.text }}}}"
+  manx: {{kind: template, text: "{{{{ many.items }}}}"}}
+outputs: {{answer: "{{{{ manx.text }}}}"}}
+"""
+    for planted in (
+        text.replace("inputs.question", "thirt.text"),  # `third` comes after it
+        text.replace("kind: ask\n", "kind: ask\n    after: thirt\n", 1),
+        text.replace("    prompt:", "    promt: x\n    prompt:"),
+        text.replace("outputs:", "inptus: {}\noutputs:"),
+        inner.format("{{ manz.text }}"),
+    ):
+        assert planted != text
+        assert mistakes(server, planted) > 0
+        for mended in fixed(server, planted):
+            assert mistakes(server, mended) < mistakes(server, planted), mended
+
+
+def checked(server: Served, text: str) -> dict[str, Any]:
+    return dict(graphql(server, CHECK, t=text).data["checkFlow"])
+
+
+def mistakes(server: Served, text: str) -> int:
+    return sum(each["severity"] == "error" for each in checked(server, text)["findings"])
 
 
 def test_300_nodes_are_within_the_cost_of_one_question(server: Served) -> None:

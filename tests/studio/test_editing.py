@@ -213,6 +213,17 @@ def test_story_13_planted_mistakes_are_marked_and_mended_with_one_click(
             else:
                 typed(page, text)
             page.get_by_role("button", name=re.compile("mistake")).wait_for(state="detached")
+        page.mouse.move(0, 0)
+        typed(page, text.replace("model: echo/small", "model: echo/smal"))  # a warning: it may come before it is asked
+        page.locator("[data-editor] .cm-lint-marker-warning").first.wait_for()
+        page.locator("[data-editor] .cm-lintRange-warning").first.hover()
+        offered = page.locator(".cm-tooltip-lint").get_by_role("button")
+        offered.first.wait_for()
+        assert {"Change it to 'echo/small'", "Change it to 'echo/large'"} <= set(offered.all_inner_texts())
+        opened.picture("flow-model-missing")
+        offered.get_by_text("'echo/small'").click()
+        page.locator("[data-editor] .cm-lint-marker-warning").first.wait_for(state="detached")
+        assert "model: echo/small" in written(page)
         opened.picture("flow-mistakes")
         assert len(MISTAKES) >= 22 and len(mended) >= 8, mended
         assert opened.wrong() == []

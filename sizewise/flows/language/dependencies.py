@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 
 from msgspec import Struct
 
@@ -48,13 +49,18 @@ class DependencyGraph:
         self._required: dict[str, dict[str, None]] = {}
         self._optional: dict[str, dict[str, None]] = {}
         self._cases: dict[str, list[tuple[str, str, Path]]] = {}
+        self._latest = ("", frozenset[str]())  # of `at_or_after`: its callers ask node by node
+        unknown: list[Dependency] = []
+        unknown_after: list[tuple[NodeSpec, str]] = []
         for node, leaned in nodes:
             needs, may = self._required.setdefault(node.id, {}), self._optional.setdefault(node.id, {})
             behind = self._cases.setdefault(node.id, [])
             for each in leaned:
                 if each.node != node.id and each.name not in known_names:
                     continue  # of an inner node, reported at that node
-                if self.resolve(each, known_names) and each.name in self.nodes:
+                if each.name not in known_names:
+                    unknown.append(each)
+                elif each.name in self.nodes:
                     if each.case:
                         behind.append((each.name, each.case, each.path))
                     else:
@@ -63,14 +69,19 @@ class DependencyGraph:
                 path = (*node.path, "after")
                 if name not in self.nodes:
                     if name not in scope or name == "inputs":
-                        hint = did_you_mean(name, [id for id in self.ids if id != node.id])
-                        diagnostics.add(path, node.id, f"there is no node {name[:60]!r}", hint)
+                        unknown_after.append((node, name))
                 elif case:
                     behind.append((name, case, path))
                 else:
                     needs[name] = None
             for name in needs:
                 may.pop(name, None)
+        for each in unknown:  # now that it is known what would make a circle
+            on_unknown(each, known_names - self.at_or_after(each.node))
+        for node, name in unknown_after:
+            circular = self.at_or_after(node.id)
+            hint = did_you_mean(name, [id for id in self.ids if id not in circular])
+            diagnostics.add((*node.path, "after"), node.id, f"there is no node {name[:60]!r}", hint)
 
     def resolve(self, dependency: Dependency, names: frozenset[str]) -> bool:
         """Whether the name is known; reports it if not."""
@@ -86,6 +97,25 @@ class DependencyGraph:
     def predecessors(self, id: str) -> list[str]:
         """Nodes that must end before this one begins."""
         return list({**self._required[id], **self._optional[id], **{name: None for name, _, _ in self._cases[id]}})
+
+    def at_or_after(self, id: str) -> frozenset[str]:
+        """The node, and all that begin only when it has ended."""
+        if id != self._latest[0]:
+            found, todo = {id}, [id]
+            while todo:
+                later = self._successors.get(todo.pop(), set()) - found
+                found |= later
+                todo += later
+            self._latest = (id, frozenset(found))
+        return self._latest[1]
+
+    @cached_property
+    def _successors(self) -> Mapping[str, set[str]]:
+        found: dict[str, set[str]] = {}
+        for id in self.ids:
+            for name in self.predecessors(id):
+                found.setdefault(name, set()).add(id)
+        return found
 
     def referenced_nodes(self) -> set[str]:
         return {name for id in self.ids for name in self.predecessors(id)}

@@ -15,7 +15,9 @@ MAX_DIAGNOSTICS = 100
 
 
 class Diagnostic(Struct, frozen=True):
-    """An error or warning. `line` and `column` count from 1. A flow with warnings can run."""
+    """An error or warning. `line` and `column` count from 1. A flow with warnings can run. `choices`: names that could
+    stand for the last one that `message` quotes.
+    """
 
     node: str
     line: int
@@ -23,6 +25,7 @@ class Diagnostic(Struct, frozen=True):
     message: str
     hint: str = ""
     kind: Literal["mistake", "warning"] = "mistake"
+    choices: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         where = f"{self.line}:{self.column}: " + (f"{self.node}: " if self.node else "")
@@ -46,6 +49,7 @@ class DiagnosticCollector:
         warning: bool = False,
         at_key: bool = False,
         position: tuple[int, int] | None = None,
+        choices: tuple[str, ...] = (),
     ) -> None:
         """`at_key`: position it at the key instead of the value. `position`: line and column, if known."""
         line, column = position or self.position_of((*path, KEY) if at_key else path)
@@ -57,6 +61,7 @@ class DiagnosticCollector:
                 message=message,
                 hint=hint,
                 kind="warning" if warning else "mistake",
+                choices=choices,
             )
         ] = None
 

@@ -315,7 +315,7 @@ class _Reader:
                     (*path, each),
                     node,
                     f"there is no key {each[:60]!r} here",
-                    did_you_mean(each, names),
+                    did_you_mean(each, [name for name in names if name not in said]),
                     at_key=True,
                 )
 

@@ -53,7 +53,7 @@ class SubflowNode(Node, frozen=True, kw_only=True):
                 yield ParameterError(
                     "inputs",
                     f"the flow {name!r} has no input {each[:60]!r}",
-                    did_you_mean(each, other.inputs),
+                    did_you_mean(each, [name for name in other.inputs if name not in inputs]),
                 )
             elif not types.is_assignable(other.inputs[each], inputs[each]):
                 wanted = types.with_article(other.inputs[each])
