@@ -55,11 +55,33 @@ class BatchResult(Struct, frozen=True, array_like=True):
     def failed(self) -> bool:
         return self.error is not None or not 200 <= self.status < 300
 
+    @property
+    def error_code(self) -> str:
+        """Empty: it was answered."""
+        if not self.failed:
+            return ""
+        if self.error is not None:
+            return self.error[0]
+        try:
+            found = _refusal.decode(self.body).error
+        except msgspec.DecodeError:
+            found = None
+        return (found.code if found else None) or f"http_{self.status}"
+
 
 class _StreamFlag(Struct):
     stream: bool | None = None
 
 
+class _ErrorObject(Struct):
+    code: str | None = None
+
+
+class _Refusal(Struct):
+    error: _ErrorObject | None = None
+
+
+_refusal = msgspec.json.Decoder(_Refusal)
 _line = msgspec.json.Decoder(BatchLine)
 _flag = msgspec.json.Decoder(_StreamFlag)
 

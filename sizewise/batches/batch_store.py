@@ -42,7 +42,8 @@ class BatchContent(Struct, frozen=True, array_like=True):
     """The encrypted fields of a batch. `options`: `x-sizewise-*` headers of its requests, by name without the prefix.
     `max_cost`: pico-dollars. `times`: unix seconds, by the field that shows them, as `completed_at`. `digest`: of the
     whole request. `files_expire_s`: seconds until its files do. `address`: of the client. `cut`: code and message of
-    what kept the rest of its requests from being answered.
+    what kept the rest of its requests from being answered. `request_errors`: how many requests failed, by code, once it
+    has ended.
     """
 
     endpoint: str
@@ -59,6 +60,7 @@ class BatchContent(Struct, frozen=True, array_like=True):
     output_file: str = ""
     error_file: str = ""
     cut: tuple[str, str] | None = None
+    request_errors: Mapping[str, int] = {}
 
 
 class StoredBatch(Struct, frozen=True):
@@ -107,10 +109,16 @@ class BatchStore:
 
         return await self._run(work)
 
-    async def list_batches(self, tenant: str, project: str, page: RowPage) -> list[StoredBatch]:
-        return await self._run(
-            lambda: [self._opened(row) for row in self._read(lambda c: tables.list_batches(c, tenant, project, page))]
-        )
+    async def list_batches(
+        self, tenant: str, project: str, page: RowPage, is_unfinished: bool | None = None
+    ) -> list[StoredBatch]:
+        """As `tables.list_batches`."""
+
+        def work() -> list[StoredBatch]:
+            rows = self._read(lambda c: tables.list_batches(c, tenant, project, page, is_unfinished))
+            return [self._opened(row) for row in rows]
+
+        return await self._run(work)
 
     async def change(
         self,
@@ -168,7 +176,7 @@ class BatchStore:
         def work() -> BatchStatus | None:
             plain, where = msgspec.msgpack.encode(result), f"{row.id}/{position}"
             sealed = self._encryption.encrypt(plain, row.tenant, RESULTS_NAME, where)
-            made, counts = ResultRow(position, result.failed, sealed), result_counts(result)
+            made, counts = ResultRow(position, result.failed, sealed, result.error_code), result_counts(result)
             cost = result.cost or 0
             return self._write(lambda c: tables.insert_result(c, row, made, counts, cost, now_ms()))
 
@@ -177,6 +185,10 @@ class BatchStore:
     async def answered(self, batch: str) -> list[int]:
         """Positions that have a result."""
         return await self._run(self._read, lambda c: tables.answered(c, batch))
+
+    async def count_errors(self, batch: str) -> dict[str, int]:
+        """Requests that failed, by the code of their error; none once the batch has ended and its content has them."""
+        return await self._run(self._read, lambda c: tables.count_errors(c, batch))
 
     async def results(self, row: BatchRow, after: int, *, failed: bool, limit: int) -> list[tuple[int, BatchResult]]:
         """With their positions, in the order of the file, from behind the position `after`."""

@@ -24,6 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.schema import CreateIndex, CreateTable
 
+from sizewise.storage.database import migration_statement
 from sizewise.storage.erasure import CALLER_KEY, CALLER_USER, Caller, PersonalTable, caller_columns, caller_index
 from sizewise.storage.keys.tables import EncryptedTable
 from sizewise.storage.migrations import BIG_INTEGER, Migrations
@@ -54,28 +55,46 @@ BATCHES = Table(
     Column("sealed", LargeBinary, nullable=False),  # BatchContent
     *caller_columns(),
 )
+
+
+def _first_result_columns() -> list[Column[Any]]:
+    """The columns of version 1."""
+    return [
+        Column("number", BIG_INTEGER, primary_key=True),
+        Column("tenant", Text, nullable=False),
+        Column("batch", Text, nullable=False),
+        Column("position", Integer, nullable=False),  # of the request in the file, from 0
+        Column("failed", Integer, nullable=False),  # 0 or 1
+        Column("bytes", BIG_INTEGER, nullable=False),
+        Column("sealed", LargeBinary, nullable=False),  # BatchResult
+    ]
+
+
 RESULTS = Table(
     RESULTS_NAME,
     META,
-    Column("number", BIG_INTEGER, primary_key=True),
-    Column("tenant", Text, nullable=False),
-    Column("batch", Text, nullable=False),
-    Column("position", Integer, nullable=False),  # of the request in the file, from 0
-    Column("failed", Integer, nullable=False),  # 0 or 1
-    Column("bytes", BIG_INTEGER, nullable=False),
-    Column("sealed", LargeBinary, nullable=False),  # BatchResult
+    *_first_result_columns(),
+    Column("code", Text, nullable=False, server_default=""),  # of the error; empty: answered
 )
 BY_ID = Index("batches_id", BATCHES.c.id, unique=True)
 BY_PROJECT = Index("batches_project", BATCHES.c.tenant, BATCHES.c.project, BATCHES.c.number)
 BY_AGE = Index("batches_age", BATCHES.c.status, BATCHES.c.created)
+HAS_FAILED = RESULTS.c.failed == 1
+RESULT_BY_ERROR = Index(
+    "batch_results_error", RESULTS.c.batch, RESULTS.c.code, sqlite_where=HAS_FAILED, postgresql_where=HAS_FAILED
+)
 RESULT_BY_BATCH = Index("batch_results_batch", RESULTS.c.batch, RESULTS.c.position, unique=True)
 
 SCHEMA = Migrations(
     "batches",
     (
         (
-            *(CreateTable(table) for table in (BATCHES, RESULTS)),
+            *(CreateTable(table) for table in (BATCHES, Table(RESULTS_NAME, MetaData(), *_first_result_columns()))),
             *(CreateIndex(each) for each in (BY_ID, BY_PROJECT, BY_AGE, RESULT_BY_BATCH, caller_index(BATCHES))),
+        ),
+        (
+            migration_statement("ALTER TABLE batch_results ADD COLUMN code TEXT NOT NULL DEFAULT ''"),
+            CreateIndex(RESULT_BY_ERROR),
         ),
     ),
 )
@@ -126,6 +145,7 @@ class ResultRow(Struct, frozen=True):
     position: int
     failed: bool
     sealed: bytes
+    code: str = ""
 
 
 def _batch(values: RowMapping) -> BatchRow:
@@ -157,9 +177,14 @@ def find_batch(connection: Connection, tenant: str, project: str, id: str) -> Ba
     return None if found is None else _batch(found)
 
 
-def list_batches(connection: Connection, tenant: str, project: str, page: RowPage) -> list[BatchRow]:
-    """`project`: empty for all."""
+def list_batches(
+    connection: Connection, tenant: str, project: str, page: RowPage, is_unfinished: bool | None = None
+) -> list[BatchRow]:
+    """`project`: empty for all. `is_unfinished`: None for both."""
     query = select(BATCHES).where(BATCHES.c.tenant == tenant)
+    if is_unfinished is not None:
+        state = BATCHES.c.status
+        query = query.where(state.in_(UNFINISHED) if is_unfinished else state.not_in(UNFINISHED))
     query = query.where(BATCHES.c.project == project) if project else query
     found = connection.execute(page_query(query, BATCHES.c.number, page)).mappings()
     return in_page_order([_batch(each) for each in found], page)
@@ -210,13 +235,21 @@ def insert_result(
     if not connection.execute(update(BATCHES).where(mine).values(seen=now, cost=its.cost + cost, **grown)).rowcount:
         return None
     values = {"position": result.position, "failed": int(result.failed), "bytes": len(result.sealed)}
-    connection.execute(insert(RESULTS).values(tenant=row.tenant, batch=row.id, sealed=result.sealed, **values))
+    sealed = {"sealed": result.sealed, "code": result.code}
+    connection.execute(insert(RESULTS).values(tenant=row.tenant, batch=row.id, **sealed, **values))
     return connection.scalar(select(its.status).where(BATCH_TABLE.at(row)))
 
 
 def answered(connection: Connection, batch: str) -> list[int]:
     """Positions that have a result."""
     return list(connection.scalars(select(RESULTS.c.position).where(RESULTS.c.batch == batch)))
+
+
+def count_errors(connection: Connection, batch: str) -> dict[str, int]:
+    """Requests that failed so far, by the code of their error."""
+    its = RESULTS.c
+    query = select(its.code, func.count()).where(its.batch == batch, HAS_FAILED).group_by(its.code)
+    return dict(connection.execute(query).tuples().all())
 
 
 def list_results(connection: Connection, batch: str, after: int, *, failed: bool, limit: int) -> list[ResultRow]:

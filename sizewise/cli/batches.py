@@ -96,18 +96,18 @@ def _write(batch: operations.Batch) -> None:
     if wants_json():
         write_json(msgspec.to_builtins(batch))
         return
-    total, done, failed = _counts(batch)
     most = f" of at most {format_money(batch.max_cost_usd)}" if batch.max_cost_usd is not None else ""
     write_pairs(
         [
             ("id", batch.id),
             ("status", batch.status),
             ("asks", batch.endpoint),
-            ("requests", f"{total}: {done} done, {failed} of them failed"),
+            ("requests", printable(batch.sentence)),
             ("cost", f"{format_money(batch.cost_usd)}{most}"),
             ("created", format_time(batch.created)),
             ("expires", format_time(batch.expires)),
             *((name, file) for name, file in (("output", batch.output_file), ("errors", batch.error_file)) if file),
+            *((f"failed {printable(each.code)}", format_count(each.count)) for each in batch.request_errors),
             *([("cut", printable(batch.cut))] if batch.cut else []),
             *((f"line {each.line}" if each.line else "error", printable(each.message)) for each in batch.errors),
         ]

@@ -1138,10 +1138,16 @@ class BatchErrors(Struct, frozen=True, rename="camel"):
     line: int | None
 
 
+class BatchRequestErrors(Struct, frozen=True, rename="camel"):
+    code: str
+    count: NonNegativeSafeInt
+
+
 class Batch(Struct, frozen=True, rename="camel"):
     id: str
     project: str
     status: str
+    sentence: str
     endpoint: str
     created: Timestamp
     expires: Timestamp
@@ -1154,6 +1160,7 @@ class Batch(Struct, frozen=True, rename="camel"):
     output_file: str | None
     error_file: str | None
     errors: list[BatchErrors]
+    request_errors: list[BatchRequestErrors]
     cut: str | None
 
 
@@ -3478,8 +3485,8 @@ async def reload(client: ApiClient) -> ReloadResult:
 
 LIST_BATCHES = """\
 query ListBatches($first: Int!) { batches(first: $first) { ...Batch } } fragment Batch on Batch { id project status
-endpoint created expires total done failed costUsd maxCostUsd inputFile outputFile errorFile errors { code message line
-} cut }
+sentence endpoint created expires total done failed costUsd maxCostUsd inputFile outputFile errorFile errors { code
+message line } requestErrors { code count } cut }
 """
 
 
@@ -3494,8 +3501,9 @@ async def list_batches(client: ApiClient, *, first: int) -> list[Batch]:
 
 
 SHOW_BATCH = """\
-query ShowBatch($id: ID!) { batch(id: $id) { ...Batch } } fragment Batch on Batch { id project status endpoint created
-expires total done failed costUsd maxCostUsd inputFile outputFile errorFile errors { code message line } cut }
+query ShowBatch($id: ID!) { batch(id: $id) { ...Batch } } fragment Batch on Batch { id project status sentence endpoint
+created expires total done failed costUsd maxCostUsd inputFile outputFile errorFile errors { code message line }
+requestErrors { code count } cut }
 """
 
 
@@ -3511,8 +3519,8 @@ async def show_batch(client: ApiClient, *, id: str) -> Batch | None:
 
 CANCEL_BATCH = """\
 mutation CancelBatch($id: ID!) { cancelBatch(id: $id) { ...Batch } } fragment Batch on Batch { id project status
-endpoint created expires total done failed costUsd maxCostUsd inputFile outputFile errorFile errors { code message line
-} cut }
+sentence endpoint created expires total done failed costUsd maxCostUsd inputFile outputFile errorFile errors { code
+message line } requestErrors { code count } cut }
 """
 
 

@@ -220,8 +220,11 @@ class _BatchRun:
                 pass
             if await self._stopped_within(FULL_WAIT_S):
                 return False
-        self._content = replace(self._content, output_file=output, error_file=errors, errors=[])
-        cut = self._content.cut
+        cut, by_code = self._content.cut, await self._kept(lambda: self._store.count_errors(self._row.id))
+        if left:
+            code = (cut or EXPIRED)[0]
+            by_code[code] = by_code.get(code, 0) + left
+        self._content = replace(self._content, output_file=output, error_file=errors, errors=[], request_errors=by_code)
         ended: BatchStatus = "cancelled" if is_canceled else "expired" if cut == EXPIRED else "completed"
         await self._change(ended, f"{ended}_at", failed=left, cost=await self._booked())
         return True

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from sizewise.auth.authorization import Resource, require_permission
-from sizewise.batches.batch_store import StoredBatch
+from sizewise.batches.batch_store import BatchStore, StoredBatch
+from sizewise.batches.sentence import batch_sentence
+from sizewise.batches.tables import UNFINISHED
 from sizewise.errors import BadRequest, Conflict, PathNotFound
 from sizewise.graphql.context import RequestContext, only_project
 from sizewise.graphql.model_type import FieldValues
@@ -13,20 +15,24 @@ from sizewise.storage.row_pages import RowPage
 MOST = 100
 
 
-async def batches(context: RequestContext, first: int = 20, before: str = "") -> list[FieldValues]:
+async def batches(
+    context: RequestContext, first: int = 20, before: str = "", unfinished: bool | None = None
+) -> list[FieldValues]:
     """Newest first. Raises BadRequest, PathNotFound for `before`."""
     if not 1 <= first <= MOST:
         raise BadRequest(f"`first` is {first}", f"use a number from 1 to {MOST}", param="first")
     context.charge_rows(first)
     after = (await _own(context, before)).row.number if before else None
     page = RowPage(after=after, limit=first)
-    found = await context.services.batches.store.list_batches(context.principal.tenant, _project(context), page)
-    return [_batch(each) for each in found]
+    store = context.services.batches.store
+    found = await store.list_batches(context.principal.tenant, _project(context), page, unfinished)
+    return [await _batch(store, each) for each in found]
 
 
 async def batch(context: RequestContext, id: str) -> FieldValues | None:
-    found = await context.services.batches.store.find(context.principal.tenant, _project(context), id)
-    return None if found is None else _batch(found)
+    store = context.services.batches.store
+    found = await store.find(context.principal.tenant, _project(context), id)
+    return None if found is None else await _batch(store, found)
 
 
 async def cancel_batch(context: RequestContext, id: str) -> FieldValues:
@@ -37,7 +43,7 @@ async def cancel_batch(context: RequestContext, id: str) -> FieldValues:
     again = await _own(context, id)
     if not changed and again.row.status not in ("cancelling", "cancelled"):
         raise Conflict(f"the batch {id[:100]!r} is {again.row.status}", "only an unfinished batch can be canceled")
-    return _batch(again)
+    return await _batch(context.services.batches.store, again)
 
 
 def _project(context: RequestContext) -> str:
@@ -53,15 +59,21 @@ async def _own(context: RequestContext, id: str) -> StoredBatch:
     return found
 
 
-def _batch(stored: StoredBatch) -> FieldValues:
+async def _batch(store: BatchStore, stored: StoredBatch) -> FieldValues:
     row, its = stored.row, stored.content
+    by_code = await store.count_errors(row.id) if row.status in UNFINISHED else its.request_errors
+    ended = [
+        its.times[name] for name in ("completed_at", "failed_at", "expired_at", "cancelled_at") if name in its.times
+    ]
     return {
         "id": row.id,
         "project": row.project,
         "status": row.status,
+        "sentence": batch_sentence(stored),
         "endpoint": its.endpoint,
         "created": row.created,
         "expires": row.expires,
+        "ended": ended[0] * 1_000 if ended else None,
         "total": row.total,
         "done": row.counts.done,
         "failed": row.counts.failed,
@@ -71,5 +83,8 @@ def _batch(stored: StoredBatch) -> FieldValues:
         "outputFile": its.output_file or None,
         "errorFile": its.error_file or None,
         "errors": [{"code": each.code, "message": each.message, "line": each.line} for each in its.errors],
+        "requestErrors": [
+            {"code": code, "count": by_code[code]} for code in sorted(by_code, key=lambda c: -by_code[c])
+        ],
         "cut": None if its.cut is None else its.cut[1],
     }

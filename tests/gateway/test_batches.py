@@ -118,6 +118,13 @@ def test_requests_are_answered_into_one_file_and_errors_into_another(served: Ser
     assert good["q5"]["response"]["status_code"] == 200 and good["q5"]["error"] is None
     assert bad["q3"]["response"]["status_code"] == 404
     assert bad["q3"]["response"]["body"]["error"]["code"] == "model_not_found"
+    asked = "query($i: ID!) { batch(id: $i) { sentence ended requestErrors { code count } } }"
+    told = graphql(served, asked, i=batch.id).data["batch"]
+    assert told["sentence"] == "Done, 2 failed: 18 of 20 requests answered." and told["ended"]
+    assert {each["code"]: each["count"] for each in told["requestErrors"]} == {"model_not_found": 1, "bad_body": 1}
+    listed = "{ open: batches(unfinished: true) { id } over: batches(unfinished: false) { id } }"
+    found = graphql(served, listed).data
+    assert found["open"] == [] and batch.id in {each["id"] for each in found["over"]}
     assert bad["q7"]["response"]["body"]["error"]["param"] == "temperature"
     assert batch.usage is not None and batch.usage.output_tokens == 36
     recorded = rows(served.home, f"SELECT cost FROM records WHERE tags LIKE '%{batch.id}%' AND status = 200")
@@ -304,7 +311,11 @@ def test_a_terminal_and_graphql_show_the_same_batches_and_cancel_them(served: Se
     earlier = ended(client, begun(client, [line("a", "x")]).id)
     done = ended(client, begun(client, [line("a", "[[say a b]]"), line("b", "x", temperature="hot")]).id)
     shown = sizewise("batches", "show", done.id, home=served.home).out
-    assert "completed" in shown and "2: 2 done, 1 of them failed" in shown and str(done.output_file_id) in shown
+    assert (
+        "completed" in shown
+        and "Done, 1 failed: 1 of 2 requests answered." in shown
+        and str(done.output_file_id) in shown
+    )
     listed = sizewise("batches", "--json", home=served.home).json["batches"]
     assert listed[0]["id"] == done.id and listed[0]["costUsd"] == f"{cost_of(done):f}".rstrip("0")
     found = graphql(served, BATCHES, n=1, b="").data["batches"]

@@ -63,6 +63,14 @@ export const routes: readonly Route[] = [
   },
   { path: '/runs', title: 'Runs', entry: 'Monitor', may: RUNS, load: () => import('./flows/Runs.svelte') },
   { path: '/runs/:id', title: 'Run', entry: 'Monitor', may: INBOX, load: () => import('./flows/Run.svelte') },
+  { path: '/batches', title: 'Batches', entry: 'Monitor', may: RUNS, load: () => import('./batches/Batches.svelte') },
+  {
+    path: '/batches/:id',
+    title: 'Batch',
+    entry: 'Monitor',
+    may: RUNS,
+    load: () => import('./batches/Batch.svelte'),
+  },
   { path: '/spend', title: 'Spend', entry: 'Monitor', may: SPEND, load: () => import('./usage/Spend.svelte') },
   { path: '/alerts', title: 'Alerts', entry: 'Monitor', may: ALERTS, load: () => import('./alerts/Alerts.svelte') },
   {
@@ -241,6 +249,7 @@ export const entries: readonly Entry[] = [
     tabs: [
       { path: '/records', title: 'Records', may: RECORDS },
       { path: '/runs', title: 'Runs', may: RUNS },
+      { path: '/batches', title: 'Batches', may: RUNS },
       { path: '/spend', title: 'Spend', may: SPEND },
       { path: '/spend/budgets', title: 'Budgets', may: BUDGETS },
       { path: '/alerts', title: 'Alerts', may: ALERTS },

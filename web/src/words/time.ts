@@ -44,6 +44,13 @@ export function duration(ms: number | null | undefined): string {
   return both(Math.floor(ms / HOUR), 'h', Math.round((ms % HOUR) / MINUTE), 'min');
 }
 
+/** What is left of `total` after `done` in `ms`, as a range; empty if that is too little to tell. */
+export function remaining(ms: number, done: number, total: number): string {
+  if (done < 3 || total <= done) return '';
+  const rest = (ms / done) * (total - done);
+  return `about ${duration(0.7 * rest)} to ${duration(1.5 * rest)} left`;
+}
+
 function both(large: number, of: string, small: number, unit: string): string {
   return small > 0 ? `${large} ${of} ${small} ${unit}` : `${large} ${of}`;
 }

@@ -1,1 +1,0 @@
-import"./vendor-DNmG2fa0.js";import{O as e}from"./kit-B6Wix2wy.js";import{t}from"./Sessions-BqJC-Fub.js";function n(n){e(n,{title:`Sessions`,lead:`Who is signed in, from where, by which factor. Full addresses are not stored.`,children:(e,n)=>{t(e,{own:!1})},$$slots:{default:!0}})}export{n as default};
