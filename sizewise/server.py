@@ -32,6 +32,7 @@ from sizewise.app.knowledge_generations import KnowledgeGenerations
 from sizewise.app.process_role import ALONE
 from sizewise.app.release_application import build_release_application
 from sizewise.app.resources import MergeMetrics, Resources
+from sizewise.app.secret_rotation import SecretRotation
 from sizewise.app.services import Services, open_services
 from sizewise.app.shadow_flows import acting_node_of
 from sizewise.atomic_file import write_file_atomically
@@ -65,6 +66,7 @@ from sizewise.providers.local.models import LocalModels
 from sizewise.providers.model_listing import refresh_offered_models
 from sizewise.releases.manifest import Release
 from sizewise.settings.load import Settings, load_settings, read_settings_file, resolve_secret
+from sizewise.settings.secret_commands import fetch_commands, keep_answers
 from sizewise.telemetry.logs import log_loop_errors, prepare_logs
 from sizewise.telemetry.metrics import Metrics
 from sizewise.tools.mcp.client import McpServers
@@ -149,20 +151,26 @@ class ReloadableApplication:
 
     async def _reload(self) -> Application:
         old, content = self.app.settings, read_settings_file(self.app.settings)
-        warn(await refresh_offered_models(load_settings(old.config_file, old.home, content=content)))
-        prepared = self.prepare(content)
+        settings = load_settings(old.config_file, old.home, content=content)
+        await asyncio.to_thread(fetch_commands, settings)
+        warn(await refresh_offered_models(settings))
+        prepared = self.prepare(content, settings)
         await self._siblings.prepare_reload(content)  # everything that can fail comes before the first change
         self._siblings.apply_reload(content)
         self.apply(prepared)
         log.info("the settings were reloaded")
         return self.app
 
-    def prepare(self, content: bytes | None) -> PreparedReload:
-        """Checks settings, and changes nothing. `content`: of the settings file. Raises ConfigError."""
+    def prepare(self, content: bytes | None, answered: Settings | None = None) -> PreparedReload:
+        """Checks settings, and changes nothing. `content`: of the settings file. `answered`: settings whose commands
+        have run; None: those of now. Raises ConfigError.
+        """
         old = self.app.settings
         settings = load_settings(old.config_file, old.home, content=content)
         fixed = old.server
         server = replace(settings.server, host=fixed.host, port=fixed.port, workers=fixed.workers)
+        keep_answers(answered or old, settings)
+        fetch_commands(settings, only_new=True)
         app = self._build(replace(settings, server=server))
         if bool(server.tls.cert) is not bool(old.server.tls.cert):
             raise ConfigError(
@@ -170,6 +178,11 @@ class ReloadableApplication:
             )
         renewed = self.certificates.prepare(server.tls) if self.certificates is not None else None
         return PreparedReload(app, renewed, prepare_logs(settings.logs, settings.home))
+
+    async def rebuild(self) -> None:
+        """With the settings as they are, whose secrets have changed. Raises ConfigError."""
+        async with self._reloading:
+            self.apply(PreparedReload(self._build(self.app.settings), None, _nothing))
 
     def apply(self, prepared: PreparedReload) -> None:
         """Cannot fail."""
@@ -352,6 +365,7 @@ class ServerProcess:
             resources.file_attachments,
             live.environments,
             KnowledgeGenerations(live),
+            SecretRotation(lambda: live.app.settings, live.rebuild),
             *([resources.flow_files] if resources.flow_files is not None else ()),
         )
         return [task for source in sources for task in source.periodic_tasks()]
@@ -416,6 +430,7 @@ async def _run_process(settings: Settings, process: ServerProcess) -> None:
     log_loop_errors(asyncio.get_running_loop())
     raise_open_files_limit()
     settings, listening = process.listen(settings)
+    await asyncio.to_thread(fetch_commands, settings)
     services = open_services(
         settings.home,
         settings,

@@ -47,8 +47,8 @@ def model_obstacle(card: ModelCard, settings: Settings) -> Obstacle | None:
         why = "its provider has several keys or addresses"
         return Obstacle(card.name, why, "set `origin` in [edge], or give the provider one key")
     references = [endpoint.key, *(value for _, value in endpoint.headers)]
-    if any(each.startswith("file:") for each in references if is_reference(each)):
-        why = "its key is in a file, and a Worker has only secrets with names"
+    if any(each.startswith(("file:", "exec:")) for each in references if is_reference(each)):
+        why = "its key is in a file or comes from a command, and a Worker has only secrets with names"
         return Obstacle(card.name, why, 'give the key as "env:NAME"')
     return None
 

@@ -67,7 +67,7 @@ class OidcSettings:
     )
     client_secret: str = setting(
         "",
-        "Client secret by reference, `env:NAME` or `file:PATH`; empty: a public client.",
+        "Client secret by reference, `env:NAME`, `file:PATH` or `exec:COMMAND`; empty: a public client.",
         validator=reference,
         secret=True,
     )

@@ -17,7 +17,7 @@ class SignerSettings:
 
     secret: str = setting(
         "",
-        "Signing secret by reference, `env:NAME` or `file:PATH`: at least 16 characters.",
+        "Signing secret by reference, `env:NAME`, `file:PATH` or `exec:COMMAND`: at least 16 characters.",
         validator=reference,
         secret=True,
     )

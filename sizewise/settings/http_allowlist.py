@@ -23,7 +23,9 @@ class HttpHostSettings:
     place: Place = setting(
         "anyone", "Where the API runs. You declare it; egress must allow the flow's data class there."
     )
-    key: str = setting("", "API key by reference, `env:NAME` or `file:PATH`.", validator=reference, secret=True)
+    key: str = setting(
+        "", "API key by reference, `env:NAME`, `file:PATH` or `exec:COMMAND`.", validator=reference, secret=True
+    )
     auth: str = setting("bearer", "How the key is sent: `bearer`, or the name of a header.", validator=auth)
     headers: Mapping[str, str] = setting(MappingProxyType({}), "Additional request headers.", validator=header)
     methods: tuple[str, ...] = setting(("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"), "Allowed HTTP methods.")

@@ -27,6 +27,7 @@ from sizewise.settings.provider_presets import apply_presets
 from sizewise.settings.renamed import move
 from sizewise.settings.root import FileSettings
 from sizewise.settings.routing import PolicySettings
+from sizewise.settings.secret_commands import PREFIX, SecretCommand, command_answer
 from sizewise.settings.server import TlsSettings
 from sizewise.settings.toml_reader import parse_toml, raise_if_invalid, read_table
 from sizewise.settings.tools import McpServerSettings
@@ -163,10 +164,11 @@ def inherited_environment(keep: Callable[[str], bool]) -> dict[str, str]:
 
 
 def resolve_secret(reference: str, environ: Mapping[str, str] | None = None) -> str:
-    """The value of an `env:` or `file:` reference without surrounding white space; '' for ''. ConfigError if it is
-    missing.
+    """The value of an `env:`, `file:` or `exec:` reference without surrounding white space; '' for ''. ConfigError if
+    it is missing.
 
-    Read on each use and never cached, so that a key can be rotated without a reload.
+    Variables and files are read on each use and never cached, so that a key can be rotated without a reload; of a
+    command it is what it said last.
     """
     kind, _, rest = reference.partition(":")
     if kind == "env":
@@ -175,14 +177,18 @@ def resolve_secret(reference: str, environ: Mapping[str, str] | None = None) -> 
             raise ConfigError(f"the environment variable {rest!r} is not set", f"Set it: export {rest}=...")
     elif kind == "file":
         found = _first_line(Path(rest).expanduser())
+    elif kind == "exec":
+        found = command_answer(reference)
     elif reference:
         raise ConfigError(
-            "a key is written in the settings instead of a reference", 'Write it as "env:NAME" or "file:PATH".'
+            "a key is written in the settings instead of a reference",
+            'Write it as "env:NAME", "file:PATH" or "exec:COMMAND".',
         )
     else:
         return ""
     if not found.isprintable() or not found.isascii():
-        raise ConfigError(f"{reference!r} is not one printable line of ASCII", "Store only the key in it.")
+        shown = f"the answer of {SecretCommand(reference).program!r}" if kind == "exec" else repr(reference)
+        raise ConfigError(f"{shown} is not one printable line of ASCII", "Store only the key in it.")
     return found
 
 
@@ -365,6 +371,8 @@ def _resolve_policy(policy: PolicySettings, folder: Path) -> PolicySettings:
 
 
 def _resolve_reference(folder: Path, text: str) -> str:
+    if text.startswith(PREFIX):
+        return SecretCommand.of(text, folder)
     return f"file:{folder / Path(text[5:]).expanduser()}" if text.startswith("file:") else text
 
 

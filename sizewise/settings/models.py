@@ -49,7 +49,9 @@ class ReplicaSettings:
     """
 
     base_url: str = setting("", "Base URL; empty: the provider's URL and key.", validator=url)
-    key: str = setting("", "API key by reference: `env:NAME` or `file:PATH`.", validator=reference, secret=True)
+    key: str = setting(
+        "", "API key by reference: `env:NAME`, `file:PATH` or `exec:COMMAND`.", validator=reference, secret=True
+    )
     weight: int = setting(1, "Relative share of the requests.", minimum=1, maximum=1_000)
 
 
@@ -63,7 +65,9 @@ class ProviderSettings:
     resource: str = setting("", "Value of {resource} in the preset's URL.", validator=url_segment)
     base_url: str = setting("", "Base URL, as 'https://host/v1'. Required, except for the echo wire.", validator=url)
     wire: str = setting("openai", "Wire format (API dialect) of the provider.")
-    key: str = setting("", "API key by reference: `env:NAME` or `file:PATH`.", validator=reference, secret=True)
+    key: str = setting(
+        "", "API key by reference: `env:NAME`, `file:PATH` or `exec:COMMAND`.", validator=reference, secret=True
+    )
     auth: str = setting(
         "",
         "How the key is sent: `bearer`, or the name of a header; empty: the wire's default.",

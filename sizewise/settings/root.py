@@ -34,6 +34,7 @@ from sizewise.settings.routing import (
     ShadowSettings,
     SizesSettings,
 )
+from sizewise.settings.secrets import SecretsSettings
 from sizewise.settings.server import NetworkSettings, OtlpSettings, ServerSettings, TriggerSettings, WebhookSettings
 from sizewise.settings.storage import (
     EncryptionSettings,
@@ -86,6 +87,7 @@ class FileSettings:
     sign_in: SignInSettings = setting(SignInSettings(), "")
     oidc: Mapping[str, OidcSettings] = setting(MappingProxyType({}), "", key_validator=name)
     encryption: EncryptionSettings = setting(EncryptionSettings(), "")
+    secrets: SecretsSettings = setting(SecretsSettings(), "")
     limits: Mapping[str, LimitsSettings] = setting(MappingProxyType({}), "", key_validator=scope)
     budgets: BudgetsSettings = setting(BudgetsSettings(), "")
     database: StoreSettings = setting(StoreSettings(), "")

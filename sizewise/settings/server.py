@@ -115,8 +115,8 @@ class WebhookSettings:
     url: str = setting("", "URL to send events to, as 'https://host/path'. Redirects are not followed.", validator=url)
     secret: str = setting(
         "",
-        "Signing secret by reference, `env:NAME` or `file:PATH`: `whsec_` and 24 to 64 bytes in base64. During a "
-        "rotation: two, separated by a blank.",
+        "Signing secret by reference, `env:NAME`, `file:PATH` or `exec:COMMAND`: `whsec_` and 24 to 64 bytes in "
+        "base64. During a rotation: two, separated by a blank.",
         validator=reference,
         secret=True,
     )
@@ -141,8 +141,8 @@ class OtlpSettings:
     place: Place = setting("anyone", "Where the collector runs. You declare it; `egress.internal` must allow it.")
     headers: str = setting(
         "",
-        "Headers by reference, `env:NAME` or `file:PATH`: `name=value`, between commas, percent-encoded. Empty: "
-        "OTEL_EXPORTER_OTLP_HEADERS.",
+        "Headers by reference, `env:NAME`, `file:PATH` or `exec:COMMAND`: `name=value`, between commas, "
+        "percent-encoded. Empty: OTEL_EXPORTER_OTLP_HEADERS.",
         validator=reference,
         secret=True,
     )
@@ -171,8 +171,8 @@ class TriggerSettings:
     project: str = setting("default", "Project of the flow, in the first organization.")
     secret: str = setting(
         "",
-        "Signing secret by reference, `env:NAME` or `file:PATH`: `whsec_` and 24 to 64 bytes in base64. During a "
-        "rotation: two, separated by a blank.",
+        "Signing secret by reference, `env:NAME`, `file:PATH` or `exec:COMMAND`: `whsec_` and 24 to 64 bytes in "
+        "base64. During a rotation: two, separated by a blank.",
         validator=reference,
         secret=True,
     )

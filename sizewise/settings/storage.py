@@ -14,7 +14,7 @@ class StoreSettings:
 
     url: str = setting(
         "",
-        "Postgres URL by reference, `env:NAME` or `file:PATH`, for several servers: "
+        "Postgres URL by reference, `env:NAME`, `file:PATH` or `exec:COMMAND`, for several servers: "
         "`postgresql+psycopg://user@host/name`. Empty: an SQLite file in the home. Changes need a restart.",
         validator=reference,
         secret=True,
@@ -202,8 +202,8 @@ class EncryptionSettings:
 
     key: str = setting(
         "",
-        "Key by reference, `env:NAME` or `file:PATH`: 32 bytes in base64, newest first if there are several. Empty: "
-        "`vault.key` in the home, created when first needed.",
+        "Key by reference, `env:NAME`, `file:PATH` or `exec:COMMAND`: 32 bytes in base64, newest first if there are "
+        "several. Empty: `vault.key` in the home, created when first needed.",
         validator=reference,
         secret=True,
     )

@@ -46,7 +46,9 @@ class McpServerSettings:
         (), "Or the program to start, with its arguments. It runs as long as the server."
     )
     place: Place = setting("anyone", "Where it runs. You declare it; egress must allow the data class there.")
-    key: str = setting("", "API key by reference, `env:NAME` or `file:PATH`.", validator=reference, secret=True)
+    key: str = setting(
+        "", "API key by reference, `env:NAME`, `file:PATH` or `exec:COMMAND`.", validator=reference, secret=True
+    )
     auth: str = setting("bearer", "How the key is sent: `bearer`, or the name of a header.", validator=auth)
     headers: Mapping[str, str] = setting(MappingProxyType({}), "Additional request headers.", validator=header)
     env: Mapping[str, str] = setting(

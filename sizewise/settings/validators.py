@@ -7,12 +7,14 @@ import binascii
 import re
 from collections.abc import Mapping
 from ipaddress import ip_network
+from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
 from sizewise.data_class import DATA_CLASSES
 from sizewise.money import parse_micro_dollars, parse_pico_dollars
 from sizewise.principal import APPROVER_PATTERN
+from sizewise.settings.secret_commands import SecretCommand
 
 ORIGIN = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::(?P<port>[1-9][0-9]{0,4}))?")
 DEFAULT_PORTS: Mapping[str, str] = {"http": "80", "https": "443"}
@@ -44,10 +46,17 @@ def partial_date(text: str) -> str:
 
 
 def reference(text: str) -> str:
-    """`text` if it is an env: or file: reference; the ValueError never repeats it, since it may be the key itself."""
+    """`text` if it is an env:, file: or exec: reference; the ValueError never repeats it, since it may be the key."""
     kind, _, rest = text.partition(":")
-    if kind not in ("env", "file") or not rest.strip():
-        raise ValueError('a key is given by reference, as "env:MY_API_KEY" or "file:/path/of/key", never written here')
+    if kind not in ("env", "file", "exec") or not rest.strip():
+        raise ValueError(
+            'a key is given by reference, as "env:MY_API_KEY", "file:/path/of/key" or "exec:command", never written'
+        )
+    if kind == "exec":
+        try:
+            return SecretCommand.of(text, Path())
+        except ValueError:
+            raise ValueError("the command of exec: has a quote that is not closed") from None
     return text
 
 
@@ -58,7 +67,7 @@ def kms_reference(text: str) -> str:
 
 
 def is_reference(text: str) -> bool:
-    return text.startswith(("env:", "file:"))
+    return text.startswith(("env:", "file:", "exec:"))
 
 
 def name(text: str) -> str:

@@ -29,7 +29,9 @@ class WebSearchSettings:
     place: Place = setting(
         "anyone", "Where the engine runs. You declare it; egress must allow the question's data class there."
     )
-    key: str = setting("", "API key by reference, `env:NAME` or `file:PATH`.", validator=reference, secret=True)
+    key: str = setting(
+        "", "API key by reference, `env:NAME`, `file:PATH` or `exec:COMMAND`.", validator=reference, secret=True
+    )
     auth: str = setting(
         "bearer",
         "How `searxng` gets the key: `bearer`, or the name of a header. `brave` has its own header.",

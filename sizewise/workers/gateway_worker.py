@@ -18,6 +18,7 @@ from pathlib import Path
 from starlette.types import ASGIApp
 
 from sizewise.app.process_role import ProcessRole
+from sizewise.app.secret_rotation import SecretRotation
 from sizewise.app.services import Services
 from sizewise.errors import SizewiseError, StorageError
 from sizewise.flows.file_source import FlowFolderWatcher
@@ -189,7 +190,15 @@ class GatewayWorker(ServerProcess):
 
     def periodic_tasks(self, live: ReloadableApplication) -> list[PeriodicTask]:
         services = live.app.resources.services
-        sources = (services.limiter, services.api_keys, services.measured_paces, live.environments, self._leases)
+        secrets = SecretRotation(lambda: live.app.settings, live.rebuild)
+        sources = (
+            services.limiter,
+            services.api_keys,
+            services.measured_paces,
+            live.environments,
+            self._leases,
+            secrets,
+        )
         return [task for source in sources for task in source.periodic_tasks()]
 
     def jobs(self, live: ReloadableApplication) -> list[Coroutine[object, None, None]]:

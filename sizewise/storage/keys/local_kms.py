@@ -98,7 +98,7 @@ class LocalKms:
 
     def _text(self, create: bool) -> str:
         kind, _, rest = self._reference.partition(":")
-        if kind == "env":
+        if kind in ("env", "exec"):
             return resolve_secret(self._reference)
         if kind == "file":
             return _read(Path(rest).expanduser())
