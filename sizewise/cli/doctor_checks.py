@@ -219,7 +219,7 @@ def _database(settings: Settings) -> CheckResult:
     except SizewiseError as error:
         return CheckResult("database", False, error.message, error.hint)
     for schema in SCHEMAS:
-        if found.get(schema.component, 0) > len(schema.steps):
+        if found.get(schema.component, (0, 0))[1] > len(schema.steps):
             newer = f"{name} was written by a newer Sizewise"
             return CheckResult("database", False, newer, "install that version again, or choose another --home")
     return CheckResult("database", True, name if found else "will be created by sizewise up")

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sizewise.settings.load import Settings, resolve_secret
+from sizewise.storage import migrations
 from sizewise.storage.database import Database, open_database, sqlite_url
 
 
@@ -25,9 +26,9 @@ def opened_database(settings: Settings) -> Iterator[Database]:
         database.close()
 
 
-def component_versions(database: Database) -> dict[str, int]:
-    """Component -> version of its tables; empty for a database that no server has opened yet. Raises StorageError."""
+def component_versions(database: Database) -> dict[str, tuple[int, int]]:
+    """Component -> version of its tables, and the oldest one that can read them; empty for a database that no server
+    has opened yet. Raises StorageError.
+    """
     with database.read() as connection:
-        if not connection.dialect.has_table(connection, "schema_version"):
-            return {}
-        return dict(connection.exec_driver_sql("SELECT room, version FROM schema_version").tuples().all())
+        return migrations.component_versions(connection)

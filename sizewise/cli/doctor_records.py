@@ -20,7 +20,7 @@ def check_records(settings: Settings) -> Iterator[CheckResult]:
         return
     try:
         with opened_database(settings) as database:
-            if not component_versions(database).get(stored_sizes.SCHEMA.component):
+            if stored_sizes.SCHEMA.component not in component_versions(database):
                 return
             found = {each.kind: each for each in database.read_transaction(stored_sizes.read_sizes)}
             cut = database.read_transaction(stored_sizes.read_cut)

@@ -1,14 +1,27 @@
-"""Schema migrations: numbered steps per package, which of them a database lacks, and applying them."""
+"""Schema migrations: numbered steps per package, which of them a database lacks, which servers can read the result."""
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import BigInteger, Column, Connection, Integer, MetaData, Table, Text, insert, inspect, select, update
+from sqlalchemy import (
+    DDL,
+    BigInteger,
+    Column,
+    Connection,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    insert,
+    inspect,
+    update,
+)
 from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.schema import CreateTable, ExecutableDDLElement
+from sqlalchemy.schema import CreateIndex, CreateTable, ExecutableDDLElement
 from sqlalchemy.sql.compiler import DDLCompiler
 
 from sizewise.errors import StorageError
@@ -57,43 +70,80 @@ SCHEMA_VERSIONS = Table(
     Column("room", Text, primary_key=True),
     Column("version", Integer, nullable=False),
     Column("at", BIG_INTEGER, nullable=False),  # unix ms
+    Column("oldest_reader", Integer),  # the oldest version that can read this one; null: of a server before this column
 )
+OLDEST = SCHEMA_VERSIONS.c.oldest_reader.name
+NEW_COLUMN = re.compile(r"ALTER TABLE \S+ ADD COLUMN (?!.* NOT NULL(?! DEFAULT))", re.DOTALL)
+"""One that rows of older servers may lack."""
 
 
 @dataclass(frozen=True, slots=True)
 class Migrations:
-    """The tables of one package as numbered steps: `steps[0]` creates version 1. A released step never changes."""
+    """The tables of one package as numbered steps: `steps[0]` creates version 1. A released step never changes.
+
+    A step that only adds (tables, indexes, columns that may be left out) lets older servers go on; what they would read
+    or write wrongly goes into a new column. Every other step waits until no server of the version before is in use.
+    """
 
     component: str
     steps: tuple[MigrationStep, ...]
 
+    @property
+    def oldest_reader(self) -> int:
+        """The oldest version whose servers can work on a database of the newest one."""
+        changing = [number for number, step in enumerate(self.steps, 1) if not _only_adds(step)]
+        return max(changing, default=1)
+
 
 def pending_migrations(connection: Connection, schemas: Sequence[Migrations]) -> list[tuple[Migrations, int]]:
-    """Schemas that are behind, with their version. Raises StorageError for one written by a newer Sizewise."""
-    found: dict[str, int] = {}
-    if inspect(connection).has_table(SCHEMA_VERSIONS.name):
-        found = {row.room: row.version for row in connection.execute(select(SCHEMA_VERSIONS))}
+    """Schemas that are behind, with their version. Raises StorageError for one that only a newer Sizewise can read."""
+    found = component_versions(connection)
     for schema in schemas:
-        known, is_at = len(schema.steps), found.get(schema.component, 0)
-        if is_at > known:
+        known, (is_at, oldest) = len(schema.steps), found.get(schema.component, (0, 0))
+        if oldest > known:
             raise StorageError(
                 f"a newer Sizewise wrote this database: {schema.component} is at version {is_at}, this one knows"
                 f" {known}",
                 "install the newer version again, or choose another home folder with --home DIR",
             )
     return [
-        (schema, found.get(schema.component, 0))
+        (schema, found.get(schema.component, (0, 0))[0])
         for schema in schemas
-        if found.get(schema.component, 0) < len(schema.steps)
+        if found.get(schema.component, (0, 0))[0] < len(schema.steps)
     ]
+
+
+def component_versions(connection: Connection) -> dict[str, tuple[int, int]]:
+    """Component -> version of its tables, and the oldest version that can read them."""
+    inspector = inspect(connection)
+    if not inspector.has_table(SCHEMA_VERSIONS.name):
+        return {}
+    known = {column["name"] for column in inspector.get_columns(SCHEMA_VERSIONS.name)}
+    oldest = OLDEST if OLDEST in known else "version"  # of a server before it
+    rows = connection.exec_driver_sql(f"SELECT room, version, {oldest} FROM {SCHEMA_VERSIONS.name}")
+    return {room: (version, version if reader is None else reader) for room, version, reader in rows}
+
+
+def _only_adds(step: MigrationStep) -> bool:
+    made = {each.element.name for each in step if isinstance(each, CreateTable)}
+    for each in step:
+        if isinstance(each, CreateIndex):
+            table = each.element.table
+            if each.element.unique and (table is None or table.name not in made):
+                return False
+        elif not isinstance(each, CreateTable) and not (isinstance(each, DDL) and NEW_COLUMN.match(each.statement)):
+            return False
+    return True
 
 
 def apply_migrations(connection: Connection, schema: Migrations, version: int) -> None:
     connection.execute(CreateTable(SCHEMA_VERSIONS, if_not_exists=True))
+    if OLDEST not in {column["name"] for column in inspect(connection).get_columns(SCHEMA_VERSIONS.name)}:
+        connection.exec_driver_sql(f"ALTER TABLE {SCHEMA_VERSIONS.name} ADD COLUMN {OLDEST} INTEGER")
     for migration in schema.steps[version:]:
         for step in migration:
             connection.execute(step)
-    mark = {"version": len(schema.steps), "at": time.time_ns() // 1_000_000}
+    mark = {"version": len(schema.steps), "at": time.time_ns() // 1_000_000, OLDEST: schema.oldest_reader}
     if not connection.execute(
         update(SCHEMA_VERSIONS).where(SCHEMA_VERSIONS.c.room == schema.component).values(mark),
     ).rowcount:

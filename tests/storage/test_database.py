@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from sqlalchemy.schema import DDL, CreateTable, ExecutableDDLElement
 from sizewise.auth import tables as auth_tables
 from sizewise.errors import ConfigError, Conflict, StorageError
 from sizewise.storage.database import Database, apply_in_bulk, open_database, sqlite_url
-from sizewise.storage.migrations import BIG_INTEGER, Migrations
+from sizewise.storage.migrations import BIG_INTEGER, Migrations, component_versions
 from sizewise.telemetry import tables as telemetry_tables
 
 NOTES = Table("notes", MetaData(), Column("id", BIG_INTEGER, primary_key=True), Column("tenant", Text, nullable=False))
@@ -61,12 +62,54 @@ def test_a_migration_that_fails_leaves_everything_as_it_was(tmp_path: Path) -> N
     again.close()
 
 
-def test_a_newer_database_is_refused_in_clear_words(tmp_path: Path) -> None:
+def test_an_older_server_works_on_a_newer_database_that_only_grew(tmp_path: Path) -> None:
     url = sqlite_url(str(tmp_path / "x.db"))
     open_database(url, [Migrations("notes", (FIRST, SECOND))]).close()
+    older = open_database(url, [Migrations("notes", (FIRST,))])
+    with older.write() as connection:
+        connection.execute(insert(NOTES).values(id=1, tenant="a"))
+    older.close()
+    newer = open_database(url, [Migrations("notes", (FIRST, SECOND))])
+    with newer.read() as connection:
+        assert connection.exec_driver_sql("SELECT id, tenant, words FROM notes").all() == [(1, "a", "")]
+        assert component_versions(connection) == {"notes": (2, 1)}
+    newer.close()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "ALTER TABLE notes DROP COLUMN tenant",
+        "ALTER TABLE notes RENAME COLUMN tenant TO org",
+        "UPDATE notes SET tenant = ''",
+        "ALTER TABLE notes ADD COLUMN words TEXT NOT NULL",
+        "CREATE UNIQUE INDEX one_each ON notes (tenant)",
+    ],
+)
+def test_a_newer_database_that_older_servers_would_misread_is_refused_in_clear_words(
+    tmp_path: Path, change: str
+) -> None:
+    url = sqlite_url(str(tmp_path / "x.db"))
+    open_database(url, [Migrations("notes", (FIRST,))]).close()
+    with contextlib.suppress(StorageError):  # SQLite adds no column that must be there
+        open_database(url, [Migrations("notes", (FIRST, (step(change),)))]).close()
+    assert Migrations("notes", (FIRST, (step(change),))).oldest_reader == 2
+    newest = Migrations("notes", (FIRST, (step("UPDATE notes SET tenant = ''"),)))
+    open_database(url, [newest]).close()
     with pytest.raises(StorageError, match="a newer Sizewise wrote this database: notes is at version 2") as refused:
         open_database(url, [Migrations("notes", (FIRST,))])
     assert "--home" in refused.value.hint
+
+
+def test_a_database_of_a_server_before_the_rule_moves_forward(tmp_path: Path) -> None:
+    path = tmp_path / "x.db"
+    open_database(sqlite_url(str(path)), [Migrations("notes", (FIRST,))]).close()
+    with contextlib.closing(sqlite3.connect(path)) as old:
+        old.execute("ALTER TABLE schema_version DROP COLUMN oldest_reader")
+    database = open_database(sqlite_url(str(path)), [Migrations("notes", (FIRST, SECOND))])
+    with database.read() as connection:
+        assert component_versions(connection) == {"notes": (2, 1)}
+    database.close()
 
 
 def test_a_damaged_file_and_a_file_that_is_no_database_are_refused_with_the_next_step(tmp_path: Path) -> None:
