@@ -50,7 +50,7 @@ help:
 	@echo "make bench-cold-start                                                what auto loses before calibration"
 
 up: .venv/up
-	@$(BIN)/sizewise up --port $(PORT) $(if $(HOME_DIR),--home $(HOME_DIR))
+	@$(BIN)/sizewise up --pull --port $(PORT) $(if $(HOME_DIR),--home $(HOME_DIR))
 
 test: .venv/dev
 	@$(BIN)/sizewise models pull smollm2-135m

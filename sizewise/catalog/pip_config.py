@@ -1,6 +1,7 @@
 """Reads pip's index configuration and resolves wheels, by running pip as a child process.
 
-Only pip knows the user's configuration: index, mirror, find-links, proxies, sign-in.
+Only pip knows the user's configuration: index, mirror, find-links, proxies, sign-in. Where the environment has none, as
+uv makes them, it is the pip that Python brings for new environments (`ensurepip`).
 """
 
 from __future__ import annotations
@@ -8,8 +9,10 @@ from __future__ import annotations
 import ast
 import json
 import sys
+import sysconfig
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +23,7 @@ from sizewise.process import CompletedProcess, run
 CONFIG_TIMEOUT_S = 30.0  # seconds; it only reads its own files
 RESOLVE_TIMEOUT_S = 900.0  # seconds; without index metadata pip downloads every wheel
 PYTHON = (sys.executable, "-P")  # imports from the installation, never from the current folder
-PIP = (*PYTHON, "-m", "pip", "--disable-pip-version-check", "--no-input")
+PIP_OPTIONS = ("--disable-pip-version-check", "--no-input")
 RESOLVE_ARGS = (
     "install",
     "--dry-run",
@@ -47,7 +50,7 @@ class PipConfig:
 
 async def read_pip_config() -> PipConfig:
     """The user's pip configuration, or pip's default index; empty if pip reports none."""
-    done = await run([*PIP, "config", "list"], CONFIG_TIMEOUT_S)
+    done = await run([*_pip(), "config", "list"], CONFIG_TIMEOUT_S)
     told = dict(_options(done.stdout)) if done.exit_code == 0 else {}
     links = (Path(each).expanduser() for each in told.get("find-links", "").split())
     folders = tuple(each.absolute() for each in links if each.is_dir())
@@ -62,7 +65,7 @@ async def resolve_wheels(requirements: Sequence[str]) -> tuple[Wheel, ...]:
 
     Slow if the index publishes no metadata: pip then downloads every wheel and discards it.
     """
-    done = await run([*PIP, *RESOLVE_ARGS, *requirements], RESOLVE_TIMEOUT_S)
+    done = await run([*_pip(), *RESOLVE_ARGS, *requirements], RESOLVE_TIMEOUT_S)
     if done.exit_code != 0:
         raise _pip_failure(done)
     try:
@@ -93,8 +96,25 @@ def _options(listed: str) -> Iterator[tuple[str, str]]:
 
 async def _default_index() -> str:
     """pip's default index; "" if pip does not report it."""
-    done = await run([*PYTHON, "-c", DEFAULT_INDEX_CODE], CONFIG_TIMEOUT_S)
+    wheel = _bundled_pip()
+    code = f"import sys; sys.path.insert(0, {str(wheel)!r}); {DEFAULT_INDEX_CODE}" if wheel else DEFAULT_INDEX_CODE
+    done = await run([*PYTHON, "-c", code], CONFIG_TIMEOUT_S)
     return done.stdout.strip() if done.exit_code == 0 else ""
+
+
+def _pip() -> tuple[str, ...]:
+    wheel = _bundled_pip()
+    return (*PYTHON, f"{wheel}/pip", *PIP_OPTIONS) if wheel else (*PYTHON, "-m", "pip", *PIP_OPTIONS)
+
+
+def _bundled_pip() -> Path | None:
+    """The wheel of pip that Python brings; None if the environment has a pip, or Python brings none."""
+    if find_spec("pip") is not None:
+        return None
+    spec, elsewhere = find_spec("ensurepip"), sysconfig.get_config_var("WHEEL_PKG_DIR")
+    folders = [Path(spec.origin).parent / "_bundled"] if spec is not None and spec.origin else []
+    folders += [Path(elsewhere)] if elsewhere else []
+    return next((found for folder in folders for found in sorted(folder.glob("pip-*.whl"))), None)
 
 
 def _wheel(found: dict[str, Any]) -> Wheel:

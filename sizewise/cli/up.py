@@ -20,8 +20,9 @@ from sizewise.settings.load import Settings
 @click.command()
 @click.option("--port", type=click.IntRange(0, 65_535), help="Port to listen on; 0 picks a free one. [8080]")
 @click.option("--host", metavar="ADDRESS", help="Address to listen on. [127.0.0.1]")
+@click.option("--pull", is_flag=True, help="First download an embedded model, if there is no model.")
 @local_options
-def up(port: int | None, host: str | None) -> None:
+def up(port: int | None, host: str | None, pull: bool) -> None:
     """Start the server: all APIs on one port.
 
     Prints the URL, an API key (shown once) and a curl command to try. Ctrl-C stops it after the running requests.
@@ -30,14 +31,15 @@ def up(port: int | None, host: str | None) -> None:
     Example: sizewise up --port 9000
     """
     found = _apply_options(command_settings(), port, host)
-    _fetch_default_model(found)
+    _prepare_default_model(found, pull)
     program = "sizewise.server:run_server" if found.server.workers == 1 else "sizewise.workers.supervisor:run_workers"
     serve = cast("Callable[[Settings, bool], None]", load_attribute(program))  # late, so that `up --help` is fast
     serve(found, wants_json())
 
 
-def _fetch_default_model(settings: Settings) -> None:
-    """Downloads the smallest embedded model if there is none and no other model is configured.
+def _prepare_default_model(settings: Settings, pull: bool) -> None:
+    """Downloads the smallest embedded model if there is none and no other model is configured; without `pull` it says
+    how to.
 
     Without a network or a runtime the start continues: another model server may run on this machine, or both may come
     later.
@@ -50,12 +52,17 @@ def _fetch_default_model(settings: Settings) -> None:
         return
     if here or settings.providers:
         return
+    card = default_local_card(settings)
+    if not pull:
+        size = f" ({card.weights.bytes / 1_000_000:.0f} MB)" if card.weights is not None else ""
+        hint = f"to download one{size}: sizewise models pull {card.model}, or sizewise up --pull"
+        click.echo(f"starting without an embedded model\nhint: {hint}", err=True)
+        return
     try:
-        pull = load_attribute(
-            "sizewise.cli.models_pull:fetch_with_progress",
-        )  # loaded late: most starts show no progress bar
-        fetch = cast("Callable[..., Coroutine[object, object, str]]", pull)
-        asyncio.run(fetch(default_local_card(settings), settings, "", silent=wants_json()))
+        # Late: most starts show no progress bar.
+        loaded = load_attribute("sizewise.cli.models_pull:fetch_with_progress")
+        fetch = cast("Callable[..., Coroutine[object, object, str]]", loaded)
+        asyncio.run(fetch(card, settings, "", silent=wants_json()))
     except SizewiseError as error:
         click.echo(f"starting without an embedded model: {error.message}\nhint: {error.hint}", err=True)
 
