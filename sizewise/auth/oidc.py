@@ -84,14 +84,14 @@ class PendingSignIn(Struct, frozen=True):
 
 class OidcIdentity(Struct, frozen=True):
     """The identity that a provider confirmed. `email` is empty unless the provider has verified it; `groups` are the
-    values of `roles_claim`.
+    values of `roles_claim`, None where the provider says nothing of it.
     """
 
     issuer: str
     subject: str
     email: str
     name: str
-    groups: tuple[str, ...]
+    groups: tuple[str, ...] | None
     session: str = ""  # the provider's `sid`; empty: it named none
 
 
@@ -304,12 +304,12 @@ class RelyingParty:
         email, name = known.get("email"), known.get("name")
         sure = known.get("email_verified") is True and isinstance(email, str)
         groups = known.get(row.roles_claim)
-        listed = [groups] if isinstance(groups, str) else groups if isinstance(groups, list) else []
+        listed = [groups] if isinstance(groups, str) else groups if isinstance(groups, list) else None
         return OidcIdentity(
             issuer=row.issuer,
             subject=claims.sub,
             email=str(email).strip().lower()[:254] if sure else "",
             name="".join(c for c in name if c.isprintable())[:100] if isinstance(name, str) else "",
-            groups=tuple(each for each in listed if isinstance(each, str)),
+            groups=None if listed is None else tuple(each for each in listed if isinstance(each, str)),
             session=sid[:255] if isinstance(sid := claims.all.get("sid"), str) else "",
         )

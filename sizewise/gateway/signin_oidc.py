@@ -109,9 +109,13 @@ class OidcEndpoints:
         return await self._sync_role(name, settings, identity, user)
 
     async def _sync_role(self, name: str, settings: OidcSettings, identity: OidcIdentity, user: User) -> User:
-        """Takes the user's role from the provider's groups, if the settings map them."""
+        """Takes the user's role from the provider's groups, if the settings map them. A token that says nothing of
+        groups changes no role, and one with none takes it.
+        """
+        if not settings.roles or identity.groups is None:
+            return user
         role = next((role for value, role in settings.roles.items() if value in identity.groups), "")
-        if not settings.roles or role == user.role:
+        if role == user.role:
             return user
         try:
             await self._users.set_role(

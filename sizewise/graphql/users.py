@@ -299,12 +299,19 @@ def _user(user: User, context: RequestContext) -> FieldValues:
         ],
         "password": bool(user.password),
         "issuer": user.issuer or "",
+        "roleFrom": _role_from(context, user),
         "created": user.created,
         "disabled": user.disabled,
         "state": "valid" if user.disabled is None else "disabled",
         "serviceKeys": partial(_created_keys, context, user),
         "secondFactor": partial(_second_factor, context, user),
     }
+
+
+def _role_from(context: RequestContext, user: User) -> str:
+    """The provider whose groups give the role; empty: it is given here."""
+    known = context.app.settings.oidc.items()
+    return next((name for name, its in known if user.issuer and its.issuer == user.issuer and its.roles), "")
 
 
 async def _second_factor(context: RequestContext, user: User, info: object) -> FieldValues | None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from bench.studio.large_flow import IN_VIEW, large_flow
 from tests.auth.user_client import Browser
 from tests.graphql.graphql_client import graphql
 from tests.running_server import Served, until
@@ -209,4 +210,34 @@ def test_a_flow_is_read_and_changed_on_a_phone(browser: Any, server: Served, ann
         assert not opened.scrolls_sideways()
         opened.page.get_by_role("tab", name="Text").click()
         assert not opened.scrolls_sideways()
+        assert opened.wrong() == []
+
+
+def test_story_15_300_nodes_open_move_and_are_changed_where_a_link_leads(
+    browser: Any, server: Served, anna: Browser
+) -> None:
+    text = large_flow(300)
+    assert graphql(server, PUBLISH, text=text).errors == []
+    with tab(browser, server, anna) as opened:
+        page = opened.page
+        opened.open("/flows/large")
+        page.locator("[data-node=node_0]").wait_for()
+        assert page.locator("[data-node=node_299]").count() == 0, "only what is in view is drawn"
+        seen = set(page.locator("[data-node]").evaluate_all("all => all.map((each) => each.dataset.node)"))
+        assert len(seen) >= IN_VIEW
+        pane = page.locator(".svelte-flow__pane")
+        pane.hover()
+        page.mouse.wheel(2_000, 0)
+        page.locator("[data-node=node_0]").wait_for(state="detached")
+        page.locator("[data-node]").first.wait_for()
+        opened.open("/flows/large?node=node_299&view=node")
+        page.locator("[data-node=node_299]").wait_for()
+        field = page.get_by_label("text text")
+        field.fill("Far: {{ node_289.text }}")
+        field.press("Tab")
+        page.get_by_role("tab", name="Text").click()
+        page.locator("[data-editor] .cm-line", has_text="Far: {{ node_289.text }}").wait_for()
+        page.get_by_role("button", name="Undo").click()
+        page.locator("[data-editor] .cm-line", has_text="Far:").wait_for(state="detached")
+        opened.picture("flow-300")
         assert opened.wrong() == []

@@ -44,6 +44,12 @@ MUTATIONS = {
         widget { name } } }""",
     "draft": 'mutation($w: String!) { saveFlowDraft(name: "hostile_draft", text: $w) { saved } }',
 }
+UNISOLATED = """() => [...document.querySelectorAll('main *')]
+  .filter((each) => [...each.childNodes].some((node) => node.nodeType === 3 && /[\\u202a-\\u202e]/.test(node.data)))
+  .filter((each) => getComputedStyle(each).display === 'inline')
+  .filter((each) => getComputedStyle(each).unicodeBidi === 'normal')
+  .map((each) => each.outerHTML)"""
+"""Elements in a line whose characters could turn what stands beside them."""
 SHORT = tuple(words[:60] for words in HOSTILE)
 
 
@@ -114,3 +120,14 @@ def test_story_26_hostile_words_fit_a_phone(browser: Any, planted: Served, owner
             opened.picture(f"hostile-{path.strip('/').replace('/', '-')}-phone")
             assert not opened.scrolls_sideways(), path
             assert opened.inaccessible() == [] and opened.wrong() == [], path
+
+
+def test_story_26_a_name_that_turns_text_turns_nothing_else(browser: Any, planted: Served, owner: Browser) -> None:
+    name = "echo/safe\u202egpj.exe"
+    planted.chat(name, "Hello")
+    with tab(browser, planted, owner) as opened:
+        opened.open("/records")
+        opened.page.get_by_text("safe\u202egpj.exe").first.wait_for()
+        turned = opened.page.evaluate(UNISOLATED)
+        assert turned == [], turned
+        assert opened.wrong() == []

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import sqlite3
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import pytest
 
 from bench.studio.run import multiply
 from tests.auth.user_client import Browser, new_user
+from tests.fakes.webhook_receiver import receiving
 from tests.graphql.graphql_client import graphql
 from tests.older_records import make_older
 from tests.running_server import Served, serving, until
@@ -143,6 +146,64 @@ def test_story_45_a_model_change_is_what_grew_and_the_parts_sum_to_it(browser: A
             assert opened.wrong() == []
         change = anna.graphql(sums).data["usageChange"]
         assert sum(map(Decimal, change["parts"].values())) == Decimal(change["differenceUsd"])
+
+
+MANY, ROWS = 1_800, "div.sheet > table > tbody > tr"
+COPIES = """WITH RECURSIVE number(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < ?)
+    INSERT INTO records (id, end_user, {columns}) SELECT id + n, 'user-' || n, {columns} FROM records, number
+    WHERE id = (SELECT max(id) FROM records)"""
+
+
+def test_story_44_many_end_users_are_rows_and_the_others_make_the_sum_exact(browser: Any, tmp_path: Path) -> None:
+    with serving(tmp_path, traffic.SETTINGS) as fresh:
+        fresh.chat("echo/small", traffic.KEPT[0], x_sizewise_end_user="ann@example.com")
+        graphql(fresh, "{ records { rows { at } } }")  # which writes them
+        with closing(sqlite3.connect(tmp_path / "sizewise.db", timeout=60)) as db, db:
+            names = [row[1] for row in db.execute("PRAGMA table_info(records)") if row[1] not in ("id", "end_user")]
+            db.execute(COPIES.format(columns=", ".join(names)), (MANY - 1,))
+        with tab(browser, fresh, new_user(fresh, "anna@example.com", "owner")) as opened:
+            page = opened.page
+            opened.open("/spend")
+            page.get_by_label("Group by").select_option("by end user")
+            page.get_by_role("row", name=f"all others ({MANY - 50:,})").wait_for()
+            assert page.locator(ROWS).count() == 51
+            opened.picture("spend-end-users")
+            assert opened.inaccessible() == []
+            page.get_by_role("button", name="Show more").click()
+            page.get_by_role("row", name=f"all others ({MANY - 500:,})").wait_for()
+            page.get_by_role("button", name="Show more").click()
+            others = page.get_by_role("row", name=f"all others ({MANY - 1_500})")
+            others.wait_for()
+            assert page.locator(ROWS).count() == 1_501
+            assert others.get_by_role("cell").all_inner_texts()[2] == "300"
+            assert page.get_by_role("button", name="Show more").count() == 0
+            assert opened.wrong() == []
+        asked = "{ usage(by: [endUser], first: 1500) { rows { key costUsd requests } total { costUsd } } }"
+        usage = graphql(fresh, asked).data["usage"]
+        assert sum(Decimal(each["costUsd"]) for each in usage["rows"]) == Decimal(usage["total"]["costUsd"]) > 0
+        assert sum(each["requests"] for each in usage["rows"]) == MANY
+
+
+def test_story_48_a_test_message_says_what_the_receiver_answered(browser: Any, tmp_path: Path) -> None:
+    to = "[receivers.{0}]\nkind = 'slack'\nurl = 'env:{1}'\nplace = 'machine'\n"
+    settings = traffic.SETTINGS + to.format("ops", "OPS") + to.format("shut", "SHUT")
+    with receiving() as takes, receiving(403) as refuses:
+        with serving(tmp_path, settings, OPS=takes.url, SHUT=refuses.url) as fresh:
+            with tab(browser, fresh, new_user(fresh, "anna@example.com", "owner")) as opened:
+                page = opened.page
+                opened.open("/alerts")
+                page.get_by_role("button", name="Test ops").click()
+                page.get_by_text("It took the test message.").wait_for()
+                page.get_by_role("button", name="Test shut").click()
+                page.get_by_role("status").filter(has_text="403").wait_for()
+                opened.picture("alerts-receivers")
+                assert opened.inaccessible() == [] and opened.wrong() == []
+            with tab(browser, fresh, new_user(fresh, "vera@example.com", "viewer")) as opened:
+                opened.open("/alerts")
+                opened.page.get_by_role("heading", name="Receivers").wait_for()
+                assert opened.page.get_by_role("button", name="Test ops").count() == 0
+                assert opened.wrong() == []
+    assert len(takes.came) == 1 and b"test" in takes.came[0][1] and len(refuses.came) == 1
 
 
 def test_runs_are_filtered_and_one_is_cancelled_and_resumed(browser: Any, server: Served, anna: Browser) -> None:

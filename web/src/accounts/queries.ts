@@ -35,9 +35,9 @@ export const accessRevokeKeyDocument: Document<AccessRevokeKey, { id: string; }>
   text: `mutation AccessRevokeKey($id:String!){revokeKey(id:$id){id}}`,
 };
 
-export type AccessPeople = { users: Array<{ id: string; email: string; name: string; role: string; projects: Array<{ project: string; role: string; }>; password: boolean; issuer: string; created: number; state: string; serviceKeys: Array<{ id: string; name: string; }>; secondFactor: { since: number; recoveryLeft: number; } | null; }>; roles: Array<{ name: string; permissions: Array<string>; }>; invitations: Array<{ id: string; email: string; role: string; project: string; created: number; expires: number; used: number | null; }>; };
+export type AccessPeople = { users: Array<{ id: string; email: string; name: string; role: string; projects: Array<{ project: string; role: string; }>; password: boolean; issuer: string; roleFrom: string; created: number; state: string; serviceKeys: Array<{ id: string; name: string; }>; secondFactor: { since: number; recoveryLeft: number; } | null; }>; roles: Array<{ name: string; permissions: Array<string>; }>; invitations: Array<{ id: string; email: string; role: string; project: string; created: number; expires: number; used: number | null; }>; };
 export const accessPeopleDocument: Document<AccessPeople, object> = {
-  text: `query AccessPeople{users{id email name role projects{project role}password issuer created state serviceKeys{id name}secondFactor{since recoveryLeft}}roles{name permissions}invitations{id email role project created expires used}}`,
+  text: `query AccessPeople{users{id email name role projects{project role}password issuer roleFrom created state serviceKeys{id name}secondFactor{since recoveryLeft}}roles{name permissions}invitations{id email role project created expires used}}`,
 };
 
 export type AccessInvite = { inviteUser: { token: string; invitation: { id: string; }; }; };

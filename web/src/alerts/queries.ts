@@ -15,3 +15,13 @@ export type AlertExpire = { expireSilence: { id: string; }; };
 export const alertExpireDocument: Document<AlertExpire, { id: string; }> = {
   text: `mutation AlertExpire($id:String!){expireSilence(id:$id){id}}`,
 };
+
+export type AlertReceivers = { receivers: Array<{ name: string; kind: string; waiting: number; delivered: number; failed: number; lastDelivery: number | null; lastError: string | null; }>; };
+export const alertReceiversDocument: Document<AlertReceivers, object> = {
+  text: `query AlertReceivers{receivers{name kind waiting delivered failed lastDelivery lastError}}`,
+};
+
+export type AlertTest = { testAlert: { delivered: boolean; error: string; hint: string; }; };
+export const alertTestDocument: Document<AlertTest, { receiver: string; }> = {
+  text: `mutation AlertTest($receiver:String!){testAlert(receiver:$receiver){delivered error hint}}`,
+};
