@@ -1,6 +1,7 @@
-"""Tunes the 135M model on the task of this bench from an empty home, and asks it beside the 1.5B: one command.
+"""Tunes the 135M model on a task of this bench from an empty home, and asks it beside the 1.5B: one command.
 
-It can be stopped: the same home goes on. Figures stand in README.md.
+Tasks: the made one (task.py), and with --banking FOLDER twelve intents of BANKING77. It can be stopped: the same home
+goes on. Figures stand in README.md.
 """
 
 from __future__ import annotations
@@ -16,7 +17,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.tuning.task import INSTRUCTIONS, INTENTS, messages
+from msgspec import Struct
+
+from bench.tuning import banking
+from bench.tuning.task import INSTRUCTIONS, messages
 from sizewise.catalog.loader import local_card, weights_path
 from sizewise.settings.load import Settings, load_settings
 from sizewise.tuning.examples import Example, PromptMessage
@@ -26,7 +30,30 @@ SMALL, LARGE = "local/smollm2-135m", "local/qwen2.5-coder-1.5b"
 KEPT = 0.8
 KILLED_AT = 0.6
 ASKED = 120
-ANSWER_TOKENS = 12
+ANSWER_TOKENS = 24
+
+
+Rows = Sequence[tuple[str, str]]
+
+
+class Task(Struct, frozen=True):
+    """Messages with their intents: `train` to learn from, `test` to be asked."""
+
+    instructions: str
+    train: Rows
+    test: Rows
+
+    @property
+    def intents(self) -> list[str]:
+        return sorted({intent for _, intent in self.train})
+
+
+def task_of(given: argparse.Namespace) -> Task:
+    if given.banking is None:
+        train, test = (messages(count, 1, test=held) for count, held in ((given.examples, False), (2 * ASKED, True)))
+        return Task(INSTRUCTIONS, train, test)
+    train, test = (banking.rows(given.banking, 1, test=held) for held in (False, True))
+    return Task(banking.INSTRUCTIONS, train[: given.examples], test[: 2 * ASKED])
 
 
 def main() -> None:
@@ -34,21 +61,23 @@ def main() -> None:
     parser.add_argument("--home", type=Path, default=Path("tuning-bench"))
     parser.add_argument("--examples", type=int, default=720)
     parser.add_argument("--preset", default="quick")
+    parser.add_argument("--banking", type=Path, metavar="FOLDER", help="of BANKING77's train.csv and test.csv")
     parser.add_argument("--adapter", type=Path, help="ask this one, and train none")
     given = parser.parse_args()
     given.home.mkdir(parents=True, exist_ok=True)
+    task = task_of(given)
     if given.adapter is None:
-        tune(given.home, given.examples, given.preset)
+        tune(given.home, task, given.preset)
     adapter = given.adapter or given.home / "tuning" / "intents" / "adapter.gguf"
-    asyncio.run(compare(load_settings(None, given.home.absolute(), environ=dict(os.environ)), adapter))
+    asyncio.run(compare(load_settings(None, given.home.absolute(), environ=dict(os.environ)), adapter, task))
 
 
-def tune(home: Path, count: int, preset: str) -> None:
-    for name, rows in (("train", messages(count, 1, test=False)), ("test", messages(2 * ASKED, 1, test=True))):
+def tune(home: Path, task: Task, preset: str) -> None:
+    for name, rows in (("train", task.train), ("test", task.test)):
         lines = [json.dumps({"input": text, "output": intent}) for text, intent in rows]
         (home / f"{name}.jsonl").write_text("\n".join(lines) + "\n")
     sizewise = [sys.executable, "-m", "sizewise", "tune"]
-    files = [str(home / "train.jsonl"), "--test", str(home / "test.jsonl"), "--instructions", INSTRUCTIONS]
+    files = [str(home / "train.jsonl"), "--test", str(home / "test.jsonl"), "--instructions", task.instructions]
     files += ["--preset", preset]
     if not (home / "tuning" / "intents" / "adapter.gguf").exists():
         if not (home / "tuning" / "intents" / "checkpoint.pt").exists():
@@ -70,13 +99,13 @@ def kill_once(words: Sequence[str], folder: Path) -> None:
             time.sleep(1)
 
 
-async def compare(settings: Settings, adapter: Path) -> None:
-    rows = messages(2 * ASKED, 1, test=True)[:ASKED]
+async def compare(settings: Settings, adapter: Path, task: Task) -> None:
     asked = [
-        Example((PromptMessage("system", INSTRUCTIONS), PromptMessage("user", text)), intent) for text, intent in rows
+        Example((PromptMessage("system", task.instructions), PromptMessage("user", text)), intent)
+        for text, intent in task.test[:ASKED]
     ]
     small = await answers(settings, SMALL, asked, adapter)
-    large = await answers(settings, LARGE, asked, None)
+    large = await answers(settings, LARGE, asked, None, task.intents)
     scores = [sum(each.logprobs) / max(1, len(each.logprobs)) for each in small]
     bar = sorted(scores, reverse=True)[int(KEPT * len(scores)) - 1]
     both = [one if score >= bar else other for one, other, score in zip(small, large, scores, strict=True)]
@@ -85,10 +114,12 @@ async def compare(settings: Settings, adapter: Path) -> None:
     print(f"{f'tuned, 1.5B for {1 - KEPT:.0%}':>28} {share(both, asked):.3f}")
 
 
-async def answers(settings: Settings, name: str, asked: Sequence[Example], adapter: Path | None) -> list[GreedyAnswer]:
+async def answers(
+    settings: Settings, name: str, asked: Sequence[Example], adapter: Path | None, options: Sequence[str] = ()
+) -> list[GreedyAnswer]:
+    """`options`: listed, and nothing else can be answered."""
     card = local_card(name, settings)
     assert card.weights is not None
-    options = () if adapter else INTENTS
     prompts = [with_options(each.prompt, options) if options else each.prompt for each in asked]
     file = weights_path(card.weights, settings.cache_dir)
     async with running_model(name, file, 0, adapter) as model:
