@@ -35,6 +35,7 @@ from sizewise.app.resources import MergeMetrics, Resources
 from sizewise.app.secret_rotation import SecretRotation
 from sizewise.app.services import Services, open_services
 from sizewise.app.shadow_flows import acting_node_of
+from sizewise.app.tuning_jobs import TuningJobs
 from sizewise.atomic_file import write_file_atomically
 from sizewise.catalog import discovery
 from sizewise.catalog.current_catalog import current_catalog
@@ -457,6 +458,7 @@ async def _run_process(settings: Settings, process: ServerProcess) -> None:
             flow_files=process.flow_folder(settings, services),
             prompts=prompt_library(settings, services),
             eval_jobs=eval_jobs(settings, services),
+            tuning_jobs=TuningJobs(settings.home, settings.cache_dir, settings.config_file),
         )
         found = await process.discover(settings)
         certificates = process.load_certificates(settings)
@@ -548,6 +550,8 @@ async def _serve(
             each.cancel()
         await live.app.resources.file_attachments.close()
         await live.app.resources.eval_jobs.close()
+        if (trainings := live.app.resources.tuning_jobs) is not None:
+            await trainings.close()
         works = services.background, services.eval_runs, services.batches
         await asyncio.gather(*(each.close(END_TIMEOUT_S) for each in works))
         await live.app.resources.embedding_retries.close()

@@ -10,6 +10,7 @@ from functools import partial
 from sizewise.app.eval_jobs import EvalJobs
 from sizewise.app.process_role import ALONE, ProcessRole
 from sizewise.app.services import Services
+from sizewise.app.tuning_jobs import TuningJobs
 from sizewise.cache.idempotency import CallsInFlight
 from sizewise.cache.response_cache import CacheEpoch
 from sizewise.catalog.catalog_update import UpdateParser
@@ -73,6 +74,7 @@ class Resources:
     prompts: PromptLibrary = field(default_factory=empty_library)
     release: ReleaseParts | None = None  # None: what is published answers
     eval_jobs: EvalJobs = field(default_factory=partial(EvalJobs, None))
+    tuning_jobs: TuningJobs | None = None  # None: no server, so nobody starts a training
     role: ProcessRole = ALONE
     new_queue: NewQueue = FairQueue  # of a model with slots
     sibling_problems: Callable[[], list[str]] = list  # of other processes of this server

@@ -26,6 +26,7 @@ ACTIONS: Mapping[str, str] = MappingProxyType(
         "manage_budgets": "Set budgets and rate limits.",
         "annotate": "Label the items of annotation queues, with their inputs and answers.",
         "run_evals": "Start and cancel runs of evals.",
+        "run_tuning": "Start and cancel the training of small models on this machine.",
         "approve": "Decide what waits for a person in flow runs and agents, except in your own runs.",
         "manage_flows": "Publish and withdraw flows, and see their content.",
         "manage_releases": "Save releases, and put them into environments.",
@@ -66,7 +67,9 @@ ACTION_GROUPS: Mapping[str, frozenset[str]] = MappingProxyType(
 
 ORGANIZATION_ACTIONS = frozenset({"read_audit"})
 """These apply beyond one project: a caller limited to a project never has them."""
-SERVER_ACTIONS = frozenset({"read_metrics", "manage_settings", "manage_encryption", "create_organizations"})
+SERVER_ACTIONS = frozenset(
+    {"read_metrics", "manage_settings", "manage_encryption", "create_organizations", "run_tuning"}
+)
 """These apply to the whole server: also never in another organization than the first."""
 DEFAULT_TENANT = "local"
 

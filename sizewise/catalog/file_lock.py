@@ -36,6 +36,15 @@ async def file_lock(path: Path, on_wait: Callable[[], None] = lambda: None) -> A
         yield
 
 
+def is_locked(path: Path) -> bool:
+    """Whether a process holds the lock at `path`. It may be otherwise when this returns."""
+    try:
+        with path.open("rb") as file:
+            return not _try_lock(file.fileno())
+    except OSError:
+        return False
+
+
 def _try_lock(file: int) -> bool:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -69,7 +69,7 @@ def mitigate(
     gap is not smaller.
 
     \b
-    Example: sizewise bias mitigate bias-2026-11-28 --small small --large large
+    Example: sizewise bias mitigate evals/bias/2026-11-28 --small small --large large
     """
     if not 0 < promise <= 1:
         raise BadRequest(f"--promise is {promise:g}", "use a share such as 0.95")

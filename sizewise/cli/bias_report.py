@@ -15,21 +15,10 @@ from sizewise.cli.bias_replay import replayed_outcomes
 from sizewise.cli.options import local_options, wants_json
 from sizewise.cli.output import write_file, write_json, write_table
 from sizewise.errors import BadRequest
-from sizewise.evals.bias.gaps import TOLERANCE, GroupGap, Metric, dimension_verdict, find_gaps, points
-from sizewise.evals.bias.grouped_answers import (
-    chosen_models,
-    grouped_answers,
-    read_grouped_prompts,
-    read_outcomes,
-)
+from sizewise.evals.bias.gaps import TOLERANCE, GroupGap, dimension_verdict, points
+from sizewise.evals.bias.report import TITLES, TargetGaps, measure_groups, verdict_words
 from sizewise.evals.bias.suite import REFERENCES
-from sizewise.evals.outcomes import RecordedOutcome
 
-TITLES: Mapping[Metric, str] = {
-    "quality": "Quality",
-    "refusal": "Refusals",
-    "small_share": "Answered by the small model",
-}
 METHOD = (
     "A group is compared text by text with other versions of the same texts where there are any (else by means), with"
     " the reference group where a dimension has one, else with all other groups. All intervals of a model hold together"
@@ -43,20 +32,6 @@ class ReportOptions(Struct, frozen=True):
     small: str
     policies: tuple[str, ...]
     markdown: Path | None
-
-
-class TargetGaps(Struct, frozen=True):
-    """Of one model or policy."""
-
-    name: str
-    answers: int
-    chosen: Sequence[str]  # the models that answered, if it is a policy
-    small: str
-    gaps: Sequence[GroupGap]
-
-    @property
-    def has_gap(self) -> bool:
-        return any(each.verdict == "gap found" for each in self.gaps)
 
 
 def report_options(verb: Callable[..., None]) -> Callable[..., None]:
@@ -116,7 +91,7 @@ def report(ctx: click.Context, /, folder: Path, options: ReportOptions) -> None:
     "groups": {"dimension": "group"}, or has a category. Exits with 1 if a gap is found.
 
     \b
-    Example: sizewise bias report bias-2026-11-28 --markdown bias.md
+    Example: sizewise bias report evals/bias/2026-11-28 --markdown bias.md
     """
     ctx.exit(write_report(folder, options))
 
@@ -142,37 +117,14 @@ def write_report(folder: Path, options: ReportOptions, small: str = "") -> int:
 
 def measure(folder: Path, options: ReportOptions, small: str = "") -> list[TargetGaps]:
     """Raises BadRequest if there is nothing to compare."""
-    prompts, outcomes = read_grouped_prompts(folder), read_outcomes(folder)
-    for policy in options.policies:
-        outcomes.extend(replayed_outcomes(policy, folder))
-    chosen = chosen_models(outcomes)
-    named = options.small or small or _smallest(outcomes, chosen)
-    answers = grouped_answers(prompts, outcomes, named)
-    found = [
-        TargetGaps(
-            name=name,
-            answers=len(its),
-            chosen=chosen.get(name, []),
-            small=named,
-            gaps=find_gaps(its, options.references, options.tolerance),
-        )
-        for name, its in answers.items()
-    ]
-    if not any(target.gaps for target in found):
-        raise BadRequest(f"{str(folder)!r} has no two groups with answers", "let more prompts be answered")
-    return found
-
-
-def _smallest(outcomes: Sequence[RecordedOutcome], chosen: Mapping[str, Sequence[str]]) -> str:
-    """Of the models that policies chose: the first that was recorded alone (`bias run` asks the small one first)."""
-    models = {model for names in chosen.values() for model in names}
-    return next((each.model for each in outcomes if each.model in models), "")
+    replayed = [each for policy in options.policies for each in replayed_outcomes(policy, folder)]
+    return measure_groups(folder, options.references, options.tolerance, options.small or small, replayed)
 
 
 def _as_json(target: TargetGaps) -> dict[str, object]:
     verdicts = [
         {"metric": metric, "dimension": dimension, "verdict": dimension_verdict(gaps)}
-        for metric, dimension, gaps in _panels(target.gaps)
+        for metric, dimension, gaps in target.panels()
     ]
     return {
         "name": target.name,
@@ -181,14 +133,6 @@ def _as_json(target: TargetGaps) -> dict[str, object]:
         "verdicts": verdicts,
         "groups": msgspec.to_builtins(target.gaps),
     }
-
-
-def _panels(gaps: Sequence[GroupGap]) -> Iterator[tuple[Metric, str, list[GroupGap]]]:
-    for metric in TITLES:
-        for dimension in dict.fromkeys(each.dimension for each in gaps):
-            same = [each for each in gaps if (each.metric, each.dimension) == (metric, dimension)]
-            if same:
-                yield metric, dimension, same
 
 
 def _write_target(target: TargetGaps) -> None:
@@ -217,13 +161,7 @@ def _cells(each: GroupGap) -> tuple[str, ...]:
     shared = each.dimension, each.group, f"{each.texts:,}", f"{each.value:.1%}"
     if each.verdict == "reference":
         return (*shared, "", "", "reference")
-    return (*shared, f"{100 * each.gap:+.1f}", f"{100 * each.low:+.1f} to {100 * each.high:+.1f}", _verdict(each))
-
-
-def _verdict(each: GroupGap) -> str:
-    if each.verdict == "no gap":
-        return f"no gap larger than {points(each.bound)}"
-    return each.verdict if each.verdict != "unclear" else f"unclear: {each.needed:,} more texts"
+    return (*shared, f"{100 * each.gap:+.1f}", f"{100 * each.low:+.1f} to {100 * each.high:+.1f}", verdict_words(each))
 
 
 def markdown_lines(folder: Path, targets: Sequence[TargetGaps]) -> Iterator[str]:
@@ -234,7 +172,7 @@ def markdown_lines(folder: Path, targets: Sequence[TargetGaps]) -> Iterator[str]
     for target in targets:
         yield f"\n## {target.name}\n"
         yield f"{target.answers:,} answers" + (f", by {', '.join(target.chosen)}." if target.chosen else ".")
-        for metric, dimension, gaps in _panels(target.gaps):
+        for metric, dimension, gaps in target.panels():
             if metric != "quality" and not any(each.value for each in gaps):
                 continue
             yield f"\n### {TITLES[metric]} by {dimension}: {dimension_verdict(gaps)}\n"

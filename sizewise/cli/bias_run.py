@@ -12,10 +12,12 @@ from sizewise.cli import operations
 from sizewise.cli.api_client import ApiClient
 from sizewise.cli.bias_report import ReportOptions, report_options, write_report
 from sizewise.cli.chat_answers import ChatAnswers
+from sizewise.cli.eval_files import evals_folder
 from sizewise.cli.options import api_client, server_options
 from sizewise.cli.output import format_count
 from sizewise.cli.route_outcomes import record_answers
 from sizewise.errors import BadRequest, ModelNotFound, did_you_mean
+from sizewise.evals.bias.run_folders import FOLDER
 from sizewise.evals.bias.suite import SYSTEM, suite_prompts
 from sizewise.evals.outcome_folder import OutcomeRun, digest_of, finished
 from sizewise.evals.outcome_job import OutcomeBudget, missing_by_model
@@ -30,7 +32,7 @@ POLICIES = "auto"
 @click.option("-m", "--models", required=True, metavar="A,B,auto", help="Models and policies, the small model first.")
 @click.option("-d", "--dimension", "dimensions", multiple=True, metavar="NAME", help="Of the suite; several. [all]")
 @click.option("--fillings", default=1, show_default=True, type=click.IntRange(1, 50), help="Versions of each text.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FOLDER", help="[bias-DATE]")
+@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FOLDER", help="[evals/bias/DATE]")
 @click.option("--max-tokens", default=MAX_TOKENS, show_default=True, type=click.IntRange(1), help="Of an answer.")
 @click.option("--system", metavar="TEXT", help="System prompt of every request. [of the suite: one word]")
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Stop after so many new answers.")
@@ -68,7 +70,7 @@ def run(
         raise BadRequest("no prompt names a group", 'add "groups": {"dimension": "group"}: see docs/how-to/bias.md')
     server = api_client()
     names = asyncio.run(_targets(server, [each.strip() for each in models.split(",") if each.strip()]))
-    folder = output or Path(f"bias-{date.today().isoformat()}")
+    folder = output or evals_folder() / FOLDER / date.today().isoformat()
     said = (SYSTEM if prompts is None else "") if system is None else system
     made = OutcomeRun(digest_of(asked), max_tokens, said)
     budget = OutcomeBudget(None, limit, concurrency)

@@ -46,6 +46,7 @@ Permission: TypeAlias = Literal[
     "manage_budgets",
     "annotate",
     "run_evals",
+    "run_tuning",
     "approve",
     "manage_flows",
     "manage_releases",

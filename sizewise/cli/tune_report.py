@@ -13,6 +13,7 @@ from sizewise.cli.output import write_json, write_table
 from sizewise.evals.llm_judge import wilson_interval
 from sizewise.tuning.gate import needless
 from sizewise.tuning.run_store import Measured, TrainingCost, TuningRun
+from sizewise.tuning.run_words import sentence
 
 NAMES: Mapping[str, str] = {"prompting": "without tuning, answers listed", "head": "a head on vectors"}
 
@@ -21,6 +22,7 @@ def write_run(run: TuningRun) -> None:
     if wants_json():
         write_json(msgspec.to_builtins(run))
         return
+    click.echo(sentence(run))
     its = run.estimate
     rows = [
         ("run", f"{run.name}, {run.state}" + (f", step {run.step} of {its.steps}" if run.state == "training" else "")),
@@ -43,8 +45,6 @@ def write_run(run: TuningRun) -> None:
         rows.append(("memory", f"{run.memory.revealed} of {run.memory.planted} planted canaries came out"))
     if run.withdrawn:
         rows.append(("erased", f"{run.withdrawn:,} of its examples since it learned from them"))
-    if run.refused:
-        rows.append(("gate", f"refused: {run.refused}"))
     if run.model:
         rows.append(("model", run.model))
     write_table(("", ""), [row for row in rows if row[0] != "left out" or run.suspects])
@@ -67,8 +67,8 @@ def _measured(found: Measured) -> str:
 
 def _next_step(run: TuningRun) -> str:
     if run.state == "planned" and (enough := needless(run)):
-        what = "a head on vectors answers them: turn on [learn]" if enough == "head" else "ask the base as it is"
-        return f"you do not need tuning: {what}. To tune all the same: sizewise tune run {run.name} --anyway"
+        what = "turn on [learn]" if enough == "head" else "ask the base as it is"
+        return f"next: {what}. To tune all the same: sizewise tune run {run.name} --anyway"
     if run.state in ("planned", "training"):
         return f"next: sizewise tune run {run.name}"
     if run.state == "trained" and not run.refused:

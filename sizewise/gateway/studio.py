@@ -26,6 +26,7 @@ PAGES = (
     *("/knowledge", "/knowledge/{body:path}"),
     *("/releases", "/releases/plan/{body}", "/releases/canary/{body}", "/releases/{body}"),
     *("/prompts", "/prompts/{body}", "/evals", "/evals/compare", "/evals/judges", "/evals/runs/{body:path}"),
+    *("/evals/bias", "/evals/bias/{body}", "/small-models/tuning", "/small-models/tuning/{body}"),
     *(
         "/evals/{body}",
         "/annotate",

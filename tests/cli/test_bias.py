@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.cli.terminal import Done, sizewise
+from tests.evals.bias_folder import planted_router, recorded, small_group
 from tests.running_server import Served, serving
 
 CONFIG = """
@@ -34,32 +35,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         yield served
 
 
-def recorded(folder: Path, answers: Mapping[str, list[dict[str, Any]]], groups: Mapping[str, int]) -> str:
-    """`answers`: by group, one for each text. `groups`: how many texts each has."""
-    prompts, outcomes = list[dict[str, Any]](), list[dict[str, Any]]()
-    for group, count in groups.items():
-        for text in range(count):
-            id = f"{text} {group}"
-            prompts.append({"prompt_id": id, "prompt": id, "template": text, "groups": {"dialect": group}})
-            outcomes.extend({"prompt_id": id, **each} for each in answers[group])
-    folder.mkdir()
-    (folder / "prompts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in prompts))
-    (folder / "outcomes.jsonl").write_text("".join(json.dumps(row) + "\n" for row in outcomes))
-    return str(folder)
-
-
 def groups(done: Done, model: str, metric: str) -> dict[str, dict[str, Any]]:
     target = next(each for each in done.json["targets"] if each["name"] == model)
     return {each["group"]: each for each in target["groups"] if each["metric"] == metric}
 
 
 def test_a_router_that_sends_one_dialect_to_the_small_model_has_a_gap_in_its_share_alone(tmp_path: Path) -> None:
-    def routed(by: str) -> list[dict[str, Any]]:
-        alone = [{"model": name, "score": 1.0} for name in ("small", "large")]
-        return [*alone, {"model": "auto", "score": 1.0, "answered_by": by}]
-
-    answers = {"standard": routed("large"), "scots": routed("small"), "kerry": routed("large")}
-    folder = recorded(tmp_path / "answers", answers, {"standard": 150, "scots": 150, "kerry": 150})
+    folder = planted_router(tmp_path / "answers")
     done = sizewise("bias", "report", folder, "--json", home=tmp_path)
     assert done.code == 1, done.err
     shares = groups(done, "auto", "small_share")
@@ -76,8 +58,7 @@ def test_a_router_that_sends_one_dialect_to_the_small_model_has_a_gap_in_its_sha
 
 
 def test_a_group_of_six_is_unclear_with_the_texts_that_it_needs_and_no_panel_denies_a_gap(tmp_path: Path) -> None:
-    alike = {name: [{"model": "m", "score": 1.0}] for name in ("a", "b", "few")}
-    folder = recorded(tmp_path / "answers", alike, {"a": 200, "b": 200, "few": 6})
+    folder = small_group(tmp_path / "answers")
     done = sizewise("bias", "report", folder, "--json", "--tolerance", "10", home=tmp_path)
     assert done.code == 0, done.err
     seen = groups(done, "m", "quality")

@@ -29,7 +29,7 @@ def test_what_needs_no_tuning_is_told_and_not_trained(tmp_path: Path) -> None:
     RunStore(tmp_path).save(planned(baselines={"prompting": Measured((False,) * 20), "head": GOOD}))
     done = sizewise("tune", "run", "intents", home=tmp_path)
     assert done.code == 1
-    assert "you do not need tuning: a head on vectors answers them: turn on [learn]" in done.out
+    assert "next: turn on [learn]" in done.out
 
 
 def test_the_size_is_told_before_anything_is_installed(tmp_path: Path) -> None:

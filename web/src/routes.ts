@@ -27,6 +27,7 @@ const ALERTS = ['read_records', 'manage_alerts'];
 const FLOWS = ['ask', 'manage_flows'];
 const INBOX = ['approve', 'ask', 'read_records'];
 const MODELS = ['ask', 'read_models'];
+const MODELS_ALONE = ['read_models'];
 const ANNOTATE = ['annotate', 'manage_evals'];
 const EVALS = ['read_evals'];
 const PROMPTS = ['ask', 'manage_flows'];
@@ -192,6 +193,8 @@ export const routes: readonly Route[] = [
     may: EVALS,
     load: () => import('./suites/Judges.svelte'),
   },
+  { path: '/evals/bias', title: 'Bias', entry: 'Quality', may: EVALS, load: () => import('./bias/BiasRuns.svelte') },
+  { path: '/evals/bias/:id', title: 'Bias', entry: 'Quality', may: EVALS, load: () => import('./bias/BiasRun.svelte') },
   { path: '/evals/runs/*id', title: 'Run', entry: 'Quality', may: EVALS, load: () => import('./suites/Run.svelte') },
   { path: '/evals/:suite', title: 'Suite', entry: 'Quality', may: EVALS, load: () => import('./suites/Suite.svelte') },
   {
@@ -221,6 +224,20 @@ export const routes: readonly Route[] = [
     entry: 'Models',
     may: RECORDS,
     load: () => import('./decisions/Decision.svelte'),
+  },
+  {
+    path: '/small-models/tuning',
+    title: 'Tuning',
+    entry: 'Models',
+    may: MODELS_ALONE,
+    load: () => import('./tuning/TuningRuns.svelte'),
+  },
+  {
+    path: '/small-models/tuning/:id',
+    title: 'Tuning run',
+    entry: 'Models',
+    may: MODELS_ALONE,
+    load: () => import('./tuning/TuningRun.svelte'),
   },
   { path: '/widgets', title: 'Widgets', entry: 'Build', may: WIDGETS, load: () => import('./widgets/Widgets.svelte') },
   {
@@ -262,6 +279,7 @@ export const entries: readonly Entry[] = [
       { path: '/evals', title: 'Evals', may: EVALS },
       { path: '/annotate', title: 'Annotate', may: ANNOTATE },
       { path: '/evals/judges', title: 'Judges', may: EVALS },
+      { path: '/evals/bias', title: 'Bias', may: EVALS },
     ],
   },
   {
@@ -270,6 +288,7 @@ export const entries: readonly Entry[] = [
       { path: '/models', title: 'Models', may: MODELS },
       { path: '/models/advise', title: 'Advisor', may: MODELS },
       { path: '/decisions', title: 'Decisions', may: RECORDS },
+      { path: '/small-models/tuning', title: 'Tuning', may: MODELS_ALONE },
     ],
   },
   {

@@ -1,0 +1,1 @@
+var e={text:`query BiasRunList{biasRuns{id ended finding targets{name answers hasGap sentence}}}`},t={text:`query BiasRunDetail($id:ID!){biasRun(id:$id){id ended finding targets{name answers answeredBy small hasGap sentence panels{metric title dimension verdict groups{group items texts value verdict sentence gap low high detectable}}}}}`};export{e as n,t};

@@ -1,0 +1,49 @@
+"""A training environment whose Python only counts steps, takes its time, and goes on after a kill; it learns nothing.
+
+Its adapter changes nothing either, so a run ends as one whose runtimes disagree.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import msgspec
+
+from sizewise.catalog.loader import bundled_models
+from sizewise.settings.load import load_settings
+from sizewise.tuning.environment import TrainingEnvironment, environment_folder
+from tests.tuning.adapter_file import write_adapter
+
+STEPS = 60
+SCRIPT = """#!{python}
+import json, pathlib, shutil, sys, time
+job = json.load(sys.stdin)
+folder = pathlib.Path(job["folder"])
+checkpoint = folder / "checkpoint.pt"
+begin = int(checkpoint.read_text()) if checkpoint.exists() else 0
+def say(**event):
+    print(json.dumps(event), flush=True)
+for step in range(begin, {steps} + 1):
+    say(event="step", step=step, steps={steps}, cpu_seconds=step / 10, loss=1.0)
+    checkpoint.write_text(str(step))
+    time.sleep(0.2)
+shutil.copy({adapter!r}, folder / "adapter.gguf")
+answers = [dict(tokens=[1], logprobs=[-1.0]) for _ in job["probes"]]
+ranks = [9 for _ in job["canaries"]]
+say(event="end", answers=answers, canary_ranks=ranks, cpu_seconds={steps} / 10, peak_bytes=10**9)
+"""
+
+
+def echo_environment(cache: Path) -> None:
+    """Makes a cache folder with this environment, and the models of this machine."""
+    models = load_settings(None, cache).cache_dir / "models"
+    folder = environment_folder(cache)
+    (folder / "bin").mkdir(parents=True)
+    adapter = write_adapter(folder / "adapter.gguf", bundled_models()["smollm2-135m"].weights.sha256, 0.0)
+    python = folder / "bin" / "python"
+    python.write_text(SCRIPT.format(python=sys.executable, steps=STEPS, adapter=str(adapter)))
+    python.chmod(0o755)
+    ready = TrainingEnvironment(str(folder), gpu=False, versions={})
+    (folder / "ready.json").write_bytes(msgspec.json.encode(ready))
+    (cache / "models").symlink_to(models)
