@@ -10,6 +10,7 @@ import {
   set,
   unset,
 } from '../../src/flows/document/edits';
+import { FlowDocument } from '../../src/flows/document/doc.svelte';
 import { apply, inverse, perform, Refused, type Gesture, type Splice } from '../../src/flows/document/splices';
 import { readTree, type Path, type Tree } from '../../src/flows/document/tree';
 import { flow, Random, VALUES } from './random';
@@ -17,8 +18,17 @@ import { flow, Random, VALUES } from './random';
 const GESTURES = 20_000;
 const MINUTES = 5 * 60_000;
 
-const nodesOf = (tree: Tree): Record<string, Record<string, unknown>> =>
-  ((tree.data as Record<string, unknown>)['nodes'] ?? {}) as Record<string, Record<string, unknown>>;
+type Nodes = Record<string, Record<string, unknown>>;
+
+/** Each mapping of nodes: that of the flow, and those within its nodes. */
+function levelsOf(nodes: Nodes, path: Path = ['nodes']): { path: Path; nodes: Nodes }[] {
+  const inner = Object.entries(nodes).flatMap(([id, body]) =>
+    body?.['nodes'] && typeof body['nodes'] === 'object' && !Array.isArray(body['nodes'])
+      ? levelsOf(body['nodes'] as Nodes, [...path, id, 'nodes'])
+      : [],
+  );
+  return [{ path, nodes }, ...inner];
+}
 
 /** The places that name `id`, as the server tells them. */
 function placesOf(text: string, id: string, to: string): Splice[] {
@@ -38,16 +48,17 @@ function placesOf(text: string, id: string, to: string): Splice[] {
 }
 
 function gesture(random: Random, tree: Tree, number: number): Gesture {
-  const nodes = nodesOf(tree);
+  const level = random.of(levelsOf(((tree.data as Record<string, unknown>)['nodes'] ?? {}) as Nodes));
+  const { nodes } = level;
   const ids = Object.keys(nodes);
   const id = ids.length > 0 ? random.of(ids) : '';
-  const path: Path = ['nodes', id];
+  const path: Path = [...level.path, id];
   const fresh = `n${number}`;
   const chosen = ids.length === 0 ? 0 : random.below(10);
   if (chosen === 0)
     return addNode(
       tree,
-      ['nodes'],
+      level.path,
       fresh,
       { kind: 'ask', prompt: random.of(VALUES) },
       random.chance(0.5) ? id : undefined,
@@ -85,7 +96,7 @@ function lost(before: string, after: string): string[] {
 
 describe('gestures', () => {
   it(
-    'change what they say, nothing else, and can be undone to the byte',
+    'change what they say, nothing else, and are undone and done again to the byte',
     () => {
       const random = new Random(29);
       let done = 0;
@@ -93,31 +104,40 @@ describe('gestures', () => {
       const why: string[] = [];
       while (done < GESTURES) {
         const start = flow(random).text;
-        let tree = readTree(start);
-        expect(tree.wrong, start).toBeNull();
-        const back: Splice[][] = [];
+        const windows = start.includes('\r\n');
+        const open = new FlowDocument();
+        open.open(start);
+        expect(open.tree.wrong, start).toBeNull();
+        const files = [start];
         for (let each = 0; each < 20 && done < GESTURES; each += 1, done += 1) {
+          const tree = open.current();
           let asked: Gesture | null = null;
           try {
-            asked = gesture(random, tree, done);
-            const after = perform(tree, asked);
-            const touched = asked.splices.reduce(
-              (sum, one) => sum + tree.text.slice(one.from, one.to).split('\n').length,
-              0,
-            );
-            expect(lost(tree.text, after.text).length).toBeLessThanOrEqual(touched);
-            back.push(inverse(tree.text, asked.splices));
-            expect(apply(after.text, back.at(-1) ?? [])).toBe(tree.text);
-            tree = after;
+            open.perform((now) => (asked = gesture(random, now, done)));
+            const { splices } = asked as unknown as Gesture;
+            const touched = splices.reduce((sum, one) => sum + tree.text.slice(one.from, one.to).split('\n').length, 0);
+            expect(lost(tree.text, open.text).length).toBeLessThanOrEqual(touched);
+            expect(apply(open.text, inverse(tree.text, splices))).toBe(tree.text);
+            if (windows) expect(open.file.replaceAll('\r\n', '')).not.toContain('\n');
+            files.push(open.file);
           } catch (error) {
             if (!(error instanceof Refused)) throw error;
             refused += 1;
-            if (asked && why.length < 8)
-              why.push(`${tree.text}\n--->\n${apply(tree.text, asked.splices)}\n${JSON.stringify(asked.splices)}`);
+            const splices = (asked as Gesture | null)?.splices;
+            if (splices && why.length < 8)
+              why.push(`${tree.text}\n--->\n${apply(tree.text, splices)}\n${JSON.stringify(splices)}`);
           }
         }
-        const undone = back.reverse().reduce((text, splices) => apply(text, splices), tree.text);
-        expect(undone).toBe(start);
+        for (const file of files.slice(0, -1).reverse()) {
+          open.undo();
+          expect(open.file).toBe(file);
+        }
+        expect(open.undos).toBe(0);
+        for (const file of files.slice(1)) {
+          open.redo();
+          expect(open.file).toBe(file);
+        }
+        expect(open.redos).toBe(0);
       }
       console.info(`${done} gestures, ${refused} refused`);
       if (process.env['WHY']) for (const each of why) console.info(each);

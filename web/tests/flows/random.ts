@@ -53,8 +53,13 @@ export const VALUES: readonly unknown[] = [
   ],
 ];
 
-/** One flow; `ids`: its outermost nodes. */
+/** One flow; `ids`: its outermost nodes. Some have nodes within, up to two deep; some lines end as Windows ends them. */
 export function flow(random: Random): { text: string; ids: string[] } {
+  const made = lines(random);
+  return random.chance(0.25) ? { ...made, text: made.text.replaceAll('\n', '\r\n') } : made;
+}
+
+function lines(random: Random): { text: string; ids: string[] } {
   const step = random.of([2, 2, 2, 4, 3]);
   const lines: string[] = [];
   const comment = (indent: number): void => {
@@ -83,7 +88,7 @@ export function flow(random: Random): { text: string; ids: string[] } {
     if (kind === 5) return `|+\n${inner}kept ${earlier}\n`;
     return `${random.below(100)}${tail()}`;
   };
-  const node = (indent: number, id: string): void => {
+  const node = (indent: number, id: string, depth: number): void => {
     const space = ' '.repeat(indent);
     comment(indent);
     if (random.chance(0.15)) {
@@ -92,6 +97,10 @@ export function flow(random: Random): { text: string; ids: string[] } {
     }
     lines.push(`${space}${id}:${tail()}`);
     const deep = ' '.repeat(indent + step);
+    if (depth < 2 && random.chance(0.2)) {
+      around(indent + step, id, depth);
+      return;
+    }
     lines.push(`${deep}kind: ${random.of(['ask', 'template', 'search'])}${tail()}`);
     if (ids.length > 0 && random.chance(0.4)) {
       const one = random.of(ids);
@@ -105,10 +114,30 @@ export function flow(random: Random): { text: string; ids: string[] } {
     if (random.chance(0.2))
       lines.push(`${deep}labels2:${tail()}`, `${deep}${' '.repeat(step)}a: one`, `${deep}${' '.repeat(step)}b: two`);
   };
+  /** The body of a node that has others in it, or of a branch. */
+  const around = (indent: number, id: string, depth: number): void => {
+    const deep = ' '.repeat(indent);
+    const kind = random.of(['each', 'loop', 'branch']);
+    lines.push(`${deep}kind: ${kind}${tail()}`);
+    if (kind === 'branch') {
+      const cases = `${deep}${' '.repeat(step)}`;
+      lines.push(`${deep}cases:${tail()}`, `${cases}yes: "{{ inputs.question == 'a' }}"`, `${cases}no: true`);
+      return;
+    }
+    if (kind === 'each') lines.push(`${deep}items: [1, 2]`);
+    comment(indent);
+    lines.push(`${deep}nodes:${tail()}`);
+    const inner = 1 + random.below(3);
+    for (let index = 0; index < inner; index += 1) {
+      node(indent + step, `${id}_${index}`, depth + 1);
+      blank();
+    }
+    if (random.chance(0.7)) lines.push(`${deep}outputs: {text: "{{ ${id}_0.text }}"}${tail()}`);
+  };
   const count = 2 + random.below(5);
   for (let index = 0; index < count; index += 1) {
     const id = `${random.of(WORDS.slice(0, 10))}${index}`;
-    node(step, id);
+    node(step, id, 0);
     ids.push(id);
     blank();
   }
