@@ -23,7 +23,7 @@ CUES = (
     " [[echo/large: say Air scatters blue light more than red light, so the sky looks blue.]]"
 )
 """What the models answer, in their settings and not in the question, so that a reader sees a question."""
-HIGH = {"play": 981, "knowledge": 850, "audit": 620, "flow": 620}
+HIGH = {"play": 981, "knowledge": 850, "audit": 620, "flow": 620, "quality": 900}
 
 
 @pytest.fixture(scope="module")

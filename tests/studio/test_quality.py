@@ -17,6 +17,7 @@ from tests.evals.test_calibrate import recorded
 from tests.graphql.graphql_client import graphql
 from tests.running_server import Served, serving, until
 from tests.studio.browser import tab
+from tests.studio.test_pictures_of_docs import kept
 
 pytestmark = pytest.mark.browser
 MODELS = "\n".join(
@@ -123,6 +124,8 @@ def test_the_plane_of_a_certified_policy_is_seen_with_all_that_is_measured(
             page.locator("svg text", has_text=name).first.wait_for()
         for curve in ("oracle", "random", "cascade", "prompt"):
             assert page.locator(f"polyline.{curve}").count() == 1
+        if look == "light":
+            kept(opened, "quality")
         page.get_by_text("Show as table").click()
         live = page.get_by_role("row", name="live traffic").inner_text()
         assert "±" in live and " to " in live, live

@@ -234,3 +234,23 @@ def test_who_may_not_release_sees_the_page_and_no_button(browser: Any, released:
         assert opened.page.get_by_role("button", name="Roll back").count() == 0
         refused = viewer.graphql('mutation { rollbackRelease(environment: "prod") { name } }')
         assert refused.errors[0]["extensions"]["code"] == "forbidden", refused.errors
+
+
+def test_story_49_a_new_name_of_a_variable_breaks_callers_and_the_plan_says_so(
+    browser: Any, released: Served, owners: tuple[Browser, Browser]
+) -> None:
+    prompt = "---\nrole: user\nvariables:\n  NAME: {type: text}\n---\nHello {{ NAME }}.\n"
+    place = released.home / "prompts" / "meet.md"
+    place.write_text(prompt.replace("NAME", "name"))
+    run(released.home, "release", "apply", ".", "--to", "free", "--now")
+    place.write_text(prompt.replace("NAME", "who"))
+    plan = run(released.home, "release", "plan", ".", "free")
+    with tab(browser, released, owners[0]) as opened:
+        page = opened.page
+        opened.open(f"/releases/plan/{plan['id']}")
+        broken = page.locator("section", has=page.get_by_role("heading", name="Breaks callers"))
+        broken.get_by_text("its variable 'name' is gone").wait_for()
+        broken.get_by_text("its variable 'who' is required now").wait_for()
+        page.get_by_role("button", name="Apply").click()
+        opened.picture("plan-broken")
+        assert opened.inaccessible() == [] and opened.wrong() == []

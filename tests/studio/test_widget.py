@@ -197,3 +197,26 @@ def _last(server: Served) -> dict[str, Any]:
     sent: Any = server.ask("/graphql", {"query": query}, key=_admin(server)).json
     found: dict[str, Any] = sent["data"]["records"]["rows"][0]
     return found
+
+
+def test_a_preview_shows_the_texts_of_a_widget_while_they_are_written(
+    browser: Any, server: Served, anna: Browser
+) -> None:
+    made(server, "preview", "https://shop.example.com")
+    with tab(browser, server, anna) as opened:
+        page = opened.page
+        opened.open("/widgets/preview")
+        shown = page.get_by_role("region", name="Preview")
+        shown.get_by_text("The answer of auto:default stands here.").wait_for()
+        page.get_by_label("Title").fill("Ask the shop")
+        page.get_by_label("Greeting").fill("Hello <b>you</b>. What can I do?")
+        page.get_by_label("Notice that a model answers").fill("A model answers.")
+        shown.get_by_role("heading", name="Ask the shop").wait_for()
+        shown.get_by_text("Hello <b>you</b>. What can I do?").wait_for()
+        shown.get_by_text("A model answers.").wait_for()
+        opened.picture("widget-preview")
+        assert opened.inaccessible() == []
+        page.reload()
+        page.get_by_role("region", name="Preview").wait_for()
+        assert page.get_by_text("Ask the shop").count() == 0, "nothing is saved by looking"
+        assert opened.wrong() == []
