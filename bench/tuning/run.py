@@ -105,11 +105,13 @@ async def compare(settings: Settings, adapter: Path, task: Task) -> None:
         for text, intent in task.test[:ASKED]
     ]
     small = await answers(settings, SMALL, asked, adapter)
+    bound = await answers(settings, SMALL, asked, adapter, task.intents)
     large = await answers(settings, LARGE, asked, None, task.intents)
     scores = [sum(each.logprobs) / max(1, len(each.logprobs)) for each in small]
     bar = sorted(scores, reverse=True)[int(KEPT * len(scores)) - 1]
     both = [one if score >= bar else other for one, other, score in zip(small, large, scores, strict=True)]
     print(f"{'tuned 135M':>28} {share(small, asked):.3f}")
+    print(f"{'as a rung of decisions':>28} {share(bound, asked):.3f}")
     print(f"{'1.5B, answers listed':>28} {share(large, asked):.3f}")
     print(f"{f'tuned, 1.5B for {1 - KEPT:.0%}':>28} {share(both, asked):.3f}")
 
@@ -117,10 +119,10 @@ async def compare(settings: Settings, adapter: Path, task: Task) -> None:
 async def answers(
     settings: Settings, name: str, asked: Sequence[Example], adapter: Path | None, options: Sequence[str] = ()
 ) -> list[GreedyAnswer]:
-    """`options`: listed, and nothing else can be answered."""
+    """`options`: nothing else can be answered; listed for a model that has not learned them."""
     card = local_card(name, settings)
     assert card.weights is not None
-    prompts = [with_options(each.prompt, options) if options else each.prompt for each in asked]
+    prompts = [with_options(each.prompt, options) if options and adapter is None else each.prompt for each in asked]
     file = weights_path(card.weights, settings.cache_dir)
     async with running_model(name, file, 0, adapter) as model:
         return await ask_all(
