@@ -26,6 +26,8 @@ export interface Attempted {
   result: 'answered' | 'failed' | 'distrusted';
   error: string;
   usage: Usage;
+  /** Unix ms. */
+  began: number;
   ms: number;
 }
 
@@ -60,6 +62,13 @@ export function planOf(release: Release, chat: Chat, caller: Caller, options: Re
     );
   }
   return plan;
+}
+
+/** The policy that a request names, whether there is one or not; as in the gateway's records. */
+export function requestedPolicy({ chat, options }: Question): string {
+  if (chat.model === 'auto' && options.policy !== null) return options.policy;
+  if (chat.model.includes('/')) return 'fixed';
+  return chat.model.slice(chat.model.indexOf(':') + 1) || chat.model;
 }
 
 function shortPlan(release: Release, name: string): Plan | undefined {
@@ -136,7 +145,7 @@ function attemptWith(making: Making): Attempt<Answer> {
     const why = exclusions && !attempts.length ? `${exclusions}; ${reason}` : reason;
     const begun = Date.now();
     const note = (result: Attempted['result'], error = '', usage = NO_USAGE): void => {
-      attempts.push({ row, result, error, usage, ms: Date.now() - begun });
+      attempts.push({ row, result, error, usage, began: begun, ms: Date.now() - begun });
     };
     try {
       const opened = open(row, chat, asker, unmasker);

@@ -24,6 +24,7 @@ export interface Caller {
   release: Release;
   /** Of the client: what is asked of the gateway at home is asked in its name. */
   authorization: string;
+  trace: string;
   signal: AbortSignal;
 }
 
@@ -142,7 +143,10 @@ function unreachable(row: Row, fault: unknown): EdgeError {
 function headersFor(row: Row, by: Caller): Headers {
   const headers = new Headers({ 'content-type': 'application/json', ...row.headers });
   for (const [name, secret] of Object.entries(row.secretHeaders)) headers.set(name, secretOf(by.env, secret));
-  if (row.via === 'origin') headers.set('authorization', by.authorization);
+  if (row.via === 'origin') {
+    headers.set('authorization', by.authorization);
+    headers.set('x-sizewise-trace', by.trace);
+  }
   const key = secretOf(by.env, row.secret);
   if (key && row.auth && row.auth !== 'bearer') headers.set(row.auth, key);
   else if (key) headers.set('authorization', `Bearer ${key}`);

@@ -14,14 +14,17 @@ export interface Finished {
   attempts: Attempted[];
   answered: Answered | null;
   error: EdgeError | null;
+  /** Of an answer from the cache. */
+  cached?: { model: string; why: string };
 }
 
-/** `onEnd` is called once, when the last byte was sent or the answer broke. */
+/** `onEnd` is called once, when the last byte was sent or the answer broke; `onWord` with each piece of a stream. */
 export async function chatResponse(
   release: Release,
   question: Question,
   trace: string,
   onEnd: (finished: Finished) => void,
+  onWord: () => void = () => undefined,
 ): Promise<Response> {
   const attempts: Attempted[] = [];
   try {
@@ -30,13 +33,16 @@ export async function chatResponse(
     const key = await cacheKey(release, caller, plan, chat, options.cache);
     const hit = await cached(key);
     if (hit) {
-      onEnd({ attempts, answered: null, error: null });
-      return fromCache(hit, trace);
+      const response = fromCache(hit, trace);
+      const said = (name: string): string => response.headers.get(name) ?? '';
+      const shown = { model: said('x-sizewise-model'), why: said('x-sizewise-why') };
+      onEnd({ attempts, answered: null, error: null, cached: shown });
+      return response;
     }
     const answered = await answerChat(release, question, attempts);
     const { answer, degraded } = answered.outcome;
     const headers = headersOf(answered, trace);
-    if (answer?.kind === 'stream') return streamed(answered, question, trace, headers, onEnd);
+    if (answer?.kind === 'stream') return streamed(answered, question, trace, headers, onEnd, onWord);
     onEnd({ attempts, answered, error: null });
     if (degraded) headers.set('x-sizewise-degraded', '1');
     headers.set('x-sizewise-cost-usd', dollars(totalCost(attempts)));
@@ -81,6 +87,7 @@ function streamed(
   trace: string,
   headers: Headers,
   onEnd: (finished: Finished) => void,
+  onWord: () => void,
 ): Response {
   const { outcome, attempts } = answered;
   const { answer, row } = outcome;
@@ -134,6 +141,7 @@ function streamed(
           }
           const text = passable(next.value);
           if (text) {
+            onWord();
             control.enqueue(encoder.encode(text));
             return;
           }

@@ -9,12 +9,25 @@ interface LocalEnv {
   [secret: string]: unknown;
 }
 
-/** KV's own protocol: GET /<key>?urlencoded=true. */
+const written = new Map<string, string>();
+
+/** KV's own protocol: GET, PUT and DELETE of /<key>?urlencoded=true, and GET /?prefix=...&key_count_limit=... */
 export default class Kv extends WorkerEntrypoint<LocalEnv> {
   async fetch(request: Request): Promise<Response> {
     const key = decodeURIComponent(new URL(request.url).pathname.slice(1));
+    if (request.method === 'PUT') written.set(key, await request.text());
+    else if (request.method === 'DELETE') written.delete(key);
+    else if (key === '') return Response.json({ keys: this.named(request.url), list_complete: true });
+    else if (written.has(key)) return new Response(written.get(key));
+    if (request.method !== 'GET') return new Response(null, { status: 204 });
     const found = this.env.VALUES[key];
     return found === undefined ? new Response(null, { status: 404 }) : Response.json(found);
+  }
+
+  private named(url: string): { name: string }[] {
+    const asked = new URL(url).searchParams;
+    const names = [...written.keys()].filter((name) => name.startsWith(asked.get('prefix') ?? ''));
+    return names.slice(0, Number(asked.get('key_count_limit') ?? 1_000)).map((name) => ({ name }));
   }
 }
 

@@ -2,6 +2,9 @@
 
 export interface Kv {
   get(key: string, options?: { type?: 'text' | 'json'; cacheTtl?: number }): Promise<unknown>;
+  put(key: string, value: string, options?: { expirationTtl?: number }): Promise<void>;
+  delete(key: string): Promise<void>;
+  list(options: { prefix: string; limit: number }): Promise<{ keys: { name: string }[] }>;
 }
 
 export interface RateLimiter {

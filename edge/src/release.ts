@@ -97,6 +97,8 @@ export interface Release {
   policies: Record<string, Rule>;
   limits: { bodyBytes: number; requestsPerMinute: number };
   origin: string;
+  /** Name of the secret with the key for records; empty: none are sent. */
+  recordsKey: string;
   revoked: string[];
   guards: GuardData;
   /** Of [router] predictor; its heads under the names of rows. */

@@ -11,6 +11,7 @@ import { authenticate, requirePermission } from './keys.js';
 import { limitRate } from './limits.js';
 import { getModel, listModels } from './models_door.js';
 import { readOptions } from './options.js';
+import { bringHome, recordOf } from './records.js';
 import type { Context, Env } from './platform.js';
 import type { Release } from './release.js';
 
@@ -33,7 +34,7 @@ export default {
   },
 };
 
-async function route(request: Request, env: Env, _context: Context, trace: string): Promise<Response> {
+async function route(request: Request, env: Env, context: Context, trace: string): Promise<Response> {
   if (release.format !== FORMAT) {
     const words = `the release has the format ${release.format}, and this runtime reads ${FORMAT}`;
     throw new EdgeError('model_unavailable', words, 'build and deploy it again: sizewise edge build');
@@ -43,7 +44,7 @@ async function route(request: Request, env: Env, _context: Context, trace: strin
     return Response.json({ status: 'ok', release: release.hash, build: release.build, version: release.version });
   if (path === '/v1/chat/completions') {
     expectMethod(request, 'POST');
-    return chat(request, env, trace);
+    return chat(request, env, context, trace);
   }
   if (path === '/v1/models' || path.startsWith('/v1/models/')) {
     expectMethod(request, 'GET');
@@ -59,7 +60,8 @@ async function route(request: Request, env: Env, _context: Context, trace: strin
   throw new EdgeError('not_found', `there is no ${path.slice(0, 200)} at this edge`, 'see docs/how-to/edge.md');
 }
 
-async function chat(request: Request, env: Env, trace: string): Promise<Response> {
+async function chat(request: Request, env: Env, context: Context, trace: string): Promise<Response> {
+  const at = Date.now();
   const caller = await authenticate(request.headers, env, release, 'chat');
   requirePermission(caller, 'ask');
   await limitRate(env, release, caller.id);
@@ -69,12 +71,21 @@ async function chat(request: Request, env: Env, trace: string): Promise<Response
     env,
     release,
     authorization: request.headers.get('authorization') ?? '',
+    trace,
     signal: request.signal,
   };
   const options = readOptions(request.headers, asked.options);
   if (planOf(release, asked, caller, options).kind === 'origin') return forwardHome(release, request, body, trace);
   const question = { chat: asked, caller, options, asker };
-  return chatResponse(release, question, trace, (_finished: Finished) => undefined);
+  let first: number | null = null;
+  const onEnd = (finished: Finished): void => {
+    const record = recordOf(question, finished, trace, { at, first }, 'chat');
+    ended(record ? bringHome(env, release, record) : undefined);
+  };
+  // told before the answer begins: a client that leaves would end the work that is told later
+  let ended: (work: Promise<void> | undefined) => void = () => undefined;
+  context.waitUntil(new Promise<void>((resolve) => (ended = resolve)));
+  return chatResponse(release, question, trace, onEnd, () => (first ??= Date.now()));
 }
 
 async function readBody(request: Request): Promise<string> {

@@ -137,6 +137,8 @@ from sizewise.telemetry import (
 )
 from sizewise.telemetry import tables as telemetry_tables
 from sizewise.telemetry.day_partitions import prepare_days
+from sizewise.telemetry.edges import tables as edge_tables
+from sizewise.telemetry.edges.edge_store import EdgeStore
 from sizewise.telemetry.end_users import EndUserHashes
 from sizewise.telemetry.otlp_exporter import OtlpExporter
 from sizewise.telemetry.payload_log import PayloadLog
@@ -175,6 +177,7 @@ class Services:
     limiter: Limiter
     audit_log: AuditLog
     records: RecordStore
+    edges: EdgeStore
     payload_log: PayloadLog
     end_users: EndUserHashes
     spans: SpanRecorder
@@ -396,6 +399,7 @@ def open_services(
             limiter=limiter,
             audit_log=AuditLog(read, writer),
             records=records,
+            edges=EdgeStore(read, write, records.ids),
             payload_log=payload_log,
             end_users=hashes,
             spans=SpanRecorder(writer.enqueue, records.ids),
@@ -521,6 +525,7 @@ COMPONENTS = (
         usage_tables,
         stored_sizes,
         pace_tables,
+        edge_tables,
         eval_tables,
         score_tables,
         decision_tables,
@@ -616,6 +621,7 @@ def _retention_jobs(settings: FileSettings) -> dict[str, MaintenanceTask]:
         "records": RecordRetention(
             records.retention_days, records.max_rows, before_delete=keep_usage, before_drop=keep_usage_between
         ),
+        "ids of edges' records": lambda c: edge_tables.forget_arrivals(c, time.time_ns() // 1_000_000),
         "spans": RecordRetention(records.retention_days, records.max_rows, table=SPANS, parts=()),
         "spending": lambda c: limit_tables.delete_expired_windows(c, time.time()),
         "evaluations": eval_tables.EvalsRetention(records.retention_days, records.max_rows),

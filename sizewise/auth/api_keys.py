@@ -114,6 +114,11 @@ class ApiKeys:
         keys = await asyncio.to_thread(self._read, lambda c: tables.list_keys(c, tenant))
         return [replace(key, digest="") for key in keys]
 
+    async def digests(self, tenant: str) -> dict[str, str]:
+        """SHA-256 in hex, by the id of the key: all that are stored."""
+        keys = await asyncio.to_thread(self._read, lambda c: tables.list_keys(c, tenant))
+        return {key.id: key.digest for key in keys}
+
     async def get(self, id: str, tenant: str) -> ApiKey:
         """Raises PathNotFound if the tenant has no such key."""
         found = next((key for key in await self.list(tenant) if key.id == id), None)

@@ -11,7 +11,7 @@ from sizewise.principal import KeyScope, Principal, name_matches
 ENDPOINTS = (
     *("chat", "messages", "responses", "completions", "moderations", "embeddings", "rerank", "decisions"),
     *("audio", "images", "files", "vector_stores", "batches", "evals", "scores", "models", "metrics", "graphql"),
-    *("mcp", "hooks"),
+    *("mcp", "hooks", "edge"),
 )
 MAX_ENTRIES = 100
 """Entries in one list."""

@@ -24,6 +24,7 @@ ACTIONS: Mapping[str, str] = MappingProxyType(
         "manage_keys": "Create, rotate and revoke all keys.",
         "manage_users": "Invite users, grant roles no higher than your own, disable users.",
         "manage_budgets": "Set budgets and rate limits.",
+        "serve_edge": "Be an edge: report what it answered, and get its release. For a Worker or a small machine.",
         "annotate": "Label the items of annotation queues, with their inputs and answers.",
         "run_evals": "Start and cancel runs of evals.",
         "run_tuning": "Start and cancel the training of small models on this machine.",
@@ -94,6 +95,7 @@ BUILTIN_ROLES: Mapping[str, frozenset[str]] = MappingProxyType(
         "developer": _DEVELOPER,
         "viewer": _VIEWER,
         "annotator": frozenset({"annotate"}),
+        "edge": frozenset({"serve_edge"}),
     },
 )
 """The built-in roles, most powerful first; [roles] in sizewise.toml adds more."""

@@ -17,7 +17,10 @@ COMMANDS: Mapping[str, LazyCommand] = {
     ),
     "status": LazyCommand("sizewise.cli.edge_deploy:status", "Show what is live at the edge, and what was."),
     "rollback": LazyCommand("sizewise.cli.edge_deploy:rollback", "Make the version live again that was live before."),
-    "key": LazyCommand("sizewise.cli.edge_deploy:key", "Make a key for the edge, and write its digest to KV."),
+    "key": LazyCommand("sizewise.cli.edge_keys:key", "Make a key that may ask at the edge; it is shown once."),
+    "keys": LazyCommand(
+        "sizewise.cli.edge_keys:keys", "Write the gateway's keys to the edge: new ones in, revoked ones out."
+    ),
     "dev": LazyCommand("sizewise.cli.edge_dev:dev", "Run that Worker on this machine, in workerd."),
 }
 

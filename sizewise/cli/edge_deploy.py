@@ -3,41 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
-from typing import TypeVar
+from contextlib import suppress
 
 import click
 import msgspec
 
-from sizewise.auth.authenticator import digest
 from sizewise.catalog.loader import load_cards
 from sizewise.cli.edge_build import compile_folder
-from sizewise.cli.edge_dev import dev_caller
-from sizewise.cli.options import command_settings, local_options, wants_json
+from sizewise.cli.edge_keys import KeySync, show_sync, sync_keys
+from sizewise.cli.edge_worker import with_api
+from sizewise.cli.options import api_client_or_none, command_settings, local_options, server_options, wants_json
 from sizewise.cli.output import write_json, write_table
 from sizewise.edge.worker_folder import METADATA, RELEASE, RUNTIME, folder_files
 from sizewise.edge.workers_api import WorkerDeployment, WorkersApi
-from sizewise.errors import BadRequest, ExternalFailure, UpstreamError
+from sizewise.errors import BadRequest, ExternalFailure, SizewiseError, UpstreamError
 from sizewise.http.client import HttpClient, HttpTimeouts
-from sizewise.http.egress import EgressPolicy
-from sizewise.settings.load import Settings, resolve_secret
+from sizewise.settings.load import Settings
 
 SHORT = 12
 CANARY_TRIES = 5
 CANARY_PAUSE_S = 1.0
 TIMEOUTS = HttpTimeouts(total=15.0)
-T = TypeVar("T")
 
 
 @click.command()
-@local_options
+@server_options
 def deploy() -> None:
     """Upload the folder's release, make it live, and check it.
 
     The version before stays: sizewise edge rollback. If `url` in [edge] does not answer with this release, the version
-    before is made live again. Secrets of providers are set once, apart: wrangler secret put NAME.
+    before is made live again. Secrets are set once, apart: wrangler secret put NAME. With `origin` and `keys`, the keys
+    of the running gateway are written to KV as well.
 
     \b
     Example: sizewise edge deploy
@@ -59,13 +55,33 @@ def deploy() -> None:
             raise ExternalFailure(f"{settings.edge.url} does not answer with this release; {back}", "see its logs")
         return version
 
-    version = asyncio.run(_with_api(settings, work))
+    version = asyncio.run(with_api(settings, work))
+    sync = _sync(settings)
     if wants_json():
-        write_json({"build": hash, "version": version, "checked": bool(settings.edge.url)})
+        synced = None if isinstance(sync, str) else msgspec.to_builtins(sync)
+        write_json({"build": hash, "version": version, "checked": bool(settings.edge.url), "keys": synced})
         return
     click.echo(f"live: build {hash[:SHORT]}{f', version {version}' if version else ''}")
     if not settings.edge.url:
         click.echo("Not checked: set `url` in [edge], where clients reach the Worker.")
+    if isinstance(sync, str):
+        click.echo(f"Keys were not written: {sync}")
+    else:
+        show_sync(sync)
+
+
+def _sync(settings: Settings) -> KeySync | str:
+    """What was written to KV; or why nothing was."""
+    edge = settings.edge
+    if not edge.origin or not edge.keys:
+        return "`origin` and `keys` in [edge] say where they come from and go to"
+    client = api_client_or_none()
+    if client is None:
+        return "the gateway does not run here; where it does: sizewise edge keys"
+    try:
+        return asyncio.run(with_api(settings, lambda api, _: sync_keys(api, edge.keys, client)))
+    except SizewiseError as error:
+        return f"{error.message}; try again: sizewise edge keys"
 
 
 @click.command()
@@ -77,7 +93,7 @@ def status() -> None:
     Example: sizewise edge status
     """
     settings = command_settings()
-    found = asyncio.run(_with_api(settings, lambda api, _: api.deployments()))
+    found = asyncio.run(with_api(settings, lambda api, _: api.deployments()))
     if wants_json():
         write_json({"deployments": [_fields(each) for each in found]})
         return
@@ -109,59 +125,15 @@ def rollback() -> None:
         await api.deploy(before.version, before.build)
         return before
 
-    done = asyncio.run(_with_api(settings, work))
+    done = asyncio.run(with_api(settings, work))
     if wants_json():
         write_json(_fields(done))
     else:
         click.echo(f"live: build {done.build[:SHORT] or '(not ours)'}, version {done.version}")
 
 
-@click.command()
-@click.argument("name")
-@local_options
-def key(name: str) -> None:
-    """Make a key for the edge, and write its digest to KV.
-
-    It is shown once, and may ask. KV has it within a minute; revoke it with: wrangler kv key delete DIGEST.
-
-    \b
-    Example: sizewise edge key app
-    """
-    settings = command_settings()
-    namespace = settings.edge.keys
-    if not namespace:
-        raise BadRequest("`keys` in [edge] is empty", "make a KV namespace, and write its ID there")
-    text = f"sk-edge-{secrets.token_urlsafe(32)}"
-    value = msgspec.json.encode({**dev_caller(), "id": name})
-    hash = digest(text).hex()
-    asyncio.run(_with_api(settings, lambda api, _: api.put_value(namespace, hash, value)))
-    if wants_json():
-        write_json({"id": name, "key": text, "digest": hash})
-    else:
-        click.echo(f"{text}\n  digest: {hash}")
-
-
 def _fields(each: WorkerDeployment) -> dict[str, object]:
     return {"build": each.build, "version": each.version, "since": each.created_on}
-
-
-async def _with_api(settings: Settings, work: Callable[[WorkersApi, HttpClient], Awaitable[T]]) -> T:
-    edge = settings.edge
-    if not edge.account or not edge.token:
-        raise BadRequest(
-            "`account` and `token` in [edge] are needed", 'set them, as token = "env:CLOUDFLARE_API_TOKEN"'
-        )
-    token = resolve_secret(edge.token)
-    async with _client(settings) as client:
-        return await work(WorkersApi(client, edge, token), client)
-
-
-@asynccontextmanager
-async def _client(settings: Settings) -> AsyncIterator[HttpClient]:
-    allowed = {url: "anyone" for url in (settings.edge.api, settings.edge.url) if url}
-    egress = EgressPolicy(msgspec.convert(allowed, dict), {"public": "anyone", "internal": "anyone"})
-    async with HttpClient(egress, proxies=settings.proxies, ca_file=settings.ca_file) as client:
-        yield client
 
 
 async def _answers_with(client: HttpClient, url: str, hash: str) -> bool:

@@ -44,6 +44,7 @@ Permission: TypeAlias = Literal[
     "manage_keys",
     "manage_users",
     "manage_budgets",
+    "serve_edge",
     "annotate",
     "run_evals",
     "run_tuning",
@@ -1163,6 +1164,35 @@ class Batch(Struct, frozen=True, rename="camel"):
     errors: list[BatchErrors]
     request_errors: list[BatchRequestErrors]
     cut: str | None
+
+
+class Edge(Struct, frozen=True, rename="camel"):
+    name: str
+    kind: str
+    project: str
+    key: str
+    release: str | None
+    build: str | None
+    version: str
+    seen: Timestamp
+    records: NonNegativeSafeInt
+    waiting: NonNegativeSafeInt
+    lost: NonNegativeSafeInt
+    note: str
+
+
+class EdgeKey(Struct, frozen=True, rename="camel"):
+    id: str
+    digest: str
+    tenant: str
+    project: str
+    data_class: DataClass | None
+    permissions: list[Permission]
+    expires: Timestamp | None
+    models: list[str]
+    policies: list[str]
+    endpoints: list[str]
+    obstacle: str
 
 
 class DecisionExample(Struct, frozen=True, rename="camel"):
@@ -3533,6 +3563,36 @@ async def cancel_batch(client: ApiClient, *, id: str) -> Batch:
     variables = {"id": id}
     response = await client.graphql(CANCEL_BATCH, CancelBatchResponse, variables)
     return response.cancel_batch
+
+
+LIST_EDGES = """\
+query ListEdges { edges { ...Edge } } fragment Edge on Edge { name kind project key release build version seen records
+waiting lost note }
+"""
+
+
+class ListEdgesResponse(Struct, frozen=True, rename="camel"):
+    edges: list[Edge]
+
+
+async def list_edges(client: ApiClient) -> list[Edge]:
+    response = await client.graphql(LIST_EDGES, ListEdgesResponse)
+    return response.edges
+
+
+EDGE_KEYS = """\
+query EdgeKeys { edgeKeys { ...EdgeKey } } fragment EdgeKey on EdgeKey { id digest tenant project dataClass permissions
+expires models policies endpoints obstacle }
+"""
+
+
+class EdgeKeysResponse(Struct, frozen=True, rename="camel"):
+    edge_keys: list[EdgeKey]
+
+
+async def edge_keys(client: ApiClient) -> list[EdgeKey]:
+    response = await client.graphql(EDGE_KEYS, EdgeKeysResponse)
+    return response.edge_keys
 
 
 LIST_DECISIONS = """\

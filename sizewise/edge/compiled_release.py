@@ -112,6 +112,7 @@ def compile_release(settings: Settings, cards: tuple[ModelCard, ...], release_ha
             "requestsPerMinute": settings.edge.requests_per_minute,
         },
         "origin": settings.edge.origin,
+        "recordsKey": _records_key(settings),
         "revoked": [],
         "guards": _guards(settings),
         "predictor": _predictor(load_prediction(settings.trained_router, usable)),
@@ -123,7 +124,7 @@ def compile_release(settings: Settings, cards: tuple[ModelCard, ...], release_ha
         obstacles=tuple(refused),
         left_out=tuple(left_out),
         forwarded=(*home, *forwarded),
-        secrets=_secrets(rows),
+        secrets=_secrets(rows, _records_key(settings)),
     )
 
 
@@ -296,6 +297,10 @@ def _short_names(cards: Iterable[ModelCard]) -> dict[str, list[str]]:
     return known
 
 
-def _secrets(rows: Mapping[str, Json]) -> tuple[str, ...]:
-    found = {row["secret"] for row in rows.values()} - {""}
+def _records_key(settings: Settings) -> str:
+    return settings.edge.key.removeprefix("env:") if settings.edge.origin else ""
+
+
+def _secrets(rows: Mapping[str, Json], records_key: str) -> tuple[str, ...]:
+    found = {records_key, *(row["secret"] for row in rows.values())} - {""}
     return tuple(sorted(found | {name for row in rows.values() for name in row["secretHeaders"].values()}))

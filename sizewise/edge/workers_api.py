@@ -18,6 +18,9 @@ from sizewise.http.client import HttpClient, HttpTimeouts
 TIMEOUTS = HttpTimeouts(total=120.0)
 MAX_ANSWER = 4 * 1024 * 1024
 MODULE_TYPE = "application/javascript+module"
+LIST_LIMIT = 1_000
+BULK = 5_000
+"""Values in one request; the API takes 10,000."""
 AUTHENTICATION, NO_SCRIPT, TOO_LARGE = 10000, 10007, 10027
 """Codes of the API."""
 
@@ -27,10 +30,22 @@ class ApiError(Struct, frozen=True):
     message: str = ""
 
 
+class _Page(Struct, frozen=True):
+    cursor: str = ""
+
+
 class _Answer(Struct):
     success: bool = False
     errors: list[ApiError] = []
     result: Any = None
+    result_info: _Page = _Page()
+
+
+class _Name(Struct):
+    """Of a value in KV."""
+
+    name: str
+    metadata: dict[str, Any] | None = None
 
 
 class DeployedVersion(Struct, frozen=True):
@@ -118,9 +133,40 @@ class WorkersApi:
 
     async def put_value(self, namespace: str, key: str, value: bytes) -> None:
         """Writes to a KV namespace. Raises ExternalFailure."""
-        path = f"/accounts/{self._place.account}/storage/kv/namespaces/{namespace}/values/{key}"
-        status, answer = await self._request("PUT", path, value, "application/json")
+        status, answer = await self._request(
+            "PUT", f"{self._values(namespace)}/values/{key}", value, "application/json"
+        )
         self._check(status, answer, "the key was not written")
+
+    async def list_values(self, namespace: str) -> dict[str, dict[str, Any]]:
+        """The metadata of all keys of a KV namespace, by their names. Raises ExternalFailure."""
+        found: dict[str, dict[str, Any]] = {}
+        cursor = ""
+        while True:
+            path = f"{self._values(namespace)}/keys?limit={LIST_LIMIT}{f'&cursor={cursor}' if cursor else ''}"
+            status, answer = await self._request("GET", path)
+            self._check(status, answer, "no key was changed")
+            found |= {each.name: each.metadata or {} for each in msgspec.convert(answer.result, list[_Name])}
+            cursor = answer.result_info.cursor
+            if not cursor:
+                return found
+
+    async def put_values(self, namespace: str, values: Sequence[Mapping[str, object]]) -> None:
+        """Writes many, each with `key`, `value` and `metadata`. Raises ExternalFailure."""
+        for at in range(0, len(values), BULK):
+            body = msgspec.json.encode(values[at : at + BULK])
+            status, answer = await self._request("PUT", f"{self._values(namespace)}/bulk", body, "application/json")
+            self._check(status, answer, f"{at} keys were written")
+
+    async def delete_values(self, namespace: str, names: Sequence[str]) -> None:
+        """Raises ExternalFailure."""
+        for at in range(0, len(names), BULK):
+            body, path = msgspec.json.encode(names[at : at + BULK]), f"{self._values(namespace)}/bulk/delete"
+            status, answer = await self._request("POST", path, body, "application/json")
+            self._check(status, answer, f"{at} keys were removed")
+
+    def _values(self, namespace: str) -> str:
+        return f"/accounts/{self._place.account}/storage/kv/namespaces/{namespace}"
 
     async def _request(self, method: str, path: str, body: bytes = b"", kind: str = "") -> tuple[int, _Answer]:
         headers = [("authorization", f"Bearer {self._token}"), ("user-agent", "sizewise")]

@@ -25,6 +25,12 @@ def namespace_id(text: str) -> str:
     return text
 
 
+def secret_name(text: str) -> str:
+    if text and not re.fullmatch(r"env:[A-Za-z_][A-Za-z0-9_]*", text):
+        raise ValueError('is not "env:NAME": a Worker has only secrets with names')
+    return text
+
+
 def optional_url(text: str) -> str:
     return url(text) if text else ""
 
@@ -56,6 +62,12 @@ class EdgeSettings:
         "URL of this server as the Worker reaches it, without a path: it is asked for the models that only it has. "
         "Empty: the Worker stands alone.",
         validator=optional_url,
+    )
+    key: str = setting(
+        "",
+        "Reference to an API key of this server with the permission `serve_edge`, which the Worker has as a secret: it "
+        "reports what it answered to `origin`. Empty: it keeps no records.",
+        validator=secret_name,
     )
     unsupported: Literal["refuse", "forward"] = setting(
         "refuse",

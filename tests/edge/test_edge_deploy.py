@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.fake_workers_api import TOKEN, FakeAccount, fake_account
-from tests.running_server import environment
+from tests.graphql.graphql_client import fresh_key, graphql
+from tests.running_server import KEY, environment, serving
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = """
@@ -38,9 +39,10 @@ def account() -> Iterator[FakeAccount]:
 
 
 def edge(
-    folder: Path, account: FakeAccount, *words: str, models: str = '"one"', token: str = TOKEN
+    folder: Path, account: FakeAccount, *words: str, models: str = '"one"', token: str = TOKEN, origin: str = ""
 ) -> subprocess.CompletedProcess[str]:
-    (folder / "sizewise.toml").write_text(SETTINGS.format(url=account.url, models=models))
+    home = f'origin = "{origin}"\n' if origin else ""
+    (folder / "sizewise.toml").write_text(SETTINGS.format(url=account.url, models=models) + home)
     argv = [sys.executable, "-m", "sizewise.cli.main", "edge", *words, "--home", str(folder / "home"), "--json"]
     env = environment(PYTHONPATH=str(ROOT), EDGE_TOKEN=token)
     return subprocess.run(argv, cwd=folder, env=env, capture_output=True, text=True, timeout=60)
@@ -97,3 +99,28 @@ def test_a_key_goes_to_kv_by_its_digest_alone(tmp_path: Path, account: FakeAccou
     made = json.loads(edge(tmp_path, account, "key", "app").stdout)
     stored = account.values[sha256(made["key"].encode()).hexdigest()]
     assert (json.loads(stored)["id"], made["key"] in stored) == ("app", False)
+
+
+def test_keys_of_the_gateway_go_to_kv_and_revoked_ones_out_of_it(tmp_path: Path, account: FakeAccount) -> None:
+    with serving(tmp_path / "home") as server:
+        own = sha256(b"of the edge alone").hexdigest()
+        account.values[own] = "{}"
+        made = json.loads(edge(tmp_path, account, "key", "app", origin=server.url).stdout)
+        value = json.loads(account.values[made["digest"]])
+        assert (value["id"], value["permissions"], value["tenant"]) == (made["id"], ["ask"], "local")
+        assert server.ask("/v1/models", key=made["key"]).status == 200, "it is a key of the gateway"
+        assert sha256(KEY.encode()).hexdigest() in account.values
+        fresh_key(server, "read_records")
+        told = json.loads(edge(tmp_path, account, "deploy", origin=server.url).stdout)["keys"]
+        assert (told["written"], told["removed"]) == (0, 0)
+        assert [each.partition(" ")[2] for each in told["left_out"]] == ["(it may not ask)"]
+        graphql(server, "mutation($id: String!) { revokeKey(id: $id) { id } }", id=made["id"])
+        done = edge(tmp_path, account, "keys", origin=server.url)
+        assert json.loads(done.stdout)["removed"] == 1
+        assert made["digest"] not in account.values
+        assert own in account.values
+
+
+def test_without_a_running_gateway_a_deploy_says_that_no_key_was_written(tmp_path: Path, account: FakeAccount) -> None:
+    done = edge(tmp_path, account, "deploy", origin="https://home.example.com")
+    assert (done.returncode, json.loads(done.stdout)["keys"]) == (0, None)

@@ -24,6 +24,7 @@ class FakeAccount:
     versions: list[bytes] = field(default_factory=list)
     deployments: list[dict[str, Any]] = field(default_factory=list)
     values: dict[str, str] = field(default_factory=dict)
+    metadata: dict[str, Any] = field(default_factory=dict)
     fails: dict[str, tuple[int, int]] = field(default_factory=dict)
     health: str = ""
 
@@ -47,12 +48,28 @@ class FakeAccount:
             return _done({})
         if last == "deployments":
             return _done({"deployments": self.deployments}) if self.versions else _failed(404, 10007, "none")
+        if "/storage/kv/" in path and "/values/" not in path:
+            return self._kv(last.partition("?")[0], body)
         if "/values/" in path:
             self.values[last] = body.decode()
             return _done({})
         self.versions.append(body)
         self.deployments.insert(0, {"id": "d", "created_on": "", "versions": [{"version_id": "v1", "percentage": 100}]})
         return _done({"id": "worker"})
+
+    def _kv(self, last: str, body: bytes) -> tuple[int, dict[str, Any]]:
+        """Bulk writes and removals, and the names of all values on one page."""
+        if last == "keys":
+            names = [{"name": name, "metadata": self.metadata.get(name)} for name in self.values]
+            return 200, {"success": True, "errors": [], "result": names, "result_info": {"count": 1, "cursor": ""}}
+        if last == "delete":
+            for name in json.loads(body):
+                self.values.pop(name, None)
+            return _done({})
+        for each in json.loads(body):
+            self.values[each["key"]] = each["value"]
+            self.metadata[each["key"]] = each["metadata"]
+        return _done({})
 
     def _live(self) -> str:
         """The build that the live version holds."""

@@ -1,0 +1,1 @@
+"""Edges: what Workers and small machines report of the requests that they answered."""

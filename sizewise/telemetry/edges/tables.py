@@ -1,0 +1,152 @@
+"""Tables of edges: what each runs and when it reported, and the ids of its records, so that each counts once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from msgspec import Struct
+from sqlalchemy import Column, Connection, Index, MetaData, Table, Text, delete, insert, select, update
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+from sizewise.principal import Principal
+from sizewise.storage.migrations import BIG_INTEGER, Migrations
+from sizewise.telemetry.edges.report import EdgeAttempt, EdgeRecord, EdgeReport
+from sizewise.telemetry.tables import ATTEMPTS, RECORDS, join_tags
+
+META = MetaData()
+EDGES = Table(
+    "edges",
+    META,
+    Column("tenant", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("project", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("release", Text, nullable=False),
+    Column("build", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("seen", BIG_INTEGER, nullable=False),  # unix ms
+    Column("records", BIG_INTEGER, nullable=False),
+    Column("waiting", BIG_INTEGER, nullable=False),
+    Column("lost", BIG_INTEGER, nullable=False),
+    Column("note", Text, nullable=False),
+)
+ARRIVED = Table(
+    "edge_records",
+    META,
+    Column("tenant", Text, primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("seen", BIG_INTEGER, nullable=False),
+)
+BY_SEEN = Index("edge_records_seen", ARRIVED.c.seen)
+SCHEMA = Migrations("edges", ((CreateTable(EDGES), CreateTable(ARRIVED), CreateIndex(BY_SEEN)),))
+KEPT_DAYS = 90
+"""Days for which a record that comes again is known: longer than any edge keeps one."""
+DELETED_ROWS = 5_000
+
+
+class EdgeState(Struct, frozen=True):
+    """An edge as of its last report at `seen` (unix ms). `records`: how many it brought."""
+
+    tenant: str
+    name: str
+    project: str
+    key: str
+    kind: str
+    release: str
+    build: str
+    version: str
+    seen: int
+    records: int
+    waiting: int
+    lost: int
+    note: str
+
+
+def list_edges(connection: Connection, tenant: str, project: str = "") -> list[EdgeState]:
+    """The latest report first. `project`: only of that one."""
+    mine = EDGES.c.tenant == tenant
+    query = select(EDGES).where(mine & (EDGES.c.project == project) if project else mine)
+    return [EdgeState(*row) for row in connection.execute(query.order_by(EDGES.c.seen.desc(), EDGES.c.name))]
+
+
+def store_report(connection: Connection, sender: Principal, report: EdgeReport, ids: Iterator[int], now: int) -> int:
+    """Writes the records that did not come before, and returns their number. `sender`: the edge's own key; `now`: unix
+    ms. A record gets the id of its arrival here, so that hours that were counted stay so.
+    """
+    tenant = sender.tenant
+    mine = {each.id: each for each in report.records}
+    known = select(ARRIVED.c.id).where(ARRIVED.c.tenant == tenant, ARRIVED.c.id.in_(mine))
+    for id in connection.scalars(known).all():
+        del mine[id]
+    if mine:
+        connection.execute(insert(ARRIVED), [{"tenant": tenant, "id": id, "seen": now} for id in mine])
+        numbered = [(next(ids), each) for each in mine.values()]
+        connection.execute(insert(RECORDS), [_record(number, each, sender, report, now) for number, each in numbered])
+        attempts = [
+            _attempt(number, place, tried, tenant, each.trace)
+            for number, each in numbered
+            for place, tried in enumerate(each.attempts, 1)
+        ]
+        if attempts:
+            connection.execute(insert(ATTEMPTS), attempts)
+    _update_edge(connection, sender, report, len(mine), now)
+    return len(mine)
+
+
+def _update_edge(connection: Connection, sender: Principal, report: EdgeReport, count: int, now: int) -> None:
+    its = EDGES.c
+    state: dict[str, Any] = {name: getattr(report, name) for name in REPORTED}
+    state |= {"tenant": sender.tenant, "project": sender.project, "key": sender.key_id, "seen": now}
+    same = update(EDGES).where(its.tenant == sender.tenant, its.name == report.edge)
+    if not connection.execute(same.values(records=its.records + count, **state)).rowcount:
+        connection.execute(insert(EDGES).values(name=report.edge, records=count, **state))
+
+
+def _record(number: int, each: EdgeRecord, sender: Principal, report: EdgeReport, now: int) -> dict[str, Any]:
+    tried = each.attempts
+    costs = [attempt.cost for attempt in tried]
+    return {
+        "id": number,
+        "tenant": sender.tenant,
+        "project": (each.project if sender.all_projects else "") or sender.project,
+        "key": each.key,
+        "trace": each.trace,
+        "at": min(each.at, now),
+        "door": each.endpoint,
+        "asked": each.asked,
+        "policy": each.policy,
+        "model": each.model,
+        "why": each.why,
+        "status": each.status,
+        "error": each.error,
+        "attempts": len(tried),
+        **{name: sum(getattr(attempt, name) for attempt in tried) for name in TOKENS},
+        "estimated": any(attempt.estimated for attempt in tried),
+        "cost": None if None in costs else sum(cost or 0 for cost in costs),
+        "first_ms": each.first_ms,
+        "total_ms": each.total_ms,
+        "stream": each.stream,
+        "degraded": each.degraded,
+        "data_class": each.data_class,
+        "guards": each.guards,
+        "tags": join_tags([f"edge:{report.edge}"]),
+        "release": report.release or None,
+    }
+
+
+REPORTED = ("kind", "release", "build", "version", "waiting", "lost", "note")
+TOKENS = ("input", "output", "cached", "cache_write", "reasoning")
+
+
+def _attempt(number: int, place: int, tried: EdgeAttempt, tenant: str, trace: str) -> dict[str, Any]:
+    said = {name: getattr(tried, name) for name in EdgeAttempt.__struct_fields__}
+    return {"record": number, "number": place, "tenant": tenant, "trace": trace, **said}
+
+
+def forget_arrivals(connection: Connection, now: int) -> bool:
+    """Deletes some ids from before KEPT_DAYS; True: there are more."""
+    old = select(ARRIVED.c.id).where(ARRIVED.c.seen < now - KEPT_DAYS * 86_400_000).limit(DELETED_ROWS)
+    gone = connection.execute(delete(ARRIVED).where(ARRIVED.c.id.in_(old.scalar_subquery()))).rowcount
+    return gone == DELETED_ROWS
