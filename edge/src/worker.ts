@@ -4,22 +4,31 @@ import data from './release.mjs';
 import { planOf } from './answering.js';
 import { readChat } from './chat.js';
 import { chatResponse, type Finished } from './chat_door.js';
+import type { Door } from './door.js';
 import { asEdgeError, EdgeError } from './errors.js';
 import { forwardHome } from './forward.js';
 import { decodeUtf8 } from './json.js';
 import { authenticate, requirePermission } from './keys.js';
 import { limitRate } from './limits.js';
+import { MESSAGES } from './messages_door.js';
 import { getModel, listModels } from './models_door.js';
 import { readOptions } from './options.js';
 import { bringHome, recordOf } from './records.js';
 import type { Context, Env } from './platform.js';
 import type { Release } from './release.js';
+import { RESPONSES } from './responses_door.js';
 
 const release = data as unknown as Release;
 /** The formats of a release that this runtime reads; a newer one is refused by name. */
 const FORMAT = 1;
 /** What the gateway alone answers: with `origin`, the request goes there in the client's own name. */
 const AT_HOME = ['/v1/responses', '/v1/messages', '/v1/decisions', '/v1/embeddings', '/graphql'];
+const CHAT: Door = { endpoint: 'chat', read: readChat, show: async (answer) => answer, error: null };
+const DOORS: Record<string, Door> = {
+  '/v1/chat/completions': CHAT,
+  '/v1/messages': MESSAGES,
+  '/v1/responses': RESPONSES,
+};
 const TRACE = /^[0-9a-f]{32}$/;
 const TRACEPARENT = /^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}/;
 
@@ -29,7 +38,8 @@ export default {
     try {
       return await route(request, env, context, trace);
     } catch (fault) {
-      return errorResponse(asEdgeError(fault, trace), trace);
+      const door = DOORS[new URL(request.url).pathname];
+      return errorResponse(asEdgeError(fault, trace), trace, door);
     }
   },
 };
@@ -42,9 +52,10 @@ async function route(request: Request, env: Env, context: Context, trace: string
   const path = new URL(request.url).pathname;
   if (path === '/health')
     return Response.json({ status: 'ok', release: release.hash, build: release.build, version: release.version });
-  if (path === '/v1/chat/completions') {
+  const door = DOORS[path];
+  if (door) {
     expectMethod(request, 'POST');
-    return chat(request, env, context, trace);
+    return answer(door, request, env, context, trace);
   }
   if (path === '/v1/models' || path.startsWith('/v1/models/')) {
     expectMethod(request, 'GET');
@@ -60,13 +71,14 @@ async function route(request: Request, env: Env, context: Context, trace: string
   throw new EdgeError('not_found', `there is no ${path.slice(0, 200)} at this edge`, 'see docs/how-to/edge.md');
 }
 
-async function chat(request: Request, env: Env, context: Context, trace: string): Promise<Response> {
+async function answer(door: Door, request: Request, env: Env, context: Context, trace: string): Promise<Response> {
   const at = Date.now();
-  const caller = await authenticate(request.headers, env, release, 'chat');
+  const caller = await authenticate(request.headers, env, release, door.endpoint);
   requirePermission(caller, 'ask');
   await limitRate(env, release, caller.id);
   const body = await readBody(request);
-  const asked = readChat(body);
+  const asked = door.read(body);
+  if (!asked) return beyond(door, request, body, trace);
   const asker = {
     env,
     release,
@@ -79,13 +91,25 @@ async function chat(request: Request, env: Env, context: Context, trace: string)
   const question = { chat: asked, caller, options, asker };
   let first: number | null = null;
   const onEnd = (finished: Finished): void => {
-    const record = recordOf(question, finished, trace, { at, first }, 'chat');
+    const record = recordOf(question, finished, trace, { at, first }, door.endpoint);
     ended(record ? bringHome(env, release, record) : undefined);
   };
   // told before the answer begins: a client that leaves would end the work that is told later
   let ended: (work: Promise<void> | undefined) => void = () => undefined;
   context.waitUntil(new Promise<void>((resolve) => (ended = resolve)));
-  return chatResponse(release, question, trace, onEnd, () => (first ??= Date.now()));
+  const said = await chatResponse(release, question, trace, onEnd, () => (first ??= Date.now()));
+  return door.show(said, asked, trace);
+}
+
+/** What this edge cannot translate: asked at the gateway, if there is one. */
+function beyond(door: Door, request: Request, body: string, trace: string): Promise<Response> {
+  if (release.origin) return forwardHome(release, request, body, trace);
+  const words = 'this request has parts that the gateway alone answers';
+  const hint =
+    door === RESPONSES
+      ? 'send text alone with `"store": false`: an edge keeps no responses'
+      : 'send text, images and tools alone';
+  throw new EdgeError('bad_request', words, hint);
 }
 
 async function readBody(request: Request): Promise<string> {
@@ -123,13 +147,13 @@ function expectMethod(request: Request, method: string): void {
   throw new EdgeError('bad_request', words, `use ${method}`, { status: 405 });
 }
 
-function errorResponse(error: EdgeError, trace: string): Response {
+function errorResponse(error: EdgeError, trace: string, door: Door | undefined): Response {
   const headers = traceHeaders(trace);
   headers.set('content-type', 'application/json');
   if (error.retryAfter !== null) headers.set('retry-after', `${Math.max(1, Math.ceil(error.retryAfter))}`);
   for (const [name, value] of Object.entries(error.headers)) headers.set(name, value);
   if (error.status === 401) headers.set('www-authenticate', 'Bearer realm="sizewise"');
-  return new Response(error.body(), { status: error.status, headers });
+  return new Response(door?.error?.(error, trace) ?? error.body(), { status: error.status, headers });
 }
 
 function traceHeaders(trace: string): Headers {

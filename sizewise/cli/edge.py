@@ -15,6 +15,7 @@ COMMANDS: Mapping[str, LazyCommand] = {
     "deploy": LazyCommand(
         "sizewise.cli.edge_deploy:deploy", "Upload the folder's release, make it live, and check it."
     ),
+    "diff": LazyCommand("sizewise.cli.edge_diff:diff", "Show what a deploy would change of what is live."),
     "status": LazyCommand("sizewise.cli.edge_deploy:status", "Show what is live at the edge, and what was."),
     "rollback": LazyCommand("sizewise.cli.edge_deploy:rollback", "Make the version live again that was live before."),
     "key": LazyCommand("sizewise.cli.edge_keys:key", "Make a key that may ask at the edge; it is shown once."),

@@ -21,6 +21,8 @@ LOCAL_SERVICES = "local_services.mjs"
 COMPATIBILITY_DATE = "2026-11-01"
 COMPATIBILITY_FLAGS = ("enable_request_signal",)
 """Without it a Worker does not learn that its client has left."""
+HEAD, TAIL = b"export default ", b";\n"
+"""Around the data of a release, which is JSON."""
 NO_NAMESPACE = "0" * 32
 RATE_LIMIT_PERIOD_S = 60
 
@@ -34,10 +36,21 @@ def folder_files(compiled: CompiledRelease, settings: EdgeSettings) -> Mapping[s
     """The files by name."""
     return {
         RUNTIME: built_file(RUNTIME),
-        RELEASE: b"export default " + msgspec.json.encode(compiled.data) + b";\n",
+        RELEASE: HEAD + msgspec.json.encode(compiled.data) + TAIL,
         WRANGLER: _pretty(_wrangler(compiled, settings)),
         METADATA: _pretty(_metadata(compiled, settings)),
     }
+
+
+def read_release(module: bytes) -> dict[str, Any] | None:
+    """The data of a release module; None if it is none of ours."""
+    if not module.strip().startswith(HEAD):
+        return None
+    try:
+        found = msgspec.json.decode(module.strip().removeprefix(HEAD).removesuffix(TAIL.strip()))
+    except msgspec.DecodeError:
+        return None
+    return found if isinstance(found, dict) and "build" in found else None
 
 
 def write_folder(folder: Path, content: Mapping[str, bytes]) -> None:

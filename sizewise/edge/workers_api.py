@@ -6,6 +6,7 @@ An error of the API becomes an ExternalFailure that says what it means and what 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from email import message_from_bytes
 from secrets import token_hex
 from typing import Any, Protocol
 
@@ -131,6 +132,15 @@ class WorkersApi:
         self._check(status, answer, "nothing was changed")
         return msgspec.convert(answer.result, _Deployments).deployments
 
+    async def live_module(self, name: str) -> bytes | None:
+        """A module of what is live; None if there is no such Worker, or no such module. Raises ExternalFailure."""
+        status, raw, kind = await self._exchange("GET", f"{self._path}/content/v2")
+        if status == 404:
+            return None
+        if status != 200:
+            self._check(status, _decoded(raw), "nothing was changed")
+        return _module(raw, kind, name)
+
     async def put_value(self, namespace: str, key: str, value: bytes) -> None:
         """Writes to a KV namespace. Raises ExternalFailure."""
         status, answer = await self._request(
@@ -169,6 +179,11 @@ class WorkersApi:
         return f"/accounts/{self._place.account}/storage/kv/namespaces/{namespace}"
 
     async def _request(self, method: str, path: str, body: bytes = b"", kind: str = "") -> tuple[int, _Answer]:
+        status, raw, _ = await self._exchange(method, path, body, kind)
+        return status, _decoded(raw)
+
+    async def _exchange(self, method: str, path: str, body: bytes = b"", kind: str = "") -> tuple[int, bytes, str]:
+        """Status, body and content type of the answer."""
         headers = [("authorization", f"Bearer {self._token}"), ("user-agent", "sizewise")]
         headers += [("content-type", kind)] if kind else []
         prefix = "/" + self._place.api.split("/", 3)[3] if self._place.api.count("/") > 2 else ""
@@ -178,10 +193,7 @@ class WorkersApi:
         )
         async with await request as response:
             raw = await response.read(MAX_ANSWER)
-            try:
-                return response.status, msgspec.json.decode(raw, type=_Answer)
-            except msgspec.DecodeError:
-                return response.status, _Answer()
+            return response.status, raw, response.header("content-type") or ""
 
     def _check(self, status: int, answer: _Answer, state: str) -> None:
         if status == 200 and answer.success:
@@ -197,6 +209,23 @@ class WorkersApi:
         raise ExternalFailure(
             f"the API answered: {said}; {state}", "try again; sizewise edge status shows what is live"
         )
+
+
+def _decoded(raw: bytes) -> _Answer:
+    try:
+        return msgspec.json.decode(raw, type=_Answer)
+    except msgspec.DecodeError:
+        return _Answer()
+
+
+def _module(raw: bytes, kind: str, name: str) -> bytes | None:
+    """The part of a multipart body with this name."""
+    message = message_from_bytes(b"content-type: " + kind.encode("latin-1") + b"\r\n\r\n" + raw)
+    for part in message.walk():
+        if part.get_param("name", header="content-disposition") == name:
+            found = part.get_payload(decode=True)
+            return found if isinstance(found, bytes) else None
+    return None
 
 
 def _form(files: Mapping[str, bytes], metadata: bytes) -> tuple[bytes, str]:

@@ -65,10 +65,25 @@ def _sent(body: Mapping[str, Any]) -> object:
     return {name: value for name, value in sorted(body.items()) if value is not False}
 
 
+CHAT = "/v1/chat/completions"
+
+
+def _said_in_events(events: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, object]]:
+    """Of Anthropic's API and of the Responses API: the words, and the order of what came around them."""
+    deltas = [event["delta"] for event in events if event["type"].endswith("delta") and "delta" in event]
+    yield "words", "".join(each if isinstance(each, str) else each.get("text", "") for each in deltas)
+    kinds = [event["type"] for event in events if not event["type"].endswith("ping")]
+    yield "events", [kind for place, kind in enumerate(kinds) if kinds[place - 1 : place] != [kind]]
+    yield "error", next((event.get("error", event).get("code") for event in events if event["type"] == "error"), None)
+
+
 def _said(answer: Answer, case: ParityCase) -> Iterator[tuple[str, object]]:
     if "event-stream" in answer.headers.get("content-type", ""):
         events = [line[6:] for line in answer.body.decode().splitlines() if line.startswith("data: ")]
         chunks = [json.loads(each) for each in events if each != "[DONE]"]
+        if case.path != CHAT:
+            yield from _said_in_events(chunks)
+            return
         deltas = [choice["delta"] for chunk in chunks for choice in chunk.get("choices", ())]
         yield "words", "".join(each.get("content") or "" for each in deltas)
         yield "complete", events[-1:] == ["[DONE]"]
@@ -88,13 +103,21 @@ def _said(answer: Answer, case: ParityCase) -> Iterator[tuple[str, object]]:
     except ValueError:
         yield "words", answer.body.decode(errors="replace")
         return
-    if isinstance(body, dict) and "error" in body:
+    if isinstance(body, dict) and body.get("error"):
         error = body["error"]
         yield "code", error.get("code")
         yield "param", error.get("param")
         yield "message", error.get("message")
     elif isinstance(body, dict) and "choices" in body:
         yield "words", [choice["message"]["content"] for choice in body["choices"]]
+    elif case.path == "/v1/messages":
+        yield "words", [{**block, "id": ""} for block in body["content"]]
+        yield "usage", body["usage"]
+        yield "finish", (body["stop_reason"], body["stop_details"])
+    elif case.path == "/v1/responses":
+        yield "words", [part["text"] for item in body["output"] for part in item["content"]]
+        yield "usage", body["usage"]
+        yield "finish", (body["status"], sorted(body), body["incomplete_details"])
     elif isinstance(body, dict) and body.get("object") == "list":
         yield "words", [each["id"] for each in body["data"]]
     else:

@@ -183,6 +183,8 @@ def cases() -> Iterator[ParityCase]:
     yield from _constraints()
     yield from _guards()
     yield from _bodies()
+    yield from _messages()
+    yield from _responses()
     yield from _other_doors()
 
 
@@ -321,6 +323,82 @@ def _bodies() -> Iterator[ParityCase]:
     yield ParityCase(group, "a byte order mark", body=b"\xef\xbb\xbf" + _hello("auto"))
     yield ParityCase(group, "too large", body=b'{"model":"auto","messages":[],"x":"' + b"x" * 70_000 + b'"}')
     yield ParityCase(group, "compressed", body=_hello("auto"), headers={"content-encoding": "gzip"})
+
+
+PNG = {"type": "base64", "media_type": "image/png", "data": "AA=="}
+CONVERSATION = [
+    {"role": "user", "content": [{"type": "text", "text": "Weather of Ulm? Mail ada@example.org"}]},
+    {"role": "assistant", "content": [{"type": "tool_use", "id": "t1", "name": "weather", "input": {"city": "Ulm"}}]},
+    {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t1", "content": "Rain", "is_error": True}]},
+]
+MESSAGES = (
+    {},
+    {"system": "Be brief."},
+    {"system": [{"type": "text", "text": "Be brief."}, {"type": "text", "text": "Be kind."}]},
+    {"temperature": 0.5, "top_p": 0.9, "stop_sequences": ["END"], "metadata": {"user_id": "u1"}},
+    {"messages": [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}]},
+    {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Ho"}]},
+    {"messages": CONVERSATION, "tools": [{"name": "weather", "input_schema": {"type": "object"}}]},
+    {"tools": [{"name": "f", "description": "d", "input_schema": {}}], "tool_choice": {"type": "tool", "name": "f"}},
+    {"messages": [{"role": "user", "content": [{"type": "image", "source": PNG}, {"type": "text", "text": "?"}]}]},
+    {"sizewise": {"data_class": "confidential"}},
+    {"sizewise": {"policy": "held"}},
+)
+BAD_MESSAGES = (
+    *({"max_tokens": None}, {"max_tokens": 0}, {"messages": "x"}, {"messages": [{"role": "king", "content": "x"}]}),
+    *({"temperature": 3}, {"model": "nope"}, {"messages": []}),
+)
+
+
+def _messages() -> Iterator[ParityCase]:
+    group = "Anthropic's API"
+    usual = {"model": "auto", "max_tokens": 50, "messages": [{"role": "user", "content": "Hello there"}]}
+    for more in (*MESSAGES, *BAD_MESSAGES):
+        yield _posted(group, "/v1/messages", {**usual, **more}, more)
+    for model, stream in product(("auto:held", "up/echo", "here/echo", "up/locked", "up/html", "gpt-4"), (False, True)):
+        said = {**usual, "model": model, "stream": stream}
+        yield _posted(group, "/v1/messages", said, {"model": model, "stream": stream})
+    for words in (*PERSONAL[:2], SECRETS[0]):
+        said = {**usual, "model": "up/echo", "stream": True, "messages": [{"role": "user", "content": words}]}
+        yield _posted(group, "/v1/messages", said, {"words": words})
+    yield ParityCase(group, "a wrong key", path="/v1/messages", body=json.dumps(usual).encode(), key="sk-wrong")
+
+
+INPUTS = (
+    *("Hello there", [{"role": "user", "content": "Hello there"}]),
+    [{"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Hello there"}]}],
+    [{"role": "developer", "content": "Be brief."}, {"role": "user", "content": "Hello"}],
+    [
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": [{"type": "output_text", "text": "Ho", "annotations": []}]},
+        {"role": "user", "content": "Again"},
+    ],
+)
+
+
+def _responses() -> Iterator[ParityCase]:
+    group = "OpenAI's Responses API, without state"
+    usual = {"model": "auto", "input": "Hello there", "store": False}
+    for each, stream in product(INPUTS, (False, True)):
+        yield _posted(
+            group, "/v1/responses", {**usual, "input": each, "stream": stream}, {"in": each, "stream": stream}
+        )
+    for more in (
+        *(
+            {"instructions": "Be brief."},
+            {"max_output_tokens": 20, "temperature": 0.5, "top_p": 0.9},
+            {"model": "nope"},
+        ),
+        *({"sizewise": {"data_class": "confidential"}}, {"model": "auto:held"}, {"temperature": 3}, {"input": 5}),
+    ):
+        yield _posted(group, "/v1/responses", {**usual, **more}, more)
+    for model, stream in product(("up/echo", "up/locked", "up/html"), (False, True)):
+        said = {**usual, "model": model, "stream": stream, "input": PERSONAL[0]}
+        yield _posted(group, "/v1/responses", said, {"model": model, "stream": stream})
+
+
+def _posted(group: str, path: str, body: Mapping[str, object], what: Mapping[str, object]) -> ParityCase:
+    return ParityCase(group, json.dumps(what)[:80], path=path, body=json.dumps(body).encode())
 
 
 def _other_doors() -> Iterator[ParityCase]:

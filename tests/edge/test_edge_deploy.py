@@ -124,3 +124,13 @@ def test_keys_of_the_gateway_go_to_kv_and_revoked_ones_out_of_it(tmp_path: Path,
 def test_without_a_running_gateway_a_deploy_says_that_no_key_was_written(tmp_path: Path, account: FakeAccount) -> None:
     done = edge(tmp_path, account, "deploy", origin="https://home.example.com")
     assert (done.returncode, json.loads(done.stdout)["keys"]) == (0, None)
+
+
+def test_a_diff_names_what_a_deploy_would_change(tmp_path: Path, account: FakeAccount) -> None:
+    assert json.loads(edge(tmp_path, account, "diff").stdout)["live"] is None
+    assert edge(tmp_path, account, "deploy").returncode == 0
+    same = json.loads(edge(tmp_path, account, "diff").stdout)
+    assert (same["changes"], same["live"]) == ([], same["build"])
+    told = json.loads(edge(tmp_path, account, "diff", models='"two"', origin="https://home.example.com").stdout)
+    changes = {each["what"]: each["change"] for each in told["changes"]}
+    assert (changes["model up/one"], changes["model up/two"], changes["origin"]) == ("removed", "added", "changed")

@@ -170,3 +170,25 @@ def test_a_limit_of_requests_holds_per_key(tmp_path: Path) -> None:
         answers = [edge.chat("auto") for _ in range(3)]
     assert [each.status for each in answers] == [200, 200, 429]
     assert (answers[2].error["code"], answers[2].headers["retry-after"]) == ("busy", "60")
+
+
+def test_the_other_apis_are_answered_here_and_say_what_only_a_gateway_could_do(edge: Served) -> None:
+    said = {"model": "auto", "max_tokens": 9, "messages": [{"role": "user", "content": "Hello"}]}
+    answer = edge.ask("/v1/messages", {**said, "thinking": {"type": "enabled", "budget_tokens": 1024}})
+    shown = json.loads(answer.body)
+    assert (answer.status, shown["type"], "gateway alone" in shown["error"]["message"]) == (400, "error", True)
+    stateful = edge.ask("/v1/responses", {"model": "auto", "input": "Hello"})
+    assert (stateful.status, "store" in stateful.error["hint"]) == (400, True)
+    assert edge.ask("/v1/responses", {"model": "auto", "input": "Hello", "store": False}).status == 200
+    assert edge.ask("/v1/messages", {**said, "messages": [None]}).status == 400
+
+
+def test_a_stream_that_breaks_ends_with_an_error_in_the_words_of_its_api(edge: Served) -> None:
+    said = {
+        "model": "up/reset-mid",
+        "max_tokens": 9,
+        "stream": True,
+        "messages": [{"role": "user", "content": "Hello"}],
+    }
+    events = edge.ask("/v1/messages", said).body.decode()
+    assert ("event: error" in events, "stream_interrupted" in events, "message_stop" in events) == (True, True, False)

@@ -34,6 +34,8 @@ class FakeAccount:
         if token != f"Bearer {TOKEN}":
             return _failed(403, 10000, "Authentication error")
         last = path.rsplit("/", 1)[1]
+        if path.endswith("/content/v2"):
+            return _failed(404, 10007, "none") if not self.versions else (0, {})
         if last in self.fails:
             return _failed(*self.fails[last], "no")
         if last == "versions":
@@ -56,6 +58,10 @@ class FakeAccount:
         self.versions.append(body)
         self.deployments.insert(0, {"id": "d", "created_on": "", "versions": [{"version_id": "v1", "percentage": 100}]})
         return _done({"id": "worker"})
+
+    def live_form(self) -> bytes:
+        """The modules of the live version, as they were uploaded."""
+        return self.versions[int(self.deployments[0]["versions"][0]["version_id"][1:]) - 1]
 
     def _kv(self, last: str, body: bytes) -> tuple[int, dict[str, Any]]:
         """Bulk writes and removals, and the names of all values on one page."""
@@ -96,9 +102,12 @@ def fake_account() -> Iterator[FakeAccount]:
         def _any(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length", "0")))
             status, said = account.answer(self.command, self.path, self.headers.get("authorization", ""), body)
-            data = json.dumps(said).encode()
+            data, kind = json.dumps(said).encode(), "application/json"
+            if not status:  # the modules
+                status, data = 200, account.live_form()
+                kind = f"multipart/form-data; boundary={data[2:34].decode()}"
             self.send_response(status)
-            self.send_header("content-type", "application/json")
+            self.send_header("content-type", kind)
             self.send_header("content-length", str(len(data)))
             self.end_headers()
             self.wfile.write(data)
