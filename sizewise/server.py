@@ -359,6 +359,7 @@ class ServerProcess:
             *(services.leadership, services.retention, services.limiter, services.api_keys, services.measured_paces),
             *(services.runs.recovery, services.scheduler, services.background, services.eval_runs),
             services.batches,
+            services.machine_reports,
             *(services.otlp, services.deliveries, services.usage_rollups, services.size_limit, services.alerts),
             services.git_sync,
             services.annotation_feed,

@@ -10,7 +10,7 @@ def background_problems(resources: Resources) -> list[str]:
     """What is impaired in the work that this process does without a request: exports, messages, periodic tasks."""
     services = resources.services
     return [
-        *filter(None, (services.otlp.problem,)),
+        *filter(None, (services.otlp.problem, services.machine_reports.problem)),
         *services.deliveries.impaired(),
         *resources.periodic_tasks.impaired(),
     ]

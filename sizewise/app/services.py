@@ -139,6 +139,7 @@ from sizewise.telemetry import tables as telemetry_tables
 from sizewise.telemetry.day_partitions import prepare_days
 from sizewise.telemetry.edges import tables as edge_tables
 from sizewise.telemetry.edges.edge_store import EdgeStore
+from sizewise.telemetry.edges.machine_reports import MachineReports
 from sizewise.telemetry.end_users import EndUserHashes
 from sizewise.telemetry.otlp_exporter import OtlpExporter
 from sizewise.telemetry.payload_log import PayloadLog
@@ -178,6 +179,7 @@ class Services:
     audit_log: AuditLog
     records: RecordStore
     edges: EdgeStore
+    machine_reports: MachineReports
     payload_log: PayloadLog
     end_users: EndUserHashes
     spans: SpanRecorder
@@ -250,6 +252,7 @@ class Services:
             ),
             self.limiter.prepare(settings.limits, settings.budgets),
             self.otlp.prepare(settings.otlp, client),
+            self.machine_reports.prepare(settings.edge, client),
             self.outbox.prepare(settings.webhooks),
             self.alerts.prepare(build_rules(settings), metrics),
             self.annotation.prepare(settings.annotation),
@@ -400,6 +403,7 @@ def open_services(
             audit_log=AuditLog(read, writer),
             records=records,
             edges=EdgeStore(read, write, records.ids),
+            machine_reports=MachineReports(read, leadership.write),
             payload_log=payload_log,
             end_users=hashes,
             spans=SpanRecorder(writer.enqueue, records.ids),

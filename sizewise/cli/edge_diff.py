@@ -41,7 +41,7 @@ def diff() -> None:
     elif live["build"] == new["build"]:
         click.echo(f"Nothing: build {new['build'][:12]} is live.")
     else:
-        click.echo(f"live: {live['build'][:12]}, here: {new['build'][:12]}")
+        click.echo(f"live: {str(live['build'])[:12]}, here: {new['build'][:12]}")
         for each in found:
             click.echo(_line(each))
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from typing import Literal
 
 from msgspec import Struct
 
-Json = Mapping[str, Any]
 NAMED: Mapping[str, str] = {
     "rows": "model",
     "plans": "name",
@@ -30,14 +29,19 @@ class Difference(Struct, frozen=True):
     after: str = ""
 
 
-def compare_releases(live: Json, new: Json) -> list[Difference]:
-    found = [each for part, title in NAMED.items() for each in _named(title, live.get(part, {}), new.get(part, {}))]
+def compare_releases(live: Mapping[str, object], new: Mapping[str, object]) -> list[Difference]:
+    found = [each for part, title in NAMED.items() for each in _named(title, _part(live, part), _part(new, part))]
     for name in sorted({*live, *new} - {*NAMED, *SILENT}):
         found += _values(name, live.get(name), new.get(name))
     return found
 
 
-def _named(title: str, live: Json, new: Json) -> Iterator[Difference]:
+def _part(data: Mapping[str, object], name: str) -> Mapping[str, object]:
+    found = data.get(name)
+    return found if isinstance(found, dict) else {}
+
+
+def _named(title: str, live: Mapping[str, object], new: Mapping[str, object]) -> Iterator[Difference]:
     for name in sorted({*live, *new}):
         what = f"{title} {name}"
         if name not in live:

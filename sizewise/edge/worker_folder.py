@@ -42,7 +42,7 @@ def folder_files(compiled: CompiledRelease, settings: EdgeSettings) -> Mapping[s
     }
 
 
-def read_release(module: bytes) -> dict[str, Any] | None:
+def read_release(module: bytes) -> Mapping[str, object] | None:
     """The data of a release module; None if it is none of ours."""
     if not module.strip().startswith(HEAD):
         return None

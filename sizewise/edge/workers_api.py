@@ -148,9 +148,9 @@ class WorkersApi:
         )
         self._check(status, answer, "the key was not written")
 
-    async def list_values(self, namespace: str) -> dict[str, dict[str, Any]]:
+    async def list_values(self, namespace: str) -> dict[str, Mapping[str, object]]:
         """The metadata of all keys of a KV namespace, by their names. Raises ExternalFailure."""
-        found: dict[str, dict[str, Any]] = {}
+        found: dict[str, Mapping[str, object]] = {}
         cursor = ""
         while True:
             path = f"{self._values(namespace)}/keys?limit={LIST_LIMIT}{f'&cursor={cursor}' if cursor else ''}"

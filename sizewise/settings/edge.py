@@ -13,6 +13,9 @@ from sizewise.settings.validators import url
 WORKER_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 
 
+MACHINE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
 def worker_name(text: str) -> str:
     if not WORKER_NAME.fullmatch(text):
         raise ValueError(f"{text[:70]!r} is no name of a Worker: up to 63 small letters, digits and '-'")
@@ -22,6 +25,12 @@ def worker_name(text: str) -> str:
 def namespace_id(text: str) -> str:
     if text and not re.fullmatch(r"[0-9a-f]{32}", text):
         raise ValueError("is not an ID of 32 hex digits")
+    return text
+
+
+def machine_name(text: str) -> str:
+    if text and not MACHINE_NAME.fullmatch(text):
+        raise ValueError(f"{text[:100]!r} is no name of a machine: up to 100 letters, digits, '.', '_' and '-'")
     return text
 
 
@@ -68,6 +77,12 @@ class EdgeSettings:
         "Reference to an API key of this server with the permission `serve_edge`, which the Worker has as a secret: it "
         "reports what it answered to `origin`. Empty: it keeps no records.",
         validator=secret_name,
+    )
+    machine: str = setting(
+        "",
+        "Name under which this server, on a small machine, reports its own records to `origin` with `key`, each once. "
+        "Empty: it does not.",
+        validator=machine_name,
     )
     unsupported: Literal["refuse", "forward"] = setting(
         "refuse",

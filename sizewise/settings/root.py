@@ -120,6 +120,7 @@ class FileSettings:
         hooks += [(server.url, server.place) for server in self.mcp.values() if server.url]
         hooks += [(host.url, host.place) for host in self.hosts.values() if host.url]
         hooks += [(self.otlp.endpoint, self.otlp.place)] if self.otlp.endpoint else []
+        hooks += [(self.edge.origin, "anyone")] if self.edge.machine and self.edge.origin else []
         if self.web_search.url:
             hooks.append((self.web_search.url, self.web_search.place))
             hooks += [(site, "anyone") for site in self.web_search.fetch_urls]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 
@@ -331,7 +331,7 @@ CONVERSATION = [
     {"role": "assistant", "content": [{"type": "tool_use", "id": "t1", "name": "weather", "input": {"city": "Ulm"}}]},
     {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t1", "content": "Rain", "is_error": True}]},
 ]
-MESSAGES = (
+MESSAGES: Sequence[Mapping[str, object]] = (
     {},
     {"system": "Be brief."},
     {"system": [{"type": "text", "text": "Be brief."}, {"type": "text", "text": "Be kind."}]},
@@ -344,7 +344,7 @@ MESSAGES = (
     {"sizewise": {"data_class": "confidential"}},
     {"sizewise": {"policy": "held"}},
 )
-BAD_MESSAGES = (
+BAD_MESSAGES: Sequence[Mapping[str, object]] = (
     *({"max_tokens": None}, {"max_tokens": 0}, {"messages": "x"}, {"messages": [{"role": "king", "content": "x"}]}),
     *({"temperature": 3}, {"model": "nope"}, {"messages": []}),
 )

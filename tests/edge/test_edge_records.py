@@ -92,7 +92,7 @@ def test_a_record_that_comes_twice_counts_once_and_belongs_to_the_edge(home: Ser
         {"object": "edge.report", "new": 0, "known": 1},
     ]
     found = _all(home)
-    mine = [each for each in found if each["trace"] == sent["records"][0]["trace"]]  # type: ignore[index]
+    mine = [each for each in found if each["trace"] == sent["records"][0]["trace"]]  # type: ignore[index]  # a list of one
     assert [(each["model"], each["tags"], each["key"]) for each in mine] == [("up/plain", ["edge:till-1"], "sw-app")]
     [edge] = [each for each in _edges(home) if each["name"] == "till-1"]
     assert (edge["kind"], edge["records"], edge["waiting"], edge["release"]) == ("machine", 1, 3, "ab" * 32)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from msgspec import Struct
-from sqlalchemy import Column, Connection, Index, MetaData, Table, Text, delete, insert, select, update
+from sqlalchemy import Column, Connection, Index, MetaData, Table, Text, delete, func, insert, select, update
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from sizewise.principal import Principal
 from sizewise.storage.migrations import BIG_INTEGER, Migrations
 from sizewise.telemetry.edges.report import EdgeAttempt, EdgeRecord, EdgeReport
-from sizewise.telemetry.tables import ATTEMPTS, RECORDS, join_tags
+from sizewise.telemetry.tables import ATTEMPTS, RECORDS, RecordWithAttempts, ended_records, join_tags
 
 META = MetaData()
 EDGES = Table(
@@ -40,7 +40,14 @@ ARRIVED = Table(
     Column("seen", BIG_INTEGER, nullable=False),
 )
 BY_SEEN = Index("edge_records_seen", ARRIVED.c.seen)
-SCHEMA = Migrations("edges", ((CreateTable(EDGES), CreateTable(ARRIVED), CreateIndex(BY_SEEN)),))
+POSITION = Table(
+    "edge_position",  # one row: how far this server, as a machine, has reported its own records
+    META,
+    Column("tenant", Text, primary_key=True),
+    Column("position", BIG_INTEGER, nullable=False),
+)
+SCHEMA = Migrations("edges", ((CreateTable(EDGES), CreateTable(ARRIVED), CreateIndex(BY_SEEN), CreateTable(POSITION)),))
+ALL_TENANTS = "*"
 KEPT_DAYS = 90
 """Days for which a record that comes again is known: longer than any edge keeps one."""
 DELETED_ROWS = 5_000
@@ -143,6 +150,32 @@ TOKENS = ("input", "output", "cached", "cache_write", "reasoning")
 def _attempt(number: int, place: int, tried: EdgeAttempt, tenant: str, trace: str) -> dict[str, Any]:
     said = {name: getattr(tried, name) for name in EdgeAttempt.__struct_fields__}
     return {"record": number, "number": place, "tenant": tenant, "trace": trace, **said}
+
+
+class OwnRecords(NamedTuple):
+    """The next records of a machine, and how many wait behind them."""
+
+    records: list[RecordWithAttempts]
+    waiting: int
+
+
+def own_records(connection: Connection, after: int, until: int, limit: int) -> OwnRecords:
+    """Those with `after` < id <= `until`."""
+    found = ended_records(connection, after, until, limit)
+    newest = found[-1].record.id if found else until
+    waiting = select(func.count()).select_from(RECORDS).where(RECORDS.c.id > newest)
+    return OwnRecords(found, (connection.scalar(waiting) or 0) if found else 0)
+
+
+def read_position(connection: Connection) -> int | None:
+    """None before the first report."""
+    return connection.scalar(select(POSITION.c.position).where(POSITION.c.tenant == ALL_TENANTS))
+
+
+def store_position(connection: Connection, position: int) -> None:
+    mine = POSITION.c.tenant == ALL_TENANTS
+    if not connection.execute(update(POSITION).where(mine).values(position=position)).rowcount:
+        connection.execute(insert(POSITION).values(tenant=ALL_TENANTS, position=position))
 
 
 def forget_arrivals(connection: Connection, now: int) -> bool:
