@@ -46,12 +46,12 @@ async def _echo(body: dict[str, object], reader: asyncio.StreamReader, writer: a
 
 
 @contextmanager
-def echoing_upstream() -> Iterator[EchoingOpenAI]:
-    """In a thread of its own; `received` may be read between two requests."""
+def echoing_upstream(kind: type[FakeOpenAI] = EchoingOpenAI) -> Iterator[FakeOpenAI]:
+    """A double in a thread of its own; `received` may be read between two requests."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
-    up = EchoingOpenAI()
+    up = kind()
     asyncio.run_coroutine_threadsafe(up.__aenter__(), loop).result(30)
     try:
         yield up
