@@ -111,11 +111,12 @@ def test_a_folder_keeps_its_paths_and_one_bad_file_keeps_no_other_out(
     with tab(browser, fresh, lena) as opened:
         page = opened.page
         opened.open("/knowledge/rules")
+        page.get_by_label("Confidentiality").select_option("public")
         page.get_by_label("Choose a folder").set_input_files(tmp_path / "shop")
         page.get_by_text(re.compile("^Added .*eu/rules.md")).wait_for()
         page.get_by_role("alert").get_by_text("1 file not added").wait_for()
         page.get_by_role("alert").get_by_text("logo.png").wait_for()
-        page.get_by_role("row").filter(has_text="Returns").wait_for()
+        page.get_by_role("row").filter(has_text="Returns").get_by_text("public, everyone").wait_for()
         page.get_by_role("row").filter(has_text="Shipping").wait_for()
         opened.picture("knowledge-refused")
         assert [each for each in opened.wrong() if "400" not in each] == []

@@ -28,9 +28,5 @@ export function failureOf(said: Said, status = 0): Failure {
 
 export function asFailure(cause: unknown): Failure {
   if (cause instanceof Failure) return cause;
-  return new Failure(
-    'The server did not respond.',
-    'Check that it is running; this page tries again by itself.',
-    'unreachable',
-  );
+  return new Failure('The server did not respond.', 'Check that it is running, then try again.', 'unreachable');
 }

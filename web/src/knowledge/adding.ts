@@ -14,6 +14,8 @@ async function base64(file: File): Promise<string> {
   return btoa(text);
 }
 
+export type DataClass = 'public' | 'internal' | 'confidential';
+
 /** A file and its path, so that files of one name in two folders are two documents. */
 export interface Chosen {
   path: string;
@@ -63,12 +65,17 @@ async function within(entry: FileSystemEntry): Promise<Chosen[]> {
 }
 
 /** Returns the files that were refused: one that cannot be read does not keep the others out. */
-export async function addFiles(base: string, files: readonly Chosen[], say: Say): Promise<Refused[]> {
+export async function addFiles(
+  base: string,
+  files: readonly Chosen[],
+  dataClass: DataClass | null,
+  say: Say,
+): Promise<Refused[]> {
   const refused: Refused[] = [];
   for (const [number, { path, file }] of files.entries()) {
     say(`Reading ${path}, ${number + 1} of ${files.length}`);
     try {
-      await ask(knowledgeAddDocument, { base, source: path, data: await base64(file) });
+      await ask(knowledgeAddDocument, { base, source: path, data: await base64(file), dataClass });
     } catch (cause) {
       const failure = asFailure(cause);
       if (['', 'unreachable'].includes(failure.code)) throw failure;

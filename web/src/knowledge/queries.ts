@@ -26,8 +26,8 @@ export const knowledgeSearchDocument: Document<KnowledgeSearch, { base: string; 
 };
 
 export type KnowledgeAdd = { addDocument: { id: string; outcome: string; passages: number; quarantined: number; notes: Array<string>; }; };
-export const knowledgeAddDocument: Document<KnowledgeAdd, { base: string; source: string; data: string; }> = {
-  text: `mutation KnowledgeAdd($base:String!$source:String!$data:String!){addDocument(base:$base source:$source data:$data){id outcome passages quarantined notes}}`,
+export const knowledgeAddDocument: Document<KnowledgeAdd, { base: string; source: string; data: string; dataClass?: 'public' | 'internal' | 'confidential' | null; }> = {
+  text: `mutation KnowledgeAdd($base:String!$source:String!$data:String!$dataClass:DataClass){addDocument(base:$base source:$source data:$data dataClass:$dataClass){id outcome passages quarantined notes}}`,
 };
 
 export type KnowledgeEmbed = { embedDocuments: { embedded: number; waiting: number; }; };

@@ -109,8 +109,8 @@ export class Asking {
       this.stage = `${progress.model} judges the answer`;
     } else {
       this.stage = {
-        loading: `${progress.model} is loaded`,
-        queued: `waits for ${progress.model}`,
+        loading: `loading ${progress.model}`,
+        queued: `waiting for ${progress.model}`,
         step: 'a step runs',
       }[progress.stage];
     }
