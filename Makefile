@@ -11,7 +11,7 @@ WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 # Bytecode is kept, also where the environment asks not to: without it each server takes twice the time to start.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: graphiql studio studio-dev edge check-edge check-web help up test test-all test-long test-large test-sdks coverage check fix docs prices lock bench-gateway bench-layers bench-first-light bench-soak bench-long bench-knowledge bench-flows bench-deadlines bench-tools bench-routing bench-cold-start bench-injection bench-poisoning train-injection train-names bench-context bench-scale bench-cli bench-evals bench-judge bench-eval-speed bench-releases bench-canary bench-edge bench-studio bench-volume bench-storage bench-collector bench-tuning bench-bias bench-batches
+.PHONY: docs-site graphiql studio studio-dev edge check-edge check-web help up test test-all test-long test-large test-sdks coverage check fix docs prices lock bench-gateway bench-layers bench-first-light bench-soak bench-long bench-knowledge bench-flows bench-deadlines bench-tools bench-routing bench-cold-start bench-injection bench-poisoning train-injection train-names bench-context bench-scale bench-cli bench-evals bench-judge bench-eval-speed bench-releases bench-canary bench-edge bench-studio bench-volume bench-storage bench-collector bench-tuning bench-bias bench-batches
 
 help:
 	@echo "make up         serve on 127.0.0.1:$(PORT)   (PORT=..., HOME_DIR=... are passed on)"
@@ -23,6 +23,7 @@ help:
 	@echo "make studio     build web/ into the package     make check-web  types, lint and tests of web/"
 	@echo "make edge       build edge/ into the package    make check-edge types and format of edge/, and its tests in workerd"
 	@echo "make studio-dev a studio that follows changes of web/, on a server (SIZEWISE_URL=http://127.0.0.1:8080)"
+	@echo "make docs-site                                  the documentation as a site with search, in build/site; broken links fail it"
 	@echo "make prices DATE=...   write the price list anew from genai-prices, published on that day"
 	@echo "make bench-gateway | bench-layers | bench-soak | bench-first-light       figures, never pass or fail by time"
 	@echo "make bench-batches                                                       100,000 requests of a file, the server killed three times"
@@ -114,6 +115,17 @@ fix: .venv/dev
 docs: .venv/dev
 	$(BIN)/python -m docs.build
 
+# Broken links and anchors fail it. What it loads is its own.
+docs-site: docs .venv/site/ready
+	@NO_MKDOCS_2_WARNING=1 .venv/site/bin/mkdocs build --quiet
+	@echo "the documentation as a site: python3 -m http.server --directory build/site"
+
+.venv/site/ready: requirements/docs.lock | .venv/bin/python
+	@rm -rf .venv/site
+	@$(PYTHON) -m venv .venv/site
+	@.venv/site/bin/python -m pip --disable-pip-version-check install -q --require-hashes --only-binary :all: -r requirements/docs.lock
+	@touch $@
+
 prices: .venv/dev
 	$(BIN)/python -m docs.prices $(DATE)
 
@@ -129,6 +141,7 @@ lock: .venv/dev .venv/sdks/ready
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-deps requirements/guards.in -o requirements/guards.lock
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header -c requirements/dev.lock requirements/names.in -o requirements/names.lock
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header -c requirements/dev.lock requirements/browser.in -o requirements/browser.lock
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header requirements/docs.in -o requirements/docs.lock
 	@rm -f tests/sdks/node/package-lock.json
 	$(call npm,tests/sdks/node,install --package-lock-only)
 	@rm -f tests/sdks/agents/package-lock.json

@@ -10,6 +10,7 @@ import tomllib
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import pytest
@@ -17,6 +18,7 @@ from graphql import build_schema, parse, validate
 
 from docs.build import classes, kinds, pages
 from docs.command_line import command_names
+from docs.site_links import on_page_markdown
 from sizewise.errors import ConfigError
 from sizewise.evals.policy_loader import load_policy
 from sizewise.plugins import PluginRegistry
@@ -221,3 +223,12 @@ def test_wrong_settings_in_the_docs_are_refused(block: Block, tmp_path: Path) ->
     path.write_text(block.text)
     with pytest.raises(ConfigError):
         load_settings(path, tmp_path, {})
+
+
+def test_the_site_links_only_what_is_in_it() -> None:
+    page = SimpleNamespace(file=SimpleNamespace(src_uri="how-to/files.md"))
+    text = (
+        "[a](batches.md#watch-it) [b](../../bench/README.md) [c](https://a.example) ![d](../img/e.jpg) [f](../build.py)"
+    )
+    kept = "[a](batches.md#watch-it) b [c](https://a.example) ![d](../img/e.jpg) f"
+    assert on_page_markdown(text, page) == kept
