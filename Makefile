@@ -11,7 +11,7 @@ WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 # Bytecode is kept, also where the environment asks not to: without it each server takes twice the time to start.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: docs-site graphiql studio studio-dev edge check-edge check-web help up test test-all test-long test-large test-sdks coverage check fix docs prices lock bench-gateway bench-layers bench-first-light bench-soak bench-long bench-knowledge bench-flows bench-deadlines bench-tools bench-routing bench-cold-start bench-injection bench-poisoning train-injection train-names bench-context bench-scale bench-cli bench-evals bench-judge bench-eval-speed bench-releases bench-canary bench-edge bench-studio bench-volume bench-storage bench-collector bench-tuning bench-bias bench-batches
+.PHONY: docs-site graphiql studio studio-dev edge check-edge check-web help up test test-all test-long test-large test-sdks coverage check fix docs prices lock bench-gateway bench-layers bench-first-light bench-soak bench-long bench-knowledge bench-flows bench-deadlines bench-tools bench-routing bench-cold-start bench-injection bench-poisoning train-injection train-names bench-context bench-scale bench-cli bench-evals bench-judge bench-eval-speed bench-releases bench-releases-killed bench-canary bench-edge bench-studio bench-volume bench-storage bench-collector bench-tuning bench-bias bench-batches
 
 help:
 	@echo "make up         serve on 127.0.0.1:$(PORT)   (PORT=..., HOME_DIR=... are passed on)"
@@ -40,6 +40,7 @@ help:
 	@echo "make bench-judge ARGS='--data FOLDER'                                     how often a corrected judge holds the truth"
 	@echo "make bench-eval-speed                                                    items/s of an eval, beside promptfoo and Inspect"
 	@echo "make bench-releases                                                      how long a rollback takes on two servers"
+	@echo "make bench-releases-killed                                               ... while one of them is killed"
 	@echo "make bench-edge                                                          size, cold start and cost of a Worker, in raw workerd"
 	@echo "make bench-studio                                                        how fast pages are painted, and a large flow opens and moves"
 	@echo "make bench-volume [ARGS='--records N --keys N --flows N']                 what each page and verb takes in a home with much in it"
@@ -234,6 +235,9 @@ bench-eval-speed: .venv/dev .venv/sdks/ready .venv/sdks/promptfoo .venv/evals/re
 
 bench-releases: .venv/dev
 	$(BIN)/python -m bench.releases.run $(ARGS)
+
+bench-releases-killed: .venv/dev
+	$(BIN)/python -m bench.releases.killed $(ARGS)
 
 bench-edge: .venv/dev edge/node_modules/.package-lock.json
 	@$(BIN)/python -m bench.edge.run $(ARGS)

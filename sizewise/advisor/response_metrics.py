@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sizewise.errors import BadRequest
+from sizewise.evals.linear_regex import compile_linear
 
 FORMULA = "Flesch-Kincaid grade, English only"
 LEAST_WORDS = 30
@@ -108,7 +109,7 @@ def count_syllables(word: str) -> int:
 
 def contains_fact(answer: str, fact: KeyFact) -> bool:
     said = _plain(answer)
-    return any(_pattern(fact.name, each).search(said) for each in fact.patterns)
+    return any(_pattern(fact.name, each)(said) for each in fact.patterns)
 
 
 def parse_facts(declared: Mapping[str, object]) -> tuple[KeyFact, ...]:
@@ -126,12 +127,12 @@ def parse_facts(declared: Mapping[str, object]) -> tuple[KeyFact, ...]:
     return tuple(found)
 
 
-def _pattern(name: str, pattern: str) -> re.Pattern[str]:
+def _pattern(name: str, pattern: str) -> Callable[[str], bool]:
     try:
-        return re.compile(pattern, re.IGNORECASE | re.DOTALL)
-    except re.error as why:
-        hint = "patterns are regular expressions; write a literal ( or * as \\( or \\*"
-        raise BadRequest(f"the fact {name!r} has an invalid pattern, {pattern!r}: {why}", hint) from why
+        return compile_linear(pattern)
+    except BadRequest as why:
+        hint = f"patterns are regular expressions; write a literal ( or * as \\( or \\*. {why.hint}"
+        raise BadRequest(f"the fact {name!r} has an invalid pattern, {pattern!r}", hint) from why
 
 
 def _plain(text: str) -> str:

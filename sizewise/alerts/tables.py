@@ -161,6 +161,11 @@ def history(connection: Connection, tenant: str, rule: str, before: int, limit: 
     return [Transition(*row) for row in connection.execute(query.order_by(its.number.desc()).limit(limit))]
 
 
+def newest_transition(connection: Connection, tenant: str) -> int:
+    """Its number; 0: there is none."""
+    return connection.scalar(select(func.max(HISTORY.c.number)).where(HISTORY.c.tenant == tenant)) or 0
+
+
 def silences(connection: Connection, now: int, tenant: str = "") -> list[Silence]:
     """Those that have not ended. `tenant`: empty for all."""
     mine = (SILENCES.c.ends > now) & ((SILENCES.c.tenant == tenant) if tenant else True)

@@ -13,7 +13,7 @@ import secrets
 import time
 from base64 import b64encode, urlsafe_b64encode
 from collections import OrderedDict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from hashlib import sha256
 from typing import TypeVar
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
@@ -93,6 +93,18 @@ class OidcIdentity(Struct, frozen=True):
     name: str
     groups: tuple[str, ...] | None
     session: str = ""  # the provider's `sid`; empty: it named none
+
+
+class MappedRole(Struct, frozen=True):
+    """An organization role, and the value of the claim that gives it."""
+
+    role: str
+    value: str
+
+
+def mapped_role(roles: Mapping[str, str], values: Collection[str]) -> MappedRole | None:
+    """The first of the mapping that one of `values` matches; None: none is given."""
+    return next((MappedRole(role, value) for value, role in roles.items() if value in values), None)
 
 
 class OidcProvider:
@@ -230,6 +242,10 @@ class RelyingParty:
             self._providers = providers
 
         return apply
+
+    @property
+    def providers(self) -> Mapping[str, OidcProvider]:
+        return self._providers
 
     def provider(self, name: str) -> OidcProvider:
         """Raises PathNotFound."""

@@ -83,6 +83,10 @@ class UserAccounts:
 
         return await asyncio.to_thread(self._read, work)
 
+    async def last_sign_ins(self, tenant: str) -> Mapping[str, int]:
+        """When the newest stored session of each method began, in unix ms."""
+        return await asyncio.to_thread(self._read, lambda c: user_tables.last_sign_ins(c, tenant))
+
     def find_by_email(self, email: str, tenant: str = "") -> User | None:
         """`tenant` empty: in any tenant."""
         wanted = email.strip().lower()

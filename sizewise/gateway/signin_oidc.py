@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from sizewise.app.application import Application
 from sizewise.auth.browser_security import check_host, client_address, is_https, read_cookie
-from sizewise.auth.oidc import OidcIdentity
+from sizewise.auth.oidc import OidcIdentity, mapped_role
 from sizewise.auth.sign_in_sessions import Sessions
 from sizewise.auth.user_accounts import UserAccounts
 from sizewise.auth.users.tables import User
@@ -114,7 +114,8 @@ class OidcEndpoints:
         """
         if not settings.roles or identity.groups is None:
             return user
-        role = next((role for value, role in settings.roles.items() if value in identity.groups), "")
+        mapped = mapped_role(settings.roles, identity.groups)
+        role = mapped.role if mapped else ""
         if role == user.role:
             return user
         try:

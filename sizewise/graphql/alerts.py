@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from functools import partial
 
 import msgspec
@@ -27,6 +27,10 @@ from sizewise.notifications.tables import OutboxMessage
 
 MAX_STATES = 200
 """Series of a rule that are shown."""
+POLL_S = 1.0
+"""Between two looks for a change."""
+REREAD_S = 10.0
+"""After which values are read again that changed no state."""
 ORDER = ("firing", "pending", "resolved", "ok")
 
 
@@ -39,6 +43,29 @@ async def alerts(context: RequestContext, rule: str | None = None) -> list[Field
     )
     silenced = await context.services.silences.list(tenant)
     return [_alert(context, each, found[name], silenced) for name, each in rules.items()]
+
+
+async def alert_changed(context: RequestContext, rule: str | None = None) -> AsyncGenerator[FieldValues, None]:
+    """Each rule now, and each time that it has changed. Raises PathNotFound for an unknown rule."""
+    _rules(context, rule)
+    return _changes(context, rule)
+
+
+async def _changes(context: RequestContext, rule: str | None) -> AsyncGenerator[FieldValues, None]:
+    """Reads all series again only after a change of a state or a silence, or REREAD_S."""
+    shown, before, due = dict[str, FieldValues](), None, 0.0
+    database, tenant = context.services.storage.database, context.principal.tenant
+    while True:
+        newest = await database.read_in_thread(partial(tables.newest_transition, tenant=tenant))
+        now = (newest, await context.services.silences.list(tenant))
+        if now != before or time.monotonic() >= due:
+            before, due = now, time.monotonic() + REREAD_S
+            for each in await alerts(context, rule):
+                name = str(each["name"])
+                if shown.get(name) != each:
+                    shown[name] = each
+                    yield {"alertChanged": each}
+        await asyncio.sleep(POLL_S)
 
 
 async def alert_states(

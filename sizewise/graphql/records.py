@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Sequence
+import time
+from collections.abc import AsyncGenerator, Sequence
 from functools import partial
+from typing import TypeVar
 
 import msgspec
 from msgspec.structs import replace
@@ -20,13 +22,19 @@ from sizewise.graphql.model_type import FieldValues
 from sizewise.graphql.scores import score_fields
 from sizewise.messages import Usage
 from sizewise.money import format_dollars
-from sizewise.telemetry.record_queries import RecordFilter
+from sizewise.telemetry.record_queries import RecordFilter, id_at
 from sizewise.telemetry.spans import span_id
 from sizewise.telemetry.tables import AttemptRow, RequestRecord, split_tags
 from sizewise.telemetry.trace_tree import TraceSpan, depths
 
+T = TypeVar("T")
+
 MAX_TRACE_ROWS = 500
 """Rows charged for a trace."""
+TAIL_S = 0.5
+"""Between two looks for new records."""
+TAIL_ROWS = 50
+TAIL_OVERLAP_MS = 10_000
 
 
 async def records(
@@ -34,23 +42,41 @@ async def records(
 ) -> FieldValues:
     """Raises BadRequest if `last` is not from 1 to 1,000, or for a `before` that no page had."""
     context.charge_rows(last)
-    wanted = {name: value for name, value in (filter or {}).items() if value is not None}
-    tenant, hashed = context.principal.tenant, ""
-    if user := wanted.pop("end_user", ""):
-        await context.services.end_users.load(tenant)
-        hashed = context.services.end_users.hash(tenant, str(user))
-    only, project = only_project(context), wanted.pop("project", "")
-    if only and project not in ("", only):
+    criteria = await criteria_of(context, filter, RecordFilter)
+    if criteria is None:
         return {"rows": [], "before": None, "scannedTo": None}
-    own = {"tenant": tenant, "project": only or project, "end_user": hashed}
-    criteria = msgspec.convert({**wanted, **own}, RecordFilter)
-    page = await context.services.records.page(criteria, last, _position(before))
+    page = await context.services.records.page(criteria, last, record_id(before))
     details = _Details(context, page.rows, with_contents=bool(criteria.trace))
     return {
         "rows": yielding_to_loop(details.record(each) for each in page.rows),
         "before": None if page.before is None else span_id(page.before),
         "scannedTo": page.scanned_to,
     }
+
+
+async def record_added(
+    context: RequestContext, filter: dict[str, object] | None = None
+) -> AsyncGenerator[FieldValues, None]:
+    """Those of the last TAIL_OVERLAP_MS, so that a reader misses none between a page and this, and each that comes."""
+    context.charge_rows(TAIL_ROWS)
+    return _added(context, await criteria_of(context, filter, RecordFilter))
+
+
+async def _added(context: RequestContext, criteria: RecordFilter | None) -> AsyncGenerator[FieldValues, None]:
+    """Looks back each time: another process may write a record later than a newer one of ours."""
+    shown = set[int]()
+    while True:
+        since = time.time_ns() // 1_000_000 - TAIL_OVERLAP_MS
+        found = list[RequestRecord]()
+        if criteria is not None:
+            looked = replace(criteria, since=max(since, criteria.since or 0))
+            found = await context.services.records.newest(looked, TAIL_ROWS)
+        fresh = [each for each in reversed(found) if each.id not in shown]
+        shown = {each for each in shown if each >= id_at(since)} | {each.id for each in fresh}
+        details = _Details(context, fresh, with_contents=False)
+        for each in fresh:
+            yield {"recordAdded": details.record(each)}
+        await asyncio.sleep(TAIL_S)
 
 
 async def trace(context: RequestContext, id: str) -> FieldValues | None:
@@ -118,7 +144,21 @@ class _Details:
         ]
 
 
-def _position(before: str | None) -> int | None:
+async def criteria_of(context: RequestContext, filter: dict[str, object] | None, kind: type[T]) -> T | None:
+    """A filter of what the caller may see; None: nothing."""
+    wanted = {name: value for name, value in (filter or {}).items() if value is not None}
+    tenant, hashed = context.principal.tenant, ""
+    if user := wanted.pop("end_user", ""):
+        await context.services.end_users.load(tenant)
+        hashed = context.services.end_users.hash(tenant, str(user))
+    only, project = only_project(context), wanted.pop("project", "")
+    if only and project not in ("", only):
+        return None
+    own = {"tenant": tenant, "project": only or project, "end_user": hashed}
+    return msgspec.convert({**wanted, **own}, kind)
+
+
+def record_id(before: str | None) -> int | None:
     """Raises BadRequest."""
     if before is None:
         return None

@@ -84,7 +84,7 @@ def page_of_records(
     max_scanned: int = MAX_SCANNED,
 ) -> RecordPage:
     """The newest `limit` records with an id below `before`, newest first."""
-    end = None if criteria.is_indexed else _scan_end(connection, criteria, before, max_scanned)
+    end = None if criteria.is_indexed else scan_end(connection, criteria, before, max_scanned)
     query = _filtered(select(*COLUMNS), criteria).order_by(RECORDS.c.id.desc()).limit(limit + 1)
     if before is not None:
         query = query.where(RECORDS.c.id < before)
@@ -126,16 +126,16 @@ def attempts_of(connection: Connection, records: Sequence[int]) -> dict[int, lis
     return found
 
 
-def _scan_end(connection: Connection, criteria: RecordFilter, before: int | None, max_scanned: int) -> int | None:
+def scan_end(connection: Connection, criteria: RecordFilter, before: int | None, max_scanned: int) -> int | None:
     """The id down to which `max_scanned` records lie; None: there are fewer."""
     id = RECORDS.c.id
     query = select(id).where(RECORDS.c.tenant == criteria.tenant).order_by(id.desc()).offset(max_scanned).limit(1)
     for bound in () if before is None else (id < before,):
         query = query.where(bound)
     if criteria.until is not None:
-        query = query.where(id < _id_at(criteria.until))
+        query = query.where(id < id_at(criteria.until))
     end = connection.scalar(query)
-    return end if end is None or criteria.since is None or end >= _id_at(criteria.since) else None
+    return end if end is None or criteria.since is None or end >= id_at(criteria.since) else None
 
 
 def _filtered(query: Select[Any], criteria: RecordFilter) -> Select[Any]:
@@ -144,9 +144,9 @@ def _filtered(query: Select[Any], criteria: RecordFilter) -> Select[Any]:
     else:
         query = query.where(RECORDS.c.tenant == criteria.tenant)
     if criteria.since is not None:
-        query = query.where(RECORDS.c.id >= _id_at(criteria.since))
+        query = query.where(RECORDS.c.id >= id_at(criteria.since))
     if criteria.until is not None:
-        query = query.where(RECORDS.c.id < _id_at(criteria.until))
+        query = query.where(RECORDS.c.id < id_at(criteria.until))
     for column, wanted in ((RECORDS.c.session, criteria.session), (RECORDS.c.end_user, criteria.end_user)):
         if wanted:
             query = query.where(column == wanted)
@@ -189,7 +189,7 @@ def _conditions(criteria: RecordFilter) -> list[ColumnElement[bool]]:
     return found
 
 
-def _id_at(unix_ms: int) -> int:
+def id_at(unix_ms: int) -> int:
     """The least id of this time."""
     return (unix_ms * 1000) << PROCESS_BITS
 

@@ -13,10 +13,11 @@ from sizewise.errors import BadRequest
 from sizewise.storage.batch_writer import BatchWriter, RowGroup
 from sizewise.storage.database import TransactionRunner, UnitOfWork
 from sizewise.telemetry import payload_tables, record_queries, span_tables
+from sizewise.telemetry.conversation_queries import SessionFilter, SessionPage, page_of_sessions
 from sizewise.telemetry.payload_log import LoggedPayload, PayloadLog
 from sizewise.telemetry.policy_usage import PolicyUsage, policy_usage
 from sizewise.telemetry.record_queries import RecordFilter, RecordPage
-from sizewise.telemetry.tables import AttemptRow, RecordWithAttempts, record_ids
+from sizewise.telemetry.tables import AttemptRow, RecordWithAttempts, RequestRecord, record_ids
 from sizewise.telemetry.trace_tree import TraceSpan, trace_spans
 from sizewise.telemetry.usage_rollup import delete_key_records
 from sizewise.telemetry.usage_tables import forget_key
@@ -93,6 +94,20 @@ class RecordStore:
             self._read,
             lambda c: record_queries.page_of_records(c, criteria, limit, before),
         )
+
+    async def newest(self, criteria: RecordFilter, limit: int) -> list[RequestRecord]:
+        """The newest `limit` records that are written by now, newest first. Raises StorageError."""
+        return await asyncio.to_thread(self._read, lambda c: record_queries.newest_records(c, criteria, limit))
+
+    async def sessions(self, criteria: SessionFilter, limit: int = 20, before: int | None = None) -> SessionPage:
+        """The `limit` (1..1000) sessions with the newest request below the id `before`. Raises BadRequest,
+        StorageError.
+        """
+        if not 1 <= limit <= MAX_RECORDS:
+            raise BadRequest(f"cannot list {limit!r} sessions", f"use 1 to {MAX_RECORDS}", param="last")
+        if before is None:
+            await self.flush_if_healthy()
+        return await asyncio.to_thread(self._read, lambda c: page_of_sessions(c, criteria, limit, before))
 
     async def attempts(self, records: Sequence[int]) -> dict[int, list[AttemptRow]]:
         """The attempts of records, by the id of their record, in order. Raises StorageError."""

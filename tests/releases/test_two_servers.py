@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import contextlib
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -85,3 +87,79 @@ def test_a_rollback_at_one_server_is_followed_by_the_other_and_without_the_store
         for server in (one, other, one, other):
             answer = greet(server, server.key)
             assert "PROMPT one" in text(answer) and answer.headers["x-sizewise-release"] == first
+
+
+@contextlib.contextmanager
+def asking(server: Served) -> Iterator[list[int]]:
+    """The status of each request, one after the other, until the end."""
+    statuses, done = list[int](), threading.Event()
+
+    def ask() -> None:
+        while not done.is_set():
+            statuses.append(greet(server, server.key).status)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    try:
+        yield statuses
+    finally:
+        done.set()
+        thread.join(60)
+
+
+@pytest.mark.long
+def test_kill_9_of_a_server_in_a_rollback_loses_nothing_at_the_other_and_it_comes_back_rolled_back(
+    tmp_path: Path,
+) -> None:
+    with two_servers(tmp_path) as (dying, other, database):
+        first = live(other.home)["prod"]
+        (dying.home / "prompts" / "greet.md").write_text(PROMPT.replace("one", "two"))
+        second = run(dying.home, "release", "promote", "prod")["live"]["release"]
+        for server in (dying, other):
+            until(lambda server=server: greet(server, server.key).headers["x-sizewise-release"] == second)
+        with asking(other) as statuses:
+            with lock_of_releases(database) as waits:
+                refused = dying_rollback(dying)
+                until(waits)
+                dying.process.kill()
+                refused.join(60)
+            dying.process.wait(60)
+            assert live(other.home)["prod"] == second, "it was not written"
+            assert run(other.home, "release", "rollback", "prod")["live"]["release"] == first
+            until(lambda: greet(other, other.key).headers["x-sizewise-release"] == first)
+        assert statuses and set(statuses) == {200}
+        environ = {
+            "SHARED_STORE": database.get_uri().replace("postgresql://", "postgresql+psycopg://"),
+            "SHARED_KEY": base64.b64encode(bytes(range(32))).decode(),
+        }
+        with serving(dying.home, CONFIG, **environ) as again:
+            answer = greet(again, again.key)
+            assert answer.headers["x-sizewise-release"] == first and "PROMPT one" in text(answer)
+
+
+@contextlib.contextmanager
+def lock_of_releases(database: Any) -> Iterator[Callable[[], bool]]:
+    """What is live can be read, and not written; whether somebody waits to write it."""
+    import psycopg
+
+    waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'live_releases'::regclass"
+    with psycopg.connect(database.get_uri()) as connection:
+        connection.execute("LOCK TABLE live_releases IN EXCLUSIVE MODE")
+        yield lambda: connection.execute(waiting).fetchone() != (0,)
+
+
+def dying_rollback(server: Served) -> threading.Thread:
+    """A rollback that waits to be written, asked of a server that dies before it answers."""
+    begun = threading.Event()
+    query = 'mutation { rollbackRelease(environment: "prod") { name } }'
+    key = (server.home / "admin.token").read_text().strip()
+
+    def unanswered() -> None:
+        begun.set()
+        with pytest.raises((OSError, HTTPException)):
+            server.ask("/graphql", {"query": query}, key=key)
+
+    thread = threading.Thread(target=unanswered)
+    thread.start()
+    begun.wait(60)
+    return thread

@@ -373,6 +373,13 @@ def _account(user: User) -> list[tuple[str, Table, ColumnElement[bool]]]:
     ]
 
 
+def last_sign_ins(connection: Connection, tenant: str) -> dict[str, int]:
+    """When the newest stored session of each method began, in unix ms."""
+    its = SESSIONS.c
+    query = select(its.method, func.max(its.created)).where(its.tenant == tenant).group_by(its.method)
+    return dict(connection.execute(query).tuples().all())
+
+
 def delete_expired(connection: Connection, sessions_before: int, invitations_before: int) -> None:
     """Deletes sessions and invitations that ended before these times (unix ms)."""
     its = SESSIONS.c

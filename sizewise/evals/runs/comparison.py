@@ -98,7 +98,8 @@ class ItemScores:
             known = [each.scores[score].value for each in its if score in each.scores]
             numbers = [each for each in known if each is not None]
             if numbers:
-                found[digest] = ItemValue(its[0].cluster, fmean(numbers), its[0].weight)
+                repeats = tuple(numbers) if len(numbers) > 1 else ()
+                found[digest] = ItemValue(its[0].cluster, fmean(numbers), its[0].weight, repeats)
         return found
 
     def missing(self, score: str) -> int:
@@ -160,11 +161,12 @@ def paired_values(
     base: Mapping[str, ItemValue], head: Mapping[str, ItemValue], combine: Callable[[float, float], float]
 ) -> list[ItemValue]:
     """`combine(base, head)` of each item that both have, in the order of the head's."""
-    return [
-        ItemValue(its.cluster, combine(base[digest].value, its.value), its.weight)
-        for digest, its in head.items()
-        if digest in base
-    ]
+    return [_paired(base[digest], its, combine) for digest, its in head.items() if digest in base]
+
+
+def _paired(base: ItemValue, head: ItemValue, combine: Callable[[float, float], float]) -> ItemValue:
+    repeats = tuple(map(combine, base.repeats, head.repeats)) if len(base.repeats) == len(head.repeats) else ()
+    return ItemValue(head.cluster, combine(base.value, head.value), head.weight, repeats)
 
 
 def _change(one: ItemScores, other: ItemScores, name: str, kind: str) -> ScoreChange:
