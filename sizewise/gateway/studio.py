@@ -20,7 +20,7 @@ from sizewise.gateway.response_writer import ResponseWriter
 
 PAGES = (
     *("/", "/inbox", "/play", "/flows", "/flows/{body}", "/records", "/records/{body}", "/runs", "/runs/{body}"),
-    *("/batches", "/batches/{body}"),
+    *("/records/sessions", "/batches", "/batches/{body}"),
     *("/spend", "/alerts", "/quality", "/quality/{body}", "/models", "/models/advise", "/models/{body:path}"),
     *("/access/keys", "/access/people", "/access/sessions", "/access/audit", "/account", "/spend/budgets", "/settings"),
     *("/knowledge", "/knowledge/{body:path}"),

@@ -234,6 +234,11 @@ def test_an_alert_is_silenced_for_a_stated_time_and_heard_again(browser: Any, se
         page.get_by_text("by Anna").or_(page.get_by_text("ends ")).first.wait_for()
         page.get_by_role("button", name="End now").click()
         page.get_by_role("heading", name="Silences").wait_for(state="detached")
+        silence = 'mutation { silenceAlert(rule: "many_requests", hours: 1, reason: "by another") { id } }'
+        id = graphql(server, silence).data["silenceAlert"]["id"]
+        page.get_by_text("by another").wait_for()
+        graphql(server, "mutation($i: String!) { expireSilence(id: $i) { id } }", i=id)
+        page.get_by_role("heading", name="Silences").wait_for(state="detached")
         assert opened.wrong() == []
 
 
@@ -312,3 +317,20 @@ def test_a_phone_has_four_entries_and_the_rest_behind_more(browser: Any, server:
         assert page.get_by_role("dialog").count() == 0
         assert not opened.scrolls_sideways()
         assert opened.wrong() == []
+
+
+def test_a_conversation_leads_to_its_requests(browser: Any, server: Served, anna: Browser) -> None:
+    for words in ("Hello", "And then?"):
+        body = {"model": "echo/small", "messages": [{"role": "user", "content": words}], "user": "otto"}
+        server.ask("/v1/chat/completions", body, x_sizewise_session="lamp-7")
+    for phone in (True, False):
+        with tab(browser, server, anna, phone=phone) as opened:
+            opened.open("/records/sessions")
+            row = opened.page.get_by_role("row").filter(has_text="lamp-7")
+            row.get_by_role("cell", name="2", exact=True).wait_for()
+            opened.picture(f"conversations-{'phone' if phone else 'desk'}")
+            assert not opened.scrolls_sideways() and opened.inaccessible() == []
+            row.get_by_role("link", name="lamp-7").click()
+            opened.page.get_by_role("heading", name="Records").wait_for()
+            until(lambda: opened.page.locator(".models .asked").count() == 2)
+            assert opened.wrong() == []

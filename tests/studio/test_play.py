@@ -178,9 +178,12 @@ def test_new_records_wait_until_they_are_asked_for(browser: Any, server: Served,
         before = rows.count()
         opened.page.evaluate("scrollTo(0, 200)")
         at = opened.page.evaluate("scrollY")
+        asked: list[str] = []
+        opened.page.on("request", lambda request: asked.append(request.url))
         for _ in range(3):
             server.chat("echo/small", "one more")
         opened.page.get_by_role("button", name="3 new").wait_for()
+        assert asked == [], "the server tells it: the page does not ask"
         assert rows.count() == before
         assert opened.page.evaluate("scrollY") == at, "what arrives does not move the page"
         opened.page.get_by_role("button", name="3 new").click()

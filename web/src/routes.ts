@@ -56,6 +56,13 @@ export const routes: readonly Route[] = [
     load: () => import('./telemetry/Records.svelte'),
   },
   {
+    path: '/records/sessions',
+    title: 'Conversations',
+    entry: 'Monitor',
+    may: RECORDS,
+    load: () => import('./telemetry/Conversations.svelte'),
+  },
+  {
     path: '/records/:trace',
     title: 'Record',
     entry: 'Monitor',
@@ -265,6 +272,7 @@ export const entries: readonly Entry[] = [
     name: 'Monitor',
     tabs: [
       { path: '/records', title: 'Records', may: RECORDS },
+      { path: '/records/sessions', title: 'Conversations', may: RECORDS },
       { path: '/runs', title: 'Runs', may: RUNS },
       { path: '/batches', title: 'Batches', may: RUNS },
       { path: '/spend', title: 'Spend', may: SPEND },

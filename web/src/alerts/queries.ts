@@ -1,9 +1,16 @@
 // Typed documents of this room, generated from queries.graphql by `make docs`; do not edit.
 import type { Document } from '../api/document';
 
-export type AlertList = { alerts: Array<{ name: string; metric: string; by: Array<string>; windowS: number; warning: number | null; alert: number | null; receivers: Array<string>; problem: string; states: Array<{ labels: Array<{ name: string; value: string; }>; state: 'ok' | 'pending' | 'firing' | 'resolved'; severity: string; value: number | null; since: number; reason: string; silencedUntil: number | null; }>; }>; silences: Array<{ id: string; rule: string; created: number; ends: number; author: string; reason: string; covers: number; }>; };
+export type AlertView = { name: string; metric: string; by: Array<string>; windowS: number; warning: number | null; alert: number | null; receivers: Array<string>; problem: string; states: Array<{ labels: Array<{ name: string; value: string; }>; state: 'ok' | 'pending' | 'firing' | 'resolved'; severity: string; value: number | null; since: number; reason: string; silencedUntil: number | null; }>; };
+
+export type AlertList = { alerts: Array<AlertView>; silences: Array<{ id: string; rule: string; created: number; ends: number; author: string; reason: string; covers: number; }>; };
 export const alertListDocument: Document<AlertList, object> = {
-  text: `query AlertList{alerts{name metric by windowS warning alert receivers problem states{labels{name value}state severity value since reason silencedUntil}}silences{id rule created ends author reason covers}}`,
+  text: `query AlertList{alerts{...AlertView}silences{id rule created ends author reason covers}}fragment AlertView on Alert{name metric by windowS warning alert receivers problem states{labels{name value}state severity value since reason silencedUntil}}`,
+};
+
+export type AlertLive = { alertChanged: AlertView; };
+export const alertLiveDocument: Document<AlertLive, object> = {
+  text: `subscription AlertLive{alertChanged{...AlertView}}fragment AlertView on Alert{name metric by windowS warning alert receivers problem states{labels{name value}state severity value since reason silencedUntil}}`,
 };
 
 export type AlertSilence = { silenceAlert: { id: string; covers: number; ends: number; }; };

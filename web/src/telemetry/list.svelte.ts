@@ -1,12 +1,13 @@
 // The list of records: pages by keyset, and what arrives meanwhile held back until it is asked for.
 import { asFailure, type Failure } from '../api/failure';
 import { ask } from '../api/graphql';
-import { recordListDocument, type RecordRow } from './queries';
+import { listen } from '../api/live';
+import { recordListDocument, recordLiveDocument, type RecordRow } from './queries';
 
 export type Row = RecordRow;
 
 const PAGE = 100;
-const TAIL_MS = 2_000;
+const AGAIN_MS = 5_000;
 const MOST_WAITING = 50;
 
 export class RecordRows {
@@ -20,7 +21,7 @@ export class RecordRows {
   failure = $state.raw<Failure | null>(null);
   #filter: () => Record<string, string | number | boolean>;
   #number = 0;
-  #timer: ReturnType<typeof setTimeout> | undefined;
+  #live: AbortController | null = null;
 
   constructor(filter: () => Record<string, string | number | boolean>) {
     this.#filter = filter;
@@ -30,11 +31,14 @@ export class RecordRows {
   async restart(): Promise<void> {
     const number = ++this.#number;
     this.busy = true;
+    this.waiting = [];
+    addEventListener('visibilitychange', this.#seen);
+    this.#seen();
     try {
       const page = (await ask(recordListDocument, { filter: this.#filter(), last: PAGE })).records;
       if (number !== this.#number) return;
       this.rows = page.rows;
-      this.waiting = [];
+      this.#hold(this.waiting);
       this.before = page.before;
       this.scannedTo = page.scannedTo;
       this.failure = null;
@@ -43,7 +47,6 @@ export class RecordRows {
       if (number === this.#number) this.failure = asFailure(cause);
     }
     this.busy = false;
-    this.#follow();
   }
 
   async more(): Promise<void> {
@@ -73,27 +76,47 @@ export class RecordRows {
 
   stop(): void {
     this.#number += 1;
-    clearTimeout(this.#timer);
+    removeEventListener('visibilitychange', this.#seen);
+    this.#live?.abort();
   }
 
-  #follow(): void {
-    clearTimeout(this.#timer);
-    const number = this.#number;
-    this.#timer = setTimeout(async () => {
-      if (!document.hidden && this.loaded) await this.#look(number);
-      if (number === this.#number) this.#follow();
-    }, TAIL_MS);
+  /** Follows while the page can be seen. */
+  #seen = (): void => {
+    this.#live?.abort();
+    if (document.hidden) return;
+    this.#live = new AbortController();
+    void this.#follow(this.#live.signal);
+  };
+
+  async #follow(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      if (this.loaded) await this.#look(signal);
+      try {
+        const filter = this.#filter();
+        await listen(recordLiveDocument, { filter }, (event) => this.#came(event.recordAdded), signal);
+      } catch {
+        // what came meanwhile is looked up before it listens again
+      }
+      await new Promise((again) => setTimeout(again, AGAIN_MS));
+    }
   }
 
-  async #look(number: number): Promise<void> {
+  async #look(signal: AbortSignal): Promise<void> {
     try {
-      const rows = (await ask(recordListDocument, { filter: this.#filter(), last: MOST_WAITING })).records.rows;
-      if (number !== this.#number) return;
-      const known = this.rows.slice(0, 2 * MOST_WAITING).map((each) => each.spanId);
-      this.waiting = rows.filter((each) => !known.includes(each.spanId));
+      const page = (await ask(recordListDocument, { filter: this.#filter(), last: MOST_WAITING }, signal)).records;
+      this.#hold(page.rows);
       this.failure = null;
     } catch (cause) {
-      if (number === this.#number) this.failure = asFailure(cause);
+      if (!signal.aborted) this.failure = asFailure(cause);
     }
+  }
+
+  #came(row: Row): void {
+    if (this.waiting.every((each) => each.spanId !== row.spanId)) this.#hold([row, ...this.waiting]);
+  }
+
+  #hold(rows: readonly Row[]): void {
+    const known = this.rows.slice(0, 2 * MOST_WAITING).map((each) => each.spanId);
+    this.waiting = rows.filter((each) => !known.includes(each.spanId)).slice(0, MOST_WAITING);
   }
 }

@@ -12,6 +12,16 @@ export const recordListDocument: Document<RecordList, { filter?: { since?: numbe
   text: `query RecordList($filter:RecordFilter$last:Int$before:String){records(filter:$filter last:$last before:$before){rows{...RecordRow}before scannedTo}}fragment RecordRow on Record{trace spanId at endpoint requestedModel policy model why status error degraded costUsd firstTokenMs totalMs attemptCount flow agent}`,
 };
 
+export type RecordLive = { recordAdded: RecordRow; };
+export const recordLiveDocument: Document<RecordLive, { filter?: { since?: number | null; until?: number | null; trace?: string | null; model?: string | null; requestedModel?: string | null; policy?: string | null; endpoint?: string | null; key?: string | null; project?: string | null; status?: number | null; error?: string | null; failed?: boolean | null; degraded?: boolean | null; session?: string | null; endUser?: string | null; tag?: string | null; flow?: string | null; node?: string | null; agent?: string | null; dataClass?: 'public' | 'internal' | 'confidential' | null; guardrail?: string | null; why?: string | null; minCost?: string | null; minMs?: number | null; maxMs?: number | null; } | null; }> = {
+  text: `subscription RecordLive($filter:RecordFilter){recordAdded(filter:$filter){...RecordRow}}fragment RecordRow on Record{trace spanId at endpoint requestedModel policy model why status error degraded costUsd firstTokenMs totalMs attemptCount flow agent}`,
+};
+
+export type SessionList = { sessions: { rows: Array<{ id: string; requests: number; errors: number; first: number; last: number; costUsd: string; unpriced: number; endUser: string | null; }>; before: string | null; scannedTo: number | null; }; };
+export const sessionListDocument: Document<SessionList, { last?: number | null; before?: string | null; }> = {
+  text: `query SessionList($last:Int$before:String){sessions(last:$last before:$before){rows{id requests errors first last costUsd unpriced endUser}before scannedTo}}`,
+};
+
 export type RecordTrace = { trace: { id: string; spans: Array<TraceSpan>; } | null; records: { rows: Array<RecordDetail>; }; };
 export const recordTraceDocument: Document<RecordTrace, { trace: string; }> = {
   text: `query RecordTrace($trace:String!){trace(id:$trace){id spans{...TraceSpan}}records(filter:{trace:$trace}last:50){rows{...RecordDetail}}}fragment TraceSpan on Span{id parent depth operation name kind at totalMs error model costUsd}fragment RecordDetail on Record{...RecordRow key project stream freshness guardrails dataClass session endUser tags node tokens{input output cached reasoning estimated}prompts{id version}attempts{number model place result why score error costUsd startedMs firstTokenMs endedMs}}fragment RecordRow on Record{trace spanId at endpoint requestedModel policy model why status error degraded costUsd firstTokenMs totalMs attemptCount flow agent}`,
