@@ -42,6 +42,7 @@ from sizewise.gateway.systemone import SystemOneBody
 from sizewise.providers.wires.anthropic import request_in as anthropic_request
 from sizewise.providers.wires.openai import completion_request, media_request, moderation, request_response
 from sizewise.providers.wires.responses import request_in as responses_request
+from sizewise.telemetry.edges.report import EdgeReport
 
 Json = Mapping[str, Any]
 
@@ -144,7 +145,7 @@ BODY_TYPES: tuple[type[Struct], ...] = (
     *(ResponseRequest, CountableRequest, MessageRequest, SpeechRequest, ImageRequest),
     *(VectorStoreCreation, VectorStoreChange, VectorStoreSearch),
     *(FileAttachment, FileBatchCreation, AttributeChange),
-    *(BatchCreation, EvalCreation, EvalChange, EvalRunCreation, ScoreCreation),
+    *(BatchCreation, EvalCreation, EvalChange, EvalRunCreation, ScoreCreation, EdgeReport),
     *(GraphQLRequest, McpMessage),
     *SIGN_IN_TYPES,
 )
@@ -476,6 +477,11 @@ def _paths() -> Json:
         "/v1/scores": {
             "post": _operation("createScore", "Score an answer", "Score", body="ScoreCreation", tags=("write",))
         },
+        "/edge/records": {
+            "post": _operation(
+                "reportEdgeRecords", "Report what an edge answered", "EdgeReceipt", body="EdgeReport", tags=("write",)
+            ),
+        },
         "/v1/models": {
             "get": {
                 **_operation("listModels", "List the models that this key can use", "Models", error="ModelError"),
@@ -639,6 +645,7 @@ def _answers() -> Json:
         **vector_store_answers(_ref, _object),
         **batch_answers(_ref, _object),
         **eval_answers(_ref, _object),
+        "EdgeReceipt": _object(object={"const": "edge.report"}, new=_COUNT, known=_COUNT),
         "Decisions": _object(
             "answers model usage", answers=_list(_ANY), model=_WORD, usage=_ANY, sizewise=_ANY,
         ),

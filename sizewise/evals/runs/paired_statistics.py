@@ -1,7 +1,8 @@
 """Intervals of a mean score and of a paired difference, with clusters, and the items that a verdict needs. Pure.
 
 clustered t  E. Miller 2024 (arXiv:2411.00640): items of one cluster are not independent, so clusters are what
-             varies. Not for few clusters (arXiv:2503.01747), nor where no score differs.
+             varies. Not for few clusters (arXiv:2503.01747), nor where few scores differ. PRIOR_CLUSTERS, of which
+             half of the items moved as far as any did, are added to what was seen.
 Tango        T. Tango 1998 (Statistics in Medicine 17): score interval of paired proportions, for scores of 0 and 1.
 Wilson       E. B. Wilson 1927: score interval of one proportion.
 clustered .. Both of counts divided by their design effect (J. N. K. Rao and A. J. Scott 1992, Biometrics 48), at each
@@ -35,6 +36,8 @@ PRIOR_CLUSTERS = 2
 pass a head at the margin in 7 % of draws where 5 % of the answers change in 50 clusters of eight, 1 in 3 to 6 %, 2 in
 2 to 5 %.
 """
+MIN_CHANGED = 3
+"""Clusters with another score than the usual one, below which Student's t is not used."""
 MAX_BET = 0.75
 """Largest share of the wealth in one bet."""
 POWER = 0.8
@@ -130,8 +133,9 @@ def _interval(
         reach = t_quantile(1 - error, _even_clusters(weights) - 1)
         low, high = _score_interval(_by_cluster(values), reach, lowest, highest, of_proportions)
         method = of_proportions.clustered
-    elif _even_clusters(weights) >= MIN_CLUSTERS and found.spread:
-        low, high, method = found.low, found.high, "clustered t"
+    elif _even_clusters(weights) >= MIN_CLUSTERS and found.spread and _changed_clusters(values) >= MIN_CHANGED:
+        reach = t_quantile(1 - error, found.clusters - 1) * _cautious_error(values, found, _even_clusters(weights))
+        low, high, method = found.estimate - reach, found.estimate + reach, "clustered t"
     else:
         low = _betting_low(means, weights, error, lowest, highest)
         high = -_betting_low([-each for each in means], weights, error, -highest, -lowest)
@@ -172,6 +176,19 @@ def _clustered_t(values: Sequence[ItemValue], error: float) -> ConfidenceInterva
         error=error,
         spread=standard_error * sqrt(len(values)) if count > 1 else 0.0,
     )
+
+
+def _changed_clusters(values: Sequence[ItemValue]) -> int:
+    """Those with a value that is not the most common one."""
+    usual, _ = Counter(each.value for each in values).most_common(1)[0]
+    return len({each.cluster for each in values if each.value != usual})
+
+
+def _cautious_error(values: Sequence[ItemValue], found: ConfidenceInterval, even_clusters: float) -> float:
+    """The standard error with PRIOR_CLUSTERS of this size, where half of the items are as far from the mean as any."""
+    furthest = max(abs(each.value - found.estimate) for each in values)
+    moved = (found.items / even_clusters + 1) / 2 * furthest / found.items
+    return sqrt(found.spread**2 / found.items + PRIOR_CLUSTERS * moved**2)
 
 
 def _cluster_means(values: Sequence[ItemValue]) -> tuple[list[float], list[float]]:
