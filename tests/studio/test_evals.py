@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.auth.user_client import Browser, new_user
+from tests.cli.terminal import sizewise
 from tests.graphql.test_evals import CANARY, CONFIG, ITEMS, SUITE, WORSE, finished, item
 from tests.running_server import Served, serving
 from tests.studio.browser import tab
@@ -201,6 +202,31 @@ def test_a_judge_informs_only_until_it_is_calibrated(browser: Any, evaluated: Se
         judge.get_by_text("It informs only: it is not calibrated.").wait_for()
         opened.picture("judges-light")
         assert opened.inaccessible() == [] and opened.wrong() == []
+
+
+def test_story_35_a_changed_rubric_voids_what_people_said_of_a_judge(
+    browser: Any, evaluated: Served, owner: Browser, tmp_path: Path
+) -> None:
+    rows = [
+        {"input": f"[[echo/large: say {verdict}]] Is it?", "answer": "Rome", "label": label}
+        for label, verdict, count in (("yes", "yes", 57), ("yes", "no", 3), ("no", "yes", 15), ("no", "no", 45))
+        for _ in range(count)
+    ]
+    file = tmp_path / "labels.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    done = sizewise("eval", "calibrate-judge", "judged", "resolved", str(file), home=evaluated.home)
+    assert done.code == 0, done.err
+    suite = evaluated.home / "evals" / "judged.yaml"
+    with tab(browser, evaluated, owner) as opened:
+        opened.open("/evals/judges")
+        judge = opened.page.get_by_role("region", name="Judge resolved of judged")
+        judge.get_by_text("It may gate: calibrated on 120 labels.").wait_for()
+        suite.write_text(JUDGED.replace("Is it answered?", "Is it kind?"))
+        opened.open("/evals/judges")
+        judge.get_by_text("It informs only: it was calibrated with another model, rubric or scale.").wait_for()
+        judge.get_by_text("sizewise eval calibrate-judge judged resolved labels.jsonl").wait_for()
+        assert opened.inaccessible() == [] and opened.wrong() == []
+    suite.write_text(JUDGED)
 
 
 def test_a_prompt_shows_who_uses_it_its_versions_and_their_difference(
