@@ -135,11 +135,9 @@ def _check_name(file: FlowFile) -> FlowFile:
         message=f"the flow is named {spec.name!r}, but its file {file.name!r}",
         hint="Use the same name for both.",
     )
+    found = (wrong, *file.validation.diagnostics)
     return FlowFile(
-        file.name,
-        file.path,
-        file.text,
-        ValidationResult(None, (wrong, *file.validation.diagnostics), spec),
+        file.name, file.path, file.text, msgspec.structs.replace(file.validation, flow=None, diagnostics=found)
     )
 
 
