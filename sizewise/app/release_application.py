@@ -7,7 +7,7 @@ release describes models otherwise.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -23,6 +23,7 @@ from sizewise.prompts.prompt_library import FixedPrompts
 from sizewise.releases.manifest import Release, ReleaseRequirements
 from sizewise.releases.release_contents import ReleaseFlows, embedding_models, prompts_of, setting_tables
 from sizewise.settings.load import Settings, resolve_secret, with_release_tables
+from sizewise.settings.setting_texts import setting_texts
 from sizewise.settings.validators import is_reference
 
 LoadCards = Callable[[Settings], tuple[ModelCard, ...]]
@@ -103,23 +104,8 @@ async def _missing_generations(app: Application, tenant: str, project: str) -> l
 
 def _missing_secrets(kind: str, name: str, table: object) -> Iterator[MissingRequirement]:
     """By their references in the settings here: other servers may have others for the same provider."""
-    for reference in _references(table):
+    for reference in filter(is_reference, setting_texts(table)):
         try:
             resolve_secret(reference)
         except ConfigError as error:
             yield MissingRequirement("secrets", reference, f"{error.message} ({kind}.{name}): {error.hint}")
-
-
-def _references(value: object) -> Iterator[str]:
-    if isinstance(value, str):
-        if is_reference(value):
-            yield value
-    elif isinstance(value, Mapping):
-        for each in value.values():
-            yield from _references(each)
-    elif isinstance(value, tuple):
-        for each in value:
-            yield from _references(each)
-    elif is_dataclass(value):
-        for field in fields(value):
-            yield from _references(getattr(value, field.name))

@@ -15,7 +15,7 @@ from sizewise.settings.load import resolve_secret
 
 @click.command()
 @click.argument("url")
-@click.option("--key", default="", metavar="REFERENCE", help="API key, as env:NAME or file:PATH.")
+@click.option("--key", default="", metavar="REFERENCE", help="API key: env:NAME, file:PATH, exec:COMMAND.")
 @local_options
 def probe(url: str, key: str) -> None:
     """Detect a model server, and print its settings.

@@ -34,6 +34,7 @@ from sizewise.releases.manifest import (
     json_part,
 )
 from sizewise.settings.load import Settings
+from sizewise.settings.setting_texts import setting_texts
 from sizewise.settings.toml_reader import parse_toml
 from sizewise.settings.validators import is_reference
 
@@ -206,7 +207,7 @@ def _requirements(
         for section, names in needed.items()
         for name, table in _mapping(tables, section).items()
         if name in names
-        for reference in _references(table)
+        for reference in filter(is_reference, setting_texts(table))
     }
     return ReleaseRequirements(
         models=tuple(sorted(models)),
@@ -222,15 +223,3 @@ def _requirements(
 def _names(value: object) -> list[str]:
     listed = value if isinstance(value, list) else [value]
     return [each for each in listed if isinstance(each, str) and each and "{{" not in each]
-
-
-def _references(value: object) -> Iterator[str]:
-    if isinstance(value, str):
-        if is_reference(value):
-            yield value
-    elif isinstance(value, dict):
-        for each in value.values():
-            yield from _references(each)
-    elif isinstance(value, list):
-        for each in value:
-            yield from _references(each)

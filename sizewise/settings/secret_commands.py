@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import fields, is_dataclass
 from pathlib import Path
 
 from sizewise.errors import ConfigError, ExternalFailure
 from sizewise.process import run
+from sizewise.settings.setting_texts import setting_texts
 
 PREFIX = "exec:"
 TIMEOUT_S = 10.0
@@ -89,17 +89,7 @@ def command_answer(reference: str) -> str:
 
 def find_commands(settings: object) -> Iterator[SecretCommand]:
     """All that settings name, in no order; the same text may be there several times."""
-    if isinstance(settings, SecretCommand):
-        yield settings
-    elif isinstance(settings, Mapping):
-        for each in settings.values():
-            yield from find_commands(each)
-    elif isinstance(settings, tuple):
-        for each in settings:
-            yield from find_commands(each)
-    elif is_dataclass(settings):
-        for field in fields(settings):
-            yield from find_commands(getattr(settings, field.name))
+    return (each for each in setting_texts(settings) if isinstance(each, SecretCommand))
 
 
 def fetch_commands(settings: object, *, only_new: bool = False) -> bool:
