@@ -21,7 +21,8 @@ class RequestOrigin(Struct, frozen=True):
 
 class ReleaseLabel(Struct, frozen=True):
     """What answers a request where there are environments. `release`: a hash; empty: what is published. `arm`: of a
-    canary, stable or canary; forced: the caller chose it; empty: there is no canary.
+    canary, stable or canary; unsplit: stable, as nothing was split; forced: the caller chose it; empty: there is no
+    canary.
     """
 
     environment: str

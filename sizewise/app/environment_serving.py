@@ -24,7 +24,7 @@ from sizewise.flows.run_worker import ExecuteFlow
 from sizewise.flows.tables import FlowRun
 from sizewise.jobs.periodic_tasks import PeriodicTask
 from sizewise.principal import Principal
-from sizewise.releases.canary.split import Arm, RequestUnit, arm_of
+from sizewise.releases.canary.split import Arm, RequestUnit, Unsplit, arm_of
 from sizewise.releases.environments.environment_store import EnvironmentStore, Place
 from sizewise.releases.environments.tables import LiveRelease
 from sizewise.releases.manifest import Release
@@ -37,7 +37,7 @@ log = logging.getLogger("sizewise.releases")
 POLL_S = 0.5
 """Between two looks at what is live: the longest delay before a rollback is seen."""
 STALE_S = 5.0
-"""Without a look at the store for so long, no canary answers."""
+"""Without a look at the store for so long, a server does not split requests between stable and a canary."""
 KEPT = 8
 """Applications that are kept beside those of environments in use."""
 
@@ -48,11 +48,15 @@ ReleaseKey = tuple[str, str, str]
 
 
 class ServedEnvironment(Struct, frozen=True):
-    """What answers in an environment. `live`: None if it has no release, and what is published answers."""
+    """What answers in an environment. `live`: None if it has no release, and what is published answers.
+
+    `unsplit`: stable, as it answers what is not split; None where there is no canary.
+    """
 
     live: LiveRelease | None
     stable: Application
     canary: Application | None = None
+    unsplit: Application | None = None
 
 
 class EnvironmentServing:
@@ -92,11 +96,12 @@ class EnvironmentServing:
         if forced:
             return await self._forced(principal, place, forced)
         served = self._served.get(place) or await self._open(place)
-        if served.canary is None or served.live is None:
+        if served.canary is None or served.unsplit is None or served.live is None:
             return served.stable
         if self.canaries is not None:
             unit = await self.canaries.begun(served.live, unit)
-        return served.canary if self._arm(served, unit) == "canary" else served.stable
+        arm = self._arm(served.live, unit)
+        return served.canary if arm == "canary" else served.stable if arm == "stable" else served.unsplit
 
     async def stable(self, principal: Principal) -> Application:
         place = self._place(principal)
@@ -113,12 +118,10 @@ class EnvironmentServing:
     def _place(self, principal: Principal) -> Place:
         return principal.tenant, principal.project, principal.environment or self._default
 
-    def _arm(self, served: ServedEnvironment, unit: RequestUnit) -> Arm:
-        """Stable, unless what is live was just read."""
-        assert served.live is not None
-        if time.monotonic() - self._read_at > STALE_S:
-            return "stable"
-        return arm_of(served.live, unit, time.time())
+    def _arm(self, live: LiveRelease, unit: RequestUnit) -> Arm | Unsplit:
+        if live.share > 0 and time.monotonic() - self._read_at > STALE_S:
+            return "unsplit"
+        return arm_of(live, unit, time.time())
 
     async def _forced(self, principal: Principal, place: Place, hash: str) -> Application:
         if "manage_releases" not in principal.permissions:
@@ -244,14 +247,15 @@ class EnvironmentServing:
             return ServedEnvironment(None, _labelled(self._published, ReleaseLabel(place[2])))
         stable = await self.application(place[0], place[1], live.release)
         arm = "stable" if live.canary else ""
-        canary = None
+        canary = unsplit = None
         if live.canary:
             built = await self.application(place[0], place[1], live.canary)
             canary = _labelled(built, ReleaseLabel(place[2], live.canary, "canary"))
+            unsplit = _labelled(stable, ReleaseLabel(place[2], live.release, "unsplit"))
         served = _labelled(stable, ReleaseLabel(place[2], live.release, arm))
         if self.canaries is not None:
             served = replace(served, handler=self.canaries.observing(served.handler, live))
-        return ServedEnvironment(live, served, canary)
+        return ServedEnvironment(live, served, canary, unsplit)
 
     def state(self, place: Place) -> ServedState:
         served = self._served.get(place)

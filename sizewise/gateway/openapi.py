@@ -273,8 +273,8 @@ RESPONSE_HEADERS: Mapping[str, Any] = {
     "x-sizewise-guards": {"schema": _WORD, "description": "Findings of guardrails, as counts by kind; only if any."},
     "x-sizewise-release": {"schema": _WORD, "description": "Hash of the release that answered, in an environment."},
     "x-sizewise-arm": {
-        "schema": {"enum": ["stable", "canary"]},
-        "description": "Which of two, while there is a canary.",
+        "schema": {"enum": ["stable", "canary", "unsplit", "forced"]},
+        "description": "Which of two, while there is a canary; or that the stable release answers all for now.",
     },
     "retry-after": {"schema": {"type": "integer"}, "description": "Seconds until a refused request may be repeated."},
     **{

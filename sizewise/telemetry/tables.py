@@ -330,7 +330,7 @@ class RequestRecord(Struct, frozen=True):
     prompt: str | None = None  # ID@VERSION of the prompt file that it used
     environment: str | None = None  # null: there are no environments
     release: str | None = None  # hash of the release that answered
-    arm: str | None = None  # of a canary: stable or canary
+    arm: str | None = None  # of a canary: stable, canary or unsplit; or forced
 
 
 class AttemptRow(Struct, frozen=True):

@@ -20,7 +20,7 @@ from sizewise.releases.canary.canary_store import set_paused, start_canary
 from sizewise.releases.canary.decision import CanaryDecision
 from sizewise.releases.canary.evaluator import evaluate
 from sizewise.releases.canary.tables import Canary, CanaryPair, CanaryServer, find_canary, list_ticks, save_server
-from sizewise.releases.canary.unit_queries import failed_units, first_id
+from sizewise.releases.canary.unit_queries import begun_arm, failed_units, first_id
 from sizewise.releases.environments.tables import LiveRelease, find_live, insert_first, list_moves, move
 from sizewise.settings.canary import OFF, CanaryMargins, CanarySettings, canary_contradictions
 from sizewise.storage.database import Database, UnitOfWork
@@ -114,6 +114,25 @@ def test_an_equal_one_goes_through_its_steps_and_becomes_live(database: Database
     assert promoted is not None and promoted.action == "promote"
     assert (live(database).release, live(database).previous, live(database).canary) == (CANARY, STABLE, None)
     assert canary(database).state == "promoted"
+
+
+def test_what_stable_answered_while_nothing_was_split_is_no_evidence(database: Database) -> None:
+    begin(database, ONE_STEP)
+    write(database, sessions(("canary", "stable") * 4, 5))
+    write(database, [record(f"away{n}", "unsplit", 10 + n / 10) for n in range(200)])
+    write(database, [record(f"away{n}", "stable", 40 + n / 10) for n in range(100)])
+    decision = look(database, 90)
+    assert decision is not None and decision.action == "wait", "its share explains the units that were split"
+    progress = canary(database).progress
+    assert (progress.canary_units, progress.stable_units) == (4, 4)
+
+
+def test_a_conversation_keeps_its_arm_over_requests_that_were_not_split(database: Database) -> None:
+    begin(database, ONE_STEP)
+    for number, arms in enumerate((["unsplit"], ["canary", "unsplit"], ["stable", "unsplit", "unsplit"])):
+        write(database, [record(f"s{number}", arm, 5 + place) for place, arm in enumerate(arms)])
+    found = [database.read_transaction(lambda c, n=n: begun_arm(c, PLACE, CANARY, f"s{n}")) for n in range(4)]
+    assert found == ["stable", "canary", "stable", None]
 
 
 def test_it_waits_for_certification_and_says_what_it_lacks(database: Database) -> None:

@@ -69,7 +69,7 @@ def test_a_conversation_that_has_begun_keeps_its_arm_until_the_canary_is_over() 
 
 def test_stable_answers_all_once_nobody_has_evaluated_for_a_minute() -> None:
     unit = RequestUnit(session="s", begun="canary")
-    assert arm_of(Live(1.0), unit, NOW + 59) == "canary" and arm_of(Live(1.0), unit, NOW + 61) == "stable"
+    assert arm_of(Live(1.0), unit, NOW + 59) == "canary" and arm_of(Live(1.0), unit, NOW + 61) == "unsplit"
 
 
 def test_two_releases_split_the_same_units_independently() -> None:

@@ -119,12 +119,12 @@ def _pair_losses(progress: CanaryProgress, error: float, ms: float, cost: int | 
 
 
 def _enter(connection: Connection, canary: Canary, records: Sequence[UnitRecord]) -> None:
-    """Adds records to their units. New units of sessions that began before the canary are not counted."""
+    """Adds records to their units. New units of sessions that began before the canary, or unsplit, are not counted."""
     if not records:
         return
     known = unit_queries.load_units(connection, canary.number, (each.unit for each in records))
     began = canary.progress.shares[0].at
-    before = unit_queries.sessions_before(
+    before = unit_queries.sessions_not_split(
         connection, canary, (each.session for each in records if each.unit not in known), began
     )
     new: dict[str, CanaryUnit] = {}

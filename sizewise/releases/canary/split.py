@@ -13,9 +13,11 @@ from typing import Literal, Protocol
 from msgspec import Struct
 
 Arm = Literal["stable", "canary"]
+Unsplit = Literal["unsplit"]
+"""Recorded as the arm of what stable answers because nobody split it; such a request is no evidence about an arm."""
 DIGEST_BYTES = 8
 SILENT_S = 60.0
-"""Without an evaluation for so long, no canary answers."""
+"""Without an evaluation for so long, nobody splits."""
 POSITION_BITS = 53
 """Of a digest: so many are exact in a float below 1."""
 
@@ -52,13 +54,15 @@ class SplitShare(Protocol):
     def ticked(self) -> int: ...
 
 
-def arm_of(live: SplitShare, unit: RequestUnit, now: float) -> Arm:
+def arm_of(live: SplitShare, unit: RequestUnit, now: float) -> Arm | Unsplit:
     """The arm that answers `unit`: that which began with it, else by its position. `now`: unix seconds.
 
-    Where nobody evaluates the canary, stable answers all.
+    Where nobody evaluates the canary, nothing is split, and stable answers all.
     """
-    if live.canary is None or live.share <= 0 or now - live.ticked / 1_000 > SILENT_S:
+    if live.canary is None or live.share <= 0:
         return "stable"
+    if now - live.ticked / 1_000 > SILENT_S:
+        return "unsplit"
     if unit.begun is not None:
         return unit.begun
     return "canary" if position(live.canary, unit.name) < live.share else "stable"

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 
 from msgspec import Struct
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, case, delete, insert, select, update
 
 from sizewise.releases.canary.split import Arm
 from sizewise.releases.canary.tables import ENTERED, UNITS, Canary, FailedUnit
@@ -108,21 +108,24 @@ def next_records(connection: Connection, canary: Canary, until: int, limit: int)
     ]
 
 
-def sessions_before(connection: Connection, canary: Canary, sessions: Iterable[str], before: int) -> set[str]:
-    """Those of `sessions` that had a request which ended before `before` (unix ms)."""
+def sessions_not_split(connection: Connection, canary: Canary, sessions: Iterable[str], before: int) -> set[str]:
+    """Those of `sessions` whose arm no split chose: of a request that ended before `before` (unix ms), or unsplit."""
     its, wanted = RECORDS.c, sorted(set(sessions) - {""})
     if not wanted:
         return set()
-    mine = (its.tenant == canary.tenant) & its.session.in_(wanted) & (its.id < first_id(before))
-    return {str(each) for each in connection.scalars(select(its.session).where(mine).distinct())}
+    mine = (its.tenant == canary.tenant) & its.session.in_(wanted)
+    found = mine & ((its.id < first_id(before)) | (its.arm == "unsplit"))
+    return {str(each) for each in connection.scalars(select(its.session).where(found).distinct())}
 
 
 def begun_arm(connection: Connection, place: tuple[str, str, str], canary: str, session: str) -> Arm | None:
-    """The arm that answered a session last. Sessions from before the canary began with stable."""
+    """The arm that answered a session last. Sessions from before the canary, or of unsplit requests, began with stable.
+    """
     its = RECORDS.c
     mine = (its.tenant == place[0]) & (its.session == session)
     here = (its.project == place[1]) & (its.environment == place[2])
-    query = select(its.arm, its.release).where(mine & here).order_by(its.id.desc()).limit(1)
+    last = case((its.arm == "unsplit", 1), else_=0), its.id.desc()
+    query = select(its.arm, its.release).where(mine & here).order_by(*last).limit(1)
     row = connection.execute(query).one_or_none()
     if row is None:
         return None
