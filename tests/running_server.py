@@ -89,9 +89,12 @@ class Served:
             connection.request(method or ("GET" if data is None else "POST"), path, data, sent)
             answer = connection.getresponse()
             named = {name.lower(): value for name, value in answer.getheaders()}
-            return Answer(answer.status, named, *read_all(answer))
+            read = Answer(answer.status, named, *read_all(answer))
         finally:
             connection.close()
+        if b"internal_error" in read.body:
+            sys.stderr.writelines(self.said[-20:])  # where it happened, for whoever reads of a test that failed
+        return read
 
     def chat(self, model: str, words: str = "Hello there", **more: object) -> Answer:
         body = {"model": model, "messages": [{"role": "user", "content": words}], **more}

@@ -139,7 +139,11 @@ class RecordStore:
         """Prompt and reply of a record; None if they were not stored or are deleted. Raises EncryptionKeyUnavailable,
         StorageError.
         """
-        sealed = await asyncio.to_thread(self._read, lambda c: payload_tables.find_payload(c, tenant, record))
+        find = partial(payload_tables.find_payload, tenant=tenant, record=record)
+        sealed = await asyncio.to_thread(self._read, find)
+        if sealed is None and not self._payload_log.problem:  # of a record that is written it may be queued still
+            await asyncio.to_thread(self._payload_log.flush)
+            sealed = await asyncio.to_thread(self._read, find)
         if sealed is None:
             return None
         decrypt = partial(self._payload_log.decrypt, sealed, tenant, record)

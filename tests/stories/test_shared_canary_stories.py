@@ -143,7 +143,8 @@ def test_story_22_a_release_that_fails_is_back_on_both_servers_by_one_decision(t
         until(ended, 60)
         for server in made.servers:
             until(lambda server=server: arm(ask(server, "later")) == "")
-        assert state(one.home) == state(other.home)
+        seen = [{**state(each.home), "servers": []} for each in made.servers]  # which report each second
+        assert seen[0] == seen[1]
         moves = run(one.home, "release", "status", "prod")["environments"][0]["moves"]
         assert [each["action"] for each in moves] == ["rollback", "canary", "first"], "one decision"
         assert state(one.home)["units"]["canary"] <= 14

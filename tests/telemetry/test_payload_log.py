@@ -34,8 +34,7 @@ def contents(server: Served, trace: str, key: str = "") -> dict[str, Any] | None
 
 
 def settled(server: Served, trace: str) -> dict[str, Any]:
-    until(lambda: contents(server, trace))
-    found = contents(server, trace)
+    found = contents(server, trace)  # at once, as its record
     assert found is not None
     return found
 

@@ -119,8 +119,7 @@ def sessions_not_split(connection: Connection, canary: Canary, sessions: Iterabl
 
 
 def begun_arm(connection: Connection, place: tuple[str, str, str], canary: str, session: str) -> Arm | None:
-    """The arm that answered a session last. Sessions from before the canary, or of unsplit requests, began with stable.
-    """
+    """The arm that answered a session last; stable, if it began before the canary, or while nothing was split."""
     its = RECORDS.c
     mine = (its.tenant == place[0]) & (its.session == session)
     here = (its.project == place[1]) & (its.environment == place[2])
