@@ -131,7 +131,7 @@ def test_a_conversation_keeps_its_arm_over_requests_that_were_not_split(database
     begin(database, ONE_STEP)
     for number, arms in enumerate((["unsplit"], ["canary", "unsplit"], ["stable", "unsplit", "unsplit"])):
         write(database, [record(f"s{number}", arm, 5 + place) for place, arm in enumerate(arms)])
-    found = [database.read_transaction(lambda c, n=n: begun_arm(c, PLACE, CANARY, f"s{n}")) for n in range(4)]
+    found = database.read_transaction(lambda c: [begun_arm(c, PLACE, CANARY, f"s{n}") for n in range(4)])
     assert found == ["stable", "canary", "stable", None]
 
 
