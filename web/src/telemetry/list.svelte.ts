@@ -33,9 +33,10 @@ export class RecordRows {
     this.busy = true;
     this.waiting = [];
     addEventListener('visibilitychange', this.#seen);
+    const asked = ask(recordListDocument, { filter: this.#filter(), last: PAGE });
     this.#seen();
     try {
-      const page = (await ask(recordListDocument, { filter: this.#filter(), last: PAGE })).records;
+      const page = (await asked).records;
       if (number !== this.#number) return;
       this.rows = page.rows;
       this.#hold(this.waiting);
