@@ -11,7 +11,7 @@ WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 # Bytecode is kept, also where the environment asks not to: without it each server takes twice the time to start.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: docs-site graphiql studio studio-dev edge check-edge check-web help up test test-all test-long test-large test-sdks coverage check fix docs prices lock bench-gateway bench-layers bench-first-light bench-soak bench-long bench-knowledge bench-flows bench-deadlines bench-tools bench-routing bench-cold-start bench-injection bench-poisoning train-injection train-names bench-context bench-scale bench-cli bench-evals bench-judge bench-eval-speed bench-releases bench-releases-killed bench-canary bench-edge bench-studio bench-volume bench-storage bench-collector bench-tuning bench-bias bench-batches
+.PHONY: dist docs-site graphiql studio studio-dev edge check-edge check-web help up test test-all test-long test-large test-sdks coverage check fix docs prices lock bench-gateway bench-layers bench-first-light bench-soak bench-long bench-knowledge bench-flows bench-deadlines bench-tools bench-routing bench-cold-start bench-injection bench-poisoning train-injection train-names bench-context bench-scale bench-cli bench-evals bench-judge bench-eval-speed bench-releases bench-releases-killed bench-canary bench-edge bench-studio bench-volume bench-storage bench-collector bench-tuning bench-bias bench-batches
 
 help:
 	@echo "make up         serve on 127.0.0.1:$(PORT)   (PORT=..., HOME_DIR=... are passed on)"
@@ -23,6 +23,7 @@ help:
 	@echo "make studio     build web/ into the package     make check-web  types, lint and tests of web/"
 	@echo "make edge       build edge/ into the package    make check-edge types and format of edge/, and its tests in workerd"
 	@echo "make studio-dev a studio that follows changes of web/, on a server (SIZEWISE_URL=http://127.0.0.1:8080)"
+	@echo "make dist TAG=v0.1.0                            the files of a release, in build/dist"
 	@echo "make docs-site                                  the documentation as a site with search, in build/site; broken links fail it"
 	@echo "make prices DATE=...   write the price list anew from genai-prices, published on that day"
 	@echo "make bench-gateway | bench-layers | bench-soak | bench-first-light       figures, never pass or fail by time"
@@ -100,13 +101,15 @@ coverage: .venv/dev .venv/coverage/ready
 	@echo 'import coverage; coverage.process_startup()' > .venv/coverage/sitecustomize.py
 	@touch $@
 
-check: .venv/dev
+check: .venv/dev .venv/workflows/ready
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m docs.build --check
 	$(BIN)/python requirements/audit.py requirements/up.lock requirements/dev.lock
+	.venv/workflows/bin/zizmor --quiet --offline .github action.yml
+	.venv/workflows/bin/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/pytest tests/walls
 
 fix: .venv/dev
@@ -127,6 +130,16 @@ docs-site: docs .venv/site/ready
 	@.venv/site/bin/python -m pip --disable-pip-version-check install -q --require-hashes --only-binary :all: -r requirements/docs.lock
 	@touch $@
 
+# The files of a release, in build/dist: make dist TAG=v0.1.0
+dist: .venv/dev
+	@.ci/dist $(TAG)
+
+.venv/workflows/ready: requirements/workflows.lock | .venv/bin/python
+	@rm -rf .venv/workflows
+	@$(PYTHON) -m venv .venv/workflows
+	@.venv/workflows/bin/python -m pip --disable-pip-version-check install -q --require-hashes --only-binary :all: -r requirements/workflows.lock
+	@touch $@
+
 prices: .venv/dev
 	$(BIN)/python -m docs.prices $(DATE)
 
@@ -143,6 +156,7 @@ lock: .venv/dev .venv/sdks/ready
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header -c requirements/dev.lock requirements/names.in -o requirements/names.lock
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header -c requirements/dev.lock requirements/browser.in -o requirements/browser.lock
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header requirements/docs.in -o requirements/docs.lock
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header requirements/workflows.in -o requirements/workflows.lock
 	@rm -f tests/sdks/node/package-lock.json
 	$(call npm,tests/sdks/node,install --package-lock-only)
 	@rm -f tests/sdks/agents/package-lock.json

@@ -81,6 +81,7 @@ SUBJECTS = (
 
 INTERRUPTED = 130
 UNREAD = 141
+_IN_WSL = "run it in WSL: wsl --install, then install it in there; pages and SDKs on Windows reach it at localhost"
 """The exit code of a program ended by SIGPIPE: `sizewise records | head -1` is not worth an error message."""
 
 
@@ -101,6 +102,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Ends the process."""
     sys.excepthook = _unforeseen
     words = list(sys.argv[1:] if arguments is None else arguments)
+    if sys.platform == "win32":
+        sys.exit(_say(BadRequest("Sizewise does not run on Windows itself", _IN_WSL), words))
     try:
         code = _run(words)
         sys.stdout.flush()
