@@ -24,6 +24,7 @@ from sizewise import __version__
 from sizewise.app.application import Application, build_application
 from sizewise.app.canary_serving import CanaryServing
 from sizewise.app.decision_layer import learning_problems
+from sizewise.app.edge_releases import EdgeReleases
 from sizewise.app.environment_serving import EnvironmentServing
 from sizewise.app.eval_jobs import EvalJobs
 from sizewise.app.first_releases import FirstReleases, folder_owner
@@ -367,6 +368,7 @@ class ServerProcess:
             resources.file_attachments,
             live.environments,
             KnowledgeGenerations(live),
+            EdgeReleases(live),
             SecretRotation(lambda: live.app.settings, live.rebuild),
             *([resources.flow_files] if resources.flow_files is not None else ()),
         )

@@ -113,6 +113,12 @@ class EvalJobs:
         task.add_done_callback(lambda done: self._ended(id, done))
         return id
 
+    async def wait(self, id: str) -> JobStatus | None:
+        """How it ended; None if this process did not run it lately."""
+        if (task := self._tasks.get(id)) is not None:
+            await asyncio.wait({task})
+        return self.status(id)
+
     async def cancel(self, id: str) -> bool:
         """Whether it ran. Answers in flight are given up; what was answered is kept."""
         task = self._tasks.get(id)

@@ -100,6 +100,8 @@ from sizewise.notifications.receivers import build_receivers
 from sizewise.releases import tables as release_tables
 from sizewise.releases.canary import tables as canary_tables
 from sizewise.releases.canary.evaluator import CanaryEvaluator
+from sizewise.releases.edges import tables as edge_release_tables
+from sizewise.releases.edges.release_offers import ReleaseOffers
 from sizewise.releases.environments import tables as environment_tables
 from sizewise.releases.environments.commit_plans import CommitPlans
 from sizewise.releases.environments.environment_store import EnvironmentStore
@@ -212,6 +214,7 @@ class Services:
     releases: ReleaseStore
     environments: EnvironmentStore
     release_plans: PlanStore
+    release_offers: ReleaseOffers
     widgets: WidgetStore
     git_sync: GitSync
     git_publisher: GitPublisher
@@ -490,6 +493,14 @@ def open_services(
             releases=releases,
             environments=environments,
             release_plans=release_plans,
+            release_offers=ReleaseOffers(
+                encryption=encryption,
+                read=read,
+                write=write_sync,
+                executor=executor,
+                releases=releases,
+                environments=environments,
+            ),
             git_sync=GitSync(
                 settings,
                 mirror,
@@ -546,7 +557,7 @@ COMPONENTS = (
     ),
     draft_tables,
     *(flow_version_tables, flow_tables, engine_tables, knowledge_tables, file_search_tables),
-    *(release_tables, environment_tables, canary_tables),
+    *(release_tables, environment_tables, canary_tables, edge_release_tables),
 )
 """Every package's tables, in the order in which they are migrated."""
 ENCRYPTED_TABLES = (
@@ -556,7 +567,7 @@ ENCRYPTED_TABLES = (
     *(end_user_tables.SEALED, score_tables.SEALED, annotation_tables.SEALED),
     *(*file_tables.SEALED, *file_search_tables.SEALED, *hosted_eval_tables.SEALED),
     *batch_tables.SEALED,
-    release_tables.SEALED,
+    *(release_tables.SEALED, edge_release_tables.SEALED),
     *decision_tables.SEALED,
 )
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import base64
 import binascii
 
+from sizewise.ed25519 import SIGNATURE_BYTES, has_signed
 from sizewise.errors import BadRequest
 from sizewise.settings.validators import ed25519_key
 
-SIGNATURE_BYTES = 64
 MAX_SIGNATURE_BYTES = 4096
 """Of the file with the signature, raw or in Base64."""
 KEY_HINT = 'Set the public key of who signs your lists: [catalog] update_key = "MCowBQYDK2VwAyEA…" in sizewise.toml.'
@@ -16,20 +16,14 @@ KEY_HINT = 'Set the public key of who signs your lists: [catalog] update_key = "
 
 def verify_signature(signed: bytes, signature: bytes, key: str) -> bytes:
     """The 64 bytes of `signature`, which may be in Base64. BadRequest if `key` is empty or has not signed `signed`."""
-    from cryptography.exceptions import InvalidSignature
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
     if not key:
         raise BadRequest("no key is trusted to sign catalog updates", KEY_HINT)
-    public = Ed25519PublicKey.from_public_bytes(ed25519_key(key))
     raw = _decoded(signature)
-    try:
-        public.verify(raw, signed)
-    except InvalidSignature:
+    if not has_signed(ed25519_key(key), signed, raw):
         raise BadRequest(
             "the list is not signed by the key in [catalog] update_key",
             "Check where list and signature come from; nothing was changed.",
-        ) from None
+        )
     return raw
 
 

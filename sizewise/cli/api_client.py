@@ -56,6 +56,11 @@ class ApiClient:
         async with self._request("POST", path, json.dumps(body).encode(), sent) as response:
             yield response
 
+    async def get(self, path: str) -> tuple[int, bytes]:
+        """Status and body. Raises ExternalFailure as `post`."""
+        async with self._request("GET", path, b"", [("authorization", f"Bearer {self.key}")]) as response:
+            return response.status, await response.read(MAX_RESPONSE_BYTES)
+
     async def graphql(self, query: str, shape: type[T], variables: Mapping[str, object] = NO_VARIABLES) -> T:
         """The `data` of the response; called by operations.py alone. A variable that is UNSET is not sent.
 

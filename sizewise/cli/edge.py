@@ -22,6 +22,8 @@ COMMANDS: Mapping[str, LazyCommand] = {
     "keys": LazyCommand(
         "sizewise.cli.edge_keys:keys", "Write the gateway's keys to the edge: new ones in, revoked ones out."
     ),
+    "pack": LazyCommand("sizewise.cli.edge_pack:pack", "Write an archive with which a small machine answers offline."),
+    "join": LazyCommand("sizewise.cli.edge_join:join", "Make this small machine report to a gateway."),
     "dev": LazyCommand("sizewise.cli.edge_dev:dev", "Run that Worker on this machine, in workerd."),
 }
 

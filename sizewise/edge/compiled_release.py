@@ -78,6 +78,8 @@ def compile_release(settings: Settings, cards: tuple[ModelCard, ...], release_ha
         obstacles.append(Obstacle("providers", "no model can be asked from an edge", "add one under [providers.NAME]"))
     if settings.router.compaction:
         obstacles.append(Obstacle("router.compaction", "the gateway alone shortens conversations", "turn it off"))
+    if settings.edge.key.startswith("file:"):
+        obstacles.append(Obstacle("edge.key", "a Worker has only secrets with names", 'write it as "env:NAME"'))
     if obstacles:
         return CompiledRelease(data={}, obstacles=tuple(obstacles), left_out=(), forwarded=(), secrets=())
     policies, names = build_policies(settings, usable, PluginRegistry())

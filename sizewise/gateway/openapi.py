@@ -482,6 +482,14 @@ def _paths() -> Json:
                 "reportEdgeRecords", "Report what an edge answered", "EdgeReceipt", body="EdgeReport", tags=("write",)
             ),
         },
+        "/edge/join": {
+            "post": _operation("joinEdge", "Change the key of a small machine for one that only it has", "EdgeMachine")
+        },
+        "/edge/release": {"get": _operation("getEdgeRelease", "What an edge is to answer with, signed", "SignedOffer")},
+        "/edge/releases/{id}": _at(
+            "hash of the release",
+            get=_operation("getEdgeReleaseArchive", "The bytes that were signed", kind="application/octet-stream"),
+        ),
         "/v1/models": {
             "get": {
                 **_operation("listModels", "List the models that this key can use", "Models", error="ModelError"),
@@ -645,6 +653,8 @@ def _answers() -> Json:
         **vector_store_answers(_ref, _object),
         **batch_answers(_ref, _object),
         **eval_answers(_ref, _object),
+        "EdgeMachine": _object(object={"const": "edge.machine"}, id=_WORD, key=_WORD),
+        "SignedOffer": _object(statement=_WORD, signature=_WORD, key=_WORD),
         "EdgeReceipt": _object(object={"const": "edge.report"}, new=_COUNT, known=_COUNT),
         "Decisions": _object(
             "answers model usage", answers=_list(_ANY), model=_WORD, usage=_ANY, sizewise=_ANY,

@@ -8,7 +8,7 @@ from typing import Literal
 
 from sizewise.settings.git import optional_reference
 from sizewise.settings.toml_reader import setting
-from sizewise.settings.validators import url
+from sizewise.settings.validators import optional_ed25519_key, url
 
 WORKER_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 
@@ -34,9 +34,9 @@ def machine_name(text: str) -> str:
     return text
 
 
-def secret_name(text: str) -> str:
-    if text and not re.fullmatch(r"env:[A-Za-z_][A-Za-z0-9_]*", text):
-        raise ValueError('is not "env:NAME": a Worker has only secrets with names')
+def key_reference(text: str) -> str:
+    if text and not re.fullmatch(r"env:[A-Za-z_][A-Za-z0-9_]*|file:.+", text):
+        raise ValueError('is not "env:NAME", or "file:PATH" on a small machine')
     return text
 
 
@@ -76,13 +76,19 @@ class EdgeSettings:
         "",
         "Reference to an API key of this server with the permission `serve_edge`, which the Worker has as a secret: it "
         "reports what it answered to `origin`. Empty: it keeps no records.",
-        validator=secret_name,
+        validator=key_reference,
     )
     machine: str = setting(
         "",
         "Name under which this server, on a small machine, reports its own records to `origin` with `key`, each once. "
         "Empty: it does not.",
         validator=machine_name,
+    )
+    release_key: str = setting(
+        "",
+        "Public key (Ed25519, Base64) of the releases that this machine takes from `origin`: `sizewise edge pack` "
+        "writes it. Empty: it takes none.",
+        validator=optional_ed25519_key,
     )
     unsupported: Literal["refuse", "forward"] = setting(
         "refuse",

@@ -27,11 +27,8 @@ LATE: Mapping[tuple[str, str], str] = {
     ("sizewise/storage/keys/cipher.py", "cryptography.hazmat.primitives.ciphers.aead"): "the same",
     ("sizewise/auth/users/passwords.py", "cryptography.exceptions"): "20 ms, needed only when somebody signs in",
     ("sizewise/auth/users/passwords.py", "cryptography.hazmat.primitives.kdf.argon2"): "the same",
-    ("sizewise/catalog/update_signature.py", "cryptography.exceptions"): "20 ms, only where an update is installed",
-    (
-        "sizewise/catalog/update_signature.py",
-        "cryptography.hazmat.primitives.asymmetric.ed25519",
-    ): "the same",
+    ("sizewise/ed25519.py", "cryptography.exceptions"): "20 ms, only where a signature is made or checked",
+    ("sizewise/ed25519.py", "cryptography.hazmat.primitives.asymmetric.ed25519"): "the same",
     ("sizewise/auth/users/qr_code.py", "segno"): "needed only when somebody enrolls a second factor",
     ("sizewise/auth/oidc_token.py", "joserfc"): "60 ms, needed only where an identity provider is used",
     ("sizewise/auth/oidc_token.py", "joserfc.errors"): "the same",

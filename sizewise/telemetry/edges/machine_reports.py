@@ -38,6 +38,7 @@ BATCH = 500
 RETRY_S = (2.0, 30.0)
 """The first and the longest pause after a failure; each is twice the last."""
 UNREADABLE = (400, 413)
+MAX_NOTE = 500
 TIMEOUTS = HttpTimeouts(connect=5, first_byte=10, between_bytes=5, total=20)
 
 
@@ -57,9 +58,13 @@ class MachineReports:
         self._reported = 0.0
         self._lost = 0
         self.problem = ""
+        self.release, self.note = "", ""
+        """What this machine answers with, and why not with what its gateway offers: told by `EdgeReleases`."""
 
     def prepare(self, settings: EdgeSettings, client: HttpClient) -> Callable[[], None]:
         """Returns the function that applies the settings. Raises ConfigError."""
+        if settings.release_key and not settings.machine:
+            raise ConfigError("edge.release_key: it needs `machine`", "set `machine` in [edge]")
         if settings.machine:
             if not settings.origin or not settings.key:
                 raise ConfigError("edge.machine: it needs `origin` and `key`", "set `origin` and `key` in [edge]")
@@ -111,7 +116,17 @@ class MachineReports:
 
     async def _bring(self, records: Sequence[RecordWithAttempts], waiting: int) -> None:
         """A record that the gateway cannot read is lost, and the others around it are not."""
-        if await self._post(_report(self._settings.machine, records, waiting, self._lost)):
+        report = EdgeReport(
+            edge=self._settings.machine,
+            kind="machine",
+            release=self.release,
+            version=__version__,
+            waiting=waiting,
+            lost=self._lost,
+            note=self.note[:MAX_NOTE],
+            records=[_record(self._settings.machine, each) for each in records],
+        )
+        if await self._post(report):
             return
         if len(records) <= 1:
             self._lost += len(records)
@@ -138,17 +153,6 @@ class MachineReports:
         if response.status not in (200, *UNREADABLE):
             raise SizewiseError(f"it answered with the status {response.status}", "look at its log")
         return response.status == 200
-
-
-def _report(machine: str, records: Sequence[RecordWithAttempts], waiting: int, lost: int) -> EdgeReport:
-    return EdgeReport(
-        edge=machine,
-        kind="machine",
-        version=__version__,
-        waiting=waiting,
-        lost=lost,
-        records=[_record(machine, each) for each in records],
-    )
 
 
 def _record(machine: str, whole: RecordWithAttempts) -> EdgeRecord:

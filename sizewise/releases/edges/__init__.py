@@ -1,0 +1,1 @@
+"""Releases for edges: offered by a gateway, signed, and taken by small machines."""
