@@ -76,6 +76,9 @@ CONFIG = """
 [server]
 embedded = false
 discover = false
+[logs]
+level = "debug"
+file = "sizewise.log"
 [records]
 contents = true
 [response_cache]
@@ -282,4 +285,5 @@ def test_no_canary_lies_in_any_file_of_the_home(tmp_path: Path) -> None:
                 for name in found(home, {"a token": (home / "admin.token").read_text().strip()})
             )
         assert found(home, canaries) == []
+        assert (home / "sizewise.log").read_text().count(" gateway: request ") > 50
         assert [line for line in server.said if any(each in line for each in canaries.values())] == []

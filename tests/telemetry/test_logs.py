@@ -84,6 +84,36 @@ def test_settings_that_cannot_be_used_are_refused_and_the_old_ones_stay(server: 
 
 
 @pytest.mark.long
+def test_text_goes_to_stderr_and_an_area_has_a_level_of_its_own(tmp_path: Path) -> None:
+    areas = '\n[logs]\nlevel = "error"\n[logs.areas]\n{area} = "info"\n'
+    with misbehaving() as upstream:
+        settings = faulty(upstream.url)
+        with serving(tmp_path, settings + areas.format(area="gateway"), UPSTREAM_KEY=SECRET) as server:
+
+            def seen(line: str) -> int:
+                return sum(re.search(line, each) is not None for each in server.said)
+
+            request, failure = r"^20\S+Z INFO gateway: request .*status=200 model=whole/well ", r"Z \w+ models: "
+            server.chat("whole/broken", PROMPT)
+            trace = server.chat("whole/well", PROMPT).headers["x-sizewise-trace"]
+            until(lambda: seen(f"{request}.* trace={trace}") == 1)
+            assert seen(failure) == 0
+            reload(server, settings + areas.format(area="models"))
+            until(lambda: server.chat("whole/broken", PROMPT).status != 200 and seen(failure) > 0)
+            known = seen(request)
+            server.chat("whole/well", PROMPT)
+        assert seen(request) == known and seen(PROMPT) == seen(SECRET) == 0
+
+
+@pytest.mark.long
+def test_lines_of_a_file_on_a_full_disk_go_to_stderr_with_the_reason(tmp_path: Path) -> None:
+    with serving(tmp_path, ECHO + LOGS.format(level="info").replace("sizewise.log", "/dev/full")) as server:
+        trace = server.chat("echo/small", PROMPT).headers["x-sizewise-trace"]
+        until(lambda: trace in "".join(server.said))
+        assert "cannot write the log '/dev/full': No space left on device\n" in server.said
+
+
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
