@@ -174,7 +174,7 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(tmp_path))
 
 
-def test_story_11_a_scorer_that_raises_is_missing_and_not_zero(plugin: None) -> None:
+def test_a_score_that_is_no_number_of_0_to_1_is_missing_and_not_zero(plugin: None) -> None:
     scorer, rule, item = PluginScorers(["polite"]), spec("plugin", name="polite"), EvalItem(id="i", input="?")
     assert scorer(rule, item, TargetAnswer("yes please")).value == 1.0
     assert scorer(rule, item, TargetAnswer("no")).value == 0.0

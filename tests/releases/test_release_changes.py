@@ -43,6 +43,13 @@ nodes:
   found: {kind: http, host: crm, path: /find}
 outputs: {answer: "{{ found.status }}"}
 """
+LOOKING_FLOW = """name: look
+inputs: {question: text}
+nodes:
+  found: {kind: search, knowledge: handbook, query: "{{ inputs.question }}"}
+  say: {kind: ask, model: echo/larger, prompt: "{{ inputs.question }}"}
+outputs: {answer: "{{ say.text }}"}
+"""
 
 
 def ready(home: Path) -> None:
@@ -107,6 +114,21 @@ def test_story_20_a_missing_secret_stops_apply_by_name_and_so_does_a_provider(tm
             apply = sizewise(*words, home=made, SIZEWISE_URL=server.url, SIZEWISE_KEY=admin)
             assert apply.code == code and said in apply.err, apply.out + apply.err
             assert live(home)["free"] == (hash if code == 0 else before)
+
+
+@pytest.mark.long
+def test_story_20_a_missing_model_and_a_missing_base_stop_apply_by_name(tmp_path: Path) -> None:
+    made = project(tmp_path / "elsewhere")
+    (made / "flows" / "look.yaml").write_text(LOOKING_FLOW)
+    run(made, "release", "build", "--dry-run")
+    home = project(tmp_path / "here")
+    with serving(home, ENVIRONMENTS) as server:
+        ready(home)
+        before = live(home)["free"]
+        admin = (home / "admin.token").read_text().strip()
+        apply = sizewise("release", "apply", "--to", "free", home=made, SIZEWISE_URL=server.url, SIZEWISE_KEY=admin)
+        assert apply.code == 2 and "models/echo/larger" in apply.err and "knowledge/handbook" in apply.err, apply.err
+        assert live(home)["free"] == before
 
 
 def unanswered(server: Served, key: str, hash: str) -> None:

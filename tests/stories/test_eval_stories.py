@@ -1,4 +1,4 @@
-"""The acceptance stories of evals, each under its number; story 8 is in tests/cli/test_eval.py, 11 in tests/evals."""
+"""The acceptance stories of evals, each under its number; 8 is in tests/cli, 11 in test_unreliable_eval_stories.py."""
 
 from __future__ import annotations
 
