@@ -187,6 +187,15 @@ def test_a_margin_that_is_just_missed_in_clusters_is_rarely_passed(
     assert wrong(draw, difference_interval, -0.03) <= 0.072
 
 
+def test_single_changes_in_large_clusters_do_not_rule_out_clusters_that_change_as_a_whole() -> None:
+    """As where 3 % are newly wrong and half of the luck is shared, and none of the clusters that fail was drawn."""
+    values = [ItemValue(str(n // 16), -1.0 if n % 16 == 0 and n < 24 * 16 else 0.0) for n in range(1_600)]
+    found = difference_interval(values, 0.05)
+    assert found.method == "clustered Tango" and found.low < -0.03 < found.estimate == -0.015
+    means = [ItemValue(each.cluster, 1 + each.value if n < 16 * 16 else 1.0) for n, each in enumerate(values)]
+    assert mean_interval(means, 0.05).low < 0.98 < mean_interval(means, 0.05).estimate == 0.99
+
+
 @pytest.mark.long
 def test_a_margin_that_is_just_missed_by_items_asked_three_times_is_rarely_passed() -> None:
     chance = random.Random(3)
