@@ -201,7 +201,7 @@ def main() -> None:
     parser.add_argument("--no-export", action="store_true")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
-    config = f"{ECHO}\n[records]\nmax_rows = {given.records if given.more else 0}\nmax_bytes = 0\n"
+    config = f"{ECHO}\n[records]\nmax_rows = {given.records if given.more else 100_000_000}\nmax_bytes = 0\n"
 
     def say(words: str) -> None:
         print(words, file=sys.stderr, flush=True)

@@ -29,6 +29,8 @@ MAX_BATCH = 2_000
 """Entries per transaction: at 20,000 requests/s, 100 ms of traffic and about 20 ms of lock."""
 CHECKPOINT_INTERVAL = 2_000
 """Entries between two checkpoints: about 8 MB of write-ahead log."""
+EMPTY_LOG_S = 2.0
+"""Seconds without a checkpoint, after which the log is emptied: a burst leaves up to 64 MB of it."""
 
 
 class BatchWriter:
@@ -209,11 +211,14 @@ class BatchWriter:
             self._full_log.set()
 
     def _checkpoint(self) -> None:
+        has_log = False
         while not self._closing:
-            self._full_log.wait()
+            is_full = self._full_log.wait(EMPTY_LOG_S if has_log else None)
             self._full_log.clear()
             try:
-                self._database.checkpoint()
+                if is_full:
+                    self._database.checkpoint()
+                has_log = is_full or not self._database.empty_log()
             except StorageError as error:  # the disk fails: the writer meets the same error and reports it
                 log.debug("checkpoint failed: %s", error.message)
 
@@ -235,6 +240,7 @@ class BatchWriter:
                 more = self.run_transaction_sync(chore) or more
             except StorageError as error:
                 log.warning("maintenance failed, it is retried: %s", error.message)
+        self._full_log.set()
         return more
 
 

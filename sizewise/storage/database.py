@@ -171,6 +171,22 @@ class Database:
             words = f"PRAGMA wal_checkpoint({'TRUNCATE' if truncate else 'PASSIVE'})"
             return bool(connection.exec_driver_sql(words).one()[0] == 0)
 
+    def empty_log(self) -> bool:
+        """Cuts SQLite's write-ahead log to no bytes, if no one reads or writes at this moment; else False.
+
+        Waiting for readers, as `checkpoint` does, holds up writers; so does what is not in the file yet, which goes
+        there before. Raises StorageError.
+        """
+        if self.engine.dialect.name != "sqlite":
+            return True
+        with translate_errors(self.location), self._autocommit_engine.connect() as connection:
+            connection.exec_driver_sql("PRAGMA busy_timeout = 0")
+            try:
+                connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)")
+                return bool(connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()[0] == 0)
+            finally:
+                connection.exec_driver_sql(f"PRAGMA busy_timeout = {LOCK_TIMEOUT_MS}")
+
     def insert_statement(self, table: Table) -> RowStatement:
         """The INSERT of all columns of `table` in order, in the driver's SQL: rows are plain tuples.
 

@@ -14,7 +14,7 @@ from sqlalchemy import Column, Connection, MetaData, Table, Text, select
 from sqlalchemy.schema import CreateTable
 
 from sizewise.errors import StorageError
-from sizewise.storage.batch_writer import BatchWriter
+from sizewise.storage.batch_writer import CHECKPOINT_INTERVAL, BatchWriter
 from sizewise.storage.database import Database, open_database, sqlite_url
 from sizewise.storage.migrations import BIG_INTEGER, Migrations
 
@@ -52,6 +52,27 @@ def test_what_is_put_becomes_durable_by_itself_in_order(tmp_path: Path) -> None:
         until(lambda: not writer.pending)
     assert found(tmp_path / "x.db") == list(range(300))
     assert found(tmp_path / "x.db", "lines") == list(range(600))
+    writer.close()
+    database.close()
+
+
+@pytest.mark.long
+def test_the_log_is_emptied_after_a_burst_and_a_reader_that_holds_it_holds_no_writer_up(tmp_path: Path) -> None:
+    database, writer = opened(tmp_path / "x.db")
+    log = tmp_path / "x.db-wal"
+    with sqlite3.connect(tmp_path / "x.db") as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM notes").fetchone()
+        for id in range(3 * CHECKPOINT_INTERVAL):
+            writer.enqueue((("notes", [(id, "a" * 500)]),))
+        until(lambda: not writer.pending)
+        assert not database.empty_log() and log.stat().st_size > 1_000_000
+        writer.enqueue((("notes", [(-1, "a")]),))
+        until(lambda: not writer.pending)
+        reader.rollback()
+    reader.close()
+    until(lambda: log.stat().st_size == 0)
+    assert len(found(tmp_path / "x.db")) == 3 * CHECKPOINT_INTERVAL + 1
     writer.close()
     database.close()
 
