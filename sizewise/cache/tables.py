@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from msgspec import Struct
-from sqlalchemy import Column, Connection, Index, LargeBinary, MetaData, Table, Text, delete, insert, select, update
+from sqlalchemy import Column, Connection, Index, LargeBinary, MetaData, Table, Text, delete, select, text, update
 from sqlalchemy.schema import CreateIndex, CreateTable
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -49,6 +49,10 @@ SCHEMA = Migrations(
         caller_migration(caller_index(IDEMPOTENCY)),
     ),
 )
+_NAMES = [column.name for column in IDEMPOTENCY.columns if not column.primary_key]
+INSERT_LEASE = (
+    f"INSERT INTO idempotency ({', '.join(_NAMES)}) VALUES (:{', :'.join(_NAMES)}) ON CONFLICT DO NOTHING"
+)
 PERSONAL = PersonalTable("idempotent answers", IDEMPOTENCY, IDEMPOTENCY.c.number)
 SEALED = EncryptedTable(IDEMPOTENCY, ("project", "key"))
 
@@ -75,18 +79,21 @@ def acquire_lease(
 ) -> bytes | None:
     """Stores `ciphertext`, does `on_acquired` and returns None; or returns the existing ciphertext if created after
     `since` (unix ms).
+
+    Of servers that share a Postgres one inserts, and the others wait for what it commits: only what is too old is
+    deleted, since a statement sees what was committed after the one before it.
     """
-    found = connection.execute(
-        select(IDEMPOTENCY.c.created, IDEMPOTENCY.c.sealed).where(_of_lease(lease)),
-    ).one_or_none()
-    if found is not None and found.created > since:
-        there: bytes = found.sealed
-        return there
-    release_lease(connection, lease)
+    its = IDEMPOTENCY.c
     row = {"tenant": lease.tenant, "project": lease.project, "key": lease.key, **lease.caller.values}
-    connection.execute(insert(IDEMPOTENCY).values(**row, created=now, bytes=len(ciphertext), sealed=ciphertext))
-    on_acquired(connection)
-    return None
+    found: bytes | None = None
+    while found is None:  # again, if it was released meanwhile
+        connection.execute(delete(IDEMPOTENCY).where(_of_lease(lease) & (its.created <= since)))
+        values = {**row, "created": now, "bytes": len(ciphertext), "sealed": ciphertext}
+        if connection.execute(text(INSERT_LEASE), values).rowcount:
+            on_acquired(connection)
+            return None
+        found = connection.scalar(select(its.sealed).where(_of_lease(lease)))
+    return found
 
 
 def complete_lease(connection: Connection, lease: IdempotencyLease, ciphertext: bytes) -> None:
