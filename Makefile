@@ -11,7 +11,7 @@ WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 # Bytecode is kept, also where the environment asks not to: without it each server takes twice the time to start.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: dist docs-site graphiql studio studio-dev edge check-edge check-web help up test test-all test-long test-large test-sdks coverage check fix docs prices lock bench-gateway bench-layers bench-first-light bench-soak bench-long bench-knowledge bench-flows bench-deadlines bench-tools bench-routing bench-cold-start bench-injection bench-poisoning train-injection train-names bench-context bench-scale bench-cli bench-evals bench-judge bench-eval-speed bench-releases bench-releases-killed bench-canary bench-edge bench-studio bench-volume bench-storage bench-collector bench-tuning bench-bias bench-batches
+.PHONY: dist image docs-site graphiql studio studio-dev edge check-edge check-web help up test test-all test-long test-large test-sdks coverage check fix docs prices lock bench-gateway bench-layers bench-first-light bench-soak bench-long bench-knowledge bench-flows bench-deadlines bench-tools bench-routing bench-cold-start bench-injection bench-poisoning train-injection train-names bench-context bench-scale bench-cli bench-evals bench-judge bench-eval-speed bench-releases bench-releases-killed bench-canary bench-edge bench-studio bench-volume bench-storage bench-collector bench-tuning bench-bias bench-batches
 
 help:
 	@echo "make up         serve on 127.0.0.1:$(PORT)   (PORT=..., HOME_DIR=... are passed on)"
@@ -24,6 +24,7 @@ help:
 	@echo "make edge       build edge/ into the package    make check-edge types and format of edge/, and its tests in workerd"
 	@echo "make studio-dev a studio that follows changes of web/, on a server (SIZEWISE_URL=http://127.0.0.1:8080)"
 	@echo "make dist TAG=v0.1.0                            the files of a release, in build/dist"
+	@echo "make image      an OCI image of Debian's packages and the locked ones; needs root, mmdebstrap and buildah"
 	@echo "make docs-site                                  the documentation as a site with search, in build/site; broken links fail it"
 	@echo "make prices DATE=...   write the price list anew from genai-prices, published on that day"
 	@echo "make bench-gateway | bench-layers | bench-soak | bench-first-light       figures, never pass or fail by time"
@@ -133,6 +134,10 @@ docs-site: docs .venv/site/ready
 # The files of a release, in build/dist: make dist TAG=v0.1.0
 dist: .venv/dev
 	@.ci/dist $(TAG)
+
+# An OCI image that builds on no other image: sudo make image IMAGE=localhost/sizewise:0.1.0
+image: .venv/dev
+	@.ci/image $(IMAGE)
 
 .venv/workflows/ready: requirements/workflows.lock | .venv/bin/python
 	@rm -rf .venv/workflows

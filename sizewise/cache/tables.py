@@ -49,10 +49,8 @@ SCHEMA = Migrations(
         caller_migration(caller_index(IDEMPOTENCY)),
     ),
 )
-_NAMES = [column.name for column in IDEMPOTENCY.columns if not column.primary_key]
-INSERT_LEASE = (
-    f"INSERT INTO idempotency ({', '.join(_NAMES)}) VALUES (:{', :'.join(_NAMES)}) ON CONFLICT DO NOTHING"
-)
+_NAMES = tuple(column.name for column in IDEMPOTENCY.columns if not column.primary_key)
+INSERT_LEASE = f"INSERT INTO idempotency ({', '.join(_NAMES)}) VALUES (:{', :'.join(_NAMES)}) ON CONFLICT DO NOTHING"
 PERSONAL = PersonalTable("idempotent answers", IDEMPOTENCY, IDEMPOTENCY.c.number)
 SEALED = EncryptedTable(IDEMPOTENCY, ("project", "key"))
 

@@ -31,8 +31,8 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Database]
     url = server.get_uri().replace("postgresql://", "postgresql+psycopg://")
     opened = [open_database(url, [SCHEMA]) for _ in range(SERVERS)]
     yield opened
-    for each in opened:
-        each.close()
+    for database in opened:
+        database.close()
     server.cleanup()
 
 
