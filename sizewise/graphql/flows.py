@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from functools import partial
 
 import msgspec
@@ -15,7 +15,7 @@ from sizewise.flows.executor import FlowOutline
 from sizewise.flows.language.types import Json, format_type
 from sizewise.flows.node import FlowSignature
 from sizewise.flows.tables import INPUTS, OUTPUTS, FlowRun, RunState, RunStep
-from sizewise.flows.versions.tables import FlowVersion, PublishedFlow, require_version
+from sizewise.flows.versions.tables import FlowPublication, FlowVersion, PublishedFlow, require_version
 from sizewise.graphql.context import RequestContext
 from sizewise.graphql.event_iterator import StreamResult, iterate_events
 from sizewise.graphql.flow_fields import has_side_effects
@@ -30,6 +30,8 @@ from sizewise.principal import Principal
 from sizewise.releases.publication import Publication
 
 PAGE_ARGUMENTS = ("before", "limit")
+MAX_PUBLICATIONS = 10
+"""Of a version that are listed."""
 
 
 def may_use_flow(principal: Principal, published: PublishedFlow) -> bool:
@@ -117,10 +119,16 @@ async def flow_versions(context: RequestContext, name: str, limit: int = 20) -> 
     principal, shelf = context.principal, context.services.flow_versions
     found = await shelf.list_versions(principal.tenant, principal.project, name, limit)
     lives = {each.version for each in live_flows(context) if each.name == name}
-    return [_version(context, each, each.version in lives) for each in found]
+    published = await shelf.list_publications(principal.tenant, principal.project, name)
+    return [
+        _version(context, each, each.version in lives, [its for its in published if its.version == each.version])
+        for each in found
+    ]
 
 
-def _version(context: RequestContext, version: FlowVersion, lives: bool) -> FieldValues:
+def _version(
+    context: RequestContext, version: FlowVersion, lives: bool, published: Sequence[FlowPublication]
+) -> FieldValues:
     async def text(info: object) -> str:
         context.require("manage_flows", "read_contents")
         principal, versions = context.principal, context.services.flow_versions
@@ -131,6 +139,7 @@ def _version(context: RequestContext, version: FlowVersion, lives: bool) -> Fiel
         "created": version.created,
         "createdBy": version.by,
         "live": lives,
+        "publications": [{"at": each.at, "by": each.by, "note": each.note} for each in published[:MAX_PUBLICATIONS]],
         "text": text,
     }
 

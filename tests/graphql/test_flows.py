@@ -173,6 +173,11 @@ def test_what_is_published_is_there_at_once_and_gone_when_it_is_withdrawn(desk: 
     assert second["flow"]["version"] != first["flow"]["version"]
     assert graphql(desk, "{ brief { said } }").data == {"brief": {"said": "two"}}
     assert published(desk, text).data["publishFlow"] == {**first, "new": False}
+    again = "mutation($t: String!, $n: String) { publishFlow(text: $t, note: $n) { new } }"
+    assert graphql(desk, again, t=text, n="Back to one.").data["publishFlow"] == {"new": False}
+    made = graphql(desk, '{ flowVersions(name: "brief") { publications { note by } } }').data["flowVersions"]
+    assert [[each["note"] for each in its["publications"]] for its in made] == [[""], ["Back to one.", "", ""]]
+    assert all(each["by"] for its in made for each in its["publications"])
     listed = graphql(desk, '{ flowVersions(name: "brief") { version live } }').data["flowVersions"]
     assert [each["live"] for each in listed] == [False, True]
     assert graphql(desk, 'mutation { withdrawFlow(name: "brief") { name } }').errors == []

@@ -17,7 +17,7 @@ from sizewise.errors import BadRequest, PathNotFound
 from sizewise.flows.language.flow_spec import MIN_VERSION_DIGITS
 from sizewise.flows.step_store import StepStore
 from sizewise.flows.versions import tables
-from sizewise.flows.versions.tables import FlowVersion, PublishedFlow
+from sizewise.flows.versions.tables import FlowPublication, FlowVersion, PublishedFlow
 from sizewise.principal import Principal
 
 T = TypeVar("T")
@@ -80,6 +80,13 @@ class FlowVersions:
             lambda: self._store.read(lambda c: tables.list_versions(c, tenant, project, name, most)),
         )
 
+    async def list_publications(self, tenant: str, project: str, name: str, limit: int = 200) -> list[FlowPublication]:
+        """Newest first."""
+        most = min(limit, MAX_VERSIONS)
+        return await self._store.run_in_thread(
+            lambda: self._store.read(lambda c: tables.list_publications(c, tenant, project, name, most)),
+        )
+
     async def resolve_version(self, tenant: str, project: str, name: str, version: str) -> str:
         """The full version for `version` or a prefix of it; for an empty one, the published version.
 
@@ -129,7 +136,7 @@ class FlowVersions:
     ) -> PublishedFlow:
         """Publishes a stored version instead of the current one. `expected`: which one that is; empty: none.
 
-        `note`: for the audit log.
+        `note`: what changed, for whom reads the versions or the audit log.
 
         Raises Conflict, PathNotFound, EncryptionKeyUnavailable, StorageError.
         """
@@ -187,7 +194,7 @@ class FlowVersions:
 
         self._replace_published(
             await self._store.run_in_thread(
-                lambda: self._store.write(lambda c: tables.insert_published(c, published, told, expected)),
+                lambda: self._store.write(lambda c: tables.insert_published(c, published, told, expected, note)),
             ),
         )
         return published

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from msgspec import Struct
 from sqlalchemy import Column, Connection, Index, LargeBinary, MetaData, Table, Text, func, insert, select
 from sqlalchemy.schema import CreateIndex, CreateTable
@@ -9,6 +11,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 from sizewise.audit_log import tables as audit
 from sizewise.audit_log.hash_chain import AuditEvent
 from sizewise.errors import Conflict
+from sizewise.storage.database import migration_statement
 from sizewise.storage.keys.tables import EncryptedTable
 from sizewise.storage.migrations import BIG_INTEGER, Migrations
 
@@ -36,23 +39,35 @@ BY_VERSION = Index(
     unique=True,
 )
 
-PUBLISHED = Table(
-    "flow_published",
-    META,
-    Column("number", BIG_INTEGER, primary_key=True),
-    Column("tenant", Text, nullable=False),
-    Column("project", Text, nullable=False),
-    Column("name", Text, nullable=False),
-    Column("version", Text, nullable=False),  # empty: unpublished
-    Column("at", BIG_INTEGER, nullable=False),  # unix ms
-    Column("key", Text, nullable=False),  # the id of the key or session that published it
-    Column("user", Text, nullable=False),
-)
+
+def _first_published() -> list[Column[Any]]:
+    """The columns of version 1."""
+    return [
+        Column("number", BIG_INTEGER, primary_key=True),
+        Column("tenant", Text, nullable=False),
+        Column("project", Text, nullable=False),
+        Column("name", Text, nullable=False),
+        Column("version", Text, nullable=False),  # empty: unpublished
+        Column("at", BIG_INTEGER, nullable=False),  # unix ms
+        Column("key", Text, nullable=False),  # the id of the key or session that published it
+        Column("user", Text, nullable=False),
+    ]
+
+
+PUBLISHED = Table("flow_published", META, *_first_published(), Column("note", Text, nullable=False, server_default=""))
 BY_NAME = Index("flow_published_name", PUBLISHED.c.tenant, PUBLISHED.c.project, PUBLISHED.c.name, PUBLISHED.c.number)
 
 SCHEMA = Migrations(
     "flow_versions",
-    ((CreateTable(VERSIONS), CreateTable(PUBLISHED), CreateIndex(BY_VERSION), CreateIndex(BY_NAME)),),
+    (
+        (
+            CreateTable(VERSIONS),
+            CreateTable(Table("flow_published", MetaData(), *_first_published())),
+            CreateIndex(BY_VERSION),
+            CreateIndex(BY_NAME),
+        ),
+        (migration_statement("ALTER TABLE flow_published ADD COLUMN note TEXT NOT NULL DEFAULT ''"),),
+    ),
 )
 SEALED = EncryptedTable(VERSIONS, ("project", "name", "version"))
 
@@ -76,6 +91,15 @@ class PublishedFlow(Struct, frozen=True):
     at: int
     key: str
     user: str
+
+
+class FlowPublication(Struct, frozen=True):
+    """That `version` became live `at` (unix ms). `by`: the id of a user or key; `note`: what they said of it."""
+
+    version: str
+    at: int
+    by: str
+    note: str
 
 
 def insert_version(
@@ -111,7 +135,11 @@ def list_versions(connection: Connection, tenant: str, project: str, name: str, 
 
 
 def insert_published(
-    connection: Connection, published: PublishedFlow, audit_event: AuditEvent, expected: str | None = None
+    connection: Connection,
+    published: PublishedFlow,
+    audit_event: AuditEvent,
+    expected: str | None = None,
+    note: str = "",
 ) -> list[PublishedFlow]:
     """Publishes a flow instead of its current version; an empty version unpublishes it. Returns all published flows.
 
@@ -122,8 +150,21 @@ def insert_published(
         current = list_published(connection, published.tenant, published.project, published.name)
         require_version(published.name, current[0].version if current else "", expected)
     row = {name: getattr(published, name) for name in PublishedFlow.__struct_fields__}
-    connection.execute(insert(PUBLISHED).values(row))
+    connection.execute(insert(PUBLISHED).values({**row, "note": note}))
     return list_published(connection)
+
+
+def list_publications(
+    connection: Connection, tenant: str, project: str, name: str, limit: int
+) -> list[FlowPublication]:
+    """Newest first."""
+    its = PUBLISHED.c
+    mine = (its.tenant == tenant) & (its.project == project) & (its.name == name) & (its.version != "")
+    query = select(its.version, its.at, its.user, its.key, its.note).where(mine).order_by(its.number.desc())
+    return [
+        FlowPublication(version, at, user or key, note)
+        for version, at, user, key, note in connection.execute(query.limit(limit))
+    ]
 
 
 def require_version(name: str, current: str, expected: str) -> None:
