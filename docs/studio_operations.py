@@ -16,6 +16,7 @@ from graphql import (
     FragmentSpreadNode,
     GraphQLEnumType,
     GraphQLInputObjectType,
+    GraphQLInterfaceType,
     GraphQLObjectType,
     GraphQLSchema,
     OperationDefinitionNode,
@@ -105,7 +106,7 @@ class _Module:
         yield f"  text: `{text}`,".replace("\\", "\\\\")
         yield "};\n"
 
-    def _object(self, kind: GraphQLObjectType, selected: SelectionSetNode) -> str:
+    def _object(self, kind: GraphQLObjectType | GraphQLInterfaceType, selected: SelectionSetNode) -> str:
         bases, fields = [], []
         for each in selected.selections:
             if isinstance(each, FragmentSpreadNode):
@@ -126,7 +127,7 @@ class _Module:
         if is_list_type(kind):
             return f"Array<{self._type(kind.of_type, selected)}>"
         named = get_named_type(kind)  # type: ignore[call-overload]  # any type of the schema
-        if isinstance(named, GraphQLObjectType):
+        if isinstance(named, GraphQLObjectType | GraphQLInterfaceType):
             assert selected is not None
             return self._object(named, selected)
         if isinstance(named, GraphQLEnumType):

@@ -25,6 +25,15 @@ OFFLINE = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
 VIOLATIONS = """window.violations = [];
 document.addEventListener('securitypolicyviolation', (event) => violations.push(event.violatedDirective));"""
 RULES = "() => axe.run().then((found) => found.violations.map((v) => v.id + ': ' + v.nodes.map((n) => n.html).join()))"
+OUTSIDE = """() => {
+  const beside = (each) => {
+    const { left, right } = each.getBoundingClientRect();
+    return left < 0 || right > innerWidth + 1 || each.scrollWidth > each.clientWidth + 1;
+  };
+  const cells = [...document.querySelectorAll('td, tbody')].filter((each) => each.checkVisibility());
+  return cells.filter(beside).map((each) => each.outerHTML.slice(0, 200));
+}"""
+"""Cells of tables that a phone shows only when it is moved sideways, or whose words leave them."""
 WAIT_MS = 60_000
 
 
@@ -50,7 +59,18 @@ class Tab:
         self.page.wait_for_load_state("networkidle")
 
     def picture(self, name: str) -> None:
-        """Kept where PICTURES says."""
+        """Kept where PICTURES says. A table of the page must fit a phone in any case."""
+        self._kept(name)
+        if self.page.viewport_size == PHONE:
+            assert self.page.evaluate(OUTSIDE) == []
+        elif self.page.locator("main table").count():
+            self.page.set_viewport_size(PHONE)
+            self._kept(f"{name}-at-360")
+            assert self.page.evaluate(OUTSIDE) == []
+            assert not self.scrolls_sideways()
+            self.page.set_viewport_size(DESK)
+
+    def _kept(self, name: str) -> None:
         if folder := os.environ.get("PICTURES"):
             Path(folder).mkdir(parents=True, exist_ok=True)
             self.page.screenshot(path=str(Path(folder) / f"{name}.png"), full_page=True)

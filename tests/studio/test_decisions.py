@@ -17,6 +17,7 @@ from tests.decisions.test_decisions_served import CONFIG, TEAM, TEXTS, Decides, 
 from tests.gateway.server_harness import beside
 from tests.running_server import Served, serving, until
 from tests.studio.browser import tab
+from tests.studio.keyboard import missed
 
 pytestmark = pytest.mark.browser
 
@@ -64,6 +65,7 @@ def test_story_53_another_option_voids_the_certificate_with_its_cause(
         assert answer["sizewise"]["rungs"] == ["large"]
         opened.page.get_by_text("Void: its options changed").wait_for()
         opened.picture("decision-void")
+        assert missed(opened) == {}
         opened.open("/decisions")
         opened.page.get_by_role("row", name="void").wait_for()
         opened.picture("decisions")

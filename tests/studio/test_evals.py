@@ -15,6 +15,7 @@ from tests.cli.terminal import sizewise
 from tests.graphql.test_evals import CANARY, CONFIG, ITEMS, SUITE, WORSE, finished, item
 from tests.running_server import Served, serving
 from tests.studio.browser import tab
+from tests.studio.keyboard import missed
 
 pytestmark = pytest.mark.browser
 SLOW = SUITE.replace("right.jsonl", "slow.jsonl").replace("concurrency: 2", "concurrency: 1")
@@ -81,6 +82,7 @@ def test_a_suite_is_run_with_a_live_bar_and_its_items_open(browser: Any, evaluat
         opened.page.get_by_text("Reading these words was written to the audit log.").wait_for()
         opened.page.get_by_text("Paris", exact=True).first.wait_for()
         opened.picture("eval-run-light")
+        assert missed(opened) == {}
         assert opened.inaccessible() == []
         opened.open("/evals/slow")
         opened.page.get_by_role("button", name="Run").click()
@@ -106,6 +108,7 @@ def test_story_28_a_worse_run_fails_and_the_page_lists_exactly_what_it_broke(
         opened.page.get_by_label(f"Compare {worse.stem}").check()
         opened.page.get_by_label(f"Compare {base.partition('/')[2]}").check()
         opened.picture("suite-light")
+        assert missed(opened) == {}
         opened.page.get_by_role("link", name="Compare").click()
         opened.page.get_by_role("button", name="Newly wrong 14", exact=True).wait_for()
         names = opened.page.locator("details.item summary strong")
@@ -121,6 +124,7 @@ def test_story_28_a_worse_run_fails_and_the_page_lists_exactly_what_it_broke(
         opened.page.keyboard.press("n")
         opened.page.get_by_text("London <img src=x onerror=alert(1)>").wait_for()
         opened.picture("comparison-light")
+        assert missed(opened) == {}
         assert opened.inaccessible() == []
         address = opened.page.url.removeprefix(evaluated.url)
         assert opened.wrong() == []
@@ -201,6 +205,7 @@ def test_a_judge_informs_only_until_it_is_calibrated(browser: Any, evaluated: Se
         judge = opened.page.get_by_role("region", name="Judge resolved of judged")
         judge.get_by_text("It informs only: it is not calibrated.").wait_for()
         opened.picture("judges-light")
+        assert missed(opened) == {}
         assert opened.inaccessible() == [] and opened.wrong() == []
 
 

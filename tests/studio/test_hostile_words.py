@@ -44,6 +44,14 @@ MUTATIONS = {
         widget { name } } }""",
     "draft": 'mutation($w: String!) { saveFlowDraft(name: "hostile_draft", text: $w) { saved } }',
 }
+TURNING = """() => {
+  const found = [], turning = /[\\u202a-\\u202e\\u2066-\\u2069]/;
+  const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT | NodeFilter.SHOW_ELEMENT);
+  for (let node = walk.nextNode(); node; node = walk.nextNode())
+    if (turning.test(node.nodeType === 3 ? node.data : node.title ?? '')) found.push(node.parentElement.outerHTML);
+  return found;
+}"""
+"""Text and tooltips with characters that turn it and are not seen."""
 UNISOLATED = """() => [...document.querySelectorAll('main *')]
   .filter((each) => [...each.childNodes].some((node) => node.nodeType === 3 && /[\\u202a-\\u202e]/.test(node.data)))
   .filter((each) => getComputedStyle(each).display === 'inline')
@@ -125,9 +133,15 @@ def test_story_26_hostile_words_fit_a_phone(browser: Any, planted: Served, owner
 def test_story_26_a_name_that_turns_text_turns_nothing_else(browser: Any, planted: Served, owner: Browser) -> None:
     name = "echo/safe\u202egpj.exe"
     planted.chat(name, "Hello")
+    shown = "safe[U+202E]gpj.exe"
     with tab(browser, planted, owner) as opened:
         opened.open("/records")
-        opened.page.get_by_text("safe\u202egpj.exe").first.wait_for()
-        turned = opened.page.evaluate(UNISOLATED)
-        assert turned == [], turned
+        opened.page.get_by_text(shown).first.wait_for()
+        assert (opened.page.evaluate(TURNING), opened.page.evaluate(UNISOLATED)) == ([], [])
+        opened.picture("hostile-turning")
+        opened.page.get_by_role("row").filter(has_text=shown).get_by_role("link").first.click()
+        opened.page.get_by_role("heading", level=1).get_by_text(shown).or_(
+            opened.page.get_by_text(shown)
+        ).first.wait_for()
+        assert opened.page.evaluate(TURNING) == []
         assert opened.wrong() == []

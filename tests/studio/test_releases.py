@@ -16,7 +16,8 @@ from tests.releases.test_environments import ENVIRONMENTS, PROMPT, key_of, live,
 from tests.running_server import Served, serving, until
 from tests.stories.test_canary_stories import arm, canary_of
 from tests.stories.test_canary_stories import ask as asked
-from tests.studio.browser import tab
+from tests.studio.browser import Tab, tab
+from tests.studio.keyboard import here, leaves, missed, tab_to
 
 pytestmark = pytest.mark.browser
 SETTINGS = (
@@ -65,6 +66,7 @@ def test_a_release_is_planned_approved_by_another_applied_and_rolled_back_in_two
         opened.page.get_by_text("You planned it, so another person approves it").wait_for()
         assert opened.page.get_by_role("button", name="Approve").count() == 0
         opened.picture("plan-light")
+        assert missed(opened) == {}
         assert opened.inaccessible() == []
         address = opened.page.url.removeprefix(released.url)
         assert opened.wrong() == []
@@ -96,6 +98,42 @@ def test_a_release_is_planned_approved_by_another_applied_and_rolled_back_in_two
         until(lambda: live(released.home)["prod"] == first)
         opened.page.get_by_role("cell", name="rolled back").first.wait_for()
         assert opened.wrong() == []
+
+
+def promote_by_keys(opened: Tab, reason: str) -> None:
+    """Pauses, resumes and promotes a canary by Tab, Enter and Escape; each dialog gives the focus back."""
+    keys, dialog = opened.page.keyboard, opened.page.get_by_role("dialog")
+    tab_to(opened, "Pause")
+    keys.press("Enter")
+    until(lambda: here(opened) == "Resume")
+    keys.press("Enter")
+    until(lambda: here(opened) == "Pause")
+    for button in ("Promote", "Roll back"):
+        tab_to(opened, button)
+        keys.press("Enter")
+        dialog.wait_for()
+        assert leaves(opened) == set() and opened.inaccessible() == []
+        tab_to(opened, "Cancel")
+        keys.press("Enter")
+        dialog.wait_for(state="detached")
+        until(lambda button=button: here(opened) == button)
+        keys.press("Enter")
+        dialog.wait_for()
+        keys.press("Escape")
+        dialog.wait_for(state="detached")
+        until(lambda button=button: here(opened) == button)
+    tab_to(opened, "All releases")
+    tab_to(opened, "Promote")
+    keys.press("Enter")
+    dialog.get_by_text("Not certified").wait_for()
+    tab_to(opened, "Promote")
+    keys.press("Enter")
+    assert dialog.is_visible(), "a reason is required"
+    keys.type(reason)  # what lacks has the focus
+    keys.press("Enter")
+    opened.page.get_by_text("has become live").wait_for()
+    dialog.wait_for(state="detached")
+    assert here(opened) == "Canary in free", "what opened the dialog is gone: the title has the focus"
 
 
 def test_a_canary_is_seen_growing_and_is_paused_resumed_and_promoted(
@@ -131,17 +169,8 @@ def test_a_canary_is_seen_growing_and_is_paused_resumed_and_promoted(
             quiet.page.get_by_text(re.compile(r"No evaluation for \d+ s: stable serves on all servers")).wait_for()
             quiet.picture("canary-silent")
             assert quiet.inaccessible() == []
-        opened.page.get_by_role("button", name="Pause").click()
-        opened.page.get_by_role("button", name="Resume").click()
-        opened.page.get_by_role("button", name="Pause").wait_for()
-        opened.page.get_by_role("button", name="Promote").click()
-        dialog = opened.page.get_by_role("dialog")
-        dialog.get_by_text("Not certified").wait_for()
-        dialog.get_by_role("button", name="Promote").click()
-        assert dialog.is_visible(), "a reason is required"
-        dialog.get_by_label("Reason").fill("the words alone changed")
-        dialog.get_by_role("button", name="Promote").click()
-        opened.page.get_by_text("has become live").wait_for()
+        assert missed(opened) == {}
+        promote_by_keys(opened, "the words alone changed")
         assert opened.page.get_by_role("button", name="Promote").count() == 0
         assert opened.wrong() == []
     with tab(browser, released, owners[0], phone=True, dark=True) as opened:

@@ -19,6 +19,7 @@ from tests.auth.user_client import new_user
 from tests.graphql.graphql_client import fresh_key, graphql
 from tests.running_server import serving, until
 from tests.studio.browser import tab
+from tests.studio.keyboard import missed
 from tests.tuning.echo_trainer import STEPS, echo_environment
 from tests.tuning.runs import planned
 
@@ -81,6 +82,7 @@ def test_story_52_a_training_goes_on_with_its_page_closed_and_its_server_killed(
             assert opened.page.get_by_text("12.0 s of processor time").is_visible(), "the estimate stays beside it"
             assert opened.page.get_by_text("on the clock").is_visible(), "what it took"
             opened.picture("tuning-ended")
+            assert missed(opened) == {}
             assert opened.inaccessible() == []
         with tab(browser, server, owner, phone=True) as opened:
             opened.open("/small-models/tuning/intents")

@@ -1,6 +1,7 @@
 // Asks /graphql one question; waits for a new sign-in where the session has ended; knows no page.
 import type { Document } from './document';
 import { asFailure, Failure, failureOf } from './failure';
+import { reach } from './reach.svelte';
 import { session } from './session.svelte';
 
 interface Answer<T> {
@@ -8,6 +9,9 @@ interface Answer<T> {
   errors?: { message: string }[];
   error?: { message: string };
 }
+
+/** Of a proxy whose server is not there. */
+const PROXY = [502, 503, 504];
 
 /** The whole data of a document. Throws Failure; an abort throws what `signal` holds. */
 export async function ask<Result, Variables>(
@@ -39,6 +43,7 @@ async function send(
     });
   } catch (cause) {
     if (signal?.aborted) throw cause;
+    void reach.lost();
     throw asFailure(cause);
   }
 }
@@ -47,7 +52,11 @@ async function read<Result>(answer: Response): Promise<Result> {
   let said: Answer<Result>;
   try {
     said = (await answer.json()) as Answer<Result>;
-  } catch {
+  } catch (cause) {
+    if (PROXY.includes(answer.status)) {
+      void reach.lost();
+      throw asFailure(cause);
+    }
     throw new Failure(`The server answered ${answer.status}.`, 'Try again in a moment.', '', answer.status);
   }
   const wrong = said.errors?.[0] ?? said.error;

@@ -2,6 +2,7 @@
 import { createClient } from 'graphql-ws';
 import type { Document } from './document';
 import { asFailure, Failure, failureOf } from './failure';
+import { reach } from './reach.svelte';
 import { session } from './session.svelte';
 
 const FORBIDDEN = 4403;
@@ -45,7 +46,9 @@ function failed(cause: unknown): Failure {
       session.expire();
       return new Failure('The session has ended.', 'Sign in and ask again.', 'session_ended', 401);
     }
+    void reach.lost();
     return new Failure('The connection was closed.', cause.reason || 'Ask again.', 'closed');
   }
+  void reach.lost();
   return asFailure(cause);
 }

@@ -1,5 +1,6 @@
 // Who is signed in and what they may do; the proof against forged requests is kept here and nowhere else.
 import { asFailure, type Failure, failureOf } from './failure';
+import { reach } from './reach.svelte';
 
 export interface Who {
   session: string;
@@ -41,6 +42,9 @@ class Session {
       else this.expire();
     } catch {
       if (this.state === 'loading') this.state = 'unreachable';
+      void reach.lost();
+      await reach.back();
+      await this.load();
     }
   }
 

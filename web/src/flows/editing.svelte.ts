@@ -1,6 +1,7 @@
 // One flow being edited: its document, what the server says of it, what is selected, and the draft that keeps it.
 import { asFailure, Failure } from '../api/failure';
 import { ask } from '../api/graphql';
+import { reach } from '../api/reach.svelte';
 import { FlowDocument } from './document/doc.svelte';
 import { Refused, type Gesture } from './document/splices';
 import type { Tree } from './document/tree';
@@ -182,7 +183,9 @@ export class FlowEditing {
       this.checkFailure = null;
       if (this.selected && !this.node(this.selected) && !this.document.tree.wrong) this.selected = '';
     } catch (cause) {
-      if (number === this.#asked) this.checkFailure = asFailure(cause);
+      if (number !== this.#asked) return;
+      this.checkFailure = asFailure(cause);
+      if (this.checkFailure.code === 'unreachable') void reach.back().then(() => this.#checkLater(CHECK_MS));
     }
   }
 
@@ -227,6 +230,7 @@ export class FlowEditing {
     } catch (cause) {
       this.saving = 'failed';
       this.saveFailure = asFailure(cause);
+      if (this.saveFailure.code === 'unreachable') void reach.back().then(() => this.saveLater());
     }
   }
 

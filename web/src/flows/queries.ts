@@ -31,9 +31,9 @@ export const flowCheckDocument: Document<FlowCheck, { text: string; }> = {
   text: `query FlowCheck($text:String!){checkFlow(text:$text){name version valid findings{...Finding}graph{nodes{...FlowNode}edges{...FlowEdge}}}}fragment Finding on FlowFinding{node line column message hint severity fixes{title start end text}}fragment FlowNode on FlowGraphNode{id path kind parent line endLine outputs cases sideEffect streams}fragment FlowEdge on FlowGraphEdge{from to case kind path reference line column endColumn}`,
 };
 
-export type FlowVersions = { flowVersions: Array<{ version: string; created: number; createdBy: string; live: boolean; }>; };
+export type FlowVersions = { flowVersions: Array<{ version: string; created: number; createdBy: string; live: boolean; publications: Array<{ at: number; by: string; note: string; }>; }>; };
 export const flowVersionsDocument: Document<FlowVersions, { name: string; }> = {
-  text: `query FlowVersions($name:String!){flowVersions(name:$name limit:30){version created createdBy live}}`,
+  text: `query FlowVersions($name:String!){flowVersions(name:$name limit:30){version created createdBy live publications{at by note}}}`,
 };
 
 export type FlowVersionTexts = { flowVersions: Array<{ version: string; text: string; }>; };

@@ -35,9 +35,9 @@ export const evalCancelDocument: Document<EvalCancel, { id: string; }> = {
   text: `mutation EvalCancel($id:String!){cancelEval(id:$id){id}}`,
 };
 
-export type RunProgress = { evalRun: RunHead; };
-export const runProgressDocument: Document<RunProgress, { id: string; }> = {
-  text: `query RunProgress($id:String!){evalRun(id:$id){...RunHead}}fragment RunHead on EvalRun{id suite target started prompt repeat state total done failed spentUsd costUsd error verdict sentence}`,
+export type RunLive = { jobChanged: { state: 'running' | 'done' | 'failed' | 'cancelled' | 'interrupted'; total: number; done: number; failed: number; spentUsd: string | null; }; };
+export const runLiveDocument: Document<RunLive, { id: string; }> = {
+  text: `subscription RunLive($id:String!){jobChanged(id:$id){state total done failed spentUsd}}`,
 };
 
 export type RunDetail = { evalRun: RunHead & { rules: Array<{ score: string; rule: string; verdict: 'pass' | 'fail' | 'unclear'; why: string; itemsToDecide: number | null; }>; scores: Array<{ name: string; kind: string; value: number | null; low: number | null; high: number | null; method: string | null; n: number; missing: number; }>; }; };

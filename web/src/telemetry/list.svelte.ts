@@ -2,6 +2,7 @@
 import { asFailure, type Failure } from '../api/failure';
 import { ask } from '../api/graphql';
 import { listen } from '../api/live';
+import { reach } from '../api/reach.svelte';
 import { recordListDocument, recordLiveDocument, type RecordRow } from './queries';
 
 export type Row = RecordRow;
@@ -45,7 +46,10 @@ export class RecordRows {
       this.failure = null;
       this.loaded = true;
     } catch (cause) {
-      if (number === this.#number) this.failure = asFailure(cause);
+      if (number !== this.#number) return;
+      this.failure = asFailure(cause);
+      if (this.failure.code === 'unreachable')
+        void reach.back().then(() => (number === this.#number ? this.restart() : undefined));
     }
     this.busy = false;
   }

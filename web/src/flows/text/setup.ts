@@ -25,6 +25,7 @@ import { StateEffect, StateField, type Extension } from '@codemirror/state';
 import {
   Decoration,
   drawSelection,
+  highlightSpecialChars,
   EditorView,
   highlightActiveLine,
   keymap,
@@ -117,7 +118,15 @@ const nodeLines = StateField.define<DecorationSet>({
 
 export function extensions(editing: FlowEditing, save: () => void): Extension {
   return [
-    ...[lineNumbers(), foldGutter(), drawSelection(), indentOnInput(), bracketMatching(), closeBrackets()],
+    ...[
+      lineNumbers(),
+      highlightSpecialChars(),
+      foldGutter(),
+      drawSelection(),
+      indentOnInput(),
+      bracketMatching(),
+      closeBrackets(),
+    ],
     ...[highlightActiveLine(), highlightSelectionMatches(), search({ top: true }), indentUnit.of('  '), yaml()],
     ...[syntaxHighlighting(colors), look, lintGutter(), nodeLines, EditorView.lineWrapping],
     autocompletion({ override: [(context) => complete(editing, context)], icons: false }),

@@ -1,1 +1,0 @@
-import"./vendor-DNmG2fa0.js";import{k as e}from"./kit-CHG_7xuF.js";import{t}from"./Sessions-hqEM-WQK.js";function n(n){e(n,{title:`Sessions`,lead:`Who is signed in, from where, by which factor. Full addresses are not stored.`,children:(e,n)=>{t(e,{own:!1})},$$slots:{default:!0}})}export{n as default};

@@ -1,0 +1,50 @@
+"""A server that dies while its page is open: the page says so, asks again by itself, and keeps what was typed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.auth.user_client import new_user
+from tests.running_server import serving, until
+from tests.studio import traffic
+from tests.studio.browser import tab
+from tests.studio.test_builder import TEXT, live, published
+
+pytestmark = pytest.mark.browser
+DOWN = "The server does not answer."
+
+
+def test_a_page_outlives_its_server_and_keeps_what_was_typed(browser: Any, tmp_path: Path) -> None:
+    with serving(tmp_path, traffic.SETTINGS) as first:
+        published(first, "outlived")
+        person = new_user(first, "anna@example.com", "owner")
+        with tab(browser, first, person) as play, tab(browser, first, person) as flow:
+            play.open("/play")
+            play.page.get_by_label("Prompt").fill("What must not be lost")
+            flow.open("/flows/outlived?view=node&node=second")
+            flow.page.get_by_label("text text").wait_for()
+            first.process.kill()
+            first.process.wait(60)
+
+            play.page.get_by_text(DOWN).wait_for()
+            play.picture("server-away")
+            assert play.inaccessible() == []
+            flow.page.get_by_label("text text").fill("Heard: {{ first.text }}")
+            flow.page.get_by_label("text text").press("Tab")
+            flow.page.get_by_text(DOWN).wait_for()
+            flow.picture("server-away-flow")
+            flow.page.get_by_text("The server did not respond").first.wait_for()
+
+            with serving(tmp_path, traffic.SETTINGS, "--port", first.url.rpartition(":")[2]) as second:
+                play.page.get_by_text(DOWN).wait_for(state="detached")
+                assert play.page.get_by_label("Prompt").input_value() == "What must not be lost"
+                play.page.get_by_role("button", name="Run").click()
+                play.page.get_by_role("region", name="Answer of auto").get_by_text("Total", exact=True).wait_for()
+                draft, typed = '{ flowDraft(name: "outlived") { text } }', TEXT.replace("Said", "Heard")
+                until(lambda: person.graphql(draft).data["flowDraft"] == {"text": typed.format(name="outlived")})
+                assert live(second, "outlived").startswith("name: outlived")
+                for opened in (play, flow):
+                    assert [each for each in opened.wrong() if "ERR_" not in each and "WebSocket" not in each] == []
