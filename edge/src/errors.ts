@@ -21,6 +21,7 @@ export const KINDS = {
   no_model_fits: { status: 422, type: INVALID },
   not_trusted: { status: 422, type: INVALID },
   busy: { status: 429, type: 'rate_limit_error' },
+  invalid_output: { status: 502, type: 'api_error' },
   upstream_error: { status: 502, type: 'api_error' },
   upstream_refused: { status: 400, type: INVALID },
   upstream_unreachable: { status: 502, type: 'api_error' },

@@ -103,6 +103,8 @@ export interface Release {
   guards: GuardData;
   /** Of [router] predictor; its heads under the names of rows. */
   predictor: Predictor | null;
+  /** Who answers /v1/decisions: what was learned of them is at the gateway. */
+  decisions: 'here' | 'origin';
   /** Seconds that an answer at temperature 0 is kept; 0: none is. */
   cacheS: number;
 }

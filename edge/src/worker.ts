@@ -2,8 +2,11 @@
 
 import data from './release.mjs';
 import { planOf } from './answering.js';
+import type { Caller as Asker } from './attempt.js';
 import { readChat } from './chat.js';
 import { chatResponse, type Finished } from './chat_door.js';
+import { readDecision } from './decisions.js';
+import { askedOf, decide } from './decisions_door.js';
 import type { Door } from './door.js';
 import { asEdgeError, EdgeError } from './errors.js';
 import { forwardHome } from './forward.js';
@@ -23,6 +26,7 @@ const release = data as unknown as Release;
 const FORMAT = 1;
 /** What the gateway alone answers: with `origin`, the request goes there in the client's own name. */
 const AT_HOME = ['/v1/responses', '/v1/messages', '/v1/decisions', '/v1/embeddings', '/graphql'];
+const DECISIONS = '/v1/decisions';
 const CHAT: Door = { endpoint: 'chat', read: readChat, show: async (answer) => answer, error: null };
 const DOORS: Record<string, Door> = {
   '/v1/chat/completions': CHAT,
@@ -64,6 +68,10 @@ async function route(request: Request, env: Env, context: Context, trace: string
     const shown = name ? getModel(release, caller, name) : { object: 'list', data: listModels(release, caller) };
     return Response.json(shown, { headers: traceHeaders(trace) });
   }
+  if (path === DECISIONS && release.decisions === 'here') {
+    expectMethod(request, 'POST');
+    return answerDecision(request, env, context, trace);
+  }
   if (AT_HOME.some((each) => path === each || path.startsWith(`${each}/`)) && release.origin) {
     await authenticate(request.headers, env, release, path.split('/')[2] ?? 'graphql');
     return forwardHome(release, request, request.method === 'GET' ? null : await readBody(request), trace);
@@ -79,13 +87,7 @@ async function answer(door: Door, request: Request, env: Env, context: Context, 
   const body = await readBody(request);
   const asked = door.read(body);
   if (!asked) return beyond(door, request, body, trace);
-  const asker = {
-    env,
-    release,
-    authorization: request.headers.get('authorization') ?? '',
-    trace,
-    signal: request.signal,
-  };
+  const asker = askerOf(request, env, trace);
   const options = readOptions(request.headers, asked.options);
   if (planOf(release, asked, caller, options).kind === 'origin') return forwardHome(release, request, body, trace);
   const question = { chat: asked, caller, options, asker };
@@ -101,8 +103,38 @@ async function answer(door: Door, request: Request, env: Env, context: Context, 
   return door.show(said, asked, trace);
 }
 
+async function answerDecision(request: Request, env: Env, context: Context, trace: string): Promise<Response> {
+  const at = Date.now();
+  const caller = await authenticate(request.headers, env, release, 'decisions');
+  requirePermission(caller, 'ask');
+  const body = await readBody(request);
+  const decision = readDecision(body);
+  if (!decision) return beyond(null, request, body, trace);
+  for (let each = 0; each < decision.questions.length; each++) await limitRate(env, release, caller.id);
+  const options = readOptions(request.headers, decision.options);
+  const deciding = { release, decision, caller, options, asker: askerOf(request, env, trace) };
+  const asked = await askedOf(deciding);
+  if (!asked) return forwardHome(release, request, body, trace);
+  const reports: Promise<void>[] = [];
+  let ended: () => void = () => undefined;
+  context.waitUntil(new Promise<void>((resolve) => (ended = resolve)).then(() => Promise.all(reports)));
+  try {
+    return await decide(deciding, asked, trace, (chatting, finished) => {
+      const record = recordOf(chatting, finished, trace, { at, first: null }, 'decisions');
+      if (record) reports.push(bringHome(env, release, record));
+    });
+  } finally {
+    ended();
+  }
+}
+
+function askerOf(request: Request, env: Env, trace: string): Asker {
+  const authorization = request.headers.get('authorization') ?? '';
+  return { env, release, authorization, trace, signal: request.signal };
+}
+
 /** What this edge cannot translate: asked at the gateway, if there is one. */
-function beyond(door: Door, request: Request, body: string, trace: string): Promise<Response> {
+function beyond(door: Door | null, request: Request, body: string, trace: string): Promise<Response> {
   if (release.origin) return forwardHome(release, request, body, trace);
   const words = 'this request has parts that the gateway alone answers';
   const hint =

@@ -43,6 +43,7 @@ from sizewise.settings.validators import is_reference
 
 FORMAT = 1
 """Of the data; edge/src/worker.ts reads this one."""
+LEARNED = "what is learned of decisions lies in the gateway's database, as vectors of its embedding model"
 Json = dict[str, Any]
 KINDS: Mapping[type, str] = {
     FixedPolicy: "fixed",
@@ -87,7 +88,10 @@ def compile_release(settings: Settings, cards: tuple[ModelCard, ...], release_ha
     rows = {card.name: _row(card, settings, via_origin=card.name in against) for card in usable}
     home = [f"{name} ({against[name].why})" for name in rows if name in against]
     left_out = [] if at_home else [f"{each.subject}: {each.why}" for each in against.values()]
+    learns = settings.learn.keep != "off"
+    left_out += [] if at_home or not learns else [f"learn.keep: {LEARNED}"]
     left_out += [f"guardrails.{name}: what it would flag is not noted" for name in flagging_guards(settings)]
+    home += [f"/v1/decisions ({LEARNED})"] if learns and at_home else []
     data: Json = {
         "format": FORMAT,
         "hash": release_hash,
@@ -118,6 +122,7 @@ def compile_release(settings: Settings, cards: tuple[ModelCard, ...], release_ha
         "revoked": [],
         "guards": _guards(settings),
         "predictor": _predictor(load_prediction(settings.trained_router, usable)),
+        "decisions": "origin" if learns and at_home else "here",
         "cacheS": int(settings.response_cache.ttl_s),
     }
     data["build"] = sha256(canonical({**data, "built": 0})).hexdigest()

@@ -55,12 +55,15 @@ def _observed(server: Served, case: ParityCase, received: Sequence[ReceivedReque
         each.bodies.clear()
     headers = {name.replace("-", "_"): value for name, value in case.headers.items()}
     answer = server.ask(case.path, case.body, key=case.key, method=case.method, **headers)  # type: ignore[arg-type]  # none is named timeout
-    seen: dict[str, Any] = {"status": answer.status, "sent": [_sent(body) for each in received for body in each.bodies]}
+    sent = [_sent(body) for each in received for body in each.bodies]
+    if case.path == "/v1/decisions":  # its questions are asked at once
+        sent.sort(key=json.dumps)
+    seen: dict[str, Any] = {"status": answer.status, "sent": sent}
     seen |= {name: answer.headers.get(name) for name in HEADERS if name in answer.headers}
     return {**seen, **dict(_said(answer, case))}
 
 
-def _sent(body: Mapping[str, Any]) -> object:
+def _sent(body: Mapping[str, Any]) -> Mapping[str, Any]:
     """What a provider got, but for the order of its fields."""
     return {name: value for name, value in sorted(body.items()) if value is not False}
 
@@ -114,6 +117,9 @@ def _said(answer: Answer, case: ParityCase) -> Iterator[tuple[str, object]]:
         yield "words", [{**block, "id": ""} for block in body["content"]]
         yield "usage", body["usage"]
         yield "finish", (body["stop_reason"], body["stop_details"])
+    elif case.path == "/v1/decisions":
+        yield "words", [body["answers"], body["model"], body["sizewise"]]
+        yield "usage", body["usage"]
     elif case.path == "/v1/responses":
         yield "words", [part["text"] for item in body["output"] for part in item["content"]]
         yield "usage", body["usage"]

@@ -185,6 +185,7 @@ def cases() -> Iterator[ParityCase]:
     yield from _bodies()
     yield from _messages()
     yield from _responses()
+    yield from _decisions()
     yield from _other_doors()
 
 
@@ -399,6 +400,58 @@ def _responses() -> Iterator[ParityCase]:
 
 def _posted(group: str, path: str, body: Mapping[str, object], what: Mapping[str, object]) -> ParityCase:
     return ParityCase(group, json.dumps(what)[:80], path=path, body=json.dumps(body).encode())
+
+
+QUESTIONS: Sequence[Mapping[str, object]] = (
+    {"type": "predicate", "name": "angry", "instructions": "The customer is angry."},
+    {
+        "type": "choice",
+        "name": "team",
+        "instructions": 'Which team answers "this"?',
+        "choices": [{"value": "billing", "description": "invoices, \u20ac"}, {"value": "support"}],
+    },
+    {"type": "choice", "instructions": "Yes?", "choices": [{"value": True}, {"value": "true"}]},
+    {"type": "score", "name": "good", "instructions": "How good?", "levels": [{"label": "bad"}, {"label": "good"}]},
+    {"type": "predicate", "instructions": [{"type": "input_text", "text": "One"}, {"text": "two"}]},
+)
+"""Of decisions; the model `echo` answers what the input says."""
+SAID = ('{"answer":true}', '{"answer":"billing"}', '{"answer":"true"}', '{"answer":"good"}', "no JSON", '{"answer":7}')
+
+
+def _decisions() -> Iterator[ParityCase]:
+    group, path, first = "decisions", "/v1/decisions", QUESTIONS[0]
+    asked: Mapping[str, object]
+    for words, question in product(SAID, QUESTIONS):
+        asked = {"model": "up/echo", "input": words, "questions": [question]}
+        yield _posted(group, path, asked, {"words": words, "question": question["instructions"]})
+    for model in (None, "auto", "small", "large", "gpt-4", "nobody", "up/refuses", "auto:blocking", "auto:local"):
+        asked = {"model": model, "input": "Write to ada@example.org", "questions": [first]}
+        yield _posted(group, path, asked, {"model": model})
+    usual = {"model": "up/echo", "input": SAID[0], "questions": [first]}
+    changes: Sequence[Mapping[str, object]] = (
+        {},
+        {"questions": [first, QUESTIONS[2], QUESTIONS[4]]},
+        {"input": " "},
+        {"input": 7},
+        {"input": [{"role": "user", "content": SAID[0]}]},
+        {"input": [{"role": "user", "content": "One"}, {"role": "assistant", "content": [{"text": "Two"}]}]},
+        {"questions": []},
+        {"questions": "no"},
+        {"questions": [{"type": "other", "instructions": "x"}]},
+        {"questions": [{"type": "predicate"}]},
+        {"questions": [{"type": "predicate", "instructions": " "}]},
+        {"questions": [{"type": "choice", "instructions": "x", "choices": [{"value": "a"}]}]},
+        {"questions": [{"type": "choice", "instructions": "x", "choices": [{"value": "a"}, {"value": "a"}]}]},
+        {"questions": [{"type": "choice", "instructions": "x", "choices": [{"value": "a"}, {"value": 1}]}]},
+        {"questions": [{"type": "score", "instructions": "x", "levels": [{"label": "a"}, {"label": True}]}]},
+        {"unknown": 1},
+        {"safety_identifier": "x"},
+        {"sizewise": {"policy": "held"}},
+        {"sizewise": {"data-class": "confidential"}},
+    )
+    for more in changes:
+        yield _posted(group, path, {**usual, **more}, more)
+    yield ParityCase(group, "a wrong key", path=path, body=json.dumps(usual).encode(), key="sk-wrong")
 
 
 def _other_doors() -> Iterator[ParityCase]:

@@ -16,6 +16,8 @@ REASONS: Mapping[str, str] = {
     "estimated tokens": "Where a model reports no usage, tokens are estimated: of the answer with its values in the "
     "gateway, with its placeholders at the edge.",
     "overlapping findings": "Where two guards find the same text, the gateway counts the second as flagged.",
+    "answers that break a schema": "Where a model's answer to a decision breaks its schema twice, the gateway asks the "
+    "next model of the policy; a Worker ends with the same error. Where a model is named, both ask it twice.",
     "parameter of a number": "A number that is too large is refused before its field is known.",
 }
 
@@ -32,6 +34,9 @@ def reason(difference: Difference) -> str:
         return "cost of a failure"
     if what == "sizewise" and _but_cost(gateway) == _but_cost(edge):
         return "estimated tokens"
+    has_several = case.name in ('{"model": null}', '{"model": "auto"}', '{"model": "auto:local"}')
+    if case.group == "decisions" and has_several and what in ("sent", "x-sizewise-attempts", "x-sizewise-cost-usd"):
+        return "answers that break a schema"
     if what == "x-sizewise-guards":
         return "overlapping findings"
     return "parameter of a number" if what == "param" and gateway == "seed" else ""

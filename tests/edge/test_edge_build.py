@@ -68,3 +68,10 @@ def test_a_policy_that_cannot_run_there_is_forwarded_if_the_settings_say_so(tmp_
 def test_a_model_of_workers_ai_is_asked_by_its_binding(tmp_path: Path) -> None:
     assert build(tmp_path, BASE + '[models."up/one"]\nedge = true\n').returncode == 0
     assert json.loads((tmp_path / "build/edge/wrangler.json").read_text())["ai"] == {"binding": "AI"}
+
+
+def test_what_is_learned_of_decisions_stays_at_the_gateway_and_the_build_says_so(tmp_path: Path) -> None:
+    alone = build(tmp_path, BASE + '[learn]\nkeep = "vectors"\n')
+    assert "learn.keep: what is learned of decisions lies in the gateway's database" in alone.stdout
+    home = build(tmp_path, BASE + '[learn]\nkeep = "vectors"\n[edge]\norigin = "https://llm.example.com"\n')
+    assert "/v1/decisions (what is learned of decisions" in home.stdout
