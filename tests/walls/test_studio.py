@@ -103,4 +103,4 @@ def test_each_story_of_the_studio_names_tests_that_exist() -> None:
     assert missing == []
     assert [each for each in re.findall(r"`((?:web|tests)/[\w/.]+)`", table) if not (ROOT / each).exists()] == []
     told = [int(each) for each in re.findall(r"^\| (\d+) ", table, re.MULTILINE)]
-    assert told == [each for each in range(1, 63) if each != 42]
+    assert told == list(range(1, 63))

@@ -1,5 +1,6 @@
 // Amounts, times and counts are shown as they are: exact, and unknown where they are unknown.
 import { describe, expect, test } from 'vitest';
+import { behind } from '../src/releases/words';
 import { dollars, sum } from '../src/words/money';
 import { share, several } from '../src/words/size';
 import { ago, duration } from '../src/words/time';
@@ -44,4 +45,19 @@ test('a share of nothing is no number', () => {
   expect(share(1, 3)).toBe('33 %');
   expect(several(1, 'request')).toBe('1 request');
   expect(several(2, 'query', 'queries')).toBe('2 queries');
+});
+
+describe('how far an edge is behind', () => {
+  const environments = [
+    { name: 'staging', live: { release: 'c' }, moves: [{ at: 5_000, before: 'b', release: 'c' }] },
+    { name: 'prod', live: { release: 'b' }, moves: [{ at: 3_000, before: 'a', release: 'b' }] },
+  ];
+  test.each([
+    [null, false, 'unknown'],
+    ['b', false, 'live in prod'],
+    ['c', false, 'live in staging'],
+    ['a', true, 'behind b since 2 min ago'],
+    ['x', true, 'live nowhere'],
+  ])('%s: %s', (release, late, words) => expect(behind(release, environments, 123_000)).toEqual({ late, words }));
+  test('a release without environments is not late', () => expect(behind('a', []).late).toBe(false));
 });
