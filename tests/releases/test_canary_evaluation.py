@@ -116,6 +116,16 @@ def test_an_equal_one_goes_through_its_steps_and_becomes_live(database: Database
     assert canary(database).state == "promoted"
 
 
+def test_a_clock_that_was_an_hour_ahead_for_a_moment_hides_no_failure(database: Database) -> None:
+    begin(database, ONE_STEP)
+    for at_s in (3_600, 8):
+        waits = look(database, at_s)
+        assert waits is not None and waits.action == "wait"
+    write(database, sessions(HALF, 10, 500))
+    decision = look(database, 30)
+    assert decision is not None and decision.action == "roll_back"
+
+
 def test_what_stable_answered_while_nothing_was_split_is_no_evidence(database: Database) -> None:
     begin(database, ONE_STEP)
     write(database, sessions(("canary", "stable") * 4, 5))
