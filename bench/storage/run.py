@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from time import perf_counter, time
+from time import perf_counter, sleep, time
 from typing import Any
 
 from sqlalchemy import select
@@ -33,6 +33,8 @@ DAYS = 20
 FLUSHED = 20_000
 """Records between two waits for the writer, which drops what it cannot hold."""
 STEPS = 10
+SETTLED_S = 4.0
+"""After a burst, in which the log is emptied."""
 RETENTION = ("retention of records", "usage roll-ups", "size of records")
 Row = list[Any]
 
@@ -47,10 +49,11 @@ class Template:
 
 @dataclass
 class Figures:
-    """Bytes of the database's file with its log."""
+    """Bytes of the database's file with its log. `just_after`: the last record; `bytes`: SETTLED_S later."""
 
     records: int
     seconds: float = 0.0
+    just_after: int = 0
     bytes: int = 0
     at_cap: list[int] = field(default_factory=list)
     kept: list[int] = field(default_factory=list)
@@ -135,8 +138,7 @@ async def maintain(services: Services) -> None:
             await task.run()
 
 
-def file_bytes(services: Services, home: Path) -> int:
-    services.storage.database.checkpoint(truncate=True)
+def file_bytes(home: Path) -> int:
     return sum(each.stat().st_size for each in home.glob("sizewise.db*"))
 
 
@@ -152,14 +154,18 @@ def fill(home: Path, file: Path, records: int, more: int, say: Callable[[str], N
         copies = Copies(made, now - DAYS * 86_400, DAYS * 86_400 * 1_000_000 // (records + more + 1))
         begun = perf_counter()
         asyncio.run(write(services, copies, records))
-        found.seconds, found.bytes = perf_counter() - begun, file_bytes(services, home)
-        say(f"{records:,} records: {found.bytes / 1e9:.3f} GB, {records / found.seconds:,.0f} records/s")
+        found.seconds, found.just_after = perf_counter() - begun, file_bytes(home)
+        sleep(SETTLED_S)
+        found.bytes = file_bytes(home)
+        say(f"{records:,} records: {found.just_after / 1e9:.3f} GB, {records / found.seconds:,.0f} records/s")
+        say(f"{SETTLED_S:.0f} s later: {found.bytes / 1e9:.3f} GB")
         for _ in range(STEPS if more else 0):
             asyncio.run(write(services, copies, more // STEPS))
             begun = perf_counter()
             asyncio.run(maintain(services))
             found.retention_s += perf_counter() - begun
-            found.at_cap.append(file_bytes(services, home))
+            services.storage.database.checkpoint(truncate=True)
+            found.at_cap.append(file_bytes(home))
             found.kept.append(count_records(services))
             say(f"at the cap: {found.at_cap[-1] / 1e9:.3f} GB, {found.kept[-1]:,} records")
     return found
