@@ -2,7 +2,7 @@
 
 /** Keeps the cells below `root` named while rows come and go. */
 export function named(root: HTMLElement): () => void {
-  const watch = new MutationObserver(() => root.querySelectorAll('table').forEach(name));
+  const watch = new MutationObserver(() => root.querySelectorAll<HTMLTableElement>('table:not(.rows)').forEach(name));
   watch.observe(root, { childList: true, subtree: true, characterData: true });
   return () => watch.disconnect();
 }
