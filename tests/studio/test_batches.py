@@ -115,4 +115,4 @@ def test_a_batch_is_canceled_after_a_question(browser: Any, served: Served, owne
 
 def _done(page: Any) -> int:
     """Requests done, as the page says."""
-    return int(page.get_by_role("status").inner_text().partition(" of ")[0].split()[-1])
+    return int(page.get_by_role("status").filter(has_text=" of ").inner_text().partition(" of ")[0].split()[-1])
