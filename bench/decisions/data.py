@@ -29,6 +29,12 @@ class Intents:
         kept, labels = np.unique(self.labels[places], return_inverse=True)
         return Intents([self.texts[at] for at in places], self.vectors[places], labels, [self.names[at] for at in kept])
 
+    def others_out(self, names: list[str]) -> Intents:
+        """All texts, those with other intents as out of scope: near ones, unlike those of CLINC150."""
+        kept = np.array(self.names)[self.labels]
+        found, labels = np.unique(np.where(np.isin(kept, names), kept, OUT_OF_SCOPE), return_inverse=True)
+        return Intents(self.texts, self.vectors, labels, found.tolist())
+
 
 def banking(folder: Path, cache: Path, model: Path) -> Intents:
     rows = [row for name in ("train", "test") for row in _rows(folder / f"banking77/{name}.csv")]

@@ -5,7 +5,7 @@
 FOLDER has banking77/ and clinc150/. The data sets' labels stand for the large model's answers. MODEL.onnx is the file
 of `sizewise models pull minilm-l6-v2`; the vectors are made once and kept in DIR. A run draws a stream of own answers
 without repetition, builds the ladder as the server does at its last look, and compares it with the labels of all other
-texts. `shifted`: the ladder learned with 2 % of inputs out of scope, and 10 % come.
+texts. `shifted`: the ladder learned with 2 % of inputs out of scope, and 10 % come; `near`: they are other intents.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ import numpy as np
 
 from bench.decisions.data import OUT_OF_SCOPE, Intents, banking, clinc
 from sizewise.decisions.certificate import LOOKS
+from sizewise.decisions.certification import build_ladder, calibration_error
 from sizewise.decisions.head import Integers
-from sizewise.decisions.ladder import Ladder, build_ladder, calibration_error, rung_choices
+from sizewise.decisions.ladder import Ladder, rung_choices
 from sizewise.routing.guarantees.bounds import QualityGuarantee
 
 GUARANTEE = QualityGuarantee(0.95, 0.95)
@@ -61,11 +62,17 @@ def _cells(bank: Intents, scope: Intents, sizes: list[int]) -> Iterator[tuple[st
     all_inside = scope.only(inside)
     for size in sizes:
         if size <= 1_000:
-            yield "banking, 12 of 77", lambda draw: bank.only(draw.choice(bank.names, 12, False).tolist()), None, size
+            yield "banking, 12 of 77", lambda draw: bank.only(_twelve(bank, draw)), None, size
+            yield "banking, 12 and near", lambda draw: bank.others_out(_twelve(bank, draw)), 0.02, size
+            yield "banking, near shifted", lambda draw: bank.others_out(_twelve(bank, draw)), 0.1, size
             yield "clinc, 15 of 150", lambda draw: all_inside.only(draw.choice(inside, 15, False).tolist()), None, size
         yield "banking, 77", lambda _: bank, None, size
         yield "clinc, 150 and none", lambda _: scope, 0.02, size
         yield "clinc, shifted to 10 %", lambda _: scope, 0.1, size
+
+
+def _twelve(bank: Intents, draw: np.random.Generator) -> list[str]:
+    return [str(name) for name in draw.choice(bank.names, 12, False)]
 
 
 def _outcome(seed: int, draw_set: Draw, size: int, shift: float | None) -> Outcome:
@@ -91,10 +98,11 @@ def _mixed(intents: Intents, order: Integers, size: int, shift: float) -> tuple[
     outside, inside = order[is_out], order[~is_out]
     few = round(size * 0.02)
     learned = np.concatenate([outside[:few], inside[: size - few]])
-    count = min(MOST_TESTED, round((len(outside) - few) / shift))
+    left = (len(outside) - few) / shift, (len(inside) - size + few) / (1.0 - shift)
+    count = min(MOST_TESTED, *map(int, left))
     many = round(count * shift)
     mixed = np.random.default_rng(size).permutation(learned)
-    return mixed, np.concatenate([outside[few : few + many], inside[size : size + count - many]])
+    return mixed, np.concatenate([outside[few : few + many], inside[size - few :][: count - many]])
 
 
 def _tested(ladder: Ladder, intents: Intents, tested: Integers) -> Outcome:

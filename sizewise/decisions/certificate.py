@@ -15,7 +15,11 @@ MAX_ANSWERS = LOOKS[-1]
 FIRST_LOOK_SHARE, NEXT_LOOK_SHARE = 0.9, 0.1
 """Of the error. The first try has the fewest answers, so it gets nearly all; later ones have answers to spare."""
 TAUGHT_SHARE = 0.38
-"""Of the answers, by the trials of bench/decisions: the more teach, the better the head, and the less it can prove."""
+"""Of more answers, by the trials of bench/decisions: the more teach, the better the head, and the less it can prove."""
+CROSSED_ANSWERS, FOLDS = 1_000, 5
+"""Up to so many answers each teaches and tests, a fifth of them at a time: heads of more take too long to teach."""
+SHIFT_FACTOR, SHIFT_SHARE = 5, 0.10
+"""Any one answer may come this many times as often as it was learned, up to this share of all inputs."""
 GOLDEN_RATIO = 0.6180339887498949
 
 
@@ -29,8 +33,9 @@ class RungAnswer(Struct, frozen=True):
 
 
 class LadderCertificate(Struct, frozen=True):
-    """What was certified, and on how much. `threshold`: the least trust with which a rung answers; None: nothing is
-    certified. Shares are of the certification's inputs, 0..1; `calibration_error` is the expected one of the trust.
+    """What was certified, and on how much. `taught`: answers that each tested head had learned, all of them others.
+    `threshold`: the least trust with which a rung answers; None: nothing is certified. Shares are of the
+    certification's inputs, 0..1; `calibration_error` is the expected one of the trust.
     """
 
     quality: float
@@ -69,8 +74,13 @@ class ReadyLadder(Protocol):
 
 
 def is_taught(number: int) -> bool:
-    """Whether answer `number` teaches; the others certify. Fixed before the answer is known, spread evenly."""
+    """Whether answer `number` teaches, where the others certify. Fixed before the answer is known, spread evenly."""
     return (number * GOLDEN_RATIO) % 1.0 < TAUGHT_SHARE
+
+
+def fold_of(number: int) -> int:
+    """The fifth in which answer `number` tests. Fixed before the answer is known, spread evenly."""
+    return int((number * GOLDEN_RATIO) % 1.0 * FOLDS)
 
 
 def look_error(look: int, error: float) -> float:

@@ -293,15 +293,18 @@ class DecisionStore:
         return self._live[key]
 
     def _ladder(self, row: QuestionRow) -> ReadyLadder | None:
-        """The certified ladder, built again from the answers: the same, unless some were erased."""
+        """The certified ladder, built again from the answers: the same, unless some were erased. None where nothing is
+        certified of what is left: then it learns from every answer again.
+        """
         if row.state != "certified":
             return None
-        return self._build(row, row.until, msgspec.json.decode(row.certificate, type=LadderCertificate).look)
+        found = self._build(row, row.until, msgspec.json.decode(row.certificate, type=LadderCertificate).look)
+        return None if found is None or found.certificate.threshold is None else found
 
     def _build(self, row: QuestionRow, until: int, look: int) -> ReadyLadder | None:
         import numpy as np
 
-        from sizewise.decisions.ladder import SmallModel, build_ladder
+        from sizewise.decisions.certification import SmallModel, build_ladder
 
         found = self._read(lambda c: tables.learned_answers(c, row, until, MAX_ANSWERS))
         inputs = [

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from sizewise.cache.response_cache import PlanLookup, is_cacheable, plan_fingerprint
 from sizewise.data_class import DataBounds
-from sizewise.decisions.certificate import ModelRungName, RungAnswer
+from sizewise.decisions.certificate import SHIFT_FACTOR, SHIFT_SHARE, ModelRungName, RungAnswer
 from sizewise.decisions.decision_store import DecisionStore, LearnedInput, LiveQuestion, pack_floats
 from sizewise.decisions.question import ClosedRequest, option_index, read_closed_request
 from sizewise.errors import SizewiseError
@@ -134,7 +134,8 @@ class DecisionLadders:
         text, name = asked.question.options[found.option], f"{NAME}/{found.rung.replace(' ', '-')}"
         why = (
             f"decision rung {found.rung}: certified to differ from {live.row.route} on at most"
-            f" {1 - proof.quality:.0%} of all inputs ({proof.certified_on} answers); this one: trust {found.trust:.2f}"
+            f" {1 - proof.quality:.0%} of all inputs, also if one answer comes {SHIFT_FACTOR} times as often, up to"
+            f" {SHIFT_SHARE:.0%} ({proof.certified_on} answers); this one: trust {found.trust:.2f}"
         )
         await send(ModelSelected(name, why, 0))
         if chat.stream:

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from sizewise.decisions.certificate import LOOKS, Rung, is_taught
+from sizewise.decisions.certification import SmallModel, build_ladder, with_model
 from sizewise.decisions.head import Doubles, Floats, Integers
-from sizewise.decisions.ladder import Ladder, SmallModel, build_ladder, with_model
+from sizewise.decisions.ladder import Ladder
 from sizewise.decisions.model_rung import answerable
 from tests.decisions.test_ladder import GUARANTEE, OPTIONS, stream
 
@@ -63,6 +64,7 @@ def test_probabilities_of_other_options_answer_nothing() -> None:
     assert whole.answer_with(stream(3, 1)[0][0].tolist(), [0.5, 0.5]) is None
 
 
+@pytest.mark.long
 def test_no_more_than_one_in_twenty_certificates_with_a_model_is_broken() -> None:
     test, truth = stream(999, 2_000, noise=HARD)
     said = shares(999, truth, 0.9)

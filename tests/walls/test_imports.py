@@ -46,7 +46,7 @@ LATE: Mapping[tuple[str, str], str] = {
     ("sizewise/cli/router.py", "sizewise.routing.training.trainer"): "the same",
     ("sizewise/cli/route_prior.py", "sizewise.routing.training.answer_prior"): "the same",
     ("sizewise/decisions/decision_store.py", "numpy"): "the same",
-    ("sizewise/decisions/decision_store.py", "sizewise.decisions.ladder"): "the same",
+    ("sizewise/decisions/decision_store.py", "sizewise.decisions.certification"): "the same",
     ("sizewise/tuning/tuner.py", "sizewise.tuning.head_baseline"): "the same",
     ("sizewise/evals/dataset_files.py", "pyarrow"): "an extra: only where somebody has .parquet",
     ("sizewise/cli/records_parquet.py", "pyarrow"): "the same",
