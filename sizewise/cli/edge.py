@@ -23,7 +23,9 @@ COMMANDS: Mapping[str, LazyCommand] = {
         "sizewise.cli.edge_keys:keys", "Write the gateway's keys to the edge: new ones in, revoked ones out."
     ),
     "pack": LazyCommand("sizewise.cli.edge_pack:pack", "Write an archive with which a small machine answers offline."),
-    "join": LazyCommand("sizewise.cli.edge_join:join", "Make this small machine report to a gateway."),
+    "join": LazyCommand(
+        "sizewise.cli.edge_join:join", "Make this small machine report to a gateway, by a key of its own."
+    ),
     "dev": LazyCommand("sizewise.cli.edge_dev:dev", "Run that Worker on this machine, in workerd."),
 }
 

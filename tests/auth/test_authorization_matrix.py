@@ -52,6 +52,8 @@ PEOPLE = (
     *(f"{FACTOR}/confirm", f"{FACTOR}/recovery-codes", f"{FACTOR}/remove"),
 )
 """For whoever is signed in, and no key."""
+JOIN = "/edge/join"
+"""It changes the key that asks for another one."""
 PROJECT_KEYS = ("widgets", "widget", "createWidget", "setWidget")
 """For who manages keys: a widget is nobody's own."""
 QUESTION = {"type": "predicate", "instructions": "It is a greeting."}
@@ -237,6 +239,8 @@ def test_an_endpoint_opens_to_whom_the_matrix_says(house: MatrixServer, method: 
             assert status not in (401, 403), (principal.name, status, code, message)
         else:
             assert (status, code) == (403, "forbidden"), (principal.name, status, code, message)
+        if path == JOIN and status == 200:
+            principal.key = _key(house.server, sorted(principal.may))
         if principal.browser is not None and method != "GET":
             status, code, _ = house.ask(method, at, body, principal.headers(proof=False))
             assert (status, code) == (403, "forbidden"), f"{principal.name} without a proof"
