@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +34,24 @@ promote = "manual"
 )
 
 
-@pytest.fixture(scope="module")
-def released(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    home = project(tmp_path_factory.mktemp("released"), SETTINGS)
+@contextmanager
+def with_releases(folder: Path) -> Iterator[Served]:
+    home = project(folder, SETTINGS)
     with serving(home, SETTINGS) as served:
         until(lambda: all(live(home)[each] for each in ("prod", "free")))
+        yield served
+
+
+@pytest.fixture(scope="module")
+def released(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with with_releases(tmp_path_factory.mktemp("released")) as served:
+        yield served
+
+
+@pytest.fixture
+def own_server(tmp_path: Path) -> Iterator[Served]:
+    """Where nobody has begun a canary yet."""
+    with with_releases(tmp_path) as served:
         yield served
 
 
@@ -136,9 +150,8 @@ def promote_by_keys(opened: Tab, reason: str) -> None:
     assert here(opened) == "Canary in free", "what opened the dialog is gone: the title has the focus"
 
 
-def test_a_canary_is_seen_growing_and_is_paused_resumed_and_promoted(
-    browser: Any, released: Served, owners: tuple[Browser, Browser]
-) -> None:
+def test_a_canary_is_seen_growing_and_is_paused_resumed_and_promoted(browser: Any, own_server: Served) -> None:
+    released, owner = own_server, new_user(own_server, "anna@example.com", "owner")
     publish(released, "three")
     run(released.home, "release", "apply", ".", "--to", "free")
     key = key_of(released.home, "free")
@@ -153,7 +166,7 @@ def test_a_canary_is_seen_growing_and_is_paused_resumed_and_promoted(
         assert answer.status == 200, answer.body
         return answer.headers["x-sizewise-arm"]
 
-    with tab(browser, released, owners[0]) as opened:
+    with tab(browser, released, owner) as opened:
         opened.open("/releases/canary/free")
         opened.page.get_by_text("0 canary, 0 stable").wait_for()
         opened.page.wait_for_timeout(CHANGE_MS + 1000)  # sessions that come sooner after the change are not counted
@@ -161,7 +174,7 @@ def test_a_canary_is_seen_growing_and_is_paused_resumed_and_promoted(
         opened.page.get_by_text(f"{arms.count('canary')} canary, {arms.count('stable')} stable").wait_for()
         opened.picture("canary-light")
         assert opened.inaccessible() == []
-        with tab(browser, released, owners[0]) as quiet:  # story 40: what is told by nobody never looks live
+        with tab(browser, released, owner) as quiet:  # story 40: what is told by nobody never looks live
             quiet.page.clock.install()
             quiet.page.route_web_socket("**", lambda socket: socket.close())
             quiet.open("/releases/canary/free")
@@ -173,7 +186,7 @@ def test_a_canary_is_seen_growing_and_is_paused_resumed_and_promoted(
         promote_by_keys(opened, "the words alone changed")
         assert opened.page.get_by_role("button", name="Promote").count() == 0
         assert opened.wrong() == []
-    with tab(browser, released, owners[0], phone=True, dark=True) as opened:
+    with tab(browser, released, owner, phone=True, dark=True) as opened:
         opened.open("/releases/canary/free")
         opened.page.get_by_text("has become live").wait_for()
         opened.picture("canary-phone")
