@@ -173,7 +173,7 @@ export function showFindings(view: EditorView, editing: FlowEditing): void {
       from,
       to: Math.max(from, to),
       severity: each.severity === 'error' ? 'error' : 'warning',
-      message: each.hint ? `${each.message} ${each.hint}` : each.message,
+      message: each.hint ? `${each.message}. ${each.hint}` : each.message,
       actions: each.fixes.map((fix, number) => ({
         name: fix.title,
         apply: () => editing.fix(editing.findings[index] ?? each, number),
