@@ -98,7 +98,7 @@ def taught(server: Served) -> list[Any]:
 
 
 def test_baselines_come_before_the_training_environment_is_needed(server: Served, tmp_path: Path) -> None:
-    done = distill(server, "--anyway", SIZEWISE_CACHE=linked_cache(tmp_path))
+    done = plan(server, tmp_path)
     assert done.code == 3 and "PyTorch is not installed" in done.err
     assert done.hint == "hint: Run: sizewise tune setup"
     run = newest(server)
@@ -109,6 +109,11 @@ def test_baselines_come_before_the_training_environment_is_needed(server: Served
     assert "of a decision" in told.err and "sizewise tune distill" in told.hint
 
 
+def plan(server: Served, folder: Path) -> Done:
+    """Measures what needs no training, which is all without its environment."""
+    return distill(server, "--anyway", SIZEWISE_CACHE=linked_cache(folder))
+
+
 def linked_cache(folder: Path) -> str:
     """The models of this machine, without its training environment."""
     cache = load_settings(None, folder, environ=dict(os.environ)).cache_dir
@@ -117,7 +122,8 @@ def linked_cache(folder: Path) -> str:
     return str(folder / "cache")
 
 
-def test_a_tuned_model_joins_the_ladder_and_its_card_says_what_was_erased(server: Served) -> None:
+def test_a_tuned_model_joins_the_ladder_and_its_card_says_what_was_erased(server: Served, tmp_path: Path) -> None:
+    plan(server, tmp_path)
     id, rows = decision(server)["id"], taught(server)
     store, base = RunStore(server.home), bundled_models()["smollm2-135m"].weights.sha256
     old = next(each for each in store.list() if each.decision == id)
