@@ -34,10 +34,8 @@ export class RecordRows {
     this.busy = true;
     this.waiting = [];
     addEventListener('visibilitychange', this.#seen);
-    const asked = ask(recordListDocument, { filter: this.#filter(), last: PAGE });
-    this.#seen();
     try {
-      const page = (await asked).records;
+      const page = (await ask(recordListDocument, { filter: this.#filter(), last: PAGE })).records;
       if (number !== this.#number) return;
       this.rows = page.rows;
       this.#hold(this.waiting);
@@ -52,6 +50,7 @@ export class RecordRows {
         void reach.back().then(() => (number === this.#number ? this.restart() : undefined));
     }
     this.busy = false;
+    this.#seen(); // which looks for what came since the page was read
   }
 
   async more(): Promise<void> {
