@@ -14,6 +14,7 @@ from sqlalchemy import (
     Text,
     insert,
     select,
+    text,
     update,
 )
 from sqlalchemy.schema import CreateIndex, CreateTable
@@ -44,6 +45,10 @@ TAKEN = Table(
     Column("refused", Text, nullable=False),
 )
 SCHEMA = Migrations("edge_releases", ((CreateTable(SIGNING_KEYS), CreateIndex(BY_PROJECT), CreateTable(TAKEN)),))
+INSERT_KEY = (
+    "INSERT INTO edge_signing_keys (tenant, project, created, bytes, sealed)"
+    " VALUES (:tenant, :project, :created, :bytes, :sealed) ON CONFLICT DO NOTHING"
+)
 SEALED = EncryptedTable(SIGNING_KEYS, ("project",))
 
 Place = tuple[str, str, str]
@@ -65,11 +70,9 @@ def find_key(connection: Connection, tenant: str, project: str) -> bytes | None:
 
 def insert_key(connection: Connection, tenant: str, project: str, sealed: bytes, now: int) -> bytes:
     """What is stored then: this key, or the one of whoever was first. `now`: unix ms."""
-    known = find_key(connection, tenant, project)
-    if known is None:
-        row = {"tenant": tenant, "project": project, "created": now, "bytes": len(sealed), "sealed": sealed}
-        connection.execute(insert(SIGNING_KEYS).values(row))
-    return known or sealed
+    row = {"tenant": tenant, "project": project, "created": now, "bytes": len(sealed), "sealed": sealed}
+    connection.execute(text(INSERT_KEY), row)
+    return find_key(connection, tenant, project) or sealed
 
 
 def find_handled(connection: Connection, place: Place) -> HandledOffer | None:
