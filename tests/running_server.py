@@ -169,7 +169,7 @@ def serving(
             reading.join(60)
             raise AssertionError(f"`sizewise up` ended with {process.returncode}: {''.join(said)}")
         told = json.loads(line)
-        yield Served(told["url"], home, process, said, told["key"] or key, sign_in=told["sign_in"] or "")
+        yield Served(told["url"], home, process, said, told["key"] or key, sign_in=told.get("sign_in") or "")
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)

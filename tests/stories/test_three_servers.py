@@ -16,6 +16,7 @@ from tests.auth.user_client import Browser, new_user
 from tests.gateway.test_batches import client_of, line, results, uploaded
 from tests.graphql.graphql_client import graphql
 from tests.knowledge.knowledge_server import add, embed, search
+from tests.older_version import BESIDE, older
 from tests.running_server import Served, serving, until
 
 pytest.importorskip("psycopg", reason="needs a driver for Postgres: pip install psycopg[binary]")
@@ -56,8 +57,10 @@ outputs:
 Three = tuple[Served, Served, Served]
 
 
-@pytest.fixture(scope="module")
-def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Three]:
+@pytest.fixture(scope="module", params=[None, 0, 2], ids=["all new", "first older", "third older"])
+def three(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Three]:
+    """All of this version, or one of the oldest that works beside it."""
+    before = {} if request.param is None else older(BESIDE)
     folder = tmp_path_factory.mktemp("three")
     for each in (folder, *folder.parents[:2]):
         each.chmod(0o755)  # where tests run as root, Postgres does not
@@ -68,7 +71,10 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Three]:
     }
     with contextlib.ExitStack() as stack:
         stack.callback(database.cleanup)
-        one, two, last = (stack.enter_context(serving(folder / each, CONFIG, **environ)) for each in ("a", "b", "c"))
+        one, two, last = (
+            stack.enter_context(serving(folder / each, CONFIG, **environ, **(before if n == request.param else {})))
+            for n, each in enumerate(("a", "b", "c"))
+        )
         yield one, two, last
 
 
