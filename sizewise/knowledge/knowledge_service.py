@@ -354,7 +354,7 @@ class KnowledgeService:
             if result is not None:
                 taken[source] = result
 
-        await map_batches(batches(), add, keep, concurrency=self.processes.size)
+        await map_batches(batches(), add, keep, concurrency=await self.processes.slots())
         order = [file.source for file in files]
         return [taken[each] for each in order if each in taken], [
             (each, failed[each]) for each in order if each in failed

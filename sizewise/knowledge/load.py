@@ -25,7 +25,8 @@ from sizewise.knowledge.document_batches import (
 from sizewise.knowledge.file_types import detect_file_type
 from sizewise.knowledge.text_formats import read
 from sizewise.offload.job import WorkerLimits
-from sizewise.offload.worker_pool import PoolRules, WorkerPool
+from sizewise.offload.job_pool import open_job_pool
+from sizewise.offload.worker_pool import PoolRules
 from sizewise.settings.jobs import JobsSettings
 
 MAX_FILE_BYTES = 64 << 20
@@ -49,13 +50,12 @@ class DocumentProcesses:
             max_result_bytes=2 * MAX_OUTPUT_BYTES,
         )
         splitting = PoolRules("splitting a document", HINT, WorkerLimits(memory_bytes=known.max_memory_bytes))
-        self._parsers = WorkerPool(known.workers, parsing)
-        self._splitters = WorkerPool(known.workers, splitting)
+        self._parsers = open_job_pool(known.ray, known.workers, parsing)
+        self._splitters = open_job_pool(known.ray, known.workers, splitting)
 
-    @property
-    def size(self) -> int:
+    async def slots(self) -> int:
         """Documents that can be worked on at once."""
-        return self._parsers.size
+        return await self._parsers.slots()
 
     async def load(self, data: bytes, name: str, timeout_s: float = TIMEOUT_S) -> Document:
         """`name` is used in errors, and to detect the type of a file that looks like plain text.

@@ -1,7 +1,8 @@
-"""Messages between the server and its offload workers: lists of byte strings, each with its length; parses none."""
+"""Messages between our processes that do CPU work: lists of byte strings, each with its length; parses none."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from struct import Struct
 
@@ -20,3 +21,13 @@ def encode_head(parts: Sequence[Bytes]) -> bytes:
 def decode_lengths(data: bytes) -> list[int]:
     """The lengths, from the bytes after the number of parts."""
     return [length for (length,) in PART_LENGTH.iter_unpack(data)]
+
+
+async def read_parts(reader: asyncio.StreamReader) -> list[bytes]:
+    """The next message; empty if the socket has closed. Raises OSError."""
+    try:
+        (count,) = PART_COUNT.unpack(await reader.readexactly(PART_COUNT.size))
+        lengths = decode_lengths(await reader.readexactly(count * PART_LENGTH.size))
+        return [await reader.readexactly(length) for length in lengths]
+    except asyncio.IncompleteReadError:
+        return []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from typing import NoReturn
 
 from msgspec import Struct
@@ -34,6 +35,13 @@ class WorkerLimits(Struct, frozen=True):
 def function_name(function: Callable[..., object]) -> bytes:
     """`module:function`, by which another process finds it."""
     return f"{function.__module__}:{function.__qualname__}".encode()
+
+
+def find_function(name: bytes) -> WorkFactory:
+    """Of `function_name`."""
+    module, _, function = name.decode().partition(":")
+    found: WorkFactory = getattr(import_module(module), function)
+    return found
 
 
 class JobError(Struct, frozen=True):

@@ -14,14 +14,12 @@ import resource
 import socket
 import sys
 from collections import OrderedDict
-from collections.abc import Callable
-from importlib import import_module
 
 import msgspec
 
 from sizewise.errors import SizewiseError
 from sizewise.offload.frames import PART_COUNT, PART_LENGTH, Bytes, decode_lengths, encode_head
-from sizewise.offload.job import OUT_OF_MEMORY, JobError, Work, WorkerLimits
+from sizewise.offload.job import OUT_OF_MEMORY, JobError, Work, WorkerLimits, find_function
 from sizewise.parent_process import end_with_parent
 
 MAX_KEPT = 8
@@ -34,7 +32,7 @@ NICENESS = 5
 class OffloadWorker:
     def __init__(self, connection: socket.socket) -> None:
         self._socket = connection
-        self._kept: OrderedDict[tuple[str, bytes], Work] = OrderedDict()
+        self._kept: OrderedDict[tuple[bytes, bytes], Work] = OrderedDict()
 
     def run(self) -> None:
         try:
@@ -49,19 +47,17 @@ class OffloadWorker:
         name, setup, *parts = job
         del job
         try:
-            self._send([b"", *self._work(name.decode(), setup)(*parts)])
+            self._send([b"", *self._work(name, setup)(*parts)])
         except SizewiseError as error:
             self._send([msgspec.json.encode(JobError.of(error))])
         except MemoryError:
             self._kept.clear()
             self._send([OUT_OF_MEMORY])
 
-    def _work(self, name: str, setup: bytes) -> Work:
+    def _work(self, name: bytes, setup: bytes) -> Work:
         made = self._kept.pop((name, setup), None)
         if made is None:
-            module, _, function = name.partition(":")
-            factory: Callable[[bytes], Work] = getattr(import_module(module), function)
-            made = factory(setup)
+            made = find_function(name)(setup)
         self._kept[name, setup] = made
         if len(self._kept) > MAX_KEPT:
             self._kept.popitem(last=False)

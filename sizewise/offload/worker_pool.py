@@ -55,7 +55,7 @@ class Worker(ReusableProcess):
 
 
 class WorkerPool:
-    """`size`: the number of workers, and so of jobs at once."""
+    """A JobPool (job_pool.py). `size`: the number of workers, and so of jobs at once."""
 
     def __init__(self, max_workers: int = 0, rules: PoolRules | None = None) -> None:
         """`max_workers`: 0 for one per physical core, at most MAX_WORKERS."""
@@ -65,14 +65,12 @@ class WorkerPool:
         self._room = asyncio.Semaphore(self.size)
         self._waiting = 0
 
+    async def slots(self) -> int:
+        return self.size
+
     async def run(
         self, factory: WorkFactory, setup: bytes, parts: list[Bytes], timeout_s: float | None = None
     ) -> list[bytes]:
-        """Calls `factory(setup)(*parts)` in a worker. `timeout_s`: of this job.
-
-        Raises what that raises; Busy if too many jobs wait or no worker can be started; ExternalFailure if the job
-        takes too long or too much memory, or its workers end.
-        """
         if self._waiting >= self._rules.max_queued:
             raise Busy(f"too many jobs of {self._rules.work} wait", "retry later", retry_after=BUSY_RETRY_S)
         self._waiting += 1

@@ -38,3 +38,17 @@ def make_trouble(setup: bytes) -> Work:
         return [batch]
 
     return work
+
+
+def make_place(setup: bytes) -> Work:
+    """Waits a moment, and says which processes it is below of: its own worker, Ray's, Ray's node."""
+
+    def work(batch: bytes) -> list[bytes | memoryview]:
+        time.sleep(0.3)
+        above, pid = list[str](), os.getppid()
+        while pid > 1:
+            above.append(str(pid))
+            pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        return [" ".join(above).encode()]
+
+    return work

@@ -21,7 +21,7 @@ PLANTED = {
         "import socket, subprocess, xllamacpp, cryptography, graphql, starlette, rich, prometheus_client"
     ),
     "sizewise/app/services.py": "import sqlalchemy, jsonschema_rs, joserfc, spacy",
-    "sizewise/http/egress.py": "import qdrant_edge, weaviate",
+    "sizewise/http/egress.py": "import qdrant_edge, weaviate, ray",
     "sizewise/storage/encryption.py": "import pydantic_monty, onnxruntime, pypdf",
     "sizewise/flows/nodes/ask.py": "import sizewise.flows.nodes.each",
     "sizewise/principal.py": "import yaml, dbos",

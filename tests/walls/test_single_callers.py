@@ -39,6 +39,7 @@ RESTRICTIONS: Mapping[str, RestrictedNames] = {
             "sizewise/process.py": "the socket pair between us and a child",
             "sizewise/providers/local/llamacpp_worker.py": "a unix socket to llama.cpp in the same process",
             "sizewise/providers/local/embedding_worker.py": "the socket to its parent process",
+            "sizewise/offload/ray_driver.py": "the same, and whether the Ray cluster of [jobs] is there",
             "sizewise/notifications/mail_sender.py": "mail by smtplib, after a check of the egress policy",
             "sizewise/ipc/": "Unix sockets between our own processes",
             "sizewise/testing/": "doubles of upstreams listen themselves",
