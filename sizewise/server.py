@@ -67,7 +67,7 @@ from sizewise.providers.concurrency_limiter import FairQueue, NewQueue
 from sizewise.providers.local.models import LocalModels
 from sizewise.providers.model_listing import refresh_offered_models
 from sizewise.releases.manifest import Release
-from sizewise.settings.load import Settings, load_settings, read_settings_file, resolve_secret
+from sizewise.settings.load import Settings, compute_in_one_thread, load_settings, read_settings_file, resolve_secret
 from sizewise.settings.secret_commands import fetch_commands, keep_answers
 from sizewise.telemetry.logs import log_loop_errors, prepare_logs
 from sizewise.telemetry.metrics import Metrics
@@ -407,6 +407,7 @@ def run_server(settings: Settings, as_json: bool) -> None:
 def run_process(settings: Settings, process: ServerProcess) -> None:
     """Serves until SIGINT or SIGTERM. Raises SizewiseError if the process cannot start."""
     share_arena()
+    compute_in_one_thread()
     try:
         import uvloop
     except ImportError:  # Windows

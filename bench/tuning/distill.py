@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -72,7 +73,10 @@ def main() -> None:
     parser.add_argument("--preset", default="standard")
     given = parser.parse_args()
     environ = {"SIZEWISE_CACHE": os.environ["SIZEWISE_CACHE"]} if "SIZEWISE_CACHE" in os.environ else {}
-    with beside(Knows) as up, serving(given.home.absolute(), CONFIG.format(url=up.url), **environ) as server:
+    with (
+        beside(lambda: Knows(_port_of(given.home))) as up,
+        serving(given.home.absolute(), CONFIG.format(url=up.url), **environ) as server,
+    ):
         learn(server, given.answers)
         words = [sys.executable, "-m", "sizewise", "tune", "distill", "up/large", "--preset", given.preset]
         env = {**os.environ, "SIZEWISE_URL": server.url, "SIZEWISE_KEY": server.key}
@@ -80,6 +84,13 @@ def main() -> None:
         print(f"ended with {done.returncode}", flush=True)
         if done.returncode == 0:
             ask(server)
+
+
+def _port_of(home: Path) -> int:
+    """The double's of the run before: another address is another reference, and ends a certificate. 0: any."""
+    settings = home / "sizewise.toml"
+    found = re.search(r'base_url = "http://127.0.0.1:(\d+)', settings.read_text()) if settings.exists() else None
+    return 0 if found is None else int(found[1])
 
 
 def decision(server: Served) -> Any:

@@ -64,7 +64,7 @@ class DecisionLayer:
         return (await self._embedder.embed(request, self._cards[0].name, [text], None))[0]
 
     async def _ask_model(self, request: Request, asked: ClosedRequest, model: str) -> Sequence[float] | None:
-        return None if self._model is None else await self._model.ask(request, asked, model)
+        return None if self._model is None else await self._model.ask(request, asked.question.options, model)
 
     def _find_model(self, asked: ClosedRequest, plan: RoutePlan) -> tuple[ModelRungName, str] | None:
         """The adapter that was tuned for this question, else the model of the settings, unless it is the reference."""

@@ -9,7 +9,6 @@ import msgspec
 from msgspec import Raw
 from msgspec.structs import replace
 
-from sizewise.decisions.question import ClosedRequest
 from sizewise.handler import Handler, Request, discard_events
 from sizewise.limits.middleware import INTERNAL_ENDPOINTS
 from sizewise.messages import ChatRequest
@@ -32,11 +31,13 @@ class OptionModel:
         self._handler = handler
         self._turn = asyncio.Lock()
 
-    async def ask(self, request: Request, asked: ClosedRequest, model: str) -> Sequence[float] | None:
-        """The probability of each option, in their order; None if the model gives none. Raises SizewiseError."""
+    async def ask(self, request: Request, options: Sequence[str], model: str) -> Sequence[float] | None:
+        """The probability of each of `options`, JSON texts, in their order; None if the model gives none. Raises
+        SizewiseError.
+        """
         payload = request.payload
-        assert isinstance(payload, ChatRequest)  # of a ClosedRequest
-        question = CarriedQuestion(option_texts(asked.question.options), [*asked.question.options], "")
+        assert isinstance(payload, ChatRequest)  # of a question
+        question = CarriedQuestion(option_texts(options), [*options], "")
         question.instructions = said_before(payload.messages)
         fields = {
             "model": Raw(_encode(model)),
@@ -45,8 +46,8 @@ class OptionModel:
         }
         chat = ChatRequest(model, payload.messages, fields)
         endpoint = request.endpoint if request.endpoint in INTERNAL_ENDPOINTS else "decisions"
-        options = replace(request.options, policy=None, idempotency_key=None, session=None)
-        own = replace(request, payload=chat, options=options, endpoint=endpoint, scan=None, spotlighting=None)
+        routing = replace(request.options, policy=None, idempotency_key=None, session=None)
+        own = replace(request, payload=chat, options=routing, endpoint=endpoint, scan=None, spotlighting=None)
         async with self._turn:
             reply = await self._handler(own, discard_events)
         raw = reply.fields.get(OPTION_FIELD)

@@ -9,6 +9,7 @@ import click
 import msgspec
 
 from sizewise.cli import operations
+from sizewise.cli.decision_certification import certify_with_tuned
 from sizewise.cli.lazy_group import LazyCommand, LazyGroup
 from sizewise.cli.options import api_client, server_options, wants_json
 from sizewise.cli.output import format_time, write_json, write_table
@@ -74,12 +75,13 @@ def show(id: str) -> None:
 def certify(id: str) -> None:
     """Try a certification now, on what was learned.
 
-    It spends a part of the error that all tries share; the server tries by itself at 250 answers and later.
+    It spends a part of the error that all tries share; the server tries by itself at 250 answers and later. A model
+    that was tuned for the decision is asked about all kept inputs first; that can be stopped, and goes on.
 
     \b
     Example: sizewise decisions certify 3f2a
     """
-    _write(asyncio.run(operations.certify_decision(api_client(), id=id)))
+    _write(asyncio.run(certify_with_tuned(api_client(), id)))
 
 
 @click.command()

@@ -1202,6 +1202,12 @@ class DecisionExample(Struct, frozen=True, rename="camel"):
     teaches: bool
 
 
+class DecisionMeasurement(Struct, frozen=True, rename="camel"):
+    model: str | None
+    asked: NonNegativeSafeInt
+    left: NonNegativeSafeInt
+
+
 class DecisionRung(Struct, frozen=True, rename="camel"):
     rung: str
     inputs: NonNegativeSafeInt
@@ -3648,25 +3654,17 @@ async def decision_examples(client: ApiClient, *, id: str, skip: NonNegativeSafe
 
 
 MEASURE_DECISION = """\
-mutation MeasureDecision($id: ID!, $model: String!, $inputs: [ID!]!, $probabilities: [Float!]!, $seen: [ID!]!) {
-measureDecision( id: $id model: $model inputs: $inputs probabilities: $probabilities seen: $seen ) }
+mutation MeasureDecision($id: ID!) { measureDecision(id: $id) { ...DecisionMeasurement } } fragment DecisionMeasurement
+on DecisionMeasurement { model asked left }
 """
 
 
 class MeasureDecisionResponse(Struct, frozen=True, rename="camel"):
-    measure_decision: NonNegativeSafeInt
+    measure_decision: DecisionMeasurement
 
 
-async def measure_decision(
-    client: ApiClient,
-    *,
-    id: str,
-    model: str,
-    inputs: Sequence[str],
-    probabilities: Sequence[float],
-    seen: Sequence[str],
-) -> NonNegativeSafeInt:
-    variables = {"id": id, "model": model, "inputs": inputs, "probabilities": probabilities, "seen": seen}
+async def measure_decision(client: ApiClient, *, id: str) -> DecisionMeasurement:
+    variables = {"id": id}
     response = await client.graphql(MEASURE_DECISION, MeasureDecisionResponse, variables)
     return response.measure_decision
 

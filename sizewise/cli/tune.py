@@ -9,12 +9,13 @@ import click
 import msgspec
 
 from sizewise.catalog import user_models
+from sizewise.cli.api_client import running_server
 from sizewise.cli.lazy_group import LazyCommand, LazyGroup
 from sizewise.cli.options import command_settings, local_options, wants_json
 from sizewise.cli.output import write_json, write_table
 from sizewise.cli.reload_server import reload_running_server
-from sizewise.cli.tune_promote import promote_run
-from sizewise.cli.tune_report import write_run
+from sizewise.cli.tune_promote import promote_run, put_on_ladder
+from sizewise.cli.tune_report import share_served, write_run
 from sizewise.tuning.run_store import RunStore, TuningRun
 
 COMMANDS: Mapping[str, LazyCommand] = {
@@ -84,7 +85,8 @@ def promote(name: str) -> None:
     """Let a tuned model answer under a name of its own.
 
     It becomes the model local/NAME, on the same base in memory as the others. It is never chosen as `small` or `large`:
-    name it in a request, a policy or a flow. A run that did not pass its gate is refused.
+    name it in a request, a policy or a flow. A run that did not pass its gate is refused. The model of a decision joins
+    its ladder, which is certified with it if a server runs.
 
     \b
     Example: sizewise tune promote intents
@@ -92,10 +94,18 @@ def promote(name: str) -> None:
     found = command_settings()
     store = RunStore(found.home)
     model, noticed = asyncio.run(promote_run(store, store.require(name), found))
+    run, decision = store.require(name), None
+    server = running_server(found) if noticed and run.decision else None
+    if server is not None:
+        _, decision = asyncio.run(put_on_ladder(store, run, server))
     if wants_json():
-        write_json({"model": model, "noticed": noticed})
-    else:
-        click.echo(f"{model} can be asked{'; the running server has reloaded' if noticed else ''}")
+        write_json({"model": model, "noticed": noticed, "decision": msgspec.to_builtins(decision)})
+        return
+    click.echo(f"{model} can be asked{'; the running server has reloaded' if noticed else ''}")
+    if decision is not None:
+        click.echo(share_served(decision))
+    elif run.decision:
+        click.echo(f"next, with a server: sizewise decisions certify {run.decision[:12]}")
 
 
 @click.command()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,27 +11,23 @@ import click
 import msgspec
 
 from sizewise.app.option_model import option_texts
-from sizewise.catalog.loader import local_card, weights_path
 from sizewise.cli import operations
 from sizewise.cli.api_client import ApiClient
 from sizewise.cli.options import api_client, command_settings, server_options, wants_json
 from sizewise.cli.output import write_json
-from sizewise.cli.tune_promote import promote_run
-from sizewise.cli.tune_report import write_run
+from sizewise.cli.tune_promote import promote_run, put_on_ladder
+from sizewise.cli.tune_report import share_served, write_run
 from sizewise.cli.tune_run import base_model, training_variables, with_tuner
 from sizewise.errors import Conflict, PathNotFound
 from sizewise.settings.load import Settings
 from sizewise.tuning.environment import require_environment
-from sizewise.tuning.examples import MIN_EXAMPLES
+from sizewise.tuning.examples import MIN_EXAMPLES, is_held_out
 from sizewise.tuning.gate import needless
-from sizewise.tuning.model_answers import option_shares, running_model
 from sizewise.tuning.recipe import PRESETS
 from sizewise.tuning.run_store import RunStore, TuningRun
 from sizewise.tuning.tuner import Tuner
 
 PAGE = 1_000
-SENT_AT_ONCE = 200
-HELD_OUT_OF = 5
 TEXT_HINT = 'Set `[learn] keep = "text"`; the answers from then on are kept with their texts.'
 
 
@@ -61,16 +56,8 @@ def distill(ctx: click.Context, /, task: str, base: str, preset: str, anyway: bo
     else:
         write_run(run)
         if certified is not None:
-            click.echo(_served(certified))
+            click.echo(share_served(certified))
     ctx.exit(1 if certified is None else 0)
-
-
-def _served(decision: operations.Decision) -> str:
-    proof = decision.certificate
-    if proof is None or not proof.is_certified:
-        return "its ladder is not certified yet: it goes on learning"
-    rungs = ", ".join(f"{each.rung} {each.inputs:,}" for each in proof.rungs)
-    return f"certified: {proof.share:.0%} of all inputs stay here ({rungs} of {proof.certified_on:,})"
 
 
 async def _distill(
@@ -95,10 +82,9 @@ async def _distill(
         run = await _trained(found, store, decision, begun, run, base, preset, anyway=anyway)
     if run.tuned is None or run.refused:
         return run, None
-    model, _ = await promote_run(store, run, found)
-    run = store.require(run.name)
-    await _measure(found, client, run, decision, examples, model)
-    return run, await operations.certify_decision(client, id=decision.id)
+    if run.state != "promoted":
+        await promote_run(store, run, found)
+    return await put_on_ladder(store, store.require(run.name), client)
 
 
 async def _decision(client: ApiClient, task: str) -> operations.Decision:
@@ -129,10 +115,12 @@ async def _examples(client: ApiClient, decision: operations.Decision) -> Sequenc
 def _unfinished(
     store: RunStore, decision: operations.Decision, taught: Sequence[operations.DecisionExample]
 ) -> TuningRun | None:
-    """The newest run of the decision, unless it is live. One that learned from answers that were erased is deleted."""
+    """The newest run of the decision, unless it is on the ladder. One that was going to learn from answers that were
+    erased is deleted.
+    """
     run = next((each for each in store.list() if each.decision == decision.id), None)
     if run is None or run.state == "promoted":
-        return None
+        return None if run is None or run.is_on_ladder else run
     if not frozenset(run.rows) <= {each.id for each in taught}:
         store.delete(run.name)
         return None
@@ -156,7 +144,7 @@ async def _trained(
     name, texts = run.name if run is not None else _free_name(store, decision), option_texts(decision.options)
     data, test = (store.folder(name) / file for file in ("examples.jsonl", "held-out.jsonl"))
     for file, held in ((data, False), (test, True)):
-        _write_rows(file, [(e.input, texts[e.option]) for e in taught if _is_held_out(e.input) is held])
+        _write_rows(file, [(e.input, texts[e.option]) for e in taught if is_held_out(e.input) is held])
     try:
         if run is None:
             run = await with_tuner(
@@ -180,11 +168,6 @@ async def _trained(
         test.unlink(missing_ok=True)
 
 
-def _is_held_out(text: str) -> bool:
-    """A fifth of all texts is never learned: the gate asks them, and the rung is fitted to them."""
-    return hashlib.sha256(text.encode()).digest()[0] % HELD_OUT_OF == 0
-
-
 def _free_name(store: RunStore, decision: operations.Decision) -> str:
     names, number = {each.name for each in store.list()}, 1
     while (name := f"decision-{decision.id[:12]}-{number}") in names:
@@ -198,31 +181,3 @@ def _write_rows(data: Path, rows: Sequence[tuple[str, str]]) -> None:
     data.unlink(missing_ok=True)
     data.touch(0o600)
     data.write_text("\n".join(json.dumps({"input": text, "output": answer}) for text, answer in rows), "utf-8")
-
-
-async def _measure(
-    found: Settings,
-    client: ApiClient,
-    run: TuningRun,
-    decision: operations.Decision,
-    examples: Sequence[operations.DecisionExample],
-    model: str,
-) -> None:
-    """What the tuned model says of all kept inputs, for the certification of its ladder."""
-    card = local_card(run.base, found)
-    assert card.weights is not None  # a local model has them
-    file, adapter = weights_path(card.weights, found.cache_dir), RunStore(found.home).folder(run.name) / "adapter.gguf"
-    options = option_texts(decision.options)
-    async with running_model(run.base, file, found.local.threads, adapter) as llama:
-        for start in range(0, len(examples), SENT_AT_ONCE):
-            some, shares = examples[start : start + SENT_AT_ONCE], list[float]()
-            for each in some:
-                shares.extend(await option_shares(llama, run.instructions, each.input, options))
-            await operations.measure_decision(
-                client,
-                id=decision.id,
-                model=model,
-                inputs=[each.id for each in some],
-                probabilities=shares,
-                seen=[each.id for each in some if each.id in run.rows and not _is_held_out(each.input)],
-            )

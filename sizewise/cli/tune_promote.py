@@ -1,4 +1,4 @@
-"""Promotes a trained tuning run: its adapter becomes a model of its own, if it passed its gate."""
+"""Promotes a trained tuning run that passed its gate: its adapter becomes a model, and a rung of its decision."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import msgspec
 
 from sizewise.catalog import user_models
 from sizewise.catalog.loader import local_card, local_entry, weights_path
+from sizewise.cli import operations
+from sizewise.cli.api_client import ApiClient
+from sizewise.cli.decision_certification import certify_with_tuned
 from sizewise.cli.reload_server import reload_running_server
 from sizewise.errors import Conflict
 from sizewise.settings.load import Settings
@@ -42,3 +45,13 @@ async def promote_run(store: RunStore, run: TuningRun, found: Settings) -> tuple
             await user_models.remove_model(other.model, found.home)
             store.save(msgspec.structs.replace(other, state="trained", model=""))
     return model, await reload_running_server(found)
+
+
+async def put_on_ladder(store: RunStore, run: TuningRun, client: ApiClient) -> tuple[TuningRun, operations.Decision]:
+    """Certifies the ladder of its decision with the promoted model. It can be stopped: the next call goes on. Raises
+    SizewiseError.
+    """
+    decision = await certify_with_tuned(client, run.decision)
+    run = msgspec.structs.replace(store.require(run.name), is_on_ladder=True)
+    store.save(run)
+    return run, decision

@@ -8,6 +8,7 @@ import click
 import msgspec
 
 from sizewise.catalog.memory_estimate import format_bytes
+from sizewise.cli import operations
 from sizewise.cli.options import wants_json
 from sizewise.cli.output import write_json, write_table
 from sizewise.evals.llm_judge import wilson_interval
@@ -74,3 +75,12 @@ def _next_step(run: TuningRun) -> str:
     if run.state == "trained" and not run.refused:
         return f"next: sizewise tune promote {run.name}"
     return f"ask it: sizewise ask --model {run.model} ..." if run.model else "it does not answer"
+
+
+def share_served(decision: operations.Decision) -> str:
+    """How much of a decision stays on this machine, in one sentence."""
+    proof = decision.certificate
+    if proof is None or not proof.is_certified:
+        return "its ladder is not certified yet: it goes on learning"
+    rungs = ", ".join(f"{each.rung} {each.inputs:,}" for each in proof.rungs)
+    return f"certified: {proof.share:.0%} of all inputs stay here ({rungs} of {proof.certified_on:,})"

@@ -12,7 +12,7 @@ import logging
 import secrets
 import time
 from array import array
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from functools import partial
 from typing import Literal, TypeVar
@@ -37,6 +37,8 @@ log = logging.getLogger("sizewise.decisions")
 
 GUARANTEE = QualityGuarantee(0.95, 0.95)
 """Agreement with the reference over all inputs, and the confidence in the certification."""
+LEAST_ASKED = 0.75
+"""Of the inputs, for a ladder with a small model: the others would be lost to it."""
 REFRESH_S = 5.0
 """How long a certificate that another server made void may still be used here."""
 CHANGED_REFERENCE = "the reference changed: another model, or other settings of its policy"
@@ -72,11 +74,27 @@ class LearnedExample(Struct, frozen=True):
     teaches: bool
 
 
+class KeptInput(Struct, frozen=True):
+    """A learned input. `teaches`: as in LearnedExample."""
+
+    id: str
+    teaches: bool
+    learned: LearnedInput
+
+
 class QuestionText(Struct, frozen=True):
     """What people recognize a question by. `instructions` is empty unless `[learn] keep = "text"`."""
 
     options: tuple[str, ...]
     instructions: str = ""
+
+
+class Unmeasured(Struct, frozen=True):
+    """Inputs of which a model was not asked yet: some of them, and how many there are."""
+
+    question: QuestionText
+    inputs: Sequence[KeptInput]
+    count: int
 
 
 class LiveQuestion(Struct):
@@ -110,6 +128,7 @@ class DecisionStore:
         self._hash_end_user = hash_end_user
         self._live: dict[tuple[str, str, str], LiveQuestion] = {}
         self._certifying: set[tuple[str, str, str]] = set()
+        self._reloads: dict[tuple[str, str, str], asyncio.Future[LiveQuestion | None]] = {}
         self.pending: set[asyncio.Task[None]] = set()  # answers that are being learned
 
     async def find(self, request: Request, question: ClosedQuestion, version: str) -> LiveQuestion | None:
@@ -117,10 +136,19 @@ class DecisionStore:
         key = (request.principal.tenant, request.principal.project, question.id)
         live = self._live.get(key)
         if live is None or time.monotonic() - live.read_at > REFRESH_S or live.epoch != self._epoch():
-            live = await self._in_thread(self._reload, key, live)
+            live = await self._reloaded(key, live)
         if live is not None and live.row.version != version:
             live = await self._void(live, CHANGED_REFERENCE, version)
         return live
+
+    async def _reloaded(self, key: tuple[str, str, str], live: LiveQuestion | None) -> LiveQuestion | None:
+        """Once for all requests that wait for it: to build a ladder of many answers takes seconds."""
+        reload = self._reloads.get(key)
+        if reload is None:
+            reload = asyncio.ensure_future(self._in_thread(self._reload, key, live))
+            self._reloads[key] = reload
+            reload.add_done_callback(lambda _: self._reloads.pop(key, None))
+        return await asyncio.shield(reload)
 
     async def learn(
         self,
@@ -173,10 +201,13 @@ class DecisionStore:
         if key not in self._certifying:
             self._certifying.add(key)
             try:
-                before = await self._in_thread(self._require, key)
-                row = await self._in_thread(self._certify, before, until)
-                await self._write(partial(tables.update_question, row=row, before=before))
-                self._live.pop(key, None)
+                before, epoch = await self._in_thread(self._require, key), self._epoch()
+                row, ladder = await self._in_thread(self._certify, before, until)
+                saved = await self._write(partial(tables.update_question, row=row, before=before))
+                if saved and ladder is not None:
+                    self._live[key] = LiveQuestion(row, ladder, time.monotonic(), epoch)
+                else:
+                    self._live.pop(key, None)
             finally:
                 self._certifying.discard(key)
         return await self._in_thread(self._require, key)
@@ -191,30 +222,29 @@ class DecisionStore:
         found = await self._in_thread(self._learned, row)
         return [LearnedExample(each[1], its.text, each[2], is_taught(each[0])) for each, its in found if its.text]
 
-    async def add_shares(
-        self,
-        tenant: str,
-        project: str,
-        id: str,
-        model: str,
-        shares: Mapping[str, Sequence[float]],
-        seen: Collection[str],
-    ) -> int:
-        """Keeps what the model that was tuned for this question says of learned inputs, by their ids; how many. `seen`:
-        those that it was trained on. Answers that were erased meanwhile are left out. Raises PathNotFound.
+    async def unmeasured(self, tenant: str, project: str, id: str, model: str, limit: int) -> Unmeasured:
+        """Learned inputs with kept texts of which `model`, tuned for this question, was not asked yet: the newest
+        `limit`, and how many there are. Raises PathNotFound.
+        """
+        row = await self._in_thread(self._require, (tenant, project, id))
+        found = await self._in_thread(self._learned, row)
+        left = [KeptInput(each[1], is_taught(each[0]), its) for each, its in found if its.text and its.model != model]
+        text = await self._in_thread(self._text_of, row)
+        return Unmeasured(text, left[-limit:], len(left))
+
+    async def keep_shares(
+        self, tenant: str, project: str, id: str, model: str, said: Sequence[tuple[KeptInput, Sequence[float], bool]]
+    ) -> None:
+        """Keeps what the model that was tuned for this question says of inputs: the probability of each option, and
+        whether it was trained on the input. Those that were erased meanwhile are left out. Raises PathNotFound.
         """
         row = await self._in_thread(self._require, (tenant, project, id))
         changed = dict[str, bytes]()
-        for each, its in await self._in_thread(self._learned, row):
-            said = shares.get(each[1])
-            if said is not None and len(said) == row.options:
-                floats = pack_floats(said)
-                kept = replace(its, shares=floats, rung="tuned", model=model, is_seen=each[1] in seen)
-                changed[each[1]] = await self._in_thread(
-                    self._seal, kept, tenant, ANSWERS_TABLE, f"{project}/{each[1]}"
-                )
+        for each, shares, is_seen in said:
+            kept = replace(each.learned, shares=pack_floats(shares), rung="tuned", model=model, is_seen=is_seen)
+            sealing = self._seal, kept, tenant, ANSWERS_TABLE, f"{project}/{each.id}"
+            changed[each.id] = await self._in_thread(*sealing)
         await self._write(partial(tables.replace_inputs, row=row, sealed=changed))
-        return len(changed)
 
     def _learned(self, row: QuestionRow) -> Sequence[tuple[tuple[int, str, int, bytes], LearnedInput]]:
         found = self._read(lambda c: tables.learned_answers(c, row, tables.last_number(c), MAX_ANSWERS))
@@ -316,9 +346,8 @@ class DecisionStore:
             return None
         small, newest = None, kept[-1][1]
         asked = [pair for pair in kept if (pair[1].model, pair[1].rung) == (newest.model, newest.rung)]
-        if (
-            newest.rung and len(asked) >= LOOKS[min(look, len(LOOKS) - 1)]
-        ):  # whether it was asked tells nothing of an input
+        if newest.rung and len(asked) >= max(LOOKS[0], LEAST_ASKED * len(kept)):
+            # Whether it was asked tells nothing of an input, so those of which it was not are left out.
             kept = asked
             shares = np.stack([np.frombuffer(said.shares, "<f4") for _, said in kept]).astype(np.float64)
             seen = np.array([said.is_seen for _, said in kept], bool)
@@ -334,17 +363,18 @@ class DecisionStore:
             small,
         )
 
-    def _certify(self, row: QuestionRow, until: int | None) -> QuestionRow:
+    def _certify(self, row: QuestionRow, until: int | None) -> tuple[QuestionRow, ReadyLadder | None]:
+        """The question as it is from now on, and its new ladder; None: it has no new one."""
         last = self._read(tables.last_number) if until is None else until
         ladder = self._build(row, last, row.looks)
         if ladder is None:
             few = self._read(lambda c: tables.count_answers(c, row)) < LOOKS[0]
-            return row if few else replace(row, cause=ALL_EQUAL, looks=row.looks + 1, changed=_now())
+            return row if few else replace(row, cause=ALL_EQUAL, looks=row.looks + 1, changed=_now()), None
         proof = ladder.certificate
         row = replace(row, looks=row.looks + 1, changed=_now())
         if proof.threshold is None:
-            return row if row.state == "certified" else replace(row, certificate=_json(proof))
-        return replace(row, state="certified", cause="", until=last, certificate=_json(proof))
+            return row if row.state == "certified" else replace(row, certificate=_json(proof)), None
+        return replace(row, state="certified", cause="", until=last, certificate=_json(proof)), ladder
 
     def _require(self, key: tuple[str, str, str]) -> QuestionRow:
         row = self._read(lambda c: tables.find_question(c, *key))
@@ -355,11 +385,11 @@ class DecisionStore:
     def _list(self, tenant: str, project: str | None) -> Sequence[tuple[QuestionRow, QuestionText, int]]:
         rows = self._read(lambda c: tables.list_questions(c, tenant, project))
         counts = self._read(lambda c: [tables.count_answers(c, row) for row in rows])
-        texts = [
-            self._open(row.sealed, QuestionText, tenant, QUESTIONS_TABLE, f"{row.project}/{row.question}")
-            for row in rows
-        ]
+        texts = [self._text_of(row) for row in rows]
         return list(zip(rows, texts, counts, strict=True))
+
+    def _text_of(self, row: QuestionRow) -> QuestionText:
+        return self._open(row.sealed, QuestionText, row.tenant, QUESTIONS_TABLE, f"{row.project}/{row.question}")
 
     def _seal(self, plain: Struct, tenant: str, table: str, row: str) -> bytes:
         return self._encryption.encrypt(msgspec.msgpack.encode(plain), tenant, table, row)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import msgspec
 
+from sizewise.app.tuned_measurement import measure_tuned
 from sizewise.auth.api_keys import audit_event
 from sizewise.auth.authorization import Resource, require_permission
 from sizewise.decisions.certificate import LOOKS, LadderCertificate
 from sizewise.decisions.decision_store import QuestionText
 from sizewise.decisions.tables import QuestionRow
-from sizewise.errors import BadRequest, PathNotFound
+from sizewise.errors import PathNotFound
 from sizewise.graphql.context import RequestContext, only_project
 from sizewise.graphql.erasure import note_erased
 from sizewise.graphql.model_type import FieldValues
@@ -44,20 +45,18 @@ async def decision_examples(context: RequestContext, id: str, skip: int = 0) -> 
     return [msgspec.to_builtins(each) for each in page]
 
 
-async def measure_decision(
-    context: RequestContext, id: str, model: str, inputs: list[str], probabilities: list[float], seen: list[str]
-) -> int:
-    """Keeps the probabilities that a model tuned for the question gives. Raises PathNotFound, Forbidden, BadRequest."""
+async def measure_decision(context: RequestContext, id: str) -> FieldValues:
+    """Asks the model that was tuned for the question about some kept inputs, and says how many are left. Raises
+    PathNotFound, Forbidden, SizewiseError of the model.
+    """
     row = await _own(context, id, "manage_policies")
-    if model not in [card.name for card in context.app.cards if card.decides == row.question]:
-        raise BadRequest(f"{model[:100]!r} was not tuned for this decision", "tune one: sizewise tune distill ID")
-    if len(probabilities) != len(inputs) * row.options:
-        raise BadRequest(
-            f"{len(inputs):,} inputs have {len(probabilities):,} probabilities", f"give {row.options} for each input"
-        )
-    said = {each: probabilities[at * row.options : (at + 1) * row.options] for at, each in enumerate(inputs)}
-    decisions = context.services.decisions
-    return await decisions.add_shares(row.tenant, row.project, row.question, model, said, frozenset(seen))
+    app = context.app
+    model = next((card.name for card in app.cards if card.decides == row.question), None)
+    if model is None:
+        return {"model": None, "asked": 0, "left": 0}
+    store, home = context.services.decisions, app.settings.home
+    done = await measure_tuned(app.handler, store, home, context.principal, context.trace, row, model)
+    return msgspec.structs.asdict(done)
 
 
 async def certify_decision(context: RequestContext, id: str) -> FieldValues:

@@ -163,6 +163,13 @@ def inherited_environment(keep: Callable[[str], bool]) -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if keep(name)}
 
 
+def compute_in_one_thread() -> None:
+    """Call before numpy is imported: its threads spin while they wait for each other, and on busy cores one
+    certification of a decision took minutes instead of a second. A variable that is set stays.
+    """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
 def resolve_secret(reference: str, environ: Mapping[str, str] | None = None) -> str:
     """The value of an `env:`, `file:` or `exec:` reference without surrounding white space; '' for ''. ConfigError if
     it is missing.

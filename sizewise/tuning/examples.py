@@ -16,6 +16,7 @@ MIN_EXAMPLES = 40
 MAX_EXAMPLES = 50_000
 MAX_CHARS = 20_000
 HELD_OUT_SHARE, MAX_HELD_OUT = 0.2, 240
+HELD_OUT_OF = 5
 FORMS = 'Each line is {"messages": [..., {"role": "assistant", ...}]} or {"input": "...", "output": "..."}.'
 
 
@@ -55,6 +56,11 @@ class TaskExamples(Struct, frozen=True):
     def is_closed(self) -> bool:
         """Whether few answers occur again and again, so that a classifier could give them."""
         return len(self.answers) <= 256 and len(self.answers) * 4 <= len(self.train) + len(self.test)
+
+
+def is_held_out(text: str) -> bool:
+    """A fifth of all texts of a decision is never learned: the gate asks them, and the rung is fitted to them."""
+    return hashlib.sha256(text.encode()).digest()[0] % HELD_OUT_OF == 0
 
 
 def read_examples(file: Path, test: Path | None, instructions: str) -> TaskExamples:

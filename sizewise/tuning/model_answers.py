@@ -7,15 +7,11 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import msgspec
-from msgspec import Raw, Struct
+from msgspec import Struct
 
-from sizewise.messages import ChatRequest, Message
 from sizewise.providers.local.llamacpp import LlamaCppModel
 from sizewise.providers.local.models import ADAPTER_FIELD
-from sizewise.providers.local.option_choice import choose_option
 from sizewise.providers.local.runtime import LocalRuntime
-from sizewise.providers.wires.openai.decision_upstream import OPTION_FIELD, CarriedQuestion, OptionAnswer
 from sizewise.tuning.examples import Example, PromptMessage
 
 CONTEXT = 4096  # tokens
@@ -67,23 +63,6 @@ async def ask_all(
         found.append(await _ask(model, body))
         progress(at + 1, len(prompts))
     return found
-
-
-async def option_shares(
-    model: LlamaCppModel, instructions: str, text: str, options: Sequence[str]
-) -> tuple[float, ...]:
-    """The probability of each option by the model's adapter, as a decision gets them."""
-    prompt = [PromptMessage("system", instructions)] if instructions else []
-    messages = [{"role": each.role, "content": each.content} for each in [*prompt, PromptMessage("user", text)]]
-    said = Raw(msgspec.json.encode(messages))
-    chat = ChatRequest("", msgspec.json.decode(said, type=list[Message]), {"model": Raw(b'""'), "messages": said})
-    asked = CarriedQuestion([*options], [*options], instructions)
-
-    def write(one: ChatRequest) -> bytes:
-        return msgspec.json.encode({**one.fields, ADAPTER_FIELD: [{"id": 0, "scale": 1.0}]})
-
-    reply = await choose_option(model, chat, asked, write, is_adapted=True)
-    return msgspec.json.decode(reply.fields[OPTION_FIELD], type=OptionAnswer).probabilities
 
 
 async def _ask(model: LlamaCppModel, body: bytes) -> GreedyAnswer:

@@ -89,6 +89,7 @@ class TuningRun(Struct, frozen=True):
     cost: TrainingCost | None = None
     refused: str = ""  # why it may not be promoted; empty: it may, once it is trained
     model: str = ""  # once it is promoted
+    is_on_ladder: bool = False  # whether the ladder of its decision was certified with it
     decision: str = ""  # the question of decisions whose answers it learned from; empty: a file's
     rows: tuple[str, ...] = ()  # ids of these answers
     withdrawn: int = 0  # of these answers, erased since

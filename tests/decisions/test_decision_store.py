@@ -1,0 +1,148 @@
+"""The store of decisions with a small model: what is asked of it, what joins a ladder, and what is built only once."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import time
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+import pytest
+from sqlalchemy import Connection
+
+from sizewise.app.tuned_measurement import measure_tuned
+from sizewise.decisions import tables
+from sizewise.decisions.certificate import LadderCertificate
+from sizewise.decisions.decision_store import DecisionStore, LearnedInput, pack_floats
+from sizewise.decisions.question import ClosedQuestion
+from sizewise.errors import ModelUnavailable
+from sizewise.handler import Request, Send
+from sizewise.messages import ChatRequest, Reply, Usage
+from sizewise.principal import Principal
+from sizewise.providers.wires.openai.decision_upstream import OptionAnswer, carried_question, option_reply
+from sizewise.storage.database import open_database, sqlite_url
+from sizewise.storage.encryption import EnvelopeEncryption
+from sizewise.storage.keys import tables as key_tables
+from sizewise.storage.keys.tables import DataKeyStore
+from sizewise.tuning.run_store import RunStore
+from tests.decisions.test_ladder import OPTIONS, stream
+from tests.decisions.test_model_rung import HARD, shares
+from tests.tuning.runs import planned
+
+T = TypeVar("T")
+QUESTION = ClosedQuestion("i", tuple(f'"{option}"' for option in range(OPTIONS)), "large", "i")
+MODEL = "local/tuned"
+PRINCIPAL = Principal(key_id="k", tenant="t", project="p")
+COUNT = 260
+VECTORS, TRUTH = stream(5, COUNT, noise=HARD)
+SHARES = shares(5, TRUTH, 0.95)
+
+
+class Tuned:
+    """A handler in place of all layers: the tuned model's probabilities; stops at `fails_at`."""
+
+    def __init__(self, fails_at: int = -1) -> None:
+        self.asked = list[int]()
+        self.fails_at = fails_at
+
+    async def __call__(self, request: Request, send: Send) -> Reply:
+        chat = request.payload
+        assert isinstance(chat, ChatRequest) and chat.model == MODEL and request.endpoint == "shadow"
+        question, at = carried_question(chat), int(chat.messages[-1].text.removeprefix("text "))
+        assert question is not None and chat.messages[0].text == "Which?"
+        if at == self.fails_at:
+            raise ModelUnavailable(f"{MODEL} is away", "start it")
+        self.asked.append(at)
+        found = OptionAnswer(int(SHARES[at].argmax()), tuple(SHARES[at].tolist()), "tuned")
+        return option_reply(question, found, Usage(), MODEL)
+
+
+@asynccontextmanager
+async def opened(home: Path) -> AsyncIterator[DecisionStore]:
+    database = open_database(sqlite_url(str(home / "sizewise.db")), [key_tables.SCHEMA, tables.SCHEMA])
+
+    def read(work: Callable[[Connection], T]) -> T:
+        with database.read() as connection:
+            return work(connection)
+
+    def write(work: Callable[[Connection], T]) -> T:
+        with database.write() as connection:
+            return work(connection)
+
+    async def write_soon(work: Callable[[Connection], T]) -> T:
+        return write(work)
+
+    with ThreadPoolExecutor(4) as executor:
+        yield DecisionStore(
+            encryption=EnvelopeEncryption(home, DataKeyStore(read, write)),
+            read=read,
+            write=write_soon,
+            executor=executor,
+            epoch=lambda: 0,
+            hash_end_user=lambda tenant, name: name,
+        )
+    database.close()
+
+
+def request() -> Request:
+    return Request(ChatRequest("large", [], {}), PRINCIPAL, "0" * 32, time.perf_counter())
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """With the reference's answers, and a promoted run whose model learned from none of them."""
+    home = tmp_path_factory.mktemp("learned")
+    RunStore(home).save(planned(state="promoted", model=MODEL))
+    asyncio.run(_learn(home))
+    return home
+
+
+async def _learn(home: Path) -> None:
+    async with opened(home) as store:
+        for at, option in enumerate(TRUTH.tolist()):
+            learned = LearnedInput(f"digest {at}", pack_floats(VECTORS[at].tolist()), f"text {at}")
+            await store.learn(request(), QUESTION, "v", learned, option, "Which?")
+
+
+async def row_of(store: DecisionStore) -> tables.QuestionRow:
+    ((row, _, count),) = await store.list("t", "p")
+    assert count == COUNT
+    return row
+
+
+async def measure_all(store: DecisionStore, home: Path, tuned: Tuned) -> None:
+    row, left = await row_of(store), 1
+    while left:
+        done = await measure_tuned(tuned, store, home, PRINCIPAL, "0" * 32, row, MODEL)
+        left = done.left
+
+
+def test_a_tuned_model_is_asked_about_each_kept_input_once_and_joins_the_ladder(home: Path, tmp_path: Path) -> None:
+    shutil.copytree(home, tmp_path / "home")
+
+    async def work() -> None:
+        async with opened(tmp_path / "home") as store:
+            before = (await row_of(store)).looks
+            failing, rest = Tuned(fails_at=200), Tuned()
+            with pytest.raises(ModelUnavailable):
+                await measure_all(store, home, failing)
+            await measure_all(store, home, rest)
+            assert failing.asked and sorted([*failing.asked, *rest.asked]) == list(range(COUNT)), "each once"
+            await measure_all(store, home, Tuned(fails_at=0))  # asks nothing
+            row = await store.certify("t", "p", QUESTION.id)
+            proof = msgspec.json.decode(row.certificate, type=LadderCertificate)
+            assert row.looks == before + 1 and row.state == "certified"
+            assert proof.model == MODEL and proof.rungs["tuned"] > 40 and proof.certified_on > 150
+            live = await store.find(request(), QUESTION, "v")
+            assert live is not None and live.ladder is not None and live.ladder.asks == MODEL
+        async with opened(tmp_path / "home") as store:  # after a restart
+            found = await asyncio.gather(*(store.find(request(), QUESTION, "v") for _ in range(5)))
+            assert all(each is found[0] for each in found), "it is built once for all that wait"
+            assert found[0] is not None and found[0].ladder is not None and found[0].ladder.certificate == proof
+
+    asyncio.run(work())
