@@ -43,7 +43,7 @@ help:
 	@echo "make bench-eval-speed                                                    items/s of an eval, beside promptfoo and Inspect"
 	@echo "make bench-releases                                                      how long a rollback takes on two servers"
 	@echo "make bench-releases-killed                                               ... while one of them is killed"
-	@echo "make bench-edge                                                          size, cold start and cost of a Worker, in raw workerd"
+	@echo "make bench-edge                                                          size, cold start and cost of a Worker, in raw workerd; a small machine"
 	@echo "make bench-studio                                                        how fast pages are painted, and a large flow opens and moves"
 	@echo "make bench-volume [ARGS='--records N --keys N --flows N']                 what each page and verb takes in a home with much in it"
 	@echo "make bench-canary                                                        how often a canary is rolled back, and when"
@@ -261,6 +261,8 @@ bench-releases-killed: .venv/dev
 
 bench-edge: .venv/dev edge/node_modules/.package-lock.json
 	@$(BIN)/python -m bench.edge.run $(ARGS)
+	@$(BIN)/sizewise models pull smollm2-135m
+	@$(BIN)/python -m bench.edge.small_machine
 
 bench-studio: .venv/dev .venv/browser/ready
 	$(BIN)/python -m bench.studio.run

@@ -79,6 +79,8 @@ SCHEMA = Migrations(
 
 MAX_HISTORY = 100_000
 HISTORY_MS = 90 * 86_400_000
+ALERT_LEVEL = 2
+"""Of AlertRule.level; 1 is a warning."""
 UNSEEN_MS = 86_400_000
 """After which a series that is over and was not measured is forgotten."""
 BATCH = 1_000
@@ -116,6 +118,13 @@ def series_of(connection: Connection, rule: str, tenant: str = "") -> list[Serie
     mine = (STATES.c.rule == rule) & ((STATES.c.tenant == tenant) if tenant else True)
     query = select(*(STATES.c[name] for name in Series.__struct_fields__)).where(mine)
     return [Series(*row) for row in connection.execute(query.order_by(STATES.c.labels))]
+
+
+def firing_series(connection: Connection, tenant: str) -> list[Series]:
+    """Those that fire as alerts; warnings do not count."""
+    mine = (STATES.c.tenant == tenant) & (STATES.c.state == "firing") & (STATES.c.level == ALERT_LEVEL)
+    query = select(*(STATES.c[name] for name in Series.__struct_fields__)).where(mine)
+    return [Series(*row) for row in connection.execute(query.order_by(STATES.c.since))]
 
 
 def save_series(connection: Connection, changes: Sequence[tuple[Series | None, Series]]) -> None:

@@ -1,13 +1,15 @@
 """Releases of a small machine: takes what its gateway offers, once the signature, its own evals and settings allow it.
 
 What is live here changes in one row of the database, by the same checks as `sizewise release apply`. An offer that was
-refused is not tried again until the gateway offers something else; what came damaged is fetched again.
+refused, or taken back because an alert of the machine began to fire, is not tried again until the gateway offers
+something else; what came damaged is fetched again.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from functools import partial
 
@@ -15,6 +17,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from sizewise.alerts.tables import firing_series
 from sizewise.app import release_changes
 from sizewise.app.application import Application
 from sizewise.app.first_releases import folder_owner
@@ -73,6 +76,15 @@ class EdgeReleases:
         read, write = services.storage.database.read_transaction, services.leadership.write
         known = await asyncio.to_thread(read, partial(tables.find_handled, place=place))
         live = await _tell(services, place, known)
+        if known is not None and live is not None and live.release == known.release:
+            firing = await asyncio.to_thread(read, partial(firing_series, tenant=owner.tenant))
+            alarm = next((each.rule for each in firing if each.since > live.changed), "")
+            if alarm and time.time() * 1_000 < live.changed + WATCHED_MS:
+                try:
+                    known = await _take_back(app, owner, place, known, alarm)
+                except StaleLeader:
+                    return
+                live = await _tell(services, place, known)
         offer = await self._fetch_offer(app, settings)
         if known is not None and (known.release, known.since) == (offer.release, offer.since):
             return
@@ -107,7 +119,7 @@ class EdgeReleases:
             signed = msgspec.json.decode(body, type=SignedOffer)
         except msgspec.DecodeError as error:
             raise ExternalFailure("what the gateway offers cannot be read", "look at `origin` in [edge]") from error
-        return read_offer(signed, ed25519_key(settings.release_key))
+        return read_offer(signed, ed25519_key(settings.release_key), settings.release_environment)
 
     async def _fetch_archive(self, app: Application, settings: EdgeSettings, offer: Offer) -> bytes:
         """Goes on where the network was cut. Raises SizewiseError."""
@@ -137,6 +149,21 @@ class EdgeReleases:
 
 
 PURPOSE = "releases of the gateway"
+WATCHED_MS = 3_600_000
+"""Time after a release was taken in which an alert takes it back."""
+
+
+async def _take_back(app: Application, owner: Principal, place: Place, known: HandledOffer, alarm: str) -> HandledOffer:
+    """Back to the release that was live before, if there is one. Raises StaleLeader, Conflict, StorageError."""
+    why = f"taken back: the alert {alarm!r} of this machine began to fire"
+    try:
+        await release_changes.rollback_release(app, owner, place[2], reason=why)
+    except BadRequest:  # there was none before
+        return known
+    handled = replace(known, refused=why)
+    await app.resources.services.leadership.write(lambda c: tables.store_handled(c, place, handled))
+    log.warning("the release %s of the gateway is %s", known.release[:12], why)
+    return handled
 
 
 async def _tell(services: Services, place: Place, known: HandledOffer | None) -> LiveRelease | None:

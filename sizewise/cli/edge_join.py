@@ -49,8 +49,9 @@ def join(name: str, origin: str | None, release_key: str | None) -> None:
             "there is no key on stdin", "make one at the gateway: sizewise keys create NAME --permissions serve_edge"
         )
     config = settings.config_file or settings.home / "sizewise.toml"
-    text = _with_edge(config, said, settings.home / KEY_FILE)
+    before = _text(config)
     made = asyncio.run(_join(ApiClient(said["origin"], token, settings, remote=True)))
+    text = _with_edge(before, {**said, "release_environment": made.environment}, settings.home / KEY_FILE)
     try:
         settings.home.mkdir(parents=True, exist_ok=True)
         write_file_atomically(settings.home / KEY_FILE, f"{made.key}\n".encode(), 0o600)
@@ -69,8 +70,11 @@ def join(name: str, origin: str | None, release_key: str | None) -> None:
 
 
 class JoinedMachine(Struct):
+    """`environment`: of the key at the gateway; empty: it has none."""
+
     id: str
     key: str
+    environment: str = ""
 
 
 def _checked(name: str, origin: str | None, release_key: str | None, packed: PackManifest | None) -> dict[str, str]:
@@ -107,12 +111,16 @@ async def _join(gateway: ApiClient) -> JoinedMachine:
     raise BadRequest(f"the gateway refused: {message}", hint)
 
 
-def _with_edge(config: Path, said: dict[str, str], key_file: Path) -> str:
-    """The settings file with the table [edge]. Raises ExternalFailure."""
+def _text(config: Path) -> str:
+    """Raises ExternalFailure."""
     try:
-        text = config.read_text("utf-8") if config.exists() else ""
+        return config.read_text("utf-8") if config.exists() else ""
     except OSError as error:
         raise ExternalFailure(f"{str(config)!r} cannot be read: {error.strerror}", "look at its permissions") from error
+
+
+def _with_edge(text: str, said: dict[str, str], key_file: Path) -> str:
+    """The settings file with the table [edge]."""
     values = {**said, "key": f"file:{key_file}"}
     return replace_table(
         text, "[edge]", [f"{name} = {msgspec.json.encode(each).decode()}" for name, each in values.items()]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -14,7 +15,14 @@ from sizewise.catalog.loader import is_downloaded, local_card, local_cards
 from sizewise.cli.api_client import ApiClient
 from sizewise.cli.options import api_client_or_none, command_settings, server_options, wants_json
 from sizewise.cli.output import write_json
-from sizewise.edge.machine_pack import PackManifest, machine_settings, write_pack
+from sizewise.edge.machine_pack import (
+    HOME,
+    MODELS,
+    PackManifest,
+    machine_settings,
+    requirement,
+    write_pack,
+)
 from sizewise.errors import BadRequest, ExternalFailure
 from sizewise.model_card import ModelCard
 from sizewise.releases.edges.offer import SignedOffer
@@ -32,7 +40,7 @@ from sizewise.settings.load import Settings, read_settings_file
 @click.option(
     "--wheels",
     type=click.Path(path_type=Path, file_okay=False, exists=True),
-    help="Folder of wheels for the machine, as from: pip download -d FOLDER 'sizewise[local]'.",
+    help="Folder of wheels for the machine, as from: pip download -d FOLDER 'sizewise[local,flows,learn]'.",
 )
 @server_options
 def pack(out: Path, models: tuple[str, ...], gate: tuple[str, ...], origin: str | None, wheels: Path | None) -> None:
@@ -48,6 +56,7 @@ def pack(out: Path, models: tuple[str, ...], gate: tuple[str, ...], origin: str 
     release, root = build_release(settings), project_folder(settings)
     text = machine_settings((read_settings_file(settings) or b"").decode(), _known_evals(root, gate))
     chosen = [_with_weights(name, settings) for name in models]
+    _require_this_version(wheels)
     lacking = sorted(set(release.manifest.requires.models) & _local_names(settings) - {each.name for each in chosen})
     server = api_client_or_none()
     manifest = PackManifest(
@@ -64,15 +73,41 @@ def pack(out: Path, models: tuple[str, ...], gate: tuple[str, ...], origin: str 
         os.replace(partial, out)
     except OSError as error:
         raise ExternalFailure(f"the archive cannot be written: {error.strerror}", "give another --out") from error
+    gaps = [
+        *(f"without the weights of {name}: add --model {name}" for name in lacking),
+        *_gaps(made, settings, gate, has_wheels=wheels is not None),
+    ]
     if wants_json():
-        write_json({"file": str(out), "bytes": out.stat().st_size, **msgspec.to_builtins(made), "lacking": lacking})
+        content = msgspec.to_builtins(made)
+        write_json({"file": str(out), "bytes": out.stat().st_size, **content, "lacking": lacking, "gaps": gaps})
         return
     click.echo(f"{out}: {out.stat().st_size / 1e6:.1f} MB, {len(made.files)} files, release {made.release[:12]}")
-    if not made.release_key:
-        click.echo("  no key of a gateway: the machine will take no releases by itself")
-    for name in lacking:
-        click.echo(f"  without the weights of {name}: add --model {name}")
+    for gap in gaps:
+        click.echo(f"  {gap}")
     click.echo("On the machine: tar xf it, and read README.txt")
+
+
+def _gaps(made: PackManifest, settings: Settings, gate: tuple[str, ...], *, has_wheels: bool) -> Iterator[str]:
+    """What the archive lacks, each with the next step."""
+    if not any(name.startswith(f"{MODELS}/") for name in made.files) and not settings.providers:
+        yield "no model: the machine can answer nothing; add --model NAME (sizewise models lists them)"
+    if not any(name.startswith(f"{HOME}/{folder}/") for name in made.files for folder in ("flows", "prompts")):
+        yield f"no flow and no prompt in {str(project_folder(settings))!r}: sizewise flow new NAME"
+    if not gate:
+        yield "no eval: a later release is taken unseen; make one (sizewise eval new NAME), and add --gate NAME"
+    if not has_wheels:
+        yield f"no Python packages: the machine installs them from its index; pip download -d FOLDER '{requirement()}'"
+    if not made.origin:
+        yield "no gateway: give --origin URL, or the machine names it in `edge join --origin`"
+    if not made.release_key:
+        yield "no key of a gateway: the machine will take no releases by itself; pack beside one with a live release"
+
+
+def _require_this_version(wheels: Path | None) -> None:
+    if wheels is not None and not any(wheels.glob(f"sizewise-{__version__}-*.whl")):
+        raise BadRequest(
+            f"{str(wheels)!r} has no wheel of sizewise {__version__}", f"pip download -d {wheels} '{requirement()}'"
+        )
 
 
 def _known_evals(root: Path, names: tuple[str, ...]) -> tuple[str, ...]:

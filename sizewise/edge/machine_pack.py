@@ -37,14 +37,71 @@ SHARED_TABLES = frozenset(
 )
 """Tables of sizewise.toml that a machine needs too; all others are the server's own."""
 HEADING = re.compile(r"\s*\[\[?\s*[\"']?([A-Za-z0-9_-]+)")
+SMALL_MEMORY = """\
+[local]  # for 2 GB of memory: each slot has a cache for its context, 94 MB for 4,096 tokens of a 135M model
+slots = 1
+context = 4096
+"""
+ALARM = """\
+[alerts.errors]  # a release that was taken within the last hour is taken back where an alert begins to fire
+metric = "error_rate"
+window = "5m"
+alert = 0.3
+"""
 README = """\
-A Sizewise for a small machine, version {version}. It needs Python 3.11 or later, and no network from step 2 on.
+A Sizewise for a small machine, version {version}. It needs Python 3.11 or later, and no network {offline}.
 
 1. python3 -m venv venv && venv/bin/pip install {install}
 2. SIZEWISE_HOME=$PWD/home SIZEWISE_CACHE=$PWD/cache venv/bin/sizewise up
 3. To report to a gateway and take its releases, once, with a key that was made there for this machine:
    SIZEWISE_HOME=$PWD/home venv/bin/sizewise edge join NAME
+4. As a service of systemd, from /opt/sizewise-edge:
+   useradd --system sizewise && chown -R sizewise home
+   cp sizewise-edge.service /etc/systemd/system && systemctl enable --now sizewise-edge
 {lacking}"""
+UNIT = """\
+[Unit]
+Description=Sizewise on a small machine
+After=network.target
+
+[Service]
+User=sizewise
+WorkingDirectory=/opt/sizewise-edge
+Environment=SIZEWISE_HOME=/opt/sizewise-edge/home SIZEWISE_CACHE=/opt/sizewise-edge/cache
+EnvironmentFile=-/opt/sizewise-edge/home/env
+ExecStart=/opt/sizewise-edge/venv/bin/sizewise up
+ExecReload=/bin/kill -HUP $MAINPID
+Restart=always
+TimeoutStopSec=45
+ProtectSystem=strict
+ReadWritePaths=/opt/sizewise-edge/home
+ProtectHome=yes
+ProtectProc=invisible
+PrivateTmp=yes
+PrivateDevices=yes
+ProtectKernelTunables=yes
+ProtectKernelModules=yes
+ProtectKernelLogs=yes
+ProtectControlGroups=yes
+ProtectClock=yes
+ProtectHostname=yes
+NoNewPrivileges=yes
+CapabilityBoundingSet=
+AmbientCapabilities=
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+LockPersonality=yes
+RemoveIPC=yes
+UMask=0077
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+SystemCallFilter=~@privileged
+
+[Install]
+WantedBy=multi-user.target
+"""
 
 
 class PackManifest(Struct, frozen=True):
@@ -59,8 +116,8 @@ class PackManifest(Struct, frozen=True):
 
 
 def machine_settings(text: str, gate: Iterable[str]) -> str:
-    """The settings file of a machine: the tables that it shares with this one, and an environment that takes releases.
-    Raises BadRequest.
+    """The settings file of a machine: the tables that it shares with this one, an alarm, and an environment that takes
+    releases. Raises BadRequest.
     """
     kept, keeps = list[str](), False
     for line in text.splitlines():
@@ -82,7 +139,8 @@ def machine_settings(text: str, gate: Iterable[str]) -> str:
     if next(iter(find_secrets(shared)), None) is not None:
         raise BadRequest("sizewise.toml holds what looks like a secret", 'refer to it, as in key = "env:NAME"')
     names = ", ".join(f'"{each}"' for each in gate)
-    return f'{shared}\n\n[environments.prod]\nfrom = "any"\ngate = [{names}]\n'.lstrip()
+    memory = "" if "local" in whole else f"{SMALL_MEMORY}\n"
+    return f'{shared}\n\n{memory}{ALARM}\n[environments.prod]\nfrom = "any"\ngate = [{names}]\n'.lstrip()
 
 
 def write_pack(
@@ -112,7 +170,10 @@ def write_pack(
                 file.seek(0)
                 _add(archive, name, file, size)
 
-        add("README.txt", README.format(version=__version__, install=install, lacking=needed).encode())
+        offline = "at all" if wheels is not None else "from step 2 on"
+        words = README.format(version=__version__, offline=offline, install=install, lacking=needed)
+        add("README.txt", words.encode())
+        add("sizewise-edge.service", UNIT.encode())
         add(f"{HOME}/sizewise.toml", text.encode())
         for path in _project_files(root, text):
             add_file(f"{HOME}/{path.relative_to(root)}", path)

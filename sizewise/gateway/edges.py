@@ -43,7 +43,9 @@ async def join(app: Application, head: RequestHead, body: bytes, writer: Respons
         )
     keys = app.resources.services.api_keys
     made = await keys.rotate(principal.key_id, principal.tenant, 0, principal)
-    await send_json(writer, head, {"object": "edge.machine", "id": made.key.id, "key": made.text})
+    environment = principal.environment or default_environment(app.settings.environments)
+    said = {"object": "edge.machine", "id": made.key.id, "key": made.text, "environment": environment}
+    await send_json(writer, head, said)
 
 
 async def offer_release(app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:

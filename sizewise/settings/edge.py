@@ -90,6 +90,11 @@ class EdgeSettings:
         "writes it. Empty: it takes none.",
         validator=optional_ed25519_key,
     )
+    release_environment: str = setting(
+        "",
+        "Environment of the gateway whose releases this machine takes, written by `sizewise edge join`: a signed "
+        "release of another one is refused. Empty: whichever `key` has.",
+    )
     unsupported: Literal["refuse", "forward"] = setting(
         "refuse",
         "What the build does with a policy that cannot run at an edge: refuse it by name, or have the Worker forward "

@@ -11,6 +11,7 @@ import pytest
 from tests.cli.terminal import sizewise
 from tests.edge.running_worker import free_port
 from tests.edge.test_machine_releases import EVAL, GATEWAY, live, publish, release_key, state
+from tests.examples.test_service import require_sandboxed
 from tests.graphql.graphql_client import fresh_key
 from tests.releases.test_environments import PROMPT, greet, project, run, text
 from tests.running_server import KEY, serving, until
@@ -52,10 +53,40 @@ def test_the_archive_has_what_answers_and_nothing_of_the_server(tmp_path: Path) 
     assert files == {"sizewise.toml", "flows/answer.yaml", "prompts/greet.md", "evals/city.yaml", "evals/city.jsonl"}
     settings = (machine / "sizewise.toml").read_text()
     assert "[providers.echo]" in settings and 'from = "any"\ngate = ["city"]' in settings
+    assert "[local]" in settings and "context = 4096" in settings and "[alerts.errors]" in settings
     assert not any(word in settings for word in ("[server]", "[limits", "desk.example.com"))
     readme = (machine.parent / "README.txt").read_text()
     assert "sizewise[local,flows,learn]==" in readme and "SIZEWISE_HOME=$PWD/home" in readme
     assert run(machine, "release", "build", "--dry-run") == run(home, "release", "build", "--dry-run")
+
+
+def test_an_empty_folder_is_packed_with_a_line_for_each_gap_and_its_next_step(tmp_path: Path) -> None:
+    tmp_path.joinpath("sizewise.toml").touch()
+    made = sizewise("edge", "pack", home=tmp_path)
+    assert made.code == 0, made.err
+    for said in (
+        "no model: the machine can answer nothing; add --model NAME",
+        "no flow and no prompt",
+        "sizewise flow new NAME",
+        "sizewise eval new NAME",
+        "pip download -d FOLDER 'sizewise[local,flows,learn]==",
+        "give --origin URL",
+        "will take no releases by itself",
+    ):
+        assert said in made.out
+
+
+def test_a_machine_keeps_the_memory_that_its_project_chose(tmp_path: Path) -> None:
+    home = packed_project(tmp_path / "project", GATEWAY + "\n[local]\nslots = 3\n")
+    assert sizewise("edge", "pack", "--out", "till.tar.gz", home=home).code == 0
+    settings = (unpacked(home / "till.tar.gz", tmp_path) / "sizewise.toml").read_text()
+    assert settings.count("[local]") == 1 and "slots = 3" in settings
+
+
+def test_systemd_accepts_its_unit_and_it_is_sandboxed(tmp_path: Path) -> None:
+    home = packed_project(tmp_path / "project")
+    assert sizewise("edge", "pack", "--out", "till.tar.gz", home=home).code == 0
+    require_sandboxed(unpacked(home / "till.tar.gz", tmp_path).parent / "sizewise-edge.service")
 
 
 @pytest.mark.parametrize(
@@ -104,6 +135,7 @@ def test_from_an_archive_to_a_machine_that_reports_and_takes_releases(tmp_path: 
         assert too_much.code == 2 and "may do more than an edge needs" in too_much.err
         joined = sizewise("edge", "join", "till-1", home=machine, stdin=f"{key}\n")
         assert joined.code == 0 and f"till-1 reports to {gateway.url}" in joined.out, joined.err
+        assert 'release_environment = "prod"' in settings.read_text()
         assert (machine / "edge.key").stat().st_mode & 0o777 == 0o600
         assert (machine / "edge.key").read_text().strip() not in settings.read_text()
         again = sizewise("edge", "join", "till-2", home=machine, stdin=f"{key}\n")

@@ -47,6 +47,8 @@ EDGES = "{ edges { name release note } }"
 class Network:
     """Between a machine and its gateway. `cuts`: archives to come that end halfway. `ranges`: of those asked for."""
 
+    away: bool = False  # no connection gets through
+
     url: str = ""
     archive: bytes = b""  # put in place of the one that is signed
     offer: bytes = b""  # put in place of the present one
@@ -66,6 +68,9 @@ def network(target: str) -> Iterator[Network]:
             self._forward(self.rfile.read(int(self.headers["content-length"])))
 
         def _forward(self, body: bytes) -> None:
+            if between.away:
+                self.close_connection = True
+                return
             upstream = HTTPConnection(there.hostname or "", there.port or 80, timeout=30)
             sent = {name: value for name, value in self.headers.items() if name.lower() != "host"}
             upstream.request(self.command, self.path, body or None, sent)
@@ -207,3 +212,52 @@ def test_a_machine_killed_while_it_changes_answers_by_the_old_release_or_the_new
     with serving(home, config, EDGE_KEY=key) as machine:
         assert text(greet(machine, KEY)) == "Paris" and live(machine) in (first, good)
         until(lambda: live(machine) == good)
+
+
+ALARM = """
+[alerts.errors]
+metric = "error_rate"
+window = "10m"
+alert = 0.05
+every = "1s"
+"""
+
+
+@pytest.mark.long
+def test_a_release_that_fails_after_it_was_taken_is_taken_back_also_without_a_network(
+    tmp_path: Path, gateway: Served
+) -> None:
+    key, home = fresh_key(gateway, "serve_edge"), machine_home(tmp_path / "machine")
+    config = ALARM + MACHINE.replace("RELEASE_KEY", release_key(gateway, key))
+    with (
+        network(gateway.url) as between,
+        serving(home, config.replace("ORIGIN", between.url), EDGE_KEY=key) as machine,
+    ):
+        until(lambda: state(gateway).get("release"))
+        first = state(gateway)["release"]
+        failing = publish(gateway.home, "[[say Paris]] two")
+        until(lambda: live(machine) == failing)
+        until(lambda: state(gateway)["release"] == failing)
+        between.away = True
+        for _ in range(60):  # among the requests of its evals
+            assert machine.chat("echo/large", "[[fail upstream]]").status >= 500
+        until(lambda: live(machine) == first)
+        between.away = False
+        until(lambda: "taken back: the alert 'errors'" in state(gateway)["note"])
+        assert state(gateway)["release"] == first and live(gateway) == failing
+        good = publish(gateway.home, "[[say Paris]] three")
+        until(lambda: live(machine) == good)
+        until(lambda: not state(gateway)["note"])
+
+
+@pytest.mark.long
+def test_a_signed_release_of_another_environment_is_refused(tmp_path: Path, gateway: Served) -> None:
+    key = fresh_key(gateway, "serve_edge")
+    config = MACHINE.replace("ORIGIN", gateway.url).replace("RELEASE_KEY", release_key(gateway, key))
+    bound = config.replace("[edge]", '[edge]\nrelease_environment = "staging"')
+    with serving(machine_home(tmp_path / "machine"), bound, EDGE_KEY=key) as machine:
+        until(lambda: b"is offered for 'prod', and this machine belongs to 'staging'" in machine.ask("/readyz").body)
+        until(lambda: live(machine))
+        first = live(machine)
+        assert first != publish(gateway.home, "[[say Paris]] two")
+        assert live(machine) == first

@@ -67,8 +67,8 @@ def unpack_release(archive: bytes, offer: Offer) -> Release:
     return release
 
 
-def read_offer(signed: SignedOffer, trusted: bytes) -> Offer:
-    """`trusted`: the public key. Raises BadRequest."""
+def read_offer(signed: SignedOffer, trusted: bytes, environment: str) -> Offer:
+    """`trusted`: the public key. `environment`: whose releases are wanted; empty: any. Raises BadRequest."""
     try:
         signature = base64.b64decode(signed.signature, validate=True)
     except binascii.Error:
@@ -84,4 +84,10 @@ def read_offer(signed: SignedOffer, trusted: bytes) -> Offer:
         raise BadRequest(f"the release that is offered cannot be read: {error}", "update this machine") from error
     if offer.format != FORMAT or not 0 < offer.bytes <= MAX_ARCHIVE_BYTES:
         raise BadRequest(f"the release {offer.release[:12]} has a format of another version", "update this machine")
+    if environment and offer.environment != environment:
+        raise BadRequest(
+            f"the release {offer.release[:12]} is offered for {offer.environment!r}, and this machine belongs to "
+            f"{environment!r}",
+            "nothing was changed; look at the environment of its key at the gateway, or run sizewise edge join again",
+        )
     return offer
