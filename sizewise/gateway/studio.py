@@ -26,7 +26,13 @@ PAGES = (
     *("/knowledge", "/knowledge/{body:path}"),
     *("/releases", "/releases/plan/{body}", "/releases/canary/{body}", "/releases/{body}"),
     *("/prompts", "/prompts/{body}", "/evals", "/evals/compare", "/evals/judges", "/evals/runs/{body:path}"),
-    *("/evals/bias", "/evals/bias/{body}", "/small-models/tuning", "/small-models/tuning/{body}"),
+    *(
+        "/evals/bias",
+        "/evals/bias/{body}",
+        "/small-models/tuning",
+        "/small-models/tuning/{body}",
+        "/small-models/adapters",
+    ),
     *(
         "/evals/{body}",
         "/annotate",

@@ -24,6 +24,7 @@ from graphql import (
 
 from sizewise.errors import Forbidden, PathNotFound
 from sizewise.graphql import (
+    adapters,
     advise,
     alerts,
     annotation,
@@ -77,6 +78,7 @@ from sizewise.graphql.query_cost import ASSUMED_SIZE, COST
 from sizewise.money import PICO_PER_DOLLAR
 
 MODULES: Sequence[ModuleType] = (
+    adapters,
     advise,
     alerts,
     annotation,

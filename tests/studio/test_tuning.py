@@ -14,12 +14,14 @@ from bench.tuning.task import messages
 from sizewise.catalog.loader import bundled_models
 from sizewise.tuning.examples import read_examples
 from sizewise.tuning.recipe import TrainingEstimate
-from sizewise.tuning.run_store import Measured, RunStore
+from sizewise.tuning.run_store import Equality, Measured, RunStore
 from tests.auth.user_client import new_user
+from tests.cli.terminal import sizewise
 from tests.graphql.graphql_client import fresh_key, graphql
 from tests.running_server import serving, until
 from tests.studio.browser import tab
 from tests.studio.keyboard import missed
+from tests.tuning.adapter_file import write_adapter
 from tests.tuning.echo_trainer import STEPS, echo_environment
 from tests.tuning.runs import planned
 
@@ -107,3 +109,48 @@ def test_who_may_only_see_models_starts_no_training_and_a_missing_environment_is
             opened.page.get_by_text("sizewise tune setup").wait_for()
             assert opened.page.get_by_role("button", name="Run").count() == 0
             opened.picture("tuning-setup")
+
+
+def test_adapters_are_listed_with_base_size_and_gate_and_deleted_by_their_name(browser: Any, tmp_path: Path) -> None:
+    store, base = RunStore(tmp_path), bundled_models()["smollm2-135m"].weights.sha256
+    for name, right in (("intents", 19), ("tone", 18)):
+        tuned = Measured((True,) * right + (False,) * (20 - right))
+        equality = Equality(20, 20, 0.001)
+        store.save(planned(name=name, base_sha256=base, state="trained", tuned=tuned, equality=equality))
+        write_adapter(store.folder(name) / "adapter.gguf", base, 0.0)
+        assert sizewise("tune", "promote", name, home=tmp_path).code == 0
+    with serving(tmp_path, CONFIG) as server:
+        owner = new_user(server, "ada@example.com", "owner")
+        with tab(browser, server, owner) as opened:
+            opened.open("/small-models/tuning")
+            opened.page.get_by_role("link", name="Adapters").click()
+            row = opened.page.get_by_role("row").filter(has_text="local/intents")
+            row.wait_for()
+            said = row.inner_text()
+            assert "local/smollm2-135m" in said and "95.0% right answers" in said and "kB" in said
+            opened.picture("adapters")
+            assert missed(opened) == {} and opened.inaccessible() == []
+            row.get_by_role("button", name="Delete").click()
+            dialog = opened.page.get_by_role("dialog")
+            assert dialog.get_by_role("button", name="Delete").is_disabled()
+            dialog.get_by_role("textbox").fill("intents")
+            opened.picture("adapters-delete")
+            dialog.get_by_role("button", name="Delete").click()
+            row.wait_for(state="detached")
+            assert opened.page.get_by_role("link", name="local/tone").is_visible() and opened.wrong() == []
+        assert [run.name for run in store.list()] == ["tone"]
+        assert "local/intents" not in sizewise("models", "--json", home=tmp_path).out
+        with tab(browser, server, owner, phone=True) as opened:
+            opened.open("/small-models/adapters")
+            opened.page.get_by_role("link", name="local/tone").wait_for()
+            opened.picture("adapters-phone")
+            assert not opened.scrolls_sideways()
+        with tab(browser, server, new_user(server, "vic@example.com", "viewer")) as opened:
+            opened.open("/small-models/adapters")
+            opened.page.get_by_role("link", name="local/tone").wait_for()
+            assert opened.page.get_by_role("button", name="Delete").count() == 0
+        key = fresh_key(server, "read_models")
+        refused = graphql(server, 'mutation { deleteAdapter(name: "local/tone") }', key=key)
+        assert "run_tuning" in refused.errors[0]["message"]
+        missing = graphql(server, 'mutation { deleteAdapter(name: "local/smollm2-135m") }')
+        assert "there is no adapter" in missing.errors[0]["message"]

@@ -240,6 +240,13 @@ export const routes: readonly Route[] = [
     load: () => import('./tuning/TuningRuns.svelte'),
   },
   {
+    path: '/small-models/adapters',
+    title: 'Adapters',
+    entry: 'Models',
+    may: MODELS_ALONE,
+    load: () => import('./tuning/Adapters.svelte'),
+  },
+  {
     path: '/small-models/tuning/:id',
     title: 'Tuning run',
     entry: 'Models',

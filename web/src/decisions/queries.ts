@@ -13,6 +13,11 @@ export const decisionDetailDocument: Document<DecisionDetail, { id: string; }> =
   text: `query DecisionDetail($id:ID!){decision(id:$id){...DecisionRow}}fragment DecisionRow on Decision{id model state cause options instructions answers nextCertificationAt sampled changed certificate{quality error taught certifiedOn isCertified share agreement calibrationError rungs{rung inputs}}}`,
 };
 
+export type DecisionMeasure = { measureDecision: { asked: number; left: number; }; };
+export const decisionMeasureDocument: Document<DecisionMeasure, { id: string; }> = {
+  text: `mutation DecisionMeasure($id:ID!){measureDecision(id:$id){asked left}}`,
+};
+
 export type DecisionCertify = { certifyDecision: DecisionRow; };
 export const decisionCertifyDocument: Document<DecisionCertify, { id: string; }> = {
   text: `mutation DecisionCertify($id:ID!){certifyDecision(id:$id){...DecisionRow}}fragment DecisionRow on Decision{id model state cause options instructions answers nextCertificationAt sampled changed certificate{quality error taught certifiedOn isCertified share agreement calibrationError rungs{rung inputs}}}`,

@@ -3,6 +3,8 @@ import type { Document } from '../api/document';
 
 export type TuningRow = { id: string; base: string; state: string; sentence: string; isRunning: boolean; failure: string | null; done: number; total: number; created: number; examples: number; model: string | null; };
 
+export type AdapterRow = { name: string; run: string; base: string; bytes: number; sentence: string; question: string | null; withdrawn: number; created: number; };
+
 export type TuningRunList = { tuningRuns: Array<TuningRow>; };
 export const tuningRunListDocument: Document<TuningRunList, object> = {
   text: `query TuningRunList{tuningRuns{...TuningRow}}fragment TuningRow on TuningRun{id base state sentence isRunning failure done total created examples model}`,
@@ -21,4 +23,14 @@ export const tuningStartDocument: Document<TuningStart, { id: string; }> = {
 export type TuningCancel = { cancelTuning: TuningRow; };
 export const tuningCancelDocument: Document<TuningCancel, { id: string; }> = {
   text: `mutation TuningCancel($id:ID!){cancelTuning(id:$id){...TuningRow}}fragment TuningRow on TuningRun{id base state sentence isRunning failure done total created examples model}`,
+};
+
+export type AdapterList = { adapters: Array<AdapterRow>; };
+export const adapterListDocument: Document<AdapterList, object> = {
+  text: `query AdapterList{adapters{...AdapterRow}}fragment AdapterRow on Adapter{name run base bytes sentence question withdrawn created}`,
+};
+
+export type AdapterDelete = { deleteAdapter: string; };
+export const adapterDeleteDocument: Document<AdapterDelete, { name: string; }> = {
+  text: `mutation AdapterDelete($name:String!){deleteAdapter(name:$name)}`,
 };
