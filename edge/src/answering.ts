@@ -1,7 +1,7 @@
 // One chat from plan to answer: who may answer, by which policy, and what every attempt came to. Writes no response.
 
 import { askStream, askWhole, type Caller as Asker, type Started } from './attempt.js';
-import { candidatesOf, needsOf } from './candidates.js';
+import { BYTES_PER_TOKEN, candidatesOf, needsOf } from './candidates.js';
 import { StreamUnmasker, type Unmasker } from './guards/masking.js';
 import { scan, summary, viewFor, type Scan } from './guards/rules.js';
 import type { Chat } from './chat.js';
@@ -9,11 +9,15 @@ import { decideData, strictest, type DataDecision } from './data_policy.js';
 import { EdgeError } from './errors.js';
 import type { Caller } from './keys.js';
 import type { RequestOptions } from './options.js';
+import { REPAIR_PROMPT, repairMessages } from './decisions.js';
 import { runPolicy, type Attempt, type Outcome } from './policies.js';
 import type { Plan, Release, Row } from './release.js';
 import { predict, userText } from './predictor.js';
 import { readReply, type Choice, type Frame, type Reply } from './reply.js';
+import type { SchemaCheck, Violation } from './schema.js';
 import { costOf, estimateUsage, NO_USAGE, type Usage } from './usage.js';
+
+const REFUSAL = /"refusal":\s*"[^"]/;
 
 /** What the client gets. Of a stream: frames that are there, then the rest as they come. */
 export type Answer =
@@ -46,6 +50,8 @@ export interface Question {
   caller: Caller;
   options: RequestOptions;
   asker: Asker;
+  /** Of the JSON schema that is asked for; null: nothing is checked here. */
+  check: SchemaCheck | null;
 }
 
 /** The plan of a model's name. Throws model_not_found, forbidden. */
@@ -98,10 +104,11 @@ export async function answerChat(release: Release, question: Question, attempts:
   const needs = needsOf(chat, caller, data, options);
   const { chances, abstention } = predicted(release, plan, chat);
   const { candidates, exclusions } = candidatesOf(release, plan, needs, abstention ? null : chances);
-  const making = { release, chat, asker, attempts, exclusions, found, masked: false, promptTokens: needs.promptTokens };
+  const { promptTokens } = needs;
+  const once = { masked: false, repaired: false };
+  const making = { ...once, release, chat, asker, attempts, exclusions, found, check: question.check, promptTokens };
   const outcome = await runPolicy(plan, { chat, candidates, abstention }, attemptWith(making));
   if (outcome.error) throw outcome.error;
-  const { promptTokens } = needs;
   return {
     plan,
     data,
@@ -134,31 +141,82 @@ interface Making {
   exclusions: string;
   found: Scan;
   masked: boolean;
+  /** Whether a model was shown how its answer breaks the schema: that is done once. */
+  repaired: boolean;
+  check: SchemaCheck | null;
   promptTokens: number;
 }
 
 function attemptWith(making: Making): Attempt<Answer> {
   const { release, asker, attempts, exclusions, found } = making;
-  return async (row, reason, holdS) => {
-    const { chat, unmasker } = viewFor(release.guards, row, making.chat, found);
+  const attempt = async (
+    asked: Chat,
+    more: number,
+    row: Row,
+    reason: string,
+    holdS?: number,
+  ): Promise<Outcome<Answer>> => {
+    const { chat, unmasker } = viewFor(release.guards, row, asked, found);
     making.masked ||= unmasker !== null;
     const why = exclusions && !attempts.length ? `${exclusions}; ${reason}` : reason;
     const begun = Date.now();
     const note = (result: Attempted['result'], error = '', usage = NO_USAGE): void => {
       attempts.push({ row, result, error, usage, began: begun, ms: Date.now() - begun });
     };
+    const failed = (error: EdgeError): Outcome<Answer> => {
+      return { row, why, answer: null, choices: [], error, degraded: '' };
+    };
     try {
+      const check = row.via === 'origin' ? null : making.check; // the gateway checks by itself
       const opened = open(row, chat, asker, unmasker);
-      const work = holdS === undefined ? opened : within(holdS, row, hold(opened));
+      const held = holdS !== undefined || check !== null;
+      const work = held ? within(holdS ?? row.timeoutS, row, hold(opened)) : opened;
       const { answer, choices, usage } = await work;
-      note('answered', '', usage ?? estimateUsage(choices, making.promptTokens));
-      return { row, why, answer, choices, error: null, degraded: '' };
+      const used = usage ?? estimateUsage(choices, making.promptTokens + more);
+      const broken = check && violationOf(check, answer, choices);
+      note('answered', broken ? 'invalid_output' : '', used);
+      if (!broken) return { row, why, answer, choices, error: null, degraded: '' };
+      if (!making.repaired && !unmasker) {
+        making.repaired = true;
+        const again = `${row.name} violated the schema (${broken.rule}); retried once`;
+        const second = await attempt(repaired(asked, broken), tokensOf(broken), row, again, holdS);
+        if (!second.error) return second;
+      }
+      const words = `the answer of ${row.name} does not match the requested JSON schema: ${broken.words}`;
+      const param = { param: 'response_format' };
+      return failed(new EdgeError('invalid_output', words, 'simplify the schema, or use a larger model', param));
     } catch (fault) {
       if (!(fault instanceof EdgeError)) throw fault;
       note('failed', fault.code);
-      return { row, why, answer: null, choices: [], error: fault, degraded: '' };
+      return failed(fault);
     }
   };
+  return (row, reason, holdS) => attempt(making.chat, 0, row, reason, holdS);
+}
+
+/** The first of any choice. One that calls a tool, refuses or was cut off is not checked. */
+function violationOf(check: SchemaCheck, answer: Answer, choices: Choice[]): (Violation & { text: string }) | null {
+  const wire = answer.kind === 'whole' ? [answer.reply.body] : (answer.held ?? []).map((each) => each.payload);
+  if (wire.some((each) => REFUSAL.test(each))) return null;
+  for (const { text, calls, finish } of choices) {
+    if (calls.length || finish === 'length' || finish === 'content_filter') continue;
+    const found = check(text);
+    if (found) return { ...found, text };
+  }
+  return null;
+}
+
+/** What a repair adds to a prompt, estimated. */
+function tokensOf({ text, words }: Violation & { text: string }): number {
+  return Math.floor(([...text].length + [...words].length + REPAIR_PROMPT.length) / BYTES_PER_TOKEN);
+}
+
+/** The chat, followed by the answer and how it breaks the schema. */
+function repaired(chat: Chat, { text, words }: Violation & { text: string }): Chat {
+  const more = repairMessages(text, words);
+  const messages = [...chat.messages, ...more];
+  const said = JSON.parse(chat.raw.get('messages') ?? '[]') as unknown[];
+  return { ...chat, messages, raw: new Map(chat.raw).set('messages', JSON.stringify([...said, ...more])) };
 }
 
 interface Made {

@@ -26,6 +26,8 @@ export interface Caller {
   authorization: string;
   trace: string;
   signal: AbortSignal;
+  /** Looks again whether the key may ask. Throws invalid_api_key, forbidden. */
+  renew: () => Promise<unknown>;
 }
 
 export async function askWhole(row: Row, chat: Chat, by: Caller): Promise<Reply> {

@@ -7,7 +7,7 @@ import { matchesAny, type Caller } from './keys.js';
 import type { RequestOptions } from './options.js';
 import type { Plan, Price, Release, Row } from './release.js';
 
-const BYTES_PER_TOKEN = 4;
+export const BYTES_PER_TOKEN = 4;
 const MAX_BYTES_PER_TOKEN = 8;
 const ESTIMATE_MARGIN = 1.35;
 const TOKENS_PER_MESSAGE = 4;

@@ -10,6 +10,10 @@ import type { Frame } from './reply.js';
 import { DONE, frame, SSE_HEADERS } from './sse.js';
 import { estimateUsage, writeUsage, type Usage } from './usage.js';
 
+/** Pause between two looks whether the key of a stream that goes on may still ask. */
+const RENEW_MS = 10_000;
+const REFUSED = ['invalid_api_key', 'forbidden'];
+
 export interface Finished {
   attempts: Attempted[];
   answered: Answered | null;
@@ -99,9 +103,18 @@ function streamed(
   const finishing: Frame[] = [];
   let waiting: Frame[] | null = held ?? started.first;
   let ended = false;
+  let revoked: EdgeError | null = null;
+  const watch = setInterval(() => {
+    question.asker.renew().catch((fault: unknown) => {
+      if (!(fault instanceof EdgeError) || !REFUSED.includes(fault.code)) return; // KV is away: the key was good
+      revoked = fault;
+      started.cancel();
+    });
+  }, RENEW_MS);
   const end = (error: EdgeError | null): void => {
     if (ended) return;
     ended = true;
+    clearInterval(watch);
     const last = attempts[attempts.length - 1];
     if (last && !held) last.usage = usageOf(started, answered.promptTokens);
     if (last && error) [last.result, last.error] = ['failed', error.code];
@@ -147,7 +160,7 @@ function streamed(
           }
         }
       } catch (fault) {
-        const error = interrupted(asEdgeError(fault, trace), row);
+        const error = revoked ?? interrupted(asEdgeError(fault, trace), row);
         end(error);
         control.enqueue(encoder.encode(frame(error.body())));
         control.close(); // without [DONE]; an error here would drop the event that nobody has read yet

@@ -161,12 +161,19 @@ function listed(values: Value[]): string {
   return `${first.join(', ')} or ${last}`;
 }
 
+export const REPAIR_PROMPT =
+  'Your answer is not the JSON that was asked for: {}. Answer again, with that JSON and nothing else.';
+
 /** The chat that shows a model what was wrong with its answer. */
 export function repairBody(body: string, said: string, wrong: string): string {
   const chat = JSON.parse(body) as { messages: Json[] };
-  const words = `Your answer is not the JSON that was asked for: ${wrong}. Answer again, with that JSON and nothing else.`;
-  const mine = said ? [{ role: 'assistant', content: said }] : [];
-  return JSON.stringify({ ...chat, messages: [...chat.messages, ...mine, { role: 'user', content: words }] });
+  return JSON.stringify({ ...chat, messages: [...chat.messages, ...repairMessages(said, wrong)] });
+}
+
+/** A model's own answer, if it gave one, and how it breaks the schema. */
+export function repairMessages(said: string, wrong: string): { role: string; content: string }[] {
+  const words = REPAIR_PROMPT.replace('{}', () => wrong);
+  return [...(said ? [{ role: 'assistant', content: said }] : []), { role: 'user', content: words }];
 }
 
 /** `said`: by a model. What is not allowed is a refusal. */

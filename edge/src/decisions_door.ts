@@ -58,7 +58,7 @@ export async function decide(
   const attempts: Attempted[] = [];
   const usages: (ChatUsage | undefined)[] = [];
   const chat = async (body: string): Promise<{ reply: Reply; headers: Headers }> => {
-    const chatting = { chat: readChat(body), caller, options, asker };
+    const chatting = { chat: readChat(body), caller, options, asker, check: null };
     const answer = await chatResponse(release, chatting, trace, (finished) => {
       attempts.push(...finished.attempts);
       onEnd(chatting, finished);

@@ -38,9 +38,7 @@ export async function authenticate(headers: Headers, env: Env, release: Release,
   const text = keyText(headers);
   if (!text) throw new EdgeError('invalid_api_key', 'no API key was sent', HINT);
   const hash = await digest(text);
-  const found = release.revoked.includes(hash)
-    ? null
-    : await env.KEYS?.get(hash, { type: 'json', cacheTtl: KV_CACHE_S });
+  const found = release.revoked.includes(hash) ? null : await lookUp(env, hash);
   if (!isCaller(found)) throw new EdgeError('invalid_api_key', 'the API key is not valid', HINT);
   if (found.expires !== null && Date.now() >= found.expires) {
     throw new EdgeError('invalid_api_key', `the key '${found.id}' has expired`, HINT);
@@ -53,6 +51,15 @@ export async function authenticate(headers: Headers, env: Env, release: Release,
     );
   }
   return found;
+}
+
+async function lookUp(env: Env, hash: string): Promise<unknown> {
+  try {
+    return await env.KEYS?.get(hash, { type: 'json', cacheTtl: KV_CACHE_S });
+  } catch {
+    const more = { retryAfter: 5, retryable: true };
+    throw new EdgeError('model_unavailable', 'the keys of this edge cannot be read', 'try again later', more);
+  }
 }
 
 export function requirePermission(caller: Caller, action: string): void {

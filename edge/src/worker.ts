@@ -19,6 +19,7 @@ import { readOptions } from './options.js';
 import { bringHome, recordOf } from './records.js';
 import type { Context, Env } from './platform.js';
 import type { Release } from './release.js';
+import { schemaCheck } from './schema.js';
 import { RESPONSES } from './responses_door.js';
 
 const release = data as unknown as Release;
@@ -87,10 +88,12 @@ async function answer(door: Door, request: Request, env: Env, context: Context, 
   const body = await readBody(request);
   const asked = door.read(body);
   if (!asked) return beyond(door, request, body, trace);
-  const asker = askerOf(request, env, trace);
+  const asker = askerOf(request, env, trace, door.endpoint);
   const options = readOptions(request.headers, asked.options);
   if (planOf(release, asked, caller, options).kind === 'origin') return forwardHome(release, request, body, trace);
-  const question = { chat: asked, caller, options, asker };
+  const check = asked.schema ? schemaCheck(asked) : null;
+  if (asked.schema && !check) return beyond(door, request, body, trace);
+  const question = { chat: asked, caller, options, asker, check };
   let first: number | null = null;
   const onEnd = (finished: Finished): void => {
     const record = recordOf(question, finished, trace, { at, first }, door.endpoint);
@@ -112,7 +115,7 @@ async function answerDecision(request: Request, env: Env, context: Context, trac
   if (!decision) return beyond(null, request, body, trace);
   for (let each = 0; each < decision.questions.length; each++) await limitRate(env, release, caller.id);
   const options = readOptions(request.headers, decision.options);
-  const deciding = { release, decision, caller, options, asker: askerOf(request, env, trace) };
+  const deciding = { release, decision, caller, options, asker: askerOf(request, env, trace, 'decisions') };
   const asked = await askedOf(deciding);
   if (!asked) return forwardHome(release, request, body, trace);
   const reports: Promise<void>[] = [];
@@ -128,9 +131,10 @@ async function answerDecision(request: Request, env: Env, context: Context, trac
   }
 }
 
-function askerOf(request: Request, env: Env, trace: string): Asker {
+function askerOf(request: Request, env: Env, trace: string, endpoint: string): Asker {
   const authorization = request.headers.get('authorization') ?? '';
-  return { env, release, authorization, trace, signal: request.signal };
+  const renew = (): Promise<unknown> => authenticate(request.headers, env, release, endpoint);
+  return { env, release, authorization, trace, signal: request.signal, renew };
 }
 
 /** What this edge cannot translate: asked at the gateway, if there is one. */
@@ -140,7 +144,7 @@ function beyond(door: Door | null, request: Request, body: string, trace: string
   const hint =
     door === RESPONSES
       ? 'send text alone with `"store": false`: an edge keeps no responses'
-      : 'send text, images and tools alone';
+      : 'send text, images and tools alone; a JSON schema without `pattern`, `format` or `not`';
   throw new EdgeError('bad_request', words, hint);
 }
 

@@ -186,6 +186,7 @@ def cases() -> Iterator[ParityCase]:
     yield from _messages()
     yield from _responses()
     yield from _decisions()
+    yield from _schemas()
     yield from _other_doors()
 
 
@@ -452,6 +453,26 @@ def _decisions() -> Iterator[ParityCase]:
     for more in changes:
         yield _posted(group, path, {**usual, **more}, more)
     yield ParityCase(group, "a wrong key", path=path, body=json.dumps(usual).encode(), key="sk-wrong")
+
+
+CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+SCHEMAS: tuple[tuple[str, Mapping[str, object]], ...] = (
+    ('{"city": "Rome"}', {"type": "json_schema", "json_schema": {"name": "c", "schema": CITY}}),
+    ('{"city": 7}', {"type": "json_schema", "json_schema": {"name": "c", "schema": CITY}}),
+    ("no JSON", {"type": "json_schema", "json_schema": {"name": "c", "schema": CITY}}),
+    ('{"any": 1}', {"type": "json_object"}),
+    ("[1]", {"type": "json_object"}),
+    ("words", {"type": "text"}),
+)
+
+
+def _schemas() -> Iterator[ParityCase]:
+    """The model `echo` answers what it is asked."""
+    group = "JSON schemas"
+    for words, shape in SCHEMAS:
+        for model, stream in product(("up/echo", "up/plain", "auto:refusing", "auto:held"), (False, True)):
+            body = {"model": model, "messages": [{"role": "user", "content": words}], "response_format": shape}
+            yield _posted(group, "/v1/chat/completions", {**body, "stream": stream}, {"model": model, "words": words})
 
 
 def _other_doors() -> Iterator[ParityCase]:
