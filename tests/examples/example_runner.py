@@ -38,6 +38,7 @@ def copied(
     *weights: Path,
     over: str = "",
     instead: Mapping[str, str] | None = None,
+    **environ: str,
 ) -> Iterator[Served]:
     """`over` is appended to the example's settings; `instead`: lines of them that are others here."""
     cache, home = folder / "cache", folder / "home"
@@ -49,7 +50,7 @@ def copied(
     for old, new in (instead or {}).items():
         assert old in settings, f"the settings of {name} say no {old!r} any more"
         settings = settings.replace(old, new)
-    with serving(home, settings + QUIET + over, SIZEWISE_CACHE=str(cache)) as served:
+    with serving(home, settings + QUIET + over, SIZEWISE_CACHE=str(cache), **environ) as served:
         end = time.monotonic() + 30
         while not graphql(served, LIVE).data["flows"]:
             assert time.monotonic() < end, served.said

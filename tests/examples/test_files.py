@@ -15,7 +15,7 @@ from sizewise.settings.load import load_settings
 from tests.examples import sample_documents
 from tests.examples.example_runner import EXAMPLES
 
-NAMES = ("support", "advisor", "health")
+NAMES = ("support", "advisor", "health", "shop")
 
 
 @pytest.mark.parametrize("name", NAMES)
