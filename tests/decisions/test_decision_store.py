@@ -146,3 +146,22 @@ def test_a_tuned_model_is_asked_about_each_kept_input_once_and_joins_the_ladder(
             assert found[0] is not None and found[0].ladder is not None and found[0].ladder.certificate == proof
 
     asyncio.run(work())
+
+
+def test_another_reference_ends_the_certificate_and_it_learns_anew(home: Path, tmp_path: Path) -> None:
+    shutil.copytree(home, tmp_path / "home")
+
+    async def work() -> None:
+        async with opened(tmp_path / "home") as store:
+            await measure_all(store, home, Tuned())
+            assert (await store.certify("t", "p", QUESTION.id)).state == "certified"
+            live = await store.find(request(), QUESTION, "another model")
+            assert live is not None and live.ladder is None
+            row = (await store.list("t", "p"))[0][0]
+            assert row.state == "void" and row.cause.startswith("the reference changed") and row.looks == 0
+            again = await store.certify("t", "p", QUESTION.id)
+            assert again.state == "void", "what the reference before answered teaches nothing"
+            back = await store.find(request(), QUESTION, "v")
+            assert back is not None and back.ladder is None, "the old certificate does not come back either"
+
+    asyncio.run(work())
