@@ -1,8 +1,9 @@
 """Measures a Worker in raw workerd: size, cold start, what it adds to a request, and many streams at once.
 
 `make bench-edge`, or `python -m bench.edge.run [--requests N] [--streams N]`. Needs workerd (make check-edge). The
-provider is a double on this machine; what is added is the median of requests through the Worker less that of requests
-to the double alone, in turns. Never measured through `wrangler dev`, which is thirty times slower.
+provider is a double on this machine. Requests go in turns through the Worker, through a Worker that only passes them
+on, and to the double alone; what is added is the median of the differences of such a round. Never measured through
+`wrangler dev`, which is thirty times slower.
 """
 
 from __future__ import annotations
@@ -12,16 +13,18 @@ import asyncio
 import contextlib
 import gzip
 import json
+import os
 import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 from urllib.request import urlopen
 
 from sizewise.edge.worker_folder import RELEASE, RUNTIME
-from tests.edge.running_worker import WORKERD, free_port, upstream, worker
+from tests.edge.running_worker import WORKERD, free_port, upstream, wait_for, worker
 from tests.running_server import KEY
 
 SETTINGS = """
@@ -51,6 +54,22 @@ const main :Workerd.Worker = (
   compatibilityDate = "2026-11-01",
 );
 """
+BARE = """
+using Workerd = import "/workerd/workerd.capnp";
+const config :Workerd.Config = (
+  services = [
+    (name = "main", worker = .main),
+    (name = "internet", network = (allow = ["public", "private", "local"])),
+  ],
+  sockets = [(name = "http", http = (), service = "main")],
+);
+const main :Workerd.Worker = (
+  modules = [(name = "bare.mjs", esModule = embed "bare.mjs")],
+  compatibilityDate = "2026-11-01",
+  globalOutbound = "internet",
+);
+"""
+PASS_ON = "export default {{ fetch: (request) => fetch('{url}/chat/completions', request) }};"
 WORDS = "Please write to ada@example.org about the order of last week. " * 3
 
 
@@ -72,13 +91,14 @@ async def ask(port: int, path: str, model: str, *, stream: bool = False) -> floa
     return time.perf_counter() - begun
 
 
-async def added(port: int, up: int, count: int) -> tuple[float, float]:
-    """Milliseconds: the median through the Worker, and of the double alone."""
-    through, alone = list[float](), list[float]()
+async def rounds(port: int, bare: int, up: int, count: int) -> list[tuple[float, float, float]]:
+    """Milliseconds through the Worker, through the one that passes on, and to the double alone."""
+    path, found = "/v1/chat/completions", list[tuple[float, float, float]]()
     for _ in range(count):
-        through.append(await ask(port, "/v1/chat/completions", "auto"))
-        alone.append(await ask(up, "/v1/chat/completions", "plain"))
-    return median(through) * 1e3, median(alone) * 1e3
+        mine = await ask(port, path, "auto")
+        passed = await ask(bare, path, "plain")
+        found.append((mine * 1e3, passed * 1e3, await ask(up, path, "plain") * 1e3))
+    return found
 
 
 async def streams(port: int, count: int) -> float:
@@ -86,6 +106,23 @@ async def streams(port: int, count: int) -> float:
     begun = time.perf_counter()
     await asyncio.gather(*(ask(port, "/v1/chat/completions", "auto", stream=True) for _ in range(count)))
     return time.perf_counter() - begun
+
+
+@contextlib.contextmanager
+def passing_on(folder: Path, url: str) -> Iterator[int]:
+    """The port of a Worker that knows nothing but the double."""
+    folder.mkdir()
+    (folder / "config.capnp").write_text(BARE)
+    (folder / "bare.mjs").write_text(PASS_ON.format(url=url))
+    port = free_port()
+    argv = [str(WORKERD), "serve", "--experimental", f"--socket-addr=http=127.0.0.1:{port}", "config.capnp"]
+    process = subprocess.Popen(argv, cwd=folder)
+    try:
+        wait_for(port, process)
+        yield port
+    finally:
+        process.terminate()
+        process.wait(30)
 
 
 def first_answer(folder: Path) -> tuple[float, float]:
@@ -135,10 +172,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place, upstream() as url:
         folder = Path(place)
         up = int(url.rsplit(":", 1)[1].partition("/")[0])
-        with worker(folder, SETTINGS.format(url=url)) as edge:
+        with worker(folder, SETTINGS.format(url=url)) as edge, passing_on(folder / "bare", url) as bare:
             port = int(edge.url.rsplit(":", 1)[1])
-            asyncio.run(added(port, up, 50))
-            through, alone = asyncio.run(added(port, up, asked.requests))
+            asyncio.run(rounds(port, bare, up, 50))
+            found = asyncio.run(rounds(port, bare, up, asked.requests))
+            load = os.getloadavg()[0]
             seconds = asyncio.run(streams(port, asked.streams))
         built = folder / "build/edge"
         size = sum(len(gzip.compress((built / name).read_bytes())) for name in (RUNTIME, RELEASE))
@@ -147,7 +185,10 @@ def main() -> None:
     for what, (start, own, first) in zip(("in the median", "at the fastest"), starts, strict=True):
         print(f"start of workerd until its first answer: {start:.0f} ms {what}, {own:.0f} of them the isolate's own")
         print(f"first request of a fresh isolate: {first:.1f} ms {what}")
-    print(f"added: {through - alone:.2f} ms in the median ({through:.2f} through the Worker, {alone:.2f} without)")
+    through, passed, alone = (median(each) for each in zip(*found, strict=True))
+    over, more = median(one - other for one, _, other in found), median(one - other for one, other, _ in found)
+    print(f"load {load:.1f}; medians of {len(found)}: {through:.2f} ms, {passed:.2f} passed on, {alone:.2f} alone")
+    print(f"added: {over:.2f} ms to a request, of which {over - more:.2f} by any Worker and {more:.2f} by this one")
     print(f"{asked.streams} streams at once: all complete in {seconds:.1f} s")
 
 
