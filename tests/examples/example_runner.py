@@ -18,7 +18,7 @@ SYNC = "mutation ($b: String!) { syncKnowledge(base: $b) { ingested { source qua
 EMBED = "mutation ($b: String!) { embedDocuments(base: $b) { waiting } }"
 LIVE = "{ flows { name } }"
 SPENT = """query ($t: String!) { records(filter: {trace: $t}) { rows {
-  requestedModel model policy dataClass error costUsd attempts { model result place } } } }"""
+  requestedModel model policy why dataClass error degraded costUsd attempts { model result place } } } }"""
 QUIET = "\n[server]\ndiscover = false\n"
 ECHO_LARGE = """
 [providers.echo]

@@ -74,6 +74,7 @@ def test_what_is_about_a_customer_stays_at_the_till_however_unsure_it_is(gateway
     assert said["outputs"]["model"] == "echo/small"
     (row,) = records(till, said["trace"])[:1]
     assert row["dataClass"] == "confidential" and models(till, said) == ["echo/small"]
+    assert "confidential data (set by the guardrail pii) may go no further than 'machine'" in row["why"]
     assert came(gateway) == before
 
 
@@ -82,6 +83,7 @@ def test_while_the_gateway_is_away_the_small_model_answers(tmp_path: Path) -> No
     with copied("shop", tmp_path, over=ECHO_SMALL, instead=instead, SHOP_KEY="sk-x") as till:
         said = ask(till, "shop", f"Which glue holds oak on steel? {UNSURE}")
         assert said["outputs"]["model"] == "echo/small"
+        assert records(till, said["trace"])[0]["degraded"].startswith("trusted only at 0.01, and shop/auto failed")
 
 
 def test_from_the_archive_the_135m_answers_without_a_gateway(tmp_path: Path, smollm_gguf: Path) -> None:
