@@ -111,6 +111,9 @@ def test_a_release_is_planned_approved_by_another_applied_and_rolled_back_in_two
         opened.page.get_by_role("dialog").wait_for(state="detached")
         until(lambda: live(released.home)["prod"] == first)
         opened.page.get_by_role("cell", name="rolled back").first.wait_for()
+        moved = opened.page.get_by_role("row").filter(has_text="rolled back").first
+        moved.get_by_text("ben", exact=True).wait_for()
+        assert moved.get_by_title(ben.said["user"]).count() == 1, "the id is the tooltip of the name"
         assert opened.wrong() == []
 
 
@@ -134,7 +137,7 @@ def promote_by_keys(opened: Tab, reason: str) -> None:
         keys.press("Enter")
         dialog.wait_for()
         keys.press("Escape")
-        dialog.wait_for(state="detached")
+        opened.page.locator("dialog").get_by_role("button", name=button).wait_for(state="detached")
         until(lambda button=button: here(opened) == button)
     tab_to(opened, "All releases")
     tab_to(opened, "Promote")

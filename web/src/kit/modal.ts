@@ -5,10 +5,10 @@ export function modal(dialog: HTMLDialogElement): () => void {
   const opener = document.activeElement;
   dialog.showModal();
   return () => {
+    // Escape tells of the close later: what listens would close the dialog that is opened next.
+    dialog.addEventListener('close', (event) => event.stopImmediatePropagation(), { capture: true });
     const { activeElement } = document;
     if (activeElement && activeElement !== document.body && !dialog.contains(activeElement)) return;
-    // What listens for it would close the dialog that is opened next.
-    dialog.addEventListener('close', (event) => event.stopImmediatePropagation(), { capture: true });
     dialog.close();
     const goal = opener?.isConnected && opener !== document.body ? opener : document.querySelector('h1');
     if (goal instanceof HTMLElement) goal.focus();
