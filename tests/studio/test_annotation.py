@@ -12,6 +12,7 @@ from tests.evals.test_annotation import CONFIG, add
 from tests.graphql.graphql_client import graphql
 from tests.running_server import Served, serving, until
 from tests.studio.browser import tab
+from tests.studio.keyboard import missed
 
 pytestmark = pytest.mark.browser
 LABELED = 40
@@ -39,6 +40,8 @@ def test_story_33_labels_by_the_keyboard_alone_until_none_is_needed(browser: Any
         opened.page.get_by_text(f"{LABELED} labels still needed").wait_for()
         assert opened.inaccessible() == []
         opened.picture("annotate-light")
+        assert missed(opened) == {}
+        opened.page.get_by_role("group", name="Your label").focus()
         keys = opened.page.keyboard
         keys.press("s")
         opened.page.get_by_role("button", name="It is unclear").wait_for()
@@ -112,3 +115,22 @@ def test_story_32_a_tab_that_dies_loses_no_item_and_its_holder_may_still_submit(
         assert stays.wrong() == []
     labels = graphql(queued, '{ annotationLabels(queue: "quick") { ref label } }').data["annotationLabels"]
     assert sorted(each["label"] for each in labels if each["ref"] == "claimed") == ["kind", "rude"], "one a person"
+
+
+def test_a_label_that_was_begun_is_there_again_after_leaving_the_page(browser: Any, queued: Served) -> None:
+    add(queued, "resolved", {"ref": "begun", "input": "Which?", "answer": "An answer to come back to"})
+    fay = new_user(queued, "fay@example.com", "annotator")
+    with tab(browser, queued, fay) as opened:
+        opened.open("/annotate/resolved")
+        opened.page.get_by_role("button", name="yes").click()
+        opened.page.keyboard.press("c")
+        opened.page.keyboard.type("half a thought")
+        opened.open("/annotate")
+        opened.open("/annotate/resolved")
+        chosen = opened.page.get_by_role("button", name="yes")
+        until(lambda: chosen.get_attribute("aria-pressed") == "true")
+        assert opened.page.get_by_label("Comment").input_value() == "half a thought"
+        opened.page.get_by_role("button", name="Submit").click()
+        opened.page.get_by_text("Stored. Next item.").wait_for(state="attached")
+        assert opened.page.evaluate("Object.keys(sessionStorage).filter((each) => each.includes('annotation'))") == []
+        assert opened.wrong() == []

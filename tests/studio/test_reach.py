@@ -48,3 +48,39 @@ def test_a_page_outlives_its_server_and_keeps_what_was_typed(browser: Any, tmp_p
                 assert live(second, "outlived").startswith("name: outlived")
                 for opened in (play, flow):
                     assert [each for each in opened.wrong() if "ERR_" not in each and "WebSocket" not in each] == []
+
+
+def test_what_was_typed_is_there_again_after_leaving_the_page_while_the_server_is_away(
+    browser: Any, tmp_path: Path
+) -> None:
+    with serving(tmp_path, traffic.SETTINGS) as first:
+        published(first, "left")
+        person = new_user(first, "anna@example.com", "owner")
+        with tab(browser, first, person) as opened:
+            page = opened.page
+            opened.open("/play")
+            page.get_by_label("Prompt").fill("What must not be lost")
+            opened.open("/flows/left?view=node&node=second")
+            page.get_by_label("text text").wait_for()
+            first.process.kill()
+            first.process.wait(60)
+            page.get_by_label("text text").fill("Heard: {{ first.text }}")
+            page.get_by_label("text text").press("Tab")
+            page.get_by_role("link", name="Monitor").click()
+            page.get_by_label("text text").wait_for(state="detached")
+
+            with serving(tmp_path, traffic.SETTINGS, "--port", first.url.rpartition(":")[2]):
+                page.get_by_role("heading", name="Records").wait_for()
+                opened.open("/flows/left?view=node&node=second")
+                page.get_by_text("Here is what you typed before it could be saved.").wait_for()
+                assert page.get_by_label("text text").input_value() == "Heard: {{ first.text }}"
+                draft, typed = '{ flowDraft(name: "left") { text } }', TEXT.replace("Said", "Heard")
+                until(lambda: person.graphql(draft).data["flowDraft"] == {"text": typed.format(name="left")})
+                opened.open("/flows/left")
+                assert page.get_by_text("Here is what you typed").count() == 0, "the draft has it"
+                opened.open("/play")
+                assert page.get_by_label("Prompt").input_value() == "What must not be lost"
+                page.get_by_role("button", name="anna default").click()
+                page.get_by_role("button", name="Sign out").click()
+                page.get_by_label("Password").wait_for()
+                assert page.evaluate("sessionStorage.length") == 0

@@ -63,6 +63,7 @@ class Session {
       headers: { 'content-type': 'application/json', ...this.headers },
       body: '{}',
     });
+    sessionStorage.clear(); // what `kept` has
     this.who = null;
     this.state = 'out';
   }

@@ -1,6 +1,7 @@
 // One flow being edited: its document, what the server says of it, what is selected, and the draft that keeps it.
 import { asFailure, Failure } from '../api/failure';
 import { ask } from '../api/graphql';
+import { keep, kept } from '../api/kept';
 import { reach } from '../api/reach.svelte';
 import { FlowDocument } from './document/doc.svelte';
 import { Refused, type Gesture } from './document/splices';
@@ -28,6 +29,12 @@ export interface Graph {
   edges: FlowEdge[];
 }
 export type Live = NonNullable<FlowOpen['flow']>;
+/** A text that is in this tab alone, and what it was made from. */
+interface Kept {
+  text: string;
+  saved: number;
+  base: { version: string; text: string };
+}
 type Saving = 'saved' | 'waiting' | 'saving' | 'failed';
 
 export class FlowEditing {
@@ -64,9 +71,12 @@ export class FlowEditing {
   #asked = 0;
   #save: ReturnType<typeof setTimeout> | undefined;
   #running: Promise<void> = Promise.resolve();
+  #closed = false;
 
   constructor(readonly name: string) {
+    addEventListener('pagehide', this.#leave);
     this.document.changed = (gesture) => {
+      if (this.saveFailure) this.#keep();
       this.#checkLater(gesture ? 0 : CHECK_MS);
       this.saveLater();
     };
@@ -91,10 +101,13 @@ export class FlowEditing {
       await this.reload();
       this.document.open(this.#draft?.text ?? this.base.text);
       this.opened = true;
+      this.failure = null;
+      this.#takeKept();
       if (version && version !== this.live?.version && !this.#draft) await this.take(version);
       await Promise.all([this.check(), vocabulary]);
     } catch (cause) {
       this.failure = asFailure(cause);
+      if (this.failure.code === 'unreachable') void reach.back().then(() => (this.#closed ? null : this.open(version)));
     }
   }
 
@@ -227,9 +240,11 @@ export class FlowEditing {
       }
       this.saving = text === this.document.file ? 'saved' : 'waiting';
       this.saveFailure = null;
+      if (this.saving === 'saved') keep(`flow ${this.name}`, null);
     } catch (cause) {
       this.saving = 'failed';
       this.saveFailure = asFailure(cause);
+      this.#keep();
       if (this.saveFailure.code === 'unreachable') void reach.back().then(() => this.saveLater());
     }
   }
@@ -247,7 +262,29 @@ export class FlowEditing {
     void this.reload().then(() => this.save());
   }
 
+  /** What no draft on the server has yet stays in this tab. */
+  #keep(): void {
+    keep(`flow ${this.name}`, { text: this.document.file, saved: this.saved, base: this.base } satisfies Kept);
+  }
+
+  #leave = (): void => {
+    if (this.saving !== 'saved') this.#keep();
+  };
+
+  #takeKept(): void {
+    const found = kept<Kept>(`flow ${this.name}`);
+    if (!found || found.text === this.document.file) return keep(`flow ${this.name}`, null);
+    this.document.open(found.text);
+    this.base = found.base;
+    this.saved = found.saved;
+    this.saveLater();
+    this.tell('Here is what you typed before it could be saved.');
+  }
+
   close(): void {
+    this.#closed = true;
+    removeEventListener('pagehide', this.#leave);
+    this.#leave();
     clearTimeout(this.#check);
     if (this.saving === 'waiting') void this.save();
     clearTimeout(this.#save);
