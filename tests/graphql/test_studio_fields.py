@@ -9,6 +9,7 @@ from pathlib import Path
 from sizewise.evals.sampled_curves import sampled_curves
 from sizewise.routing.guarantees.bounds import QualityGuarantee
 from sizewise.routing.guarantees.sampled_certificate import SampledPair
+from tests.auth.user_client import Browser, new_user
 from tests.graphql.graphql_client import fresh_key, graphql
 from tests.running_server import Served, serving
 
@@ -84,3 +85,24 @@ def test_settings_are_listed_with_origin_and_no_secret(tmp_path: Path) -> None:
         told = json.dumps(answer.data)
         assert "canary-8812" not in told and "canary-key" not in told
         assert graphql(server, SETTINGS, key=fresh_key(server, "ask", "read")).code == "forbidden"
+
+
+FOUND = "mutation($id: String!, $email: String!) { createOrganization(id: $id, email: $email) { token } }"
+AUTHORS = "query($ids: [String!]!) { authors(ids: $ids) { id name } }"
+
+
+def test_authors_are_named_within_the_organization_and_unknown_ids_are_omitted(tmp_path: Path) -> None:
+    with serving(tmp_path, SECRETS) as server:
+        anna = new_user(server, "anna@example.com", "owner")
+        made = 'mutation { createKey(name: "nightly build", permissions: [ask]) { key { id } } }'
+        key = graphql(server, made).data["createKey"]["key"]["id"]
+        found = anna.graphql(AUTHORS, ids=[anna.said["user"], key, "nobody"]).data["authors"]
+        assert found == [{"id": anna.said["user"], "name": "anna"}, {"id": key, "name": "nightly build"}]
+        token = graphql(server, FOUND, id="acme", email="kim@acme.example").data["createOrganization"]["token"]
+        kim = Browser(server)
+        assert kim.accept(token, "kim").status == 200
+        assert kim.graphql(AUTHORS, ids=[anna.said["user"], key, kim.said["user"]]).data["authors"] == [
+            {"id": kim.said["user"], "name": "kim"}
+        ]
+        refused = anna.graphql(AUTHORS, ids=["x"] * 201)
+        assert refused.errors[0]["extensions"]["hint"] == "send at most 200 in one request"

@@ -149,6 +149,7 @@ def test_who_was_faster_loses_nothing(browser: Any, server: Served, anna: Browse
         page.get_by_role("button", name="Publish …").click()
         page.get_by_role("button", name="Publish it").click()
         page.get_by_text("Their changes and yours do not touch").wait_for()
+        page.get_by_text("admin published version").wait_for()
         opened.picture("flow-conflict")
         page.get_by_role("button", name="Keep both").click()
         page.get_by_role("button", name="Publish …").click()

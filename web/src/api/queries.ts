@@ -22,3 +22,8 @@ export type ApprovalsLive = { approvalsChanged: Array<Approval>; };
 export const approvalsLiveDocument: Document<ApprovalsLive, object> = {
   text: `subscription ApprovalsLive{approvalsChanged{...Approval}}fragment Approval on Waiting{key request approvers mayDecide run{id flow created}}`,
 };
+
+export type AuthorNames = { authors: Array<{ id: string; name: string; }>; };
+export const authorNamesDocument: Document<AuthorNames, { ids: Array<string>; }> = {
+  text: `query AuthorNames($ids:[String!]!){authors(ids:$ids){id name}}`,
+};
