@@ -34,6 +34,8 @@ OUTSIDE = """() => {
   return cells.filter(beside).map((each) => each.outerHTML.slice(0, 200));
 }"""
 """Cells of tables that a phone shows only when it is moved sideways, or whose words leave them."""
+HEIGHT = "document.documentElement.scrollHeight"
+FRAMES = "() => new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))"
 WAIT_MS = 60_000
 
 
@@ -73,7 +75,11 @@ class Tab:
     def _kept(self, name: str) -> None:
         if folder := os.environ.get("PICTURES"):
             Path(folder).mkdir(parents=True, exist_ok=True)
+            size = self.page.viewport_size  # rows below the screen are drawn when they are seen
+            self.page.set_viewport_size({**size, "height": max(size["height"], self.page.evaluate(HEIGHT))})
+            self.page.evaluate(FRAMES)
             self.page.screenshot(path=str(Path(folder) / f"{name}.png"), full_page=True)
+            self.page.set_viewport_size(size)
 
     def inaccessible(self) -> list[str]:
         """What axe-core finds on the page as it is."""

@@ -15,6 +15,7 @@ from tests.gateway.server_harness import rows
 from tests.gateway.test_batches import CONFIG, begun, client_of, cost_of, ended, has_completed, line, results
 from tests.running_server import Served, serving, until
 from tests.studio.browser import tab
+from tests.studio.keyboard import missed
 
 pytestmark = pytest.mark.browser
 MANY = CONFIG.replace("max_requests = 60", "max_requests = 1000")
@@ -63,6 +64,7 @@ def test_story_56_a_batch_with_failures_is_not_just_done(browser: Any, served: S
             opened.picture(f"batch-{look}")
             assert opened.inaccessible() == [] and not opened.scrolls_sideways() and opened.wrong() == []
             if look == "light":
+                assert missed(opened) == {}
                 with page.expect_download() as download:
                     page.get_by_role("link", name="Errors").click()
                 read = [json.loads(each) for each in Path(download.value.path()).read_text().splitlines()]

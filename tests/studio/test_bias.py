@@ -11,6 +11,7 @@ from tests.auth.user_client import Browser, new_user
 from tests.evals.bias_folder import planted_router, small_group
 from tests.running_server import Served, serving
 from tests.studio.browser import tab
+from tests.studio.keyboard import missed
 
 pytestmark = pytest.mark.browser
 CONFIG = """
@@ -52,6 +53,7 @@ def test_story_54_a_router_that_sends_one_dialect_to_the_small_model_has_one_gap
         assert "100.0 %" in row and "gap found" in row
         opened.picture(f"bias-run-{look}")
         assert opened.inaccessible() == [] and not opened.scrolls_sideways() and opened.wrong() == []
+        assert look == "phone" or missed(opened) == {}
 
 
 def test_story_55_a_small_group_is_unclear_and_its_dimension_denies_no_gap(

@@ -65,7 +65,7 @@ def test_story_53_another_option_voids_the_certificate_with_its_cause(
         assert answer["sizewise"]["rungs"] == ["large"]
         opened.page.get_by_text("Void: its options changed").wait_for()
         opened.picture("decision-void")
-        assert missed(opened) == {}
+        assert missed(opened) == {} and opened.inaccessible() == []
         opened.open("/decisions")
         opened.page.get_by_role("row", name="void").wait_for()
         opened.picture("decisions")

@@ -38,10 +38,11 @@ def test_tab_reaches_everything_on_a_page_and_the_focus_is_seen(
         assert missed(opened) == {}
 
 
-def test_tab_reaches_everything_on_a_page_of_one_thing(browser: Any, server: Served, anna: Browser) -> None:
+@pytest.mark.parametrize("look", ["light", "dark"])
+def test_tab_reaches_everything_on_a_page_of_one_thing(browser: Any, server: Served, anna: Browser, look: str) -> None:
     trace = anna.graphql("{ records(last: 1) { rows { trace } } }").data["records"]["rows"][0]["trace"]
     run = anna.graphql("{ flowRuns(last: 1) { id } }").data["flowRuns"][0]["id"]
-    with tab(browser, server, anna) as opened:
+    with tab(browser, server, anna, dark=look == "dark") as opened:
         for path in (f"/records/{trace}", f"/runs/{run}", "/models/echo/small", "/quality/default"):
             opened.open(path)
             assert missed(opened) == {}, path

@@ -101,7 +101,8 @@ def test_story_25_a_role_sees_what_it_may_and_no_page_asks_for_more(browser: Any
     with tab(browser, server, person) as opened:
         waiting: list[Any] = []
         opened.page.on("request", lambda request: waiting.append(request))
-        opened.page.on("requestfinished", lambda request: waiting.remove(request) if request in waiting else None)
+        for ended in ("requestfinished", "requestfailed"):  # a page that is left stops what it asked
+            opened.page.on(ended, lambda request: waiting.remove(request) if request in waiting else None)
         opened.open("/account")
         for path in LISTS:
             allowed = not may[path] or bool(granted.intersection(may[path]))
