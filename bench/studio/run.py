@@ -4,8 +4,9 @@
 
 A server with echo models answers some requests; their rows are then copied in the database, some in each minute of the
 days before, and the list is asked for once the server has summed them up by the hour.
-First contentful paint is the browser's own figure of a page that is opened anew with an empty cache. The list is
-measured from the request for its rows until the frame after they stand in the page.
+First contentful paint is the browser's own figure of a page that is opened anew with an empty cache, in a window that
+was open before: a new one loads some 300 files of the browser's own address bar, which a person does not wait for. The
+list is measured from the request for its rows until the frame after they stand in the page.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ from tests.studio.browser import driven, tab
 from tests.studio.traffic import SETTINGS, fill, write_flow
 
 PAINTED = ("/", "/play", "/records", "/quality")
-IDLE_MS = 1_000
-"""After a list is there: the page asks for its histogram, which is not to run into the next round."""
+IDLE_MS = 1_500
+"""Before a page: the window's own address bar loads. After a list: the page asks for its histogram."""
 PAINT = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? null"
 WATCH = """addEventListener('DOMContentLoaded', () => {
   const watching = new MutationObserver(() => {
@@ -38,7 +39,7 @@ WATCH = """addEventListener('DOMContentLoaded', () => {
     watching.disconnect();
     requestAnimationFrame(() => setTimeout(() => {
       const asked = performance.getEntriesByType('resource').filter((each) => each.name.endsWith('/graphql'));
-      const list = asked.reduce((longest, each) => (each.responseEnd > longest.responseEnd ? each : longest));
+      const list = asked[0];
       window.listed = { rows, ms: performance.now() - list.startTime, server: list.responseEnd - list.startTime };
     }));
   });
@@ -108,6 +109,7 @@ def wait_until_summed(home: Path) -> None:
 
 def _paint(browser: Any, server: Served, client: Any, path: str) -> float:
     with tab(browser, server, client) as opened:
+        opened.page.wait_for_timeout(IDLE_MS)
         opened.open(path)
         return float(opened.page.evaluate(PAINT))
 
@@ -115,6 +117,7 @@ def _paint(browser: Any, server: Served, client: Any, path: str) -> float:
 def _list(browser: Any, server: Served, client: Any) -> dict[str, float]:
     with tab(browser, server, client) as opened:
         opened.page.add_init_script(WATCH)
+        opened.page.wait_for_timeout(IDLE_MS)
         opened.open("/records")
         opened.page.wait_for_function("window.listed")
         found: dict[str, float] = opened.page.evaluate("window.listed")

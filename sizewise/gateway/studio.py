@@ -67,6 +67,8 @@ SECURITY_HEADERS: Sequence[tuple[bytes, bytes]] = (
 )
 FOR_EVER = (b"cache-control", b"public, max-age=31536000, immutable")
 ASK_AGAIN = (b"cache-control", b"no-cache")
+PRELOADS = (b"link", b"</auth/session>; rel=preload; as=fetch; crossorigin")
+"""The page asks for its session first: the browser asks while it still loads the scripts."""
 VARIES = (b"vary", b"accept-encoding")
 
 
@@ -99,7 +101,7 @@ class StudioFiles:
 
     async def page(self, app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
         """The one page; which of its views is shown is decided in the browser. Raises Forbidden for an unknown host."""
-        await _send(app, head, writer, self._files[INDEX], ASK_AGAIN)
+        await _send(app, head, writer, self._files[INDEX], ASK_AGAIN, PRELOADS)
 
     async def file(self, app: Application, head: RequestHead, body: bytes, writer: ResponseWriter) -> None:
         """A script, style or picture of the page. Raises PathNotFound, Forbidden."""
@@ -112,10 +114,10 @@ class StudioFiles:
 
 
 async def _send(
-    app: Application, head: RequestHead, writer: ResponseWriter, found: BuiltFile, caching: tuple[bytes, bytes]
+    app: Application, head: RequestHead, writer: ResponseWriter, found: BuiltFile, *more: tuple[bytes, bytes]
 ) -> None:
     check_host(head.host, app.allowed_hosts)
-    headers = [found.content_type, caching, VARIES, (b"etag", found.etag), *SECURITY_HEADERS]
+    headers = [found.content_type, *more, VARIES, (b"etag", found.etag), *SECURITY_HEADERS]
     sent = dict(head.headers)
     if found.etag in sent.get(b"if-none-match", b""):
         return await writer.send_response(304, headers, b"")

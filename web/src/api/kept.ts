@@ -1,22 +1,24 @@
-// What was typed and is not on the server: kept in this tab for the person who typed it, until it is or they sign out.
+// What was typed and is not on the server: kept in memory for who typed it, while the tab lives; nothing is stored.
 import { session } from './session.svelte';
 
+const texts = new Map<string, { value: object | string; asks: boolean }>();
 const place = (name: string): string => `${session.who?.user ?? ''} ${session.who?.project ?? ''} ${name}`;
 
-/** Null forgets it. */
-export function keep(name: string, value: object | string | null): void {
-  try {
-    if (value === null) sessionStorage.removeItem(place(name));
-    else sessionStorage.setItem(place(name), JSON.stringify(value));
-  } catch {
-    // a browser that stores nothing keeps nothing
-  }
+/** Null forgets it. With `asks` the browser asks before the tab is closed or loaded anew, which would lose it. */
+export function keep(name: string, value: object | string | null, asks = true): void {
+  if (value === null) texts.delete(place(name));
+  else texts.set(place(name), { value, asks });
 }
 
-export function kept<T>(name: string): T | null {
-  try {
-    return JSON.parse(sessionStorage.getItem(place(name)) ?? 'null') as T | null;
-  } catch {
-    return null;
-  }
+export function kept<T extends object | string>(name: string): T | null {
+  return (texts.get(place(name))?.value as T | undefined) ?? null;
 }
+
+/** Whether loading the page anew would lose something. */
+export function unsaved(): boolean {
+  return [...texts.values()].some((each) => each.asks);
+}
+
+addEventListener('beforeunload', (event) => {
+  if (unsaved()) event.preventDefault();
+});

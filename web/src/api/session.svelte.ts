@@ -63,7 +63,6 @@ class Session {
       headers: { 'content-type': 'application/json', ...this.headers },
       body: '{}',
     });
-    sessionStorage.clear(); // what `kept` has
     this.who = null;
     this.state = 'out';
   }

@@ -74,7 +74,6 @@ export class FlowEditing {
   #closed = false;
 
   constructor(readonly name: string) {
-    addEventListener('pagehide', this.#leave);
     this.document.changed = (gesture) => {
       if (this.saveFailure) this.#keep();
       this.#checkLater(gesture ? 0 : CHECK_MS);
@@ -267,10 +266,6 @@ export class FlowEditing {
     keep(`flow ${this.name}`, { text: this.document.file, saved: this.saved, base: this.base } satisfies Kept);
   }
 
-  #leave = (): void => {
-    if (this.saving !== 'saved') this.#keep();
-  };
-
   #takeKept(): void {
     const found = kept<Kept>(`flow ${this.name}`);
     if (!found || found.text === this.document.file) return keep(`flow ${this.name}`, null);
@@ -283,8 +278,7 @@ export class FlowEditing {
 
   close(): void {
     this.#closed = true;
-    removeEventListener('pagehide', this.#leave);
-    this.#leave();
+    if (this.saving !== 'saved') this.#keep();
     clearTimeout(this.#check);
     if (this.saving === 'waiting') void this.save();
     clearTimeout(this.#save);

@@ -18,6 +18,8 @@ export class RecordRows {
   before = $state.raw<string | null>(null);
   scannedTo = $state.raw<number | null>(null);
   loaded = $state(false);
+  /** Its rows were painted: what else the page asks for waits for this. */
+  drawn = $state(false);
   busy = $state(false);
   failure = $state.raw<Failure | null>(null);
   #filter: () => Record<string, string | number | boolean>;
@@ -50,6 +52,11 @@ export class RecordRows {
         void reach.back().then(() => (number === this.#number ? this.restart() : undefined));
     }
     this.busy = false;
+    requestAnimationFrame(() => setTimeout(() => (number === this.#number ? this.#painted() : undefined)));
+  }
+
+  #painted(): void {
+    this.drawn = this.loaded;
     this.#seen(); // which looks for what came since the page was read
   }
 

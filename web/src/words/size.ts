@@ -1,14 +1,15 @@
 // Counts, shares and sizes as people read them.
+import { once } from './once';
 
-const plain = new Intl.NumberFormat(undefined);
-const short = new Intl.NumberFormat(undefined, { notation: 'compact', maximumFractionDigits: 1 });
+const plain = once(() => new Intl.NumberFormat(undefined));
+const short = once(() => new Intl.NumberFormat(undefined, { notation: 'compact', maximumFractionDigits: 1 }));
 
 export function count(value: number): string {
-  return plain.format(value);
+  return plain().format(value);
 }
 
 export function compact(value: number | null | undefined): string {
-  return value === null || value === undefined ? 'unknown' : short.format(value);
+  return value === null || value === undefined ? 'unknown' : short().format(value);
 }
 
 /** `part` of `whole` in per cent; "none yet" of nothing. */
@@ -27,5 +28,5 @@ export function bytes(value: number): string {
 
 /** "1 request", "2 requests". */
 export function several(value: number, one: string, many = `${one}s`): string {
-  return `${plain.format(value)} ${value === 1 ? one : many}`;
+  return `${plain().format(value)} ${value === 1 ? one : many}`;
 }

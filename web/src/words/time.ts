@@ -1,28 +1,29 @@
 // Times and durations as people read them; `unknown` is a word, never 0.
+import { once } from './once';
 
 const SECOND = 1_000;
 const MINUTE = 60 * SECOND;
 const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
 
-const clock = new Intl.DateTimeFormat(undefined, {
-  hour: '2-digit',
-  minute: '2-digit',
-  second: '2-digit',
-  hour12: false,
-});
-const day = new Intl.DateTimeFormat(undefined, { day: 'numeric', month: 'short' });
-const full = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium' });
+const clock = format({ hour: '2-digit', minute: '2-digit', second: '2-digit', hour12: false });
+const day = format({ day: 'numeric', month: 'short' });
+const full = format({ dateStyle: 'medium', timeStyle: 'medium' });
+
+function format(options: Intl.DateTimeFormatOptions): (date: Date) => string {
+  const made = once(() => new Intl.DateTimeFormat(undefined, options));
+  return (date) => made().format(date);
+}
 
 /** `at` in unix ms: the time of today, or day and time. */
 export function moment(at: number, now = Date.now()): string {
   const date = new Date(at);
   const today = new Date(now).toDateString() === date.toDateString();
-  return today ? clock.format(date) : `${day.format(date)} ${clock.format(date).slice(0, 5)}`;
+  return today ? clock(date) : `${day(date)} ${clock(date).slice(0, 5)}`;
 }
 
 export function whole(at: number): string {
-  return full.format(new Date(at));
+  return full(new Date(at));
 }
 
 export function ago(at: number, now = Date.now()): string {

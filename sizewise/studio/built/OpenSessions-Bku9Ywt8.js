@@ -1,1 +1,0 @@
-import"./vendor-DcJ2WvKM.js";import{O as e}from"./kit-auDOOCkq.js";import{t}from"./Sessions-D50d-p5u.js";function n(n){e(n,{title:`Sessions`,lead:`Who is signed in, from where, by which factor. Full addresses are not stored.`,children:(e,n)=>{t(e,{own:!1})},$$slots:{default:!0}})}export{n as default};
