@@ -21,6 +21,7 @@ from sizewise.errors import Conflict
 from sizewise.principal import KeyScope
 from sizewise.storage.database import UnitOfWork, migration_statement, overwriting_deleted
 from sizewise.storage.migrations import BIG_INTEGER, Migrations
+from sizewise.storage.upsert import upsert
 
 META = MetaData()
 
@@ -259,6 +260,5 @@ def with_audit_event(change: UnitOfWork[object], event: AuditEvent) -> UnitOfWor
 
 def bump_version(connection: Connection) -> CredentialSnapshot:
     """Increments the version, so that servers that cache keys and users reload them."""
-    if not connection.execute(update(VERSIONS).values(version=VERSIONS.c.version + 1)).rowcount:
-        connection.execute(insert(VERSIONS).values(tenant=VERSION_TENANT, version=1))
+    upsert(connection, VERSIONS, {"tenant": VERSION_TENANT}, {"version": 1}, {"version": VERSIONS.c.version + 1})
     return read_snapshot(connection)

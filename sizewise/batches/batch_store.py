@@ -93,7 +93,7 @@ class BatchStore:
 
         def work() -> bool:
             sealed = msgspec.structs.replace(row, sealed=self._seal_content(row, content))
-            return self._write(lambda c: tables.insert_batch(c, sealed, now_ms(), most))
+            return self._write(lambda c: tables.insert_batch(c, sealed, most))
 
         if not await self._run(work):
             raise Busy(
@@ -144,7 +144,7 @@ class BatchStore:
     # ---- for the queue
 
     async def claim(self, row: BatchRow) -> bool:
-        return await self._run(self._write, lambda c: BATCH_TABLE.claim(c, row, now_ms()))
+        return await self._run(self._write, lambda c: BATCH_TABLE.claim(c, row))
 
     async def release(self, row: BatchRow) -> None:
         await self._run(self._write, lambda c: BATCH_TABLE.release(c, row))
@@ -162,11 +162,11 @@ class BatchStore:
         await self.change(row, content, UNFINISHED, "failed")
         return False
 
-    async def take_orphans(self, server: str, before: int) -> list[BatchRow]:
-        return await self._run(self._write, lambda c: tables.take_orphans(c, server, before, now_ms()))
+    async def take_orphans(self, server: str, silent_ms: int) -> list[BatchRow]:
+        return await self._run(self._write, lambda c: tables.take_orphans(c, server, silent_ms))
 
     async def renew(self, server: str) -> set[str]:
-        return await self._run(self._write, lambda c: BATCH_TABLE.renew(c, server, now_ms()))
+        return await self._run(self._write, lambda c: BATCH_TABLE.renew(c, server))
 
     # ---- results
 
@@ -178,7 +178,7 @@ class BatchStore:
             sealed = self._encryption.encrypt(plain, row.tenant, RESULTS_NAME, where)
             made, counts = ResultRow(position, result.failed, sealed, result.error_code), result_counts(result)
             cost = result.cost or 0
-            return self._write(lambda c: tables.insert_result(c, row, made, counts, cost, now_ms()))
+            return self._write(lambda c: tables.insert_result(c, row, made, counts, cost))
 
         return await self._run(work)
 

@@ -25,6 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from sizewise.storage.database import migration_statement
+from sizewise.storage.database_clock import clock_ms
 from sizewise.storage.erasure import CALLER_KEY, CALLER_USER, Caller, PersonalTable, caller_columns, caller_index
 from sizewise.storage.keys.tables import EncryptedTable
 from sizewise.storage.migrations import BIG_INTEGER, Migrations
@@ -45,7 +46,9 @@ BATCHES = Table(
     Column("id", Text, nullable=False),
     Column("status", Text, nullable=False),
     Column("server", Text, nullable=False),  # the process that runs it, or is to; empty: none
-    Column("seen", BIG_INTEGER, nullable=False),  # unix ms; when that process was last there
+    Column(
+        "seen", BIG_INTEGER, nullable=False
+    ),  # when that process was last there, in unix ms by the clock of the database
     Column("created", BIG_INTEGER, nullable=False),  # unix ms
     Column("expires", BIG_INTEGER, nullable=False),  # unix ms
     Column("total", BIG_INTEGER, nullable=False),  # requests in the file, once they are counted
@@ -157,14 +160,14 @@ def _batch(values: RowMapping) -> BatchRow:
     )
 
 
-def insert_batch(connection: Connection, row: BatchRow, now: int, max_unfinished: int) -> bool:
+def insert_batch(connection: Connection, row: BatchRow, max_unfinished: int) -> bool:
     """False if its organization has so many unfinished ones. Raises Conflict, at the end, if the id is taken."""
     unfinished = (BATCHES.c.tenant == row.tenant) & BATCHES.c.status.in_(UNFINISHED)
     if (connection.scalar(select(func.count()).where(unfinished)) or 0) >= max_unfinished:
         return False
     names = ("tenant", "project", "id", "created", "expires", "status", "server", "total", "cost", "sealed")
     values = {name: getattr(row, name) for name in names} | dict.fromkeys(COUNTS, 0)
-    sized = {"seen": now, "bytes": len(row.sealed)}
+    sized = {"seen": clock_ms(), "bytes": len(row.sealed)}
     connection.execute(insert(BATCHES).values(**values, **sized, **row.caller.values))
     return True
 
@@ -213,15 +216,15 @@ def change_batch(
     return connection.execute(changed.values(**values)).rowcount > 0
 
 
-def take_orphans(connection: Connection, server: str, before: int, now: int) -> list[BatchRow]:
-    return [_batch(each) for each in BATCH_TABLE.take_orphans(connection, server, before, now)]
+def take_orphans(connection: Connection, server: str, silent_ms: int) -> list[BatchRow]:
+    return [_batch(each) for each in BATCH_TABLE.take_orphans(connection, server, silent_ms)]
 
 
 # ---- results
 
 
 def insert_result(
-    connection: Connection, row: BatchRow, result: ResultRow, counts: BatchCounts, cost: int, now: int
+    connection: Connection, row: BatchRow, result: ResultRow, counts: BatchCounts, cost: int
 ) -> BatchStatus | None:
     """The batch's status; None if it has ended, is another server's, or has a result at this position. `counts`,
     `cost`: of this result.
@@ -232,7 +235,9 @@ def insert_result(
     same = (RESULTS.c.batch == row.id) & (RESULTS.c.position == result.position)
     if connection.scalar(select(func.count()).where(same)):
         return None
-    if not connection.execute(update(BATCHES).where(mine).values(seen=now, cost=its.cost + cost, **grown)).rowcount:
+    if not connection.execute(
+        update(BATCHES).where(mine).values(seen=clock_ms(), cost=its.cost + cost, **grown)
+    ).rowcount:
         return None
     values = {"position": result.position, "failed": int(result.failed), "bytes": len(result.sealed)}
     sealed = {"sealed": result.sealed, "code": result.code}

@@ -16,12 +16,13 @@ from typing import Protocol, TypeVar
 from msgspec import Struct
 from msgspec.structs import replace
 
-from sizewise.cache.background_store import BackgroundRequest, BackgroundStore, now_ms
+from sizewise.cache.background_store import BackgroundRequest, BackgroundStore
 from sizewise.cache.background_tables import BackgroundRow, BackgroundStatus
 from sizewise.cache.event_log import EventLog, compress_events
 from sizewise.cache.stored_responses import StoredResponse
 from sizewise.errors import EncryptionKeyUnavailable, StorageError
 from sizewise.jobs.periodic_tasks import PeriodicTask
+from sizewise.jobs.run_queue import ANY_AGE_MS, ORPHAN_AFTER_MS
 from sizewise.messages import Reply
 from sizewise.storage.database import UnitOfWork
 
@@ -29,8 +30,6 @@ log = logging.getLogger("sizewise.cache")
 T = TypeVar("T")
 
 POLL_INTERVAL_S = 1.0
-ORPHAN_AFTER_MS = 30_000
-"""A server of a shared database that was not seen for so long runs nothing any more."""
 RETRY_S = 1.0
 """Between attempts to store a finished response."""
 
@@ -226,8 +225,7 @@ class BackgroundResponses:
             for active in mine:  # all were inserted before the look
                 if statuses.get(active.row.id, "cancelling") == "cancelling":
                     self._stop(active)
-        before = now_ms() - ORPHAN_AFTER_MS if self._shared else now_ms() + 1
-        rows = await self.store.take_orphans(self._server, before)
+        rows = await self.store.take_orphans(self._server, ORPHAN_AFTER_MS if self._shared else ANY_AGE_MS)
         for row in rows:
             if row.status == "queued":
                 self._enqueue(ActiveResponse(row))

@@ -62,9 +62,7 @@ class BackgroundStore:
         plain = msgspec.msgpack.encode(_storable(request))
         seal = partial(self._encryption.encrypt, plain, row.tenant, TABLE, f"{row.project}/{row.id}")
         sealed = await asyncio.get_running_loop().run_in_executor(self._executor, seal)
-        has_room = await self._writer.run_transaction(
-            lambda c: tables.insert_row(c, row, sealed, now_ms(), max_unfinished)
-        )
+        has_room = await self._writer.run_transaction(lambda c: tables.insert_row(c, row, sealed, max_unfinished))
         if not has_room:
             raise Busy(
                 f"{max_unfinished} background responses of this organization are unfinished",
@@ -86,11 +84,11 @@ class BackgroundStore:
 
     async def claim(self, row: BackgroundRow, also: UnitOfWork[None]) -> bool:
         """Whether it was queued here, and is in progress now, with `also` done; durable when this returns."""
-        return await self._writer.run_transaction(lambda c: tables.claim_row(c, row, now_ms(), also))
+        return await self._writer.run_transaction(lambda c: tables.claim_row(c, row, also))
 
     async def change_status(self, row: BackgroundRow, before: BackgroundStatus, after: BackgroundStatus) -> bool:
         """Whether it was `before` and is `after` now; durable when this returns."""
-        return await self._writer.run_transaction(lambda c: tables.change_status(c, row, before, after, now_ms()))
+        return await self._writer.run_transaction(lambda c: tables.change_status(c, row, before, after))
 
     async def finish(self, row: BackgroundRow, stored: StoredResponse, *statuses: BackgroundStatus) -> bool:
         """Replaces the row by `stored`, both or neither; False if the row is gone, or has none of `statuses`."""
@@ -103,11 +101,11 @@ class BackgroundStore:
     async def ask_to_cancel(self, row: BackgroundRow) -> None:
         await self._writer.run_transaction(lambda c: tables.ask_to_cancel(c, row))
 
-    async def take_orphans(self, server: str, before: int) -> list[BackgroundRow]:
-        return await self._writer.run_transaction(lambda c: tables.take_orphans(c, server, before, now_ms()))
+    async def take_orphans(self, server: str, silent_ms: int) -> list[BackgroundRow]:
+        return await self._writer.run_transaction(lambda c: tables.take_orphans(c, server, silent_ms))
 
     async def renew(self, server: str) -> dict[str, str]:
-        return await self._writer.run_transaction(lambda c: tables.renew(c, server, now_ms()))
+        return await self._writer.run_transaction(lambda c: tables.renew(c, server))
 
 
 def now_ms() -> int:

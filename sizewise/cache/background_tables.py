@@ -24,6 +24,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 from sqlalchemy.sql.elements import ColumnElement
 
 from sizewise.storage.database import UnitOfWork
+from sizewise.storage.database_clock import clock_ms
 from sizewise.storage.erasure import CALLER_KEY, CALLER_USER, Caller, PersonalTable, caller_columns, caller_index
 from sizewise.storage.keys.tables import EncryptedTable
 from sizewise.storage.migrations import BIG_INTEGER, Migrations
@@ -38,7 +39,9 @@ BACKGROUND = Table(
     Column("id", Text, nullable=False),
     Column("status", Text, nullable=False),
     Column("server", Text, nullable=False),  # the process that runs it, or is to
-    Column("seen", BIG_INTEGER, nullable=False),  # unix ms; when that process was last there
+    Column(
+        "seen", BIG_INTEGER, nullable=False
+    ),  # when that process was last there, in unix ms by the clock of the database
     Column("created", BIG_INTEGER, nullable=False),  # unix ms
     Column("bytes", BIG_INTEGER, nullable=False),
     Column("sealed", LargeBinary, nullable=False),
@@ -68,12 +71,12 @@ class BackgroundRow(Struct, frozen=True):
     server: str = ""
 
 
-def insert_row(connection: Connection, row: BackgroundRow, ciphertext: bytes, now: int, max_rows: int) -> bool:
+def insert_row(connection: Connection, row: BackgroundRow, ciphertext: bytes, max_rows: int) -> bool:
     """False if its tenant has `max_rows` already; on Postgres, servers that insert at once may exceed it by a few."""
     if (connection.scalar(select(func.count()).where(BACKGROUND.c.tenant == row.tenant)) or 0) >= max_rows:
         return False
     named = {"tenant": row.tenant, "project": row.project, "id": row.id, "status": row.status, "server": row.server}
-    sized = {"seen": now, "created": row.created, "bytes": len(ciphertext), "sealed": ciphertext}
+    sized = {"seen": clock_ms(), "created": row.created, "bytes": len(ciphertext), "sealed": ciphertext}
     connection.execute(insert(BACKGROUND).values(**named, **sized, **row.caller.values))
     return True
 
@@ -86,16 +89,16 @@ def find_row(connection: Connection, tenant: str, project: str, id: str) -> tupl
 
 
 def change_status(
-    connection: Connection, row: BackgroundRow, before: BackgroundStatus, after: BackgroundStatus, now: int
+    connection: Connection, row: BackgroundRow, before: BackgroundStatus, after: BackgroundStatus
 ) -> bool:
     """Whether the row of this server had the status `before`, and now has `after`."""
     mine = _is(row) & (BACKGROUND.c.status == before) & (BACKGROUND.c.server == row.server)
-    return connection.execute(update(BACKGROUND).where(mine).values(status=after, seen=now)).rowcount > 0
+    return connection.execute(update(BACKGROUND).where(mine).values(status=after, seen=clock_ms())).rowcount > 0
 
 
-def claim_row(connection: Connection, row: BackgroundRow, now: int, also: UnitOfWork[None]) -> bool:
+def claim_row(connection: Connection, row: BackgroundRow, also: UnitOfWork[None]) -> bool:
     """Whether it was queued, and is in progress now, with `also` done in the same transaction."""
-    if not change_status(connection, row, "queued", "in_progress", now):
+    if not change_status(connection, row, "queued", "in_progress"):
         return False
     also(connection)
     return True
@@ -115,20 +118,20 @@ def delete_row(connection: Connection, row: BackgroundRow, *statuses: Background
     return connection.execute(delete(BACKGROUND).where(mine)).rowcount > 0
 
 
-def take_orphans(connection: Connection, server: str, before: int, now: int) -> list[BackgroundRow]:
-    """Rows whose server was not seen since `before` (unix ms), oldest first; they are this server's now."""
+def take_orphans(connection: Connection, server: str, silent_ms: int) -> list[BackgroundRow]:
+    """Rows whose server was not seen for `silent_ms`, oldest first; they are this server's now."""
     its = BACKGROUND.c
-    lost = (its.server != server) & (its.seen < before)
+    lost = (its.server != server) & (its.seen < clock_ms() - silent_ms)
     rows = [_row(each) for each in connection.execute(select(BACKGROUND).where(lost).order_by(its.number))]
     if rows:
-        connection.execute(update(BACKGROUND).where(lost).values(server=server, seen=now))
+        connection.execute(update(BACKGROUND).where(lost).values(server=server, seen=clock_ms()))
     return [replace(row, server=server) for row in rows]
 
 
-def renew(connection: Connection, server: str, now: int) -> dict[str, str]:
+def renew(connection: Connection, server: str) -> dict[str, str]:
     """Marks the rows of `server` as seen; returns their status by id."""
     mine = BACKGROUND.c.server == server
-    connection.execute(update(BACKGROUND).where(mine).values(seen=now))
+    connection.execute(update(BACKGROUND).where(mine).values(seen=clock_ms()))
     return {row.id: row.status for row in connection.execute(select(BACKGROUND.c.id, BACKGROUND.c.status).where(mine))}
 
 

@@ -28,6 +28,7 @@ from sizewise.storage.database import overwriting_deleted
 from sizewise.storage.erasure import Caller, PersonalTable, caller_columns, caller_index
 from sizewise.storage.keys.tables import EncryptedTable
 from sizewise.storage.migrations import BIG_INTEGER, Migrations
+from sizewise.storage.upsert import insert_if_absent, upsert
 
 MOST_IDS = 500
 """In one query."""
@@ -150,9 +151,8 @@ def list_questions(connection: Connection, tenant: str, project: str | None) -> 
 def save_question(connection: Connection, row: QuestionRow) -> None:
     """Inserts or replaces it."""
     values = {**asdict(row), "bytes": len(row.sealed)}
-    mine = _is(row.tenant, row.project, row.question)
-    if not connection.execute(update(QUESTIONS).where(mine).values(values)).rowcount:
-        connection.execute(insert(QUESTIONS).values(values))
+    key = {name: values.pop(name) for name in ("tenant", "project", "question")}
+    upsert(connection, QUESTIONS, key, values)
 
 
 def update_question(connection: Connection, row: QuestionRow, before: QuestionRow) -> bool:
@@ -178,8 +178,10 @@ def add_answer(
     state = find_question(connection, row.tenant, row.project, row.question)
     if state is None:
         state = replace(fresh, since=last_number(connection))
-        save_question(connection, state)
-        void_family(connection, state, cause, state.changed)
+        if insert_if_absent(connection, QUESTIONS, {**asdict(state), "bytes": len(state.sealed)}):
+            void_family(connection, state, cause, state.changed)
+        else:
+            state = find_question(connection, row.tenant, row.project, row.question) or state
     values = {**asdict(row), **caller.values, "bytes": len(row.sealed)}
     number = connection.execute(insert(ANSWERS).values(values).returning(ANSWERS.c.number)).scalar_one()
     return int(number), state, count_answers(connection, state)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
@@ -20,8 +19,10 @@ from sizewise.jobs.periodic_tasks import PeriodicTask
 log = logging.getLogger("sizewise.jobs")
 
 POLL_INTERVAL_S = 1.0
-ORPHAN_AFTER_MS = 30_000
+ORPHAN_AFTER_MS = 20_000
 """A server of a shared database that was not seen for so long runs nothing any more."""
+ANY_AGE_MS = -(2**52)
+"""Of the only server of a database what another process ran is taken over however lately it was seen."""
 RETRY_S = 1.0
 """Between attempts to reach a storage that is away."""
 
@@ -54,8 +55,8 @@ class RunRows(Protocol[RowT]):
         """After an unforeseen fault in its run. Whether it goes on, with what is left to do; otherwise it has ended."""
         ...
 
-    async def take_orphans(self, server: str, before: int) -> Sequence[RowT]:
-        """Unfinished rows whose server was not seen since `before` (unix ms); they are this server's now."""
+    async def take_orphans(self, server: str, silent_ms: int) -> Sequence[RowT]:
+        """Unfinished rows whose server was not seen for `silent_ms`; they are this server's now."""
         ...
 
     async def renew(self, server: str) -> set[str]:
@@ -166,9 +167,8 @@ class RunQueue(Generic[RowT]):
             for id in set(mine) - unfinished:
                 self.stop(id)
         if self._is_new or self._shared:
-            now = time.time_ns() // 1_000_000
-            before = now - ORPHAN_AFTER_MS if self._shared else now + 1
-            for row in await self._rows.take_orphans(self.server, before):
+            silent_ms = ORPHAN_AFTER_MS if self._shared else ANY_AGE_MS
+            for row in await self._rows.take_orphans(self.server, silent_ms):
                 self.enqueue(row)
             self._is_new = False
 

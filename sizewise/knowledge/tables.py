@@ -28,6 +28,7 @@ from sizewise.audit_log import tables as audit
 from sizewise.audit_log.hash_chain import AuditEvent
 from sizewise.storage.keys.tables import EncryptedTable
 from sizewise.storage.migrations import BIG_INTEGER, Migrations
+from sizewise.storage.upsert import insert_if_absent
 
 META = MetaData()
 
@@ -244,7 +245,8 @@ def add_base(connection: Connection, row: BaseRow, audit_event: AuditEvent) -> B
     if there is not None:
         return there
     values = {name: getattr(row, name) for name in BaseRow.__struct_fields__}
-    connection.execute(insert(BASES).values(**values, bytes=len(row.sealed)))
+    if not insert_if_absent(connection, BASES, {**values, "bytes": len(row.sealed)}):
+        return base(connection, row.tenant, row.project, row.name) or row
     audit.append_event(connection, audit_event)
     return row
 

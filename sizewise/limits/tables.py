@@ -7,7 +7,6 @@ case.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Sequence
 
 from msgspec import Struct
@@ -19,7 +18,9 @@ from sizewise.audit_log import tables as audit
 from sizewise.audit_log.hash_chain import AuditEvent
 from sizewise.limits.rules import MONEY_UNITS, Limit, LimitKey, ScopedLimit, Unit
 from sizewise.storage.database import UnitOfWork, migration_statement
+from sizewise.storage.database_clock import database_time_ms
 from sizewise.storage.migrations import BIG_INTEGER, Migrations
+from sizewise.storage.upsert import upsert
 
 META = MetaData()
 
@@ -269,9 +270,7 @@ def _window_filter(key: LimitKey, starts_at: int) -> ColumnElement[bool]:
 
 def read_clock(connection: Connection) -> float:
     """Unix seconds by the store's clock: with SQLite this machine's."""
-    if connection.dialect.name == "sqlite":
-        return time.time()
-    return float(connection.scalar(text("SELECT EXTRACT(EPOCH FROM clock_timestamp())")) or 0.0)
+    return database_time_ms(connection) / 1_000
 
 
 def read_version(connection: Connection) -> int:
@@ -294,8 +293,7 @@ def set_limit(connection: Connection, limit: ScopedLimit, event: AuditEvent) -> 
     if limit.limit != Limit():
         amounts = {name: getattr(limit.limit, name) for name in Limit.__struct_fields__}
         connection.execute(insert(LIMITS).values(tenant=limit.tenant, scope=limit.scope, **amounts))
-    if not connection.execute(update(VERSIONS).values(version=VERSIONS.c.version + 1)).rowcount:
-        connection.execute(insert(VERSIONS).values(tenant=VERSION_TENANT, version=1))
+    upsert(connection, VERSIONS, {"tenant": VERSION_TENANT}, {"version": 1}, {"version": VERSIONS.c.version + 1})
     return read_snapshot(connection)
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from msgspec import Struct
-from sqlalchemy import Column, Connection, Index, LargeBinary, MetaData, Table, Text, insert, select
+from sqlalchemy import Column, Connection, Index, LargeBinary, MetaData, Table, Text, select
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from sizewise.audit_log import tables as audit
 from sizewise.audit_log.hash_chain import AuditEvent
 from sizewise.storage.keys.tables import EncryptedTable
 from sizewise.storage.migrations import BIG_INTEGER, Migrations
+from sizewise.storage.upsert import insert_absent, insert_if_absent
 
 META = MetaData()
 
@@ -89,25 +90,13 @@ def insert_release(
     """False, and nothing is written, if the release exists. Parts that exist are left as they are."""
     if find_releases(connection, tenant, project, release.hash):
         return False
-    mine = (PARTS.c.tenant == tenant) & (PARTS.c.project == project)
-    known = {
-        (row.kind, row.name, row.version)
-        for row in connection.execute(select(PARTS.c.kind, PARTS.c.name, PARTS.c.version).where(mine))
-    }
-    new = [
-        {
-            **{name: getattr(each, name) for name in PartRow.__struct_fields__},
-            "tenant": tenant,
-            "project": project,
-            "bytes": len(each.sealed),
-        }
-        for each in parts
-        if each.key not in known
-    ]
-    if new:
-        connection.execute(insert(PARTS), new)
     row = {name: getattr(release, name) for name in ReleaseRow.__struct_fields__}
-    connection.execute(insert(RELEASES).values(tenant=tenant, project=project, **row))
+    if not insert_if_absent(connection, RELEASES, {"tenant": tenant, "project": project, **row}):
+        return False
+    where = {"tenant": tenant, "project": project}
+    names = PartRow.__struct_fields__
+    new = [{name: getattr(each, name) for name in names} | where | {"bytes": len(each.sealed)} for each in parts]
+    insert_absent(connection, PARTS, new)
     audit.append_event(connection, audit_event)
     return True
 

@@ -7,16 +7,16 @@ continued after another has taken over, changes nothing.
 from __future__ import annotations
 
 import logging
-import time
 from contextlib import suppress
 from typing import TypeVar
 
-from sqlalchemy import Column, Connection, MetaData, Table, Text, insert, select, text, update
+from sqlalchemy import Column, Connection, MetaData, Table, Text, insert, select, update
 from sqlalchemy.schema import CreateTable
 
 from sizewise.errors import Conflict, StorageError
 from sizewise.jobs.periodic_tasks import PeriodicTask
 from sizewise.storage.database import AsyncTransactionRunner, UnitOfWork
+from sizewise.storage.database_clock import database_time_ms
 from sizewise.storage.migrations import BIG_INTEGER, Migrations
 
 META = MetaData()
@@ -48,7 +48,7 @@ T = TypeVar("T")
 
 def take_lease(connection: Connection, name: str, holder: str, lease_s: float) -> int:
     """The epoch if `holder` leads, with its lease renewed; 0 if another does. Raises Conflict if two begin at once."""
-    now, its = _now(connection), LEASES.c
+    now, its = database_time_ms(connection), LEASES.c
     mine = (its.tenant == TENANT) & (its.name == name)
     row = connection.execute(select(its.holder, its.epoch, its.expires).where(mine).with_for_update()).one_or_none()
     until = {"holder": holder, "expires": now + round(lease_s * 1_000)}
@@ -67,13 +67,6 @@ def is_leader(connection: Connection, name: str, epoch: int) -> bool:
     its = LEASES.c
     found = select(its.epoch).where((its.tenant == TENANT) & (its.name == name)).with_for_update()
     return connection.scalar(found) == epoch
-
-
-def _now(connection: Connection) -> int:
-    """Unix ms by the clock of the database: those of its servers may differ."""
-    if connection.dialect.name == "sqlite":
-        return time.time_ns() // 1_000_000
-    return int(connection.scalar(text("SELECT EXTRACT(EPOCH FROM clock_timestamp()) * 1000")) or 0)
 
 
 class StaleLeader(StorageError):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Connection, Index, LargeBinary, MetaData, Table, Text, insert, select
+from sqlalchemy import Column, Connection, Index, LargeBinary, MetaData, Table, Text, select
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from sizewise.storage.keys.tables import EncryptedTable
 from sizewise.storage.migrations import BIG_INTEGER, Migrations
+from sizewise.storage.upsert import insert_if_absent
 
 META = MetaData()
 NAME = "end_user_keys"
@@ -28,8 +29,6 @@ def find_hash_key(connection: Connection, tenant: str) -> bytes | None:
 
 
 def add_hash_key(connection: Connection, tenant: str, sealed: bytes) -> bytes:
-    """The tenant's key: `sealed`, unless another thread has added one. Raises Conflict if another server has."""
-    found = find_hash_key(connection, tenant)
-    if found is None:
-        connection.execute(insert(HASH_KEYS).values(tenant=tenant, sealed=sealed, bytes=len(sealed)))
-    return found or sealed
+    """The tenant's key: `sealed`, or that of whoever was first."""
+    insert_if_absent(connection, HASH_KEYS, {"tenant": tenant, "sealed": sealed, "bytes": len(sealed)})
+    return find_hash_key(connection, tenant) or sealed

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sqlalchemy import Column, Connection, MetaData, Table, Text, delete, insert, inspect, select, update
+from sqlalchemy import Column, Connection, MetaData, Table, Text, delete, inspect, select
 from sqlalchemy.schema import CreateTable
 
 from sizewise.storage.migrations import BIG_INTEGER, Migrations
+from sizewise.storage.upsert import upsert
 
 META = MetaData()
 
@@ -41,7 +42,4 @@ def store_paces(connection: Connection, machine: str, figures: Mapping[str, str]
     connection.execute(delete(PACES).where(its.updated < since))
     for model, text in figures.items():
         key = {"tenant": TENANT, "machine": machine, "model": model}
-        row = {"figures": text, "updated": now}
-        mine = (its.tenant == TENANT) & (its.machine == machine) & (its.model == model)
-        if not connection.execute(update(PACES).where(mine).values(row)).rowcount:
-            connection.execute(insert(PACES).values(key | row))
+        upsert(connection, PACES, key, {"figures": text, "updated": now})

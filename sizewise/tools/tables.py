@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sqlalchemy import Column, Connection, MetaData, Table, Text, insert, select
+from sqlalchemy import Column, Connection, MetaData, Table, Text, select
 from sqlalchemy.schema import CreateTable
 
 from sizewise.storage.migrations import BIG_INTEGER, Migrations
+from sizewise.storage.upsert import insert_absent
 
 META = MetaData()
 
@@ -33,11 +34,5 @@ def pinned(connection: Connection, tenant: str, server: str) -> dict[str, str]:
 
 def add(connection: Connection, tenant: str, server: str, fingerprints: Mapping[str, str], now: int) -> None:
     """Inserts the names that have no fingerprint yet; existing ones are unchanged."""
-    there = pinned(connection, tenant, server)
-    rows = [
-        {"tenant": tenant, "server": server, "name": name, "mark": mark, "created": now}
-        for name, mark in fingerprints.items()
-        if name not in there
-    ]
-    if rows:
-        connection.execute(insert(MCP_TOOLS), rows)
+    where = {"tenant": tenant, "server": server, "created": now}
+    insert_absent(connection, MCP_TOOLS, [{"name": name, "mark": mark, **where} for name, mark in fingerprints.items()])

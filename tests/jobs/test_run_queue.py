@@ -34,7 +34,7 @@ class Rows:
         self.failed.append(row.id)
         return len(self.failed) <= self._going_on
 
-    async def take_orphans(self, server: str, before: int) -> Sequence[Row]:
+    async def take_orphans(self, server: str, silent_ms: int) -> Sequence[Row]:
         return []
 
     async def renew(self, server: str) -> set[str]:

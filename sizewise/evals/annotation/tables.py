@@ -31,6 +31,7 @@ from sizewise.evals.scores.tables import SCORES
 from sizewise.storage.erasure import PersonalTable, caller_columns, caller_index
 from sizewise.storage.keys.tables import EncryptedTable
 from sizewise.storage.migrations import BIG_INTEGER, Migrations
+from sizewise.storage.upsert import insert_if_absent, upsert
 from sizewise.telemetry.payload_tables import CONTENTS
 from sizewise.telemetry.record_queries import RecordFilter, newest_records
 from sizewise.telemetry.tables import RECORDS, TRIES
@@ -245,11 +246,8 @@ def set_claim(
     connection: Connection, item: AnnotationItem, person: str, state: ClaimState, until: int = 0, reason: str = ""
 ) -> None:
     """`until`: when it ends, or when it was labeled."""
-    its = CLAIMS.c
-    mine = (its.tenant == item.tenant) & (its.item == item.id) & (its.person == person)
-    values = {"state": state, "until": until, "reason": reason}
-    if not connection.execute(update(CLAIMS).where(mine).values(values)).rowcount:
-        connection.execute(insert(CLAIMS).values(tenant=item.tenant, item=item.id, person=person, **values))
+    key = {"tenant": item.tenant, "item": item.id, "person": person}
+    upsert(connection, CLAIMS, key, {"state": state, "until": until, "reason": reason})
 
 
 def release_claims(connection: Connection, place: QueuePlace, but: str) -> None:
@@ -295,8 +293,7 @@ def queue_counts(connection: Connection, place: QueuePlace) -> QueueCounts:
 
 
 def add_view(connection: Connection, tenant: str, person: str, trace: str) -> None:
-    if not has_view(connection, tenant, person, trace):
-        connection.execute(insert(VIEWS).values(tenant=tenant, person=person, trace=trace))
+    insert_if_absent(connection, VIEWS, {"tenant": tenant, "person": person, "trace": trace})
 
 
 def has_view(connection: Connection, tenant: str, person: str, trace: str) -> bool:
@@ -314,10 +311,7 @@ def queue_position(connection: Connection, tenant: str, queue: str) -> tuple[int
 
 
 def set_position(connection: Connection, tenant: str, queue: str, record: int, score: int) -> None:
-    mine = (POSITIONS.c.tenant == tenant) & (POSITIONS.c.queue == queue)
-    values = {"record": record, "score": score}
-    if not connection.execute(update(POSITIONS).where(mine).values(values)).rowcount:
-        connection.execute(insert(POSITIONS).values(tenant=tenant, queue=queue, **values))
+    upsert(connection, POSITIONS, {"tenant": tenant, "queue": queue}, {"record": record, "score": score})
 
 
 def random_candidates(connection: Connection, after: int, until: int, limit: int) -> list[AnnotationCandidate]:

@@ -161,7 +161,7 @@ class HostedEvalStore:
             sealed = self._seal(content, row.tenant, RUNS_NAME, f"{row.project}/{row.id}")
             plain, most = msgspec.msgpack.encode(rows), self._settings.max_unfinished
             data = self._encryption.encrypt(plain, row.tenant, DATA_NAME, row.id)
-            return self._write(lambda c: run_queries.insert_run(c, replace(row, sealed=sealed), data, now_ms(), most))
+            return self._write(lambda c: run_queries.insert_run(c, replace(row, sealed=sealed), data, most))
 
         if not await self._run(work):
             raise Busy(
@@ -198,7 +198,7 @@ class HostedEvalStore:
 
     async def claim(self, row: RunRow) -> bool:
         """Whether this server has it and it is unfinished; it is in progress from now on."""
-        return await self._run(self._write, lambda c: run_queries.claim_run(c, row, now_ms()))
+        return await self._run(self._write, lambda c: run_queries.claim_run(c, row))
 
     async def end_run(self, row: RunRow, status: RunStatus, error: tuple[str, str] | None = None) -> bool:
         """Whether it was unfinished, and has ended now, with the sums of its items."""
@@ -227,11 +227,11 @@ class HostedEvalStore:
     async def delete_run(self, row: RunRow) -> bool:
         return await self._run(self._write, lambda c: run_queries.delete_run(c, row))
 
-    async def take_orphans(self, server: str, before: int) -> list[RunRow]:
-        return await self._run(self._write, lambda c: run_queries.take_orphans(c, server, before, now_ms()))
+    async def take_orphans(self, server: str, silent_ms: int) -> list[RunRow]:
+        return await self._run(self._write, lambda c: run_queries.take_orphans(c, server, silent_ms))
 
     async def renew(self, server: str) -> set[str]:
-        return await self._run(self._write, lambda c: run_queries.renew(c, server, now_ms()))
+        return await self._run(self._write, lambda c: run_queries.renew(c, server))
 
     # Items
 

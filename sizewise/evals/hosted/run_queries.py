@@ -18,6 +18,7 @@ from sizewise.evals.hosted.tables import (
     RunRow,
     RunStatus,
 )
+from sizewise.storage.database_clock import clock_ms
 from sizewise.storage.erasure import CALLER_KEY, CALLER_USER, Caller
 from sizewise.storage.row_pages import RowPage, in_page_order, page_query
 from sizewise.storage.run_rows import RunTable
@@ -26,7 +27,7 @@ RUN_TABLE = RunTable(RUNS, UNFINISHED)
 _ITEM = tuple(ITEMS.c[name] for name in ItemRow.__struct_fields__)
 
 
-def insert_run(connection: Connection, row: RunRow, data: bytes, now: int, max_unfinished: int) -> bool:
+def insert_run(connection: Connection, row: RunRow, data: bytes, max_unfinished: int) -> bool:
     """With its data. False if its organization has `max_unfinished` unfinished runs. Raises Conflict, at the end, if
     the id is taken.
     """
@@ -34,7 +35,7 @@ def insert_run(connection: Connection, row: RunRow, data: bytes, now: int, max_u
     if (connection.scalar(select(func.count()).where(unfinished)) or 0) >= max_unfinished:
         return False
     named = {name: getattr(row, name) for name in ("tenant", "project", "eval", "id", "created", "status", "server")}
-    sized = {"seen": now, "summary": "", "bytes": len(row.sealed), "sealed": row.sealed}
+    sized = {"seen": clock_ms(), "summary": "", "bytes": len(row.sealed), "sealed": row.sealed}
     connection.execute(insert(RUNS).values(**named, **sized, **row.caller.values))
     connection.execute(insert(DATA).values(tenant=row.tenant, run=row.id, bytes=len(data), sealed=data))
     return True
@@ -61,9 +62,9 @@ def list_runs(
     return in_page_order([_run(each) for each in found], page)
 
 
-def claim_run(connection: Connection, row: RunRow, now: int) -> bool:
+def claim_run(connection: Connection, row: RunRow) -> bool:
     """Whether it is this server's and unfinished; it is in progress from now on."""
-    return RUN_TABLE.claim(connection, row, now, status="in_progress")
+    return RUN_TABLE.claim(connection, row, status="in_progress")
 
 
 def end_run(connection: Connection, row: RunRow, status: RunStatus, summary: str, sealed: bytes | None = None) -> bool:
@@ -77,12 +78,12 @@ def release_run(connection: Connection, row: RunRow) -> None:
     RUN_TABLE.release(connection, row)
 
 
-def take_orphans(connection: Connection, server: str, before: int, now: int) -> list[RunRow]:
-    return [_run(each) for each in RUN_TABLE.take_orphans(connection, server, before, now)]
+def take_orphans(connection: Connection, server: str, silent_ms: int) -> list[RunRow]:
+    return [_run(each) for each in RUN_TABLE.take_orphans(connection, server, silent_ms)]
 
 
-def renew(connection: Connection, server: str, now: int) -> set[str]:
-    return RUN_TABLE.renew(connection, server, now)
+def renew(connection: Connection, server: str) -> set[str]:
+    return RUN_TABLE.renew(connection, server)
 
 
 def delete_run(connection: Connection, row: RunRow) -> bool:
@@ -114,7 +115,7 @@ def _run(values: RowMapping) -> RunRow:
 def insert_item(connection: Connection, row: RunRow, item: ItemRow) -> bool:
     """False if the run has ended, is another server's, or has a result at this position."""
     mine = RUN_TABLE.at(row) & (RUNS.c.server == row.server) & (RUNS.c.status == "in_progress")
-    if not connection.execute(update(RUNS).where(mine).values(seen=item.created)).rowcount:
+    if not connection.execute(update(RUNS).where(mine).values(seen=clock_ms())).rowcount:
         return False
     same = (ITEMS.c.run == row.id) & (ITEMS.c.position == item.position)
     if connection.scalar(select(func.count()).where(same)):

@@ -56,7 +56,9 @@ RUNS = Table(
     Column("id", Text, nullable=False),
     Column("status", Text, nullable=False),
     Column("server", Text, nullable=False),  # the process that runs it, or is to; empty: none
-    Column("seen", BIG_INTEGER, nullable=False),  # unix ms; when that process was last there
+    Column(
+        "seen", BIG_INTEGER, nullable=False
+    ),  # when that process was last there, in unix ms by the clock of the database
     Column("created", BIG_INTEGER, nullable=False),  # unix ms
     Column("summary", Text, nullable=False),  # RunSummary as JSON, once it has ended
     Column("bytes", BIG_INTEGER, nullable=False),

@@ -27,7 +27,6 @@ from sqlalchemy import (
     insert,
     select,
     tuple_,
-    update,
 )
 from sqlalchemy.schema import CreateIndex, CreateTable
 
@@ -36,6 +35,7 @@ from sizewise.storage.database import migration_statement
 from sizewise.storage.erasure import PersonalTable, caller_columns, caller_index
 from sizewise.storage.keys.tables import EncryptedTable
 from sizewise.storage.migrations import BIG_INTEGER, Migrations
+from sizewise.storage.upsert import upsert
 from sizewise.telemetry.tables import RequestRecord
 
 META = MetaData()
@@ -195,14 +195,12 @@ def score_id(row: ScoreRow) -> str:
 
 
 def put_score(connection: Connection, row: ScoreRow, sealed: bytes | None = None) -> None:
-    """Adds a score, or replaces the same author's of this name on this target. `sealed`: its comment, bound to its id.
-    Raises Conflict if another server adds it at this moment.
+    """Adds a score, or replaces the same author's of this name on this target. `sealed`: its comment, bound to its
+    id.
     """
-    id, its = row.id or score_id(row), SCORES.c
+    id = row.id or score_id(row)
     values = {name: getattr(row, name) for name in ScoreRow.__struct_fields__ if name not in ("number", "id")}
-    mine = (its.tenant == row.tenant) & (its.id == id)
-    if not connection.execute(update(SCORES).where(mine).values(values)).rowcount:
-        connection.execute(insert(SCORES).values(**values, id=id))
+    upsert(connection, SCORES, {"tenant": values.pop("tenant"), "id": id}, values)
     connection.execute(delete(COMMENTS).where(COMMENTS.c.tenant == row.tenant, COMMENTS.c.score == id))
     if sealed is not None:
         comment = {"tenant": row.tenant, "score": id, "bytes": len(sealed), "sealed": sealed}

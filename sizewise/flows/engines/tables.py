@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
-
-from sqlalchemy import Column, Connection, MetaData, Table, Text, delete, insert, select, text, update
+from sqlalchemy import Column, Connection, MetaData, Table, Text, delete, insert, select, update
 from sqlalchemy.schema import CreateTable
 
+from sizewise.storage.database_clock import database_time_ms
 from sizewise.storage.migrations import BIG_INTEGER, Migrations
 
 META = MetaData()
@@ -47,10 +46,3 @@ def delete_worker(connection: Connection, worker: str) -> None:
 def list_workers(connection: Connection) -> set[str]:
     """Workers that were not removed."""
     return set(connection.scalars(select(WORKERS.c.id)))
-
-
-def database_time_ms(connection: Connection) -> int:
-    """Unix ms. On Postgres by the database's clock, since the clocks of servers differ."""
-    if connection.dialect.name != "postgresql":
-        return time.time_ns() // 1_000_000
-    return int(connection.scalar(text("SELECT extract(epoch FROM clock_timestamp()) * 1000")) or 0)

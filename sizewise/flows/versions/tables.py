@@ -14,6 +14,7 @@ from sizewise.errors import Conflict
 from sizewise.storage.database import migration_statement
 from sizewise.storage.keys.tables import EncryptedTable
 from sizewise.storage.migrations import BIG_INTEGER, Migrations
+from sizewise.storage.upsert import insert_if_absent
 
 META = MetaData()
 
@@ -111,11 +112,10 @@ def insert_version(
     audit_event: AuditEvent,
 ) -> bool:
     """False, and nothing is written, if the version exists."""
-    if find_version(connection, tenant, project, version.name, version.version) is not None:
-        return False
     row = {name: getattr(version, name) for name in FlowVersion.__struct_fields__}
     whole = {"tenant": tenant, "project": project, **row, "bytes": len(sealed), "sealed": sealed}
-    connection.execute(insert(VERSIONS).values(whole))
+    if not insert_if_absent(connection, VERSIONS, whole):
+        return False
     audit.append_event(connection, audit_event)
     return True
 

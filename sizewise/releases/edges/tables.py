@@ -12,15 +12,13 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
-    insert,
     select,
-    text,
-    update,
 )
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from sizewise.storage.keys.tables import EncryptedTable
 from sizewise.storage.migrations import BIG_INTEGER, Migrations
+from sizewise.storage.upsert import insert_if_absent, upsert
 
 META = MetaData()
 SIGNING_KEYS = Table(
@@ -45,10 +43,6 @@ TAKEN = Table(
     Column("refused", Text, nullable=False),
 )
 SCHEMA = Migrations("edge_releases", ((CreateTable(SIGNING_KEYS), CreateIndex(BY_PROJECT), CreateTable(TAKEN)),))
-INSERT_KEY = (
-    "INSERT INTO edge_signing_keys (tenant, project, created, bytes, sealed)"
-    " VALUES (:tenant, :project, :created, :bytes, :sealed) ON CONFLICT DO NOTHING"
-)
 SEALED = EncryptedTable(SIGNING_KEYS, ("project",))
 
 Place = tuple[str, str, str]
@@ -71,7 +65,7 @@ def find_key(connection: Connection, tenant: str, project: str) -> bytes | None:
 def insert_key(connection: Connection, tenant: str, project: str, sealed: bytes, now: int) -> bytes:
     """What is stored then: this key, or the one of whoever was first. `now`: unix ms."""
     row = {"tenant": tenant, "project": project, "created": now, "bytes": len(sealed), "sealed": sealed}
-    connection.execute(text(INSERT_KEY), row)
+    insert_if_absent(connection, SIGNING_KEYS, row)
     return find_key(connection, tenant, project) or sealed
 
 
@@ -83,9 +77,8 @@ def find_handled(connection: Connection, place: Place) -> HandledOffer | None:
 
 def store_handled(connection: Connection, place: Place, handled: HandledOffer) -> None:
     values = {name: getattr(handled, name) for name in HandledOffer.__struct_fields__}
-    if not connection.execute(update(TAKEN).where(_at(place)).values(values)).rowcount:
-        tenant, project, environment = place
-        connection.execute(insert(TAKEN).values(tenant=tenant, project=project, environment=environment, **values))
+    tenant, project, environment = place
+    upsert(connection, TAKEN, {"tenant": tenant, "project": project, "environment": environment}, values)
 
 
 def _at(place: Place) -> ColumnElement[bool]:

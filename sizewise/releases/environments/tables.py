@@ -11,7 +11,6 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
-    delete,
     exists,
     insert,
     select,
@@ -23,6 +22,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from sizewise.audit_log import tables as audit
 from sizewise.audit_log.hash_chain import AuditEvent
 from sizewise.storage.migrations import BIG_INTEGER, Migrations
+from sizewise.storage.upsert import insert_if_absent, upsert
 
 META = MetaData()
 
@@ -190,10 +190,9 @@ def find_live(connection: Connection, place: tuple[str, str, str]) -> LiveReleas
 
 
 def insert_first(connection: Connection, live: LiveRelease, action: str, reason: str, event: AuditEvent) -> bool:
-    """False if the environment has a release. Raises Conflict (from the transaction) if it gets one at this time."""
-    if connection.scalar(select(exists().where(_is(LIVE, live.place)))):
+    """False if the environment has a release."""
+    if not insert_if_absent(connection, LIVE, {name: getattr(live, name) for name in LiveRelease.__struct_fields__}):
         return False
-    connection.execute(insert(LIVE).values({name: getattr(live, name) for name in LiveRelease.__struct_fields__}))
     _note(connection, live, None, action, reason)
     audit.append_event(connection, event)
     return True
@@ -299,10 +298,8 @@ def mark_applied(connection: Connection, plan: str, now: int) -> None:
 
 def insert_approval(connection: Connection, plan: PlanRow, by: str, now: int, event: AuditEvent) -> bool:
     """False if `by` has approved it before."""
-    its = APPROVALS.c
-    if connection.scalar(select(exists().where((its.plan == plan.id) & (its.by == by)))):
+    if not insert_if_absent(connection, APPROVALS, {"plan": plan.id, "by": by, "tenant": plan.tenant, "at": now}):
         return False
-    connection.execute(insert(APPROVALS).values(plan=plan.id, by=by, tenant=plan.tenant, at=now))
     audit.append_event(connection, event)
     return True
 
@@ -314,10 +311,9 @@ def list_approvals(connection: Connection, plan: str) -> list[str]:
 
 def save_gate(connection: Connection, gate: GateRow, event: AuditEvent) -> None:
     """In place of the verdict before."""
-    its = GATES.c
-    same = (its.tenant == gate.tenant) & (its.project == gate.project) & (its.release == gate.release)
-    connection.execute(delete(GATES).where(same & (its.base == gate.base) & (its.eval == gate.eval)))
-    connection.execute(insert(GATES).values({name: getattr(gate, name) for name in GateRow.__struct_fields__}))
+    values = {name: getattr(gate, name) for name in GateRow.__struct_fields__}
+    key = {name: values.pop(name) for name in ("tenant", "project", "release", "base", "eval")}
+    upsert(connection, GATES, key, values)
     audit.append_event(connection, event)
 
 

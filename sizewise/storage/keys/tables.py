@@ -81,7 +81,7 @@ class DataKeyStore:
                 return None
             key = DataKey(*row)
             taken = update(DATA_KEYS).where(its.tenant == tenant, its.id == key.id)
-            connection.execute(taken.values(seals=key.seals + USES_PER_BLOCK))
+            connection.execute(taken.values(seals=its.seals + USES_PER_BLOCK))
             return key
 
         return self._write(work)

@@ -11,6 +11,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from sizewise.principal import Principal
 from sizewise.storage.migrations import BIG_INTEGER, Migrations
+from sizewise.storage.upsert import insert_if_absent, upsert
 from sizewise.telemetry.edges.report import EdgeAttempt, EdgeRecord, EdgeReport
 from sizewise.telemetry.tables import ATTEMPTS, RECORDS, RecordWithAttempts, ended_records, join_tags
 
@@ -87,8 +88,10 @@ def store_report(connection: Connection, sender: Principal, report: EdgeReport, 
     known = select(ARRIVED.c.id).where(ARRIVED.c.tenant == tenant, ARRIVED.c.id.in_(mine))
     for id in connection.scalars(known).all():
         del mine[id]
+    for id in sorted(mine):  # in one order: another server may write the same ones
+        if not insert_if_absent(connection, ARRIVED, {"tenant": tenant, "id": id, "seen": now}):
+            del mine[id]
     if mine:
-        connection.execute(insert(ARRIVED), [{"tenant": tenant, "id": id, "seen": now} for id in mine])
         numbered = [(next(ids), each) for each in mine.values()]
         connection.execute(insert(RECORDS), [_record(number, each, sender, report, now) for number, each in numbered])
         attempts = [
@@ -105,10 +108,9 @@ def store_report(connection: Connection, sender: Principal, report: EdgeReport, 
 def _update_edge(connection: Connection, sender: Principal, report: EdgeReport, count: int, now: int) -> None:
     its = EDGES.c
     state: dict[str, Any] = {name: getattr(report, name) for name in REPORTED}
-    state |= {"tenant": sender.tenant, "project": sender.project, "key": sender.key_id, "seen": now}
-    same = update(EDGES).where(its.tenant == sender.tenant, its.name == report.edge)
-    if not connection.execute(same.values(records=its.records + count, **state)).rowcount:
-        connection.execute(insert(EDGES).values(name=report.edge, records=count, **state))
+    state |= {"project": sender.project, "key": sender.key_id, "seen": now}
+    key = {"tenant": sender.tenant, "name": report.edge}
+    upsert(connection, EDGES, key, {**state, "records": count}, {**state, "records": its.records + count})
 
 
 def _record(number: int, each: EdgeRecord, sender: Principal, report: EdgeReport, now: int) -> dict[str, Any]:
