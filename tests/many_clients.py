@@ -9,7 +9,7 @@ import sqlite3
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -62,12 +62,20 @@ KINDS: dict[str, Kind] = {
 }
 
 
+@dataclass(frozen=True)
+class Answered:
+    kind: str
+    server: Served
+    at: float  # time.monotonic()
+
+
 @dataclass
 class Clients:
     """What was asked so far. `servers` may be exchanged while they ask."""
 
     servers: list[Served]
-    traces: dict[str, str] = field(default_factory=dict)  # of answers with status 200 -> the kind
+    kinds: Mapping[str, Kind]
+    traces: dict[str, Answered] = field(default_factory=dict)  # of answers with status 200
     refused: Counter[tuple[str, int, str]] = field(default_factory=Counter)  # kind, status and code of all others
     passed_over: int = 0  # no connection: the next server was asked
     broken: int = 0  # the connection ended before the answer did
@@ -78,7 +86,7 @@ class Clients:
     def ask(self, kind: str, number: int) -> None:
         for server in itertools.islice(itertools.cycle(self.servers), number, number + len(self.servers)):
             try:
-                answer = KINDS[kind](server, number)
+                answer = self.kinds[kind](server, number)
             except ConnectionRefusedError:
                 self.passed_over += 1
                 continue
@@ -86,7 +94,7 @@ class Clients:
                 self.broken += 1
                 return
             if answer.status == 200:
-                self.traces[answer.headers["x-sizewise-trace"]] = kind
+                self.traces[answer.headers["x-sizewise-trace"]] = Answered(kind, server, time.monotonic())
             else:
                 code = "" if answer.cut else str(answer.error.get("code", ""))
                 self.refused[kind, answer.status, code] += 1
@@ -95,9 +103,11 @@ class Clients:
 
 
 @contextlib.contextmanager
-def asking(*servers: Served, each: int = 1, pause_s: float = 0.01) -> Iterator[Clients]:
+def asking(
+    *servers: Served, kinds: Mapping[str, Kind] = KINDS, each: int = 1, pause_s: float = 0.01
+) -> Iterator[Clients]:
     """`each`: clients for each kind of request."""
-    seen, over = Clients(list(servers)), threading.Event()
+    seen, over = Clients(list(servers), kinds), threading.Event()
 
     def ask(kind: str, first: int) -> None:
         for number in itertools.count(first):
@@ -106,7 +116,7 @@ def asking(*servers: Served, each: int = 1, pause_s: float = 0.01) -> Iterator[C
             seen.ask(kind, number)
             time.sleep(pause_s)
 
-    threads = [threading.Thread(target=ask, args=(kind, APART * n)) for kind in KINDS for n in range(each)]
+    threads = [threading.Thread(target=ask, args=(kind, APART * n)) for kind in kinds for n in range(each)]
     for one in threads:
         one.start()
     try:
@@ -119,16 +129,17 @@ def asking(*servers: Served, each: int = 1, pause_s: float = 0.01) -> Iterator[C
 
 def recorded(store: str) -> set[str]:
     """The traces of all answers with status 200 in the database at the URL `store`, or in the file of that name."""
-    return {trace for (trace,) in _rows(store, "SELECT trace FROM records WHERE status = 200")}
+    return {trace for (trace,) in rows(store, "SELECT trace FROM records WHERE status = 200")}
 
 
 def paid_twice(store: str) -> list[Any]:
     """Idempotency keys of these clients for which a model was called more than once, and how often."""
     words = "SELECT end_user, count(*) FROM records WHERE substr(end_user, 1, 4) = 'key-' AND cost > 0"
-    return _rows(store, f"{words} GROUP BY end_user HAVING count(*) > 1")
+    return rows(store, f"{words} GROUP BY end_user HAVING count(*) > 1")
 
 
-def _rows(store: str, words: str) -> list[Any]:
+def rows(store: str, words: str) -> list[Any]:
+    """What a query of the database at `store` finds."""
     if "://" not in store:
         with contextlib.closing(sqlite3.connect(store, timeout=60)) as database:
             return database.execute(words).fetchall()

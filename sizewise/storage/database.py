@@ -47,6 +47,14 @@ RowValues = tuple[str | int | float | None, ...]
 LOCK_TIMEOUT_MS = 5_000
 """How long a statement waits for a lock before StorageError."""
 IDLE_TRANSACTION_TIMEOUT_MS = 5_000
+POSTGRES_GIVEN_UP: Mapping[str, str] = {
+    "connect_timeout": "5",  # seconds, for each host of the URL
+    "keepalives_idle": "5",
+    "keepalives_interval": "2",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "10000",  # milliseconds
+}
+"""After some 10 s without a word of its machine a connection is lost: by itself the system waits 15 minutes."""
 
 INSERT_BATCH_SIZES = (256, 128, 64, 32, 16, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2)
 """Rows per INSERT. sqlite3 releases the interpreter lock at every statement, which under load costs more than the row:
@@ -308,12 +316,11 @@ def _engine(url: DatabaseUrl) -> Engine:
 
 
 def _postgres_options(url: URL) -> dict[str, str]:
-    """Postgres ends sessions that idle in a transaction, so that a paused server holds no locks."""
-    return (
-        {}
-        if "options" in url.query
-        else {"options": f"-c idle_in_transaction_session_timeout={IDLE_TRANSACTION_TIMEOUT_MS}"}
-    )
+    """What the URL does not say itself. Postgres ends sessions that idle in a transaction, so that a paused server
+    holds no locks.
+    """
+    wanted = {**POSTGRES_GIVEN_UP, "options": f"-c idle_in_transaction_session_timeout={IDLE_TRANSACTION_TIMEOUT_MS}"}
+    return {name: value for name, value in wanted.items() if name not in url.query}
 
 
 def _set_pragmas(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:

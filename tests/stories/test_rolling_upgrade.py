@@ -166,6 +166,6 @@ def test_servers_of_the_version_before_are_replaced_one_after_the_other_and_back
 
 def nothing_is_lost(seen: Clients, store: str) -> None:
     assert not seen.refused and not seen.broken, (seen.refused, seen.broken)
-    assert set(seen.traces.values()) == set(KINDS)
+    assert {each.kind for each in seen.traces.values()} == set(KINDS)
     until(lambda: set(seen.traces) <= recorded(store))
     assert paid_twice(store) == []
