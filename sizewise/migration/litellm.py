@@ -16,6 +16,7 @@ from sizewise.migration.litellm_sections import STRATEGIES, read_retries, read_s
 from sizewise.migration.litellm_values import slug
 from sizewise.migration.migration_report import ConfigNode, MigrationReport, ReportLine
 from sizewise.migration.settings_draft import SettingsDraft
+from sizewise.migration.yaml_merges import merged
 from sizewise.settings.provider_presets import provider_presets
 
 MAX_BYTES = 1_048_576
@@ -89,7 +90,7 @@ def _read_files(path: Path, parse: ParseYaml, report: MigrationReport) -> list[C
 
 def _parsed(name: str, text: str, parse: ParseYaml) -> ParsedFile:
     try:
-        return parse(text)
+        return merged(parse(text))
     except SizewiseError as error:
         raise BadRequest(f"{name!r}, {error.message}", error.hint) from error
 
@@ -113,7 +114,7 @@ def _credentials(roots: Sequence[ConfigNode], report: MigrationReport) -> Mappin
     for root in roots:
         for each in _items(root, "credential_list"):
             values = each.get("credential_values")
-            if each.text("credential_name") and values is not None:
+            if each.text("credential_name") and values is not None and isinstance(values.value, dict):
                 found[each.text("credential_name")] = values
                 report.carried(each, "keys and addresses of the providers that name it")
     return found
@@ -144,9 +145,8 @@ def _wishes(
             else:
                 report.refused(node, "there is no such strategy here")
         for key in ("fallbacks", "context_window_fallbacks"):
-            if (node := section.get(key)) is not None and node.value is None:
-                report.carried(node, "none")
-            for each in node.items() if node else ():
+            node = section.get(key)
+            for each in (node, *node.items()) if node else ():
                 for group, others in each.fields():
                     _add_fallbacks(group, others, fallbacks, tables, names, report)
         if node := section.get("default_fallbacks"):
@@ -159,7 +159,10 @@ def _wishes(
         if node := section.get("model_group_alias"):
             for alias, target in node.fields():
                 named = target.get("model") or target
-                aliases[alias] = (str(named.value), target)
+                if isinstance(named.value, str):
+                    aliases[alias] = (named.value, target)
+                else:
+                    report.refused(target, "an alias means one model: further ones are its `fallbacks`")
     return RoutingWishes(
         kind=kind,
         retries=read_retries(*sections, report=report),

@@ -8,12 +8,19 @@ from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from sizewise.migration.litellm_providers import ProviderRow, Target
-from sizewise.migration.litellm_values import fits, looked_up, number, reference, slug
+from sizewise.migration.litellm_values import (
+    fits,
+    looked_up,
+    names_secret,
+    number,
+    reference,
+    slug,
+    stands_for_no_key,
+)
 from sizewise.migration.migration_report import ConfigNode, MigrationReport
 from sizewise.settings.provider_presets import provider_presets
-from sizewise.settings.validators import header, url
+from sizewise.settings.validators import header, url, url_segment
 
-SECRET_HEADERS = ("authorization", "api-key", "x-api-key")
 NO_URL = "its address is not a URL such as 'https://host/v1', without a password or a query"
 _HEADER = re.compile(r"[A-Za-z0-9-]+")
 _ARN_REGION = re.compile(r"\barn:aws:[a-z]+:([a-z0-9-]+):")
@@ -32,6 +39,7 @@ class Connection:
     account: str = ""
     headers: tuple[tuple[str, str], ...] = ()
     timeouts: tuple[tuple[str, float], ...] = ()
+    drop_params: tuple[str, ...] = ()
     is_local: bool = False
 
 
@@ -55,6 +63,11 @@ class ConnectionReader:
         if address and not fits(url, address):
             report.refused(entry, NO_URL)
             return None
+        if address and row.only_host and urlsplit(address).hostname != row.only_host:
+            report.refused(
+                entry, f"{target.prefix!r} is asked at {row.only_host} alone: elsewhere it has an API of its own"
+            )
+            return None
         placed = self._placed(address.rstrip("/"), params, row)
         if placed is None:
             report.refused(entry, f"its address is not known: add `api_base`, which {target.prefix!r} needs")
@@ -63,7 +76,8 @@ class ConnectionReader:
         for name, instead in row.instead.items():
             report.changed(params.get(name), instead)
         key = self._key(params, placed.preset, target)
-        return replace(placed, key=key, headers=self._headers(params, row), timeouts=self._timeouts(params))
+        headers, timeouts, drops = self._headers(params, row), self._timeouts(params), self._drop_params(params)
+        return replace(placed, key=key, headers=headers, timeouts=timeouts, drop_params=drops)
 
     def _placed(self, address: str, params: ConfigNode, row: ProviderRow) -> Connection | None:
         """With what the address needs; None if it is not known."""
@@ -78,7 +92,8 @@ class ConnectionReader:
             return Connection(row.preset, f"https://{host}{row.path}") if is_other else None
         if row.account and not address:
             account = self._environ.get(row.account, "")
-            return Connection(row.preset, account=account) if account else None
+            return Connection(row.preset, account=account) if account and fits(url_segment, account) else None
+        address = "" if row.only_host else address
         base_url = address.removesuffix("/messages").removesuffix(row.ends) + row.ends if address else row.base_url
         if not base_url and not row.preset:
             return None
@@ -91,10 +106,13 @@ class ConnectionReader:
         if row.region is None:
             return ""
         given, arn = params.get(row.region.param), _ARN_REGION.search(params.text("model"))
-        self._report.carried(given, "[providers] region")
-        found = [looked_up(given.value, self._environ) if given else "", arn[1] if arn else ""]
-        found += [self._environ.get(name, "") for name in row.region.variables]
-        return next(filter(None, found), row.region.default)
+        named = looked_up(given.value, self._environ) if given else ""
+        if named and fits(url_segment, named):
+            self._report.carried(given, "[providers] region")
+        else:
+            self._report.refused(given, "no name of a region")
+        found = [named, arn[1] if arn else "", *(self._environ.get(name, "") for name in row.region.variables)]
+        return next((each for each in found if each and fits(url_segment, each)), row.region.default)
 
     def _key(self, params: ConfigNode, preset: str, target: Target) -> str:
         """By reference; empty: the preset's. A key in the file gets a variable, and is never repeated."""
@@ -104,7 +122,7 @@ class ConnectionReader:
         if found := reference(given.value):
             self._report.carried(given, f"[providers] key = {found!r}")
             return "" if found == self._preset_keys.get(preset) else found
-        if not isinstance(given.value, str) or not given.value.strip():
+        if not isinstance(given.value, str) or not given.value.strip() or stands_for_no_key(given.value):
             self._report.carried(given, "no key")
             return ""
         name = f"{slug(target.prefix).upper().replace('-', '_')}_KEY_{len(self._literal_keys) + 1}"
@@ -116,7 +134,7 @@ class ConnectionReader:
         found = []
         given = params.get("extra_headers")
         for name, node in given.fields() if given else ():
-            plain = node.value if isinstance(node.value, str) and name.lower() not in SECRET_HEADERS else ""
+            plain = node.value if isinstance(node.value, str) and not names_secret(name) else ""
             text = reference(node.value) or plain
             if text and fits(header, text) and _HEADER.fullmatch(name):
                 found.append((name, text))
@@ -128,6 +146,17 @@ class ConnectionReader:
             if fits(header, text):
                 found.append((row.organization, text))
                 self._report.carried(organization, "[providers] headers")
+        return tuple(found)
+
+    def _drop_params(self, params: ConfigNode) -> tuple[str, ...]:
+        given = params.get("additional_drop_params")
+        found = dict[str, None]()
+        for node in given.items() if given else ():
+            if isinstance(node.value, str) and re.fullmatch(r"[a-z_]+", node.value):
+                found[node.value] = None
+                self._report.carried(node, "[providers] drop_params")
+            else:
+                self._report.refused(node, "only whole parameters are dropped, by their name")
         return tuple(found)
 
     def _timeouts(self, params: ConfigNode) -> tuple[tuple[str, float], ...]:

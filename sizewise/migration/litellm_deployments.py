@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from sizewise.migration.litellm_connections import Connection, ConnectionReader
 from sizewise.migration.litellm_facts import read_facts, read_limits
 from sizewise.migration.litellm_providers import find_target, read_provider_table
-from sizewise.migration.litellm_values import whole
+from sizewise.migration.litellm_values import looked_up, reference, whole
 from sizewise.migration.migration_report import ConfigNode, MigrationReport
 from sizewise.migration.settings_draft import Value
 
@@ -40,7 +40,8 @@ class DeploymentReader:
     def __init__(
         self, report: MigrationReport, credentials: Mapping[str, ConfigNode], environ: Mapping[str, str]
     ) -> None:
-        self._report, self._credentials, self._table = report, credentials, read_provider_table()
+        self._report, self._credentials, self._environ = report, credentials, environ
+        self._table = read_provider_table()
         self._connections = ConnectionReader(report, environ)
 
     def read(self, entry: ConfigNode) -> Deployment | None:
@@ -49,6 +50,11 @@ class DeploymentReader:
         if not group or params is None or not name:
             report.refused(entry, "an entry needs `model_name` and `litellm_params.model`")
             return None
+        if variable := reference(name).removeprefix("env:"):
+            name = looked_up(name, self._environ)
+            if not name:
+                report.refused(entry, f"its model is not known: set {variable}, and import again")
+                return None
         target = find_target(self._table, name, params.text("custom_llm_provider"))
         if problem := target.reason or _pattern_problem(group, target.model):
             report.refused(entry, problem)
@@ -69,7 +75,7 @@ class DeploymentReader:
             prefix=target.prefix,
             node=entry,
             facts=read_facts(entry, params, target, report),
-            limits=read_limits(params, report),
+            limits=read_limits(entry, params, report),
             weight=self._weight(params),
         )
         report.by_rules("litellm_params", params)

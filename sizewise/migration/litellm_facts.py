@@ -9,7 +9,7 @@ from sizewise.migration.litellm_providers import Target
 from sizewise.migration.litellm_values import days, dollars, fits, number, per_million, whole
 from sizewise.migration.migration_report import ConfigNode, MigrationReport
 from sizewise.migration.settings_draft import Value
-from sizewise.settings.validators import price_amount
+from sizewise.settings.validators import price_amount, unit_price_amount
 
 TASKS: Mapping[str, str] = {
     "embedding": "embed",
@@ -27,6 +27,16 @@ PRICES: Mapping[str, str] = {
     "cache_creation_input_token_cost": "cache_write",
     "output_cost_per_reasoning_token": "reasoning",
 }
+UNIT_PRICES: Mapping[str, tuple[str, str]] = {
+    "input_cost_per_second": ("second", "transcribe"),
+    "output_cost_per_second": ("second", "transcribe"),
+    "input_cost_per_character": ("character", "speak"),
+    "input_cost_per_image": ("image", "image"),
+    "output_cost_per_image": ("image", "image"),
+    "input_cost_per_query": ("request", "rerank"),
+}
+"""Price of a unit -> ours, and the task of models that are priced so."""
+NO_UNIT = "not a price of this task: tokens, or the audio, characters, images or requests of its own task"
 SIZES: Mapping[str, str] = {"max_input_tokens": "context", "max_tokens": "context", "max_output_tokens": "max_output"}
 MODALITIES: Mapping[str, str] = {
     "supports_vision": "image",
@@ -35,13 +45,14 @@ MODALITIES: Mapping[str, str] = {
 }
 RATES: Mapping[str, str] = {"rpm": "requests_per_minute", "tpm": "tokens_per_minute"}
 MAX_RATE = 1_000_000_000_000
+READ_FACTS = frozenset(("mode", *PRICES, *UNIT_PRICES, *SIZES, *MODALITIES, *RATES, "supports_function_calling"))
 
 
 def read_facts(entry: ConfigNode, params: ConfigNode, target: Target, report: MigrationReport) -> dict[str, Value]:
     """Of [models.NAME]."""
     info = entry.get("model_info") or replace(entry, value={})
     facts = _task(info, target, report)
-    if price := _price((info, params), facts.get("task") == "transcribe", report):
+    if price := _price((info, params), facts.get("task"), report):
         facts["price"] = {**price, "source": "a configuration of LiteLLM"}
     for key, ours in SIZES.items():
         if node := info.get(key):
@@ -60,7 +71,12 @@ def read_facts(entry: ConfigNode, params: ConfigNode, target: Target, report: Mi
         facts["tools"] = node.value is True
     for key in (*MODALITIES, "supports_function_calling"):
         report.carried(info.get(key), "[models] input_modalities" if key in MODALITIES else "[models] tools")
+    for key in ("supports_function_calling", *MODALITIES):
+        report.refused(params.get(key), "LiteLLM reads it in `model_info` alone")
     report.by_rules("model_info", info)
+    for key, node in info.fields():
+        if key not in READ_FACTS and not report.by_rule("model_info", key, node):
+            report.refused(node, "a fact of your own: models have those of [models.NAME]")
     return facts
 
 
@@ -70,9 +86,9 @@ def _task(info: ConfigNode, target: Target, report: MigrationReport) -> dict[str
         return {"task": target.task}
     if node is None or node.value in ("chat", "responses"):
         report.carried(node, "a chat model, which is the default")
-    elif node.value in TASKS:
+    elif (task := TASKS.get(str(node.value))) is not None:
         report.carried(node, "[models] task")
-        return {"task": TASKS[node.value]}
+        return {"task": task}
     elif node.value == "completion":
         report.carried(node, "[models] completions")
         is_completion = True
@@ -81,7 +97,7 @@ def _task(info: ConfigNode, target: Target, report: MigrationReport) -> dict[str
     return {"completions": True} if is_completion else {}
 
 
-def _price(sources: tuple[ConfigNode, ConfigNode], is_audio: bool, report: MigrationReport) -> dict[str, Value]:
+def _price(sources: tuple[ConfigNode, ConfigNode], task: Value | None, report: MigrationReport) -> dict[str, Value]:
     price: dict[str, Value] = {}
     for source in sources:
         for key, ours in PRICES.items():
@@ -92,31 +108,33 @@ def _price(sources: tuple[ConfigNode, ConfigNode], is_audio: bool, report: Migra
                     report.carried(node, f"[models] price.{ours}, per million tokens")
                 else:
                     report.refused(node, "not a number")
-        if node := source.get("input_cost_per_second"):
-            amount_s = number(node.value)
-            if amount_s is not None and is_audio:
-                price["second"] = dollars(amount_s)
-                report.carried(node, "[models] price.second")
+        for key, (ours, priced) in UNIT_PRICES.items():
+            if (unit := source.get(key)) is None:
+                continue
+            amount = "" if (of_unit := number(unit.value)) is None else dollars(of_unit)
+            if amount and task == priced and fits(unit_price_amount, amount):
+                price[ours] = amount
+                report.carried(unit, f"[models] price.{ours}")
             else:
-                report.refused(
-                    node, "time of computing has no price here: prices are of tokens, audio, characters, images"
-                )
+                report.refused(unit, NO_UNIT)
     return price
 
 
-def read_limits(params: ConfigNode, report: MigrationReport) -> dict[str, Value]:
-    """Of [limits."model:NAME"]."""
+def read_limits(entry: ConfigNode, params: ConfigNode, report: MigrationReport) -> dict[str, Value]:
+    """Of [limits."model:NAME"]. LiteLLM takes a rate from the entry, else from its parameters, else from its facts."""
     found: dict[str, Value] = {}
     for key, ours in RATES.items():
-        if node := params.get(key):
+        for node in filter(None, (each.get(key) for each in (entry, params, entry.get("model_info")) if each)):
             count = whole(node.value)
             if count is None or count > MAX_RATE:
                 report.refused(node, "not a whole number, or more than 1,000,000,000,000")
+            elif ours in found:
+                report.changed(node, f"[limits] {ours} is set by another key")
             else:
                 found[ours] = count
                 report.carried(node, f"[limits] {ours}")
-    if node := params.get("max_budget"):
-        found.update(read_budget(node, params.get("budget_duration"), report))
+    if budget := params.get("max_budget"):
+        found.update(read_budget(budget, params.get("budget_duration"), report))
     return found
 
 

@@ -19,6 +19,9 @@ KINDS: Mapping[str, tuple[str, str]] = {
 }
 """Guardrail or callback -> ours, and its action."""
 ELSEWHERE = "a service of others judges the texts: write a plug-in of the kind `guardrails`"
+CODE = "no code of a configuration is run: write a plug-in of the kind `guardrails`"
+OWN_WORDS = frozenset({"litellm_content_filter", "tool_permission"})
+WORDS = "lists are written anew: topics, allowed tools, `pii`, `secrets` and `injection` of [guardrails]"
 NAMES = frozenset({"PERSON", "LOCATION", "NRP"})
 """Entities of Presidio that the guardrail `names` finds."""
 
@@ -29,7 +32,7 @@ def read_guardrails(root: ConfigNode, draft: SettingsDraft, report: MigrationRep
         params = each.get("litellm_params")
         kind = params.text("guardrail") if params else ""
         if params is None or kind not in KINDS:
-            report.refused(each, ELSEWHERE)
+            report.refused(each, CODE if "." in kind else WORDS if kind in OWN_WORDS else ELSEWHERE)
             continue
         _turn_on(kind, each, params, draft, report)
     settings = root.get("litellm_settings")

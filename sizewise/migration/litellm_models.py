@@ -107,6 +107,8 @@ class ModelTables:
                 table[key] = value
         if first.headers:
             table["headers"] = dict(first.headers)
+        if first.drop_params:
+            table["drop_params"] = list(first.drop_params)
         if first.timeouts:
             table["timeouts"] = dict(first.timeouts)
         if first.is_local:

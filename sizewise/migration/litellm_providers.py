@@ -40,6 +40,7 @@ class ProviderRow:
     address: str = ""
     account: str = ""
     own_url: str = ""
+    only_host: str = ""
     organization: str = ""
     ends: str = ""
     host: HostRule | None = None

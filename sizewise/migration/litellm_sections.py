@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 
 from sizewise.migration.litellm_facts import read_budget
 from sizewise.migration.litellm_guardrails import read_guardrails
-from sizewise.migration.litellm_values import fits, number, reference, slug, whole
+from sizewise.migration.litellm_values import days, fits, names_secret, number, reference, secret_argument, slug, whole
 from sizewise.migration.migration_report import ConfigNode, MigrationReport
-from sizewise.migration.settings_draft import SettingsDraft
+from sizewise.migration.settings_draft import SettingsDraft, Value
+from sizewise.settings.guardrails import tool_pattern
+from sizewise.settings.validators import header
 from sizewise.settings.validators import url as valid_url
 
 STRATEGIES: Mapping[str, tuple[str, str]] = {
@@ -20,6 +23,7 @@ STRATEGIES: Mapping[str, tuple[str, str]] = {
     "usage-based-routing-v2": ("fixed", "replicas share requests by weight; limits hold for each model"),
 }
 CALLBACK_KEYS = ("callbacks", "success_callback", "failure_callback")
+MAX_CACHE_TTL_S = 31_536_000
 CACHE_TTL_S = 600.0
 """LiteLLM's, where none is set (litellm/caching/in_memory_cache.py)."""
 
@@ -39,6 +43,8 @@ def read_sections(root: ConfigNode, draft: SettingsDraft, report: MigrationRepor
 def _read_litellm(section: ConfigNode, draft: SettingsDraft, report: MigrationReport) -> None:
     if budget := section.get("max_budget"):
         draft.table("limits", "organization").update(read_budget(budget, section.get("budget_duration"), report))
+    else:
+        report.refused(section.get("budget_duration"), "it has no `max_budget` beside it")
     _read_timeout(section, draft, report)
     _read_cache(section, draft, report)
     if (node := section.get("json_logs")) is not None:
@@ -53,9 +59,10 @@ def _read_litellm(section: ConfigNode, draft: SettingsDraft, report: MigrationRe
         else:
             report.refused(node, "levels are debug, info, warning and error")
     for key in CALLBACK_KEYS:
-        for each in node.items() if (node := section.get(key)) else ():
+        node = section.get(key)
+        for each in () if node is None else [node] if isinstance(node.value, str) else node.items():
             if not report.by_rule("callbacks", str(each.value), each):
-                report.by_rule("callbacks", "other", each)
+                report.by_rule("callbacks", "code" if "." in str(each.value) else "other", each)
 
 
 def _read_timeout(section: ConfigNode, draft: SettingsDraft, report: MigrationReport) -> None:
@@ -78,10 +85,12 @@ def _read_cache(section: ConfigNode, draft: SettingsDraft, report: MigrationRepo
         report.changed(params, "the cache is off")
         return
     if node is not None:
-        ttl = number(params.value["ttl"]) if params and params.get("ttl") else None
-        draft.table("response_cache")["ttl_s"] = float(ttl) if ttl else CACHE_TTL_S
+        given = params.get("ttl") if params else None
+        ttl = number(given.value) if given else None
+        is_span = ttl is not None and 0 < ttl <= MAX_CACHE_TTL_S
+        draft.table("response_cache")["ttl_s"] = float(ttl) if ttl and is_span else CACHE_TTL_S
         report.carried(node, "[response_cache], in the memory of each server")
-        report.carried(params.get("ttl") if params else None, "[response_cache] ttl_s")
+        (report.carried if is_span else report.refused)(given, f"[response_cache] ttl_s, up to {MAX_CACHE_TTL_S}")
     if params is None:
         return
     for key, each in params.fields():
@@ -121,6 +130,13 @@ def _read_general(section: ConfigNode, draft: SettingsDraft, report: MigrationRe
                 report.carried(each, "[receivers.slack]; [alerts.NAME] says what is sent")
             else:
                 report.refused(each, "see [receivers.NAME] for where alerts can go")
+    if node := section.get("maximum_spend_logs_retention_period"):
+        length = days(node.value)
+        if length is not None and length == int(length) and 1 <= length <= 36_500:
+            draft.table("records")["retention_days"] = int(length)
+            report.carried(node, "[records] retention_days")
+        else:
+            report.refused(node, "not a number of whole days, as 90d")
     if (node := section.get("store_prompts_in_spend_logs")) is not None:
         if node.value is True:
             draft.table("records")["contents"] = True
@@ -132,18 +148,24 @@ def _read_mcp(section: ConfigNode | None, draft: SettingsDraft, report: Migratio
         url, command = server.get("url"), server.get("command")
         is_remote = url is not None and isinstance(url.value, str) and fits(valid_url, url.value)
         if not is_remote and not (command is not None and isinstance(command.value, str) and command.value):
-            report.refused(server, "a server has a `url` or a `command`")
+            report.refused(server, "a server has a `url`, without a password or a query, or a `command`")
             continue
         if server.text("transport") == "sse":
             report.refused(server, "the transport sse is not spoken: use http")
             continue
+        given = server.get("args")
+        args = [str(each.value) for each in (given.items() if given else ())]
+        if not is_remote and command is not None and secret_argument([*str(command.value).split(), *args]):
+            report.refused(server, "its arguments hold a key: give it to the program by `env`, as os.environ/NAME")
+            continue
         table = draft.table("mcp", slug(name))
         if is_remote and url is not None:
             table["url"] = str(url.value)
+            table.update(_references(server, "headers", ("headers", "static_headers"), report))
         elif command is not None:
-            args = server.get("args")
-            table["command"] = [str(command.value), *(str(each.value) for each in (args.items() if args else ()))]
+            table["command"] = [str(command.value), *args]
             table["place"] = "machine"
+            table.update(_references(server, "env", ("env",), report))
         for key, ours in (("url", "url"), ("command", "command"), ("args", "command"), ("transport", "url or command")):
             report.carried(server.get(key), f"[mcp] {ours}")
         if token := server.get("authentication_token") or server.get("auth_value"):
@@ -160,7 +182,33 @@ def _read_mcp(section: ConfigNode | None, draft: SettingsDraft, report: Migratio
             report.carried(server.get("auth_type"), "`auth` in [mcp.NAME]")
             if kind == "api_key":
                 table["auth"] = "x-api-key"
+        _read_tools(server, table, report)
         report.by_rules("mcp_servers", server)
+
+
+def _references(server: ConfigNode, ours: str, keys: Sequence[str], report: MigrationReport) -> dict[str, Value]:
+    """Of [mcp.NAME]; a plain value is carried only in a header whose name is that of no secret."""
+    found = dict[str, Value]()
+    for name, node in (each for key in keys if (given := server.get(key)) for each in given.fields()):
+        is_plain = ours == "headers" and isinstance(node.value, str) and not names_secret(name)
+        text = reference(node.value) or (str(node.value) if is_plain else "")
+        if text and fits(header, text) and re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", name):
+            found[name] = text
+            report.carried(node, f"[mcp] {ours}")
+        else:
+            report.refused(node, "given by reference alone: os.environ/NAME")
+    return {ours: found} if found else {}
+
+
+def _read_tools(server: ConfigNode, table: dict[str, Value], report: MigrationReport) -> None:
+    given = server.get("allowed_tools")
+    names = [each for each in (given.items() if given else ()) if isinstance(each.value, str)]
+    allowed = [str(each.value) for each in names if fits(tool_pattern, str(each.value))]
+    if allowed:
+        table["allowed_tools"] = allowed
+        for each in names:
+            if each.value in allowed:
+                report.carried(each, "[mcp] allowed_tools")
 
 
 def _read_search(section: ConfigNode | None, draft: SettingsDraft, report: MigrationReport) -> None:

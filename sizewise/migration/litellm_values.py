@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 
-_REFERENCE = re.compile(r"os\.environ/([A-Za-z_][A-Za-z0-9_]*)")
+_REFERENCE = re.compile(r"os\.environ/([A-Za-z_][A-Za-z0-9_]*)|\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_SECRET_NAME = re.compile(r"auth|key|token|secret|passw|cookie|credential", re.IGNORECASE)
+_NO_KEY = re.compile(
+    r"(sk-)?(empty|none|null|no|dummy|fake|not?[-_]?(key|needed|required|used)|no[-_]key[-_]\w+|lm-?studio)",
+    re.IGNORECASE,
+)
 _DURATION = re.compile(r"(\d+)(s|m|h|d|w|mo)\Z")
 _DAYS: Mapping[str, Decimal] = {
     "s": Decimal(1) / 86_400,
@@ -19,9 +24,33 @@ _DAYS: Mapping[str, Decimal] = {
 
 
 def reference(value: object) -> str:
-    """`env:NAME` of `os.environ/NAME`; empty if it is none."""
+    """`env:NAME` of `os.environ/NAME`, or of `${NAME}`, which a template engine fills in; empty if it is none."""
     found = _REFERENCE.fullmatch(value.strip()) if isinstance(value, str) else None
-    return f"env:{found[1]}" if found else ""
+    return f"env:{found[1] or found[2]}" if found else ""
+
+
+def names_secret(name: str) -> bool:
+    """Whether a header or an option of this name may hold a secret, as `X-Api-Key` or `--token`."""
+    return bool(_SECRET_NAME.search(name))
+
+
+def secret_argument(args: Sequence[str]) -> bool:
+    """Whether a program's arguments hold a secret: an option or a header of such a name with a plain value, or a URL
+    with a password or a query.
+    """
+    for before, each in zip(["", *args], args, strict=False):
+        option, _, value = each.partition("=") if each.startswith("-") else (before, "", each)
+        is_named = option.startswith("-") and names_secret(option) and value and not value.startswith("-")
+        title, colon, content = each.partition(":")
+        is_header = bool(colon) and names_secret(title) and bool(content.strip()) and not content.startswith("//")
+        if is_named or is_header or re.search(r"://[^/\s]*@|://\S*\?", each):
+            return True
+    return False
+
+
+def stands_for_no_key(key: str) -> bool:
+    """Whether it is a word such as `EMPTY` or `no-key`, which is there because LiteLLM wants some key."""
+    return bool(_NO_KEY.fullmatch(key.strip()))
 
 
 def fits(check: Callable[[str], str], text: str) -> bool:

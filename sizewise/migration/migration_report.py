@@ -17,6 +17,7 @@ KeyPath = tuple[str | int, ...]
 Rules = Mapping[str, Mapping[str, Mapping[str, str]]]
 """Group -> key -> `changed` or `refused` -> message."""
 UNKNOWN = "this importer does not know it"
+EMPTY = "nothing is set"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +45,8 @@ class ConfigNode:
     value: JsonValue
 
     def get(self, key: str | int) -> ConfigNode | None:
-        """The value under `key`; None if there is none."""
-        if isinstance(self.value, dict) and key in self.value:
+        """The value under `key`; None if there is none, or null, as LiteLLM reads it."""
+        if isinstance(self.value, dict) and self.value.get(key) is not None:
             return ConfigNode(self.file, (*self.path, key), self.value[key])
         return None
 
@@ -102,7 +103,7 @@ class MigrationReport:
 
     def _say(self, node: ConfigNode | None, outcome: Outcome, message: str) -> None:
         """A worse word about a value takes the place of a better one. Values of a credential have their word there."""
-        if node is None or node.path not in self._files[node.file].positions:
+        if node is None or node.value is None or node.path not in self._files[node.file].positions:
             return
         before = self._said.get((node.file, node.path))
         if before is None or OUTCOMES.index(outcome) > OUTCOMES.index(before[0]):
@@ -116,9 +117,9 @@ class MigrationReport:
             if not self._contains_more(file, path)
         ]
         found += [
-            self._line(file, path, "refused", UNKNOWN)
+            self._line(file, path, *(("carried", EMPTY) if value in (None, "", [], {}) else ("refused", UNKNOWN)))
             for file, parsed in self._files.items()
-            for path in _leaves(parsed.data)
+            for path, value in _leaves(parsed.data)
             if not any((file, path[:length]) in self._said for length in range(len(path) + 1))
         ]
         order = list(self._files)
@@ -126,7 +127,7 @@ class MigrationReport:
 
     def _contains_more(self, file: str, path: KeyPath) -> bool:
         """Whether all of its leaves have words of their own, so that the one about it would count them twice."""
-        leaves = [each for each in _leaves(self._files[file].data) if each[: len(path)] == path]
+        leaves = [each for each, _ in _leaves(self._files[file].data) if each[: len(path)] == path]
         return bool(leaves) and all(
             any((file, leaf[:length]) in self._said for length in range(len(path) + 1, len(leaf) + 1))
             for leaf in leaves
@@ -142,8 +143,8 @@ def key_text(path: KeyPath) -> str:
     return "".join(f"[{each}]" if isinstance(each, int) else f".{each}" for each in path).removeprefix(".")
 
 
-def _leaves(value: object, path: KeyPath = ()) -> Iterator[KeyPath]:
-    """Paths of all values that contain no others."""
+def _leaves(value: JsonValue, path: KeyPath = ()) -> Iterator[tuple[KeyPath, JsonValue]]:
+    """All values that contain no others, with their paths."""
     if isinstance(value, dict) and value:
         for key, each in value.items():
             yield from _leaves(each, (*path, key))
@@ -151,4 +152,4 @@ def _leaves(value: object, path: KeyPath = ()) -> Iterator[KeyPath]:
         for place, each in enumerate(value):
             yield from _leaves(each, (*path, place))
     elif path:
-        yield path
+        yield path, value
