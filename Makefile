@@ -11,7 +11,7 @@ WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 # Bytecode is kept, also where the environment asks not to: without it each server takes twice the time to start.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: dist image docs-site graphiql studio studio-dev edge check-edge check-web help up test test-all test-long test-large test-sdks coverage check fix docs prices lock bench-gateway bench-layers bench-first-light bench-soak bench-long bench-knowledge bench-flows bench-deadlines bench-tools bench-routing bench-cold-start bench-injection bench-poisoning train-injection train-names bench-context bench-scale bench-cli bench-evals bench-judge bench-eval-speed bench-releases bench-releases-killed bench-canary bench-edge bench-studio bench-volume bench-storage bench-collector bench-tuning bench-bias bench-batches
+.PHONY: dist image docs-site graphiql studio studio-dev edge check-edge check-web help up test test-all test-long test-large test-sdks coverage check fix docs prices lock bench-gateway bench-layers bench-first-light bench-soak bench-soak-faults bench-long bench-knowledge bench-flows bench-deadlines bench-tools bench-routing bench-cold-start bench-injection bench-poisoning train-injection train-names bench-context bench-scale bench-cli bench-evals bench-judge bench-eval-speed bench-releases bench-releases-killed bench-canary bench-edge bench-studio bench-volume bench-storage bench-collector bench-tuning bench-bias bench-batches
 
 help:
 	@echo "make up         serve on 127.0.0.1:$(PORT)   (PORT=..., HOME_DIR=... are passed on)"
@@ -28,6 +28,7 @@ help:
 	@echo "make docs-site                                  the documentation as a site with search, in build/site; broken links fail it"
 	@echo "make prices DATE=...   write the price list anew from genai-prices, published on that day"
 	@echo "make bench-gateway | bench-layers | bench-soak | bench-first-light       figures, never pass or fail by time"
+	@echo "make bench-soak-faults [ARGS='--minutes N']                              500 requests/s for an hour on two workers, while things break"
 	@echo "make bench-batches                                                       100,000 requests of a file, the server killed three times"
 	@echo "make bench-long                                                          what bodies of megabytes cost others"
 	@echo "make bench-knowledge                                                     the stores of passages, at 100,000"
@@ -218,6 +219,9 @@ bench-layers: .venv/dev
 
 bench-soak: .venv/dev
 	$(BIN)/python -m bench.soak.run $(ARGS)
+
+bench-soak-faults: .venv/dev
+	@$(BIN)/python -m bench.soak.faults $(ARGS)
 
 bench-batches: .venv/dev
 	$(BIN)/python -m bench.batches.run $(ARGS)
