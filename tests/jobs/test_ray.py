@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import subprocess
 from base64 import b64encode
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -15,13 +17,15 @@ from sizewise.jobs.cpu_batches import CpuBatches, CpuSteps, run_in_processes
 from sizewise.offload.job import WorkerLimits
 from sizewise.offload.ray_pool import RayPool
 from sizewise.offload.worker_pool import PoolRules
+from tests.cli.test_calibrate import ASK, written
+from tests.forked import command
 from tests.graphql.graphql_client import graphql
 from tests.jobs.ray_cluster import RAY, REPOSITORY, RayCluster, ray_cluster, ray_environment
 from tests.jobs.test_cpu_batches import sums, troubles
 from tests.jobs.work import make_place
 from tests.knowledge.knowledge_server import ADD, CONFIG, add, listed
 from tests.knowledge.sample_files import pdf
-from tests.running_server import serving
+from tests.running_server import environment, serving
 
 RULES = PoolRules(work="it", hint="send less", limits=WorkerLimits(memory_bytes=300_000_000))
 
@@ -74,6 +78,21 @@ def test_a_job_runs_on_all_nodes_and_gives_the_result_of_one_loop(cluster: RayCl
 @pytest.mark.apart
 def test_a_machine_that_is_no_node_asks_through_the_door_for_clients(cluster: RayCluster) -> None:
     assert ran(cluster.client, sums()) == 136
+
+
+@pytest.mark.apart
+def test_a_certificate_of_a_cluster_is_that_of_one_process(cluster: RayCluster, tmp_path: Path) -> None:
+    """Bit for bit, and at a terminal."""
+    home, found = written(tmp_path, 5_000), list[object]()
+    settings = home / "sizewise.toml"
+    before = settings.read_text()
+    for place in ("workers = 1", f'ray = "{cluster.address}"'):
+        settings.write_text(f"{before}\n[jobs]\n{place}\n")
+        words, env = command("route", "calibrate", str(home), *ASK, "--json"), environment(**ray_environment())
+        done = subprocess.run(words, env={**env, "SIZEWISE_HOME": str(home)}, cwd=home, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        found.append({name: value for name, value in json.loads(done.stdout).items() if name != "diff"})
+    assert found[0] == found[1]
 
 
 @pytest.mark.apart
