@@ -335,7 +335,7 @@ def _lost(database: Path, counts: Counts) -> int:
 
 
 def page(f: Figures) -> str:
-    def told(counted: dict[str, int]) -> str:
+    def listed(counted: dict[str, int]) -> str:
         return ", ".join(f"{count:,} {name}" for name, count in counted.items()) or "0"
 
     rows = [
@@ -343,9 +343,9 @@ def page(f: Figures) -> str:
         ("right", f"{f.right:,}"),
         ("failed as their upstream did", f"{f.failed_as_told:,}"),
         ("streams that their client left", f"{f.left:,}"),
-        ("faults", told(f.faults)),
-        (f"failed within {NEAR_S:g} s of a fault", told(f.near_fault)),
-        ("wrong with no fault near", told(f.wrong)),
+        ("faults", listed(f.faults)),
+        (f"failed within {NEAR_S:g} s of a fault", listed(f.near_fault)),
+        ("wrong with no fault near", listed(f.wrong)),
         ("records lost / what the kills may cost", f"{f.lost} / {f.may_be_lost}"),
         ("p50 / p99", f"{f.p50_ms:.1f} / {f.p99_ms:.1f} ms"),
     ]

@@ -1,84 +1,98 @@
-"""`uvx` takes Sizewise from an index and starts it with a model, in an environment that has no pip."""
+"""Sizewise from an index by one name: `uvx` installs it, a start downloads nothing, and --pull the small model."""
 
 from __future__ import annotations
 
 import functools
 import http.server
-import os
-import shutil
+import json
+import re
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.running_server import serving
+from tests.running_server import environment
+from tests.sdks.apart import python
 
-pytestmark = pytest.mark.apart
 ROOT = Path(__file__).parents[2]
-UV = ROOT / ".venv" / "sdks" / "bin" / "uv"
-START = """import os, sys
-os.execv({uv!r}, [{uv!r}, "tool", "run", "--from", "sizewise[local]", "sizewise", *sys.argv[1:]])
-"""
-
-
-class Silent(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *_: object) -> None: ...
+EXTRA = "local"
 
 
 @pytest.fixture(scope="module")
-def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """The environment in which uv finds the wheel of this checkout on an index here, and all else on the usual one."""
-    if not UV.exists():
-        pytest.skip("uv is not here: make .venv/sdks/ready")
+def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a simple index with our wheel and all that it needs, at the locked versions."""
     folder = tmp_path_factory.mktemp("index")
-    its = folder / "simple" / "sizewise"
-    its.mkdir(parents=True)
-    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(its)]
-    subprocess.run(build, cwd=ROOT, check=True, capture_output=True, timeout=120)
-    (wheel,) = its.glob("*.whl")
-    (its / "index.html").write_text(f'<a href="{wheel.name}">{wheel.name}</a>')
-    handler = functools.partial(Silent, directory=str(folder))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        serving = threading.Thread(target=server.serve_forever)
-        serving.start()
-        environ = {"UV_INDEX": f"http://127.0.0.1:{server.server_port}/simple", "UV_CACHE_DIR": str(folder / "cache")}
-        if certificates := os.environ.get("PIP_CERT"):
-            environ["SSL_CERT_FILE"] = certificates
-        words = [str(UV), "tool", "run", "--from", "sizewise[local]", "sizewise", "--version"]
-        tried = subprocess.run(
-            words, env={**os.environ, **environ}, cwd=folder, capture_output=True, text=True, timeout=300
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q"]
+    wheels = folder / "wheels"
+    done(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(wheels))
+    (ours,) = wheels.glob("sizewise-*.whl")
+    locked = ROOT / "requirements" / "up.lock"
+    bounds = folder / "bounds.txt"
+    bounds.write_text("\n".join(re.findall(r"^[\w.-]+==[^ \\]+", locked.read_text(), re.MULTILINE)))
+    try:
+        done(*pip, "download", "--only-binary", ":all:", "-d", str(wheels), "-c", str(bounds), f"{ours}[{EXTRA}]")
+    except subprocess.CalledProcessError as failed:
+        pytest.skip(f"no package index to download from: {failed.stderr.strip().splitlines()[-1][:80]}")
+    for wheel in wheels.glob("*.whl"):
+        place = folder / "simple" / re.sub(r"[-_.]+", "-", wheel.name.partition("-")[0]).lower()
+        place.mkdir(parents=True, exist_ok=True)
+        wheel.rename(place / wheel.name)
+    with served(folder) as url:
+        yield f"{url}/simple/"
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, format: str, *args: object) -> None:
+            """Nothing."""
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=folder)) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def done(*words: str) -> str:
+    return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True, timeout=600).stdout
+
+
+@pytest.mark.apart
+def test_one_name_from_an_index_gives_a_server_that_answers(index: str, tmp_path: Path) -> None:
+    """In a cache and a home of its own; what `--pull` brings comes from where pip is told to look."""
+    uv = Path(python()).with_name("uv")
+    own = {"UV_CACHE_DIR": str(tmp_path / "uv"), "UV_PYTHON": sys.executable, "SIZEWISE_CACHE": str(tmp_path / "cache")}
+    start = [str(uv), "tool", "run", "--default-index", index, "--from", f"sizewise[{EXTRA}]", "sizewise"]
+    up = [*start, "up", "--json", "--port", "0", "--home", str(tmp_path / "home")]
+    key = ""
+    for pull in (False, True):
+        words = [*up, "--pull"] if pull else up
+        process = subprocess.Popen(
+            words, cwd=tmp_path, env=environment(**own), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
-        if tried.returncode and "Failed to fetch" in tried.stderr:
-            pytest.skip("no package index was reached, for what the wheel needs")
-        assert tried.returncode == 0, tried.stderr
-        yield environ
-        server.shutdown()
-        serving.join(60)
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-def starter(folder: Path) -> str:
-    file = folder / "start.py"
-    file.write_text(START.format(uv=str(UV)))
-    return str(file)
-
-
-def test_without_pull_nothing_is_downloaded_and_the_command_is_told(index: dict[str, str], tmp_path: Path) -> None:
-    cache = tmp_path / "cache"
-    quiet = "[server]\ndiscover = false\n"
-    environ = {**index, "SIZEWISE_CACHE": str(cache)}
-    with serving(tmp_path / "home", quiet, program=starter(tmp_path), **environ) as server:
-        assert "sizewise up --pull" in "".join(server.said)
-        assert server.ask("/healthz", key=None).status == 200
-    assert not [each for each in cache.rglob("*") if each.is_file() and each.stat().st_size > 1_000_000]
-
-
-def test_with_pull_the_model_is_downloaded_and_answers(index: dict[str, str], tmp_path: Path) -> None:
-    quiet = "[server]\ndiscover = false\n"
-    environ = {**index, "SIZEWISE_CACHE": str(tmp_path / "cache")}
-    with serving(tmp_path / "home", quiet, "--pull", program=starter(tmp_path), **environ) as server:
-        answer = server.chat("local/smollm2-135m", "Say hello", max_tokens=8)
-        assert answer.status == 200, answer.body
+        try:
+            assert process.stdout is not None and process.stderr is not None
+            told = json.loads(process.stdout.readline() or "{}")
+            key = told["key"] or key  # shown once
+            if pull:
+                answered = subprocess.run(
+                    [*start, "ask", "--home", str(tmp_path / "home"), "--url", told["url"], "What is two and two?"],
+                    env=environment(**own, SIZEWISE_KEY=key),
+                    capture_output=True,
+                    text=True,
+                    timeout=300,
+                )
+                assert answered.returncode == 0 and answered.stdout.strip(), answered.stderr
+        finally:
+            process.terminate()
+            _, said = process.communicate(timeout=60)
+        assert ("sizewise up --pull" in said) is not pull, said
+        assert bool(list((tmp_path / "cache").rglob("*.gguf"))) is pull
