@@ -13,6 +13,7 @@ _NO_KEY = re.compile(
     re.IGNORECASE,
 )
 _DURATION = re.compile(r"(\d+)(s|m|h|d|w|mo)\Z")
+MAX_NUMBER = 10**15
 _DAYS: Mapping[str, Decimal] = {
     "s": Decimal(1) / 86_400,
     "m": Decimal(1) / 1_440,
@@ -70,14 +71,14 @@ def looked_up(value: object, environ: Mapping[str, str]) -> str:
 
 
 def number(value: object) -> Decimal | None:
-    """A number that is not negative, also as text; None if it is none."""
+    """A number from 0 to MAX_NUMBER, also as text; None if it is none."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
         found = Decimal(str(value))
     except InvalidOperation:
         return None
-    return found if found.is_finite() and found >= 0 else None
+    return found if found.is_finite() and 0 <= found <= MAX_NUMBER else None
 
 
 def whole(value: object) -> int | None:
