@@ -39,7 +39,7 @@ FAULTY = ("broken", "reset", "html", "reset-mid", "busy")
 NEAR_S = 5.0
 """What goes wrong so soon after a fault counts as caused by it."""
 WINDOW_S = 0.05
-"""What a kill may cost of records that are not yet written (docs/explanation/durability.md)."""
+"""What a kill may cost of records that are not yet written (docs/explanation/processes.md)."""
 LOOK_S = 10.0
 CONFIG = """[server]
 workers = 2
