@@ -58,6 +58,7 @@ ENVIRONMENT_VARIABLES = (
         "OTEL_RESOURCE_ATTRIBUTES",
         "Attributes of spans, `name=value` between commas; `otlp.resource` takes precedence.",
     ),
+    ("OPENBLAS_NUM_THREADS", "Threads of each computation with numpy; 1 if it is not set."),
     ("NO_COLOR", "Any value: print without colors."),
 )
 """Every environment variable that is read, in addition to those named by `env:` references."""
