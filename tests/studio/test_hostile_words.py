@@ -59,6 +59,7 @@ UNISOLATED = """() => [...document.querySelectorAll('main *')]
   .map((each) => each.outerHTML)"""
 """Elements in a line whose characters could turn what stands beside them."""
 SHORT = tuple(words[:60] for words in HOSTILE)
+INNER = ("/flows/hostile", "/knowledge/hostile", "/prompts/hostile", "/widgets/hostile", "/evals/hostile")
 
 
 @pytest.fixture(scope="module")
@@ -97,15 +98,19 @@ def owner(planted: Served) -> Browser:
     return new_user(planted, "owner@example.com", "owner")
 
 
+def waiting_run(owner: Browser) -> str:
+    found: str = owner.graphql("{ flowRuns(last: 1) { id } }").data["flowRuns"][0]["id"]
+    return found
+
+
 def test_story_26_hostile_words_are_words_on_every_page(browser: Any, planted: Served, owner: Browser) -> None:
     assert len(HOSTILE) >= 40
-    inner = ("/flows/hostile", "/knowledge/hostile", "/prompts/hostile", "/widgets/hostile", "/evals/hostile")
-    run = owner.graphql("{ flowRuns(last: 1) { id } }").data["flowRuns"][0]["id"]
+    run = waiting_run(owner)
     saved = owner.graphql(MUTATIONS["draft"], w="\n".join(f"# {words}" for words in HOSTILE[:30]))
     assert saved.errors == [], saved.errors
     shown = ""
     with tab(browser, planted, owner) as opened:
-        for path in (*(each for each in PAGES if "{" not in each), *inner, f"/runs/{run}", "/annotate/resolved"):
+        for path in (*(each for each in PAGES if "{" not in each), *INNER, f"/runs/{run}", "/annotate/resolved"):
             opened.open(path)
             shown += opened.page.locator("main").inner_text()
             opened.picture(f"hostile-{path.strip('/').replace('/', '-') or 'home'}")
@@ -122,8 +127,9 @@ def test_story_26_hostile_words_are_words_on_every_page(browser: Any, planted: S
 
 
 def test_story_26_hostile_words_fit_a_phone(browser: Any, planted: Served, owner: Browser) -> None:
+    lists = ("/inbox", "/records", "/access/keys", "/annotate/resolved", "/alerts", "/evals/judges")
     with tab(browser, planted, owner, phone=True, dark=True) as opened:
-        for path in ("/inbox", "/records", "/access/keys", "/knowledge/hostile", "/annotate/resolved", "/alerts"):
+        for path in (*lists, *INNER, f"/runs/{waiting_run(owner)}"):
             opened.open(path)
             opened.picture(f"hostile-{path.strip('/').replace('/', '-')}-phone")
             assert not opened.scrolls_sideways(), path

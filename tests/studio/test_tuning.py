@@ -86,10 +86,10 @@ def test_story_52_a_training_goes_on_with_its_page_closed_and_its_server_killed(
             opened.picture("tuning-ended")
             assert missed(opened) == {}
             assert opened.inaccessible() == []
-        with tab(browser, server, owner, phone=True) as opened:
+        with tab(browser, server, owner, phone=True, dark=True) as opened:
             opened.open("/small-models/tuning/intents")
             opened.picture("tuning-phone")
-            assert not opened.scrolls_sideways()
+            assert not opened.scrolls_sideways() and opened.inaccessible() == []
 
 
 def test_who_may_only_see_models_starts_no_training_and_a_missing_environment_is_named(
