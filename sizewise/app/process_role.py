@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class ProcessRole:
-    """`number`: 0 for the process that owns what has one owner per home, 1... for gateway workers. It makes record ids
-    unique. `has_siblings`: other processes of this server use the same home and database.
+    """`number`: 0 for the process that owns what has one owner per home, 1... for gateway workers. `has_siblings`:
+    other processes of this server use the same home and database.
     """
 
     number: int = 0

@@ -125,7 +125,7 @@ from sizewise.storage.home_lock import locked_home
 from sizewise.storage.key_rotation import KeyRotation
 from sizewise.storage.keys import tables as key_tables
 from sizewise.storage.keys.tables import DataKeyStore
-from sizewise.storage.leader_lease import Leadership
+from sizewise.storage.leader_lease import Leadership, count_process
 from sizewise.storage.reencryption import ReencryptionJob
 from sizewise.storage.retention import Retention, RetentionJob
 from sizewise.telemetry import (
@@ -150,7 +150,7 @@ from sizewise.telemetry.record_store import RecordStore
 from sizewise.telemetry.size_limit import RecordsSizeLimit
 from sizewise.telemetry.span_tables import SPANS
 from sizewise.telemetry.spans import SpanRecorder
-from sizewise.telemetry.tables import ATTEMPTS, ENDED_CALLS, RECORDS
+from sizewise.telemetry.tables import ATTEMPTS, ENDED_CALLS, RECORDS, shared_process
 from sizewise.telemetry.usage_rollup import UsageRollups, keep_usage, keep_usage_between
 from sizewise.tools import tables as tool_tables
 from sizewise.tools.mcp.pinning import DatabasePinStore
@@ -336,7 +336,7 @@ def open_services(
             payload_log=payload_log,
             executor=executor,
             delete_feedback=lambda tenant, key: partial(score_tables.erase_judgements, tenant=tenant, key=key),
-            process=role.number,
+            process=shared_process(write_sync(count_process)) if url else role.number,
         )
         releases = ReleaseStore(encryption, read, write_sync, executor)
         environments, release_plans = EnvironmentStore(read, write), PlanStore(read, write)

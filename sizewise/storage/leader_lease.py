@@ -18,6 +18,7 @@ from sizewise.jobs.periodic_tasks import PeriodicTask
 from sizewise.storage.database import AsyncTransactionRunner, UnitOfWork
 from sizewise.storage.database_clock import database_time_ms
 from sizewise.storage.migrations import BIG_INTEGER, Migrations
+from sizewise.storage.upsert import upsert
 
 META = MetaData()
 
@@ -36,6 +37,8 @@ TENANT = "*"
 SCHEMA = Migrations("leader_leases", ((CreateTable(LEASES),),))
 
 LEADER = "periodic work"
+PROCESSES = "processes"
+"""No lease: a row that counts in its epoch."""
 LEASE_S = 10.0
 """Seconds after which another server takes over from one that is gone."""
 RENEWALS = 3
@@ -60,6 +63,17 @@ def take_lease(connection: Connection, name: str, holder: str, lease_s: float) -
     epoch: int = row.epoch + (row.holder != holder)
     connection.execute(update(LEASES).where(mine).values(until | {"epoch": epoch}))
     return epoch
+
+
+def count_process(connection: Connection) -> int:
+    """How many processes have begun on this database, with this one: another number for each, from 1 on."""
+    key = {"tenant": TENANT, "name": PROCESSES}
+    upsert(connection, LEASES, key, {"holder": "", "epoch": 1, "expires": 0}, {"epoch": LEASES.c.epoch + 1})
+    its = LEASES.c
+    count: int = connection.execute(
+        select(its.epoch).where((its.tenant == TENANT) & (its.name == PROCESSES))
+    ).scalar_one()
+    return count
 
 
 def is_leader(connection: Connection, name: str, epoch: int) -> bool:

@@ -257,6 +257,13 @@ PENDING_STATUS = 0
 """`status` of a call whose end is not recorded: see pending_records.py."""
 
 
+def shared_process(count: int) -> int:
+    """The number of a process for `record_ids`, from how many have begun on a database that servers share: no two of
+    960 in a row have the same. Below 64 are those of a server alone, and of servers that do not count yet.
+    """
+    return 64 + count % ((1 << PROCESS_BITS) - 64)
+
+
 def record_ids(process: int = 0) -> Iterator[int]:
     """Ids in the order of time: microseconds << 10 | process (0..1023). They rise even if the clock goes back."""
     latest = 0

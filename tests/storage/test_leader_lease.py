@@ -119,7 +119,7 @@ def leads(server: Served) -> bool:
 def epoch(url: str) -> int:
     engine = create_engine(url)
     with contextlib.closing(engine.connect()) as connection:
-        found = connection.execute(text("SELECT epoch FROM leader_leases")).scalar_one()
+        found = connection.execute(text("SELECT epoch FROM leader_leases WHERE name = 'periodic work'")).scalar_one()
     engine.dispose()
     return int(found)
 
