@@ -66,7 +66,8 @@ test: .venv/dev
 test-all: test check-web check-edge test-browser test-long test-sdks test-large
 
 test-long: .venv/dev
-	ALL_EXAMPLES=1 $(BIN)/pytest -n $(WORKERS) -m "(long or all_examples) and not large and not browser"
+	ALL_EXAMPLES=1 $(BIN)/pytest -n $(WORKERS) -m "(long or all_examples) and not large and not browser" --ignore tests/chaos
+	$(BIN)/pytest tests/chaos  # alone: five machines at a time
 
 # The studio in a real browser: Debian's, with what drives it apart, since it brings a Node of its own.
 test-browser: .venv/dev .venv/browser/ready web/node_modules/.package-lock.json

@@ -44,9 +44,15 @@ def secret_argument(args: Sequence[str]) -> bool:
         is_named = option.startswith("-") and names_secret(option) and value and not value.startswith("-")
         title, colon, content = each.partition(":")
         is_header = bool(colon) and names_secret(title) and bool(content.strip()) and not content.startswith("//")
-        if is_named or is_header or re.search(r"://[^/\s]*@|://\S*\?", each):
+        if is_named or is_header or _address_has_more(each):
             return True
     return False
+
+
+def _address_has_more(text: str) -> bool:
+    """Whether an address in it has a password or a query."""
+    rests = (rest.split(maxsplit=1)[:1] for rest in text.split("://")[1:] if rest[:1].strip())
+    return any("?" in word or "@" in word.partition("/")[0] for (word,) in rests)
 
 
 def stands_for_no_key(key: str) -> bool:

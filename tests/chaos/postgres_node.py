@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import pwd
+import stat
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -105,8 +107,8 @@ def postgres(folder: Path, machine: Machine) -> Iterator[PostgresNode]:
     """`folder`: below it are its data and its log. Not started yet where it is to follow another."""
     embedded.ensure_user_exists(USER)
     embedded.ensure_prefix_permissions(PROGRAMS)
-    for each in (folder, *folder.parents[:2]):
-        each.chmod(0o755)
+    for each in takewhile(lambda each: not each.stat().st_mode & stat.S_ISVTX, (folder, *folder.parents[:3])):
+        each.chmod(0o755)  # up to the folder of all users
     its = pwd.getpwnam(USER)
     data = folder / machine.name
     data.mkdir()
