@@ -6,7 +6,6 @@ Schema are generated from it.
 
 from __future__ import annotations
 
-import math
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, field, fields, is_dataclass
@@ -21,6 +20,9 @@ TypeHintCache = dict[type, dict[str, Any]]
 """The field types of each dataclass read so far."""
 TextValidator = Callable[[str], str]
 """Returns the text, possibly normalized; raises ValueError with a sentence that continues "<path>: "."""
+
+LARGEST = 2**63 - 1
+"""What a whole number of TOML must hold; a larger one fits neither a float nor a database."""
 
 TYPE_NAMES: tuple[tuple[type, str], ...] = (
     (bool, "true or false"),
@@ -76,7 +78,7 @@ def parse_toml(path: Path, content: bytes | None = None) -> dict[str, object]:
         ) from why
     except UnicodeDecodeError as why:
         raise ConfigError(f"{str(path)!r} is not UTF-8 (byte {why.start})", "Save the file as UTF-8.") from why
-    except tomllib.TOMLDecodeError as why:
+    except ValueError as why:  # also a number of more than 4,300 digits
         raise ConfigError(
             f"{str(path)!r} is not TOML: {why}", "Put strings in quotes and table names in [brackets]."
         ) from why
@@ -226,8 +228,8 @@ def _scalar(kind: type, value: object, path: str, errors: list[str], rules: Mapp
     elif isinstance(value, str):
         return _checked(rules["check"], value, path, errors) if rules.get("check") else value
     elif isinstance(value, (int, float)) and not isinstance(value, bool):
-        _bounded(value, path, errors, rules.get("least"), rules.get("most"))
-        return float(value) if kind is float else value
+        fits = _bounded(value, path, errors, rules.get("least"), rules.get("most"))
+        return float(value) if kind is float and fits else value
     return value
 
 
@@ -239,13 +241,15 @@ def _checked(validator: TextValidator, value: str, path: str, errors: list[str])
         return value
 
 
-def _bounded(value: float, path: str, errors: list[str], minimum: float | None, maximum: float | None) -> None:
+def _bounded(value: float, path: str, errors: list[str], minimum: float | None, maximum: float | None) -> bool:
     if (
-        not math.isfinite(value)
+        not -LARGEST <= value <= LARGEST  # nan too
         or (minimum is not None and value < minimum)
         or (maximum is not None and value > maximum)
     ):
-        errors.append(f"{path}: {value!r} is not {format_range(minimum, maximum)}")
+        errors.append(f"{path}: {_show(value)} is not {format_range(minimum, maximum)}")
+        return False
+    return True
 
 
 def format_range(minimum: float | None, maximum: float | None) -> str:

@@ -160,6 +160,8 @@ def test_a_literal_key_is_answered_with_how_to_write_a_reference(tmp_path: Path)
         ("[policies]\ndefault = 'cascade'", "policies.default: 'cascade' is not a table"),
         ("[policies.p]\nkind = 3", "policies.p.kind: 3 is not a string"),
         ("[server]\ndrain_timeout_s = nan", "server.drain_timeout_s: nan is not from 0 to 3600"),
+        (f"[server]\ndrain_timeout_s = {10**400}", "server.drain_timeout_s: 1000"),
+        (f"[server]\nport = {'9' * 5000}", "is not TOML"),
         ("[server]\nport = 80.5", "server.port: 80.5 is not a whole number"),
         ("[providers.'a/b']\nbase_url='http://x'", "providers.'a/b': a name consists of"),
         ("[providers.a]\nbase_url='http://x:99999'", "is not a URL"),

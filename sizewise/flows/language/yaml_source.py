@@ -184,7 +184,7 @@ class _Reader:
     def _allowed(self, event: Any) -> None:
         self._count += 1
         if self._count > MAX_VALUES:
-            raise self._wrong(event, f"the flow has more than {MAX_VALUES} values", "Split the flow.")
+            raise self._wrong(event, f"it has more than {MAX_VALUES} values", "Split the file.")
         if type(event).__name__ == "AliasEvent":
             return
         if event.anchor is not None and not self._shared:
@@ -192,7 +192,7 @@ class _Reader:
                 event, "anchors (&name) are not supported", "Remove it, and write the value out where it is used."
             )
         if event.tag is not None and event.tag != "!":
-            raise self._wrong(event, f"tags ({event.tag[:40]}) are not supported", "Remove it; a flow is plain data.")
+            raise self._wrong(event, f"tags ({event.tag[:40]}) are not supported", "Remove it; the file is plain data.")
 
     def _meant(self, event: Any, deep: int) -> Any:
         """The value of an alias. Its values count at each use, so that a few aliases cannot expand without bounds."""
@@ -201,7 +201,7 @@ class _Reader:
         value, size = self._anchors[event.anchor]
         self._count += size
         if self._count > MAX_VALUES:
-            raise self._wrong(event, f"the flow has more than {MAX_VALUES} values", "Split the flow.")
+            raise self._wrong(event, f"it has more than {MAX_VALUES} values", "Split the file.")
         if deep + _depth(value) > MAX_DEPTH:
             raise self._wrong(event, f"values are nested deeper than {MAX_DEPTH} levels", "Flatten them.")
         return value
