@@ -17,16 +17,20 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from msgspec import Struct
 
 from bench.tuning import banking
 from bench.tuning.task import INSTRUCTIONS, messages
 from sizewise.catalog.loader import local_card, weights_path
+from sizewise.cli.local_vectors import local_embedding_model, local_vectors
 from sizewise.settings.load import Settings, load_settings
 from sizewise.tuning.examples import Example, PromptMessage
 from sizewise.tuning.model_answers import GreedyAnswer, ask_all, is_right, running_model, with_options
 
 SMALL, LARGE = "local/smollm2-135m", "local/qwen2.5-coder-1.5b"
+SHOWN = 8
+"""Nearest examples in a prompt of the 1.5B: what its user would do before a tuning."""
 KEPT = 0.8
 KILLED_AT = 0.6
 ASKED = 120
@@ -100,20 +104,52 @@ def kill_once(words: Sequence[str], folder: Path) -> None:
 
 
 async def compare(settings: Settings, adapter: Path, task: Task) -> None:
-    asked = [
-        Example((PromptMessage("system", task.instructions), PromptMessage("user", text)), intent)
-        for text, intent in task.test[:ASKED]
+    asked = [Example(_prompt(task, text), intent) for text, intent in task.test[:ASKED]]
+    shown = await nearest(settings, task, [text for text, _ in task.test[:ASKED]])
+    with_examples = [
+        Example((each.prompt[0], *(turn for row in rows for turn in _turns(*row)), each.prompt[-1]), each.answer)
+        for each, rows in zip(asked, shown, strict=True)
     ]
     small = await answers(settings, SMALL, asked, adapter)
     bound = await answers(settings, SMALL, asked, adapter, task.intents)
     large = await answers(settings, LARGE, asked, None, task.intents)
-    scores = [sum(each.logprobs) / max(1, len(each.logprobs)) for each in small]
-    bar = sorted(scores, reverse=True)[int(KEPT * len(scores)) - 1]
-    both = [one if score >= bar else other for one, other, score in zip(small, large, scores, strict=True)]
-    print(f"{'tuned 135M':>28} {share(small, asked):.3f}")
-    print(f"{'as a rung of decisions':>28} {share(bound, asked):.3f}")
-    print(f"{'1.5B, answers listed':>28} {share(large, asked):.3f}")
-    print(f"{f'tuned, 1.5B for {1 - KEPT:.0%}':>28} {share(both, asked):.3f}")
+    taught = await answers(settings, LARGE, with_examples, None, task.intents)
+    print(f"{'tuned 135M':>38} {share(small, asked):.3f}")
+    print(f"{'as a rung of decisions':>38} {share(bound, asked):.3f}")
+    print(f"{'1.5B, answers listed':>38} {share(large, asked):.3f}")
+    print(f"{f'1.5B, and {SHOWN} examples of each message':>38} {share(taught, asked):.3f}")
+    for name, of in (("answers listed", large), (f"{SHOWN} examples", taught)):
+        both = cascade(bound, of)
+        print(f"{f'tuned, 1.5B ({name}) for {1 - KEPT:.0%}':>38} {share(both, asked):.3f}")
+
+
+def cascade(small: Sequence[GreedyAnswer], large: Sequence[GreedyAnswer]) -> list[GreedyAnswer]:
+    """The least certain fifth of the small one's answers is the large one's."""
+    scores = [sum(each.logprobs) for each in small]
+    kept = set(sorted(range(len(small)), key=lambda at: -scores[at])[: int(KEPT * len(small))])
+    return [small[at] if at in kept else large[at] for at in range(len(small))]
+
+
+async def nearest(settings: Settings, task: Task, texts: Sequence[str]) -> list[list[tuple[str, str]]]:
+    """The examples most like each text, the most like last."""
+    model = local_embedding_model(settings)
+    assert model is not None, "run: sizewise models pull minilm-l6-v2"
+    try:
+        found = await local_vectors(model, [*(text for text, _ in task.train), *texts])
+    finally:
+        await model.stop(0)
+    vectors = np.array(found, np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    likeness = vectors[len(task.train) :] @ vectors[: len(task.train)].T
+    return [[task.train[at] for at in np.argsort(row)[-SHOWN:]] for row in likeness]
+
+
+def _prompt(task: Task, text: str) -> tuple[PromptMessage, ...]:
+    return PromptMessage("system", task.instructions), PromptMessage("user", text)
+
+
+def _turns(text: str, intent: str) -> tuple[PromptMessage, PromptMessage]:
+    return PromptMessage("user", text), PromptMessage("assistant", intent)
 
 
 async def answers(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from sizewise.catalog.gguf_header import GgufHeader
 
@@ -16,15 +17,23 @@ class Recipe(Struct, frozen=True):
     epochs: int
     rank: int = 8
     alpha: int = 16
-    dropout: float = 0.05
     batch: int = 8
     learning_rate: float = 1e-3
     seed: int = 1
 
 
-PRESETS: Mapping[str, Recipe] = MappingProxyType(
-    {"quick": Recipe(epochs=1), "standard": Recipe(epochs=3), "thorough": Recipe(epochs=6)}
+class Preset(Struct, frozen=True):
+    """At least so many epochs, and so many steps: a few examples are learned in as many steps as many are."""
+
+    epochs: int
+    steps: int
+
+
+PRESETS: Mapping[str, Preset] = MappingProxyType(
+    {"quick": Preset(1, 40), "standard": Preset(3, 240), "thorough": Preset(6, 480)}
 )
+MOST_EPOCHS = 20
+"""For the sake of the steps."""
 FLOPS_PER_PARAMETER = 4.0
 """Of one token: forward, and backward to the adapter; the base gets no gradient. An embedding is looked up, and gives
 logits for answers alone."""
@@ -45,6 +54,12 @@ class TrainingEstimate(Struct, frozen=True):
     steps: int
     cpu_seconds: float
     bytes: int
+
+
+def recipe_for(preset: Preset, examples: int) -> Recipe:
+    made = Recipe(epochs=preset.epochs)
+    of_steps = -(-preset.steps * made.batch // max(1, examples))
+    return replace(made, epochs=max(preset.epochs, min(of_steps, MOST_EPOCHS)))
 
 
 def estimate(

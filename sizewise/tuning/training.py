@@ -39,7 +39,6 @@ class TrainingJob(Struct, frozen=True):
     batch: int
     rank: int
     alpha: int
-    dropout: float
     learning_rate: float
     seed: int
 

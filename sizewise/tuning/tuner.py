@@ -19,7 +19,7 @@ from sizewise.catalog.memory_check import available_memory
 from sizewise.catalog.memory_estimate import format_bytes
 from sizewise.catalog.weights import sha256_of
 from sizewise.errors import BadRequest, Conflict, ExternalFailure
-from sizewise.process import physical_cores
+from sizewise.process import has_bfloat16, physical_cores
 from sizewise.process import run as run_process
 from sizewise.providers.local.llamacpp import LlamaCppModel
 from sizewise.settings.toml_reader import parse_toml
@@ -35,7 +35,7 @@ from sizewise.tuning.model_answers import (
     running_model,
     with_options,
 )
-from sizewise.tuning.recipe import PRESETS, estimate
+from sizewise.tuning.recipe import PRESETS, estimate, recipe_for
 from sizewise.tuning.run_store import Equality, Measured, MemoryProbe, RunStore, TrainingCost, TriggerProbe, TuningRun
 from sizewise.tuning.training import ProbeAnswer, TokenizedExample, TrainingJob, TrainingStep, train
 from sizewise.tuning.trigger_probe import shared_triggers, triggered
@@ -96,7 +96,6 @@ class Tuner:
             raise Conflict(f"the tuning run {name!r} is {old.state}", f"Continue it: sizewise tune run {name}")
         header = _supported(base)
         examples = read_examples(data.absolute(), None if test is None else test.absolute(), instructions)
-        recipe = PRESETS[preset]
         suspects, baselines = await self._head_baseline(examples)
         kept = _without(examples.train, suspects)
         async with running_model(base.name, base.file, self._threads) as model:
@@ -111,7 +110,7 @@ class Tuner:
             )
             baselines["prompting"] = Measured(is_right(said, asked))
         lengths = [len(each) for each, _ in tokens.examples]
-        flops = await _matrix_pace()
+        recipe, flops = recipe_for(PRESETS[preset], len(lengths)), await _matrix_pace()
         run = TuningRun(
             name=name,
             base=base.name,
@@ -340,9 +339,9 @@ def _without(examples: Sequence[Example], places: frozenset[int]) -> tuple[Examp
 
 
 async def _matrix_pace() -> float:
-    """Operations a second of processor time that matrix products reach on this machine, also while it is busy."""
+    """Operations a second of processor time that the training's matrix products reach here, also while it is busy."""
     done = await run_process([sys.executable, "-c", SPEED_CODE], 60.0)
     try:
-        return float(done.stdout)
+        return float(done.stdout) * (2.0 if has_bfloat16() else 1.0)
     except ValueError as why:
         raise ExternalFailure("numpy is not installed", "Run: pip install numpy") from why

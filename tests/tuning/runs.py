@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from sizewise.tuning.recipe import PRESETS, TrainingEstimate
+from sizewise.tuning.recipe import PRESETS, TrainingEstimate, recipe_for
 from sizewise.tuning.run_store import Measured, TuningRun
 
 
@@ -23,7 +23,7 @@ def planned(**more: Any) -> TuningRun:
         test_count=20,
         answers=2,
         preset="standard",
-        recipe=PRESETS["standard"],
+        recipe=recipe_for(PRESETS["standard"], 80),
         estimate=TrainingEstimate(tokens=1_000, steps=30, cpu_seconds=60.0, bytes=2_000_000_000),
         created=1_795_000_000.0,
         baselines={"prompting": Measured((False,) * 20)},

@@ -31,7 +31,7 @@ def planned(tmp_path: Path, smollm_gguf: Path) -> Path:
         rows = [json.dumps({"input": text[:60], "output": said}) for text, said in chosen[: 96 if not test else 30]]
         (tmp_path / f"{name}.jsonl").write_text("\n".join(rows))
     files = str(tmp_path / "data.jsonl"), "--test", str(tmp_path / "test.jsonl")
-    tune(tmp_path, "plan", "tiny", *files, "--preset", "standard", "--instructions", "Topic?")
+    tune(tmp_path, "plan", "tiny", *files, "--preset", "quick", "--instructions", "Topic?")
     return tmp_path
 
 
