@@ -54,6 +54,20 @@ def test_story_51_a_question_moves_down_by_itself(browser: Any, decided: Served,
         assert opened.inaccessible() == []
 
 
+def test_certify_shows_the_new_certificate(browser: Any, decided: Served, owner: Browser) -> None:
+    (question,) = [each for each in listed(decided) if each["state"] == "certified"]
+    with tab(browser, decided, owner) as opened:
+        opened.open(f"/decisions/{question['id']}")
+        opened.page.get_by_text("with a probability of 4.50 %").wait_for()  # the first try's part of 5 %
+        opened.page.get_by_role("button", name="Certify").click()
+        opened.picture("decision-certify")
+        opened.page.get_by_role("dialog").get_by_role("button", name="Certify").click()
+        opened.page.get_by_text("with a probability of 0.45 %").wait_for()
+        opened.page.get_by_role("status").wait_for(state="detached")
+        assert opened.page.get_by_role("button", name="Certify").is_enabled()
+        assert opened.inaccessible() == [] and opened.wrong() == []
+
+
 def test_story_53_another_option_voids_the_certificate_with_its_cause(
     browser: Any, decided: Served, owner: Browser
 ) -> None:
