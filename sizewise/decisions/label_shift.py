@@ -8,6 +8,7 @@ since the claim is false only if one that is true was refuted (intersection-unio
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import exp, lgamma, log, log1p
 
 import numpy as np
@@ -24,6 +25,7 @@ def shift_test(answers: Integers, option_count: int) -> RiskTest:
     """`answers`: the reference's, of the inputs of the losses, which are each -eps (agrees, or goes up) or 1 - eps."""
     count = len(answers)
     each, places, seen = np.unique(answers, return_inverse=True, return_counts=True)
+    chance = lru_cache(None)(mix_chance)  # most thresholds have as many wrong inputs as the one before
 
     def test(losses: Losses, max_loss: float, error: float) -> bool:
         allowed = 1.0 - max_loss
@@ -35,7 +37,7 @@ def shift_test(answers: Integers, option_count: int) -> RiskTest:
         cases = {(int(had), int(lost)) for had, lost in zip(seen, mine, strict=True)}
         if len(each) < option_count:
             cases.add((0, 0))  # an answer that never came may come too
-        return all(mix_chance(had, lost, count, wrong, allowed) <= error for had, lost in sorted(cases))
+        return all(chance(had, lost, count, wrong, allowed) <= error for had, lost in sorted(cases))
 
     return test
 
