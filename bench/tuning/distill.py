@@ -74,7 +74,7 @@ def main() -> None:
     given = parser.parse_args()
     environ = {"SIZEWISE_CACHE": os.environ["SIZEWISE_CACHE"]} if "SIZEWISE_CACHE" in os.environ else {}
     with (
-        beside(lambda: Knows(_port_of(given.home))) as up,
+        beside(lambda: Knows(port_of(given.home))) as up,
         serving(given.home.absolute(), CONFIG.format(url=up.url), **environ) as server,
     ):
         learn(server, given.answers)
@@ -86,7 +86,7 @@ def main() -> None:
             ask(server)
 
 
-def _port_of(home: Path) -> int:
+def port_of(home: Path) -> int:
     """The double's of the run before: another address is another reference, and ends a certificate. 0: any."""
     settings = home / "sizewise.toml"
     found = re.search(r'base_url = "http://127.0.0.1:(\d+)', settings.read_text()) if settings.exists() else None

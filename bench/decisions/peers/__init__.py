@@ -1,0 +1,1 @@
+"""Other libraries, each run by a Python of its own."""
