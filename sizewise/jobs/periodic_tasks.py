@@ -39,7 +39,9 @@ class PeriodicTask:
 
 
 class TaskStatus(Struct):
-    """`last_run`: when it ended, in Unix seconds; 0: never. `last_error`: of the last run; empty: it succeeded."""
+    """`last_run`: when it ended, in Unix seconds; 0: never. `last_error`: of the last run; empty: it succeeded, or is
+    another server's work now.
+    """
 
     name: str
     leader_only: bool
@@ -94,6 +96,7 @@ async def _run(task: PeriodicTask, status: TaskStatus, leads: Callable[[], bool]
     while True:
         await asyncio.sleep(pause * uniform(1 - JITTER, 1 + JITTER) if task.leader_only else pause)
         if task.leader_only and not leads():
+            status.last_error = ""  # of when it led: the work is another's now
             pause = min(LOOK_S, task.interval_s)
             continue
         pause = task.interval_s

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from sizewise.errors import StorageError
 from sizewise.jobs.periodic_tasks import PeriodicTask, PeriodicTasks, TaskStatus
 
 
-def ran(*tasks: PeriodicTask, leads: bool = True) -> list[TaskStatus]:
+def ran(*tasks: PeriodicTask, leads: bool | Callable[[], bool] = True) -> list[TaskStatus]:
     """The status after a while: a task without a pause has run many times by then."""
     periodic, seen = PeriodicTasks(), 0
 
@@ -18,7 +19,7 @@ def ran(*tasks: PeriodicTask, leads: bool = True) -> list[TaskStatus]:
 
     async def run() -> None:
         ticks = PeriodicTask("ticks", 0.0, count)
-        task = asyncio.ensure_future(periodic.run([*tasks, ticks], lambda: leads))
+        task = asyncio.ensure_future(periodic.run([*tasks, ticks], leads if callable(leads) else lambda: leads))
         while seen < 20:
             await asyncio.sleep(0)
         task.cancel()
@@ -93,3 +94,18 @@ def test_what_the_leader_does_runs_on_the_leader_alone() -> None:
     task = PeriodicTask("retention", 0.0, work, leader_only=True)
     assert ran(task)[0].runs > 0
     assert ran(task, leads=False)[0].runs == 0
+
+
+def test_who_leads_no_more_does_not_show_the_failure_of_when_it_led() -> None:
+    led = 0
+
+    def leads() -> bool:
+        nonlocal led
+        led += 1
+        return led <= 3
+
+    async def fail() -> None:
+        raise StorageError("the database is away")
+
+    (status,) = ran(PeriodicTask("canary", 0.0, fail, leader_only=True), leads=leads)
+    assert (status.failures, status.last_error) == (3, "")
