@@ -46,7 +46,6 @@ RowValues = tuple[str | int | float | None, ...]
 
 LOCK_TIMEOUT_MS = 5_000
 """How long a statement waits for a lock before StorageError."""
-IDLE_TRANSACTION_TIMEOUT_MS = 5_000
 POSTGRES_GIVEN_UP: Mapping[str, str] = {
     "connect_timeout": "5",  # seconds, for each host of the URL
     "keepalives_idle": "5",
@@ -55,6 +54,14 @@ POSTGRES_GIVEN_UP: Mapping[str, str] = {
     "tcp_user_timeout": "10000",  # milliseconds
 }
 """After some 10 s without a word of its machine a connection is lost: by itself the system waits 15 minutes."""
+POSTGRES_GIVES_UP: Mapping[str, int] = {
+    "idle_in_transaction_session_timeout": 5_000,  # milliseconds; a paused server still answers keepalives
+    "tcp_keepalives_idle": 5,
+    "tcp_keepalives_interval": 2,
+    "tcp_keepalives_count": 3,
+    "tcp_user_timeout": 10_000,  # milliseconds; it was sending, so that its transaction is not idle
+}
+"""The same at its end: what a session of a lost or paused server holds, locks above all, other servers wait for."""
 
 INSERT_BATCH_SIZES = (256, 128, 64, 32, 16, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2)
 """Rows per INSERT. sqlite3 releases the interpreter lock at every statement, which under load costs more than the row:
@@ -316,10 +323,9 @@ def _engine(url: DatabaseUrl) -> Engine:
 
 
 def _postgres_options(url: URL) -> dict[str, str]:
-    """What the URL does not say itself. Postgres ends sessions that idle in a transaction, so that a paused server
-    holds no locks.
-    """
-    wanted = {**POSTGRES_GIVEN_UP, "options": f"-c idle_in_transaction_session_timeout={IDLE_TRANSACTION_TIMEOUT_MS}"}
+    """What the URL does not say itself."""
+    its_end = " ".join(f"-c {name}={value}" for name, value in POSTGRES_GIVES_UP.items())
+    wanted = {**POSTGRES_GIVEN_UP, "options": its_end}
     return {name: value for name, value in wanted.items() if name not in url.query}
 
 
