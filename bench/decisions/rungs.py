@@ -23,6 +23,7 @@ from bench.decisions.data import banking, clinc
 from bench.tuning import depots, distill
 from sizewise.decisions.certificate import LOOKS
 from sizewise.decisions.certification import calibration_error
+from tests.cli.terminal import sizewise
 from tests.gateway.server_harness import beside
 from tests.running_server import Served, serving, until
 
@@ -66,9 +67,9 @@ def main() -> None:
         serving(chosen.home.absolute(), distill.CONFIG.format(url=up.url)) as server,
     ):
         question = choice(INSTRUCTIONS, intents.names)
-        for pair in learned[distill.decision(server)["answers"] :]:
+        for pair in learned[decision(server)["answers"] :]:
             ask(server, "up/large", question, [pair])
-        until(lambda: distill.decision(server)["state"] == "certified")
+        until(lambda: decision(server)["state"] == "certified")
         again = learned[:AGAIN]
         found = ask(server, "up/large", question, again)
         found += ask(server, "up/large", question, [(altered(text), intent) for text, intent in again])
@@ -77,13 +78,24 @@ def main() -> None:
             ask(server, model, question, new[-1:])  # it is loaded
             show(ask(server, model, question, new[-1 - count : -1]), f" ({model})")
     if chosen.distilled is not None:
-        with (
-            beside(lambda: distill.Knows(distill.port_of(chosen.distilled))) as double,
-            serving(chosen.distilled.absolute(), distill.CONFIG.format(url=double.url)) as server,
-        ):
-            new = depots.rows(distill.ASKED_AFTERWARDS, distill.SEED, test=True)
-            ask(server, "up/large", distill.QUESTION, new[:5])  # it is loaded
-            show(ask(server, "up/large", distill.QUESTION, new[5:]), " (depots)")
+        show_tuned(chosen.distilled)
+
+
+def show_tuned(home: Path) -> None:
+    """Messages with towns in pairs that its model never saw."""
+    with (
+        beside(lambda: distill.Knows(distill.port_of(home))) as up,
+        serving(home.absolute(), distill.CONFIG.format(url=up.url)) as server,
+    ):
+        new = depots.rows(distill.ASKED_AFTERWARDS, distill.SEED, test=True)
+        ask(server, "up/large", distill.QUESTION, new[:5])  # it is loaded
+        show(ask(server, "up/large", distill.QUESTION, new[5:]), " (depots)")
+
+
+def decision(server: Served) -> Any:
+    """The large model's: an embedded one that is asked has one of its own."""
+    found = sizewise("decisions", "--json", home=server.home).json["decisions"]
+    return next((each for each in found if each["model"] == "up/large"), {"answers": 0})
 
 
 def choice(instructions: str, names: Iterable[str]) -> Mapping[str, Any]:
