@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
 from sqlalchemy import Connection
@@ -18,6 +18,7 @@ from sizewise.telemetry.usage_sums import (
     Sums,
     add_sums,
     by_cost,
+    complete_hours,
     run,
     split_rows,
     uncounted_hours,
@@ -120,7 +121,10 @@ Part = tuple[int, tuple[Any, ...], int, Sums]
 def _read(connection: Connection, query: UsageQuery) -> Iterator[Part]:
     rollup = query.rollup
     if rollup is None:
-        yield from _of_records(connection, query, 1, [(query.since, query.until)])
+        if query.by == ("session",) and not query.filters:
+            yield from _by_session(connection, query)
+        else:
+            yield from _of_records(connection, query, 1, [(query.since, query.until)])
         return
     first, last = query.since // rollup.hours, -(-query.until // rollup.hours)
     where = f"""period >= :first AND period < :last AND (NOT counted OR period IN
@@ -130,6 +134,29 @@ def _read(connection: Connection, query: UsageQuery) -> Iterator[Part]:
         days = {"first": query.since // DAY_HOURS, "last": -(-query.until // DAY_HOURS)}
         yield from _of_rollup(connection, query, DAILY, "period >= :first AND period < :last", days)
     yield from _of_records(connection, query, rollup.hours, uncounted_hours(connection, rollup, first, last))
+
+
+def _by_session(connection: Connection, query: UsageQuery) -> Iterator[Part]:
+    """Reads the records that have one; what the others sum up to is the difference to all stored records, which are in
+    roll-ups but for the hours that are not counted, or where records came later.
+    """
+    plain: dict[int, Sums] = {}
+    for start, values, folded, sums in _of_records(
+        connection, query, 1, [(query.since, query.until)], "AND r.session >= ''"
+    ):
+        plain[start] = add_sums(plain.get(start, NOTHING), tuple(-each for each in sums))
+        yield start, values, folded, sums
+    whole, gaps = replace(query, by=()), complete_hours(connection, query.since, query.until)
+    counted = "period >= :first AND period < :last AND counted AND period IN :complete"
+    hours: Parameters = {"first": query.since, "last": query.until, "complete": gaps.complete}
+    for start, _, _, sums in (
+        *_of_rollup(connection, whole, HOURLY, counted, hours),
+        *_of_records(connection, whole, 1, gaps.others),
+    ):
+        plain[start] = add_sums(plain.get(start, NOTHING), sums)
+    for start, sums in plain.items():
+        if any(sums):
+            yield start, ("",), 0, sums
 
 
 def _of_rollup(
@@ -149,14 +176,15 @@ def _of_rollup(
 
 
 def _of_records(
-    connection: Connection, query: UsageQuery, hours: int, gaps: Sequence[tuple[int, int]]
+    connection: Connection, query: UsageQuery, hours: int, gaps: Sequence[tuple[int, int]], only: str = ""
 ) -> Iterator[Part]:
     if not gaps:
         return
-    ranges = " OR ".join(f"r.id >= :since{number} AND r.id < :until{number}" for number in range(len(gaps)))
+    id = "+r.id" if only and connection.dialect.name == "sqlite" else "r.id"  # which else goes by time, not by `only`
+    ranges = " OR ".join(f"{id} >= :since{number} AND {id} < :until{number}" for number in range(len(gaps)))
     times = {f"since{number}": since * HOUR_IDS for number, (since, _) in enumerate(gaps)}
     times |= {f"until{number}": until * HOUR_IDS for number, (_, until) in enumerate(gaps)}
-    where = f"r.tenant = :tenant AND ({ranges})"
+    where = f"r.tenant = :tenant AND ({ranges}) {only}"
     if query.filters.get("session"):
         where += " AND r.session = :session"
     conditions, parameters = _conditions(query)

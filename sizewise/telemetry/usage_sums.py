@@ -9,11 +9,23 @@ from typing import Any
 from sqlalchemy import BindParameter, Connection, bindparam, func, select, text
 
 from sizewise.telemetry.tables import PENDING_STATUS, PROCESS_BITS, RECORDS
-from sizewise.telemetry.usage_tables import COST, LATENCIES, LATENCY_BUCKETS, PERIODS, REQUESTS, SUMS, TOKENS, Rollup
+from sizewise.telemetry.usage_tables import (
+    COST,
+    HOURLY,
+    LATENCIES,
+    LATENCY_BUCKETS,
+    PERIODS,
+    REQUESTS,
+    SUMS,
+    TOKENS,
+    Rollup,
+)
 
 HOUR_IDS = 3_600_000_000 << PROCESS_BITS
 """Ids of records in an hour: they are in the order of time."""
 ERROR_STATUS = 400
+MAX_RANGES = 100
+"""Of hours in one query: SQLite takes no condition of a thousand."""
 Sums = tuple[int, ...]
 """In the order of SUMS."""
 Names = tuple[Any, ...]
@@ -91,6 +103,38 @@ def uncounted_hours(connection: Connection, rollup: Rollup, first: int, last: in
             gaps.append((start * rollup.hours, period * rollup.hours))
         start = period + 1
     return gaps
+
+
+@dataclass(frozen=True, slots=True)
+class CompleteHours:
+    """`complete`: hours whose roll-up has each record that is stored now. `others`: ranges of all other hours."""
+
+    complete: list[int]
+    others: list[tuple[int, int]]
+
+
+def complete_hours(connection: Connection, since: int, until: int) -> CompleteHours:
+    """Of the hours in which records are stored."""
+    its = PERIODS.c
+    stored = run(
+        connection,
+        f"""SELECT id / {HOUR_IDS} AS hour, count(*) FROM records WHERE id >= :since AND id < :until
+            GROUP BY id / {HOUR_IDS} ORDER BY id / {HOUR_IDS}""",
+        {"since": since * HOUR_IDS, "until": until * HOUR_IDS},
+    )
+    mine = (its.rollup == HOURLY.table.name) & (its.period >= since) & (its.period < until)
+    counted = dict(connection.execute(select(its.period, its.records).where(mine)).tuples().all())
+    complete, others = list[int](), list[tuple[int, int]]()
+    for period, records in stored:
+        if counted.get(period) == records:
+            complete.append(period)
+        elif others and others[-1][1] == period:
+            others[-1] = others[-1][0], period + 1
+        else:
+            others.append((period, period + 1))
+    if len(others) > MAX_RANGES:
+        return CompleteHours([], [(since, until)])
+    return CompleteHours(complete, others)
 
 
 def run(connection: Connection, query: str, parameters: Parameters) -> Rows:

@@ -20,7 +20,7 @@ from sizewise.telemetry.record_retention import RecordRetention
 from sizewise.telemetry.tables import ATTEMPTS, PROCESS_BITS, RECORDS, join_tags
 from sizewise.telemetry.usage_report import USAGE_KEYS, UsageKey, UsageQuery, read_usage
 from sizewise.telemetry.usage_rollup import UsageRollups, delete_key_records, keep_usage
-from sizewise.telemetry.usage_sums import NOTHING, Sums
+from sizewise.telemetry.usage_sums import NOTHING, Sums, add_sums
 from sizewise.telemetry.usage_tables import COST, DAYS, END_USER_DAYS, HOURS, PERIODS, REQUESTS, SUMS
 
 HOUR, DAY = 3_600, 86_400
@@ -170,6 +170,19 @@ def test_sums_stay_those_of_the_ledger_in_postgres_too(tmp_path: Path) -> None:
         server.cleanup()
 
 
+def check_sessions(work: Clockwork) -> None:
+    """From roll-ups and the records of sessions, also by the hour, as from all records."""
+    for step in (0, 1):
+        from_records: dict[tuple[str, int], Sums] = {}
+        for row in work.usage("session", "release", step=step).rows:
+            assert row.key is not None
+            its = row.key[0], row.at
+            from_records[its] = add_sums(from_records.get(its, NOTHING), row.sums)
+        found = work.usage("session", step=step)
+        assert {(*(row.key or ()), row.at): row.sums for row in found.rows} == from_records
+        assert found.total == total(found.rows)
+
+
 def sums_stay_exact(database: Database) -> None:
     work = Clockwork(database)
     rows, tried = traffic(200, NOW - 2 * DAY, NOW, 1)
@@ -180,6 +193,7 @@ def sums_stay_exact(database: Database) -> None:
         assert short(work.usage().total) == right
         for key in ("model", "status", "policy", "user", *more):
             assert short(total(work.usage(key).rows)) == right, key
+        check_sessions(work)
 
     check("end_user", "session", "release")
     work.count()
@@ -187,6 +201,7 @@ def sums_stay_exact(database: Database) -> None:
     assert work.stored(PERIODS) > 48
     late = traffic(60, NOW - 3 * HOUR, NOW - HOUR, 2)
     insert(database, *late)
+    check_sessions(work)
     work.count()
     rows, tried = rows + late[0], tried + late[1]
     right = ledger(rows, tried)
