@@ -11,12 +11,15 @@ class AttemptStage(Struct, frozen=True):
     """A stage of an attempt, from the model to the router, which measures the pace; the client never sees it.
 
     queued: a slot is taken after waiting `seconds`, the `load`-th in use. loaded: the model was loaded in `seconds`.
-    first_token: the first token of a reply that is not streamed, `seconds` after the request arrived.
+    first_token: the first token of a reply that is not streamed, `seconds` after the request arrived. energy: the
+    answer took `energy` microjoules of this machine, found as `energy_source` of energy.py says.
     """
 
-    stage: Literal["queued", "loaded", "first_token"]
+    stage: Literal["queued", "loaded", "first_token", "energy"]
     seconds: float = 0.0
     load: int = 0
+    energy: int = 0
+    energy_source: int = 0
 
 
 ProgressStage = Literal["attempt", "verification", "loading", "queued", "step"]

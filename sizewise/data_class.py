@@ -11,6 +11,7 @@ DataClass = Literal["public", "internal", "confidential"]
 """How confidential data is, from the loosest to the strictest."""
 
 PLACES: tuple[Place, ...] = get_args(Place)
+THIS_MACHINE: tuple[Place, ...] = PLACES[:2]
 DATA_CLASSES: tuple[DataClass, ...] = get_args(DataClass)
 _WITHIN = frozenset((limit, place) for at, limit in enumerate(PLACES) for place in PLACES[: at + 1])
 

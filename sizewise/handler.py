@@ -166,6 +166,7 @@ class AttemptFinished(Struct, frozen=True):
     threshold: float | None = None  # the score from which the answer is shown; None: no score decides
     wait_s: float = 0.0  # of this time, before the model worked: in its queue, or until it was loaded
     load: int = 0  # requests that the model worked on, with this one; 0: unknown
+    energy: tuple[int, int] | None = None  # microjoules, and how they were found (energy.py); None: unknown
 
 
 GuardrailAction = Literal["flagged", "marked", "masked", "removed", "local", "blocked"]  # mildest first

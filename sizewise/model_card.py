@@ -108,6 +108,7 @@ class ModelCard:
     decisions: bool = False  # its endpoint for decisions takes questions with few answers
     quality: float | None = None
     price: Price = UNKNOWN_PRICE
+    energy_per_token: int | None = None  # microjoules of an output token, estimated; None: unknown, or it is here
     weights: ModelWeights | None = None
     efforts: tuple[Effort, ...] = ()  # at which it is a model of its own, `<name>@<effort>`, for policies
     effort: Effort | None = None  # of such a model; None: as the request asks

@@ -8,6 +8,7 @@ from fractions import Fraction
 from types import MappingProxyType
 
 from sizewise.advisor.sourced_number import SourcedNumber, format_number
+from sizewise.catalog.token_energy import PUE
 from sizewise.errors import BadRequest, did_you_mean
 
 
@@ -63,7 +64,7 @@ ASSUMPTIONS: tuple[Assumption, ...] = (
     _assumption("watts-gpu", "400", "W", "power of a machine with a GPU while it answers"),
     _assumption(
         "pue",
-        "1.2",
+        PUE,
         "",
         "power of a data center relative to that of its servers (EcoLogits' figure, read 2026-11-28)",
         minimum="1",

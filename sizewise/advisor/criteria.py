@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from sizewise.advisor.assumptions import TASKS, Assumptions, parse_pairs
 from sizewise.advisor.candidates import DeploymentCandidate
-from sizewise.advisor.energy import EnergyEstimate, format_wh, hosted_energy, local_energy
+from sizewise.advisor.energy import EnergyEstimate, hosted_energy, local_energy
 from sizewise.advisor.latency import output_tokens, reasoning_assumptions
 from sizewise.advisor.placements import Placement
 from sizewise.advisor.quality_estimates import quality_number
@@ -17,6 +17,7 @@ from sizewise.advisor.sourced_number import SourcedNumber, format_number, format
 from sizewise.advisor.workload import GB, Workload
 from sizewise.catalog.memory_estimate import format_bytes
 from sizewise.catalog.model_info import Fact
+from sizewise.energy import format_wh
 from sizewise.errors import BadRequest
 from sizewise.money import PICO_PER_DOLLAR
 

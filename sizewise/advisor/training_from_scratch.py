@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from sizewise.advisor.assumptions import Assumptions
-from sizewise.advisor.energy import format_wh
 from sizewise.advisor.sourced_number import SourcedNumber, format_number
 from sizewise.advisor.workload import Workload
+from sizewise.energy import format_wh
 
 TOKENS_PER_PARAMETER = 20
 """Training tokens per parameter for the least loss at a given compute (Hoffmann et al., arXiv:2203.15556, table 3)."""

@@ -19,6 +19,7 @@ from sizewise.notifications.receivers import with_receivers
 from sizewise.offload.offload import Offload
 from sizewise.plugins import PluginRegistry
 from sizewise.providers.connections import ModelConnections
+from sizewise.providers.energy_meter import EnergyMeter
 from sizewise.providers.local.models import LocalModels
 from sizewise.providers.local.runtime import LocalRuntime
 from sizewise.routing.attempt_limits import AttemptLimits
@@ -121,6 +122,7 @@ def build_connections(
             for name, test in read_self_tests(settings.home).items()
             if test.prompt_tokens_per_s > 0
         },
+        meter=EnergyMeter(local.watts),
     )
 
 

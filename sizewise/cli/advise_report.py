@@ -10,7 +10,6 @@ import click
 from sizewise.advisor.assumptions import Assumptions
 from sizewise.advisor.candidate_kinds import CANDIDATE_KINDS
 from sizewise.advisor.cost import Interval
-from sizewise.advisor.energy import format_wh
 from sizewise.advisor.memory_fit import MemoryFit
 from sizewise.advisor.next_steps import next_steps
 from sizewise.advisor.recommendation import BreakEven, RankedCandidate, Recommendation
@@ -22,6 +21,7 @@ from sizewise.catalog.loader import bundled_models
 from sizewise.catalog.memory_estimate import format_bytes
 from sizewise.catalog.reported_trainings import ReportedTraining, reported_trainings
 from sizewise.cli.output import dim, write_table
+from sizewise.energy import format_wh
 
 MAX_COLUMNS = 100
 

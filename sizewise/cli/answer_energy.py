@@ -11,31 +11,20 @@ from sizewise.advisor.energy import hosted_energy, local_energy
 from sizewise.catalog.current_catalog import current_catalog
 from sizewise.catalog.model_info import ModelInfo
 from sizewise.cli.options import command_settings
-
-HERE = ("process", "machine")
-"""Places of a model whose energy is that of this machine."""
-COUNTERS = Path("/sys/class/powercap")
-"""Linux shows Intel's and AMD's counters of whole processors (RAPL) here; on most machines root alone may read them."""
-MICROJOULES_PER_WH = 3_600_000_000
+from sizewise.energy import MICROJOULES_PER_WH
+from sizewise.providers.energy_counters import FOLDER, ProcessorCounters
 
 
-class EnergyMeter:
+class ProcessorMeter:
     """Reads the counters when it is made, and again in `wh`."""
 
-    def __init__(self, counters: Path = COUNTERS) -> None:
-        self._counters = counters
-        self._before = _read(counters)
+    def __init__(self, folder: Path = FOLDER) -> None:
+        self._counters = ProcessorCounters(folder)
 
     def wh(self) -> float | None:
         """Watt-hours of all processors since then, other programs' included; None if no counter can be read."""
-        after = _read(self._counters)
-        if not self._before or after.keys() != self._before.keys():
-            return None
-        used = 0
-        for file, (end, range_) in after.items():
-            spent = end - self._before[file][0]
-            used += spent if spent >= 0 else spent + range_
-        return used / MICROJOULES_PER_WH
+        used = self._counters.used()
+        return used / MICROJOULES_PER_WH if self._counters.can_read else None
 
 
 def answer_energy(
@@ -61,16 +50,3 @@ def _known_models() -> Mapping[str, ModelInfo]:
     """By the names that endpoints have for them."""
     models = current_catalog(command_settings()).load_models().values()
     return {f"{endpoint}/{name}": each for each in models for endpoint, names in each.offers.items() for name in names}
-
-
-def _read(counters: Path) -> dict[str, tuple[int, int]]:
-    """Of each processor: microjoules so far, and the number at which the counter begins again."""
-    found = dict[str, tuple[int, int]]()
-    for folder in sorted(counters.glob("intel-rapl:[0-9]*")):
-        if folder.name.count(":") == 1:  # a processor, not a part of one
-            try:
-                now, range_ = (int((folder / name).read_text()) for name in ("energy_uj", "max_energy_range_uj"))
-            except (OSError, ValueError):
-                return {}
-            found[folder.name] = now, range_
-    return found

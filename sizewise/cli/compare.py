@@ -26,12 +26,13 @@ from sizewise.advisor.response_metrics import (
     parse_facts,
 )
 from sizewise.cli import operations
-from sizewise.cli.answer_energy import HERE, EnergyMeter, answer_energy
+from sizewise.cli.answer_energy import ProcessorMeter, answer_energy
 from sizewise.cli.api_client import ApiClient
 from sizewise.cli.options import api_client, server_options, wants_json
 from sizewise.cli.output import COLUMN_GAP, dim, format_money, write_json, write_pairs, write_table
 from sizewise.cli.prompt_words import join_prompt
 from sizewise.cli.stream_reader import CHAT_PATH, StreamChunk, read_stream
+from sizewise.data_class import THIS_MACHINE
 from sizewise.errors import BadRequest, SizewiseError
 
 MODELS = "small,large"
@@ -153,10 +154,10 @@ async def _answers(
     answers: list[ComparedAnswer] = []
     places = {each.name: each.place for each in (await operations.list_models(server)).models}
     for name in names:
-        answer, meter = ComparedAnswer(name), EnergyMeter()
+        answer, meter = ComparedAnswer(name), ProcessorMeter()
         try:
             failure = await _ask(server, answer, prompt, max_tokens, not silent and sys.stderr.isatty())
-            is_here = places.get(answer.model) in HERE
+            is_here = places.get(answer.model) in THIS_MACHINE
             answer.energy_wh, answer.energy_how = answer_energy(
                 answer.model, answer.seconds, answer.output_tokens, meter.wh() if is_here else None, is_here=is_here
             )

@@ -904,6 +904,12 @@ class ErasedPersonalData(Struct, frozen=True, rename="camel"):
     rows: list[PersonalRows]
 
 
+class Energy(Struct, frozen=True, rename="camel"):
+    wh: float
+    estimated: bool
+    how: str
+
+
 class PromptUse(Struct, frozen=True, rename="camel"):
     id: str
     version: str
@@ -929,6 +935,7 @@ class Record(Struct, frozen=True, rename="camel"):
     data_class: DataClass | None
     tokens: Tokens
     cost_usd: Dollars | None
+    energy: Energy | None
     audio_seconds: float | None
     characters: int | None
     images: int | None
@@ -1099,6 +1106,14 @@ class CostParts(Struct, frozen=True, rename="camel"):
     price_usd: Dollars
 
 
+class EnergySavings(Struct, frozen=True, rename="camel"):
+    requests: NonNegativeSafeInt
+    unknown: NonNegativeSafeInt
+    took_wh: float | None
+    large_alone_wh: float | None
+    how: str
+
+
 class PolicySavings(Struct, frozen=True, rename="camel"):
     policy: str
     large: str
@@ -1110,6 +1125,7 @@ class PolicySavings(Struct, frozen=True, rename="camel"):
     saved_usd: Dollars | None
     margin_usd: Dollars | None
     evaluation_usd: Dollars
+    energy: EnergySavings
     curves: JSON | None
 
 
@@ -2777,10 +2793,10 @@ Float) { records( last: $last before: $before filter: { since: $since until: $un
 $requestedModel policy: $policy endpoint: $endpoint key: $key project: $project status: $status error: $error failed:
 $failed session: $session endUser: $endUser tag: $tag flow: $flow agent: $agent minCost: $minCost minMs: $minMs } ) {
 rows { ...Record } before scannedTo } } fragment Record on Record { trace spanId at endpoint key project requestedModel
-policy model why status error stream degraded freshness guardrails dataClass tokens { ...Tokens } costUsd audioSeconds
-characters images firstTokenMs totalMs attemptCount session endUser tags prompts { ...PromptUse } environment release
-arm parentSpan flow node agent } fragment Tokens on Tokens { input output cached cacheWrite reasoning estimated }
-fragment PromptUse on PromptUse { id version }
+policy model why status error stream degraded freshness guardrails dataClass tokens { ...Tokens } costUsd energy {
+...Energy } audioSeconds characters images firstTokenMs totalMs attemptCount session endUser tags prompts { ...PromptUse
+} environment release arm parentSpan flow node agent } fragment Tokens on Tokens { input output cached cacheWrite
+reasoning estimated } fragment Energy on Energy { wh estimated how } fragment PromptUse on PromptUse { id version }
 """
 
 
@@ -2853,12 +2869,13 @@ $requestedModel policy: $policy endpoint: $endpoint key: $key project: $project 
 $failed session: $session endUser: $endUser tag: $tag flow: $flow agent: $agent minCost: $minCost minMs: $minMs } ) {
 rows { ...RecordDetails } before scannedTo } } fragment RecordDetails on Record { ...Record attempts { ...Attempt }
 scores { ...Score } } fragment Record on Record { trace spanId at endpoint key project requestedModel policy model why
-status error stream degraded freshness guardrails dataClass tokens { ...Tokens } costUsd audioSeconds characters images
-firstTokenMs totalMs attemptCount session endUser tags prompts { ...PromptUse } environment release arm parentSpan flow
-node agent } fragment Tokens on Tokens { input output cached cacheWrite reasoning estimated } fragment PromptUse on
-PromptUse { id version } fragment Attempt on Attempt { number model place result why score threshold error tokens {
-...Tokens } costUsd startedMs firstTokenMs endedMs } fragment Score on Score { id target targetId name value label
-source scorer author at weight blind trace session model commented }
+status error stream degraded freshness guardrails dataClass tokens { ...Tokens } costUsd energy { ...Energy }
+audioSeconds characters images firstTokenMs totalMs attemptCount session endUser tags prompts { ...PromptUse }
+environment release arm parentSpan flow node agent } fragment Tokens on Tokens { input output cached cacheWrite
+reasoning estimated } fragment Energy on Energy { wh estimated how } fragment PromptUse on PromptUse { id version }
+fragment Attempt on Attempt { number model place result why score threshold error tokens { ...Tokens } costUsd startedMs
+firstTokenMs endedMs } fragment Score on Score { id target targetId name value label source scorer author at weight
+blind trace session model commented }
 """
 
 
@@ -2926,12 +2943,12 @@ GET_RECORD = """\
 query GetRecord($trace: String!) { records(filter: { trace: $trace }, last: 100) { rows { ...RecordDetails } } }
 fragment RecordDetails on Record { ...Record attempts { ...Attempt } scores { ...Score } } fragment Record on Record {
 trace spanId at endpoint key project requestedModel policy model why status error stream degraded freshness guardrails
-dataClass tokens { ...Tokens } costUsd audioSeconds characters images firstTokenMs totalMs attemptCount session endUser
-tags prompts { ...PromptUse } environment release arm parentSpan flow node agent } fragment Tokens on Tokens { input
-output cached cacheWrite reasoning estimated } fragment PromptUse on PromptUse { id version } fragment Attempt on
-Attempt { number model place result why score threshold error tokens { ...Tokens } costUsd startedMs firstTokenMs
-endedMs } fragment Score on Score { id target targetId name value label source scorer author at weight blind trace
-session model commented }
+dataClass tokens { ...Tokens } costUsd energy { ...Energy } audioSeconds characters images firstTokenMs totalMs
+attemptCount session endUser tags prompts { ...PromptUse } environment release arm parentSpan flow node agent } fragment
+Tokens on Tokens { input output cached cacheWrite reasoning estimated } fragment Energy on Energy { wh estimated how }
+fragment PromptUse on PromptUse { id version } fragment Attempt on Attempt { number model place result why score
+threshold error tokens { ...Tokens } costUsd startedMs firstTokenMs endedMs } fragment Score on Score { id target
+targetId name value label source scorer author at weight blind trace session model commented }
 """
 
 
@@ -3456,7 +3473,8 @@ async def get_usage_change(
 GET_SAVINGS = """\
 query GetSavings($days: Float) { savings(days: $days) { ...PolicySavings } quality { ...QualityLoss } } fragment
 PolicySavings on PolicySavings { policy large requests small unpriced spentUsd baselineUsd savedUsd marginUsd
-evaluationUsd curves } fragment QualityLoss on PolicyQuality { policy certified samples loss lossLow lossHigh }
+evaluationUsd energy { ...EnergySavings } curves } fragment EnergySavings on EnergySavings { requests unknown tookWh
+largeAloneWh how } fragment QualityLoss on PolicyQuality { policy certified samples loss lossLow lossHigh }
 """
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sizewise.cli import operations
+from sizewise.energy import ESTIMATES, MEASURED, MICROJOULES_PER_WH
 from sizewise.money import parse_pico_dollars
 from sizewise.telemetry.span_tables import SpanRow
 from sizewise.telemetry.tables import AttemptRow, RecordScore, RecordWithAttempts, RequestRecord, join_tags
@@ -49,6 +50,8 @@ def record_rows(shown: operations.RecordDetails) -> RecordWithAttempts:
         flow=shown.flow,
         node=shown.node,
         agent=shown.agent,
+        energy=None if shown.energy is None else round(shown.energy.wh * MICROJOULES_PER_WH),
+        energy_source=None if shown.energy is None else ESTIMATES if shown.energy.estimated else MEASURED,
     )
     attempts = tuple(_attempt(record, each) for each in shown.attempts)
     return RecordWithAttempts(record, attempts, tuple(map(_score, shown.scores)))

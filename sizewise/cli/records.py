@@ -15,6 +15,7 @@ from sizewise.cli.lazy_group import CommandWithVerbs, LazyCommand
 from sizewise.cli.options import api_client, server_options, wants_json
 from sizewise.cli.output import format_money, format_seconds, format_time, write_json, write_pairs, write_table
 from sizewise.cli.record_filters import RecordCriteria, criteria, filter_options
+from sizewise.energy import format_wh
 from sizewise.errors import BadRequest, PathNotFound
 
 SHORT = 16
@@ -249,6 +250,7 @@ def _show(record: operations.RecordDetails) -> None:
             ("tokens", _tokens([record])),
             *([("units", units)] if (units := _units(record)) else []),
             ("cost", format_money(record.cost_usd)),
+            ("energy", "unknown" if record.energy is None else f"{format_wh(record.energy.wh)}, {record.energy.how}"),
             (
                 "time",
                 f"{format_seconds(record.first_token_ms)} to the first token, {format_seconds(record.total_ms)} total",

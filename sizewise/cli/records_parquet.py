@@ -6,13 +6,16 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, BinaryIO
 
+from sizewise.energy import ESTIMATES, watt_hours
 from sizewise.errors import BadRequest
 from sizewise.money import PICO_PER_DOLLAR
 from sizewise.telemetry.tables import AttemptRow, RecordScore, RecordWithAttempts, RequestRecord, split_tags
 
 GROUP_ROWS = 20_000
 """Rows of a row group, which are in memory, as columns, until it is written."""
-HIDDEN = frozenset({"tenant", "attempts", "cost", "tags", "at", "door", "asked", "trace_flags"})
+HIDDEN = frozenset(
+    {"energy", "energy_source", "tenant", "attempts", "cost", "tags", "at", "door", "asked", "trace_flags"}
+)
 UNSCORED = frozenset({"of_record"})
 SPARSE = frozenset({"record", "tenant", "trace", "cost"})
 
@@ -59,6 +62,8 @@ def _row(whole: RecordWithAttempts) -> dict[str, object]:
         "endpoint": record.door,
         "requested_model": record.asked,
         "cost_usd": _dollars(record.cost),
+        "energy_wh": None if record.energy is None else watt_hours(record.energy),
+        "energy_estimated": None if record.energy is None else bool((record.energy_source or 0) & ESTIMATES),
         "tags": split_tags(record.tags),
         "attempts": [{**_fields(each, SPARSE), "cost_usd": _dollars(each.cost)} for each in whole.attempts],
         "scores": [_fields(each, UNSCORED) for each in whole.scores],
@@ -106,6 +111,8 @@ def _schema(arrow: Any) -> Any:
             *tokens,
             ("estimated", flag),
             ("cost_usd", money),
+            ("energy_wh", number),
+            ("energy_estimated", flag),
             ("first_ms", number),
             ("total_ms", number),
             ("stream", flag),

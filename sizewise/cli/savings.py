@@ -1,4 +1,4 @@
-"""`sizewise savings`: what policies saved, with the interval, and the measured loss of quality."""
+"""`sizewise savings`: what policies saved, money with the interval and energy, and the measured loss of quality."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from sizewise.cli import operations
 from sizewise.cli.options import api_client, server_options, wants_json
 from sizewise.cli.output import format_count, format_money, write_file, write_json, write_table
 from sizewise.cli.value_completion import complete_policy
+from sizewise.energy import format_wh
 from sizewise.errors import BadRequest, did_you_mean
 from sizewise.evals.cost_quality_plot import PlotPoint, draw_plot
 
@@ -26,7 +27,7 @@ from sizewise.evals.cost_quality_plot import PlotPoint, draw_plot
 @click.option("--policy", metavar="NAME", shell_complete=complete_policy, help="Only this policy.")
 @server_options
 def savings(days: float, picture: Path | None, policy: str | None) -> None:
-    """Show what policies saved, and the measured loss of quality.
+    """Show what policies saved, in money and energy, and the measured loss of quality.
 
     Compared to always calling the large model, with the same numbers of input and output tokens.
 
@@ -59,6 +60,12 @@ def savings(days: float, picture: Path | None, policy: str | None) -> None:
     if any(each.unpriced for each in told):
         click.echo()
         click.echo(f"{format_count(sum(each.unpriced for each in told))} requests without a known price count as free.")
+    click.echo()
+    write_table(("POLICY", "REQUESTS", "ENERGY", "LARGE ALONE", "SAVED"), [_energy_row(each) for each in told])
+    click.echo()
+    click.echo(f"Energy is {told[0].energy.how}; LARGE ALONE is for as many output tokens.")
+    if unknown := sum(each.energy.unknown for each in told):
+        click.echo(f"{format_count(unknown)} requests of unknown energy are left out.")
 
 
 def _row(each: operations.PolicySavings, quality: operations.QualityLoss | None) -> tuple[str, ...]:
@@ -72,6 +79,18 @@ def _row(each: operations.PolicySavings, quality: operations.QualityLoss | None)
         _saved(each),
         format_money(each.evaluation_usd),
         _lost(quality),
+    )
+
+
+def _energy_row(each: operations.PolicySavings) -> tuple[str, ...]:
+    its = each.energy
+    took, alone = its.took_wh, its.large_alone_wh
+    return (
+        each.policy,
+        format_count(its.requests),
+        "unknown" if took is None else format_wh(took),
+        "unknown" if alone is None else format_wh(alone),
+        "unknown" if took is None or alone is None else format_wh(alone - took),
     )
 
 

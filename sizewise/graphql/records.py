@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from sizewise.auth.api_keys import audit_event
 from sizewise.auth.authorization import Resource, require_permission
+from sizewise.energy import ESTIMATES, energy_words, watt_hours
 from sizewise.errors import BadRequest
 from sizewise.evals.scores.tables import ScoreRow
 from sizewise.graphql.context import RequestContext, only_project, yielding_to_loop
@@ -220,6 +221,7 @@ def _record(record: RequestRecord) -> FieldValues:
         "dataClass": record.data_class,
         "tokens": _tokens(record),
         "costUsd": _cost(record.cost),
+        "energy": _energy(record),
         "audioSeconds": None if record.audio_ms is None else record.audio_ms / 1000,
         "characters": record.characters,
         "images": record.images,
@@ -271,6 +273,17 @@ def _tokens(row: RequestRecord | AttemptRow | Usage) -> FieldValues:
         "cacheWrite": row.cache_write,
         "reasoning": row.reasoning,
         "estimated": row.estimated,
+    }
+
+
+def _energy(record: RequestRecord) -> FieldValues | None:
+    if record.energy is None:
+        return None
+    sources = record.energy_source or 0
+    return {
+        "wh": watt_hours(record.energy),
+        "estimated": bool(sources & ESTIMATES),
+        "how": energy_words(sources),
     }
 
 

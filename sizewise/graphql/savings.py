@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from sizewise.energy import FACTOR, watt_hours
 from sizewise.errors import BadRequest
 from sizewise.graphql.context import RequestContext
 from sizewise.graphql.model_type import FieldValues
@@ -11,7 +12,7 @@ from sizewise.money import format_dollars
 from sizewise.routing.policies.certified import CertifiedPolicy
 from sizewise.routing.policy import Policy
 from sizewise.routing.strongest_fallback import reference_card
-from sizewise.telemetry.savings import PolicySavings, policy_savings
+from sizewise.telemetry.savings import EnergySavings, PolicySavings, energy_savings, policy_savings
 
 DAY_S = 86_400
 MOST_DAYS = 3_650
@@ -29,14 +30,25 @@ async def savings(context: RequestContext, days: float = 30.0) -> list[FieldValu
     since = int((now - days * DAY_S) * 1_000)
     found = await context.services.records.policy_usage(context.principal.tenant, since, tuple(plans))
     measuring = await context.services.quality_monitor.comparison_cost_by_policy(context.principal.tenant, since)
-    told = []
+    told = list[FieldValues]()
     for name, plan in plans.items():
         mine = [each for each in found if each.policy == name]
         if mine:
             large = reference_card(plan)
             its = policy_savings(name, large.name, large.price.at(now, now), mine)
-            told.append(_saving(its, plan.policy, measuring.get(name, 0)))
+            energy = energy_savings(large.name, large.energy_per_token, mine)
+            told.append({**_saving(its, plan.policy, measuring.get(name, 0)), "energy": _energy(energy)})
     return told
+
+
+def _energy(its: EnergySavings) -> FieldValues:
+    return {
+        "requests": its.requests,
+        "unknown": its.unknown,
+        "tookWh": watt_hours(its.spent) if its.requests else None,
+        "largeAloneWh": None if its.baseline is None or not its.requests else watt_hours(its.baseline),
+        "how": f"estimated, {FACTOR}",
+    }
 
 
 def _saving(its: PolicySavings, policy: Policy, measuring: int) -> FieldValues:

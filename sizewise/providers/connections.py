@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from sizewise.catalog.loader import weights_path
-from sizewise.data_class import DataClass
+from sizewise.data_class import THIS_MACHINE, DataClass
 from sizewise.errors import ConfigError, ModelUnavailable, SizewiseError
 from sizewise.handler import Handler, Request, Send
 from sizewise.http.client import HttpClient, HttpEndpoint, HttpTimeouts
@@ -19,6 +19,7 @@ from sizewise.plugins import PluginRegistry
 from sizewise.providers.circuit_breaker import BreakerSet, CircuitBreaker, CircuitBreakerHandler, RetryBudget
 from sizewise.providers.concurrency_limiter import ConcurrencyLimitHandler, FairQueue, NewQueue
 from sizewise.providers.echo import EchoModel
+from sizewise.providers.energy_meter import EnergyMeter, MeteredModel
 from sizewise.providers.http_model import HttpModel
 from sizewise.providers.load_balancer import LoadBalancer, Replica
 from sizewise.providers.local.adapters import adapter_problem, adapters_by_base
@@ -97,9 +98,11 @@ class ModelConnections:
         offload: Offload,
         new_queue: NewQueue = FairQueue,
         reading_paces: Mapping[str, float] = MappingProxyType({}),
+        meter: EnergyMeter | None = None,
     ) -> None:
         """`timeout_s`: of a request with all its attempts; none waits longer for a slot. `new_queue`: makes the queue
         of a model with slots. `reading_paces`: prompt tokens per second of local models that were measured here.
+        `meter`: of this machine, for the models on it; None: their energy is unknown.
         """
         self._offload = offload
         self._providers = providers
@@ -138,6 +141,8 @@ class ModelConnections:
                 opened = ModelConnection(echo)
             else:
                 opened = self._open_remote(card)
+            if meter is not None and card.place in THIS_MACHINE:
+                opened = replace(opened, handler=MeteredModel(opened.handler, meter))
             self._connections[card.name] = _with_queue(card, slots, opened, timeout_s, new_queue) if slots else opened
 
     def __call__(self, card: ModelCard) -> Handler:

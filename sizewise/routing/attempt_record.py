@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from sizewise.attempt_progress import AttemptStage
+from sizewise.energy import BY_SIZE
 from sizewise.errors import (
     Busy,
     ModelUnavailable,
@@ -69,6 +70,7 @@ class AttemptRecord:
     price_time = 0.0  # unix seconds at the start, if the price depends on time
     wait_s = 0.0  # in the model's queue, or until it was loaded
     load = 0  # requests that the model worked on, with this one; 0: unknown
+    energy: tuple[int, int] | None = None  # if this machine answered: microjoules, and how they were found
     limit_s: float | None = None  # seconds until it leaves the rest of the request's time to the next model
     calls: Sequence[AttemptRecord] = ()  # one for each choice, if the model makes one per call
     _usage_and_cost: tuple[Usage, int | None] | None = None
@@ -97,6 +99,9 @@ class AttemptRecord:
     def record_stage(self, event: AttemptStage) -> None:
         if event.stage == "first_token":
             self.first_token_at = self.first_token_at or event.seconds
+            return
+        if event.stage == "energy":
+            self.energy = event.energy, event.energy_source
             return
         self.wait_s += event.seconds
         self.load = event.load or self.load
@@ -167,6 +172,15 @@ class AttemptRecord:
         for call in self.calls:
             call.error = None
 
+    def _count_energy(self, usage: Usage) -> tuple[int, int] | None:
+        """As AttemptFinished has it; no tokens take nothing."""
+        if self.energy is not None:
+            return self.energy
+        if not usage.output and not usage.input and usage.units is None:
+            return 0, 0
+        each = self.card.energy_per_token
+        return None if each is None or usage.units is not None else (each * usage.output, BY_SIZE)
+
     def _count_usage(self, prompt_tokens: int) -> Usage:
         """As reported by the model, else estimated."""
         reply = self.reply
@@ -235,6 +249,7 @@ class AttemptRecord:
             threshold=self.threshold,
             wait_s=self.wait_s,
             load=self.load,
+            energy=self._count_energy(usage),
         )
 
 

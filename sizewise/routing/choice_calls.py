@@ -11,6 +11,7 @@ from time import perf_counter
 
 from msgspec import structs
 
+from sizewise.attempt_progress import AttemptStage
 from sizewise.errors import SizewiseError
 from sizewise.handler import Event, Handler, Request, Send
 from sizewise.messages import NO_USAGE, ChatRequest, Choice, Reply
@@ -62,6 +63,8 @@ class ChoiceCalls:
 
     def _relay(self, one: AttemptRecord, number: int, started_at: float, send: Send) -> Send:
         async def relay(event: Event) -> None:
+            if isinstance(event, AttemptStage) and event.stage == "energy":
+                return one.record_stage(event)
             if not isinstance(event, SIDE_EVENTS):
                 if one.first_token_at is None:
                     one.first_token_at = perf_counter() - started_at

@@ -270,3 +270,10 @@ class LocalSettings:
         minimum=0,
         maximum=10_000,
     )
+    watts: float = setting(
+        60.0,
+        "Power of this machine while it answers, such as 400 with a GPU. [Energy](../how-to/energy.md) is estimated by "
+        "it where its counters cannot be read.",
+        minimum=0.1,
+        maximum=100_000,
+    )

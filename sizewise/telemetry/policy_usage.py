@@ -18,6 +18,7 @@ from sizewise.telemetry.usage_sums import HOUR_IDS, uncounted_hours
 from sizewise.telemetry.usage_tables import (
     PERIODS,
     POLICY_COUNTS,
+    POLICY_ENERGY,
     POLICY_HOURLY,
     POLICY_HOURS,
     POLICY_PRODUCTS,
@@ -27,12 +28,13 @@ from sizewise.telemetry.usage_tables import (
 HOUR_MS = 3_600_000
 FAR_HOUR = 2**62 // HOUR_IDS
 """Later than any record."""
-SUMMED = (*POLICY_COUNTS, *POLICY_PRODUCTS)
+SUMMED = (*POLICY_COUNTS, *POLICY_PRODUCTS, *POLICY_ENERGY)
 
 
 class PolicyUsage(Struct, frozen=True):
     """Usage of one model by one policy. Tokens are those of the answers; `cost` is that of all attempts and `overhead`
-    the part that was not the answer, in pico-dollars. The products are sums, for the variance.
+    the part that was not the answer, in pico-dollars. The products are sums, for the variance. `energy` and
+    `energy_overhead` are the same in microjoules, of the `metered` requests alone: those of which it is known.
     """
 
     policy: str
@@ -50,6 +52,10 @@ class PolicyUsage(Struct, frozen=True):
     output_cost: float
     cost_cost: float
     overhead_overhead: float
+    energy: int = 0
+    energy_overhead: int = 0
+    metered: int = 0
+    metered_output: int = 0  # tokens
 
 
 class CountedHours(Struct, frozen=True):
@@ -119,11 +125,12 @@ def _answers(where: ColumnElement[bool]) -> Any:
     own.
     """
     its, answer = RECORDS.c, ATTEMPTS.c
-    named = (its.tenant, (its.id // HOUR_IDS).label("hour"), its.policy, its.model, its.cost)
+    named = (its.tenant, (its.id // HOUR_IDS).label("hour"), its.policy, its.model, its.cost, its.energy)
     mine = (its.status == 200) & (its.policy != "") & where
     among = (answer.record == its.id) & (answer.result == "answered") & (answer.model == its.model)
-    several = select(*named, answer.input.label("read"), answer.output.label("said"), answer.cost.label("own"))
-    only = select(*named, its.input, its.output, its.cost.label("own")).where(its.only_place.is_not(None), mine)
+    own = (answer.cost.label("own"), answer.energy.label("own_energy"))
+    several = select(*named, answer.input.label("read"), answer.output.label("said"), *own)
+    only = select(*named, its.input, its.output, its.cost, its.energy).where(its.only_place.is_not(None), mine)
     return several.join(ATTEMPTS, among).where(mine).union_all(only).subquery().c
 
 
@@ -135,15 +142,24 @@ def _sums(each: Any, *keys: ColumnElement[Any]) -> Select[Any]:
     products = (read * read, read * said, said * said, read * cost, said * cost, cost * cost, overhead * overhead)
     sums = (each.read, each.said, func.coalesce(each.cost, 0), func.coalesce(each.cost - each.own, 0))
     unpriced = func.sum(case((each.cost.is_(None) | each.own.is_(None), 1), else_=0))
-    return select(*keys, func.count(), *map(func.sum, sums), unpriced, *map(func.sum, products)).group_by(*keys)
+    known = each.energy.is_not(None)
+    energy = (
+        func.coalesce(each.energy, 0),
+        func.coalesce(each.energy - func.coalesce(each.own_energy, 0), 0),
+        case((known, 1), else_=0),
+        case((known, each.said), else_=0),
+    )
+    summed = (*map(func.sum, sums), unpriced, *map(func.sum, products), *map(func.sum, energy))
+    return select(*keys, func.count(), *summed).group_by(*keys)
 
 
 def _read(connection: Connection, query: Select[Any]) -> dict[tuple[str, str], PolicyUsage]:
     """Sums are decimals on Postgres."""
-    return {
-        (row[0], row[1]): PolicyUsage(row[0], row[1], *map(int, row[2:8]), *map(float, row[8:]))
-        for row in connection.execute(query)
-    }
+    found = {}
+    for row in connection.execute(query):
+        values: list[Any] = [*map(int, row[2:8]), *map(float, row[8:15]), *(int(each or 0) for each in row[15:])]
+        found[row[0], row[1]] = PolicyUsage(row[0], row[1], *values)
+    return found
 
 
 def _added(one: PolicyUsage, other: PolicyUsage) -> PolicyUsage:

@@ -155,6 +155,7 @@ class RecordingMiddleware:
         if len(tries) == 1:
             tried = tries[0]
             used, cost = tried.usage, tried.cost
+            energy = tried.energy
             if tried.result == "answered":
                 if first is None:
                     first = tried.first_token_s  # of a reply that was not streamed
@@ -170,6 +171,7 @@ class RecordingMiddleware:
                         reason = None
         else:
             used, cost = _total_usage(tries)
+            energy = _total_energy(tries)
             if first is None:
                 first = next(
                     (
@@ -225,11 +227,12 @@ class RecordingMiddleware:
         )
         plain = request.options is NO_OPTIONS and request.origin is None and request.release is None
         labels = NO_LABELS if plain else self._labels(request)
+        last: RowValues = (threshold, *energy) if energy is not None and energy[0] else (threshold, None, None)
         if place is None and tries:
             apart = [_attempt_row(number, each, request, tried) for each, tried in enumerate(tries, 1)]
-            rows: RowGroup = (("records", (came + took + labels + (threshold,),)), ("attempts", apart))
+            rows: RowGroup = (("records", (came + took + labels + last,)), ("attempts", apart))
         else:
-            rows = (("records", (came + took + labels + (threshold,),)),)
+            rows = (("records", (came + took + labels + last,)),)
         if request.pending_record:
             rows += ((ENDED_CALLS, ((request.pending_record,),)),)
         self._write(rows)
@@ -255,6 +258,7 @@ class RecordingMiddleware:
         )
 
 
+UNKNOWN_ENERGY: RowValues = (None, None)
 NO_ORIGIN: RowValues = (None, None, None, None, None)
 NO_RELEASE: RowValues = (None, None, None)
 NO_LABELS: RowValues = (None, None, None, *NO_ORIGIN, None, *NO_RELEASE)
@@ -284,6 +288,16 @@ def _total_usage(attempts: list[AttemptFinished]) -> tuple[Usage, int | None]:
     return used, cost
 
 
+def _total_energy(attempts: list[AttemptFinished]) -> tuple[int, int] | None:
+    """That of all attempts, None if one is unknown."""
+    total, sources = 0, 0
+    for tried in attempts:
+        if tried.energy is None:
+            return None
+        total, sources = total + tried.energy[0], sources | tried.energy[1]
+    return total, sources
+
+
 def _attempt_row(number: int, place: int, request: Request, attempt: AttemptFinished) -> RowValues:
     used = attempt.usage
     return (
@@ -308,6 +322,7 @@ def _attempt_row(number: int, place: int, request: Request, attempt: AttemptFini
         attempt.error_code,
         attempt.score,
         attempt.threshold,
+        *(attempt.energy or UNKNOWN_ENERGY),
     )
 
 

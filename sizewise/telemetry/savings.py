@@ -1,4 +1,4 @@
-"""Estimates what a policy saved against its large model, with a 95 % interval; ignores quality.
+"""Estimates what a policy saved against its large model, money with a 95 % interval, and energy; ignores quality.
 
 It assumes that the large model would use as many tokens as the model that answered, at its plain rates; where the large
 model did answer, its actual cost counts. Attempts besides the answer (distrusted, hedged, repaired) reduce the saving.
@@ -72,6 +72,39 @@ def policy_savings(policy: str, large_model: str, price: Price, usage: Sequence[
         baseline_cost=alone,
         saved_cost=saved,
         margin=round(Z_95 * spread),
+    )
+
+
+class EnergySavings(Struct, frozen=True):
+    """Microjoules that the `requests` of known energy took, with all attempts, and that the large model alone would
+    have: `baseline` is None if that is unknown. `unknown`: the other requests.
+    """
+
+    requests: int
+    unknown: int
+    spent: int
+    baseline: int | None
+
+
+def energy_savings(large_model: str, per_token: int | None, usage: Sequence[PolicyUsage]) -> EnergySavings:
+    """`usage`: all of one policy. `per_token`: microjoules of an output token of the large model; None: by its own
+    answers among these, as many tokens each, if there are any.
+    """
+    large = [each for each in usage if each.model == large_model]
+    other = sum(each.metered_output for each in usage if each.model != large_model)
+    own, written = sum(each.energy - each.energy_overhead for each in large), sum(each.metered_output for each in large)
+    if per_token is not None:
+        baseline: int | None = own + per_token * other
+    elif other == 0:
+        baseline = own
+    else:
+        baseline = own + round(own / written * other) if written else None
+    metered = sum(each.metered for each in usage)
+    return EnergySavings(
+        requests=metered,
+        unknown=sum(each.requests for each in usage) - metered,
+        spent=sum(each.energy for each in usage),
+        baseline=baseline,
     )
 
 

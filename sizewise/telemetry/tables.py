@@ -96,6 +96,11 @@ def _labels() -> list[Column[Any]]:
     ]
 
 
+def _energy() -> list[Column[Any]]:
+    """Of all attempts; null: unknown, or written by an older server. `energy_source`: bits, see energy.py."""
+    return [Column("energy", BIG_INTEGER), Column("energy_source", Integer)]  # microjoules
+
+
 RECORDS_V1 = Table("records", MetaData(), *_first())
 RECORDS = Table(
     "records",
@@ -115,6 +120,7 @@ RECORDS = Table(
     Column("freshness", Text),
     *_labels(),
     Column("only_threshold", Float),
+    *_energy(),
 )
 BY_TRACE = Index("records_trace", RECORDS_V1.c.trace)
 BY_CHUNK = Index("records_chunk", RECORDS.c.chunk, RECORDS.c.trace)
@@ -162,6 +168,7 @@ ATTEMPTS = Table(
     META,
     *_try(),
     Column("threshold", Float),
+    *_energy(),
     sqlite_with_rowid=False,  # stored in key order, next to the record's other attempts: one tree, no index
 )
 TRIES = Table("tries", META, *_try(), Column("threshold", Float))
@@ -243,6 +250,11 @@ SCHEMA = Migrations(
             PartitionByDay("records", "id", IDS_A_SECOND),
             PartitionByDay("attempts", "record", IDS_A_SECOND),
             migration_statement(VIEW),
+        ),
+        tuple(
+            migration_statement(f"ALTER TABLE {table} ADD COLUMN {column}")
+            for table in ("records", "attempts")
+            for column in ("energy BIGINT", "energy_source INTEGER")
         ),
     ),
 )
@@ -338,6 +350,8 @@ class RequestRecord(Struct, frozen=True):
     environment: str | None = None  # null: there are no environments
     release: str | None = None  # hash of the release that answered
     arm: str | None = None  # of a canary: stable, canary or unsplit; or forced
+    energy: int | None = None  # microjoules, None if that of any attempt is unknown
+    energy_source: int | None = None  # how it was found: see energy.py
 
 
 class AttemptRow(Struct, frozen=True):

@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import Boolean, Column, Connection, Double, Index, MetaData, Table, Text, update
 from sqlalchemy.schema import CreateIndex, CreateTable
 
+from sizewise.storage.database import migration_statement
 from sizewise.storage.erasure import PersonalTable
 from sizewise.storage.migrations import BIG_INTEGER, Migrations
 
@@ -59,15 +60,25 @@ POLICY_PRODUCTS = (
     "cost_cost",
     "overhead_overhead",
 )
+POLICY_ENERGY = ("energy", "energy_overhead", "metered", "metered_output")
+"""Null in what an older server counted."""
+
+
+def _policy_hours() -> list[Column[Any]]:
+    """The columns of version 2."""
+    return [
+        Column("tenant", Text, primary_key=True),
+        Column("period", BIG_INTEGER, primary_key=True),
+        Column("policy", Text, primary_key=True),
+        Column("model", Text, primary_key=True),
+        *(Column(each, BIG_INTEGER, nullable=False) for each in POLICY_COUNTS),
+        *(Column(each, Double, nullable=False) for each in POLICY_PRODUCTS),
+    ]
+
+
+POLICY_HOURS_V2 = Table("usage_policy_hours", MetaData(), *_policy_hours())
 POLICY_HOURS = Table(
-    "usage_policy_hours",
-    META,
-    Column("tenant", Text, primary_key=True),
-    Column("period", BIG_INTEGER, primary_key=True),
-    Column("policy", Text, primary_key=True),
-    Column("model", Text, primary_key=True),
-    *(Column(each, BIG_INTEGER, nullable=False) for each in POLICY_COUNTS),
-    *(Column(each, Double, nullable=False) for each in POLICY_PRODUCTS),
+    "usage_policy_hours", META, *_policy_hours(), *(Column(each, BIG_INTEGER) for each in POLICY_ENERGY)
 )
 """Answers of policies, as `PolicyUsage`. Once an hour is counted its rows stay, also when its records are deleted."""
 PERIODS = Table(
@@ -98,7 +109,10 @@ SCHEMA = Migrations(
     "usage",
     (
         (*(CreateTable(table) for table in (HOURS, DAYS, END_USER_DAYS, PERIODS)), *map(CreateIndex, INDEXES)),
-        (CreateTable(POLICY_HOURS),),
+        (CreateTable(POLICY_HOURS_V2),),
+        tuple(
+            migration_statement(f"ALTER TABLE usage_policy_hours ADD COLUMN {each} BIGINT") for each in POLICY_ENERGY
+        ),
     ),
 )
 

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from sizewise.advisor.assumptions import parse_assumptions
-from sizewise.advisor.energy import format_wh, hosted_energy, local_energy
+from sizewise.advisor.energy import hosted_energy, local_energy
 from sizewise.catalog.model_info import Fact, ModelInfo
-from sizewise.cli.answer_energy import EnergyMeter
+from sizewise.cli.answer_energy import ProcessorMeter
+from sizewise.energy import format_wh
 from tests.cli.terminal import sizewise
 
 TOKENS = Fraction(200)
@@ -55,11 +56,11 @@ def test_counters_of_whole_processors_are_read_also_if_one_begins_again(tmp_path
     counter(tmp_path, "intel-rapl:0", 1_000_000_000)
     counter(tmp_path, "intel-rapl:1", 9_000_000_000)
     counter(tmp_path, "intel-rapl:0:0", 5)
-    meter = EnergyMeter(tmp_path)
+    meter = ProcessorMeter(tmp_path)
     counter(tmp_path, "intel-rapl:0", 4_600_000_000)
     counter(tmp_path, "intel-rapl:1", 2_600_000_000)
     assert meter.wh() == pytest.approx(2.0)
-    assert EnergyMeter(tmp_path / "none").wh() is None
+    assert ProcessorMeter(tmp_path / "none").wh() is None
 
 
 def test_advice_shows_energy_which_counts_if_it_is_given_a_weight() -> None:

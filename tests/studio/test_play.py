@@ -206,6 +206,7 @@ def test_hostile_words_do_nothing_wherever_they_stand(browser: Any, server: Serv
         opened.page.get_by_text("<script>").first.wait_for()
         for trace in _traces(server, 4):
             opened.open(f"/records/{trace}")
+            opened.page.get_by_text("estimated by time and the power of this machine").first.wait_for()
             opened.page.get_by_role("button", name="Show contents").click()
             opened.page.get_by_text("Request", exact=True).wait_for()
         assert opened.wrong() == []

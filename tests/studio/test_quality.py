@@ -131,6 +131,7 @@ def test_the_plane_of_a_certified_policy_is_seen_with_all_that_is_measured(
         assert "±" in live and " to " in live, live
         page.get_by_role("cell", name="at least 90 % in use").wait_for()
         page.get_by_text("scored by the scores of the outcomes").wait_for()
+        page.get_by_text(re.compile("Wh, .* echo/large alone.*; estimated, uncertain by a factor")).wait_for()
         opened.picture(f"quality-support-{look}")
         assert not opened.scrolls_sideways()
         assert opened.inaccessible() == []

@@ -33,12 +33,14 @@ def answered(count: int, seed: int) -> tuple[list[dict[str, Any]], list[dict[str
             input=chance.randrange(3_000),
             output=chance.randrange(900),
             cost=cost,
+            energy=(own := chance.choice([None, chance.randrange(10**9)])),
         )
         if chance.random() < 0.3:
             made |= {"only_place": None, "cost": None if cost is None else cost + 7}
+            made["energy"] = None if own is None else own + 5
             attempts += [
-                attempt(made, 1, "small", 7),
-                attempt(made, 2, str(made["model"]), cost) | {"result": "answered"},
+                attempt(made, 1, "small", 7) | {"energy": 5},
+                attempt(made, 2, str(made["model"]), cost) | {"result": "answered", "energy": own},
             ]
         records.append(made)
     return records, attempts

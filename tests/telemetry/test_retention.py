@@ -26,10 +26,10 @@ def filled(path: Path, ages_days: list[float]) -> Database:
             apply_in_bulk(
                 connection,
                 database.insert_statement(RECORDS),
-                [(*record, 0, None, 1.0, False, "", None, "", *APART, 0, 0, 0, 0, None, *NO_LABELS, None)],
+                [(*record, 0, None, 1.0, False, "", None, "", *APART, 0, 0, 0, 0, None, *NO_LABELS, *(None,) * 3)],
             )
             tried = (id, 1, "t", "aa", "m", "machine", "answered", "", 0.0, None, 1.0, 0, 0, 0, 0, 0, False)
-            apply_in_bulk(connection, database.insert_statement(ATTEMPTS), [(*tried, 0, "", None, None)])
+            apply_in_bulk(connection, database.insert_statement(ATTEMPTS), [(*tried, 0, "", *(None,) * 4)])
     return database
 
 

@@ -37,14 +37,33 @@ def asked(path: Path, answers: list[Answer], policy: str = "mine", apart: bool =
                 apply_in_bulk(
                     connection,
                     database.insert_statement(RECORDS),
-                    [(*record, "machine", None, 0.0, None, 1.0, None, 0, 0, 0, 0, None, *NO_LABELS, None)],
+                    [(*record, "machine", None, 0.0, None, 1.0, None, 0, 0, 0, 0, None, *NO_LABELS, None, None, None)],
                 )
                 continue
             apply_in_bulk(
-                connection, database.insert_statement(RECORDS), [(*record, *APART, 0, 0, 0, 0, None, *NO_LABELS, None)]
+                connection,
+                database.insert_statement(RECORDS),
+                [(*record, *APART, 0, 0, 0, 0, None, *NO_LABELS, None, None, None)],
             )
             times, tokens = (0.0, None, 1.0), (read, said, 0, 0, 0, False)
-            tried = (id, 1, "t", "aa", model, "machine", "answered", "", *times, *tokens, own, "", None, None)
+            tried = (
+                id,
+                1,
+                "t",
+                "aa",
+                model,
+                "machine",
+                "answered",
+                "",
+                *times,
+                *tokens,
+                own,
+                "",
+                None,
+                None,
+                None,
+                None,
+            )
             apply_in_bulk(connection, database.insert_statement(ATTEMPTS), [tried])
     with database.read() as connection:
         found = policy_usage(connection, "t", NOW - 1, ["mine"])

@@ -30,3 +30,11 @@ export function bytes(value: number): string {
 export function several(value: number, one: string, many = `${one}s`): string {
   return `${plain().format(value)} ${value === 1 ? one : many}`;
 }
+
+/** Two digits that count. */
+export function wattHours(value: number | null | undefined): string {
+  if (value === null || value === undefined) return 'unknown';
+  const size = Math.abs(value);
+  const [unit, one] = size >= 1000 ? ['kWh', 1000] : size >= 0.01 || size === 0 ? ['Wh', 1] : ['mWh', 0.001];
+  return `${Number((value / one).toPrecision(2))} ${unit}`;
+}
