@@ -401,15 +401,6 @@ def physical_cores() -> int:
     return max(1, len(siblings))
 
 
-def has_bfloat16() -> bool:
-    """Whether a processor multiplies in 16 bits; False where that cannot be read."""
-    try:
-        flags = Path("/proc/cpuinfo").read_text("ascii", "replace")
-    except OSError:
-        return False
-    return "avx512_bf16" in flags or "amx_bf16" in flags
-
-
 def _first_line(path: str) -> str:
     try:
         return Path(path).read_text("ascii").strip()

@@ -19,7 +19,7 @@ from sizewise.catalog.memory_check import available_memory
 from sizewise.catalog.memory_estimate import format_bytes
 from sizewise.catalog.weights import sha256_of
 from sizewise.errors import BadRequest, Conflict, ExternalFailure
-from sizewise.process import has_bfloat16, physical_cores
+from sizewise.process import physical_cores
 from sizewise.process import run as run_process
 from sizewise.providers.local.llamacpp import LlamaCppModel
 from sizewise.settings.toml_reader import parse_toml
@@ -46,7 +46,9 @@ MAX_PROBES = 40
 SPARE_TOKENS = 4
 SAVED_S = 5.0
 SPEED_CODE = """
-import time, numpy as n
+import os, time
+os.environ["OPENBLAS_NUM_THREADS"] = "1"  # several spin while they wait for each other, and that is counted as work
+import numpy as n
 a = n.random.rand(576, 576).astype("f"); begin = time.process_time(); done = 0
 while time.process_time() < begin + 0.5: a @ a; done += 1
 print(2 * 576**3 * done / (time.process_time() - begin))
@@ -339,9 +341,9 @@ def _without(examples: Sequence[Example], places: frozenset[int]) -> tuple[Examp
 
 
 async def _matrix_pace() -> float:
-    """Operations a second of processor time that the training's matrix products reach here, also while it is busy."""
+    """Operations a second of processor time that matrix products reach on this machine, also while it is busy."""
     done = await run_process([sys.executable, "-c", SPEED_CODE], 60.0)
     try:
-        return float(done.stdout) * (2.0 if has_bfloat16() else 1.0)
+        return float(done.stdout)
     except ValueError as why:
         raise ExternalFailure("numpy is not installed", "Run: pip install numpy") from why
